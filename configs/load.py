@@ -1,0 +1,125 @@
+"""From a preset's name or a YAML file, and `key=value` changes, to a RunConfig."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from configs.models import RunConfig
+from labeling.errors import ConfigError, UnknownModel
+
+PRESETS = ("default", "lite", "offline", "surveillance")
+
+
+def load_config(name_or_file: str, changes: Sequence[str] = ()) -> RunConfig:
+    """Read a preset (`lite`) or a file (`./mine.yaml`) and apply changes (`agreement.hard_below=0.6`).
+
+    Raises:
+        ConfigError: no such preset or file, not YAML, an unknown key (names the nearest known
+            one) or a value out of range.
+        UnknownModel: a segmenter of no known kind or name.
+    """
+    tree = _parse_yaml(_read(name_or_file), name_or_file)
+    for change in changes:
+        _apply_change(tree, change)
+    return validate_config(tree, name_or_file)
+
+
+def validate_config(tree: Mapping[str, Any], origin: str) -> RunConfig:
+    """Make a RunConfig of a plain tree; `origin` is named in errors."""
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as exc:
+        lines = [_explain(problem) for problem in exc.errors()]
+        kind = UnknownModel if any("union_tag" in p["type"] for p in exc.errors()) else ConfigError
+        raise kind(f"config {origin}: " + "; ".join(dict.fromkeys(lines))) from exc
+
+
+def _read(name_or_file: str) -> str:
+    if name_or_file in PRESETS:
+        return (files("configs") / f"{name_or_file}.yaml").read_text("utf-8")
+    path = Path(name_or_file)
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        near = difflib.get_close_matches(name_or_file, PRESETS, n=1)
+        hint = f"did you mean the preset {near[0]!r}?" if near else f"presets: {', '.join(PRESETS)}"
+        raise ConfigError(
+            f"no config {name_or_file!r}: neither a preset nor a readable file; {hint}"
+        ) from exc
+
+
+def _parse_yaml(text: str, origin: str) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"config {origin}: not YAML: {' '.join(str(exc).split())}") from exc
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"config {origin}: wants `key: value` lines, has a {type(tree).__name__}")
+    return tree
+
+
+def _apply_change(tree: dict[str, Any], change: str) -> None:
+    """Set one dotted key; a block written as a word is replaced by a mapping of its own."""
+    key, equals, text = change.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {change!r}: wants key=value, for example agreement.hard_below=0.6")
+    *parents, leaf = key.split(".")
+    node = tree
+    for parent in parents:
+        child = node.get(parent)
+        if isinstance(child, str):
+            raise ConfigError(f"--set {change!r}: {parent} is {child!r}; set {parent} as a whole")
+        node = node.setdefault(parent, {}) if child is None else child
+        if child is None and not isinstance(node, dict):
+            raise ConfigError(f"--set {change!r}: {parent} holds no keys")
+    try:
+        node[leaf] = yaml.safe_load(text)
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"--set {change!r}: {text!r} is not a YAML value") from exc
+
+
+def _explain(problem: Any) -> str:
+    """One of pydantic's errors in words, with the nearest known key for an unknown one."""
+    where = [str(part) for part in problem["loc"]]
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(where[:-1])
+        near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        return f"unknown key {'.'.join(where)!r}; {hint}"
+    return f"{'.'.join(where) or 'config'}: {problem['msg']} (is {problem['input']!r})"
+
+
+def _known_keys(path: Sequence[str]) -> list[str]:
+    """Keys of the block at `path`; a discriminated block's kind is part of pydantic's path."""
+    model: Any = RunConfig
+    for part in path:
+        model = _child_block(model, part)
+    return sorted(model.model_fields) if model else []
+
+
+def _child_block(model: type[BaseModel] | None, part: str) -> type[BaseModel] | None:
+    if model is None:
+        return None
+    if part not in model.model_fields:
+        return _block_of_kind(part) or model
+    annotation = model.model_fields[part].annotation
+    candidates = [annotation, *getattr(annotation, "__args__", ())]
+    blocks = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+    return blocks[0] if blocks else None
+
+
+def _block_of_kind(kind: str) -> type[BaseModel] | None:
+    from configs import segmenters
+
+    for block in vars(segmenters).values():
+        if isinstance(block, type) and issubclass(block, segmenters.Block) and "kind" in block.model_fields:
+            if kind in getattr(block.model_fields["kind"].annotation, "__args__", ()):
+                return block
+    return None

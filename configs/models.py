@@ -1,0 +1,130 @@
+"""The whole of a run's configuration."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from configs.segmenters import Block, Fraction01, SegmenterBlock
+
+
+class Ingest(Block):
+    """How sources become files. None of it changes what a run produces."""
+
+    retries: int = Field(4, ge=0)
+    backoff_s: float = Field(1.0, ge=0)
+    """First pause before a retry; doubled each time."""
+    timeout_s: float = Field(20.0, gt=0)
+    rate_limit_bytes: int | None = Field(None, gt=0)
+    """Bytes per second at most, per download."""
+    pause_s: float = Field(0.0, ge=0)
+    """Between two requests to a site."""
+    cookies_file: Path | None = None
+    """Netscape format; read, never copied or logged."""
+    max_height: int = Field(1080, gt=0)
+    """The tallest format that is asked for, in pixels."""
+    max_items: int | None = Field(None, gt=0)
+    """Newest entries taken of a playlist or channel."""
+    max_archive_bytes: int = Field(20_000_000_000, gt=0)
+    """An archive that unpacks to more is a bomb."""
+    max_archive_ratio: float = Field(200.0, gt=1)
+    """A member that unpacks to more than this times its packed size is a bomb."""
+    record_s: float = Field(60.0, gt=0)
+    """How long a camera is recorded."""
+    segment_s: float = Field(20.0, gt=0)
+    """Length of one recorded file."""
+    reconnects: int = Field(5, ge=0)
+
+
+class Sampling(Block):
+    """Which frames are looked at."""
+
+    every_s: float = Field(0.5, ge=0)
+    """A frame is looked at every so often; 0: every frame."""
+    min_gap_s: float = Field(0.5, ge=0)
+    """After a kept frame, the next is at least this much later."""
+    shard_s: float = Field(60.0, gt=0)
+    """Length of one unit of work."""
+    shard_pictures: int = Field(64, gt=0)
+    """Pictures in one unit of work, for folders of pictures."""
+    min_sharpness: float = Field(0.0, ge=0)
+    """Variance of the Laplacian of the luma, scaled to 640 px width; 0: blurred frames too."""
+    duplicate_bits: int | None = Field(None, ge=0, le=256)
+    """A frame whose 256-bit perceptual hash differs from a kept one's in at most so many bits is a
+    duplicate; None: none is."""
+    cut_difference: float = Field(30.0, gt=0)
+    """Mean absolute difference of luma (0 to 255) between frames from which a new shot begins."""
+
+
+class PoseFilter(Block):
+    """Which frames show people as wanted. Rules are in labeling/poses.py."""
+
+    segmenter: SegmenterBlock | None = None
+    """A model that gives keypoints, run before the teacher; None: the teacher's own instances."""
+    people: Literal["single", "any", "at_least_one"] = "any"
+    full_body: bool = False
+    min_person_score: Fraction01 = 0.5
+    min_second_person_score: Fraction01 = 0.2
+    """A second person is looked for from this score on."""
+    min_keypoint_score: Fraction01 = 0.5
+    min_joints_inside: Fraction01 = 0.9
+    """Share of confident joints that must lie inside the dilated teacher mask."""
+    min_box_iou: Fraction01 = 0.5
+    """From which a pose's box and a teacher's box are the same person."""
+
+
+class Agreement(Block):
+    """How student and teacher are compared."""
+
+    hard_below: Fraction01 = 0.5
+    """A frame whose union IoU is below this is hard."""
+    match_iou: Fraction01 = 0.5
+    """From which two instances are the same person."""
+    boundary_below: Fraction01 = 0.5
+    """A matched pair whose boundary IoU is below this has the cause `boundary`."""
+
+
+class Trust(Block):
+    """When a hard frame's teacher is believed without review."""
+
+    min_score: Fraction01 = 0.7
+    """Lowest instance score."""
+    min_flip_iou: Fraction01 = 0.8
+    """IoU of the teacher's union mask with that of the mirrored picture, mirrored back."""
+    min_pose_share: Fraction01 = 0.9
+    """Share of confident joints inside the mask, where there are keypoints."""
+
+
+class RunConfig(Block):
+    """One run: everything that decides which frames come out, and how they are made."""
+
+    sampling: Sampling = Sampling()
+    pose_filter: PoseFilter | None = None
+    teacher: SegmenterBlock
+    student: SegmenterBlock
+    agreement: Agreement = Agreement()
+    trust: Trust = Trust()
+    ingest: Ingest = Ingest()
+    picture_quality: int = Field(95, ge=1, le=100)
+    """JPEG quality of kept frames."""
+    weights_dir: Path | None = None
+    """Folder with weights; None: the cache, filled from the network."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    batch: int = Field(8, ge=1)
+    """Frames per call of a model."""
+    workers: int = Field(1, ge=1)
+    """Shards worked on at once."""
+
+    def identity(self) -> str:
+        """Canonical JSON of everything that can change the result: where weights lie, how sources
+        are fetched, and on how many workers is left out."""
+        outcome = self.model_dump(
+            mode="json", exclude={"ingest", "weights_dir", "device", "batch", "workers"}
+        )
+        return json.dumps(outcome, sort_keys=True, separators=(",", ":"))
+
+    def run_id(self) -> str:
+        """16 hexadecimal digits that name this run: the same config is the same run."""
+        return hashlib.sha256(self.identity().encode()).hexdigest()[:16]

@@ -1,0 +1,172 @@
+"""One config block per kind of segmenter; `kind` tells them apart.
+
+A block may be written as a word: `lite`, `torchvision:maskrcnn_resnet50_fpn_v2`, `background:mog2`,
+`python:package.module:factory`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Fraction01 = Annotated[float, Field(ge=0.0, le=1.0)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Block(BaseModel):
+    """A frozen part of a config; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TorchvisionBlock(Block):
+    """Networks of torchvision, with its own weights."""
+
+    kind: Literal["torchvision"] = "torchvision"
+    model: Literal[
+        "maskrcnn_resnet50_fpn",
+        "maskrcnn_resnet50_fpn_v2",
+        "keypointrcnn_resnet50_fpn",
+        "lraspp_mobilenet_v3_large",
+        "deeplabv3_mobilenet_v3_large",
+        "deeplabv3_resnet50",
+        "deeplabv3_resnet101",
+    ] = "maskrcnn_resnet50_fpn_v2"
+    weights: str = "DEFAULT"
+    """A member of the model's weights enum, or `random` (seeded) for trials without a network."""
+    min_score: Fraction01 = 0.5
+    """Detections below this score are not instances."""
+    mask_above: Fraction01 = 0.5
+    """A pixel belongs to the mask above this probability."""
+    min_size: int | None = Field(None, ge=32)
+    """Detectors only: shorter side in pixels that pictures are scaled to; None: the model's own."""
+
+
+class LiteBlock(Block):
+    """FastestDet boxes, then MediaPipe pose landmarks: a mask and 17 keypoints per box, on a CPU."""
+
+    kind: Literal["lite"] = "lite"
+    min_box_score: Fraction01 = 0.4
+    min_presence: Fraction01 = 0.5
+    """The landmark network's probability that its crop shows a person."""
+    mask_above: Fraction01 = 0.5
+    box_iou: Fraction01 = 0.45
+    """Boxes overlapping more than this are one (non-maximum suppression)."""
+    tiles: int = Field(1, ge=1, le=4)
+    """1: the whole picture; n: also n x n overlapping tiles, for people small in the picture."""
+
+
+class SelfieBlock(Block):
+    """MediaPipe selfie segmentation: one mask per picture."""
+
+    kind: Literal["selfie"] = "selfie"
+    mask_above: Fraction01 = 0.5
+    min_area: Fraction01 = 0.001
+    """A mask smaller than this share of the picture is nobody."""
+
+
+class OwnModelBlock(Block):
+    """A user's own network: one picture in, one person map out."""
+
+    kind: Literal["onnx", "torchscript", "litert"]
+    path: Path
+    sha256: Sha256 | None = None
+    input_hw: tuple[int, int]
+    """Height and width that the network wants."""
+    layout: Literal["nchw", "nhwc"] = "nchw"
+    channels: Literal["rgb", "bgr"] = "rgb"
+    scale: float = 1 / 255
+    """Pixel values are multiplied by this first; 1 for a network that takes 0 to 255."""
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Subtracted after scaling."""
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Divided by after the mean."""
+    output: Literal["probability", "logits", "class_map"] = "probability"
+    output_index: int = Field(0, ge=0)
+    person_class: int = Field(0, ge=0)
+    """Channel of a probability or logits map with several, or the value in a class map."""
+    softmax: bool = False
+    """Logits over several channels: softmax instead of a sigmoid."""
+    mask_above: Fraction01 = 0.5
+    min_area: Fraction01 = 0.001
+    split: bool = False
+    """Connected components become instances of their own."""
+
+
+class MasksFolderBlock(Block):
+    """Masks made elsewhere, on a device for example."""
+
+    kind: Literal["masks_folder"] = "masks_folder"
+    path: Path
+    """PNG folder, or a COCO results/annotation file (.json)."""
+    missing: Literal["empty", "error"] = "empty"
+    """What a frame without a file means."""
+
+
+class HttpBlock(Block):
+    """A service: POST a picture, get a mask (PNG) or COCO results (JSON) back."""
+
+    kind: Literal["http"] = "http"
+    url: str
+    timeout_s: float = Field(10.0, gt=0)
+    retries: int = Field(3, ge=0)
+    mask_above: Fraction01 = 0.5
+    token_env: str | None = None
+    """Name of the environment variable that holds a bearer token; the token itself is never stored."""
+
+
+class BackgroundBlock(Block):
+    """What differs from a static camera's background; needs no weights."""
+
+    kind: Literal["background"] = "background"
+    method: Literal["plate", "mog2", "knn"] = "plate"
+    samples: int = Field(60, ge=8, le=500)
+    """Pictures taken over the clip to learn the background."""
+    min_difference: float = Field(30.0, gt=0)
+    """Plate only: colour distance, 0 to 441, from which a pixel is foreground."""
+    min_area: Fraction01 = 0.002
+    """A component smaller than this share of the picture is noise."""
+    close: Fraction01 = 0.01
+    """Gaps narrower than this share of the picture's height are closed."""
+    min_height_width: float = Field(0.0, ge=0)
+    """Components less tall than this times their width are not people; 0 keeps all."""
+
+
+class PythonBlock(Block):
+    """Anything else: `package.module:factory`, called with `options`, gives a segmenter."""
+
+    kind: Literal["python"] = "python"
+    factory: str = Field(pattern=r"^[\w.]+:\w+$")
+    options: dict[str, Any] = {}
+
+
+_SHORTHAND = {
+    "torchvision": "model",
+    "background": "method",
+    "masks_folder": "path",
+    "http": "url",
+    "python": "factory",
+}
+
+
+def _expand_shorthand(block: Any) -> Any:
+    if not isinstance(block, str):
+        return block
+    kind, _, value = block.partition(":")
+    return {"kind": kind, _SHORTHAND.get(kind, "path"): value} if value else {"kind": kind}
+
+
+SegmenterBlock = Annotated[
+    Annotated[
+        TorchvisionBlock
+        | LiteBlock
+        | SelfieBlock
+        | OwnModelBlock
+        | MasksFolderBlock
+        | HttpBlock
+        | BackgroundBlock
+        | PythonBlock,
+        Field(discriminator="kind"),
+    ],
+    BeforeValidator(_expand_shorthand),
+]

@@ -1,0 +1,1 @@
+"""How labels are made, compared and exchanged: no Prefect and no database in here."""

@@ -1,0 +1,173 @@
+"""Everything that can go wrong, as one tree.
+
+MaskmillError
+├── ConfigError              wrong use: the run does not start (exit 2)
+│   └── UnknownModel         no segmenter of that kind or name
+├── SourceError              one source failed: stored with it, the run goes on (exit 3)
+│   ├── SourceNotFound       no such file, folder, page or member
+│   ├── SourceUnreachable    the server or camera did not answer, or answered with an error
+│   ├── SourceRemoved        the site took the video down
+│   ├── SourcePrivate        needs an account or permission
+│   ├── SourceGeoBlocked     not shown in this country
+│   ├── BotWall              the site wants proof of a person
+│   ├── RateLimited          too many requests
+│   ├── JsRuntimeMissing     the site needs a JavaScript runtime to be read
+│   ├── NotAVideo            the bytes are something else
+│   ├── EmptyVideo           a container without one decodable frame
+│   ├── TruncatedVideo       the bytes end too early
+│   ├── UnsupportedVideo     understood and refused
+│   └── UnsafeArchive        a member that escapes, or a bomb
+├── ModelError               a segmenter cannot be made or gave nonsense
+│   ├── WeightsMissing       not in the folder and not to be fetched
+│   ├── WeightsCorrupt       the bytes have another SHA-256
+│   ├── ExtraMissing         a library that this segmenter needs is not installed
+│   ├── ModelOutputWrong     shape, type or range is not what was declared
+│   └── SegmenterUnreachable the service behind a segmenter did not answer
+├── StorageError             the home cannot be read or written
+│   ├── DiskFull
+│   └── HomeNotWritable
+├── DatabaseError
+│   ├── DatabaseUnreachable
+│   ├── SchemaTooOld         run `maskmill db upgrade`
+│   └── SchemaTooNew         upgrade maskmill
+└── ExportError              a dataset cannot be written as asked
+"""
+
+from typing import ClassVar
+
+
+class MaskmillError(Exception):
+    """Base of all errors. The message names the thing, its value and what to do next.
+
+    `code` is the stable word under which a failure is stored and counted.
+    """
+
+    code: ClassVar[str] = "error"
+
+
+class ConfigError(MaskmillError):
+    code = "config"
+
+
+class UnknownModel(ConfigError):
+    code = "unknown_model"
+
+
+class SourceError(MaskmillError):
+    """A failure of one source; `retryable` says whether the same call may succeed later."""
+
+    code = "source"
+    retryable: ClassVar[bool] = False
+
+
+class SourceNotFound(SourceError):
+    code = "not_found"
+
+
+class SourceUnreachable(SourceError):
+    code = "unreachable"
+    retryable = True
+
+
+class SourceRemoved(SourceError):
+    code = "removed"
+
+
+class SourcePrivate(SourceError):
+    code = "private"
+
+
+class SourceGeoBlocked(SourceError):
+    code = "geo_blocked"
+
+
+class BotWall(SourceError):
+    code = "bot_wall"
+    retryable = True
+
+
+class RateLimited(SourceError):
+    code = "rate_limited"
+    retryable = True
+
+
+class JsRuntimeMissing(SourceError):
+    code = "no_js_runtime"
+    retryable = True
+
+
+class NotAVideo(SourceError):
+    code = "not_a_video"
+
+
+class EmptyVideo(SourceError):
+    code = "empty_video"
+
+
+class TruncatedVideo(SourceError):
+    code = "truncated"
+    retryable = True
+
+
+class UnsupportedVideo(SourceError):
+    code = "unsupported_video"
+
+
+class UnsafeArchive(SourceError):
+    code = "unsafe_archive"
+
+
+class ModelError(MaskmillError):
+    code = "model"
+
+
+class WeightsMissing(ModelError):
+    code = "weights_missing"
+
+
+class WeightsCorrupt(ModelError):
+    code = "weights_corrupt"
+
+
+class ExtraMissing(ModelError):
+    code = "extra_missing"
+
+
+class ModelOutputWrong(ModelError):
+    code = "model_output"
+
+
+class SegmenterUnreachable(ModelError):
+    code = "segmenter_unreachable"
+
+
+class StorageError(MaskmillError):
+    code = "storage"
+
+
+class DiskFull(StorageError):
+    code = "disk_full"
+
+
+class HomeNotWritable(StorageError):
+    code = "home_not_writable"
+
+
+class DatabaseError(MaskmillError):
+    code = "database"
+
+
+class DatabaseUnreachable(DatabaseError):
+    code = "database_unreachable"
+
+
+class SchemaTooOld(DatabaseError):
+    code = "schema_too_old"
+
+
+class SchemaTooNew(DatabaseError):
+    code = "schema_too_new"
+
+
+class ExportError(MaskmillError):
+    code = "export"

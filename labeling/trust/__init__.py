@@ -1,0 +1,1 @@
+"""Whether a hard frame's teacher may be believed."""

@@ -1,0 +1,1 @@
+"""The steps: thin Prefect tasks around labeling and db."""

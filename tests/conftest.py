@@ -1,0 +1,17 @@
+"""Fixtures that several folders of tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder with the real videos, ground truth and weights."""
+    folder = Path(os.environ.get("MASKMILL_SHARED", ROOT.parent / "shared")).resolve()
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no real videos and weights at {folder}; set MASKMILL_SHARED")
+    return folder
