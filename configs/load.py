@@ -9,7 +9,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from configs import segmenters
 from configs.models import RunConfig
+from configs.segmenters import expand_shorthand
 from labeling.errors import ConfigError, UnknownModel
 
 PRESETS = ("default", "lite", "offline", "surveillance")
@@ -35,7 +37,7 @@ def validate_config(tree: Mapping[str, Any], origin: str) -> RunConfig:
         return RunConfig.model_validate(tree)
     except ValidationError as exc:
         lines = [_explain(problem) for problem in exc.errors()]
-        kind = UnknownModel if any("union_tag" in p["type"] for p in exc.errors()) else ConfigError
+        kind = UnknownModel if any(_is_unknown_model(problem) for problem in exc.errors()) else ConfigError
         raise kind(f"config {origin}: " + "; ".join(dict.fromkeys(lines))) from exc
 
 
@@ -66,23 +68,26 @@ def _parse_yaml(text: str, origin: str) -> dict[str, Any]:
 
 
 def _apply_change(tree: dict[str, Any], change: str) -> None:
-    """Set one dotted key; a block written as a word is replaced by a mapping of its own."""
+    """Set one dotted key; a segmenter written as a word becomes a mapping first."""
     key, equals, text = change.partition("=")
     if not equals or not key:
         raise ConfigError(f"--set {change!r}: wants key=value, for example agreement.hard_below=0.6")
     *parents, leaf = key.split(".")
     node = tree
     for parent in parents:
-        child = node.get(parent)
-        if isinstance(child, str):
-            raise ConfigError(f"--set {change!r}: {parent} is {child!r}; set {parent} as a whole")
-        node = node.setdefault(parent, {}) if child is None else child
-        if child is None and not isinstance(node, dict):
-            raise ConfigError(f"--set {change!r}: {parent} holds no keys")
+        child = expand_shorthand(node.get(parent)) or {}
+        if not isinstance(child, dict):
+            raise ConfigError(f"--set {change!r}: {parent} is {child!r} and holds no keys")
+        node[parent] = child
+        node = child
     try:
         node[leaf] = yaml.safe_load(text)
     except yaml.YAMLError as exc:
         raise ConfigError(f"--set {change!r}: {text!r} is not a YAML value") from exc
+
+
+def _is_unknown_model(problem: Any) -> bool:
+    return "union_tag" in problem["type"] or problem["loc"][-2:] == ("torchvision", "model")
 
 
 def _explain(problem: Any) -> str:
@@ -116,10 +121,8 @@ def _child_block(model: type[BaseModel] | None, part: str) -> type[BaseModel] | 
 
 
 def _block_of_kind(kind: str) -> type[BaseModel] | None:
-    from configs import segmenters
-
-    for block in vars(segmenters).values():
-        if isinstance(block, type) and issubclass(block, segmenters.Block) and "kind" in block.model_fields:
-            if kind in getattr(block.model_fields["kind"].annotation, "__args__", ()):
-                return block
+    for block in segmenters.Block.__subclasses__():
+        field = block.model_fields.get("kind")
+        if field and kind in getattr(field.annotation, "__args__", ()):
+            return block
     return None

@@ -47,8 +47,10 @@ class LiteBlock(Block):
 
     kind: Literal["lite"] = "lite"
     min_box_score: Fraction01 = 0.4
-    min_presence: Fraction01 = 0.5
-    """The landmark network's probability that its crop shows a person."""
+    min_presence: Fraction01 = 0.1
+    """The landmark network's probability that its crop shows a person; it is low for small people."""
+    min_score: Fraction01 = 0.65
+    """Instances whose score, made of box, presence and mask, is lower are nobody."""
     mask_above: Fraction01 = 0.5
     box_iou: Fraction01 = 0.45
     """Boxes overlapping more than this are one (non-maximum suppression)."""
@@ -126,7 +128,7 @@ class BackgroundBlock(Block):
     """Plate only: colour distance, 0 to 441, from which a pixel is foreground."""
     min_area: Fraction01 = 0.002
     """A component smaller than this share of the picture is noise."""
-    close: Fraction01 = 0.01
+    close: Fraction01 = 0.02
     """Gaps narrower than this share of the picture's height are closed."""
     min_height_width: float = Field(0.0, ge=0)
     """Components less tall than this times their width are not people; 0 keeps all."""
@@ -149,7 +151,8 @@ _SHORTHAND = {
 }
 
 
-def _expand_shorthand(block: Any) -> Any:
+def expand_shorthand(block: Any) -> Any:
+    """Make a mapping of a block that was written as a word; anything else stays as it is."""
     if not isinstance(block, str):
         return block
     kind, _, value = block.partition(":")
@@ -168,5 +171,5 @@ SegmenterBlock = Annotated[
         | PythonBlock,
         Field(discriminator="kind"),
     ],
-    BeforeValidator(_expand_shorthand),
+    BeforeValidator(expand_shorthand),
 ]

@@ -67,6 +67,8 @@ class Frame:
     sharpness: float = 0.0
     name: str = ""
     """File name, for pictures of a folder; empty for frames of a video."""
+    t: Fraction = Fraction(0)
+    """Exact presentation time in seconds, which `t_ms` rounds."""
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -97,3 +99,5 @@ class ModelCard:
     settings: str
     """Canonical JSON of what changes its output (thresholds, input size), in sorted keys."""
     gives_keypoints: bool = False
+    gives_instances: bool = True
+    """False for a semantic network: one mask for everybody in the picture."""

@@ -4,45 +4,104 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from labeling.errors import ModelOutputWrong
+
 BoolArray = NDArray[np.bool_]
 BoxXywh = tuple[float, float, float, float]
+
+_MAX_BITS = 50
+"""No run of a picture needs more: a string with longer numbers is not COCO's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """A binary picture of `size_hw` pixels in COCO's compressed RLE (column-major runs)."""
+    """A binary picture of `size_hw` pixels in COCO's compressed RLE (column-major runs).
+
+    Every mask made here has the one canonical encoding: equal pixels, equal masks.
+    """
 
     size_hw: tuple[int, int]
     counts: bytes
 
     @classmethod
     def from_array(cls, pixels: NDArray[Any]) -> Self:
-        """Encode an HxW array; every pixel that is not zero belongs to the mask."""
-        return cls.from_coco(coco_mask.encode(np.asfortranarray(pixels != 0, dtype=np.uint8)))
+        """Encode an HxW array; every pixel that is not zero belongs to the mask.
+
+        Raises:
+            ModelOutputWrong: not two axes, or NaN among the pixels.
+        """
+        return cls._from_rle(coco_mask.encode(_transpose(_binary(pixels, axes="HxW")).T))
+
+    @classmethod
+    def from_stack(cls, pixels: NDArray[Any]) -> list[Self]:
+        """Encode an NxHxW array as N masks; every pixel that is not zero belongs to its mask.
+
+        Raises:
+            ModelOutputWrong: not three axes, or NaN among the pixels.
+        """
+        stack = _binary(pixels, axes="NxHxW")
+        return [cls._from_rle(coco_mask.encode(_transpose(picture).T)) for picture in stack]
 
     @classmethod
     def from_coco(cls, rle: dict[str, Any]) -> Self:
-        """Take pycocotools' `{"size": [h, w], "counts": bytes or str}`."""
-        height, width = rle["size"]
+        """Take COCO's `{"size": [h, w], "counts": ...}`, counts compressed (bytes, str) or a list.
+
+        Raises:
+            ModelOutputWrong: the runs do not fill the picture. (pycocotools decodes such an RLE to
+                whatever the memory held before.)
+        """
+        height, width = (int(side) for side in rle["size"])
         counts = rle["counts"]
-        return cls((int(height), int(width)), counts.encode() if isinstance(counts, str) else counts)
+        if isinstance(counts, list):
+            counts = coco_mask.frPyObjects(rle, height, width)["counts"]
+        mask = cls((height, width), counts.encode() if isinstance(counts, str) else counts)
+        runs = _run_lengths(mask.counts)
+        if runs.sum() != height * width or runs.min(initial=0) < 0:
+            raise ModelOutputWrong(
+                f"an RLE of {height}x{width} pixels needs runs that add up to {height * width}, got "
+                f"{runs.sum()} in {len(runs)} runs: it is cut off or belongs to another picture size"
+            )
+        # pycocotools stops at an empty run in the middle when it compares two RLEs: write those anew
+        return mask if runs[1:].all() else cls.from_array(mask.to_array())
+
+    @classmethod
+    def _from_rle(cls, rle: dict[str, Any]) -> Self:
+        """Take what pycocotools made: no need to check it."""
+        height, width = rle["size"]
+        return cls((int(height), int(width)), rle["counts"])
 
     @classmethod
     def empty(cls, size_hw: tuple[int, int]) -> Self:
-        return cls.from_array(np.zeros(size_hw, dtype=np.uint8))
+        height, width = size_hw
+        runs = {"size": [height, width], "counts": [height * width]}
+        return cls._from_rle(coco_mask.frPyObjects(runs, height, width))
 
     def to_coco(self) -> dict[str, Any]:
         """Give pycocotools' dictionary, counts as bytes."""
         return {"size": list(self.size_hw), "counts": self.counts}
 
     def to_array(self) -> BoolArray:
-        """Decode to an HxW boolean array."""
-        pixels: BoolArray = coco_mask.decode(self.to_coco()).astype(bool)
-        return pixels
+        """Decode to an HxW boolean array (column-major in memory)."""
+        height, width = self.size_hw
+        return self.to_crop((0, 0, width, height))
+
+    def to_crop(self, box_xywh: tuple[int, int, int, int]) -> BoolArray:
+        """Decode only the pixels of a box that lies within the picture, hxw (column-major in memory).
+
+        Takes time by the box's columns, not by the picture. (pycocotools decodes whole pictures only,
+        and warns of numpy 2.)
+        """
+        x, y, w, h = box_xywh
+        height = self.size_hw[0]
+        ends = np.clip(np.cumsum(_run_lengths(self.counts)) - x * height, 0, w * height)
+        is_inside = np.arange(len(ends)) % 2 == 1
+        columns = np.repeat(is_inside, np.diff(ends, prepend=0)).reshape(w, height)
+        return columns.T[y : y + h]
 
     @property
     def area_px(self) -> int:
@@ -50,42 +109,128 @@ class Mask:
 
     @property
     def box_xywh(self) -> BoxXywh:
-        """Tight box in pixels; (0, 0, 0, 0) for an empty mask."""
+        """Tight box in whole pixels; (0, 0, 0, 0) for an empty mask."""
         x, y, w, h = (float(side) for side in coco_mask.toBbox(self.to_coco()))
-        return (x, y, w, h) if w and h else (0.0, 0.0, 0.0, 0.0)
+        return (x, y, w, h)
 
     def __bool__(self) -> bool:
         return self.area_px > 0
 
 
 def union_masks(masks: Sequence[Mask], size_hw: tuple[int, int]) -> Mask:
-    """Union of any number of masks, on their runs; empty for none."""
+    """Union of any number of masks, on their runs; empty for none.
+
+    Raises:
+        ModelOutputWrong: a mask has another size.
+    """
     if not masks:
         return Mask.empty(size_hw)
-    return Mask.from_coco(coco_mask.merge([mask.to_coco() for mask in masks], intersect=False))
+    _check_sizes(masks, size_hw)
+    return Mask._from_rle(coco_mask.merge(_to_rles(masks), intersect=False))
 
 
 def intersect_masks(first: Mask, second: Mask) -> Mask:
-    return Mask.from_coco(coco_mask.merge([first.to_coco(), second.to_coco()], intersect=True))
+    """Pixels of both masks, on their runs.
+
+    Raises:
+        ModelOutputWrong: the sizes differ.
+    """
+    _check_sizes([second], first.size_hw)
+    return Mask._from_rle(coco_mask.merge(_to_rles([first, second]), intersect=True))
 
 
-def intersection_areas(rows: Sequence[Mask], columns: Sequence[Mask]) -> NDArray[np.float64]:
-    """Pairwise intersections in pixels, (len(rows), len(columns)), from IoU and areas on the runs."""
-    iou = iou_matrix(rows, columns)
-    sums = np.add.outer([m.area_px for m in rows], [m.area_px for m in columns])
-    return np.round(iou * sums / (1.0 + iou)) if iou.size else iou
+def mask_areas(masks: Sequence[Mask]) -> NDArray[np.int64]:
+    """Pixels of each mask, (len(masks),)."""
+    return np.asarray(coco_mask.area(_to_rles(masks)), dtype=np.int64)
+
+
+def intersection_areas(rows: Sequence[Mask], columns: Sequence[Mask]) -> NDArray[np.int64]:
+    """Pairwise intersections in pixels, (len(rows), len(columns)), exact.
+
+    COCO's "crowd" IoU is the intersection over the row's area alone, within half a unit in the last
+    place of a double: times the area, that rounds to the intersection for any area below 2^51.
+
+    Raises:
+        ModelOutputWrong: the sizes differ.
+    """
+    shares = _compare(rows, columns, is_crowd=1)
+    return np.rint(shares * mask_areas(rows)[:, None]).astype(np.int64)
 
 
 def iou_matrix(rows: Sequence[Mask], columns: Sequence[Mask]) -> NDArray[np.float64]:
-    """Pairwise IoU on the runs, (len(rows), len(columns)); two empty masks give 0."""
-    if not rows or not columns:
-        return np.zeros((len(rows), len(columns)))
-    pairs = coco_mask.iou(
-        [mask.to_coco() for mask in columns], [mask.to_coco() for mask in rows], [0] * len(rows)
-    )
-    return np.nan_to_num(np.asarray(pairs, dtype=np.float64).T)
+    """Pairwise IoU on the runs, (len(rows), len(columns)); two empty masks give 0.
+
+    Raises:
+        ModelOutputWrong: the sizes differ.
+    """
+    return _compare(rows, columns, is_crowd=0)
 
 
 def flip_mask(mask: Mask) -> Mask:
-    """Mirror left-right. Columns are runs' outer order, so this decodes once."""
+    """Mirror left-right; decodes and encodes once."""
     return Mask.from_array(mask.to_array()[:, ::-1])
+
+
+def _compare(rows: Sequence[Mask], columns: Sequence[Mask], *, is_crowd: int) -> NDArray[np.float64]:
+    """All pairs in one call of the RLE library."""
+    if not rows or not columns:
+        return np.zeros((len(rows), len(columns)))
+    _check_sizes([*rows, *columns], rows[0].size_hw)
+    ious = coco_mask.iou(_to_rles(rows), _to_rles(columns), [is_crowd] * len(columns))
+    return np.asarray(ious, dtype=np.float64)
+
+
+def _to_rles(masks: Sequence[Mask]) -> list[dict[str, Any]]:
+    return [mask.to_coco() for mask in masks]
+
+
+def _check_sizes(masks: Sequence[Mask], size_hw: tuple[int, int]) -> None:
+    """pycocotools answers differing sizes with -1 or a picture without pixels, not with an error."""
+    for mask in masks:
+        if mask.size_hw != size_hw:
+            raise ModelOutputWrong(
+                f"masks of {mask.size_hw} and {size_hw} pixels (height, width) cannot be compared: "
+                "make every mask in its frame's size"
+            )
+
+
+def _binary(pixels: NDArray[Any], *, axes: str) -> BoolArray:
+    if pixels.ndim != len(axes.split("x")):
+        raise ModelOutputWrong(f"mask pixels come as an {axes} array, got the shape {pixels.shape}")
+    if np.issubdtype(pixels.dtype, np.floating) and np.isnan(pixels).any():
+        raise ModelOutputWrong(
+            f"{int(np.isnan(pixels).sum())} of {pixels.size} mask pixels are NaN: apply the threshold first"
+        )
+    return pixels if pixels.dtype == np.bool_ else pixels != 0
+
+
+def _transpose(pixels: BoolArray) -> NDArray[np.uint8]:
+    """WxH in row-major order, which seen as HxW is the column-major order that the codec wants."""
+    columns = pixels.T.view(np.uint8)
+    if columns.flags.c_contiguous or not pixels.size:
+        return np.ascontiguousarray(columns)
+    if pixels.flags.c_contiguous:  # OpenCV transposes in blocks, numpy jumps a row for each pixel
+        return np.asarray(cv2.transpose(pixels.view(np.uint8)), dtype=np.uint8)
+    return np.ascontiguousarray(columns)
+
+
+def _run_lengths(counts: bytes) -> NDArray[np.int64]:
+    """Lengths of the column-major runs, background first; no runs where the string cannot be read.
+
+    COCO's string (maskApi.c, rleToString): five bits a character, offset 48, lowest first, 32 = more
+    follow, 16 in the last = negative; from the fourth number on, the difference to the one before last.
+    """
+    characters = np.frombuffer(counts, dtype=np.uint8).astype(np.int64) - 48
+    is_last = characters & 32 == 0
+    last = np.flatnonzero(is_last)
+    if not len(last) or not is_last[-1] or (characters >> 6).any():
+        return np.zeros(0, dtype=np.int64)
+    first = np.concatenate(([0], last[:-1] + 1))
+    bits = 5 * (np.arange(len(characters)) - np.repeat(first, last - first + 1))
+    if bits.max() > _MAX_BITS:
+        return np.zeros(0, dtype=np.int64)
+    runs = np.add.reduceat((characters & 31) << bits, first)
+    runs -= np.where(characters[last] & 16, np.int64(1) << (bits[last] + 5), 0)
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
+    return runs

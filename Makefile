@@ -1,0 +1,40 @@
+# `make demo` and `make test` set up .venv by themselves.
+PYTHON ?= python3
+PIP = .venv/bin/python -m pip --disable-pip-version-check
+BIN = .venv/bin
+
+.PHONY: demo test check format bench clean
+
+demo: .venv/.core
+	$(BIN)/maskmill demo
+
+test: .venv/.all
+	$(BIN)/python -m pytest
+
+check: .venv/.all
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.all
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/.all
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/memory.py
+
+# Without the networks' libraries: the demo needs none, and they are large.
+.venv/.core: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/.all: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[lite,torch,dev]'
+	touch .venv/.core $@
+
+clean:
+	rm -rf .venv maskmill-demo

@@ -1,0 +1,144 @@
+"""How much a whole run costs over its bare model calls.
+
+    python benchmarks/overhead.py [VIDEO] [--config NAME] [--set key=value]... [--rounds N]
+
+Baseline: the same segmenters called on the same frames, decoded beforehand, in the same batches:
+teacher, student, and the teacher again on the mirrored pictures of the frames whose decision needs
+it. Against it: the shards of a run (decode, sample, filter, compare, decide, write pictures,
+commit), and the whole flow with Prefect around it. Rounds alternate; the ratio is the median's.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+
+from configs import RunConfig, load_config
+from db.ledger import begin_run
+from db.queries import pending_shards
+from labeling.instances import Clip, Frame
+from labeling.joints import joints_inside
+from labeling.sampling import SkippedFrame, select_frames
+from labeling.scene import render_scene
+from labeling.scoring import compare_instances
+from labeling.stages import in_batches
+from labeling.storage import Home
+from labeling.trust.rule import needs_flip
+from tasks.ingest import ingest_spec
+from tasks.label import work_on_shard
+from tasks.ledger import close_ledgers, ledger_of
+from tasks.models import load_models
+
+
+def read_batches(video: Path, config: RunConfig) -> list[list[Frame]]:
+    """The frames that a run gives its teacher, in its batches, shard by shard as one clip."""
+    gap_here = config.pose_filter is None
+    chosen = select_frames(Clip("bench", video), config.sampling, gap_here=gap_here)
+    return list(in_batches((f for f in chosen if not isinstance(f, SkippedFrame)), config.batch))
+
+
+def time_models(batches: list[list[Frame]], video: Path, config: RunConfig) -> float:
+    """Seconds of the bare model calls; comparing between them is not counted."""
+    models = load_models(config).prepare(Clip("bench", video))
+    total = 0.0
+    for batch in batches:
+        begin = time.perf_counter()
+        teacher, student = models.teacher.segment(batch), models.student.segment(batch)
+        total += time.perf_counter() - begin
+        semantic = not models.student.card.gives_instances
+        mirrored = [
+            replace(frame, rgb=np.ascontiguousarray(frame.rgb[:, ::-1]))
+            for frame, t, s in zip(batch, teacher, student, strict=True)
+            if needs_flip(
+                compare_instances(t, s, frame.size_hw, config.agreement, student_is_semantic=semantic),
+                t,
+                config.trust,
+                joints_inside=joints_inside(t, min_keypoint_score=0.5),
+            )
+        ]
+        begin = time.perf_counter()
+        if mirrored:
+            models.teacher.segment(mirrored)
+        total += time.perf_counter() - begin
+    return total
+
+
+def time_shards(video: Path, config: RunConfig) -> float:
+    """Seconds from the first shard to the last, called as plain functions, in an empty home."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Home(Path(folder))
+        home.create()
+        with ledger_of(home).transaction() as session:
+            begin_run(session, config.run_id(), name="bench", config={}, code_version="bench")
+        videos = ingest_spec(str(video), config.run_id(), config, home)
+        with ledger_of(home).session() as session:
+            shards = pending_shards(session, config.run_id(), videos)
+        begin = time.perf_counter()
+        for shard in shards:
+            work_on_shard(shard, config, home)
+        seconds = time.perf_counter() - begin
+        close_ledgers()
+    return seconds
+
+
+def time_flow(video: Path, config: RunConfig) -> float:
+    """Seconds of the whole flow: ingest, shards, summary, and Prefect; in an empty home."""
+    from flows.generate import generate_dataset
+
+    with tempfile.TemporaryDirectory() as folder:
+        begin = time.perf_counter()
+        summary = generate_dataset([str(video)], config, name="bench", home=Path(folder))
+        seconds = time.perf_counter() - begin
+        close_ledgers()
+    if summary.failures:
+        raise SystemExit(f"the run failed: {summary.failures}")
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("video", type=Path, nargs="?", help="default: a rendered scene of 60 s")
+    parser.add_argument("--config", default="offline")
+    parser.add_argument("--set", action="append", default=[], dest="changes")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    config = load_config(arguments.config, arguments.changes)
+    with tempfile.TemporaryDirectory() as folder:
+        video = arguments.video or render_scene(Path(folder) / "scene.mp4", seconds=60)
+        measure(video, config, arguments.rounds)
+
+
+def measure(video: Path, config: RunConfig, rounds: int) -> None:
+    batches = read_batches(video, config)
+    frames = sum(map(len, batches))
+    load_models(config)
+    time_flow(video, config)  # starts Prefect's temporary server and warms every cache
+    contestants: dict[str, Callable[[], float]] = {
+        "bare model calls": lambda: time_models(batches, video, config),
+        "shards, plain functions": lambda: time_shards(video, config),
+        "whole flow, Prefect warm": lambda: time_flow(video, config),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name, contestant in contestants.items():
+            seconds[name].append(contestant())
+    baseline = statistics.median(seconds["bare model calls"])
+    print(f"{frames} frames of {video.name}, batches of {config.batch}, median of {rounds} rounds")
+    for name, values in seconds.items():
+        median = statistics.median(values)
+        print(
+            f"{name:26} {median:8.2f} s  {1000 * median / frames:7.1f} ms/frame  ratio {median / baseline:.3f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

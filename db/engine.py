@@ -1,0 +1,181 @@
+"""Connecting to the ledger and bringing its schema up to date."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine, event, inspect
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.orm import Session, sessionmaker
+
+from labeling.errors import ConfigError, DatabaseUnreachable, SchemaTooNew, SchemaTooOld
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY_S = 60
+"""How long a writer waits for another one; SQLite has one at a time."""
+
+
+class Ledger:
+    """An open database: hands out sessions."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _make_engine(url)
+        self._reading = sessionmaker(self.engine, expire_on_commit=False)
+        self._writing = sessionmaker(self.writer, expire_on_commit=False)
+
+    @property
+    def writer(self) -> Engine:
+        """The same connections, whose transactions mean to write."""
+        return self.engine.execution_options(writes=True)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session for reading."""
+        with self._reading() as session:
+            yield session
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A session that commits at the end, or rolls back on an error."""
+        with self._writing.begin() as session:
+            yield session
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def open_ledger(url: str) -> Ledger:
+    """Connect; create the tables of an empty database; check the schema of any other.
+
+    Raises:
+        ConfigError: the URL is not one, or names a driver that is not installed.
+        DatabaseUnreachable: nobody answers there, or it is not a database.
+        SchemaTooOld, SchemaTooNew: made by another version of maskmill.
+    """
+    ledger = Ledger(url)
+    try:
+        _check_schema(ledger)
+    except BaseException:
+        ledger.close()
+        raise
+    return ledger
+
+
+def upgrade_schema(url: str) -> tuple[str | None, str]:
+    """Migrate to this version's schema; returns the revisions (before, after)."""
+    ledger = Ledger(url)
+    try:
+        before = _revision(ledger.engine)
+        _refuse_newer(before)
+        _upgrade(ledger.writer)
+        return before, _head()
+    finally:
+        ledger.close()
+
+
+def schema_revision(url: str) -> tuple[str | None, str]:
+    """Revisions (of the database, of this version)."""
+    ledger = Ledger(url)
+    try:
+        return _revision(ledger.engine), _head()
+    finally:
+        ledger.close()
+
+
+def _make_engine(url: str) -> Engine:
+    try:
+        shown = make_url(url).render_as_string(hide_password=True)
+        engine = create_engine(url, pool_pre_ping=True)
+    except (ArgumentError, NoSuchModuleError) as exc:
+        raise ConfigError(
+            f"not a database URL: wants sqlite:///FILE or postgresql+psycopg://...: {exc}"
+        ) from exc
+    except ModuleNotFoundError as exc:
+        raise ConfigError(f"{shown} wants {exc.name}: pip install 'maskmill[postgres]'") from exc
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves, below
+    for pragma in (
+        f"busy_timeout={BUSY_S * 1000}",
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "foreign_keys=ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Any) -> None:
+    # a transaction that reads first and writes later fails at once when another wrote in between,
+    # whatever the busy timeout: a writer takes its lock at the beginning
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _check_schema(ledger: Ledger) -> None:
+    engine = ledger.engine
+    revision = _revision(engine)
+    if revision is None and not inspect(engine).get_table_names():
+        _upgrade(ledger.writer)
+        return
+    _refuse_newer(revision)
+    if revision != _head():
+        raise SchemaTooOld(
+            f"{_shown(engine)} has schema {revision or 'none'}, this version wants {_head()}: "
+            "back it up, then run `maskmill db upgrade`"
+        )
+
+
+def _refuse_newer(revision: str | None) -> None:
+    known = {script.revision for script in _scripts().walk_revisions()}
+    if revision is not None and revision not in known:
+        raise SchemaTooNew(
+            f"the database has schema {revision}, which this version of maskmill (schema {_head()}) does "
+            "not know: it was made by a newer one; upgrade maskmill"
+        )
+
+
+def _revision(engine: Engine) -> str | None:
+    try:
+        with engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    except DBAPIError as exc:  # unable to open, file is not a database, connection refused
+        raise DatabaseUnreachable(f"cannot use {_shown(engine)}: {exc.orig}") from exc
+
+
+def _shown(engine: Engine) -> str:
+    return engine.url.render_as_string(hide_password=True)
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_alembic())
+
+
+def _head() -> str:
+    head = _scripts().get_current_head()
+    if head is None:
+        raise SchemaTooNew(f"no migrations at {MIGRATIONS}: install maskmill again")
+    return head
+
+
+def _upgrade(engine: Engine) -> None:
+    config = _alembic()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

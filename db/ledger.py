@@ -1,0 +1,276 @@
+"""Everything that is written to the ledger. Each write can be repeated: unique keys and upserts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from db.models import (
+    Agreement,
+    Base,
+    Decision,
+    Frame,
+    Instance,
+    Model,
+    Picture,
+    Run,
+    RunSource,
+    Shard,
+    Source,
+    Video,
+    content_id,
+    frame_id,
+    utc_now,
+)
+from labeling.errors import MaskmillError, SourceError
+from labeling.instances import ModelCard
+from labeling.pipeline import LabelledFrame, LabelledShard
+from labeling.sources import Origin
+
+ROWS_PER_STATEMENT = 500
+"""SQLite takes 32,766 parameters a statement; our widest table has 16 columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRange:
+    """Start and end in ms (or positions of pictures); no end: to the end of the video."""
+
+    start_ms: int
+    end_ms: int | None
+
+
+def upsert(
+    session: Session,
+    table: type[Base],
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    update_columns: Sequence[str] = (),
+) -> None:
+    """Insert rows; where the primary key exists, update the named columns, or leave the row as it is."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    keys = [column.name for column in table.__mapper__.primary_key]
+    for start in range(0, len(rows), ROWS_PER_STATEMENT):
+        statement = dialect.insert(table).values(list(rows[start : start + ROWS_PER_STATEMENT]))
+        if update_columns:
+            changes = {name: statement.excluded[name] for name in update_columns}
+            statement = statement.on_conflict_do_update(index_elements=keys, set_=changes)
+        else:
+            statement = statement.on_conflict_do_nothing(index_elements=keys)
+        session.execute(statement)
+
+
+def begin_run(
+    session: Session, run_id: str, *, name: str, config: Mapping[str, Any], code_version: str
+) -> None:
+    """Enter a run, or take up an earlier one with the same config."""
+    row = {
+        "id": run_id,
+        "name": name,
+        "config": dict(config),
+        "code_version": code_version,
+        "started_at": utc_now(),
+        "finished_at": None,
+        "counts": {},
+    }
+    upsert(session, Run, [row], update_columns=["code_version"])
+
+
+def finish_run(session: Session, run_id: str, counts: Mapping[str, int]) -> None:
+    changes = {"finished_at": utc_now(), "counts": dict(counts)}
+    session.execute(update(Run).where(Run.id == run_id).values(changes))
+
+
+def record_source(session: Session, run_id: str, origin: Origin, *, video_id: str) -> None:
+    """A source that gave a video."""
+    row = {
+        "kind": origin.kind,
+        "video_id": video_id,
+        "state": "ok",
+        "error_code": None,
+        "error_message": None,
+        "retryable": False,
+        "url": origin.url,
+        "title": origin.title,
+        "uploader": origin.uploader,
+        "licence": origin.licence,
+        "upload_date": origin.upload_date,
+    }
+    _upsert_source(session, run_id, origin.spec, row, update_columns=list(row))
+
+
+def record_failed_source(session: Session, run_id: str, spec: str, error: MaskmillError) -> None:
+    """A source that gave none this time; the video that it gave earlier stays known."""
+    failure = {
+        "state": "failed",
+        "error_code": error.code,
+        "error_message": str(error),
+        "retryable": isinstance(error, SourceError) and error.retryable,
+    }
+    _upsert_source(session, run_id, spec, {"kind": "unknown"} | failure, update_columns=list(failure))
+
+
+def _upsert_source(
+    session: Session, run_id: str, spec: str, row: Mapping[str, Any], *, update_columns: Sequence[str]
+) -> None:
+    source_id = content_id("source", spec)
+    attempts = session.scalar(select(Source.attempts).where(Source.id == source_id)) or 0
+    whole = {"id": source_id, "spec": spec, "attempts": attempts + 1} | dict(row)
+    upsert(session, Source, [whole], update_columns=["attempts", *update_columns])
+    upsert(session, RunSource, [{"run_id": run_id, "source_id": source_id}])
+
+
+def record_video(session: Session, row: Mapping[str, Any]) -> None:
+    """A video; seen again elsewhere, it is remembered where it was seen last."""
+    upsert(session, Video, [row], update_columns=["path"])
+
+
+def record_pictures(session: Session, video_id: str, pictures: Iterable[tuple[int, str, str]]) -> None:
+    """Pictures of a set as (position, sha256, path)."""
+    rows = [
+        {"video_id": video_id, "position": position, "sha256": sha256, "path": path}
+        for position, sha256, path in pictures
+    ]
+    upsert(session, Picture, rows, update_columns=["path"])
+
+
+def plan_shards(session: Session, run_id: str, video_id: str, ranges: Sequence[ShardRange]) -> None:
+    """Enter a video's shards; the ones that are known stay as they are."""
+    rows: list[dict[str, Any]] = [
+        {
+            "id": content_id("shard", run_id, video_id, span.start_ms),
+            "run_id": run_id,
+            "video_id": video_id,
+            "start_ms": span.start_ms,
+            "end_ms": span.end_ms,
+            "state": "planned",
+            "counts": {},
+            "seconds": {},
+        }
+        for span in ranges
+    ]
+    upsert(session, Shard, rows)
+
+
+def fail_shard(session: Session, shard_id: int, error: MaskmillError) -> None:
+    changes = {"state": "failed", "error_code": error.code, "error_message": str(error)}
+    session.execute(update(Shard).where(Shard.id == shard_id, Shard.state != "done").values(changes))
+
+
+def model_id(card: ModelCard) -> str:
+    return f"{content_id('model', card.kind, card.name, card.weights_sha256, card.settings):016x}"
+
+
+def store_shard(session: Session, shard: Shard, labelled: LabelledShard) -> bool:
+    """Write all rows of a shard and its `done` mark; False if another worker was quicker.
+
+    The caller's transaction makes rows and mark one.
+    """
+    done = update(Shard).where(Shard.id == shard.id, Shard.state != "done")
+    changes = {
+        "state": "done",
+        "error_code": None,
+        "error_message": None,
+        "counts": labelled.counts,
+        "seconds": labelled.seconds,
+        "finished_at": utc_now(),
+    }
+    if not session.execute(done.values(changes)).rowcount:  # type: ignore[attr-defined]  # of CursorResult
+        return False
+    _store_frames(session, shard, labelled.frames)
+    _store_models(session, labelled.cards.values())
+    ids = {role: model_id(card) for role, card in labelled.cards.items()}
+    compared = [(frame_id(shard.video_id, f.t_ms), f) for f in labelled.frames if f.agreement]
+    upsert(
+        session, Instance, [row for fid, f in compared for row in _instance_rows(shard.run_id, fid, f, ids)]
+    )
+    upsert(session, Agreement, [_agreement_row(shard.run_id, fid, f) for fid, f in compared])
+    upsert(session, Decision, [_decision_row(shard, frame) for frame in labelled.frames])
+    return True
+
+
+def _store_frames(session: Session, shard: Shard, frames: Sequence[LabelledFrame]) -> None:
+    """Frames are shared by runs: one that was rejected unseen may be kept by another run."""
+    rows = [
+        {
+            "id": frame_id(shard.video_id, frame.t_ms),
+            "video_id": shard.video_id,
+            "t_ms": frame.t_ms,
+            "shot_ms": frame.shot_ms,
+            "width": frame.size_hw[1] if frame.size_hw else None,
+            "height": frame.size_hw[0] if frame.size_hw else None,
+            "sharpness": frame.sharpness,
+            "name": frame.name,
+            "picture": frame.picture,
+        }
+        for frame in frames
+    ]
+    upsert(session, Frame, [row for row in rows if not row["picture"]])
+    kept = [row for row in rows if row["picture"]]
+    upsert(session, Frame, kept, update_columns=["picture", "width", "height"])
+
+
+def _store_models(session: Session, cards: Iterable[ModelCard]) -> None:
+    rows = [
+        {
+            "id": model_id(card),
+            "kind": card.kind,
+            "name": card.name,
+            "weights_sha256": card.weights_sha256,
+            "settings": card.settings,
+        }
+        for card in cards
+    ]
+    upsert(session, Model, rows)
+
+
+def _instance_rows(
+    run_id: str, fid: int, frame: LabelledFrame, model_ids: Mapping[str, str]
+) -> Iterable[dict[str, Any]]:
+    for role, instances in (("teacher", frame.teacher), ("student", frame.student)):
+        for rank, instance in enumerate(instances):
+            x, y, w, h = instance.box_xywh
+            yield {
+                "id": content_id("instance", run_id, fid, role, rank),
+                "run_id": run_id,
+                "frame_id": fid,
+                "model_id": model_ids[role],
+                "role": role,
+                "rank": rank,
+                "rle": instance.mask.counts,
+                "x": x,
+                "y": y,
+                "w": w,
+                "h": h,
+                "area_px": instance.mask.area_px,
+                "score": instance.score,
+                "keypoints": [list(point) for point in instance.keypoints] if instance.keypoints else None,
+            }
+
+
+def _agreement_row(run_id: str, fid: int, frame: LabelledFrame) -> dict[str, Any]:
+    agreement = frame.agreement
+    if agreement is None:
+        raise TypeError("a frame without agreement has no row")
+    return {
+        "run_id": run_id,
+        "frame_id": fid,
+        "iou": agreement.iou,
+        "boundary_iou": agreement.boundary_iou,
+        "both_empty": agreement.both_empty,
+        "is_hard": agreement.is_hard,
+        "matches": [list(match) for match in agreement.matches],
+        "mismatches": [[m.cause, list(m.teacher), list(m.student), m.iou] for m in agreement.mismatches],
+    }
+
+
+def _decision_row(shard: Shard, frame: LabelledFrame) -> dict[str, Any]:
+    return {
+        "run_id": shard.run_id,
+        "frame_id": frame_id(shard.video_id, frame.t_ms),
+        "decision": frame.decision,
+        "rule": frame.rule,
+        "reasons": list(frame.reasons),
+    }

@@ -1,0 +1,152 @@
+"""The command line. Nothing heavy is imported before it is used: `--help` answers at once."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows import browse_commands, export_commands, system_commands
+from flows.console import (
+    Commands,
+    Exit,
+    HomeOption,
+    JsonOption,
+    RunOption,
+    SetOption,
+    print_failures,
+    print_json,
+    print_table,
+)
+
+if TYPE_CHECKING:
+    from configs.models import RunConfig
+    from db.queries import RunSummary
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    help="Mine video for the frames a segmentation model gets wrong; make a COCO dataset of them.",
+)
+app.add_typer(export_commands.app, name="export")
+app.add_typer(system_commands.models_app, name="models")
+app.add_typer(system_commands.db_app, name="db")
+app.command("doctor")(system_commands.doctor)
+app.command("frames")(browse_commands.frames)
+app.command("show")(browse_commands.show)
+app.command("report")(browse_commands.report)
+
+DEFAULT_HOME = Path(".maskmill")
+
+
+@app.callback()
+def quiet_prefect() -> None:
+    # Prefect reads these when it is imported; what the user has set stays
+    for name, value in {
+        "PREFECT_LOGGING_LEVEL": "ERROR",
+        "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "DO_NOT_TRACK": "1",
+    }.items():
+        os.environ.setdefault(name, value)
+
+
+@app.command()
+def run(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SOURCE...", help="Video, folder, glob, archive, list, URL or camera."),
+    ] = None,
+    config: Annotated[
+        str,
+        typer.Option("--config", metavar="NAME|FILE", help="default, lite, offline, surveillance or a file."),
+    ] = "default",
+    changes: SetOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try this run's failed sources again.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Find hard frames in videos and label them. The same command again goes on where it stopped."""
+    from configs.load import load_config
+
+    run_config = load_config(config, changes or [])
+    specs = list(sources or [])
+    if retry_failed:
+        specs += _failed_specs(run_config, home)
+    summary = _generate(specs, run_config, config, home, show_progress=not as_json)
+    _print_summary(summary, as_json=as_json)
+    if summary.failures:
+        raise typer.Exit(Exit.SOURCES_FAILED)
+
+
+@app.command()
+def status(home: HomeOption = DEFAULT_HOME, run: RunOption = None, as_json: JsonOption = False) -> None:
+    """What the last run did and what is left to do."""
+    from db.queries import latest_run, summarise_run
+    from flows.home import open_home
+
+    with open_home(home).session() as session:
+        summary = summarise_run(session, latest_run(session, run))
+    _print_summary(summary, as_json=as_json)
+
+
+@app.command()
+def demo(
+    home: HomeOption = Path("maskmill-demo"),
+    seconds: Annotated[float, typer.Option(help="Length of the rendered scene.", min=4, max=600)] = 20.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Render a scene, run the `offline` preset on it, write a COCO dataset and a report."""
+    from flows.demo import make_demo
+
+    made = make_demo(home, seconds=seconds, generate=_generate, quiet=as_json)
+    if as_json:
+        print_json(made)
+        return
+    _print_summary(made.summary, as_json=False)
+    typer.echo(f"\nvideo    {made.video}\ndataset  {made.coco}\nreport   {made.report}")
+
+
+def _failed_specs(config: "RunConfig", home: Path) -> list[str]:
+    from db.queries import failed_specs
+    from flows.home import open_home
+
+    with open_home(home).session() as session:
+        return failed_specs(session, config.run_id())
+
+
+def _generate(
+    specs: list[str], config: "RunConfig", name: str, home: Path, *, show_progress: bool
+) -> "RunSummary":
+    """Call the flow in this process, with a progress bar that reads the ledger."""
+    from flows.generate import generate_dataset
+    from flows.progress import watch_progress
+
+    with watch_progress(home, config.run_id(), enabled=show_progress):
+        return generate_dataset(specs, config, name=Path(name).stem, home=home)
+
+
+def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:
+    if as_json:
+        print_json(summary)
+        return
+    from tasks.summary import summary_sentence
+
+    typer.echo(f"run {summary.run_id} ({summary.name})")
+    typer.echo(summary_sentence(summary) + "\n")
+    print_table(("frames", ""), summary.counts.items())
+    typer.echo("")
+    print_table(("stage", "seconds"), ((name, f"{s:.1f}") for name, s in summary.seconds.items()))
+    if summary.shards_pending:
+        typer.echo(f"\n{summary.shards_pending} shards are left: run the same command again")
+    if summary.failures:
+        typer.echo("")
+    print_failures(summary.failures)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,101 @@
+"""`maskmill export`: write a run's frames as a dataset."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.console import Commands, HomeOption, JsonOption, RunOption, print_json
+
+if TYPE_CHECKING:
+    from labeling.formats.dataset import DatasetFrame, ExportSummary
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, help="Write a run's frames as a dataset.")
+
+FolderArgument = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Folder to write; an earlier export in it is replaced.")
+]
+DecisionOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--decision", help="accepted, review or easy; may be repeated. Default: accepted.", metavar="D"
+    ),
+]
+CopyOption = Annotated[bool, typer.Option("--copy", help="Copy pictures instead of hard-linking them.")]
+DEFAULT_HOME = Path(".maskmill")
+
+
+@app.command()
+def coco(
+    folder: FolderArgument,
+    polygons: Annotated[
+        bool, typer.Option("--polygons", help="Polygons instead of RLE: holes are lost.")
+    ] = False,
+    copy: CopyOption = False,
+    decisions: DecisionOption = None,
+    run: RunOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """COCO instances and person keypoints, masks as RLE."""
+    from labeling.formats.coco import write_coco
+
+    with _frames(home, run, decisions) as frames:
+        _report(write_coco(frames, folder, polygons=polygons, copy=copy), folder, as_json)
+
+
+@app.command("yolo-seg")
+def yolo_seg(
+    folder: FolderArgument,
+    copy: CopyOption = False,
+    decisions: DecisionOption = None,
+    run: RunOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Ultralytics' polygons (lossy: holes are lost)."""
+    from labeling.formats.yolo_seg import write_yolo_seg
+
+    with _frames(home, run, decisions) as frames:
+        _report(write_yolo_seg(frames, folder, copy=copy), folder, as_json)
+
+
+@app.command()
+def masks(
+    folder: FolderArgument,
+    copy: CopyOption = False,
+    decisions: DecisionOption = None,
+    run: RunOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """One PNG per frame, whose pixel value is the instance."""
+    from labeling.formats.mask_pngs import write_mask_pngs
+
+    with _frames(home, run, decisions) as frames:
+        _report(write_mask_pngs(frames, folder, copy=copy), folder, as_json)
+
+
+@contextmanager
+def _frames(home: Path, run: str | None, decisions: list[str] | None) -> "Iterator[Iterator[DatasetFrame]]":
+    from db.queries import dataset_frames, latest_run
+    from flows.browse_commands import check_decisions
+    from flows.home import existing_home, open_home
+
+    wanted = check_decisions(decisions or ["accepted"])
+    with open_home(home).session() as session:
+        run_id = latest_run(session, run).id
+        yield dataset_frames(session, run_id, existing_home(home), decisions=wanted)
+
+
+def _report(written: "ExportSummary", folder: Path, as_json: bool) -> None:
+    if as_json:
+        print_json(written)
+        return
+    typer.echo(f"{written.frames} frames with {written.instances} instances in {folder}")
+    for note in written.notes:
+        typer.echo(f"note: {note}")
+    if not written.frames:
+        typer.echo("nothing has that decision yet: see `maskmill status`, or add --decision review or easy")

@@ -1,0 +1,81 @@
+"""Videos in, hard frames with COCO masks out."""
+
+from importlib.metadata import version
+from itertools import chain
+from pathlib import Path
+
+from prefect import flow, unmapped
+from prefect.logging import get_run_logger
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from configs.load import load_config
+from configs.models import RunConfig
+from db.ledger import begin_run
+from db.queries import RunSummary, pending_shards
+from labeling.errors import ConfigError
+from labeling.storage import Home
+from tasks.ingest import ingest_source_task
+from tasks.label import label_shard_task
+from tasks.ledger import ledger_of
+from tasks.models import load_models
+from tasks.summary import close_run_task
+
+
+@flow(name="generate-dataset", persist_result=False)
+def generate_dataset(
+    sources: list[str],
+    config: RunConfig | None = None,
+    name: str = "default",
+    home: Path = Path(".maskmill"),
+) -> RunSummary:
+    """Find the frames of these sources that the student gets wrong, with the teacher's masks.
+
+    Args:
+        sources: files, folders, globs, archives, lists, URLs, cameras.
+        config: the run; none: the preset `name`.
+        name: what the config is called in summaries and reports.
+        home: folder for the database and the pictures.
+    """
+    if not sources:
+        raise ConfigError("no sources: name a file, folder, glob, archive, list, URL or camera")
+    config = config or load_config(name)
+    place = Home(home.expanduser().resolve())
+    place.create()
+    run_id = config.run_id()
+    with ledger_of(place).transaction() as session:
+        begin_run(
+            session,
+            run_id,
+            name=name,
+            config=config.model_dump(mode="json"),
+            code_version=version("maskmill"),
+        )
+    videos = [ingest_source_task(spec, run_id, config, place.root) for spec in sources]
+    with ledger_of(place).session() as session:
+        shards = pending_shards(session, run_id, list(dict.fromkeys(chain.from_iterable(videos))))
+    get_run_logger().info("run %s: %d shards to do", run_id, len(shards))
+    if shards:
+        load_models(config)
+        _work_on_shards(shards, config, place)
+    return close_run_task(run_id, place.root)
+
+
+def _work_on_shards(shards: list[int], config: RunConfig, home: Home) -> None:
+    """Hand the shards to the runner and wait for all of them, whatever becomes of one.
+
+    Raises:
+        StorageError, DatabaseError: nothing can be kept; the shards stay to be done.
+    """
+    runner: ThreadPoolTaskRunner[str] = ThreadPoolTaskRunner(max_workers=config.workers)
+    with runner:
+        futures = runner.map(
+            label_shard_task,
+            {"shard_id": shards, "config": unmapped(config), "home": unmapped(home.root)},
+        )
+        futures.wait()
+    for future in futures:
+        future.result()
+
+
+if __name__ == "__main__":
+    generate_dataset.serve("generate-dataset")

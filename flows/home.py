@@ -1,0 +1,33 @@
+"""Opening a home that must exist already."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labeling.errors import ConfigError
+
+if TYPE_CHECKING:
+    from db.engine import Ledger
+    from labeling.storage import Home
+
+
+def existing_home(home: Path) -> "Home":
+    """The home at this folder.
+
+    Raises:
+        ConfigError: nothing is there yet.
+    """
+    import os
+
+    from labeling.storage import Home
+
+    place = Home(home.expanduser().resolve())
+    if not place.root.is_dir() and "MASKMILL_DATABASE_URL" not in os.environ:
+        raise ConfigError(f"no home at {place.root}: `maskmill run SOURCE --home {home}` makes one")
+    return place
+
+
+def open_home(home: Path) -> "Ledger":
+    """The ledger of an existing home."""
+    from tasks.ledger import ledger_of
+
+    return ledger_of(existing_home(home))

@@ -1,0 +1,85 @@
+"""The installation itself: `maskmill models`, `db` and `doctor`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.console import Commands, HomeOption, JsonOption, SetOption, print_json, print_table
+
+DEFAULT_HOME = Path(".maskmill")
+WeightsOption = Annotated[
+    Path | None, typer.Option("--weights-dir", help="Folder to look in before the cache.")
+]
+
+models_app = typer.Typer(
+    cls=Commands, no_args_is_help=True, help="Weights of the networks that maskmill knows."
+)
+db_app = typer.Typer(cls=Commands, no_args_is_help=True, help="The database's schema.")
+
+
+@models_app.command("list")
+def list_models(weights_dir: WeightsOption = None, as_json: JsonOption = False) -> None:
+    """Which weights there are, and where they were found."""
+    from labeling.segmenters.weights import list_weights
+
+    rows = list_weights(weights_dir)
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ("model", "kind", "file", "licence", "found"),
+        ((r.name, r.kind, r.file, r.licence, r.found or "missing") for r in rows),
+    )
+
+
+@models_app.command("fetch")
+def fetch_models(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="As `models list` names them.")],
+    weights_dir: WeightsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch weights into the cache, checked by SHA-256."""
+    from labeling.segmenters.weights import fetch_weights
+
+    fetched = {name: fetch_weights(name, weights_dir) for name in names}
+    if as_json:
+        print_json(fetched)
+        return
+    for name, path in fetched.items():
+        typer.echo(f"{name}: {path}")
+
+
+@db_app.command("upgrade")
+def upgrade(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """Migrate the database to this version's schema."""
+    from db.engine import upgrade_schema
+    from flows.home import existing_home
+    from tasks.ledger import database_url
+
+    before, after = upgrade_schema(database_url(existing_home(home)))
+    if as_json:
+        print_json({"before": before, "after": after})
+    else:
+        typer.echo(
+            f"schema {before or 'none'} -> {after}" if before != after else f"schema {after}: up to date"
+        )
+
+
+def doctor(
+    config: Annotated[
+        str, typer.Option("--config", metavar="NAME|FILE", help="Check this config's models.")
+    ] = "default",
+    changes: SetOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """What works here, and what is missing."""
+    from configs.load import load_config
+    from tasks.doctor import examine
+
+    findings = examine(load_config(config, changes or []), home.expanduser().resolve())
+    if as_json:
+        print_json(findings)
+        return
+    print_table(("", "what", "finding"), (("ok" if f.ok else "--", f.what, f.finding) for f in findings))

@@ -1,0 +1,212 @@
+"""COCO: `annotations/instances.json`, `annotations/person_keypoints.json` and `images/`."""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, Self
+
+from pycocotools import mask as coco_mask
+
+from labeling.formats.dataset import DatasetFrame, DatasetInstance, ExportSummary, Ledger
+from labeling.formats.folder import PictureFolder, export_errors, stage_export
+from labeling.formats.origins import describe_origin, to_json
+from labeling.formats.outlines import edge_outlines
+from labeling.instances import COCO_KEYPOINTS, COCO_SKELETON, Keypoints
+from labeling.masks import Mask
+
+VISIBLE_FROM = 0.5
+"""Confidence from which a keypoint is written as visible (v = 2); the pose rules' own default."""
+
+LABELLED_FROM = 0.2
+"""Confidence from which a keypoint is written at all (v = 1: there, but hidden or in doubt)."""
+
+_RLE_NOTE = "Masks are run-length encodings, with holes and parts kept."
+_POLYGON_NOTE = "Masks are polygons of outer outlines: holes are filled."
+
+
+def write_coco(
+    frames: Iterable[DatasetFrame], folder: Path, *, polygons: bool = False, copy: bool = False
+) -> ExportSummary:
+    """Write a COCO dataset, one frame at a time; the same frames in the same order give the same bytes.
+
+    Both annotation files list every picture. Areas are pixels of the mask, boxes are tight round the
+    mask. Beside COCO's own fields an annotation has `model`, `score`, `reviewer` and `detector_bbox`,
+    a picture has its video, time, source, title, uploader, upload date and decision.
+
+    Args:
+        polygons: outer outlines instead of run-length encodings; exact but for filled holes.
+        copy: copy pictures; otherwise they are hard links where the disk allows it.
+
+    Raises:
+        ExportError: `folder` holds something else, or a frame is unsound (`check_frame`).
+        DiskFull: no space left. In either case `folder` stays as it was.
+    """
+    with stage_export(folder, entries=("annotations", "images")) as staging:
+        pictures = PictureFolder(staging / "images", copy=copy)
+        with _CocoSpools(staging, polygons=polygons) as spools:
+            for frame in frames:
+                spools.add(frame)
+                pictures.add(frame.picture, name=frame.file_name)
+            spools.finish(staging / "annotations")
+        notes = [*spools.notes(), *pictures.notes()]
+        return spools.ledger.close(files=spools.ledger.frames + 2, notes=notes)
+
+
+class _CocoSpools:
+    """Records wait in nameless temporary files on the target's disk until the lists are complete."""
+
+    def __init__(self, staging: Path, *, polygons: bool) -> None:
+        self.ledger = Ledger()
+        self._polygons = polygons
+        self._licences: dict[tuple[str, str], int] = {}
+        self._any_unknown = False
+        self._holes_filled = 0
+        with export_errors(staging):
+            self._images = _Spool(staging)
+            self._annotations = _Spool(staging)
+            self._people = _Spool(staging)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for spool in (self._images, self._annotations, self._people):
+            spool.close()
+
+    def add(self, frame: DatasetFrame) -> None:
+        instances = self.ledger.admit(frame)
+        self._images.add(self._image_record(frame))
+        for instance in instances:
+            record = self._annotation_record(instance, frame.id)
+            self._annotations.add(record)
+            if instance.keypoints is not None:
+                self._people.add({**record, **_keypoint_fields(instance.keypoints, frame.size_hw)})
+
+    def finish(self, folder: Path) -> None:
+        with export_errors(folder):
+            folder.mkdir()
+            self._write(folder / "instances.json", self._annotations)
+            self._write(folder / "person_keypoints.json", self._people)
+
+    def notes(self) -> list[str]:
+        if not self._polygons:
+            return []
+        return [f"polygons: holes are filled ({self._holes_filled} instances had holes)"]
+
+    def _image_record(self, frame: DatasetFrame) -> dict[str, Any]:
+        height, width = frame.size_hw
+        return {
+            "id": frame.id,
+            "file_name": frame.file_name,
+            "width": width,
+            "height": height,
+            "license": self._licence_id(frame),
+            **describe_origin(frame),
+        }
+
+    def _licence_id(self, frame: DatasetFrame) -> int:
+        """0 for unknown, else numbered as they occur."""
+        if frame.licence is None:
+            self._any_unknown = True
+            return 0
+        licence = (frame.licence, frame.licence_url or "")
+        return self._licences.setdefault(licence, len(self._licences) + 1)
+
+    def _licence_records(self) -> list[dict[str, Any]]:
+        unknown = [{"id": 0, "name": "unknown", "url": ""}] if self._any_unknown else []
+        known = [{"id": number, "name": name, "url": url} for (name, url), number in self._licences.items()]
+        return unknown + known
+
+    def _annotation_record(self, instance: DatasetInstance, image_id: int) -> dict[str, Any]:
+        return {
+            "id": instance.id,
+            "image_id": image_id,
+            "category_id": 1,
+            "iscrowd": 0,
+            "area": instance.mask.area_px,
+            "bbox": list(instance.mask.box_xywh),
+            "segmentation": self._segmentation(instance.mask),
+            "model": instance.model,
+            "score": instance.score,
+            "reviewer": instance.reviewer,
+            "detector_bbox": [round(side, 2) for side in instance.box_xywh],
+        }
+
+    def _segmentation(self, mask: Mask) -> dict[str, Any] | list[list[int]]:
+        if not self._polygons:
+            return {"size": list(mask.size_hw), "counts": mask.counts.decode("ascii")}
+        parts: list[list[int]] = [outline.ravel().tolist() for outline in edge_outlines(mask)]
+        drawn = coco_mask.merge(coco_mask.frPyObjects(parts, *mask.size_hw))
+        self._holes_filled += int(coco_mask.area(drawn)) > mask.area_px
+        return parts
+
+    def _write(self, path: Path, annotations: "_Spool") -> None:
+        """Sections in COCO's usual order, one record a line."""
+        with path.open("w", encoding="ascii") as file:
+            file.write(
+                f'{{"info": {to_json(self._about())},\n"licenses": {to_json(self._licence_records())},\n'
+            )
+            file.write(f'"categories": {to_json([_person_category()])},\n"images": [\n')
+            self._images.pour(file)
+            file.write('\n],\n"annotations": [\n')
+            annotations.pour(file)
+            file.write("\n]}\n")
+
+    def _about(self) -> dict[str, str]:
+        """No date: the same content gives the same bytes."""
+        kept = _POLYGON_NOTE if self._polygons else _RLE_NOTE
+        return {"description": f"People in frames of video, labelled with maskmill. {kept}"}
+
+
+class _Spool:
+    """JSON records on disk, separated as in a list."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: IO[str] = tempfile.TemporaryFile(  # noqa: SIM115 - lives as long as this object
+            "w+", encoding="ascii", dir=folder
+        )
+        self._separator = ""
+
+    def add(self, record: dict[str, Any]) -> None:
+        with export_errors(self._folder):
+            self._file.write(self._separator + to_json(record))
+        self._separator = ",\n"
+
+    def pour(self, target: IO[str]) -> None:
+        self._file.seek(0)
+        shutil.copyfileobj(self._file, target, 1 << 16)
+
+    def close(self) -> None:
+        with export_errors(self._folder):
+            self._file.close()
+
+
+def _person_category() -> dict[str, Any]:
+    return {
+        "id": 1,
+        "name": "person",
+        "supercategory": "person",
+        "keypoints": list(COCO_KEYPOINTS),
+        "skeleton": [list(limb) for limb in COCO_SKELETON],
+    }
+
+
+def _keypoint_fields(keypoints: Keypoints, size_hw: tuple[int, int]) -> dict[str, Any]:
+    """COCO's 17 x (x, y, v): v is 2 from VISIBLE_FROM on, 1 from LABELLED_FROM on; below that, and
+    for a point outside the picture, all three are 0."""
+    triples = list(_visibility_triples(keypoints, size_hw))
+    return {
+        "num_keypoints": sum(v > 0 for _, _, v in triples),
+        "keypoints": [number for triple in triples for number in triple],
+    }
+
+
+def _visibility_triples(keypoints: Keypoints, size_hw: tuple[int, int]) -> Iterator[tuple[float, float, int]]:
+    height, width = size_hw
+    for x, y, confidence in keypoints:
+        if 0 <= x < width and 0 <= y < height and confidence >= LABELLED_FROM:
+            yield round(x, 2), round(y, 2), 2 if confidence >= VISIBLE_FROM else 1
+        else:
+            yield 0, 0, 0

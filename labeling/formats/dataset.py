@@ -1,0 +1,147 @@
+"""What a dataset is made of, before any format: frames with their origin and their instances."""
+
+import math
+import re
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from labeling.errors import ExportError
+from labeling.instances import COCO_KEYPOINTS, Keypoints
+from labeling.masks import BoxXywh, Mask
+
+BIGGEST_ID = 2**53 - 1
+"""JSON readers keep numbers as doubles: a bigger id would come back as its neighbour."""
+
+_PLAIN_NAME = re.compile(r"^[^/\\\x00-\x1f]+$")
+_PLAIN_SPLIT = re.compile(r"^[A-Za-z0-9_-]+$")
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetInstance:
+    """One person of a frame, as it goes into a dataset."""
+
+    id: int
+    """1 to 2**53 - 1, unique in the dataset (0 would count as unmatched in COCOeval)."""
+    mask: Mask
+    score: float
+    """Confidence in [0, 1]; 1 for a mask drawn by a person."""
+    box_xywh: BoxXywh
+    """The detector's box in pixels; the mask's own tight box is computed where a format wants it."""
+    keypoints: Keypoints | None
+    model: str
+    """Which model made the mask."""
+    reviewer: str | None
+    """Who corrected or confirmed it; None: nobody looked."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFrame:
+    """One kept picture with all that a dataset says about it."""
+
+    id: int
+    """1 to 2**53 - 1, unique in the dataset."""
+    picture: Path
+    """Where the picture lies now."""
+    file_name: str
+    """Its name in the dataset's folder of pictures: plain, unique."""
+    size_hw: tuple[int, int]
+    video_id: str
+    t_ms: int | None
+    """Presentation time; None for a picture that came from no video."""
+    source_url: str | None
+    title: str | None
+    uploader: str | None
+    licence: str | None
+    """Name of the licence; None: unknown."""
+    licence_url: str | None
+    upload_date: str | None
+    """ISO 8601 (2024-05-31)."""
+    decision: str
+    instances: tuple[DatasetInstance, ...]
+    split: str | None = None
+    """`train`, `val`, `test`; None: the dataset is not divided."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSummary:
+    """What was written."""
+
+    frames: int
+    instances: int
+    files: int
+    """Files of the dataset, pictures included."""
+    notes: tuple[str, ...] = ()
+    """What the format could not keep and what was decided instead, for the user to read."""
+
+
+def check_frame(frame: DatasetFrame) -> None:
+    """Refuse what would make a dataset wrong without a sign of it.
+
+    Raises:
+        ExportError: a file name with folders in it, an id out of range, a mask of another size
+            than its picture, a score that is no number, other than 17 keypoints.
+    """
+    here = f"frame {frame.id} ({frame.file_name!r})"
+    if not _PLAIN_NAME.match(frame.file_name) or frame.file_name in (".", ".."):
+        raise ExportError(f"{here}: the file name must be one plain name, without folders")
+    if frame.split is not None and not _PLAIN_SPLIT.match(frame.split):
+        raise ExportError(f"{here}: split {frame.split!r} must be letters, digits, - and _")
+    if not 1 <= frame.id <= BIGGEST_ID:
+        raise ExportError(f"{here}: the id must lie in 1 to {BIGGEST_ID}")
+    for instance in frame.instances:
+        _check_instance(instance, frame.size_hw, here)
+
+
+def _check_instance(instance: DatasetInstance, size_hw: tuple[int, int], here: str) -> None:
+    here = f"{here}, instance {instance.id}"
+    if not 1 <= instance.id <= BIGGEST_ID:
+        raise ExportError(f"{here}: the id must lie in 1 to {BIGGEST_ID}")
+    if instance.mask.size_hw != size_hw:
+        raise ExportError(
+            f"{here}: the mask has {instance.mask.size_hw} (height, width), the picture {size_hw}; "
+            "label this frame again"
+        )
+    if not math.isfinite(instance.score):
+        raise ExportError(f"{here}: the score is {instance.score}; label this frame again")
+    if instance.keypoints is not None and len(instance.keypoints) != len(COCO_KEYPOINTS):
+        raise ExportError(f"{here}: {len(instance.keypoints)} keypoints, COCO has {len(COCO_KEYPOINTS)}")
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Checks and counts frames on their way out; remembers 8 bytes an id to refuse a second use."""
+
+    empty_masks: int = 0
+    _frame_ids: "array[int]" = field(default_factory=lambda: array("q"))
+    _instance_ids: "array[int]" = field(default_factory=lambda: array("q"))
+
+    @property
+    def frames(self) -> int:
+        return len(self._frame_ids)
+
+    def admit(self, frame: DatasetFrame) -> tuple[DatasetInstance, ...]:
+        """Give the instances to write: those with a mask, in their order."""
+        check_frame(frame)
+        kept = tuple(instance for instance in frame.instances if instance.mask)
+        self.empty_masks += len(frame.instances) - len(kept)
+        self._frame_ids.append(frame.id)
+        self._instance_ids.extend(instance.id for instance in kept)
+        return kept
+
+    def close(self, *, files: int, notes: Iterable[str] = ()) -> ExportSummary:
+        """Raises ExportError if an id was used twice."""
+        _check_unique("frame", self._frame_ids)
+        _check_unique("instance", self._instance_ids)
+        own = [f"{self.empty_masks} instances with an empty mask were left out"] if self.empty_masks else []
+        return ExportSummary(self.frames, len(self._instance_ids), files, (*own, *notes))
+
+
+def _check_unique(what: str, ids: "array[int]") -> None:
+    ordered = np.sort(np.frombuffer(ids, dtype=np.int64)) if ids else np.zeros(0, dtype=np.int64)
+    doubled = ordered[1:][ordered[1:] == ordered[:-1]]
+    if doubled.size:
+        raise ExportError(f"{what} id {doubled[0]} occurs twice; select each {what} once")

@@ -1,0 +1,56 @@
+"""Where a frame comes from, as JSON: in COCO's image records, and in `frames.jsonl` where a format
+has no room for it."""
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+from labeling.formats.dataset import DatasetFrame
+from labeling.formats.folder import export_errors
+
+
+def describe_origin(frame: DatasetFrame) -> dict[str, Any]:
+    """Video, time, source and decision; `split` only where the dataset is divided."""
+    origin: dict[str, Any] = {
+        "video_id": frame.video_id,
+        "t_ms": frame.t_ms,
+        "source_url": frame.source_url,
+        "title": frame.title,
+        "uploader": frame.uploader,
+        "upload_date": frame.upload_date,
+        "decision": frame.decision,
+    }
+    return origin if frame.split is None else {**origin, "split": frame.split}
+
+
+def to_json(value: object) -> str:
+    """Compact, and escaped to ASCII so that a reader's default encoding does not matter."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+class OriginLines:
+    """`frames.jsonl`: a line per frame."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with export_errors(path):
+            self._file = path.open("w", encoding="ascii")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with export_errors(self._path):
+            self._file.close()
+
+    def add(self, frame: DatasetFrame, **more: object) -> None:
+        record = {
+            "id": frame.id,
+            "file_name": frame.file_name,
+            **describe_origin(frame),
+            "licence": frame.licence,
+            "licence_url": frame.licence_url,
+            **more,
+        }
+        with export_errors(self._path):
+            self._file.write(to_json(record) + "\n")

@@ -1,0 +1,304 @@
+"""One shard through all stages: decode, sample, filter, teacher, student, agreement, decision.
+
+Frames flow one after another through generators, so that nothing grows with the shard but its
+rows; each model sees full batches, whatever the filters before it took out. Decoding and writing
+pictures run in threads beside the models.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from configs.models import RunConfig
+from labeling.instances import Clip, Frame, Instance, ModelCard
+from labeling.joints import joints_inside
+from labeling.poses import Rejection, attach_keypoints, check_people
+from labeling.sampling import Gap, SkippedFrame, select_frames
+from labeling.scoring import FrameAgreement, compare_instances
+from labeling.segmenters.protocol import Segmenter
+from labeling.stages import Stopwatch, in_batches, read_ahead
+from labeling.storage import Home
+from labeling.trust.rule import Evidence, decide, flip_agreement, needs_flip
+
+Role = Literal["teacher", "student"]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledFrame:
+    """All that is stored about one frame that was looked at."""
+
+    t_ms: int
+    shot_ms: int
+    sharpness: float
+    name: str
+    decision: Literal["rejected", "easy", "accepted", "review"]
+    rule: str | None = None
+    reasons: tuple[str, ...] = ()
+    size_hw: tuple[int, int] | None = None
+    picture: str | None = None
+    agreement: FrameAgreement | None = None
+    teacher: tuple[Instance, ...] = ()
+    student: tuple[Instance, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledShard:
+    frames: list[LabelledFrame]
+    cards: dict[str, ModelCard]
+    """The model of each role."""
+    counts: dict[str, int]
+    """Frames per stage: looked_at, rejected by each rule, compared, hard, and by decision."""
+    seconds: dict[str, float]
+    """Wall seconds per stage; decoding and storing overlap the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The loaded segmenters of a run; `pose` only where a separate one is configured."""
+
+    teacher: Segmenter
+    student: Segmenter
+    pose: Segmenter | None = None
+
+    def prepare(self, clip: Clip) -> "Models":
+        pose = self.pose.prepare(clip) if self.pose else None
+        return Models(self.teacher.prepare(clip), self.student.prepare(clip), pose)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A frame on its way; `rejection` ends it."""
+
+    frame: Frame
+    poses: tuple[Instance, ...] | None = None
+    teacher: tuple[Instance, ...] = ()
+    student: tuple[Instance, ...] = ()
+    rejection: Rejection | None = None
+
+
+@dataclass(slots=True)
+class _Shard:
+    """The work on one shard: the stages share its models, watch and rows."""
+
+    config: RunConfig
+    models: Models
+    clip: Clip
+    watch: Stopwatch
+    rows: list[LabelledFrame] = field(default_factory=list)
+    gap: Gap | None = None
+
+    def candidates(self) -> Iterator[_Candidate]:
+        gap_here = self.config.pose_filter is None
+        selected = select_frames(self.clip, self.config.sampling, gap_here=gap_here)
+        timed = self.watch.time_items("decode", selected)
+        for item in read_ahead(timed, depth=2 * self.config.batch):
+            if isinstance(item, SkippedFrame):
+                self.rows.append(_skipped_row(item))
+            else:
+                yield _Candidate(item)
+
+    def with_poses(self, candidates: Iterable[_Candidate]) -> Iterator[_Candidate]:
+        """The pose model's word, before the teacher is asked."""
+        pose, settings = self.models.pose, self.config.pose_filter
+        if pose is None or settings is None:
+            yield from candidates
+            return
+        for batch in in_batches(candidates, self.config.batch):
+            with self.watch.time("pose"):
+                found = pose.segment([c.frame for c in batch])
+            for candidate, poses in zip(batch, found, strict=True):
+                rejection = check_people(poses, None, candidate.frame.size_hw, settings)
+                yield from self.kept(replace(candidate, poses=tuple(poses), rejection=rejection))
+
+    def with_teacher(self, candidates: Iterable[_Candidate]) -> Iterator[_Candidate]:
+        settings = self.config.pose_filter
+        for batch in in_batches(candidates, self.config.batch):
+            with self.watch.time("teacher"):
+                found = self.models.teacher.segment([c.frame for c in batch])
+            for candidate, teacher in zip(batch, found, strict=True):
+                seen = replace(candidate, teacher=tuple(teacher))
+                if settings is None:
+                    yield seen
+                elif candidate.poses is None:
+                    rejection = check_people(teacher, None, candidate.frame.size_hw, settings)
+                    yield from self.kept(replace(seen, rejection=rejection))
+                else:
+                    yield from self.agreed(seen, candidate.poses)
+
+    def kept(self, candidate: _Candidate) -> Iterator[_Candidate]:
+        """Pass a candidate on, unless it is rejected or too soon after the last one."""
+        if candidate.rejection:
+            self.reject(candidate, candidate.rejection)
+        elif self.gap is None or self.gap.allows(candidate.frame):
+            if self.gap:
+                self.gap.keep(candidate.frame)
+            yield candidate
+
+    def agreed(self, candidate: _Candidate, poses: Sequence[Instance]) -> Iterator[_Candidate]:
+        """Pass a candidate on if teacher and pose model mean the same people."""
+        settings = self.config.pose_filter
+        if settings is None:
+            return
+        rejection = check_people(poses, candidate.teacher, candidate.frame.size_hw, settings)
+        if rejection:
+            self.reject(candidate, rejection)
+        else:
+            teacher = attach_keypoints(candidate.teacher, poses, settings)
+            yield replace(candidate, teacher=tuple(teacher))
+
+    def with_student(self, candidates: Iterable[_Candidate]) -> Iterator[list[_Candidate]]:
+        for batch in in_batches(candidates, self.config.batch):
+            with self.watch.time("student"):
+                found = self.models.student.segment([c.frame for c in batch])
+            yield [replace(c, student=tuple(s)) for c, s in zip(batch, found, strict=True)]
+
+    def compared(self, batch: Sequence[_Candidate]) -> list[LabelledFrame]:
+        """Agreement and decision of a batch; the mirrored pictures are one more batch."""
+        semantic = not self.models.student.card.gives_instances
+        with self.watch.time("agreement"):
+            agreements = [
+                compare_instances(
+                    c.teacher, c.student, c.frame.size_hw, self.config.agreement, student_is_semantic=semantic
+                )
+                for c in batch
+            ]
+        joints = [self.joints_inside(candidate) for candidate in batch]
+        flips = self.flip_agreements(batch, agreements, joints)
+        rows = []
+        for candidate, agreement, inside, flip_iou in zip(batch, agreements, joints, flips, strict=True):
+            evidence = Evidence(flip_iou=flip_iou, joints_inside=inside)
+            decision = decide(agreement, candidate.teacher, evidence, self.config.trust)
+            rows.append(_compared_row(candidate, agreement, decision.decision, decision.reasons))
+        return rows
+
+    def joints_inside(self, candidate: _Candidate) -> float | None:
+        score = self.config.pose_filter.min_keypoint_score if self.config.pose_filter else 0.5
+        return joints_inside(candidate.teacher, min_keypoint_score=score)
+
+    def flip_agreements(
+        self,
+        batch: Sequence[_Candidate],
+        agreements: Sequence[FrameAgreement],
+        joints: Sequence[float | None],
+    ) -> list[float | None]:
+        """The teacher's word on the mirrored pictures, where it could change a decision."""
+        wanted = [
+            i
+            for i, (c, a, inside) in enumerate(zip(batch, agreements, joints, strict=True))
+            if needs_flip(a, c.teacher, self.config.trust, joints_inside=inside)
+        ]
+        result: list[float | None] = [None] * len(batch)
+        if wanted:
+            mirrored = [_mirror(batch[i].frame) for i in wanted]
+            with self.watch.time("flip"):
+                found = self.models.teacher.segment(mirrored)
+            for i, instances in zip(wanted, found, strict=True):
+                masks = [instance.mask for instance in batch[i].teacher]
+                flipped = [instance.mask for instance in instances]
+                result[i] = flip_agreement(masks, flipped, batch[i].frame.size_hw)
+        return result
+
+    def reject(self, candidate: _Candidate, rejection: Rejection) -> None:
+        frame = candidate.frame
+        self.rows.append(
+            LabelledFrame(
+                t_ms=frame.t_ms,
+                shot_ms=frame.shot,
+                sharpness=frame.sharpness,
+                name=frame.name,
+                size_hw=frame.size_hw,
+                decision="rejected",
+                rule=rejection.rule,
+                reasons=(rejection.reason,),
+            )
+        )
+
+
+def label_shard(clip: Clip, models: Models, config: RunConfig, home: Home) -> LabelledShard:
+    """Label one clip; kept frames' pictures are in the home when this returns.
+
+    Raises:
+        SourceError: the video can no longer be read.
+        ModelError: a segmenter failed.
+        StorageError: a picture could not be written.
+    """
+    watch = Stopwatch()
+    with watch.time("prepare"):
+        prepared = models.prepare(clip)
+    gap = Gap(config.sampling.min_gap_s) if config.pose_filter and clip.is_temporal else None
+    shard = _Shard(config, prepared, clip, watch, gap=gap)
+    originals = {picture.position: picture.path for picture in clip.pictures}
+    pending: list[tuple[LabelledFrame, Future[str]]] = []
+    with ThreadPoolExecutor(1, thread_name_prefix="store") as storing:
+
+        def save(frame: Frame) -> str:
+            with watch.time("store"):
+                original = originals.get(frame.t_ms)
+                return home.save_picture(frame.rgb, quality=config.picture_quality, original=original)
+
+        stages = shard.with_student(shard.with_teacher(shard.with_poses(shard.candidates())))
+        for batch in stages:
+            saved = [storing.submit(save, candidate.frame) for candidate in batch]
+            pending += zip(shard.compared(batch), saved, strict=True)
+            _bound_backlog(saved)
+        shard.rows += [replace(row, picture=future.result()) for row, future in pending]
+    shard.rows.sort(key=lambda row: row.t_ms)
+    cards = {"teacher": prepared.teacher.card, "student": prepared.student.card}
+    return LabelledShard(shard.rows, cards, _count(shard.rows), watch.seconds)
+
+
+def _bound_backlog(saved: Sequence[Future[str]]) -> None:
+    """Wait for this batch's pictures, which were written while it was compared: full pictures never
+    pile up, and a full disk is known at once."""
+    for future in saved:
+        future.result()
+
+
+def _mirror(frame: Frame) -> Frame:
+    return replace(frame, rgb=np.ascontiguousarray(frame.rgb[:, ::-1]))
+
+
+def _skipped_row(skipped: SkippedFrame) -> LabelledFrame:
+    return LabelledFrame(
+        t_ms=skipped.t_ms,
+        shot_ms=skipped.shot,
+        sharpness=skipped.sharpness,
+        name=skipped.name,
+        decision="rejected",
+        rule=skipped.rule,
+    )
+
+
+def _compared_row(
+    candidate: _Candidate,
+    agreement: FrameAgreement,
+    decision: Literal["easy", "accepted", "review"],
+    reasons: tuple[str, ...],
+) -> LabelledFrame:
+    frame = candidate.frame
+    return LabelledFrame(
+        t_ms=frame.t_ms,
+        shot_ms=frame.shot,
+        sharpness=frame.sharpness,
+        name=frame.name,
+        size_hw=frame.size_hw,
+        decision=decision,
+        reasons=reasons,
+        agreement=agreement,
+        teacher=candidate.teacher,
+        student=candidate.student,
+    )
+
+
+def _count(rows: Sequence[LabelledFrame]) -> dict[str, int]:
+    counts: dict[str, int] = {"looked_at": len(rows)}
+    for row in rows:
+        names = [row.decision if row.rule is None else f"rejected:{row.rule}"]
+        if row.agreement:
+            names += ["compared"] + (["hard"] if row.agreement.is_hard else [])
+        for name in names:
+            counts[name] = counts.get(name, 0) + 1
+    return dict(sorted(counts.items()))

@@ -1,0 +1,83 @@
+"""A report as one HTML page that needs nothing else: no script, no other file, no other host."""
+
+import base64
+from importlib import resources
+
+from jinja2 import Environment, StrictUndefined
+
+from labeling.drawing import clock
+from labeling.report import wording
+from labeling.report.charts import bar, funnel_rows, histogram_chart
+from labeling.report.contents import (
+    AgreementHistogram,
+    FrameCounts,
+    ModelLine,
+    ReportData,
+    RunHeader,
+    SourceFailure,
+    SourceLine,
+    StageTime,
+    Tile,
+)
+
+__all__ = [
+    "AgreementHistogram",
+    "FrameCounts",
+    "ModelLine",
+    "ReportData",
+    "RunHeader",
+    "SourceFailure",
+    "SourceLine",
+    "StageTime",
+    "Tile",
+    "render_report",
+]
+
+_TEMPLATE = "report.html.j2"
+_STYLES = "report.css"
+
+
+def render_report(data: ReportData) -> str:
+    """Write the page; the same data gives the same text, which can always be encoded as UTF-8.
+
+    Everything in it is escaped. `data.tiles` is gone through once.
+    """
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "advice": wording.advice_for,
+        "clock": clock,
+        "count": wording.count,
+        "count_of": wording.count_of,
+        "data_uri": _data_uri,
+        "duration": wording.duration,
+        "spaced": wording.spaced,
+        "listing": wording.listing,
+        "web_address": _web_address,
+    }
+    page = environment.from_string(_read(_TEMPLATE)).render(
+        data=data,
+        styles=_read(_STYLES),
+        sentence=wording.summarise(data),
+        funnel=funnel_rows(data.counts),
+        histogram=histogram_chart(data.histogram),
+        cause_words=wording.CAUSES,
+        bar=bar,
+        percent=wording.percent,
+        rate=wording.rate,
+    )
+    return page.encode("utf-8", "replace").decode("utf-8")
+
+
+def _read(name: str) -> str:
+    return resources.files("labeling.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _data_uri(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
+
+
+def _web_address(url: str | None) -> str:
+    """The address if it may become a link; empty for anything that could run or open a file."""
+    return url if url and url.lower().startswith(("http://", "https://")) else ""

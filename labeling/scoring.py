@@ -1,0 +1,105 @@
+"""Agreement: how well student and teacher match on one frame.
+
+Overlaps are counted on run-length encodings; only the boundaries' bands are looked at as pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from configs.models import Agreement
+from labeling.boundaries import boundary_iou
+from labeling.instances import Instance
+from labeling.masks import Mask, intersect_masks, iou_matrix, union_masks
+from labeling.mismatches import Cause, Match, Mismatch, find_mismatches, find_semantic_mismatches
+
+__all__ = ["Cause", "FrameAgreement", "Match", "Mismatch", "compare_instances", "match_pairs", "union_iou"]
+
+EPSILON_PX = 1e-7
+"""Added to both areas of an IoU, so that two empty masks agree (1) and nothing divides by zero. Too
+small to lift an IoU over a threshold: areas are whole pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameAgreement:
+    """What the comparison of one frame's teacher and student instances gave."""
+
+    iou: float
+    """IoU of the union of the teacher's masks with the union of the student's, in [0, 1]."""
+    boundary_iou: float
+    """Boundary IoU of the same unions, in [0, 1]."""
+    both_empty: bool
+    """Neither saw anybody; both IoUs are 1 then."""
+    is_hard: bool
+    """`iou` is below the settings' `hard_below`."""
+    matches: tuple[Match, ...]
+    """The same person in both, in order of the teacher's instances; none for a semantic student."""
+    mismatches: tuple[Mismatch, ...]
+    """In the order of causes miss, extra, split, merge, boundary, then of the instances' positions."""
+
+
+def compare_instances(
+    teacher: Sequence[Instance],
+    student: Sequence[Instance],
+    size_hw: tuple[int, int],
+    settings: Agreement,
+    *,
+    student_is_semantic: bool = False,
+) -> FrameAgreement:
+    """Compare a frame's instances; their positions in the two sequences are what the result names.
+
+    An empty mask is nobody: it matches nothing and has no cause. `student_is_semantic` says that
+    the student gives one mask for everybody, which then is no merge (see `labeling.mismatches`).
+
+    Raises:
+        ModelOutputWrong: a mask has not the size `size_hw`.
+    """
+    teacher_masks, student_masks = ([one.mask for one in side] for side in (teacher, student))
+    unions = union_masks(teacher_masks, size_hw), union_masks(student_masks, size_hw)
+    iou = union_iou(*unions)
+    frame_boundary_iou = boundary_iou(*unions)
+    matches: tuple[Match, ...] = ()
+    if student_is_semantic:
+        mismatches = find_semantic_mismatches(
+            teacher_masks, student_masks, size_hw, boundary_below=settings.boundary_below
+        )
+    else:
+        matches = match_masks(teacher_masks, student_masks, min_iou=settings.match_iou)
+        mismatches = find_mismatches(
+            teacher_masks, student_masks, matches, size_hw, boundary_below=settings.boundary_below
+        )
+    return FrameAgreement(
+        iou=iou,
+        boundary_iou=frame_boundary_iou,
+        both_empty=not unions[0] and not unions[1],
+        is_hard=iou < settings.hard_below,
+        matches=matches,
+        mismatches=mismatches,
+    )
+
+
+def union_iou(first: Mask, second: Mask) -> float:
+    """(|I| + eps) / (|U| + eps) in pixels: 1 for two empty masks, about 0 for an empty and another."""
+    common = intersect_masks(first, second).area_px
+    joint = first.area_px + second.area_px - common
+    return (common + EPSILON_PX) / (joint + EPSILON_PX)
+
+
+def match_masks(teacher: Sequence[Mask], student: Sequence[Mask], *, min_iou: float) -> tuple[Match, ...]:
+    """Pair masks one to one for the largest sum of IoU, among pairs with at least `min_iou`."""
+    return tuple(Match(*pair) for pair in match_pairs(iou_matrix(teacher, student), min_iou=min_iou))
+
+
+def match_pairs(ious: NDArray[np.float64], *, min_iou: float) -> list[tuple[int, int, float]]:
+    """Pair rows with columns of an IoU matrix one to one: (row, column, IoU), in order of rows.
+
+    The Hungarian method on the pairs with at least `min_iou` and above 0: pairs below take no part,
+    or two of them could cost one that counts.
+    """
+    eligible = np.where((ious >= min_iou) & (ious > 0), ious, 0.0)
+    rows, columns = linear_sum_assignment(eligible, maximize=True)
+    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
+    return [(row, column, float(ious[row, column])) for row, column in pairs if eligible[row, column] > 0]

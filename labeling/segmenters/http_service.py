@@ -1,0 +1,221 @@
+"""A segmenter behind HTTP: POST a picture, get its masks back.
+
+The request's body is the picture as PNG, with the headers `X-Video-Id` and `X-Time-Ms`. The answer is
+
+- `image/png`: a label picture (`read_label_png`);
+- `image/png; map=probability`: 255 times the probability of a person, cut at `mask_above`;
+- `application/json`: a list of COCO results of this picture (`read_coco_records`);
+- status 204: nobody.
+
+A service that is busy or broken (no connection, no answer in time, 429, 5xx) is asked again, later each
+time, or after its `Retry-After`. Put secrets in the token, not in the URL: URLs reach logs.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+import cv2
+import httpx
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+
+from configs.segmenters import HttpBlock
+from labeling.errors import ConfigError, ModelOutputWrong, SegmenterUnreachable
+from labeling.instances import Frame, Instance, ModelCard
+from labeling.segmenters.foreign_masks import read_coco_records, read_label_png, read_probability_png
+from labeling.segmenters.protocol import StatelessSegmenter
+
+BACKOFF_S, LONGEST_PAUSE_S = 0.5, 60.0
+"""Pause before the first repetition, doubled each time, and the longest, asked for or not."""
+LARGEST_ANSWER_BYTES = 64 * 2**20
+"""An 8K label picture that does not compress at all is 33 MB."""
+
+
+class _TryAgain(Exception):  # noqa: N818 - says what to do
+    """The service may answer later."""
+
+    def __init__(self, reason: str, *, after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
+
+
+class HttpSegmenter(StatelessSegmenter):
+    """Asks a service about each frame, one request at a time."""
+
+    def __init__(self, block: HttpBlock, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Check the URL and the token; nothing is sent.
+
+        Raises:
+            ConfigError: not an HTTP URL, one with a password in it, or no usable token in the
+                environment variable that is to hold it.
+        """
+        self._block = block
+        self._url = _parse_url(block.url)
+        self._sleep = sleep
+        self._verify = httpx.create_ssl_context() if self._url.scheme == "https" else False
+        _read_token(block.token_env)
+
+    @property
+    def shown_url(self) -> str:
+        """The URL without its query, which may hold a key."""
+        return str(self._url.copy_with(query=None, fragment=None))
+
+    @property
+    def card(self) -> ModelCard:
+        settings = json.dumps({"mask_above": self._block.mask_above})
+        return ModelCard(kind=self._block.kind, name=self.shown_url, weights_sha256="", settings=settings)
+
+    def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
+        """One list per frame, in the order of the answer.
+
+        Raises:
+            SegmenterUnreachable: no answer after all repetitions, or a refusal.
+            ModelOutputWrong: an answer that is no mask of the frame's size.
+        """
+        token = _read_token(self._block.token_env)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        with httpx.Client(headers=headers, timeout=self._block.timeout_s, verify=self._verify) as client:
+            return [self._ask_patiently(client, frame) for frame in frames]
+
+    def _ask_patiently(self, client: httpx.Client, frame: Frame) -> list[Instance]:
+        attempts = self._block.retries + 1
+        retrying = Retrying(
+            retry=retry_if_exception_type(_TryAgain),
+            stop=stop_after_attempt(attempts),
+            wait=_choose_pause_s,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            status, media_type, body = retrying(self._ask, client, frame)
+        except _TryAgain as exc:
+            raise SegmenterUnreachable(
+                f"http: {self.shown_url} gave no answer in {attempts} attempts; the last: {exc}. "
+                "Check that the service runs, or raise timeout_s or retries"
+            ) from exc
+        return self._read(status, media_type, body, frame)
+
+    def _ask(self, client: httpx.Client, frame: Frame) -> tuple[int, str, bytes]:
+        """Send one request; status, media type with parameters, and body of a good answer."""
+        headers = {
+            "Content-Type": "image/png",
+            "Accept": "image/png, application/json",
+            "X-Video-Id": frame.video_id,
+            "X-Time-Ms": str(frame.t_ms),
+        }
+        try:
+            with client.stream("POST", self._url, content=_encode_png(frame), headers=headers) as response:
+                self._check_status(response)
+                body = self._read_body(response)
+                return response.status_code, response.headers.get("Content-Type", ""), body
+        except httpx.TimeoutException as exc:
+            raise _TryAgain(f"{type(exc).__name__} after {self._block.timeout_s:g} s") from exc
+        except httpx.TransportError as exc:
+            raise _TryAgain(f"{type(exc).__name__}: {exc}") from exc
+
+    def _check_status(self, response: httpx.Response) -> None:
+        status = response.status_code
+        if status == HTTPStatus.TOO_MANY_REQUESTS or response.is_server_error:
+            raise _TryAgain(f"status {status}", after_s=_retry_after_s(response.headers.get("Retry-After")))
+        if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            held = f"the token in {self._block.token_env}" if self._block.token_env else "token_env"
+            raise SegmenterUnreachable(f"http: {self.shown_url} refused us (status {status}): check {held}")
+        if not response.is_success:
+            raise SegmenterUnreachable(
+                f"http: {self.shown_url} answered with status {status}; wants 200 or 204: check the URL"
+            )
+
+    def _read_body(self, response: httpx.Response) -> bytes:
+        """The whole body, within `timeout_s` and `LARGEST_ANSWER_BYTES`."""
+        latest = time.monotonic() + self._block.timeout_s
+        body = bytearray()
+        for chunk in response.iter_bytes():
+            body += chunk
+            if len(body) > LARGEST_ANSWER_BYTES:
+                raise ModelOutputWrong(
+                    f"http: {self.shown_url} answers with more than {LARGEST_ANSWER_BYTES} bytes: no mask"
+                )
+            if time.monotonic() > latest:
+                raise _TryAgain(f"the answer was not complete after {self._block.timeout_s:g} s")
+        return bytes(body)
+
+    def _read(self, status: int, content_type: str, body: bytes, frame: Frame) -> list[Instance]:
+        origin = f"http: answer of {self.shown_url} for {frame.video_id[:12]} at {frame.t_ms} ms"
+        if status == HTTPStatus.NO_CONTENT:
+            return []
+        media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
+        if media_type == "application/json":
+            return read_coco_records(_parse_results(body, origin), frame.size_hw, origin=origin)
+        if media_type != "image/png":
+            raise ModelOutputWrong(
+                f"{origin}: Content-Type {content_type!r}; wants image/png or application/json"
+            )
+        if "map=probability" in parameters:
+            above = self._block.mask_above
+            return read_probability_png(body, frame.size_hw, mask_above=above, origin=origin)
+        return read_label_png(body, frame.size_hw, origin=origin)
+
+
+def _parse_url(text: str) -> httpx.URL:
+    """Errors do not repeat the URL: it may hold a password."""
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        raise ConfigError("http: the URL cannot be read; wants http(s)://host[:port]/path") from None
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ConfigError("http: the URL must begin with http:// or https:// and name a host")
+    if url.userinfo:
+        raise ConfigError(
+            f"http: the URL for {url.host} holds a user name or password; put a token into an environment "
+            "variable and its name into token_env"
+        )
+    return url
+
+
+def _read_token(variable: str | None) -> str | None:
+    if variable is None:
+        return None
+    token = os.environ.get(variable, "").strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigError(
+            f"http: the environment variable {variable} (token_env) is empty or holds no token: set it"
+        )
+    return token
+
+
+def _choose_pause_s(state: RetryCallState) -> float:
+    failure = state.outcome.exception() if state.outcome else None
+    asked_s = failure.after_s if isinstance(failure, _TryAgain) else None
+    pause_s = BACKOFF_S * 2.0 ** (state.attempt_number - 1) if asked_s is None else asked_s
+    return min(pause_s, LONGEST_PAUSE_S)
+
+
+def _retry_after_s(header: str | None) -> float | None:
+    """Seconds that a `Retry-After` header asks for (RFC 9110, 10.2.3: seconds, or a date)."""
+    if header is None:
+        return None
+    if header.strip().isdecimal():
+        return float(header)
+    try:
+        until = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+
+
+def _parse_results(body: bytes, origin: str) -> list[object]:
+    try:
+        results = json.loads(body)
+    except ValueError as exc:
+        raise ModelOutputWrong(f"{origin}: not JSON: {exc}") from exc
+    if not isinstance(results, list):
+        raise ModelOutputWrong(f"{origin}: wants a list of COCO results, got {type(results).__name__}")
+    return results
+
+
+def _encode_png(frame: Frame) -> bytes:
+    return cv2.imencode(".png", cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR))[1].tobytes()

@@ -1,0 +1,193 @@
+"""The empty scene of a static camera, and what differs from it: arrays in, arrays out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from labeling.instances import RgbPicture
+from labeling.masks import BoolArray
+
+Stack = NDArray[np.uint8]
+"""NxHxWx3 or NxHxW."""
+FloatPicture = NDArray[np.float32]
+
+USABLE_RANGE = (16, 245)
+"""Values between which brightness is compared: below is noise, above the sensor saturates."""
+GAIN_LIMITS = (0.5, 2.0)
+"""A larger change of brightness is another scene."""
+BAND_ROWS = 32
+"""Rows of the stack whose median is taken at once: bounds temporary memory."""
+MIN_SEEN = 0.2
+"""Share of the samples that must show background at a pixel for the masked median to be believed."""
+NOISE_SIGMAS = 5.0
+"""A pixel is foreground from this many standard deviations of its own noise, or `min_difference`."""
+SIGMA_OF_MAD = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
+SHADOW_BRIGHTNESS = (0.4, 0.95)
+"""A cast shadow leaves this share of the background's brightness (Horprasert 1999, alpha)."""
+SHADOW_CHROMA = 12.0
+"""Largest distance from the darkened background colour (Horprasert 1999, CD), 0 to 441."""
+FILL_SHARE = 0.5
+"""A hole of which this share differs from the background was cut by the shadow rule: it is filled."""
+MAX_RATIO = 10.0
+"""Colour distances above so many thresholds count no more in a score."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plate:
+    """The empty scene: `rgb` HxWx3 float32, and `noise`, HxW, a standard deviation of colour distance."""
+
+    rgb: FloatPicture
+    noise: FloatPicture
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """`foreground` HxW bool; `ratio` HxW: colour distance over the threshold at that pixel."""
+
+    foreground: BoolArray
+    ratio: FloatPicture
+
+
+def masked_median(stack: Stack, seen: BoolArray | None = None) -> NDArray[np.uint8]:
+    """Lower median over the first axis of the samples that are `seen`; 255 where none is.
+
+    `seen` is NxHxW and holds for all channels. Found by bisecting the 256 values, in bands of rows:
+    a third of the time of a sort, and no copy of the stack.
+    """
+    out = np.empty(stack.shape[1:], dtype=np.uint8)
+    for top in range(0, stack.shape[1], BAND_ROWS):
+        rows = slice(top, top + BAND_ROWS)
+        out[rows] = _median_of_band(stack[:, rows], None if seen is None else seen[:, rows])
+    return out
+
+
+def _median_of_band(stack: Stack, seen: BoolArray | None) -> NDArray[np.uint8]:
+    shape = stack.shape[1:]
+    valid = None if seen is None else seen.reshape(seen.shape + (1,) * (stack.ndim - 3))
+    total = len(stack) if valid is None else valid.sum(axis=0, dtype=np.uint16)
+    low, high = np.zeros(shape, dtype=np.uint8), np.full(shape, 255, dtype=np.uint8)
+    for _ in range(8):
+        middle = low + (high - low) // 2
+        below = stack <= middle
+        count = (below if valid is None else below & valid).sum(axis=0, dtype=np.uint16)
+        enough = (2 * count >= total) & (count > 0)
+        high = np.where(enough, middle, high)
+        low = np.where(enough, low, np.minimum(middle, 254) + 1)
+    return high
+
+
+def brightness_gain(rgb: RgbPicture, reference: NDArray[Any]) -> NDArray[np.float32]:
+    """Three factors, one a channel, by which the picture is brighter than the reference.
+
+    The median ratio over pixels that are neither black nor saturated: right as long as people and
+    other changes cover less than half of the picture. Kept within `GAIN_LIMITS`.
+    """
+    picture, base = (p[::4, ::4].astype(np.float32).reshape(-1, 3) for p in (rgb, reference))
+    dark, bright = USABLE_RANGE
+    usable = ((base > dark) & (base < bright) & (picture > dark / 2) & (picture < bright)).all(axis=1)
+    if not usable.any():
+        return np.ones(3, dtype=np.float32)
+    gain = np.median(picture[usable] / base[usable], axis=0)
+    return np.asarray(np.clip(gain, *GAIN_LIMITS), dtype=np.float32)
+
+
+def learn_plate(samples: Stack, *, min_difference: float, close_px: int) -> Plate:
+    """The empty scene, from NxHxWx3 samples in which every spot is empty more often than not.
+
+    The median of the samples, each brought to the median's brightness; then what differs from it is
+    masked out of each sample and the median is taken again over the rest, so that somebody who
+    stays for a while leaves no trace.
+    """
+    first = masked_median(samples)
+    even = np.stack([_relight(s, 1.0 / brightness_gain(s, first)) for s in samples])
+    first = masked_median(even)
+    moving = np.stack([_grow(color_distance(s, first) > min_difference, close_px) for s in even])
+    seen = ~moving
+    enough = seen.mean(axis=0) >= MIN_SEEN
+    rgb = np.where(enough[..., None], masked_median(even, seen), first)
+    away = np.stack([np.minimum(color_distance(s, rgb), 255).astype(np.uint8) for s in even])
+    noise = np.where(enough, masked_median(away, seen), 0)
+    return Plate(rgb.astype(np.float32), (SIGMA_OF_MAD * noise).astype(np.float32))
+
+
+def _relight(rgb: NDArray[Any], gain: NDArray[np.float32]) -> RgbPicture:
+    return np.clip(rgb * gain + 0.5, 0, 255).astype(np.uint8)
+
+
+def color_distance(first: NDArray[Any], second: NDArray[Any]) -> FloatPicture:
+    """Euclidean colour distance per pixel, 0 to 441."""
+    difference = first.astype(np.float32) - second.astype(np.float32)
+    return np.asarray(np.sqrt(np.einsum("hwc,hwc->hw", difference, difference)), dtype=np.float32)
+
+
+def _grow(mask: BoolArray, by_px: int) -> BoolArray:
+    return cv2.dilate(_open(mask), _disc(2 * by_px + 1)).astype(bool)
+
+
+def subtract_plate(rgb: RgbPicture, plate: Plate, *, min_difference: float) -> Change:
+    """Compare an HxWx3 picture with a plate of the same size, shadows removed."""
+    smooth = cv2.GaussianBlur(rgb, (3, 3), 0).astype(np.float32)
+    background = np.minimum(plate.rgb * brightness_gain(rgb, plate.rgb), 255)  # as the sensor does
+    ratio = color_distance(smooth, background) / np.maximum(min_difference, NOISE_SIGMAS * plate.noise)
+    shadow = find_shadow(smooth, background)
+    return Change((ratio > 1) & ~shadow, ratio)
+
+
+def find_shadow(rgb: FloatPicture, background: FloatPicture) -> BoolArray:
+    """Pixels that are the background, only darker (Horprasert, Harwood, Davis 1999, eq. 5 and 6).
+
+    alpha = <I, E> / <E, E> is the brightness that remains, CD = |I - alpha E| the change of colour.
+    """
+    energy = np.einsum("hwc,hwc->hw", background, background)
+    alpha = np.einsum("hwc,hwc->hw", rgb, background) / np.maximum(energy, 1.0)
+    chroma = color_distance(rgb, alpha[..., None] * background)
+    low, high = SHADOW_BRIGHTNESS
+    shadow: BoolArray = (alpha > low) & (alpha < high) & (chroma < SHADOW_CHROMA)
+    return shadow
+
+
+def _disc(diameter_px: int) -> NDArray[np.uint8]:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (diameter_px, diameter_px)).astype(np.uint8)
+
+
+def _open(mask: BoolArray) -> NDArray[np.uint8]:
+    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, _disc(3)).astype(np.uint8)
+
+
+def clean_mask(change: Change, *, close_px: int) -> BoolArray:
+    """Drop specks, close gaps up to `close_px` wide and fill the holes that are no holes.
+
+    A hole stays when the background is seen through it (between arm and body). One that mostly
+    differs from the background, cut by the shadow rule, or smaller than the closed gaps, is filled.
+    """
+    closed = cv2.morphologyEx(_open(change.foreground), cv2.MORPH_CLOSE, _disc(close_px | 1))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(1 - closed, connectivity=4)
+    areas = stats[:, cv2.CC_STAT_AREA]
+    changed = np.bincount(labels.ravel(), weights=(change.ratio > 1).ravel(), minlength=count)
+    fill = (changed > FILL_SHARE * areas) | (areas < close_px**2)
+    fill[np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))] = False
+    cleaned: BoolArray = (closed > 0) | fill[labels]
+    return cleaned
+
+
+def find_components(foreground: BoolArray, *, min_area: float, min_height_width: float) -> list[BoolArray]:
+    """8-connected parts of at least `min_area` (share of the picture), as HxW masks, largest first."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(foreground.astype(np.uint8), connectivity=8)
+    big = stats[:, cv2.CC_STAT_AREA] >= min_area * foreground.size
+    tall = stats[:, cv2.CC_STAT_HEIGHT] >= min_height_width * stats[:, cv2.CC_STAT_WIDTH]
+    kept = [label for label in range(1, count) if big[label] and tall[label]]
+    kept.sort(key=lambda label: -int(stats[label, cv2.CC_STAT_AREA]))
+    return [labels == label for label in kept]
+
+
+def score_component(component: BoolArray, ratio: FloatPicture) -> float:
+    """1 - exp(1 - m), m the mean colour distance over its threshold, 0 from m = 1 down.
+
+    0.63 at twice the threshold, 0.86 at three times: a stain of light scores low, a person high.
+    """
+    above = float(np.minimum(ratio[component], MAX_RATIO).mean())
+    return max(0.0, 1.0 - float(np.exp(1.0 - above)))

@@ -1,0 +1,38 @@
+"""MediaPipe's selfie segmentation: one mask for everybody in the picture."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from configs.segmenters import OwnModelBlock, SelfieBlock
+from labeling.instances import ModelCard
+from labeling.segmenters.own_model import OwnModelSegmenter
+from labeling.segmenters.weights import find_weights
+
+INPUT_HW = (256, 256)
+
+
+class SelfieSegmenter(OwnModelSegmenter):
+    """The LiteRT network that `selfie` names: RGB in [0, 1] in, a person's probability out."""
+
+    def __init__(self, block: SelfieBlock, *, weights_dir: Path | None) -> None:
+        self._selfie = block
+        network = OwnModelBlock(
+            kind="litert",
+            path=find_weights("selfie_segmentation", weights_dir),
+            input_hw=INPUT_HW,
+            layout="nhwc",
+            mask_above=block.mask_above,
+            min_area=block.min_area,
+        )
+        super().__init__(network)
+
+    @property
+    def card(self) -> ModelCard:
+        settings = self._selfie.model_dump(mode="json", exclude={"kind"})
+        return replace(
+            super().card,
+            kind="selfie",
+            name="selfie_segmentation",
+            settings=json.dumps(settings, sort_keys=True, separators=(",", ":")),
+        )

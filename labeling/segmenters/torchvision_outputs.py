@@ -1,0 +1,165 @@
+"""Running torchvision's networks on pictures and turning what they say into instances."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.segmenters import TorchvisionBlock
+from labeling.instances import Instance, Keypoints, RgbPicture
+from labeling.masks import BoxXywh, Mask
+from labeling.segmenters.person_maps import FloatMap, instances_from_map
+
+Rows = NDArray[np.intp]
+
+if TYPE_CHECKING:
+    import torch
+
+    Tensors = dict[str, torch.Tensor]
+
+MIN_AREA = 0.001
+"""A semantic mask smaller than this share of the picture is nobody."""
+
+
+class _OnDevice:
+    """A network on its device: half precision and channels last where that is CUDA."""
+
+    def __init__(self, net: "torch.nn.Module", device: str) -> None:
+        import torch
+
+        self._device = device
+        self._net = net.to(device)
+        if device == "cuda":
+            self._net = self._net.to(memory_format=torch.channels_last)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        import torch
+
+        return torch.autocast("cuda") if self._device == "cuda" else nullcontext()
+
+    def _to_tensor(self, rgb: RgbPicture) -> "torch.Tensor":
+        """3xHxW in [0, 1] on the device; bytes travel, not floats."""
+        import torch
+
+        pixels = torch.from_numpy(np.ascontiguousarray(rgb)).to(self._device)
+        return pixels.permute(2, 0, 1).float().div(255)
+
+
+class InstanceNetwork(_OnDevice):
+    """Mask R-CNN or Keypoint R-CNN. Only people go through the heads for masks and keypoints."""
+
+    def __init__(
+        self, net: "torch.nn.Module", *, person: int, device: str, block: TorchvisionBlock, transforms: object
+    ) -> None:
+        super().__init__(net, device)
+        self._block = block
+        heads: Any = net.roi_heads
+        heads.postprocess_detections = _narrow_to_class(heads.postprocess_detections, person)
+
+    def infer(self, pictures: Sequence[RgbPicture]) -> list[list[Instance]]:
+        """One list per picture, best score first; pictures may differ in size."""
+        import torch
+
+        with torch.inference_mode(), self._autocast():
+            found: list[Tensors] = self._net([self._to_tensor(rgb) for rgb in pictures])
+        return [
+            self._read(one, (rgb.shape[0], rgb.shape[1])) for one, rgb in zip(found, pictures, strict=True)
+        ]
+
+    def _read(self, found: "Tensors", size_hw: tuple[int, int]) -> list[Instance]:
+        scores = found["scores"].float().cpu().numpy()
+        kept = np.flatnonzero(scores >= self._block.min_score)
+        boxes = [_xywh(corners) for corners in found["boxes"].float().cpu().numpy()[kept].tolist()]
+        keypoints = self._read_keypoints(found, kept)
+        masks = self._read_masks(found, kept, boxes, size_hw)
+        rows = zip(masks, scores[kept].tolist(), boxes, keypoints, strict=True)
+        return [Instance(mask, min(score, 1.0), box, joints) for mask, score, box, joints in rows if mask]
+
+    def _read_masks(
+        self, found: "Tensors", kept: Rows, boxes: list[BoxXywh], size_hw: tuple[int, int]
+    ) -> list[Mask]:
+        if "masks" not in found:
+            return [fill_box(box, size_hw) for box in boxes]
+        pixels = (found["masks"][:, 0] > self._block.mask_above).cpu().numpy()
+        return Mask.from_stack(pixels[kept])
+
+    @staticmethod
+    def _read_keypoints(found: "Tensors", kept: Rows) -> Sequence[Keypoints | None]:
+        if "keypoints" not in found:
+            return [None] * len(kept)
+        confidences = found["keypoints_scores"].float().sigmoid().cpu().numpy()[kept]  # they are logits
+        places = found["keypoints"].float().cpu().numpy()[kept, :, :2]
+        joined = np.concatenate([places, confidences[:, :, None]], axis=2).tolist()
+        return [tuple((x, y, confidence) for x, y, confidence in person) for person in joined]
+
+
+class SemanticNetwork(_OnDevice):
+    """LR-ASPP or DeepLabV3: one map of people, so at most one instance per picture."""
+
+    def __init__(
+        self, net: "torch.nn.Module", *, person: int, device: str, block: TorchvisionBlock, transforms: Any
+    ) -> None:
+        net.aux_classifier = None  # type: ignore[assignment]  # trains the backbone, says nothing here
+        super().__init__(net, device)
+        self._person = person
+        self._block = block
+        self._transforms = transforms
+
+    def infer(self, pictures: Sequence[RgbPicture]) -> list[list[Instance]]:
+        """One list per picture; neighbours of one size go through the network together."""
+        found: list[list[Instance]] = []
+        for _, group in groupby(pictures, key=lambda rgb: rgb.shape):
+            found += [self._read(probability) for probability in self._infer_equal(list(group))]
+        return found
+
+    def _infer_equal(self, pictures: Sequence[RgbPicture]) -> list[FloatMap]:
+        """HxW person probabilities: softmax at the network's size, then bilinear to the pictures'."""
+        import torch
+
+        with torch.inference_mode():
+            batch = self._transforms(torch.stack([self._to_tensor(rgb) for rgb in pictures]))
+            with self._autocast():
+                logits = self._net(batch)["out"]
+            person = logits.float().softmax(dim=1)[:, self._person, None]
+            sized = torch.nn.functional.interpolate(
+                person, size=pictures[0].shape[:2], mode="bilinear", align_corners=False
+            )
+        return list(sized[:, 0].cpu().numpy())
+
+    def _read(self, probability: FloatMap) -> list[Instance]:
+        return instances_from_map(probability, mask_above=self._block.mask_above, min_area=MIN_AREA)
+
+
+def _narrow_to_class(postprocess: Any, wanted: int) -> Any:
+    """Wrap a detector's post-processing so that it sees one class and the rest.
+
+    The class keeps its probability and its boxes. It alone goes through suppression, the limit on
+    detections of a picture, and the heads behind.
+    """
+
+    def narrowed(class_logits: Any, box_regression: Any, *rest: Any) -> Any:
+        import torch
+
+        logits = class_logits.float()
+        others = torch.arange(logits.shape[1], device=logits.device) != wanted
+        pair = torch.stack([logits[:, others].logsumexp(dim=1), logits[:, wanted]], dim=1)
+        boxes = box_regression.reshape(len(logits), -1, 4)[:, [0, wanted]].flatten(start_dim=1)
+        return postprocess(pair, boxes, *rest)
+
+    return narrowed
+
+
+def fill_box(box_xywh: BoxXywh, size_hw: tuple[int, int]) -> Mask:
+    """The mask of every pixel that a box touches."""
+    x, y, w, h = box_xywh
+    pixels = np.zeros(size_hw, dtype=np.bool_)
+    pixels[max(0, int(y)) : int(np.ceil(y + h)), max(0, int(x)) : int(np.ceil(x + w))] = True
+    return Mask.from_array(pixels)
+
+
+def _xywh(corners: list[float]) -> BoxXywh:
+    x0, y0, x1, y1 = corners
+    return x0, y0, x1 - x0, y1 - y0

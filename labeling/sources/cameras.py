@@ -1,0 +1,225 @@
+"""Recording cameras and live streams into files that begin with a key frame."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.error import FFmpegError
+
+from configs.models import Ingest
+from labeling.errors import (
+    NotAVideo,
+    SourceError,
+    SourceNotFound,
+    SourcePrivate,
+    SourceUnreachable,
+    UnsupportedVideo,
+)
+from labeling.sources.addresses import PAGE_SCHEMES, check_resolved, redact_url, url_scheme
+from labeling.sources.content import adopt_file, staging
+from labeling.sources.segments import SegmentWriter, Timeline, open_segment
+
+MAX_PAUSE_S = 30.0
+"""Between two attempts to reconnect."""
+_DEVICE_FORMAT = "v4l2"
+_PROTOCOLS = "crypto,http,httpproxy,https,rtmp,rtmps,rtp,rtsp,rtsps,srtp,tcp,tls,udp"
+"""What a stream may make FFmpeg open: never a file."""
+_REFUSALS: dict[type[FFmpegError], type[SourceError]] = {
+    av.error.HTTPUnauthorizedError: SourcePrivate,
+    av.error.HTTPForbiddenError: SourcePrivate,
+    av.error.HTTPNotFoundError: SourceNotFound,
+    av.error.FileNotFoundError: SourceNotFound,
+    av.error.ProtocolNotFoundError: UnsupportedVideo,
+}
+"""Answers that another attempt would not change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One finished file of a camera."""
+
+    path: Path
+    started_at: datetime
+    """UTC, when its first frame arrived."""
+    duration_s: float
+
+
+def record_camera(
+    url: str, folder: Path, ingest: Ingest, *, allow_link_local: bool = False
+) -> Iterator[Recording]:
+    """Record `ingest.record_s` of a stream or device, in files of about `ingest.segment_s`.
+
+    Packets are copied, not coded again, where a container can hold them. A file begins with a key
+    frame and its time with 0. After a drop the camera is called again, `ingest.reconnects` times in a
+    row at most, with growing pauses, and a new file begins. What was recorded is kept, also when the
+    caller stops early or the program is interrupted: the file then lies in `folder`, complete.
+
+    Raises:
+        SourceUnreachable: given up; files given before stay.
+        SourcePrivate, SourceNotFound, NotAVideo, UnsupportedVideo: the camera's answer is final.
+        DiskFull, HomeNotWritable: the recording cannot be written.
+    """
+    with staging(folder) as here:
+        yield from _Recorder(url, folder, here, ingest, allow_link_local=allow_link_local).record()
+
+
+class _Recorder:
+    def __init__(self, url: str, folder: Path, here: Path, ingest: Ingest, *, allow_link_local: bool) -> None:
+        self._url, self._shown = url, redact_url(url)
+        self._folder, self._here, self._ingest = folder, here, ingest
+        self._allow_link_local = allow_link_local
+        self._recorded_s = 0.0
+        self._first_at: float | None = None
+        self._segments = 0
+        self._drop = "the stream ended"
+
+    def record(self) -> Iterator[Recording]:
+        failures = 0
+        while not self._is_done():
+            for recording in self._record_connection():
+                failures = 0
+                yield recording
+            if self._is_done():
+                return
+            failures += 1
+            if failures > self._ingest.reconnects:
+                raise SourceUnreachable(
+                    f"{self._shown}: {self._drop}; {self._ingest.reconnects} attempts to reconnect failed; "
+                    f"{self._recorded_s:.1f} s were recorded"
+                )
+            time.sleep(min(self._ingest.backoff_s * 2.0 ** (failures - 1), MAX_PAUSE_S))
+
+    def _is_done(self, running_s: float = 0.0) -> bool:
+        """By the camera's clock, or by ours for one that hardly sends."""
+        waited_s = time.monotonic() - self._first_at if self._first_at is not None else 0.0
+        return max(self._recorded_s + running_s, waited_s) >= self._ingest.record_s
+
+    def _record_connection(self) -> Iterator[Recording]:
+        """Record until done or dropped; the reason of a drop is left in `_drop`."""
+        container = self._connect()
+        if container is None:
+            return
+        with container:
+            if not container.streams.video:
+                raise NotAVideo(f"{self._shown}: the stream has no video")
+            timeline = Timeline(container)
+            writer: SegmentWriter | None = None
+            try:
+                for packet in self._whole_packets(container):
+                    continuous = timeline.stamp(packet)
+                    if writer and (not continuous or self._is_full(writer, packet)):
+                        finished, writer = writer, None
+                        yield self._finish(finished)
+                    if writer is None and packet.is_keyframe:
+                        writer = self._begin(container)
+                    if writer:
+                        writer.write(packet)
+                        if self._is_done(writer.duration_s):
+                            break
+            except BaseException:
+                if writer:
+                    self._finish(writer)
+                raise
+            if writer:
+                yield self._finish(writer)
+
+    def _is_full(self, writer: SegmentWriter, packet: "av.Packet[Any]") -> bool:
+        return packet.is_keyframe and writer.duration_s >= self._ingest.segment_s
+
+    def _whole_packets(self, container: InputContainer) -> Iterator["av.Packet[Any]"]:
+        """The camera's packets until it drops. The last before that may be cut short: it is left out."""
+        held: "av.Packet[Any] | None" = None
+        packets = container.demux(container.streams.video[0])
+        while True:
+            try:
+                packet = next(packets, None)
+            except FFmpegError as exc:
+                self._drop = self._said(exc)
+                return
+            if packet is None or packet.size == 0:
+                self._drop = "the stream ended"
+                return
+            if packet.is_corrupt:
+                continue
+            if held:
+                yield held
+            held = packet
+
+    def _connect(self) -> InputContainer | None:
+        """Open the stream; None if it may work later."""
+        check_resolved(self._url, allow_link_local=self._allow_link_local)
+        timeout_s = self._ingest.timeout_s
+        try:
+            return av.open(
+                self._url,
+                format=_format_of(self._url),
+                options=_options(self._url, timeout_s),
+                timeout=timeout_s,
+            )
+        except FFmpegError as exc:
+            # The chain is cut: the cause holds the URL with its password.
+            if isinstance(exc, av.error.InvalidDataError) and url_scheme(self._url) in PAGE_SCHEMES:
+                raise NotAVideo(f"{self._shown}: what the server sends is not a video") from None
+            for answer, error in _REFUSALS.items():
+                if isinstance(exc, answer):
+                    raise error(f"{self._shown}: {exc.strerror}; check its address and password") from None
+            self._drop = self._said(exc)
+            return None
+
+    def _said(self, failure: FFmpegError) -> str:
+        if isinstance(failure, av.error.ExitError):  # how PyAV says that its own time limit struck
+            return f"nothing came for {self._ingest.timeout_s:g} s"
+        return failure.strerror or "the stream broke off"
+
+    def _begin(self, container: InputContainer) -> SegmentWriter:
+        self._first_at = self._first_at if self._first_at is not None else time.monotonic()
+        self._segments += 1
+        return open_segment(container.streams.video[0], self._here / str(self._segments))
+
+    def _finish(self, writer: SegmentWriter) -> Recording:
+        path = writer.finish()
+        self._recorded_s += writer.duration_s
+        kept = adopt_file(path, self._folder, suffix=path.suffix)
+        return Recording(kept, writer.started_at, writer.duration_s)
+
+
+def recording_name(url: str, started_at: datetime) -> str:
+    """What identifies one recording of a camera: its address without passwords, and when it began."""
+    return f"{redact_url(url)}#{started_at.astimezone(UTC).isoformat(timespec='milliseconds')}"
+
+
+def _format_of(url: str) -> str | None:
+    """FFmpeg's name for a device's driver; None lets it find out.
+
+    Raises:
+        SourceNotFound, UnsupportedVideo: no such device, or no driver for it in this FFmpeg.
+    """
+    if not url.startswith("/"):
+        return None
+    if not Path(url).exists():
+        raise SourceNotFound(f"{url}: no such device")
+    if _DEVICE_FORMAT not in av.formats_available:
+        raise UnsupportedVideo(
+            f"{url}: this build of PyAV reads no devices; stream it, for example "
+            f"`ffmpeg -f v4l2 -i {url} -f mpegts udp://127.0.0.1:5000`, and record udp://127.0.0.1:5000"
+        )
+    return _DEVICE_FORMAT
+
+
+def _options(url: str, timeout_s: float) -> dict[str, str]:
+    """Limits for the protocol. RTMP gets none of its own: its `timeout` would make it listen."""
+    scheme = url_scheme(url)
+    if scheme is None:
+        return {}
+    microseconds = str(int(timeout_s * 1_000_000))
+    options = {"protocol_whitelist": _PROTOCOLS}
+    if scheme in ("rtsp", "rtsps"):
+        return options | {"timeout": microseconds, "rtsp_transport": "tcp"}
+    if scheme in ("http", "https", "tcp", "udp"):
+        return options | {"timeout": microseconds}
+    return options

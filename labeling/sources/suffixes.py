@@ -1,0 +1,42 @@
+"""Which files are looked at, by the ends of their names. What they are, decoding decides."""
+
+import re
+from pathlib import PurePath
+
+VIDEO_SUFFIXES = frozenset({
+    ".3gp", ".asf", ".avi", ".flv", ".h264", ".h265", ".hevc", ".m2ts", ".m4v", ".mjpeg", ".mjpg", ".mkv",
+    ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m",
+})  # fmt: skip
+PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+LIST_SUFFIXES = frozenset({".csv", ".txt"})
+ARCHIVE_SUFFIXES = (
+    ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst",
+)  # fmt: skip
+UNREAD_ARCHIVE_SUFFIXES = (".7z", ".rar", ".gz", ".bz2", ".xz", ".zst")
+
+
+def suffix_of(name: str) -> str:
+    return PurePath(name).suffix.lower()
+
+
+def is_video_name(name: str) -> bool:
+    return suffix_of(name) in VIDEO_SUFFIXES
+
+
+def is_picture_name(name: str) -> bool:
+    return suffix_of(name) in PICTURE_SUFFIXES
+
+
+def is_archive_name(name: str) -> bool:
+    return name.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+def is_packed_name(name: str) -> bool:
+    """Also those archives that are known but cannot be read."""
+    return name.lower().endswith(ARCHIVE_SUFFIXES + UNREAD_ARCHIVE_SUFFIXES)
+
+
+def natural_order(name: str) -> tuple[tuple[int, int | str], ...]:
+    """Sort key under which `frame2` comes before `frame10`."""
+    parts = re.split(r"([0-9]+)", name)
+    return tuple((0, int(part)) if part.isdigit() else (1, part) for part in parts)

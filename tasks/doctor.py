@@ -1,0 +1,117 @@
+"""Looking at this machine: what a run would find here."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from configs.models import RunConfig
+from configs.segmenters import SegmenterBlock
+from labeling.errors import MaskmillError
+from labeling.storage import Home
+
+LOW_DISK_BYTES = 5_000_000_000
+"""About an hour of video with its kept frames."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; not ok is not always an error: a CPU is slower than a GPU."""
+
+    what: str
+    ok: bool
+    finding: str
+
+
+def examine(config: RunConfig, home: Path) -> list[Finding]:
+    """Look at device, libraries, this config's models, database, JavaScript runtime, disk, Prefect."""
+    return [
+        _device(),
+        *_libraries(),
+        *_models(config),
+        _tried("database", lambda: _database(home)),
+        _js_runtime(),
+        _disk(home),
+        _prefect(),
+    ]
+
+
+def _tried(what: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, ok=True, finding=look())
+    except MaskmillError as error:
+        return Finding(what, ok=False, finding=str(error))
+
+
+def _device() -> Finding:
+    try:
+        import torch
+    except ImportError:
+        return Finding("device", ok=False, finding=f"CPU, {os.cpu_count()} cores; torch is not installed")
+    if torch.cuda.is_available():
+        return Finding("device", ok=True, finding=f"GPU: {torch.cuda.get_device_name()}")
+    return Finding(
+        "device", ok=False, finding=f"CPU, {os.cpu_count()} cores; no CUDA device: use `lite` or wait"
+    )
+
+
+def _libraries() -> Iterator[Finding]:
+    for extra, packages in (("lite", ("onnxruntime", "ai-edge-litert")), ("torch", ("torch", "torchvision"))):
+        try:
+            found = ", ".join(f"{package} {version(package)}" for package in packages)
+            yield Finding(f"extra {extra}", ok=True, finding=found)
+        except PackageNotFoundError as exc:
+            missing = f"{exc.name} is missing: pip install 'maskmill[{extra}]'"
+            yield Finding(f"extra {extra}", ok=False, finding=missing)
+
+
+def _models(config: RunConfig) -> Iterator[Finding]:
+    from labeling.segmenters.factory import make_segmenter
+
+    pose = config.pose_filter.segmenter if config.pose_filter else None
+    for role, block in (("teacher", config.teacher), ("student", config.student), ("pose", pose)):
+        if block is not None:
+
+            def load(block: SegmenterBlock = block) -> str:
+                made = make_segmenter(block, weights_dir=config.weights_dir, device=config.device, batch=1)
+                return f"{made.card.kind}:{made.card.name} loads"
+
+            yield _tried(role, load)
+
+
+def _database(home: Path) -> str:
+    from db.engine import schema_revision
+    from tasks.ledger import database_url
+
+    place = Home(home)
+    if not home.exists() and "MASKMILL_DATABASE_URL" not in os.environ:
+        return f"none yet; the first run makes {place.root / 'maskmill.db'}"
+    revision, head = schema_revision(database_url(place))
+    return f"schema {revision or 'none'}, this version has {head}" + (
+        "" if revision in (None, head) else ": run `maskmill db upgrade`"
+    )
+
+
+def _js_runtime() -> Finding:
+    from labeling.sources import js_runtime_status
+
+    found = js_runtime_status()
+    return Finding("JavaScript runtime", ok=found.ok, finding=found.explanation)
+
+
+def _disk(home: Path) -> Finding:
+    existing = next(folder for folder in (home, *home.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    writable = os.access(existing, os.W_OK)
+    finding = f"{free / 1e9:.1f} GB free at {home}" + ("" if writable else ", which is not writable")
+    return Finding("disk", ok=writable and free > LOW_DISK_BYTES, finding=finding)
+
+
+def _prefect() -> Finding:
+    from prefect.settings import PREFECT_API_URL
+
+    url = PREFECT_API_URL.value()
+    where = f"server at {url}" if url else "no server set: a temporary one starts with each run"
+    return Finding("Prefect", ok=True, finding=f"{version('prefect')}, {where}")

@@ -1,0 +1,166 @@
+"""From what the user named to videos and shards in the ledger."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from itertools import groupby
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+
+from configs.models import RunConfig, Sampling
+from db.ledger import (
+    ShardRange,
+    plan_shards,
+    record_failed_source,
+    record_pictures,
+    record_source,
+    record_video,
+)
+from db.queries import known_pictures
+from labeling.errors import NotAVideo, SourceError
+from labeling.probing import VideoFacts, probe_video
+from labeling.sources import FailedOrigin, Fetched, expand_sources, fetch, sha256_of
+from labeling.storage import Home
+from tasks.ledger import ledger_of
+
+
+def ingest_spec(spec: str, run_id: str, config: RunConfig, home: Home) -> list[str]:
+    """Fetch everything that one spec stands for and plan its shards; returns the videos' ids.
+
+    A source that fails is stored with its reason, and the rest goes on.
+
+    Raises:
+        StorageError, DatabaseError: nothing can be kept at the moment.
+    """
+    videos: list[str] = []
+    for found in _fetch_all(spec, config, home):
+        try:
+            if isinstance(found, FailedOrigin):
+                raise found.error
+            videos += _ingest(found, run_id, config.sampling, home)
+        except SourceError as error:
+            origin_spec = found.spec if isinstance(found, FailedOrigin) else found.origin.spec
+            with ledger_of(home).transaction() as session:
+                record_failed_source(session, run_id, origin_spec, error)
+    return list(dict.fromkeys(videos))
+
+
+def _fetch_all(spec: str, config: RunConfig, home: Home) -> Iterator[Fetched | FailedOrigin]:
+    for origin in expand_sources([spec]):
+        if isinstance(origin, FailedOrigin):
+            yield origin
+        else:
+            yield from fetch(origin, home.videos, config.ingest)
+
+
+def _ingest(fetched: Fetched, run_id: str, sampling: Sampling, home: Home) -> list[str]:
+    if fetched.path:
+        return [_ingest_video(fetched, fetched.path, run_id, sampling, home)]
+    return _ingest_pictures(fetched, run_id, sampling, home)
+
+
+def _ingest_video(fetched: Fetched, path: Path, run_id: str, sampling: Sampling, home: Home) -> str:
+    facts = probe_video(path)
+    video_id = sha256_of(path)
+    duration_ms = round(facts.duration_s * 1000)
+    with ledger_of(home).transaction() as session:
+        record_video(session, _video_row(video_id, path, facts, duration_ms, home))
+        record_source(session, run_id, fetched.origin, video_id=video_id)
+        plan_shards(session, run_id, video_id, time_ranges(duration_ms, sampling))
+    return video_id
+
+
+def _video_row(
+    video_id: str, path: Path, facts: VideoFacts, duration_ms: int, home: Home
+) -> dict[str, str | int | None]:
+    return {
+        "id": video_id,
+        "kind": "video",
+        "path": home.relative(path),
+        "duration_ms": duration_ms,
+        "width": facts.size_hw[1],
+        "height": facts.size_hw[0],
+        "fps": str(facts.fps) if facts.fps else None,
+        "codec": facts.codec,
+    }
+
+
+def time_ranges(duration_ms: int, sampling: Sampling) -> list[ShardRange]:
+    """Cut a video into shards; the last is open, since durations are declared, not true."""
+    shard_ms = max(1, round(Fraction(str(sampling.shard_s)) * 1000))
+    starts = list(range(0, max(duration_ms, 1), shard_ms))
+    return [ShardRange(a, b) for a, b in zip(starts, [*starts[1:], None], strict=True)]
+
+
+def _ingest_pictures(fetched: Fetched, run_id: str, sampling: Sampling, home: Home) -> list[str]:
+    """A folder's pictures: those that are in no set yet become a new one; the same bytes are one
+    picture, in whatever folder."""
+    by_hash: dict[str, Path] = {}
+    for path in fetched.pictures:
+        by_hash.setdefault(sha256_of(path), path)
+    if not by_hash:
+        raise NotAVideo(f"{fetched.origin.spec}: no pictures in it")
+    ledger = ledger_of(home)
+    with ledger.transaction() as session:
+        known = known_pictures(session, list(by_hash))
+        fresh = [sha for sha in by_hash if sha not in known]
+        if fresh:
+            known |= {sha: (_set_id(fresh), position) for position, sha in enumerate(fresh)}
+            row = dict.fromkeys(("duration_ms", "width", "height", "fps", "codec"), None)
+            folder = fetched.pictures[0].parent
+            record_video(
+                session, row | {"id": _set_id(fresh), "kind": "pictures", "path": home.relative(folder)}
+            )
+        by_set = _positions_by_set(known)
+        for set_id, positions in by_set.items():
+            stored = [
+                (position, sha, home.relative(by_hash[sha]))
+                for sha, (s, position) in known.items()
+                if s == set_id
+            ]
+            record_pictures(session, set_id, stored)
+            plan_shards(session, run_id, set_id, position_ranges(positions, sampling.shard_pictures))
+        record_source(session, run_id, fetched.origin, video_id=next(iter(by_set)))
+    return list(by_set)
+
+
+def _set_id(hashes: Sequence[str]) -> str:
+    """What a set of pictures is known by: its members in any order."""
+    return hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
+
+
+def _positions_by_set(known: dict[str, tuple[str, int]]) -> dict[str, list[int]]:
+    by_set: dict[str, list[int]] = {}
+    for set_id, position in sorted(known.values()):
+        by_set.setdefault(set_id, []).append(position)
+    return by_set
+
+
+def position_ranges(positions: Sequence[int], size: int) -> list[ShardRange]:
+    """Cut sorted positions into ranges without gaps, none across a multiple of `size`."""
+    return [ShardRange(run[0], run[-1] + 1) for run in _unbroken(positions, size)]
+
+
+def _unbroken(positions: Sequence[int], size: int) -> Iterator[list[int]]:
+    def key(entry: tuple[int, int]) -> tuple[int, int]:
+        index, position = entry
+        return position - index, position // size
+
+    for _, group in groupby(enumerate(positions), key):
+        yield [position for _, position in group]
+
+
+@task(
+    name="ingest-source",
+    task_run_name="ingest {spec}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def ingest_source_task(spec: str, run_id: str, config: RunConfig, home: Path) -> list[str]:
+    """`ingest_spec` under Prefect's eyes; fetching retries by itself."""
+    videos = ingest_spec(spec, run_id, config, Home(home))
+    get_run_logger().info("%s: %d videos or sets of pictures", spec, len(videos))
+    return videos

@@ -1,0 +1,60 @@
+"""One shard, from its row in the ledger to its rows in the ledger."""
+
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+
+from configs.models import RunConfig
+from db.ledger import fail_shard, store_shard
+from db.models import Shard
+from db.queries import shard_clip
+from labeling.errors import DatabaseError, MaskmillError, StorageError
+from labeling.pipeline import label_shard
+from labeling.storage import Home
+from tasks.ledger import ledger_of
+from tasks.models import load_models
+
+
+def work_on_shard(shard_id: int, config: RunConfig, home: Home) -> str:
+    """Label one shard and commit it whole; returns its state.
+
+    A failure that is the shard's own is stored with it, and the run goes on. A failure of the
+    storage is everybody's and is raised: the shard stays as it was.
+
+    Raises:
+        StorageError, DatabaseError: nothing can be kept at the moment.
+    """
+    ledger = ledger_of(home)
+    with ledger.session() as session:
+        shard = session.get_one(Shard, shard_id)
+        clip = shard_clip(session, shard, home)
+    if shard.state == "done":
+        return "done"
+    try:
+        labelled = label_shard(clip, load_models(config), config, home)
+    except (StorageError, DatabaseError):
+        raise
+    except MaskmillError as error:
+        with ledger.transaction() as session:
+            fail_shard(session, shard_id, error)
+        return "failed"
+    with ledger.transaction() as session:
+        store_shard(session, shard, labelled)
+    return "done"
+
+
+@task(
+    name="label-shard",
+    task_run_name="shard-{shard_id}",
+    retries=1,
+    retry_delay_seconds=2,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def label_shard_task(shard_id: int, config: RunConfig, home: Path) -> str:
+    """`work_on_shard` under Prefect's eyes: retried once where the storage or database hiccuped."""
+    state = work_on_shard(shard_id, config, Home(home))
+    get_run_logger().info("shard %s: %s", shard_id, state)
+    return state

@@ -1,0 +1,172 @@
+"""Pictures and pages of a run: read from the ledger, drawn by labeling."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+from sqlalchemy.orm import Session
+
+from db.models import Agreement, Decision, Frame, Run
+from db.queries import (
+    FrameQuery,
+    FrameRow,
+    RunSummary,
+    cause_counts,
+    failed_shards,
+    frame_instances,
+    iou_histogram,
+    list_frames,
+    run_models,
+    run_sources,
+    summarise_run,
+)
+from labeling.drawing import caption_of, draw_comparison, tile_jpeg
+from labeling.errors import ConfigError, StorageError
+from labeling.instances import RgbPicture
+from labeling.report.contents import (
+    AgreementHistogram,
+    FrameCounts,
+    ModelLine,
+    ReportData,
+    RunHeader,
+    SourceFailure,
+    SourceLine,
+    StageTime,
+    Tile,
+)
+from labeling.report.page import render_report
+from labeling.storage import Home, storage_errors, write_atomically
+
+STAGE_FRAMES = {"decode": "looked_at", "teacher": "compared", "student": "compared", "agreement": "compared"}
+"""Which count a stage's throughput is told in; `store` and `flip` are not counted."""
+
+
+def draw_frame(session: Session, run_id: str, frame_id: int, home: Home, out: Path) -> str:
+    """Draw teacher, student and difference of a frame into a PNG; returns the caption.
+
+    Raises:
+        ConfigError: no such frame in this run, or it was rejected and has no picture.
+    """
+    frame = session.get(Frame, frame_id)
+    decision = session.get(Decision, (run_id, frame_id))
+    if frame is None or decision is None:
+        raise ConfigError(f"no frame {frame_id} in run {run_id}: `maskmill frames` lists them")
+    if decision.decision == "rejected":
+        why = "; ".join(decision.reasons) or decision.rule
+        raise ConfigError(f"frame {frame_id} was rejected ({why}): it has no masks to show")
+    agreement = session.get_one(Agreement, (run_id, frame_id))
+    caption = caption_of(decision.decision, agreement.iou, [m[0] for m in agreement.mismatches])
+    drawn = draw_comparison(
+        read_kept(frame, home),
+        frame_instances(session, run_id, frame, "teacher"),
+        frame_instances(session, run_id, frame, "student"),
+        caption=caption,
+    )
+    content = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes()
+    _write(out, content)
+    return caption
+
+
+def read_kept(frame: Frame, home: Home) -> RgbPicture:
+    """A kept frame's picture.
+
+    Raises:
+        StorageError: the file is gone or damaged.
+    """
+    path = home.absolute(frame.picture or "")
+    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+    if bgr is None:
+        raise StorageError(f"the picture of frame {frame.id} cannot be read: {path}")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]  # cv2 does not type its output's dtype
+
+
+def write_report(session: Session, run: Run, home: Home, out: Path, *, hardest: int) -> None:
+    """Write a run's page, with a contact sheet of at most `hardest` frames."""
+    summary = summarise_run(session, run)
+    histogram, both_empty = iou_histogram(session, run.id)
+    data = ReportData(
+        run=_header(session, run),
+        videos=summary.videos,
+        pictures=summary.pictures,
+        counts=FrameCounts.from_counts(summary.counts),
+        histogram=AgreementHistogram(tuple(histogram), both_empty, run.config["agreement"]["hard_below"]),
+        causes=tuple(cause_counts(session, run.id).items()),
+        tiles=_tiles(session, run.id, home, hardest),
+        stages=_stages(summary),
+        sources=tuple(_sources(session, run.id)),
+    )
+    _write(out, render_report(data).encode())
+
+
+def _write(out: Path, content: bytes) -> None:
+    if out.is_dir():
+        raise ConfigError(f"{out} is a folder: name a file to write")
+    with storage_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(out, content)
+
+
+def _header(session: Session, run: Run) -> RunHeader:
+    models = run_models(session, run.id)
+    lines = tuple(
+        ModelLine(role, f"{models[role].kind}:{models[role].name}", models[role].weights_sha256)
+        for role in ("teacher", "student")
+        if role in models
+    )
+    return RunHeader(run.id, run.name, run.code_version, lines, run.started_at, run.finished_at)
+
+
+def _tiles(session: Session, run_id: str, home: Home, hardest: int) -> Iterator[Tile]:
+    wanted = FrameQuery(hard_only=True, limit=hardest)
+    for row in list_frames(session, run_id, wanted) if hardest else ():
+        frame = session.get_one(Frame, row.id)
+        jpeg = tile_jpeg(
+            read_kept(frame, home),
+            frame_instances(session, run_id, frame, "teacher"),
+            frame_instances(session, run_id, frame, "student"),
+        )
+        yield _tile(row, jpeg)
+
+
+def _tile(row: FrameRow, jpeg: bytes) -> Tile:
+    return Tile(
+        jpeg=jpeg,
+        title=row.title,
+        t_ms=row.t_ms if row.kind == "video" else None,
+        name=row.name,
+        iou=row.iou,
+        decision=row.decision,
+        reasons=row.reasons,
+        causes=row.causes,
+    )
+
+
+def _stages(summary: RunSummary) -> tuple[StageTime, ...]:
+    return tuple(
+        StageTime(stage, seconds, summary.counts.get(STAGE_FRAMES[stage]) if stage in STAGE_FRAMES else None)
+        for stage, seconds in sorted(summary.seconds.items(), key=lambda item: -item[1])
+    )
+
+
+def _sources(session: Session, run_id: str) -> Iterator[SourceLine]:
+    for source, looked_at, hard in run_sources(session, run_id):
+        failure = None
+        if source.state == "failed":
+            failure = SourceFailure(source.error_code or "", source.error_message or "")
+        yield SourceLine(
+            spec=source.spec,
+            title=source.title,
+            url=source.url,
+            uploader=source.uploader,
+            licence=source.licence,
+            frames=looked_at,
+            hard=hard,
+            failure=failure,
+        )
+    yield from _failed_shards(session, run_id)
+
+
+def _failed_shards(session: Session, run_id: str) -> Iterator[SourceLine]:
+    for shard, path in failed_shards(session, run_id):
+        failure = SourceFailure(shard.error_code or "", shard.error_message or "")
+        yield SourceLine(f"{path} from {shard.start_ms / 1000:g} s", failure=failure)

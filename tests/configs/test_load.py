@@ -1,0 +1,123 @@
+"""Presets, files, changes, and what is said about wrong ones."""
+
+from pathlib import Path
+
+import pytest
+
+from configs.load import PRESETS, load_config
+from configs.models import RunConfig
+from configs.segmenters import BackgroundBlock, LiteBlock, PythonBlock, TorchvisionBlock
+from labeling.errors import ConfigError, UnknownModel
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_loads_and_comes_back_the_same_from_json(preset: str) -> None:
+    config = load_config(preset)
+    assert RunConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_the_default_preset_names_the_three_torchvision_networks() -> None:
+    config = load_config("default")
+    assert config.teacher == TorchvisionBlock(model="maskrcnn_resnet50_fpn_v2")
+    assert config.student == TorchvisionBlock(model="lraspp_mobilenet_v3_large")
+    assert config.pose_filter is not None
+    assert config.pose_filter.segmenter == TorchvisionBlock(model="keypointrcnn_resnet50_fpn")
+
+
+def test_a_change_reaches_its_key_and_nothing_else() -> None:
+    changed = load_config("lite", ["agreement.hard_below=0.7", "teacher.tiles=2"])
+    plain = load_config("lite")
+    assert changed.agreement.hard_below == 0.7
+    assert isinstance(changed.teacher, LiteBlock)
+    assert changed.teacher.tiles == 2
+    assert changed.student == plain.student
+    assert changed.sampling == plain.sampling
+
+
+@pytest.mark.parametrize(
+    ("word", "block"),
+    [
+        ("lite", LiteBlock()),
+        ("background:knn", BackgroundBlock(method="knn")),
+        ("python:pkg.module:make", PythonBlock(factory="pkg.module:make")),
+    ],
+)
+def test_a_segmenter_may_be_written_as_a_word(word: str, block: object) -> None:
+    assert load_config("lite", [f"student={word}"]).student == block
+
+
+def test_a_block_written_as_a_word_takes_changes_of_its_keys() -> None:
+    student = load_config("lite", ["student.mask_above=0.7"]).student
+    assert student.model_dump() == {"kind": "selfie", "mask_above": 0.7, "min_area": 0.001}
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ("agreement.hard_bellow=0.4", "hard_below"),
+        ("samplng.every_s=1", "sampling"),
+        ("teacher.min_boxscore=0.1", "min_box_score"),
+        ("pose_filter.poeple=any", "people"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest_known_one(change: str, word: str) -> None:
+    with pytest.raises(ConfigError, match=f"did you mean '{word}'"):
+        load_config("lite", [change])
+
+
+def test_an_unknown_kind_of_model_names_the_known_ones() -> None:
+    with pytest.raises(UnknownModel, match=r"'lit'.*'lite'"):
+        load_config("lite", ["teacher=lit"])
+
+
+def test_an_unknown_torchvision_model_names_the_known_ones() -> None:
+    with pytest.raises(UnknownModel, match="'maskrcnn_resnet50_fpn_v2'"):
+        load_config("default", ["teacher=torchvision:maskrcn"])
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ("agreement.hard_below=1.5", "less than or equal to 1"),
+        ("agreement.hard_below=lots", "valid number"),
+        ("agreement.hard_below", "wants key=value"),
+        ("=3", "wants key=value"),
+        ("teacher.min_box_score.x=3", "holds no keys"),
+        ("agreement.hard_below=[1", "not a YAML value"),
+        ("batch.size=3", "valid integer"),
+    ],
+)
+def test_a_wrong_change_says_what_is_wrong(change: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        load_config("lite", [change])
+
+
+def test_an_unknown_preset_names_the_nearest_one() -> None:
+    with pytest.raises(ConfigError, match="did you mean the preset 'surveillance'"):
+        load_config("surveilance")
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "teacher: [", "\x00", "just words"])
+def test_a_file_that_is_no_config_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"mine\.yaml"):
+        load_config(str(file))
+
+
+def test_yaml_cannot_make_python_objects(tmp_path: Path) -> None:
+    file = tmp_path / "evil.yaml"
+    file.write_text("teacher: !!python/object/apply:os.getcwd []\nstudent: selfie\n")
+    with pytest.raises(ConfigError, match="not YAML"):
+        load_config(str(file))
+
+
+def test_a_config_cannot_be_changed_after_it_was_made() -> None:
+    with pytest.raises(Exception, match="frozen"):
+        load_config("lite").agreement.hard_below = 0.9  # type: ignore[misc]  # that is the point
+
+
+def test_only_what_changes_the_result_changes_the_run() -> None:
+    plain = load_config("lite").run_id()
+    assert load_config("lite", ["weights_dir=/elsewhere", "workers=3", "ingest.retries=9"]).run_id() == plain
+    assert load_config("lite", ["agreement.hard_below=0.51"]).run_id() != plain

@@ -1,0 +1,108 @@
+"""Making, migrating and refusing databases."""
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
+
+from db.engine import Ledger, open_ledger, schema_revision, upgrade_schema
+from db.models import Base
+from labeling.errors import ConfigError, DatabaseUnreachable, SchemaTooNew, SchemaTooOld
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'ledger.db'}"
+
+
+def set_revision(url: str, revision: str) -> None:
+    ledger = Ledger(url)
+    with ledger.transaction() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = :r"), {"r": revision})
+    ledger.close()
+
+
+def test_an_empty_database_gets_exactly_the_tables_of_the_models(url: str) -> None:
+    ledger = open_ledger(url)
+    with ledger.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    ledger.close()
+    before, head = schema_revision(url)
+    assert before == head
+
+
+def test_sqlite_writes_ahead_and_holds_foreign_keys(url: str) -> None:
+    ledger = open_ledger(url)
+    with ledger.session() as session:
+        assert session.scalar(text("PRAGMA journal_mode")) == "wal"
+        assert session.scalar(text("PRAGMA foreign_keys")) == 1
+    ledger.close()
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(url: str) -> None:
+    open_ledger(url).close()
+    set_revision(url, "9999")
+    with pytest.raises(SchemaTooNew, match="upgrade maskmill"):
+        open_ledger(url)
+    with pytest.raises(SchemaTooNew, match="9999"):
+        upgrade_schema(url)
+    assert schema_revision(url)[0] == "9999"
+
+
+def test_a_database_of_an_older_version_is_told_how_to_migrate(url: str) -> None:
+    ledger = Ledger(url)
+    with ledger.transaction() as session:
+        session.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
+    ledger.close()
+    with pytest.raises(SchemaTooOld, match="maskmill db upgrade"):
+        open_ledger(url)
+    before, after = upgrade_schema(url)
+    assert before is None
+    open_ledger(url).close()
+    assert schema_revision(url) == (after, after)
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "notes.db"
+    file.write_text("dear diary, this is not a database at all, only words and more words")
+    with pytest.raises(DatabaseUnreachable, match=r"notes\.db"):
+        open_ledger(f"sqlite:///{file}")
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnreachable, match="nowhere"):
+        open_ledger(f"sqlite:///{tmp_path / 'nowhere' / 'ledger.db'}")
+
+
+def test_a_password_in_a_url_is_never_shown() -> None:
+    with pytest.raises((ConfigError, DatabaseUnreachable)) as caught:
+        open_ledger("postgresql+psycopg://me:hunter2@127.0.0.1:1/x")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_two_that_create_the_same_database_at_once_both_get_it(url: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for ledger in pool.map(open_ledger, [url] * 4):
+            ledger.close()
+
+
+def test_a_transaction_that_reads_first_waits_for_another_writer(url: str) -> None:
+    ledger = open_ledger(url)
+
+    def count_up(_: int) -> None:
+        for _ in range(20):
+            with ledger.transaction() as session:
+                now = session.scalar(text("SELECT version_num FROM alembic_version"))
+                session.execute(text("UPDATE alembic_version SET version_num = :n"), {"n": str(int(now) + 1)})
+
+    start = int(schema_revision(url)[1])
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(count_up, range(4)))
+    ledger.close()
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (str(start + 80),)
+    connection.close()

@@ -1,0 +1,30 @@
+"""Everything a run left, for comparing two homes."""
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from db.engine import open_ledger
+from db.models import Base
+from labeling.storage import Home
+
+VOLATILE = {"started_at", "finished_at", "seconds", "attempts"}
+"""Clock times and the number of tries: all that may differ."""
+
+
+def dump_rows(home: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of all tables in order, less what may differ."""
+    ledger = open_ledger(Home(home).database_url)
+    tables: dict[str, list[tuple[Any, ...]]] = {}
+    with ledger.session() as session:
+        for table in Base.metadata.sorted_tables:
+            columns = [column for column in table.columns if column.name not in VOLATILE]
+            rows = session.execute(select(*columns).order_by(*table.primary_key.columns))
+            tables[table.name] = [tuple(str(value) for value in row) for row in rows]
+    ledger.close()
+    return tables
+
+
+def dump_files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}

@@ -1,0 +1,270 @@
+"""The whole path on planted videos with scripted segmenters, whose every IoU is known."""
+
+import errno
+import json
+import shutil
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from sqlalchemy import select
+
+from configs.load import validate_config
+from configs.models import RunConfig
+from db.models import Agreement, Decision, Frame, Instance, Shard, Source
+from db.queries import RunSummary, dataset_frames
+from flows.generate import generate_dataset
+from labeling.errors import ConfigError, DiskFull, WeightsMissing
+from labeling.formats.coco import write_coco
+from labeling.storage import Home
+from tasks.ledger import close_ledgers, ledger_of
+from tests.flows.dump import dump_rows
+from tests.planted import write_planted_video
+
+pytestmark = pytest.mark.usefixtures("prefect")
+
+WHOLE = [40, 40, 40, 80]
+HALF = [40, 40, 40, 40]
+LESS = [40, 40, 40, 39]
+
+
+def scripted_config(teacher: dict[str, Any], student: dict[str, Any], **more: Any) -> RunConfig:
+    def block(name: str, options: dict[str, Any]) -> dict[str, Any]:
+        return {"kind": "python", "factory": "tests.scripted:scripted", "options": {"name": name} | options}
+
+    trust = {"min_flip_iou": 0.0}  # a script knows no mirrored pictures
+    tree = {"teacher": block("teacher", teacher), "student": block("student", student), "trust": trust}
+    return validate_config(tree | more, "test")
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    path = tmp_path / "planted.mp4"
+    write_planted_video(path, fps=Fraction(10), frames=30, size_hw=(160, 240))
+    return path
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+def run(sources: list[Path], config: RunConfig, home: Path) -> RunSummary:
+    return generate_dataset([str(source) for source in sources], config, name="test", home=home)
+
+
+def rows_by_ms(home: Path) -> dict[int, tuple[float, float | None, str]]:
+    with ledger_of(Home(home.resolve())).session() as session:
+        query = (
+            select(Frame.t_ms, Agreement.iou, Agreement.boundary_iou, Decision.decision)
+            .join(Decision, Decision.frame_id == Frame.id)
+            .outerjoin(Agreement, Agreement.frame_id == Frame.id)
+            .order_by(Frame.t_ms)
+        )
+        return {t_ms: (iou, boundary, decision) for t_ms, iou, boundary, decision in session.execute(query)}
+
+
+def test_each_frame_gets_the_iou_and_the_decision_that_the_script_says(video: Path, home: Path) -> None:
+    students = {0: [WHOLE], 500: [HALF], 1000: [LESS], 1500: [], 2000: [WHOLE], 2500: []}
+    teachers = {2000: [], 2500: []}
+    config = scripted_config({"boxes": [WHOLE], "by_ms": teachers}, {"by_ms": students})
+    summary = run([video], config, home)
+    rows = rows_by_ms(home)
+    expected = {
+        0: (1.0, "easy"),
+        500: (0.5, "easy"),  # the threshold itself is not hard
+        1000: (39 / 80, "accepted"),
+        1500: (0.0, "accepted"),
+        2000: (0.0, "review"),  # the teacher saw nobody where the student saw somebody
+        2500: (1.0, "easy"),  # both saw nobody
+    }
+    assert set(rows) == set(expected)
+    for t_ms, (iou, decision) in expected.items():
+        assert rows[t_ms][0] == pytest.approx(iou, abs=1e-9), t_ms
+        assert rows[t_ms][2] == decision, t_ms
+    assert summary.counts == {
+        "accepted": 2, "compared": 6, "easy": 3, "hard": 3, "looked_at": 6, "review": 1,
+    }  # fmt: skip
+    assert (summary.videos, summary.shards_done, summary.shards_pending) == (1, 1, 0)
+
+
+def test_both_empty_is_told_apart_from_agreement(video: Path, home: Path) -> None:
+    run([video], scripted_config({}, {}), home)
+    with ledger_of(Home(home.resolve())).session() as session:
+        flags = session.scalars(select(Agreement.both_empty)).all()
+    assert flags == [True] * 6
+
+
+def test_a_doubtful_teacher_is_sent_to_review_with_the_reason(video: Path, home: Path) -> None:
+    run([video], scripted_config({"boxes": [WHOLE], "score": 0.4}, {}), home)
+    with ledger_of(Home(home.resolve())).session() as session:
+        decisions = session.scalars(select(Decision)).all()
+    assert {d.decision for d in decisions} == {"review"}
+    assert all("0.40 < 0.70" in d.reasons[0] for d in decisions)
+
+
+def test_what_is_exported_is_what_the_teacher_said(video: Path, home: Path, tmp_path: Path) -> None:
+    config = scripted_config({"boxes": [WHOLE, [120, 20, 30, 60]]}, {})
+    summary = run([video], config, home)
+    place = Home(home.resolve())
+    with ledger_of(place).session() as session:
+        write_coco(dataset_frames(session, summary.run_id, place, decisions=["accepted"]), tmp_path / "coco")
+    coco = COCO(str(tmp_path / "coco" / "annotations" / "instances.json"))
+    assert len(coco.imgs) == 6
+    for picture in coco.imgs.values():
+        assert (tmp_path / "coco" / "images" / picture["file_name"]).is_file()
+        annotations = coco.loadAnns(coco.getAnnIds(imgIds=picture["id"]))
+        assert [a["bbox"] for a in annotations] == [[40, 40, 40, 80], [120, 20, 30, 60]]
+        assert [a["area"] for a in annotations] == [3200, 1800]
+        assert coco.annToMask(annotations[0])[40:120, 40:80].all()
+
+
+def test_the_same_run_again_does_nothing(video: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = scripted_config({"boxes": [WHOLE]}, {"boxes": [HALF]})
+    first = run([video], config, home)
+    before = dump_rows(home)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a done shard was worked on")
+
+    monkeypatch.setattr("tasks.label.label_shard", refuse)
+    again = run([video], config, home)
+    assert dump_rows(home) == before
+    assert again.counts == first.counts
+
+
+def test_a_copy_of_a_video_is_the_same_video(video: Path, home: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.mp4"
+    shutil.copy(video, copy)
+    summary = run([video, copy], scripted_config({"boxes": [WHOLE]}, {}), home)
+    assert (summary.videos, summary.counts["looked_at"]) == (1, 6)
+    with ledger_of(Home(home.resolve())).session() as session:
+        assert len(session.scalars(select(Source)).all()) == 2
+
+
+def test_another_config_is_another_run_over_the_same_frames(video: Path, home: Path) -> None:
+    first = run([video], scripted_config({"boxes": [WHOLE]}, {"boxes": [HALF]}), home)
+    stricter = {"agreement": {"hard_below": 0.6}}
+    second = run([video], scripted_config({"boxes": [WHOLE]}, {"boxes": [HALF]}, **stricter), home)
+    assert first.run_id != second.run_id
+    assert first.counts.get("hard", 0) == 0
+    assert second.counts["hard"] == 6
+    with ledger_of(Home(home.resolve())).session() as session:
+        assert len(session.scalars(select(Frame)).all()) == 6
+        assert len(session.scalars(select(Instance)).all()) == 2 * 2 * 6
+
+
+def test_shards_give_the_same_rows_as_one_piece(video: Path, tmp_path: Path) -> None:
+    students = {0: [WHOLE], 500: [HALF], 1000: [LESS], 1500: []}
+    frames = {}
+    for shard_s in (60, 1):
+        sampling = {"sampling": {"shard_s": shard_s}}
+        config = scripted_config({"boxes": [WHOLE]}, {"by_ms": students}, **sampling)
+        home = tmp_path / f"home{shard_s}"
+        assert run([video], config, home).shards_done == (1 if shard_s == 60 else 3)
+        frames[shard_s] = rows_by_ms(home)
+    assert frames[1] == frames[60]
+
+
+def test_a_bad_source_is_stored_with_its_reason_and_the_rest_goes_on(
+    video: Path, home: Path, tmp_path: Path
+) -> None:
+    empty, text = tmp_path / "empty.mp4", tmp_path / "text.mp4"
+    empty.touch()
+    text.write_text("this is no video\n" * 100)
+    missing = tmp_path / "missing.mp4"
+    summary = run([empty, video, text, missing], scripted_config({"boxes": [WHOLE]}, {}), home)
+    assert summary.counts["looked_at"] == 6
+    found = {Path(failure.what).name: failure.code for failure in summary.failures}
+    assert found == {"empty.mp4": "empty_video", "text.mp4": "not_a_video", "missing.mp4": "not_found"}
+    assert all(Path(f.what).name in f.message for f in summary.failures)
+
+
+def test_a_failed_source_that_was_mended_is_no_failure_any_more(
+    video: Path, home: Path, tmp_path: Path
+) -> None:
+    later = tmp_path / "later.mp4"
+    later.touch()
+    config = scripted_config({"boxes": [WHOLE]}, {})
+    assert [f.code for f in run([later], config, home).failures] == ["empty_video"]
+    shutil.copy(video, later)
+    mended = run([later], config, home)
+    assert mended.failures == ()
+    assert mended.counts["looked_at"] == 6
+
+
+def test_a_folder_of_pictures_is_a_source_without_times(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    rng = np.random.default_rng(3)
+    for number in range(5):
+        cv2.imwrite(str(folder / f"p{number}.png"), rng.integers(0, 256, (64, 96, 3), np.uint8))
+    config = scripted_config({"boxes": [[10, 10, 20, 30]]}, {})
+    summary = run([folder], config, home)
+    assert (summary.videos, summary.pictures, summary.counts["accepted"]) == (0, 5, 5)
+    cv2.imwrite(str(folder / "p9.png"), rng.integers(0, 256, (64, 96, 3), np.uint8))
+    shutil.copy(folder / "p0.png", folder / "same-as-p0.png")
+    grown = run([folder], config, home)
+    assert (grown.pictures, grown.counts["accepted"]) == (6, 6)  # one is new, none is done twice
+    with ledger_of(Home(home.resolve())).session() as session:
+        names = session.scalars(select(Frame.name).order_by(Frame.name)).all()
+    assert names == ["p0.png", "p1.png", "p2.png", "p3.png", "p4.png", "p9.png"]
+
+
+def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
+    video: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = scripted_config({"boxes": [WHOLE]}, {}, sampling={"shard_s": 1})
+    written = 0
+
+    def fill_up(path: Path, content: bytes) -> None:
+        nonlocal written
+        written += 1
+        if written > 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        path.write_bytes(content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("labeling.storage.write_atomically", fill_up)
+        with pytest.raises(DiskFull, match="run the same command again"):
+            run([video], config, home)
+    with ledger_of(Home(home.resolve())).session() as session:
+        states = session.scalars(select(Shard.state).order_by(Shard.start_ms)).all()
+    assert states == ["done", "planned", "planned"]
+    assert run([video], config, home).counts["accepted"] == 6
+
+
+def test_a_run_without_sources_is_refused(home: Path) -> None:
+    with pytest.raises(ConfigError, match="no sources"):
+        run([], scripted_config({}, {}), home)
+
+
+def test_missing_weights_name_file_folder_and_the_offline_preset(
+    video: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASKMILL_CACHE", str(tmp_path / "cache"))
+    config = validate_config({"teacher": "lite", "student": "selfie", "weights_dir": str(tmp_path)}, "test")
+    with pytest.raises(WeightsMissing, match=r"FastestDet\.onnx.*offline") as caught:
+        run([video], config, home)
+    assert str(tmp_path) in str(caught.value)
+
+
+@pytest.fixture(autouse=True)
+def closed_ledgers() -> Any:
+    yield
+    close_ledgers()
+
+
+def test_the_config_of_a_run_is_stored_whole(video: Path, home: Path) -> None:
+    config = scripted_config({}, {})
+    run([video], config, home)
+    from db.queries import latest_run
+
+    with ledger_of(Home(home.resolve())).session() as session:
+        stored = latest_run(session).config
+    assert RunConfig.model_validate(stored) == config
+    json.dumps(stored)

@@ -1,0 +1,59 @@
+"""kill -9 at any moment, and again: the same rows and the same COCO bytes as undisturbed."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from labeling.scene import render_scene
+from tests.flows.dump import dump_files, dump_rows
+
+KILLS = int(os.environ.get("MASKMILL_TEST_KILLS", "4"))
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("scene") / "scene.mp4"
+    render_scene(path, seconds=12)
+    return path
+
+
+def start(scene: Path, home: Path, tmp_path: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "flows.cli", "run", str(scene), "--config", "offline", "--json"]
+    command += ["--set", "sampling.shard_s=1", "--set", "sampling.every_s=0.2", "--home", str(home)]
+    environment = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect")}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+
+
+def export(home: Path, folder: Path) -> None:
+    command = [sys.executable, "-m", "flows.cli", "export", "coco", str(folder), "--home", str(home)]
+    subprocess.run(
+        [*command, "--decision", "easy", "--decision", "accepted"], check=True, capture_output=True
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_run_that_is_killed_at_random_and_taken_up_again_gives_the_same_dataset(
+    scene: Path, tmp_path: Path
+) -> None:
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    begin = time.monotonic()
+    assert start(scene, undisturbed, tmp_path).wait(300) == 0
+    whole_s = time.monotonic() - begin
+    random_moments = random.Random(2)
+    for _ in range(KILLS):
+        process = start(scene, killed, tmp_path)
+        time.sleep(random_moments.uniform(0.4, 1.0) * whole_s)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert start(scene, killed, tmp_path).wait(300) == 0
+    assert dump_rows(killed) == dump_rows(undisturbed)
+    export(undisturbed, tmp_path / "a")
+    export(killed, tmp_path / "b")
+    assert dump_files(tmp_path / "a") == dump_files(tmp_path / "b")

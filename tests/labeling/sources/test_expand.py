@@ -1,0 +1,253 @@
+"""From what a user types to single origins."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from labeling.errors import NotAVideo, SourceError, SourceNotFound, UnsupportedVideo
+from labeling.sources import FailedOrigin, Origin, expand_sources, fetch
+from configs.models import Ingest
+
+
+def fill(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def origins(*specs: str, folder: Path) -> list[tuple[str, str]]:
+    """(kind, spec below the folder) of what came out, all of which must be good."""
+    found = list(expand_sources(specs, folder=folder))
+    assert all(isinstance(one, Origin) for one in found), found
+    root = f"{folder.resolve()}/"
+    return [(one.kind, one.spec.removeprefix(root)) for one in found if isinstance(one, Origin)]
+
+
+def only_failure(*specs: str, folder: Path) -> FailedOrigin:
+    (found,) = expand_sources(specs, folder=folder)
+    assert isinstance(found, FailedOrigin)
+    return found
+
+
+def test_a_folder_gives_each_video_and_each_folder_of_pictures(tmp_path: Path) -> None:
+    fill(
+        tmp_path, "b.MP4", "a b ü.mkv", "notes.txt", "list.csv", ".hidden.mp4", ".git/x.mp4", "more.zip",
+        "frames/f10.png", "frames/f2.png", "frames/poster.html", "deep/er/c.webm",
+    )  # fmt: skip
+    assert origins(".", folder=tmp_path) == [
+        ("file", "a b ü.mkv"),
+        ("file", "b.MP4"),
+        ("file", "deep/er/c.webm"),
+        ("picture_folder", "frames"),
+    ]
+
+
+def test_pictures_come_in_the_order_that_a_person_would_give_them(tmp_path: Path) -> None:
+    fill(tmp_path, "f10.png", "f2.png", "f1.jpg", ".f0.png", "readme.md")
+    (origin,) = expand_sources([str(tmp_path)])
+    assert isinstance(origin, Origin)
+    (fetched,) = fetch(origin, tmp_path / "home", Ingest())
+    assert not isinstance(fetched, FailedOrigin)
+    assert fetched.picture_names == ("f1.jpg", "f2.png", "f10.png")
+    assert fetched.pictures == tuple(tmp_path / name for name in fetched.picture_names)
+
+
+def test_a_link_back_to_the_folder_does_not_go_round(tmp_path: Path) -> None:
+    fill(tmp_path, "in/a.mp4", "in/b/c.mp4")
+    (tmp_path / "in/b/up").symlink_to(tmp_path / "in", target_is_directory=True)
+    (tmp_path / "in/self").symlink_to(".", target_is_directory=True)
+    assert origins("in", folder=tmp_path) == [("file", "in/a.mp4"), ("file", "in/b/c.mp4")]
+    assert origins("in/**/*.mp4", folder=tmp_path) == [("file", "in/a.mp4"), ("file", "in/b/c.mp4")]
+
+
+def test_a_broken_link_is_a_failure_and_the_rest_goes_on(tmp_path: Path) -> None:
+    fill(tmp_path, "a.mp4")
+    (tmp_path / "b.mp4").symlink_to(tmp_path / "gone.mp4")
+    good, bad = expand_sources([str(tmp_path)])
+    assert isinstance(good, Origin)
+    assert isinstance(bad, FailedOrigin)
+    assert isinstance(bad.error, SourceNotFound)
+
+
+def test_an_empty_folder_says_what_is_in_it(tmp_path: Path) -> None:
+    fill(tmp_path, "a.zip", "b.tar.gz", "readme.md")
+    failed = only_failure(".", folder=tmp_path)
+    assert isinstance(failed.error, SourceNotFound)
+    assert "2 archives" in str(failed.error)
+
+
+def test_patterns_match_files_and_folders(tmp_path: Path) -> None:
+    fill(
+        tmp_path,
+        "in/a1.mp4",
+        "in/a2.mp4",
+        "in/b.mp4",
+        "in/sub/a3.mp4",
+        "in/sub/x.txt",
+        "in/.h/a4.mp4",
+        "in/r.md",
+    )
+    assert origins("in/a*.mp4", folder=tmp_path) == [("file", "in/a1.mp4"), ("file", "in/a2.mp4")]
+    assert origins("in/a[2-9].mp4", folder=tmp_path) == [("file", "in/a2.mp4")]
+    everything = [("file", f"in/{name}") for name in ("a1.mp4", "a2.mp4", "b.mp4", "sub/a3.mp4")]
+    assert origins("in/*", folder=tmp_path) == everything
+    assert origins("in/**", folder=tmp_path) == everything
+    assert origins("in/**/*.mp4", folder=tmp_path) == everything
+    assert isinstance(only_failure("in/*.webm", folder=tmp_path).error, SourceNotFound)
+
+
+def test_a_pattern_of_pictures_means_only_those(tmp_path: Path) -> None:
+    fill(tmp_path, "in/a1.png", "in/a2.png", "in/b1.png")
+    assert origins("in/a*.png", folder=tmp_path) == [("picture_folder", "in/a*.png")]
+    (origin,) = expand_sources(["in/a*.png"], folder=tmp_path)
+    assert isinstance(origin, Origin)
+    (fetched,) = fetch(origin, tmp_path / "home", Ingest())
+    assert not isinstance(fetched, FailedOrigin)
+    assert fetched.picture_names == ("a1.png", "a2.png")
+
+
+def test_brackets_in_a_real_name_are_no_pattern(tmp_path: Path) -> None:
+    fill(tmp_path, "in [1]/a*b.mp4", "in [1]/c.mp4")
+    assert origins("in [1]/a*b.mp4", folder=tmp_path) == [("file", "in [1]/a*b.mp4")]
+    assert origins("in [1]/c*.mp4", folder=tmp_path) == [("file", "in [1]/c.mp4")]
+
+
+def test_a_tilde_is_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, "a.mp4")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (origin,) = expand_sources(["~/a.mp4"])
+    assert origin.spec == str(tmp_path / "a.mp4")
+    assert isinstance(only_failure("~nobody-of-that-name/a.mp4", folder=tmp_path).error, SourceNotFound)
+
+
+def test_the_same_source_named_twice_comes_once(tmp_path: Path) -> None:
+    fill(tmp_path, "in/a.mp4")
+    assert origins("in/a.mp4", "./in/../in/a.mp4", "in", "in/*", folder=tmp_path) == [("file", "in/a.mp4")]
+
+
+def test_what_an_origin_is_called_can_be_typed_again(tmp_path: Path) -> None:
+    fill(tmp_path, "in/a.mp4", "in/p/1.png", "z.zip")
+    specs = ["in", "z.zip", "z.zip!a/b.mp4", "https://example.org/v", "rtsp://cam/1", "camera:http://cam/1"]
+    first = list(expand_sources(specs, folder=tmp_path))
+    again = list(expand_sources([one.spec for one in first]))
+    assert first == again
+    assert [one.kind for one in again if isinstance(one, Origin)] == [
+        "file", "picture_folder", "archive", "archive_member", "url", "camera", "camera",
+    ]  # fmt: skip
+
+
+def test_a_text_list_counts_paths_from_its_own_folder(tmp_path: Path) -> None:
+    fill(tmp_path, "lists/a.mp4", "lists/b c.mp4", "d.mp4")
+    lines = [
+        "\ufeff# my list",
+        "",
+        "a.mp4",
+        "  b c.mp4  ",
+        "../d.mp4",
+        "https://example.org/v#t=1",
+        "gone.mp4",
+    ]
+    (tmp_path / "lists/all.txt").write_text("\r\n".join(lines), encoding="utf-8")
+    *good, bad = expand_sources(["lists/all.txt"], folder=tmp_path)
+    assert [Path(one.spec).name for one in good] == ["a.mp4", "b c.mp4", "d.mp4", "v#t=1"]
+    assert isinstance(bad, FailedOrigin)
+    assert "all.txt, line 7" in str(bad.error)
+    assert isinstance(bad.error, SourceNotFound)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_table_keeps_what_it_says_about_each_source(tmp_path: Path, delimiter: str) -> None:
+    fill(tmp_path, "a.mp4", "sub/b.mp4", "sub/c.mp4")
+    rows = [
+        ["Title", "Path", "License", "uploader", "other"],
+        ["First", "a.mp4", "CC-BY-4.0", "me", "-"],
+        ['"A ""quoted"" one"', "sub", "", "", ""],
+        ["", "#skipped", "", "", ""],
+    ]
+    text = "\n".join(delimiter.join(row) for row in rows)
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    found = [one for one in expand_sources(["t.csv"], folder=tmp_path) if isinstance(one, Origin)]
+    assert [(Path(one.spec).name, one.title, one.licence, one.uploader) for one in found] == [
+        ("a.mp4", "First", "CC-BY-4.0", "me"),
+        ("b.mp4", 'A "quoted" one', None, None),
+        ("c.mp4", 'A "quoted" one', None, None),
+    ]
+
+
+def test_lists_that_cannot_be_read_say_why(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("name,size\na.mp4,3\n")
+    (tmp_path / "e.txt").write_text("# nothing\n")
+    (tmp_path / "b.txt").write_bytes(b"\xff\xfe\x00a.mp4")
+    (tmp_path / "loop.txt").write_text("loop.txt\n")
+    errors = [only_failure(name, folder=tmp_path).error for name in ("t.csv", "e.txt", "b.txt", "loop.txt")]
+    assert [type(error) for error in errors] == [
+        UnsupportedVideo,
+        SourceNotFound,
+        NotAVideo,
+        UnsupportedVideo,
+    ]
+    assert "name, size" in str(errors[0])
+    assert "names itself" in str(errors[3])
+
+
+def test_lists_within_lists_end(tmp_path: Path) -> None:
+    fill(tmp_path, "a.mp4")
+    for depth in range(6):
+        (tmp_path / f"{depth}.txt").write_text(f"{depth + 1}.txt\n")
+    (tmp_path / "2.txt").write_text("a.mp4\n3.txt\n")
+    good, bad = expand_sources(["0.txt"], folder=tmp_path)
+    assert good.spec.endswith("a.mp4")
+    assert isinstance(bad, FailedOrigin)
+    assert "deep" in str(bad.error)
+
+
+@pytest.mark.parametrize(
+    ("spec", "error"),
+    [
+        ("file:///etc/passwd", UnsupportedVideo),
+        ("ftp://host/a.mp4", UnsupportedVideo),
+        ("javascript:alert(1)", UnsupportedVideo),
+        ("http://169.254.169.254/latest/meta-data", UnsupportedVideo),
+        ("camera:file:///etc/passwd", UnsupportedVideo),
+        ("camera:concat:a|b", UnsupportedVideo),
+        ("https://host/a\x1bb", UnsupportedVideo),
+        ("a\x00b.mp4", SourceNotFound),
+        ("", SourceNotFound),
+        ("x" * 5000, SourceNotFound),
+        ("gone.mp4", SourceNotFound),
+        ("gone.zip!a.mp4", SourceNotFound),
+    ],
+)
+def test_bad_specs_become_failures_of_their_own(tmp_path: Path, spec: str, error: type[SourceError]) -> None:
+    fill(tmp_path, "a.mp4")
+    bad, good = expand_sources([spec, "a.mp4"], folder=tmp_path)
+    assert isinstance(bad, FailedOrigin)
+    assert type(bad.error) is error
+    assert isinstance(good, Origin)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    assert isinstance(only_failure("pipe.mp4", folder=tmp_path).error, UnsupportedVideo)
+
+
+def test_a_single_picture_is_sent_to_its_folder(tmp_path: Path) -> None:
+    fill(tmp_path, "a.png")
+    assert isinstance(only_failure("a.png", folder=tmp_path).error, NotAVideo)
+
+
+def test_passwords_are_used_but_never_shown(tmp_path: Path) -> None:
+    (tmp_path / "cams.txt").write_text("rtsp://me:hunter2@cam/1\nftp://me:hunter2@cam/2\n")
+    good, bad = expand_sources(["cams.txt"], folder=tmp_path)
+    assert isinstance(good, Origin)
+    assert isinstance(bad, FailedOrigin)
+    assert good.connect_url == "rtsp://me:hunter2@cam/1"
+    assert good.spec == good.url == "rtsp://***@cam/1"
+    for shown in (repr(good), str(good), repr(bad), str(bad.error), repr(bad.error.__cause__)):
+        assert "hunter2" not in shown
+
+
+def test_two_passwords_for_one_address_are_two_attempts(tmp_path: Path) -> None:
+    assert len(list(expand_sources(["rtsp://a:old1@cam/1", "rtsp://a:new2@cam/1"], folder=tmp_path))) == 2

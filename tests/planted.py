@@ -1,0 +1,243 @@
+"""Videos made for tests: every frame carries its own number, readable after lossy coding.
+
+The number is drawn as a grid of black and white cells that fills the upright picture: 12 bits in the
+upper half, the same bits in another pattern in the lower half, so that a picture that is turned,
+mirrored or mixed of two frames is noticed instead of read as another number.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import cv2
+import numpy as np
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+
+ROWS, COLUMNS = 4, 6
+NUMBER_BITS = ROWS * COLUMNS // 2
+CHECK_PATTERN = np.array([[0, 0, 0, 1, 0, 1], [1, 0, 0, 1, 1, 1]], dtype=bool)
+"""Lower half = upper half XOR this; no row reads the same backwards, nor do the rows exchanged."""
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How a planted video is stored."""
+
+    codec: str = "libx264"
+    pix_fmt: str = "yuv420p"
+    options: dict[str, str] = field(default_factory=dict)
+    container_format: str | None = None
+    container_options: dict[str, str] = field(default_factory=dict)
+    rotation_deg: int = 0
+    """What a player must turn the stored picture by, clockwise, to show it upright."""
+    mirrored: bool = False
+    """The display matrix mirrors left-right after turning, as some front cameras write it."""
+    interlaced: bool = False
+    colorspace: int | None = None
+    color_range: int | None = None
+
+
+def draw_number(number: int, size_hw: tuple[int, int] = (96, 144)) -> Picture:
+    """Draw `number` (0 to 4095) as an upright HxWx3 picture."""
+    if not 0 <= number < 1 << NUMBER_BITS:
+        raise ValueError(f"{number} does not fit in {NUMBER_BITS} bits")
+    upper = np.array([number >> bit & 1 for bit in range(NUMBER_BITS)], dtype=bool).reshape(2, COLUMNS)
+    cells = np.vstack([upper, upper ^ CHECK_PATTERN]).astype(np.uint8) * 190 + 32
+    height, width = size_hw
+    rows = np.arange(height) * ROWS // height
+    columns = np.arange(width) * COLUMNS // width
+    return np.repeat(cells[rows][:, columns][:, :, None], 3, axis=2)
+
+
+def read_number(rgb: Picture) -> int:
+    """Read a drawn number back; ValueError for a picture that is turned, mirrored or a mixture."""
+    height, width = rgb.shape[:2]
+    cells = np.empty((ROWS, COLUMNS))
+    for row in range(ROWS):
+        for column in range(COLUMNS):
+            top, left = (row * height + height // 4) // ROWS, (column * width + width // 4) // COLUMNS
+            cell = rgb[top : top + max(1, height // 8), left : left + max(1, width // 12)]
+            cells[row, column] = cell.mean()
+    if np.any(np.abs(cells - 127) < 40):
+        raise ValueError(f"cells are neither black nor white: {cells.round().tolist()}")
+    bits = cells > 127
+    if not np.array_equal(bits[:2] ^ CHECK_PATTERN, bits[2:]):
+        raise ValueError("the two halves contradict each other: the picture is turned or mirrored")
+    return sum(1 << index for index, bit in enumerate(bits[:2].ravel()) if bit)
+
+
+def write_planted_video(  # noqa: PLR0913 - what a video is made of, by keyword
+    path: Path,
+    *,
+    fps: Fraction,
+    frames: int,
+    size_hw: tuple[int, int] = (96, 144),
+    pts: Sequence[int] | None = None,
+    time_base: Fraction | None = None,
+    coding: Coding | None = None,
+) -> Path:
+    """Write `frames` numbered pictures; `size_hw` is the upright size.
+
+    `pts` are presentation times in units of `time_base` (default 1/1000 s) for a variable rate;
+    without them frame i is shown at i / fps.
+    """
+    return write_pictures(
+        path,
+        (draw_number(number, size_hw) for number in range(frames)),
+        fps=fps,
+        pts=pts,
+        time_base=time_base or (Fraction(1, 1000) if pts is not None else None),
+        coding=coding,
+    )
+
+
+def write_interlaced_video(path: Path, *, frames: int = 10, size_hw: tuple[int, int] = (96, 144)) -> Path:
+    """Each frame's upper field shows its number, its lower field the next one."""
+    coding = Coding(
+        options={"flags": "+ildct+ilme", "x264-params": "tff=1:qp=8"}, interlaced=True, pix_fmt="yuv420p"
+    )
+    return write_pictures(
+        path,
+        (weave(draw_number(i, size_hw), draw_number(i + 1, size_hw)) for i in range(frames)),
+        fps=Fraction(25),
+        coding=coding,
+    )
+
+
+def weave(upper_field: Picture, lower_field: Picture) -> Picture:
+    """Take even lines from one picture and odd lines from another."""
+    woven = upper_field.copy()
+    woven[1::2] = lower_field[1::2]
+    return woven
+
+
+def write_pictures(  # noqa: PLR0913 - what a video is made of, by keyword
+    path: Path,
+    pictures: Iterable[Picture],
+    *,
+    fps: Fraction,
+    pts: Sequence[int] | None = None,
+    time_base: Fraction | None = None,
+    coding: Coding | None = None,
+) -> Path:
+    """Write upright RGB pictures as a video; the stored ones are turned as `coding` says."""
+    coding = coding or Coding()
+    stored = (np.ascontiguousarray(_store(picture, coding)) for picture in pictures)
+    with av.open(
+        str(path), "w", format=coding.container_format, options=coding.container_options
+    ) as container:
+        stream: VideoStream | None = None
+        for index, picture in enumerate(stored):
+            if stream is None:
+                stream = _add_stream(container, picture.shape[:2], fps, time_base, coding)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts = pts[index] if pts is not None else index
+            frame.time_base = time_base or 1 / fps
+            container.mux(stream.encode(_convert(frame, coding)))
+        if stream is not None:
+            container.mux(stream.encode(None))
+    return path
+
+
+def _store(picture: Picture, coding: Coding) -> Picture:
+    upright = picture[:, ::-1] if coding.mirrored else picture
+    return cast(Picture, np.rot90(upright, coding.rotation_deg // 90))
+
+
+def _convert(frame: av.VideoFrame, coding: Coding) -> av.VideoFrame:
+    converted = frame.reformat(
+        format=coding.pix_fmt, dst_colorspace=coding.colorspace, dst_color_range=coding.color_range
+    )
+    converted.pts, converted.time_base = frame.pts, frame.time_base
+    return converted
+
+
+def _add_stream(
+    container: Any, size_hw: tuple[int, ...], fps: Fraction, time_base: Fraction | None, coding: Coding
+) -> VideoStream:
+    stream = cast(VideoStream, container.add_stream(coding.codec, rate=fps, options=dict(coding.options)))
+    stream.height, stream.width = size_hw
+    stream.pix_fmt = coding.pix_fmt
+    stream.codec_context.time_base = time_base or 1 / fps
+    if coding.colorspace is not None:
+        stream.codec_context.colorspace = coding.colorspace
+    if coding.color_range is not None:
+        stream.codec_context.color_range = coding.color_range
+    if coding.rotation_deg or coding.mirrored:
+        stream.set_display_rotation(-coding.rotation_deg, hflip=coding.mirrored)
+    return stream
+
+
+def write_scene_cuts(
+    path: Path, scenes: Sequence[Callable[[int], Picture]], *, frames_each: int, fps: Fraction
+) -> Path:
+    """Write one scene after another without a transition: cuts lie at multiples of `frames_each`."""
+    return write_pictures(path, (scene(index) for scene in scenes for index in range(frames_each)), fps=fps)
+
+
+def textured_scene(seed: int, size_hw: tuple[int, int] = (96, 144)) -> Callable[[int], Picture]:
+    """A smooth random picture that drifts slowly to the right."""
+    height, width = size_hw
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 16, 3), dtype=np.uint8)
+    wide = cv2.resize(coarse, (width * 3, height), interpolation=cv2.INTER_CUBIC)
+
+    def picture(index: int) -> Picture:
+        return np.ascontiguousarray(wide[:, index % width : index % width + width]).astype(np.uint8)
+
+    return picture
+
+
+def write_text_as_video(path: Path) -> Path:
+    path.write_text("This is a shopping list, not a video.\n" * 200)
+    return path
+
+
+def write_truncated(path: Path, *, faststart: bool, share: float = 0.6) -> Path:
+    """An mp4 whose last bytes are missing: its index too, unless `faststart` put that in front."""
+    options = {"movflags": "+faststart"} if faststart else {}
+    coding = Coding(container_options=options, options={"g": "12", "qp": "10"})
+    write_planted_video(path, fps=Fraction(24), frames=96, coding=coding)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    return path
+
+
+def write_zero_frames(path: Path) -> Path:
+    """A container with a video stream and not one frame."""
+    with av.open(str(path), "w") as container:
+        stream = _add_stream(container, (96, 144), Fraction(24), None, Coding())
+        stream.codec_context.open()
+        container.start_encoding()
+    return path
+
+
+def write_sound_only(path: Path) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), dtype=np.float32), "fltp", "mono")
+        frame.sample_rate, frame.pts = 44100, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def write_single_pixel(path: Path) -> Path:
+    """One by one pixel, in a lossless codec."""
+    coding = Coding(codec="ffv1", pix_fmt="bgr0")
+    return write_pictures(path, [np.full((1, 1, 3), 200, np.uint8)], fps=Fraction(24), coding=coding)
+
+
+def write_encrypted(path: Path) -> Path:
+    """An mp4 with common encryption; nobody has the key."""
+    options = {
+        "encryption_scheme": "cenc-aes-ctr",
+        "encryption_key": "76a6c65c5ea762046bd749a2e632ccbb",
+        "encryption_kid": "a7e61c373e219033c21091fa607bf3b8",
+    }
+    return write_planted_video(path, fps=Fraction(24), frames=24, coding=Coding(container_options=options))
