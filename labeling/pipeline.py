@@ -185,12 +185,14 @@ class _Shard:
         joints: Sequence[float | None],
     ) -> list[float | None]:
         """The teacher's word on the mirrored pictures, where it could change a decision."""
+        result: list[float | None] = [None] * len(batch)
+        if not self.models.teacher.card.sees_mirrored:
+            return result
         wanted = [
             i
             for i, (c, a, inside) in enumerate(zip(batch, agreements, joints, strict=True))
             if needs_flip(a, c.teacher, self.config.trust, joints_inside=inside)
         ]
-        result: list[float | None] = [None] * len(batch)
         if wanted:
             mirrored = [_mirror(batch[i].frame) for i in wanted]
             with self.watch.time("flip"):

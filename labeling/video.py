@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 import av
 from av.codec.context import ThreadType
@@ -67,7 +67,8 @@ class DecodeTally:
     """What could not be used of a clip; filled while it is decoded."""
 
     damaged: int = 0
-    """Packets that did not decode, and frames that the decoder had to patch up."""
+    """Frames lost: packets that did not decode, frames that the decoder had to patch up, and all that
+    follow them up to the next key frame, since they build on what is missing."""
     misplaced: int = 0
     """Frames dropped because their time was not after the previous frame's."""
 
@@ -84,7 +85,7 @@ def decode_clip(
     Times and pixels of a frame do not depend on where the clip begins. A frame without a time stamp
     lies one frame period after its predecessor; a frame whose time is not after its predecessor's is
     dropped. AVI stores no presentation times, so frames that are coded out of order take the stored
-    times in order. Damaged packets and frames are left out; `tally` counts them.
+    times in order. After damage, frames are left out up to the next key frame; `tally` counts them.
 
     `with_lead_in` also gives the one frame before the first, with t < `start_s`, if there is one.
     A picture of a folder has t = position in ms; it may turn out to be unreadable when it is read.
@@ -148,6 +149,10 @@ class _Pass:
     tally: DecodeTally
     is_threaded: bool
     has_shown: bool = False
+    is_spoiled: bool = False
+    """Something before was damaged and no key frame has come since: pictures may show anything."""
+    resume_pts: int | None = None
+    """Stamp of the key frame that ends this; frames before it may still be on their way out."""
 
     def decode(self, path: Path, from_s: Fraction | None) -> Iterator[Decoded]:
         """Decode from the key frame before `from_s`; nothing, if the file cannot be read from there."""
@@ -162,12 +167,23 @@ class _Pass:
                 for frame in self._decode_packet(stream, packet, clock):
                     if from_s is not None and not self.has_shown and frame.pts is None:
                         return
-                    self.has_shown = True
                     t = clock.place(frame)
-                    if t is None:
-                        self.tally.misplaced += 1
-                    elif not frame.is_corrupt:
+                    if self._is_whole(frame) and self._is_after(t):
                         yield Decoded(t, VideoPicture(frame))
+
+    def _is_after(self, t: Fraction | None) -> TypeGuard[Fraction]:
+        self.tally.misplaced += t is None
+        return t is not None
+
+    def _is_whole(self, frame: av.VideoFrame) -> bool:
+        if frame.is_corrupt:
+            self._note_damage()
+        elif frame.key_frame and frame.pts == self.resume_pts:
+            self.is_spoiled = False
+        elif self.is_spoiled:
+            self.tally.damaged += 1
+        self.has_shown = True
+        return not (frame.is_corrupt or self.is_spoiled)
 
     def _seek(self, container: InputContainer, stream: VideoStream, from_s: Fraction) -> bool:
         try:
@@ -181,19 +197,18 @@ class _Pass:
     ) -> list[av.VideoFrame]:
         if packet is not None:
             clock.note_packet(packet)
+            if self.is_spoiled and self.resume_pts is None and packet.is_keyframe:
+                self.resume_pts = packet.pts
         try:
-            frames = stream.decode(packet)
+            return stream.decode(packet)
         except av.FFmpegError:
             self._note_damage()
             clock.drop_packet()
             return []
-        for frame in frames:
-            if frame.is_corrupt:
-                self._note_damage()
-        return frames
 
     def _note_damage(self) -> None:
-        """Before the first frame after a seek, damage is only what the missing frames before cause."""
+        """Before the first frame of a pass, damage is only what missing predecessors cause."""
         if self.has_shown and self.is_threaded:
             raise _DamageSeenByThreads
+        self.is_spoiled, self.resume_pts = self.has_shown, None
         self.tally.damaged += self.has_shown

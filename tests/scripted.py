@@ -16,7 +16,7 @@ class ScriptedSegmenter(StatelessSegmenter):
     """Gives `boxes_by_ms[t_ms]`, or `boxes`, as filled rectangles (x, y, w, h) with `score`."""
 
     def __init__(self, name: str, boxes: list[Box], boxes_by_ms: dict[int, list[Box]], score: float) -> None:
-        self.card = ModelCard("python", name, "", "{}")
+        self.card = ModelCard("python", name, "", "{}", sees_mirrored=False)
         self._boxes = boxes
         self._by_ms = boxes_by_ms
         self._score = score

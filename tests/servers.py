@@ -3,7 +3,7 @@
 import io
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -49,11 +49,10 @@ def make_video(
     form: str = "mp4",
     codec: str = "libx264",
     gop: int = 10,
-    crf: int = 20,
 ) -> bytes:
     """A video of numbered frames, with a key frame every `gop` of them."""
     file = io.BytesIO()
-    options = {"crf": str(crf), "bf": "0", "sc_threshold": "0"} if codec == "libx264" else {}
+    options = {"crf": "20", "bf": "0", "sc_threshold": "0"} if codec == "libx264" else {}
     with av.open(file, "w", format=form) as container:
         stream: Any = container.add_stream(codec, rate=fps, options=options)
         stream.height, stream.width = 64, 160
@@ -95,10 +94,8 @@ def serve() -> Iterator[Site]:
             self.close_connection = True
             site.requests.append((self.command, self.path, self.headers.get("Range")))
             answer = site.pages.get(self.path.partition("?")[0], send_status(404))
-            try:
+            with suppress(ConnectionError):  # whoever asked has gone
                 answer(self)
-            except ConnectionError:
-                pass  # whoever asked has gone
 
         do_HEAD = do_GET  # noqa: N815  # the name that http.server looks for
 

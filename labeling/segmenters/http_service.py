@@ -35,7 +35,7 @@ LARGEST_ANSWER_BYTES = 64 * 2**20
 """An 8K label picture that does not compress at all is 33 MB."""
 
 
-class _TryAgain(Exception):  # noqa: N818 - says what to do
+class _TryAgain(Exception):
     """The service may answer later."""
 
     def __init__(self, reason: str, *, after_s: float | None = None) -> None:
@@ -66,7 +66,7 @@ class HttpSegmenter(StatelessSegmenter):
 
     @property
     def card(self) -> ModelCard:
-        settings = json.dumps({"mask_above": self._block.mask_above})
+        settings = json.dumps({"mask_above": self._block.mask_above}, separators=(",", ":"))
         return ModelCard(kind=self._block.kind, name=self.shown_url, weights_sha256="", settings=settings)
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:

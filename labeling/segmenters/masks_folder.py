@@ -27,6 +27,7 @@ from labeling.segmenters.protocol import StatelessSegmenter
 
 _VIDEO_NAME = re.compile(r"([0-9a-f]{8,64})(?:[_/](\d+))?")
 """A video's SHA-256 or its first digits, alone or with a time in ms."""
+_PICTURE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
 class _Masks(Protocol):
@@ -59,7 +60,7 @@ class MasksFolderSegmenter(StatelessSegmenter):
             kind=self._block.kind,
             name=self._block.path.name,
             weights_sha256=self._masks.sha256,
-            settings=json.dumps({"missing": self._block.missing}),
+            settings=json.dumps({"missing": self._block.missing}, separators=(",", ":")),
         )
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
@@ -150,9 +151,9 @@ class _CocoFile:
             "`images` and `annotations`"
         )
 
-    def _index_images(self, images: Iterable[Any]) -> dict[Any, str]:
+    def _index_images(self, images: Iterable[Any]) -> dict[str, str]:
         """Names by id. A picture without annotations is known too: it shows nobody."""
-        names = {}
+        names: dict[str, str] = {}
         for image in images:
             if not isinstance(image, Mapping) or not isinstance(image.get("file_name"), str):
                 raise ConfigError(f"masks_folder: {self._path}: an image without a file_name: {image!r}")
@@ -162,14 +163,14 @@ class _CocoFile:
                 self._sizes_hw[name] = (image["height"], image["width"])
         return names
 
-    def _name_record(self, record: Any, names: Mapping[Any, str]) -> str:
+    def _name_record(self, record: Any, names: Mapping[str, str]) -> str:
         if isinstance(record, Mapping):
             if isinstance(record.get("file_name"), str):
                 return _without_suffix(record["file_name"])
-            image_id = str(record.get("image_id", ""))
-            if names or not image_id:
-                return self._named(names, image_id, record)
-            return _without_suffix(image_id)
+            image_id = record.get("image_id")
+            name = names.get(str(image_id)) if names else _without_suffix(str(image_id))
+            if image_id is not None and name:
+                return name
         raise ConfigError(
             f"masks_folder: {self._path}: a record belongs to no picture (file_name, or an image_id "
             f"among `images`): {str(record)[:120]}"
@@ -194,8 +195,9 @@ class _CocoFile:
 
 
 def _without_suffix(file_name: str) -> str:
+    """Only a picture's suffix is one: `shot.0001` is a whole name."""
     name = PurePosixPath(file_name.replace("\\", "/"))
-    return str(name.with_suffix("")) if name.name else file_name
+    return str(name.with_suffix("")) if name.suffix.lower() in _PICTURE_SUFFIXES else str(name)
 
 
 def _video_names(names: Iterable[str]) -> frozenset[str]:

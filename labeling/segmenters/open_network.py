@@ -1,5 +1,6 @@
 """Opening a network's file: what it wants as input, and one call that runs it."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +101,9 @@ def _open_torchscript(path: Path, device: str) -> OpenNetwork:
     import torch
 
     try:
-        module = torch.jit.load(path, map_location=device).eval()  # type: ignore[no-untyped-call]
+        with warnings.catch_warnings():  # torch announces that TorchScript will go; users' files are there
+            warnings.simplefilter("ignore", FutureWarning)
+            module = torch.jit.load(path, map_location=device).eval()  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as exc:
         raise _unreadable("torchscript", path, exc) from exc
 

@@ -53,7 +53,7 @@ def _find_factory(name: str) -> Callable[..., Any]:
     module_name, _, function_name = name.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except Exception as exc:  # noqa: BLE001 - a user's module can fail in any way while it is imported
+    except Exception as exc:  # a user's module can fail in any way while it is imported
         raise ConfigError(
             f"python: module {module_name!r} of {name} cannot be imported ({type(exc).__name__}: {exc}); "
             "install it, or add its folder to PYTHONPATH"

@@ -36,8 +36,7 @@ def scripted_config(teacher: dict[str, Any], student: dict[str, Any], **more: An
     def block(name: str, options: dict[str, Any]) -> dict[str, Any]:
         return {"kind": "python", "factory": "tests.scripted:scripted", "options": {"name": name} | options}
 
-    trust = {"min_flip_iou": 0.0}  # a script knows no mirrored pictures
-    tree = {"teacher": block("teacher", teacher), "student": block("student", student), "trust": trust}
+    tree = {"teacher": block("teacher", teacher), "student": block("student", student)}
     return validate_config(tree | more, "test")
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -41,7 +42,7 @@ def read(path: Path, start_s: int | str = 0, end_s: str | None = None) -> list[t
     """Time, burnt-in number and hash of the pixels of every frame of a clip."""
     clip = Clip("v", path, Fraction(start_s), None if end_s is None else Fraction(end_s))
     frames = [(decoded.t, decoded.to_rgb()) for decoded in decode_clip(clip)]
-    return [(t, read_number(rgb), hashlib.sha256(rgb).hexdigest()) for t, rgb in frames]
+    return [(t, read_number(rgb), hashlib.sha256(rgb.tobytes()).hexdigest()) for t, rgb in frames]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -67,7 +68,9 @@ def test_frame_rates_and_rotations_give_exact_times_of_upright_pictures(
     coding = Coding(rotation_deg=rotation_deg)
     path = write_planted_video(tmp_path / "v.mp4", fps=fps, frames=40, size_hw=(96, 144), coding=coding)
     decoded = list(decode_clip(Clip("v", path)))
-    assert [(frame.t, frame.t_ms) for frame in decoded] == [(i / fps, round(i * 1000 / fps)) for i in range(40)]
+    assert [(frame.t, frame.t_ms) for frame in decoded] == [
+        (i / fps, round(i * 1000 / fps)) for i in range(40)
+    ]
     pictures = [frame.to_rgb() for frame in decoded]
     assert {picture.shape for picture in pictures} == {(96, 144, 3)}
     assert [read_number(picture) for picture in pictures] == list(range(40))
@@ -90,7 +93,7 @@ def test_a_stream_that_starts_late_begins_at_zero(tmp_path: Path) -> None:
     path = write_planted_video(tmp_path / "v.ts", fps=Fraction(25), frames=30)
     with av.open(str(path)) as container:
         assert (container.streams.video[0].start_time or 0) > 0
-    assert read(path)[0][:2] == (0, 0)
+    assert read(path)[0][:2] == (Fraction(0), 0)
 
 
 def test_frames_without_stamps_are_one_period_apart(tmp_path: Path) -> None:
@@ -123,40 +126,38 @@ def test_a_bad_index_is_not_trusted(tmp_path: Path) -> None:
     assert read(path, "1.7", "2") == expected
 
 
-@pytest.mark.parametrize("kind", ["a.mp4", "starts_late.ts", "mpeg4.avi"])
-def test_a_damaged_packet_costs_its_frames_and_no_others(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["a.mp4", "mpeg4.avi", "vp9.webm", "hevc.mp4"])
+def test_after_a_damaged_packet_nothing_is_shown_until_the_next_key_frame(kind: str, tmp_path: Path) -> None:
     path = write_planted_video(tmp_path / kind, fps=Fraction(25), frames=120, coding=KINDS[kind])
     with av.open(str(path)) as container:
-        packets = [p for p in container.demux(video=0) if p.pos is not None]
-        victim = packets[50]
+        packets = [packet for packet in container.demux(video=0) if packet.pos is not None]
     content = bytearray(path.read_bytes())
-    start = (victim.pos or 0) + 8
+    start = (packets[50].pos or 0) + 8
     content[start : start + 24] = b"\xff" * 24
     path.write_bytes(content)
     tally = DecodeTally()
-    times = [decoded.t for decoded in decode_clip(Clip("v", path), tally=tally)]
-    assert 100 <= len(times) <= 120
-    assert times == sorted(set(times))
-    assert times[0] == 0
-    assert times[-1] == Fraction(119, 25)
-    assert tally.damaged == 120 - len(times) or kind == "starts_late.ts"
-    again = [decoded.t for decoded in decode_clip(Clip("v", path))]
-    assert again == times
+    frames = [(d.t, read_number(d.to_rgb())) for d in decode_clip(Clip("v", path), tally=tally)]
+    numbers = [number for _, number in frames]
+    tolerance = Fraction(1, 2000) if kind in ROUNDED_TO_MS else 0
+    assert all(abs(t - Fraction(number, 25)) <= tolerance for t, number in frames)
+    assert numbers[:46] == list(range(46))
+    assert numbers[-48:] == list(range(72, 120))  # key frames are 24 apart
+    assert tally.damaged > 0
+    assert [frame[:2] for frame in read(path)] == frames
 
 
-def test_frames_in_one_place_of_time_are_counted_and_dropped(tmp_path: Path) -> None:
+def test_frames_at_one_time_are_counted_and_dropped(tmp_path: Path) -> None:
+    """The table of durations (6 frames of n ticks) is made to say 0 ticks."""
     path = write_planted_video(
         tmp_path / "v.mp4", fps=Fraction(25), frames=6, coding=Coding(options={"bf": "0"})
     )
     content = bytearray(path.read_bytes())
-    table = content.index(b"stts") + 8  # one entry: 6 samples of n ticks; now 5 of 0, in the middle
-    assert int.from_bytes(content[table : table + 4], "big") == 1
+    table = content.index(b"stts") + 8
     content[table + 8 : table + 12] = bytes(4)
     path.write_bytes(content)
     tally = DecodeTally()
-    times = [decoded.t for decoded in decode_clip(Clip("v", path), tally=tally)]
-    assert times == sorted(set(times))
-    assert len(times) + tally.misplaced == 6
+    assert [decoded.t for decoded in decode_clip(Clip("v", path), tally=tally)] == [0]
+    assert tally == DecodeTally(damaged=0, misplaced=5)
 
 
 def test_the_upper_field_of_an_interlaced_frame_is_kept(tmp_path: Path) -> None:
@@ -164,8 +165,8 @@ def test_the_upper_field_of_an_interlaced_frame_is_kept(tmp_path: Path) -> None:
     with av.open(str(path)) as container:
         combed = next(container.decode(video=0))
         assert combed.interlaced_frame
-        with pytest.raises(ValueError, match="neither black nor white|contradict"):
-            read_number(combed.to_ndarray(format="rgb24"))
+        with pytest.raises(ValueError, match=r"neither black nor white|contradict"):
+            read_number(combed.to_ndarray(format="rgb24").astype(np.uint8))
     assert [number for _, number, _ in read(path)] == list(range(10))
 
 
@@ -175,9 +176,7 @@ def test_the_upper_field_of_an_interlaced_frame_is_kept(tmp_path: Path) -> None:
 )
 def test_odd_sizes_are_decoded_whole(codec: str, pix_fmt: str, name: str, tmp_path: Path) -> None:
     coding = Coding(codec, pix_fmt=pix_fmt, rotation_deg=90 if name == "v.mp4" else 0)
-    path = write_planted_video(
-        tmp_path / name, fps=Fraction(25), frames=3, size_hw=(241, 321), coding=coding
-    )
+    path = write_planted_video(tmp_path / name, fps=Fraction(25), frames=3, size_hw=(241, 321), coding=coding)
     frames = list(decode_clip(Clip("v", path)))
     assert [frame.to_rgb().shape for frame in frames] == [(241, 321, 3)] * 3
     assert [read_number(frame.to_rgb()) for frame in frames] == [0, 1, 2]
@@ -186,7 +185,7 @@ def test_odd_sizes_are_decoded_whole(codec: str, pix_fmt: str, name: str, tmp_pa
 
 def test_one_frame_is_a_video(tmp_path: Path) -> None:
     path = write_planted_video(tmp_path / "v.mp4", fps=Fraction(25), frames=1)
-    assert [frame[:2] for frame in read(path)] == [(0, 0)]
+    assert [frame[:2] for frame in read(path)] == [(Fraction(0), 0)]
     assert read(path, 1) == []
 
 
@@ -217,7 +216,10 @@ def test_pictures_of_a_folder_stand_where_their_position_says(tmp_path: Path) ->
         write_png(path, draw_number(position))
         files.append(PictureFile(position, path))
     decoded = list(decode_clip(Clip("album", pictures=tuple(files))))
-    assert [(d.t_ms, d.name, read_number(d.to_rgb())) for d in decoded] == [(3, "p3.png", 3), (7, "p7.png", 7)]
+    assert [(d.t_ms, d.name, read_number(d.to_rgb())) for d in decoded] == [
+        (3, "p3.png", 3),
+        (7, "p7.png", 7),
+    ]
 
 
 def write_png(path: Path, rgb: planted.Picture) -> None:
@@ -231,8 +233,9 @@ def test_reordered_frames_of_the_pets_video_lie_a_tenth_of_a_second_apart(shared
     clip = Clip("pets", shared / "data/pets2009_s2l1/vtest.avi")
     frames = [(d.t, d.scaled_luma(64)) for d in decode_clip(clip)]
     assert [t for t, _ in frames] == [Fraction(i, 10) for i in range(795)]
-    steps = [float(np.abs(a[1].astype(int) - b[1].astype(int)).mean()) for a, b in zip(frames, frames[1:], strict=False)]
-    jumps = [float(np.abs(a[1].astype(int) - b[1].astype(int)).mean()) for a, b in zip(frames, frames[2:], strict=False)]
+    levels = [luma.astype(int) for _, luma in frames]
+    steps = [np.abs(a - b).mean() for a, b in pairwise(levels)]
+    jumps = [np.abs(a - b).mean() for a, b in zip(levels, levels[2:], strict=False)]
     assert np.median(steps) < np.median(jumps)  # in the order in which people walk
     part = list(decode_clip(Clip("pets", clip.path, Fraction(30), Fraction(31))))
     assert [np.array_equal(d.scaled_luma(64), frames[300 + i][1]) for i, d in enumerate(part)] == [True] * 10

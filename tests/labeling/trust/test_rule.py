@@ -1,0 +1,200 @@
+"""Each sign for and against the teacher, its edge, and the sentences."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from configs.models import Agreement, Trust
+from labeling.errors import ModelOutputWrong
+from labeling.instances import Instance
+from labeling.masks import BoolArray, Mask, flip_mask
+from labeling.scoring import FrameAgreement, compare_instances
+from labeling.trust.rule import Decision, Evidence, decide, flip_agreement, needs_flip
+from tests.labeling.strategies import blobs, draw, draw_labels, instance, instances
+
+SETTINGS = Trust(min_score=0.7, min_flip_iou=0.8, min_pose_share=0.9)
+GOOD = Evidence(flip_iou=0.95, joints_inside=1.0)
+LEFT = draw("##..", "##..", "....", "....")
+RIGHT = draw("...#", "...#", "...#", "...#")
+
+
+def compare(teacher: list[Instance], student: list[BoolArray]) -> FrameAgreement:
+    return compare_instances(teacher, instances(student), (4, 4), Agreement())
+
+
+def decided(
+    teacher: list[Instance], student: list[BoolArray], evidence: Evidence = GOOD, settings: Trust = SETTINGS
+) -> Decision:
+    return decide(compare(teacher, student), teacher, evidence, settings)
+
+
+def test_a_frame_on_which_both_agree_is_easy() -> None:
+    unsure = instance(LEFT, score=0.1)
+    assert decided([unsure], [LEFT], Evidence(flip_iou=0.0, joints_inside=0.0)) == Decision("easy", ())
+    assert decided([], []) == Decision("easy", ())
+
+
+def test_a_hard_frame_with_a_sure_teacher_is_accepted() -> None:
+    result = decided([instance(LEFT, score=0.7)], [])
+    assert result == Decision(
+        "accepted", ("student missed 1 person", "student and teacher overlap with IoU 0.00")
+    )
+
+
+def test_the_lowest_score_must_be_high() -> None:
+    teacher = [instance(LEFT, score=0.9), instance(RIGHT, score=0.43)]
+    result = decided(teacher, [])
+    assert result.decision == "review"
+    assert result.reasons == (
+        "teacher unsure: lowest score 0.43 < 0.70",
+        "student missed 2 people",
+        "student and teacher overlap with IoU 0.00",
+    )
+    edge = [teacher[0], replace(teacher[1], score=0.7)]
+    assert decided(edge, []).decision == "accepted"
+    below = [teacher[0], replace(teacher[1], score=math.nextafter(0.7, 0))]
+    assert decided(below, []).decision == "review"
+
+
+@pytest.mark.parametrize(
+    ("flip_iou", "decision"), [(0.8, "accepted"), (0.799, "review"), (math.nan, "review")]
+)
+def test_the_mirrored_picture_must_give_the_same_mask(flip_iou: float, decision: str) -> None:
+    assert decided([instance(LEFT)], [], Evidence(flip_iou=flip_iou)).decision == decision
+
+
+def test_a_flickering_mask_is_named_with_both_values() -> None:
+    result = decided([instance(LEFT)], [], Evidence(flip_iou=0.62))
+    assert result.reasons[0] == "mask flickers: IoU 0.62 with the mirrored picture's < 0.80"
+
+
+@pytest.mark.parametrize(("inside", "decision"), [(0.9, "accepted"), (0.89, "review"), (math.nan, "review")])
+def test_the_joints_must_lie_in_the_mask(inside: float, decision: str) -> None:
+    assert decided([instance(LEFT)], [], Evidence(joints_inside=inside)).decision == decision
+
+
+def test_joints_outside_are_named_with_both_values() -> None:
+    result = decided([instance(LEFT)], [], Evidence(joints_inside=0.7))
+    assert result.reasons[0] == "joints outside the mask: 70 % inside < 90 %"
+
+
+def test_what_was_not_measured_does_not_speak_against_the_teacher() -> None:
+    assert decided([instance(LEFT)], [], Evidence()).decision == "accepted"
+
+
+def test_a_teacher_that_saw_nobody_is_not_trusted() -> None:
+    result = decided([], [RIGHT])
+    assert result.decision == "review"
+    assert result.reasons[0] == "teacher saw nobody where the student saw 1 person"
+    assert decided([], [LEFT, RIGHT]).reasons[0] == "teacher saw nobody where the student saw 2 people"
+
+
+def test_a_sure_teacher_that_saw_nobody_at_one_place_is_not_trusted() -> None:
+    result = decided([instance(LEFT, score=1.0)], [RIGHT])
+    assert result.decision == "review"
+    assert result.reasons == (
+        "teacher saw nobody where the student saw 1 person",
+        "student missed 1 person",
+        "student and teacher overlap with IoU 0.00",
+    )
+
+
+def test_a_teacher_that_saw_nobody_where_a_semantic_student_saw_only_a_speck_is_not_trusted() -> None:
+    speck = np.zeros((100, 100), dtype=np.bool_)
+    speck[50, 50] = True
+    agreement = compare_instances([], instances([speck]), (100, 100), Agreement(), student_is_semantic=True)
+    result = decide(agreement, [], GOOD, SETTINGS)
+    assert result == Decision("review", ("teacher saw nobody", "student and teacher overlap with IoU 0.00"))
+
+
+def test_a_score_that_is_not_a_number_is_a_doubt() -> None:
+    assert (
+        decided([instance(LEFT, score=math.nan)], []).reasons[0] == "teacher unsure: lowest score nan < 0.70"
+    )
+
+
+def test_all_doubts_are_named_with_the_costly_one_last() -> None:
+    teacher = [instance(LEFT, score=0.5)]
+    doubts = decided(teacher, [RIGHT], Evidence(flip_iou=0.1, joints_inside=0.2)).reasons[:4]
+    assert [doubt.split(":")[0] for doubt in doubts] == [
+        "teacher saw nobody where the student saw 1 person",
+        "teacher unsure",
+        "joints outside the mask",
+        "mask flickers",
+    ]
+
+
+def test_each_cause_says_why_a_frame_is_hard() -> None:
+    teacher = instances(draw_labels("aa.bb.cc.d", "aa.bb.cc.d", "aa....cc.d", "aa.......d"))
+    student = draw_labels("...ccccc..", "...ccccc..", "aa....cc..", "bb........")
+    agreement = compare_instances(teacher, instances(student), (4, 10), Agreement(hard_below=1.0))
+    assert decide(agreement, teacher, GOOD, SETTINGS) == Decision(
+        "accepted",
+        (
+            "student missed 1 person",
+            "student split 1 person into 2 masks",
+            "student merged 2 people into 1 mask",
+            f"student and teacher overlap with IoU {agreement.iou:.2f}",
+        ),
+    )
+
+
+def test_a_loose_outline_says_why_a_frame_is_hard() -> None:
+    shifted = draw(".##.", ".##.", "....", "....")
+    assert decided([instance(LEFT)], [shifted]).reasons == (
+        "student's outline of 1 person is off",
+        "student and teacher overlap with IoU 0.33",
+    )
+
+
+def test_the_mirrored_picture_is_asked_for_only_where_it_decides() -> None:
+    sure, unsure = [instance(LEFT)], [instance(LEFT, score=0.69)]
+    assert needs_flip(compare(sure, []), sure, SETTINGS)
+    assert not needs_flip(compare(sure, [LEFT]), sure, SETTINGS)
+    assert not needs_flip(compare(unsure, []), unsure, SETTINGS)
+    assert not needs_flip(compare([], [LEFT]), [], SETTINGS)
+    assert not needs_flip(compare(sure, [RIGHT]), sure, SETTINGS)
+    assert not needs_flip(compare(sure, []), sure, SETTINGS, joints_inside=0.5)
+    assert needs_flip(compare(sure, []), sure, SETTINGS, joints_inside=0.9)
+    assert not needs_flip(compare(sure, []), sure, Trust(min_flip_iou=0.0))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_asking_for_the_mirrored_picture_is_the_same_as_it_changing_the_decision(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.uniform(0.6, 1.0, 2)
+    teacher = [
+        instance(mask, score=s) for mask, s in zip((LEFT, RIGHT), scores, strict=True) if rng.random() < 0.7
+    ]
+    student = [mask for mask in (LEFT, RIGHT) if rng.random() < 0.4]
+    inside = float(rng.choice([0.5, 1.0]))
+    agreement = compare(teacher, student)
+    decisions = {decide(agreement, teacher, Evidence(flip, inside), SETTINGS).decision for flip in (0.0, 1.0)}
+    assert needs_flip(agreement, teacher, SETTINGS, joints_inside=inside) == (len(decisions) == 2)
+
+
+def test_mirrored_masks_are_mirrored_back_before_they_are_compared() -> None:
+    first, second = (Mask.from_array(mask) for mask in (LEFT, RIGHT))
+    assert flip_agreement([first, second], [flip_mask(second), flip_mask(first)], (4, 4)) == 1.0
+    assert flip_agreement([first], [first], (4, 4)) < 1e-6
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_agreement_with_the_mirrored_picture_is_the_iou_of_the_pixels(seed: int) -> None:
+    mask, mirrored = blobs(seed, (120, 161))
+    back = mirrored[:, ::-1]
+    expected = (mask & back).sum() / (mask | back).sum()
+    result = flip_agreement([Mask.from_array(mask)], [Mask.from_array(mirrored)], (120, 161))
+    assert result == pytest.approx(expected, abs=1e-9)
+
+
+def test_two_empty_pictures_agree_when_mirrored_and_one_empty_does_not() -> None:
+    assert flip_agreement([], [], (4, 4)) == 1.0
+    assert flip_agreement([Mask.from_array(LEFT)], [], (4, 4)) < 1e-6
+
+
+def test_mirrored_masks_of_another_size_are_refused() -> None:
+    with pytest.raises(ModelOutputWrong, match="cannot be compared"):
+        flip_agreement([Mask.from_array(LEFT)], [Mask.empty((4, 5))], (4, 4))
