@@ -1,12 +1,13 @@
 # `make demo` and `make test` set up .venv by themselves.
 PYTHON ?= python3
+DEMO ?= maskmill-demo
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 BIN = .venv/bin
 
 .PHONY: demo test check format bench clean
 
 demo: .venv/.core
-	$(BIN)/maskmill demo
+	$(BIN)/maskmill demo --home $(DEMO)
 
 test: .venv/.all
 	$(BIN)/python -m pytest

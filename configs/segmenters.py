@@ -48,7 +48,7 @@ class LiteBlock(Block):
     kind: Literal["lite"] = "lite"
     min_box_score: Fraction01 = 0.4
     min_presence: Fraction01 = 0.1
-    """The landmark network's probability that its crop shows a person; it is low for small people."""
+    """The landmark network's probability that the close crop shows a person; low for small people."""
     min_score: Fraction01 = 0.65
     """Instances whose score, made of box, presence and mask, is lower are nobody."""
     mask_above: Fraction01 = 0.5

@@ -18,6 +18,7 @@ from flows.console import (
     print_json,
     print_table,
 )
+from labeling.errors import ConfigError
 
 if TYPE_CHECKING:
     from configs.models import RunConfig
@@ -38,13 +39,14 @@ app.command("show")(browse_commands.show)
 app.command("report")(browse_commands.report)
 
 DEFAULT_HOME = Path(".maskmill")
+NO_SOURCES = "no sources: name a file, folder, glob, archive, list, URL or camera"
 
 
 @app.callback()
 def quiet_prefect() -> None:
     # Prefect reads these when it is imported; what the user has set stays
     for name, value in {
-        "PREFECT_LOGGING_LEVEL": "ERROR",
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
@@ -77,6 +79,11 @@ def run(
     specs = list(sources or [])
     if retry_failed:
         specs += _failed_specs(run_config, home)
+        if not specs:
+            typer.echo("no source of this run has failed", err=True)
+            return
+    if not specs:
+        raise ConfigError(NO_SOURCES)
     summary = _generate(specs, run_config, config, home, show_progress=not as_json)
     _print_summary(summary, as_json=as_json)
     if summary.failures:

@@ -64,7 +64,8 @@ class Mask:
         if runs.sum() != height * width or runs.min(initial=0) < 0:
             raise ModelOutputWrong(
                 f"an RLE of {height}x{width} pixels needs runs that add up to {height * width}, got "
-                f"{runs.sum()} in {len(runs)} runs: it is cut off or belongs to another picture size"
+                f"{runs.sum()} in {len(runs)} runs, the shortest {runs.min(initial=height * width)}: it is "
+                "cut off or belongs to another picture size"
             )
         # pycocotools stops at an empty run in the middle when it compares two RLEs: write those anew
         return mask if runs[1:].all() else cls.from_array(mask.to_array())

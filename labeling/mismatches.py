@@ -120,7 +120,6 @@ def find_mismatches(
     extra = _find_uncovered(both.swapped(), free[1])
     found += [Mismatch("miss", (position,), (), 0.0) for position in missed]
     found += [Mismatch("extra", (), (position,), 0.0) for position in extra]
-    free = free[0] - set(missed), free[1] - set(extra)
     found += _find_boundaries(both, *free, boundary_below=boundary_below)
     return _in_order(found)
 

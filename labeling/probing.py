@@ -28,6 +28,10 @@ LARGEST_LACK_S, LARGEST_LACK_SHARE = Fraction(1), Fraction(1, 10)
 """Streams may end this much before the declared end, whichever is less, in a file that is whole."""
 
 
+_UNKNOWN_RIFF_SIZE = 0xFFFFFFFF
+"""Written by recorders that do not go back to the beginning."""
+
+
 @dataclass(frozen=True, slots=True)
 class VideoFacts:
     """What is known of a video before its frames are decoded."""
@@ -70,6 +74,7 @@ def probe_video(path: Path) -> VideoFacts:
     with open_video(path) as container:
         stream = main_stream(container, path)
         _check_index(container, stream, path)
+        _check_riff_size(container, path)
         first = _read_first_frame(container, stream, path)
         origin_s = _seconds(first.pts, stream)
         facts = VideoFacts(
@@ -98,6 +103,16 @@ def _check_index(container: InputContainer, stream: VideoStream, path: Path) -> 
         raise TruncatedVideo(
             f"{path} has {container.size} bytes, but its last frame lies at {last.pos}: fetch it again"
         )
+
+
+def _check_riff_size(container: InputContainer, path: Path) -> None:
+    """FFmpeg shortens the declared duration of a cut AVI in proportion, which hides the cut."""
+    if container.format.name != "avi":
+        return
+    with path.open("rb") as file:
+        declared = int.from_bytes(file.read(8)[4:], "little") + 8
+    if container.size < declared < _UNKNOWN_RIFF_SIZE:
+        raise TruncatedVideo(f"{path} has {container.size} of {declared} bytes: fetch it again")
 
 
 def _read_first_frame(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame:

@@ -67,7 +67,8 @@ def select_frames(
     video's beginning, so that shards do not matter; frames in the same millisecond count once. With
     `gap_here`, `min_gap_s` is applied here, and frames too soon after a kept one are not looked at;
     without, whoever filters further applies a `Gap`. Gap and memory of duplicates begin anew with
-    each clip. `Frame.shot` is the time of the cut before the frame, or of the clip's first frame.
+    each clip. A gap as long as the grid is wide loses frames where the rate does not divide the grid: at
+    25 fps, 0.5 s and 0.5 s choose 0, 0.52, 1.52, ... `Frame.shot` is the time of the cut before the frame, or of the clip's first frame.
 
     Pictures of a folder are all looked at, each a shot of its own.
 

@@ -177,13 +177,14 @@ class _Pass:
 
     def _is_whole(self, frame: av.VideoFrame) -> bool:
         if frame.is_corrupt:
-            self._note_damage()
+            self._note_damage(is_key=frame.key_frame)
         elif frame.key_frame and frame.pts == self.resume_pts:
             self.is_spoiled = False
         elif self.is_spoiled:
             self.tally.damaged += 1
-        self.has_shown = True
-        return not (frame.is_corrupt or self.is_spoiled)
+        is_whole = not (frame.is_corrupt or self.is_spoiled)
+        self.has_shown = self.has_shown or is_whole
+        return is_whole
 
     def _seek(self, container: InputContainer, stream: VideoStream, from_s: Fraction) -> bool:
         try:
@@ -202,13 +203,14 @@ class _Pass:
         try:
             return stream.decode(packet)
         except av.FFmpegError:
-            self._note_damage()
+            self._note_damage(is_key=packet is not None and packet.is_keyframe)
             clock.drop_packet()
             return []
 
-    def _note_damage(self) -> None:
-        """Before the first frame of a pass, damage is only what missing predecessors cause."""
-        if self.has_shown and self.is_threaded:
+    def _note_damage(self, *, is_key: bool) -> None:
+        """Before the first frame of a pass, frames around a key frame only miss their predecessors."""
+        if self.is_threaded:
             raise _DamageSeenByThreads
-        self.is_spoiled, self.resume_pts = self.has_shown, None
-        self.tally.damaged += self.has_shown
+        if self.has_shown or is_key:
+            self.tally.damaged += 1
+            self.is_spoiled, self.resume_pts = True, None

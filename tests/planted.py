@@ -182,10 +182,10 @@ def write_scene_cuts(
 
 
 def textured_scene(seed: int, size_hw: tuple[int, int] = (96, 144)) -> Callable[[int], Picture]:
-    """A smooth random picture that drifts slowly to the right."""
+    """A smooth random picture that drifts slowly to the right; neighbouring seeds differ in exposure too."""
     height, width = size_hw
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 16, 3), dtype=np.uint8)
-    wide = cv2.resize(coarse, (width * 3, height), interpolation=cv2.INTER_CUBIC)
+    coarse = np.random.default_rng(seed).random((6, 16, 3)) ** (0.35, 1, 3)[seed % 3]
+    wide = np.clip(cv2.resize(coarse, (width * 3, height), interpolation=cv2.INTER_CUBIC) * 255, 0, 255)
 
     def picture(index: int) -> Picture:
         return np.ascontiguousarray(wide[:, index % width : index % width + width]).astype(np.uint8)

@@ -1,6 +1,9 @@
 """Small servers on this machine, and videos for them to serve, for tests of what really happens."""
 
+import base64
 import io
+import re
+import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -8,6 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Lock, Thread
 from typing import Any
 
@@ -17,6 +21,8 @@ from numpy.typing import NDArray
 
 BITS = 10
 """Frame numbers are drawn as so many black or white stripes, which survive any coding."""
+
+KEY_FRAME_EVERY = 10
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -39,27 +45,36 @@ def read_number(rgb: NDArray[np.uint8]) -> int:
 def read_numbers(path: Path) -> list[int]:
     """The numbers of a video's frames, in order of time."""
     with av.open(str(path)) as container:
-        return [read_number(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+        return [
+            read_number(frame.to_ndarray(format="rgb24").astype(np.uint8))
+            for frame in container.decode(video=0)
+        ]
 
 
-def make_video(
+def make_video(  # noqa: PLR0913  # every property that a test may care for
     numbers: Sequence[int],
     *,
     fps: int = 10,
     form: str = "mp4",
     codec: str = "libx264",
-    gop: int = 10,
+    b_frames: int = 0,
+    grain: int = 0,
 ) -> bytes:
-    """A video of numbered frames, with a key frame every `gop` of them."""
-    file = io.BytesIO()
-    options = {"crf": "20", "bf": "0", "sc_threshold": "0"} if codec == "libx264" else {}
+    """A video of numbered frames, with a key frame every `KEY_FRAME_EVERY` of them.
+
+    `grain` is noise in levels of 255: it makes pictures large.
+    """
+    file, dice = io.BytesIO(), np.random.default_rng(7)
+    options = {"crf": "20", "bf": str(b_frames), "sc_threshold": "0"} if codec == "libx264" else {}
     with av.open(file, "w", format=form) as container:
         stream: Any = container.add_stream(codec, rate=fps, options=options)
         stream.height, stream.width = 64, 160
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-        stream.codec_context.gop_size = gop
+        stream.codec_context.gop_size = KEY_FRAME_EVERY
         for position, number in enumerate(numbers):
-            frame = av.VideoFrame.from_ndarray(draw_number(number), format="rgb24")
+            noise = dice.integers(-grain, grain + 1, (64, 160, 3))
+            picture = np.clip(draw_number(number) + noise, 0, 255).astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = position, Fraction(1, fps)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -113,6 +128,22 @@ def serve() -> Iterator[Site]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def serve_bytes(content: bytes) -> Iterator[int]:
+    """Send the same to whoever connects, and hang up; gives the port."""
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            with suppress(ConnectionError):
+                self.wfile.write(content)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
 
 
 def send_file(
@@ -187,6 +218,104 @@ def send_stream(
             time.sleep(seconds / pieces)
 
     return answer
+
+
+_CLOCK_BEGIN = 123_456
+"""RTP clocks begin anywhere; FFmpeg takes 0 for "not known yet"."""
+
+
+class _RtspSession(StreamRequestHandler):
+    """One client: asked for a password, told of one H.264 stream, and sent it over the same connection."""
+
+    server: "_RtspServer"
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):
+            playing = False
+            while not playing and (request := self._read_request()):
+                self._answer(request)
+                playing = request["method"] == "PLAY"
+            if playing:
+                self._play()
+
+    def _read_request(self) -> dict[str, str]:
+        first, *lines = [line.decode().strip() for line in iter(self.rfile.readline, b"\r\n") if line] or [""]
+        headers = dict(line.lower().split(": ", 1) for line in lines if ": " in line)
+        return {"method": first.split(" ")[0], **headers} if first else {}
+
+    def _answer(self, request: dict[str, str]) -> None:
+        method, body = request["method"], ""
+        headers = {
+            "CSeq": request.get("cseq", "0"),
+            "Session": "1",
+            "Public": "OPTIONS, DESCRIBE, SETUP, PLAY",
+        }
+        status = "200 OK"
+        password = request.get("authorization", "")
+        if method == "DESCRIBE" and password != self.server.authorization.lower():
+            status, headers["WWW-Authenticate"] = "401 Unauthorized", 'Basic realm="cam"'
+        elif method == "DESCRIBE":
+            body = (
+                "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=cam\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\n"
+                "a=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1\r\na=control:track1\r\n"
+            )
+            headers |= {"Content-Type": "application/sdp", "Content-Length": str(len(body))}
+        elif method == "SETUP":
+            headers["Transport"] = "RTP/AVP/TCP;unicast;interleaved=0-1"
+        lines = [f"RTSP/1.0 {status}", *(f"{name}: {value}" for name, value in headers.items()), "", body]
+        self.wfile.write("\r\n".join(lines).encode())
+
+    def _play(self) -> None:
+        number = 0
+        for clock, nals in self.server.take_clip():
+            for position, nal in enumerate(nals):
+                last = position == len(nals) - 1
+                header = struct.pack("!BBHII", 0x80, 96 | last << 7, number & 0xFFFF, clock, 7)
+                packet = header + nal
+                self.wfile.write(b"$\0" + struct.pack("!H", len(packet)) + packet)
+                number += 1
+            self.wfile.flush()
+            time.sleep(0.02)
+
+
+class _RtspServer(ThreadingTCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, clips: Sequence[Sequence[int]], authorization: str) -> None:
+        super().__init__(("127.0.0.1", 0), _RtspSession)
+        self.authorization = authorization
+        self.plays = 0
+        self._clips = list(clips)
+
+    def take_clip(self) -> list[tuple[int, list[bytes]]]:
+        """The next clip as (time in 1/90000 s, NAL units) of each picture; then none."""
+        self.plays += 1
+        if not self._clips:
+            return []
+        with av.open(
+            io.BytesIO(make_video(self._clips.pop(0), form="h264")), "r", format="h264"
+        ) as container:
+            pictures = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+        return [
+            (_CLOCK_BEGIN + 9000 * i, re.split(b"\0\0\0?\1", picture)[1:])
+            for i, picture in enumerate(pictures)
+        ]
+
+
+@contextmanager
+def serve_rtsp(*clips: Sequence[int], user: str, password: str) -> Iterator[_RtspServer]:
+    """Run a camera that sends numbered frames at 10 a second (and five times as fast), a clip a connection."""
+    word = base64.b64encode(f"{user}:{password}".encode()).decode()
+    server = _RtspServer(clips, f"Basic {word}")
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def _range_begin(handler: BaseHTTPRequestHandler) -> int:

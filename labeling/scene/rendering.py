@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import Colorspace
 
 from labeling.errors import ConfigError
 from labeling.instances import RgbPicture
@@ -163,8 +164,11 @@ def render_scene(
         stream = container.add_stream("libx264" if has_x264 else "mpeg4", rate=fps, options=options)
         stream.height, stream.width = size_hw
         stream.pix_fmt = "yuv420p"
+        stream.codec_context.colorspace = Colorspace.ITU709  # said in the file, not left to guess
         for index in range(scene.frame_count):
-            picture, _ = scene.frame(index)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            picture = av.VideoFrame.from_ndarray(scene.frame(index)[0], format="rgb24")
+            coded = picture.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
+            coded.pts, coded.time_base = index, 1 / fps
+            container.mux(stream.encode(coded))
         container.mux(stream.encode(None))
     return path

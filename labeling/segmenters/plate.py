@@ -18,7 +18,7 @@ USABLE_RANGE = (16, 245)
 """Values between which brightness is compared: below is noise, above the sensor saturates."""
 GAIN_LIMITS = (0.5, 2.0)
 """A larger change of brightness is another scene."""
-BAND_ROWS = 32
+BAND_ROWS = 16
 """Rows of the stack whose median is taken at once: bounds temporary memory."""
 MIN_SEEN = 0.2
 """Share of the samples that must show background at a pixel for the masked median to be believed."""
@@ -56,7 +56,7 @@ def masked_median(stack: Stack, seen: BoolArray | None = None) -> NDArray[np.uin
     """Lower median over the first axis of the samples that are `seen`; 255 where none is.
 
     `seen` is NxHxW and holds for all channels. Found by bisecting the 256 values, in bands of rows:
-    a third of the time of a sort, and no copy of the stack.
+    a third of the time of `numpy.median`, and no copy of the stack.
     """
     out = np.empty(stack.shape[1:], dtype=np.uint8)
     for top in range(0, stack.shape[1], BAND_ROWS):
@@ -66,15 +66,16 @@ def masked_median(stack: Stack, seen: BoolArray | None = None) -> NDArray[np.uin
 
 
 def _median_of_band(stack: Stack, seen: BoolArray | None) -> NDArray[np.uint8]:
-    shape = stack.shape[1:]
-    valid = None if seen is None else seen.reshape(seen.shape + (1,) * (stack.ndim - 3))
-    total = len(stack) if valid is None else valid.sum(axis=0, dtype=np.uint16)
-    low, high = np.zeros(shape, dtype=np.uint8), np.full(shape, 255, dtype=np.uint8)
+    total: NDArray[Any] | int = len(stack)
+    if seen is not None:
+        seen = seen.reshape(seen.shape + (1,) * (stack.ndim - seen.ndim))
+        stack = np.where(seen, stack, np.uint8(255))
+        total = np.maximum(seen.sum(axis=0, dtype=np.uint16), 1)
+    low = np.zeros(stack.shape[1:], dtype=np.uint8)
+    high = np.full_like(low, 255)
     for _ in range(8):
         middle = low + (high - low) // 2
-        below = stack <= middle
-        count = (below if valid is None else below & valid).sum(axis=0, dtype=np.uint16)
-        enough = (2 * count >= total) & (count > 0)
+        enough = 2 * (stack <= middle).sum(axis=0, dtype=np.uint16) >= total
         high = np.where(enough, middle, high)
         low = np.where(enough, low, np.minimum(middle, 254) + 1)
     return high
@@ -114,14 +115,16 @@ def learn_plate(samples: Stack, *, min_difference: float, close_px: int) -> Plat
     return Plate(rgb.astype(np.float32), (SIGMA_OF_MAD * noise).astype(np.float32))
 
 
-def _relight(rgb: NDArray[Any], gain: NDArray[np.float32]) -> RgbPicture:
-    return np.clip(rgb * gain + 0.5, 0, 255).astype(np.uint8)
+def _relight(rgb: RgbPicture, gain: NDArray[np.float32]) -> RgbPicture:
+    levels = np.clip(np.arange(256)[:, None] * gain + 0.5, 0, 255).astype(np.uint8)
+    return cv2.LUT(rgb, levels[None]).astype(np.uint8)
 
 
 def color_distance(first: NDArray[Any], second: NDArray[Any]) -> FloatPicture:
     """Euclidean colour distance per pixel, 0 to 441."""
-    difference = first.astype(np.float32) - second.astype(np.float32)
-    return np.asarray(np.sqrt(np.einsum("hwc,hwc->hw", difference, difference)), dtype=np.float32)
+    squared = (first.astype(np.float32) - second) ** 2
+    total = squared[..., 0] + squared[..., 1] + squared[..., 2]  # six times as fast as a sum over axis 2
+    return np.asarray(np.sqrt(total), dtype=np.float32)
 
 
 def _grow(mask: BoolArray, by_px: int) -> BoolArray:
@@ -130,11 +133,15 @@ def _grow(mask: BoolArray, by_px: int) -> BoolArray:
 
 def subtract_plate(rgb: RgbPicture, plate: Plate, *, min_difference: float) -> Change:
     """Compare an HxWx3 picture with a plate of the same size, shadows removed."""
-    smooth = cv2.GaussianBlur(rgb, (3, 3), 0).astype(np.float32)
-    background = np.minimum(plate.rgb * brightness_gain(rgb, plate.rgb), 255)  # as the sensor does
+    smooth = _smooth(rgb)
+    background = _smooth(np.minimum(plate.rgb * brightness_gain(rgb, plate.rgb), 255))  # as a sensor cuts
     ratio = color_distance(smooth, background) / np.maximum(min_difference, NOISE_SIGMAS * plate.noise)
     shadow = find_shadow(smooth, background)
     return Change((ratio > 1) & ~shadow, ratio)
+
+
+def _smooth(rgb: NDArray[Any]) -> FloatPicture:
+    return cv2.GaussianBlur(rgb, (3, 3), 0).astype(np.float32)
 
 
 def find_shadow(rgb: FloatPicture, background: FloatPicture) -> BoolArray:

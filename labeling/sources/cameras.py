@@ -22,7 +22,7 @@ from labeling.errors import (
 )
 from labeling.sources.addresses import PAGE_SCHEMES, check_resolved, redact_url, url_scheme
 from labeling.sources.content import adopt_file, staging
-from labeling.sources.segments import SegmentWriter, Timeline, open_segment
+from labeling.sources.segments import SegmentWriter, Timeline, date_back, open_segment
 
 MAX_PAUSE_S = 30.0
 """Between two attempts to reconnect."""
@@ -133,7 +133,7 @@ class _Recorder:
 
     def _whole_packets(self, container: InputContainer) -> Iterator["av.Packet[Any]"]:
         """The camera's packets until it drops. The last before that may be cut short: it is left out."""
-        held: "av.Packet[Any] | None" = None
+        held: av.Packet[Any] | None = None
         packets = container.demux(container.streams.video[0])
         while True:
             try:
@@ -147,6 +147,7 @@ class _Recorder:
             if packet.is_corrupt:
                 continue
             if held:
+                date_back(held, packet)
                 yield held
             held = packet
 

@@ -70,6 +70,12 @@ class Timeline:
         return continuous
 
 
+def date_back(packet: "av.Packet[Any]", following: "av.Packet[Any]") -> None:
+    """Give a packet without times those before the following one's: RTSP's first has none."""
+    if packet.dts is None and packet.pts is None and following.dts is not None:
+        packet.dts = packet.pts = following.dts - max(packet.duration or 0, 1)
+
+
 def open_segment(stream: VideoStream, path: Path) -> SegmentWriter:
     """Begin a file at `path` plus the suffix that fits the stream's codec.
 
@@ -98,7 +104,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 class _Clock:
-    """Times of a segment, from 0 at its first packet."""
+    """Times of a segment, from 0 where its first picture is shown."""
 
     def __init__(self) -> None:
         self.started_at = datetime.now(UTC)
@@ -111,7 +117,7 @@ class _Clock:
 
     def rebase(self, packet: "av.Packet[Any]") -> None:
         dts, pts = packet.dts or 0, packet.pts or 0
-        self._first = dts if self._first is None else self._first
+        self._first = pts if self._first is None else self._first  # dts may come out negative: it is earlier
         packet.dts, packet.pts = dts - self._first, pts - self._first
         end = (packet.pts + (packet.duration or 0)) * (packet.time_base or Fraction(0))
         self._duration = max(self._duration, end)

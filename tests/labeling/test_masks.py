@@ -152,10 +152,9 @@ def test_a_broken_rle_is_refused(counts: bytes | str) -> None:
 
 
 def test_a_negative_run_is_refused() -> None:
-    counts = coco_mask.frPyObjects({"size": [4, 4], "counts": [20, 1, 1]}, 4, 4)["counts"]
-    minus = counts[:-1] + b"J"  # the last run, -6
-    with pytest.raises(ModelOutputWrong, match="runs that add up to 16"):
-        Mask.from_coco({"size": [4, 4], "counts": minus})
+    runs_of_20_minus_5_and_1 = b"d0K1"
+    with pytest.raises(ModelOutputWrong, match="got 16 in 3 runs, the shortest -5"):
+        Mask.from_coco({"size": [4, 4], "counts": runs_of_20_minus_5_and_1})
 
 
 def test_an_rle_of_another_picture_size_is_refused() -> None:

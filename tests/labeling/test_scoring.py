@@ -70,6 +70,11 @@ def test_nothing_is_hard_below_zero() -> None:
     assert not compare([rectangle(slice(0, 4))], [], (100, 100), hard_below=0.0).is_hard
 
 
+def test_what_agrees_fully_is_not_hard_at_any_threshold() -> None:
+    assert not compare([], [], (4, 4), hard_below=1.0).is_hard
+    assert not compare([rectangle(slice(0, 4))], [rectangle(slice(0, 4))], (100, 100), hard_below=1.0).is_hard
+
+
 def test_two_empty_sides_agree() -> None:
     agreement = compare([], [], (4, 4))
     assert agreement == FrameAgreement(1.0, 1.0, both_empty=True, is_hard=False, matches=(), mismatches=())

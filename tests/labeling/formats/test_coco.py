@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from scipy import ndimage
@@ -230,3 +231,30 @@ def test_memory_does_not_grow_with_the_number_of_frames(pictures: Path, tmp_path
     peak_bytes(200)
     written = 1000 * len(only.instances[0].mask.counts)
     assert peak_bytes(1200) - peak_bytes(200) < written / 20
+
+
+@pytest.mark.shared
+def test_real_pictures_and_masks_come_back_as_they_were(shared: Path, tmp_path: Path) -> None:
+    home = shared / "data" / "pennfudan"
+    labels = {}
+    frames = []
+    for number, picture in enumerate(sorted((home / "images").iterdir())[:12], start=1):
+        with Image.open(home / "masks" / f"{picture.stem}_mask.png") as file:
+            labels[number] = np.array(file)
+        people = [
+            instance(1000 * number + value, labels[number] == value)
+            for value in range(1, int(labels[number].max()) + 1)
+        ]
+        whole = frame(number, tmp_path, *people)
+        frames.append(
+            dataclasses.replace(
+                whole, picture=picture, file_name=picture.name, size_hw=people[0].mask.size_hw
+            )
+        )
+    write_coco(frames, tmp_path / "out")
+    coco = _coco(tmp_path / "out")
+    for image_id, expected in labels.items():
+        got = np.zeros_like(expected)
+        for annotation in coco.loadAnns(coco.getAnnIds(imgIds=[image_id])):
+            got[coco.annToMask(annotation) > 0] = annotation["id"] - 1000 * image_id
+        np.testing.assert_array_equal(got, expected)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from labeling.instances import Frame, RgbPicture
 from labeling.masks import Mask, iou_matrix
@@ -20,7 +20,7 @@ def noise(height: int, width: int, seed: int = 0) -> RgbPicture:
 
 
 def read_rgb(path: Path) -> RgbPicture:
-    return np.asarray(cv2.imread(str(path))[:, :, ::-1], dtype=np.uint8).copy()
+    return np.asarray(Image.open(path).convert("RGB"), dtype=np.uint8)
 
 
 def read_pennfudan(shared: Path, *, every: int) -> list[tuple[Frame, list[Mask]]]:
@@ -29,7 +29,7 @@ def read_pennfudan(shared: Path, *, every: int) -> list[tuple[Frame, list[Mask]]
     pairs = []
     for path in sorted((folder / "images").glob("*.jpg"))[::every]:
         (numbered,) = (folder / "masks").glob(f"{path.stem}*")
-        numbers = cv2.imread(str(numbered), cv2.IMREAD_UNCHANGED)
+        numbers = np.asarray(Image.open(numbered))
         people = [Mask.from_array(numbers == number) for number in np.unique(numbers) if number]
         pairs.append((make_frame(read_rgb(path)), people))
     return pairs
@@ -37,4 +37,4 @@ def read_pennfudan(shared: Path, *, every: int) -> list[tuple[Frame, list[Mask]]
 
 def best_ious(found: Sequence[Mask], truth: Sequence[Mask]) -> NDArray[np.float64]:
     """For each true mask, the IoU of the best found one; 0 where nothing was found."""
-    return iou_matrix(truth, found).max(axis=1, initial=0.0)
+    return np.asarray(iou_matrix(truth, found).max(axis=1, initial=0.0))

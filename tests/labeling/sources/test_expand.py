@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from configs.models import Ingest
 from labeling.errors import NotAVideo, SourceError, SourceNotFound, UnsupportedVideo
 from labeling.sources import FailedOrigin, Origin, expand_sources, fetch
-from configs.models import Ingest
 
 
 def fill(folder: Path, *names: str) -> None:

@@ -48,7 +48,7 @@ class Answer:
 def wrapped(cause: BaseException) -> DownloadError:
     """As yt-dlp hands it on: the cause is in `exc_info`."""
     try:
-        raise cause
+        raise cause  # noqa: TRY301
     except BaseException:  # noqa: BLE001  # only to fill in sys.exc_info
         return DownloadError(f"ERROR: {cause}", sys.exc_info())
 
@@ -128,7 +128,9 @@ def test_a_missing_runtime_is_known_by_the_warning_before() -> None:
 
 
 def test_every_kind_of_failure_has_advice() -> None:
-    kinds = {classify_failure(message) for message in ("Private video", "Unsupported URL: x", "HTTP Error 404")}
+    kinds = {
+        classify_failure(message) for message in ("Private video", "Unsupported URL: x", "HTTP Error 404")
+    }
     assert kinds | {BotWall, RateLimited, JsRuntimeMissing, TruncatedVideo, EmptyVideo} <= set(ADVICE)
 
 
@@ -140,5 +142,7 @@ def test_the_servers_wish_to_wait_is_found() -> None:
 
 
 def test_only_the_reason_is_shown() -> None:
-    message = "\x1b[0;31mERROR:\x1b[0m [generic] clip: Unable to download webpage: HTTP Error 404 (caused by <X>)"
+    message = (
+        "\x1b[0;31mERROR:\x1b[0m [generic] clip: Unable to download webpage: HTTP Error 404 (caused by <X>)"
+    )
     assert spoken_words(message) == "Unable to download webpage: HTTP Error 404"

@@ -3,12 +3,14 @@
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from yt_dlp.utils import DownloadError
 
 from configs.models import Ingest
 from labeling.errors import (
@@ -26,6 +28,8 @@ from labeling.errors import (
     UnsupportedVideo,
 )
 from labeling.sources import FailedOrigin, Fetched, Origin, expand_sources, fetch, sha256_of
+from labeling.sources.urls import _Page, _PageReader
+from labeling.sources.ytdlp import Notes
 from tests.servers import (
     Site,
     in_turn,
@@ -416,19 +420,35 @@ def test_a_password_reaches_the_server_and_nobody_else(
     if path == "/a.mp4":
         assert seen[0] == "Basic bWU6aHVudGVyMg=="
     shown = [repr(one) for one in found]
-    for one in found:
-        if isinstance(one, FailedOrigin):
-            cause: BaseException | None = one.error
-            while cause:
-                shown.append(str(cause))
-                cause = (
-                    None
-                    if cause.__suppress_context__ and not cause.__cause__
-                    else cause.__cause__ or cause.__context__
-                )
+    shown += [
+        "".join(traceback.format_exception(one.error)) for one in found if isinstance(one, FailedOrigin)
+    ]
     shown += [path.read_text() for path in tmp_path.rglob("*.json")]
     shown += capfd.readouterr()
     assert not any("hunter2" in text for text in shown)
+
+
+class Indiscreet:
+    """A yt-dlp whose site reader puts the whole address into its complaint."""
+
+    def __init__(self) -> None:
+        self.params: dict[str, Any] = {}
+
+    def extract_info(self, url: str, **_: object) -> None:
+        raise DownloadError(f"ERROR: [odd] Unable to read {url}, for user me with hunter2")
+
+
+def test_a_complaint_with_the_password_is_not_passed_on(tmp_path: Path) -> None:
+    url = "http://me:hunter2@127.0.0.1/a.mp4"
+    (origin,) = expand_sources([url])
+    assert isinstance(origin, Origin)
+    reader = _PageReader(Indiscreet(), Notes(), tmp_path, tmp_path, INGEST)
+    with pytest.raises(SourceError) as failed:
+        list(reader.fetch(_Page(origin)))
+    assert str(failed.value).startswith(
+        "http://***@127.0.0.1/a.mp4: Unable to read http://***@127.0.0.1/a.mp4, for"
+    )
+    assert "hunter2" not in "".join(traceback.format_exception(failed.value))
 
 
 def test_nothing_is_said_on_the_terminal(

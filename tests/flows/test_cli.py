@@ -1,0 +1,161 @@
+"""The command line, as a person and as a script use it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from flows.cli import app
+from tasks.ledger import close_ledgers
+from tests.conftest import ROOT
+from tests.planted import write_planted_video, write_text_as_video
+
+SCRIPTED = """
+teacher: {kind: python, factory: "tests.scripted:scripted", options: {boxes: [[40, 40, 40, 80]]}}
+student: {kind: python, factory: "tests.scripted:scripted", options: {name: student, boxes: [[40, 40, 40, 30]]}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MASKMILL_HOME", str(tmp_path / "home"))
+    (tmp_path / "scripted.yaml").write_text(SCRIPTED)
+    write_planted_video(tmp_path / "video.mp4", fps=Fraction(10), frames=20, size_hw=(160, 240))
+    yield tmp_path
+    close_ledgers()
+
+
+def maskmill(*arguments: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == code, result.output + repr(result.exception)
+    return result
+
+
+def as_json(*arguments: str, code: int = 0) -> Any:
+    return json.loads(maskmill(*arguments, "--json", code=code).stdout)
+
+
+def test_help_answers_in_under_a_second() -> None:
+    begin = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "--help"], capture_output=True, cwd=ROOT, check=True
+    )
+    assert time.perf_counter() - begin < 1.0
+    for command in (b"run", b"status", b"frames", b"show", b"report", b"export", b"models", b"db", b"doctor"):
+        assert command in done.stdout
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = "import sys, flows.cli; print([m for m in ('torch', 'cv2', 'prefect', 'numpy', 'sqlalchemy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.usefixtures("prefect")
+def test_a_run_is_browsed_shown_reported_and_exported(workplace: Path) -> None:
+    told = maskmill("run", "video.mp4", "--config", "scripted.yaml").stdout
+    assert "Of 4 frames looked at in 1 video, 4 were compared: the student got 4 wrong." in told
+    assert as_json("status")["counts"]["accepted"] == 4
+    frames = as_json("frames", "--decision", "accepted", "--order", "time", "--limit", "3")
+    assert [frame["t_ms"] for frame in frames] == [0, 500, 1000]
+    assert frames[0]["iou"] == pytest.approx(30 / 80)
+    assert "student" in maskmill("frames").stdout
+    maskmill("show", str(frames[0]["id"]), "-o", "frame.png")
+    assert (workplace / "frame.png").read_bytes().startswith(b"\x89PNG")
+    maskmill("report", "report.html")
+    page = (workplace / "report.html").read_text()
+    assert page.count("data:image/jpeg") == 4
+    for kind, made in (
+        ("coco", "annotations/instances.json"),
+        ("yolo-seg", "data.yaml"),
+        ("masks", "frames.jsonl"),
+    ):
+        assert as_json("export", kind, kind)["frames"] == 4
+        assert (workplace / kind / made).is_file()
+
+
+@pytest.mark.usefixtures("prefect")
+def test_a_run_with_a_bad_source_ends_with_3_and_lists_it(workplace: Path) -> None:
+    write_text_as_video(workplace / "text.mp4")
+    summary = as_json("run", "text.mp4", "video.mp4", "--config", "scripted.yaml", code=3)
+    assert [failure["code"] for failure in summary["failures"]] == ["not_a_video"]
+    assert summary["counts"]["looked_at"] == 4
+    (workplace / "text.mp4").write_bytes((workplace / "video.mp4").read_bytes())
+    again = as_json("run", "--retry-failed", "--config", "scripted.yaml")
+    assert again["failures"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (
+            ["run", "video.mp4", "--config", "lite", "--set", "agreement.hard_bellow=1"],
+            "did you mean 'hard_below'",
+        ),
+        (["run", "video.mp4", "--config", "lita"], "did you mean the preset 'lite'"),
+        (["run", "video.mp4", "--config", "lite", "--set", "teacher=yolo"], "'torchvision', 'lite'"),
+        (["run", "--config", "lite"], "no sources"),
+        (["status"], "maskmill run"),
+        (["frames"], "maskmill run"),
+        (["frames", "--decision", "maybe"], "rejected, easy, accepted, review"),
+        (["report", "x.html"], "maskmill run"),
+        (["export", "coco", "x"], "maskmill run"),
+    ],
+)
+def test_wrong_use_ends_with_2_and_says_what_to_do(arguments: list[str], complaint: str) -> None:
+    told = maskmill(*arguments, code=2)
+    assert complaint in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_an_error_is_json_too_when_asked() -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "flows.cli", "status", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["code"] == "config"
+
+
+@pytest.mark.usefixtures("prefect")
+def test_a_home_that_cannot_be_written_ends_with_1(workplace: Path) -> None:
+    (workplace / "taken").write_text("a file")
+    told = maskmill("run", "video.mp4", "--config", "scripted.yaml", "--home", "taken", code=1)
+    assert "choose another --home" in " ".join(told.stderr.split())
+
+
+def test_doctor_tells_what_is_there_and_what_is_missing(workplace: Path) -> None:
+    findings = {f["what"]: f for f in as_json("doctor", "--config", "offline")}
+    assert findings["teacher"]["ok"]
+    assert findings["student"]["ok"]
+    assert {
+        "device",
+        "extra lite",
+        "extra torch",
+        "database",
+        "JavaScript runtime",
+        "disk",
+        "Prefect",
+    } <= set(findings)
+
+
+def test_models_are_listed_with_licence_and_place() -> None:
+    rows = as_json("models", "list")
+    assert {"FastestDet.onnx", "pose_landmark_lite.tflite", "selfie_segmentation.tflite"} <= {
+        r["file"] for r in rows
+    }
+    assert all(row["licence"] for row in rows)
+
+
+@pytest.mark.usefixtures("prefect")
+def test_db_upgrade_of_a_current_database_says_so() -> None:
+    maskmill("run", "video.mp4", "--config", "scripted.yaml")
+    assert "up to date" in maskmill("db", "upgrade").stdout

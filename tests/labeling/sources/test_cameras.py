@@ -1,0 +1,362 @@
+"""Recording from streams that end, break off and never come, served on this machine."""
+
+import io
+import itertools
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from numpy.typing import NDArray
+
+from configs.models import Ingest
+from labeling.errors import (
+    NotAVideo,
+    SourceError,
+    SourceNotFound,
+    SourcePrivate,
+    SourceUnreachable,
+    UnsupportedVideo,
+)
+from labeling.sources import FailedOrigin, Fetched, Recording, expand_sources, fetch, record_camera, sha256_of
+from tests.servers import (
+    Site,
+    in_turn,
+    make_video,
+    read_numbers,
+    send_file,
+    send_page,
+    send_status,
+    send_stream,
+    serve,
+    serve_bytes,
+    serve_rtsp,
+)
+
+FPS = 10
+INGEST = Ingest(reconnects=2, backoff_s=0.01, timeout_s=3, segment_s=60, record_s=60)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serve() as running:
+        yield running
+
+
+def record(url: str, home: Path, ingest: Ingest = INGEST) -> tuple[list[Recording], SourceError | None]:
+    """What was recorded, and how it ended if not well."""
+    recordings: list[Recording] = []
+    try:
+        for recording in record_camera(url, home, ingest):
+            recordings.append(recording)  # what came before an error counts
+    except SourceError as exc:
+        return recordings, exc
+    return recordings, None
+
+
+def ts(begin: int, end: int, *, b_frames: int = 0, grain: int = 0) -> bytes:
+    return make_video(range(begin, end), fps=FPS, form="mpegts", b_frames=b_frames, grain=grain)
+
+
+def codec_of(path: Path) -> str:
+    with av.open(str(path)) as container:
+        return container.streams.video[0].codec_context.name
+
+
+def pictures_of(source: Path | io.BytesIO) -> list[NDArray[Any]]:
+    """As decoded: equal ones were copied, not coded again."""
+    with av.open(str(source) if isinstance(source, Path) else source, "r") as container:
+        return [frame.to_ndarray() for frame in container.decode(video=0)]
+
+
+def times_of(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        return [frame.time for frame in container.decode(video=0) if frame.time is not None]
+
+
+def test_a_dropped_stream_is_called_again_and_nothing_whole_is_lost(site: Site, tmp_path: Path) -> None:
+    """Three connections in real time, two cut in the middle of a packet; then nobody answers."""
+    clips = [ts(begin, begin + 20, grain=60) for begin in (0, 100, 200)]
+    cut = [clips[0][: len(clips[0]) * 2 // 3 + 77], clips[1][: len(clips[1]) // 2 + 55], clips[2]]
+    answers = [send_stream(part, seconds=0.8) for part in cut]
+    site.pages["/cam"] = in_turn(*answers, send_status(503))
+    before = datetime.now(UTC)
+    recordings, failed = record(site.url("/cam"), tmp_path)
+    assert isinstance(failed, SourceUnreachable)
+    assert site.count("/cam") == 3 + INGEST.reconnects
+    assert len(recordings) == 3
+    for recording, begin, least in zip(recordings, (0, 100, 200), (9, 7, 18), strict=True):
+        numbers = read_numbers(recording.path)
+        assert numbers == list(range(begin, begin + len(numbers)))
+        assert len(numbers) >= least
+        assert recording.duration_s == pytest.approx(len(numbers) / FPS, abs=0.11)
+        assert recording.path == tmp_path / f"{sha256_of(recording.path)}.mp4"
+        sent = pictures_of(io.BytesIO(clips[begin // 100]))
+        assert all((kept == sent[i]).all() for i, kept in enumerate(pictures_of(recording.path)))
+    assert before < recordings[0].started_at < recordings[1].started_at < recordings[2].started_at
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == {one.path for one in recordings}
+
+
+def test_files_begin_with_a_key_frame_at_time_zero(site: Site, tmp_path: Path) -> None:
+    site.pages["/cam"] = in_turn(send_stream(ts(0, 65)), send_status(404))
+    recordings, failed = record(site.url("/cam"), tmp_path, INGEST.model_copy(update={"segment_s": 1.5}))
+    assert isinstance(failed, SourceNotFound)
+    parts = [read_numbers(one.path) for one in recordings]
+    assert [part[0] for part in parts] == [0, 20, 40, 60]
+    assert list(itertools.chain(*parts)) == list(range(sum(map(len, parts))))
+    assert sum(map(len, parts)) >= 63
+    for one in recordings:
+        assert times_of(one.path)[:3] == [0.0, 0.1, 0.2]
+
+
+def test_what_is_sent_before_the_first_key_frame_is_not_recorded(site: Site, tmp_path: Path) -> None:
+    """A camera that is joined in the middle of a group of pictures."""
+    whole = ts(0, 40)
+    with av.open(io.BytesIO(whole), "r") as container:
+        positions = [packet.pos for packet in container.demux(video=0) if packet.pos is not None]
+    tables = whole[: 188 * 3]
+    site.pages["/cam"] = in_turn(send_stream(tables + whole[positions[5] :]), send_status(404))
+    recordings, _ = record(site.url("/cam"), tmp_path)
+    numbers = list(itertools.chain(*(read_numbers(one.path) for one in recordings)))
+    assert numbers[0] == 10
+    assert numbers == list(range(10, 10 + len(numbers)))
+    assert times_of(recordings[0].path)[0] == 0.0
+
+
+def test_pictures_sent_out_of_order_keep_their_times(site: Site, tmp_path: Path) -> None:
+    site.pages["/cam"] = in_turn(send_stream(ts(0, 45, b_frames=2)), send_status(404))
+    recordings, _ = record(site.url("/cam"), tmp_path, INGEST.model_copy(update={"segment_s": 1.5}))
+    assert [read_numbers(one.path)[:3] for one in recordings] == [[0, 1, 2], [20, 21, 22], [40, 41, 42]]
+    for one in recordings[:2]:
+        assert read_numbers(one.path) == list(
+            range(read_numbers(one.path)[0], read_numbers(one.path)[0] + 20)
+        )
+        assert times_of(one.path) == pytest.approx([i / FPS for i in range(20)])
+
+
+def test_recording_ends_when_it_is_long_enough(site: Site, tmp_path: Path) -> None:
+    site.pages["/cam"] = send_stream(ts(0, 200))
+    recordings, failed = record(site.url("/cam"), tmp_path, INGEST.model_copy(update={"record_s": 3.0}))
+    assert failed is None
+    assert site.count("/cam") == 1
+    assert sum(one.duration_s for one in recordings) == pytest.approx(3.0, abs=0.2)
+
+
+def test_recording_goes_on_over_drops_until_it_is_long_enough(site: Site, tmp_path: Path) -> None:
+    site.pages["/cam"] = in_turn(*(send_stream(ts(100 * i, 100 * i + 15)) for i in range(8)))
+    recordings, failed = record(site.url("/cam"), tmp_path, INGEST.model_copy(update={"record_s": 5.0}))
+    assert failed is None
+    assert [read_numbers(one.path)[0] for one in recordings] == [0, 100, 200, 300]
+
+
+def test_a_camera_that_hardly_sends_does_not_record_for_ever(site: Site, tmp_path: Path) -> None:
+    site.pages["/cam"] = send_stream(ts(0, 30), seconds=4, pieces=40)
+    begin = time.monotonic()
+    recordings, failed = record(site.url("/cam"), tmp_path, INGEST.model_copy(update={"record_s": 1.0}))
+    assert failed is None
+    assert len(recordings) == 1
+    assert time.monotonic() - begin < 3.5
+
+
+@pytest.mark.parametrize(
+    ("form", "sent", "kept"),
+    [
+        ("mpegts", "libx264", ("h264", ".mp4")),
+        ("mpegts", "mpeg2video", ("mpeg2video", ".mkv")),
+        ("mpegts", "mpeg4", ("mpeg4", ".mp4")),
+        ("matroska", "libvpx", ("vp8", ".mkv")),
+        ("yuv4mpegpipe", "rawvideo", ("h264", ".mp4")),
+    ],
+)
+def test_each_codec_finds_a_container_that_holds_it(
+    site: Site, tmp_path: Path, form: str, sent: str, kept: tuple[str, str]
+) -> None:
+    clip = make_video(range(30), fps=FPS, form=form, codec=sent)
+    site.pages["/cam"] = in_turn(send_stream(clip, kind="application/octet-stream"), send_status(404))
+    recordings, failed = record(site.url("/cam"), tmp_path)
+    assert isinstance(failed, SourceNotFound)
+    (recording,) = recordings
+    numbers = read_numbers(recording.path)
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) >= 28
+    assert times_of(recording.path)[:3] == pytest.approx([0.0, 0.1, 0.2], abs=0.001)
+    assert (codec_of(recording.path), recording.path.suffix) == kept
+
+
+def test_pictures_without_times_get_those_of_their_arrival(site: Site, tmp_path: Path) -> None:
+    """Motion JPEG over HTTP, as simple cameras send it."""
+    frames = [make_video([number], form="mjpeg", codec="mjpeg") for number in range(12)]
+    head = "--cam\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n"
+    body = b"".join(head.format(len(frame)).encode() + frame + b"\r\n" for frame in frames)
+    kind = "multipart/x-mixed-replace; boundary=cam"
+    site.pages["/cam.mjpg"] = in_turn(send_stream(body, kind=kind, seconds=2.4, pieces=12), send_status(404))
+    recordings, _ = record(site.url("/cam.mjpg"), tmp_path)
+    (recording,) = recordings
+    numbers = read_numbers(recording.path)
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) >= 9
+    times = times_of(recording.path)
+    assert times == sorted(set(times))
+    assert 1.0 < times[-1] < 3.0
+
+
+def test_nobody_listening_is_unreachable_after_all_attempts(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    for scheme in ("rtsp", "tcp"):
+        recordings, failed = record(f"{scheme}://me:hunter2@127.0.0.1:{port}/live", tmp_path)
+        assert not recordings
+        assert isinstance(failed, SourceUnreachable)
+        assert "refused" in str(failed)
+        assert "2 attempts" in str(failed)
+        assert "hunter2" not in str(failed)
+        assert failed.__cause__ is None
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http", "tcp", "rtmp"])
+def test_a_camera_that_says_nothing_is_given_up_in_time(tmp_path: Path, scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        impatient = INGEST.model_copy(update={"timeout_s": 0.3, "reconnects": 1})
+        begin = time.monotonic()
+        _, failed = record(f"{scheme}://127.0.0.1:{port}/live", tmp_path, impatient)
+        assert isinstance(failed, SourceUnreachable)
+        assert time.monotonic() - begin < 3
+
+
+def test_a_stream_that_falls_silent_keeps_what_came(site: Site, tmp_path: Path) -> None:
+    clip = ts(0, 30)
+    site.pages["/cam"] = in_turn(
+        send_file(clip + bytes(10), kind="video/mp2t", stop_at=len(clip)), send_status(404)
+    )
+    recordings, _ = record(site.url("/cam"), tmp_path)
+    assert len(read_numbers(recordings[0].path)) >= 28
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (send_status(401), SourcePrivate),
+        (send_status(403), SourcePrivate),
+        (send_status(404), SourceNotFound),
+        (send_page("<html>log in</html>"), NotAVideo),
+    ],
+)
+def test_a_final_answer_is_not_asked_for_again(
+    site: Site, tmp_path: Path, answer: object, error: type[SourceError]
+) -> None:
+    site.pages["/cam"] = answer  # type: ignore[assignment]
+    _, failed = record(site.url("/cam").replace("//", "//me:hunter2@"), tmp_path)
+    assert type(failed) is error
+    assert "hunter2" not in str(failed)
+    assert "***@" in str(failed)
+
+
+@pytest.mark.parametrize("scheme", ["http", "tcp"])
+def test_a_stream_cannot_make_us_read_files(site: Site, tmp_path: Path, scheme: str) -> None:
+    """What is sent is a playlist of a file here. Over bare TCP FFmpeg itself would follow it."""
+    secret = tmp_path / "secret.ts"
+    secret.write_bytes(ts(0, 30))
+    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:{secret}\n#EXT-X-ENDLIST\n".encode()
+    site.pages["/cam.m3u8"] = send_file(playlist, kind="application/vnd.apple.mpegurl")
+    with serve_bytes(playlist) as port:
+        url = site.url("/cam.m3u8") if scheme == "http" else f"tcp://127.0.0.1:{port}/cam.m3u8"
+        recordings, failed = record(url, tmp_path / "home")
+    assert not recordings
+    assert failed is not None
+
+
+def test_an_rtsp_camera_with_a_password_is_recorded_over_drops(tmp_path: Path) -> None:
+    with serve_rtsp(range(25), range(100, 125), user="me", password="hunter2") as camera:  # noqa: S106
+        address = f"127.0.0.1:{camera.server_address[1]}/live"
+        recordings, failed = record(f"rtsp://me:hunter2@{address}", tmp_path)
+        assert isinstance(failed, SourceUnreachable)
+        assert "hunter2" not in str(failed)
+        assert camera.plays == 2 + INGEST.reconnects
+        assert [read_numbers(one.path)[0] for one in recordings] == [0, 100]
+        for one in recordings:
+            numbers = read_numbers(one.path)
+            assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+            assert len(numbers) >= 23
+            assert times_of(one.path)[:3] == pytest.approx([0.0, 0.1, 0.2], abs=0.001)
+        _, refused = record(f"rtsp://me:wrong-one@{address}", tmp_path)
+        assert isinstance(refused, SourcePrivate)
+        assert "wrong-one" not in str(refused)
+
+
+def test_link_local_cameras_are_refused_unless_allowed(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedVideo):
+        list(record_camera("rtsp://169.254.1.1/live", tmp_path, INGEST))
+
+
+def test_a_device_that_is_not_there_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFound):
+        list(record_camera("/dev/video97", tmp_path, INGEST))
+
+
+def test_a_caller_that_stops_early_leaves_whole_files(site: Site, tmp_path: Path) -> None:
+    site.pages["/cam"] = send_stream(ts(0, 65))
+    recording = record_camera(site.url("/cam"), tmp_path, INGEST.model_copy(update={"segment_s": 1.5}))
+    first = next(recording)
+    recording.close()  # type: ignore[attr-defined]  # it is a generator
+    assert read_numbers(first.path) == list(range(20))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [first.path]
+
+
+def test_an_interrupted_recording_is_closed_and_kept(site: Site, tmp_path: Path) -> None:
+    site.pages["/cam"] = send_stream(ts(0, 100), seconds=6, pieces=80)
+    program = textwrap.dedent(
+        """
+        import sys
+        from pathlib import Path
+        from configs.models import Ingest
+        from labeling.sources import record_camera
+        print("ready", flush=True)
+        list(record_camera(sys.argv[1], Path(sys.argv[2]), Ingest()))
+        """
+    )
+    home = tmp_path / "home"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, site.url("/cam"), str(home)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == b"ready\n"
+        while not list(home.rglob("1.mp4")):
+            time.sleep(0.05)
+        time.sleep(1)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=20)
+    assert b"KeyboardInterrupt" in said
+    (kept,) = (path for path in home.rglob("*") if path.is_file())
+    numbers = read_numbers(kept)
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) > 1
+    assert kept == home / f"{sha256_of(kept)}.mp4"
+
+
+def test_each_recording_is_a_source_of_its_own(site: Site, tmp_path: Path) -> None:
+    site.pages["/cam"] = in_turn(send_stream(ts(0, 20)), send_stream(ts(50, 70)), send_status(401))
+    url = site.url("/cam").replace("//", "//me:hunter2@")
+    (origin,) = expand_sources([f"camera:{url}"])
+    assert not isinstance(origin, FailedOrigin)
+    first, second, failed = fetch(origin, tmp_path, INGEST)
+    assert isinstance(first, Fetched)
+    assert isinstance(second, Fetched)
+    assert isinstance(failed, FailedOrigin)
+    assert isinstance(failed.error, SourcePrivate)
+    assert first.origin.spec != second.origin.spec
+    assert first.origin.spec.startswith(f"camera:http://***@127.0.0.1:{site.port}/cam#20")
+    assert first.origin.url == f"http://***@127.0.0.1:{site.port}/cam"
+    assert first.origin.upload_date == datetime.now(UTC).date().isoformat()
+    assert "hunter2" not in repr((first, second, failed))
