@@ -40,6 +40,7 @@ SMALLEST_SIDE_PX = 16
 """Nobody can be seen in a smaller picture, and networks fail on it."""
 
 _QUARTER_TURN = 90
+_BYTE = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +74,7 @@ class VideoPicture:
             plane = plane[::2]
         height, width = _scaled_hw(self.frame, width_px)
         small = cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
-        levels = small.astype(np.float32) / (1 << (bits - 8))
+        levels = small.astype(np.float32) / (1 << (bits - _BYTE))
         if not is_full:
             levels = (levels - 16) * (255 / 219)
         return np.ascontiguousarray(turn_upright(np.clip(levels + 0.5, 0, 255).astype(np.uint8), self.frame))
@@ -150,7 +151,7 @@ def _scaled_hw(frame: av.VideoFrame, width_px: int) -> tuple[int, int]:
 def _read_luma(frame: av.VideoFrame) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], int, bool]:
     """Give HxW levels as coded, their bits, and whether they use the full range."""
     layout = frame.format
-    if layout.is_rgb or layout.has_palette:
+    if layout.is_rgb or layout.has_palette or layout.components[0].bits < _BYTE:
         return _plane_levels(frame.reformat(format="gray").planes[0], 8), 8, True
     is_full = layout.name.startswith("gray") or is_full_range(frame)  # swscale takes grey as full
     if layout.is_big_endian or layout.name.startswith(_OTHER_LUMA) or not _has_luma_plane(layout):
@@ -165,7 +166,7 @@ def _has_luma_plane(layout: VideoFormat) -> bool:
 
 def _plane_levels(plane: VideoPlane, bits: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """View a plane without its padding."""
-    dtype = np.dtype(np.uint8 if bits <= 8 else "<u2")  # noqa: PLR2004
+    dtype = np.dtype(np.uint8 if bits == _BYTE else "<u2")
     rows = np.frombuffer(memoryview(cast(Any, plane)), dtype=dtype).reshape(
         -1, plane.line_size // dtype.itemsize
     )

@@ -32,6 +32,13 @@ _UNKNOWN_RIFF_SIZE = 0xFFFFFFFF
 """Written by recorders that do not go back to the beginning."""
 
 
+JOINABLE_FORMATS = frozenset({"mpegts", "mpeg"})
+"""Files of these can be joined end to end, and then their time stamps start anew: all of it is read."""
+
+LARGEST_STEP_BACK_S = Fraction(1)
+"""Damaged streams step back a little; further back, another recording begins."""
+
+
 @dataclass(frozen=True, slots=True)
 class VideoFacts:
     """What is known of a video before its frames are decoded."""
@@ -59,6 +66,8 @@ class _Tail:
     packets: int = 0
     """Of the video; all of them, where the file was read from its beginning."""
     has_frame: bool = False
+    restart_s: Fraction | None = None
+    """Where the video's time stamps step back."""
 
 
 def probe_video(path: Path) -> VideoFacts:
@@ -69,7 +78,8 @@ def probe_video(path: Path) -> VideoFacts:
         NotAVideo: the bytes are something else, or show no moving picture.
         EmptyVideo: no bytes, or not one frame that can be decoded.
         TruncatedVideo: the bytes end before the declared end.
-        UnsupportedVideo: encrypted, no decoder, or smaller than 16 pixels on a side.
+        UnsupportedVideo: encrypted, no decoder, smaller than 16 pixels on a side, or several MPEG
+            recordings joined end to end, whose times contradict each other.
     """
     with open_video(path) as container:
         stream = main_stream(container, path)
@@ -130,12 +140,19 @@ def _measure_duration(path: Path, origin_s: Fraction | None) -> Fraction:
     """Seconds from the first frame to the end of the last, which must be where the file says."""
     for margin_s in (*TAIL_MARGINS_S, None):
         with open_video(path) as container:
+            if margin_s is not None and container.format.name in JOINABLE_FORMATS:
+                continue
             stream = main_stream(container, path)
             declared_s = _declared_end(container)
             step_s = 1 / stream.average_rate if stream.average_rate else FALLBACK_STEP_S
             if margin_s is not None and not _seek_tail(container, declared_s, margin_s):
                 continue
             tail = _read_tail(container, stream, step_s)
+        if tail.restart_s is not None:
+            raise UnsupportedVideo(
+                f"{path}: several recordings joined end to end, the second begins after "
+                f"{float(tail.restart_s):.2f} s: split it, or convert it to another container"
+            )
         if tail.has_frame and tail.video_end_s is not None:
             _check_end(tail, declared_s, step_s, path)
             return tail.video_end_s - (origin_s or 0)
@@ -172,6 +189,8 @@ def _read_tail(container: InputContainer, stream: VideoStream, step_s: Fraction)
             tail.end_s = _later(tail.end_s, end_s)
             if packet.stream_index == stream.index:
                 tail.packets += 1
+                if tail.video_end_s and end_s and end_s < tail.video_end_s - LARGEST_STEP_BACK_S:
+                    tail.restart_s = tail.restart_s or tail.video_end_s
                 tail.video_end_s = _later(tail.video_end_s, end_s)
                 tail.has_frame = tail.has_frame or _gives_frame(stream, packet)
     tail.has_frame = tail.has_frame or _gives_frame(stream, None)

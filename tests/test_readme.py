@@ -58,8 +58,12 @@ def test_the_commands_of_the_readme_do_what_it_says(
     (tmp_path / "videos").mkdir()
     render_scene(tmp_path / "videos" / "scene.mp4", seconds=4)
     brightest = helper.make_node("ReduceMax", ["picture"], ["map"], axes=[1], keepdims=1)
-    shapes = {"input_shape": [1, 3, 256, 256], "outputs": [("map", TensorProto.FLOAT)]}
-    save_onnx(tmp_path / "deployed_int8.onnx", [brightest], **shapes)
+    save_onnx(
+        tmp_path / "deployed_int8.onnx",
+        [brightest],
+        input_shape=[1, 3, 256, 256],
+        outputs=[("map", TensorProto.FLOAT)],
+    )
     (tmp_path / "mine.yaml").write_text(blocks("yaml")[0])
     frame = ""
     for command in commands():

@@ -79,6 +79,7 @@ class BackgroundSegmenter:
             name=self._block.method,
             weights_sha256="",
             settings=json.dumps(settings, sort_keys=True, separators=(",", ":")),
+            sees_mirrored=False,
         )
 
     def prepare(self, clip: Clip) -> "BackgroundSegmenter":

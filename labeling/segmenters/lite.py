@@ -133,7 +133,7 @@ def _make_instance(found: _Candidate, size_hw: tuple[int, int], mask_above: floa
         mask=Mask.from_array(pixels),
         score=float(np.clip(np.prod(parts), 0.0, 1.0) ** (1 / len(parts))),
         box_xywh=found.box_xywh,
-        keypoints=_join_keypoints(found.close.keypoints, found.wide.keypoints, float(inside.sum())),
+        keypoints=join_keypoints(found.close.keypoints, found.wide.keypoints, float(inside.sum())),
     )
 
 
@@ -141,7 +141,7 @@ def _iou(first: BoolArray, second: BoolArray) -> float:
     return float((first & second).sum() / max((first | second).sum(), 1))
 
 
-def _join_keypoints(close: FloatArray, wide: FloatArray, area_px: float) -> Keypoints:
+def join_keypoints(close: FloatArray, wide: FloatArray, area_px: float) -> Keypoints:
     """The mean of both readings; confidence is lowered by the distance between them.
 
     The factor is COCO's object keypoint similarity of the two, exp(-d^2 / (2 area (2 sigma)^2)). On

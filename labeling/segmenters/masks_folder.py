@@ -61,6 +61,7 @@ class MasksFolderSegmenter(StatelessSegmenter):
             name=self._block.path.name,
             weights_sha256=self._masks.sha256,
             settings=json.dumps({"missing": self._block.missing}, separators=(",", ":")),
+            sees_mirrored=False,
         )
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 import av
 from av.container import InputContainer
-from av.error import FFmpegError
+from av.error import FFmpegError, InvalidDataError
 from av.video.stream import VideoStream
 
 from labeling.errors import UnsupportedVideo
@@ -88,7 +88,8 @@ def open_segment(stream: VideoStream, path: Path) -> SegmentWriter:
             return _CopiedSegment(stream, path.with_suffix(suffix))
         except (FFmpegError, ValueError):  # a stream that says too little of itself for a container's header
             path.with_suffix(suffix).unlink(missing_ok=True)
-    return _EncodedSegment(stream, path.with_suffix(".mp4"))
+    with _writing(path):
+        return _EncodedSegment(stream, path.with_suffix(".mp4"))
 
 
 @contextmanager
@@ -130,8 +131,12 @@ class _CopiedSegment(_Clock):
         with storage_errors(path):
             path.touch()
         self._container = av.open(str(path), "w")
-        self._stream = self._container.add_stream_from_template(stream)
-        self._container.start_encoding()
+        try:
+            self._stream = self._container.add_stream_from_template(stream)
+            self._container.start_encoding()
+        except BaseException:
+            self._container.close()
+            raise
 
     def write(self, packet: "av.Packet[Any]") -> None:
         self.rebase(packet)
@@ -162,8 +167,9 @@ class _EncodedSegment(_Clock):
 
     def write(self, packet: "av.Packet[Any]") -> None:
         self.rebase(packet)
-        for frame in packet.decode():
-            self._mux(frame)
+        with suppress(InvalidDataError):  # a damaged picture is left out
+            for frame in packet.decode():
+                self._mux(frame)
 
     def finish(self) -> Path:
         self._mux(None)

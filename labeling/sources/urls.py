@@ -31,7 +31,7 @@ MAX_PLAYLIST_DEPTH = 4
 MAX_FORWARDS = 8
 """Pages that only name another page."""
 _WORTH_RETRYING = (RateLimited, SourceUnreachable, TruncatedVideo)
-_LISTS = ("playlist", "multi_video")
+_LISTS = ("playlist", "multi_video", "compat_list")
 _MAX_REASON_LENGTH = 300
 _NO_MORE: Any = object()
 

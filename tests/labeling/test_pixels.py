@@ -102,6 +102,13 @@ def test_a_palette_becomes_colours() -> None:
     assert VideoPicture(frame).scaled_luma(72).shape == (48, 72)
 
 
+def test_one_bit_pictures_are_read() -> None:
+    frame = av.VideoFrame.from_ndarray(draw_number(9), format="rgb24").reformat(format="monob")
+    picture = VideoPicture(frame)
+    assert picture.scaled_luma(72).shape == (48, 72)
+    assert picture.to_rgb().shape == (96, 144, 3)
+
+
 TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     0: lambda p: p,
     90: lambda p: np.rot90(p, -1),

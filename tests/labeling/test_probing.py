@@ -105,6 +105,11 @@ def write_song_with_cover(path: Path) -> Path:
     return path
 
 
+def write_joined_recordings(path: Path) -> Path:
+    one = write_planted_video(path.parent / "one.ts", fps=Fraction(25), frames=60).read_bytes()
+    return write_bytes(path, one + one)
+
+
 BAD: dict[str, tuple[Callable[[Path], Path], type[SourceError]]] = {
     "a missing file": (lambda d: d / "missing.mp4", SourceNotFound),
     "a folder": (lambda d: d, SourceNotFound),
@@ -132,6 +137,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], type[SourceError]]] = {
         TruncatedVideo,
     ),
     "one pixel": (lambda d: planted.write_single_pixel(d / "v.mkv"), UnsupportedVideo),
+    "joined recordings": (lambda d: write_joined_recordings(d / "v.ts"), UnsupportedVideo),
     "encrypted": (lambda d: planted.write_encrypted(d / "v.mp4"), UnsupportedVideo),
 }
 

@@ -188,7 +188,10 @@ def test_a_near_duplicate_of_any_of_the_last_eight_is_skipped(tmp_path: Path) ->
 
 def test_the_memory_of_duplicates_ends_with_the_shot(tmp_path: Path) -> None:
     first, second = planted.textured_scene(0)(0), planted.textured_scene(2)(0)
-    path = write_pictures(tmp_path / "v.mp4", [first, first, second, first], fps=Fraction(10))
+    lossless = Coding("ffv1", pix_fmt="bgr0")
+    path = write_pictures(
+        tmp_path / "v.mkv", [first, first, second, first], fps=Fraction(10), coding=lossless
+    )
     sampling = Sampling(every_s=0, min_gap_s=0, duplicate_bits=6)
     items = list(select_frames(Clip("v", path), sampling, gap_here=True))
     assert [type(item) for item in items] == [Frame, SkippedFrame, Frame, Frame]

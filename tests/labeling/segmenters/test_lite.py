@@ -1,19 +1,25 @@
 """The lite segmenter: box decoding against hand-made cells, geometry, and the real networks."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+from pycocotools.cocoeval import Params
 
 from configs.segmenters import LiteBlock
 from labeling.instances import Frame, Instance
 from labeling.masks import Mask
-from labeling.segmenters.lite import LiteSegmenter, merge_duplicates
+from labeling.segmenters.lite import LiteSegmenter, join_keypoints, merge_duplicates
 from labeling.segmenters.person_boxes import (
     PersonBoxes,
+    PersonDetector,
     Tile,
     decode_cells,
     find_cut_boxes,
@@ -21,10 +27,12 @@ from labeling.segmenters.person_boxes import (
     suppress_overlaps,
 )
 from labeling.segmenters.pose_landmarks import Crop, Landmarks
-from tests.labeling.segmenters.pictures import best_ious, make_frame, noise, read_pennfudan
+from tests.labeling.segmenters.pictures import best_ious, make_frame, noise, read_pennfudan, read_rgb
 
 PENNFUDAN_FLOOR = 0.80
-"""Measured: 0.82 on every fourth picture."""
+"""Measured: 0.816 on every fourth picture, 0.825 on all."""
+SIMILARITY_FLOOR = 0.7
+"""Measured: 0.75."""
 
 
 def make_cells(rows: int = 4, columns: int = 5) -> NDArray[np.float32]:
@@ -126,6 +134,17 @@ def test_overlapping_masks_are_one_person_with_the_best_score() -> None:
     assert merge_duplicates([first, same, beside]) == [same, beside]
 
 
+def test_keypoints_are_trusted_as_far_as_both_crops_agree() -> None:
+    close = np.tile(np.array([10.0, 20.0, 0.8], dtype=np.float32), (17, 1))
+    wide = close.copy()
+    wide[0, :2] += [3, 4]
+    joined = np.array(join_keypoints(close, wide, area_px=10_000))
+    assert joined[1:] == pytest.approx(close[1:])
+    assert joined[0, :2] == pytest.approx([11.5, 22.0])
+    nose_spread = 2 * 0.026
+    assert joined[0, 2] == pytest.approx(0.8 * np.exp(-(5**2) / (2 * 10_000 * nose_spread**2)))
+
+
 @pytest.fixture(scope="module")
 def lite(shared: Path) -> LiteSegmenter:
     return LiteSegmenter(LiteBlock(), weights_dir=shared / "weights")
@@ -155,32 +174,81 @@ def test_people_in_the_street_are_found_with_good_masks(
 
 
 @pytest.mark.shared
-def test_heads_are_above_feet_and_joints_lie_on_the_person(
+def test_keypoints_lie_where_coco_says(shared: Path, lite: LiteSegmenter) -> None:
+    """Object keypoint similarity (COCO) of the people whose body is annotated nearly whole."""
+    folder = shared / "data" / "coco_mini"
+    truth = json.loads((folder / "annotations" / "person_keypoints_train2017.json").read_text())
+    files = {picture["id"]: picture["file_name"] for picture in truth["images"]}
+    whole = [person for person in truth["annotations"] if person["num_keypoints"] >= 14]
+    similarities = []
+    for person in whole:
+        (people,) = lite.segment([make_frame(read_rgb(folder / "train2017" / files[person["image_id"]]))])
+        near = [one for one in people if iou_of_boxes(one.box_xywh, person["bbox"]) > 0.5]
+        similarities += [keypoint_similarity(one, person) for one in near]
+    assert len(similarities) >= len(whole) / 2
+    assert np.mean(similarities) > SIMILARITY_FLOOR
+
+
+def iou_of_boxes(first: Sequence[float], second: Sequence[float]) -> float:
+    return float(coco_mask.iou(np.array([first]), np.array([second]), [0]).item())
+
+
+def keypoint_similarity(found: Instance, truth: dict[str, Any]) -> float:
+    annotated = np.array(truth["keypoints"]).reshape(17, 3)
+    is_seen = annotated[:, 2] > 0
+    assert found.keypoints is not None
+    distance2 = ((np.array(found.keypoints)[:, :2] - annotated[:, :2]) ** 2).sum(axis=1)
+    spread = (2 * Params("keypoints").kpt_oks_sigmas) ** 2 * truth["area"]
+    return float(np.exp(-distance2 / (2 * spread))[is_seen].mean())
+
+
+@pytest.mark.shared
+def test_confident_joints_lie_on_the_person(
     lite: LiteSegmenter, street: list[tuple[Frame, list[Mask]]]
 ) -> None:
     people = [one for people in lite.segment([frame for frame, _ in street[:6]]) for one in people]
-    assert len(people) >= 6
-    on_mask = []
+    on_mask: list[bool] = []
     for one in people:
-        assert one.keypoints is not None
         joints = np.array(one.keypoints)
         assert joints.shape == (17, 3)
         assert ((joints[:, 2] >= 0) & (joints[:, 2] <= 1)).all()
-        if one.score > 0.85:
-            assert joints[0, 1] < joints[[11, 12], 1].min() < joints[[15, 16], 1].max()
         pixels = one.mask.to_array()
         xs, ys = joints[joints[:, 2] > 0.5, :2].astype(int).T
         on_mask += pixels[ys.clip(0, pixels.shape[0] - 1), xs.clip(0, pixels.shape[1] - 1)].tolist()
+    assert len(on_mask) > 100
     assert np.mean(on_mask) > 0.8
 
 
 @pytest.mark.shared
+def test_boxes_are_what_the_network_gives_by_hand(
+    shared: Path, street: list[tuple[Frame, list[Mask]]]
+) -> None:
+    """Its published example: a picture resized with OpenCV, blue first, divided by 255."""
+    weights = shared / "weights" / "fastestdet" / "FastestDet.onnx"
+    rgb = street[0][0].rgb
+    bgr = cv2.resize(rgb[:, :, ::-1], (352, 352), interpolation=cv2.INTER_AREA) / np.float32(255)
+    session = onnxruntime.InferenceSession(weights, providers=["CPUExecutionProvider"])
+    (cells,) = session.run(None, {"input.1": bgr.transpose(2, 0, 1)[None]})
+    objectness, person = cells[0, 0], cells[0, 5]
+    row, column = np.unravel_index((objectness**0.6 * person**0.4).argmax(), objectness.shape)
+    x, y, w, h = cells[0, 1:5, row, column]
+    center = (np.tanh(x) + column) / 22 * rgb.shape[1], (np.tanh(y) + row) / 22 * rgb.shape[0]
+    size = rgb.shape[1] / (1 + np.exp(-w)), rgb.shape[0] / (1 + np.exp(-h))
+    boxes = PersonDetector(weights, threads=1).detect(rgb, min_score=0.4, max_iou=0.45)
+    assert boxes.scores[0] == pytest.approx(
+        objectness[row, column] ** 0.6 * person[row, column] ** 0.4, abs=1e-4
+    )
+    assert (boxes.corners[0, :2] + boxes.corners[0, 2:]) / 2 == pytest.approx(center, abs=0.1)
+    assert boxes.corners[0, 2:] - boxes.corners[0, :2] == pytest.approx(size, abs=0.1)
+
+
+@pytest.mark.shared
 def test_tiles_find_small_people_whom_the_whole_picture_misses(shared: Path, lite: LiteSegmenter) -> None:
-    """The street in the corner of a picture 12 times as wide: people are 9 pixels high in 352."""
+    """The street in the last corner of a picture 12 times as wide: people are 9 pixels high in 352."""
     (frame, truth), *_ = read_pennfudan(shared, every=100)
     width, height = 160, 160 * frame.size_hw[0] // frame.size_hw[1]
     canvas = np.full((12 * height, 12 * width, 3), 128, dtype=np.uint8)
-    canvas[:height, :width] = cv2.resize(frame.rgb, (width, height), interpolation=cv2.INTER_AREA)
+    canvas[-height:, -width:] = cv2.resize(frame.rgb, (width, height), interpolation=cv2.INTER_AREA)
     small = [_shrink(mask, (height, width), canvas.shape[:2]) for mask in truth]
     tiled = LiteSegmenter(LiteBlock(tiles=4), weights_dir=shared / "weights")
     (whole_only,), (in_tiles,) = lite.segment([make_frame(canvas)]), tiled.segment([make_frame(canvas)])
@@ -191,7 +259,7 @@ def test_tiles_find_small_people_whom_the_whole_picture_misses(shared: Path, lit
 def _shrink(mask: Mask, size_hw: tuple[int, int], canvas_hw: tuple[int, ...]) -> Mask:
     pixels = np.zeros(canvas_hw, dtype=np.uint8)
     shrunk = cv2.resize(mask.to_array().astype(np.uint8), size_hw[::-1], interpolation=cv2.INTER_AREA)
-    pixels[: size_hw[0], : size_hw[1]] = shrunk
+    pixels[-size_hw[0] :, -size_hw[1] :] = shrunk
     return Mask.from_array(pixels)
 
 

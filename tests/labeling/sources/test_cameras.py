@@ -105,6 +105,18 @@ def test_a_dropped_stream_is_called_again_and_nothing_whole_is_lost(site: Site, 
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == {one.path for one in recordings}
 
 
+def test_a_picture_that_a_drop_cut_short_is_left_out(tmp_path: Path) -> None:
+    clip = ts(0, 20, grain=60)
+    with serve_bytes(clip[: len(clip) * 2 // 3 + 77]) as port:
+        recordings, _ = record(
+            f"tcp://127.0.0.1:{port}", tmp_path, INGEST.model_copy(update={"reconnects": 0})
+        )
+    (recording,) = recordings
+    kept, sent = pictures_of(recording.path), pictures_of(io.BytesIO(clip))
+    assert len(kept) > 10
+    assert all((picture == sent[i]).all() for i, picture in enumerate(kept))
+
+
 def test_files_begin_with_a_key_frame_at_time_zero(site: Site, tmp_path: Path) -> None:
     site.pages["/cam"] = in_turn(send_stream(ts(0, 65)), send_status(404))
     recordings, failed = record(site.url("/cam"), tmp_path, INGEST.model_copy(update={"segment_s": 1.5}))

@@ -1,0 +1,60 @@
+"""Files named by what is in them."""
+
+import hashlib
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from configs.models import Ingest
+from labeling.errors import HomeNotWritable, SourceNotFound
+from labeling.sources import FailedOrigin, Fetched, expand_sources, fetch, remove_leftovers, sha256_of
+from labeling.sources.content import adopt_file, staging
+
+
+def test_a_file_of_several_chunks_has_the_hash_of_its_bytes(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 20_000
+    (tmp_path / "a").write_bytes(content)
+    assert sha256_of(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+def test_bytes_that_are_kept_already_keep_their_name(tmp_path: Path) -> None:
+    names = []
+    for suffix in (".mp4", ".mov", ""):
+        (tmp_path / "new").write_bytes(b"the same")
+        names.append(adopt_file(tmp_path / "new", tmp_path, suffix=suffix).name)
+    assert set(names) == {f"{hashlib.sha256(b'the same').hexdigest()}.mp4"}
+    assert [path.name for path in tmp_path.iterdir()] == [names[0]]
+
+
+def test_what_is_not_finished_is_gone_afterwards(tmp_path: Path) -> None:
+    with suppress(KeyError), staging(tmp_path / "home") as here:
+        (here / "half").write_bytes(b"x")
+        raise KeyError
+    assert list((tmp_path / "home").iterdir()) == []
+
+
+def test_what_a_killed_run_left_can_be_removed(tmp_path: Path) -> None:
+    (tmp_path / ".partial-abc/deep").mkdir(parents=True)
+    (tmp_path / ".partial-abc/deep/half.mp4.part").write_bytes(b"x")
+    (tmp_path / "kept.mp4").write_bytes(b"x")
+    assert remove_leftovers(tmp_path) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.mp4"]
+
+
+def test_a_home_that_cannot_be_is_no_fault_of_the_source(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(HomeNotWritable), staging(tmp_path / "file" / "home"):
+        pass
+
+
+def test_a_local_file_stays_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    (origin,) = expand_sources(["a.mp4"], folder=tmp_path)
+    assert not isinstance(origin, FailedOrigin)
+    assert list(fetch(origin, tmp_path / "home", Ingest())) == [Fetched(origin, tmp_path / "a.mp4")]
+    assert not (tmp_path / "home").exists()
+    (tmp_path / "a.mp4").unlink()
+    (failed,) = fetch(origin, tmp_path / "home", Ingest())
+    assert isinstance(failed, FailedOrigin)
+    assert isinstance(failed.error, SourceNotFound)

@@ -1,0 +1,121 @@
+"""The stages between decoding and rows, with segmenters that note what they are shown."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from configs.load import validate_config
+from configs.models import RunConfig
+from labeling.errors import ModelOutputWrong
+from labeling.instances import Clip, Frame, Instance, ModelCard
+from labeling.masks import Mask
+from labeling.pipeline import LabelledShard, Models, label_shard
+from labeling.segmenters.protocol import StatelessSegmenter
+from labeling.storage import Home
+from tests.planted import write_planted_video
+
+BODY = (40, 20, 30, 60)
+
+
+class Witness(StatelessSegmenter):
+    """Sees a rectangle on the left, and notes each batch's times and whether pictures were mirrored."""
+
+    def __init__(self, *, found: bool = True, score: float = 0.9, sees_mirrored: bool = True) -> None:
+        self.card = ModelCard("python", "witness", "", "{}", sees_mirrored=sees_mirrored)
+        self.batches: list[list[int]] = []
+        self._found = found
+        self._score = score
+
+    def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
+        self.batches.append([frame.t_ms for frame in frames])
+        return [self._look(frame) for frame in frames]
+
+    def _look(self, frame: Frame) -> list[Instance]:
+        if not self._found:
+            return []
+        x, y, w, h = BODY
+        pixels = np.zeros(frame.size_hw, np.uint8)
+        pixels[y : y + h, x : x + w] = 1
+        return [Instance(Mask.from_array(pixels), self._score, BODY)]
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    return write_planted_video(tmp_path / "v.mp4", fps=Fraction(10), frames=40)
+
+
+def label(video: Path, tmp_path: Path, models: Models, **settings: Any) -> LabelledShard:
+    home = Home(tmp_path / "home")
+    home.create()
+    block = {"kind": "python", "factory": "tests.scripted:scripted"}
+    config: RunConfig = validate_config({"teacher": block, "student": block} | settings, "test")
+    return label_shard(Clip("v", video), models, config, home)
+
+
+def test_models_see_full_batches_whatever_was_filtered_before(video: Path, tmp_path: Path) -> None:
+    teacher, student = Witness(), Witness()
+    labelled = label(video, tmp_path, Models(teacher, student), batch=3, sampling={"every_s": 0.5})
+    assert [len(batch) for batch in teacher.batches] == [3, 3, 2]
+    assert [len(batch) for batch in student.batches] == [3, 3, 2]
+    assert [row.t_ms for row in labelled.frames] == list(range(0, 4000, 500))
+
+
+def test_a_frame_the_pose_model_rejects_never_reaches_the_teacher(video: Path, tmp_path: Path) -> None:
+    teacher = Witness()
+    models = Models(teacher, Witness(), pose=Witness(found=False))
+    wanted = {"segmenter": {"kind": "python", "factory": "tests.scripted:scripted"}, "people": "at_least_one"}
+    labelled = label(video, tmp_path, models, pose_filter=wanted)
+    assert teacher.batches == []
+    assert {(row.decision, row.rule, row.picture) for row in labelled.frames} == {
+        ("rejected", "no_people", None)
+    }
+    assert labelled.counts == {"looked_at": 8, "rejected:no_people": 8}
+
+
+def test_after_a_kept_frame_the_gap_is_skipped_and_not_counted(video: Path, tmp_path: Path) -> None:
+    sampling = {"every_s": 0.1, "min_gap_s": 1.0}
+    for pose_filter in (None, {"people": "at_least_one"}):
+        labelled = label(
+            video, tmp_path, Models(Witness(), Witness()), sampling=sampling, pose_filter=pose_filter
+        )
+        assert [row.t_ms for row in labelled.frames] == [0, 1000, 2000, 3000]
+
+
+def test_the_mirrored_picture_is_only_asked_for_where_it_decides(video: Path, tmp_path: Path) -> None:
+    teacher = Witness()
+    labelled = label(video, tmp_path, Models(teacher, Witness(found=False)), batch=4)
+    # hard and trusted so far: each batch is followed by its mirrored one
+    assert [batch[0] for batch in teacher.batches] == [0, 0, 2000, 2000]
+    assert {row.decision for row in labelled.frames} == {"review"}
+    assert all("mirrored" in row.reasons[0] for row in labelled.frames)
+    agreeing, unsure, blind = Witness(), Witness(score=0.3), Witness(sees_mirrored=False)
+    label(video, tmp_path, Models(agreeing, Witness()), batch=4)
+    label(video, tmp_path, Models(unsure, Witness(found=False)), batch=4)
+    trusted = label(video, tmp_path, Models(blind, Witness(found=False)), batch=4)
+    assert [len(w.batches) for w in (agreeing, unsure, blind)] == [2, 2, 2]
+    assert {row.decision for row in trusted.frames} == {"accepted"}
+
+
+def test_kept_pictures_are_on_disk_before_their_rows(video: Path, tmp_path: Path) -> None:
+    labelled = label(video, tmp_path, Models(Witness(), Witness()))
+    for row in labelled.frames:
+        assert row.picture is not None
+        assert (tmp_path / "home" / row.picture).stat().st_size > 0
+
+
+def test_a_segmenter_s_failure_ends_the_shard_with_its_own_error(video: Path, tmp_path: Path) -> None:
+    class Breaks(Witness):
+        def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
+            raise ModelOutputWrong("the network gave NaN")
+
+    with pytest.raises(ModelOutputWrong, match="NaN"):
+        label(video, tmp_path, Models(Breaks(), Witness()))
+
+
+def test_stages_are_timed(video: Path, tmp_path: Path) -> None:
+    labelled = label(video, tmp_path, Models(Witness(), Witness()))
+    assert {"decode", "teacher", "student", "agreement", "store", "prepare"} <= set(labelled.seconds)
