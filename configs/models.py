@@ -44,7 +44,7 @@ class Sampling(Block):
     every_s: float = Field(0.5, ge=0)
     """A frame is looked at every so often; 0: every frame."""
     min_gap_s: float = Field(0.5, ge=0)
-    """After a kept frame, the next is at least this much later."""
+    """After a kept frame, the next is at least this much later; up to `every_s` the grid sees to it."""
     shard_s: float = Field(60.0, gt=0)
     """Length of one unit of work."""
     shard_pictures: int = Field(64, gt=0)

@@ -1,7 +1,7 @@
 """Everything that is written to the ledger. Each write can be repeated: unique keys and upserts."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import select, update
@@ -40,6 +40,16 @@ class ShardRange:
 
     start_ms: int
     end_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPicture:
+    """One picture of a set: its place there, its bytes' SHA-256, its file and what it is called."""
+
+    position: int
+    sha256: str
+    path: str
+    name: str
 
 
 def upsert(
@@ -127,12 +137,9 @@ def record_video(session: Session, row: Mapping[str, Any]) -> None:
     upsert(session, Video, [row], update_columns=["path"])
 
 
-def record_pictures(session: Session, video_id: str, pictures: Iterable[tuple[int, str, str]]) -> None:
-    """Pictures of a set as (position, sha256, path)."""
-    rows = [
-        {"video_id": video_id, "position": position, "sha256": sha256, "path": path}
-        for position, sha256, path in pictures
-    ]
+def record_pictures(session: Session, video_id: str, pictures: Iterable[StoredPicture]) -> None:
+    """Pictures of a set; one seen again is remembered where it was seen last."""
+    rows = [{"video_id": video_id} | asdict(picture) for picture in pictures]
     upsert(session, Picture, rows, update_columns=["path"])
 
 

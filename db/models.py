@@ -80,6 +80,7 @@ class Picture(Base):
     position: Mapped[int] = mapped_column(primary_key=True, comment="from 0, by name, fixed for good")
     sha256: Mapped[str] = mapped_column(unique=True, comment="of the file's bytes: never in two sets")
     path: Mapped[str] = mapped_column(comment="where the file was seen last")
+    name: Mapped[str] = mapped_column(comment="what it is called where it came from")
 
 
 class Source(Base):

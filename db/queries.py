@@ -144,7 +144,9 @@ def shard_clip(session: Session, shard: Shard, home: Home) -> Clip:
     if shard.end_ms is not None:
         query = query.where(Picture.position < shard.end_ms)
     rows = session.scalars(query.order_by(Picture.position))
-    return Clip(video.id, pictures=tuple(PictureFile(p.position, home.absolute(p.path)) for p in rows))
+    return Clip(
+        video.id, pictures=tuple(PictureFile(p.position, home.absolute(p.path), p.name) for p in rows)
+    )
 
 
 def summarise_run(session: Session, run: Run) -> RunSummary:

@@ -53,6 +53,12 @@ class PictureFile:
 
     position: int
     path: Path
+    original_name: str = ""
+    """What it is called where it came from; empty: as the file."""
+
+    @property
+    def name(self) -> str:
+        return self.original_name or self.path.name
 
 
 @dataclass(frozen=True, slots=True, eq=False)

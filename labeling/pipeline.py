@@ -22,6 +22,7 @@ from labeling.segmenters.protocol import Segmenter
 from labeling.stages import Stopwatch, in_batches, read_ahead
 from labeling.storage import Home
 from labeling.trust.rule import Evidence, decide, flip_agreement, needs_flip
+from labeling.video import DecodeTally
 
 Role = Literal["teacher", "student"]
 
@@ -50,7 +51,8 @@ class LabelledShard:
     cards: dict[str, ModelCard]
     """The model of each role."""
     counts: dict[str, int]
-    """Frames per stage: looked_at, rejected by each rule, compared, hard, and by decision."""
+    """Frames per stage: looked_at, rejected by each rule, compared, hard, and by decision; and packets
+    that could not be decoded, where there were any."""
     seconds: dict[str, float]
     """Wall seconds per stage; decoding and storing overlap the rest."""
 
@@ -88,11 +90,12 @@ class _Shard:
     clip: Clip
     watch: Stopwatch
     rows: list[LabelledFrame] = field(default_factory=list)
+    tally: DecodeTally = field(default_factory=DecodeTally)
     gap: Gap | None = None
 
     def candidates(self) -> Iterator[_Candidate]:
         gap_here = self.config.pose_filter is None
-        selected = select_frames(self.clip, self.config.sampling, gap_here=gap_here)
+        selected = select_frames(self.clip, self.config.sampling, gap_here=gap_here, tally=self.tally)
         timed = self.watch.time_items("decode", selected)
         for item in read_ahead(timed, depth=2 * self.config.batch):
             if isinstance(item, SkippedFrame):
@@ -230,7 +233,7 @@ def label_shard(clip: Clip, models: Models, config: RunConfig, home: Home) -> La
     watch = Stopwatch()
     with watch.time("prepare"):
         prepared = models.prepare(clip)
-    gap = Gap(config.sampling.min_gap_s) if config.pose_filter and clip.is_temporal else None
+    gap = Gap.of(config.sampling) if config.pose_filter and clip.is_temporal else None
     shard = _Shard(config, prepared, clip, watch, gap=gap)
     originals = {picture.position: picture.path for picture in clip.pictures}
     pending: list[tuple[LabelledFrame, Future[str]]] = []
@@ -249,7 +252,7 @@ def label_shard(clip: Clip, models: Models, config: RunConfig, home: Home) -> La
         shard.rows += [replace(row, picture=future.result()) for row, future in pending]
     shard.rows.sort(key=lambda row: row.t_ms)
     cards = {"teacher": prepared.teacher.card, "student": prepared.student.card}
-    return LabelledShard(shard.rows, cards, _count(shard.rows), watch.seconds)
+    return LabelledShard(shard.rows, cards, _count(shard.rows, shard.tally), watch.seconds)
 
 
 def _bound_backlog(saved: Sequence[Future[str]]) -> None:
@@ -295,8 +298,10 @@ def _compared_row(
     )
 
 
-def _count(rows: Sequence[LabelledFrame]) -> dict[str, int]:
+def _count(rows: Sequence[LabelledFrame], tally: DecodeTally) -> dict[str, int]:
     counts: dict[str, int] = {"looked_at": len(rows)}
+    if tally.damaged:
+        counts["damaged_packets"] = tally.damaged
     for row in rows:
         names = [row.decision if row.rule is None else f"rejected:{row.rule}"]
         if row.agreement:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import imagehash
 
@@ -51,6 +51,13 @@ class Gap:
         self._min_gap_s = _exact(min_gap_s)
         self._next_t: Fraction | None = None
 
+    @classmethod
+    def of(cls, sampling: Sampling) -> Self:
+        """The gap of these settings. One no longer than `every_s` is kept by the grid already, up to a
+        frame's duration; held exactly it would lose every second frame where the rate does not divide
+        the grid (at 25 fps and 0.5 s, the frame at 1.00 s is only 0.48 s after the one at 0.52 s)."""
+        return cls(sampling.min_gap_s if sampling.min_gap_s > sampling.every_s else 0.0)
+
     def allows(self, frame: Timed) -> bool:
         return self._next_t is None or frame.t >= self._next_t
 
@@ -67,8 +74,7 @@ def select_frames(
     video's beginning, so that shards do not matter; frames in the same millisecond count once. With
     `gap_here`, `min_gap_s` is applied here, and frames too soon after a kept one are not looked at;
     without, whoever filters further applies a `Gap`. Gap and memory of duplicates begin anew with
-    each clip. A gap as long as the grid is wide loses frames where the rate does not divide the grid: at
-    25 fps, 0.5 s and 0.5 s choose 0, 0.52, 1.52, ... `Frame.shot` is the time of the cut before the frame, or of the clip's first frame.
+    each clip. `Frame.shot` is the time of the cut before the frame, or of the clip's first frame.
 
     Pictures of a folder are all looked at, each a shot of its own.
 
@@ -84,7 +90,7 @@ def _select_from_video(
     clip: Clip, sampling: Sampling, *, gap_here: bool, tally: DecodeTally | None
 ) -> Iterator[Frame | SkippedFrame]:
     grid, shots = _Grid(_exact(sampling.every_s)), _Shots(sampling.cut_difference)
-    gap = Gap(sampling.min_gap_s if gap_here else 0.0)
+    gap = Gap.of(sampling) if gap_here else Gap(0.0)
     judge = _Judge(clip.video_id, sampling)
     for decoded in decode_clip(clip, with_lead_in=True, tally=tally):
         is_due = grid.reaches(decoded)

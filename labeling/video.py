@@ -95,7 +95,7 @@ def decode_clip(
     """
     if clip.path is None:
         for file in clip.pictures:
-            yield Decoded(Fraction(file.position, 1000), AlbumPicture(file.path), file.path.name)
+            yield Decoded(Fraction(file.position, 1000), AlbumPicture(file.path), file.name)
         return
     before: Decoded | None = None
     for decoded in _decode_before_and_from(clip.path, clip.start_s, tally or DecodeTally()):

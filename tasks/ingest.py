@@ -13,6 +13,7 @@ from prefect.logging import get_run_logger
 from configs.models import RunConfig, Sampling
 from db.ledger import (
     ShardRange,
+    StoredPicture,
     plan_shards,
     record_failed_source,
     record_pictures,
@@ -98,9 +99,9 @@ def time_ranges(duration_ms: int, sampling: Sampling) -> list[ShardRange]:
 def _ingest_pictures(fetched: Fetched, run_id: str, sampling: Sampling, home: Home) -> list[str]:
     """A folder's pictures: those that are in no set yet become a new one; the same bytes are one
     picture, in whatever folder."""
-    by_hash: dict[str, Path] = {}
-    for path in fetched.pictures:
-        by_hash.setdefault(sha256_of(path), path)
+    by_hash: dict[str, tuple[Path, str]] = {}
+    for path, name in zip(fetched.pictures, fetched.picture_names, strict=True):
+        by_hash.setdefault(sha256_of(path), (path, name))
     if not by_hash:
         raise NotAVideo(f"{fetched.origin.spec}: no pictures in it")
     ledger = ledger_of(home)
@@ -117,9 +118,9 @@ def _ingest_pictures(fetched: Fetched, run_id: str, sampling: Sampling, home: Ho
         by_set = _positions_by_set(known)
         for set_id, positions in by_set.items():
             stored = [
-                (position, sha, home.relative(by_hash[sha]))
-                for sha, (s, position) in known.items()
-                if s == set_id
+                StoredPicture(position, sha, home.relative(by_hash[sha][0]), by_hash[sha][1])
+                for sha, (of_set, position) in known.items()
+                if of_set == set_id
             ]
             record_pictures(session, set_id, stored)
             plan_shards(session, run_id, set_id, position_ranges(positions, sampling.shard_pictures))

@@ -44,4 +44,4 @@ def scripted(
 ) -> ScriptedSegmenter:
     """The factory that a config names: `python:tests.scripted:scripted`."""
     by_time = {int(t): [tuple(box) for box in found] for t, found in (by_ms or {}).items()}
-    return ScriptedSegmenter(name, [tuple(box) for box in boxes], by_time, score)  # type: ignore[arg-type, misc]  # YAML's lists
+    return ScriptedSegmenter(name, [tuple(box) for box in boxes], by_time, score)  # type: ignore[misc]  # YAML's lists

@@ -69,7 +69,7 @@ def rows_by_ms(home: Path) -> dict[int, tuple[float, float | None, str]]:
 
 def test_each_frame_gets_the_iou_and_the_decision_that_the_script_says(video: Path, home: Path) -> None:
     students = {0: [WHOLE], 500: [HALF], 1000: [LESS], 1500: [], 2000: [WHOLE], 2500: []}
-    teachers = {2000: [], 2500: []}
+    teachers: dict[int, list[list[int]]] = {2000: [], 2500: []}
     config = scripted_config({"boxes": [WHOLE], "by_ms": teachers}, {"by_ms": students})
     summary = run([video], config, home)
     rows = rows_by_ms(home)

@@ -7,12 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from prefect.flows import load_flow_from_entrypoint
+from prefect.flows import Flow, load_flow_from_entrypoint
 from sqlalchemy import func, select
 
 from configs.load import load_config, validate_config
 from db.models import Instance, Model
-from db.queries import FrameQuery, list_frames
+from db.queries import FrameQuery, RunSummary, list_frames
 from flows.generate import generate_dataset
 from labeling.storage import Home
 from tasks.ledger import close_ledgers, ledger_of
@@ -29,7 +29,9 @@ def closed_ledgers() -> Iterator[None]:
 
 
 def test_the_flow_loads_as_a_deployment_entrypoint() -> None:
-    flow = load_flow_from_entrypoint(f"{ROOT / 'flows' / 'generate.py'}:generate_dataset")
+    flow: Flow[..., RunSummary] = load_flow_from_entrypoint(
+        f"{ROOT / 'flows' / 'generate.py'}:generate_dataset"
+    )
     assert flow.name == "generate-dataset"
     properties = flow.parameters.properties
     assert set(properties) == {"sources", "config", "name", "home"}

@@ -289,3 +289,10 @@ def test_no_cut_is_seen_in_a_fast_dance(shared: Path, tmp_path: Path) -> None:
     frames = select(Clip("v", path), Sampling(every_s=0.2, min_gap_s=0))
     assert len(frames) == 19
     assert {frame.shot for frame in frames} == {0}
+
+
+def test_a_gap_as_long_as_the_grid_s_step_loses_no_frame_at_25_fps(tmp_path: Path) -> None:
+    path = planted.write_planted_video(tmp_path / "v.mp4", fps=Fraction(25), frames=75)
+    sampling = Sampling(every_s=0.5, min_gap_s=0.5)
+    times = [frame.t_ms for frame in select_frames(Clip("v", path), sampling, gap_here=True)]
+    assert times == [0, 520, 1000, 1520, 2000, 2520]

@@ -88,6 +88,7 @@ def upgrade() -> None:
         sa.Column("position", sa.BigInteger(), nullable=False, comment="from 0, by name, fixed for good"),
         sa.Column("sha256", sa.String(), nullable=False, comment="of the file's bytes: never in two sets"),
         sa.Column("path", sa.String(), nullable=False, comment="where the file was seen last"),
+        sa.Column("name", sa.String(), nullable=False, comment="what it is called where it came from"),
         sa.ForeignKeyConstraint(["video_id"], ["video.id"], name=op.f("fk_picture_video_id")),
         sa.PrimaryKeyConstraint("video_id", "position", name=op.f("pk_picture")),
         sa.UniqueConstraint("sha256", name=op.f("uq_picture_sha256")),
@@ -164,9 +165,14 @@ def upgrade() -> None:
             comment="nobody seen by either: IoU is 1 by definition",
         ),
         sa.Column("is_hard", sa.Boolean(), nullable=False),
-        sa.Column("matches", sa.JSON(), nullable=False, comment="[teacher rank, student rank, IoU]"),
         sa.Column(
-            "mismatches", sa.JSON(), nullable=False, comment="[cause, teacher ranks, student ranks, IoU]"
+            "matches", sa.JSON(none_as_null=True), nullable=False, comment="[teacher rank, student rank, IoU]"
+        ),
+        sa.Column(
+            "mismatches",
+            sa.JSON(none_as_null=True),
+            nullable=False,
+            comment="[cause, teacher ranks, student ranks, IoU]",
         ),
         sa.ForeignKeyConstraint(["frame_id"], ["frame.id"], name=op.f("fk_agreement_frame_id")),
         sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_agreement_run_id")),
@@ -181,7 +187,7 @@ def upgrade() -> None:
         sa.Column("frame_id", sa.BigInteger(), nullable=False),
         sa.Column("decision", sa.String(), nullable=False),
         sa.Column("rule", sa.String(), nullable=True, comment="which filter said no, for rejected"),
-        sa.Column("reasons", sa.JSON(), nullable=False, comment="in words"),
+        sa.Column("reasons", sa.JSON(none_as_null=True), nullable=False, comment="in words"),
         sa.CheckConstraint(
             "decision IN ('rejected', 'easy', 'accepted', 'review')", name=op.f("ck_decision_decision")
         ),
@@ -214,7 +220,9 @@ def upgrade() -> None:
         sa.Column("h", sa.Float(), nullable=False),
         sa.Column("area_px", sa.BigInteger(), nullable=False, comment="pixels of the mask"),
         sa.Column("score", sa.Float(), nullable=False, comment="0 to 1"),
-        sa.Column("keypoints", sa.JSON(), nullable=True, comment="17 x [x px, y px, confidence]"),
+        sa.Column(
+            "keypoints", sa.JSON(none_as_null=True), nullable=True, comment="17 x [x px, y px, confidence]"
+        ),
         sa.Column("track", sa.BigInteger(), nullable=True, comment="the same person through a shot"),
         sa.CheckConstraint("role IN ('teacher', 'student')", name=op.f("ck_instance_role")),
         sa.ForeignKeyConstraint(["frame_id"], ["frame.id"], name=op.f("fk_instance_frame_id")),
