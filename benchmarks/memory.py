@@ -39,7 +39,7 @@ def work(video: Path, home: Path, config_name: str, changes: list[str]) -> None:
     place.create()
     with ledger_of(place).transaction() as session:
         begin_run(session, config.run_id(), name="bench", config={}, code_version="bench")
-    videos = ingest_spec(str(video), config.run_id(), config, place)
+    videos = ingest_spec(str(video), config.run_id(), config, place).videos
     with ledger_of(place).session() as session:
         shards = pending_shards(session, config.run_id(), videos)
     for shard in shards:

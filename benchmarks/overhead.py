@@ -79,7 +79,7 @@ def time_shards(video: Path, config: RunConfig) -> float:
         home.create()
         with ledger_of(home).transaction() as session:
             begin_run(session, config.run_id(), name="bench", config={}, code_version="bench")
-        videos = ingest_spec(str(video), config.run_id(), config, home)
+        videos = ingest_spec(str(video), config.run_id(), config, home).videos
         with ledger_of(home).session() as session:
             shards = pending_shards(session, config.run_id(), videos)
         begin = time.perf_counter()

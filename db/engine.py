@@ -11,10 +11,18 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, event, inspect
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
-from labeling.errors import ConfigError, DatabaseUnreachable, SchemaTooNew, SchemaTooOld
+from labeling.errors import (
+    ConfigError,
+    DatabaseError,
+    DatabaseUnreachable,
+    DiskFull,
+    SchemaTooNew,
+    SchemaTooOld,
+    StorageError,
+)
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_S = 60
@@ -42,9 +50,16 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """A session that commits at the end, or rolls back on an error."""
-        with self._writing.begin() as session:
-            yield session
+        """A session that commits at the end, or rolls back on an error.
+
+        Raises:
+            DiskFull, DatabaseUnreachable: the database did not take it; nothing of it was written.
+        """
+        try:
+            with self._writing.begin() as session:
+                yield session
+        except OperationalError as exc:
+            raise _operational_error(exc, self.engine) from exc
 
     def close(self) -> None:
         self.engine.dispose()
@@ -151,6 +166,12 @@ def _revision(engine: Engine) -> str | None:
             return MigrationContext.configure(connection).get_current_revision()
     except DBAPIError as exc:  # unable to open, file is not a database, connection refused
         raise DatabaseUnreachable(f"cannot use {_shown(engine)}: {exc.orig}") from exc
+
+
+def _operational_error(exc: OperationalError, engine: Engine) -> StorageError | DatabaseError:
+    if "disk is full" in str(exc.orig):
+        return DiskFull(f"no room left for {_shown(engine)}: free some, then run the same command again")
+    return DatabaseUnreachable(f"{_shown(engine)}: {exc.orig}; nothing was written, run it again")
 
 
 def _shown(engine: Engine) -> str:

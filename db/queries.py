@@ -41,6 +41,8 @@ class Failure:
     code: str
     message: str
     retryable: bool
+    shard_id: int | None = None
+    """None: a source, whose spec is `what`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,9 @@ class RunSummary:
     seconds: dict[str, float]
     """Wall seconds per stage, summed over shards."""
     failures: tuple[Failure, ...]
+    """Of the run; what a run returns has those of this time only."""
+    shards_worked: int = 0
+    """Shards that were worked on this time; 0: nothing was left to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +186,8 @@ def run_failures(session: Session, run_id: str) -> tuple[Failure, ...]:
     failures = [Failure(s.spec, s.error_code or "", s.error_message or "", s.retryable) for s in sources]
     for shard, path in failed_shards(session, run_id):
         what = f"{path} from {shard.start_ms / 1000:g} s"
-        failures.append(Failure(what, shard.error_code or "", shard.error_message or "", retryable=True))
+        message = shard.error_message or ""
+        failures.append(Failure(what, shard.error_code or "", message, retryable=True, shard_id=shard.id))
     return tuple(failures)
 
 

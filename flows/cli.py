@@ -74,6 +74,7 @@ def run(
 ) -> None:
     """Find hard frames in videos and label them. The same command again goes on where it stopped."""
     from configs.load import load_config
+    from labeling.sources.addresses import refuse_passwords
 
     run_config = load_config(config, changes or [])
     specs = list(sources or [])
@@ -84,7 +85,10 @@ def run(
             return
     if not specs:
         raise ConfigError(NO_SOURCES)
+    refuse_passwords(specs)
     summary = _generate(specs, run_config, config, home, show_progress=not as_json)
+    if not (as_json or summary.shards_worked or summary.failures):
+        typer.echo("nothing to do: every shard of these sources was done before")
     _print_summary(summary, as_json=as_json)
     if summary.failures:
         raise typer.Exit(Exit.SOURCES_FAILED)

@@ -13,6 +13,7 @@ from configs.models import RunConfig
 from db.ledger import begin_run
 from db.queries import RunSummary, pending_shards
 from labeling.errors import ConfigError
+from labeling.sources import refuse_passwords
 from labeling.storage import Home
 from tasks.ingest import ingest_source_task
 from tasks.label import label_shard_task
@@ -38,6 +39,7 @@ def generate_dataset(
     """
     if not sources:
         raise ConfigError("no sources: name a file, folder, glob, archive, list, URL or camera")
+    refuse_passwords(sources)
     config = config or load_config(name)
     place = Home(home.expanduser().resolve())
     place.create()
@@ -50,14 +52,16 @@ def generate_dataset(
             config=config.model_dump(mode="json"),
             code_version=version("maskmill"),
         )
-    videos = [ingest_source_task(spec, run_id, config, place.root) for spec in sources]
+    ingested = [ingest_source_task(spec, run_id, config, place.root) for spec in sources]
+    videos = dict.fromkeys(chain.from_iterable(found.videos for found in ingested))
     with ledger_of(place).session() as session:
-        shards = pending_shards(session, run_id, list(dict.fromkeys(chain.from_iterable(videos))))
+        shards = pending_shards(session, run_id, list(videos))
     get_run_logger().info("run %s: %d shards to do", run_id, len(shards))
     if shards:
         load_models(config)
         _work_on_shards(shards, config, place)
-    return close_run_task(run_id, place.root)
+    failed = list(chain.from_iterable(found.failed for found in ingested))
+    return close_run_task(run_id, place.root, failed, shards)
 
 
 def _work_on_shards(shards: list[int], config: RunConfig, home: Home) -> None:

@@ -1,7 +1,9 @@
 """From what the user named to videos and shards in the ledger."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
@@ -23,13 +25,23 @@ from db.ledger import (
 from db.queries import known_pictures
 from labeling.errors import NotAVideo, SourceError
 from labeling.probing import VideoFacts, probe_video
-from labeling.sources import FailedOrigin, Fetched, expand_sources, fetch, sha256_of
+from labeling.sources import FailedOrigin, Fetched, expand_sources, fetch, fill_secrets, sha256_of
 from labeling.storage import Home
 from tasks.ledger import ledger_of
 
 
-def ingest_spec(spec: str, run_id: str, config: RunConfig, home: Home) -> list[str]:
-    """Fetch everything that one spec stands for and plan its shards; returns the videos' ids.
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What one spec came to."""
+
+    videos: tuple[str, ...]
+    """Ids of the videos and sets of pictures."""
+    failed: tuple[str, ...]
+    """Specs of the sources that gave none."""
+
+
+def ingest_spec(spec: str, run_id: str, config: RunConfig, home: Home) -> Ingested:
+    """Fetch everything that one spec stands for and plan its shards.
 
     A source that fails is stored with its reason, and the rest goes on.
 
@@ -37,20 +49,21 @@ def ingest_spec(spec: str, run_id: str, config: RunConfig, home: Home) -> list[s
         StorageError, DatabaseError: nothing can be kept at the moment.
     """
     videos: list[str] = []
+    failed: list[str] = []
     for found in _fetch_all(spec, config, home):
         try:
             if isinstance(found, FailedOrigin):
                 raise found.error
             videos += _ingest(found, run_id, config.sampling, home)
         except SourceError as error:
-            origin_spec = found.spec if isinstance(found, FailedOrigin) else found.origin.spec
+            failed.append(found.spec if isinstance(found, FailedOrigin) else found.origin.spec)
             with ledger_of(home).transaction() as session:
-                record_failed_source(session, run_id, origin_spec, error)
-    return list(dict.fromkeys(videos))
+                record_failed_source(session, run_id, failed[-1], error)
+    return Ingested(tuple(dict.fromkeys(videos)), tuple(failed))
 
 
 def _fetch_all(spec: str, config: RunConfig, home: Home) -> Iterator[Fetched | FailedOrigin]:
-    for origin in expand_sources([spec]):
+    for origin in expand_sources([fill_secrets(spec, os.environ)]):
         if isinstance(origin, FailedOrigin):
             yield origin
         else:
@@ -160,8 +173,9 @@ def _unbroken(positions: Sequence[int], size: int) -> Iterator[list[int]]:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def ingest_source_task(spec: str, run_id: str, config: RunConfig, home: Path) -> list[str]:
+def ingest_source_task(spec: str, run_id: str, config: RunConfig, home: Path) -> Ingested:
     """`ingest_spec` under Prefect's eyes; fetching retries by itself."""
-    videos = ingest_spec(spec, run_id, config, Home(home))
-    get_run_logger().info("%s: %d videos or sets of pictures", spec, len(videos))
-    return videos
+    ingested = ingest_spec(spec, run_id, config, Home(home))
+    message = "%s: %d videos or sets of pictures, %d sources failed"
+    get_run_logger().info(message, spec, len(ingested.videos), len(ingested.failed))
+    return ingested

@@ -1,6 +1,7 @@
 """A run's end: its counts in the ledger, its numbers in words and as an artifact."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prefect import task
@@ -23,14 +24,20 @@ class Demo:
     report: Path
 
 
-def close_run(run_id: str, home: Home) -> RunSummary:
-    """Sum a run up and, if nothing is left to do, mark it finished."""
+def close_run(
+    run_id: str, home: Home, *, failed_specs: Collection[str] = (), shards: Collection[int] = ()
+) -> RunSummary:
+    """Sum a run up and, if nothing is left to do, mark it finished.
+
+    The failures are those of this time: of the sources `failed_specs` and of the `shards` worked on.
+    """
     ledger = ledger_of(home)
     with ledger.transaction() as session:
         summary = summarise_run(session, latest_run(session, run_id))
         if not summary.shards_pending:
             finish_run(session, run_id, summary.counts)
-    return summary
+    of_this_time = (f for f in summary.failures if f.what in failed_specs or f.shard_id in shards)
+    return replace(summary, failures=tuple(of_this_time), shards_worked=len(shards))
 
 
 def summary_sentence(summary: RunSummary) -> str:
@@ -64,8 +71,8 @@ def summary_markdown(summary: RunSummary) -> str:
 
 
 @task(name="close-run", cache_policy=NO_CACHE, persist_result=False)
-def close_run_task(run_id: str, home: Path) -> RunSummary:
+def close_run_task(run_id: str, home: Path, failed_specs: list[str], shards: list[int]) -> RunSummary:
     """`close_run`, with the summary as an artifact on the run's page."""
-    summary = close_run(run_id, Home(home))
+    summary = close_run(run_id, Home(home), failed_specs=failed_specs, shards=shards)
     create_markdown_artifact(key=f"run-{run_id}", markdown=summary_markdown(summary))
     return summary

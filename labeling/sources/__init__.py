@@ -1,6 +1,6 @@
 """From what a user typed to files on disk, with where they came from."""
 
-from labeling.sources.addresses import redact_text, redact_url
+from labeling.sources.addresses import fill_secrets, redact_text, redact_url, refuse_passwords
 from labeling.sources.cameras import Recording, record_camera
 from labeling.sources.content import remove_leftovers, sha256_of
 from labeling.sources.expand import expand_sources
@@ -19,10 +19,12 @@ __all__ = [
     "classify_failure",
     "expand_sources",
     "fetch",
+    "fill_secrets",
     "js_runtime_status",
     "record_camera",
     "redact_text",
     "redact_url",
+    "refuse_passwords",
     "remove_leftovers",
     "sha256_of",
 ]

@@ -8,9 +8,10 @@ fetch a machine's own credentials.
 import ipaddress
 import re
 import socket
-from urllib.parse import unquote, urlsplit
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote, unquote, urlsplit
 
-from labeling.errors import UnsupportedVideo
+from labeling.errors import ConfigError, UnsupportedVideo
 
 PAGE_SCHEMES = frozenset({"http", "https"})
 CAMERA_SCHEMES = frozenset({"rtmp", "rtmps", "rtp", "rtsp", "rtsps", "tcp", "udp"})
@@ -22,6 +23,7 @@ _SECRET_PARAMETER = re.compile(
     r"|x-amz-(?:credential|security-token|signature))=)[^&;#\s]*"
 )
 _HIDDEN = "***"
+_VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
 _MIN_SECRET_LENGTH = 4
 """A shorter password is masked in URLs only: as a bare word it would match everywhere."""
 
@@ -57,6 +59,38 @@ def redact_text(text: str, *, url: str = "") -> str:
     for secret in sorted(_secrets_of(url), key=len, reverse=True):
         text = text.replace(secret, _HIDDEN)
     return _URL_IN_TEXT.sub(lambda match: redact_url(match.group()), text)
+
+
+def refuse_passwords(specs: Iterable[str]) -> None:
+    """Refuse specs that hold a password: a scheduler would store and show them.
+
+    Raises:
+        ConfigError: says how to name an environment variable instead.
+    """
+    for spec in specs:
+        if url_scheme(spec) and any(not _VARIABLE.fullmatch(s) for s in _passwords_of(spec)):
+            raise ConfigError(
+                f"{redact_url(spec)}: keep passwords out of sources; put it into an environment variable "
+                "and name that: rtsp://user:$CAMERA_PASSWORD@host/..."
+            )
+
+
+def fill_secrets(spec: str, environment: Mapping[str, str]) -> str:
+    """A URL with the value of `$NAME` where its password says so; any other spec as it is.
+
+    Raises:
+        ConfigError: there is no such variable.
+    """
+    if not url_scheme(spec):
+        return spec
+    for password in _passwords_of(spec):
+        name = password.removeprefix("$")
+        if not _VARIABLE.fullmatch(password):
+            continue
+        if name not in environment:
+            raise ConfigError(f"{redact_url(spec)}: the environment variable {name} is not set")
+        spec = spec.replace(f":{password}@", f":{quote(environment[name], safe='')}@", 1)
+    return spec
 
 
 def check_url(url: str, *, allow_link_local: bool = False) -> None:
@@ -144,6 +178,11 @@ def _end_of_user(rest: str) -> int:
 
 
 def _secrets_of(url: str) -> set[str]:
+    spellings = {s for password in _passwords_of(url) for s in (password, unquote(password))}
+    return {s for s in spellings if len(s) >= _MIN_SECRET_LENGTH}
+
+
+def _passwords_of(url: str) -> list[str]:
     rest = url.partition("://")[2]
     password = rest[: max(_end_of_user(rest) - 1, 0)].partition(":")[2]
-    return {s for s in (password, unquote(password)) if len(s) >= _MIN_SECRET_LENGTH}
+    return [password] if password else []

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from db.engine import Ledger, open_ledger, schema_revision, upgrade_schema
 from db.models import Base
-from labeling.errors import ConfigError, DatabaseUnreachable, SchemaTooNew, SchemaTooOld
+from labeling.errors import ConfigError, DatabaseUnreachable, DiskFull, SchemaTooNew, SchemaTooOld
 
 
 @pytest.fixture
@@ -82,6 +82,19 @@ def test_a_password_in_a_url_is_never_shown() -> None:
     with pytest.raises((ConfigError, DatabaseUnreachable)) as caught:
         open_ledger("postgresql+psycopg://me:hunter2@127.0.0.1:1/x")
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_full_disk_under_the_database_is_said_so(tmp_path: Path) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path / 'small.db'}")
+
+    def fill_up() -> None:
+        with ledger.transaction() as session:
+            session.execute(text("PRAGMA max_page_count = 1"))  # SQLite's own way to run out of room
+            session.execute(text("CREATE TABLE big AS SELECT randomblob(1000000) AS content"))
+
+    with pytest.raises(DiskFull, match="run the same command again"):
+        fill_up()
+    ledger.close()
 
 
 def test_two_that_create_the_same_database_at_once_both_get_it(url: str) -> None:

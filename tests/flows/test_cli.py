@@ -94,6 +94,12 @@ def test_a_run_with_a_bad_source_ends_with_3_and_lists_it(workplace: Path) -> No
     assert again["failures"] == []
 
 
+@pytest.mark.usefixtures("prefect")
+def test_the_same_command_again_says_that_nothing_was_to_do() -> None:
+    assert "nothing to do" not in maskmill("run", "video.mp4", "--config", "scripted.yaml").stdout
+    assert "nothing to do" in maskmill("run", "video.mp4", "--config", "scripted.yaml").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -104,6 +110,7 @@ def test_a_run_with_a_bad_source_ends_with_3_and_lists_it(workplace: Path) -> No
         (["run", "video.mp4", "--config", "lita"], "did you mean the preset 'lite'"),
         (["run", "video.mp4", "--config", "lite", "--set", "teacher=yolo"], "'torchvision', 'lite'"),
         (["run", "--config", "lite"], "no sources"),
+        (["run", "rtsp://me:hunter2@127.0.0.1/live", "--config", "lite"], "environment variable"),
         (["status"], "maskmill run"),
         (["frames"], "maskmill run"),
         (["frames", "--decision", "maybe"], "rejected, easy, accepted, review"),
@@ -114,6 +121,7 @@ def test_a_run_with_a_bad_source_ends_with_3_and_lists_it(workplace: Path) -> No
 def test_wrong_use_ends_with_2_and_says_what_to_do(arguments: list[str], complaint: str) -> None:
     told = maskmill(*arguments, code=2)
     assert complaint in told.stderr
+    assert "hunter2" not in told.output
     assert "Traceback" not in told.stderr
 
 

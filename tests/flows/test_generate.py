@@ -134,6 +134,7 @@ def test_the_same_run_again_does_nothing(video: Path, home: Path, monkeypatch: p
     again = run([video], config, home)
     assert dump_rows(home) == before
     assert again.counts == first.counts
+    assert (first.shards_worked, again.shards_worked) == (1, 0)
 
 
 def test_a_copy_of_a_video_is_the_same_video(video: Path, home: Path, tmp_path: Path) -> None:
@@ -194,6 +195,20 @@ def test_a_failed_source_that_was_mended_is_no_failure_any_more(
     mended = run([later], config, home)
     assert mended.failures == ()
     assert mended.counts["looked_at"] == 6
+
+
+def test_a_source_that_failed_last_time_is_no_failure_of_this_time(
+    video: Path, home: Path, tmp_path: Path
+) -> None:
+    config = scripted_config({"boxes": [WHOLE]}, {})
+    assert len(run([tmp_path / "missing.mp4"], config, home).failures) == 1
+    assert run([video], config, home).failures == ()
+
+
+def test_a_password_in_a_source_is_refused_before_anything_stores_it(home: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\$CAMERA_PASSWORD") as caught:
+        generate_dataset(["rtsp://me:hunter2@127.0.0.1/live"], scripted_config({}, {}), home=home)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_folder_of_pictures_is_a_source_without_times(home: Path, tmp_path: Path) -> None:
