@@ -52,7 +52,8 @@ def generate_dataset(
             config=config.model_dump(mode="json"),
             code_version=version("maskmill"),
         )
-    ingested = [ingest_source_task(spec, run_id, config, place.root) for spec in sources]
+    ingests = [ingest_source_task(spec, run_id, config, place.root, return_state=True) for spec in sources]
+    ingested = [state.result() for state in ingests if state.is_completed()]
     videos = dict.fromkeys(chain.from_iterable(found.videos for found in ingested))
     with ledger_of(place).session() as session:
         shards = pending_shards(session, run_id, list(videos))
@@ -61,7 +62,10 @@ def generate_dataset(
         load_models(config)
         _work_on_shards(shards, config, place)
     failed = list(chain.from_iterable(found.failed for found in ingested))
-    return close_run_task(run_id, place.root, failed, shards)
+    summary = close_run_task(run_id, place.root, failed, shards)
+    for state in ingests:
+        state.result()  # what no SourceError explains is raised when everything else is done
+    return summary
 
 
 def _work_on_shards(shards: list[int], config: RunConfig, home: Home) -> None:

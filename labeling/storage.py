@@ -2,7 +2,7 @@
 
 import errno
 import hashlib
-import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,14 +75,14 @@ class Home:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside and rename: a reader sees all of it or nothing."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    """Write beside and rename: a reader sees all of it or nothing. Who may read it is as usual here."""
+    temporary = path.parent / f".writing-{secrets.token_hex(8)}"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

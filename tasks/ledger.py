@@ -1,5 +1,6 @@
 """Where this process keeps its connection to the ledger."""
 
+import atexit
 import os
 import threading
 
@@ -24,7 +25,9 @@ def ledger_of(home: Home) -> Ledger:
         return _open[key]
 
 
+@atexit.register
 def close_ledgers() -> None:
+    """Close them all; SQLite then puts everything into its one file."""
     with _opening:
         for ledger in _open.values():
             ledger.close()

@@ -20,6 +20,7 @@ from db.queries import RunSummary, dataset_frames
 from flows.generate import generate_dataset
 from labeling.errors import ConfigError, DiskFull, WeightsMissing
 from labeling.formats.coco import write_coco
+from labeling.probing import VideoFacts, probe_video
 from labeling.storage import Home
 from tasks.ledger import close_ledgers, ledger_of
 from tests.flows.dump import dump_rows
@@ -195,6 +196,23 @@ def test_a_failed_source_that_was_mended_is_no_failure_any_more(
     mended = run([later], config, home)
     assert mended.failures == ()
     assert mended.counts["looked_at"] == 6
+
+
+def test_a_bug_in_one_source_is_raised_after_the_others_are_done(
+    video: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = tmp_path / "odd.mp4"
+    shutil.copy(video, odd)
+
+    def probe(path: Path) -> VideoFacts:
+        if path == odd:
+            raise ZeroDivisionError("a rate of 0")
+        return probe_video(path)
+
+    monkeypatch.setattr("tasks.ingest.probe_video", probe)
+    with pytest.raises(ZeroDivisionError, match="a rate of 0"):
+        run([odd, video], scripted_config({"boxes": [WHOLE]}, {}), home)
+    assert len(rows_by_ms(home)) == 6
 
 
 def test_a_source_that_failed_last_time_is_no_failure_of_this_time(

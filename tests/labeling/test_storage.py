@@ -109,3 +109,10 @@ def test_paths_below_the_home_move_with_it(home: Home, tmp_path: Path) -> None:
     assert home.relative(home.videos / "a.mp4") == "videos/a.mp4"
     assert home.relative(tmp_path / "b.mp4") == str(tmp_path / "b.mp4")
     assert Home(Path("/elsewhere")).absolute("videos/a.mp4") == Path("/elsewhere/videos/a.mp4")
+
+
+def test_a_kept_picture_can_be_read_by_whom_the_umask_allows(home: Home, rgb: RgbPicture) -> None:
+    usual = home.root / "usual"
+    usual.touch()
+    stored = home.absolute(home.save_picture(rgb, quality=95))
+    assert stored.stat().st_mode == usual.stat().st_mode
