@@ -12,6 +12,7 @@ from db.models import Shard
 from db.queries import shard_clip
 from labeling.errors import DatabaseError, MaskmillError, StorageError
 from labeling.pipeline import label_shard
+from labeling.stages import release_memory
 from labeling.storage import Home
 from tasks.ledger import ledger_of
 from tasks.models import load_models
@@ -42,6 +43,7 @@ def work_on_shard(shard_id: int, config: RunConfig, home: Home) -> str:
         return "failed"
     with ledger.transaction() as session:
         store_shard(session, shard, labelled)
+    release_memory()
     return "done"
 
 

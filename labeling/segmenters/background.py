@@ -37,6 +37,7 @@ from labeling.segmenters.plate import (
     score_component,
     subtract_plate,
 )
+from labeling.stages import release_memory
 from labeling.video import Decoded, decode_clip, probe_video
 
 MIN_SPAN_S = Fraction(120)
@@ -90,6 +91,7 @@ class BackgroundSegmenter:
             ModelOutputWrong: its pictures have several sizes.
         """
         size_hw, samples = _gather_samples(clip, self._block.samples)
+        release_memory()  # of up to `samples` opened files
         detect = self._learn(samples)
         return BackgroundSegmenter(self._block, learnt=_Learnt(size_hw, _hw(samples[0]), detect))
 
