@@ -13,6 +13,7 @@ Pictures are worked on at `WORKING_HEIGHT` rows at most, which bounds memory: 60
 93 MB, three times that while the plate is learnt.
 """
 
+import gc
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -227,8 +228,12 @@ def read_samples(clip: Clip, count: int) -> Iterator[RgbPicture]:
     start_s, end_s = widen_range(clip, probe_video(clip.path).duration_s)
     times = sample_times(start_s, end_s, count)
     if times[1] - times[0] > SEEK_FROM_S:
-        found = (next(decode_clip(replace(clip, start_s=t, end_s=None)), None) for t in times)
-        yield from (decoded.to_rgb() for decoded in found if decoded is not None)
+        for time_s in times:
+            decoded = next(decode_clip(replace(clip, start_s=time_s, end_s=None)), None)
+            if decoded is not None:
+                yield decoded.to_rgb()
+            del decoded
+            gc.collect(1)  # the file just closed: see release_memory
     else:
         yield from _pick(decode_clip(replace(clip, start_s=start_s, end_s=end_s)), times)
 
