@@ -98,7 +98,8 @@ def _explain(problem: Any) -> str:
         near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
         return f"unknown key {'.'.join(where)!r}; {hint}"
-    return f"{'.'.join(where) or 'config'}: {problem['msg']} (is {problem['input']!r})"
+    shown = "" if problem["type"] == "secret_in_url" else f" (is {problem['input']!r})"
+    return f"{'.'.join(where) or 'config'}: {problem['msg']}{shown}"
 
 
 def _known_keys(path: Sequence[str]) -> list[str]:

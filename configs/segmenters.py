@@ -4,19 +4,35 @@ A block may be written as a word: `lite`, `torchvision:maskrcnn_resnet50_fpn_v2`
 `python:package.module:factory`.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 Fraction01 = Annotated[float, Field(ge=0.0, le=1.0)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+_SECRET_IN_QUERY = re.compile(r"(?i)[?&;][^=&;]*(?:key|pass|pwd|secret|sig|token)[^=&;]*=")
+
+
+def _refuse_secrets(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError as exc:
+        raise PydanticCustomError("not_a_url", "not a URL") from exc
+    if "@" in parts.netloc or _SECRET_IN_QUERY.search(url):
+        raise PydanticCustomError("secret_in_url", "keep secrets out of URLs: name a variable in token_env")
+    return url
+
+
 class Block(BaseModel):
     """A frozen part of a config; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class TorchvisionBlock(Block):
@@ -101,6 +117,8 @@ class MasksFolderBlock(Block):
     kind: Literal["masks_folder"] = "masks_folder"
     path: Path
     """PNG folder, or a COCO results/annotation file (.json)."""
+    version: str = ""
+    """Any word: masks made anew are another run only under another version."""
     missing: Literal["empty", "error"] = "empty"
     """What a frame without a file means."""
 
@@ -109,7 +127,9 @@ class HttpBlock(Block):
     """A service: POST a picture, get a mask (PNG) or COCO results (JSON) back."""
 
     kind: Literal["http"] = "http"
-    url: str
+    url: Annotated[str, AfterValidator(_refuse_secrets)]
+    version: str = ""
+    """Any word: another model behind the same URL is another run only under another version."""
     timeout_s: float = Field(10.0, gt=0)
     retries: int = Field(3, ge=0)
     mask_above: Fraction01 = 0.5

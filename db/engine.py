@@ -107,7 +107,7 @@ def _make_engine(url: str) -> Engine:
     try:
         shown = make_url(url).render_as_string(hide_password=True)
         engine = create_engine(url, pool_pre_ping=True)
-    except (ArgumentError, NoSuchModuleError) as exc:
+    except (ArgumentError, NoSuchModuleError, ValueError) as exc:
         raise ConfigError(
             f"not a database URL: wants sqlite:///FILE or postgresql+psycopg://...: {exc}"
         ) from exc
@@ -143,6 +143,7 @@ def _check_schema(ledger: Ledger) -> None:
     if revision is None and not inspect(engine).get_table_names():
         _upgrade(ledger.writer)
         return
+    revision = revision or _revision(engine)  # another process made the tables in between
     _refuse_newer(revision)
     if revision != _head():
         raise SchemaTooOld(

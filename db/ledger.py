@@ -1,6 +1,6 @@
 """Everything that is written to the ledger. Each write can be repeated: unique keys and upserts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from db.models import (
     frame_id,
     utc_now,
 )
-from labeling.errors import MaskmillError, SourceError
+from labeling.errors import ConfigError, MaskmillError, SourceError
 from labeling.instances import ModelCard
 from labeling.pipeline import LabelledFrame, LabelledShard
 from labeling.sources import Origin
@@ -82,10 +82,30 @@ def begin_run(
         "config": dict(config),
         "code_version": code_version,
         "started_at": utc_now(),
+        "worked_at": utc_now(),
         "finished_at": None,
         "counts": {},
+        "models": {},
     }
-    upsert(session, Run, [row], update_columns=["code_version"])
+    upsert(session, Run, [row], update_columns=["code_version", "worked_at"])
+
+
+def keep_models(session: Session, run_id: str, cards: Mapping[str, ModelCard]) -> None:
+    """Remember the models that a run began with, or make sure that they are still the same.
+
+    Raises:
+        ConfigError: a model's file was replaced: its masks would mix with those of the old one.
+    """
+    run = session.get_one(Run, run_id)
+    for role, card in cards.items():
+        known = run.models.get(role, model_id(card))
+        if known != model_id(card):
+            raise ConfigError(
+                f"the {role} {card.kind}:{card.name} is not the one that run {run_id} began with: its "
+                f"weights changed. Give it another path, or its `sha256` or `version`, for a new run"
+            )
+    run.models = {role: model_id(card) for role, card in cards.items()}
+    _store_models(session, cards.values())
 
 
 def finish_run(session: Session, run_id: str, counts: Mapping[str, int]) -> None:
@@ -130,6 +150,12 @@ def _upsert_source(
     whole = {"id": source_id, "spec": spec, "attempts": attempts + 1} | dict(row)
     upsert(session, Source, [whole], update_columns=["attempts", *update_columns])
     upsert(session, RunSource, [{"run_id": run_id, "source_id": source_id}])
+
+
+def forget_failure(session: Session, specs: Collection[str]) -> None:
+    """A folder, archive or list that failed and now gave sources with names of their own."""
+    mended = {"state": "ok", "error_code": None, "error_message": None, "retryable": False}
+    session.execute(update(Source).where(Source.spec.in_(specs), Source.state == "failed").values(mended))
 
 
 def record_video(session: Session, row: Mapping[str, Any]) -> None:

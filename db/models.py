@@ -51,7 +51,9 @@ class Run(Base):
     config: Mapped[dict[str, Any]] = mapped_column(comment="the whole config, defaults filled in")
     code_version: Mapped[str] = mapped_column(comment="maskmill's version when the run was last worked on")
     started_at: Mapped[datetime] = mapped_column(comment="UTC, first time")
+    worked_at: Mapped[datetime] = mapped_column(comment="UTC, last time")
     finished_at: Mapped[datetime | None] = mapped_column(comment="UTC, last time nothing was left to do")
+    models: Mapped[dict[str, Any]] = mapped_column(default=dict, comment="model id by role")
     counts: Mapped[dict[str, Any]] = mapped_column(default=dict, comment="frames by decision, at the finish")
 
 

@@ -91,7 +91,7 @@ def latest_run(session: Session, run_id: str | None = None) -> Run:
     Raises:
         ConfigError: no such run, or none at all, or several that begin so.
     """
-    wanted = select(Run).order_by(func.coalesce(Run.finished_at, Run.started_at).desc(), Run.id)
+    wanted = select(Run).order_by(Run.worked_at.desc(), Run.id)
     if run_id:
         wanted = wanted.where(Run.id.startswith(run_id, autoescape=True))
     runs = session.scalars(wanted.limit(2)).all()
@@ -120,14 +120,19 @@ def known_pictures(session: Session, hashes: Sequence[str]) -> dict[str, tuple[s
     return found
 
 
-def pending_shards(session: Session, run_id: str, video_ids: Sequence[str]) -> list[int]:
-    """Shards of these videos that are not done, in the order of videos and time."""
+def pending_shards(
+    session: Session, run_id: str, video_ids: Sequence[str], *, retry_all: bool = False
+) -> list[int]:
+    """Shards that are to be worked on: those of these videos, in their order, then what an earlier
+    time left of others, whose sources may have no name any more (recordings, playlists that moved on).
+
+    Failed shards of other videos are tried again with `retry_all` only.
+    """
     rank = {video_id: number for number, video_id in enumerate(video_ids)}
-    query = select(Shard.id, Shard.video_id, Shard.start_ms).where(
-        Shard.run_id == run_id, Shard.state != "done"
-    )
-    rows = [row for row in session.execute(query) if row.video_id in rank]
-    return [row.id for row in sorted(rows, key=lambda row: (rank[row.video_id], row.start_ms))]
+    query = select(Shard).where(Shard.run_id == run_id, Shard.state != "done")
+    wanted = [s for s in session.scalars(query) if retry_all or s.state == "planned" or s.video_id in rank]
+    wanted.sort(key=lambda s: (rank.get(s.video_id, len(rank)), s.video_id, s.start_ms))
+    return [shard.id for shard in wanted]
 
 
 def shard_progress(session: Session, run_id: str) -> tuple[int, int]:
@@ -219,10 +224,9 @@ def run_sources(session: Session, run_id: str) -> Iterator[tuple[Source, int | N
         yield source, looked_at, hard
 
 
-def run_models(session: Session, run_id: str) -> dict[str, Model]:
-    """The model of each role that gave an instance in this run."""
-    roles = select(Instance.role, Instance.model_id).where(Instance.run_id == run_id).distinct()
-    return {role: session.get_one(Model, model_id) for role, model_id in session.execute(roles)}
+def run_models(session: Session, run: Run) -> dict[str, Model]:
+    """The model of each role."""
+    return {role: session.get_one(Model, model_id) for role, model_id in run.models.items()}
 
 
 @dataclass(frozen=True, slots=True)

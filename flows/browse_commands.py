@@ -74,7 +74,9 @@ def frames(
 
 
 def show(
-    frame: Annotated[int, typer.Argument(help="Id of a frame, as `maskmill frames` lists it.")],
+    frame: Annotated[
+        int, typer.Argument(min=0, max=2**53 - 1, help="Id of a frame, as `maskmill frames` lists it.")
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="PNG to write.")] = Path("frame.png"),
     run: RunOption = None,
     home: HomeOption = DEFAULT_HOME,

@@ -68,7 +68,7 @@ def run(
     changes: SetOption = None,
     home: HomeOption = DEFAULT_HOME,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try this run's failed sources again.")
+        bool, typer.Option("--retry-failed", help="Try what failed in this run again.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -78,15 +78,10 @@ def run(
 
     run_config = load_config(config, changes or [])
     specs = list(sources or [])
-    if retry_failed:
-        specs += _failed_specs(run_config, home)
-        if not specs:
-            typer.echo("no source of this run has failed", err=True)
-            return
-    if not specs:
+    if not (specs or retry_failed):
         raise ConfigError(NO_SOURCES)
     refuse_passwords(specs)
-    summary = _generate(specs, run_config, config, home, show_progress=not as_json)
+    summary = _generate(specs, run_config, config, home, show_progress=not as_json, retry_failed=retry_failed)
     if not (as_json or summary.shards_worked or summary.failures):
         typer.echo("nothing to do: every shard of these sources was done before")
     _print_summary(summary, as_json=as_json)
@@ -122,23 +117,21 @@ def demo(
     typer.echo(f"\nvideo    {made.video}\ndataset  {made.coco}\nreport   {made.report}")
 
 
-def _failed_specs(config: "RunConfig", home: Path) -> list[str]:
-    from db.queries import failed_specs
-    from flows.home import open_home
-
-    with open_home(home).session() as session:
-        return failed_specs(session, config.run_id())
-
-
 def _generate(
-    specs: list[str], config: "RunConfig", name: str, home: Path, *, show_progress: bool
+    specs: list[str],
+    config: "RunConfig",
+    name: str,
+    home: Path,
+    *,
+    show_progress: bool,
+    retry_failed: bool = False,
 ) -> "RunSummary":
     """Call the flow in this process, with a progress bar that reads the ledger."""
     from flows.generate import generate_dataset
     from flows.progress import watch_progress
 
     with watch_progress(home, config.run_id(), enabled=show_progress):
-        return generate_dataset(specs, config, name=Path(name).stem, home=home)
+        return generate_dataset(specs, config, name=Path(name).stem, home=home, retry_failed=retry_failed)
 
 
 def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:

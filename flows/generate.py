@@ -10,8 +10,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from configs.load import load_config
 from configs.models import RunConfig
-from db.ledger import begin_run
-from db.queries import RunSummary, pending_shards
+from db.ledger import begin_run, keep_models
+from db.queries import RunSummary, failed_specs, pending_shards
 from labeling.errors import ConfigError
 from labeling.sources import refuse_passwords
 from labeling.storage import Home
@@ -28,6 +28,7 @@ def generate_dataset(
     config: RunConfig | None = None,
     name: str = "default",
     home: Path = Path(".maskmill"),
+    retry_failed: bool = False,
 ) -> RunSummary:
     """Find the frames of these sources that the student gets wrong, with the teacher's masks.
 
@@ -36,8 +37,9 @@ def generate_dataset(
         config: the run; none: the preset `name`.
         name: what the config is called in summaries and reports.
         home: folder for the database and the pictures.
+        retry_failed: the sources and shards of this run that failed are tried again too.
     """
-    if not sources:
+    if not (sources or retry_failed):
         raise ConfigError("no sources: name a file, folder, glob, archive, list, URL or camera")
     refuse_passwords(sources)
     config = config or load_config(name)
@@ -52,14 +54,17 @@ def generate_dataset(
             config=config.model_dump(mode="json"),
             code_version=version("maskmill"),
         )
+    models = load_models(config)  # before anything is fetched: missing weights are known at once
+    with ledger_of(place).transaction() as session:
+        keep_models(session, run_id, {"teacher": models.teacher.card, "student": models.student.card})
+        sources = sources + (failed_specs(session, run_id) if retry_failed else [])
     ingests = [ingest_source_task(spec, run_id, config, place.root, return_state=True) for spec in sources]
     ingested = [state.result() for state in ingests if state.is_completed()]
     videos = dict.fromkeys(chain.from_iterable(found.videos for found in ingested))
     with ledger_of(place).session() as session:
-        shards = pending_shards(session, run_id, list(videos))
+        shards = pending_shards(session, run_id, list(videos), retry_all=retry_failed)
     get_run_logger().info("run %s: %d shards to do", run_id, len(shards))
     if shards:
-        load_models(config)
         _work_on_shards(shards, config, place)
     failed = list(chain.from_iterable(found.failed for found in ingested))
     summary = close_run_task(run_id, place.root, failed, shards)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from labeling.errors import NotAVideo, SourceNotFound, UnsupportedVideo
+from labeling.errors import NotAVideo, SourceNotFound, SourceUnreachable, UnsupportedVideo
 from labeling.instances import RgbPicture
 from labeling.pixels import SMALLEST_SIDE_PX, LumaPicture
 
@@ -60,6 +60,10 @@ def read_picture(path: Path) -> RgbPicture:
             with Image.open(path) as picture:
                 rgb = _to_rgb(ImageOps.exif_transpose(picture))
     except _BROKEN as exc:
+        if isinstance(exc, OSError) and exc.errno:
+            raise SourceUnreachable(
+                f"{path} cannot be read ({exc.strerror}): run it again when it can"
+            ) from exc
         raise NotAVideo(f"{path} is not a picture that can be read ({exc}): check or remove it") from exc
     if min(rgb.shape[:2]) < SMALLEST_SIDE_PX:
         raise UnsupportedVideo(f"{path} is {rgb.shape[1]}x{rgb.shape[0]} px: too small to show a person")

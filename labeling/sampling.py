@@ -10,7 +10,7 @@ from typing import Literal, Protocol, Self
 import imagehash
 
 from configs.models import Sampling
-from labeling.errors import SourceError
+from labeling.errors import NotAVideo, UnsupportedVideo
 from labeling.instances import Clip, Frame
 from labeling.luma import begins_a_shot, hash_luma, measure_sharpness
 from labeling.pixels import LumaPicture
@@ -107,7 +107,7 @@ def _select_pictures(clip: Clip, sampling: Sampling) -> Iterator[Frame | Skipped
     for decoded in decode_clip(clip):
         try:
             yield judge.judge(decoded, shot=decoded.t_ms)
-        except SourceError:
+        except (NotAVideo, UnsupportedVideo):
             yield SkippedFrame(decoded.t_ms, decoded.t_ms, 0.0, "unreadable", decoded.name)
 
 

@@ -2,10 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import groupby
 from pathlib import Path
 
 from prefect import task
@@ -16,6 +15,7 @@ from configs.models import RunConfig, Sampling
 from db.ledger import (
     ShardRange,
     StoredPicture,
+    forget_failure,
     plan_shards,
     record_failed_source,
     record_pictures,
@@ -23,7 +23,7 @@ from db.ledger import (
     record_video,
 )
 from db.queries import known_pictures
-from labeling.errors import NotAVideo, SourceError
+from labeling.errors import NotAVideo, SourceError, UnsupportedVideo
 from labeling.probing import VideoFacts, probe_video
 from labeling.sources import FailedOrigin, Fetched, expand_sources, fetch, fill_secrets, sha256_of
 from labeling.storage import Home
@@ -54,12 +54,27 @@ def ingest_spec(spec: str, run_id: str, config: RunConfig, home: Home) -> Ingest
         try:
             if isinstance(found, FailedOrigin):
                 raise found.error
+            _check_name(found.origin.spec)
             videos += _ingest(found, run_id, config.sampling, home)
         except SourceError as error:
-            failed.append(found.spec if isinstance(found, FailedOrigin) else found.origin.spec)
+            named = found.spec if isinstance(found, FailedOrigin) else found.origin.spec
+            failed.append(_printable(named))
             with ledger_of(home).transaction() as session:
                 record_failed_source(session, run_id, failed[-1], error)
+    if videos and not failed:
+        with ledger_of(home).transaction() as session:
+            forget_failure(session, {spec, str(Path(spec).absolute())})
     return Ingested(tuple(dict.fromkeys(videos)), tuple(failed))
+
+
+def _check_name(spec: str) -> None:
+    """Refuse a file name that is no text: it could neither be stored nor shown."""
+    if spec != _printable(spec):
+        raise UnsupportedVideo(f"{_printable(spec)}: the file's name is not UTF-8; rename it")
+
+
+def _printable(spec: str) -> str:
+    return spec.encode(errors="replace").decode()
 
 
 def _fetch_all(spec: str, config: RunConfig, home: Home) -> Iterator[Fetched | FailedOrigin]:
@@ -153,18 +168,11 @@ def _positions_by_set(known: dict[str, tuple[str, int]]) -> dict[str, list[int]]
     return by_set
 
 
-def position_ranges(positions: Sequence[int], size: int) -> list[ShardRange]:
-    """Cut sorted positions into ranges without gaps, none across a multiple of `size`."""
-    return [ShardRange(run[0], run[-1] + 1) for run in _unbroken(positions, size)]
-
-
-def _unbroken(positions: Sequence[int], size: int) -> Iterator[list[int]]:
-    def key(entry: tuple[int, int]) -> tuple[int, int]:
-        index, position = entry
-        return position - index, position // size
-
-    for _, group in groupby(enumerate(positions), key):
-        yield [position for _, position in group]
+def position_ranges(positions: Iterable[int], size: int) -> list[ShardRange]:
+    """The cells of `size` positions in which these lie. Cells are fixed, so that a part of a set that
+    was planned before and all of it that is planned now never overlap by halves."""
+    cells = sorted({position // size for position in positions})
+    return [ShardRange(cell * size, (cell + 1) * size) for cell in cells]
 
 
 @task(

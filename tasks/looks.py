@@ -107,7 +107,7 @@ def _write(out: Path, content: bytes) -> None:
 
 
 def _header(session: Session, run: Run) -> RunHeader:
-    models = run_models(session, run.id)
+    models = run_models(session, run)
     lines = tuple(
         ModelLine(role, f"{models[role].kind}:{models[role].name}", models[role].weights_sha256)
         for role in ("teacher", "student")

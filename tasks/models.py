@@ -1,10 +1,12 @@
 """The segmenters of this process: loaded once, shared by the shards that run here."""
 
+import math
 import threading
 from collections.abc import Sequence
 
 from configs.models import RunConfig
 from configs.segmenters import SegmenterBlock
+from labeling.errors import MaskmillError, ModelError, ModelOutputWrong
 from labeling.instances import Clip, Frame, Instance, ModelCard
 from labeling.pipeline import Models
 from labeling.segmenters.factory import make_segmenter
@@ -30,8 +32,35 @@ class OneAtATime:
             return OneAtATime(self._inner.prepare(clip), self._turn)
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
+        """What the segmenter says, checked.
+
+        Raises:
+            ModelError: it failed in whatever way, or said what cannot be.
+        """
         with self._turn:
-            return self._inner.segment(frames)
+            try:
+                found = self._inner.segment(frames)
+            except MaskmillError:
+                raise
+            except Exception as exc:  # a network, a driver or a user's own code may raise anything
+                raise ModelError(f"{self._name} failed: {type(exc).__name__}: {exc}") from exc
+        self._check(frames, found)
+        return found
+
+    @property
+    def _name(self) -> str:
+        return f"{self.card.kind}:{self.card.name}"
+
+    def _check(self, frames: Sequence[Frame], found: Sequence[Sequence[Instance]]) -> None:
+        if len(found) != len(frames):
+            raise ModelOutputWrong(f"{self._name}: {len(found)} answers for {len(frames)} frames")
+        for frame, instances in zip(frames, found, strict=True):
+            for instance in instances:
+                if instance.mask.size_hw != frame.size_hw:
+                    sizes = f"{instance.mask.size_hw} for a picture of {frame.size_hw} (height, width)"
+                    raise ModelOutputWrong(f"{self._name}: a mask of {sizes}")
+                if not all(map(math.isfinite, (instance.score, *instance.box_xywh))):
+                    raise ModelOutputWrong(f"{self._name}: score {instance.score}, box {instance.box_xywh}")
 
 
 def load_models(config: RunConfig) -> Models:
@@ -45,6 +74,12 @@ def load_models(config: RunConfig) -> Models:
         if key not in _loaded:
             _loaded[key] = _load(config)
         return _loaded[key]
+
+
+def forget_models() -> None:
+    """Load models anew when they are wanted again: their files may have changed."""
+    with _loading:
+        _loaded.clear()
 
 
 def _load(config: RunConfig) -> Models:

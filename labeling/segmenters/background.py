@@ -16,6 +16,7 @@ Pictures are worked on at `WORKING_HEIGHT` rows at most, which bounds memory: 60
 import gc
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -25,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.segmenters import BackgroundBlock
-from labeling.errors import EmptyVideo, ModelError, ModelOutputWrong
+from labeling.errors import EmptyVideo, ModelError, ModelOutputWrong, NotAVideo, UnsupportedVideo
 from labeling.instances import Clip, Frame, Instance, ModelCard, RgbPicture
 from labeling.masks import BoolArray, Mask
 from labeling.segmenters.plate import (
@@ -223,7 +224,9 @@ def read_samples(clip: Clip, count: int) -> Iterator[RgbPicture]:
     if clip.path is None:
         chosen = np.linspace(0, len(clip.pictures) - 1, min(count, len(clip.pictures))).round().astype(int)
         clip = replace(clip, pictures=tuple(clip.pictures[i] for i in chosen))
-        yield from (decoded.to_rgb() for decoded in decode_clip(clip))
+        for decoded_picture in decode_clip(clip):
+            with suppress(NotAVideo, UnsupportedVideo):  # sampling says so, once
+                yield decoded_picture.to_rgb()
         return
     start_s, end_s = widen_range(clip, probe_video(clip.path).duration_s)
     times = sample_times(start_s, end_s, count)

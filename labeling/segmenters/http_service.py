@@ -168,11 +168,6 @@ def _parse_url(text: str) -> httpx.URL:
         raise ConfigError("http: the URL cannot be read; wants http(s)://host[:port]/path") from None
     if url.scheme not in {"http", "https"} or not url.host:
         raise ConfigError("http: the URL must begin with http:// or https:// and name a host")
-    if url.userinfo:
-        raise ConfigError(
-            f"http: the URL for {url.host} holds a user name or password; put a token into an environment "
-            "variable and its name into token_env"
-        )
     return url
 
 

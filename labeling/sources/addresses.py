@@ -19,8 +19,8 @@ CAMERA_SCHEMES = frozenset({"rtmp", "rtmps", "rtp", "rtsp", "rtsps", "tcp", "udp
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):")
 _URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://[^\s'\"<>]+")
 _SECRET_PARAMETER = re.compile(
-    r"(?i)([?&;](?:access_?token|api_?key|auth|loginpas|pass|passwd|password|pwd|secret|sig|signature|token"
-    r"|x-amz-(?:credential|security-token|signature))=)[^&;#\s]*"
+    r"(?i)([?&;](?:access_?token|api_?key|auth|awsaccesskeyid|key|loginpas|pass|passwd|password|pwd|secret"
+    r"|sig|signature|token|x-(?:amz|goog)-(?:credential|security-token|signature))=)(?P<value>[^&;#\s]*)"
 )
 _HIDDEN = "***"
 _VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
@@ -62,35 +62,46 @@ def redact_text(text: str, *, url: str = "") -> str:
 
 
 def refuse_passwords(specs: Iterable[str]) -> None:
-    """Refuse specs that hold a password: a scheduler would store and show them.
+    """Refuse URLs that hold a password or token: a scheduler would store and show them.
 
     Raises:
         ConfigError: says how to name an environment variable instead.
     """
     for spec in specs:
-        if url_scheme(spec) and any(not _VARIABLE.fullmatch(s) for s in _passwords_of(spec)):
+        if any(not _VARIABLE.fullmatch(secret) for secret in _hidden_parts(spec)):
             raise ConfigError(
-                f"{redact_url(spec)}: keep passwords out of sources; put it into an environment variable "
-                "and name that: rtsp://user:$CAMERA_PASSWORD@host/..."
+                f"{redact_url(spec)}: keep secrets out of sources; put it into an environment variable "
+                "and name that, as in 'rtsp://user:$CAMERA_PASSWORD@host/' or '...?token=$TOKEN'"
             )
 
 
 def fill_secrets(spec: str, environment: Mapping[str, str]) -> str:
-    """A URL with the value of `$NAME` where its password says so; any other spec as it is.
+    """A URL with the value of `$NAME` where a password or token says so; any other spec as it is.
 
     Raises:
         ConfigError: there is no such variable.
     """
-    if not url_scheme(spec):
-        return spec
-    for password in _passwords_of(spec):
-        name = password.removeprefix("$")
-        if not _VARIABLE.fullmatch(password):
+    for secret in _hidden_parts(spec):
+        name = secret.removeprefix("$")
+        if not _VARIABLE.fullmatch(secret):
             continue
         if name not in environment:
             raise ConfigError(f"{redact_url(spec)}: the environment variable {name} is not set")
-        spec = spec.replace(f":{password}@", f":{quote(environment[name], safe='')}@", 1)
+        value = quote(environment[name], safe="")
+        spec = re.sub(rf"([:/=]){re.escape(secret)}(?=[@&;#]|$)", lambda found: found[1] + value, spec)  # noqa: B023
     return spec
+
+
+def _hidden_parts(spec: str) -> list[str]:
+    """Everything of a URL that is secret: password, signing parameters, and a user without a password
+    on the web, which is a token."""
+    if not url_scheme(spec):
+        return []
+    rest = spec.partition("://")[2]
+    user, colon, password = rest[: max(_end_of_user(rest) - 1, 0)].partition(":")
+    lone_token = [user] if url_scheme(spec) in PAGE_SCHEMES and user and not colon else []
+    parameters = [found.group("value") for found in _SECRET_PARAMETER.finditer(spec)]
+    return [part for part in (*lone_token, password, *parameters) if part]
 
 
 def check_url(url: str, *, allow_link_local: bool = False) -> None:

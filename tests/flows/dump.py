@@ -9,7 +9,7 @@ from db.engine import open_ledger
 from db.models import Base
 from labeling.storage import Home
 
-VOLATILE = {"started_at", "finished_at", "seconds", "attempts"}
+VOLATILE = {"started_at", "worked_at", "finished_at", "seconds", "attempts"}
 """Clock times and the number of tries: all that may differ."""
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from configs.load import validate_config
 from configs.models import RunConfig
+from db.ledger import begin_run
 from db.models import Agreement, Decision, Frame, Instance, Shard, Source
 from db.queries import RunSummary, dataset_frames
 from flows.generate import generate_dataset
@@ -22,7 +23,9 @@ from labeling.errors import ConfigError, DiskFull, WeightsMissing
 from labeling.formats.coco import write_coco
 from labeling.probing import VideoFacts, probe_video
 from labeling.storage import Home
+from tasks.ingest import ingest_spec
 from tasks.ledger import close_ledgers, ledger_of
+from tasks.models import forget_models
 from tests.flows.dump import dump_rows
 from tests.planted import write_planted_video
 
@@ -245,6 +248,66 @@ def test_a_folder_of_pictures_is_a_source_without_times(home: Path, tmp_path: Pa
     with ledger_of(Home(home.resolve())).session() as session:
         names = session.scalars(select(Frame.name).order_by(Frame.name)).all()
     assert names == ["p0.png", "p1.png", "p2.png", "p3.png", "p4.png", "p9.png"]
+
+
+def test_a_part_of_a_folder_that_was_planned_before_hides_nothing(home: Path, tmp_path: Path) -> None:
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    whole.mkdir()
+    part.mkdir()
+    rng = np.random.default_rng(5)
+    for number in range(10):
+        cv2.imwrite(str(whole / f"p{number}.png"), rng.integers(0, 256, (64, 96, 3), np.uint8))
+    for number in range(5):
+        shutil.copy(whole / f"p{number}.png", part)
+    run([whole], scripted_config({"boxes": [HALF]}, {}, picture_quality=90), home)
+    config = scripted_config({"boxes": [HALF]}, {}, sampling={"shard_pictures": 4})
+    run([part], config, home)
+    assert run([whole], config, home).counts["looked_at"] == 10
+
+
+def test_what_a_killed_run_left_is_done_though_its_source_is_not_named_again(
+    video: Path, home: Path, tmp_path: Path
+) -> None:
+    other = write_planted_video(tmp_path / "other.mp4", fps=Fraction(10), frames=10, size_hw=(160, 240))
+    config = scripted_config({"boxes": [WHOLE]}, {})
+    place = Home(home.resolve())
+    place.create()
+    with ledger_of(place).transaction() as session:
+        begin_run(session, config.run_id(), name="test", config={}, code_version="test")
+    ingest_spec(str(other), config.run_id(), config, place)  # and killed before any shard
+    summary = run([video], config, home)
+    assert (summary.shards_done, summary.shards_pending, summary.counts["looked_at"]) == (2, 0, 8)
+
+
+def test_a_segmenter_that_breaks_fails_its_shards_and_can_be_tried_again(
+    video: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = scripted_config({"boxes": [WHOLE]}, {}, sampling={"shard_s": 2})
+
+    def out_of_memory(*_: object) -> None:
+        raise RuntimeError("CUDA out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tests.scripted.ScriptedSegmenter.segment", out_of_memory)
+        failed = run([video], config, home)
+    assert [f.code for f in failed.failures] == ["model", "model"]
+    assert all("CUDA out of memory" in f.message for f in failed.failures)
+    retried = generate_dataset([], config, name="test", home=home, retry_failed=True)
+    assert (retried.failures, retried.counts["looked_at"]) == ((), 6)
+
+
+def test_a_model_that_was_replaced_is_refused_in_the_same_run(
+    video: Path, home: Path, tmp_path: Path
+) -> None:
+    masks = tmp_path / "masks.json"
+    masks.write_text("[]")
+    block = {"kind": "masks_folder", "path": str(masks)}
+    config = validate_config({"teacher": block, "student": block}, "test")
+    run([video], config, home)
+    masks.write_text("[ ]")
+    forget_models()
+    with pytest.raises(ConfigError, match="weights changed"):
+        run([video], config, home)
 
 
 def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(

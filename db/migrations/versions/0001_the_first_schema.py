@@ -38,9 +38,11 @@ def upgrade() -> None:
             comment="maskmill's version when the run was last worked on",
         ),
         sa.Column("started_at", sa.DateTime(), nullable=False, comment="UTC, first time"),
+        sa.Column("worked_at", sa.DateTime(), nullable=False, comment="UTC, last time"),
         sa.Column(
             "finished_at", sa.DateTime(), nullable=True, comment="UTC, last time nothing was left to do"
         ),
+        sa.Column("models", sa.JSON(), nullable=False, comment="model id by role"),
         sa.Column("counts", sa.JSON(), nullable=False, comment="frames by decision, at the finish"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_run")),
     )
