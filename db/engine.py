@@ -166,7 +166,8 @@ def _revision(engine: Engine) -> str | None:
         with engine.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()
     except DBAPIError as exc:  # unable to open, file is not a database, connection refused
-        raise DatabaseUnreachable(f"cannot use {_shown(engine)}: {exc.orig}") from exc
+        hint = "; move the file away, or choose another --home" if "not a database" in str(exc.orig) else ""
+        raise DatabaseUnreachable(f"cannot use {_shown(engine)}: {exc.orig}{hint}") from exc
 
 
 def _operational_error(exc: OperationalError, engine: Engine) -> StorageError | DatabaseError:

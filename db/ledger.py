@@ -78,7 +78,7 @@ def begin_run(
     """Enter a run, or take up an earlier one with the same config."""
     row = {
         "id": run_id,
-        "name": name,
+        "name": name or "custom",
         "config": dict(config),
         "code_version": code_version,
         "started_at": utc_now(),
@@ -87,7 +87,7 @@ def begin_run(
         "counts": {},
         "models": {},
     }
-    upsert(session, Run, [row], update_columns=["code_version", "worked_at"])
+    upsert(session, Run, [row], update_columns=["code_version", "worked_at", *(["name"] if name else [])])
 
 
 def keep_models(session: Session, run_id: str, cards: Mapping[str, ModelCard]) -> None:

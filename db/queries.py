@@ -365,7 +365,7 @@ def _dataset_frame(
         video_id=video.id,
         t_ms=frame.t_ms if video.kind == "video" else None,
         source_url=source.url if source else None,
-        title=(source.title if source else None) or frame.name or None,
+        title=(source.title if source else None) or frame.name or Path(video.path).name,
         uploader=source.uploader if source else None,
         licence=source.licence if source else None,
         licence_url=None,

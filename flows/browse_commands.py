@@ -66,7 +66,7 @@ def frames(
                 clock(row.t_ms) if row.kind == "video" else row.name,
                 "" if row.iou is None else f"{row.iou:.3f}",
                 row.decision,
-                "; ".join(row.reasons) or row.rule or "",
+                "; ".join(row.reasons) or row.rule or ", ".join(row.causes),
             )
             for row in rows
         ),

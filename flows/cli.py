@@ -42,8 +42,20 @@ DEFAULT_HOME = Path(".maskmill")
 NO_SOURCES = "no sources: name a file, folder, glob, archive, list, URL or camera"
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("maskmill"))
+        raise typer.Exit
+
+
 @app.callback()
-def quiet_prefect() -> None:
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     # Prefect reads these when it is imported; what the user has set stays
     for name, value in {
         "PREFECT_LOGGING_LEVEL": "CRITICAL",
@@ -128,9 +140,10 @@ def _generate(
 ) -> "RunSummary":
     """Call the flow in this process, with a progress bar that reads the ledger."""
     from flows.generate import generate_dataset
+    from flows.interrupt import stop_at_once
     from flows.progress import watch_progress
 
-    with watch_progress(home, config.run_id(), enabled=show_progress):
+    with stop_at_once(), watch_progress(home, config.run_id(), enabled=show_progress):
         return generate_dataset(specs, config, name=Path(name).stem, home=home, retry_failed=retry_failed)
 
 
@@ -141,10 +154,13 @@ def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:
     from tasks.summary import summary_sentence
 
     typer.echo(f"run {summary.run_id} ({summary.name})")
-    typer.echo(summary_sentence(summary) + "\n")
-    print_table(("frames", ""), summary.counts.items())
-    typer.echo("")
-    print_table(("stage", "seconds"), ((name, f"{s:.1f}") for name, s in summary.seconds.items()))
+    if summary.counts:
+        typer.echo(summary_sentence(summary) + "\n")
+        print_table(("frames", ""), summary.counts.items())
+        typer.echo("")
+        print_table(("stage", "seconds"), ((name, f"{s:.1f}") for name, s in summary.seconds.items()))
+    else:
+        typer.echo("No frame was looked at.")
     if summary.shards_pending:
         typer.echo(f"\n{summary.shards_pending} shards are left: run the same command again")
     if summary.failures:

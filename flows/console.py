@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from labeling.errors import ConfigError, MaskmillError, ModelError
+from labeling.errors import ConfigError, ExportError, MaskmillError, ModelError
 
 if TYPE_CHECKING:
     from db.queries import Failure
@@ -24,7 +24,7 @@ class Exit(IntEnum):
     STOPPED = 1
     """Disk, database or a bug: what is done is kept, run it again."""
     WRONG_USE = 2
-    """Command line, config, or a model that cannot be loaded: nothing was done."""
+    """Command line, config, a model that cannot be loaded, a folder that cannot be exported to."""
     SOURCES_FAILED = 3
     """Done, but for the sources that are listed."""
 
@@ -52,7 +52,7 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except MaskmillError as error:
             complain(error)
-            wrong_use = isinstance(error, ConfigError | ModelError)
+            wrong_use = isinstance(error, ConfigError | ModelError | ExportError)
             raise typer.Exit(Exit.WRONG_USE if wrong_use else Exit.STOPPED) from error
 
 

@@ -26,7 +26,7 @@ from tasks.summary import close_run_task
 def generate_dataset(
     sources: list[str],
     config: RunConfig | None = None,
-    name: str = "default",
+    name: str = "",
     home: Path = Path(".maskmill"),
     retry_failed: bool = False,
 ) -> RunSummary:
@@ -34,7 +34,7 @@ def generate_dataset(
 
     Args:
         sources: files, folders, globs, archives, lists, URLs, cameras.
-        config: the run; none: the preset `name`.
+        config: the run; none: the preset `name`, or `default`.
         name: what the config is called in summaries and reports.
         home: folder for the database and the pictures.
         retry_failed: the sources and shards of this run that failed are tried again too.
@@ -42,6 +42,7 @@ def generate_dataset(
     if not (sources or retry_failed):
         raise ConfigError("no sources: name a file, folder, glob, archive, list, URL or camera")
     refuse_passwords(sources)
+    name = name or ("" if config else "default")
     config = config or load_config(name)
     place = Home(home.expanduser().resolve())
     place.create()

@@ -21,6 +21,8 @@ def existing_home(home: Path) -> "Home":
     from labeling.storage import Home
 
     place = Home(home.expanduser().resolve())
+    if place.root.is_file():
+        raise ConfigError(f"--home {home} is a file: name a folder")
     if not place.root.is_dir() and "MASKMILL_DATABASE_URL" not in os.environ:
         raise ConfigError(f"no home at {place.root}: `maskmill run SOURCE --home {home}` makes one")
     return place

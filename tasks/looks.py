@@ -21,7 +21,7 @@ from db.queries import (
     summarise_run,
 )
 from labeling.drawing import caption_of, draw_comparison, tile_jpeg
-from labeling.errors import ConfigError, StorageError
+from labeling.errors import ConfigError, ExportError, StorageError
 from labeling.instances import RgbPicture
 from labeling.report.contents import (
     AgreementHistogram,
@@ -35,7 +35,7 @@ from labeling.report.contents import (
     Tile,
 )
 from labeling.report.page import render_report
-from labeling.storage import Home, storage_errors, write_atomically
+from labeling.storage import Home, write_atomically
 
 STAGE_FRAMES = {"decode": "looked_at", "teacher": "compared", "student": "compared", "agreement": "compared"}
 """Which count a stage's throughput is told in; `store` and `flip` are not counted."""
@@ -50,7 +50,9 @@ def draw_frame(session: Session, run_id: str, frame_id: int, home: Home, out: Pa
     frame = session.get(Frame, frame_id)
     decision = session.get(Decision, (run_id, frame_id))
     if frame is None or decision is None:
-        raise ConfigError(f"no frame {frame_id} in run {run_id}: `maskmill frames` lists them")
+        raise ConfigError(
+            f"no frame {frame_id} in run {run_id}: `maskmill frames` lists them; --run names another run"
+        )
     if decision.decision == "rejected":
         why = "; ".join(decision.reasons) or decision.rule
         raise ConfigError(f"frame {frame_id} was rejected ({why}): it has no masks to show")
@@ -101,9 +103,11 @@ def write_report(session: Session, run: Run, home: Home, out: Path, *, hardest: 
 def _write(out: Path, content: bytes) -> None:
     if out.is_dir():
         raise ConfigError(f"{out} is a folder: name a file to write")
-    with storage_errors(out):
+    try:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(out, content)
+    except OSError as exc:
+        raise ExportError(f"cannot write {out}: {exc.strerror}; name another file") from exc
 
 
 def _header(session: Session, run: Run) -> RunHeader:
@@ -131,6 +135,7 @@ def _tiles(session: Session, run_id: str, home: Home, hardest: int) -> Iterator[
 def _tile(row: FrameRow, jpeg: bytes) -> Tile:
     return Tile(
         jpeg=jpeg,
+        frame_id=row.id,
         title=row.title,
         t_ms=row.t_ms if row.kind == "video" else None,
         name=row.name,

@@ -130,6 +130,8 @@ class Tile:
     decision: str = ""
     reasons: tuple[str, ...] = ()
     causes: tuple[str, ...] = ()
+    frame_id: int | None = None
+    """What `maskmill show` wants."""
 
 
 @dataclass(frozen=True, slots=True)

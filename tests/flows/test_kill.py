@@ -57,3 +57,17 @@ def test_a_run_that_is_killed_at_random_and_taken_up_again_gives_the_same_datase
     export(undisturbed, tmp_path / "a")
     export(killed, tmp_path / "b")
     assert dump_files(tmp_path / "a") == dump_files(tmp_path / "b")
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_within_seconds_and_the_same_command_goes_on(scene: Path, tmp_path: Path) -> None:
+    process = start(scene, tmp_path / "home", tmp_path)
+    pictures = tmp_path / "home" / "pictures"
+    while not any(pictures.glob("*/*")):  # until the first shard is being worked on
+        assert process.poll() is None
+        time.sleep(0.2)
+    begin = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to Prefect's temporary server too
+    assert process.wait(20) == 130
+    assert time.monotonic() - begin < 5
+    assert start(scene, tmp_path / "home", tmp_path).wait(300) == 0
