@@ -1,19 +1,13 @@
-"""What is read from the ledger. Rows become the value objects of labeling here."""
+"""Runs, sources and shards, read from the ledger; frames are in `db.frames`."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
-from typing import Any, Literal
 
-from sqlalchemy import Float, Select, cast, func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from db.models import (
-    Agreement,
-    Decision,
-    Frame,
-    Instance,
     Model,
     Picture,
     Run,
@@ -22,15 +16,9 @@ from db.models import (
     Source,
     Video,
 )
-from labeling import instances as seen
 from labeling.errors import ConfigError
-from labeling.formats.dataset import DatasetFrame, DatasetInstance
 from labeling.instances import Clip, PictureFile
-from labeling.masks import Mask
 from labeling.storage import Home
-
-Order = Literal["agreement", "time"]
-"""Hardest first, or by video and time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +52,6 @@ class RunSummary:
     """Of the run; what a run returns has those of this time only."""
     shards_worked: int = 0
     """Shards that were worked on this time; 0: nothing was left to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class FrameRow:
-    """One line of `maskmill frames`."""
-
-    id: int
-    video_id: str
-    title: str
-    kind: str
-    t_ms: int
-    name: str
-    decision: str
-    rule: str | None
-    iou: float | None
-    boundary_iou: float | None
-    causes: tuple[str, ...]
-    reasons: tuple[str, ...]
-    picture: str | None
 
 
 def latest_run(session: Session, run_id: str | None = None) -> Run:
@@ -227,185 +196,3 @@ def run_sources(session: Session, run_id: str) -> Iterator[tuple[Source, int | N
 def run_models(session: Session, run: Run) -> dict[str, Model]:
     """The model of each role."""
     return {role: session.get_one(Model, model_id) for role, model_id in run.models.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class FrameQuery:
-    """Which frames of a run are listed, and how."""
-
-    decisions: tuple[str, ...] = ()
-    """None: all."""
-    hard_only: bool = False
-    order: Order = "agreement"
-    """Hardest first, or by video and time."""
-    limit: int | None = None
-
-
-def list_frames(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[FrameRow]:
-    """Frames of a run, one at a time."""
-    query = (
-        select(Frame, Video, Decision, Agreement)
-        .join(Decision, Decision.frame_id == Frame.id)
-        .join(Video, Video.id == Frame.video_id)
-        .outerjoin(Agreement, (Agreement.frame_id == Frame.id) & (Agreement.run_id == Decision.run_id))
-        .where(Decision.run_id == run_id)
-    )
-    if wanted.decisions:
-        query = query.where(Decision.decision.in_(wanted.decisions))
-    if wanted.hard_only:
-        query = query.where(Agreement.is_hard)
-    by_time = (Frame.video_id, Frame.t_ms)
-    if wanted.order == "agreement":
-        unknown_last = func.coalesce(cast(Agreement.iou, Float), 2.0)
-        query = query.order_by(unknown_last, *by_time)
-    else:
-        query = query.order_by(*by_time)
-    for frame, video, decision, agreement in session.execute(
-        query.limit(wanted.limit).execution_options(yield_per=500)
-    ):
-        yield FrameRow(
-            id=frame.id,
-            video_id=video.id,
-            title=_title(session, video),
-            kind=video.kind,
-            t_ms=frame.t_ms,
-            name=frame.name,
-            decision=decision.decision,
-            rule=decision.rule,
-            iou=agreement.iou if agreement else None,
-            boundary_iou=agreement.boundary_iou if agreement else None,
-            causes=tuple(m[0] for m in agreement.mismatches) if agreement else (),
-            reasons=tuple(decision.reasons),
-            picture=frame.picture,
-        )
-
-
-def _title(session: Session, video: Video) -> str:
-    source = _source_of(session, video.id)
-    return (source.title if source else None) or Path(video.path).name
-
-
-def _source_of(session: Session, video_id: str) -> Source | None:
-    """The source that a video is credited to: the first by spec, where several gave the same bytes."""
-    cache: dict[str, Source | None] = session.info.setdefault("source_of", {})
-    if video_id not in cache:
-        query = select(Source).where(Source.video_id == video_id).order_by(Source.spec).limit(1)
-        cache[video_id] = session.scalar(query)
-    return cache[video_id]
-
-
-def frame_instances(session: Session, run_id: str, frame: Frame, role: str) -> list[seen.Instance]:
-    """What a role saw on one frame, in the model's order."""
-    query = (
-        select(Instance)
-        .where(Instance.run_id == run_id, Instance.frame_id == frame.id, Instance.role == role)
-        .order_by(Instance.rank)
-    )
-    return [_seen_instance(row, frame) for row in session.scalars(query)]
-
-
-def _seen_instance(row: Instance, frame: Frame) -> seen.Instance:
-    return seen.Instance(
-        mask=Mask((frame.height or 0, frame.width or 0), row.rle),
-        score=row.score,
-        box_xywh=(row.x, row.y, row.w, row.h),
-        keypoints=_keypoints(row.keypoints),
-    )
-
-
-def _keypoints(stored: list[Any] | None) -> seen.Keypoints | None:
-    return tuple((x, y, confidence) for x, y, confidence in stored) if stored else None
-
-
-def dataset_frames(
-    session: Session, run_id: str, home: Home, *, decisions: Sequence[str]
-) -> Iterator[DatasetFrame]:
-    """Frames with the teacher's instances, by video and time, one at a time."""
-    query = (
-        select(Frame, Video, Decision.decision)
-        .join(Decision, Decision.frame_id == Frame.id)
-        .join(Video, Video.id == Frame.video_id)
-        .where(Decision.run_id == run_id, Decision.decision.in_(decisions), Frame.picture.is_not(None))
-        .order_by(Frame.video_id, Frame.t_ms)
-    )
-    for page in session.execute(query.execution_options(yield_per=200)).partitions():
-        by_frame = _instances_of(session, run_id, [frame.id for frame, _, _ in page])
-        for frame, video, decision in page:
-            instances = tuple(
-                _dataset_instance(row, model, frame) for row, model in by_frame.get(frame.id, [])
-            )
-            picture = home.absolute(frame.picture or "")
-            bare = _dataset_frame(frame, video, _source_of(session, video.id), decision, picture)
-            yield replace(bare, instances=instances)
-
-
-def _instances_of(
-    session: Session, run_id: str, frame_ids: Sequence[int]
-) -> dict[int, list[tuple[Instance, Model]]]:
-    query = (
-        select(Instance, Model)
-        .join(Model, Model.id == Instance.model_id)
-        .where(Instance.run_id == run_id, Instance.role == "teacher", Instance.frame_id.in_(frame_ids))
-        .order_by(Instance.frame_id, Instance.rank)
-    )
-    found: dict[int, list[tuple[Instance, Model]]] = {}
-    for instance, model in session.execute(query):
-        found.setdefault(instance.frame_id, []).append((instance, model))
-    return found
-
-
-def _dataset_frame(
-    frame: Frame, video: Video, source: Source | None, decision: str, picture: Path
-) -> DatasetFrame:
-    return DatasetFrame(
-        id=frame.id,
-        picture=picture,
-        file_name=f"{video.id[:12]}_{frame.t_ms:09d}{picture.suffix}",
-        size_hw=(frame.height or 0, frame.width or 0),
-        video_id=video.id,
-        t_ms=frame.t_ms if video.kind == "video" else None,
-        source_url=source.url if source else None,
-        title=(source.title if source else None) or frame.name or Path(video.path).name,
-        uploader=source.uploader if source else None,
-        licence=source.licence if source else None,
-        licence_url=None,
-        upload_date=source.upload_date if source else None,
-        decision=decision,
-        instances=(),
-    )
-
-
-def _dataset_instance(row: Instance, model: Model, frame: Frame) -> DatasetInstance:
-    whole = _seen_instance(row, frame)
-    return DatasetInstance(
-        id=row.id,
-        mask=whole.mask,
-        score=whole.score,
-        box_xywh=whole.box_xywh,
-        keypoints=whole.keypoints,
-        model=f"{model.kind}:{model.name}",
-        reviewer=None,
-    )
-
-
-def iou_histogram(session: Session, run_id: str, bins: int = 20) -> tuple[list[int], int]:
-    """Frames per bin of union IoU over [0, 1], and the frames where both saw nobody beside it."""
-    histogram = [0] * bins
-    empty = 0
-    query = select(Agreement.iou, Agreement.both_empty).where(Agreement.run_id == run_id)
-    for iou, both_empty in session.execute(query.execution_options(yield_per=5000)):
-        if both_empty:
-            empty += 1
-        else:
-            histogram[min(int(iou * bins), bins - 1)] += 1
-    return histogram, empty
-
-
-def cause_counts(session: Session, run_id: str) -> dict[str, int]:
-    """Mismatches of hard frames by cause."""
-    counts: dict[str, int] = {}
-    query = select(Agreement.mismatches).where(Agreement.run_id == run_id, Agreement.is_hard)
-    for mismatches in session.scalars(query.execution_options(yield_per=2000)):
-        for mismatch in mismatches:
-            counts[mismatch[0]] = counts.get(mismatch[0], 0) + 1
-    return dict(sorted(counts.items()))

@@ -40,7 +40,8 @@ def frames(
     as_json: JsonOption = False,
 ) -> None:
     """List frames of a run, hardest first."""
-    from db.queries import FrameQuery, latest_run, list_frames
+    from db.frames import FrameQuery, list_frames
+    from db.queries import latest_run
     from flows.home import open_home
     from labeling.drawing import clock
 

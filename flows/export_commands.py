@@ -80,7 +80,8 @@ def masks(
 
 @contextmanager
 def _frames(home: Path, run: str | None, decisions: list[str] | None) -> "Iterator[Iterator[DatasetFrame]]":
-    from db.queries import dataset_frames, latest_run
+    from db.frames import dataset_frames
+    from db.queries import latest_run
     from flows.browse_commands import check_decisions
     from flows.home import existing_home, open_home
 

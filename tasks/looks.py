@@ -6,20 +6,9 @@ from pathlib import Path
 import cv2
 from sqlalchemy.orm import Session
 
+from db.frames import FrameQuery, FrameRow, cause_counts, frame_instances, iou_histogram, list_frames
 from db.models import Agreement, Decision, Frame, Run
-from db.queries import (
-    FrameQuery,
-    FrameRow,
-    RunSummary,
-    cause_counts,
-    failed_shards,
-    frame_instances,
-    iou_histogram,
-    list_frames,
-    run_models,
-    run_sources,
-    summarise_run,
-)
+from db.queries import RunSummary, failed_shards, run_models, run_sources, summarise_run
 from labeling.drawing import caption_of, draw_comparison, tile_jpeg
 from labeling.errors import ConfigError, ExportError, StorageError
 from labeling.instances import RgbPicture

@@ -15,9 +15,10 @@ from sqlalchemy import select
 
 from configs.load import validate_config
 from configs.models import RunConfig
+from db.frames import dataset_frames
 from db.ledger import begin_run
 from db.models import Agreement, Decision, Frame, Instance, Shard, Source
-from db.queries import RunSummary, dataset_frames
+from db.queries import RunSummary
 from flows.generate import generate_dataset
 from labeling.errors import ConfigError, DiskFull, WeightsMissing
 from labeling.formats.coco import write_coco

@@ -11,8 +11,9 @@ from prefect.flows import Flow, load_flow_from_entrypoint
 from sqlalchemy import func, select
 
 from configs.load import load_config, validate_config
+from db.frames import FrameQuery, list_frames
 from db.models import Instance, Model
-from db.queries import FrameQuery, RunSummary, list_frames
+from db.queries import RunSummary
 from flows.generate import generate_dataset
 from labeling.storage import Home
 from tasks.ledger import close_ledgers, ledger_of
