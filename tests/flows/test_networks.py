@@ -35,7 +35,7 @@ def test_the_flow_loads_as_a_deployment_entrypoint() -> None:
     )
     assert flow.name == "generate-dataset"
     properties = flow.parameters.properties
-    assert set(properties) == {"sources", "config", "name", "home"}
+    assert set(properties) == {"sources", "config", "name", "home", "retry_failed"}
 
 
 @pytest.mark.slow
