@@ -60,6 +60,8 @@ class PersonDetector:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        # waiting threads that spin take a core from decoding and from the landmark network
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
 
