@@ -228,9 +228,12 @@ def test_memory_does_not_grow_with_the_number_of_frames(pictures: Path, tmp_path
         tracemalloc.stop()
         return peak
 
+    def least_peak(count: int) -> int:
+        return min(peak_bytes(count) for _ in range(4))  # other threads of the tests allocate too
+
     peak_bytes(200)
     written = 1000 * len(only.instances[0].mask.counts)
-    assert peak_bytes(1200) - peak_bytes(200) < written / 20
+    assert least_peak(1200) - least_peak(200) < written / 20
 
 
 @pytest.mark.shared
