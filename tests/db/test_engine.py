@@ -101,6 +101,8 @@ def test_two_that_create_the_same_database_at_once_both_get_it(url: str) -> None
     with ThreadPoolExecutor(4) as pool:
         for ledger in pool.map(open_ledger, [url] * 4):
             ledger.close()
+    before, head = schema_revision(url)
+    assert before == head
 
 
 def test_a_transaction_that_reads_first_waits_for_another_writer(url: str) -> None:
