@@ -30,9 +30,6 @@ from labeling.instances import ModelCard
 from labeling.pipeline import LabelledFrame, LabelledShard
 from labeling.sources import Origin
 
-ROWS_PER_STATEMENT = 500
-"""SQLite takes 32,766 parameters a statement; our widest table has 16 columns."""
-
 
 @dataclass(frozen=True, slots=True)
 class ShardRange:
@@ -60,16 +57,17 @@ def upsert(
     update_columns: Sequence[str] = (),
 ) -> None:
     """Insert rows; where the primary key exists, update the named columns, or leave the row as it is."""
+    if not rows:
+        return
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table.__table__)
     keys = [column.name for column in table.__mapper__.primary_key]
-    for start in range(0, len(rows), ROWS_PER_STATEMENT):
-        statement = dialect.insert(table).values(list(rows[start : start + ROWS_PER_STATEMENT]))
-        if update_columns:
-            changes = {name: statement.excluded[name] for name in update_columns}
-            statement = statement.on_conflict_do_update(index_elements=keys, set_=changes)
-        else:
-            statement = statement.on_conflict_do_nothing(index_elements=keys)
-        session.execute(statement)
+    if update_columns:
+        changes = {name: statement.excluded[name] for name in update_columns}
+        statement = statement.on_conflict_do_update(index_elements=keys, set_=changes)
+    else:
+        statement = statement.on_conflict_do_nothing(index_elements=keys)
+    session.connection().execute(statement, list(rows))
 
 
 def begin_run(

@@ -24,7 +24,8 @@ _HISTOGRAM_BINS = 16
 
 def measure_sharpness(luma: LumaPicture) -> float:
     """Variance of the Laplacian (Pech-Pacheco et al., ICPR 2000): low for a blurred picture."""
-    return float(cv2.Laplacian(luma, cv2.CV_64F).var())
+    _, spread = cv2.meanStdDev(cv2.Laplacian(luma, cv2.CV_16S))
+    return float(spread[0, 0] ** 2)
 
 
 def hash_luma(luma: LumaPicture) -> imagehash.ImageHash:
@@ -41,10 +42,10 @@ def begins_a_shot(before: LumaPicture, after: LumaPicture, *, cut_difference: fl
     """
     if before.shape != after.shape:
         return True
-    first, second = before.astype(np.float64), after.astype(np.float64)
+    if cv2.norm(before, after, cv2.NORM_L1) <= cut_difference * before.size:
+        return False
     return (
-        float(np.abs(first - second).mean()) > cut_difference
-        and _correlation(first, second) < CUT_LARGEST_CORRELATION
+        _correlation(before.astype(np.float64), after.astype(np.float64)) < CUT_LARGEST_CORRELATION
         and _histogram_distance(before, after) > CUT_SMALLEST_HISTOGRAM_DISTANCE
     )
 

@@ -1,8 +1,5 @@
 """Moving items through stages: a thread that reads ahead, batches, and a watch on each stage."""
 
-import ctypes
-import gc
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -89,19 +86,6 @@ def _drain(queue: "Queue[T]") -> None:
             queue.get_nowait()
         except Empty:
             return
-
-
-def release_memory() -> None:
-    """Give memory back to the system between two shards.
-
-    PyAV's containers and decoders refer to each other in circles that hold some 4 MB each until the
-    collector happens to come by, and glibc keeps freed pictures in the heaps of threads that ended.
-    Elsewhere than on glibc only the circles are broken.
-    """
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim:
-        trim(0)
 
 
 def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -11,8 +11,8 @@ from db.ledger import fail_shard, store_shard
 from db.models import Shard
 from db.queries import shard_clip
 from labeling.errors import DatabaseError, MaskmillError, StorageError
+from labeling.memory import release_memory
 from labeling.pipeline import label_shard
-from labeling.stages import release_memory
 from labeling.storage import Home
 from tasks.ledger import ledger_of
 from tasks.models import load_models

@@ -1,5 +1,6 @@
 """The segmenters of this process: loaded once, shared by the shards that run here."""
 
+import gc
 import math
 import threading
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from configs.models import RunConfig
 from configs.segmenters import SegmenterBlock
 from labeling.errors import MaskmillError, ModelError, ModelOutputWrong
 from labeling.instances import Clip, Frame, Instance, ModelCard
+from labeling.memory import bound_heaps
 from labeling.pipeline import Models
 from labeling.segmenters.factory import make_segmenter
 from labeling.segmenters.protocol import Segmenter
@@ -73,6 +75,8 @@ def load_models(config: RunConfig) -> Models:
     with _loading:
         if key not in _loaded:
             _loaded[key] = _load(config)
+            bound_heaps()
+            gc.freeze()  # libraries and networks stay: collecting after each shard need not visit them
         return _loaded[key]
 
 

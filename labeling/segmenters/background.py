@@ -15,6 +15,7 @@ Pictures are worked on at `WORKING_HEIGHT` rows at most, which bounds memory: 60
 
 import gc
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from configs.segmenters import BackgroundBlock
 from labeling.errors import EmptyVideo, ModelError, ModelOutputWrong, NotAVideo, UnsupportedVideo
 from labeling.instances import Clip, Frame, Instance, ModelCard, RgbPicture
 from labeling.masks import BoolArray, Mask
+from labeling.memory import release_memory
 from labeling.segmenters.plate import (
     Change,
     Stack,
@@ -39,7 +41,6 @@ from labeling.segmenters.plate import (
     score_component,
     subtract_plate,
 )
-from labeling.stages import release_memory
 from labeling.video import Decoded, decode_clip, probe_video
 
 MIN_SPAN_S = Fraction(120)
@@ -56,6 +57,8 @@ FOREGROUND_LABEL = 255
 """What OpenCV's subtractors call foreground; a shadow is 127."""
 
 Detector = Callable[[RgbPicture], Change]
+Samples = tuple[tuple[int, int], Stack]
+"""The pictures' (height, width), and the samples, which may be smaller."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,9 +95,9 @@ class BackgroundSegmenter:
             SourceError: the clip cannot be read, or has no picture.
             ModelOutputWrong: its pictures have several sizes.
         """
-        size_hw, samples = _gather_samples(clip, self._block.samples)
-        release_memory()  # of up to `samples` opened files
+        size_hw, samples = _latest_samples.gather(clip, self._block.samples)
         detect = self._learn(samples)
+        release_memory()  # what learning took, three times the samples
         return BackgroundSegmenter(self._block, learnt=_Learnt(size_hw, _hw(samples[0]), detect))
 
     def _learn(self, samples: Stack) -> Detector:
@@ -168,21 +171,45 @@ def _to_change(
     return Change(labels == FOREGROUND_LABEL, color_distance(rgb, background) / np.float32(min_difference))
 
 
-def _gather_samples(clip: Clip, count: int) -> tuple[tuple[int, int], Stack]:
+class _LatestSamples:
+    """The samples gathered last: teacher and student of one clip learn from the same."""
+
+    def __init__(self) -> None:
+        self._key: tuple[Clip, int] | None = None
+        self._samples: Samples | None = None
+        self._turn = threading.Lock()
+
+    def gather(self, clip: Clip, count: int) -> "Samples":
+        with self._turn:
+            if self._samples is None or self._key != (clip, count):
+                self._samples = None  # two clips' samples are never held at once
+                self._samples = _gather_samples(clip, count)
+                self._key = (clip, count)
+            return self._samples
+
+
+_latest_samples = _LatestSamples()
+
+
+def _gather_samples(clip: Clip, count: int) -> Samples:
     """The pictures' size, and the samples at working size as one array."""
     size_hw = (0, 0)
-    reduced: list[RgbPicture] = []
-    for picture in read_samples(clip, count):
-        if reduced and _hw(picture) != size_hw:
+    stack: Stack = np.empty((0, 0, 0, 3), dtype=np.uint8)
+    number = 0
+    for number, picture in enumerate(read_samples(clip, count), start=1):
+        if number == 1:
+            size_hw = _hw(picture)
+            stack = np.empty((count, *_working_hw(size_hw), 3), dtype=np.uint8)
+        elif _hw(picture) != size_hw:
             raise ModelOutputWrong(
                 f"background: clip of {clip.video_id[:12]} has pictures of {_show(size_hw)} and of "
                 f"{_show(_hw(picture))}; it wants one static camera: use another segmenter here"
             )
-        size_hw = _hw(picture)
-        reduced.append(_reduce(picture, _working_hw(size_hw)))
-    if not reduced:
+        stack[number - 1] = _reduce(picture, _working_hw(size_hw))
+    if not number:
         raise EmptyVideo(f"background: clip of {clip.video_id[:12]} ({clip.path or 'folder'}) has no picture")
-    return size_hw, np.stack(reduced)
+    release_memory()  # of up to `count` opened files
+    return size_hw, stack[:number]
 
 
 def _hw(picture: NDArray[Any]) -> tuple[int, int]:

@@ -8,6 +8,7 @@ the best sign of a good one: it is part of the score.
 import json
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +29,8 @@ CROP_SCALES = (1.15, 1.35)
 """Sides of the two crops, in longer sides of the box."""
 SAME_PERSON_IOU = 0.55
 """Two masks that overlap more than this show one person, whom the detector boxed twice."""
-MAX_THREADS = 4
-"""More do not speed up networks this small."""
+MAX_THREADS = 8
+"""Pictures looked at beside each other, each on one thread: networks this small gain little from more."""
 _COCO_SIGMAS: NDArray[np.float64] = Params("keypoints").kpt_oks_sigmas
 """Spread of human annotations of each keypoint, in square roots of the person's area (COCO's OKS)."""
 
@@ -57,10 +58,12 @@ class LiteSegmenter(StatelessSegmenter):
     """
 
     def __init__(self, block: LiteBlock, *, weights_dir: Path | None, threads: int = MAX_THREADS) -> None:
-        threads = min(threads, os.cpu_count() or 1)
+        self._threads = min(threads, os.cpu_count() or 1)
         self._block = block
-        self._detector = PersonDetector(find_weights("fastestdet", weights_dir), threads=threads)
-        self._network = LandmarkNetwork(find_weights("pose_landmark_lite", weights_dir), threads=threads)
+        self._detector = PersonDetector(find_weights("fastestdet", weights_dir))
+        self._network = LandmarkNetwork(
+            find_weights("pose_landmark_lite", weights_dir), interpreters=self._threads
+        )
 
     @property
     def card(self) -> ModelCard:
@@ -77,7 +80,8 @@ class LiteSegmenter(StatelessSegmenter):
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
         """One list per frame, best score first."""
-        return [self._segment_picture(frame.rgb) for frame in frames]
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="lite") as pool:
+            return list(pool.map(self._segment_picture, (frame.rgb for frame in frames)))
 
     def _segment_picture(self, rgb: RgbPicture) -> list[Instance]:
         block = self._block

@@ -53,15 +53,14 @@ class Tile:
 
 
 class PersonDetector:
-    """FastestDet through ONNX Runtime on the CPU; its graph takes one picture at a time."""
+    """FastestDet through ONNX Runtime on the CPU; its graph takes one picture at a time, on the thread
+    that calls. Several may call at once."""
 
-    def __init__(self, weights: Path, *, threads: int) -> None:
+    def __init__(self, weights: Path) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        # waiting threads that spin take a core from decoding and from the landmark network
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
 

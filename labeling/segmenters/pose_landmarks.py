@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 
 import cv2
 import numpy as np
@@ -85,15 +86,18 @@ class Landmarks:
 
 
 class LandmarkNetwork:
-    """pose_landmark_lite.tflite; used from one thread at a time, as its interpreter wants."""
+    """pose_landmark_lite.tflite, for as many threads as it has interpreters, each of which serves one."""
 
-    def __init__(self, weights: Path, *, threads: int) -> None:
+    def __init__(self, weights: Path, *, interpreters: int) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self._net = Interpreter(str(weights), num_threads=threads)
-        self._net.allocate_tensors()
-        self._input = self._net.get_input_details()[0]["index"]
-        self._outputs = {output["name"]: output["index"] for output in self._net.get_output_details()}
+        self._idle: SimpleQueue[Interpreter] = SimpleQueue()
+        for _ in range(interpreters):
+            net = Interpreter(str(weights), num_threads=1)
+            net.allocate_tensors()
+            self._idle.put(net)
+        self._input = net.get_input_details()[0]["index"]
+        self._outputs = {output["name"]: output["index"] for output in net.get_output_details()}
 
     def look(self, rgb: RgbPicture, crop: Crop) -> Landmarks:
         """Run the network on one crop of an HxWx3 picture."""
@@ -104,18 +108,22 @@ class LandmarkNetwork:
             flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_CONSTANT,
         )
-        self._net.set_tensor(self._input, np.divide(pixels[None], 255, dtype=np.float32))
-        self._net.invoke()
-        points = self._read("ld_3d").reshape(-1, 5)[list(BLAZEPOSE_OF_COCO)]
+        net = self._idle.get()
+        try:
+            net.set_tensor(self._input, np.divide(pixels[None], 255, dtype=np.float32))
+            net.invoke()
+            points, presence, logits = (
+                np.asarray(net.get_tensor(self._outputs[name]), dtype=np.float32)
+                for name in ("ld_3d", "output_poseflag", "output_segmentation")
+            )
+        finally:
+            self._idle.put(net)
         return Landmarks(
             crop=crop,
-            presence=float(self._read("output_poseflag").item()),
-            mask_logits=self._read("output_segmentation")[0, :, :, 0],
-            keypoints=_place_keypoints(points, crop),
+            presence=float(presence.item()),
+            mask_logits=logits[0, :, :, 0],
+            keypoints=_place_keypoints(points.reshape(-1, 5)[list(BLAZEPOSE_OF_COCO)], crop),
         )
-
-    def _read(self, output: str) -> FloatArray:
-        return np.asarray(self._net.get_tensor(self._outputs[output]), dtype=np.float32)
 
 
 def _place_keypoints(points: FloatArray, crop: Crop) -> FloatArray:

@@ -234,7 +234,7 @@ def test_boxes_are_what_the_network_gives_by_hand(
     x, y, w, h = cells[0, 1:5, row, column]
     center = (np.tanh(x) + column) / 22 * rgb.shape[1], (np.tanh(y) + row) / 22 * rgb.shape[0]
     size = rgb.shape[1] / (1 + np.exp(-w)), rgb.shape[0] / (1 + np.exp(-h))
-    boxes = PersonDetector(weights, threads=1).detect(rgb, min_score=0.4, max_iou=0.45)
+    boxes = PersonDetector(weights).detect(rgb, min_score=0.4, max_iou=0.45)
     assert boxes.scores[0] == pytest.approx(
         objectness[row, column] ** 0.6 * person[row, column] ** 0.4, abs=1e-4
     )
