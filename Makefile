@@ -34,7 +34,7 @@ bench: .venv/.all
 
 .venv/.all: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[lite,torch,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[lite,torch,review,dev]'
 	touch .venv/.core $@
 
 clean:

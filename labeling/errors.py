@@ -30,7 +30,8 @@ MaskmillError
 │   ├── DatabaseUnreachable
 │   ├── SchemaTooOld         run `maskmill db upgrade`
 │   └── SchemaTooNew         upgrade maskmill
-└── ExportError              a dataset cannot be written as asked
+├── ExportError              a dataset cannot be written as asked
+└── StudioError              Label Studio said something that cannot be understood
 """
 
 from typing import ClassVar
@@ -171,3 +172,7 @@ class SchemaTooNew(DatabaseError):
 
 class ExportError(MaskmillError):
     code = "export"
+
+
+class StudioError(MaskmillError):
+    code = "studio"

@@ -1,0 +1,1 @@
+"""Label Studio: masks, tasks and annotations on their way there and back."""
