@@ -86,6 +86,10 @@ class Mask:
         """Give pycocotools' dictionary, counts as bytes."""
         return {"size": list(self.size_hw), "counts": self.counts}
 
+    def to_runs(self) -> NDArray[np.int64]:
+        """Lengths of the column-major runs in pixels, background first (0 where the mask begins at once)."""
+        return _run_lengths(self.counts)
+
     def to_array(self) -> BoolArray:
         """Decode to an HxW boolean array (column-major in memory)."""
         height, width = self.size_hw
