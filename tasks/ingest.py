@@ -25,7 +25,7 @@ from db.ledger import (
 from db.queries import known_pictures
 from labeling.errors import NotAVideo, SourceError, UnsupportedVideo
 from labeling.probing import VideoFacts, probe_video
-from labeling.sources import FailedOrigin, Fetched, expand_sources, fetch, fill_secrets, sha256_of
+from labeling.sources import FailedOrigin, Fetched, expand_sources, fetch, sha256_of
 from labeling.storage import Home
 from tasks.ledger import ledger_of
 
@@ -78,7 +78,7 @@ def _printable(spec: str) -> str:
 
 
 def _fetch_all(spec: str, config: RunConfig, home: Home) -> Iterator[Fetched | FailedOrigin]:
-    for origin in expand_sources([fill_secrets(spec, os.environ)]):
+    for origin in expand_sources([spec]):
         if isinstance(origin, FailedOrigin):
             yield origin
         else:
@@ -139,7 +139,7 @@ def _ingest_pictures(fetched: Fetched, run_id: str, sampling: Sampling, home: Ho
         if fresh:
             known |= {sha: (_set_id(fresh), position) for position, sha in enumerate(fresh)}
             row = dict.fromkeys(("duration_ms", "width", "height", "fps", "codec"), None)
-            folder = fetched.pictures[0].parent
+            folder = Path(os.path.commonpath([path.parent for path in fetched.pictures]))
             record_video(
                 session, row | {"id": _set_id(fresh), "kind": "pictures", "path": home.relative(folder)}
             )

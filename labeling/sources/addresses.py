@@ -11,8 +11,10 @@ import socket
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote, unquote, urlsplit
 
-from labeling.errors import ConfigError, UnsupportedVideo
+from labeling.errors import ConfigError, SourcePrivate, UnsupportedVideo
 
+CAMERA_PREFIX = "camera:"
+"""Before the http URL of a camera."""
 PAGE_SCHEMES = frozenset({"http", "https"})
 CAMERA_SCHEMES = frozenset({"rtmp", "rtmps", "rtp", "rtsp", "rtsps", "tcp", "udp"})
 
@@ -24,6 +26,11 @@ _SECRET_PARAMETER = re.compile(
 )
 _HIDDEN = "***"
 _VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
+_NAME_A_VARIABLE = (
+    "keep secrets out of sources; put it into an environment variable and name that, as in "
+    "'rtsp://user:$CAMERA_PASSWORD@host/' or '...?token=$TOKEN'"
+)
+_NAME_ITS_PAGE = "a page listed it with a secret, which is not kept; name that page again"
 _MIN_SECRET_LENGTH = 4
 """A shorter password is masked in URLs only: as a bare word it would match everywhere."""
 
@@ -58,7 +65,7 @@ def redact_text(text: str, *, url: str = "") -> str:
     """A message without the passwords of any URL in it, nor of `url` however it is written."""
     for secret in sorted(_secrets_of(url), key=len, reverse=True):
         text = text.replace(secret, _HIDDEN)
-    return _URL_IN_TEXT.sub(lambda match: redact_url(match.group()), text)
+    return _URL_IN_TEXT.sub(lambda match: name_source(match.group()), text)
 
 
 def refuse_passwords(specs: Iterable[str]) -> None:
@@ -68,40 +75,53 @@ def refuse_passwords(specs: Iterable[str]) -> None:
         ConfigError: says how to name an environment variable instead.
     """
     for spec in specs:
-        if any(not _VARIABLE.fullmatch(secret) for secret in _hidden_parts(spec)):
-            raise ConfigError(
-                f"{redact_url(spec)}: keep secrets out of sources; put it into an environment variable "
-                "and name that, as in 'rtsp://user:$CAMERA_PASSWORD@host/' or '...?token=$TOKEN'"
-            )
+        if _open_secrets(spec):
+            raise ConfigError(f"{redact_url(spec)}: {_NAME_A_VARIABLE}")
+
+
+def name_source(spec: str) -> str:
+    """What a source is stored and shown as: its spec, with its `$NAME`s, less what is secret in the open.
+
+    >>> name_source("rtsp://me:$PASSWORD@10.0.0.7/live")
+    'rtsp://me:$PASSWORD@10.0.0.7/live'
+    """
+    return redact_url(spec) if _open_secrets(spec) else spec
 
 
 def fill_secrets(spec: str, environment: Mapping[str, str]) -> str:
     """A URL with the value of `$NAME` where a password or token says so; any other spec as it is.
 
     Raises:
-        ConfigError: there is no such variable.
+        SourcePrivate: there is no such variable.
+        UnsupportedVideo: a secret stands there in the open, or was taken out before the URL was stored.
     """
+    if secrets := _open_secrets(spec):
+        advice = _NAME_ITS_PAGE if _HIDDEN in secrets else _NAME_A_VARIABLE
+        raise UnsupportedVideo(f"{redact_url(spec)}: {advice}")
     for secret in _hidden_parts(spec):
         name = secret.removeprefix("$")
-        if not _VARIABLE.fullmatch(secret):
-            continue
         if name not in environment:
-            raise ConfigError(f"{redact_url(spec)}: the environment variable {name} is not set")
+            raise SourcePrivate(f"{spec}: the environment variable {name} is not set")
         value = quote(environment[name], safe="")
         spec = re.sub(rf"([:/=]){re.escape(secret)}(?=[@&;#]|$)", lambda found: found[1] + value, spec)  # noqa: B023
     return spec
 
 
+def _open_secrets(spec: str) -> list[str]:
+    return [part for part in _hidden_parts(spec) if not _VARIABLE.fullmatch(part)]
+
+
 def _hidden_parts(spec: str) -> list[str]:
     """Everything of a URL that is secret: password, signing parameters, and a user without a password
     on the web, which is a token."""
-    if not url_scheme(spec):
+    url = spec.removeprefix(CAMERA_PREFIX)
+    if not url_scheme(url):
         return []
-    rest = spec.partition("://")[2]
+    rest = url.partition("://")[2]
     user, colon, password = rest[: max(_end_of_user(rest) - 1, 0)].partition(":")
-    lone_token = [user] if url_scheme(spec) in PAGE_SCHEMES and user and not colon else []
-    parameters = [found.group("value") for found in _SECRET_PARAMETER.finditer(spec)]
-    return [part for part in (*lone_token, password, *parameters) if part]
+    is_token = not colon and (url_scheme(url) in PAGE_SCHEMES or user == _HIDDEN)
+    parameters = [found.group("value") for found in _SECRET_PARAMETER.finditer(url)]
+    return [part for part in (user if is_token else "", password, *parameters) if part]
 
 
 def check_url(url: str, *, allow_link_local: bool = False) -> None:

@@ -20,7 +20,7 @@ from labeling.errors import (
     SourceUnreachable,
     UnsupportedVideo,
 )
-from labeling.sources.addresses import PAGE_SCHEMES, check_resolved, redact_url, url_scheme
+from labeling.sources.addresses import PAGE_SCHEMES, check_resolved, name_source, redact_url, url_scheme
 from labeling.sources.content import adopt_file, staging
 from labeling.sources.segments import SegmentWriter, Timeline, date_back, open_segment
 
@@ -191,7 +191,7 @@ class _Recorder:
 
 def recording_name(url: str, started_at: datetime) -> str:
     """What identifies one recording of a camera: its address without passwords, and when it began."""
-    return f"{redact_url(url)}#{started_at.astimezone(UTC).isoformat(timespec='milliseconds')}"
+    return f"{name_source(url)}#{started_at.astimezone(UTC).isoformat(timespec='milliseconds')}"
 
 
 def _format_of(url: str) -> str | None:

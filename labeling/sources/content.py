@@ -1,8 +1,10 @@
 """Files named by the SHA-256 of what is in them."""
 
 import hashlib
+import math
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +12,8 @@ from pathlib import Path
 from labeling.storage import storage_errors
 
 CHUNK_BYTES = 1 << 20
+LEFT_AFTER_S = 24 * 3600.0
+"""Nobody who is still alive pauses that long between two bytes."""
 _STAGING_PREFIX = ".partial-"
 
 
@@ -20,7 +24,7 @@ def sha256_of(path: Path) -> str:
 
 
 def adopt_file(path: Path, folder: Path, *, suffix: str, sha256: str | None = None) -> Path:
-    """Move a finished file into `folder` under its content's name.
+    """Move a finished file to where `folder` keeps files of its content.
 
     Bytes that are there already, under whatever suffix, keep their name. `path` must be on the same
     file system, as it is within `staging`.
@@ -29,11 +33,18 @@ def adopt_file(path: Path, folder: Path, *, suffix: str, sha256: str | None = No
         DiskFull, HomeNotWritable: it could not be moved.
     """
     name = sha256 or sha256_of(path)
-    with storage_errors(folder):
-        for kept in sorted(folder.glob(f"{name}.*")):
+    target = kept_path(folder, f"{name}{suffix or '.video'}")
+    with storage_errors(target):
+        target.parent.mkdir(exist_ok=True)
+        for kept in sorted(target.parent.glob(f"{name}.*")):
             path.unlink()
             return kept
-        return path.replace(folder / f"{name}{suffix or '.video'}")
+        return path.replace(target)
+
+
+def kept_path(folder: Path, name: str) -> Path:
+    """Where `folder` keeps the file of that name: in one of 256 folders, so that none grows long."""
+    return folder / name[:2] / name
 
 
 @contextmanager
@@ -49,8 +60,20 @@ def staging(folder: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> int:
-    """Remove what killed runs left unfinished; call it only while nothing is fetched into `folder`."""
-    leftovers = [path for path in folder.glob(f"{_STAGING_PREFIX}*") if path.is_dir()]
+    """Remove what killed runs left unfinished in `folder`; how many there were.
+
+    What was written to within `LEFT_AFTER_S` may be another process's, and stays.
+    """
+    latest = time.time() - LEFT_AFTER_S
+    leftovers = [path for path in folder.glob(f"{_STAGING_PREFIX}*") if _last_written(path) < latest]
     for path in leftovers:
         shutil.rmtree(path, ignore_errors=True)
     return len(leftovers)
+
+
+def _last_written(folder: Path) -> float:
+    """Seconds since the epoch; infinite for a folder that vanishes meanwhile: somebody ends it properly."""
+    try:
+        return max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
+    except OSError:
+        return math.inf

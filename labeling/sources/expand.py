@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,9 +10,12 @@ from pydantic import SecretStr
 
 from labeling.errors import NotAVideo, SourceError, SourceNotFound, SourcePrivate, UnsupportedVideo
 from labeling.sources.addresses import (
+    CAMERA_PREFIX,
     CAMERA_SCHEMES,
     PAGE_SCHEMES,
     check_url,
+    fill_secrets,
+    name_source,
     redact_text,
     redact_url,
     url_scheme,
@@ -22,7 +25,6 @@ from labeling.sources.lists import ListRow, read_list
 from labeling.sources.origins import FailedOrigin, Origin
 from labeling.sources.suffixes import LIST_SUFFIXES, is_archive_name, is_picture_name, suffix_of
 
-CAMERA_PREFIX = "camera:"
 DEVICE_PREFIX = "/dev/video"
 MEMBER_SEPARATOR = "!"
 MAX_LIST_DEPTH = 3
@@ -38,22 +40,29 @@ class _Place:
     """Where a spec was written."""
 
     folder: Path
+    environment: Mapping[str, str]
     lists: tuple[Path, ...] = ()
     allow_link_local: bool = False
 
 
 def expand_sources(
-    specs: Sequence[str], *, folder: Path | None = None, allow_link_local: bool = False
+    specs: Sequence[str],
+    *,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    allow_link_local: bool = False,
 ) -> Expanded:
     """Turn what a user typed into single origins, each once, in order; opens no video, asks no server.
 
     A spec is a video file, a folder (with all below it), a pattern (`~`, `*`, `**`), an archive, one
     `archive.zip!member.mp4`, a list (.txt, .csv), a URL of a page, a camera's URL or device, or
-    `camera:` before the http URL of one. Relative paths count from `folder` (None: where we are).
+    `camera:` before the http URL of one. Relative paths count from `folder` (None: where we are);
+    a `$NAME` in place of a password or token is looked up in `environment` (None: this process's).
     What cannot be expanded comes out as a FailedOrigin and the rest goes on. Private and loopback
     addresses are fine; link-local and metadata ones are refused unless allowed.
     """
-    place = _Place(folder or Path.cwd(), allow_link_local=allow_link_local)
+    variables = os.environ if environment is None else environment
+    place = _Place(folder or Path.cwd(), variables, allow_link_local=allow_link_local)
     seen: set[object] = set()
     for spec in specs:
         for found in _expand(spec, place):
@@ -61,6 +70,13 @@ def expand_sources(
             if identity not in seen:
                 seen.add(identity)
                 yield found
+
+
+def is_missing_path(spec: str) -> bool:
+    """Whether a spec is a path where nothing is; False for what asks a server or is a pattern."""
+    spec = spec.strip()
+    is_plain = not (url_scheme(spec) or spec.startswith(DEVICE_PREFIX) or _PATTERN.search(spec))
+    return is_plain and not os.path.lexists(os.path.expanduser(spec)) and split_member(spec) is None  # noqa: PTH111  # raises for no user, whatever the path
 
 
 def split_member(spec: str) -> tuple[Path, str] | None:
@@ -78,7 +94,7 @@ def _said(failure: FailedOrigin) -> tuple[str, str]:
 
 def _expand(spec: str, place: _Place) -> Expanded:
     """Expand one spec; whatever is wrong with it becomes its failure."""
-    shown = redact_url(spec)
+    shown = name_source(spec)
     try:
         yield from _expand_any(spec.strip(), place)
     except SourceError as exc:
@@ -104,8 +120,7 @@ def _expand_any(spec: str, place: _Place) -> Expanded:
     elif spec.startswith(DEVICE_PREFIX):
         yield Origin(spec, "camera", url=spec)
     elif _is_url(spec, place):
-        check_url(spec, allow_link_local=place.allow_link_local)
-        yield _camera(spec, place) if url_scheme(spec) in CAMERA_SCHEMES else _page(spec)
+        yield _camera(spec, place) if url_scheme(spec) in CAMERA_SCHEMES else _page(spec, place)
     else:
         yield from _expand_path(spec, place)
 
@@ -118,18 +133,21 @@ def _is_url(spec: str, place: _Place) -> bool:
     return "://" in spec or not os.path.lexists(place.folder / spec)
 
 
-def _page(url: str) -> Origin:
-    shown = redact_url(url)
-    return Origin(shown, "url", url=shown, address=SecretStr(url))
+def _page(url: str, place: _Place) -> Origin:
+    return Origin(url, "url", url=redact_url(url), address=_address(url, place))
 
 
 def _camera(url: str, place: _Place, *, prefix: str = "") -> Origin:
     if url.startswith(DEVICE_PREFIX):
         return Origin(url, "camera", url=url)
+    address = _address(url, place)
+    spec = (prefix if url_scheme(url) in PAGE_SCHEMES else "") + url
+    return Origin(spec, "camera", url=redact_url(url), address=address)
+
+
+def _address(url: str, place: _Place) -> SecretStr:
     check_url(url, allow_link_local=place.allow_link_local)
-    shown = redact_url(url)
-    is_page = url_scheme(url) in PAGE_SCHEMES
-    return Origin((prefix if is_page else "") + shown, "camera", url=shown, address=SecretStr(url))
+    return SecretStr(fill_secrets(url, place.environment))
 
 
 def _expand_path(spec: str, place: _Place) -> Expanded:

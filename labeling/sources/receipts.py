@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from labeling.sources.content import kept_path
 from labeling.sources.origins import Fetched, Origin
 from labeling.storage import storage_errors, write_atomically
 
@@ -24,7 +25,7 @@ class Receipts:
         """What `key` gave, if that is still there."""
         try:
             receipt = json.loads(self._path(key).read_text(encoding="utf-8"))
-            path = self._folder / Path(receipt["file"]).name
+            path = kept_path(self._folder, Path(receipt["file"]).name)
             origin = Origin(**receipt["origin"])
         except (
             FileNotFoundError,

@@ -98,7 +98,8 @@ def test_a_dropped_stream_is_called_again_and_nothing_whole_is_lost(site: Site, 
         assert numbers == list(range(begin, begin + len(numbers)))
         assert len(numbers) >= least
         assert recording.duration_s == pytest.approx(len(numbers) / FPS, abs=0.11)
-        assert recording.path == tmp_path / f"{sha256_of(recording.path)}.mp4"
+        sha256 = sha256_of(recording.path)
+        assert recording.path == tmp_path / sha256[:2] / f"{sha256}.mp4"
         sent = pictures_of(io.BytesIO(clips[begin // 100]))
         assert all((kept == sent[i]).all() for i, kept in enumerate(pictures_of(recording.path)))
     assert before < recordings[0].started_at < recordings[1].started_at < recordings[2].started_at
@@ -354,13 +355,13 @@ def test_an_interrupted_recording_is_closed_and_kept(site: Site, tmp_path: Path)
     numbers = read_numbers(kept)
     assert numbers == list(range(len(numbers)))
     assert len(numbers) > 1
-    assert kept == home / f"{sha256_of(kept)}.mp4"
+    assert kept == home / sha256_of(kept)[:2] / f"{sha256_of(kept)}.mp4"
 
 
 def test_each_recording_is_a_source_of_its_own(site: Site, tmp_path: Path) -> None:
     site.pages["/cam"] = in_turn(send_stream(ts(0, 20)), send_stream(ts(50, 70)), send_status(401))
-    url = site.url("/cam").replace("//", "//me:hunter2@")
-    (origin,) = expand_sources([f"camera:{url}"])
+    url = site.url("/cam").replace("//", "//me:$PW@")
+    (origin,) = expand_sources([f"camera:{url}"], environment={"PW": "hunter2"})
     assert not isinstance(origin, FailedOrigin)
     first, second, failed = fetch(origin, tmp_path, INGEST)
     assert isinstance(first, Fetched)
@@ -368,7 +369,7 @@ def test_each_recording_is_a_source_of_its_own(site: Site, tmp_path: Path) -> No
     assert isinstance(failed, FailedOrigin)
     assert isinstance(failed.error, SourcePrivate)
     assert first.origin.spec != second.origin.spec
-    assert first.origin.spec.startswith(f"camera:http://***@127.0.0.1:{site.port}/cam#20")
+    assert first.origin.spec.startswith(f"camera:http://me:$PW@127.0.0.1:{site.port}/cam#20")
     assert first.origin.url == f"http://***@127.0.0.1:{site.port}/cam"
     assert first.origin.upload_date == datetime.now(UTC).date().isoformat()
     assert "hunter2" not in repr((first, second, failed))

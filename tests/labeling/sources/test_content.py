@@ -1,6 +1,8 @@
 """Files named by what is in them."""
 
 import hashlib
+import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from configs.models import Ingest
 from labeling.errors import HomeNotWritable, SourceNotFound
 from labeling.sources import FailedOrigin, Fetched, expand_sources, fetch, remove_leftovers, sha256_of
-from labeling.sources.content import adopt_file, staging
+from labeling.sources.content import LEFT_AFTER_S, adopt_file, staging
 
 
 def test_a_file_of_several_chunks_has_the_hash_of_its_bytes(tmp_path: Path) -> None:
@@ -24,7 +26,16 @@ def test_bytes_that_are_kept_already_keep_their_name(tmp_path: Path) -> None:
         (tmp_path / "new").write_bytes(b"the same")
         names.append(adopt_file(tmp_path / "new", tmp_path, suffix=suffix).name)
     assert set(names) == {f"{hashlib.sha256(b'the same').hexdigest()}.mp4"}
-    assert [path.name for path in tmp_path.iterdir()] == [names[0]]
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [names[0]]
+
+
+def test_files_are_spread_over_folders_so_that_none_is_long_to_list(tmp_path: Path) -> None:
+    for number in range(300):
+        (tmp_path / "new").write_bytes(b"%d" % number)
+        adopt_file(tmp_path / "new", tmp_path, suffix=".mp4")
+    folders = list(tmp_path.iterdir())
+    assert len(folders) > 100
+    assert max(len(list(folder.iterdir())) for folder in folders) < 10
 
 
 def test_what_is_not_finished_is_gone_afterwards(tmp_path: Path) -> None:
@@ -34,12 +45,26 @@ def test_what_is_not_finished_is_gone_afterwards(tmp_path: Path) -> None:
     assert list((tmp_path / "home").iterdir()) == []
 
 
-def test_what_a_killed_run_left_can_be_removed(tmp_path: Path) -> None:
-    (tmp_path / ".partial-abc/deep").mkdir(parents=True)
-    (tmp_path / ".partial-abc/deep/half.mp4.part").write_bytes(b"x")
-    (tmp_path / "kept.mp4").write_bytes(b"x")
+def abandon(folder: Path, *, hours_ago: float) -> None:
+    """What a run leaves that is killed while it downloads."""
+    deep = folder / "deep"
+    deep.mkdir(parents=True)
+    (deep / "half.mp4.part").write_bytes(b"x")
+    then = time.time() - hours_ago * 3600
+    for path in (deep / "half.mp4.part", deep, folder):
+        os.utime(path, (then, then))
+
+
+def test_what_a_killed_run_left_is_removed_and_what_is_being_written_stays(tmp_path: Path) -> None:
+    abandon(tmp_path / ".partial-old", hours_ago=25)
+    abandon(tmp_path / ".partial-new", hours_ago=1)
+    abandon(tmp_path / ".partial-long", hours_ago=25)
+    (tmp_path / ".partial-long/deep/half.mp4.part").write_bytes(b"and more")
+    abandon(tmp_path / "kept.mp4", hours_ago=25)
+    assert LEFT_AFTER_S == 24 * 3600
     assert remove_leftovers(tmp_path) == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["kept.mp4"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".partial-long", ".partial-new", "kept.mp4"]
+    assert remove_leftovers(tmp_path / "nowhere") == 0
 
 
 def test_a_home_that_cannot_be_is_no_fault_of_the_source(tmp_path: Path) -> None:

@@ -239,15 +239,17 @@ def test_a_single_picture_is_sent_to_its_folder(tmp_path: Path) -> None:
 
 
 def test_passwords_are_used_but_never_shown(tmp_path: Path) -> None:
-    (tmp_path / "cams.txt").write_text("rtsp://me:hunter2@cam/1\nftp://me:hunter2@cam/2\n")
-    good, bad = expand_sources(["cams.txt"], folder=tmp_path)
+    (tmp_path / "cams.txt").write_text("rtsp://me:$PW@cam/1\nftp://me:hunter2@cam/2\n")
+    good, bad = expand_sources(["cams.txt"], folder=tmp_path, environment={"PW": "hunter2"})
     assert isinstance(good, Origin)
     assert isinstance(bad, FailedOrigin)
     assert good.connect_url == "rtsp://me:hunter2@cam/1"
-    assert good.spec == good.url == "rtsp://***@cam/1"
+    assert (good.spec, good.url) == ("rtsp://me:$PW@cam/1", "rtsp://***@cam/1")
     for shown in (repr(good), str(good), repr(bad), str(bad.error), repr(bad.error.__cause__)):
         assert "hunter2" not in shown
 
 
 def test_two_passwords_for_one_address_are_two_attempts(tmp_path: Path) -> None:
-    assert len(list(expand_sources(["rtsp://a:old1@cam/1", "rtsp://a:new2@cam/1"], folder=tmp_path))) == 2
+    specs, environment = ["rtsp://a:$OLD@cam/1", "rtsp://a:$NEW@cam/1"], {"OLD": "same", "NEW": "same"}
+    found = list(expand_sources(specs, folder=tmp_path, environment=environment))
+    assert [one.spec for one in found] == specs

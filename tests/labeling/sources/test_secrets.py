@@ -1,9 +1,12 @@
 """Passwords of cameras come from the environment, and stay out of everything that is stored."""
 
+from pathlib import Path
+
 import pytest
 
-from labeling.errors import ConfigError
-from labeling.sources import fill_secrets, refuse_passwords
+from labeling.errors import ConfigError, SourcePrivate, UnsupportedVideo
+from labeling.sources import FailedOrigin, Origin, expand_sources, refuse_passwords
+from labeling.sources.addresses import fill_secrets, name_source
 
 
 def test_a_variable_is_filled_in_as_a_url_wants_it() -> None:
@@ -19,14 +22,14 @@ def test_a_token_in_a_query_is_filled_in() -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", ["videos/", "a$B.mp4", "http://host/$NAME/x.mp4", "rtsp://me@host/live", "rtsp://me:plain@host/"]
+    "spec", ["videos/", "a$B.mp4", "http://host/$NAME/x.mp4", "rtsp://me@host/live", "http://host/x.mp4?v=1"]
 )
 def test_anything_else_stays_as_it_is(spec: str) -> None:
     assert fill_secrets(spec, {"NAME": "x", "B": "x"}) == spec
 
 
 def test_a_missing_variable_is_named() -> None:
-    with pytest.raises(ConfigError, match="CAMERA_PASSWORD is not set"):
+    with pytest.raises(SourcePrivate, match="CAMERA_PASSWORD is not set"):
         fill_secrets("rtsp://me:$CAMERA_PASSWORD@host/", {})
 
 
@@ -38,6 +41,7 @@ def test_a_missing_variable_is_named() -> None:
         "https://hunter2@host/x.mp4",
         "https://host/x.mp4?v=1&token=hunter2",
         "https://host/x.mp4?X-Goog-Signature=hunter2",
+        "camera:http://hunter2@host/live",
     ],
 )
 def test_a_password_in_the_open_is_refused_without_repeating_it(spec: str) -> None:
@@ -50,3 +54,56 @@ def test_specs_without_passwords_pass() -> None:
     refuse_passwords(
         ["videos/", "rtsp://me:$PW@host/", "rtsp://host/", "https://host/x.mp4?v=1", "a:b@c.mp4"]
     )
+
+
+@pytest.mark.parametrize("name", ["list.txt", "list.csv"])
+def test_a_list_names_variables_too(tmp_path: Path, name: str) -> None:
+    specs = ["rtsp://me:$PW@host/live", "camera:http://$PW@host/live", "https://host/x.mp4?token=$PW"]
+    (tmp_path / name).write_text("\n".join(["url", *specs] if name.endswith("csv") else specs))
+    found = list(expand_sources([name], folder=tmp_path, environment={"PW": "p@ss"}))
+    assert [one.spec for one in found] == specs
+    connected = [one.connect_url for one in found if isinstance(one, Origin)]
+    assert connected == [
+        "rtsp://me:p%40ss@host/live",
+        "http://p%40ss@host/live",
+        "https://host/x.mp4?token=p%40ss",
+    ]
+    assert "p%40ss" not in repr(found)
+
+
+def test_what_a_camera_is_stored_as_can_be_tried_again(tmp_path: Path) -> None:
+    environment = {"PW": "p@ss"}
+    for spec in ("rtsp://me:$PW@host/live", "camera:http://me:$PW@host/live", "rtsp://me@host/live"):
+        (first,) = expand_sources([spec], folder=tmp_path, environment=environment)
+        (again,) = expand_sources([first.spec], folder=tmp_path, environment=environment)
+        assert isinstance(first, Origin)
+        assert isinstance(again, Origin)
+        assert again.connect_url == first.connect_url
+        assert first.spec == spec
+
+
+def test_a_password_in_a_list_fails_its_own_line_only(tmp_path: Path) -> None:
+    (tmp_path / "cams.txt").write_text("rtsp://me:hunter2@cam/1\nrtsp://cam/2\nrtsp://me:$GONE@cam/3\n")
+    bad, good, unset = expand_sources(["cams.txt"], folder=tmp_path, environment={})
+    assert isinstance(good, Origin)
+    assert isinstance(bad, FailedOrigin)
+    assert isinstance(unset, FailedOrigin)
+    assert isinstance(bad.error, UnsupportedVideo)
+    assert isinstance(unset.error, SourcePrivate)
+    assert "line 1" in str(bad.error)
+    assert "$CAMERA_PASSWORD" in str(bad.error)
+    assert "GONE is not set" in str(unset.error)
+    assert (bad.spec, unset.spec) == ("rtsp://***@cam/1", "rtsp://me:$GONE@cam/3")
+    assert "hunter2" not in repr(bad) + str(bad.error) + repr(bad.error.__cause__)
+
+
+def test_what_was_stored_without_its_secret_says_so_when_it_is_tried_again(tmp_path: Path) -> None:
+    for spec in ("https://host/x.mp4?token=***", "rtsp://***@cam/1", "https://***@host/x.mp4"):
+        (failed,) = expand_sources([spec], folder=tmp_path)
+        assert isinstance(failed, FailedOrigin)
+        assert "name that page again" in str(failed.error)
+
+
+def test_only_what_is_secret_is_left_out_of_a_name() -> None:
+    assert name_source("https://host/x.mp4?token=abc&user=$U") == "https://host/x.mp4?token=***&user=$U"
+    assert name_source("rtsp://me:$PW@host/") == "rtsp://me:$PW@host/"

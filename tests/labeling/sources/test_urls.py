@@ -42,6 +42,7 @@ from tests.servers import (
 )
 
 INGEST = Ingest(retries=2, backoff_s=0.01, timeout_s=5)
+SECRETS = {"PW": "hunter2", "ONE": "hunter21", "TWO": "hunter22"}
 VIDEO = make_video(range(30))
 OTHER = make_video(range(100, 130))
 
@@ -81,7 +82,7 @@ def site() -> Iterator[Site]:
 
 
 def get(url: str, home: Path, ingest: Ingest = INGEST) -> list[Fetched | FailedOrigin]:
-    (origin,) = expand_sources([url])
+    (origin,) = expand_sources([url], environment=SECRETS)
     assert isinstance(origin, Origin)
     return list(fetch(origin, home, ingest))
 
@@ -109,7 +110,8 @@ def test_a_video_comes_whole_with_what_is_known_of_it(site: Site, tmp_path: Path
     )
     fetched = get_one(site.url("/a%20clip.mp4"), tmp_path)
     assert fetched.path is not None
-    assert fetched.path == tmp_path / f"{sha256_of(fetched.path)}.mp4"
+    sha256 = sha256_of(fetched.path)
+    assert fetched.path == tmp_path / sha256[:2] / f"{sha256}.mp4"
     assert content(fetched) == VIDEO
     assert read_numbers(fetched.path) == list(range(30))
     assert fetched.origin == Origin(
@@ -138,6 +140,24 @@ def test_what_a_list_says_is_kept_with_a_known_download(site: Site, tmp_path: Pa
     (again,) = fetch(replace(origin, title="Mine", licence="CC0"), tmp_path, INGEST)
     assert isinstance(again, Fetched)
     assert again.origin == replace(first.origin, title="Mine", licence="CC0")
+
+
+def test_two_urls_of_a_list_that_differ_in_their_secret_are_two_videos(site: Site, tmp_path: Path) -> None:
+    def answer(handler: Any) -> None:
+        send_file(VIDEO if handler.path.endswith("=hunter21") else OTHER)(handler)
+
+    site.pages["/a.mp4"] = answer
+    specs = [site.url("/a.mp4?key=$ONE"), site.url("/a.mp4?key=$TWO")]
+    (tmp_path / "list.txt").write_text("\n".join(specs))
+    for _ in range(2):  # the second time from what was kept
+        origins = list(expand_sources(["list.txt"], folder=tmp_path, environment=SECRETS))
+        assert all(isinstance(origin, Origin) for origin in origins)
+        found = [
+            one for origin in origins if isinstance(origin, Origin) for one in fetch(origin, tmp_path, INGEST)
+        ]
+        assert [content(one) for one in found if isinstance(one, Fetched)] == [VIDEO, OTHER]
+        assert [one.origin.spec for one in found if isinstance(one, Fetched)] == specs
+    assert not any(b"hunter2" in path.read_bytes() for path in tmp_path.rglob("*.json"))
 
 
 def test_two_urls_with_the_same_bytes_are_one_file(site: Site, tmp_path: Path) -> None:
@@ -416,7 +436,7 @@ def test_a_password_reaches_the_server_and_nobody_else(
 
     site.pages |= {"/a.mp4": answer, "/page": send_page("<html>hunter</html>")}
     site.pages["/cut.mp4"] = send_file(VIDEO, stop_at=100)
-    found = get(site.url(path).replace("//", "//me:hunter2@"), tmp_path)
+    found = get(site.url(path).replace("//", "//me:$PW@"), tmp_path)
     if path == "/a.mp4":
         assert seen[0] == "Basic bWU6aHVudGVyMg=="
     shown = [repr(one) for one in found]
@@ -439,14 +459,13 @@ class Indiscreet:
 
 
 def test_a_complaint_with_the_password_is_not_passed_on(tmp_path: Path) -> None:
-    url = "http://me:hunter2@127.0.0.1/a.mp4"
-    (origin,) = expand_sources([url])
+    (origin,) = expand_sources(["http://me:$PW@127.0.0.1/a.mp4"], environment=SECRETS)
     assert isinstance(origin, Origin)
     reader = _PageReader(Indiscreet(), Notes(), tmp_path, tmp_path, INGEST)
     with pytest.raises(SourceError) as failed:
         list(reader.fetch(_Page(origin)))
     assert str(failed.value).startswith(
-        "http://***@127.0.0.1/a.mp4: Unable to read http://***@127.0.0.1/a.mp4, for"
+        "http://me:$PW@127.0.0.1/a.mp4: Unable to read http://***@127.0.0.1/a.mp4, for"
     )
     assert "hunter2" not in "".join(traceback.format_exception(failed.value))
 
