@@ -1,5 +1,6 @@
 """From a preset's name or a YAML file, and `key=value` changes, to a RunConfig."""
 
+import copy
 import difflib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -25,10 +26,15 @@ def load_config(name_or_file: str, changes: Sequence[str] = ()) -> RunConfig:
             one) or a value out of range.
         UnknownModel: a segmenter of no known kind or name.
     """
-    tree = _parse_yaml(_read(name_or_file), name_or_file)
+    return change_config(_parse_yaml(_read(name_or_file), name_or_file), changes, name_or_file)
+
+
+def change_config(tree: Mapping[str, Any], changes: Sequence[str], origin: str) -> RunConfig:
+    """Apply changes to a plain tree; `origin` is named in errors."""
+    changed = copy.deepcopy(dict(tree))
     for change in changes:
-        _apply_change(tree, change)
-    return validate_config(tree, name_or_file)
+        _apply_change(changed, change)
+    return validate_config(changed, origin)
 
 
 def validate_config(tree: Mapping[str, Any], origin: str) -> RunConfig:

@@ -97,6 +97,30 @@ class Trust(Block):
     """Share of confident joints inside the mask, where there are keypoints."""
 
 
+class Review(Block):
+    """How people are asked about frames. None of it changes what a run produces."""
+
+    project: str = Field("maskmill", min_length=1, max_length=50)
+    """Title of the project in Label Studio; it is made when there is none."""
+    label: str = Field("person", min_length=1)
+    """What a region is called there."""
+    open_tasks: int = Field(500, ge=1)
+    """Tasks that wait for a person at most; more frames wait in the database."""
+    batch: int = Field(250, ge=1)
+    """Tasks per request."""
+    settle_s: float = Field(20.0, ge=0)
+    """How long Label Studio may still be at a request whose sender was killed or gave up."""
+    show_student: bool = True
+    """The student's mask as a second prediction, to compare."""
+    show_keypoints: bool = True
+    """The teacher's keypoints as points, where there are any."""
+    truth: Literal["latest", "agreed"] = "latest"
+    """Several annotators on one frame: the annotation that was changed last, or the one that agrees
+    best with the others, once their mean IoU reaches `min_agreement`."""
+    min_agreement: Fraction01 = 0.8
+    """Mean union IoU of annotators from which `agreed` picks one; below, the frame stays open."""
+
+
 class RunConfig(Block):
     """One run: everything that decides which frames come out, and how they are made."""
 
@@ -106,6 +130,7 @@ class RunConfig(Block):
     student: SegmenterBlock
     agreement: Agreement = Agreement()
     trust: Trust = Trust()
+    review: Review = Review()
     ingest: Ingest = Ingest()
     picture_quality: int = Field(95, ge=1, le=100)
     """JPEG quality of kept frames."""
@@ -119,9 +144,9 @@ class RunConfig(Block):
 
     def identity(self) -> str:
         """Canonical JSON of everything that can change the result: where weights lie, how sources
-        are fetched, and on how many workers is left out."""
+        are fetched, how people are asked, and on how many workers is left out."""
         outcome = self.model_dump(
-            mode="json", exclude={"ingest", "weights_dir", "device", "batch", "workers"}
+            mode="json", exclude={"review", "ingest", "weights_dir", "device", "batch", "workers"}
         )
         return json.dumps(outcome, sort_keys=True, separators=(",", ":"))
 

@@ -1,5 +1,6 @@
 """Connecting to the ledger and bringing its schema up to date."""
 
+import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,12 +10,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, event, inspect
+from sqlalchemy import Engine, create_engine, event, func, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from labeling.errors import (
+    AlreadyRunning,
     ConfigError,
     DatabaseError,
     DatabaseUnreachable,
@@ -23,6 +25,7 @@ from labeling.errors import (
     SchemaTooOld,
     StorageError,
 )
+from labeling.storage import storage_errors
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_S = 60
@@ -44,9 +47,16 @@ class Ledger:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A session for reading."""
-        with self._reading() as session:
-            yield session
+        """A session for reading.
+
+        Raises:
+            DatabaseUnreachable: the database did not answer.
+        """
+        try:
+            with self._reading() as session:
+                yield session
+        except OperationalError as exc:
+            raise _operational_error(exc, self.engine) from exc
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -61,8 +71,47 @@ class Ledger:
         except OperationalError as exc:
             raise _operational_error(exc, self.engine) from exc
 
+    @contextmanager
+    def alone(self, what: str) -> Iterator[None]:
+        """Keep other processes out of the block; a killed one leaves no lock behind.
+
+        Raises:
+            AlreadyRunning: another process is in a block of this name, on the same database.
+        """
+        lock = _advisory_lock if self.engine.dialect.name == "postgresql" else _file_lock
+        with lock(self.engine, what) as is_ours:
+            if not is_ours:
+                raise AlreadyRunning(
+                    f"another {what} is at work on {_shown(self.engine)}: wait for its end, then run this again"
+                )
+            yield
+
     def close(self) -> None:
         self.engine.dispose()
+
+
+@contextmanager
+def _advisory_lock(engine: Engine, what: str) -> Iterator[bool]:
+    """PostgreSQL's, which ends with its connection."""
+    asked = select(func.pg_try_advisory_lock(func.hashtext(f"maskmill {what}")))
+    with engine.connect() as connection:
+        yield bool(connection.scalar(asked))
+        connection.invalidate()  # not back into the pool with the lock
+
+
+@contextmanager
+def _file_lock(engine: Engine, what: str) -> Iterator[bool]:
+    """The system's, on a file beside SQLite's, which ends with its process."""
+    path = Path(f"{engine.url.database}-{what.replace(' ', '-')}.lock")
+    with storage_errors(path):
+        file = path.open("w")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 def open_ledger(url: str) -> Ledger:

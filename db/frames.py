@@ -1,18 +1,16 @@
-"""Frames of a run, read from the ledger: listed, looked at, exported, counted."""
+"""Frames of a run, read from the ledger: listed, looked at, counted."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import Float, cast, func, select
 from sqlalchemy.orm import Session
 
-from db.models import Agreement, Decision, Frame, Instance, Model, Source, Video
+from db.models import Agreement, Decision, Frame, Instance, Source, Video
 from labeling import instances as seen
-from labeling.formats.dataset import DatasetFrame, DatasetInstance
 from labeling.masks import Mask
-from labeling.storage import Home
 
 Order = Literal["agreement", "time"]
 """Hardest first, or by video and time."""
@@ -75,7 +73,7 @@ def list_frames(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[F
         yield FrameRow(
             id=frame.id,
             video_id=video.id,
-            title=_title(session, video),
+            title=video_title(session, video),
             kind=video.kind,
             t_ms=frame.t_ms,
             name=frame.name,
@@ -89,12 +87,12 @@ def list_frames(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[F
         )
 
 
-def _title(session: Session, video: Video) -> str:
-    source = _source_of(session, video.id)
+def video_title(session: Session, video: Video) -> str:
+    source = source_of(session, video.id)
     return (source.title if source else None) or Path(video.path).name
 
 
-def _source_of(session: Session, video_id: str) -> Source | None:
+def source_of(session: Session, video_id: str) -> Source | None:
     """The source that a video is credited to: the first by spec, where several gave the same bytes."""
     cache: dict[str, Source | None] = session.info.setdefault("source_of", {})
     if video_id not in cache:
@@ -110,91 +108,20 @@ def frame_instances(session: Session, run_id: str, frame: Frame, role: str) -> l
         .where(Instance.run_id == run_id, Instance.frame_id == frame.id, Instance.role == role)
         .order_by(Instance.rank)
     )
-    return [_seen_instance(row, frame) for row in session.scalars(query)]
+    return [seen_instance(row, frame) for row in session.scalars(query)]
 
 
-def _seen_instance(row: Instance, frame: Frame) -> seen.Instance:
+def seen_instance(row: Instance, frame: Frame) -> seen.Instance:
     return seen.Instance(
         mask=Mask((frame.height or 0, frame.width or 0), row.rle),
         score=row.score,
         box_xywh=(row.x, row.y, row.w, row.h),
-        keypoints=_keypoints(row.keypoints),
+        keypoints=keypoints_of(row.keypoints),
     )
 
 
-def _keypoints(stored: list[Any] | None) -> seen.Keypoints | None:
+def keypoints_of(stored: list[Any] | None) -> seen.Keypoints | None:
     return tuple((x, y, confidence) for x, y, confidence in stored) if stored else None
-
-
-def dataset_frames(
-    session: Session, run_id: str, home: Home, *, decisions: Sequence[str]
-) -> Iterator[DatasetFrame]:
-    """Frames with the teacher's instances, by video and time, one at a time."""
-    query = (
-        select(Frame, Video, Decision.decision)
-        .join(Decision, Decision.frame_id == Frame.id)
-        .join(Video, Video.id == Frame.video_id)
-        .where(Decision.run_id == run_id, Decision.decision.in_(decisions), Frame.picture.is_not(None))
-        .order_by(Frame.video_id, Frame.t_ms)
-    )
-    for page in session.execute(query.execution_options(yield_per=200)).partitions():
-        by_frame = _instances_of(session, run_id, [frame.id for frame, _, _ in page])
-        for frame, video, decision in page:
-            instances = tuple(
-                _dataset_instance(row, model, frame) for row, model in by_frame.get(frame.id, [])
-            )
-            picture = home.absolute(frame.picture or "")
-            bare = _dataset_frame(frame, video, _source_of(session, video.id), decision, picture)
-            yield replace(bare, instances=instances)
-
-
-def _instances_of(
-    session: Session, run_id: str, frame_ids: Sequence[int]
-) -> dict[int, list[tuple[Instance, Model]]]:
-    query = (
-        select(Instance, Model)
-        .join(Model, Model.id == Instance.model_id)
-        .where(Instance.run_id == run_id, Instance.role == "teacher", Instance.frame_id.in_(frame_ids))
-        .order_by(Instance.frame_id, Instance.rank)
-    )
-    found: dict[int, list[tuple[Instance, Model]]] = {}
-    for instance, model in session.execute(query):
-        found.setdefault(instance.frame_id, []).append((instance, model))
-    return found
-
-
-def _dataset_frame(
-    frame: Frame, video: Video, source: Source | None, decision: str, picture: Path
-) -> DatasetFrame:
-    return DatasetFrame(
-        id=frame.id,
-        picture=picture,
-        file_name=f"{video.id[:12]}_{frame.t_ms:09d}{picture.suffix}",
-        size_hw=(frame.height or 0, frame.width or 0),
-        video_id=video.id,
-        t_ms=frame.t_ms if video.kind == "video" else None,
-        source_url=source.url if source else None,
-        title=(source.title if source else None) or frame.name or Path(video.path).name,
-        uploader=source.uploader if source else None,
-        licence=source.licence if source else None,
-        licence_url=None,
-        upload_date=source.upload_date if source else None,
-        decision=decision,
-        instances=(),
-    )
-
-
-def _dataset_instance(row: Instance, model: Model, frame: Frame) -> DatasetInstance:
-    whole = _seen_instance(row, frame)
-    return DatasetInstance(
-        id=row.id,
-        mask=whole.mask,
-        score=whole.score,
-        box_xywh=whole.box_xywh,
-        keypoints=whole.keypoints,
-        model=f"{model.kind}:{model.name}",
-        reviewer=None,
-    )
 
 
 def iou_histogram(session: Session, run_id: str, bins: int = 20) -> tuple[list[int], int]:

@@ -85,7 +85,8 @@ def begin_run(
         "counts": {},
         "models": {},
     }
-    upsert(session, Run, [row], update_columns=["code_version", "worked_at", *(["name"] if name else [])])
+    changed = ["config", "code_version", "worked_at", *(["name"] if name else [])]
+    upsert(session, Run, [row], update_columns=changed)
 
 
 def keep_models(session: Session, run_id: str, cards: Mapping[str, ModelCard]) -> None:
@@ -251,10 +252,11 @@ def _store_models(session: Session, cards: Iterable[ModelCard]) -> None:
             "name": card.name,
             "weights_sha256": card.weights_sha256,
             "settings": card.settings,
+            "gives_instances": card.gives_instances,
         }
         for card in cards
     ]
-    upsert(session, Model, rows)
+    upsert(session, Model, rows, update_columns=["gives_instances"])
 
 
 def _instance_rows(

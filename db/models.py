@@ -166,6 +166,9 @@ class Model(Base):
     name: Mapped[str] = mapped_column()
     weights_sha256: Mapped[str] = mapped_column(comment="empty: no weights")
     settings: Mapped[str] = mapped_column(comment="canonical JSON of what changes its output")
+    gives_instances: Mapped[bool | None] = mapped_column(
+        comment="false: one mask for everybody; null: stored before this was known"
+    )
 
 
 class Instance(Base):

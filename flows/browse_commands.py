@@ -1,4 +1,4 @@
-"""Looking at a run: `maskmill frames`, `show` and `report`."""
+"""Looking at runs: `maskmill runs`, `frames`, `show` and `report`."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -25,6 +25,33 @@ def check_decisions(decisions: Sequence[str]) -> list[str]:
         if decision not in DECISIONS:
             raise ConfigError(f"--decision {decision!r}: known are {', '.join(DECISIONS)}")
     return list(decisions)
+
+
+def runs(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """List the runs of a home, the one worked on last first."""
+    from flows.home import open_home
+    from tasks.looks import list_runs
+
+    with open_home(home).session() as session:
+        rows = list_runs(session)
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ("run", "name", "started (UTC)", "worked on (UTC)", "", "frames looked at", "hard"),
+        (
+            (
+                row.id,
+                row.name,
+                f"{row.started_at:%Y-%m-%d %H:%M}",
+                f"{row.worked_at:%Y-%m-%d %H:%M}",
+                "finished" if row.finished else "not finished",
+                row.looked_at,
+                row.hard,
+            )
+            for row in rows
+        ),
+    )
 
 
 def frames(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows import browse_commands, export_commands, system_commands
+from flows import browse_commands, export_commands, review_commands, system_commands
 from flows.console import (
     Commands,
     Exit,
@@ -31,9 +31,11 @@ app = typer.Typer(
     help="Mine video for the frames a segmentation model gets wrong; make a COCO dataset of them.",
 )
 app.add_typer(export_commands.app, name="export")
+app.add_typer(review_commands.app, name="review")
 app.add_typer(system_commands.models_app, name="models")
 app.add_typer(system_commands.db_app, name="db")
 app.command("doctor")(system_commands.doctor)
+app.command("runs")(browse_commands.runs)
 app.command("frames")(browse_commands.frames)
 app.command("show")(browse_commands.show)
 app.command("report")(browse_commands.report)
@@ -142,7 +144,9 @@ def _generate(
     from flows.generate import generate_dataset
     from flows.interrupt import stop_at_once
     from flows.progress import watch_progress
+    from flows.temporary_server import make_server_mortal
 
+    make_server_mortal()
     with stop_at_once(), watch_progress(home, config.run_id(), enabled=show_progress):
         return generate_dataset(specs, config, name=Path(name).stem, home=home, retry_failed=retry_failed)
 

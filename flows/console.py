@@ -2,8 +2,10 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
+from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,26 +46,54 @@ RunOption = Annotated[
 ]
 
 
+UsageError: Any = typer.BadParameter.__mro__[1]
+"""What the option parser raises; its module differs between versions of Typer."""
+
+
 class Commands(TyperGroup):
     """A group whose commands end on our errors with a sentence and an exit code."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with _told_errors():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _told_errors():
             return super().invoke(ctx)
-        except MaskmillError as error:
-            complain(error)
-            wrong_use = isinstance(error, ConfigError | ModelError | ExportError)
-            raise typer.Exit(Exit.WRONG_USE if wrong_use else Exit.STOPPED) from error
+
+
+@contextmanager
+def _told_errors() -> Iterator[None]:
+    """End with an exit code on our errors; on the option parser's too where JSON is asked for."""
+    try:
+        yield
+    except MaskmillError as error:
+        complain(error)
+        wrong_use = isinstance(error, ConfigError | ModelError | ExportError)
+        raise typer.Exit(Exit.WRONG_USE if wrong_use else Exit.STOPPED) from error
+    except UsageError as error:
+        if not _wants_json():
+            raise
+        _print_json_error("usage", error.format_message())
+        raise typer.Exit(Exit.WRONG_USE) from error
 
 
 def complain(error: MaskmillError) -> None:
-    if "--json" in sys.argv:
-        print_json({"error": {"code": error.code, "message": str(error)}})
+    if _wants_json():
+        _print_json_error(error.code, str(error))
     else:
         from rich.console import Console
 
         Console(stderr=True).print(f"[bold red]error[/] [dim]({error.code})[/] ", end="")
         Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(str(error))
+
+
+def _wants_json() -> bool:
+    return "--json" in sys.argv
+
+
+def _print_json_error(code: str, message: str) -> None:
+    print_json({"error": {"code": code, "message": message}})
 
 
 def print_json(value: Any) -> None:
@@ -73,7 +103,7 @@ def print_json(value: Any) -> None:
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
-    return str(value)
+    return value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value)
 
 
 def print_table(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from configs.load import load_config
-from db.frames import dataset_frames
+from db.dataset import dataset_frames
 from db.queries import RunSummary, latest_run
 from labeling.formats.coco import write_coco
 from labeling.scene import render_scene

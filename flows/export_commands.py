@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.console import Commands, HomeOption, JsonOption, RunOption, print_json
+from labeling.errors import ConfigError
 
 if TYPE_CHECKING:
     from labeling.formats.dataset import DatasetFrame, ExportSummary
@@ -20,11 +21,14 @@ FolderArgument = Annotated[
 DecisionOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--decision", help="accepted, review or easy; may be repeated. Default: accepted.", metavar="D"
+        "--decision",
+        help="accepted, reviewed, review or easy; may be repeated. Default: accepted and reviewed.",
+        metavar="D",
     ),
 ]
 CopyOption = Annotated[bool, typer.Option("--copy", help="Copy pictures instead of hard-linking them.")]
 DEFAULT_HOME = Path(".maskmill")
+DECISIONS = ("accepted", "reviewed", "review", "easy")
 
 
 @app.command()
@@ -80,12 +84,14 @@ def masks(
 
 @contextmanager
 def _frames(home: Path, run: str | None, decisions: list[str] | None) -> "Iterator[Iterator[DatasetFrame]]":
-    from db.frames import dataset_frames
+    from db.dataset import dataset_frames
     from db.queries import latest_run
-    from flows.browse_commands import check_decisions
     from flows.home import existing_home, open_home
 
-    wanted = check_decisions(decisions or ["accepted"])
+    wanted = decisions or ["accepted", "reviewed"]
+    for decision in wanted:
+        if decision not in DECISIONS:
+            raise ConfigError(f"--decision {decision!r}: known are {', '.join(DECISIONS)}")
     with open_home(home).session() as session:
         run_id = latest_run(session, run).id
         yield dataset_frames(session, run_id, existing_home(home), decisions=wanted)

@@ -1,10 +1,11 @@
 """Videos in, hard frames with COCO masks out."""
 
 from importlib.metadata import version
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
-from prefect import flow, unmapped
+from prefect import flow
+from prefect.futures import as_completed
 from prefect.logging import get_run_logger
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -12,7 +13,7 @@ from configs.load import load_config
 from configs.models import RunConfig
 from db.ledger import begin_run, keep_models
 from db.queries import RunSummary, failed_specs, pending_shards
-from labeling.errors import ConfigError
+from labeling.errors import ConfigError, DatabaseError, StorageError
 from labeling.sources import refuse_passwords
 from labeling.storage import Home
 from tasks.ingest import ingest_source_task
@@ -75,19 +76,27 @@ def generate_dataset(
 
 
 def _work_on_shards(shards: list[int], config: RunConfig, home: Home) -> None:
-    """Hand the shards to the runner and wait for all of them, whatever becomes of one.
+    """Give each worker that is free the next shard, until all are done or nothing can be kept.
+
+    A bug that one shard meets is raised when the others are done.
 
     Raises:
-        StorageError, DatabaseError: nothing can be kept; the shards stay to be done.
+        StorageError, DatabaseError: nothing can be kept; the shards that are left stay to be done.
     """
     runner: ThreadPoolTaskRunner[str] = ThreadPoolTaskRunner(max_workers=config.workers)
-    with runner:
-        futures = runner.map(
-            label_shard_task,
-            {"shard_id": shards, "config": unmapped(config), "home": unmapped(home.root)},
-        )
-        futures.wait()
-    for future in futures:
+    common = {"config": config, "home": home.root}
+    ended = []
+    with runner:  # on an error it waits for the shards that are being worked on
+        waiting = (runner.submit(label_shard_task, {"shard_id": shard} | common) for shard in shards)
+        running = set(islice(waiting, config.workers))
+        while running:
+            future = next(as_completed(list(running)))
+            outcome = future.result(raise_on_failure=False)
+            if isinstance(outcome, StorageError | DatabaseError):
+                raise outcome
+            ended.append(future)
+            running = running - {future} | set(islice(waiting, 1))
+    for future in ended:
         future.result()
 
 

@@ -1,5 +1,6 @@
 """The installation itself: `maskmill models`, `db` and `doctor`."""
 
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -35,19 +36,26 @@ def list_models(weights_dir: WeightsOption = None, as_json: JsonOption = False) 
 
 @models_app.command("fetch")
 def fetch_models(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="As `models list` names them.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="As `models list` names them, or presets.")
+    ],
     weights_dir: WeightsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch weights into the cache, checked by SHA-256."""
-    from labeling.segmenters.weights import fetch_weights
+    """Fetch weights into the cache, checked by SHA-256; of a preset, all that it wants."""
+    from configs.load import PRESETS, load_config
+    from labeling.segmenters.weights import fetch_weights, needed_weights
 
-    fetched = {name: fetch_weights(name, weights_dir) for name in names}
+    wanted = {name: needed_weights(load_config(name)) if name in PRESETS else [name] for name in names}
+    singles = dict.fromkeys(chain.from_iterable(wanted.values()))
+    fetched = {single: fetch_weights(single, weights_dir) for single in singles}
     if as_json:
         print_json(fetched)
         return
     for name, path in fetched.items():
         typer.echo(f"{name}: {path}")
+    for preset in (name for name, weights in wanted.items() if not weights):
+        typer.echo(f"{preset}: needs no weights")
 
 
 @db_app.command("upgrade")

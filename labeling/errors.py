@@ -28,10 +28,16 @@ MaskmillError
 │   └── HomeNotWritable
 ├── DatabaseError
 │   ├── DatabaseUnreachable
+│   ├── AlreadyRunning       another process does the same on this database
 │   ├── SchemaTooOld         run `maskmill db upgrade`
 │   └── SchemaTooNew         upgrade maskmill
 ├── ExportError              a dataset cannot be written as asked
-└── StudioError              Label Studio said something that cannot be understood
+└── StudioError              Label Studio cannot be used, or said something unexpected
+    ├── StudioUnreachable    nobody answers there, or not in time
+    ├── StudioDenied         the token is missing, wrong, expired or of a kind that is switched off
+    ├── StudioTooOld         a version whose interface we do not know
+    ├── StudioRefused        a request was answered with an error: too large, invalid, gone
+    └── StudioMissing        the local Label Studio cannot be installed or started
 """
 
 from typing import ClassVar
@@ -162,6 +168,10 @@ class DatabaseUnreachable(DatabaseError):
     code = "database_unreachable"
 
 
+class AlreadyRunning(DatabaseError):
+    code = "already_running"
+
+
 class SchemaTooOld(DatabaseError):
     code = "schema_too_old"
 
@@ -176,3 +186,29 @@ class ExportError(MaskmillError):
 
 class StudioError(MaskmillError):
     code = "studio"
+
+
+class StudioUnreachable(StudioError):
+    code = "studio_unreachable"
+
+
+class StudioDenied(StudioError):
+    code = "studio_denied"
+
+
+class StudioTooOld(StudioError):
+    code = "studio_too_old"
+
+
+class StudioRefused(StudioError):
+    """`status` is the HTTP status that said so."""
+
+    code = "studio_refused"
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class StudioMissing(StudioError):
+    code = "studio_missing"

@@ -14,6 +14,11 @@ from labeling.storage import Home
 
 LOW_DISK_BYTES = 5_000_000_000
 """About an hour of video with its kept frames."""
+_EXTRAS = {
+    "lite": ("onnxruntime", "ai-edge-litert"),
+    "torch": ("torch", "torchvision"),
+    "review": ("label-studio-sdk",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +31,13 @@ class Finding:
 
 
 def examine(config: RunConfig, home: Path) -> list[Finding]:
-    """Look at device, libraries, this config's models, database, JavaScript runtime, disk, Prefect."""
+    """Look at the machine, the libraries, this config's models, and the servers; nothing is started."""
     return [
         _device(),
         *_libraries(),
         *_models(config),
         _tried("database", lambda: _database(home)),
+        _tried("Label Studio", lambda: _label_studio(home, config.review.project)),
         _js_runtime(),
         _disk(home),
         _prefect(),
@@ -58,7 +64,7 @@ def _device() -> Finding:
 
 
 def _libraries() -> Iterator[Finding]:
-    for extra, packages in (("lite", ("onnxruntime", "ai-edge-litert")), ("torch", ("torch", "torchvision"))):
+    for extra, packages in _EXTRAS.items():
         try:
             found = ", ".join(f"{package} {version(package)}" for package in packages)
             yield Finding(f"extra {extra}", ok=True, finding=found)
@@ -92,6 +98,21 @@ def _database(home: Path) -> str:
     return f"schema {revision or 'none'}, this version has {head}" + (
         "" if revision in (None, head) else ": run `maskmill db upgrade`"
     )
+
+
+def _label_studio(home: Path, project: str) -> str:
+    from labeling.studio.access import HOW_TO_GET_ONE, known_access
+    from labeling.studio.connection import Patience
+    from labeling.studio.server import StudioServer
+
+    if (access := known_access(home)) is None:
+        return f"none, and frames need none until people correct them: {HOW_TO_GET_ONE}"
+    with StudioServer(access.url, access.token, patience=Patience(timeout_s=3.0, attempts=1)) as server:
+        answers = f"{server.check()} at {server.url}"
+        number = server.find_project(project)
+    if number is None:
+        return f"{answers}, no project {project} yet: `maskmill review push` makes it"
+    return f"{answers}, {project}: {server.url}/projects/{number}/data"
 
 
 def _js_runtime() -> Finding:

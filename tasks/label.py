@@ -4,13 +4,14 @@ from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 
 from configs.models import RunConfig
 from db.ledger import fail_shard, store_shard
 from db.models import Shard
 from db.queries import shard_clip
-from labeling.errors import DatabaseError, MaskmillError, StorageError
+from labeling.errors import DatabaseError, DiskFull, HomeNotWritable, MaskmillError, StorageError
 from labeling.memory import release_memory
 from labeling.pipeline import label_shard
 from labeling.storage import Home
@@ -47,11 +48,17 @@ def work_on_shard(shard_id: int, config: RunConfig, home: Home) -> str:
     return "done"
 
 
+def _may_pass(_task: object, _run: object, state: State[str]) -> bool:
+    """Whether trying a shard again soon may help: it does not where there is no room, or no right to write."""
+    return not isinstance(state.result(raise_on_failure=False), DiskFull | HomeNotWritable)
+
+
 @task(
     name="label-shard",
     task_run_name="shard-{shard_id}",
     retries=1,
     retry_delay_seconds=2,
+    retry_condition_fn=_may_pass,
     cache_policy=NO_CACHE,
     persist_result=False,
 )

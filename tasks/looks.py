@@ -1,9 +1,12 @@
 """Pictures and pages of a run: read from the ledger, drawn by labeling."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.frames import FrameQuery, FrameRow, cause_counts, frame_instances, iou_histogram, list_frames
@@ -28,6 +31,40 @@ from labeling.storage import Home, write_atomically
 
 STAGE_FRAMES = {"decode": "looked_at", "teacher": "compared", "student": "compared", "agreement": "compared"}
 """Which count a stage's throughput is told in; `store` and `flip` are not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A line of `maskmill runs`. Times are in UTC."""
+
+    id: str
+    name: str
+    started_at: datetime
+    worked_at: datetime
+    """Last time."""
+    finished: bool
+    """Nothing is left to do for the sources it was given so far."""
+    looked_at: int
+    """Frames."""
+    hard: int
+
+
+def list_runs(session: Session) -> list[RunRow]:
+    """All runs, the one worked on last first."""
+    runs = session.scalars(select(Run).order_by(Run.worked_at.desc(), Run.id))
+    return [_run_row(run, summarise_run(session, run)) for run in runs.all()]
+
+
+def _run_row(run: Run, summary: RunSummary) -> RunRow:
+    return RunRow(
+        id=run.id,
+        name=run.name,
+        started_at=run.started_at.replace(tzinfo=UTC),
+        worked_at=run.worked_at.replace(tzinfo=UTC),
+        finished=run.finished_at is not None and not summary.shards_pending,
+        looked_at=summary.counts.get("looked_at", 0),
+        hard=summary.counts.get("hard", 0),
+    )
 
 
 def draw_frame(session: Session, run_id: str, frame_id: int, home: Home, out: Path) -> str:

@@ -4,9 +4,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from httpx import HTTPError
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import PrefectException
+from prefect.logging import get_run_logger
 
 from db.ledger import finish_run
 from db.queries import RunSummary, latest_run, summarise_run
@@ -72,7 +75,10 @@ def summary_markdown(summary: RunSummary) -> str:
 
 @task(name="close-run", cache_policy=NO_CACHE, persist_result=False)
 def close_run_task(run_id: str, home: Path, failed_specs: list[str], shards: list[int]) -> RunSummary:
-    """`close_run`, with the summary as an artifact on the run's page."""
+    """`close_run`, with the summary as an artifact on the run's page where Prefect takes it."""
     summary = close_run(run_id, Home(home), failed_specs=failed_specs, shards=shards)
-    create_markdown_artifact(key=f"run-{run_id}", markdown=summary_markdown(summary))
+    try:
+        create_markdown_artifact(key=f"run-{run_id}", markdown=summary_markdown(summary))
+    except (HTTPError, PrefectException) as exc:  # the ledger has it all: the run is done
+        get_run_logger().warning("run %s has no artifact: %s: %s", run_id, type(exc).__name__, exc)
     return summary

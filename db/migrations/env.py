@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from db import review_models  # noqa: F401  # its tables are part of the schema
 from db.models import Base
 
 context.configure(

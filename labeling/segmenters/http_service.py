@@ -116,6 +116,10 @@ class HttpSegmenter(StatelessSegmenter):
             raise _TryAgain(f"{type(exc).__name__} after {self._block.timeout_s:g} s") from exc
         except httpx.TransportError as exc:
             raise _TryAgain(f"{type(exc).__name__}: {exc}") from exc
+        except httpx.DecodingError as exc:
+            raise ModelOutputWrong(
+                f"http: {self.shown_url} answers with bytes that its Content-Encoding does not fit: {exc}"
+            ) from exc
 
     def _check_status(self, response: httpx.Response) -> None:
         status = response.status_code

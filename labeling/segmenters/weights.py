@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from configs.models import RunConfig
+from configs.segmenters import SegmenterBlock, TorchvisionBlock
 from labeling.errors import UnknownModel, WeightsMissing
 from labeling.segmenters.weights_download import check_sha256, download_file
 
@@ -55,7 +57,7 @@ def _torchvision(model: str, member: str, stem: str) -> KnownWeights:
 
 
 _VOC = "COCO_WITH_VOC_LABELS_V1"
-_TABLE = (
+_TABLE = (  # of several for one of torchvision's models, its default first
     KnownWeights(
         "fastestdet",
         "lite",
@@ -105,6 +107,21 @@ def known_weights(name: str) -> KnownWeights:
     if name not in KNOWN_WEIGHTS:
         raise UnknownModel(f"no weights named {name!r}; known are {', '.join(KNOWN_WEIGHTS)}")
     return KNOWN_WEIGHTS[name]
+
+
+def needed_weights(config: RunConfig) -> list[str]:
+    """Names of the weights that a config's segmenters want, each once; a user's own files have none."""
+    blocks = [config.pose_filter.segmenter if config.pose_filter else None, config.teacher, config.student]
+    return list(dict.fromkeys(name for block in blocks for name in _weights_of(block)))
+
+
+def _weights_of(block: SegmenterBlock | None) -> list[str]:
+    if not isinstance(block, TorchvisionBlock):
+        return [known.name for known in _TABLE if block and known.kind == block.kind]
+    members = [name for name in KNOWN_WEIGHTS if name.startswith(f"{block.model}:")]
+    if block.weights == "DEFAULT":
+        return members[:1]
+    return [name for name in members if name == f"{block.model}:{block.weights}"]
 
 
 def find_weights(name: str, weights_dir: Path | None) -> Path:

@@ -22,6 +22,7 @@ from labeling.errors import (
 )
 from labeling.sources.addresses import PAGE_SCHEMES, check_resolved, name_source, redact_url, url_scheme
 from labeling.sources.content import adopt_file, staging
+from labeling.sources.interrupts import Interrupt
 from labeling.sources.segments import SegmentWriter, Timeline, date_back, open_segment
 
 MAX_PAUSE_S = 30.0
@@ -57,7 +58,8 @@ def record_camera(
     Packets are copied, not coded again, where a container can hold them. A file begins with a key
     frame and its time with 0. After a drop the camera is called again, `ingest.reconnects` times in a
     row at most, with growing pauses, and a new file begins. What was recorded is kept, also when the
-    caller stops early or the program is interrupted: the file then lies in `folder`, complete.
+    caller stops early: the file then lies in `folder`, complete. Ctrl-C ends the recording, and has its
+    usual effect when the caller has taken the last file and asks for the next.
 
     Raises:
         SourceUnreachable: given up; files given before stay.
@@ -65,7 +67,18 @@ def record_camera(
         DiskFull, HomeNotWritable: the recording cannot be written.
     """
     with staging(folder) as here:
-        yield from _Recorder(url, folder, here, ingest, allow_link_local=allow_link_local).record()
+        recorder = _Recorder(url, folder, here, ingest, allow_link_local=allow_link_local)
+        recordings = recorder.record()
+        try:
+            while True:
+                with recorder.interrupt.held():
+                    recording = next(recordings, None)
+                if recording is None:
+                    return
+                yield recording
+                recorder.interrupt.pass_on()
+        finally:
+            recorder.interrupt.pass_on()
 
 
 class _Recorder:
@@ -77,6 +90,7 @@ class _Recorder:
         self._first_at: float | None = None
         self._segments = 0
         self._drop = "the stream ended"
+        self.interrupt = Interrupt()
 
     def record(self) -> Iterator[Recording]:
         failures = 0
@@ -92,12 +106,17 @@ class _Recorder:
                     f"{self._shown}: {self._drop}; {self._ingest.reconnects} attempts to reconnect failed; "
                     f"{self._recorded_s:.1f} s were recorded"
                 )
-            time.sleep(min(self._ingest.backoff_s * 2.0 ** (failures - 1), MAX_PAUSE_S))
+            self._pause(min(self._ingest.backoff_s * 2.0 ** (failures - 1), MAX_PAUSE_S))
 
     def _is_done(self, running_s: float = 0.0) -> bool:
-        """By the camera's clock, or by ours for one that hardly sends."""
+        """By the camera's clock, or by ours for one that hardly sends; or because of Ctrl-C."""
         waited_s = time.monotonic() - self._first_at if self._first_at is not None else 0.0
-        return max(self._recorded_s + running_s, waited_s) >= self._ingest.record_s
+        return self.interrupt.came or max(self._recorded_s + running_s, waited_s) >= self._ingest.record_s
+
+    def _pause(self, pause_s: float) -> None:
+        until = time.monotonic() + pause_s
+        while time.monotonic() < until and not self.interrupt.came:
+            time.sleep(min(0.1, pause_s))
 
     def _record_connection(self) -> Iterator[Recording]:
         """Record until done or dropped; the reason of a drop is left in `_drop`."""
@@ -119,8 +138,8 @@ class _Recorder:
                         writer = self._begin(container)
                     if writer:
                         writer.write(packet)
-                        if self._is_done(writer.duration_s):
-                            break
+                    if self._is_done(writer.duration_s if writer else 0.0):
+                        break
             except BaseException:
                 if writer:
                     self._finish(writer)

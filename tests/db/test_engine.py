@@ -97,6 +97,16 @@ def test_a_full_disk_under_the_database_is_said_so(tmp_path: Path) -> None:
     ledger.close()
 
 
+def test_a_reader_is_told_that_the_database_cannot_be_reached(tmp_path: Path) -> None:
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    ledger = open_ledger(f"sqlite:///{folder / 'ledger.db'}")
+    ledger.close()
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(DatabaseUnreachable, match=r"ledger\.db.*run it again"), ledger.session() as session:
+        session.scalar(text("SELECT 1"))
+
+
 def test_two_that_create_the_same_database_at_once_both_get_it(url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         for ledger in pool.map(open_ledger, [url] * 4):

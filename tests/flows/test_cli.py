@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,14 @@ def test_a_run_is_browsed_shown_reported_and_exported(workplace: Path) -> None:
     told = maskmill("run", "video.mp4", "--config", "scripted.yaml").stdout
     assert "Of 4 frames looked at in 1 video, 4 were compared: the student got 4 wrong." in told
     assert as_json("status")["counts"]["accepted"] == 4
+    (listed,) = as_json("runs")
+    assert (listed["name"], listed["finished"], listed["looked_at"], listed["hard"]) == (
+        "scripted",
+        True,
+        4,
+        4,
+    )
+    assert datetime.fromisoformat(listed["worked_at"]).tzinfo == UTC
     frames = as_json("frames", "--decision", "accepted", "--order", "time", "--limit", "3")
     assert [frame["t_ms"] for frame in frames] == [0, 500, 1000]
     assert frames[0]["iou"] == pytest.approx(30 / 80)
@@ -116,6 +125,9 @@ def test_the_same_command_again_says_that_nothing_was_to_do() -> None:
         (["frames", "--decision", "maybe"], "rejected, easy, accepted, review"),
         (["report", "x.html"], "maskmill run"),
         (["export", "coco", "x"], "maskmill run"),
+        (["runs"], "maskmill run"),
+        (["models", "fetch", "lita"], "fastestdet"),
+        (["frames", "--limit", "many"], "--limit"),
     ],
 )
 def test_wrong_use_ends_with_2_and_says_what_to_do(arguments: list[str], complaint: str) -> None:
@@ -125,12 +137,35 @@ def test_wrong_use_ends_with_2_and_says_what_to_do(arguments: list[str], complai
     assert "Traceback" not in told.stderr
 
 
-def test_an_error_is_json_too_when_asked() -> None:
+@pytest.mark.usefixtures("prefect")
+def test_runs_are_listed_the_last_one_worked_on_first() -> None:
+    stricter = ["run", "video.mp4", "--config", "scripted.yaml", "--set", "agreement.hard_below=0.1"]
+    maskmill(*stricter)
+    maskmill("run", "video.mp4", "--config", "scripted.yaml")
+    assert [row["hard"] for row in as_json("runs")] == [4, 0]
+    maskmill(*stricter)
+    assert [row["hard"] for row in as_json("runs")] == [0, 4]
+    assert maskmill("runs").stdout.count("finished") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["status"], "config", "maskmill run"),
+        (["frames", "--limit", "many"], "usage", "--limit"),
+        (["frobnicate"], "usage", "frobnicate"),
+        (["export", "coco"], "usage", "DIR"),
+    ],
+)
+def test_an_error_is_json_too_when_asked(arguments: list[str], code: str, message: str) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "flows.cli", "status", "--json"]
+    command = [sys.executable, "-m", "flows.cli", *arguments, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 2
-    assert json.loads(done.stdout)["error"]["code"] == "config"
+    error = json.loads(done.stdout)["error"]
+    assert error["code"] == code
+    assert message in error["message"]
+    assert done.stderr == ""
 
 
 @pytest.mark.usefixtures("prefect")
@@ -161,6 +196,15 @@ def test_models_are_listed_with_licence_and_place() -> None:
         r["file"] for r in rows
     }
     assert all(row["licence"] for row in rows)
+
+
+@pytest.mark.shared
+def test_the_weights_of_presets_are_fetched_by_their_names(shared: Path) -> None:
+    weights = str(shared / "weights")
+    found = as_json("models", "fetch", "lite", "surveillance", "offline", "--weights-dir", weights)
+    assert list(found) == ["fastestdet", "pose_landmark_lite", "selfie_segmentation"]
+    assert all(Path(path).is_file() for path in found.values())
+    assert "offline: needs no weights" in maskmill("models", "fetch", "offline").stdout
 
 
 @pytest.mark.usefixtures("prefect")

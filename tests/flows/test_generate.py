@@ -15,13 +15,15 @@ from sqlalchemy import select
 
 from configs.load import validate_config
 from configs.models import RunConfig
-from db.frames import dataset_frames
+from db.dataset import dataset_frames
 from db.ledger import begin_run
 from db.models import Agreement, Decision, Frame, Instance, Shard, Source
 from db.queries import RunSummary
 from flows.generate import generate_dataset
 from labeling.errors import ConfigError, DiskFull, WeightsMissing
 from labeling.formats.coco import write_coco
+from labeling.instances import Clip
+from labeling.pipeline import LabelledShard, label_shard
 from labeling.probing import VideoFacts, probe_video
 from labeling.storage import Home
 from tasks.ingest import ingest_spec
@@ -332,6 +334,47 @@ def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
         states = session.scalars(select(Shard.state).order_by(Shard.start_ms)).all()
     assert states == ["done", "planned", "planned"]
     assert run([video], config, home).counts["accepted"] == 6
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_once_the_disk_is_full_no_further_shard_is_begun(
+    video: Path, home: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    config = scripted_config({"boxes": [WHOLE]}, {}, sampling={"shard_s": 0.5}, workers=workers)
+    begun = 0
+
+    def fill_up(*_: object) -> None:
+        nonlocal begun
+        begun += 1
+        raise DiskFull("no room left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.label.label_shard", fill_up)
+        with pytest.raises(DiskFull):
+            run([video], config, home)
+    assert begun == workers  # of 6 shards; and none was tried twice: it costs as much as it did before
+    assert run([video], config, home).shards_done == 6
+
+
+def test_a_bug_in_one_shard_is_raised_after_the_others_are_done(
+    video: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = scripted_config({"boxes": [WHOLE]}, {}, sampling={"shard_s": 1})
+
+    def label(clip: Clip, *rest: Any) -> LabelledShard:
+        if clip.start_s == 0:
+            raise ZeroDivisionError("a bug")
+        return label_shard(clip, *rest)
+
+    monkeypatch.setattr("tasks.label.label_shard", label)
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        run([video], config, home)
+    assert list(rows_by_ms(home)) == [1000, 1500, 2000, 2500]
+
+
+def test_more_workers_than_shards_do_them_all(video: Path, home: Path) -> None:
+    config = scripted_config({"boxes": [WHOLE]}, {}, sampling={"shard_s": 1}, workers=8)
+    assert run([video], config, home).shards_done == 3
 
 
 def test_a_run_without_sources_is_refused(home: Path) -> None:

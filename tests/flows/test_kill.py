@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -59,11 +61,41 @@ def test_a_run_that_is_killed_at_random_and_taken_up_again_gives_the_same_datase
     assert dump_files(tmp_path / "a") == dump_files(tmp_path / "b")
 
 
+def processes_of(tmp_path: Path) -> list[str]:
+    """Command lines of what runs with Prefect's home here, whoever started it."""
+    marked, found = f"PREFECT_HOME={tmp_path / 'prefect'}".encode(), []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended, or is not ours
+            if marked in (process / "environ").read_bytes().split(b"\0"):
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_prefects_temporary_server_ends_with_a_run_that_is_killed(scene: Path, tmp_path: Path) -> None:
+    process = start(scene, tmp_path / "home", tmp_path)
+    while not any(pictures_of(tmp_path)):
+        assert process.poll() is None
+        time.sleep(0.2)
+    assert any("uvicorn" in line for line in processes_of(tmp_path))
+    process.kill()  # it alone: nobody tells the server
+    process.wait()
+    end = time.monotonic() + 15
+    while processes_of(tmp_path) and time.monotonic() < end:
+        time.sleep(0.2)
+    assert processes_of(tmp_path) == []
+
+
+def pictures_of(tmp_path: Path) -> Iterator[Path]:
+    """What the run that is going on has kept so far."""
+    return (tmp_path / "home" / "pictures").glob("*/*")
+
+
 @pytest.mark.slow
 def test_ctrl_c_stops_within_seconds_and_the_same_command_goes_on(scene: Path, tmp_path: Path) -> None:
     process = start(scene, tmp_path / "home", tmp_path)
-    pictures = tmp_path / "home" / "pictures"
-    while not any(pictures.glob("*/*")):  # until the first shard is being worked on
+    while not any(pictures_of(tmp_path)):  # until the first shard is being worked on
         assert process.poll() is None
         time.sleep(0.2)
     begin = time.monotonic()

@@ -227,6 +227,13 @@ def test_garbage_is_refused_at_once(answer: Answer, message: str) -> None:
         assert len(service.calls) == 1
 
 
+def test_an_answer_that_is_not_coded_as_it_says_is_refused_at_once() -> None:
+    with serve(reply(b"not gzip at all", Content_Encoding="gzip")) as service:
+        with pytest.raises(ModelOutputWrong, match=r"http://127.*/segment .*Content-Encoding"):
+            segmenter(service.url).segment([FRAME])
+        assert len(service.calls) == 1
+
+
 def test_an_endless_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_service, "LARGEST_ANSWER_BYTES", 1000)
     with serve(reply(b"x" * 2000)) as service, pytest.raises(ModelOutputWrong, match="more than 1000 bytes"):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from configs.load import load_config, validate_config
 from labeling.errors import UnknownModel, WeightsCorrupt, WeightsMissing
 from labeling.segmenters import weights
 from labeling.segmenters.weights import (
@@ -19,6 +20,7 @@ from labeling.segmenters.weights import (
     fetch_weights,
     find_weights,
     list_weights,
+    needed_weights,
 )
 from labeling.segmenters.weights_download import ATTEMPTS, download_file
 
@@ -238,6 +240,48 @@ def test_torchvisions_rows_are_those_of_its_enums() -> None:
     }
     table = {known.name: known.url for known in KNOWN_WEIGHTS.values() if known.kind == "torchvision"}
     assert table == published
+
+
+@pytest.mark.parametrize(
+    ("preset", "names"),
+    [
+        (
+            "default",
+            [
+                "keypointrcnn_resnet50_fpn:COCO_V1",
+                "maskrcnn_resnet50_fpn_v2:COCO_V1",
+                "lraspp_mobilenet_v3_large:COCO_WITH_VOC_LABELS_V1",
+            ],
+        ),
+        ("lite", ["fastestdet", "pose_landmark_lite", "selfie_segmentation"]),
+        ("offline", []),
+        ("surveillance", ["fastestdet", "pose_landmark_lite"]),
+    ],
+)
+def test_a_preset_needs_the_weights_of_its_segmenters_each_once(preset: str, names: list[str]) -> None:
+    assert needed_weights(load_config(preset)) == names
+
+
+def test_weights_that_a_config_chooses_are_those_it_needs() -> None:
+    def needed(weights: str) -> list[str]:
+        block = {"kind": "torchvision", "model": "keypointrcnn_resnet50_fpn", "weights": weights}
+        return needed_weights(validate_config({"teacher": block, "student": "background"}, "test"))
+
+    assert needed("COCO_LEGACY") == ["keypointrcnn_resnet50_fpn:COCO_LEGACY"]
+    assert needed("random") == []
+
+
+def test_what_a_model_needs_by_default_is_torchvisions_default() -> None:
+    from typing import get_args
+
+    from torchvision.models import get_model_weights
+
+    from configs.segmenters import TorchvisionBlock
+
+    for model in get_args(TorchvisionBlock.model_fields["model"].annotation):
+        block = {"kind": "torchvision", "model": model}
+        needed = needed_weights(validate_config({"teacher": block, "student": "background"}, "test"))
+        assert needed == [f"{model}:{get_model_weights(model).DEFAULT.name}"]
 
 
 @pytest.mark.shared

@@ -1,0 +1,247 @@
+"""The outbox of review: which frames people are to look at, and where each of them is.
+
+Label Studio's commit and ours cannot be one. So a frame is marked `sending` before it is handed over,
+and what became of it is found by looking there (`reconcile`), never by sending it again.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, literal, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from db.ledger import upsert
+from db.models import Agreement, Decision, Frame, content_id, utc_now
+from db.paging import pages
+from db.review_models import Review, StudioProject
+from labeling.studio.review import ReviewItem
+
+HAVE_A_TASK = ("open", "unresolved", "skipped")
+"""States whose frame has a task in Label Studio and no truth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A frame and its task in Label Studio."""
+
+    frame_id: int
+    task: int
+
+
+def remember_project(
+    session: Session, place: str, title: str, number: int, settings: Mapping[str, Any] | None = None
+) -> int:
+    """Our id of a project; frames that waited for people in one that is gone wait for a push again."""
+    project_id = content_id("studio", place, title)
+    known = session.get(StudioProject, project_id)
+    if known is not None and known.number != number:
+        _take_back(session, project_id)
+    row = {"id": project_id, "place": place, "title": title, "number": number, "settings": settings or {}}
+    changed = ["number", *(["settings"] if settings is not None else [])]
+    upsert(session, StudioProject, [row], update_columns=changed)
+    return project_id
+
+
+def forget_project(session: Session, project_id: int) -> int:
+    """The project was deleted in Label Studio; returns how many frames wait for a push again."""
+    return _take_back(session, project_id)
+
+
+def _take_back(session: Session, project_id: int) -> int:
+    """What people said stays ours; frames without a word of theirs go back to the outbox."""
+    session.execute(update(StudioProject).where(StudioProject.id == project_id).values(pulled_until=None))
+    of_project = update(Review).where(Review.project_id == project_id)
+    session.execute(of_project.values(task=None))
+    lost = of_project.where(Review.state.in_(("open", "sending", "unresolved")))
+    done = session.execute(lost.values(state="waiting", project_id=None, fingerprint=""))
+    return int(done.rowcount)  # type: ignore[attr-defined]  # of CursorResult
+
+
+def fill_outbox(session: Session, run_id: str, *, again: bool = False) -> None:
+    """Enter the frames that a run wants reviewed. One that waits for another run takes this run's masks.
+
+    `again`: also frames whose task somebody deleted in Label Studio.
+    """
+    wanted = (
+        select(Decision.frame_id, Decision.run_id, literal("waiting"), Agreement.iou, literal(""))
+        .join(Agreement, (Agreement.frame_id == Decision.frame_id) & (Agreement.run_id == Decision.run_id))
+        .join(Frame, Frame.id == Decision.frame_id)
+        .where(Decision.run_id == run_id, Decision.decision == "review", Frame.picture.is_not(None))
+    )
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(Review).from_select(
+        ["frame_id", "run_id", "state", "iou", "fingerprint"], wanted, include_defaults=False
+    )
+    fresh = {name: statement.excluded[name] for name in ("run_id", "state", "iou", "fingerprint")}
+    taken_over = ("waiting", "withdrawn", *(("deleted",) if again else ()))
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["frame_id"], set_=fresh, where=Review.state.in_(taken_over)
+        )
+    )
+
+
+def withdraw_unwanted(session: Session, run_id: str, *, started: Collection[int]) -> list[Placed]:
+    """Mark frames that this run looked at and does not want reviewed; returns the tasks to delete.
+
+    Frames in `started` stay: somebody's work is in them.
+    """
+    unwanted = select(Decision.frame_id).where(Decision.run_id == run_id, Decision.decision != "review")
+    rows = session.scalars(
+        select(Review).where(
+            Review.state.in_(("waiting", "open")), Review.frame_id.in_(unwanted), Review.run_id != run_id
+        )
+    ).all()
+    leaving = [row for row in rows if row.frame_id not in started]
+    tasks = [Placed(row.frame_id, row.task) for row in leaving if row.task is not None]
+    for row in leaving:
+        row.state = "withdrawn"
+    return tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What looking at Label Studio changed here."""
+
+    adopted: int
+    """Frames that were there although nobody had told us."""
+    deleted: int
+    """Frames whose task is gone."""
+    left_over: tuple[Placed, ...]
+    """Tasks of frames that were withdrawn."""
+
+
+def reconcile(session: Session, project_id: int, tasks: Mapping[int, int]) -> Reconciled:
+    """Bring the outbox in line with the tasks by frame id that are in Label Studio.
+
+    A frame that is being sent and is not there stays as it is: the server may still be at it.
+    """
+    here = session.execute(
+        select(Review.frame_id, Review.state, Review.task).where(
+            or_(Review.project_id == project_id, Review.state == "waiting")
+        )
+    ).all()
+    adopted = [
+        Placed(frame_id, tasks[frame_id])
+        for frame_id, state, _ in here
+        if frame_id in tasks and state in ("waiting", "sending", "deleted")
+    ]
+    moved = [
+        Placed(frame_id, tasks[frame_id])
+        for frame_id, state, task in here
+        if frame_id in tasks and state in (*HAVE_A_TASK, "reviewed") and task != tasks[frame_id]
+    ]
+    gone = [
+        frame_id
+        for frame_id, state, task in here
+        if frame_id not in tasks and task is not None and state in (*HAVE_A_TASK, "reviewed")
+    ]
+    left_over = tuple(
+        Placed(frame_id, tasks[frame_id])
+        for frame_id, state, _ in here
+        if frame_id in tasks and state == "withdrawn"
+    )
+    confirm_sent(session, project_id, adopted)
+    _update(session, [{"frame_id": placed.frame_id, "task": placed.task} for placed in moved])
+    deleted = _forget_tasks(session, gone)
+    return Reconciled(len(adopted), deleted, left_over)
+
+
+def _forget_tasks(session: Session, frame_ids: Sequence[int]) -> int:
+    """Of a reviewed frame the truth stays."""
+    _update(session, [{"frame_id": frame_id, "task": None} for frame_id in frame_ids])
+    deleted = 0
+    for part in pages(frame_ids):
+        waiting = update(Review).where(Review.frame_id.in_(part), Review.state.in_(HAVE_A_TASK))
+        deleted += session.execute(waiting.values(state="deleted")).rowcount  # type: ignore[attr-defined]  # of CursorResult
+    return deleted
+
+
+def waiting_frames(session: Session, run_id: str, limit: int) -> list[int]:
+    """Frames of a run that wait to be sent, hardest first."""
+    query = (
+        select(Review.frame_id)
+        .where(Review.state == "waiting", Review.run_id == run_id)
+        .order_by(Review.iou, Review.frame_id)
+        .limit(limit)
+    )
+    return list(session.scalars(query))
+
+
+def frames_being_sent(session: Session, project_id: int) -> dict[int, datetime]:
+    """Frames that were handed over and not confirmed, and when."""
+    query = select(Review.frame_id, Review.sent_at).where(
+        Review.project_id == project_id, Review.state == "sending"
+    )
+    return {frame_id: sent_at for frame_id, sent_at in session.execute(query) if sent_at}
+
+
+def mark_sending(session: Session, project_id: int, fingerprints: Mapping[int, str]) -> None:
+    """Frames, with their predictions' fingerprints, that are about to be handed over."""
+    changes = {"project_id": project_id, "state": "sending", "sent_at": utc_now()}
+    rows = [
+        {"frame_id": frame_id, "fingerprint": fingerprint, **changes}
+        for frame_id, fingerprint in fingerprints.items()
+    ]
+    _update(session, rows)
+
+
+def confirm_sent(session: Session, project_id: int, placed: Iterable[Placed]) -> None:
+    """Frames that are there."""
+    rows = [
+        {"frame_id": one.frame_id, "project_id": project_id, "state": "open", "task": one.task}
+        for one in placed
+    ]
+    _update(session, rows)
+
+
+def put_back(session: Session, frame_ids: Collection[int]) -> None:
+    """Frames that were handed over and did not arrive."""
+    rows = [{"frame_id": frame_id, "state": "waiting", "project_id": None} for frame_id in frame_ids]
+    _update(session, rows)
+
+
+def open_frames(session: Session, project_id: int, run_id: str) -> list[Review]:
+    """Frames that wait for a person and that this run wants reviewed, as they were sent."""
+    wanted = (Decision.frame_id == Review.frame_id) & (Decision.run_id == run_id)
+    query = (
+        select(Review)
+        .join(Decision, wanted & (Decision.decision == "review"))
+        .where(Review.project_id == project_id, Review.state == "open")
+        .order_by(Review.iou, Review.frame_id)
+    )
+    return list(session.scalars(query))
+
+
+def review_states(session: Session, frame_ids: Sequence[int]) -> dict[int, str]:
+    """Where frames are."""
+    found: dict[int, str] = {}
+    for page in pages(frame_ids):
+        query = select(Review.frame_id, Review.state).where(Review.frame_id.in_(page))
+        found |= dict(session.execute(query).tuples().all())
+    return found
+
+
+def withdraw(session: Session, frame_ids: Iterable[int]) -> None:
+    """Frames that cannot be shown; a later push tries again."""
+    _update(session, [{"frame_id": frame_id, "state": "withdrawn"} for frame_id in frame_ids])
+
+
+def count_waiting(session: Session, run_id: str) -> int:
+    query = select(func.count()).select_from(Review)
+    return session.scalar(query.where(Review.state == "waiting", Review.run_id == run_id)) or 0
+
+
+def send_again(session: Session, items: Iterable[ReviewItem], *, run_id: str) -> None:
+    """Frames that are to show this run's masks instead of others."""
+    fresh = {"run_id": run_id, "state": "waiting", "project_id": None, "task": None, "fingerprint": ""}
+    _update(session, [{"frame_id": item.frame_id, "iou": item.iou, **fresh} for item in items])
+
+
+def _update(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Update by primary key, in one prepared statement."""
+    if rows:
+        session.execute(update(Review), list(rows))

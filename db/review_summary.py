@@ -1,0 +1,170 @@
+"""What the reviews of a run's frames say, in numbers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from db.models import Agreement, Instance, Run
+from db.queries import run_models
+from db.review_models import Annotation, Review, ReviewedInstance, Score, Truth
+
+
+@dataclass(frozen=True, slots=True)
+class MaskCounts:
+    """What became of the masks that people were shown, over the frames with a usable truth."""
+
+    shown: int
+    untouched: int
+    corrected: int
+    removed: int
+    added: int
+    """People whom the teacher did not see."""
+    corrected_iou: float | None
+    """Mean IoU of a corrected mask with what it became; None: none was corrected."""
+
+
+@dataclass(frozen=True, slots=True)
+class TruthScores:
+    """A run's models beside the truth, over all frames of the run that have a usable one."""
+
+    frames: int
+    teacher_iou: float | None
+    """Mean union IoU of teacher and truth; None: no such frame."""
+    student_iou: float | None
+    """Of student and truth."""
+    student_iou_before: float | None
+    """Of student and teacher, on the same frames: what the student was thought to be worth."""
+    teacher_causes: dict[str, int]
+    """What was wrong with the teacher, by cause (see labeling.mismatches)."""
+    student_causes: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewSummary:
+    """Where a run's frames are, what people said, and what it says about the models."""
+
+    frames: dict[str, int]
+    """Frames by where they are: waiting, open, reviewed and so on."""
+    verdicts: dict[str, int]
+    """Frames with a truth, by verdict."""
+    teacher: str
+    """`kind:name`."""
+    student: str
+    masks: MaskCounts
+    scores: TruthScores
+    seconds: float
+    """Human work, over all annotations that stand."""
+    seconds_per_mask: float | None
+    """By mask that was shown or added, where time was measured; None: nowhere."""
+
+
+def summarise_reviews(session: Session, run: Run) -> ReviewSummary:
+    """Where a run's masks were shown, what became of them; and the run's scores by all truths."""
+    models = {role: f"{model.kind}:{model.name}" for role, model in run_models(session, run).items()}
+    seconds, masks = _work(session, run.id)
+    shown_here = and_(Annotation.id == Truth.annotation_id, Annotation.run_id == run.id)
+    return ReviewSummary(
+        frames=_count(session, Review.state, select(Review).where(Review.run_id == run.id)),
+        verdicts=_count(session, Truth.verdict, select(Truth).join(Annotation, shown_here)),
+        teacher=models.get("teacher", ""),
+        student=models.get("student", ""),
+        masks=_count_masks(session, run.id),
+        scores=_read_scores(session, run.id),
+        seconds=seconds,
+        seconds_per_mask=seconds / masks if masks else None,
+    )
+
+
+def _count(session: Session, column: InstrumentedAttribute[str], rows: Select[Any]) -> dict[str, int]:
+    counted = rows.with_only_columns(column, func.count()).group_by(column).order_by(column)
+    return dict(session.execute(counted).tuples().all())
+
+
+def _count_masks(session: Session, run_id: str) -> MaskCounts:
+    after = and_(
+        ReviewedInstance.annotation_id == Truth.annotation_id, ReviewedInstance.source_id == Instance.id
+    )
+    shown = (
+        select(ReviewedInstance.origin, func.count(), func.avg(ReviewedInstance.iou))
+        .select_from(Truth)
+        .join(Annotation, Annotation.id == Truth.annotation_id)
+        .join(Instance, and_(*_teachers(run_id), Instance.frame_id == Truth.frame_id))
+        .outerjoin(ReviewedInstance, after)
+        .where(Annotation.run_id == run_id, Truth.verdict != "unusable")
+        .group_by(ReviewedInstance.origin)
+    )
+    found = {origin or "removed": (count, iou) for origin, count, iou in session.execute(shown)}
+    added = (
+        select(func.count())
+        .select_from(Truth)
+        .join(Annotation, Annotation.id == Truth.annotation_id)
+        .join(ReviewedInstance, ReviewedInstance.annotation_id == Truth.annotation_id)
+        .where(Annotation.run_id == run_id, Truth.verdict != "unusable", ReviewedInstance.source_id.is_(None))
+    )
+    corrected, corrected_iou = found.get("prediction-changed", (0, None))
+    return MaskCounts(
+        shown=sum(count for count, _ in found.values()),
+        untouched=found.get("prediction", (0, None))[0],
+        corrected=corrected,
+        removed=found.get("removed", (0, None))[0],
+        added=session.scalar(added) or 0,
+        corrected_iou=corrected_iou,
+    )
+
+
+def _teachers(run_id: str) -> list[ColumnElement[bool]]:
+    """An empty mask is nobody and is not shown."""
+    return [Instance.run_id == run_id, Instance.role == "teacher", Instance.area_px > 0]
+
+
+def _read_scores(session: Session, run_id: str) -> TruthScores:
+    means = select(Score.role, func.count(), func.avg(Score.iou)).where(Score.run_id == run_id)
+    found = {role: (count, iou) for role, count, iou in session.execute(means.group_by(Score.role))}
+    before = (
+        select(func.avg(Agreement.iou))
+        .join(Score, and_(Score.run_id == Agreement.run_id, Score.frame_id == Agreement.frame_id))
+        .where(Agreement.run_id == run_id, Score.role == "student")
+    )
+    return TruthScores(
+        frames=found.get("student", (0, None))[0],
+        teacher_iou=found.get("teacher", (0, None))[1],
+        student_iou=found.get("student", (0, None))[1],
+        student_iou_before=session.scalar(before),
+        teacher_causes=_count_causes(session, run_id, "teacher"),
+        student_causes=_count_causes(session, run_id, "student"),
+    )
+
+
+def _count_causes(session: Session, run_id: str, role: str) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    query = select(Score.mismatches).where(Score.run_id == run_id, Score.role == role)
+    for mismatches in session.scalars(query.execution_options(yield_per=2000)):
+        for cause, *_ in mismatches:
+            counts[cause] = counts.get(cause, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def _work(session: Session, run_id: str) -> tuple[float, int]:
+    """Seconds of human work, and the masks that were looked at or added in that time."""
+    timed = [
+        Annotation.run_id == run_id,
+        Annotation.state == "current",
+        Annotation.verdict != "skipped",
+        Annotation.seconds.is_not(None),
+    ]
+    shown = (
+        select(func.count())
+        .select_from(Annotation)
+        .join(Instance, and_(*_teachers(run_id), Instance.frame_id == Annotation.frame_id))
+        .where(*timed)
+    )
+    added = (
+        select(func.count())
+        .select_from(Annotation)
+        .join(ReviewedInstance, ReviewedInstance.annotation_id == Annotation.id)
+        .where(*timed, ReviewedInstance.source_id.is_(None))
+    )
+    seconds = session.scalar(select(func.sum(Annotation.seconds)).where(*timed)) or 0.0
+    return seconds, (session.scalar(shown) or 0) + (session.scalar(added) or 0)

@@ -1,0 +1,127 @@
+"""Frames to Label Studio, and people's words back."""
+
+from pathlib import Path
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+
+from configs.models import Review as Settings
+from db.queries import latest_run
+from db.review_annotations import projects_at
+from labeling.storage import Home
+from tasks.ledger import ledger_of
+from tasks.pull import PullSummary, add_up, pull_project, score_truths
+from tasks.push import Outbox, PushPlan, PushSummary, close_push, open_outbox, plan_push, push_batch
+from tasks.review_summary import publish_reviews
+from tasks.studio import connect, secret_from_prefect
+
+RETRIES = 8
+PAUSES_S = [1.0, 2, 4, 8, 15, 30, 30, 30]
+"""Two minutes: a Label Studio that is started again needs less than one."""
+
+
+@flow(name="push-reviews", persist_result=False)
+def push_reviews(
+    home: Path = Path(".maskmill"), run: str = "", settings: Settings | None = None, again: bool = False
+) -> PushSummary:
+    """Send the frames that a run wants reviewed to Label Studio, hardest first.
+
+    Args:
+        home: folder with the database and the pictures.
+        run: id of the run, or its start; empty: the one that was worked on last.
+        settings: how people are asked; none: as the run's config says.
+        again: also frames whose task somebody deleted in Label Studio.
+    """
+    place = Home(home.expanduser().resolve())
+    ledger = ledger_of(place)
+    with ledger.session() as session:
+        row = latest_run(session, run or None)
+    settings = settings or Settings.model_validate(row.config.get("review", {}))
+    with ledger.alone("review push"):
+        plan, batches = plan_push_task(place.root, row.id, settings, again)
+        sent = lost = 0
+        for batch in batches:
+            arrived, gone = push_batch_task(place.root, plan, settings, batch)
+            sent, lost = sent + arrived, lost + gone
+        return close_push_task(place.root, plan, settings, sent, lost)
+
+
+@flow(name="pull-reviews", persist_result=False)
+def pull_reviews(home: Path = Path(".maskmill")) -> PullSummary:
+    """Take over what people said in Label Studio since the last time, and score every run by it.
+
+    Args:
+        home: folder with the database.
+    """
+    place = Home(home.expanduser().resolve())
+    with ledger_of(place).alone("review pull"):
+        pulled = pull_task(place.root)
+        score_task(place.root)
+    return pulled
+
+
+@task(name="plan-push", cache_policy=NO_CACHE, persist_result=False)
+def plan_push_task(
+    home: Path, run_id: str, settings: Settings, again: bool
+) -> tuple[PushPlan, list[list[int]]]:
+    """`plan_push`, and the batches of frame ids, hardest first."""
+    with connect(Home(home), secret_from_prefect) as (server, place):
+        outbox = open_outbox(server, place, settings, Home(home))
+        plan, batches = plan_push(outbox, run_id, again=again)
+    get_run_logger().info("%s: %d frames to send", plan.url, sum(map(len, batches)))
+    return plan, batches
+
+
+@task(
+    name="push-batch",
+    retries=RETRIES,
+    retry_delay_seconds=PAUSES_S,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def push_batch_task(home: Path, plan: PushPlan, settings: Settings, frame_ids: list[int]) -> tuple[int, int]:
+    """`push_batch`, tried again while Label Studio is away."""
+    with connect(Home(home), secret_from_prefect) as (server, place):
+        outbox = Outbox(server, place, settings, Home(home), plan.project_id, plan.number)
+        sent, lost = push_batch(outbox, plan.run_id, frame_ids)
+    get_run_logger().info("%d of %d frames sent", sent, len(frame_ids))
+    return sent, lost
+
+
+@task(
+    name="close-push",
+    retries=RETRIES,
+    retry_delay_seconds=PAUSES_S,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def close_push_task(home: Path, plan: PushPlan, settings: Settings, sent: int, lost: int) -> PushSummary:
+    """`close_push`."""
+    with connect(Home(home), secret_from_prefect) as (server, place):
+        outbox = Outbox(server, place, settings, Home(home), plan.project_id, plan.number)
+        return close_push(outbox, plan, sent=sent, lost=lost)
+
+
+@task(name="pull-annotations", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE, persist_result=False)
+def pull_task(home: Path) -> PullSummary:
+    """`pull_project` for every project of ours in this Label Studio."""
+    with connect(Home(home), secret_from_prefect) as (server, place):
+        with ledger_of(Home(home)).session() as session:
+            projects = projects_at(session, place.name)
+        pulled = add_up([pull_project(server, project, Home(home)) for project in projects])
+    for problem in pulled.problems:
+        get_run_logger().warning(problem)
+    return pulled
+
+
+@task(name="score-truths", cache_policy=NO_CACHE, persist_result=False)
+def score_task(home: Path) -> int:
+    """`score_truths`, with what reviews teach as a table artifact for each run that they are about."""
+    scored = score_truths(Home(home))
+    publish_reviews(Home(home))
+    return scored
+
+
+if __name__ == "__main__":
+    pull_reviews.serve("pull-reviews")

@@ -1,0 +1,300 @@
+"""Frames to a real Label Studio and back, through database and flows."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from configs.models import Review as Settings
+from db.dataset import dataset_frames
+from db.models import Instance
+from db.queries import latest_run
+from db.review_models import Annotation, Review, Score, Truth
+from db.review_summary import summarise_reviews
+from flows.review import pull_reviews, push_reviews
+from labeling.errors import AlreadyRunning, StudioDenied
+from labeling.formats.dataset import DatasetFrame
+from labeling.storage import Home
+from labeling.studio.access import TOKEN_VARIABLE, URL_VARIABLE
+from labeling.studio.brush import encode_brush
+from tasks.ledger import ledger_of
+from tasks.pull import PullSummary
+from tasks.push import PushSummary
+from tests.planted_reviews import PlantedFrame, PlantedRun, box_mask, person_frames, plant_run
+from tests.studio_server import RunningStudio
+
+pytestmark = [pytest.mark.labelstudio, pytest.mark.usefixtures("prefect")]
+
+
+class Desk:
+    """A home, its project in Label Studio, and an annotator's hands."""
+
+    def __init__(self, home: Home, studio: RunningStudio, settings: Settings) -> None:
+        self.home, self.studio, self.settings = home, studio, settings
+        self.http = studio.http()
+
+    def push(self, run: PlantedRun | None = None, **changes: Any) -> PushSummary:
+        again = bool(changes.pop("again", False))
+        settings = self.settings.model_copy(update=changes)
+        return push_reviews(self.home.root, run.id if run else "", settings, again)
+
+    def pull(self) -> PullSummary:
+        return pull_reviews(self.home.root)
+
+    @property
+    def number(self) -> int:
+        found = self.http.get("/api/projects/", params={"title": self.settings.project}).json()
+        return int(found["results"][0]["id"])
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """In order of id, with predictions and annotations."""
+        query: dict[str, str | int] = {"project": self.number, "page_size": 1000, "fields": "all"}
+        tasks: list[dict[str, Any]] = self.http.get("/api/tasks/", params=query).json()["tasks"]
+        return sorted(tasks, key=lambda task: int(task["id"]))
+
+    def task(self, frame_id: int) -> dict[str, Any]:
+        return next(task for task in self.tasks() if task["data"]["frame_id"] == str(frame_id))
+
+    def regions(self, frame_id: int) -> list[dict[str, Any]]:
+        """The teacher's, as an annotator is shown them."""
+        predictions = self.task(frame_id)["predictions"]
+        shown: list[dict[str, Any]] = next(
+            p["result"] for p in predictions if p["model_version"] == "teacher"
+        )
+        return shown
+
+    def submit(self, frame_id: int, regions: list[dict[str, Any]], **fields: Any) -> int:
+        task = self.task(frame_id)["id"]
+        body = {"result": regions, "lead_time": 8.0, **fields}
+        return int(
+            self.http.post(f"/api/tasks/{task}/annotations/", json=body).raise_for_status().json()["id"]
+        )
+
+    def states(self) -> dict[int, str]:
+        with ledger_of(self.home).session() as session:
+            return dict(session.execute(select(Review.frame_id, Review.state)).tuples().all())
+
+    def dataset(self, *decisions: str) -> dict[int, DatasetFrame]:
+        with ledger_of(self.home).session() as session:
+            run = latest_run(session)
+            wanted = decisions or ("accepted", "reviewed")
+            return {frame.id: frame for frame in dataset_frames(session, run.id, self.home, decisions=wanted)}
+
+
+@pytest.fixture
+def desk(
+    studio: RunningStudio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Desk]:
+    """A home of its own that works with the tests' Label Studio as with a team's."""
+    monkeypatch.setenv(URL_VARIABLE, studio.access.url)
+    monkeypatch.setenv(TOKEN_VARIABLE, studio.access.token)
+    title = f"{request.node.name[-30:]} {tmp_path.name[-10:]}"
+    desk = Desk(Home(tmp_path / "home"), studio, Settings(project=title, settle_s=1.0))
+    yield desk
+    desk.http.close()
+
+
+def test_frames_are_pushed_once_hardest_first_with_picture_and_masks(desk: Desk) -> None:
+    run = plant_run(desk.home, person_frames(5)[::-1])
+    pushed = desk.push()
+    assert (pushed.sent, pushed.open, pushed.waiting) == (5, 5, 0)
+    tasks = desk.tasks()
+    assert [int(task["data"]["frame_id"]) for task in tasks] == list(run.frames)[::-1]
+    assert desk.http.get(tasks[0]["data"]["image"]).content.startswith(b"\xff\xd8")
+    assert len(desk.regions(run.frames[0])) == 2
+    assert desk.push().sent == 0
+    assert len(desk.tasks()) == 5
+
+
+def test_no_more_than_open_tasks_wait_for_people(desk: Desk) -> None:
+    run = plant_run(desk.home, person_frames(5))
+    pushed = desk.push(open_tasks=2, batch=1)
+    assert (pushed.sent, pushed.open, pushed.waiting) == (2, 2, 3)
+    assert desk.push(open_tasks=2).sent == 0
+    desk.submit(run.frames[0], desk.regions(run.frames[0]))
+    assert desk.push(open_tasks=2).sent == 1
+    assert desk.states()[run.frames[2]] == "open"
+
+
+def test_what_people_leave_as_it_is_comes_back_as_the_same_instances(desk: Desk) -> None:
+    run = plant_run(desk.home, person_frames(2))
+    desk.push()
+    desk.submit(run.frames[0], desk.regions(run.frames[0]))
+    assert desk.pull().changed == 1
+    before = {frame.id: frame for frame in desk.dataset("review").values()}[run.frames[1]]
+    reviewed = desk.dataset()[run.frames[0]]
+    assert reviewed.decision == "reviewed"
+    assert [one.reviewer for one in reviewed.instances] == [desk.studio.access.email] * 2
+    assert [one.mask for one in reviewed.instances] == [one.mask for one in before.instances]
+    with ledger_of(desk.home).session() as session:
+        shown = session.scalars(
+            select(Instance.id).where(Instance.frame_id == run.frames[0], Instance.role == "teacher")
+        )
+        assert {one.id for one in reviewed.instances} == set(shown)
+    assert desk.states() == {run.frames[0]: "reviewed", run.frames[1]: "open"}
+    assert desk.pull().changed == 0
+
+
+def test_corrections_removals_and_additions_are_told_apart(desk: Desk) -> None:
+    [frame] = plant_run(desk.home, person_frames(1)).frames
+    desk.push()
+    kept, _ = desk.regions(frame)
+    corrected, added = box_mask(10, 10, 30, 100), box_mask(130, 10, 20, 50)
+    kept["value"]["rle"] = list(encode_brush(corrected))
+    new = {
+        **kept,
+        "id": "AbCdEfGhIj",
+        "origin": "manual",
+        "value": {**kept["value"], "rle": list(encode_brush(added))},
+    }
+    desk.submit(frame, [kept, new], lead_time=30.0)
+    desk.pull()
+    first, second = desk.dataset()[frame].instances
+    assert (first.mask, second.mask) == (corrected, added)
+    assert (first.model, second.model) == ("planted:teacher", "manual")
+    with ledger_of(desk.home).session() as session:
+        summary = summarise_reviews(session, latest_run(session))
+    masks = summary.masks
+    assert (masks.shown, masks.untouched, masks.corrected, masks.removed, masks.added) == (2, 0, 1, 1, 1)
+    assert masks.corrected_iou == pytest.approx(0.8)
+    assert summary.seconds_per_mask == pytest.approx(10.0)
+    assert summary.verdicts == {"fixed": 1}
+
+
+def test_nobody_unusable_and_skipped_each_mean_something(desk: Desk) -> None:
+    empty, unusable, skipped = plant_run(desk.home, person_frames(3)).frames
+    desk.push()
+    desk.submit(empty, [])
+    verdict = {
+        "id": "v",
+        "type": "choices",
+        "from_name": "verdict",
+        "to_name": "image",
+        "value": {"choices": ["unusable"]},
+    }
+    desk.submit(unusable, [*desk.regions(unusable), verdict])
+    desk.submit(skipped, [], was_cancelled=True)
+    desk.pull()
+    assert desk.states() == {empty: "reviewed", unusable: "reviewed", skipped: "skipped"}
+    dataset = desk.dataset("review", "reviewed")
+    assert dataset[empty].instances == ()
+    assert unusable not in dataset
+    assert dataset[skipped].decision == "review"
+
+
+def test_a_later_word_replaces_an_earlier_one_and_history_stays(desk: Desk) -> None:
+    [frame] = plant_run(desk.home, person_frames(1)).frames
+    desk.push()
+    number = desk.submit(frame, desk.regions(frame))
+    desk.pull()
+    desk.http.patch(
+        f"/api/annotations/{number}/", json={"result": desk.regions(frame)[:1]}
+    ).raise_for_status()
+    assert desk.pull().changed == 1
+    assert len(desk.dataset()[frame].instances) == 1
+    desk.http.delete(f"/api/annotations/{number}/").raise_for_status()
+    assert desk.pull().changed == 1
+    assert desk.states() == {frame: "open"}
+    assert desk.dataset() == {}
+    with ledger_of(desk.home).session() as session:
+        versions = session.scalars(select(Annotation).order_by(Annotation.updated_at)).all()
+        assert [(one.number, one.verdict) for one in versions] == [(number, "correct"), (number, "fixed")]
+        assert {one.state for one in versions} == {"deleted"}
+        assert session.scalars(select(Truth)).all() == []
+        assert session.scalars(select(Score)).all() == []
+
+
+def test_every_run_that_looked_at_a_frame_is_scored_by_its_truth(desk: Desk) -> None:
+    [frame] = plant_run(desk.home, person_frames(1)).frames
+    desk.push()
+    desk.submit(frame, desk.regions(frame)[1:])
+    perfect = PlantedFrame([box_mask(0, 0, 5, 5)], [box_mask(90, 20, 30, 90)])
+    other = plant_run(desk.home, [perfect], hard_below=0.6)
+    desk.pull()
+    with ledger_of(desk.home).session() as session:
+        scores = {(row.run_id == other.id, row.role): row for row in session.scalars(select(Score))}
+    assert scores[True, "student"].iou == pytest.approx(1.0)
+    assert scores[True, "teacher"].iou == pytest.approx(0.0, abs=1e-6)
+    assert scores[False, "teacher"].iou == pytest.approx(2700 / 5100)
+    assert [cause for cause, *_ in scores[False, "teacher"].mismatches] == ["extra"]
+
+
+def test_masks_of_another_run_replace_those_that_nobody_has_touched(desk: Desk) -> None:
+    frames = person_frames(3)
+    first = plant_run(desk.home, frames)
+    desk.push()
+    begun = first.frames[0]
+    desk.submit(begun, desk.regions(begun))
+    better = [PlantedFrame([box_mask(11, 11, 30, 80)], frame.student) for frame in frames[:2]]
+    second = plant_run(desk.home, [*better, PlantedFrame(frames[2].teacher, decision="easy")], hard_below=0.6)
+    pushed = desk.push(second)
+    assert (pushed.sent, pushed.replaced, pushed.withdrawn) == (1, 1, 1)
+    assert [int(task["data"]["frame_id"]) for task in desk.tasks()] == list(first.frames[:2])
+    assert len(desk.regions(begun)) == 2
+    assert len(desk.regions(first.frames[1])) == 1
+    assert desk.states()[first.frames[2]] == "withdrawn"
+    assert desk.push(second).replaced == 0
+
+
+def test_a_task_that_was_deleted_by_hand_is_not_sent_again_unless_asked(desk: Desk) -> None:
+    run = plant_run(desk.home, person_frames(2))
+    desk.push()
+    desk.http.delete(f"/api/tasks/{desk.task(run.frames[0])['id']}/").raise_for_status()
+    pushed = desk.push()
+    assert (pushed.sent, pushed.deleted) == (0, 1)
+    assert desk.states()[run.frames[0]] == "deleted"
+    assert desk.push(again=True).sent == 1
+    assert len(desk.tasks()) == 2
+
+
+def test_a_project_that_was_deleted_by_hand_is_made_again_and_no_truth_is_lost(desk: Desk) -> None:
+    run = plant_run(desk.home, person_frames(3))
+    desk.push()
+    desk.submit(run.frames[0], desk.regions(run.frames[0]))
+    desk.pull()
+    desk.http.delete(f"/api/projects/{desk.number}/").raise_for_status()
+    pulled = desk.pull()
+    assert (pulled.lost, pulled.taken_back) == ((desk.settings.project,), 2)
+    assert desk.push().sent == 2
+    assert {int(task["data"]["frame_id"]) for task in desk.tasks()} == set(run.frames[1:])
+    assert list(desk.dataset()) == [run.frames[0]]
+
+
+def test_a_region_that_is_not_ours_is_a_problem_and_the_rest_is_taken(desk: Desk) -> None:
+    strange, fine = plant_run(desk.home, person_frames(2)).frames
+    desk.push()
+    other, region = desk.regions(strange)
+    other["value"]["brushlabels"] = ["dog"]
+    desk.submit(strange, [other, region])
+    desk.submit(fine, desk.regions(fine))
+    pulled = desk.pull()
+    assert len(pulled.problems) == 1
+    assert f"frame {strange}" in pulled.problems[0]
+    assert "dog" in pulled.problems[0]
+    assert desk.states() == {strange: "unresolved", fine: "reviewed"}
+
+
+def test_a_picture_that_is_gone_is_told_and_the_rest_is_sent(desk: Desk) -> None:
+    plant_run(desk.home, person_frames(3))
+    next(desk.home.root.glob("pictures/*/*")).unlink()
+    pushed = desk.push()
+    assert (pushed.sent, pushed.lost) == (2, 1)
+
+
+def test_a_wrong_token_changes_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = plant_run(desk.home, person_frames(1))
+    monkeypatch.setenv(TOKEN_VARIABLE, "0" * 40)
+    with pytest.raises(StudioDenied, match="refuses the legacy token"):
+        desk.push()
+    monkeypatch.setenv(TOKEN_VARIABLE, desk.studio.access.token)
+    assert desk.states() == {}
+    assert desk.push().sent == len(run.frames)
+
+
+def test_two_pushes_at_once_are_one(desk: Desk) -> None:
+    plant_run(desk.home, person_frames(1))
+    with ledger_of(desk.home).alone("review push"), pytest.raises(AlreadyRunning, match="review push"):
+        desk.push()
+    assert desk.push().sent == 1

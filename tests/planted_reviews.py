@@ -1,0 +1,122 @@
+"""Runs whose frames wait for review, planted in a ledger without a video or a model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from configs.load import load_config
+from configs.models import RunConfig
+from db.engine import Ledger
+from db.ledger import ShardRange, begin_run, keep_models, plan_shards, record_video, store_shard
+from db.models import Shard, frame_id
+from labeling.instances import Instance, Keypoints, ModelCard
+from labeling.masks import BoolArray, Mask
+from labeling.pipeline import LabelledFrame, LabelledShard
+from labeling.scoring import compare_instances
+from labeling.storage import Home
+from tasks.ledger import ledger_of
+
+VIDEO = "ab" * 32
+CARDS = {
+    "teacher": ModelCard("planted", "teacher", "", "{}"),
+    "student": ModelCard("planted", "student", "", "{}", gives_instances=False),
+}
+
+
+@dataclass(frozen=True)
+class PlantedFrame:
+    """One frame: what both saw, and what was decided."""
+
+    teacher: Sequence[Mask]
+    student: Sequence[Mask] = ()
+    size_hw: tuple[int, int] = (120, 160)
+    decision: str = "review"
+    keypoints: Keypoints | None = None
+    """Of every teacher instance."""
+
+
+@dataclass(frozen=True)
+class PlantedRun:
+    """A run and its frames' ids, in the order in which they were given."""
+
+    id: str
+    config: RunConfig
+    frames: tuple[int, ...]
+
+
+def plant_run(
+    home: Home,
+    frames: Sequence[PlantedFrame],
+    *,
+    hard_below: float = 0.5,
+    cards: dict[str, ModelCard] = CARDS,
+) -> PlantedRun:
+    """Store a finished run of one shard; another `hard_below` is another run of the same frames."""
+    home.create()
+    config = load_config("offline", [f"agreement.hard_below={hard_below}"])
+    ledger = ledger_of(home)
+    _begin(ledger, config, cards)
+    shown = [_labelled(home, position, frame) for position, frame in enumerate(frames)]
+    with ledger.transaction() as session:
+        [shard] = session.query(Shard).filter_by(run_id=config.run_id()).all()
+        store_shard(session, shard, LabelledShard(shown, cards, {"looked_at": len(shown)}, {}))
+    ids = tuple(frame_id(VIDEO, 500 * position) for position in range(len(frames)))
+    return PlantedRun(config.run_id(), config, ids)
+
+
+def _begin(ledger: Ledger, config: RunConfig, cards: dict[str, ModelCard]) -> None:
+    run_id = config.run_id()
+    with ledger.transaction() as session:
+        begin_run(session, run_id, name="planted", config=config.model_dump(mode="json"), code_version="0")
+        keep_models(session, run_id, cards)
+        record_video(session, {"id": VIDEO, "kind": "video", "path": "planted.mp4"})
+        plan_shards(session, run_id, VIDEO, [ShardRange(0, None)])
+
+
+def _labelled(home: Home, position: int, frame: PlantedFrame) -> LabelledFrame:
+    people = [Instance(m, 0.9, m.box_xywh, frame.keypoints) for m in frame.teacher]
+    seen = [Instance(m, 0.8, m.box_xywh) for m in frame.student]
+    config = load_config("offline")
+    return LabelledFrame(
+        t_ms=500 * position,
+        shot_ms=0,
+        sharpness=100.0,
+        name="",
+        decision=frame.decision,  # type: ignore[arg-type]  # one of the four
+        reasons=("student missed 1 person",) if frame.decision == "review" else (),
+        size_hw=frame.size_hw,
+        picture=home.save_picture(_picture(position, frame), quality=80),
+        agreement=compare_instances(people, seen, frame.size_hw, config.agreement),
+        teacher=tuple(people),
+        student=tuple(seen),
+    )
+
+
+def _picture(position: int, frame: PlantedFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """Grey, darker where the teacher saw somebody, and no two the same."""
+    picture = np.full((*frame.size_hw, 3), 200, np.uint8)
+    for mask in frame.teacher:
+        picture[mask.to_array()] = 90
+    picture[0, : position % frame.size_hw[1] + 1] = position % 251
+    picture[-1, :, 1] = position // 251
+    return picture
+
+
+def box_mask(x: int, y: int, w: int, h: int, size_hw: tuple[int, int] = (120, 160)) -> Mask:
+    """A filled rectangle."""
+    pixels: BoolArray = np.zeros(size_hw, np.bool_)
+    pixels[y : y + h, x : x + w] = True
+    return Mask.from_array(pixels)
+
+
+def person_frames(count: int, **fields: object) -> list[PlantedFrame]:
+    """Frames with two people of which the student saw a growing part of one: hardest first."""
+    return [
+        PlantedFrame(
+            [box_mask(10, 10, 30, 80), box_mask(90, 20, 30, 90)],
+            [box_mask(90, 20, 30, 10 + 40 * position // max(1, count))],
+            **fields,  # type: ignore[arg-type]  # fields of PlantedFrame
+        )
+        for position in range(count)
+    ]

@@ -1,0 +1,154 @@
+"""A real Label Studio for tests, and a gate before one that fails as networks and web servers do."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import httpx
+import pytest
+
+from labeling.errors import StudioMissing
+from labeling.studio.access import Access
+from labeling.studio.connection import Patience
+from labeling.studio.environment import make_environment
+from labeling.studio.local import LocalStudio
+from labeling.studio.ports import free_port
+from labeling.studio.server import StudioServer
+
+LABEL_CONFIG = (
+    '<View><Image name="image" value="$image"/>'
+    '<BrushLabels name="mask" toName="image"><Label value="person"/></BrushLabels></View>'
+)
+"""The smallest that takes masks."""
+
+
+@dataclass(frozen=True)
+class RunningStudio:
+    """A Label Studio that serves the pictures of a temporary home."""
+
+    access: Access
+    server: StudioServer
+    home_root: Path
+    local: LocalStudio
+
+    def http(self) -> httpx.Client:
+        """What an annotator's browser may ask, with our token."""
+        headers = {"Authorization": f"Token {self.access.token}"}
+        return httpx.Client(base_url=self.access.url, headers=headers, trust_env=False, timeout=60.0)
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStudio]:
+    """One Label Studio for all tests; its environment comes from the cache, or is installed there."""
+    try:
+        make_environment()
+    except StudioMissing as exc:
+        pytest.skip(f"no Label Studio, and none can be installed: {exc}")
+    home_root = tmp_path_factory.mktemp("studio_home")
+    local = LocalStudio(home_root)
+    access = local.up(free_port())
+    try:
+        with StudioServer(access.url, access.token, patience=Patience(first_pause_s=0.05)) as server:
+            yield RunningStudio(access, server, home_root, local)
+    finally:
+        local.down()
+
+
+@contextmanager
+def without_legacy_tokens(studio: RunningStudio) -> Iterator[str]:
+    """Switch legacy tokens off until the end of the block; gives a personal access token."""
+    with studio.http() as http:
+        http.post("/api/jwt/settings", json={"api_tokens_enabled": True, "legacy_api_tokens_enabled": True})
+        made = http.post("/api/token/")
+        token = (made if made.status_code == 201 else http.get("/api/token/")).json()
+        token = token[0]["token"] if isinstance(token, list) else token["token"]
+        http.post("/api/jwt/settings", json={"api_tokens_enabled": True, "legacy_api_tokens_enabled": False})
+    try:
+        yield token
+    finally:
+        access = httpx.post(f"{studio.access.url}/api/token/refresh/", json={"refresh": token}).json()[
+            "access"
+        ]
+        httpx.post(
+            f"{studio.access.url}/api/jwt/settings",
+            json={"api_tokens_enabled": True, "legacy_api_tokens_enabled": True},
+            headers={"Authorization": f"Bearer {access}"},
+        ).raise_for_status()
+
+
+@dataclass
+class Gate:
+    """A web server before Label Studio, which lets requests through as long as it is not told otherwise."""
+
+    port: int = 0
+    largest_body: int | None = None
+    """Larger ones are answered with 413."""
+    answer_with: list[int] = field(default_factory=list)
+    """Statuses with which the next requests are answered, without asking Label Studio."""
+    hang_up_after: list[str] = field(default_factory=list)
+    """Methods of which the next request reaches Label Studio and its answer reaches nobody."""
+    seen: list[str] = field(default_factory=list)
+    """Method and path of every request."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@contextmanager
+def gate_before(url: str) -> Iterator[Gate]:
+    """Run a gate until the end of the block."""
+    gate = Gate()
+    upstream = httpx.Client(base_url=url, trust_env=False, timeout=120.0)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.close_connection = True
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            gate.seen.append(f"{self.command} {self.path.partition('?')[0]}")
+            if gate.answer_with:
+                self._answer(gate.answer_with.pop(0), b"")
+            elif gate.largest_body is not None and len(body) > gate.largest_body:
+                self._answer(413, b"<html>Request Entity Too Large</html>")
+            else:
+                self._forward(body)
+
+        do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815  # the names that http.server looks for
+
+        def _forward(self, body: bytes) -> None:
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+            answer = upstream.request(self.command, self.path, headers=headers, content=body)
+            if self.command in gate.hang_up_after:
+                gate.hang_up_after.remove(self.command)
+                return
+            self._answer(answer.status_code, answer.content, answer.headers.get("Content-Type", ""))
+
+        def _answer(self, status: int, content: bytes, kind: str = "text/html") -> None:
+            with suppress(ConnectionError):  # whoever asked has gone
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(content)))
+                self.send_header("Connection", "close")
+                self.end_headers()
+                self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Not to the terminal."""
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http.daemon_threads = True
+    gate.port = http.server_address[1]
+    thread = Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield gate
+    finally:
+        http.shutdown()
+        http.server_close()
+        thread.join()
+        upstream.close()
