@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Float, cast, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import JSON, Column, Select, TableValuedAlias, func, select, true
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.models import Agreement, Decision, Frame, Instance, Source, Video
 from labeling import instances as seen
@@ -14,6 +15,7 @@ from labeling.masks import Mask
 
 Order = Literal["agreement", "time"]
 """Hardest first, or by video and time."""
+_FramesFound = Select[tuple[Frame, Video, Decision, Agreement]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,27 +51,11 @@ class FrameQuery:
 
 def list_frames(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[FrameRow]:
     """Frames of a run, one at a time."""
-    query = (
-        select(Frame, Video, Decision, Agreement)
-        .join(Decision, Decision.frame_id == Frame.id)
-        .join(Video, Video.id == Frame.video_id)
-        .outerjoin(Agreement, (Agreement.frame_id == Frame.id) & (Agreement.run_id == Decision.run_id))
-        .where(Decision.run_id == run_id)
+    rows = chain.from_iterable(
+        session.execute(query.limit(wanted.limit).execution_options(yield_per=500))
+        for query in _queries(run_id, wanted)
     )
-    if wanted.decisions:
-        query = query.where(Decision.decision.in_(wanted.decisions))
-    if wanted.hard_only:
-        query = query.where(Agreement.is_hard)
-    by_time = (Frame.video_id, Frame.t_ms)
-    if wanted.order == "agreement":
-        # hard frames all have an IoU: their order is the index's
-        unknown_last = func.coalesce(cast(Agreement.iou, Float), 2.0)
-        query = query.order_by(Agreement.iou if wanted.hard_only else unknown_last, *by_time)
-    else:
-        query = query.order_by(*by_time)
-    for frame, video, decision, agreement in session.execute(
-        query.limit(wanted.limit).execution_options(yield_per=500)
-    ):
+    for frame, video, decision, agreement in islice(rows, wanted.limit):
         yield FrameRow(
             id=frame.id,
             video_id=video.id,
@@ -85,6 +71,29 @@ def list_frames(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[F
             reasons=tuple(decision.reasons),
             picture=frame.picture,
         )
+
+
+def _queries(run_id: str, wanted: FrameQuery) -> Iterator[_FramesFound]:
+    """What is asked, one after the other: frames with an IoU come in the order of an index, which they
+    would not in one query with those without."""
+    query = (
+        select(Frame, Video, Decision, Agreement)
+        .join(Decision, Decision.frame_id == Frame.id)
+        .join(Video, Video.id == Frame.video_id)
+        .outerjoin(Agreement, (Agreement.frame_id == Frame.id) & (Agreement.run_id == Decision.run_id))
+        .where(Decision.run_id == run_id)
+    )
+    if wanted.decisions:
+        query = query.where(Decision.decision.in_(wanted.decisions))
+    if wanted.hard_only:
+        query = query.where(Agreement.is_hard)
+    by_time = (Frame.video_id, Frame.t_ms)
+    if wanted.order == "time":
+        yield query.order_by(*by_time)
+        return
+    yield query.where(Agreement.run_id == run_id).order_by(Agreement.iou, *by_time)
+    if not wanted.hard_only:
+        yield query.where(Agreement.run_id.is_(None)).order_by(*by_time)
 
 
 def video_title(session: Session, video: Video) -> str:
@@ -126,22 +135,37 @@ def keypoints_of(stored: list[Any] | None) -> seen.Keypoints | None:
 
 def iou_histogram(session: Session, run_id: str, bins: int = 20) -> tuple[list[int], int]:
     """Frames per bin of union IoU over [0, 1], and the frames where both saw nobody beside it."""
-    histogram = [0] * bins
-    empty = 0
-    query = select(Agreement.iou, Agreement.both_empty).where(Agreement.run_id == run_id)
-    for iou, both_empty in session.execute(query.execution_options(yield_per=5000)):
+    number = func.floor(Agreement.iou * bins)
+    query = (
+        select(Agreement.both_empty, number, func.count())
+        .where(Agreement.run_id == run_id)
+        .group_by(Agreement.both_empty, number)
+    )
+    histogram, empty = [0] * bins, 0
+    for both_empty, begin, frames in session.execute(query):
         if both_empty:
-            empty += 1
+            empty += frames
         else:
-            histogram[min(int(iou * bins), bins - 1)] += 1
+            histogram[min(int(begin), bins - 1)] += frames
     return histogram, empty
 
 
 def cause_counts(session: Session, run_id: str) -> dict[str, int]:
     """Mismatches of hard frames by cause."""
-    counts: dict[str, int] = {}
-    query = select(Agreement.mismatches).where(Agreement.run_id == run_id, Agreement.is_hard)
-    for mismatches in session.scalars(query.execution_options(yield_per=2000)):
-        for mismatch in mismatches:
-            counts[mismatch[0]] = counts.get(mismatch[0], 0) + 1
-    return dict(sorted(counts.items()))
+    each = _each_of(Agreement.mismatches, session.get_bind().dialect.name)
+    cause = each.c.value[0].as_string()
+    query = (
+        select(cause, func.count())
+        .select_from(Agreement)
+        .join(each, true())
+        .where(Agreement.run_id == run_id, Agreement.is_hard)
+        .group_by(cause)
+        .order_by(cause)
+    )
+    return dict(session.execute(query).tuples().all())
+
+
+def _each_of(column: InstrumentedAttribute[list[Any]], dialect: str) -> TableValuedAlias:
+    """A row per element of a JSON array."""
+    each = func.json_array_elements if dialect == "postgresql" else func.json_each
+    return each(column).table_valued(Column("value", JSON))

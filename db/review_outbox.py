@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, literal, or_, select, update
+from sqlalchemy import func, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -115,39 +115,39 @@ class Reconciled:
 
 
 def reconcile(session: Session, project_id: int, tasks: Mapping[int, int]) -> Reconciled:
-    """Bring the outbox in line with the tasks by frame id that are in Label Studio.
+    """Bring the outbox in line with the tasks by frame id that are in a project of Label Studio.
 
-    A frame that is being sent and is not there stays as it is: the server may still be at it.
+    A frame that is being sent and is not there stays as it is: the server may still be at it. One that
+    we know elsewhere and that is there after all has moved: the server has another address now.
     """
-    here = session.execute(
-        select(Review.frame_id, Review.state, Review.task).where(
-            or_(Review.project_id == project_id, Review.state == "waiting")
-        )
-    ).all()
+    here = _rows_of(session, project_id, tasks)
+    there = [(row, tasks[row.frame_id]) for row in here if row.frame_id in tasks]
     adopted = [
-        Placed(frame_id, tasks[frame_id])
-        for frame_id, state, _ in here
-        if frame_id in tasks and state in ("waiting", "sending", "deleted")
+        Placed(row.frame_id, task) for row, task in there if row.state in ("waiting", "sending", "deleted")
     ]
     moved = [
-        Placed(frame_id, tasks[frame_id])
-        for frame_id, state, task in here
-        if frame_id in tasks and state in (*HAVE_A_TASK, "reviewed") and task != tasks[frame_id]
+        {"frame_id": row.frame_id, "project_id": project_id, "task": task}
+        for row, task in there
+        if row.state in (*HAVE_A_TASK, "reviewed") and (row.project_id, row.task) != (project_id, task)
     ]
+    left_over = tuple(Placed(row.frame_id, task) for row, task in there if row.state == "withdrawn")
     gone = [
-        frame_id
-        for frame_id, state, task in here
-        if frame_id not in tasks and task is not None and state in (*HAVE_A_TASK, "reviewed")
+        row.frame_id
+        for row in here
+        if row.frame_id not in tasks and row.task is not None and row.state in (*HAVE_A_TASK, "reviewed")
     ]
-    left_over = tuple(
-        Placed(frame_id, tasks[frame_id])
-        for frame_id, state, _ in here
-        if frame_id in tasks and state == "withdrawn"
-    )
     confirm_sent(session, project_id, adopted)
-    _update(session, [{"frame_id": placed.frame_id, "task": placed.task} for placed in moved])
-    deleted = _forget_tasks(session, gone)
-    return Reconciled(len(adopted), deleted, left_over)
+    _update(session, moved)
+    return Reconciled(len(adopted), _forget_tasks(session, gone), left_over)
+
+
+def _rows_of(session: Session, project_id: int, tasks: Mapping[int, int]) -> list[Review]:
+    """Reviews of a project, and those of frames that have a task in it."""
+    rows = list(session.scalars(select(Review).where(Review.project_id == project_id)))
+    known = {row.frame_id for row in rows}
+    for page in pages([frame_id for frame_id in tasks if frame_id not in known]):
+        rows += session.scalars(select(Review).where(Review.frame_id.in_(page)))
+    return rows
 
 
 def _forget_tasks(session: Session, frame_ids: Sequence[int]) -> int:

@@ -141,14 +141,22 @@ def _generate(
     retry_failed: bool = False,
 ) -> "RunSummary":
     """Call the flow in this process, with a progress bar that reads the ledger."""
-    from flows.generate import generate_dataset
+    from flows.generate import generate_dataset, record_missing
+    from labeling.sources import is_missing_path
+
+    name = Path(name).stem
+    if not retry_failed and all(map(is_missing_path, specs)):
+        summary = record_missing(specs, config, name=name, home=home)
+        if summary:
+            return summary
+
     from flows.interrupt import stop_at_once
     from flows.progress import watch_progress
     from flows.temporary_server import make_server_mortal
 
     make_server_mortal()
     with stop_at_once(), watch_progress(home, config.run_id(), enabled=show_progress):
-        return generate_dataset(specs, config, name=Path(name).stem, home=home, retry_failed=retry_failed)
+        return generate_dataset(specs, config, name=name, home=home, retry_failed=retry_failed)
 
 
 def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:

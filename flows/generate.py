@@ -14,13 +14,13 @@ from configs.models import RunConfig
 from db.ledger import begin_run, keep_models
 from db.queries import RunSummary, failed_specs, pending_shards
 from labeling.errors import ConfigError, DatabaseError, StorageError
-from labeling.sources import refuse_passwords
+from labeling.sources import refuse_passwords, remove_leftovers
 from labeling.storage import Home
-from tasks.ingest import ingest_source_task
+from tasks.ingest import ingest_source_task, ingest_spec
 from tasks.label import label_shard_task
 from tasks.ledger import ledger_of
 from tasks.models import load_models
-from tasks.summary import close_run_task
+from tasks.summary import close_run, close_run_task
 
 
 @flow(name="generate-dataset", persist_result=False)
@@ -45,17 +45,9 @@ def generate_dataset(
     refuse_passwords(sources)
     name = name or ("" if config else "default")
     config = config or load_config(name)
-    place = Home(home.expanduser().resolve())
-    place.create()
-    run_id = config.run_id()
-    with ledger_of(place).transaction() as session:
-        begin_run(
-            session,
-            run_id,
-            name=name,
-            config=config.model_dump(mode="json"),
-            code_version=version("maskmill"),
-        )
+    place, run_id = _open_home(home), config.run_id()
+    remove_leftovers(place.videos)
+    _begin_run(config, name, place)
     models = load_models(config)  # before anything is fetched: missing weights are known at once
     with ledger_of(place).transaction() as session:
         keep_models(session, run_id, {"teacher": models.teacher.card, "student": models.student.card})
@@ -73,6 +65,34 @@ def generate_dataset(
     for state in ingests:
         state.result()  # what no SourceError explains is raised when everything else is done
     return summary
+
+
+def record_missing(paths: list[str], config: RunConfig, *, name: str, home: Path) -> RunSummary | None:
+    """What `generate_dataset` says of paths where nothing is, without the seconds that Prefect takes to
+    start; None if an earlier time left this run something to do.
+
+    Raises:
+        StorageError, DatabaseError: it cannot be kept.
+    """
+    place, run_id = _open_home(home), config.run_id()
+    _begin_run(config, name, place)
+    with ledger_of(place).session() as session:
+        if pending_shards(session, run_id, []):
+            return None
+    failed = [spec for path in paths for spec in ingest_spec(path, run_id, config, place).failed]
+    return close_run(run_id, place, failed_specs=failed)
+
+
+def _open_home(home: Path) -> Home:
+    place = Home(home.expanduser().resolve())
+    place.create()
+    return place
+
+
+def _begin_run(config: RunConfig, name: str, place: Home) -> None:
+    whole = config.model_dump(mode="json")
+    with ledger_of(place).transaction() as session:
+        begin_run(session, config.run_id(), name=name, config=whole, code_version=version("maskmill"))
 
 
 def _work_on_shards(shards: list[int], config: RunConfig, home: Home) -> None:

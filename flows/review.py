@@ -1,24 +1,31 @@
 """Frames to Label Studio, and people's words back."""
 
 from pathlib import Path
+from typing import Any
 
-from prefect import flow, task
+from prefect import State, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from configs.models import Review as Settings
 from db.queries import latest_run
 from db.review_annotations import projects_at
+from labeling.errors import DatabaseUnreachable, StudioUnreachable
 from labeling.storage import Home
 from tasks.ledger import ledger_of
-from tasks.pull import PullSummary, add_up, pull_project, score_truths
+from tasks.pull import PullSummary, add_up, pull_project
 from tasks.push import Outbox, PushPlan, PushSummary, close_push, open_outbox, plan_push, push_batch
 from tasks.review_summary import publish_reviews
+from tasks.scores import score_truths
 from tasks.studio import connect, secret_from_prefect
 
-RETRIES = 8
 PAUSES_S = [1.0, 2, 4, 8, 15, 30, 30, 30]
 """Two minutes: a Label Studio that is started again needs less than one."""
+
+
+def _may_pass(_task: Any, _run: Any, state: State[Any]) -> bool:
+    """Whether a failure is of a kind that time mends: a wrong token, for one, is not."""
+    return isinstance(state.result(raise_on_failure=False), StudioUnreachable | DatabaseUnreachable)
 
 
 @flow(name="push-reviews", persist_result=False)
@@ -61,7 +68,14 @@ def pull_reviews(home: Path = Path(".maskmill")) -> PullSummary:
     return pulled
 
 
-@task(name="plan-push", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="plan-push",
+    retries=1,
+    retry_delay_seconds=2,
+    retry_condition_fn=_may_pass,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 def plan_push_task(
     home: Path, run_id: str, settings: Settings, again: bool
 ) -> tuple[PushPlan, list[list[int]]]:
@@ -75,8 +89,9 @@ def plan_push_task(
 
 @task(
     name="push-batch",
-    retries=RETRIES,
+    retries=len(PAUSES_S),
     retry_delay_seconds=PAUSES_S,
+    retry_condition_fn=_may_pass,
     cache_policy=NO_CACHE,
     persist_result=False,
 )
@@ -91,8 +106,9 @@ def push_batch_task(home: Path, plan: PushPlan, settings: Settings, frame_ids: l
 
 @task(
     name="close-push",
-    retries=RETRIES,
+    retries=len(PAUSES_S),
     retry_delay_seconds=PAUSES_S,
+    retry_condition_fn=_may_pass,
     cache_policy=NO_CACHE,
     persist_result=False,
 )
@@ -103,7 +119,14 @@ def close_push_task(home: Path, plan: PushPlan, settings: Settings, sent: int, l
         return close_push(outbox, plan, sent=sent, lost=lost)
 
 
-@task(name="pull-annotations", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="pull-annotations",
+    retries=2,
+    retry_delay_seconds=5,
+    retry_condition_fn=_may_pass,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 def pull_task(home: Path) -> PullSummary:
     """`pull_project` for every project of ours in this Label Studio."""
     with connect(Home(home), secret_from_prefect) as (server, place):

@@ -1,5 +1,6 @@
 """`maskmill review`: people in the loop, through Label Studio."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ from labeling.errors import ConfigError
 
 if TYPE_CHECKING:
     from configs.models import Review as Settings
+    from tasks.pull import PullSummary
 
 app = typer.Typer(
     cls=Commands, no_args_is_help=True, help="Frames to people in Label Studio, and their corrections back."
@@ -158,18 +160,45 @@ def pull(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(pulled)
     else:
-        typer.echo(f"{pulled.changed} frames have news")
-        if not pulled.projects:
-            typer.echo("nothing was sent to this Label Studio yet: `maskmill review push`")
-        if pulled.deleted:
-            typer.echo(
-                f"{pulled.deleted} tasks were deleted in Label Studio: `maskmill review push --again` sends them again"
-            )
-        for title in pulled.lost:
-            typer.echo(
-                f"the project {title!r} was deleted in Label Studio: {pulled.taken_back} frames wait for a push again"
-            )
-        for problem in pulled.problems:
-            typer.echo(f"not understood: {problem}")
+        _tell_pulled(pulled)
     if pulled.problems:
         raise typer.Exit(Exit.SOURCES_FAILED)
+
+
+@app.command()
+def listen(
+    home: HomeOption = DEFAULT_HOME,
+    port: Annotated[int, typer.Option(help="To listen on; 0: any that is free.")] = 8765,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    url: Annotated[
+        str | None, typer.Option(help="Where Label Studio reaches this; default: host and port.")
+    ] = None,
+    every_s: Annotated[float, typer.Option(help="Pull at least so often.", min=1)] = 300.0,
+) -> None:
+    """Pull whenever Label Studio says that something changed (a webhook), until Ctrl-C."""
+    from flows.home import existing_home
+    from flows.listen import listen as keep_listening
+
+    root = existing_home(home).root
+    with suppress(KeyboardInterrupt):
+        keep_listening(
+            root, host=host, port=port, url=url, every_s=every_s, say=typer.echo, tell=_tell_pulled
+        )
+
+
+def _tell_pulled(pulled: "PullSummary") -> None:
+    typer.echo(f"{pulled.changed} frames have news")
+    if not pulled.projects:
+        typer.echo("nothing was sent to this Label Studio yet: `maskmill review push`")
+    if pulled.deleted:
+        typer.echo(
+            f"{pulled.deleted} tasks were deleted in Label Studio: `maskmill review push --again` sends "
+            "them again"
+        )
+    for title in pulled.lost:
+        typer.echo(
+            f"the project {title!r} was deleted in Label Studio: {pulled.taken_back} frames wait for a push "
+            "again"
+        )
+    for problem in pulled.problems:
+        typer.echo(f"not understood: {problem}")

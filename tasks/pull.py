@@ -4,20 +4,17 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import chain, groupby, islice
-from operator import itemgetter
+from itertools import chain, islice
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from configs.models import Review as Settings
-from db.models import Frame, Run
-from db.paging import pages
+from db.models import Frame
 from db.review_annotations import SentFrame, find_sent_frames, settle_truths, store_annotations
 from db.review_items import proposed_instances
 from db.review_models import StudioProject
 from db.review_outbox import forget_project, reconcile
-from db.review_scores import drop_stale_scores, score_frames, unscored
 from labeling.errors import StudioError
 from labeling.storage import Home
 from labeling.studio.annotations import read_annotations
@@ -141,20 +138,6 @@ class _Pull:
                 changed.append(frame_id)
         settle_truths(session, changed, self.settings)
         return changed, problems
-
-
-def score_truths(home: Home) -> int:
-    """Compare every run with the truths that it has no score by; returns how many frames of runs."""
-    ledger = ledger_of(home)
-    with ledger.transaction() as session:
-        drop_stale_scores(session)
-    with ledger.session() as session:
-        todo = unscored(session)
-    for run_id, pairs in groupby(todo, key=itemgetter(0)):
-        for page in pages([frame_id for _, frame_id in pairs], GROUP):
-            with ledger.transaction() as session:
-                score_frames(session, session.get_one(Run, run_id), page)
-    return len(todo)
 
 
 def _groups(tasks: Iterable[Task]) -> Iterator[list[Task]]:

@@ -15,6 +15,7 @@ from db.ledger import finish_run
 from db.queries import RunSummary, latest_run, summarise_run
 from labeling.storage import Home
 from tasks.ledger import ledger_of
+from tasks.scores import score_truths
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Demo:
 def close_run(
     run_id: str, home: Home, *, failed_specs: Collection[str] = (), shards: Collection[int] = ()
 ) -> RunSummary:
-    """Sum a run up and, if nothing is left to do, mark it finished.
+    """Sum a run up and, if nothing is left to do, mark it finished; score it where people know better.
 
     The failures are those of this time: of the sources `failed_specs` and of the `shards` worked on.
     """
@@ -39,6 +40,7 @@ def close_run(
         summary = summarise_run(session, latest_run(session, run_id))
         if not summary.shards_pending:
             finish_run(session, run_id, summary.counts)
+    score_truths(home)
     of_this_time = (f for f in summary.failures if f.what in failed_specs or f.shard_id in shards)
     return replace(summary, failures=tuple(of_this_time), shards_worked=len(shards))
 

@@ -60,23 +60,19 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStudio]:
 @contextmanager
 def without_legacy_tokens(studio: RunningStudio) -> Iterator[str]:
     """Switch legacy tokens off until the end of the block; gives a personal access token."""
+    allowed = {"api_tokens_enabled": True, "legacy_api_tokens_enabled": True}
     with studio.http() as http:
-        http.post("/api/jwt/settings", json={"api_tokens_enabled": True, "legacy_api_tokens_enabled": True})
-        made = http.post("/api/token/")
-        token = (made if made.status_code == 201 else http.get("/api/token/")).json()
-        token = token[0]["token"] if isinstance(token, list) else token["token"]
-        http.post("/api/jwt/settings", json={"api_tokens_enabled": True, "legacy_api_tokens_enabled": False})
-    try:
-        yield token
-    finally:
-        access = httpx.post(f"{studio.access.url}/api/token/refresh/", json={"refresh": token}).json()[
-            "access"
-        ]
-        httpx.post(
-            f"{studio.access.url}/api/jwt/settings",
-            json={"api_tokens_enabled": True, "legacy_api_tokens_enabled": True},
-            headers={"Authorization": f"Bearer {access}"},
-        ).raise_for_status()
+        http.post("/api/jwt/settings", json=allowed).raise_for_status()
+        token = http.post("/api/token/").raise_for_status().json()["token"]
+        try:
+            http.post("/api/jwt/settings", json={**allowed, "legacy_api_tokens_enabled": False})
+            yield token
+        finally:
+            access = http.post("/api/token/refresh/", json={"refresh": token}).json()["access"]
+            http.headers["Authorization"] = f"Bearer {access}"
+            http.post("/api/jwt/settings", json=allowed).raise_for_status()
+            # A user has one at a time, and it is shown whole only when it is made.
+            http.post("/api/token/blacklist/", json={"refresh": token}).raise_for_status()
 
 
 @dataclass

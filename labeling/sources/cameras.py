@@ -76,7 +76,7 @@ def record_camera(
                 if recording is None:
                     return
                 yield recording
-                recorder.interrupt.pass_on()
+                recorder.interrupt.pass_on()  # before the next file is begun
         finally:
             recorder.interrupt.pass_on()
 
@@ -154,7 +154,7 @@ class _Recorder:
         """The camera's packets until it drops. The last before that may be cut short: it is left out."""
         held: av.Packet[Any] | None = None
         packets = container.demux(container.streams.video[0])
-        while True:
+        while not self.interrupt.came:
             try:
                 packet = next(packets, None)
             except FFmpegError as exc:

@@ -140,6 +140,10 @@ class Connection:
         """Send JSON, once; the JSON of the answer."""
         return self.write(lambda: self._request("PATCH", path, {}, body, None))
 
+    def delete(self, path: str) -> None:
+        """Once."""
+        self.write(lambda: self._request("DELETE", path, {}, None, None))
+
     def _request(
         self,
         method: str,

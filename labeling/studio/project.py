@@ -45,6 +45,7 @@ _STYLE = """
 .mm-tools .lsf-label_margins { margin-bottom: 0; }
 .mm-note { width: 220px; }
 .mm-hidden { display: none; }
+.mm-page .lsf-object { column-gap: 36px; }
 @media (max-width: 720px) {
   .lsf-content-wrapper { --header-height: 0px; }
   .lsf-menu-header, .lsf-label-view__table, .mm-note { display: none; }
@@ -53,9 +54,11 @@ _STYLE = """
   .mm-page { --mm-around: 176px; gap: 0; }
   .mm-why { flex-wrap: nowrap; white-space: nowrap; overflow: hidden; }
   .mm-why h4 { font-size: 13px; }
+  .mm-page .lsf-toolbar { zoom: 0.6; margin-top: 0; top: 0; }
 }
 """
-"""Room for the picture: the header is one line, the list of tasks gives way in a small window."""
+"""Room for the picture: the header is one line, the list of tasks gives way in a small window. And room
+beside it for the slider of the brush's size, which would lie on the picture."""
 
 
 def student_label(settings: Review) -> str:
@@ -97,7 +100,7 @@ def _add_why(page: Xml.Element) -> None:
 
 
 def _add_labels(tools: Xml.Element, settings: Review) -> None:
-    labels = Xml.SubElement(tools, "BrushLabels", name=MASKS, toName=IMAGE, opacity="0.5")
+    labels = Xml.SubElement(tools, "BrushLabels", name=MASKS, toName=IMAGE)
     Xml.SubElement(labels, "Label", value=settings.label, background=_LABEL_COLOUR, selected="true")
     if settings.show_student:
         hint = "What the student saw: to compare, never to submit"

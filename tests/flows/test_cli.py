@@ -14,7 +14,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from configs.load import load_config
 from flows.cli import app
+from flows.generate import record_missing
+from labeling.storage import Home
+from tasks.ingest import ingest_spec
 from tasks.ledger import close_ledgers
 from tests.conftest import ROOT
 from tests.planted import write_planted_video, write_text_as_video
@@ -101,6 +105,37 @@ def test_a_run_with_a_bad_source_ends_with_3_and_lists_it(workplace: Path) -> No
     (workplace / "text.mp4").write_bytes((workplace / "video.mp4").read_bytes())
     again = as_json("run", "--retry-failed", "--config", "scripted.yaml")
     assert again["failures"] == []
+
+
+def test_paths_where_nothing_is_are_told_before_prefect_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")  # nobody is there
+    command = [sys.executable, "-m", "flows.cli", "run", "missing.mp4", "nowhere", "--json"]
+    done = subprocess.run(
+        [*command, "--config", "scripted.yaml"],
+        capture_output=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 3
+    failures = json.loads(done.stdout)["failures"]
+    assert [(Path(f["what"]).name, f["code"]) for f in failures] == [
+        ("missing.mp4", "not_found"),
+        ("nowhere", "not_found"),
+    ]
+    told = as_json("status")
+    assert told["failures"] == failures
+    assert told["run_id"] == load_config("scripted.yaml").run_id()
+
+
+@pytest.mark.usefixtures("prefect")
+def test_what_an_earlier_time_left_is_done_though_only_a_missing_path_is_named(workplace: Path) -> None:
+    config = load_config("scripted.yaml")
+    home = Home(workplace / "home")
+    assert record_missing(["missing.mp4"], config, name="scripted", home=home.root)
+    ingest_spec("video.mp4", config.run_id(), config, home)
+    assert record_missing(["missing.mp4"], config, name="scripted", home=home.root) is None
+    summary = as_json("run", "missing.mp4", "--config", "scripted.yaml", code=3)
+    assert (summary["shards_worked"], summary["counts"]["looked_at"]) == (1, 4)
 
 
 @pytest.mark.usefixtures("prefect")

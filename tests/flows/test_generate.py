@@ -2,7 +2,9 @@
 
 import errno
 import json
+import os
 import shutil
+import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -375,6 +377,21 @@ def test_a_bug_in_one_shard_is_raised_after_the_others_are_done(
 def test_more_workers_than_shards_do_them_all(video: Path, home: Path) -> None:
     config = scripted_config({"boxes": [WHOLE]}, {}, sampling={"shard_s": 1}, workers=8)
     assert run([video], config, home).shards_done == 3
+
+
+def test_what_killed_runs_left_unfinished_is_removed_and_what_another_run_fetches_stays(
+    video: Path, home: Path
+) -> None:
+    left, fetching = (home / "videos" / name for name in (".partial-left", ".partial-fetching"))
+    for folder in (left, fetching):
+        folder.mkdir(parents=True)
+        (folder / "half.mp4.part").write_bytes(b"half")
+    two_days_ago = time.time() - 48 * 3600
+    for path in (left, left / "half.mp4.part", fetching):
+        os.utime(path, (two_days_ago, two_days_ago))
+    run([video], scripted_config({"boxes": [WHOLE]}, {}), home)
+    assert not left.exists()
+    assert (fetching / "half.mp4.part").is_file()
 
 
 def test_a_run_without_sources_is_refused(home: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from labeling.scene import render_scene
 from tests.flows.dump import dump_files, dump_rows
+from tests.servers import make_video, read_numbers, send_stream, serve
 
 KILLS = int(os.environ.get("MASKMILL_TEST_KILLS", "4"))
 
@@ -25,8 +26,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def start(scene: Path, home: Path, tmp_path: Path) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "flows.cli", "run", str(scene), "--config", "offline", "--json"]
+def start(source: Path | str, home: Path, tmp_path: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "flows.cli", "run", str(source), "--config", "offline", "--json"]
     command += ["--set", "sampling.shard_s=3", "--set", "sampling.every_s=0.2", "--home", str(home)]
     environment = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect")}
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
@@ -85,6 +86,26 @@ def test_prefects_temporary_server_ends_with_a_run_that_is_killed(scene: Path, t
     while processes_of(tmp_path) and time.monotonic() < end:
         time.sleep(0.2)
     assert processes_of(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_a_camera_is_recorded_keeps_what_came(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with serve() as site:
+        site.pages["/cam"] = send_stream(make_video(range(600), form="mpegts"), seconds=60, pieces=600)
+        process = start(f"camera:{site.url('/cam')}", home, tmp_path)
+        while not list(home.rglob("1.mp4")):
+            assert process.poll() is None
+            time.sleep(0.1)
+        time.sleep(1)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(20) == 130
+    rows = dump_rows(home)
+    assert len(rows["video"]) == len(rows["source"]) == 1
+    assert rows["shard"]  # planned: the next run of this config works on it
+    (kept,) = (path for path in (home / "videos").rglob("*") if path.is_file())
+    numbers = read_numbers(kept)
+    assert numbers == list(range(len(numbers)))
 
 
 def pictures_of(tmp_path: Path) -> Iterator[Path]:

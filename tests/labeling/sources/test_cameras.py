@@ -325,16 +325,18 @@ def test_a_caller_that_stops_early_leaves_whole_files(site: Site, tmp_path: Path
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [first.path]
 
 
-def test_an_interrupted_recording_is_closed_and_kept(site: Site, tmp_path: Path) -> None:
+def test_an_interrupted_recording_is_closed_and_given_to_the_caller(site: Site, tmp_path: Path) -> None:
     site.pages["/cam"] = send_stream(ts(0, 100), seconds=6, pieces=80)
     program = textwrap.dedent(
         """
-        import sys
+        import signal, sys
         from pathlib import Path
         from configs.models import Ingest
         from labeling.sources import record_camera
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
         print("ready", flush=True)
-        list(record_camera(sys.argv[1], Path(sys.argv[2]), Ingest()))
+        for recording in record_camera(sys.argv[1], Path(sys.argv[2]), Ingest()):
+            print(recording.path, flush=True)
         """
     )
     home = tmp_path / "home"
@@ -349,13 +351,35 @@ def test_an_interrupted_recording_is_closed_and_kept(site: Site, tmp_path: Path)
             time.sleep(0.05)
         time.sleep(1)
         running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=20)
+        given, said = running.communicate(timeout=20)
     assert b"KeyboardInterrupt" in said
     (kept,) = (path for path in home.rglob("*") if path.is_file())
     numbers = read_numbers(kept)
     assert numbers == list(range(len(numbers)))
     assert len(numbers) > 1
     assert kept == home / sha256_of(kept)[:2] / f"{sha256_of(kept)}.mp4"
+    assert given.decode().split() == [str(kept)]
+
+
+@pytest.mark.parametrize("moment", ["while a camera is called", "in a pause"])
+def test_ctrl_c_before_anything_came_ends_the_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    name = "check_resolved" if moment == "while a camera is called" else "time.sleep"
+    monkeypatch.setattr(
+        f"labeling.sources.cameras.{name}", lambda *_, **__: signal.raise_signal(signal.SIGINT)
+    )
+    patient = INGEST.model_copy(update={"backoff_s": 30})
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as closing:
+            port = closing.getsockname()[1]
+            closing.close()
+            with pytest.raises(KeyboardInterrupt):
+                record(f"tcp://127.0.0.1:{port}/live", tmp_path, patient)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_each_recording_is_a_source_of_its_own(site: Site, tmp_path: Path) -> None:

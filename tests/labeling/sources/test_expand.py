@@ -7,7 +7,7 @@ import pytest
 
 from configs.models import Ingest
 from labeling.errors import NotAVideo, SourceError, SourceNotFound, UnsupportedVideo
-from labeling.sources import FailedOrigin, Origin, expand_sources, fetch
+from labeling.sources import FailedOrigin, Origin, expand_sources, fetch, is_missing_path
 
 
 def fill(folder: Path, *names: str) -> None:
@@ -236,6 +236,38 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_single_picture_is_sent_to_its_folder(tmp_path: Path) -> None:
     fill(tmp_path, "a.png")
     assert isinstance(only_failure("a.png", folder=tmp_path).error, NotAVideo)
+
+
+@pytest.mark.parametrize(
+    ("spec", "is_missing"),
+    [
+        ("there.mp4", False),
+        (".", False),
+        ("dangling.mp4", False),  # a link: what is wrong with it is said when it is opened
+        ("there.zip!inside.mp4", False),
+        ("nowhere.mp4", True),
+        (" nowhere.mp4 ", True),
+        ("nowhere/deep/video.mp4", True),
+        ("~nobody-of-that-name/video.mp4", True),
+        ("nowhere.zip!inside.mp4", True),
+        ("", True),
+        ("nul\0.mp4", True),
+        ("*.mkv", False),
+        ("https://example.org/nowhere.mp4", False),
+        ("rtsp://camera/live", False),
+        ("camera:http://camera/live", False),
+        ("/dev/video97", False),
+    ],
+)
+def test_a_path_where_nothing_is_is_known_without_asking_anybody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str, is_missing: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path, "there.mp4", "there.zip")
+    (tmp_path / "dangling.mp4").symlink_to("gone.mp4")
+    assert is_missing_path(spec) == is_missing
+    if is_missing:
+        assert isinstance(only_failure(spec, folder=tmp_path).error, SourceNotFound)
 
 
 def test_passwords_are_used_but_never_shown(tmp_path: Path) -> None:

@@ -1,0 +1,173 @@
+"""Frames of a run, listed and counted by the database as a reader in Python would."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import event
+
+from db.engine import Ledger, open_ledger
+from db.frames import FrameQuery, cause_counts, iou_histogram, list_frames
+from db.ledger import begin_run, upsert
+from db.models import Agreement, Decision, Frame, Video, frame_id
+
+BINS = 20
+CAUSES = ("boundary", "extra", "merge", "miss", "split")
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """A frame as it was entered."""
+
+    id: int
+    video_id: str
+    t_ms: int
+    decision: str
+    iou: float | None
+    both_empty: bool
+    is_hard: bool
+    causes: tuple[str, ...]
+
+
+def planted() -> list[Planted]:
+    """Some 400 frames in no order: every edge of a bin, many ties, some that were never compared."""
+    rng = np.random.default_rng(11)
+    ious = [k / BINS for k in range(BINS + 1)] + [0.0] * 40 + [1.0] * 40 + list(rng.random(240))
+    frames = [_compared(number, float(iou), rng) for number, iou in enumerate(ious)]
+    for number in range(len(ious), len(ious) + 60):
+        video_id, t_ms = "ab"[number % 2] * 64, number * 500
+        frames.append(Planted(frame_id(video_id, t_ms), video_id, t_ms, "rejected", None, False, False, ()))
+    return [frames[place] for place in rng.permutation(len(frames))]
+
+
+def _compared(number: int, iou: float, rng: np.random.Generator) -> Planted:
+    video_id, t_ms = "ab"[number % 2] * 64, number * 500
+    both_empty = iou == 1.0 and number % 3 == 0
+    decision = "easy" if iou >= 0.5 else ("accepted", "review")[number % 2]
+    causes = () if iou == 1.0 else tuple(str(cause) for cause in rng.choice(CAUSES, rng.integers(0, 4)))
+    return Planted(frame_id(video_id, t_ms), video_id, t_ms, decision, iou, both_empty, iou < 0.5, causes)
+
+
+FRAMES = planted()
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    made = open_ledger(f"sqlite:///{tmp_path_factory.mktemp('frames') / 'ledger.db'}")
+    enter(made)
+    yield made
+    made.close()
+
+
+def enter(ledger: Ledger) -> None:
+    """The frames in the run that is looked at, and the other way round in another."""
+    with ledger.transaction() as session:
+        for video_id in ("a" * 64, "b" * 64):
+            upsert(session, Video, [{"id": video_id, "kind": "video", "path": f"{video_id}.mp4"}])
+        upsert(session, Frame, [_frame_row(frame) for frame in FRAMES])
+        for run_id in ("this", "other"):
+            begin_run(session, run_id, name="test", config={}, code_version="test")
+            rows = FRAMES if run_id == "this" else FRAMES[:50]
+            upsert(session, Agreement, [_agreement_row(run_id, f) for f in rows if f.iou is not None])
+            upsert(session, Decision, [_decision_row(run_id, frame) for frame in rows])
+
+
+def _frame_row(frame: Planted) -> dict[str, Any]:
+    place = {"id": frame.id, "video_id": frame.video_id, "t_ms": frame.t_ms, "shot_ms": 0}
+    return place | {"sharpness": 50.0, "name": ""}
+
+
+def _agreement_row(run_id: str, frame: Planted) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "frame_id": frame.id,
+        "iou": frame.iou,
+        "boundary_iou": frame.iou,
+        "both_empty": frame.both_empty,
+        "is_hard": frame.is_hard,
+        "matches": [],
+        "mismatches": [[cause, [0], [], 0.1] for cause in frame.causes],
+    }
+
+
+def _decision_row(run_id: str, frame: Planted) -> dict[str, Any]:
+    decision: dict[str, Any] = {"decision": frame.decision, "rule": None, "reasons": []}
+    return {"run_id": run_id, "frame_id": frame.id} | decision
+
+
+def hardest_first(frame: Planted) -> tuple[float, str, int]:
+    return (2.0 if frame.iou is None else frame.iou, frame.video_id, frame.t_ms)
+
+
+def listed(ledger: Ledger, wanted: FrameQuery) -> list[int]:
+    with ledger.session() as session:
+        return [row.id for row in list_frames(session, "this", wanted)]
+
+
+@pytest.mark.parametrize("limit", [1, 10, len(FRAMES) - 30, len(FRAMES), None])
+def test_the_hardest_come_first_and_those_never_compared_last(ledger: Ledger, limit: int | None) -> None:
+    expected = [frame.id for frame in sorted(FRAMES, key=hardest_first)]
+    assert listed(ledger, FrameQuery(limit=limit)) == expected[:limit]
+
+
+@pytest.mark.parametrize("decisions", [("review",), ("easy", "rejected"), ("rejected",)])
+def test_frames_are_chosen_by_their_decision(ledger: Ledger, decisions: tuple[str, ...]) -> None:
+    chosen = [frame for frame in sorted(FRAMES, key=hardest_first) if frame.decision in decisions]
+    assert listed(ledger, FrameQuery(decisions)) == [frame.id for frame in chosen]
+
+
+@pytest.mark.parametrize("hard_only", [False, True])
+def test_frames_are_listed_by_video_and_time(ledger: Ledger, hard_only: bool) -> None:
+    chosen = [frame for frame in FRAMES if frame.is_hard or not hard_only]
+    expected = [frame.id for frame in sorted(chosen, key=lambda f: (f.video_id, f.t_ms))]
+    assert listed(ledger, FrameQuery(hard_only=hard_only, order="time")) == expected
+
+
+def test_hard_frames_alone_are_listed(ledger: Ledger) -> None:
+    expected = [frame.id for frame in sorted(FRAMES, key=hardest_first) if frame.is_hard]
+    assert listed(ledger, FrameQuery(hard_only=True)) == expected
+
+
+@pytest.mark.parametrize("hard_only", [False, True])
+def test_the_hardest_frames_are_found_in_the_order_of_an_index(ledger: Ledger, hard_only: bool) -> None:
+    """Without one, ten of a million frames would have all of them read and sorted."""
+    asked: list[tuple[str, Any]] = []
+
+    def keep(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        asked.append((statement, parameters))
+
+    event.listen(ledger.engine, "before_cursor_execute", keep)
+    try:
+        assert len(listed(ledger, FrameQuery(hard_only=hard_only, limit=10))) == 10
+    finally:
+        event.remove(ledger.engine, "before_cursor_execute", keep)
+    of_frames = [(said, values) for said, values in asked if "FROM frame" in said]
+    assert len(of_frames) == 1  # ten have an IoU: what has none is not asked for
+    with ledger.engine.connect() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {of_frames[0][0]}", of_frames[0][1])
+        steps = [row[3] for row in plan]
+    assert steps[0].startswith("SEARCH agreement USING INDEX ix_agreement_run_id_iou (run_id=?)")
+
+
+def test_the_histogram_is_that_of_a_count_by_hand(ledger: Ledger) -> None:
+    expected, empty = [0] * BINS, 0
+    for frame in FRAMES:
+        if frame.both_empty:
+            empty += 1
+        elif frame.iou is not None:
+            expected[min(int(frame.iou * BINS), BINS - 1)] += 1
+    assert empty > 0
+    with ledger.session() as session:
+        assert iou_histogram(session, "this", BINS) == (expected, empty)
+        assert iou_histogram(session, "no such run", 3) == ([0, 0, 0], 0)
+
+
+def test_causes_are_counted_over_hard_frames(ledger: Ledger) -> None:
+    expected = Counter(cause for frame in FRAMES if frame.is_hard for cause in frame.causes)
+    assert set(expected) == set(CAUSES)
+    with ledger.session() as session:
+        assert cause_counts(session, "this") == dict(sorted(expected.items()))
+        assert cause_counts(session, "no such run") == {}

@@ -1,0 +1,109 @@
+"""A push that is killed, or whose Label Studio fails in the middle: nothing lost, nothing doubled."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from threading import Thread
+
+import pytest
+from prefect.settings import PREFECT_API_URL
+
+from db.review_models import Review
+from labeling.studio.access import URL_VARIABLE
+from tasks.ledger import ledger_of
+from tests.flows.test_review import Desk, desk
+from tests.planted_reviews import person_frames, plant_run
+from tests.studio_server import gate_before
+
+__all__ = ["desk"]
+
+pytestmark = [pytest.mark.labelstudio, pytest.mark.usefixtures("prefect")]
+
+KILLS = int(os.environ.get("MASKMILL_TEST_KILLS", "4"))
+
+
+def frames_in_studio(desk: Desk) -> Counter[int]:
+    return Counter(int(task["data"]["frame_id"]) for task in desk.tasks())
+
+
+def start_push(desk: Desk, *changes: str) -> "subprocess.Popen[bytes]":
+    settings = [f"review.project={desk.settings.project}", "review.settle_s=2", *changes]
+    command = [sys.executable, "-m", "flows.cli", "review", "push", "--home", str(desk.home.root), "--json"]
+    command += [word for change in settings for word in ("--set", change)]
+    environment = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_push_that_is_killed_at_random_and_repeated_sends_every_frame_once(desk: Desk) -> None:
+    run = plant_run(desk.home, person_frames(120))
+    random_moments = random.Random(3)  # noqa: S311  # moments, not secrets
+    for _ in range(KILLS):
+        process = start_push(desk, "review.batch=3")
+        wait_for_first_batch(desk, process)
+        time.sleep(random_moments.uniform(0.0, 1.0))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert start_push(desk).wait(300) == 0
+    assert frames_in_studio(desk) == Counter(run.frames)
+    assert set(desk.states().values()) == {"open"}
+
+
+def wait_for_first_batch(desk: Desk, process: "subprocess.Popen[bytes]") -> None:
+    """Until this push hands over: kills before that are no test of anything."""
+    sent = newest_sending(desk)
+    while newest_sending(desk) == sent and process.poll() is None:
+        time.sleep(0.02)
+
+
+def newest_sending(desk: Desk) -> object:
+    from sqlalchemy import func, select
+
+    with ledger_of(desk.home).session() as session:
+        return session.scalar(select(func.max(Review.sent_at)))
+
+
+def test_an_import_whose_answer_is_lost_is_found_and_not_repeated(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = plant_run(desk.home, person_frames(4))
+    desk.push(open_tasks=1)
+    with gate_before(desk.studio.access.url) as gate:
+        gate.hang_up_after = ["POST", "POST"]  # of the pictures, then of the tasks
+        monkeypatch.setenv(URL_VARIABLE, gate.url)
+        # the same server under another address is another place: its project is found there
+        pushed = desk.push()
+    assert not gate.hang_up_after
+    assert [seen for seen in gate.seen if seen.startswith("POST") and seen.endswith("/import")] == [
+        f"POST /api/projects/{desk.number}/import"
+    ] * 2
+    assert frames_in_studio(desk) == Counter(run.frames)
+    assert pushed.sent == 3
+
+
+def test_a_label_studio_that_is_started_again_in_the_middle_gets_all_frames(desk: Desk) -> None:
+    run = plant_run(desk.home, person_frames(60))
+    local = desk.studio.local
+    port = int(desk.studio.access.url.rpartition(":")[2])
+
+    def restart() -> None:
+        wait_for_frames(desk)
+        local.down()
+        local.up(port)
+
+    restarting = Thread(target=restart)
+    restarting.start()
+    pushed = desk.push(batch=2)
+    restarting.join()
+    assert frames_in_studio(desk) == Counter(run.frames)
+    assert pushed.sent == len(run.frames)
+
+
+def wait_for_frames(desk: Desk) -> None:
+    while newest_sending(desk) is None:
+        time.sleep(0.05)

@@ -1,0 +1,108 @@
+"""An annotator: a headless Chromium in which somebody is logged in to Label Studio."""
+
+import io
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from tests.studio_server import RunningStudio
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+_DRAWN = "document.querySelectorAll('.konvajs-content canvas').length"
+_PICTURE = ".lsf-image > canvas"
+"""Lies exactly over the picture, without the room around it."""
+
+
+@dataclass(frozen=True)
+class PictureBox:
+    """Where the picture is on the page, in pixels of the page."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Annotator:
+    """Somebody before the page of one task."""
+
+    page: "Page"
+    url: str
+
+    def open(self, project: int, task: int, *, size_wh: tuple[int, int] = (1280, 720)) -> None:
+        """Go to a task in a window of that size, and wait until nothing on the page moves any more."""
+        self.page.set_viewport_size({"width": size_wh[0], "height": size_wh[1]})
+        self.page.goto(f"{self.url}/projects/{project}/data?task={task}")
+        self.page.wait_for_selector(_PICTURE, state="attached")
+        self.page.wait_for_load_state("networkidle")
+        self.page.wait_for_function(f"{_DRAWN} > 0")
+        self._wait_until_still()
+
+    def find_picture(self) -> PictureBox:
+        box = self.page.locator(_PICTURE).first.bounding_box()
+        assert box is not None
+        return PictureBox(box["x"], box["y"], box["width"], box["height"])
+
+    def look(self) -> NDArray[np.uint8]:
+        """What is on the screen, HxWx3."""
+        return np.asarray(Image.open(io.BytesIO(self.page.screenshot())).convert("RGB"))
+
+    def select(self, position: int) -> None:
+        """Choose a person's region in the list, counted from the top."""
+        self.page.locator(".lsf-outliner-item").filter(has_text="person").nth(position).click()
+
+    def draw(self, points_xy: Sequence[tuple[float, float]]) -> None:
+        """Draw one stroke with the tool that is chosen, through these points of the page."""
+        self.page.mouse.move(*points_xy[0])
+        self.page.mouse.down()
+        for point in points_xy[1:]:
+            self.page.mouse.move(*point, steps=10)
+        self.page.mouse.up()
+        self._wait_until_still()
+
+    def submit(self) -> dict[str, Any]:
+        """Press the button; what the browser sent, once the server has taken it."""
+        with self.page.expect_response(
+            lambda answer: "/annotations" in answer.url and answer.request.method == "POST"
+        ) as waiting:
+            self.page.locator("button").filter(has_text="Submit").click()
+        assert waiting.value.ok
+        return dict(waiting.value.request.post_data_json or {})
+
+    def _wait_until_still(self) -> None:
+        before = None
+        for _ in range(60):
+            self.page.wait_for_timeout(300)
+            if (now := self.page.screenshot()) == before:
+                return
+            before = now
+        pytest.fail("the page did not come to rest")
+
+
+@contextmanager
+def annotate(studio: RunningStudio) -> Iterator[Annotator]:
+    """Somebody logged in with the server's own user, until the end of the block."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    if (chromium := shutil.which("chromium")) is None:
+        pytest.skip("no chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(f"{studio.access.url}/user/login/")
+        page.fill("#email", studio.access.email)
+        page.fill("#password", studio.access.password)
+        page.click("[type=submit]")
+        page.wait_for_url(lambda url: "login" not in url)
+        yield Annotator(page, studio.access.url)
+        browser.close()
