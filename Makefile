@@ -25,11 +25,13 @@ format: .venv/.all
 bench: .venv/.all
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/brush.py
+	$(BIN)/python benchmarks/studio.py
 
-# Without the networks' libraries: the demo needs none, and they are large.
+# Without the networks' libraries: the demo and its review need none, and they are large.
 .venv/.core: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) install --quiet --constraint constraints.txt --editable .
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[review]'
 	touch $@
 
 .venv/.all: pyproject.toml constraints.txt

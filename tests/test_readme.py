@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from labeling.scene import render_scene
+from labeling.studio.environment import environment_folder
+from labeling.studio.local import LocalStudio
 from tasks.ledger import close_ledgers
 from tests.conftest import ROOT
 from tests.labeling.segmenters.tiny_networks import save_onnx
@@ -44,15 +46,19 @@ def test_make_demo_ends_with_a_summary_a_dataset_and_a_report(tmp_path: Path) ->
 
 
 @pytest.mark.shared
+@pytest.mark.labelstudio
 @pytest.mark.usefixtures("prefect")
 def test_the_commands_of_the_readme_do_what_it_says(
-    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     cache = tmp_path / "cache"
     cache.mkdir()
     for file in [*shared.glob("weights/*/*.onnx"), *shared.glob("weights/*/*.tflite")]:
         shutil.copy(file, cache)
+    studio = environment_folder()
     monkeypatch.setenv("MASKMILL_CACHE", str(cache))
+    if studio.is_dir():  # or it would be installed once more
+        environment_folder().symlink_to(studio)
     monkeypatch.delenv("MASKMILL_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "videos").mkdir()
@@ -65,6 +71,7 @@ def test_the_commands_of_the_readme_do_what_it_says(
         outputs=[("map", TensorProto.FLOAT)],
     )
     (tmp_path / "mine.yaml").write_text(blocks("yaml")[0])
+    request.addfinalizer(LocalStudio(tmp_path / ".maskmill").down)
     frame = ""
     for command in commands():
         if command[0] != "maskmill":
@@ -75,6 +82,7 @@ def test_the_commands_of_the_readme_do_what_it_says(
         if not frame and arguments[0] == "frames":
             frame = first_compared_frame()
     assert (tmp_path / "dataset" / "annotations" / "instances.json").is_file()
+    assert (tmp_path / "reviewed" / "annotations" / "instances.json").is_file()
     assert (tmp_path / "report.html").is_file()
     close_ledgers()
 

@@ -1,6 +1,5 @@
 """What Label Studio does not check: whether a task's predictions fit the page and the picture."""
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -103,4 +102,5 @@ def _say_size(size_hw: tuple[int, int]) -> str:
 
 
 def _is_share(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value) and 0 <= value <= 1
+    """NaN is none."""
+    return isinstance(value, int | float) and 0 <= value <= 1

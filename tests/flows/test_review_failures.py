@@ -41,15 +41,16 @@ def start_push(desk: Desk, *changes: str) -> "subprocess.Popen[bytes]":
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_push_that_is_killed_at_random_and_repeated_sends_every_frame_once(desk: Desk) -> None:
-    run = plant_run(desk.home, person_frames(120))
+    run = plant_run(desk.home, person_frames(40 * KILLS))
     random_moments = random.Random(3)  # noqa: S311  # moments, not secrets
     for _ in range(KILLS):
-        process = start_push(desk, "review.batch=3")
+        process = start_push(desk, "review.batch=3", "review.open_tasks=100000")
         wait_for_first_batch(desk, process)
         time.sleep(random_moments.uniform(0.0, 1.0))
+        assert process.poll() is None  # or this was no kill
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert start_push(desk).wait(300) == 0
+    assert start_push(desk, "review.open_tasks=100000").wait(300) == 0
     assert frames_in_studio(desk) == Counter(run.frames)
     assert set(desk.states().values()) == {"open"}
 

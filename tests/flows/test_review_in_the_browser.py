@@ -1,0 +1,71 @@
+"""A person corrects a frame in the browser, and the correction is in the COCO file."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from configs.models import Review as Settings
+from labeling.formats.coco import write_coco
+from labeling.masks import Mask
+from labeling.storage import Home
+from labeling.studio.access import TOKEN_VARIABLE, URL_VARIABLE
+from tasks.ledger import close_ledgers
+from tests.flows.test_review import Desk
+from tests.planted_reviews import PlantedFrame, box_mask, plant_run
+from tests.studio_browser import annotate
+from tests.studio_server import RunningStudio
+
+pytestmark = [pytest.mark.labelstudio, pytest.mark.slow, pytest.mark.usefixtures("prefect")]
+
+SIZE = (360, 480)
+TALL, SMALL = box_mask(60, 60, 60, 240, SIZE), box_mask(300, 150, 40, 150, SIZE)
+
+
+@pytest.fixture
+def own_desk(studio: RunningStudio, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """The home whose own Label Studio it is: pictures are shown from its disk."""
+    monkeypatch.delenv(URL_VARIABLE, raising=False)
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+    desk = Desk(Home(studio.home_root), studio, Settings(project="corrected by hand"))
+    yield desk
+    desk.http.close()
+    close_ledgers()
+
+
+def test_one_stroke_in_the_browser_is_in_the_coco_file_and_nothing_else_changed(
+    own_desk: Desk, tmp_path: Path
+) -> None:
+    run = plant_run(own_desk.home, [PlantedFrame([TALL, SMALL], [box_mask(0, 0, 9, 9, SIZE)], size_hw=SIZE)])
+    own_desk.push()
+    number = own_desk.number
+    with annotate(own_desk.studio) as annotator:
+        annotator.open(number, own_desk.task(run.frames[0])["id"])
+        box = annotator.find_picture()
+        annotator.select(1)
+        scale = box.width / SIZE[1]
+        annotator.draw([(box.x + x * scale, box.y + y * scale) for x, y in ((320.0, 110.0), (320.0, 160.0))])
+        annotator.submit()
+    assert own_desk.pull().changed == 1
+    write_coco(iter(own_desk.dataset("reviewed").values()), tmp_path / "coco")
+    written = json.loads((tmp_path / "coco" / "annotations" / "instances.json").read_text())
+    untouched, corrected = (Mask.from_coco(one["segmentation"]) for one in written["annotations"])
+    assert {one["reviewer"] for one in written["annotations"]} == {own_desk.studio.access.email}
+    assert untouched == TALL
+    before, after = SMALL.to_array(), corrected.to_array()
+    assert (after & before == before).all()
+    drawn = np.argwhere(after & ~before)
+    assert len(drawn) > 200
+    assert drawn.min(axis=0).tolist() > [90, 300]
+    assert drawn.max(axis=0).tolist() < [175, 340]
+
+
+def test_label_studio_shows_pictures_of_the_home_without_a_copy(own_desk: Desk) -> None:
+    run = plant_run(own_desk.home, [PlantedFrame([TALL], size_hw=SIZE)], hard_below=0.9)
+    own_desk.push(run)
+    address = own_desk.task(run.frames[0])["data"]["image"]
+    assert address.startswith("/data/local-files/")
+    kept = own_desk.home.root / address.partition("?d=")[2]
+    assert own_desk.http.get(address).content == kept.read_bytes()

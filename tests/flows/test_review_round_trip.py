@@ -1,0 +1,63 @@
+"""Database -> Label Studio -> accepted as it is -> database -> COCO: not one pixel may differ."""
+
+from pathlib import Path
+
+import pytest
+from pycocotools.coco import COCO
+from sqlalchemy import select
+
+from db.frames import seen_instance
+from db.models import Frame, Instance
+from labeling.formats.coco import write_coco
+from labeling.masks import Mask
+from tasks.ledger import ledger_of
+from tests.flows.test_review import Desk, desk
+from tests.labeling.studio.test_round_trip import all_pictures
+from tests.planted_reviews import PlantedFrame, plant_run
+
+__all__ = ["desk"]
+
+pytestmark = [pytest.mark.labelstudio, pytest.mark.slow, pytest.mark.usefixtures("prefect")]
+
+
+def test_300_masks_that_nobody_touches_are_the_same_instances_in_the_coco_file(
+    desk: Desk, tmp_path: Path
+) -> None:
+    frames = []
+    for people in all_pictures():
+        masks = [Mask.from_array(one) for one in people]
+        frames.append(PlantedFrame([mask for mask in masks if mask], size_hw=masks[0].size_hw))
+    run = plant_run(desk.home, frames)
+    desk.push()
+    for frame_id, regions in shown_regions(desk).items():
+        desk.submit(frame_id, regions)
+    assert desk.pull().changed == len(run.frames)
+    write_coco(iter(desk.dataset("reviewed").values()), tmp_path / "coco")
+    written = COCO(tmp_path / "coco" / "annotations" / "instances.json").anns
+    stored = stored_masks(desk)
+    assert len(stored) >= 300
+    assert written.keys() == stored.keys()
+    for number, mask in stored.items():
+        assert Mask.from_coco(written[number]["segmentation"]) == mask
+        assert written[number]["reviewer"] == desk.studio.access.email
+
+
+def shown_regions(desk: Desk) -> dict[int, list[dict[str, object]]]:
+    """The teacher's regions by frame, read once: the masks are many."""
+    return {
+        int(task["data"]["frame_id"]): next(
+            prediction["result"]
+            for prediction in task["predictions"]
+            if prediction["model_version"] == "teacher"
+        )
+        for task in desk.tasks()
+    }
+
+
+def stored_masks(desk: Desk) -> dict[int, Mask]:
+    """The teacher's, by instance id."""
+    query = (
+        select(Instance, Frame).join(Frame, Frame.id == Instance.frame_id).where(Instance.role == "teacher")
+    )
+    with ledger_of(desk.home).session() as session:
+        return {row.id: seen_instance(row, frame).mask for row, frame in session.execute(query).tuples()}
