@@ -1,6 +1,7 @@
 """The command line. Nothing heavy is imported before it is used: `--help` answers at once."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -105,13 +106,22 @@ def run(
 
 @app.command()
 def status(home: HomeOption = DEFAULT_HOME, run: RunOption = None, as_json: JsonOption = False) -> None:
-    """What the last run did and what is left to do."""
+    """What the last run did, what is left to do, and what people said about it."""
     from db.queries import latest_run, summarise_run
+    from db.review_summary import summarise_reviews
     from flows.home import open_home
+    from tasks.review_summary import review_rows
 
     with open_home(home).session() as session:
-        summary = summarise_run(session, latest_run(session, run))
-    _print_summary(summary, as_json=as_json)
+        row = latest_run(session, run)
+        summary, reviews = summarise_run(session, row), summarise_reviews(session, row)
+    if as_json:
+        print_json(asdict(summary) | {"reviews": asdict(reviews)})
+        return
+    _print_summary(summary, as_json=False)
+    if rows := list(review_rows(reviews)):
+        typer.echo("")
+        print_table(("review", ""), rows)
 
 
 @app.command()

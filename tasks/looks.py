@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from db.frames import FrameQuery, FrameRow, cause_counts, frame_instances, iou_histogram, list_frames
 from db.models import Agreement, Decision, Frame, Run
 from db.queries import RunSummary, failed_shards, run_models, run_sources, summarise_run
+from db.review_summary import summarise_reviews
 from labeling.drawing import caption_of, draw_comparison, tile_jpeg
 from labeling.errors import ConfigError, ExportError, StorageError
 from labeling.instances import RgbPicture
@@ -28,6 +29,7 @@ from labeling.report.contents import (
 )
 from labeling.report.page import render_report
 from labeling.storage import Home, write_atomically
+from tasks.review_summary import review_rows
 
 STAGE_FRAMES = {"decode": "looked_at", "teacher": "compared", "student": "compared", "agreement": "compared"}
 """Which count a stage's throughput is told in; `store` and `flip` are not counted."""
@@ -122,6 +124,7 @@ def write_report(session: Session, run: Run, home: Home, out: Path, *, hardest: 
         tiles=_tiles(session, run.id, home, hardest),
         stages=_stages(summary),
         sources=tuple(_sources(session, run.id)),
+        reviews=tuple(review_rows(summarise_reviews(session, run))),
     )
     _write(out, render_report(data).encode())
 

@@ -43,11 +43,17 @@ def review_rows(summary: ReviewSummary) -> Iterator[tuple[str, str]]:
         yield "IoU of teacher and truth", f"{scores.teacher_iou:.3f}"
         yield "IoU of student and truth", f"{scores.student_iou:.3f}"
         yield "IoU of student and teacher, same frames", f"{scores.student_iou_before:.3f}"
-        yield from ((f"teacher: {cause}", count(number)) for cause, number in scores.teacher_causes.items())
-        yield from ((f"student: {cause}", count(number)) for cause, number in scores.student_causes.items())
+        yield from (
+            (f"mistakes of the teacher: {cause}", count(number))
+            for cause, number in scores.teacher_causes.items()
+        )
+        yield from (
+            (f"mistakes of the student: {cause}", count(number))
+            for cause, number in scores.student_causes.items()
+        )
     if summary.seconds_per_mask is not None:
         yield "human work", duration(summary.seconds)
-        yield "a mask", duration(summary.seconds_per_mask)
+        yield "human work per mask", duration(summary.seconds_per_mask)
 
 
 def _mean(iou: float | None) -> str:

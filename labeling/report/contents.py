@@ -150,3 +150,5 @@ class ReportData:
     """Hardest first; taken one at a time, so a generator that draws them keeps one picture only."""
     stages: tuple[StageTime, ...]
     sources: tuple[SourceLine, ...]
+    reviews: tuple[tuple[str, str], ...] = ()
+    """(what, value) of what people said; empty: nothing was sent for review."""
