@@ -42,34 +42,55 @@ def find_sent_frames(session: Session, project_id: int, frame_ids: Sequence[int]
     return found
 
 
-def store_annotations(
-    session: Session,
-    frame_id: int,
-    sent: SentFrame,
-    annotations: Sequence[said.ReviewedFrame],
-    proposed: Sequence[said.ProposedInstance],
-) -> bool:
-    """Keep all annotations that a frame has now; whether anything is new.
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """All annotations that a frame has now."""
+
+    sent: SentFrame
+    annotations: Sequence[said.ReviewedFrame]
+    shown: Sequence[said.ProposedInstance]
+    """The masks that people were shown."""
+
+
+def store_annotations(session: Session, answers: Mapping[int, Answered]) -> list[int]:
+    """Keep what people said, by frame; returns the frames about which anything is new.
 
     A version that is known is not written again; one that is no longer there is marked, not removed.
     """
-    ids = {annotation_id(sent.project_id, one): one for one in annotations}
-    of_frame = select(Annotation).where(
-        Annotation.frame_id == frame_id, Annotation.project_id == sent.project_id
-    )
-    known = {row.id: row for row in session.scalars(of_frame)}
-    numbers = {one.number for one in annotations}
+    known = _known_versions(session, list(answers))
+    annotations, instances, changed = [], [], []
+    for frame_id, answer in answers.items():
+        ids = {annotation_id(answer.sent.project_id, one): one for one in answer.annotations}
+        rows = [row for row in known.get(frame_id, ()) if row.project_id == answer.sent.project_id]
+        outdated = _mark_versions(rows, ids)
+        new = {key: one for key, one in ids.items() if key not in {row.id for row in rows}}
+        if outdated or new:
+            changed.append(frame_id)
+        masks = {one.id: one.mask for one in answer.shown}
+        annotations += [_annotation_row(key, one, answer.sent) for key, one in new.items()]
+        instances += [row for key, one in new.items() for row in _instance_rows(key, one, masks)]
+    upsert(session, Annotation, annotations)
+    upsert(session, ReviewedInstance, instances)
+    return changed
+
+
+def _known_versions(session: Session, frame_ids: Sequence[int]) -> dict[int, list[Annotation]]:
+    found: dict[int, list[Annotation]] = {}
+    for page in pages(frame_ids):
+        for row in session.scalars(select(Annotation).where(Annotation.frame_id.in_(page))):
+            found.setdefault(row.frame_id, []).append(row)
+    return found
+
+
+def _mark_versions(known: Iterable[Annotation], now: Mapping[int, said.ReviewedFrame]) -> bool:
+    """Whether any of the known versions is another thing now: replaced, deleted, or back."""
+    numbers = {one.number for one in now.values()}
     changed = False
-    for row in known.values():
-        state = "current" if row.id in ids else "replaced" if row.number in numbers else "deleted"
+    for row in known:
+        state = "current" if row.id in now else "replaced" if row.number in numbers else "deleted"
         changed |= row.state != state
         row.state = state
-    new = {key: one for key, one in ids.items() if key not in known}
-    upsert(session, Annotation, [_annotation_row(key, one, sent) for key, one in new.items()])
-    shown = {one.id: one.mask for one in proposed}
-    rows = [row for key, one in new.items() for row in _instance_rows(key, one, shown)]
-    upsert(session, ReviewedInstance, rows)
-    return changed or bool(new)
+    return changed
 
 
 def annotation_id(project_id: int, annotation: said.ReviewedFrame) -> int:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from configs.models import Review as Settings
 from db.models import Frame
-from db.review_annotations import SentFrame, find_sent_frames, settle_truths, store_annotations
+from db.review_annotations import Answered, SentFrame, find_sent_frames, settle_truths, store_annotations
 from db.review_items import proposed_instances
 from db.review_models import StudioProject
 from db.review_outbox import forget_project, reconcile
@@ -19,7 +19,7 @@ from labeling.errors import StudioError
 from labeling.storage import Home
 from labeling.studio.annotations import read_annotations
 from labeling.studio.listing import Task
-from labeling.studio.review import ProposedInstance
+from labeling.studio.review import ProposedInstance, ReviewedFrame
 from labeling.studio.server import StudioServer
 from tasks.ledger import ledger_of
 
@@ -112,32 +112,29 @@ class _Pull:
         sent = find_sent_frames(session, self.project.id, list(tasks))
         # of two tasks of one frame, the other was never ours
         ours = {fid: one for fid, one in sent.items() if one.task in (0, tasks[fid]["id"])}
-        frames = {frame.id: frame for frame in session.scalars(select(Frame).where(Frame.id.in_(ours)))}
+        frames = session.scalars(select(Frame).where(Frame.id.in_(ours)))
         shown = _shown_masks(session, ours)
-        changed, problems = [], []
-        for frame_id, place in ours.items():
-            size_hw = (frames[frame_id].height or 0, frames[frame_id].width or 0)
-            proposed = shown.get(frame_id, [])
+        answers, problems = {}, []
+        for frame in frames:
+            task, proposed = tasks[frame.id], shown.get(frame.id, [])
             try:
-                said = read_annotations(
-                    tasks[frame_id],
-                    settings=self.settings,
-                    proposed=proposed,
-                    size_hw=size_hw,
-                    users=self.users,
-                )
+                said = self._read(task, frame, proposed)
             except StudioError as exc:
-                problems.append(f"frame {frame_id}: {exc}")
+                problems.append(f"frame {frame.id}: {exc}")
                 continue
             problems += [
-                f"frame {frame_id}, {one.annotator}: {what}" for one in said for what in one.problems
+                f"frame {frame.id}, {one.annotator}: {what}" for one in said for what in one.problems
             ]
-            if store_annotations(
-                session, frame_id, replace(place, task=tasks[frame_id]["id"]), said, proposed
-            ):
-                changed.append(frame_id)
+            answers[frame.id] = Answered(replace(ours[frame.id], task=task["id"]), said, proposed)
+        changed = store_annotations(session, answers)
         settle_truths(session, changed, self.settings)
         return changed, problems
+
+    def _read(self, task: Task, frame: Frame, proposed: Sequence[ProposedInstance]) -> list[ReviewedFrame]:
+        size_hw = (frame.height or 0, frame.width or 0)
+        return read_annotations(
+            task, settings=self.settings, proposed=proposed, size_hw=size_hw, users=self.users
+        )
 
 
 def _groups(tasks: Iterable[Task]) -> Iterator[list[Task]]:

@@ -14,7 +14,7 @@ from configs.models import Review as Settings
 from db import engine as engine_module
 from db.engine import Ledger, open_ledger, upgrade_schema
 from db.models import Run
-from db.review_annotations import SentFrame, settle_truths, store_annotations
+from db.review_annotations import Answered, SentFrame, settle_truths, store_annotations
 from db.review_items import proposed_instances, review_items
 from db.review_models import Annotation, Review, Score, Truth
 from db.review_outbox import (
@@ -63,9 +63,9 @@ def say(home: Home, run: PlantedRun, frame_id: int, *words: ReviewedFrame, setti
     sent = SentFrame(send_all(home, run), 1, run.id)
     with ledger_of(home).transaction() as session:
         proposed = proposed_instances(session, run.id, [frame_id]).get(frame_id, [])
-        changed = store_annotations(session, frame_id, sent, words, proposed)
+        changed = store_annotations(session, {frame_id: Answered(sent, words, proposed)})
         settle_truths(session, [frame_id], settings)
-    return changed
+    return bool(changed)
 
 
 def word(home: Home, run: PlantedRun, number: int, who: str, *, keep: int) -> ReviewedFrame:
