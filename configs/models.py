@@ -100,7 +100,7 @@ class Trust(Block):
 class Review(Block):
     """How people are asked about frames. None of it changes what a run produces."""
 
-    project: str = Field("maskmill", min_length=1, max_length=50)
+    project: str = Field("maskmill", min_length=3, max_length=50)
     """Title of the project in Label Studio; it is made when there is none."""
     label: str = Field("person", min_length=1)
     """What a region is called there."""

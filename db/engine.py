@@ -94,9 +94,12 @@ class Ledger:
 def _advisory_lock(engine: Engine, what: str) -> Iterator[bool]:
     """PostgreSQL's, which ends with its connection."""
     asked = select(func.pg_try_advisory_lock(func.hashtext(f"maskmill {what}")))
-    with engine.connect() as connection:
-        yield bool(connection.scalar(asked))
-        connection.invalidate()  # not back into the pool with the lock
+    with engine.connect() as plain:
+        connection = plain.execution_options(isolation_level="AUTOCOMMIT")  # no transaction that idles
+        try:
+            yield bool(connection.scalar(asked))
+        finally:
+            connection.invalidate()  # not back into the pool with the lock
 
 
 @contextmanager

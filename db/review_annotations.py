@@ -231,6 +231,14 @@ def _state_of(words: Collection[tuple[int, said.ReviewedFrame]], truth: Truth | 
     return "skipped" if all(one.verdict == "skipped" for _, one in words) else "unresolved"
 
 
+def annotated_frames(session: Session, project_id: int) -> list[int]:
+    """Frames of a project about which people have said something that stands."""
+    query = select(Annotation.frame_id).where(
+        Annotation.project_id == project_id, Annotation.state == "current"
+    )
+    return list(session.scalars(query.distinct().order_by(Annotation.frame_id)))
+
+
 def projects_at(session: Session, place: str) -> list[StudioProject]:
     """Projects that frames were sent to, of one Label Studio."""
     return list(session.scalars(select(StudioProject).where(StudioProject.place == place)))

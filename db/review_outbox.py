@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, literal, select, update
+from sqlalchemy import bindparam, func, literal, null, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -21,6 +21,8 @@ from labeling.studio.review import ReviewItem
 
 HAVE_A_TASK = ("open", "unresolved", "skipped")
 """States whose frame has a task in Label Studio and no truth."""
+_WITHOUT_A_WORD = ("waiting", "sending", "deleted")
+"""States that a task which is there after all ends; others know more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,11 @@ def remember_project(
     changed = ["number", *(["settings"] if settings is not None else [])]
     upsert(session, StudioProject, [row], update_columns=changed)
     return project_id
+
+
+def known_project(session: Session, place: str, title: str) -> StudioProject | None:
+    """The project that frames were sent to under this title; it may have another title there by now."""
+    return session.get(StudioProject, content_id("studio", place, title))
 
 
 def forget_project(session: Session, project_id: int) -> int:
@@ -76,6 +83,7 @@ def fill_outbox(session: Session, run_id: str, *, again: bool = False) -> None:
         ["frame_id", "run_id", "state", "iou", "fingerprint"], wanted, include_defaults=False
     )
     fresh = {name: statement.excluded[name] for name in ("run_id", "state", "iou", "fingerprint")}
+    fresh |= {"task": null(), "project_id": null()}
     taken_over = ("waiting", "withdrawn", *(("deleted",) if again else ()))
     session.execute(
         statement.on_conflict_do_update(
@@ -84,22 +92,24 @@ def fill_outbox(session: Session, run_id: str, *, again: bool = False) -> None:
     )
 
 
-def withdraw_unwanted(session: Session, run_id: str, *, started: Collection[int]) -> list[Placed]:
-    """Mark frames that this run looked at and does not want reviewed; returns the tasks to delete.
+def withdraw_unwanted(
+    session: Session, run_id: str, project_id: int, *, started: Collection[int]
+) -> list[int]:
+    """Mark frames of a project, or of none yet, that this run looked at and does not want reviewed;
+    returns them.
 
     Frames in `started` stay: somebody's work is in them.
     """
     unwanted = select(Decision.frame_id).where(Decision.run_id == run_id, Decision.decision != "review")
+    here = (Review.state == "open") & (Review.project_id == project_id)
     rows = session.scalars(
         select(Review).where(
-            Review.state.in_(("waiting", "open")), Review.frame_id.in_(unwanted), Review.run_id != run_id
+            or_(Review.state == "waiting", here), Review.frame_id.in_(unwanted), Review.run_id != run_id
         )
     ).all()
-    leaving = [row for row in rows if row.frame_id not in started]
-    tasks = [Placed(row.frame_id, row.task) for row in leaving if row.task is not None]
-    for row in leaving:
-        row.state = "withdrawn"
-    return tasks
+    leaving = [row.frame_id for row in rows if row.frame_id not in started]
+    withdraw(session, leaving)
+    return leaving
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +124,60 @@ class Reconciled:
     """Tasks of frames that were withdrawn."""
 
 
+@dataclass(frozen=True, slots=True)
+class KnownTasks:
+    """What we believe to be in a project."""
+
+    unfinished: dict[int, int]
+    """Task by frame that has no truth."""
+    last: int
+    """The highest task of all that we know; 0: none."""
+
+
+def known_tasks(session: Session, project_id: int) -> KnownTasks:
+    of_project = Review.project_id == project_id
+    unfinished = select(Review.frame_id, Review.task).where(
+        of_project, Review.state.in_(HAVE_A_TASK), Review.task.is_not(None)
+    )
+    last = session.scalar(select(func.max(Review.task)).where(of_project))
+    return KnownTasks({frame: task for frame, task in session.execute(unfinished) if task}, last or 0)
+
+
+def silent_frames(session: Session, project_id: int) -> list[int]:
+    """Frames of a project about which nobody has said anything that we know."""
+    query = select(Review.frame_id).where(Review.project_id == project_id, Review.state == "open")
+    return list(session.scalars(query))
+
+
+def finished_frames(session: Session, project_id: int, frame_ids: Sequence[int]) -> set[int]:
+    """Those of these frames that have a truth from this project: another task of theirs is a double."""
+    found: set[int] = set()
+    for page in pages(frame_ids):
+        here = Review.frame_id.in_(page) & (Review.project_id == project_id) & (Review.state == "reviewed")
+        found |= set(session.scalars(select(Review.frame_id).where(here)))
+    return found
+
+
+def tasks_of(session: Session, project_id: int, frame_ids: Sequence[int]) -> dict[int, int]:
+    """Tasks that frames are known to have in a project."""
+    found: dict[int, int] = {}
+    for page in pages(frame_ids):
+        here = Review.frame_id.in_(page) & (Review.project_id == project_id)
+        query = select(Review.frame_id, Review.task).where(here, Review.task.is_not(None))
+        found |= {frame: task for frame, task in session.execute(query) if task}
+    return found
+
+
 def reconcile(session: Session, project_id: int, tasks: Mapping[int, int]) -> Reconciled:
-    """Bring the outbox in line with the tasks by frame id that are in a project of Label Studio.
+    """Bring the outbox in line with the tasks by frame id that are in a project of Label Studio: all that
+    nobody has begun, and all that we know of frames without a truth, as far as they are there.
 
     A frame that is being sent and is not there stays as it is: the server may still be at it. One that
     we know elsewhere and that is there after all has moved: the server has another address now.
     """
     here = _rows_of(session, project_id, tasks)
     there = [(row, tasks[row.frame_id]) for row in here if row.frame_id in tasks]
-    adopted = [
-        Placed(row.frame_id, task) for row, task in there if row.state in ("waiting", "sending", "deleted")
-    ]
+    adopted = [Placed(row.frame_id, task) for row, task in there if row.state in _WITHOUT_A_WORD]
     moved = [
         {"frame_id": row.frame_id, "project_id": project_id, "task": task}
         for row, task in there
@@ -134,7 +187,7 @@ def reconcile(session: Session, project_id: int, tasks: Mapping[int, int]) -> Re
     gone = [
         row.frame_id
         for row in here
-        if row.frame_id not in tasks and row.task is not None and row.state in (*HAVE_A_TASK, "reviewed")
+        if row.frame_id not in tasks and row.task is not None and row.state in HAVE_A_TASK
     ]
     confirm_sent(session, project_id, adopted)
     _update(session, moved)
@@ -142,8 +195,9 @@ def reconcile(session: Session, project_id: int, tasks: Mapping[int, int]) -> Re
 
 
 def _rows_of(session: Session, project_id: int, tasks: Mapping[int, int]) -> list[Review]:
-    """Reviews of a project, and those of frames that have a task in it."""
-    rows = list(session.scalars(select(Review).where(Review.project_id == project_id)))
+    """Unfinished reviews of a project, and those of frames that have a task in it."""
+    unfinished = Review.state.in_((*HAVE_A_TASK, "sending"))
+    rows = list(session.scalars(select(Review).where(Review.project_id == project_id, unfinished)))
     known = {row.frame_id for row in rows}
     for page in pages([frame_id for frame_id in tasks if frame_id not in known]):
         rows += session.scalars(select(Review).where(Review.frame_id.in_(page)))
@@ -151,13 +205,8 @@ def _rows_of(session: Session, project_id: int, tasks: Mapping[int, int]) -> lis
 
 
 def _forget_tasks(session: Session, frame_ids: Sequence[int]) -> int:
-    """Of a reviewed frame the truth stays."""
-    _update(session, [{"frame_id": frame_id, "task": None} for frame_id in frame_ids])
-    deleted = 0
-    for part in pages(frame_ids):
-        waiting = update(Review).where(Review.frame_id.in_(part), Review.state.in_(HAVE_A_TASK))
-        deleted += session.execute(waiting.values(state="deleted")).rowcount  # type: ignore[attr-defined]  # of CursorResult
-    return deleted
+    _update(session, [{"frame_id": frame_id, "task": None, "state": "deleted"} for frame_id in frame_ids])
+    return len(frame_ids)
 
 
 def waiting_frames(session: Session, run_id: str, limit: int) -> list[int]:
@@ -190,18 +239,30 @@ def mark_sending(session: Session, project_id: int, fingerprints: Mapping[int, s
 
 
 def confirm_sent(session: Session, project_id: int, placed: Iterable[Placed]) -> None:
-    """Frames that are there."""
-    rows = [
-        {"frame_id": one.frame_id, "project_id": project_id, "state": "open", "task": one.task}
-        for one in placed
-    ]
-    _update(session, rows)
+    """Frames that are there; what people have said of them meanwhile stands."""
+    rows = [{"of_frame": one.frame_id, "in_project": project_id, "as_task": one.task} for one in placed]
+    table = Review.__table__
+    statement = (
+        update(Review)
+        .where(
+            table.c.frame_id == bindparam("of_frame"),
+            or_(*(table.c.state == state for state in _WITHOUT_A_WORD)),
+        )
+        .values(project_id=bindparam("in_project"), task=bindparam("as_task"), state="open")
+    )
+    if rows:
+        session.connection().execute(statement, rows)
 
 
 def put_back(session: Session, frame_ids: Collection[int]) -> None:
     """Frames that were handed over and did not arrive."""
-    rows = [{"frame_id": frame_id, "state": "waiting", "project_id": None} for frame_id in frame_ids]
-    _update(session, rows)
+    free = {"state": "waiting", "project_id": None, "task": None}
+    _update(session, [{"frame_id": frame_id, **free} for frame_id in frame_ids])
+
+
+def touch_sending(session: Session, frame_ids: Iterable[int]) -> None:
+    """Frames whose request we gave up: the server may be at it from now on as long as from its start."""
+    _update(session, [{"frame_id": frame_id, "sent_at": utc_now()} for frame_id in frame_ids])
 
 
 def open_frames(session: Session, project_id: int, run_id: str) -> list[Review]:
@@ -226,8 +287,23 @@ def review_states(session: Session, frame_ids: Sequence[int]) -> dict[int, str]:
 
 
 def withdraw(session: Session, frame_ids: Iterable[int]) -> None:
-    """Frames that cannot be shown; a later push tries again."""
-    _update(session, [{"frame_id": frame_id, "state": "withdrawn"} for frame_id in frame_ids])
+    """Frames that are not to be shown, or cannot be; a later push looks at them again."""
+    nowhere = {"state": "withdrawn", "project_id": None, "task": None}
+    _update(session, [{"frame_id": frame_id, **nowhere} for frame_id in frame_ids])
+
+
+def count_elsewhere(session: Session, run_id: str, project_id: int) -> int:
+    """Frames of a run that wait for people in another project, or in one on another server."""
+    query = select(func.count()).select_from(Review)
+    elsewhere = (Review.project_id != project_id) & Review.state.in_(("open", "sending"))
+    return session.scalar(query.where(elsewhere, Review.run_id == run_id)) or 0
+
+
+def take_from_elsewhere(session: Session, run_id: str, project_id: int) -> None:
+    """Frames of a run that wait in another project without a word of anybody: they are sent here."""
+    elsewhere = (Review.project_id != project_id) & Review.state.in_(("open", "sending"))
+    free = {"state": "waiting", "project_id": None, "task": None, "fingerprint": ""}
+    session.execute(update(Review).where(elsewhere, Review.run_id == run_id).values(**free))
 
 
 def count_waiting(session: Session, run_id: str) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from db.review_annotations import projects_at
 from flows.review import pull_reviews
-from labeling.errors import AlreadyRunning, ConfigError, MaskmillError, StudioError
+from labeling.errors import AlreadyRunning, ConfigError, MaskmillError
 from labeling.storage import Home
 from labeling.studio.hints import SECRET_HEADER, Hints, listen_for_hints
 from tasks.ledger import ledger_of
@@ -16,6 +16,10 @@ from tasks.studio import connect, secret_from_prefect
 
 CALM_S = 1.0
 """After a hint: an annotator's submit is followed by others, and one pull does for all."""
+
+
+BUSY_S = 5.0
+"""Until a pull is tried again that found another at work."""
 
 
 def listen(
@@ -45,7 +49,10 @@ def listen(
                 hints.heard.clear()
                 try:
                     tell(pull_reviews(home))
-                except (StudioError, AlreadyRunning) as error:
+                except AlreadyRunning:  # a push, whose own changes we were told of
+                    time.sleep(BUSY_S)
+                    hints.heard.set()
+                except MaskmillError as error:
                     say(f"not pulled ({error.code}): {error}")
                 if hints.heard.wait(every_s):
                     time.sleep(CALM_S)

@@ -14,13 +14,16 @@ from labeling.errors import DatabaseUnreachable, StudioUnreachable
 from labeling.storage import Home
 from tasks.ledger import ledger_of
 from tasks.pull import PullSummary, add_up, pull_project
-from tasks.push import Outbox, PushPlan, PushSummary, close_push, open_outbox, plan_push, push_batch
+from tasks.push import Outbox, PushPlan, PushSummary, Sent, close_push, open_outbox, plan_push, push_batch
 from tasks.review_summary import publish_reviews
 from tasks.scores import score_truths
 from tasks.studio import connect, secret_from_prefect
 
 PAUSES_S = [1.0, 2, 4, 8, 15, 30, 30, 30]
 """Two minutes: a Label Studio that is started again needs less than one."""
+
+LOCK = "review push or pull"
+"""One at a time on a database: a push deletes tasks that a pull would take for deleted by people."""
 
 
 def _may_pass(_task: Any, _run: Any, state: State[Any]) -> bool:
@@ -45,13 +48,11 @@ def push_reviews(
     with ledger.session() as session:
         row = latest_run(session, run or None)
     settings = settings or Settings.model_validate(row.config.get("review", {}))
-    with ledger.alone("review push"):
+    with ledger.alone(LOCK):
+        check_studio_task(place.root)
         plan, batches = plan_push_task(place.root, row.id, settings, again)
-        sent = lost = 0
-        for batch in batches:
-            arrived, gone = push_batch_task(place.root, plan, settings, batch)
-            sent, lost = sent + arrived, lost + gone
-        return close_push_task(place.root, plan, settings, sent, lost)
+        sent = [push_batch_task(place.root, plan, settings, batch) for batch in batches]
+        return close_push_task(place.root, plan, settings, sent)
 
 
 @flow(name="pull-reviews", persist_result=False)
@@ -62,16 +63,23 @@ def pull_reviews(home: Path = Path(".maskmill")) -> PullSummary:
         home: folder with the database.
     """
     place = Home(home.expanduser().resolve())
-    with ledger_of(place).alone("review pull"):
+    with ledger_of(place).alone(LOCK):
         pulled = pull_task(place.root)
         score_task(place.root)
     return pulled
 
 
+@task(name="check-studio", cache_policy=NO_CACHE, persist_result=False)
+def check_studio_task(home: Path) -> None:
+    """A wrong address or token is told at once, not after two minutes."""
+    with connect(Home(home), secret_from_prefect) as (_, place):
+        get_run_logger().info("Label Studio: %s", place.name)
+
+
 @task(
     name="plan-push",
-    retries=1,
-    retry_delay_seconds=2,
+    retries=len(PAUSES_S),
+    retry_delay_seconds=PAUSES_S,
     retry_condition_fn=_may_pass,
     cache_policy=NO_CACHE,
     persist_result=False,
@@ -95,13 +103,15 @@ def plan_push_task(
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def push_batch_task(home: Path, plan: PushPlan, settings: Settings, frame_ids: list[int]) -> tuple[int, int]:
+def push_batch_task(home: Path, plan: PushPlan, settings: Settings, frame_ids: list[int]) -> Sent:
     """`push_batch`, tried again while Label Studio is away."""
     with connect(Home(home), secret_from_prefect) as (server, place):
         outbox = Outbox(server, place, settings, Home(home), plan.project_id, plan.number)
-        sent, lost = push_batch(outbox, plan.run_id, frame_ids)
-    get_run_logger().info("%d of %d frames sent", sent, len(frame_ids))
-    return sent, lost
+        sent = push_batch(outbox, plan.run_id, frame_ids)
+    get_run_logger().info("%d of %d frames sent", sent.frames, len(frame_ids))
+    for refused in sent.refused:
+        get_run_logger().warning(refused)
+    return sent
 
 
 @task(
@@ -112,11 +122,11 @@ def push_batch_task(home: Path, plan: PushPlan, settings: Settings, frame_ids: l
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def close_push_task(home: Path, plan: PushPlan, settings: Settings, sent: int, lost: int) -> PushSummary:
+def close_push_task(home: Path, plan: PushPlan, settings: Settings, sent: list[Sent]) -> PushSummary:
     """`close_push`."""
     with connect(Home(home), secret_from_prefect) as (server, place):
         outbox = Outbox(server, place, settings, Home(home), plan.project_id, plan.number)
-        return close_push(outbox, plan, sent=sent, lost=lost)
+        return close_push(outbox, plan, sent)
 
 
 @task(
@@ -141,8 +151,8 @@ def pull_task(home: Path) -> PullSummary:
 @task(name="score-truths", cache_policy=NO_CACHE, persist_result=False)
 def score_task(home: Path) -> int:
     """`score_truths`, with what reviews teach as a table artifact for each run that they are about."""
-    scored = score_truths(Home(home))
-    publish_reviews(Home(home))
+    if scored := score_truths(Home(home)):
+        publish_reviews(Home(home))
     return scored
 
 

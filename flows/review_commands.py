@@ -21,6 +21,7 @@ from labeling.errors import ConfigError
 if TYPE_CHECKING:
     from configs.models import Review as Settings
     from tasks.pull import PullSummary
+    from tasks.push import PushSummary
 
 app = typer.Typer(
     cls=Commands, no_args_is_help=True, help="Frames to people in Label Studio, and their corrections back."
@@ -119,20 +120,28 @@ def push(
         pushed = push_reviews(root, run or "", settings, again)
     if as_json:
         print_json(pushed)
-        return
+    else:
+        _tell_pushed(pushed)
+    if pushed.refused:
+        raise typer.Exit(Exit.SOURCES_FAILED)
+
+
+def _tell_pushed(pushed: "PushSummary") -> None:
     typer.echo(f"{pushed.sent} frames were sent to {pushed.url}")
     said = {
         "were there already: an earlier push was interrupted": pushed.adopted,
         "showed another run's masks and were sent anew": pushed.replaced,
         "were taken back: this run does not want them reviewed": pushed.withdrawn,
         "were deleted in Label Studio: `maskmill review push --again` sends them again": pushed.deleted,
-        "cannot be sent: their picture is gone from the home": pushed.lost,
         "wait for room (review.open_tasks): push again when some are done": pushed.waiting,
+        "wait for people in another project or on another server; `--again` sends them here too": pushed.elsewhere,
     }
     for what, frames in said.items():
         if frames:
             typer.echo(f"{frames} {what}")
     typer.echo(f"{pushed.open} tasks wait for a person")
+    for refused in pushed.refused:
+        typer.echo(f"not sent: {refused}")
 
 
 def _settings(home: Path, run: str | None, changes: list[str]) -> "Settings":
@@ -197,8 +206,8 @@ def _tell_pulled(pulled: "PullSummary") -> None:
         )
     for title in pulled.lost:
         typer.echo(
-            f"the project {title!r} was deleted in Label Studio: {pulled.taken_back} frames wait for a push "
-            "again"
+            f"the project {title!r} was deleted in Label Studio, or is hidden from this user: "
+            f"{pulled.taken_back} frames wait for a push again"
         )
     for problem in pulled.problems:
         typer.echo(f"not understood: {problem}")

@@ -1,8 +1,8 @@
 """People's words back: what was annotated since the last time, and what is true since."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 
@@ -14,14 +14,15 @@ from db.models import Frame
 from db.review_annotations import Answered, SentFrame, find_sent_frames, settle_truths, store_annotations
 from db.review_items import proposed_instances
 from db.review_models import StudioProject
-from db.review_outbox import forget_project, reconcile
+from db.review_outbox import finished_frames, forget_project, known_tasks, reconcile, silent_frames
 from labeling.errors import StudioError
 from labeling.storage import Home
 from labeling.studio.annotations import read_annotations
 from labeling.studio.listing import Task
 from labeling.studio.review import ProposedInstance, ReviewedFrame
-from labeling.studio.server import StudioServer
+from labeling.studio.server import StudioServer, TaskState
 from tasks.ledger import ledger_of
+from tasks.push import choose_task
 
 OVERLAP_S = 60.0
 """Asked for again each time: a change may be seen later than its time stamp says."""
@@ -72,11 +73,9 @@ def pull_project(
             taken_back = forget_project(session, project.id)
         return PullSummary(1, 0, (), 0, (project.title,), taken_back)
     pull = _Pull(server, project, settings, home, server.user_emails())
-    changed, problems = pull.take_changes()
-    with ledger.transaction() as session:
-        tasks = {task.frame_id: task.id for task in reversed(server.list_tasks(project.number))}
-        deleted = reconcile(session, project.id, tasks).deleted
-    return PullSummary(1, changed, tuple(problems), deleted, (), 0)
+    unread, deleted = pull.reconcile()
+    changed, problems = pull.take_changes(unread)
+    return PullSummary(1, changed, tuple(dict.fromkeys(problems)), deleted, (), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +86,39 @@ class _Pull:
     home: Home
     users: Mapping[int, str]
 
-    def take_changes(self) -> tuple[int, list[str]]:
+    def reconcile(self) -> tuple[list[int], int]:
+        """Learn which tasks are ours, before anything is read of them: (tasks that somebody has begun and
+        of which we know no word, however long ago that was; frames whose task was deleted)."""
+        ledger = ledger_of(self.home)
+        with ledger.session() as session:
+            known = known_tasks(session, self.project.id)
+        found = self.server.look_for_tasks(self.project.number, known.unfinished.values(), last=known.last)
+        by_frame: dict[int, list[TaskState]] = {}
+        for task in found:
+            by_frame.setdefault(task.frame_id, []).append(task)
+        ours = {frame_id: choose_task(tasks) for frame_id, tasks in by_frame.items()}
+        with ledger.transaction() as session:
+            finished = finished_frames(session, self.project.id, list(ours))
+            tasks = {frame_id: task.id for frame_id, task in ours.items() if frame_id not in finished}
+            reconciled = reconcile(session, self.project.id, tasks)
+            silent = silent_frames(session, self.project.id)
+        begun = [ours[fid].id for fid in silent if fid in ours and ours[fid].is_started]
+        return begun, reconciled.deleted
+
+    def take_changes(self, unread: Collection[int]) -> tuple[int, list[str]]:
         """Frames with news, and what was not understood; remembers until when everything was seen."""
         began, until = time.monotonic(), self.project.pulled_until
         since = until - timedelta(seconds=OVERLAP_S) if until else None
         changed, latest = 0, None
         problems: list[str] = []
-        for group in _groups(self.server.changed_tasks(self.project.number, since)):
-            with ledger_of(self.home).transaction() as session:
-                frames, said = self._take(session, group)
-            changed, problems = changed + len(frames), problems + said
+        number = self.project.number
+        for group in _groups(self.server.changed_tasks(number, since)):
+            frames, said = self._take(group)
+            changed, problems = changed + frames, problems + said
             latest = max([_updated_at(task) for task in group] + ([latest] if latest else []))
+        for group in _groups(self.server.annotated_tasks(number, unread)):
+            frames, said = self._take(group)
+            changed, problems = changed + frames, problems + said
         if latest:
             # by the server's clock; a task may have changed after its page was read
             latest -= timedelta(seconds=time.monotonic() - began)
@@ -106,29 +127,33 @@ class _Pull:
                 row.pulled_until = max(until or latest, latest)
         return changed, problems
 
-    def _take(self, session: Session, group: Sequence[Task]) -> tuple[list[int], list[str]]:
-        """Keep the annotations of some tasks; frames with news, and problems."""
-        tasks = {frame_id: task for task in group if (frame_id := _frame_id(task)) is not None}
-        sent = find_sent_frames(session, self.project.id, list(tasks))
-        # of two tasks of one frame, the other was never ours
-        ours = {fid: one for fid, one in sent.items() if one.task in (0, tasks[fid]["id"])}
-        frames = session.scalars(select(Frame).where(Frame.id.in_(ours)))
-        shown = _shown_masks(session, ours)
-        answers, problems = {}, []
-        for frame in frames:
-            task, proposed = tasks[frame.id], shown.get(frame.id, [])
-            try:
-                said = self._read(task, frame, proposed)
-            except StudioError as exc:
-                problems.append(f"frame {frame.id}: {exc}")
-                continue
-            problems += [
-                f"frame {frame.id}, {one.annotator}: {what}" for one in said for what in one.problems
-            ]
-            answers[frame.id] = Answered(replace(ours[frame.id], task=task["id"]), said, proposed)
-        changed = store_annotations(session, answers)
-        settle_truths(session, changed, self.settings)
-        return changed, problems
+    def _take(self, group: Sequence[Task]) -> tuple[int, list[str]]:
+        """Keep the annotations of some tasks, at once: frames with news, and problems."""
+        with ledger_of(self.home).transaction() as session:
+            sent = find_sent_frames(session, self.project.id, _frame_ids(group))
+            # of two tasks of one frame, the other was never ours
+            tasks = {
+                fid: task
+                for task in group
+                if (fid := _frame_id(task)) in sent and sent[fid].task == task["id"]
+            }
+            frames = session.scalars(select(Frame).where(Frame.id.in_(tasks))).all()
+            shown = _shown_masks(session, {fid: sent[fid] for fid in tasks})
+            answers, problems = {}, []
+            for frame in frames:
+                proposed = shown.get(frame.id, [])
+                try:
+                    said = self._read(tasks[frame.id], frame, proposed)
+                except StudioError as exc:
+                    problems.append(f"frame {frame.id}: {exc}")
+                    continue
+                problems += [
+                    f"frame {frame.id}, {one.annotator}: {what}" for one in said for what in one.problems
+                ]
+                answers[frame.id] = Answered(sent[frame.id], said, proposed)
+            changed = store_annotations(session, answers)
+            settle_truths(session, changed, self.settings)
+        return len(changed), problems
 
     def _read(self, task: Task, frame: Frame, proposed: Sequence[ProposedInstance]) -> list[ReviewedFrame]:
         size_hw = (frame.height or 0, frame.width or 0)
@@ -141,6 +166,10 @@ def _groups(tasks: Iterable[Task]) -> Iterator[list[Task]]:
     waiting = iter(tasks)
     while group := list(islice(waiting, GROUP)):
         yield group
+
+
+def _frame_ids(tasks: Iterable[Task]) -> list[int]:
+    return [frame_id for task in tasks if (frame_id := _frame_id(task)) is not None]
 
 
 def _frame_id(task: Task) -> int | None:

@@ -1,11 +1,13 @@
 """Frames to people: the outbox is brought in line with Label Studio, then sent in batches.
 
-Whatever was interrupted is healed by looking: Label Studio's tasks carry our frame ids.
+Whatever was interrupted is healed by looking: Label Studio's tasks carry our frame ids. Nothing that
+somebody has begun is ever deleted: that is asked anew before each deletion.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from itertools import chain
 from pathlib import Path
 
@@ -13,14 +15,18 @@ from configs.models import Review as Settings
 from db.models import Run, utc_now
 from db.paging import pages
 from db.queries import latest_run
+from db.review_annotations import annotated_frames, settle_truths
 from db.review_items import review_items
 from db.review_outbox import (
     Placed,
     Reconciled,
     confirm_sent,
+    count_elsewhere,
     count_waiting,
     fill_outbox,
     frames_being_sent,
+    known_project,
+    known_tasks,
     mark_sending,
     open_frames,
     put_back,
@@ -28,10 +34,14 @@ from db.review_outbox import (
     remember_project,
     review_states,
     send_again,
+    take_from_elsewhere,
+    tasks_of,
+    touch_sending,
     waiting_frames,
     withdraw,
     withdraw_unwanted,
 )
+from labeling.errors import StudioError, StudioRefused, StudioUnreachable
 from labeling.storage import Home
 from labeling.studio.review import ReviewItem
 from labeling.studio.server import StudioServer, TaskState
@@ -73,12 +83,22 @@ class PushSummary:
     withdrawn: int
     replaced: int
     deleted: int
-    lost: int
-    """Frames whose picture is gone from the home."""
+    refused: tuple[str, ...]
+    """Frames that could not be sent, and why; the next push tries again."""
     open: int
     """Tasks that nobody has touched."""
     waiting: int
     """Frames that wait for room there (`review.open_tasks`)."""
+    elsewhere: int
+    """Frames of the run that wait for people in another project or on another server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of a batch."""
+
+    frames: int
+    refused: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,32 +129,48 @@ class Outbox:
                     sending = {}
             adopted, deleted = adopted + found.adopted, deleted + found.deleted
             if not sending:
-                self._delete_unstarted(found.left_over, tasks)
+                self.delete_untouched([one.task for one in found.left_over])
                 return Reconciled(adopted, deleted, found.left_over)
             time.sleep(_LOOK_EVERY_S)
 
     def drop_doubles(self) -> list[TaskState]:
-        """Our tasks, one a frame: the one that somebody began, else the oldest; others are deleted."""
+        """Our unfinished tasks, one a frame: the one that somebody began, else the oldest; others are
+        deleted."""
         by_frame: dict[int, list[TaskState]] = {}
-        for task in self.server.list_tasks(self.number):
+        for task in self.look():
             by_frame.setdefault(task.frame_id, []).append(task)
-        kept = [min(tasks, key=lambda task: (not task.is_started, task.id)) for tasks in by_frame.values()]
+        kept = [choose_task(tasks) for tasks in by_frame.values()]
         keep = {task.id for task in kept}
-        doubles = [
-            task.id
-            for task in chain.from_iterable(by_frame.values())
-            if task.id not in keep and not task.is_started
-        ]
-        self.server.delete_tasks(self.number, doubles)
+        others = (task.id for task in chain.from_iterable(by_frame.values()) if task.id not in keep)
+        self.delete_untouched(list(others))
         return kept
+
+    def look(self) -> list[TaskState]:
+        """What is there of ours that is not finished, with finished twins of it."""
+        ledger = ledger_of(self.home)
+        with ledger.session() as session:
+            known = known_tasks(session, self.project_id)
+        found = self.server.look_for_tasks(self.number, known.unfinished.values(), last=known.last)
+        with ledger.session() as session:
+            ours = tasks_of(session, self.project_id, [task.frame_id for task in found])
+        twins = set(ours.values()) - {task.id for task in found}
+        return found + self.server.find_tasks(self.number, twins)
+
+    def delete_untouched(self, tasks: Collection[int]) -> None:
+        """Delete those of these tasks that nobody has begun by now."""
+        if tasks:
+            now = self.server.find_tasks(self.number, tasks)
+            self.server.delete_tasks(self.number, [task.id for task in now if not task.is_started])
 
     def withdraw(self, run_id: str, tasks: Sequence[TaskState]) -> int:
         """Take back frames that this run does not want reviewed, unless somebody has begun."""
         started = {task.frame_id for task in tasks if task.is_started}
+        there = {task.frame_id: task.id for task in tasks}
         with ledger_of(self.home).transaction() as session:
-            unwanted = withdraw_unwanted(session, run_id, started=started)
-        self.server.delete_tasks(self.number, [one.task for one in unwanted])
-        return len(unwanted)
+            leaving = withdraw_unwanted(session, run_id, self.project_id, started=started)
+        leaving_tasks = [there[frame_id] for frame_id in leaving if frame_id in there]
+        self.delete_untouched(leaving_tasks)
+        return len(leaving_tasks)
 
     def replace_masks(self, run: Run, tasks: Sequence[TaskState]) -> int:
         """Take back frames that show other masks than this run's, unless somebody has begun; they go
@@ -143,64 +179,106 @@ class Outbox:
         with ledger_of(self.home).session() as session:
             shown = {row.frame_id: row for row in open_frames(session, self.project_id, run.id)}
             items = review_items(session, run, [fid for fid in shown if fid in untouched])
-        outdated = [one for one in items if shown[one.frame_id].fingerprint != prediction_fingerprint(one)]
+        outdated = [one for one in items if shown[one.frame_id].fingerprint != self._fingerprint(one)]
         with ledger_of(self.home).transaction() as session:
             send_again(session, outdated, run_id=run.id)
-        self.server.delete_tasks(self.number, [untouched[item.frame_id] for item in outdated])
+        self.delete_untouched([untouched[item.frame_id] for item in outdated])
         return len(outdated)
 
-    def send(self, run: Run, frame_ids: Sequence[int]) -> int:
-        """Send the frames that still wait; returns how many cannot be, because their picture is gone.
+    def send(self, run: Run, frame_ids: Sequence[int]) -> list[str]:
+        """Send the frames that still wait; returns those that cannot be sent, with the reason.
 
         Raises:
-            StudioError: nobody knows what arrived: `heal` finds out.
+            StudioUnreachable: nobody knows what arrived: `heal` finds out.
         """
-        ledger = ledger_of(self.home)
-        with ledger.session() as session:
+        with ledger_of(self.home).session() as session:
             states = review_states(session, frame_ids)
             items = review_items(session, run, [fid for fid in frame_ids if states[fid] == "waiting"])
+        gone = [item for item in items if not self._picture(item).is_file()]
+        refused = [self._set_aside(item, f"its picture is gone: {self._picture(item)}") for item in gone]
         present = [item for item in items if self._picture(item).is_file()]
-        lost = [item.frame_id for item in items if not self._picture(item).is_file()]
-        urls = self._picture_urls(present)
-        tasks = [make_task(item, self.settings, urls[item.picture]) for item in present]
-        fingerprints = {item.frame_id: prediction_fingerprint(item) for item in present}
+        return refused + self._import(present)
+
+    def _import(self, items: Sequence[ReviewItem]) -> list[str]:
+        """All at once; or one by one, where the server, or we ourselves, refuse one of them."""
+        try:
+            self._hand_over(items)
+        except StudioUnreachable:
+            with ledger_of(self.home).transaction() as session:
+                touch_sending(session, [item.frame_id for item in items])
+            raise
+        except StudioError as exc:
+            if isinstance(exc, StudioRefused) and exc.status == HTTPStatus.NOT_FOUND:
+                raise
+            self._forget_sending(items)
+            if len(items) == 1:
+                return [self._set_aside(items[0], str(exc))]
+            self.heal()  # some of them may have arrived
+            with ledger_of(self.home).session() as session:
+                states = review_states(session, [item.frame_id for item in items])
+            left = [item for item in items if states[item.frame_id] == "waiting"]
+            return list(chain.from_iterable(self._import([item]) for item in left))
+        return []
+
+    def _hand_over(self, items: Sequence[ReviewItem]) -> None:
+        ledger, urls = ledger_of(self.home), self._picture_urls(items)
+        tasks = [make_task(item, self.settings, urls[item.picture]) for item in items]
         with ledger.transaction() as session:
-            withdraw(session, lost)
-            mark_sending(session, self.project_id, fingerprints)
+            mark_sending(session, self.project_id, {one.frame_id: self._fingerprint(one) for one in items})
         numbers = self.server.import_tasks(self.number, tasks)
-        placed = [Placed(item.frame_id, number) for item, number in zip(present, numbers, strict=True)]
+        placed = [Placed(item.frame_id, number) for item, number in zip(items, numbers, strict=True)]
         with ledger.transaction() as session:
             confirm_sent(session, self.project_id, placed)
-        return len(lost)
+
+    def _forget_sending(self, items: Sequence[ReviewItem]) -> None:
+        with ledger_of(self.home).transaction() as session:
+            put_back(session, [item.frame_id for item in items])
+
+    def _set_aside(self, item: ReviewItem, why: str) -> str:
+        with ledger_of(self.home).transaction() as session:
+            withdraw(session, [item.frame_id])
+        return f"frame {item.frame_id} ({item.title}): {why}"
+
+    def _fingerprint(self, item: ReviewItem) -> str:
+        return prediction_fingerprint(item, self.settings)
 
     def _picture(self, item: ReviewItem) -> Path:
         return self.home.root / "pictures" / item.picture
 
     def _picture_urls(self, items: Sequence[ReviewItem]) -> Mapping[str, str]:
         """Where Label Studio shows pictures: from our disk, or sent to the team's server."""
-        if self.place.access.local:
+        if self.place.is_local:
             return {item.picture: f"/data/local-files/?d=pictures/{item.picture}" for item in items}
         urls = self.server.upload_pictures(self.number, [self._picture(item) for item in items])
         return {item.picture: urls[self._picture(item)] for item in items}
 
-    def _delete_unstarted(self, placed: Sequence[Placed], tasks: Sequence[TaskState]) -> None:
-        started = {task.id for task in tasks if task.is_started}
-        self.server.delete_tasks(self.number, [one.task for one in placed if one.task not in started])
+
+def choose_task(tasks: Sequence[TaskState]) -> TaskState:
+    """Of several tasks of one frame: the one that somebody began, else the oldest."""
+    return min(tasks, key=lambda task: (not task.is_started, task.id))
 
 
 def open_outbox(server: StudioServer, place: Place, settings: Settings, home: Home) -> Outbox:
     """The project of these settings, made or brought up to date, with its outbox."""
-    number = open_project(server, place, settings, home)
-    with ledger_of(home).transaction() as session:
+    ledger = ledger_of(home)
+    with ledger.session() as session:
+        known = known_project(session, place.name, settings.project)
+    number = open_project(server, place, settings, home, known=known.number if known else None)
+    with ledger.transaction() as session:
+        before = Settings.model_validate(known.settings) if known else settings
         project_id = remember_project(
             session, place.name, settings.project, number, settings.model_dump(mode="json")
         )
+        if (before.truth, before.min_agreement) != (settings.truth, settings.min_agreement):
+            settle_truths(session, annotated_frames(session, project_id), settings)
     return Outbox(server, place, settings, home, project_id, number)
 
 
 def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> tuple[PushPlan, list[list[int]]]:
     """Bring outbox and Label Studio in line and choose what is sent, in batches of frame ids, hardest
     first: at most `open_tasks` wait there.
+
+    `again`: also frames whose task somebody deleted, or that wait in another project.
 
     Raises:
         ConfigError: no such run.
@@ -210,6 +288,8 @@ def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> tup
     with ledger.transaction() as session:
         run = latest_run(session, run_id)
         fill_outbox(session, run.id, again=again)
+        if again:
+            take_from_elsewhere(session, run.id, outbox.project_id)
     healed = outbox.heal()
     tasks = outbox.drop_doubles()
     withdrawn = outbox.withdraw(run.id, tasks)
@@ -230,34 +310,41 @@ def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> tup
     return plan, [list(batch) for batch in pages(frames, outbox.settings.batch)]
 
 
-def push_batch(outbox: Outbox, run_id: str, frame_ids: Sequence[int]) -> tuple[int, int]:
-    """Send one batch, however an earlier try at it ended; (sent, lost)."""
+def push_batch(outbox: Outbox, run_id: str, frame_ids: Sequence[int]) -> Sent:
+    """Send one batch, however an earlier try at it ended.
+
+    Raises:
+        StudioUnreachable: nobody knows what arrived: the same call again finds out.
+    """
     ledger = ledger_of(outbox.home)
     with ledger.session() as session:
         run = latest_run(session, run_id)
         before = review_states(session, frame_ids)
     if "sending" in before.values():
         outbox.heal()
-    lost = outbox.send(run, frame_ids)
+    refused = outbox.send(run, frame_ids)
     with ledger.session() as session:
         after = review_states(session, frame_ids)
-    return sum(before[fid] != after[fid] == "open" for fid in frame_ids), lost
+    return Sent(sum(before[fid] != after[fid] == "open" for fid in frame_ids), tuple(refused))
 
 
-def close_push(outbox: Outbox, plan: PushPlan, *, sent: int, lost: int) -> PushSummary:
+def close_push(outbox: Outbox, plan: PushPlan, sent: Sequence[Sent]) -> PushSummary:
     """Look once more, and say what was done."""
+    healed = outbox.heal()
     tasks = outbox.drop_doubles()
     with ledger_of(outbox.home).session() as session:
         waiting = count_waiting(session, plan.run_id)
+        elsewhere = count_elsewhere(session, plan.run_id, plan.project_id)
     return PushSummary(
         run_id=plan.run_id,
         url=plan.url,
-        sent=sent,
+        sent=sum(batch.frames for batch in sent),
         adopted=plan.adopted,
         withdrawn=plan.withdrawn,
         replaced=plan.replaced,
-        deleted=plan.deleted,
-        lost=lost,
+        deleted=plan.deleted + healed.deleted,
+        refused=tuple(chain.from_iterable(batch.refused for batch in sent)),
         open=sum(not task.is_started for task in tasks),
         waiting=waiting,
+        elsewhere=elsewhere,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from configs.models import Review as Settings
 from labeling.storage import Home
-from labeling.studio.access import Access, find_access
+from labeling.studio.access import find_access
 from labeling.studio.project import HARDEST_FIRST, label_config
 from labeling.studio.server import StudioServer
 
@@ -30,11 +30,10 @@ _NEW_PROJECT = {
 class Place:
     """A Label Studio as the database knows it."""
 
-    access: Access
-
-    @property
-    def name(self) -> str:
-        return LOCAL if self.access.local else self.access.url.rstrip("/")
+    name: str
+    """Its address in one spelling, or `LOCAL`."""
+    is_local: bool
+    """It reads the pictures of this home on its own disk."""
 
 
 def secret_from_environment(name: str) -> str | None:
@@ -69,15 +68,23 @@ def connect(
     access = find_access(home.root, look_up=secret)
     with StudioServer(access.url, access.token) as server:
         server.check()
-        yield server, Place(access)
+        yield server, Place(LOCAL if access.local else server.url, access.local)
 
 
-def open_project(server: StudioServer, place: Place, settings: Settings, home: Home) -> int:
-    """Number of the project of these settings, made or brought up to date."""
+def open_project(
+    server: StudioServer, place: Place, settings: Settings, home: Home, *, known: int | None
+) -> int:
+    """Number of the project of these settings, made or brought up to date.
+
+    `known` is the one that frames were sent to: it is taken whatever people call it by now.
+    """
     page = label_config(settings)
-    number = server.find_or_create_project(settings.project, page, _DESCRIPTION, settings=_NEW_PROJECT)
+    if known is not None and server.project_exists(known):
+        number = known
+    else:
+        number = server.find_or_create_project(settings.project, page, _DESCRIPTION, settings=_NEW_PROJECT)
     server.update_label_config(number, page)
     server.ensure_view(number, HARDEST_FIRST)
-    if place.access.local:
+    if place.is_local:
         server.attach_pictures(number, home.root / "pictures")
     return number

@@ -43,6 +43,13 @@ class _Annotation(BaseModel):
 
 class _Data(BaseModel):
     frame_id: int
+    label: str | None = None
+    shows_keypoints: bool | None = None
+
+    def settings(self, settings: Review) -> Review:
+        """These settings as they were when the task was made."""
+        shown = {"label": self.label, "show_keypoints": self.shows_keypoints}
+        return settings.model_copy(update={name: one for name, one in shown.items() if one is not None})
 
 
 class _Task(BaseModel):
@@ -72,7 +79,7 @@ def read_annotations(
 ) -> list[ReviewedFrame]:
     """Read a task's annotations in order of their numbers.
 
-    `proposed` is what people were shown, under these settings; `users` are e-mails by user id. What
+    `proposed` is what people were shown; how, the task says, or for one that does not, these settings; `users` are e-mails by user id. What
     cannot be understood is left out and stands in `problems`: such a frame's instances are not all
     that the annotator left.
 
@@ -86,7 +93,9 @@ def read_annotations(
             f"task {task_json.get('id')} is not one that maskmill made, or comes from a Label Studio of another "
             f"version: {exc.errors()[0]['loc']} {exc.errors()[0]['msg']}"
         ) from exc
-    shown = _Shown(settings, {one.id: one for one in proposed if one.mask}, size_hw, users)
+    shown = _Shown(
+        task.data.settings(settings), {one.id: one for one in proposed if one.mask}, size_hw, users
+    )
     in_order = sorted(task.annotations, key=lambda one: one.id)
     return [_read_annotation(one, task, shown) for one in in_order]
 

@@ -27,18 +27,34 @@ def touched_after(moment: datetime) -> Filter:
     return where("updated_at", "greater", "Datetime", utc.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
 
 
+UNTOUCHED = (
+    where("total_annotations", "equal", "Number", 0),
+    where("cancelled_annotations", "equal", "Number", 0),
+)
+"""Nobody has annotated or skipped it."""
+
+
+def later_than(task: int) -> Filter:
+    """Made after a task."""
+    return where("id", "greater", "Number", task)
+
+
+def one_of(tasks: Sequence[int]) -> Filter:
+    """One of these ids."""
+    return where("id", "in_list", "List", list(tasks))
+
+
 def read_tasks(
     connection: Connection, project: int, filters: Sequence[Filter], *, page_size: int, **query: str
 ) -> Iterator[Task]:
     """Tasks that meet all filters, in order of id; `query` says which fields, as `/api/tasks/` takes it."""
     last = 0
     while True:
-        beyond = [*filters, where("id", "greater", "Number", last)]
-        tasks = read_page(connection, project, beyond, page_size=page_size, **query)["tasks"]
-        yield from tasks
-        if len(tasks) < page_size:
+        page = read_page(connection, project, [*filters, later_than(last)], page_size=page_size, **query)
+        yield from page["tasks"]
+        if len(page["tasks"]) >= page["total"]:  # a server may give shorter pages than were asked for
             return
-        last = tasks[-1]["id"]
+        last = page["tasks"][-1]["id"]
 
 
 def count_tasks(connection: Connection, project: int, filters: Sequence[Filter]) -> int:

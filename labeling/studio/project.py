@@ -24,7 +24,8 @@ VERDICTS = (
 _MACHINE_COLUMNS = [
     f"tasks:{name}"
     for name in (
-        "data.frame_id", "data.teacher_model", "data.student_model", "inner_id", "annotations_results",
+        "data.frame_id", "data.teacher_model", "data.student_model", "data.label",
+        "data.shows_keypoints", "inner_id", "annotations_results",
         "annotations_ids", "predictions_score", "predictions_model_versions", "predictions_results",
         "file_upload", "storage_filename", "created_at", "updated_at", "updated_by", "draft_exists",
     )

@@ -1,7 +1,7 @@
 """A Label Studio as we use it: projects, pictures, tasks out, annotations back."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -10,8 +10,18 @@ from typing import Self
 
 from labeling.errors import StudioDenied, StudioError, StudioRefused, StudioTooOld
 from labeling.studio.connection import USUAL_PATIENCE, Connection, Patience
-from labeling.studio.listing import Task, count_tasks, read_tasks, touched_after, where
-from labeling.studio.uploading import upload_missing
+from labeling.studio.listing import (
+    UNTOUCHED,
+    Filter,
+    Task,
+    count_tasks,
+    later_than,
+    one_of,
+    read_tasks,
+    touched_after,
+    where,
+)
+from labeling.studio.uploading import upload_pictures
 
 OLDEST_VERSION = (1, 20)
 """Personal access tokens and the filters that we use work from here on; tested with 1.23."""
@@ -20,6 +30,8 @@ IDS_PAGE, TASKS_PAGE = 2000, 50
 PROJECTS_PAGE = 100
 _ANNOTATED = "id,data,updated_at,annotations,result,was_cancelled,lead_time,created_at,completed_by"
 """Fields of a task and of its annotations: predictions, ten times as large, stay where they are."""
+ASKED_IDS = 300
+"""By number in one request: they stand in its address, which web servers cut at 8 kB."""
 _WEBHOOK_ACTIONS = ["ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED", "TASKS_DELETED"]
 
 
@@ -161,11 +173,8 @@ class StudioServer:
             )
 
     def upload_pictures(self, project: int, paths: Sequence[Path]) -> dict[Path, str]:
-        """Send pictures to a server that does not share our disk; where it shows each.
-
-        A file whose name is there already is not sent again: kept pictures are named by their content.
-        """
-        return upload_missing(self._connection, project, paths)
+        """Send pictures to a server that does not share our disk; where it shows each."""
+        return upload_pictures(self._connection, project, paths)
 
     def import_tasks(self, project: int, tasks: Sequence[Task]) -> list[int]:
         """Ids of the new tasks, in the same order.
@@ -195,27 +204,40 @@ class StudioServer:
         """Task by frame id: whose data has a `frame_id`, the oldest where there are several."""
         return {task.frame_id: task.id for task in reversed(self.list_tasks(project))}
 
-    def list_tasks(self, project: int) -> list[TaskState]:
-        """All tasks whose data has a `frame_id`, in order of id; a frame may have several."""
+    def list_tasks(self, project: int, *conditions: Filter) -> list[TaskState]:
+        """Tasks whose data has a `frame_id` and that meet all conditions, in order of id; a frame may have
+        several."""
         # Drafts themselves are told of our own user only.
         has_draft = where("draft_exists", "equal", "Boolean", True)
-        drafted = read_tasks(self._connection, project, [has_draft], page_size=IDS_PAGE, include="id")
+        drafted = read_tasks(
+            self._connection, project, [*conditions, has_draft], page_size=IDS_PAGE, include="id"
+        )
         begun = {task["id"] for task in drafted}
         told = "id,data,total_annotations,cancelled_annotations"
-        tasks = read_tasks(self._connection, project, [], page_size=IDS_PAGE, include=told)
+        tasks = read_tasks(self._connection, project, conditions, page_size=IDS_PAGE, include=told)
         return [
             TaskState(int(task["id"]), int(frame_id), is_started=task["id"] in begun or _is_answered(task))
             for task in tasks
             if (frame_id := str(task["data"].get("frame_id"))).isdecimal()
         ]
 
+    def look_for_tasks(self, project: int, known: Collection[int], *, last: int) -> list[TaskState]:
+        """The tasks that nobody has annotated or skipped, those after the id `last`, and those of `known`
+        that are there: a few, in a project that may hold years of finished ones."""
+        found = {task.id: task for task in self.list_tasks(project, *UNTOUCHED)}
+        found |= {task.id: task for task in self.list_tasks(project, later_than(last))}
+        found |= {task.id: task for task in self.find_tasks(project, set(known) - found.keys())}
+        return sorted(found.values(), key=lambda task: task.id)
+
+    def find_tasks(self, project: int, ids: Collection[int]) -> list[TaskState]:
+        """Those of these tasks that are there, in order of id."""
+        wanted = sorted(ids)
+        parts = (wanted[start : start + ASKED_IDS] for start in range(0, len(wanted), ASKED_IDS))
+        return [task for part in parts for task in self.list_tasks(project, one_of(part))]
+
     def open_tasks(self, project: int) -> int:
         """How many tasks nobody has annotated or skipped."""
-        untouched = [
-            where("total_annotations", "equal", "Number", 0),
-            where("cancelled_annotations", "equal", "Number", 0),
-        ]
-        return count_tasks(self._connection, project, untouched)
+        return count_tasks(self._connection, project, UNTOUCHED)
 
     def changed_tasks(self, project: int, since: datetime | None) -> Iterator[Task]:
         """Tasks that were touched after `since` (UTC where it is naive), with everybody's annotations,
@@ -225,8 +247,17 @@ class StudioServer:
         so ask again from a little before the time at which this began.
         """
         touched = [] if since is None else [touched_after(since)]
-        yield from read_tasks(
-            self._connection, project, touched, page_size=TASKS_PAGE, fields="all", include=_ANNOTATED
+        yield from self._read_annotated(project, touched)
+
+    def annotated_tasks(self, project: int, ids: Collection[int]) -> Iterator[Task]:
+        """Those of these tasks that are there, as `changed_tasks` gives them."""
+        wanted = sorted(ids)
+        for start in range(0, len(wanted), ASKED_IDS):
+            yield from self._read_annotated(project, [one_of(wanted[start : start + ASKED_IDS])])
+
+    def _read_annotated(self, project: int, conditions: Sequence[Filter]) -> Iterator[Task]:
+        return read_tasks(
+            self._connection, project, conditions, page_size=TASKS_PAGE, fields="all", include=_ANNOTATED
         )
 
     def delete_tasks(self, project: int, ids: Sequence[int]) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from configs.models import Review
@@ -30,11 +30,6 @@ _OUR_NAME = re.compile(f"i(0|[1-9][0-9]{{0,18}})(?:-(?:{'|'.join(COCO_KEYPOINTS)
 """A region's or a joint's; ids have 63 bits."""
 
 
-def sort_hardest_first(items: Iterable[ReviewItem]) -> list[ReviewItem]:
-    """In order of agreement, lowest first, then of frame ids: annotators get tasks in order of creation."""
-    return sorted(items, key=lambda item: (item.iou, item.frame_id))
-
-
 def make_task(item: ReviewItem, settings: Review, picture_url: str) -> dict[str, Any]:
     """Give a task with the student's and the teacher's predictions, ready for the import call.
 
@@ -48,7 +43,7 @@ def make_task(item: ReviewItem, settings: Review, picture_url: str) -> dict[str,
     if settings.show_student and item.student:
         predictions.append(_student_prediction(item.student, item.iou, settings))
     predictions.append(_teacher_prediction(item, settings))
-    task = {"data": _task_data(item, picture_url), "predictions": predictions}
+    task = {"data": _task_data(item, settings, picture_url), "predictions": predictions}
     check_task(task, item.size_hw, settings)
     return task
 
@@ -76,10 +71,11 @@ def shown_joints(instance: ProposedInstance) -> Iterator[int]:
             yield joint
 
 
-def prediction_fingerprint(item: ReviewItem) -> str:
+def prediction_fingerprint(item: ReviewItem, settings: Review) -> str:
     """64 hexadecimal digits of everything the two predictions are made of: another one, other predictions."""
     shown = {
         "format": _FORMAT,
+        "shown_as": [settings.label, settings.show_student, settings.show_keypoints],
         "size_hw": item.size_hw,
         "teacher": [
             [one.id, one.mask.counts.decode(), one.score, one.keypoints] for one in item.teacher if one.mask
@@ -92,8 +88,9 @@ def prediction_fingerprint(item: ReviewItem) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _task_data(item: ReviewItem, picture_url: str) -> dict[str, Any]:
-    """JavaScript's numbers end at 2^53: the frame's id is text."""
+def _task_data(item: ReviewItem, settings: Review, picture_url: str) -> dict[str, Any]:
+    """JavaScript's numbers end at 2^53: the frame's id is text. How masks and joints were shown is kept
+    with them, for their answers are read by that, whatever the settings are by then."""
     return {
         "frame_id": str(item.frame_id),
         IMAGE: picture_url,
@@ -102,6 +99,8 @@ def _task_data(item: ReviewItem, picture_url: str) -> dict[str, Any]:
         "iou": round(item.iou, _DIGITS),
         "teacher_model": item.teacher_model,
         "student_model": item.student_model,
+        "label": settings.label,
+        "shows_keypoints": settings.show_keypoints,
     }
 
 

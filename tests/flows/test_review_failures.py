@@ -9,14 +9,16 @@ import time
 from collections import Counter
 from threading import Thread
 
+import numpy as np
 import pytest
 from prefect.settings import PREFECT_API_URL
 
 from db.review_models import Review
+from labeling.masks import Mask
 from labeling.studio.access import URL_VARIABLE
 from tasks.ledger import ledger_of
 from tests.flows.test_review import Desk, desk
-from tests.planted_reviews import person_frames, plant_run
+from tests.planted_reviews import PlantedFrame, person_frames, plant_run
 from tests.studio_server import gate_before
 
 __all__ = ["desk"]
@@ -108,3 +110,19 @@ def test_a_label_studio_that_is_started_again_in_the_middle_gets_all_frames(desk
 def wait_for_frames(desk: Desk) -> None:
     while newest_sending(desk) is None:
         time.sleep(0.05)
+
+
+def test_a_frame_that_is_too_large_is_told_and_the_others_are_sent(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = Mask.from_array(np.random.default_rng(1).random((120, 160)) < 0.5)
+    run = plant_run(desk.home, [PlantedFrame([noise, noise, noise]), *person_frames(3)])
+    with gate_before(desk.studio.access.url) as gate:
+        gate.largest_body = 100_000
+        monkeypatch.setenv(URL_VARIABLE, gate.url)
+        pushed = desk.push()
+    assert pushed.sent == 3
+    [refused] = pushed.refused
+    assert f"frame {run.frames[0]}" in refused
+    assert "too large" in refused
+    assert frames_in_studio(desk) == Counter(run.frames[1:])

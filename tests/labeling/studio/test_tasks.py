@@ -18,7 +18,6 @@ from labeling.studio.tasks import (
     prediction_fingerprint,
     region_id,
     shown_joints,
-    sort_hardest_first,
 )
 from tests.labeling.strategies import draw
 from tests.labeling.studio.answers import NO_JOINTS, item_of, joints_at, person
@@ -49,6 +48,8 @@ def test_the_data_say_why_the_frame_is_here_and_whose_it_is() -> None:
         "iou": 0.3333,
         "teacher_model": "lite:person",
         "student_model": "lite:selfie",
+        "label": "person",
+        "shows_keypoints": True,
     }
 
 
@@ -105,13 +106,6 @@ def test_an_agreement_that_is_none_is_refused(iou: float) -> None:
         make_task(item_of(person(1, LEFT), iou=iou), Review(), "/x.jpg")
 
 
-def test_the_hardest_come_first_and_equals_in_order_of_frames() -> None:
-    items = [
-        item_of(person(1, LEFT), frame_id=n, iou=iou) for n, iou in ((3, 0.5), (2, 0.5), (1, 0.9), (4, 0))
-    ]
-    assert [one.frame_id for one in sort_hardest_first(items)] == [4, 2, 3, 1]
-
-
 @given(st.integers(0, 2**63 - 1), st.integers(0, len(COCO_KEYPOINTS) - 1))
 def test_names_say_which_instance_they_stand_for(number: int, joint: int) -> None:
     assert named_instance(region_id(number)) == named_instance(joint_id(number, joint)) == number
@@ -154,8 +148,10 @@ def test_the_fingerprint_changes_with_everything_that_predictions_show() -> None
         replace(item, student=Mask.from_array(RIGHT)),
         replace(item, student_model="lite:other"),
     ]
-    prints = {prediction_fingerprint(one) for one in (item, *others)}
+    prints = {prediction_fingerprint(one, Review()) for one in (item, *others)}
     assert len(prints) == 1 + len(others)
+    ways = [Review(label="human"), Review(show_student=False), Review(show_keypoints=False)]
+    assert len(prints | {prediction_fingerprint(item, way) for way in ways}) == len(prints) + len(ways)
 
 
 def test_the_fingerprint_does_not_change_with_words_or_with_masks_that_are_not_shown() -> None:
@@ -165,4 +161,4 @@ def test_the_fingerprint_does_not_change_with_words_or_with_masks_that_are_not_s
         replace(item, student=None),
         replace(item, teacher=(*item.teacher, person(2, NOBODY))),
     ]
-    assert {prediction_fingerprint(one) for one in same} == {prediction_fingerprint(item)}
+    assert {prediction_fingerprint(one, Review()) for one in same} == {prediction_fingerprint(item, Review())}
