@@ -28,6 +28,7 @@ class _Row:
     frame: Frame
     video: Video
     decision: str
+    picture: str
     truth_id: int | None
     """The annotation that is believed; None: nobody reviewed it."""
     reviewer: str | None
@@ -49,17 +50,17 @@ def dataset_frames(
             yield _dataset_frame(row, source_of(session, row.video.id), home, people.get(row.frame.id, []))
 
 
-def _wanted(run_id: str, decisions: Sequence[str]) -> Select[tuple[Frame, Video, str, int, str]]:
+def _wanted(run_id: str, decisions: Sequence[str]) -> Select[tuple[Frame, Video, str, str | None, int, str]]:
     wanted = [Decision.decision.in_(decisions)]
     if REVIEWED in decisions:
         wanted.append(Truth.frame_id.is_not(None))
     return (
-        select(Frame, Video, Decision.decision, Truth.annotation_id, Annotation.annotator)
+        select(Frame, Video, Decision.decision, Decision.picture, Truth.annotation_id, Annotation.annotator)
         .join(Decision, Decision.frame_id == Frame.id)
         .join(Video, Video.id == Frame.video_id)
         .outerjoin(Truth, Truth.frame_id == Frame.id)
         .outerjoin(Annotation, Annotation.id == Truth.annotation_id)
-        .where(Decision.run_id == run_id, Frame.picture.is_not(None), or_(*wanted))
+        .where(Decision.run_id == run_id, Decision.picture.is_not(None), or_(*wanted))
         .where(or_(Truth.verdict.is_(None), Truth.verdict != "unusable"))
         .order_by(Frame.video_id, Frame.t_ms)
     )
@@ -130,7 +131,7 @@ def _dataset_frame(
     row: _Row, source: Source | None, home: Home, instances: Sequence[DatasetInstance]
 ) -> DatasetFrame:
     frame, video = row.frame, row.video
-    picture = home.absolute(frame.picture or "")
+    picture = home.absolute(row.picture)
     return DatasetFrame(
         id=frame.id,
         picture=picture,

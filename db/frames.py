@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import JSON, Column, Select, TableValuedAlias, func, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from db.models import Agreement, Decision, Frame, Instance, Source, Video
+from db.models import Agreement, Decision, Frame, Instance, Source, SourceVideo, Video
 from labeling import instances as seen
 from labeling.masks import Mask
 
@@ -69,7 +69,7 @@ def list_frames(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[F
             boundary_iou=agreement.boundary_iou if agreement else None,
             causes=tuple(m[0] for m in agreement.mismatches) if agreement else (),
             reasons=tuple(decision.reasons),
-            picture=frame.picture,
+            picture=decision.picture,
         )
 
 
@@ -105,7 +105,8 @@ def source_of(session: Session, video_id: str) -> Source | None:
     """The source that a video is credited to: the first by spec, where several gave the same bytes."""
     cache: dict[str, Source | None] = session.info.setdefault("source_of", {})
     if video_id not in cache:
-        query = select(Source).where(Source.video_id == video_id).order_by(Source.spec).limit(1)
+        gave_it = (SourceVideo.source_id == Source.id) & (SourceVideo.video_id == video_id)
+        query = select(Source).join(SourceVideo, gave_it).order_by(Source.spec).limit(1)
         cache[video_id] = session.scalar(query)
     return cache[video_id]
 

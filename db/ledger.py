@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -20,15 +20,19 @@ from db.models import (
     RunSource,
     Shard,
     Source,
+    SourceVideo,
     Video,
     content_id,
     frame_id,
     utc_now,
 )
-from labeling.errors import ConfigError, MaskmillError, SourceError
+from labeling.errors import ConfigError, MaskmillError
 from labeling.instances import ModelCard
 from labeling.pipeline import LabelledFrame, LabelledShard
-from labeling.sources import Origin
+from labeling.sources import FailedOrigin, Origin
+
+_WORKED = {"state": "ok", "error_code": None, "error_message": None, "retryable": False}
+"""Of a source in a run that has its videos."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +59,22 @@ def upsert(
     rows: Sequence[Mapping[str, Any]],
     *,
     update_columns: Sequence[str] = (),
+    fill_columns: Sequence[str] = (),
 ) -> None:
-    """Insert rows; where the primary key exists, update the named columns, or leave the row as it is."""
+    """Insert rows; where the primary key exists, update the named columns, or leave the row as it is.
+
+    `fill_columns`: updated too, but a null leaves them as they are.
+    """
     if not rows:
         return
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table.__table__)
     keys = [column.name for column in table.__mapper__.primary_key]
-    if update_columns:
-        changes = {name: statement.excluded[name] for name in update_columns}
+    changes: dict[str, Any] = {name: statement.excluded[name] for name in update_columns}
+    changes |= {
+        name: func.coalesce(statement.excluded[name], table.__table__.c[name]) for name in fill_columns
+    }
+    if changes:
         statement = statement.on_conflict_do_update(index_elements=keys, set_=changes)
     else:
         statement = statement.on_conflict_do_nothing(index_elements=keys)
@@ -112,49 +123,49 @@ def finish_run(session: Session, run_id: str, counts: Mapping[str, int]) -> None
     session.execute(update(Run).where(Run.id == run_id).values(changes))
 
 
-def record_source(session: Session, run_id: str, origin: Origin, *, video_id: str) -> None:
-    """A source that gave a video."""
-    row = {
-        "kind": origin.kind,
-        "video_id": video_id,
-        "state": "ok",
-        "error_code": None,
-        "error_message": None,
-        "retryable": False,
-        "url": origin.url,
-        "title": origin.title,
-        "uploader": origin.uploader,
-        "licence": origin.licence,
-        "upload_date": origin.upload_date,
-    }
-    _upsert_source(session, run_id, origin.spec, row, update_columns=list(row))
+def record_source(session: Session, run_id: str, origin: Origin, *, video_ids: Iterable[str]) -> None:
+    """A source that gave videos; it stays credited with those that it gave earlier."""
+    place = {"kind": origin.kind, "url": origin.url, "upload_date": origin.upload_date}
+    source_id = _upsert_source(session, origin, place, update_columns=list(place))
+    given = [{"source_id": source_id, "video_id": video_id} for video_id in video_ids]
+    upsert(session, SourceVideo, given)
+    _set_state(session, run_id, source_id, _WORKED)
 
 
-def record_failed_source(session: Session, run_id: str, spec: str, error: MaskmillError) -> None:
-    """A source that gave none this time; the video that it gave earlier stays known."""
-    failure = {
-        "state": "failed",
-        "error_code": error.code,
-        "error_message": str(error),
-        "retryable": isinstance(error, SourceError) and error.retryable,
-    }
-    _upsert_source(session, run_id, spec, {"kind": "unknown"} | failure, update_columns=list(failure))
+def record_failed_source(session: Session, run_id: str, failed: FailedOrigin) -> None:
+    """A source that gave none this time; what it gave earlier and what is known of it stays known."""
+    source_id = _upsert_source(session, failed, {"kind": "unknown"})
+    error = failed.error
+    failure = {"error_code": error.code, "error_message": str(error), "retryable": error.retryable}
+    _set_state(session, run_id, source_id, {"state": "failed"} | failure)
 
 
 def _upsert_source(
-    session: Session, run_id: str, spec: str, row: Mapping[str, Any], *, update_columns: Sequence[str]
-) -> None:
-    source_id = content_id("source", spec)
+    session: Session,
+    origin: Origin | FailedOrigin,
+    place: Mapping[str, Any],
+    *,
+    update_columns: Sequence[str] = (),
+) -> int:
+    """What a list once said about a source holds until somebody says otherwise."""
+    source_id = content_id("source", origin.spec)
     attempts = session.scalar(select(Source.attempts).where(Source.id == source_id)) or 0
-    whole = {"id": source_id, "spec": spec, "attempts": attempts + 1} | dict(row)
-    upsert(session, Source, [whole], update_columns=["attempts", *update_columns])
-    upsert(session, RunSource, [{"run_id": run_id, "source_id": source_id}])
+    said = {"title": origin.title, "uploader": origin.uploader, "licence": origin.licence}
+    row = {"id": source_id, "spec": origin.spec, "attempts": attempts + 1} | dict(place) | said
+    upsert(session, Source, [row], update_columns=["attempts", *update_columns], fill_columns=list(said))
+    return source_id
 
 
-def forget_failure(session: Session, specs: Collection[str]) -> None:
+def _set_state(session: Session, run_id: str, source_id: int, state: Mapping[str, Any]) -> None:
+    row = {"run_id": run_id, "source_id": source_id} | dict(state)
+    upsert(session, RunSource, [row], update_columns=list(state))
+
+
+def forget_failure(session: Session, run_id: str, specs: Collection[str]) -> None:
     """A folder, archive or list that failed and now gave sources with names of their own."""
-    mended = {"state": "ok", "error_code": None, "error_message": None, "retryable": False}
-    session.execute(update(Source).where(Source.spec.in_(specs), Source.state == "failed").values(mended))
+    ids = [content_id("source", spec) for spec in specs]
+    failed = (RunSource.run_id == run_id, RunSource.source_id.in_(ids), RunSource.state == "failed")
+    session.execute(update(RunSource).where(*failed).values(_WORKED))
 
 
 def record_video(session: Session, row: Mapping[str, Any]) -> None:
@@ -230,18 +241,14 @@ def _store_frames(session: Session, shard: Shard, frames: Sequence[LabelledFrame
             "id": frame_id(shard.video_id, frame.t_ms),
             "video_id": shard.video_id,
             "t_ms": frame.t_ms,
-            "shot_ms": frame.shot_ms,
             "width": frame.size_hw[1] if frame.size_hw else None,
             "height": frame.size_hw[0] if frame.size_hw else None,
             "sharpness": frame.sharpness,
             "name": frame.name,
-            "picture": frame.picture,
         }
         for frame in frames
     ]
-    upsert(session, Frame, [row for row in rows if not row["picture"]])
-    kept = [row for row in rows if row["picture"]]
-    upsert(session, Frame, kept, update_columns=["picture", "width", "height"])
+    upsert(session, Frame, rows, fill_columns=["width", "height"])
 
 
 def _store_models(session: Session, cards: Iterable[ModelCard]) -> None:
@@ -306,4 +313,6 @@ def _decision_row(shard: Shard, frame: LabelledFrame) -> dict[str, Any]:
         "decision": frame.decision,
         "rule": frame.rule,
         "reasons": list(frame.reasons),
+        "shot_ms": frame.shot_ms,
+        "picture": frame.picture,
     }

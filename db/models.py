@@ -86,19 +86,13 @@ class Picture(Base):
 
 
 class Source(Base):
-    """Where a video came from, or why it did not come."""
+    """Where videos come from, and what is said about it: by a list, or by the page itself."""
 
     __tablename__ = "source"
-    __table_args__ = (CheckConstraint("state IN ('ok', 'failed')", name="state"),)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="from the spec")
     spec: Mapped[str] = mapped_column(unique=True, comment="path, archive!member or URL, no credentials")
     kind: Mapped[str] = mapped_column(comment="file, picture_folder, archive_member, url, camera, unknown")
-    video_id: Mapped[str | None] = mapped_column(ForeignKey("video.id"), index=True)
-    state: Mapped[str] = mapped_column(comment="ok or failed")
-    error_code: Mapped[str | None] = mapped_column(comment="word of labeling.errors")
-    error_message: Mapped[str | None] = mapped_column(comment="what happened and what to do")
-    retryable: Mapped[bool] = mapped_column(default=False, comment="may the same call succeed later")
     attempts: Mapped[int] = mapped_column(default=0, comment="times it was fetched")
     url: Mapped[str | None] = mapped_column(comment="page or file, without credentials")
     title: Mapped[str | None] = mapped_column()
@@ -107,13 +101,27 @@ class Source(Base):
     upload_date: Mapped[str | None] = mapped_column(comment="ISO 8601 day")
 
 
+class SourceVideo(Base):
+    """Which videos a source gave so far: a folder of pictures that grew gave several sets."""
+
+    __tablename__ = "source_video"
+
+    source_id: Mapped[int] = mapped_column(ForeignKey("source.id"), primary_key=True)
+    video_id: Mapped[str] = mapped_column(ForeignKey("video.id"), primary_key=True, index=True)
+
+
 class RunSource(Base):
-    """Which sources a run was asked for."""
+    """Which sources a run was asked for, and what became of each in it."""
 
     __tablename__ = "run_source"
+    __table_args__ = (CheckConstraint("state IN ('ok', 'failed')", name="state"),)
 
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), primary_key=True)
     source_id: Mapped[int] = mapped_column(ForeignKey("source.id"), primary_key=True)
+    state: Mapped[str] = mapped_column(comment="ok or failed, the last time")
+    error_code: Mapped[str | None] = mapped_column(comment="word of labeling.errors")
+    error_message: Mapped[str | None] = mapped_column(comment="what happened and what to do")
+    retryable: Mapped[bool] = mapped_column(default=False, comment="may the same call succeed later")
 
 
 class Shard(Base):
@@ -140,7 +148,7 @@ class Shard(Base):
 
 
 class Frame(Base):
-    """One picture that was looked at; kept ones have a file."""
+    """One picture that was looked at, by whatever run."""
 
     __tablename__ = "frame"
     __table_args__ = (UniqueConstraint("video_id", "t_ms"),)
@@ -148,12 +156,10 @@ class Frame(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="from video and t_ms")
     video_id: Mapped[str] = mapped_column(ForeignKey("video.id"))
     t_ms: Mapped[int] = mapped_column(comment="presentation time; position for pictures")
-    shot_ms: Mapped[int] = mapped_column(comment="time of the cut that began its shot")
     width: Mapped[int | None] = mapped_column(comment="px; null if the picture was never made")
     height: Mapped[int | None] = mapped_column(comment="px")
     sharpness: Mapped[float] = mapped_column(comment="variance of the Laplacian at 640 px width")
     name: Mapped[str] = mapped_column(default="", comment="file name, for pictures of a folder")
-    picture: Mapped[str | None] = mapped_column(comment="file below the home, named by its SHA-256")
 
 
 class Model(Base):
@@ -228,3 +234,7 @@ class Decision(Base):
     decision: Mapped[str] = mapped_column()
     rule: Mapped[str | None] = mapped_column(comment="which filter said no, for rejected")
     reasons: Mapped[list[Any]] = mapped_column(comment="in words")
+    shot_ms: Mapped[int] = mapped_column(comment="time of the cut that began its shot, as this run cuts")
+    picture: Mapped[str | None] = mapped_column(
+        comment="file below the home in this run's quality, named by its SHA-256; null: rejected"
+    )

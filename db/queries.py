@@ -14,6 +14,7 @@ from db.models import (
     RunSource,
     Shard,
     Source,
+    SourceVideo,
     Video,
 )
 from labeling.errors import ConfigError
@@ -54,6 +55,18 @@ class RunSummary:
     """Shards that were worked on this time; 0: nothing was left to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class SourceOfRun:
+    """A source that a run was asked for."""
+
+    source: Source
+    asked: RunSource
+    """What became of it in this run."""
+    looked_at: int | None
+    """Frames of its videos; None: the run has none of them."""
+    hard: int | None
+
+
 def latest_run(session: Session, run_id: str | None = None) -> Run:
     """The run of that id (or the start of one), or the one that was worked on last.
 
@@ -76,8 +89,13 @@ def latest_run(session: Session, run_id: str | None = None) -> Run:
 
 def failed_specs(session: Session, run_id: str) -> list[str]:
     """Sources of a run that failed and may be tried again."""
-    failed = session.scalars(_sources_of(run_id).where(Source.state == "failed"))
-    return [source.spec for source in failed]
+    failed = session.execute(_sources_of(run_id).where(RunSource.state == "failed"))
+    return [source.spec for source, _ in failed]
+
+
+def known_source(session: Session, spec: str) -> Source | None:
+    """What is known of a source from an earlier time."""
+    return session.scalar(select(Source).where(Source.spec == spec))
 
 
 def known_pictures(session: Session, hashes: Sequence[str]) -> dict[str, tuple[str, int]]:
@@ -156,8 +174,11 @@ def summarise_run(session: Session, run: Run) -> RunSummary:
 
 def run_failures(session: Session, run_id: str) -> tuple[Failure, ...]:
     """Failed sources, then failed shards."""
-    sources = session.scalars(_sources_of(run_id).where(Source.state == "failed"))
-    failures = [Failure(s.spec, s.error_code or "", s.error_message or "", s.retryable) for s in sources]
+    sources = session.execute(_sources_of(run_id).where(RunSource.state == "failed"))
+    failures = [
+        Failure(source.spec, asked.error_code or "", asked.error_message or "", asked.retryable)
+        for source, asked in sources
+    ]
     for shard, path in failed_shards(session, run_id):
         what = f"{path} from {shard.start_ms / 1000:g} s"
         message = shard.error_message or ""
@@ -165,9 +186,9 @@ def run_failures(session: Session, run_id: str) -> tuple[Failure, ...]:
     return tuple(failures)
 
 
-def _sources_of(run_id: str) -> Select[tuple[Source]]:
+def _sources_of(run_id: str) -> Select[tuple[Source, RunSource]]:
     in_run = (RunSource.source_id == Source.id) & (RunSource.run_id == run_id)
-    return select(Source).join(RunSource, in_run).order_by(Source.spec)
+    return select(Source, RunSource).join(RunSource, in_run).order_by(Source.spec)
 
 
 def failed_shards(session: Session, run_id: str) -> list[tuple[Shard, str]]:
@@ -181,16 +202,32 @@ def failed_shards(session: Session, run_id: str) -> list[tuple[Shard, str]]:
     return [(shard, path) for shard, path in session.execute(query)]
 
 
-def run_sources(session: Session, run_id: str) -> Iterator[tuple[Source, int | None, int | None]]:
-    """Sources of a run, with the frames looked at and the hard ones of their video."""
-    counts: dict[str, list[int]] = {}
+def run_sources(session: Session, run_id: str) -> Iterator[SourceOfRun]:
+    """Sources of a run, by spec."""
+    frames, videos = _frames_by_video(session, run_id), _videos_by_source(session, run_id)
+    for source, asked in session.execute(_sources_of(run_id)):
+        counts = [frames[video_id] for video_id in videos.get(source.id, ()) if video_id in frames]
+        looked_at, hard = (sum(column) for column in zip(*counts, strict=True)) if counts else (None, None)
+        yield SourceOfRun(source, asked, looked_at, hard)
+
+
+def _frames_by_video(session: Session, run_id: str) -> dict[str, tuple[int, int]]:
+    """Frames (looked at, hard) of a run."""
+    counts: dict[str, tuple[int, int]] = {}
     for shard in session.scalars(select(Shard).where(Shard.run_id == run_id)):
-        total = counts.setdefault(shard.video_id, [0, 0])
-        total[0] += shard.counts.get("looked_at", 0)
-        total[1] += shard.counts.get("hard", 0)
-    for source in session.scalars(_sources_of(run_id)):
-        looked_at, hard = counts.get(source.video_id or "", (None, None))
-        yield source, looked_at, hard
+        looked_at, hard = counts.get(shard.video_id, (0, 0))
+        looked_at += shard.counts.get("looked_at", 0)
+        counts[shard.video_id] = (looked_at, hard + shard.counts.get("hard", 0))
+    return counts
+
+
+def _videos_by_source(session: Session, run_id: str) -> dict[int, list[str]]:
+    """What the sources of a run gave in whatever run."""
+    in_run = (RunSource.source_id == SourceVideo.source_id) & (RunSource.run_id == run_id)
+    videos: dict[int, list[str]] = {}
+    for row in session.scalars(select(SourceVideo).join(RunSource, in_run)):
+        videos.setdefault(row.source_id, []).append(row.video_id)
+    return videos
 
 
 def run_models(session: Session, run: Run) -> dict[str, Model]:

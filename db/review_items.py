@@ -38,7 +38,7 @@ def _page_of_items(
     for frame, video, decision, iou in session.execute(query):
         yield ReviewItem(
             frame_id=frame.id,
-            picture=str(Path(frame.picture or "").relative_to("pictures")),
+            picture=str(Path(decision.picture or "").relative_to("pictures")),
             size_hw=(frame.height or 0, frame.width or 0),
             why="; ".join(decision.reasons),
             title=_title(session, video, frame),

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from db.ledger import upsert
-from db.models import Agreement, Decision, Frame, content_id, utc_now
+from db.models import Agreement, Decision, content_id, utc_now
 from db.paging import pages
 from db.review_models import Review, StudioProject
 from labeling.studio.review import ReviewItem
@@ -75,8 +75,7 @@ def fill_outbox(session: Session, run_id: str, *, again: bool = False) -> None:
     wanted = (
         select(Decision.frame_id, Decision.run_id, literal("waiting"), Agreement.iou, literal(""))
         .join(Agreement, (Agreement.frame_id == Decision.frame_id) & (Agreement.run_id == Decision.run_id))
-        .join(Frame, Frame.id == Decision.frame_id)
-        .where(Decision.run_id == run_id, Decision.decision == "review", Frame.picture.is_not(None))
+        .where(Decision.run_id == run_id, Decision.decision == "review", Decision.picture.is_not(None))
     )
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = dialect.insert(Review).from_select(

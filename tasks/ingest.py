@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,10 +22,10 @@ from db.ledger import (
     record_source,
     record_video,
 )
-from db.queries import known_pictures
+from db.queries import known_pictures, known_source
 from labeling.errors import NotAVideo, SourceError, UnsupportedVideo
 from labeling.probing import VideoFacts, probe_video
-from labeling.sources import FailedOrigin, Fetched, expand_sources, fetch, sha256_of
+from labeling.sources import FailedOrigin, Fetched, Origin, expand_sources, fetch, sha256_of
 from labeling.storage import Home
 from tasks.ledger import ledger_of
 
@@ -51,20 +51,30 @@ def ingest_spec(spec: str, run_id: str, config: RunConfig, home: Home) -> Ingest
     videos: list[str] = []
     failed: list[str] = []
     for found in _fetch_all(spec, config, home):
-        try:
-            if isinstance(found, FailedOrigin):
-                raise found.error
-            _check_name(found.origin.spec)
-            videos += _ingest(found, run_id, config.sampling, home)
-        except SourceError as error:
-            named = found.spec if isinstance(found, FailedOrigin) else found.origin.spec
-            failed.append(_printable(named))
+        outcome = _try_to_ingest(found, run_id, config.sampling, home)
+        if isinstance(outcome, FailedOrigin):
+            failed.append(outcome.spec)
             with ledger_of(home).transaction() as session:
-                record_failed_source(session, run_id, failed[-1], error)
+                record_failed_source(session, run_id, outcome)
+        else:
+            videos += outcome
     if videos and not failed:
         with ledger_of(home).transaction() as session:
-            forget_failure(session, {spec, str(Path(spec).absolute())})
+            forget_failure(session, run_id, {spec, str(Path(spec).absolute())})
     return Ingested(tuple(dict.fromkeys(videos)), tuple(failed))
+
+
+def _try_to_ingest(
+    found: Fetched | FailedOrigin, run_id: str, sampling: Sampling, home: Home
+) -> list[str] | FailedOrigin:
+    """Ids of what was found, or why there are none, under a name that can be stored."""
+    if isinstance(found, FailedOrigin):
+        return replace(found, spec=_printable(found.spec))
+    try:
+        _check_name(found.origin.spec)
+        return _ingest(found, run_id, sampling, home)
+    except SourceError as error:
+        return replace(FailedOrigin.of(found.origin, error), spec=_printable(found.origin.spec))
 
 
 def _check_name(spec: str) -> None:
@@ -82,7 +92,21 @@ def _fetch_all(spec: str, config: RunConfig, home: Home) -> Iterator[Fetched | F
         if isinstance(origin, FailedOrigin):
             yield origin
         else:
-            yield from fetch(origin, home.videos, config.ingest)
+            yield from fetch(_with_what_is_known(origin, home), home.videos, config.ingest)
+
+
+def _with_what_is_known(origin: Origin, home: Home) -> Origin:
+    """What a list once said about a source holds for each later try, unless this one says otherwise."""
+    with ledger_of(home).session() as session:
+        known = known_source(session, _printable(origin.spec))
+    if known is None:
+        return origin
+    return replace(
+        origin,
+        title=origin.title or known.title,
+        uploader=origin.uploader or known.uploader,
+        licence=origin.licence or known.licence,
+    )
 
 
 def _ingest(fetched: Fetched, run_id: str, sampling: Sampling, home: Home) -> list[str]:
@@ -97,7 +121,7 @@ def _ingest_video(fetched: Fetched, path: Path, run_id: str, sampling: Sampling,
     duration_ms = round(facts.duration_s * 1000)
     with ledger_of(home).transaction() as session:
         record_video(session, _video_row(video_id, path, facts, duration_ms, home))
-        record_source(session, run_id, fetched.origin, video_id=video_id)
+        record_source(session, run_id, fetched.origin, video_ids=[video_id])
         plan_shards(session, run_id, video_id, time_ranges(duration_ms, sampling))
     return video_id
 
@@ -152,7 +176,7 @@ def _ingest_pictures(fetched: Fetched, run_id: str, sampling: Sampling, home: Ho
             ]
             record_pictures(session, set_id, stored)
             plan_shards(session, run_id, set_id, position_ranges(positions, sampling.shard_pictures))
-        record_source(session, run_id, fetched.origin, video_id=next(iter(by_set)))
+        record_source(session, run_id, fetched.origin, video_ids=by_set)
     return list(by_set)
 
 

@@ -87,7 +87,7 @@ def draw_frame(session: Session, run_id: str, frame_id: int, home: Home, out: Pa
     agreement = session.get_one(Agreement, (run_id, frame_id))
     caption = caption_of(decision.decision, agreement.iou, [m[0] for m in agreement.mismatches])
     drawn = draw_comparison(
-        read_kept(frame, home),
+        read_kept(frame_id, decision.picture, home),
         frame_instances(session, run_id, frame, "teacher"),
         frame_instances(session, run_id, frame, "student"),
         caption=caption,
@@ -97,16 +97,16 @@ def draw_frame(session: Session, run_id: str, frame_id: int, home: Home, out: Pa
     return caption
 
 
-def read_kept(frame: Frame, home: Home) -> RgbPicture:
-    """A kept frame's picture.
+def read_kept(frame_id: int, picture: str | None, home: Home) -> RgbPicture:
+    """The picture that a run kept of a frame.
 
     Raises:
         StorageError: the file is gone or damaged.
     """
-    path = home.absolute(frame.picture or "")
+    path = home.absolute(picture or "")
     bgr = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
     if bgr is None:
-        raise StorageError(f"the picture of frame {frame.id} cannot be read: {path}")
+        raise StorageError(f"the picture of frame {frame_id} cannot be read: {path}")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]  # cv2 does not type its output's dtype
 
 
@@ -154,7 +154,7 @@ def _tiles(session: Session, run_id: str, home: Home, hardest: int) -> Iterator[
     for row in list_frames(session, run_id, wanted) if hardest else ():
         frame = session.get_one(Frame, row.id)
         jpeg = tile_jpeg(
-            read_kept(frame, home),
+            read_kept(row.id, row.picture, home),
             frame_instances(session, run_id, frame, "teacher"),
             frame_instances(session, run_id, frame, "student"),
         )
@@ -183,18 +183,18 @@ def _stages(summary: RunSummary) -> tuple[StageTime, ...]:
 
 
 def _sources(session: Session, run_id: str) -> Iterator[SourceLine]:
-    for source, looked_at, hard in run_sources(session, run_id):
-        failure = None
-        if source.state == "failed":
-            failure = SourceFailure(source.error_code or "", source.error_message or "")
+    for row in run_sources(session, run_id):
+        source, asked, failure = row.source, row.asked, None
+        if asked.state == "failed":
+            failure = SourceFailure(asked.error_code or "", asked.error_message or "")
         yield SourceLine(
             spec=source.spec,
             title=source.title,
             url=source.url,
             uploader=source.uploader,
             licence=source.licence,
-            frames=looked_at,
-            hard=hard,
+            frames=row.looked_at,
+            hard=row.hard,
             failure=failure,
         )
     yield from _failed_shards(session, run_id)

@@ -60,12 +60,12 @@ def fetch_archive(origin: Origin, folder: Path, ingest: Ingest) -> Iterator[Fetc
     with staging(folder) as here:
         harvest, broken = _unpack(archive, here, ingest, is_wanted=_is_wanted)
         for name, error in harvest.refused:
-            yield FailedOrigin(f"{archive}!{name}", error)
+            yield FailedOrigin.of(_member_origin(origin, archive, name), error)
         if broken and not harvest.unpacked:
             raise broken
         yield from _keep(origin, archive, harvest, folder)
     if broken:
-        yield FailedOrigin(origin.spec, broken)
+        yield FailedOrigin.of(origin, broken)
     elif not harvest.unpacked and not harvest.refused:
         raise SourceNotFound(f"{archive}: no video and no picture in this archive")
 

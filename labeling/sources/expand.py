@@ -94,13 +94,19 @@ def _said(failure: FailedOrigin) -> tuple[str, str]:
 
 def _expand(spec: str, place: _Place) -> Expanded:
     """Expand one spec; whatever is wrong with it becomes its failure."""
-    shown = name_source(spec)
+    shown = _shown(spec, place)
     try:
         yield from _expand_any(spec.strip(), place)
     except SourceError as exc:
         yield FailedOrigin(shown, exc)
     except (OSError, ValueError, RuntimeError) as exc:  # a NUL in a path; `~nobody`
         yield FailedOrigin(shown, _unreadable(shown, exc))
+
+
+def _shown(spec: str, place: _Place) -> str:
+    """What its failure is called: a row of a list by a name that means the same outside of the list."""
+    is_path = not (spec.startswith((CAMERA_PREFIX, DEVICE_PREFIX, "~")) or _is_url(spec, place))
+    return name_source(str(place.folder / spec) if place.lists and is_path else spec)
 
 
 def _unreadable(shown: str, exc: Exception) -> SourceError:
@@ -204,22 +210,22 @@ def _expand_list(path: Path, place: _Place) -> Expanded:
     inside = replace(place, folder=path.parent.resolve(), lists=(*place.lists, real))
     for row in read_list(path):
         for found in _expand(row.spec, inside):
-            yield _described(found, row) if isinstance(found, Origin) else _located(found, row, path)
+            yield _described(found if isinstance(found, Origin) else _located(found, row, path), row)
 
 
-def _described(origin: Origin, row: ListRow) -> Origin:
+def _described(found: Origin | FailedOrigin, row: ListRow) -> Origin | FailedOrigin:
     return replace(
-        origin,
-        title=row.title or origin.title,
-        uploader=row.uploader or origin.uploader,
-        licence=row.licence or origin.licence,
+        found,
+        title=row.title or found.title,
+        uploader=row.uploader or found.uploader,
+        licence=row.licence or found.licence,
     )
 
 
 def _located(failure: FailedOrigin, row: ListRow, path: Path) -> FailedOrigin:
     error = type(failure.error)(redact_text(f"{path.name}, line {row.line}: {failure.error}"))
     error.__cause__ = failure.error.__cause__
-    return FailedOrigin(failure.spec, error)
+    return replace(failure, error=error)
 
 
 def _named(path: Path) -> Path:

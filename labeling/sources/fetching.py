@@ -31,7 +31,7 @@ def fetch(
     try:
         yield from _fetch(origin, folder, ingest, allow_link_local=allow_link_local)
     except SourceError as exc:
-        yield FailedOrigin(origin.spec, exc)
+        yield FailedOrigin.of(origin, exc)
 
 
 def _fetch(

@@ -47,6 +47,14 @@ class FailedOrigin:
 
     spec: str
     error: SourceError
+    title: str | None = None
+    uploader: str | None = None
+    licence: str | None = None
+
+    @classmethod
+    def of(cls, origin: Origin, error: SourceError) -> "FailedOrigin":
+        """Its failure, with what is said about it: a later try of it alone is to know that too."""
+        return cls(origin.spec, error, origin.title, origin.uploader, origin.licence)
 
 
 @dataclass(frozen=True, slots=True)

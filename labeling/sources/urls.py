@@ -101,7 +101,7 @@ class _PageReader:
             try:
                 yield from self.fetch(entry)
             except SourceError as exc:
-                yield FailedOrigin(entry.origin.spec, exc)
+                yield FailedOrigin.of(entry.origin, exc)
 
     def _read(self, page: _Page) -> Fetched | Info:
         """The page's video, downloaded, or its list, unread."""

@@ -76,7 +76,7 @@ def enter(ledger: Ledger) -> None:
 
 
 def _frame_row(frame: Planted) -> dict[str, Any]:
-    place = {"id": frame.id, "video_id": frame.video_id, "t_ms": frame.t_ms, "shot_ms": 0}
+    place = {"id": frame.id, "video_id": frame.video_id, "t_ms": frame.t_ms}
     return place | {"sharpness": 50.0, "name": ""}
 
 
@@ -94,7 +94,7 @@ def _agreement_row(run_id: str, frame: Planted) -> dict[str, Any]:
 
 
 def _decision_row(run_id: str, frame: Planted) -> dict[str, Any]:
-    decision: dict[str, Any] = {"decision": frame.decision, "rule": None, "reasons": []}
+    decision: dict[str, Any] = {"decision": frame.decision, "rule": None, "reasons": [], "shot_ms": 0}
     return {"run_id": run_id, "frame_id": frame.id} | decision
 
 

@@ -18,9 +18,11 @@ from sqlalchemy import select
 from configs.load import validate_config
 from configs.models import RunConfig
 from db.dataset import dataset_frames
+from db.frames import FrameQuery, list_frames
 from db.ledger import begin_run
-from db.models import Agreement, Decision, Frame, Instance, Shard, Source
+from db.models import Agreement, Decision, Frame, Instance, Run, Shard, Source
 from db.queries import RunSummary
+from db.review_items import review_items
 from flows.generate import generate_dataset
 from labeling.errors import ConfigError, DiskFull, WeightsMissing
 from labeling.formats.coco import write_coco
@@ -30,6 +32,7 @@ from labeling.probing import VideoFacts, probe_video
 from labeling.storage import Home
 from tasks.ingest import ingest_spec
 from tasks.ledger import close_ledgers, ledger_of
+from tasks.looks import draw_frame
 from tasks.models import forget_models
 from tests.flows.dump import dump_rows
 from tests.planted import write_planted_video
@@ -165,6 +168,42 @@ def test_another_config_is_another_run_over_the_same_frames(video: Path, home: P
     with ledger_of(Home(home.resolve())).session() as session:
         assert len(session.scalars(select(Frame)).all()) == 6
         assert len(session.scalars(select(Instance)).all()) == 2 * 2 * 6
+
+
+def test_each_run_has_its_own_pictures_in_its_own_quality(video: Path, home: Path, tmp_path: Path) -> None:
+    def pictures(run_id: str) -> list[Path]:
+        place = Home(home.resolve())
+        with ledger_of(place).session() as session:
+            kept = list(dataset_frames(session, run_id, place, decisions=["review"]))
+            listed = list_frames(session, run_id, FrameQuery(order="time"))
+            assert [place.absolute(row.picture or "") for row in listed] == [one.picture for one in kept]
+            items = review_items(session, session.get_one(Run, run_id), [one.id for one in kept])
+            assert [home.resolve() / "pictures" / item.picture for item in items] == [
+                one.picture for one in kept
+            ]
+            draw_frame(session, run_id, kept[0].id, place, tmp_path / f"{run_id}.png")
+        return [one.picture for one in kept]
+
+    doubtful = {"boxes": [WHOLE], "score": 0.4}
+    fine = run([video], scripted_config(doubtful, {}, picture_quality=95), home).run_id
+    before = pictures(fine)
+    coarse = run([video], scripted_config(doubtful, {}, picture_quality=10), home).run_id
+    assert pictures(fine) == before
+    sizes = [[path.stat().st_size for path in pictures(run_id)] for run_id in (fine, coarse)]
+    assert min(sizes[0]) > max(sizes[1])
+    assert (tmp_path / f"{fine}.png").read_bytes() != (tmp_path / f"{coarse}.png").read_bytes()
+
+
+def test_a_frame_that_one_run_rejects_unseen_is_whole_where_another_keeps_it(video: Path, home: Path) -> None:
+    sharp = scripted_config({"boxes": [WHOLE]}, {}, sampling={"min_sharpness": 1e9})
+    assert "compared" not in run([video], sharp, home).counts
+    kept = run([video], scripted_config({"boxes": [WHOLE]}, {}), home)
+    run([video], scripted_config({"boxes": [WHOLE]}, {}, sampling={"min_sharpness": 1e8}), home)
+    place = Home(home.resolve())
+    with ledger_of(place).session() as session:
+        frames = list(dataset_frames(session, kept.run_id, place, decisions=["accepted"]))
+    assert [frame.size_hw for frame in frames] == [(160, 240)] * 6
+    assert all(frame.picture.is_file() for frame in frames)
 
 
 def test_shards_give_the_same_rows_as_one_piece(video: Path, tmp_path: Path) -> None:

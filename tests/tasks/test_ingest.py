@@ -1,10 +1,29 @@
-"""How videos and sets of pictures are cut into shards."""
+"""How videos and sets of pictures are cut into shards, and what is kept of where they came from."""
 
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from zipfile import ZipFile
+
+import cv2
+import numpy as np
 import pytest
+from sqlalchemy import func, select
 
-from configs.models import Sampling
-from db.ledger import ShardRange
-from tasks.ingest import position_ranges, time_ranges
+from configs.load import load_config
+from configs.models import Ingest, Sampling
+from db.frames import source_of
+from db.ledger import ShardRange, begin_run
+from db.models import Source, Video
+from db.queries import failed_specs
+from labeling.storage import Home
+from tasks.ingest import Ingested, ingest_spec, position_ranges, time_ranges
+from tasks.ledger import close_ledgers, ledger_of
+from tests.planted import write_planted_video
+from tests.servers import make_video, send_file, serve
+
+CONFIG = load_config("offline")
+RUN = CONFIG.run_id()
 
 
 @pytest.mark.parametrize(
@@ -27,3 +46,99 @@ def test_pictures_are_worked_on_in_fixed_cells() -> None:
     assert position_ranges([0, 1, 2], 4) == [ShardRange(0, 4)]
     assert position_ranges([9, 3], 4) == [ShardRange(0, 4), ShardRange(8, 12)]
     assert position_ranges([], 4) == []
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    place = Home(tmp_path / "home")
+    place.create()
+    with ledger_of(place).transaction() as session:
+        begin_run(session, RUN, name="test", config={}, code_version="test")
+    yield place
+    close_ledgers()
+
+
+def write_pictures(folder: Path, *seeds: int) -> None:
+    folder.mkdir(exist_ok=True)
+    for seed in seeds:
+        noise = np.random.default_rng(seed).integers(0, 256, (64, 96, 3), np.uint8)
+        cv2.imwrite(str(folder / f"p{seed}.png"), noise)
+
+
+def credits(home: Home) -> dict[str, tuple[str | None, str | None]]:
+    """Title and licence of each video's source."""
+    with ledger_of(home).session() as session:
+        found = {video_id: source_of(session, video_id) for video_id in session.scalars(select(Video.id))}
+    return {video_id: (source.title, source.licence) for video_id, source in found.items() if source}
+
+
+def retry(home: Home) -> list[Ingested]:
+    """What `--retry-failed` does: the names alone, without the list."""
+    with ledger_of(home).session() as session:
+        specs = failed_specs(session, RUN)
+    return [ingest_spec(spec, RUN, CONFIG, home) for spec in specs]
+
+
+def test_each_set_of_a_folder_that_grew_has_its_licence(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,title,licence\npictures,Street,CC0\n")
+    write_pictures(tmp_path / "pictures", 1, 2)
+    ingest_spec(str(tmp_path / "list.csv"), RUN, CONFIG, home)
+    write_pictures(tmp_path / "pictures", 3)
+    grown = ingest_spec(str(tmp_path / "list.csv"), RUN, CONFIG, home)
+    assert len(grown.videos) == 2
+    assert credits(home) == dict.fromkeys(grown.videos, ("Street", "CC0"))
+    with ledger_of(home).session() as session:
+        assert session.scalar(select(func.count()).select_from(Source)) == 1
+
+
+def test_a_folder_is_credited_with_every_set_in_which_its_pictures_lie(home: Home, tmp_path: Path) -> None:
+    for number in range(4):
+        write_pictures(tmp_path / f"part{number}", number)
+        ingest_spec(str(tmp_path / f"part{number}"), RUN, CONFIG, home)
+    write_pictures(tmp_path / "all", *range(4))
+    (tmp_path / "list.csv").write_text("path,licence\nall,CC0\n")
+    whole = ingest_spec(str(tmp_path / "list.csv"), RUN, CONFIG, home)
+    assert len(whole.videos) == 4
+    assert credits(home) == dict.fromkeys(whole.videos, (None, "CC0"))  # "all" is the first by name
+
+
+@pytest.mark.parametrize("before", ["nothing", "an empty file", "no video"])
+def test_a_row_that_is_tried_again_alone_keeps_its_licence_and_title(
+    home: Home, tmp_path: Path, before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "list.csv").write_text("path,title,licence\nclip.mp4,A clip,CC0\n")
+    if before != "nothing":
+        (lists / "clip.mp4").write_text("words " * 99 if before == "no video" else "")
+    monkeypatch.chdir(tmp_path)  # the row counts from the list, wherever one is when it is tried again
+    assert ingest_spec(str(lists / "list.csv"), RUN, CONFIG, home).videos == ()
+    assert [found.videos for found in retry(home)] == [()]
+    write_planted_video(lists / "clip.mp4", fps=Fraction(10), frames=10, size_hw=(64, 96))
+    [found] = retry(home)
+    assert credits(home) == {found.videos[0]: ("A clip", "CC0")}
+    assert retry(home) == []
+
+
+def test_a_bad_member_of_an_archive_keeps_the_licence_of_its_row(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,licence\nclips.zip,CC0\n")
+    write_planted_video(tmp_path / "clip.mp4", fps=Fraction(10), frames=10, size_hw=(64, 96))
+    with ZipFile(tmp_path / "clips.zip", "w") as archive:
+        archive.writestr("clip.mp4", "no video")
+    ingest_spec(str(tmp_path / "list.csv"), RUN, CONFIG, home)
+    with ZipFile(tmp_path / "clips.zip", "w") as archive:
+        archive.write(tmp_path / "clip.mp4", "clip.mp4")
+    [found] = retry(home)
+    assert credits(home) == {found.videos[0]: (None, "CC0")}
+
+
+def test_a_title_of_a_list_stands_before_that_of_the_page_when_it_is_tried_again(
+    home: Home, tmp_path: Path
+) -> None:
+    quick = CONFIG.model_copy(update={"ingest": Ingest(retries=0)})
+    with serve() as site:
+        (tmp_path / "list.csv").write_text(f"url,title,licence\n{site.url('/page.mp4')},Mine,CC0\n")
+        assert ingest_spec(str(tmp_path / "list.csv"), RUN, quick, home).videos == ()
+        site.pages["/page.mp4"] = send_file(make_video(range(20)))
+        [found] = retry(home)
+    assert credits(home) == {found.videos[0]: ("Mine", "CC0")}

@@ -144,6 +144,16 @@ def test_a_name_that_points_elsewhere_refuses_that_member_only(tmp_path: Path, n
     assert not any(path.read_bytes() == b"evil" for path in tmp_path.rglob("*") if path.is_file())
 
 
+def test_a_member_that_fails_keeps_the_licence_of_its_archive(tmp_path: Path) -> None:
+    refused = make_zip(tmp_path / "refused.zip", {"../evil.mp4": b"evil", "good.mp4": b"1"})
+    damaged = make_tar(tmp_path / "damaged.tar.gz", {"a.mp4": b"1", "b.mp4": NOISE}, "w:gz")
+    damaged.write_bytes(damaged.read_bytes()[:-1000])
+    for archive in (refused, damaged, tmp_path / "missing.zip"):
+        found = fetch(Origin(str(archive), "archive", licence="CC0"), tmp_path / "home", INGEST)
+        failed = [one for one in found if isinstance(one, FailedOrigin)]
+        assert [one.licence for one in failed] == ["CC0"]
+
+
 def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path) -> None:
     archive = tmp_path / "a.tar"
     with tarfile.open(archive, "w") as tar:

@@ -176,6 +176,25 @@ def test_a_table_keeps_what_it_says_about_each_source(tmp_path: Path, delimiter:
     ]
 
 
+def test_a_row_that_fails_keeps_what_the_table_says_and_means_the_same_outside_of_it(tmp_path: Path) -> None:
+    fill(tmp_path, "lists/a.mp4")
+    rows = [
+        "path,title,licence",
+        "gone.mp4,Gone,CC0",
+        "~nobody/b.mp4,,",
+        "ftp://host/c.mp4,Odd,",
+        "/no/d.mp4,,",
+    ]
+    (tmp_path / "lists/t.csv").write_text("\n".join(rows))
+    found = [one for one in expand_sources(["lists/t.csv"], folder=tmp_path) if isinstance(one, FailedOrigin)]
+    assert [(one.spec, one.title, one.licence) for one in found] == [
+        (str(tmp_path / "lists/gone.mp4"), "Gone", "CC0"),
+        ("~nobody/b.mp4", None, None),
+        ("ftp://host/c.mp4", "Odd", None),
+        ("/no/d.mp4", None, None),
+    ]
+
+
 def test_lists_that_cannot_be_read_say_why(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("name,size\na.mp4,3\n")
     (tmp_path / "e.txt").write_text("# nothing\n")

@@ -296,6 +296,7 @@ def test_a_playlist_gives_its_entries_one_by_one(site: Site, tmp_path: Path) -> 
     assert content(third) == OTHER
     assert first.origin.title == "No 0"
     assert (second.spec, type(second.error)) == (site.url("/b.mp4"), TruncatedVideo)
+    assert second.title == "No 1"
 
 
 def test_a_playlist_that_grew_gives_only_what_is_new_to_the_network(site: Site, tmp_path: Path) -> None:

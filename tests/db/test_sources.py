@@ -1,0 +1,85 @@
+"""Where videos come from, and what became of each source in each run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.orm import Session
+
+from db.engine import open_ledger
+from db.frames import source_of
+from db.ledger import begin_run, forget_failure, record_failed_source, record_source, record_video
+from db.queries import failed_specs, known_source, run_failures, run_sources
+from labeling.errors import NotAVideo, SourceNotFound
+from labeling.sources import FailedOrigin, Origin
+
+CLIP = Origin("/clip.mp4", "file", title="Clip", uploader="Ann", licence="CC0")
+PLAIN = Origin("/clip.mp4", "file")
+GONE = FailedOrigin("/clip.mp4", SourceNotFound("it is gone"))
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    with ledger.transaction() as session:
+        for run_id in ("one", "two"):
+            begin_run(session, run_id, name="test", config={}, code_version="test")
+        for video_id in "abc":
+            record_video(session, {"id": video_id, "kind": "video", "path": f"{video_id}.mp4"})
+        yield session
+    ledger.close()
+
+
+def test_every_video_that_a_source_ever_gave_is_credited_to_it(session: Session) -> None:
+    record_source(session, "one", CLIP, video_ids=["a"])
+    record_source(session, "one", CLIP, video_ids=["a", "b"])
+    record_source(session, "two", CLIP, video_ids=["c"])
+    credits = [source_of(session, video_id) for video_id in "abc"]
+    assert [source.licence for source in credits if source] == ["CC0"] * 3
+
+
+def test_a_video_of_several_sources_is_credited_to_the_first_by_name(session: Session) -> None:
+    for spec in ("/m.mp4", "/b.mp4", "/z.mp4"):
+        record_source(session, "one", Origin(spec, "file"), video_ids=["a"])
+    source = source_of(session, "a")
+    assert source is not None
+    assert source.spec == "/b.mp4"
+    assert source_of(session, "b") is None
+
+
+def test_a_source_that_fails_in_one_run_still_works_in_the_other(session: Session) -> None:
+    record_source(session, "one", CLIP, video_ids=["a"])
+    record_failed_source(session, "two", GONE)
+    assert failed_specs(session, "one") == []
+    assert [failure.code for failure in run_failures(session, "two")] == ["not_found"]
+    record_source(session, "two", CLIP, video_ids=["a"])
+    record_failed_source(session, "one", GONE)
+    assert failed_specs(session, "one") == ["/clip.mp4"]
+    assert run_failures(session, "two") == ()
+    assert [row.asked.state for row in run_sources(session, "one")] == ["failed"]
+
+
+def test_a_failure_is_forgotten_in_the_run_in_which_it_was_mended(session: Session) -> None:
+    for run_id in ("one", "two"):
+        record_failed_source(session, run_id, FailedOrigin("/folder", NotAVideo("empty")))
+    forget_failure(session, "one", {"/folder", "elsewhere"})
+    assert (failed_specs(session, "one"), failed_specs(session, "two")) == ([], ["/folder"])
+
+
+def test_what_a_list_said_outlives_a_try_without_the_list(session: Session) -> None:
+    said = FailedOrigin(CLIP.spec, SourceNotFound("it is gone"), "Clip", "Ann", "CC0")
+    record_failed_source(session, "one", said)
+    record_failed_source(session, "one", GONE)
+    record_source(session, "one", PLAIN, video_ids=["a"])
+    source = known_source(session, "/clip.mp4")
+    assert source is not None
+    assert (source.title, source.uploader, source.licence) == ("Clip", "Ann", "CC0")
+    assert (source.kind, source.attempts) == ("file", 3)
+
+
+def test_what_a_list_says_now_replaces_what_it_said(session: Session) -> None:
+    record_source(session, "one", CLIP, video_ids=["a"])
+    record_source(session, "one", Origin(CLIP.spec, "file", licence="CC BY 4.0"), video_ids=["a"])
+    source = known_source(session, "/clip.mp4")
+    assert source is not None
+    assert (source.title, source.licence) == ("Clip", "CC BY 4.0")
