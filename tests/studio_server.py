@@ -84,6 +84,8 @@ class Gate:
     """Larger ones are answered with 413."""
     answer_with: list[int] = field(default_factory=list)
     """Statuses with which the next requests are answered, without asking Label Studio."""
+    let_through: int = 0
+    """So many of the requests that `hang_up_after` means are let through first."""
     hang_up_after: list[str] = field(default_factory=list)
     """Methods of which the next request reaches Label Studio and its answer reaches nobody."""
     seen: list[str] = field(default_factory=list)
@@ -119,9 +121,10 @@ def gate_before(url: str) -> Iterator[Gate]:
         def _forward(self, body: bytes) -> None:
             headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
             answer = upstream.request(self.command, self.path, headers=headers, content=body)
-            if self.command in gate.hang_up_after:
+            if self.command in gate.hang_up_after and not gate.let_through:
                 gate.hang_up_after.remove(self.command)
                 return
+            gate.let_through -= self.command in gate.hang_up_after
             self._answer(answer.status_code, answer.content, answer.headers.get("Content-Type", ""))
 
         def _answer(self, status: int, content: bytes, kind: str = "text/html") -> None:

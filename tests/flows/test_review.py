@@ -352,17 +352,17 @@ def test_an_answer_is_read_by_the_settings_under_which_it_was_asked_for(desk: De
 
 def test_a_word_that_is_older_than_the_last_pull_is_found_when_its_task_is(desk: Desk) -> None:
     """As after a push that was killed before it knew what had arrived, or a database from a backup."""
-    old, new = plant_run(desk.home, person_frames(2)).frames
+    known, unknown = plant_run(desk.home, person_frames(2)).frames
     desk.push()
-    desk.submit(old, desk.regions(old))
-    desk.submit(new, desk.regions(new))
+    desk.submit(known, desk.regions(known))
+    desk.submit(unknown, desk.regions(unknown))
     with ledger_of(desk.home).transaction() as session:
-        row = session.get_one(Review, old)
+        row = session.get_one(Review, unknown)
         row.state, row.task = "sending", None
         [project] = session.scalars(select(StudioProject))
         project.pulled_until = datetime(2100, 1, 1)  # long after every word  # naive, as stored
     desk.pull()
-    assert desk.states() == {old: "reviewed", new: "reviewed"}
+    assert desk.states() == {known: "reviewed", unknown: "reviewed"}
 
 
 def test_frames_that_wait_in_another_project_are_told_and_sent_here_when_asked(desk: Desk) -> None:
