@@ -20,13 +20,16 @@ from db.review_models import Annotation, Review, Score, Truth
 from db.review_outbox import (
     Placed,
     confirm_sent,
+    count_elsewhere,
     fill_outbox,
     frames_being_sent,
     mark_sending,
     put_back,
     reconcile,
     remember_project,
+    take_from_elsewhere,
     waiting_frames,
+    withdraw_unwanted,
 )
 from db.review_summary import summarise_reviews
 from labeling.errors import AlreadyRunning
@@ -129,6 +132,38 @@ def test_a_server_that_has_another_address_now_keeps_its_frames(home: Home) -> N
         reconcile(session, elsewhere, {frame_id: n for n, frame_id in enumerate(run.frames, start=1)})
         assert {row.project_id for row in session.scalars(select(Review))} == {elsewhere}
     assert set(states(home).values()) == {"open"}
+
+
+def test_a_word_that_came_before_the_confirmation_stands(home: Home) -> None:
+    [frame_id] = (run := plant_run(home, person_frames(1))).frames
+    say(home, run, frame_id, word(home, run, 1, "ann", keep=2), settings=Settings())
+    send_all(home, run)
+    assert states(home) == {frame_id: "reviewed"}
+
+
+def test_a_run_withdraws_nothing_that_waits_in_another_project(home: Home) -> None:
+    frames = person_frames(2)
+    first = plant_run(home, frames)
+    here = send_all(home, first)
+    second = plant_run(home, [replace(one, decision="easy") for one in frames], hard_below=0.6)
+    begun, other = first.frames
+    with ledger_of(home).transaction() as session:
+        elsewhere = remember_project(session, "http://two", "maskmill", 1, {})
+        assert withdraw_unwanted(session, second.id, elsewhere, started=()) == []
+        assert withdraw_unwanted(session, second.id, here, started=[begun]) == [other]
+    assert states(home) == {begun: "open", other: "withdrawn"}
+
+
+def test_frames_that_wait_elsewhere_are_counted_and_taken_only_when_asked(home: Home) -> None:
+    run = plant_run(home, person_frames(2))
+    send_all(home, run)
+    with ledger_of(home).transaction() as session:
+        elsewhere = remember_project(session, "http://two", "maskmill", 1, {})
+        fill_outbox(session, run.id, again=True)
+        assert waiting_frames(session, run.id, 9) == []
+        assert count_elsewhere(session, run.id, elsewhere) == 2
+        take_from_elsewhere(session, run.id, elsewhere)
+        assert waiting_frames(session, run.id, 9) == list(run.frames)
 
 
 def test_annotators_who_disagree_leave_a_frame_open_and_one_who_agrees_decides(home: Home) -> None:
