@@ -119,16 +119,18 @@ def annotation_of(results: list[Result] | None, **fields: Any) -> dict[str, Any]
     return {**made, **fields}
 
 
-def task_json(item: ReviewItem, *annotations: dict[str, Any]) -> dict[str, Any]:
+def task_json(
+    item: ReviewItem, *annotations: dict[str, Any], settings: Review | None = None
+) -> dict[str, Any]:
     """A task as Label Studio's list of tasks gives it."""
-    task = make_task(item, Review(), "/x.jpg")
+    task = make_task(item, settings or Review(), "/x.jpg")
     return {"id": 40, **task, "annotations": list(annotations)}
 
 
 def read_back(item: ReviewItem, results: list[Result], settings: Review | None = None) -> ReviewedFrame:
     """The one annotation with these results, read."""
     [frame] = read_annotations(
-        task_json(item, annotation_of(results)),
+        task_json(item, annotation_of(results), settings=settings),
         settings=settings or Review(),
         proposed=item.teacher,
         size_hw=item.size_hw,
