@@ -112,11 +112,13 @@ class _Pull:
         changed, latest = 0, None
         problems: list[str] = []
         number = self.project.number
+        seen: set[int] = set()
         for group in _groups(self.server.changed_tasks(number, since)):
             frames, said = self._take(group)
             changed, problems = changed + frames, problems + said
             latest = max([_updated_at(task) for task in group] + ([latest] if latest else []))
-        for group in _groups(self.server.annotated_tasks(number, unread)):
+            seen.update(task["id"] for task in group)
+        for group in _groups(self.server.annotated_tasks(number, set(unread) - seen)):
             frames, said = self._take(group)
             changed, problems = changed + frames, problems + said
         if latest:

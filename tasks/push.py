@@ -19,7 +19,6 @@ from db.review_annotations import annotated_frames, settle_truths
 from db.review_items import review_items
 from db.review_outbox import (
     Placed,
-    Reconciled,
     confirm_sent,
     count_elsewhere,
     count_waiting,
@@ -102,6 +101,16 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
+class Healed:
+    """What looking at Label Studio has shown."""
+
+    adopted: int
+    deleted: int
+    tasks: Sequence[TaskState]
+    """Our unfinished tasks, one a frame, with finished twins of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outbox:
     """One project's outbox and the server that it goes to."""
 
@@ -112,7 +121,7 @@ class Outbox:
     project_id: int
     number: int
 
-    def heal(self) -> Reconciled:
+    def heal(self) -> Healed:
         """Learn what is there, waiting for a server that may still be at an interrupted request.
 
         Afterwards no frame is being sent, and no frame has two tasks unless people have begun both.
@@ -129,8 +138,9 @@ class Outbox:
                     sending = {}
             adopted, deleted = adopted + found.adopted, deleted + found.deleted
             if not sending:
-                self.delete_untouched([one.task for one in found.left_over])
-                return Reconciled(adopted, deleted, found.left_over)
+                left_over = {one.task for one in found.left_over}
+                self.delete_untouched(left_over)
+                return Healed(adopted, deleted, [one for one in tasks if one.id not in left_over])
             time.sleep(_LOOK_EVERY_S)
 
     def drop_doubles(self) -> list[TaskState]:
@@ -291,7 +301,7 @@ def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> tup
         if again:
             take_from_elsewhere(session, run.id, outbox.project_id)
     healed = outbox.heal()
-    tasks = outbox.drop_doubles()
+    tasks = healed.tasks
     withdrawn = outbox.withdraw(run.id, tasks)
     replaced = outbox.replace_masks(run, tasks)
     untouched = sum(not task.is_started for task in tasks) - withdrawn - replaced
@@ -331,7 +341,6 @@ def push_batch(outbox: Outbox, run_id: str, frame_ids: Sequence[int]) -> Sent:
 def close_push(outbox: Outbox, plan: PushPlan, sent: Sequence[Sent]) -> PushSummary:
     """Look once more, and say what was done."""
     healed = outbox.heal()
-    tasks = outbox.drop_doubles()
     with ledger_of(outbox.home).session() as session:
         waiting = count_waiting(session, plan.run_id)
         elsewhere = count_elsewhere(session, plan.run_id, plan.project_id)
@@ -344,7 +353,7 @@ def close_push(outbox: Outbox, plan: PushPlan, sent: Sequence[Sent]) -> PushSumm
         replaced=plan.replaced,
         deleted=plan.deleted + healed.deleted,
         refused=tuple(chain.from_iterable(batch.refused for batch in sent)),
-        open=sum(not task.is_started for task in tasks),
+        open=sum(not task.is_started for task in healed.tasks),
         waiting=waiting,
         elsewhere=elsewhere,
     )
