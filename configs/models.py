@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from configs.schedules import Schedules
 from configs.segmenters import Block, Fraction01, SegmenterBlock
 
 
@@ -131,6 +132,8 @@ class RunConfig(Block):
     agreement: Agreement = Agreement()
     trust: Trust = Trust()
     review: Review = Review()
+    schedules: Schedules = Schedules()
+    """When `maskmill serve` starts what."""
     ingest: Ingest = Ingest()
     picture_quality: int = Field(95, ge=1, le=100)
     """JPEG quality of kept frames."""
@@ -144,9 +147,10 @@ class RunConfig(Block):
 
     def identity(self) -> str:
         """Canonical JSON of everything that can change the result: where weights lie, how sources
-        are fetched, how people are asked, and on how many workers is left out."""
+        are fetched, how people are asked, when it starts, and on how many workers is left out."""
         outcome = self.model_dump(
-            mode="json", exclude={"review", "ingest", "weights_dir", "device", "batch", "workers"}
+            mode="json",
+            exclude={"review", "schedules", "ingest", "weights_dir", "device", "batch", "workers"},
         )
         return json.dumps(outcome, sort_keys=True, separators=(",", ":"))
 

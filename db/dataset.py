@@ -42,12 +42,16 @@ def dataset_frames(
     Where a person has reviewed a frame, their masks stand for the teacher's, and its decision is
     `REVIEWED`; what they called unusable is in no dataset.
     """
-    for page in session.execute(_wanted(run_id, decisions).execution_options(yield_per=_PAGE)).partitions():
-        rows = [_Row(*columns) for columns in page]
-        people = _teachers(session, run_id, [row.frame for row in rows if row.truth_id is None])
-        people |= _reviewed(session, [row for row in rows if row.truth_id is not None])
-        for row in rows:
-            yield _dataset_frame(row, source_of(session, row.video.id), home, people.get(row.frame.id, []))
+    wanted = _wanted(run_id, decisions).execution_options(yield_per=_PAGE)
+    with session.execute(wanted) as found:  # PostgreSQL holds a cursor open until then
+        for page in found.partitions():
+            rows = [_Row(*columns) for columns in page]
+            people = _teachers(session, run_id, [row.frame for row in rows if row.truth_id is None])
+            people |= _reviewed(session, [row for row in rows if row.truth_id is not None])
+            for row in rows:
+                yield _dataset_frame(
+                    row, source_of(session, row.video.id), home, people.get(row.frame.id, [])
+                )
 
 
 def _wanted(run_id: str, decisions: Sequence[str]) -> Select[tuple[Frame, Video, str, str | None, int, str]]:

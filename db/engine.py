@@ -30,6 +30,8 @@ from labeling.storage import storage_errors
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_S = 60
 """How long a writer waits for another one; SQLite has one at a time."""
+_DISK_FULL = "53100"
+"""PostgreSQL's SQLSTATE for it."""
 
 
 class Ledger:
@@ -94,8 +96,11 @@ class Ledger:
 def _advisory_lock(engine: Engine, what: str) -> Iterator[bool]:
     """PostgreSQL's, which ends with its connection."""
     asked = select(func.pg_try_advisory_lock(func.hashtext(f"maskmill {what}")))
-    with engine.connect() as plain:
-        connection = plain.execution_options(isolation_level="AUTOCOMMIT")  # no transaction that idles
+    try:
+        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")  # nothing idles
+    except OperationalError as exc:
+        raise _operational_error(exc, engine) from exc
+    with connection:
         try:
             yield bool(connection.scalar(asked))
         finally:
@@ -223,7 +228,7 @@ def _revision(engine: Engine) -> str | None:
 
 
 def _operational_error(exc: OperationalError, engine: Engine) -> StorageError | DatabaseError:
-    if "disk is full" in str(exc.orig):
+    if "disk is full" in str(exc.orig) or getattr(exc.orig, "sqlstate", None) == _DISK_FULL:
         return DiskFull(f"no room left for {_shown(engine)}: free some, then run the same command again")
     return DatabaseUnreachable(f"{_shown(engine)}: {exc.orig}; nothing was written, run it again")
 
@@ -253,6 +258,8 @@ def _upgrade(engine: Engine) -> None:
     config = _alembic()
     with engine.connect() as connection, _foreign_keys_off(connection), connection.begin():
         config.attributes["connection"] = connection
+        if connection.dialect.name == "postgresql":  # SQLite's writers are one at a time already
+            connection.execute(select(func.pg_advisory_xact_lock(func.hashtext("maskmill schema"))))
         command.upgrade(config, "head")
 
 

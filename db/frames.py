@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,11 +50,7 @@ class FrameQuery:
 
 def list_frames(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[FrameRow]:
     """Frames of a run, one at a time."""
-    rows = chain.from_iterable(
-        session.execute(query.limit(wanted.limit).execution_options(yield_per=500))
-        for query in _queries(run_id, wanted)
-    )
-    for frame, video, decision, agreement in islice(rows, wanted.limit):
+    for frame, video, decision, agreement in _found(session, run_id, wanted):
         yield FrameRow(
             id=frame.id,
             video_id=video.id,
@@ -71,6 +66,20 @@ def list_frames(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[F
             reasons=tuple(decision.reasons),
             picture=decision.picture,
         )
+
+
+def _found(
+    session: Session, run_id: str, wanted: FrameQuery
+) -> Iterator[tuple[Frame, Video, Decision, Agreement]]:
+    left = wanted.limit
+    for query in _queries(run_id, wanted):
+        if left == 0:
+            return
+        streamed = query.limit(left).execution_options(yield_per=500)
+        with session.execute(streamed) as rows:  # PostgreSQL holds a cursor open until then
+            for row in rows.tuples():
+                yield row
+                left = None if left is None else left - 1
 
 
 def _queries(run_id: str, wanted: FrameQuery) -> Iterator[_FramesFound]:

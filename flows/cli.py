@@ -41,6 +41,14 @@ app.command("frames")(browse_commands.frames)
 app.command("show")(browse_commands.show)
 app.command("report")(browse_commands.report)
 
+SourcesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="SOURCE...", help="Video, folder, glob, archive, list, URL or camera."),
+]
+ConfigOption = Annotated[
+    str,
+    typer.Option("--config", metavar="NAME|FILE", help="default, lite, offline, surveillance or a file."),
+]
 DEFAULT_HOME = Path(".maskmill")
 NO_SOURCES = "no sources: name a file, folder, glob, archive, list, URL or camera"
 
@@ -55,13 +63,15 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def main(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     # Prefect reads these when it is imported; what the user has set stays
     for name, value in {
-        "PREFECT_LOGGING_LEVEL": "CRITICAL",
+        # a served run is watched in Prefect's UI, where only what is logged can be read
+        "PREFECT_LOGGING_LEVEL": "INFO" if context.invoked_subcommand == "serve" else "CRITICAL",
         "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
@@ -72,14 +82,8 @@ def main(
 
 @app.command()
 def run(
-    sources: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="SOURCE...", help="Video, folder, glob, archive, list, URL or camera."),
-    ] = None,
-    config: Annotated[
-        str,
-        typer.Option("--config", metavar="NAME|FILE", help="default, lite, offline, surveillance or a file."),
-    ] = "default",
+    sources: SourcesArgument = None,
+    config: ConfigOption = "default",
     changes: SetOption = None,
     home: HomeOption = DEFAULT_HOME,
     retry_failed: Annotated[
@@ -102,6 +106,26 @@ def run(
     _print_summary(summary, as_json=as_json)
     if summary.failures:
         raise typer.Exit(Exit.SOURCES_FAILED)
+
+
+@app.command()
+def serve(
+    sources: SourcesArgument = None,
+    config: ConfigOption = "default",
+    changes: SetOption = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Run, push and pull as the config's `schedules` say, or from Prefect's UI, until Ctrl-C."""
+    from configs.load import load_config
+    from labeling.sources.addresses import refuse_passwords
+
+    run_config = load_config(config, changes or [])
+    if not sources:
+        raise ConfigError(NO_SOURCES)
+    refuse_passwords(sources)
+    from flows.serving import serve_flows
+
+    serve_flows(sources, run_config, name=Path(config).stem, home=home)
 
 
 @app.command()

@@ -1,22 +1,45 @@
 """Making, migrating and refusing databases."""
 
 import sqlite3
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from subprocess import PIPE, Popen
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from db.engine import Ledger, open_ledger, schema_revision, upgrade_schema
 from db.models import Base
-from labeling.errors import ConfigError, DatabaseUnreachable, DiskFull, SchemaTooNew, SchemaTooOld
+from labeling.errors import (
+    AlreadyRunning,
+    ConfigError,
+    DatabaseUnreachable,
+    DiskFull,
+    SchemaTooNew,
+    SchemaTooOld,
+)
+from tests.postgres_server import RunningPostgres
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def url(database_url: str) -> str:
+    return database_url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'ledger.db'}"
+
+
+@pytest.fixture
+def postgres_url(postgres: RunningPostgres) -> Iterator[str]:
+    with postgres.empty_database() as url:
+        yield url
 
 
 def set_revision(url: str, revision: str) -> None:
@@ -35,8 +58,8 @@ def test_an_empty_database_gets_exactly_the_tables_of_the_models(url: str) -> No
     assert before == head
 
 
-def test_sqlite_writes_ahead_and_holds_foreign_keys(url: str) -> None:
-    ledger = open_ledger(url)
+def test_sqlite_writes_ahead_and_holds_foreign_keys(sqlite_url: str) -> None:
+    ledger = open_ledger(sqlite_url)
     with ledger.session() as session:
         assert session.scalar(text("PRAGMA journal_mode")) == "wal"
         assert session.scalar(text("PRAGMA foreign_keys")) == 1
@@ -97,6 +120,14 @@ def test_a_full_disk_under_the_database_is_said_so(tmp_path: Path) -> None:
     ledger.close()
 
 
+def test_a_full_disk_under_postgresql_is_said_so(postgres_url: str) -> None:
+    ledger = open_ledger(postgres_url)
+    full = "DO $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$"
+    with pytest.raises(DiskFull, match="run the same command again"), ledger.transaction() as session:
+        session.execute(text(full))
+    ledger.close()
+
+
 def test_a_reader_is_told_that_the_database_cannot_be_reached(tmp_path: Path) -> None:
     folder = tmp_path / "mounted"
     folder.mkdir()
@@ -115,8 +146,8 @@ def test_two_that_create_the_same_database_at_once_both_get_it(url: str) -> None
     assert before == head
 
 
-def test_a_transaction_that_reads_first_waits_for_another_writer(url: str) -> None:
-    ledger = open_ledger(url)
+def test_a_transaction_that_reads_first_waits_for_another_writer(sqlite_url: str) -> None:
+    ledger = open_ledger(sqlite_url)
 
     def count_up(_: int) -> None:
         for _ in range(20):
@@ -124,10 +155,69 @@ def test_a_transaction_that_reads_first_waits_for_another_writer(url: str) -> No
                 now = session.scalar(text("SELECT version_num FROM alembic_version"))
                 session.execute(text("UPDATE alembic_version SET version_num = :n"), {"n": str(int(now) + 1)})
 
-    start = int(schema_revision(url)[1])
+    start = int(schema_revision(sqlite_url)[1])
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(count_up, range(4)))
     ledger.close()
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+    with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (str(start + 80),)
     connection.close()
+
+
+def test_only_one_of_two_is_alone(url: str) -> None:
+    ledger, other = open_ledger(url), open_ledger(url)
+    with ledger.alone("review push"):
+        with pytest.raises(AlreadyRunning, match="another review push"), other.alone("review push"):
+            pass
+        with other.alone("review pull"):
+            pass
+    with other.alone("review push"):
+        pass
+    ledger.close()
+    other.close()
+
+
+def test_nobody_is_alone_on_a_server_that_does_not_answer() -> None:
+    pytest.importorskip("psycopg")
+    ledger = Ledger("postgresql+psycopg://me@127.0.0.1:1/x")
+    with pytest.raises(DatabaseUnreachable, match="run it again"), ledger.alone("review push"):
+        pass
+    ledger.close()
+
+
+def test_who_fails_while_alone_lets_the_next_one_in(url: str) -> None:
+    ledger, other = open_ledger(url), open_ledger(url)
+    with pytest.raises(ZeroDivisionError), ledger.alone("review push"):
+        raise ZeroDivisionError
+    with other.alone("review push"):
+        pass
+    ledger.close()
+    other.close()
+
+
+STAY_ALONE = """
+import sys, time
+from db.engine import open_ledger
+with open_ledger(sys.argv[1]).alone("review push"):
+    print("alone", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_who_is_killed_while_alone_lets_the_next_one_in(url: str) -> None:
+    open_ledger(url).close()
+    with Popen([sys.executable, "-c", STAY_ALONE, url], stdout=PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "alone\n"
+        ledger = open_ledger(url)
+        try:
+            with pytest.raises(AlreadyRunning), ledger.alone("review push"):
+                pass
+        finally:
+            process.kill()
+    for attempt in Retrying(
+        retry=retry_if_exception_type(AlreadyRunning), wait=wait_fixed(0.1), stop=stop_after_delay(30)
+    ):
+        with attempt, ledger.alone("review push"):  # PostgreSQL hears of it a moment later
+            pass
+    ledger.close()

@@ -1,18 +1,15 @@
 """The outbox, people's words and the truth, without a Label Studio."""
 
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from alembic import command
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from configs.models import Review as Settings
-from db import engine as engine_module
-from db.engine import Ledger, open_ledger, upgrade_schema
+from db.dataset import dataset_frames
 from db.models import Run
 from db.review_annotations import Answered, SentFrame, settle_truths, store_annotations
 from db.review_items import proposed_instances, review_items
@@ -32,7 +29,6 @@ from db.review_outbox import (
     withdraw_unwanted,
 )
 from db.review_summary import summarise_reviews
-from labeling.errors import AlreadyRunning
 from labeling.storage import Home
 from labeling.studio.review import ReviewedFrame, ReviewedInstance, Verdict
 from tasks.ledger import close_ledgers, ledger_of
@@ -43,7 +39,8 @@ NOON = datetime(2026, 5, 1, 12)
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
+def home(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    monkeypatch.setenv("MASKMILL_DATABASE_URL", database_url)
     yield Home(tmp_path / "home")
     close_ledgers()
 
@@ -80,24 +77,6 @@ def word(home: Home, run: PlantedRun, number: int, who: str, *, keep: int) -> Re
     moment = NOON + timedelta(minutes=number)
     verdict: Verdict = "correct" if keep == len(shown) else "fixed"
     return ReviewedFrame(frame_id, 1, number, who, verdict, people, 5.0, NOON, moment)
-
-
-def test_a_database_of_the_first_schema_keeps_its_rows(tmp_path: Path) -> None:
-    file = tmp_path / "old.db"
-    old = Ledger(f"sqlite:///{file}")
-    config = engine_module._alembic()
-    with old.writer.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-    old.close()
-    with sqlite3.connect(file) as rows:
-        rows.execute("INSERT INTO model VALUES ('m', 'lite', 'lite', '', '{}')")
-    upgrade_schema(f"sqlite:///{file}")
-    ledger = open_ledger(f"sqlite:///{file}")
-    ledger.close()
-    with sqlite3.connect(file) as rows:
-        assert rows.execute("SELECT id, gives_instances FROM model").fetchall() == [("m", None)]
-        assert rows.execute("SELECT count(*) FROM review").fetchall() == [(0,)]
 
 
 def test_the_outbox_holds_what_a_run_wants_reviewed_hardest_first(home: Home) -> None:
@@ -219,14 +198,15 @@ def test_items_come_in_the_order_asked_for_with_both_models(home: Home) -> None:
     assert [one.mask for one in items[0].teacher] == [box_mask(10, 10, 30, 80), box_mask(90, 20, 30, 90)]
 
 
-def test_only_one_of_two_processes_is_alone(home: Home) -> None:
-    home.create()
-    ledger, other = ledger_of(home), open_ledger(home.database_url)
-    with ledger.alone("review push"):
-        with pytest.raises(AlreadyRunning, match="another review push"), other.alone("review push"):
-            pass
-        with other.alone("review pull"):
-            pass
-    with other.alone("review push"):
-        pass
-    other.close()
+def test_a_dataset_that_is_not_read_to_its_end_leaves_no_cursor_open(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.dataset._PAGE", 2)
+    run = plant_run(home, person_frames(5))
+    ledger = ledger_of(home)
+    with ledger.session() as session:
+        frames = dataset_frames(session, run.id, home, decisions=["review"])
+        assert next(frames).id in run.frames
+        del frames
+        if ledger.engine.dialect.name == "postgresql":
+            assert session.scalar(text("SELECT count(*) FROM pg_cursors")) == 0

@@ -1,7 +1,6 @@
 """Where videos come from, and what became of each source in each run."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy.orm import Session
@@ -19,8 +18,8 @@ GONE = FailedOrigin("/clip.mp4", SourceNotFound("it is gone"))
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+def session(database_url: str) -> Iterator[Session]:
+    ledger = open_ledger(database_url)
     with ledger.transaction() as session:
         for run_id in ("one", "two"):
             begin_run(session, run_id, name="test", config={}, code_version="test")

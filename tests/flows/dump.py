@@ -8,6 +8,7 @@ from sqlalchemy import select
 from db.engine import open_ledger
 from db.models import Base
 from labeling.storage import Home
+from tasks.ledger import database_url
 
 VOLATILE = {"started_at", "worked_at", "finished_at", "seconds", "attempts"}
 """Clock times and the number of tries: all that may differ."""
@@ -15,7 +16,7 @@ VOLATILE = {"started_at", "worked_at", "finished_at", "seconds", "attempts"}
 
 def dump_rows(home: Path) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of all tables in order, less what may differ."""
-    ledger = open_ledger(Home(home).database_url)
+    ledger = open_ledger(database_url(Home(home)))
     tables: dict[str, list[tuple[Any, ...]]] = {}
     with ledger.session() as session:
         for table in Base.metadata.sorted_tables:

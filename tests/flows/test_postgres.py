@@ -1,0 +1,58 @@
+"""A run whose ledger is PostgreSQL, beside one on SQLite."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from configs.load import load_config
+from db.dataset import dataset_frames
+from db.queries import RunSummary
+from flows.generate import generate_dataset
+from labeling.formats.coco import write_coco
+from labeling.scene import render_scene
+from labeling.storage import Home
+from tasks.ledger import close_ledgers, ledger_of
+from tests.flows.dump import dump_files, dump_rows
+from tests.postgres_server import RunningPostgres
+
+pytestmark = pytest.mark.usefixtures("prefect")
+DECISIONS = ("easy", "accepted", "review")
+
+
+@pytest.fixture
+def postgres_url(postgres: RunningPostgres) -> Iterator[str]:
+    with postgres.empty_database() as url:
+        yield url
+        close_ledgers()
+
+
+def run(scene: Path, home: Path) -> RunSummary:
+    config = load_config("offline", ["sampling.shard_s=2"])
+    return generate_dataset([str(scene)], config, name="offline", home=home)
+
+
+def export(home: Path, run_id: str, folder: Path) -> dict[str, bytes]:
+    place = Home(home)
+    with ledger_of(place).session() as session:
+        write_coco(dataset_frames(session, run_id, place, decisions=DECISIONS), folder)
+    return dump_files(folder)
+
+
+def test_a_run_on_postgresql_gives_the_rows_and_the_dataset_of_one_on_sqlite(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene, homes = tmp_path / "scene.mp4", (tmp_path / "sqlite", tmp_path / "postgresql")
+    render_scene(scene, seconds=6)
+    monkeypatch.delenv("MASKMILL_DATABASE_URL", raising=False)
+    first = run(scene, homes[0])
+    rows, files = dump_rows(homes[0]), export(homes[0], first.run_id, tmp_path / "a")
+    monkeypatch.setenv("MASKMILL_DATABASE_URL", postgres_url)
+    second = run(scene, homes[1])
+    assert second.shards_worked == first.shards_worked == 3
+    assert len(rows["frame"]) == 12
+    assert rows["instance"]
+    assert dump_rows(homes[1]) == rows
+    assert export(homes[1], second.run_id, tmp_path / "b") == files
+    assert not Home(homes[1]).root.joinpath("maskmill.db").exists()
+    assert run(scene, homes[1]).shards_worked == 0
