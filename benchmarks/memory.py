@@ -49,7 +49,7 @@ def work(video: Path, home: Path, config_name: str, changes: list[str]) -> None:
     """Label a video as plain functions and print this process's peak."""
     from configs import load_config
     from db.ledger import begin_run
-    from db.queries import pending_shards
+    from db.queries import planned_shards
     from labeling.storage import Home
     from tasks.ingest import ingest_spec
     from tasks.label import work_on_shard
@@ -60,9 +60,9 @@ def work(video: Path, home: Path, config_name: str, changes: list[str]) -> None:
     place.create()
     with ledger_of(place).transaction() as session:
         begin_run(session, config.run_id(), name="bench", config={}, code_version="bench")
-    videos = ingest_spec(str(video), config.run_id(), config, place).videos
+    ingest_spec(str(video), config.run_id(), config, place)
     with ledger_of(place).session() as session:
-        shards = pending_shards(session, config.run_id(), videos)
+        shards = planned_shards(session, config.run_id())
     for shard in shards:
         work_on_shard(shard, config, place)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

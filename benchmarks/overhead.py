@@ -24,7 +24,7 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 from configs import RunConfig, load_config
 from db.ledger import begin_run
-from db.queries import pending_shards
+from db.queries import planned_shards
 from labeling.instances import Clip, Frame
 from labeling.joints import joints_inside
 from labeling.sampling import SkippedFrame, select_frames
@@ -79,9 +79,9 @@ def time_shards(video: Path, config: RunConfig) -> float:
         home.create()
         with ledger_of(home).transaction() as session:
             begin_run(session, config.run_id(), name="bench", config={}, code_version="bench")
-        videos = ingest_spec(str(video), config.run_id(), config, home).videos
+        ingest_spec(str(video), config.run_id(), config, home)
         with ledger_of(home).session() as session:
-            shards = pending_shards(session, config.run_id(), videos)
+            shards = planned_shards(session, config.run_id())
         begin = time.perf_counter()
         for shard in shards:
             work_on_shard(shard, config, home)

@@ -1,8 +1,7 @@
 """Connecting to the ledger and bringing its schema up to date."""
 
-import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
+from db.locks import hold_lock, remove_lock
 from labeling.errors import (
     AlreadyRunning,
     ConfigError,
@@ -25,7 +25,6 @@ from labeling.errors import (
     SchemaTooOld,
     StorageError,
 )
-from labeling.storage import storage_errors
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_S = 60
@@ -80,46 +79,36 @@ class Ledger:
         Raises:
             AlreadyRunning: another process is in a block of this name, on the same database.
         """
-        lock = _advisory_lock if self.engine.dialect.name == "postgresql" else _file_lock
-        with lock(self.engine, what) as is_ours:
+        with self._locked(what) as is_ours:
             if not is_ours:
                 raise AlreadyRunning(
                     f"another {what} is at work on {_shown(self.engine)}: wait for its end, then run this again"
                 )
             yield
 
+    def is_alone(self, what: str) -> bool:
+        """Whether nobody is in a block of this name at the moment, whose lock is then removed.
+
+        Raises:
+            DatabaseUnreachable: the database did not answer.
+        """
+        with self._locked(what) as is_free:
+            pass
+        if is_free:
+            remove_lock(self.engine, what)
+        return is_free
+
+    @contextmanager
+    def _locked(self, what: str) -> Iterator[bool]:
+        with ExitStack() as stack:
+            try:
+                is_ours = stack.enter_context(hold_lock(self.engine, what))
+            except OperationalError as exc:
+                raise _operational_error(exc, self.engine) from exc
+            yield is_ours
+
     def close(self) -> None:
         self.engine.dispose()
-
-
-@contextmanager
-def _advisory_lock(engine: Engine, what: str) -> Iterator[bool]:
-    """PostgreSQL's, which ends with its connection."""
-    asked = select(func.pg_try_advisory_lock(func.hashtext(f"maskmill {what}")))
-    try:
-        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")  # nothing idles
-    except OperationalError as exc:
-        raise _operational_error(exc, engine) from exc
-    with connection:
-        try:
-            yield bool(connection.scalar(asked))
-        finally:
-            connection.invalidate()  # not back into the pool with the lock
-
-
-@contextmanager
-def _file_lock(engine: Engine, what: str) -> Iterator[bool]:
-    """The system's, on a file beside SQLite's, which ends with its process."""
-    path = Path(f"{engine.url.database}-{what.replace(' ', '-')}.lock")
-    with storage_errors(path):
-        file = path.open("w")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
 
 
 def open_ledger(url: str) -> Ledger:

@@ -26,6 +26,7 @@ from db.models import (
     frame_id,
     utc_now,
 )
+from db.paging import pages
 from labeling.errors import ConfigError, MaskmillError
 from labeling.instances import ModelCard
 from labeling.pipeline import LabelledFrame, LabelledShard
@@ -189,6 +190,8 @@ def plan_shards(session: Session, run_id: str, video_id: str, ranges: Sequence[S
             "start_ms": span.start_ms,
             "end_ms": span.end_ms,
             "state": "planned",
+            "planned_at": utc_now(),
+            "deaths": 0,
             "counts": {},
             "seconds": {},
         }
@@ -198,8 +201,19 @@ def plan_shards(session: Session, run_id: str, video_id: str, ranges: Sequence[S
 
 
 def fail_shard(session: Session, shard_id: int, error: MaskmillError) -> None:
-    changes = {"state": "failed", "error_code": error.code, "error_message": str(error)}
+    changes = {"state": "failed", "error_code": error.code, "error_message": str(error), "claimed_by": None}
     session.execute(update(Shard).where(Shard.id == shard_id, Shard.state != "done").values(changes))
+
+
+def requeue_failed(session: Session, run_id: str, video_ids: Sequence[str], *, every: bool) -> None:
+    """Let shards of a run that failed be tried again: those of these videos, or all."""
+    failed = update(Shard).where(Shard.run_id == run_id, Shard.state == "failed")
+    again = {"state": "planned", "error_code": None, "error_message": None, "deaths": 0}
+    if every:
+        session.execute(failed.values(again))
+        return
+    for some in pages(video_ids):
+        session.execute(failed.where(Shard.video_id.in_(some)).values(again))
 
 
 def model_id(card: ModelCard) -> str:
@@ -214,6 +228,7 @@ def store_shard(session: Session, shard: Shard, labelled: LabelledShard) -> bool
     done = update(Shard).where(Shard.id == shard.id, Shard.state != "done")
     changes = {
         "state": "done",
+        "claimed_by": None,
         "error_code": None,
         "error_message": None,
         "counts": labelled.counts,

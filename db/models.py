@@ -124,6 +124,18 @@ class RunSource(Base):
     retryable: Mapped[bool] = mapped_column(default=False, comment="may the same call succeed later")
 
 
+class Execution(Base):
+    """A flow that is at work: who holds shards. The row goes with its end."""
+
+    __tablename__ = "execution"
+
+    id: Mapped[str] = mapped_column(primary_key=True, comment="Prefect's id of the flow run")
+    flow: Mapped[str] = mapped_column(comment="what it does")
+    place: Mapped[str] = mapped_column(comment="host and process")
+    began_at: Mapped[datetime] = mapped_column(comment="UTC, the database's clock")
+    seen_at: Mapped[datetime] = mapped_column(comment="UTC, last sign of life, the database's clock")
+
+
 class Shard(Base):
     """A range of one video in one run: the unit of work, of retry and of commit."""
 
@@ -144,6 +156,11 @@ class Shard(Base):
     error_message: Mapped[str | None] = mapped_column()
     counts: Mapped[dict[str, Any]] = mapped_column(default=dict, comment="frames per stage")
     seconds: Mapped[dict[str, Any]] = mapped_column(default=dict, comment="wall seconds per stage")
+    planned_at: Mapped[datetime] = mapped_column(comment="UTC; first come, first served")
+    claimed_by: Mapped[str | None] = mapped_column(
+        ForeignKey("execution.id"), index=True, comment="who works on it; null: nobody"
+    )
+    deaths: Mapped[int] = mapped_column(default=0, comment="times that whoever worked on it died")
     finished_at: Mapped[datetime | None] = mapped_column(comment="UTC")
 
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from db.claims import in_order
 from db.models import (
     Model,
     Picture,
@@ -107,19 +108,10 @@ def known_pictures(session: Session, hashes: Sequence[str]) -> dict[str, tuple[s
     return found
 
 
-def pending_shards(
-    session: Session, run_id: str, video_ids: Sequence[str], *, retry_all: bool = False
-) -> list[int]:
-    """Shards that are to be worked on: those of these videos, in their order, then what an earlier
-    time left of others, whose sources may have no name any more (recordings, playlists that moved on).
-
-    Failed shards of other videos are tried again with `retry_all` only.
-    """
-    rank = {video_id: number for number, video_id in enumerate(video_ids)}
-    query = select(Shard).where(Shard.run_id == run_id, Shard.state != "done")
-    wanted = [s for s in session.scalars(query) if retry_all or s.state == "planned" or s.video_id in rank]
-    wanted.sort(key=lambda s: (rank.get(s.video_id, len(rank)), s.video_id, s.start_ms))
-    return [shard.id for shard in wanted]
+def planned_shards(session: Session, run_id: str) -> list[int]:
+    """Shards that are to be worked on, by whomever, in their order."""
+    planned = select(Shard.id).where(Shard.run_id == run_id, Shard.state == "planned")
+    return list(session.scalars(planned.order_by(*in_order())))
 
 
 def shard_progress(session: Session, run_id: str) -> tuple[int, int]:

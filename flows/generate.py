@@ -1,23 +1,22 @@
 """Videos in, hard frames with COCO masks out."""
 
 from importlib.metadata import version
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 
 from prefect import flow
-from prefect.futures import as_completed
 from prefect.logging import get_run_logger
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from configs.load import load_config
 from configs.models import RunConfig
-from db.ledger import begin_run, keep_models
-from db.queries import RunSummary, failed_specs, pending_shards
-from labeling.errors import ConfigError, DatabaseError, StorageError
+from db.ledger import begin_run, keep_models, requeue_failed
+from db.queries import RunSummary, failed_specs, planned_shards
+from flows.shards import work_on_shards
+from labeling.errors import ConfigError
 from labeling.sources import refuse_passwords, remove_leftovers
 from labeling.storage import Home
+from tasks.executions import Execution, at_work, bury_the_dead
 from tasks.ingest import ingest_source_task, ingest_spec
-from tasks.label import label_shard_task
 from tasks.ledger import ledger_of
 from tasks.models import load_models
 from tasks.summary import close_run, close_run_task
@@ -45,23 +44,36 @@ def generate_dataset(
     refuse_passwords(sources)
     name = name or ("" if config else "default")
     config = config or load_config(name)
-    place, run_id = _open_home(home), config.run_id()
+    place = _open_home(home)
+    bury_the_dead(place)
     remove_leftovers(place.videos)
     _begin_run(config, name, place)
     models = load_models(config)  # before anything is fetched: missing weights are known at once
     with ledger_of(place).transaction() as session:
-        keep_models(session, run_id, {"teacher": models.teacher.card, "student": models.student.card})
-        sources = sources + (failed_specs(session, run_id) if retry_failed else [])
-    ingests = [ingest_source_task(spec, run_id, config, place.root, return_state=True) for spec in sources]
+        cards = {"teacher": models.teacher.card, "student": models.student.card}
+        keep_models(session, config.run_id(), cards)
+        sources = sources + (failed_specs(session, config.run_id()) if retry_failed else [])
+    with at_work(place, "generate-dataset") as execution:
+        return _generate(sources, config, execution, retry_failed=retry_failed)
+
+
+def _generate(
+    sources: list[str], config: RunConfig, execution: Execution, *, retry_failed: bool
+) -> RunSummary:
+    place, run_id = execution.home, config.run_id()
+    ingests = []
+    for spec in sources:
+        execution.check()
+        ingests.append(ingest_source_task(spec, run_id, config, place.root, return_state=True))
     ingested = [state.result() for state in ingests if state.is_completed()]
     videos = dict.fromkeys(chain.from_iterable(found.videos for found in ingested))
-    with ledger_of(place).session() as session:
-        shards = pending_shards(session, run_id, list(videos), retry_all=retry_failed)
-    get_run_logger().info("run %s: %d shards to do", run_id, len(shards))
-    if shards:
-        _work_on_shards(shards, config, place)
+    with ledger_of(place).transaction() as session:
+        requeue_failed(session, run_id, list(videos), every=retry_failed)
+        planned = planned_shards(session, run_id)
+    get_run_logger().info("run %s: %d shards to do", run_id, len(planned))
+    worked = work_on_shards(config, execution) if planned else []
     failed = list(chain.from_iterable(found.failed for found in ingested))
-    summary = close_run_task(run_id, place.root, failed, shards)
+    summary = close_run_task(run_id, place.root, failed, worked)
     for state in ingests:
         state.result()  # what no SourceError explains is raised when everything else is done
     return summary
@@ -77,7 +89,7 @@ def record_missing(paths: list[str], config: RunConfig, *, name: str, home: Path
     place, run_id = _open_home(home), config.run_id()
     _begin_run(config, name, place)
     with ledger_of(place).session() as session:
-        if pending_shards(session, run_id, []):
+        if planned_shards(session, run_id):
             return None
     failed = [spec for path in paths for spec in ingest_spec(path, run_id, config, place).failed]
     return close_run(run_id, place, failed_specs=failed)
@@ -93,31 +105,6 @@ def _begin_run(config: RunConfig, name: str, place: Home) -> None:
     whole = config.model_dump(mode="json")
     with ledger_of(place).transaction() as session:
         begin_run(session, config.run_id(), name=name, config=whole, code_version=version("maskmill"))
-
-
-def _work_on_shards(shards: list[int], config: RunConfig, home: Home) -> None:
-    """Give each worker that is free the next shard, until all are done or nothing can be kept.
-
-    A bug that one shard meets is raised when the others are done.
-
-    Raises:
-        StorageError, DatabaseError: nothing can be kept; the shards that are left stay to be done.
-    """
-    runner: ThreadPoolTaskRunner[str] = ThreadPoolTaskRunner(max_workers=config.workers)
-    common = {"config": config, "home": home.root}
-    ended = []
-    with runner:  # on an error it waits for the shards that are being worked on
-        waiting = (runner.submit(label_shard_task, {"shard_id": shard} | common) for shard in shards)
-        running = set(islice(waiting, config.workers))
-        while running:
-            future = next(as_completed(list(running)))
-            outcome = future.result(raise_on_failure=False)
-            if isinstance(outcome, StorageError | DatabaseError):
-                raise outcome
-            ended.append(future)
-            running = running - {future} | set(islice(waiting, 1))
-    for future in ended:
-        future.result()
 
 
 if __name__ == "__main__":

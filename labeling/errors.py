@@ -31,6 +31,7 @@ MaskmillError
 │   ├── AlreadyRunning       another process does the same on this database
 │   ├── SchemaTooOld         run `maskmill db upgrade`
 │   └── SchemaTooNew         upgrade maskmill
+├── Interrupted              stopped on purpose: what is not done is done another time
 ├── ExportError              a dataset cannot be written as asked
 └── StudioError              Label Studio cannot be used, or said something unexpected
     ├── StudioUnreachable    nobody answers there, or not in time
@@ -178,6 +179,10 @@ class SchemaTooOld(DatabaseError):
 
 class SchemaTooNew(DatabaseError):
     code = "schema_too_new"
+
+
+class Interrupted(MaskmillError):
+    code = "interrupted"
 
 
 class ExportError(MaskmillError):

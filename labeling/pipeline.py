@@ -5,7 +5,7 @@ rows; each model sees full batches, whatever the filters before it took out. Dec
 pictures run in threads beside the models.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -89,6 +89,7 @@ class _Shard:
     models: Models
     clip: Clip
     watch: Stopwatch
+    check: Callable[[], None]
     rows: list[LabelledFrame] = field(default_factory=list)
     tally: DecodeTally = field(default_factory=DecodeTally)
     gap: Gap | None = None
@@ -98,6 +99,7 @@ class _Shard:
         selected = select_frames(self.clip, self.config.sampling, gap_here=gap_here, tally=self.tally)
         timed = self.watch.time_items("decode", selected)
         for item in read_ahead(timed, depth=2 * self.config.batch):
+            self.check()
             if isinstance(item, SkippedFrame):
                 self.rows.append(_skipped_row(item))
             else:
@@ -222,8 +224,16 @@ class _Shard:
         )
 
 
-def label_shard(clip: Clip, models: Models, config: RunConfig, home: Home) -> LabelledShard:
+def _go_on() -> None:
+    """Nobody wants this to end early."""
+
+
+def label_shard(
+    clip: Clip, models: Models, config: RunConfig, home: Home, check: Callable[[], None] = _go_on
+) -> LabelledShard:
     """Label one clip; kept frames' pictures are in the home when this returns.
+
+    `check` is called at each frame, so between the batches: what it raises ends the work.
 
     Raises:
         SourceError: the video can no longer be read.
@@ -234,7 +244,7 @@ def label_shard(clip: Clip, models: Models, config: RunConfig, home: Home) -> La
     with watch.time("prepare"):
         prepared = models.prepare(clip)
     gap = Gap.of(config.sampling) if config.pose_filter and clip.is_temporal else None
-    shard = _Shard(config, prepared, clip, watch, gap=gap)
+    shard = _Shard(config, prepared, clip, watch, check, gap=gap)
     originals = {picture.position: picture.path for picture in clip.pictures}
     pending: list[tuple[LabelledFrame, Future[str]]] = []
     with ThreadPoolExecutor(1, thread_name_prefix="store") as storing:

@@ -1,5 +1,7 @@
 """One shard, from its row in the ledger to its rows in the ledger."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from prefect import task
@@ -8,19 +10,31 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 
 from configs.models import RunConfig
+from db.claims import holds_shard
+from db.engine import Ledger
 from db.ledger import fail_shard, store_shard
 from db.models import Shard
 from db.queries import shard_clip
-from labeling.errors import DatabaseError, DiskFull, HomeNotWritable, MaskmillError, StorageError
+from labeling.errors import (
+    DatabaseError,
+    DiskFull,
+    HomeNotWritable,
+    Interrupted,
+    MaskmillError,
+    StorageError,
+)
 from labeling.memory import release_memory
 from labeling.pipeline import label_shard
 from labeling.storage import Home
 from tasks.ledger import ledger_of
 from tasks.models import load_models
 
+CHECK_S = 1.0
+"""How often a worker asks whether its shard is still its own."""
 
-def work_on_shard(shard_id: int, config: RunConfig, home: Home) -> str:
-    """Label one shard and commit it whole; returns its state.
+
+def work_on_shard(shard_id: int, config: RunConfig, home: Home, claimed_by: str | None = None) -> str:
+    """Label one shard and commit it whole; returns its state, or `released` if the claim ended first.
 
     A failure that is the shard's own is stored with it, and the run goes on. A failure of the
     storage is everybody's and is raised: the shard stays as it was.
@@ -34,8 +48,11 @@ def work_on_shard(shard_id: int, config: RunConfig, home: Home) -> str:
         clip = shard_clip(session, shard, home)
     if shard.state == "done":
         return "done"
+    check = _claim_checker(ledger, shard_id, claimed_by) if claimed_by else _unclaimed
     try:
-        labelled = label_shard(clip, load_models(config), config, home)
+        labelled = label_shard(clip, load_models(config), config, home, check)
+    except Interrupted:
+        return "released"
     except (StorageError, DatabaseError):
         raise
     except MaskmillError as error:
@@ -46,6 +63,26 @@ def work_on_shard(shard_id: int, config: RunConfig, home: Home) -> str:
         store_shard(session, shard, labelled)
     release_memory()
     return "done"
+
+
+def _unclaimed() -> None:
+    """Nobody else can take it."""
+
+
+def _claim_checker(ledger: Ledger, shard_id: int, claimed_by: str) -> Callable[[], None]:
+    """What raises Interrupted once the claim is gone: the run was cancelled, or we were taken for dead."""
+    next_look = time.monotonic() + CHECK_S
+
+    def check() -> None:
+        nonlocal next_look
+        if time.monotonic() < next_look:
+            return
+        with ledger.session() as session:
+            if not holds_shard(session, shard_id, claimed_by):
+                raise Interrupted(f"shard {shard_id} was taken back")
+        next_look = time.monotonic() + CHECK_S
+
+    return check
 
 
 def _may_pass(_task: object, _run: object, state: State[str]) -> bool:
@@ -62,8 +99,8 @@ def _may_pass(_task: object, _run: object, state: State[str]) -> bool:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def label_shard_task(shard_id: int, config: RunConfig, home: Path) -> str:
+def label_shard_task(shard_id: int, config: RunConfig, home: Path, claimed_by: str) -> str:
     """`work_on_shard` under Prefect's eyes: retried once where the storage or database hiccuped."""
-    state = work_on_shard(shard_id, config, Home(home))
+    state = work_on_shard(shard_id, config, Home(home), claimed_by)
     get_run_logger().info("shard %s: %s", shard_id, state)
     return state

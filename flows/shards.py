@@ -1,0 +1,126 @@
+"""Working on a run's shards, beside whoever else does."""
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from prefect import flow
+from prefect.futures import PrefectFuture
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from configs.models import RunConfig
+from db.claims import claim_shard, claimed_by_others, release_shards
+from db.queries import latest_run
+from labeling.errors import DatabaseError, StorageError
+from labeling.storage import Home
+from tasks.executions import Execution, at_work, bury_the_dead
+from tasks.label import label_shard_task
+from tasks.ledger import ledger_of
+
+TICK_S = 1.0
+"""How often a flow that waits looks up: was it cancelled, is a shard free again?"""
+
+
+@flow(name="label-shards", persist_result=False)
+def label_shards(run: str = "", home: Path = Path(".maskmill")) -> int:
+    """Help with a run: work on its shards that nobody has, until none is left; how many it were.
+
+    Args:
+        run: id of the run, or its start; empty: the one that was worked on last.
+        home: folder with the pictures, and the database unless MASKMILL_DATABASE_URL names another.
+    """
+    place = Home(home.expanduser().resolve())
+    bury_the_dead(place)
+    with ledger_of(place).session() as session:
+        config = RunConfig.model_validate(latest_run(session, run or None).config)
+    with at_work(place, "label-shards") as execution:
+        return len(work_on_shards(config, execution, wait_for_others=False))
+
+
+def work_on_shards(config: RunConfig, execution: Execution, *, wait_for_others: bool = True) -> list[int]:
+    """Give each worker that is free the run's next shard; ids of those that were worked on.
+
+    With `wait_for_others`, until nothing of the run is planned any more: shards whose holders die are
+    taken over. A bug that one shard meets is raised when the others are done.
+
+    Raises:
+        StorageError, DatabaseError: nothing can be kept; the shards that are left stay to be done.
+        Interrupted: the run was cancelled.
+    """
+    with ThreadPoolTaskRunner[str](max_workers=config.workers) as runner:
+        crew = _Crew(config, execution, runner)
+        try:
+            while crew.go_on() or (wait_for_others and crew.others_go_on()):
+                execution.check()
+        except (StorageError, DatabaseError):
+            raise  # shards that are being worked on get done
+        except BaseException:
+            crew.stop()
+            raise
+    crew.raise_bugs()
+    return crew.worked
+
+
+@dataclass(slots=True)
+class _Crew:
+    """The workers of this execution, and what each is at."""
+
+    config: RunConfig
+    execution: Execution
+    runner: ThreadPoolTaskRunner[str]
+    working: set[PrefectFuture[str]] = field(default_factory=set)
+    worked: list[int] = field(default_factory=list)
+    ended: "SimpleQueue[PrefectFuture[str]]" = field(default_factory=SimpleQueue)
+    bugs: list[PrefectFuture[str]] = field(default_factory=list)
+
+    def go_on(self) -> bool:
+        """Keep everybody at work for a moment; False: there is nothing to do and nobody works."""
+        while len(self.working) < self.config.workers and (shard := self._claim()):
+            self._begin(shard)
+        if not self.working:
+            return False
+        with suppress(Empty):
+            self._take(self.ended.get(timeout=TICK_S))
+        return True
+
+    def others_go_on(self) -> bool:
+        """Wait a moment if others work on this run; what they leave behind is free then."""
+        ledger, run_id = ledger_of(self.execution.home), self.config.run_id()
+        with ledger.session() as session:
+            if not claimed_by_others(session, run_id, self.execution.id):
+                return False
+        time.sleep(TICK_S)
+        bury_the_dead(self.execution.home)
+        return True
+
+    def stop(self) -> None:
+        """Let others have what is not done; our workers see that between two batches."""
+        with suppress(DatabaseError), ledger_of(self.execution.home).transaction() as session:
+            release_shards(session, self.execution.id)
+
+    def raise_bugs(self) -> None:
+        for future in self.bugs:
+            future.result()
+
+    def _claim(self) -> int | None:
+        with ledger_of(self.execution.home).transaction() as session:
+            shard = claim_shard(session, self.config.run_id(), self.execution.id)
+            return shard.id if shard else None
+
+    def _begin(self, shard_id: int) -> None:
+        home, claimed_by = self.execution.home.root, self.execution.id
+        task = {"shard_id": shard_id, "config": self.config, "home": home, "claimed_by": claimed_by}
+        future = self.runner.submit(label_shard_task, task)
+        self.working.add(future)
+        self.worked.append(shard_id)
+        future.add_done_callback(self.ended.put)
+
+    def _take(self, future: PrefectFuture[str]) -> None:
+        self.working.discard(future)
+        outcome = future.result(raise_on_failure=False)
+        if isinstance(outcome, StorageError | DatabaseError):
+            raise outcome
+        if isinstance(outcome, BaseException):
+            self.bugs.append(future)

@@ -1,0 +1,147 @@
+"""Being at work, seen by others: signs of life, and what becomes of those that give none any more."""
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from httpx import HTTPError
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.exceptions import ObjectNotFound, PrefectException
+from prefect.runtime import flow_run
+from prefect.states import Crashed
+
+from db.claims import (
+    BEAT_S,
+    LEASE_S,
+    SilentExecution,
+    bury_execution,
+    enter_execution,
+    give_sign_of_life,
+    leave_execution,
+    silent_executions,
+)
+from labeling.errors import DatabaseError, Interrupted
+from labeling.storage import Home
+from tasks.ledger import ledger_of
+
+_ENDING = {StateType.CANCELLING, StateType.CANCELLED}
+_ENDED = {StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED}
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """This time that a flow is at work."""
+
+    id: str
+    home: Home
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def check(self) -> None:
+        """Nothing, unless somebody cancelled the flow run in Prefect.
+
+        Raises:
+            Interrupted: somebody did.
+        """
+        if self.cancelled.is_set():
+            raise Interrupted("this run was cancelled; what is not done waits for the next one")
+
+
+@dataclass(frozen=True, slots=True)
+class Buried:
+    """An execution that had died."""
+
+    id: str
+    place: str
+    shards: int
+    """That wait for somebody else now."""
+
+
+@contextmanager
+def at_work(home: Home, flow: str) -> Iterator[Execution]:
+    """Give signs of life until the block ends, however it ends; then nothing is claimed any more.
+
+    Raises:
+        DatabaseError: the ledger cannot be written.
+        AlreadyRunning: this very flow run is at work elsewhere.
+    """
+    ledger, us = ledger_of(home), Execution(flow_run.id or uuid.uuid4().hex, home)
+    with ledger.alone(_lock(us.id)):
+        with ledger.transaction() as session:
+            enter_execution(session, us.id, flow=flow, place=f"{socket.gethostname()}, process {os.getpid()}")
+        stop = threading.Event()
+        heart = threading.Thread(target=_live, args=(us, stop), name="signs-of-life", daemon=True)
+        heart.start()
+        try:
+            yield us
+        finally:
+            stop.set()
+            with ledger.transaction() as session:
+                leave_execution(session, us.id)
+            heart.join()
+    ledger.is_alone(_lock(us.id))
+
+
+def bury_the_dead(home: Home) -> list[Buried]:
+    """Free the shards of executions that died, and have Prefect show their runs as crashed.
+
+    Dead is who gave no sign of life for `LEASE_S`, or whose lock is free: the database, or the system,
+    knows its end at once.
+
+    Raises:
+        DatabaseError: the ledger cannot be read or written.
+    """
+    ledger = ledger_of(home)
+    # a PostgreSQL that was started again has forgotten the locks of the living: two signs of life tell
+    doubt_s = 2 * BEAT_S if ledger.engine.dialect.name == "postgresql" else 0.0
+    with ledger.session() as session:
+        silent = silent_executions(session, silent_s=doubt_s)
+    return [_bury(home, one) for one in silent if one.silent_s >= LEASE_S or ledger.is_alone(_lock(one.id))]
+
+
+def _bury(home: Home, dead: SilentExecution) -> Buried:
+    with ledger_of(home).transaction() as session:
+        shards = bury_execution(session, dead.id)
+    _show_as_crashed(dead)
+    return Buried(dead.id, dead.place, shards)
+
+
+def _show_as_crashed(dead: SilentExecution) -> None:
+    """Prefect itself would show the run as running for good, if its worker died with it."""
+    message = f"{dead.place} ended without a word; the next run goes on from here"
+    with (
+        suppress(ValueError, ObjectNotFound, HTTPError, PrefectException),
+        get_client(sync_client=True) as api,
+    ):
+        run = api.read_flow_run(UUID(dead.id))
+        if run.state and run.state.type not in _ENDED:
+            api.set_flow_run_state(run.id, Crashed(message=message), force=True)
+
+
+def _live(us: Execution, stop: threading.Event) -> None:
+    """A beat that fails is followed by another: a database may be started again."""
+    while not stop.wait(BEAT_S):
+        with suppress(DatabaseError), ledger_of(us.home).transaction() as session:
+            give_sign_of_life(session, us.id)
+        if _is_cancelled(us.id):
+            us.cancelled.set()
+
+
+def _is_cancelled(flow_run_id: str) -> bool:
+    """Whether somebody asked Prefect to end this: where no worker watches, nobody else tells us."""
+    with (
+        suppress(ValueError, ObjectNotFound, HTTPError, PrefectException),
+        get_client(sync_client=True) as api,
+    ):
+        state = api.read_flow_run(UUID(flow_run_id)).state
+        return state is not None and state.type in _ENDING
+    return False
+
+
+def _lock(execution_id: str) -> str:
+    return f"execution {execution_id}"
