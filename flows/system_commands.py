@@ -1,4 +1,4 @@
-"""The installation itself: `maskmill models`, `db` and `doctor`."""
+"""The installation itself: `maskmill models`, `db`, `reap` and `doctor`."""
 
 from itertools import chain
 from pathlib import Path
@@ -72,6 +72,21 @@ def upgrade(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> Non
         typer.echo(
             f"schema {before or 'none'} -> {after}" if before != after else f"schema {after}: up to date"
         )
+
+
+def reap(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """Free what died runs were working on, and mark them as crashed in Prefect."""
+    from flows.home import existing_home
+    from tasks.executions import bury_the_dead
+
+    buried = bury_the_dead(existing_home(home))
+    if as_json:
+        print_json(buried)
+        return
+    for one in buried:
+        typer.echo(f"{one.place} had died; {one.shards} shards are free for the next run")
+    if not buried:
+        typer.echo("nobody died")
 
 
 def doctor(

@@ -12,8 +12,10 @@ from uuid import UUID
 from httpx import HTTPError
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
+from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.runtime import flow_run
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Crashed
 
 from db.claims import (
@@ -40,6 +42,8 @@ class Execution:
 
     id: str
     home: Home
+    is_watched: bool
+    """Whether people see it, and may cancel it, on a Prefect server that stays."""
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def check(self) -> None:
@@ -70,7 +74,8 @@ def at_work(home: Home, flow: str) -> Iterator[Execution]:
         DatabaseError: the ledger cannot be written.
         AlreadyRunning: this very flow run is at work elsewhere.
     """
-    ledger, us = ledger_of(home), Execution(flow_run.id or uuid.uuid4().hex, home)
+    ledger = ledger_of(home)
+    us = Execution(flow_run.id or uuid.uuid4().hex, home, is_watched=bool(PREFECT_API_URL.value()))
     with ledger.alone(_lock(us.id)):
         with ledger.transaction() as session:
             enter_execution(session, us.id, flow=flow, place=f"{socket.gethostname()}, process {os.getpid()}")
@@ -113,6 +118,8 @@ def _bury(home: Home, dead: SilentExecution) -> Buried:
 
 def _show_as_crashed(dead: SilentExecution) -> None:
     """Prefect itself would show the run as running for good, if its worker died with it."""
+    if not (PREFECT_API_URL.value() or FlowRunContext.get()):
+        return  # a temporary server was it, which ended too
     message = f"{dead.place} ended without a word; the next run goes on from here"
     with (
         suppress(ValueError, ObjectNotFound, HTTPError, PrefectException),
@@ -128,7 +135,7 @@ def _live(us: Execution, stop: threading.Event) -> None:
     while not stop.wait(BEAT_S):
         with suppress(DatabaseError), ledger_of(us.home).transaction() as session:
             give_sign_of_life(session, us.id)
-        if _is_cancelled(us.id):
+        if us.is_watched and _is_cancelled(us.id):
             us.cancelled.set()
 
 

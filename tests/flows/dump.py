@@ -10,8 +10,8 @@ from db.models import Base
 from labeling.storage import Home
 from tasks.ledger import database_url
 
-VOLATILE = {"started_at", "worked_at", "finished_at", "seconds", "attempts"}
-"""Clock times and the number of tries: all that may differ."""
+VOLATILE = {"started_at", "worked_at", "finished_at", "planned_at", "seconds", "attempts", "deaths"}
+"""Clock times and the numbers of tries: all that may differ."""
 
 
 def dump_rows(home: Path) -> dict[str, list[tuple[Any, ...]]]:

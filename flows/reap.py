@@ -1,0 +1,26 @@
+"""What the dead leave behind."""
+
+from pathlib import Path
+
+from prefect import flow
+from prefect.logging import get_run_logger
+
+from labeling.storage import Home
+from tasks.executions import Buried, bury_the_dead
+
+
+@flow(name="reap", persist_result=False)
+def reap(home: Path = Path(".maskmill")) -> list[Buried]:
+    """Free the shards of runs whose process is gone, and mark those runs as crashed in Prefect.
+
+    Args:
+        home: folder with the database, unless MASKMILL_DATABASE_URL names another.
+    """
+    buried = bury_the_dead(Home(home.expanduser().resolve()))
+    for one in buried:
+        get_run_logger().warning("run %s (%s) had died; %d shards are free", one.id, one.place, one.shards)
+    return buried
+
+
+if __name__ == "__main__":
+    reap.serve("reap", interval=20)
