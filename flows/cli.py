@@ -19,7 +19,7 @@ from flows.console import (
     print_json,
     print_table,
 )
-from labeling.errors import ConfigError
+from labeling.errors import ConfigError, Interrupted
 
 if TYPE_CHECKING:
     from configs.models import RunConfig
@@ -185,13 +185,18 @@ def _generate(
         if summary:
             return summary
 
+    from prefect.exceptions import CancelledRun
+
     from flows.interrupt import stop_at_once
     from flows.progress import watch_progress
     from flows.temporary_server import make_server_mortal
 
     make_server_mortal()
-    with stop_at_once(), watch_progress(home, config.run_id(), enabled=show_progress):
-        return generate_dataset(specs, config, name=name, home=home, retry_failed=retry_failed)
+    try:
+        with stop_at_once(), watch_progress(home, config.run_id(), enabled=show_progress):
+            return generate_dataset(specs, config, name=name, home=home, retry_failed=retry_failed)
+    except CancelledRun as exc:
+        raise Interrupted("the run was cancelled; the same command again goes on") from exc
 
 
 def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:

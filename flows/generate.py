@@ -12,10 +12,10 @@ from configs.models import RunConfig
 from db.ledger import begin_run, keep_models, requeue_failed
 from db.queries import RunSummary, failed_specs, planned_shards
 from flows.shards import work_on_shards
-from labeling.errors import ConfigError
+from labeling.errors import ConfigError, Interrupted
 from labeling.sources import refuse_passwords, remove_leftovers
 from labeling.storage import Home
-from tasks.executions import Execution, at_work, bury_the_dead
+from tasks.executions import Execution, at_work, bury_the_dead, cancelled
 from tasks.ingest import ingest_source_task, ingest_spec
 from tasks.ledger import ledger_of
 from tasks.models import load_models
@@ -53,8 +53,11 @@ def generate_dataset(
         cards = {"teacher": models.teacher.card, "student": models.student.card}
         keep_models(session, config.run_id(), cards)
         sources = sources + (failed_specs(session, config.run_id()) if retry_failed else [])
-    with at_work(place, "generate-dataset") as execution:
-        return _generate(sources, config, execution, retry_failed=retry_failed)
+    try:
+        with at_work(place, "generate-dataset") as execution:
+            return _generate(sources, config, execution, retry_failed=retry_failed)
+    except Interrupted as error:
+        return cancelled(error)  # type: ignore[no-any-return]  # Prefect takes a state for a result
 
 
 def _generate(

@@ -13,9 +13,9 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from configs.models import RunConfig
 from db.claims import claim_shard, claimed_by_others, release_shards
 from db.queries import latest_run
-from labeling.errors import DatabaseError, StorageError
+from labeling.errors import DatabaseError, Interrupted, StorageError
 from labeling.storage import Home
-from tasks.executions import Execution, at_work, bury_the_dead
+from tasks.executions import Execution, at_work, bury_the_dead, cancelled
 from tasks.label import label_shard_task
 from tasks.ledger import ledger_of
 
@@ -35,8 +35,11 @@ def label_shards(run: str = "", home: Path = Path(".maskmill")) -> int:
     bury_the_dead(place)
     with ledger_of(place).session() as session:
         config = RunConfig.model_validate(latest_run(session, run or None).config)
-    with at_work(place, "label-shards") as execution:
-        return len(work_on_shards(config, execution, wait_for_others=False))
+    try:
+        with at_work(place, "label-shards") as execution:
+            return len(work_on_shards(config, execution, wait_for_others=False))
+    except Interrupted as error:
+        return cancelled(error)  # type: ignore[no-any-return]  # Prefect takes a state for a result
 
 
 def work_on_shards(config: RunConfig, execution: Execution, *, wait_for_others: bool = True) -> list[int]:

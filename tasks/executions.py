@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from httpx import HTTPError
@@ -16,7 +17,7 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
-from prefect.states import Crashed
+from prefect.states import Cancelled, Crashed
 
 from db.claims import (
     BEAT_S,
@@ -90,6 +91,11 @@ def at_work(home: Home, flow: str) -> Iterator[Execution]:
                 leave_execution(session, us.id)
             heart.join()
     ledger.is_alone(_lock(us.id))
+
+
+def cancelled(error: Interrupted) -> Any:
+    """What a flow returns when it was cancelled: Prefect shows that state, and raises for Python callers."""
+    return Cancelled(message=str(error))
 
 
 def bury_the_dead(home: Home) -> list[Buried]:

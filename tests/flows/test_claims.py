@@ -1,0 +1,175 @@
+"""Several at work on one run, of which some end in the middle."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.states import Cancelling
+from sqlalchemy import select
+
+from db.models import Shard
+from labeling.scene import render_scene
+from labeling.storage import Home
+from tasks.ledger import close_ledgers, ledger_of
+from tests.conftest import ROOT
+from tests.flows.dump import dump_rows
+from tests.prefect_server import run_prefect_server
+
+pytestmark = [pytest.mark.slow, pytest.mark.prefect]
+PATIENCE_S = 60
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with run_prefect_server(tmp_path_factory.mktemp("prefect")) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("scene") / "scene.mp4"
+    render_scene(path, seconds=10)
+    return path
+
+
+@dataclass
+class Team:
+    """Processes that run the same scene in the same home."""
+
+    scene: Path
+    folder: Path
+    environment: dict[str, str]
+    members: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    def start(self, home: Path | None = None) -> "subprocess.Popen[bytes]":
+        words = ["run", str(self.scene), "--config", "offline", "--home", str(home or self.home), "--json"]
+        for change in ("sampling.every_s=0", "sampling.min_gap_s=0", "sampling.shard_s=2"):
+            words += ["--set", change]
+        member = self._call(words)
+        self.members.append(member)
+        return member
+
+    def reap(self) -> list[dict[str, Any]]:
+        reaper = self._call(["reap", "--home", str(self.home), "--json"])
+        return json.loads(reaper.communicate()[0])  # type: ignore[no-any-return]
+
+    def _call(self, words: list[str]) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", *words],
+            env=os.environ | self.environment | {"PYTHONPATH": str(ROOT)},
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def shards(self, state: str) -> list[Shard]:
+        if not (self.home / "maskmill.db").exists():
+            return []
+        with ledger_of(Home(self.home)).session() as session:
+            return list(session.scalars(select(Shard).where(Shard.state == state)))
+
+    def holders(self) -> set[str]:
+        return {shard.claimed_by for shard in self.shards("planned") if shard.claimed_by}
+
+    def flow_run(self, member: "subprocess.Popen[bytes]") -> FlowRun:
+        """The only one that is not over."""
+        with self.client() as client:
+            (run,) = [run for run in client.read_flow_runs() if run.state and not run.state.is_final()]
+            return run
+
+    def client(self) -> SyncPrefectClient:
+        return SyncPrefectClient(self.environment["PREFECT_API_URL"])
+
+    def state_of(self, run: FlowRun) -> StateType | None:
+        with self.client() as client:
+            return client.read_flow_run(run.id).state_type
+
+
+@pytest.fixture
+def team(scene: Path, tmp_path: Path, server: dict[str, str]) -> Iterator[Team]:
+    made = Team(scene, tmp_path, server)
+    yield made
+    for member in made.members:
+        with suppress(ProcessLookupError):
+            os.killpg(member.pid, signal.SIGKILL)
+        member.communicate()
+    close_ledgers()
+
+
+def wait_until(happened: Callable[[], object]) -> float:
+    """Seconds until it had happened."""
+    begin = time.monotonic()
+    while not happened():
+        assert time.monotonic() - begin < PATIENCE_S
+        time.sleep(0.1)
+    return time.monotonic() - begin
+
+
+def answer(member: "subprocess.Popen[bytes]") -> Any:
+    out, _ = member.communicate(timeout=120)
+    assert member.returncode == 0
+    return json.loads(out)
+
+
+def test_two_that_work_on_one_run_share_its_shards_and_give_the_dataset_of_one(team: Team) -> None:
+    alone = answer(team.start(team.folder / "alone"))
+    both = [team.start(), team.start()]
+    worked = [answer(member)["shards_worked"] for member in both]
+    assert sum(worked) == alone["shards_worked"] == 5
+    assert dump_rows(team.home) == dump_rows(team.folder / "alone")
+
+
+def test_what_a_killed_one_held_is_taken_over_by_the_one_that_waits(team: Team) -> None:
+    first = team.start()
+    wait_until(lambda: team.shards("done"))
+    second = team.start()
+    wait_until(lambda: len(team.holders()) == 2)
+    os.killpg(first.pid, signal.SIGKILL)
+    summary = answer(second)
+    assert summary["shards_pending"] == 0
+    assert summary["shards_done"] == 5
+    assert sum(shard.deaths for shard in team.shards("done")) == 1
+
+
+def test_a_run_whose_process_was_killed_is_marked_and_its_shard_freed(team: Team) -> None:
+    member = team.start()
+    wait_until(team.holders)
+    run = team.flow_run(member)
+    assert team.reap() == []
+    os.killpg(member.pid, signal.SIGKILL)
+    member.wait()
+    assert team.state_of(run) == StateType.RUNNING
+    (buried,) = team.reap()
+    assert (buried["id"], buried["shards"]) == (str(run.id), 1)
+    assert team.state_of(run) == StateType.CRASHED
+    assert not team.holders()
+    assert team.reap() == []
+
+
+def test_a_run_that_is_cancelled_in_prefect_stops_within_seconds_and_frees_its_shard(team: Team) -> None:
+    member = team.start()
+    wait_until(team.holders)
+    run = team.flow_run(member)
+    with team.client() as client:
+        client.set_flow_run_state(run.id, Cancelling())
+    assert wait_until(lambda: member.poll() is not None) < 15
+    assert member.returncode == 1
+    assert team.state_of(run) == StateType.CANCELLED
+    assert not team.holders()
+    assert team.shards("planned")
+    assert answer(team.start())["shards_pending"] == 0
