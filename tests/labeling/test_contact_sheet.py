@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from labeling.contact_sheet import CELL_HW, SheetTile, contact_sheet
@@ -15,7 +16,7 @@ def tile(colour: tuple[int, int, int], size_hw: tuple[int, int] = (90, 120)) -> 
     return SheetTile(np.full((*size_hw, 3), colour, np.uint8), ("a line", "another"))
 
 
-def opened(jpeg: bytes) -> np.ndarray:
+def opened(jpeg: bytes) -> NDArray[np.int_]:
     return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")).astype(int)
 
 
