@@ -13,8 +13,9 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import Artifact
 
 from db.ledger import fail_shard
-from db.overview import VideoWork, count_for_people, shard_titles, shards_ended, video_works
-from db.queries import RunSummary, latest_run, pending_shards, summarise_run
+from db.models import Shard
+from db.overview import VideoWork, count_for_people, shards_ended, title_of_shard, video_works
+from db.queries import RunSummary, latest_run, planned_shards, summarise_run
 from flows.generate import generate_dataset
 from labeling.errors import ModelError
 from labeling.storage import Home
@@ -69,12 +70,11 @@ def test_videos_are_summed_over_their_shards_and_the_worst_comes_first(home: Hom
 def test_shards_that_are_left_are_named_by_video_and_seconds(home: Home, tmp_path: Path) -> None:
     config = scripted_config(DOUBTFUL, {}, sampling={"shard_s": 1})
     summary = generate_dataset([video(tmp_path, "one.mp4", 10)], config, home=home.root)
-    (added,) = ingest_spec(video(tmp_path, "two.mp4", 25), summary.run_id, config, home).videos
+    ingest_spec(video(tmp_path, "two.mp4", 25), summary.run_id, config, home)
     with ledger_of(home).session() as session:
-        shards = pending_shards(session, summary.run_id, [added])
-        titles = shard_titles(session, summary.run_id, shards[::-1])
-        assert list(titles.values()) == ["two.mp4 2-2.5 s", "two.mp4 1-2 s", "two.mp4 0-1 s"]
-        assert list(titles) == shards[::-1]
+        shards = planned_shards(session, summary.run_id)
+        titles = [title_of_shard(session, session.get_one(Shard, shard)) for shard in shards]
+        assert titles == ["two.mp4 0-1 s", "two.mp4 1-2 s", "two.mp4 2-2.5 s"]
     with ledger_of(home).transaction() as session:
         fail_shard(session, shards[0], ModelError("out of memory"))
     with ledger_of(home).session() as session:
