@@ -4,11 +4,18 @@ Two or three events a run, whatever it looked at. Prefect's own server keeps the
 Prefect Cloud draws them as a graph.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from prefect.assets import Asset, AssetProperties, materialize
 from prefect.cache_policies import NO_CACHE
+
+from db.queries import latest_run
+from labeling.storage import Home
+from tasks.ledger import ledger_of
+from tasks.refusals import unless_refused
 
 MOST_VIDEOS = 50
 """Named as origins of one run: an event takes 100 resources at most."""
@@ -33,21 +40,45 @@ def trace_frames(
     _trace(frames, videos, dict(counts) | ({"videos_not_named": more_videos} if more_videos else {}))
 
 
-def trace_dataset(dataset: Asset, frames: Asset, facts: Mapping[str, Any]) -> None:
-    """Say that a dataset was written of a run's frames."""
-    _trace(dataset, [frames], dict(facts))
+def trace_dataset(home: Home, run_id: str | None, folder: Path, counts: Mapping[str, int]) -> None:
+    """Say that a run's frames were written as the dataset in this folder, where Prefect takes it.
+
+    Args:
+        run_id: of the run, or its start; None: the one that was worked on last.
+        counts: of frames and instances.
+    """
+    with unless_refused(f"the lineage of {folder} is not shown"):
+        with ledger_of(home).session() as session:
+            run = latest_run(session, run_id)
+        _trace(dataset_asset(dataset_version(folder), folder.name), [frames_asset(run.id, run.name)], counts)
 
 
-def _trace(made: Asset, origins: Sequence[Asset], facts: dict[str, Any]) -> None:
+def dataset_version(folder: Path) -> str:
+    """16 hexadecimal digits of the labels in a folder: the same labels are the same version.
+
+    Pictures below `images/` are left out: labels name them, and they are named by their content.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        place = path.relative_to(folder)
+        if place.parts[0] != "images":
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            digest.update(f"{place.as_posix()}\0{content}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _trace(made: Asset, origins: Sequence[Asset], facts: Mapping[str, Any]) -> None:
     @materialize(
         made,
         by="maskmill",
         name="trace-lineage",
+        task_run_name=lambda: f"trace {made.key}",
         asset_deps=list(origins),
         cache_policy=NO_CACHE,
         persist_result=False,
     )
     def trace() -> None:
-        made.add_metadata(facts)
+        made.add_metadata(dict(facts))
 
     trace()

@@ -37,6 +37,9 @@ BESIDE = ("decode", "store")
 FUNNEL = ("looked_at", "compared", "easy", "hard", "accepted", "review")
 """Between the first two, what filters rejected."""
 
+LEAST_S = 0.05
+"""A stage that took less altogether has no column: it would say 0."""
+
 _COUNTS = {
     "looked at": "looked_at",
     "compared": "compared",
@@ -88,7 +91,8 @@ def table_rows(
         titles: of these videos, by id.
         failures: of the run; only those of sources are taken, shards count with their video.
     """
-    stages = [stage for stage in STAGES if any(stage in work.seconds for work in works)]
+    total = _sum(works)
+    stages = [stage for stage in STAGES if total.seconds.get(stage, 0.0) >= LEAST_S]
     for failure in [f for f in failures if f.shard_id is None][:MOST_FAILURES]:
         nothing = dict.fromkeys(_row("", VideoWork(""), stages, ""), "")
         yield nothing | {"video": source_title(failure.what), "failures": failure.code}
@@ -98,7 +102,7 @@ def table_rows(
     if len(works) > 1:
         failed = sum(sum(work.failures.values()) for work in works)
         words = count_of(failed, "shard") if failed else ""
-        yield _row(f"all {len(works):,} videos", _sum(works), stages, words)
+        yield _row(f"all {len(works):,} videos", total, stages, words)
 
 
 def _row(title: str, work: VideoWork, stages: Sequence[str], failures: str) -> dict[str, Any]:
