@@ -148,7 +148,10 @@ def test_the_progress_moves_while_shards_end(
 
     monkeypatch.setattr("tasks.run_progress.update_progress_artifact", remember)
     config = scripted_config(DOUBTFUL, {}, sampling={"shard_s": 0.5})
+    generate_dataset([video(tmp_path, "before.mp4", 40)], config, home=home.root)
+    seen.clear()  # what an earlier time did is no progress of this one
     generate_dataset([video(tmp_path, "one.mp4")], config, home=home.root)
+    assert seen[0][0] < 100
     assert [progress for progress, _ in seen] == sorted({progress for progress, _ in seen})
     assert seen[-1][0] == 100
     assert seen[-1][1].startswith("6 of 6 shards in ")
