@@ -3,8 +3,9 @@
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
+from typing import cast
 
-from prefect import flow
+from prefect import flow, runtime
 from prefect.logging import get_run_logger
 
 from configs.load import load_config
@@ -15,14 +16,24 @@ from flows.shards import work_on_shards
 from labeling.errors import ConfigError, Interrupted
 from labeling.sources import refuse_passwords, remove_leftovers
 from labeling.storage import Home
+from labeling.titles import run_title
+from tasks.endings import ending
 from tasks.executions import Execution, at_work, bury_the_dead, cancelled
 from tasks.ingest import ingest_source_task, ingest_spec
 from tasks.ledger import ledger_of
 from tasks.models import load_models
-from tasks.summary import close_run, close_run_task
+from tasks.provenance import origin_words
+from tasks.run_progress import show_progress
+from tasks.summary import close_run, close_run_task, publish_run, summary_sentence
 
 
-@flow(name="generate-dataset", persist_result=False)
+def _run_name() -> str:
+    given = runtime.flow_run.parameters
+    preset = given.get("name") or ("custom" if given.get("config") else "default")
+    return run_title(given.get("sources") or [], preset)
+
+
+@flow(name="generate-dataset", flow_run_name=_run_name, persist_result=False)
 def generate_dataset(
     sources: list[str],
     config: RunConfig | None = None,
@@ -49,8 +60,9 @@ def generate_dataset(
     remove_leftovers(place.videos)
     _begin_run(config, name, place)
     models = load_models(config)  # before anything is fetched: missing weights are known at once
+    cards = {"teacher": models.teacher.card, "student": models.student.card}
+    get_run_logger().info(origin_words(config, cards | ({"pose": models.pose.card} if models.pose else {})))
     with ledger_of(place).transaction() as session:
-        cards = {"teacher": models.teacher.card, "student": models.student.card}
         keep_models(session, config.run_id(), cards)
         sources = sources + (failed_specs(session, config.run_id()) if retry_failed else [])
     try:
@@ -74,12 +86,16 @@ def _generate(
         requeue_failed(session, run_id, list(videos), every=retry_failed)
         planned = planned_shards(session, run_id)
     get_run_logger().info("run %s: %d shards to do", run_id, len(planned))
-    worked = work_on_shards(config, execution) if planned else []
+    with show_progress(run_id, place, len(planned)):
+        worked = work_on_shards(config, execution) if planned else []
     failed = list(chain.from_iterable(found.failed for found in ingested))
     summary = close_run_task(run_id, place.root, failed, worked)
+    publish_run(summary, place)
     for state in ingests:
         state.result()  # what no SourceError explains is raised when everything else is done
-    return summary
+    asked = sum(len(found.videos) + len(found.failed) for found in ingested)
+    # whoever calls a flow gets the data of the state that it returns
+    return cast(RunSummary, ending(summary, summary_sentence(summary), sources=asked))
 
 
 def record_missing(paths: list[str], config: RunConfig, *, name: str, home: Path) -> RunSummary | None:

@@ -12,6 +12,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from configs.models import RunConfig
 from db.claims import claim_shard, claimed_by_others, release_shards
+from db.overview import title_of_shard
 from db.queries import latest_run
 from labeling.errors import DatabaseError, Interrupted, StorageError
 from labeling.storage import Home
@@ -81,7 +82,7 @@ class _Crew:
     def go_on(self) -> bool:
         """Keep everybody at work for a moment; False: there is nothing to do and nobody works."""
         while len(self.working) < self.config.workers and (shard := self._claim()):
-            self._begin(shard)
+            self._begin(*shard)
         if not self.working:
             return False
         with suppress(Empty):
@@ -107,14 +108,16 @@ class _Crew:
         for future in self.bugs:
             future.result()
 
-    def _claim(self) -> int | None:
+    def _claim(self) -> tuple[int, str] | None:
+        """A shard's id and what it is called."""
         with ledger_of(self.execution.home).transaction() as session:
             shard = claim_shard(session, self.config.run_id(), self.execution.id)
-            return shard.id if shard else None
+            return (shard.id, title_of_shard(session, shard)) if shard else None
 
-    def _begin(self, shard_id: int) -> None:
+    def _begin(self, shard_id: int, title: str) -> None:
         home, claimed_by = self.execution.home.root, self.execution.id
-        task = {"shard_id": shard_id, "config": self.config, "home": home, "claimed_by": claimed_by}
+        shard = {"shard_id": shard_id, "claimed_by": claimed_by, "title": title}
+        task = shard | {"config": self.config, "home": home}
         future = self.runner.submit(label_shard_task, task)
         self.working.add(future)
         self.worked.append(shard_id)

@@ -116,7 +116,14 @@ def tile_jpeg(
     width: int = 480,
     quality: int = 82,
 ) -> bytes:
-    """Make a tile of a contact sheet: the part with the people, about 4:3, `width` pixels wide, JPEG.
+    """`draw_tile` as a JPEG."""
+    return encode_jpeg(draw_tile(rgb, teacher, student, width=width), quality=quality)
+
+
+def draw_tile(
+    rgb: RgbPicture, teacher: Sequence[Instance], student: Sequence[Instance], *, width: int = 480
+) -> RgbPicture:
+    """Make a tile of a contact sheet: the part with the people, about 4:3, `width` pixels wide.
 
     The teacher's outlines are blue and whole, the student's orange and dashed; where only one of the
     two sees somebody is tinted.
@@ -138,7 +145,7 @@ def tile_jpeg(
     for side, colour, dashed in zip(sides, (TEACHER, STUDENT), (False, True), strict=True):
         for pixels in side:
             outline(drawn, pixels, colour, dashed=dashed)
-    return encode_jpeg(drawn, quality=quality)
+    return drawn
 
 
 def focus_xywh(masks: Sequence[Mask], size_hw: tuple[int, int]) -> tuple[int, int, int, int]:

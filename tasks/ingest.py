@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -27,6 +28,7 @@ from labeling.errors import NotAVideo, SourceError, UnsupportedVideo
 from labeling.probing import VideoFacts, probe_video
 from labeling.sources import FailedOrigin, Fetched, Origin, expand_sources, fetch, sha256_of
 from labeling.storage import Home
+from labeling.titles import source_title
 from tasks.ledger import ledger_of
 
 
@@ -199,9 +201,13 @@ def position_ranges(positions: Iterable[int], size: int) -> list[ShardRange]:
     return [ShardRange(cell * size, (cell + 1) * size) for cell in cells]
 
 
+def _ingest_name(parameters: dict[str, Any]) -> str:
+    return f"ingest {source_title(parameters['spec'])}"
+
+
 @task(
     name="ingest-source",
-    task_run_name="ingest {spec}",
+    task_run_name=_ingest_name,  # type: ignore[arg-type]  # Prefect's protocol for it fits no function
     cache_policy=NO_CACHE,
     persist_result=False,
 )

@@ -92,15 +92,31 @@ def _may_pass(_task: object, _run: object, state: State[str]) -> bool:
 
 @task(
     name="label-shard",
-    task_run_name="shard-{shard_id}",
+    task_run_name="{title}",
     retries=1,
     retry_delay_seconds=2,
     retry_condition_fn=_may_pass,
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def label_shard_task(shard_id: int, config: RunConfig, home: Path, claimed_by: str) -> str:
-    """`work_on_shard` under Prefect's eyes: retried once where the storage or database hiccuped."""
+def label_shard_task(shard_id: int, config: RunConfig, home: Path, claimed_by: str, title: str) -> str:
+    """`work_on_shard` under Prefect's eyes: retried once where the storage or database hiccuped.
+
+    `title` names video and range wherever Prefect shows the shard.
+    """
     state = work_on_shard(shard_id, config, Home(home), claimed_by)
-    get_run_logger().info("shard %s: %s", shard_id, state)
+    _log_shard(shard_id, title, state, Home(home))
     return state
+
+
+def _log_shard(shard_id: int, title: str, state: str, home: Home) -> None:
+    with ledger_of(home).session() as session:
+        shard = session.get_one(Shard, shard_id)
+    if state == "failed":
+        get_run_logger().warning("%s: failed: %s: %s", title, shard.error_code, shard.error_message)
+    elif state == "released":
+        get_run_logger().warning("%s: not finished: it waits for the next run, or for others", title)
+    else:
+        frames = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in shard.counts.items())
+        stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in shard.seconds.items())
+        get_run_logger().info("%s: %s: frames: %s; %s", title, state, frames or "none", stages)

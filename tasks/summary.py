@@ -1,21 +1,26 @@
-"""A run's end: its counts in the ledger, its numbers in words and as an artifact."""
+"""A run's end: its counts in the ledger, its numbers in words and before those who watch."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from httpx import HTTPError
 from prefect import task
-from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
 from db.ledger import finish_run
+from db.overview import count_for_people, title_of, video_works
 from db.queries import RunSummary, latest_run, summarise_run
 from labeling.storage import Home
+from tasks.events import tell_of_run
 from tasks.ledger import ledger_of
+from tasks.lineage import MOST_VIDEOS, frames_asset, trace_frames, video_asset
+from tasks.refusals import unless_refused
+from tasks.run_artifacts import show_run
 from tasks.scores import score_truths
+
+MOST_LOGGED = 100
+"""Failures of one run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +73,30 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def summary_markdown(summary: RunSummary) -> str:
-    rows = "\n".join(f"| {name} | {value} |" for name, value in summary.counts.items())
-    failures = "\n".join(f"- `{f.what}`: **{f.code}**: {f.message}" for f in summary.failures)
-    failed = f"\n\n## Failed\n\n{failures}" if failures else ""
-    return f"# Run {summary.run_id} ({summary.name})\n\n{summary_sentence(summary)}\n\n| frames | |\n|---|---|\n{rows}{failed}\n"
-
-
 @task(name="close-run", cache_policy=NO_CACHE, persist_result=False)
 def close_run_task(run_id: str, home: Path, failed_specs: list[str], shards: list[int]) -> RunSummary:
-    """`close_run`, with the summary as an artifact on the run's page where Prefect takes it."""
-    summary = close_run(run_id, Home(home), failed_specs=failed_specs, shards=shards)
-    try:
-        create_markdown_artifact(key=f"run-{run_id}", markdown=summary_markdown(summary))
-    except (HTTPError, PrefectException) as exc:  # the ledger has it all: the run is done
-        get_run_logger().warning("run %s has no artifact: %s: %s", run_id, type(exc).__name__, exc)
-    return summary
+    """`close_run`."""
+    return close_run(run_id, Home(home), failed_specs=failed_specs, shards=shards)
+
+
+def publish_run(summary: RunSummary, home: Home) -> None:
+    """Show a run on its page and tell automations, where Prefect takes it: the ledger has it all."""
+    for failure in summary.failures[:MOST_LOGGED]:
+        get_run_logger().warning("%s: %s: %s", failure.what, failure.code, failure.message)
+    with unless_refused(f"run {summary.run_id} is not shown in full"):
+        _publish(summary, summary_sentence(summary), home)
+
+
+def _publish(summary: RunSummary, sentence: str, home: Home) -> None:
+    """What nothing new is known of is not drawn again."""
+    with ledger_of(home).session() as session:
+        waiting = count_for_people(session, summary.run_id)
+        works = video_works(session, summary.run_id)
+        if summary.shards_worked or summary.failures:
+            show_run(session, summary, works, sentence, home)
+        named = works[:MOST_VIDEOS]
+        videos = [video_asset(work.video_id, title_of(session, work.video_id)) for work in named]
+    if summary.shards_worked:
+        frames = frames_asset(summary.run_id, summary.name)
+        trace_frames(frames, videos, summary.counts, more_videos=len(works) - len(videos))
+    tell_of_run(summary, sentence, waiting=waiting)

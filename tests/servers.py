@@ -88,6 +88,8 @@ class Site:
     pages: dict[str, Answer] = field(default_factory=dict)
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     """(method, path, Range header) in order."""
+    bodies: list[bytes] = field(default_factory=list)
+    """What was posted."""
     port: int = 0
 
     def url(self, path: str) -> str:
@@ -111,6 +113,10 @@ def serve() -> Iterator[Site]:
             answer = site.pages.get(self.path.partition("?")[0], send_status(404))
             with suppress(ConnectionError):  # whoever asked has gone
                 answer(self)
+
+        def do_POST(self) -> None:
+            site.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            self.do_GET()
 
         do_HEAD = do_GET  # noqa: N815  # the name that http.server looks for
 

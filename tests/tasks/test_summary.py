@@ -13,7 +13,7 @@ from db.models import Run
 from db.queries import RunSummary
 from labeling.storage import Home
 from tasks.ledger import close_ledgers, ledger_of
-from tasks.summary import close_run_task
+from tasks.summary import close_run_task, publish_run
 
 pytestmark = pytest.mark.usefixtures("prefect")
 
@@ -32,7 +32,9 @@ def close(home: Home, run_id: str) -> RunSummary:
 
     @flow
     def end_of_a_run() -> RunSummary:
-        return close_run_task(run_id, home.root, [], [])
+        summary = close_run_task(run_id, home.root, [], [1])
+        publish_run(summary, home)
+        return summary
 
     return end_of_a_run()
 
@@ -50,7 +52,7 @@ def test_an_artifact_that_prefect_refuses_fails_no_finished_run(
         client.request("POST", "/artifacts/", json={"key": "neither capitals nor spaces"})
 
     monkeypatch.setattr(SyncPrefectClient, "create_artifact", send_what_is_refused)
-    caplog.set_level(logging.WARNING, "prefect.task_runs")
+    caplog.set_level(logging.WARNING, "prefect.flow_runs")
     assert close(home, "0123abcd").run_id == "0123abcd"
     with ledger_of(home).session() as session:
         assert session.get_one(Run, "0123abcd").finished_at is not None

@@ -1,0 +1,51 @@
+"""How a run's end is called."""
+
+from dataclasses import replace
+
+import pytest
+
+from db.queries import Failure, RunSummary
+from tasks.endings import NOTHING_TO_DO, WITH_FAILURES, ending
+
+WORKED = RunSummary("ab", "lite", 1, 0, 2, 0, {"looked_at": 9}, {}, (), shards_worked=2)
+
+
+def failure(name: str, shard_id: int | None = None) -> Failure:
+    return Failure(f"in/{name}", "unreachable", "no answer\nat all", retryable=True, shard_id=shard_id)
+
+
+def test_a_run_that_worked_is_simply_completed() -> None:
+    state = ending(WORKED, "Of 9 frames", sources=1)
+    assert (state.name, state.message) == ("Completed", "Of 9 frames")
+
+
+@pytest.mark.parametrize(
+    ("done", "message"),
+    [
+        (2, "nothing to do: all 2 shards of this run were done before"),
+        (0, "nothing to do: these sources gave no video"),
+    ],
+)
+def test_a_run_that_did_nothing_does_not_look_like_one_that_did(done: int, message: str) -> None:
+    state = ending(replace(WORKED, shards_worked=0, shards_done=done), "", sources=1)
+    assert (state.name, state.message) == (NOTHING_TO_DO, message)
+
+
+def test_failed_sources_and_shards_are_counted_and_the_first_are_named() -> None:
+    failures = (
+        *map(failure, ("a.mp4", "b.mp4")),
+        failure("c.mp4 from 60 s", 7),
+        failure("d.mp4 from 0 s", 8),
+    )
+    state = ending(replace(WORKED, failures=failures), "", sources=5)
+    assert state.name == WITH_FAILURES
+    assert state.is_completed()
+    assert state.message == (
+        "2 of 5 sources and 2 shards failed: a.mp4: unreachable: no answer?at all; "
+        "b.mp4: unreachable: no answer?at all; c.mp4 from 60 s: unreachable: no answer?at all; and 1 more"
+    )
+
+
+def test_the_summary_is_what_a_caller_gets() -> None:
+    for summary in (WORKED, replace(WORKED, shards_worked=0), replace(WORKED, failures=(failure("a"),))):
+        assert ending(summary, "", sources=1).data is summary
