@@ -13,6 +13,7 @@ from labeling.memory import bound_heaps
 from labeling.pipeline import Models
 from labeling.segmenters.factory import make_segmenter
 from labeling.segmenters.protocol import Segmenter
+from labeling.threads import bound_picture_threads
 
 _loaded: dict[str, Models] = {}
 _loading = threading.Lock()
@@ -76,6 +77,7 @@ def load_models(config: RunConfig) -> Models:
         if key not in _loaded:
             _loaded[key] = _load(config)
             bound_heaps()
+            bound_picture_threads()
             gc.freeze()  # libraries and networks stay: collecting after each shard need not visit them
         return _loaded[key]
 
