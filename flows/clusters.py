@@ -91,9 +91,7 @@ def ray_at(address: str, *, workers: int, use_gpus: bool) -> Iterator["RayTaskRu
 
 
 @contextmanager
-def ray_here(
-    limits: Mapping[str, str], *, workers: int, use_gpus: bool
-) -> Iterator["RayTaskRunner[str]"]:
+def ray_here(limits: Mapping[str, str], *, workers: int, use_gpus: bool) -> Iterator["RayTaskRunner[str]"]:
     """A Ray cluster on this machine, which ends with the block; its workers are told their `limits`."""
     from prefect_ray import RayTaskRunner
 

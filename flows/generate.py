@@ -11,6 +11,7 @@ from configs.load import load_config
 from configs.models import RunConfig
 from db.ledger import begin_run, keep_models, requeue_failed
 from db.queries import RunSummary, failed_specs, planned_shards
+from flows.runners import check_runner
 from flows.shards import work_on_shards
 from labeling.errors import ConfigError, Interrupted
 from labeling.sources import refuse_passwords, remove_leftovers
@@ -44,6 +45,7 @@ def generate_dataset(
     refuse_passwords(sources)
     name = name or ("" if config else "default")
     config = config or load_config(name)
+    check_runner(config)
     place = _open_home(home)
     bury_the_dead(place)
     remove_leftovers(place.videos)

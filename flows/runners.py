@@ -2,7 +2,7 @@
 
 import importlib.util
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from prefect import Task
 from prefect.client.orchestration import get_client
-from prefect.futures import PrefectFuture, as_completed
+from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -43,10 +43,6 @@ class Workers:
 
     def submit(self, task: "Task[..., str]", parameters: dict[str, Any]) -> PrefectFuture[str]:
         return self.engine.submit(task, parameters)
-
-    def first_done(self, futures: Sequence[PrefectFuture[str]]) -> PrefectFuture[str]:
-        """Wait until one has ended, however it did."""
-        return next(as_completed(list(futures)))
 
     def outcome_of(self, future: PrefectFuture[str]) -> str | Exception:
         """What a task that has ended returned, or raised.

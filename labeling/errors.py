@@ -191,6 +191,8 @@ class SchemaTooNew(DatabaseError):
 
 class Interrupted(MaskmillError):
     code = "interrupted"
+
+
 class WorkerError(MaskmillError):
     code = "worker"
 
