@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from sqlalchemy import select
 
 from configs.load import load_config, validate_config
@@ -26,8 +26,9 @@ from labeling.formats.coco import write_coco
 from labeling.scene import render_scene
 from labeling.storage import Home
 from labeling.studio.ports import free_port
-from tasks.ledger import close_ledgers, ledger_of
+from tasks.ledger import ledger_of
 from tests.flows.dump import dump_files, dump_rows
+from tests.flows.test_kill import processes_of
 from tests.planted import write_planted_video
 
 pytestmark = pytest.mark.usefixtures("prefect")
@@ -121,9 +122,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def shards_of(home: Path) -> list[tuple[str, int, str | None]]:
     with ledger_of(Home(home)).session() as session:
-        rows = session.execute(
-            select(Shard.state, Shard.deaths, Shard.error_code).order_by(Shard.start_ms)
-        )
+        rows = session.execute(select(Shard.state, Shard.deaths, Shard.error_code).order_by(Shard.start_ms))
         return list(rows.tuples())
 
 
@@ -133,7 +132,7 @@ def test_a_shard_whose_worker_is_killed_is_done_by_another_one(
 ) -> None:
     config = fragile_config(tmp_path / "notes", runner, t_ms=2500, deaths=2)
     summary = generate_dataset([str(video)], config, name="fragile", home=tmp_path / "home")
-    assert (summary.shards_done, summary.shards_pending, summary.failures) == (6, 0, [])
+    assert (summary.shards_done, summary.shards_pending, summary.failures) == (6, 0, ())
     assert shards_of(tmp_path / "home") == [
         ("done", 2 if number == 2 else 0, None) for number in range(6)
     ]  # and whoever worked beside it was left alone
@@ -185,3 +184,75 @@ def cluster_without_the_database(environment: dict[str, str]) -> Iterator[str]:
         for process in started[::-1]:
             process.terminate()
             process.wait(30)
+
+
+@needs_dask
+def test_a_worker_without_the_runs_database_is_named_and_the_run_stops(video: Path, tmp_path: Path) -> None:
+    """The worker's own database is another one: it has no such shard."""
+    other = os.environ | {"MASKMILL_DATABASE_URL": f"sqlite:///{tmp_path / 'other.db'}"}
+    config = fragile_config(tmp_path / "notes", "dask")
+    with cluster_without_the_database(other) as address:
+        config = config.model_copy(update={"address": address})
+        with pytest.raises(OtherDatabase, match=r"no shard .*MASKMILL_DATABASE_URL"):
+            generate_dataset([str(video)], config, name="fragile", home=tmp_path / "home")
+    assert {state for state, _, _ in shards_of(tmp_path / "home")} == {"planned"}
+
+
+@needs_dask
+def test_nobody_at_the_address_is_told_so(video: Path, tmp_path: Path) -> None:
+    import dask
+
+    config = fragile_config(tmp_path / "notes", "dask")
+    address = f"tcp://127.0.0.1:{free_port()}"
+    config = config.model_copy(update={"address": address})
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(ClusterUnreachable, match=address),
+    ):
+        generate_dataset([str(video)], config, name="fragile", home=tmp_path / "home")
+
+
+@needs_dask
+def test_workers_elsewhere_want_a_database_and_a_prefect_server_that_they_can_reach(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = load_config("offline", ["runner=dask", f"address={ELSEWHERE}"])
+    monkeypatch.setenv("MASKMILL_DATABASE_URL", "sqlite:////tmp/here.db")
+    with pytest.raises(ConfigError, match=r"PostgreSQL.*MASKMILL_DATABASE_URL"):
+        check_runner(config)
+    monkeypatch.setenv("MASKMILL_DATABASE_URL", "postgresql+psycopg://somewhere/maskmill")
+    check_runner(config)
+    with (
+        temporary_settings({PREFECT_API_URL: None}),
+        pytest.raises(ConfigError, match=r"prefect server start.*PREFECT_API_URL"),
+    ):
+        check_runner(config)
+
+
+@pytest.mark.parametrize("runner", ["dask", "ray"])
+def test_a_missing_extra_is_named(runner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=rf"pip install 'maskmill\[{runner}\]'"):
+        check_runner(load_config("offline", [f"runner={runner}"]))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("runner", [PROCESSES, DASK])
+def test_workers_end_with_a_run_that_is_killed(runner: str, scene: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    command = [sys.executable, "-m", "flows.cli", "run", str(scene), "--config", "offline", "--json"]
+    command += ["--home", str(home), "--set", f"runner={runner}", "--set", "workers=2"]
+    command += ["--set", "sampling.every_s=0", "--set", "sampling.shard_s=1"]
+    environment = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect")}
+    run = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+    while not any((home / "pictures").glob("*/*")):  # until the workers are at work
+        assert run.poll() is None
+        time.sleep(0.1)
+    assert len(processes_of(tmp_path)) > 2
+    run.kill()  # it alone
+    run.wait()
+    end = time.monotonic() + 20
+    while processes_of(tmp_path) and time.monotonic() < end:
+        time.sleep(0.2)
+    assert processes_of(tmp_path) == []
