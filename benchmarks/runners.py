@@ -30,7 +30,7 @@ def warm_cluster(workers: int, config: RunConfig, scene: Path) -> Iterator[RunCo
     """The config on a cluster of so many workers, each of which has its models."""
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
         placed = {"runner": "dask", "address": cluster.scheduler_address, "workers": workers}
         there = config.model_copy(update=placed)
         time_flow(scene, there)

@@ -21,10 +21,15 @@ HERE = "127.0.0.1"
 _RAY_STORE_BYTES = 80 << 20
 """Ray's shared memory, about the least that it takes: only ids travel. By itself it takes 30 % of all."""
 
+_RAY_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+
 
 @contextmanager
 def dask_at(address: str) -> Iterator["DaskTaskRunner"]:
     """A Dask cluster that is there.
+
+    When a worker dies its scheduler tries the shard again unasked, as often as its own
+    `distributed.scheduler.allowed-failures` says (3), before we are told.
 
     Raises:
         ClusterUnreachable: no scheduler answers.
@@ -55,7 +60,8 @@ def _dask_cluster(environments: Sequence[Mapping[str, str]]) -> "SpecCluster":
     from distributed import Nanny, Scheduler, Security, SpecCluster
 
     security = Security.temporary()
-    common: dict[str, Any] = {"security": security, "host": HERE, "dashboard": False}
+    page = {"dashboard": False, "dashboard_address": f"{HERE}:0"}  # 8787 may be another cluster's
+    common: dict[str, Any] = {"security": security, "host": HERE, **page}
     quiet = logging.CRITICAL  # that a worker died is told by whoever waits for its shard
     worker = common | {"nthreads": 1, "memory_limit": 0, "silence_logs": quiet}
     return SpecCluster(
@@ -103,9 +109,6 @@ def ray_here(limits: Mapping[str, str], *, workers: int, use_gpus: bool) -> Iter
         _left_to_us(workers=workers, use_gpus=use_gpus),
     ):
         yield runner
-
-
-_RAY_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from labeling.storage import Home
 from tasks.executions import Execution, at_work, bury_the_dead, cancelled
 from tasks.ingest import ingest_source_task, ingest_spec
 from tasks.ledger import ledger_of
-from tasks.models import load_models
+from tasks.models import forget_models, load_models
 from tasks.summary import close_run, close_run_task
 
 
@@ -50,10 +50,8 @@ def generate_dataset(
     bury_the_dead(place)
     remove_leftovers(place.videos)
     _begin_run(config, name, place)
-    models = load_models(config)  # before anything is fetched: missing weights are known at once
-    with ledger_of(place).transaction() as session:
-        cards = {"teacher": models.teacher.card, "student": models.student.card}
-        keep_models(session, config.run_id(), cards)
+    _try_models(config, place)  # before anything is fetched: missing weights are known at once
+    with ledger_of(place).session() as session:
         sources = sources + (failed_specs(session, config.run_id()) if retry_failed else [])
     try:
         with at_work(place, "generate-dataset") as execution:
@@ -110,6 +108,17 @@ def _begin_run(config: RunConfig, name: str, place: Home) -> None:
     whole = config.model_dump(mode="json")
     with ledger_of(place).transaction() as session:
         begin_run(session, config.run_id(), name=name, config=whole, code_version=version("maskmill"))
+
+
+def _try_models(config: RunConfig, place: Home) -> None:
+    """Load the models and keep what they are; where others will use theirs, ours only take room."""
+    models = load_models(config)
+    cards = {"teacher": models.teacher.card, "student": models.student.card}
+    with ledger_of(place).transaction() as session:
+        keep_models(session, config.run_id(), cards)
+    if config.runner != "threads":
+        del models
+        forget_models()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import gc
 import math
+import sys
 import threading
 from collections.abc import Sequence
 
@@ -83,9 +84,11 @@ def load_models(config: RunConfig) -> Models:
 
 
 def forget_models() -> None:
-    """Load models anew when they are wanted again: their files may have changed."""
+    """Load models anew when they are wanted again: their files may have changed, or their room is needed."""
     with _loading:
         _loaded.clear()
+    if torch := sys.modules.get("torch"):
+        torch.cuda.empty_cache()
 
 
 def _load(config: RunConfig) -> Models:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -20,7 +21,7 @@ from db.dataset import dataset_frames
 from db.models import Shard
 from db.queries import RunSummary
 from flows.generate import generate_dataset
-from flows.runners import check_runner
+from flows.runners import check_runner, make_runner
 from labeling.errors import ClusterUnreachable, ConfigError, OtherDatabase
 from labeling.formats.coco import write_coco
 from labeling.scene import render_scene
@@ -97,7 +98,7 @@ def test_a_cluster_that_is_there_is_used_by_its_address(
 ) -> None:
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
         address = cluster.scheduler_address
         summary = run_scene(scene, tmp_path / "home", "workers=2", "runner=dask", f"address={address}")
         assert len(cluster.scheduler_info["workers"]) == 2  # they stay
@@ -210,6 +211,28 @@ def test_nobody_at_the_address_is_told_so(video: Path, tmp_path: Path) -> None:
         pytest.raises(ClusterUnreachable, match=address),
     ):
         generate_dataset([str(video)], config, name="fragile", home=tmp_path / "home")
+
+
+class Ended:
+    """A future whose result is an error."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def result(self, *, raise_on_failure: bool) -> str:
+        raise self._error
+
+
+@needs_dask
+def test_a_scheduler_that_goes_away_ends_the_run_and_fails_no_shard() -> None:
+    from distributed.client import FutureCancelledError
+
+    future: Any = Ended(FutureCancelledError("shard", "scheduler-connection-lost"))
+    with (
+        make_runner(load_config("offline", ["runner=dask", "workers=1"])) as workers,
+        pytest.raises(ClusterUnreachable, match="run the same again"),
+    ):
+        workers.outcome_of(future)
 
 
 @needs_dask
