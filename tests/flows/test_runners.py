@@ -32,7 +32,7 @@ from tests.flows.dump import dump_files, dump_rows
 from tests.flows.test_kill import processes_of
 from tests.planted import write_planted_video
 
-pytestmark = pytest.mark.usefixtures("prefect")
+pytestmark = [pytest.mark.usefixtures("prefect"), pytest.mark.timeout(600)]
 DECISIONS = ("easy", "accepted", "review")
 ELSEWHERE = "tcp://192.0.2.7:8786"
 """An address that is nobody's (RFC 5737)."""
@@ -145,7 +145,7 @@ def test_a_shard_that_kills_every_worker_fails_and_the_others_get_done(
 ) -> None:
     config = fragile_config(tmp_path / "notes", runner, t_ms=2500, deaths=99)
     summary = generate_dataset([str(video)], config, name="fragile", home=tmp_path / "home")
-    assert (summary.shards_done, summary.shards_pending) == (5, 0)
+    assert (summary.shards_done, summary.shards_pending) == (5, 1)  # it may be tried again
     (failure,) = summary.failures
     assert "3 workers died at this shard" in str(failure)
     assert shards_of(tmp_path / "home")[2] == ("failed", 3, "worker_lost")
