@@ -25,6 +25,7 @@ format: .venv/.all
 bench: .venv/.all
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/runners.py
 	$(BIN)/python benchmarks/brush.py
 	$(BIN)/python benchmarks/studio.py
 

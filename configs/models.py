@@ -3,9 +3,10 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from configs.schedules import Schedules
 from configs.segmenters import Block, Fraction01, SegmenterBlock
@@ -144,13 +145,26 @@ class RunConfig(Block):
     """Frames per call of a model."""
     workers: int = Field(1, ge=1)
     """Shards worked on at once."""
+    runner: Literal["threads", "processes", "dask", "ray"] = "threads"
+    """Who works on them: threads of the run's process, processes beside it, or a cluster's workers."""
+    address: str | None = None
+    """Of a cluster that is there: `tcp://host:8786` (Dask), `ray://host:10001` (Ray); None: one of
+    `workers` processes on this machine, for as long as the run lasts."""
+
+    @model_validator(mode="after")
+    def _want_a_cluster_at_the_address(self) -> Self:
+        if self.address and self.runner not in ("dask", "ray"):
+            raise PydanticCustomError(
+                "address_of_nothing", "address: is a cluster's, so it wants runner: dask or runner: ray"
+            )
+        return self
 
     def identity(self) -> str:
         """Canonical JSON of everything that can change the result: where weights lie, how sources
-        are fetched, how people are asked, when it starts, and on how many workers is left out."""
+        are fetched, how people are asked, when it starts, and on which workers is left out."""
+        elsewhere = {"review", "schedules", "ingest", "weights_dir"}
         outcome = self.model_dump(
-            mode="json",
-            exclude={"review", "schedules", "ingest", "weights_dir", "device", "batch", "workers"},
+            mode="json", exclude=elsewhere | {"device", "batch", "workers", "runner", "address"}
         )
         return json.dumps(outcome, sort_keys=True, separators=(",", ":"))
 

@@ -12,6 +12,7 @@ from configs.load import load_config
 from configs.models import RunConfig
 from db.ledger import begin_run, keep_models, requeue_failed
 from db.queries import RunSummary, failed_specs, planned_shards
+from flows.runners import check_runner
 from flows.shards import work_on_shards
 from labeling.errors import ConfigError, Interrupted
 from labeling.sources import refuse_passwords, remove_leftovers
@@ -21,7 +22,7 @@ from tasks.endings import ending
 from tasks.executions import Execution, at_work, bury_the_dead, cancelled
 from tasks.ingest import ingest_source_task, ingest_spec
 from tasks.ledger import ledger_of
-from tasks.models import load_models
+from tasks.models import forget_models, load_models
 from tasks.provenance import origin_words
 from tasks.run_progress import show_progress
 from tasks.summary import close_run, close_run_task, publish_run, summary_sentence
@@ -55,15 +56,13 @@ def generate_dataset(
     refuse_passwords(sources)
     name = name or ("" if config else "default")
     config = config or load_config(name)
+    check_runner(config)
     place = _open_home(home)
     bury_the_dead(place)
     remove_leftovers(place.videos)
     _begin_run(config, name, place)
-    models = load_models(config)  # before anything is fetched: missing weights are known at once
-    cards = {"teacher": models.teacher.card, "student": models.student.card}
-    get_run_logger().info(origin_words(config, cards | ({"pose": models.pose.card} if models.pose else {})))
-    with ledger_of(place).transaction() as session:
-        keep_models(session, config.run_id(), cards)
+    _try_models(config, place)  # before anything is fetched: missing weights are known at once
+    with ledger_of(place).session() as session:
         sources = sources + (failed_specs(session, config.run_id()) if retry_failed else [])
     try:
         with at_work(place, "generate-dataset") as execution:
@@ -124,6 +123,18 @@ def _begin_run(config: RunConfig, name: str, place: Home) -> None:
     whole = config.model_dump(mode="json")
     with ledger_of(place).transaction() as session:
         begin_run(session, config.run_id(), name=name, config=whole, code_version=version("maskmill"))
+
+
+def _try_models(config: RunConfig, place: Home) -> None:
+    """Load the models and keep what they are; where others will use theirs, ours only take room."""
+    models = load_models(config)
+    cards = {"teacher": models.teacher.card, "student": models.student.card}
+    get_run_logger().info(origin_words(config, cards | ({"pose": models.pose.card} if models.pose else {})))
+    with ledger_of(place).transaction() as session:
+        keep_models(session, config.run_id(), cards)
+    if config.runner != "threads":
+        del models
+        forget_models()
 
 
 if __name__ == "__main__":

@@ -8,17 +8,19 @@ from queue import Empty, SimpleQueue
 
 from prefect import flow
 from prefect.futures import PrefectFuture
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from configs.models import RunConfig
-from db.claims import claim_shard, claimed_by_others, release_shards
+from db.claims import MAX_DEATHS, claim_shard, claimed_by_others, release_shard, release_shards
+from db.ledger import fail_shard
+from db.models import Shard
 from db.overview import title_of_shard
 from db.queries import latest_run
-from labeling.errors import DatabaseError, Interrupted, StorageError
+from flows.runners import Workers, make_runner
+from labeling.errors import DatabaseError, Interrupted, OtherDatabase, StorageError, WorkerLost
 from labeling.storage import Home
 from tasks.executions import Execution, at_work, bury_the_dead, cancelled
 from tasks.label import label_shard_task
-from tasks.ledger import ledger_of
+from tasks.ledger import SAME_DATABASE, ledger_of
 
 TICK_S = 1.0
 """How often a flow that waits looks up: was it cancelled, is a shard free again?"""
@@ -53,8 +55,8 @@ def work_on_shards(config: RunConfig, execution: Execution, *, wait_for_others: 
         StorageError, DatabaseError: nothing can be kept; the shards that are left stay to be done.
         Interrupted: the run was cancelled.
     """
-    with ThreadPoolTaskRunner[str](max_workers=config.workers) as runner:
-        crew = _Crew(config, execution, runner)
+    with make_runner(config) as workers:
+        crew = _Crew(config, execution, workers)
         try:
             while crew.go_on() or (wait_for_others and crew.others_go_on()):
                 execution.check()
@@ -73,8 +75,8 @@ class _Crew:
 
     config: RunConfig
     execution: Execution
-    runner: ThreadPoolTaskRunner[str]
-    working: set[PrefectFuture[str]] = field(default_factory=set)
+    workers: Workers
+    working: dict[PrefectFuture[str], int] = field(default_factory=dict)
     worked: list[int] = field(default_factory=list)
     ended: "SimpleQueue[PrefectFuture[str]]" = field(default_factory=SimpleQueue)
     bugs: list[PrefectFuture[str]] = field(default_factory=list)
@@ -117,16 +119,33 @@ class _Crew:
     def _begin(self, shard_id: int, title: str) -> None:
         home, claimed_by = self.execution.home.root, self.execution.id
         shard = {"shard_id": shard_id, "claimed_by": claimed_by, "title": title}
-        task = shard | {"config": self.config, "home": home}
-        future = self.runner.submit(label_shard_task, task)
-        self.working.add(future)
-        self.worked.append(shard_id)
+        future = self.workers.submit(label_shard_task, shard | {"config": self.config, "home": home})
+        self.working[future] = shard_id
+        if shard_id not in self.worked:  # else somebody died of it
+            self.worked.append(shard_id)
         future.add_done_callback(self.ended.put)
 
     def _take(self, future: PrefectFuture[str]) -> None:
-        self.working.discard(future)
-        outcome = future.result(raise_on_failure=False)
+        shard_id = self.working.pop(future)
+        outcome = self.workers.outcome_of(future)
         if isinstance(outcome, StorageError | DatabaseError):
             raise outcome
-        if isinstance(outcome, BaseException):
+        if isinstance(outcome, WorkerLost):
+            self._give_back(shard_id, outcome)
+        elif isinstance(outcome, BaseException):
             self.bugs.append(future)
+        elif outcome == "done":
+            self._check_kept(shard_id)
+
+    def _check_kept(self, shard_id: int) -> None:
+        """A worker with another database would do everything well, and for nobody."""
+        with ledger_of(self.execution.home).session() as session:
+            if session.get_one(Shard, shard_id).state == "planned":
+                raise OtherDatabase(f"shard {shard_id} is not done, though a worker said so: {SAME_DATABASE}")
+
+    def _give_back(self, shard_id: int, lost: WorkerLost) -> None:
+        """A shard whose worker died is anybody's again, unless it seems to be what they die of."""
+        with ledger_of(self.execution.home).transaction() as session:
+            deaths = release_shard(session, shard_id, died=True)
+            if deaths >= MAX_DEATHS:
+                fail_shard(session, shard_id, WorkerLost(f"{deaths} workers died at this shard: {lost}"))

@@ -29,9 +29,13 @@ MaskmillError
 ├── DatabaseError
 │   ├── DatabaseUnreachable
 │   ├── AlreadyRunning       another process does the same on this database
+│   ├── OtherDatabase        a worker has another one than the run that it works for
 │   ├── SchemaTooOld         run `maskmill db upgrade`
 │   └── SchemaTooNew         upgrade maskmill
 ├── Interrupted              stopped on purpose: what is not done is done another time
+├── WorkerError              who was to work on a shard did not
+│   ├── WorkerLost           its process died: killed, or out of memory
+│   └── ClusterUnreachable   the cluster's scheduler does not answer, or no more
 ├── ExportError              a dataset cannot be written as asked
 └── StudioError              Label Studio cannot be used, or said something unexpected
     ├── StudioUnreachable    nobody answers there, or not in time
@@ -173,6 +177,10 @@ class AlreadyRunning(DatabaseError):
     code = "already_running"
 
 
+class OtherDatabase(DatabaseError):
+    code = "other_database"
+
+
 class SchemaTooOld(DatabaseError):
     code = "schema_too_old"
 
@@ -183,6 +191,18 @@ class SchemaTooNew(DatabaseError):
 
 class Interrupted(MaskmillError):
     code = "interrupted"
+
+
+class WorkerError(MaskmillError):
+    code = "worker"
+
+
+class WorkerLost(WorkerError):
+    code = "worker_lost"
+
+
+class ClusterUnreachable(WorkerError):
+    code = "cluster_unreachable"
 
 
 class ExportError(MaskmillError):

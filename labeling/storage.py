@@ -27,8 +27,13 @@ class Home:
     root: Path
 
     @property
+    def database(self) -> Path:
+        """SQLite's file, unless the ledger is elsewhere."""
+        return self.root / "maskmill.db"
+
+    @property
     def database_url(self) -> str:
-        return f"sqlite:///{self.root / 'maskmill.db'}"
+        return f"sqlite:///{self.database}"
 
     @property
     def videos(self) -> Path:

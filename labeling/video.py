@@ -19,6 +19,7 @@ from labeling.containers import main_stream, open_video, read_packets
 from labeling.instances import Clip, RgbPicture
 from labeling.pixels import LumaPicture, VideoPicture
 from labeling.probing import VideoFacts, probe_video
+from labeling.threads import thread_limit
 from labeling.timeline import Clock, Timeline, read_timeline
 
 __all__ = ["DecodeTally", "Decoded", "Picture", "VideoFacts", "decode_clip", "probe_video"]
@@ -160,6 +161,7 @@ class _Pass:
         with open_video(path) as container:
             stream = main_stream(container, path)
             stream.thread_type = ThreadType.AUTO if self.is_threaded else ThreadType.NONE
+            stream.codec_context.thread_count = thread_limit() or 0  # 0: one per core
             if from_s is not None and not self._seek(container, stream, from_s):
                 return
             from_key = self.timeline.from_key or from_s is not None

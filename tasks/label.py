@@ -8,6 +8,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
+from sqlalchemy.orm import Session
 
 from configs.models import RunConfig
 from db.claims import holds_shard
@@ -21,12 +22,13 @@ from labeling.errors import (
     HomeNotWritable,
     Interrupted,
     MaskmillError,
+    OtherDatabase,
     StorageError,
 )
 from labeling.memory import release_memory
 from labeling.pipeline import label_shard
 from labeling.storage import Home
-from tasks.ledger import ledger_of
+from tasks.ledger import SAME_DATABASE, ledger_of, ledger_of_run
 from tasks.models import load_models
 
 CHECK_S = 1.0
@@ -42,9 +44,9 @@ def work_on_shard(shard_id: int, config: RunConfig, home: Home, claimed_by: str 
     Raises:
         StorageError, DatabaseError: nothing can be kept at the moment.
     """
-    ledger = ledger_of(home)
+    ledger = ledger_of_run(config, home)
     with ledger.session() as session:
-        shard = session.get_one(Shard, shard_id)
+        shard = _find_shard(session, shard_id, config)
         clip = shard_clip(session, shard, home)
     if shard.state == "done":
         return "done"
@@ -63,6 +65,13 @@ def work_on_shard(shard_id: int, config: RunConfig, home: Home, claimed_by: str 
         store_shard(session, shard, labelled)
     release_memory()
     return "done"
+
+
+def _find_shard(session: Session, shard_id: int, config: RunConfig) -> Shard:
+    shard = session.get(Shard, shard_id)
+    if shard is None or shard.run_id != config.run_id():
+        raise OtherDatabase(f"run {config.run_id()} has no shard {shard_id} here: {SAME_DATABASE}")
+    return shard
 
 
 def _unclaimed() -> None:

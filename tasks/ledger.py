@@ -4,8 +4,15 @@ import atexit
 import os
 import threading
 
+from configs.models import RunConfig
 from db.engine import Ledger, open_ledger
+from labeling.errors import OtherDatabase
 from labeling.storage import Home
+
+SAME_DATABASE = (
+    "the workers of a cluster want the run's database and home: MASKMILL_DATABASE_URL in their environment "
+    "as in the run's, and the home at the same path"
+)
 
 _open: dict[tuple[int, str], Ledger] = {}
 _opening = threading.Lock()
@@ -23,6 +30,18 @@ def ledger_of(home: Home) -> Ledger:
         if key not in _open:
             _open[key] = open_ledger(key[1])
         return _open[key]
+
+
+def ledger_of_run(config: RunConfig, home: Home) -> Ledger:
+    """The same, on a worker that may be of a cluster: an empty database would be made of a wrong address.
+
+    Raises:
+        OtherDatabase: the run's is not here.
+    """
+    named = os.environ.get("MASKMILL_DATABASE_URL")
+    if config.address and not named and not home.database.exists():
+        raise OtherDatabase(f"no database at {home.database}: {SAME_DATABASE}")
+    return ledger_of(home)
 
 
 @atexit.register

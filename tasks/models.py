@@ -2,6 +2,7 @@
 
 import gc
 import math
+import sys
 import threading
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from labeling.memory import bound_heaps
 from labeling.pipeline import Models
 from labeling.segmenters.factory import make_segmenter
 from labeling.segmenters.protocol import Segmenter
+from labeling.threads import bound_picture_threads
 
 _loaded: dict[str, Models] = {}
 _loading = threading.Lock()
@@ -76,14 +78,17 @@ def load_models(config: RunConfig) -> Models:
         if key not in _loaded:
             _loaded[key] = _load(config)
             bound_heaps()
+            bound_picture_threads()
             gc.freeze()  # libraries and networks stay: collecting after each shard need not visit them
         return _loaded[key]
 
 
 def forget_models() -> None:
-    """Load models anew when they are wanted again: their files may have changed."""
+    """Load models anew when they are wanted again: their files may have changed, or their room is needed."""
     with _loading:
         _loaded.clear()
+    if torch := sys.modules.get("torch"):
+        torch.cuda.empty_cache()
 
 
 def _load(config: RunConfig) -> Models:

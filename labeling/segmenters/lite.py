@@ -6,7 +6,6 @@ the best sign of a good one: it is part of the score.
 """
 
 import json
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from labeling.segmenters.person_boxes import PersonDetector
 from labeling.segmenters.pose_landmarks import Crop, FloatArray, LandmarkNetwork, Landmarks
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.segmenters.weights import KNOWN_WEIGHTS, find_weights
+from labeling.threads import available_cores, thread_limit
 
 CROP_SCALES = (1.15, 1.35)
 """Sides of the two crops, in longer sides of the box."""
@@ -58,7 +58,7 @@ class LiteSegmenter(StatelessSegmenter):
     """
 
     def __init__(self, block: LiteBlock, *, weights_dir: Path | None, threads: int = MAX_THREADS) -> None:
-        self._threads = min(threads, os.cpu_count() or 1)
+        self._threads = min(threads, thread_limit() or available_cores())
         self._block = block
         self._detector = PersonDetector(find_weights("fastestdet", weights_dir))
         self._network = LandmarkNetwork(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeling.errors import ConfigError, ModelOutputWrong
+from labeling.threads import thread_limit
 
 FloatBatch = NDArray[np.float32]
 Outputs = list[NDArray[np.generic]]
@@ -44,8 +45,10 @@ def _open_onnx(path: Path) -> OpenNetwork:
     """Integer inputs get the prepared values rounded and clipped to their type's range."""
     import onnxruntime
 
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = thread_limit() or 0  # 0: one per core
     try:
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as exc:  # onnxruntime's own classes have no public base but this
         raise _unreadable("onnx", path, exc) from exc
     inputs = session.get_inputs()

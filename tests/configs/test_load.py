@@ -121,3 +121,14 @@ def test_only_what_changes_the_result_changes_the_run() -> None:
     plain = load_config("lite").run_id()
     assert load_config("lite", ["weights_dir=/elsewhere", "workers=3", "ingest.retries=9"]).run_id() == plain
     assert load_config("lite", ["agreement.hard_below=0.51"]).run_id() != plain
+
+
+@pytest.mark.parametrize("change", ["runner=dask", "workers=7"])
+def test_who_works_on_a_run_makes_no_other_run_of_it(change: str) -> None:
+    assert load_config("lite", [change]).run_id() == load_config("lite").run_id()
+
+
+@pytest.mark.parametrize("runner", ["threads", "processes"])
+def test_an_address_wants_a_cluster(runner: str) -> None:
+    with pytest.raises(ConfigError, match="runner: dask or runner: ray"):
+        load_config("lite", [f"runner={runner}", "address=tcp://127.0.0.1:8786"])
