@@ -110,6 +110,10 @@ class StoreGate:
     def puts(self) -> list[str]:
         return [line.removeprefix("PUT ") for line in list(self.seen) if line.startswith("PUT ")]
 
+    def recover(self) -> None:
+        """Answer as the server does, from now on."""
+        self.fail_with, self.fail_after_puts, self._until = None, None, None
+
     def status_now(self) -> int | None:
         """Status to fail this request with; None: let it pass."""
         if self.fail_after_puts is not None and len(self.puts()) >= self.fail_after_puts:

@@ -9,7 +9,9 @@ and our own go nowhere.
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
+from labeling.errors import StudioRefused, StudioUnreachable
 from labeling.object_store import ObjectStore, protocol_of
 from labeling.studio.connection import Connection
 
@@ -60,7 +62,11 @@ def bucket_of(store: ObjectStore | None) -> Bucket | None:
 
 
 def attach_bucket(connection: Connection, project: int, bucket: Bucket, keys: S3Keys) -> None:
-    """Have a storage of the bucket in the project, with these keys: those that it had may be old."""
+    """Have a storage of the bucket in the project, with these keys: those that it had may be old.
+
+    Raises:
+        StudioRefused: it cannot open the bucket with them.
+    """
     body = {
         "project": project,
         "title": _TITLE,
@@ -74,11 +80,22 @@ def attach_bucket(connection: Connection, project: int, bucket: Bucket, keys: S3
         "presign": True,
         "presign_ttl": _SIGNED_FOR_MIN,
     }
-    for storage in connection.get("/api/storages/s3", project=project):
-        if storage["title"] == _TITLE and _opens(storage, bucket):
-            connection.patch(f"/api/storages/s3/{storage['id']}", body)
-            return
-    connection.post("/api/storages/s3", body)
+    storages = connection.get("/api/storages/s3", project=project)
+    ours = [one["id"] for one in storages if one["title"] == _TITLE and _opens(one, bucket)]
+    try:
+        if ours:
+            connection.patch(f"/api/storages/s3/{ours[0]}", body)
+        else:
+            connection.post("/api/storages/s3", body)
+    except (StudioRefused, StudioUnreachable) as exc:
+        # A bucket that it cannot open is a fault of its own to Label Studio, for other servers than
+        # Amazon's: who answers right afterwards was not away.
+        connection.get("/api/storages/s3", project=project)
+        raise StudioRefused(
+            f"Label Studio cannot open {bucket.url} with the keys in {KEY_VARIABLE} and {SECRET_VARIABLE} "
+            f"({exc}): they must be allowed to list and read there, from where it runs",
+            status=getattr(exc, "status", HTTPStatus.INTERNAL_SERVER_ERROR),
+        ) from exc
 
 
 def signs_bucket(connection: Connection, project: int, bucket: Bucket) -> bool:

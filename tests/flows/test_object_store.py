@@ -160,11 +160,10 @@ def test_a_server_that_stays_away_stops_the_run_which_goes_on_afterwards(
     with pytest.raises(StoreUnreachable, match="same command again"):
         run(scene, home)
     rows = dump_rows(home)
-    states = {row[6] for row in rows["shard"]} & {"planned", "done"}
-    assert "planned" in states
-    named = {row[-1] for row in rows["decision"]}
-    assert named <= {f"pictures/{name.removeprefix('kept/')}" for name in pictures_in(in_bucket)} | {"None"}
-    gate.fail_for_s, gate._until = 0.0, None
+    assert any("planned" in row for row in rows["shard"])
+    named = {value for row in rows["decision"] for value in row if value.startswith("pictures/")}
+    gate.recover()
+    assert named <= {name.replace("kept/", "pictures/") for name in pictures_in(in_bucket)}
     assert run(scene, home).shards_pending == 0
     assert_same(home, local_home, in_bucket, tmp_path)
 

@@ -64,11 +64,11 @@ def contents(bucket: TestBucket) -> dict[str, bytes]:
 def test_a_dataset_in_a_bucket_has_the_files_of_one_in_a_folder(
     write: Callable[..., ExportSummary],
     kept: str,
-    store: ObjectStore,
     frames: list[DatasetFrame],
     bucket: TestBucket,
     tmp_path: Path,
 ) -> None:
+    store = ObjectStore(f"{bucket.url}/sets/first")
     there = {"in the same bucket": f"{bucket.url}/kept", "in another store": f"memory://{tmp_path.name}"}
     kept_frames = in_store(frames, ObjectStore(there[kept])) if kept in there else frames
     assert send(store, kept_frames, write) == write(frames, tmp_path / "folder")
