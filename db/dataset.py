@@ -12,7 +12,8 @@ from db.models import Decision, Frame, Instance, Model, Source, Video
 from db.review_models import Annotation, ReviewedInstance, Truth
 from labeling.formats.dataset import DatasetFrame, DatasetInstance
 from labeling.masks import Mask
-from labeling.storage import Home
+from labeling.pictures import PictureStore
+from labeling.storage import Home, picture_name
 
 REVIEWED = "reviewed"
 """Stands beside the decisions: a frame about which people have said what is true."""
@@ -42,6 +43,7 @@ def dataset_frames(
     Where a person has reviewed a frame, their masks stand for the teacher's, and its decision is
     `REVIEWED`; what they called unusable is in no dataset.
     """
+    pictures = home.pictures
     wanted = _wanted(run_id, decisions).execution_options(yield_per=_PAGE)
     with session.execute(wanted) as found:  # PostgreSQL holds a cursor open until then
         for page in found.partitions():
@@ -50,7 +52,7 @@ def dataset_frames(
             people |= _reviewed(session, [row for row in rows if row.truth_id is not None])
             for row in rows:
                 yield _dataset_frame(
-                    row, source_of(session, row.video.id), home, people.get(row.frame.id, [])
+                    row, source_of(session, row.video.id), pictures, people.get(row.frame.id, [])
                 )
 
 
@@ -132,10 +134,10 @@ def _reviewed_instance(
 
 
 def _dataset_frame(
-    row: _Row, source: Source | None, home: Home, instances: Sequence[DatasetInstance]
+    row: _Row, source: Source | None, pictures: PictureStore, instances: Sequence[DatasetInstance]
 ) -> DatasetFrame:
     frame, video = row.frame, row.video
-    picture = home.absolute(row.picture)
+    picture = pictures.path(picture_name(row.picture))
     return DatasetFrame(
         id=frame.id,
         picture=picture,
@@ -151,4 +153,5 @@ def _dataset_frame(
         upload_date=source.upload_date if source else None,
         decision=row.decision if row.truth_id is None else REVIEWED,
         instances=tuple(instances),
+        store=pictures.store,
     )

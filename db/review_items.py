@@ -1,7 +1,6 @@
 """Frames as people are asked about them, read from the ledger."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,6 +10,7 @@ from db.models import Agreement, Decision, Frame, Instance, Run, Video
 from db.paging import pages
 from db.queries import run_models
 from labeling.masks import Mask, union_masks
+from labeling.storage import picture_name
 from labeling.studio.review import ProposedInstance, ReviewItem
 
 
@@ -38,7 +38,7 @@ def _page_of_items(
     for frame, video, decision, iou in session.execute(query):
         yield ReviewItem(
             frame_id=frame.id,
-            picture=str(Path(decision.picture or "").relative_to("pictures")),
+            picture=picture_name(decision.picture or ""),
             size_hw=(frame.height or 0, frame.width or 0),
             why="; ".join(decision.reasons),
             title=_title(session, video, frame),

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, help="Write a run's frames as a dataset.")
 
-FolderArgument = Annotated[
-    Path, typer.Argument(metavar="DIR", help="Folder to write; an earlier export in it is replaced.")
+TargetArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="DIR|URL", help="Folder or s3://... to write; an earlier export in it is replaced."
+    ),
 ]
 DecisionOption = Annotated[
     list[str] | None,
@@ -33,7 +36,7 @@ DECISIONS = ("accepted", "reviewed", "review", "easy")
 
 @app.command()
 def coco(
-    folder: FolderArgument,
+    target: TargetArgument,
     polygons: Annotated[
         bool, typer.Option("--polygons", help="Polygons instead of RLE: holes are lost.")
     ] = False,
@@ -45,14 +48,21 @@ def coco(
 ) -> None:
     """COCO instances and person keypoints, masks as RLE."""
     from labeling.formats.coco import write_coco
+    from labeling.formats.store_export import export_to
 
     with _frames(home, run, decisions) as frames:
-        _report(write_coco(frames, folder, polygons=polygons, copy=copy), folder, as_json)
+        written = export_to(
+            target,
+            lambda folder, pictures: write_coco(
+                frames, folder, polygons=polygons, copy=copy, pictures=pictures
+            ),
+        )
+        _report(written, target, as_json)
 
 
 @app.command("yolo-seg")
 def yolo_seg(
-    folder: FolderArgument,
+    target: TargetArgument,
     copy: CopyOption = False,
     decisions: DecisionOption = None,
     run: RunOption = None,
@@ -60,15 +70,20 @@ def yolo_seg(
     as_json: JsonOption = False,
 ) -> None:
     """Ultralytics' polygons (lossy: holes are lost)."""
+    from labeling.formats.store_export import export_to
     from labeling.formats.yolo_seg import write_yolo_seg
 
     with _frames(home, run, decisions) as frames:
-        _report(write_yolo_seg(frames, folder, copy=copy), folder, as_json)
+        written = export_to(
+            target,
+            lambda folder, pictures: write_yolo_seg(frames, folder, copy=copy, pictures=pictures),
+        )
+        _report(written, target, as_json)
 
 
 @app.command()
 def masks(
-    folder: FolderArgument,
+    target: TargetArgument,
     copy: CopyOption = False,
     decisions: DecisionOption = None,
     run: RunOption = None,
@@ -77,9 +92,14 @@ def masks(
 ) -> None:
     """One PNG per frame, whose pixel value is the instance."""
     from labeling.formats.mask_pngs import write_mask_pngs
+    from labeling.formats.store_export import export_to
 
     with _frames(home, run, decisions) as frames:
-        _report(write_mask_pngs(frames, folder, copy=copy), folder, as_json)
+        written = export_to(
+            target,
+            lambda folder, pictures: write_mask_pngs(frames, folder, copy=copy, pictures=pictures),
+        )
+        _report(written, target, as_json)
 
 
 @contextmanager
@@ -97,11 +117,11 @@ def _frames(home: Path, run: str | None, decisions: list[str] | None) -> "Iterat
         yield dataset_frames(session, run_id, existing_home(home), decisions=wanted)
 
 
-def _report(written: "ExportSummary", folder: Path, as_json: bool) -> None:
+def _report(written: "ExportSummary", target: str, as_json: bool) -> None:
     if as_json:
         print_json(written)
         return
-    typer.echo(f"{written.frames} frames with {written.instances} instances in {folder}")
+    typer.echo(f"{written.frames} frames with {written.instances} instances in {target}")
     for note in written.notes:
         typer.echo(f"note: {note}")
     if not written.frames:

@@ -23,9 +23,11 @@ MaskmillError
 │   ├── ExtraMissing         a library that this segmenter needs is not installed
 │   ├── ModelOutputWrong     shape, type or range is not what was declared
 │   └── SegmenterUnreachable the service behind a segmenter did not answer
-├── StorageError             the home cannot be read or written
+├── StorageError             the home, or the store of its pictures, cannot be read or written
 │   ├── DiskFull
-│   └── HomeNotWritable
+│   ├── HomeNotWritable
+│   ├── StoreUnreachable     the object store did not answer, or not well, for a minute
+│   └── StoreDenied          it knows no such bucket, or refuses our keys
 ├── DatabaseError
 │   ├── DatabaseUnreachable
 │   ├── AlreadyRunning       another process does the same on this database
@@ -163,6 +165,14 @@ class DiskFull(StorageError):
 
 class HomeNotWritable(StorageError):
     code = "home_not_writable"
+
+
+class StoreUnreachable(StorageError):
+    code = "store_unreachable"
+
+
+class StoreDenied(StorageError):
+    code = "store_denied"
 
 
 class DatabaseError(MaskmillError):

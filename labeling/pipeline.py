@@ -20,7 +20,7 @@ from labeling.sampling import Gap, SkippedFrame, select_frames
 from labeling.scoring import FrameAgreement, compare_instances
 from labeling.segmenters.protocol import Segmenter
 from labeling.stages import Stopwatch, in_batches, read_ahead
-from labeling.storage import Home
+from labeling.storage import Home, code_picture
 from labeling.trust.rule import Evidence, decide, flip_agreement, needs_flip
 from labeling.video import DecodeTally
 
@@ -231,7 +231,7 @@ def _go_on() -> None:
 def label_shard(
     clip: Clip, models: Models, config: RunConfig, home: Home, check: Callable[[], None] = _go_on
 ) -> LabelledShard:
-    """Label one clip; kept frames' pictures are in the home when this returns.
+    """Label one clip; kept frames' pictures are where they are kept when this returns.
 
     `check` is called at each frame, so between the batches: what it raises ends the work.
 
@@ -247,12 +247,14 @@ def label_shard(
     shard = _Shard(config, prepared, clip, watch, check, gap=gap)
     originals = {picture.position: picture.path for picture in clip.pictures}
     pending: list[tuple[LabelledFrame, Future[str]]] = []
-    with ThreadPoolExecutor(1, thread_name_prefix="store") as storing:
+    with home.pictures.saving() as keep, ThreadPoolExecutor(1, thread_name_prefix="store") as storing:
 
         def save(frame: Frame) -> str:
             with watch.time("store"):
                 original = originals.get(frame.t_ms)
-                return home.save_picture(frame.rgb, quality=config.picture_quality, original=original)
+                picture = code_picture(frame.rgb, quality=config.picture_quality, original=original)
+                keep(picture.name, picture.content)
+                return picture.stored
 
         stages = shard.with_student(shard.with_teacher(shard.with_poses(shard.candidates())))
         for batch in stages:
@@ -266,8 +268,8 @@ def label_shard(
 
 
 def _bound_backlog(saved: Sequence[Future[str]]) -> None:
-    """Wait for this batch's pictures, which were written while it was compared: full pictures never
-    pile up, and a full disk is known at once."""
+    """Wait until this batch's pictures are coded, which was done while it was compared: full pictures
+    never pile up, and a full disk is known at once. An object store's are on their way then."""
     for future in saved:
         future.result()
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 from PIL import Image, UnidentifiedImageError
@@ -15,6 +16,11 @@ from PIL import Image, UnidentifiedImageError
 from labeling.errors import DiskFull, HomeNotWritable, StorageError
 from labeling.instances import RgbPicture
 
+if TYPE_CHECKING:
+    from labeling.pictures import PictureStore
+
+PICTURES = "pictures"
+"""The folder of kept pictures below the home, and the beginning of their names in the database."""
 _UPRIGHT = (0, 1)
 """EXIF orientations that leave a picture as it is."""
 _EXIF_ORIENTATION = 274
@@ -39,17 +45,26 @@ class Home:
     def videos(self) -> Path:
         return self.root / "videos"
 
+    @property
+    def pictures(self) -> "PictureStore":
+        """Where kept pictures lie: the folder `pictures`, or what `MASKMILL_PICTURES` names."""
+        from labeling.pictures import open_pictures
+
+        return open_pictures(self.root / PICTURES)
+
     def create(self) -> None:
-        """Make the folders.
+        """Make the folders, and see that pictures can be kept.
 
         Raises:
             HomeNotWritable: not allowed to, or something else is there.
+            StoreUnreachable, StoreDenied, ConfigError: `MASKMILL_PICTURES` cannot be written to.
         """
         with storage_errors(self.root):
-            for folder in (self.root, self.videos, self.root / "pictures"):
+            for folder in (self.root, self.videos):
                 folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):
                 pass
+        self.pictures.create()
 
     def relative(self, path: Path) -> str:
         """The path as it is stored: below the home without the home, so that homes can move."""
@@ -60,23 +75,41 @@ class Home:
         return self.root / stored
 
     def save_picture(self, rgb: RgbPicture, *, quality: int, original: Path | None = None) -> str:
-        """Keep a picture under its content's name; returns that name, relative to the home.
-
-        An `original` file that is an upright JPEG or PNG is kept byte for byte; anything else is
-        coded as JPEG of `quality`.
+        """Keep a picture as `code_picture` makes it; returns its name as the database has it.
 
         Raises:
-            DiskFull, HomeNotWritable: the picture could not be written.
+            StorageError: the picture could not be written.
         """
-        content, suffix = _original_bytes(original) or (_jpeg_bytes(rgb, quality), ".jpg")
-        name = hashlib.sha256(content).hexdigest()
-        stored = Path("pictures") / name[:2] / f"{name}{suffix}"
-        path = self.root / stored
-        if not path.exists():
-            with storage_errors(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(path, content)
-        return str(stored)
+        picture = code_picture(rgb, quality=quality, original=original)
+        self.pictures.save(picture.name, picture.content)
+        return picture.stored
+
+
+@dataclass(frozen=True, slots=True)
+class CodedPicture:
+    """A picture as it is kept, named by its content."""
+
+    name: str
+    """Below the folder of pictures: `ab/abcd....jpg`."""
+    content: bytes
+
+    @property
+    def stored(self) -> str:
+        """The name as the database has it: below the home."""
+        return f"{PICTURES}/{self.name}"
+
+
+def code_picture(rgb: RgbPicture, *, quality: int, original: Path | None = None) -> CodedPicture:
+    """An `original` file that is an upright JPEG or PNG stays byte for byte; anything else is coded as
+    JPEG of `quality`."""
+    content, suffix = _original_bytes(original) or (_jpeg_bytes(rgb, quality), ".jpg")
+    digest = hashlib.sha256(content).hexdigest()
+    return CodedPicture(f"{digest[:2]}/{digest}{suffix}", content)
+
+
+def picture_name(stored: str) -> str:
+    """The name below the folder of pictures of what the database calls `pictures/...`."""
+    return stored.removeprefix(f"{PICTURES}/")
 
 
 def write_atomically(path: Path, content: bytes) -> None:

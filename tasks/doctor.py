@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +19,7 @@ _EXTRAS = {
     "lite": ("onnxruntime", "ai-edge-litert"),
     "torch": ("torch", "torchvision"),
     "review": ("label-studio-sdk",),
+    "s3": ("s3fs",),
 }
 
 
@@ -37,6 +39,7 @@ def examine(config: RunConfig, home: Path) -> list[Finding]:
         *_libraries(),
         *_models(config),
         _tried("database", lambda: _database(home)),
+        _tried("pictures", lambda: _pictures(home)),
         _tried("Label Studio", lambda: _label_studio(home, config.review.project)),
         _js_runtime(),
         _disk(home),
@@ -98,6 +101,15 @@ def _database(home: Path) -> str:
     return f"schema {revision or 'none'}, this version has {head}" + (
         "" if revision in (None, head) else ": run `maskmill db upgrade`"
     )
+
+
+def _pictures(home: Path) -> str:
+    pictures = Home(home).pictures
+    if pictures.store is None:
+        return f"in {pictures.address}"
+    began = time.perf_counter()
+    pictures.store.check()
+    return f"{pictures.address} is written, read and listed, in {time.perf_counter() - began:.1f} s"
 
 
 def _label_studio(home: Path, project: str) -> str:

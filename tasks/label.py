@@ -24,6 +24,8 @@ from labeling.errors import (
     MaskmillError,
     OtherDatabase,
     StorageError,
+    StoreDenied,
+    StoreUnreachable,
 )
 from labeling.memory import release_memory
 from labeling.pipeline import label_shard
@@ -95,8 +97,10 @@ def _claim_checker(ledger: Ledger, shard_id: int, claimed_by: str) -> Callable[[
 
 
 def _may_pass(_task: object, _run: object, state: State[str]) -> bool:
-    """Whether trying a shard again soon may help: it does not where there is no room, or no right to write."""
-    return not isinstance(state.result(raise_on_failure=False), DiskFull | HomeNotWritable)
+    """Whether trying a shard again soon may help: it does not where there is no room, or no right to write,
+    or where a store was asked for a minute."""
+    final = DiskFull | HomeNotWritable | StoreDenied | StoreUnreachable
+    return not isinstance(state.result(raise_on_failure=False), final)
 
 
 @task(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
+import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -28,7 +29,7 @@ from labeling.report.contents import (
     Tile,
 )
 from labeling.report.page import render_report
-from labeling.storage import Home, write_atomically
+from labeling.storage import Home, picture_name, write_atomically
 from tasks.review_summary import review_rows
 
 STAGE_FRAMES = {"decode": "looked_at", "teacher": "compared", "student": "compared", "agreement": "compared"}
@@ -101,12 +102,13 @@ def read_kept(frame_id: int, picture: str | None, home: Home) -> RgbPicture:
     """The picture that a run kept of a frame.
 
     Raises:
-        StorageError: the file is gone or damaged.
+        StorageError: it is gone or damaged.
     """
-    path = home.absolute(picture or "")
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+    pictures, name = home.pictures, picture_name(picture or "")
+    content = np.frombuffer(pictures.read(name), np.uint8)
+    bgr = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
     if bgr is None:
-        raise StorageError(f"the picture of frame {frame_id} cannot be read: {path}")
+        raise StorageError(f"the picture of frame {frame_id} cannot be read: {pictures.address}/{name}")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]  # cv2 does not type its output's dtype
 
 

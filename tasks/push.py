@@ -9,7 +9,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import chain
-from pathlib import Path
 
 from configs.models import Review as Settings
 from db.models import Run, utc_now
@@ -41,7 +40,8 @@ from db.review_outbox import (
     withdraw_unwanted,
 )
 from labeling.errors import StudioError, StudioRefused, StudioUnreachable
-from labeling.storage import Home
+from labeling.storage import PICTURES, Home
+from labeling.studio.buckets import bucket_of
 from labeling.studio.review import ReviewItem
 from labeling.studio.server import StudioServer, TaskState
 from labeling.studio.tasks import make_task, prediction_fingerprint
@@ -204,10 +204,14 @@ class Outbox:
         with ledger_of(self.home).session() as session:
             states = review_states(session, frame_ids)
             items = review_items(session, run, [fid for fid in frame_ids if states[fid] == "waiting"])
-        gone = [item for item in items if not self._picture(item).is_file()]
-        refused = [self._set_aside(item, f"its picture is gone: {self._picture(item)}") for item in gone]
-        present = [item for item in items if self._picture(item).is_file()]
-        return refused + self._import(present)
+        pictures = self.home.pictures
+        gone = pictures.find_missing([item.picture for item in items])
+        refused = [
+            self._set_aside(item, f"its picture is gone: {pictures.address}/{item.picture}")
+            for item in items
+            if item.picture in gone
+        ]
+        return refused + self._import([item for item in items if item.picture not in gone])
 
     def _import(self, items: Sequence[ReviewItem]) -> list[str]:
         """All at once; or one by one, where the server, or we ourselves, refuse one of them."""
@@ -231,7 +235,7 @@ class Outbox:
         return []
 
     def _hand_over(self, items: Sequence[ReviewItem]) -> None:
-        ledger, urls = ledger_of(self.home), self._picture_urls(items)
+        ledger, urls = ledger_of(self.home), self._picture_urls([item.picture for item in items])
         tasks = [make_task(item, self.settings, urls[item.picture]) for item in items]
         with ledger.transaction() as session:
             mark_sending(session, self.project_id, {one.frame_id: self._fingerprint(one) for one in items})
@@ -252,15 +256,15 @@ class Outbox:
     def _fingerprint(self, item: ReviewItem) -> str:
         return prediction_fingerprint(item, self.settings)
 
-    def _picture(self, item: ReviewItem) -> Path:
-        return self.home.root / "pictures" / item.picture
-
-    def _picture_urls(self, items: Sequence[ReviewItem]) -> Mapping[str, str]:
-        """Where Label Studio shows pictures: from our disk, or sent to the team's server."""
-        if self.place.is_local:
-            return {item.picture: f"/data/local-files/?d=pictures/{item.picture}" for item in items}
-        urls = self.server.upload_pictures(self.number, [self._picture(item) for item in items])
-        return {item.picture: urls[self._picture(item)] for item in items}
+    def _picture_urls(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Where Label Studio shows pictures: on our disk, in a bucket that it can open, or sent to it."""
+        pictures = self.home.pictures
+        bucket = bucket_of(pictures.store)
+        if bucket and self.server.signs_bucket(self.number, bucket):
+            return {name: f"{bucket.url}/{name}" for name in names}
+        if self.place.is_local and pictures.path("") == self.home.root / PICTURES:
+            return {name: f"/data/local-files/?d={PICTURES}/{name}" for name in names}
+        return self.server.upload_pictures(self.number, names, pictures.read)
 
 
 def choose_task(tasks: Sequence[TaskState]) -> TaskState:

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from configs.models import Review as Settings
-from labeling.storage import Home
+from labeling.storage import PICTURES, Home
 from labeling.studio.access import find_access
+from labeling.studio.buckets import S3Keys, bucket_of, find_s3_keys
 from labeling.studio.project import HARDEST_FIRST, label_config
 from labeling.studio.server import StudioServer
 
@@ -34,6 +35,8 @@ class Place:
     """Its address in one spelling, or `LOCAL`."""
     is_local: bool
     """It reads the pictures of this home on its own disk."""
+    s3_keys: S3Keys | None = None
+    """What the user gave it to open our bucket with."""
 
 
 def secret_from_environment(name: str) -> str | None:
@@ -68,7 +71,7 @@ def connect(
     access = find_access(home.root, look_up=secret)
     with StudioServer(access.url, access.token) as server:
         server.check()
-        yield server, Place(LOCAL if access.local else server.url, access.local)
+        yield server, Place(LOCAL if access.local else server.url, access.local, find_s3_keys(secret))
 
 
 def open_project(
@@ -86,5 +89,7 @@ def open_project(
     server.update_label_config(number, page)
     server.ensure_view(number, HARDEST_FIRST)
     if place.is_local:
-        server.attach_pictures(number, home.root / "pictures")
+        server.attach_pictures(number, home.root / PICTURES)
+    if place.s3_keys and (bucket := bucket_of(home.pictures.store)):
+        server.attach_bucket(number, bucket, place.s3_keys)
     return number

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.postgres_server import database_url, module_database_url, postgres  # noqa: F401 - fixtures
+from tests.store_server import bucket, s3_server  # noqa: F401 - fixtures
 from tests.studio_server import studio  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).resolve().parent.parent

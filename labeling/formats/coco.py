@@ -9,7 +9,7 @@ from typing import IO, Any, Self
 from pycocotools import mask as coco_mask
 
 from labeling.formats.dataset import DatasetFrame, DatasetInstance, ExportSummary, Ledger
-from labeling.formats.folder import PictureFolder, export_errors, stage_export
+from labeling.formats.folder import PictureFolder, PictureTarget, export_errors, stage_export
 from labeling.formats.origins import describe_origin, to_json
 from labeling.formats.outlines import edge_outlines
 from labeling.instances import COCO_KEYPOINTS, COCO_SKELETON, Keypoints
@@ -26,7 +26,12 @@ _POLYGON_NOTE = "Masks are polygons of outer outlines: holes are filled."
 
 
 def write_coco(
-    frames: Iterable[DatasetFrame], folder: Path, *, polygons: bool = False, copy: bool = False
+    frames: Iterable[DatasetFrame],
+    folder: Path,
+    *,
+    polygons: bool = False,
+    copy: bool = False,
+    pictures: PictureTarget | None = None,
 ) -> ExportSummary:
     """Write a COCO dataset, one frame at a time; the same frames in the same order give the same bytes.
 
@@ -37,19 +42,22 @@ def write_coco(
     Args:
         polygons: outer outlines instead of run-length encodings; exact but for filled holes.
         copy: copy pictures; otherwise they are hard links where the disk allows it.
+        pictures: where they go instead of into `folder`.
 
     Raises:
         ExportError: `folder` holds something else, or a frame is unsound (`check_frame`).
         DiskFull: no space left. In either case `folder` stays as it was.
     """
-    with stage_export(folder, entries=("annotations", "images")) as staging:
-        pictures = PictureFolder(staging / "images", copy=copy)
+    with (
+        stage_export(folder, entries=("annotations", "images")) as staging,
+        pictures or PictureFolder(staging / "images", copy=copy) as placed,
+    ):
         with _CocoSpools(staging, polygons=polygons) as spools:
             for frame in frames:
                 spools.add(frame)
-                pictures.add(frame.picture, name=frame.file_name)
+                placed.add(frame.picture, name=frame.file_name, store=frame.store)
             spools.finish(staging / "annotations")
-        notes = [*spools.notes(), *pictures.notes()]
+        notes = [*spools.notes(), *placed.notes()]
         return spools.ledger.close(files=spools.ledger.frames + 2, notes=notes)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from labeling.errors import ExportError
 from labeling.instances import COCO_KEYPOINTS, Keypoints
 from labeling.masks import BoxXywh, Mask
+from labeling.object_store import ObjectStore
 
 BIGGEST_ID = 2**53 - 1
 """JSON readers keep numbers as doubles: a bigger id would come back as its neighbour."""
@@ -45,7 +46,7 @@ class DatasetFrame:
     id: int
     """1 to 2**53 - 1, unique in the dataset."""
     picture: Path
-    """Where the picture lies now."""
+    """Where the picture lies now: a file, or its name in `store`."""
     file_name: str
     """Its name in the dataset's folder of pictures: plain, unique."""
     size_hw: tuple[int, int]
@@ -64,6 +65,8 @@ class DatasetFrame:
     instances: tuple[DatasetInstance, ...]
     split: str | None = None
     """`train`, `val`, `test`; None: the dataset is not divided."""
+    store: ObjectStore | None = None
+    """Where the picture is kept; None: on this machine's disks."""
 
 
 @dataclass(frozen=True, slots=True)

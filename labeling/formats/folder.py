@@ -12,8 +12,12 @@ import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
 
+from labeling.errands import Errands
 from labeling.errors import DiskFull, ExportError
+from labeling.object_store import ObjectStore
 
 MARKER = ".maskmill-export.json"
 _WRITING = ".maskmill-writing"
@@ -82,10 +86,22 @@ def _claim(folder: Path, entries: Collection[str]) -> list[str]:
 def _read_marker(folder: Path) -> list[str] | None:
     """Entries of the export in `folder`; None where there is no readable marker."""
     try:
-        entries = json.loads((folder / MARKER).read_text())["entries"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return marker_entries((folder / MARKER).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def marker_entries(text: str) -> list[str] | None:
+    """Entries that a marker names; None: it is none of ours."""
+    try:
+        entries = json.loads(text)["entries"]
+    except (ValueError, KeyError, TypeError):
         return None
     return entries if isinstance(entries, list) and all(map(_is_plain, entries)) else None
+
+
+def marker_text(entries: Collection[str]) -> str:
+    return json.dumps({"made_by": "maskmill", "entries": sorted(entries)}) + "\n"
 
 
 def _is_plain(name: object) -> bool:
@@ -94,7 +110,7 @@ def _is_plain(name: object) -> bool:
 
 def _write_marker(folder: Path, entries: Collection[str]) -> None:
     partial = folder / _WRITING / MARKER
-    partial.write_text(json.dumps({"made_by": "maskmill", "entries": sorted(entries)}) + "\n")
+    partial.write_text(marker_text(entries))
     partial.replace(folder / MARKER)
 
 
@@ -145,8 +161,25 @@ def write_new(path: Path, content: bytes) -> None:
             file.write(content)
 
 
+class PictureTarget(Protocol):
+    """Takes the pictures of a dataset; all are there when its block ends."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def add(self, picture: Path, *, name: str, store: ObjectStore | None = None) -> None:
+        """Place the file `picture`, or what is called so in `store`, as `name`."""
+
+    def notes(self) -> list[str]:
+        """What the user should know."""
+
+
 class PictureFolder:
-    """Puts pictures into one folder by hard link, or by copy where that cannot be.
+    """Puts pictures into one folder by hard link, or by copy where that cannot be; those of an object
+    store are fetched, several at a time.
 
     A hard link takes no space; a tool that changes such a picture in place changes the original.
     """
@@ -155,15 +188,28 @@ class PictureFolder:
         self._folder = folder
         self._copy = copy
         self._unlinkable = 0
+        self._errands = Errands()
 
-    def add(self, picture: Path, *, name: str) -> None:
-        """Place `picture` as `name`.
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._errands.__exit__(kind, error, trace)
+
+    def add(self, picture: Path, *, name: str, store: ObjectStore | None = None) -> None:
+        """Place the file `picture`, or what is called so in `store`, as `name`.
 
         Raises:
-            ExportError: the picture is gone, or `name` is taken.
+            ExportError: this or an earlier picture is gone, or `name` is taken.
             DiskFull: no space left.
+            StorageError: the store cannot be used.
         """
         target = self._folder / name
+        if store is not None:
+            self._errands.send(lambda: _fetch(store, str(picture), target))
+            return
         with export_errors(target):
             try:
                 self._place(picture.resolve(strict=True), target)
@@ -193,3 +239,13 @@ class PictureFolder:
         if not self._unlinkable:
             return []
         return [f"{self._unlinkable} pictures were copied: they cannot be hard-linked to this folder"]
+
+
+def _fetch(store: ObjectStore, picture: str, target: Path) -> None:
+    try:
+        content = store.get(picture)
+    except FileNotFoundError as exc:
+        raise ExportError(
+            f"picture {store.url}/{picture} is gone; restore it or leave its frame out"
+        ) from exc
+    write_new(target, content)

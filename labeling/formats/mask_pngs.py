@@ -9,19 +9,26 @@ from numpy.typing import NDArray
 
 from labeling.errors import ExportError
 from labeling.formats.dataset import DatasetFrame, DatasetInstance, ExportSummary, Ledger
-from labeling.formats.folder import PictureFolder, stage_export, write_new
+from labeling.formats.folder import PictureFolder, PictureTarget, stage_export, write_new
 from labeling.formats.origins import OriginLines
 
 _MOST_8_BIT = 255
 _MOST_16_BIT = 65_535
 
 
-def write_mask_pngs(frames: Iterable[DatasetFrame], folder: Path, *, copy: bool = False) -> ExportSummary:
+def write_mask_pngs(
+    frames: Iterable[DatasetFrame],
+    folder: Path,
+    *,
+    copy: bool = False,
+    pictures: PictureTarget | None = None,
+) -> ExportSummary:
     """Write one label picture per frame, one frame at a time.
 
     A pixel's value is the place of its instance in the frame, from 1; 0 is nobody. Where instances
     overlap the smaller one is on top, as nearly always a limb or a child in front is. The PNG has 8
     bits, 16 where a frame has more than 255 instances. `frames.jsonl` says which instance a value is.
+    Pictures go to `pictures` instead of into `folder` where it is given.
 
     Raises:
         ExportError: `folder` holds something else, or a frame is unsound (`check_frame`).
@@ -31,19 +38,19 @@ def write_mask_pngs(frames: Iterable[DatasetFrame], folder: Path, *, copy: bool 
     with (
         stage_export(folder, entries=entries) as staging,
         OriginLines(staging / "frames.jsonl") as origins,
+        pictures or PictureFolder(staging / "images", copy=copy) as placed,
     ):
-        ledger, pictures = Ledger(), PictureFolder(staging / "images", copy=copy)
-        hidden_px = 0
+        ledger, hidden_px = Ledger(), 0
         for frame in frames:
             instances = ledger.admit(frame)
             labels = paint_labels(instances, frame.size_hw)
             name = Path(frame.file_name).with_suffix(".png").name
             write_new(staging / "masks" / name, _encode_png(labels))
-            pictures.add(frame.picture, name=frame.file_name)
+            placed.add(frame.picture, name=frame.file_name, store=frame.store)
             origins.add(frame, mask=name, instances=_instance_records(instances))
             hidden_px += sum(i.mask.area_px for i in instances) - int(np.count_nonzero(labels))
         notes = [f"{hidden_px} pixels of instances lie under a smaller one"] if hidden_px else []
-        return ledger.close(files=2 * ledger.frames + 1, notes=[*notes, *pictures.notes()])
+        return ledger.close(files=2 * ledger.frames + 1, notes=[*notes, *placed.notes()])
 
 
 def paint_labels(

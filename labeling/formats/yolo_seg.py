@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from labeling.formats.dataset import DatasetFrame, DatasetInstance, ExportSummary, Ledger
-from labeling.formats.folder import PictureFolder, stage_export, write_new
+from labeling.formats.folder import PictureFolder, PictureTarget, stage_export, write_new
 from labeling.formats.origins import OriginLines
 from labeling.formats.outlines import bridge_outlines, inner_outlines
 from labeling.masks import Mask
@@ -16,13 +16,20 @@ _POLYGONS_NOTE = "polygons: holes are filled, the parts of a mask are joined by 
 _KEYPOINTS_NOTE = "keypoints are left out: this format has no room for them"
 
 
-def write_yolo_seg(frames: Iterable[DatasetFrame], folder: Path, *, copy: bool = False) -> ExportSummary:
+def write_yolo_seg(
+    frames: Iterable[DatasetFrame],
+    folder: Path,
+    *,
+    copy: bool = False,
+    pictures: PictureTarget | None = None,
+) -> ExportSummary:
     """Write a dataset for YOLO segmentation, one frame at a time.
 
     A label line is `0 x1 y1 x2 y2 ...` in shares of width and height, a quarter of a pixel inside
     the mask's edge. A frame without people has an empty label file and trains as background.
     Frames with a `split` lie in `images/<split>` and `labels/<split>`; where no split is called
     `val`, `data.yaml` validates on what it trains on, and a note says so.
+    Pictures go to `pictures` instead of into `folder` where it is given.
 
     Raises:
         ExportError: `folder` holds something else, or a frame is unsound (`check_frame`).
@@ -31,23 +38,23 @@ def write_yolo_seg(frames: Iterable[DatasetFrame], folder: Path, *, copy: bool =
     with (
         stage_export(folder, entries=_ENTRIES) as staging,
         OriginLines(staging / "frames.jsonl") as origins,
+        pictures or PictureFolder(staging / "images", copy=copy) as placed,
     ):
-        ledger, pictures = Ledger(), PictureFolder(staging / "images", copy=copy)
-        splits: set[str] = set()
+        ledger, splits = Ledger(), set[str]()
         notes = {_POLYGONS_NOTE: None}
         for frame in frames:
             instances = ledger.admit(frame)
             split = frame.split or ""
             label = (staging / "labels" / split / frame.file_name).with_suffix(".txt")
             write_new(label, _label_lines(instances).encode())
-            pictures.add(frame.picture, name=str(Path(split, frame.file_name)))
+            placed.add(frame.picture, name=str(Path(split, frame.file_name)), store=frame.store)
             origins.add(frame)
             splits.add(split)
             if any(instance.keypoints is not None for instance in instances):
                 notes[_KEYPOINTS_NOTE] = None
         write_new(staging / "data.yaml", _data_yaml(splits).encode())
         return ledger.close(
-            files=2 * ledger.frames + 2, notes=[*notes, *_split_notes(splits), *pictures.notes()]
+            files=2 * ledger.frames + 2, notes=[*notes, *_split_notes(splits), *placed.notes()]
         )
 
 

@@ -32,7 +32,7 @@ class ReviewItem:
 
     frame_id: int
     picture: str
-    """Path of the picture relative to the home's folder `pictures`, such as `ab/abcd....jpg`."""
+    """Name of the picture below the home's folder `pictures`, or in its store, such as `ab/abcd....jpg`."""
     size_hw: tuple[int, int]
     why: str
     """Why this frame is here, one line for people."""

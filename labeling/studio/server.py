@@ -1,7 +1,7 @@
 """A Label Studio as we use it: projects, pictures, tasks out, annotations back."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from labeling.errors import StudioDenied, StudioError, StudioRefused, StudioTooOld
+from labeling.studio.buckets import Bucket, S3Keys, attach_bucket, signs_bucket
 from labeling.studio.connection import USUAL_PATIENCE, Connection, Patience
 from labeling.studio.listing import (
     UNTOUCHED,
@@ -172,9 +173,23 @@ class StudioServer:
                 )
             )
 
-    def upload_pictures(self, project: int, paths: Sequence[Path]) -> dict[Path, str]:
+    def upload_pictures(
+        self, project: int, names: Sequence[str], read: Callable[[str], bytes]
+    ) -> dict[str, str]:
         """Send pictures to a server that does not share our disk; where it shows each."""
-        return upload_pictures(self._connection, project, paths)
+        return upload_pictures(self._connection, project, names, read)
+
+    def attach_bucket(self, project: int, bucket: Bucket, keys: S3Keys) -> None:
+        """Let the server sign URLs of the pictures in a bucket with these keys, which it keeps.
+
+        Raises:
+            StudioRefused: it cannot open the bucket with them (400).
+        """
+        attach_bucket(self._connection, project, bucket, keys)
+
+    def signs_bucket(self, project: int, bucket: Bucket) -> bool:
+        """Whether the project has a storage, made by whomever, that opens the bucket's pictures."""
+        return signs_bucket(self._connection, project, bucket)
 
     def import_tasks(self, project: int, tasks: Sequence[Task]) -> list[int]:
         """Ids of the new tasks, in the same order.

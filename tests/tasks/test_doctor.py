@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from configs import load_config
+from labeling.pictures import VARIABLE
 from labeling.studio.access import TOKEN_VARIABLE, URL_VARIABLE, access_file
 from tasks.doctor import Finding, examine
 from tests.servers import send_page, serve
+from tests.store_server import TestBucket
 from tests.studio_server import LABEL_CONFIG, RunningStudio, without_legacy_tokens
 
 labelstudio = pytest.mark.labelstudio
@@ -83,6 +85,31 @@ def test_an_old_version_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         found = examine_studio(tmp_path)
     assert not found.ok
     assert "version 1.9.2, wants 1.20 or newer: upgrade it" in found.finding
+
+
+def examine_pictures(home: Path) -> Finding:
+    [found] = [f for f in examine(load_config("offline"), home) if f.what == "pictures"]
+    return found
+
+
+def test_where_pictures_lie_is_told_and_a_bucket_is_tried(
+    tmp_path: Path, bucket: TestBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert examine_pictures(tmp_path).finding == f"in {tmp_path / 'pictures'}"
+    monkeypatch.setenv(VARIABLE, f"{bucket.url}/kept")
+    found = examine_pictures(tmp_path)
+    assert found.ok
+    assert found.finding.startswith(f"{bucket.url}/kept is written, read and listed")
+    assert bucket.objects() == {}
+    bucket.gate.fail_with = 503
+    began = time.monotonic()
+    away = examine_pictures(tmp_path)
+    assert not away.ok
+    assert "did not answer as it should" in away.finding
+    assert time.monotonic() - began < 30
+    bucket.gate.fail_with = 403
+    assert "refuses our keys" in examine_pictures(tmp_path).finding
 
 
 @labelstudio

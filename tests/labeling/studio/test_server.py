@@ -82,18 +82,15 @@ def test_a_folder_outside_the_document_root_is_refused(studio: RunningStudio, pr
         studio.server.attach_pictures(project, Path("/etc"))
 
 
-def test_uploaded_pictures_are_served_and_make_no_tasks(
-    studio: RunningStudio, project: int, tmp_path: Path
-) -> None:
-    paths = [tmp_path / f"{number:064x}.png" for number in range(205)]
-    for number, path in enumerate(paths):
-        path.write_bytes(b"\x89PNG " + str(number).encode())
-    shown = studio.server.upload_pictures(project, paths)
-    assert list(shown) == paths
+def test_uploaded_pictures_are_served_and_make_no_tasks(studio: RunningStudio, project: int) -> None:
+    pictures = {f"{n % 16:02x}/{n:064x}.png": b"\x89PNG " + str(n).encode() for n in range(205)}
+    names = list(pictures)
+    shown = studio.server.upload_pictures(project, names, pictures.__getitem__)
+    assert list(shown) == names
     with studio.http() as http:
-        for path in (paths[0], paths[149], paths[204]):
-            assert shown[path].startswith("/data/upload/")
-            assert http.get(shown[path]).content == path.read_bytes()
+        for name in (names[0], names[149], names[204]):
+            assert shown[name].startswith("/data/upload/")
+            assert http.get(shown[name]).content == pictures[name]
     assert studio.server.task_ids(project) == {}
 
 

@@ -1,0 +1,163 @@
+"""Label Studio opens pictures that lie in a bucket by itself; or they are sent to it."""
+
+import base64
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import numpy as np
+import pytest
+
+from configs.models import Review as Settings
+from labeling.errors import StudioRefused
+from labeling.pictures import VARIABLE
+from labeling.storage import Home
+from labeling.studio.access import TOKEN_VARIABLE, URL_VARIABLE
+from labeling.studio.buckets import KEY_VARIABLE, SECRET_VARIABLE
+from tasks.ledger import close_ledgers
+from tests.flows.test_review import Desk, desk
+from tests.planted_reviews import PlantedFrame, box_mask, plant_run
+from tests.store_server import TestBucket
+from tests.studio_browser import annotate
+from tests.studio_server import LABEL_CONFIG, RunningStudio
+
+__all__ = ["desk"]
+
+pytestmark = [pytest.mark.labelstudio, pytest.mark.usefixtures("prefect")]
+
+SIZE = (360, 480)
+TALL = box_mask(60, 60, 60, 240, SIZE)
+KEY_ID, SECRET = "AKIAREADER", "only-reads-pictures"
+
+
+@pytest.fixture
+def kept_in_bucket(bucket: TestBucket, monkeypatch: pytest.MonkeyPatch) -> TestBucket:
+    monkeypatch.setenv(VARIABLE, f"{bucket.url}/kept")
+    for name in (KEY_VARIABLE, SECRET_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    return bucket
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY_ID)
+    monkeypatch.setenv(SECRET_VARIABLE, SECRET)
+
+
+@pytest.fixture
+def own_desk(studio: RunningStudio, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """The home whose own Label Studio it is."""
+    monkeypatch.delenv(URL_VARIABLE, raising=False)
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+    desk = Desk(Home(studio.home_root), studio, Settings(project="from a bucket"))
+    yield desk
+    desk.http.close()
+    close_ledgers()
+
+
+def push_one(desk: Desk) -> dict[str, str]:
+    """Push a planted frame; its task's data."""
+    run = plant_run(desk.home, [PlantedFrame([TALL], size_hw=SIZE)])
+    pushed = desk.push(run)
+    assert (pushed.sent, pushed.refused) == (1, ())
+    data: dict[str, str] = desk.task(run.frames[0])["data"]
+    return data
+
+
+def signed_address(desk: Desk, frame_id: int, uri: str) -> str:
+    """Where Label Studio sends a browser that asks for the task's picture."""
+    task = desk.task(frame_id)["id"]
+    asked = base64.b64encode(uri.encode()).decode()
+    answer = desk.http.get(f"/tasks/{task}/resolve/", params={"fileuri": asked}, follow_redirects=False)
+    assert answer.is_redirect, (answer.status_code, answer.text[:500])
+    return answer.headers["location"]
+
+
+def test_a_task_names_its_place_in_the_bucket_and_label_studio_signs_it_when_somebody_looks(
+    desk: Desk, kept_in_bucket: TestBucket, keys: None
+) -> None:
+    data = push_one(desk)
+    [(key, content)] = [(k, c) for k, c in kept_in_bucket.objects().items() if k.endswith(".jpg")]
+    uri = f"{kept_in_bucket.url}/{key}"
+    signed = signed_address(desk, int(data["frame_id"]), uri)
+    assert signed.startswith(f"{kept_in_bucket.gate.url}/")
+    assert KEY_ID in parse_qs(urlsplit(signed).query)["X-Amz-Credential"][0]
+    assert httpx.get(signed, trust_env=False).content == content
+    assert uri in data["image"] or base64.b64encode(uri.encode()).decode() in data["image"]
+
+
+def test_keys_that_changed_are_taken_over_and_our_own_go_nowhere(
+    desk: Desk, kept_in_bucket: TestBucket, keys: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push_one(desk)
+    monkeypatch.setenv(KEY_VARIABLE, "AKIAOTHER")
+    desk.push()
+    storages = desk.http.get("/api/storages/s3", params={"project": desk.number}).json()
+    assert len(storages) == 1
+    data = desk.tasks()[0]["data"]
+    [key] = [key for key in kept_in_bucket.objects() if key.endswith(".jpg")]
+    signed = signed_address(desk, int(data["frame_id"]), f"{kept_in_bucket.url}/{key}")
+    assert parse_qs(urlsplit(signed).query)["X-Amz-Credential"][0].startswith("AKIAOTHER/")
+
+
+def test_a_storage_that_somebody_made_in_label_studio_is_used(desk: Desk, kept_in_bucket: TestBucket) -> None:
+    number = desk.studio.server.find_or_create_project(desk.settings.project, LABEL_CONFIG, "")
+    made = {
+        "project": number,
+        "title": "made by an administrator",
+        "bucket": kept_in_bucket.name,
+        "s3_endpoint": kept_in_bucket.gate.url,
+        "aws_access_key_id": KEY_ID,
+        "aws_secret_access_key": SECRET,
+        "presign": True,
+    }
+    desk.http.post("/api/storages/s3", json=made).raise_for_status()
+    data = push_one(desk)
+    [key] = [key for key in kept_in_bucket.objects() if key.endswith(".jpg")]
+    signed = signed_address(desk, int(data["frame_id"]), f"{kept_in_bucket.url}/{key}")
+    assert parse_qs(urlsplit(signed).query)["X-Amz-Credential"][0].startswith(f"{KEY_ID}/")
+
+
+def test_without_keys_for_it_pictures_are_sent_to_label_studio(
+    desk: Desk, kept_in_bucket: TestBucket
+) -> None:
+    data = push_one(desk)
+    [content] = [content for key, content in kept_in_bucket.objects().items() if key.endswith(".jpg")]
+    assert data["image"].startswith("/data/upload/")
+    assert desk.http.get(data["image"]).content == content
+
+
+def test_a_picture_that_is_gone_from_the_bucket_is_told(desk: Desk, kept_in_bucket: TestBucket) -> None:
+    run = plant_run(desk.home, [PlantedFrame([TALL], size_hw=SIZE)])
+    [key] = [key for key in kept_in_bucket.objects() if key.endswith(".jpg")]
+    kept_in_bucket.server.client().delete_object(Bucket=kept_in_bucket.name, Key=key)
+    pushed = desk.push(run)
+    assert pushed.sent == 0
+    assert f"its picture is gone: {kept_in_bucket.url}/{key}" in pushed.refused[0]
+
+
+def test_a_bucket_that_label_studio_cannot_open_is_told(
+    desk: Desk, kept_in_bucket: TestBucket, keys: None
+) -> None:
+    plant_run(desk.home, [PlantedFrame([TALL], size_hw=SIZE)])
+    client = kept_in_bucket.server.client()
+    for key in kept_in_bucket.objects():
+        client.delete_object(Bucket=kept_in_bucket.name, Key=key)
+    with pytest.raises(StudioRefused, match=rf"cannot open {kept_in_bucket.url}/kept .*{KEY_VARIABLE}"):
+        desk.push()
+
+
+@pytest.mark.slow
+def test_the_picture_is_on_the_annotators_screen(
+    own_desk: Desk, kept_in_bucket: TestBucket, keys: None
+) -> None:
+    data = push_one(own_desk)
+    kept_in_bucket.gate.seen.clear()
+    with annotate(own_desk.studio) as annotator:
+        annotator.open(own_desk.number, own_desk.task(int(data["frame_id"]))["id"])
+        box = annotator.find_picture()
+        screen = annotator.look()
+    [key] = [key for key in kept_in_bucket.objects() if key.endswith(".jpg")]
+    assert f"GET /{kept_in_bucket.name}/{key}" in kept_in_bucket.gate.seen
+    where_nobody_is = screen[int(box.y + box.height / 2), int(box.x + 0.75 * box.width)]
+    assert np.abs(where_nobody_is.astype(int) - 200).max() < 6
