@@ -1,4 +1,4 @@
-"""When flows start by themselves, where `maskmill serve` runs."""
+"""When flows start by themselves, once `maskmill serve` or `maskmill deploy` registered them."""
 
 from typing import Self
 from zoneinfo import ZoneInfo
@@ -61,3 +61,5 @@ class Schedules(Block):
     """The work of `maskmill review push`."""
     pull: FlowSchedule | None = None
     """The work of `maskmill review pull`."""
+    export: FlowSchedule | None = None
+    """The work of `maskmill export`, as `export` says."""
