@@ -38,6 +38,7 @@ class Block(BaseModel):
         allow_inf_nan=False,
         hide_input_in_errors=True,
         use_attribute_docstrings=True,  # what stands under a setting stands beside its field in Prefect's UI
+        field_title_generator=lambda key, _: key,  # and its key above it
     )
 
 

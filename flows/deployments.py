@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -95,6 +96,7 @@ def _make(offer: _Offer, job: Job) -> RunnerDeployment:
         description=(offer.flow.description or "").partition("\n\n")[0],
         concurrency_limit=ONE_AT_A_TIME,
         tags=["maskmill", job.name],
+        version=version("maskmill"),
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
 

@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
@@ -251,6 +253,31 @@ def test_without_a_server_it_is_said_how_to_start_one(
     assert done.returncode == 2
     assert told in done.stderr
     assert "`prefect server start`" in done.stderr
+
+
+class _LetsNobodyIn(BaseHTTPRequestHandler):
+    """Says that it is well, and 401 to everything else."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/api/health" else 401)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: the test's output is enough."""
+
+
+def test_a_server_that_wants_a_password_is_told_from_one_that_is_away(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _LetsNobodyIn) as closed:
+        Thread(target=closed.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{closed.server_port}/api"
+        environment = {"PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": url}
+        done = Team(tmp_path, "", environment).command("worker", "--pool", "night")
+        closed.shutdown()
+    assert done.returncode == 2
+    assert "HTTP 401" in done.stderr
+    assert "PREFECT_API_AUTH_STRING" in done.stderr
 
 
 @pytest.mark.parametrize(
