@@ -18,7 +18,9 @@ from configs.models import RunConfig
 from configs.schedules import FlowSchedule
 from flows.export import export_dataset
 from flows.generate import generate_dataset
+from flows.reap import reap
 from flows.review import pull_reviews, push_reviews
+from flows.shards import label_shards
 from labeling.errors import ConfigError
 
 ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
@@ -50,11 +52,16 @@ class _Offer:
     """Its key among the config's `schedules`."""
     parameters: Callable[[Job], dict[str, Any]]
     """Without `home`, which all of them take."""
+    one_at_a_time: bool = True
 
 
 def _generating(job: Job) -> dict[str, Any]:
     config = job.config.model_dump(mode="json", exclude={"schedules", "export"})
     return {"sources": job.sources, "config": config, "name": job.name}
+
+
+def _helping(job: Job) -> dict[str, Any]:
+    return {"run": job.config.run_id()}
 
 
 def _pushing(job: Job) -> dict[str, Any]:
@@ -73,9 +80,11 @@ def _nothing(_job: Job) -> dict[str, Any]:
 
 OFFERS = (
     _Offer(generate_dataset, "generate", _generating),
+    _Offer(label_shards, "label", _helping, one_at_a_time=False),
     _Offer(push_reviews, "push", _pushing),
     _Offer(pull_reviews, "pull", _nothing),
     _Offer(export_dataset, "export", _exporting),
+    _Offer(reap, "reap", _nothing),
 )
 """Every flow that can be scheduled: a new one is a line here, and one in `configs.schedules.Schedules`."""
 
@@ -94,7 +103,7 @@ def _make(offer: _Offer, job: Job) -> RunnerDeployment:
         schedule=prefect_schedule(when) if when else None,
         parameters=offer.parameters(job) | {"home": str(job.home)},
         description=(offer.flow.description or "").partition("\n\n")[0],
-        concurrency_limit=ONE_AT_A_TIME,
+        concurrency_limit=ONE_AT_A_TIME if offer.one_at_a_time else None,
         tags=["maskmill", job.name],
         version=version("maskmill"),
         entrypoint_type=EntrypointType.MODULE_PATH,

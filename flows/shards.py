@@ -13,8 +13,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from configs.models import RunConfig
 from db.claims import claim_shard, claimed_by_others, release_shards
 from db.queries import latest_run
+from flows.home import existing_home, whole_path
 from labeling.errors import DatabaseError, Interrupted, StorageError
-from labeling.storage import Home
 from tasks.executions import Execution, at_work, bury_the_dead, cancelled
 from tasks.label import label_shard_task
 from tasks.ledger import ledger_of
@@ -31,7 +31,7 @@ def label_shards(run: str = "", home: Path = Path(".maskmill")) -> int:
         run: id of the run, or its start; empty: the one that was worked on last.
         home: folder with the pictures, and the database unless MASKMILL_DATABASE_URL names another.
     """
-    place = Home(home.expanduser().resolve())
+    place = existing_home(whole_path(home, "home"))
     bury_the_dead(place)
     with ledger_of(place).session() as session:
         config = RunConfig.model_validate(latest_run(session, run or None).config)

@@ -52,7 +52,7 @@ def test_the_commands_about_schedules_do_what_the_readme_says(tmp_path: Path) ->
     assert {deployment.name for deployment in deployments} == {"nightly"}
     assert all(deployment.work_pool_name == "night" for deployment in deployments)
     assert not any(deployment.paused for deployment in deployments)
-    assert sum(len(deployment.schedules) for deployment in deployments) == 4
+    assert sum(len(deployment.schedules) for deployment in deployments) == 5
 
 
 def run(words: list[str], folder: Path, environment: dict[str, str]) -> None:

@@ -23,18 +23,25 @@ def job(home: Path, *changes: str, name: str = "offline") -> Job:
 
 def test_deployments_hold_all_that_their_flows_are_to_know(tmp_path: Path) -> None:
     ordered = job(tmp_path, "schedules.push.cron=0 2 * * mon-fri", "review.open_tasks=7", name="50%")
-    generate, push, pull, export = make_deployments(ordered)
-    assert [deployment.name for deployment in (generate, push, pull, export)] == ["50-"] * 4
-    scheduled = [bool(deployment.schedules) for deployment in (generate, push, pull, export)]
-    assert scheduled == [False, True, False, False]
-    assert generate.parameters["sources"] == ["/a.mp4", "/b"]
+    made = {deployment.flow_name: deployment for deployment in make_deployments(ordered)}
+    assert {deployment.name for deployment in made.values()} == {"50-"}
+    assert [flow for flow, deployment in made.items() if deployment.schedules] == ["push-reviews"]
+    generate, push = made["generate-dataset"].parameters, made["push-reviews"].parameters
+    assert generate["sources"] == ["/a.mp4", "/b"]
     config = ordered.config
-    assert type(config).model_validate(generate.parameters["config"]).run_id() == config.run_id()
-    assert push.parameters["run"] == export.parameters["run"] == config.run_id()
-    assert push.parameters["settings"]["open_tasks"] == 7
-    assert pull.parameters == {"home": str(tmp_path)}
-    for deployment in (generate, push, pull, export):
-        assert deployment.tags == ["maskmill", "50%"]
+    assert type(config).model_validate(generate["config"]).run_id() == config.run_id()
+    for flow in ("push-reviews", "export-dataset", "label-shards"):
+        assert made[flow].parameters["run"] == config.run_id()
+    assert push["settings"]["open_tasks"] == 7
+    assert made["pull-reviews"].parameters == made["reap"].parameters == {"home": str(tmp_path)}
+    assert all(deployment.tags == ["maskmill", "50%"] for deployment in made.values())
+
+
+def test_one_run_of_a_deployment_at_a_time_but_for_helpers(tmp_path: Path) -> None:
+    for deployment in make_deployments(job(tmp_path)):
+        if deployment.flow_name == "label-shards":
+            assert deployment.concurrency_limit is None
+            continue
         assert deployment.concurrency_limit == ONE_AT_A_TIME.limit
         assert deployment.concurrency_options is not None
         assert deployment.concurrency_options.collision_strategy == ONE_AT_A_TIME.collision_strategy
@@ -45,7 +52,7 @@ def test_a_scheduled_export_writes_where_it_is_told_and_else_in_the_home(folder:
     ordered = job(
         Path("/home/m"), f"export.folder={folder}", "export.format=masks", "export.decisions=[easy]"
     )
-    parameters = make_deployments(ordered)[3].parameters
+    parameters = {made.flow_name: made for made in make_deployments(ordered)}["export-dataset"].parameters
     assert parameters["out"] == out
     assert (parameters["format"], parameters["decisions"]) == ("masks", ["easy"])
 
@@ -78,8 +85,9 @@ def test_every_deployment_of_prefect_yaml_loads_with_the_parameters_it_is_given(
 def test_prefect_yaml_declares_the_flows_that_deploy_registers(tmp_path: Path) -> None:
     flows = [load(declared["entrypoint"]).name for declared in DECLARED["deployments"]]
     assert flows == [deployment.flow_name for deployment in make_deployments(job(tmp_path))]
-    for declared in DECLARED["deployments"]:
-        assert declared["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+    one = {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+    for flow, declared in zip(flows, DECLARED["deployments"], strict=True):
+        assert declared.get("concurrency_limit") == (None if flow == "label-shards" else one)
         assert declared["work_pool"]["name"] == "maskmill"
 
 
