@@ -11,6 +11,9 @@ from pydantic_core import PydanticCustomError
 from configs.schedules import Schedules
 from configs.segmenters import Block, Fraction01, SegmenterBlock
 
+ExportFormat = Literal["coco", "yolo-seg", "masks"]
+ExportedDecision = Literal["accepted", "reviewed", "review", "easy"]
+
 
 class Ingest(Block):
     """How sources become files. None of it changes what a run produces."""
@@ -123,6 +126,32 @@ class Review(Block):
     """Mean union IoU of annotators from which `agreed` picks one; below, the frame stays open."""
 
 
+class Export(Block):
+    """What a scheduled export writes, and where. None of it changes what a run produces."""
+
+    folder: str = Field("export", min_length=1)
+    """Folder or URL (`s3://bucket/dataset`) to write; in the home unless its whole path is named. An earlier
+    export in it is replaced."""
+    format: ExportFormat = "coco"
+    decisions: tuple[ExportedDecision, ...] = Field(("accepted", "reviewed"), min_length=1)
+    """Which frames."""
+
+
+_NOT_IN_THE_OUTCOME = {
+    "review",
+    "schedules",
+    "export",
+    "ingest",
+    "weights_dir",
+    "device",
+    "batch",
+    "workers",
+    "runner",
+    "address",
+    "gpu_slots",
+}
+
+
 class RunConfig(Block):
     """One run: everything that decides which frames come out, and how they are made."""
 
@@ -134,7 +163,8 @@ class RunConfig(Block):
     trust: Trust = Trust()
     review: Review = Review()
     schedules: Schedules = Schedules()
-    """When `maskmill serve` starts what."""
+    """When `maskmill serve` or `maskmill deploy` lets what start."""
+    export: Export = Export()
     ingest: Ingest = Ingest()
     picture_quality: int = Field(95, ge=1, le=100)
     """JPEG quality of kept frames."""
@@ -159,13 +189,15 @@ class RunConfig(Block):
             )
         return self
 
+    gpu_slots: int | None = Field(None, ge=1)
+    """Shards worked on at once on all machines of a Prefect server together: `maskmill deploy` sets
+    its concurrency limit `maskmill-gpu`; None: it is not asked. With `device: cpu` it never is."""
+
     def identity(self) -> str:
         """Canonical JSON of everything that can change the result: where weights lie, how sources
-        are fetched, how people are asked, when it starts, and on which workers is left out."""
-        elsewhere = {"review", "schedules", "ingest", "weights_dir"}
-        outcome = self.model_dump(
-            mode="json", exclude=elsewhere | {"device", "batch", "workers", "runner", "address"}
-        )
+        are fetched, how people are asked, when it starts, what is exported, and on how many workers is
+        left out."""
+        outcome = self.model_dump(mode="json", exclude=_NOT_IN_THE_OUTCOME)
         return json.dumps(outcome, sort_keys=True, separators=(",", ":"))
 
     def run_id(self) -> str:

@@ -1,4 +1,4 @@
-"""When flows start by themselves, where `maskmill serve` runs."""
+"""When flows start by themselves, once `maskmill serve` or `maskmill deploy` registered them."""
 
 from typing import Self
 from zoneinfo import ZoneInfo
@@ -57,7 +57,13 @@ class Schedules(Block):
 
     generate: FlowSchedule | None = None
     """The work of `maskmill run`."""
+    label: FlowSchedule | None = None
+    """Help with the run's shards, beside whoever is at them: `label-shards`."""
     push: FlowSchedule | None = None
     """The work of `maskmill review push`."""
     pull: FlowSchedule | None = None
     """The work of `maskmill review pull`."""
+    export: FlowSchedule | None = None
+    """The work of `maskmill export`, as `export` says."""
+    reap: FlowSchedule | None = None
+    """The work of `maskmill reap`."""

@@ -32,7 +32,14 @@ def _refuse_secrets(url: str) -> str:
 class Block(BaseModel):
     """A frozen part of a config; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,  # what stands under a setting stands beside its field in Prefect's UI
+        field_title_generator=lambda key, _: key,  # and its key above it
+    )
 
 
 class TorchvisionBlock(Block):

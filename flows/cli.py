@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows import browse_commands, export_commands, review_commands, system_commands
+from flows import browse_commands, export_commands, review_commands, service_commands, system_commands
 from flows.console import (
+    NO_SOURCES,
     Commands,
+    ConfigOption,
     Exit,
     HomeOption,
     JsonOption,
     RunOption,
     SetOption,
+    SourcesArgument,
     print_failures,
     print_json,
     print_table,
@@ -41,17 +44,13 @@ app.command("runs")(browse_commands.runs)
 app.command("frames")(browse_commands.frames)
 app.command("show")(browse_commands.show)
 app.command("report")(browse_commands.report)
+app.command("serve")(service_commands.serve)
+app.command("deploy")(service_commands.deploy)
+app.command("worker")(service_commands.worker)
 
-SourcesArgument = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="SOURCE...", help="Video, folder, glob, archive, list, URL or camera."),
-]
-ConfigOption = Annotated[
-    str,
-    typer.Option("--config", metavar="NAME|FILE", help="default, lite, offline, surveillance or a file."),
-]
 DEFAULT_HOME = Path(".maskmill")
-NO_SOURCES = "no sources: name a file, folder, glob, archive, list, URL or camera"
+WATCHED = ("serve", "worker")
+"""Their runs are watched in Prefect's UI, where only what is logged can be read."""
 
 
 def _show_version(wanted: bool) -> None:
@@ -71,8 +70,7 @@ def main(
 ) -> None:
     # Prefect reads these when it is imported; what the user has set stays
     for name, value in {
-        # a served run is watched in Prefect's UI, where only what is logged can be read
-        "PREFECT_LOGGING_LEVEL": "INFO" if context.invoked_subcommand == "serve" else "CRITICAL",
+        "PREFECT_LOGGING_LEVEL": "INFO" if context.invoked_subcommand in WATCHED else "CRITICAL",
         "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
@@ -107,26 +105,6 @@ def run(
     _print_summary(summary, as_json=as_json)
     if summary.failures:
         raise typer.Exit(Exit.SOURCES_FAILED)
-
-
-@app.command()
-def serve(
-    sources: SourcesArgument = None,
-    config: ConfigOption = "default",
-    changes: SetOption = None,
-    home: HomeOption = DEFAULT_HOME,
-) -> None:
-    """Run, push and pull as the config's `schedules` say, or from Prefect's UI, until Ctrl-C."""
-    from configs.load import load_config
-    from labeling.sources.addresses import refuse_passwords
-
-    run_config = load_config(config, changes or [])
-    if not sources:
-        raise ConfigError(NO_SOURCES)
-    refuse_passwords(sources)
-    from flows.serving import serve_flows
-
-    serve_flows(sources, run_config, name=Path(config).stem, home=home)
 
 
 @app.command()

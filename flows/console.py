@@ -31,6 +31,15 @@ class Exit(IntEnum):
     """Done, but for the sources that are listed."""
 
 
+SourcesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="SOURCE...", help="Video, folder, glob, archive, list, URL or camera."),
+]
+NO_SOURCES = "no sources: name a file, folder, glob, archive, list, URL or camera"
+ConfigOption = Annotated[
+    str,
+    typer.Option("--config", metavar="NAME|FILE", help="default, lite, offline, surveillance or a file."),
+]
 HomeOption = Annotated[
     Path,
     typer.Option("--home", envvar="MASKMILL_HOME", help="Folder for the database, videos and pictures."),

@@ -1,17 +1,12 @@
 """`maskmill export`: write a run's frames as a dataset."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any, get_args
 
 import typer
 
 from flows.console import Commands, HomeOption, JsonOption, RunOption, print_json
 from labeling.errors import ConfigError
-
-if TYPE_CHECKING:
-    from labeling.formats.dataset import DatasetFrame, ExportSummary
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, help="Write a run's frames as a dataset.")
 
@@ -31,7 +26,6 @@ DecisionOption = Annotated[
 ]
 CopyOption = Annotated[bool, typer.Option("--copy", help="Copy pictures instead of hard-linking them.")]
 DEFAULT_HOME = Path(".maskmill")
-DECISIONS = ("accepted", "reviewed", "review", "easy")
 
 
 @app.command()
@@ -47,17 +41,7 @@ def coco(
     as_json: JsonOption = False,
 ) -> None:
     """COCO instances and person keypoints, masks as RLE."""
-    from labeling.formats.coco import write_coco
-    from labeling.formats.store_export import export_to
-
-    with _frames(home, run, decisions) as frames:
-        written = export_to(
-            target,
-            lambda folder, pictures: write_coco(
-                frames, folder, polygons=polygons, copy=copy, pictures=pictures
-            ),
-        )
-        _report(written, target, as_json)
+    _export(target, home, decisions, as_json, format="coco", run=run, copy=copy, polygons=polygons)
 
 
 @app.command("yolo-seg")
@@ -70,15 +54,7 @@ def yolo_seg(
     as_json: JsonOption = False,
 ) -> None:
     """Ultralytics' polygons (lossy: holes are lost)."""
-    from labeling.formats.store_export import export_to
-    from labeling.formats.yolo_seg import write_yolo_seg
-
-    with _frames(home, run, decisions) as frames:
-        written = export_to(
-            target,
-            lambda folder, pictures: write_yolo_seg(frames, folder, copy=copy, pictures=pictures),
-        )
-        _report(written, target, as_json)
+    _export(target, home, decisions, as_json, format="yolo-seg", run=run, copy=copy)
 
 
 @app.command()
@@ -91,33 +67,21 @@ def masks(
     as_json: JsonOption = False,
 ) -> None:
     """One PNG per frame, whose pixel value is the instance."""
-    from labeling.formats.mask_pngs import write_mask_pngs
-    from labeling.formats.store_export import export_to
-
-    with _frames(home, run, decisions) as frames:
-        written = export_to(
-            target,
-            lambda folder, pictures: write_mask_pngs(frames, folder, copy=copy, pictures=pictures),
-        )
-        _report(written, target, as_json)
+    _export(target, home, decisions, as_json, format="masks", run=run, copy=copy)
 
 
-@contextmanager
-def _frames(home: Path, run: str | None, decisions: list[str] | None) -> "Iterator[Iterator[DatasetFrame]]":
-    from db.dataset import dataset_frames
-    from db.queries import latest_run
-    from flows.home import existing_home, open_home
+def _export(target: str, home: Path, decisions: list[str] | None, as_json: bool, **order: Any) -> None:
+    from configs.models import ExportedDecision
+    from flows.home import existing_home
+    from tasks.export import ExportOrder, write_dataset
 
-    wanted = decisions or ["accepted", "reviewed"]
-    for decision in wanted:
-        if decision not in DECISIONS:
-            raise ConfigError(f"--decision {decision!r}: known are {', '.join(DECISIONS)}")
-    with open_home(home).session() as session:
-        run_id = latest_run(session, run).id
-        yield dataset_frames(session, run_id, existing_home(home), decisions=wanted)
-
-
-def _report(written: "ExportSummary", target: str, as_json: bool) -> None:
+    known = get_args(ExportedDecision)
+    for decision in decisions or []:
+        if decision not in known:
+            raise ConfigError(f"--decision {decision!r}: known are {', '.join(known)}")
+    if decisions:
+        order["decisions"] = tuple(decisions)
+    written = write_dataset(existing_home(home), target, ExportOrder(**order))
     if as_json:
         print_json(written)
         return

@@ -12,6 +12,7 @@ from configs.load import load_config
 from configs.models import RunConfig
 from db.ledger import begin_run, keep_models, requeue_failed
 from db.queries import RunSummary, failed_specs, planned_shards
+from flows.home import whole_path
 from flows.runners import check_runner
 from flows.shards import work_on_shards
 from labeling.errors import ConfigError, Interrupted
@@ -114,7 +115,7 @@ def record_missing(paths: list[str], config: RunConfig, *, name: str, home: Path
 
 
 def _open_home(home: Path) -> Home:
-    place = Home(home.expanduser().resolve())
+    place = Home(whole_path(home, "home"))
     place.create()
     return place
 

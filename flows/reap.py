@@ -5,6 +5,7 @@ from pathlib import Path
 from prefect import flow
 from prefect.logging import get_run_logger
 
+from flows.home import whole_path
 from labeling.storage import Home
 from tasks.executions import Buried, bury_the_dead
 
@@ -16,7 +17,9 @@ def reap(home: Path = Path(".maskmill")) -> list[Buried]:
     Args:
         home: folder with the database, unless MASKMILL_DATABASE_URL names another.
     """
-    buried = bury_the_dead(Home(home.expanduser().resolve()))
+    place = Home(whole_path(home, "home"))
+    place.create()  # on a schedule it may well come before the first run
+    buried = bury_the_dead(place)
     for one in buried:
         get_run_logger().warning("run %s (%s) had died; %d shards are free", one.id, one.place, one.shards)
     return buried

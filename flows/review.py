@@ -10,6 +10,7 @@ from prefect.logging import get_run_logger
 from configs.models import Review as Settings
 from db.queries import latest_run
 from db.review_annotations import projects_at
+from flows.home import existing_home, whole_path
 from labeling.errors import DatabaseUnreachable, StudioUnreachable
 from labeling.storage import Home
 from tasks.ledger import ledger_of
@@ -43,7 +44,7 @@ def push_reviews(
         settings: how people are asked; none: as the run's config says.
         again: also frames whose task somebody deleted in Label Studio.
     """
-    place = Home(home.expanduser().resolve())
+    place = existing_home(whole_path(home, "home"))
     ledger = ledger_of(place)
     with ledger.session() as session:
         row = latest_run(session, run or None)
@@ -62,7 +63,7 @@ def pull_reviews(home: Path = Path(".maskmill")) -> PullSummary:
     Args:
         home: folder with the database.
     """
-    place = Home(home.expanduser().resolve())
+    place = existing_home(whole_path(home, "home"))
     with ledger_of(place).alone(LOCK):
         pulled = pull_task(place.root)
         score_task(place.root)

@@ -15,9 +15,9 @@ from db.ledger import fail_shard
 from db.models import Shard
 from db.overview import title_of_shard
 from db.queries import latest_run
+from flows.home import existing_home, whole_path
 from flows.runners import Workers, make_runner
 from labeling.errors import DatabaseError, Interrupted, OtherDatabase, StorageError, WorkerLost
-from labeling.storage import Home
 from tasks.executions import Execution, at_work, bury_the_dead, cancelled
 from tasks.label import label_shard_task
 from tasks.ledger import SAME_DATABASE, ledger_of
@@ -34,7 +34,7 @@ def label_shards(run: str = "", home: Path = Path(".maskmill")) -> int:
         run: id of the run, or its start; empty: the one that was worked on last.
         home: folder with the pictures, and the database unless MASKMILL_DATABASE_URL names another.
     """
-    place = Home(home.expanduser().resolve())
+    place = existing_home(whole_path(home, "home"))
     bury_the_dead(place)
     with ledger_of(place).session() as session:
         config = RunConfig.model_validate(latest_run(session, run or None).config)

@@ -32,6 +32,7 @@ from labeling.pipeline import label_shard
 from labeling.storage import Home
 from tasks.ledger import SAME_DATABASE, ledger_of, ledger_of_run
 from tasks.models import load_models
+from tasks.slots import gpu_slot
 
 CHECK_S = 1.0
 """How often a worker asks whether its shard is still its own."""
@@ -54,7 +55,8 @@ def work_on_shard(shard_id: int, config: RunConfig, home: Home, claimed_by: str 
         return "done"
     check = _claim_checker(ledger, shard_id, claimed_by) if claimed_by else _unclaimed
     try:
-        labelled = label_shard(clip, load_models(config), config, home, check)
+        with gpu_slot(config, check):
+            labelled = label_shard(clip, load_models(config), config, home, check)
     except Interrupted:
         return "released"
     except (StorageError, DatabaseError):

@@ -8,19 +8,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.flows import Flow, load_flow_from_entrypoint
 
-from configs.load import load_config
-from configs.schedules import FlowSchedule
 from db.queries import latest_run, summarise_run
-from flows.serving import ONE_AT_A_TIME, make_deployments, prefect_schedule
 from labeling.scene import render_scene
 from labeling.storage import Home
 from tasks.ledger import close_ledgers, ledger_of
@@ -157,38 +151,3 @@ def test_a_password_in_a_source_is_refused_before_prefect_stores_it(tmp_path: Pa
     assert done.returncode == 2
     assert "hush" not in done.stderr
     assert "environment" in done.stderr
-
-
-def test_deployments_hold_all_that_their_flows_are_to_know(tmp_path: Path) -> None:
-    config = load_config("offline", ["schedules.push.cron=0 2 * * mon-fri", "review.open_tasks=7"])
-    generate, push, pull = make_deployments(["a.mp4", "b/"], config, name="50%", home=tmp_path)
-    assert [deployment.name for deployment in (generate, push, pull)] == ["50-"] * 3
-    assert [bool(deployment.schedules) for deployment in (generate, push, pull)] == [False, True, False]
-    assert generate.parameters["sources"] == ["a.mp4", "b/"]
-    assert type(config).model_validate(generate.parameters["config"]).run_id() == config.run_id()
-    assert push.parameters["run"] == config.run_id()
-    assert push.parameters["settings"]["open_tasks"] == 7
-    assert pull.parameters == {"home": str(tmp_path)}
-    for deployment in (generate, push, pull):
-        assert deployment.concurrency_limit == ONE_AT_A_TIME.limit
-        assert deployment.concurrency_options is not None
-        assert deployment.concurrency_options.collision_strategy == ONE_AT_A_TIME.collision_strategy
-
-
-def test_every_deployment_loads_by_its_entrypoint_with_the_parameters_it_is_given(tmp_path: Path) -> None:
-    for deployment in make_deployments(["a.mp4"], load_config("offline"), name="offline", home=tmp_path):
-        flow: Flow[..., Any] = load_flow_from_entrypoint(str(deployment.entrypoint))
-        assert flow.name == deployment.flow_name
-        flow.validate_parameters(deployment.parameters)
-
-
-def test_an_interval_is_counted_from_a_midnight_of_its_zone() -> None:
-    schedule = prefect_schedule(FlowSchedule(interval_s=86400, timezone="Europe/Berlin"))
-    assert schedule.interval == timedelta(days=1)
-    assert schedule.anchor_date.isoformat() == "2020-01-01T00:00:00+01:00"
-    assert schedule.timezone == "Europe/Berlin"
-
-
-def test_a_line_of_cron_keeps_its_zone() -> None:
-    schedule = prefect_schedule(FlowSchedule(cron="0 2 * * *", timezone="Asia/Tokyo"))
-    assert (schedule.cron, schedule.timezone) == ("0 2 * * *", "Asia/Tokyo")

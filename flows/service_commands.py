@@ -1,0 +1,94 @@
+"""`maskmill serve`, `deploy` and `worker`: runs that start by themselves."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.console import (
+    NO_SOURCES,
+    ConfigOption,
+    HomeOption,
+    JsonOption,
+    SetOption,
+    SourcesArgument,
+    print_json,
+    print_table,
+)
+from labeling.errors import ConfigError
+
+if TYPE_CHECKING:
+    from configs.models import RunConfig
+
+DEFAULT_HOME = Path(".maskmill")
+PoolOption = Annotated[
+    str, typer.Option("--pool", metavar="NAME", help="Prefect's work pool; made when there is none.")
+]
+NameOption = Annotated[
+    str | None, typer.Option("--name", help="What the deployments are called; default: as the config.")
+]
+
+
+def serve(
+    sources: SourcesArgument = None,
+    config: ConfigOption = "default",
+    changes: SetOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    name: NameOption = None,
+) -> None:
+    """Run all flows as the config's `schedules` say, or from Prefect's UI, on this machine until Ctrl-C."""
+    specs, run_config = _read(sources, config, changes)
+    from flows.deployments import Job
+    from flows.serving import serve_flows
+
+    root = home.expanduser().resolve()
+    serve_flows(Job(sources=specs, config=run_config, name=name or Path(config).stem, home=root))
+
+
+def deploy(
+    pool: PoolOption,
+    sources: SourcesArgument = None,
+    config: ConfigOption = "default",
+    changes: SetOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    name: NameOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Have a pool's workers run all flows as the config's `schedules` say. Again: changes what was deployed."""
+    specs, run_config = _read(sources, config, changes)
+    from flows.deploying import deploy_flows
+
+    deployed = deploy_flows(specs, run_config, name=name or Path(config).stem, home=home, pool=pool)
+    if as_json:
+        print_json(deployed)
+        return
+    print_table(("deployment", "starts"), ((one.name, one.starts) for one in deployed))
+    typer.echo(f"\nnext, wherever they are to run: `maskmill worker --pool {pool}`")
+
+
+def worker(
+    pool: PoolOption,
+    name: Annotated[
+        str | None, typer.Option("--name", help="What Prefect calls this worker; default: host and process.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Runs at once; default: no limit.", min=1)] = None,
+    healthcheck: Annotated[
+        bool,
+        typer.Option("--with-healthcheck", help="Answer /health on Prefect's PREFECT_WORKER_WEBSERVER_PORT."),
+    ] = False,
+) -> None:
+    """Work on the runs of a pool, until Ctrl-C. What is done is kept; another worker goes on from there."""
+    from flows.working import work
+
+    work(pool, name=name, limit=limit, healthcheck=healthcheck)
+
+
+def _read(sources: list[str] | None, config: str, changes: list[str] | None) -> "tuple[list[str], RunConfig]":
+    from configs.load import load_config
+    from labeling.sources.addresses import refuse_passwords
+
+    run_config = load_config(config, changes or [])
+    if not sources:
+        raise ConfigError(NO_SOURCES)
+    refuse_passwords(sources)
+    return sources, run_config

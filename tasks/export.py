@@ -1,0 +1,56 @@
+"""From the ledger to a dataset in a folder or an object store."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from configs.models import ExportedDecision, ExportFormat
+from db.dataset import dataset_frames
+from db.queries import latest_run
+from labeling.formats.coco import write_coco
+from labeling.formats.dataset import DatasetFrame, ExportSummary
+from labeling.formats.folder import PictureTarget
+from labeling.formats.mask_pngs import write_mask_pngs
+from labeling.formats.store_export import export_to
+from labeling.formats.yolo_seg import write_yolo_seg
+from labeling.storage import Home
+from tasks.ledger import ledger_of
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOrder:
+    """Which frames, written how."""
+
+    format: ExportFormat = "coco"
+    decisions: tuple[ExportedDecision, ...] = ("accepted", "reviewed")
+    run: str | None = None
+    """Id of the run, or its start; None: the one that was worked on last."""
+    copy: bool = False
+    """Copy pictures instead of hard-linking them."""
+    polygons: bool = False
+    """COCO only: outlines instead of run-length encodings."""
+
+
+def write_dataset(home: Home, target: str, order: ExportOrder) -> ExportSummary:
+    """Write a run's frames to a folder or URL; what was there before stays until all of it is written.
+
+    Raises:
+        ConfigError: there is no such run.
+        ExportError: the folder holds something else.
+        StorageError, DatabaseError: nothing can be read or kept.
+    """
+    with ledger_of(home).session() as session:
+        run_id = latest_run(session, order.run).id
+        frames = dataset_frames(session, run_id, home, decisions=order.decisions)
+        return export_to(target, partial(_write, frames, order))
+
+
+def _write(
+    frames: Iterator[DatasetFrame], order: ExportOrder, folder: Path, pictures: PictureTarget | None
+) -> ExportSummary:
+    if order.format == "coco":
+        return write_coco(frames, folder, polygons=order.polygons, copy=order.copy, pictures=pictures)
+    if order.format == "yolo-seg":
+        return write_yolo_seg(frames, folder, copy=order.copy, pictures=pictures)
+    return write_mask_pngs(frames, folder, copy=order.copy, pictures=pictures)

@@ -1,0 +1,120 @@
+"""What Prefect is told about the flows: when they start, with which parameters, from where."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.flows import Flow, load_flow_from_entrypoint
+
+from configs.load import load_config
+from configs.schedules import FlowSchedule, Schedules
+from flows.deployments import OFFERS, ONE_AT_A_TIME, Job, make_deployments, prefect_schedule
+from tests.conftest import ROOT
+
+DECLARED = yaml.safe_load((ROOT / "prefect.yaml").read_text("utf-8"))
+
+
+def job(home: Path, *changes: str, name: str = "offline") -> Job:
+    return Job(sources=["/a.mp4", "/b"], config=load_config("offline", changes), name=name, home=home)
+
+
+def test_deployments_hold_all_that_their_flows_are_to_know(tmp_path: Path) -> None:
+    ordered = job(tmp_path, "schedules.push.cron=0 2 * * mon-fri", "review.open_tasks=7", name="50%")
+    made = {deployment.flow_name: deployment for deployment in make_deployments(ordered)}
+    assert {deployment.name for deployment in made.values()} == {"50-"}
+    assert [flow for flow, deployment in made.items() if deployment.schedules] == ["push-reviews"]
+    generate, push = made["generate-dataset"].parameters, made["push-reviews"].parameters
+    assert generate["sources"] == ["/a.mp4", "/b"]
+    config = ordered.config
+    assert type(config).model_validate(generate["config"]).run_id() == config.run_id()
+    for flow in ("push-reviews", "export-dataset", "label-shards"):
+        assert made[flow].parameters["run"] == config.run_id()
+    assert push["settings"]["open_tasks"] == 7
+    assert made["pull-reviews"].parameters == made["reap"].parameters == {"home": str(tmp_path)}
+    assert all(deployment.tags == ["maskmill", "50%"] for deployment in made.values())
+
+
+def test_one_run_of_a_deployment_at_a_time_but_for_helpers(tmp_path: Path) -> None:
+    for deployment in make_deployments(job(tmp_path)):
+        if deployment.flow_name == "label-shards":
+            assert deployment.concurrency_limit is None
+            continue
+        assert deployment.concurrency_limit == ONE_AT_A_TIME.limit
+        assert deployment.concurrency_options is not None
+        assert deployment.concurrency_options.collision_strategy == ONE_AT_A_TIME.collision_strategy
+
+
+@pytest.mark.parametrize(("folder", "out"), [("coco", "/home/m/coco"), ("/nas/coco", "/nas/coco")])
+def test_a_scheduled_export_writes_where_it_is_told_and_else_in_the_home(folder: str, out: str) -> None:
+    ordered = job(
+        Path("/home/m"), f"export.folder={folder}", "export.format=masks", "export.decisions=[easy]"
+    )
+    parameters = {made.flow_name: made for made in make_deployments(ordered)}["export-dataset"].parameters
+    assert parameters["out"] == out
+    assert (parameters["format"], parameters["decisions"]) == ("masks", ["easy"])
+
+
+def test_each_schedule_of_a_config_starts_a_flow() -> None:
+    assert {offer.schedule for offer in OFFERS} == set(Schedules.model_fields)
+    changes = [f"schedules.{offer.schedule}.interval_s={i}" for i, offer in enumerate(OFFERS, start=60)]
+    for seconds, deployment in enumerate(make_deployments(job(Path("/home"), *changes)), start=60):
+        (scheduled,) = deployment.schedules or []
+        assert isinstance(scheduled.schedule, IntervalSchedule)
+        assert scheduled.schedule.interval == timedelta(seconds=seconds)
+
+
+def test_every_deployment_loads_by_its_entrypoint_with_the_parameters_it_is_given(tmp_path: Path) -> None:
+    for deployment in make_deployments(job(tmp_path)):
+        flow = load(str(deployment.entrypoint))
+        assert flow.name == deployment.flow_name
+        flow.validate_parameters(deployment.parameters)
+
+
+@pytest.mark.parametrize("declared", DECLARED["deployments"], ids=lambda declared: str(declared["name"]))
+def test_every_deployment_of_prefect_yaml_loads_with_the_parameters_it_is_given(
+    declared: dict[str, Any],
+) -> None:
+    flow = load(declared["entrypoint"])
+    flow.validate_parameters(declared["parameters"])
+    assert Path(declared["parameters"]["home"]).is_absolute()
+
+
+def test_prefect_yaml_declares_the_flows_that_deploy_registers(tmp_path: Path) -> None:
+    flows = [load(declared["entrypoint"]).name for declared in DECLARED["deployments"]]
+    assert flows == [deployment.flow_name for deployment in make_deployments(job(tmp_path))]
+    one = {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+    for flow, declared in zip(flows, DECLARED["deployments"], strict=True):
+        assert declared.get("concurrency_limit") == (None if flow == "label-shards" else one)
+        assert declared["work_pool"]["name"] == "maskmill"
+
+
+def load(entrypoint: str) -> Flow[..., Any]:
+    """The flow itself: a module that cannot be imported would otherwise give a placeholder made of its text."""
+    return load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
+
+
+def test_a_person_finds_every_field_of_a_form_explained(tmp_path: Path) -> None:
+    for deployment in make_deployments(job(tmp_path)):
+        assert "Args:" not in str(deployment.description)
+        for name, field in deployment._parameter_openapi_schema.properties.items():
+            assert field.get("description"), f"{deployment.flow_name}: {name}"
+    generate = make_deployments(job(tmp_path))[0]._parameter_openapi_schema
+    blocks: dict[str, Any] = generate.model_dump()["definitions"]
+    assert "a restart moves none" in blocks["FlowSchedule"]["properties"]["interval_s"]["description"]
+    assert blocks["Sampling"]["properties"]["every_s"]["title"] == "every_s"
+    assert "union IoU" in blocks["Agreement"]["properties"]["hard_below"]["description"]
+
+
+def test_an_interval_is_counted_from_a_midnight_of_its_zone() -> None:
+    schedule = prefect_schedule(FlowSchedule(interval_s=86400, timezone="Europe/Berlin"))
+    assert schedule.interval == timedelta(days=1)
+    assert schedule.anchor_date.isoformat() == "2020-01-01T00:00:00+01:00"
+    assert schedule.timezone == "Europe/Berlin"
+
+
+def test_a_line_of_cron_keeps_its_zone() -> None:
+    schedule = prefect_schedule(FlowSchedule(cron="0 2 * * *", timezone="Asia/Tokyo"))
+    assert (schedule.cron, schedule.timezone) == ("0 2 * * *", "Asia/Tokyo")

@@ -1,0 +1,118 @@
+"""What can be known of compose.yaml and Dockerfile without Docker."""
+
+import re
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from flows.cli import app
+from labeling.studio.environment import studio_version
+from tests.conftest import ROOT
+
+TEXT = (ROOT / "compose.yaml").read_text("utf-8")
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
+WORKERS = ("worker", "gpu-worker")
+
+
+def test_each_variable_is_explained_in_the_example_and_each_of_those_is_used() -> None:
+    example = (ROOT / ".env.example").read_text("utf-8")
+    told = set(re.findall(r"^([A-Z_]+)=.+$", example, re.M))
+    assert set(re.findall(r"\$\{([A-Z_]+)\}", TEXT)) == told
+    assert "$" not in re.sub(r"\$\{[A-Z_]+\}", "", TEXT)
+
+
+def test_secrets_come_from_a_file_that_git_ignores() -> None:
+    assert ".env" in (ROOT / ".gitignore").read_text("utf-8").splitlines()
+    for service in SERVICES.values():
+        for name, value in service["environment"].items():
+            if (
+                re.search("PASSWORD|TOKEN|AUTH|API_KEY", name)
+                and name != "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN"
+            ):
+                assert re.fullmatch(r"\$\{[A-Z_]+\}", value), name
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_images_are_of_one_version(name: str) -> None:
+    image, _, tag = SERVICES[name]["image"].partition(":")
+    assert tag in {"cpu", "gpu"} if "build" in SERVICES[name] else re.match(r"\d", tag)
+    if image == "heartexlabs/label-studio":
+        assert tag == studio_version()
+    if image == "prefecthq/prefect":
+        pinned = re.search(r"^prefect==(.+)$", (ROOT / "constraints.txt").read_text("utf-8"), re.M)
+        assert pinned is not None
+        assert tag == f"{pinned[1]}-python3.11"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_each_service_says_how_it_is_and_starts_again(name: str) -> None:
+    service = SERVICES[name]
+    assert service["healthcheck"]["test"][0] == "CMD"
+    assert service["restart"] == "unless-stopped"
+    for port in service.get("ports", []):
+        assert port.startswith("127.0.0.1:")
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_the_workers_commands_are_maskmills(name: str) -> None:
+    program, *words = SERVICES[name]["command"]
+    assert program == "maskmill"
+    understood(words)
+
+
+def test_the_commands_of_the_header_are_maskmills() -> None:
+    ran = re.findall(r"run --rm worker maskmill (.+)", TEXT)
+    assert ran
+    for words in ran:
+        understood(words.split())
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_workers_wait_for_what_they_want_and_know_where_it_is(name: str) -> None:
+    environment = SERVICES[name]["environment"]
+    hosts = set(re.findall(r"(?://|@)([a-z-]+):\d+", " ".join(environment.values())))
+    assert hosts == {"postgres", "prefect", "label-studio"} <= set(SERVICES)
+    assert set(SERVICES[name]["depends_on"]) == {"postgres", "prefect"}
+
+
+def test_a_gpu_is_wanted_by_the_gpus_worker_alone() -> None:
+    wanting = {name for name, service in SERVICES.items() if "deploy" in service}
+    assert wanting == {"gpu-worker"} == {name for name, service in SERVICES.items() if "profiles" in service}
+    (device,) = SERVICES["gpu-worker"]["deploy"]["resources"]["reservations"]["devices"]
+    assert device["capabilities"] == ["gpu"]
+
+
+def test_each_volume_and_config_that_is_used_is_there() -> None:
+    whole = yaml.safe_load(TEXT)
+    named = {
+        place.partition(":")[0]
+        for service in SERVICES.values()
+        for place in service.get("volumes", [])
+        if not place.startswith("$")
+    }
+    assert named == set(whole["volumes"])
+    databases = whole["configs"]["databases"]["content"]
+    for service in ("prefect", "label-studio"):
+        values = " ".join(SERVICES[service]["environment"].values())
+        assert any(name in values for name in re.findall(r"CREATE DATABASE (\w+);", databases))
+
+
+def test_the_image_is_made_of_what_is_packaged() -> None:
+    let_in = set(re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text("utf-8"), re.M))
+    assert {"pyproject.toml", "README.md", "LICENSE", "constraints.txt"} <= let_in
+    assert {"flows", "tasks", "labeling", "db", "configs"} <= let_in
+    pyproject = (ROOT / "pyproject.toml").read_text("utf-8")
+    for name in WORKERS:
+        for extra in SERVICES[name]["build"]["args"]["EXTRAS"].split(","):
+            assert re.search(rf"^{extra} = \[", pyproject, re.M)
+
+
+def understood(words: list[str]) -> None:
+    """Whether the command line can be read; nothing is run."""
+    group = typer.main.get_command(app)
+    context = group.make_context("maskmill", list(words))
+    name, command, arguments = group.resolve_command(context, words)  # type: ignore[attr-defined]
+    assert name == words[0]
+    command.make_context(name, arguments, parent=context)
