@@ -27,6 +27,7 @@ from db.models import (
     utc_now,
 )
 from db.paging import pages
+from db.tallies import tally_agreements
 from labeling.errors import ConfigError, MaskmillError
 from labeling.instances import ModelCard
 from labeling.pipeline import LabelledFrame, LabelledShard
@@ -194,6 +195,7 @@ def plan_shards(session: Session, run_id: str, video_id: str, ranges: Sequence[S
             "deaths": 0,
             "counts": {},
             "seconds": {},
+            "tally": {},
         }
         for span in ranges
     ]
@@ -233,6 +235,7 @@ def store_shard(session: Session, shard: Shard, labelled: LabelledShard) -> bool
         "error_message": None,
         "counts": labelled.counts,
         "seconds": labelled.seconds,
+        "tally": tally_agreements(f.agreement for f in labelled.frames if f.agreement),
         "finished_at": utc_now(),
     }
     if not session.execute(done.values(changes)).rowcount:  # type: ignore[attr-defined]  # of CursorResult
@@ -327,6 +330,7 @@ def _decision_row(shard: Shard, frame: LabelledFrame) -> dict[str, Any]:
         "frame_id": frame_id(shard.video_id, frame.t_ms),
         "decision": frame.decision,
         "rule": frame.rule,
+        "iou": frame.agreement.iou if frame.agreement else None,
         "reasons": list(frame.reasons),
         "shot_ms": frame.shot_ms,
         "picture": frame.picture,
