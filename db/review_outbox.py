@@ -13,10 +13,10 @@ from sqlalchemy import and_, bindparam, func, literal, null, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from db.ledger import upsert
 from db.models import Decision, Run, content_id, utc_now
 from db.paging import pages
 from db.review_models import Review, StudioProject
+from db.upserts import upsert
 from labeling.studio.review import ReviewItem
 
 HAVE_A_TASK = ("open", "unresolved", "skipped")
