@@ -65,7 +65,7 @@ def test_of_two_rows_with_one_key_the_last_stays(ledger: Ledger, count: int) -> 
 def test_json_and_times_go_in_by_copy_as_they_do_row_by_row(ledger: Ledger) -> None:
     from datetime import datetime
 
-    at = datetime(2026, 5, 1, 12, 30, 15, 250)  # noqa: DTZ001  # the ledger's are UTC without saying so
+    at = datetime(2026, 5, 1, 12, 30, 15, 250)  # the ledger's are UTC without saying so
     row = {"name": "r", "config": {"a": [1, None, "\u00e9'"]}, "code_version": "0", "started_at": at}
     row |= {"worked_at": at, "finished_at": None, "models": {}, "counts": {"x": 1}}
     with ledger.transaction() as session:
@@ -87,7 +87,7 @@ def test_many_rows_are_one_statement_on_postgresql(ledger: Ledger) -> None:
     def keep(
         _connection: Any, _cursor: Any, statement: str, _parameters: Any, _context: Any, many: bool
     ) -> None:
-        asked.append("many" if many else statement.split()[0])
+        asked.append("many" if many else statement.split(maxsplit=1)[0])
 
     event.listen(ledger.engine, "before_cursor_execute", keep)
     with ledger.transaction() as session:
