@@ -147,7 +147,7 @@ def export(planted: Planted, folder: Path, *, pictures: bool) -> int:
     if not pictures:
         from labeling.formats import coco
 
-        coco.PictureFolder = NoPictures  # type: ignore[attr-defined,misc]  # of this process alone
+        coco.PictureFolder = NoPictures  # type: ignore[attr-defined]  # of this process alone
     with planted.ledger.session() as session:
         run_id = latest_run(session).id
         decisions = ("easy", "accepted", "review", REVIEWED)

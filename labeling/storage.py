@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 import secrets
 import tempfile
 from collections.abc import Iterator
@@ -67,8 +68,12 @@ class Home:
         name = hashlib.sha256(content).hexdigest()
         stored = Path("pictures") / name[:2] / f"{name}{suffix}"
         path = self.root / stored
-        if not path.exists():
-            with storage_errors(path):
+        with storage_errors(path):
+            try:
+                os.utime(path)  # as new: nobody may take it for an orphan before its row is there
+            except PermissionError:  # another user's: it is there all the same
+                pass
+            except FileNotFoundError:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, content)
         return str(stored)
