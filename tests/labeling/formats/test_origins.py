@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from labeling.formats.origins import record_line
 
-TEXTS = st.text(st.characters(exclude_categories=()))  # lone surrogates too, as file names may have
+PLAIN = st.text(st.characters(codec="ascii"))
+TEXTS = PLAIN | st.text(st.characters(exclude_categories=()))  # lone surrogates too, as file names may have
 SCORES = st.floats(0, 1) | st.sampled_from([0.0, 1e-4, 9.99e-5, 1e-5, 1e-7, 5e-324, 1.0])
 
 
