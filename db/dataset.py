@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from db.frames import keypoints_of, source_of
+from db.frames import keypoints_of, look_up_sources, source_of
 from db.models import Decision, Frame, Instance, Model, Video
 from db.paging import PAGE
 from db.review_models import Annotation, ReviewedInstance, Truth
@@ -64,6 +64,7 @@ def dataset_frames(
     with session.execute(wanted) as found:  # PostgreSQL holds a cursor open until then
         for page in found.partitions():
             rows = [_Row(*columns) for columns in page]
+            look_up_sources(session, [row.video_id for row in rows])
             people = _teachers(session, run_id, [row for row in rows if row.truth_id is None], models)
             people |= _reviewed(session, [row for row in rows if row.truth_id is not None], models)
             for row in rows:

@@ -1,6 +1,6 @@
 """Frames of a run, read from the ledger: listed and looked at."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import islice
@@ -12,10 +12,14 @@ from sqlalchemy import ColumnElement, Row, Select, func, select
 from sqlalchemy.orm import Session
 
 from db.models import Agreement, Decision, Frame, Instance, Shard, Source, SourceVideo, Video
+from db.paging import pages
 from labeling import instances as seen
 from labeling.masks import Mask
+from labeling.stages import in_batches
 
 DECISIONS = ("rejected", "easy", "accepted", "review")
+_READ_AT_ONCE = 100
+"""Rows: of several streams that are merged, most give only a few."""
 Order = Literal["agreement", "time"]
 """Hardest first, or by video and time."""
 
@@ -55,7 +59,7 @@ def list_frames(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[F
     """Frames of a run, one at a time. As hard ones come in the order of their ids, those that were never
     compared at last, by video and time."""
     rows = _by_time(session, run_id, wanted) if wanted.order == "time" else _hardest(session, run_id, wanted)
-    for row in islice(rows, wanted.limit):
+    for row in _with_sources(session, islice(rows, wanted.limit)):
         yield FrameRow(
             id=row.id,
             video_id=row.video_id,
@@ -71,6 +75,12 @@ def list_frames(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[F
             reasons=tuple(row.reasons),
             picture=row.picture,
         )
+
+
+def _with_sources(session: Session, rows: Iterable[Row[Any]]) -> Iterator[Row[Any]]:
+    for page in in_batches(rows, _READ_AT_ONCE):
+        look_up_sources(session, [row.video_id for row in page])
+        yield from page
 
 
 def _hardest(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[Row[Any]]:
@@ -131,7 +141,7 @@ def _frames(run_id: str, wanted: FrameQuery) -> Select[Any]:
 
 
 def _stream(session: Session, query: Select[Any], limit: int | None) -> Iterator[Row[Any]]:
-    streamed = query.limit(limit).execution_options(yield_per=500)
+    streamed = query.limit(limit).execution_options(yield_per=_READ_AT_ONCE)
     with session.execute(streamed) as rows:  # PostgreSQL holds a cursor open until then
         yield from rows
 
@@ -146,12 +156,21 @@ def _title(source: Source | None, path: str) -> str:
 
 def source_of(session: Session, video_id: str) -> Source | None:
     """The source that a video is credited to: the first by spec, where several gave the same bytes."""
-    cache: dict[str, Source | None] = session.info.setdefault("source_of", {})
-    if video_id not in cache:
-        gave_it = (SourceVideo.source_id == Source.id) & (SourceVideo.video_id == video_id)
-        query = select(Source).join(SourceVideo, gave_it).order_by(Source.spec).limit(1)
-        cache[video_id] = session.scalar(query)
-    return cache[video_id]
+    look_up_sources(session, [video_id])
+    found: Source | None = session.info["source_of"][video_id]
+    return found
+
+
+def look_up_sources(session: Session, video_ids: Sequence[str]) -> None:
+    """Make `source_of` know the sources of many videos, which it would ask for one by one."""
+    known: dict[str, Source | None] = session.info.setdefault("source_of", {})
+    for page in pages([video_id for video_id in dict.fromkeys(video_ids) if video_id not in known]):
+        gave_it = SourceVideo.source_id == Source.id
+        query = select(SourceVideo.video_id, Source).join(Source, gave_it).order_by(Source.spec)
+        for video_id, source in session.execute(query.where(SourceVideo.video_id.in_(page))):
+            known.setdefault(video_id, source)
+        for video_id in page:
+            known.setdefault(video_id, None)
 
 
 def frame_instances(session: Session, run_id: str, frame: Frame, role: str) -> list[seen.Instance]:

@@ -107,9 +107,10 @@ def withdraw_unwanted(
         Decision.decision != "review",
     )
     here = (Review.state == "open") & (Review.project_id == project_id)
+    others = session.scalars(select(Run.id).where(Run.id != run_id)).all()
     rows = session.scalars(
         select(Review).where(
-            Review.run_id.in_(select(Run.id).where(Run.id != run_id)),
+            Review.run_id.in_(others),
             Review.state.in_(("waiting", "open")),
             or_(Review.state == "waiting", here),
             select(Decision.frame_id).where(*unwanted).exists(),

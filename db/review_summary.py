@@ -119,11 +119,9 @@ def _shown_of(frame_id: InstrumentedAttribute[int], run_id: str) -> ScalarSelect
 def _read_scores(session: Session, run_id: str) -> TruthScores:
     means = select(Score.role, func.count(), func.avg(Score.iou)).where(Score.run_id == run_id)
     found = {role: (count, iou) for role, count, iou in session.execute(means.group_by(Score.role))}
-    before = (
-        select(func.avg(Agreement.iou))
-        .join(Score, and_(Score.run_id == Agreement.run_id, Score.frame_id == Agreement.frame_id))
-        .where(Agreement.run_id == run_id, Score.role == "student")
-    )
+    iou = select(Agreement.iou).where(Agreement.run_id == run_id, Agreement.frame_id == Score.frame_id)
+    students = (Score.run_id == run_id, Score.role == "student")
+    before = select(func.avg(iou.scalar_subquery())).where(*students)  # frame by frame, as `_shown_of`
     return TruthScores(
         frames=found.get("student", (0, None))[0],
         teacher_iou=found.get("teacher", (0, None))[1],

@@ -127,7 +127,9 @@ def test_open_reviews_are_found_by_an_index(ledger: Ledger) -> None:
         lambda session: count_waiting(session, "this"),
         lambda session: known_tasks(session, 1),
     ):
-        for steps in plans(ledger, ask):
+        of_reviews = [steps for steps in plans(ledger, ask) if any(" review" in step for step in steps)]
+        assert of_reviews
+        for steps in of_reviews:
             assert any("ix_review_" in step for step in steps)
             assert not [step for step in whole_tables(steps) if " review" in step]
 
