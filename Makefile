@@ -28,6 +28,8 @@ bench: .venv/.all
 	$(BIN)/python benchmarks/runners.py
 	$(BIN)/python benchmarks/brush.py
 	$(BIN)/python benchmarks/studio.py
+	$(BIN)/python benchmarks/million.py
+	$(BIN)/python benchmarks/writers.py
 
 # Without the networks' libraries: the demo and its review need none, and they are large.
 .venv/.core: pyproject.toml constraints.txt

@@ -1,20 +1,27 @@
-"""Frames of a run, read from the ledger: listed, looked at, counted."""
+"""Frames of a run, read from the ledger: listed and looked at."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from heapq import merge
+from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import JSON, Column, Select, TableValuedAlias, func, select, true
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import ColumnElement, Row, Select, func, select
+from sqlalchemy.orm import Session
 
-from db.models import Agreement, Decision, Frame, Instance, Source, SourceVideo, Video
+from db.models import Agreement, Decision, Frame, Instance, Shard, Source, SourceVideo, Video
+from db.paging import pages
 from labeling import instances as seen
 from labeling.masks import Mask
+from labeling.stages import in_batches
 
+DECISIONS = ("rejected", "easy", "accepted", "review")
+_READ_AT_ONCE = 100
+"""Rows: of several streams that are merged, most give only a few."""
 Order = Literal["agreement", "time"]
 """Hardest first, or by video and time."""
-_FramesFound = Select[tuple[Frame, Video, Decision, Agreement]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,75 +56,121 @@ class FrameQuery:
 
 
 def list_frames(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[FrameRow]:
-    """Frames of a run, one at a time."""
-    for frame, video, decision, agreement in _found(session, run_id, wanted):
+    """Frames of a run, one at a time. As hard ones come in the order of their ids, those that were never
+    compared at last, by video and time."""
+    rows = _by_time(session, run_id, wanted) if wanted.order == "time" else _hardest(session, run_id, wanted)
+    for row in _with_sources(session, islice(rows, wanted.limit)):
         yield FrameRow(
-            id=frame.id,
-            video_id=video.id,
-            title=video_title(session, video),
-            kind=video.kind,
-            t_ms=frame.t_ms,
-            name=frame.name,
-            decision=decision.decision,
-            rule=decision.rule,
-            iou=agreement.iou if agreement else None,
-            boundary_iou=agreement.boundary_iou if agreement else None,
-            causes=tuple(m[0] for m in agreement.mismatches) if agreement else (),
-            reasons=tuple(decision.reasons),
-            picture=decision.picture,
+            id=row.id,
+            video_id=row.video_id,
+            title=_title(source_of(session, row.video_id), row.path),
+            kind=row.kind,
+            t_ms=row.t_ms,
+            name=row.name,
+            decision=row.decision,
+            rule=row.rule,
+            iou=row.iou,
+            boundary_iou=row.boundary_iou,
+            causes=tuple(cause for cause, *_ in row.mismatches or ()),
+            reasons=tuple(row.reasons),
+            picture=row.picture,
         )
 
 
-def _found(
-    session: Session, run_id: str, wanted: FrameQuery
-) -> Iterator[tuple[Frame, Video, Decision, Agreement]]:
-    left = wanted.limit
-    for query in _queries(run_id, wanted):
-        if left == 0:
-            return
-        streamed = query.limit(left).execution_options(yield_per=500)
-        with session.execute(streamed) as rows:  # PostgreSQL holds a cursor open until then
-            for row in rows.tuples():
-                yield row
-                left = None if left is None else left - 1
+def _with_sources(session: Session, rows: Iterable[Row[Any]]) -> Iterator[Row[Any]]:
+    for page in in_batches(rows, _READ_AT_ONCE):
+        look_up_sources(session, [row.video_id for row in page])
+        yield from page
 
 
-def _queries(run_id: str, wanted: FrameQuery) -> Iterator[_FramesFound]:
-    """What is asked, one after the other: frames with an IoU come in the order of an index, which they
-    would not in one query with those without."""
+def _hardest(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[Row[Any]]:
+    """Each decision's frames come in the order of an index; in one query for all they would be sorted."""
+    decisions = wanted.decisions or DECISIONS
+    compared = _frames(run_id, wanted).where(Decision.iou.is_not(None)).order_by(Decision.iou, Frame.id)
+    streams = (_stream(session, compared.where(Decision.decision == one), wanted.limit) for one in decisions)
+    yield from merge(*streams, key=attrgetter("iou", "id"))
+    left = tuple(one for one in decisions if _has_uncompared(session, run_id, one))
+    if left and not wanted.hard_only:
+        uncompared = (
+            func.coalesce(Decision.iou, -1) == -1
+        )  # no `IS NULL`: its index would be taken for the time's
+        yield from _by_time(session, run_id, replace(wanted, decisions=left), uncompared)
+
+
+def _has_uncompared(session: Session, run_id: str, decision: str) -> bool:
+    """Only what was rejected should have any."""
+    here = (Decision.run_id == run_id, Decision.decision == decision, Decision.iou.is_(None))
+    return session.scalar(select(Decision.frame_id).where(*here).limit(1)) is not None
+
+
+def _by_time(
+    session: Session, run_id: str, wanted: FrameQuery, *conditions: ColumnElement[bool]
+) -> Iterator[Row[Any]]:
+    """One video after another, each in the order of an index; videos without such frames are not asked."""
+    query = _frames(run_id, wanted).where(*conditions).order_by(Frame.t_ms)
+    if wanted.decisions:
+        query = query.where(Decision.decision.in_(wanted.decisions))
+    for video_id in _videos_with(session, run_id, wanted.decisions or DECISIONS):
+        yield from _stream(session, query.where(Frame.video_id == video_id), wanted.limit)
+
+
+def _videos_with(session: Session, run_id: str, decisions: Sequence[str]) -> list[str]:
+    """Videos of a run with frames of these decisions, as its shards counted them."""
+    shards = session.execute(select(Shard.video_id, Shard.counts).where(Shard.run_id == run_id))
+    return sorted({video_id for video_id, counts in shards if any(map(_is_of(decisions), counts))})
+
+
+def _is_of(decisions: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a count is of frames of these decisions: `rejected:blurred` is one of `rejected`."""
+    return lambda name: name.partition(":")[0] in decisions
+
+
+def _frames(run_id: str, wanted: FrameQuery) -> Select[Any]:
     query = (
-        select(Frame, Video, Decision, Agreement)
+        select(
+            *(Frame.id, Frame.video_id, Frame.t_ms, Frame.name, Video.kind, Video.path),
+            *(Decision.decision, Decision.rule, Decision.reasons, Decision.picture, Decision.iou),
+            *(Agreement.boundary_iou, Agreement.mismatches),
+        )
         .join(Decision, Decision.frame_id == Frame.id)
         .join(Video, Video.id == Frame.video_id)
         .outerjoin(Agreement, (Agreement.frame_id == Frame.id) & (Agreement.run_id == Decision.run_id))
         .where(Decision.run_id == run_id)
     )
-    if wanted.decisions:
-        query = query.where(Decision.decision.in_(wanted.decisions))
-    if wanted.hard_only:
-        query = query.where(Agreement.is_hard)
-    by_time = (Frame.video_id, Frame.t_ms)
-    if wanted.order == "time":
-        yield query.order_by(*by_time)
-        return
-    yield query.where(Agreement.run_id == run_id).order_by(Agreement.iou, *by_time)
-    if not wanted.hard_only:
-        yield query.where(Agreement.run_id.is_(None)).order_by(*by_time)
+    return query.where(Agreement.is_hard) if wanted.hard_only else query
+
+
+def _stream(session: Session, query: Select[Any], limit: int | None) -> Iterator[Row[Any]]:
+    streamed = query.limit(limit).execution_options(yield_per=_READ_AT_ONCE)
+    with session.execute(streamed) as rows:  # PostgreSQL holds a cursor open until then
+        yield from rows
 
 
 def video_title(session: Session, video: Video) -> str:
-    source = source_of(session, video.id)
-    return (source.title if source else None) or Path(video.path).name
+    return _title(source_of(session, video.id), video.path)
+
+
+def _title(source: Source | None, path: str) -> str:
+    return (source.title if source else None) or Path(path).name
 
 
 def source_of(session: Session, video_id: str) -> Source | None:
     """The source that a video is credited to: the first by spec, where several gave the same bytes."""
-    cache: dict[str, Source | None] = session.info.setdefault("source_of", {})
-    if video_id not in cache:
-        gave_it = (SourceVideo.source_id == Source.id) & (SourceVideo.video_id == video_id)
-        query = select(Source).join(SourceVideo, gave_it).order_by(Source.spec).limit(1)
-        cache[video_id] = session.scalar(query)
-    return cache[video_id]
+    look_up_sources(session, [video_id])
+    found: Source | None = session.info["source_of"][video_id]
+    return found
+
+
+def look_up_sources(session: Session, video_ids: Sequence[str]) -> None:
+    """Make `source_of` know the sources of many videos, which it would ask for one by one."""
+    known: dict[str, Source | None] = session.info.setdefault("source_of", {})
+    for page in pages([video_id for video_id in dict.fromkeys(video_ids) if video_id not in known]):
+        gave_it = SourceVideo.source_id == Source.id
+        query = select(SourceVideo.video_id, Source).join(Source, gave_it).order_by(Source.spec)
+        for video_id, source in session.execute(query.where(SourceVideo.video_id.in_(page))):
+            known.setdefault(video_id, source)
+        for video_id in page:
+            known.setdefault(video_id, None)
 
 
 def frame_instances(session: Session, run_id: str, frame: Frame, role: str) -> list[seen.Instance]:
@@ -141,41 +194,3 @@ def seen_instance(row: Instance, frame: Frame) -> seen.Instance:
 
 def keypoints_of(stored: list[Any] | None) -> seen.Keypoints | None:
     return tuple((x, y, confidence) for x, y, confidence in stored) if stored else None
-
-
-def iou_histogram(session: Session, run_id: str, bins: int = 20) -> tuple[list[int], int]:
-    """Frames per bin of union IoU over [0, 1], and the frames where both saw nobody beside it."""
-    number = func.floor(Agreement.iou * bins)
-    query = (
-        select(Agreement.both_empty, number, func.count())
-        .where(Agreement.run_id == run_id)
-        .group_by(Agreement.both_empty, number)
-    )
-    histogram, empty = [0] * bins, 0
-    for both_empty, begin, frames in session.execute(query):
-        if both_empty:
-            empty += frames
-        else:
-            histogram[min(int(begin), bins - 1)] += frames
-    return histogram, empty
-
-
-def cause_counts(session: Session, run_id: str) -> dict[str, int]:
-    """Mismatches of hard frames by cause."""
-    each = _each_of(Agreement.mismatches, session.get_bind().dialect.name)
-    cause = each.c.value[0].as_string()
-    query = (
-        select(cause, func.count())
-        .select_from(Agreement)
-        .join(each, true())
-        .where(Agreement.run_id == run_id, Agreement.is_hard)
-        .group_by(cause)
-        .order_by(cause)
-    )
-    return dict(session.execute(query).tuples().all())
-
-
-def _each_of(column: InstrumentedAttribute[list[Any]], dialect: str) -> TableValuedAlias:
-    """A row per element of a JSON array."""
-    each = func.json_array_elements if dialect == "postgresql" else func.json_each
-    return each(column).table_valued(Column("value", JSON))

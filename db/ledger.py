@@ -4,13 +4,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from db.models import (
     Agreement,
-    Base,
     Decision,
     Frame,
     Instance,
@@ -27,6 +25,8 @@ from db.models import (
     utc_now,
 )
 from db.paging import pages
+from db.tallies import tally_agreements
+from db.upserts import upsert
 from labeling.errors import ConfigError, MaskmillError
 from labeling.instances import ModelCard
 from labeling.pipeline import LabelledFrame, LabelledShard
@@ -52,34 +52,6 @@ class StoredPicture:
     sha256: str
     path: str
     name: str
-
-
-def upsert(
-    session: Session,
-    table: type[Base],
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    update_columns: Sequence[str] = (),
-    fill_columns: Sequence[str] = (),
-) -> None:
-    """Insert rows; where the primary key exists, update the named columns, or leave the row as it is.
-
-    `fill_columns`: updated too, but a null leaves them as they are.
-    """
-    if not rows:
-        return
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table.__table__)
-    keys = [column.name for column in table.__mapper__.primary_key]
-    changes: dict[str, Any] = {name: statement.excluded[name] for name in update_columns}
-    changes |= {
-        name: func.coalesce(statement.excluded[name], table.__table__.c[name]) for name in fill_columns
-    }
-    if changes:
-        statement = statement.on_conflict_do_update(index_elements=keys, set_=changes)
-    else:
-        statement = statement.on_conflict_do_nothing(index_elements=keys)
-    session.connection().execute(statement, list(rows))
 
 
 def begin_run(
@@ -194,6 +166,7 @@ def plan_shards(session: Session, run_id: str, video_id: str, ranges: Sequence[S
             "deaths": 0,
             "counts": {},
             "seconds": {},
+            "tally": {},
         }
         for span in ranges
     ]
@@ -233,6 +206,7 @@ def store_shard(session: Session, shard: Shard, labelled: LabelledShard) -> bool
         "error_message": None,
         "counts": labelled.counts,
         "seconds": labelled.seconds,
+        "tally": tally_agreements(f.agreement for f in labelled.frames if f.agreement),
         "finished_at": utc_now(),
     }
     if not session.execute(done.values(changes)).rowcount:  # type: ignore[attr-defined]  # of CursorResult
@@ -327,6 +301,7 @@ def _decision_row(shard: Shard, frame: LabelledFrame) -> dict[str, Any]:
         "frame_id": frame_id(shard.video_id, frame.t_ms),
         "decision": frame.decision,
         "rule": frame.rule,
+        "iou": frame.agreement.iou if frame.agreement else None,
         "reasons": list(frame.reasons),
         "shot_ms": frame.shot_ms,
         "picture": frame.picture,

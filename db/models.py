@@ -161,6 +161,9 @@ class Shard(Base):
         ForeignKey("execution.id"), index=True, comment="who works on it; null: nobody"
     )
     deaths: Mapped[int] = mapped_column(default=0, comment="times that whoever worked on it died")
+    tally: Mapped[dict[str, Any]] = mapped_column(
+        default=dict, comment="its frames by agreement and by cause: see db.tallies; empty: not done"
+    )
     finished_at: Mapped[datetime | None] = mapped_column(comment="UTC")
 
 
@@ -225,8 +228,6 @@ class Agreement(Base):
     """How teacher and student matched on one frame of one run."""
 
     __tablename__ = "agreement"
-    __table_args__ = (Index("ix_agreement_run_id_iou", "run_id", "iou"),)
-
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), primary_key=True)
     frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"), primary_key=True)
     iou: Mapped[float] = mapped_column(comment="of the unions, 0 to 1")
@@ -243,13 +244,16 @@ class Decision(Base):
     __tablename__ = "decision"
     __table_args__ = (
         CheckConstraint("decision IN ('rejected', 'easy', 'accepted', 'review')", name="decision"),
-        Index("ix_decision_run_id_decision", "run_id", "decision"),
+        Index("ix_decision_run_id_decision_iou", "run_id", "decision", "iou", "frame_id"),
     )
 
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), primary_key=True)
     frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"), primary_key=True)
     decision: Mapped[str] = mapped_column()
     rule: Mapped[str | None] = mapped_column(comment="which filter said no, for rejected")
+    iou: Mapped[float | None] = mapped_column(
+        comment="the agreement's, by which lists are ordered; null: none"
+    )
     reasons: Mapped[list[Any]] = mapped_column(comment="in words")
     shot_ms: Mapped[int] = mapped_column(comment="time of the cut that began its shot, as this run cuts")
     picture: Mapped[str | None] = mapped_column(

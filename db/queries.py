@@ -142,9 +142,10 @@ def summarise_run(session: Session, run: Run) -> RunSummary:
     counts: dict[str, int] = {}
     seconds: dict[str, float] = {}
     states: dict[str, int] = {}
-    for shard in session.scalars(select(Shard).where(Shard.run_id == run.id)):
-        states[shard.state] = states.get(shard.state, 0) + 1
-        for total, part in ((counts, shard.counts), (seconds, shard.seconds)):
+    shards = select(Shard.state, Shard.counts, Shard.seconds).where(Shard.run_id == run.id)
+    for state, counts_here, seconds_here in session.execute(shards):
+        states[state] = states.get(state, 0) + 1
+        for total, part in ((counts, counts_here), (seconds, seconds_here)):
             for name, value in part.items():
                 total[name] = total.get(name, 0) + value
     videos_of_run = select(Shard.video_id).where(Shard.run_id == run.id)
@@ -206,10 +207,10 @@ def run_sources(session: Session, run_id: str) -> Iterator[SourceOfRun]:
 def _frames_by_video(session: Session, run_id: str) -> dict[str, tuple[int, int]]:
     """Frames (looked at, hard) of a run."""
     counts: dict[str, tuple[int, int]] = {}
-    for shard in session.scalars(select(Shard).where(Shard.run_id == run_id)):
-        looked_at, hard = counts.get(shard.video_id, (0, 0))
-        looked_at += shard.counts.get("looked_at", 0)
-        counts[shard.video_id] = (looked_at, hard + shard.counts.get("hard", 0))
+    shards = select(Shard.video_id, Shard.counts).where(Shard.run_id == run_id)
+    for video_id, here in session.execute(shards):
+        looked_at, hard = counts.get(video_id, (0, 0))
+        counts[video_id] = (looked_at + here.get("looked_at", 0), hard + here.get("hard", 0))
     return counts
 
 

@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 
 from configs.models import Review as Settings
 from db.frames import keypoints_of
-from db.ledger import upsert
 from db.models import Frame, content_id
 from db.paging import pages
 from db.review_models import Annotation, Review, ReviewedInstance, StudioProject
 from db.review_models import Truth as TruthRow
+from db.upserts import upsert
 from labeling.masks import Mask, iou_matrix
 from labeling.studio import review as said
 from labeling.studio.truth import Truth, pick_truth

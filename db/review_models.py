@@ -36,9 +36,8 @@ class Review(Base):
             "state IN ('waiting', 'sending', 'open', 'reviewed', 'unresolved', 'skipped', 'withdrawn', 'deleted')",
             name="state",
         ),
-        Index("ix_review_state_iou", "state", "iou"),
-        Index("ix_review_project_id", "project_id"),
-        Index("ix_review_run_id", "run_id"),
+        Index("ix_review_run_id_state_iou", "run_id", "state", "iou", "frame_id"),
+        Index("ix_review_project_id_state", "project_id", "state"),
     )
 
     frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"), primary_key=True)

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, literal, null, or_, select, update
+from sqlalchemy import and_, bindparam, func, literal, null, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from db.ledger import upsert
-from db.models import Agreement, Decision, content_id, utc_now
+from db.models import Decision, Run, content_id, utc_now
 from db.paging import pages
 from db.review_models import Review, StudioProject
+from db.upserts import upsert
 from labeling.studio.review import ReviewItem
 
 HAVE_A_TASK = ("open", "unresolved", "skipped")
@@ -72,10 +72,13 @@ def fill_outbox(session: Session, run_id: str, *, again: bool = False) -> None:
 
     `again`: also frames whose task somebody deleted in Label Studio.
     """
+    taken_over = ("waiting", "withdrawn", *(("deleted",) if again else ()))
+    stays = or_(Review.state.not_in(taken_over), and_(Review.state == "waiting", Review.run_id == run_id))
     wanted = (
-        select(Decision.frame_id, Decision.run_id, literal("waiting"), Agreement.iou, literal(""))
-        .join(Agreement, (Agreement.frame_id == Decision.frame_id) & (Agreement.run_id == Decision.run_id))
+        select(Decision.frame_id, Decision.run_id, literal("waiting"), Decision.iou, literal(""))
+        .outerjoin(Review, (Review.frame_id == Decision.frame_id) & stays)
         .where(Decision.run_id == run_id, Decision.decision == "review", Decision.picture.is_not(None))
+        .where(Decision.iou.is_not(None), Review.frame_id.is_(None))
     )
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = dialect.insert(Review).from_select(
@@ -83,7 +86,6 @@ def fill_outbox(session: Session, run_id: str, *, again: bool = False) -> None:
     )
     fresh = {name: statement.excluded[name] for name in ("run_id", "state", "iou", "fingerprint")}
     fresh |= {"task": null(), "project_id": null()}
-    taken_over = ("waiting", "withdrawn", *(("deleted",) if again else ()))
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["frame_id"], set_=fresh, where=Review.state.in_(taken_over)
@@ -99,11 +101,19 @@ def withdraw_unwanted(
 
     Frames in `started` stay: somebody's work is in them.
     """
-    unwanted = select(Decision.frame_id).where(Decision.run_id == run_id, Decision.decision != "review")
+    unwanted = (
+        Decision.run_id == run_id,
+        Decision.frame_id == Review.frame_id,
+        Decision.decision != "review",
+    )
     here = (Review.state == "open") & (Review.project_id == project_id)
+    others = session.scalars(select(Run.id).where(Run.id != run_id)).all()
     rows = session.scalars(
         select(Review).where(
-            or_(Review.state == "waiting", here), Review.frame_id.in_(unwanted), Review.run_id != run_id
+            Review.run_id.in_(others),
+            Review.state.in_(("waiting", "open")),
+            or_(Review.state == "waiting", here),
+            select(Decision.frame_id).where(*unwanted).exists(),
         )
     ).all()
     leaving = [row.frame_id for row in rows if row.frame_id not in started]
@@ -266,11 +276,11 @@ def touch_sending(session: Session, frame_ids: Iterable[int]) -> None:
 
 def open_frames(session: Session, project_id: int, run_id: str) -> list[Review]:
     """Frames that wait for a person and that this run wants reviewed, as they were sent."""
-    wanted = (Decision.frame_id == Review.frame_id) & (Decision.run_id == run_id)
+    wanted = (Decision.frame_id == Review.frame_id, Decision.run_id == run_id, Decision.decision == "review")
     query = (
         select(Review)
-        .join(Decision, wanted & (Decision.decision == "review"))
         .where(Review.project_id == project_id, Review.state == "open")
+        .where(select(Decision.frame_id).where(*wanted).exists())
         .order_by(Review.iou, Review.frame_id)
     )
     return list(session.scalars(query))

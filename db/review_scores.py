@@ -7,12 +7,12 @@ from sqlalchemy.orm import Session
 
 from configs.models import Agreement as Settings
 from db.frames import seen_instance
-from db.ledger import upsert
 from db.models import Agreement, Frame, Instance, Run
 from db.paging import pages
 from db.queries import run_models
 from db.review_annotations import reviewed_instance
 from db.review_models import ReviewedInstance, Score, Truth
+from db.upserts import upsert
 from labeling.instances import Instance as Seen
 from labeling.scoring import FrameAgreement, compare_instances
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import ScalarSelect, Select, and_, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.models import Agreement, Instance, Run
@@ -83,50 +83,45 @@ def _count(session: Session, column: InstrumentedAttribute[str], rows: Select[An
 
 
 def _count_masks(session: Session, run_id: str) -> MaskCounts:
-    after = and_(
-        ReviewedInstance.annotation_id == Truth.annotation_id, ReviewedInstance.source_id == Instance.id
+    usable = (Annotation.run_id == run_id, Truth.verdict != "unusable")
+    truths = select(Truth).join(Annotation, Annotation.id == Truth.annotation_id).where(*usable)
+    after = truths.join(ReviewedInstance, ReviewedInstance.annotation_id == Truth.annotation_id)
+    kept = after.where(ReviewedInstance.source_id.is_not(None)).with_only_columns(
+        ReviewedInstance.origin, func.count(), func.avg(ReviewedInstance.iou)
     )
-    shown = (
-        select(ReviewedInstance.origin, func.count(), func.avg(ReviewedInstance.iou))
-        .select_from(Truth)
-        .join(Annotation, Annotation.id == Truth.annotation_id)
-        .join(Instance, and_(*_teachers(run_id), Instance.frame_id == Truth.frame_id))
-        .outerjoin(ReviewedInstance, after)
-        .where(Annotation.run_id == run_id, Truth.verdict != "unusable")
-        .group_by(ReviewedInstance.origin)
-    )
-    found = {origin or "removed": (count, iou) for origin, count, iou in session.execute(shown)}
-    added = (
-        select(func.count())
-        .select_from(Truth)
-        .join(Annotation, Annotation.id == Truth.annotation_id)
-        .join(ReviewedInstance, ReviewedInstance.annotation_id == Truth.annotation_id)
-        .where(Annotation.run_id == run_id, Truth.verdict != "unusable", ReviewedInstance.source_id.is_(None))
-    )
+    found = {
+        origin: (count, iou) for origin, count, iou in session.execute(kept.group_by(ReviewedInstance.origin))
+    }
+    sources = after.with_only_columns(func.count(ReviewedInstance.source_id.distinct()))
+    added = after.where(ReviewedInstance.source_id.is_(None)).with_only_columns(func.count())
+    shown = truths.with_only_columns(func.sum(_shown_of(Truth.frame_id, run_id)))
+    masks = int(session.scalar(shown) or 0)
     corrected, corrected_iou = found.get("prediction-changed", (0, None))
     return MaskCounts(
-        shown=sum(count for count, _ in found.values()),
+        shown=masks,
         untouched=found.get("prediction", (0, None))[0],
         corrected=corrected,
-        removed=found.get("removed", (0, None))[0],
+        removed=masks - (session.scalar(sources) or 0),
         added=session.scalar(added) or 0,
         corrected_iou=corrected_iou,
     )
 
 
-def _teachers(run_id: str) -> list[ColumnElement[bool]]:
-    """An empty mask is nobody and is not shown."""
-    return [Instance.run_id == run_id, Instance.role == "teacher", Instance.area_px > 0]
+def _shown_of(frame_id: InstrumentedAttribute[int], run_id: str) -> ScalarSelect[int]:
+    """Masks that were shown of a frame. (Asked frame by frame: joined, a planner may read all there are.)
+
+    An empty mask is nobody and is not shown.
+    """
+    shown = (Instance.run_id == run_id, Instance.role == "teacher", Instance.area_px > 0)
+    return select(func.count()).where(*shown, Instance.frame_id == frame_id).scalar_subquery()
 
 
 def _read_scores(session: Session, run_id: str) -> TruthScores:
     means = select(Score.role, func.count(), func.avg(Score.iou)).where(Score.run_id == run_id)
     found = {role: (count, iou) for role, count, iou in session.execute(means.group_by(Score.role))}
-    before = (
-        select(func.avg(Agreement.iou))
-        .join(Score, and_(Score.run_id == Agreement.run_id, Score.frame_id == Agreement.frame_id))
-        .where(Agreement.run_id == run_id, Score.role == "student")
-    )
+    iou = select(Agreement.iou).where(Agreement.run_id == run_id, Agreement.frame_id == Score.frame_id)
+    students = (Score.run_id == run_id, Score.role == "student")
+    before = select(func.avg(iou.scalar_subquery())).where(*students)  # frame by frame, as `_shown_of`
     return TruthScores(
         frames=found.get("student", (0, None))[0],
         teacher_iou=found.get("teacher", (0, None))[1],
@@ -154,12 +149,7 @@ def _work(session: Session, run_id: str) -> tuple[float, int]:
         Annotation.verdict != "skipped",
         Annotation.seconds.is_not(None),
     ]
-    shown = (
-        select(func.count())
-        .select_from(Annotation)
-        .join(Instance, and_(*_teachers(run_id), Instance.frame_id == Annotation.frame_id))
-        .where(*timed)
-    )
+    shown = select(func.sum(_shown_of(Annotation.frame_id, run_id))).where(*timed)
     added = (
         select(func.count())
         .select_from(Annotation)
@@ -167,4 +157,4 @@ def _work(session: Session, run_id: str) -> tuple[float, int]:
         .where(*timed, ReviewedInstance.source_id.is_(None))
     )
     seconds = session.scalar(select(func.sum(Annotation.seconds)).where(*timed)) or 0.0
-    return seconds, (session.scalar(shown) or 0) + (session.scalar(added) or 0)
+    return seconds, int(session.scalar(shown) or 0) + (session.scalar(added) or 0)

@@ -106,3 +106,40 @@ def doctor(
         print_json(findings)
         return
     print_table(("", "what", "finding"), (("ok" if f.ok else "--", f.what, f.finding) for f in findings))
+
+
+def gc(
+    older_than: Annotated[
+        float, typer.Option("--older-than", metavar="DAYS", min=0, help="Files at least so old.")
+    ] = 1.0,
+    runs_older_than: Annotated[
+        float, typer.Option(metavar="DAYS", min=0, help="Superseded runs not worked on for so long.")
+    ] = 30.0,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="ID", help="This run's predictions, superseded or not.")
+    ] = None,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Take it away; otherwise it is only told.")
+    ] = False,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """What nothing needs any more: pictures that no run refers to, predictions of superseded runs."""
+    from flows.home import existing_home
+    from tasks.garbage import Ages, collect_garbage
+
+    found = collect_garbage(existing_home(home), Ages(older_than, runs_older_than), run=run, delete=delete)
+    if as_json:
+        print_json(found)
+        return
+    for gone in found.runs:
+        typer.echo(f"run {gone.id} ({gone.name}): {gone.instances} instances on {gone.frames} frames")
+    for name in found.files:
+        typer.echo(name)
+    files = found.pictures + found.unfinished
+    if files > len(found.files):
+        typer.echo(f"... and {files - len(found.files)} more")
+    done = "deleted" if found.deleted else "to be deleted (--delete does it)"
+    typer.echo(
+        f"{files} files with {found.bytes / 1e6:.1f} MB, predictions of {len(found.runs)} runs: {done}"
+    )

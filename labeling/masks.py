@@ -14,6 +14,8 @@ from labeling.errors import ModelOutputWrong
 BoolArray = NDArray[np.bool_]
 BoxXywh = tuple[float, float, float, float]
 
+_MOST_AREAS = 255
+"""pycocotools counts the masks of one call to `area` in eight bits."""
 _MAX_BITS = 50
 """No run of a picture needs more: a string with longer numbers is not COCO's."""
 
@@ -146,7 +148,15 @@ def intersect_masks(first: Mask, second: Mask) -> Mask:
 
 def mask_areas(masks: Sequence[Mask]) -> NDArray[np.int64]:
     """Pixels of each mask, (len(masks),)."""
-    return np.asarray(coco_mask.area(_to_rles(masks)), dtype=np.int64)
+    parts = [masks[start : start + _MOST_AREAS] for start in range(0, len(masks), _MOST_AREAS)]
+    areas = [np.asarray(coco_mask.area(_to_rles(part)), dtype=np.int64) for part in parts]
+    return np.concatenate(areas) if areas else np.zeros(0, dtype=np.int64)
+
+
+def mask_boxes(masks: Sequence[Mask]) -> NDArray[np.float64]:
+    """Tight box of each mask in whole pixels, (len(masks), 4) as x, y, w, h; zeros for an empty one."""
+    boxes = coco_mask.toBbox(_to_rles(masks)) if masks else ()
+    return np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
 
 
 def intersection_areas(rows: Sequence[Mask], columns: Sequence[Mask]) -> NDArray[np.int64]:

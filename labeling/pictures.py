@@ -89,8 +89,12 @@ class FolderPictures:
 
     def save(self, name: str, content: bytes) -> None:
         path = self.folder / name
-        if not path.exists():
-            with storage_errors(path):
+        with storage_errors(path):
+            try:
+                os.utime(path)  # as new: nobody may take it for an orphan before its row is there
+            except PermissionError:  # another user's: it is there all the same
+                pass
+            except FileNotFoundError:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, content)
 

@@ -10,10 +10,11 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.frames import FrameQuery, FrameRow, cause_counts, frame_instances, iou_histogram, list_frames
+from db.frames import FrameQuery, FrameRow, frame_instances, list_frames
 from db.models import Agreement, Decision, Frame, Run
 from db.queries import RunSummary, failed_shards, run_models, run_sources, summarise_run
 from db.review_summary import summarise_reviews
+from db.tallies import cause_counts, iou_histogram
 from labeling.drawing import caption_of, draw_comparison, tile_jpeg
 from labeling.errors import ConfigError, ExportError, StorageError
 from labeling.instances import RgbPicture

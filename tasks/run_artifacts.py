@@ -7,13 +7,15 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from sqlalchemy.orm import Session
 
-from db.frames import FrameQuery, FrameRow, frame_instances, iou_histogram, list_frames
+from db.frames import FrameQuery, FrameRow, frame_instances, list_frames
 from db.models import Frame, Run
 from db.overview import VideoWork, title_of
 from db.queries import Failure, RunSummary
+from db.tallies import iou_histogram
 from labeling.contact_sheet import SheetTile, contact_sheet
 from labeling.drawing import caption_of, clock, draw_tile
 from labeling.report.wording import count_of, spaced
+from labeling.stages import in_batches
 from labeling.storage import Home
 from labeling.titles import printable, shorten_middle, source_title
 from tasks.looks import read_kept
@@ -165,7 +167,8 @@ def _failure_lines(failures: Sequence[Failure]) -> Iterator[str]:
 
 
 def _agreement(session: Session, run_id: str) -> Iterator[str]:
-    histogram, both_empty = iou_histogram(session, run_id, bins=10)
+    fine, both_empty = iou_histogram(session, run_id)
+    histogram = [sum(pair) for pair in in_batches(fine, 2)]  # ten lines are read at a glance
     if not sum(histogram) + both_empty:
         return
     hard_below = session.get_one(Run, run_id).config.get("agreement", {}).get("hard_below", 0.5)

@@ -2,7 +2,8 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -10,16 +11,20 @@ from pycocotools import mask as coco_mask
 
 from labeling.formats.dataset import DatasetFrame, DatasetInstance, ExportSummary, Ledger
 from labeling.formats.folder import PictureFolder, PictureTarget, export_errors, stage_export
-from labeling.formats.origins import describe_origin, to_json
+from labeling.formats.origins import describe_origin, record_line, to_json
 from labeling.formats.outlines import edge_outlines
 from labeling.instances import COCO_KEYPOINTS, COCO_SKELETON, Keypoints
-from labeling.masks import Mask
+from labeling.masks import Mask, mask_areas, mask_boxes
+from labeling.stages import in_batches
 
 VISIBLE_FROM = 0.5
 """Confidence from which a keypoint is written as visible (v = 2); the pose rules' own default."""
 
 LABELLED_FROM = 0.2
 """Confidence from which a keypoint is written at all (v = 1: there, but hidden or in doubt)."""
+
+_MEASURED_AT_ONCE = 50
+"""Frames whose masks are measured in one call: a tenth of the time that a call for each takes."""
 
 _RLE_NOTE = "Masks are run-length encodings, with holes and parts kept."
 _POLYGON_NOTE = "Masks are polygons of outer outlines: holes are filled."
@@ -53,9 +58,10 @@ def write_coco(
         pictures or PictureFolder(staging / "images", copy=copy) as placed,
     ):
         with _CocoSpools(staging, polygons=polygons) as spools:
-            for frame in frames:
-                spools.add(frame)
-                placed.add(frame.picture, name=frame.file_name, store=frame.store)
+            for batch in in_batches(frames, _MEASURED_AT_ONCE):
+                spools.add(batch)
+                for frame in batch:
+                    placed.add(frame.picture, name=frame.file_name, store=frame.store)
             spools.finish(staging / "annotations")
         notes = [*spools.notes(), *placed.notes()]
         return spools.ledger.close(files=spools.ledger.frames + 2, notes=notes)
@@ -82,14 +88,28 @@ class _CocoSpools:
         for spool in (self._images, self._annotations, self._people):
             spool.close()
 
-    def add(self, frame: DatasetFrame) -> None:
-        instances = self.ledger.admit(frame)
-        self._images.add(self._image_record(frame))
-        for instance in instances:
-            record = self._annotation_record(instance, frame.id)
-            self._annotations.add(record)
-            if instance.keypoints is not None:
-                self._people.add({**record, **_keypoint_fields(instance.keypoints, frame.size_hw)})
+    def add(self, frames: Sequence[DatasetFrame]) -> None:
+        masks = [instance.mask for frame in frames for instance in frame.instances]
+        measures = zip(mask_areas(masks).tolist(), mask_boxes(masks).tolist(), strict=True)
+        for frame in frames:
+            measured = list(islice(measures, len(frame.instances)))
+            self.ledger.admit(frame, [area for area, _ in measured])
+            self._images.add(self._image_record(frame))
+            for instance, (area, box) in zip(frame.instances, measured, strict=True):
+                if area:
+                    self._add_instance(instance, frame, area, box)
+        for spool in (self._images, self._annotations, self._people):
+            spool.flush()
+
+    def _add_instance(
+        self, instance: DatasetInstance, frame: DatasetFrame, area_px: int, box_xywh: list[float]
+    ) -> None:
+        record = self._annotation_record(instance, frame.id, area_px, box_xywh)
+        least = instance.score or 1.0  # of the numbers that are not 0: the others are rounded
+        self._annotations.add(record, least=least)
+        if instance.keypoints is not None:
+            points = _keypoint_fields(instance.keypoints, frame.size_hw)
+            self._people.add({**record, **points}, least=least)
 
     def finish(self, folder: Path) -> None:
         with export_errors(folder):
@@ -126,14 +146,16 @@ class _CocoSpools:
         known = [{"id": number, "name": name, "url": url} for (name, url), number in self._licences.items()]
         return unknown + known
 
-    def _annotation_record(self, instance: DatasetInstance, image_id: int) -> dict[str, Any]:
+    def _annotation_record(
+        self, instance: DatasetInstance, image_id: int, area_px: int, box_xywh: list[float]
+    ) -> dict[str, Any]:
         return {
             "id": instance.id,
             "image_id": image_id,
             "category_id": 1,
             "iscrowd": 0,
-            "area": instance.mask.area_px,
-            "bbox": list(instance.mask.box_xywh),
+            "area": area_px,
+            "bbox": box_xywh,
             "segmentation": self._segmentation(instance.mask),
             "model": instance.model,
             "score": instance.score,
@@ -151,15 +173,16 @@ class _CocoSpools:
 
     def _write(self, path: Path, annotations: "_Spool") -> None:
         """Sections in COCO's usual order, one record a line."""
-        with path.open("w", encoding="ascii") as file:
-            file.write(
-                f'{{"info": {to_json(self._about())},\n"licenses": {to_json(self._licence_records())},\n'
-            )
-            file.write(f'"categories": {to_json([_person_category()])},\n"images": [\n')
+        about, licences = to_json(self._about()), to_json(self._licence_records())
+        head = (
+            f'{{"info": {about},\n"licenses": {licences},\n"categories": {to_json([_person_category()])},\n'
+        )
+        with path.open("wb") as file:
+            file.write(head.encode("ascii") + b'"images": [\n')
             self._images.pour(file)
-            file.write('\n],\n"annotations": [\n')
+            file.write(b'\n],\n"annotations": [\n')
             annotations.pour(file)
-            file.write("\n]}\n")
+            file.write(b"\n]}\n")
 
     def _about(self) -> dict[str, str]:
         """No date: the same content gives the same bytes."""
@@ -172,17 +195,22 @@ class _Spool:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._file: IO[str] = tempfile.TemporaryFile(  # noqa: SIM115 - lives as long as this object
-            "w+", encoding="ascii", dir=folder
-        )
-        self._separator = ""
+        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - lives as long as this object
+        self._lines: list[bytes] = []
+        self._is_empty = True
 
-    def add(self, record: dict[str, Any]) -> None:
-        with export_errors(self._folder):
-            self._file.write(self._separator + to_json(record))
-        self._separator = ",\n"
+    def add(self, record: dict[str, Any], *, least: float = 1.0) -> None:
+        """`least`: see `record_line`."""
+        self._lines.append(record_line(record, least=least))
 
-    def pour(self, target: IO[str]) -> None:
+    def flush(self) -> None:
+        if self._lines:
+            with export_errors(self._folder):
+                self._file.write((b"" if self._is_empty else b",\n") + b",\n".join(self._lines))
+            self._is_empty = False
+            self._lines.clear()
+
+    def pour(self, target: IO[bytes]) -> None:
         self._file.seek(0)
         shutil.copyfileobj(self._file, target, 1 << 16)
 

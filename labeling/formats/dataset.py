@@ -3,7 +3,7 @@
 import math
 import re
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from labeling.errors import ExportError
 from labeling.instances import COCO_KEYPOINTS, Keypoints
-from labeling.masks import BoxXywh, Mask
+from labeling.masks import BoxXywh, Mask, mask_areas
 from labeling.object_store import ObjectStore
 
 BIGGEST_ID = 2**53 - 1
@@ -86,7 +86,7 @@ def check_frame(frame: DatasetFrame) -> None:
 
     Raises:
         ExportError: a file name with folders in it, an id out of range, a mask of another size
-            than its picture, a score that is no number, other than 17 keypoints.
+            than its picture, a score or a box that is no number, other than 17 keypoints.
     """
     here = f"frame {frame.id} ({frame.file_name!r})"
     if not _PLAIN_NAME.match(frame.file_name) or frame.file_name in (".", ".."):
@@ -110,6 +110,8 @@ def _check_instance(instance: DatasetInstance, size_hw: tuple[int, int], here: s
         )
     if not math.isfinite(instance.score):
         raise ExportError(f"{here}: the score is {instance.score}; label this frame again")
+    if not math.isfinite(sum(instance.box_xywh)):
+        raise ExportError(f"{here}: the box is {instance.box_xywh}; label this frame again")
     if instance.keypoints is not None and len(instance.keypoints) != len(COCO_KEYPOINTS):
         raise ExportError(f"{here}: {len(instance.keypoints)} keypoints, COCO has {len(COCO_KEYPOINTS)}")
 
@@ -126,10 +128,16 @@ class Ledger:
     def frames(self) -> int:
         return len(self._frame_ids)
 
-    def admit(self, frame: DatasetFrame) -> tuple[DatasetInstance, ...]:
-        """Give the instances to write: those with a mask, in their order."""
+    def admit(
+        self, frame: DatasetFrame, areas_px: Sequence[int] | None = None
+    ) -> tuple[DatasetInstance, ...]:
+        """Give the instances to write: those with a mask, in their order.
+
+        `areas_px`: pixels of each instance's mask, where they are known already.
+        """
         check_frame(frame)
-        kept = tuple(instance for instance in frame.instances if instance.mask)
+        areas = areas_px or mask_areas([instance.mask for instance in frame.instances]).tolist()
+        kept = tuple(one for one, area in zip(frame.instances, areas, strict=True) if area)
         self.empty_masks += len(frame.instances) - len(kept)
         self._frame_ids.append(frame.id)
         self._instance_ids.extend(instance.id for instance in kept)

@@ -189,6 +189,8 @@ class PictureFolder:
         self._copy = copy
         self._unlinkable = 0
         self._errands = Errands()
+        self._made: set[Path] = set()
+        """Folders that are there: one a split."""
 
     def __enter__(self) -> Self:
         return self
@@ -212,14 +214,18 @@ class PictureFolder:
             return
         with export_errors(target):
             try:
-                self._place(picture.resolve(strict=True), target)
+                # a link to a link would break when the home moves; looking at one file is quicker than at
+                # every folder above it
+                self._place(picture.resolve(strict=True) if picture.is_symlink() else picture, target)
             except FileNotFoundError as exc:
                 raise ExportError(f"picture {picture} is gone; restore it or leave its frame out") from exc
             except FileExistsError as exc:
                 raise ExportError(f"two frames want the file name {name!r}; give each its own") from exc
 
     def _place(self, picture: Path, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.parent not in self._made:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._made.add(target.parent)
         if not self._copy and self._link(picture, target):
             return
         with picture.open("rb") as read, target.open("xb") as written:

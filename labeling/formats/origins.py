@@ -2,11 +2,17 @@
 has no room for it."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
+import orjson
+
 from labeling.formats.dataset import DatasetFrame
 from labeling.formats.folder import export_errors
+
+_LEAST_PLAIN = 1e-4
+"""Python writes smaller numbers with an exponent."""
 
 
 def describe_origin(frame: DatasetFrame) -> dict[str, Any]:
@@ -26,6 +32,20 @@ def describe_origin(frame: DatasetFrame) -> dict[str, Any]:
 def to_json(value: object) -> str:
     """Compact, and escaped to ASCII so that a reader's default encoding does not matter."""
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def record_line(record: dict[str, Any], *, least: float = 1.0) -> bytes:
+    """What `to_json` writes, several times as fast: by orjson, where that is known to write the same.
+
+    orjson neither escapes to ASCII nor writes an exponent where Python does: `least` is the smallest
+    number in the record that is not 0, so that this is known. NaN it writes as null: refuse it before.
+    """
+    if least >= _LEAST_PLAIN:
+        with suppress(TypeError):  # a lone surrogate, as file names that are no UTF-8 have
+            line = orjson.dumps(record)
+            if line.isascii() and b"\x7f" not in line:
+                return line
+    return to_json(record).encode("ascii")
 
 
 class OriginLines:

@@ -9,11 +9,16 @@ import numpy as np
 import pytest
 
 from db.engine import Ledger, open_ledger
-from db.frames import FrameQuery, cause_counts, iou_histogram, list_frames
-from db.ledger import begin_run, upsert
-from db.models import Agreement, Decision, Frame, Video, frame_id
+from db.frames import FrameQuery, list_frames
+from db.ledger import ShardRange, begin_run, keep_models, plan_shards, record_video, store_shard
+from db.models import Shard, frame_id
+from db.tallies import BINS, cause_counts, iou_histogram
+from labeling.instances import ModelCard
+from labeling.mismatches import Mismatch
+from labeling.pipeline import LabelledFrame, LabelledShard
+from labeling.scoring import FrameAgreement
 
-BINS = 20
+CARDS = {role: ModelCard("test", role, "", "{}") for role in ("teacher", "student")}
 CAUSES = ("boundary", "extra", "merge", "miss", "split")
 
 
@@ -62,43 +67,36 @@ def ledger(module_database_url: str) -> Iterator[Ledger]:
 
 
 def enter(ledger: Ledger) -> None:
-    """The frames in the run that is looked at, and the other way round in another."""
-    with ledger.transaction() as session:
-        for video_id in ("a" * 64, "b" * 64):
-            upsert(session, Video, [{"id": video_id, "kind": "video", "path": f"{video_id}.mp4"}])
-        upsert(session, Frame, [_frame_row(frame) for frame in FRAMES])
-        for run_id in ("this", "other"):
+    """The frames in the run that is looked at, and some of them in another; two shards a video."""
+    for run_id, rows in (("this", FRAMES), ("other", FRAMES[:50])):
+        with ledger.transaction() as session:
             begin_run(session, run_id, name="test", config={}, code_version="test")
-            rows = FRAMES if run_id == "this" else FRAMES[:50]
-            upsert(session, Agreement, [_agreement_row(run_id, f) for f in rows if f.iou is not None])
-            upsert(session, Decision, [_decision_row(run_id, frame) for frame in rows])
+            keep_models(session, run_id, CARDS)
+            for video_id in ("a" * 64, "b" * 64):
+                record_video(session, {"id": video_id, "kind": "video", "path": f"{video_id}.mp4"})
+                plan_shards(session, run_id, video_id, [ShardRange(0, 90_000), ShardRange(90_000, None)])
+            for shard in session.query(Shard).filter_by(run_id=run_id).all():
+                end_ms = shard.end_ms or 10**9
+                here = [f for f in rows if f.video_id == shard.video_id and shard.start_ms <= f.t_ms < end_ms]
+                counts = dict(Counter("rejected:dark" if f.iou is None else f.decision for f in here))
+                store_shard(session, shard, LabelledShard([_labelled(f) for f in here], CARDS, counts, {}))
 
 
-def _frame_row(frame: Planted) -> dict[str, Any]:
-    place = {"id": frame.id, "video_id": frame.video_id, "t_ms": frame.t_ms}
-    return place | {"sharpness": 50.0, "name": ""}
+def _labelled(frame: Planted) -> LabelledFrame:
+    agreement = None
+    if frame.iou is not None:
+        mismatches = tuple(Mismatch(cause, (0,), (), 0.1) for cause in frame.causes)  # type: ignore[arg-type]  # one of CAUSES
+        agreement = FrameAgreement(frame.iou, frame.iou, frame.both_empty, frame.is_hard, (), mismatches)
+    decision: Any = frame.decision
+    rule = "dark" if agreement is None else None
+    return LabelledFrame(frame.t_ms, 0, 50.0, "", decision, rule=rule, agreement=agreement)
 
 
-def _agreement_row(run_id: str, frame: Planted) -> dict[str, Any]:
-    return {
-        "run_id": run_id,
-        "frame_id": frame.id,
-        "iou": frame.iou,
-        "boundary_iou": frame.iou,
-        "both_empty": frame.both_empty,
-        "is_hard": frame.is_hard,
-        "matches": [],
-        "mismatches": [[cause, [0], [], 0.1] for cause in frame.causes],
-    }
-
-
-def _decision_row(run_id: str, frame: Planted) -> dict[str, Any]:
-    decision: dict[str, Any] = {"decision": frame.decision, "rule": None, "reasons": [], "shot_ms": 0}
-    return {"run_id": run_id, "frame_id": frame.id} | decision
-
-
-def hardest_first(frame: Planted) -> tuple[float, str, int]:
-    return (2.0 if frame.iou is None else frame.iou, frame.video_id, frame.t_ms)
+def hardest_first(frame: Planted) -> tuple[float, int, str, int]:
+    """As hard ones by their id, whose order is nobody's; never compared ones by video and time."""
+    if frame.iou is None:
+        return 2.0, 0, frame.video_id, frame.t_ms
+    return frame.iou, frame.id, "", 0
 
 
 def listed(ledger: Ledger, wanted: FrameQuery) -> list[int]:
@@ -139,8 +137,8 @@ def test_the_histogram_is_that_of_a_count_by_hand(ledger: Ledger) -> None:
             expected[min(int(frame.iou * BINS), BINS - 1)] += 1
     assert empty > 0
     with ledger.session() as session:
-        assert iou_histogram(session, "this", BINS) == (expected, empty)
-        assert iou_histogram(session, "no such run", 3) == ([0, 0, 0], 0)
+        assert iou_histogram(session, "this") == (expected, empty)
+        assert iou_histogram(session, "no such run") == ([0] * BINS, 0)
 
 
 def test_causes_are_counted_over_hard_frames(ledger: Ledger) -> None:

@@ -8,11 +8,11 @@ from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from db.engine import Ledger, open_ledger
-from db.frames import FrameQuery, frame_instances, list_frames
+from db.frames import DECISIONS, FrameQuery, frame_instances, list_frames
 from db.models import Frame
-from db.review_outbox import waiting_frames
+from db.review_outbox import count_waiting, known_tasks, open_frames, waiting_frames, withdraw_unwanted
 
-MANY = """
+MANY = r"""
 INSERT INTO model (id, kind, name, weights_sha256, settings) VALUES ('m', 'planted', 'm', '', '{}');
 INSERT INTO run (id, name, config, code_version, started_at, worked_at, models, counts)
     VALUES ('this', 'r', '{}', '0', '2026-05-01', '2026-05-01', '{}', '{}'),
@@ -22,8 +22,12 @@ CREATE TABLE number AS WITH RECURSIVE counted (i) AS
 INSERT INTO video (id, kind, path) SELECT 'v' || i, 'video', 'v.mp4' FROM number WHERE i <= 1000;
 INSERT INTO frame (id, video_id, t_ms, width, height, sharpness, name)
     SELECT i, 'v' || (i % 1000 + 1), i, 64, 48, 9.5, '' FROM number;
-INSERT INTO decision (run_id, frame_id, decision, reasons, shot_ms)
-    SELECT run.id, i, 'review', '[]', 0 FROM number, run;
+INSERT INTO shard (id, run_id, video_id, start_ms, state, planned_at, deaths, counts, seconds, tally)
+    SELECT i + CASE run.id WHEN 'this' THEN 0 ELSE 1000 END, run.id, 'v' || i, 0, 'done', '2026-05-01', 0,
+           '{"easy"\: 10, "accepted"\: 5, "review"\: 5}', '{}', '{}' FROM number, run WHERE i <= 1000;
+INSERT INTO decision (run_id, frame_id, decision, reasons, shot_ms, iou)
+    SELECT run.id, i, CASE WHEN i % 2 = 1 THEN 'easy' WHEN i % 4 = 0 THEN 'accepted' ELSE 'review' END, '[]', 0,
+           (i * 7919 % 10007) / 10007.0 FROM number, run;
 INSERT INTO agreement (run_id, frame_id, iou, boundary_iou, both_empty, is_hard, matches, mismatches)
     SELECT run.id, i, (i * 7919 % 10007) / 10007.0, 0.5, FALSE, i % 2 = 0, '[]', '[]' FROM number, run;
 INSERT INTO instance (id, run_id, frame_id, model_id, role, rank, rle, x, y, w, h, area_px, score)
@@ -35,7 +39,7 @@ INSERT INTO review (frame_id, run_id, state, iou, fingerprint)
     FROM number;
 DROP TABLE number
 """
-"""Frames enough of two runs that no planner reads them all for ten; no statement holds a colon."""
+"""Frames enough of two runs that no planner reads them all for ten; a colon would be a parameter."""
 
 
 @pytest.fixture(scope="module")
@@ -79,24 +83,55 @@ def whole_tables(steps: list[str]) -> list[str]:
     return [step for step in steps if "Seq Scan" in step or step.startswith("SCAN")]
 
 
+def sorts(steps: list[str]) -> list[str]:
+    """The steps that sort rows."""
+    return [step for step in steps if "Sort" in step or "FOR ORDER BY" in step]
+
+
 def step_that_reads(steps: list[str], table: str) -> str:
     return next(step for step in steps if f" {table} " in step and ("Scan" in step or step.startswith("S")))
 
 
-@pytest.mark.parametrize("hard_only", [False, True])
-def test_the_hardest_frames_come_in_the_order_of_an_index(ledger: Ledger, hard_only: bool) -> None:
+@pytest.mark.parametrize("decisions", [(), ("review",), ("easy", "accepted")])
+def test_the_hardest_frames_come_in_the_order_of_an_index(ledger: Ledger, decisions: tuple[str, ...]) -> None:
     """Without one, ten of a million frames would have all of them read and sorted."""
-    wanted = FrameQuery(hard_only=hard_only, limit=10)
+    wanted = FrameQuery(decisions, limit=10)
     found = plans(ledger, lambda session: list(list_frames(session, "this", wanted)))
     of_frames = [steps for steps in found if any(" agreement" in step for step in steps)]
-    assert len(of_frames) == 1  # ten have an IoU: what has none is not asked for
-    assert "ix_agreement_run_id_iou" in step_that_reads(of_frames[0], "agreement")
-    assert not whole_tables(of_frames[0])
+    assert len(of_frames) == len(decisions or DECISIONS)  # ten have an IoU: what has none is not asked for
+    for steps in of_frames:
+        assert "ix_decision_run_id_decision_iou" in step_that_reads(steps, "decision")
+        assert not whole_tables(steps)
+        assert not sorts(steps)
+
+
+@pytest.mark.parametrize("decisions", [(), ("review",)])
+def test_frames_by_time_come_in_the_order_of_an_index(ledger: Ledger, decisions: tuple[str, ...]) -> None:
+    wanted = FrameQuery(decisions, order="time", limit=3)
+    _, *of_frames = plans(ledger, lambda session: list(list_frames(session, "this", wanted)))[:2]
+    for steps in of_frames:
+        assert any("uq_frame_video_id" in step or "sqlite_autoindex_frame_2" in step for step in steps)
+        assert not whole_tables(steps)
 
 
 def test_the_review_queue_comes_in_the_order_of_an_index(ledger: Ledger) -> None:
     [steps] = plans(ledger, lambda session: waiting_frames(session, "this", 10))
-    assert "ix_review_state_iou" in step_that_reads(steps, "review")
+    assert "ix_review_run_id_state_iou" in step_that_reads(steps, "review")
+    assert not sorts(steps)
+
+
+def test_open_reviews_are_found_by_an_index(ledger: Ledger) -> None:
+    for ask in (
+        lambda session: open_frames(session, 1, "this"),
+        lambda session: withdraw_unwanted(session, "this", 1, started=()),
+        lambda session: count_waiting(session, "this"),
+        lambda session: known_tasks(session, 1),
+    ):
+        of_reviews = [steps for steps in plans(ledger, ask) if any(" review" in step for step in steps)]
+        assert of_reviews
+        for steps in of_reviews:
+            assert any("ix_review_" in step for step in steps)
+            assert not [step for step in whole_tables(steps) if " review" in step]
 
 
 def test_the_people_of_a_frame_are_found_by_an_index(ledger: Ledger) -> None:

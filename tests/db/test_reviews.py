@@ -201,7 +201,7 @@ def test_items_come_in_the_order_asked_for_with_both_models(home: Home) -> None:
 def test_a_dataset_that_is_not_read_to_its_end_leaves_no_cursor_open(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("db.dataset._PAGE", 2)
+    monkeypatch.setattr("db.dataset.PAGE", 2)
     run = plant_run(home, person_frames(5))
     ledger = ledger_of(home)
     with ledger.session() as session:

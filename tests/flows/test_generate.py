@@ -368,7 +368,7 @@ def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
         path.write_bytes(content)
 
     with monkeypatch.context() as patch:
-        patch.setattr("labeling.storage.write_atomically", fill_up)
+        patch.setattr("labeling.pictures.write_atomically", fill_up)
         with pytest.raises(DiskFull, match="run the same command again"):
             run([video], config, home)
     with ledger_of(Home(home.resolve())).session() as session:

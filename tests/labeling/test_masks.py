@@ -17,6 +17,7 @@ from labeling.masks import (
     intersection_areas,
     iou_matrix,
     mask_areas,
+    mask_boxes,
     union_masks,
 )
 from tests.labeling.strategies import draw, pictures, sides, sizes_hw
@@ -234,3 +235,13 @@ def test_masks_of_different_sizes_are_not_compared() -> None:
         intersect_masks(first, second)
     with pytest.raises(ModelOutputWrong, match="cannot be compared"):
         union_masks([first], (5, 4))
+
+
+@pytest.mark.parametrize("count", [0, 1, 255, 256, 600])
+def test_any_number_of_masks_is_measured_in_one_call(count: int) -> None:
+    """pycocotools fails from 256 areas on."""
+    pictures = [np.arange(30).reshape(5, 6) < number % 31 for number in range(count)]
+    masks = encode_all(pictures)
+    assert mask_areas(masks).tolist() == [int(picture.sum()) for picture in pictures]
+    assert mask_boxes(masks).tolist() == [list(mask.box_xywh) for mask in masks]
+    assert mask_boxes(masks).shape == (count, 4)

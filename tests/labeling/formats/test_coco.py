@@ -261,3 +261,28 @@ def test_real_pictures_and_masks_come_back_as_they_were(shared: Path, tmp_path: 
         for annotation in coco.loadAnns(coco.getAnnIds(imgIds=[image_id])):
             got[coco.annToMask(annotation) > 0] = annotation["id"] - 1000 * image_id
         np.testing.assert_array_equal(got, expected)
+
+
+def test_a_box_that_is_no_number_is_refused(pictures: Path, tmp_path: Path) -> None:
+    """JSON has no word for it, and the quick encoder would write null."""
+    odd = dataclasses.replace(instance(1, rectangle(0, 0, 4, 4)), box_xywh=(0.0, float("nan"), 4.0, 4.0))
+    with pytest.raises(ExportError, match="instance 1: the box is"):
+        write_coco([frame(1, pictures, odd)], tmp_path / "out")
+
+
+def test_more_frames_than_are_measured_at_once_keep_their_own_measures(
+    pictures: Path, tmp_path: Path
+) -> None:
+    frames = [
+        frame(
+            n, pictures, *(instance(1000 * n + k, rectangle(k, n % 50, 2 + n % 7, 3)) for k in range(n % 4))
+        )
+        for n in range(1, 125)
+    ]
+    write_coco(frames, tmp_path / "out")
+    written = {
+        one["id"]: one for one in _coco(tmp_path / "out").loadAnns(_coco(tmp_path / "out").getAnnIds())
+    }
+    for one in (one for kept in frames for one in kept.instances):
+        assert written[one.id]["area"] == one.mask.area_px
+        assert written[one.id]["bbox"] == list(one.mask.box_xywh)

@@ -1,0 +1,257 @@
+"""How long a person waits at a million instances: the queries behind the commands, and the COCO export.
+
+    python benchmarks/million.py [--instances N] [--folder DIR] [--on sqlite|postgresql] [--rounds N]
+
+Planted once in each database (kept in `--folder` for the next time; by default a temporary one): a run
+of a million teacher instances and a quarter as many of the student's, two smaller runs, reviews.
+Queries: the median and the slowest of the rounds, against the limit of 200 ms. Export: `write_coco` of the
+whole run in a process of its own, whose peak memory the system reports, with the pictures hard-linked and
+without; beside it pycocotools and json, which hold it all: masks read by the ORM, measured one by one, in a
+list that `json.dump` writes, over a part (`--peer` annotations), for its time grows with the number alone.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from planting import DATABASES, Plan, plant, serve_database
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from db.dataset import REVIEWED, dataset_frames
+from db.engine import Ledger, open_ledger
+from db.frames import FrameQuery, frame_instances, list_frames, seen_instance
+from db.models import Frame, Instance, Run
+from db.queries import latest_run, run_sources, summarise_run
+from db.review_items import review_items
+from db.review_outbox import (
+    count_elsewhere,
+    count_waiting,
+    fill_outbox,
+    known_project,
+    known_tasks,
+    open_frames,
+    reconcile,
+    waiting_frames,
+    withdraw_unwanted,
+)
+from db.review_summary import summarise_reviews
+from db.tallies import cause_counts, iou_histogram
+from labeling.formats.coco import write_coco
+from labeling.formats.folder import PictureFolder
+from labeling.object_store import ObjectStore
+from labeling.storage import Home
+from tasks.looks import list_runs
+
+LIMIT_MS = 200
+Question = Callable[[Session, Run], object]
+
+
+def _frames(**wanted: Any) -> Question:
+    return lambda session, run: list(list_frames(session, run.id, FrameQuery(**{"limit": 20} | wanted)))
+
+
+def _look_at_one(session: Session, run: Run) -> object:
+    [row] = list_frames(session, run.id, FrameQuery(limit=1))
+    frame = session.get_one(Frame, row.id)
+    return [frame_instances(session, run.id, frame, role) for role in ("teacher", "student")]
+
+
+def _project(session: Session) -> int:
+    known = known_project(session, "local", "maskmill")
+    return known.id if known else 0
+
+
+def _items_to_send(session: Session, run: Run) -> object:
+    return review_items(session, run, waiting_frames(session, run.id, 50))
+
+
+def _reconciled(session: Session, run: Run) -> object:
+    return reconcile(session, _project(session), known_tasks(session, _project(session)).unfinished)
+
+
+QUESTIONS: dict[str, Question] = {
+    "status: the run": summarise_run,
+    "status: its reviews": summarise_reviews,
+    "runs": lambda session, _: list_runs(session),
+    "frames, hardest first": _frames(),
+    "frames --decision review": _frames(decisions=("review",)),
+    "frames --decision accepted": _frames(decisions=("accepted",)),
+    "frames --decision easy": _frames(decisions=("easy",)),
+    "frames --decision rejected": _frames(decisions=("rejected",)),
+    "frames --order time": _frames(order="time"),
+    "frames --order time --decision review": _frames(order="time", decisions=("review",)),
+    "frames, a page of 500": _frames(limit=500),
+    "show: one frame's people": _look_at_one,
+    "report: agreement histogram": lambda session, run: iou_histogram(session, run.id),
+    "report: causes": lambda session, run: cause_counts(session, run.id),
+    "report: sources": lambda session, run: list(run_sources(session, run.id)),
+    "push: what to send next, 500": lambda session, run: waiting_frames(session, run.id, 500),
+    "push: 50 frames with their masks": _items_to_send,
+    "push: open tasks": lambda session, run: open_frames(session, _project(session), run.id),
+    "push: reconcile": _reconciled,
+    "push: not wanted any more": lambda session, run: withdraw_unwanted(
+        session, run.id, _project(session), started=()
+    ),
+    "push: count waiting": lambda session, run: count_waiting(session, run.id),
+    "push: count elsewhere": lambda session, run: count_elsewhere(session, run.id, _project(session)),
+    "push: fill the outbox, nothing new": lambda session, run: fill_outbox(session, run.id),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """A database full of instances."""
+
+    ledger: Ledger
+    home: Home
+
+
+def time_questions(planted: Planted, rounds: int) -> None:
+    """Print what each question takes; every round asks in a session of its own, and takes writes back."""
+    with planted.ledger.session() as session:
+        run_id = latest_run(session).id
+    print(f"{'':40} {'median':>9} {'slowest':>9}   of {LIMIT_MS} ms")
+    for name, ask in QUESTIONS.items():
+        taken = [_time_one(planted.ledger, run_id, ask) for _ in range(rounds)]
+        median, slowest = statistics.median(taken), max(taken)
+        print(f"{name:40} {median:6.1f} ms {slowest:6.1f} ms   {median / LIMIT_MS:.2f}", flush=True)
+
+
+def _time_one(ledger: Ledger, run_id: str, ask: Question) -> float:
+    with ledger._writing() as session:
+        run = latest_run(session, run_id)
+        begin = time.perf_counter()
+        ask(session, run)
+        return 1000 * (time.perf_counter() - begin)
+
+
+class NoPictures(PictureFolder):
+    """Leaves the pictures where they are."""
+
+    def add(self, picture: Path, *, name: str, store: ObjectStore | None = None) -> None:
+        self._folder.mkdir(exist_ok=True)
+
+
+def export(planted: Planted, folder: Path, *, pictures: bool) -> int:
+    """The run as COCO, by its frames' stream; returns how many annotations."""
+    target = None if pictures else NoPictures(folder / "none", copy=False)
+    with planted.ledger.session() as session:
+        run_id = latest_run(session).id
+        decisions = ("easy", "accepted", "review", REVIEWED)
+        frames = dataset_frames(session, run_id, planted.home, decisions=decisions)
+        return write_coco(frames, folder / "coco", pictures=target).instances
+
+
+def export_at_once(planted: Planted, folder: Path, *, most: int) -> int:
+    """As one would with the ORM, pycocotools and json: everything in a list, then in a file."""
+    annotations = []
+    with planted.ledger.session() as session:
+        teachers = select(Instance, Frame).join(Frame, Frame.id == Instance.frame_id)
+        run_id = latest_run(session).id
+        wanted = teachers.where(Instance.run_id == run_id, Instance.role == "teacher").limit(most)
+        for row, frame in session.execute(wanted):
+            mask = seen_instance(row, frame).mask
+            annotations.append(
+                {
+                    "id": row.id,
+                    "image_id": frame.id,
+                    "category_id": 1,
+                    "iscrowd": 0,
+                    "area": mask.area_px,
+                    "bbox": list(mask.box_xywh),
+                    "segmentation": {"size": list(mask.size_hw), "counts": mask.counts.decode()},
+                    "score": row.score,
+                }
+            )
+    with (folder / "at_once.json").open("w") as file:
+        json.dump({"annotations": annotations}, file)
+    return len(annotations)
+
+
+def measure_export(url: str, home: Path, what: str, most: int) -> None:
+    """Export in this process and print (annotations, seconds, CPU seconds, peak MB)."""
+    planted = Planted(open_ledger(url), Home(home))
+    with tempfile.TemporaryDirectory(dir=home) as folder:
+        begin, begin_cpu = time.perf_counter(), time.process_time()
+        if what == "at once":
+            annotations = export_at_once(planted, Path(folder), most=most)
+        else:
+            annotations = export(planted, Path(folder), pictures=what == "linked")
+        seconds, cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps([annotations, seconds, cpu, peak]))
+
+
+def time_exports(planted: Planted, peer: int) -> None:
+    url = planted.ledger.engine.url.render_as_string(hide_password=False)
+    rates: dict[str, float] = {}
+    print(f"\n{'export':24} {'annotations':>12} {'seconds':>8} {'a second':>9} {'peak':>8}   ratio")
+    for what in ("at once", "linked", "without pictures"):
+        command = [sys.executable, __file__, "--export", what, "--url", url, "--peer", str(peer)]
+        command += ["--folder", str(planted.home.root)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        annotations, seconds, cpu, peak = json.loads(done.stdout.splitlines()[-1])
+        rates[what] = annotations / seconds
+        ratio = rates[what] / rates["at once"]
+        print(
+            f"{what:24} {annotations:12,} {seconds:8.1f} {rates[what]:9,.0f} {peak:5.0f} MB   {ratio:.1f}"
+            f"   ({annotations / cpu:,.0f} a second of CPU)",
+            flush=True,
+        )
+
+
+@contextmanager
+def planted_database(kind: str, folder: Path, instances: int) -> Iterator[Planted]:
+    """The database of a kind in a folder, planted if it is not there yet."""
+    home = Home(folder / f"{kind}-{instances}")
+    is_new = not (home.root / "planted").exists()
+    home.create()
+    with serve_database(kind, home.root) as url:
+        ledger = open_ledger(url)
+        if is_new:
+            begin = time.perf_counter()
+            plant(ledger, home, Plan.of_instances(instances))
+            if kind == "postgresql":  # autovacuum does so by itself, some time later
+                with ledger.transaction() as session:
+                    session.execute(text("ANALYZE"))
+            (home.root / "planted").touch()
+            print(f"planted on {kind} in {time.perf_counter() - begin:.0f} s")
+        yield Planted(ledger, home)
+        ledger.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--instances", type=int, default=1_000_000)
+    parser.add_argument("--folder", type=Path, help="where what is planted stays for the next time")
+    parser.add_argument("--on", choices=DATABASES, action="append")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peer", type=int, default=50_000, help="annotations of the other way")
+    parser.add_argument("--export", help=argparse.SUPPRESS)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.export:
+        measure_export(arguments.url, arguments.folder, arguments.export, arguments.peer)
+        return
+    with tempfile.TemporaryDirectory(prefix="maskmill-million-") as temporary:
+        folder = arguments.folder or Path(temporary)
+        for kind in arguments.on or DATABASES:
+            print(f"\n{kind}, {arguments.instances} instances")
+            with planted_database(kind, folder.resolve(), arguments.instances) as planted:
+                time_questions(planted, arguments.rounds)
+                time_exports(planted, arguments.peer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""What nothing needs any more is taken away, as `maskmill gc --delete` does, on a schedule."""
+
+from pathlib import Path
+
+from prefect import flow
+from prefect.logging import get_run_logger
+
+from labeling.storage import Home
+from tasks.garbage import Ages, Garbage, collect_garbage
+
+
+@flow(name="collect-garbage", persist_result=False)
+def collect_garbage_flow(
+    home: Path = Path(".maskmill"),
+    older_than: float = 1.0,
+    runs_older_than: float = 30.0,
+    delete: bool = False,
+) -> Garbage:
+    """Find pictures that no run refers to and predictions whose place others have taken.
+
+    Args:
+        home: folder with the database and the pictures.
+        older_than: days that a file must be old.
+        runs_older_than: days that nobody may have worked on a superseded run.
+        delete: take them away; otherwise they are told only.
+    """
+    place = Home(home.expanduser().resolve())
+    found = collect_garbage(place, Ages(older_than, runs_older_than), delete=delete)
+    get_run_logger().info(
+        "%s: %d pictures, %d unfinished files, %d bytes; %d runs",
+        "deleted" if delete else "nothing needs",
+        *(found.pictures, found.unfinished, found.bytes, len(found.runs)),
+    )
+    return found
+
+
+if __name__ == "__main__":
+    collect_garbage_flow.serve("collect-garbage")

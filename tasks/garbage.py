@@ -1,0 +1,122 @@
+"""Pictures and predictions that nothing needs any more: found, and taken away if asked."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from db.engine import Ledger
+from db.garbage import (
+    SupersededRun,
+    count_run,
+    forget_predictions,
+    is_reviewed,
+    pictures_by_folder,
+    somebody_at_work,
+    superseded_runs,
+)
+from db.models import utc_now
+from db.queries import latest_run
+from labeling.errors import AlreadyRunning, ConfigError
+from labeling.kept_files import KeptFile, delete_file, picture_folders
+from labeling.storage import Home
+from tasks.ledger import ledger_of
+
+DAY_S = 86_400
+NAMED = 20
+"""Files that are told by name; there may be a million."""
+
+
+@dataclass(slots=True)
+class Garbage:
+    """What nothing needs, or what was taken away of it."""
+
+    deleted: bool
+    """False: it was looked for only."""
+    runs: list[SupersededRun]
+    pictures: int = 0
+    """That no run refers to."""
+    unfinished: int = 0
+    """Files that somebody was killed at."""
+    bytes: int = 0
+    files: list[str] = field(default_factory=list)
+    """Some of them, by name."""
+
+    def add(self, file: KeptFile) -> None:
+        self.unfinished += file.is_unfinished
+        self.pictures += not file.is_unfinished
+        self.bytes += file.bytes
+        if len(self.files) < NAMED:
+            self.files.append(file.stored)
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """In days: from when on something may go."""
+
+    files: float = 1.0
+    """A run that is at work may have written a picture whose row is still to come."""
+    runs: float = 30.0
+
+
+def collect_garbage(home: Home, ages: Ages, *, run: str | None = None, delete: bool = False) -> Garbage:
+    """Find what nothing needs: superseded runs' predictions (or those of `run`), then pictures that no run
+    refers to, and files whose writer was killed. Killed itself, it goes on where it was.
+
+    Raises:
+        ConfigError: people were asked about `run`: it stays.
+        AlreadyRunning: `delete`, and a run or another collection is at work.
+        HomeNotWritable: not allowed to delete.
+    """
+    ledger = ledger_of(home)
+    if not delete:
+        with ledger.session() as session:
+            runs = _runs(session, ages, run)
+        return _look_at_files(ledger, home, Garbage(deleted=False, runs=runs), ages, delete=False)
+    with ledger.alone("gc"):
+        with ledger.transaction() as session:
+            _refuse_at_work(session)
+            runs = _runs(session, ages, run)
+            for found in runs:
+                forget_predictions(session, found.id)
+        return _look_at_files(ledger, home, Garbage(deleted=True, runs=runs), ages, delete=True)
+
+
+def _refuse_at_work(session: Session) -> None:
+    if place := somebody_at_work(session):
+        raise AlreadyRunning(
+            f"a run is at work at {place}: wait for its end (or `maskmill reap`, if it was killed), then "
+            "run this again"
+        )
+
+
+def _runs(session: Session, ages: Ages, run_id: str | None) -> list[SupersededRun]:
+    if run_id is None:
+        return superseded_runs(session, before=utc_now() - timedelta(days=ages.runs))
+    run = latest_run(session, run_id)
+    if is_reviewed(session, run.id):
+        raise ConfigError(f"people were asked about frames of run {run.id}: its predictions stay")
+    return [count_run(session, run)]
+
+
+def _look_at_files(ledger: Ledger, home: Home, found: Garbage, ages: Ages, *, delete: bool) -> Garbage:
+    older_than_s = ages.files * DAY_S
+    with ledger.session() as session:
+        referred = pictures_by_folder(session, without_runs=[run.id for run in found.runs])
+        for file in _not_referred(home, referred):
+            if file.age_s >= older_than_s and (
+                not delete or delete_file(home, file, older_than_s=older_than_s)
+            ):
+                found.add(file)
+    return found
+
+
+def _not_referred(home: Home, referred: Iterator[tuple[str, Collection[str]]]) -> Iterator[KeptFile]:
+    """Files of the disk that are not among the ledger's: both come folder by folder, in order."""
+    known: tuple[str, Collection[str]] | None = next(referred, None)
+    for folder, files in picture_folders(home):
+        while known is not None and known[0] < folder:
+            known = next(referred, None)
+        here = known[1] if known is not None and known[0] == folder else ()
+        yield from (file for file in files if file.stored not in here)

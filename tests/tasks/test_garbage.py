@@ -1,0 +1,236 @@
+"""What nothing needs goes, when asked; what anything needs stays, whatever happens in between."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+from typer.testing import CliRunner
+
+from db.claims import enter_execution, leave_execution
+from db.ledger import finish_run
+from db.models import Agreement, Decision, Instance, Run, Shard, utc_now
+from db.review_outbox import fill_outbox
+from labeling.errors import AlreadyRunning, ConfigError
+from labeling.kept_files import KeptFile, delete_file
+from labeling.storage import Home
+from tasks.garbage import Ages, Garbage, collect_garbage
+from tasks.ledger import close_ledgers, ledger_of
+from tests.flows.dump import dump_rows
+from tests.planted_reviews import PlantedRun, person_frames, plant_run
+
+DAY_S = 86_400
+
+
+@pytest.fixture
+def home(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    monkeypatch.setenv("MASKMILL_DATABASE_URL", database_url)
+    yield Home(tmp_path / "home")
+    close_ledgers()
+
+
+def pictures(home: Home) -> set[str]:
+    return {str(p.relative_to(home.root)) for p in (home.root / "pictures").rglob("*") if p.is_file()}
+
+
+def referred(home: Home) -> set[str]:
+    with ledger_of(home).session() as session:
+        return {picture for picture in session.scalars(select(Decision.picture)) if picture}
+
+
+def make_old(home: Home, *, days: float = 2) -> None:
+    for stored in pictures(home):
+        moment = time.time() - days * DAY_S
+        os.utime(home.absolute(stored), (moment, moment))
+
+
+def litter(home: Home, count: int = 3) -> set[str]:
+    """Pictures whose run was killed before it could say so, and files whose writer was."""
+    left = set()
+    for number in range(count):
+        name = secrets.token_hex(32)
+        file = f".writing-{name[:16]}" if number % 3 == 2 else f"{name}.jpg"
+        path = home.root / "pictures" / name[:2] / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x" * 1000)
+        left.add(str(path.relative_to(home.root)))
+    return left
+
+
+def finish(home: Home, run: PlantedRun, *, days_ago: float) -> None:
+    with ledger_of(home).transaction() as session:
+        finish_run(session, run.id, {})
+        moment = utc_now() - timedelta(days=days_ago)
+        session.execute(update(Run).where(Run.id == run.id).values(worked_at=moment, finished_at=moment))
+
+
+def two_runs(home: Home) -> tuple[PlantedRun, PlantedRun]:
+    """An old one of eight frames and its successor, which has the first five of them."""
+    old, new = plant_run(home, person_frames(8)), plant_run(home, person_frames(5), hard_below=0.6)
+    finish(home, old, days_ago=100)
+    finish(home, new, days_ago=40)
+    make_old(home)
+    return old, new
+
+
+def predictions(home: Home, run: PlantedRun) -> int:
+    with ledger_of(home).session() as session:
+        tables = (Instance, Agreement, Decision)
+        return sum(len(session.scalars(select(t).where(t.run_id == run.id)).all()) for t in tables)
+
+
+def test_a_home_without_garbage_stays_as_it_is(home: Home) -> None:
+    plant_run(home, person_frames(4))
+    make_old(home)
+    before = pictures(home)
+    assert collect_garbage(home, Ages(), delete=True) == Garbage(deleted=True, runs=[])
+    assert pictures(home) == before == referred(home)
+
+
+def test_only_what_is_told_goes_and_only_when_asked(home: Home) -> None:
+    plant_run(home, person_frames(4))
+    orphans = litter(home, 6)
+    make_old(home)
+    fresh = litter(home, 3)
+    told = collect_garbage(home, Ages())
+    assert (told.pictures, told.unfinished, told.bytes) == (4, 2, 6000)
+    assert set(told.files) == orphans
+    assert pictures(home) == referred(home) | orphans | fresh
+    assert collect_garbage(home, Ages(), delete=True) == replace(told, deleted=True)
+    assert pictures(home) == referred(home) | fresh
+    assert collect_garbage(home, Ages(), delete=True).files == []
+
+
+def test_a_superseded_run_goes_with_the_pictures_that_it_alone_had(home: Home) -> None:
+    old, new = two_runs(home)
+    kept = predictions(home, new)
+    told = collect_garbage(home, Ages())
+    assert [(run.id, run.frames) for run in told.runs] == [(old.id, 8)]
+    assert told.pictures == 3
+    assert collect_garbage(home, Ages(), delete=True) == replace(told, deleted=True)
+    assert (predictions(home, old), predictions(home, new)) == (0, kept)
+    assert pictures(home) == referred(home)
+    assert len(pictures(home)) == 5
+
+
+def test_a_run_that_went_is_made_again_as_it_was(home: Home) -> None:
+    old, _ = two_runs(home)
+    before = dump_rows(home.root)
+    collect_garbage(home, Ages(), delete=True)
+    with ledger_of(home).session() as session:
+        [shard] = session.scalars(select(Shard).where(Shard.run_id == old.id))
+    assert (shard.state, shard.counts, shard.tally) == ("planned", {}, {})
+    plant_run(home, person_frames(8))
+    assert dump_rows(home.root) == before
+    assert pictures(home) == referred(home)
+
+
+@pytest.mark.parametrize("days", [99, 101])
+def test_a_run_is_superseded_by_age_and_by_a_later_one_that_was_finished(home: Home, days: float) -> None:
+    old, _ = two_runs(home)
+    found = [run.id for run in collect_garbage(home, Ages(runs=days)).runs]
+    assert found == ([old.id] if days < 100 else [])
+
+
+def test_a_run_without_a_finished_successor_stays(home: Home) -> None:
+    _, new = two_runs(home)
+    with ledger_of(home).transaction() as session:
+        session.execute(update(Run).where(Run.id == new.id).values(finished_at=None))
+    assert collect_garbage(home, Ages(runs=1)).runs == []
+
+
+def test_a_run_that_people_were_asked_about_stays_even_when_it_is_named(home: Home) -> None:
+    old, _ = two_runs(home)
+    with ledger_of(home).transaction() as session:
+        fill_outbox(session, old.id)
+    before = dump_rows(home.root)
+    assert collect_garbage(home, Ages(), delete=True).runs == []
+    with pytest.raises(ConfigError, match=old.id):
+        collect_garbage(home, Ages(), run=old.id, delete=True)
+    assert dump_rows(home.root) == before
+
+
+def test_a_run_that_is_named_goes_whatever_its_age(home: Home) -> None:
+    _, new = two_runs(home)
+    collect_garbage(home, Ages(), run=new.id, delete=True)
+    assert predictions(home, new) == 0
+    assert pictures(home) == referred(home)
+    assert len(pictures(home)) == 8
+
+
+def test_nothing_goes_while_a_run_is_at_work(home: Home) -> None:
+    two_runs(home)
+    before = pictures(home) | litter(home)
+    make_old(home)
+    with ledger_of(home).transaction() as session:
+        enter_execution(session, "e", flow="generate-dataset", place="host 1")
+    with pytest.raises(AlreadyRunning, match="host 1"):
+        collect_garbage(home, Ages(), delete=True)
+    assert pictures(home) == before
+    assert collect_garbage(home, Ages()).pictures > 0  # it is told all the same
+    with ledger_of(home).transaction() as session:
+        leave_execution(session, "e")
+    collect_garbage(home, Ages(), delete=True)
+    assert pictures(home) == referred(home)
+
+
+def test_one_collection_at_a_time(home: Home) -> None:
+    plant_run(home, person_frames(1))
+    with ledger_of(home).alone("gc"), pytest.raises(AlreadyRunning):
+        collect_garbage(home, Ages(), delete=True)
+
+
+def test_an_orphan_that_a_run_finds_use_for_is_new_again(home: Home) -> None:
+    """Its row comes later than the file."""
+    plant_run(home, person_frames(1))
+    [stored] = pictures(home)
+    make_old(home)
+    listed = KeptFile(stored, 1, 2 * DAY_S)
+    plant_run(home, person_frames(1), hard_below=0.6)
+    assert not delete_file(home, listed, older_than_s=DAY_S)
+    assert pictures(home) == {stored}
+
+
+def test_the_command_tells_first_and_deletes_when_asked(home: Home) -> None:
+    from flows.cli import app
+
+    plant_run(home, person_frames(2))
+    litter(home, 30)
+    make_old(home)
+    arguments = ["gc", "--home", str(home.root)]
+    said = CliRunner().invoke(app, arguments).output
+    assert "... and 10 more" in said
+    assert "30 files with 0.0 MB, predictions of 0 runs: to be deleted (--delete does it)" in said
+    done = json.loads(CliRunner().invoke(app, [*arguments, "--delete", "--json"]).output)
+    assert (done["pictures"], done["unfinished"], done["deleted"]) == (20, 10, True)
+    assert pictures(home) == referred(home)
+
+
+def test_killed_in_the_middle_and_again_leaves_what_is_needed_and_nothing_else(home: Home) -> None:
+    two_runs(home)
+    litter(home, 6000)
+    make_old(home)
+    command = [sys.executable, "-m", "flows.cli", "gc", "--delete", "--json", "--home", str(home.root)]
+    everything = len(pictures(home))
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    needed = {Path(picture).parent.name for picture in referred(home)}
+    early = next(f for f in sorted((home.root / "pictures").iterdir()) if f.name not in needed)
+    while any(early.iterdir()) and process.poll() is None:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    left = len(pictures(home))
+    assert 5 < left < everything
+    assert referred(home) <= pictures(home)
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    assert pictures(home) == referred(home)
+    assert len(referred(home)) == 5
