@@ -49,8 +49,7 @@ def dask_here(environments: Sequence[Mapping[str, str]]) -> Iterator["DaskTaskRu
     """A Dask cluster on this machine, one worker per environment, which ends with the block."""
     from prefect_dask import DaskTaskRunner
 
-    # Dask sets variables of this process for those that it starts
-    with environment({}), _dask_cluster(environments) as cluster, DaskTaskRunner(cluster=cluster) as runner:
+    with _dask_cluster(environments) as cluster, DaskTaskRunner(cluster=cluster) as runner:
         yield runner
 
 

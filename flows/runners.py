@@ -20,7 +20,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from configs.models import RunConfig
 from flows.process_runner import ProcessRunner
 from labeling.errors import ClusterUnreachable, ConfigError, WorkerLost
-from tasks.workers import may_use_gpus, thread_limits, worker_environments
+from tasks.workers import environment, may_use_gpus, thread_limits, worker_environments
 
 _LIBRARIES = {"dask": "prefect_dask", "ray": "prefect_ray"}
 
@@ -113,7 +113,8 @@ def make_runner(config: RunConfig) -> Iterator[Workers]:
         with ThreadPoolTaskRunner(max_workers=config.workers) as threads:  # type: ignore[var-annotated]
             yield Workers(threads)
         return
-    with _one_server_for_all(), _make_cluster(config) as workers:
+    # Dask and Ray set variables of this process for those that they start
+    with environment({}), _one_server_for_all(), _make_cluster(config) as workers:
         yield workers
 
 

@@ -79,7 +79,7 @@ class _Crew:
     working: dict[PrefectFuture[str], int] = field(default_factory=dict)
     worked: list[int] = field(default_factory=list)
     ended: "SimpleQueue[PrefectFuture[str]]" = field(default_factory=SimpleQueue)
-    bugs: list[PrefectFuture[str]] = field(default_factory=list)
+    bugs: list[Exception] = field(default_factory=list)
 
     def go_on(self) -> bool:
         """Keep everybody at work for a moment; False: there is nothing to do and nobody works."""
@@ -107,8 +107,8 @@ class _Crew:
             release_shards(session, self.execution.id)
 
     def raise_bugs(self) -> None:
-        for future in self.bugs:
-            future.result()
+        for bug in self.bugs:
+            raise bug
 
     def _claim(self) -> tuple[int, str] | None:
         """A shard's id and what it is called."""
@@ -132,8 +132,8 @@ class _Crew:
             raise outcome
         if isinstance(outcome, WorkerLost):
             self._give_back(shard_id, outcome)
-        elif isinstance(outcome, BaseException):
-            self.bugs.append(future)
+        elif isinstance(outcome, Exception):
+            self.bugs.append(outcome)
         elif outcome == "done":
             self._check_kept(shard_id)
 

@@ -18,7 +18,9 @@ from tasks.ledger import close_ledgers
 from tests.conftest import ROOT
 from tests.labeling.segmenters.tiny_networks import save_onnx
 
-README = re.sub(r"(?s)\n## On schedules and many machines\n.*", "", (ROOT / "README.md").read_text("utf-8"))
+README = re.sub(
+    r"(?s)\n## On schedules and many machines\n.*?(?=\n## |\Z)", "", (ROOT / "README.md").read_text("utf-8")
+)
 """Without what needs a server that stays: tests/test_readme_schedules.py."""
 
 
