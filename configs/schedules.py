@@ -67,3 +67,5 @@ class Schedules(Block):
     """The work of `maskmill export`, as `export` says."""
     reap: FlowSchedule | None = None
     """The work of `maskmill reap`."""
+    gc: FlowSchedule | None = None
+    """The work of `maskmill gc --delete`."""

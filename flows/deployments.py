@@ -17,6 +17,7 @@ from prefect.types.entrypoint import EntrypointType
 from configs.models import RunConfig
 from configs.schedules import FlowSchedule
 from flows.export import export_dataset
+from flows.garbage import collect_garbage_flow
 from flows.generate import generate_dataset
 from flows.reap import reap
 from flows.review import pull_reviews, push_reviews
@@ -76,6 +77,10 @@ def _exporting(job: Job) -> dict[str, Any]:
     return {"out": out, "run": job.config.run_id()} | chosen
 
 
+def _deleting(_job: Job) -> dict[str, Any]:
+    return {"delete": True}
+
+
 def _nothing(_job: Job) -> dict[str, Any]:
     return {}
 
@@ -87,6 +92,7 @@ OFFERS = (
     _Offer(pull_reviews, "pull", _nothing),
     _Offer(export_dataset, "export", _exporting),
     _Offer(reap, "reap", _nothing),
+    _Offer(collect_garbage_flow, "gc", _deleting),
 )
 """Every flow that can be scheduled: a new one is a line here, and one in `configs.schedules.Schedules`."""
 

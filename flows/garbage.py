@@ -5,7 +5,7 @@ from pathlib import Path
 from prefect import flow
 from prefect.logging import get_run_logger
 
-from labeling.storage import Home
+from flows.home import existing_home, whole_path
 from tasks.garbage import Ages, Garbage, collect_garbage
 
 
@@ -24,7 +24,7 @@ def collect_garbage_flow(
         runs_older_than: days that nobody may have worked on a superseded run.
         delete: take them away; otherwise they are told only.
     """
-    place = Home(home.expanduser().resolve())
+    place = existing_home(whole_path(home, "home"))
     found = collect_garbage(place, Ages(older_than, runs_older_than), delete=delete)
     get_run_logger().info(
         "%s: %d pictures, %d unfinished files, %d bytes; %d runs",
