@@ -102,10 +102,12 @@ def time_plain(video: Path, config: RunConfig) -> tuple[float, float]:
 def time_flow(video: Path, config: RunConfig) -> float:
     """Seconds of the whole flow: ingest, shards, summary, and Prefect; in an empty home."""
     from flows.generate import generate_dataset
+    from flows.temporary_server import temporary_server
 
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
-        summary = generate_dataset([str(video)], config, name="bench", home=Path(folder))
+        with temporary_server():
+            summary = generate_dataset([str(video)], config, name="bench", home=Path(folder))
         seconds = time.perf_counter() - begin
         close_ledgers()
     if summary.failures:

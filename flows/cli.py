@@ -168,11 +168,10 @@ def _generate(
 
     from flows.interrupt import stop_at_once
     from flows.progress import watch_progress
-    from flows.temporary_server import make_server_mortal
+    from flows.temporary_server import temporary_server
 
-    make_server_mortal()
     try:
-        with stop_at_once(), watch_progress(home, config.run_id(), enabled=show_progress):
+        with temporary_server(), stop_at_once(), watch_progress(home, config.run_id(), enabled=show_progress):
             return generate_dataset(specs, config, name=name, home=home, retry_failed=retry_failed)
     except CancelledRun as exc:
         raise Interrupted("the run was cancelled; the same command again goes on") from exc

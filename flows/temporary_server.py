@@ -1,22 +1,30 @@
 """Prefect's temporary server, which ends with us however we end."""
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from prefect.server.api.server import SubprocessASGIServer
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 _WAIT_THEN_END = 'read -r _; kill "$0"'
 """A shell's: nobody writes to it, so that what it waits for is the end of whoever might."""
 
 
-def make_server_mortal() -> None:
+@contextmanager
+def temporary_server() -> Iterator[None]:
     """Where Prefect will start its temporary server, let it be one that ends with this process.
 
-    Prefect keeps one such server per process: the one that is made first is the one that it uses.
+    Prefect keeps one such server per process: the one that is made first is the one that it uses. It is
+    sent no signs of life, which nobody would look at: at the end, Prefect waits up to a second for them.
     """
-    if not PREFECT_API_URL.value():
-        MortalServer()
+    if PREFECT_API_URL.value():
+        yield
+        return
+    MortalServer()
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
 
 
 class MortalServer(SubprocessASGIServer):

@@ -6,11 +6,17 @@ from contextlib import contextmanager
 from httpx import HTTPError
 from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
+from prefect.settings import PREFECT_API_URL
 
 from labeling.errors import MaskmillError
 
 REFUSALS = (HTTPError, PrefectException, MaskmillError, OSError, ValueError)
 """The server is away, or says no; a picture that was to be shown is gone; a value is none that Prefect takes."""
+
+
+def is_watched() -> bool:
+    """Whether there is a server that stays: a temporary one ends with the run, and nobody sees its pages."""
+    return bool(PREFECT_API_URL.value())
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from db.overview import shards_ended
 from labeling.report.wording import count_of, duration
 from labeling.storage import Home
 from tasks.ledger import ledger_of
-from tasks.refusals import REFUSALS, unless_refused
+from tasks.refusals import REFUSALS, is_watched, unless_refused
 
 EVERY_S = 2.0
 """Between two looks at the ledger; Prefect is told only when something changed."""
@@ -29,7 +29,7 @@ def show_progress(run_id: str, home: Home, shards: int) -> Iterator[None]:
 
     It reads the ledger, so that it sees what other processes do, and costs the shards nothing.
     """
-    if not shards:
+    if not (shards and is_watched()):
         yield
         return
     watch: _Watch | None = None

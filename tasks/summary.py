@@ -15,7 +15,7 @@ from labeling.storage import Home
 from tasks.events import tell_of_run
 from tasks.ledger import ledger_of
 from tasks.lineage import MOST_VIDEOS, frames_asset, trace_frames, video_asset
-from tasks.refusals import unless_refused
+from tasks.refusals import is_watched, unless_refused
 from tasks.run_artifacts import show_run
 from tasks.scores import score_truths
 
@@ -83,6 +83,8 @@ def publish_run(summary: RunSummary, home: Home) -> None:
     """Show a run on its page and tell automations, where Prefect takes it: the ledger has it all."""
     for failure in summary.failures[:MOST_LOGGED]:
         get_run_logger().warning("%s: %s: %s", failure.what, failure.code, failure.message)
+    if not is_watched():
+        return
     with unless_refused(f"run {summary.run_id} is not shown in full"):
         _publish(summary, summary_sentence(summary), home)
 
