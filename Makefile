@@ -10,7 +10,7 @@ demo: .venv/.core
 	$(BIN)/maskmill demo --home $(DEMO)
 
 test: .venv/.all
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: .venv/.all
 	$(BIN)/ruff format --check .
