@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 
 from sqlalchemy import ColumnElement, DateTime, delete, func, literal, select, update
 from sqlalchemy.orm import Session
 
 from db.models import Execution, Shard, utc_now
+from db.upserts import upsert
 
 BEAT_S = 5.0
 """Between two signs of life."""
@@ -32,8 +34,13 @@ def enter_execution(session: Session, execution_id: str, *, flow: str, place: st
     session.add(Execution(id=execution_id, flow=flow, place=place, began_at=now, seen_at=now))
 
 
-def give_sign_of_life(session: Session, execution_id: str) -> None:
-    session.execute(update(Execution).where(Execution.id == execution_id).values(seen_at=_now(session)))
+def give_sign_of_life(session: Session, execution_id: str, *, flow: str, place: str) -> None:
+    """Be seen; who was taken for dead, because its machine or the database slept, is at work again."""
+    seen = update(Execution).where(Execution.id == execution_id).values(seen_at=_now(session))
+    if not session.execute(seen).rowcount:  # type: ignore[attr-defined]  # of CursorResult
+        now = session.execute(select(_now(session))).scalar_one()
+        row = {"id": execution_id, "flow": flow, "place": place, "began_at": now, "seen_at": now}
+        upsert(session, Execution, [row], update_columns=["seen_at"])
 
 
 def leave_execution(session: Session, execution_id: str) -> None:
@@ -44,6 +51,8 @@ def leave_execution(session: Session, execution_id: str) -> None:
 
 def bury_execution(session: Session, execution_id: str) -> int:
     """Free the shards of an execution that died and forget it; how many shards it had."""
+    # it may be alive after all, and making a claim: that is waited for
+    session.execute(select(Execution.id).where(Execution.id == execution_id).with_for_update())
     mine = update(Shard).where(Shard.claimed_by == execution_id)
     freed = session.execute(mine.values(claimed_by=None, deaths=Shard.deaths + 1))
     session.execute(delete(Execution).where(Execution.id == execution_id))
@@ -58,6 +67,19 @@ def silent_executions(session: Session, *, silent_s: float) -> list[SilentExecut
         SilentExecution(row.id, row.place, (now - row.seen_at).total_seconds())
         for row in session.scalars(quiet.order_by(Execution.id))
     ]
+
+
+def who_is_at_work(session: Session) -> set[str]:
+    """Ids of executions."""
+    return set(session.scalars(select(Execution.id)))
+
+
+def hearing_s(session: Session) -> float:
+    """For how long the database has been there to take signs of life; a file always was."""
+    if session.get_bind().dialect.name != "postgresql":
+        return inf
+    up = func.extract("epoch", func.clock_timestamp() - func.pg_postmaster_start_time())
+    return float(session.execute(select(up)).scalar_one())
 
 
 def claim_shard(session: Session, run_id: str, execution_id: str) -> Shard | None:

@@ -35,11 +35,11 @@ def label_shards(run: str = "", home: Path = Path(".maskmill")) -> int:
         home: folder with the pictures, and the database unless MASKMILL_DATABASE_URL names another.
     """
     place = existing_home(whole_path(home, "home"))
-    bury_the_dead(place)
-    with ledger_of(place).session() as session:
-        config = RunConfig.model_validate(latest_run(session, run or None).config)
     try:
         with at_work(place, "label-shards") as execution:
+            bury_the_dead(place)
+            with ledger_of(place).session() as session:
+                config = RunConfig.model_validate(latest_run(session, run or None).config)
             return len(work_on_shards(config, execution, wait_for_others=False))
     except Interrupted as error:
         return cancelled(error)  # type: ignore[no-any-return]  # Prefect takes a state for a result
@@ -113,6 +113,7 @@ class _Crew:
     def _claim(self) -> tuple[int, str] | None:
         """A shard's id and what it is called."""
         with ledger_of(self.execution.home).transaction() as session:
+            self.execution.give_sign_of_life(session)  # whoever has a shard can be found dead
             shard = claim_shard(session, self.config.run_id(), self.execution.id)
             return (shard.id, title_of_shard(session, shard)) if shard else None
 

@@ -18,6 +18,7 @@ from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Crashed
+from sqlalchemy.orm import Session
 
 from db.claims import (
     BEAT_S,
@@ -26,10 +27,11 @@ from db.claims import (
     bury_execution,
     enter_execution,
     give_sign_of_life,
+    hearing_s,
     leave_execution,
     silent_executions,
 )
-from labeling.errors import DatabaseError, Interrupted
+from labeling.errors import DatabaseError, Interrupted, StorageError
 from labeling.storage import Home
 from tasks.ledger import ledger_of
 
@@ -43,9 +45,13 @@ class Execution:
 
     id: str
     home: Home
+    flow: str
+    place: str
     is_watched: bool
     """Whether people see it, and may cancel it, on a Prefect server that stays."""
     cancelled: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
+    _speaking: threading.Lock = field(default_factory=threading.Lock)
 
     def check(self) -> None:
         """Nothing, unless somebody cancelled the flow run in Prefect.
@@ -55,6 +61,22 @@ class Execution:
         """
         if self.cancelled.is_set():
             raise Interrupted("this run was cancelled; what is not done waits for the next one")
+
+    def give_sign_of_life(self, session: Session) -> None:
+        give_sign_of_life(session, self.id, flow=self.flow, place=self.place)
+
+    def beat(self) -> None:
+        """The same, unless this execution has ended meanwhile."""
+        with self._speaking:
+            if not self.ended.is_set():
+                with ledger_of(self.home).transaction() as session:
+                    self.give_sign_of_life(session)
+
+    def end(self) -> None:
+        """The last word: no sign of life comes after it."""
+        self.ended.set()
+        with self._speaking, ledger_of(self.home).transaction() as session:
+            leave_execution(session, self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +97,18 @@ def at_work(home: Home, flow: str) -> Iterator[Execution]:
         DatabaseError: the ledger cannot be written.
         AlreadyRunning: this very flow run is at work elsewhere.
     """
-    ledger = ledger_of(home)
-    us = Execution(flow_run.id or uuid.uuid4().hex, home, is_watched=bool(PREFECT_API_URL.value()))
+    ledger, place = ledger_of(home), f"{socket.gethostname()}, process {os.getpid()}"
+    our_id = flow_run.id or uuid.uuid4().hex
+    us = Execution(our_id, home, flow, place, is_watched=bool(PREFECT_API_URL.value()))
     with ledger.alone(_lock(us.id)):
         with ledger.transaction() as session:
-            enter_execution(session, us.id, flow=flow, place=f"{socket.gethostname()}, process {os.getpid()}")
-        stop = threading.Event()
-        heart = threading.Thread(target=_live, args=(us, stop), name="signs-of-life", daemon=True)
+            enter_execution(session, us.id, flow=flow, place=place)
+        heart = threading.Thread(target=_live, args=(us,), name="signs-of-life", daemon=True)
         heart.start()
         try:
             yield us
         finally:
-            stop.set()
-            with ledger.transaction() as session:
-                leave_execution(session, us.id)
+            us.end()
             heart.join()
     ledger.is_alone(_lock(us.id))
 
@@ -111,8 +131,13 @@ def bury_the_dead(home: Home) -> list[Buried]:
     # a PostgreSQL that was started again has forgotten the locks of the living: two signs of life tell
     doubt_s = 2 * BEAT_S if ledger.engine.dialect.name == "postgresql" else 0.0
     with ledger.session() as session:
-        silent = silent_executions(session, silent_s=doubt_s)
-    return [_bury(home, one) for one in silent if one.silent_s >= LEASE_S or ledger.is_alone(_lock(one.id))]
+        heard_s = hearing_s(session)  # who spoke to a database that was away need not be dead
+        silent = silent_executions(session, silent_s=doubt_s) if heard_s >= doubt_s else []
+    return [
+        _bury(home, one)
+        for one in silent
+        if min(one.silent_s, heard_s) >= LEASE_S or ledger.is_alone(_lock(one.id))
+    ]
 
 
 def _bury(home: Home, dead: SilentExecution) -> Buried:
@@ -136,11 +161,11 @@ def _show_as_crashed(dead: SilentExecution) -> None:
             api.set_flow_run_state(run.id, Crashed(message=message), force=True)
 
 
-def _live(us: Execution, stop: threading.Event) -> None:
-    """A beat that fails is followed by another: a database may be started again."""
-    while not stop.wait(BEAT_S):
-        with suppress(DatabaseError), ledger_of(us.home).transaction() as session:
-            give_sign_of_life(session, us.id)
+def _live(us: Execution) -> None:
+    """A beat that fails is followed by another: a database may be started again, a full disk emptied."""
+    while not us.ended.wait(BEAT_S):
+        with suppress(DatabaseError, StorageError):
+            us.beat()
         if us.is_watched and _is_cancelled(us.id):
             us.cancelled.set()
 

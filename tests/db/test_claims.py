@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from math import inf
 
 import pytest
 from sqlalchemy import func, select, update
@@ -14,6 +15,7 @@ from db.claims import (
     claimed_by_others,
     enter_execution,
     give_sign_of_life,
+    hearing_s,
     holds_shard,
     leave_execution,
     release_shard,
@@ -117,12 +119,34 @@ def test_only_who_gave_no_sign_of_life_for_long_is_silent(ledger: Ledger) -> Non
         for execution in session.scalars(select(Execution)):
             execution.seen_at -= timedelta(seconds=2 * LEASE_S)
     with ledger.transaction() as session:
-        give_sign_of_life(session, "bob")
+        give_sign_of_life(session, "bob", flow="generate-dataset", place="bob's machine")
     with ledger.session() as session:
         (silent,) = silent_executions(session, silent_s=LEASE_S)
         assert len(silent_executions(session, silent_s=0)) == 2
     assert (silent.id, silent.place) == ("ann", "ann's machine")
     assert 2 * LEASE_S <= silent.silent_s < 2 * LEASE_S + 10
+
+
+def test_who_was_taken_for_dead_is_at_work_again_with_its_next_sign_of_life(ledger: Ledger) -> None:
+    with ledger.transaction() as session:
+        bury_execution(session, "ann")
+    for _ in range(2):
+        with ledger.transaction() as session:
+            give_sign_of_life(session, "ann", flow="generate-dataset", place="ann's machine")
+    with ledger.session() as session:
+        assert set(session.scalars(select(Execution.id))) == {"ann", "bob"}
+        assert {one.id for one in silent_executions(session, silent_s=0)} == {"ann", "bob"}
+        assert silent_executions(session, silent_s=LEASE_S) == []
+
+
+def test_a_database_that_was_away_has_heard_nobody(ledger: Ledger) -> None:
+    """Of PostgreSQL it is known since when it has been there; a file always was."""
+    with ledger.session() as session:
+        first, second = hearing_s(session), hearing_s(session)
+    if ledger.engine.dialect.name == "postgresql":
+        assert 0 < first < second < 86400
+    else:
+        assert first == second == inf
 
 
 def test_a_claim_waits_for_no_other_that_is_being_made(ledger: Ledger) -> None:
