@@ -12,6 +12,9 @@ from sqlalchemy.orm import Session, aliased
 from db.models import Agreement, Decision, Execution, Instance, Run, Shard
 from db.review_models import Annotation, Review, Score
 
+_WRITERS = ("generate-dataset", "label-shards")
+"""The flows that keep pictures."""
+
 
 @dataclass(frozen=True, slots=True)
 class SupersededRun:
@@ -75,7 +78,8 @@ def forget_predictions(session: Session, run_id: str) -> None:
 
 def somebody_at_work(session: Session) -> str | None:
     """Where a run is at work that may have written pictures whose rows are still to come; None: nowhere."""
-    return session.scalar(select(Execution.place).order_by(Execution.seen_at.desc()).limit(1))
+    writes = Execution.flow.in_(_WRITERS)
+    return session.scalar(select(Execution.place).where(writes).order_by(Execution.seen_at.desc()).limit(1))
 
 
 def pictures_by_folder(session: Session, *, without_runs: Collection[str]) -> Iterator[tuple[str, set[str]]]:

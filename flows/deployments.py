@@ -91,7 +91,7 @@ OFFERS = (
     _Offer(push_reviews, "push", _pushing),
     _Offer(pull_reviews, "pull", _nothing),
     _Offer(export_dataset, "export", _exporting),
-    _Offer(reap, "reap", _nothing),
+    _Offer(reap, "reap", _nothing, one_at_a_time=False),  # one that died would keep the next away
     _Offer(collect_garbage_flow, "gc", _deleting),
 )
 """Every flow that can be scheduled: a new one is a line here, and one in `configs.schedules.Schedules`."""

@@ -11,6 +11,7 @@ from flows.home import existing_home, whole_path
 from labeling.formats.dataset import ExportSummary
 from labeling.object_store import local_path
 from labeling.storage import Home
+from tasks.executions import at_work
 from tasks.export import ExportOrder, write_dataset
 from tasks.lineage import trace_dataset
 
@@ -33,7 +34,9 @@ def export_dataset(
         decisions: which frames: accepted, reviewed, review, easy.
     """
     order = ExportOrder(format, tuple(decisions), run or None)
-    return write_dataset_task(existing_home(whole_path(home, "home")).root, _whole_target(out), order)
+    place = existing_home(whole_path(home, "home"))
+    with at_work(place, "export-dataset"):
+        return write_dataset_task(place.root, _whole_target(out), order)
 
 
 def _whole_target(out: str) -> str:

@@ -6,6 +6,7 @@ from prefect import flow
 from prefect.logging import get_run_logger
 
 from flows.home import existing_home, whole_path
+from tasks.executions import at_work
 from tasks.garbage import Ages, Garbage, collect_garbage
 
 
@@ -25,7 +26,8 @@ def collect_garbage_flow(
         delete: take them away; otherwise they are told only.
     """
     place = existing_home(whole_path(home, "home"))
-    found = collect_garbage(place, Ages(older_than, runs_older_than), delete=delete)
+    with at_work(place, "collect-garbage"):
+        found = collect_garbage(place, Ages(older_than, runs_older_than), delete=delete)
     get_run_logger().info(
         "%s: %d pictures, %d unfinished files, %d bytes; %d runs",
         "deleted" if delete else "nothing needs",

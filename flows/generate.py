@@ -59,14 +59,14 @@ def generate_dataset(
     config = config or load_config(name)
     check_runner(config)
     place = _open_home(home)
-    bury_the_dead(place)
-    remove_leftovers(place.videos)
-    _begin_run(config, name, place)
-    _try_models(config, place)  # before anything is fetched: missing weights are known at once
-    with ledger_of(place).session() as session:
-        sources = sources + (failed_specs(session, config.run_id()) if retry_failed else [])
     try:
         with at_work(place, "generate-dataset") as execution:
+            bury_the_dead(place)
+            remove_leftovers(place.videos)
+            _begin_run(config, name, place)
+            _try_models(config, place)  # before anything is fetched: missing weights are known at once
+            with ledger_of(place).session() as session:
+                sources = sources + (failed_specs(session, config.run_id()) if retry_failed else [])
             return _generate(sources, config, execution, retry_failed=retry_failed)
     except Interrupted as error:
         return cancelled(error)  # type: ignore[no-any-return]  # Prefect takes a state for a result

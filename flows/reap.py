@@ -7,7 +7,8 @@ from prefect.logging import get_run_logger
 
 from flows.home import whole_path
 from labeling.storage import Home
-from tasks.executions import Buried, bury_the_dead
+from tasks.executions import Buried, at_work, bury_the_dead
+from tasks.stillborn import mark_stillborn
 
 
 @flow(name="reap", persist_result=False)
@@ -19,9 +20,13 @@ def reap(home: Path = Path(".maskmill")) -> list[Buried]:
     """
     place = Home(whole_path(home, "home"))
     place.create()  # on a schedule it may well come before the first run
-    buried = bury_the_dead(place)
+    with at_work(place, "reap"):
+        buried = bury_the_dead(place)
+        stillborn = mark_stillborn(place)
     for one in buried:
         get_run_logger().warning("run %s (%s) had died; %d shards are free", one.id, one.place, one.shards)
+    for name in stillborn:
+        get_run_logger().warning("run %s had died before it was at work", name)
     return buried
 
 

@@ -13,6 +13,7 @@ from db.review_annotations import projects_at
 from flows.home import existing_home, whole_path
 from labeling.errors import DatabaseUnreachable, StudioUnreachable
 from labeling.storage import Home
+from tasks.executions import at_work
 from tasks.ledger import ledger_of
 from tasks.pull import PullSummary, add_up, pull_project
 from tasks.push import Outbox, PushPlan, PushSummary, Sent, close_push, open_outbox, plan_push, push_batch
@@ -49,7 +50,7 @@ def push_reviews(
     with ledger.session() as session:
         row = latest_run(session, run or None)
     settings = settings or Settings.model_validate(row.config.get("review", {}))
-    with ledger.alone(LOCK):
+    with at_work(place, "push-reviews"), ledger.alone(LOCK):
         check_studio_task(place.root)
         plan, batches = plan_push_task(place.root, row.id, settings, again)
         sent = [push_batch_task(place.root, plan, settings, batch) for batch in batches]
@@ -64,7 +65,7 @@ def pull_reviews(home: Path = Path(".maskmill")) -> PullSummary:
         home: folder with the database.
     """
     place = existing_home(whole_path(home, "home"))
-    with ledger_of(place).alone(LOCK):
+    with at_work(place, "pull-reviews"), ledger_of(place).alone(LOCK):
         pulled = pull_task(place.root)
         score_task(place.root)
     return pulled

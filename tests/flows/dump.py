@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+import db.review_models  # noqa: F401  # whoever has not used them yet has fewer tables
 from db.engine import open_ledger
 from db.models import Base
 from labeling.storage import Home

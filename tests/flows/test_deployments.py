@@ -37,9 +37,12 @@ def test_deployments_hold_all_that_their_flows_are_to_know(tmp_path: Path) -> No
     assert all(deployment.tags == ["maskmill", "50%"] for deployment in made.values())
 
 
-def test_one_run_of_a_deployment_at_a_time_but_for_helpers(tmp_path: Path) -> None:
+MANY_AT_A_TIME = {"label-shards", "reap"}
+
+
+def test_one_run_of_a_deployment_at_a_time_but_for_those_that_help(tmp_path: Path) -> None:
     for deployment in make_deployments(job(tmp_path)):
-        if deployment.flow_name == "label-shards":
+        if deployment.flow_name in MANY_AT_A_TIME:
             assert deployment.concurrency_limit is None
             continue
         assert deployment.concurrency_limit == ONE_AT_A_TIME.limit
@@ -87,7 +90,7 @@ def test_prefect_yaml_declares_the_flows_that_deploy_registers(tmp_path: Path) -
     assert flows == [deployment.flow_name for deployment in make_deployments(job(tmp_path))]
     one = {"limit": 1, "collision_strategy": "CANCEL_NEW"}
     for flow, declared in zip(flows, DECLARED["deployments"], strict=True):
-        assert declared.get("concurrency_limit") == (None if flow == "label-shards" else one)
+        assert declared.get("concurrency_limit") == (None if flow in MANY_AT_A_TIME else one)
         assert declared["work_pool"]["name"] == "maskmill"
 
 
