@@ -8,6 +8,7 @@ from queue import Empty, SimpleQueue
 
 from prefect import flow
 from prefect.futures import PrefectFuture
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from configs.models import RunConfig
 from db.claims import MAX_DEATHS, claim_shard, claimed_by_others, release_shard, release_shards
@@ -17,13 +18,28 @@ from db.overview import title_of_shard
 from db.queries import latest_run
 from flows.home import existing_home, whole_path
 from flows.runners import Workers, make_runner
-from labeling.errors import DatabaseError, Interrupted, OtherDatabase, StorageError, WorkerLost
+from labeling.errors import (
+    DatabaseError,
+    DatabaseUnreachable,
+    Interrupted,
+    OtherDatabase,
+    StorageError,
+    WorkerLost,
+)
 from tasks.executions import Execution, at_work, bury_the_dead, cancelled
 from tasks.label import label_shard_task
 from tasks.ledger import SAME_DATABASE, ledger_of
 
 TICK_S = 1.0
 """How often a flow that waits looks up: was it cancelled, is a shard free again?"""
+
+_again_when_cut_off = retry(
+    retry=retry_if_exception_type(DatabaseUnreachable),
+    stop=stop_after_attempt(3),
+    wait=wait_fixed(TICK_S),
+    reraise=True,
+)
+"""A statement that a restart of the database cuts off is made anew; the new connection waits for it."""
 
 
 @flow(name="label-shards", persist_result=False)
@@ -91,6 +107,7 @@ class _Crew:
             self._take(self.ended.get(timeout=TICK_S))
         return True
 
+    @_again_when_cut_off
     def others_go_on(self) -> bool:
         """Wait a moment if others work on this run; what they leave behind is free then."""
         ledger, run_id = ledger_of(self.execution.home), self.config.run_id()
@@ -110,6 +127,7 @@ class _Crew:
         for bug in self.bugs:
             raise bug
 
+    @_again_when_cut_off
     def _claim(self) -> tuple[int, str] | None:
         """A shard's id and what it is called."""
         with ledger_of(self.execution.home).transaction() as session:
@@ -138,12 +156,14 @@ class _Crew:
         elif outcome == "done":
             self._check_kept(shard_id)
 
+    @_again_when_cut_off
     def _check_kept(self, shard_id: int) -> None:
         """A worker with another database would do everything well, and for nobody."""
         with ledger_of(self.execution.home).session() as session:
             if session.get_one(Shard, shard_id).state == "planned":
                 raise OtherDatabase(f"shard {shard_id} is not done, though a worker said so: {SAME_DATABASE}")
 
+    @_again_when_cut_off
     def _give_back(self, shard_id: int, lost: WorkerLost) -> None:
         """A shard whose worker died is anybody's again, unless it seems to be what they die of."""
         with ledger_of(self.execution.home).transaction() as session:

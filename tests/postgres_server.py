@@ -27,6 +27,7 @@ class RunningPostgres:
 
     def stop(self) -> None:
         """As for an update: who is connected is cut off."""
+        self.admin.dispose()
         self.server.stop()
 
     def start(self) -> None:

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
 from configs.load import load_config
 from db.dataset import dataset_frames
+from db.models import Shard
 from db.queries import RunSummary
 from flows.generate import generate_dataset
 from labeling.formats.coco import write_coco
@@ -63,6 +65,11 @@ def test_a_run_on_postgresql_gives_the_rows_and_the_dataset_of_one_on_sqlite(
     assert run(scene, homes[1]).shards_worked == 0
 
 
+def shards_done(home: Path) -> int:
+    with ledger_of(Home(home)).session() as session:
+        return session.scalar(select(func.count()).where(Shard.state == "done")) or 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_goes_on_when_postgresql_was_stopped_and_started_in_its_middle(
@@ -70,7 +77,7 @@ def test_a_run_goes_on_when_postgresql_was_stopped_and_started_in_its_middle(
 ) -> None:
     """What was being written is written again, and what was to be written waits; nobody has to do anything."""
     scene, homes = tmp_path / "scene.mp4", (tmp_path / "undisturbed", tmp_path / "disturbed")
-    render_scene(scene, seconds=6)
+    render_scene(scene, seconds=4)
     changes = ["sampling.shard_s=0.5", f"workers={workers}"]
     config = load_config("offline", changes)
     first = generate_dataset([str(scene)], config, name="offline", home=homes[0])
@@ -82,17 +89,16 @@ def test_a_run_goes_on_when_postgresql_was_stopped_and_started_in_its_middle(
         for change in changes:
             command += ["--set", change]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-        for pictures in (1, 3):  # twice
-            while len(list((homes[1] / "pictures").glob("*/*"))) < pictures:
-                assert process.poll() is None
+        with (tmp_path / "log").open("wb") as log:
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        for done in (1, 4):
+            while shards_done(homes[1]) < done:
+                assert process.poll() is None, (tmp_path / "log").read_text()
                 time.sleep(0.1)
             own.stop()
             time.sleep(2)
-            assert process.poll() is None
             own.start()
-        assert process.wait(120) == 0
-        own.admin.dispose()  # of connections that the stops cut
+        assert process.wait(200) == 0, (tmp_path / "log").read_text()
         assert dump_rows(homes[1]) == rows
         assert export(homes[1], first.run_id, tmp_path / "b") == files
         close_ledgers()
