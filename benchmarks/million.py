@@ -140,7 +140,7 @@ class NoPictures(PictureFolder):
     """Leaves the pictures where they are."""
 
     def add(self, picture: Path, *, name: str, store: ObjectStore | None = None) -> None:
-        self._folder.mkdir(exist_ok=True)
+        pass
 
 
 def export(planted: Planted, folder: Path, *, pictures: bool) -> int:
