@@ -6,7 +6,6 @@ many times the speed that objects of the ORM would allow, in memory that does no
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from os.path import splitext
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +158,7 @@ def _dataset_frame(
     return DatasetFrame(
         id=row.id,
         picture=picture,
-        file_name=f"{row.video_id[:12]}_{row.t_ms:09d}{splitext(row.picture)[1]}",
+        file_name=f"{row.video_id[:12]}_{row.t_ms:09d}{picture.suffix}",
         size_hw=row.size_hw,
         video_id=row.video_id,
         t_ms=row.t_ms if row.kind == "video" else None,
