@@ -2,11 +2,10 @@
 
     python datumaro_coco.py FROM TO
 
-Prints JSON: seconds of reading, seconds of writing, peak MB.
+Prints JSON: seconds of reading, seconds of writing.
 """
 
 import json
-import resource
 import sys
 import time
 
@@ -21,8 +20,7 @@ def main() -> None:
     read = time.perf_counter()
     dataset.export(target, "coco_instances", save_media=False, segmentation_mode="mask")
     written = time.perf_counter()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps([read - begin, written - read, peak]))
+    print(json.dumps([read - begin, written - read]))
 
 
 if __name__ == "__main__":
