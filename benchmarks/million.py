@@ -1,6 +1,7 @@
 """How long a person waits at a million instances: the queries behind the commands, and the COCO export.
 
     python benchmarks/million.py [--instances N] [--folder DIR] [--on sqlite|postgresql] [--rounds N]
+                                 [--datumaro PYTHON]
 
 Planted once in each database (kept in `--folder` for the next time; by default a temporary one): a run
 of a million teacher instances and a quarter as many of the student's, two smaller runs, reviews.
@@ -8,6 +9,8 @@ Queries: the median and the slowest of the rounds, against the limit of 200 ms. 
 whole run in a process of its own, whose peak memory the system reports, with the pictures hard-linked and
 without; beside it pycocotools and json, which hold it all: masks read by the ORM, measured one by one, in a
 list that `json.dump` writes, over a part (`--peer` annotations), for its time grows with the number alone.
+With `--datumaro`, the interpreter of an environment that has Datumaro, it too: the time in which it writes
+again, as COCO with masks, what it has read from our file of `--datumaro-frames` frames.
 """
 
 import argparse
@@ -21,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +144,7 @@ class NoPictures(PictureFolder):
     """Leaves the pictures where they are."""
 
     def add(self, picture: Path, *, name: str, store: ObjectStore | None = None) -> None:
-        self._folder.mkdir(exist_ok=True)
+        pass
 
 
 def export(planted: Planted, folder: Path, *, pictures: bool) -> int:
@@ -177,6 +181,36 @@ def export_at_once(planted: Planted, folder: Path, *, most: int) -> int:
     with (folder / "at_once.json").open("w") as file:
         json.dump({"annotations": annotations}, file)
     return len(annotations)
+
+
+def export_by_datumaro(planted: Planted, python: Path, frames: int) -> tuple[int, float, float]:
+    """Some frames of ours, written again by Datumaro: (annotations, our seconds, its seconds)."""
+    with tempfile.TemporaryDirectory(dir=planted.home.root) as temporary, planted.ledger.session() as session:
+        folder, run_id = Path(temporary), latest_run(session).id
+        some = dataset_frames(
+            session, run_id, planted.home, decisions=("easy", "accepted", "review", REVIEWED)
+        )
+        next(some)  # waits until all frames are sorted
+        begin = time.perf_counter()
+        ours = write_coco(islice(some, frames), folder / "ours", pictures=NoPictures(folder, copy=False))
+        seconds = time.perf_counter() - begin
+        (folder / "ours" / "images").mkdir()  # it wants one
+        (folder / "ours" / "annotations" / "person_keypoints.json").unlink()
+        written = folder / "ours" / "annotations" / "instances.json"
+        written.rename(written.with_name("instances_all.json"))  # it wants a subset's name
+        script = Path(__file__).with_name("datumaro_coco.py")
+        command = [str(python), "-I", str(script), str(folder / "ours"), str(folder / "theirs")]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        _, written_s = json.loads(done.stdout.splitlines()[-1])
+        return ours.instances, seconds, written_s
+
+
+def compare_with_datumaro(planted: Planted, python: Path, frames: int) -> None:
+    annotations, ours_s, theirs_s = export_by_datumaro(planted, python, frames)
+    print(
+        f"datumaro, {annotations:,} of them: {annotations / theirs_s:,.0f} annotations a second; "
+        f"maskmill {annotations / ours_s:,.0f}: {theirs_s / ours_s:.0f} times as many"
+    )
 
 
 def measure_export(url: str, home: Path, what: str, most: int) -> None:
@@ -238,6 +272,8 @@ def main() -> None:
     parser.add_argument("--on", choices=DATABASES, action="append")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peer", type=int, default=50_000, help="annotations of the other way")
+    parser.add_argument("--datumaro", type=Path, help="Python of an environment that has Datumaro")
+    parser.add_argument("--datumaro-frames", type=int, default=250)
     parser.add_argument("--export", help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -251,6 +287,8 @@ def main() -> None:
             with planted_database(kind, folder.resolve(), arguments.instances) as planted:
                 time_questions(planted, arguments.rounds)
                 time_exports(planted, arguments.peer)
+                if arguments.datumaro:
+                    compare_with_datumaro(planted, arguments.datumaro, arguments.datumaro_frames)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A run's frames as a dataset: the teacher's masks, or what people made of them.
 
-Read as plain rows, a page of frames at a time: a million instances are exported at several times the
-speed that objects of the ORM would allow, in memory that does not grow.
+Read as plain rows of the connection, a page of frames at a time: a million instances are exported at
+many times the speed that objects of the ORM would allow, in memory that does not grow.
 """
 
 from collections.abc import Iterator, Sequence
@@ -63,7 +63,7 @@ def dataset_frames(
     pictures = home.pictures
     models = {key: f"{kind}:{name}" for key, kind, name in session.execute(_MODELS)}
     wanted = _wanted(run_id, decisions).execution_options(yield_per=PAGE)
-    with session.execute(wanted) as found:  # PostgreSQL holds a cursor open until then
+    with session.connection().execute(wanted) as found:  # PostgreSQL holds a cursor open until then
         for page in found.partitions():
             rows = [_Row(*columns) for columns in page]
             look_up_sources(session, [row.video_id for row in rows])
@@ -107,7 +107,7 @@ def _teachers(session: Session, run_id: str, rows: Sequence[_Row], models: dict[
         .order_by(Instance.frame_id, Instance.rank)
     )
     found: _People = {}
-    for frame_id, key, model, rle, score, x, y, w, h, keypoints in session.execute(query):
+    for frame_id, key, model, rle, score, x, y, w, h, keypoints in session.connection().execute(query).all():
         one = DatasetInstance(
             id=key,
             mask=Mask(sizes[frame_id], rle),
@@ -135,7 +135,7 @@ def _reviewed(session: Session, rows: Sequence[_Row], models: dict[str, str]) ->
         .order_by(ReviewedInstance.annotation_id, ReviewedInstance.rank)
     )
     found: _People = {}
-    for truth, key, rle, keypoints, source, model, *box in session.execute(query):
+    for truth, key, rle, keypoints, source, model, *box in session.connection().execute(query).all():
         row = by_truth[truth]
         mask = Mask(row.size_hw, rle)
         one = DatasetInstance(

@@ -156,9 +156,10 @@ def _title(source: Source | None, path: str) -> str:
 
 def source_of(session: Session, video_id: str) -> Source | None:
     """The source that a video is credited to: the first by spec, where several gave the same bytes."""
-    look_up_sources(session, [video_id])
-    found: Source | None = session.info["source_of"][video_id]
-    return found
+    known: dict[str, Source | None] = session.info.setdefault("source_of", {})
+    if video_id not in known:
+        look_up_sources(session, [video_id])
+    return known[video_id]
 
 
 def look_up_sources(session: Session, video_ids: Sequence[str]) -> None:

@@ -196,7 +196,7 @@ def _compare(rows: Sequence[Mask], columns: Sequence[Mask], *, is_crowd: int) ->
 
 
 def _to_rles(masks: Sequence[Mask]) -> list[dict[str, Any]]:
-    return [mask.to_coco() for mask in masks]
+    return [{"size": mask.size_hw, "counts": mask.counts} for mask in masks]
 
 
 def _check_sizes(masks: Sequence[Mask], size_hw: tuple[int, int]) -> None:

@@ -2,26 +2,22 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Self
 
 from pycocotools import mask as coco_mask
 
-from labeling.formats.dataset import DatasetFrame, DatasetInstance, ExportSummary, Ledger
+from labeling.formats.coco_records import annotation_records
+from labeling.formats.dataset import DatasetFrame, ExportSummary, Ledger
 from labeling.formats.folder import PictureFolder, PictureTarget, export_errors, stage_export
-from labeling.formats.origins import describe_origin, record_line, to_json
+from labeling.formats.origins import describe_origin, record_lines, to_json
 from labeling.formats.outlines import edge_outlines
-from labeling.instances import COCO_KEYPOINTS, COCO_SKELETON, Keypoints
-from labeling.masks import Mask, mask_areas, mask_boxes
+from labeling.instances import COCO_KEYPOINTS, COCO_SKELETON
+from labeling.masks import Mask, mask_areas
+from labeling.memory import collecting_rarely
 from labeling.stages import in_batches
-
-VISIBLE_FROM = 0.5
-"""Confidence from which a keypoint is written as visible (v = 2); the pose rules' own default."""
-
-LABELLED_FROM = 0.2
-"""Confidence from which a keypoint is written at all (v = 1: there, but hidden or in doubt)."""
 
 _MEASURED_AT_ONCE = 50
 """Frames whose masks are measured in one call: a tenth of the time that a call for each takes."""
@@ -56,6 +52,7 @@ def write_coco(
     with (
         stage_export(folder, entries=("annotations", "images")) as staging,
         pictures or PictureFolder(staging / "images", copy=copy) as placed,
+        collecting_rarely(),
     ):
         with _CocoSpools(staging, polygons=polygons) as spools:
             for batch in in_batches(frames, _MEASURED_AT_ONCE):
@@ -89,27 +86,14 @@ class _CocoSpools:
             spool.close()
 
     def add(self, frames: Sequence[DatasetFrame]) -> None:
-        masks = [instance.mask for frame in frames for instance in frame.instances]
-        measures = zip(mask_areas(masks).tolist(), mask_boxes(masks).tolist(), strict=True)
+        areas = mask_areas([instance.mask for frame in frames for instance in frame.instances]).tolist()
+        remaining = iter(areas)
         for frame in frames:
-            measured = list(islice(measures, len(frame.instances)))
-            self.ledger.admit(frame, [area for area, _ in measured])
-            self._images.add(self._image_record(frame))
-            for instance, (area, box) in zip(frame.instances, measured, strict=True):
-                if area:
-                    self._add_instance(instance, frame, area, box)
-        for spool in (self._images, self._annotations, self._people):
-            spool.flush()
-
-    def _add_instance(
-        self, instance: DatasetInstance, frame: DatasetFrame, area_px: int, box_xywh: list[float]
-    ) -> None:
-        record = self._annotation_record(instance, frame.id, area_px, box_xywh)
-        least = instance.score or 1.0  # of the numbers that are not 0: the others are rounded
-        self._annotations.add(record, least=least)
-        if instance.keypoints is not None:
-            points = _keypoint_fields(instance.keypoints, frame.size_hw)
-            self._people.add({**record, **points}, least=least)
+            self.ledger.admit(frame, list(islice(remaining, len(frame.instances))))
+        self._images.add([self._image_record(frame) for frame in frames])
+        records = annotation_records(frames, areas, segment=self._segmentation)
+        self._annotations.add(records.annotations, leasts=records.leasts)
+        self._people.add(records.people, leasts=records.people_leasts)
 
     def finish(self, folder: Path) -> None:
         with export_errors(folder):
@@ -146,26 +130,9 @@ class _CocoSpools:
         known = [{"id": number, "name": name, "url": url} for (name, url), number in self._licences.items()]
         return unknown + known
 
-    def _annotation_record(
-        self, instance: DatasetInstance, image_id: int, area_px: int, box_xywh: list[float]
-    ) -> dict[str, Any]:
-        return {
-            "id": instance.id,
-            "image_id": image_id,
-            "category_id": 1,
-            "iscrowd": 0,
-            "area": area_px,
-            "bbox": box_xywh,
-            "segmentation": self._segmentation(instance.mask),
-            "model": instance.model,
-            "score": instance.score,
-            "reviewer": instance.reviewer,
-            "detector_bbox": [round(side, 2) for side in instance.box_xywh],
-        }
-
     def _segmentation(self, mask: Mask) -> dict[str, Any] | list[list[int]]:
         if not self._polygons:
-            return {"size": list(mask.size_hw), "counts": mask.counts.decode("ascii")}
+            return {"size": mask.size_hw, "counts": mask.counts.decode("ascii")}
         parts: list[list[int]] = [outline.ravel().tolist() for outline in edge_outlines(mask)]
         drawn = coco_mask.merge(coco_mask.frPyObjects(parts, *mask.size_hw))
         self._holes_filled += int(coco_mask.area(drawn)) > mask.area_px
@@ -196,19 +163,15 @@ class _Spool:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - lives as long as this object
-        self._lines: list[bytes] = []
         self._is_empty = True
 
-    def add(self, record: dict[str, Any], *, least: float = 1.0) -> None:
-        """`least`: see `record_line`."""
-        self._lines.append(record_line(record, least=least))
-
-    def flush(self) -> None:
-        if self._lines:
+    def add(self, records: Sequence[dict[str, Any]], *, leasts: Sequence[float] | None = None) -> None:
+        """`leasts`: see `record_lines`."""
+        if records:
             with export_errors(self._folder):
-                self._file.write((b"" if self._is_empty else b",\n") + b",\n".join(self._lines))
+                self._file.write(b"" if self._is_empty else b",\n")
+                self._file.write(record_lines(records, leasts))
             self._is_empty = False
-            self._lines.clear()
 
     def pour(self, target: IO[bytes]) -> None:
         self._file.seek(0)
@@ -227,22 +190,3 @@ def _person_category() -> dict[str, Any]:
         "keypoints": list(COCO_KEYPOINTS),
         "skeleton": [list(limb) for limb in COCO_SKELETON],
     }
-
-
-def _keypoint_fields(keypoints: Keypoints, size_hw: tuple[int, int]) -> dict[str, Any]:
-    """COCO's 17 x (x, y, v): v is 2 from VISIBLE_FROM on, 1 from LABELLED_FROM on; below that, and
-    for a point outside the picture, all three are 0."""
-    triples = list(_visibility_triples(keypoints, size_hw))
-    return {
-        "num_keypoints": sum(v > 0 for _, _, v in triples),
-        "keypoints": [number for triple in triples for number in triple],
-    }
-
-
-def _visibility_triples(keypoints: Keypoints, size_hw: tuple[int, int]) -> Iterator[tuple[float, float, int]]:
-    height, width = size_hw
-    for x, y, confidence in keypoints:
-        if 0 <= x < width and 0 <= y < height and confidence >= LABELLED_FROM:
-            yield round(x, 2), round(y, 2), 2 if confidence >= VISIBLE_FROM else 1
-        else:
-            yield 0, 0, 0

@@ -96,24 +96,26 @@ def check_frame(frame: DatasetFrame) -> None:
     if not 1 <= frame.id <= BIGGEST_ID:
         raise ExportError(f"{here}: the id must lie in 1 to {BIGGEST_ID}")
     for instance in frame.instances:
-        _check_instance(instance, frame.size_hw, here)
+        fault = _find_fault(instance, frame.size_hw)
+        if fault:
+            raise ExportError(f"{here}, instance {instance.id}: {fault}")
 
 
-def _check_instance(instance: DatasetInstance, size_hw: tuple[int, int], here: str) -> None:
-    here = f"{here}, instance {instance.id}"
+def _find_fault(instance: DatasetInstance, size_hw: tuple[int, int]) -> str | None:
     if not 1 <= instance.id <= BIGGEST_ID:
-        raise ExportError(f"{here}: the id must lie in 1 to {BIGGEST_ID}")
+        return f"the id must lie in 1 to {BIGGEST_ID}"
     if instance.mask.size_hw != size_hw:
-        raise ExportError(
-            f"{here}: the mask has {instance.mask.size_hw} (height, width), the picture {size_hw}; "
+        return (
+            f"the mask has {instance.mask.size_hw} (height, width), the picture {size_hw}; "
             "label this frame again"
         )
     if not math.isfinite(instance.score):
-        raise ExportError(f"{here}: the score is {instance.score}; label this frame again")
+        return f"the score is {instance.score}; label this frame again"
     if not math.isfinite(sum(instance.box_xywh)):
-        raise ExportError(f"{here}: the box is {instance.box_xywh}; label this frame again")
+        return f"the box is {instance.box_xywh}; label this frame again"
     if instance.keypoints is not None and len(instance.keypoints) != len(COCO_KEYPOINTS):
-        raise ExportError(f"{here}: {len(instance.keypoints)} keypoints, COCO has {len(COCO_KEYPOINTS)}")
+        return f"{len(instance.keypoints)} keypoints, COCO has {len(COCO_KEYPOINTS)}"
+    return None
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 has no room for it."""
 
 import json
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ from labeling.formats.folder import export_errors
 
 _LEAST_PLAIN = 1e-4
 """Python writes smaller numbers with an exponent."""
+_BETWEEN = b",\n"
 
 
 def describe_origin(frame: DatasetFrame) -> dict[str, Any]:
@@ -40,12 +41,31 @@ def record_line(record: dict[str, Any], *, least: float = 1.0) -> bytes:
     orjson neither escapes to ASCII nor writes an exponent where Python does: `least` is the smallest
     number in the record that is not 0, so that this is known. NaN it writes as null: refuse it before.
     """
-    if least >= _LEAST_PLAIN:
-        with suppress(TypeError):  # a lone surrogate, as file names that are no UTF-8 have
-            line = orjson.dumps(record)
-            if line.isascii() and b"\x7f" not in line:
-                return line
-    return to_json(record).encode("ascii")
+    return _quick_lines([record], least) or to_json(record).encode("ascii")
+
+
+def record_lines(records: Sequence[dict[str, Any]], leasts: Sequence[float] | None = None) -> bytes:
+    """What `record_line` writes of each, one below the other with commas between.
+
+    `leasts`: `least` of each record; none: 1.
+    """
+    least = min(leasts, default=1.0) if leasts else 1.0
+    together = _quick_lines(records, least)
+    if together is not None:
+        return together
+    each = leasts or [1.0] * len(records)
+    return _BETWEEN.join(record_line(one, least=least) for one, least in zip(records, each, strict=True))
+
+
+def _quick_lines(records: Sequence[dict[str, Any]], least: float) -> bytes | None:
+    """By orjson; None where it may write something else than Python."""
+    if least < _LEAST_PLAIN:
+        return None
+    try:
+        lines = _BETWEEN.join(map(orjson.dumps, records))
+    except TypeError:  # a lone surrogate, as file names that are no UTF-8 have
+        return None
+    return lines if lines.isascii() and b"\x7f" not in lines else None
 
 
 class OriginLines:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labeling.formats.origins import record_line
+from labeling.formats.origins import record_line, record_lines
 
 PLAIN = st.text(st.characters(codec="ascii"))
 TEXTS = PLAIN | st.text(st.characters(exclude_categories=()))  # lone surrogates too, as file names may have
@@ -32,3 +32,16 @@ def test_a_record_is_written_as_by_the_standard_library(
 @pytest.mark.parametrize("text", ["a\x7fb", "caf\u00e9", "\ud800", 'quo"te\\', "\u2028", "\x00"])
 def test_characters_that_the_quick_encoder_leaves_alone_are_escaped(text: str) -> None:
     assert record_line({"title": text}) == json.dumps({"title": text}, separators=(",", ":")).encode()
+
+
+@given(st.lists(st.tuples(TEXTS, SCORES)))
+def test_many_records_are_written_as_each_alone(told: list[tuple[str, float]]) -> None:
+    records = [{"title": title, "score": score} for title, score in told]
+    leasts = [score or 1.0 for _, score in told]
+    expected = ",\n".join(json.dumps(record, separators=(",", ":")) for record in records)
+    assert record_lines(records, leasts) == expected.encode()
+
+
+def test_one_record_that_the_quick_encoder_cannot_write_leaves_the_others_as_they_are() -> None:
+    records = [{"reviewer": "ann"}, {"reviewer": "J\u00f6rg"}, {"reviewer": "\ud800"}]
+    assert record_lines(records) == b'{"reviewer":"ann"},\n{"reviewer":"J\\u00f6rg"},\n{"reviewer":"\\ud800"}'
