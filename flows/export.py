@@ -16,7 +16,7 @@ from tasks.export import ExportOrder, write_dataset
 from tasks.lineage import trace_dataset
 
 
-@flow(name="export-dataset", persist_result=False)
+@flow(name="export-dataset", flow_run_name="export {format}", persist_result=False)
 def export_dataset(
     out: str,
     home: Path = Path(".maskmill"),

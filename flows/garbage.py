@@ -10,7 +10,7 @@ from tasks.executions import at_work
 from tasks.garbage import Ages, Garbage, collect_garbage
 
 
-@flow(name="collect-garbage", persist_result=False)
+@flow(name="collect-garbage", flow_run_name="collect garbage", persist_result=False)
 def collect_garbage_flow(
     home: Path = Path(".maskmill"),
     older_than: float = 1.0,

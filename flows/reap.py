@@ -11,7 +11,7 @@ from tasks.executions import Buried, at_work, bury_the_dead
 from tasks.stillborn import mark_stillborn
 
 
-@flow(name="reap", persist_result=False)
+@flow(name="reap", flow_run_name="reap", persist_result=False)
 def reap(home: Path = Path(".maskmill")) -> list[Buried]:
     """Free the shards of runs whose process is gone, and mark those runs as crashed in Prefect.
 

@@ -33,7 +33,7 @@ def _may_pass(_task: Any, _run: Any, state: State[Any]) -> bool:
     return isinstance(state.result(raise_on_failure=False), StudioUnreachable | DatabaseUnreachable)
 
 
-@flow(name="push-reviews", persist_result=False)
+@flow(name="push-reviews", flow_run_name="push to Label Studio", persist_result=False)
 def push_reviews(
     home: Path = Path(".maskmill"), run: str = "", settings: Settings | None = None, again: bool = False
 ) -> PushSummary:
@@ -57,7 +57,7 @@ def push_reviews(
         return close_push_task(place.root, plan, settings, sent)
 
 
-@flow(name="pull-reviews", persist_result=False)
+@flow(name="pull-reviews", flow_run_name="pull from Label Studio", persist_result=False)
 def pull_reviews(home: Path = Path(".maskmill")) -> PullSummary:
     """Take over what people said in Label Studio since the last time, and score every run by it.
 

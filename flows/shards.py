@@ -42,7 +42,7 @@ _again_when_cut_off = retry(
 """A statement that a restart of the database cuts off is made anew; the new connection waits for it."""
 
 
-@flow(name="label-shards", persist_result=False)
+@flow(name="label-shards", flow_run_name="help with {run}", persist_result=False)
 def label_shards(run: str = "", home: Path = Path(".maskmill")) -> int:
     """Help with a run: work on its shards that nobody has, until none is left; how many it were.
 
