@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from prefect import task
@@ -18,6 +19,7 @@ from db.models import Shard
 from db.queries import shard_clip
 from labeling.errors import (
     DatabaseError,
+    DatabaseUnreachable,
     DiskFull,
     HomeNotWritable,
     Interrupted,
@@ -90,7 +92,7 @@ def _claim_checker(ledger: Ledger, shard_id: int, claimed_by: str) -> Callable[[
         nonlocal next_look
         if time.monotonic() < next_look:
             return
-        with ledger.session() as session:
+        with suppress(DatabaseUnreachable), ledger.session() as session:  # the next look, or storing, tells
             if not holds_shard(session, shard_id, claimed_by):
                 raise Interrupted(f"shard {shard_id} was taken back")
         next_look = time.monotonic() + CHECK_S
@@ -108,14 +110,14 @@ def _may_pass(_task: object, _run: object, state: State[str]) -> bool:
 @task(
     name="label-shard",
     task_run_name="{title}",
-    retries=1,
+    retries=2,
     retry_delay_seconds=2,
     retry_condition_fn=_may_pass,
     cache_policy=NO_CACHE,
     persist_result=False,
 )
 def label_shard_task(shard_id: int, config: RunConfig, home: Path, claimed_by: str, title: str) -> str:
-    """`work_on_shard` under Prefect's eyes: retried once where the storage or database hiccuped.
+    """`work_on_shard` under Prefect's eyes: retried where the storage or database hiccuped.
 
     `title` names video and range wherever Prefect shows the shard.
     """

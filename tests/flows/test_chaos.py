@@ -142,11 +142,11 @@ class Shift:
         runs = self.runs_at_work()
         theirs = {run for run, of_run in runs.items() if any(one.parent == worker.pid for one in of_run)}
         if number % 3 == 0:
-            self._kill([worker.pid], theirs, runs)
+            self._kill([worker], theirs, runs)
         elif number % 3 == 1:
             self._kill([], {self.job.moments.choice(sorted(runs))}, runs)
         else:
-            self._kill([worker.pid], set(), runs)
+            self._kill([worker], set(), runs)
 
     def runs_at_work(self) -> dict[str, list[Process]]:
         """The processes of each run, by its id."""
@@ -156,10 +156,18 @@ class Shift:
                 found.setdefault(process.flow_run_id, []).append(process)
         return found
 
-    def _kill(self, workers: list[int], runs: set[str], processes: dict[str, list[Process]]) -> None:
-        pids = workers + [process.pid for run in runs for process in processes[run]]
-        for pid in pids:
-            kill(pid)
+    def _kill(
+        self,
+        workers: "list[subprocess.Popen[bytes]]",
+        runs: set[str],
+        processes: dict[str, list[Process]],
+    ) -> None:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+        for run in runs:
+            for process in processes[run]:
+                kill(process.pid)
         self.killed_at |= dict.fromkeys(runs, time.time())
         self.running |= {run for run in runs if self.run(run).state_type == StateType.RUNNING}
 
