@@ -49,8 +49,9 @@ def test_a_server_that_is_busy_says_nothing_about_a_personal_access_token() -> N
     with (
         serve() as site,
         StudioServer(site.url("/"), token, patience=HASTE) as server,
-        pytest.raises(StudioUnreachable, match="POST /api/token/refresh/: status 501"),
+        pytest.raises(StudioUnreachable, match="POST /api/token/refresh/: status 503"),
     ):
+        site.pages["/api/token/refresh/"] = send_status(503)
         server.check()
 
 
