@@ -4,13 +4,17 @@ DEMO ?= maskmill-demo
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 BIN = .venv/bin
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test test-long check format bench clean
 
 demo: .venv/.core
 	$(BIN)/maskmill demo --home $(DEMO)
 
 test: .venv/.all
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# kill -9 at random on three set-ups, databases that go away, workers that die: MASKMILL_TEST_KILLS=20 for more
+test-long: .venv/.all
+	$(BIN)/python -m pytest -m long
 
 check: .venv/.all
 	$(BIN)/ruff format --check .

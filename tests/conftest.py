@@ -27,5 +27,13 @@ def prefect() -> Iterator[None]:
     """A temporary Prefect server with an empty database, once for all tests."""
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=120):
+    from prefect.logging.configuration import setup_logging
+    from prefect.settings import PREFECT_LOGGING_LEVEL, temporary_settings
+
+    # a command that a test calls in this process would have Prefect log nothing
+    with (
+        prefect_test_harness(server_startup_timeout=120),
+        temporary_settings({PREFECT_LOGGING_LEVEL: "INFO"}),
+    ):
+        setup_logging()
         yield

@@ -26,6 +26,7 @@ from tests.postgres_server import RunningPostgres
 from tests.prefect_server import run_prefect_server
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.slow,
     pytest.mark.prefect,
     pytest.mark.timeout(300 + 120 * KILLS),

@@ -70,7 +70,7 @@ def shards_done(home: Path) -> int:
         return session.scalar(select(func.count()).where(Shard.state == "done")) or 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_goes_on_when_postgresql_was_stopped_and_started_in_its_middle(
     workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

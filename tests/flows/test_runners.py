@@ -126,6 +126,7 @@ def shards_of(home: Path) -> list[tuple[str, int, str | None]]:
         return list(rows.tuples())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("runner", [PROCESSES, DASK, RAY])
 def test_a_shard_whose_worker_is_killed_is_done_by_another_one(
     runner: str, video: Path, tmp_path: Path
@@ -138,6 +139,7 @@ def test_a_shard_whose_worker_is_killed_is_done_by_another_one(
     ]  # and whoever worked beside it was left alone
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("runner", [PROCESSES, DASK])
 def test_a_shard_that_kills_every_worker_fails_and_the_others_get_done(
     runner: str, video: Path, tmp_path: Path
@@ -258,7 +260,7 @@ def test_a_missing_extra_is_named(runner: str, monkeypatch: pytest.MonkeyPatch) 
         check_runner(load_config("offline", [f"runner={runner}"]))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("runner", [PROCESSES, DASK])
 def test_workers_end_with_a_run_that_is_killed(runner: str, scene: Path, tmp_path: Path) -> None:
