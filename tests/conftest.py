@@ -25,10 +25,9 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def prefect() -> Iterator[None]:
     """A temporary Prefect server with an empty database, once for all tests."""
-    from prefect.testing.utilities import prefect_test_harness
-
     from prefect.logging.configuration import setup_logging
     from prefect.settings import PREFECT_LOGGING_LEVEL, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
 
     # a command that a test calls in this process would have Prefect log nothing
     with (

@@ -46,13 +46,10 @@ def test_no_log_and_no_representation_shows_the_token(
 def test_a_server_that_is_busy_says_nothing_about_a_personal_access_token() -> None:
     """The SDK asks for a token of five minutes first, and takes any answer for JSON."""
     token = make_jwt({"token_type": "refresh", "exp": 4_000_000_000})
-    with (
-        serve() as site,
-        StudioServer(site.url("/"), token, patience=HASTE) as server,
-        pytest.raises(StudioUnreachable, match="POST /api/token/refresh/: status 503"),
-    ):
+    with serve() as site, StudioServer(site.url("/"), token, patience=HASTE) as server:
         site.pages["/api/token/refresh/"] = send_status(503)
-        server.check()
+        with pytest.raises(StudioUnreachable, match="POST /api/token/refresh/: status 503"):
+            server.check()
 
 
 @labelstudio
