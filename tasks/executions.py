@@ -109,7 +109,7 @@ def at_work(home: Home, flow: str) -> Iterator[Execution]:
             yield us
         finally:
             us.end()
-            heart.join()
+            heart.join(BEAT_S)  # it may be asking a server that does not answer
     ledger.is_alone(_lock(us.id))
 
 
