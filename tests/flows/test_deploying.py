@@ -172,6 +172,7 @@ def test_a_schedule_fires_by_itself_and_a_worker_elsewhere_completes_it(team: Te
     assert summary.counts["looked_at"] == 8
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.prefect
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -218,6 +219,7 @@ def test_deploying_twice_changes_and_never_doubles(team: Team) -> None:
         assert [pool.name for pool in client.read_work_pools()].count(team.name) == 1
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.prefect
 def test_a_pool_of_another_type_is_refused_by_deploy_and_worker(team: Team) -> None:
@@ -229,6 +231,7 @@ def test_a_pool_of_another_type_is_refused_by_deploy_and_worker(team: Team) -> N
     assert not team.deployments()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.prefect
 def test_what_workers_run_is_not_served_too(team: Team) -> None:

@@ -116,6 +116,7 @@ def test_commands_that_show_pictures_read_them_from_the_bucket(
     assert sent == dump_files(tmp_path / "on_disk")
 
 
+@pytest.mark.long
 def test_a_home_moves_into_a_bucket_by_copying_its_pictures(
     local_home: Path, in_bucket: TestBucket, tmp_path: Path
 ) -> None:
@@ -183,6 +184,7 @@ def test_a_bucket_that_is_not_there_and_keys_that_are_refused_are_told_before_an
     assert not (tmp_path / "home" / "maskmill.db").exists()
 
 
+@pytest.mark.long
 def test_a_killed_run_leaves_at_worst_orphans_and_goes_on(
     scene: Path, local_home: Path, in_bucket: TestBucket, tmp_path: Path
 ) -> None:

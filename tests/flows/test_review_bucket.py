@@ -86,6 +86,7 @@ def test_a_task_names_its_place_in_the_bucket_and_label_studio_signs_it_when_som
     assert uri in data["image"] or base64.b64encode(uri.encode()).decode() in data["image"]
 
 
+@pytest.mark.long
 def test_keys_that_changed_are_taken_over_and_our_own_go_nowhere(
     desk: Desk, kept_in_bucket: TestBucket, keys: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,6 +101,7 @@ def test_keys_that_changed_are_taken_over_and_our_own_go_nowhere(
     assert parse_qs(urlsplit(signed).query)["X-Amz-Credential"][0].startswith("AKIAOTHER/")
 
 
+@pytest.mark.long
 def test_a_storage_that_somebody_made_in_label_studio_is_used(desk: Desk, kept_in_bucket: TestBucket) -> None:
     number = desk.studio.server.find_or_create_project(desk.settings.project, LABEL_CONFIG, "")
     made = {
@@ -136,6 +138,7 @@ def test_a_picture_that_is_gone_from_the_bucket_is_told(desk: Desk, kept_in_buck
     assert f"its picture is gone: {kept_in_bucket.url}/{key}" in pushed.refused[0]
 
 
+@pytest.mark.long
 def test_a_bucket_that_label_studio_cannot_open_is_told(
     desk: Desk, kept_in_bucket: TestBucket, keys: None
 ) -> None:

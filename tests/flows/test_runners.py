@@ -81,7 +81,7 @@ def outcome(
     return rows, dump_files(folder / "coco")
 
 
-@pytest.mark.parametrize("runner", [PROCESSES, DASK, RAY])
+@pytest.mark.parametrize("runner", [PROCESSES, DASK, pytest.param(RAY, marks=pytest.mark.long)])
 def test_two_workers_give_the_rows_and_the_dataset_of_one_thread(
     runner: str, scene: Path, on_one_thread: object, tmp_path: Path
 ) -> None:
@@ -126,8 +126,9 @@ def shards_of(home: Path) -> list[tuple[str, int, str | None]]:
         return list(rows.tuples())
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("runner", [PROCESSES, DASK, RAY])
+@pytest.mark.parametrize(
+    "runner", [PROCESSES, *(pytest.param(one, marks=pytest.mark.long) for one in (DASK, RAY))]
+)
 def test_a_shard_whose_worker_is_killed_is_done_by_another_one(
     runner: str, video: Path, tmp_path: Path
 ) -> None:
@@ -152,6 +153,7 @@ def test_a_shard_that_kills_every_worker_fails_and_the_others_get_done(
     assert shards_of(tmp_path / "home")[2] == ("failed", 3, "worker_lost")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("runner", [PROCESSES, DASK, RAY])
 def test_each_worker_loads_its_models_once_and_knows_its_share_of_the_cores(
     runner: str, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
