@@ -5,14 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from tests.postgres_server import database_url, module_database_url, postgres  # noqa: F401 - fixtures
 from tests.store_server import bucket, s3_server  # noqa: F401 - fixtures
 from tests.studio_server import studio  # noqa: F401 - a fixture
-
-settings.register_profile("maskmill", deadline=None)  # a busy machine is no fault of what is tested
-settings.load_profile("maskmill")
 
 ROOT = Path(__file__).resolve().parent.parent
 
