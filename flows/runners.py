@@ -7,9 +7,7 @@ from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from prefect import Task
 from prefect.client.orchestration import get_client
@@ -18,6 +16,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from configs.models import RunConfig
+from flows.lasting_server import is_this_machine
 from flows.process_runner import ProcessRunner
 from labeling.errors import ClusterUnreachable, ConfigError, WorkerLost
 from tasks.workers import environment, may_use_gpus, thread_limits, worker_environments
@@ -93,13 +92,7 @@ def check_runner(config: RunConfig) -> None:
 
 def _is_here(address: str) -> bool:
     """Whether a cluster's address is of this machine, whatever way it is written."""
-    host = urlsplit(address if "://" in address else f"//{address}").hostname or ""
-    if host in ("localhost", "auto"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return address == "auto" or is_this_machine(address if "://" in address else f"//{address}")
 
 
 @contextmanager

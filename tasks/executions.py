@@ -10,13 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from httpx import HTTPError
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.context import FlowRunContext
-from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.runtime import flow_run
-from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Crashed
 from sqlalchemy.orm import Session
 
@@ -34,9 +31,9 @@ from db.claims import (
 from labeling.errors import DatabaseError, Interrupted, StorageError
 from labeling.storage import Home
 from tasks.ledger import ledger_of
+from tasks.refusals import REFUSALS, is_watched
 
 _ENDING = {StateType.CANCELLING, StateType.CANCELLED}
-_ENDED = {StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +96,7 @@ def at_work(home: Home, flow: str) -> Iterator[Execution]:
     """
     ledger, place = ledger_of(home), f"{socket.gethostname()}, process {os.getpid()}"
     our_id = flow_run.id or uuid.uuid4().hex
-    us = Execution(our_id, home, flow, place, is_watched=bool(PREFECT_API_URL.value()))
+    us = Execution(our_id, home, flow, place, is_watched=is_watched())
     with ledger.alone(_lock(us.id)):
         with ledger.transaction() as session:
             enter_execution(session, us.id, flow=flow, place=place)
@@ -149,15 +146,15 @@ def _bury(home: Home, dead: SilentExecution) -> Buried:
 
 def _show_as_crashed(dead: SilentExecution) -> None:
     """Prefect itself would show the run as running for good, if its worker died with it."""
-    if not (PREFECT_API_URL.value() or FlowRunContext.get()):
+    if not (is_watched() or FlowRunContext.get()):
         return  # a temporary server was it, which ended too
     message = f"{dead.place} ended without a word; the next run goes on from here"
     with (
-        suppress(ValueError, ObjectNotFound, HTTPError, PrefectException),
+        suppress(*REFUSALS),
         get_client(sync_client=True) as api,
     ):
         run = api.read_flow_run(UUID(dead.id))
-        if run.state and run.state.type not in _ENDED:
+        if run.state and not run.state.is_final():
             api.set_flow_run_state(run.id, Crashed(message=message), force=True)
 
 
@@ -173,7 +170,7 @@ def _live(us: Execution) -> None:
 def _is_cancelled(flow_run_id: str) -> bool:
     """Whether somebody asked Prefect to end this: where no worker watches, nobody else tells us."""
     with (
-        suppress(ValueError, ObjectNotFound, HTTPError, PrefectException),
+        suppress(*REFUSALS),
         get_client(sync_client=True) as api,
     ):
         state = api.read_flow_run(UUID(flow_run_id)).state

@@ -11,6 +11,7 @@ from prefect.logging import get_run_logger
 from db.ledger import finish_run
 from db.overview import count_for_people, title_of, video_works
 from db.queries import RunSummary, latest_run, summarise_run
+from labeling.report.wording import count, count_of
 from labeling.storage import Home
 from tasks.events import tell_of_run
 from tasks.ledger import ledger_of
@@ -58,19 +59,15 @@ def summary_sentence(summary: RunSummary) -> str:
     'Of 9 frames looked at in 1 video, 8 were compared: the student got 3 wrong. The teacher is trusted on 1 of them; 2 wait for review.'
     """
     counts = summary.counts
-    where = _count(summary.videos, "video") if summary.videos or not summary.pictures else ""
+    where = count_of(summary.videos, "video") if summary.videos or not summary.pictures else ""
     if summary.pictures:
-        where += (" and " if where else "") + _count(summary.pictures, "picture")
+        where += (" and " if where else "") + count_of(summary.pictures, "picture")
     return (
-        f"Of {_count(counts.get('looked_at', 0), 'frame')} looked at in {where}, "
-        f"{counts.get('compared', 0)} were compared: the student got {counts.get('hard', 0)} wrong. "
-        f"The teacher is trusted on {counts.get('accepted', 0)} of them; "
-        f"{counts.get('review', 0)} wait for review."
+        f"Of {count_of(counts.get('looked_at', 0), 'frame')} looked at in {where}, "
+        f"{count(counts.get('compared', 0))} were compared: the student got {count(counts.get('hard', 0))} wrong. "
+        f"The teacher is trusted on {count(counts.get('accepted', 0))} of them; "
+        f"{count(counts.get('review', 0))} wait for review."
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 @task(name="close-run", cache_policy=NO_CACHE, persist_result=False)
