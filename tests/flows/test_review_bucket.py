@@ -1,25 +1,20 @@
 """Label Studio opens pictures that lie in a bucket by itself; or they are sent to it."""
 
 import base64
-from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import numpy as np
 import pytest
 
-from configs.models import Review as Settings
 from labeling.errors import StudioRefused
 from labeling.pictures import VARIABLE
-from labeling.storage import Home
-from labeling.studio.access import TOKEN_VARIABLE, URL_VARIABLE
 from labeling.studio.buckets import KEY_VARIABLE, SECRET_VARIABLE
-from tasks.ledger import close_ledgers
 from tests.flows.test_review import Desk, desk
 from tests.planted_reviews import PlantedFrame, box_mask, plant_run
 from tests.store_server import TestBucket
 from tests.studio_browser import annotate
-from tests.studio_server import LABEL_CONFIG, RunningStudio
+from tests.studio_server import LABEL_CONFIG
 
 __all__ = ["desk"]
 
@@ -42,17 +37,6 @@ def kept_in_bucket(bucket: TestBucket, monkeypatch: pytest.MonkeyPatch) -> TestB
 def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY_VARIABLE, KEY_ID)
     monkeypatch.setenv(SECRET_VARIABLE, SECRET)
-
-
-@pytest.fixture
-def own_desk(studio: RunningStudio, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    """The home whose own Label Studio it is."""
-    monkeypatch.delenv(URL_VARIABLE, raising=False)
-    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
-    desk = Desk(Home(studio.home_root), studio, Settings(project="from a bucket"))
-    yield desk
-    desk.http.close()
-    close_ledgers()
 
 
 def push_one(desk: Desk) -> dict[str, str]:
@@ -151,13 +135,11 @@ def test_a_bucket_that_label_studio_cannot_open_is_told(
 
 
 @pytest.mark.slow
-def test_the_picture_is_on_the_annotators_screen(
-    own_desk: Desk, kept_in_bucket: TestBucket, keys: None
-) -> None:
-    data = push_one(own_desk)
+def test_the_picture_is_on_the_annotators_screen(desk: Desk, kept_in_bucket: TestBucket, keys: None) -> None:
+    data = push_one(desk)
     kept_in_bucket.gate.seen.clear()
-    with annotate(own_desk.studio) as annotator:
-        annotator.open(own_desk.number, own_desk.task(int(data["frame_id"]))["id"])
+    with annotate(desk.studio) as annotator:
+        annotator.open(desk.number, desk.task(int(data["frame_id"]))["id"])
         box = annotator.find_picture()
         screen = annotator.look()
     [key] = [key for key in kept_in_bucket.objects() if key.endswith(".jpg")]
