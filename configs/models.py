@@ -14,6 +14,9 @@ from configs.segmenters import Block, Fraction01, SegmenterBlock
 ExportFormat = Literal["coco", "yolo-seg", "masks"]
 ExportedDecision = Literal["accepted", "reviewed", "review", "easy"]
 
+RUN_ID_LENGTH = 16
+"""Hexadecimal digits."""
+
 
 class Ingest(Block):
     """How sources become files. None of it changes what a run produces."""
@@ -201,5 +204,5 @@ class RunConfig(Block):
         return json.dumps(outcome, sort_keys=True, separators=(",", ":"))
 
     def run_id(self) -> str:
-        """16 hexadecimal digits that name this run: the same config is the same run."""
-        return hashlib.sha256(self.identity().encode()).hexdigest()[:16]
+        """`RUN_ID_LENGTH` digits that name this run: the same config is the same run."""
+        return hashlib.sha256(self.identity().encode()).hexdigest()[:RUN_ID_LENGTH]

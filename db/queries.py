@@ -7,6 +7,7 @@ from fractions import Fraction
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from configs.models import RUN_ID_LENGTH
 from db.claims import in_order
 from db.models import (
     Model,
@@ -18,7 +19,7 @@ from db.models import (
     SourceVideo,
     Video,
 )
-from labeling.errors import ConfigError
+from labeling.errors import ConfigError, NoRunYet
 from labeling.instances import Clip, PictureFile
 from labeling.storage import Home
 
@@ -72,7 +73,8 @@ def latest_run(session: Session, run_id: str | None = None) -> Run:
     """The run of that id (or the start of one), or the one that was worked on last.
 
     Raises:
-        ConfigError: no such run, or none at all, or several that begin so.
+        NoRunYet: none at all, or none of that whole id.
+        ConfigError: none that begins so, or several.
     """
     wanted = select(Run).order_by(Run.worked_at.desc(), Run.id)
     if run_id:
@@ -80,9 +82,10 @@ def latest_run(session: Session, run_id: str | None = None) -> Run:
     runs = session.scalars(wanted.limit(2)).all()
     if not runs:
         known = ", ".join(session.scalars(select(Run.id).order_by(Run.id)).all())
-        raise ConfigError(
-            f"no run {run_id!r}; known: {known}" if known else "no run yet: `maskmill run SOURCE` makes one"
-        )
+        if not known:
+            raise NoRunYet("no run yet: `maskmill run SOURCE` makes one")
+        unknown = NoRunYet if run_id and len(run_id) == RUN_ID_LENGTH else ConfigError
+        raise unknown(f"no run {run_id!r}; known: {known}")
     if run_id and len(runs) > 1:
         raise ConfigError(f"several runs begin with {run_id!r}: {runs[0].id}, {runs[1].id}")
     return runs[0]

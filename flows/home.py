@@ -1,20 +1,50 @@
 """Where a home is, and opening one that must exist already."""
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
-from labeling.errors import ConfigError
+from labeling.errors import ConfigError, NoRunYet
 
 if TYPE_CHECKING:
     from db.engine import Ledger
     from labeling.storage import Home
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def idle_before_the_first_run(work: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Have a flow that its schedule starts before anything was labelled end as `NothingToDo`.
+
+    People who call it are told by the error.
+    """
+
+    @wraps(work)
+    def patient(*args: Parameters.args, **named: Parameters.kwargs) -> Result:
+        from prefect.runtime import deployment
+        from prefect.states import Completed
+
+        from tasks.endings import NOTHING_TO_DO
+
+        try:
+            return work(*args, **named)
+        except NoRunYet as error:
+            if not deployment.id:
+                raise
+            message = f"nothing to do yet: {error}"
+            return cast(Result, Completed(name=NOTHING_TO_DO, message=message))  # Prefect takes it for one
+
+    return patient
 
 
 def existing_home(home: Path) -> "Home":
     """The home at this folder.
 
     Raises:
-        ConfigError: nothing is there yet.
+        NoRunYet: nothing is there yet.
+        ConfigError: a file is.
     """
     import os
 
@@ -24,7 +54,7 @@ def existing_home(home: Path) -> "Home":
     if place.root.is_file():
         raise ConfigError(f"--home {home} is a file: name a folder")
     if not place.root.is_dir() and "MASKMILL_DATABASE_URL" not in os.environ:
-        raise ConfigError(f"no home at {place.root}: `maskmill run SOURCE --home {home}` makes one")
+        raise NoRunYet(f"no home at {place.root}: `maskmill run SOURCE --home {home}` makes one")
     return place
 
 

@@ -10,7 +10,7 @@ from prefect.logging import get_run_logger
 from configs.models import Review as Settings
 from db.queries import latest_run
 from db.review_annotations import projects_at
-from flows.home import existing_home, whole_path
+from flows.home import existing_home, idle_before_the_first_run, whole_path
 from labeling.errors import DatabaseUnreachable, StudioUnreachable
 from labeling.storage import Home
 from tasks.executions import at_work
@@ -34,6 +34,7 @@ def _may_pass(_task: Any, _run: Any, state: State[Any]) -> bool:
 
 
 @flow(name="push-reviews", flow_run_name="push to Label Studio", persist_result=False)
+@idle_before_the_first_run
 def push_reviews(
     home: Path = Path(".maskmill"), run: str = "", settings: Settings | None = None, again: bool = False
 ) -> PushSummary:
@@ -58,6 +59,7 @@ def push_reviews(
 
 
 @flow(name="pull-reviews", flow_run_name="pull from Label Studio", persist_result=False)
+@idle_before_the_first_run
 def pull_reviews(home: Path = Path(".maskmill")) -> PullSummary:
     """Take over what people said in Label Studio since the last time, and score every run by it.
 

@@ -16,7 +16,7 @@ from db.ledger import fail_shard
 from db.models import Shard
 from db.overview import title_of_shard
 from db.queries import latest_run
-from flows.home import existing_home, whole_path
+from flows.home import existing_home, idle_before_the_first_run, whole_path
 from flows.runners import Workers, make_runner
 from labeling.errors import (
     DatabaseError,
@@ -43,6 +43,7 @@ _again_when_cut_off = retry(
 
 
 @flow(name="label-shards", flow_run_name="help with {run}", persist_result=False)
+@idle_before_the_first_run
 def label_shards(run: str = "", home: Path = Path(".maskmill")) -> int:
     """Help with a run: work on its shards that nobody has, until none is left; how many it were.
 

@@ -2,7 +2,8 @@
 
 MaskmillError
 ├── ConfigError              wrong use: the run does not start (exit 2)
-│   └── UnknownModel         no segmenter of that kind or name
+│   ├── UnknownModel         no segmenter of that kind or name
+│   └── NoRunYet             nothing was labelled yet that could be worked with
 ├── SourceError              one source failed: stored with it, the run goes on (exit 3)
 │   ├── SourceNotFound       no such file, folder, page or member
 │   ├── SourceUnreachable    the server or camera did not answer, or answered with an error
@@ -65,6 +66,10 @@ class ConfigError(MaskmillError):
 
 class UnknownModel(ConfigError):
     code = "unknown_model"
+
+
+class NoRunYet(ConfigError):
+    code = "no_run_yet"
 
 
 class SourceError(MaskmillError):

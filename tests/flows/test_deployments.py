@@ -12,7 +12,11 @@ from prefect.flows import Flow, load_flow_from_entrypoint
 from configs.load import load_config
 from configs.schedules import FlowSchedule, Schedules
 from flows.deployments import OFFERS, ONE_AT_A_TIME, Job, make_deployments, prefect_schedule
+from flows.shards import label_shards
+from labeling.errors import ConfigError, NoRunYet
+from labeling.storage import Home
 from tests.conftest import ROOT
+from tests.planted_reviews import plant_run
 
 DECLARED = yaml.safe_load((ROOT / "prefect.yaml").read_text("utf-8"))
 
@@ -48,6 +52,41 @@ def test_one_run_of_a_deployment_at_a_time_but_for_those_that_help(tmp_path: Pat
         assert deployment.concurrency_limit == ONE_AT_A_TIME.limit
         assert deployment.concurrency_options is not None
         assert deployment.concurrency_options.collision_strategy == ONE_AT_A_TIME.collision_strategy
+
+
+WORK_WITH_A_RUN = ("label-shards", "push-reviews", "pull-reviews", "export-dataset", "collect-garbage")
+
+
+@pytest.mark.usefixtures("prefect")
+@pytest.mark.parametrize("name", WORK_WITH_A_RUN)
+def test_what_a_schedule_starts_before_the_first_run_says_that_there_is_nothing_to_do(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [(flow, made)] = [
+        (offer.flow, made)
+        for offer, made in zip(OFFERS, make_deployments(job(tmp_path / "home")), strict=True)
+        if made.flow_name == name
+    ]
+    with pytest.raises(NoRunYet, match="no home at"):
+        flow(**made.parameters)
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "scheduled")
+    state: Any = flow(**made.parameters, return_state=True)
+    assert (state.type.value, state.name) == ("COMPLETED", "NothingToDo")
+    assert "no home at" in state.message
+
+
+@pytest.mark.usefixtures("prefect")
+def test_a_schedule_waits_for_its_own_run_and_a_mistyped_one_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path / "home")
+    plant_run(home, [])
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "scheduled")
+    state: Any = label_shards("0123456789abcdef", home.root, return_state=True)
+    assert state.name == "NothingToDo"
+    assert "no run '0123456789abcdef'; known: " in (state.message or "")
+    with pytest.raises(ConfigError, match="no run '01234'; known: "):
+        label_shards("01234", home.root)
 
 
 @pytest.mark.parametrize(("folder", "out"), [("coco", "/home/m/coco"), ("/nas/coco", "/nas/coco")])
