@@ -27,6 +27,7 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 from configs import RunConfig, load_config
 from db.ledger import begin_run
 from db.queries import planned_shards
+from flows.temporary_server import temporary_server
 from labeling.instances import Clip, Frame
 from labeling.joints import joints_inside
 from labeling.sampling import SkippedFrame, select_frames
@@ -102,12 +103,10 @@ def time_plain(video: Path, config: RunConfig) -> tuple[float, float]:
 def time_flow(video: Path, config: RunConfig) -> float:
     """Seconds of the whole flow: ingest, shards, summary, and Prefect; in an empty home."""
     from flows.generate import generate_dataset
-    from flows.temporary_server import temporary_server
 
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
-        with temporary_server():
-            summary = generate_dataset([str(video)], config, name="bench", home=Path(folder))
+        summary = generate_dataset([str(video)], config, name="bench", home=Path(folder))
         seconds = time.perf_counter() - begin
         close_ledgers()
     if summary.failures:
@@ -125,21 +124,25 @@ def main() -> None:
     config = load_config(arguments.config, arguments.changes)
     with tempfile.TemporaryDirectory() as folder:
         video = arguments.video or render_scene(Path(folder) / "scene.mp4", seconds=60)
-        measure(video, config, arguments.rounds)
+        with temporary_server():
+            measure(video, config, arguments.rounds)
 
 
 def measure(video: Path, config: RunConfig, rounds: int) -> None:
     batches = read_batches(video, config)
     frames = sum(map(len, batches))
     load_models(config)
-    time_flow(video, config)  # starts Prefect's temporary server and warms every cache
+    time_flow(video, config)  # Prefect starts its temporary server, and every cache is warmed
     seconds: dict[str, list[float]] = defaultdict(list)
-    for _ in range(rounds):
+    for number in range(rounds):
         seconds["bare model calls"].append(time_models(batches, video, config))
+        if number % 2:  # neither is always the first of its pair
+            seconds[FLOW].append(time_flow(video, config))
         whole_s, shards_s = time_plain(video, config)
         seconds["shards, plain functions"].append(shards_s)
         seconds[PLAIN].append(whole_s)
-        seconds[FLOW].append(time_flow(video, config))
+        if not number % 2:
+            seconds[FLOW].append(time_flow(video, config))
     baseline = statistics.median(seconds["bare model calls"])
     print(f"{frames} frames of {video.name}, batches of {config.batch}, median of {rounds} rounds")
     for name, values in seconds.items():

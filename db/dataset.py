@@ -6,7 +6,6 @@ many times the speed that objects of the ORM would allow, in memory that does no
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Select, or_, select
@@ -158,12 +157,12 @@ def _dataset_frame(
     return DatasetFrame(
         id=row.id,
         picture=picture,
-        file_name=f"{row.video_id[:12]}_{row.t_ms:09d}{picture.suffix}",
+        file_name=f"{row.video_id[:12]}_{row.t_ms:09d}.{row.picture.rpartition('.')[2]}",
         size_hw=row.size_hw,
         video_id=row.video_id,
         t_ms=row.t_ms if row.kind == "video" else None,
         source_url=source.url if source else None,
-        title=(source.title if source else None) or row.name or Path(row.path).name,
+        title=(source.title if source else None) or row.name or row.path.rpartition("/")[2],
         uploader=source.uploader if source else None,
         licence=source.licence if source else None,
         licence_url=None,
