@@ -1,15 +1,17 @@
 """Label Studio's own Python environment: it shares none with us, for their libraries clash.
 
-It is made once per user, in the cache, with the versions that this version of maskmill was tested with.
+It is made once per user, in the cache, with the versions that this version of maskmill was tested with, and
+with an empty database, of which every home gets a copy: to make one anew takes half a minute.
 """
 
 import fcntl
 import hashlib
 import logging
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +22,13 @@ from labeling.storage import storage_errors
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 SHOWN_LINES = 15
 """Of a log, in a message."""
+DATABASE = "label_studio.sqlite3"
+"""What Label Studio calls it, in its data folder."""
 _INSTALL_LIMIT_S = 1800.0
+_KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE")
+"""Label Studio reads its settings under plain names too (HOST, DEBUG, DATABASE_NAME): it gets no others."""
+_LAYOUT = 2
+"""Of the folder: 1 had no database."""
 
 _log = logging.getLogger(__name__)
 
@@ -51,10 +59,29 @@ def make_environment() -> Path:
     return folder
 
 
+def empty_database(environment: Path) -> Path:
+    """Label Studio's database with all tables and nobody in it."""
+    return environment / "empty" / DATABASE
+
+
+def studio_variables(data: Path, settings: Mapping[str, str] | None = None) -> dict[str, str]:
+    """All environment variables of a Label Studio with this data folder; the settings' without prefix."""
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    quiet = {"SENTRY_DSN": "", "FRONTEND_SENTRY_DSN": ""}
+    ours = {
+        # Without it, a folder in the user's home is made before the command line is read.
+        "BASE_DATA_DIR": str(data),
+        # Nothing is told to anybody.
+        "COLLECT_ANALYTICS": "false",
+        "LATEST_VERSION_CHECK": "false",
+    } | dict(settings or {})
+    return {**kept, **quiet, **{f"LABEL_STUDIO_{name}": value for name, value in ours.items()}}
+
+
 def environment_folder() -> Path:
     """Beside the weights; other versions, of Label Studio or of Python, have other folders."""
     versions = CONSTRAINTS.read_text()
-    key = hashlib.sha256(f"{sys.version_info[:2]}{versions}".encode()).hexdigest()[:8]
+    key = hashlib.sha256(f"{sys.version_info[:2]}{_LAYOUT}{versions}".encode()).hexdigest()[:8]
     return cache_dir().absolute().parent / f"studio-{studio_version()}-{key}"
 
 
@@ -84,7 +111,7 @@ def _install(folder: Path) -> None:
     said = ""
     for commands in _ways(folder):
         shutil.rmtree(folder, ignore_errors=True)
-        said = _run_all(commands)
+        said = _run_all(commands) or _make_database(folder)
         if not said:
             _mark(folder).touch()
             return
@@ -110,25 +137,35 @@ def _ways(folder: Path) -> Iterator[Sequence[Sequence[str]]]:
     )
 
 
+def _make_database(folder: Path) -> str:
+    """Any command makes it; what this one said if it failed."""
+    data = empty_database(folder).parent
+    command = (str(folder / "bin" / "label-studio"), "version", "--data-dir", str(data))
+    return _run(command, studio_variables(data))
+
+
 def _run_all(commands: Sequence[Sequence[str]]) -> str:
     """What the first that failed said; empty: all went well."""
-    for command in commands:
-        try:
-            done = subprocess.run(  # noqa: S603 - our own words
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                timeout=_INSTALL_LIMIT_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as exc:
-            return str(exc)
-        if done.returncode:
-            return done.stdout or f"{command[0]} failed with status {done.returncode}"
-    return ""
+    return next((said for command in commands if (said := _run(command))), "")
+
+
+def _run(command: Sequence[str], variables: Mapping[str, str] | None = None) -> str:
+    """What it said if it failed; empty: all went well."""
+    try:
+        done = subprocess.run(  # noqa: S603 - our own words
+            command,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=_INSTALL_LIMIT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        return str(exc)
+    return (done.stdout or f"{command[0]} failed with status {done.returncode}") if done.returncode else ""
 
 
 @contextmanager
