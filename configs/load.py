@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from configs import segmenters
 from configs.models import RunConfig
 from configs.segmenters import expand_shorthand
+from configs.truth import LabelledSet
 from labeling.errors import ConfigError, UnknownModel
 
 PRESETS = ("default", "lite", "offline", "surveillance")
@@ -45,6 +46,35 @@ def validate_config(tree: Mapping[str, Any], origin: str) -> RunConfig:
         lines = [_explain(problem) for problem in exc.errors()]
         kind = UnknownModel if any(_is_unknown_model(problem) for problem in exc.errors()) else ConfigError
         raise kind(f"config {origin}: " + "; ".join(dict.fromkeys(lines))) from exc
+
+
+def load_labelled_sets(file_or_tree: Path | Mapping[str, Any]) -> dict[str, LabelledSet]:
+    """Labelled pictures by name, of a YAML file, whose relative paths start at its folder, or a plain tree.
+
+    Raises:
+        ConfigError: no such file, not YAML, no set in it, an unknown key or a wrong value.
+    """
+    if isinstance(file_or_tree, Path):
+        origin, folder = str(file_or_tree), file_or_tree.parent
+        try:
+            tree: Mapping[str, Any] = _parse_yaml(file_or_tree.read_text("utf-8"), origin)
+        except (OSError, UnicodeDecodeError) as exc:
+            raise ConfigError(f"no readable file {origin}: {exc}") from exc
+    else:
+        tree, origin, folder = file_or_tree, "command line", Path()
+    if not tree:
+        raise ConfigError(f"{origin}: no labelled set; wants NAME: {{images: DIR, masks: DIR}}")
+    return {
+        str(name): _labelled_set(block, f"{origin}: {name}").below(folder) for name, block in tree.items()
+    }
+
+
+def _labelled_set(block: Any, origin: str) -> LabelledSet:
+    try:
+        return LabelledSet.model_validate(block)
+    except ValidationError as exc:
+        lines = [_explain(problem, LabelledSet) for problem in exc.errors()]
+        raise ConfigError(f"labelled set {origin}: " + "; ".join(dict.fromkeys(lines))) from exc
 
 
 def _read(name_or_file: str) -> str:
@@ -96,21 +126,22 @@ def _is_unknown_model(problem: Any) -> bool:
     return "union_tag" in problem["type"] or problem["loc"][-2:] == ("torchvision", "model")
 
 
-def _explain(problem: Any) -> str:
+def _explain(problem: Any, root: type[BaseModel] = RunConfig) -> str:
     """One of pydantic's errors in words, with the nearest known key for an unknown one."""
     where = [str(part) for part in problem["loc"]]
     if problem["type"] == "extra_forbidden":
-        known = _known_keys(where[:-1])
+        known = _known_keys(where[:-1], root)
         near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
         return f"unknown key {'.'.join(where)!r}; {hint}"
-    shown = "" if problem["type"] == "secret_in_url" else f" (is {problem['input']!r})"
-    return f"{'.'.join(where) or 'config'}: {problem['msg']}{shown}"
+    is_told = problem["type"] != "secret_in_url" and not isinstance(problem["input"], dict)
+    shown = f" (is {problem['input']!r})" if is_told else ""
+    return f"{'.'.join(where)}: {problem['msg']}{shown}" if where else f"{problem['msg']}{shown}"
 
 
-def _known_keys(path: Sequence[str]) -> list[str]:
+def _known_keys(path: Sequence[str], root: type[BaseModel]) -> list[str]:
     """Keys of the block at `path`; a discriminated block's kind is part of pydantic's path."""
-    model: Any = RunConfig
+    model: Any = root
     for part in path:
         model = _child_block(model, part)
     return sorted(model.model_fields) if model else []

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows import browse_commands, export_commands, review_commands, service_commands, system_commands
+from flows import (
+    browse_commands,
+    evaluate_commands,
+    export_commands,
+    review_commands,
+    service_commands,
+    system_commands,
+)
 from flows.console import (
     NO_SOURCES,
     Commands,
@@ -45,6 +52,7 @@ app.command("runs")(browse_commands.runs)
 app.command("frames")(browse_commands.frames)
 app.command("show")(browse_commands.show)
 app.command("report")(browse_commands.report)
+app.command("evaluate")(evaluate_commands.evaluate)
 app.command("serve")(service_commands.serve)
 app.command("deploy")(service_commands.deploy)
 app.command("worker")(service_commands.worker)

@@ -1,0 +1,40 @@
+"""Labelled pictures: where they lie, and how their masks are to be read."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from configs.segmenters import Block
+
+
+class LabelledSet(Block):
+    """Pictures with ground truth: a COCO file, or a folder of PNG masks."""
+
+    images: Path
+    """Folder of the pictures."""
+    coco: Path | None = None
+    """COCO instances; people are its category `person`, its crowds are ignored regions."""
+    masks: Path | None = None
+    """Folder of PNG pictures: `NAME.png`, `NAME_mask.png`, or CDnet's `gtNUMBER.png` for `inNUMBER.jpg`."""
+    codes: Literal["instances", "cdnet"] = "instances"
+    """What a mask's values mean: a person each (0 is nobody, 255 alone is one person), or CDnet's greys
+    (255 moving; 85 and 170 not decided; 0 and 50 background)."""
+    roi: Path | None = None
+    """Picture whose black pixels are ignored in every picture."""
+    every: int = Field(1, ge=1)
+    """One labelled picture in so many: the neighbours in a video say the same again."""
+
+    @model_validator(mode="after")
+    def _want_one_kind_of_truth(self) -> Self:
+        if (self.coco is None) == (self.masks is None):
+            raise PydanticCustomError("one_truth", "wants either coco (a file) or masks (a folder)")
+        if self.coco and self.codes != "instances":
+            raise PydanticCustomError("codes_of_coco", "codes: are read in PNG masks, not in a COCO file")
+        return self
+
+    def below(self, folder: Path) -> "LabelledSet":
+        """The same with relative paths taken from a folder."""
+        paths = {name: getattr(self, name) for name in ("images", "coco", "masks", "roi")}
+        return self.model_copy(update={name: folder / path for name, path in paths.items() if path})

@@ -1,0 +1,1 @@
+"""How right a run's models and decisions are, by ground truth."""

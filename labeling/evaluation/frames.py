@@ -1,0 +1,63 @@
+"""One labelled picture after a run: how right both models were, and what was decided."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from labeling.errors import ModelOutputWrong
+from labeling.masks import Mask, intersect_masks, union_masks
+from labeling.pipeline import LabelledFrame
+from labeling.scoring import EPSILON_PX
+from labeling.truth.pictures import LabelledPicture
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatedFrame:
+    """A frame beside its ground truth. IoUs are of unions: everybody's masks together."""
+
+    dataset: str
+    name: str
+    people: int
+    """Masks of the truth."""
+    decision: str
+    reasons: tuple[str, ...]
+    agreement: float | None
+    """IoU of student and teacher; None, as the next two: a filter rejected the frame."""
+    student_iou: float | None
+    """With the truth, what is ignored left out; 1 where both see nobody."""
+    teacher_iou: float | None
+
+
+def evaluate_frame(dataset: str, truth: LabelledPicture, row: LabelledFrame) -> EvaluatedFrame:
+    """Compare a frame's masks with the truth.
+
+    Raises:
+        ModelOutputWrong: the truth has another size than the picture.
+    """
+    if row.size_hw not in (None, truth.size_hw):
+        raise ModelOutputWrong(
+            f"ground truth of {truth.path}: {truth.size_hw} (height, width), the picture has {row.size_hw}"
+        )
+    student, teacher = (
+        iou_with_truth([one.mask for one in side], truth) if row.agreement else None
+        for side in (row.student, row.teacher)
+    )
+    return EvaluatedFrame(
+        dataset=dataset,
+        name=truth.name,
+        people=len(truth.people),
+        decision=row.decision,
+        reasons=row.reasons,
+        agreement=row.agreement.iou if row.agreement else None,
+        student_iou=student,
+        teacher_iou=teacher,
+    )
+
+
+def iou_with_truth(masks: Sequence[Mask], truth: LabelledPicture) -> float:
+    """IoU of two unions outside what is ignored, in [0, 1]; 1 where neither has a pixel there."""
+    seen, true = union_masks(masks, truth.size_hw), union_masks(truth.people, truth.size_hw)
+    common = intersect_masks(seen, true)
+    seen_px, true_px, common_px = (
+        mask.area_px - intersect_masks(mask, truth.ignored).area_px for mask in (seen, true, common)
+    )
+    return (common_px + EPSILON_PX) / (seen_px + true_px - common_px + EPSILON_PX)

@@ -1,0 +1,117 @@
+"""What a set of evaluated frames says about models and decisions. The fields are the keys of the JSON."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from labeling.evaluation.frames import EvaluatedFrame
+from labeling.evaluation.measures import auroc, average_precision, share
+
+GOOD_FROM = 0.8
+"""IoU with the truth from which a mask is good to learn from."""
+BAD_BELOW = 0.5
+"""IoU below which a mask is wrong: the student's failures, the teacher's mistakes."""
+POOLED = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Mining:
+    """How well low agreement finds the frames that the student gets wrong (IoU below `BAD_BELOW`)."""
+
+    failures: int
+    """Frames that the student gets wrong."""
+    auroc: float | None
+    ap: float | None
+    precision: float | None
+    """Of the frames that were called hard, how many the student gets wrong."""
+    recall: float | None
+    """Of the frames that the student gets wrong, how many were called hard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepting:
+    """Whether the frames that nobody reviews have good masks. A frame's mask is good from `GOOD_FROM` on."""
+
+    hard: int
+    good_among_hard: float | None
+    """The baseline: the precision of accepting every hard frame."""
+    bad_among_hard: float | None
+    """Of the hard frames, how many teacher's masks have an IoU below `BAD_BELOW`."""
+    accepted: int
+    precision: float | None
+    """Of the accepted frames, how many have a good mask."""
+    recall: float | None
+    """Of the hard frames with a good mask, how many were accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetSummary:
+    """One dataset, or all of them together."""
+
+    frames: int
+    with_people: int
+    rejected: int
+    """By a filter: compared with nothing, and in none of the following."""
+    student_iou: float | None
+    """Mean over the frames with people."""
+    teacher_iou: float | None
+    mining: Mining
+    accepting: Accepting
+
+
+def summarise_frames(frames: Sequence[EvaluatedFrame]) -> dict[str, SetSummary]:
+    """A summary of each dataset in order of its first frame, and of `POOLED`, all together."""
+    names = dict.fromkeys(frame.dataset for frame in frames)
+    sets = {name: [frame for frame in frames if frame.dataset == name] for name in names}
+    return {name: _summarise(some) for name, some in {**sets, POOLED: list(frames)}.items()}
+
+
+def _summarise(frames: Sequence[EvaluatedFrame]) -> SetSummary:
+    compared = [frame for frame in frames if frame.agreement is not None]
+    peopled = [frame for frame in compared if frame.people]
+    return SetSummary(
+        frames=len(frames),
+        with_people=sum(frame.people > 0 for frame in frames),
+        rejected=len(frames) - len(compared),
+        student_iou=_mean([frame.student_iou for frame in peopled]),
+        teacher_iou=_mean([frame.teacher_iou for frame in peopled]),
+        mining=_mining(compared),
+        accepting=_accepting(compared),
+    )
+
+
+def _mining(compared: Sequence[EvaluatedFrame]) -> Mining:
+    is_failure = [_below(frame.student_iou, BAD_BELOW) for frame in compared]
+    is_hard = [frame.decision != "easy" for frame in compared]
+    disagreement = [1 - (frame.agreement or 0.0) for frame in compared]
+    return Mining(
+        failures=sum(is_failure),
+        auroc=auroc(disagreement, is_failure),
+        ap=average_precision(disagreement, is_failure),
+        precision=share([fails for fails, hard in zip(is_failure, is_hard, strict=True) if hard]),
+        recall=share([hard for fails, hard in zip(is_failure, is_hard, strict=True) if fails]),
+    )
+
+
+def _accepting(compared: Sequence[EvaluatedFrame]) -> Accepting:
+    hard = [frame for frame in compared if frame.decision != "easy"]
+    accepted = [frame for frame in hard if frame.decision == "accepted"]
+    good = [frame for frame in hard if not _below(frame.teacher_iou, GOOD_FROM)]
+    return Accepting(
+        hard=len(hard),
+        good_among_hard=share([not _below(frame.teacher_iou, GOOD_FROM) for frame in hard]),
+        bad_among_hard=share([_below(frame.teacher_iou, BAD_BELOW) for frame in hard]),
+        accepted=len(accepted),
+        precision=share([not _below(frame.teacher_iou, GOOD_FROM) for frame in accepted]),
+        recall=share([frame.decision == "accepted" for frame in good]),
+    )
+
+
+def _below(iou: float | None, threshold: float) -> bool:
+    return iou is None or iou < threshold
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

@@ -1,0 +1,1 @@
+"""Ground truth: pictures of which people have said where everybody is."""

@@ -1,0 +1,152 @@
+"""Reading ground truth: COCO files, and PNG masks as PennFudan, DAVIS and CDnet write them."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from configs.truth import LabelledSet
+from labeling.errors import ConfigError, ModelOutputWrong
+from labeling.masks import Mask, union_masks
+from labeling.segmenters.foreign_masks import person_ids, read_coco_records, read_label_png
+from labeling.sources.suffixes import is_picture_name, natural_order
+
+MOVING = 255
+"""What CDnet calls foreground."""
+UNDECIDED = (85, 170)
+"""CDnet: outside the region of interest, and the border of what moves."""
+_CDNET_NAME = re.compile(r"in(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPicture:
+    """A picture, and where its people are."""
+
+    path: Path
+    size_hw: tuple[int, int]
+    people: tuple[Mask, ...]
+    """One mask a person; one for everybody, where the truth does not tell them apart."""
+    ignored: Mask
+    """Pixels of which nothing is known."""
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+def read_labelled(labelled: LabelledSet) -> list[LabelledPicture]:
+    """The labelled pictures of a set, in natural order of their names.
+
+    Pictures without a mask, or of which all is ignored, are no part of it.
+
+    Raises:
+        ConfigError: a folder or file is not there or unreadable, or not one picture is labelled.
+    """
+    if not labelled.images.is_dir():
+        raise ConfigError(f"images: {labelled.images} is no folder")
+    outside = _read_roi(labelled.roi) if labelled.roi else None
+    try:
+        found = list(_read_coco(labelled) if labelled.coco else _read_masks(labelled))
+    except ModelOutputWrong as exc:
+        raise ConfigError(f"ground truth: {exc}") from exc
+    found = found[:: labelled.every]
+    return [_ignore(one, outside) for one in found] if outside is not None else found
+
+
+def _read_coco(labelled: LabelledSet) -> Iterator[LabelledPicture]:
+    path = labelled.coco
+    try:
+        tree = json.loads(path.read_bytes()) if path else {}
+        images, annotations = list(tree["images"]), list(tree["annotations"])
+        people = person_ids(tree.get("categories", []))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise ConfigError(f"coco: {path} is no COCO file with `images` and `annotations`: {exc!r}") from exc
+    by_image: dict[Any, list[Any]] = {}
+    for record in annotations:
+        by_image.setdefault(record.get("image_id"), []).append(record)
+    for image in sorted(images, key=lambda image: natural_order(str(image.get("file_name")))):
+        yield _coco_picture(labelled, image, by_image.get(image.get("id"), []), people)
+
+
+def _coco_picture(
+    labelled: LabelledSet, image: Mapping[str, Any], records: list[Any], people: frozenset[int]
+) -> LabelledPicture:
+    name, size_hw = str(image.get("file_name")), (int(image["height"]), int(image["width"]))
+    path = (labelled.images / name).resolve()
+    if not path.is_relative_to(labelled.images.resolve()):
+        raise ConfigError(f"coco: {name!r} leads out of {labelled.images}: refused")
+    if not path.is_file():
+        raise ConfigError(f"coco: picture {name!r} is not in {labelled.images}")
+    origin = f"{labelled.coco}, picture {name!r}"
+    crowds = [{**one, "iscrowd": 0} for one in records if one.get("iscrowd")]
+    seen, crowd = (
+        [one.mask for one in read_coco_records(part, size_hw, origin=origin, people=people)]
+        for part in ([one for one in records if not one.get("iscrowd")], crowds)
+    )
+    return LabelledPicture(path, size_hw, tuple(seen), union_masks(crowd, size_hw))
+
+
+def _read_masks(labelled: LabelledSet) -> Iterator[LabelledPicture]:
+    folder = labelled.masks or labelled.images
+    if not folder.is_dir():
+        raise ConfigError(f"masks: {folder} is no folder")
+    names = sorted((path for path in labelled.images.iterdir() if is_picture_name(path.name)), key=_in_order)
+    masks = [(path, mask) for path in names if (mask := _find_mask(folder, path.stem))]
+    if not masks:
+        raise ConfigError(
+            f"masks: no picture in {labelled.images} has a mask in {folder}; for NAME.jpg it is NAME.png, "
+            "NAME_mask.png, or gt0001.png for in0001.jpg"
+        )
+    for path, mask in masks:
+        picture = _mask_picture(path, mask, labelled.codes)
+        if picture.ignored.area_px < picture.size_hw[0] * picture.size_hw[1]:
+            yield picture
+
+
+def _in_order(path: Path) -> Any:
+    return natural_order(path.name)
+
+
+def _find_mask(folder: Path, stem: str) -> Path | None:
+    cdnet = _CDNET_NAME.fullmatch(stem)
+    names = [f"{stem}.png", f"{stem}_mask.png", *([f"gt{cdnet[1]}.png"] if cdnet else [])]
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _mask_picture(path: Path, mask: Path, codes: str) -> LabelledPicture:
+    values = _read_values(mask)
+    size_hw = (values.shape[0], values.shape[1])
+    if codes == "cdnet":
+        moving = Mask.from_array(values == MOVING)
+        people = (moving,) if moving else ()
+        return LabelledPicture(path, size_hw, people, Mask.from_array(np.isin(values, UNDECIDED)))
+    seen = read_label_png(mask.read_bytes(), size_hw, origin=str(mask))
+    return LabelledPicture(path, size_hw, tuple(one.mask for one in seen), Mask.empty(size_hw))
+
+
+def _read_roi(path: Path) -> Mask:
+    """What lies outside."""
+    return Mask.from_array(_read_values(path) == 0)
+
+
+def _read_values(path: Path) -> NDArray[Any]:
+    """The first channel, HxW; a palette's indices."""
+    try:
+        with Image.open(path) as picture:
+            values = np.asarray(picture)
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as exc:
+        raise ConfigError(f"{path}: not a picture that can be read: {exc}") from exc
+    return values if values.ndim == 2 else values[..., 0]  # noqa: PLR2004 - rows and columns
+
+
+def _ignore(picture: LabelledPicture, outside: Mask) -> LabelledPicture:
+    if outside.size_hw != picture.size_hw:
+        raise ConfigError(f"roi: {outside.size_hw} (height, width), picture {picture.name} {picture.size_hw}")
+    ignored = union_masks([picture.ignored, outside], picture.size_hw)
+    return LabelledPicture(picture.path, picture.size_hw, picture.people, ignored)

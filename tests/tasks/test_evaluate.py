@@ -1,0 +1,82 @@
+"""A run's models and decisions beside ground truth, where every figure can be counted by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs.load import change_config, load_labelled_sets
+from labeling.errors import ModelOutputWrong
+from tasks.evaluate import evaluate
+
+SIZE_HW = (40, 60)
+Columns = tuple[int, int]
+"""From, and how many: everybody is as high as the picture."""
+
+FRAMES: dict[str, tuple[Columns, Columns, Columns]] = {
+    # truth, teacher, student
+    "agreed.png": ((0, 20), (0, 20), (0, 20)),
+    "student_missed.png": ((0, 20), (0, 20), (0, 4)),
+    "teacher_wrong.png": ((0, 20), (30, 20), (0, 20)),
+    "both_wrong.png": ((0, 20), (30, 20), (45, 10)),
+    "nobody.png": ((0, 0), (0, 0), (0, 0)),
+}
+
+
+def write(path: Path, columns: Columns) -> None:
+    values = np.zeros(SIZE_HW, np.uint8)
+    values[:, columns[0] : sum(columns)] = 1
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(values).save(path)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    for name, sides in FRAMES.items():
+        write(tmp_path / "images" / name, (0, 0))
+        for side, columns in zip(("truth", "teacher", "student"), sides, strict=True):
+            write(tmp_path / side / name, columns)
+    return tmp_path
+
+
+def test_every_figure_is_what_one_counts_by_hand(pictures: Path) -> None:
+    sets = load_labelled_sets({"by hand": {"images": pictures / "images", "masks": pictures / "truth"}})
+    found = evaluate(sets, change_config(_models(pictures), [], "test"))
+    assert {frame.name: frame.decision for frame in found.frames} == {
+        "agreed.png": "easy",
+        "both_wrong.png": "accepted",
+        "nobody.png": "easy",
+        "student_missed.png": "accepted",
+        "teacher_wrong.png": "review",
+    }
+    one = found.sets["by hand"]
+    assert found.sets["all"] == one
+    assert (one.frames, one.with_people, one.rejected) == (5, 4, 0)
+    assert one.student_iou == pytest.approx((1 + 0.2 + 1 + 0) / 4, abs=1e-6)
+    assert one.teacher_iou == pytest.approx((1 + 1 + 0 + 0) / 4, abs=1e-6)
+    assert (one.mining.failures, one.mining.recall) == (2, 1)
+    assert one.mining.precision == pytest.approx(2 / 3)
+    accepting = one.accepting
+    assert (accepting.hard, accepting.accepted, accepting.precision, accepting.recall) == (3, 2, 0.5, 1)
+    assert accepting.good_among_hard == pytest.approx(1 / 3)
+    assert accepting.bad_among_hard == pytest.approx(2 / 3)
+
+
+def test_frames_that_a_filter_rejects_are_counted_and_not_compared(pictures: Path) -> None:
+    sets = load_labelled_sets({"by hand": {"images": pictures / "images", "masks": pictures / "truth"}})
+    found = evaluate(sets, change_config(_models(pictures), ["pose_filter.people=at_least_one"], "test"))
+    (nobody,) = (frame for frame in found.frames if frame.decision == "rejected")
+    assert (nobody.name, nobody.agreement, nobody.teacher_iou) == ("nobody.png", None, None)
+    assert found.sets["all"].rejected == 1
+
+
+def test_a_truth_of_another_size_is_told(pictures: Path) -> None:
+    Image.fromarray(np.ones((7, 7), np.uint8)).save(pictures / "truth" / "agreed.png")
+    sets = load_labelled_sets({"by hand": {"images": pictures / "images", "masks": pictures / "truth"}})
+    with pytest.raises(ModelOutputWrong, match=r"agreed.png: \(7, 7\)"):
+        evaluate(sets, change_config(_models(pictures), [], "test"))
+
+
+def _models(folder: Path) -> dict[str, object]:
+    return {side: {"kind": "masks_folder", "path": str(folder / side)} for side in ("teacher", "student")}
