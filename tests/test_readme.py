@@ -1,13 +1,16 @@
 """Every command of the README, in its order, on real networks."""
 
+import json
 import re
 import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from onnx import TensorProto, helper
+from PIL import Image
 from typer.testing import CliRunner
 
 from flows.cli import app
@@ -74,6 +77,8 @@ def test_the_commands_of_the_readme_do_what_it_says(
         outputs=[("map", TensorProto.FLOAT)],
     )
     (tmp_path / "mine.yaml").write_text(blocks("yaml")[0])
+    (tmp_path / "sets.yaml").write_text(blocks("yaml")[1])
+    write_labelled_sets(tmp_path)
     request.addfinalizer(LocalStudio(tmp_path / ".maskmill").down)
     frame = ""
     for command in commands():
@@ -87,11 +92,25 @@ def test_the_commands_of_the_readme_do_what_it_says(
     assert (tmp_path / "dataset" / "annotations" / "instances.json").is_file()
     assert (tmp_path / "reviewed" / "annotations" / "instances.json").is_file()
     assert (tmp_path / "report.html").is_file()
+    assert set(json.loads((tmp_path / "figures.json").read_text())["sets"]) == {"streets", "office", "all"}
     close_ledgers()
 
 
-def first_compared_frame() -> str:
-    import json
+def write_labelled_sets(folder: Path) -> None:
+    """The README's two: one picture each."""
+    grey, somebody = np.full((60, 80, 3), 128, np.uint8), np.zeros((60, 80), np.uint8)
+    somebody[10:50, 30:50] = 255
+    for path in ("streets/images/1.jpg", "office/input/in000001.jpg"):
+        (folder / path).parent.mkdir(parents=True)
+        Image.fromarray(grey).save(folder / path)
+    (folder / "office" / "groundtruth").mkdir()
+    Image.fromarray(somebody).save(folder / "office" / "groundtruth" / "gt000001.png")
+    image = {"id": 1, "file_name": "1.jpg", "height": 60, "width": 80}
+    person = {"image_id": 1, "category_id": 1, "segmentation": [[30, 10, 50, 10, 50, 50, 30, 50]]}
+    tree = {"images": [image], "annotations": [person]}
+    (folder / "streets" / "instances.json").write_text(json.dumps(tree))
 
+
+def first_compared_frame() -> str:
     rows = json.loads(CliRunner().invoke(app, ["frames", "--limit", "1", "--json"]).stdout)
     return str(rows[0]["id"])
