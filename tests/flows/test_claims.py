@@ -126,6 +126,7 @@ def answer(member: "subprocess.Popen[bytes]") -> Any:
     return json.loads(out)
 
 
+@pytest.mark.long
 def test_two_that_work_on_one_run_share_its_shards_and_give_the_dataset_of_one(team: Team) -> None:
     alone = answer(team.start(team.folder / "alone"))
     both = [team.start(), team.start()]

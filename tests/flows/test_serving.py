@@ -97,6 +97,7 @@ def end(process: "subprocess.Popen[bytes]", send: Callable[[int, int], None], si
     return time.monotonic() - begin
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.prefect
 def test_a_schedule_fires_by_itself_and_goes_on_where_ctrl_c_stopped_it(service: Service) -> None:
