@@ -194,4 +194,4 @@ def seen_instance(row: Instance, frame: Frame) -> seen.Instance:
 
 
 def keypoints_of(stored: list[Any] | None) -> seen.Keypoints | None:
-    return tuple((x, y, confidence) for x, y, confidence in stored) if stored else None
+    return tuple(map(tuple, stored)) if stored else None
