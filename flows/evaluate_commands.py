@@ -84,6 +84,11 @@ def _print(sets: "dict[str, SetSummary]") -> None:
         sets,
         lambda one: tuple(asdict(one.accepting).values()),
     )
+    _print_rows(
+        ("review queue", "waiting", "budget", "corrected", "over random"),
+        sets,
+        lambda one: tuple(asdict(one.reviewing).values()),
+    )
 
 
 def _print_rows(

@@ -25,6 +25,8 @@ class EvaluatedFrame:
     student_iou: float | None
     """With the truth, what is ignored left out; 1 where both see nobody."""
     teacher_iou: float | None
+    corrected_px: int | None
+    """Pixels that a person would change in the teacher's masks to make them true."""
 
 
 def evaluate_frame(dataset: str, truth: LabelledPicture, row: LabelledFrame) -> EvaluatedFrame:
@@ -50,14 +52,27 @@ def evaluate_frame(dataset: str, truth: LabelledPicture, row: LabelledFrame) -> 
         agreement=row.agreement.iou if row.agreement else None,
         student_iou=student,
         teacher_iou=teacher,
+        corrected_px=_count_wrong([one.mask for one in row.teacher], truth) if row.agreement else None,
     )
 
 
 def iou_with_truth(masks: Sequence[Mask], truth: LabelledPicture) -> float:
     """IoU of two unions outside what is ignored, in [0, 1]; 1 where neither has a pixel there."""
-    seen, true = union_masks(masks, truth.size_hw), union_masks(truth.people, truth.size_hw)
-    common = intersect_masks(seen, true)
-    seen_px, true_px, common_px = (
-        mask.area_px - intersect_masks(mask, truth.ignored).area_px for mask in (seen, true, common)
-    )
+    seen_px, true_px, common_px = _areas(masks, truth)
     return (common_px + EPSILON_PX) / (seen_px + true_px - common_px + EPSILON_PX)
+
+
+def _count_wrong(masks: Sequence[Mask], truth: LabelledPicture) -> int:
+    """Pixels of one union that the other has not."""
+    seen_px, true_px, common_px = _areas(masks, truth)
+    return seen_px + true_px - 2 * common_px
+
+
+def _areas(masks: Sequence[Mask], truth: LabelledPicture) -> tuple[int, int, int]:
+    """Pixels of the masks' union, of the truth's, and of both, outside what is ignored."""
+    seen, true = union_masks(masks, truth.size_hw), union_masks(truth.people, truth.size_hw)
+    seen_px, true_px, common_px = (
+        mask.area_px - intersect_masks(mask, truth.ignored).area_px
+        for mask in (seen, true, intersect_masks(seen, true))
+    )
+    return seen_px, true_px, common_px

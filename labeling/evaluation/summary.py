@@ -12,6 +12,8 @@ GOOD_FROM = 0.8
 """IoU with the truth from which a mask is good to learn from."""
 BAD_BELOW = 0.5
 """IoU below which a mask is wrong: the student's failures, the teacher's mistakes."""
+BUDGET = 0.2
+"""Share of the hard frames that people have time for."""
 POOLED = "all"
 
 
@@ -46,6 +48,20 @@ class Accepting:
 
 
 @dataclass(frozen=True, slots=True)
+class Reviewing:
+    """What the queue's order is worth to people who have time for `BUDGET` of the hard frames."""
+
+    waiting: int
+    """Frames for review."""
+    budget: int
+    """Frames that they look at: the first of the queue, hardest first."""
+    corrected: float | None
+    """Share of all pixels to be corrected in the hard frames that these hold."""
+    gain: float | None
+    """That over the share that as many hard frames picked at random hold on average."""
+
+
+@dataclass(frozen=True, slots=True)
 class SetSummary:
     """One dataset, or all of them together."""
 
@@ -58,6 +74,7 @@ class SetSummary:
     teacher_iou: float | None
     mining: Mining
     accepting: Accepting
+    reviewing: Reviewing
 
 
 def summarise_frames(frames: Sequence[EvaluatedFrame]) -> dict[str, SetSummary]:
@@ -78,6 +95,7 @@ def _summarise(frames: Sequence[EvaluatedFrame]) -> SetSummary:
         teacher_iou=_mean([frame.teacher_iou for frame in peopled]),
         mining=_mining(compared),
         accepting=_accepting(compared),
+        reviewing=_reviewing(compared),
     )
 
 
@@ -105,6 +123,21 @@ def _accepting(compared: Sequence[EvaluatedFrame]) -> Accepting:
         accepted=len(accepted),
         precision=share([not _below(frame.teacher_iou, GOOD_FROM) for frame in accepted]),
         recall=share([frame.decision == "accepted" for frame in good]),
+    )
+
+
+def _reviewing(compared: Sequence[EvaluatedFrame]) -> Reviewing:
+    hard = [frame for frame in compared if frame.decision != "easy"]
+    waiting = [frame for frame in hard if frame.decision == "review"]
+    queue = sorted(waiting, key=lambda frame: (frame.agreement, frame.dataset, frame.name))
+    budget = min(round(BUDGET * len(hard)), len(queue))
+    of_all, of_first = (sum(frame.corrected_px or 0 for frame in some) for some in (hard, queue[:budget]))
+    share_of_first = of_first / of_all if of_all else None
+    return Reviewing(
+        waiting=len(waiting),
+        budget=budget,
+        corrected=share_of_first,
+        gain=share_of_first * len(hard) / budget if budget and share_of_first is not None else None,
     )
 
 

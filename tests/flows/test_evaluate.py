@@ -46,7 +46,7 @@ def test_figures_of_real_networks_on_real_ground_truth(shared: Path, tmp_path: P
     done = maskmill(sets, "--config", "lite", "--set", f"weights_dir={shared / 'weights'}", "--json", to)
     assert done.exit_code == 0, done.output
     for name in ("office", "streets", "all"):
-        assert done.stdout.count(f"\n{name} ") == 3
+        assert done.stdout.count(f"\n{name} ") == 4
     figures = json.loads(to.read_text())
     assert {name: one["frames"] for name, one in figures["sets"].items()} == {
         "office": 11,

@@ -61,6 +61,15 @@ def test_every_figure_is_what_one_counts_by_hand(pictures: Path) -> None:
     assert (accepting.hard, accepting.accepted, accepting.precision, accepting.recall) == (3, 2, 0.5, 1)
     assert accepting.good_among_hard == pytest.approx(1 / 3)
     assert accepting.bad_among_hard == pytest.approx(2 / 3)
+    height = SIZE_HW[0]
+    assert {frame.name: frame.corrected_px for frame in found.frames if frame.corrected_px} == {
+        "both_wrong.png": 40 * height,
+        "teacher_wrong.png": 40 * height,
+    }
+    reviewing = one.reviewing
+    assert (reviewing.waiting, reviewing.budget) == (1, 1)
+    assert reviewing.corrected == 0.5
+    assert reviewing.gain == pytest.approx(1.5)
 
 
 def test_frames_that_a_filter_rejects_are_counted_and_not_compared(pictures: Path) -> None:
