@@ -10,7 +10,7 @@ demo: .venv/.core
 	$(BIN)/maskmill demo --home $(DEMO)
 
 test: .venv/.all
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # kill -9 at random on three set-ups, databases that go away, workers that die: MASKMILL_TEST_KILLS=20 for more
 test-long: .venv/.all

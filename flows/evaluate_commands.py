@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.console import ConfigOption, SetOption, print_table
-from labeling.errors import ConfigError, ExportError
+from labeling.errors import ConfigError
 
 if TYPE_CHECKING:
     from labeling.evaluation.summary import SetSummary
-    from tasks.evaluate import Evaluation
 
 
 class Codes(StrEnum):
@@ -40,10 +39,15 @@ def evaluate(
     to: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write all figures, and every frame's.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write an HTML page with plots and the worst pictures."),
+    ] = None,
 ) -> None:
     """Compare teacher, student and what would be accepted with ground truth."""
     from configs.load import load_config, load_labelled_sets
     from tasks.evaluate import evaluate as evaluate_sets
+    from tasks.looks import write_file
 
     run_config = load_config(config, changes or [])
     if sets:
@@ -58,14 +62,9 @@ def evaluate(
     evaluation = evaluate_sets(labelled, run_config)
     _print(evaluation.sets)
     if to:
-        _write(to, evaluation)
-
-
-def _write(path: Path, evaluation: "Evaluation") -> None:
-    try:
-        path.write_text(json.dumps(asdict(evaluation), indent=1) + "\n", "ascii")
-    except OSError as exc:
-        raise ExportError(f"--json {path}: cannot be written: {exc}") from exc
+        write_file(to, json.dumps(evaluation.figures(), indent=1).encode() + b"\n")
+    if report:
+        write_file(report, evaluation.page(config).encode())
 
 
 def _print(sets: "dict[str, SetSummary]") -> None:

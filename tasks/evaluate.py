@@ -1,31 +1,95 @@
 """Running teacher, student, agreement and decision on labelled pictures, exactly as a run does."""
 
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from configs.models import RunConfig
 from configs.truth import LabelledSet
+from labeling.albums import read_picture
+from labeling.drawing import tile_jpeg
 from labeling.evaluation.frames import EvaluatedFrame, evaluate_frame
 from labeling.evaluation.summary import SetSummary, summarise_frames
-from labeling.instances import Clip, PictureFile
-from labeling.pipeline import label_shard
+from labeling.evaluation.worst import false_accepts, missed_failures
+from labeling.instances import Clip, Instance, PictureFile
+from labeling.pipeline import LabelledFrame, label_shard
+from labeling.report.contents import Tile
+from labeling.report.evaluation import EvaluationPage, render_evaluation
 from labeling.storage import Home
 from labeling.truth.pictures import LabelledPicture, read_labelled
 from tasks.models import load_models
 
+MOST_TILES = 12
+"""Pictures in each part of the page."""
+
 
 @dataclass(frozen=True, slots=True)
+class Case:
+    """One labelled picture: what is true, what was seen, and what that means."""
+
+    truth: LabelledPicture
+    seen: LabelledFrame
+    frame: EvaluatedFrame
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """What `maskmill evaluate --json` writes."""
+    """What a config does with ground truth."""
 
     run: str
     """Id that a run of this config has: the same settings, the same id."""
     hard_below: float
-    sets: dict[str, SetSummary]
-    """By name, and `all` together."""
-    frames: list[EvaluatedFrame]
+    cases: list[Case]
+
+    @cached_property
+    def frames(self) -> list[EvaluatedFrame]:
+        return [case.frame for case in self.cases]
+
+    @cached_property
+    def sets(self) -> dict[str, SetSummary]:
+        """By name, and `all` together."""
+        return summarise_frames(self.frames)
+
+    def figures(self) -> dict[str, Any]:
+        """What `maskmill evaluate --json` writes: `run`, `hard_below`, and as the fields of `SetSummary` and
+        `EvaluatedFrame` say, `sets` by name and `frames`."""
+        sets = {name: asdict(one) for name, one in self.sets.items()}
+        frames = [asdict(frame) for frame in self.frames]
+        return {"run": self.run, "hard_below": self.hard_below, "sets": sets, "frames": frames}
+
+    def page(self, config_name: str) -> str:
+        """All figures, and the pictures that say most, as one HTML page."""
+        return render_evaluation(
+            EvaluationPage(
+                run_id=self.run,
+                config_name=config_name,
+                hard_below=self.hard_below,
+                sets=self.sets,
+                frames=self.frames,
+                false_accepts=self._tiles(false_accepts(self.frames)[:MOST_TILES], "teacher"),
+                missed_failures=self._tiles(missed_failures(self.frames)[:MOST_TILES], "student"),
+            )
+        )
+
+    def _tiles(self, frames: list[EvaluatedFrame], role: str) -> Iterator[Tile]:
+        """The truth beside what one of the models saw."""
+        cases = {(case.frame.dataset, case.frame.name): case for case in self.cases}
+        for frame in frames:
+            case = cases[frame.dataset, frame.name]
+            truth = [Instance(mask, 1.0, mask.box_xywh) for mask in case.truth.people]
+            seen = case.seen.teacher if role == "teacher" else case.seen.student
+            yield Tile(
+                jpeg=tile_jpeg(read_picture(case.truth.path), truth, seen),
+                title=frame.name,
+                t_ms=None,
+                name=frame.dataset,
+                iou=frame.teacher_iou if role == "teacher" else frame.student_iou,
+                decision=frame.decision,
+                reasons=frame.reasons,
+            )
 
 
 def evaluate(sets: Mapping[str, LabelledSet], config: RunConfig) -> Evaluation:
@@ -38,14 +102,16 @@ def evaluate(sets: Mapping[str, LabelledSet], config: RunConfig) -> Evaluation:
         ModelError: a segmenter cannot be loaded, or the truth has another size than its picture.
     """
     labelled = {name: read_labelled(one) for name, one in sets.items()}  # told before models are loaded
-    frames = [frame for name, pictures in labelled.items() for frame in _evaluate_set(name, pictures, config)]
-    return Evaluation(config.run_id(), config.agreement.hard_below, summarise_frames(frames), frames)
+    cases = [case for name, pictures in labelled.items() for case in _evaluate_set(name, pictures, config)]
+    return Evaluation(config.run_id(), config.agreement.hard_below, cases)
 
 
-def _evaluate_set(name: str, pictures: list[LabelledPicture], config: RunConfig) -> list[EvaluatedFrame]:
+def _evaluate_set(name: str, pictures: list[LabelledPicture], config: RunConfig) -> Iterator[Case]:
     files = tuple(PictureFile(position, one.path) for position, one in enumerate(pictures))
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
         home.create()
         shard = label_shard(Clip(name, pictures=files), load_models(config), config, home)
-    return [evaluate_frame(name, pictures[row.t_ms], row) for row in shard.frames]
+    for seen in shard.frames:
+        truth = pictures[seen.t_ms]
+        yield Case(truth, seen, evaluate_frame(name, truth, seen))

@@ -95,7 +95,7 @@ def draw_frame(session: Session, run_id: str, frame_id: int, home: Home, out: Pa
         caption=caption,
     )
     content = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes()
-    _write(out, content)
+    write_file(out, content)
     return caption
 
 
@@ -129,10 +129,10 @@ def write_report(session: Session, run: Run, home: Home, out: Path, *, hardest: 
         sources=tuple(_sources(session, run.id)),
         reviews=tuple(review_rows(summarise_reviews(session, run))),
     )
-    _write(out, render_report(data).encode())
+    write_file(out, render_report(data).encode())
 
 
-def _write(out: Path, content: bytes) -> None:
+def write_file(out: Path, content: bytes) -> None:
     if out.is_dir():
         raise ConfigError(f"{out} is a folder: name a file to write")
     try:

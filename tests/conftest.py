@@ -13,16 +13,6 @@ from tests.studio_server import studio  # noqa: F401 - a fixture
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where tests run side by side, one process has all that want Label Studio, and else a file's stay
-    together: what they share is made once."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            wants_studio = "studio" in getattr(item, "fixturenames", ())
-            item.add_marker(pytest.mark.xdist_group("studio" if wants_studio else item.path.stem))
-
-
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder with the real videos, ground truth and weights."""

@@ -93,6 +93,7 @@ def test_the_commands_of_the_readme_do_what_it_says(
     assert (tmp_path / "reviewed" / "annotations" / "instances.json").is_file()
     assert (tmp_path / "report.html").is_file()
     assert set(json.loads((tmp_path / "figures.json").read_text())["sets"]) == {"streets", "office", "all"}
+    assert "beside ground truth" in (tmp_path / "evaluation.html").read_text()
     close_ledgers()
 
 

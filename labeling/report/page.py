@@ -42,6 +42,21 @@ def render_report(data: ReportData) -> str:
 
     Everything in it is escaped. `data.tiles` is gone through once.
     """
+    return render_page(
+        _TEMPLATE,
+        data=data,
+        sentence=wording.summarise(data),
+        funnel=funnel_rows(data.counts),
+        histogram=histogram_chart(data.histogram),
+        cause_words=wording.CAUSES,
+        bar=bar,
+        percent=wording.percent,
+        rate=wording.rate,
+    )
+
+
+def render_page(template: str, **values: object) -> str:
+    """Fill one of this folder's templates, with the pages' styles and filters."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -56,17 +71,7 @@ def render_report(data: ReportData) -> str:
         "listing": wording.listing,
         "web_address": _web_address,
     }
-    page = environment.from_string(_read(_TEMPLATE)).render(
-        data=data,
-        styles=_read(_STYLES),
-        sentence=wording.summarise(data),
-        funnel=funnel_rows(data.counts),
-        histogram=histogram_chart(data.histogram),
-        cause_words=wording.CAUSES,
-        bar=bar,
-        percent=wording.percent,
-        rate=wording.rate,
-    )
+    page = environment.from_string(_read(template)).render(styles=_read(_STYLES), **values)
     return page.encode("utf-8", "replace").decode("utf-8")
 
 

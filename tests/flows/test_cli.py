@@ -186,7 +186,7 @@ def test_runs_are_listed_the_last_one_worked_on_first() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["status"], "config", "maskmill run"),
+        (["status"], "no_run_yet", "maskmill run"),
         (["frames", "--limit", "many"], "usage", "--limit"),
         (["frobnicate"], "usage", "frobnicate"),
         (["export", "coco"], "usage", "DIR"),

@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from flows.cli import app
@@ -37,13 +39,17 @@ def test_wrong_use_is_told(
 
 @pytest.mark.shared
 def test_figures_of_real_networks_on_real_ground_truth(shared: Path, tmp_path: Path) -> None:
-    data, sets, to = shared / "data", tmp_path / "sets.yaml", tmp_path / "figures.json"
+    data, sets, to, page = (
+        shared / "data",
+        *(tmp_path / name for name in ("sets.yaml", "figures.json", "page.html")),
+    )
     sets.write_text(
         f"office: {{images: {data}/cdnet_office/input, masks: {data}/cdnet_office/groundtruth, "
         "codes: cdnet, every: 50}\n"
         f"streets: {{images: {data}/pennfudan/images, masks: {data}/pennfudan/masks, every: 15}}\n"
     )
-    done = maskmill(sets, "--config", "lite", "--set", f"weights_dir={shared / 'weights'}", "--json", to)
+    words = ("--config", "lite", "--set", f"weights_dir={shared / 'weights'}", "--json", to, "--report", page)
+    done = maskmill(sets, *words)
     assert done.exit_code == 0, done.output
     for name in ("office", "streets", "all"):
         assert done.stdout.count(f"\n{name} ") == 4
@@ -56,3 +62,17 @@ def test_figures_of_real_networks_on_real_ground_truth(shared: Path, tmp_path: P
     assert len(figures["frames"]) == 16
     assert figures["sets"]["streets"]["teacher_iou"] > 0.75
     assert figures["sets"]["office"]["student_iou"] > 0.5
+    html = page.read_text()
+    assert html.count("<circle") == 2 * 16
+    assert f"{figures['sets']['streets']['teacher_iou']:.3f}" in html
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    picture = np.zeros((20, 30), np.uint8)
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(picture).save(tmp_path / folder / "1.png")
+    words = ("--images", tmp_path / "images", "--masks", tmp_path / "masks", "--config", "offline")
+    done = maskmill(*words, "--json", tmp_path)
+    assert done.exit_code == 2
+    assert "is a folder: name a file to write" in " ".join(done.stderr.split())

@@ -72,6 +72,18 @@ def test_every_figure_is_what_one_counts_by_hand(pictures: Path) -> None:
     assert reviewing.gain == pytest.approx(1.5)
 
 
+def test_the_page_shows_what_would_be_learnt_wrongly_and_nothing_else(pictures: Path) -> None:
+    sets = load_labelled_sets({"<b>": {"images": pictures / "images", "masks": pictures / "truth"}})
+    page = evaluate(sets, change_config(_models(pictures), [], "test")).page("by hand & more")
+    assert page.count("<img ") == 1
+    accepted, missed = page.split("Failures that nobody notices")
+    assert "both_wrong.png</p>" in accepted
+    assert "There are none." in missed
+    assert "in 33.3 % of these, and in 50.0 % of the 2 that would be accepted" in page
+    assert "by hand &amp; more" in page
+    assert "<b>" not in page
+
+
 def test_frames_that_a_filter_rejects_are_counted_and_not_compared(pictures: Path) -> None:
     sets = load_labelled_sets({"by hand": {"images": pictures / "images", "masks": pictures / "truth"}})
     found = evaluate(sets, change_config(_models(pictures), ["pose_filter.people=at_least_one"], "test"))

@@ -1,0 +1,78 @@
+"""An evaluation as one HTML page that needs nothing else."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from labeling.evaluation.frames import EvaluatedFrame
+from labeling.evaluation.summary import BAD_BELOW, GOOD_FROM, SetSummary
+from labeling.report.contents import Tile
+from labeling.report.page import render_page
+from labeling.report.scatter import Dot, scatter_chart
+from labeling.report.wording import count_of, percent
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationPage:
+    """What the page says."""
+
+    run_id: str
+    config_name: str
+    hard_below: float
+    sets: Mapping[str, SetSummary]
+    """The last is all of them together."""
+    frames: Sequence[EvaluatedFrame]
+    false_accepts: Iterable[Tile]
+    """The truth and the teacher's masks."""
+    missed_failures: Iterable[Tile]
+    """The truth and the student's masks."""
+
+
+def render_evaluation(data: EvaluationPage) -> str:
+    """Write the page; the same data gives the same text. Everything in it is escaped."""
+    compared = [frame for frame in data.frames if frame.agreement is not None]
+    teacher, student = (
+        scatter_chart(
+            [
+                Dot(frame.agreement or 0, getattr(frame, f"{role}_iou") or 0, frame.decision, _name(frame))
+                for frame in compared
+            ],
+            split_x=data.hard_below,
+            split_y=split_y,
+            what=f"agreement and the {role}'s IoU with the truth",
+        )
+        for role, split_y in (("teacher", GOOD_FROM), ("student", BAD_BELOW))
+    )
+    return render_page(
+        "evaluation.html.j2",
+        data=data,
+        pooled=data.sets[list(data.sets)[-1]],
+        sentence=_summarise(data),
+        teacher_chart=teacher,
+        student_chart=student,
+        good_from=GOOD_FROM,
+        bad_below=BAD_BELOW,
+        figure=_figure,
+        share=lambda value: "-" if value is None else percent(value, 1),
+    )
+
+
+def _name(frame: EvaluatedFrame) -> str:
+    return f"{frame.dataset}: {frame.name}"
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _summarise(data: EvaluationPage) -> str:
+    pooled = data.sets[list(data.sets)[-1]]
+    accepting = pooled.accepting
+    frames, hard = count_of(pooled.frames, "labelled picture"), count_of(accepting.hard, "hard frame")
+    if accepting.good_among_hard is None:
+        return f"{frames}, none of them hard."
+    good = percent(accepting.good_among_hard, 1)
+    begin = f"{frames}, {hard}. The teacher's mask is good in {good} of these"
+    if accepting.precision is None:
+        return f"{begin}; none would be accepted without review."
+    precision = percent(accepting.precision, 1)
+    return f"{begin}, and in {precision} of the {accepting.accepted} that would be accepted without review."
