@@ -100,11 +100,13 @@ def test_a_server_that_refuses_everything_for_a_moment_fails_no_run(
 
     caplog.set_level(logging.WARNING, "prefect.flow_runs")
     source = video(tmp_path, "one.mp4")
+    # nobody else's config: the server of all tests keeps the artifacts of other tests' runs
+    config = scripted_config(DOUBTFUL, {}, sampling={"shard_s": 47})
     with monkeypatch.context() as patch:
         patch.setattr(SyncPrefectClient, "create_artifact", away)
         patch.setattr("tasks.events.emit_event", away)
         patch.setattr("tasks.summary.trace_frames", away)
-        state = generate_dataset([source], scripted_config(DOUBTFUL, {}), home=home.root, return_state=True)
+        state = generate_dataset([source], config, home=home.root, return_state=True)
     assert state.is_completed()
     assert state.result().counts["review"] == 6
     for missed in ("no progress artifact", "no table of its videos", "no artifact", "is not shown in full"):

@@ -55,8 +55,11 @@ def processes_of(group: int) -> list[int]:
 
 def listening_addresses(group: int) -> list[str]:
     """Where the processes of a group listen, in Linux's hexadecimal."""
-    links = [link for pid in processes_of(group) for link in Path(f"/proc/{pid}/fd").iterdir()]
-    sockets = {found[1] for link in links if (found := re.match(r"socket:\[(\d+)]", str(link.readlink())))}
+    targets = []
+    for link in [link for pid in processes_of(group) for link in Path(f"/proc/{pid}/fd").iterdir()]:
+        with suppress(FileNotFoundError):  # closed since it was listed
+            targets.append(str(link.readlink()))
+    sockets = {found[1] for target in targets if (found := re.match(r"socket:\[(\d+)]", target))}
     rows = [
         line.split()
         for table in ("tcp", "tcp6")
