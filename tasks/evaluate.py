@@ -11,8 +11,9 @@ from configs.models import RunConfig
 from configs.truth import LabelledSet
 from labeling.albums import read_picture
 from labeling.drawing import tile_jpeg
+from labeling.errors import ConfigError
 from labeling.evaluation.frames import EvaluatedFrame, evaluate_frame
-from labeling.evaluation.summary import SetSummary, summarise_frames
+from labeling.evaluation.summary import POOLED, SetSummary, summarise_frames
 from labeling.evaluation.worst import false_accepts, missed_failures
 from labeling.instances import Clip, Instance, PictureFile
 from labeling.pipeline import LabelledFrame, label_shard
@@ -98,9 +99,11 @@ def evaluate(sets: Mapping[str, LabelledSet], config: RunConfig) -> Evaluation:
     The pictures of a set are one clip: a background model learns from all of them.
 
     Raises:
-        ConfigError: ground truth cannot be read.
+        ConfigError: ground truth cannot be read, or a set is called `POOLED`.
         ModelError: a segmenter cannot be loaded, or the truth has another size than its picture.
     """
+    if POOLED in sets:
+        raise ConfigError(f"a labelled set cannot be called {POOLED!r}: that is all of them together")
     labelled = {name: read_labelled(one) for name, one in sets.items()}  # told before models are loaded
     cases = [case for name, pictures in labelled.items() for case in _evaluate_set(name, pictures, config)]
     return Evaluation(config.run_id(), config.agreement.hard_below, cases)

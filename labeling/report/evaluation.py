@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from labeling.evaluation.frames import EvaluatedFrame
-from labeling.evaluation.summary import BAD_BELOW, GOOD_FROM, SetSummary
+from labeling.evaluation.summary import BAD_BELOW, GOOD_FROM, POOLED, SetSummary
 from labeling.report.contents import Tile
 from labeling.report.page import render_page
 from labeling.report.scatter import Dot, scatter_chart
@@ -19,7 +19,7 @@ class EvaluationPage:
     config_name: str
     hard_below: float
     sets: Mapping[str, SetSummary]
-    """The last is all of them together."""
+    """By name, and `POOLED`."""
     frames: Sequence[EvaluatedFrame]
     false_accepts: Iterable[Tile]
     """The truth and the teacher's masks."""
@@ -45,7 +45,6 @@ def render_evaluation(data: EvaluationPage) -> str:
     return render_page(
         "evaluation.html.j2",
         data=data,
-        pooled=data.sets[list(data.sets)[-1]],
         sentence=_summarise(data),
         teacher_chart=teacher,
         student_chart=student,
@@ -65,7 +64,7 @@ def _figure(value: float | None) -> str:
 
 
 def _summarise(data: EvaluationPage) -> str:
-    pooled = data.sets[list(data.sets)[-1]]
+    pooled = data.sets[POOLED]
     accepting = pooled.accepting
     frames, hard = count_of(pooled.frames, "labelled picture"), count_of(accepting.hard, "hard frame")
     if accepting.good_among_hard is None:

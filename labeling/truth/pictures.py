@@ -55,6 +55,10 @@ def read_labelled(labelled: LabelledSet) -> list[LabelledPicture]:
         found = list(_read_coco(labelled) if labelled.coco else _read_masks(labelled))
     except ModelOutputWrong as exc:
         raise ConfigError(f"ground truth: {exc}") from exc
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise ConfigError(f"coco: {labelled.coco} is no COCO file: {exc!r} in a record") from exc
+    if not found:
+        raise ConfigError(f"ground truth: not one picture in {labelled.images} is labelled")
     found = found[:: labelled.every]
     return [_ignore(one, outside) for one in found] if outside is not None else found
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from configs.load import change_config, load_labelled_sets
-from labeling.errors import ModelOutputWrong
+from labeling.errors import ConfigError, ModelOutputWrong
 from tasks.evaluate import evaluate
 
 SIZE_HW = (40, 60)
@@ -90,6 +90,12 @@ def test_frames_that_a_filter_rejects_are_counted_and_not_compared(pictures: Pat
     (nobody,) = (frame for frame in found.frames if frame.decision == "rejected")
     assert (nobody.name, nobody.agreement, nobody.teacher_iou) == ("nobody.png", None, None)
     assert found.sets["all"].rejected == 1
+
+
+def test_no_set_takes_the_name_of_all_together(pictures: Path) -> None:
+    sets = load_labelled_sets({"all": {"images": pictures / "images", "masks": pictures / "truth"}})
+    with pytest.raises(ConfigError, match="cannot be called 'all'"):
+        evaluate(sets, change_config(_models(pictures), [], "test"))
 
 
 def test_a_truth_of_another_size_is_told(pictures: Path) -> None:

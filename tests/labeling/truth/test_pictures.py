@@ -106,11 +106,29 @@ def test_a_picture_that_is_elsewhere_is_told(name: str, told: str, folder: Path)
         read_labelled(coco(folder, images=[image]))
 
 
-@pytest.mark.parametrize("text", ["[]", "{", '{"images": []}', '{"images": 3, "annotations": []}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "[]",
+            "{",
+            '{"images": []}',
+            '{"images": 3, "annotations": []}',
+            '{"images": [], "annotations": [3]}',
+        ),
+        '{"images": [{"file_name": "a.jpg"}], "annotations": []}',
+        '{"images": [3], "annotations": []}',
+    ],
+)
 def test_what_is_no_coco_file_is_told(text: str, folder: Path) -> None:
     (folder / "truth.json").write_text(text)
     with pytest.raises(ConfigError, match="is no COCO file"):
         read_labelled(LabelledSet(images=folder / "images", coco=folder / "truth.json"))
+
+
+def test_a_truth_without_a_picture_is_told(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="not one picture"):
+        read_labelled(coco(folder, images=[], annotations=[]))
 
 
 def test_one_in_so_many_and_only_the_region_of_interest(folder: Path) -> None:
