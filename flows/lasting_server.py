@@ -26,11 +26,13 @@ def server_url() -> str:
     """The address of the user's Prefect server.
 
     Raises:
-        ConfigError: none is named.
+        ConfigError: none is named, or by half.
     """
     url: str | None = PREFECT_API_URL.value()
     if not url:
         raise ConfigError(f"schedules want a Prefect server that stays: {START_A_SERVER}")
+    if not url.startswith(("http://", "https://")):
+        raise ConfigError(f"PREFECT_API_URL={url}: wants a whole address, as 'http://127.0.0.1:4200/api'")
     return url
 
 

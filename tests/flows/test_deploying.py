@@ -299,3 +299,12 @@ def test_wrong_use_is_told_before_anything_is_registered(words: list[str], told:
     assert done.returncode == 2
     assert told in done.stderr
     assert "hush" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [("deploy", "scene.mp4", "--config", "offline"), ("worker",)])
+def test_a_server_named_without_http_is_told(command: tuple[str, ...], tmp_path: Path) -> None:
+    """Not a relative path: `127.0.0.1:4200/api` has no host, and looks like a server elsewhere."""
+    by_half = {"PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": "127.0.0.1:4200/api"}
+    done = Team(tmp_path, "", by_half).command(*command, "--pool", "night")
+    assert done.returncode == 2
+    assert "PREFECT_API_URL=127.0.0.1:4200/api: wants a whole address" in done.stderr
