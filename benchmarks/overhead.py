@@ -29,13 +29,13 @@ from db.ledger import begin_run
 from db.queries import planned_shards
 from flows.temporary_server import temporary_server
 from labeling.instances import Clip, Frame
-from labeling.joints import joints_inside
 from labeling.sampling import SkippedFrame, select_frames
 from labeling.scene import render_scene
 from labeling.scoring import compare_instances
 from labeling.stages import in_batches
 from labeling.storage import Home
-from labeling.trust.rule import needs_flip
+from labeling.trust.decision import needs_flip
+from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, gather_evidence
 from tasks.ingest import ingest_spec
 from tasks.label import work_on_shard
 from tasks.ledger import close_ledgers, ledger_of
@@ -67,9 +67,8 @@ def time_models(batches: list[list[Frame]], video: Path, config: RunConfig) -> f
             for frame, t, s in zip(batch, teacher, student, strict=True)
             if needs_flip(
                 compare_instances(t, s, frame.size_hw, config.agreement, student_is_semantic=semantic),
-                t,
+                gather_evidence(t, frame.size_hw, min_keypoint_score=DEFAULT_KEYPOINT_SCORE),
                 config.trust,
-                joints_inside=joints_inside(t, min_keypoint_score=0.5),
             )
         ]
         begin = time.perf_counter()

@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +17,8 @@ from configs.segmenters import expand_shorthand
 from configs.truth import LabelledSet
 from labeling.errors import ConfigError, UnknownModel
 
+CALIBRATIONS = ("lite",)
+"""Shipped, by the name of their teacher's kind."""
 PRESETS = ("default", "lite", "offline", "surveillance")
 
 
@@ -41,11 +44,30 @@ def change_config(tree: Mapping[str, Any], changes: Sequence[str], origin: str) 
 def validate_config(tree: Mapping[str, Any], origin: str) -> RunConfig:
     """Make a RunConfig of a plain tree; `origin` is named in errors."""
     try:
-        return RunConfig.model_validate(tree)
+        return RunConfig.model_validate(_read_calibration(tree, origin))
     except ValidationError as exc:
         lines = [_explain(problem) for problem in exc.errors()]
         kind = UnknownModel if any(_is_unknown_model(problem) for problem in exc.errors()) else ConfigError
         raise kind(f"config {origin}: " + "; ".join(dict.fromkeys(lines))) from exc
+
+
+def _read_calibration(tree: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
+    """Put what a calibration's file says where its name stood."""
+    trust = tree.get("trust")
+    named = trust.get("calibration") if isinstance(trust, Mapping) else None
+    if not isinstance(trust, Mapping) or not isinstance(named, str):
+        return tree
+    shipped = files("configs") / "calibrations" / f"{named}.json"
+    try:
+        text = (shipped if named in CALIBRATIONS else Path(named)).read_text("utf-8")
+        content = json.loads(text)
+    except (OSError, ValueError) as exc:
+        known = ", ".join(CALIBRATIONS)
+        raise ConfigError(
+            f"config {origin}: trust.calibration: {named!r} is neither shipped ({known}) nor a file of "
+            f"`maskmill calibrate` that can be read: {exc}"
+        ) from exc
+    return {**tree, "trust": {**trust, "calibration": content}}
 
 
 def load_labelled_sets(file_or_tree: Path | Mapping[str, Any]) -> dict[str, LabelledSet]:

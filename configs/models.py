@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from configs.calibration import Calibration
 from configs.schedules import Schedules
 from configs.segmenters import Block, Fraction01, SegmenterBlock
 
@@ -97,6 +98,11 @@ class Agreement(Block):
 class Trust(Block):
     """When a hard frame's teacher is believed without review."""
 
+    calibration: Calibration | None = None
+    """Fitted by `maskmill calibrate`: a file, or `lite`, which is shipped. It becomes part of the config.
+    None: the thresholds below decide; with one they only tell why a teacher may be wrong."""
+    accept_risk: Fraction01 = 0.05
+    """Largest expected share of bad masks (IoU below 0.8) among the accepted frames, with a calibration."""
     min_score: Fraction01 = 0.7
     """Lowest instance score."""
     min_flip_iou: Fraction01 = 0.8

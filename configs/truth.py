@@ -23,6 +23,9 @@ class LabelledSet(Block):
     (255 moving; 85 and 170 not decided; 0 and 50 background)."""
     roi: Path | None = None
     """Picture whose black pixels are ignored in every picture."""
+    partial: bool = False
+    """Only some of the people are labelled: what a model sees apart from them is not counted, for or
+    against anybody."""
     every: int = Field(1, ge=1)
     """One labelled picture in so many: the neighbours in a video say the same again."""
 

@@ -275,6 +275,7 @@ def _instance_rows(
                 "h": h,
                 "area_px": instance.mask.area_px,
                 "score": instance.score,
+                "trust": instance.trust,
                 "keypoints": [list(point) for point in instance.keypoints] if instance.keypoints else None,
             }
 
@@ -302,6 +303,7 @@ def _decision_row(shard: Shard, frame: LabelledFrame) -> dict[str, Any]:
         "decision": frame.decision,
         "rule": frame.rule,
         "iou": frame.agreement.iou if frame.agreement else None,
+        "trust": frame.trust,
         "reasons": list(frame.reasons),
         "shot_ms": frame.shot_ms,
         "picture": frame.picture,

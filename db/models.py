@@ -221,6 +221,9 @@ class Instance(Base):
     area_px: Mapped[int] = mapped_column(comment="pixels of the mask")
     score: Mapped[float] = mapped_column(comment="0 to 1")
     keypoints: Mapped[list[Any] | None] = mapped_column(comment="17 x [x px, y px, confidence]")
+    trust: Mapped[float | None] = mapped_column(
+        comment="probability that a teacher's mask is right; null: no calibration"
+    )
     track: Mapped[int | None] = mapped_column(comment="the same person through a shot")
 
 
@@ -253,6 +256,9 @@ class Decision(Base):
     rule: Mapped[str | None] = mapped_column(comment="which filter said no, for rejected")
     iou: Mapped[float | None] = mapped_column(
         comment="the agreement's, by which lists are ordered; null: none"
+    )
+    trust: Mapped[float | None] = mapped_column(
+        comment="probability that the teacher's masks are right; null: nobody seen, or no calibration"
     )
     reasons: Mapped[list[Any]] = mapped_column(comment="in words")
     shot_ms: Mapped[int] = mapped_column(comment="time of the cut that began its shot, as this run cuts")

@@ -9,6 +9,7 @@ import typer
 
 from flows import (
     browse_commands,
+    calibrate_commands,
     evaluate_commands,
     export_commands,
     review_commands,
@@ -53,6 +54,7 @@ app.command("frames")(browse_commands.frames)
 app.command("show")(browse_commands.show)
 app.command("report")(browse_commands.report)
 app.command("evaluate")(evaluate_commands.evaluate)
+app.command("calibrate")(calibrate_commands.calibrate)
 app.command("serve")(service_commands.serve)
 app.command("deploy")(service_commands.deploy)
 app.command("worker")(service_commands.worker)

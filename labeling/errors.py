@@ -21,7 +21,7 @@ MaskmillError
 ├── ModelError               a segmenter cannot be made or gave nonsense
 │   ├── WeightsMissing       not in the folder and not to be fetched
 │   ├── WeightsCorrupt       the bytes have another SHA-256
-│   ├── ExtraMissing         a library that this segmenter needs is not installed
+│   ├── ExtraMissing         a library that is needed for this is not installed
 │   ├── ModelOutputWrong     shape, type or range is not what was declared
 │   └── SegmenterUnreachable the service behind a segmenter did not answer
 ├── StorageError             the home, or the store of its pictures, cannot be read or written

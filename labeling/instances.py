@@ -92,6 +92,8 @@ class Instance:
     box_xywh: BoxXywh
     """The detector's box in pixels, or the mask's own where there is no detector."""
     keypoints: Keypoints | None = None
+    trust: float | None = None
+    """Probability that the mask is right, where a calibration says so of a teacher's."""
 
 
 @dataclass(frozen=True, slots=True)

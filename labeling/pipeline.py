@@ -14,14 +14,15 @@ import numpy as np
 
 from configs.models import RunConfig
 from labeling.instances import Clip, Frame, Instance, ModelCard
-from labeling.joints import joints_inside
 from labeling.poses import Rejection, attach_keypoints, check_people
 from labeling.sampling import Gap, SkippedFrame, select_frames
 from labeling.scoring import FrameAgreement, compare_instances
 from labeling.segmenters.protocol import Segmenter
 from labeling.stages import Stopwatch, in_batches, read_ahead
 from labeling.storage import Home, code_picture
-from labeling.trust.rule import Evidence, decide, flip_agreement, needs_flip
+from labeling.trust.decision import decide, needs_flip
+from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, Evidence, gather_evidence
+from labeling.trust.probability import give_trust, measure_trust
 from labeling.video import DecodeTally
 
 Role = Literal["teacher", "student"]
@@ -41,6 +42,8 @@ class LabelledFrame:
     size_hw: tuple[int, int] | None = None
     picture: str | None = None
     agreement: FrameAgreement | None = None
+    trust: float | None = None
+    """Probability that the teacher's masks are right; None: rejected, nobody seen, or no calibration."""
     teacher: tuple[Instance, ...] = ()
     student: tuple[Instance, ...] = ()
 
@@ -170,43 +173,58 @@ class _Shard:
                 )
                 for c in batch
             ]
-        joints = [self.joints_inside(candidate) for candidate in batch]
-        flips = self.flip_agreements(batch, agreements, joints)
-        rows = []
-        for candidate, agreement, inside, flip_iou in zip(batch, agreements, joints, flips, strict=True):
-            evidence = Evidence(flip_iou=flip_iou, joints_inside=inside)
-            decision = decide(agreement, candidate.teacher, evidence, self.config.trust)
-            rows.append(_compared_row(candidate, agreement, decision.decision, decision.reasons))
-        return rows
+        with self.watch.time("evidence"):
+            cheap = [self.evidence(candidate) for candidate in batch]
+        evidence = self.with_mirrored(batch, agreements, cheap)
+        return [
+            self.decided(candidate, agreement, known)
+            for candidate, agreement, known in zip(batch, agreements, evidence, strict=True)
+        ]
 
-    def joints_inside(self, candidate: _Candidate) -> float | None:
-        score = self.config.pose_filter.min_keypoint_score if self.config.pose_filter else 0.5
-        return joints_inside(candidate.teacher, min_keypoint_score=score)
+    def evidence(self, candidate: _Candidate, mirrored: Sequence[Instance] | None = None) -> Evidence:
+        pose = self.config.pose_filter
+        return gather_evidence(
+            candidate.teacher,
+            candidate.frame.size_hw,
+            min_keypoint_score=pose.min_keypoint_score if pose else DEFAULT_KEYPOINT_SCORE,
+            mirrored=None if mirrored is None else [one.mask for one in mirrored],
+        )
 
-    def flip_agreements(
-        self,
-        batch: Sequence[_Candidate],
-        agreements: Sequence[FrameAgreement],
-        joints: Sequence[float | None],
-    ) -> list[float | None]:
-        """The teacher's word on the mirrored pictures, where it could change a decision."""
-        result: list[float | None] = [None] * len(batch)
+    def with_mirrored(
+        self, batch: Sequence[_Candidate], agreements: Sequence[FrameAgreement], cheap: Sequence[Evidence]
+    ) -> list[Evidence]:
+        """The evidence with the teacher's word on the mirrored pictures, where it could change a decision."""
+        result = list(cheap)
         if not self.models.teacher.card.sees_mirrored:
             return result
-        wanted = [
-            i
-            for i, (c, a, inside) in enumerate(zip(batch, agreements, joints, strict=True))
-            if needs_flip(a, c.teacher, self.config.trust, joints_inside=inside)
-        ]
+        pairs = enumerate(zip(agreements, cheap, strict=True))
+        wanted = [i for i, (one, known) in pairs if needs_flip(one, known, self.config.trust)]
         if wanted:
-            mirrored = [_mirror(batch[i].frame) for i in wanted]
             with self.watch.time("flip"):
-                found = self.models.teacher.segment(mirrored)
-            for i, instances in zip(wanted, found, strict=True):
-                masks = [instance.mask for instance in batch[i].teacher]
-                flipped = [instance.mask for instance in instances]
-                result[i] = flip_agreement(masks, flipped, batch[i].frame.size_hw)
+                found = self.models.teacher.segment([mirror(batch[i].frame) for i in wanted])
+            with self.watch.time("evidence"):
+                for i, instances in zip(wanted, found, strict=True):
+                    result[i] = self.evidence(batch[i], instances)
         return result
+
+    def decided(self, candidate: _Candidate, agreement: FrameAgreement, evidence: Evidence) -> LabelledFrame:
+        settings = self.config.trust
+        trust = measure_trust(evidence, settings.calibration) if settings.calibration else None
+        decision = decide(agreement, evidence, settings)
+        frame = candidate.frame
+        return LabelledFrame(
+            t_ms=frame.t_ms,
+            shot_ms=frame.shot,
+            sharpness=frame.sharpness,
+            name=frame.name,
+            size_hw=frame.size_hw,
+            decision=decision.decision,
+            reasons=decision.reasons,
+            agreement=agreement,
+            trust=trust.frame if trust else None,
+            teacher=give_trust(candidate.teacher, trust),
+            student=candidate.student,
+        )
 
     def reject(self, candidate: _Candidate, rejection: Rejection) -> None:
         frame = candidate.frame
@@ -274,7 +292,8 @@ def _bound_backlog(saved: Sequence[Future[str]]) -> None:
         future.result()
 
 
-def _mirror(frame: Frame) -> Frame:
+def mirror(frame: Frame) -> Frame:
+    """The picture as a mirror shows it, left and right changed."""
     return replace(frame, rgb=np.ascontiguousarray(frame.rgb[:, ::-1]))
 
 
@@ -286,27 +305,6 @@ def _skipped_row(skipped: SkippedFrame) -> LabelledFrame:
         name=skipped.name,
         decision="rejected",
         rule=skipped.rule,
-    )
-
-
-def _compared_row(
-    candidate: _Candidate,
-    agreement: FrameAgreement,
-    decision: Literal["easy", "accepted", "review"],
-    reasons: tuple[str, ...],
-) -> LabelledFrame:
-    frame = candidate.frame
-    return LabelledFrame(
-        t_ms=frame.t_ms,
-        shot_ms=frame.shot,
-        sharpness=frame.sharpness,
-        name=frame.name,
-        size_hw=frame.size_hw,
-        decision=decision,
-        reasons=reasons,
-        agreement=agreement,
-        teacher=candidate.teacher,
-        student=candidate.student,
     )
 
 

@@ -21,6 +21,11 @@ def say_share_below(share: float, limit: float, *, what: str = "") -> str:
     return f"{texts[0]}{' ' * bool(what)}{what} < {texts[1]}"
 
 
+def say_percent(share: float) -> str:
+    """`5 %`, `0.5 %`: at most three digits."""
+    return f"{100 * share:.3g} %"
+
+
 def say_people(count: int) -> str:
     """`1 person`, `2 people`."""
     return "1 person" if count == 1 else f"{count} people"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from configs.models import RunConfig
 from configs.segmenters import SegmenterBlock
-from labeling.errors import MaskmillError, ModelError, ModelOutputWrong
+from labeling.errors import ConfigError, MaskmillError, ModelError, ModelOutputWrong
 from labeling.instances import Clip, Frame, Instance, ModelCard
 from labeling.memory import bound_heaps
 from labeling.pipeline import Models
@@ -72,6 +72,7 @@ def load_models(config: RunConfig) -> Models:
 
     Raises:
         ModelError: weights or a library are missing.
+        ConfigError: the calibration was fitted to another teacher.
     """
     key = f"{config.identity()}|{config.weights_dir}|{config.device}|{config.batch}"
     with _loading:
@@ -99,4 +100,15 @@ def _load(config: RunConfig) -> Models:
         return OneAtATime(made, turn)
 
     pose = config.pose_filter.segmenter if config.pose_filter else None
-    return Models(make(config.teacher), make(config.student), make(pose) if pose else None)
+    models = Models(make(config.teacher), make(config.student), make(pose) if pose else None)
+    _check_calibration(config, models.teacher.card)
+    return models
+
+
+def _check_calibration(config: RunConfig, card: ModelCard) -> None:
+    calibration, name = config.trust.calibration, f"{card.kind}:{card.name}"
+    if calibration and calibration.teacher != name:
+        raise ConfigError(
+            f"trust.calibration was fitted to {calibration.teacher}, the teacher is {name}: fit one to it with "
+            "`maskmill calibrate`, or set trust.calibration to null"
+        )

@@ -7,6 +7,7 @@ from labeling.errors import ModelOutputWrong
 from labeling.masks import Mask, intersect_masks, union_masks
 from labeling.pipeline import LabelledFrame
 from labeling.scoring import EPSILON_PX
+from labeling.truth.masks import leave_out_unlabelled
 from labeling.truth.pictures import LabelledPicture
 
 
@@ -27,6 +28,8 @@ class EvaluatedFrame:
     teacher_iou: float | None
     corrected_px: int | None
     """Pixels that a person would change in the teacher's masks to make them true."""
+    trust: float | None = None
+    """Probability, by the calibration, that the teacher's masks are right."""
 
 
 def evaluate_frame(dataset: str, truth: LabelledPicture, row: LabelledFrame) -> EvaluatedFrame:
@@ -39,6 +42,8 @@ def evaluate_frame(dataset: str, truth: LabelledPicture, row: LabelledFrame) -> 
         raise ModelOutputWrong(
             f"ground truth of {truth.path}: {truth.size_hw} (height, width), the picture has {row.size_hw}"
         )
+    teacher_masks = [one.mask for one in row.teacher]
+    truth = leave_out_unlabelled(truth, teacher_masks)
     student, teacher = (
         iou_with_truth([one.mask for one in side], truth) if row.agreement else None
         for side in (row.student, row.teacher)
@@ -49,30 +54,44 @@ def evaluate_frame(dataset: str, truth: LabelledPicture, row: LabelledFrame) -> 
         people=len(truth.people),
         decision=row.decision,
         reasons=row.reasons,
-        agreement=row.agreement.iou if row.agreement else None,
+        agreement=_agreement(truth, row),
         student_iou=student,
         teacher_iou=teacher,
-        corrected_px=_count_wrong([one.mask for one in row.teacher], truth) if row.agreement else None,
+        corrected_px=_count_wrong(teacher_masks, truth) if row.agreement else None,
+        trust=row.trust,
     )
+
+
+def _agreement(truth: LabelledPicture, row: LabelledFrame) -> float | None:
+    """Where only some people are labelled, that is of them alone: nobody knows about the others."""
+    if row.agreement is None or not truth.is_partial:
+        return row.agreement.iou if row.agreement else None
+    student, teacher = ([one.mask for one in side] for side in (row.student, row.teacher))
+    return iou_outside(student, teacher, truth.ignored)
 
 
 def iou_with_truth(masks: Sequence[Mask], truth: LabelledPicture) -> float:
     """IoU of two unions outside what is ignored, in [0, 1]; 1 where neither has a pixel there."""
-    seen_px, true_px, common_px = _areas(masks, truth)
-    return (common_px + EPSILON_PX) / (seen_px + true_px - common_px + EPSILON_PX)
+    return iou_outside(masks, truth.people, truth.ignored)
+
+
+def iou_outside(first: Sequence[Mask], second: Sequence[Mask], ignored: Mask) -> float:
+    """IoU of two unions outside of `ignored`, in [0, 1]; 1 where neither has a pixel there."""
+    first_px, second_px, common_px = _areas(first, second, ignored)
+    return (common_px + EPSILON_PX) / (first_px + second_px - common_px + EPSILON_PX)
 
 
 def _count_wrong(masks: Sequence[Mask], truth: LabelledPicture) -> int:
     """Pixels of one union that the other has not."""
-    seen_px, true_px, common_px = _areas(masks, truth)
+    seen_px, true_px, common_px = _areas(masks, truth.people, truth.ignored)
     return seen_px + true_px - 2 * common_px
 
 
-def _areas(masks: Sequence[Mask], truth: LabelledPicture) -> tuple[int, int, int]:
-    """Pixels of the masks' union, of the truth's, and of both, outside what is ignored."""
-    seen, true = union_masks(masks, truth.size_hw), union_masks(truth.people, truth.size_hw)
-    seen_px, true_px, common_px = (
-        mask.area_px - intersect_masks(mask, truth.ignored).area_px
-        for mask in (seen, true, intersect_masks(seen, true))
+def _areas(first: Sequence[Mask], second: Sequence[Mask], ignored: Mask) -> tuple[int, int, int]:
+    """Pixels of each union and of both, outside of `ignored`."""
+    one, other = union_masks(first, ignored.size_hw), union_masks(second, ignored.size_hw)
+    one_px, other_px, common_px = (
+        mask.area_px - intersect_masks(mask, ignored).area_px
+        for mask in (one, other, intersect_masks(one, other))
     )
-    return seen_px, true_px, common_px
+    return one_px, other_px, common_px

@@ -1,6 +1,7 @@
 """Measures of a ranking: how well a number tells the ones from the zeros."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,6 +36,42 @@ def average_precision(scores: ArrayLike, labels: ArrayLike) -> float | None:
     found, taken = found[is_last_of_equals], taken[is_last_of_equals]
     steps = np.diff(found, prepend=0) / is_positive.sum()
     return float((steps * found / taken).sum())
+
+
+CALIBRATION_BINS = 10
+
+
+def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike) -> float | None:
+    """Mean distance between what was said and what came true, in [0, 1]; None for no label.
+
+    Ten bins of equal width, each weighted by what it holds (Naeini, Cooper and Hauskrecht, 2015).
+    """
+    parts = calibration_curve(probabilities, labels)
+    total = sum(part.count for part in parts)
+    return sum(part.count * abs(part.said - part.true) for part in parts) / total if total else None
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationBin:
+    """Predictions of about the same probability."""
+
+    said: float
+    """Their mean, in [0, 1]."""
+    true: float
+    """The share of them that came true."""
+    count: int
+
+
+def calibration_curve(probabilities: ArrayLike, labels: ArrayLike) -> list[CalibrationBin]:
+    """The bins that hold anything, in order (a reliability diagram)."""
+    said, came_true = np.asarray(probabilities, dtype=np.float64), _as_labels(labels)
+    number = np.clip((said * CALIBRATION_BINS).astype(int), 0, CALIBRATION_BINS - 1)
+    members = (number == one for one in range(CALIBRATION_BINS))
+    return [
+        CalibrationBin(float(said[some].mean()), float(came_true[some].mean()), int(some.sum()))
+        for some in members
+        if some.any()
+    ]
 
 
 def share(of: Sequence[bool]) -> float | None:

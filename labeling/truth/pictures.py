@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ class LabelledPicture:
     """One mask a person; one for everybody, where the truth does not tell them apart."""
     ignored: Mask
     """Pixels of which nothing is known."""
+    is_partial: bool = False
+    """There may be more people."""
 
     @property
     def name(self) -> str:
@@ -59,7 +61,7 @@ def read_labelled(labelled: LabelledSet) -> list[LabelledPicture]:
         raise ConfigError(f"coco: {labelled.coco} is no COCO file: {exc!r} in a record") from exc
     if not found:
         raise ConfigError(f"ground truth: not one picture in {labelled.images} is labelled")
-    found = found[:: labelled.every]
+    found = [replace(one, is_partial=labelled.partial) for one in found[:: labelled.every]]
     return [_ignore(one, outside) for one in found] if outside is not None else found
 
 
@@ -153,4 +155,4 @@ def _ignore(picture: LabelledPicture, outside: Mask) -> LabelledPicture:
     if outside.size_hw != picture.size_hw:
         raise ConfigError(f"roi: {outside.size_hw} (height, width), picture {picture.name} {picture.size_hw}")
     ignored = union_masks([picture.ignored, outside], picture.size_hw)
-    return LabelledPicture(picture.path, picture.size_hw, picture.people, ignored)
+    return replace(picture, ignored=ignored)

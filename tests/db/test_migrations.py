@@ -132,8 +132,8 @@ def test_what_the_tables_forbid_is_forbidden_after_a_migration_too(url: str) -> 
     enter(url, RUNS + SOURCES + FRAMES)
     upgrade_schema(url)
     for refused in (
-        "INSERT INTO decision VALUES ('r2', 3, 'odd', NULL, '[]', 0, NULL, NULL)",
-        "INSERT INTO decision VALUES ('r2', 9, 'easy', NULL, '[]', 0, NULL, NULL)",
+        "INSERT INTO decision (run_id, frame_id, decision, reasons, shot_ms) VALUES ('r2', 3, 'odd', '[]', 0)",
+        "INSERT INTO decision (run_id, frame_id, decision, reasons, shot_ms) VALUES ('r2', 9, 'easy', '[]', 0)",
         "DELETE FROM frame WHERE id = 1",
         "INSERT INTO run_source VALUES ('r2', 1, 'odd', NULL, NULL, FALSE)",
         "INSERT INTO run_source VALUES ('r2', 9, 'ok', NULL, NULL, FALSE)",

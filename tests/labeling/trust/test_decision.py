@@ -2,20 +2,30 @@
 
 import math
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
+from configs.calibration import Calibration
 from configs.models import Agreement, Trust
-from labeling.errors import ModelOutputWrong
 from labeling.instances import Instance
-from labeling.masks import BoolArray, Mask, flip_mask
+from labeling.masks import BoolArray
 from labeling.scoring import FrameAgreement, compare_instances
-from labeling.trust.rule import Decision, Evidence, decide, flip_agreement, needs_flip
-from tests.labeling.strategies import blobs, draw, draw_labels, instance, instances
+from labeling.trust.decision import Decision, decide, needs_flip
+from labeling.trust.evidence import Evidence, gather_evidence
+from tests.labeling.strategies import draw, draw_labels, instance, instances
 
 SETTINGS = Trust(min_score=0.7, min_flip_iou=0.8, min_pose_share=0.9)
-GOOD = Evidence(flip_iou=0.95, joints_inside=1.0)
+
+
+class Signs(NamedTuple):
+    flip_iou: float | None = None
+    joints_inside: float | None = None
+
+
+UNKNOWN = Signs()
+GOOD = Signs(flip_iou=0.95, joints_inside=1.0)
 LEFT = draw("##..", "##..", "....", "....")
 RIGHT = draw("...#", "...#", "...#", "...#")
 
@@ -25,14 +35,21 @@ def compare(teacher: list[Instance], student: list[BoolArray]) -> FrameAgreement
 
 
 def decided(
-    teacher: list[Instance], student: list[BoolArray], evidence: Evidence = GOOD, settings: Trust = SETTINGS
+    teacher: list[Instance], student: list[BoolArray], signs: Signs = GOOD, settings: Trust = SETTINGS
 ) -> Decision:
-    return decide(compare(teacher, student), teacher, evidence, settings)
+    return decide(compare(teacher, student), known(teacher, signs), settings)
+
+
+def known(teacher: list[Instance], signs: Signs = UNKNOWN) -> Evidence:
+    """A teacher's evidence, with signs that are set rather than measured."""
+    measured = gather_evidence(teacher, (4, 4), min_keypoint_score=0.5)
+    instances = tuple(replace(one, joints_inside=signs.joints_inside) for one in measured.instances)
+    return Evidence(instances, signs.flip_iou)
 
 
 def test_a_frame_on_which_both_agree_is_easy() -> None:
     unsure = instance(LEFT, score=0.1)
-    assert decided([unsure], [LEFT], Evidence(flip_iou=0.0, joints_inside=0.0)) == Decision("easy", ())
+    assert decided([unsure], [LEFT], Signs(flip_iou=0.0, joints_inside=0.0)) == Decision("easy", ())
     assert decided([], []) == Decision("easy", ())
 
 
@@ -62,26 +79,26 @@ def test_the_lowest_score_must_be_high() -> None:
     ("flip_iou", "decision"), [(0.8, "accepted"), (0.799, "review"), (math.nan, "review")]
 )
 def test_the_mirrored_picture_must_give_the_same_mask(flip_iou: float, decision: str) -> None:
-    assert decided([instance(LEFT)], [], Evidence(flip_iou=flip_iou)).decision == decision
+    assert decided([instance(LEFT)], [], Signs(flip_iou=flip_iou)).decision == decision
 
 
 def test_a_flickering_mask_is_named_with_both_values() -> None:
-    result = decided([instance(LEFT)], [], Evidence(flip_iou=0.62))
+    result = decided([instance(LEFT)], [], Signs(flip_iou=0.62))
     assert result.reasons[0] == "mask flickers: IoU 0.62 with the mirrored picture's < 0.80"
 
 
 @pytest.mark.parametrize(("inside", "decision"), [(0.9, "accepted"), (0.89, "review"), (math.nan, "review")])
 def test_the_joints_must_lie_in_the_mask(inside: float, decision: str) -> None:
-    assert decided([instance(LEFT)], [], Evidence(joints_inside=inside)).decision == decision
+    assert decided([instance(LEFT)], [], Signs(joints_inside=inside)).decision == decision
 
 
 def test_joints_outside_are_named_with_both_values() -> None:
-    result = decided([instance(LEFT)], [], Evidence(joints_inside=0.7))
+    result = decided([instance(LEFT)], [], Signs(joints_inside=0.7))
     assert result.reasons[0] == "joints outside the mask: 70 % inside < 90 %"
 
 
 def test_what_was_not_measured_does_not_speak_against_the_teacher() -> None:
-    assert decided([instance(LEFT)], [], Evidence()).decision == "accepted"
+    assert decided([instance(LEFT)], [], UNKNOWN).decision == "accepted"
 
 
 def test_a_teacher_that_saw_nobody_is_not_trusted() -> None:
@@ -105,7 +122,7 @@ def test_a_teacher_that_saw_nobody_where_a_semantic_student_saw_only_a_speck_is_
     speck = np.zeros((100, 100), dtype=np.bool_)
     speck[50, 50] = True
     agreement = compare_instances([], instances([speck]), (100, 100), Agreement(), student_is_semantic=True)
-    result = decide(agreement, [], GOOD, SETTINGS)
+    result = decide(agreement, Evidence(), SETTINGS)
     assert result == Decision("review", ("teacher saw nobody", "student and teacher overlap with IoU 0.00"))
 
 
@@ -117,7 +134,7 @@ def test_a_score_that_is_not_a_number_is_a_doubt() -> None:
 
 def test_all_doubts_are_named_with_the_costly_one_last() -> None:
     teacher = [instance(LEFT, score=0.5)]
-    doubts = decided(teacher, [RIGHT], Evidence(flip_iou=0.1, joints_inside=0.2)).reasons[:4]
+    doubts = decided(teacher, [RIGHT], Signs(flip_iou=0.1, joints_inside=0.2)).reasons[:4]
     assert [doubt.split(":")[0] for doubt in doubts] == [
         "teacher saw nobody where the student saw 1 person",
         "teacher unsure",
@@ -130,7 +147,8 @@ def test_each_cause_says_why_a_frame_is_hard() -> None:
     teacher = instances(draw_labels("aa.bb.cc.d", "aa.bb.cc.d", "aa....cc.d", "aa.......d"))
     student = draw_labels("...ccccc..", "...ccccc..", "aa....cc..", "bb........")
     agreement = compare_instances(teacher, instances(student), (4, 10), Agreement(hard_below=1.0))
-    assert decide(agreement, teacher, GOOD, SETTINGS) == Decision(
+    measured = gather_evidence(teacher, (4, 10), min_keypoint_score=0.5)
+    assert decide(agreement, measured, SETTINGS) == Decision(
         "accepted",
         (
             "student missed 1 person",
@@ -149,16 +167,67 @@ def test_a_loose_outline_says_why_a_frame_is_hard() -> None:
     )
 
 
+def calibration(**changes: object) -> Calibration:
+    """Trust is the score's share of good area, before the mirrored picture and with it."""
+    weights = {"bias": 0.0, "weights": {"score": 1.0}}
+    stage = {"instance": weights, "frame": {"bias": 0.0, "weights": {"good_area": 1.0}}}
+    thresholds = [{"risk": 0.05, "trust": 0.9}, {"risk": 0.2, "trust": 0.6}]
+    tree = {"teacher": "t", "cheap": stage, "full": stage, "ask_from": 0.5, "thresholds": thresholds}
+    return Calibration.model_validate(tree | changes)
+
+
+def test_a_calibrated_teacher_is_believed_from_the_trust_that_the_risk_allows() -> None:
+    careful, bold = (Trust(calibration=calibration(), accept_risk=risk) for risk in (0.05, 0.2))
+    teacher = [instance(LEFT, score=0.8)]
+    refused = decided(teacher, [], Signs(flip_iou=0.1), careful)
+    assert refused.decision == "review"
+    assert refused.reasons[0] == "teacher right with a probability of 80 % < 90 %"
+    assert refused.reasons[1].startswith("mask flickers")
+    accepted = decided(teacher, [], Signs(flip_iou=0.1), bold)
+    assert accepted == Decision(
+        "accepted", ("student missed 1 person", "student and teacher overlap with IoU 0.00")
+    )
+
+
+def test_a_risk_that_was_never_reached_accepts_nothing() -> None:
+    settings = Trust(calibration=calibration(), accept_risk=0.01)
+    result = decided([instance(LEFT, score=0.99)], [], Signs(flip_iou=1.0), settings)
+    assert result.decision == "review"
+    assert result.reasons[0] == "no trust was ever high enough for a risk of 1 %, this one is 99 %"
+
+
+def test_cheap_trust_accepts_nothing_unless_the_teacher_cannot_see_mirrored_pictures() -> None:
+    teacher = [instance(LEFT, score=0.95)]
+    assert decided(teacher, [], UNKNOWN, Trust(calibration=calibration())).decision == "review"
+    blind = Trust(calibration=calibration(full=None))
+    assert decided(teacher, [], UNKNOWN, blind).decision == "accepted"
+
+
+def test_a_calibrated_teacher_who_saw_nobody_is_not_believed() -> None:
+    result = decided([], [LEFT], GOOD, Trust(calibration=calibration()))
+    assert result.decision == "review"
+    assert result.reasons[0] == "no mask of the teacher's to believe"
+
+
+def test_a_calibration_asks_for_the_mirrored_picture_from_its_own_threshold() -> None:
+    settings = Trust(calibration=calibration())
+    likely, hopeless = [instance(LEFT, score=0.51)], [instance(LEFT, score=0.49)]
+    assert needs_flip(compare(likely, []), known(likely), settings)
+    assert not needs_flip(compare(likely, [LEFT]), known(likely), settings)
+    assert not needs_flip(compare(hopeless, []), known(hopeless), settings)
+    assert not needs_flip(compare([], [LEFT]), known([]), settings)
+
+
 def test_the_mirrored_picture_is_asked_for_only_where_it_decides() -> None:
     sure, unsure = [instance(LEFT)], [instance(LEFT, score=0.69)]
-    assert needs_flip(compare(sure, []), sure, SETTINGS)
-    assert not needs_flip(compare(sure, [LEFT]), sure, SETTINGS)
-    assert not needs_flip(compare(unsure, []), unsure, SETTINGS)
-    assert not needs_flip(compare([], [LEFT]), [], SETTINGS)
-    assert not needs_flip(compare(sure, [RIGHT]), sure, SETTINGS)
-    assert not needs_flip(compare(sure, []), sure, SETTINGS, joints_inside=0.5)
-    assert needs_flip(compare(sure, []), sure, SETTINGS, joints_inside=0.9)
-    assert not needs_flip(compare(sure, []), sure, Trust(min_flip_iou=0.0))
+    assert needs_flip(compare(sure, []), known(sure), SETTINGS)
+    assert not needs_flip(compare(sure, [LEFT]), known(sure), SETTINGS)
+    assert not needs_flip(compare(unsure, []), known(unsure), SETTINGS)
+    assert not needs_flip(compare([], [LEFT]), known([]), SETTINGS)
+    assert not needs_flip(compare(sure, [RIGHT]), known(sure), SETTINGS)
+    assert not needs_flip(compare(sure, []), known(sure, Signs(joints_inside=0.5)), SETTINGS)
+    assert needs_flip(compare(sure, []), known(sure, Signs(joints_inside=0.9)), SETTINGS)
+    assert not needs_flip(compare(sure, []), known(sure), Trust(min_flip_iou=0.0))
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -171,30 +240,7 @@ def test_asking_for_the_mirrored_picture_is_the_same_as_it_changing_the_decision
     student = [mask for mask in (LEFT, RIGHT) if rng.random() < 0.4]
     inside = float(rng.choice([0.5, 1.0]))
     agreement = compare(teacher, student)
-    decisions = {decide(agreement, teacher, Evidence(flip, inside), SETTINGS).decision for flip in (0.0, 1.0)}
-    assert needs_flip(agreement, teacher, SETTINGS, joints_inside=inside) == (len(decisions) == 2)
-
-
-def test_mirrored_masks_are_mirrored_back_before_they_are_compared() -> None:
-    first, second = (Mask.from_array(mask) for mask in (LEFT, RIGHT))
-    assert flip_agreement([first, second], [flip_mask(second), flip_mask(first)], (4, 4)) == 1.0
-    assert flip_agreement([first], [first], (4, 4)) < 1e-6
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_agreement_with_the_mirrored_picture_is_the_iou_of_the_pixels(seed: int) -> None:
-    mask, mirrored = blobs(seed, (120, 161))
-    back = mirrored[:, ::-1]
-    expected = (mask & back).sum() / (mask | back).sum()
-    result = flip_agreement([Mask.from_array(mask)], [Mask.from_array(mirrored)], (120, 161))
-    assert result == pytest.approx(expected, abs=1e-9)
-
-
-def test_two_empty_pictures_agree_when_mirrored_and_one_empty_does_not() -> None:
-    assert flip_agreement([], [], (4, 4)) == 1.0
-    assert flip_agreement([Mask.from_array(LEFT)], [], (4, 4)) < 1e-6
-
-
-def test_mirrored_masks_of_another_size_are_refused() -> None:
-    with pytest.raises(ModelOutputWrong, match="cannot be compared"):
-        flip_agreement([Mask.from_array(LEFT)], [Mask.empty((4, 5))], (4, 4))
+    decisions = {
+        decide(agreement, known(teacher, Signs(flip, inside)), SETTINGS).decision for flip in (0.0, 1.0)
+    }
+    assert needs_flip(agreement, known(teacher, Signs(None, inside)), SETTINGS) == (len(decisions) == 2)

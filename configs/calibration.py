@@ -1,0 +1,62 @@
+"""What `maskmill calibrate` learns: from evidence about a teacher's masks to the probability that they are right."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from configs.segmenters import Block, Fraction01
+
+InstanceFeature = Literal["score", "flip_iou", "height_px"]
+FrameFeature = Literal["good_area", "flip_iou"]
+
+
+class Threshold(Block):
+    """Frames whose trust is at least `trust` had bad masks in at most `risk` of all cases."""
+
+    risk: Fraction01
+    trust: Fraction01
+
+
+class InstanceWeights(Block):
+    """Logistic regression for one mask: P = 1 / (1 + exp(-(bias + sum of weight x feature)))."""
+
+    bias: float
+    weights: dict[InstanceFeature, float]
+
+
+class FrameWeights(Block):
+    """The same for all masks of a frame together."""
+
+    bias: float
+    weights: dict[FrameFeature, float]
+
+
+class Stage(Block):
+    """What is known at one point: without the mirrored picture, or with it."""
+
+    instance: InstanceWeights
+    frame: FrameWeights
+
+
+class Calibration(Block):
+    """A teacher's calibration. Features are named and measured in labeling/trust."""
+
+    teacher: str
+    """`kind:name` of the model that it was fitted to, and holds for."""
+    good_from: Fraction01 = 0.8
+    """IoU with the truth from which a mask is good."""
+    cheap: Stage
+    """Before the mirrored picture."""
+    full: Stage | None = None
+    """With it; None: the teacher cannot see mirrored pictures, and the cheap stage decides."""
+    ask_from: Fraction01
+    """Cheap trust below which the mirrored picture hardly ever made a frame acceptable: it is not asked for."""
+    thresholds: tuple[Threshold, ...]
+    """In order of risk; a risk below the first was never reached."""
+    fitted_on: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    """Frames of each labelled set."""
+
+    def accept_from(self, risk: float) -> float | None:
+        """The trust from which a frame is accepted; None: so low a risk was never reached."""
+        reached = [one.trust for one in self.thresholds if one.risk <= risk]
+        return min(reached, default=None)

@@ -1,0 +1,103 @@
+"""`maskmill calibrate`: learn from labelled pictures, or from reviews, when a teacher is right."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.console import ConfigOption, HomeOption, RunOption, SetOption, print_table, say
+from flows.labelled import (
+    CocoOption,
+    Codes,
+    CodesOption,
+    EveryOption,
+    ImagesOption,
+    MasksOption,
+    PartialOption,
+    RoiOption,
+    SetsArgument,
+    read_sets,
+)
+from labeling.errors import ConfigError
+
+if TYPE_CHECKING:
+    from labeling.evaluation.trusting import Trusting
+
+
+DEFAULT_HOME = Path(".maskmill")
+
+
+class Origin(StrEnum):
+    reviews = "reviews"
+
+
+def calibrate(
+    sets: SetsArgument = None,
+    origin: Annotated[
+        Origin | None, typer.Option("--from", help="Learn from what people said of a run's frames.")
+    ] = None,
+    images: ImagesOption = None,
+    coco: CocoOption = None,
+    masks: MasksOption = None,
+    codes: CodesOption = Codes.instances,
+    roi: RoiOption = None,
+    partial: PartialOption = False,
+    every: EveryOption = 1,
+    config: ConfigOption = "default",
+    changes: SetOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    run: RunOption = None,
+    to: Annotated[Path, typer.Option(metavar="FILE", help="The calibration.")] = Path("calibration.json"),
+    figures: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures.")] = None,
+) -> None:
+    """Fit the probability that the teacher's masks are right; each labelled set, or video, is left out once
+    to see how right that is."""
+    from configs.load import load_config
+    from flows.home import existing_home
+    from tasks.calibrate import calibrate_on_reviews, calibrate_on_sets
+    from tasks.looks import write_file
+
+    run_config = load_config(config, changes or [])
+    run_config = run_config.model_copy(
+        update={"trust": run_config.trust.model_copy(update={"calibration": None})}
+    )
+    if origin:
+        if sets or images:
+            raise ConfigError("--from reviews brings its own pictures: leave SETS.yaml and --images away")
+        fit = calibrate_on_reviews(existing_home(home), run, run_config)
+    else:
+        one = {"images": images, "coco": coco, "masks": masks, "codes": codes.value, "roi": roi}
+        fit = calibrate_on_sets(read_sets(sets, {**one, "partial": partial, "every": every}), run_config)
+    _print(fit.unseen, fit.accept_risk)
+    write_file(to, fit.calibration.model_dump_json(indent=1).encode() + b"\n")
+    if figures:
+        write_file(figures, json.dumps(fit.figures(), indent=1).encode() + b"\n")
+    typer.echo(f"{to}: use it with --set trust.calibration={to}")
+
+
+def _print(unseen: "dict[str, Trusting]", accept_risk: float) -> None:
+    print_table(
+        ("masks, not seen", "judged", "good", "AUROC", "calibration error"),
+        (
+            (name, *map(say, (one.masks.count, one.masks.good, one.masks.auroc, one.masks.error)))
+            for name, one in unseen.items()
+        ),
+    )
+    print_table(
+        ("frames, not seen", "judged", "good", "AUROC", "calibration error"),
+        (
+            (name, *map(say, (one.frames.count, one.frames.good, one.frames.auroc, one.frames.error)))
+            for name, one in unseen.items()
+        ),
+    )
+    for title, of in (("hard", "hard"), ("all", "every")):
+        rows = ((name, getattr(one, of)) for name, one in unseen.items())
+        print_table(
+            (f"{title} frames, risk {accept_risk:g}", "frames", "good", "accepted", "precision", "recall"),
+            (
+                (name, *map(say, (one.frames, one.good, one.accepted, one.precision, one.recall)))
+                for name, one in rows
+            ),
+        )

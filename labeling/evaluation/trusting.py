@@ -1,0 +1,96 @@
+"""How far a calibration can be believed: what it said of frames that it had not seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from labeling.evaluation.measures import (
+    CalibrationBin,
+    auroc,
+    calibration_curve,
+    expected_calibration_error,
+    share,
+)
+from labeling.evaluation.summary import POOLED
+from labeling.trust.fitting import Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What would be accepted of some frames, at the risk that was asked for."""
+
+    frames: int
+    good: float | None
+    """Share of good ones among them: the precision of accepting all."""
+    accepted: int
+    precision: float | None
+    """Share of good ones among the accepted."""
+    recall: float | None
+    """Share of the good ones that are accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """Probabilities beside what came true."""
+
+    count: int
+    good: float | None
+    auroc: float | None
+    error: float | None
+    """Expected calibration error, in [0, 1]."""
+    curve: list[CalibrationBin]
+
+
+@dataclass(frozen=True, slots=True)
+class Trusting:
+    """One labelled set that the calibration had not seen, or all of them together."""
+
+    hard: Accepted
+    every: Accepted
+    """Also frames on which student and teacher agree."""
+    frames: Predicted
+    masks: Predicted
+
+
+def summarise_predictions(predictions: Sequence[Prediction]) -> dict[str, Trusting]:
+    """A summary of each group in order, and of `POOLED`, all together; frames nobody can judge are left out."""
+    groups = dict.fromkeys(one.example.group for one in predictions)
+    parts = {name: [one for one in predictions if one.example.group == name] for name in groups}
+    return {name: _summarise(some) for name, some in {**parts, POOLED: list(predictions)}.items()}
+
+
+def _summarise(predictions: Sequence[Prediction]) -> Trusting:
+    judged = [one for one in predictions if one.example.is_good is not None]
+    masks = [
+        (trust, is_good)
+        for one in predictions
+        for trust, is_good in zip(one.trust.instances, one.example.good_masks, strict=True)
+        if is_good is not None
+    ]
+    return Trusting(
+        hard=_accepted([one for one in judged if one.example.is_hard]),
+        every=_accepted(judged),
+        frames=_predicted([(one.trust.frame, bool(one.example.is_good)) for one in judged]),
+        masks=_predicted(masks),
+    )
+
+
+def _accepted(judged: Sequence[Prediction]) -> Accepted:
+    accepted = [bool(one.example.is_good) for one in judged if one.accepted]
+    return Accepted(
+        frames=len(judged),
+        good=share([bool(one.example.is_good) for one in judged]),
+        accepted=len(accepted),
+        precision=share(accepted),
+        recall=share([one.accepted for one in judged if one.example.is_good]),
+    )
+
+
+def _predicted(pairs: Sequence[tuple[float, bool]]) -> Predicted:
+    said, true = [value for value, _ in pairs], [is_good for _, is_good in pairs]
+    return Predicted(
+        count=len(pairs),
+        good=share(true),
+        auroc=auroc(said, true),
+        error=expected_calibration_error(said, true),
+        curve=calibration_curve(said, true),
+    )

@@ -1,0 +1,122 @@
+"""When a hard frame's teacher is believed without review.
+
+With a calibration, a frame is accepted when its trust reaches the threshold at which the calibration saw
+no larger share of bad masks than `accept_risk`. Without one, when nothing speaks against the teacher: it
+saw somebody wherever the student did, all its scores are high, the joints lie in the masks, and the
+mirrored picture gives the same mask; what was not measured does not speak against it. Either way the
+signs are told in words.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from configs.models import Trust
+from labeling.scoring import FrameAgreement, Mismatch
+from labeling.sentences import say_below, say_masks, say_people, say_percent, say_share_below
+from labeling.trust.evidence import Evidence
+from labeling.trust.probability import measure_trust
+
+_WHY = {
+    "miss": "student missed {people}",
+    "split": "student split {people} into {masks}",
+    "merge": "student merged {people} into {masks}",
+    "boundary": "student's outline of {people} is off",
+}
+_Side = Literal["teacher", "student"]
+_SIDES: tuple[_Side, _Side] = ("teacher", "student")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of a compared frame, and why, in sentences for people.
+
+    A frame for review has the doubts about the teacher first; then, as for an accepted one, why it
+    is hard. An easy frame has no reasons.
+    """
+
+    decision: Literal["easy", "accepted", "review"]
+    reasons: tuple[str, ...]
+
+
+def decide(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> Decision:
+    """Easy where student and teacher agree; else accepted where the teacher is trusted, or review.
+
+    NaN, as a score or as evidence, is a doubt.
+    """
+    if not agreement.is_hard:
+        return Decision("easy", ())
+    signs = [*_find_cheap_doubts(agreement, evidence, settings), *_find_flicker(evidence.flip_iou, settings)]
+    if settings.calibration:
+        distrust = _find_distrust(evidence, settings)
+        doubts = [*distrust, *signs] if distrust else []
+    else:
+        doubts = signs
+    return Decision("review" if doubts else "accepted", (*doubts, *_say_why_hard(agreement)))
+
+
+def needs_flip(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> bool:
+    """Whether the mirrored picture's result could change the decision, by the cheap signs alone."""
+    if not agreement.is_hard:
+        return False
+    if settings.calibration:
+        trust = measure_trust(evidence, settings.calibration)
+        return trust is not None and trust.frame >= settings.calibration.ask_from
+    return settings.min_flip_iou > 0 and not _find_cheap_doubts(agreement, evidence, settings)
+
+
+def _find_distrust(evidence: Evidence, settings: Trust) -> list[str]:
+    """Why a calibrated teacher is not believed; nothing where it is."""
+    if settings.calibration is None:
+        return []
+    trust = measure_trust(evidence, settings.calibration)
+    wanted = settings.calibration.accept_from(settings.accept_risk)
+    if trust is None:
+        return ["no mask of the teacher's to believe"]
+    if wanted is None:
+        risk = say_percent(settings.accept_risk)
+        return [f"no trust was ever high enough for a risk of {risk}, this one is {say_percent(trust.frame)}"]
+    is_known = evidence.flip_iou is not None or settings.calibration.full is None
+    if is_known and trust.frame >= wanted:
+        return []
+    return [f"teacher right with a probability of {say_share_below(trust.frame, wanted)}"]
+
+
+def _find_cheap_doubts(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> list[str]:
+    doubts = []
+    extras = _count(agreement.mismatches, "extra", "student")
+    if extras:
+        doubts.append(f"teacher saw nobody where the student saw {say_people(extras)}")
+    elif not evidence.instances:
+        doubts.append("teacher saw nobody")
+    unsure = [one.score for one in evidence.instances if not one.score >= settings.min_score]
+    if unsure:
+        doubts.append(f"teacher unsure: lowest score {say_below(min(unsure), settings.min_score)}")
+    inside = evidence.joints_inside
+    if inside is not None and not inside >= settings.min_pose_share:
+        compared = say_share_below(inside, settings.min_pose_share, what="inside")
+        doubts.append(f"joints outside the mask: {compared}")
+    return doubts
+
+
+def _find_flicker(flip_iou: float | None, settings: Trust) -> list[str]:
+    if flip_iou is None or flip_iou >= settings.min_flip_iou:
+        return []
+    values = say_below(flip_iou, settings.min_flip_iou).replace(" <", " with the mirrored picture's <")
+    return [f"mask flickers: IoU {values}"]
+
+
+def _say_why_hard(agreement: FrameAgreement) -> list[str]:
+    """Causes, but for extras, which are doubts; then how little the two overlap."""
+    people, masks = ({c: _count(agreement.mismatches, c, side) for c in _WHY} for side in _SIDES)
+    found = [
+        _WHY[cause].format(people=say_people(people[cause]), masks=say_masks(masks[cause]))
+        for cause in _WHY
+        if people[cause]
+    ]
+    return [*found, f"student and teacher overlap with IoU {agreement.iou:.2f}"]
+
+
+def _count(mismatches: Sequence[Mismatch], cause: str, side: _Side) -> int:
+    """Instances of one side with this cause."""
+    return sum(len(getattr(one, side)) for one in mismatches if one.cause == cause)

@@ -1,0 +1,87 @@
+"""What speaks for or against a teacher's masks: each sign is a number with a range, cheap ones first.
+
+The mirrored picture costs as much as the teacher itself, so it is asked for only where it can decide
+(`labeling.trust.decision.needs_flip`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from labeling.instances import Instance
+from labeling.joints import share_inside
+from labeling.masks import Mask, flip_mask, iou_matrix, mask_areas, mask_boxes, union_masks
+from labeling.scoring import union_iou
+
+DEFAULT_KEYPOINT_SCORE = 0.5
+"""From which a joint is confident, where no pose filter says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceEvidence:
+    """What is known about one mask."""
+
+    score: float
+    """The teacher's own, in [0, 1]."""
+    height_px: float
+    """Of the mask's tight box."""
+    area_px: int
+    joints_inside: float | None = None
+    """Share of the confident joints inside the mask, in [0, 1]; None: no confident joint."""
+    flip_iou: float | None = None
+    """Best IoU with a mask of the mirrored picture, mirrored back, in [0, 1]; None: not measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known about all of a frame's masks. Empty masks are nobody and left out."""
+
+    instances: tuple[InstanceEvidence, ...] = ()
+    flip_iou: float | None = None
+    """IoU of the masks' union with that of the mirrored picture; None: not measured."""
+
+    @property
+    def joints_inside(self) -> float | None:
+        """The lowest of all instances; None: no joints."""
+        shares = [one.joints_inside for one in self.instances if one.joints_inside is not None]
+        return min(shares, default=None)
+
+
+def gather_evidence(
+    teacher: Sequence[Instance],
+    size_hw: tuple[int, int],
+    *,
+    min_keypoint_score: float,
+    mirrored: Sequence[Mask] | None = None,
+) -> Evidence:
+    """Measure a frame's masks; `mirrored` are those of the mirrored picture, as that shows them.
+
+    Raises:
+        ModelOutputWrong: a mask has not the size `size_hw`.
+    """
+    masks = [one.mask for one in teacher]
+    flips: Sequence[float | None] = [None] * len(masks)
+    union_flip = None
+    if mirrored is not None:
+        back = [flip_mask(mask) for mask in mirrored]
+        union_flip = union_iou(union_masks(masks, size_hw), union_masks(back, size_hw))
+        flips = iou_matrix(masks, back).max(axis=1, initial=0.0).tolist()
+    instances = tuple(
+        InstanceEvidence(
+            score=one.score,
+            height_px=float(height),
+            area_px=int(area),
+            joints_inside=_joints_inside(one, min_keypoint_score),
+            flip_iou=flip,
+        )
+        for one, area, height, flip in zip(
+            teacher, mask_areas(masks), mask_boxes(masks)[:, 3], flips, strict=True
+        )
+        if area
+    )
+    return Evidence(instances, union_flip)
+
+
+def _joints_inside(instance: Instance, min_keypoint_score: float) -> float | None:
+    if instance.keypoints is None or not instance.mask:
+        return None
+    return share_inside(instance.keypoints, instance.mask, min_keypoint_score=min_keypoint_score)

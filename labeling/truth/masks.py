@@ -1,0 +1,48 @@
+"""Single masks beside the truth: which are good, and of which nothing can be said."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from labeling.masks import Mask, intersection_areas, iou_matrix, mask_areas, union_masks
+from labeling.truth.pictures import LabelledPicture
+
+KNOWN_SHARE = 0.5
+"""A mask of which at least this share lies where the truth is known can be judged; where only some people
+are labelled, it must lie on one of them."""
+
+
+def judge_masks(masks: Sequence[Mask], truth: LabelledPicture) -> list[float | None]:
+    """Best IoU of each mask with a person of the truth, outside what is ignored; None: nobody can say."""
+    seen, people = _outside(masks, truth.ignored), _outside(truth.people, truth.ignored)
+    best = iou_matrix(seen, people).max(axis=1, initial=0.0)
+    known = find_known(masks, truth)
+    return [float(iou) if is_known else None for iou, is_known in zip(best, known, strict=True)]
+
+
+def find_known(masks: Sequence[Mask], truth: LabelledPicture) -> list[bool]:
+    """Which masks can be judged."""
+    areas = mask_areas(masks).clip(1)
+    ignored = intersection_areas(masks, [truth.ignored]).max(axis=1, initial=0) / areas
+    known = ignored <= 1 - KNOWN_SHARE
+    if truth.is_partial:
+        known &= intersection_areas(masks, truth.people).max(axis=1, initial=0) / areas >= KNOWN_SHARE
+    return [bool(one) for one in known]
+
+
+def leave_out_unlabelled(truth: LabelledPicture, teacher: Sequence[Mask]) -> LabelledPicture:
+    """Where only some people are labelled, the pixels of others whom the teacher saw are ignored too."""
+    if not truth.is_partial:
+        return truth
+    known = find_known(teacher, truth)
+    others = [mask for mask, is_known in zip(teacher, known, strict=True) if not is_known]
+    people = union_masks(truth.people, truth.size_hw).to_array()
+    unlabelled = union_masks(others, truth.size_hw).to_array() & ~people
+    ignored = union_masks([truth.ignored, Mask.from_array(unlabelled)], truth.size_hw)
+    return replace(truth, ignored=ignored)
+
+
+def _outside(masks: Sequence[Mask], ignored: Mask) -> list[Mask]:
+    if not ignored:
+        return list(masks)
+    rest = ~ignored.to_array()
+    return [Mask.from_array(mask.to_array() & rest) for mask in masks]

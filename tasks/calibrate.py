@@ -1,0 +1,140 @@
+"""Fitting a teacher's calibration to labelled pictures, or to what people said of a run's frames."""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from configs.calibration import Calibration
+from configs.models import RunConfig
+from configs.truth import LabelledSet
+from db.dataset import REVIEWED, dataset_frames
+from db.queries import latest_run
+from labeling.albums import read_picture
+from labeling.errors import ConfigError
+from labeling.evaluation.frames import iou_with_truth
+from labeling.evaluation.summary import GOOD_FROM, POOLED
+from labeling.evaluation.trusting import Trusting, summarise_predictions
+from labeling.formats.dataset import DatasetFrame
+from labeling.instances import Clip, Frame, Instance, PictureFile
+from labeling.masks import Mask
+from labeling.pipeline import Models, mirror
+from labeling.scoring import compare_instances
+from labeling.stages import in_batches
+from labeling.storage import Home
+from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, gather_evidence
+from labeling.trust.fitting import Example, fit_calibration, predict_unseen
+from labeling.truth.masks import judge_masks
+from labeling.truth.pictures import LabelledPicture, read_labelled
+from tasks.ledger import ledger_of
+from tasks.models import load_models
+
+FOLDER_OF_REVIEWS = "maskmill-reviews-"
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A calibration, and how right such ones were about labelled sets that they had not seen."""
+
+    calibration: Calibration
+    accept_risk: float
+    unseen: dict[str, Trusting]
+
+    def figures(self) -> dict[str, Any]:
+        """What `maskmill calibrate --json` writes: keys as the fields of `Trusting` say."""
+        sets = {name: asdict(one) for name, one in self.unseen.items()}
+        return {"teacher": self.calibration.teacher, "accept_risk": self.accept_risk, "unseen": sets}
+
+
+def calibrate_on_sets(sets: Mapping[str, LabelledSet], config: RunConfig) -> Fit:
+    """Fit to labelled pictures; each set is left out once to judge the fit.
+
+    Raises:
+        ConfigError: ground truth cannot be read, or there is too little of it.
+        ModelError: a segmenter cannot be loaded, or the truth has another size than its picture.
+    """
+    if POOLED in sets:
+        raise ConfigError(f"a labelled set cannot be called {POOLED!r}: that is all of them together")
+    labelled = {name: read_labelled(one) for name, one in sets.items()}  # told before models are loaded
+    return _fit([one for name, some in labelled.items() for one in _examples(name, some, config)], config)
+
+
+def calibrate_on_reviews(home: Home, run_id: str | None, config: RunConfig) -> Fit:
+    """Fit to the frames of a run that people have reviewed; each video is left out once.
+
+    Those were chosen because they were hard, so trust will be low rather than high.
+
+    Raises:
+        ConfigError: no such run, or too few reviews.
+        StorageError: a picture is gone.
+    """
+    examples: list[Example] = []
+    with tempfile.TemporaryDirectory(prefix=FOLDER_OF_REVIEWS) as folder:
+        with ledger_of(home).session() as session:
+            run = latest_run(session, run_id)
+            by_video: dict[str, list[LabelledPicture]] = {}
+            for frame in dataset_frames(session, run.id, home, decisions=[REVIEWED]):
+                by_video.setdefault(frame.video_id, []).append(_reviewed_picture(frame, Path(folder)))
+        for video_id, pictures in by_video.items():
+            examples += _examples(video_id, pictures, config)
+    if not examples:
+        raise ConfigError(f"run {run.id} has no reviewed frames: `maskmill review pull` takes them back")
+    return _fit(examples, config)
+
+
+def _fit(examples: list[Example], config: RunConfig) -> Fit:
+    card = load_models(config).teacher.card
+    calibration = fit_calibration(examples, teacher=f"{card.kind}:{card.name}", good_from=GOOD_FROM)
+    risk = config.trust.accept_risk
+    return Fit(calibration, risk, summarise_predictions(predict_unseen(examples, accept_risk=risk)))
+
+
+def _reviewed_picture(frame: DatasetFrame, folder: Path) -> LabelledPicture:
+    """A reviewed frame with its picture on this machine's disk."""
+    path = frame.picture
+    if frame.store is not None:
+        path = folder / frame.file_name
+        path.write_bytes(frame.store.get(str(frame.picture)))
+    people = tuple(one.mask for one in frame.instances)
+    return LabelledPicture(path, frame.size_hw, people, Mask.empty(frame.size_hw))
+
+
+def _examples(group: str, pictures: list[LabelledPicture], config: RunConfig) -> Iterator[Example]:
+    """What the teacher says of each picture and of its mirror image, beside the truth."""
+    files = tuple(PictureFile(position, one.path) for position, one in enumerate(pictures))
+    models = load_models(config).prepare(Clip(group, pictures=files))
+    for batch in in_batches(enumerate(pictures), config.batch):
+        frames = [Frame(group, position, read_picture(one.path)) for position, one in batch]
+        teacher, student = models.teacher.segment(frames), models.student.segment(frames)
+        mirrored: Iterable[list[Instance] | None] = [None] * len(frames)
+        if models.teacher.card.sees_mirrored:
+            mirrored = models.teacher.segment([mirror(frame) for frame in frames])
+        for (_, truth), seen, others, flipped in zip(batch, teacher, student, mirrored, strict=True):
+            example = _example(group, truth, seen, flipped)
+            yield replace(example, is_hard=_is_hard(seen, others, models, config))
+
+
+def _example(
+    group: str, truth: LabelledPicture, seen: Sequence[Instance], flipped: Sequence[Instance] | None
+) -> Example:
+    mirrored = None if flipped is None else [one.mask for one in flipped]
+    masks = [one.mask for one in seen if one.mask]
+    return Example(
+        group=group,
+        evidence=gather_evidence(
+            seen, truth.size_hw, min_keypoint_score=DEFAULT_KEYPOINT_SCORE, mirrored=mirrored
+        ),
+        good_masks=tuple(None if iou is None else iou >= GOOD_FROM for iou in judge_masks(masks, truth)),
+        is_good=None if truth.is_partial else iou_with_truth(masks, truth) >= GOOD_FROM,
+    )
+
+
+def _is_hard(teacher: list[Instance], student: list[Instance], models: Models, config: RunConfig) -> bool:
+    semantic = not models.student.card.gives_instances
+    size_hw = next((one.mask.size_hw for one in [*teacher, *student]), None)
+    if size_hw is None:
+        return False
+    return compare_instances(
+        teacher, student, size_hw, config.agreement, student_is_semantic=semantic
+    ).is_hard

@@ -1,0 +1,29 @@
+"""A teacher that takes what is bright for a person, and is the less sure the less bright it is."""
+
+from collections.abc import Sequence
+
+from labeling.instances import Frame, Instance, ModelCard
+from labeling.masks import Mask
+from labeling.segmenters.protocol import StatelessSegmenter
+
+
+class BrightSegmenter(StatelessSegmenter):
+    """One mask of all pixels above half brightness; the score falls from 0.95 with their mean."""
+
+    card = ModelCard("python", "bright", "", "{}")
+
+    def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
+        return [self._look(frame) for frame in frames]
+
+    def _look(self, frame: Frame) -> list[Instance]:
+        luma = frame.rgb.mean(axis=2)
+        mask = Mask.from_array(luma > 127)
+        if not mask:
+            return []
+        level = float(luma[mask.to_array()].mean()) / 255
+        return [Instance(mask, max(0.0, 0.95 - 4 * (1 - level)), mask.box_xywh)]
+
+
+def bright() -> BrightSegmenter:
+    """The factory that a config names: `python:tests.bright:bright`."""
+    return BrightSegmenter()

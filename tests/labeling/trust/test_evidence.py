@@ -1,0 +1,84 @@
+"""Each sign against a hand-drawn picture or a second computation."""
+
+from dataclasses import replace
+
+import pytest
+
+from labeling.errors import ModelOutputWrong
+from labeling.instances import Keypoints
+from labeling.masks import BoolArray, Mask, flip_mask
+from labeling.trust.evidence import Evidence, gather_evidence
+from tests.labeling.strategies import blobs, draw, instance, instances
+
+LEFT = draw("##..", "##..", "....", "....")
+RIGHT = draw("...#", "...#", "...#", "...#")
+NOBODY = draw("....", "....", "....", "....")
+
+
+def gathered(teacher: list[BoolArray], mirrored: list[Mask] | None = None) -> Evidence:
+    return gather_evidence(instances(teacher), (4, 4), min_keypoint_score=0.5, mirrored=mirrored)
+
+
+def flips(evidence: Evidence) -> list[float | None]:
+    return [one.flip_iou for one in evidence.instances]
+
+
+def test_size_and_score_are_those_of_the_mask() -> None:
+    (one,) = gather_evidence([instance(RIGHT, score=0.7)], (4, 4), min_keypoint_score=0.5).instances
+    assert (one.score, one.height_px, one.area_px, one.flip_iou) == (0.7, 4.0, 4, None)
+
+
+def test_mirrored_masks_are_mirrored_back_before_they_are_compared() -> None:
+    first, second = (Mask.from_array(mask) for mask in (LEFT, RIGHT))
+    both = gathered([LEFT, RIGHT], [flip_mask(second), flip_mask(first)])
+    assert (both.flip_iou, flips(both)) == (1.0, [1.0, 1.0])
+    turned = gathered([LEFT], [first])
+    assert turned.flip_iou == pytest.approx(0.0, abs=1e-6)
+    assert flips(turned) == [0.0]
+
+
+def test_a_mask_that_the_mirrored_picture_lacks_is_told_apart_from_one_that_it_has() -> None:
+    one = gathered([LEFT, RIGHT], [flip_mask(Mask.from_array(LEFT))])
+    assert flips(one) == [1.0, 0.0]
+    assert one.flip_iou == pytest.approx(0.5)
+    none = gathered([LEFT], [])
+    assert flips(none) == [0.0]
+    assert none.flip_iou == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_agreement_with_the_mirrored_picture_is_the_iou_of_the_pixels(seed: int) -> None:
+    mask, mirrored = blobs(seed, (120, 161))
+    back = mirrored[:, ::-1]
+    expected = (mask & back).sum() / (mask | back).sum()
+    result = gather_evidence(
+        [instance(mask)], (120, 161), min_keypoint_score=0.5, mirrored=[Mask.from_array(mirrored)]
+    )
+    assert result.flip_iou == pytest.approx(expected, abs=1e-9)
+    assert flips(result) == [pytest.approx(expected, abs=1e-9)]
+
+
+def test_nobody_in_either_picture_agrees() -> None:
+    assert gathered([], []) == Evidence((), 1.0)
+
+
+def test_an_empty_mask_is_nobody() -> None:
+    assert gathered([NOBODY]) == Evidence()
+    assert len(gathered([NOBODY, LEFT]).instances) == 1
+
+
+def test_mirrored_masks_of_another_size_are_refused() -> None:
+    with pytest.raises(ModelOutputWrong, match="cannot be compared"):
+        gathered([LEFT], [Mask.empty((4, 5))])
+
+
+def test_joints_are_looked_up_in_their_own_mask_and_the_lowest_share_counts() -> None:
+    inside: Keypoints = ((0.5, 0.5, 0.9), (1.5, 1.5, 0.9), (9.0, 9.0, 0.1))
+    half: Keypoints = ((3.5, 0.5, 0.9), (0.5, 3.5, 0.9))
+    people = [
+        replace(one, keypoints=k) for one, k in zip(instances([LEFT, RIGHT]), (inside, half), strict=True)
+    ]
+    result = gather_evidence(people, (4, 4), min_keypoint_score=0.5)
+    assert [one.joints_inside for one in result.instances] == [1.0, 0.5]
+    assert result.joints_inside == 0.5
+    assert gathered([LEFT]).joints_inside is None

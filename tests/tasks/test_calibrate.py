@@ -1,0 +1,138 @@
+"""Calibrating on pictures whose truth is known, with a teacher that tells when it is wrong."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs.calibration import Calibration
+from configs.load import change_config, load_config, load_labelled_sets
+from configs.models import RunConfig
+from labeling.errors import ConfigError
+from labeling.trust.evidence import Evidence, InstanceEvidence
+from labeling.trust.probability import measure_trust
+from tasks.calibrate import calibrate_on_sets
+from tasks.evaluate import evaluate
+
+SIZE_HW = (64, 96)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Two sets of bright squares, of which every third is striped; the truth of a striped one is elsewhere."""
+    rng = np.random.default_rng(1)
+    for name in ("yards", "streets"):
+        for folder in ("images", "masks"):
+            (tmp_path / name / folder).mkdir(parents=True)
+        for number in range(24):
+            x, y = (int(v) for v in rng.integers(2, 30, 2))
+            picture, truth = np.zeros((*SIZE_HW, 3), np.uint8), np.zeros(SIZE_HW, np.uint8)
+            picture[y : y + 24, x : x + 24] = 255
+            if number % 3:
+                truth[y : y + 24, x : x + 24] = 1
+            else:
+                picture[y : y + 24 : 2, x : x + 24] = 200
+                truth[:, 70:] = 1
+            Image.fromarray(picture).save(tmp_path / name / "images" / f"{number:02}.png")
+            Image.fromarray(truth).save(tmp_path / name / "masks" / f"{number:02}.png")
+    return tmp_path
+
+
+def config(*changes: str) -> RunConfig:
+    tree = {
+        "teacher": {"kind": "python", "factory": "tests.bright:bright"},
+        "student": {"kind": "python", "factory": "tests.scripted:scripted"},
+    }
+    return change_config(tree, changes, "test")
+
+
+def sets_of(pictures: Path) -> dict[str, object]:
+    return {
+        name: {"images": str(pictures / name / "images"), "masks": str(pictures / name / "masks")}
+        for name in ("yards", "streets")
+    }
+
+
+def test_a_calibration_learns_what_the_teachers_score_says_and_a_run_follows_it(pictures: Path) -> None:
+    sets = load_labelled_sets(sets_of(pictures))
+    fit = calibrate_on_sets(sets, config())
+    assert fit.calibration.teacher == "python:bright"
+    assert fit.calibration.fitted_on == {"yards": 24, "streets": 24}
+    unseen = fit.unseen["all"]
+    assert (unseen.hard.frames, unseen.hard.accepted) == (48, 32)
+    assert (unseen.hard.precision, unseen.hard.recall) == (1.0, 1.0)
+    assert unseen.hard.good == pytest.approx(2 / 3)
+    path = pictures / "mine.json"
+    path.write_text(fit.calibration.model_dump_json())
+    plain, calibrated = config("trust.min_score=0.1"), config(f"trust.calibration={path}")
+    assert evaluate(sets, plain).sets["all"].accepting.precision == pytest.approx(2 / 3)
+    found = evaluate(sets, calibrated)
+    assert found.sets["all"].accepting.precision == 1.0
+    assert found.sets["all"].accepting.accepted == 32
+    doubtful = next(frame for frame in found.frames if frame.decision == "review")
+    assert doubtful.reasons[0].startswith("teacher right with a probability of ")
+    assert doubtful.trust is not None
+    assert doubtful.trust < 0.5
+
+
+def test_a_calibration_is_part_of_what_a_run_is(pictures: Path) -> None:
+    fit = calibrate_on_sets(load_labelled_sets(sets_of(pictures)), config())
+    path = pictures / "mine.json"
+    path.write_text(fit.calibration.model_dump_json())
+    first = config(f"trust.calibration={path}")
+    assert first.trust.calibration == fit.calibration
+    path.write_text(fit.calibration.model_copy(update={"ask_from": 0.123}).model_dump_json())
+    assert config(f"trust.calibration={path}").run_id() != first.run_id() != config().run_id()
+
+
+def test_a_calibration_holds_for_its_own_teacher_only(pictures: Path) -> None:
+    sets = load_labelled_sets(sets_of(pictures))
+    with pytest.raises(
+        ConfigError, match=r"was fitted to lite:.*the teacher is python:bright.*maskmill calibrate"
+    ):
+        evaluate(sets, config("trust.calibration=lite"))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "neither shipped .lite. nor a file of `maskmill calibrate`"),
+        ("{", "that can be read"),
+        ('{"teacher": "a"}', "trust.calibration.cheap: Field required"),
+        ('{"teachr": "a"}', "unknown key 'trust.calibration.teachr'; did you mean 'teacher'"),
+    ],
+)
+def test_a_file_that_is_no_calibration_is_told(content: str | None, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=told):
+        config(f"trust.calibration={path}")
+
+
+def test_the_shipped_calibration_trusts_a_sure_and_steady_mask_and_no_other() -> None:
+    calibration = load_config("lite").trust.calibration
+    assert calibration is not None
+
+    def trust(score: float, flip: float, known: Calibration = calibration) -> float:
+        one = InstanceEvidence(score=score, height_px=200, area_px=9000, flip_iou=flip)
+        found = measure_trust(Evidence((one,), flip), known)
+        assert found is not None
+        return found.frame
+
+    wanted = calibration.accept_from(0.05)
+    assert wanted is not None
+    assert trust(0.97, 0.97) >= wanted
+    assert trust(0.97, 0.3) < wanted
+    assert trust(0.7, 0.97) < wanted
+    assert trust(0.6, 0.2) < calibration.ask_from
+
+
+def test_figures_are_plain_json(pictures: Path) -> None:
+    fit = calibrate_on_sets(load_labelled_sets(sets_of(pictures)), config())
+    figures = json.loads(json.dumps(fit.figures()))
+    assert figures["teacher"] == "python:bright"
+    assert set(figures["unseen"]) == {"yards", "streets", "all"}
+    assert figures["unseen"]["all"]["frames"]["curve"]
