@@ -78,6 +78,11 @@ def _print(sets: "dict[str, SetSummary]") -> None:
         lambda one: tuple(asdict(one.accepting).values()),
     )
     _print_rows(
+        ("trust in the teacher", "frames", "good", "AUROC", "calibration error"),
+        sets,
+        lambda one: (one.trusting.count, one.trusting.good, one.trusting.auroc, one.trusting.error),
+    )
+    _print_rows(
         ("review queue", "waiting", "budget", "corrected", "over random"),
         sets,
         lambda one: tuple(asdict(one.reviewing).values()),

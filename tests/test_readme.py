@@ -7,10 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import numpy as np
 import pytest
 from onnx import TensorProto, helper
-from PIL import Image
 from typer.testing import CliRunner
 
 from flows.cli import app
@@ -25,6 +23,9 @@ README = re.sub(
     r"(?s)\n## On schedules and many machines\n.*?(?=\n## |\Z)", "", (ROOT / "README.md").read_text("utf-8")
 )
 """Without what needs a server that stays: tests/test_readme_schedules.py."""
+STREETS = (790, 30752, 100667, 113488, 174632, 211891, 234748, 256353, 322517, 442450, 463557, 535506)
+OFFICE = range(590, 633)
+DANCE = (0, 30, 60)
 
 
 def blocks(language: str) -> list[str]:
@@ -78,7 +79,7 @@ def test_the_commands_of_the_readme_do_what_it_says(
     )
     (tmp_path / "mine.yaml").write_text(blocks("yaml")[0])
     (tmp_path / "sets.yaml").write_text(blocks("yaml")[1])
-    write_labelled_sets(tmp_path)
+    copy_labelled_sets(shared / "data", tmp_path)
     request.addfinalizer(LocalStudio(tmp_path / ".maskmill").down)
     frame = ""
     for command in commands():
@@ -92,24 +93,43 @@ def test_the_commands_of_the_readme_do_what_it_says(
     assert (tmp_path / "dataset" / "annotations" / "instances.json").is_file()
     assert (tmp_path / "reviewed" / "annotations" / "instances.json").is_file()
     assert (tmp_path / "report.html").is_file()
-    assert set(json.loads((tmp_path / "figures.json").read_text())["sets"]) == {"streets", "office", "all"}
+    assert set(json.loads((tmp_path / "figures.json").read_text())["sets"]) == {
+        "streets",
+        "office",
+        "dance",
+        "all",
+    }
+    assert json.loads((tmp_path / "mine.json").read_text())["fitted_on"] == {
+        "streets": len(STREETS),
+        "office": len(OFFICE[::7]),
+        "dance": len(DANCE),
+    }
     assert "beside ground truth" in (tmp_path / "evaluation.html").read_text()
     close_ledgers()
 
 
-def write_labelled_sets(folder: Path) -> None:
-    """The README's two: one picture each."""
-    grey, somebody = np.full((60, 80, 3), 128, np.uint8), np.zeros((60, 80), np.uint8)
-    somebody[10:50, 30:50] = 255
-    for path in ("streets/images/1.jpg", "office/input/in000001.jpg"):
-        (folder / path).parent.mkdir(parents=True)
-        Image.fromarray(grey).save(folder / path)
-    (folder / "office" / "groundtruth").mkdir()
-    Image.fromarray(somebody).save(folder / "office" / "groundtruth" / "gt000001.png")
-    image = {"id": 1, "file_name": "1.jpg", "height": 60, "width": 80}
-    person = {"image_id": 1, "category_id": 1, "segmentation": [[30, 10, 50, 10, 50, 50, 30, 50]]}
-    tree = {"images": [image], "annotations": [person]}
+def copy_labelled_sets(data: Path, folder: Path) -> None:
+    """The README's three, of a few real pictures each: some that the teacher gets right, some that it does not."""
+    coco, names = data / "coco_mini", {f"{number:012}.jpg" for number in STREETS}
+    tree = json.loads((coco / "annotations" / "instances_train2017.json").read_text())
+    tree["images"] = [image for image in tree["images"] if image["file_name"] in names]
+    assert len(tree["images"]) == len(STREETS)
+    for name in names:
+        copy(coco / "train2017" / name, folder / "streets" / "images" / name)
     (folder / "streets" / "instances.json").write_text(json.dumps(tree))
+    for number in OFFICE:
+        copy(data / f"cdnet_office/input/in{number:06}.jpg", folder / f"office/input/in{number:06}.jpg")
+        truth = f"groundtruth/gt{number:06}.png"
+        copy(data / "cdnet_office" / truth, folder / "office" / truth)
+    for number in DANCE:
+        for kind, to, suffix in (("JPEGImages", "frames", "jpg"), ("Annotations", "masks", "png")):
+            name = f"{number:05}.{suffix}"
+            copy(data / "davis2016" / kind / "dance-twirl" / name, folder / "dance" / to / name)
+
+
+def copy(file: Path, to: Path) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(file, to)
 
 
 def first_compared_frame() -> str:

@@ -29,7 +29,8 @@ class EvaluatedFrame:
     corrected_px: int | None
     """Pixels that a person would change in the teacher's masks to make them true."""
     trust: float | None = None
-    """Probability, by the calibration, that the teacher's masks are right."""
+    """Probability, by the calibration, that the teacher's masks are right; None also where only some people
+    are labelled: nobody can say whether it came true."""
 
 
 def evaluate_frame(dataset: str, truth: LabelledPicture, row: LabelledFrame) -> EvaluatedFrame:
@@ -58,7 +59,7 @@ def evaluate_frame(dataset: str, truth: LabelledPicture, row: LabelledFrame) -> 
         student_iou=student,
         teacher_iou=teacher,
         corrected_px=_count_wrong(teacher_masks, truth) if row.agreement else None,
-        trust=row.trust,
+        trust=None if truth.is_partial else row.trust,
     )
 
 

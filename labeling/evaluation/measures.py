@@ -74,6 +74,27 @@ def calibration_curve(probabilities: ArrayLike, labels: ArrayLike) -> list[Calib
     ]
 
 
+COVERAGE_STEPS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class CoveragePoint:
+    """What is risked by taking the most trusted."""
+
+    coverage: float
+    """Share that is taken."""
+    risk: float
+    """Share of these that are bad."""
+
+
+def risk_coverage(probabilities: ArrayLike, labels: ArrayLike) -> list[CoveragePoint]:
+    """Risk at each twentieth of coverage (El-Yaniv and Wiener, 2010); twentieths of less than one are left out."""
+    said, is_good = np.asarray(probabilities, dtype=np.float64), _as_labels(labels)
+    bad = np.cumsum(~is_good[np.argsort(-said, kind="stable")])
+    counts = (round(len(said) * step / COVERAGE_STEPS) for step in range(1, COVERAGE_STEPS + 1))
+    return [CoveragePoint(count / len(said), float(bad[count - 1] / count)) for count in counts if count]
+
+
 def share(of: Sequence[bool]) -> float | None:
     """How many are true, in [0, 1]; None for none at all."""
     return sum(of) / len(of) if of else None

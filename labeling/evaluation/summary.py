@@ -7,6 +7,7 @@ import numpy as np
 
 from labeling.evaluation.frames import EvaluatedFrame
 from labeling.evaluation.measures import auroc, average_precision, share
+from labeling.evaluation.predictions import Predicted, judge_predictions
 
 GOOD_FROM = 0.8
 """IoU with the truth from which a mask is good to learn from."""
@@ -74,6 +75,8 @@ class SetSummary:
     teacher_iou: float | None
     mining: Mining
     accepting: Accepting
+    trusting: Predicted
+    """The calibration's trust in the frames that it says something of."""
     reviewing: Reviewing
 
 
@@ -95,6 +98,13 @@ def _summarise(frames: Sequence[EvaluatedFrame]) -> SetSummary:
         teacher_iou=_mean([frame.teacher_iou for frame in peopled]),
         mining=_mining(compared),
         accepting=_accepting(compared),
+        trusting=judge_predictions(
+            [
+                (frame.trust, not _below(frame.teacher_iou, GOOD_FROM))
+                for frame in compared
+                if frame.trust is not None
+            ]
+        ),
         reviewing=_reviewing(compared),
     )
 

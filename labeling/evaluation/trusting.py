@@ -3,13 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labeling.evaluation.measures import (
-    CalibrationBin,
-    auroc,
-    calibration_curve,
-    expected_calibration_error,
-    share,
-)
+from labeling.evaluation.measures import share
+from labeling.evaluation.predictions import Predicted, judge_predictions
 from labeling.evaluation.summary import POOLED
 from labeling.trust.fitting import Prediction
 
@@ -26,18 +21,6 @@ class Accepted:
     """Share of good ones among the accepted."""
     recall: float | None
     """Share of the good ones that are accepted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Predicted:
-    """Probabilities beside what came true."""
-
-    count: int
-    good: float | None
-    auroc: float | None
-    error: float | None
-    """Expected calibration error, in [0, 1]."""
-    curve: list[CalibrationBin]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +52,8 @@ def _summarise(predictions: Sequence[Prediction]) -> Trusting:
     return Trusting(
         hard=_accepted([one for one in judged if one.example.is_hard]),
         every=_accepted(judged),
-        frames=_predicted([(one.trust.frame, bool(one.example.is_good)) for one in judged]),
-        masks=_predicted(masks),
+        frames=judge_predictions([(one.trust.frame, bool(one.example.is_good)) for one in judged]),
+        masks=judge_predictions(masks),
     )
 
 
@@ -82,15 +65,4 @@ def _accepted(judged: Sequence[Prediction]) -> Accepted:
         accepted=len(accepted),
         precision=share(accepted),
         recall=share([one.accepted for one in judged if one.example.is_good]),
-    )
-
-
-def _predicted(pairs: Sequence[tuple[float, bool]]) -> Predicted:
-    said, true = [value for value, _ in pairs], [is_good for _, is_good in pairs]
-    return Predicted(
-        count=len(pairs),
-        good=share(true),
-        auroc=auroc(said, true),
-        error=expected_calibration_error(said, true),
-        curve=calibration_curve(said, true),
     )

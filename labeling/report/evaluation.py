@@ -7,7 +7,7 @@ from labeling.evaluation.frames import EvaluatedFrame
 from labeling.evaluation.summary import BAD_BELOW, GOOD_FROM, POOLED, SetSummary
 from labeling.report.contents import Tile
 from labeling.report.page import render_page
-from labeling.report.scatter import Dot, scatter_chart
+from labeling.report.scatter import Dot, line_chart, scatter_chart
 from labeling.report.wording import count_of, percent
 
 
@@ -42,9 +42,19 @@ def render_evaluation(data: EvaluationPage) -> str:
         )
         for role, split_y in (("teacher", GOOD_FROM), ("student", BAD_BELOW))
     )
+    trusting = data.sets[POOLED].trusting
     return render_page(
         "evaluation.html.j2",
         data=data,
+        calibration_chart=line_chart(
+            [(one.said, one.true) for one in trusting.curve],
+            diagonal=True,
+            what="probability said and share that came true",
+        ),
+        risk_chart=line_chart(
+            [(one.coverage, one.risk) for one in trusting.risk_coverage],
+            what="share of frames accepted and share of bad masks among them",
+        ),
         sentence=_summarise(data),
         teacher_chart=teacher,
         student_chart=student,

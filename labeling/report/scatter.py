@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -30,6 +31,29 @@ def scatter_chart(dots: Sequence[Dot], *, split_x: float, split_y: float, what: 
     return Markup(
         '<svg class="histogram scatter" height="{}" role="img" aria-label="{} of {} frames">{}</svg>'
     ).format(_PLOT_PX + 2 * _MARGIN_PX, what, len(dots), Markup("").join(parts))
+
+
+def line_chart(points: Sequence[tuple[float, float]], *, what: str, diagonal: bool = False) -> Markup:
+    """A line through points in order, and a dot at each; `diagonal` draws where both numbers are equal."""
+    ideal = Markup('<line class="threshold" x1="0" x2="100%" y1="{:.1f}" y2="{:.1f}"/>').format(_y(0), _y(1))
+    parts = [*_axes(), *([ideal] if diagonal else []), *_connect(points), *map(_draw_point, points)]
+    return Markup(
+        '<svg class="histogram scatter" height="{}" role="img" aria-label="{}: {} points">{}</svg>'
+    ).format(_PLOT_PX + 2 * _MARGIN_PX, what, len(points), Markup("").join(parts))
+
+
+def _connect(points: Sequence[tuple[float, float]]) -> Iterator[Markup]:
+    for (x0, y0), (x1, y1) in pairwise(points):
+        yield Markup('<line class="curve" x1="{:.2f}%" x2="{:.2f}%" y1="{:.1f}" y2="{:.1f}"/>').format(
+            100 * x0, 100 * x1, _y(y0), _y(y1)
+        )
+
+
+def _draw_point(point: tuple[float, float]) -> Markup:
+    x, y = point
+    return Markup(
+        '<circle class="accepted" cx="{:.2f}%" cy="{:.1f}" r="4"><title>{}</title></circle>'
+    ).format(100 * x, _y(y), f"{x:.2f}, {y:.2f}")
 
 
 def _y(value: float) -> float:

@@ -1,9 +1,11 @@
 """Fitting a calibration to frames whose truth is known, and trying it on those that it has not seen.
 
 Folds are whole labelled sets (or videos), since neighbouring pictures say the same again: a calibration
-is judged on sets that had no part in it, thresholds included.
+is judged on sets that had no part in it, thresholds included. Only where there are too few sets for that,
+folds are fifths of each.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,7 +26,7 @@ from labeling.trust.probability import (
 RISKS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5)
 """For which thresholds are told."""
 FOLDS_OF_ONE = 5
-"""Parts into which a single set is divided, in order."""
+"""Parts into which sets are divided, in order, where there are too few of them."""
 LOST_BY_NOT_ASKING = 0.05
 """Share of the frames accepted at a risk of 5 % that may be lost by asking for fewer mirrored pictures."""
 _USUAL_RISK = 0.05
@@ -166,8 +168,8 @@ def _fit(pairs: Sequence[tuple[Mapping[str, float], bool]], of: str) -> tuple[fl
     good = sum(is_good for _, is_good in pairs)
     if not 0 < good < len(pairs):
         raise ConfigError(
-            f"calibration: {good} of {len(pairs)} {of} are good; it wants good and bad ones to learn from, "
-            "also with each labelled set left out in turn: add labelled pictures"
+            f"calibration: {good} of {len(pairs)} {of} are good; it wants good and bad ones to learn from: "
+            "add labelled pictures"
         )
     names = sorted(pairs[0][0])
     table: NDArray[np.float64] = np.array([[features[name] for name in names] for features, _ in pairs])
@@ -180,17 +182,35 @@ def _fit(pairs: Sequence[tuple[Mapping[str, float], bool]], of: str) -> tuple[fl
 
 
 def _folds(examples: Sequence[Example]) -> Iterator[tuple[list[Example], list[Example]]]:
-    """Each group once as the one not seen; of a single group, each fifth in order."""
-    groups = _groups(examples)
-    names = [one.group for one in examples]
-    if len(groups) == 1:
-        names = [str(place * FOLDS_OF_ONE // len(examples)) for place in range(len(examples))]
+    """Each group once as the one not seen. Where the rest teaches nothing, as with a single group: each fifth
+    of all groups in order; what cannot be learnt even so is left out."""
+    by_group = list(_leave_out(examples, [one.group for one in examples]))
+    places = {group: iter(_fifths(count)) for group, count in Counter(one.group for one in examples).items()}
+    by_fifth = _leave_out(examples, [str(next(places[one.group])) for one in examples])
+    is_whole = all(_teaches(seen) for seen, _ in by_group)
+    yield from by_group if is_whole else [fold for fold in by_fifth if _teaches(fold[0])]
+
+
+def _leave_out(
+    examples: Sequence[Example], names: Sequence[str]
+) -> Iterator[tuple[list[Example], list[Example]]]:
+    pairs = list(zip(examples, names, strict=True))
     for left_out in dict.fromkeys(names):
-        pairs = list(zip(examples, names, strict=True))
         yield (
             [one for one, name in pairs if name != left_out],
             [one for one, name in pairs if name == left_out],
         )
+
+
+def _fifths(count: int) -> list[int]:
+    return [place * FOLDS_OF_ONE // count for place in range(count)]
+
+
+def _teaches(examples: Sequence[Example]) -> bool:
+    """Whether there are good and bad masks, and good and bad frames."""
+    masks = {is_good for one in examples for is_good in one.good_masks}
+    frames = {one.is_good for one in examples}
+    return {True, False} <= masks and {True, False} <= frames
 
 
 def _groups(examples: Sequence[Example]) -> list[str]:

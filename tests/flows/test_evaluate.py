@@ -52,7 +52,7 @@ def test_figures_of_real_networks_on_real_ground_truth(shared: Path, tmp_path: P
     done = maskmill(sets, *words)
     assert done.exit_code == 0, done.output
     for name in ("office", "streets", "all"):
-        assert done.stdout.count(f"\n{name} ") == 4
+        assert done.stdout.count(f"\n{name} ") == 5
     figures = json.loads(to.read_text())
     assert {name: one["frames"] for name, one in figures["sets"].items()} == {
         "office": 11,
@@ -63,7 +63,10 @@ def test_figures_of_real_networks_on_real_ground_truth(shared: Path, tmp_path: P
     assert figures["sets"]["streets"]["teacher_iou"] > 0.75
     assert figures["sets"]["office"]["student_iou"] > 0.5
     html = page.read_text()
-    assert html.count("<circle") == 2 * 16
+    trusting = figures["sets"]["all"]["trusting"]
+    assert trusting["count"] > 10
+    assert 0 <= trusting["error"] < 0.5
+    assert html.count("<circle") == 2 * 16 + len(trusting["curve"]) + len(trusting["risk_coverage"])
     assert f"{figures['sets']['streets']['teacher_iou']:.3f}" in html
 
 

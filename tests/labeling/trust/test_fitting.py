@@ -91,6 +91,13 @@ def test_a_single_group_is_judged_by_its_parts() -> None:
     assert any(one.accepted for one in predictions)
 
 
+def test_groups_without_which_nothing_could_be_learnt_are_judged_by_their_parts() -> None:
+    telling, silent = drawn("a"), [replace(one, good_masks=(None,), is_good=None) for one in drawn("b")]
+    predictions = predict_unseen(telling + silent, accept_risk=0.05)
+    assert len(predictions) == 300
+    assert fitted(telling + silent).thresholds
+
+
 def test_what_nobody_can_judge_teaches_nothing() -> None:
     known = drawn()
     unknown = [Example("d", one.evidence, (None,), None) for one in known[:150]]
