@@ -8,15 +8,18 @@ from labeling.segmenters.protocol import StatelessSegmenter
 
 
 class BrightSegmenter(StatelessSegmenter):
-    """One mask of all pixels above half brightness; the score falls from 0.95 with their mean."""
+    """One mask of all pixels above half brightness (or below); the score falls from 0.95 with their mean."""
 
-    card = ModelCard("python", "bright", "", "{}")
+    def __init__(self, *, dark: bool) -> None:
+        self.card = ModelCard("python", "dark" if dark else "bright", "", "{}")
+        self._dark = dark
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
         return [self._look(frame) for frame in frames]
 
     def _look(self, frame: Frame) -> list[Instance]:
         luma = frame.rgb.mean(axis=2)
+        luma = 255 - luma if self._dark else luma
         mask = Mask.from_array(luma > 127)
         if not mask:
             return []
@@ -24,6 +27,6 @@ class BrightSegmenter(StatelessSegmenter):
         return [Instance(mask, max(0.0, 0.95 - 4 * (1 - level)), mask.box_xywh)]
 
 
-def bright() -> BrightSegmenter:
+def bright(*, dark: bool = False) -> BrightSegmenter:
     """The factory that a config names: `python:tests.bright:bright`."""
-    return BrightSegmenter()
+    return BrightSegmenter(dark=dark)

@@ -1,0 +1,96 @@
+"""`maskmill calibrate`: its errors, and learning from what people said."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from configs.models import Review as Settings
+from db.review_annotations import Answered, SentFrame, settle_truths, store_annotations
+from db.review_items import proposed_instances
+from db.review_outbox import Placed, confirm_sent, fill_outbox, remember_project
+from flows.cli import app
+from labeling.storage import Home
+from labeling.studio.review import ReviewedFrame, ReviewedInstance
+from tasks.ledger import close_ledgers, ledger_of
+from tests.planted_reviews import VIDEO, PlantedFrame, PlantedRun, box_mask, plant_run
+
+NOON = datetime(2026, 5, 1, 12)
+SOMEBODY = box_mask(10, 10, 30, 80)
+ELSEWHERE = box_mask(60, 0, 20, 120)
+
+
+def maskmill(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in ("calibrate", *words)])
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    yield Home(tmp_path / "home")
+    close_ledgers()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A teacher that finds the planted pictures' people, who are dark, as one mask."""
+    path = tmp_path / "mine.yaml"
+    dark = {"kind": "python", "factory": "tests.bright:bright", "options": {"dark": True}}
+    path.write_text(yaml.safe_dump({"teacher": dark, "student": "background:mog2"}))
+    return path
+
+
+def review(home: Home, run: PlantedRun, *, wrong: int) -> None:
+    """People found the teacher's masks right, but for the first few frames, where somebody was elsewhere."""
+    with ledger_of(home).transaction() as session:
+        project = remember_project(session, "http://one", "maskmill", 1, {})
+        fill_outbox(session, run.id)
+        confirm_sent(session, project, [Placed(one, task) for task, one in enumerate(run.frames, start=1)])
+        for number, frame_id in enumerate(run.frames):
+            shown = proposed_instances(session, run.id, [frame_id])[frame_id]
+            kept = tuple(ReviewedInstance(one.mask, "prediction", one.id) for one in shown)
+            drawn = (ReviewedInstance(ELSEWHERE, "manual", None),)
+            people, verdict = (drawn, "fixed") if number < wrong else (kept, "correct")
+            word = ReviewedFrame(frame_id, number, number, "ann", verdict, people, 5.0, NOON, NOON)  # type: ignore[arg-type]  # one of the verdicts
+            sent = SentFrame(project, number, run.id)
+            store_annotations(session, {frame_id: Answered(sent, [word], shown)})
+        settle_truths(session, run.frames, Settings())
+
+
+def test_it_learns_from_what_people_said_of_a_run(home: Home, config: Path, tmp_path: Path) -> None:
+    review(home, plant_run(home, [PlantedFrame([SOMEBODY])] * 12), wrong=4)
+    to, figures = tmp_path / "mine.json", tmp_path / "figures.json"
+    done = maskmill(
+        *("--from", "reviews", "--home", home.root, "--config", config, "--to", to, "--json", figures)
+    )
+    assert done.exit_code == 0, done.output
+    assert f"{to}: use it with --set trust.calibration={to}" in done.stdout
+    fitted = json.loads(to.read_text())
+    assert fitted["teacher"] == "python:dark"
+    assert fitted["fitted_on"] == {VIDEO: 12}
+    assert json.loads(figures.read_text())["unseen"]["all"]["frames"]["good"] == pytest.approx(8 / 12)
+
+
+def test_a_run_without_reviews_is_told(home: Home, config: Path, tmp_path: Path) -> None:
+    plant_run(home, [PlantedFrame([SOMEBODY])] * 2)
+    done = maskmill("--from", "reviews", "--home", home.root, "--config", config, "--to", tmp_path / "a.json")
+    assert done.exit_code == 2
+    assert "has no reviewed frames: `maskmill review pull`" in " ".join(done.stderr.split())
+    assert not (tmp_path / "a.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "no ground truth: name a SETS.yaml"),
+        (("--from", "reviews", "--images", "x"), "--from reviews brings its own pictures"),
+        (("gone.yaml",), "no readable file gone.yaml"),
+    ],
+)
+def test_wrong_use_is_told(words: tuple[str, ...], told: str, config: Path) -> None:
+    done = maskmill(*words, "--config", config)
+    assert done.exit_code == 2
+    assert told in " ".join(done.stderr.split())
