@@ -20,9 +20,10 @@ from labeling.scoring import FrameAgreement, compare_instances
 from labeling.segmenters.protocol import Segmenter
 from labeling.stages import Stopwatch, in_batches, read_ahead
 from labeling.storage import Home, code_picture
-from labeling.trust.decision import decide, needs_flip
+from labeling.trust.decision import decide, find_still_masks, needs_flip
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, Evidence, gather_evidence
 from labeling.trust.probability import give_trust, measure_trust
+from labeling.trust.stillness import Stillness
 from labeling.video import DecodeTally
 
 Role = Literal["teacher", "student"]
@@ -96,6 +97,7 @@ class _Shard:
     rows: list[LabelledFrame] = field(default_factory=list)
     tally: DecodeTally = field(default_factory=DecodeTally)
     gap: Gap | None = None
+    stillness: Stillness = field(default_factory=Stillness)
 
     def candidates(self) -> Iterator[_Candidate]:
         gap_here = self.config.pose_filter is None
@@ -105,8 +107,11 @@ class _Shard:
             self.check()
             if isinstance(item, SkippedFrame):
                 self.rows.append(_skipped_row(item))
-            else:
-                yield _Candidate(item)
+                continue
+            if self.clip.is_temporal:
+                with self.watch.time("evidence"):
+                    self.stillness.watch(item)
+            yield _Candidate(item)
 
     def with_poses(self, candidates: Iterable[_Candidate]) -> Iterator[_Candidate]:
         """The pose model's word, before the teacher is asked."""
@@ -226,6 +231,14 @@ class _Shard:
             student=candidate.student,
         )
 
+    def doubt_still_masks(self, row: LabelledFrame) -> LabelledFrame:
+        """What a whole shot says of an accepted frame: a mask of what never moves shows nobody."""
+        if row.decision != "accepted" or not self.config.trust.min_moving:
+            return row
+        shares = [self.stillness.moving_share(one.mask, row.shot_ms) for one in row.teacher if one.mask]
+        doubt = find_still_masks(shares, self.config.trust)
+        return replace(row, decision="review", reasons=(*doubt, *row.reasons)) if doubt else row
+
     def reject(self, candidate: _Candidate, rejection: Rejection) -> None:
         frame = candidate.frame
         self.rows.append(
@@ -279,7 +292,9 @@ def label_shard(
             saved = [storing.submit(save, candidate.frame) for candidate in batch]
             pending += zip(shard.compared(batch), saved, strict=True)
             _bound_backlog(saved)
-        shard.rows += [replace(row, picture=future.result()) for row, future in pending]
+        with watch.time("evidence"):
+            rows = [(shard.doubt_still_masks(row), future) for row, future in pending]
+        shard.rows += [replace(row, picture=future.result()) for row, future in rows]
     shard.rows.sort(key=lambda row: row.t_ms)
     cards = {"teacher": prepared.teacher.card, "student": prepared.student.card}
     return LabelledShard(shard.rows, cards, _count(shard.rows, shard.tally), watch.seconds)

@@ -65,6 +65,15 @@ def needs_flip(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -
     return settings.min_flip_iou > 0 and not _find_cheap_doubts(agreement, evidence, settings)
 
 
+def find_still_masks(moving_shares: Sequence[float | None], settings: Trust) -> tuple[str, ...]:
+    """The doubt about masks of what has not moved in a whole shot, if there are any; None: unknown."""
+    still = [share for share in moving_shares if share is not None and share < settings.min_moving]
+    if not still:
+        return ()
+    share = say_share_below(min(still), settings.min_moving, what="of its pixels")
+    return (f"{say_masks(len(still))} of what does not move, {share}: a coat, a picture?",)
+
+
 def _find_distrust(evidence: Evidence, settings: Trust) -> list[str]:
     """Why a calibrated teacher is not believed; nothing where it is."""
     if settings.calibration is None:

@@ -16,7 +16,7 @@ from labeling.masks import Mask
 from labeling.pipeline import LabelledShard, Models, label_shard
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.storage import Home
-from tests.planted import write_planted_video
+from tests.planted import textured_scene, write_pictures, write_planted_video
 
 BODY = (40, 20, 30, 60)
 
@@ -98,6 +98,19 @@ def test_the_mirrored_picture_is_only_asked_for_where_it_decides(video: Path, tm
     trusted = label(video, tmp_path, Models(blind, Witness(found=False)), batch=4)
     assert [len(w.batches) for w in (agreeing, unsure, blind)] == [2, 2, 2]
     assert {row.decision for row in trusted.frames} == {"accepted"}
+
+
+def test_what_never_moves_is_not_believed_to_be_somebody(tmp_path: Path) -> None:
+    picture = textured_scene(3)(0)
+    video = write_pictures(tmp_path / "still.mp4", (picture for _ in range(60)), fps=Fraction(2))
+    models = Models(Witness(sees_mirrored=False), Witness(found=False))
+    doubted = label(video, tmp_path, models)
+    assert {row.decision for row in doubted.frames} == {"review"}
+    assert doubted.frames[0].reasons[0] == (
+        "1 mask of what does not move, 0 % of its pixels < 5 %: a coat, a picture?"
+    )
+    believed = label(video, tmp_path, models, trust={"min_moving": 0.0})
+    assert {row.decision for row in believed.frames} == {"accepted"}
 
 
 def test_kept_pictures_are_on_disk_before_their_rows(video: Path, tmp_path: Path) -> None:

@@ -1,0 +1,77 @@
+"""A still scene with noise, in which somebody walks, somebody sways and a coat hangs."""
+
+import numpy as np
+import pytest
+
+from labeling.instances import Frame
+from labeling.masks import Mask
+from labeling.trust.stillness import REMEMBERED, Stillness
+
+SIZE_HW = (120, 160)
+COAT, SWAYING = (10, 20, 20, 60), (120, 20, 20, 60)
+
+
+def box(x: int, y: int, w: int, h: int, size_hw: tuple[int, int] = SIZE_HW) -> Mask:
+    pixels = np.zeros(size_hw, np.bool_)
+    pixels[y : y + h, x : x + w] = True
+    return Mask.from_array(pixels)
+
+
+def watched(*, seconds: int = 60, shot: int = 0, scale: int = 1, passes_by: bool = False) -> Stillness:
+    """Two frames a second; the passer-by covers the coat for one of sixty seconds."""
+    rng, stillness = np.random.default_rng(0), Stillness()
+    for number in range(2 * seconds):
+        picture = np.full((*SIZE_HW, 3), 120, np.uint8)
+        picture[20:80, 10:30] = 30
+        sway = 4 * (number % 3)
+        picture[20:80, 120 + sway : 132 + sway] = 230
+        if passes_by and number in (40, 41):
+            picture[10:90, 0:50] = 220
+        noisy = np.clip(picture + rng.normal(0, 4, picture.shape), 0, 255).astype(np.uint8)
+        rgb = noisy.repeat(scale, axis=0).repeat(scale, axis=1)
+        stillness.watch(Frame("v", shot + 500 * number, rgb, shot=shot))
+    return stillness
+
+
+@pytest.mark.parametrize("scale", [1, 3])
+def test_a_coat_does_not_move_and_who_sways_does(scale: int) -> None:
+    stillness = watched(scale=scale)
+    size_hw = (SIZE_HW[0] * scale, SIZE_HW[1] * scale)
+    coat, swaying = (
+        box(x * scale, y * scale, w * scale, h * scale, size_hw) for x, y, w, h in (COAT, SWAYING)
+    )
+    assert stillness.moving_share(coat, 0) == 0.0
+    share = stillness.moving_share(swaying, 0)
+    assert share is not None
+    assert share > 0.5
+
+
+def test_who_passes_by_does_not_move_a_coat() -> None:
+    assert watched(passes_by=True).moving_share(box(*COAT), 0) == 0.0
+
+
+def test_a_short_shot_says_nothing() -> None:
+    assert watched(seconds=19).moving_share(box(*COAT), 0) is None
+    assert watched(seconds=21).moving_share(box(*COAT), 0) == 0.0
+
+
+def test_each_shot_is_judged_by_itself() -> None:
+    stillness = watched(seconds=30)
+    stillness.watch(Frame("v", 30_000, np.zeros((*SIZE_HW, 3), np.uint8), shot=30_000))
+    assert stillness.moving_share(box(*COAT), 0) == 0.0
+    assert stillness.moving_share(box(*COAT), 30_000) is None
+    assert stillness.moving_share(box(*COAT), 77) is None
+
+
+def test_a_mask_smaller_than_what_is_compared_is_not_judged() -> None:
+    stillness = watched(scale=8)
+    size_hw = (SIZE_HW[0] * 8, SIZE_HW[1] * 8)
+    assert stillness.moving_share(box(81, 161, 1, 1, size_hw), 0) is None
+    assert stillness.moving_share(Mask.empty(size_hw), 0) is None
+
+
+def test_a_long_shot_takes_no_more_memory_than_a_short_one() -> None:
+    stillness = watched(seconds=1000)
+    assert stillness._current is not None
+    assert len(stillness._current[1].pictures) <= REMEMBERED
+    assert stillness.moving_share(box(*COAT), 0) == 0.0
