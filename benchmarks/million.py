@@ -32,21 +32,21 @@ from planting import DATABASES, Plan, plant, serve_database
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from configs.models import Review as Settings
 from db.dataset import REVIEWED, dataset_frames
 from db.engine import Ledger, open_ledger
 from db.frames import FrameQuery, frame_instances, list_frames, seen_instance
 from db.models import Frame, Instance, Run
 from db.queries import latest_run, run_sources, summarise_run
+from db.review_choice import choose_waiting, count_waiting, waiting_frames
 from db.review_items import review_items
 from db.review_outbox import (
     count_elsewhere,
-    count_waiting,
     fill_outbox,
     known_project,
     known_tasks,
     open_frames,
     reconcile,
-    waiting_frames,
     withdraw_unwanted,
 )
 from db.review_summary import summarise_reviews
@@ -77,7 +77,7 @@ def _project(session: Session) -> int:
 
 
 def _items_to_send(session: Session, run: Run) -> object:
-    return review_items(session, run, waiting_frames(session, run.id, 50))
+    return review_items(session, run, [one.frame_id for one in waiting_frames(session, run.id, 50)])
 
 
 def _reconciled(session: Session, run: Run) -> object:
@@ -100,7 +100,9 @@ QUESTIONS: dict[str, Question] = {
     "report: agreement histogram": lambda session, run: iou_histogram(session, run.id),
     "report: causes": lambda session, run: cause_counts(session, run.id),
     "report: sources": lambda session, run: list(run_sources(session, run.id)),
-    "push: what to send next, 500": lambda session, run: waiting_frames(session, run.id, 500),
+    "push: what to send next, 500": lambda session, run: choose_waiting(
+        session, run.id, Settings(), room=500
+    ),
     "push: 50 frames with their masks": _items_to_send,
     "push: open tasks": lambda session, run: open_frames(session, _project(session), run.id),
     "push: reconcile": _reconciled,

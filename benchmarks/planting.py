@@ -26,15 +26,17 @@ from db.ledger import (
     store_shard,
 )
 from db.models import Shard, content_id, utc_now
+from db.review_choice import waiting_frames
 from db.review_items import proposed_instances
 from db.review_models import Annotation, Review, ReviewedInstance, Score, Truth
 from db.review_outbox import Placed as PlacedFrame
-from db.review_outbox import confirm_sent, fill_outbox, mark_sending, remember_project, waiting_frames
+from db.review_outbox import confirm_sent, fill_outbox, mark_sending, remember_project
 from db.upserts import upsert
 from labeling.instances import Instance, ModelCard
 from labeling.masks import Mask
 from labeling.mismatches import Mismatch
 from labeling.pipeline import LabelledFrame, LabelledShard
+from labeling.review_queue import review_value
 from labeling.scoring import FrameAgreement
 from labeling.sources import Origin
 from labeling.storage import Home
@@ -164,6 +166,7 @@ def _compared(rng: np.random.Generator, t_ms: int, picture: str) -> LabelledFram
         size_hw=SIZE_HW,
         picture=picture,
         agreement=agreement,
+        value=review_value(trust=None, disputed=agreement.disputed) if agreement.is_hard else None,
         teacher=tuple(people),
         student=(replace(_person(rng), keypoints=None),),
     )
@@ -173,7 +176,15 @@ def _agreement(rng: np.random.Generator) -> FrameAgreement:
     iou = float(rng.beta(3, 2))
     hard = iou < 0.5
     mismatches = (Mismatch("miss", (0,), (), 0.0), Mismatch("boundary", (1,), (0,), 0.41)) if hard else ()
-    return FrameAgreement(iou, iou * 0.9, both_empty=False, is_hard=hard, matches=(), mismatches=mismatches)
+    return FrameAgreement(
+        iou,
+        iou * 0.9,
+        both_empty=False,
+        is_hard=hard,
+        matches=(),
+        mismatches=mismatches,
+        disputed=float(rng.beta(2, 20)),
+    )
 
 
 def _person(rng: np.random.Generator) -> Instance:
@@ -208,7 +219,7 @@ def plant_reviews(ledger: Ledger, run_id: str, plan: Plan) -> None:
     with ledger.transaction() as session:
         fill_outbox(session, run_id)
         project = remember_project(session, "local", "maskmill", 1, {})
-        frames = waiting_frames(session, run_id, plan.reviewed + plan.open)
+        frames = [one.frame_id for one in waiting_frames(session, run_id, plan.reviewed + plan.open)]
         mark_sending(session, project, {frame: f"{frame:064x}" for frame in frames})
         confirm_sent(session, project, [PlacedFrame(frame, task) for task, frame in enumerate(frames, 1)])
         reviewed = frames[: plan.reviewed]

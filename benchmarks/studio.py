@@ -62,6 +62,7 @@ def make_items(frames: int, masks_each: int = 3) -> list[ReviewItem]:
             why="student missed 1 person; teacher unsure: mask flickers",
             title=f"street.mp4 at {frame / 2:.1f} s",
             iou=frame / frames,
+            value=0.5 - frame / frames / 2,
             teacher=tuple(ProposedInstance(next(numbers), next(masks), score=0.9) for _ in range(masks_each)),
             teacher_model="torchvision:maskrcnn",
         )

@@ -123,6 +123,10 @@ class Review(Block):
     """What a region is called there."""
     open_tasks: int = Field(500, ge=1)
     """Tasks that wait for a person at most; more frames wait in the database."""
+    budget: int | None = Field(None, ge=1)
+    """Frames of a run that people are asked about at most, ever; None: no end."""
+    per_shot: int | None = Field(None, ge=1)
+    """Frames of one shot that people are asked about at most; None: as many as differ."""
     batch: int = Field(250, ge=1)
     """Tasks per request."""
     settle_s: float = Field(20.0, ge=0)

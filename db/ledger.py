@@ -304,6 +304,7 @@ def _decision_row(shard: Shard, frame: LabelledFrame) -> dict[str, Any]:
         "rule": frame.rule,
         "iou": frame.agreement.iou if frame.agreement else None,
         "trust": frame.trust,
+        "value": frame.value,
         "reasons": list(frame.reasons),
         "shot_ms": frame.shot_ms,
         "picture": frame.picture,

@@ -260,6 +260,9 @@ class Decision(Base):
     trust: Mapped[float | None] = mapped_column(
         comment="probability that the teacher's masks are right; null: nobody seen, or no calibration"
     )
+    value: Mapped[float | None] = mapped_column(
+        comment="what a person's look is worth, 0 to 1: see labeling.review_queue; null: not hard"
+    )
     reasons: Mapped[list[Any]] = mapped_column(comment="in words")
     shot_ms: Mapped[int] = mapped_column(comment="time of the cut that began its shot, as this run cuts")
     picture: Mapped[str | None] = mapped_column(

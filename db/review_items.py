@@ -43,6 +43,7 @@ def _page_of_items(
             why="; ".join(decision.reasons),
             title=_title(session, video, frame),
             iou=iou,
+            value=decision.value or 0.0,
             teacher=tuple(teacher.get(frame.id, ())),
             teacher_model=models.get("teacher", ""),
             student=student.get(frame.id),

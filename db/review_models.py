@@ -36,7 +36,7 @@ class Review(Base):
             "state IN ('waiting', 'sending', 'open', 'reviewed', 'unresolved', 'skipped', 'withdrawn', 'deleted')",
             name="state",
         ),
-        Index("ix_review_run_id_state_iou", "run_id", "state", "iou", "frame_id"),
+        Index("ix_review_run_id_state_value", "run_id", "state", "value", "frame_id"),
         Index("ix_review_project_id_state", "project_id", "state"),
     )
 
@@ -47,7 +47,7 @@ class Review(Base):
         "there is a truth; unresolved: words that give none; skipped: passed over by all; withdrawn: not wanted "
         "any more; deleted: its task was deleted in Label Studio"
     )
-    iou: Mapped[float] = mapped_column(comment="agreement in that run: lowest first")
+    value: Mapped[float] = mapped_column(comment="of a look, as that run decided: highest first")
     project_id: Mapped[int | None] = mapped_column(ForeignKey("studio_project.id"), comment="null: waiting")
     task: Mapped[int | None] = mapped_column(comment="Label Studio's id")
     fingerprint: Mapped[str] = mapped_column(default="", comment="SHA-256 of the predictions sent")

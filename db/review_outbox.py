@@ -75,16 +75,16 @@ def fill_outbox(session: Session, run_id: str, *, again: bool = False) -> None:
     taken_over = ("waiting", "withdrawn", *(("deleted",) if again else ()))
     stays = or_(Review.state.not_in(taken_over), and_(Review.state == "waiting", Review.run_id == run_id))
     wanted = (
-        select(Decision.frame_id, Decision.run_id, literal("waiting"), Decision.iou, literal(""))
+        select(Decision.frame_id, Decision.run_id, literal("waiting"), Decision.value, literal(""))
         .outerjoin(Review, (Review.frame_id == Decision.frame_id) & stays)
         .where(Decision.run_id == run_id, Decision.decision == "review", Decision.picture.is_not(None))
-        .where(Decision.iou.is_not(None), Review.frame_id.is_(None))
+        .where(Decision.value.is_not(None), Review.frame_id.is_(None))
     )
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = dialect.insert(Review).from_select(
-        ["frame_id", "run_id", "state", "iou", "fingerprint"], wanted, include_defaults=False
+        ["frame_id", "run_id", "state", "value", "fingerprint"], wanted, include_defaults=False
     )
-    fresh = {name: statement.excluded[name] for name in ("run_id", "state", "iou", "fingerprint")}
+    fresh = {name: statement.excluded[name] for name in ("run_id", "state", "value", "fingerprint")}
     fresh |= {"task": null(), "project_id": null()}
     session.execute(
         statement.on_conflict_do_update(
@@ -218,17 +218,6 @@ def _forget_tasks(session: Session, frame_ids: Sequence[int]) -> int:
     return len(frame_ids)
 
 
-def waiting_frames(session: Session, run_id: str, limit: int) -> list[int]:
-    """Frames of a run that wait to be sent, hardest first."""
-    query = (
-        select(Review.frame_id)
-        .where(Review.state == "waiting", Review.run_id == run_id)
-        .order_by(Review.iou, Review.frame_id)
-        .limit(limit)
-    )
-    return list(session.scalars(query))
-
-
 def frames_being_sent(session: Session, project_id: int) -> dict[int, datetime]:
     """Frames that were handed over and not confirmed, and when."""
     query = select(Review.frame_id, Review.sent_at).where(
@@ -281,7 +270,7 @@ def open_frames(session: Session, project_id: int, run_id: str) -> list[Review]:
         select(Review)
         .where(Review.project_id == project_id, Review.state == "open")
         .where(select(Decision.frame_id).where(*wanted).exists())
-        .order_by(Review.iou, Review.frame_id)
+        .order_by(Review.value.desc(), Review.frame_id)
     )
     return list(session.scalars(query))
 
@@ -315,15 +304,10 @@ def take_from_elsewhere(session: Session, run_id: str, project_id: int) -> None:
     session.execute(update(Review).where(elsewhere, Review.run_id == run_id).values(**free))
 
 
-def count_waiting(session: Session, run_id: str) -> int:
-    query = select(func.count()).select_from(Review)
-    return session.scalar(query.where(Review.state == "waiting", Review.run_id == run_id)) or 0
-
-
 def send_again(session: Session, items: Iterable[ReviewItem], *, run_id: str) -> None:
     """Frames that are to show this run's masks instead of others."""
     fresh = {"run_id": run_id, "state": "waiting", "project_id": None, "task": None, "fingerprint": ""}
-    _update(session, [{"frame_id": item.frame_id, "iou": item.iou, **fresh} for item in items])
+    _update(session, [{"frame_id": item.frame_id, "value": item.value, **fresh} for item in items])
 
 
 def _update(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -38,7 +38,7 @@ def _may_pass(_task: Any, _run: Any, state: State[Any]) -> bool:
 def push_reviews(
     home: Path = Path(".maskmill"), run: str = "", settings: Settings | None = None, again: bool = False
 ) -> PushSummary:
-    """Send the frames that a run wants reviewed to Label Studio, hardest first.
+    """Send the frames that a run wants reviewed to Label Studio, the most valuable first.
 
     Args:
         home: folder with the database and the pictures.
@@ -91,7 +91,7 @@ def check_studio_task(home: Path) -> None:
 def plan_push_task(
     home: Path, run_id: str, settings: Settings, again: bool
 ) -> tuple[PushPlan, list[list[int]]]:
-    """`plan_push`, and the batches of frame ids, hardest first."""
+    """`plan_push`, and the batches of frame ids, best first."""
     with connect(Home(home), secret_from_prefect) as (server, place):
         outbox = open_outbox(server, place, settings, Home(home))
         plan, batches = plan_push(outbox, run_id, again=again)

@@ -109,7 +109,7 @@ def push(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send the frames that wait for review, hardest first. The same command again sends what is new."""
+    """Send the frames that wait for review, the most valuable first. The same command again sends what is new."""
     from flows.home import existing_home
     from flows.interrupt import stop_at_once
     from flows.review import push_reviews
@@ -134,6 +134,9 @@ def _tell_pushed(pushed: "PushSummary") -> None:
         "were taken back: this run does not want them reviewed": pushed.withdrawn,
         "were deleted in Label Studio: `maskmill review push --again` sends them again": pushed.deleted,
         "wait for room (review.open_tasks): push again when some are done": pushed.waiting,
+        "were passed over: nearly the same as one that people are asked about": pushed.passed_over.near_identical,
+        "were passed over: enough of their shot are sent (review.per_shot)": pushed.passed_over.beyond_shot,
+        "were passed over: the budget is spent (review.budget)": pushed.passed_over.over_budget,
         "wait for people in another project or on another server; `--again` sends them here too": pushed.elsewhere,
     }
     for what, frames in said.items():

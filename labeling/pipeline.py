@@ -15,6 +15,7 @@ import numpy as np
 from configs.models import RunConfig
 from labeling.instances import Clip, Frame, Instance, ModelCard
 from labeling.poses import Rejection, attach_keypoints, check_people
+from labeling.review_queue import review_value
 from labeling.sampling import Gap, SkippedFrame, select_frames
 from labeling.scoring import FrameAgreement, compare_instances
 from labeling.segmenters.protocol import Segmenter
@@ -45,6 +46,8 @@ class LabelledFrame:
     agreement: FrameAgreement | None = None
     trust: float | None = None
     """Probability that the teacher's masks are right; None: rejected, nobody seen, or no calibration."""
+    value: float | None = None
+    """What a person's look is worth (see labeling.review_queue); None: it is not hard."""
     teacher: tuple[Instance, ...] = ()
     student: tuple[Instance, ...] = ()
 
@@ -215,6 +218,7 @@ class _Shard:
     def decided(self, candidate: _Candidate, agreement: FrameAgreement, evidence: Evidence) -> LabelledFrame:
         settings = self.config.trust
         trust = measure_trust(evidence, settings.calibration) if settings.calibration else None
+        known = trust.frame if trust else None
         decision = decide(agreement, evidence, settings)
         frame = candidate.frame
         return LabelledFrame(
@@ -226,7 +230,8 @@ class _Shard:
             decision=decision.decision,
             reasons=decision.reasons,
             agreement=agreement,
-            trust=trust.frame if trust else None,
+            trust=known,
+            value=review_value(trust=known, disputed=agreement.disputed) if agreement.is_hard else None,
             teacher=give_trust(candidate.teacher, trust),
             student=candidate.student,
         )

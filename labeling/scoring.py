@@ -39,6 +39,8 @@ class FrameAgreement:
     """The same person in both, in order of the teacher's instances; none for a semantic student."""
     mismatches: tuple[Mismatch, ...]
     """In the order of causes miss, extra, split, merge, boundary, then of the instances' positions."""
+    disputed: float
+    """Share of the picture's pixels that one of the two unions has and the other has not, in [0, 1]."""
 
 
 def compare_instances(
@@ -78,7 +80,15 @@ def compare_instances(
         is_hard=iou < settings.hard_below,
         matches=matches,
         mismatches=mismatches,
+        disputed=disputed_share(*unions),
     )
+
+
+def disputed_share(first: Mask, second: Mask) -> float:
+    """Pixels of exactly one of two masks over those of the picture, in [0, 1]; 0 for one without pixels."""
+    height, width = first.size_hw
+    common = intersect_masks(first, second).area_px
+    return (first.area_px + second.area_px - 2 * common) / max(1, height * width)
 
 
 def union_iou(first: Mask, second: Mask) -> float:

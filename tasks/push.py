@@ -15,12 +15,12 @@ from db.models import Run, utc_now
 from db.paging import pages
 from db.queries import latest_run
 from db.review_annotations import annotated_frames, settle_truths
+from db.review_choice import PassedOver, choose_waiting, count_waiting
 from db.review_items import review_items
 from db.review_outbox import (
     Placed,
     confirm_sent,
     count_elsewhere,
-    count_waiting,
     fill_outbox,
     frames_being_sent,
     known_project,
@@ -35,7 +35,6 @@ from db.review_outbox import (
     take_from_elsewhere,
     tasks_of,
     touch_sending,
-    waiting_frames,
     withdraw,
     withdraw_unwanted,
 )
@@ -68,6 +67,8 @@ class PushPlan:
     """Tasks that showed other masks than this run's: they are sent anew."""
     deleted: int
     """Tasks that somebody deleted in Label Studio since the last time."""
+    passed_over: PassedOver
+    """Frames that it does not send although they wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,8 @@ class PushSummary:
     """Tasks that nobody has touched."""
     waiting: int
     """Frames that wait for room there (`review.open_tasks`)."""
+    passed_over: PassedOver
+    """Frames that wait and were not chosen; the next push weighs them again."""
     elsewhere: int
     """Frames of the run that wait for people in another project or on another server."""
 
@@ -289,8 +292,8 @@ def open_outbox(server: StudioServer, place: Place, settings: Settings, home: Ho
 
 
 def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> tuple[PushPlan, list[list[int]]]:
-    """Bring outbox and Label Studio in line and choose what is sent, in batches of frame ids, hardest
-    first: at most `open_tasks` wait there.
+    """Bring outbox and Label Studio in line and choose what is sent, in batches of frame ids, best first:
+    at most `open_tasks` wait there.
 
     `again`: also frames whose task somebody deleted, or that wait in another project.
 
@@ -310,7 +313,8 @@ def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> tup
     replaced = outbox.replace_masks(run, tasks)
     untouched = sum(not task.is_started for task in tasks) - withdrawn - replaced
     with ledger.session() as session:
-        frames = waiting_frames(session, run.id, max(0, outbox.settings.open_tasks - untouched))
+        room = max(0, outbox.settings.open_tasks - untouched)
+        choice = choose_waiting(session, run.id, outbox.settings, room=room)
     plan = PushPlan(
         project_id=outbox.project_id,
         number=outbox.number,
@@ -320,8 +324,9 @@ def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> tup
         withdrawn=withdrawn,
         replaced=replaced,
         deleted=healed.deleted,
+        passed_over=choice.passed_over,
     )
-    return plan, [list(batch) for batch in pages(frames, outbox.settings.batch)]
+    return plan, [list(batch) for batch in pages(choice.frames, outbox.settings.batch)]
 
 
 def push_batch(outbox: Outbox, run_id: str, frame_ids: Sequence[int]) -> Sent:
@@ -358,6 +363,7 @@ def close_push(outbox: Outbox, plan: PushPlan, sent: Sequence[Sent]) -> PushSumm
         deleted=plan.deleted + healed.deleted,
         refused=tuple(chain.from_iterable(batch.refused for batch in sent)),
         open=sum(not task.is_started for task in healed.tasks),
-        waiting=waiting,
+        waiting=max(0, waiting - plan.passed_over.frames),
+        passed_over=plan.passed_over,
         elsewhere=elsewhere,
     )

@@ -9,21 +9,21 @@ from configs.models import Review as Settings
 from labeling.storage import PICTURES, Home
 from labeling.studio.access import find_access
 from labeling.studio.buckets import S3Keys, bucket_of, find_s3_keys
-from labeling.studio.project import HARDEST_FIRST, label_config
+from labeling.studio.project import BEST_FIRST, label_config
 from labeling.studio.server import StudioServer
 
 LOCAL = "local"
 """Stands for the home's own Label Studio, which may be on another port tomorrow."""
 
 _DESCRIPTION = (
-    "Frames on which the student and the teacher disagree, hardest first. Correct the masks, or submit "
+    "Frames on which the student and the teacher disagree, most valuable first. Correct the masks, or submit "
     "them as they are; delete all of them where nobody is there; choose `unusable` for a bad picture."
 )
 _NEW_PROJECT = {
     "enable_empty_annotation": True,  # nobody there is an answer
     "show_skip_button": True,
     "show_collab_predictions": True,
-    "sampling": "Sequential sampling",  # in order of creation: hardest first
+    "sampling": "Sequential sampling",  # in order of creation: as they were chosen
 }
 
 
@@ -87,7 +87,7 @@ def open_project(
     else:
         number = server.find_or_create_project(settings.project, page, _DESCRIPTION, settings=_NEW_PROJECT)
     server.update_label_config(number, page)
-    server.ensure_view(number, HARDEST_FIRST)
+    server.ensure_view(number, BEST_FIRST)
     if place.is_local:
         server.attach_pictures(number, home.root / PICTURES)
     if place.s3_keys and (bucket := bucket_of(home.pictures.store)):

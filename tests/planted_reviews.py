@@ -13,6 +13,7 @@ from db.models import Shard, frame_id
 from labeling.instances import Instance, Keypoints, ModelCard
 from labeling.masks import BoolArray, Mask
 from labeling.pipeline import LabelledFrame, LabelledShard
+from labeling.review_queue import review_value
 from labeling.scoring import compare_instances
 from labeling.storage import Home
 from tasks.ledger import ledger_of
@@ -34,6 +35,8 @@ class PlantedFrame:
     decision: str = "review"
     keypoints: Keypoints | None = None
     """Of every teacher instance."""
+    shot: int | None = None
+    """Time at which its shot began; None: a shot of its own."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +81,19 @@ def _labelled(home: Home, position: int, frame: PlantedFrame) -> LabelledFrame:
     people = [Instance(m, 0.9, m.box_xywh, frame.keypoints) for m in frame.teacher]
     seen = [Instance(m, 0.8, m.box_xywh) for m in frame.student]
     config = load_config("offline")
+    agreement = compare_instances(people, seen, frame.size_hw, config.agreement)
+    is_easy = frame.decision in ("easy", "rejected")
     return LabelledFrame(
         t_ms=500 * position,
-        shot_ms=0,
+        shot_ms=500 * position if frame.shot is None else frame.shot,
         sharpness=100.0,
         name="",
         decision=frame.decision,  # type: ignore[arg-type]  # one of the four
         reasons=("student missed 1 person",) if frame.decision == "review" else (),
         size_hw=frame.size_hw,
         picture=home.save_picture(_picture(position, frame), quality=80),
-        agreement=compare_instances(people, seen, frame.size_hw, config.agreement),
+        agreement=agreement,
+        value=None if is_easy else review_value(trust=None, disputed=agreement.disputed),
         teacher=tuple(people),
         student=tuple(seen),
     )

@@ -1,5 +1,6 @@
 """What Label Studio does not check: whether a task's predictions fit the page and the picture."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,8 @@ from labeling.instances import COCO_KEYPOINTS
 from labeling.studio.project import IMAGE, JOINTS, MASKS, STUDENT, TEACHER, student_label
 
 _TEXTS = ("frame_id", IMAGE, "why", "title")
+_VALUE = re.compile(r"[01]\.[0-9]{6}")
+"""As many digits everywhere: it is sorted as text."""
 
 
 def check_task(task: dict[str, Any], size_hw: tuple[int, int], settings: Review) -> None:
@@ -40,6 +43,8 @@ def _check_data(data: dict[str, Any]) -> Iterator[str]:
         yield "there is no address of the picture"
     if not _is_share(data.get("iou")):
         yield f"iou is {data.get('iou')!r}, not in [0, 1]"
+    if not _VALUE.fullmatch(str(data.get("value"))):
+        yield f"value is {data.get('value')!r}, not text such as '0.012345'"
 
 
 def _check_versions(predictions: list[dict[str, Any]]) -> Iterator[str]:

@@ -32,11 +32,11 @@ _MACHINE_COLUMNS = [
 ]  # fmt: skip
 """What people choose no task by; without them, picture and reason are on the screen."""
 
-HARDEST_FIRST: dict[str, Any] = {
-    "title": "Hardest first",
+BEST_FIRST: dict[str, Any] = {
+    "title": "Most valuable first",
     "type": "list",
     "target": "tasks",
-    "ordering": ["tasks:data.iou"],
+    "ordering": ["-tasks:data.value"],
     "hiddenColumns": {"explore": _MACHINE_COLUMNS, "labeling": [*_MACHINE_COLUMNS, "tasks:data.why"]},
 }
 """Data of the Data Manager's tab (`/api/dm/views/`) from which people take their tasks."""

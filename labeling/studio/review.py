@@ -39,10 +39,12 @@ class ReviewItem:
     title: str
     """Video or picture, and the time in it."""
     iou: float
-    """Agreement of student and teacher: the order in which frames are shown, lowest first."""
+    """Agreement of student and teacher."""
     teacher: tuple[ProposedInstance, ...]
     teacher_model: str
     """`kind:name`."""
+    value: float
+    """What a look at it is worth: the order in which frames are shown, highest first."""
     student: Mask | None = None
     """Everybody that the student saw; None or empty: nobody."""
     student_model: str = ""

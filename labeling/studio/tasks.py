@@ -17,14 +17,14 @@ from labeling.studio.review import ProposedInstance, ReviewItem
 STUDENT_REGION = "student"
 """Region id of the student's mask."""
 
-_FORMAT = 1
-"""Raised with every change to what predictions look like, so that those in Label Studio are replaced."""
+_FORMAT = 2
+"""Raised with every change to what tasks look like, so that those in Label Studio are replaced."""
 
 _JOINT_SIZE = 0.5
 """Radius of a joint in per cent of the picture's width."""
 
 _DIGITS = 4
-"""Of what people see and sort by. Label Studio sorts numbers as text: no exponents."""
+"""Of what people see and may sort by. Label Studio sorts numbers as text: no exponents."""
 
 _OUR_NAME = re.compile(f"i(0|[1-9][0-9]{{0,18}})(?:-(?:{'|'.join(COCO_KEYPOINTS)}))?")
 """A region's or a joint's; ids have 63 bits."""
@@ -97,6 +97,7 @@ def _task_data(item: ReviewItem, settings: Review, picture_url: str) -> dict[str
         "why": item.why,
         "title": item.title,
         "iou": round(item.iou, _DIGITS),
+        "value": f"{item.value:.6f}",  # a person in the distance has a thousandth of the pixels
         "teacher_model": item.teacher_model,
         "student_model": item.student_model,
         "label": settings.label,

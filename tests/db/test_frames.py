@@ -86,7 +86,7 @@ def _labelled(frame: Planted) -> LabelledFrame:
     agreement = None
     if frame.iou is not None:
         mismatches = tuple(Mismatch(cause, (0,), (), 0.1) for cause in frame.causes)  # type: ignore[arg-type]  # one of CAUSES
-        agreement = FrameAgreement(frame.iou, frame.iou, frame.both_empty, frame.is_hard, (), mismatches)
+        agreement = FrameAgreement(frame.iou, frame.iou, frame.both_empty, frame.is_hard, (), mismatches, 0.0)
     decision: Any = frame.decision
     rule = "dark" if agreement is None else None
     return LabelledFrame(frame.t_ms, 0, 50.0, "", decision, rule=rule, agreement=agreement)

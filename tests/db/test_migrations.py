@@ -36,6 +36,18 @@ INSERT INTO decision VALUES ('r1', 2, 'review', NULL, '["doubt"]'), ('r2', 2, 'r
 INSERT INTO decision VALUES ('r1', 3, 'rejected', 'blurred', '[]');
 INSERT INTO agreement VALUES ('r1', 1, 1.0, 1.0, FALSE, FALSE, '[]', '[]');
 """
+LOOKS = """
+INSERT INTO model (id, kind, name, weights_sha256, settings) VALUES ('m', 'lite', 'm', '', '{}');
+UPDATE decision SET iou = 0.25 WHERE run_id = 'r1' AND frame_id = 2;
+INSERT INTO instance (id, run_id, frame_id, model_id, role, rank, rle, x, y, w, h, area_px, score) VALUES
+    (1, 'r1', 2, 'm', 'teacher', 0, '', 0, 0, 0, 0, 600, 0.9),
+    (2, 'r1', 2, 'm', 'teacher', 1, '', 0, 0, 0, 0, 200, 0.9),
+    (3, 'r1', 2, 'm', 'student', 0, '', 0, 0, 0, 0, 200, 0.9),
+    (4, 'r2', 2, 'm', 'student', 0, '', 0, 0, 0, 0, 999, 0.9);
+INSERT INTO review (frame_id, run_id, state, iou, fingerprint) VALUES
+    (2, 'r1', 'open', 0.25, 'f'), (3, 'r2', 'skipped', 0.75, 'g');
+"""
+ENTER_DECISION = "INSERT INTO decision (run_id, frame_id, decision, reasons, shot_ms) VALUES"
 
 
 @pytest.fixture
@@ -127,13 +139,31 @@ def test_each_run_that_kept_a_frame_keeps_its_picture(url: str) -> None:
     assert_whole(url)
 
 
+def test_looks_at_frames_of_older_runs_have_the_value_that_areas_and_iou_give(url: str) -> None:
+    migrate(url, "0003")
+    enter(url, RUNS + FRAMES)
+    migrate(url, "0006")
+    enter(url, LOOKS)
+    upgrade_schema(url)
+    common_px = 200  # IoU 0.25 of 800 and 200 px
+    value = 0.5 * (800 + 200 - 2 * common_px) / (64 * 48)
+    found = dict(rows(url, "SELECT frame_id, value FROM decision WHERE run_id = 'r1'"))
+    assert found == {1: None, 2: pytest.approx(value), 3: None}
+    assert dict(rows(url, "SELECT frame_id, value FROM review")) == {2: pytest.approx(value), 3: 0}
+    assert_whole(url)
+    migrate(url, "0006", down=True)
+    assert dict(rows(url, "SELECT frame_id, iou FROM review")) == {2: 0.25, 3: 0}
+
+
 def test_what_the_tables_forbid_is_forbidden_after_a_migration_too(url: str) -> None:
     migrate(url, "0002")
     enter(url, RUNS + SOURCES + FRAMES)
     upgrade_schema(url)
     for refused in (
-        "INSERT INTO decision (run_id, frame_id, decision, reasons, shot_ms) VALUES ('r2', 3, 'odd', '[]', 0)",
-        "INSERT INTO decision (run_id, frame_id, decision, reasons, shot_ms) VALUES ('r2', 9, 'easy', '[]', 0)",
+        f"{ENTER_DECISION} ('r2', 3, 'odd', '[]', 0)",
+        f"{ENTER_DECISION} ('r2', 9, 'easy', '[]', 0)",
+        "INSERT INTO review (frame_id, run_id, state, value, fingerprint) VALUES (1, 'r1', 'odd', 0, '')",
+        "INSERT INTO review (frame_id, run_id, state, value, fingerprint) VALUES (1, 'r1', 'open', NULL, '')",
         "DELETE FROM frame WHERE id = 1",
         "INSERT INTO run_source VALUES ('r2', 1, 'odd', NULL, NULL, FALSE)",
         "INSERT INTO run_source VALUES ('r2', 9, 'ok', NULL, NULL, FALSE)",

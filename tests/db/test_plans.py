@@ -7,10 +7,12 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
+from configs.models import Review as Settings
 from db.engine import Ledger, open_ledger
 from db.frames import DECISIONS, FrameQuery, frame_instances, list_frames
 from db.models import Frame
-from db.review_outbox import count_waiting, known_tasks, open_frames, waiting_frames, withdraw_unwanted
+from db.review_choice import Waiting, choose_waiting, count_waiting, waiting_frames
+from db.review_outbox import known_tasks, open_frames, withdraw_unwanted
 
 MANY = r"""
 INSERT INTO model (id, kind, name, weights_sha256, settings) VALUES ('m', 'planted', 'm', '', '{}');
@@ -25,15 +27,15 @@ INSERT INTO frame (id, video_id, t_ms, width, height, sharpness, name)
 INSERT INTO shard (id, run_id, video_id, start_ms, state, planned_at, deaths, counts, seconds, tally)
     SELECT i + CASE run.id WHEN 'this' THEN 0 ELSE 1000 END, run.id, 'v' || i, 0, 'done', '2026-05-01', 0,
            '{"easy"\: 10, "accepted"\: 5, "review"\: 5}', '{}', '{}' FROM number, run WHERE i <= 1000;
-INSERT INTO decision (run_id, frame_id, decision, reasons, shot_ms, iou)
+INSERT INTO decision (run_id, frame_id, decision, reasons, shot_ms, iou, value)
     SELECT run.id, i, CASE WHEN i % 2 = 1 THEN 'easy' WHEN i % 4 = 0 THEN 'accepted' ELSE 'review' END, '[]', 0,
-           (i * 7919 % 10007) / 10007.0 FROM number, run;
+           (i * 7919 % 10007) / 10007.0, (i * 7919 % 10007) / 20014.0 FROM number, run;
 INSERT INTO agreement (run_id, frame_id, iou, boundary_iou, both_empty, is_hard, matches, mismatches)
     SELECT run.id, i, (i * 7919 % 10007) / 10007.0, 0.5, FALSE, i % 2 = 0, '[]', '[]' FROM number, run;
 INSERT INTO instance (id, run_id, frame_id, model_id, role, rank, rle, x, y, w, h, area_px, score)
     SELECT CASE run.id WHEN 'this' THEN i ELSE -i END, run.id, i, 'm', 'teacher', 0, '', 1, 1, 2, 2, 4, 0.9
     FROM number, run;
-INSERT INTO review (frame_id, run_id, state, iou, fingerprint)
+INSERT INTO review (frame_id, run_id, state, value, fingerprint)
     SELECT i, CASE i % 3 WHEN 0 THEN 'other' ELSE 'this' END,
            CASE i % 4 WHEN 0 THEN 'waiting' ELSE 'reviewed' END, (i * 7919 % 10007) / 10007.0, ''
     FROM number;
@@ -115,9 +117,20 @@ def test_frames_by_time_come_in_the_order_of_an_index(ledger: Ledger, decisions:
 
 
 def test_the_review_queue_comes_in_the_order_of_an_index(ledger: Ledger) -> None:
-    [steps] = plans(ledger, lambda session: waiting_frames(session, "this", 10))
-    assert "ix_review_run_id_state_iou" in step_that_reads(steps, "review")
-    assert not sorts(steps)
+    first = plans(ledger, lambda session: waiting_frames(session, "this", 10))
+    then = plans(ledger, lambda session: waiting_frames(session, "this", 10, after=Waiting(0.25, 9)))
+    for [steps] in (first, then):
+        assert "ix_review_run_id_state_value" in step_that_reads(steps, "review")
+        assert not sorts(steps)
+
+
+def test_what_to_send_next_is_chosen_without_reading_all_there_is(ledger: Ledger) -> None:
+    asked = plans(ledger, lambda session: choose_waiting(session, "this", Settings(), room=10))
+    of_people = [steps for steps in asked if any(" instance" in step for step in steps)]
+    assert of_people
+    for steps in of_people:
+        assert not [step for step in whole_tables(steps) if " instance" in step]
+    assert len(asked) < 600  # 500 frames are looked at
 
 
 def test_open_reviews_are_found_by_an_index(ledger: Ledger) -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.orm import Session
 
 from configs.models import Review as Settings
 from db.dataset import dataset_frames
 from db.models import Run
 from db.review_annotations import Answered, SentFrame, settle_truths, store_annotations
+from db.review_choice import choose_waiting
 from db.review_items import proposed_instances, review_items
 from db.review_models import Annotation, Review, Score, Truth
 from db.review_outbox import (
@@ -25,7 +27,6 @@ from db.review_outbox import (
     reconcile,
     remember_project,
     take_from_elsewhere,
-    waiting_frames,
     withdraw_unwanted,
 )
 from db.review_summary import summarise_reviews
@@ -54,6 +55,11 @@ def send_all(home: Home, run: PlantedRun, place: str = "http://one") -> int:
     return project
 
 
+def chosen(session: Session, run_id: str, room: int, **settings: int) -> list[int]:
+    """What would be sent."""
+    return list(choose_waiting(session, run_id, Settings(**settings), room=room).frames)
+
+
 def states(home: Home) -> dict[int, str]:
     with ledger_of(home).session() as session:
         return dict(session.execute(select(Review.frame_id, Review.state)).tuples().all())
@@ -79,13 +85,13 @@ def word(home: Home, run: PlantedRun, number: int, who: str, *, keep: int) -> Re
     return ReviewedFrame(frame_id, 1, number, who, verdict, people, 5.0, NOON, moment)
 
 
-def test_the_outbox_holds_what_a_run_wants_reviewed_hardest_first(home: Home) -> None:
+def test_the_outbox_holds_what_a_run_wants_reviewed_best_first(home: Home) -> None:
     frames = person_frames(4)[::-1]
     run = plant_run(home, [*frames, replace(frames[0], decision="accepted")])
     with ledger_of(home).transaction() as session:
         fill_outbox(session, run.id)
         fill_outbox(session, run.id)
-        assert waiting_frames(session, run.id, 3) == list(run.frames[:4])[::-1][:3]
+        assert chosen(session, run.id, 3) == list(run.frames[:4])[::-1][:3]
         assert len(session.scalars(select(Review)).all()) == 4
 
 
@@ -95,11 +101,11 @@ def test_a_frame_that_is_being_sent_is_neither_lost_nor_sent_twice(home: Home) -
         project = remember_project(session, "http://one", "maskmill", 1, {})
         fill_outbox(session, run.id)
         mark_sending(session, project, {first: "a", second: "b"})
-        assert waiting_frames(session, run.id, 9) == []
+        assert chosen(session, run.id, 9) == []
         assert reconcile(session, project, {first: 7}).adopted == 1
         assert list(frames_being_sent(session, project)) == [second]
         put_back(session, [second])
-        assert waiting_frames(session, run.id, 9) == [second]
+        assert chosen(session, run.id, 9) == [second]
     assert states(home) == {first: "open", second: "waiting"}
 
 
@@ -139,10 +145,10 @@ def test_frames_that_wait_elsewhere_are_counted_and_taken_only_when_asked(home: 
     with ledger_of(home).transaction() as session:
         elsewhere = remember_project(session, "http://two", "maskmill", 1, {})
         fill_outbox(session, run.id, again=True)
-        assert waiting_frames(session, run.id, 9) == []
+        assert chosen(session, run.id, 9) == []
         assert count_elsewhere(session, run.id, elsewhere) == 2
         take_from_elsewhere(session, run.id, elsewhere)
-        assert waiting_frames(session, run.id, 9) == list(run.frames)
+        assert chosen(session, run.id, 9) == list(run.frames)
 
 
 def test_annotators_who_disagree_leave_a_frame_open_and_one_who_agrees_decides(home: Home) -> None:

@@ -77,7 +77,9 @@ def test_what_agrees_fully_is_not_hard_at_any_threshold() -> None:
 
 def test_two_empty_sides_agree() -> None:
     agreement = compare([], [], (4, 4))
-    assert agreement == FrameAgreement(1.0, 1.0, both_empty=True, is_hard=False, matches=(), mismatches=())
+    assert agreement == FrameAgreement(
+        1.0, 1.0, both_empty=True, is_hard=False, matches=(), mismatches=(), disputed=0.0
+    )
 
 
 def test_empty_masks_are_as_good_as_none() -> None:

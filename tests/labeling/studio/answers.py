@@ -42,6 +42,7 @@ def item_of(
         why="student missed 1 person; teacher unsure: mask flickers",
         title="street.mp4, 0:42.5",
         iou=iou,
+        value=0.125,
         teacher=people,
         teacher_model="lite:person",
         student=None if student is None else Mask.from_array(student),

@@ -49,6 +49,8 @@ def test_a_good_task_passes() -> None:
         (data(why=None), "why is None, not text"),
         (data(iou=float("nan")), "iou is nan"),
         (data(iou="0.5"), "iou is '0.5'"),
+        (data(value=0.5), "value is 0.5, not text"),
+        (data(value="1e-05"), "value is '1e-05', not text"),
         (lambda task: task["predictions"].reverse(), "predictions are"),
         (lambda task: task["predictions"].pop(), "predictions are"),
         (lambda task: task["predictions"][-1].update(score=7.0), "the teacher's score is 7.0"),

@@ -11,7 +11,7 @@ from labeling.errors import (
     StudioRefused,
     StudioUnreachable,
 )
-from labeling.studio.project import HARDEST_FIRST
+from labeling.studio.project import BEST_FIRST
 from labeling.studio.server import StudioServer
 from tests.studio_server import LABEL_CONFIG, RunningStudio, gate_before
 
@@ -236,24 +236,24 @@ def test_a_task_is_started_by_an_annotation_a_skip_or_a_draft(studio: RunningStu
 def test_a_tab_is_made_once_and_set_back_without_what_people_chose_besides(
     studio: RunningStudio, project: int
 ) -> None:
-    number = studio.server.ensure_view(project, HARDEST_FIRST)
-    assert studio.server.ensure_view(project, HARDEST_FIRST) == number
+    number = studio.server.ensure_view(project, BEST_FIRST)
+    assert studio.server.ensure_view(project, BEST_FIRST) == number
     with studio.http() as http:
         [view] = http.get("/api/dm/views/", params={"project": project}).json()
-        assert view["data"]["ordering"] == HARDEST_FIRST["ordering"]
+        assert view["data"]["ordering"] == BEST_FIRST["ordering"]
         data = {**view["data"], "ordering": ["tasks:id"], "gridWidth": 7}
         http.patch(f"/api/dm/views/{number}/", json={"project": project, "data": data}).raise_for_status()
-        assert studio.server.ensure_view(project, HARDEST_FIRST) == number
+        assert studio.server.ensure_view(project, BEST_FIRST) == number
         [view] = http.get("/api/dm/views/", params={"project": project}).json()
-    assert view["data"]["ordering"] == HARDEST_FIRST["ordering"]
+    assert view["data"]["ordering"] == BEST_FIRST["ordering"]
     assert view["data"]["gridWidth"] == 7
 
 
-def test_the_tab_shows_the_hardest_first(studio: RunningStudio, project: int) -> None:
-    ious = [0.5, 0.0, 0.25, 0.9999]
-    tasks = [{"data": {"image": "x", "frame_id": str(i), "iou": iou}} for i, iou in enumerate(ious)]
+def test_the_tab_shows_the_most_valuable_first(studio: RunningStudio, project: int) -> None:
+    values = ["0.250000", "1.000000", "0.500000", "0.000012"]
+    tasks = [{"data": {"image": "x", "frame_id": str(i), "value": one}} for i, one in enumerate(values)]
     ids = studio.server.import_tasks(project, tasks)
-    view = studio.server.ensure_view(project, HARDEST_FIRST)
+    view = studio.server.ensure_view(project, BEST_FIRST)
     with studio.http() as http:
         listed = http.get("/api/tasks/", params={"project": project, "view": view}).json()["tasks"]
     assert [task["id"] for task in listed] == [ids[1], ids[2], ids[0], ids[3]]

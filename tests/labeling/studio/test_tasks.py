@@ -46,6 +46,7 @@ def test_the_data_say_why_the_frame_is_here_and_whose_it_is() -> None:
         "why": "student missed 1 person; teacher unsure: mask flickers",
         "title": "street.mp4, 0:42.5",
         "iou": 0.3333,
+        "value": "0.125000",
         "teacher_model": "lite:person",
         "student_model": "lite:selfie",
         "label": "person",
