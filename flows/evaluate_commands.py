@@ -83,7 +83,7 @@ def _print(sets: "dict[str, SetSummary]") -> None:
         lambda one: (one.trusting.count, one.trusting.good, one.trusting.auroc, one.trusting.error),
     )
     _print_rows(
-        ("review queue", "waiting", "budget", "corrected", "over random"),
+        ("review queue", "waiting", "budget", "corrected", "over random", "over lowest IoU"),
         sets,
         lambda one: tuple(asdict(one.reviewing).values()),
     )

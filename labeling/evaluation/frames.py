@@ -31,6 +31,8 @@ class EvaluatedFrame:
     trust: float | None = None
     """Probability, by the calibration, that the teacher's masks are right; None also where only some people
     are labelled: nobody can say whether it came true."""
+    value: float | None = None
+    """What a look is worth, by which the review queue is ordered; None: it is not hard."""
 
 
 def evaluate_frame(dataset: str, truth: LabelledPicture, row: LabelledFrame) -> EvaluatedFrame:
@@ -60,6 +62,7 @@ def evaluate_frame(dataset: str, truth: LabelledPicture, row: LabelledFrame) -> 
         teacher_iou=teacher,
         corrected_px=_count_wrong(teacher_masks, truth) if row.agreement else None,
         trust=None if truth.is_partial else row.trust,
+        value=row.value,
     )
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from labeling.evaluation.frames import EvaluatedFrame
 from labeling.evaluation.measures import auroc, average_precision, share
 from labeling.evaluation.predictions import Predicted, judge_predictions
+from labeling.layouts import CELLS
+from labeling.review_queue import Candidate, choose_frames
 
 GOOD_FROM = 0.8
 """IoU with the truth from which a mask is good to learn from."""
@@ -55,11 +57,13 @@ class Reviewing:
     waiting: int
     """Frames for review."""
     budget: int
-    """Frames that they look at: the first of the queue, hardest first."""
+    """Frames that they look at: the first of the queue."""
     corrected: float | None
     """Share of all pixels to be corrected in the hard frames that these hold."""
     gain: float | None
     """That over the share that as many hard frames picked at random hold on average."""
+    gain_over_lowest_iou: float | None
+    """That over the share that the first of the same frames hold, lowest agreement first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,16 +143,30 @@ def _accepting(compared: Sequence[EvaluatedFrame]) -> Accepting:
 def _reviewing(compared: Sequence[EvaluatedFrame]) -> Reviewing:
     hard = [frame for frame in compared if frame.decision != "easy"]
     waiting = [frame for frame in hard if frame.decision == "review"]
-    queue = sorted(waiting, key=lambda frame: (frame.agreement, frame.dataset, frame.name))
-    budget = min(round(BUDGET * len(hard)), len(queue))
-    of_all, of_first = (sum(frame.corrected_px or 0 for frame in some) for some in (hard, queue[:budget]))
-    share_of_first = of_first / of_all if of_all else None
+    by_iou = sorted(waiting, key=lambda frame: (frame.agreement, frame.dataset, frame.name))
+    budget = min(round(BUDGET * len(hard)), len(waiting))
+    queue = _choose(by_iou, budget)
+    in_all, in_queue, in_lowest = (
+        sum(frame.corrected_px or 0 for frame in some) for some in (hard, queue, by_iou[:budget])
+    )
     return Reviewing(
         waiting=len(waiting),
         budget=budget,
-        corrected=share_of_first,
-        gain=share_of_first * len(hard) / budget if budget and share_of_first is not None else None,
+        corrected=in_queue / in_all if in_all else None,
+        gain=in_queue / in_all * len(hard) / budget if in_all and budget else None,
+        gain_over_lowest_iou=in_queue / in_lowest if in_lowest else None,
     )
+
+
+def _choose(waiting: Sequence[EvaluatedFrame], most: int) -> list[EvaluatedFrame]:
+    """What a push would send first. Pictures are shots of their own: where people are does not matter."""
+    nowhere = np.zeros(CELLS * CELLS, dtype=np.float16)
+    candidates = [
+        Candidate(position, frame.value or 0.0, (frame.dataset, position), nowhere)
+        for position, frame in enumerate(waiting)
+    ]
+    candidates.sort(key=lambda one: -one.value)
+    return [waiting[position] for position in choose_frames(candidates, most=most).frames]
 
 
 def _below(iou: float | None, threshold: float) -> bool:

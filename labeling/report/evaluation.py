@@ -62,6 +62,7 @@ def render_evaluation(data: EvaluationPage) -> str:
         bad_below=BAD_BELOW,
         figure=_figure,
         share=lambda value: "-" if value is None else percent(value, 1),
+        times=lambda value: "-" if value is None else f"{value:.2f} x",
     )
 
 

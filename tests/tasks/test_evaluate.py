@@ -70,6 +70,7 @@ def test_every_figure_is_what_one_counts_by_hand(pictures: Path) -> None:
     assert (reviewing.waiting, reviewing.budget) == (1, 1)
     assert reviewing.corrected == 0.5
     assert reviewing.gain == pytest.approx(1.5)
+    assert reviewing.gain_over_lowest_iou == 1
 
 
 def test_the_page_shows_what_would_be_learnt_wrongly_and_nothing_else(pictures: Path) -> None:
