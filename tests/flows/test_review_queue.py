@@ -1,0 +1,72 @@
+"""Whom people get to see in the first fifth of the queue, on real video."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from sqlalchemy import select
+
+from configs.load import load_config
+from configs.models import Review as Settings
+from db.models import Agreement, Decision, Frame
+from db.review_choice import choose_waiting
+from db.review_outbox import fill_outbox
+from flows.generate import generate_dataset
+from labeling.storage import Home
+from tasks.ledger import close_ledgers, ledger_of
+
+pytestmark = pytest.mark.usefixtures("prefect")
+
+VIDEO_PX_OF_ANNOTATED = 0.625
+"""The annotation is in pixels of 768x576, the video has 480x360, ten frames a second."""
+SIZE_WH = (480, 360)
+BUDGET = 0.2
+
+
+def read_people(xml: Path) -> dict[int, set[str]]:
+    """Ids of the people whose box's centre is in the picture, by time in ms."""
+    frames = ET.parse(xml).getroot().iter("frame")  # noqa: S314 - the data set's own
+    return {
+        100 * int(frame.attrib["number"]): {
+            person.attrib["id"] for person in frame.iter("object") if is_inside(person)
+        }
+        for frame in frames
+    }
+
+
+def is_inside(person: ET.Element) -> bool:
+    [box] = person.iter("box")
+    x, y = (float(box.attrib[side]) * VIDEO_PX_OF_ANNOTATED for side in ("xc", "yc"))
+    return 0 <= x < SIZE_WH[0] and 0 <= y < SIZE_WH[1]
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+def test_a_fifth_of_the_queue_shows_as_many_people_as_the_lowest_iou_does(
+    shared: Path, tmp_path: Path
+) -> None:
+    data = shared / "data" / "pets2009_s2l1"
+    config = load_config("lite", [f"weights_dir={shared / 'weights'}", "sampling.every_s=1"])
+    home = Home((tmp_path / "home").resolve())
+    run = generate_dataset([str(data / "vtest.avi")], config, name="lite", home=home.root)
+    budget = round(BUDGET * run.counts["hard"])
+    with ledger_of(home).transaction() as session:
+        fill_outbox(session, run.run_id)
+        chosen = choose_waiting(session, run.run_id, Settings(budget=budget), room=500).frames
+        query = select(Frame.id, Frame.t_ms).join(Decision, Decision.frame_id == Frame.id)
+        query = query.join(Agreement, Agreement.frame_id == Frame.id).where(Decision.decision == "review")
+        t_ms = dict(session.execute(query.order_by(Agreement.iou, Frame.id)).tuples().all())
+    close_ledgers()
+    people = read_people(data / "PETS2009-S2L1.xml")
+
+    def seen(frame_ids: Iterable[int]) -> set[str]:
+        return set[str]().union(*(people.get(t_ms[frame_id], ()) for frame_id in frame_ids))
+
+    for most in (budget // 4, budget // 2, budget):
+        told = f"of 19 people, in {most} of {len(t_ms)} frames"
+        print(f"{len(seen(chosen[:most]))} by value, {len(seen(list(t_ms)[:most]))} by lowest IoU, {told}")
+    assert len(chosen) == budget
+    assert len(set[str]().union(*people.values())) == 19
+    assert len(seen(chosen)) >= len(seen(list(t_ms)[:budget]))
+    assert len(seen(chosen)) >= 17
