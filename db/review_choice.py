@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import Row, func, select, tuple_
+from sqlalchemy import Row, case, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from configs.models import Review as Settings
@@ -13,7 +13,7 @@ from db.models import Decision, Frame, Instance, Run
 from db.paging import PAGE, pages
 from db.review_models import Review
 from db.shots import Shots
-from labeling.layouts import Layout, draw_layouts
+from labeling.layouts import STUDENT_WEIGHT, Layout, draw_layouts
 from labeling.review_queue import Candidate, Shot, choose_frames
 
 ASKED = ("sending", "open", "reviewed", "unresolved", "skipped", "deleted")
@@ -153,7 +153,8 @@ def _draw(session: Session, run_id: str, frame_ids: Sequence[int]) -> list[Layou
     for page in pages(frame_ids):
         query = (
             select(
-                *(Instance.frame_id, Frame.width, Frame.height, Instance.area_px),
+                *(Instance.frame_id, Frame.width, Frame.height),
+                case((Instance.role == "student", Instance.area_px * STUDENT_WEIGHT), else_=Instance.area_px),
                 *(Instance.x, Instance.y, Instance.w, Instance.h),
             )
             .join(Frame, Frame.id == Instance.frame_id)

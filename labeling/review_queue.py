@@ -21,7 +21,7 @@ UNKNOWN_TRUST = 0.5
 """Where nobody knows whether the teacher is right."""
 NEAR_IDENTICAL = 0.1
 """Frames of a shot whose layouts are less far apart are one to people. Half a second of walking moves a
-layout by 0.2 at least and 0.58 in the median (PETS 2009 S2.L1 at `lite`)."""
+layout by 0.3 at least and 0.6 in the median (PETS 2009 S2.L1 at `lite`)."""
 
 Shot = tuple[str, int]
 """A video, and the time in ms at which the shot began; each picture of a folder is a shot of its own."""

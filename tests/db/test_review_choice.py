@@ -83,6 +83,22 @@ def test_what_another_run_asked_about_is_not_asked_again(home: Home) -> None:
     assert positions(third, choose(home, third, budget=1)) == [2]  # it did not want the one that was
 
 
+def test_where_the_teacher_saw_nobody_the_student_tells_frames_apart(home: Home) -> None:
+    frames = [PlantedFrame([], [box_mask(x, 10, 30, 80 - x)], shot=0) for x in (0, 1, 40)]
+    run = plant(home, frames)
+    choice = choose(home, run)
+    assert (positions(run, choice), choice.passed_over) == ([0, 2], PassedOver(1, 0, 0))
+
+
+def test_what_the_student_sees_besides_is_hardly_news(home: Home) -> None:
+    """The same two people; then the student alone sees something, then somebody else is there."""
+    people = [box_mask(0, 10, 30, 80), box_mask(120, 10, 30, 80)]
+    noise = [PlantedFrame(people, [box_mask(x, 10, 10, 20)], shot=0) for x in (40, 80)]
+    run = plant(home, [PlantedFrame(people, shot=0), *noise, somebody(60, 30)])
+    choice = choose(home, run)
+    assert (positions(run, choice), choice.passed_over) == ([1, 3], PassedOver(2, 0, 0))
+
+
 def test_the_budget_is_for_all_pushes_of_a_run_together(home: Home) -> None:
     run = plant(home, [somebody(10, 100 - i, shot=None) for i in range(6)])
     first = choose(home, run, room=2, budget=3)

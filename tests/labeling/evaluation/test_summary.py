@@ -1,6 +1,5 @@
 """What the order of the review queue is worth, counted by hand."""
 
-
 from labeling.evaluation.frames import EvaluatedFrame
 from labeling.evaluation.summary import Reviewing, summarise_frames
 
