@@ -93,7 +93,7 @@ def test_where_the_teacher_saw_nobody_the_student_tells_frames_apart(home: Home)
 def test_what_the_student_sees_besides_is_hardly_news(home: Home) -> None:
     """The same two people; then the student alone sees something, then somebody else is there."""
     people = [box_mask(0, 10, 30, 80), box_mask(120, 10, 30, 80)]
-    noise = [PlantedFrame(people, [box_mask(x, 10, 10, 20)], shot=0) for x in (40, 80)]
+    noise = [PlantedFrame(people, [box_mask(x, 10, 20, 40)], shot=0) for x in (40, 80)]
     run = plant(home, [PlantedFrame(people, shot=0), *noise, somebody(60, 30)])
     choice = choose(home, run)
     assert (positions(run, choice), choice.passed_over) == ([1, 3], PassedOver(2, 0, 0))

@@ -12,6 +12,7 @@ from configs.models import Review as Settings
 from db.dataset import dataset_frames
 from db.models import Instance
 from db.queries import latest_run
+from db.review_choice import PassedOver
 from db.review_models import Annotation, Review, Score, StudioProject, Truth
 from db.review_summary import summarise_reviews
 from flows.review import LOCK, pull_reviews, push_reviews
@@ -100,7 +101,7 @@ def desk(
     desk.http.close()
 
 
-def test_frames_are_pushed_once_hardest_first_with_picture_and_masks(desk: Desk) -> None:
+def test_frames_are_pushed_once_the_most_valuable_first_with_picture_and_masks(desk: Desk) -> None:
     run = plant_run(desk.home, person_frames(5)[::-1])
     pushed = desk.push()
     assert (pushed.sent, pushed.open, pushed.waiting) == (5, 5, 0)
@@ -120,6 +121,23 @@ def test_no_more_than_open_tasks_wait_for_people(desk: Desk) -> None:
     desk.submit(run.frames[0], desk.regions(run.frames[0]))
     assert desk.push(open_tasks=2).sent == 1
     assert desk.states()[run.frames[2]] == "open"
+
+
+def test_near_identical_frames_are_one_task_and_the_budget_ends_all_pushes(desk: Desk) -> None:
+    places = (10, 11, 60, 100, 125)
+    frames = [PlantedFrame([box_mask(x, 10, 30, 90 - i)], shot=0) for i, x in enumerate(places)]
+    run = plant_run(desk.home, frames)
+    pushed = desk.push(open_tasks=1, budget=3)
+    assert (pushed.sent, pushed.waiting, pushed.passed_over) == (1, 4, PassedOver(0, 0, 0))
+    pushed = desk.push(budget=3)
+    assert (pushed.sent, pushed.waiting, pushed.passed_over) == (2, 0, PassedOver(1, 0, 1))
+    assert [int(task["data"]["frame_id"]) for task in desk.tasks()] == [run.frames[i] for i in (0, 2, 3)]
+    first = run.frames[0]
+    desk.submit(first, desk.regions(first))
+    desk.pull()
+    assert desk.push(budget=3).sent == 0
+    assert desk.push().sent == 1
+    assert desk.states()[run.frames[1]] == "waiting"
 
 
 def test_what_people_leave_as_it_is_comes_back_as_the_same_instances(desk: Desk) -> None:
