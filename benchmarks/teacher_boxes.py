@@ -1,6 +1,6 @@
 """How well the lite teacher's boxes match people in a surveillance video (PETS 2009 S2.L1).
 
-    python benchmarks/teacher_boxes.py --shared ../shared [--every 5] [--tiles 1 2] [--min-score 0.65]
+    python benchmarks/teacher_boxes.py --shared ../shared [--every 5] [--tiles 1 2] [--min-score 0.7]
 
 Every n-th frame of vtest.avi is segmented; boxes are matched one to one with the annotated ones at
 IoU 0.5 (as many pairs as possible). Both boxes of an instance are tried: the detector's, and its mask's.

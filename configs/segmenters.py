@@ -72,13 +72,13 @@ class LiteBlock(Block):
     min_box_score: Fraction01 = 0.4
     min_presence: Fraction01 = 0.1
     """The landmark network's probability that the close crop shows a person; low for small people."""
-    min_score: Fraction01 = 0.65
+    min_score: Fraction01 = 0.7
     """Instances whose score, made of box, presence and mask, is lower are nobody."""
     mask_above: Fraction01 = 0.5
     box_iou: Fraction01 = 0.45
     """Boxes overlapping more than this are one (non-maximum suppression)."""
-    tiles: int = Field(1, ge=1, le=4)
-    """1: the whole picture; n: also n x n overlapping tiles, for people small in the picture."""
+    tiles: Literal["auto"] | Annotated[int, Field(ge=1, le=4)] = "auto"
+    """1: the whole picture; n: also n x n overlapping tiles; auto: 2 where the people seen are small."""
 
 
 class SelfieBlock(Block):

@@ -242,7 +242,10 @@ class _Shard:
             return row
         shares = [self.stillness.moving_share(one.mask, row.shot_ms) for one in row.teacher if one.mask]
         doubt = find_still_masks(shares, self.config.trust)
-        return replace(row, decision="review", reasons=(*doubt, *row.reasons)) if doubt else row
+        if not doubt or row.agreement is None:
+            return row
+        value = review_value(trust=None, disputed=row.agreement.disputed)
+        return replace(row, decision="review", value=value, reasons=(*doubt, *row.reasons))
 
     def reject(self, candidate: _Candidate, rejection: Rejection) -> None:
         frame = candidate.frame
