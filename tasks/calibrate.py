@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,18 @@ from db.dataset import REVIEWED, dataset_frames
 from db.queries import latest_run
 from labeling.albums import read_picture
 from labeling.errors import ConfigError
-from labeling.evaluation.frames import iou_with_truth
+from labeling.evaluation.frames import iou_outside, iou_with_truth
 from labeling.evaluation.summary import GOOD_FROM, POOLED
 from labeling.evaluation.trusting import Trusting, summarise_predictions
 from labeling.formats.dataset import DatasetFrame
 from labeling.instances import Clip, Frame, Instance, PictureFile
 from labeling.masks import Mask
-from labeling.pipeline import Models, mirror
-from labeling.scoring import compare_instances
+from labeling.pipeline import mirror
 from labeling.stages import in_batches
 from labeling.storage import Home
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, gather_evidence
 from labeling.trust.fitting import Example, fit_calibration, predict_unseen
-from labeling.truth.masks import judge_masks
+from labeling.truth.masks import find_known, judge_masks, leave_out_unlabelled
 from labeling.truth.pictures import LabelledPicture, read_labelled
 from tasks.ledger import ledger_of
 from tasks.models import load_models
@@ -111,30 +110,35 @@ def _examples(group: str, pictures: list[LabelledPicture], config: RunConfig) ->
         if models.teacher.card.sees_mirrored:
             mirrored = models.teacher.segment([mirror(frame) for frame in frames])
         for (_, truth), seen, others, flipped in zip(batch, teacher, student, mirrored, strict=True):
-            example = _example(group, truth, seen, flipped)
-            yield replace(example, is_hard=_is_hard(seen, others, models, config))
+            yield _example(group, truth, Seen(seen, others, flipped), config)
 
 
-def _example(
-    group: str, truth: LabelledPicture, seen: Sequence[Instance], flipped: Sequence[Instance] | None
-) -> Example:
-    mirrored = None if flipped is None else [one.mask for one in flipped]
-    masks = [one.mask for one in seen if one.mask]
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What models said of one picture."""
+
+    teacher: Sequence[Instance]
+    student: Sequence[Instance]
+    mirrored: Sequence[Instance] | None
+    """Of the mirrored picture; None: the teacher cannot see it."""
+
+
+def _example(group: str, truth: LabelledPicture, seen: Seen, config: RunConfig) -> Example:
+    """A picture as an example; of people whom nobody labelled, where there may be such, nothing is said."""
+    known = find_known([one.mask for one in seen.teacher], truth)
+    counts = known if truth.is_partial else [True] * len(known)
+    people = [one for one, is_one in zip(seen.teacher, counts, strict=True) if is_one and one.mask]
+    labelled = leave_out_unlabelled(truth, [one.mask for one in seen.teacher])
+    masks, others = [one.mask for one in people], [one.mask for one in seen.student]
     return Example(
         group=group,
         evidence=gather_evidence(
-            seen, truth.size_hw, min_keypoint_score=DEFAULT_KEYPOINT_SCORE, mirrored=mirrored
+            people,
+            truth.size_hw,
+            min_keypoint_score=DEFAULT_KEYPOINT_SCORE,
+            mirrored=None if seen.mirrored is None else [one.mask for one in seen.mirrored],
         ),
         good_masks=tuple(None if iou is None else iou >= GOOD_FROM for iou in judge_masks(masks, truth)),
-        is_good=None if truth.is_partial else iou_with_truth(masks, truth) >= GOOD_FROM,
+        is_good=iou_with_truth(masks, labelled) >= GOOD_FROM,
+        is_hard=iou_outside(masks, others, labelled.ignored) < config.agreement.hard_below,
     )
-
-
-def _is_hard(teacher: list[Instance], student: list[Instance], models: Models, config: RunConfig) -> bool:
-    semantic = not models.student.card.gives_instances
-    size_hw = next((one.mask.size_hw for one in [*teacher, *student]), None)
-    if size_hw is None:
-        return False
-    return compare_instances(
-        teacher, student, size_hw, config.agreement, student_is_semantic=semantic
-    ).is_hard
