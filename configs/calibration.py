@@ -6,8 +6,7 @@ from pydantic import Field
 
 from configs.segmenters import Block, Fraction01
 
-InstanceFeature = Literal["score", "flip_iou", "height_px"]
-FrameFeature = Literal["good_area", "flip_iou"]
+Feature = Literal["score", "flip_iou"]
 
 
 class Threshold(Block):
@@ -17,25 +16,20 @@ class Threshold(Block):
     trust: Fraction01
 
 
-class InstanceWeights(Block):
-    """Logistic regression for one mask: P = 1 / (1 + exp(-(bias + sum of weight x feature)))."""
+class Logistic(Block):
+    """Logistic regression: P = 1 / (1 + exp(-(bias + sum of weight x feature)))."""
 
     bias: float
-    weights: dict[InstanceFeature, float]
-
-
-class FrameWeights(Block):
-    """The same for all masks of a frame together."""
-
-    bias: float
-    weights: dict[FrameFeature, float]
+    weights: dict[Feature, float]
 
 
 class Stage(Block):
     """What is known at one point: without the mirrored picture, or with it."""
 
-    instance: InstanceWeights
-    frame: FrameWeights
+    instance: Logistic
+    """For one mask."""
+    frame: Logistic
+    """For all masks of a frame together."""
 
 
 class Calibration(Block):

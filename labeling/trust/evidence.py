@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from labeling.instances import Instance
 from labeling.joints import share_inside
-from labeling.masks import Mask, flip_mask, iou_matrix, mask_areas, mask_boxes, union_masks
+from labeling.masks import Mask, flip_mask, iou_matrix, mask_areas, union_masks
 from labeling.scoring import union_iou
 
 DEFAULT_KEYPOINT_SCORE = 0.5
@@ -22,8 +22,6 @@ class InstanceEvidence:
 
     score: float
     """The teacher's own, in [0, 1]."""
-    height_px: float
-    """Of the mask's tight box."""
     area_px: int
     joints_inside: float | None = None
     """Share of the confident joints inside the mask, in [0, 1]; None: no confident joint."""
@@ -68,14 +66,11 @@ def gather_evidence(
     instances = tuple(
         InstanceEvidence(
             score=one.score,
-            height_px=float(height),
             area_px=int(area),
             joints_inside=_joints_inside(one, min_keypoint_score),
             flip_iou=flip,
         )
-        for one, area, height, flip in zip(
-            teacher, mask_areas(masks), mask_boxes(masks)[:, 3], flips, strict=True
-        )
+        for one, area, flip in zip(teacher, mask_areas(masks), flips, strict=True)
         if area
     )
     return Evidence(instances, union_flip)

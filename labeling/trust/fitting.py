@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.calibration import Calibration, FrameWeights, InstanceWeights, Stage, Threshold
+from configs.calibration import Calibration, Feature, Logistic, Stage, Threshold
 from labeling.errors import ConfigError, ExtraMissing
 from labeling.trust.evidence import Evidence
 from labeling.trust.probability import (
@@ -131,32 +131,17 @@ def _find_thresholds(judged: Sequence[tuple[Example, Trust, Trust]]) -> Iterator
 
 
 def _fit_stage(examples: Sequence[Example]) -> Stage:
-    """Instances first; the frames' regression weighs what that one says."""
-    pairs = [
+    masks = [
         (instance_features(mask), is_good)
         for one in examples
         for mask, is_good in zip(one.evidence.instances, one.good_masks, strict=True)
         if is_good is not None
     ]
-    bias, weights = _fit(pairs, "masks")
-    instance = InstanceWeights.model_validate({"bias": bias, "weights": weights})
-    no_frame = FrameWeights(bias=0.0, weights={})
-    frames = [
-        (frame_features(one.evidence, _trust_in_instances(one, instance, no_frame)), one.is_good)
-        for one in examples
-        if one.is_good is not None
-    ]
-    bias, weights = _fit(frames, "frames")
-    return Stage(instance=instance, frame=FrameWeights.model_validate({"bias": bias, "weights": weights}))
+    frames = [(frame_features(one.evidence), one.is_good) for one in examples if one.is_good is not None]
+    return Stage(instance=_fit(masks, "masks"), frame=_fit(frames, "frames"))
 
 
-def _trust_in_instances(
-    example: Example, instance: InstanceWeights, frame: FrameWeights
-) -> tuple[float, ...]:
-    return measure_by_stage(example.evidence, Stage(instance=instance, frame=frame)).instances
-
-
-def _fit(pairs: Sequence[tuple[Mapping[str, float], bool]], of: str) -> tuple[float, dict[str, float]]:
+def _fit(pairs: Sequence[tuple[Mapping[Feature, float], bool]], of: str) -> Logistic:
     """Logistic regression with scikit-learn's usual L2 penalty on standardised features, written back in
     the features' own units."""
     try:
@@ -178,7 +163,7 @@ def _fit(pairs: Sequence[tuple[Mapping[str, float], bool]], of: str) -> tuple[fl
     weights = model.coef_[0] / scaler.scale_
     bias = float(model.intercept_[0] - (weights * scaler.mean_).sum())
     rounded = {name: round(float(one), _DIGITS) for name, one in zip(names, weights, strict=True)}
-    return round(bias, _DIGITS), rounded
+    return Logistic(bias=round(bias, _DIGITS), weights=rounded)
 
 
 def _folds(examples: Sequence[Example]) -> Iterator[tuple[list[Example], list[Example]]]:

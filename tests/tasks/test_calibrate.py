@@ -117,7 +117,7 @@ def test_the_shipped_calibration_trusts_a_sure_and_steady_mask_and_no_other() ->
     assert calibration is not None
 
     def trust(score: float, flip: float, known: Calibration = calibration) -> float:
-        one = InstanceEvidence(score=score, height_px=200, area_px=9000, flip_iou=flip)
+        one = InstanceEvidence(score=score, area_px=9000, flip_iou=flip)
         found = measure_trust(Evidence((one,), flip), known)
         assert found is not None
         return found.frame

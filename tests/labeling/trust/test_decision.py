@@ -168,9 +168,9 @@ def test_a_loose_outline_says_why_a_frame_is_hard() -> None:
 
 
 def calibration(**changes: object) -> Calibration:
-    """Trust is the score's share of good area, before the mirrored picture and with it."""
+    """Trust is the score, before the mirrored picture and with it."""
     weights = {"bias": 0.0, "weights": {"score": 1.0}}
-    stage = {"instance": weights, "frame": {"bias": 0.0, "weights": {"good_area": 1.0}}}
+    stage = {"instance": weights, "frame": weights}
     thresholds = [{"risk": 0.05, "trust": 0.9}, {"risk": 0.2, "trust": 0.6}]
     tree = {"teacher": "t", "cheap": stage, "full": stage, "ask_from": 0.5, "thresholds": thresholds}
     return Calibration.model_validate(tree | changes)

@@ -21,7 +21,7 @@ def drawn(groups: str = "abc", frames: int = 150, seed: int = 0) -> list[Example
     examples = []
     for group in groups:
         for score, flip in rng.uniform(0.02, 0.98, (frames, 2)):
-            mask = InstanceEvidence(score, 100.0, 1000, flip_iou=flip)
+            mask = InstanceEvidence(score, 1000, flip_iou=flip)
             one = Example(group, Evidence((mask,), flip), (None,), None)
             is_good = bool(rng.random() < chance(one))
             examples.append(replace(one, good_masks=(is_good,), is_good=is_good))
@@ -51,11 +51,19 @@ def test_what_is_said_comes_true_on_groups_that_were_not_seen() -> None:
 
 
 def test_evidence_that_says_nothing_has_next_to_no_weight() -> None:
-    calibration = fitted(drawn(frames=400))
+    rng = np.random.default_rng(1)
+    blind = [shuffled(one, float(rng.uniform(0.02, 0.98))) for one in drawn(frames=400)]
+    calibration = fitted(blind)
     assert calibration.full is not None
-    weights = calibration.full.instance.weights
-    assert abs(weights["height_px"]) < 0.01
-    assert min(weights["score"], weights["flip_iou"]) > 0.5
+    for part in (calibration.full.instance, calibration.full.frame):
+        assert abs(part.weights["flip_iou"]) < 0.1
+        assert part.weights["score"] > 0.5
+
+
+def shuffled(example: Example, flip: float) -> Example:
+    """The same with another flip IoU, which says nothing."""
+    (mask,) = example.evidence.instances
+    return replace(example, evidence=Evidence((replace(mask, flip_iou=flip),), flip))
 
 
 def test_a_larger_risk_accepts_from_a_lower_trust() -> None:
@@ -108,7 +116,7 @@ def test_what_nobody_can_judge_teaches_nothing() -> None:
 
 def test_a_teacher_that_cannot_see_mirrored_pictures_gets_one_stage_and_thresholds_of_it() -> None:
     plain = [
-        Example(one.group, Evidence((InstanceEvidence(mask.score, 9.0, 5),)), one.good_masks, one.is_good)
+        Example(one.group, Evidence((InstanceEvidence(mask.score, 5),)), one.good_masks, one.is_good)
         for one in drawn()
         for mask in one.evidence.instances
     ]
