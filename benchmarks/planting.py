@@ -25,6 +25,7 @@ from db.ledger import (
     record_video,
     store_shard,
 )
+from db.mask_columns import mask_columns
 from db.models import Shard, content_id, utc_now
 from db.review_choice import waiting_frames
 from db.review_items import proposed_instances
@@ -256,7 +257,9 @@ def _annotation(run_id: str, project: int, number: int, frame: int) -> dict[str,
 
 def _reviewed(frame: int, masks: Iterable[tuple[int, Mask]]) -> Iterator[dict[str, object]]:
     annotation = content_id("annotation", frame)
-    for rank, (source, mask) in enumerate(masks):
+    shown = list(masks)
+    measured = mask_columns([mask for _, mask in shown])
+    for rank, ((source, _), columns) in enumerate(zip(shown, measured, strict=True)):
         yield {
             "id": content_id("reviewed", annotation, rank),
             "annotation_id": annotation,
@@ -264,9 +267,8 @@ def _reviewed(frame: int, masks: Iterable[tuple[int, Mask]]) -> Iterator[dict[st
             "source_id": source,
             "origin": "prediction",
             "iou": 1.0,
-            "rle": mask.counts,
-            "area_px": mask.area_px,
             "keypoints": None,
+            **columns,
         }
 
 

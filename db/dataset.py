@@ -5,19 +5,19 @@ many times the speed that objects of the ORM would allow, in memory that does no
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, bindparam, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from db.frames import keypoints_of, look_up_sources, source_of
-from db.models import Decision, Frame, Instance, Model, Video
+from db.models import Decision, Frame, Instance, Model, Shard, Video
 from db.paging import PAGE
 from db.review_models import Annotation, ReviewedInstance, Truth
 from labeling.formats.dataset import DatasetFrame, DatasetInstance
 from labeling.masks import Mask
 from labeling.pictures import PictureStore
+from labeling.stages import in_batches
 from labeling.storage import Home, picture_name
 
 REVIEWED = "reviewed"
@@ -28,8 +28,7 @@ _People = dict[int, list[DatasetInstance]]
 """By frame."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     """One frame of the dataset, without its instances; the fields are those that `_wanted` asks for."""
 
     id: int
@@ -61,21 +60,28 @@ def dataset_frames(
     """
     pictures = home.pictures
     models = {key: f"{kind}:{name}" for key, kind, name in session.execute(_MODELS)}
-    wanted = _wanted(run_id, decisions).execution_options(yield_per=PAGE)
-    with session.connection().execute(wanted) as found:  # PostgreSQL holds a cursor open until then
-        for page in found.partitions():
-            rows = [_Row(*columns) for columns in page]
-            look_up_sources(session, [row.video_id for row in rows])
-            people = _teachers(session, run_id, [row for row in rows if row.truth_id is None], models)
-            people |= _reviewed(session, [row for row in rows if row.truth_id is not None], models)
-            for row in rows:
-                yield _dataset_frame(session, row, pictures, people.get(row.id, []))
+    for rows in in_batches(_rows(session, run_id, decisions), PAGE):
+        look_up_sources(session, [row.video_id for row in rows])
+        people = _teachers(session, run_id, [row for row in rows if row.truth_id is None], models)
+        people |= _reviewed(session, [row for row in rows if row.truth_id is not None], models)
+        for row in rows:
+            yield _dataset_frame(session, row, pictures, people.get(row.id, []))
+
+
+def _rows(session: Session, run_id: str, decisions: Sequence[str]) -> Iterator[_Row]:
+    """One video after another, each in the order of an index: nothing has to be sorted."""
+    query = _wanted(decisions).execution_options(yield_per=PAGE)
+    videos = session.scalars(select(Shard.video_id).where(Shard.run_id == run_id).distinct()).all()
+    for video_id in sorted(videos):
+        asked = {"run_id": run_id, "video_id": video_id}
+        with session.connection().execute(query, asked) as found:  # PostgreSQL holds a cursor open until then
+            yield from map(_Row._make, found)
 
 
 _MODELS = select(Model.id, Model.kind, Model.name)
 
 
-def _wanted(run_id: str, decisions: Sequence[str]) -> Select[Any]:
+def _wanted(decisions: Sequence[str]) -> Select[Any]:
     wanted = [Decision.decision.in_(decisions)]
     if REVIEWED in decisions:
         wanted.append(Truth.frame_id.is_not(None))
@@ -89,27 +95,35 @@ def _wanted(run_id: str, decisions: Sequence[str]) -> Select[Any]:
         .join(Video, Video.id == Frame.video_id)
         .outerjoin(Truth, Truth.frame_id == Frame.id)
         .outerjoin(Annotation, Annotation.id == Truth.annotation_id)
-        .where(Decision.run_id == run_id, Decision.picture.is_not(None), or_(*wanted))
+        .where(Frame.video_id == bindparam("video_id"), Decision.run_id == bindparam("run_id"))
+        .where(Decision.picture.is_not(None), or_(*wanted))
         .where(or_(Truth.verdict.is_(None), Truth.verdict != "unusable"))
-        .order_by(Frame.video_id, Frame.t_ms)
+        .order_by(Frame.t_ms)
     )
+
+
+_SEEN = (
+    select(
+        *(Instance.frame_id, Instance.id, Instance.model_id, Instance.rle, Instance.area_px),
+        *(Instance.tight_x, Instance.tight_y, Instance.tight_w, Instance.tight_h, Instance.score),
+        *(Instance.x, Instance.y, Instance.w, Instance.h, Instance.keypoints),
+    )
+    .where(Instance.run_id == bindparam("run_id"), Instance.role == "teacher")
+    .where(Instance.frame_id.in_(bindparam("frames", expanding=True)))
+    .order_by(Instance.frame_id, Instance.rank)
+)
 
 
 def _teachers(session: Session, run_id: str, rows: Sequence[_Row], models: dict[str, str]) -> _People:
     sizes = {row.id: row.size_hw for row in rows}
-    query = (
-        select(
-            *(Instance.frame_id, Instance.id, Instance.model_id, Instance.rle, Instance.score),
-            *(Instance.x, Instance.y, Instance.w, Instance.h, Instance.keypoints),
-        )
-        .where(Instance.run_id == run_id, Instance.role == "teacher", Instance.frame_id.in_(sizes))
-        .order_by(Instance.frame_id, Instance.rank)
-    )
+    seen = session.connection().execute(_SEEN, {"run_id": run_id, "frames": list(sizes)}).all()
     found: _People = {}
-    for frame_id, key, model, rle, score, x, y, w, h, keypoints in session.connection().execute(query).all():
+    for frame_id, key, model, rle, area, left, top, width, height, score, x, y, w, h, keypoints in seen:
         one = DatasetInstance(
             id=key,
             mask=Mask(sizes[frame_id], rle),
+            area_px=area,
+            tight_xywh=(left, top, width, height),
             score=score,
             box_xywh=(x, y, w, h),
             keypoints=keypoints_of(keypoints),
@@ -123,25 +137,28 @@ def _teachers(session: Session, run_id: str, rows: Sequence[_Row], models: dict[
 def _reviewed(session: Session, rows: Sequence[_Row], models: dict[str, str]) -> _People:
     """A person keeps the id of the mask that was shown, through every correction."""
     by_truth = {row.truth_id: row for row in rows}
-    shown = aliased(Instance)
+    shown, corrected = aliased(Instance), ReviewedInstance
     query = (
         select(
-            *(ReviewedInstance.annotation_id, ReviewedInstance.id, ReviewedInstance.rle),
-            *(ReviewedInstance.keypoints, shown.id, shown.model_id, shown.x, shown.y, shown.w, shown.h),
+            *(corrected.annotation_id, corrected.id, corrected.rle, corrected.area_px),
+            *(corrected.tight_x, corrected.tight_y, corrected.tight_w, corrected.tight_h),
+            *(corrected.keypoints, shown.id, shown.model_id, shown.x, shown.y, shown.w, shown.h),
         )
-        .outerjoin(shown, shown.id == ReviewedInstance.source_id)
-        .where(ReviewedInstance.annotation_id.in_(by_truth))
-        .order_by(ReviewedInstance.annotation_id, ReviewedInstance.rank)
+        .outerjoin(shown, shown.id == corrected.source_id)
+        .where(corrected.annotation_id.in_(by_truth))
+        .order_by(corrected.annotation_id, corrected.rank)
     )
     found: _People = {}
-    for truth, key, rle, keypoints, source, model, *box in session.connection().execute(query).all():
-        row = by_truth[truth]
-        mask = Mask(row.size_hw, rle)
+    said = session.connection().execute(query).all()
+    for truth, key, rle, area, left, top, width, height, keypoints, source, model, x, y, w, h in said:
+        row, tight = by_truth[truth], (left, top, width, height)
         one = DatasetInstance(
             id=key if source is None else source,
-            mask=mask,
+            mask=Mask(row.size_hw, rle),
+            area_px=area,
+            tight_xywh=tight,
             score=1.0,
-            box_xywh=mask.box_xywh if source is None else (box[0], box[1], box[2], box[3]),
+            box_xywh=tight if source is None else (x, y, w, h),
             keypoints=keypoints_of(keypoints),
             model=BY_HAND if source is None else models[model],
             reviewer=row.reviewer,

@@ -1,11 +1,13 @@
 """Connecting to the ledger and bringing its schema up to date."""
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -156,7 +158,7 @@ def schema_revision(url: str) -> tuple[str | None, str]:
 def _make_engine(url: str) -> Engine:
     try:
         shown = make_url(url).render_as_string(hide_password=True)
-        engine = create_engine(url, pool_pre_ping=True)
+        engine = create_engine(url, pool_pre_ping=True, json_deserializer=_read_json)
     except (ArgumentError, NoSuchModuleError, ValueError) as exc:
         raise ConfigError(
             f"not a database URL: wants sqlite:///FILE or postgresql+psycopg://...: {exc}"
@@ -169,6 +171,14 @@ def _make_engine(url: str) -> Engine:
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _read_json(text: str | bytes) -> Any:
+    """Ten times as fast as the standard library, which alone takes the NaN and Infinity that it wrote."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)
 
 
 def _wait_for_restarts(engine: Engine) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from db.mask_columns import mask_columns
 from db.models import (
     Agreement,
     Decision,
@@ -215,9 +216,7 @@ def store_shard(session: Session, shard: Shard, labelled: LabelledShard) -> bool
     _store_models(session, labelled.cards.values())
     ids = {role: model_id(card) for role, card in labelled.cards.items()}
     compared = [(frame_id(shard.video_id, f.t_ms), f) for f in labelled.frames if f.agreement]
-    upsert(
-        session, Instance, [row for fid, f in compared for row in _instance_rows(shard.run_id, fid, f, ids)]
-    )
+    upsert(session, Instance, _instance_rows(shard.run_id, compared, ids))
     upsert(session, Agreement, [_agreement_row(shard.run_id, fid, f) for fid, f in compared])
     upsert(session, Decision, [_decision_row(shard, frame) for frame in labelled.frames])
     return True
@@ -256,28 +255,31 @@ def _store_models(session: Session, cards: Iterable[ModelCard]) -> None:
 
 
 def _instance_rows(
-    run_id: str, fid: int, frame: LabelledFrame, model_ids: Mapping[str, str]
-) -> Iterable[dict[str, Any]]:
-    for role, instances in (("teacher", frame.teacher), ("student", frame.student)):
-        for rank, instance in enumerate(instances):
-            x, y, w, h = instance.box_xywh
-            yield {
-                "id": content_id("instance", run_id, fid, role, rank),
-                "run_id": run_id,
-                "frame_id": fid,
-                "model_id": model_ids[role],
-                "role": role,
-                "rank": rank,
-                "rle": instance.mask.counts,
-                "x": x,
-                "y": y,
-                "w": w,
-                "h": h,
-                "area_px": instance.mask.area_px,
-                "score": instance.score,
-                "trust": instance.trust,
-                "keypoints": [list(point) for point in instance.keypoints] if instance.keypoints else None,
-            }
+    run_id: str, frames: Iterable[tuple[int, LabelledFrame]], model_ids: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    seen = [
+        (fid, role, rank, instance)
+        for fid, frame in frames
+        for role, instances in (("teacher", frame.teacher), ("student", frame.student))
+        for rank, instance in enumerate(instances)
+    ]
+    measured = mask_columns([instance.mask for *_, instance in seen])
+    return [
+        {
+            "id": content_id("instance", run_id, fid, role, rank),
+            "run_id": run_id,
+            "frame_id": fid,
+            "model_id": model_ids[role],
+            "role": role,
+            "rank": rank,
+            **dict(zip("xywh", instance.box_xywh, strict=True)),
+            "score": instance.score,
+            "trust": instance.trust,
+            "keypoints": [list(point) for point in instance.keypoints] if instance.keypoints else None,
+            **mask,
+        }
+        for (fid, role, rank, instance), mask in zip(seen, measured, strict=True)
+    ]
 
 
 def _agreement_row(run_id: str, fid: int, frame: LabelledFrame) -> dict[str, Any]:

@@ -219,6 +219,10 @@ class Instance(Base):
     w: Mapped[float] = mapped_column()
     h: Mapped[float] = mapped_column()
     area_px: Mapped[int] = mapped_column(comment="pixels of the mask")
+    tight_x: Mapped[float] = mapped_column(server_default="0", comment="tight box of the mask, whole px")
+    tight_y: Mapped[float] = mapped_column(server_default="0")
+    tight_w: Mapped[float] = mapped_column(server_default="0")
+    tight_h: Mapped[float] = mapped_column(server_default="0")
     score: Mapped[float] = mapped_column(comment="0 to 1")
     keypoints: Mapped[list[Any] | None] = mapped_column(comment="17 x [x px, y px, confidence]")
     trust: Mapped[float | None] = mapped_column(

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from configs.models import Review as Settings
 from db.frames import keypoints_of
+from db.mask_columns import mask_columns
 from db.models import Frame, content_id
 from db.paging import pages
 from db.review_models import Annotation, Review, ReviewedInstance, StudioProject
@@ -120,7 +121,8 @@ def _annotation_row(key: int, one: said.ReviewedFrame, sent: SentFrame) -> dict[
 def _instance_rows(
     key: int, annotation: said.ReviewedFrame, shown: Mapping[int, Mask]
 ) -> Iterable[dict[str, object]]:
-    for rank, instance in enumerate(annotation.instances):
+    measured = mask_columns([instance.mask for instance in annotation.instances])
+    for rank, (instance, mask) in enumerate(zip(annotation.instances, measured, strict=True)):
         before = shown.get(instance.source_id) if instance.source_id is not None else None
         yield {
             "id": content_id("reviewed", key, rank),
@@ -129,9 +131,8 @@ def _instance_rows(
             "source_id": instance.source_id,
             "origin": instance.origin,
             "iou": None if before is None else float(iou_matrix([before], [instance.mask])[0, 0]),
-            "rle": instance.mask.counts,
-            "area_px": instance.mask.area_px,
             "keypoints": [list(point) for point in instance.keypoints] if instance.keypoints else None,
+            **mask,
         }
 
 

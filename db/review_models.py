@@ -100,6 +100,10 @@ class ReviewedInstance(Base):
     iou: Mapped[float | None] = mapped_column(comment="with the mask that was shown")
     rle: Mapped[bytes] = mapped_column(comment="counts of COCO's compressed RLE, size is the frame's")
     area_px: Mapped[int] = mapped_column()
+    tight_x: Mapped[float] = mapped_column(server_default="0", comment="tight box of the mask, whole px")
+    tight_y: Mapped[float] = mapped_column(server_default="0")
+    tight_w: Mapped[float] = mapped_column(server_default="0")
+    tight_h: Mapped[float] = mapped_column(server_default="0")
     keypoints: Mapped[list[Any] | None] = mapped_column(comment="17 x [x px, y px, confidence]")
 
 

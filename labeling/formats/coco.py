@@ -3,7 +3,6 @@
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -15,12 +14,12 @@ from labeling.formats.folder import PictureFolder, PictureTarget, export_errors,
 from labeling.formats.origins import describe_origin, record_lines, to_json
 from labeling.formats.outlines import edge_outlines
 from labeling.instances import COCO_KEYPOINTS, COCO_SKELETON
-from labeling.masks import Mask, mask_areas
+from labeling.masks import Mask
 from labeling.memory import collecting_rarely
 from labeling.stages import in_batches
 
-_MEASURED_AT_ONCE = 50
-"""Frames whose masks are measured in one call: a tenth of the time that a call for each takes."""
+_WRITTEN_AT_ONCE = 50
+"""Frames whose records are made together: each step has a cost of its own, which many share."""
 
 _RLE_NOTE = "Masks are run-length encodings, with holes and parts kept."
 _POLYGON_NOTE = "Masks are polygons of outer outlines: holes are filled."
@@ -54,18 +53,19 @@ def write_coco(
         pictures or PictureFolder(staging / "images", copy=copy) as placed,
         collecting_rarely(),
     ):
-        with _CocoSpools(staging, polygons=polygons) as spools:
-            for batch in in_batches(frames, _MEASURED_AT_ONCE):
-                spools.add(batch)
+        with _CocoFiles(staging, polygons=polygons) as files:
+            for batch in in_batches(frames, _WRITTEN_AT_ONCE):
+                files.add(batch)
                 for frame in batch:
                     placed.add(frame.picture, name=frame.file_name, store=frame.store)
-            spools.finish(staging / "annotations")
-        notes = [*spools.notes(), *placed.notes()]
-        return spools.ledger.close(files=spools.ledger.frames + 2, notes=notes)
+            files.finish()
+        notes = [*files.notes(), *placed.notes()]
+        return files.ledger.close(files=files.ledger.frames + 2, notes=notes)
 
 
-class _CocoSpools:
-    """Records wait in nameless temporary files on the target's disk until the lists are complete."""
+class _CocoFiles:
+    """Annotations go straight into their files. Both end with the pictures, whose records wait in a
+    nameless temporary file beside them, and with the licences that occurred."""
 
     def __init__(self, staging: Path, *, polygons: bool) -> None:
         self.ledger = Ledger()
@@ -73,33 +73,37 @@ class _CocoSpools:
         self._licences: dict[tuple[str, str], int] = {}
         self._any_unknown = False
         self._holes_filled = 0
+        folder = staging / "annotations"
         with export_errors(staging):
-            self._images = _Spool(staging)
-            self._annotations = _Spool(staging)
-            self._people = _Spool(staging)
+            folder.mkdir()
+            self._instances = _RecordList((folder / "instances.json").open("w+b"), staging)
+            self._people = _RecordList((folder / "person_keypoints.json").open("w+b"), staging)
+            nameless = tempfile.TemporaryFile(dir=staging)  # noqa: SIM115 - lives as long as this object
+            self._images = _RecordList(nameless, staging)
 
     def __enter__(self) -> Self:
+        for annotations in (self._instances, self._people):
+            annotations.write(self._head())
         return self
 
     def __exit__(self, *_: object) -> None:
-        for spool in (self._images, self._annotations, self._people):
-            spool.close()
+        for records in (self._instances, self._people, self._images):
+            records.close()
 
     def add(self, frames: Sequence[DatasetFrame]) -> None:
-        areas = mask_areas([instance.mask for frame in frames for instance in frame.instances]).tolist()
-        remaining = iter(areas)
-        for frame in frames:
-            self.ledger.admit(frame, list(islice(remaining, len(frame.instances))))
-        self._images.add([self._image_record(frame) for frame in frames])
-        records = annotation_records(frames, areas, segment=self._segmentation)
-        self._annotations.add(records.annotations, leasts=records.leasts)
+        people = [(frame, one) for frame in frames for one in self.ledger.admit(frame)]
+        records = annotation_records(people, segment=self._segmentation)
+        self._instances.add(records.annotations, leasts=records.leasts)
         self._people.add(records.people, leasts=records.people_leasts)
+        self._images.add([self._image_record(frame) for frame in frames])
 
-    def finish(self, folder: Path) -> None:
-        with export_errors(folder):
-            folder.mkdir()
-            self._write(folder / "instances.json", self._annotations)
-            self._write(folder / "person_keypoints.json", self._people)
+    def finish(self) -> None:
+        """Write what both files end with."""
+        licences = to_json(self._licence_records()).encode("ascii")
+        for annotations in (self._instances, self._people):
+            annotations.write(b'\n],\n"images": [\n')
+            self._images.pour(annotations)
+            annotations.write(b'\n],\n"licenses": ' + licences + b"}\n")
 
     def notes(self) -> list[str]:
         if not self._polygons:
@@ -138,18 +142,10 @@ class _CocoSpools:
         self._holes_filled += int(coco_mask.area(drawn)) > mask.area_px
         return parts
 
-    def _write(self, path: Path, annotations: "_Spool") -> None:
-        """Sections in COCO's usual order, one record a line."""
-        about, licences = to_json(self._about()), to_json(self._licence_records())
-        head = (
-            f'{{"info": {about},\n"licenses": {licences},\n"categories": {to_json([_person_category()])},\n'
-        )
-        with path.open("wb") as file:
-            file.write(head.encode("ascii") + b'"images": [\n')
-            self._images.pour(file)
-            file.write(b'\n],\n"annotations": [\n')
-            annotations.pour(file)
-            file.write(b"\n]}\n")
+    def _head(self) -> bytes:
+        """What is known before the first frame."""
+        about, category = to_json(self._about()), to_json([_person_category()])
+        return f'{{"info": {about},\n"categories": {category},\n"annotations": [\n'.encode("ascii")
 
     def _about(self) -> dict[str, str]:
         """No date: the same content gives the same bytes."""
@@ -157,25 +153,30 @@ class _CocoSpools:
         return {"description": f"People in frames of video, labelled with maskmill. {kept}"}
 
 
-class _Spool:
-    """JSON records on disk, separated as in a list."""
+class _RecordList:
+    """A file that holds a JSON list, one record a line, and what is written before and after."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, file: IO[bytes], folder: Path) -> None:
+        self._file = file
         self._folder = folder
-        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - lives as long as this object
         self._is_empty = True
 
     def add(self, records: Sequence[dict[str, Any]], *, leasts: Sequence[float] | None = None) -> None:
         """`leasts`: see `record_lines`."""
         if records:
-            with export_errors(self._folder):
-                self._file.write(b"" if self._is_empty else b",\n")
-                self._file.write(record_lines(records, leasts))
+            self.write(b"" if self._is_empty else b",\n")
+            self.write(record_lines(records, leasts))
             self._is_empty = False
 
-    def pour(self, target: IO[bytes]) -> None:
-        self._file.seek(0)
-        shutil.copyfileobj(self._file, target, 1 << 16)
+    def write(self, content: bytes) -> None:
+        with export_errors(self._folder):
+            self._file.write(content)
+
+    def pour(self, target: "_RecordList") -> None:
+        """Write all of it into another."""
+        with export_errors(self._folder):
+            self._file.seek(0)
+            shutil.copyfileobj(self._file, target._file, 1 << 16)
 
     def close(self) -> None:
         with export_errors(self._folder):

@@ -1,4 +1,4 @@
-"""COCO's annotation records of many frames at once: measured, and rounded, by the array."""
+"""COCO's annotation records of many people at once, their numbers rounded by the array."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeling.formats.dataset import DatasetFrame, DatasetInstance
-from labeling.masks import Mask, mask_boxes
+from labeling.masks import Mask
 
 VISIBLE_FROM = 0.5
 """Confidence from which a keypoint is written as visible (v = 2); the pose rules' own default."""
@@ -36,37 +36,33 @@ class AnnotationRecords:
 
 
 def annotation_records(
-    frames: Sequence[DatasetFrame], areas_px: Sequence[int], *, segment: Callable[[Mask], object]
+    people: Sequence[tuple[DatasetFrame, DatasetInstance]], *, segment: Callable[[Mask], object]
 ) -> AnnotationRecords:
-    """Records of all instances but those with an empty mask, in order.
+    """Records of people in their frames, in order.
 
     Args:
-        areas_px: pixels of each instance's mask, all frames' in one list.
         segment: what is written for a mask.
     """
-    everybody = [(frame, one) for frame in frames for one in frame.instances]
-    kept = [(frame, one, area) for (frame, one), area in zip(everybody, areas_px, strict=True) if area]
-    tight = mask_boxes([one.mask for _, one, _ in kept]).tolist()
-    detected = round_to_hundredths(_boxes([one for _, one, _ in kept])).tolist()
+    detected = round_to_hundredths(_boxes([one for _, one in people])).tolist()
     records = [
         {
             "id": one.id,
             "image_id": frame.id,
             "category_id": 1,
             "iscrowd": 0,
-            "area": area,
-            "bbox": box,
+            "area": one.area_px,
+            "bbox": one.tight_xywh,
             "segmentation": segment(one.mask),
             "model": one.model,
             "score": one.score,
             "reviewer": one.reviewer,
-            "detector_bbox": detector_box,
+            "detector_bbox": box,
         }
-        for (frame, one, area), box, detector_box in zip(kept, tight, detected, strict=True)
+        for (frame, one), box in zip(people, detected, strict=True)
     ]
-    posed = [number for number, (_, one, _) in enumerate(kept) if one.keypoints is not None]
-    points = _keypoint_fields([kept[number][:2] for number in posed])
-    leasts = [one.score or 1.0 for _, one, _ in kept]
+    posed = [number for number, (_, one) in enumerate(people) if one.keypoints is not None]
+    points = _keypoint_fields([people[number] for number in posed])
+    leasts = [one.score or 1.0 for _, one in people]
     return AnnotationRecords(
         annotations=records,
         leasts=leasts,

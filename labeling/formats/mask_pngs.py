@@ -48,7 +48,7 @@ def write_mask_pngs(
             write_new(staging / "masks" / name, _encode_png(labels))
             placed.add(frame.picture, name=frame.file_name, store=frame.store)
             origins.add(frame, mask=name, instances=_instance_records(instances))
-            hidden_px += sum(i.mask.area_px for i in instances) - int(np.count_nonzero(labels))
+            hidden_px += sum(i.area_px for i in instances) - int(np.count_nonzero(labels))
         notes = [f"{hidden_px} pixels of instances lie under a smaller one"] if hidden_px else []
         return ledger.close(files=2 * ledger.frames + 1, notes=[*notes, *placed.notes()])
 
@@ -66,7 +66,7 @@ def paint_labels(
     depth = np.uint8 if len(instances) <= _MOST_8_BIT else np.uint16
     labels = np.zeros(size_hw, dtype=depth)
     places = range(len(instances))
-    for place in sorted(places, key=lambda place: -instances[place].mask.area_px):
+    for place in sorted(places, key=lambda place: -instances[place].area_px):
         labels[instances[place].mask.to_array()] = place + 1
     return labels
 

@@ -35,34 +35,38 @@ def to_json(value: object) -> str:
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
-def record_line(record: dict[str, Any], *, least: float = 1.0) -> bytes:
-    """What `to_json` writes, several times as fast: by orjson, where that is known to write the same.
-
-    orjson neither escapes to ASCII nor writes an exponent where Python does: `least` is the smallest
-    number in the record that is not 0, so that this is known. NaN it writes as null: refuse it before.
-    """
-    return _quick_lines([record], least) or to_json(record).encode("ascii")
-
-
 def record_lines(records: Sequence[dict[str, Any]], leasts: Sequence[float] | None = None) -> bytes:
-    """What `record_line` writes of each, one below the other with commas between.
+    """What `to_json` writes of each, one below the other with commas between, many times as fast: by
+    orjson, where that is known to write the same.
 
-    `leasts`: `least` of each record; none: 1.
+    orjson neither escapes to ASCII nor writes an exponent where Python does. NaN it writes as null:
+    refuse it before.
+
+    Args:
+        records: each begins with its `id`; no list within them holds objects.
+        leasts: of each record the smallest number that is not 0; none: 1.
     """
-    least = min(leasts, default=1.0) if leasts else 1.0
-    together = _quick_lines(records, least)
+    together = _quick_lines(records, min(leasts, default=1.0) if leasts else 1.0)
     if together is not None:
         return together
     each = leasts or [1.0] * len(records)
-    return _BETWEEN.join(record_line(one, least=least) for one, least in zip(records, each, strict=True))
+    return _BETWEEN.join(_record_line(one, least) for one, least in zip(records, each, strict=True))
+
+
+def _record_line(record: dict[str, Any], least: float) -> bytes:
+    return _quick_lines([record], least) or to_json(record).encode("ascii")
 
 
 def _quick_lines(records: Sequence[dict[str, Any]], least: float) -> bytes | None:
-    """By orjson; None where it may write something else than Python."""
+    """By orjson; None where it may write something else than Python.
+
+    All in one call: a call for each takes three times as long. In a string a quote is escaped, so what
+    stands between two records stands nowhere else.
+    """
     if least < _LEAST_PLAIN:
         return None
     try:
-        lines = _BETWEEN.join(map(orjson.dumps, records))
+        lines = orjson.dumps(records)[1:-1].replace(b'},{"id":', b'},\n{"id":')
     except TypeError:  # a lone surrogate, as file names that are no UTF-8 have
         return None
     return lines if lines.isascii() and b"\x7f" not in lines else None

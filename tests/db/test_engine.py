@@ -4,6 +4,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from pathlib import Path
 from subprocess import PIPE, Popen
 
@@ -14,7 +15,7 @@ from sqlalchemy import text
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from db.engine import Ledger, open_ledger, schema_revision, upgrade_schema
-from db.models import Base
+from db.models import Base, Run, utc_now
 from labeling.errors import (
     AlreadyRunning,
     ConfigError,
@@ -220,4 +221,23 @@ def test_who_is_killed_while_alone_lets_the_next_one_in(url: str) -> None:
     ):
         with attempt, ledger.alone("review push"):  # PostgreSQL hears of it a moment later
             pass
+    ledger.close()
+
+
+def test_json_that_the_standard_library_alone_wrote_is_read(sqlite_url: str) -> None:
+    """PostgreSQL takes no NaN."""
+    ledger = open_ledger(sqlite_url)
+    with ledger.transaction() as session:
+        session.add(
+            Run(
+                id="r",
+                name="",
+                config={"a": inf, "b": [1, 0.5, "\u00e9"]},
+                code_version="0",
+                started_at=utc_now(),
+                worked_at=utc_now(),
+            )
+        )
+    with ledger.session() as session:
+        assert session.get_one(Run, "r").config == {"a": inf, "b": [1, 0.5, "\u00e9"]}
     ledger.close()

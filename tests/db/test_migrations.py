@@ -1,16 +1,20 @@
 """Databases of older schemas, with rows in them."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from db import engine as engine_module
 from db.engine import Ledger, open_ledger, upgrade_schema
 from db.models import Base
+from labeling.masks import Mask
 
 RUNS = """
 INSERT INTO run VALUES ('r1', 'lite', '{}', '0', '2026-05-01', '2026-05-01', NULL, '{}', '{}');
@@ -196,3 +200,62 @@ def test_a_database_of_the_first_schema_keeps_its_rows(url: str) -> None:
     assert rows(url, "SELECT id, gives_instances FROM model") == [("m", None)]
     assert rows(url, "SELECT count(*) FROM review") == [(0,)]
     assert_whole(url)
+
+
+def test_masks_of_before_are_measured_however_many_there_are(url: str) -> None:
+    migrate(url, "0006")
+    enter(url, RUNS)
+    enter(url, "INSERT INTO model VALUES ('m', 'lite', 'lite', '', '{}', NULL)")
+    masks = [_speckled(number) for number in range(1, 1203)]
+    _enter_masks(url, masks)
+    upgrade_schema(url)
+    boxes = "tight_x, tight_y, tight_w, tight_h"
+    assert rows(url, f"SELECT {boxes} FROM instance ORDER BY id") == [mask.box_xywh for mask in masks]  # noqa: S608
+    assert rows(url, f"SELECT {boxes} FROM reviewed_instance") == [masks[1].box_xywh]  # noqa: S608  # no input
+    assert_whole(url)
+    migrate(url, "0006", down=True)
+    assert rows(url, "SELECT count(*), count(rle) FROM instance") == [(len(masks), len(masks))]
+
+
+def _speckled(number: int) -> Mask:
+    """A mask in a picture of a size of its own; the first is empty."""
+    rng = np.random.default_rng(number)
+    return Mask.from_array(rng.random((40 + number % 7, 30 + number % 5)) < 0.003 * (number > 1))
+
+
+def _enter_masks(url: str, masks: Sequence[Mask]) -> None:
+    """One a frame of two videos, in the schema 0006; of the second there is a reviewed one too."""
+    told = [
+        {
+            "n": number,
+            "video": f"v{1 + number % 2}",
+            "h": mask.size_hw[0],
+            "w": mask.size_hw[1],
+            "rle": mask.counts,
+            "area": mask.area_px,
+        }
+        for number, mask in enumerate(masks, start=1)
+    ]
+    ledger = Ledger(url)
+    with ledger.transaction() as session:
+        for statement, parameters in (
+            ("INSERT INTO frame VALUES (:n, :video, :n, :w, :h, 1.0, '')", told),
+            (
+                "INSERT INTO instance (id, run_id, frame_id, model_id, role, rank, rle, x, y, w, h, area_px, score)"
+                " VALUES (:n, 'r1', :n, 'm', 'teacher', 0, :rle, 1, 2, 3, 4, :area, 0.5)",
+                told,
+            ),
+            ("INSERT INTO studio_project VALUES (1, 'local', 'maskmill', 1, '{}', NULL)", [{}]),
+            (
+                "INSERT INTO annotation VALUES (1, 2, 'r1', 1, 1, 1, 'current', 'ann', 'correct', 5.0, "
+                "'2026-05-01', '2026-05-01', '', '[]')",
+                [{}],
+            ),
+            (
+                "INSERT INTO reviewed_instance (id, annotation_id, rank, source_id, origin, iou, rle, area_px)"
+                " VALUES (1, 1, 0, :n, 'prediction', 1.0, :rle, :area)",
+                told[1:2],
+            ),
+        ):
+            session.execute(text(statement), parameters)
+    ledger.close()

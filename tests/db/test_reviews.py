@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from configs.models import Review as Settings
-from db.dataset import dataset_frames
+from db.dataset import REVIEWED, dataset_frames
 from db.models import Run
 from db.review_annotations import Answered, SentFrame, settle_truths, store_annotations
 from db.review_choice import choose_waiting
@@ -216,3 +216,22 @@ def test_a_dataset_that_is_not_read_to_its_end_leaves_no_cursor_open(
         del frames
         if ledger.engine.dialect.name == "postgresql":
             assert session.scalar(text("SELECT count(*) FROM pg_cursors")) == 0
+
+
+def test_a_dataset_tells_area_and_box_of_each_mask_whoever_made_it(home: Home) -> None:
+    run = plant_run(home, person_frames(2))
+    drawn = ReviewedInstance(box_mask(3, 4, 50, 6), "manual", None)
+    corrected = replace(word(home, run, 1, "ann", keep=2), verdict="fixed")
+    shown = replace(corrected.instances[0], mask=box_mask(11, 12, 28, 70), origin="prediction-changed")
+    say(home, run, run.frames[0], replace(corrected, instances=(shown, drawn)), settings=Settings())
+    with ledger_of(home).session() as session:
+        frames = list(dataset_frames(session, run.id, home, decisions=["review", REVIEWED]))
+    assert [frame.decision for frame in frames] == [REVIEWED, "review"]
+    people = [one for frame in frames for one in frame.instances]
+    assert [(one.area_px, one.tight_xywh) for one in people] == [
+        (28 * 70, (11, 12, 28, 70)),
+        (50 * 6, (3, 4, 50, 6)),
+        (30 * 80, (10, 10, 30, 80)),
+        (30 * 90, (90, 20, 30, 90)),
+    ]
+    assert people[1].box_xywh == (3, 4, 50, 6)

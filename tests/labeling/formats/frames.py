@@ -34,7 +34,9 @@ def instance(
     number: int, pixels: NDArray[np.bool_], *, keypoints: Keypoints | None = None, score: float = 0.75
 ) -> DatasetInstance:
     mask = Mask.from_array(pixels)
-    return DatasetInstance(number, mask, score, mask.box_xywh, keypoints, "lite", None)
+    return DatasetInstance(
+        number, mask, mask.area_px, mask.box_xywh, score, mask.box_xywh, keypoints, "lite", None
+    )
 
 
 def frame(

@@ -165,6 +165,18 @@ def test_the_same_frames_give_the_same_bytes(pictures: Path, tmp_path: Path) -> 
     assert [image["id"] for image in _document(tmp_path / "one")["images"]] == [3, 1, 2]
 
 
+def test_every_record_has_a_line_of_its_own_whatever_a_title_says(pictures: Path, tmp_path: Path) -> None:
+    odd = dataclasses.replace(frame(1, pictures), title='},{"id":1},"},{"id":', decision="},{")
+    posed = [frame(n, pictures, instance(n, ring_and_dot(), keypoints=STANDING)) for n in (2, 3)]
+    write_coco([odd, *posed], tmp_path / "out")
+    for name in ("instances", "person_keypoints"):
+        lines = (tmp_path / f"out/annotations/{name}.json").read_text().splitlines()
+        records = [json.loads(line.removesuffix(",")) for line in lines if line.startswith('{"id"')]
+        document = _document(tmp_path / "out", name)
+        assert records == [*document["annotations"], *document["images"]]
+        assert document["images"][0]["title"] == odd.title
+
+
 def test_a_dataset_without_frames_is_sound_and_empty(tmp_path: Path) -> None:
     summary = write_coco([], tmp_path / "out")
     assert (summary.frames, summary.instances, summary.files) == (0, 0, 2)
@@ -265,7 +277,7 @@ def test_real_pictures_and_masks_come_back_as_they_were(shared: Path, tmp_path: 
 
 def test_a_box_that_is_no_number_is_refused(pictures: Path, tmp_path: Path) -> None:
     """JSON has no word for it, and the quick encoder would write null."""
-    odd = dataclasses.replace(instance(1, rectangle(0, 0, 4, 4)), box_xywh=(0.0, float("nan"), 4.0, 4.0))
+    odd = instance(1, rectangle(0, 0, 4, 4))._replace(box_xywh=(0.0, float("nan"), 4.0, 4.0))
     with pytest.raises(ExportError, match="instance 1: the box is"):
         write_coco([frame(1, pictures, odd)], tmp_path / "out")
 

@@ -6,40 +6,50 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labeling.formats.origins import record_line, record_lines
+from labeling.formats.origins import record_lines
 
 PLAIN = st.text(st.characters(codec="ascii"))
 TEXTS = PLAIN | st.text(st.characters(exclude_categories=()))  # lone surrogates too, as file names may have
 SCORES = st.floats(0, 1) | st.sampled_from([0.0, 1e-4, 9.99e-5, 1e-5, 1e-7, 5e-324, 1.0])
 
 
-@given(TEXTS, SCORES, st.integers(1, 2**53 - 1), st.lists(st.floats(-1e22, 1e22).map(lambda x: round(x, 2))))
-def test_a_record_is_written_as_by_the_standard_library(
-    text: str, score: float, number: int, box: list[float]
+BOXES = st.lists(st.floats(-1e22, 1e22).map(lambda x: round(x, 2)))
+BETWEEN_RECORDS = st.sampled_from(
+    ['},{"id":', '"},{"id":', "},{", '{"id":1},{"id":2}', '\\"},{"id":', '[{"id":']
+)
+
+
+@given(st.lists(st.tuples(st.integers(1, 2**53 - 1), TEXTS | BETWEEN_RECORDS, SCORES, BOXES)))
+def test_records_are_written_as_by_the_standard_library(
+    told: list[tuple[int, str, float, list[float]]],
 ) -> None:
-    record = {
-        "id": number,
-        "title": text,
-        "score": score,
-        "box": box,
-        "none": None,
-        "split": {"size": [1, 2]},
-    }
-    expected = json.dumps(record, separators=(",", ":")).encode()
-    assert record_line(record, least=score or 1.0) == expected
+    records = [
+        {"id": number, "title": text, "score": score, "box": box, "none": None, "split": {"size": (1, 2)}}
+        for number, text, score, box in told
+    ]
+    expected = ",\n".join(json.dumps(record, separators=(",", ":")) for record in records)
+    assert record_lines(records, [score or 1.0 for _, _, score, _ in told]) == expected.encode()
+
+
+@given(
+    st.text(st.characters(min_codepoint=48, max_codepoint=111)), st.lists(st.integers(0, 10**9), min_size=4)
+)
+def test_the_runs_of_masks_are_written_as_by_the_standard_library(counts: str, box: list[int]) -> None:
+    """COCO's string has backslashes."""
+    mask = {"size": (720, 1280), "counts": counts}
+    records = [
+        {"id": 1, "bbox": tuple(map(float, box)), "segmentation": mask},
+        {"id": 2, "segmentation": mask},
+    ]
+    assert [json.loads(line.removesuffix(b",")) for line in record_lines(records).splitlines()] == json.loads(
+        json.dumps(records)
+    )
 
 
 @pytest.mark.parametrize("text", ["a\x7fb", "caf\u00e9", "\ud800", 'quo"te\\', "\u2028", "\x00"])
 def test_characters_that_the_quick_encoder_leaves_alone_are_escaped(text: str) -> None:
-    assert record_line({"title": text}) == json.dumps({"title": text}, separators=(",", ":")).encode()
-
-
-@given(st.lists(st.tuples(TEXTS, SCORES)))
-def test_many_records_are_written_as_each_alone(told: list[tuple[str, float]]) -> None:
-    records = [{"title": title, "score": score} for title, score in told]
-    leasts = [score or 1.0 for _, score in told]
-    expected = ",\n".join(json.dumps(record, separators=(",", ":")) for record in records)
-    assert record_lines(records, leasts) == expected.encode()
+    expected = json.dumps({"id": 1, "title": text}, separators=(",", ":")).encode()
+    assert record_lines([{"id": 1, "title": text}]) == expected
 
 
 def test_one_record_that_the_quick_encoder_cannot_write_leaves_the_others_as_they_are() -> None:
