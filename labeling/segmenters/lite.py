@@ -1,12 +1,12 @@
 """The lite segmenter: FastestDet's boxes, then MediaPipe's landmark network on crops of each.
 
-Two crops of the box, the wider one mirrored, their mask logits averaged; whoever is not surely seen then is looked
-at in two more that the landmarks place and turn, and the better result stays. That two looks agree is, beside a decided
-mask, the best sign of a good one: it is part of the score.
+Two crops of the box, the wider one mirrored, their mask logits averaged; whoever is not surely seen then is
+looked at in two more that the landmarks place and turn, and the better result stays. That two looks agree is,
+beside a decided mask, the best sign of a good one: it is part of the score.
 
-Measured beside one another on ../shared (mean best IoU of each person for PennFudan (all 74), DAVIS dance-twirl
-(every 2nd) and COCO (those over 1 % of the picture), union IoU for CDnet's office (every 10th), recall and
-precision of boxes at IoU 0.5 on PETS (every 10th)); each row has all above it:
+Measured beside one another: mean best IoU of each person for PennFudan (all 74), DAVIS dance-twirl (every 2nd)
+and COCO (those over 1 % of 80 pictures), union IoU for CDnet's office (every 10th), recall and precision of
+boxes at IoU 0.5 for PETS (every 10th). Each row has all above it:
 
                                           PennFudan  DAVIS  COCO   office  PETS
     crops of 1.15 and 1.35, floor 0.65       0.825   0.761  0.472   0.713  0.809 0.719
@@ -16,9 +16,9 @@ precision of boxes at IoU 0.5 on PETS (every 10th)); each row has all above it:
     2 x 2 tiles where people are small       0.829   0.776  0.497   0.722  0.874 0.720
     second pass only for who is left         0.829   0.782  0.476   0.722  0.869 0.729
 
-The code as it is, one run: 0.828 0.775 0.488 0.717, PETS 0.863 0.706 (the rows come from a trial beside
-it written before it, whose crops lie half a pixel off); no false person in 50 pictures of a road. A picture with one person takes
-1.1 to 1.6 times as long as with the first row (office 52, PennFudan 65 ms on one busy core, before 40 and 43).
+The code as it is, one run: 0.828 0.775 0.488 0.717, PETS 0.863 0.706 (the rows come from a trial that was
+written before it); no false person in 50 pictures of a road. A picture with one person takes 1.1 to 1.6 times
+as long as with the first row (office 52, PennFudan 65 ms on one busy core, before 40 and 43).
 
 Not taken: landmark crops for everybody (PennFudan 0.807: in a crowd they go over to the neighbour), a
 guided filter (+0.002), boxes of MediaPipe's pose detection (DAVIS +0.02, one more network for every
