@@ -1,7 +1,7 @@
 """Tight boxes of masks
 
-Revision ID: 0010
-Revises: 0009
+Revision ID: 0009
+Revises: 0008
 """
 
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from alembic import op
 from pycocotools import mask as coco_mask
 
-revision = "0010"
-down_revision = "0009"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
