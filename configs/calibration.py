@@ -10,10 +10,12 @@ Feature = Literal["score", "flip_iou"]
 
 
 class Threshold(Block):
-    """Frames whose trust is at least `trust` had bad masks in at most `risk` of all cases."""
+    """Of the frames whose trust is at least `trust`, hard or not, at most `risk` had bad masks."""
 
     risk: Fraction01
     trust: Fraction01
+    ask_from: Fraction01 = 0.0
+    """Cheap trust below which the mirrored picture hardly ever made a frame acceptable: it is not asked for."""
 
 
 class Logistic(Block):
@@ -37,20 +39,20 @@ class Calibration(Block):
 
     teacher: str
     """`kind:name` of the model that it was fitted to, and holds for."""
+    weights_sha256: str = ""
+    """Of that model's weights; empty: it has none."""
     good_from: Fraction01 = 0.8
     """IoU with the truth from which a mask is good."""
     cheap: Stage
     """Before the mirrored picture."""
     full: Stage | None = None
     """With it; None: the teacher cannot see mirrored pictures, and the cheap stage decides."""
-    ask_from: Fraction01
-    """Cheap trust below which the mirrored picture hardly ever made a frame acceptable: it is not asked for."""
     thresholds: tuple[Threshold, ...]
     """In order of risk; a risk below the first was never reached."""
     fitted_on: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     """Frames of each labelled set."""
 
-    def accept_from(self, risk: float) -> float | None:
-        """The trust from which a frame is accepted; None: so low a risk was never reached."""
-        reached = [one.trust for one in self.thresholds if one.risk <= risk]
-        return min(reached, default=None)
+    def threshold(self, risk: float) -> Threshold | None:
+        """From which trust a frame is accepted; None: so low a risk was never reached."""
+        reached = [one for one in self.thresholds if one.risk <= risk]
+        return min(reached, key=lambda one: one.trust, default=None)

@@ -67,6 +67,8 @@ def _read_calibration(tree: Mapping[str, Any], origin: str) -> Mapping[str, Any]
             f"config {origin}: trust.calibration: {named!r} is neither shipped ({known}) nor a file of "
             f"`maskmill calibrate` that can be read: {exc}"
         ) from exc
+    if not isinstance(content, dict):
+        raise ConfigError(f"config {origin}: trust.calibration: {named!r} is no file of `maskmill calibrate`")
     return {**tree, "trust": {**trust, "calibration": content}}
 
 

@@ -102,10 +102,11 @@ class Trust(Block):
     """Fitted by `maskmill calibrate`: a file, or `lite`, which is shipped. It becomes part of the config.
     None: the thresholds below decide; with one they only tell why a teacher may be wrong."""
     accept_risk: Fraction01 = 0.05
-    """Largest expected share of bad masks (IoU below 0.8) among the accepted frames, with a calibration."""
+    """Frames are accepted that are as trusted as those of which, hard or not, the calibration found at most this
+    share bad (IoU below 0.8)."""
     min_moving: Fraction01 = 0.05
-    """Share of each mask's pixels that change in the course of a shot of 20 s or more; 0: what never moves is
-    believed too. Folders of pictures have no shots."""
+    """Share of each mask's pixels that must belong to something that moves, as far as a shard shows its shot
+    for 15 s or more; 0: what never moves is believed too. Folders of pictures have no shots."""
     min_score: Fraction01 = 0.7
     """Lowest instance score."""
     min_flip_iou: Fraction01 = 0.8

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.console import ConfigOption, HomeOption, RunOption, SetOption, print_table, say
+from flows.console import HomeOption, RunOption, SetOption, print_table, say
 from flows.labelled import (
     CocoOption,
     Codes,
@@ -45,7 +45,10 @@ def calibrate(
     roi: RoiOption = None,
     partial: PartialOption = False,
     every: EveryOption = 1,
-    config: ConfigOption = "default",
+    config: Annotated[
+        str | None,
+        typer.Option("--config", metavar="NAME|FILE", help="default; with --from reviews, the run's own."),
+    ] = None,
     changes: SetOption = None,
     home: HomeOption = DEFAULT_HOME,
     run: RunOption = None,
@@ -54,20 +57,26 @@ def calibrate(
 ) -> None:
     """Fit the probability that the teacher's masks are right; each labelled set, or video, is left out once
     to see how right that is."""
-    from configs.load import load_config
+    from configs.load import change_config, load_config
     from flows.home import existing_home
-    from tasks.calibrate import calibrate_on_reviews, calibrate_on_sets
+    from tasks.calibrate import calibrate_on_reviews, calibrate_on_sets, config_of_run
     from tasks.looks import write_file
 
-    run_config = load_config(config, changes or [])
-    run_config = run_config.model_copy(
-        update={"trust": run_config.trust.model_copy(update={"calibration": None})}
-    )
+    for path in filter(None, (to, figures)):
+        if path.is_dir() or not path.absolute().parent.is_dir():
+            raise ConfigError(f"{path} cannot be written: name a file in a folder that is there")
+    changes = [*(changes or []), "trust.calibration=null"]
     if origin:
-        if sets or images:
+        if sets or images or coco or masks:
             raise ConfigError("--from reviews brings its own pictures: leave SETS.yaml and --images away")
-        fit = calibrate_on_reviews(existing_home(home), run, run_config)
+        place = existing_home(home)
+        tree = None if config else config_of_run(place, run)
+        run_config = (
+            change_config(tree, changes, "of the run") if tree else load_config(config or "", changes)
+        )
+        fit = calibrate_on_reviews(place, run, run_config)
     else:
+        run_config = load_config(config or "default", changes)
         one = {"images": images, "coco": coco, "masks": masks, "codes": codes.value, "roi": roi}
         fit = calibrate_on_sets(read_sets(sets, {**one, "partial": partial, "every": every}), run_config)
     _print(fit.unseen, fit.accept_risk)

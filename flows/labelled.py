@@ -43,8 +43,10 @@ def read_sets(sets: Path | None, one: Mapping[str, Any]) -> "dict[str, LabelledS
 
     images: Path | None = one["images"]
     if sets:
-        if images or one["coco"] or one["masks"]:
-            raise ConfigError(f"{sets} names its own pictures: leave --images, --coco and --masks away")
+        if any(one[name] for name in ("images", "coco", "masks", "roi", "partial")) or one["every"] > 1:
+            raise ConfigError(
+                f"{sets} names its own pictures: leave --images, --coco, --masks and the like away"
+            )
         return load_labelled_sets(sets)
     if images is None:
         raise ConfigError("no ground truth: name a SETS.yaml, or --images with --coco or --masks")

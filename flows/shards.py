@@ -19,6 +19,7 @@ from db.queries import latest_run
 from flows.home import existing_home, idle_before_the_first_run, whole_path
 from flows.runners import Workers, make_runner
 from labeling.errors import (
+    ConfigError,
     DatabaseError,
     DatabaseUnreachable,
     Interrupted,
@@ -56,7 +57,13 @@ def label_shards(run: str = "", home: Path = Path(".maskmill")) -> int:
         with at_work(place, "label-shards") as execution:
             bury_the_dead(place)
             with ledger_of(place).session() as session:
-                config = RunConfig.model_validate(latest_run(session, run or None).config)
+                found = latest_run(session, run or None)
+                config = RunConfig.model_validate(found.config)
+            if config.run_id() != found.id:
+                raise ConfigError(
+                    f"run {found.id} was begun by a version of maskmill with other settings: `maskmill run` with "
+                    "its config begins it anew"
+                )
             return len(work_on_shards(config, execution, wait_for_others=False))
     except Interrupted as error:
         return cancelled(error)  # type: ignore[no-any-return]  # Prefect takes a state for a result

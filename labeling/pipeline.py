@@ -111,7 +111,7 @@ class _Shard:
             if isinstance(item, SkippedFrame):
                 self.rows.append(_skipped_row(item))
                 continue
-            if self.clip.is_temporal:
+            if self.clip.is_temporal and self.config.trust.min_moving:
                 with self.watch.time("evidence"):
                     self.stillness.watch(item)
             yield _Candidate(item)
@@ -221,6 +221,8 @@ class _Shard:
         known = trust.frame if trust else None
         decision = decide(agreement, evidence, settings)
         frame = candidate.frame
+        if self.doubts_stillness(decision.decision):
+            self.stillness.keep(frame)
         return LabelledFrame(
             t_ms=frame.t_ms,
             shot_ms=frame.shot,
@@ -236,11 +238,14 @@ class _Shard:
             student=candidate.student,
         )
 
+    def doubts_stillness(self, decision: str) -> bool:
+        return decision == "accepted" and self.clip.is_temporal and self.config.trust.min_moving > 0
+
     def doubt_still_masks(self, row: LabelledFrame) -> LabelledFrame:
         """What a whole shot says of an accepted frame: a mask of what never moves shows nobody."""
-        if row.decision != "accepted" or not self.config.trust.min_moving:
+        if not self.doubts_stillness(row.decision):
             return row
-        shares = [self.stillness.moving_share(one.mask, row.shot_ms) for one in row.teacher if one.mask]
+        shares = [self.stillness.moving_share(one.mask, row.t_ms) for one in row.teacher if one.mask]
         doubt = find_still_masks(shares, self.config.trust)
         if not doubt or row.agreement is None:
             return row

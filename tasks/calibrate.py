@@ -12,8 +12,8 @@ from configs.truth import LabelledSet
 from db.dataset import REVIEWED, dataset_frames
 from db.queries import latest_run
 from labeling.albums import read_picture
-from labeling.errors import ConfigError
-from labeling.evaluation.frames import iou_outside, iou_with_truth
+from labeling.errors import ConfigError, SourceError
+from labeling.evaluation.frames import check_size, iou_outside, iou_with_truth
 from labeling.evaluation.summary import GOOD_FROM, POOLED
 from labeling.evaluation.trusting import Trusting, summarise_predictions
 from labeling.formats.dataset import DatasetFrame
@@ -23,7 +23,7 @@ from labeling.pipeline import mirror
 from labeling.stages import in_batches
 from labeling.storage import Home
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, gather_evidence
-from labeling.trust.fitting import Example, fit_calibration, predict_unseen
+from labeling.trust.fitting import Example, check_scikit_learn, fit_calibration, predict_unseen
 from labeling.truth.masks import find_known, judge_masks, leave_out_unlabelled
 from labeling.truth.pictures import LabelledPicture, read_labelled
 from tasks.ledger import ledger_of
@@ -52,11 +52,23 @@ def calibrate_on_sets(sets: Mapping[str, LabelledSet], config: RunConfig) -> Fit
     Raises:
         ConfigError: ground truth cannot be read, or there is too little of it.
         ModelError: a segmenter cannot be loaded, or the truth has another size than its picture.
+        ExtraMissing: scikit-learn is not installed.
     """
+    check_scikit_learn()
     if POOLED in sets:
         raise ConfigError(f"a labelled set cannot be called {POOLED!r}: that is all of them together")
     labelled = {name: read_labelled(one) for name, one in sets.items()}  # told before models are loaded
     return _fit([one for name, some in labelled.items() for one in _examples(name, some, config)], config)
+
+
+def config_of_run(home: Home, run_id: str | None) -> dict[str, Any]:
+    """The config that a run was made with, as a plain tree.
+
+    Raises:
+        ConfigError: no such run.
+    """
+    with ledger_of(home).session() as session:
+        return dict(latest_run(session, run_id).config)
 
 
 def calibrate_on_reviews(home: Home, run_id: str | None, config: RunConfig) -> Fit:
@@ -67,7 +79,9 @@ def calibrate_on_reviews(home: Home, run_id: str | None, config: RunConfig) -> F
     Raises:
         ConfigError: no such run, or too few reviews.
         StorageError: a picture is gone.
+        ExtraMissing: scikit-learn is not installed.
     """
+    check_scikit_learn()
     examples: list[Example] = []
     with tempfile.TemporaryDirectory(prefix=FOLDER_OF_REVIEWS) as folder:
         with ledger_of(home).session() as session:
@@ -84,7 +98,12 @@ def calibrate_on_reviews(home: Home, run_id: str | None, config: RunConfig) -> F
 
 def _fit(examples: list[Example], config: RunConfig) -> Fit:
     card = load_models(config).teacher.card
-    calibration = fit_calibration(examples, teacher=f"{card.kind}:{card.name}", good_from=GOOD_FROM)
+    calibration = fit_calibration(
+        examples,
+        teacher=f"{card.kind}:{card.name}",
+        weights_sha256=card.weights_sha256,
+        good_from=GOOD_FROM,
+    )
     risk = config.trust.accept_risk
     return Fit(calibration, risk, summarise_predictions(predict_unseen(examples, accept_risk=risk)))
 
@@ -103,14 +122,25 @@ def _examples(group: str, pictures: list[LabelledPicture], config: RunConfig) ->
     """What the teacher says of each picture and of its mirror image, beside the truth."""
     files = tuple(PictureFile(position, one.path) for position, one in enumerate(pictures))
     models = load_models(config).prepare(Clip(group, pictures=files))
-    for batch in in_batches(enumerate(pictures), config.batch):
-        frames = [Frame(group, position, read_picture(one.path)) for position, one in batch]
+    for batch in in_batches(_read(group, pictures), config.batch):
+        frames = [frame for frame, _ in batch]
         teacher, student = models.teacher.segment(frames), models.student.segment(frames)
         mirrored: Iterable[list[Instance] | None] = [None] * len(frames)
         if models.teacher.card.sees_mirrored:
             mirrored = models.teacher.segment([mirror(frame) for frame in frames])
         for (_, truth), seen, others, flipped in zip(batch, teacher, student, mirrored, strict=True):
             yield _example(group, truth, Seen(seen, others, flipped), config)
+
+
+def _read(group: str, pictures: Iterable[LabelledPicture]) -> Iterator[tuple[Frame, LabelledPicture]]:
+    """Those that can be read, as a run would take them."""
+    for position, truth in enumerate(pictures):
+        try:
+            frame = Frame(group, position, read_picture(truth.path), name=truth.name)
+        except SourceError:
+            continue
+        check_size(truth, frame.size_hw)
+        yield frame, truth
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,8 +107,11 @@ def _load(config: RunConfig) -> Models:
 
 def _check_calibration(config: RunConfig, card: ModelCard) -> None:
     calibration, name = config.trust.calibration, f"{card.kind}:{card.name}"
-    if calibration and calibration.teacher != name:
+    if calibration is None:
+        return
+    is_other = "is" if calibration.teacher != name else "has other weights than then:"
+    if (calibration.teacher, calibration.weights_sha256) != (name, card.weights_sha256):
         raise ConfigError(
-            f"trust.calibration was fitted to {calibration.teacher}, the teacher is {name}: fit one to it with "
-            "`maskmill calibrate`, or set trust.calibration to null"
+            f"trust.calibration was fitted to {calibration.teacher}, the teacher {is_other} {name}: fit one to it "
+            "with `maskmill calibrate`, or set trust.calibration to null"
         )

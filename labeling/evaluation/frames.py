@@ -41,10 +41,8 @@ def evaluate_frame(dataset: str, truth: LabelledPicture, row: LabelledFrame) -> 
     Raises:
         ModelOutputWrong: the truth has another size than the picture.
     """
-    if row.size_hw not in (None, truth.size_hw):
-        raise ModelOutputWrong(
-            f"ground truth of {truth.path}: {truth.size_hw} (height, width), the picture has {row.size_hw}"
-        )
+    if row.size_hw:
+        check_size(truth, row.size_hw)
     teacher_masks = [one.mask for one in row.teacher]
     truth = leave_out_unlabelled(truth, teacher_masks)
     student, teacher = (
@@ -64,6 +62,14 @@ def evaluate_frame(dataset: str, truth: LabelledPicture, row: LabelledFrame) -> 
         trust=None if truth.is_partial else row.trust,
         value=row.value,
     )
+
+
+def check_size(truth: LabelledPicture, size_hw: tuple[int, int]) -> None:
+    """Raises `ModelOutputWrong` where the truth has another size than the picture."""
+    if size_hw != truth.size_hw:
+        raise ModelOutputWrong(
+            f"ground truth of {truth.path}: {truth.size_hw} (height, width), the picture has {size_hw}"
+        )
 
 
 def _agreement(truth: LabelledPicture, row: LabelledFrame) -> float | None:

@@ -60,8 +60,9 @@ def needs_flip(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -
     if not agreement.is_hard:
         return False
     if settings.calibration:
+        wanted = settings.calibration.threshold(settings.accept_risk)
         trust = measure_trust(evidence, settings.calibration)
-        return trust is not None and trust.frame >= settings.calibration.ask_from
+        return wanted is not None and trust is not None and trust.frame >= wanted.ask_from
     return settings.min_flip_iou > 0 and not _find_cheap_doubts(agreement, evidence, settings)
 
 
@@ -79,16 +80,18 @@ def _find_distrust(evidence: Evidence, settings: Trust) -> list[str]:
     if settings.calibration is None:
         return []
     trust = measure_trust(evidence, settings.calibration)
-    wanted = settings.calibration.accept_from(settings.accept_risk)
+    wanted = settings.calibration.threshold(settings.accept_risk)
     if trust is None:
         return ["no mask of the teacher's to believe"]
     if wanted is None:
         risk = say_percent(settings.accept_risk)
         return [f"no trust was ever high enough for a risk of {risk}, this one is {say_percent(trust.frame)}"]
     is_known = evidence.flip_iou is not None or settings.calibration.full is None
-    if is_known and trust.frame >= wanted:
+    if is_known and trust.frame >= wanted.trust:
         return []
-    return [f"teacher right with a probability of {say_share_below(trust.frame, wanted)}"]
+    if is_known or trust.frame < wanted.trust:
+        return [f"teacher right with a probability of {say_share_below(trust.frame, wanted.trust)}"]
+    return [f"teacher's scores alone, without the mirrored picture, are not believed ({trust.frame:.2f})"]
 
 
 def _find_cheap_doubts(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> list[str]:

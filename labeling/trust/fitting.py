@@ -8,6 +8,7 @@ folds are fifths of each.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +28,9 @@ RISKS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5)
 """For which thresholds are told."""
 FOLDS_OF_ONE = 5
 """Parts into which sets are divided, in order, where there are too few of them."""
-LOST_BY_NOT_ASKING = 0.05
-"""Share of the frames accepted at a risk of 5 % that may be lost by asking for fewer mirrored pictures."""
-_USUAL_RISK = 0.05
+ASKING_MARGIN = 0.5
+"""Of the lowest cheap trust from which a frame came to be accepted: from there on the mirrored picture is asked
+for. On sets left out, that accepts what always asking accepts, and asks for 10 of 53 hard frames."""
 _DIGITS = 6
 """Kept of each number: the files are for people too."""
 
@@ -60,30 +61,32 @@ class Prediction:
     """At the risk that was asked for."""
 
 
-def fit_calibration(examples: Sequence[Example], *, teacher: str, good_from: float) -> Calibration:
+def check_scikit_learn() -> None:
+    """Raises `ExtraMissing` where it is not installed; runs do not need it."""
+    if find_spec("sklearn") is None:
+        raise ExtraMissing("fitting wants scikit-learn: pip install 'maskmill[calibrate]'")
+
+
+def fit_calibration(
+    examples: Sequence[Example], *, teacher: str, good_from: float, weights_sha256: str = ""
+) -> Calibration:
     """Fit to all examples; thresholds come from folds, so from examples not fitted to.
 
     Raises:
         ConfigError: too few examples to learn from: all good, or all bad.
+        ExtraMissing: scikit-learn is not installed.
     """
     known = [one for one in examples if one.evidence.instances]
-    cheap = _fit_stage([_without_mirror(one) for one in known])
     sees_mirrored = any(one.evidence.flip_iou is not None for one in known)
-    fitted = Calibration(
+    return Calibration(
         teacher=teacher,
+        weights_sha256=weights_sha256,
         good_from=good_from,
-        cheap=cheap,
+        cheap=_fit_stage([_without_mirror(one) for one in known]),
         full=_fit_stage(known) if sees_mirrored else None,
-        ask_from=0.0,
-        thresholds=(),
+        thresholds=tuple(_find_thresholds(list(_judge_folds(known)))),
         fitted_on={group: sum(one.group == group for one in examples) for group in _groups(examples)},
     )
-    judged = list(_judge_folds(known))
-    thresholds = tuple(_find_thresholds(judged))
-    usual = fitted.model_copy(update={"thresholds": thresholds}).accept_from(_USUAL_RISK)
-    asked = [cheaply.frame for _, cheaply, fully in judged if usual is not None and fully.frame >= usual]
-    ask_from = _floor(float(np.quantile(asked, LOST_BY_NOT_ASKING))) if asked else 0.0
-    return fitted.model_copy(update={"thresholds": thresholds, "ask_from": ask_from})
 
 
 def predict_unseen(examples: Sequence[Example], *, accept_risk: float) -> list[Prediction]:
@@ -93,16 +96,19 @@ def predict_unseen(examples: Sequence[Example], *, accept_risk: float) -> list[P
 
     Raises:
         ConfigError: too few examples to learn from.
+        ExtraMissing: scikit-learn is not installed.
     """
     known = [one for one in examples if one.evidence.instances]
     predictions = []
     for seen, unseen in _folds(known):
         calibration = fit_calibration(seen, teacher="", good_from=0.0)
-        wanted = calibration.accept_from(accept_risk)
+        wanted = calibration.threshold(accept_risk)
         for example in unseen:
+            cheaply = measure_trust(_without_mirror(example).evidence, calibration)
             trust = measure_trust(example.evidence, calibration)
-            if trust is not None:
-                accepted = wanted is not None and trust.frame >= wanted
+            if trust is not None and cheaply is not None:
+                is_asked = wanted is not None and cheaply.frame >= wanted.ask_from
+                accepted = is_asked and wanted is not None and trust.frame >= wanted.trust
                 predictions.append(Prediction(example, trust, accepted))
     return predictions
 
@@ -117,17 +123,19 @@ def _judge_folds(examples: Sequence[Example]) -> Iterator[tuple[Example, Trust, 
 
 
 def _find_thresholds(judged: Sequence[tuple[Example, Trust, Trust]]) -> Iterator[Threshold]:
-    """The lowest trust from which on no larger share than each risk was bad."""
-    known = [(fully.frame, one.is_good) for one, _, fully in judged if one.is_good is not None]
-    ranked = sorted(known, key=lambda pair: -pair[0])
-    trust = np.array([value for value, _ in ranked])
-    bad = np.cumsum([not is_good for _, is_good in ranked])
-    share_of_bad = bad / np.arange(1, len(ranked) + 1)
+    """The lowest trust from which on no larger share than each risk was bad, by at least 1 / risk frames."""
+    known = sorted((one for one in judged if one[0].is_good is not None), key=lambda one: -one[2].frame)
+    trust = np.array([fully.frame for _, _, fully in known])
+    cheap = np.array([cheaply.frame for _, cheaply, _ in known])
+    bad = np.cumsum([not example.is_good for example, _, _ in known])
+    count = np.arange(1, len(known) + 1)
     is_last_of_equals = np.append(np.diff(trust) != 0, True)
     for risk in RISKS:
-        reached = np.flatnonzero((share_of_bad <= risk) & is_last_of_equals)
+        reached = np.flatnonzero((bad <= risk * count) & (risk * count >= 1) & is_last_of_equals)
         if len(reached):
-            yield Threshold(risk=risk, trust=_floor(float(trust[reached[-1]])))
+            last = reached[-1]
+            ask_from = ASKING_MARGIN * float(cheap[: last + 1].min())
+            yield Threshold(risk=risk, trust=_floor(float(trust[last])), ask_from=_floor(ask_from))
 
 
 def _fit_stage(examples: Sequence[Example]) -> Stage:
@@ -144,11 +152,9 @@ def _fit_stage(examples: Sequence[Example]) -> Stage:
 def _fit(pairs: Sequence[tuple[Mapping[Feature, float], bool]], of: str) -> Logistic:
     """Logistic regression with scikit-learn's usual L2 penalty on standardised features, written back in
     the features' own units."""
-    try:
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.preprocessing import StandardScaler
-    except ImportError as exc:
-        raise ExtraMissing("fitting wants scikit-learn: pip install 'maskmill[calibrate]'") from exc
+    check_scikit_learn()
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
 
     good = sum(is_good for _, is_good in pairs)
     if not 0 < good < len(pairs):

@@ -1,7 +1,8 @@
 """What a static camera knows: somebody who is there moves, and a coat on its hook does not.
 
-Pixels are compared over a whole shot, on small luma pictures. Where the camera moves, everything does,
-and nothing is said.
+A pixel is still where it hardly changes in the course of a shot and looks now as it mostly does: who walks
+through changes each pixel for a moment only, but in that moment he covers it. Compared are small luma
+pictures of one shard's part of a shot. Where the camera moves, everything does, and nothing is said.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ WIDTH_PX = 160
 """Of the pictures that are compared; a narrower one is not enlarged."""
 REMEMBERED = 64
 """Pictures of a shot that are held at once; of a longer one every second, every fourth and so on."""
-SHORTEST_SHOT_MS = 20_000
+SHORTEST_SHOT_MS = 15_000
 FEWEST_PICTURES = 10
 """A shot shorter than these says nothing: people stand still for so long."""
 BRIEF = 5
@@ -49,12 +50,26 @@ class _Shot:
         if len(self.pictures) > REMEMBERED:
             self.pictures, self.stride = self.pictures[::2], 2 * self.stride
 
-    def moving(self) -> BoolArray | None:
-        """Which of the small pixels change; None: too short to say."""
+    def close(self) -> "_Scene | None":
+        """What was there all the time; None: too short to say."""
         if self.last_ms - self.first_ms < SHORTEST_SHOT_MS or len(self.pictures) < FEWEST_PICTURES:
             return None
-        low, high = np.percentile(np.stack(self.pictures), (BRIEF, 100 - BRIEF), axis=0)
-        return np.asarray(high - low > NOISE_LEVELS)
+        low, usual, high = np.percentile(np.stack(self.pictures), (BRIEF, 50, 100 - BRIEF), axis=0)
+        return _Scene(usual.astype(np.float32), np.asarray(high - low > NOISE_LEVELS))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scene:
+    """A shot that is over."""
+
+    usual: NDArray[np.float32]
+    """Median level of each small pixel."""
+    changes: BoolArray
+    """Which of them vary."""
+
+    def moving(self, picture: NDArray[Any]) -> BoolArray:
+        """Which pixels of one of its pictures belong to something that moves."""
+        return self.changes | (np.abs(picture - self.usual) > NOISE_LEVELS)
 
 
 class Stillness:
@@ -62,35 +77,44 @@ class Stillness:
 
     def __init__(self) -> None:
         self._current: tuple[_Key, _Shot] | None = None
-        self._moving: dict[_Key, BoolArray | None] = {}
+        self._scenes: dict[_Key, _Scene | None] = {}
+        self._kept: dict[int, tuple[_Key, NDArray[Any]]] = {}
 
     def watch(self, frame: Frame) -> None:
         key = frame.shot, _small_size_wh(frame.size_hw)
         if self._current is None or self._current[0] != key:
             self._close_shot()
             self._current = key, _Shot(frame.t_ms)
-        small = cv2.resize(frame.rgb, key[1], interpolation=cv2.INTER_AREA)
-        self._current[1].add(frame.t_ms, cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
+        self._current[1].add(frame.t_ms, _shrink(frame))
+
+    def keep(self, frame: Frame) -> None:
+        """Remember a frame whose masks will be asked about."""
+        self._kept[frame.t_ms] = (frame.shot, _small_size_wh(frame.size_hw)), _shrink(frame)
 
     def _close_shot(self) -> None:
-        """Keep of a shot that is over only what moved."""
+        """Keep of a shot that is over only what was there all the time."""
         if self._current:
             key, shot = self._current
-            self._moving[key], self._current = shot.moving(), None
+            self._scenes[key], self._current = shot.close(), None
 
-    def moving_share(self, mask: Mask, shot: int) -> float | None:
-        """Share of a mask's pixels that move in the course of its shot, in [0, 1]; None: unknown.
+    def moving_share(self, mask: Mask, t_ms: int) -> float | None:
+        """Share of a kept frame's mask that belongs to something that moves, in [0, 1]; None: unknown.
 
         Unknown are masks of short shots, and those too small for a single one of the small pixels.
         """
         self._close_shot()
-        size_wh = _small_size_wh(mask.size_hw)
-        moving = self._moving.get((shot, size_wh))
-        if moving is None:
+        key, picture = self._kept[t_ms]
+        scene = self._scenes.get(key)
+        if scene is None:
             return None
         pixels = mask.to_array().astype(np.uint8)
-        inside = cv2.resize(pixels, size_wh, interpolation=cv2.INTER_NEAREST) > 0
-        return float(moving[inside].mean()) if inside.any() else None
+        inside = cv2.resize(pixels, key[1], interpolation=cv2.INTER_NEAREST) > 0
+        return float(scene.moving(picture)[inside].mean()) if inside.any() else None
+
+
+def _shrink(frame: Frame) -> NDArray[Any]:
+    small = cv2.resize(frame.rgb, _small_size_wh(frame.size_hw), interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
 
 
 def _small_size_wh(size_hw: tuple[int, int]) -> tuple[int, int]:

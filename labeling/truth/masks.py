@@ -12,10 +12,20 @@ are labelled, it must lie on one of them."""
 
 
 def judge_masks(masks: Sequence[Mask], truth: LabelledPicture) -> list[float | None]:
-    """Best IoU of each mask with a person of the truth, outside what is ignored; None: nobody can say."""
+    """Best IoU of each mask with a person of the truth, outside what is ignored; None: nobody can say.
+
+    Where one mask of the truth may show several people, a mask of which most lies on it can be judged only
+    if it is the only such.
+    """
     seen, people = _outside(masks, truth.ignored), _outside(truth.people, truth.ignored)
     best = iou_matrix(seen, people).max(axis=1, initial=0.0)
     known = find_known(masks, truth)
+    if truth.is_joined and people:
+        on_people = intersection_areas(seen, people).max(axis=1, initial=0) / mask_areas(seen).clip(1)
+        shares_it = on_people >= KNOWN_SHARE
+        known = [
+            one and not (shared and shares_it.sum() > 1) for one, shared in zip(known, shares_it, strict=True)
+        ]
     return [float(iou) if is_known else None for iou, is_known in zip(best, known, strict=True)]
 
 

@@ -36,6 +36,8 @@ class LabelledPicture:
     """Pixels of which nothing is known."""
     is_partial: bool = False
     """There may be more people."""
+    is_joined: bool = False
+    """One mask may show several people."""
 
     @property
     def name(self) -> str:
@@ -131,7 +133,8 @@ def _mask_picture(path: Path, mask: Path, codes: str) -> LabelledPicture:
     if codes == "cdnet":
         moving = Mask.from_array(values == MOVING)
         people = (moving,) if moving else ()
-        return LabelledPicture(path, size_hw, people, Mask.from_array(np.isin(values, UNDECIDED)))
+        ignored = Mask.from_array(np.isin(values, UNDECIDED))
+        return LabelledPicture(path, size_hw, people, ignored, is_joined=True)
     seen = read_label_png(mask.read_bytes(), size_hw, origin=str(mask))
     return LabelledPicture(path, size_hw, tuple(one.mask for one in seen), Mask.empty(size_hw))
 

@@ -74,6 +74,20 @@ def test_it_learns_from_what_people_said_of_a_run(home: Home, config: Path, tmp_
     assert json.loads(figures.read_text())["unseen"]["all"]["frames"]["good"] == pytest.approx(8 / 12)
 
 
+def test_without_a_config_the_teacher_is_the_run_s_own(home: Home, tmp_path: Path) -> None:
+    review(home, plant_run(home, [PlantedFrame([SOMEBODY])] * 4), wrong=2)
+    done = maskmill("--from", "reviews", "--home", home.root, "--to", tmp_path / "a.json")
+    assert done.exit_code == 2
+    assert "0 of 0 masks are good" in done.stderr  # the plate of a few grey pictures shows nobody
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_done(tmp_path: Path, config: Path) -> None:
+    for place in (tmp_path, tmp_path / "gone" / "a.json"):
+        done = maskmill("gone.yaml", "--config", config, "--to", place)
+        assert done.exit_code == 2
+        assert "cannot be written" in done.stderr
+
+
 def test_a_run_without_reviews_is_told(home: Home, config: Path, tmp_path: Path) -> None:
     plant_run(home, [PlantedFrame([SOMEBODY])] * 2)
     done = maskmill("--from", "reviews", "--home", home.root, "--config", config, "--to", tmp_path / "a.json")

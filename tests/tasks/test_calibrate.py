@@ -26,7 +26,7 @@ def pictures(tmp_path: Path) -> Path:
     for name in ("yards", "streets"):
         for folder in ("images", "masks"):
             (tmp_path / name / folder).mkdir(parents=True)
-        for number in range(24):
+        for number in range(36):
             x, y = (int(v) for v in rng.integers(2, 30, 2))
             picture, truth = np.zeros((*SIZE_HW, 3), np.uint8), np.zeros(SIZE_HW, np.uint8)
             picture[y : y + 24, x : x + 24] = 255
@@ -59,9 +59,9 @@ def test_a_calibration_learns_what_the_teachers_score_says_and_a_run_follows_it(
     sets = load_labelled_sets(sets_of(pictures))
     fit = calibrate_on_sets(sets, config())
     assert fit.calibration.teacher == "python:bright"
-    assert fit.calibration.fitted_on == {"yards": 24, "streets": 24}
+    assert fit.calibration.fitted_on == {"yards": 36, "streets": 36}
     unseen = fit.unseen["all"]
-    assert (unseen.hard.frames, unseen.hard.accepted) == (48, 32)
+    assert (unseen.hard.frames, unseen.hard.accepted) == (72, 48)
     assert (unseen.hard.precision, unseen.hard.recall) == (1.0, 1.0)
     assert unseen.hard.good == pytest.approx(2 / 3)
     path = pictures / "mine.json"
@@ -70,7 +70,7 @@ def test_a_calibration_learns_what_the_teachers_score_says_and_a_run_follows_it(
     assert evaluate(sets, plain).sets["all"].accepting.precision == pytest.approx(2 / 3)
     found = evaluate(sets, calibrated)
     assert found.sets["all"].accepting.precision == 1.0
-    assert found.sets["all"].accepting.accepted == 32
+    assert found.sets["all"].accepting.accepted == 48
     doubtful = next(frame for frame in found.frames if frame.decision == "review")
     assert doubtful.reasons[0].startswith("teacher right with a probability of ")
     assert doubtful.trust is not None
@@ -83,7 +83,8 @@ def test_a_calibration_is_part_of_what_a_run_is(pictures: Path) -> None:
     path.write_text(fit.calibration.model_dump_json())
     first = config(f"trust.calibration={path}")
     assert first.trust.calibration == fit.calibration
-    path.write_text(fit.calibration.model_copy(update={"ask_from": 0.123}).model_dump_json())
+    assert RunConfig.model_validate(first.model_dump(mode="json")).run_id() == first.run_id()
+    path.write_text(fit.calibration.model_copy(update={"good_from": 0.7}).model_dump_json())
     assert config(f"trust.calibration={path}").run_id() != first.run_id() != config().run_id()
 
 
@@ -95,11 +96,27 @@ def test_a_calibration_holds_for_its_own_teacher_only(pictures: Path) -> None:
         evaluate(sets, config("trust.calibration=lite"))
 
 
+def test_other_weights_are_another_teacher(pictures: Path) -> None:
+    sets = load_labelled_sets(sets_of(pictures))
+    calibration = calibrate_on_sets(sets, config()).calibration.model_copy(update={"weights_sha256": "ab"})
+    path = pictures / "old.json"
+    path.write_text(calibration.model_dump_json())
+    with pytest.raises(ConfigError, match=r"the teacher has other weights than then: python:bright"):
+        evaluate(sets, config(f"trust.calibration={path}"))
+
+
+def test_a_picture_that_cannot_be_read_is_passed_over(pictures: Path) -> None:
+    (pictures / "yards" / "images" / "05.png").write_bytes(b"no picture")
+    fit = calibrate_on_sets(load_labelled_sets(sets_of(pictures)), config())
+    assert fit.calibration.fitted_on == {"yards": 35, "streets": 36}
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
         (None, "neither shipped .lite. nor a file of `maskmill calibrate`"),
         ("{", "that can be read"),
+        ("null", "is no file of `maskmill calibrate`"),
         ('{"teacher": "a"}', "trust.calibration.cheap: Field required"),
         ('{"teachr": "a"}', "unknown key 'trust.calibration.teachr'; did you mean 'teacher'"),
     ],
@@ -122,12 +139,12 @@ def test_the_shipped_calibration_trusts_a_sure_and_steady_mask_and_no_other() ->
         assert found is not None
         return found.frame
 
-    wanted = calibration.accept_from(0.05)
+    wanted = calibration.threshold(0.05)
     assert wanted is not None
-    assert trust(0.97, 0.97) >= wanted
-    assert trust(0.97, 0.3) < wanted
-    assert trust(0.7, 0.97) < wanted
-    assert trust(0.6, 0.2) < calibration.ask_from
+    assert trust(0.97, 0.97) >= wanted.trust
+    assert trust(0.97, 0.3) < wanted.trust
+    assert trust(0.7, 0.97) < wanted.trust
+    assert trust(0.6, 0.2) < wanted.ask_from
 
 
 def test_figures_are_plain_json(pictures: Path) -> None:

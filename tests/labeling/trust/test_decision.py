@@ -171,8 +171,8 @@ def calibration(**changes: object) -> Calibration:
     """Trust is the score, before the mirrored picture and with it."""
     weights = {"bias": 0.0, "weights": {"score": 1.0}}
     stage = {"instance": weights, "frame": weights}
-    thresholds = [{"risk": 0.05, "trust": 0.9}, {"risk": 0.2, "trust": 0.6}]
-    tree = {"teacher": "t", "cheap": stage, "full": stage, "ask_from": 0.5, "thresholds": thresholds}
+    thresholds = [{"risk": 0.05, "trust": 0.9, "ask_from": 0.5}, {"risk": 0.2, "trust": 0.6, "ask_from": 0.3}]
+    tree = {"teacher": "t", "cheap": stage, "full": stage, "thresholds": thresholds}
     return Calibration.model_validate(tree | changes)
 
 
@@ -198,7 +198,11 @@ def test_a_risk_that_was_never_reached_accepts_nothing() -> None:
 
 def test_cheap_trust_accepts_nothing_unless_the_teacher_cannot_see_mirrored_pictures() -> None:
     teacher = [instance(LEFT, score=0.95)]
-    assert decided(teacher, [], UNKNOWN, Trust(calibration=calibration())).decision == "review"
+    refused = decided(teacher, [], UNKNOWN, Trust(calibration=calibration()))
+    assert refused.decision == "review"
+    assert refused.reasons[0] == (
+        "teacher's scores alone, without the mirrored picture, are not believed (0.95)"
+    )
     blind = Trust(calibration=calibration(full=None))
     assert decided(teacher, [], UNKNOWN, blind).decision == "accepted"
 
@@ -210,11 +214,15 @@ def test_a_calibrated_teacher_who_saw_nobody_is_not_believed() -> None:
 
 
 def test_a_calibration_asks_for_the_mirrored_picture_from_its_own_threshold() -> None:
-    settings = Trust(calibration=calibration())
+    settings, bold, hopeful = (
+        Trust(calibration=calibration(), accept_risk=risk) for risk in (0.05, 0.2, 0.01)
+    )
     likely, hopeless = [instance(LEFT, score=0.51)], [instance(LEFT, score=0.49)]
     assert needs_flip(compare(likely, []), known(likely), settings)
     assert not needs_flip(compare(likely, [LEFT]), known(likely), settings)
     assert not needs_flip(compare(hopeless, []), known(hopeless), settings)
+    assert needs_flip(compare(hopeless, []), known(hopeless), bold)
+    assert not needs_flip(compare(likely, []), known(likely), hopeful)
     assert not needs_flip(compare([], [LEFT]), known([]), settings)
 
 

@@ -23,7 +23,7 @@ FULL = Stage(
     instance=Logistic(bias=-1.0, weights={"score": 1.0, "flip_iou": 2.0}),
     frame=Logistic(bias=0.0, weights={"score": 1.0, "flip_iou": 0.5}),
 )
-CALIBRATION = Calibration(teacher="t", cheap=CHEAP, full=FULL, ask_from=0.0, thresholds=())
+CALIBRATION = Calibration(teacher="t", cheap=CHEAP, full=FULL, thresholds=())
 
 
 def sigmoid(value: float) -> float:

@@ -1,5 +1,6 @@
 """Which masks can be judged, and how good they are."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,15 @@ def test_a_mask_that_lies_mostly_where_nothing_is_known_cannot_be_judged() -> No
 def test_where_some_are_labelled_a_mask_apart_from_them_cannot_be_judged() -> None:
     assert judge_masks([DANCER, AUDIENCE], picture(DANCER)) == [1.0, 0.0]
     assert judge_masks([DANCER, AUDIENCE], picture(DANCER, is_partial=True)) == [1.0, None]
+
+
+def test_a_truth_of_several_people_in_one_mask_judges_a_mask_that_lies_on_it_alone() -> None:
+    both = Mask.from_array(DANCER.to_array() | AUDIENCE.to_array())
+    joined = replace(picture(both), is_joined=True)
+    elsewhere = Mask.from_array(draw("..##..", "......", "......", "......"))
+    assert judge_masks([DANCER, AUDIENCE, elsewhere], joined) == [None, None, 0.0]
+    assert judge_masks([both, elsewhere], joined) == [1.0, 0.0]
+    assert judge_masks([both], replace(picture(), is_joined=True)) == [0.0]
 
 
 def test_people_whom_only_the_teacher_saw_are_ignored_where_some_are_labelled() -> None:
