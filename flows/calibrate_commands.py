@@ -70,10 +70,10 @@ def calibrate(
         if sets or images or coco or masks:
             raise ConfigError("--from reviews brings its own pictures: leave SETS.yaml and --images away")
         place = existing_home(home)
-        tree = None if config else config_of_run(place, run)
-        run_config = (
-            change_config(tree, changes, "of the run") if tree else load_config(config or "", changes)
-        )
+        if config:
+            run_config = load_config(config, changes)
+        else:
+            run_config = change_config(config_of_run(place, run), changes, "of the run")
         fit = calibrate_on_reviews(place, run, run_config)
     else:
         run_config = load_config(config or "default", changes)
@@ -87,20 +87,12 @@ def calibrate(
 
 
 def _print(unseen: "dict[str, Trusting]", accept_risk: float) -> None:
-    print_table(
-        ("masks, not seen", "judged", "good", "AUROC", "calibration error"),
-        (
-            (name, *map(say, (one.masks.count, one.masks.good, one.masks.auroc, one.masks.error)))
-            for name, one in unseen.items()
-        ),
-    )
-    print_table(
-        ("frames, not seen", "judged", "good", "AUROC", "calibration error"),
-        (
-            (name, *map(say, (one.frames.count, one.frames.good, one.frames.auroc, one.frames.error)))
-            for name, one in unseen.items()
-        ),
-    )
+    for of in ("masks", "frames"):
+        judged = ((name, getattr(one, of)) for name, one in unseen.items())
+        print_table(
+            (f"{of}, not seen", "judged", "good", "AUROC", "calibration error"),
+            ((name, *map(say, (one.count, one.good, one.auroc, one.error))) for name, one in judged),
+        )
     for title, of in (("hard", "hard"), ("all", "every")):
         rows = ((name, getattr(one, of)) for name, one in unseen.items())
         print_table(

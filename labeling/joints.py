@@ -3,11 +3,9 @@
 Distances are shares of a height in pixels, so that they hold for people near and far.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from labeling.instances import Instance, Keypoints
+from labeling.instances import Keypoints
 from labeling.masks import BoolArray, Mask
 
 JOINT_MARGIN = 0.02
@@ -21,19 +19,6 @@ FOOT_DEPTH = 0.15
 """How far below an ankle, in body heights, the foot is looked for. A foot is about 15 % of the body's
 height long (Winter, Biomechanics and Motor Control of Human Movement, fig. 4.1), and may point at the
 camera; what is farther down is somebody else."""
-
-
-def joints_inside(instances: Sequence[Instance], *, min_keypoint_score: float) -> float | None:
-    """Lowest share, over the instances, of confident joints inside their own mask, in [0, 1].
-
-    None where no instance has a confident joint.
-    """
-    shares = [
-        share_inside(one.keypoints, one.mask, min_keypoint_score=min_keypoint_score)
-        for one in instances
-        if one.keypoints is not None
-    ]
-    return min((share for share in shares if share is not None), default=None)
 
 
 def share_inside(keypoints: Keypoints, mask: Mask, *, min_keypoint_score: float) -> float | None:

@@ -22,7 +22,7 @@ from pycocotools import mask as coco_mask
 from configs.models import PoseFilter
 from labeling.errors import ConfigError
 from labeling.instances import COCO_KEYPOINTS, Instance
-from labeling.joints import foot_reach_px, joints_inside, share_inside
+from labeling.joints import foot_reach_px, share_inside
 from labeling.masks import Mask
 from labeling.scoring import match_pairs
 from labeling.sentences import say_below, say_share_below
@@ -36,7 +36,6 @@ __all__ = [
     "check_feet",
     "check_people",
     "check_teacher",
-    "joints_inside",
     "match_people",
 ]
 

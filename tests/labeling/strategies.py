@@ -108,3 +108,8 @@ def instance(
 
 def instances(masks: Sequence[BoolArray]) -> list[Instance]:
     return [instance(mask) for mask in masks]
+
+
+def joints(*positions: tuple[float, float], confidence: float = 0.9) -> Keypoints:
+    """Keypoints at these places."""
+    return tuple((x, y, confidence) for x, y in positions)

@@ -6,16 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from labeling.instances import Keypoints
-from labeling.joints import foot_reach_px, joints_inside, share_inside
+from labeling.joints import foot_reach_px, share_inside
 from labeling.masks import Mask
-from tests.labeling.strategies import blobs, draw, instance
+from tests.labeling.strategies import blobs, draw, joints
 
 NOTHING = np.zeros((4, 4), dtype=np.bool_)
-
-
-def joints(*positions: tuple[float, float], confidence: float = 0.9) -> Keypoints:
-    return tuple((x, y, confidence) for x, y in positions)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -58,17 +53,6 @@ def test_only_confident_joints_count() -> None:
     assert share_inside(keypoints, mask, min_keypoint_score=0.5) == 1.0
     assert share_inside(keypoints, mask, min_keypoint_score=0.6) is None
     assert share_inside((), mask, min_keypoint_score=0.0) is None
-
-
-def test_the_worst_instance_speaks_for_the_frame() -> None:
-    mask = draw("##....", "##....", "......")
-    good = instance(mask, keypoints=joints((0, 0), (1, 1)))
-    bad = instance(mask, keypoints=joints((0, 0), (5, 2), (5, 1), (5, 0)))
-    unknown, unsure = instance(mask), instance(mask, keypoints=joints((5, 2), confidence=0.1))
-    assert joints_inside([good, unknown, bad, unsure], min_keypoint_score=0.5) == 0.25
-    assert joints_inside([good, unknown, unsure], min_keypoint_score=0.5) == 1.0
-    assert joints_inside([unknown, unsure], min_keypoint_score=0.5) is None
-    assert joints_inside([], min_keypoint_score=0.5) is None
 
 
 def leg(bottom: int) -> Mask:

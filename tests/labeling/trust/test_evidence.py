@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from labeling.errors import ModelOutputWrong
-from labeling.instances import Keypoints
+from labeling.instances import Instance, Keypoints
 from labeling.masks import BoolArray, Mask, flip_mask
 from labeling.trust.evidence import Evidence, gather_evidence
-from tests.labeling.strategies import blobs, draw, instance, instances
+from tests.labeling.strategies import blobs, draw, instance, instances, joints
 
 LEFT = draw("##..", "##..", "....", "....")
 RIGHT = draw("...#", "...#", "...#", "...#")
@@ -82,3 +82,18 @@ def test_joints_are_looked_up_in_their_own_mask_and_the_lowest_share_counts() ->
     assert [one.joints_inside for one in result.instances] == [1.0, 0.5]
     assert result.joints_inside == 0.5
     assert gathered([LEFT]).joints_inside is None
+
+
+def test_the_worst_instance_speaks_for_the_frame() -> None:
+    mask = draw("##....", "##....", "......")
+    good = instance(mask, keypoints=joints((0, 0), (1, 1)))
+    bad = instance(mask, keypoints=joints((0, 0), (5, 2), (5, 1), (5, 0)))
+    unknown, unsure = instance(mask), instance(mask, keypoints=joints((5, 2), confidence=0.1))
+
+    def lowest(*people: Instance) -> float | None:
+        return gather_evidence(people, (3, 6), min_keypoint_score=0.5).joints_inside
+
+    assert lowest(good, unknown, bad, unsure) == 0.25
+    assert lowest(good, unknown, unsure) == 1.0
+    assert lowest(unknown, unsure) is None
+    assert lowest() is None
