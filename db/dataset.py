@@ -119,17 +119,9 @@ def _teachers(session: Session, run_id: str, rows: Sequence[_Row], models: dict[
     seen = session.connection().execute(_SEEN, {"run_id": run_id, "frames": list(sizes)}).all()
     found: _People = {}
     for frame_id, key, model, rle, area, left, top, width, height, score, x, y, w, h, keypoints in seen:
-        one = DatasetInstance(
-            id=key,
-            mask=Mask(sizes[frame_id], rle),
-            area_px=area,
-            tight_xywh=(left, top, width, height),
-            score=score,
-            box_xywh=(x, y, w, h),
-            keypoints=keypoints_of(keypoints),
-            model=models[model],
-            reviewer=None,
-        )
+        mask, tight, box = Mask(sizes[frame_id], rle), (left, top, width, height), (x, y, w, h)
+        points = keypoints_of(keypoints) if keypoints else None
+        one = DatasetInstance(key, mask, area, tight, score, box, points, models[model], None)
         found.setdefault(frame_id, []).append(one)
     return found
 

@@ -8,10 +8,10 @@ from typing import IO, Any, Self
 
 from pycocotools import mask as coco_mask
 
-from labeling.formats.coco_records import annotation_records
+from labeling.formats.coco_records import annotation_record, rle_json, with_keypoints
 from labeling.formats.dataset import DatasetFrame, ExportSummary, Ledger
 from labeling.formats.folder import PictureFolder, PictureTarget, export_errors, stage_export
-from labeling.formats.origins import describe_origin, record_lines, to_json
+from labeling.formats.origins import describe_origin, record_line, to_json
 from labeling.formats.outlines import edge_outlines
 from labeling.instances import COCO_KEYPOINTS, COCO_SKELETON
 from labeling.masks import Mask
@@ -91,11 +91,17 @@ class _CocoFiles:
             records.close()
 
     def add(self, frames: Sequence[DatasetFrame]) -> None:
-        people = [(frame, one) for frame in frames for one in self.ledger.admit(frame)]
-        records = annotation_records(people, segment=self._segmentation)
-        self._instances.add(records.annotations, leasts=records.leasts)
-        self._people.add(records.people, leasts=records.people_leasts)
-        self._images.add([self._image_record(frame) for frame in frames])
+        seen: list[bytes] = []
+        posed: list[bytes] = []
+        for frame in frames:
+            for one in self.ledger.admit(frame):
+                record = annotation_record(frame, one, self._segmentation(one.mask))
+                seen.append(record)
+                if one.keypoints is not None:
+                    posed.append(with_keypoints(record, one.keypoints, frame.size_hw))
+        self._instances.add(seen)
+        self._people.add(posed)
+        self._images.add([record_line(self._image_record(frame)) for frame in frames])
 
     def finish(self) -> None:
         """Write what both files end with."""
@@ -134,13 +140,13 @@ class _CocoFiles:
         known = [{"id": number, "name": name, "url": url} for (name, url), number in self._licences.items()]
         return unknown + known
 
-    def _segmentation(self, mask: Mask) -> dict[str, Any] | list[list[int]]:
+    def _segmentation(self, mask: Mask) -> bytes:
         if not self._polygons:
-            return {"size": mask.size_hw, "counts": mask.counts.decode("ascii")}
+            return rle_json(mask)
         parts: list[list[int]] = [outline.ravel().tolist() for outline in edge_outlines(mask)]
         drawn = coco_mask.merge(coco_mask.frPyObjects(parts, *mask.size_hw))
         self._holes_filled += int(coco_mask.area(drawn)) > mask.area_px
-        return parts
+        return to_json(parts).encode("ascii")
 
     def _head(self) -> bytes:
         """What is known before the first frame."""
@@ -161,11 +167,10 @@ class _RecordList:
         self._folder = folder
         self._is_empty = True
 
-    def add(self, records: Sequence[dict[str, Any]], *, leasts: Sequence[float] | None = None) -> None:
-        """`leasts`: see `record_lines`."""
+    def add(self, records: Sequence[bytes]) -> None:
         if records:
             self.write(b"" if self._is_empty else b",\n")
-            self.write(record_lines(records, leasts))
+            self.write(b",\n".join(records))
             self._is_empty = False
 
     def write(self, content: bytes) -> None:

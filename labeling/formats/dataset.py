@@ -43,8 +43,7 @@ class DatasetInstance(NamedTuple):
     """Who corrected or confirmed it; None: nobody looked."""
 
 
-@dataclass(frozen=True, slots=True)
-class DatasetFrame:
+class DatasetFrame(NamedTuple):
     """One kept picture with all that a dataset says about it."""
 
     id: int

@@ -52,11 +52,17 @@ def frame(
     picture = folder / name
     shade = np.full((*SIZE_HW, 3), number % 256, dtype=np.uint8)
     picture.write_bytes(cv2.imencode(".jpg", shade)[1].tobytes())
+    made = picture_of(number, SIZE_HW, licence=licence)
+    return made._replace(picture=picture, file_name=name, instances=instances, split=split)
+
+
+def picture_of(number: int, size_hw: tuple[int, int], *, licence: str | None = "CC-BY-4.0") -> DatasetFrame:
+    """A frame with nobody in it, and no picture on the disk."""
     return DatasetFrame(
         id=number,
-        picture=picture,
-        file_name=name,
-        size_hw=SIZE_HW,
+        picture=Path("none.jpg"),
+        file_name="none.jpg",
+        size_hw=size_hw,
         video_id="ab" * 32,
         t_ms=40 * number,
         source_url="https://example.org/walk",
@@ -66,8 +72,7 @@ def frame(
         licence_url="https://creativecommons.org/licenses/by/4.0/" if licence else None,
         upload_date="2024-05-31",
         decision="accepted",
-        instances=instances,
-        split=split,
+        instances=(),
     )
 
 

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import tracemalloc
 from collections.abc import Iterator
@@ -166,7 +165,7 @@ def test_the_same_frames_give_the_same_bytes(pictures: Path, tmp_path: Path) -> 
 
 
 def test_every_record_has_a_line_of_its_own_whatever_a_title_says(pictures: Path, tmp_path: Path) -> None:
-    odd = dataclasses.replace(frame(1, pictures), title='},{"id":1},"},{"id":', decision="},{")
+    odd = frame(1, pictures)._replace(title='},{"id":1},"},{"id":', decision="},{")
     posed = [frame(n, pictures, instance(n, ring_and_dot(), keypoints=STANDING)) for n in (2, 3)]
     write_coco([odd, *posed], tmp_path / "out")
     for name in ("instances", "person_keypoints"):
@@ -231,7 +230,7 @@ def test_memory_does_not_grow_with_the_number_of_frames(pictures: Path, tmp_path
 
     def many(count: int) -> Iterator[DatasetFrame]:
         for n in range(1, count + 1):
-            yield dataclasses.replace(only, id=n, file_name=f"{n}.jpg", instances=(instance(n, speckled),))
+            yield only._replace(id=n, file_name=f"{n}.jpg", instances=(instance(n, speckled),))
 
     def peak_bytes(count: int) -> int:
         tracemalloc.start()
@@ -261,11 +260,7 @@ def test_real_pictures_and_masks_come_back_as_they_were(shared: Path, tmp_path: 
             for value in range(1, int(labels[number].max()) + 1)
         ]
         whole = frame(number, tmp_path, *people)
-        frames.append(
-            dataclasses.replace(
-                whole, picture=picture, file_name=picture.name, size_hw=people[0].mask.size_hw
-            )
-        )
+        frames.append(whole._replace(picture=picture, file_name=picture.name, size_hw=people[0].mask.size_hw))
     write_coco(frames, tmp_path / "out")
     coco = _coco(tmp_path / "out")
     for image_id, expected in labels.items():
@@ -276,7 +271,7 @@ def test_real_pictures_and_masks_come_back_as_they_were(shared: Path, tmp_path: 
 
 
 def test_a_box_that_is_no_number_is_refused(pictures: Path, tmp_path: Path) -> None:
-    """JSON has no word for it, and the quick encoder would write null."""
+    """JSON has no word for it."""
     odd = instance(1, rectangle(0, 0, 4, 4))._replace(box_xywh=(0.0, float("nan"), 4.0, 4.0))
     with pytest.raises(ExportError, match="instance 1: the box is"):
         write_coco([frame(1, pictures, odd)], tmp_path / "out")

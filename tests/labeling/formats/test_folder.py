@@ -1,4 +1,3 @@
-import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,14 +177,14 @@ def test_a_file_name_that_leads_elsewhere_is_refused(
     name: str, frames: list[DatasetFrame], tmp_path: Path
 ) -> None:
     with pytest.raises(ExportError, match="one plain name"):
-        write_coco([dataclasses.replace(frames[0], file_name=name)], tmp_path / "out")
+        write_coco([frames[0]._replace(file_name=name)], tmp_path / "out")
 
 
 def test_two_pictures_of_one_name_are_refused(frames: list[DatasetFrame], tmp_path: Path) -> None:
     for copy in (False, True):
         with pytest.raises(ExportError, match=r"two frames want the file name '0001\.jpg'"):
             write_coco(
-                [frames[0], dataclasses.replace(frames[1], file_name="0001.jpg")],
+                [frames[0], frames[1]._replace(file_name="0001.jpg")],
                 tmp_path / "out",
                 copy=copy,
             )

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,7 +41,7 @@ def in_store(frames: list[DatasetFrame], store: ObjectStore) -> list[DatasetFram
 
     for one in frames:
         store.put(one.file_name, one.picture.read_bytes())
-    return [replace(one, picture=Path(one.file_name), store=store) for one in frames]
+    return [one._replace(picture=Path(one.file_name), store=store) for one in frames]
 
 
 def send(
