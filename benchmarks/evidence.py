@@ -17,7 +17,7 @@ from labeling.pipeline import label_shard
 from labeling.storage import Home
 from tasks.models import load_models
 
-EVIDENCE = ("flip", "evidence")
+EVIDENCE = ("flip", "second", "evidence")
 
 
 def main() -> None:

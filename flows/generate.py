@@ -130,7 +130,9 @@ def _try_models(config: RunConfig, place: Home) -> None:
     """Load the models and keep what they are; where others will use theirs, ours only take room."""
     models = load_models(config)
     cards = {"teacher": models.teacher.card, "student": models.student.card}
-    get_run_logger().info(origin_words(config, cards | ({"pose": models.pose.card} if models.pose else {})))
+    others = {"pose": models.pose, "second": models.second}
+    asked = {role: model.card for role, model in others.items() if model}
+    get_run_logger().info(origin_words(config, cards | asked))
     with ledger_of(place).transaction() as session:
         keep_models(session, config.run_id(), cards)
     if config.runner != "threads":

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from labeling.instances import RgbPicture
 from labeling.pixels import LumaPicture
 
 HASH_SIDE = 16
@@ -20,6 +21,20 @@ CUT_SMALLEST_HISTOGRAM_DISTANCE = 0.12
 above 0.15 for 99 % of pairs of unrelated pictures."""
 
 _HISTOGRAM_BINS = 16
+
+
+def shrink_luma(rgb: RgbPicture, width_px: int) -> LumaPicture:
+    """Luma of a picture scaled by area to `width_px`; a narrower one is not enlarged."""
+    size_wh = shrunk_wh((rgb.shape[0], rgb.shape[1]), width_px)
+    small = cv2.resize(rgb, size_wh, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+
+def shrunk_wh(size_hw: tuple[int, int], width_px: int) -> tuple[int, int]:
+    """Width and height of such a picture."""
+    height, width = size_hw
+    scale = min(1.0, width_px / width)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def measure_sharpness(luma: LumaPicture) -> float:

@@ -10,8 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import numpy as np
-
 from configs.models import RunConfig
 from labeling.instances import Clip, Frame, Instance, ModelCard
 from labeling.poses import Rejection, attach_keypoints, check_people
@@ -21,10 +19,10 @@ from labeling.scoring import FrameAgreement, compare_instances
 from labeling.segmenters.protocol import Segmenter
 from labeling.stages import Stopwatch, in_batches, read_ahead
 from labeling.storage import Home, code_picture
-from labeling.trust.decision import decide, find_still_masks, needs_flip
-from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, Evidence, gather_evidence
+from labeling.trust.decision import decide
+from labeling.trust.evidence import Evidence
 from labeling.trust.probability import give_trust, measure_trust
-from labeling.trust.stillness import Stillness
+from labeling.trust.witnesses import Case, Witnesses
 from labeling.video import DecodeTally
 
 Role = Literal["teacher", "student"]
@@ -66,15 +64,16 @@ class LabelledShard:
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The loaded segmenters of a run; `pose` only where a separate one is configured."""
+    """The loaded segmenters of a run; `pose` and `second` only where they are configured."""
 
     teacher: Segmenter
     student: Segmenter
     pose: Segmenter | None = None
+    second: Segmenter | None = None
 
     def prepare(self, clip: Clip) -> "Models":
-        pose = self.pose.prepare(clip) if self.pose else None
-        return Models(self.teacher.prepare(clip), self.student.prepare(clip), pose)
+        pose, second = (one.prepare(clip) if one else None for one in (self.pose, self.second))
+        return Models(self.teacher.prepare(clip), self.student.prepare(clip), pose, second)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +96,10 @@ class _Shard:
     clip: Clip
     watch: Stopwatch
     check: Callable[[], None]
+    witnesses: Witnesses
     rows: list[LabelledFrame] = field(default_factory=list)
     tally: DecodeTally = field(default_factory=DecodeTally)
     gap: Gap | None = None
-    stillness: Stillness = field(default_factory=Stillness)
 
     def candidates(self) -> Iterator[_Candidate]:
         gap_here = self.config.pose_filter is None
@@ -111,9 +110,7 @@ class _Shard:
             if isinstance(item, SkippedFrame):
                 self.rows.append(_skipped_row(item))
                 continue
-            if self.clip.is_temporal and self.config.trust.min_moving:
-                with self.watch.time("evidence"):
-                    self.stillness.watch(item)
+            self.witnesses.see(item)
             yield _Candidate(item)
 
     def with_poses(self, candidates: Iterable[_Candidate]) -> Iterator[_Candidate]:
@@ -172,48 +169,25 @@ class _Shard:
             yield [replace(c, student=tuple(s)) for c, s in zip(batch, found, strict=True)]
 
     def compared(self, batch: Sequence[_Candidate]) -> list[LabelledFrame]:
-        """Agreement and decision of a batch; the mirrored pictures are one more batch."""
+        """Agreement and decision of a batch."""
         semantic = not self.models.student.card.gives_instances
         with self.watch.time("agreement"):
-            agreements = [
-                compare_instances(
-                    c.teacher, c.student, c.frame.size_hw, self.config.agreement, student_is_semantic=semantic
+            cases = [
+                Case(
+                    c.frame,
+                    c.teacher,
+                    compare_instances(
+                        *(c.teacher, c.student, c.frame.size_hw, self.config.agreement),
+                        student_is_semantic=semantic,
+                    ),
                 )
                 for c in batch
             ]
-        with self.watch.time("evidence"):
-            cheap = [self.evidence(candidate) for candidate in batch]
-        evidence = self.with_mirrored(batch, agreements, cheap)
+        known = self.witnesses.question(cases)
         return [
-            self.decided(candidate, agreement, known)
-            for candidate, agreement, known in zip(batch, agreements, evidence, strict=True)
+            self.decided(candidate, case.agreement, evidence)
+            for candidate, case, evidence in zip(batch, cases, known, strict=True)
         ]
-
-    def evidence(self, candidate: _Candidate, mirrored: Sequence[Instance] | None = None) -> Evidence:
-        pose = self.config.pose_filter
-        return gather_evidence(
-            candidate.teacher,
-            candidate.frame.size_hw,
-            min_keypoint_score=pose.min_keypoint_score if pose else DEFAULT_KEYPOINT_SCORE,
-            mirrored=None if mirrored is None else [one.mask for one in mirrored],
-        )
-
-    def with_mirrored(
-        self, batch: Sequence[_Candidate], agreements: Sequence[FrameAgreement], cheap: Sequence[Evidence]
-    ) -> list[Evidence]:
-        """The evidence with the teacher's word on the mirrored pictures, where it could change a decision."""
-        result = list(cheap)
-        if not self.models.teacher.card.sees_mirrored:
-            return result
-        pairs = enumerate(zip(agreements, cheap, strict=True))
-        wanted = [i for i, (one, known) in pairs if needs_flip(one, known, self.config.trust)]
-        if wanted:
-            with self.watch.time("flip"):
-                found = self.models.teacher.segment([mirror(batch[i].frame) for i in wanted])
-            with self.watch.time("evidence"):
-                for i, instances in zip(wanted, found, strict=True):
-                    result[i] = self.evidence(batch[i], instances)
-        return result
 
     def decided(self, candidate: _Candidate, agreement: FrameAgreement, evidence: Evidence) -> LabelledFrame:
         settings = self.config.trust
@@ -221,8 +195,8 @@ class _Shard:
         known = trust.frame if trust else None
         decision = decide(agreement, evidence, settings)
         frame = candidate.frame
-        if self.doubts_stillness(decision.decision):
-            self.stillness.keep(frame)
+        if decision.decision == "accepted":
+            self.witnesses.keep(frame)
         return LabelledFrame(
             t_ms=frame.t_ms,
             shot_ms=frame.shot,
@@ -238,16 +212,12 @@ class _Shard:
             student=candidate.student,
         )
 
-    def doubts_stillness(self, decision: str) -> bool:
-        return decision == "accepted" and self.clip.is_temporal and self.config.trust.min_moving > 0
-
-    def doubt_still_masks(self, row: LabelledFrame) -> LabelledFrame:
-        """What a whole shot says of an accepted frame: a mask of what never moves shows nobody."""
-        if not self.doubts_stillness(row.decision):
+    def doubted(self, row: LabelledFrame) -> LabelledFrame:
+        """An accepted frame, after the whole clip was heard."""
+        if row.decision != "accepted" or row.agreement is None:
             return row
-        shares = [self.stillness.moving_share(one.mask, row.t_ms) for one in row.teacher if one.mask]
-        doubt = find_still_masks(shares, self.config.trust)
-        if not doubt or row.agreement is None:
+        doubt = self.witnesses.doubt_stillness(row.t_ms, row.teacher)
+        if not doubt:
             return row
         value = review_value(trust=None, disputed=row.agreement.disputed)
         return replace(row, decision="review", value=value, reasons=(*doubt, *row.reasons))
@@ -288,7 +258,8 @@ def label_shard(
     with watch.time("prepare"):
         prepared = models.prepare(clip)
     gap = Gap.of(config.sampling) if config.pose_filter and clip.is_temporal else None
-    shard = _Shard(config, prepared, clip, watch, check, gap=gap)
+    witnesses = Witnesses(prepared.teacher, prepared.second, clip, config, watch)
+    shard = _Shard(config, prepared, clip, watch, check, witnesses, gap=gap)
     originals = {picture.position: picture.path for picture in clip.pictures}
     pending: list[tuple[LabelledFrame, Future[str]]] = []
     with home.pictures.saving() as keep, ThreadPoolExecutor(1, thread_name_prefix="store") as storing:
@@ -305,9 +276,7 @@ def label_shard(
             saved = [storing.submit(save, candidate.frame) for candidate in batch]
             pending += zip(shard.compared(batch), saved, strict=True)
             _bound_backlog(saved)
-        with watch.time("evidence"):
-            rows = [(shard.doubt_still_masks(row), future) for row, future in pending]
-        shard.rows += [replace(row, picture=future.result()) for row, future in rows]
+        shard.rows += [replace(shard.doubted(row), picture=future.result()) for row, future in pending]
     shard.rows.sort(key=lambda row: row.t_ms)
     cards = {"teacher": prepared.teacher.card, "student": prepared.student.card}
     return LabelledShard(shard.rows, cards, _count(shard.rows, shard.tally), watch.seconds)
@@ -318,11 +287,6 @@ def _bound_backlog(saved: Sequence[Future[str]]) -> None:
     never pile up, and a full disk is known at once. An object store's are on their way then."""
     for future in saved:
         future.result()
-
-
-def mirror(frame: Frame) -> Frame:
-    """The picture as a mirror shows it, left and right changed."""
-    return replace(frame, rgb=np.ascontiguousarray(frame.rgb[:, ::-1]))
 
 
 def _skipped_row(skipped: SkippedFrame) -> LabelledFrame:

@@ -19,11 +19,11 @@ from labeling.evaluation.trusting import Trusting, summarise_predictions
 from labeling.formats.dataset import DatasetFrame
 from labeling.instances import Clip, Frame, Instance, PictureFile
 from labeling.masks import Mask
-from labeling.pipeline import mirror
 from labeling.stages import in_batches
 from labeling.storage import Home
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, gather_evidence
 from labeling.trust.fitting import Example, check_scikit_learn, fit_calibration, predict_unseen
+from labeling.trust.witnesses import mirror
 from labeling.truth.masks import find_known, judge_masks, leave_out_unlabelled
 from labeling.truth.pictures import LabelledPicture, read_labelled
 from tasks.ledger import ledger_of

@@ -100,7 +100,8 @@ def _load(config: RunConfig) -> Models:
         return OneAtATime(made, turn)
 
     pose = config.pose_filter.segmenter if config.pose_filter else None
-    models = Models(make(config.teacher), make(config.student), make(pose) if pose else None)
+    others = [make(block) if block else None for block in (pose, config.trust.second)]
+    models = Models(make(config.teacher), make(config.student), *others)
     _check_calibration(config, models.teacher.card)
     return models
 

@@ -3,8 +3,9 @@
 With a calibration, a frame is accepted when its trust reaches the threshold at which the calibration saw
 no larger share of bad masks than `accept_risk`. Without one, when nothing speaks against the teacher: it
 saw somebody wherever the student did, all its scores are high, the joints lie in the masks, and the
-mirrored picture gives the same mask; what was not measured does not speak against it. Either way the
-signs are told in words.
+mirrored picture gives the same mask. Either way three others may object, of whom no calibration knows: the
+frame before, from which masks do not jump; a second segmenter; and a whole shot, in which somebody moves.
+What was not measured does not speak against the teacher. The signs are told in words.
 """
 
 from collections.abc import Sequence
@@ -52,7 +53,13 @@ def decide(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> De
         doubts = [*distrust, *signs] if distrust else []
     else:
         doubts = signs
+    doubts = [*doubts, *_find_objections(evidence, settings)]
     return Decision("review" if doubts else "accepted", (*doubts, *_say_why_hard(agreement)))
+
+
+def would_accept(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> bool:
+    """Whether it takes an objection to keep a frame from being accepted."""
+    return decide(agreement, evidence, settings).decision == "accepted"
 
 
 def needs_flip(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> bool:
@@ -116,6 +123,20 @@ def _find_flicker(flip_iou: float | None, settings: Trust) -> list[str]:
         return []
     values = say_below(flip_iou, settings.min_flip_iou).replace(" <", " with the mirrored picture's <")
     return [f"mask flickers: IoU {values}"]
+
+
+def _find_objections(evidence: Evidence, settings: Trust) -> list[str]:
+    flow, second = evidence.flow_iou, evidence.second_iou
+    found = []
+    if flow is not None and not flow >= settings.min_flow_iou:
+        found.append(
+            f"mask jumps: IoU {say_below(flow, settings.min_flow_iou)} with the frame before, moved along"
+        )
+    if second is not None and not second >= settings.min_second_iou:
+        found.append(
+            f"the second model sees it differently: IoU {say_below(second, settings.min_second_iou)}"
+        )
+    return found
 
 
 def _say_why_hard(agreement: FrameAgreement) -> list[str]:

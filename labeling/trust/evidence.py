@@ -36,6 +36,11 @@ class Evidence:
     instances: tuple[InstanceEvidence, ...] = ()
     flip_iou: float | None = None
     """IoU of the masks' union with that of the mirrored picture; None: not measured."""
+    flow_iou: float | None = None
+    """IoU of it with the masks of the frame before, moved along by optical flow; None: not measured, or nothing
+    to measure (`labeling.trust.motion`)."""
+    second_iou: float | None = None
+    """IoU of it with what another segmenter sees; None: not asked."""
 
     @property
     def joints_inside(self) -> float | None:

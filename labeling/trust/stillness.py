@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeling.instances import Frame
+from labeling.luma import shrink_luma, shrunk_wh
 from labeling.masks import BoolArray, Mask
 
 WIDTH_PX = 160
@@ -81,15 +82,18 @@ class Stillness:
         self._kept: dict[int, tuple[_Key, NDArray[Any]]] = {}
 
     def watch(self, frame: Frame) -> None:
-        key = frame.shot, _small_size_wh(frame.size_hw)
+        key = frame.shot, shrunk_wh(frame.size_hw, WIDTH_PX)
         if self._current is None or self._current[0] != key:
             self._close_shot()
             self._current = key, _Shot(frame.t_ms)
-        self._current[1].add(frame.t_ms, _shrink(frame))
+        self._current[1].add(frame.t_ms, shrink_luma(frame.rgb, WIDTH_PX))
 
     def keep(self, frame: Frame) -> None:
         """Remember a frame whose masks will be asked about."""
-        self._kept[frame.t_ms] = (frame.shot, _small_size_wh(frame.size_hw)), _shrink(frame)
+        self._kept[frame.t_ms] = (
+            (frame.shot, shrunk_wh(frame.size_hw, WIDTH_PX)),
+            shrink_luma(frame.rgb, WIDTH_PX),
+        )
 
     def _close_shot(self) -> None:
         """Keep of a shot that is over only what was there all the time."""
@@ -110,14 +114,3 @@ class Stillness:
         pixels = mask.to_array().astype(np.uint8)
         inside = cv2.resize(pixels, key[1], interpolation=cv2.INTER_NEAREST) > 0
         return float(scene.moving(picture)[inside].mean()) if inside.any() else None
-
-
-def _shrink(frame: Frame) -> NDArray[Any]:
-    small = cv2.resize(frame.rgb, _small_size_wh(frame.size_hw), interpolation=cv2.INTER_AREA)
-    return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-
-
-def _small_size_wh(size_hw: tuple[int, int]) -> tuple[int, int]:
-    height, width = size_hw
-    scale = min(1.0, WIDTH_PX / width)
-    return max(1, round(width * scale)), max(1, round(height * scale))

@@ -1,6 +1,7 @@
 """The stages between decoding and rows, with segmenters that note what they are shown."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,47 @@ def test_the_mirrored_picture_is_only_asked_for_where_it_decides(video: Path, tm
     trusted = label(video, tmp_path, Models(blind, Witness(found=False)), batch=4)
     assert [len(w.batches) for w in (agreeing, unsure, blind)] == [2, 2, 2]
     assert {row.decision for row in trusted.frames} == {"accepted"}
+
+
+def test_a_second_model_is_only_asked_where_it_could_object(video: Path, tmp_path: Path) -> None:
+    teacher, second = Witness(), Witness()
+    models = Models(teacher, Witness(found=False), second=second)
+    believed = label(video, tmp_path, models, batch=4, trust={"min_flip_iou": 0.0, "min_second_iou": 0.7})
+    assert second.batches == [[0, 500, 1000, 1500], [2000, 2500, 3000, 3500]]
+    assert {row.decision for row in believed.frames} == {"accepted"}
+    assert "second" in believed.seconds
+    blind = Witness(found=False)
+    objected = label(video, tmp_path, replace(models, second=blind), trust={"min_flip_iou": 0.0})
+    assert {row.reasons[0] for row in objected.frames} == {
+        "the second model sees it differently: IoU 0.00 < 0.70"
+    }
+    for agreed in (replace(models, student=Witness()), replace(models, teacher=Witness(score=0.3))):
+        second.batches.clear()
+        label(video, tmp_path, agreed, batch=4, trust={"min_flip_iou": 0.0})
+        assert second.batches == []
+
+
+class Jumper(Witness):
+    """Sees the same rectangle in every frame but one, where it is elsewhere."""
+
+    def _look(self, frame: Frame) -> list[Instance]:
+        if frame.t_ms != 2000:
+            return super()._look(frame)
+        pixels = np.zeros(frame.size_hw, np.uint8)
+        pixels[:20, -40:] = 1
+        return [Instance(Mask.from_array(pixels), 0.9, (0.0, 0.0, 40.0, 20.0))]
+
+
+def test_a_mask_that_jumps_is_for_review_and_so_is_the_one_after_it(tmp_path: Path) -> None:
+    picture = textured_scene(3)(0)
+    video = write_pictures(tmp_path / "still.mp4", (picture for _ in range(10)), fps=Fraction(2))
+    models, trust = Models(Jumper(), Witness(found=False)), {"min_flip_iou": 0.0}
+    doubted = label(video, tmp_path, models, batch=3, trust=trust)
+    reasons = {row.t_ms: row.reasons[0] for row in doubted.frames if row.decision == "review"}
+    jumps = "mask jumps: IoU 0.00 < 0.50 with the frame before, moved along"
+    assert reasons == {2000: jumps, 2500: jumps}
+    believed = label(video, tmp_path, models, trust={**trust, "min_flow_iou": 0.0})
+    assert {row.decision for row in believed.frames} == {"accepted"}
 
 
 def test_what_never_moves_is_not_believed_to_be_somebody(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from configs.models import Agreement, Trust
 from labeling.instances import Instance
 from labeling.masks import BoolArray
 from labeling.scoring import FrameAgreement, compare_instances
-from labeling.trust.decision import Decision, decide, needs_flip
+from labeling.trust.decision import Decision, decide, needs_flip, would_accept
 from labeling.trust.evidence import Evidence, gather_evidence
 from tests.labeling.strategies import draw, draw_labels, instance, instances
 
@@ -99,6 +99,28 @@ def test_joints_outside_are_named_with_both_values() -> None:
 
 def test_what_was_not_measured_does_not_speak_against_the_teacher() -> None:
     assert decided([instance(LEFT)], [], UNKNOWN).decision == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("sign", "reason"),
+    [
+        ({"flow_iou": 0.31}, "mask jumps: IoU 0.31 < 0.50 with the frame before, moved along"),
+        ({"second_iou": 0.31}, "the second model sees it differently: IoU 0.31 < 0.70"),
+        ({"flow_iou": math.nan}, "mask jumps: IoU nan < 0.50 with the frame before, moved along"),
+    ],
+)
+@pytest.mark.parametrize("is_calibrated", [False, True])
+def test_an_objection_keeps_a_trusted_frame_from_being_accepted(
+    sign: dict[str, Any], reason: str, is_calibrated: bool
+) -> None:
+    settings = Trust(calibration=calibration()) if is_calibrated else SETTINGS
+    teacher = [instance(LEFT, score=0.95)]
+    agreement, evidence = compare(teacher, []), known(teacher, GOOD)
+    assert would_accept(agreement, evidence, settings)
+    objected = decide(agreement, replace(evidence, **sign), settings)
+    assert (objected.decision, objected.reasons[0]) == ("review", reason)
+    fine = replace(evidence, flow_iou=0.5, second_iou=0.7)
+    assert decide(agreement, fine, settings).decision == "accepted"
 
 
 def test_a_teacher_that_saw_nobody_is_not_trusted() -> None:

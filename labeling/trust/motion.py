@@ -1,0 +1,88 @@
+"""Whether a frame's masks are where those of the frame before it went: a mask that jumps is wrong in one of both.
+
+Masks are moved by optical flow (dense inverse search: Kroeger, Timofte, Dai and Van Gool, 2016; OpenCV's)
+between small luma pictures. Pixels whose flow there and back does not end where it began are covered or
+uncovered by something, and say nothing (the check of Sundaram, Brox and Keutzer, 2010).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from labeling.instances import Frame, Instance
+from labeling.luma import shrink_luma
+from labeling.masks import BoolArray, Mask, union_masks
+
+WIDTH_PX = 320
+"""Of the pictures between which the flow is found; narrower ones are not enlarged."""
+LONGEST_MS = 1000
+"""Between two frames: after longer, people are elsewhere and look otherwise."""
+KNOWN_SHARE = 0.5
+"""Of the masks' pixels that the flow must explain for anything to be said."""
+
+Flow = NDArray[np.float32]
+"""HxWx2, pixels right and down."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Glimpse:
+    """What the next frame's evidence wants of a frame: little enough to be kept."""
+
+    shot: int
+    t_ms: int
+    luma: NDArray[Any]
+    """Small picture, 8 bits."""
+    size_hw: tuple[int, int]
+    masks: tuple[Mask, ...]
+
+    @classmethod
+    def of(cls, frame: Frame, people: Sequence[Instance]) -> Self:
+        masks = tuple(one.mask for one in people)
+        return cls(frame.shot, frame.t_ms, shrink_luma(frame.rgb, WIDTH_PX), frame.size_hw, masks)
+
+    def small_union(self) -> BoolArray:
+        """All masks together, as small as the picture."""
+        pixels = union_masks(self.masks, self.size_hw).to_array().astype(np.uint8)
+        return cv2.resize(pixels, self.luma.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
+
+
+def measure_flow_iou(now: Glimpse, before: Glimpse) -> float | None:
+    """IoU of the masks with those of a frame before it, moved to where the flow takes them, in [0, 1].
+
+    None: another shot or picture size, too long ago, nobody in either, or too few pixels with a flow.
+    """
+    is_near = 0 < now.t_ms - before.t_ms <= LONGEST_MS
+    if not is_near or (now.shot, now.size_hw) != (before.shot, before.size_hw):
+        return None
+    here, there = now.small_union(), before.small_union()
+    if not here.any() or not there.any():
+        return None
+    places, is_known = follow_back(now.luma, before.luma)
+    moved = sample(there.astype(np.float32), places) > 0.5  # noqa: PLR2004 - half of a pixel's neighbours
+    if is_known[here].mean() < KNOWN_SHARE:
+        return None
+    common, either = (here & moved & is_known).sum(), ((here | moved) & is_known).sum()
+    return float(common / either)
+
+
+def follow_back(now: NDArray[Any], before: NDArray[Any]) -> tuple[Flow, BoolArray]:
+    """Where each pixel was before (HxWx2, x and y), and whether the way there leads back."""
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    back, forth = (search.calc(one, other, None) for one, other in ((now, before), (before, now)))  # type: ignore[call-overload]  # OpenCV's stub knows no None: there is no flow to begin with
+    height, width = now.shape
+    places = np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32) + back
+    returned = sample(forth, places)
+    lost = ((back + returned) ** 2).sum(axis=2)
+    length = (back**2).sum(axis=2) + (returned**2).sum(axis=2)
+    inside = ((places >= 0) & (places <= (width - 1, height - 1))).all(axis=2)
+    return places, (lost < 0.01 * length + 0.5) & inside
+
+
+def sample(picture: NDArray[np.float32], places: Flow) -> NDArray[np.float32]:
+    """The picture's values at places (HxWx2), bilinear; its border's outside of it."""
+    taken = cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]  # OpenCV's stub wants the second map, which two channels replace
+    return np.asarray(taken, dtype=np.float32)

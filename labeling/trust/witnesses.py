@@ -1,0 +1,141 @@
+"""Who is asked whether a batch's masks are right: cheap ones first, each where its word can change a decision."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from configs.models import RunConfig
+from labeling.instances import Clip, Frame, Instance
+from labeling.masks import union_masks
+from labeling.scoring import FrameAgreement, union_iou
+from labeling.segmenters.protocol import Segmenter
+from labeling.stages import Stopwatch
+from labeling.trust.decision import find_still_masks, needs_flip, would_accept
+from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, Evidence, gather_evidence
+from labeling.trust.motion import Glimpse, measure_flow_iou
+from labeling.trust.stillness import Stillness
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A compared frame."""
+
+    frame: Frame
+    teacher: Sequence[Instance]
+    agreement: FrameAgreement
+
+
+@dataclass(slots=True)
+class Witnesses:
+    """Those of one clip, told of its frames in order."""
+
+    teacher: Segmenter
+    second: Segmenter | None
+    clip: Clip
+    config: RunConfig
+    watch: Stopwatch
+    stillness: Stillness = field(default_factory=Stillness)
+    before: Glimpse | None = None
+    """The frame that was compared last."""
+
+    def see(self, frame: Frame) -> None:
+        """Take notice of a frame that is looked at, whatever becomes of it."""
+        if self._minds_stillness:
+            with self.watch.time("evidence"):
+                self.stillness.watch(frame)
+
+    def question(self, cases: Sequence[Case]) -> list[Evidence]:
+        """What there is to know about each of a batch's frames."""
+        with self.watch.time("evidence"):
+            known = [self._measure(one) for one in cases]
+        known = self._with_mirrored(cases, known)
+        with self.watch.time("evidence"):
+            known = list(self._with_motion(cases, known))
+        return self._with_second(cases, known)
+
+    def keep(self, frame: Frame) -> None:
+        """Remember an accepted frame, about whose masks the whole clip will be asked."""
+        if self._minds_stillness:
+            self.stillness.keep(frame)
+
+    def doubt_stillness(self, t_ms: int, people: Sequence[Instance]) -> tuple[str, ...]:
+        """At the clip's end, of a frame that was kept: what a whole shot has to say against its masks."""
+        if not self._minds_stillness:
+            return ()
+        with self.watch.time("evidence"):
+            shares = [self.stillness.moving_share(one.mask, t_ms) for one in people if one.mask]
+        return find_still_masks(shares, self.config.trust)
+
+    @property
+    def _minds_stillness(self) -> bool:
+        return self.clip.is_temporal and self.config.trust.min_moving > 0
+
+    def _measure(self, case: Case, mirrored: Sequence[Instance] | None = None) -> Evidence:
+        pose = self.config.pose_filter
+        return gather_evidence(
+            case.teacher,
+            case.frame.size_hw,
+            min_keypoint_score=pose.min_keypoint_score if pose else DEFAULT_KEYPOINT_SCORE,
+            mirrored=None if mirrored is None else [one.mask for one in mirrored],
+        )
+
+    def _with_mirrored(self, cases: Sequence[Case], known: Sequence[Evidence]) -> list[Evidence]:
+        """The teacher's word on the mirrored pictures, as one more batch."""
+        result = list(known)
+        if not self.teacher.card.sees_mirrored:
+            return result
+        wanted = self._select(cases, known, needs_flip)
+        if wanted:
+            with self.watch.time("flip"):
+                found = self.teacher.segment([mirror(cases[i].frame) for i in wanted])
+            with self.watch.time("evidence"):
+                for i, instances in zip(wanted, found, strict=True):
+                    result[i] = self._measure(cases[i], instances)
+        return result
+
+    def _with_motion(self, cases: Sequence[Case], known: Sequence[Evidence]) -> Iterator[Evidence]:
+        """The word of the frame before each."""
+        settings = self.config.trust
+        for case, evidence in zip(cases, known, strict=True):
+            if not (settings.min_flow_iou and self.clip.is_temporal):
+                yield evidence
+                continue
+            now, before = Glimpse.of(case.frame, case.teacher), self.before
+            self.before = now
+            is_wanted = before is not None and would_accept(case.agreement, evidence, settings)
+            flow_iou = measure_flow_iou(now, before) if is_wanted and before else None
+            yield replace(evidence, flow_iou=flow_iou)
+
+    def _with_second(self, cases: Sequence[Case], known: Sequence[Evidence]) -> list[Evidence]:
+        """Another segmenter's word, as one batch."""
+        result = list(known)
+        wanted = self._select(cases, known, would_accept) if self.second else []
+        if self.second and wanted:
+            with self.watch.time("second"):
+                found = self.second.segment([cases[i].frame for i in wanted])
+            with self.watch.time("evidence"):
+                for i, others in zip(wanted, found, strict=True):
+                    result[i] = replace(known[i], second_iou=_iou_of_unions(cases[i], others))
+        return result
+
+    def _select(
+        self,
+        cases: Sequence[Case],
+        known: Sequence[Evidence],
+        is_wanted: Callable[..., bool],
+    ) -> list[int]:
+        """Positions of the cases for which it matters."""
+        pairs = enumerate(zip(cases, known, strict=True))
+        return [i for i, (one, evidence) in pairs if is_wanted(one.agreement, evidence, self.config.trust)]
+
+
+def _iou_of_unions(case: Case, others: Sequence[Instance]) -> float:
+    size_hw = case.frame.size_hw
+    mine, theirs = (union_masks([one.mask for one in side], size_hw) for side in (case.teacher, others))
+    return union_iou(mine, theirs)
+
+
+def mirror(frame: Frame) -> Frame:
+    """The picture as a mirror shows it, left and right changed."""
+    return replace(frame, rgb=np.ascontiguousarray(frame.rgb[:, ::-1]))
