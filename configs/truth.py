@@ -15,7 +15,8 @@ class LabelledSet(Block):
     images: Path
     """Folder of the pictures."""
     coco: Path | None = None
-    """COCO instances; people are its category `person`, its crowds are ignored regions."""
+    """COCO instances; people are its category `person`, its crowds are ignored regions. A picture in which
+    somebody has a `bbox` and no `segmentation` is known by boxes alone."""
     masks: Path | None = None
     """Folder of PNG pictures: `NAME.png`, `NAME_mask.png`, or CDnet's `gtNUMBER.png` for `inNUMBER.jpg`."""
     codes: Literal["instances", "cdnet"] = "instances"

@@ -1,7 +1,7 @@
 """`maskmill evaluate`: how right models and decisions are, on pictures with ground truth."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +23,7 @@ from flows.labelled import (
 )
 
 if TYPE_CHECKING:
+    from labeling.evaluation.people import Found, PeopleFound
     from labeling.evaluation.summary import SetSummary
 
 
@@ -63,10 +64,15 @@ def evaluate(
 
 def _print(sets: "dict[str, SetSummary]") -> None:
     _print_rows(
-        ("IoU with truth", "frames", "people in", "rejected", "student", "teacher"),
+        ("IoU with truth", "frames", "people in", "rejected", "boxes only", "student", "teacher"),
         sets,
-        lambda one: (one.frames, one.with_people, one.rejected, one.student_iou, one.teacher_iou),
+        lambda one: (
+            *(one.frames, one.with_people, one.rejected, one.without_masks),
+            *(one.student_iou, one.teacher_iou),
+        ),
     )
+    for role in ("teacher", "student"):
+        _print_people(role, {name: getattr(one, f"{role}_people") for name, one in sets.items()})
     _print_rows(
         ("student's failures", "frames", "AUROC", "AP", "precision", "recall"),
         sets,
@@ -83,10 +89,29 @@ def _print(sets: "dict[str, SetSummary]") -> None:
         lambda one: (one.trusting.count, one.trusting.good, one.trusting.auroc, one.trusting.error),
     )
     _print_rows(
-        ("review queue", "waiting", "budget", "corrected", "over random", "over lowest IoU"),
+        (
+            *("review queue", "waiting", "budget", "corrected", "over random", "over lowest IoU"),
+            *("people", "shown", "by lowest IoU"),
+        ),
         sets,
         lambda one: tuple(asdict(one.reviewing).values()),
     )
+
+
+def _print_people(role: str, sets: "Mapping[str, PeopleFound | None]") -> None:
+    """Nothing, where no truth tells people apart or the model does not."""
+    rows = [
+        (name, *map(say, (one.boxes.people, *_of(one.masks), *_of(one.boxes))))
+        for name, one in sets.items()
+        if one
+    ]
+    if rows:
+        figures = ("missed", "recall", "precision")
+        print_table((f"{role}, one by one", "people", "mask IoU", *figures, "box IoU", *figures), rows)
+
+
+def _of(found: "Found | None") -> Sequence[object]:
+    return (found.iou, found.missed, found.recall, found.precision) if found else (None,) * 4
 
 
 def _print_rows(

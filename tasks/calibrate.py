@@ -57,8 +57,18 @@ def calibrate_on_sets(sets: Mapping[str, LabelledSet], config: RunConfig) -> Fit
     check_scikit_learn()
     if POOLED in sets:
         raise ConfigError(f"a labelled set cannot be called {POOLED!r}: that is all of them together")
-    labelled = {name: read_labelled(one) for name, one in sets.items()}  # told before models are loaded
+    labelled = {name: _with_masks(name, one) for name, one in sets.items()}  # told before models are loaded
     return _fit([one for name, some in labelled.items() for one in _examples(name, some, config)], config)
+
+
+def _with_masks(name: str, labelled: LabelledSet) -> list[LabelledPicture]:
+    """The pictures that say which masks are right: those whose truth has more than boxes."""
+    pictures = [one for one in read_labelled(labelled) if one.boxes is None]
+    if not pictures:
+        raise ConfigError(
+            f"labelled set {name}: its truth has only boxes, which do not say how good a mask is"
+        )
+    return pictures
 
 
 def config_of_run(home: Home, run_id: str | None) -> dict[str, Any]:

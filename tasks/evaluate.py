@@ -117,4 +117,4 @@ def _evaluate_set(name: str, pictures: list[LabelledPicture], config: RunConfig)
         shard = label_shard(Clip(name, pictures=files), load_models(config), config, home)
     for seen in shard.frames:
         truth = pictures[seen.t_ms]
-        yield Case(truth, seen, evaluate_frame(name, truth, seen))
+        yield Case(truth, seen, evaluate_frame(name, truth, seen, shard.cards))

@@ -1,14 +1,18 @@
 """One labelled picture after a run: how right both models were, and what was decided."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from labeling.errors import ModelOutputWrong
+from labeling.evaluation.people import PictureMatch, match_people
+from labeling.instances import ModelCard
 from labeling.masks import Mask, intersect_masks, union_masks
-from labeling.pipeline import LabelledFrame
+from labeling.pipeline import LabelledFrame, Role
 from labeling.scoring import EPSILON_PX
 from labeling.truth.masks import leave_out_unlabelled
 from labeling.truth.pictures import LabelledPicture
+
+_ROLES: tuple[Role, Role] = ("teacher", "student")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,50 +22,72 @@ class EvaluatedFrame:
     dataset: str
     name: str
     people: int
-    """Masks of the truth."""
+    """Masks of the truth, or its boxes where it has only such."""
     decision: str
     reasons: tuple[str, ...]
     agreement: float | None
-    """IoU of student and teacher; None, as the next two: a filter rejected the frame."""
+    """IoU of student and teacher; None: a filter rejected the frame."""
     student_iou: float | None
-    """With the truth, what is ignored left out; 1 where both see nobody."""
+    """With the truth, what is ignored left out; 1 where both see nobody. None, as the next two: a filter
+    rejected the frame, or its truth has only boxes."""
     teacher_iou: float | None
     corrected_px: int | None
     """Pixels that a person would change in the teacher's masks to make them true."""
     trust: float | None = None
     """Probability, by the calibration, that the teacher's masks are right; None also where only some people
-    are labelled: nobody can say whether it came true."""
+    are labelled, or by boxes: nobody can say whether it came true."""
     value: float | None = None
     """What a look is worth, by which the review queue is ordered; None: it is not hard."""
+    teacher_people: PictureMatch | None = None
+    """Its instances beside the labelled people, one by one. None: a filter rejected the frame, or either the
+    truth or the model does not tell people apart."""
+    student_people: PictureMatch | None = None
+    tracks: tuple[str, ...] = ()
+    """Which people these are, where the truth says so (`track_id`; `VIDEO/TRACK` where it names the video)."""
 
 
-def evaluate_frame(dataset: str, truth: LabelledPicture, row: LabelledFrame) -> EvaluatedFrame:
-    """Compare a frame's masks with the truth.
+def evaluate_frame(
+    dataset: str, truth: LabelledPicture, row: LabelledFrame, cards: Mapping[str, ModelCard]
+) -> EvaluatedFrame:
+    """Compare a frame's masks with the truth. `cards` are those of teacher and student.
 
     Raises:
         ModelOutputWrong: the truth has another size than the picture.
     """
     if row.size_hw:
         check_size(truth, row.size_hw)
+    teacher_people, student_people = (_match(role, truth, row, cards) for role in _ROLES)
     teacher_masks = [one.mask for one in row.teacher]
     truth = leave_out_unlabelled(truth, teacher_masks)
+    is_judged = row.agreement is not None and truth.boxes is None
     student, teacher = (
-        iou_with_truth([one.mask for one in side], truth) if row.agreement else None
+        iou_with_truth([one.mask for one in side], truth) if is_judged else None
         for side in (row.student, row.teacher)
     )
     return EvaluatedFrame(
         dataset=dataset,
         name=truth.name,
-        people=len(truth.people),
+        people=len(truth.person_boxes),
         decision=row.decision,
         reasons=row.reasons,
         agreement=_agreement(truth, row),
         student_iou=student,
         teacher_iou=teacher,
-        corrected_px=_count_wrong(teacher_masks, truth) if row.agreement else None,
-        trust=None if truth.is_partial else row.trust,
+        corrected_px=_count_wrong(teacher_masks, truth) if is_judged else None,
+        trust=None if truth.is_partial or truth.boxes is not None else row.trust,
         value=row.value,
+        teacher_people=teacher_people,
+        student_people=student_people,
+        tracks=tuple(sorted(truth.tracks)),
     )
+
+
+def _match(
+    role: Role, truth: LabelledPicture, row: LabelledFrame, cards: Mapping[str, ModelCard]
+) -> PictureMatch | None:
+    if row.agreement is None or not cards[role].gives_instances:
+        return None
+    return match_people(row.teacher if role == "teacher" else row.student, truth)
 
 
 def check_size(truth: LabelledPicture, size_hw: tuple[int, int]) -> None:

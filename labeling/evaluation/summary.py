@@ -7,6 +7,7 @@ import numpy as np
 
 from labeling.evaluation.frames import EvaluatedFrame
 from labeling.evaluation.measures import auroc, average_precision, share
+from labeling.evaluation.people import PeopleFound, summarise_people
 from labeling.evaluation.predictions import Predicted, judge_predictions
 from labeling.layouts import CELLS
 from labeling.review_queue import Candidate, choose_frames
@@ -59,11 +60,18 @@ class Reviewing:
     budget: int
     """Frames that they look at: the first of the queue."""
     corrected: float | None
-    """Share of all pixels to be corrected in the hard frames that these hold."""
+    """Share of all pixels to be corrected in the hard frames, as far as the truth has masks, that these hold."""
     gain: float | None
     """That over the share that as many hard frames picked at random hold on average."""
     gain_over_lowest_iou: float | None
     """That over the share that the first of the same frames hold, lowest agreement first."""
+    people: int | None
+    """Different people in all frames, where the truth follows them through a video (COCO's `track_id`); None,
+    as the next two: it does not."""
+    people_shown: int | None
+    """How many of them the frames show that are looked at."""
+    people_shown_by_lowest_iou: int | None
+    """How many of them as many of the same frames would show, lowest agreement first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +82,14 @@ class SetSummary:
     with_people: int
     rejected: int
     """By a filter: compared with nothing, and in none of the following."""
+    without_masks: int
+    """Others whose truth has only boxes: in none of the IoUs, nor in `mining`, `accepting` and `trusting`."""
     student_iou: float | None
     """Mean over the frames with people."""
     teacher_iou: float | None
+    teacher_people: PeopleFound | None
+    """The labelled people one by one; None where either the truth or the model does not tell people apart."""
+    student_people: PeopleFound | None
     mining: Mining
     accepting: Accepting
     trusting: Predicted
@@ -93,23 +106,27 @@ def summarise_frames(frames: Sequence[EvaluatedFrame]) -> dict[str, SetSummary]:
 
 def _summarise(frames: Sequence[EvaluatedFrame]) -> SetSummary:
     compared = [frame for frame in frames if frame.agreement is not None]
-    peopled = [frame for frame in compared if frame.people]
+    judged = [frame for frame in compared if frame.teacher_iou is not None]
+    peopled = [frame for frame in judged if frame.people]
     return SetSummary(
         frames=len(frames),
         with_people=sum(frame.people > 0 for frame in frames),
         rejected=len(frames) - len(compared),
+        without_masks=len(compared) - len(judged),
         student_iou=_mean([frame.student_iou for frame in peopled]),
         teacher_iou=_mean([frame.teacher_iou for frame in peopled]),
-        mining=_mining(compared),
-        accepting=_accepting(compared),
+        teacher_people=summarise_people([one.teacher_people for one in compared if one.teacher_people]),
+        student_people=summarise_people([one.student_people for one in compared if one.student_people]),
+        mining=_mining(judged),
+        accepting=_accepting(judged),
         trusting=judge_predictions(
             [
                 (frame.trust, not _below(frame.teacher_iou, GOOD_FROM))
-                for frame in compared
+                for frame in judged
                 if frame.trust is not None
             ]
         ),
-        reviewing=_reviewing(compared),
+        reviewing=_reviewing(frames, compared),
     )
 
 
@@ -140,7 +157,7 @@ def _accepting(compared: Sequence[EvaluatedFrame]) -> Accepting:
     )
 
 
-def _reviewing(compared: Sequence[EvaluatedFrame]) -> Reviewing:
+def _reviewing(frames: Sequence[EvaluatedFrame], compared: Sequence[EvaluatedFrame]) -> Reviewing:
     hard = [frame for frame in compared if frame.decision != "easy"]
     waiting = [frame for frame in hard if frame.decision == "review"]
     by_iou = sorted(waiting, key=lambda frame: (frame.agreement, frame.dataset, frame.name))
@@ -149,13 +166,22 @@ def _reviewing(compared: Sequence[EvaluatedFrame]) -> Reviewing:
     in_all, in_queue, in_lowest = (
         sum(frame.corrected_px or 0 for frame in some) for some in (hard, queue, by_iou[:budget])
     )
+    people, shown, shown_by_lowest = (_count_people(some) for some in (frames, queue, by_iou[:budget]))
     return Reviewing(
         waiting=len(waiting),
         budget=budget,
         corrected=in_queue / in_all if in_all else None,
         gain=in_queue / in_all * len(hard) / budget if in_all and budget else None,
         gain_over_lowest_iou=in_queue / in_lowest if in_lowest else None,
+        people=people or None,
+        people_shown=shown if people else None,
+        people_shown_by_lowest_iou=shown_by_lowest if people else None,
     )
+
+
+def _count_people(frames: Sequence[EvaluatedFrame]) -> int:
+    """Those whom the truth tells apart from frame to frame, each once."""
+    return len({(frame.dataset, track) for frame in frames for track in frame.tracks})
 
 
 def _choose(waiting: Sequence[EvaluatedFrame], most: int) -> list[EvaluatedFrame]:

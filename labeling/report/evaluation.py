@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from labeling.evaluation.frames import EvaluatedFrame
+from labeling.evaluation.people import MATCH_IOU, MISSED_BELOW
 from labeling.evaluation.summary import BAD_BELOW, GOOD_FROM, POOLED, SetSummary
 from labeling.report.contents import Tile
 from labeling.report.page import render_page
 from labeling.report.scatter import Dot, line_chart, scatter_chart
-from labeling.report.wording import count_of, percent
+from labeling.report.wording import count, count_of, percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +30,12 @@ class EvaluationPage:
 
 def render_evaluation(data: EvaluationPage) -> str:
     """Write the page; the same data gives the same text. Everything in it is escaped."""
-    compared = [frame for frame in data.frames if frame.agreement is not None]
+    judged = [frame for frame in data.frames if frame.teacher_iou is not None]
     teacher, student = (
         scatter_chart(
             [
                 Dot(frame.agreement or 0, getattr(frame, f"{role}_iou") or 0, frame.decision, _name(frame))
-                for frame in compared
+                for frame in judged
             ],
             split_x=data.hard_below,
             split_y=split_y,
@@ -56,11 +57,15 @@ def render_evaluation(data: EvaluationPage) -> str:
             what="share of frames accepted and share of bad masks among them",
         ),
         sentence=_summarise(data),
+        knows_masks=_knows_masks(data.sets[POOLED]),
         teacher_chart=teacher,
         student_chart=student,
         good_from=GOOD_FROM,
         bad_below=BAD_BELOW,
+        match_iou=MATCH_IOU,
+        missed_below=MISSED_BELOW,
         figure=_figure,
+        number=lambda value: "-" if value is None else count(value),
         share=lambda value: "-" if value is None else percent(value, 1),
         times=lambda value: "-" if value is None else f"{value:.2f} x",
     )
@@ -74,9 +79,16 @@ def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
+def _knows_masks(pooled: SetSummary) -> bool:
+    """Not where the truth has only boxes."""
+    return not pooled.without_masks or pooled.without_masks < pooled.frames - pooled.rejected
+
+
 def _summarise(data: EvaluationPage) -> str:
     pooled = data.sets[POOLED]
     accepting = pooled.accepting
+    if not _knows_masks(pooled):
+        return f"{count_of(pooled.frames, 'labelled picture')}, of whose people only boxes are known."
     frames, hard = count_of(pooled.frames, "labelled picture"), count_of(accepting.hard, "hard frame")
     if accepting.good_among_hard is None:
         return f"{frames}, none of them hard."

@@ -92,6 +92,11 @@ def person_ids(categories: Iterable[Any]) -> frozenset[int]:
     return frozenset(i for i in named if isinstance(i, int)) or frozenset({PERSON_ID})
 
 
+def is_person(record: Mapping[str, Any], people: frozenset[int]) -> bool:
+    """Whether a record is of one of these categories; one without a category is."""
+    return record.get("category_id", min(people)) in [*people]
+
+
 def read_coco_records(
     records: Sequence[Any],
     size_hw: tuple[int, int],
@@ -112,7 +117,7 @@ def read_coco_records(
         name = f"{origin}, record {number}"
         if not isinstance(record, Mapping):
             raise ModelOutputWrong(f"{name}: a COCO record is an object, this is {type(record).__name__}")
-        if record.get("category_id", min(people)) not in [*people] or record.get("iscrowd"):
+        if not is_person(record, people) or record.get("iscrowd"):
             continue
         mask = _read_segmentation(record.get("segmentation"), size_hw, name)
         if mask:

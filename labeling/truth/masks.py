@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from labeling.masks import Mask, intersection_areas, iou_matrix, mask_areas, union_masks
 from labeling.truth.pictures import LabelledPicture
 
@@ -17,7 +20,7 @@ def judge_masks(masks: Sequence[Mask], truth: LabelledPicture) -> list[float | N
     Where one mask of the truth may show several people, a mask of which most lies on it can be judged only
     if it is the only such.
     """
-    seen, people = _outside(masks, truth.ignored), _outside(truth.people, truth.ignored)
+    seen, people = cut_ignored(masks, truth.ignored), cut_ignored(truth.people, truth.ignored)
     best = iou_matrix(seen, people).max(axis=1, initial=0.0)
     known = find_known(masks, truth)
     if truth.is_joined and people:
@@ -31,17 +34,25 @@ def judge_masks(masks: Sequence[Mask], truth: LabelledPicture) -> list[float | N
 
 def find_known(masks: Sequence[Mask], truth: LabelledPicture) -> list[bool]:
     """Which masks can be judged."""
-    areas = mask_areas(masks).clip(1)
-    ignored = intersection_areas(masks, [truth.ignored]).max(axis=1, initial=0) / areas
-    known = ignored <= 1 - KNOWN_SHARE
+    known = lie_outside(masks, truth.ignored)
     if truth.is_partial:
-        known &= intersection_areas(masks, truth.people).max(axis=1, initial=0) / areas >= KNOWN_SHARE
+        on_people = intersection_areas(masks, truth.people).max(axis=1, initial=0)
+        known &= on_people / mask_areas(masks).clip(1) >= KNOWN_SHARE
     return [bool(one) for one in known]
 
 
+def lie_outside(masks: Sequence[Mask], ignored: Mask) -> NDArray[np.bool_]:
+    """Which masks have at least `KNOWN_SHARE` of their pixels outside of `ignored`, (len(masks),)."""
+    inside = intersection_areas(masks, [ignored]).max(axis=1, initial=0)
+    outside: NDArray[np.bool_] = inside / mask_areas(masks).clip(1) <= 1 - KNOWN_SHARE
+    return outside
+
+
 def leave_out_unlabelled(truth: LabelledPicture, teacher: Sequence[Mask]) -> LabelledPicture:
-    """Where only some people are labelled, the pixels of others whom the teacher saw are ignored too."""
-    if not truth.is_partial:
+    """Where only some people are labelled, the pixels of others whom the teacher saw are ignored too.
+
+    Boxes cannot tell these others' pixels."""
+    if not truth.is_partial or truth.boxes is not None:
         return truth
     known = find_known(teacher, truth)
     others = [mask for mask, is_known in zip(teacher, known, strict=True) if not is_known]
@@ -51,7 +62,8 @@ def leave_out_unlabelled(truth: LabelledPicture, teacher: Sequence[Mask]) -> Lab
     return replace(truth, ignored=ignored)
 
 
-def _outside(masks: Sequence[Mask], ignored: Mask) -> list[Mask]:
+def cut_ignored(masks: Sequence[Mask], ignored: Mask) -> list[Mask]:
+    """The masks without the pixels of which nothing is known."""
     if not ignored:
         return list(masks)
     rest = ~ignored.to_array()

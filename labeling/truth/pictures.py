@@ -13,9 +13,10 @@ from PIL import Image, UnidentifiedImageError
 
 from configs.truth import LabelledSet
 from labeling.errors import ConfigError, ModelOutputWrong
-from labeling.masks import Mask, union_masks
-from labeling.segmenters.foreign_masks import person_ids, read_coco_records, read_label_png
+from labeling.masks import BoxXywh, Mask, union_masks
+from labeling.segmenters.foreign_masks import is_person, person_ids, read_coco_records, read_label_png
 from labeling.sources.suffixes import is_picture_name, natural_order
+from labeling.truth.boxes import has_outline, read_boxes, read_region
 
 MOVING = 255
 """What CDnet calls foreground."""
@@ -38,10 +39,19 @@ class LabelledPicture:
     """There may be more people."""
     is_joined: bool = False
     """One mask may show several people."""
+    boxes: tuple[BoxXywh, ...] | None = None
+    """One box a person where not everybody has a mask, which leaves `people` empty; None: all have."""
+    tracks: frozenset[str] = frozenset()
+    """Which people these are, where the truth follows them through the frames of a video."""
 
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def person_boxes(self) -> tuple[BoxXywh, ...]:
+        """One a person: where there are masks, tight round them."""
+        return tuple(one.box_xywh for one in self.people) if self.boxes is None else self.boxes
 
 
 def read_labelled(labelled: LabelledSet) -> list[LabelledPicture]:
@@ -92,12 +102,31 @@ def _coco_picture(
     if not path.is_file():
         raise ConfigError(f"coco: picture {name!r} is not in {labelled.images}")
     origin = f"{labelled.coco}, picture {name!r}"
-    crowds = [{**one, "iscrowd": 0} for one in records if one.get("iscrowd")]
-    seen, crowd = (
-        [one.mask for one in read_coco_records(part, size_hw, origin=origin, people=people)]
-        for part in ([one for one in records if not one.get("iscrowd")], crowds)
+    persons = [one for one in records if is_person(one, people)]
+    crowds = [one for one in persons if one.get("iscrowd")]
+    persons = [one for one in persons if not one.get("iscrowd")]
+    seen: tuple[Mask, ...] = ()
+    boxes = None
+    if all(has_outline(one) for one in persons):
+        found = read_coco_records(persons, size_hw, origin=origin, people=people)
+        seen = tuple(one.mask for one in found)
+    else:
+        boxes = read_boxes(persons, size_hw, origin=origin, people=people)
+    ignored = [read_region(one, size_hw, origin=origin, people=people) for one in crowds]
+    return LabelledPicture(
+        path,
+        size_hw,
+        seen,
+        union_masks(ignored, size_hw),
+        boxes=boxes,
+        tracks=_read_tracks(persons, image.get("video_id")),
     )
-    return LabelledPicture(path, size_hw, tuple(seen), union_masks(crowd, size_hw))
+
+
+def _read_tracks(persons: list[Any], video_id: object) -> frozenset[str]:
+    """Their `track_id`s; some files count them anew in each video."""
+    known = (one["track_id"] for one in persons if one.get("track_id") is not None)
+    return frozenset(str(track) if video_id is None else f"{video_id}/{track}" for track in known)
 
 
 def _read_masks(labelled: LabelledSet) -> Iterator[LabelledPicture]:

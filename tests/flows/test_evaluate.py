@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -52,7 +53,7 @@ def test_figures_of_real_networks_on_real_ground_truth(shared: Path, tmp_path: P
     done = maskmill(sets, *words)
     assert done.exit_code == 0, done.output
     for name in ("office", "streets", "all"):
-        assert done.stdout.count(f"\n{name} ") == 5
+        assert done.stdout.count(f"\n{name} ") == (5 if name == "office" else 6)
     figures = json.loads(to.read_text())
     assert {name: one["frames"] for name, one in figures["sets"].items()} == {
         "office": 11,
@@ -62,7 +63,12 @@ def test_figures_of_real_networks_on_real_ground_truth(shared: Path, tmp_path: P
     assert len(figures["frames"]) == 16
     assert figures["sets"]["streets"]["teacher_iou"] > 0.75
     assert figures["sets"]["office"]["student_iou"] > 0.5
+    assert figures["sets"]["streets"]["teacher_people"]["masks"]["iou"] > 0.75
+    assert figures["sets"]["office"]["teacher_people"] is None  # one mask for everybody
+    assert figures["sets"]["streets"]["student_people"] is None
     html = page.read_text()
+    assert "Whom the teacher finds" in html
+    assert "Whom the student finds" not in html
     compared = 16 - figures["sets"]["all"]["rejected"]
     assert compared >= 14
     trusting = figures["sets"]["all"]["trusting"]
@@ -70,6 +76,94 @@ def test_figures_of_real_networks_on_real_ground_truth(shared: Path, tmp_path: P
     assert 0 <= trusting["error"] < 0.5
     assert html.count("<circle") == 2 * compared + len(trusting["curve"]) + len(trusting["risk_coverage"])
     assert f"{figures['sets']['streets']['teacher_iou']:.3f}" in html
+
+
+Columns = tuple[int, int]
+"""From, and how many: everybody is as high as the picture."""
+
+FRAMES: tuple[tuple[dict[int, Columns], list[Columns]], ...] = (
+    # people by their track, what the teacher sees; the student always somebody at 29, 4 wide
+    ({1: (0, 6)}, [(0, 6)]),
+    ({1: (0, 6)}, [(0, 6), (40, 10)]),  # the second in a crowd
+    ({1: (0, 6)}, [(40, 6)]),
+    ({1: (0, 6)}, [(0, 6)]),
+    ({2: (0, 20), 3: (20, 20)}, [(0, 20), (20, 10)]),
+)
+CROWD = {"image_id": 1, "category_id": 1, "iscrowd": 1, "bbox": [40, 0, 20, 40]}
+
+
+@pytest.fixture
+def boxes(tmp_path: Path) -> Path:
+    """A folder with pictures, what two models saw in them, and a truth of boxes with tracks."""
+    images, annotations = [], [CROWD]
+    for number, (people, seen) in enumerate(FRAMES):
+        name = f"{number}.png"
+        images.append({"id": number, "file_name": name, "height": 40, "width": 60})
+        for track, (x, w) in people.items():
+            box = {"image_id": number, "category_id": 1, "bbox": [x, 0, w, 40], "track_id": track}
+            annotations.append(box)
+        for folder, masks in (("images", []), ("teacher", seen), ("student", [(29, 4)])):
+            save_masks(tmp_path / folder / name, masks)
+    (tmp_path / "boxes.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+    sides = {side: {"kind": "masks_folder", "path": str(tmp_path / side)} for side in ("teacher", "student")}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(sides))
+    return tmp_path
+
+
+def save_masks(path: Path, masks: list[Columns]) -> None:
+    values = np.zeros((40, 60), np.uint8)
+    for number, (x, w) in enumerate(masks, start=1):
+        values[:, x : x + w] = number
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(values).save(path)
+
+
+def evaluate_boxes(folder: Path) -> Result:
+    words = ("--images", folder / "images", "--coco", folder / "boxes.json", "--config", folder / "mine.yaml")
+    return maskmill(*words, "--json", folder / "figures.json", "--report", folder / "page.html")
+
+
+def test_a_truth_of_boxes_tells_whom_the_models_find_and_whom_the_review_shows(boxes: Path) -> None:
+    done = evaluate_boxes(boxes)
+    assert done.exit_code == 0, done.output
+    figures = json.loads((boxes / "figures.json").read_text())
+    one = figures["sets"]["images"]
+    assert one["teacher_people"] == {
+        "masks": None,
+        "boxes": {"people": 6, "iou": 0.75, "missed": 1, "recall": 5 / 6, "precision": 5 / 6},
+    }
+    assert one["student_people"]["boxes"]["missed"] == 5
+    assert (one["without_masks"], one["teacher_iou"], one["mining"]["failures"]) == (5, None, 0)
+    shown = ("budget", "people", "people_shown", "people_shown_by_lowest_iou")
+    assert [one["reviewing"][key] for key in shown] == [1, 3, 2, 1]
+    assert figures["frames"][4]["teacher_people"]["boxes"] == {
+        "best_ious": [1.0, 0.5],
+        "matched": 2,
+        "seen": 2,
+    }
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["images", "6", "-", "-", "-", "-", "0.750", "1", "0.833", "0.833"] in rows
+    assert ["images", "5", "1", "-", "-", "-", "3", "2", "1"] in rows
+
+
+def test_the_page_of_a_truth_of_boxes_has_nothing_about_masks(boxes: Path) -> None:
+    evaluate_boxes(boxes)
+    html = (boxes / "page.html").read_text()
+    assert "5 labelled pictures, of whose people only boxes are known." in html
+    assert "Whom the teacher finds" in html
+    assert "83.3 %" in html
+    assert "By lowest IoU" in html
+    assert "May the teacher be believed?" not in html
+    assert "Accepted, and not good" not in html
+
+
+def test_a_box_that_is_none_is_told_by_its_annotation(boxes: Path) -> None:
+    tree = json.loads((boxes / "boxes.json").read_text())
+    tree["annotations"].append({"id": 99, "image_id": 0, "category_id": 1, "bbox": [1, 2]})
+    (boxes / "boxes.json").write_text(json.dumps(tree))
+    done = evaluate_boxes(boxes)
+    assert done.exit_code == 2
+    assert "picture '0.png', annotation 99: bbox [1, 2] is not" in " ".join(done.stderr.split())
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -153,3 +153,13 @@ def test_figures_are_plain_json(pictures: Path) -> None:
     assert figures["teacher"] == "python:bright"
     assert set(figures["unseen"]) == {"yards", "streets", "all"}
     assert figures["unseen"]["all"]["frames"]["curve"]
+
+
+def test_boxes_teach_nothing_about_masks(pictures: Path) -> None:
+    yards = pictures / "yards"
+    person = {"image_id": 1, "category_id": 1, "bbox": [2, 2, 24, 24]}
+    image = {"id": 1, "file_name": "00.png", "height": SIZE_HW[0], "width": SIZE_HW[1]}
+    (yards / "boxes.json").write_text(json.dumps({"images": [image], "annotations": [person]}))
+    sets = load_labelled_sets({"yards": {"images": yards / "images", "coco": yards / "boxes.json"}})
+    with pytest.raises(ConfigError, match="labelled set yards: its truth has only boxes"):
+        calibrate_on_sets(sets, config())

@@ -1,14 +1,19 @@
 """IoU with ground truth, of which a part may be unknown."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from configs.models import Agreement
 from labeling.errors import ModelOutputWrong
 from labeling.evaluation.frames import evaluate_frame, iou_with_truth
+from labeling.evaluation.people import Matched, PictureMatch
+from labeling.instances import Instance, ModelCard
 from labeling.masks import Mask
 from labeling.pipeline import LabelledFrame
+from labeling.scoring import compare_instances
 from labeling.truth.pictures import LabelledPicture
 
 SIZE_HW = (10, 20)
@@ -46,4 +51,35 @@ def test_a_truth_of_another_size_is_told() -> None:
     with pytest.raises(
         ModelOutputWrong, match=r"a.jpg: \(10, 20\) \(height, width\), the picture has \(5, 5\)"
     ):
-        evaluate_frame("set", truth(), row)
+        evaluate_frame("set", truth(), row, CARDS)
+
+
+CARDS = {role: ModelCard("kind", role, "", "{}") for role in ("teacher", "student")}
+
+
+def test_a_truth_of_boxes_says_nothing_about_masks() -> None:
+    person = Instance(box(0, 4), 1.0, (0, 0, 4, 10))
+    agreement = compare_instances([person], [], SIZE_HW, Agreement())
+    row = LabelledFrame(
+        0, 0, 0.0, "a.jpg", "review", agreement=agreement, trust=0.9, value=0.1, teacher=(person,)
+    )
+    boxed = replace(truth(), boxes=((0, 0, 4, 10), (9, 0, 4, 10)), tracks=frozenset({"b", "a"}))
+    found = evaluate_frame("set", boxed, row, CARDS)
+    assert (found.people, found.value) == (2, 0.1)
+    assert found.agreement == agreement.iou
+    assert (found.teacher_iou, found.student_iou, found.corrected_px, found.trust) == (None,) * 4
+    assert found.teacher_people == PictureMatch(None, Matched((1.0, 0.0), 1, 1))
+    assert found.student_people == PictureMatch(None, Matched((0.0, 0.0), 0, 0))
+    assert found.tracks == ("a", "b")
+    assert evaluate_frame("set", replace(boxed, is_partial=True), row, CARDS).agreement == found.agreement
+
+
+def test_people_are_not_looked_for_in_one_mask_of_everybody_or_in_a_rejected_frame() -> None:
+    agreement = compare_instances([], [], SIZE_HW, Agreement())
+    row = LabelledFrame(0, 0, 0.0, "a.jpg", "easy", agreement=agreement)
+    semantic = {**CARDS, "student": replace(CARDS["student"], gives_instances=False)}
+    found = evaluate_frame("set", truth(box(0, 4)), row, semantic)
+    assert found.teacher_people is not None
+    assert found.student_people is None
+    rejected = evaluate_frame("set", truth(box(0, 4)), replace(row, agreement=None), CARDS)
+    assert rejected.teacher_people is None

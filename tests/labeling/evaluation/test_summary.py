@@ -1,5 +1,7 @@
 """What the order of the review queue is worth, counted by hand."""
 
+from dataclasses import replace
+
 from labeling.evaluation.frames import EvaluatedFrame
 from labeling.evaluation.summary import Reviewing, summarise_frames
 
@@ -22,6 +24,9 @@ def test_the_queue_looks_at_the_most_valuable_frames_first_however_low_the_other
         corrected=0.6,
         gain=3,
         gain_over_lowest_iou=6,
+        people=None,
+        people_shown=None,
+        people_shown_by_lowest_iou=None,
     )
 
 
@@ -30,3 +35,37 @@ def test_where_nothing_is_to_be_corrected_nothing_is_gained() -> None:
         "all"
     ].reviewing
     assert (reviewing.corrected, reviewing.gain, reviewing.gain_over_lowest_iou) == (None, None, None)
+
+
+def test_people_who_are_followed_are_counted_once_in_all_frames_and_in_those_shown() -> None:
+    one_by_one = [
+        replace(waiting(f"{i}", agreement=0.1 * i, value=0.1 * i, corrected_px=1), tracks=(f"{i}",))
+        for i in range(4)
+    ]
+    crowded = replace(waiting("crowded", agreement=0.4, value=0.9, corrected_px=1), tracks=("0", "7", "8"))
+    easy = EvaluatedFrame("set", "easy", 1, "easy", (), 0.9, 0.9, 0.9, 0, tracks=("0", "9"))
+    elsewhere = replace(easy, dataset="other", tracks=("0",))
+    sets = summarise_frames([*one_by_one, crowded, easy, elsewhere])
+    reviewing = sets["set"].reviewing
+    assert reviewing.budget == 1
+    assert (reviewing.people, reviewing.people_shown, reviewing.people_shown_by_lowest_iou) == (7, 3, 1)
+    assert sets["all"].reviewing.people == 8
+    assert sets["other"].reviewing.people_shown == 0
+
+
+def test_frames_known_by_boxes_are_in_nothing_about_masks() -> None:
+    masked = [
+        EvaluatedFrame("set", "found", 1, "accepted", (), 0.1, 0.2, 0.9, 50, trust=0.9, value=0.1),
+        EvaluatedFrame("set", "easy", 1, "easy", (), 0.9, 0.9, 0.9, 10, trust=0.9),
+    ]
+    boxed = [
+        EvaluatedFrame("boxes", f"{i}", 2, decision, (), 0.1, None, None, None, value=0.5)
+        for i, decision in enumerate(("accepted", "review", "easy"))
+    ]
+    alone, sets = summarise_frames(masked)["all"], summarise_frames([*masked, *boxed])
+    for name in ("student_iou", "teacher_iou", "mining", "accepting", "trusting"):
+        assert getattr(sets["all"], name) == getattr(alone, name)
+    assert (sets["all"].frames, sets["all"].with_people, sets["all"].without_masks) == (5, 5, 3)
+    of_boxes = sets["boxes"]
+    assert (of_boxes.student_iou, of_boxes.mining.auroc, of_boxes.accepting.hard) == (None, None, 0)
+    assert (of_boxes.reviewing.waiting, of_boxes.reviewing.corrected) == (1, None)

@@ -16,6 +16,7 @@ FRAMES = [
     frame("missed", "easy", 0.3, 0.4),
     frame("missed more", "easy", 0.3, 0.1),
     frame("easy", "easy", 0.9, 0.5),
+    *(frame("known by boxes", decision, None, None) for decision in ("accepted", "easy")),
 ]
 
 
