@@ -13,6 +13,7 @@ from flows.labelled import (
     Codes,
     CodesOption,
     EveryOption,
+    FpsOption,
     ImagesOption,
     MasksOption,
     PartialOption,
@@ -45,6 +46,7 @@ def calibrate(
     roi: RoiOption = None,
     partial: PartialOption = False,
     every: EveryOption = 1,
+    fps: FpsOption = None,
     config: Annotated[
         str | None,
         typer.Option("--config", metavar="NAME|FILE", help="default; with --from reviews, the run's own."),
@@ -78,7 +80,9 @@ def calibrate(
     else:
         run_config = load_config(config or "default", changes)
         one = {"images": images, "coco": coco, "masks": masks, "codes": codes.value, "roi": roi}
-        fit = calibrate_on_sets(read_sets(sets, {**one, "partial": partial, "every": every}), run_config)
+        fit = calibrate_on_sets(
+            read_sets(sets, {**one, "partial": partial, "every": every, "fps": fps}), run_config
+        )
     _print(fit.unseen, fit.accept_risk)
     write_file(to, fit.calibration.model_dump_json(indent=1).encode() + b"\n")
     if figures:

@@ -14,6 +14,7 @@ from flows.labelled import (
     Codes,
     CodesOption,
     EveryOption,
+    FpsOption,
     ImagesOption,
     MasksOption,
     PartialOption,
@@ -36,6 +37,7 @@ def evaluate(
     roi: RoiOption = None,
     partial: PartialOption = False,
     every: EveryOption = 1,
+    fps: FpsOption = None,
     config: ConfigOption = "default",
     changes: SetOption = None,
     to: Annotated[
@@ -53,7 +55,7 @@ def evaluate(
 
     run_config = load_config(config, changes or [])
     one = {"images": images, "coco": coco, "masks": masks, "codes": codes.value, "roi": roi}
-    labelled = read_sets(sets, {**one, "partial": partial, "every": every})
+    labelled = read_sets(sets, {**one, "partial": partial, "every": every, "fps": fps})
     evaluation = evaluate_sets(labelled, run_config)
     _print(evaluation.sets)
     if to:

@@ -30,6 +30,10 @@ RoiOption = Annotated[
     Path | None, typer.Option(metavar="PNG", help="Its black pixels are ignored everywhere.")
 ]
 PartialOption = Annotated[bool, typer.Option("--partial", help="Only some of the people are labelled.")]
+FpsOption = Annotated[
+    float | None,
+    typer.Option(min=0.001, help="Pictures a second, where the folder's are the frames of one shot."),
+]
 EveryOption = Annotated[int, typer.Option(min=1, help="One labelled picture in so many.")]
 
 
@@ -43,7 +47,10 @@ def read_sets(sets: Path | None, one: Mapping[str, Any]) -> "dict[str, LabelledS
 
     images: Path | None = one["images"]
     if sets:
-        if any(one[name] for name in ("images", "coco", "masks", "roi", "partial")) or one["every"] > 1:
+        if (
+            any(one[name] for name in ("images", "coco", "masks", "roi", "partial", "fps"))
+            or one["every"] > 1
+        ):
             raise ConfigError(
                 f"{sets} names its own pictures: leave --images, --coco, --masks and the like away"
             )

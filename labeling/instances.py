@@ -55,6 +55,8 @@ class PictureFile:
     path: Path
     original_name: str = ""
     """What it is called where it came from; empty: as the file."""
+    t_ms: int | None = None
+    """When it was taken, where the pictures are the frames of one shot."""
 
     @property
     def name(self) -> str:

@@ -130,7 +130,7 @@ def _reviewed_picture(frame: DatasetFrame, folder: Path) -> LabelledPicture:
 
 def _examples(group: str, pictures: list[LabelledPicture], config: RunConfig) -> Iterator[Example]:
     """What the teacher says of each picture and of its mirror image, beside the truth."""
-    files = tuple(PictureFile(position, one.path) for position, one in enumerate(pictures))
+    files = tuple(PictureFile(position, one.path, t_ms=one.t_ms) for position, one in enumerate(pictures))
     models = load_models(config).prepare(Clip(group, pictures=files))
     for batch in in_batches(_read(group, pictures), config.batch):
         frames = [frame for frame, _ in batch]

@@ -110,7 +110,7 @@ def evaluate(sets: Mapping[str, LabelledSet], config: RunConfig) -> Evaluation:
 
 
 def _evaluate_set(name: str, pictures: list[LabelledPicture], config: RunConfig) -> Iterator[Case]:
-    files = tuple(PictureFile(position, one.path) for position, one in enumerate(pictures))
+    files = tuple(PictureFile(position, one.path, t_ms=one.t_ms) for position, one in enumerate(pictures))
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
         home.create()

@@ -38,12 +38,18 @@ class Witnesses:
     stillness: Stillness = field(default_factory=Stillness)
     before: Glimpse | None = None
     """The frame that was compared last."""
+    times: dict[int, int] = field(init=False)
+    """In ms, of the pictures that have one, by position."""
+
+    def __post_init__(self) -> None:
+        self.times = {one.position: one.t_ms for one in self.clip.pictures if one.t_ms is not None}
 
     def see(self, frame: Frame) -> None:
         """Take notice of a frame that is looked at, whatever becomes of it."""
-        if self._minds_stillness:
+        timed = self._in_time(frame)
+        if timed and self.config.trust.min_moving:
             with self.watch.time("evidence"):
-                self.stillness.watch(frame)
+                self.stillness.watch(timed)
 
     def question(self, cases: Sequence[Case]) -> list[Evidence]:
         """What there is to know about each of a batch's frames."""
@@ -56,20 +62,25 @@ class Witnesses:
 
     def keep(self, frame: Frame) -> None:
         """Remember an accepted frame, about whose masks the whole clip will be asked."""
-        if self._minds_stillness:
-            self.stillness.keep(frame)
+        timed = self._in_time(frame)
+        if timed and self.config.trust.min_moving:
+            self.stillness.keep(timed)
 
     def doubt_stillness(self, t_ms: int, people: Sequence[Instance]) -> tuple[str, ...]:
         """At the clip's end, of a frame that was kept: what a whole shot has to say against its masks."""
-        if not self._minds_stillness:
+        time_ms = t_ms if self.clip.is_temporal else self.times.get(t_ms)
+        if time_ms is None or not self.config.trust.min_moving:
             return ()
         with self.watch.time("evidence"):
-            shares = [self.stillness.moving_share(one.mask, t_ms) for one in people if one.mask]
+            shares = [self.stillness.moving_share(one.mask, time_ms) for one in people if one.mask]
         return find_still_masks(shares, self.config.trust)
 
-    @property
-    def _minds_stillness(self) -> bool:
-        return self.clip.is_temporal and self.config.trust.min_moving > 0
+    def _in_time(self, frame: Frame) -> Frame | None:
+        """The frame with its time and shot: pictures that have times are of one shot. None: it has no time."""
+        if self.clip.is_temporal:
+            return frame
+        t_ms = self.times.get(frame.t_ms)
+        return None if t_ms is None else replace(frame, t_ms=t_ms, shot=0)
 
     def _measure(self, case: Case, mirrored: Sequence[Instance] | None = None) -> Evidence:
         pose = self.config.pose_filter
@@ -98,10 +109,11 @@ class Witnesses:
         """The word of the frame before each."""
         settings = self.config.trust
         for case, evidence in zip(cases, known, strict=True):
-            if not (settings.min_flow_iou and self.clip.is_temporal):
+            timed = self._in_time(case.frame)
+            if not (settings.min_flow_iou and timed):
                 yield evidence
                 continue
-            now, before = Glimpse.of(case.frame, case.teacher), self.before
+            now, before = Glimpse.of(timed, case.teacher), self.before
             self.before = now
             is_wanted = before is not None and would_accept(case.agreement, evidence, settings)
             flow_iou = measure_flow_iou(now, before) if is_wanted and before else None

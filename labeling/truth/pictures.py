@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ class LabelledPicture:
     """One box a person where not everybody has a mask, which leaves `people` empty; None: all have."""
     tracks: frozenset[str] = frozenset()
     """Which people these are, where the truth follows them through the frames of a video."""
+    t_ms: int | None = None
+    """When it was taken, where the set's pictures are the frames of one shot."""
 
     @property
     def name(self) -> str:
@@ -74,7 +76,26 @@ def read_labelled(labelled: LabelledSet) -> list[LabelledPicture]:
     if not found:
         raise ConfigError(f"ground truth: not one picture in {labelled.images} is labelled")
     found = [replace(one, is_partial=labelled.partial) for one in found[:: labelled.every]]
+    found = _give_times(found, labelled) if labelled.fps else found
     return [_ignore(one, outside) for one in found] if outside is not None else found
+
+
+def _give_times(found: Sequence[LabelledPicture], labelled: LabelledSet) -> list[LabelledPicture]:
+    """By their places among all pictures beside them, labelled or not."""
+    fps = labelled.fps or 1.0
+    folders = {one.path.parent for one in found}
+    if len(folders) > 1:
+        raise ConfigError(
+            f"fps: the pictures of {labelled.images} lie in {len(folders)} folders, a shot's in one"
+        )
+    frames = _pictures_in(folders.pop())
+    times = {path.resolve(): round(1000 * place / fps) for place, path in enumerate(frames)}
+    return [replace(one, t_ms=times.get(one.path.resolve())) for one in found]
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    """In natural order of their names."""
+    return sorted((path for path in folder.iterdir() if is_picture_name(path.name)), key=_in_order)
 
 
 def _read_coco(labelled: LabelledSet) -> Iterator[LabelledPicture]:
@@ -133,8 +154,9 @@ def _read_masks(labelled: LabelledSet) -> Iterator[LabelledPicture]:
     folder = labelled.masks or labelled.images
     if not folder.is_dir():
         raise ConfigError(f"masks: {folder} is no folder")
-    names = sorted((path for path in labelled.images.iterdir() if is_picture_name(path.name)), key=_in_order)
-    masks = [(path, mask) for path in names if (mask := _find_mask(folder, path.stem))]
+    masks = [
+        (path, mask) for path in _pictures_in(labelled.images) if (mask := _find_mask(folder, path.stem))
+    ]
     if not masks:
         raise ConfigError(
             f"masks: no picture in {labelled.images} has a mask in {folder}; for NAME.jpg it is NAME.png, "

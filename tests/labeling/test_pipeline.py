@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from configs.load import validate_config
 from configs.models import RunConfig
 from labeling.errors import ModelOutputWrong
-from labeling.instances import Clip, Frame, Instance, ModelCard
+from labeling.instances import Clip, Frame, Instance, ModelCard, PictureFile
 from labeling.masks import Mask
 from labeling.pipeline import LabelledShard, Models, label_shard
 from labeling.segmenters.protocol import StatelessSegmenter
@@ -50,11 +51,15 @@ def video(tmp_path: Path) -> Path:
 
 
 def label(video: Path, tmp_path: Path, models: Models, **settings: Any) -> LabelledShard:
+    return label_clip(Clip("v", video), tmp_path, models, **settings)
+
+
+def label_clip(clip: Clip, tmp_path: Path, models: Models, **settings: Any) -> LabelledShard:
     home = Home(tmp_path / "home")
     home.create()
     block = {"kind": "python", "factory": "tests.scripted:scripted"}
     config: RunConfig = validate_config({"teacher": block, "student": block} | settings, "test")
-    return label_shard(Clip("v", video), models, config, home)
+    return label_shard(clip, models, config, home)
 
 
 def test_models_see_full_batches_whatever_was_filtered_before(video: Path, tmp_path: Path) -> None:
@@ -153,6 +158,18 @@ def test_what_never_moves_is_not_believed_to_be_somebody(tmp_path: Path) -> None
     )
     believed = label(video, tmp_path, models, trust={"min_moving": 0.0})
     assert {row.decision for row in believed.frames} == {"accepted"}
+
+
+@pytest.mark.parametrize(("step_ms", "decision"), [(500, "review"), (None, "accepted")])
+def test_pictures_that_have_times_are_a_shot(tmp_path: Path, step_ms: int | None, decision: str) -> None:
+    """By time, nothing in them moves."""
+    path = tmp_path / "p.png"
+    Image.fromarray(textured_scene(3)(0)).save(path)
+    files = [PictureFile(n, path, t_ms=None if step_ms is None else step_ms * n) for n in range(60)]
+    models = Models(Witness(sees_mirrored=False), Witness(found=False))
+    labelled = label_clip(Clip("p", pictures=tuple(files)), tmp_path, models)
+    assert {row.decision for row in labelled.frames} == {decision}
+    assert [row.t_ms for row in labelled.frames] == list(range(60))
 
 
 def test_kept_pictures_are_on_disk_before_their_rows(video: Path, tmp_path: Path) -> None:

@@ -157,3 +157,13 @@ def test_a_mask_that_cannot_be_read_is_told(folder: Path) -> None:
     (folder / "masks" / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n, and no more")
     with pytest.raises(ConfigError, match=r"a.png: not a picture that can be read"):
         read_labelled(of_masks(folder))
+
+
+def test_a_picture_of_a_shot_has_its_time_by_its_place_among_all_pictures(folder: Path) -> None:
+    for name in ("f1.jpg", "f2.jpg", "f9.jpg", "f10.jpg"):
+        picture(folder, name)
+    for name in ("f2.png", "f10.png"):
+        mask(folder, name, v1=(0, 0, 5, 5))
+    assert [one.t_ms for one in read_labelled(of_masks(folder, fps=2.0))] == [500, 1500]
+    assert [one.t_ms for one in read_labelled(of_masks(folder, fps=2.0, every=2))] == [500]
+    assert [one.t_ms for one in read_labelled(of_masks(folder))] == [None, None]
