@@ -1,8 +1,9 @@
 """What `maskmill calibrate` learns: from evidence about a teacher's masks to the probability that they are right."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from configs.segmenters import Block, Fraction01
 
@@ -51,6 +52,16 @@ class Calibration(Block):
     """In order of risk; a risk below the first was never reached."""
     fitted_on: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     """Frames of each labelled set."""
+
+    @model_validator(mode="after")
+    def _want_cheap_features(self) -> Self:
+        weighed = {*self.cheap.instance.weights, *self.cheap.frame.weights}
+        if "flip_iou" in weighed:
+            raise PydanticCustomError(
+                "not_cheap",
+                "cheap weighs flip_iou, which only full knows: fit it anew with `maskmill calibrate`",
+            )
+        return self
 
     def threshold(self, risk: float) -> Threshold | None:
         """From which trust a frame is accepted; None: so low a risk was never reached."""

@@ -3,10 +3,10 @@
 import copy
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -19,6 +19,8 @@ from labeling.errors import ConfigError, UnknownModel
 
 CALIBRATIONS = ("lite",)
 """Shipped, by the name of their teacher's kind."""
+_SEGMENTERS = ("teacher", "student", "segmenter", "second")
+"""Keys whose block may be written as a word."""
 PRESETS = ("default", "lite", "offline", "surveillance")
 
 
@@ -135,7 +137,8 @@ def _apply_change(tree: dict[str, Any], change: str) -> None:
     *parents, leaf = key.split(".")
     node = tree
     for parent in parents:
-        child = expand_shorthand(node.get(parent)) or {}
+        held = node.get(parent)
+        child = (expand_shorthand(held) if parent in _SEGMENTERS else held) or {}
         if not isinstance(child, dict):
             raise ConfigError(f"--set {change!r}: {parent} is {child!r} and holds no keys")
         node[parent] = child
@@ -176,10 +179,15 @@ def _child_block(model: type[BaseModel] | None, part: str) -> type[BaseModel] | 
         return None
     if part not in model.model_fields:
         return _block_of_kind(part) or model
-    annotation = model.model_fields[part].annotation
-    candidates = [annotation, *getattr(annotation, "__args__", ())]
-    blocks = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-    return blocks[0] if blocks else None
+    return next(_blocks_in(model.model_fields[part].annotation), None)
+
+
+def _blocks_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Those that an annotation allows."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for one in get_args(annotation):
+        yield from _blocks_in(one)
 
 
 def _block_of_kind(kind: str) -> type[BaseModel] | None:

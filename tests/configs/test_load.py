@@ -58,6 +58,7 @@ def test_a_block_written_as_a_word_takes_changes_of_its_keys() -> None:
         ("samplng.every_s=1", "sampling"),
         ("teacher.min_boxscore=0.1", "min_box_score"),
         ("pose_filter.poeple=any", "people"),
+        ("trust.second={kind: background, min_aera: 1}", "min_area"),
     ],
 )
 def test_an_unknown_key_names_the_nearest_known_one(change: str, word: str) -> None:
@@ -85,6 +86,12 @@ def test_an_unknown_torchvision_model_names_the_known_ones() -> None:
         ("teacher.min_box_score.x=3", "holds no keys"),
         ("agreement.hard_below=[1", "not a YAML value"),
         ("batch.size=3", "valid integer"),
+        ("trust.calibration.bias=1", "calibration is 'lite' and holds no keys"),
+        (
+            "trust.calibration={teacher: t, thresholds: [], cheap: {instance: {bias: 0, weights: {flip_iou: 1}}, "
+            "frame: {bias: 0, weights: {}}}}",
+            "cheap weighs flip_iou",
+        ),
     ],
 )
 def test_a_wrong_change_says_what_is_wrong(change: str, complaint: str) -> None:
