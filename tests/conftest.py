@@ -4,10 +4,19 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.postgres_server import database_url, module_database_url, postgres  # noqa: F401 - fixtures
+from tests.postgres_server import (  # noqa: F401 - fixtures
+    bare_database_url,
+    database_url,
+    module_database_url,
+    postgres,
+    postgres_with_tables,
+    sqlite_with_tables,
+)
+from tests.sharing_out import Shares, rank
 from tests.store_server import bucket, s3_server  # noqa: F401 - fixtures
 from tests.studio_server import studio  # noqa: F401 - a fixture
 
@@ -18,6 +27,20 @@ def pytest_configure() -> None:
     """A shell that starts tests in the background has them ignore Ctrl-C, and so the commands that they end by it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # one of several processes
+        items.sort(key=lambda item: rank(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """For `--dist loadfile`; pytest-xdist itself would begin with the files of the most tests, not the longest."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False
+    return Shares(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ import pytest
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
 
+from db.engine import open_ledger
+
 DATABASES = ("sqlite", "postgresql")
 
 
@@ -34,14 +36,17 @@ class RunningPostgres:
         self.server.ensure_postgres_running()
 
     @contextmanager
-    def empty_database(self) -> Iterator[str]:
+    def empty_database(self, *, like: str = "template1") -> Iterator[str]:
         """URL of a new database, which is gone after the block, whoever is still connected."""
         name = f"test_{secrets.token_hex(6)}"
-        self._say(f"CREATE DATABASE {name}")
+        self._say(f"CREATE DATABASE {name} TEMPLATE {like}")
         try:
-            yield self.admin.url.set(database=name).render_as_string(hide_password=False)
+            yield self.url_of(name)
         finally:
             self._say(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def url_of(self, name: str) -> str:
+        return self.admin.url.set(database=name).render_as_string(hide_password=False)
 
     def _say(self, statement: str) -> None:
         with self.admin.connect() as connection:
@@ -80,27 +85,57 @@ def run_postgres() -> Iterator[RunningPostgres]:
         server.cleanup()
 
 
+@pytest.fixture(scope="session")
+def sqlite_with_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a test gets a copy of: the migrations take longer than most tests."""
+    file = tmp_path_factory.mktemp("tables") / "ledger.db"
+    open_ledger(f"sqlite:///{file}").close()
+    return file
+
+
+@pytest.fixture(scope="session")
+def postgres_with_tables(postgres: RunningPostgres) -> Iterator[str]:
+    """Name of the same on PostgreSQL."""
+    with postgres.empty_database() as url:
+        open_ledger(url).close()
+        yield str(make_url(url).database)
+
+
 @contextmanager
-def empty_database(kind: str, request: pytest.FixtureRequest) -> Iterator[str]:
-    """URL of a database without tables, of a kind of `DATABASES`."""
+def new_database(kind: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """URL of a database of a kind of `DATABASES` with this version's tables, and nothing in them."""
     if kind == "sqlite":
         folder: Path = request.getfixturevalue("tmp_path_factory").mktemp("database")
+        shutil.copyfile(request.getfixturevalue("sqlite_with_tables"), folder / "ledger.db")
         yield f"sqlite:///{folder / 'ledger.db'}"
         return
     running: RunningPostgres = request.getfixturevalue("postgres")
-    with running.empty_database() as url:
+    with running.empty_database(like=request.getfixturevalue("postgres_with_tables")) as url:
         yield url
 
 
 @pytest.fixture(params=DATABASES)
 def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """URL of an empty database; the test runs once on each kind."""
-    with empty_database(request.param, request) as url:
+    """URL of a database with all tables and no rows; the test runs once on each kind."""
+    with new_database(request.param, request) as url:
         yield url
 
 
 @pytest.fixture(params=DATABASES, scope="module")
 def module_database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The same for tests of one module that only read."""
-    with empty_database(request.param, request) as url:
+    with new_database(request.param, request) as url:
+        yield url
+
+
+@pytest.fixture(params=DATABASES)
+def bare_database_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """URL of a database without tables; the test runs once on each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path_factory.mktemp('database') / 'ledger.db'}"
+        return
+    running: RunningPostgres = request.getfixturevalue("postgres")
+    with running.empty_database() as url:
         yield url

@@ -28,8 +28,8 @@ from tests.postgres_server import RunningPostgres
 
 
 @pytest.fixture
-def url(database_url: str) -> str:
-    return database_url
+def url(bare_database_url: str) -> str:
+    return bare_database_url
 
 
 @pytest.fixture

@@ -55,8 +55,8 @@ ENTER_DECISION = "INSERT INTO decision (run_id, frame_id, decision, reasons, sho
 
 
 @pytest.fixture
-def url(database_url: str) -> str:
-    return database_url
+def url(bare_database_url: str) -> str:
+    return bare_database_url
 
 
 def migrate(url: str, revision: str, *, down: bool = False) -> None:
