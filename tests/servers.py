@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import takewhile
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Lock, Thread
@@ -245,7 +246,9 @@ class _RtspSession(StreamRequestHandler):
                 self._play()
 
     def _read_request(self) -> dict[str, str]:
-        first, *lines = [line.decode().strip() for line in iter(self.rfile.readline, b"\r\n") if line] or [""]
+        # up to an empty line or the end; a line of who hung up is empty, again and again
+        asked = takewhile(bytes.strip, iter(self.rfile.readline, b""))
+        first, *lines = [line.decode().strip() for line in asked] or [""]
         headers = dict(line.lower().split(": ", 1) for line in lines if ": " in line)
         return {"method": first.split(" ")[0], **headers} if first else {}
 
