@@ -39,11 +39,12 @@ def run_prefect_server(folder: Path, *, patience_s: float = 120) -> Iterator[dic
 
 
 def _wait_until_healthy(url: str, server: "subprocess.Popen[bytes]", end: float) -> None:
-    while True:
-        try:
-            if httpx.get(url).is_success:
-                return
-        except httpx.TransportError:
-            if server.poll() is not None or time.monotonic() > end:
-                raise
-        time.sleep(0.2)
+    with httpx.Client() as client:  # one for all: each would read the certificates that it never needs
+        while True:
+            try:
+                if client.get(url).is_success:
+                    return
+            except httpx.TransportError:
+                if server.poll() is not None or time.monotonic() > end:
+                    raise
+            time.sleep(0.2)

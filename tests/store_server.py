@@ -72,15 +72,16 @@ def s3_server() -> Iterator[RunningS3]:
 
 def _wait_until_it_answers(url: str, server: "subprocess.Popen[bytes]") -> None:
     end = time.monotonic() + _START_S
-    while True:
-        try:
-            httpx.get(f"{url}/moto-api/", trust_env=False)
-        except httpx.TransportError:
-            if server.poll() is not None or time.monotonic() > end:
-                raise
-            time.sleep(0.1)
-        else:
-            return
+    with httpx.Client(trust_env=False) as client:  # one for all: each reads the certificates once more
+        while True:
+            try:
+                client.get(f"{url}/moto-api/")
+            except httpx.TransportError:
+                if server.poll() is not None or time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
 
 
 @dataclass

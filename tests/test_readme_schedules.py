@@ -38,7 +38,7 @@ def commands() -> list[list[str]]:
 def test_the_commands_about_schedules_do_what_the_readme_says(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     (tmp_path / "prefect").mkdir()
-    render_scene(tmp_path / "videos" / "scene.mp4", seconds=4)
+    render_scene(tmp_path / "videos" / "scene.mp4", seconds=4, size_hw=(180, 320))
     (tmp_path / "nightly.yaml").write_text(blocks("yaml")[0])
     documented = yaml.safe_load(blocks("yaml")[0])["schedules"]
     server, export, *ours = commands()

@@ -20,8 +20,11 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from typer.testing import CliRunner, Result
 
 from db.queries import latest_run, summarise_run
+from flows.cli import app
 from labeling.scene import render_scene
 from labeling.storage import Home
 from tasks.ledger import close_ledgers, ledger_of
@@ -247,13 +250,17 @@ def test_what_workers_run_is_not_served_too(team: Team) -> None:
     ("url", "told"),
     [("", "want a Prefect server that stays"), ("http://127.0.0.1:1/api", "answers at http://127.0.0.1:1")],
 )
-def test_without_a_server_it_is_said_how_to_start_one(
-    words: list[str], url: str, told: str, tmp_path: Path
-) -> None:
-    done = Team(tmp_path, "", {"PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": url}).command(*words)
-    assert done.returncode == 2
+def test_without_a_server_it_is_said_how_to_start_one(words: list[str], url: str, told: str) -> None:
+    done = command_here(url, *words)
+    assert done.exit_code == 2
     assert told in done.stderr
     assert "`prefect server start`" in done.stderr
+
+
+def command_here(url: str, *words: str) -> Result:
+    """A command in this process: what is refused at once needs no new one, which takes seconds to start."""
+    with temporary_settings({PREFECT_API_URL: url}):
+        return CliRunner().invoke(app, words)
 
 
 class _LetsNobodyIn(BaseHTTPRequestHandler):
@@ -269,14 +276,12 @@ class _LetsNobodyIn(BaseHTTPRequestHandler):
         """Nothing: the test's output is enough."""
 
 
-def test_a_server_that_wants_a_password_is_told_from_one_that_is_away(tmp_path: Path) -> None:
+def test_a_server_that_wants_a_password_is_told_from_one_that_is_away() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), _LetsNobodyIn) as closed:
         Thread(target=closed.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{closed.server_port}/api"
-        environment = {"PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": url}
-        done = Team(tmp_path, "", environment).command("worker", "--pool", "night")
+        done = command_here(f"http://127.0.0.1:{closed.server_port}/api", "worker", "--pool", "night")
         closed.shutdown()
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert "HTTP 401" in done.stderr
     assert "PREFECT_API_AUTH_STRING" in done.stderr
 
@@ -292,19 +297,18 @@ def test_a_server_that_wants_a_password_is_told_from_one_that_is_away(tmp_path: 
         (["/nas/a.mp4", "--set", "schedules.nightly.cron=0 2 * * *"], "known: "),
     ],
 )
-def test_wrong_use_is_told_before_anything_is_registered(words: list[str], told: str, tmp_path: Path) -> None:
+def test_wrong_use_is_told_before_anything_is_registered(words: list[str], told: str) -> None:
     """The server is nowhere: it is not even asked."""
-    nowhere = {"PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": "http://prefect.invalid/api"}
-    done = Team(tmp_path, "", nowhere).command("deploy", "--config", "offline", "--pool", "night", *words)
-    assert done.returncode == 2
+    nowhere = "http://prefect.invalid/api"
+    done = command_here(nowhere, "deploy", "--config", "offline", "--pool", "night", *words)
+    assert done.exit_code == 2
     assert told in done.stderr
     assert "hush" not in done.stderr
 
 
 @pytest.mark.parametrize("command", [("deploy", "scene.mp4", "--config", "offline"), ("worker",)])
-def test_a_server_named_without_http_is_told(command: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_server_named_without_http_is_told(command: tuple[str, ...]) -> None:
     """Not a relative path: `127.0.0.1:4200/api` has no host, and looks like a server elsewhere."""
-    by_half = {"PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": "127.0.0.1:4200/api"}
-    done = Team(tmp_path, "", by_half).command(*command, "--pool", "night")
-    assert done.returncode == 2
+    done = command_here("127.0.0.1:4200/api", *command, "--pool", "night")
+    assert done.exit_code == 2
     assert "PREFECT_API_URL=127.0.0.1:4200/api: wants a whole address" in done.stderr

@@ -6,11 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL
 
 from labeling.scene import render_scene
 from tests.flows.dump import dump_files, dump_rows
@@ -22,15 +22,23 @@ KILLS = int(os.environ.get("MASKMILL_TEST_KILLS", "4"))
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("scene") / "scene.mp4"
-    render_scene(path, seconds=12)
+    render_scene(path, seconds=12, size_hw=(180, 320))
     return path
 
 
-def start(source: Path | str, home: Path, tmp_path: Path) -> "subprocess.Popen[bytes]":
+def start(source: Path | str, home: Path, tmp_path: Path, *, server: str = "") -> "subprocess.Popen[bytes]":
+    """Without a Prefect server it starts a temporary one, which takes longer than the work."""
     command = [sys.executable, "-m", "flows.cli", "run", str(source), "--config", "offline", "--json"]
     command += ["--set", "sampling.shard_s=3", "--set", "sampling.every_s=0.2", "--home", str(home)]
-    environment = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect")}
+    environment = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_API_URL": server}
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+
+
+def wait_for_pictures(process: "subprocess.Popen[bytes]", tmp_path: Path) -> None:
+    """Until the first shard is being worked on."""
+    while not any((tmp_path / "home" / "pictures").glob("*/*")):
+        assert process.poll() is None
+        time.sleep(0.2)
 
 
 def export(home: Path, folder: Path) -> None:
@@ -40,19 +48,29 @@ def export(home: Path, folder: Path) -> None:
     )
 
 
+@pytest.fixture
+def server(prefect: None) -> str:
+    """Address of a Prefect server that stays."""
+    return str(PREFECT_API_URL.value())
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_run_that_is_killed_at_random_and_taken_up_again_gives_the_same_dataset(
-    scene: Path, tmp_path: Path
+    scene: Path, tmp_path: Path, server: str
 ) -> None:
-    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    """The first dies together with Prefect's temporary server, and the last has one with the same Prefect home."""
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "home"
     begin = time.monotonic()
-    assert start(scene, undisturbed, tmp_path).wait(300) == 0
+    assert start(scene, undisturbed, tmp_path, server=server).wait(300) == 0
     whole_s = time.monotonic() - begin
     random_moments = random.Random(2)  # noqa: S311  # moments, not secrets
-    for _ in range(KILLS):
-        process = start(scene, killed, tmp_path)
-        time.sleep(random_moments.uniform(0.4, 1.0) * whole_s)
+    for number in range(KILLS):
+        process = start(scene, killed, tmp_path, server=server if number else "")
+        if number:
+            time.sleep(random_moments.uniform(0.4, 1.0) * whole_s)
+        else:
+            wait_for_pictures(process, tmp_path)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     assert start(scene, killed, tmp_path).wait(300) == 0
@@ -76,9 +94,7 @@ def processes_of(tmp_path: Path) -> list[str]:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_prefects_temporary_server_ends_with_a_run_that_is_killed(scene: Path, tmp_path: Path) -> None:
     process = start(scene, tmp_path / "home", tmp_path)
-    while not any(pictures_of(tmp_path)):
-        assert process.poll() is None
-        time.sleep(0.2)
+    wait_for_pictures(process, tmp_path)
     assert any("uvicorn" in line for line in processes_of(tmp_path))
     process.kill()  # it alone: nobody tells the server
     process.wait()
@@ -89,11 +105,11 @@ def test_prefects_temporary_server_ends_with_a_run_that_is_killed(scene: Path, t
 
 
 @pytest.mark.slow
-def test_ctrl_c_while_a_camera_is_recorded_keeps_what_came(tmp_path: Path) -> None:
+def test_ctrl_c_while_a_camera_is_recorded_keeps_what_came(tmp_path: Path, server: str) -> None:
     home = tmp_path / "home"
     with serve() as site:
         site.pages["/cam"] = send_stream(make_video(range(600), form="mpegts"), seconds=60, pieces=600)
-        process = start(f"camera:{site.url('/cam')}", home, tmp_path)
+        process = start(f"camera:{site.url('/cam')}", home, tmp_path, server=server)
         while not list(home.rglob("1.mp4")):
             assert process.poll() is None
             time.sleep(0.1)
@@ -108,17 +124,10 @@ def test_ctrl_c_while_a_camera_is_recorded_keeps_what_came(tmp_path: Path) -> No
     assert numbers == list(range(len(numbers)))
 
 
-def pictures_of(tmp_path: Path) -> Iterator[Path]:
-    """What the run that is going on has kept so far."""
-    return (tmp_path / "home" / "pictures").glob("*/*")
-
-
 @pytest.mark.slow
 def test_ctrl_c_stops_within_seconds_and_the_same_command_goes_on(scene: Path, tmp_path: Path) -> None:
     process = start(scene, tmp_path / "home", tmp_path)
-    while not any(pictures_of(tmp_path)):  # until the first shard is being worked on
-        assert process.poll() is None
-        time.sleep(0.2)
+    wait_for_pictures(process, tmp_path)
     begin = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to Prefect's temporary server too
     assert process.wait(20) == 130

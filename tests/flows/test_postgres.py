@@ -50,7 +50,7 @@ def test_a_run_on_postgresql_gives_the_rows_and_the_dataset_of_one_on_sqlite(
     tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene, homes = tmp_path / "scene.mp4", (tmp_path / "sqlite", tmp_path / "postgresql")
-    render_scene(scene, seconds=6)
+    render_scene(scene, seconds=6, size_hw=(180, 320))
     monkeypatch.delenv("MASKMILL_DATABASE_URL", raising=False)
     first = run(scene, homes[0])
     rows, files = dump_rows(homes[0]), export(homes[0], first.run_id, tmp_path / "a")

@@ -50,7 +50,7 @@ RAY = pytest.param("ray", marks=[needs_ray, pytest.mark.slow])
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return render_scene(tmp_path_factory.mktemp("scene") / "scene.mp4", seconds=6)
+    return render_scene(tmp_path_factory.mktemp("scene") / "scene.mp4", seconds=6, size_hw=(180, 320))
 
 
 @pytest.fixture(scope="module")

@@ -80,7 +80,7 @@ class Operator:
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     folder = tmp_path_factory.mktemp("watching")
     (folder / "prefect").mkdir()
-    render_scene(folder / "scene.mp4", seconds=8)
+    render_scene(folder / "scene.mp4", seconds=8, size_hw=(180, 320))
     with run_prefect_server(folder / "prefect") as environment, serve() as site:
         site.pages["/hook"] = send_page("thanks")
         with SyncPrefectClient(environment["PREFECT_API_URL"]) as client:
