@@ -4,7 +4,7 @@ Read as plain rows of the connection, a page of frames at a time: a million inst
 many times the speed that objects of the ORM would allow, in memory that does not grow.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select, bindparam, or_, select
@@ -61,11 +61,11 @@ def dataset_frames(
     pictures = home.pictures
     models = {key: f"{kind}:{name}" for key, kind, name in session.execute(_MODELS)}
     for rows in in_batches(_rows(session, run_id, decisions), PAGE):
-        look_up_sources(session, [row.video_id for row in rows])
+        credits = _credits(session, {row.video_id for row in rows})
         people = _teachers(session, run_id, [row for row in rows if row.truth_id is None], models)
         people |= _reviewed(session, [row for row in rows if row.truth_id is not None], models)
         for row in rows:
-            yield _dataset_frame(session, row, pictures, people.get(row.id, []))
+            yield _dataset_frame(row, credits[row.video_id], pictures, people.get(row.id, ()))
 
 
 def _rows(session: Session, run_id: str, decisions: Sequence[str]) -> Iterator[_Row]:
@@ -159,23 +159,43 @@ def _reviewed(session: Session, rows: Sequence[_Row], models: dict[str, str]) ->
     return found
 
 
+class _Credit(NamedTuple):
+    """What a video's source says about it."""
+
+    url: str | None = None
+    title: str | None = None
+    uploader: str | None = None
+    licence: str | None = None
+    upload_date: str | None = None
+
+
+def _credits(session: Session, video_ids: Collection[str]) -> dict[str, _Credit]:
+    look_up_sources(session, sorted(video_ids))
+    sources = {video_id: source_of(session, video_id) for video_id in video_ids}
+    return {
+        video_id: _Credit(one.url, one.title, one.uploader, one.licence, one.upload_date)
+        if one
+        else _Credit()
+        for video_id, one in sources.items()
+    }
+
+
 def _dataset_frame(
-    session: Session, row: _Row, pictures: PictureStore, instances: Sequence[DatasetInstance]
+    row: _Row, credit: _Credit, pictures: PictureStore, instances: Sequence[DatasetInstance]
 ) -> DatasetFrame:
-    source, picture = source_of(session, row.video_id), pictures.path(picture_name(row.picture))
     return DatasetFrame(
         id=row.id,
-        picture=picture,
+        picture=pictures.path(picture_name(row.picture)),
         file_name=f"{row.video_id[:12]}_{row.t_ms:09d}.{row.picture.rpartition('.')[2]}",
         size_hw=row.size_hw,
         video_id=row.video_id,
         t_ms=row.t_ms if row.kind == "video" else None,
-        source_url=source.url if source else None,
-        title=(source.title if source else None) or row.name or row.path.rpartition("/")[2],
-        uploader=source.uploader if source else None,
-        licence=source.licence if source else None,
+        source_url=credit.url,
+        title=credit.title or row.name or row.path.rpartition("/")[2],
+        uploader=credit.uploader,
+        licence=credit.licence,
         licence_url=None,
-        upload_date=source.upload_date if source else None,
+        upload_date=credit.upload_date,
         decision=row.decision if row.truth_id is None else REVIEWED,
         instances=tuple(instances),
         store=pictures.store,

@@ -8,13 +8,12 @@ from typing import IO, Any, Self
 
 from pycocotools import mask as coco_mask
 
-from labeling.formats.coco_records import annotation_record, rle_json, with_keypoints
-from labeling.formats.dataset import DatasetFrame, ExportSummary, Ledger
+from labeling.formats.coco_records import annotation_record, record_with_polygons, with_keypoints
+from labeling.formats.dataset import DatasetFrame, DatasetInstance, ExportSummary, Ledger
 from labeling.formats.folder import PictureFolder, PictureTarget, export_errors, stage_export
 from labeling.formats.origins import describe_origin, record_line, to_json
 from labeling.formats.outlines import edge_outlines
 from labeling.instances import COCO_KEYPOINTS, COCO_SKELETON
-from labeling.masks import Mask
 from labeling.memory import collecting_rarely
 from labeling.stages import in_batches
 
@@ -95,7 +94,7 @@ class _CocoFiles:
         posed: list[bytes] = []
         for frame in frames:
             for one in self.ledger.admit(frame):
-                record = annotation_record(frame, one, self._segmentation(one.mask))
+                record = self._record(frame, one)
                 seen.append(record)
                 if one.keypoints is not None:
                     posed.append(with_keypoints(record, one.keypoints, frame.size_hw))
@@ -140,13 +139,13 @@ class _CocoFiles:
         known = [{"id": number, "name": name, "url": url} for (name, url), number in self._licences.items()]
         return unknown + known
 
-    def _segmentation(self, mask: Mask) -> bytes:
+    def _record(self, frame: DatasetFrame, one: DatasetInstance) -> bytes:
         if not self._polygons:
-            return rle_json(mask)
-        parts: list[list[int]] = [outline.ravel().tolist() for outline in edge_outlines(mask)]
-        drawn = coco_mask.merge(coco_mask.frPyObjects(parts, *mask.size_hw))
-        self._holes_filled += int(coco_mask.area(drawn)) > mask.area_px
-        return to_json(parts).encode("ascii")
+            return annotation_record(frame, one)
+        parts: list[list[int]] = [outline.ravel().tolist() for outline in edge_outlines(one.mask)]
+        drawn = coco_mask.merge(coco_mask.frPyObjects(parts, *frame.size_hw))
+        self._holes_filled += int(coco_mask.area(drawn)) > one.area_px
+        return record_with_polygons(frame, one, parts)
 
     def _head(self) -> bytes:
         """What is known before the first frame."""

@@ -112,10 +112,9 @@ def _find_fault(instance: DatasetInstance, size_hw: tuple[int, int]) -> str | No
             f"the mask has {instance.mask.size_hw} (height, width), the picture {size_hw}; "
             "label this frame again"
         )
-    if not math.isfinite(instance.score):
-        return f"the score is {instance.score}; label this frame again"
-    if not math.isfinite(sum(instance.box_xywh)):
-        return f"the box is {instance.box_xywh}; label this frame again"
+    x, y, w, h = instance.box_xywh
+    if not math.isfinite(instance.score + x + y + w + h):
+        return f"the score is {instance.score}, the box {instance.box_xywh}; label this frame again"
     if instance.keypoints is not None and len(instance.keypoints) != len(COCO_KEYPOINTS):
         return f"{len(instance.keypoints)} keypoints, COCO has {len(COCO_KEYPOINTS)}"
     return None
