@@ -28,9 +28,9 @@ RISKS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5)
 """For which thresholds are told."""
 FOLDS_OF_ONE = 5
 """Parts into which sets are divided, in order, where there are too few of them."""
-ASKING_MARGIN = 0.5
+ASKING_MARGIN = 0.7
 """Of the lowest cheap trust from which a frame came to be accepted: from there on the mirrored picture is asked
-for. On sets left out, that accepts what always asking accepts, and asks for 10 of 53 hard frames."""
+for. On sets left out that accepts what always asking accepts, up to 0.8, and asks for 6 of 53 hard frames."""
 _DIGITS = 6
 """Kept of each number: the files are for people too."""
 
