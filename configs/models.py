@@ -218,6 +218,12 @@ class RunConfig(Block):
     """Shards worked on at once on all machines of a Prefect server together: `maskmill deploy` sets
     its concurrency limit `maskmill-gpu`; None: it is not asked. With `device: cpu` it never is."""
 
+    def segmenters(self) -> dict[str, SegmenterBlock]:
+        """By role, in the order in which they are asked."""
+        pose = self.pose_filter.segmenter if self.pose_filter else None
+        blocks = {"pose": pose, "teacher": self.teacher, "student": self.student, "second": self.trust.second}
+        return {role: block for role, block in blocks.items() if block}
+
     def identity(self) -> str:
         """Canonical JSON of everything that can change the result: where weights lie, how sources
         are fetched, how people are asked, when it starts, what is exported, and on how many workers is

@@ -29,7 +29,6 @@ class LabelledSet(Block):
     against anybody."""
     every: int = Field(1, ge=1)
     """One labelled picture in so many: the neighbours in a video say the same again."""
-
     fps: float | None = Field(None, gt=0)
     """Pictures a second, where those of the folder are the frames of one shot in order of their names: then what
     a run knows by time is known here too, that masks do not jump and that people move. None: they have no time."""

@@ -13,7 +13,6 @@ from flows.labelled import (
     Codes,
     CodesOption,
     EveryOption,
-    FpsOption,
     ImagesOption,
     MasksOption,
     PartialOption,
@@ -46,7 +45,6 @@ def calibrate(
     roi: RoiOption = None,
     partial: PartialOption = False,
     every: EveryOption = 1,
-    fps: FpsOption = None,
     config: Annotated[
         str | None,
         typer.Option("--config", metavar="NAME|FILE", help="default; with --from reviews, the run's own."),
@@ -80,9 +78,7 @@ def calibrate(
     else:
         run_config = load_config(config or "default", changes)
         one = {"images": images, "coco": coco, "masks": masks, "codes": codes.value, "roi": roi}
-        fit = calibrate_on_sets(
-            read_sets(sets, {**one, "partial": partial, "every": every, "fps": fps}), run_config
-        )
+        fit = calibrate_on_sets(read_sets(sets, {**one, "partial": partial, "every": every}), run_config)
     _print(fit.unseen, fit.accept_risk)
     write_file(to, fit.calibration.model_dump_json(indent=1).encode() + b"\n")
     if figures:

@@ -102,18 +102,15 @@ def _print(sets: "dict[str, SetSummary]") -> None:
 
 def _print_people(role: str, sets: "Mapping[str, PeopleFound | None]") -> None:
     """Nothing, where no truth tells people apart or the model does not."""
-    rows = [
-        (name, *map(say, (one.boxes.people, *_of(one.masks), *_of(one.boxes))))
-        for name, one in sets.items()
-        if one
-    ]
+    rows = [(name, *map(say, (*_of(one.masks), *_of(one.boxes)))) for name, one in sets.items() if one]
     if rows:
         figures = ("missed", "recall", "precision")
-        print_table((f"{role}, one by one", "people", "mask IoU", *figures, "box IoU", *figures), rows)
+        columns = ("masks of", "IoU", *figures, "boxes of", "IoU", *figures)
+        print_table((f"{role}, one by one", *columns), rows)
 
 
 def _of(found: "Found | None") -> Sequence[object]:
-    return (found.iou, found.missed, found.recall, found.precision) if found else (None,) * 4
+    return (found.people, found.iou, found.missed, found.recall, found.precision) if found else (None,) * 5
 
 
 def _print_rows(

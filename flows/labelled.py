@@ -48,7 +48,7 @@ def read_sets(sets: Path | None, one: Mapping[str, Any]) -> "dict[str, LabelledS
     images: Path | None = one["images"]
     if sets:
         if (
-            any(one[name] for name in ("images", "coco", "masks", "roi", "partial", "fps"))
+            any(one.get(name) for name in ("images", "coco", "masks", "roi", "partial", "fps"))
             or one["every"] > 1
         ):
             raise ConfigError(

@@ -1,8 +1,9 @@
 """What a segmenter sees (frames) and says (instances)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +83,10 @@ class Frame:
     def size_hw(self) -> tuple[int, int]:
         height, width = self.rgb.shape[:2]
         return height, width
+
+    def mirror(self) -> Self:
+        """The picture as a mirror shows it, left and right changed."""
+        return replace(self, rgb=np.ascontiguousarray(self.rgb[:, ::-1]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,6 +194,7 @@ class _Shard:
         trust = measure_trust(evidence, settings.calibration) if settings.calibration else None
         known = trust.frame if trust else None
         decision = decide(agreement, evidence, settings)
+        believed = None if decision.is_objected else known
         frame = candidate.frame
         if decision.decision == "accepted":
             self.witnesses.keep(frame)
@@ -207,7 +208,7 @@ class _Shard:
             reasons=decision.reasons,
             agreement=agreement,
             trust=known,
-            value=review_value(trust=known, disputed=agreement.disputed) if agreement.is_hard else None,
+            value=review_value(trust=believed, disputed=agreement.disputed) if agreement.is_hard else None,
             teacher=give_trust(candidate.teacher, trust),
             student=candidate.student,
         )

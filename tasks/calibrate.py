@@ -23,7 +23,6 @@ from labeling.stages import in_batches
 from labeling.storage import Home
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, gather_evidence
 from labeling.trust.fitting import Example, check_scikit_learn, fit_calibration, predict_unseen
-from labeling.trust.witnesses import mirror
 from labeling.truth.masks import find_known, judge_masks, leave_out_unlabelled
 from labeling.truth.pictures import LabelledPicture, read_labelled
 from tasks.ledger import ledger_of
@@ -130,14 +129,17 @@ def _reviewed_picture(frame: DatasetFrame, folder: Path) -> LabelledPicture:
 
 def _examples(group: str, pictures: list[LabelledPicture], config: RunConfig) -> Iterator[Example]:
     """What the teacher says of each picture and of its mirror image, beside the truth."""
-    files = tuple(PictureFile(position, one.path, t_ms=one.t_ms) for position, one in enumerate(pictures))
-    models = load_models(config).prepare(Clip(group, pictures=files))
+    files = tuple(PictureFile(position, one.path) for position, one in enumerate(pictures))
+    models = load_models(config)
+    teaching, learning = (
+        one.prepare(Clip(group, pictures=files)) for one in (models.teacher, models.student)
+    )
     for batch in in_batches(_read(group, pictures), config.batch):
         frames = [frame for frame, _ in batch]
-        teacher, student = models.teacher.segment(frames), models.student.segment(frames)
+        teacher, student = teaching.segment(frames), learning.segment(frames)
         mirrored: Iterable[list[Instance] | None] = [None] * len(frames)
-        if models.teacher.card.sees_mirrored:
-            mirrored = models.teacher.segment([mirror(frame) for frame in frames])
+        if teaching.card.sees_mirrored:
+            mirrored = teaching.segment([frame.mirror() for frame in frames])
         for (_, truth), seen, others, flipped in zip(batch, teacher, student, mirrored, strict=True):
             yield _example(group, truth, Seen(seen, others, flipped), config)
 

@@ -79,15 +79,13 @@ def _libraries() -> Iterator[Finding]:
 def _models(config: RunConfig) -> Iterator[Finding]:
     from labeling.segmenters.factory import make_segmenter
 
-    pose = config.pose_filter.segmenter if config.pose_filter else None
-    for role, block in (("teacher", config.teacher), ("student", config.student), ("pose", pose)):
-        if block is not None:
+    for role, block in config.segmenters().items():
 
-            def load(block: SegmenterBlock = block) -> str:
-                made = make_segmenter(block, weights_dir=config.weights_dir, device=config.device, batch=1)
-                return f"{made.card.kind}:{made.card.name} loads"
+        def load(block: SegmenterBlock = block) -> str:
+            made = make_segmenter(block, weights_dir=config.weights_dir, device=config.device, batch=1)
+            return f"{made.card.kind}:{made.card.name} loads"
 
-            yield _tried(role, load)
+        yield _tried(role, load)
 
 
 def _database(home: Path) -> str:

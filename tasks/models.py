@@ -99,9 +99,7 @@ def _load(config: RunConfig) -> Models:
         made = make_segmenter(block, weights_dir=config.weights_dir, device=config.device, batch=config.batch)
         return OneAtATime(made, turn)
 
-    pose = config.pose_filter.segmenter if config.pose_filter else None
-    others = [make(block) if block else None for block in (pose, config.trust.second)]
-    models = Models(make(config.teacher), make(config.student), *others)
+    models = Models(**{role: make(block) for role, block in config.segmenters().items()})
     _check_calibration(config, models.teacher.card)
     return models
 

@@ -44,8 +44,7 @@ def worker_environments(config: "RunConfig") -> list[dict[str, str]]:
 
 def may_use_gpus(config: "RunConfig") -> bool:
     """Whether torch is here and a segmenter is of a kind that runs on it; a user's own code may be."""
-    pose = config.pose_filter.segmenter if config.pose_filter else None
-    kinds = {block.kind for block in (config.teacher, config.student, pose) if block}
+    kinds = {block.kind for block in config.segmenters().values()}
     wants_torch = bool(kinds & {"torchvision", "torchscript", "python"})
     return config.device != "cpu" and wants_torch and importlib.util.find_spec("torch") is not None
 

@@ -111,13 +111,13 @@ def known_weights(name: str) -> KnownWeights:
 
 def needed_weights(config: RunConfig) -> list[str]:
     """Names of the weights that a config's segmenters want, each once; a user's own files have none."""
-    blocks = [config.pose_filter.segmenter if config.pose_filter else None, config.teacher, config.student]
+    blocks = config.segmenters().values()
     return list(dict.fromkeys(name for block in blocks for name in _weights_of(block)))
 
 
-def _weights_of(block: SegmenterBlock | None) -> list[str]:
+def _weights_of(block: SegmenterBlock) -> list[str]:
     if not isinstance(block, TorchvisionBlock):
-        return [known.name for known in _TABLE if block and known.kind == block.kind]
+        return [known.name for known in _TABLE if known.kind == block.kind]
     members = [name for name in KNOWN_WEIGHTS if name.startswith(f"{block.model}:")]
     if block.weights == "DEFAULT":
         return members[:1]

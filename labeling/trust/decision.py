@@ -38,6 +38,8 @@ class Decision:
 
     decision: Literal["easy", "accepted", "review"]
     reasons: tuple[str, ...]
+    is_objected: bool = False
+    """Whether somebody objected of whom no calibration knows: its trust is not to be relied on then."""
 
 
 def decide(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> Decision:
@@ -53,8 +55,10 @@ def decide(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> De
         doubts = [*distrust, *signs] if distrust else []
     else:
         doubts = signs
-    doubts = [*doubts, *_find_objections(evidence, settings)]
-    return Decision("review" if doubts else "accepted", (*doubts, *_say_why_hard(agreement)))
+    objections = _find_objections(evidence, settings)
+    doubts = [*doubts, *objections]
+    reasons = (*doubts, *_say_why_hard(agreement))
+    return Decision("review" if doubts else "accepted", reasons, is_objected=bool(objections))
 
 
 def would_accept(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> bool:

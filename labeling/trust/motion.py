@@ -19,8 +19,11 @@ from labeling.masks import BoolArray, Mask, union_masks
 
 WIDTH_PX = 320
 """Of the pictures between which the flow is found; narrower ones are not enlarged."""
-LONGEST_MS = 1000
-"""Between two frames: after longer, people are elsewhere and look otherwise."""
+LONGEST_MS = 1100
+"""Between two frames: after longer, people are elsewhere and look otherwise. A second, and what a grid of whole
+seconds is late by in a video of 29.97 frames a second."""
+SMALLEST_PX = 48
+"""Shorter side of the small pictures, at least: OpenCV fails on strips of 12 pixels, and crashes on some of 24."""
 KNOWN_SHARE = 0.5
 """Of the masks' pixels that the flow must explain for anything to be said."""
 
@@ -53,10 +56,15 @@ class Glimpse:
 def measure_flow_iou(now: Glimpse, before: Glimpse) -> float | None:
     """IoU of the masks with those of a frame before it, moved to where the flow takes them, in [0, 1].
 
-    None: another shot or picture size, too long ago, nobody in either, or too few pixels with a flow.
+    None: another shot or picture size, too long ago, a strip (`SMALLEST_PX`), nobody in either, or too few
+    pixels with a flow.
     """
     is_near = 0 < now.t_ms - before.t_ms <= LONGEST_MS
-    if not is_near or (now.shot, now.size_hw) != (before.shot, before.size_hw):
+    if (
+        not is_near
+        or min(now.luma.shape) < SMALLEST_PX
+        or (now.shot, now.size_hw) != (before.shot, before.size_hw)
+    ):
         return None
     here, there = now.small_union(), before.small_union()
     if not here.any() or not there.any():

@@ -1,11 +1,10 @@
-"""Who is asked whether a batch's masks are right: cheap ones first, each where its word can change a decision."""
+"""Who is asked whether a batch's masks are right, each where its word can change a decision: the mirrored picture
+where it can make a frame acceptable, the others where they can keep it from being accepted."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
-from configs.models import RunConfig
+from configs.models import RunConfig, Trust
 from labeling.instances import Clip, Frame, Instance
 from labeling.masks import union_masks
 from labeling.scoring import FrameAgreement, union_iou
@@ -15,6 +14,8 @@ from labeling.trust.decision import find_still_masks, needs_flip, would_accept
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, Evidence, gather_evidence
 from labeling.trust.motion import Glimpse, measure_flow_iou
 from labeling.trust.stillness import Stillness
+
+_IsWanted = Callable[[FrameAgreement, Evidence, Trust], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Witnesses:
             known = [self._measure(one) for one in cases]
         known = self._with_mirrored(cases, known)
         with self.watch.time("evidence"):
-            known = list(self._with_motion(cases, known))
+            known = self._with_motion(cases, known)
         return self._with_second(cases, known)
 
     def keep(self, frame: Frame) -> None:
@@ -66,9 +67,13 @@ class Witnesses:
         if timed and self.config.trust.min_moving:
             self.stillness.keep(timed)
 
-    def doubt_stillness(self, t_ms: int, people: Sequence[Instance]) -> tuple[str, ...]:
-        """At the clip's end, of a frame that was kept: what a whole shot has to say against its masks."""
-        time_ms = t_ms if self.clip.is_temporal else self.times.get(t_ms)
+    def doubt_stillness(self, place: int, people: Sequence[Instance]) -> tuple[str, ...]:
+        """At the clip's end, of a frame that was kept: what a whole shot has to say against its masks.
+
+        Args:
+            place: its time in ms, or its position among pictures.
+        """
+        time_ms = place if self.clip.is_temporal else self.times.get(place)
         if time_ms is None or not self.config.trust.min_moving:
             return ()
         with self.watch.time("evidence"):
@@ -99,25 +104,27 @@ class Witnesses:
         wanted = self._select(cases, known, needs_flip)
         if wanted:
             with self.watch.time("flip"):
-                found = self.teacher.segment([mirror(cases[i].frame) for i in wanted])
+                found = self.teacher.segment([cases[i].frame.mirror() for i in wanted])
             with self.watch.time("evidence"):
                 for i, instances in zip(wanted, found, strict=True):
                     result[i] = self._measure(cases[i], instances)
         return result
 
-    def _with_motion(self, cases: Sequence[Case], known: Sequence[Evidence]) -> Iterator[Evidence]:
+    def _with_motion(self, cases: Sequence[Case], known: Sequence[Evidence]) -> list[Evidence]:
         """The word of the frame before each."""
-        settings = self.config.trust
-        for case, evidence in zip(cases, known, strict=True):
-            timed = self._in_time(case.frame)
-            if not (settings.min_flow_iou and timed):
-                yield evidence
-                continue
-            now, before = Glimpse.of(timed, case.teacher), self.before
-            self.before = now
-            is_wanted = before is not None and would_accept(case.agreement, evidence, settings)
-            flow_iou = measure_flow_iou(now, before) if is_wanted and before else None
-            yield replace(evidence, flow_iou=flow_iou)
+        if not self.config.trust.min_flow_iou:
+            return list(known)
+        return [self._compare_with_before(case, one) for case, one in zip(cases, known, strict=True)]
+
+    def _compare_with_before(self, case: Case, known: Evidence) -> Evidence:
+        """To be called of every frame, in order: each is the next one's."""
+        timed, before = self._in_time(case.frame), self.before
+        if timed is None:
+            return known
+        self.before = now = Glimpse.of(timed, case.teacher)
+        if before is None or not would_accept(case.agreement, known, self.config.trust):
+            return known
+        return replace(known, flow_iou=measure_flow_iou(now, before))
 
     def _with_second(self, cases: Sequence[Case], known: Sequence[Evidence]) -> list[Evidence]:
         """Another segmenter's word, as one batch."""
@@ -131,12 +138,7 @@ class Witnesses:
                     result[i] = replace(known[i], second_iou=_iou_of_unions(cases[i], others))
         return result
 
-    def _select(
-        self,
-        cases: Sequence[Case],
-        known: Sequence[Evidence],
-        is_wanted: Callable[..., bool],
-    ) -> list[int]:
+    def _select(self, cases: Sequence[Case], known: Sequence[Evidence], is_wanted: _IsWanted) -> list[int]:
         """Positions of the cases for which it matters."""
         pairs = enumerate(zip(cases, known, strict=True))
         return [i for i, (one, evidence) in pairs if is_wanted(one.agreement, evidence, self.config.trust)]
@@ -146,8 +148,3 @@ def _iou_of_unions(case: Case, others: Sequence[Instance]) -> float:
     size_hw = case.frame.size_hw
     mine, theirs = (union_masks([one.mask for one in side], size_hw) for side in (case.teacher, others))
     return union_iou(mine, theirs)
-
-
-def mirror(frame: Frame) -> Frame:
-    """The picture as a mirror shows it, left and right changed."""
-    return replace(frame, rgb=np.ascontiguousarray(frame.rgb[:, ::-1]))

@@ -1,6 +1,5 @@
 """People of whom only a box is known, as COCO files for detection and tracking have them."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,8 @@ from labeling.masks import BoxXywh, Mask
 from labeling.segmenters.foreign_masks import read_coco_records
 
 _SIDES = 4
+BIGGEST_LENGTH = 1e9
+"""Pixels; no picture has as many, and a double knows them all."""
 
 
 def has_outline(record: Mapping[str, Any]) -> bool:
@@ -21,23 +22,24 @@ def has_outline(record: Mapping[str, Any]) -> bool:
 
 def read_boxes(
     records: Sequence[Mapping[str, Any]], size_hw: tuple[int, int], *, origin: str, people: frozenset[int]
-) -> tuple[BoxXywh, ...]:
+) -> list[BoxXywh | None]:
     """A box of each annotated person in pixels: tight round the mask where there is one, else `bbox`.
 
-    Boxes without an area are left out. `people` are the categories of people.
+    None: it has no pixel in the picture. `people` are the categories of people.
 
     Raises:
         ModelOutputWrong: a record that can be read as neither.
     """
-    boxes: list[BoxXywh] = []
+    boxes: list[BoxXywh | None] = []
     for record in records:
         name = name_annotation(record, origin)
         if has_outline(record):
             found = read_coco_records([record], size_hw, origin=name, people=people)
-            boxes += [one.mask.box_xywh for one in found]
+            boxes.append(found[0].mask.box_xywh if found else None)
         else:
-            boxes.append(_read_box(record, name))
-    return tuple(box for box in boxes if box[2] and box[3])
+            box = _read_box(record, name)
+            boxes.append(box if fill_box(box, size_hw) else None)
+    return boxes
 
 
 def read_region(
@@ -79,4 +81,4 @@ def _read_box(record: Mapping[str, Any], name: str) -> BoxXywh:
 
 
 def _is_length(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < BIGGEST_LENGTH

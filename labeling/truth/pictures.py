@@ -71,7 +71,7 @@ def read_labelled(labelled: LabelledSet) -> list[LabelledPicture]:
         found = list(_read_coco(labelled) if labelled.coco else _read_masks(labelled))
     except ModelOutputWrong as exc:
         raise ConfigError(f"ground truth: {exc}") from exc
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as exc:
         raise ConfigError(f"coco: {labelled.coco} is no COCO file: {exc!r} in a record") from exc
     if not found:
         raise ConfigError(f"ground truth: not one picture in {labelled.images} is labelled")
@@ -109,8 +109,12 @@ def _read_coco(labelled: LabelledSet) -> Iterator[LabelledPicture]:
     by_image: dict[Any, list[Any]] = {}
     for record in annotations:
         by_image.setdefault(record.get("image_id"), []).append(record)
+    persons = [one for one in annotations if is_person(one, people) and not one.get("iscrowd")]
+    knows_masks = not persons or any(map(has_outline, persons))
     for image in sorted(images, key=lambda image: natural_order(str(image.get("file_name")))):
-        yield _coco_picture(labelled, image, by_image.get(image.get("id"), []), people)
+        one = _coco_picture(labelled, image, by_image.get(image.get("id"), []), people)
+        # in a file of boxes, a picture with nobody in it is known by boxes too
+        yield one if knows_masks else replace(one, boxes=one.boxes or ())
 
 
 def _coco_picture(
@@ -132,7 +136,9 @@ def _coco_picture(
         found = read_coco_records(persons, size_hw, origin=origin, people=people)
         seen = tuple(one.mask for one in found)
     else:
-        boxes = read_boxes(persons, size_hw, origin=origin, people=people)
+        found_boxes = read_boxes(persons, size_hw, origin=origin, people=people)
+        persons = [one for one, box in zip(persons, found_boxes, strict=True) if box]
+        boxes = tuple(filter(None, found_boxes))
     ignored = [read_region(one, size_hw, origin=origin, people=people) for one in crowds]
     return LabelledPicture(
         path,

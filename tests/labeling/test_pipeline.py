@@ -16,6 +16,7 @@ from labeling.errors import ModelOutputWrong
 from labeling.instances import Clip, Frame, Instance, ModelCard, PictureFile
 from labeling.masks import Mask
 from labeling.pipeline import LabelledShard, Models, label_shard
+from labeling.review_queue import review_value
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.storage import Home
 from tests.planted import textured_scene, write_pictures, write_planted_video
@@ -143,6 +144,8 @@ def test_a_mask_that_jumps_is_for_review_and_so_is_the_one_after_it(tmp_path: Pa
     reasons = {row.t_ms: row.reasons[0] for row in doubted.frames if row.decision == "review"}
     jumps = "mask jumps: IoU 0.00 < 0.50 with the frame before, moved along"
     assert reasons == {2000: jumps, 2500: jumps}
+    values = {row.t_ms: row.value for row in doubted.frames if row.decision == "review"}
+    assert values[2500] == pytest.approx(review_value(trust=None, disputed=30 * 60 / (picture.size / 3)))
     believed = label(video, tmp_path, models, trust={**trust, "min_flow_iou": 0.0})
     assert {row.decision for row in believed.frames} == {"accepted"}
 

@@ -118,7 +118,7 @@ def test_an_objection_keeps_a_trusted_frame_from_being_accepted(
     agreement, evidence = compare(teacher, []), known(teacher, GOOD)
     assert would_accept(agreement, evidence, settings)
     objected = decide(agreement, replace(evidence, **sign), settings)
-    assert (objected.decision, objected.reasons[0]) == ("review", reason)
+    assert (objected.decision, objected.reasons[0], objected.is_objected) == ("review", reason, True)
     fine = replace(evidence, flow_iou=0.5, second_iou=0.7)
     assert decide(agreement, fine, settings).decision == "accepted"
 

@@ -61,6 +61,21 @@ def test_nothing_is_said_of_another_shot_another_size_or_after_a_long_time() -> 
     assert measure_flow_iou(before, before) is None
 
 
+@pytest.mark.parametrize("size_hw", [(72, 1920), (24, 89), (13, 52), (6, 100), (8, 8), (720, 40)])
+def test_nothing_is_said_of_strips(size_hw: tuple[int, int]) -> None:
+    """OpenCV fails on some of them, and crashes on others."""
+    picture = np.random.default_rng(0).integers(0, 255, (*size_hw, 3), np.uint8)
+    everybody = Mask.from_array(np.ones(size_hw))
+    before, now = (
+        Glimpse.of(Frame("v", t_ms, picture), [Instance(everybody, 1.0, (0, 0, 1, 1))]) for t_ms in (0, 9)
+    )
+    assert measure_flow_iou(now, before) is None
+
+
+def test_neighbours_on_a_grid_of_seconds_are_near_in_a_video_of_29_97_frames_a_second() -> None:
+    assert measure_flow_iou(glimpse(100, t_ms=1001), glimpse(100)) == pytest.approx(1.0)
+
+
 def test_nothing_is_said_where_nobody_was_seen() -> None:
     nobody = glimpse(100, mask_x=SIZE_HW[1])
     assert measure_flow_iou(glimpse(100, t_ms=100), nobody) is None

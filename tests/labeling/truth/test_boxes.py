@@ -49,8 +49,13 @@ def test_a_picture_in_which_one_has_no_mask_is_known_by_boxes(tmp_path: Path) ->
 
 
 def test_other_things_and_boxes_without_an_area_are_nobody(tmp_path: Path) -> None:
-    one = read(tmp_path, {"bbox": [1, 1, 0, 5]}, {"bbox": [1, 1, 5, 5], "category_id": 2})
-    assert one.boxes == ()
+    one = read(
+        tmp_path,
+        {"bbox": [1, 1, 0, 5], "track_id": 1},
+        {"bbox": [100, 1, 5, 5], "track_id": 2},  # outside the picture
+        {"bbox": [1, 1, 5, 5], "category_id": 2, "track_id": 3},
+    )
+    assert (one.boxes, one.tracks) == ((), frozenset())
 
 
 def test_a_crowds_box_is_a_region_of_which_nothing_is_known(tmp_path: Path) -> None:
@@ -67,6 +72,7 @@ def test_a_crowds_box_is_a_region_of_which_nothing_is_known(tmp_path: Path) -> N
         *(({"bbox": box}, "is not x, y, width and height") for box in ([1, 2, 3], "box", [1, 2, -3, 4], 5)),
         ({"bbox": [1, 2, 3, float("nan")]}, "is not x, y, width and height"),
         ({"bbox": [1, 2, 3, True]}, "is not x, y, width and height"),
+        ({"bbox": [1, 2, 3, 10**400]}, "is not x, y, width and height"),
     ],
 )
 def test_what_is_neither_box_nor_mask_is_told_by_its_annotation(
