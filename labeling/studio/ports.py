@@ -1,8 +1,12 @@
 """Ports of this machine's own address."""
 
+import secrets
 import socket
 
 HOST = "127.0.0.1"
+OWN_PORTS = range(20_000, 32_768)
+"""Below those that Linux takes for outgoing connections, which hold them for a minute after their end."""
+_TRIES = 100
 
 
 def is_free(port: int) -> bool:
@@ -18,7 +22,12 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """One that nothing listens on just now."""
+    """One that nothing listens on just now, and that no connection from this machine will take for itself while a
+    server that had it is started again."""
+    for _ in range(_TRIES):
+        port = OWN_PORTS[secrets.randbelow(len(OWN_PORTS))]
+        if is_free(port):
+            return port
     with socket.socket() as listener:
         listener.bind((HOST, 0))
         return int(listener.getsockname()[1])
