@@ -23,6 +23,10 @@ NEAR_IDENTICAL = 0.1
 """Frames of a shot whose layouts are less far apart are one to people. Half a second of walking moves a
 layout by 0.3 at least and 0.6 in the median (PETS 2009 S2.L1 at `lite`)."""
 
+AT_HAND = 2000
+"""Candidates that are weighed against each other at most: while so many more valuable ones wait, none is read that
+could only be chosen for its novelty. Half of a million frames that wait would be read for a choice of 500."""
+
 Shot = tuple[str, int]
 """A video, and the time in ms at which the shot began; each picture of a folder is a shot of its own."""
 
@@ -70,7 +74,7 @@ def choose_frames(
     """Choose at most `most` frames, of no shot more than `per_shot`, those of `asked_of` included.
 
     `candidates` come by falling value, of equals the preferred one first, and are read only as far as
-    the choice needs them. `asked_of` gives the frames of a shot that people are asked about already:
+    the choice needs them, at most `AT_HAND` ahead of it. `asked_of` gives the frames of a shot that people are asked about already:
     what is chosen beside them is what would have been chosen next, so many small choices are one
     large one.
     """
@@ -138,11 +142,16 @@ class _Queue:
 
     def _pop(self) -> _Entry | None:
         """The entry with the highest bound; a candidate that is not read yet is worth its value at most."""
-        while self._upcoming and (not self._entries or self._upcoming[1].value > -self._entries[0].loss):
+        while self._upcoming and self._wants(self._upcoming[1]):
             position, candidate = self._upcoming
             heappush(self._entries, _Entry(-candidate.value, position, candidate))
             self._upcoming = next(self.unread, None)
         return heappop(self._entries) if self._entries else None
+
+    def _wants(self, upcoming: Candidate) -> bool:
+        if not self._entries:
+            return True
+        return len(self._entries) < AT_HAND and upcoming.value > -self._entries[0].loss
 
     def _layouts_of(self, shot: Shot) -> NDArray[np.float32]:
         if shot not in self._asked:

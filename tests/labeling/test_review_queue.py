@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labeling import review_queue
 from labeling.layouts import Layout, draw_layouts, layout_distances, stack_layouts
 from labeling.review_queue import NEAR_IDENTICAL, Candidate, Choice, Shot, choose_frames, review_value
 
@@ -124,6 +125,25 @@ def test_no_more_than_so_many_are_sent_of_a_shot_with_those_of_earlier() -> None
     asked = {("v", 0): [layout((560, 100, 80, 240))]}
     found = choose_frames(queue, most=9, per_shot=2, asked_of=lambda shot: asked.get(shot, []))
     assert found == Choice((0, 9), 0, 4)
+
+
+def test_while_enough_wait_none_is_read_for_its_novelty_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(review_queue, "AT_HAND", 5)
+    read = []
+
+    def one_shot() -> Iterator[Candidate]:
+        for i in range(100):
+            read.append(i)
+            yield candidate(i, 0.5 - i / 1000, x=14.0 * (i % 40))
+
+    assert len(choose_frames(one_shot(), most=3).frames) == 3
+    assert len(read) <= 3 + 5 + 1
+
+
+def test_near_identical_frames_take_no_places_from_those_behind_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(review_queue, "AT_HAND", 5)
+    queue = [candidate(i, 0.5 - i / 1000, x=100) for i in range(50)] + [candidate(99, 0.1, x=400)]
+    assert choose_frames(queue, most=9) == Choice((0, 99), 49, 0)
 
 
 def test_no_more_is_read_than_the_choice_needs() -> None:
