@@ -11,7 +11,7 @@ from sqlalchemy import Select, bindparam, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from db.frames import keypoints_of, look_up_sources, source_of
-from db.models import Decision, Frame, Instance, Model, Shard, Video
+from db.models import Decision, Frame, Instance, Model, Shard, Source, Video
 from db.paging import PAGE
 from db.review_models import Annotation, ReviewedInstance, Truth
 from labeling.formats.dataset import DatasetFrame, DatasetInstance
@@ -120,7 +120,7 @@ def _teachers(session: Session, run_id: str, rows: Sequence[_Row], models: dict[
     found: _People = {}
     for frame_id, key, model, rle, area, left, top, width, height, score, x, y, w, h, keypoints in seen:
         mask, tight, box = Mask(sizes[frame_id], rle), (left, top, width, height), (x, y, w, h)
-        points = keypoints_of(keypoints) if keypoints else None
+        points = keypoints_of(keypoints)
         one = DatasetInstance(key, mask, area, tight, score, box, points, models[model], None)
         found.setdefault(frame_id, []).append(one)
     return found
@@ -159,29 +159,14 @@ def _reviewed(session: Session, rows: Sequence[_Row], models: dict[str, str]) ->
     return found
 
 
-class _Credit(NamedTuple):
-    """What a video's source says about it."""
-
-    url: str | None = None
-    title: str | None = None
-    uploader: str | None = None
-    licence: str | None = None
-    upload_date: str | None = None
-
-
-def _credits(session: Session, video_ids: Collection[str]) -> dict[str, _Credit]:
+def _credits(session: Session, video_ids: Collection[str]) -> dict[str, Source]:
+    """The source that each video is credited to; one that says nothing where there is none."""
     look_up_sources(session, sorted(video_ids))
-    sources = {video_id: source_of(session, video_id) for video_id in video_ids}
-    return {
-        video_id: _Credit(one.url, one.title, one.uploader, one.licence, one.upload_date)
-        if one
-        else _Credit()
-        for video_id, one in sources.items()
-    }
+    return {video_id: source_of(session, video_id) or Source() for video_id in video_ids}
 
 
 def _dataset_frame(
-    row: _Row, credit: _Credit, pictures: PictureStore, instances: Sequence[DatasetInstance]
+    row: _Row, credit: Source, pictures: PictureStore, instances: Sequence[DatasetInstance]
 ) -> DatasetFrame:
     return DatasetFrame(
         id=row.id,

@@ -129,12 +129,10 @@ def _begin_run(config: RunConfig, name: str, place: Home) -> None:
 def _try_models(config: RunConfig, place: Home) -> None:
     """Load the models and keep what they are; where others will use theirs, ours only take room."""
     models = load_models(config)
-    cards = {"teacher": models.teacher.card, "student": models.student.card}
-    others = {"pose": models.pose, "second": models.second}
-    asked = {role: model.card for role, model in others.items() if model}
-    get_run_logger().info(origin_words(config, cards | asked))
+    asked = {role: getattr(models, role).card for role in config.segmenters()}
+    get_run_logger().info(origin_words(config, asked))
     with ledger_of(place).transaction() as session:
-        keep_models(session, config.run_id(), cards)
+        keep_models(session, config.run_id(), {role: asked[role] for role in ("teacher", "student")})
     if config.runner != "threads":
         del models
         forget_models()

@@ -181,6 +181,14 @@ def iou_matrix(rows: Sequence[Mask], columns: Sequence[Mask]) -> NDArray[np.floa
     return _compare(rows, columns, is_crowd=0)
 
 
+def box_iou_matrix(rows: Sequence[BoxXywh], columns: Sequence[BoxXywh]) -> NDArray[np.float64]:
+    """Pairwise IoU of boxes, (len(rows), len(columns))."""
+    if not rows or not columns:
+        return np.zeros((len(rows), len(columns)))
+    first, second = (np.asarray(side, dtype=np.float64) for side in (rows, columns))
+    return np.asarray(coco_mask.iou(first, second, [0] * len(columns)), dtype=np.float64)
+
+
 def flip_mask(mask: Mask) -> Mask:
     """Mirror left-right; decodes and encodes once."""
     return Mask.from_array(mask.to_array()[:, ::-1])

@@ -16,14 +16,11 @@ Distances are shares of a body's height, so that they hold for people near and f
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-from pycocotools import mask as coco_mask
-
 from configs.models import PoseFilter
 from labeling.errors import ConfigError
 from labeling.instances import COCO_KEYPOINTS, Instance
 from labeling.joints import foot_reach_px, share_inside
-from labeling.masks import Mask
+from labeling.masks import Mask, box_iou_matrix
 from labeling.scoring import match_pairs
 from labeling.sentences import say_below, say_share_below
 
@@ -194,10 +191,7 @@ def match_people(
     poses: Sequence[Instance], teacher: Sequence[Instance], settings: PoseFilter
 ) -> list[tuple[int, int]]:
     """Pair poses with teacher instances one to one by their boxes' IoU: positions, in order of poses."""
-    if not poses or not teacher:
-        return []
-    boxes = (np.array([one.box_xywh for one in side], dtype=np.float64) for side in (poses, teacher))
-    ious = np.asarray(coco_mask.iou(*boxes, [0] * len(teacher)), dtype=np.float64)
+    ious = box_iou_matrix([one.box_xywh for one in poses], [one.box_xywh for one in teacher])
     return [(pose, seen) for pose, seen, _ in match_pairs(ious, min_iou=settings.min_box_iou)]
 
 

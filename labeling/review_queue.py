@@ -74,9 +74,9 @@ def choose_frames(
     """Choose at most `most` frames, of no shot more than `per_shot`, those of `asked_of` included.
 
     `candidates` come by falling value, of equals the preferred one first, and are read only as far as
-    the choice needs them, at most `AT_HAND` ahead of it. `asked_of` gives the frames of a shot that people are asked about already:
-    what is chosen beside them is what would have been chosen next, so many small choices are one
-    large one.
+    the choice needs them, at most `AT_HAND` ahead of it. `asked_of` gives the frames of a shot that
+    people are asked about already: what is chosen beside them is what would have been chosen next, so
+    many small choices are one large one, as long as no more than `AT_HAND` wait.
     """
     queue = _Queue(enumerate(candidates), per_shot, asked_of)
     chosen: list[int] = []

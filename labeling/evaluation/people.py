@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
 from labeling.instances import Instance
-from labeling.masks import BoxXywh, Mask, iou_matrix
+from labeling.masks import Mask, box_iou_matrix, iou_matrix
 from labeling.scoring import match_pairs
 from labeling.truth.boxes import fill_box
 from labeling.truth.masks import cut_ignored, lie_outside
@@ -54,7 +53,7 @@ def match_people(instances: Sequence[Instance], truth: LabelledPicture) -> Pictu
     seen = [one for one in instances if one.mask]
     is_known = lie_outside([one.mask for one in seen], truth.ignored)
     wanted = lie_outside(_regions(truth), truth.ignored)
-    by_boxes = box_ious(truth.person_boxes, [one.box_xywh for one in seen])
+    by_boxes = box_iou_matrix(truth.person_boxes, [one.box_xywh for one in seen])
     boxes = _match(by_boxes[wanted], is_known, truth)
     if truth.boxes is not None:
         return PictureMatch(None, boxes)
@@ -80,14 +79,6 @@ def _match(ious: NDArray[np.float64], is_known: NDArray[np.bool_], truth: Labell
         matched=len(pairs),
         seen=None if truth.is_partial else int(counts.sum()),
     )
-
-
-def box_ious(rows: Sequence[BoxXywh], columns: Sequence[BoxXywh]) -> NDArray[np.float64]:
-    """Pairwise IoU of boxes, (len(rows), len(columns))."""
-    if not rows or not columns:
-        return np.zeros((len(rows), len(columns)))
-    first, second = (np.asarray(side, dtype=np.float64) for side in (rows, columns))
-    return np.asarray(coco_mask.iou(first, second, [0] * len(columns)), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

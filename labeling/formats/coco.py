@@ -8,7 +8,7 @@ from typing import IO, Any, Self
 
 from pycocotools import mask as coco_mask
 
-from labeling.formats.coco_records import annotation_record, record_with_polygons, with_keypoints
+from labeling.formats.coco_records import annotation_record, rle_json, with_keypoints
 from labeling.formats.dataset import DatasetFrame, DatasetInstance, ExportSummary, Ledger
 from labeling.formats.folder import PictureFolder, PictureTarget, export_errors, stage_export
 from labeling.formats.origins import describe_origin, record_line, to_json
@@ -94,7 +94,7 @@ class _CocoFiles:
         posed: list[bytes] = []
         for frame in frames:
             for one in self.ledger.admit(frame):
-                record = self._record(frame, one)
+                record = annotation_record(frame, one, self._segmentation(one))
                 seen.append(record)
                 if one.keypoints is not None:
                     posed.append(with_keypoints(record, one.keypoints, frame.size_hw))
@@ -139,13 +139,13 @@ class _CocoFiles:
         known = [{"id": number, "name": name, "url": url} for (name, url), number in self._licences.items()]
         return unknown + known
 
-    def _record(self, frame: DatasetFrame, one: DatasetInstance) -> bytes:
+    def _segmentation(self, one: DatasetInstance) -> bytes:
         if not self._polygons:
-            return annotation_record(frame, one)
+            return rle_json(one.mask)
         parts: list[list[int]] = [outline.ravel().tolist() for outline in edge_outlines(one.mask)]
-        drawn = coco_mask.merge(coco_mask.frPyObjects(parts, *frame.size_hw))
+        drawn = coco_mask.merge(coco_mask.frPyObjects(parts, *one.mask.size_hw))
         self._holes_filled += int(coco_mask.area(drawn)) > one.area_px
-        return record_with_polygons(frame, one, parts)
+        return to_json(parts).encode("ascii")
 
     def _head(self) -> bytes:
         """What is known before the first frame."""

@@ -5,6 +5,7 @@ from functools import lru_cache
 from labeling.formats.dataset import DatasetFrame, DatasetInstance
 from labeling.formats.origins import to_json
 from labeling.instances import Keypoints
+from labeling.masks import Mask
 
 VISIBLE_FROM = 0.5
 """Confidence from which a keypoint is written as visible (v = 2); the pose rules' own default."""
@@ -12,32 +13,28 @@ VISIBLE_FROM = 0.5
 LABELLED_FROM = 0.2
 """Confidence from which a keypoint is written at all (v = 1: there, but hidden or in doubt)."""
 
-_HEAD = b'{"id":%d,"image_id":%d,"category_id":1,"iscrowd":0,"area":%d,"bbox":[%d,%d,%d,%d],"segmentation":'
-_RLE = b'{"size":[%d,%d],"counts":"%b"}'
-_TAIL = b',"model":%b,"score":%a,"reviewer":%b,"detector_bbox":[%.2f,%.2f,%.2f,%.2f]}'
+_RECORD = (
+    b'{"id":%d,"image_id":%d,"category_id":1,"iscrowd":0,"area":%d,"bbox":[%d,%d,%d,%d],"segmentation":%b,'
+    b'"model":%b,"score":%a,"reviewer":%b,"detector_bbox":[%.2f,%.2f,%.2f,%.2f]}'
+)
 """Floats are written as Python does: the score in full, others to hundredths of a pixel."""
-_WITH_RLE, _WITH_OTHER = _HEAD + _RLE + _TAIL, _HEAD + b"%b" + _TAIL
+_RLE = b'{"size":[%d,%d],"counts":"%b"}'
 
 
-def annotation_record(frame: DatasetFrame, one: DatasetInstance) -> bytes:
-    """One person's record, the mask as COCO's compressed RLE; all numbers must be finite (`check_frame`)."""
-    number, mask, area_px, tight, score, box, _, model, reviewer = one
-    rle = (
-        *mask.size_hw,
-        mask.counts.replace(b"\\", b"\\\\"),
-    )  # of what JSON escapes, it has the backslash alone
+def annotation_record(frame: DatasetFrame, one: DatasetInstance, segmentation: bytes) -> bytes:
+    """One person's record; all numbers must be finite (`check_frame`).
+
+    Args:
+        segmentation: what is written for the mask, as JSON.
+    """
+    number, _, area_px, tight, score, box, _, model, reviewer = one
     about = _word(model), score, _word(reviewer)
-    return _WITH_RLE % (number, frame.id, area_px, *tight, *rle, *about, *box)
+    return _RECORD % (number, frame.id, area_px, *tight, segmentation, *about, *box)
 
 
-def record_with_polygons(frame: DatasetFrame, one: DatasetInstance, polygons: list[list[int]]) -> bytes:
-    """The same with the outer outlines of the mask's parts (`[x1, y1, x2, y2, ...]`)."""
-    segmentation = to_json(polygons).encode("ascii")
-    about = _word(one.model), one.score, _word(one.reviewer)
-    return _WITH_OTHER % (
-        *(one.id, frame.id, one.area_px, *one.tight_xywh),
-        *(segmentation, *about, *one.box_xywh),
-    )
+def rle_json(mask: Mask) -> bytes:
+    """A mask as COCO's compressed RLE. Of what JSON escapes, its string has the backslash alone."""
+    return _RLE % (*mask.size_hw, mask.counts.replace(b"\\", b"\\\\"))
 
 
 def with_keypoints(record: bytes, keypoints: Keypoints, size_hw: tuple[int, int]) -> bytes:

@@ -24,6 +24,8 @@ LONGEST_MS = 1100
 seconds is late by in a video of 29.97 frames a second."""
 SMALLEST_PX = 48
 """Shorter side of the small pictures, at least: OpenCV fails on strips of 12 pixels, and crashes on some of 24."""
+MOVED_FROM = 0.5
+"""Share of a mask between four pixels from which what moves there belongs to it."""
 KNOWN_SHARE = 0.5
 """Of the masks' pixels that the flow must explain for anything to be said."""
 
@@ -70,7 +72,7 @@ def measure_flow_iou(now: Glimpse, before: Glimpse) -> float | None:
     if not here.any() or not there.any():
         return None
     places, is_known = follow_back(now.luma, before.luma)
-    moved = sample(there.astype(np.float32), places) > 0.5  # noqa: PLR2004 - half of a pixel's neighbours
+    moved = sample(there.astype(np.float32), places) > MOVED_FROM
     if is_known[here].mean() < KNOWN_SHARE:
         return None
     common, either = (here & moved & is_known).sum(), ((here | moved) & is_known).sum()
@@ -92,5 +94,6 @@ def follow_back(now: NDArray[Any], before: NDArray[Any]) -> tuple[Flow, BoolArra
 
 def sample(picture: NDArray[np.float32], places: Flow) -> NDArray[np.float32]:
     """The picture's values at places (HxWx2), bilinear; its border's outside of it."""
-    taken = cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]  # OpenCV's stub wants the second map, which two channels replace
+    x, y = places[..., 0], places[..., 1]
+    taken = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(taken, dtype=np.float32)

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labeling.formats.coco_records import annotation_record, with_keypoints
+from labeling.formats.coco_records import annotation_record, rle_json, with_keypoints
 from labeling.formats.dataset import DatasetInstance
 from labeling.instances import Keypoints
 from labeling.masks import Mask
@@ -51,7 +51,7 @@ def test_a_record_is_what_the_standard_library_reads(one: DatasetInstance) -> No
         "reviewer": one.reviewer,
         "detector_bbox": [round(side, 2) for side in one.box_xywh],
     }
-    record = annotation_record(picture_of(7, (720, 1280)), one)
+    record = annotation_record(picture_of(7, (720, 1280)), one, rle_json(one.mask))
     assert json.loads(record) == expected
     assert list(json.loads(record)) == list(expected)
     assert record.isascii()
