@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from db.layout_column import layout_column
 from db.mask_columns import mask_columns
 from db.models import (
     Agreement,
@@ -216,9 +217,11 @@ def store_shard(session: Session, shard: Shard, labelled: LabelledShard) -> bool
     _store_models(session, labelled.cards.values())
     ids = {role: model_id(card) for role, card in labelled.cards.items()}
     compared = [(frame_id(shard.video_id, f.t_ms), f) for f in labelled.frames if f.agreement]
-    upsert(session, Instance, _instance_rows(shard.run_id, compared, ids))
+    people = _instance_rows(shard.run_id, compared, ids)
+    layouts = layout_column(_sizes_of_hard(compared), people)
+    upsert(session, Instance, people)
     upsert(session, Agreement, [_agreement_row(shard.run_id, fid, f) for fid, f in compared])
-    upsert(session, Decision, [_decision_row(shard, frame) for frame in labelled.frames])
+    upsert(session, Decision, [_decision_row(shard, frame, layouts) for frame in labelled.frames])
     return True
 
 
@@ -282,6 +285,12 @@ def _instance_rows(
     ]
 
 
+def _sizes_of_hard(frames: Iterable[tuple[int, LabelledFrame]]) -> dict[int, tuple[int, int]]:
+    """Width and height."""
+    hard = ((fid, frame.size_hw) for fid, frame in frames if frame.value is not None)
+    return {fid: (size_hw[1], size_hw[0]) for fid, size_hw in hard if size_hw}
+
+
 def _agreement_row(run_id: str, fid: int, frame: LabelledFrame) -> dict[str, Any]:
     agreement = frame.agreement
     if agreement is None:
@@ -298,10 +307,11 @@ def _agreement_row(run_id: str, fid: int, frame: LabelledFrame) -> dict[str, Any
     }
 
 
-def _decision_row(shard: Shard, frame: LabelledFrame) -> dict[str, Any]:
+def _decision_row(shard: Shard, frame: LabelledFrame, layouts: Mapping[int, bytes]) -> dict[str, Any]:
+    fid = frame_id(shard.video_id, frame.t_ms)
     return {
         "run_id": shard.run_id,
-        "frame_id": frame_id(shard.video_id, frame.t_ms),
+        "frame_id": fid,
         "decision": frame.decision,
         "rule": frame.rule,
         "iou": frame.agreement.iou if frame.agreement else None,
@@ -310,4 +320,5 @@ def _decision_row(shard: Shard, frame: LabelledFrame) -> dict[str, Any]:
         "reasons": list(frame.reasons),
         "shot_ms": frame.shot_ms,
         "picture": frame.picture,
+        "layout": layouts.get(fid),
     }

@@ -272,3 +272,6 @@ class Decision(Base):
     picture: Mapped[str | None] = mapped_column(
         comment="file below the home in this run's quality, named by its SHA-256; null: rejected"
     )
+    layout: Mapped[bytes | None] = mapped_column(
+        comment="where people are, 16 x 16 float16: see labeling.layouts; null: not hard"
+    )

@@ -1,19 +1,18 @@
 """Which of the frames that wait for review are sent: the best of them, within what people have time for."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
-from sqlalchemy import Row, case, func, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Row, func, select, tuple_
+from sqlalchemy.orm import Session, aliased
 
 from configs.models import Review as Settings
-from db.models import Decision, Frame, Instance, Run
-from db.paging import PAGE, pages
+from db.models import Decision, Frame, Run
+from db.paging import PAGE
 from db.review_models import Review
 from db.shots import Shots
-from labeling.layouts import STUDENT_WEIGHT, Layout, draw_layouts
+from labeling.layouts import Layout, unpack_layout
 from labeling.review_queue import Candidate, Shot, choose_frames
 
 ASKED = ("sending", "open", "reviewed", "unresolved", "skipped", "deleted")
@@ -64,7 +63,7 @@ def choose_waiting(session: Session, run_id: str, settings: Settings, *, room: i
         _candidates(session, shots),
         most=room if left is None else min(room, left),
         per_shot=settings.per_shot,
-        asked_of=lambda shot: _draw(session, run_id, asked.of_shot(shot)),
+        asked_of=asked.of_shot,
     )
     looked_at = len(choice.frames) + choice.near_identical + choice.beyond_shot
     is_spent = left is not None and len(choice.frames) >= left
@@ -76,11 +75,16 @@ def waiting_frames(
     session: Session, run_id: str, limit: int, *, after: Waiting | None = None
 ) -> list[Waiting]:
     """Frames of a run that wait to be sent, the most valuable first, on from `after`."""
-    query = select(Review.value, Review.frame_id).where(Review.state == "waiting", Review.run_id == run_id)
-    if after:
-        query = query.where(tuple_(Review.value, Review.frame_id) < after)
-    ordered = query.order_by(Review.value.desc(), Review.frame_id.desc()).limit(limit)
-    return [Waiting(*row) for row in session.execute(ordered)]
+    query = select(Review.value, Review.frame_id).where(*_wait(run_id, after))
+    return [Waiting(*row) for row in session.execute(query.order_by(*_BEST_FIRST).limit(limit))]
+
+
+_BEST_FIRST = Review.value.desc(), Review.frame_id.desc()
+
+
+def _wait(run_id: str, after: Waiting | None) -> list[ColumnElement[bool]]:
+    waiting = [Review.state == "waiting", Review.run_id == run_id]
+    return waiting if after is None else [*waiting, tuple_(Review.value, Review.frame_id) < after]
 
 
 def count_waiting(session: Session, run_id: str) -> int:
@@ -90,79 +94,58 @@ def count_waiting(session: Session, run_id: str) -> int:
 
 @dataclass(slots=True)
 class _Asked:
-    """Frames of a run that people are asked about."""
+    """Frames of a run that people are asked about, as they were shown."""
 
     shots: Shots
     wanted: int = 0
     """Those that the run wants reviewed: others were asked about by other runs."""
-    _by_video: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
-    """Times of shots, as their shards saw them, and frames."""
-    _by_shot: dict[Shot, list[int]] = field(default_factory=dict)
+    _by_video: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict)
+    """Times of shots, as their shards saw them, and packed layouts."""
+    _by_shot: dict[Shot, list[Layout]] = field(default_factory=dict)
 
-    def add(self, frame_id: int, video_id: str, shot_ms: int, decision: str) -> None:
-        self._by_video.setdefault(video_id, []).append((shot_ms, frame_id))
+    def add(self, video_id: str, shot_ms: int, decision: str, layout: bytes) -> None:
+        self._by_video.setdefault(video_id, []).append((shot_ms, layout))
         self.wanted += decision == "review"
 
-    def of_shot(self, shot: Shot) -> list[int]:
+    def of_shot(self, shot: Shot) -> list[Layout]:
         video_id, _ = shot
-        for shot_ms, frame_id in self._by_video.pop(video_id, ()):
-            self._by_shot.setdefault(self.shots.whole((video_id, shot_ms)), []).append(frame_id)
+        for shot_ms, layout in self._by_video.pop(video_id, ()):
+            self._by_shot.setdefault(self.shots.whole((video_id, shot_ms)), []).append(unpack_layout(layout))
         return self._by_shot.get(shot, [])
 
 
 def _read_asked(session: Session, shots: Shots) -> _Asked:
     runs = session.scalars(select(Run.id)).all()  # an index begins with the run
+    shown = aliased(Decision)
     query = (
-        select(Review.frame_id, Frame.video_id, Decision.shot_ms, Decision.decision)
-        .join(Decision, Decision.frame_id == Review.frame_id)
+        select(Frame.video_id, Decision.shot_ms, Decision.decision, shown.layout)
+        .select_from(Review)
+        .join(shown, (shown.frame_id == Review.frame_id) & (shown.run_id == Review.run_id))
         .join(Frame, Frame.id == Review.frame_id)
+        .outerjoin(Decision, (Decision.frame_id == Review.frame_id) & (Decision.run_id == shots.run_id))
         .where(Review.run_id.in_(runs), Review.state.in_(ASKED))
-        .where(Decision.run_id == shots.run_id, Decision.decision != "rejected")
-    )
+    )  # an inner join may begin with all that the run has decided
     asked = _Asked(shots)
-    for row in session.execute(query).tuples():
-        asked.add(*row)
+    for video_id, shot_ms, decision, layout in session.execute(query):
+        if decision not in (None, "rejected"):
+            asked.add(video_id, shot_ms, decision, layout)
     return asked
 
 
 def _candidates(session: Session, shots: Shots) -> Iterator[Candidate]:
     """Waiting frames, a page at a time, as far as they are read."""
     last: Waiting | None = None
-    while page := waiting_frames(session, shots.run_id, PAGE, after=last):
-        last = page[-1]
-        frame_ids = [one.frame_id for one in page]
-        where = _read_shots(session, shots, frame_ids)
-        for one, layout in zip(page, _draw(session, shots.run_id, frame_ids), strict=True):
-            yield Candidate(one.frame_id, one.value, where[one.frame_id], layout)
+    while page := _read_page(session, shots.run_id, last):
+        last = Waiting(page[-1].value, page[-1].frame_id)
+        for value, frame_id, video_id, shot_ms, layout in page:
+            yield Candidate(frame_id, value, shots.whole((video_id, shot_ms)), unpack_layout(layout))
 
 
-def _read_shots(session: Session, shots: Shots, frame_ids: Sequence[int]) -> Mapping[int, Shot]:
+def _read_page(session: Session, run_id: str, after: Waiting | None) -> Sequence[Row[Any]]:
     query = (
-        select(Frame.id, Frame.video_id, Decision.shot_ms)
-        .join(Decision, (Decision.frame_id == Frame.id) & (Decision.run_id == shots.run_id))
-        .where(Frame.id.in_(frame_ids))
+        select(Review.value, Review.frame_id, Frame.video_id, Decision.shot_ms, Decision.layout)
+        .join(Decision, (Decision.frame_id == Review.frame_id) & (Decision.run_id == Review.run_id))
+        .join(Frame, Frame.id == Review.frame_id)
+        .where(*_wait(run_id, after))
     )
-    return {
-        frame_id: shots.whole((video_id, shot_ms)) for frame_id, video_id, shot_ms in session.execute(query)
-    }
-
-
-def _draw(session: Session, run_id: str, frame_ids: Sequence[int]) -> list[Layout]:
-    """The layouts of frames by teacher's and student's boxes, in the order given."""
-    rows: list[Row[Any]] = []
-    for page in pages(frame_ids):
-        query = (
-            select(
-                *(Instance.frame_id, Frame.width, Frame.height),
-                case((Instance.role == "student", Instance.area_px * STUDENT_WEIGHT), else_=Instance.area_px),
-                *(Instance.x, Instance.y, Instance.w, Instance.h),
-            )
-            .join(Frame, Frame.id == Instance.frame_id)
-            .where(Instance.run_id == run_id, Instance.frame_id.in_(page), Frame.width.is_not(None))
-            .order_by(Instance.id)  # sums depend on the order
-        )
-        rows += session.execute(query)
-    position = {frame_id: i for i, frame_id in enumerate(frame_ids)}
-    frame_of = [position[int(frame_id)] for frame_id, *_ in rows]
-    of_box = np.asarray(rows, dtype=np.float64).reshape(-1, 8)
-    return list(draw_layouts(of_box[:, 4:], of_box[:, 3], of_box[:, 1:3], frame_of, frames=len(frame_ids)))
+    return session.execute(query.order_by(*_BEST_FIRST).limit(PAGE)).all()

@@ -74,11 +74,16 @@ def fill_outbox(session: Session, run_id: str, *, again: bool = False) -> None:
     """
     taken_over = ("waiting", "withdrawn", *(("deleted",) if again else ()))
     stays = or_(Review.state.not_in(taken_over), and_(Review.state == "waiting", Review.run_id == run_id))
+    entered = (Review.frame_id == Decision.frame_id) & stays
+    missing = (  # by an index alone: mostly none are
+        select(Decision.frame_id)
+        .outerjoin(Review, entered)
+        .where(Decision.run_id == run_id, Decision.decision == "review", Review.frame_id.is_(None))
+    )
     wanted = (
         select(Decision.frame_id, Decision.run_id, literal("waiting"), Decision.value, literal(""))
-        .outerjoin(Review, (Review.frame_id == Decision.frame_id) & stays)
-        .where(Decision.run_id == run_id, Decision.decision == "review", Decision.picture.is_not(None))
-        .where(Decision.value.is_not(None), Review.frame_id.is_(None))
+        .where(Decision.run_id == run_id, Decision.frame_id.in_(missing))
+        .where(Decision.value.is_not(None), Decision.picture.is_not(None))
     )
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = dialect.insert(Review).from_select(

@@ -23,7 +23,7 @@ class Shots:
     session: Session
     run_id: str
     _known: dict[Shot, Shot] = field(default_factory=dict)
-    _shards: dict[str, tuple[list[int], Fraction]] = field(default_factory=dict)
+    _shards: dict[str, tuple[list[int], Fraction]] | None = None
     """By video: where its shards start, and how long its first frame may take to come, in ms."""
 
     def whole(self, shot: Shot) -> Shot:
@@ -55,15 +55,18 @@ class Shots:
         return None if shot_ms_before is None else (video_id, shot_ms_before)
 
     def _shards_of(self, video_id: str) -> tuple[list[int], Fraction]:
-        if video_id not in self._shards:
+        """Read of all videos at once: who asks about one asks about many."""
+        if self._shards is None:
             query = (
-                select(Shard.start_ms, Video.fps)
+                select(Shard.video_id, Video.fps, Shard.start_ms)
                 .join(Video, Video.id == Shard.video_id)
-                .where(Shard.run_id == self.run_id, Shard.video_id == video_id)
-                .order_by(Shard.start_ms)
+                .where(Shard.run_id == self.run_id)
+                .order_by(Shard.video_id, Shard.start_ms)
             )
-            rows = self.session.execute(query).all()
-            fps = rows[0].fps if rows else None  # none either of pictures, each a shot of its own
-            frame_ms = 1000 / Fraction(fps) if fps else Fraction(0)
-            self._shards[video_id] = [row.start_ms for row in rows], frame_ms
-        return self._shards[video_id]
+            self._shards = {}
+            for of_video, fps, start_ms in self.session.execute(query).tuples():
+                frame_ms = (
+                    1000 / Fraction(fps) if fps else Fraction(0)
+                )  # none of pictures, each a shot of its own
+                self._shards.setdefault(of_video, ([], frame_ms))[0].append(start_ms)
+        return self._shards.get(video_id, ([], Fraction(0)))

@@ -57,6 +57,15 @@ def stack_layouts(layouts: Sequence[Layout]) -> NDArray[np.float32]:
     return np.asarray(layouts, dtype=np.float32).reshape(-1, CELLS * CELLS)
 
 
+def pack_layout(layout: Layout) -> bytes:
+    """A layout as 512 bytes, little-endian."""
+    return layout.astype("<f2").tobytes()
+
+
+def unpack_layout(packed: bytes) -> Layout:
+    return np.frombuffer(packed, "<f2")
+
+
 def _overlaps(
     start: NDArray[np.float64], length: NDArray[np.float64], whole: NDArray[np.float64]
 ) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """Databases of older schemas, with rows in them."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from db import engine as engine_module
 from db.engine import Ledger, open_ledger, upgrade_schema
 from db.models import Base
 from labeling.masks import Mask
+from labeling.storage import Home
+from tasks.ledger import close_ledgers
+from tests.planted_reviews import PlantedFrame, box_mask, plant_run
 
 RUNS = """
 INSERT INTO run VALUES ('r1', 'lite', '{}', '0', '2026-05-01', '2026-05-01', NULL, '{}', '{}');
@@ -259,3 +263,28 @@ def _enter_masks(url: str, masks: Sequence[Mask]) -> None:
         ):
             session.execute(text(statement), parameters)
     ledger.close()
+
+
+def test_layouts_of_before_are_drawn_as_they_would_be_now(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than are drawn at once; of two runs, and none of easy frames."""
+    monkeypatch.setenv("MASKMILL_DATABASE_URL", url)
+    upgrade_schema(url)
+    boxes = [box_mask(i % 30, i % 20, 9 + i % 3, 9, size_hw=(32, 48)) for i in range(260)]
+    frames = [PlantedFrame([one], boxes[:1], size_hw=(32, 48)) for one in boxes]
+    for hard_below in (0.4, 0.6):
+        plant_run(
+            Home(tmp_path),
+            [*frames, PlantedFrame(boxes[:1], boxes[:1], (32, 48), "easy")],
+            hard_below=hard_below,
+        )
+    close_ledgers()
+    layouts = "SELECT run_id, frame_id, layout FROM decision ORDER BY 1, 2"
+    before = [(run, frame, layout and bytes(layout)) for run, frame, layout in rows(url, layouts)]
+    assert [len(layout) for *_, layout in before if layout] == 520 * [512]
+    assert len({layout for *_, layout in before}) > 50
+    assert len(before) == 522
+    migrate(url, "0009", down=True)
+    upgrade_schema(url)
+    assert [(run, frame, layout and bytes(layout)) for run, frame, layout in rows(url, layouts)] == before
