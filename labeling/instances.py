@@ -99,6 +99,9 @@ class Instance:
     box_xywh: BoxXywh
     """The detector's box in pixels, or the mask's own where there is no detector."""
     keypoints: Keypoints | None = None
+    decided: float | None = None
+    """Share of the mask's pixels of which the network is sure, in [0, 1]; None: it has no probabilities to tell
+    (`labeling.segmenters.person_maps.share_decided`)."""
     trust: float | None = None
     """Probability that the mask is right, where a calibration says so of a teacher's."""
 

@@ -65,6 +65,10 @@ class OneAtATime:
                     raise ModelOutputWrong(f"{self._name}: a mask of {sizes}")
                 if not all(map(math.isfinite, (instance.score, *instance.box_xywh))):
                     raise ModelOutputWrong(f"{self._name}: score {instance.score}, box {instance.box_xywh}")
+                if instance.decided is not None and not 0 <= instance.decided <= 1:
+                    raise ModelOutputWrong(
+                        f"{self._name}: decided {instance.decided} is no share from 0 to 1"
+                    )
 
 
 def load_models(config: RunConfig) -> Models:

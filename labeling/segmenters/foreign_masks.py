@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 from labeling.errors import ModelOutputWrong
 from labeling.instances import Instance
 from labeling.masks import Mask
+from labeling.segmenters.person_maps import make_instance
 
 PERSON_ID = 1
 """COCO's category, where a file does not name its own."""
@@ -56,10 +57,8 @@ def read_probability_png(
     if levels.dtype != np.uint8:
         raise ModelOutputWrong(f"{origin}: a map of probabilities has 8 bits, this one {levels.dtype}")
     probability = levels / np.float32(255)
-    mask = Mask.from_array(probability > mask_above)
-    if not mask:
-        return []
-    return [Instance(mask, float(probability[probability > mask_above].mean()), mask.box_xywh)]
+    inside = probability > mask_above
+    return [make_instance(inside, probability[inside], mask_above=mask_above)] if inside.any() else []
 
 
 def _read_values(png: bytes, size_hw: tuple[int, int], origin: str) -> NDArray[Any]:

@@ -23,6 +23,8 @@ class InstanceEvidence:
     score: float
     """The teacher's own, in [0, 1]."""
     area_px: int
+    decided: float | None = None
+    """Share of its pixels of which the network is sure, in [0, 1]; None: it does not tell."""
     joints_inside: float | None = None
     """Share of the confident joints inside the mask, in [0, 1]; None: no confident joint."""
     flip_iou: float | None = None
@@ -72,6 +74,7 @@ def gather_evidence(
         InstanceEvidence(
             score=one.score,
             area_px=int(area),
+            decided=one.decided,
             joints_inside=_joints_inside(one, min_keypoint_score),
             flip_iou=flip,
         )

@@ -151,7 +151,7 @@ def _fit_stage(examples: Sequence[Example]) -> Stage:
 
 def _fit(pairs: Sequence[tuple[Mapping[Feature, float], bool]], of: str) -> Logistic:
     """Logistic regression with scikit-learn's usual L2 penalty on standardised features, written back in
-    the features' own units."""
+    the features' own units. Features that some lack are left out."""
     check_scikit_learn()
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
@@ -162,7 +162,7 @@ def _fit(pairs: Sequence[tuple[Mapping[Feature, float], bool]], of: str) -> Logi
             f"calibration: {good} of {len(pairs)} {of} are good; it wants good and bad ones to learn from: "
             "add labelled pictures"
         )
-    names = sorted(pairs[0][0])
+    names = sorted(set.intersection(*(set(features) for features, _ in pairs)))
     table: NDArray[np.float64] = np.array([[features[name] for name in names] for features, _ in pairs])
     scaler = StandardScaler().fit(table)
     model = LogisticRegression().fit(scaler.transform(table), [is_good for _, is_good in pairs])

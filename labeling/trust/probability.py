@@ -31,7 +31,7 @@ class Trust:
 def measure_trust(evidence: Evidence, calibration: Calibration) -> Trust | None:
     """How far the masks are to be trusted; None where there are none: nothing is known of those.
 
-    A NaN among the evidence gives 0.
+    A NaN among the evidence gives 0, and so does a missing number that the calibration weighs.
     """
     if not evidence.instances:
         return None
@@ -55,14 +55,19 @@ def give_trust(teacher: Sequence[Instance], trust: Trust | None) -> tuple[Instan
 
 def instance_features(evidence: InstanceEvidence) -> dict[Feature, float]:
     """The numbers that a mask's regression weighs, as log odds; what was not measured is left out."""
-    score: dict[Feature, float] = {"score": log_odds(evidence.score)}
-    return score | ({} if evidence.flip_iou is None else {"flip_iou": log_odds(evidence.flip_iou)})
+    shares: dict[Feature, float | None] = {
+        "score": evidence.score,
+        "decided": evidence.decided,
+        "flip_iou": evidence.flip_iou,
+    }
+    return {name: log_odds(share) for name, share in shares.items() if share is not None}
 
 
 def frame_features(evidence: Evidence) -> dict[Feature, float]:
     """The numbers that a frame's regression weighs: the log odds of its masks' means, weighed by area.
 
-    A frame's masks are right when their union is, to which a mask adds what it covers.
+    A frame's masks are right when their union is, to which a mask adds what it covers. How decided masks
+    are says nothing of those that are missing or show nobody, and is left out (docs/calibration.md).
     """
     areas = [one.area_px for one in evidence.instances]
     scores = [one.score for one in evidence.instances]
@@ -80,6 +85,6 @@ def log_odds(share: float) -> float:
 
 
 def _probability(features: Mapping[Feature, float], model: Logistic) -> float:
-    weighed = sum(weight * features[name] for name, weight in model.weights.items())
+    weighed = sum(weight * features.get(name, math.nan) for name, weight in model.weights.items())
     value = float(expit(model.bias + weighed))
     return value if math.isfinite(value) else 0.0

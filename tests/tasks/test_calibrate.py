@@ -147,6 +147,20 @@ def test_the_shipped_calibration_trusts_a_sure_and_steady_mask_and_no_other() ->
     assert trust(0.6, 0.2) < wanted.ask_from
 
 
+def test_the_shipped_calibration_trusts_a_decided_mask_more() -> None:
+    calibration = load_config("lite").trust.calibration
+    assert calibration is not None
+    blurred, sharp = (
+        measure_trust(Evidence((InstanceEvidence(0.9, 9000, decided=share, flip_iou=0.9),), 0.9), calibration)
+        for share in (0.8, 0.95)
+    )
+    assert blurred is not None
+    assert sharp is not None
+    assert blurred.instances[0] < 0.5
+    assert sharp.instances[0] > 0.8
+    assert blurred.frame == sharp.frame
+
+
 def test_figures_are_plain_json(pictures: Path) -> None:
     fit = calibrate_on_sets(load_labelled_sets(sets_of(pictures)), config())
     figures = json.loads(json.dumps(fit.figures()))

@@ -47,6 +47,8 @@ def test_a_good_answer_passes_as_it_is() -> None:
         ([[Instance(OTHER_SIZE, 0.9, BOX)]], r"\(30, 20\) for a picture of \(20, 30\)"),
         ([[Instance(WHOLE, math.nan, BOX)]], "score nan"),
         ([[Instance(WHOLE, 0.9, (0.0, 0.0, math.inf, 1.0))]], "inf"),
+        ([[Instance(WHOLE, 0.9, BOX, decided=1.5)]], "decided 1.5"),
+        ([[Instance(WHOLE, 0.9, BOX, decided=math.nan)]], "decided nan"),
     ],
 )
 def test_an_answer_that_cannot_be_is_refused_with_its_value(

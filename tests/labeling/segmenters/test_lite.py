@@ -14,8 +14,9 @@ from pycocotools import mask as coco_mask
 from pycocotools.cocoeval import Params
 
 from configs.segmenters import LiteBlock
+from labeling.evaluation.measures import auroc
 from labeling.instances import Frame, Instance
-from labeling.masks import Mask
+from labeling.masks import Mask, iou_matrix
 from labeling.segmenters.lite import LiteSegmenter, join_keypoints, rank_people
 from labeling.segmenters.person_boxes import (
     PersonBoxes,
@@ -34,6 +35,8 @@ PENNFUDAN_FLOOR = 0.80
 """Measured: 0.828 on all pictures."""
 SIMILARITY_FLOOR = 0.7
 """Measured: 0.75."""
+DECIDED_FLOOR = 0.85
+"""AUROC, measured: 0.95 on all pictures."""
 
 
 def make_cells(rows: int = 4, columns: int = 5) -> NDArray[np.float32]:
@@ -221,6 +224,18 @@ def test_people_in_the_street_are_found_with_good_masks(
         assert [one.score for one in people] == sorted((one.score for one in people), reverse=True)
         assert all(one.mask.size_hw == frame.size_hw and one.mask for one in people)
         assert all(0.7 <= one.score <= 1 for one in people)
+
+
+@pytest.mark.shared
+def test_decided_masks_are_the_good_ones(lite: LiteSegmenter, street: list[tuple[Frame, list[Mask]]]) -> None:
+    decided: list[float] = []
+    good: list[bool] = []
+    for people, (_, truth) in zip(lite.segment([frame for frame, _ in street]), street, strict=True):
+        decided += [one.decided for one in people if one.decided is not None]
+        good += (iou_matrix([one.mask for one in people], truth).max(axis=1, initial=0) >= 0.8).tolist()
+    assert len(decided) == len(good) > 50
+    assert 0 <= min(decided) < max(decided) <= 1
+    assert (auroc(decided, good) or 0) > DECIDED_FLOOR
 
 
 @pytest.mark.shared

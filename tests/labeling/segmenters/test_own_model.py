@@ -47,6 +47,7 @@ def test_the_map_of_a_network_is_the_mask(first_channel: Path) -> None:
     red = rgb[:, :, 0]
     assert (instance.mask.to_array() == (red > 127)).all()
     assert instance.score == pytest.approx(red[red > 127].mean() / 255, rel=1e-5)
+    assert instance.decided == pytest.approx((red > 191).sum() / (red > 127).sum())
 
 
 def test_bgr_gives_the_network_blue_first(first_channel: Path) -> None:

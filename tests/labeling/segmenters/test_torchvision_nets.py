@@ -1,10 +1,12 @@
 """torchvision's networks with random weights: what comes out fits the frames, whatever it shows."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torchvision.models import resnet50
 from torchvision.models.detection import maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2
 from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor
@@ -15,7 +17,7 @@ from configs.segmenters import TorchvisionBlock
 from labeling.errors import ConfigError, WeightsCorrupt
 from labeling.instances import Instance
 from labeling.segmenters.torchvision_nets import RANDOM_SEED, TorchvisionSegmenter, load_state
-from labeling.segmenters.torchvision_outputs import fill_box
+from labeling.segmenters.torchvision_outputs import InstanceNetwork, fill_box
 from tests.labeling.segmenters.pictures import make_frame, noise
 
 SIZES_HW = ((48, 64), (60, 40))
@@ -45,6 +47,7 @@ def test_mask_rcnn_gives_masks_in_the_frames_sizes() -> None:
     found = segmenter.segment([make_frame(noise(*hw)) for hw in SIZES_HW])
     check_instances(found, 0.015)
     assert all(one.keypoints is None for instances in found for one in instances)
+    assert all(one.decided is not None and 0 <= one.decided <= 1 for instances in found for one in instances)
     assert (segmenter.card.gives_keypoints, segmenter.card.gives_instances) == (False, True)
     assert segmenter.card.weights_sha256 == "random"
     assert json.loads(segmenter.card.settings)["min_size"] == 32
@@ -57,10 +60,43 @@ def test_keypoint_rcnn_gives_filled_boxes_and_seventeen_keypoints() -> None:
     for instances, hw in zip(found, SIZES_HW, strict=True):
         for one in instances:
             assert one.mask == fill_box(one.box_xywh, hw)
+            assert one.decided is None
             joints = np.array(one.keypoints)
             assert joints.shape == (17, 3)
             assert ((joints[:, 2] >= 0) & (joints[:, 2] <= 1)).all()
     assert segmenter.card.gives_keypoints
+
+
+class Sees(torch.nn.Module):
+    """A detector that gives these probabilities, NxHxW, with scores of 0.9, 0.8, 0.1 and so on."""
+
+    def __init__(self, probability: NDArray[np.float32]) -> None:
+        super().__init__()
+        self.roi_heads = SimpleNamespace(postprocess_detections=None)
+        count = len(probability)
+        self._found = {
+            "scores": torch.tensor([0.9, 0.8, 0.1])[:count],
+            "boxes": torch.tensor([[0.0, 0.0, 4.0, 3.0]]).repeat(count, 1),
+            "masks": torch.from_numpy(probability)[:, None],
+        }
+
+    def forward(self, pictures: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+        return [self._found for _ in pictures]
+
+
+def test_each_mask_is_as_decided_as_its_own_probabilities_are() -> None:
+    probability = np.random.default_rng(0).random((3, 3, 4), dtype=np.float32)
+    block = TorchvisionBlock(min_score=0.5)
+    network = InstanceNetwork(Sees(probability), person=1, device="cpu", block=block, transforms=None)
+    (found,) = network.infer([noise(3, 4)])
+    assert [one.mask.to_array().tolist() for one in found] == (probability[:2] > 0.5).tolist()
+    assert [one.decided for one in found] == [
+        pytest.approx((one > 0.75).sum() / (one > 0.5).sum()) for one in probability[:2]
+    ]
+    (nobody,) = InstanceNetwork(
+        Sees(probability * 0.4), person=1, device="cpu", block=block, transforms=None
+    ).infer([noise(3, 4)])
+    assert nobody == []
 
 
 def test_people_are_those_that_torchvision_itself_finds() -> None:

@@ -25,7 +25,16 @@ def flips(evidence: Evidence) -> list[float | None]:
 
 def test_size_and_score_are_those_of_the_mask() -> None:
     (one,) = gather_evidence([instance(RIGHT, score=0.7)], (4, 4), min_keypoint_score=0.5).instances
-    assert (one.score, one.area_px, one.flip_iou) == (0.7, 4, None)
+    assert (one.score, one.area_px, one.decided, one.flip_iou) == (0.7, 4, None, None)
+
+
+def test_how_decided_a_mask_is_is_passed_on_with_its_own_mask() -> None:
+    people = [
+        replace(one, decided=share)
+        for one, share in zip(instances([LEFT, NOBODY, RIGHT]), (0.4, 0.1, 0.9), strict=True)
+    ]
+    result = gather_evidence(people, (4, 4), min_keypoint_score=0.5)
+    assert [one.decided for one in result.instances] == [0.4, 0.9]
 
 
 def test_mirrored_masks_are_mirrored_back_before_they_are_compared() -> None:

@@ -60,6 +60,24 @@ def test_evidence_that_says_nothing_has_next_to_no_weight() -> None:
         assert part.weights["score"] > 0.5
 
 
+def test_how_decided_masks_are_is_weighed_where_the_teacher_tells_it_of_each() -> None:
+    told = [with_decided(one, 0.9 if one.is_good else 0.6) for one in drawn()]
+    calibration = fitted(told)
+    assert calibration.full is not None
+    for stage in (calibration.cheap, calibration.full):
+        assert stage.instance.weights["decided"] > 1.0
+        assert "decided" not in stage.frame.weights
+    unseen = summarise_predictions(predict_unseen(told, accept_risk=0.05))["all"]
+    assert (unseen.masks.auroc or 0) > 0.99
+    assert fitted([*told[:-1], with_decided(told[-1], None)]) == fitted(drawn())
+
+
+def with_decided(example: Example, decided: float | None) -> Example:
+    (mask,) = example.evidence.instances
+    evidence = replace(example.evidence, instances=(replace(mask, decided=decided),))
+    return replace(example, evidence=evidence)
+
+
 def shuffled(example: Example, flip: float) -> Example:
     """The same with another flip IoU, which says nothing."""
     (mask,) = example.evidence.instances

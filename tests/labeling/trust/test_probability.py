@@ -37,6 +37,27 @@ def test_trust_is_the_logistic_of_the_weighed_features() -> None:
     assert trust.frame == pytest.approx(sigmoid(log_odds(0.9) + 0.5 * log_odds(0.8)))
 
 
+def test_a_mask_is_also_weighed_by_how_decided_it_is_and_a_frame_is_not() -> None:
+    stage = CHEAP.model_copy(update={"instance": Logistic(bias=0.0, weights={"decided": 2.0})})
+    calibration = CALIBRATION.model_copy(update={"cheap": stage, "full": None})
+    frames = set()
+    for decided in (0.3, 0.6):
+        trust = measure_trust(Evidence((replace(SOMEBODY, decided=decided),)), calibration)
+        assert trust is not None
+        assert list(trust.instances) == [pytest.approx(sigmoid(2 * log_odds(decided)))]
+        frames.add(trust.frame)
+    assert len(frames) == 1
+
+
+def test_a_mask_of_which_a_weighed_number_is_unknown_is_not_trusted() -> None:
+    stage = CHEAP.model_copy(update={"instance": Logistic(bias=9.0, weights={"decided": 2.0})})
+    trust = measure_trust(
+        Evidence((SOMEBODY,)), CALIBRATION.model_copy(update={"cheap": stage, "full": None})
+    )
+    assert trust is not None
+    assert trust.instances == (0.0,)
+
+
 def test_in_a_frame_each_mask_weighs_what_it_covers() -> None:
     small = InstanceEvidence(score=0.5, area_px=25, flip_iou=0.0)
     trust = measure_trust(Evidence((SOMEBODY, small), flip_iou=0.7), CALIBRATION)
