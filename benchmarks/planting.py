@@ -179,6 +179,7 @@ def _agreement(rng: np.random.Generator) -> FrameAgreement:
     mismatches = (Mismatch("miss", (0,), (), 0.0), Mismatch("boundary", (1,), (0,), 0.41)) if hard else ()
     return FrameAgreement(
         iou,
+        iou,
         iou * 0.9,
         both_empty=False,
         is_hard=hard,

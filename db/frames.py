@@ -37,6 +37,8 @@ class FrameRow:
     decision: str
     rule: str | None
     iou: float | None
+    expected_iou: float | None
+    """By which the hardest come first."""
     boundary_iou: float | None
     causes: tuple[str, ...]
     reasons: tuple[str, ...]
@@ -70,6 +72,7 @@ def list_frames(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[F
             decision=row.decision,
             rule=row.rule,
             iou=row.iou,
+            expected_iou=row.expected_iou,
             boundary_iou=row.boundary_iou,
             causes=tuple(cause for cause, *_ in row.mismatches or ()),
             reasons=tuple(row.reasons),
@@ -86,20 +89,21 @@ def _with_sources(session: Session, rows: Iterable[Row[Any]]) -> Iterator[Row[An
 def _hardest(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[Row[Any]]:
     """Each decision's frames come in the order of an index; in one query for all they would be sorted."""
     decisions = wanted.decisions or DECISIONS
-    compared = _frames(run_id, wanted).where(Decision.iou.is_not(None)).order_by(Decision.iou, Frame.id)
+    compared = _frames(run_id, wanted).where(Decision.expected_iou.is_not(None))
+    compared = compared.order_by(Decision.expected_iou, Frame.id)
     streams = (_stream(session, compared.where(Decision.decision == one), wanted.limit) for one in decisions)
-    yield from merge(*streams, key=attrgetter("iou", "id"))
+    yield from merge(*streams, key=attrgetter("expected_iou", "id"))
     left = tuple(one for one in decisions if _has_uncompared(session, run_id, one))
     if left and not wanted.hard_only:
         uncompared = (
-            func.coalesce(Decision.iou, -1) == -1
+            func.coalesce(Decision.expected_iou, -1) == -1
         )  # no `IS NULL`: its index would be taken for the time's
         yield from _by_time(session, run_id, replace(wanted, decisions=left), uncompared)
 
 
 def _has_uncompared(session: Session, run_id: str, decision: str) -> bool:
     """Only what was rejected should have any."""
-    here = (Decision.run_id == run_id, Decision.decision == decision, Decision.iou.is_(None))
+    here = (Decision.run_id == run_id, Decision.decision == decision, Decision.expected_iou.is_(None))
     return session.scalar(select(Decision.frame_id).where(*here).limit(1)) is not None
 
 
@@ -129,8 +133,9 @@ def _frames(run_id: str, wanted: FrameQuery) -> Select[Any]:
     query = (
         select(
             *(Frame.id, Frame.video_id, Frame.t_ms, Frame.name, Video.kind, Video.path),
-            *(Decision.decision, Decision.rule, Decision.reasons, Decision.picture, Decision.iou),
-            *(Agreement.boundary_iou, Agreement.mismatches),
+            *(Decision.decision, Decision.rule, Decision.reasons, Decision.picture),
+            Decision.expected_iou,
+            *(Agreement.iou, Agreement.boundary_iou, Agreement.mismatches),
         )
         .join(Decision, Decision.frame_id == Frame.id)
         .join(Video, Video.id == Frame.video_id)

@@ -314,7 +314,7 @@ def _decision_row(shard: Shard, frame: LabelledFrame, layouts: Mapping[int, byte
         "frame_id": fid,
         "decision": frame.decision,
         "rule": frame.rule,
-        "iou": frame.agreement.iou if frame.agreement else None,
+        "expected_iou": frame.agreement.expected_iou if frame.agreement else None,
         "trust": frame.trust,
         "value": frame.value,
         "reasons": list(frame.reasons),

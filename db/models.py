@@ -251,15 +251,15 @@ class Decision(Base):
     __tablename__ = "decision"
     __table_args__ = (
         CheckConstraint("decision IN ('rejected', 'easy', 'accepted', 'review')", name="decision"),
-        Index("ix_decision_run_id_decision_iou", "run_id", "decision", "iou", "frame_id"),
+        Index("ix_decision_run_id_decision_expected_iou", "run_id", "decision", "expected_iou", "frame_id"),
     )
 
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), primary_key=True)
     frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"), primary_key=True)
     decision: Mapped[str] = mapped_column()
     rule: Mapped[str | None] = mapped_column(comment="which filter said no, for rejected")
-    iou: Mapped[float | None] = mapped_column(
-        comment="the agreement's, by which lists are ordered; null: none"
+    expected_iou: Mapped[float | None] = mapped_column(
+        comment="the agreement's, by which lists are ordered: see labeling.scoring; null: none"
     )
     trust: Mapped[float | None] = mapped_column(
         comment="probability that the teacher's masks are right; null: nobody seen, or no calibration"

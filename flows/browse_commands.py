@@ -86,13 +86,14 @@ def frames(
         print_json(rows)
         return
     print_table(
-        ("frame", "video", "time", "IoU", "decision", "why"),
+        ("frame", "video", "time", "IoU", "expected", "decision", "why"),
         (
             (
                 row.id,
                 row.title,
                 clock(row.t_ms) if row.kind == "video" else row.name,
                 "" if row.iou is None else f"{row.iou:.3f}",
+                "" if row.expected_iou is None else f"{row.expected_iou:.3f}",
                 row.decision,
                 "; ".join(row.reasons) or row.rule or ", ".join(row.causes),
             )

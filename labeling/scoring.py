@@ -3,8 +3,9 @@
 Overlaps are counted on run-length encodings; only the boundaries' bands are looked at as pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,16 @@ from labeling.instances import Instance
 from labeling.masks import Mask, intersect_masks, iou_matrix, union_masks
 from labeling.mismatches import Cause, Match, Mismatch, find_mismatches, find_semantic_mismatches
 
-__all__ = ["Cause", "FrameAgreement", "Match", "Mismatch", "compare_instances", "match_pairs", "union_iou"]
+__all__ = [
+    "Cause",
+    "FrameAgreement",
+    "Match",
+    "Mismatch",
+    "compare_instances",
+    "expected_iou",
+    "match_pairs",
+    "union_iou",
+]
 
 EPSILON_PX = 1e-7
 """Added to both areas of an IoU, so that two empty masks agree (1) and nothing divides by zero. Too
@@ -29,6 +39,8 @@ class FrameAgreement:
 
     iou: float
     """IoU of the union of the teacher's masks with the union of the student's, in [0, 1]."""
+    expected_iou: float
+    """That IoU with the teacher's scores borne in mind (see `expected_iou`): the lower, the surer the student is wrong."""
     boundary_iou: float
     """Boundary IoU of the same unions, in [0, 1]."""
     both_empty: bool
@@ -75,6 +87,7 @@ def compare_instances(
         )
     return FrameAgreement(
         iou=iou,
+        expected_iou=expected_iou(teacher, size_hw, lambda seen: union_iou(seen, unions[1])),
         boundary_iou=frame_boundary_iou,
         both_empty=not unions[0] and not unions[1],
         is_hard=iou < settings.hard_below,
@@ -82,6 +95,23 @@ def compare_instances(
         mismatches=mismatches,
         disputed=disputed_share(*unions),
     )
+
+
+def expected_iou(
+    teacher: Sequence[Instance], size_hw: tuple[int, int], iou_of: Callable[[Mask], float]
+) -> float:
+    """Mean of `iou_of` the union of the teacher's masks over the score from which they count, in [0, 1].
+
+    A score is taken for the probability that its mask shows somebody. So a person whom the teacher is not
+    sure of weighs less, and where the student sees nobody, a doubtful one is no certain miss. With scores of
+    1 it is the IoU. It finds the student's failures better than the IoU does (docs/calibration.md).
+    """
+    certain = [(min(max(0.0, one.score), 1.0), one.mask) for one in teacher if one.mask]
+    seen, counting_from, expected = union_masks([], size_hw), 1.0, 0.0
+    for score, mask in sorted(certain, key=itemgetter(0), reverse=True):
+        expected += (counting_from - score) * iou_of(seen)
+        seen, counting_from = union_masks([seen, mask], size_hw), score
+    return expected + counting_from * iou_of(seen)
 
 
 def disputed_share(first: Mask, second: Mask) -> float:

@@ -8,7 +8,7 @@ from labeling.evaluation.people import PictureMatch, match_people
 from labeling.instances import ModelCard
 from labeling.masks import Mask, intersect_masks, union_masks
 from labeling.pipeline import LabelledFrame, Role
-from labeling.scoring import EPSILON_PX
+from labeling.scoring import EPSILON_PX, expected_iou
 from labeling.truth.masks import leave_out_unlabelled
 from labeling.truth.pictures import LabelledPicture
 
@@ -27,6 +27,9 @@ class EvaluatedFrame:
     reasons: tuple[str, ...]
     agreement: float | None
     """IoU of student and teacher; None: a filter rejected the frame."""
+    expected_agreement: float | None
+    """That IoU with the teacher's scores borne in mind (`labeling.scoring.expected_iou`), by which frames are hardest first;
+    None likewise."""
     student_iou: float | None
     """With the truth, what is ignored left out; 1 where both see nobody. None, as the next two: a filter
     rejected the frame, or its truth has only boxes."""
@@ -64,13 +67,15 @@ def evaluate_frame(
         iou_with_truth([one.mask for one in side], truth) if is_judged else None
         for side in (row.student, row.teacher)
     )
+    agreement, expected_agreement = _agreements(truth, row)
     return EvaluatedFrame(
         dataset=dataset,
         name=truth.name,
         people=len(truth.person_boxes),
         decision=row.decision,
         reasons=row.reasons,
-        agreement=_agreement(truth, row),
+        agreement=agreement,
+        expected_agreement=expected_agreement,
         student_iou=student,
         teacher_iou=teacher,
         corrected_px=_count_wrong(teacher_masks, truth) if is_judged else None,
@@ -98,12 +103,16 @@ def check_size(truth: LabelledPicture, size_hw: tuple[int, int]) -> None:
         )
 
 
-def _agreement(truth: LabelledPicture, row: LabelledFrame) -> float | None:
-    """Where only some people are labelled, that is of them alone: nobody knows about the others."""
-    if row.agreement is None or not truth.is_partial:
-        return row.agreement.iou if row.agreement else None
+def _agreements(truth: LabelledPicture, row: LabelledFrame) -> tuple[float | None, float | None]:
+    """IoU and expected IoU. Where only some people are labelled, of them alone: nobody knows about the others."""
+    if row.agreement is None:
+        return None, None
+    if not truth.is_partial:
+        return row.agreement.iou, row.agreement.expected_iou
     student, teacher = ([one.mask for one in side] for side in (row.student, row.teacher))
-    return iou_outside(student, teacher, truth.ignored)
+    return iou_outside(student, teacher, truth.ignored), expected_iou(
+        row.teacher, truth.size_hw, lambda seen: iou_outside([seen], student, truth.ignored)
+    )
 
 
 def iou_with_truth(masks: Sequence[Mask], truth: LabelledPicture) -> float:

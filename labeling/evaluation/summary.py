@@ -23,7 +23,7 @@ POOLED = "all"
 
 @dataclass(frozen=True, slots=True)
 class Mining:
-    """How well low agreement finds the frames that the student gets wrong (IoU below `BAD_BELOW`)."""
+    """How well low expected agreement finds the frames that the student gets wrong (IoU below `BAD_BELOW`)."""
 
     failures: int
     """Frames that the student gets wrong."""
@@ -133,7 +133,7 @@ def _summarise(frames: Sequence[EvaluatedFrame]) -> SetSummary:
 def _mining(compared: Sequence[EvaluatedFrame]) -> Mining:
     is_failure = [_below(frame.student_iou, BAD_BELOW) for frame in compared]
     is_hard = [frame.decision != "easy" for frame in compared]
-    disagreement = [1 - (frame.agreement or 0.0) for frame in compared]
+    disagreement = [1 - (frame.expected_agreement or 0.0) for frame in compared]
     return Mining(
         failures=sum(is_failure),
         auroc=auroc(disagreement, is_failure),

@@ -86,7 +86,10 @@ def _labelled(frame: Planted) -> LabelledFrame:
     agreement = None
     if frame.iou is not None:
         mismatches = tuple(Mismatch(cause, (0,), (), 0.1) for cause in frame.causes)  # type: ignore[arg-type]  # one of CAUSES
-        agreement = FrameAgreement(frame.iou, frame.iou, frame.both_empty, frame.is_hard, (), mismatches, 0.0)
+        agreement = FrameAgreement(
+            *(frame.iou, _expected(frame.iou), frame.iou, frame.both_empty, frame.is_hard),
+            *((), mismatches, 0.0),
+        )
     decision: Any = frame.decision
     rule = "dark" if agreement is None else None
     return LabelledFrame(frame.t_ms, 0, 50.0, "", decision, rule=rule, agreement=agreement)
@@ -96,7 +99,12 @@ def hardest_first(frame: Planted) -> tuple[float, int, str, int]:
     """As hard ones by their id, whose order is nobody's; never compared ones by video and time."""
     if frame.iou is None:
         return 2.0, 0, frame.video_id, frame.t_ms
-    return frame.iou, frame.id, "", 0
+    return _expected(frame.iou), frame.id, "", 0
+
+
+def _expected(iou: float) -> float:
+    """The other way round, which shows by what lists are ordered."""
+    return 1 - iou
 
 
 def listed(ledger: Ledger, wanted: FrameQuery) -> list[int]:

@@ -27,7 +27,7 @@ INSERT INTO frame (id, video_id, t_ms, width, height, sharpness, name)
 INSERT INTO shard (id, run_id, video_id, start_ms, state, planned_at, deaths, counts, seconds, tally)
     SELECT i + CASE run.id WHEN 'this' THEN 0 ELSE 1000 END, run.id, 'v' || i, 0, 'done', '2026-05-01', 0,
            '{"easy"\: 10, "accepted"\: 5, "review"\: 5}', '{}', '{}' FROM number, run WHERE i <= 1000;
-INSERT INTO decision (run_id, frame_id, decision, reasons, shot_ms, iou, value)
+INSERT INTO decision (run_id, frame_id, decision, reasons, shot_ms, expected_iou, value)
     SELECT run.id, i, CASE WHEN i % 2 = 1 THEN 'easy' WHEN i % 4 = 0 THEN 'accepted' ELSE 'review' END, '[]', 0,
            (i * 7919 % 10007) / 10007.0, (i * 7919 % 10007) / 20014.0 FROM number, run;
 INSERT INTO agreement (run_id, frame_id, iou, boundary_iou, both_empty, is_hard, matches, mismatches)
@@ -103,7 +103,7 @@ def test_the_hardest_frames_come_in_the_order_of_an_index(ledger: Ledger, decisi
     of_frames = [steps for steps in found if any(" agreement" in step for step in steps)]
     assert len(of_frames) == len(decisions or DECISIONS)  # ten have an IoU: what has none is not asked for
     for steps in of_frames:
-        assert "ix_decision_run_id_decision_iou" in step_that_reads(steps, "decision")
+        assert "ix_decision_run_id_decision_expected_iou" in step_that_reads(steps, "decision")
         assert not whole_tables(steps)
         assert not sorts(steps)
 

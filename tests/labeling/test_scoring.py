@@ -78,7 +78,7 @@ def test_what_agrees_fully_is_not_hard_at_any_threshold() -> None:
 def test_two_empty_sides_agree() -> None:
     agreement = compare([], [], (4, 4))
     assert agreement == FrameAgreement(
-        1.0, 1.0, both_empty=True, is_hard=False, matches=(), mismatches=(), disputed=0.0
+        1.0, 1.0, 1.0, both_empty=True, is_hard=False, matches=(), mismatches=(), disputed=0.0
     )
 
 
@@ -99,6 +99,27 @@ def test_the_unions_are_compared_whatever_the_instances_are() -> None:
     left, right = draw("##..", "##..", "....", "...."), draw("....", "....", "..##", "..##")
     agreement = compare([left, right], [left | right], (4, 4))
     assert (agreement.iou, agreement.boundary_iou) == (1.0, 1.0)
+
+
+def test_a_person_weighs_in_the_expected_iou_as_much_as_the_teacher_is_sure_of_him() -> None:
+    """From 0.9 to 1 nobody counts, down to 0.5 the first alone, below it both."""
+    first, second = rectangle(slice(0, 40)), rectangle(slice(40, 80))
+    scores = [(first, 0.9), (second, 0.5)]
+    for order in permutations(scores):
+        teacher = [instance(pixels, score=score) for pixels, score in order]
+        agreement = compare_instances(teacher, instances([first]), (100, 100), Agreement())
+        assert agreement.iou == pytest.approx(0.5)
+        assert agreement.expected_iou == pytest.approx(0.1 * 0 + 0.4 * 1 + 0.5 * 0.5)
+
+
+@pytest.mark.parametrize(("score", "expected"), [(0.8, 0.2), (1.0, 0.0), (0.0, 1.0)])
+def test_a_doubtful_person_whom_the_student_does_not_see_is_no_certain_miss(
+    score: float, expected: float
+) -> None:
+    teacher = [instance(rectangle(slice(0, 40)), score=score)]
+    agreement = compare_instances(teacher, [], (100, 100), Agreement())
+    assert agreement.iou == pytest.approx(0)
+    assert agreement.expected_iou == pytest.approx(expected)
 
 
 def test_masks_of_another_size_are_refused() -> None:
@@ -157,6 +178,16 @@ def test_ious_lie_between_0_and_1_whoever_is_the_teacher(both: Sides) -> None:
     assert (agreement.iou, agreement.boundary_iou) == (swapped.iou, swapped.boundary_iou)
     itself = compare(both[0], both[0], size_hw)
     assert (itself.iou, itself.boundary_iou, itself.is_hard) == (1.0, 1.0, False)
+
+
+@given(sides())
+def test_where_the_teacher_is_sure_the_expected_iou_is_the_iou(both: Sides) -> None:
+    assume(both[0] or both[1])
+    size_hw: tuple[int, int] = (both[0] + both[1])[0].shape  # type: ignore[assignment]
+    teacher = [instance(pixels, score=1.0) for pixels in both[0]]
+    sure = compare_instances(teacher, instances(both[1]), size_hw, Agreement())
+    assert sure.expected_iou == sure.iou
+    assert 0 <= compare(*both, size_hw).expected_iou <= 1
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -7,7 +7,9 @@ from labeling.evaluation.summary import Reviewing, summarise_frames
 
 
 def waiting(name: str, *, agreement: float, value: float | None, corrected_px: int) -> EvaluatedFrame:
-    return EvaluatedFrame("set", name, 1, "review", (), agreement, 0.2, 0.6, corrected_px, value=value)
+    return EvaluatedFrame(
+        "set", name, 1, "review", (), agreement, agreement, 0.2, 0.6, corrected_px, value=value
+    )
 
 
 def test_the_queue_looks_at_the_most_valuable_frames_first_however_low_the_others_agree() -> None:
@@ -15,7 +17,7 @@ def test_the_queue_looks_at_the_most_valuable_frames_first_however_low_the_other
         waiting("far away", agreement=0.0, value=0.001, corrected_px=50),
         waiting("large", agreement=0.4, value=0.3, corrected_px=300),
         *(waiting(f"{i}", agreement=0.3, value=0.1, corrected_px=50) for i in range(2)),
-        EvaluatedFrame("set", "accepted", 1, "accepted", (), 0.1, 0.2, 0.9, 50, value=0.9),
+        EvaluatedFrame("set", "accepted", 1, "accepted", (), 0.1, 0.1, 0.2, 0.9, 50, value=0.9),
     ]
     reviewing = summarise_frames(frames)["all"].reviewing
     assert reviewing == Reviewing(
@@ -43,7 +45,7 @@ def test_people_who_are_followed_are_counted_once_in_all_frames_and_in_those_sho
         for i in range(4)
     ]
     crowded = replace(waiting("crowded", agreement=0.4, value=0.9, corrected_px=1), tracks=("0", "7", "8"))
-    easy = EvaluatedFrame("set", "easy", 1, "easy", (), 0.9, 0.9, 0.9, 0, tracks=("0", "9"))
+    easy = EvaluatedFrame("set", "easy", 1, "easy", (), 0.9, 0.9, 0.9, 0.9, 0, tracks=("0", "9"))
     elsewhere = replace(easy, dataset="other", tracks=("0",))
     sets = summarise_frames([*one_by_one, crowded, easy, elsewhere])
     reviewing = sets["set"].reviewing
@@ -55,11 +57,11 @@ def test_people_who_are_followed_are_counted_once_in_all_frames_and_in_those_sho
 
 def test_frames_known_by_boxes_are_in_nothing_about_masks() -> None:
     masked = [
-        EvaluatedFrame("set", "found", 1, "accepted", (), 0.1, 0.2, 0.9, 50, trust=0.9, value=0.1),
-        EvaluatedFrame("set", "easy", 1, "easy", (), 0.9, 0.9, 0.9, 10, trust=0.9),
+        EvaluatedFrame("set", "found", 1, "accepted", (), 0.1, 0.1, 0.2, 0.9, 50, trust=0.9, value=0.1),
+        EvaluatedFrame("set", "easy", 1, "easy", (), 0.9, 0.9, 0.9, 0.9, 10, trust=0.9),
     ]
     boxed = [
-        EvaluatedFrame("boxes", f"{i}", 2, decision, (), 0.1, None, None, None, value=0.5)
+        EvaluatedFrame("boxes", f"{i}", 2, decision, (), 0.1, 0.1, None, None, None, value=0.5)
         for i, decision in enumerate(("accepted", "review", "easy"))
     ]
     alone, sets = summarise_frames(masked)["all"], summarise_frames([*masked, *boxed])

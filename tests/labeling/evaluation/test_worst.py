@@ -5,7 +5,7 @@ from labeling.evaluation.worst import false_accepts, missed_failures
 
 
 def frame(name: str, decision: str, teacher: float | None, student: float | None) -> EvaluatedFrame:
-    return EvaluatedFrame("set", name, 1, decision, (), 0.4, student, teacher, 0)
+    return EvaluatedFrame("set", name, 1, decision, (), 0.4, 0.4, student, teacher, 0)
 
 
 FRAMES = [
