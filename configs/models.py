@@ -107,6 +107,9 @@ class Trust(Block):
     min_moving: Fraction01 = 0.05
     """Share of each mask's pixels that must belong to something that moves, as far as a shard shows its shot
     for 15 s or more; 0: what never moves is believed too. Folders of pictures have no shots."""
+    min_missed: Fraction01 = 0.5
+    """Share of the smallest mask's pixels from which what moves upright outside of all masks is somebody whom the
+    teacher missed, as far as a shard shows its shot for 15 s or more and the camera stands; 0: it is not looked for."""
     min_score: Fraction01 = 0.7
     """Lowest instance score."""
     min_flip_iou: Fraction01 = 0.8
@@ -121,6 +124,11 @@ class Trust(Block):
     """Another segmenter, asked about frames that would be accepted; None: nobody."""
     min_second_iou: Fraction01 = 0.7
     """IoU of the teacher's union mask with that of `second`."""
+
+    @property
+    def watches_shots(self) -> bool:
+        """Whether whole shots are asked about a frame's masks."""
+        return self.min_moving > 0 or self.min_missed > 0
 
 
 class Review(Block):

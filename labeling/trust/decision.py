@@ -4,8 +4,8 @@ With a calibration, a frame is accepted when its trust reaches the threshold at 
 no larger share of bad masks than `accept_risk`. Without one, when nothing speaks against the teacher: it
 saw somebody wherever the student did, all its scores are high, the joints lie in the masks, and the
 mirrored picture gives the same mask. Either way three others may object, of whom no calibration knows: the
-frame before, from which masks do not jump; a second segmenter; and a whole shot, in which somebody moves.
-What was not measured does not speak against the teacher. The signs are told in words.
+frame before, from which masks do not jump; a second segmenter; and a whole shot, in which people move and
+nothing else does. What was not measured does not speak against the teacher. The signs are told in words.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from configs.models import Trust
+from labeling.masks import BoxXywh
 from labeling.scoring import FrameAgreement, Mismatch
 from labeling.sentences import say_below, say_masks, say_people, say_percent, say_share_below
 from labeling.trust.evidence import Evidence
@@ -84,6 +85,14 @@ def find_still_masks(moving_shares: Sequence[float | None], settings: Trust) -> 
         return ()
     share = say_share_below(min(still), settings.min_moving, what="of its pixels")
     return (f"{say_masks(len(still))} of what does not move, {share}: a coat, a picture?",)
+
+
+def say_missed(box_xywh: BoxXywh | None) -> tuple[str, ...]:
+    """The doubt about a frame in which somebody moves outside all masks, if there is such a place."""
+    if box_xywh is None:
+        return ()
+    x, y, w, h = (round(side) for side in box_xywh)
+    return (f"something moves where the teacher saw nobody: {w}x{h} px at ({x}, {y})",)
 
 
 def _find_distrust(evidence: Evidence, settings: Trust) -> list[str]:

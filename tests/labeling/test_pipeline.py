@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from configs.load import validate_config
@@ -160,6 +161,32 @@ def test_what_never_moves_is_not_believed_to_be_somebody(tmp_path: Path) -> None
         "1 mask of what does not move, 0 % of its pixels < 5 %: a coat, a picture?"
     )
     believed = label(video, tmp_path, models, trust={"min_moving": 0.0})
+    assert {row.decision for row in believed.frames} == {"accepted"}
+
+
+def test_a_frame_in_which_somebody_walks_outside_of_all_masks_is_for_review(tmp_path: Path) -> None:
+    """The teacher sees one person, who sways, and not the other, who crosses the room, for a second behind the first."""
+    scene, x = textured_scene(3)(0), BODY[0]
+
+    def draw(number: int) -> NDArray[np.uint8]:
+        picture = scene.copy()
+        sway = 10 * (number % 2)
+        picture[BODY[1] : BODY[1] + BODY[3], x + sway : x + sway + 20] = 255
+        if 20 <= number < 25:
+            left = scene.shape[1] - 30 - 26 * (number - 20)
+            picture[10:80, left : left + 24] = 0
+        return picture
+
+    video = write_pictures(tmp_path / "still.mp4", map(draw, range(60)), fps=Fraction(2))
+    models = Models(Witness(sees_mirrored=False), Witness(found=False))
+    doubted = label(video, tmp_path, models, trust={"min_flow_iou": 0.0})
+    rows = [row for row in doubted.frames if row.decision == "review"]
+    assert [row.t_ms for row in rows] == [10_000, 10_500, 12_000]
+    words = [row.reasons[0].split(": ") for row in rows]
+    assert {said for said, _ in words} == {"something moves where the teacher saw nobody"}
+    assert words[0][1] == f"24x70 px at ({scene.shape[1] - 30}, 10)"
+    assert rows[0].value == pytest.approx(review_value(trust=None, disputed=30 * 60 / (scene.size / 3)))
+    believed = label(video, tmp_path, models, trust={"min_flow_iou": 0.0, "min_missed": 0.0})
     assert {row.decision for row in believed.frames} == {"accepted"}
 
 
