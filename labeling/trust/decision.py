@@ -16,7 +16,7 @@ from configs.models import Trust
 from labeling.masks import BoxXywh
 from labeling.scoring import FrameAgreement, Mismatch
 from labeling.sentences import say_below, say_masks, say_people, say_percent, say_share_below
-from labeling.trust.evidence import Evidence
+from labeling.trust.evidence import Evidence, SecondOpinion
 from labeling.trust.probability import measure_trust
 
 _WHY = {
@@ -139,16 +139,28 @@ def _find_flicker(flip_iou: float | None, settings: Trust) -> list[str]:
 
 
 def _find_objections(evidence: Evidence, settings: Trust) -> list[str]:
-    flow, second = evidence.flow_iou, evidence.second_iou
+    flow = evidence.flow_iou
     found = []
     if flow is not None and not flow >= settings.min_flow_iou:
         found.append(
             f"mask jumps: IoU {say_below(flow, settings.min_flow_iou)} with the frame before, moved along"
         )
-    if second is not None and not second >= settings.min_second_iou:
-        found.append(
-            f"the second model sees it differently: IoU {say_below(second, settings.min_second_iou)}"
-        )
+    return [*found, *(_find_second_doubts(evidence.second, settings) if evidence.second else ())]
+
+
+def _find_second_doubts(second: SecondOpinion, settings: Trust) -> list[str]:
+    found = []
+    if second.missed:
+        found.append(f"teacher saw nobody where the second model saw {say_people(second.missed)}")
+    if second.unseen:
+        found.append(f"the second model saw nobody where the teacher saw {say_people(second.unseen)}")
+    if second.iou is not None and not second.iou >= settings.min_second_iou:
+        compared = say_below(second.iou, settings.min_second_iou)
+        found.append(f"the second model sees it differently: IoU {compared}")
+    inside = second.joints_inside
+    if inside is not None and not inside >= settings.min_pose_share:
+        compared = say_share_below(inside, settings.min_pose_share, what="inside")
+        found.append(f"the second model's joints lie outside the mask: {compared}")
     return found
 
 

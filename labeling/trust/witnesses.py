@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 
 from configs.models import RunConfig, Trust
 from labeling.instances import Clip, Frame, Instance
-from labeling.masks import union_masks
-from labeling.scoring import FrameAgreement, union_iou
+from labeling.scoring import FrameAgreement
 from labeling.segmenters.protocol import Segmenter
 from labeling.stages import Stopwatch
 from labeling.trust.decision import find_still_masks, needs_flip, say_missed, would_accept
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, Evidence, gather_evidence
 from labeling.trust.motion import Glimpse, measure_flow_iou
+from labeling.trust.second import Comparison
 from labeling.trust.stillness import Stillness
 
 _IsWanted = Callable[[FrameAgreement, Evidence, Trust], bool]
@@ -138,20 +138,16 @@ class Witnesses:
         result = list(known)
         wanted = self._select(cases, known, would_accept) if self.second else []
         if self.second and wanted:
+            comparison = Comparison.of(self.config, self.teacher.card, self.second.card)
             with self.watch.time("second"):
                 found = self.second.segment([cases[i].frame for i in wanted])
             with self.watch.time("evidence"):
                 for i, others in zip(wanted, found, strict=True):
-                    result[i] = replace(known[i], second_iou=_iou_of_unions(cases[i], others))
+                    opinion = comparison.compare(cases[i].teacher, others, cases[i].frame.size_hw)
+                    result[i] = replace(known[i], second=opinion)
         return result
 
     def _select(self, cases: Sequence[Case], known: Sequence[Evidence], is_wanted: _IsWanted) -> list[int]:
         """Positions of the cases for which it matters."""
         pairs = enumerate(zip(cases, known, strict=True))
         return [i for i, (one, evidence) in pairs if is_wanted(one.agreement, evidence, self.config.trust)]
-
-
-def _iou_of_unions(case: Case, others: Sequence[Instance]) -> float:
-    size_hw = case.frame.size_hw
-    mine, theirs = (union_masks([one.mask for one in side], size_hw) for side in (case.teacher, others))
-    return union_iou(mine, theirs)
