@@ -71,7 +71,8 @@ class PoseFilter(Block):
     """Which frames show people as wanted. Rules are in labeling/poses.py."""
 
     segmenter: SegmenterBlock | None = None
-    """A model that gives keypoints, run before the teacher; None: the teacher's own instances."""
+    """A model that gives keypoints, run before the teacher; None: the teacher's own instances. A frame in which it and the
+    teacher see different people is rejected; as `trust.second` it sends such a frame to review instead."""
     people: Literal["single", "any", "at_least_one"] = "any"
     full_body: bool = False
     min_person_score: Fraction01 = 0.5
@@ -107,6 +108,9 @@ class Trust(Block):
     min_moving: Fraction01 = 0.05
     """Share of each mask's pixels that must belong to something that moves, as far as a shard shows its shot
     for 15 s or more; 0: what never moves is believed too. Folders of pictures have no shots."""
+    min_missed: Fraction01 = 0.5
+    """Share of the smallest mask's pixels from which what moves upright outside of all masks is somebody whom the
+    teacher missed, as far as a shard shows its shot for 15 s or more and the camera stands; 0: it is not looked for."""
     min_score: Fraction01 = 0.7
     """Lowest instance score."""
     min_flip_iou: Fraction01 = 0.8
@@ -118,9 +122,16 @@ class Trust(Block):
     of the same shot and at most a second older; 0: it is not measured. Of 142 good masks of CDnet's office and
     DAVIS none has less, of 53 worse ones 4."""
     second: SegmenterBlock | None = None
-    """Another segmenter, asked about frames that would be accepted; None: nobody."""
+    """Another segmenter, asked about frames that would be accepted; None: nobody. It must see the same people (boxes that
+    match by `agreement.match_iou`; those that the teacher missed count from `min_score`), the same union of masks, and
+    its joints in their masks (`min_pose_share`), each as far as it gives such."""
     min_second_iou: Fraction01 = 0.7
-    """IoU of the teacher's union mask with that of `second`."""
+    """IoU of the teacher's union mask with that of `second`, where that gives outlines."""
+
+    @property
+    def watches_shots(self) -> bool:
+        """Whether whole shots are asked about a frame's masks."""
+        return self.min_moving > 0 or self.min_missed > 0
 
 
 class Review(Block):

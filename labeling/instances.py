@@ -119,6 +119,8 @@ class ModelCard:
     gives_keypoints: bool = False
     gives_instances: bool = True
     """False for a semantic network: one mask for everybody in the picture."""
+    gives_masks: bool = True
+    """False for a model of boxes and joints: its masks are filled boxes."""
     sees_mirrored: bool = True
     """False for a model that knows the camera's place or reads stored masks: a mirrored picture means
     nothing to it."""

@@ -217,7 +217,7 @@ class _Shard:
         """An accepted frame, after the whole clip was heard."""
         if row.decision != "accepted" or row.agreement is None:
             return row
-        doubt = self.witnesses.doubt_stillness(row.t_ms, row.teacher)
+        doubt = self.witnesses.doubt_by_shot(row.t_ms, row.teacher)
         if not doubt:
             return row
         value = review_value(trust=None, disputed=row.agreement.disputed)

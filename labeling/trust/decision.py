@@ -4,8 +4,8 @@ With a calibration, a frame is accepted when its trust reaches the threshold at 
 no larger share of bad masks than `accept_risk`. Without one, when nothing speaks against the teacher: it
 saw somebody wherever the student did, all its scores are high, the joints lie in the masks, and the
 mirrored picture gives the same mask. Either way three others may object, of whom no calibration knows: the
-frame before, from which masks do not jump; a second segmenter; and a whole shot, in which somebody moves.
-What was not measured does not speak against the teacher. The signs are told in words.
+frame before, from which masks do not jump; a second segmenter; and a whole shot, in which people move and
+nothing else does. What was not measured does not speak against the teacher. The signs are told in words.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from configs.models import Trust
+from labeling.masks import BoxXywh
 from labeling.scoring import FrameAgreement, Mismatch
 from labeling.sentences import say_below, say_masks, say_people, say_percent, say_share_below
-from labeling.trust.evidence import Evidence
+from labeling.trust.evidence import Evidence, SecondOpinion
 from labeling.trust.probability import measure_trust
 
 _WHY = {
@@ -86,6 +87,14 @@ def find_still_masks(moving_shares: Sequence[float | None], settings: Trust) -> 
     return (f"{say_masks(len(still))} of what does not move, {share}: a coat, a picture?",)
 
 
+def say_missed(box_xywh: BoxXywh | None) -> tuple[str, ...]:
+    """The doubt about a frame in which somebody moves outside all masks, if there is such a place."""
+    if box_xywh is None:
+        return ()
+    x, y, w, h = (round(side) for side in box_xywh)
+    return (f"something moves where the teacher saw nobody: {w}x{h} px at ({x}, {y})",)
+
+
 def _find_distrust(evidence: Evidence, settings: Trust) -> list[str]:
     """Why a calibrated teacher is not believed; nothing where it is."""
     if settings.calibration is None:
@@ -130,16 +139,28 @@ def _find_flicker(flip_iou: float | None, settings: Trust) -> list[str]:
 
 
 def _find_objections(evidence: Evidence, settings: Trust) -> list[str]:
-    flow, second = evidence.flow_iou, evidence.second_iou
+    flow = evidence.flow_iou
     found = []
     if flow is not None and not flow >= settings.min_flow_iou:
         found.append(
             f"mask jumps: IoU {say_below(flow, settings.min_flow_iou)} with the frame before, moved along"
         )
-    if second is not None and not second >= settings.min_second_iou:
-        found.append(
-            f"the second model sees it differently: IoU {say_below(second, settings.min_second_iou)}"
-        )
+    return [*found, *(_find_second_doubts(evidence.second, settings) if evidence.second else ())]
+
+
+def _find_second_doubts(second: SecondOpinion, settings: Trust) -> list[str]:
+    found = []
+    if second.missed:
+        found.append(f"teacher saw nobody where the second model saw {say_people(second.missed)}")
+    if second.unseen:
+        found.append(f"the second model saw nobody where the teacher saw {say_people(second.unseen)}")
+    if second.iou is not None and not second.iou >= settings.min_second_iou:
+        compared = say_below(second.iou, settings.min_second_iou)
+        found.append(f"the second model sees it differently: IoU {compared}")
+    inside = second.joints_inside
+    if inside is not None and not inside >= settings.min_pose_share:
+        compared = say_share_below(inside, settings.min_pose_share, what="inside")
+        found.append(f"the second model's joints lie outside the mask: {compared}")
     return found
 
 

@@ -32,6 +32,20 @@ class InstanceEvidence:
 
 
 @dataclass(frozen=True, slots=True)
+class SecondOpinion:
+    """Another segmenter's word on a frame's masks; None: of that it says nothing."""
+
+    iou: float | None = None
+    """Of the union of its masks with the teacher's, in [0, 1]."""
+    missed: int = 0
+    """People of whom it is sure and whom the teacher did not see."""
+    unseen: int = 0
+    """The teacher's people whom it did not see, not even with a low score."""
+    joints_inside: float | None = None
+    """Lowest share of one person's confident joints in the teacher's mask of him, in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What is known about all of a frame's masks. Empty masks are nobody and left out."""
 
@@ -41,8 +55,8 @@ class Evidence:
     flow_iou: float | None = None
     """IoU of it with the masks of the frame before, moved along by optical flow; None: not measured, or nothing
     to measure (`labeling.trust.motion`)."""
-    second_iou: float | None = None
-    """IoU of it with what another segmenter sees; None: not asked."""
+    second: SecondOpinion | None = None
+    """What another segmenter says (`labeling.trust.second`); None: not asked."""
 
     @property
     def joints_inside(self) -> float | None:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 
 from configs.models import RunConfig, Trust
 from labeling.instances import Clip, Frame, Instance
-from labeling.masks import union_masks
-from labeling.scoring import FrameAgreement, union_iou
+from labeling.scoring import FrameAgreement
 from labeling.segmenters.protocol import Segmenter
 from labeling.stages import Stopwatch
-from labeling.trust.decision import find_still_masks, needs_flip, would_accept
+from labeling.trust.decision import find_still_masks, needs_flip, say_missed, would_accept
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, Evidence, gather_evidence
 from labeling.trust.motion import Glimpse, measure_flow_iou
+from labeling.trust.second import Comparison
 from labeling.trust.stillness import Stillness
 
 _IsWanted = Callable[[FrameAgreement, Evidence, Trust], bool]
@@ -48,7 +48,7 @@ class Witnesses:
     def see(self, frame: Frame) -> None:
         """Take notice of a frame that is looked at, whatever becomes of it."""
         timed = self._in_time(frame)
-        if timed and self.config.trust.min_moving:
+        if timed and self.config.trust.watches_shots:
             with self.watch.time("evidence"):
                 self.stillness.watch(timed)
 
@@ -64,21 +64,28 @@ class Witnesses:
     def keep(self, frame: Frame) -> None:
         """Remember an accepted frame, about whose masks the whole clip will be asked."""
         timed = self._in_time(frame)
-        if timed and self.config.trust.min_moving:
+        if timed and self.config.trust.watches_shots:
             self.stillness.keep(timed)
 
-    def doubt_stillness(self, place: int, people: Sequence[Instance]) -> tuple[str, ...]:
+    def doubt_by_shot(self, place: int, people: Sequence[Instance]) -> tuple[str, ...]:
         """At the clip's end, of a frame that was kept: what a whole shot has to say against its masks.
+
+        Once some are of what does not move, nobody else is looked for: they are no measure of people.
 
         Args:
             place: its time in ms, or its position among pictures.
         """
         time_ms = place if self.clip.is_temporal else self.times.get(place)
-        if time_ms is None or not self.config.trust.min_moving:
+        settings = self.config.trust
+        if time_ms is None or not settings.watches_shots:
             return ()
+        masks = [one.mask for one in people if one.mask]
         with self.watch.time("evidence"):
-            shares = [self.stillness.moving_share(one.mask, time_ms) for one in people if one.mask]
-        return find_still_masks(shares, self.config.trust)
+            shares = [self.stillness.moving_share(mask, time_ms) for mask in masks]
+            still = find_still_masks(shares, settings)
+            if still or not settings.min_missed:
+                return still
+            return say_missed(self.stillness.find_missed(masks, time_ms, min_share=settings.min_missed))
 
     def _in_time(self, frame: Frame) -> Frame | None:
         """The frame with its time and shot: pictures that have times are of one shot. None: it has no time."""
@@ -131,20 +138,16 @@ class Witnesses:
         result = list(known)
         wanted = self._select(cases, known, would_accept) if self.second else []
         if self.second and wanted:
+            comparison = Comparison.of(self.config, self.teacher.card, self.second.card)
             with self.watch.time("second"):
                 found = self.second.segment([cases[i].frame for i in wanted])
             with self.watch.time("evidence"):
                 for i, others in zip(wanted, found, strict=True):
-                    result[i] = replace(known[i], second_iou=_iou_of_unions(cases[i], others))
+                    opinion = comparison.compare(cases[i].teacher, others, cases[i].frame.size_hw)
+                    result[i] = replace(known[i], second=opinion)
         return result
 
     def _select(self, cases: Sequence[Case], known: Sequence[Evidence], is_wanted: _IsWanted) -> list[int]:
         """Positions of the cases for which it matters."""
         pairs = enumerate(zip(cases, known, strict=True))
         return [i for i, (one, evidence) in pairs if is_wanted(one.agreement, evidence, self.config.trust)]
-
-
-def _iou_of_unions(case: Case, others: Sequence[Instance]) -> float:
-    size_hw = case.frame.size_hw
-    mine, theirs = (union_masks([one.mask for one in side], size_hw) for side in (case.teacher, others))
-    return union_iou(mine, theirs)

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from configs.load import validate_config
 from configs.models import RunConfig
 from labeling.errors import ModelOutputWrong
-from labeling.instances import Clip, Frame, Instance, ModelCard, PictureFile
+from labeling.instances import COCO_KEYPOINTS, Clip, Frame, Instance, ModelCard, PictureFile
 from labeling.masks import Mask
 from labeling.pipeline import LabelledShard, Models, label_shard
 from labeling.review_queue import review_value
@@ -116,13 +117,40 @@ def test_a_second_model_is_only_asked_where_it_could_object(video: Path, tmp_pat
     assert "second" in believed.seconds
     blind = Witness(found=False)
     objected = label(video, tmp_path, replace(models, second=blind), trust={"min_flip_iou": 0.0})
-    assert {row.reasons[0] for row in objected.frames} == {
-        "the second model sees it differently: IoU 0.00 < 0.70"
+    assert {row.reasons[:2] for row in objected.frames} == {
+        (
+            "the second model saw nobody where the teacher saw 1 person",
+            "the second model sees it differently: IoU 0.00 < 0.70",
+        )
     }
     for agreed in (replace(models, student=Witness()), replace(models, teacher=Witness(score=0.3))):
         second.batches.clear()
         label(video, tmp_path, agreed, batch=4, trust={"min_flip_iou": 0.0})
         assert second.batches == []
+
+
+class Posed(Witness):
+    """Finds joints but no outlines, of the person on the left and, from the third second on, of one more."""
+
+    def _look(self, frame: Frame) -> list[Instance]:
+        x, y, w, h = BODY
+        boxes = [BODY, (x + 50, y, w, h)][: 2 if frame.t_ms >= 3000 else 1]
+        joints = [tuple((x + w / 2, y + h / 2, 0.9) for _ in COCO_KEYPOINTS) for x, y, w, h in boxes]
+        empty = Mask.empty(frame.size_hw)
+        return [Instance(empty, 0.9, box, place) for box, place in zip(boxes, joints, strict=True)]
+
+
+def test_somebody_whom_only_a_second_model_without_masks_sees_is_for_review(
+    video: Path, tmp_path: Path
+) -> None:
+    models = Models(Witness(sees_mirrored=False), Witness(found=False), second=Posed())
+    labelled = label(video, tmp_path, models)
+    decisions = {row.t_ms: row.decision for row in labelled.frames}
+    assert decisions == {t: "accepted" if t < 3000 else "review" for t in range(0, 4000, 500)}
+    assert labelled.frames[-1].reasons[:2] == (
+        "teacher saw nobody where the second model saw 1 person",
+        "student missed 1 person",
+    )
 
 
 class Jumper(Witness):
@@ -160,6 +188,32 @@ def test_what_never_moves_is_not_believed_to_be_somebody(tmp_path: Path) -> None
         "1 mask of what does not move, 0 % of its pixels < 5 %: a coat, a picture?"
     )
     believed = label(video, tmp_path, models, trust={"min_moving": 0.0})
+    assert {row.decision for row in believed.frames} == {"accepted"}
+
+
+def test_a_frame_in_which_somebody_walks_outside_of_all_masks_is_for_review(tmp_path: Path) -> None:
+    """The teacher sees one person, who sways, and not the other, who crosses the room, for a second behind the first."""
+    scene, x = textured_scene(3)(0), BODY[0]
+
+    def draw(number: int) -> NDArray[np.uint8]:
+        picture = scene.copy()
+        sway = 10 * (number % 2)
+        picture[BODY[1] : BODY[1] + BODY[3], x + sway : x + sway + 20] = 255
+        if 20 <= number < 25:
+            left = scene.shape[1] - 30 - 26 * (number - 20)
+            picture[10:80, left : left + 24] = 0
+        return picture
+
+    video = write_pictures(tmp_path / "still.mp4", map(draw, range(60)), fps=Fraction(2))
+    models = Models(Witness(sees_mirrored=False), Witness(found=False))
+    doubted = label(video, tmp_path, models, trust={"min_flow_iou": 0.0})
+    rows = [row for row in doubted.frames if row.decision == "review"]
+    assert [row.t_ms for row in rows] == [10_000, 10_500, 12_000]
+    words = [row.reasons[0].split(": ") for row in rows]
+    assert {said for said, _ in words} == {"something moves where the teacher saw nobody"}
+    assert words[0][1] == f"24x70 px at ({scene.shape[1] - 30}, 10)"
+    assert rows[0].value == pytest.approx(review_value(trust=None, disputed=30 * 60 / (scene.size / 3)))
+    believed = label(video, tmp_path, models, trust={"min_flow_iou": 0.0, "min_missed": 0.0})
     assert {row.decision for row in believed.frames} == {"accepted"}
 
 

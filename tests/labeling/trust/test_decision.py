@@ -13,7 +13,7 @@ from labeling.instances import Instance
 from labeling.masks import BoolArray
 from labeling.scoring import FrameAgreement, compare_instances
 from labeling.trust.decision import Decision, decide, needs_flip, would_accept
-from labeling.trust.evidence import Evidence, gather_evidence
+from labeling.trust.evidence import Evidence, SecondOpinion, gather_evidence
 from tests.labeling.strategies import draw, draw_labels, instance, instances
 
 SETTINGS = Trust(min_score=0.7, min_flip_iou=0.8, min_pose_share=0.9)
@@ -105,7 +105,20 @@ def test_what_was_not_measured_does_not_speak_against_the_teacher() -> None:
     ("sign", "reason"),
     [
         ({"flow_iou": 0.31}, "mask jumps: IoU 0.31 < 0.50 with the frame before, moved along"),
-        ({"second_iou": 0.31}, "the second model sees it differently: IoU 0.31 < 0.70"),
+        ({"second": SecondOpinion(0.31)}, "the second model sees it differently: IoU 0.31 < 0.70"),
+        (
+            {"second": SecondOpinion(missed=1)},
+            "teacher saw nobody where the second model saw 1 person",
+        ),
+        (
+            {"second": SecondOpinion(unseen=2)},
+            "the second model saw nobody where the teacher saw 2 people",
+        ),
+        (
+            {"second": SecondOpinion(joints_inside=0.7)},
+            "the second model's joints lie outside the mask: 70 % inside < 90 %",
+        ),
+        ({"second": SecondOpinion(math.nan)}, "the second model sees it differently: IoU nan < 0.70"),
         ({"flow_iou": math.nan}, "mask jumps: IoU nan < 0.50 with the frame before, moved along"),
     ],
 )
@@ -119,7 +132,7 @@ def test_an_objection_keeps_a_trusted_frame_from_being_accepted(
     assert would_accept(agreement, evidence, settings)
     objected = decide(agreement, replace(evidence, **sign), settings)
     assert (objected.decision, objected.reasons[0], objected.is_objected) == ("review", reason, True)
-    fine = replace(evidence, flow_iou=0.5, second_iou=0.7)
+    fine = replace(evidence, flow_iou=0.5, second=SecondOpinion(0.7, joints_inside=0.9))
     assert decide(agreement, fine, settings).decision == "accepted"
 
 

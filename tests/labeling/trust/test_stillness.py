@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from labeling.instances import Frame
-from labeling.masks import Mask
+from labeling.masks import BoxXywh, Mask
 from labeling.trust.stillness import REMEMBERED, Stillness
 
 SIZE_HW = (120, 160)
@@ -60,6 +61,19 @@ def test_who_walks_through_moves_though_no_pixel_changes_for_long() -> None:
     assert stillness.moving_share(box(0, 85, 16, 30), 20_000) == 0.0
 
 
+@pytest.mark.parametrize("scale", [1, 3])
+def test_who_walks_through_without_a_mask_is_found_where_he_is(scale: int) -> None:
+    stillness = watched(scale=scale)
+    size_hw = (SIZE_HW[0] * scale, SIZE_HW[1] * scale)
+    x, y, w, h = SWAYING
+    swaying = box(x * scale, y * scale, w * scale, h * scale, size_hw)
+    found = stillness.find_missed([swaying], 1000, min_share=0.3)
+    assert found == pytest.approx((36 * scale, 85 * scale, 16 * scale, 30 * scale), abs=2 * scale)
+    walker = box(36 * scale, 85 * scale, 16 * scale, 30 * scale, size_hw)
+    assert stillness.find_missed([swaying, walker], 1000, min_share=0.3) is None
+    assert stillness.find_missed([swaying], 20_000, min_share=0.3) is None
+
+
 def test_who_passes_by_does_not_move_a_coat() -> None:
     assert watched(passes_by=True).moving_share(box(*COAT), 0) == 0.0
 
@@ -67,6 +81,30 @@ def test_who_passes_by_does_not_move_a_coat() -> None:
 def test_a_short_shot_says_nothing() -> None:
     assert watched(seconds=15).moving_share(box(*COAT), 0) is None
     assert watched(seconds=16).moving_share(box(*COAT), 0) == 0.0
+    assert watched(seconds=15).find_missed([box(*SWAYING)], 1000, min_share=0.3) is None
+    assert watched(seconds=16).find_missed([box(*SWAYING)], 1000, min_share=0.3) is not None
+
+
+def test_nobody_is_missed_by_a_camera_that_moves() -> None:
+    """The scene of somebody who crosses a room once, in front of a camera that stands and one that pans."""
+    rng = np.random.default_rng(0)
+    wall = rng.integers(0, 200, (30, 80, 3), np.uint8).repeat(4, axis=0).repeat(4, axis=1)
+    found = [_cross(wall, step) for step in (0, 2)]
+    assert found[0] == pytest.approx((80, 40, 16, 60), abs=2)
+    assert found[1] is None
+
+
+def _cross(wall: NDArray[np.uint8], pan_px: int) -> BoxXywh | None:
+    """What is found in the twentieth of sixty frames, in which he is in the middle; he leaves in the next one."""
+    stillness = Stillness()
+    for number in range(60):
+        rgb = wall[:, pan_px * number : pan_px * number + 160].copy()
+        if number == 20:
+            rgb[40:100, 80:96] = 255
+        frame = Frame("v", 500 * number, rgb)
+        stillness.watch(frame)
+        stillness.keep(frame)
+    return stillness.find_missed([box(10, 10, 12, 40)], 10_000, min_share=0.5)
 
 
 def test_each_shot_is_judged_by_itself() -> None:
