@@ -3,6 +3,7 @@
 import copy
 import difflib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -21,26 +22,49 @@ CALIBRATIONS = ("lite",)
 """Shipped, by the name of their teacher's kind."""
 _SEGMENTERS = ("teacher", "student", "segmenter", "second")
 """Keys whose block may be written as a word."""
+_PATHS = ("weights_dir", "cookies_file", "path", "calibration")
+"""Keys whose value is a path; the export's folder is none, since that lies in the home."""
 PRESETS = ("default", "lite", "offline", "surveillance")
 
 
 def load_config(name_or_file: str, changes: Sequence[str] = ()) -> RunConfig:
     """Read a preset (`lite`) or a file (`./mine.yaml`) and apply changes (`agreement.hard_below=0.6`).
 
+    Relative paths in a file start at its folder, those in changes at the current one. The config has whole
+    paths: the same run is meant wherever it is called from, and workers start in folders of their own.
+
     Raises:
         ConfigError: no such preset or file, not YAML, an unknown key (names the nearest known
             one) or a value out of range.
         UnknownModel: a segmenter of no known kind or name.
     """
-    return change_config(_parse_yaml(_read(name_or_file), name_or_file), changes, name_or_file)
+    tree = _parse_yaml(_read(name_or_file), name_or_file)
+    folder = Path() if name_or_file in PRESETS else Path(name_or_file).parent
+    return change_config(_with_whole_paths(tree, folder), changes, name_or_file)
 
 
 def change_config(tree: Mapping[str, Any], changes: Sequence[str], origin: str) -> RunConfig:
-    """Apply changes to a plain tree; `origin` is named in errors."""
+    """Apply changes to a plain tree, of which relative paths start at the current folder; `origin` is named
+    in errors."""
     changed = copy.deepcopy(dict(tree))
     for change in changes:
         _apply_change(changed, change)
-    return validate_config(changed, origin)
+    return validate_config(_with_whole_paths(changed, Path()), origin)
+
+
+def _with_whole_paths(tree: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The same, with relative paths taken from a folder. What is handed to a user's own factory stays."""
+    return {key: value if key == "options" else _whole(key, value, folder) for key, value in tree.items()}
+
+
+def _whole(key: str, value: Any, folder: Path) -> Any:
+    held = expand_shorthand(value) if key in _SEGMENTERS else value
+    if isinstance(held, Mapping) and key != "calibration":
+        return _with_whole_paths(held, folder)
+    is_shipped = key == "calibration" and held in CALIBRATIONS
+    if key not in _PATHS or is_shipped or not isinstance(held, str):
+        return held
+    return str(folder.resolve() / os.path.expanduser(held))  # noqa: PTH111  # raises for no user, whatever the path
 
 
 def validate_config(tree: Mapping[str, Any], origin: str) -> RunConfig:

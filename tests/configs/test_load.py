@@ -112,6 +112,52 @@ def test_a_file_that_is_no_config_is_refused_by_name(tmp_path: Path, text: str) 
         load_config(str(file))
 
 
+PATHS = """
+weights_dir: weights
+ingest: {cookies_file: ../cookies.txt}
+teacher: {kind: onnx, path: teacher.onnx, input_hw: [8, 8]}
+student: masks_folder:seen
+pose_filter: {segmenter: {kind: masks_folder, path: /poses}}
+trust: {calibration: fitted.json, second: {kind: python, factory: "a:b", options: {path: theirs}}}
+export: {folder: out}
+"""
+
+
+def test_relative_paths_in_a_file_start_at_its_folder_wherever_it_is_read_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "configs"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text(PATHS)
+    fitted = load_config("lite").trust.calibration
+    assert fitted
+    (folder / "fitted.json").write_text(fitted.model_dump_json())
+    monkeypatch.chdir(tmp_path)
+    config = load_config("configs/mine.yaml")
+    told = config.model_dump(mode="json")
+    assert told["weights_dir"] == f"{folder}/weights"
+    assert told["ingest"]["cookies_file"] == f"{folder}/../cookies.txt"
+    assert (told["teacher"]["path"], told["student"]["path"]) == (f"{folder}/teacher.onnx", f"{folder}/seen")
+    assert told["pose_filter"]["segmenter"]["path"] == "/poses"
+    assert (told["trust"]["second"]["options"], told["export"]["folder"]) == ({"path": "theirs"}, "out")
+    assert config.trust.calibration == fitted
+    monkeypatch.chdir(folder)
+    assert load_config("mine.yaml") == load_config("../configs/mine.yaml") == config
+
+
+def test_relative_paths_in_a_change_start_at_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "mine.yaml").write_text("teacher: background\nstudent: masks_folder:seen\n")
+    monkeypatch.chdir(tmp_path)
+    changed = load_config("configs/mine.yaml", ["student=masks_folder:here", "weights_dir=~/weights"])
+    assert changed.model_dump(mode="json")["student"]["path"] == f"{tmp_path}/here"
+    assert changed.weights_dir == Path.home() / "weights"
+    with pytest.raises(ConfigError, match=f"'{tmp_path}/mine.json' is neither shipped"):
+        load_config("lite", ["trust.calibration=mine.json"])
+
+
 def test_yaml_cannot_make_python_objects(tmp_path: Path) -> None:
     file = tmp_path / "evil.yaml"
     file.write_text("teacher: !!python/object/apply:os.getcwd []\nstudent: selfie\n")
