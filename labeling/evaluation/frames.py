@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from labeling.errors import ModelOutputWrong
-from labeling.evaluation.people import PictureMatch, match_people
+from labeling.evaluation.people import PictureMatch, match_people, visible_tracks
 from labeling.instances import ModelCard
 from labeling.masks import Mask, intersect_masks, union_masks
 from labeling.pipeline import LabelledFrame, Role
@@ -46,7 +46,8 @@ class EvaluatedFrame:
     truth or the model does not tell people apart."""
     student_people: PictureMatch | None = None
     tracks: tuple[str, ...] = ()
-    """Which people these are, where the truth says so (`track_id`; `VIDEO/TRACK` where it names the video)."""
+    """Which people can be seen here, where the truth says so (`track_id`; `VIDEO/TRACK` where it names the
+    video)."""
 
 
 def evaluate_frame(
@@ -83,7 +84,7 @@ def evaluate_frame(
         value=row.value,
         teacher_people=teacher_people,
         student_people=student_people,
-        tracks=tuple(sorted(truth.tracks)),
+        tracks=visible_tracks(truth),
     )
 
 

@@ -52,7 +52,7 @@ def match_people(instances: Sequence[Instance], truth: LabelledPicture) -> Pictu
         return None
     seen = [one for one in instances if one.mask]
     is_known = lie_outside([one.mask for one in seen], truth.ignored)
-    wanted = lie_outside(_regions(truth), truth.ignored)
+    wanted = _can_be_seen(truth)
     by_boxes = box_iou_matrix(truth.person_boxes, [one.box_xywh for one in seen])
     boxes = _match(by_boxes[wanted], is_known, truth)
     if truth.boxes is not None:
@@ -60,6 +60,19 @@ def match_people(instances: Sequence[Instance], truth: LabelledPicture) -> Pictu
     sides = (truth.people, [one.mask for one in seen])
     by_masks = iou_matrix(*(cut_ignored(side, truth.ignored) for side in sides))
     return PictureMatch(_match(by_masks[wanted], is_known, truth), boxes)
+
+
+def visible_tracks(truth: LabelledPicture) -> tuple[str, ...]:
+    """Which people the truth follows here, in order, but those of whom most lies where nothing is known."""
+    if not truth.tracks:
+        return ()
+    shown = zip(truth.tracks, _can_be_seen(truth), strict=True)
+    return tuple(sorted({track for track, is_seen in shown if is_seen and track is not None}))
+
+
+def _can_be_seen(truth: LabelledPicture) -> NDArray[np.bool_]:
+    """Of each labelled person, whether enough lies where something is known, (people,)."""
+    return lie_outside(_regions(truth), truth.ignored)
 
 
 def _regions(truth: LabelledPicture) -> Sequence[Mask]:

@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from configs.truth import LabelledSet
 from labeling.errors import ConfigError, ModelOutputWrong
 from labeling.masks import BoxXywh, Mask, union_masks
-from labeling.segmenters.foreign_masks import is_person, person_ids, read_coco_records, read_label_png
+from labeling.segmenters.foreign_masks import is_person, person_ids, read_label_png
 from labeling.sources.suffixes import is_picture_name, natural_order
 from labeling.truth.boxes import has_outline, read_boxes, read_region
 
@@ -41,8 +41,9 @@ class LabelledPicture:
     """One mask may show several people."""
     boxes: tuple[BoxXywh, ...] | None = None
     """One box a person where not everybody has a mask, which leaves `people` empty; None: all have."""
-    tracks: frozenset[str] = frozenset()
-    """Which people these are, where the truth follows them through the frames of a video."""
+    tracks: tuple[str | None, ...] = ()
+    """Who each person is, where the truth follows them through the frames of a video, which need not be all;
+    empty: it follows nobody."""
     t_ms: int | None = None
     """When it was taken, where the set's pictures are the frames of one shot."""
 
@@ -133,8 +134,9 @@ def _coco_picture(
     seen: tuple[Mask, ...] = ()
     boxes = None
     if all(has_outline(one) for one in persons):
-        found = read_coco_records(persons, size_hw, origin=origin, people=people)
-        seen = tuple(one.mask for one in found)
+        masks = [read_region(one, size_hw, origin=origin, people=people) for one in persons]
+        persons = [one for one, mask in zip(persons, masks, strict=True) if mask]
+        seen = tuple(filter(None, masks))
     else:
         found_boxes = read_boxes(persons, size_hw, origin=origin, people=people)
         persons = [one for one, box in zip(persons, found_boxes, strict=True) if box]
@@ -150,10 +152,11 @@ def _coco_picture(
     )
 
 
-def _read_tracks(persons: list[Any], video_id: object) -> frozenset[str]:
+def _read_tracks(persons: list[Any], video_id: object) -> tuple[str | None, ...]:
     """Their `track_id`s; some files count them anew in each video."""
-    known = (one["track_id"] for one in persons if one.get("track_id") is not None)
-    return frozenset(str(track) if video_id is None else f"{video_id}/{track}" for track in known)
+    of_video = "" if video_id is None else f"{video_id}/"
+    tracks = (one.get("track_id") for one in persons)
+    return tuple(None if track is None else f"{of_video}{track}" for track in tracks)
 
 
 def _read_masks(labelled: LabelledSet) -> Iterator[LabelledPicture]:

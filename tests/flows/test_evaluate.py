@@ -147,6 +147,18 @@ def test_a_truth_of_boxes_tells_whom_the_models_find_and_whom_the_review_shows(b
     assert ["images", "6", "1", "-", "-", "-", "3", "2", "1"] in rows
 
 
+def test_people_whom_a_roi_hides_are_shown_by_no_review(boxes: Path) -> None:
+    roi = np.zeros((40, 60), np.uint8)
+    roi[:, :20] = 255  # 3 stands at 20
+    Image.fromarray(roi).save(boxes / "roi.png")
+    words = ("--images", boxes / "images", "--coco", boxes / "boxes.json", "--roi", boxes / "roi.png")
+    done = maskmill(*words, "--config", boxes / "mine.yaml", "--json", boxes / "figures.json")
+    assert done.exit_code == 0, done.output
+    figures = json.loads((boxes / "figures.json").read_text())
+    assert [frame["tracks"] for frame in figures["frames"][4:]] == [["2"], []]
+    assert figures["sets"]["images"]["reviewing"]["people"] == 2
+
+
 def test_the_page_of_a_truth_of_boxes_has_nothing_about_masks(boxes: Path) -> None:
     evaluate_boxes(boxes)
     html = (boxes / "page.html").read_text()

@@ -63,7 +63,7 @@ def test_a_truth_of_boxes_says_nothing_about_masks() -> None:
     row = LabelledFrame(
         0, 0, 0.0, "a.jpg", "review", agreement=agreement, trust=0.9, value=0.1, teacher=(person,)
     )
-    boxed = replace(truth(), boxes=((0, 0, 4, 10), (9, 0, 4, 10)), tracks=frozenset({"b", "a"}))
+    boxed = replace(truth(), boxes=((0, 0, 4, 10), (9, 0, 4, 10)), tracks=("b", "a"))
     found = evaluate_frame("set", boxed, row, CARDS)
     assert (found.people, found.value) == (2, 0.1)
     assert found.agreement == agreement.iou

@@ -15,6 +15,7 @@ from labeling.evaluation.people import (
     PictureMatch,
     match_people,
     summarise_people,
+    visible_tracks,
 )
 from labeling.instances import Instance
 from labeling.masks import BoolArray, BoxXywh, Mask
@@ -190,3 +191,13 @@ def best_pairing(ious: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> lis
     pairings = (tuple(enumerate(some)) for some in permutations(range(columns), rows))
     best = max(pairings, key=lambda pairs: sum(eligible[pair] for pair in pairs))
     return [pair for pair in best if eligible[pair] > 0]
+
+
+def test_people_can_be_seen_who_stand_half_outside_of_what_is_ignored_and_are_followed() -> None:
+    crowd = Mask.from_array(draw("....####", "....####", "....####"))
+    masked = replace(truth(LEFT, MIDDLE, RIGHT, ignored=crowd), tracks=("9", "10", "7"))
+    assert visible_tracks(masked) == ("10", "9")
+    boxed = replace(truth(ignored=crowd, boxes=((6, 0, 2, 3), (0, 0, 2, 3))), tracks=("7", "9"))
+    assert visible_tracks(boxed) == ("9",)
+    assert visible_tracks(replace(masked, tracks=("9", None, "7"))) == ("9",)
+    assert visible_tracks(replace(masked, tracks=())) == ()

@@ -55,7 +55,7 @@ def test_other_things_and_boxes_without_an_area_are_nobody(tmp_path: Path) -> No
         {"bbox": [100, 1, 5, 5], "track_id": 2},  # outside the picture
         {"bbox": [1, 1, 5, 5], "category_id": 2, "track_id": 3},
     )
-    assert (one.boxes, one.tracks) == ((), frozenset())
+    assert (one.boxes, one.tracks) == ((), ())
 
 
 def test_a_crowds_box_is_a_region_of_which_nothing_is_known(tmp_path: Path) -> None:
@@ -90,10 +90,16 @@ def test_a_broken_mask_beside_boxes_is_told_by_its_annotation(tmp_path: Path) ->
 def test_people_are_followed_by_their_track_and_the_video_in_which_it_is_counted(tmp_path: Path) -> None:
     boxes: list[dict[str, Any]] = [{"bbox": [0, 0, 2, 2], "track_id": track} for track in (3, None, 12)]
     boxes.append({"bbox": [0, 0, 2, 2], "track_id": 99, "iscrowd": 1})
-    assert read(tmp_path, *boxes).tracks == {"3", "12"}
-    assert read(tmp_path, *boxes, video_id=4).tracks == {"4/3", "4/12"}
-    assert read(tmp_path, {"segmentation": SQUARE, "track_id": 0}).tracks == {"0"}
-    assert read(tmp_path, {"bbox": [0, 0, 2, 2]}).tracks == frozenset()
+    assert read(tmp_path, *boxes).tracks == ("3", None, "12")
+    assert read(tmp_path, *boxes, video_id=4).tracks == ("4/3", None, "4/12")
+    assert read(tmp_path, {"segmentation": SQUARE, "track_id": 0}).tracks == ("0",)
+    assert read(tmp_path, {"bbox": [0, 0, 2, 2]}).tracks == (None,)
+
+
+def test_a_mask_without_a_pixel_takes_its_track_with_it(tmp_path: Path) -> None:
+    outside = {"segmentation": [[50, 50, 60, 50, 60, 60]], "track_id": 1}
+    one = read(tmp_path, outside, {"segmentation": SQUARE, "track_id": 2})
+    assert (len(one.people), one.tracks) == (1, ("2",))
 
 
 def test_a_box_over_the_edge_fills_what_is_in_the_picture() -> None:
