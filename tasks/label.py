@@ -9,6 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
+from prefect.states import Cancelled
 from sqlalchemy.orm import Session
 
 from configs.models import RunConfig
@@ -38,6 +39,7 @@ from tasks.slots import gpu_slot
 
 CHECK_S = 1.0
 """How often a worker asks whether its shard is still its own."""
+_NOT_FINISHED = "not finished: it waits for the next run, or for others"
 
 
 def work_on_shard(shard_id: int, config: RunConfig, home: Home, claimed_by: str | None = None) -> str:
@@ -119,10 +121,13 @@ def _may_pass(_task: object, _run: object, state: State[str]) -> bool:
 def label_shard_task(shard_id: int, config: RunConfig, home: Path, claimed_by: str, title: str) -> str:
     """`work_on_shard` under Prefect's eyes: retried where the storage or database hiccuped.
 
-    `title` names video and range wherever Prefect shows the shard.
+    `title` names video and range wherever Prefect shows the shard, as cancelled where it was not finished.
     """
     state = work_on_shard(shard_id, config, Home(home), claimed_by)
     _log_shard(shard_id, title, state, Home(home))
+    if state == "released":
+        # whoever asks the future gets the data of the state
+        return Cancelled(message=_NOT_FINISHED, data=state)  # type: ignore[return-value]  # Prefect takes it
     return state
 
 
@@ -132,7 +137,7 @@ def _log_shard(shard_id: int, title: str, state: str, home: Home) -> None:
     if state == "failed":
         get_run_logger().warning("%s: failed: %s: %s", title, shard.error_code, shard.error_message)
     elif state == "released":
-        get_run_logger().warning("%s: not finished: it waits for the next run, or for others", title)
+        get_run_logger().warning("%s: %s", title, _NOT_FINISHED)
     else:
         frames = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in shard.counts.items())
         stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in shard.seconds.items())
