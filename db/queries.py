@@ -55,6 +55,16 @@ class RunSummary:
     """Of the run; what a run returns has those of this time only."""
     shards_worked: int = 0
     """Shards that were worked on this time; 0: nothing was left to do."""
+    videos_given: int = 0
+    """Videos and sets of pictures that this time's sources gave, done before or not."""
+
+    @property
+    def nothing_was_read(self) -> bool:
+        """Whether something failed this time, and nothing else came of it: all sources failed and no shard was
+        done, or no shard of the run was ever done."""
+        failed_shards = sum(failure.shard_id is not None for failure in self.failures)
+        is_empty = not self.videos_given and self.shards_worked <= failed_shards
+        return bool(self.failures) and (is_empty or not self.shards_done)
 
 
 @dataclass(frozen=True, slots=True)

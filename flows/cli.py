@@ -115,7 +115,7 @@ def run(
         typer.echo("nothing to do: every shard of these sources was done before")
     _print_summary(summary, as_json=as_json)
     if summary.failures:
-        raise typer.Exit(Exit.SOURCES_FAILED)
+        raise typer.Exit(Exit.NOTHING_READ if summary.nothing_was_read else Exit.SOURCES_FAILED)
 
 
 @app.command()
@@ -179,10 +179,13 @@ def _generate(
     from flows.interrupt import stop_at_once
     from flows.progress import watch_progress
     from flows.temporary_server import temporary_server
+    from tasks.endings import NothingRead
 
     try:
         with temporary_server(), stop_at_once(), watch_progress(home, config.run_id(), enabled=show_progress):
             return generate_dataset(specs, config, name=name, home=home, retry_failed=retry_failed)
+    except NothingRead as error:
+        return error.summary
     except CancelledRun as exc:
         raise Interrupted("the run was cancelled; the same command again goes on") from exc
 

@@ -29,6 +29,8 @@ class Exit(IntEnum):
     """Command line, config, a model that cannot be loaded, a folder that cannot be exported to."""
     SOURCES_FAILED = 3
     """Done, but for the sources that are listed."""
+    NOTHING_READ = 4
+    """Every source failed, or nothing in them could be read: they are listed."""
 
 
 SourcesArgument = Annotated[

@@ -51,6 +51,9 @@ def generate_dataset(
         name: what the config is called in summaries and reports.
         home: folder for the database and the pictures.
         retry_failed: the sources and shards of this run that failed are tried again too.
+
+    Raises:
+        NothingRead: all failed; it has the summary.
     """
     if not (sources or retry_failed):
         raise ConfigError("no sources: name a file, folder, glob, archive, list, URL or camera")
@@ -89,7 +92,7 @@ def _generate(
     with show_progress(run_id, place, len(planned)):
         worked = work_on_shards(config, execution) if planned else []
     failed = list(chain.from_iterable(found.failed for found in ingested))
-    summary = close_run_task(run_id, place.root, failed, worked)
+    summary = close_run_task(run_id, place.root, failed, worked, len(videos))
     publish_run(summary, place)
     for state in ingests:
         state.result()  # what no SourceError explains is raised when everything else is done

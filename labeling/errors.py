@@ -35,6 +35,7 @@ MaskmillError
 │   ├── OtherDatabase        a worker has another one than the run that it works for
 │   ├── SchemaTooOld         run `maskmill db upgrade`
 │   └── SchemaTooNew         upgrade maskmill
+├── NothingRead              all sources of a run failed, or all its shards (in tasks/endings.py; exit 4)
 ├── Interrupted              stopped on purpose: what is not done is done another time
 ├── WorkerError              who was to work on a shard did not
 │   ├── WorkerLost           its process died: killed, or out of memory

@@ -1,9 +1,10 @@
 """What a run's end is called in Prefect: success is not said of a run that did nothing, nor half of it."""
 
 from prefect.client.schemas.objects import State
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 
 from db.queries import Failure, RunSummary
+from labeling.errors import MaskmillError
 from labeling.report.wording import count_of
 from labeling.titles import printable, shorten_middle, source_title
 
@@ -16,16 +17,30 @@ MOST_NAMED = 3
 _LONGEST = 200
 
 
-def ending(summary: RunSummary, sentence: str, *, sources: int) -> State[RunSummary]:
-    """The state in which a run ends: completed, with a name of its own where not all went well.
+class NothingRead(MaskmillError):
+    """Every source of a run failed, or every shard."""
 
-    Whoever calls the flow gets its data, the summary.
+    code = "nothing_read"
+
+    def __init__(self, message: str, summary: RunSummary) -> None:
+        super().__init__(message)
+        self.summary = summary
+
+
+def ending(summary: RunSummary, sentence: str, *, sources: int) -> State[RunSummary]:
+    """The state in which a run ends: completed, with a name of its own where not all went well, or failed where
+    nothing did.
+
+    Whoever calls the flow gets its data, the summary, or has `NothingRead` raised.
 
     Args:
         summary: of this time.
         sentence: the summary in words.
         sources: that were asked for this time, for `2 of 5`.
     """
+    if summary.nothing_was_read:
+        words = failure_words(summary.failures, sources)
+        return Failed(message=words, data=NothingRead(words, summary))
     if summary.failures:
         return Completed(name=WITH_FAILURES, message=failure_words(summary.failures, sources), data=summary)
     if not summary.shards_worked:

@@ -35,11 +35,17 @@ class Demo:
 
 
 def close_run(
-    run_id: str, home: Home, *, failed_specs: Collection[str] = (), shards: Collection[int] = ()
+    run_id: str,
+    home: Home,
+    *,
+    failed_specs: Collection[str] = (),
+    shards: Collection[int] = (),
+    videos_given: int = 0,
 ) -> RunSummary:
     """Sum a run up and, if nothing is left to do, mark it finished; score it where people know better.
 
-    The failures are those of this time: of the sources `failed_specs` and of the `shards` worked on.
+    The failures are those of this time: of the sources `failed_specs` and of the `shards` worked on. The other
+    sources gave so many videos and sets of pictures.
     """
     ledger = ledger_of(home)
     with ledger.transaction() as session:
@@ -48,7 +54,9 @@ def close_run(
             finish_run(session, run_id, summary.counts)
     score_truths(home)
     of_this_time = (f for f in summary.failures if f.what in failed_specs or f.shard_id in shards)
-    return replace(summary, failures=tuple(of_this_time), shards_worked=len(shards))
+    return replace(
+        summary, failures=tuple(of_this_time), shards_worked=len(shards), videos_given=videos_given
+    )
 
 
 def summary_sentence(summary: RunSummary) -> str:
@@ -71,9 +79,11 @@ def summary_sentence(summary: RunSummary) -> str:
 
 
 @task(name="close-run", cache_policy=NO_CACHE, persist_result=False)
-def close_run_task(run_id: str, home: Path, failed_specs: list[str], shards: list[int]) -> RunSummary:
+def close_run_task(
+    run_id: str, home: Path, failed_specs: list[str], shards: list[int], videos_given: int = 0
+) -> RunSummary:
     """`close_run`."""
-    return close_run(run_id, Home(home), failed_specs=failed_specs, shards=shards)
+    return close_run(run_id, Home(home), failed_specs=failed_specs, shards=shards, videos_given=videos_given)
 
 
 def publish_run(summary: RunSummary, home: Home) -> None:

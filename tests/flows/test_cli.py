@@ -107,6 +107,13 @@ def test_a_run_with_a_bad_source_ends_with_3_and_lists_it(workplace: Path) -> No
     assert again["failures"] == []
 
 
+@pytest.mark.usefixtures("prefect")
+def test_a_run_of_which_every_source_is_bad_ends_with_4_and_lists_them(workplace: Path) -> None:
+    write_text_as_video(workplace / "text.mp4")
+    summary = as_json("run", "text.mp4", "gone.mp4", "--config", "scripted.yaml", code=4)
+    assert [failure["code"] for failure in summary["failures"]] == ["not_a_video", "not_found"]
+
+
 def test_paths_where_nothing_is_are_told_before_prefect_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")  # nobody is there
     command = [sys.executable, "-m", "flows.cli", "run", "missing.mp4", "nowhere", "--json"]
@@ -116,7 +123,7 @@ def test_paths_where_nothing_is_are_told_before_prefect_starts(monkeypatch: pyte
         check=False,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
-    assert done.returncode == 3
+    assert done.returncode == 4
     failures = json.loads(done.stdout)["failures"]
     assert [(Path(f["what"]).name, f["code"]) for f in failures] == [
         ("missing.mp4", "not_found"),

@@ -31,6 +31,7 @@ from labeling.instances import Clip
 from labeling.pipeline import LabelledShard, label_shard
 from labeling.probing import VideoFacts, probe_video
 from labeling.storage import Home
+from tasks.endings import NothingRead
 from tasks.ingest import ingest_spec
 from tasks.ledger import close_ledgers, ledger_of
 from tasks.looks import draw_frame
@@ -67,6 +68,12 @@ def home(tmp_path: Path) -> Path:
 
 def run(sources: list[Path], config: RunConfig, home: Path) -> RunSummary:
     return generate_dataset([str(source) for source in sources], config, name="test", home=home)
+
+
+def run_in_vain(sources: list[Path], config: RunConfig, home: Path) -> RunSummary:
+    with pytest.raises(NothingRead) as caught:
+        run(sources, config, home)
+    return caught.value.summary
 
 
 def rows_by_ms(home: Path) -> dict[int, tuple[float, float | None, str]]:
@@ -239,7 +246,7 @@ def test_a_failed_source_that_was_mended_is_no_failure_any_more(
     later = tmp_path / "later.mp4"
     later.touch()
     config = scripted_config({"boxes": [WHOLE]}, {})
-    assert [f.code for f in run([later], config, home).failures] == ["empty_video"]
+    assert [f.code for f in run_in_vain([later], config, home).failures] == ["empty_video"]
     shutil.copy(video, later)
     mended = run([later], config, home)
     assert mended.failures == ()
@@ -267,8 +274,31 @@ def test_a_source_that_failed_last_time_is_no_failure_of_this_time(
     video: Path, home: Path, tmp_path: Path
 ) -> None:
     config = scripted_config({"boxes": [WHOLE]}, {})
-    assert len(run([tmp_path / "missing.mp4"], config, home).failures) == 1
+    assert len(run_in_vain([tmp_path / "missing.mp4"], config, home).failures) == 1
     assert run([video], config, home).failures == ()
+
+
+def test_a_run_whose_sources_all_fail_is_failed_though_others_were_done_before(
+    video: Path, home: Path, tmp_path: Path
+) -> None:
+    config = scripted_config({"boxes": [WHOLE]}, {})
+    run([video], config, home)
+    gone = [str(tmp_path / "gone.mp4"), str(tmp_path / "away.mp4")]
+    state: Any = generate_dataset(gone, config, name="test", home=home, return_state=True)
+    assert state.is_failed()
+    assert str(state.message).startswith("2 of 2 sources failed: away.mp4: not_found: ")
+
+
+def test_a_run_that_finds_nothing_new_is_not_failed_and_neither_is_one_with_a_source_left(
+    video: Path, home: Path, tmp_path: Path
+) -> None:
+    config = scripted_config({"boxes": [WHOLE]}, {})
+    run([video], config, home)
+    again: Any = generate_dataset([str(video)], config, name="test", home=home, return_state=True)
+    assert (again.is_completed(), again.name) == (True, "NothingToDo")
+    sources = [str(video), str(tmp_path / "gone.mp4")]
+    half: Any = generate_dataset(sources, config, name="test", home=home, return_state=True)
+    assert (half.is_completed(), half.name) == (True, "CompletedWithFailures")
 
 
 def test_a_password_in_a_source_is_refused_before_anything_stores_it(home: Path) -> None:
@@ -334,7 +364,7 @@ def test_a_segmenter_that_breaks_fails_its_shards_and_can_be_tried_again(
 
     with monkeypatch.context() as patch:
         patch.setattr("tests.scripted.ScriptedSegmenter.segment", out_of_memory)
-        failed = run([video], config, home)
+        failed = run_in_vain([video], config, home)
     assert [f.code for f in failed.failures] == ["model", "model"]
     assert all("CUDA out of memory" in f.message for f in failed.failures)
     retried = generate_dataset([], config, name="test", home=home, retry_failed=True)

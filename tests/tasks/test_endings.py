@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from db.queries import Failure, RunSummary
-from tasks.endings import NOTHING_TO_DO, WITH_FAILURES, ending
+from tasks.endings import NOTHING_TO_DO, WITH_FAILURES, NothingRead, ending
 
-WORKED = RunSummary("ab", "lite", 1, 0, 2, 0, {"looked_at": 9}, {}, (), shards_worked=2)
+WORKED = RunSummary("ab", "lite", 1, 0, 2, 0, {"looked_at": 9}, {}, (), shards_worked=2, videos_given=1)
 
 
 def failure(name: str, shard_id: int | None = None) -> Failure:
@@ -44,6 +44,37 @@ def test_failed_sources_and_shards_are_counted_and_the_first_are_named() -> None
         "2 of 5 sources and 2 shards failed: a.mp4: unreachable: no answer?at all; "
         "b.mp4: unreachable: no answer?at all; c.mp4 from 60 s: unreachable: no answer?at all; and 1 more"
     )
+
+
+@pytest.mark.parametrize(
+    "summary",
+    [
+        replace(
+            WORKED, failures=(failure("a"),), shards_worked=0, videos_given=0
+        ),  # what was done, was before
+        replace(WORKED, failures=(failure("a"), failure("b", 7)), shards_worked=1, videos_given=0),
+        replace(WORKED, failures=(failure("a", 7), failure("b", 8)), shards_done=0),
+    ],
+)
+def test_a_run_in_which_all_failed_is_failed_and_its_error_has_the_summary(summary: RunSummary) -> None:
+    state = ending(summary, "", sources=1)
+    assert state.is_failed()
+    assert "failed: a: unreachable" in str(state.message)
+    with pytest.raises(NothingRead) as caught:
+        state.result()
+    assert caught.value.summary is summary
+
+
+@pytest.mark.parametrize(
+    "summary",
+    [
+        replace(WORKED, failures=(failure("a"),), shards_worked=0),  # the other source was done before
+        replace(WORKED, failures=(failure("a"),), videos_given=0),  # shards that an earlier time left
+        replace(WORKED, failures=(failure("a", 7),), shards_worked=1),  # others were done before
+    ],
+)
+def test_a_run_in_which_something_was_read_is_completed(summary: RunSummary) -> None:
+    assert ending(summary, "", sources=2).name == WITH_FAILURES
 
 
 def test_the_summary_is_what_a_caller_gets() -> None:

@@ -133,7 +133,7 @@ def test_what_a_site_says_becomes_neither_picture_nor_markup(home: Home, tmp_pat
     with ledger_of(home).session() as session:
         whole: RunSummary = summarise_run(session, latest_run(session, summary.run_id))
         page = "\n\n".join(run_sections(session, whole, b""))
-    assert state.name == "CompletedWithFailures"
+    assert state.name == "Failed"
     outside_code = page.replace(f"`{evil}`", "")
     assert "<img" not in outside_code
     assert "&lt;img src=x&gt;\\!\\[x\\](http:x).mp4" in outside_code
