@@ -99,6 +99,11 @@ def complain(error: MaskmillError) -> None:
         Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(str(error))
 
 
+def warn(message: str) -> None:
+    """Tell of what may be wrong, beside the output, whatever that is."""
+    typer.secho(f"warning: {message}", err=True, fg=typer.colors.YELLOW)
+
+
 def _wants_json() -> bool:
     return "--json" in sys.argv
 

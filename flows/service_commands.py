@@ -14,6 +14,7 @@ from flows.console import (
     SourcesArgument,
     print_json,
     print_table,
+    warn,
 )
 from labeling.errors import ConfigError
 
@@ -41,6 +42,7 @@ def serve(
     from flows.deployments import Job
     from flows.serving import serve_flows
 
+    _warn_of_missing(specs, "until something is, each start lists it as failed")
     root = home.expanduser().resolve()
     serve_flows(Job(sources=specs, config=run_config, name=name or Path(config).stem, home=root))
 
@@ -59,6 +61,9 @@ def deploy(
     from flows.deploying import deploy_flows
 
     deployed = deploy_flows(specs, run_config, name=name or Path(config).stem, home=home, pool=pool)
+    _warn_of_missing(
+        specs, "the workers must find it by this path; if they do not either, deploy another one"
+    )
     if as_json:
         print_json(deployed)
         return
@@ -81,6 +86,14 @@ def worker(
     from flows.working import work
 
     work(pool, name=name, limit=limit, healthcheck=healthcheck)
+
+
+def _warn_of_missing(sources: list[str], outlook: str) -> None:
+    """Name the paths where nothing is, which need be no mistake: a disk may not be mounted here, or not yet."""
+    from labeling.sources import is_missing_path
+
+    for spec in filter(is_missing_path, sources):
+        warn(f"source {Path(spec.strip()).absolute()}: nothing is there on this machine; {outlook}")
 
 
 def _read(sources: list[str] | None, config: str, changes: list[str] | None) -> "tuple[list[str], RunConfig]":

@@ -222,6 +222,21 @@ def test_deploying_twice_changes_and_never_doubles(team: Team) -> None:
         assert [pool.name for pool in client.read_work_pools()].count(team.name) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.prefect
+def test_sources_that_are_not_on_this_machine_are_deployed_with_a_warning(team: Team) -> None:
+    sources = ["scene.mp4", "gone", "/nas/*.mp4", "https://example.org/v.mp4", "gone.zip!a.mp4"]
+    done = team.command("deploy", *sources, "--config", "offline", "--pool", team.name, "--name", team.name)
+    assert done.returncode == 0
+    told = done.stderr.splitlines()
+    assert [line.partition(": nothing")[0] for line in told] == [
+        f"warning: source {team.folder}/{name}" for name in ("gone", "gone.zip!a.mp4")
+    ]
+    assert all("on this machine; the workers must find it by this path" in line for line in told)
+    kept = team.deployments()["generate-dataset"].parameters["sources"]
+    assert kept[:2] == [f"{team.folder}/scene.mp4", f"{team.folder}/gone"]
+
+
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.prefect

@@ -138,6 +138,7 @@ def test_without_a_server_it_is_said_how_to_start_one(url: str, told: str, tmp_p
     )
     assert done.returncode == 2
     assert told in done.stderr
+    assert f"warning: source {tmp_path}/video.mp4: nothing is there on this machine" in done.stderr
     assert "`prefect server start`" in done.stderr
 
 
