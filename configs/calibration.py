@@ -1,6 +1,6 @@
 """What `maskmill calibrate` learns: from evidence about a teacher's masks to the probability that they are right."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -42,6 +42,8 @@ class Calibration(Block):
     """`kind:name` of the model that it was fitted to, and holds for."""
     weights_sha256: str = ""
     """Of that model's weights; empty: it has none."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Of that model, which change its masks and scores; empty: nobody noted them."""
     good_from: Fraction01 = 0.8
     """IoU with the truth from which a mask is good."""
     cheap: Stage

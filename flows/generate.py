@@ -23,7 +23,7 @@ from tasks.endings import ending
 from tasks.executions import Execution, at_work, bury_the_dead, cancelled
 from tasks.ingest import ingest_source_task, ingest_spec
 from tasks.ledger import ledger_of
-from tasks.models import forget_models, load_models
+from tasks.models import doubt_calibration, forget_models, load_models
 from tasks.provenance import origin_words
 from tasks.run_progress import show_progress
 from tasks.summary import close_run, close_run_task, publish_run, summary_sentence
@@ -134,6 +134,8 @@ def _try_models(config: RunConfig, place: Home) -> None:
     models = load_models(config)
     asked = {role: getattr(models, role).card for role in config.segmenters()}
     get_run_logger().info(origin_words(config, asked))
+    if doubt := doubt_calibration(config, asked["teacher"]):
+        get_run_logger().warning(doubt)
     with ledger_of(place).transaction() as session:
         keep_models(session, config.run_id(), {role: asked[role] for role in ("teacher", "student")})
     if config.runner != "threads":

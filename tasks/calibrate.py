@@ -26,7 +26,7 @@ from labeling.trust.fitting import Example, check_scikit_learn, fit_calibration,
 from labeling.truth.masks import find_known, judge_masks, leave_out_unlabelled
 from labeling.truth.pictures import LabelledPicture, read_labelled
 from tasks.ledger import ledger_of
-from tasks.models import load_models
+from tasks.models import load_models, settings_of
 
 FOLDER_OF_REVIEWS = "maskmill-reviews-"
 
@@ -111,6 +111,7 @@ def _fit(examples: list[Example], config: RunConfig) -> Fit:
         examples,
         teacher=f"{card.kind}:{card.name}",
         weights_sha256=card.weights_sha256,
+        settings=settings_of(card),
         good_from=GOOD_FROM,
     )
     risk = config.trust.accept_risk

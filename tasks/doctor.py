@@ -11,6 +11,7 @@ from pathlib import Path
 from configs.models import RunConfig
 from configs.segmenters import SegmenterBlock
 from labeling.errors import MaskmillError
+from labeling.instances import ModelCard
 from labeling.storage import Home
 
 LOW_DISK_BYTES = 5_000_000_000
@@ -79,13 +80,29 @@ def _libraries() -> Iterator[Finding]:
 def _models(config: RunConfig) -> Iterator[Finding]:
     from labeling.segmenters.factory import make_segmenter
 
+    cards: dict[str, ModelCard] = {}
     for role, block in config.segmenters().items():
 
-        def load(block: SegmenterBlock = block) -> str:
+        def load(role: str = role, block: SegmenterBlock = block) -> str:
             made = make_segmenter(block, weights_dir=config.weights_dir, device=config.device, batch=1)
+            cards[role] = made.card
             return f"{made.card.kind}:{made.card.name} loads"
 
         yield _tried(role, load)
+    if config.trust.calibration and "teacher" in cards:
+        yield _calibration(config, cards["teacher"])
+
+
+def _calibration(config: RunConfig, teacher: ModelCard) -> Finding:
+    from tasks.models import check_calibration, doubt_calibration
+
+    def check() -> str:
+        check_calibration(config, teacher)
+        return "fitted to this teacher"
+
+    doubt = doubt_calibration(config, teacher)
+    found = _tried("calibration", check)
+    return Finding("calibration", ok=False, finding=doubt) if found.ok and doubt else found
 
 
 def _database(home: Path) -> str:

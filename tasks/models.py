@@ -1,10 +1,12 @@
 """The segmenters of this process: loaded once, shared by the shards that run here."""
 
 import gc
+import json
 import math
 import sys
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 from configs.models import RunConfig
 from configs.segmenters import SegmenterBlock
@@ -104,11 +106,16 @@ def _load(config: RunConfig) -> Models:
         return OneAtATime(made, turn)
 
     models = Models(**{role: make(block) for role, block in config.segmenters().items()})
-    _check_calibration(config, models.teacher.card)
+    check_calibration(config, models.teacher.card)
     return models
 
 
-def _check_calibration(config: RunConfig, card: ModelCard) -> None:
+def check_calibration(config: RunConfig, card: ModelCard) -> None:
+    """See to it that the calibration, if there is one, is this teacher's.
+
+    Raises:
+        ConfigError: it was fitted to another teacher, or to other weights.
+    """
     calibration, name = config.trust.calibration, f"{card.kind}:{card.name}"
     if calibration is None:
         return
@@ -118,3 +125,27 @@ def _check_calibration(config: RunConfig, card: ModelCard) -> None:
             f"trust.calibration was fitted to {calibration.teacher}, the teacher {is_other} {name}: fit one to it "
             "with `maskmill calibrate`, or set trust.calibration to null"
         )
+
+
+def doubt_calibration(config: RunConfig, card: ModelCard) -> str:
+    """With which settings the teacher was another one when the calibration was fitted; empty: with none."""
+    then = config.trust.calibration.settings if config.trust.calibration else {}
+    now = settings_of(card)
+    others = [
+        f"{key} {now.get(key)} instead of {then[key]}" for key in sorted(then) if now.get(key) != then[key]
+    ]
+    if not others:
+        return ""
+    return (
+        f"trust.calibration was fitted to {card.kind}:{card.name} with other settings ({', '.join(others)} now): "
+        "what it says may be off; `maskmill calibrate` fits one to these"
+    )
+
+
+def settings_of(card: ModelCard) -> dict[str, Any]:
+    """What changes a model's output; empty where a user's own factory says it in words of its own."""
+    try:
+        settings = json.loads(card.settings)
+    except ValueError:
+        return {}
+    return settings if isinstance(settings, dict) else {}

@@ -1,5 +1,6 @@
 """A teacher that takes what is bright for a person, and is the less sure the less bright it is."""
 
+import json
 from collections.abc import Sequence
 
 from labeling.instances import Frame, Instance, ModelCard
@@ -11,7 +12,7 @@ class BrightSegmenter(StatelessSegmenter):
     """One mask of all pixels above half brightness (or below); the score falls from 0.95 with their mean."""
 
     def __init__(self, *, dark: bool) -> None:
-        self.card = ModelCard("python", "dark" if dark else "bright", "", "{}")
+        self.card = ModelCard("python", "dark" if dark else "bright", "", json.dumps({"dark": dark}))
         self._dark = dark
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:

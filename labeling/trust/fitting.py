@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +69,12 @@ def check_scikit_learn() -> None:
 
 
 def fit_calibration(
-    examples: Sequence[Example], *, teacher: str, good_from: float, weights_sha256: str = ""
+    examples: Sequence[Example],
+    *,
+    teacher: str,
+    good_from: float,
+    weights_sha256: str = "",
+    settings: Mapping[str, Any] | None = None,
 ) -> Calibration:
     """Fit to all examples; thresholds come from folds, so from examples not fitted to.
 
@@ -81,6 +87,7 @@ def fit_calibration(
     return Calibration(
         teacher=teacher,
         weights_sha256=weights_sha256,
+        settings=dict(settings or {}),
         good_from=good_from,
         cheap=_fit_stage([_without_mirror(one) for one in known]),
         full=_fit_stage(known) if sees_mirrored else None,

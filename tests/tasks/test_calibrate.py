@@ -11,10 +11,12 @@ from configs.calibration import Calibration
 from configs.load import change_config, load_config, load_labelled_sets
 from configs.models import RunConfig
 from labeling.errors import ConfigError
+from labeling.instances import ModelCard
 from labeling.trust.evidence import Evidence, InstanceEvidence
 from labeling.trust.probability import measure_trust
 from tasks.calibrate import calibrate_on_sets
 from tasks.evaluate import evaluate
+from tasks.models import doubt_calibration, settings_of
 
 SIZE_HW = (64, 96)
 
@@ -58,7 +60,7 @@ def sets_of(pictures: Path) -> dict[str, object]:
 def test_a_calibration_learns_what_the_teachers_score_says_and_a_run_follows_it(pictures: Path) -> None:
     sets = load_labelled_sets(sets_of(pictures))
     fit = calibrate_on_sets(sets, config())
-    assert fit.calibration.teacher == "python:bright"
+    assert (fit.calibration.teacher, fit.calibration.settings) == ("python:bright", {"dark": False})
     assert fit.calibration.fitted_on == {"yards": 36, "streets": 36}
     unseen = fit.unseen["all"]
     assert (unseen.hard.frames, unseen.hard.accepted) == (72, 48)
@@ -103,6 +105,28 @@ def test_other_weights_are_another_teacher(pictures: Path) -> None:
     path.write_text(calibration.model_dump_json())
     with pytest.raises(ConfigError, match=r"the teacher has other weights than then: python:bright"):
         evaluate(sets, config(f"trust.calibration={path}"))
+
+
+def test_the_shipped_calibration_knows_with_which_settings_lite_was_calibrated() -> None:
+    config = load_config("lite")
+    assert config.trust.calibration
+    assert config.trust.calibration.settings == config.teacher.model_dump(mode="json", exclude={"kind"})
+
+
+def test_a_teacher_with_other_settings_than_it_was_calibrated_with_is_doubted() -> None:
+    config = load_config("surveillance")
+    settings = json.dumps(config.teacher.model_dump(mode="json", exclude={"kind"}))
+    doubt = doubt_calibration(config, ModelCard("lite", "both", "", settings))
+    assert "(min_box_score 0.5 instead of 0.4, tiles 2 instead of auto now)" in doubt
+    same = json.dumps(load_config("lite").teacher.model_dump(mode="json", exclude={"kind"}))
+    assert doubt_calibration(config, ModelCard("lite", "both", "", same)) == ""
+
+
+def test_a_calibration_without_settings_or_a_teacher_that_tells_none_is_not_doubted() -> None:
+    plain = config()
+    card = ModelCard("python", "own", "", "words of its own")
+    assert doubt_calibration(plain, card) == ""
+    assert settings_of(card) == {}
 
 
 def test_a_picture_that_cannot_be_read_is_passed_over(pictures: Path) -> None:

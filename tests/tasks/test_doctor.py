@@ -1,5 +1,6 @@
 """What doctor says of a Label Studio."""
 
+import json
 import socket
 import time
 from pathlib import Path
@@ -85,6 +86,26 @@ def test_an_old_version_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         found = examine_studio(tmp_path)
     assert not found.ok
     assert "version 1.9.2, wants 1.20 or newer: upgrade it" in found.finding
+
+
+def examine_calibration(home: Path, calibration: object) -> Finding:
+    change = f"trust.calibration={json.dumps(calibration)}"
+    [found] = [f for f in examine(load_config("offline", [change]), home) if f.what == "calibration"]
+    return found
+
+
+def test_a_calibration_of_another_teacher_is_told_and_one_of_other_settings(tmp_path: Path) -> None:
+    found = examine_calibration(tmp_path, "lite")
+    assert not found.ok
+    assert "was fitted to lite:" in found.finding
+    assert "the teacher is background:plate: fit one to it with `maskmill calibrate`" in found.finding
+    shipped = load_config("lite").trust.calibration
+    assert shipped
+    ours = shipped.model_dump(mode="json") | {"teacher": "background:plate", "weights_sha256": ""}
+    assert examine_calibration(tmp_path, ours | {"settings": {"samples": 60}}).ok
+    other = examine_calibration(tmp_path, ours | {"settings": {"samples": 9}})
+    assert not other.ok
+    assert "samples 60 instead of 9" in other.finding
 
 
 def examine_pictures(home: Path) -> Finding:
