@@ -164,7 +164,9 @@ def _make_engine(url: str) -> Engine:
             f"not a database URL: wants sqlite:///FILE or postgresql+psycopg://...: {exc}"
         ) from exc
     except ModuleNotFoundError as exc:
-        raise ConfigError(f"{shown} wants {exc.name}: pip install 'maskmill[postgres]'") from exc
+        other = "another database: wants sqlite:///FILE or postgresql+psycopg://..."
+        told = "wants psycopg: pip install 'maskmill[postgres]'" if exc.name == "psycopg" else other
+        raise ConfigError(f"{shown}: {told}") from exc
     if engine.dialect.name == "postgresql":
         _wait_for_restarts(engine)
     if engine.dialect.name == "sqlite":
@@ -246,8 +248,18 @@ def _revision(engine: Engine) -> str | None:
         with engine.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()
     except DBAPIError as exc:  # unable to open, file is not a database, connection refused
-        hint = "; move the file away, or choose another --home" if "not a database" in str(exc.orig) else ""
-        raise DatabaseUnreachable(f"cannot use {_shown(engine)}: {exc.orig}{hint}") from exc
+        problem = " ".join(str(exc.orig).split())
+        raise DatabaseUnreachable(
+            f"cannot use {_shown(engine)}: {problem}; {_remedy(engine, problem)}"
+        ) from exc
+
+
+def _remedy(engine: Engine, problem: str) -> str:
+    if engine.dialect.name != "sqlite":
+        return "start it, or correct address, user and password in MASKMILL_DATABASE_URL"
+    if "not a database" in problem:
+        return "move the file away, or choose another --home"
+    return "see that its folder is there and may be written"
 
 
 def _operational_error(exc: OperationalError, engine: Engine) -> StorageError | DatabaseError:

@@ -8,10 +8,10 @@ from prefect.deployments.runner import DeploymentApplyError
 
 from configs.models import RunConfig
 from flows.deployments import OFFERS, Job, make_deployments, say_schedule, schedule_of
-from flows.lasting_server import is_this_machine, server_url, want_server
 from flows.pools import ensure_pool, set_gpu_slots
 from labeling.errors import ConfigError
 from labeling.sources.addresses import url_scheme
+from tasks.lasting_server import is_this_machine, server_url, want_server
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from configs.models import RunConfig
-from flows.lasting_server import is_this_machine
 from flows.process_runner import ProcessRunner
 from labeling.errors import ClusterUnreachable, ConfigError, WorkerLost
+from tasks.lasting_server import is_this_machine
 from tasks.workers import environment, may_use_gpus, thread_limits, worker_environments
 
 _LIBRARIES = {"dask": "prefect_dask", "ray": "prefect_ray"}

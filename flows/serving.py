@@ -9,10 +9,10 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 
 from flows.deployments import Job, make_deployments
-from flows.lasting_server import runs_at_work, stop_runs, want_server
 from flows.pools import set_gpu_slots
 from labeling.errors import ConfigError
 from labeling.storage import Home
+from tasks.lasting_server import runs_at_work, stop_runs, want_server
 
 _PATIENCE_S = 10.0
 """How long a run that is told to end may take."""

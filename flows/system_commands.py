@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from flows.console import Commands, HomeOption, JsonOption, SetOption, print_json, print_table
+from labeling.errors import ConfigError
 
 DEFAULT_HOME = Path(".maskmill")
 WeightsOption = Annotated[
@@ -101,6 +102,8 @@ def doctor(
     from configs.load import load_config
     from tasks.doctor import examine
 
+    if home.expanduser().is_file():
+        raise ConfigError(f"--home {home} is a file: name a folder")
     findings = examine(load_config(config, changes or []), home.expanduser().resolve())
     if as_json:
         print_json(findings)

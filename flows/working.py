@@ -11,8 +11,8 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
 from prefect.workers.process import ProcessWorker
 
-from flows.lasting_server import runs_at_work, stop_runs, want_server
 from flows.pools import ensure_pool
+from tasks.lasting_server import runs_at_work, stop_runs, want_server
 
 _WORKER_LABEL = "prefect.worker.name"
 """What Prefect writes on a run that a worker started."""

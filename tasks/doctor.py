@@ -16,6 +16,8 @@ from labeling.storage import Home
 
 LOW_DISK_BYTES = 5_000_000_000
 """About an hour of video with its kept frames."""
+_PATIENCE_S = 3.0
+"""With a server."""
 _EXTRAS = {
     "lite": ("onnxruntime", "ai-edge-litert"),
     "torch": ("torch", "torchvision"),
@@ -44,7 +46,7 @@ def examine(config: RunConfig, home: Path) -> list[Finding]:
         _tried("Label Studio", lambda: _label_studio(home, config.review.project)),
         _js_runtime(),
         _disk(home),
-        _prefect(),
+        _tried("Prefect", _prefect),
     ]
 
 
@@ -134,7 +136,9 @@ def _label_studio(home: Path, project: str) -> str:
 
     if (access := known_access(home)) is None:
         return f"none, and frames need none until people correct them: {HOW_TO_GET_ONE}"
-    with StudioServer(access.url, access.token, patience=Patience(timeout_s=3.0, attempts=1)) as server:
+    with StudioServer(
+        access.url, access.token, patience=Patience(timeout_s=_PATIENCE_S, attempts=1)
+    ) as server:
         answers = f"{server.check()} at {server.url}"
         number = server.find_project(project)
     if number is None:
@@ -157,9 +161,13 @@ def _disk(home: Path) -> Finding:
     return Finding("disk", ok=writable and free > LOW_DISK_BYTES, finding=finding)
 
 
-def _prefect() -> Finding:
-    from prefect.settings import PREFECT_API_URL
+def _prefect() -> str:
+    from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_API_URL, temporary_settings
 
-    url = PREFECT_API_URL.value()
-    where = f"server at {url}" if url else "no server set: a temporary one starts with each run"
-    return Finding("Prefect", ok=True, finding=f"{version('prefect')}, {where}")
+    from tasks.lasting_server import want_server
+
+    if not PREFECT_API_URL.value():
+        return f"{version('prefect')}, no server set: a temporary one starts with each run"
+    with temporary_settings({PREFECT_API_REQUEST_TIMEOUT: _PATIENCE_S}):
+        want_server()
+    return f"{version('prefect')}, server at {PREFECT_API_URL.value()}"

@@ -102,6 +102,22 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
         open_ledger(f"sqlite:///{tmp_path / 'nowhere' / 'ledger.db'}")
 
 
+def test_a_server_that_does_not_answer_is_told_with_what_to_do() -> None:
+    pytest.importorskip("psycopg")
+    with pytest.raises(DatabaseUnreachable, match=r"refused.*; start it, or correct .*MASKMILL_DATABASE_URL"):
+        open_ledger("postgresql+psycopg://me@127.0.0.1:1/x")
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://me:hunter2@db/x", "postgresql://me:hunter2@db/x", "postgres://db/x"]
+)
+def test_another_kind_of_database_is_not_to_be_mended_by_installing_more(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"wants sqlite:///FILE or postgresql\+psycopg://") as caught:
+        open_ledger(url)
+    assert "hunter2" not in str(caught.value)
+    assert "pip install" not in str(caught.value)
+
+
 def test_a_password_in_a_url_is_never_shown() -> None:
     with pytest.raises((ConfigError, DatabaseUnreachable)) as caught:
         open_ledger("postgresql+psycopg://me:hunter2@127.0.0.1:1/x")

@@ -1,4 +1,4 @@
-"""What doctor says of a Label Studio."""
+"""What doctor says of servers, buckets and calibrations."""
 
 import json
 import socket
@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from configs import load_config
 from labeling.pictures import VARIABLE
@@ -86,6 +87,20 @@ def test_an_old_version_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         found = examine_studio(tmp_path)
     assert not found.ok
     assert "version 1.9.2, wants 1.20 or newer: upgrade it" in found.finding
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://127.0.0.1:1/api", "no Prefect server answers at http://127.0.0.1:1/api: start one with"),
+        ("127.0.0.1:4200/api", "PREFECT_API_URL=127.0.0.1:4200/api: wants a whole address"),
+    ],
+)
+def test_a_prefect_server_that_does_not_answer_is_a_fault(url: str, told: str, tmp_path: Path) -> None:
+    with temporary_settings({PREFECT_API_URL: url}):
+        [found] = [f for f in examine(load_config("offline"), tmp_path) if f.what == "Prefect"]
+    assert not found.ok
+    assert told in found.finding
 
 
 def examine_calibration(home: Path, calibration: object) -> Finding:
