@@ -185,6 +185,9 @@ def _explain(problem: Any, root: type[BaseModel] = RunConfig) -> str:
         near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
         return f"unknown key {'.'.join(where)!r}; {hint}"
+    if problem["type"] == "model_type":
+        keys = ", ".join(_known_keys(where, root))
+        return f"{'.'.join(where)}: wants a block of keys (known: {keys}), is {problem['input']!r}"
     is_told = problem["type"] != "secret_in_url" and not isinstance(problem["input"], dict)
     shown = f" (is {problem['input']!r})" if is_told else ""
     return f"{'.'.join(where)}: {problem['msg']}{shown}" if where else f"{problem['msg']}{shown}"

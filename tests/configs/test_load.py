@@ -85,6 +85,11 @@ def test_an_unknown_torchvision_model_names_the_known_ones() -> None:
         ("=3", "wants key=value"),
         ("teacher.min_box_score.x=3", "holds no keys"),
         ("agreement.hard_below=[1", "not a YAML value"),
+        (
+            "schedules.generate=0 2 * * *",
+            r"schedules.generate: wants a block of keys \(known: cron, .*is '0 2",
+        ),
+        ("trust=", r"trust: wants a block of keys \(known: accept_risk, .*is None"),
         ("batch.size=3", "valid integer"),
         ("trust.calibration.bias=1", "calibration is 'lite' and holds no keys"),
         (
