@@ -131,16 +131,17 @@ class _Guard:
         try:
             answer = self._urlopen(request)
         except HTTPError as exc:
-            self._remember(exc.response)
+            self._take(exc.response, request)
             raise
-        self._remember(answer)
-        if answer.url != request.url:
-            check_resolved(answer.url, allow_link_local=self._allow_link_local)
+        self._take(answer, request)
         return answer
 
     def close(self) -> None:
         for answer in self._answers:
             answer.close()
 
-    def _remember(self, answer: Any) -> None:
+    def _take(self, answer: Any, request: Any) -> None:
+        """Remember to close it, and refuse it if it came from an address that we would not have asked."""
         self._answers = [*(one for one in self._answers if not one.closed), answer]
+        if answer.url != request.url:
+            check_resolved(answer.url, allow_link_local=self._allow_link_local)

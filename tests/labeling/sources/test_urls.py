@@ -31,6 +31,7 @@ from labeling.sources import FailedOrigin, Fetched, Origin, expand_sources, fetc
 from labeling.sources.urls import _Page, _PageReader
 from labeling.sources.ytdlp import Notes
 from tests.servers import (
+    Answer,
     Site,
     in_turn,
     make_video,
@@ -187,6 +188,18 @@ def test_a_page_that_leads_to_a_metadata_service_is_refused(site: Site, tmp_path
     failed = get_error(site.url("/old.mp4"), tmp_path)
     assert isinstance(failed, UnsupportedVideo)
     assert "link-local" in str(failed)
+
+
+@pytest.mark.parametrize("answer", [send_file(VIDEO), send_status(403)])
+def test_what_a_redirect_to_a_metadata_service_answers_is_not_used_nor_told(
+    answer: Answer, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labeling.sources.addresses._METADATA_HOSTS", {"localhost"})
+    elsewhere = site.url("/secret.mp4").replace("127.0.0.1", "localhost")
+    site.pages |= {"/old.mp4": send_status(302, Location=elsewhere), "/secret.mp4": answer}
+    failed = get_error(site.url("/old.mp4"), tmp_path)
+    assert isinstance(failed, UnsupportedVideo)
+    assert "metadata addresses are refused" in str(failed)
 
 
 @pytest.mark.parametrize(
