@@ -187,7 +187,8 @@ def _explain(problem: Any, root: type[BaseModel] = RunConfig) -> str:
         return f"unknown key {'.'.join(where)!r}; {hint}"
     if problem["type"] == "model_type":
         keys = ", ".join(_known_keys(where, root))
-        return f"{'.'.join(where)}: wants a block of keys (known: {keys}), is {problem['input']!r}"
+        told = f"wants a block of keys (known: {keys}), is {problem['input']!r}"
+        return f"{'.'.join(where)}: {told}" if where else told
     is_told = problem["type"] != "secret_in_url" and not isinstance(problem["input"], dict)
     shown = f" (is {problem['input']!r})" if is_told else ""
     return f"{'.'.join(where)}: {problem['msg']}{shown}" if where else f"{problem['msg']}{shown}"
