@@ -1,4 +1,4 @@
-"""Every command of the README, in its order, on real networks."""
+"""Every command of the README and of the page on trust, in their order, on real networks."""
 
 import json
 import re
@@ -19,17 +19,15 @@ from tasks.ledger import close_ledgers
 from tests.conftest import ROOT
 from tests.labeling.segmenters.tiny_networks import save_onnx
 
-README = re.sub(
-    r"(?s)\n## On schedules and many machines\n.*?(?=\n## |\Z)", "", (ROOT / "README.md").read_text("utf-8")
-)
-"""Without what needs a server that stays: tests/test_readme_schedules.py."""
+MANUAL = "".join((ROOT / page).read_text("utf-8") for page in ("README.md", "docs/trust.md"))
+"""What needs a server that stays is in docs/schedules.md: tests/test_schedules_page.py. Other pages have no commands."""
 STREETS = (790, 30752, 100667, 113488, 174632, 211891, 234748, 256353, 322517, 442450, 463557, 535506)
 OFFICE = range(590, 633)
 DANCE = (0, 30, 60)
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+    return re.findall(rf"```{language}\n(.*?)```", MANUAL, re.S)
 
 
 def commands() -> list[list[str]]:
@@ -37,7 +35,11 @@ def commands() -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines]
 
 
-def test_the_readme_has_no_command_that_no_test_runs() -> None:
+def test_the_pages_have_no_command_that_no_test_runs() -> None:
+    elsewhere = [
+        page for page in (ROOT / "docs").glob("*.md") if page.name not in ("trust.md", "schedules.md")
+    ]
+    assert not [page for page in elsewhere if "```sh" in page.read_text("utf-8")]
     programs = {" ".join(command[:2]) for command in commands() if command[0] != "maskmill"}
     assert programs == {"make demo", "make test", "pip install"}
 
@@ -55,7 +57,7 @@ def test_make_demo_ends_with_a_summary_a_dataset_and_a_report(tmp_path: Path) ->
 @pytest.mark.shared
 @pytest.mark.labelstudio
 @pytest.mark.usefixtures("prefect")
-def test_the_commands_of_the_readme_do_what_it_says(
+def test_the_commands_of_the_pages_do_what_they_say(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     cache = tmp_path / "cache"

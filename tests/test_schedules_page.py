@@ -1,4 +1,4 @@
-"""Every command of the README's part on schedules, in its order, with a server and workers that stay."""
+"""Every command of the page on schedules, in its order, with a server and workers that stay."""
 
 import os
 import re
@@ -17,16 +17,14 @@ from labeling.scene import render_scene
 from tests.conftest import ROOT
 from tests.prefect_server import run_prefect_server
 
-PART = re.findall(
-    r"(?s)\n(## On schedules and many machines\n.*?)(?=\n## |\Z)", (ROOT / "README.md").read_text("utf-8")
-)[0]
+PAGE = (ROOT / "docs" / "schedules.md").read_text("utf-8")
 PATIENCE_S = 90
 STAYS = {"serve": "being served", "worker": "started!"}
 """Commands that go on until Ctrl-C, and what they say once they are ready."""
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", PART, re.S)
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.S)
 
 
 def commands() -> list[list[str]]:
@@ -35,7 +33,7 @@ def commands() -> list[list[str]]:
 
 @pytest.mark.slow
 @pytest.mark.prefect
-def test_the_commands_about_schedules_do_what_the_readme_says(tmp_path: Path) -> None:
+def test_the_commands_about_schedules_do_what_the_page_says(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     (tmp_path / "prefect").mkdir()
     render_scene(tmp_path / "videos" / "scene.mp4", seconds=4, size_hw=(180, 320))
