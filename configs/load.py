@@ -18,8 +18,8 @@ from configs.segmenters import expand_shorthand
 from configs.truth import LabelledSet
 from labeling.errors import ConfigError, UnknownModel
 
-CALIBRATIONS = ("lite",)
-"""Shipped, by the name of their teacher's kind."""
+CALIBRATIONS = ("lite", "surveillance")
+"""Shipped, by the name of the preset to whose teacher they are fitted."""
 _SEGMENTERS = ("teacher", "student", "segmenter", "second")
 """Keys whose block may be written as a word."""
 _PATHS = ("weights_dir", "cookies_file", "path", "calibration")

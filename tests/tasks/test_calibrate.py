@@ -107,14 +107,15 @@ def test_other_weights_are_another_teacher(pictures: Path) -> None:
         evaluate(sets, config(f"trust.calibration={path}"))
 
 
-def test_the_shipped_calibration_knows_with_which_settings_lite_was_calibrated() -> None:
-    config = load_config("lite")
+@pytest.mark.parametrize("preset", ["lite", "surveillance"])
+def test_a_preset_has_the_settings_with_which_its_teacher_was_calibrated(preset: str) -> None:
+    config = load_config(preset)
     assert config.trust.calibration
     assert config.trust.calibration.settings == config.teacher.model_dump(mode="json", exclude={"kind"})
 
 
 def test_a_teacher_with_other_settings_than_it_was_calibrated_with_is_doubted() -> None:
-    config = load_config("surveillance")
+    config = load_config("surveillance", ["trust.calibration=lite"])
     settings = json.dumps(config.teacher.model_dump(mode="json", exclude={"kind"}))
     doubt = doubt_calibration(config, ModelCard("lite", "both", "", settings))
     assert "(min_box_score 0.5 instead of 0.4, tiles 2 instead of auto now)" in doubt
@@ -138,7 +139,7 @@ def test_a_picture_that_cannot_be_read_is_passed_over(pictures: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (None, "neither shipped .lite. nor a file of `maskmill calibrate`"),
+        (None, "neither shipped .lite, surveillance. nor a file of `maskmill calibrate`"),
         ("{", "that can be read"),
         ("null", "is no file of `maskmill calibrate`"),
         ('{"teacher": "a"}', "trust.calibration.cheap: Field required"),
