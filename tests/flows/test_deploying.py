@@ -163,12 +163,13 @@ def test_a_schedule_fires_by_itself_and_a_worker_elsewhere_completes_it(team: Te
     assert starts[f"export-dataset/{team.name}"] == "cron * * * * *, UTC"
     with team.worker("one") as worker:
         wait_until(lambda: team.runs("generate-dataset", StateType.COMPLETED), worker)
+        exported = team.home / "export" / "annotations" / "instances.json"
+        wait_until(exported.is_file, worker)  # by the next cron, if the first came before anything was found
         wait_until(lambda: team.runs("export-dataset", StateType.COMPLETED), worker)
         team.start("pull-reviews", home=".maskmill")
         wait_until(lambda: team.runs("pull-reviews", StateType.FAILED), worker)
     (failed,) = team.runs("pull-reviews", StateType.FAILED)
     assert "name the whole path" in str(failed.state and failed.state.message)
-    assert (team.home / "export" / "annotations" / "instances.json").is_file()
     with ledger_of(Home(team.home)).session() as session:
         summary = summarise_run(session, latest_run(session, None))
     assert (summary.name, summary.shards_pending) == (team.name, 0)

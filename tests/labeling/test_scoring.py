@@ -118,8 +118,8 @@ def test_a_doubtful_person_whom_the_student_does_not_see_is_no_certain_miss(
 ) -> None:
     teacher = [instance(rectangle(slice(0, 40)), score=score)]
     agreement = compare_instances(teacher, [], (100, 100), Agreement())
-    assert agreement.iou == pytest.approx(0)
-    assert agreement.expected_iou == pytest.approx(expected)
+    assert agreement.iou == pytest.approx(0, abs=1e-9)
+    assert agreement.expected_iou == pytest.approx(expected, abs=1e-9)
 
 
 def test_masks_of_another_size_are_refused() -> None:
