@@ -64,7 +64,8 @@ def _whole(key: str, value: Any, folder: Path) -> Any:
     is_shipped = key == "calibration" and held in CALIBRATIONS
     if key not in _PATHS or is_shipped or not isinstance(held, str):
         return held
-    return str(folder.resolve() / os.path.expanduser(held))  # noqa: PTH111  # raises for no user, whatever the path
+    told = os.path.expanduser(held)  # noqa: PTH111  # pathlib's raises where there is no such user
+    return os.path.normpath(folder.absolute() / told)  # links stay: where they lead may change
 
 
 def validate_config(tree: Mapping[str, Any], origin: str) -> RunConfig:

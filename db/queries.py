@@ -60,11 +60,11 @@ class RunSummary:
 
     @property
     def nothing_was_read(self) -> bool:
-        """Whether something failed this time, and nothing else came of it: all sources failed and no shard was
-        done, or no shard of the run was ever done."""
+        """Whether something failed this time and nothing else came of it: no shard was done of those that were
+        worked on, and if there were none, no source gave anything."""
         failed_shards = sum(failure.shard_id is not None for failure in self.failures)
-        is_empty = not self.videos_given and self.shards_worked <= failed_shards
-        return bool(self.failures) and (is_empty or not self.shards_done)
+        came_to_nothing = self.shards_worked <= failed_shards if self.shards_worked else not self.videos_given
+        return bool(self.failures) and came_to_nothing
 
 
 @dataclass(frozen=True, slots=True)

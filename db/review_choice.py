@@ -124,11 +124,13 @@ def _read_asked(session: Session, shots: Shots) -> _Asked:
         .join(Frame, Frame.id == Review.frame_id)
         .outerjoin(Decision, (Decision.frame_id == Review.frame_id) & (Decision.run_id == shots.run_id))
         .where(Review.run_id.in_(runs), Review.state.in_(ASKED))
-    )  # an inner join may begin with all that the run has decided
+        .where(func.coalesce(Decision.decision, "rejected") != "rejected")
+        .execution_options(yield_per=PAGE)
+    )  # an inner join, for which a condition on the decision itself is taken, may begin with all decisions of the run
     asked = _Asked(shots)
-    for video_id, shot_ms, decision, layout in session.execute(query):
-        if decision not in (None, "rejected"):
-            asked.add(video_id, shot_ms, decision, layout)
+    with session.execute(query) as rows:
+        for row in rows:
+            asked.add(*row)
     return asked
 
 

@@ -93,7 +93,9 @@ def _warn_of_missing(sources: list[str], outlook: str) -> None:
     from labeling.sources import is_missing_path
 
     for spec in filter(is_missing_path, sources):
-        warn(f"source {Path(spec.strip()).absolute()}: nothing is there on this machine; {outlook}")
+        warn(
+            f"source {Path(spec.strip()).expanduser().absolute()}: nothing is there on this machine; {outlook}"
+        )
 
 
 def _read(sources: list[str] | None, config: str, changes: list[str] | None) -> "tuple[list[str], RunConfig]":

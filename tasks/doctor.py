@@ -162,12 +162,17 @@ def _disk(home: Path) -> Finding:
 
 
 def _prefect() -> str:
-    from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_API_URL, temporary_settings
+    from prefect.settings import (
+        PREFECT_API_REQUEST_TIMEOUT,
+        PREFECT_API_URL,
+        PREFECT_CLIENT_MAX_RETRIES,
+        temporary_settings,
+    )
 
     from tasks.lasting_server import want_server
 
     if not PREFECT_API_URL.value():
         return f"{version('prefect')}, no server set: a temporary one starts with each run"
-    with temporary_settings({PREFECT_API_REQUEST_TIMEOUT: _PATIENCE_S}):
+    with temporary_settings({PREFECT_API_REQUEST_TIMEOUT: _PATIENCE_S, PREFECT_CLIENT_MAX_RETRIES: 0}):
         want_server()
     return f"{version('prefect')}, server at {PREFECT_API_URL.value()}"

@@ -1,5 +1,7 @@
 """What a run's end is called in Prefect: success is not said of a run that did nothing, nor half of it."""
 
+from typing import Self
+
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
@@ -25,6 +27,9 @@ class NothingRead(MaskmillError):
     def __init__(self, message: str, summary: RunSummary) -> None:
         super().__init__(message)
         self.summary = summary
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, RunSummary]]:
+        return type(self), (str(self), self.summary)
 
 
 def ending(summary: RunSummary, sentence: str, *, sources: int) -> State[RunSummary]:

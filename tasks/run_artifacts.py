@@ -145,7 +145,8 @@ def run_sections(session: Session, summary: RunSummary, picture: bytes) -> Itera
     if picture:
         data = base64.b64encode(picture).decode()
         yield "## Hardest frames"
-        yield "Blue, whole line: the teacher. Orange, dashed: the student. Tinted: only one of the two."
+        yield "Blue, whole line: the teacher. Orange, dashed: the student. Tinted: only one of the two. "
+        yield "Whom the teacher is not sure of weighs less in their order."
         yield f"![The hardest frames](data:image/jpeg;base64,{data})"
     yield f"More: `maskmill frames --run {summary.run_id}`, `maskmill report report.html --run {summary.run_id}`"
 

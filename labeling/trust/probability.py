@@ -31,7 +31,8 @@ class Trust:
 def measure_trust(evidence: Evidence, calibration: Calibration) -> Trust | None:
     """How far the masks are to be trusted; None where there are none: nothing is known of those.
 
-    A NaN among the evidence gives 0, and so does a missing number that the calibration weighs.
+    A NaN among the evidence gives 0, and so does a missing number that is weighed: a mask may be trusted with 0 in a
+    frame that is trusted by other numbers.
     """
     if not evidence.instances:
         return None

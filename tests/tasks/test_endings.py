@@ -1,5 +1,6 @@
 """How a run's end is called."""
 
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -37,7 +38,7 @@ def test_failed_sources_and_shards_are_counted_and_the_first_are_named() -> None
         failure("c.mp4 from 60 s", 7),
         failure("d.mp4 from 0 s", 8),
     )
-    state = ending(replace(WORKED, failures=failures), "", sources=5)
+    state = ending(replace(WORKED, failures=failures, shards_worked=3), "", sources=5)
     assert state.name == WITH_FAILURES
     assert state.is_completed()
     assert state.message == (
@@ -54,6 +55,7 @@ def test_failed_sources_and_shards_are_counted_and_the_first_are_named() -> None
         ),  # what was done, was before
         replace(WORKED, failures=(failure("a"), failure("b", 7)), shards_worked=1, videos_given=0),
         replace(WORKED, failures=(failure("a", 7), failure("b", 8)), shards_done=0),
+        replace(WORKED, failures=(failure("a", 7), failure("b", 8)), shards_done=100),
     ],
 )
 def test_a_run_in_which_all_failed_is_failed_and_its_error_has_the_summary(summary: RunSummary) -> None:
@@ -63,6 +65,8 @@ def test_a_run_in_which_all_failed_is_failed_and_its_error_has_the_summary(summa
     with pytest.raises(NothingRead) as caught:
         state.result()
     assert caught.value.summary is summary
+    elsewhere = pickle.loads(pickle.dumps(caught.value))  # noqa: S301  # our own: as process pools hand it on
+    assert (str(elsewhere), elsewhere.summary) == (str(caught.value), summary)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +74,7 @@ def test_a_run_in_which_all_failed_is_failed_and_its_error_has_the_summary(summa
     [
         replace(WORKED, failures=(failure("a"),), shards_worked=0),  # the other source was done before
         replace(WORKED, failures=(failure("a"),), videos_given=0),  # shards that an earlier time left
-        replace(WORKED, failures=(failure("a", 7),), shards_worked=1),  # others were done before
+        replace(WORKED, failures=(failure("a", 7),)),  # the other shard was done
     ],
 )
 def test_a_run_in_which_something_was_read_is_completed(summary: RunSummary) -> None:
