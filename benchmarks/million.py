@@ -38,8 +38,9 @@ from db.engine import Ledger, open_ledger
 from db.frames import FrameQuery, frame_instances, list_frames, seen_instance
 from db.models import Frame, Instance, Run
 from db.queries import latest_run, run_sources, summarise_run
-from db.review_choice import choose_waiting, count_waiting, waiting_frames
+from db.review_choice import choose_waiting, count_waiting
 from db.review_items import review_items
+from db.review_models import Review
 from db.review_outbox import (
     count_elsewhere,
     fill_outbox,
@@ -77,7 +78,8 @@ def _project(session: Session) -> int:
 
 
 def _items_to_send(session: Session, run: Run) -> object:
-    return review_items(session, run, [one.frame_id for one in waiting_frames(session, run.id, 50)])
+    waiting = select(Review.frame_id).where(Review.run_id == run.id, Review.state == "waiting").limit(50)
+    return review_items(session, run, session.scalars(waiting).all())
 
 
 def _reconciled(session: Session, run: Run) -> object:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.engine import make_url
 
 from configs import RunConfig, load_config
@@ -27,7 +27,6 @@ from db.ledger import (
 )
 from db.mask_columns import mask_columns
 from db.models import Shard, content_id, utc_now
-from db.review_choice import waiting_frames
 from db.review_items import proposed_instances
 from db.review_models import Annotation, Review, ReviewedInstance, Score, Truth
 from db.review_outbox import Placed as PlacedFrame
@@ -221,7 +220,9 @@ def plant_reviews(ledger: Ledger, run_id: str, plan: Plan) -> None:
     with ledger.transaction() as session:
         fill_outbox(session, run_id)
         project = remember_project(session, "local", "maskmill", 1, {})
-        frames = [one.frame_id for one in waiting_frames(session, run_id, plan.reviewed + plan.open)]
+        waiting = select(Review.frame_id).where(Review.run_id == run_id, Review.state == "waiting")
+        best = waiting.order_by(Review.value.desc(), Review.frame_id.desc()).limit(plan.reviewed + plan.open)
+        frames = session.scalars(best).all()
         mark_sending(session, project, {frame: f"{frame:064x}" for frame in frames})
         confirm_sent(session, project, [PlacedFrame(frame, task) for task, frame in enumerate(frames, 1)])
         reviewed = frames[: plan.reviewed]

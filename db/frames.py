@@ -134,8 +134,7 @@ def _frames(run_id: str, wanted: FrameQuery) -> Select[Any]:
         select(
             *(Frame.id, Frame.video_id, Frame.t_ms, Frame.name, Video.kind, Video.path),
             *(Decision.decision, Decision.rule, Decision.reasons, Decision.picture),
-            Decision.expected_iou,
-            *(Agreement.iou, Agreement.boundary_iou, Agreement.mismatches),
+            *(Decision.expected_iou, Agreement.iou, Agreement.boundary_iou, Agreement.mismatches),
         )
         .join(Decision, Decision.frame_id == Frame.id)
         .join(Video, Video.id == Frame.video_id)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, select, tuple_
+from sqlalchemy import Row, func, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from configs.models import Review as Settings
@@ -17,13 +17,6 @@ from labeling.review_queue import Candidate, Shot, choose_frames
 
 ASKED = ("sending", "open", "reviewed", "unresolved", "skipped", "deleted")
 """States of frames that people are, or were, asked about."""
-
-
-class Waiting(NamedTuple):
-    """A frame that waits to be sent, and what a look at it is worth."""
-
-    value: float
-    frame_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +62,6 @@ def choose_waiting(session: Session, run_id: str, settings: Settings, *, room: i
     is_spent = left is not None and len(choice.frames) >= left
     over_budget = count_waiting(session, run_id) - looked_at if is_spent else 0
     return PushChoice(choice.frames, PassedOver(choice.near_identical, choice.beyond_shot, over_budget))
-
-
-def waiting_frames(
-    session: Session, run_id: str, limit: int, *, after: Waiting | None = None
-) -> list[Waiting]:
-    """Frames of a run that wait to be sent, the most valuable first, on from `after`."""
-    query = select(Review.value, Review.frame_id).where(*_wait(run_id, after))
-    return [Waiting(*row) for row in session.execute(query.order_by(*_BEST_FIRST).limit(limit))]
-
-
-_BEST_FIRST = Review.value.desc(), Review.frame_id.desc()
-
-
-def _wait(run_id: str, after: Waiting | None) -> list[ColumnElement[bool]]:
-    waiting = [Review.state == "waiting", Review.run_id == run_id]
-    return waiting if after is None else [*waiting, tuple_(Review.value, Review.frame_id) < after]
 
 
 def count_waiting(session: Session, run_id: str) -> int:
@@ -135,19 +112,22 @@ def _read_asked(session: Session, shots: Shots) -> _Asked:
 
 
 def _candidates(session: Session, shots: Shots) -> Iterator[Candidate]:
-    """Waiting frames, a page at a time, as far as they are read."""
-    last: Waiting | None = None
-    while page := _read_page(session, shots.run_id, last):
-        last = Waiting(page[-1].value, page[-1].frame_id)
+    """Waiting frames, the most valuable first, a page at a time, as far as they are read."""
+    last: tuple[float, int] | None = None
+    while page := _read_waiting(session, shots.run_id, after=last):
         for value, frame_id, video_id, shot_ms, layout in page:
             yield Candidate(frame_id, value, shots.whole((video_id, shot_ms)), unpack_layout(layout))
+        last = page[-1].value, page[-1].frame_id
 
 
-def _read_page(session: Session, run_id: str, after: Waiting | None) -> Sequence[Row[Any]]:
+def _read_waiting(session: Session, run_id: str, *, after: tuple[float, int] | None) -> Sequence[Row[Any]]:
+    """A page, on from a value and frame id."""
     query = (
         select(Review.value, Review.frame_id, Frame.video_id, Decision.shot_ms, Decision.layout)
         .join(Decision, (Decision.frame_id == Review.frame_id) & (Decision.run_id == Review.run_id))
         .join(Frame, Frame.id == Review.frame_id)
-        .where(*_wait(run_id, after))
+        .where(Review.state == "waiting", Review.run_id == run_id)
     )
-    return session.execute(query.order_by(*_BEST_FIRST).limit(PAGE)).all()
+    if after:
+        query = query.where(tuple_(Review.value, Review.frame_id) < after)
+    return session.execute(query.order_by(Review.value.desc(), Review.frame_id.desc()).limit(PAGE)).all()

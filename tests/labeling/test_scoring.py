@@ -24,6 +24,11 @@ def compare(
     )
 
 
+def size_of(both: Sides) -> tuple[int, int]:
+    height, width = (both[0] + both[1])[0].shape
+    return height, width
+
+
 def rectangle(columns: slice, size_hw: tuple[int, int] = (100, 100)) -> BoolArray:
     drawn = np.zeros(size_hw, dtype=np.bool_)
     drawn[:, columns] = True
@@ -160,7 +165,7 @@ def slow_best_sum(teacher: list[BoolArray], student: list[BoolArray]) -> float:
 @given(sides())
 def test_no_other_pairing_is_better(both: Sides) -> None:
     assume(both[0] or both[1])
-    size_hw: tuple[int, int] = (both[0] + both[1])[0].shape  # type: ignore[assignment]
+    size_hw = size_of(both)
     matches = compare(*both, size_hw).matches
     assert sum(match.iou for match in matches) == pytest.approx(slow_best_sum(*both))
     for match in matches:
@@ -171,7 +176,7 @@ def test_no_other_pairing_is_better(both: Sides) -> None:
 @given(sides())
 def test_ious_lie_between_0_and_1_whoever_is_the_teacher(both: Sides) -> None:
     assume(both[0] or both[1])
-    size_hw: tuple[int, int] = (both[0] + both[1])[0].shape  # type: ignore[assignment]
+    size_hw = size_of(both)
     agreement, swapped = compare(*both, size_hw), compare(*both[::-1], size_hw)
     assert 0 <= agreement.iou <= 1
     assert 0 <= agreement.boundary_iou <= 1
@@ -183,7 +188,7 @@ def test_ious_lie_between_0_and_1_whoever_is_the_teacher(both: Sides) -> None:
 @given(sides())
 def test_where_the_teacher_is_sure_the_expected_iou_is_the_iou(both: Sides) -> None:
     assume(both[0] or both[1])
-    size_hw: tuple[int, int] = (both[0] + both[1])[0].shape  # type: ignore[assignment]
+    size_hw = size_of(both)
     teacher = [instance(pixels, score=1.0) for pixels in both[0]]
     sure = compare_instances(teacher, instances(both[1]), size_hw, Agreement())
     assert sure.expected_iou == sure.iou
