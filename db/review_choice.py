@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, func, select, tuple_
+from sqlalchemy import Row, bindparam, func, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from configs.models import Review as Settings
@@ -92,22 +92,22 @@ class _Asked:
 
 
 def _read_asked(session: Session, shots: Shots) -> _Asked:
-    runs = session.scalars(select(Run.id)).all()  # an index begins with the run
-    shown = aliased(Decision)
+    shown, run_id = aliased(Decision), bindparam("of_run")
+    video_id = select(Frame.video_id).where(Frame.id == Review.frame_id).scalar_subquery()
     query = (
-        select(Frame.video_id, Decision.shot_ms, Decision.decision, shown.layout)
+        select(video_id, Decision.shot_ms, Decision.decision, shown.layout)
         .select_from(Review)
-        .join(shown, (shown.frame_id == Review.frame_id) & (shown.run_id == Review.run_id))
-        .join(Frame, Frame.id == Review.frame_id)
+        .join(shown, (shown.frame_id == Review.frame_id) & (shown.run_id == run_id))
         .outerjoin(Decision, (Decision.frame_id == Review.frame_id) & (Decision.run_id == shots.run_id))
-        .where(Review.run_id.in_(runs), Review.state.in_(ASKED))
+        .where(Review.run_id == run_id, Review.state.in_(ASKED))
         .where(func.coalesce(Decision.decision, "rejected") != "rejected")
         .execution_options(yield_per=PAGE)
-    )  # an inner join, for which a condition on the decision itself is taken, may begin with all decisions of the run
+    )  # one inner join more, and databases begin with all frames, or all decisions of the run
     asked = _Asked(shots)
-    with session.execute(query) as rows:
-        for row in rows:
-            asked.add(*row)
+    for one in session.scalars(select(Run.id)).all():  # an index begins with the run
+        with session.execute(query, {"of_run": one}) as rows:
+            for row in rows:
+                asked.add(*row)
     return asked
 
 
