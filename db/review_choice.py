@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, select, tuple_
+from sqlalchemy import BindParameter, Row, bindparam, func, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from configs.models import Review as Settings
@@ -92,7 +92,8 @@ class _Asked:
 
 
 def _read_asked(session: Session, shots: Shots) -> _Asked:
-    shown, run_id = aliased(Decision), bindparam("of_run")
+    shown = aliased(Decision)
+    run_id: BindParameter[str] = bindparam("of_run")
     video_id = select(Frame.video_id).where(Frame.id == Review.frame_id).scalar_subquery()
     query = (
         select(video_id, Decision.shot_ms, Decision.decision, shown.layout)
