@@ -111,6 +111,7 @@ _SEEN = (
     .where(Instance.run_id == bindparam("run_id"), Instance.role == "teacher")
     .where(Instance.frame_id.in_(bindparam("frames", expanding=True)))
     .order_by(Instance.frame_id, Instance.rank)
+    .execution_options(binary=True)
 )
 
 

@@ -169,6 +169,7 @@ def _make_engine(url: str) -> Engine:
         raise ConfigError(f"{shown}: {told}") from exc
     if engine.dialect.name == "postgresql":
         _wait_for_restarts(engine)
+        _take_binary(engine)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -199,6 +200,20 @@ def _wait_for_restarts(engine: Engine) -> None:
         return connection
 
     event.listen(engine, "do_connect", connect)
+
+
+def _take_binary(engine: Engine) -> None:
+    """Have statements with the execution option `binary` answered in PostgreSQL's binary format: masks come
+    as they are, not as text of twice their length."""
+    from psycopg.pq import Format
+
+    def ask(
+        _connection: Any, cursor: Any, _statement: str, _parameters: Any, context: Any, _many: bool
+    ) -> None:
+        if context and context.execution_options.get("binary"):
+            cursor.format = Format.BINARY
+
+    event.listen(engine, "before_cursor_execute", ask)
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

@@ -21,6 +21,7 @@ from labeling.storage import Home
 from tasks.ledger import close_ledgers, ledger_of
 from tests.conftest import ROOT
 from tests.flows.dump import dump_files, dump_rows
+from tests.planted_reviews import PlantedFrame, box_mask, plant_run
 from tests.postgres_server import RunningPostgres, run_postgres
 
 pytestmark = pytest.mark.usefixtures("prefect")
@@ -63,6 +64,26 @@ def test_a_run_on_postgresql_gives_the_rows_and_the_dataset_of_one_on_sqlite(
     assert export(homes[1], second.run_id, tmp_path / "b") == files
     assert not Home(homes[1]).root.joinpath("maskmill.db").exists()
     assert run(scene, homes[1]).shards_worked == 0
+
+
+def test_people_come_out_of_postgresql_as_out_of_sqlite(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Joints, odd scores and all bytes of a mask: PostgreSQL gives them in a format of its own."""
+    joints = tuple((10.25 + i, 1 / (1 + i), i / 17) for i in range(17))
+    boxes = [box_mask(10, 10, 30, 80), box_mask(1, 0, 159, 120)]
+    frames = [PlantedFrame([box_mask(60, 20, 7, 9)]), PlantedFrame(boxes, keypoints=joints)]
+    found = []
+    for name, url in (("sqlite", ""), ("postgresql", postgres_url)):
+        monkeypatch.setenv("MASKMILL_DATABASE_URL", url)
+        place = Home(tmp_path / name)
+        planted = plant_run(place, frames)
+        with ledger_of(place).session() as session:
+            kept = dataset_frames(session, planted.id, place, decisions=DECISIONS)
+            found.append([frame.instances for frame in kept])
+    assert found[0] == found[1]
+    assert [len(people) for people in found[0]] == [1, 2]
+    assert found[0][1][0].keypoints == joints
 
 
 def shards_done(home: Path) -> int:
