@@ -1,14 +1,11 @@
 """The whole path on planted videos with scripted segmenters, whose every IoU is known."""
 
-import errno
 import json
 import os
 import shutil
 import time
 from fractions import Fraction
 from pathlib import Path
-from threading import Barrier
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,75 +13,33 @@ import pytest
 from pycocotools.coco import COCO
 from sqlalchemy import select
 
-from configs.load import validate_config
 from configs.models import RunConfig
 from db.dataset import dataset_frames
 from db.frames import FrameQuery, list_frames
 from db.ledger import begin_run
-from db.models import Agreement, Decision, Frame, Instance, Run, Shard, Source
-from db.queries import RunSummary
+from db.models import Agreement, Decision, Frame, Instance, Run, Source
 from db.review_items import review_items
-from flows.generate import generate_dataset
-from labeling.errors import ConfigError, DiskFull, WeightsMissing
 from labeling.formats.coco import write_coco
-from labeling.instances import Clip
-from labeling.pipeline import LabelledShard, label_shard
-from labeling.probing import VideoFacts, probe_video
 from labeling.storage import Home
-from tasks.endings import NothingRead
 from tasks.ingest import ingest_spec
-from tasks.ledger import close_ledgers, ledger_of
+from tasks.ledger import ledger_of
 from tasks.looks import draw_frame
-from tasks.models import forget_models
 from tests.flows.dump import dump_rows
+from tests.flows.scripted_runs import (
+    HALF,
+    LESS,
+    WHOLE,
+    closed_ledgers,
+    home,
+    rows_by_ms,
+    run,
+    scripted_config,
+    video,
+)
 from tests.planted import write_planted_video
 
+__all__ = ["closed_ledgers", "home", "video"]
 pytestmark = pytest.mark.usefixtures("prefect")
-
-WHOLE = [40, 40, 40, 80]
-HALF = [40, 40, 40, 40]
-LESS = [40, 40, 40, 39]
-
-
-def scripted_config(teacher: dict[str, Any], student: dict[str, Any], **more: Any) -> RunConfig:
-    def block(name: str, options: dict[str, Any]) -> dict[str, Any]:
-        return {"kind": "python", "factory": "tests.scripted:scripted", "options": {"name": name} | options}
-
-    tree = {"teacher": block("teacher", teacher), "student": block("student", student)}
-    return validate_config(tree | more, "test")
-
-
-@pytest.fixture
-def video(tmp_path: Path) -> Path:
-    path = tmp_path / "planted.mp4"
-    write_planted_video(path, fps=Fraction(10), frames=30, size_hw=(160, 240))
-    return path
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
-
-
-def run(sources: list[Path], config: RunConfig, home: Path) -> RunSummary:
-    return generate_dataset([str(source) for source in sources], config, name="test", home=home)
-
-
-def run_in_vain(sources: list[Path], config: RunConfig, home: Path) -> RunSummary:
-    with pytest.raises(NothingRead) as caught:
-        run(sources, config, home)
-    return caught.value.summary
-
-
-def rows_by_ms(home: Path) -> dict[int, tuple[float, float | None, str]]:
-    with ledger_of(Home(home.resolve())).session() as session:
-        query = (
-            select(Frame.t_ms, Agreement.iou, Agreement.boundary_iou, Decision.decision)
-            .join(Decision, Decision.frame_id == Frame.id)
-            .outerjoin(Agreement, Agreement.frame_id == Frame.id)
-            .order_by(Frame.t_ms)
-        )
-        return {t_ms: (iou, boundary, decision) for t_ms, iou, boundary, decision in session.execute(query)}
 
 
 def test_each_frame_gets_the_iou_and_the_decision_that_the_script_says(video: Path, home: Path) -> None:
@@ -226,87 +181,6 @@ def test_shards_give_the_same_rows_as_one_piece(video: Path, tmp_path: Path) -> 
     assert frames[1] == frames[60]
 
 
-def test_a_bad_source_is_stored_with_its_reason_and_the_rest_goes_on(
-    video: Path, home: Path, tmp_path: Path
-) -> None:
-    empty, text = tmp_path / "empty.mp4", tmp_path / "text.mp4"
-    empty.touch()
-    text.write_text("this is no video\n" * 100)
-    missing = tmp_path / "missing.mp4"
-    summary = run([empty, video, text, missing], scripted_config({"boxes": [WHOLE]}, {}), home)
-    assert summary.counts["looked_at"] == 6
-    found = {Path(failure.what).name: failure.code for failure in summary.failures}
-    assert found == {"empty.mp4": "empty_video", "text.mp4": "not_a_video", "missing.mp4": "not_found"}
-    assert all(Path(f.what).name in f.message for f in summary.failures)
-
-
-def test_a_failed_source_that_was_mended_is_no_failure_any_more(
-    video: Path, home: Path, tmp_path: Path
-) -> None:
-    later = tmp_path / "later.mp4"
-    later.touch()
-    config = scripted_config({"boxes": [WHOLE]}, {})
-    assert [f.code for f in run_in_vain([later], config, home).failures] == ["empty_video"]
-    shutil.copy(video, later)
-    mended = run([later], config, home)
-    assert mended.failures == ()
-    assert mended.counts["looked_at"] == 6
-
-
-def test_a_bug_in_one_source_is_raised_after_the_others_are_done(
-    video: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    odd = tmp_path / "odd.mp4"
-    shutil.copy(video, odd)
-
-    def probe(path: Path) -> VideoFacts:
-        if path == odd:
-            raise ZeroDivisionError("a rate of 0")
-        return probe_video(path)
-
-    monkeypatch.setattr("tasks.ingest.probe_video", probe)
-    with pytest.raises(ZeroDivisionError, match="a rate of 0"):
-        run([odd, video], scripted_config({"boxes": [WHOLE]}, {}), home)
-    assert len(rows_by_ms(home)) == 6
-
-
-def test_a_source_that_failed_last_time_is_no_failure_of_this_time(
-    video: Path, home: Path, tmp_path: Path
-) -> None:
-    config = scripted_config({"boxes": [WHOLE]}, {})
-    assert len(run_in_vain([tmp_path / "missing.mp4"], config, home).failures) == 1
-    assert run([video], config, home).failures == ()
-
-
-def test_a_run_whose_sources_all_fail_is_failed_though_others_were_done_before(
-    video: Path, home: Path, tmp_path: Path
-) -> None:
-    config = scripted_config({"boxes": [WHOLE]}, {})
-    run([video], config, home)
-    gone = [str(tmp_path / "gone.mp4"), str(tmp_path / "away.mp4")]
-    state: Any = generate_dataset(gone, config, name="test", home=home, return_state=True)
-    assert state.is_failed()
-    assert str(state.message).startswith("2 of 2 sources failed: away.mp4: not_found: ")
-
-
-def test_a_run_that_finds_nothing_new_is_not_failed_and_neither_is_one_with_a_source_left(
-    video: Path, home: Path, tmp_path: Path
-) -> None:
-    config = scripted_config({"boxes": [WHOLE]}, {})
-    run([video], config, home)
-    again: Any = generate_dataset([str(video)], config, name="test", home=home, return_state=True)
-    assert (again.is_completed(), again.name) == (True, "NothingToDo")
-    sources = [str(video), str(tmp_path / "gone.mp4")]
-    half: Any = generate_dataset(sources, config, name="test", home=home, return_state=True)
-    assert (half.is_completed(), half.name) == (True, "CompletedWithFailures")
-
-
-def test_a_password_in_a_source_is_refused_before_anything_stores_it(home: Path) -> None:
-    with pytest.raises(ConfigError, match=r"\$CAMERA_PASSWORD") as caught:
-        generate_dataset(["rtsp://me:hunter2@127.0.0.1/live"], scripted_config({}, {}), home=home)
-    assert "hunter2" not in str(caught.value)
-
-
 def test_a_folder_of_pictures_is_a_source_without_times(home: Path, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -354,98 +228,6 @@ def test_what_a_killed_run_left_is_done_though_its_source_is_not_named_again(
     assert (summary.shards_done, summary.shards_pending, summary.counts["looked_at"]) == (2, 0, 8)
 
 
-def test_a_segmenter_that_breaks_fails_its_shards_and_can_be_tried_again(
-    video: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = scripted_config({"boxes": [WHOLE]}, {}, sampling={"shard_s": 2})
-
-    def out_of_memory(*_: object) -> None:
-        raise RuntimeError("CUDA out of memory")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("tests.scripted.ScriptedSegmenter.segment", out_of_memory)
-        failed = run_in_vain([video], config, home)
-    assert [f.code for f in failed.failures] == ["model", "model"]
-    assert all("CUDA out of memory" in f.message for f in failed.failures)
-    retried = generate_dataset([], config, name="test", home=home, retry_failed=True)
-    assert (retried.failures, retried.counts["looked_at"]) == ((), 6)
-
-
-def test_a_model_that_was_replaced_is_refused_in_the_same_run(
-    video: Path, home: Path, tmp_path: Path
-) -> None:
-    masks = tmp_path / "masks.json"
-    masks.write_text("[]")
-    block = {"kind": "masks_folder", "path": str(masks)}
-    config = validate_config({"teacher": block, "student": block}, "test")
-    run([video], config, home)
-    masks.write_text("[ ]")
-    forget_models()
-    with pytest.raises(ConfigError, match="weights changed"):
-        run([video], config, home)
-
-
-def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
-    video: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = scripted_config({"boxes": [WHOLE]}, {}, sampling={"shard_s": 1})
-    written = 0
-
-    def fill_up(path: Path, content: bytes) -> None:
-        nonlocal written
-        written += 1
-        if written > 3:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        path.write_bytes(content)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("labeling.pictures.write_atomically", fill_up)
-        with pytest.raises(DiskFull, match="run the same command again"):
-            run([video], config, home)
-    with ledger_of(Home(home.resolve())).session() as session:
-        states = session.scalars(select(Shard.state).order_by(Shard.start_ms)).all()
-    assert states == ["done", "planned", "planned"]
-    assert run([video], config, home).counts["accepted"] == 6
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_once_the_disk_is_full_no_further_shard_is_begun(
-    video: Path, home: Path, monkeypatch: pytest.MonkeyPatch, workers: int
-) -> None:
-    config = scripted_config({"boxes": [WHOLE]}, {}, sampling={"shard_s": 0.5}, workers=workers)
-    begun = 0
-    all_begun = Barrier(workers)
-
-    def fill_up(*_: object) -> None:
-        nonlocal begun
-        begun += 1
-        all_begun.wait(60)
-        raise DiskFull("no room left")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("tasks.label.label_shard", fill_up)
-        with pytest.raises(DiskFull):
-            run([video], config, home)
-    assert begun == workers  # of 6 shards; and none was tried twice: it costs as much as it did before
-    assert run([video], config, home).shards_done == 6
-
-
-def test_a_bug_in_one_shard_is_raised_after_the_others_are_done(
-    video: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = scripted_config({"boxes": [WHOLE]}, {}, sampling={"shard_s": 1})
-
-    def label(clip: Clip, *rest: Any) -> LabelledShard:
-        if clip.start_s == 0:
-            raise ZeroDivisionError("a bug")
-        return label_shard(clip, *rest)
-
-    monkeypatch.setattr("tasks.label.label_shard", label)
-    with pytest.raises(ZeroDivisionError, match="a bug"):
-        run([video], config, home)
-    assert list(rows_by_ms(home)) == [1000, 1500, 2000, 2500]
-
-
 def test_more_workers_than_shards_do_them_all(video: Path, home: Path) -> None:
     config = scripted_config({"boxes": [WHOLE]}, {}, sampling={"shard_s": 1}, workers=8)
     assert run([video], config, home).shards_done == 3
@@ -464,27 +246,6 @@ def test_what_killed_runs_left_unfinished_is_removed_and_what_another_run_fetche
     run([video], scripted_config({"boxes": [WHOLE]}, {}), home)
     assert not left.exists()
     assert (fetching / "half.mp4.part").is_file()
-
-
-def test_a_run_without_sources_is_refused(home: Path) -> None:
-    with pytest.raises(ConfigError, match="no sources"):
-        run([], scripted_config({}, {}), home)
-
-
-def test_missing_weights_name_file_folder_and_the_offline_preset(
-    video: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MASKMILL_CACHE", str(tmp_path / "cache"))
-    config = validate_config({"teacher": "lite", "student": "selfie", "weights_dir": str(tmp_path)}, "test")
-    with pytest.raises(WeightsMissing, match=r"FastestDet\.onnx.*offline") as caught:
-        run([video], config, home)
-    assert str(tmp_path) in str(caught.value)
-
-
-@pytest.fixture(autouse=True)
-def closed_ledgers() -> Any:
-    yield
-    close_ledgers()
 
 
 def test_the_config_of_a_run_is_stored_whole(video: Path, home: Path) -> None:

@@ -23,7 +23,7 @@ from tasks.ingest import ingest_spec
 from tasks.ledger import close_ledgers, ledger_of
 from tasks.run_artifacts import MOST_ROWS, run_sections, table_rows
 from tasks.run_progress import show_progress
-from tests.flows.test_generate import HALF, WHOLE, scripted_config
+from tests.flows.scripted_runs import HALF, WHOLE, scripted_config
 from tests.planted import write_planted_video
 
 pytestmark = pytest.mark.usefixtures("prefect")

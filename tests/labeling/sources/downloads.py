@@ -1,0 +1,75 @@
+"""Downloads from a server of this machine alone, which several files of tests share."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.models import Ingest
+from labeling.errors import SourceError
+from labeling.sources import FailedOrigin, Fetched, Origin, expand_sources, fetch
+from tests.servers import Site, make_video, serve
+
+INGEST = Ingest(retries=2, backoff_s=0.01, timeout_s=5)
+SECRETS = {"PW": "hunter2", "ONE": "hunter21", "TWO": "hunter22"}
+VIDEO = make_video(range(30))
+OTHER = make_video(range(100, 130))
+
+_contacted: set[str] = set()
+_looked_up: set[str] = set()
+_listening = False
+
+
+def _listen(event: str, arguments: tuple[Any, ...]) -> None:
+    if _listening and event == "socket.connect" and isinstance(arguments[1], tuple):
+        _contacted.add(str(arguments[1][0]))
+    if _listening and event == "socket.getaddrinfo":
+        _looked_up.add(str(arguments[0]))
+
+
+sys.addaudithook(_listen)
+
+
+@pytest.fixture(autouse=True)
+def only_this_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test may lead yt-dlp to another machine, whatever it looks for."""
+    global _listening  # noqa: PLW0603  # audit hooks cannot be removed, only told to be quiet
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    _contacted.clear()
+    _looked_up.clear()
+    _listening = True
+    yield
+    _listening = False
+    assert _contacted <= {"127.0.0.1"}
+    assert _looked_up <= {"127.0.0.1", "localhost", "no-such-host.invalid"}
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serve() as running:
+        yield running
+
+
+def get(url: str, home: Path, ingest: Ingest = INGEST) -> list[Fetched | FailedOrigin]:
+    (origin,) = expand_sources([url], environment=SECRETS)
+    assert isinstance(origin, Origin)
+    return list(fetch(origin, home, ingest))
+
+
+def get_one(url: str, home: Path, ingest: Ingest = INGEST) -> Fetched:
+    (one,) = get(url, home, ingest)
+    assert isinstance(one, Fetched), one
+    return one
+
+
+def get_error(url: str, home: Path, ingest: Ingest = INGEST) -> SourceError:
+    (one,) = get(url, home, ingest)
+    assert isinstance(one, FailedOrigin), one
+    return one.error
+
+
+def content(fetched: Fetched) -> bytes:
+    assert fetched.path is not None
+    return fetched.path.read_bytes()
