@@ -62,7 +62,7 @@ def fetch_models(
 @db_app.command("upgrade")
 def upgrade(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Migrate the database to this version's schema."""
-    from db.engine import upgrade_schema
+    from db.schema import upgrade_schema
     from flows.home import existing_home
     from tasks.ledger import database_url
 

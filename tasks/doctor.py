@@ -108,7 +108,7 @@ def _calibration(config: RunConfig, teacher: ModelCard) -> Finding:
 
 
 def _database(home: Path) -> str:
-    from db.engine import schema_revision
+    from db.schema import schema_revision
     from tasks.ledger import database_url
 
     place = Home(home)

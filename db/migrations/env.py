@@ -1,4 +1,4 @@
-"""Alembic's environment: migrations run on the connection that db.engine hands over."""
+"""Alembic's environment: migrations run on the connection that db.schema hands over."""
 
 from alembic import context
 

@@ -14,8 +14,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from db.engine import Ledger, open_ledger, schema_revision, upgrade_schema
+from db.engine import Ledger, open_ledger
 from db.models import Base, Run, utc_now
+from db.schema import schema_revision, upgrade_schema
 from labeling.errors import (
     AlreadyRunning,
     ConfigError,

@@ -12,9 +12,11 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from db import engine as engine_module
-from db.engine import Ledger, open_ledger, upgrade_schema
+from db import schema
+from db.connecting import make_engine, writing
+from db.engine import Ledger, open_ledger
 from db.models import Base
+from db.schema import upgrade_schema
 from labeling.masks import Mask
 from labeling.storage import Home
 from tasks.ledger import close_ledgers
@@ -64,16 +66,16 @@ def url(bare_database_url: str) -> str:
 
 
 def migrate(url: str, revision: str, *, down: bool = False) -> None:
-    ledger = Ledger(url)
-    config = engine_module._alembic()
+    engine = make_engine(url)
+    config = schema._alembic()
     with (
-        ledger.writer.connect() as connection,
-        engine_module._foreign_keys_off(connection),
+        writing(engine).connect() as connection,
+        schema._foreign_keys_off(connection),
         connection.begin(),
     ):
         config.attributes["connection"] = connection
         (command.downgrade if down else command.upgrade)(config, revision)
-    ledger.close()
+    engine.dispose()
 
 
 def enter(url: str, script: str) -> None:

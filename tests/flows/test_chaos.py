@@ -1,7 +1,8 @@
 """kill -9 at random moments until a job is done: the rows and COCO bytes of an undisturbed run.
 
 MASKMILL_TEST_KILLS says how many kills, and with them how long the job is: with 20 some two minutes
-for one thread that nobody disturbs.
+for one thread that nobody disturbs. The Prefect server has a SQLite of its own, or the PostgreSQL that
+PREFECT_SERVER_DATABASE_CONNECTION_URL names.
 """
 
 import importlib.util
