@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from labeling.studio.environment import find_environment
 from tests.postgres_server import (  # noqa: F401 - fixtures
     bare_database_url,
     database_url,
@@ -21,6 +22,8 @@ from tests.store_server import bucket, s3_server  # noqa: F401 - fixtures
 from tests.studio_server import studio  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).resolve().parent.parent
+INSTALLING_S = 900
+"""What downloading Label Studio and making its database may take."""
 
 
 def pytest_configure() -> None:
@@ -30,8 +33,19 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if find_environment() is None:
+        for item in items:
+            if "studio" in getattr(item, "fixturenames", ()):
+                _allow_for_installation(item, config)
     if hasattr(config, "workerinput"):  # one of several processes
         items.sort(key=lambda item: rank(item.nodeid))
+
+
+def _allow_for_installation(item: pytest.Item, config: pytest.Config) -> None:
+    """Whichever test wants a Label Studio first installs it, in its own time."""
+    own = item.get_closest_marker("timeout")
+    limit_s = own.args[0] if own else float(config.getini("timeout"))
+    item.add_marker(pytest.mark.timeout(limit_s + INSTALLING_S), append=False)
 
 
 @pytest.hookimpl(optionalhook=True)
