@@ -35,7 +35,7 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if find_environment() is None:
         for item in items:
-            if "studio" in getattr(item, "fixturenames", ()):
+            if item.get_closest_marker("labelstudio"):
                 _allow_for_installation(item, config)
     if hasattr(config, "workerinput"):  # one of several processes
         items.sort(key=lambda item: rank(item.nodeid))
