@@ -1,6 +1,7 @@
 # `make demo` and `make test` set up .venv by themselves.
 PYTHON ?= python3
 DEMO ?= maskmill-demo
+# Nothing is compiled ahead: Python compiles what it imports, a part of all that is installed.
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 BIN = .venv/bin
 
@@ -38,12 +39,12 @@ bench: .venv/.all
 # Without the networks' libraries: the demo and its review need none, and they are large.
 .venv/.core: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[review]'
+	$(PIP) install --quiet --no-compile --constraint constraints.txt --editable '.[review]'
 	touch $@
 
 .venv/.all: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[lite,torch,review,dev]'
+	$(PIP) install --quiet --no-compile --constraint constraints.txt --editable '.[lite,torch,review,dev]'
 	touch .venv/.core $@
 
 clean:

@@ -133,7 +133,7 @@ def _ways(folder: Path) -> Iterator[Sequence[Sequence[str]]]:
         )
     yield (
         (sys.executable, "-m", "venv", str(folder)),
-        (python, "-m", "pip", "install", "--disable-pip-version-check", *wanted),
+        (python, "-m", "pip", "install", "--disable-pip-version-check", "--no-compile", *wanted),
     )
 
 
