@@ -37,6 +37,7 @@ def make_engine(url: str) -> Engine:
         raise ConfigError(f"{address}: {told}") from exc
     if engine.dialect.name == "postgresql":
         _wait_for_restarts(engine)
+    if engine.driver == "psycopg":
         _take_binary(engine)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)

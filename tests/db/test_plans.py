@@ -125,6 +125,7 @@ def test_what_to_send_next_comes_in_the_order_of_an_index_without_reading_all_th
     assert len(asked) < 10  # no query is for one of the 1000 videos
     for steps in asked:
         assert not [step for step in steps if " instance" in step]
+        assert not [step for step in whole_tables(steps) if " frame" in step]
     *_, first, then = [
         steps for steps in asked if any("ix_review_run_id_state_value" in step for step in steps)
     ]
