@@ -154,11 +154,11 @@ def processes_of(team: Team) -> list[str]:
 @pytest.mark.prefect
 def test_a_schedule_fires_by_itself_and_a_worker_elsewhere_completes_it(team: Team) -> None:
     done = team.deploy(
-        "schedules.generate.interval_s=5", "schedules.export={cron: '* * * * *'}", "gpu_slots=1"
+        "schedules.generate.interval_s=20", "schedules.export={cron: '* * * * *'}", "gpu_slots=1"
     )
     assert done.returncode == 0, done.stderr
     starts = {one["name"]: one["starts"] for one in json.loads(done.stdout)}
-    assert starts[f"generate-dataset/{team.name}"] == "every 5 s"
+    assert starts[f"generate-dataset/{team.name}"] == "every 20 s"
     assert starts[f"push-reviews/{team.name}"] == "when somebody starts it"
     assert starts[f"export-dataset/{team.name}"] == "cron * * * * *, UTC"
     with team.worker("one") as worker:

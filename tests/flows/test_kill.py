@@ -16,7 +16,7 @@ from labeling.scene import render_scene
 from tests.flows.dump import dump_files, dump_rows
 from tests.servers import make_video, read_numbers, send_stream, serve
 
-KILLS = int(os.environ.get("MASKMILL_TEST_KILLS", "4"))
+KILLS = int(os.environ.get("MASKMILL_TEST_KILLS", "2"))
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,13 @@ from tests.studio_server import RunningStudio
 pytestmark = [pytest.mark.labelstudio, pytest.mark.usefixtures("prefect")]
 
 
+def teachers_regions(task: dict[str, Any]) -> list[dict[str, Any]]:
+    shown: list[dict[str, Any]] = next(
+        prediction["result"] for prediction in task["predictions"] if prediction["model_version"] == "teacher"
+    )
+    return shown
+
+
 class Desk:
     """A home, its project in Label Studio, and an annotator's hands."""
 
@@ -61,14 +68,12 @@ class Desk:
 
     def regions(self, frame_id: int) -> list[dict[str, Any]]:
         """The teacher's, as an annotator is shown them."""
-        predictions = self.task(frame_id)["predictions"]
-        shown: list[dict[str, Any]] = next(
-            p["result"] for p in predictions if p["model_version"] == "teacher"
-        )
-        return shown
+        return teachers_regions(self.task(frame_id))
 
     def submit(self, frame_id: int, regions: list[dict[str, Any]], **fields: Any) -> int:
-        task = self._numbers()[frame_id]
+        return self.answer(self._numbers()[frame_id], regions, **fields)
+
+    def answer(self, task: int, regions: list[dict[str, Any]], **fields: Any) -> int:
         body = {"result": regions, "lead_time": 8.0, **fields}
         return int(
             self.http.post(f"/api/tasks/{task}/annotations/", json=body).raise_for_status().json()["id"]
