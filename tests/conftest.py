@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.postgres_server import (  # noqa: F401 - fixtures
     postgres_with_tables,
     sqlite_with_tables,
 )
+from tests.prefect_server import plant_database
 from tests.sharing_out import Shares, rank
 from tests.store_server import bucket, s3_server  # noqa: F401 - fixtures
 from tests.studio_server import studio  # noqa: F401 - a fixture
@@ -73,10 +75,19 @@ def prefect() -> Iterator[None]:
     from prefect.settings import PREFECT_LOGGING_LEVEL, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
-    # a command that a test calls in this process would have Prefect log nothing
-    with (
-        prefect_test_harness(server_startup_timeout=120),
-        temporary_settings({PREFECT_LOGGING_LEVEL: "INFO"}),
-    ):
-        setup_logging()
-        yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("prefect.testing.utilities.mkdtemp", _folder_with_database)
+        # a command that a test calls in this process would have Prefect log nothing
+        with (
+            prefect_test_harness(server_startup_timeout=120),
+            temporary_settings({PREFECT_LOGGING_LEVEL: "INFO"}),
+        ):
+            setup_logging()
+            yield
+
+
+def _folder_with_database() -> str:
+    """Where the harness puts its database: that it finds one there saves its making."""
+    folder = mkdtemp()
+    plant_database(Path(folder) / "prefect-test.db")
+    return folder

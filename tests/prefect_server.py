@@ -1,16 +1,47 @@
 """A Prefect server as people start one: the temporary one of other tests starts no scheduled run."""
 
+import fcntl
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
 
 from labeling.studio.ports import free_port
+
+_QUIET = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+
+
+def plant_database(file: Path) -> None:
+    """Prefect's empty database, as its own migrations make it: once for all tests, for it takes longer than a server's
+    start."""
+    made = Path(tempfile.gettempdir()) / f"maskmill-tests-{os.getuid()}" / f"prefect-{version('prefect')}.db"
+    made.parent.mkdir(mode=0o700, exist_ok=True)
+    with made.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            _make_database(made)
+    shutil.copyfile(made, file)
+
+
+def _make_database(made: Path) -> None:
+    with tempfile.TemporaryDirectory() as home:
+        file = Path(home) / "made.db"
+        environment = os.environ | _QUIET | {"PREFECT_HOME": home}
+        environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{file}"
+        command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        with closing(sqlite3.connect(file)) as database:
+            database.execute("VACUUM INTO ?", [f"{made}.part"])
+    Path(f"{made}.part").replace(made)
 
 
 @contextmanager
@@ -20,9 +51,9 @@ def run_prefect_server(folder: Path, *, patience_s: float = 120) -> Iterator[dic
     environment = {
         "PREFECT_HOME": str(folder),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
+        **_QUIET,
     }
+    plant_database(folder / "prefect.db")
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log)

@@ -14,6 +14,7 @@ from prefect.settings import PREFECT_API_URL
 
 from labeling.scene import render_scene
 from tests.flows.dump import dump_files, dump_rows
+from tests.prefect_server import plant_database
 from tests.servers import make_video, read_numbers, send_stream, serve
 
 KILLS = int(os.environ.get("MASKMILL_TEST_KILLS", "2"))
@@ -30,7 +31,11 @@ def start(source: Path | str, home: Path, tmp_path: Path, *, server: str = "") -
     """Without a Prefect server it starts a temporary one, which takes longer than the work."""
     command = [sys.executable, "-m", "flows.cli", "run", str(source), "--config", "offline", "--json"]
     command += ["--set", "sampling.shard_s=3", "--set", "sampling.every_s=0.2", "--home", str(home)]
-    environment = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_API_URL": server}
+    prefect_home = tmp_path / "prefect"
+    if not prefect_home.exists():
+        prefect_home.mkdir()
+        plant_database(prefect_home / "prefect.db")
+    environment = os.environ | {"PREFECT_HOME": str(prefect_home), "PREFECT_API_URL": server}
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
 
 

@@ -1,4 +1,7 @@
-"""torchvision's networks with random weights: what comes out fits the frames, whatever it shows."""
+"""torchvision's networks with random weights: what comes out fits the frames, whatever it shows.
+
+torchvision takes seconds to import, which every process that collects tests would: those import it that want it.
+"""
 
 import json
 from types import SimpleNamespace
@@ -7,11 +10,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torchvision.models import resnet50
-from torchvision.models.detection import maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2
-from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor
-from torchvision.models.detection.mask_rcnn import MaskRCNN
-from torchvision.ops import FrozenBatchNorm2d
 
 from configs.segmenters import TorchvisionBlock
 from labeling.errors import ConfigError, WeightsCorrupt
@@ -103,6 +101,8 @@ def test_each_mask_is_as_decided_as_its_own_probabilities_are() -> None:
 
 def test_people_are_those_that_torchvision_itself_finds() -> None:
     """Only people go through suppression and the heads; their scores and boxes stay what they are."""
+    from torchvision.models.detection import maskrcnn_resnet50_fpn_v2
+
     picture = noise(48, 64)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(RANDOM_SEED)
@@ -162,6 +162,12 @@ def test_random_weights_are_the_same_each_time_and_leave_torchs_randomness_alone
 
 def test_the_frozen_norms_of_published_detectors_compute_the_same_here() -> None:
     """Weights trained with frozen batch norm of epsilon 0, as torchvision builds that network."""
+    from torchvision.models import resnet50
+    from torchvision.models.detection import maskrcnn_resnet50_fpn
+    from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor
+    from torchvision.models.detection.mask_rcnn import MaskRCNN
+    from torchvision.ops import FrozenBatchNorm2d
+
     torch.default_generator.manual_seed(1)
     backbone = _resnet_fpn_extractor(resnet50(weights=None, norm_layer=FrozenBatchNorm2d), 3)
     published = MaskRCNN(backbone, 91).eval()
@@ -179,6 +185,8 @@ def test_the_frozen_norms_of_published_detectors_compute_the_same_here() -> None
 
 
 def test_weights_of_another_network_are_refused() -> None:
+    from torchvision.models import resnet50
+
     net = resnet50(weights=None)
     state = net.state_dict()
     del state["fc.weight"]

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from label_studio_sdk.converter import brush as sdk
 
 from labeling.errors import StudioError
 from labeling.masks import BoolArray, Mask
@@ -32,11 +31,15 @@ Label Studio's exportRLE leaves them."""
 
 
 def sdk_encode(pixels: BoolArray) -> bytes:
-    return bytes(sdk.encode_rle(np.repeat(pixels.ravel().astype(np.uint8) * 255, 4)))
+    from label_studio_sdk.converter.brush import encode_rle  # it loads nltk, scikit-learn and pandas
+
+    return bytes(encode_rle(np.repeat(pixels.ravel().astype(np.uint8) * 255, 4)))
 
 
 def sdk_decode(code: bytes, size_hw: tuple[int, int]) -> BoolArray:
-    pixels: BoolArray = sdk.decode_rle(code).reshape(*size_hw, 4)[:, :, 3] > 127
+    from label_studio_sdk.converter.brush import decode_rle
+
+    pixels: BoolArray = decode_rle(code).reshape(*size_hw, 4)[:, :, 3] > 127
     return pixels
 
 
