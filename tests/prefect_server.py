@@ -33,15 +33,15 @@ def plant_database(file: Path) -> None:
 
 
 def _make_database(made: Path) -> None:
-    with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory(dir=made.parent) as home:
         file = Path(home) / "made.db"
         environment = os.environ | _QUIET | {"PREFECT_HOME": home}
         environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{file}"
         command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
         subprocess.run(command, env=environment, check=True, capture_output=True)
         with closing(sqlite3.connect(file)) as database:
-            database.execute("VACUUM INTO ?", [f"{made}.part"])
-    Path(f"{made}.part").replace(made)
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        file.replace(made)  # whole, or not there
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -78,6 +79,22 @@ def test_help_names_the_commands_and_loads_nothing_else() -> None:
     for command in ("run", "status", "frames", "show", "report", "export", "models", "db", "doctor"):
         assert re.search(rf"\b{command}\b", done.stdout)
     assert set(done.stderr.split()) - TERMINAL == {"flows", "labeling"}
+
+
+def test_help_takes_little_more_than_any_program_of_typers() -> None:
+    """The best of several, for whatever runs beside it; a bare one is what no command of ours could be quicker than."""
+    bare = "import typer; app = typer.Typer(); app.command()(lambda: None); app(['--help'])"
+    assert best_s("-m", "flows.cli", "--help") < 2 * best_s("-c", bare)
+
+
+def best_s(*words: str) -> float:
+    """Seconds of a Python process, the best of three."""
+    taken = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        subprocess.run([sys.executable, *words], capture_output=True, cwd=ROOT, check=True)
+        taken.append(time.perf_counter() - begin)
+    return min(taken)
 
 
 @pytest.mark.usefixtures("prefect")

@@ -17,7 +17,7 @@ from tests.flows.dump import dump_files, dump_rows
 from tests.prefect_server import plant_database
 from tests.servers import make_video, read_numbers, send_stream, serve
 
-KILLS = int(os.environ.get("MASKMILL_TEST_KILLS", "2"))
+KILLS = int(os.environ.get("MASKMILL_TEST_KILLS", "4"))
 
 
 @pytest.fixture(scope="module")

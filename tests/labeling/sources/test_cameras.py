@@ -243,7 +243,7 @@ def test_a_camera_that_says_nothing_is_given_up_in_time(tmp_path: Path, scheme: 
         begin = time.monotonic()
         _, failed = record(f"{scheme}://127.0.0.1:{port}/live", tmp_path, impatient)
         assert isinstance(failed, SourceUnreachable)
-        assert time.monotonic() - begin < 15
+        assert time.monotonic() - begin < 3
 
 
 def test_a_stream_that_falls_silent_keeps_what_came(site: Site, tmp_path: Path) -> None:
