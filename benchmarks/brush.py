@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from label_studio_sdk.converter import brush as sdk
 
-from labeling.masks import Mask
-from labeling.studio.brush import decode_brush, encode_brush
+from labeling.review.label_studio.brush_rle import decode_brush, encode_brush
+from labeling.structures.masks import Mask
 
 
 def draw_people(width: int, height: int, count: int) -> list[Mask]:

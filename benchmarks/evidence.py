@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 
 from configs.load import load_config
-from labeling.instances import Clip
 from labeling.pipeline import label_shard
-from labeling.storage import Home
-from tasks.models import load_models
+from labeling.storage.home import Home
+from labeling.structures.frames import Clip
+from tasks.execution.models import load_models
 
 EVIDENCE = ("flip", "second", "evidence")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import av
 
-from labeling.scene import render_scene
+from labeling.synthetic.scene import render_scene
 
 
 def peak_mb(video: Path, home: Path, options: list[str]) -> float:
@@ -48,12 +48,12 @@ def repeat_video(video: Path, out: Path, times: int) -> None:
 def work(video: Path, home: Path, config_name: str, changes: list[str]) -> None:
     """Label a video as plain functions and print this process's peak."""
     from configs import load_config
-    from db.ledger import begin_run
-    from db.queries import planned_shards
-    from labeling.storage import Home
+    from db.runs.queries import planned_shards
+    from db.runs.writes import begin_run
+    from labeling.storage.home import Home
+    from tasks.execution.database import ledger_of
     from tasks.ingest import ingest_spec
     from tasks.label import work_on_shard
-    from tasks.ledger import ledger_of
 
     config = load_config(config_name, changes)
     place = Home(home)

@@ -33,15 +33,14 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from configs.models import Review as Settings
-from db.dataset import REVIEWED, dataset_frames
-from db.engine import Ledger, open_ledger
-from db.frames import FrameQuery, frame_instances, list_frames, seen_instance
-from db.models import Frame, Instance, Run
-from db.queries import latest_run, run_sources, summarise_run
-from db.review_choice import choose_waiting, count_waiting
-from db.review_items import review_items
-from db.review_models import Review
-from db.review_outbox import (
+from db.connection.database import Ledger, open_ledger
+from db.frames.dataset import REVIEWED, dataset_frames
+from db.frames.histograms import cause_counts, iou_histogram
+from db.frames.listing import FrameQuery, frame_instances, list_frames, seen_instance
+from db.models.core import Frame, Instance, Run
+from db.models.review import Review
+from db.review.items import review_items
+from db.review.outbox import (
     count_elsewhere,
     fill_outbox,
     known_project,
@@ -50,13 +49,14 @@ from db.review_outbox import (
     reconcile,
     withdraw_unwanted,
 )
-from db.review_summary import summarise_reviews
-from db.tallies import cause_counts, iou_histogram
-from labeling.formats.coco import write_coco
-from labeling.formats.folder import PictureFolder
-from labeling.object_store import ObjectStore
-from labeling.storage import Home
-from tasks.looks import list_runs
+from db.review.selection import choose_waiting, count_waiting
+from db.review.summary import summarise_reviews
+from db.runs.queries import latest_run, run_sources, summarise_run
+from labeling.datasets.formats.coco import write_coco
+from labeling.datasets.staging import PictureFolder
+from labeling.storage.home import Home
+from labeling.storage.object_store import ObjectStore
+from tasks.observability.report import list_runs
 
 LIMIT_MS = 200
 Question = Callable[[Session, Run], object]

@@ -25,22 +25,22 @@ os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 from configs import RunConfig, load_config
-from db.ledger import begin_run
-from db.queries import planned_shards
-from flows.temporary_server import temporary_server
-from labeling.instances import Clip, Frame
-from labeling.sampling import SkippedFrame, select_frames
-from labeling.scene import render_scene
-from labeling.scoring import compare_instances
-from labeling.stages import in_batches
-from labeling.storage import Home
-from labeling.trust.decision import needs_flip
+from db.runs.queries import planned_shards
+from db.runs.writes import begin_run
+from flows.cli.temporary_server import temporary_server
+from labeling.comparison.agreement import compare_instances
+from labeling.runtime.prefetch import in_batches
+from labeling.sampling.select import SkippedFrame, select_frames
+from labeling.storage.home import Home
+from labeling.structures.frames import Clip, Frame
+from labeling.synthetic.scene import render_scene
+from labeling.trust.decide import needs_flip
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, gather_evidence
+from tasks.execution.database import close_ledgers, ledger_of
+from tasks.execution.models import load_models
 from tasks.ingest import ingest_spec
 from tasks.label import work_on_shard
-from tasks.ledger import close_ledgers, ledger_of
-from tasks.models import load_models
-from tasks.summary import close_run
+from tasks.observability.summary import close_run
 
 PLAIN = "whole run, plain functions"
 FLOW = "whole flow, Prefect warm"

@@ -14,8 +14,13 @@ from sqlalchemy import select, update
 from sqlalchemy.engine import make_url
 
 from configs import RunConfig, load_config
-from db.engine import Ledger
-from db.ledger import (
+from db.connection.database import Ledger
+from db.models.core import Shard, content_id, utc_now
+from db.models.review import Annotation, Review, ReviewedInstance, Score, Truth
+from db.review.items import proposed_instances
+from db.review.outbox import Placed as PlacedFrame
+from db.review.outbox import confirm_sent, fill_outbox, mark_sending, remember_project
+from db.runs.writes import (
     ShardRange,
     begin_run,
     finish_run,
@@ -25,21 +30,15 @@ from db.ledger import (
     record_video,
     store_shard,
 )
-from db.mask_columns import mask_columns
-from db.models import Shard, content_id, utc_now
-from db.review_items import proposed_instances
-from db.review_models import Annotation, Review, ReviewedInstance, Score, Truth
-from db.review_outbox import Placed as PlacedFrame
-from db.review_outbox import confirm_sent, fill_outbox, mark_sending, remember_project
-from db.upserts import upsert
-from labeling.instances import Instance, ModelCard
-from labeling.masks import Mask
-from labeling.mismatches import Mismatch
-from labeling.pipeline import LabelledFrame, LabelledShard
-from labeling.review_queue import review_value
-from labeling.scoring import FrameAgreement
-from labeling.sources import Origin
-from labeling.storage import Home
+from db.sql.mask_columns import mask_columns
+from db.sql.upsert import upsert
+from labeling.review.queue import review_value
+from labeling.sources.source import Origin
+from labeling.storage.home import Home
+from labeling.structures.agreement import FrameAgreement, Mismatch
+from labeling.structures.instances import Instance, ModelCard
+from labeling.structures.masks import Mask
+from labeling.structures.records import LabelledFrame, LabelledShard
 
 DATABASES = ("sqlite", "postgresql")
 SIZE_HW = (720, 1280)

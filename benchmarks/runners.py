@@ -21,8 +21,8 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ["OMP_NUM_THREADS"] = "1"  # of each worker, and of what it loads
 
 from configs import RunConfig, load_config
-from labeling.scene import render_scene
-from tasks.ledger import close_ledgers
+from labeling.synthetic.scene import render_scene
+from tasks.execution.database import close_ledgers
 
 
 @contextmanager

@@ -27,16 +27,16 @@ from label_studio_sdk import LabelStudio
 from label_studio_sdk.converter.brush import mask2rle
 
 from configs.models import Review as Settings
-from labeling.masks import Mask
-from labeling.studio.access import Access
-from labeling.studio.annotations import read_annotations
-from labeling.studio.brush import encode_brush
-from labeling.studio.local import LocalStudio
-from labeling.studio.ports import free_port
-from labeling.studio.project import label_config
-from labeling.studio.review import ProposedInstance, ReviewedFrame, ReviewItem
-from labeling.studio.server import StudioServer
-from labeling.studio.tasks import make_task
+from labeling.review.label_studio.annotations import read_annotations
+from labeling.review.label_studio.brush_rle import encode_brush
+from labeling.review.label_studio.client import StudioServer
+from labeling.review.label_studio.credentials import Access
+from labeling.review.label_studio.local_server import LocalStudio
+from labeling.review.label_studio.ports import free_port
+from labeling.review.label_studio.project import label_config
+from labeling.review.label_studio.tasks import make_task
+from labeling.review.records import ProposedInstance, ReviewedFrame, ReviewItem
+from labeling.structures.masks import Mask
 
 WIDTH, HEIGHT = 1280, 720
 BATCH = 250

@@ -28,9 +28,10 @@ from pycocotools import mask as coco_mask
 from scipy.optimize import linear_sum_assignment
 
 from configs.segmenters import LiteBlock
-from labeling.instances import Frame, Instance
-from labeling.masks import BoxXywh
 from labeling.segmenters.lite import LiteSegmenter
+from labeling.structures.frames import Frame
+from labeling.structures.instances import Instance
+from labeling.structures.masks import BoxXywh
 
 VIDEO_PX_OF_ANNOTATED = 0.625
 """The annotation is in pixels of 768x576, the video has 480x360."""

@@ -2,7 +2,7 @@
 
     python benchmarks/writers.py [--shards N] [--on sqlite|postgresql] [--writers N]...
 
-Every process stores shards of its own through `db.ledger.store_shard`, made beforehand: per shard one
+Every process stores shards of its own through `db.runs.writes.store_shard`, made beforehand: per shard one
 transaction of 120 frames, of which 87 have 5 instances, as a run commits a minute of video. Baseline: one
 writer. A model takes seconds to minutes for such a shard: what is left of a minute says how many
 machines one database serves.
@@ -27,10 +27,10 @@ from planting import (
     serve_database,
 )
 
-from db.engine import open_ledger
-from db.ledger import store_shard
-from db.models import Shard
-from labeling.pipeline import LabelledShard
+from db.connection.database import open_ledger
+from db.models.core import Shard
+from db.runs.writes import store_shard
+from labeling.structures.records import LabelledShard
 
 ROWS_PER_SHARD = 2 * FRAMES_PER_SHARD + COMPARED_PER_SHARD * (1 + TEACHERS + 1)
 """Frames and decisions; agreements and instances."""

@@ -13,10 +13,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from configs import segmenters
+from configs.errors import ConfigError, UnknownModel
+from configs.ground_truth import LabelledSet
 from configs.models import RunConfig
 from configs.segmenters import expand_shorthand
-from configs.truth import LabelledSet
-from labeling.errors import ConfigError, UnknownModel
 
 CALIBRATIONS = ("lite", "surveillance")
 """Shipped, by the name of the preset to whose teacher they are fitted."""

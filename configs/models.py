@@ -68,7 +68,7 @@ class Sampling(Block):
 
 
 class PoseFilter(Block):
-    """Which frames show people as wanted. Rules are in labeling/poses.py."""
+    """Which frames show people as wanted. Rules are in labeling/sampling/pose_filter.py."""
 
     segmenter: SegmenterBlock | None = None
     """A model that gives keypoints, run before the teacher; None: the teacher's own instances. A frame in which it and the

@@ -8,12 +8,12 @@ from prefect.logging import get_run_logger
 
 from configs.models import ExportedDecision, ExportFormat
 from flows.home import existing_home, idle_before_the_first_run, whole_path
-from labeling.formats.dataset import ExportSummary
-from labeling.object_store import local_path
-from labeling.storage import Home
-from tasks.executions import at_work
+from labeling.datasets.records import ExportSummary
+from labeling.storage.home import Home
+from labeling.storage.object_store import local_path
+from tasks.execution.leases import at_work
 from tasks.export import ExportOrder, write_dataset
-from tasks.lineage import trace_dataset
+from tasks.observability.assets import trace_dataset
 
 
 @flow(name="export-dataset", flow_run_name="export {format}", persist_result=False)

@@ -6,7 +6,7 @@ from prefect import flow
 from prefect.logging import get_run_logger
 
 from flows.home import existing_home, idle_before_the_first_run, whole_path
-from tasks.executions import at_work
+from tasks.execution.leases import at_work
 from tasks.garbage import Ages, Garbage, collect_garbage
 
 

@@ -8,25 +8,27 @@ from typing import cast
 from prefect import flow, runtime
 from prefect.logging import get_run_logger
 
+from configs.errors import ConfigError
 from configs.load import load_config
 from configs.models import RunConfig
-from db.ledger import begin_run, keep_models, requeue_failed
-from db.queries import RunSummary, failed_specs, planned_shards
+from db.runs.queries import RunSummary, failed_specs, planned_shards
+from db.runs.writes import begin_run, keep_models, requeue_failed
 from flows.home import whole_path
-from flows.runners import check_runner
-from flows.shards import work_on_shards
-from labeling.errors import ConfigError, Interrupted
-from labeling.sources import refuse_passwords, remove_leftovers
-from labeling.storage import Home
-from labeling.titles import run_title
-from tasks.endings import ending
-from tasks.executions import Execution, at_work, bury_the_dead, cancelled
+from flows.label import work_on_shards
+from flows.runners.select import check_runner
+from labeling.errors import Interrupted
+from labeling.sources.content_store import remove_leftovers
+from labeling.sources.titles import run_title
+from labeling.sources.url_policy import refuse_passwords
+from labeling.storage.home import Home
+from tasks.execution.database import ledger_of
+from tasks.execution.leases import Execution, at_work, bury_the_dead, cancelled
+from tasks.execution.models import doubt_calibration, forget_models, load_models
 from tasks.ingest import ingest_source_task, ingest_spec
-from tasks.ledger import ledger_of
-from tasks.models import doubt_calibration, forget_models, load_models
-from tasks.provenance import origin_words
-from tasks.run_progress import show_progress
-from tasks.summary import close_run, close_run_task, publish_run, summary_sentence
+from tasks.observability.final_state import ending
+from tasks.observability.progress import show_progress
+from tasks.observability.provenance import origin_words
+from tasks.observability.summary import close_run, close_run_task, publish_run, summary_sentence
 
 
 def _run_name() -> str:

@@ -5,11 +5,11 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
-from labeling.errors import ConfigError, NoRunYet
+from configs.errors import ConfigError, NoRunYet
 
 if TYPE_CHECKING:
-    from db.engine import Ledger
-    from labeling.storage import Home
+    from db.connection.database import Ledger
+    from labeling.storage.home import Home
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -26,7 +26,7 @@ def idle_before_the_first_run(work: Callable[Parameters, Result]) -> Callable[Pa
         from prefect.runtime import deployment
         from prefect.states import Completed
 
-        from tasks.endings import NOTHING_TO_DO
+        from tasks.observability.final_state import NOTHING_TO_DO
 
         try:
             return work(*args, **named)
@@ -48,7 +48,7 @@ def existing_home(home: Path) -> "Home":
     """
     import os
 
-    from labeling.storage import Home
+    from labeling.storage.home import Home
 
     place = Home(home.expanduser().resolve())
     if place.root.is_file():
@@ -77,6 +77,6 @@ def whole_path(path: Path, name: str) -> Path:
 
 def open_home(home: Path) -> "Ledger":
     """The ledger of an existing home."""
-    from tasks.ledger import ledger_of
+    from tasks.execution.database import ledger_of
 
     return ledger_of(existing_home(home))

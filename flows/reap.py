@@ -6,9 +6,9 @@ from prefect import flow
 from prefect.logging import get_run_logger
 
 from flows.home import whole_path
-from labeling.storage import Home
-from tasks.executions import Buried, at_work, bury_the_dead
-from tasks.stillborn import mark_stillborn
+from labeling.storage.home import Home
+from tasks.execution.leases import Buried, at_work, bury_the_dead
+from tasks.execution.zombies import mark_stillborn
 
 
 @flow(name="reap", flow_run_name="reap", persist_result=False)

@@ -8,18 +8,27 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from configs.models import Review as Settings
-from db.queries import latest_run
-from db.review_annotations import projects_at
+from db.review.annotations import projects_at
+from db.runs.queries import latest_run
 from flows.home import existing_home, idle_before_the_first_run, whole_path
 from labeling.errors import DatabaseUnreachable, StudioUnreachable
-from labeling.storage import Home
-from tasks.executions import at_work
-from tasks.ledger import ledger_of
-from tasks.pull import PullSummary, add_up, pull_project
-from tasks.push import Outbox, PushPlan, PushSummary, Sent, close_push, open_outbox, plan_push, push_batch
-from tasks.review_summary import publish_reviews
-from tasks.scores import score_truths
-from tasks.studio import connect, secret_from_prefect
+from labeling.storage.home import Home
+from tasks.execution.database import ledger_of
+from tasks.execution.leases import at_work
+from tasks.review.connect import connect, secret_from_prefect
+from tasks.review.pull import PullSummary, add_up, pull_project
+from tasks.review.push import (
+    Outbox,
+    PushPlan,
+    PushSummary,
+    Sent,
+    close_push,
+    open_outbox,
+    plan_push,
+    push_batch,
+)
+from tasks.review.scores import score_truths
+from tasks.review.summary import publish_reviews
 
 PAUSES_S = [1.0, 2, 4, 8, 15, 30, 30, 30]
 """Two minutes: a Label Studio that is started again needs less than one."""

@@ -35,7 +35,7 @@ MaskmillError
 │   ├── OtherDatabase        a worker has another one than the run that it works for
 │   ├── SchemaTooOld         run `maskmill db upgrade`
 │   └── SchemaTooNew         upgrade maskmill
-├── NothingRead              all sources of a run failed, or all its shards (in tasks/endings.py; exit 4)
+├── NothingRead              all sources of a run failed, or all its shards (in tasks/observability/final_state.py; exit 4)
 ├── Interrupted              stopped on purpose: what is not done is done another time
 ├── WorkerError              who was to work on a shard did not
 │   ├── WorkerLost           its process died: killed, or out of memory
@@ -51,26 +51,7 @@ MaskmillError
 
 from typing import ClassVar
 
-
-class MaskmillError(Exception):
-    """Base of all errors. The message names the thing, its value and what to do next.
-
-    `code` is the stable word under which a failure is stored and counted.
-    """
-
-    code: ClassVar[str] = "error"
-
-
-class ConfigError(MaskmillError):
-    code = "config"
-
-
-class UnknownModel(ConfigError):
-    code = "unknown_model"
-
-
-class NoRunYet(ConfigError):
-    code = "no_run_yet"
+from configs.errors import MaskmillError
 
 
 class SourceError(MaskmillError):

@@ -8,58 +8,25 @@ pictures run in threads beside the models.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from configs.models import RunConfig
-from labeling.instances import Clip, Frame, Instance, ModelCard
-from labeling.poses import Rejection, attach_keypoints, check_people
-from labeling.review_queue import review_value
-from labeling.sampling import Gap, SkippedFrame, select_frames
-from labeling.scoring import FrameAgreement, compare_instances
+from labeling.comparison.agreement import compare_instances
+from labeling.review.queue import review_value
+from labeling.runtime.prefetch import Stopwatch, in_batches, read_ahead
+from labeling.sampling.pose_filter import Rejection, attach_keypoints, check_people
+from labeling.sampling.select import Gap, SkippedFrame, select_frames
 from labeling.segmenters.protocol import Segmenter
-from labeling.stages import Stopwatch, in_batches, read_ahead
-from labeling.storage import Home, code_picture
-from labeling.trust.decision import decide
+from labeling.storage.encode import code_picture
+from labeling.storage.home import Home
+from labeling.structures.agreement import FrameAgreement
+from labeling.structures.frames import Clip, Frame
+from labeling.structures.instances import Instance
+from labeling.structures.records import LabelledFrame, LabelledShard
+from labeling.trust.checks import Case, Witnesses
+from labeling.trust.decide import decide
 from labeling.trust.evidence import Evidence
-from labeling.trust.probability import give_trust, measure_trust
-from labeling.trust.witnesses import Case, Witnesses
-from labeling.video import DecodeTally
-
-Role = Literal["teacher", "student"]
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledFrame:
-    """All that is stored about one frame that was looked at."""
-
-    t_ms: int
-    shot_ms: int
-    sharpness: float
-    name: str
-    decision: Literal["rejected", "easy", "accepted", "review"]
-    rule: str | None = None
-    reasons: tuple[str, ...] = ()
-    size_hw: tuple[int, int] | None = None
-    picture: str | None = None
-    agreement: FrameAgreement | None = None
-    trust: float | None = None
-    """Probability that the teacher's masks are right; None: rejected, nobody seen, or no calibration."""
-    value: float | None = None
-    """What a person's look is worth (see labeling.review_queue); None: it is not hard."""
-    teacher: tuple[Instance, ...] = ()
-    student: tuple[Instance, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledShard:
-    frames: list[LabelledFrame]
-    cards: dict[str, ModelCard]
-    """The model of each role."""
-    counts: dict[str, int]
-    """Frames per stage: looked_at, rejected by each rule, compared, hard, and by decision; and packets
-    that could not be decoded, where there were any."""
-    seconds: dict[str, float]
-    """Wall seconds per stage; decoding and storing overlap the rest."""
+from labeling.trust.scores import give_trust, measure_trust
+from labeling.video.decode import DecodeTally
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,26 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from configs.calibration import Calibration
+from configs.errors import ConfigError
+from configs.ground_truth import LabelledSet
 from configs.models import RunConfig
-from configs.truth import LabelledSet
-from db.dataset import REVIEWED, dataset_frames
-from db.queries import latest_run
-from labeling.albums import read_picture
-from labeling.errors import ConfigError, SourceError
+from db.frames.dataset import REVIEWED, dataset_frames
+from db.runs.queries import latest_run
+from labeling.datasets.records import DatasetFrame
+from labeling.errors import SourceError
+from labeling.evaluation.cross_validation import Trusting, summarise_predictions
 from labeling.evaluation.frames import check_size, iou_outside, iou_with_truth
+from labeling.evaluation.ground_truth import LabelledPicture, read_labelled
+from labeling.evaluation.ignore_regions import find_known, judge_masks, leave_out_unlabelled
 from labeling.evaluation.summary import GOOD_FROM, POOLED
-from labeling.evaluation.trusting import Trusting, summarise_predictions
-from labeling.formats.dataset import DatasetFrame
-from labeling.instances import Clip, Frame, Instance, PictureFile
-from labeling.masks import Mask
-from labeling.stages import in_batches
-from labeling.storage import Home
+from labeling.runtime.prefetch import in_batches
+from labeling.storage.home import Home
+from labeling.structures.frames import Clip, Frame, PictureFile
+from labeling.structures.instances import Instance
+from labeling.structures.masks import Mask
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, gather_evidence
-from labeling.trust.fitting import Example, check_scikit_learn, fit_calibration, predict_unseen
-from labeling.truth.masks import find_known, judge_masks, leave_out_unlabelled
-from labeling.truth.pictures import LabelledPicture, read_labelled
-from tasks.ledger import ledger_of
-from tasks.models import load_models, settings_of
+from labeling.trust.fit import Example, check_scikit_learn, fit_calibration, predict_unseen
+from labeling.video.images import read_picture
+from tasks.execution.database import ledger_of
+from tasks.execution.models import load_models, settings_of
 
 FOLDER_OF_REVIEWS = "maskmill-reviews-"
 

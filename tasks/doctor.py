@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from configs.errors import MaskmillError
 from configs.models import RunConfig
 from configs.segmenters import SegmenterBlock
-from labeling.errors import MaskmillError
-from labeling.instances import ModelCard
-from labeling.storage import Home
+from labeling.storage.home import Home
+from labeling.structures.instances import ModelCard
 
 LOW_DISK_BYTES = 5_000_000_000
 """About an hour of video with its kept frames."""
@@ -96,7 +96,7 @@ def _models(config: RunConfig) -> Iterator[Finding]:
 
 
 def _calibration(config: RunConfig, teacher: ModelCard) -> Finding:
-    from tasks.models import check_calibration, doubt_calibration
+    from tasks.execution.models import check_calibration, doubt_calibration
 
     def check() -> str:
         check_calibration(config, teacher)
@@ -108,8 +108,8 @@ def _calibration(config: RunConfig, teacher: ModelCard) -> Finding:
 
 
 def _database(home: Path) -> str:
-    from db.schema import schema_revision
-    from tasks.ledger import database_url
+    from db.connection.schema import schema_revision
+    from tasks.execution.database import database_url
 
     place = Home(home)
     if not home.exists() and "MASKMILL_DATABASE_URL" not in os.environ:
@@ -130,9 +130,9 @@ def _pictures(home: Path) -> str:
 
 
 def _label_studio(home: Path, project: str) -> str:
-    from labeling.studio.access import HOW_TO_GET_ONE, known_access
-    from labeling.studio.connection import Patience
-    from labeling.studio.server import StudioServer
+    from labeling.review.label_studio.client import StudioServer
+    from labeling.review.label_studio.credentials import HOW_TO_GET_ONE, known_access
+    from labeling.review.label_studio.http import Patience
 
     if (access := known_access(home)) is None:
         return f"none, and frames need none until people correct them: {HOW_TO_GET_ONE}"
@@ -147,7 +147,7 @@ def _label_studio(home: Path, project: str) -> str:
 
 
 def _js_runtime() -> Finding:
-    from labeling.sources import js_runtime_status
+    from labeling.sources.js_runtime import js_runtime_status
 
     found = js_runtime_status()
     return Finding("JavaScript runtime", ok=found.ok, finding=found.explanation)
@@ -169,7 +169,7 @@ def _prefect() -> str:
         temporary_settings,
     )
 
-    from tasks.lasting_server import want_server
+    from tasks.execution.prefect_server import want_server
 
     if not PREFECT_API_URL.value():
         return f"{version('prefect')}, no server set: a temporary one starts with each run"

@@ -7,21 +7,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from configs.errors import ConfigError
+from configs.ground_truth import LabelledSet
 from configs.models import RunConfig
-from configs.truth import LabelledSet
-from labeling.albums import read_picture
-from labeling.drawing import tile_jpeg
-from labeling.errors import ConfigError
 from labeling.evaluation.frames import EvaluatedFrame, evaluate_frame
+from labeling.evaluation.ground_truth import LabelledPicture, read_labelled
 from labeling.evaluation.summary import POOLED, SetSummary, summarise_frames
 from labeling.evaluation.worst import false_accepts, missed_failures
-from labeling.instances import Clip, Instance, PictureFile
-from labeling.pipeline import LabelledFrame, label_shard
+from labeling.pipeline import label_shard
 from labeling.report.contents import Tile
 from labeling.report.evaluation import EvaluationPage, render_evaluation
-from labeling.storage import Home
-from labeling.truth.pictures import LabelledPicture, read_labelled
-from tasks.models import load_models
+from labeling.storage.home import Home
+from labeling.structures.frames import Clip, PictureFile
+from labeling.structures.instances import Instance
+from labeling.structures.records import LabelledFrame
+from labeling.video.images import read_picture
+from labeling.visualization.frames import tile_jpeg
+from tasks.execution.models import load_models
 
 MOST_TILES = 12
 """Pictures in each part of the page."""

@@ -6,16 +6,16 @@ from functools import partial
 from pathlib import Path
 
 from configs.models import ExportedDecision, ExportFormat
-from db.dataset import dataset_frames
-from db.queries import latest_run
-from labeling.formats.coco import write_coco
-from labeling.formats.dataset import DatasetFrame, ExportSummary
-from labeling.formats.folder import PictureTarget
-from labeling.formats.mask_pngs import write_mask_pngs
-from labeling.formats.store_export import export_to
-from labeling.formats.yolo_seg import write_yolo_seg
-from labeling.storage import Home
-from tasks.ledger import ledger_of
+from db.frames.dataset import dataset_frames
+from db.runs.queries import latest_run
+from labeling.datasets.formats.coco import write_coco
+from labeling.datasets.formats.mask_png import write_mask_pngs
+from labeling.datasets.formats.yolo import write_yolo_seg
+from labeling.datasets.object_store import export_to
+from labeling.datasets.records import DatasetFrame, ExportSummary
+from labeling.datasets.staging import PictureTarget
+from labeling.storage.home import Home
+from tasks.execution.database import ledger_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,10 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
-from db.engine import Ledger
-from db.garbage import (
+from configs.errors import ConfigError
+from db.connection.database import Ledger
+from db.models.core import utc_now
+from db.runs.garbage import (
     SupersededRun,
     count_run,
     forget_predictions,
@@ -16,12 +18,11 @@ from db.garbage import (
     somebody_at_work,
     superseded_runs,
 )
-from db.models import utc_now
-from db.queries import latest_run
-from labeling.errors import AlreadyRunning, ConfigError
-from labeling.kept_files import KeptFile, delete_file, picture_folders
-from labeling.storage import Home
-from tasks.ledger import ledger_of
+from db.runs.queries import latest_run
+from labeling.errors import AlreadyRunning
+from labeling.storage.home import Home
+from labeling.storage.image_files import KeptFile, delete_file, picture_folders
+from tasks.execution.database import ledger_of
 
 DAY_S = 86_400
 NAMED = 20

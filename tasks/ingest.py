@@ -13,7 +13,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from configs.models import RunConfig, Sampling
-from db.ledger import (
+from db.runs.queries import known_pictures, known_source
+from db.runs.writes import (
     ShardRange,
     StoredPicture,
     forget_failure,
@@ -23,13 +24,15 @@ from db.ledger import (
     record_source,
     record_video,
 )
-from db.queries import known_pictures, known_source
 from labeling.errors import NotAVideo, SourceError, UnsupportedVideo
-from labeling.probing import VideoFacts, probe_video
-from labeling.sources import FailedOrigin, Fetched, Origin, expand_sources, fetch, sha256_of
-from labeling.storage import Home
-from labeling.titles import source_title
-from tasks.ledger import ledger_of
+from labeling.sources.content_store import sha256_of
+from labeling.sources.expand import expand_sources
+from labeling.sources.fetching import fetch
+from labeling.sources.source import FailedOrigin, Fetched, Origin
+from labeling.sources.titles import source_title
+from labeling.storage.home import Home
+from labeling.video.probe import VideoFacts, probe_video
+from tasks.execution.database import ledger_of
 
 
 @dataclass(frozen=True, slots=True)

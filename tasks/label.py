@@ -12,30 +12,30 @@ from prefect.logging import get_run_logger
 from prefect.states import Cancelled
 from sqlalchemy.orm import Session
 
+from configs.errors import MaskmillError
 from configs.models import RunConfig
-from db.claims import holds_shard
-from db.engine import Ledger
-from db.ledger import fail_shard, store_shard
-from db.models import Shard
-from db.queries import shard_clip
+from db.connection.database import Ledger
+from db.models.core import Shard
+from db.runs.leases import holds_shard
+from db.runs.queries import shard_clip
+from db.runs.writes import fail_shard, store_shard
 from labeling.errors import (
     DatabaseError,
     DatabaseUnreachable,
     DiskFull,
     HomeNotWritable,
     Interrupted,
-    MaskmillError,
     OtherDatabase,
     StorageError,
     StoreDenied,
     StoreUnreachable,
 )
-from labeling.memory import release_memory
 from labeling.pipeline import label_shard
-from labeling.storage import Home
-from tasks.ledger import SAME_DATABASE, ledger_of, ledger_of_run
-from tasks.models import load_models
-from tasks.slots import gpu_slot
+from labeling.runtime.memory import release_memory
+from labeling.storage.home import Home
+from tasks.execution.database import SAME_DATABASE, ledger_of, ledger_of_run
+from tasks.execution.models import load_models
+from tasks.execution.slots import gpu_slot
 
 CHECK_S = 1.0
 """How often a worker asks whether its shard is still its own."""

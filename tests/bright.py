@@ -3,9 +3,10 @@
 import json
 from collections.abc import Sequence
 
-from labeling.instances import Frame, Instance, ModelCard
-from labeling.masks import Mask
 from labeling.segmenters.protocol import StatelessSegmenter
+from labeling.structures.frames import Frame
+from labeling.structures.instances import Instance, ModelCard
+from labeling.structures.masks import Mask
 
 
 class BrightSegmenter(StatelessSegmenter):

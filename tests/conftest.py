@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from labeling.studio.environment import find_environment
+from labeling.review.label_studio.install import find_environment
 from tests.postgres_server import (  # noqa: F401 - fixtures
     bare_database_url,
     database_url,

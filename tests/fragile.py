@@ -5,8 +5,9 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from labeling.instances import Frame, Instance, ModelCard
 from labeling.segmenters.protocol import StatelessSegmenter
+from labeling.structures.frames import Frame
+from labeling.structures.instances import Instance, ModelCard
 
 
 class FragileSegmenter(StatelessSegmenter):

@@ -7,16 +7,16 @@ import numpy as np
 
 from configs.load import load_config
 from configs.models import RunConfig
-from db.engine import Ledger
-from db.ledger import ShardRange, begin_run, keep_models, plan_shards, record_video, store_shard
-from db.models import Shard, frame_id
-from labeling.instances import Instance, Keypoints, ModelCard
-from labeling.masks import BoolArray, Mask
-from labeling.pipeline import LabelledFrame, LabelledShard
-from labeling.review_queue import review_value
-from labeling.scoring import compare_instances
-from labeling.storage import Home
-from tasks.ledger import ledger_of
+from db.connection.database import Ledger
+from db.models.core import Shard, frame_id
+from db.runs.writes import ShardRange, begin_run, keep_models, plan_shards, record_video, store_shard
+from labeling.comparison.agreement import compare_instances
+from labeling.review.queue import review_value
+from labeling.storage.home import Home
+from labeling.structures.instances import Instance, Keypoints, ModelCard
+from labeling.structures.masks import BoolArray, Mask
+from labeling.structures.records import LabelledFrame, LabelledShard
+from tasks.execution.database import ledger_of
 
 VIDEO = "ab" * 32
 CARDS = {

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
 
-from db.engine import open_ledger
+from db.connection.database import open_ledger
 
 DATABASES = ("sqlite", "postgresql")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from labeling.studio.ports import free_port
+from labeling.review.label_studio.ports import free_port
 
 _QUIET = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from labeling.instances import Frame, Instance, ModelCard
-from labeling.masks import Mask
 from labeling.segmenters.protocol import StatelessSegmenter
+from labeling.structures.frames import Frame
+from labeling.structures.instances import Instance, ModelCard
+from labeling.structures.masks import Mask
 
 Box = tuple[int, int, int, int]
 

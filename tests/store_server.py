@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from labeling.studio.ports import free_port
+from labeling.review.label_studio.ports import free_port
 
 _START_S = 60.0
 _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "server", "date"}
@@ -216,5 +216,5 @@ def bucket(
             "AWS_DEFAULT_REGION": "us-east-1",
         }.items():
             monkeypatch.setenv(variable, value)
-        monkeypatch.setattr("labeling.object_store._stores", {})
+        monkeypatch.setattr("labeling.storage.object_store._stores", {})
         yield TestBucket(name, gate, s3_server)

@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from labeling.errors import StudioMissing
-from labeling.studio.access import Access
-from labeling.studio.connection import Patience
-from labeling.studio.environment import make_environment
-from labeling.studio.local import LocalStudio
-from labeling.studio.ports import free_port
-from labeling.studio.server import StudioServer
+from labeling.review.label_studio.client import StudioServer
+from labeling.review.label_studio.credentials import Access
+from labeling.review.label_studio.http import Patience
+from labeling.review.label_studio.install import make_environment
+from labeling.review.label_studio.local_server import LocalStudio
+from labeling.review.label_studio.ports import free_port
 
 LABEL_CONFIG = (
     '<View><Image name="image" value="$image"/>'

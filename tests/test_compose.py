@@ -7,8 +7,8 @@ import pytest
 import typer
 import yaml
 
-from flows.cli import app
-from labeling.studio.environment import studio_version
+from flows.cli.main import app
+from labeling.review.label_studio.install import studio_version
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "compose.yaml").read_text("utf-8")

@@ -11,11 +11,11 @@ import pytest
 from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
-from flows.cli import app
-from labeling.scene import render_scene
-from labeling.studio.environment import environment_folder
-from labeling.studio.local import LocalStudio
-from tasks.ledger import close_ledgers
+from flows.cli.main import app
+from labeling.review.label_studio.install import environment_folder
+from labeling.review.label_studio.local_server import LocalStudio
+from labeling.synthetic.scene import render_scene
+from tasks.execution.database import close_ledgers
 from tests.conftest import ROOT
 from tests.labeling.segmenters.tiny_networks import save_onnx
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from prefect.client.orchestration import SyncPrefectClient
 
-from labeling.scene import render_scene
+from labeling.synthetic.scene import render_scene
 from tests.conftest import ROOT
 from tests.prefect_server import run_prefect_server
 
@@ -60,7 +60,11 @@ def run(words: list[str], folder: Path, environment: dict[str, str]) -> None:
     output = folder / f"{words[0]}.log"
     with output.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", *words], cwd=folder, env=environment, stdout=log, stderr=log
+            [sys.executable, "-m", "flows.cli.main", *words],
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=log,
         )
     try:
         if words[0] in STAYS:

@@ -1,9 +1,9 @@
-"""Alembic's environment: migrations run on the connection that db.schema hands over."""
+"""Alembic's environment: migrations run on the connection that db.connection.schema hands over."""
 
 from alembic import context
 
-from db import review_models  # noqa: F401  # its tables are part of the schema
-from db.models import Base
+from db.models import review as review_models  # noqa: F401  # its tables are part of the schema
+from db.models.core import Base
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from labeling.comparison.agreement import EPSILON_PX, expected_iou
 from labeling.errors import ModelOutputWrong
-from labeling.evaluation.people import PictureMatch, match_people, visible_tracks
-from labeling.instances import ModelCard
-from labeling.masks import Mask, intersect_masks, union_masks
-from labeling.pipeline import LabelledFrame, Role
-from labeling.scoring import EPSILON_PX, expected_iou
-from labeling.truth.masks import leave_out_unlabelled
-from labeling.truth.pictures import LabelledPicture
+from labeling.evaluation.detection_metrics import PictureMatch, match_people, visible_tracks
+from labeling.evaluation.ground_truth import LabelledPicture
+from labeling.evaluation.ignore_regions import leave_out_unlabelled
+from labeling.structures.instances import ModelCard
+from labeling.structures.masks import Mask, intersect_masks, union_masks
+from labeling.structures.records import LabelledFrame, Role
 
 _ROLES: tuple[Role, Role] = ("teacher", "student")
 
@@ -28,7 +28,7 @@ class EvaluatedFrame:
     agreement: float | None
     """IoU of student and teacher; None: a filter rejected the frame."""
     expected_agreement: float | None
-    """That IoU with the teacher's scores borne in mind (`labeling.scoring.expected_iou`), by which frames are hardest first;
+    """That IoU with the teacher's scores borne in mind (`labeling.comparison.agreement.expected_iou`), by which frames are hardest first;
     None likewise."""
     student_iou: float | None
     """With the truth, what is ignored left out; 1 where both see nobody. None, as the next two: a filter

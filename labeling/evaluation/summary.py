@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from labeling.evaluation.calibration_error import Predicted, judge_predictions
+from labeling.evaluation.detection_metrics import PeopleFound, summarise_people
 from labeling.evaluation.frames import EvaluatedFrame
-from labeling.evaluation.measures import auroc, average_precision, share
-from labeling.evaluation.people import PeopleFound, summarise_people
-from labeling.evaluation.predictions import Predicted, judge_predictions
-from labeling.layouts import CELLS
-from labeling.review_queue import Candidate, choose_frames
+from labeling.evaluation.metrics import auroc, average_precision, share
+from labeling.review.occupancy import CELLS
+from labeling.review.queue import Candidate, choose_frames
 
 GOOD_FROM = 0.8
 """IoU with the truth from which a mask is good to learn from."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from labeling.report.contents import AgreementHistogram, FrameCounts
-from labeling.report.wording import count_of, spaced
+from labeling.text.figures import count_of, spaced
 
 _PLOT_PX = 168
 _TOP_PX = 26

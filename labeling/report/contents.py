@@ -119,7 +119,7 @@ class Tile:
     """One frame of the contact sheet."""
 
     jpeg: bytes
-    """As `labeling.drawing.tile_jpeg` makes it."""
+    """As `labeling.visualization.frames.tile_jpeg` makes it."""
     title: str
     """Of its video."""
     t_ms: int | None

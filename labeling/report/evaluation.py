@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from labeling.evaluation.detection_metrics import MATCH_IOU, MISSED_BELOW
 from labeling.evaluation.frames import EvaluatedFrame
-from labeling.evaluation.people import MATCH_IOU, MISSED_BELOW
 from labeling.evaluation.summary import BAD_BELOW, GOOD_FROM, POOLED, SetSummary
 from labeling.report.contents import Tile
 from labeling.report.page import render_page
 from labeling.report.scatter import Dot, line_chart, scatter_chart
-from labeling.report.wording import count, count_of, percent
+from labeling.text.figures import count, count_of, percent
 
 
 @dataclass(frozen=True, slots=True)

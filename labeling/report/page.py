@@ -5,7 +5,6 @@ from importlib import resources
 
 from jinja2 import Environment, StrictUndefined
 
-from labeling.drawing import clock
 from labeling.report import wording
 from labeling.report.charts import bar, funnel_rows, histogram_chart
 from labeling.report.contents import (
@@ -19,6 +18,8 @@ from labeling.report.contents import (
     StageTime,
     Tile,
 )
+from labeling.text import figures
+from labeling.text.figures import clock
 
 __all__ = [
     "AgreementHistogram",
@@ -50,7 +51,7 @@ def render_report(data: ReportData) -> str:
         histogram=histogram_chart(data.histogram),
         cause_words=wording.CAUSES,
         bar=bar,
-        percent=wording.percent,
+        percent=figures.percent,
         rate=wording.rate,
     )
 
@@ -63,11 +64,11 @@ def render_page(template: str, **values: object) -> str:
     environment.filters |= {
         "advice": wording.advice_for,
         "clock": clock,
-        "count": wording.count,
-        "count_of": wording.count_of,
+        "count": figures.count,
+        "count_of": figures.count_of,
         "data_uri": _data_uri,
-        "duration": wording.duration,
-        "spaced": wording.spaced,
+        "duration": figures.duration,
+        "spaced": figures.spaced,
         "listing": wording.listing,
         "web_address": _web_address,
     }

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from labeling.report.contents import FrameCounts, ReportData
+from labeling.text.figures import count, count_of, percent
 
 CAUSES = {
     "miss": "the student saw nobody where the teacher saw a person",
@@ -12,8 +13,6 @@ CAUSES = {
     "boundary": "the same person, with another outline",
 }
 
-_MINUTE_S = 60
-_HOUR_S = 3600
 
 _ADVICE = {
     "not_found": "Check the path or address for a typing mistake and that the file still exists.",
@@ -74,62 +73,12 @@ def _were(number: int) -> str:
     return "was" if number == 1 else "were"
 
 
-def count(number: int) -> str:
-    """With separators: 12,480."""
-    return f"{number:,}"
-
-
-def count_of(number: int, noun: str) -> str:
-    """A number and its noun.
-
-    >>> count_of(1, "frame"), count_of(12480, "frame")
-    ('1 frame', '12,480 frames')
-    """
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def percent(part: float, whole: float) -> str:
-    """A share in words; something is never called 0, and not everything never 100.
-
-    >>> percent(1, 3), percent(0, 3), percent(1, 100_000), percent(99_999, 100_000), percent(1, 0)
-    ('33.3 %', '0 %', 'under 0.1 %', 'over 99.9 %', '0 %')
-    """
-    if not whole or not part:
-        return "0 %"
-    share = 100 * part / whole
-    if share < 0.1:  # noqa: PLR2004 - the smallest share that is written out
-        return "under 0.1 %"
-    if 99.9 < share < 100:  # noqa: PLR2004 - the greatest
-        return "over 99.9 %"
-    return "100 %" if share == 100 else f"{share:.1f} %"  # noqa: PLR2004 - everything
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the units that a person would use.
-
-    >>> duration(0.25), duration(72), duration(4_000), duration(100_000)
-    ('0.25 s', '1 min 12 s', '1 h 07 min', '27 h 47 min')
-    """
-    whole = round(seconds)
-    if whole < _MINUTE_S:
-        return f"{whole} s" if seconds >= 10 else f"{seconds:.2g} s"  # noqa: PLR2004 - two digits either way
-    if whole < _HOUR_S:
-        return f"{whole // _MINUTE_S} min {whole % _MINUTE_S:02} s"
-    minutes = round(seconds / _MINUTE_S)
-    return f"{minutes // 60} h {minutes % 60:02} min"
-
-
 def rate(frames: int | None, seconds: float) -> str:
     """Frames a second; empty where it is not known."""
     if frames is None or seconds <= 0:
         return ""
     a_second = frames / seconds
     return f"{a_second:,.0f}" if a_second >= 100 else f"{a_second:.3g}"  # noqa: PLR2004 - three digits
-
-
-def spaced(name: str) -> str:
-    """A stable name as words: `several_people` becomes `several people`."""
-    return name.replace("_", " ")
 
 
 def listing(names: Sequence[str]) -> str:

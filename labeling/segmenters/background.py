@@ -27,21 +27,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.segmenters import BackgroundBlock
+from labeling.background.plate import Stack, color_distance, learn_plate
+from labeling.background.subtraction import Change, clean_mask, score_component, subtract_plate
 from labeling.errors import EmptyVideo, ModelError, ModelOutputWrong, NotAVideo, UnsupportedVideo
-from labeling.instances import Clip, Frame, Instance, ModelCard, RgbPicture
-from labeling.masks import BoolArray, Mask
-from labeling.memory import release_memory
-from labeling.segmenters.plate import (
-    Change,
-    Stack,
-    clean_mask,
-    color_distance,
-    find_components,
-    learn_plate,
-    score_component,
-    subtract_plate,
-)
-from labeling.video import Decoded, decode_clip, probe_video
+from labeling.runtime.memory import release_memory
+from labeling.structures.components import find_components
+from labeling.structures.frames import Clip, Frame, RgbPicture
+from labeling.structures.instances import Instance, ModelCard
+from labeling.structures.masks import BoolArray, Mask
+from labeling.video.decode import Decoded, decode_clip, probe_video
 
 MIN_SPAN_S = Fraction(120)
 """Seconds of video that the samples are spread over at least, where the video is long enough."""

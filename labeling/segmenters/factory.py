@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 
+from configs.errors import ConfigError, UnknownModel
 from configs.segmenters import (
     BackgroundBlock,
     HttpBlock,
@@ -14,7 +15,7 @@ from configs.segmenters import (
     SelfieBlock,
     TorchvisionBlock,
 )
-from labeling.errors import ConfigError, ExtraMissing, UnknownModel
+from labeling.errors import ExtraMissing
 from labeling.segmenters.protocol import Segmenter
 
 _EXTRA_OF = {"onnxruntime": "lite", "ai_edge_litert": "lite", "torch": "torch", "torchvision": "torch"}
@@ -44,7 +45,7 @@ def make_segmenter(  # noqa: PLR0911 - one line per kind
     _require(block.kind)
     match block:
         case TorchvisionBlock():
-            from labeling.segmenters.torchvision_nets import TorchvisionSegmenter
+            from labeling.segmenters.torchvision_models import TorchvisionSegmenter
 
             return TorchvisionSegmenter(
                 block, weights_dir=weights_dir, device=resolve_device(device), batch=batch
@@ -58,7 +59,7 @@ def make_segmenter(  # noqa: PLR0911 - one line per kind
 
             return SelfieSegmenter(block, weights_dir=weights_dir)
         case OwnModelBlock():
-            from labeling.segmenters.own_model import OwnModelSegmenter
+            from labeling.segmenters.custom_network import OwnModelSegmenter
 
             own_device = resolve_device(device) if block.kind == "torchscript" else "cpu"
             return OwnModelSegmenter(block, device=own_device)
@@ -67,7 +68,7 @@ def make_segmenter(  # noqa: PLR0911 - one line per kind
 
             return BackgroundSegmenter(block)
         case MasksFolderBlock():
-            from labeling.segmenters.masks_folder import MasksFolderSegmenter
+            from labeling.segmenters.precomputed import MasksFolderSegmenter
 
             return MasksFolderSegmenter(block)
         case HttpBlock():

@@ -23,11 +23,13 @@ import cv2
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
+from configs.errors import ConfigError
 from configs.segmenters import HttpBlock
-from labeling.errors import ConfigError, ModelOutputWrong, SegmenterUnreachable
-from labeling.instances import Frame, Instance, ModelCard
-from labeling.segmenters.foreign_masks import read_coco_records, read_label_png, read_probability_png
+from labeling.datasets.readers.masks import read_coco_records, read_label_png, read_probability_png
+from labeling.errors import ModelOutputWrong, SegmenterUnreachable
 from labeling.segmenters.protocol import StatelessSegmenter
+from labeling.structures.frames import Frame
+from labeling.structures.instances import Instance, ModelCard
 
 BACKOFF_S, LONGEST_PAUSE_S = 0.5, 60.0
 """Pause before the first repetition, doubled each time, and the longest, asked for or not."""

@@ -42,14 +42,15 @@ from pycocotools.cocoeval import Params
 from scipy.special import expit, logit
 
 from configs.segmenters import LiteBlock
-from labeling.instances import Frame, Instance, Keypoints, ModelCard, RgbPicture
-from labeling.masks import BoolArray, BoxXywh, Mask, intersection_areas, iou_matrix, mask_areas
-from labeling.segmenters.person_boxes import PersonDetector
-from labeling.segmenters.person_maps import share_decided
-from labeling.segmenters.pose_landmarks import Crop, FloatArray, LandmarkNetwork, Landmarks
+from labeling.runtime.threads import available_cores, thread_limit
+from labeling.segmenters.blazepose import Crop, FloatArray, LandmarkNetwork, Landmarks
+from labeling.segmenters.fastestdet import PersonDetector
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.segmenters.weights import KNOWN_WEIGHTS, find_weights
-from labeling.threads import available_cores, thread_limit
+from labeling.structures.frames import Frame, RgbPicture
+from labeling.structures.instances import Instance, Keypoints, ModelCard
+from labeling.structures.masks import BoolArray, BoxXywh, Mask, intersection_areas, iou_matrix, mask_areas
+from labeling.structures.probability_maps import share_decided
 
 CROP_SCALES = (1.15, 1.35)
 """Sides of the first two crops, in longer sides of the box; the wider is mirrored."""

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol, Self, runtime_checkable
 
-from labeling.instances import Clip, Frame, Instance, ModelCard
+from labeling.structures.frames import Clip, Frame
+from labeling.structures.instances import Instance, ModelCard
 
 
 @runtime_checkable

@@ -4,10 +4,11 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from configs.errors import ConfigError, MaskmillError
 from configs.segmenters import PythonBlock
-from labeling.errors import ConfigError, MaskmillError
-from labeling.instances import Frame, Instance, ModelCard
 from labeling.segmenters.protocol import Segmenter, StatelessSegmenter
+from labeling.structures.frames import Frame
+from labeling.structures.instances import Instance, ModelCard
 
 
 def load_factory(block: PythonBlock) -> Segmenter:
@@ -24,7 +25,7 @@ def load_factory(block: PythonBlock) -> Segmenter:
     if not isinstance(card, ModelCard):
         raise ConfigError(
             f"python: {block.factory} gave a {type(made).__name__} whose card is "
-            f"{'missing' if card is None else f'a {type(card).__name__}'}; wants a labeling.instances.ModelCard"
+            f"{'missing' if card is None else f'a {type(card).__name__}'}; wants a labeling.structures.instances.ModelCard"
         )
     if not callable(getattr(made, "segment", None)):
         raise ConfigError(

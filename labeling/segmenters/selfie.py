@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from configs.segmenters import OwnModelBlock, SelfieBlock
-from labeling.instances import ModelCard
-from labeling.segmenters.own_model import OwnModelSegmenter
+from labeling.segmenters.custom_network import OwnModelSegmenter
 from labeling.segmenters.weights import find_weights
+from labeling.structures.instances import ModelCard
 
 INPUT_HW = (256, 256)
 

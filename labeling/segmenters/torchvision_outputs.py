@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.segmenters import TorchvisionBlock
-from labeling.instances import Instance, Keypoints, RgbPicture
-from labeling.masks import BoxXywh, Mask, mask_areas
-from labeling.segmenters.person_maps import FloatMap, clear_from, instances_from_map
+from labeling.structures.frames import RgbPicture
+from labeling.structures.instances import Instance, Keypoints
+from labeling.structures.masks import BoxXywh, Mask, mask_areas
+from labeling.structures.probability_maps import FloatMap, clear_from, instances_from_map
 
 Rows = NDArray[np.intp]
 

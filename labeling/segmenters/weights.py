@@ -4,10 +4,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from configs.errors import UnknownModel
 from configs.models import RunConfig
 from configs.segmenters import SegmenterBlock, TorchvisionBlock
-from labeling.errors import UnknownModel, WeightsMissing
+from labeling.errors import WeightsMissing
 from labeling.segmenters.weights_download import check_sha256, download_file
+from labeling.storage.cache import cache_dir, xdg_cache
 
 FOLDERS_DOWN = 2
 """So deep below the weights folder a file is looked for."""
@@ -89,13 +91,6 @@ _TABLE = (  # of several for one of torchvision's models, its default first
     _torchvision("deeplabv3_resnet101", _VOC, "deeplabv3_resnet101_coco-586e9e4e"),
 )
 KNOWN_WEIGHTS = {known.name: known for known in _TABLE}
-
-
-def cache_dir() -> Path:
-    """`$MASKMILL_CACHE`, else `$XDG_CACHE_HOME/maskmill/weights`, else `~/.cache/maskmill/weights`."""
-    if own := os.environ.get("MASKMILL_CACHE"):
-        return Path(own)
-    return _xdg_cache() / "maskmill" / "weights"
 
 
 def known_weights(name: str) -> KnownWeights:
@@ -195,8 +190,4 @@ def _caches(kind: str) -> list[Path]:
 
 def _torch_hub() -> Path:
     """As `torch.hub.get_dir()` says, without importing torch."""
-    return Path(os.environ.get("TORCH_HOME", _xdg_cache() / "torch")).expanduser() / "hub"
-
-
-def _xdg_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("TORCH_HOME", xdg_cache() / "torch")).expanduser() / "hub"

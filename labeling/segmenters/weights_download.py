@@ -8,7 +8,7 @@ import httpx
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from labeling.errors import WeightsCorrupt, WeightsMissing
-from labeling.storage import storage_errors
+from labeling.storage.atomic import storage_errors
 
 ATTEMPTS = 4
 TIMEOUT_S = 20.0

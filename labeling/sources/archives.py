@@ -8,11 +8,17 @@ from pathlib import Path, PurePosixPath
 
 from configs.models import Ingest
 from labeling.errors import SourceError, SourceNotFound, UnsafeArchive
-from labeling.sources.content import adopt_file, staging
-from labeling.sources.members import Budget, Member, open_members
-from labeling.sources.origins import FailedOrigin, Fetched, Origin
-from labeling.sources.suffixes import is_packed_name, is_picture_name, is_video_name, natural_order, suffix_of
-from labeling.storage import storage_errors
+from labeling.sources.archive_reader import Budget, Member, open_members
+from labeling.sources.content_store import adopt_file, staging
+from labeling.sources.file_types import (
+    is_packed_name,
+    is_picture_name,
+    is_video_name,
+    natural_order,
+    suffix_of,
+)
+from labeling.sources.source import FailedOrigin, Fetched, Origin
+from labeling.storage.atomic import storage_errors
 
 _DRIVE = re.compile(r"^[A-Za-z]:")
 _IGNORED_FOLDERS = frozenset({"__MACOSX"})

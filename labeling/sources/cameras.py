@@ -20,10 +20,10 @@ from labeling.errors import (
     SourceUnreachable,
     UnsupportedVideo,
 )
-from labeling.sources.addresses import PAGE_SCHEMES, check_resolved, name_source, redact_url, url_scheme
-from labeling.sources.content import adopt_file, staging
-from labeling.sources.interrupts import Interrupt
-from labeling.sources.segments import SegmentWriter, Timeline, date_back, open_segment
+from labeling.sources.content_store import adopt_file, staging
+from labeling.sources.interrupt import Interrupt
+from labeling.sources.recording_segments import SegmentWriter, Timeline, date_back, open_segment
+from labeling.sources.url_policy import PAGE_SCHEMES, check_resolved, name_source, redact_url, url_scheme
 
 MAX_PAUSE_S = 30.0
 """Between two attempts to reconnect."""

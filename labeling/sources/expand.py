@@ -9,7 +9,11 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from labeling.errors import NotAVideo, SourceError, SourceNotFound, SourcePrivate, UnsupportedVideo
-from labeling.sources.addresses import (
+from labeling.sources.file_types import LIST_SUFFIXES, is_archive_name, is_picture_name, suffix_of
+from labeling.sources.folders import find_in_folder, find_matches
+from labeling.sources.lists import ListRow, read_list
+from labeling.sources.source import FailedOrigin, Origin
+from labeling.sources.url_policy import (
     CAMERA_PREFIX,
     CAMERA_SCHEMES,
     PAGE_SCHEMES,
@@ -20,10 +24,6 @@ from labeling.sources.addresses import (
     redact_url,
     url_scheme,
 )
-from labeling.sources.folders import find_in_folder, find_matches
-from labeling.sources.lists import ListRow, read_list
-from labeling.sources.origins import FailedOrigin, Origin
-from labeling.sources.suffixes import LIST_SUFFIXES, is_archive_name, is_picture_name, suffix_of
 
 DEVICE_PREFIX = "/dev/video"
 MEMBER_SEPARATOR = "!"

@@ -11,7 +11,7 @@ from labeling.sources.archives import fetch_archive, fetch_member
 from labeling.sources.cameras import record_camera, recording_name
 from labeling.sources.expand import split_member
 from labeling.sources.folders import list_pictures
-from labeling.sources.origins import FailedOrigin, Fetched, Origin
+from labeling.sources.source import FailedOrigin, Fetched, Origin
 from labeling.sources.urls import fetch_url
 
 

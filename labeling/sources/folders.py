@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labeling.errors import SourceError, SourceNotFound, SourcePrivate, UnsupportedVideo
-from labeling.sources.origins import FailedOrigin, Origin
-from labeling.sources.suffixes import (
+from labeling.sources.file_types import (
     is_archive_name,
     is_packed_name,
     is_picture_name,
     is_video_name,
     natural_order,
 )
+from labeling.sources.source import FailedOrigin, Origin
 
 _PATTERN = re.compile(r"[*?\[]")
 

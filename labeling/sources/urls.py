@@ -10,20 +10,20 @@ from typing import Any, TypeVar
 from pydantic import SecretStr
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
+from configs.errors import MaskmillError
 from configs.models import Ingest
-from labeling.errors import (
-    MaskmillError,
-    RateLimited,
-    SourceError,
-    SourceUnreachable,
-    TruncatedVideo,
-    UnsupportedVideo,
+from labeling.errors import RateLimited, SourceError, SourceUnreachable, TruncatedVideo, UnsupportedVideo
+from labeling.sources.content_store import adopt_file, staging
+from labeling.sources.download_archive import Receipts
+from labeling.sources.download_errors import (
+    ADVICE,
+    classify_failure,
+    retry_after_s,
+    spoken_words,
+    storage_failure,
 )
-from labeling.sources.addresses import PAGE_SCHEMES, redact_text, redact_url, url_scheme
-from labeling.sources.content import adopt_file, staging
-from labeling.sources.failures import ADVICE, classify_failure, retry_after_s, spoken_words, storage_failure
-from labeling.sources.origins import FailedOrigin, Fetched, Origin
-from labeling.sources.receipts import Receipts
+from labeling.sources.source import FailedOrigin, Fetched, Origin
+from labeling.sources.url_policy import PAGE_SCHEMES, redact_text, redact_url, url_scheme
 from labeling.sources.ytdlp import MAX_PAUSE_S, Notes, backoff, make_downloader
 
 MAX_PLAYLIST_DEPTH = 4

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from configs.errors import ConfigError
 from configs.models import Ingest
-from labeling.errors import ConfigError, UnsupportedVideo
-from labeling.sources.addresses import check_resolved, redact_text
-from labeling.sources.runtimes import RUNTIMES
+from labeling.errors import UnsupportedVideo
+from labeling.sources.js_runtime import RUNTIMES
+from labeling.sources.url_policy import check_resolved, redact_text
 
 MAX_PAUSE_S = 120.0
 """Between two attempts, whatever the backoff has grown to."""

@@ -1,16 +1,16 @@
 """What speaks for or against a teacher's masks: each sign is a number with a range, cheap ones first.
 
 The mirrored picture costs as much as the teacher itself, so it is asked for only where it can decide
-(`labeling.trust.decision.needs_flip`).
+(`labeling.trust.decide.needs_flip`).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labeling.instances import Instance
-from labeling.joints import share_inside
-from labeling.masks import Mask, flip_mask, iou_matrix, mask_areas, union_masks
-from labeling.scoring import union_iou
+from labeling.comparison.agreement import union_iou
+from labeling.structures.instances import Instance
+from labeling.structures.keypoints import share_inside
+from labeling.structures.masks import Mask, flip_mask, iou_matrix, mask_areas, union_masks
 
 DEFAULT_KEYPOINT_SCORE = 0.5
 """From which a joint is confident, where no pose filter says otherwise."""
@@ -54,9 +54,9 @@ class Evidence:
     """IoU of the masks' union with that of the mirrored picture; None: not measured."""
     flow_iou: float | None = None
     """IoU of it with the masks of the frame before, moved along by optical flow; None: not measured, or nothing
-    to measure (`labeling.trust.motion`)."""
+    to measure (`labeling.trust.flow_consistency`)."""
     second: SecondOpinion | None = None
-    """What another segmenter says (`labeling.trust.second`); None: not asked."""
+    """What another segmenter says (`labeling.trust.second_opinion`); None: not asked."""
 
     @property
     def joints_inside(self) -> float | None:

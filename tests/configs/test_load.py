@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from configs.errors import ConfigError, UnknownModel
 from configs.load import PRESETS, load_config, load_labelled_sets
 from configs.models import RunConfig
 from configs.segmenters import BackgroundBlock, LiteBlock, PythonBlock, TorchvisionBlock
-from labeling.errors import ConfigError, UnknownModel
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -2,9 +2,9 @@
 
 import pytest
 
+from configs.errors import ConfigError
 from configs.load import load_config
 from configs.schedules import FlowSchedule
-from labeling.errors import ConfigError
 
 
 def test_without_a_word_about_it_nothing_starts_by_itself() -> None:

@@ -12,14 +12,14 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from db import schema
-from db.connecting import make_engine, writing
-from db.engine import Ledger, open_ledger
-from db.models import Base
-from db.schema import upgrade_schema
-from labeling.masks import Mask
-from labeling.storage import Home
-from tasks.ledger import close_ledgers
+from db.connection import schema
+from db.connection.database import Ledger, open_ledger
+from db.connection.engines import make_engine, writing
+from db.connection.schema import upgrade_schema
+from db.models.core import Base
+from labeling.storage.home import Home
+from labeling.structures.masks import Mask
+from tasks.execution.database import close_ledgers
 from tests.planted_reviews import PlantedFrame, box_mask, plant_run
 
 RUNS = """

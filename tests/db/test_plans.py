@@ -8,11 +8,11 @@ from sqlalchemy import event, text, update
 from sqlalchemy.orm import Session
 
 from configs.models import Review as Settings
-from db.engine import Ledger, open_ledger
-from db.frames import DECISIONS, FrameQuery, frame_instances, list_frames
-from db.models import Decision, Frame
-from db.review_choice import choose_waiting, count_waiting
-from db.review_outbox import known_tasks, open_frames, withdraw_unwanted
+from db.connection.database import Ledger, open_ledger
+from db.frames.listing import DECISIONS, FrameQuery, frame_instances, list_frames
+from db.models.core import Decision, Frame
+from db.review.outbox import known_tasks, open_frames, withdraw_unwanted
+from db.review.selection import choose_waiting, count_waiting
 
 MANY = r"""
 INSERT INTO model (id, kind, name, weights_sha256, settings) VALUES ('m', 'planted', 'm', '', '{}');
@@ -120,7 +120,7 @@ def test_frames_by_time_come_in_the_order_of_an_index(ledger: Ledger, decisions:
 def test_what_to_send_next_comes_in_the_order_of_an_index_without_reading_all_there_is(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("db.review_choice.PAGE", 9)
+    monkeypatch.setattr("db.review.selection.PAGE", 9)
     asked = plans(ledger, lambda session: choose_waiting(session, "this", Settings(), room=10))
     assert len(asked) < 10  # no query is for one of the 1000 videos
     for steps in asked:

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy.orm import Session
 
-from db.engine import open_ledger
-from db.frames import source_of
-from db.ledger import begin_run, forget_failure, record_failed_source, record_source, record_video
-from db.queries import failed_specs, known_source, run_failures, run_sources
+from db.connection.database import open_ledger
+from db.frames.listing import source_of
+from db.runs.queries import failed_specs, known_source, run_failures, run_sources
+from db.runs.writes import begin_run, forget_failure, record_failed_source, record_source, record_video
 from labeling.errors import NotAVideo, SourceNotFound
-from labeling.sources import FailedOrigin, Origin
+from labeling.sources.source import FailedOrigin, Origin
 
 CLIP = Origin("/clip.mp4", "file", title="Clip", uploader="Ann", licence="CC0")
 PLAIN = Origin("/clip.mp4", "file")

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from db.models import Execution, Run, Shard
-from labeling.storage import Home
-from tasks.ledger import ledger_of
+from db.models.core import Execution, Run, Shard
+from labeling.storage.home import Home
+from tasks.execution.database import ledger_of
 from tests.conftest import ROOT
 from tests.flows.dump import dump_files, dump_rows
 
@@ -47,7 +47,7 @@ class Job:
         """A command of ours, in a process group of its own."""
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "flows.cli", *words],
+                [sys.executable, "-m", "flows.cli.main", *words],
                 env=os.environ | self.environment | self._mark | {"PYTHONPATH": str(ROOT)},
                 cwd=self.folder,
                 stdout=log,

@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy import select
 
-import db.review_models  # noqa: F401  # whoever has not used them yet has fewer tables
-from db.engine import open_ledger
-from db.models import Base
-from labeling.storage import Home
-from tasks.ledger import database_url
+import db.models.review  # noqa: F401  # whoever has not used them yet has fewer tables
+from db.connection.database import open_ledger
+from db.models.core import Base
+from labeling.storage.home import Home
+from tasks.execution.database import database_url
 
 VOLATILE = {"started_at", "worked_at", "finished_at", "planned_at", "seconds", "attempts", "deaths"}
 """Clock times and the numbers of tries: all that may differ."""

@@ -9,12 +9,12 @@ from sqlalchemy import select
 
 from configs.load import validate_config
 from configs.models import RunConfig
-from db.models import Agreement, Decision, Frame
-from db.queries import RunSummary
+from db.models.core import Agreement, Decision, Frame
+from db.runs.queries import RunSummary
 from flows.generate import generate_dataset
-from labeling.storage import Home
-from tasks.endings import NothingRead
-from tasks.ledger import close_ledgers, ledger_of
+from labeling.storage.home import Home
+from tasks.execution.database import close_ledgers, ledger_of
+from tasks.observability.final_state import NothingRead
 from tests.planted import write_planted_video
 
 WHOLE = [40, 40, 40, 80]

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from configs.load import validate_config
-from db.queries import RunSummary
+from db.runs.queries import RunSummary
 from flows.generate import generate_dataset
-from tasks.ledger import close_ledgers
+from tasks.execution.database import close_ledgers
 from tests.planted import (
     write_planted_video,
     write_single_pixel,

@@ -10,13 +10,13 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from configs.models import Review as Settings
-from db.review_annotations import Answered, SentFrame, settle_truths, store_annotations
-from db.review_items import proposed_instances
-from db.review_outbox import Placed, confirm_sent, fill_outbox, remember_project
-from flows.cli import app
-from labeling.storage import Home
-from labeling.studio.review import ReviewedFrame, ReviewedInstance
-from tasks.ledger import close_ledgers, ledger_of
+from db.review.annotations import Answered, SentFrame, settle_truths, store_annotations
+from db.review.items import proposed_instances
+from db.review.outbox import Placed, confirm_sent, fill_outbox, remember_project
+from flows.cli.main import app
+from labeling.review.records import ReviewedFrame, ReviewedInstance
+from labeling.storage.home import Home
+from tasks.execution.database import close_ledgers, ledger_of
 from tests.planted_reviews import VIDEO, PlantedFrame, PlantedRun, box_mask, plant_run
 
 NOON = datetime(2026, 5, 1, 12)

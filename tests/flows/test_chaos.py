@@ -20,8 +20,8 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
 
-from labeling.scene import render_scene
-from tasks.ledger import close_ledgers
+from labeling.synthetic.scene import render_scene
+from tasks.execution.database import close_ledgers
 from tests.flows.chaos import KILLS, SHARD_S, SHARDS, Job, Outcome, Process, differences, kill, wait_until
 from tests.postgres_server import RunningPostgres
 from tests.prefect_server import run_prefect_server

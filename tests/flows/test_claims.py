@@ -19,10 +19,10 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Cancelling
 from sqlalchemy import select
 
-from db.models import Shard
-from labeling.scene import render_scene
-from labeling.storage import Home
-from tasks.ledger import close_ledgers, ledger_of
+from db.models.core import Shard
+from labeling.storage.home import Home
+from labeling.synthetic.scene import render_scene
+from tasks.execution.database import close_ledgers, ledger_of
 from tests.conftest import ROOT
 from tests.flows.dump import dump_rows
 from tests.prefect_server import run_prefect_server
@@ -71,7 +71,7 @@ class Team:
 
     def _call(self, words: list[str]) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", *words],
+            [sys.executable, "-m", "flows.cli.main", *words],
             env=os.environ | self.environment | {"PYTHONPATH": str(ROOT)},
             cwd=self.folder,
             stdout=subprocess.PIPE,

@@ -16,11 +16,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from configs.load import load_config
-from flows.cli import app
+from flows.cli.main import app
 from flows.generate import record_missing
-from labeling.storage import Home
+from labeling.storage.home import Home
+from tasks.execution.database import close_ledgers
 from tasks.ingest import ingest_spec
-from tasks.ledger import close_ledgers
 from tests.conftest import ROOT
 from tests.planted import write_planted_video, write_text_as_video
 
@@ -84,7 +84,7 @@ def test_help_names_the_commands_and_loads_nothing_else() -> None:
 def test_help_takes_little_more_than_any_program_of_typers() -> None:
     """The best of several, for whatever runs beside it; a bare one is what no command of ours could be quicker than."""
     bare = "import typer; app = typer.Typer(); app.command()(lambda: None); app(['--help'])"
-    assert best_s("-m", "flows.cli", "--help") < 2 * best_s("-c", bare)
+    assert best_s("-m", "flows.cli.main", "--help") < 2 * best_s("-c", bare)
 
 
 def best_s(*words: str) -> float:
@@ -148,7 +148,7 @@ def test_a_run_of_which_every_source_is_bad_ends_with_4_and_lists_them(workplace
 
 def test_paths_where_nothing_is_are_told_before_prefect_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")  # nobody is there
-    command = [sys.executable, "-m", "flows.cli", "run", "missing.mp4", "nowhere", "--json"]
+    command = [sys.executable, "-m", "flows.cli.main", "run", "missing.mp4", "nowhere", "--json"]
     done = subprocess.run(
         [*command, "--config", "scripted.yaml"],
         capture_output=True,
@@ -233,7 +233,7 @@ def test_runs_are_listed_the_last_one_worked_on_first() -> None:
 )
 def test_an_error_is_json_too_when_asked(arguments: list[str], code: str, message: str) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "flows.cli", *arguments, "--json"]
+    command = [sys.executable, "-m", "flows.cli.main", *arguments, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 2
     error = json.loads(done.stdout)["error"]

@@ -23,12 +23,12 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from typer.testing import CliRunner, Result
 
-from db.queries import latest_run, summarise_run
-from flows.cli import app
-from labeling.scene import render_scene
-from labeling.storage import Home
-from tasks.ledger import close_ledgers, ledger_of
-from tasks.slots import GPU_LIMIT
+from db.runs.queries import latest_run, summarise_run
+from flows.cli.main import app
+from labeling.storage.home import Home
+from labeling.synthetic.scene import render_scene
+from tasks.execution.database import close_ledgers, ledger_of
+from tasks.execution.slots import GPU_LIMIT
 from tests.conftest import ROOT
 from tests.prefect_server import run_prefect_server
 
@@ -62,7 +62,7 @@ class Team:
         return self.folder / "home"
 
     def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "flows.cli", *words]
+        command = [sys.executable, "-m", "flows.cli.main", *words]
         return subprocess.run(
             command, cwd=self.folder, env=self._surroundings(), capture_output=True, text=True, check=False
         )
@@ -82,7 +82,7 @@ class Team:
         words = ["worker", "--pool", self.name, "--name", name]
         with (self.folder / "worker.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "flows.cli", *words],
+                [sys.executable, "-m", "flows.cli.main", *words],
                 cwd=elsewhere,
                 env=self._surroundings(),
                 stdout=log,

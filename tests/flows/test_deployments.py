@@ -9,12 +9,12 @@ import yaml
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.flows import Flow, load_flow_from_entrypoint
 
+from configs.errors import ConfigError, NoRunYet
 from configs.load import load_config
 from configs.schedules import FlowSchedule, Schedules
-from flows.deployments import OFFERS, ONE_AT_A_TIME, Job, make_deployments, prefect_schedule
-from flows.shards import label_shards
-from labeling.errors import ConfigError, NoRunYet
-from labeling.storage import Home
+from flows.deployment.deployments import OFFERS, ONE_AT_A_TIME, Job, make_deployments, prefect_schedule
+from flows.label import label_shards
+from labeling.storage.home import Home
 from tests.conftest import ROOT
 from tests.planted_reviews import plant_run
 

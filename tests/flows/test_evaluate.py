@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from flows.cli import app
+from flows.cli.main import app
 
 
 def maskmill(*words: object) -> Result:

@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from configs.errors import ConfigError
 from configs.load import load_config
 from configs.models import ExportFormat
-from flows.cli import app
+from flows.cli.main import app
 from flows.export import export_dataset
 from flows.generate import generate_dataset
-from labeling.errors import ConfigError, ExportError
-from labeling.scene import render_scene
-from tasks.ledger import close_ledgers
+from labeling.errors import ExportError
+from labeling.synthetic.scene import render_scene
+from tasks.execution.database import close_ledgers
 
 pytestmark = pytest.mark.usefixtures("prefect")
 

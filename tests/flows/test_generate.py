@@ -14,16 +14,16 @@ from pycocotools.coco import COCO
 from sqlalchemy import select
 
 from configs.models import RunConfig
-from db.dataset import dataset_frames
-from db.frames import FrameQuery, list_frames
-from db.ledger import begin_run
-from db.models import Agreement, Decision, Frame, Instance, Run, Source
-from db.review_items import review_items
-from labeling.formats.coco import write_coco
-from labeling.storage import Home
+from db.frames.dataset import dataset_frames
+from db.frames.listing import FrameQuery, list_frames
+from db.models.core import Agreement, Decision, Frame, Instance, Run, Source
+from db.review.items import review_items
+from db.runs.writes import begin_run
+from labeling.datasets.formats.coco import write_coco
+from labeling.storage.home import Home
+from tasks.execution.database import ledger_of
 from tasks.ingest import ingest_spec
-from tasks.ledger import ledger_of
-from tasks.looks import draw_frame
+from tasks.observability.report import draw_frame
 from tests.flows.dump import dump_rows
 from tests.flows.scripted_runs import (
     HALF,
@@ -251,7 +251,7 @@ def test_what_killed_runs_left_unfinished_is_removed_and_what_another_run_fetche
 def test_the_config_of_a_run_is_stored_whole(video: Path, home: Path) -> None:
     config = scripted_config({}, {})
     run([video], config, home)
-    from db.queries import latest_run
+    from db.runs.queries import latest_run
 
     with ledger_of(Home(home.resolve())).session() as session:
         stored = latest_run(session).config

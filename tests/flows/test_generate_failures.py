@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from configs.errors import ConfigError
 from configs.load import validate_config
-from db.models import Shard
+from db.models.core import Shard
 from flows.generate import generate_dataset
-from labeling.errors import ConfigError, DiskFull, WeightsMissing
-from labeling.instances import Clip
-from labeling.pipeline import LabelledShard, label_shard
-from labeling.probing import VideoFacts, probe_video
-from labeling.storage import Home
-from tasks.ledger import ledger_of
-from tasks.models import forget_models
+from labeling.errors import DiskFull, WeightsMissing
+from labeling.pipeline import label_shard
+from labeling.storage.home import Home
+from labeling.structures.frames import Clip
+from labeling.structures.records import LabelledShard
+from labeling.video.probe import VideoFacts, probe_video
+from tasks.execution.database import ledger_of
+from tasks.execution.models import forget_models
 from tests.flows.scripted_runs import (
     WHOLE,
     closed_ledgers,
@@ -160,7 +162,7 @@ def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
         path.write_bytes(content)
 
     with monkeypatch.context() as patch:
-        patch.setattr("labeling.pictures.write_atomically", fill_up)
+        patch.setattr("labeling.storage.image_store.write_atomically", fill_up)
         with pytest.raises(DiskFull, match="run the same command again"):
             run([video], config, home)
     with ledger_of(Home(home.resolve())).session() as session:

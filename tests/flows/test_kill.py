@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL
 
-from labeling.scene import render_scene
+from labeling.synthetic.scene import render_scene
 from tests.flows.dump import dump_files, dump_rows
 from tests.prefect_server import plant_database
 from tests.servers import make_video, read_numbers, send_stream, serve
@@ -29,7 +29,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start(source: Path | str, home: Path, tmp_path: Path, *, server: str = "") -> "subprocess.Popen[bytes]":
     """Without a Prefect server it starts a temporary one, which takes longer than the work."""
-    command = [sys.executable, "-m", "flows.cli", "run", str(source), "--config", "offline", "--json"]
+    command = [sys.executable, "-m", "flows.cli.main", "run", str(source), "--config", "offline", "--json"]
     command += ["--set", "sampling.shard_s=3", "--set", "sampling.every_s=0.2", "--home", str(home)]
     prefect_home = tmp_path / "prefect"
     if not prefect_home.exists():
@@ -47,7 +47,7 @@ def wait_for_pictures(process: "subprocess.Popen[bytes]", tmp_path: Path) -> Non
 
 
 def export(home: Path, folder: Path) -> None:
-    command = [sys.executable, "-m", "flows.cli", "export", "coco", str(folder), "--home", str(home)]
+    command = [sys.executable, "-m", "flows.cli.main", "export", "coco", str(folder), "--home", str(home)]
     subprocess.run(
         [*command, "--decision", "easy", "--decision", "accepted"], check=True, capture_output=True
     )

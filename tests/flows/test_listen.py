@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.labelstudio, pytest.mark.usefixtures("prefect")]
 
 
 def start_listening(desk: Desk) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "flows.cli", "review", "listen", "--home", str(desk.home.root)]
+    command = [sys.executable, "-m", "flows.cli.main", "review", "listen", "--home", str(desk.home.root)]
     environment = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "PYTHONUNBUFFERED": "1"}
     words = ["--port", "0", "--every-s", "600"]
     return subprocess.Popen([*command, *words], env=environment, stdout=subprocess.PIPE, text=True)

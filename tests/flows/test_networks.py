@@ -11,12 +11,12 @@ from prefect.flows import Flow, load_flow_from_entrypoint
 from sqlalchemy import func, select
 
 from configs.load import load_config, validate_config
-from db.frames import FrameQuery, list_frames
-from db.models import Instance, Model
-from db.queries import RunSummary
+from db.frames.listing import FrameQuery, list_frames
+from db.models.core import Instance, Model
+from db.runs.queries import RunSummary
 from flows.generate import generate_dataset
-from labeling.storage import Home
-from tasks.ledger import close_ledgers, ledger_of
+from labeling.storage.home import Home
+from tasks.execution.database import close_ledgers, ledger_of
 from tests.conftest import ROOT
 from tests.planted import write_planted_video
 
@@ -101,7 +101,7 @@ def test_pictures_without_people_give_no_hard_frame(shared: Path, tmp_path: Path
 
 
 def test_a_user_s_own_python_segmenter_that_breaks_the_protocol_is_named(tmp_path: Path) -> None:
-    from labeling.errors import ConfigError
+    from configs.errors import ConfigError
 
     picture = tmp_path / "p.png"
     cv2.imwrite(str(picture), np.zeros((64, 64, 3), np.uint8))

@@ -11,17 +11,17 @@ import pytest
 from typer.testing import CliRunner
 
 from configs.load import load_config
-from db.dataset import dataset_frames
-from db.queries import RunSummary
-from flows.cli import app
+from db.frames.dataset import dataset_frames
+from db.runs.queries import RunSummary
+from flows.cli.main import app
 from flows.generate import generate_dataset
+from labeling.datasets.formats.coco import write_coco
+from labeling.datasets.object_store import export_to
 from labeling.errors import StoreDenied, StoreUnreachable
-from labeling.formats.coco import write_coco
-from labeling.formats.store_export import export_to
-from labeling.pictures import VARIABLE
-from labeling.scene import render_scene
-from labeling.storage import Home
-from tasks.ledger import ledger_of
+from labeling.storage.home import Home
+from labeling.storage.image_store import VARIABLE
+from labeling.synthetic.scene import render_scene
+from tasks.execution.database import ledger_of
 from tests.flows.dump import dump_files, dump_rows
 from tests.store_server import TestBucket
 
@@ -155,7 +155,7 @@ def test_a_server_that_stays_away_stops_the_run_which_goes_on_afterwards(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("labeling.object_store.RETRY_FOR_S", 2.0)
+    monkeypatch.setattr("labeling.storage.object_store.RETRY_FOR_S", 2.0)
     home, gate = tmp_path / "home", in_bucket.gate
     gate.fail_after_puts, gate.fail_for_s = 6, 1000.0
     with pytest.raises(StoreUnreachable, match="same command again"):
@@ -190,7 +190,7 @@ def test_a_killed_run_leaves_at_worst_orphans_and_goes_on(
 ) -> None:
     home = tmp_path / "home"
     in_bucket.gate.latency_s = 0.3
-    command = [sys.executable, "-m", "flows.cli", "run", str(scene), "--config", "offline", "--json"]
+    command = [sys.executable, "-m", "flows.cli.main", "run", str(scene), "--config", "offline", "--json"]
     changes = [f"--set={change}" for change in CHANGES]
     child = subprocess.Popen(
         [*command, *changes, "--home", str(home)],

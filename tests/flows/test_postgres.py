@@ -11,14 +11,14 @@ import pytest
 from sqlalchemy import func, select
 
 from configs.load import load_config
-from db.dataset import dataset_frames
-from db.models import Shard
-from db.queries import RunSummary
+from db.frames.dataset import dataset_frames
+from db.models.core import Shard
+from db.runs.queries import RunSummary
 from flows.generate import generate_dataset
-from labeling.formats.coco import write_coco
-from labeling.scene import render_scene
-from labeling.storage import Home
-from tasks.ledger import close_ledgers, ledger_of
+from labeling.datasets.formats.coco import write_coco
+from labeling.storage.home import Home
+from labeling.synthetic.scene import render_scene
+from tasks.execution.database import close_ledgers, ledger_of
 from tests.conftest import ROOT
 from tests.flows.dump import dump_files, dump_rows
 from tests.planted_reviews import PlantedFrame, box_mask, plant_run
@@ -106,7 +106,7 @@ def test_a_run_goes_on_when_postgresql_was_stopped_and_started_in_its_middle(
     with run_postgres() as own, own.empty_database() as url:
         monkeypatch.setenv("MASKMILL_DATABASE_URL", url)
         words = ["run", str(scene), "--config", "offline", "--home", str(homes[1]), "--json"]
-        command = [sys.executable, "-m", "flows.cli", *words]
+        command = [sys.executable, "-m", "flows.cli.main", *words]
         for change in changes:
             command += ["--set", change]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}

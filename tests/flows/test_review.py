@@ -9,21 +9,21 @@ import pytest
 from sqlalchemy import select
 
 from configs.models import Review as Settings
-from db.dataset import dataset_frames
-from db.models import Instance
-from db.queries import latest_run
-from db.review_choice import PassedOver
-from db.review_models import Annotation, Review, Score, StudioProject, Truth
-from db.review_summary import summarise_reviews
+from db.frames.dataset import dataset_frames
+from db.models.core import Instance
+from db.models.review import Annotation, Review, Score, StudioProject, Truth
+from db.review.selection import PassedOver
+from db.review.summary import summarise_reviews
+from db.runs.queries import latest_run
 from flows.review import LOCK, pull_reviews, push_reviews
+from labeling.datasets.records import DatasetFrame
 from labeling.errors import AlreadyRunning, StudioDenied
-from labeling.formats.dataset import DatasetFrame
-from labeling.storage import Home
-from labeling.studio.access import TOKEN_VARIABLE, URL_VARIABLE
-from labeling.studio.brush import encode_brush
-from tasks.ledger import ledger_of
-from tasks.pull import PullSummary
-from tasks.push import PushSummary
+from labeling.review.label_studio.brush_rle import encode_brush
+from labeling.review.label_studio.credentials import TOKEN_VARIABLE, URL_VARIABLE
+from labeling.storage.home import Home
+from tasks.execution.database import ledger_of
+from tasks.review.pull import PullSummary
+from tasks.review.push import PushSummary
 from tests.planted_reviews import PlantedFrame, PlantedRun, box_mask, person_frames, plant_run
 from tests.studio_server import RunningStudio
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from labeling.errors import StudioRefused
-from labeling.pictures import VARIABLE
-from labeling.studio.buckets import KEY_VARIABLE, SECRET_VARIABLE
+from labeling.review.label_studio.s3_storage import KEY_VARIABLE, SECRET_VARIABLE
+from labeling.storage.image_store import VARIABLE
 from tests.flows.test_review import Desk, desk
 from tests.planted_reviews import PlantedFrame, box_mask, plant_run
 from tests.store_server import TestBucket

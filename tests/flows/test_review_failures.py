@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from prefect.settings import PREFECT_API_URL
 
-from db.review_models import Review
-from labeling.masks import Mask
-from labeling.studio.access import URL_VARIABLE
-from tasks.ledger import ledger_of
+from db.models.review import Review
+from labeling.review.label_studio.credentials import URL_VARIABLE
+from labeling.structures.masks import Mask
+from tasks.execution.database import ledger_of
 from tests.flows.test_review import Desk, desk
 from tests.planted_reviews import PlantedFrame, person_frames, plant_run
 from tests.studio_server import gate_before
@@ -34,7 +34,16 @@ def frames_in_studio(desk: Desk) -> Counter[int]:
 
 def start_push(desk: Desk, *changes: str) -> "subprocess.Popen[bytes]":
     settings = [f"review.project={desk.settings.project}", "review.settle_s=2", *changes]
-    command = [sys.executable, "-m", "flows.cli", "review", "push", "--home", str(desk.home.root), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "flows.cli.main",
+        "review",
+        "push",
+        "--home",
+        str(desk.home.root),
+        "--json",
+    ]
     command += [word for change in settings for word in ("--set", change)]
     environment = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)

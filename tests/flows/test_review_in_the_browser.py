@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from configs.models import Review as Settings
-from labeling.formats.coco import write_coco
-from labeling.masks import Mask
-from labeling.storage import Home
-from labeling.studio.access import TOKEN_VARIABLE, URL_VARIABLE
-from tasks.ledger import close_ledgers
+from labeling.datasets.formats.coco import write_coco
+from labeling.review.label_studio.credentials import TOKEN_VARIABLE, URL_VARIABLE
+from labeling.storage.home import Home
+from labeling.structures.masks import Mask
+from tasks.execution.database import close_ledgers
 from tests.flows.test_review import Desk
 from tests.planted_reviews import PlantedFrame, box_mask, plant_run
 from tests.studio_browser import annotate

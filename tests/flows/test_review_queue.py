@@ -9,12 +9,12 @@ from sqlalchemy import select
 
 from configs.load import load_config
 from configs.models import Review as Settings
-from db.models import Agreement, Decision, Frame
-from db.review_choice import choose_waiting
-from db.review_outbox import fill_outbox
+from db.models.core import Agreement, Decision, Frame
+from db.review.outbox import fill_outbox
+from db.review.selection import choose_waiting
 from flows.generate import generate_dataset
-from labeling.storage import Home
-from tasks.ledger import close_ledgers, ledger_of
+from labeling.storage.home import Home
+from tasks.execution.database import close_ledgers, ledger_of
 
 pytestmark = pytest.mark.usefixtures("prefect")
 

@@ -6,13 +6,13 @@ import pytest
 from pycocotools.coco import COCO
 from sqlalchemy import select
 
-from db.frames import seen_instance
-from db.models import Frame, Instance
-from labeling.formats.coco import write_coco
-from labeling.masks import Mask
-from tasks.ledger import ledger_of
+from db.frames.listing import seen_instance
+from db.models.core import Frame, Instance
+from labeling.datasets.formats.coco import write_coco
+from labeling.structures.masks import Mask
+from tasks.execution.database import ledger_of
 from tests.flows.test_review import Desk, desk, teachers_regions
-from tests.labeling.studio.test_round_trip import all_pictures
+from tests.labeling.review.label_studio.test_round_trip import all_pictures
 from tests.planted_reviews import PlantedFrame, plant_run
 
 __all__ = ["desk"]

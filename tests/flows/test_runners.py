@@ -15,19 +15,20 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from sqlalchemy import select
 
+from configs.errors import ConfigError
 from configs.load import load_config, validate_config
 from configs.models import RunConfig
-from db.dataset import dataset_frames
-from db.models import Shard
-from db.queries import RunSummary
+from db.frames.dataset import dataset_frames
+from db.models.core import Shard
+from db.runs.queries import RunSummary
 from flows.generate import generate_dataset
-from flows.runners import check_runner, make_runner
-from labeling.errors import ClusterUnreachable, ConfigError, OtherDatabase
-from labeling.formats.coco import write_coco
-from labeling.scene import render_scene
-from labeling.storage import Home
-from labeling.studio.ports import free_port
-from tasks.ledger import ledger_of
+from flows.runners.select import check_runner, make_runner
+from labeling.datasets.formats.coco import write_coco
+from labeling.errors import ClusterUnreachable, OtherDatabase
+from labeling.review.label_studio.ports import free_port
+from labeling.storage.home import Home
+from labeling.synthetic.scene import render_scene
+from tasks.execution.database import ledger_of
 from tests.flows.dump import dump_files, dump_rows
 from tests.flows.test_kill import processes_of
 from tests.planted import write_planted_video
@@ -158,7 +159,7 @@ def test_a_shard_that_kills_every_worker_fails_and_the_others_get_done(
 def test_each_worker_loads_its_models_once_and_knows_its_share_of_the_cores(
     runner: str, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.workers.available_cores", lambda: 6)
+    monkeypatch.setattr("tasks.execution.workers.available_cores", lambda: 6)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     config = fragile_config(tmp_path / "notes", runner)
     generate_dataset([str(video)], config, name="fragile", home=tmp_path / "home")
@@ -267,7 +268,7 @@ def test_a_missing_extra_is_named(runner: str, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("runner", [PROCESSES, DASK])
 def test_workers_end_with_a_run_that_is_killed(runner: str, scene: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
-    command = [sys.executable, "-m", "flows.cli", "run", str(scene), "--config", "offline", "--json"]
+    command = [sys.executable, "-m", "flows.cli.main", "run", str(scene), "--config", "offline", "--json"]
     command += ["--home", str(home), "--set", f"runner={runner}", "--set", "workers=2"]
     command += ["--set", "sampling.every_s=0", "--set", "sampling.shard_s=1"]
     environment = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect")}

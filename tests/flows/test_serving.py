@@ -14,10 +14,10 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
 
-from db.queries import latest_run, summarise_run
-from labeling.scene import render_scene
-from labeling.storage import Home
-from tasks.ledger import close_ledgers, ledger_of
+from db.runs.queries import latest_run, summarise_run
+from labeling.storage.home import Home
+from labeling.synthetic.scene import render_scene
+from tasks.execution.database import close_ledgers, ledger_of
 from tests.conftest import ROOT
 from tests.prefect_server import run_prefect_server
 
@@ -50,7 +50,7 @@ class Service:
         environment = os.environ | self.environment | {"PYTHONPATH": str(ROOT)}
         with (self.folder / "serve.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "flows.cli", *words],
+                [sys.executable, "-m", "flows.cli.main", *words],
                 cwd=self.folder,
                 env=environment,
                 stdout=log,
@@ -129,7 +129,7 @@ def test_a_schedule_fires_by_itself_and_goes_on_where_ctrl_c_stopped_it(service:
 )
 def test_without_a_server_it_is_said_how_to_start_one(url: str, told: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "serve", "video.mp4", "--config", "offline"],
+        [sys.executable, "-m", "flows.cli.main", "serve", "video.mp4", "--config", "offline"],
         cwd=tmp_path,
         env=os.environ | {"PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": url, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -144,7 +144,15 @@ def test_without_a_server_it_is_said_how_to_start_one(url: str, told: str, tmp_p
 
 def test_a_password_in_a_source_is_refused_before_prefect_stores_it(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "serve", "rtsp://me:hush@10.0.0.7/live", "--home", str(tmp_path)],
+        [
+            sys.executable,
+            "-m",
+            "flows.cli.main",
+            "serve",
+            "rtsp://me:hush@10.0.0.7/live",
+            "--home",
+            str(tmp_path),
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -21,10 +21,10 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import Artifact, FlowRun
 
 from configs.load import load_config, validate_config
-from db.queries import RunSummary, latest_run, summarise_run
-from labeling.scene import render_scene
-from labeling.storage import Home
-from tasks.ledger import close_ledgers, ledger_of
+from db.runs.queries import RunSummary, latest_run, summarise_run
+from labeling.storage.home import Home
+from labeling.synthetic.scene import render_scene
+from tasks.execution.database import close_ledgers, ledger_of
 from tests.conftest import ROOT
 from tests.prefect_server import run_prefect_server
 from tests.servers import Site, send_page, serve
@@ -121,7 +121,7 @@ def _run(watching: Operator, *sources: str, expected: int) -> None:
         [
             sys.executable,
             "-m",
-            "flows.cli",
+            "flows.cli.main",
             "run",
             *sources,
             "--config",

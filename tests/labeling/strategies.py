@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from scipy import ndimage
 
-from labeling.instances import Instance, Keypoints
-from labeling.masks import BoolArray, Mask
+from labeling.structures.instances import Instance, Keypoints
+from labeling.structures.masks import BoolArray, Mask
 
 # The same examples in every run, however busy the machine is.
 settings.register_profile("repeatable", deadline=None, derandomize=True)

@@ -14,12 +14,14 @@ from PIL import Image
 from configs.load import validate_config
 from configs.models import RunConfig
 from labeling.errors import ModelOutputWrong
-from labeling.instances import COCO_KEYPOINTS, Clip, Frame, Instance, ModelCard, PictureFile
-from labeling.masks import Mask
-from labeling.pipeline import LabelledShard, Models, label_shard
-from labeling.review_queue import review_value
+from labeling.pipeline import Models, label_shard
+from labeling.review.queue import review_value
 from labeling.segmenters.protocol import StatelessSegmenter
-from labeling.storage import Home
+from labeling.storage.home import Home
+from labeling.structures.frames import Clip, Frame, PictureFile
+from labeling.structures.instances import COCO_KEYPOINTS, Instance, ModelCard
+from labeling.structures.masks import Mask
+from labeling.structures.records import LabelledShard
 from tests.planted import textured_scene, write_pictures, write_planted_video
 
 BODY = (40, 20, 30, 60)

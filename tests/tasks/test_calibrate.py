@@ -8,15 +8,15 @@ import pytest
 from PIL import Image
 
 from configs.calibration import Calibration
+from configs.errors import ConfigError
 from configs.load import change_config, load_config, load_labelled_sets
 from configs.models import RunConfig
-from labeling.errors import ConfigError
-from labeling.instances import ModelCard
+from labeling.structures.instances import ModelCard
 from labeling.trust.evidence import Evidence, InstanceEvidence
-from labeling.trust.probability import measure_trust
+from labeling.trust.scores import measure_trust
 from tasks.calibrate import calibrate_on_sets
 from tasks.evaluate import evaluate
-from tasks.models import doubt_calibration, settings_of
+from tasks.execution.models import doubt_calibration, settings_of
 
 SIZE_HW = (64, 96)
 

@@ -9,8 +9,8 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from configs import load_config
-from labeling.pictures import VARIABLE
-from labeling.studio.access import TOKEN_VARIABLE, URL_VARIABLE, access_file
+from labeling.review.label_studio.credentials import TOKEN_VARIABLE, URL_VARIABLE, access_file
+from labeling.storage.image_store import VARIABLE
 from tasks.doctor import Finding, examine
 from tests.servers import send_page, serve
 from tests.store_server import TestBucket

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from configs.errors import ConfigError
 from configs.load import change_config, load_labelled_sets
-from labeling.errors import ConfigError, ModelOutputWrong
+from labeling.errors import ModelOutputWrong
 from tasks.evaluate import evaluate
 
 SIZE_HW = (40, 60)

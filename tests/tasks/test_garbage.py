@@ -16,15 +16,16 @@ import pytest
 from sqlalchemy import select, update
 from typer.testing import CliRunner
 
-from db.claims import enter_execution, leave_execution
-from db.ledger import finish_run
-from db.models import Agreement, Decision, Instance, Run, Shard, utc_now
-from db.review_outbox import fill_outbox
-from labeling.errors import AlreadyRunning, ConfigError
-from labeling.kept_files import KeptFile, delete_file
-from labeling.storage import Home
+from configs.errors import ConfigError
+from db.models.core import Agreement, Decision, Instance, Run, Shard, utc_now
+from db.review.outbox import fill_outbox
+from db.runs.leases import enter_execution, leave_execution
+from db.runs.writes import finish_run
+from labeling.errors import AlreadyRunning
+from labeling.storage.home import Home
+from labeling.storage.image_files import KeptFile, delete_file
+from tasks.execution.database import close_ledgers, ledger_of
 from tasks.garbage import Ages, Garbage, collect_garbage
-from tasks.ledger import close_ledgers, ledger_of
 from tests.flows.dump import dump_rows
 from tests.planted_reviews import PlantedRun, person_frames, plant_run
 
@@ -201,7 +202,7 @@ def test_an_orphan_that_a_run_finds_use_for_is_new_again(home: Home) -> None:
 
 
 def test_the_command_tells_first_and_deletes_when_asked(home: Home) -> None:
-    from flows.cli import app
+    from flows.cli.main import app
 
     plant_run(home, person_frames(2))
     litter(home, 30)
@@ -219,7 +220,7 @@ def test_killed_in_the_middle_and_again_leaves_what_is_needed_and_nothing_else(h
     two_runs(home)
     litter(home, 6000)
     make_old(home)
-    command = [sys.executable, "-m", "flows.cli", "gc", "--delete", "--json", "--home", str(home.root)]
+    command = [sys.executable, "-m", "flows.cli.main", "gc", "--delete", "--json", "--home", str(home.root)]
     everything = len(pictures(home))
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     needed = {Path(picture).parent.name for picture in referred(home)}

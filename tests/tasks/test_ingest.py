@@ -12,13 +12,13 @@ from sqlalchemy import func, select
 
 from configs.load import load_config
 from configs.models import Ingest, Sampling
-from db.frames import source_of
-from db.ledger import ShardRange, begin_run
-from db.models import Source, Video
-from db.queries import failed_specs
-from labeling.storage import Home
+from db.frames.listing import source_of
+from db.models.core import Source, Video
+from db.runs.queries import failed_specs
+from db.runs.writes import ShardRange, begin_run
+from labeling.storage.home import Home
+from tasks.execution.database import close_ledgers, ledger_of
 from tasks.ingest import Ingested, ingest_spec, position_ranges, time_ranges
-from tasks.ledger import close_ledgers, ledger_of
 from tests.planted import write_planted_video
 from tests.servers import make_video, send_file, serve
 

@@ -60,7 +60,7 @@ def upgrade() -> None:
                 sa.JSON(),
                 nullable=False,
                 server_default="{}",
-                comment="its frames by agreement and by cause: see db.tallies; empty: not done",
+                comment="its frames by agreement and by cause: see db.frames.histograms; empty: not done",
             )
         )
     with op.batch_alter_table("shard", schema=None) as batch_op:

@@ -42,7 +42,7 @@ def upgrade() -> None:
             sa.Column(
                 "value",
                 sa.Float(),
-                comment="what a person's look is worth, 0 to 1: see labeling.review_queue; null: not hard",
+                comment="what a person's look is worth, 0 to 1: see labeling.review.queue; null: not hard",
             )
         )
     op.execute(VALUES)

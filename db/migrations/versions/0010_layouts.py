@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from db.layout_column import layout_column
+from db.sql.occupancy_column import layout_column
 
 revision = "0010"
 down_revision = "0009"
@@ -30,7 +30,7 @@ instance = sa.table(
 
 
 def upgrade() -> None:
-    comment = "where people are, 16 x 16 float16: see labeling.layouts; null: not hard"
+    comment = "where people are, 16 x 16 float16: see labeling.review.occupancy; null: not hard"
     op.add_column("decision", sa.Column("layout", sa.LargeBinary(), comment=comment))
     for hard in _hard_frames():
         for run_id in {row.run_id for row in hard}:

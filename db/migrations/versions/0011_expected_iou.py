@@ -14,7 +14,10 @@ depends_on = None
 
 INDEX = "ix_decision_run_id_decision_{}"
 BEFORE = ("iou", "the agreement's, by which lists are ordered; null: none")
-AFTER = ("expected_iou", "the agreement's, by which lists are ordered: see labeling.scoring; null: none")
+AFTER = (
+    "expected_iou",
+    "the agreement's, by which lists are ordered: see labeling.comparison.agreement; null: none",
+)
 
 
 def upgrade() -> None:

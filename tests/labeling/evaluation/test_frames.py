@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from configs.models import Agreement
+from labeling.comparison.agreement import compare_instances
 from labeling.errors import ModelOutputWrong
+from labeling.evaluation.detection_metrics import Matched, PictureMatch
 from labeling.evaluation.frames import evaluate_frame, iou_with_truth
-from labeling.evaluation.people import Matched, PictureMatch
-from labeling.instances import Instance, ModelCard
-from labeling.masks import Mask
-from labeling.pipeline import LabelledFrame
-from labeling.scoring import compare_instances
-from labeling.truth.pictures import LabelledPicture
+from labeling.evaluation.ground_truth import LabelledPicture
+from labeling.structures.instances import Instance, ModelCard
+from labeling.structures.masks import Mask
+from labeling.structures.records import LabelledFrame
 
 SIZE_HW = (10, 20)
 

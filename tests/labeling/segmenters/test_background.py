@@ -12,13 +12,14 @@ import pytest
 from numpy.typing import NDArray
 
 from configs.segmenters import BackgroundBlock
-from labeling.albums import read_picture
 from labeling.errors import EmptyVideo, ModelError, ModelOutputWrong, NotAVideo
-from labeling.instances import Clip, Frame, Instance, PictureFile, RgbPicture
-from labeling.masks import Mask, iou_matrix, union_masks
-from labeling.scene import Scene
 from labeling.segmenters.background import BackgroundSegmenter, read_samples, sample_times, widen_range
 from labeling.segmenters.protocol import Segmenter
+from labeling.structures.frames import Clip, Frame, PictureFile, RgbPicture
+from labeling.structures.instances import Instance
+from labeling.structures.masks import Mask, iou_matrix, union_masks
+from labeling.synthetic.scene import Scene
+from labeling.video.images import read_picture
 from tests.planted import Coding, read_number, write_planted_video
 
 Method = Literal["plate", "mog2", "knn"]

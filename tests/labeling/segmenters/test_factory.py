@@ -7,11 +7,12 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
+from configs.errors import ConfigError
 from configs.segmenters import SegmenterBlock
-from labeling.errors import ConfigError, ExtraMissing, WeightsMissing
+from labeling.errors import ExtraMissing, WeightsMissing
 from labeling.segmenters.factory import make_segmenter, resolve_device
 from labeling.segmenters.protocol import Segmenter
-from tests.labeling.segmenters.pictures import make_frame, noise
+from tests.labeling.segmenters.images import make_frame, noise
 
 BLOCK: TypeAdapter[SegmenterBlock] = TypeAdapter(SegmenterBlock)
 

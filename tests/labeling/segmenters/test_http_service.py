@@ -17,13 +17,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from configs.errors import ConfigError
 from configs.load import load_config
 from configs.segmenters import HttpBlock
-from labeling.errors import ConfigError, ModelOutputWrong, SegmenterUnreachable
-from labeling.instances import Clip, Frame
+from labeling.errors import ModelOutputWrong, SegmenterUnreachable
 from labeling.segmenters import http_service
 from labeling.segmenters.http_service import HttpSegmenter
 from labeling.segmenters.protocol import Segmenter
+from labeling.structures.frames import Clip, Frame
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 FRAME = Frame("ab" * 32, 2500, RGB)

@@ -14,11 +14,9 @@ from pycocotools import mask as coco_mask
 from pycocotools.cocoeval import Params
 
 from configs.segmenters import LiteBlock
-from labeling.evaluation.measures import auroc
-from labeling.instances import Frame, Instance
-from labeling.masks import Mask, iou_matrix
-from labeling.segmenters.lite import LiteSegmenter, join_keypoints, rank_people
-from labeling.segmenters.person_boxes import (
+from labeling.evaluation.metrics import auroc
+from labeling.segmenters.blazepose import Crop, Landmarks
+from labeling.segmenters.fastestdet import (
     PersonBoxes,
     PersonDetector,
     Tile,
@@ -28,8 +26,11 @@ from labeling.segmenters.person_boxes import (
     plan_tiles,
     suppress_overlaps,
 )
-from labeling.segmenters.pose_landmarks import Crop, Landmarks
-from tests.labeling.segmenters.pictures import best_ious, make_frame, noise, read_pennfudan, read_rgb
+from labeling.segmenters.lite import LiteSegmenter, join_keypoints, rank_people
+from labeling.structures.frames import Frame
+from labeling.structures.instances import Instance
+from labeling.structures.masks import Mask, iou_matrix
+from tests.labeling.segmenters.images import best_ious, make_frame, noise, read_pennfudan, read_rgb
 
 PENNFUDAN_FLOOR = 0.80
 """Measured: 0.828 on all pictures."""

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from configs.errors import ConfigError
 from configs.segmenters import PythonBlock
-from labeling.errors import ConfigError, WeightsMissing
-from labeling.instances import Clip, Frame
+from labeling.errors import WeightsMissing
 from labeling.segmenters.protocol import Segmenter
 from labeling.segmenters.python_factory import load_factory
+from labeling.structures.frames import Clip, Frame
 
 MODULE = '''
 from labeling.errors import WeightsMissing

@@ -9,10 +9,10 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from configs.segmenters import SelfieBlock
-from labeling.instances import RgbPicture
-from labeling.masks import BoolArray, union_masks
 from labeling.segmenters.selfie import SelfieSegmenter
-from tests.labeling.segmenters.pictures import best_ious, make_frame, noise, read_pennfudan
+from labeling.structures.frames import RgbPicture
+from labeling.structures.masks import BoolArray, union_masks
+from tests.labeling.segmenters.images import best_ious, make_frame, noise, read_pennfudan
 
 pytestmark = pytest.mark.shared
 

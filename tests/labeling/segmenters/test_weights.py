@@ -10,19 +10,20 @@ from pathlib import Path
 
 import pytest
 
+from configs.errors import UnknownModel
 from configs.load import load_config, validate_config
-from labeling.errors import UnknownModel, WeightsCorrupt, WeightsMissing
+from labeling.errors import WeightsCorrupt, WeightsMissing
 from labeling.segmenters import weights
 from labeling.segmenters.weights import (
     KNOWN_WEIGHTS,
     KnownWeights,
-    cache_dir,
     fetch_weights,
     find_weights,
     list_weights,
     needed_weights,
 )
 from labeling.segmenters.weights_download import ATTEMPTS, download_file
+from labeling.storage.cache import cache_dir
 
 CONTENT = bytes(range(256)) * 400
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -9,7 +9,9 @@ import pytest
 
 from configs.models import Ingest
 from labeling.errors import SourceError
-from labeling.sources import FailedOrigin, Fetched, Origin, expand_sources, fetch
+from labeling.sources.expand import expand_sources
+from labeling.sources.fetching import fetch
+from labeling.sources.source import FailedOrigin, Fetched, Origin
 from tests.servers import Site, make_video, serve
 
 INGEST = Ingest(retries=2, backoff_s=0.01, timeout_s=5)

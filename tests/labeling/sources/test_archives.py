@@ -24,7 +24,9 @@ from labeling.errors import (
     UnsafeArchive,
     UnsupportedVideo,
 )
-from labeling.sources import FailedOrigin, Fetched, Origin, fetch, sha256_of
+from labeling.sources.content_store import sha256_of
+from labeling.sources.fetching import fetch
+from labeling.sources.source import FailedOrigin, Fetched, Origin
 
 NOISE = os.urandom(300_000)
 INGEST = Ingest()

@@ -26,7 +26,11 @@ from labeling.errors import (
     SourceUnreachable,
     UnsupportedVideo,
 )
-from labeling.sources import FailedOrigin, Fetched, Recording, expand_sources, fetch, record_camera, sha256_of
+from labeling.sources.cameras import Recording, record_camera
+from labeling.sources.content_store import sha256_of
+from labeling.sources.expand import expand_sources
+from labeling.sources.fetching import fetch
+from labeling.sources.source import FailedOrigin, Fetched
 from tests.servers import (
     Site,
     in_turn,

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from yt_dlp.utils import DownloadError
 
-from labeling.errors import ConfigError, SourceError
-from labeling.sources import FailedOrigin, Origin, expand_sources
+from configs.errors import ConfigError
+from labeling.errors import SourceError
+from labeling.sources.expand import expand_sources
+from labeling.sources.source import FailedOrigin, Origin
 from labeling.sources.urls import _Page, _PageReader
 from labeling.sources.ytdlp import Notes
 from tests.labeling.sources.downloads import INGEST, SECRETS, VIDEO, get, get_one, only_this_machine, site

@@ -7,7 +7,9 @@ import pytest
 
 from configs.models import Ingest
 from labeling.errors import NotAVideo, SourceError, SourceNotFound, UnsupportedVideo
-from labeling.sources import FailedOrigin, Origin, expand_sources, fetch, is_missing_path
+from labeling.sources.expand import expand_sources, is_missing_path
+from labeling.sources.fetching import fetch
+from labeling.sources.source import FailedOrigin, Origin
 
 
 def fill(folder: Path, *names: str) -> None:

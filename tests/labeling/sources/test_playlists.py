@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from labeling.errors import SourceNotFound, TruncatedVideo, UnsupportedVideo
-from labeling.sources import FailedOrigin, Fetched
+from labeling.sources.source import FailedOrigin, Fetched
 from tests.labeling.sources.downloads import (
     INGEST,
     OTHER,

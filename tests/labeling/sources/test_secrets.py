@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from labeling.errors import ConfigError, SourcePrivate, UnsupportedVideo
-from labeling.sources import FailedOrigin, Origin, expand_sources, refuse_passwords
-from labeling.sources.addresses import fill_secrets, name_source
+from configs.errors import ConfigError
+from labeling.errors import SourcePrivate, UnsupportedVideo
+from labeling.sources.expand import expand_sources
+from labeling.sources.source import FailedOrigin, Origin
+from labeling.sources.url_policy import fill_secrets, name_source, refuse_passwords
 
 
 def test_a_variable_is_filled_in_as_a_url_wants_it() -> None:

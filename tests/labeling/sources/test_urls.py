@@ -21,7 +21,10 @@ from labeling.errors import (
     TruncatedVideo,
     UnsupportedVideo,
 )
-from labeling.sources import Fetched, Origin, expand_sources, fetch, sha256_of
+from labeling.sources.content_store import sha256_of
+from labeling.sources.expand import expand_sources
+from labeling.sources.fetching import fetch
+from labeling.sources.source import Fetched, Origin
 from tests.labeling.sources.downloads import (
     INGEST,
     OTHER,
@@ -127,7 +130,7 @@ def test_a_page_that_leads_to_a_metadata_service_is_refused(site: Site, tmp_path
 def test_what_a_redirect_to_a_metadata_service_answers_is_not_used_nor_told(
     answer: Answer, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("labeling.sources.addresses._METADATA_HOSTS", {"localhost"})
+    monkeypatch.setattr("labeling.sources.url_policy._METADATA_HOSTS", {"localhost"})
     elsewhere = site.url("/secret.mp4").replace("127.0.0.1", "localhost")
     site.pages |= {"/old.mp4": send_status(302, Location=elsewhere), "/secret.mp4": answer}
     failed = get_error(site.url("/old.mp4"), tmp_path)
@@ -224,7 +227,7 @@ def test_the_pace_is_kept(site: Site, tmp_path: Path) -> None:
 
 
 def test_a_full_disk_ends_the_run(site: Site, tmp_path: Path) -> None:
-    from labeling.sources.failures import storage_failure
+    from labeling.sources.download_errors import storage_failure
 
     failure = RuntimeError("unable to write data")
     failure.__cause__ = OSError(28, "No space left on device")

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from labeling.errors import ModelOutputWrong
-from labeling.instances import Instance, Keypoints
-from labeling.masks import BoolArray, Mask, flip_mask
+from labeling.structures.instances import Instance, Keypoints
+from labeling.structures.masks import BoolArray, Mask, flip_mask
 from labeling.trust.evidence import Evidence, gather_evidence
 from tests.labeling.strategies import blobs, draw, instance, instances, joints
 

@@ -1,0 +1,1 @@
+"""Engines, sessions, the schema and locks."""

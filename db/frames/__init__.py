@@ -1,0 +1,1 @@
+"""Reading frames, their masks and their decisions."""

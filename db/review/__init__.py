@@ -1,0 +1,1 @@
+"""Review: the outbox, the selection, annotations and their scores."""

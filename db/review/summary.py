@@ -1,0 +1,160 @@
+"""What the reviews of a run's frames say, in numbers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ScalarSelect, Select, and_, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from db.models.core import Agreement, Instance, Run
+from db.models.review import Annotation, Review, ReviewedInstance, Score, Truth
+from db.runs.queries import run_models
+
+
+@dataclass(frozen=True, slots=True)
+class MaskCounts:
+    """What became of the masks that people were shown, over the frames with a usable truth."""
+
+    shown: int
+    untouched: int
+    corrected: int
+    removed: int
+    added: int
+    """People whom the teacher did not see."""
+    corrected_iou: float | None
+    """Mean IoU of a corrected mask with what it became; None: none was corrected."""
+
+
+@dataclass(frozen=True, slots=True)
+class TruthScores:
+    """A run's models beside the truth, over all frames of the run that have a usable one."""
+
+    frames: int
+    teacher_iou: float | None
+    """Mean union IoU of teacher and truth; None: no such frame."""
+    student_iou: float | None
+    """Of student and truth."""
+    student_iou_before: float | None
+    """Of student and teacher, on the same frames: what the student was thought to be worth."""
+    teacher_causes: dict[str, int]
+    """What was wrong with the teacher, by cause (see labeling.comparison.mismatches)."""
+    student_causes: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewSummary:
+    """Where a run's frames are, what people said, and what it says about the models."""
+
+    frames: dict[str, int]
+    """Frames by where they are: waiting, open, reviewed and so on."""
+    verdicts: dict[str, int]
+    """Frames with a truth, by verdict."""
+    teacher: str
+    """`kind:name`."""
+    student: str
+    masks: MaskCounts
+    scores: TruthScores
+    seconds: float
+    """Human work, over all annotations that stand."""
+    seconds_per_mask: float | None
+    """By mask that was shown or added, where time was measured; None: nowhere."""
+
+
+def summarise_reviews(session: Session, run: Run) -> ReviewSummary:
+    """Where a run's masks were shown, what became of them; and the run's scores by all truths."""
+    models = {role: f"{model.kind}:{model.name}" for role, model in run_models(session, run).items()}
+    seconds, masks = _work(session, run.id)
+    shown_here = and_(Annotation.id == Truth.annotation_id, Annotation.run_id == run.id)
+    return ReviewSummary(
+        frames=_count(session, Review.state, select(Review).where(Review.run_id == run.id)),
+        verdicts=_count(session, Truth.verdict, select(Truth).join(Annotation, shown_here)),
+        teacher=models.get("teacher", ""),
+        student=models.get("student", ""),
+        masks=_count_masks(session, run.id),
+        scores=_read_scores(session, run.id),
+        seconds=seconds,
+        seconds_per_mask=seconds / masks if masks else None,
+    )
+
+
+def _count(session: Session, column: InstrumentedAttribute[str], rows: Select[Any]) -> dict[str, int]:
+    counted = rows.with_only_columns(column, func.count()).group_by(column).order_by(column)
+    return dict(session.execute(counted).tuples().all())
+
+
+def _count_masks(session: Session, run_id: str) -> MaskCounts:
+    usable = (Annotation.run_id == run_id, Truth.verdict != "unusable")
+    truths = select(Truth).join(Annotation, Annotation.id == Truth.annotation_id).where(*usable)
+    after = truths.join(ReviewedInstance, ReviewedInstance.annotation_id == Truth.annotation_id)
+    kept = after.where(ReviewedInstance.source_id.is_not(None)).with_only_columns(
+        ReviewedInstance.origin, func.count(), func.avg(ReviewedInstance.iou)
+    )
+    found = {
+        origin: (count, iou) for origin, count, iou in session.execute(kept.group_by(ReviewedInstance.origin))
+    }
+    sources = after.with_only_columns(func.count(ReviewedInstance.source_id.distinct()))
+    added = after.where(ReviewedInstance.source_id.is_(None)).with_only_columns(func.count())
+    shown = truths.with_only_columns(func.sum(_shown_of(Truth.frame_id, run_id)))
+    masks = int(session.scalar(shown) or 0)
+    corrected, corrected_iou = found.get("prediction-changed", (0, None))
+    return MaskCounts(
+        shown=masks,
+        untouched=found.get("prediction", (0, None))[0],
+        corrected=corrected,
+        removed=masks - (session.scalar(sources) or 0),
+        added=session.scalar(added) or 0,
+        corrected_iou=corrected_iou,
+    )
+
+
+def _shown_of(frame_id: InstrumentedAttribute[int], run_id: str) -> ScalarSelect[int]:
+    """Masks that were shown of a frame. (Asked frame by frame: joined, a planner may read all there are.)
+
+    An empty mask is nobody and is not shown.
+    """
+    shown = (Instance.run_id == run_id, Instance.role == "teacher", Instance.area_px > 0)
+    return select(func.count()).where(*shown, Instance.frame_id == frame_id).scalar_subquery()
+
+
+def _read_scores(session: Session, run_id: str) -> TruthScores:
+    means = select(Score.role, func.count(), func.avg(Score.iou)).where(Score.run_id == run_id)
+    found = {role: (count, iou) for role, count, iou in session.execute(means.group_by(Score.role))}
+    iou = select(Agreement.iou).where(Agreement.run_id == run_id, Agreement.frame_id == Score.frame_id)
+    students = (Score.run_id == run_id, Score.role == "student")
+    before = select(func.avg(iou.scalar_subquery())).where(*students)  # frame by frame, as `_shown_of`
+    return TruthScores(
+        frames=found.get("student", (0, None))[0],
+        teacher_iou=found.get("teacher", (0, None))[1],
+        student_iou=found.get("student", (0, None))[1],
+        student_iou_before=session.scalar(before),
+        teacher_causes=_count_causes(session, run_id, "teacher"),
+        student_causes=_count_causes(session, run_id, "student"),
+    )
+
+
+def _count_causes(session: Session, run_id: str, role: str) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    query = select(Score.mismatches).where(Score.run_id == run_id, Score.role == role)
+    for mismatches in session.scalars(query.execution_options(yield_per=2000)):
+        for cause, *_ in mismatches:
+            counts[cause] = counts.get(cause, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def _work(session: Session, run_id: str) -> tuple[float, int]:
+    """Seconds of human work, and the masks that were looked at or added in that time."""
+    timed = [
+        Annotation.run_id == run_id,
+        Annotation.state == "current",
+        Annotation.verdict != "skipped",
+        Annotation.seconds.is_not(None),
+    ]
+    shown = select(func.sum(_shown_of(Annotation.frame_id, run_id))).where(*timed)
+    added = (
+        select(func.count())
+        .select_from(Annotation)
+        .join(ReviewedInstance, ReviewedInstance.annotation_id == Annotation.id)
+        .where(*timed, ReviewedInstance.source_id.is_(None))
+    )
+    seconds = session.scalar(select(func.sum(Annotation.seconds)).where(*timed)) or 0.0
+    return seconds, int(session.scalar(shown) or 0) + (session.scalar(added) or 0)

@@ -1,0 +1,1 @@
+"""Runs, shards, leases and what they wrote."""

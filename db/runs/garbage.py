@@ -1,0 +1,97 @@
+"""What nothing in the ledger needs any more: whole runs whose place others have taken."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session, aliased
+
+from db.models.core import Agreement, Decision, Execution, Instance, Run, Shard
+from db.models.review import Annotation, Review, Score
+
+_WRITERS = ("generate-dataset", "label-shards")
+"""The flows that keep pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class SupersededRun:
+    """A run whose predictions nobody needs."""
+
+    id: str
+    name: str
+    worked_at: datetime
+    """UTC."""
+    instances: int
+    frames: int
+    """With a decision of this run."""
+
+
+def superseded_runs(session: Session, *, before: datetime) -> list[SupersededRun]:
+    """Runs that nobody worked on since then, that people were never asked about, and after which another
+    run under the same name was finished."""
+    later = aliased(Run)
+    taken_over = (
+        select(later.id)
+        .where(later.name == Run.name, later.worked_at > Run.worked_at, later.finished_at.is_not(None))
+        .exists()
+    )
+    query = select(Run).where(Run.worked_at < before, taken_over).order_by(Run.worked_at, Run.id)
+    return [
+        found
+        for run in session.scalars(query)
+        if not is_reviewed(session, run.id) and (found := count_run(session, run)).frames
+    ]
+
+
+def is_reviewed(session: Session, run_id: str) -> bool:
+    """Whether people were asked about its masks, or wait to be, or said anything about them."""
+    asked = select(Review.frame_id).where(Review.run_id == run_id).limit(1)
+    said = select(Annotation.id).where(Annotation.run_id == run_id).limit(1)
+    return session.scalar(asked) is not None or session.scalar(said) is not None
+
+
+def count_run(session: Session, run: Run) -> SupersededRun:
+    instances = select(func.count()).where(Instance.run_id == run.id)
+    frames = select(func.count()).where(Decision.run_id == run.id)
+    return SupersededRun(
+        run.id, run.name, run.worked_at, session.scalar(instances) or 0, session.scalar(frames) or 0
+    )
+
+
+def forget_predictions(session: Session, run_id: str) -> None:
+    """What a run said about its frames; its shards are to be done again if it is ever wanted again."""
+    for table in (Score, Instance, Agreement, Decision):
+        session.execute(delete(table).where(table.run_id == run_id))
+    undone: dict[str, Any] = {
+        "state": "planned",
+        "counts": {},
+        "seconds": {},
+        "tally": {},
+        "finished_at": None,
+    }
+    session.execute(update(Shard).where(Shard.run_id == run_id).values(undone))
+    session.execute(update(Run).where(Run.id == run_id).values(finished_at=None, counts={}))
+
+
+def somebody_at_work(session: Session) -> str | None:
+    """Where a run is at work that may have written pictures whose rows are still to come; None: nowhere."""
+    writes = Execution.flow.in_(_WRITERS)
+    return session.scalar(select(Execution.place).where(writes).order_by(Execution.seen_at.desc()).limit(1))
+
+
+def pictures_by_folder(session: Session, *, without_runs: Collection[str]) -> Iterator[tuple[str, set[str]]]:
+    """The pictures that some run refers to, but for these runs: a folder at a time, in order."""
+    query = (
+        select(Decision.picture)
+        .where(Decision.picture.is_not(None), Decision.run_id.not_in(without_runs))
+        .distinct()
+        .order_by(Decision.picture)
+        .execution_options(yield_per=2000)
+    )
+    with session.execute(query) as rows:  # PostgreSQL holds a cursor open until then
+        pictures = (picture for picture in rows.scalars() if picture)
+        for folder, inside in groupby(pictures, key=lambda picture: picture.rpartition("/")[0]):
+            yield folder, set(inside)

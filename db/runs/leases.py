@@ -1,0 +1,132 @@
+"""Who works on which shard: claims that end with a shard, on purpose, or with whoever made them."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import inf
+
+from sqlalchemy import ColumnElement, DateTime, delete, func, literal, select, update
+from sqlalchemy.orm import Session
+
+from db.models.core import Execution, Shard, utc_now
+from db.sql.upsert import upsert
+
+BEAT_S = 5.0
+"""Between two signs of life."""
+LEASE_S = 30.0
+"""Who has given no sign of life for so long is dead."""
+MAX_DEATHS = 3
+"""Workers that one shard may cost a run before it counts as failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SilentExecution:
+    """One that may be dead: its last sign of life is a while ago."""
+
+    id: str
+    place: str
+    silent_s: float
+
+
+def enter_execution(session: Session, execution_id: str, *, flow: str, place: str) -> None:
+    """Begin to be at work; whatever an earlier life under the same id held is free again."""
+    leave_execution(session, execution_id)
+    now = _now(session)
+    session.add(Execution(id=execution_id, flow=flow, place=place, began_at=now, seen_at=now))
+
+
+def give_sign_of_life(session: Session, execution_id: str, *, flow: str, place: str) -> None:
+    """Be seen; who was taken for dead, because its machine or the database slept, is at work again."""
+    seen = update(Execution).where(Execution.id == execution_id).values(seen_at=_now(session))
+    if not session.execute(seen).rowcount:  # type: ignore[attr-defined]  # of CursorResult
+        now = session.execute(select(_now(session))).scalar_one()
+        row = {"id": execution_id, "flow": flow, "place": place, "began_at": now, "seen_at": now}
+        upsert(session, Execution, [row], update_columns=["seen_at"])
+
+
+def leave_execution(session: Session, execution_id: str) -> None:
+    """End to be at work, on purpose."""
+    release_shards(session, execution_id)
+    session.execute(delete(Execution).where(Execution.id == execution_id))
+
+
+def bury_execution(session: Session, execution_id: str) -> int:
+    """Free the shards of an execution that died and forget it; how many shards it had."""
+    # it may be alive after all, and making a claim: that is waited for
+    session.execute(select(Execution.id).where(Execution.id == execution_id).with_for_update())
+    mine = update(Shard).where(Shard.claimed_by == execution_id)
+    freed = session.execute(mine.values(claimed_by=None, deaths=Shard.deaths + 1))
+    session.execute(delete(Execution).where(Execution.id == execution_id))
+    return freed.rowcount  # type: ignore[attr-defined,no-any-return]  # of CursorResult
+
+
+def silent_executions(session: Session, *, silent_s: float) -> list[SilentExecution]:
+    """Those that have given no sign of life for so long, or longer."""
+    now = session.execute(select(_now(session))).scalar_one()
+    quiet = select(Execution).where(Execution.seen_at <= now - timedelta(seconds=silent_s))
+    return [
+        SilentExecution(row.id, row.place, (now - row.seen_at).total_seconds())
+        for row in session.scalars(quiet.order_by(Execution.id))
+    ]
+
+
+def who_is_at_work(session: Session) -> set[str]:
+    """Ids of executions."""
+    return set(session.scalars(select(Execution.id)))
+
+
+def hearing_s(session: Session) -> float:
+    """For how long the database has been there to take signs of life; a file always was."""
+    if session.get_bind().dialect.name != "postgresql":
+        return inf
+    up = func.extract("epoch", func.clock_timestamp() - func.pg_postmaster_start_time())
+    return float(session.execute(select(up)).scalar_one())
+
+
+def claim_shard(session: Session, run_id: str, execution_id: str) -> Shard | None:
+    """The run's next shard that nobody has; None: there is none.
+
+    First come, first served, but those that somebody died of come last: one that kills its workers
+    holds up no other. On PostgreSQL several may ask at once; each gets another one.
+    """
+    free = select(Shard).where(Shard.run_id == run_id, Shard.state == "planned", Shard.claimed_by.is_(None))
+    first = free.order_by(Shard.deaths, *in_order()).limit(1).with_for_update(skip_locked=True)
+    shard = session.scalar(first)
+    if shard:
+        shard.claimed_by = execution_id
+    return shard
+
+
+def in_order() -> tuple[ColumnElement[datetime], ColumnElement[str], ColumnElement[int]]:
+    """Shards as they came, each video from its beginning."""
+    return (Shard.planned_at.expression, Shard.video_id.expression, Shard.start_ms.expression)
+
+
+def holds_shard(session: Session, shard_id: int, execution_id: str) -> bool:
+    """Whether a claim still holds: not after a cancellation, nor when others took us for dead."""
+    mine = select(Shard.id).where(Shard.id == shard_id, Shard.claimed_by == execution_id)
+    return session.scalar(mine) is not None
+
+
+def release_shards(session: Session, execution_id: str) -> None:
+    """Let others have all that is claimed; who works on them ends between two batches."""
+    session.execute(update(Shard).where(Shard.claimed_by == execution_id).values(claimed_by=None))
+
+
+def release_shard(session: Session, shard_id: int, *, died: bool) -> int:
+    """Let others have a shard that is not done; how often somebody died of it so far."""
+    changes = update(Shard).where(Shard.id == shard_id)
+    session.execute(changes.values(claimed_by=None, deaths=Shard.deaths + int(died)))
+    return session.scalar(select(Shard.deaths).where(Shard.id == shard_id)) or 0
+
+
+def claimed_by_others(session: Session, run_id: str, execution_id: str) -> int:
+    """Shards of a run that somebody else works on."""
+    others = (Shard.run_id == run_id, Shard.state == "planned", Shard.claimed_by != execution_id)
+    return session.scalar(select(func.count()).select_from(Shard).where(*others)) or 0
+
+
+def _now(session: Session) -> ColumnElement[datetime]:
+    """One clock for all machines: the database's. Beside SQLite everybody has the same."""
+    if session.get_bind().dialect.name == "postgresql":
+        return func.timezone("UTC", func.clock_timestamp())
+    return literal(utc_now(), DateTime())

@@ -1,0 +1,1 @@
+"""SQL that both SQLite and PostgreSQL understand."""

@@ -1,0 +1,151 @@
+"""What the commands print: tables for people, JSON for scripts, errors for both."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from configs.errors import ConfigError, MaskmillError
+from labeling.errors import ExportError, ModelError
+
+if TYPE_CHECKING:
+    from db.runs.queries import Failure
+
+
+class Exit(IntEnum):
+    """What the shell is told."""
+
+    DONE = 0
+    STOPPED = 1
+    """Disk, database or a bug: what is done is kept, run it again."""
+    WRONG_USE = 2
+    """Command line, config, a model that cannot be loaded, a folder that cannot be exported to."""
+    SOURCES_FAILED = 3
+    """Done, but for the sources that are listed."""
+    NOTHING_READ = 4
+    """Every source failed, or nothing in them could be read: they are listed."""
+
+
+SourcesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="SOURCE...", help="Video, folder, glob, archive, list, URL or camera."),
+]
+NO_SOURCES = "no sources: name a file, folder, glob, archive, list, URL or camera"
+ConfigOption = Annotated[
+    str,
+    typer.Option("--config", metavar="NAME|FILE", help="default, lite, offline, surveillance or a file."),
+]
+HomeOption = Annotated[
+    Path,
+    typer.Option("--home", envvar="MASKMILL_HOME", help="Folder for the database, videos and pictures."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the config; may be repeated."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+RunOption = Annotated[
+    str | None,
+    typer.Option("--run", metavar="ID", help="Id of a run, or its beginning; default: the last one."),
+]
+
+
+UsageError: Any = typer.BadParameter.__mro__[1]
+"""What the option parser raises; its module differs between versions of Typer."""
+
+
+class Commands(TyperGroup):
+    """A group whose commands end on our errors with a sentence and an exit code."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with _told_errors():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _told_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _told_errors() -> Iterator[None]:
+    """End with an exit code on our errors; on the option parser's too where JSON is asked for."""
+    try:
+        yield
+    except MaskmillError as error:
+        complain(error)
+        wrong_use = isinstance(error, ConfigError | ModelError | ExportError)
+        raise typer.Exit(Exit.WRONG_USE if wrong_use else Exit.STOPPED) from error
+    except UsageError as error:
+        if not _wants_json():
+            raise
+        _print_json_error("usage", error.format_message())
+        raise typer.Exit(Exit.WRONG_USE) from error
+
+
+def complain(error: MaskmillError) -> None:
+    if _wants_json():
+        _print_json_error(error.code, str(error))
+    else:
+        from rich.console import Console
+
+        Console(stderr=True).print(f"[bold red]error[/] [dim]({error.code})[/] ", end="")
+        Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(str(error))
+
+
+def warn(message: str) -> None:
+    """Tell of what may be wrong, beside the output, whatever that is."""
+    typer.secho(f"warning: {message}", err=True, fg=typer.colors.YELLOW)
+
+
+def _wants_json() -> bool:
+    return "--json" in sys.argv
+
+
+def _print_json_error(code: str, message: str) -> None:
+    print_json({"error": {"code": code, "message": message}})
+
+
+def print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, default=_plain, indent=2, ensure_ascii=False))
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value)
+
+
+def say(value: object) -> str:
+    """A cell of a table of figures: three digits, `-` for none."""
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None
+) -> None:
+    """A table as wide as it must be where the output is a file, or as the terminal is."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    console = Console()
+    Console(width=console.width if console.is_terminal else 200).print(table)
+
+
+def print_failures(failures: "Sequence[Failure]") -> None:
+    if failures:
+        rows = [(f.what, f.code, f.message) for f in failures]
+        print_table(("failed", "why", "what to do"), rows)

@@ -1,0 +1,32 @@
+"""`maskmill demo`: the whole job on a scene that is rendered on the spot."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from configs.load import load_config
+from db.frames.dataset import dataset_frames
+from db.runs.queries import RunSummary, latest_run
+from labeling.datasets.formats.coco import write_coco
+from labeling.storage.home import Home
+from labeling.synthetic.scene import render_scene
+from tasks.execution.database import ledger_of
+from tasks.observability.report import write_report
+from tasks.observability.summary import Demo
+
+DEMO_DECISIONS = ("accepted", "easy")
+"""The scene is short: where student and teacher agree is worth exporting too."""
+
+
+def make_demo(home: Path, *, seconds: float, generate: Callable[..., RunSummary], quiet: bool) -> Demo:
+    """Render, run, export, report; everything lies in `home`."""
+    place = Home(home.expanduser().resolve())
+    place.create()
+    video = place.root / "scene.mp4"
+    render_scene(video, seconds=seconds)
+    summary = generate([str(video)], load_config("offline"), "offline", place.root, show_progress=not quiet)
+    coco, report = place.root / "coco", place.root / "report.html"
+    with ledger_of(place).session() as session:
+        run = latest_run(session, summary.run_id)
+        write_coco(dataset_frames(session, run.id, place, decisions=DEMO_DECISIONS), coco)
+        write_report(session, run, place, report, hardest=24)
+    return Demo(summary, video, coco / "annotations" / "instances.json", report)

@@ -1,0 +1,119 @@
+"""`maskmill evaluate`: how right models and decisions are, on pictures with ground truth."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.console import ConfigOption, SetOption, print_table, say
+from flows.cli.labelled_sets import (
+    CocoOption,
+    Codes,
+    CodesOption,
+    EveryOption,
+    FpsOption,
+    ImagesOption,
+    MasksOption,
+    PartialOption,
+    RoiOption,
+    SetsArgument,
+    read_sets,
+)
+
+if TYPE_CHECKING:
+    from labeling.evaluation.detection_metrics import Found, PeopleFound
+    from labeling.evaluation.summary import SetSummary
+
+
+def evaluate(
+    sets: SetsArgument = None,
+    images: ImagesOption = None,
+    coco: CocoOption = None,
+    masks: MasksOption = None,
+    codes: CodesOption = Codes.instances,
+    roi: RoiOption = None,
+    partial: PartialOption = False,
+    every: EveryOption = 1,
+    fps: FpsOption = None,
+    config: ConfigOption = "default",
+    changes: SetOption = None,
+    to: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write all figures, and every frame's.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write an HTML page with plots and the worst pictures."),
+    ] = None,
+) -> None:
+    """Compare teacher, student and what would be accepted with ground truth."""
+    from configs.load import load_config
+    from tasks.evaluate import evaluate as evaluate_sets
+    from tasks.observability.report import write_file
+
+    run_config = load_config(config, changes or [])
+    one = {"images": images, "coco": coco, "masks": masks, "codes": codes.value, "roi": roi}
+    labelled = read_sets(sets, {**one, "partial": partial, "every": every, "fps": fps})
+    evaluation = evaluate_sets(labelled, run_config)
+    _print(evaluation.sets)
+    if to:
+        write_file(to, json.dumps(evaluation.figures(), indent=1).encode() + b"\n")
+    if report:
+        write_file(report, evaluation.page(config).encode())
+
+
+def _print(sets: "dict[str, SetSummary]") -> None:
+    _print_rows(
+        ("IoU with truth", "frames", "people in", "rejected", "boxes only", "student", "teacher"),
+        sets,
+        lambda one: (
+            *(one.frames, one.with_people, one.rejected, one.without_masks),
+            *(one.student_iou, one.teacher_iou),
+        ),
+    )
+    for role in ("teacher", "student"):
+        _print_people(role, {name: getattr(one, f"{role}_people") for name, one in sets.items()})
+    _print_rows(
+        ("student's failures", "frames", "AUROC", "AP", "precision", "recall"),
+        sets,
+        lambda one: tuple(asdict(one.mining).values()),
+    )
+    _print_rows(
+        ("teacher's masks", "hard", "good", "bad", "accepted", "precision", "recall"),
+        sets,
+        lambda one: tuple(asdict(one.accepting).values()),
+    )
+    _print_rows(
+        ("trust in the teacher", "frames", "good", "AUROC", "calibration error"),
+        sets,
+        lambda one: (one.trusting.count, one.trusting.good, one.trusting.auroc, one.trusting.error),
+    )
+    _print_rows(
+        (
+            *("review queue", "waiting", "budget", "corrected", "over random", "over lowest IoU"),
+            *("people", "shown", "by lowest IoU"),
+        ),
+        sets,
+        lambda one: tuple(asdict(one.reviewing).values()),
+    )
+
+
+def _print_people(role: str, sets: "Mapping[str, PeopleFound | None]") -> None:
+    """Nothing, where no truth tells people apart or the model does not."""
+    rows = [(name, *map(say, (*_of(one.masks), *_of(one.boxes)))) for name, one in sets.items() if one]
+    if rows:
+        figures = ("missed", "recall", "precision")
+        columns = ("masks of", "IoU", *figures, "boxes of", "IoU", *figures)
+        print_table((f"{role}, one by one", *columns), rows)
+
+
+def _of(found: "Found | None") -> Sequence[object]:
+    return (found.people, found.iou, found.missed, found.recall, found.precision) if found else (None,) * 5
+
+
+def _print_rows(
+    columns: Sequence[str], sets: "dict[str, SetSummary]", row_of: "Callable[[SetSummary], Sequence[object]]"
+) -> None:
+    print_table(columns, ((name, *map(say, row_of(one))) for name, one in sets.items()))

@@ -1,0 +1,92 @@
+"""`maskmill export`: write a run's frames as a dataset."""
+
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+
+from configs.errors import ConfigError
+from flows.cli.console import Commands, HomeOption, JsonOption, RunOption, print_json
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, help="Write a run's frames as a dataset.")
+
+TargetArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="DIR|URL", help="Folder or s3://... to write; an earlier export in it is replaced."
+    ),
+]
+DecisionOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--decision",
+        help="accepted, reviewed, review or easy; may be repeated. Default: accepted and reviewed.",
+        metavar="D",
+    ),
+]
+CopyOption = Annotated[bool, typer.Option("--copy", help="Copy pictures instead of hard-linking them.")]
+DEFAULT_HOME = Path(".maskmill")
+
+
+@app.command()
+def coco(
+    target: TargetArgument,
+    polygons: Annotated[
+        bool, typer.Option("--polygons", help="Polygons instead of RLE: holes are lost.")
+    ] = False,
+    copy: CopyOption = False,
+    decisions: DecisionOption = None,
+    run: RunOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """COCO instances and person keypoints, masks as RLE."""
+    _export(target, home, decisions, as_json, format="coco", run=run, copy=copy, polygons=polygons)
+
+
+@app.command("yolo-seg")
+def yolo_seg(
+    target: TargetArgument,
+    copy: CopyOption = False,
+    decisions: DecisionOption = None,
+    run: RunOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Ultralytics' polygons (lossy: holes are lost)."""
+    _export(target, home, decisions, as_json, format="yolo-seg", run=run, copy=copy)
+
+
+@app.command()
+def masks(
+    target: TargetArgument,
+    copy: CopyOption = False,
+    decisions: DecisionOption = None,
+    run: RunOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """One PNG per frame, whose pixel value is the instance."""
+    _export(target, home, decisions, as_json, format="masks", run=run, copy=copy)
+
+
+def _export(target: str, home: Path, decisions: list[str] | None, as_json: bool, **order: Any) -> None:
+    from configs.models import ExportedDecision
+    from flows.home import existing_home
+    from tasks.export import ExportOrder, write_dataset
+
+    known = get_args(ExportedDecision)
+    for decision in decisions or []:
+        if decision not in known:
+            raise ConfigError(f"--decision {decision!r}: known are {', '.join(known)}")
+    if decisions:
+        order["decisions"] = tuple(decisions)
+    written = write_dataset(existing_home(home), target, ExportOrder(**order))
+    if as_json:
+        print_json(written)
+        return
+    typer.echo(f"{written.frames} frames with {written.instances} instances in {target}")
+    for note in written.notes:
+        typer.echo(f"note: {note}")
+    if not written.frames:
+        typer.echo("nothing has that decision yet: see `maskmill status`, or add --decision review or easy")

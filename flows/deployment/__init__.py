@@ -1,0 +1,1 @@
+"""Deployments: serve, deploy and workers."""

@@ -1,0 +1,1 @@
+"""Task runners: threads, processes and clusters."""

@@ -1,0 +1,153 @@
+"""Who works on the shards of a run, and what became of those who did."""
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from prefect import Task
+from prefect.client.orchestration import get_client
+from prefect.futures import PrefectFuture
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from configs.errors import ConfigError
+from configs.models import RunConfig
+from flows.runners.processes import ProcessRunner
+from labeling.errors import ClusterUnreachable, WorkerLost
+from tasks.execution.prefect_server import is_this_machine
+from tasks.execution.workers import environment, may_use_gpus, thread_limits, worker_environments
+
+_LIBRARIES = {"dask": "prefect_dask", "ray": "prefect_ray"}
+
+
+class _Submits(Protocol):
+    """What Prefect's task runners have in common for us."""
+
+    def submit(self, task: "Task[..., str]", parameters: dict[str, Any]) -> PrefectFuture[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Those who work on shards; each on one at a time, if no more are submitted than there are workers."""
+
+    engine: _Submits
+    deaths: tuple[type[Exception], ...] = ()
+    """By which the engine says that a worker process died."""
+    losses: tuple[type[Exception], ...] = ()
+    """By which it says that there are no workers any more."""
+
+    def submit(self, task: "Task[..., str]", parameters: dict[str, Any]) -> PrefectFuture[str]:
+        return self.engine.submit(task, parameters)
+
+    def outcome_of(self, future: PrefectFuture[str]) -> str | Exception:
+        """What a task that has ended returned, or raised.
+
+        `WorkerLost` where its process died: somebody else may try the same again.
+
+        Raises:
+            ClusterUnreachable: all workers are gone.
+        """
+        try:
+            outcome: Any = future.result(raise_on_failure=False)
+        except Exception as exc:  # noqa: BLE001  # whatever it is, it is the outcome
+            outcome = exc
+        if isinstance(outcome, self.losses):
+            raise ClusterUnreachable(f"the cluster is gone: {outcome}; run the same again") from outcome
+        if isinstance(outcome, self.deaths):
+            lost = WorkerLost(
+                "the worker's process died (killed, or out of memory: fewer workers or a smaller batch need less)"
+            )
+            lost.__cause__ = outcome
+            return lost
+        return outcome  # type: ignore[no-any-return]  # Prefect's result is anything
+
+
+def check_runner(config: RunConfig) -> None:
+    """Find out before anything is fetched whether there can be such workers.
+
+    Raises:
+        ConfigError: a library is missing, or workers elsewhere could not reach the database or Prefect.
+    """
+    library = _LIBRARIES.get(config.runner)
+    if library and importlib.util.find_spec(library) is None:
+        raise ConfigError(f"runner: {config.runner} wants more: pip install 'maskmill[{config.runner}]'")
+    if config.address is None or _is_here(config.address):
+        return
+    database = os.environ.get("MASKMILL_DATABASE_URL", "")
+    if not database or database.startswith("sqlite"):
+        raise ConfigError(
+            f"the workers of {config.address} cannot write into a file on this machine: use PostgreSQL, and set "
+            "MASKMILL_DATABASE_URL (postgresql+psycopg://...) here and in their environment"
+        )
+    if not PREFECT_API_URL.value():
+        raise ConfigError(
+            f"the workers of {config.address} cannot reach a temporary Prefect server: start one that stays "
+            "with `prefect server start --host 0.0.0.0`, and set PREFECT_API_URL to where they can reach it"
+        )
+
+
+def _is_here(address: str) -> bool:
+    """Whether a cluster's address is of this machine, whatever way it is written."""
+    return address == "auto" or is_this_machine(address if "://" in address else f"//{address}")
+
+
+@contextmanager
+def make_runner(config: RunConfig) -> Iterator[Workers]:
+    """The workers that a config asks for, for as long as the block lasts.
+
+    Raises:
+        ClusterUnreachable: nobody is at the address.
+    """
+    if config.runner == "threads":
+        with ThreadPoolTaskRunner(max_workers=config.workers) as threads:  # type: ignore[var-annotated]
+            yield Workers(threads)
+        return
+    # Dask and Ray set variables of this process for those that they start
+    with environment({}), _one_server_for_all(), _make_cluster(config) as workers:
+        yield workers
+
+
+@contextmanager
+def _make_cluster(config: RunConfig) -> Iterator[Workers]:
+    if config.runner == "processes":
+        with ProcessRunner(worker_environments(config)) as processes:
+            yield Workers(processes, (BrokenProcessPool,))
+    elif config.runner == "dask":
+        from distributed import KilledWorker
+
+        from flows.runners.clusters import dask_at, dask_here
+
+        with dask_at(config.address) if config.address else dask_here(worker_environments(config)) as dask:
+            yield Workers(dask, (KilledWorker,), (CancelledError,))
+    else:
+        with _make_ray(config) as workers:
+            yield workers
+
+
+@contextmanager
+def _make_ray(config: RunConfig) -> Iterator[Workers]:
+    from ray.exceptions import NodeDiedError, OutOfMemoryError, RaySystemError, WorkerCrashedError
+
+    from flows.runners.clusters import ray_at, ray_here
+
+    sharing: Any = {"workers": config.workers, "use_gpus": may_use_gpus(config)}
+    limits = thread_limits(config.workers)
+    with ray_at(config.address, **sharing) if config.address else ray_here(limits, **sharing) as ray:
+        yield Workers(ray, (WorkerCrashedError, NodeDiedError, OutOfMemoryError), (RaySystemError,))
+
+
+@contextmanager
+def _one_server_for_all() -> Iterator[None]:
+    """Workers tell the Prefect server that this process uses; each would start a temporary one."""
+    if PREFECT_API_URL.value():
+        yield
+        return
+    with get_client(sync_client=True) as client:
+        url = str(client.api_url)
+    with temporary_settings({PREFECT_API_URL: url}):
+        yield

@@ -1,0 +1,1 @@
+"""The empty scene of a static camera, and the difference from it."""

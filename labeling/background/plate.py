@@ -1,0 +1,123 @@
+"""The empty scene of a static camera, and what differs from it: arrays in, arrays out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from labeling.structures.frames import RgbPicture
+from labeling.structures.masks import BoolArray
+
+Stack = NDArray[np.uint8]
+"""NxHxWx3 or NxHxW."""
+FloatPicture = NDArray[np.float32]
+
+USABLE_RANGE = (16, 245)
+"""Values between which brightness is compared: below is noise, above the sensor saturates."""
+GAIN_LIMITS = (0.5, 2.0)
+"""A larger change of brightness is another scene."""
+BAND_ROWS = 16
+"""Rows of the stack whose median is taken at once: bounds temporary memory."""
+MIN_SEEN = 0.2
+"""Share of the samples that must show background at a pixel for the masked median to be believed."""
+NOISE_SIGMAS = 5.0
+"""A pixel is foreground from this many standard deviations of its own noise, or `min_difference`."""
+SIGMA_OF_MAD = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plate:
+    """The empty scene: `rgb` HxWx3 float32, and `noise`, HxW, a standard deviation of colour distance."""
+
+    rgb: FloatPicture
+    noise: FloatPicture
+
+
+def masked_median(stack: Stack, seen: BoolArray | None = None) -> NDArray[np.uint8]:
+    """Lower median over the first axis of the samples that are `seen`; 255 where none is.
+
+    `seen` is NxHxW and holds for all channels. Found by bisecting the 256 values, in bands of rows:
+    a third of the time of `numpy.median`, and no copy of the stack.
+    """
+    out = np.empty(stack.shape[1:], dtype=np.uint8)
+    for top in range(0, stack.shape[1], BAND_ROWS):
+        rows = slice(top, top + BAND_ROWS)
+        out[rows] = _median_of_band(stack[:, rows], None if seen is None else seen[:, rows])
+    return out
+
+
+def _median_of_band(stack: Stack, seen: BoolArray | None) -> NDArray[np.uint8]:
+    total: NDArray[Any] | int = len(stack)
+    if seen is not None:
+        seen = seen.reshape(seen.shape + (1,) * (stack.ndim - seen.ndim))
+        stack = np.where(seen, stack, np.uint8(255))
+        total = np.maximum(seen.sum(axis=0, dtype=np.uint16), 1)
+    low = np.zeros(stack.shape[1:], dtype=np.uint8)
+    high = np.full_like(low, 255)
+    for _ in range(8):
+        middle = low + (high - low) // 2
+        enough = 2 * (stack <= middle).sum(axis=0, dtype=np.uint16) >= total
+        high = np.where(enough, middle, high)
+        low = np.where(enough, low, np.minimum(middle, 254) + 1)
+    return high
+
+
+def brightness_gain(rgb: RgbPicture, reference: NDArray[Any]) -> NDArray[np.float32]:
+    """Three factors, one a channel, by which the picture is brighter than the reference.
+
+    The median ratio over pixels that are neither black nor saturated: right as long as people and
+    other changes cover less than half of the picture. Kept within `GAIN_LIMITS`.
+    """
+    picture, base = (p[::4, ::4].astype(np.float32).reshape(-1, 3) for p in (rgb, reference))
+    dark, bright = USABLE_RANGE
+    usable = ((base > dark) & (base < bright) & (picture > dark / 2) & (picture < bright)).all(axis=1)
+    if not usable.any():
+        return np.ones(3, dtype=np.float32)
+    gain = np.median(picture[usable] / base[usable], axis=0)
+    return np.asarray(np.clip(gain, *GAIN_LIMITS), dtype=np.float32)
+
+
+def learn_plate(samples: Stack, *, min_difference: float, close_px: int) -> Plate:
+    """The empty scene, from NxHxWx3 samples in which every spot is empty more often than not.
+
+    The median of the samples, each brought to the median's brightness; then what differs from it is
+    masked out of each sample and the median is taken again over the rest, so that somebody who
+    stays for a while leaves no trace.
+    """
+    first = masked_median(samples)
+    even = np.stack([_relight(s, 1.0 / brightness_gain(s, first)) for s in samples])
+    first = masked_median(even)
+    moving = np.stack([_grow(color_distance(s, first) > min_difference, close_px) for s in even])
+    seen = ~moving
+    enough = seen.mean(axis=0) >= MIN_SEEN
+    rgb = np.where(enough[..., None], masked_median(even, seen), first)
+    away = np.stack([np.minimum(color_distance(s, rgb), 255).astype(np.uint8) for s in even])
+    noise = np.where(enough, masked_median(away, seen), 0)
+    return Plate(rgb.astype(np.float32), (SIGMA_OF_MAD * noise).astype(np.float32))
+
+
+def _relight(rgb: RgbPicture, gain: NDArray[np.float32]) -> RgbPicture:
+    levels = np.clip(np.arange(256)[:, None] * gain + 0.5, 0, 255).astype(np.uint8)
+    return cv2.LUT(rgb, levels[None]).astype(np.uint8)
+
+
+def color_distance(first: NDArray[Any], second: NDArray[Any]) -> FloatPicture:
+    """Euclidean colour distance per pixel, 0 to 441."""
+    squared = (first.astype(np.float32) - second) ** 2
+    total = squared[..., 0] + squared[..., 1] + squared[..., 2]  # six times as fast as a sum over axis 2
+    return np.asarray(np.sqrt(total), dtype=np.float32)
+
+
+def _grow(mask: BoolArray, by_px: int) -> BoolArray:
+    return cv2.dilate(open_mask(mask), disc_kernel(2 * by_px + 1)).astype(bool)
+
+
+def disc_kernel(diameter_px: int) -> NDArray[np.uint8]:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (diameter_px, diameter_px)).astype(np.uint8)
+
+
+def open_mask(mask: BoolArray) -> NDArray[np.uint8]:
+    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disc_kernel(3)).astype(np.uint8)

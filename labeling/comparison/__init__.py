@@ -1,0 +1,1 @@
+"""IoU, boundary IoU, matching and mismatch causes."""

@@ -1,0 +1,80 @@
+"""Masks as polygons of their outer outlines: holes are filled, parts stay apart or are bridged.
+
+Outlines are traced on the mask at twice its size, so that a pixel has four corners to go round and
+even a single pixel has an area.
+"""
+
+from itertools import pairwise
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from labeling.structures.masks import Mask
+
+Points = NDArray[np.float64]
+"""Nx2 corners (x, y) in pixels; pixel (0, 0) covers 0 to 1."""
+
+WholePoints = NDArray[np.int64]
+"""The same with whole numbers: corners of pixels."""
+
+
+def edge_outlines(mask: Mask) -> list[WholePoints]:
+    """Outlines along the edges of the pixels, one per part, biggest first.
+
+    pycocotools draws them back to exactly the mask with its holes filled.
+    """
+    return [_without_repeats((outline + 1) // 2) for outline in _trace_doubled(mask)]
+
+
+def inner_outlines(mask: Mask) -> list[Points]:
+    """Outlines a quarter of a pixel inside the edges, one per part, biggest first.
+
+    Rounded down they are the border pixels, which is what tools that draw with `cv2.fillPoly` expect.
+    """
+    return [(outline + 0.5) / 2 for outline in _trace_doubled(mask)]
+
+
+def bridge_outlines(outlines: list[Points]) -> Points:
+    """Join outlines to one polygon: there and back from each to the nearest point of those before it."""
+    joined, *others = outlines
+    for outline in others:
+        distances, nearest = KDTree(joined).query(outline)
+        landing = int(np.argmin(distances))
+        leaving = int(np.asarray(nearest)[landing])
+        tour = np.roll(outline, -landing, axis=0)
+        joined = np.concatenate([joined[: leaving + 1], tour, tour[:1], joined[leaving:]])
+    return joined
+
+
+def _trace_doubled(mask: Mask) -> list[WholePoints]:
+    """Outer outlines on the doubled grid: pixel x becomes 2x and 2x + 1."""
+    x, y, width, height = (int(side) for side in mask.box_xywh)
+    cropped = mask.to_array()[y : y + height, x : x + width].astype(np.uint8)
+    doubled = cropped.repeat(2, axis=0).repeat(2, axis=1)
+    traced: Any = cv2.findContours(doubled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
+    corner = np.array([2 * x, 2 * y])
+    outlines = [outline[:, 0, :].astype(np.int64) + corner for outline in traced]
+    return sorted(outlines, key=lambda points: (-_shoelace(points), points[0].tolist()))
+
+
+def _shoelace(points: WholePoints) -> float:
+    """Area inside a closed polygon (Gauss's shoelace formula)."""
+    x, y = points.T
+    return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
+
+
+def _without_repeats(points: WholePoints) -> WholePoints:
+    """Leave out a corner that is the same as the one before it, and corners amid a straight line."""
+    corners = points.tolist()
+    distinct = [after for before, after in pairwise([corners[-1], *corners]) if before != after]
+    around = zip([distinct[-1], *distinct[:-1]], distinct, [*distinct[1:], distinct[0]], strict=True)
+    bends = [here for before, here, after in around if _bends(before, here, after)]
+    return np.array(bends, dtype=np.int64)
+
+
+def _bends(before: list[int], here: list[int], after: list[int]) -> bool:
+    (x0, y0), (x1, y1), (x2, y2) = before, here, after
+    return (x1 - x0) * (y2 - y1) != (y1 - y0) * (x2 - x1)

@@ -1,0 +1,89 @@
+"""YOLO segmentation: `images/`, `labels/` with a polygon a line, `data.yaml`, `frames.jsonl`."""
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+import yaml
+
+from labeling.datasets.formats.polygons import bridge_outlines, inner_outlines
+from labeling.datasets.provenance import OriginLines
+from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportSummary, Ledger
+from labeling.datasets.staging import PictureFolder, PictureTarget, stage_export, write_new
+from labeling.structures.masks import Mask
+
+_ENTRIES = ("images", "labels", "data.yaml", "frames.jsonl")
+_POLYGONS_NOTE = "polygons: holes are filled, the parts of a mask are joined by a line without width"
+_KEYPOINTS_NOTE = "keypoints are left out: this format has no room for them"
+
+
+def write_yolo_seg(
+    frames: Iterable[DatasetFrame],
+    folder: Path,
+    *,
+    copy: bool = False,
+    pictures: PictureTarget | None = None,
+) -> ExportSummary:
+    """Write a dataset for YOLO segmentation, one frame at a time.
+
+    A label line is `0 x1 y1 x2 y2 ...` in shares of width and height, a quarter of a pixel inside
+    the mask's edge. A frame without people has an empty label file and trains as background.
+    Frames with a `split` lie in `images/<split>` and `labels/<split>`; where no split is called
+    `val`, `data.yaml` validates on what it trains on, and a note says so.
+    Pictures go to `pictures` instead of into `folder` where it is given.
+
+    Raises:
+        ExportError: `folder` holds something else, or a frame is unsound (`check_frame`).
+        DiskFull: no space left. In either case `folder` stays as it was.
+    """
+    with (
+        stage_export(folder, entries=_ENTRIES) as staging,
+        OriginLines(staging / "frames.jsonl") as origins,
+        pictures or PictureFolder(staging / "images", copy=copy) as placed,
+    ):
+        ledger, splits = Ledger(), set[str]()
+        notes = {_POLYGONS_NOTE: None}
+        for frame in frames:
+            instances = ledger.admit(frame)
+            split = frame.split or ""
+            label = (staging / "labels" / split / frame.file_name).with_suffix(".txt")
+            write_new(label, _label_lines(instances).encode())
+            placed.add(frame.picture, name=str(Path(split, frame.file_name)), store=frame.store)
+            origins.add(frame)
+            splits.add(split)
+            if any(instance.keypoints is not None for instance in instances):
+                notes[_KEYPOINTS_NOTE] = None
+        write_new(staging / "data.yaml", _data_yaml(splits).encode())
+        return ledger.close(
+            files=2 * ledger.frames + 2, notes=[*notes, *_split_notes(splits), *placed.notes()]
+        )
+
+
+def _label_lines(instances: Iterable[DatasetInstance]) -> str:
+    return "".join(f"0 {_polygon_text(instance.mask)}\n" for instance in instances)
+
+
+def _polygon_text(mask: Mask) -> str:
+    height, width = mask.size_hw
+    corners = bridge_outlines(inner_outlines(mask)) / (width, height)
+    return " ".join(f"{share:.6f}" for share in corners.ravel())
+
+
+def _data_yaml(splits: Collection[str]) -> str:
+    """Paths are relative to the file itself, which is where YOLO looks when `path` is absent."""
+    train = _split_for("train", splits)
+    layout: dict[str, object] = {"train": train, "val": _split_for("val", splits, otherwise=train)}
+    if "test" in splits:
+        layout["test"] = "images/test"
+    return yaml.safe_dump({**layout, "names": {0: "person"}}, sort_keys=False)
+
+
+def _split_for(name: str, splits: Collection[str], *, otherwise: str | None = None) -> str:
+    if name in splits:
+        return f"images/{name}"
+    return otherwise or str(Path("images", min(splits, default="")))
+
+
+def _split_notes(splits: Collection[str]) -> list[str]:
+    if "val" in splits:
+        return []
+    return ["no split is called 'val': data.yaml validates on the frames it trains on"]

@@ -1,0 +1,1 @@
+"""Reading COCO records, label images and boxes."""

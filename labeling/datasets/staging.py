@@ -1,0 +1,257 @@
+"""A folder that becomes a dataset in one step, or stays as it was.
+
+Everything is written into a hidden folder inside the target (so that a mounted volume can be the
+target) and swapped in at the end by a handful of renames. A marker file says which entries are
+ours: only those are ever replaced.
+"""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from labeling.errors import DiskFull, ExportError
+from labeling.runtime.thread_pool import Errands
+from labeling.storage.object_store import ObjectStore
+
+MARKER = ".maskmill-export.json"
+_WRITING = ".maskmill-writing"
+_PREVIOUS = ".maskmill-previous"
+_TRASH = ".maskmill-trash"
+_OURS = {MARKER, _WRITING, _PREVIOUS, _TRASH}
+_NO_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
+
+
+@contextmanager
+def stage_export(folder: Path, *, entries: Collection[str]) -> Iterator[Path]:
+    """Give a folder to write `entries` into; they become `folder`'s when the block ends well.
+
+    A previous export is replaced as a whole, whatever its format, including files that others put
+    into its subfolders; other files beside it stay. If the block raises, `folder` is as before.
+
+    Raises:
+        ExportError: `folder` holds something that is not an export of ours, or cannot be written.
+        DiskFull: no space left.
+    """
+    existed = folder.is_dir()
+    with export_errors(folder):
+        previous = _claim(folder, entries)
+        staging = folder / _WRITING
+        staging.mkdir()
+    try:
+        yield staging
+        with export_errors(folder):
+            _swap(folder, previous=previous, new=sorted(entry.name for entry in staging.iterdir()))
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        if not existed and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+@contextmanager
+def export_errors(target: Path) -> Iterator[None]:
+    """Turn an OSError of the block into DiskFull or ExportError."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"no space left at {target}; free some, or export to another disk") from exc
+        where = exc.filename or target
+        raise ExportError(f"cannot write {where}: {exc.strerror or exc}; choose another folder") from exc
+
+
+def _claim(folder: Path, entries: Collection[str]) -> list[str]:
+    """Make sure that `folder` is empty or ours; give the entries of the export that lies there."""
+    if folder.exists() and not folder.is_dir():
+        raise ExportError(f"{folder} is a file; name a folder to export to")
+    folder.mkdir(parents=True, exist_ok=True)
+    _roll_back(folder)
+    for leftover in (_WRITING, _TRASH):
+        shutil.rmtree(folder / leftover, ignore_errors=True)
+    present = {entry.name for entry in folder.iterdir()}
+    previous = _read_marker(folder)
+    foreign = present - _OURS if previous is None else (present & set(entries)) - set(previous)
+    if foreign:
+        raise ExportError(
+            f"{folder} holds {min(foreign)!r}, which maskmill did not write; export to an empty folder"
+        )
+    return previous or []
+
+
+def _read_marker(folder: Path) -> list[str] | None:
+    """Entries of the export in `folder`; None where there is no readable marker."""
+    try:
+        return marker_entries((folder / MARKER).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def marker_entries(text: str) -> list[str] | None:
+    """Entries that a marker names; None: it is none of ours."""
+    try:
+        entries = json.loads(text)["entries"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return entries if isinstance(entries, list) and all(map(_is_plain, entries)) else None
+
+
+def marker_text(entries: Collection[str]) -> str:
+    return json.dumps({"made_by": "maskmill", "entries": sorted(entries)}) + "\n"
+
+
+def _is_plain(name: object) -> bool:
+    return isinstance(name, str) and name not in ("", "..") and name == Path(name).name
+
+
+def _write_marker(folder: Path, entries: Collection[str]) -> None:
+    partial = folder / _WRITING / MARKER
+    partial.write_text(marker_text(entries))
+    partial.replace(folder / MARKER)
+
+
+def _swap(folder: Path, *, previous: Collection[str], new: Collection[str]) -> None:
+    """Move the old entries aside and the new ones in; a stop in between is undone by the next export."""
+    _write_marker(folder, {*previous, *new})
+    aside = folder / _PREVIOUS
+    aside.mkdir()
+    for name in previous:
+        if (folder / name).exists():
+            (folder / name).replace(aside / name)
+    for name in new:
+        (folder / _WRITING / name).replace(folder / name)
+    aside.replace(folder / _TRASH)
+    _write_marker(folder, new)
+    shutil.rmtree(folder / _TRASH, ignore_errors=True)
+
+
+def _roll_back(folder: Path) -> None:
+    """Put an export back that was moved aside when a swap stopped half-way."""
+    aside = folder / _PREVIOUS
+    if not aside.is_dir():
+        return
+    for entry in sorted(aside.iterdir()):
+        standing = folder / entry.name
+        if standing.is_dir():
+            shutil.rmtree(standing)
+        entry.replace(standing)
+    aside.rmdir()
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file that must not be there yet.
+
+    Raises:
+        ExportError: two frames lead to the same name.
+        DiskFull: no space left.
+    """
+    with export_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = path.open("xb")
+        except FileExistsError as exc:
+            raise ExportError(
+                f"two frames want the file {path.name!r}; give their pictures other names"
+            ) from exc
+        with file:
+            file.write(content)
+
+
+class PictureTarget(Protocol):
+    """Takes the pictures of a dataset; all are there when its block ends."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def add(self, picture: Path, *, name: str, store: ObjectStore | None = None) -> None:
+        """Place the file `picture`, or what is called so in `store`, as `name`."""
+
+    def notes(self) -> list[str]:
+        """What the user should know."""
+
+
+class PictureFolder:
+    """Puts pictures into one folder by hard link, or by copy where that cannot be; those of an object
+    store are fetched, several at a time.
+
+    A hard link takes no space; a tool that changes such a picture in place changes the original.
+    """
+
+    def __init__(self, folder: Path, *, copy: bool) -> None:
+        self._folder = folder
+        self._copy = copy
+        self._unlinkable = 0
+        self._errands = Errands()
+        self._made: set[Path] = set()
+        """Folders that are there: one a split."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._errands.__exit__(kind, error, trace)
+
+    def add(self, picture: Path, *, name: str, store: ObjectStore | None = None) -> None:
+        """Place the file `picture`, or what is called so in `store`, as `name`.
+
+        Raises:
+            ExportError: this or an earlier picture is gone, or `name` is taken.
+            DiskFull: no space left.
+            StorageError: the store cannot be used.
+        """
+        target = self._folder / name
+        if store is not None:
+            self._errands.send(lambda: _fetch(store, str(picture), target))
+            return
+        with export_errors(target):
+            try:
+                # a link to a link would break when the home moves; looking at one file is quicker than at
+                # every folder above it
+                self._place(picture.resolve(strict=True) if picture.is_symlink() else picture, target)
+            except FileNotFoundError as exc:
+                raise ExportError(f"picture {picture} is gone; restore it or leave its frame out") from exc
+            except FileExistsError as exc:
+                raise ExportError(f"two frames want the file name {name!r}; give each its own") from exc
+
+    def _place(self, picture: Path, target: Path) -> None:
+        if target.parent not in self._made:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._made.add(target.parent)
+        if not self._copy and self._link(picture, target):
+            return
+        with picture.open("rb") as read, target.open("xb") as written:
+            shutil.copyfileobj(read, written, 1 << 20)
+
+    def _link(self, picture: Path, target: Path) -> bool:
+        try:
+            os.link(picture, target)
+        except OSError as exc:
+            if exc.errno not in _NO_LINK:
+                raise
+            self._unlinkable += 1
+            return False
+        return True
+
+    def notes(self) -> list[str]:
+        if not self._unlinkable:
+            return []
+        return [f"{self._unlinkable} pictures were copied: they cannot be hard-linked to this folder"]
+
+
+def _fetch(store: ObjectStore, picture: str, target: Path) -> None:
+    try:
+        content = store.get(picture)
+    except FileNotFoundError as exc:
+        raise ExportError(
+            f"picture {store.url}/{picture} is gone; restore it or leave its frame out"
+        ) from exc
+    write_new(target, content)

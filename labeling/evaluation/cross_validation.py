@@ -1,0 +1,68 @@
+"""How far a calibration can be believed: what it said of frames that it had not seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from labeling.evaluation.calibration_error import Predicted, judge_predictions
+from labeling.evaluation.metrics import share
+from labeling.evaluation.summary import POOLED
+from labeling.trust.fit import Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What would be accepted of some frames, at the risk that was asked for."""
+
+    frames: int
+    good: float | None
+    """Share of good ones among them: the precision of accepting all."""
+    accepted: int
+    precision: float | None
+    """Share of good ones among the accepted."""
+    recall: float | None
+    """Share of the good ones that are accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trusting:
+    """One labelled set that the calibration had not seen, or all of them together."""
+
+    hard: Accepted
+    every: Accepted
+    """Also frames on which student and teacher agree."""
+    frames: Predicted
+    masks: Predicted
+
+
+def summarise_predictions(predictions: Sequence[Prediction]) -> dict[str, Trusting]:
+    """A summary of each group in order, and of `POOLED`, all together; frames nobody can judge are left out."""
+    groups = dict.fromkeys(one.example.group for one in predictions)
+    parts = {name: [one for one in predictions if one.example.group == name] for name in groups}
+    return {name: _summarise(some) for name, some in {**parts, POOLED: list(predictions)}.items()}
+
+
+def _summarise(predictions: Sequence[Prediction]) -> Trusting:
+    judged = [one for one in predictions if one.example.is_good is not None]
+    masks = [
+        (trust, is_good)
+        for one in predictions
+        for trust, is_good in zip(one.trust.instances, one.example.good_masks, strict=True)
+        if is_good is not None
+    ]
+    return Trusting(
+        hard=_accepted([one for one in judged if one.example.is_hard]),
+        every=_accepted(judged),
+        frames=judge_predictions([(one.trust.frame, bool(one.example.is_good)) for one in judged]),
+        masks=judge_predictions(masks),
+    )
+
+
+def _accepted(judged: Sequence[Prediction]) -> Accepted:
+    accepted = [bool(one.example.is_good) for one in judged if one.accepted]
+    return Accepted(
+        frames=len(judged),
+        good=share([bool(one.example.is_good) for one in judged]),
+        accepted=len(accepted),
+        precision=share(accepted),
+        recall=share([one.accepted for one in judged if one.example.is_good]),
+    )

@@ -1,0 +1,1 @@
+"""Review: what is asked first, and the consensus of the answers."""

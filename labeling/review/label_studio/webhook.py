@@ -1,0 +1,91 @@
+"""Label Studio's webhooks: a small server that hears that something changed there.
+
+Label Studio sends each once and waits a second at most. So a hint says "look", never what happened.
+"""
+
+import hmac
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+
+from configs.errors import ConfigError
+
+SECRET_HEADER = "X-Maskmill-Secret"  # noqa: S105 - its name
+_LARGEST_BODY = 100_000_000
+"""Bytes that are read, to be polite, and thrown away."""
+_PART = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """A running listener."""
+
+    port: int
+    secret: str = field(repr=False)
+    heard: Event
+    """Set by every request that knows the secret; whoever looks clears it first."""
+
+
+@contextmanager
+def listen_for_hints(host: str, port: int) -> Iterator[Hints]:
+    """Listen until the block ends; port 0 takes any that is free.
+
+    Raises:
+        ConfigError: something else listens there, or the address is not this machine's.
+    """
+    secret, heard = secrets.token_urlsafe(32), Event()
+
+    class Handler(_Handler):
+        expected, event = secret, heard
+
+    try:
+        server = ThreadingHTTPServer((host, port), Handler)
+    except OSError as exc:
+        raise ConfigError(f"cannot listen on {host}:{port}: {exc.strerror}; name another --port") from exc
+    server.daemon_threads = True
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True)
+    thread.start()
+    try:
+        yield Hints(server.server_address[1], secret, heard)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = 5.0
+    expected: str
+    event: Event
+
+    def do_POST(self) -> None:
+        given = self.headers.get(SECRET_HEADER, "")
+        if not hmac.compare_digest(given.encode("utf-8", "replace"), self.expected.encode()):
+            self._answer(HTTPStatus.FORBIDDEN)
+            return
+        self.event.set()
+        self._skip_body()
+        self._answer(HTTPStatus.NO_CONTENT)
+
+    def _skip_body(self) -> None:
+        told = self.headers.get("Content-Length", "")
+        left = min(int(told) if told.isdecimal() else 0, _LARGEST_BODY)
+        while left > 0 and (part := self.rfile.read(min(left, _PART))):
+            left -= len(part)
+
+    def _answer(self, status: HTTPStatus) -> None:
+        self.close_connection = True
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def version_string(self) -> str:
+        """Not which Python this is."""
+        return "maskmill"
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Not to the terminal."""

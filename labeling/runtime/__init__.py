@@ -1,0 +1,1 @@
+"""Threads, queues and memory of one process."""

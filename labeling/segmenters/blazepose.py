@@ -1,0 +1,179 @@
+"""MediaPipe's pose landmark network on square crops: presence, mask and keypoints of one person each."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from queue import SimpleQueue
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from labeling.structures.frames import RgbPicture
+from labeling.structures.masks import BoxXywh
+
+INPUT_PX = 256
+"""Side of the network's input, and the unit of its landmarks."""
+MASK_PX = 128
+"""Side of its mask."""
+OUTSIDE_LOGIT = -8.0
+"""What a mask says of pixels outside its crop: nobody."""
+BLAZEPOSE_OF_COCO = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
+"""Number of BlazePose's landmark for each of COCO's 17 keypoints."""
+MIRRORED_COCO = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
+"""Number of the keypoint that each becomes in a mirror."""
+BODY_MARGIN = 1.25
+"""Side of the crop about a body, in diameters of the circle that the network puts about it."""
+_X, _Y, _VISIBILITY, _IN_FRAME = 0, 1, 3, 4
+_HIPS, _REACH = 33, 34
+"""Auxiliary landmarks: the middle of the hips, and a point on the circle about the body, over the head."""
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A square of a picture, in pixels, turned about its centre; it may reach outside, where it is black."""
+
+    x0: float
+    y0: float
+    side: float
+    angle: float = 0.0
+    """Radians, clockwise: where the crop's upper edge points, 0 for the picture's."""
+    mirrored: bool = False
+    """Left and right are swapped."""
+
+    @classmethod
+    def around(cls, box_xywh: BoxXywh, scale: float) -> "Crop":
+        """`scale` times the box's longer side, about its centre."""
+        x, y, w, h = box_xywh
+        side = scale * max(w, h)
+        return cls(x + (w - side) / 2, y + (h - side) / 2, side)
+
+    @classmethod
+    def of_body(cls, hips_xy: FloatArray, reach_xy: FloatArray) -> "Crop":
+        """About the middle of the hips, upright towards the point at which a circle about the body ends.
+
+        Side and angle are those of MediaPipe's `pose_landmarks_to_roi.pbtxt`.
+        """
+        right, down = (float(way) for way in reach_xy - hips_xy)
+        side = max(2 * BODY_MARGIN * float(np.hypot(right, down)), 1.0)
+        x0, y0 = (float(middle) - side / 2 for middle in hips_xy)
+        return cls(x0, y0, side, angle=float(np.arctan2(right, -down)))
+
+    def mirror(self) -> "Crop":
+        return replace(self, mirrored=not self.mirrored)
+
+    def clip_to(self, size_hw: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of the whole pixels that it touches."""
+        height, width = size_hw
+        middle = np.array([self.x0, self.y0]) + self.side / 2
+        reach = self.side / 2 * (abs(np.cos(self.angle)) + abs(np.sin(self.angle)))
+        left, top = np.maximum(np.floor(middle - reach), 0).astype(int).tolist()
+        right, bottom = np.minimum(np.ceil(middle + reach), [width, height]).astype(int).tolist()
+        return left, top, right, bottom
+
+    def to_grid(self, grid_px: int, origin_xy: tuple[int, int] = (0, 0)) -> NDArray[np.float64]:
+        """2x3 affine map from pixel numbers, counted from `origin_xy`, to the crop's in `grid_px` pixels.
+
+        Pixel n covers n to n + 1, so its centre is at n + 0.5 on both sides.
+        """
+        turn = self._axes() * (grid_px / self.side)
+        middle = np.array([self.x0, self.y0]) + self.side / 2
+        shift = turn @ (np.array(origin_xy) + 0.5 - middle) + grid_px / 2 - 0.5
+        return np.column_stack([turn, shift])
+
+    def to_picture(self, xy: FloatArray, grid_px: int) -> FloatArray:
+        """Nx2 points of the crop in `grid_px` pixels, to the picture's."""
+        middle = np.array([self.x0, self.y0]) + self.side / 2
+        turned = (xy - grid_px / 2) * (self.side / grid_px) @ self._axes()
+        return np.asarray(turned + middle, dtype=np.float32)
+
+    def _axes(self) -> NDArray[np.float64]:
+        """The crop's right and down as rows, in the picture."""
+        cos, sin = np.cos(self.angle), np.sin(self.angle)
+        right = np.array([cos, sin])
+        return np.array([-right if self.mirrored else right, [-sin, cos]])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Landmarks:
+    """What the network said of one crop."""
+
+    size_hw: tuple[int, int]
+    """Of the picture."""
+    crop: Crop
+    presence: float
+    """Probability that there is a person."""
+    mask_logits: FloatArray
+    """128x128."""
+    keypoints: FloatArray
+    """COCO's 17x3: x and y in pixels of the picture; probability of being seen and within the crop."""
+    body: Crop
+    """Where the person is now known to be, and how turned: upright, unmirrored."""
+
+    def logits_in(self, region: tuple[int, int, int, int]) -> FloatArray:
+        """The mask's logits for the pixels of left, top, right, bottom; bilinear."""
+        left, top, right, bottom = region
+        pasted = cv2.warpAffine(
+            self.mask_logits,
+            self.crop.to_grid(MASK_PX, (left, top)),
+            (right - left, bottom - top),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=OUTSIDE_LOGIT,
+        )
+        return np.asarray(pasted, dtype=np.float32)
+
+
+class LandmarkNetwork:
+    """pose_landmark_lite.tflite, for as many threads as it has interpreters, each of which serves one."""
+
+    def __init__(self, weights: Path, *, interpreters: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._idle: SimpleQueue[Interpreter] = SimpleQueue()
+        for _ in range(interpreters):
+            net = Interpreter(str(weights), num_threads=1)
+            net.allocate_tensors()
+            self._idle.put(net)
+        self._input = net.get_input_details()[0]["index"]
+        self._outputs = {output["name"]: output["index"] for output in net.get_output_details()}
+
+    def look(self, rgb: RgbPicture, crop: Crop) -> Landmarks:
+        """Run the network on one crop of an HxWx3 picture."""
+        pixels = cv2.warpAffine(
+            rgb,
+            crop.to_grid(INPUT_PX),
+            (INPUT_PX, INPUT_PX),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+        )
+        net = self._idle.get()
+        try:
+            net.set_tensor(self._input, np.divide(pixels[None], 255, dtype=np.float32))
+            net.invoke()
+            points, presence, logits = (
+                np.asarray(net.get_tensor(self._outputs[name]), dtype=np.float32)
+                for name in ("ld_3d", "output_poseflag", "output_segmentation")
+            )
+        finally:
+            self._idle.put(net)
+        points = points.reshape(-1, 5)
+        hips, reach = crop.to_picture(points[[_HIPS, _REACH]][:, [_X, _Y]], INPUT_PX)
+        return Landmarks(
+            size_hw=(rgb.shape[0], rgb.shape[1]),
+            crop=crop,
+            presence=float(presence.item()),
+            mask_logits=logits[0, :, :, 0],
+            keypoints=_place_keypoints(points, crop),
+            body=Crop.of_body(hips, reach),
+        )
+
+
+def _place_keypoints(points: FloatArray, crop: Crop) -> FloatArray:
+    """39x5 (x, y, z, visibility logit, in-frame logit) in crop pixels to COCO's 17x3 in the picture's."""
+    names = MIRRORED_COCO if crop.mirrored else range(len(BLAZEPOSE_OF_COCO))
+    chosen = points[[BLAZEPOSE_OF_COCO[name] for name in names]]
+    confidence = expit(chosen[:, _VISIBILITY]) * expit(chosen[:, _IN_FRAME])
+    return np.column_stack([crop.to_picture(chosen[:, [_X, _Y]], INPUT_PX), confidence]).astype(np.float32)

@@ -1,0 +1,173 @@
+"""A user's own network, in ONNX, TorchScript or LiteRT: one picture in, one person map out."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
+
+from configs.errors import ConfigError
+from configs.segmenters import OwnModelBlock
+from labeling.errors import ModelOutputWrong, WeightsMissing
+from labeling.segmenters.network_files import OpenNetwork, open_network
+from labeling.segmenters.protocol import StatelessSegmenter
+from labeling.segmenters.weights_download import check_sha256
+from labeling.structures.frames import Frame, RgbPicture
+from labeling.structures.instances import Instance, ModelCard
+from labeling.structures.probability_maps import FloatMap, instances_from_map, resize_map, resize_picture
+
+RANGE_TOLERANCE = 0.01
+"""So far outside [0, 1] a probability may lie, for rounding in half precision or 8 bits."""
+_MAP_AXES = 2
+
+
+class OwnModelSegmenter(StatelessSegmenter):
+    """One instance per picture, or with `split` one per connected part of the map.
+
+    Raises:
+        WeightsMissing: there is no file at `path`.
+        WeightsCorrupt: it has another SHA-256 than declared.
+        ConfigError: it is not such a network, or wants another input than declared.
+    """
+
+    def __init__(self, block: OwnModelBlock, *, device: str = "cpu") -> None:
+        if not block.path.is_file():
+            raise WeightsMissing(
+                f"{block.kind} model: no file at {block.path}; correct `path`, or use the preset `offline`"
+            )
+        self._block = block
+        self._sha256 = check_sha256(block.path, block.sha256 or "")
+        self._network = open_network(block.kind, block.path, device=device)
+        _check_input(block, self._network)
+
+    @property
+    def card(self) -> ModelCard:
+        settings = self._block.model_dump(mode="json", exclude={"kind", "path", "sha256"})
+        return ModelCard(
+            kind=self._block.kind,
+            name=self._block.path.name,
+            weights_sha256=self._sha256,
+            settings=json.dumps(settings, sort_keys=True, separators=(",", ":")),
+            gives_instances=self._block.split,
+        )
+
+    def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
+        """One list per frame.
+
+        Raises:
+            ModelOutputWrong: the output is not what `output`, `layout` and `person_class` declare.
+        """
+        return [self._segment_picture(frame.rgb) for frame in frames]
+
+    def _segment_picture(self, rgb: RgbPicture) -> list[Instance]:
+        block = self._block
+        outputs = self._network.run(prepare_input(rgb, block))
+        if block.output_index >= len(outputs):
+            raise ModelOutputWrong(
+                f"{block.path.name}: output_index is {block.output_index}, the model has {len(outputs)} outputs"
+            )
+        person = read_person_map(outputs[block.output_index], block)
+        size_hw = rgb.shape[0], rgb.shape[1]
+        person = resize_map(person, size_hw, nearest=block.output == "class_map")
+        return instances_from_map(
+            person, mask_above=block.mask_above, min_area=block.min_area, split=block.split
+        )
+
+
+def prepare_input(rgb: RgbPicture, block: OwnModelBlock) -> NDArray[np.float32]:
+    """1x3xHxW or 1xHxWx3: resized, channels in order, (pixel x scale - mean) / std."""
+    pixels = resize_picture(rgb, block.input_hw)
+    if block.channels == "bgr":
+        pixels = pixels[:, :, ::-1]
+    mean, std = np.array(block.mean, dtype=np.float32), np.array(block.std, dtype=np.float32)
+    values = (pixels * np.float32(block.scale) - mean) / std
+    if block.layout == "nchw":
+        values = values.transpose(2, 0, 1)
+    return np.ascontiguousarray(values[None], dtype=np.float32)
+
+
+def read_person_map(output: NDArray[np.generic], block: OwnModelBlock) -> FloatMap:
+    """Probability of a person, hxw in the network's size, from one of its outputs.
+
+    Raises:
+        ModelOutputWrong: wrong shape, no such channel, NaN, or a probability outside [0, 1].
+    """
+    channels = _split_channels(output, block)
+    name = block.path.name
+    if block.output == "class_map":
+        if len(channels) > 1:
+            raise ModelOutputWrong(
+                f"{name}: a class_map has one channel, got the shape {output.shape}; "
+                "declare output: logits or probability"
+            )
+        return np.asarray(np.rint(channels[0]) == block.person_class, dtype=np.float32)
+    if block.person_class >= len(channels):
+        raise ModelOutputWrong(
+            f"{name}: person_class is {block.person_class}, the output of shape {output.shape} "
+            f"(layout {block.layout}) has {len(channels)} channels"
+        )
+    if np.isnan(channels).any():
+        raise ModelOutputWrong(
+            f"{name}: the output has {np.isnan(channels).sum()} NaN; check scale, mean and std"
+        )
+    if block.output == "logits":
+        return _to_probability(channels, block)
+    return _check_range(channels[block.person_class], name)
+
+
+def _to_probability(logits: FloatMap, block: OwnModelBlock) -> FloatMap:
+    if block.softmax and len(logits) == 1:
+        raise ModelOutputWrong(
+            f"{block.path.name}: softmax over one channel is 1 everywhere; declare softmax: false"
+        )
+    if block.softmax:
+        return np.asarray(softmax(logits, axis=0)[block.person_class], dtype=np.float32)
+    return np.asarray(expit(logits[block.person_class]), dtype=np.float32)
+
+
+def _check_range(probability: FloatMap, name: str) -> FloatMap:
+    low, high = float(probability.min()), float(probability.max())
+    if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
+        raise ModelOutputWrong(
+            f"{name}: output: probability is declared, but values reach from {low:.3g} to {high:.3g}; "
+            "declare output: logits or class_map"
+        )
+    return probability
+
+
+def _split_channels(output: NDArray[np.generic], block: OwnModelBlock) -> NDArray[np.float32]:
+    """Cxhxw from hxw, 1xhxw, Cxhxw, hxwxC, each with or without a batch axis of 1."""
+    values = np.asarray(output, dtype=np.float32)
+    if values.ndim == _MAP_AXES + 2 and values.shape[0] == 1:
+        values = values[0]
+    if values.ndim == _MAP_AXES:
+        return values[None]
+    if values.ndim != _MAP_AXES + 1:
+        raise ModelOutputWrong(
+            f"{block.path.name}: output {block.output_index} has the shape {output.shape}, wanted one map: "
+            "height and width, channels, and a batch of 1; set output_index if it is another output"
+        )
+    if 1 in (values.shape[0], values.shape[-1]):
+        channels_first = values.shape[0] == 1
+    else:
+        channels_first = block.layout == "nchw"
+    return values if channels_first else np.moveaxis(values, -1, 0)
+
+
+def _check_input(block: OwnModelBlock, network: OpenNetwork) -> None:
+    """Compare the declared input with the network's, as far as that says it."""
+    if network.input_shape is None:
+        return
+    height, width = block.input_hw
+    declared = (1, 3, height, width) if block.layout == "nchw" else (1, height, width, 3)
+    actual = network.input_shape
+    fits = len(actual) == len(declared) and all(
+        side is None or side == wanted for side, wanted in zip(actual, declared, strict=True)
+    )
+    if not fits:
+        shown = "x".join("any" if side is None else str(side) for side in actual)
+        raise ConfigError(
+            f"{block.kind} model {block.path.name}: input_hw {list(block.input_hw)} and layout {block.layout} "
+            f"declare an input of {'x'.join(map(str, declared))}, the model wants {shown}"
+        )

@@ -1,0 +1,218 @@
+"""Masks made elsewhere, on a device for example: a folder of PNG pictures, or a COCO file.
+
+How a frame finds its mask:
+
+| frame | in a folder | in a COCO file, `file_name` (any suffix) |
+|---|---|---|
+| picture `cat.jpg` of a folder | `cat.png` | `cat`, in any folder; or `image_id` `cat` |
+| picture `000123.jpg` | `000123.png` | as above; or `image_id` 123 |
+| video `1f0c...`, 2.5 s | `1f0c.../2500.png` or `1f0c..._2500.png` | `1f0c.../2500` or `1f0c..._2500` |
+
+A video is named by its SHA-256 or at least the first 8 digits of it; the longest name that fits counts.
+"""
+
+import hashlib
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+from configs.errors import ConfigError
+from configs.segmenters import MasksFolderBlock
+from labeling.datasets.readers.masks import check_size, person_ids, read_coco_records, read_label_png
+from labeling.errors import ModelOutputWrong
+from labeling.segmenters.protocol import StatelessSegmenter
+from labeling.structures.frames import Frame
+from labeling.structures.instances import Instance, ModelCard
+
+_VIDEO_NAME = re.compile(r"([0-9a-f]{8,64})(?:[_/](\d+))?")
+"""A video's SHA-256 or its first digits, alone or with a time in ms."""
+_PICTURE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+
+
+class _Masks(Protocol):
+    """Where masks lie."""
+
+    sha256: str
+
+    def find(self, frame: Frame) -> list[Instance] | None:
+        """Instances of a frame; None if nothing is said about it."""
+        ...
+
+
+class MasksFolderSegmenter(StatelessSegmenter):
+    """Looks up what somebody else's segmenter said."""
+
+    def __init__(self, block: MasksFolderBlock) -> None:
+        """Open the folder or read the file.
+
+        Raises:
+            ConfigError: there is no such folder or file, or it is not COCO's JSON.
+        """
+        self._block = block
+        if not block.path.exists():
+            raise ConfigError(f"masks_folder: {block.path} does not exist; wants a folder or a COCO .json")
+        self._masks: _Masks = _Folder(block.path) if block.path.is_dir() else _CocoFile(block.path)
+
+    @property
+    def card(self) -> ModelCard:
+        return ModelCard(
+            kind=self._block.kind,
+            name=self._block.path.name,
+            weights_sha256=self._masks.sha256,
+            settings=json.dumps({"missing": self._block.missing}, separators=(",", ":")),
+            sees_mirrored=False,
+        )
+
+    def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
+        """One list per frame; what a frame without a mask means is the block's `missing`.
+
+        Raises:
+            ModelOutputWrong: a mask that cannot be read or has another size than its frame, or no
+                mask where one is demanded.
+        """
+        return [self._segment_one(frame) for frame in frames]
+
+    def _segment_one(self, frame: Frame) -> list[Instance]:
+        instances = self._masks.find(frame)
+        if instances is None and self._block.missing == "error":
+            raise ModelOutputWrong(
+                f"masks_folder: {self._block.path} has no mask for {_describe(frame)}; add it, or set "
+                "missing: empty if a frame without a mask shows nobody"
+            )
+        return instances or []
+
+
+class _Folder:
+    """PNG pictures by name."""
+
+    sha256 = ""
+
+    def __init__(self, path: Path) -> None:
+        self._root = path.resolve()
+        self._videos = _video_names(entry.stem for entry in self._root.iterdir())
+
+    def find(self, frame: Frame) -> list[Instance] | None:
+        for name in self._candidates(frame):
+            path = (self._root / name).resolve()
+            if not path.is_relative_to(self._root):
+                raise ModelOutputWrong(f"masks_folder: {name!r} leads out of {self._root}: refused")
+            if path.is_file():
+                return read_label_png(path.read_bytes(), frame.size_hw, origin=f"masks_folder: {path}")
+        return None
+
+    def _candidates(self, frame: Frame) -> list[str]:
+        if frame.name:
+            return [f"{frame.name.removesuffix(Path(frame.name).suffix)}.png"]
+        names = _names_of(frame.video_id, self._videos)
+        return [f"{name}{mark}{frame.t_ms}.png" for name in names for mark in "/_"]
+
+
+class _CocoFile:
+    """Records of a COCO results list, or of an annotation file, by the picture's name."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        text = path.read_bytes()
+        self.sha256 = hashlib.sha256(text).hexdigest()
+        try:
+            tree = json.loads(text)
+        except ValueError as exc:
+            raise ConfigError(f"masks_folder: {path} is neither a folder nor JSON: {exc}") from exc
+        records, images = self._split(tree)
+        self._people = person_ids(tree.get("categories", []) if isinstance(tree, dict) else [])
+        self._sizes_hw: dict[str, tuple[int, int]] = {}
+        self._records: dict[str, list[Any]] = {}
+        names = self._index_images(images)
+        for record in records:
+            self._records.setdefault(self._name_record(record, names), []).append(record)
+        self._by_stem: dict[str, set[str]] = defaultdict(set)
+        for name in self._records:
+            self._by_stem[name.rpartition("/")[2]].add(name)
+        self._videos = _video_names(name.lstrip("/") for name in self._records)
+
+    def find(self, frame: Frame) -> list[Instance] | None:
+        name = self._find_name(frame)
+        if name is None:
+            return None
+        origin = f"masks_folder: {self._path}, picture {name!r}"
+        if name in self._sizes_hw:
+            check_size(self._sizes_hw[name], frame.size_hw, origin)
+        return read_coco_records(self._records[name], frame.size_hw, origin=origin, people=self._people)
+
+    def _split(self, tree: Any) -> tuple[list[Any], list[Any]]:
+        """Records and images of a results list or of an annotation file."""
+        if isinstance(tree, list):
+            return tree, []
+        if isinstance(tree, dict) and isinstance(tree.get("annotations"), list):
+            images = tree.get("images", [])
+            return tree["annotations"], images if isinstance(images, list) else []
+        raise ConfigError(
+            f"masks_folder: {self._path} is not COCO: wants a list of results, or an object with "
+            "`images` and `annotations`"
+        )
+
+    def _index_images(self, images: Iterable[Any]) -> dict[str, str]:
+        """Names by id. A picture without annotations is known too: it shows nobody."""
+        names: dict[str, str] = {}
+        for image in images:
+            if not isinstance(image, Mapping) or not isinstance(image.get("file_name"), str):
+                raise ConfigError(f"masks_folder: {self._path}: an image without a file_name: {image!r}")
+            name = names[str(image.get("id"))] = _without_suffix(image["file_name"])
+            self._records[name] = []
+            if isinstance(image.get("height"), int) and isinstance(image.get("width"), int):
+                self._sizes_hw[name] = (image["height"], image["width"])
+        return names
+
+    def _name_record(self, record: Any, names: Mapping[str, str]) -> str:
+        if isinstance(record, Mapping):
+            if isinstance(record.get("file_name"), str):
+                return _without_suffix(record["file_name"])
+            image_id = record.get("image_id")
+            name = names.get(str(image_id)) if names else _without_suffix(str(image_id))
+            if image_id is not None and name:
+                return name
+        raise ConfigError(
+            f"masks_folder: {self._path}: a record belongs to no picture (file_name, or an image_id "
+            f"among `images`): {str(record)[:120]}"
+        )
+
+    def _find_name(self, frame: Frame) -> str | None:
+        if not frame.name:
+            names = _names_of(frame.video_id, self._videos)
+            spelt = (f"{name}{mark}{frame.t_ms}" for name in names for mark in "/_")
+            return next((name for name in spelt if name in self._records), None)
+        whole = _without_suffix(frame.name)
+        if whole in self._records:
+            return whole
+        stem = PurePosixPath(whole).name
+        found = self._by_stem.get(stem) or (self._by_stem.get(str(int(stem))) if stem.isdecimal() else None)
+        if found and len(found) > 1:
+            raise ModelOutputWrong(
+                f"masks_folder: {self._path} has {len(found)} pictures named {stem!r} ({sorted(found)[:3]}); "
+                "names must be different"
+            )
+        return next(iter(found)) if found else None
+
+
+def _without_suffix(file_name: str) -> str:
+    """Only a picture's suffix is one: `shot.0001` is a whole name."""
+    name = PurePosixPath(file_name.replace("\\", "/"))
+    return str(name.with_suffix("")) if name.suffix.lower() in _PICTURE_SUFFIXES else str(name)
+
+
+def _video_names(names: Iterable[str]) -> frozenset[str]:
+    """Those of the names, or their beginnings, that can be a video's."""
+    matches = (_VIDEO_NAME.fullmatch(name) for name in names)
+    return frozenset(match[1] for match in matches if match)
+
+
+def _names_of(video_id: str, names: frozenset[str]) -> list[str]:
+    """The names that are the video's id or its first digits, longest first."""
+    return sorted((name for name in names if video_id.startswith(name)), key=len, reverse=True)
+
+
+def _describe(frame: Frame) -> str:
+    return frame.name or f"video {frame.video_id[:12]} at {frame.t_ms} ms"

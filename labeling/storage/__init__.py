@@ -1,0 +1,1 @@
+"""The home, the image store and atomic writes."""

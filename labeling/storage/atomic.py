@@ -1,0 +1,36 @@
+"""Atomic file writes and the errors of storage."""
+
+import errno
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from labeling.errors import DiskFull, HomeNotWritable, StorageError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write beside and rename: a reader sees all of it or nothing. Who may read it is as usual here."""
+    temporary = path.parent / f".writing-{secrets.token_hex(8)}"
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the system's errors while writing `path` into ours."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(
+                f"no room left for {path}: free some, then run the same command again; it goes on from here"
+            ) from exc
+        if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
+            raise HomeNotWritable(f"cannot write {path}: {exc.strerror}; choose another --home") from exc
+        raise StorageError(f"cannot write {path}: {exc}") from exc

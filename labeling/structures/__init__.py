@@ -1,0 +1,1 @@
+"""Plain values: masks, instances, frames and records."""

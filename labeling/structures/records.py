@@ -1,0 +1,43 @@
+"""The result of a shard: everything that is stored about its frames."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from labeling.structures.agreement import FrameAgreement
+from labeling.structures.instances import Instance, ModelCard
+
+Role = Literal["teacher", "student"]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledFrame:
+    """All that is stored about one frame that was looked at."""
+
+    t_ms: int
+    shot_ms: int
+    sharpness: float
+    name: str
+    decision: Literal["rejected", "easy", "accepted", "review"]
+    rule: str | None = None
+    reasons: tuple[str, ...] = ()
+    size_hw: tuple[int, int] | None = None
+    picture: str | None = None
+    agreement: FrameAgreement | None = None
+    trust: float | None = None
+    """Probability that the teacher's masks are right; None: rejected, nobody seen, or no calibration."""
+    value: float | None = None
+    """What a person's look is worth (see labeling.review.queue); None: it is not hard."""
+    teacher: tuple[Instance, ...] = ()
+    student: tuple[Instance, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledShard:
+    frames: list[LabelledFrame]
+    cards: dict[str, ModelCard]
+    """The model of each role."""
+    counts: dict[str, int]
+    """Frames per stage: looked_at, rejected by each rule, compared, hard, and by decision; and packets
+    that could not be decoded, where there were any."""
+    seconds: dict[str, float]
+    """Wall seconds per stage; decoding and storing overlap the rest."""

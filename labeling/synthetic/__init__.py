@@ -1,0 +1,1 @@
+"""A rendered scene whose masks are known exactly."""

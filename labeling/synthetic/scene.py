@@ -1,0 +1,174 @@
+"""The scene picture by picture, with exact masks, and as a video."""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import Colorspace
+
+from configs.errors import ConfigError
+from labeling.structures.frames import RgbPicture
+from labeling.structures.masks import Mask
+from labeling.synthetic.canvas import FloatPicture, Layer, paint, value_noise, visible_part
+from labeling.synthetic.choreography import CYCLE_S, Actor, cast_actors, light_at, place_actor
+from labeling.synthetic.figure import Placed, draw_figure
+from labeling.synthetic.room import HORIZON_Y, draw_room
+
+ADULT = 1.12
+"""Body height over the distance from feet to horizon: 1.75 m seen from a camera at 1.56 m."""
+MASK_ABOVE = 0.5
+"""A pixel is a person's if more than this share of it is."""
+NOISE_LEVELS = 2.0
+"""Standard deviation of the sensor's noise, 0 to 255."""
+SHADOW_TAKES = 0.42
+"""Share of the light that is missing where a person's shadow is darkest."""
+SHADOW_LIES = np.array([[1.0, -0.38], [0.0, 0.20]])
+"""Where a body's point (x to the right, y down from the feet) casts its shadow on the floor."""
+LAMP_TINT = np.array([1.03, 1.0, 0.94], dtype=np.float32)
+SHORTEST_SIDE = 48
+_NOISE_PLAY = 64
+
+
+class Scene:
+    """A furnished room, seen by a static camera, and up to three people; empty at first and at last.
+
+    A frame depends on the arguments and its number alone, not on the frames asked for before.
+
+    Raises:
+        ConfigError: no length, no frame rate, or a size that is odd or below 48 pixels a side.
+    """
+
+    def __init__(
+        self,
+        *,
+        seconds: float = 20.0,
+        fps: Fraction = Fraction(25),
+        size_hw: tuple[int, int] = (360, 640),
+        seed: int = 7,
+    ) -> None:
+        height, width = size_hw
+        if seconds <= 0 or fps <= 0:
+            raise ConfigError(f"scene: {seconds} s at {fps} frames/s; both must be above 0")
+        if min(size_hw) < SHORTEST_SIDE or height % 2 or width % 2:
+            raise ConfigError(f"scene: {width}x{height} px; wants even sides of at least {SHORTEST_SIDE}")
+        self.seconds, self.fps, self.size_hw, self.seed = seconds, fps, size_hw, seed
+        self._room = draw_room(size_hw, seed)
+        rng = np.random.default_rng([seed, 2])
+        self._fabric = np.asarray(1 + 0.07 * value_noise(rng, (160, 128), cell_px=12), dtype=np.float32)
+        larger = (height + _NOISE_PLAY, width + _NOISE_PLAY, 3)
+        self._noise = NOISE_LEVELS * rng.standard_normal(larger, dtype=np.float32)
+        self._lamp = _lamp_on_walls(size_hw)
+
+    @property
+    def frame_count(self) -> int:
+        return max(1, round(self.seconds * self.fps))
+
+    def frame(self, index: int) -> tuple[RgbPicture, list[Mask]]:
+        """The picture, HxWx3, and a mask for each person that can be seen, disjoint, back to front.
+
+        Raises:
+            IndexError: no frame of that number.
+        """
+        if not 0 <= index < self.frame_count:
+            raise IndexError(f"scene: no frame {index}, there are {self.frame_count}")
+        cycle, t = self._clock(index)
+        people = [self._draw(actor, t) for actor in cast_actors(self.seed, cycle)]
+        seen = [person for person in people if person is not None]
+        return self._expose(seen, t, index), self._mask(seen)
+
+    def _clock(self, index: int) -> tuple[int, float]:
+        """Which repetition this is, and the share of it that is over."""
+        cycles, t = divmod(float(index / self.fps) / min(CYCLE_S, self.seconds), 1.0)
+        return int(cycles), t
+
+    def _draw(self, actor: Actor, t: float) -> Layer | None:
+        height, width = self.size_hw
+        standing_row = actor.marks[0].y
+        moment = place_actor(actor, t, ADULT * actor.height * (standing_row - HORIZON_Y) * height / width)
+        if moment is None:
+            return None
+        tall = ADULT * actor.height * (moment.y - HORIZON_Y) * height
+        placed = Placed(moment.x * width, moment.y * height, tall)
+        return draw_figure(moment.stance, placed, actor.clothes, fabric=self._fabric, ground_y=moment.y)
+
+    def _expose(self, people: list[Layer], t: float, index: int) -> RgbPicture:
+        """Shadows, then everything from back to front, then light and the sensor's noise."""
+        picture = self._room.backdrop.copy()
+        for person in people:
+            _cast_shadow(picture, person)
+        for layer in self._back_to_front(people):
+            paint(picture, layer)
+        daylight, lamp = light_at(t)
+        if lamp:
+            picture *= 1 + lamp * self._lamp
+        picture *= daylight
+        down, right = np.random.default_rng([self.seed, 3, index]).integers(0, _NOISE_PLAY, 2)
+        picture += self._noise[down:, right:][: picture.shape[0], : picture.shape[1]]
+        return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
+
+    def _mask(self, people: list[Layer]) -> list[Mask]:
+        labels = np.zeros(self.size_hw, dtype=np.uint8)
+        order = [layer for layer in self._back_to_front(people) if layer in people]
+        for layer in self._back_to_front(people):
+            inside, part = visible_part(layer, self.size_hw)
+            value = order.index(layer) + 1 if layer in people else 0
+            labels[inside][layer.coverage[part] > MASK_ABOVE] = value
+        masks = [Mask.from_array(labels == value) for value in range(1, len(order) + 1)]
+        return [mask for mask in masks if mask]
+
+    def _back_to_front(self, people: list[Layer]) -> list[Layer]:
+        return sorted([*people, *self._room.furniture], key=lambda layer: layer.ground_y)
+
+
+def _lamp_on_walls(size_hw: tuple[int, int]) -> FloatPicture:
+    """How much of the lamp's light falls where: a little more under it; HxWx3, about 1."""
+    rows, columns = np.mgrid[0 : size_hw[0], 0 : size_hw[1]].astype(np.float32)
+    away = np.hypot(columns / size_hw[1] - 0.5, 0.6 * rows / size_hw[0])
+    return np.asarray((1.06 - 0.16 * away)[..., None] * LAMP_TINT, dtype=np.float32)
+
+
+def _cast_shadow(picture: FloatPicture, person: Layer) -> None:
+    """Darken the floor beside a person: the body's outline laid down about its feet, softly."""
+    height, width = person.coverage.shape
+    feet = np.array([width / 2, person.ground_y * picture.shape[0] - person.top])
+    blur_px = max(1.0, 0.012 * height)
+    top = int(feet[1] * (1 - SHADOW_LIES[1, 1]) - 4 * blur_px)
+    offset = feet - SHADOW_LIES @ feet - np.array([0, top])
+    size_wh = (width + int(-SHADOW_LIES[0, 1] * height), height - top + int(4 * blur_px))
+    cast = cv2.warpAffine(person.coverage, np.column_stack([SHADOW_LIES, offset]), size_wh)
+    shadow = cv2.GaussianBlur(cast, (0, 0), blur_px).astype(np.float32)
+    inside, part = visible_part(replace(person, coverage=shadow, top=person.top + top), picture.shape[:2])
+    picture[inside] *= (1 - SHADOW_TAKES * shadow[part])[..., None]
+
+
+def render_scene(
+    path: Path,
+    *,
+    seconds: float = 20.0,
+    fps: Fraction = Fraction(25),
+    size_hw: tuple[int, int] = (360, 640),
+    seed: int = 7,
+) -> Path:
+    """Write the scene as a video (H.264, or MPEG-4 where there is no encoder) and return its path.
+
+    Raises:
+        ConfigError: see `Scene`.
+    """
+    scene = Scene(seconds=seconds, fps=fps, size_hw=size_hw, seed=seed)
+    has_x264 = "libx264" in av.codecs_available
+    options = {"crf": "18", "preset": "veryfast"} if has_x264 else {"qscale": "3"}
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264" if has_x264 else "mpeg4", rate=fps, options=options)
+        stream.height, stream.width = size_hw
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.colorspace = Colorspace.ITU709  # said in the file, not left to guess
+        for index in range(scene.frame_count):
+            picture = av.VideoFrame.from_ndarray(scene.frame(index)[0], format="rgb24")
+            coded = picture.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
+            coded.pts, coded.time_base = index, 1 / fps
+            container.mux(stream.encode(coded))
+        container.mux(stream.encode(None))
+    return path

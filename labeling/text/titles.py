@@ -1,0 +1,42 @@
+"""What a person reads in a list: short names of sources, runs and shards, without secrets or surprises."""
+
+LONGEST = 60
+"""Characters of a name: more are cut off in every list of Prefect's UI."""
+
+
+def shard_title(video: str, start_ms: int, end_ms: int | None, *, pictures: bool = False) -> str:
+    """A shard by its video's title and its range, in seconds or in pictures counted from 1.
+
+    >>> shard_title("vtest.avi", 60_000, 79_500), shard_title("shots", 64, 128, pictures=True)
+    ('vtest.avi 60-79.5 s', 'shots pictures 65-128')
+    >>> shard_title("vtest.avi", 60_000, None)
+    'vtest.avi from 60 s'
+    """
+    video = shorten_middle(printable(video))
+    start = str(start_ms + 1) if pictures else f"{start_ms / 1000:g}"
+    unit = "" if pictures else " s"
+    what = "pictures " if pictures else ""
+    if end_ms is None:
+        return f"{video} {what}from {start}{unit}"
+    return f"{video} {what}{start}-{end_ms if pictures else f'{end_ms / 1000:g}'}{unit}"
+
+
+def printable(text: str) -> str:
+    """The text on one line, with `?` for what cannot be shown.
+
+    >>> printable("two" + chr(10) + "lines" + chr(0xDC80))
+    'two?lines?'
+    """
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def shorten_middle(text: str, longest: int = LONGEST) -> str:
+    """The text, without its middle where it is too long: names differ at their ends.
+
+    >>> shorten_middle("a" * 30 + "b" * 30 + ".mp4", 11)
+    'aaa...b.mp4'
+    """
+    if len(text) <= longest:
+        return text
+    head = (longest - 3) * 2 // 5
+    return f"{text[:head]}...{text[-(longest - 3 - head) :]}"

@@ -1,0 +1,175 @@
+"""What a static camera knows: somebody who is there moves, a coat on its hook does not, and nobody moves unseen.
+
+A pixel is still where it hardly changes in the course of a shot and looks now as it mostly does: who walks
+through changes each pixel for a moment only, but in that moment he covers it. Compared are small luma
+pictures of one shard's part of a shot. Where the camera moves, everything does, and nothing is said.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from labeling.structures.frames import Frame
+from labeling.structures.masks import BoolArray, BoxXywh, Mask
+from labeling.trust.missed_people import find_missed, is_steady
+from labeling.video.color import LumaPicture
+from labeling.video.luma import shrink_luma, shrunk_wh
+
+WIDTH_PX = 160
+"""Of the pictures that are compared; a narrower one is not enlarged."""
+REMEMBERED = 64
+"""Pictures of a shot that are held at once; of a longer one every second, every fourth and so on."""
+SHORTEST_SHOT_MS = 15_000
+FEWEST_PICTURES = 10
+"""A shot shorter than these says nothing: people stand still for so long."""
+BRIEF = 5
+"""Per cent of the darkest and of the brightest moments of a pixel that are left out: somebody passed by."""
+NOISE_LEVELS = 20
+"""Of 255, that a pixel of a still scene changes by: noise, coding, a lamp."""
+
+
+_Key = tuple[int, tuple[int, int]]
+"""When a shot began, and the width and height of its small pictures."""
+
+
+@dataclass(slots=True)
+class _Shot:
+    """Small pictures of a shot, evenly spread over it."""
+
+    first_ms: int
+    last_ms: int = 0
+    seen: int = 0
+    stride: int = 1
+    times: list[int] = field(default_factory=list)
+    """In ms, of the pictures."""
+    pictures: list[LumaPicture] = field(default_factory=list)
+
+    def add(self, t_ms: int, picture: LumaPicture) -> None:
+        self.last_ms = t_ms
+        if self.seen % self.stride == 0:
+            self.times.append(t_ms)
+            self.pictures.append(picture)
+        self.seen += 1
+        if len(self.pictures) > REMEMBERED:
+            self.times, self.pictures = self.times[::2], self.pictures[::2]
+            self.stride *= 2
+
+    def close(self) -> "_Scene | None":
+        """What was there all the time; None: too short to say."""
+        if self.last_ms - self.first_ms < SHORTEST_SHOT_MS or len(self.pictures) < FEWEST_PICTURES:
+            return None
+        pictures = np.stack(self.pictures)
+        shares = (BRIEF, 25, 50, 75, 100 - BRIEF)
+        low, below, usual, above, high = np.percentile(pictures, shares, axis=0).astype(np.float32)
+        return _Scene(
+            usual=usual,
+            changes=np.asarray(high - low > NOISE_LEVELS),
+            stands=is_steady(usual, np.asarray(above - below <= NOISE_LEVELS)),
+            times=np.array(self.times),
+            pictures=pictures,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scene:
+    """A shot that is over."""
+
+    usual: NDArray[np.float32]
+    """Median level of each small pixel."""
+    changes: BoolArray
+    """Which of them vary."""
+    stands: bool
+    """Whether the camera does."""
+    times: NDArray[np.int64]
+    """In ms, of the pictures that were held."""
+    pictures: NDArray[np.uint8]
+    """NxHxW."""
+
+    def moving(self, picture: LumaPicture) -> BoolArray:
+        """Which pixels of one of its pictures belong to something that moves."""
+        differs: BoolArray = np.abs(picture - self.usual) > NOISE_LEVELS
+        return self.changes | differs
+
+    def alike(self, picture: LumaPicture) -> BoolArray:
+        """Where each of the held pictures looks like this one, NxHxW."""
+        return np.array([cv2.absdiff(one, picture) <= NOISE_LEVELS for one in self.pictures])
+
+    def beside(self, t_ms: int) -> list[int]:
+        """Positions of the held pictures before and after this time, as far as there are any."""
+        before = int(np.searchsorted(self.times, t_ms)) - 1
+        after = int(np.searchsorted(self.times, t_ms, side="right"))
+        return [place for place in (before, after) if 0 <= place < len(self.times)]
+
+
+class Stillness:
+    """Watches the frames of a clip, in order of time; asked at its end."""
+
+    def __init__(self) -> None:
+        self._current: tuple[_Key, _Shot] | None = None
+        self._scenes: dict[_Key, _Scene | None] = {}
+        self._kept: dict[int, tuple[_Key, LumaPicture]] = {}
+
+    def watch(self, frame: Frame) -> None:
+        key = frame.shot, shrunk_wh(frame.size_hw, WIDTH_PX)
+        if self._current is None or self._current[0] != key:
+            self._close_shot()
+            self._current = key, _Shot(frame.t_ms)
+        self._current[1].add(frame.t_ms, shrink_luma(frame.rgb, WIDTH_PX))
+
+    def keep(self, frame: Frame) -> None:
+        """Remember a frame whose masks will be asked about."""
+        self._kept[frame.t_ms] = (
+            (frame.shot, shrunk_wh(frame.size_hw, WIDTH_PX)),
+            shrink_luma(frame.rgb, WIDTH_PX),
+        )
+
+    def moving_share(self, mask: Mask, t_ms: int) -> float | None:
+        """Share of a kept frame's mask that belongs to something that moves, in [0, 1]; None: unknown.
+
+        Unknown are masks of short shots, and those too small for a single one of the small pixels.
+        """
+        scene, picture = self._recall(t_ms)
+        if scene is None:
+            return None
+        inside = _shrink(mask, picture)
+        return float(scene.moving(picture)[inside].mean()) if inside.any() else None
+
+    def find_missed(self, masks: Sequence[Mask], t_ms: int, *, min_share: float) -> BoxXywh | None:
+        """Where in a kept frame, in its pixels, somebody moves outside all masks; None: nowhere, or unknown.
+
+        Unknown are frames of short shots, of a camera that moves, and without masks (see `missed.find_missed`).
+        """
+        scene, picture = self._recall(t_ms)
+        if scene is None or not scene.stands:
+            return None
+        people = [small for mask in masks if (small := _shrink(mask, picture)).any()]
+        box = find_missed(scene.alike(picture), scene.beside(t_ms), people, min_share=min_share)
+        return box and _enlarge(box, picture, masks[0].size_hw)
+
+    def _recall(self, t_ms: int) -> tuple[_Scene | None, LumaPicture]:
+        """A kept frame's shot, None where it is too short, and its small picture."""
+        self._close_shot()
+        key, picture = self._kept[t_ms]
+        return self._scenes.get(key), picture
+
+    def _close_shot(self) -> None:
+        """Keep of a shot that is over what it says, and nothing of a short one."""
+        if self._current:
+            key, shot = self._current
+            self._scenes[key], self._current = shot.close(), None
+
+
+def _shrink(mask: Mask, picture: LumaPicture) -> BoolArray:
+    """A mask as small as the picture."""
+    pixels = mask.to_array().astype(np.uint8)
+    return cv2.resize(pixels, picture.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
+
+
+def _enlarge(box_xywh: BoxXywh, picture: LumaPicture, size_hw: tuple[int, int]) -> BoxXywh:
+    """A box of the small picture in the frame's pixels."""
+    across, down = size_hw[1] / picture.shape[1], size_hw[0] / picture.shape[0]
+    x, y, w, h = box_xywh
+    return x * across, y * down, w * across, h * down

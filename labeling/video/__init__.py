@@ -1,0 +1,1 @@
+"""Decoding video and image folders."""

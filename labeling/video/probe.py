@@ -1,0 +1,221 @@
+"""What kind of video a file is, and whether it is all there, without decoding all of it."""
+
+from __future__ import annotations  # PyAV's packets are generic only in its stubs
+
+import math
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import cast
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from labeling.errors import EmptyVideo, TruncatedVideo, UnsupportedVideo
+from labeling.video.color import SMALLEST_SIDE_PX, rotation_cw_deg, upright_hw
+from labeling.video.containers import main_stream, open_video, read_packets
+from labeling.video.timestamps import FALLBACK_STEP_S, first_healthy_frame
+
+TAIL_MARGINS_S = (5, 60)
+"""How far before its declared end a file is read, until a frame decodes; then from its beginning."""
+
+LARGEST_LACK_S, LARGEST_LACK_SHARE = Fraction(1), Fraction(1, 10)
+"""Streams may end this much before the declared end, whichever is less, in a file that is whole."""
+
+
+_UNKNOWN_RIFF_SIZE = 0xFFFFFFFF
+"""Written by recorders that do not go back to the beginning."""
+
+
+JOINABLE_FORMATS = frozenset({"mpegts", "mpeg"})
+"""Files of these can be joined end to end, and then their time stamps start anew: all of it is read."""
+
+LARGEST_STEP_BACK_S = Fraction(1)
+"""Damaged streams step back a little; further back, another recording begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFacts:
+    """What is known of a video before its frames are decoded."""
+
+    duration_s: Fraction
+    """From the first frame to the end of the last one."""
+    size_hw: tuple[int, int]
+    """Upright, in stored pixels: pixels that are not square are left as they are."""
+    fps: Fraction | None
+    """Average; None where the file does not say."""
+    rotation_deg: int
+    """0, 90, 180 or 270 clockwise: how stored pictures are turned to be upright."""
+    codec: str
+    pix_fmt: str
+    is_interlaced: bool
+
+
+@dataclass(slots=True)
+class _Tail:
+    """The last stretch of a file; times in seconds by its own stamps."""
+
+    end_s: Fraction | None = None
+    """Where the last packet of any stream ends."""
+    video_end_s: Fraction | None = None
+    packets: int = 0
+    """Of the video; all of them, where the file was read from its beginning."""
+    has_frame: bool = False
+    restart_s: Fraction | None = None
+    """Where the video's time stamps step back."""
+
+
+def probe_video(path: Path) -> VideoFacts:
+    """Look at a video's header, first frame and end.
+
+    Raises:
+        SourceNotFound: there is no such file, or it may not be read.
+        NotAVideo: the bytes are something else, or show no moving picture.
+        EmptyVideo: no bytes, or not one frame that can be decoded.
+        TruncatedVideo: the bytes end before the declared end.
+        UnsupportedVideo: encrypted, no decoder, smaller than 16 pixels on a side, or several MPEG
+            recordings joined end to end, whose times contradict each other.
+    """
+    with open_video(path) as container:
+        stream = main_stream(container, path)
+        _check_index(container, stream, path)
+        _check_riff_size(container, path)
+        first = _read_first_frame(container, stream, path)
+        origin_s = _seconds(first.pts, stream)
+        facts = VideoFacts(
+            duration_s=Fraction(0),
+            size_hw=upright_hw(first),
+            fps=stream.average_rate or None,
+            rotation_deg=rotation_cw_deg(first),
+            codec=stream.codec_context.codec.canonical_name,
+            pix_fmt=first.format.name,
+            is_interlaced=first.interlaced_frame,
+        )
+    if min(facts.size_hw) < SMALLEST_SIDE_PX:
+        height, width = facts.size_hw
+        raise UnsupportedVideo(f"{path} is {width}x{height} px: too small to show a person")
+    return replace(facts, duration_s=_measure_duration(path, origin_s))
+
+
+def _seconds(stamp: int | None, stream: Stream) -> Fraction | None:
+    return None if stamp is None or stream.time_base is None else stamp * stream.time_base
+
+
+def _check_index(container: InputContainer, stream: VideoStream, path: Path) -> None:
+    """An index that points behind the last byte says that the file was cut."""
+    last = stream.index_entries[-1] if len(stream.index_entries) else None
+    if last is not None and last.pos + last.size > container.size > 0:
+        raise TruncatedVideo(
+            f"{path} has {container.size} bytes, but its last frame lies at {last.pos}: fetch it again"
+        )
+
+
+def _check_riff_size(container: InputContainer, path: Path) -> None:
+    """FFmpeg shortens the declared duration of a cut AVI in proportion, which hides the cut."""
+    if container.format.name != "avi":
+        return
+    with path.open("rb") as file:
+        declared = int.from_bytes(file.read(8)[4:], "little") + 8
+    if container.size < declared < _UNKNOWN_RIFF_SIZE:
+        raise TruncatedVideo(f"{path} has {container.size} of {declared} bytes: fetch it again")
+
+
+def _read_first_frame(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame:
+    packets = read_packets(container, stream, from_key=False)
+    head = next(packets)
+    if head is not None and head.has_sidedata("encryption_info"):
+        raise UnsupportedVideo(f"{path} is encrypted: store it decrypted")
+    frame = first_healthy_frame(stream, chain([head], packets))
+    if frame is None:
+        raise EmptyVideo(f"{path} has no frame that can be decoded: record or fetch it again")
+    return frame
+
+
+def _measure_duration(path: Path, origin_s: Fraction | None) -> Fraction:
+    """Seconds from the first frame to the end of the last, which must be where the file says."""
+    for margin_s in (*TAIL_MARGINS_S, None):
+        with open_video(path) as container:
+            if margin_s is not None and container.format.name in JOINABLE_FORMATS:
+                continue
+            stream = main_stream(container, path)
+            declared_s = _declared_end(container)
+            step_s = 1 / stream.average_rate if stream.average_rate else FALLBACK_STEP_S
+            if margin_s is not None and not _seek_tail(container, declared_s, margin_s):
+                continue
+            tail = _read_tail(container, stream, step_s)
+        if tail.restart_s is not None:
+            raise UnsupportedVideo(
+                f"{path}: several recordings joined end to end, the second begins after "
+                f"{float(tail.restart_s):.2f} s: split it, or convert it to another container"
+            )
+        if tail.has_frame and tail.video_end_s is not None:
+            _check_end(tail, declared_s, step_s, path)
+            return tail.video_end_s - (origin_s or 0)
+    if not tail.has_frame:
+        raise TruncatedVideo(f"{path}: nothing decodes near its end: fetch it again")
+    return tail.packets * step_s
+
+
+def _declared_end(container: InputContainer) -> Fraction | None:
+    """By the container's own stamps; None where it does not say."""
+    if container.duration is None or container.duration <= 0:
+        return None
+    return Fraction(container.duration + (container.start_time or 0), av.time_base)
+
+
+def _seek_tail(container: InputContainer, declared_s: Fraction | None, margin_s: int) -> bool:
+    if declared_s is None:
+        return False
+    try:
+        container.seek(math.floor((declared_s - margin_s) * av.time_base))
+    except av.FFmpegError:
+        return False
+    return True
+
+
+def _read_tail(container: InputContainer, stream: VideoStream, step_s: Fraction) -> _Tail:
+    """Read all packets to the end, and decode until one frame is there."""
+    tail = _Tail()
+    with suppress(av.FFmpegError):  # the end, though a rough one
+        for packet in container.demux():
+            if not packet.size or packet.is_corrupt:
+                continue
+            end_s = _end_of(packet, step_s)
+            tail.end_s = _later(tail.end_s, end_s)
+            if packet.stream_index == stream.index:
+                tail.packets += 1
+                if tail.video_end_s and end_s and end_s < tail.video_end_s - LARGEST_STEP_BACK_S:
+                    tail.restart_s = tail.restart_s or tail.video_end_s
+                tail.video_end_s = _later(tail.video_end_s, end_s)
+                tail.has_frame = tail.has_frame or _gives_frame(stream, packet)
+    tail.has_frame = tail.has_frame or _gives_frame(stream, None)
+    return tail
+
+
+def _end_of(packet: Packet[Stream], step_s: Fraction) -> Fraction | None:
+    start_s = _seconds(packet.pts if packet.pts is not None else packet.dts, packet.stream)
+    return None if start_s is None else start_s + (_seconds(packet.duration or None, packet.stream) or step_s)
+
+
+def _later(first: Fraction | None, second: Fraction | None) -> Fraction | None:
+    return max((t for t in (first, second) if t is not None), default=None)
+
+
+def _gives_frame(stream: VideoStream, packet: Packet[Stream] | None) -> bool:
+    return first_healthy_frame(stream, [cast("Packet[VideoStream] | None", packet)]) is not None
+
+
+def _check_end(tail: _Tail, declared_s: Fraction | None, step_s: Fraction, path: Path) -> None:
+    if declared_s is None or tail.end_s is None:
+        return
+    allowed_s = max(2 * step_s, min(LARGEST_LACK_S, declared_s * LARGEST_LACK_SHARE))
+    if tail.end_s < declared_s - allowed_s:
+        raise TruncatedVideo(
+            f"{path} says that it ends at {float(declared_s):.2f} s, but its bytes end at "
+            f"{float(tail.end_s):.2f} s: fetch it again"
+        )

@@ -1,0 +1,1 @@
+"""Drawing masks, text and panels on images."""

@@ -1,0 +1,79 @@
+"""Several pictures with a line of text each, as one small JPEG."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from labeling.structures.frames import RgbPicture
+from labeling.visualization.encode import encode_jpeg
+from labeling.visualization.text import Colour, Lettering, shorten
+
+CELL_HW = (225, 300)
+"""4:3, as tiles are."""
+
+_BACKGROUND: Colour = (24, 26, 31)
+_TEXT: Colour = (244, 245, 247)
+_TEXT_PX = 13
+_LINE_PX = 18
+_GAP_PX = 8
+_QUALITIES = (80, 65, 50, 35)
+
+
+@dataclass(frozen=True, slots=True)
+class SheetTile:
+    """A picture and what is written below it."""
+
+    rgb: RgbPicture
+    lines: tuple[str, str]
+
+
+def contact_sheet(tiles: Sequence[SheetTile], *, columns: int = 3, max_bytes: int = 150_000) -> bytes:
+    """Lay tiles out from left to right as a JPEG that is coarser where it would be too large.
+
+    Returns:
+        At most `max_bytes`, unless the coarsest of qualities is larger still.
+
+    Raises:
+        ValueError: no tiles.
+    """
+    if not tiles:
+        raise ValueError("a contact sheet wants at least one tile")
+    sheet = _lay_out(tiles, min(columns, len(tiles)))
+    jpeg = b""
+    for quality in _QUALITIES:
+        jpeg = encode_jpeg(sheet, quality=quality)
+        if len(jpeg) <= max_bytes:
+            break
+    return jpeg
+
+
+def _lay_out(tiles: Sequence[SheetTile], columns: int) -> RgbPicture:
+    height, width = CELL_HW[0] + 2 * _LINE_PX + _GAP_PX, CELL_HW[1] + _GAP_PX
+    rows = math.ceil(len(tiles) / columns)
+    size = (rows * height + _GAP_PX, columns * width + _GAP_PX, 3)
+    sheet = np.full(size, _BACKGROUND, dtype=np.uint8)
+    corners = [
+        (_GAP_PX + number // columns * height, _GAP_PX + number % columns * width)
+        for number in range(len(tiles))
+    ]
+    for tile, (top, left) in zip(tiles, corners, strict=True):
+        _place(sheet[top : top + CELL_HW[0], left : left + CELL_HW[1]], tile.rgb)
+    letters = Lettering(sheet)
+    for tile, (top, left) in zip(tiles, corners, strict=True):
+        for number, line in enumerate(tile.lines):
+            y = top + CELL_HW[0] + (number + 0.6) * _LINE_PX
+            fitting = shorten(line, CELL_HW[1], size_px=_TEXT_PX)
+            letters.write(fitting, (left, y), size_px=_TEXT_PX, colour=_TEXT)
+    return letters.finished()
+
+
+def _place(cell: RgbPicture, rgb: RgbPicture) -> None:
+    """The whole picture in the middle of its cell."""
+    scale = min(cell.shape[0] / rgb.shape[0], cell.shape[1] / rgb.shape[1])
+    height, width = (max(1, round(side * scale)) for side in rgb.shape[:2])
+    top, left = (cell.shape[0] - height) // 2, (cell.shape[1] - width) // 2
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    cell[top : top + height, left : left + width] = cv2.resize(rgb, (width, height), interpolation=way)

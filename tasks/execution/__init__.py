@@ -1,0 +1,1 @@
+"""Leases, workers, models and connections of this process."""

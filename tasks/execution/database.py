@@ -1,0 +1,53 @@
+"""Where this process keeps its connection to the ledger."""
+
+import atexit
+import os
+import threading
+
+from configs.models import RunConfig
+from db.connection.database import Ledger, open_ledger
+from labeling.errors import OtherDatabase
+from labeling.storage.home import Home
+
+SAME_DATABASE = (
+    "the workers of a cluster want the run's database and home: MASKMILL_DATABASE_URL in their environment "
+    "as in the run's, and the home at the same path"
+)
+
+_open: dict[tuple[int, str], Ledger] = {}
+_opening = threading.Lock()
+
+
+def database_url(home: Home) -> str:
+    """`MASKMILL_DATABASE_URL` (it may hold a password, so it is no part of a config), or SQLite at home."""
+    return os.environ.get("MASKMILL_DATABASE_URL") or home.database_url
+
+
+def ledger_of(home: Home) -> Ledger:
+    """This process's ledger; a forked child gets one of its own."""
+    key = (os.getpid(), database_url(home))
+    with _opening:
+        if key not in _open:
+            _open[key] = open_ledger(key[1])
+        return _open[key]
+
+
+def ledger_of_run(config: RunConfig, home: Home) -> Ledger:
+    """The same, on a worker that may be of a cluster: an empty database would be made of a wrong address.
+
+    Raises:
+        OtherDatabase: the run's is not here.
+    """
+    named = os.environ.get("MASKMILL_DATABASE_URL")
+    if config.address and not named and not home.database.exists():
+        raise OtherDatabase(f"no database at {home.database}: {SAME_DATABASE}")
+    return ledger_of(home)
+
+
+@atexit.register
+def close_ledgers() -> None:
+    """Close them all; SQLite then puts everything into its one file."""
+    with _opening:
+        for ledger in _open.values():
+            ledger.close()
+        _open.clear()

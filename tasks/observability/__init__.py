@@ -1,0 +1,1 @@
+"""Artifacts, progress, events and final states in Prefect."""

@@ -1,0 +1,1 @@
+"""The review use cases: push, pull and scores."""

@@ -1,0 +1,169 @@
+"""What a push would send, from the database."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from configs.models import Review as Settings
+from db.models.core import Decision, Video
+from db.models.review import Review
+from db.review.outbox import fill_outbox
+from db.review.selection import PassedOver, PushChoice, choose_waiting
+from db.runs.writes import ShardRange, plan_shards
+from labeling.storage.home import Home
+from tasks.execution.database import close_ledgers, ledger_of
+from tests.planted_reviews import VIDEO, PlantedFrame, PlantedRun, box_mask, plant_run
+
+
+@pytest.fixture
+def home(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    monkeypatch.setenv("MASKMILL_DATABASE_URL", database_url)
+    yield Home(tmp_path / "home")
+    close_ledgers()
+
+
+def somebody(x: int, height: int = 80, shot: int | None = 0) -> PlantedFrame:
+    """Whom only the teacher saw: worth a look by the height."""
+    return PlantedFrame([box_mask(x, 10, 30, height)], shot=shot)
+
+
+def plant(home: Home, frames: Sequence[PlantedFrame], **fields: float) -> PlantedRun:
+    run = plant_run(home, frames, **fields)  # type: ignore[arg-type]  # hard_below
+    with ledger_of(home).transaction() as session:
+        fill_outbox(session, run.id)
+    return run
+
+
+def choose(home: Home, run: PlantedRun, room: int = 99, **settings: int) -> PushChoice:
+    with ledger_of(home).session() as session:
+        return choose_waiting(session, run.id, Settings(**settings), room=room)
+
+
+def positions(run: PlantedRun, choice: PushChoice) -> list[int]:
+    return [run.frames.index(frame_id) for frame_id in choice.frames]
+
+
+def mark(home: Home, frame_ids: Sequence[int], state: str) -> None:
+    with ledger_of(home).transaction() as session:
+        session.execute(update(Review).where(Review.frame_id.in_(frame_ids)).values(state=state))
+
+
+def test_frames_of_different_shots_are_sent_by_value(home: Home) -> None:
+    run = plant(home, [somebody(10, height, shot=None) for height in (40, 100, 20, 60)])
+    choice = choose(home, run)
+    assert positions(run, choice) == [1, 3, 0, 2]
+    assert choice.passed_over == PassedOver(0, 0, 0)
+
+
+def test_of_near_identical_frames_only_the_most_valuable_is_ever_sent(home: Home) -> None:
+    run = plant(home, [somebody(10, 76), somebody(10, 80), somebody(100), somebody(10, 78)])
+    choice = choose(home, run)
+    assert positions(run, choice) == [1, 2]
+    assert choice.passed_over == PassedOver(2, 0, 0)
+    for state in ("sending", "open", "reviewed", "unresolved", "skipped", "deleted"):
+        mark(home, choice.frames, state)
+        assert choose(home, run) == PushChoice((), PassedOver(2, 0, 0))
+    mark(home, choice.frames, "withdrawn")
+    assert positions(run, choose(home, run)) == [3]
+
+
+def test_what_another_run_asked_about_is_not_asked_again(home: Home) -> None:
+    frames = [somebody(10, 80), somebody(10, 78), somebody(100, 60)]
+    first = plant(home, frames)
+    asked = choose(home, first, room=1)
+    mark(home, asked.frames, "reviewed")
+    second = plant(home, frames, hard_below=0.6)
+    assert positions(second, choose(home, second)) == [2]
+    assert choose(home, second, budget=1) == PushChoice((), PassedOver(0, 0, 2))
+    third = plant(
+        home, [PlantedFrame(frames[0].teacher, decision="accepted", shot=0), *frames[1:]], hard_below=0.7
+    )
+    assert positions(third, choose(home, third, budget=1)) == [2]  # it did not want the one that was
+
+
+def test_where_the_teacher_saw_nobody_the_student_tells_frames_apart(home: Home) -> None:
+    frames = [PlantedFrame([], [box_mask(x, 10, 30, 80 - x)], shot=0) for x in (0, 1, 40)]
+    run = plant(home, frames)
+    choice = choose(home, run)
+    assert (positions(run, choice), choice.passed_over) == ([0, 2], PassedOver(1, 0, 0))
+
+
+def test_what_the_student_sees_besides_is_hardly_news(home: Home) -> None:
+    """The same two people; then the student alone sees something, then somebody else is there."""
+    people = [box_mask(0, 10, 30, 80), box_mask(120, 10, 30, 80)]
+    noise = [PlantedFrame(people, [box_mask(x, 10, 20, 40)], shot=0) for x in (40, 80)]
+    run = plant(home, [PlantedFrame(people, shot=0), *noise, somebody(60, 30)])
+    choice = choose(home, run)
+    assert (positions(run, choice), choice.passed_over) == ([1, 3], PassedOver(2, 0, 0))
+
+
+def test_the_budget_is_for_all_pushes_of_a_run_together(home: Home) -> None:
+    run = plant(home, [somebody(10, 100 - i, shot=None) for i in range(6)])
+    first = choose(home, run, room=2, budget=3)
+    assert (positions(run, first), first.passed_over) == ([0, 1], PassedOver(0, 0, 0))
+    mark(home, first.frames, "open")
+    then = choose(home, run, budget=3)
+    assert (positions(run, then), then.passed_over) == ([2], PassedOver(0, 0, 3))
+    mark(home, then.frames, "skipped")
+    assert choose(home, run, budget=3) == PushChoice((), PassedOver(0, 0, 3))
+    assert positions(run, choose(home, run, budget=4)) == [3]
+
+
+def test_no_more_than_so_many_of_a_shot_are_sent_in_all_pushes_together(home: Home) -> None:
+    run = plant(home, [somebody(x, 100 - x // 10) for x in (0, 40, 80, 120)] + [somebody(0, 50, shot=9000)])
+    first = choose(home, run, room=1, per_shot=2)
+    mark(home, first.frames, "reviewed")
+    then = choose(home, run, per_shot=2)
+    assert (positions(run, then), then.passed_over) == ([1, 4], PassedOver(0, 2, 0))
+
+
+@pytest.mark.parametrize("killed_after", [0, 1, 4, 9])
+def test_a_push_that_was_killed_goes_on_with_the_same_choice(
+    home: Home, killed_after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.review.selection.PAGE", 3)
+    frames = [somebody((37 * i) % 120, 60 + (13 * i) % 40, shot=i % 3) for i in range(20)]
+    run = plant(home, frames)
+    whole = choose(home, run, budget=12)
+    assert len(whole.frames) == 12
+    mark(home, whole.frames[:killed_after], "sending")
+    assert choose(home, run, budget=12).frames == whole.frames[killed_after:]
+
+
+def test_a_shot_goes_on_where_a_shard_begins(home: Home) -> None:
+    """Each shard begins with a shot; a cut a moment later is one."""
+    frames = [
+        somebody(10, 80, shot=0),
+        somebody(10, 79, shot=500),  # the second shard's
+        somebody(10, 78, shot=500),
+        somebody(10, 77, shot=1500),  # the third's: still the same
+        somebody(10, 76, shot=2000),  # a cut
+    ]
+    run = plant(home, frames)
+    assert positions(run, choose(home, run)) == [0, 1, 3, 4]
+    starts = [ShardRange(0, 500), ShardRange(500, 1490), ShardRange(1490, None)]
+    with ledger_of(home).transaction() as session:
+        plan_shards(session, run.id, VIDEO, starts)
+        session.execute(update(Video).values(fps="25"))
+    assert positions(run, choose(home, run)) == [0, 4]
+    with ledger_of(home).transaction() as session:
+        session.execute(update(Video).values(fps=None))
+    assert positions(run, choose(home, run)) == [0, 1, 3, 4]
+
+
+def test_rows_in_another_order_give_the_same_choice(home: Home, tmp_path: Path) -> None:
+    frames = [somebody((37 * i) % 120, 60 + (13 * i) % 7, shot=i % 3) for i in range(12)]
+    run = plant(home, frames)
+    before = choose(home, run).frames
+    with ledger_of(home).transaction() as session:
+        rows = session.query(Review).order_by(Review.frame_id).all()
+        kept = [(row.frame_id, row.run_id, row.value) for row in rows]
+        session.query(Review).delete()
+        session.add_all(
+            Review(frame_id=frame_id, run_id=run_id, value=value, state="waiting", fingerprint="")
+            for frame_id, run_id, value in kept[::-1]
+        )
+        session.execute(update(Decision).values(rule=None))
+    assert choose(home, run).frames == before

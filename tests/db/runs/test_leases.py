@@ -1,0 +1,179 @@
+"""Who works on which shard."""
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from math import inf
+
+import pytest
+from sqlalchemy import func, select, update
+
+from db.connection.database import Ledger, open_ledger
+from db.models.core import Execution, Shard
+from db.runs.leases import (
+    LEASE_S,
+    bury_execution,
+    claim_shard,
+    claimed_by_others,
+    enter_execution,
+    give_sign_of_life,
+    hearing_s,
+    holds_shard,
+    leave_execution,
+    release_shard,
+    silent_executions,
+)
+from db.runs.writes import ShardRange, begin_run, plan_shards, record_video
+
+
+@pytest.fixture
+def ledger(database_url: str) -> Iterator[Ledger]:
+    """A run with a video of three shards and a later one of one; `ann` and `bob` are at work."""
+    opened = open_ledger(database_url)
+    with opened.transaction() as session:
+        begin_run(session, "run", name="offline", config={}, code_version="0")
+    for video, shards in (("long", 3), ("late", 1)):
+        with opened.transaction() as session:
+            facts = dict.fromkeys(("duration_ms", "width", "height", "fps", "codec"), None)
+            record_video(session, facts | {"id": video, "kind": "video", "path": f"{video}.mp4"})
+            ranges = [ShardRange(start, start + 1000) for start in range(0, 1000 * shards, 1000)]
+            plan_shards(session, "run", video, ranges)
+    for name in ("ann", "bob"):
+        with opened.transaction() as session:
+            enter_execution(session, name, flow="generate-dataset", place=f"{name}'s machine")
+    yield opened
+    opened.close()
+
+
+def claim(ledger: Ledger, who: str) -> tuple[str, int] | None:
+    with ledger.transaction() as session:
+        shard = claim_shard(session, "run", who)
+        return (shard.video_id, shard.start_ms) if shard else None
+
+
+def claim_id(ledger: Ledger, who: str) -> int:
+    with ledger.transaction() as session:
+        shard = claim_shard(session, "run", who)
+        assert shard
+        return shard.id
+
+
+def test_shards_are_claimed_as_they_came_and_each_by_one(ledger: Ledger) -> None:
+    claimed = [claim(ledger, who) for who in ("ann", "bob", "ann", "bob", "ann")]
+    assert claimed == [("long", 0), ("long", 1000), ("long", 2000), ("late", 0), None]
+
+
+def test_what_is_done_or_failed_is_claimed_by_nobody(ledger: Ledger) -> None:
+    with ledger.transaction() as session:
+        session.execute(update(Shard).where(Shard.start_ms == 0).values(state="done"))
+        session.execute(update(Shard).where(Shard.start_ms == 1000).values(state="failed"))
+    assert [claim(ledger, "ann"), claim(ledger, "ann")] == [("long", 2000), None]
+
+
+def test_a_shard_of_the_dead_is_free_again_and_comes_last(ledger: Ledger) -> None:
+    first = claim_id(ledger, "ann")
+    with ledger.transaction() as session:
+        assert bury_execution(session, "ann") == 1
+        assert not holds_shard(session, first, "ann")
+    rest = [claim_id(ledger, "bob") for _ in range(4)]
+    assert rest[-1] == first
+
+
+def test_who_leaves_on_purpose_frees_what_it_has_without_blame(ledger: Ledger) -> None:
+    first = claim_id(ledger, "ann")
+    with ledger.transaction() as session:
+        leave_execution(session, "ann")
+    assert claim_id(ledger, "bob") == first
+    with ledger.session() as session:
+        assert session.get_one(Shard, first).deaths == 0
+        assert session.scalars(select(Execution.id)).all() == ["bob"]
+
+
+def test_who_comes_back_under_the_same_id_has_nothing(ledger: Ledger) -> None:
+    first = claim_id(ledger, "ann")
+    with ledger.transaction() as session:
+        enter_execution(session, "ann", flow="generate-dataset", place="elsewhere")
+        assert not holds_shard(session, first, "ann")
+
+
+def test_a_released_shard_counts_its_dead(ledger: Ledger) -> None:
+    shard = claim_id(ledger, "ann")
+    with ledger.transaction() as session:
+        assert release_shard(session, shard, died=True) == 1
+        assert release_shard(session, shard, died=False) == 1
+        assert release_shard(session, shard, died=True) == 2
+
+
+def test_others_are_those_who_hold_what_is_not_done(ledger: Ledger) -> None:
+    claim(ledger, "ann")
+    mine = claim_id(ledger, "bob")
+    with ledger.transaction() as session:
+        assert claimed_by_others(session, "run", "bob") == 1
+        assert claimed_by_others(session, "run", "ann") == 1
+        session.execute(update(Shard).where(Shard.id == mine).values(state="done"))
+        assert claimed_by_others(session, "run", "ann") == 0
+
+
+def test_only_who_gave_no_sign_of_life_for_long_is_silent(ledger: Ledger) -> None:
+    with ledger.transaction() as session:
+        for execution in session.scalars(select(Execution)):
+            execution.seen_at -= timedelta(seconds=2 * LEASE_S)
+    with ledger.transaction() as session:
+        give_sign_of_life(session, "bob", flow="generate-dataset", place="bob's machine")
+    with ledger.session() as session:
+        (silent,) = silent_executions(session, silent_s=LEASE_S)
+        assert len(silent_executions(session, silent_s=0)) == 2
+    assert (silent.id, silent.place) == ("ann", "ann's machine")
+    assert 2 * LEASE_S <= silent.silent_s < 2 * LEASE_S + 10
+
+
+def test_who_was_taken_for_dead_is_at_work_again_with_its_next_sign_of_life(ledger: Ledger) -> None:
+    with ledger.transaction() as session:
+        bury_execution(session, "ann")
+    for _ in range(2):
+        with ledger.transaction() as session:
+            give_sign_of_life(session, "ann", flow="generate-dataset", place="ann's machine")
+    with ledger.session() as session:
+        assert set(session.scalars(select(Execution.id))) == {"ann", "bob"}
+        assert {one.id for one in silent_executions(session, silent_s=0)} == {"ann", "bob"}
+        assert silent_executions(session, silent_s=LEASE_S) == []
+
+
+def test_a_database_that_was_away_has_heard_nobody(ledger: Ledger) -> None:
+    """Of PostgreSQL it is known since when it has been there; a file always was."""
+    with ledger.session() as session:
+        first, second = hearing_s(session), hearing_s(session)
+    if ledger.engine.dialect.name == "postgresql":
+        assert 0 < first < second < 86400
+    else:
+        assert first == second == inf
+
+
+def test_a_claim_waits_for_no_other_that_is_being_made(ledger: Ledger) -> None:
+    if ledger.engine.dialect.name != "postgresql":
+        pytest.skip("SQLite has one writer at a time")
+    with ledger.transaction() as slow:
+        first = claim_shard(slow, "run", "ann")
+        with ledger.transaction() as quick:
+            quick.execute(select(func.set_config("lock_timeout", "2s", True)))
+            second = claim_shard(quick, "run", "bob")
+    assert first
+    assert second
+    assert first.id != second.id
+
+
+def test_many_that_race_get_each_shard_once(ledger: Ledger) -> None:
+    with ledger.transaction() as session:
+        plan_shards(session, "run", "late", [ShardRange(start, None) for start in range(1, 61)])
+    claimed: list[tuple[str, int]] = []
+
+    def race(who: str) -> None:
+        while shard := claim(ledger, who):
+            claimed.append(shard)
+
+    racers = [threading.Thread(target=race, args=(who,)) for who in ("ann", "bob") * 3]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+    assert len(claimed) == len(set(claimed)) == 64

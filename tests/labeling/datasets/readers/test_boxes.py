@@ -1,0 +1,108 @@
+"""COCO files that know people by boxes, as those of detection and tracking do."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs.errors import ConfigError
+from configs.ground_truth import LabelledSet
+from labeling.datasets.readers.boxes import fill_box
+from labeling.evaluation.ground_truth import LabelledPicture, read_labelled
+
+SQUARE = [[2, 2, 8, 2, 8, 8, 2, 8]]
+
+
+def read(folder: Path, *annotations: dict[str, Any], **image: Any) -> LabelledPicture:
+    """The one picture of a file with these annotations."""
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(folder / "a.jpg")
+    tree = {
+        "images": [{"id": 7, "file_name": "a.jpg", "height": 20, "width": 30, **image}],
+        "annotations": [{"image_id": 7, "category_id": 1, **one} for one in annotations],
+    }
+    (folder / "truth.json").write_text(json.dumps(tree))
+    (one,) = read_labelled(LabelledSet(images=folder, coco=folder / "truth.json"))
+    return one
+
+
+@pytest.mark.parametrize(
+    "empty", [{}, {"segmentation": []}, {"segmentation": [[]]}, {"segmentation": {}}, {"segmentation": None}]
+)
+def test_a_person_without_a_segmentation_is_a_box_and_no_mask(empty: dict[str, Any], tmp_path: Path) -> None:
+    one = read(tmp_path, {"bbox": [1, 2.5, 3, 4], **empty})
+    assert (one.people, one.boxes, one.person_boxes) == ((), ((1, 2.5, 3, 4),), ((1, 2.5, 3, 4),))
+
+
+def test_where_everybody_has_a_mask_there_are_no_other_boxes(tmp_path: Path) -> None:
+    one = read(tmp_path, {"segmentation": SQUARE, "bbox": [0, 0, 30, 20]})
+    assert one.boxes is None
+    assert one.person_boxes == ((2, 2, 6, 6),)
+    assert read(tmp_path).boxes is None  # nobody: an empty picture says all about masks
+
+
+def test_a_picture_in_which_one_has_no_mask_is_known_by_boxes(tmp_path: Path) -> None:
+    one = read(tmp_path, {"segmentation": SQUARE, "bbox": [0, 0, 30, 20]}, {"bbox": [9, 9, 2, 2]})
+    assert (one.people, one.boxes) == ((), ((2, 2, 6, 6), (9, 9, 2, 2)))
+
+
+def test_other_things_and_boxes_without_an_area_are_nobody(tmp_path: Path) -> None:
+    one = read(
+        tmp_path,
+        {"bbox": [1, 1, 0, 5], "track_id": 1},
+        {"bbox": [100, 1, 5, 5], "track_id": 2},  # outside the picture
+        {"bbox": [1, 1, 5, 5], "category_id": 2, "track_id": 3},
+    )
+    assert (one.boxes, one.tracks) == ((), ())
+
+
+def test_a_crowds_box_is_a_region_of_which_nothing_is_known(tmp_path: Path) -> None:
+    one = read(tmp_path, {"segmentation": SQUARE}, {"bbox": [10, 0, 5, 20], "iscrowd": 1})
+    assert one.boxes is None
+    assert one.ignored.box_xywh == (10, 0, 5, 20)
+
+
+@pytest.mark.parametrize("iscrowd", [0, 1])
+@pytest.mark.parametrize(
+    ("annotation", "told"),
+    [
+        ({}, "neither a segmentation nor a bbox"),
+        *(({"bbox": box}, "is not x, y, width and height") for box in ([1, 2, 3], "box", [1, 2, -3, 4], 5)),
+        ({"bbox": [1, 2, 3, float("nan")]}, "is not x, y, width and height"),
+        ({"bbox": [1, 2, 3, True]}, "is not x, y, width and height"),
+        ({"bbox": [1, 2, 3, 10**400]}, "is not x, y, width and height"),
+    ],
+)
+def test_what_is_neither_box_nor_mask_is_told_by_its_annotation(
+    annotation: dict[str, Any], told: str, iscrowd: int, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=rf"truth.json, picture 'a.jpg', annotation 17: .*{told}"):
+        read(tmp_path, {"bbox": [0, 0, 2, 2]}, {"id": 17, "iscrowd": iscrowd, **annotation})
+
+
+def test_a_broken_mask_beside_boxes_is_told_by_its_annotation(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"annotation 17.*three points"):
+        read(tmp_path, {"bbox": [0, 0, 2, 2]}, {"id": 17, "segmentation": [[1, 2]]})
+
+
+def test_people_are_followed_by_their_track_and_the_video_in_which_it_is_counted(tmp_path: Path) -> None:
+    boxes: list[dict[str, Any]] = [{"bbox": [0, 0, 2, 2], "track_id": track} for track in (3, None, 12)]
+    boxes.append({"bbox": [0, 0, 2, 2], "track_id": 99, "iscrowd": 1})
+    assert read(tmp_path, *boxes).tracks == ("3", None, "12")
+    assert read(tmp_path, *boxes, video_id=4).tracks == ("4/3", None, "4/12")
+    assert read(tmp_path, {"segmentation": SQUARE, "track_id": 0}).tracks == ("0",)
+    assert read(tmp_path, {"bbox": [0, 0, 2, 2]}).tracks == (None,)
+
+
+def test_a_mask_without_a_pixel_takes_its_track_with_it(tmp_path: Path) -> None:
+    outside = {"segmentation": [[50, 50, 60, 50, 60, 60]], "track_id": 1}
+    one = read(tmp_path, outside, {"segmentation": SQUARE, "track_id": 2})
+    assert (len(one.people), one.tracks) == (1, ("2",))
+
+
+def test_a_box_over_the_edge_fills_what_is_in_the_picture() -> None:
+    assert fill_box((-2.0, 1.4, 4.0, 30.0), (5, 6)).box_xywh == (0, 1, 2, 4)
+    assert not fill_box((-9.0, 0.0, 4.0, 5.0), (5, 6))
+    assert fill_box((0, 0, 6, 5), (5, 6)).area_px == 30

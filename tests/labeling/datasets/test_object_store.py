@@ -1,0 +1,184 @@
+"""Datasets in a bucket: whole or not there, replaced as a whole, fed from folders and buckets."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from configs.errors import ConfigError
+from labeling.datasets.formats.coco import write_coco
+from labeling.datasets.formats.mask_png import write_mask_pngs
+from labeling.datasets.formats.yolo import write_yolo_seg
+from labeling.datasets.object_store import export_to, export_to_store
+from labeling.datasets.records import DatasetFrame, ExportSummary
+from labeling.datasets.staging import MARKER, PictureTarget
+from labeling.errors import ExportError, StoreUnreachable
+from labeling.storage.object_store import ObjectStore
+from tests.labeling.datasets.frames import files_under, frame, instance, ring_and_dot
+from tests.store_server import TestBucket
+
+WRITERS: dict[str, Callable[..., ExportSummary]] = {
+    "coco": write_coco,
+    "masks": write_mask_pngs,
+    "yolo": write_yolo_seg,
+}
+
+
+@pytest.fixture
+def store(bucket: TestBucket) -> ObjectStore:
+    return ObjectStore(f"{bucket.url}/sets/first")
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> list[DatasetFrame]:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return [frame(n, folder, instance(n, ring_and_dot())) for n in (1, 2, 3)]
+
+
+def in_store(frames: list[DatasetFrame], store: ObjectStore) -> list[DatasetFrame]:
+    """The same frames with their pictures kept there."""
+
+    for one in frames:
+        store.put(one.file_name, one.picture.read_bytes())
+    return [one._replace(picture=Path(one.file_name), store=store) for one in frames]
+
+
+def send(
+    store: ObjectStore, frames: list[DatasetFrame], write: Callable[..., ExportSummary] = write_coco
+) -> ExportSummary:
+    def write_frames(folder: Path, pictures: PictureTarget | None) -> ExportSummary:
+        return write(frames, folder, pictures=pictures)
+
+    return export_to_store(store, write_frames)
+
+
+def contents(bucket: TestBucket) -> dict[str, bytes]:
+    prefix = "sets/first/"
+    return {key.removeprefix(prefix): one for key, one in bucket.objects().items() if key.startswith(prefix)}
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+@pytest.mark.parametrize("kept", ["on disk", "in the same bucket", "in another store"])
+def test_a_dataset_in_a_bucket_has_the_files_of_one_in_a_folder(
+    write: Callable[..., ExportSummary],
+    kept: str,
+    frames: list[DatasetFrame],
+    bucket: TestBucket,
+    tmp_path: Path,
+) -> None:
+    store = ObjectStore(f"{bucket.url}/sets/first")
+    there = {"in the same bucket": f"{bucket.url}/kept", "in another store": f"memory://{tmp_path.name}"}
+    kept_frames = in_store(frames, ObjectStore(there[kept])) if kept in there else frames
+    assert send(store, kept_frames, write) == write(frames, tmp_path / "folder")
+    assert contents(bucket) == files_under(tmp_path / "folder")
+    write(kept_frames, tmp_path / "fetched")
+    assert files_under(tmp_path / "fetched") == files_under(tmp_path / "folder")
+
+
+def test_what_lists_the_pictures_is_written_after_them(
+    store: ObjectStore, frames: list[DatasetFrame], bucket: TestBucket
+) -> None:
+    send(store, frames)
+    written = [path.rpartition("/first/")[2] for path in bucket.gate.puts()]
+    listed = written.index("annotations/instances.json")
+    assert all(written.index(f"images/{one.file_name}") < listed for one in frames)
+    assert written.index("annotations/person_keypoints.json") < listed
+    assert written[listed + 1 :] == [MARKER]
+
+
+def test_an_export_that_breaks_off_leaves_the_earlier_one_readable(
+    store: ObjectStore, frames: list[DatasetFrame], bucket: TestBucket
+) -> None:
+    send(store, frames[:2])
+    before = contents(bucket)["annotations/instances.json"]
+    frames[2].picture.unlink()
+    with pytest.raises(ExportError, match=r"0003\.jpg is gone"):
+        send(store, frames)
+    assert contents(bucket)["annotations/instances.json"] == before
+    send(store, frames[:1])
+    assert [key for key in contents(bucket) if key.startswith("images")] == ["images/0001.jpg"]
+
+
+def test_another_format_takes_the_place_of_an_export_as_a_whole(
+    store: ObjectStore, frames: list[DatasetFrame], bucket: TestBucket, tmp_path: Path
+) -> None:
+    send(store, frames)
+    send(store, frames[:2], write_yolo_seg)
+    write_yolo_seg(frames[:2], tmp_path / "folder")
+    assert contents(bucket) == files_under(tmp_path / "folder")
+
+
+def test_labels_of_two_ages_are_never_listed(
+    store: ObjectStore, frames: list[DatasetFrame], bucket: TestBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labeling.storage.object_store.RETRY_FOR_S", 0.1)
+    send(store, frames, write_yolo_seg)
+    upload = ObjectStore.upload
+
+    def break_off(self: ObjectStore, file: Path, name: str) -> None:
+        if name == "labels/0002.txt":
+            bucket.gate.fail_with = 503
+        upload(self, file, name)
+
+    monkeypatch.setattr(ObjectStore, "upload", break_off)
+    with pytest.raises(StoreUnreachable):
+        send(store, frames, write_yolo_seg)
+    monkeypatch.setattr(ObjectStore, "upload", upload)
+    assert not contents(bucket).keys() & {"data.yaml", "frames.jsonl"}
+    bucket.gate.fail_with = None
+    send(store, frames, write_yolo_seg)
+    assert contents(bucket).keys() >= {"data.yaml", "frames.jsonl"}
+
+
+def test_what_maskmill_did_not_write_is_left_alone(
+    store: ObjectStore, frames: list[DatasetFrame], bucket: TestBucket
+) -> None:
+    store.put("thesis.tex", b"years of work")
+    with pytest.raises(ExportError, match=r"sets/first holds 'thesis\.tex', which maskmill did not write"):
+        send(store, frames)
+    assert contents(bucket) == {"thesis.tex": b"years of work"}
+    store.remove(["thesis.tex"])
+    send(store, frames)
+    store.put("notes.txt", b"beside it")
+    send(store, frames, write_yolo_seg)
+    assert contents(bucket)["notes.txt"] == b"beside it"
+    store.put("masks/mine.png", b"mine")
+    with pytest.raises(ExportError, match="holds 'masks'"):
+        send(store, frames, write_mask_pngs)
+
+
+def test_two_frames_of_one_name_are_refused(
+    store: ObjectStore, frames: list[DatasetFrame], tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    twin = frame(4, tmp_path / "other", file_name=frames[0].file_name)
+    with pytest.raises(ExportError, match=r"two frames want the file name '0001\.jpg'"):
+        send(store, [*frames, twin])
+
+
+def test_pictures_travel_side_by_side(
+    store: ObjectStore, frames: list[DatasetFrame], bucket: TestBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All three are on their way before the first has arrived: one at a time this would never end."""
+    together, put = threading.Barrier(3, timeout=30), ObjectStore.put
+
+    def meet(self: ObjectStore, name: str, content: bytes, **options: threading.Event) -> None:
+        if name.startswith("images/"):
+            together.wait()
+        put(self, name, content, **options)
+
+    monkeypatch.setattr(ObjectStore, "put", meet)
+    assert send(store, frames).frames == 3
+
+
+def test_a_path_is_a_folder_and_an_unknown_url_is_refused(frames: list[DatasetFrame], tmp_path: Path) -> None:
+    def write(folder: Path, pictures: PictureTarget | None) -> ExportSummary:
+        return write_coco(frames, folder, pictures=pictures)
+
+    export_to(f"file://{tmp_path}/by_url", write)
+    export_to(str(tmp_path / "by_path"), write)
+    assert files_under(tmp_path / "by_url") == files_under(tmp_path / "by_path")
+    with pytest.raises(ConfigError, match="s4://"):
+        export_to("s4://bucket/set", write)

@@ -1,0 +1,291 @@
+"""Annotations as reviewed frames: who everybody was, what was done to them, and the verdict."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from configs.models import Review
+from labeling.errors import StudioError
+from labeling.review.label_studio.annotations import read_annotations
+from labeling.review.records import ReviewedFrame, ReviewItem
+from labeling.structures.masks import BoolArray, Mask
+from tests.labeling.review.label_studio.answers import (
+    annotation_of,
+    item_of,
+    person,
+    read_back,
+    region,
+    shown_results,
+    task_json,
+    tick,
+    write,
+)
+from tests.labeling.strategies import draw, pixels
+
+LEFT = draw("###.....", "###.....", "###.....", "........")
+RIGHT = draw(".....###", ".....###", ".....###", "........")
+MIDDLE = draw("...##...", "...##...", "...##...", "........")
+NOTHING = draw("........", "........", "........", "........")
+CORRECTED = draw("###.....", "###.....", "####....", "........")
+
+TWO = item_of(person(11, LEFT), person(12, RIGHT))
+
+
+def regions(left: BoolArray | None = LEFT, right: BoolArray | None = RIGHT) -> list[dict[str, Any]]:
+    """What is left of the two people who were shown; None: removed."""
+    drawn = {"i11": left, "i12": right}
+    return [region(one, name, origin="prediction-changed") for name, one in drawn.items() if one is not None]
+
+
+def people(frame: ReviewedFrame) -> list[tuple[int | None, str, Mask]]:
+    return [(one.source_id, one.origin, one.mask) for one in frame.instances]
+
+
+def mask(drawn: BoolArray) -> Mask:
+    return Mask.from_array(drawn)
+
+
+def test_untouched_predictions_are_correct_whatever_label_studio_calls_them() -> None:
+    frame = read_back(TWO, regions())
+    assert frame.verdict == "correct"
+    assert people(frame) == [(11, "prediction", mask(LEFT)), (12, "prediction", mask(RIGHT))]
+
+
+def test_a_corrected_mask_is_the_same_person_and_the_other_is_untouched() -> None:
+    frame = read_back(TWO, regions(left=CORRECTED))
+    assert frame.verdict == "fixed"
+    assert people(frame) == [(11, "prediction-changed", mask(CORRECTED)), (12, "prediction", mask(RIGHT))]
+
+
+def test_a_name_is_kept_however_much_the_mask_changed() -> None:
+    frame = read_back(TWO, regions(left=MIDDLE))
+    assert people(frame)[0] == (11, "prediction-changed", mask(MIDDLE))
+
+
+def test_a_removed_person_is_gone_and_the_frame_fixed() -> None:
+    frame = read_back(TWO, regions(left=None))
+    assert frame.verdict == "fixed"
+    assert people(frame) == [(12, "prediction", mask(RIGHT))]
+
+
+def test_a_region_erased_to_nothing_is_a_removed_person() -> None:
+    erased, removed = read_back(TWO, regions(left=NOTHING)), read_back(TWO, regions(left=None))
+    assert erased == removed
+    assert erased.problems == ()
+
+
+def test_somebody_drawn_by_hand_is_nobody_s_prediction() -> None:
+    frame = read_back(TWO, [*regions(), region(MIDDLE)])
+    assert frame.verdict == "fixed"
+    assert people(frame)[2] == (None, "manual", mask(MIDDLE))
+
+
+def test_somebody_removed_and_drawn_anew_is_the_same_person() -> None:
+    frame = read_back(TWO, [region(CORRECTED), *regions(left=None)])
+    assert people(frame) == [(11, "prediction-changed", mask(CORRECTED)), (12, "prediction", mask(RIGHT))]
+
+
+def test_somebody_drawn_elsewhere_does_not_take_the_place_of_the_removed() -> None:
+    shifted = draw("..###...", "..###...", "..###...", "........")
+    frame = read_back(TWO, [region(shifted), *regions(left=None)])
+    assert people(frame)[0] == (None, "manual", mask(shifted))
+
+
+def test_one_person_painted_as_two_regions_stays_two() -> None:
+    upper, lower = (
+        draw("###.....", "###.....", *["........"] * 2),
+        draw(*["........"] * 2, "###.....", "........"),
+    )
+    frame = read_back(TWO, [*regions(left=upper), region(lower)])
+    assert people(frame)[0] == (11, "prediction-changed", mask(upper))
+    assert people(frame)[2] == (None, "manual", mask(lower))
+
+
+def test_of_two_regions_drawn_anew_the_one_that_covers_most_is_the_person() -> None:
+    upper, lower = (
+        draw("###.....", "###.....", *["........"] * 2),
+        draw(*["........"] * 2, "###.....", "........"),
+    )
+    frame = read_back(TWO, [region(lower, "B"), region(upper, "A"), *regions(left=None)])
+    assert [(one.source_id, one.mask) for one in frame.instances[:2]] == [
+        (None, mask(lower)),
+        (11, mask(upper)),
+    ]
+
+
+def test_two_people_painted_together_are_the_one_whose_region_is_left() -> None:
+    frame = read_back(TWO, regions(left=LEFT | RIGHT, right=None))
+    assert frame.verdict == "fixed"
+    assert people(frame) == [(11, "prediction-changed", mask(LEFT | RIGHT))]
+
+
+def test_two_parts_with_one_name_are_one_person() -> None:
+    part, rest = LEFT.copy(), LEFT.copy()
+    part[1:], rest[0] = False, False
+    frame = read_back(TWO, [region(part, "i11"), region(RIGHT, "i12"), region(rest, "i11")])
+    assert frame.verdict == "correct"
+    assert people(frame)[0] == (11, "prediction", mask(LEFT))
+
+
+def test_an_exact_copy_of_a_region_is_a_slip_and_left_out() -> None:
+    frame = read_back(TWO, [region(LEFT, "C0py"), *regions(), region(RIGHT, "C0py2"), region(LEFT, "C0py3")])
+    assert frame.verdict == "correct"
+    assert [one.source_id for one in frame.instances] == [11, 12]
+
+
+def test_a_copy_that_was_worked_on_is_another_person() -> None:
+    frame = read_back(TWO, [*regions(), region(CORRECTED, origin="prediction", score=0.9)])
+    assert people(frame)[2] == (None, "manual", mask(CORRECTED))
+
+
+def test_a_copy_whose_original_was_removed_is_the_person() -> None:
+    frame = read_back(TWO, [region(LEFT, "C0py"), *regions(left=None)])
+    assert frame.verdict == "correct"
+    assert people(frame)[0] == (11, "prediction", mask(LEFT))
+
+
+def test_two_proposed_masks_that_are_equal_stay_two_people() -> None:
+    item = item_of(person(11, LEFT), person(12, LEFT))
+    frame = read_back(item, shown_results(item))
+    assert frame.verdict == "correct"
+    assert [one.source_id for one in frame.instances] == [11, 12]
+
+
+def test_nobody_where_nobody_was_proposed_is_correct() -> None:
+    frame = read_back(item_of(size_hw=(4, 8)), [])
+    assert (frame.verdict, frame.instances, frame.problems) == ("correct", (), ())
+
+
+def test_nobody_where_somebody_was_proposed_is_fixed() -> None:
+    frame = read_back(TWO, [])
+    assert (frame.verdict, frame.instances, frame.problems) == ("fixed", (), ())
+
+
+def test_an_empty_proposed_mask_was_not_shown_and_is_not_missing() -> None:
+    item = item_of(person(11, LEFT), person(12, NOTHING))
+    assert read_back(item, shown_results(item)).verdict == "correct"
+
+
+def test_the_name_of_somebody_who_was_not_shown_says_nothing() -> None:
+    """Such as one from masks that were replaced since."""
+    frame = read_back(TWO, [*regions(), region(MIDDLE, "i99")])
+    assert people(frame)[2] == (None, "manual", mask(MIDDLE))
+
+
+@pytest.mark.parametrize(
+    ("ticked", "left", "verdict"),
+    [
+        ("correct", LEFT, "correct"),
+        ("correct", CORRECTED, "fixed"),
+        ("fixed", LEFT, "correct"),
+        ("fixed", CORRECTED, "fixed"),
+        ("unusable", LEFT, "unusable"),
+        ("unusable", CORRECTED, "unusable"),
+        ("another", LEFT, "correct"),
+    ],
+)
+def test_pixels_say_what_was_changed_and_only_unusable_is_taken_at_its_word(
+    ticked: str, left: BoolArray, verdict: str
+) -> None:
+    assert read_back(TWO, [*regions(left=left), tick(ticked)]).verdict == verdict
+
+
+def test_a_skipped_annotation_says_nothing_about_anybody() -> None:
+    skipped = annotation_of([*regions(left=CORRECTED), region(MIDDLE, label="dog")], was_cancelled=True)
+    [frame] = read_task(skipped)
+    assert (frame.verdict, frame.instances, frame.problems) == ("skipped", (), ())
+
+
+def test_a_frame_with_a_region_that_was_left_out_is_not_correct() -> None:
+    frame = read_back(TWO, [*regions(), region(MIDDLE, "D0g", label="dog")])
+    assert frame.verdict == "fixed"
+    assert frame.problems == ("region D0g left out: it is called dog, not person",)
+    assert len(frame.instances) == 2
+
+
+def test_a_frame_with_a_problem_may_still_be_unusable() -> None:
+    frame = read_back(TWO, [*regions(), region(MIDDLE, label="dog"), tick("unusable")])
+    assert (frame.verdict, len(frame.problems)) == ("unusable", 1)
+
+
+def test_a_relabelled_person_is_a_problem_and_no_removed_one() -> None:
+    frame = read_back(TWO, [region(LEFT, "i11", label="student"), *regions(left=None)])
+    assert (frame.verdict, len(frame.problems)) == ("fixed", 1)
+
+
+def read_task(*annotations: dict[str, Any], item: ReviewItem = TWO, **fields: Any) -> list[ReviewedFrame]:
+    return read_annotations(
+        {**task_json(item, *annotations), **fields},
+        settings=Review(),
+        proposed=item.teacher,
+        size_hw=item.size_hw,
+        users={3: "ann@example.org", 4: "bob@example.org"},
+    )
+
+
+def test_who_when_and_how_long_are_kept() -> None:
+    [frame] = read_task(annotation_of([*regions(), write("glare")]))
+    assert (frame.frame_id, frame.task, frame.number) == (7, 40, 5)
+    assert (frame.annotator, frame.seconds, frame.note) == ("ann@example.org", 12.5, "glare")
+    assert frame.created_at == datetime(2026, 5, 1, 10, 0, 0, 1)
+    assert frame.updated_at == datetime(2026, 5, 1, 10, 0, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("by", "name"),
+    [
+        (4, "bob@example.org"),
+        (9, "user 9"),
+        ({"id": 4, "email": ""}, "bob@example.org"),
+        ({"id": 9, "email": "cho@example.org"}, "cho@example.org"),
+        (None, "unknown user"),
+    ],
+)
+def test_an_annotator_is_named_as_far_as_the_server_tells(by: object, name: str) -> None:
+    [frame] = read_task(annotation_of([], completed_by=by))
+    assert frame.annotator == name
+
+
+def test_annotations_come_in_order_of_their_numbers() -> None:
+    frames = read_task(annotation_of(regions(), id=9, completed_by=4), annotation_of([], id=2))
+    assert [(one.number, one.annotator) for one in frames] == [(2, "ann@example.org"), (9, "bob@example.org")]
+    assert [one.verdict for one in frames] == ["fixed", "correct"]
+
+
+def test_an_annotation_without_results_is_one_that_found_nobody() -> None:
+    [frame] = read_task(annotation_of(None, lead_time=None))
+    assert (frame.verdict, frame.seconds) == ("fixed", None)
+
+
+def test_a_task_without_annotations_has_none() -> None:
+    assert read_task() == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"data": {}},
+        {"data": {"frame_id": "x"}},
+        {"id": None},
+        {"annotations": [{"id": 5}]},
+        {"annotations": 3},
+    ],
+)
+def test_a_task_that_is_not_ours_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(StudioError, match="not one that maskmill made"):
+        read_task(**fields)
+
+
+@given(st.lists(pixels((5, 6)), max_size=4), st.booleans())
+def test_any_masks_that_nobody_touched_come_back_as_they_went(
+    drawn: list[BoolArray], is_ticked: bool
+) -> None:
+    item = item_of(*(person(number, one) for number, one in enumerate(drawn)), size_hw=(5, 6))
+    frame = read_back(item, shown_results(item) + [tick("correct")] * is_ticked)
+    assert frame.verdict == "correct"
+    assert [(one.source_id, one.mask) for one in frame.instances] == [
+        (one.id, one.mask) for one in item.teacher if one.mask
+    ]

@@ -1,0 +1,27 @@
+"""Ports for servers that may be started again."""
+
+import socket
+
+import pytest
+
+from labeling.review.label_studio import ports
+from labeling.review.label_studio.ports import HOST, OWN_PORTS, free_port, is_free
+
+
+def test_a_free_port_can_be_listened_on_and_is_none_that_connections_take() -> None:
+    port = free_port()
+    assert port in OWN_PORTS
+    with socket.socket() as listener:
+        listener.bind((HOST, port))
+        listener.listen()
+        assert not is_free(port)
+    assert is_free(port)
+
+
+def test_a_port_that_is_taken_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as listener:
+        listener.bind((HOST, free_port()))
+        listener.listen()
+        taken = listener.getsockname()[1]
+        monkeypatch.setattr(ports, "OWN_PORTS", range(taken, taken + 1))
+        assert free_port() != taken

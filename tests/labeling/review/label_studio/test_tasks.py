@@ -1,0 +1,165 @@
+"""Review items as tasks: which predictions they have, and how their regions are called."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from configs.models import Review
+from labeling.errors import StudioError
+from labeling.review.label_studio.brush_rle import decode_brush
+from labeling.review.label_studio.tasks import (
+    joint_id,
+    make_task,
+    named_instance,
+    prediction_fingerprint,
+    region_id,
+    shown_joints,
+)
+from labeling.structures.instances import COCO_KEYPOINTS
+from labeling.structures.masks import Mask
+from tests.labeling.review.label_studio.answers import NO_JOINTS, item_of, joints_at, person
+from tests.labeling.strategies import draw
+
+LEFT, RIGHT = draw("##..", "##..", "...."), draw("....", "..##", "..##")
+NOBODY = draw("....", "....", "....")
+JOINTS = joints_at(nose=(1.0, 1.5, 0.9), left_eye=(3.0, 3.0, 0.0), right_eye=(4.5, 1.0, 0.9))
+
+
+def test_every_person_is_a_region_of_the_last_prediction_with_its_own_mask_and_score() -> None:
+    item = item_of(person(11, LEFT, score=0.8), person(12, RIGHT, score=0.6), student=LEFT)
+    task = make_task(item, Review(), "/data/x.jpg")
+    assert [one["model_version"] for one in task["predictions"]] == ["student", "teacher"]
+    teacher = task["predictions"][-1]
+    assert [(one["id"], one["score"]) for one in teacher["result"]] == [("i11", 0.8), ("i12", 0.6)]
+    masks = [decode_brush(one["value"]["rle"], (3, 4)) for one in teacher["result"]]
+    assert masks == [one.mask for one in item.teacher]
+    assert teacher["score"] == 0.6
+
+
+def test_the_data_say_why_the_frame_is_here_and_whose_it_is() -> None:
+    task = make_task(item_of(person(1, LEFT), frame_id=2**62, iou=1 / 3), Review(), "/data/x.jpg")
+    assert task["data"] == {
+        "frame_id": "4611686018427387904",
+        "image": "/data/x.jpg",
+        "why": "student missed 1 person; teacher unsure: mask flickers",
+        "title": "street.mp4, 0:42.5",
+        "iou": 0.3333,
+        "value": "0.125000",
+        "teacher_model": "lite:person",
+        "student_model": "lite:selfie",
+        "label": "person",
+        "shows_keypoints": True,
+    }
+
+
+def test_an_empty_mask_is_nobody_and_not_shown() -> None:
+    task = make_task(item_of(person(1, NOBODY), person(2, LEFT), student=NOBODY), Review(), "/x.jpg")
+    [teacher] = task["predictions"]
+    assert [one["id"] for one in teacher["result"]] == ["i2"]
+
+
+def test_a_frame_in_which_the_teacher_sees_nobody_is_still_a_task() -> None:
+    task = make_task(item_of(size_hw=(3, 4), student=LEFT), Review(), "/x.jpg")
+    assert task["predictions"][-1] == {"model_version": "teacher", "score": 0.0, "result": []}
+
+
+def test_the_student_is_shown_under_a_label_of_its_own_or_not_at_all() -> None:
+    item = item_of(person(1, LEFT), student=RIGHT)
+    [region] = make_task(item, Review(), "/x.jpg")["predictions"][0]["result"]
+    assert region["value"]["brushlabels"] == ["student"]
+    assert decode_brush(region["value"]["rle"], (3, 4)) == item.student
+    hidden = make_task(item, Review(show_student=False), "/x.jpg")
+    assert [one["model_version"] for one in hidden["predictions"]] == ["teacher"]
+
+
+def test_joints_in_the_picture_that_have_a_confidence_hang_below_their_person() -> None:
+    item = item_of(person(11, LEFT, keypoints=JOINTS))
+    mask, *joints = make_task(item, Review(), "/x.jpg")["predictions"][-1]["result"]
+    assert mask["id"] == "i11"
+    [nose] = joints
+    assert (nose["id"], nose["parentID"], nose["score"]) == ("i11-nose", "i11", 0.9)
+    assert nose["value"] == {"x": 25.0, "y": 50.0, "width": 0.5, "keypointlabels": ["nose"]}
+    assert list(shown_joints(item.teacher[0])) == [0]
+    assert len(make_task(item, NO_JOINTS, "/x.jpg")["predictions"][-1]["result"]) == 1
+
+
+def test_a_joint_whose_place_is_no_number_is_not_shown() -> None:
+    lost = joints_at(nose=(float("nan"), 1.0, 0.9), left_eye=(1.0, 1.0, float("nan")))
+    item = item_of(person(11, LEFT, keypoints=lost))
+    assert len(make_task(item, Review(), "/x.jpg")["predictions"][-1]["result"]) == 1
+
+
+def test_a_mask_of_another_picture_is_refused() -> None:
+    with pytest.raises(StudioError, match=r"frame 7 .* region i1 is of a picture of 4x3 pixels, not 3x4"):
+        make_task(item_of(person(1, LEFT), size_hw=(4, 3)), Review(), "/x.jpg")
+
+
+def test_a_student_mask_of_another_picture_is_refused() -> None:
+    with pytest.raises(StudioError, match=r"region student is of a picture of 3x4 pixels, not 4x3"):
+        make_task(item_of(person(1, LEFT), student=LEFT.T), Review(), "/x.jpg")
+
+
+@pytest.mark.parametrize("iou", [float("nan"), -0.1, 1.5])
+def test_an_agreement_that_is_none_is_refused(iou: float) -> None:
+    with pytest.raises(StudioError, match="iou is"):
+        make_task(item_of(person(1, LEFT), iou=iou), Review(), "/x.jpg")
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(0, len(COCO_KEYPOINTS) - 1))
+def test_names_say_which_instance_they_stand_for(number: int, joint: int) -> None:
+    assert named_instance(region_id(number)) == named_instance(joint_id(number, joint)) == number
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "student",
+        "i",
+        "i07",
+        "i-1",
+        "i7 ",
+        "i7\n",
+        "i7-",
+        "i7-tail",
+        "x7",
+        "7",
+        "i٣",
+        "i" + "9" * 5000,
+        "jR_i7",
+    ],
+)
+def test_a_name_that_label_studio_made_up_stands_for_nobody(name: str) -> None:
+    assert named_instance(name) is None
+
+
+def test_the_fingerprint_changes_with_everything_that_predictions_show() -> None:
+    item = item_of(person(1, LEFT, keypoints=JOINTS), student=LEFT)
+    [one] = item.teacher
+    others = [
+        replace(item, teacher=(replace(one, id=2),)),
+        replace(item, teacher=(replace(one, mask=Mask.from_array(RIGHT)),)),
+        replace(item, teacher=(replace(one, score=0.5),)),
+        replace(item, teacher=(replace(one, keypoints=None),)),
+        replace(item, teacher=()),
+        replace(item, teacher_model="lite:other"),
+        replace(item, student=None),
+        replace(item, student=Mask.from_array(RIGHT)),
+        replace(item, student_model="lite:other"),
+    ]
+    prints = {prediction_fingerprint(one, Review()) for one in (item, *others)}
+    assert len(prints) == 1 + len(others)
+    ways = [Review(label="human"), Review(show_student=False), Review(show_keypoints=False)]
+    assert len(prints | {prediction_fingerprint(item, way) for way in ways}) == len(prints) + len(ways)
+
+
+def test_the_fingerprint_does_not_change_with_words_or_with_masks_that_are_not_shown() -> None:
+    item = item_of(person(1, LEFT), student=NOBODY)
+    same = [
+        replace(item, why="something else", title="another", iou=0.9),
+        replace(item, student=None),
+        replace(item, teacher=(*item.teacher, person(2, NOBODY))),
+    ]
+    assert {prediction_fingerprint(one, Review()) for one in same} == {prediction_fingerprint(item, Review())}

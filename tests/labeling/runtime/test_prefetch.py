@@ -1,0 +1,71 @@
+"""Reading ahead, batching and timing."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from labeling.runtime.prefetch import Stopwatch, in_batches, read_ahead
+
+
+def test_items_come_in_order_and_whole() -> None:
+    assert list(read_ahead(range(100), depth=3)) == list(range(100))
+
+
+def test_no_more_than_the_depth_is_made_before_it_is_asked_for() -> None:
+    made: list[int] = []
+
+    def make() -> Iterator[int]:
+        for number in range(50):
+            made.append(number)
+            yield number
+
+    ahead = read_ahead(make(), depth=4)
+    assert next(ahead) == 0
+    time.sleep(0.3)
+    assert len(made) <= 1 + 4 + 1  # taken, queued, and one that waits for room
+    ahead.close()  # type: ignore[attr-defined]  # a generator
+
+
+def test_an_error_is_raised_after_the_items_before_it() -> None:
+    def break_off() -> Iterator[int]:
+        yield 1
+        raise LookupError("the file ended")
+
+    ahead = read_ahead(break_off(), depth=2)
+    assert next(ahead) == 1
+    with pytest.raises(LookupError, match="the file ended"):
+        next(ahead)
+
+
+def test_leaving_early_ends_the_thread_and_closes_what_was_read() -> None:
+    closed = threading.Event()
+
+    def endless() -> Iterator[int]:
+        try:
+            while True:
+                yield 0
+        finally:
+            closed.set()
+
+    ahead = read_ahead(endless(), depth=2)
+    next(ahead)
+    ahead.close()  # type: ignore[attr-defined]  # a generator
+    assert not [t for t in threading.enumerate() if t.name == "read-ahead"]
+    assert closed.wait(2)
+
+
+def test_batches_are_full_but_for_the_last() -> None:
+    assert list(in_batches(range(7), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert list(in_batches([], 3)) == []
+
+
+def test_a_stopwatch_adds_up_per_stage() -> None:
+    watch = Stopwatch()
+    for _ in range(2):
+        with watch.time("teacher"):
+            time.sleep(0.02)
+    list(watch.time_items("decode", range(3)))
+    assert 0.04 <= watch.seconds["teacher"] < 0.5
+    assert set(watch.seconds) == {"teacher", "decode"}

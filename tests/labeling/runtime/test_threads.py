@@ -1,0 +1,28 @@
+"""The limit of threads, and who goes by it."""
+
+import cv2
+import pytest
+
+from labeling.runtime.threads import bound_picture_threads, thread_limit
+
+
+@pytest.mark.parametrize(
+    ("variable", "limit"), [("1", 1), ("4", 4), ("4,2", 4), ("", None), ("0", None), ("many", None)]
+)
+def test_the_limit_is_openmps(variable: str, limit: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    assert thread_limit() == limit
+
+
+def test_opencv_is_told_of_a_limit_and_left_alone_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = cv2.getNumThreads()
+    try:
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        bound_picture_threads()
+        assert cv2.getNumThreads() == 1
+        cv2.setNumThreads(2)
+        monkeypatch.delenv("OMP_NUM_THREADS")
+        bound_picture_threads()
+        assert cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(before)

@@ -1,0 +1,307 @@
+"""A user's own network: tiny ones whose answers are known, in every format."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from onnx import TensorProto, helper
+
+from configs.errors import ConfigError
+from configs.segmenters import OwnModelBlock, SelfieBlock
+from labeling.errors import ModelOutputWrong, WeightsCorrupt, WeightsMissing
+from labeling.segmenters.custom_network import OwnModelSegmenter, prepare_input, read_person_map
+from labeling.segmenters.network_files import dequantize, quantize
+from labeling.segmenters.selfie import SelfieSegmenter
+from labeling.structures.frames import RgbPicture
+from labeling.structures.instances import Instance
+from tests.labeling.segmenters.images import make_frame, noise, read_pennfudan
+from tests.labeling.segmenters.tiny_networks import save_onnx, save_quantized_sigmoid
+
+HW = (12, 20)
+FIRST_CHANNEL = {"first": np.array([0]), "last": np.array([1]), "axis": np.array([1])}
+
+
+def segment(rgb: RgbPicture, **options: Any) -> list[Instance]:
+    block = OwnModelBlock(**{"kind": "onnx", "input_hw": HW, **options})
+    ((*instances,),) = OwnModelSegmenter(block).segment([make_frame(rgb)])
+    return instances
+
+
+@pytest.fixture(scope="module")
+def first_channel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ONNX, float, NCHW: its map is the first channel as it comes in."""
+    return save_onnx(
+        tmp_path_factory.mktemp("onnx") / "first.onnx",
+        [helper.make_node("Slice", ["picture", "first", "last", "axis"], ["map"])],
+        input_shape=[1, 3, *HW],
+        outputs=[("map", TensorProto.FLOAT)],
+        constants=FIRST_CHANNEL,
+    )
+
+
+def test_the_map_of_a_network_is_the_mask(first_channel: Path) -> None:
+    rgb = noise(*HW)
+    (instance,) = segment(rgb, path=first_channel)
+    red = rgb[:, :, 0]
+    assert (instance.mask.to_array() == (red > 127)).all()
+    assert instance.score == pytest.approx(red[red > 127].mean() / 255, rel=1e-5)
+    assert instance.decided == pytest.approx((red > 191).sum() / (red > 127).sum())
+
+
+def test_bgr_gives_the_network_blue_first(first_channel: Path) -> None:
+    rgb = noise(*HW)
+    (instance,) = segment(rgb, path=first_channel, channels="bgr")
+    assert (instance.mask.to_array() == (rgb[:, :, 2] > 127)).all()
+
+
+def test_scale_mean_and_std_are_applied_in_this_order(first_channel: Path) -> None:
+    rgb = noise(*HW)
+    (instance,) = segment(
+        rgb, path=first_channel, scale=0.01, mean=(1.0, 0.0, 0.0), std=(0.5, 1.0, 1.0), output="logits"
+    )
+    assert (instance.mask.to_array() == ((rgb[:, :, 0] * 0.01 - 1.0) / 0.5 > 0)).all()
+
+
+def test_the_mask_has_the_frames_size(first_channel: Path) -> None:
+    rgb = np.zeros((120, 200, 3), dtype=np.uint8)
+    rgb[30:90, 100:160, 0] = 255
+    (instance,) = segment(rgb, path=first_channel)
+    assert instance.mask.size_hw == (120, 200)
+    differs = instance.mask.to_array() != (rgb[:, :, 0] > 0)
+    assert differs.mean() < 0.005  # bilinear enlargement rounds the corners
+
+
+def test_split_makes_instances_of_parts_and_drops_specks(first_channel: Path) -> None:
+    rgb = np.zeros((*HW, 3), dtype=np.uint8)
+    rgb[1:5, 1:5, 0] = rgb[6:11, 10:18, 0] = 255
+    rgb[0, 19, 0] = 255
+    found = segment(rgb, path=first_channel, split=True, min_area=0.01)
+    assert [one.box_xywh for one in found] == [(10, 6, 8, 5), (1, 1, 4, 4)]
+    (together,) = segment(rgb, path=first_channel)
+    assert together.mask.area_px == 16 + 40 + 1
+
+
+def test_an_empty_map_is_nobody(first_channel: Path) -> None:
+    black = np.zeros((*HW, 3), dtype=np.uint8)
+    assert segment(black, path=first_channel, min_area=0.0) == []
+
+
+def test_bytes_go_as_they_are_into_a_network_of_bytes(tmp_path: Path) -> None:
+    path = save_onnx(
+        tmp_path / "bytes.onnx",
+        [
+            helper.make_node("Cast", ["picture"], ["numbers"], to=TensorProto.FLOAT),
+            helper.make_node("Slice", ["numbers", "first", "last", "axis"], ["red"]),
+            helper.make_node("Greater", ["red", "limit"], ["above"]),
+            helper.make_node("Cast", ["above"], ["map"], to=TensorProto.FLOAT),
+        ],
+        input_shape=[1, *HW, 3],
+        input_type=TensorProto.UINT8,
+        outputs=[("map", TensorProto.FLOAT)],
+        constants={**FIRST_CHANNEL, "axis": np.array([3]), "limit": np.array([200.0], dtype=np.float32)},
+    )
+    rgb = noise(*HW)
+    (instance,) = segment(rgb, path=path, layout="nhwc", scale=1)
+    assert (instance.mask.to_array() == (rgb[:, :, 0] > 200)).all()
+
+
+def test_a_network_of_signed_bytes_gets_them_about_zero(tmp_path: Path) -> None:
+    path = save_onnx(
+        tmp_path / "signed.onnx",
+        [helper.make_node("Cast", ["picture"], ["map"], to=TensorProto.FLOAT)],
+        input_shape=["batch", 3, "height", "width"],
+        input_type=TensorProto.INT8,
+        outputs=[("map", TensorProto.FLOAT)],
+    )
+    rgb = noise(*HW)
+    (instance,) = segment(rgb, path=path, scale=1, mean=(128, 128, 128), output="logits", person_class=1)
+    assert (instance.mask.to_array() == (rgb[:, :, 1] > 128)).all()
+
+
+@pytest.fixture(scope="module")
+def three_outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The picture itself as logits of three classes, the likeliest class, and NaN."""
+    return save_onnx(
+        tmp_path_factory.mktemp("onnx") / "three.onnx",
+        [
+            helper.make_node("Identity", ["picture"], ["logits"]),
+            helper.make_node("ArgMax", ["picture"], ["classes"], axis=1, keepdims=0),
+            helper.make_node("Log", ["minus_one"], ["nan"]),
+        ],
+        input_shape=[1, 3, *HW],
+        outputs=[("logits", TensorProto.FLOAT), ("classes", TensorProto.INT64), ("nan", TensorProto.FLOAT)],
+        constants={"minus_one": np.full((1, *HW), -1, dtype=np.float32)},
+    )
+
+
+def test_softmax_takes_the_person_among_the_classes(three_outputs: Path) -> None:
+    rgb = noise(*HW)
+    (instance,) = segment(
+        rgb, path=three_outputs, scale=1 / 20, output="logits", softmax=True, person_class=2, mask_above=0.6
+    )
+    powers = np.exp(rgb / 20)
+    probability = powers[:, :, 2] / powers.sum(axis=2)
+    assert (instance.mask.to_array() == (probability > 0.6)).all()
+    assert instance.score == pytest.approx(probability[probability > 0.6].mean(), rel=1e-4)
+
+
+def test_a_class_map_names_the_person(three_outputs: Path) -> None:
+    rgb = noise(*HW)
+    (instance,) = segment(rgb, path=three_outputs, output="class_map", output_index=1, person_class=2)
+    assert (instance.mask.to_array() == (rgb.argmax(axis=2) == 2)).all()
+    assert instance.score == 1.0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"scale": 1}, r"reach from .* to 25\d; declare output: logits"),
+        ({"output_index": 3}, "output_index is 3, the model has 3 outputs"),
+        ({"output_index": 2}, "240 NaN"),
+        ({"person_class": 3}, r"person_class is 3, .* \(1, 3, 12, 20\) .* has 3 channels"),
+        ({"output": "class_map"}, "class_map has one channel"),
+    ],
+)
+def test_an_output_other_than_declared_is_an_error_that_says_both(
+    three_outputs: Path, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ModelOutputWrong, match=words):
+        segment(noise(*HW), path=three_outputs, **options)
+
+
+def test_softmax_over_one_channel_is_an_error() -> None:
+    block = OwnModelBlock(kind="onnx", path=Path("one.onnx"), input_hw=HW, output="logits", softmax=True)
+    with pytest.raises(ModelOutputWrong, match="softmax over one channel"):
+        read_person_map(np.zeros((1, 1, *HW), dtype=np.float32), block)
+
+
+@pytest.mark.parametrize("shape", [HW, (1, *HW), (1, 1, *HW), (*HW, 1), (1, *HW, 1)])
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+def test_a_map_of_one_channel_is_read_in_any_arrangement(shape: tuple[int, ...], layout: str) -> None:
+    values = np.random.default_rng(1).random(HW, dtype=np.float32)
+    block = OwnModelBlock(kind="onnx", path=Path("m.onnx"), input_hw=HW, layout=layout)
+    assert (read_person_map(values.reshape(shape), block) == values).all()
+
+
+def test_channels_last_maps_are_read_by_their_layout() -> None:
+    values = np.random.default_rng(1).random((1, *HW, 4), dtype=np.float32)
+    block = OwnModelBlock(kind="onnx", path=Path("m.onnx"), input_hw=HW, layout="nhwc", person_class=3)
+    assert (read_person_map(values, block) == values[0, :, :, 3]).all()
+
+
+def test_another_input_size_than_the_networks_is_an_error_that_says_both(first_channel: Path) -> None:
+    with pytest.raises(ConfigError, match="1x3x24x20, the model wants 1x3x12x20"):
+        segment(noise(*HW), path=first_channel, input_hw=(24, 20))
+    with pytest.raises(ConfigError, match="1x12x20x3, the model wants 1x3x12x20"):
+        segment(noise(*HW), path=first_channel, layout="nhwc")
+
+
+def test_the_declared_hash_is_checked_and_stored(first_channel: Path) -> None:
+    sha256 = hashlib.sha256(first_channel.read_bytes()).hexdigest()
+    block = OwnModelBlock(kind="onnx", path=first_channel, input_hw=HW, sha256=sha256)
+    card = OwnModelSegmenter(block).card
+    assert (card.kind, card.name, card.weights_sha256) == ("onnx", "first.onnx", sha256)
+    assert str(first_channel.parent) not in card.settings
+    with pytest.raises(WeightsCorrupt, match=sha256):
+        segment(noise(*HW), path=first_channel, sha256="0" * 64)
+
+
+@pytest.mark.parametrize("kind", ["onnx", "litert", "torchscript"])
+def test_a_file_that_is_no_network_is_an_error(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "broken"
+    path.write_bytes(b"not a network")
+    with pytest.raises(ConfigError, match=f"broken cannot be loaded as a {kind} model"):
+        segment(noise(*HW), kind=kind, path=path)
+    with pytest.raises(WeightsMissing, match=r"no file at .*absent"):
+        segment(noise(*HW), kind=kind, path=tmp_path / "absent")
+
+
+class TwoMaps(torch.nn.Module):
+    """The green channel and twice the red one, of pictures of one size only."""
+
+    def forward(self, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        flat = picture[:, 1].reshape(1, 12, 20)
+        return flat, picture[:, :1] * 2
+
+
+@pytest.fixture
+def two_maps(tmp_path: Path) -> Path:
+    with pytest.warns(FutureWarning, match="deprecated"):
+        torch.jit.script(TwoMaps()).save(str(tmp_path / "two.pt"))  # type: ignore[no-untyped-call]
+    return tmp_path / "two.pt"
+
+
+def test_a_scripted_module_is_run(two_maps: Path) -> None:
+    rgb = noise(*HW)
+    (green,) = segment(rgb, kind="torchscript", path=two_maps)
+    assert (green.mask.to_array() == (rgb[:, :, 1] > 127)).all()
+    (red,) = segment(rgb, kind="torchscript", path=two_maps, output_index=1, scale=1 / 510)
+    assert (red.mask.to_array() == (rgb[:, :, 0] > 127)).all()
+
+
+def test_a_scripted_module_that_fails_on_the_declared_size_says_so(two_maps: Path) -> None:
+    with pytest.raises(ModelOutputWrong, match=r"two\.pt failed on an input of shape \(1, 3, 8, 8\)"):
+        segment(noise(*HW), kind="torchscript", path=two_maps, input_hw=(8, 8))
+
+
+def test_a_quantised_litert_network_computes_in_its_own_units(tmp_path: Path) -> None:
+    path = save_quantized_sigmoid(tmp_path / "int8.tflite", HW, scale=0.05, zero=10)
+    rgb = noise(*HW)
+    (instance,) = segment(
+        rgb,
+        kind="litert",
+        path=path,
+        layout="nhwc",
+        scale=0.05,
+        mean=(6, 6, 6),
+        person_class=1,
+        mask_above=0.6,
+    )
+    value = rgb[:, :, 1] * 0.05 - 6  # exactly one level of the input per level of the picture
+    seen = (np.clip(np.rint(value / 0.05) + 10, -128, 127) - 10) * 0.05
+    probability = 1 / (1 + np.exp(-seen))
+    decided = np.abs(probability - 0.6) > 1 / 256
+    assert decided.mean() > 0.95
+    assert (instance.mask.to_array() == (probability > 0.6))[decided].all()
+    above = probability[instance.mask.to_array()]
+    assert instance.score == pytest.approx(above.mean(), abs=1 / 256)
+
+
+def test_quantisation_rounds_and_keeps_to_the_range() -> None:
+    values = np.array([-1.0, 0.0, 0.26, 0.5, 9.0], dtype=np.float32)
+    assert quantize(values, np.dtype("int8"), 0.5, -3).tolist() == [-5, -3, -2, -2, 15]
+    assert quantize(values, np.dtype("uint8"), 0.01, 128).tolist() == [28, 128, 154, 178, 255]
+    assert quantize(values, np.dtype("uint8"), 0.0, 0).tolist() == [0, 0, 0, 0, 9]
+    levels = np.array([-128, 0, 127], dtype=np.int8)
+    assert dequantize(levels, 0.5, -128).tolist() == [0.0, 64.0, 127.5]
+    assert dequantize(levels, 0.0, 0).tolist() == [-128.0, 0.0, 127.0]
+
+
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+def test_the_input_is_what_opencv_prepares(layout: str) -> None:
+    block = OwnModelBlock(
+        kind="onnx",
+        path=Path("m.onnx"),
+        input_hw=HW,
+        channels="bgr",
+        layout=layout,
+        mean=(0.4, 0.4, 0.4),
+    )
+    rgb = noise(*HW)
+    expected = cv2.dnn.blobFromImage(rgb, 1 / 255, mean=(102, 102, 102), swapRB=True)
+    if layout == "nhwc":
+        expected = expected.transpose(0, 2, 3, 1)
+    assert np.allclose(prepare_input(rgb, block), expected, atol=1e-6)
+
+
+@pytest.mark.shared
+def test_the_selfie_network_as_an_own_model_gives_the_same(shared: Path) -> None:
+    frames = [frame for frame, _ in read_pennfudan(shared, every=25)]
+    path = shared / "weights" / "mediapipe" / "selfie_segmentation.tflite"
+    block = OwnModelBlock(kind="litert", path=path, input_hw=(256, 256), layout="nhwc")
+    known = SelfieSegmenter(SelfieBlock(), weights_dir=shared / "weights")
+    assert OwnModelSegmenter(block).segment(frames) == known.segment(frames)

@@ -1,0 +1,182 @@
+"""Masks that lie in a folder or in a COCO file, found by the frame's name or time."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import pytest
+
+from configs.errors import ConfigError
+from configs.segmenters import MasksFolderBlock
+from labeling.errors import ModelOutputWrong
+from labeling.segmenters.precomputed import MasksFolderSegmenter
+from labeling.segmenters.protocol import Segmenter
+from labeling.structures.frames import Clip, Frame
+from labeling.structures.masks import Mask
+
+VIDEO_ID = "1f0cab42" + "9e" * 28
+SIZE_HW = (6, 8)
+
+
+def frame(name: str = "", t_ms: int = 2500) -> Frame:
+    return Frame(VIDEO_ID, t_ms, np.zeros((*SIZE_HW, 3), dtype=np.uint8), name=name)
+
+
+def write_labels(path: Path, *values: int, size_hw: tuple[int, int] = SIZE_HW) -> None:
+    """A label picture in which each value covers one row."""
+    labels = np.zeros(size_hw, dtype=np.uint8)
+    for row, value in enumerate(values):
+        labels[row] = value
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), labels)
+
+
+def opened(path: Path, missing: Literal["empty", "error"] = "empty") -> MasksFolderSegmenter:
+    return MasksFolderSegmenter(MasksFolderBlock(path=path, missing=missing))
+
+
+def rows_found(segmenter: Segmenter, *frames: Frame) -> list[list[float]]:
+    """The row at which each instance begins, per frame."""
+    return [[instance.box_xywh[1] for instance in found] for found in segmenter.segment(frames)]
+
+
+def test_a_picture_finds_the_png_of_its_name(tmp_path: Path) -> None:
+    write_labels(tmp_path / "cat.png", 0, 2, 1)
+    write_labels(tmp_path / "shot.0001.png", 0, 0, 0, 255)
+    found = rows_found(opened(tmp_path), frame("cat.jpg"), frame("shot.0001.jpeg"), frame("dog.jpg"))
+    assert found == [[2, 1], [3], []]
+
+
+@pytest.mark.parametrize(
+    "name", [f"{VIDEO_ID}/2500.png", f"{VIDEO_ID}_2500.png", "1f0cab42/2500.png", "1f0cab429e_2500.png"]
+)
+def test_a_frame_of_a_video_finds_its_time_under_the_video_s_name(tmp_path: Path, name: str) -> None:
+    write_labels(tmp_path / name, 0, 7)
+    write_labels(tmp_path / "ffffffff" / "2500.png", 3)
+    write_labels(tmp_path / "1f0cab42_99.png", 0, 0, 0, 3)
+    assert rows_found(opened(tmp_path), frame(), frame(t_ms=99), frame(t_ms=98)) == [[1], [3], []]
+
+
+def test_less_than_eight_digits_name_no_video_and_the_longest_name_counts(tmp_path: Path) -> None:
+    write_labels(tmp_path / "1f0cab4" / "2500.png", 1)
+    assert rows_found(opened(tmp_path), frame()) == [[]]
+    write_labels(tmp_path / "1f0cab42_2500.png", 0, 1)
+    write_labels(tmp_path / VIDEO_ID / "2500.png", 0, 0, 1)
+    assert rows_found(opened(tmp_path), frame()) == [[2]]
+
+
+def test_a_missing_mask_is_nobody_or_an_error_that_names_the_frame(tmp_path: Path) -> None:
+    assert opened(tmp_path).segment([frame("cat.jpg")]) == [[]]
+    with pytest.raises(ModelOutputWrong, match=r"no mask for cat\.jpg"):
+        opened(tmp_path, "error").segment([frame("cat.jpg")])
+    with pytest.raises(ModelOutputWrong, match="video 1f0cab429e9e at 2500 ms"):
+        opened(tmp_path, "error").segment([frame()])
+
+
+def test_another_size_is_refused_with_both_sizes(tmp_path: Path) -> None:
+    write_labels(tmp_path / "cat.png", 1, size_hw=(12, 16))
+    with pytest.raises(ModelOutputWrong, match=r"cat\.png: the mask is 16x12 px, its frame 8x6"):
+        opened(tmp_path).segment([frame("cat.jpg")])
+
+
+def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    write_labels(tmp_path / "secret.png", 1)
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "link.png").symlink_to(tmp_path / "secret.png")
+    for name in ("../secret.jpg", str(tmp_path / "secret.jpg"), "link.jpg"):
+        with pytest.raises(ModelOutputWrong, match="leads out"):
+            opened(tmp_path / "masks").segment([frame(name)])
+
+
+def test_a_path_that_is_not_there_or_not_coco_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
+        opened(tmp_path / "nothing")
+    for text in (
+        "{}",
+        "3",
+        "not json",
+        '[{"segmentation": []}]',
+        '{"images": [{"id": 1}], "annotations": []}',
+    ):
+        (tmp_path / "x.json").write_text(text)
+        with pytest.raises(ConfigError, match=r"x\.json"):
+            opened(tmp_path / "x.json")
+
+
+def row_rle(row: int) -> dict[str, Any]:
+    pixels = np.zeros(SIZE_HW, dtype=np.uint8)
+    pixels[row] = 1
+    rle = Mask.from_array(pixels).to_coco()
+    return {"size": rle["size"], "counts": rle["counts"].decode()}
+
+
+def write_json(path: Path, tree: object) -> Path:
+    path.write_text(json.dumps(tree))
+    return path
+
+
+def test_results_are_found_by_file_name_or_image_id(tmp_path: Path) -> None:
+    path = write_json(
+        tmp_path / "results.json",
+        [
+            {"file_name": "images/cat.jpg", "category_id": 1, "segmentation": row_rle(1), "score": 0.9},
+            {"file_name": "images/cat.jpg", "category_id": 1, "segmentation": row_rle(2), "score": 0.4},
+            {"image_id": 123, "category_id": 1, "segmentation": row_rle(3)},
+            {"image_id": "shot.0001", "category_id": 1, "segmentation": row_rle(4)},
+            {"file_name": "1f0cab42_2500.jpg", "category_id": 1, "segmentation": row_rle(5)},
+            {"file_name": "1f0cab42/99.png", "category_id": 1, "segmentation": row_rle(0)},
+        ],
+    )
+    segmenter = opened(path)
+    frames = [frame("cat.png"), frame("000123.jpg"), frame("shot.0001.jpg"), frame(), frame(t_ms=99)]
+    assert rows_found(segmenter, *frames) == [[1, 2], [3], [4], [5], [0]]
+    assert [i.score for i in segmenter.segment(frames[:1])[0]] == [0.9, 0.4]
+
+
+def annotations(**image: object) -> dict[str, Any]:
+    return {
+        "categories": [{"id": 1, "name": "car"}, {"id": 5, "name": "person"}],
+        "images": [{"id": 10, "file_name": "a/cat.jpg", **image}, {"id": 11, "file_name": "empty.jpg"}],
+        "annotations": [
+            {"image_id": 10, "category_id": 5, "segmentation": row_rle(1)},
+            {"image_id": 10, "category_id": 1, "segmentation": row_rle(2)},
+        ],
+    }
+
+
+def test_an_annotation_file_names_its_pictures_and_the_person_category(tmp_path: Path) -> None:
+    path = write_json(tmp_path / "instances.json", annotations(height=6, width=8))
+    assert rows_found(opened(path, "error"), frame("cat.jpg"), frame("empty.jpg")) == [[1], []]
+    with pytest.raises(ModelOutputWrong, match=r"no mask for dog\.jpg"):
+        opened(path, "error").segment([frame("dog.jpg")])
+
+
+def test_an_annotation_file_for_another_size_is_refused(tmp_path: Path) -> None:
+    path = write_json(tmp_path / "instances.json", annotations(height=60, width=80))
+    with pytest.raises(ModelOutputWrong, match="the mask is 80x60 px, its frame 8x6"):
+        opened(path).segment([frame("cat.jpg")])
+
+
+def test_one_name_in_two_folders_is_refused_unless_the_frame_names_its_folder(tmp_path: Path) -> None:
+    records = [{"file_name": f"{d}/cat.jpg", "segmentation": row_rle(r)} for r, d in enumerate("ab")]
+    segmenter = opened(write_json(tmp_path / "results.json", records))
+    assert rows_found(segmenter, frame("b/cat.jpg")) == [[1]]
+    with pytest.raises(ModelOutputWrong, match="2 pictures named 'cat'"):
+        segmenter.segment([frame("cat.jpg")])
+
+
+def test_the_card_holds_the_hash_of_the_file(tmp_path: Path) -> None:
+    path = write_json(tmp_path / "results.json", [])
+    card = opened(path, "error").card
+    assert card.weights_sha256 == hashlib.sha256(b"[]").hexdigest()
+    assert (card.kind, card.name, card.settings) == ("masks_folder", "results.json", '{"missing":"error"}')
+    assert opened(tmp_path).card.weights_sha256 == ""
+
+
+def test_every_clip_is_the_same_to_it(tmp_path: Path) -> None:
+    segmenter = opened(tmp_path)
+    assert segmenter.prepare(Clip(VIDEO_ID)) is segmenter
+    assert isinstance(segmenter, Segmenter)

@@ -1,0 +1,65 @@
+"""Times of packets whose clocks jump, stand still or are missing."""
+
+import io
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+import pytest
+
+from labeling.sources.recording_segments import Timeline, date_back
+from tests.servers import make_video
+
+MS = Fraction(1, 1000)
+
+
+@pytest.fixture
+def timeline() -> Iterator[Timeline]:
+    with av.open(io.BytesIO(make_video([0])), "r") as container:
+        yield Timeline(container)
+
+
+def packet(dts: int | None, pts: int | None = None) -> "av.Packet[Any]":
+    made: av.Packet[Any] = av.Packet(1)
+    made.time_base = MS
+    made.dts, made.pts = dts, dts if pts is None else pts
+    return made
+
+
+def test_times_that_stand_still_are_made_to_rise(timeline: Timeline) -> None:
+    stamped = []
+    for dts in (100, 100, 90, 140):
+        one = packet(dts)
+        assert timeline.stamp(one)
+        stamped.append((one.dts, one.pts))
+    assert stamped == [(100, 100), (101, 101), (102, 102), (140, 140)]
+
+
+@pytest.mark.parametrize("jump", [20_000, -20_000])
+def test_a_jump_of_the_clock_is_noticed_once(timeline: Timeline, jump: int) -> None:
+    assert timeline.stamp(packet(50_000))
+    assert not timeline.stamp(packet(50_000 + jump))
+    assert timeline.stamp(packet(50_040 + jump))
+
+
+def test_a_picture_is_never_shown_before_it_is_decoded(timeline: Timeline) -> None:
+    one = packet(100, 60)
+    timeline.stamp(one)
+    assert (one.dts, one.pts) == (100, 100)
+
+
+def test_missing_times_follow_on(timeline: Timeline) -> None:
+    timeline.stamp(packet(100))
+    one = packet(None)
+    assert timeline.stamp(one)
+    assert (one.dts, one.pts) == (101, 101)
+
+
+def test_a_first_packet_without_times_is_dated_by_the_second() -> None:
+    first, second = packet(None), packet(5_000_000)
+    first.duration = 40
+    date_back(first, second)
+    assert (first.dts, first.pts) == (4_999_960, 4_999_960)
+    date_back(second, packet(7))
+    assert second.dts == 5_000_000

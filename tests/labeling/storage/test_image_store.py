@@ -1,0 +1,143 @@
+"""Kept pictures in a folder and in a bucket: the same names, whole, several on their way."""
+
+import hashlib
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from configs.errors import ConfigError
+from labeling.errors import StorageError, StoreUnreachable
+from labeling.runtime.thread_pool import Errands
+from labeling.storage.home import Home
+from labeling.storage.image_store import (
+    MARKER,
+    VARIABLE,
+    FolderPictures,
+    PictureStore,
+    StoredPictures,
+    open_pictures,
+)
+from labeling.storage.object_store import ObjectStore
+from tests.store_server import TestBucket
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def pictures(request: pytest.FixtureRequest, tmp_path: Path) -> PictureStore:
+    if request.param == "folder":
+        return FolderPictures(tmp_path / "kept")
+    bucket: TestBucket = request.getfixturevalue("bucket")
+    return StoredPictures(ObjectStore(f"{bucket.url}/kept"))
+
+
+def made(count: int) -> dict[str, bytes]:
+    contents = [f"picture {number}".encode() for number in range(count)]
+    digests = [hashlib.sha256(content).hexdigest() for content in contents]
+    return {f"{one[:2]}/{one}.jpg": content for one, content in zip(digests, contents, strict=True)}
+
+
+def test_all_pictures_are_there_when_the_block_ends(pictures: PictureStore) -> None:
+    pictures.create()
+    wanted = made(40)
+    assert pictures.find_missing(wanted) == set(wanted)
+    with pictures.saving() as save:
+        for name, content in wanted.items():
+            save(name, content)
+    assert pictures.find_missing(wanted) == set()
+    assert {name: pictures.read(name) for name in wanted} == wanted
+
+
+def test_a_picture_that_is_gone_is_named(pictures: PictureStore) -> None:
+    with pytest.raises(StorageError, match=r"ab/gone\.jpg"):
+        pictures.read("ab/gone.jpg")
+
+
+def test_a_picture_that_is_there_stays(pictures: PictureStore) -> None:
+    pictures.save("ab/abc.jpg", b"first")
+    pictures.save("ab/abc.jpg", b"of another content, which its name excludes")
+    assert pictures.read("ab/abc.jpg") == b"first"
+
+
+def test_uploads_wait_for_the_network_together(bucket: TestBucket) -> None:
+    pictures, wanted = StoredPictures(ObjectStore(bucket.url)), made(32)
+    pictures.create()
+    bucket.gate.latency_s = 0.5
+    began = time.monotonic()
+    with pictures.saving() as save:
+        for name, content in wanted.items():
+            save(name, content)
+    assert time.monotonic() - began < 32 * 2 * 0.5 / 3
+    assert bucket.objects().keys() - {MARKER} == wanted.keys()
+
+
+def test_a_failed_upload_is_raised_and_ends_the_others(
+    bucket: TestBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labeling.storage.object_store.RETRY_FOR_S", 1.0)
+    pictures = StoredPictures(ObjectStore(bucket.url))
+    bucket.gate.fail_with = 503
+    sent: list[str] = []
+
+    def save_all() -> None:
+        with pictures.saving() as save:
+            for name, content in made(1000).items():
+                save(name, content)
+                sent.append(name)
+
+    with pytest.raises(StoreUnreachable):
+        save_all()
+    assert len(sent) < 200
+
+
+def test_no_more_than_twice_as_many_calls_wait_as_run() -> None:
+    gate, begun = threading.Event(), threading.Semaphore(0)
+
+    def call() -> None:
+        begun.release()
+        gate.wait(30)
+
+    with Errands(at_once=2) as errands:
+        for _ in range(4):
+            errands.send(call)
+        fifth = threading.Thread(target=errands.send, args=(call,))
+        fifth.start()
+        fifth.join(0.3)
+        assert fifth.is_alive()
+        gate.set()
+        fifth.join(30)
+    assert sum(begun.acquire(blocking=False) for _ in range(9)) == 5
+
+
+def test_an_error_in_the_block_drops_what_has_not_begun() -> None:
+    gate, done = threading.Event(), list[str]()
+    errands = Errands(at_once=1)
+
+    def wait() -> None:
+        gate.wait(30)
+
+    def fail() -> None:
+        with errands:
+            errands.send(wait)
+            errands.send(lambda: done.append("second"))
+            threading.Timer(0.2, gate.set).start()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert errands.abandoned.is_set()
+    assert done == []
+
+
+def test_the_environment_names_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path / "home")
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert home.pictures.address == str(tmp_path / "home" / "pictures")
+    for address in (str(tmp_path / "elsewhere"), f"file://{tmp_path}/elsewhere"):
+        monkeypatch.setenv(VARIABLE, address)
+        assert open_pictures(tmp_path).path("ab/c.jpg") == tmp_path / "elsewhere/ab/c.jpg"
+    monkeypatch.setenv(VARIABLE, "memory://kept")
+    assert open_pictures(tmp_path).store is not None
+    monkeypatch.setenv(VARIABLE, "s4://kept")
+    with pytest.raises(ConfigError, match="s4://kept"):
+        home.create()

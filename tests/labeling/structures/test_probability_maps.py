@@ -1,0 +1,64 @@
+"""Instances of a person map, and how sharp their masks are."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from labeling.structures.instances import Instance
+from labeling.structures.probability_maps import FloatMap, clear_from, instances_from_map, share_decided
+
+STEP = np.array(
+    [
+        [0.1, 0.3, 0.1, 0.1],
+        [0.6, 0.9, 0.1, 0.8],
+        [0.7, 0.8, 0.1, 0.6],
+        [0.4, 0.1, 0.1, 0.1],
+    ],
+    dtype=np.float32,
+)
+
+
+def seen(probability: FloatMap, *, mask_above: float = 0.5, split: bool = False) -> list[Instance]:
+    return instances_from_map(probability, mask_above=mask_above, min_area=0.0, split=split)
+
+
+def test_decided_is_the_share_of_the_masks_pixels_of_which_the_network_is_sure() -> None:
+    (everybody,) = seen(STEP)
+    assert everybody.decided == pytest.approx(3 / 6)
+    assert sorted(one.decided or 0.0 for one in seen(STEP, split=True)) == [0.5, 0.5]
+    (low,) = seen(STEP, mask_above=0.25)  # sure from 0.5 on
+    assert low.decided == pytest.approx(6 / 8)
+
+
+def test_a_mask_of_zeros_and_ones_is_decided_and_one_of_doubts_is_not() -> None:
+    assert seen((STEP > 0.5).astype(np.float32))[0].decided == 1.0
+    assert seen(np.full((4, 4), 0.7, np.float32))[0].decided == 0.0
+
+
+@pytest.mark.parametrize(("mask_above", "clear"), [(0.5, 0.75), (0.25, 0.5), (0.0, 0.0), (1.0, 1.0)])
+def test_a_pixel_is_decided_at_three_times_the_odds_at_which_the_mask_begins(
+    mask_above: float, clear: float
+) -> None:
+    assert clear_from(mask_above) == pytest.approx(clear)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_neither_a_larger_picture_nor_more_of_it_changes_how_decided_a_mask_is(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    probability = ndimage.gaussian_filter(rng.random((40, 30)), 4).astype(np.float32)
+    probability = (probability - probability.min()) / np.ptp(probability)
+    (one,) = seen(probability)
+    (larger,) = seen(probability.repeat(3, axis=0).repeat(3, axis=1))
+    (smaller_part,) = seen(np.pad(probability, 50))
+    assert one.decided == pytest.approx(larger.decided)
+    assert one.decided == pytest.approx(smaller_part.decided)
+
+
+def test_the_softer_an_outline_the_less_decided_its_mask() -> None:
+    disc = np.hypot(*np.mgrid[-50:50, -50:50]) < 30
+    shares = [
+        share_decided(soft[soft > 0.5], mask_above=0.5)
+        for soft in (ndimage.gaussian_filter(disc.astype(np.float32), sigma) for sigma in (1, 3, 9))
+    ]
+    assert shares[0] > 0.9
+    assert shares[0] > shares[1] > shares[2]

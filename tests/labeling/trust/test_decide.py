@@ -1,0 +1,290 @@
+"""Each sign for and against the teacher, its edge, and the sentences."""
+
+import math
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from configs.calibration import Calibration
+from configs.models import Agreement, Trust
+from labeling.comparison.agreement import compare_instances
+from labeling.structures.agreement import FrameAgreement
+from labeling.structures.instances import Instance
+from labeling.structures.masks import BoolArray
+from labeling.trust.decide import Decision, decide, needs_flip, would_accept
+from labeling.trust.evidence import Evidence, SecondOpinion, gather_evidence
+from tests.labeling.strategies import draw, draw_labels, instance, instances
+
+SETTINGS = Trust(min_score=0.7, min_flip_iou=0.8, min_pose_share=0.9)
+
+
+class Signs(NamedTuple):
+    flip_iou: float | None = None
+    joints_inside: float | None = None
+
+
+UNKNOWN = Signs()
+GOOD = Signs(flip_iou=0.95, joints_inside=1.0)
+LEFT = draw("##..", "##..", "....", "....")
+RIGHT = draw("...#", "...#", "...#", "...#")
+
+
+def compare(teacher: list[Instance], student: list[BoolArray]) -> FrameAgreement:
+    return compare_instances(teacher, instances(student), (4, 4), Agreement())
+
+
+def decided(
+    teacher: list[Instance], student: list[BoolArray], signs: Signs = GOOD, settings: Trust = SETTINGS
+) -> Decision:
+    return decide(compare(teacher, student), known(teacher, signs), settings)
+
+
+def known(teacher: list[Instance], signs: Signs = UNKNOWN) -> Evidence:
+    """A teacher's evidence, with signs that are set rather than measured."""
+    measured = gather_evidence(teacher, (4, 4), min_keypoint_score=0.5)
+    instances = tuple(replace(one, joints_inside=signs.joints_inside) for one in measured.instances)
+    return Evidence(instances, signs.flip_iou)
+
+
+def test_a_frame_on_which_both_agree_is_easy() -> None:
+    unsure = instance(LEFT, score=0.1)
+    assert decided([unsure], [LEFT], Signs(flip_iou=0.0, joints_inside=0.0)) == Decision("easy", ())
+    assert decided([], []) == Decision("easy", ())
+
+
+def test_a_hard_frame_with_a_sure_teacher_is_accepted() -> None:
+    result = decided([instance(LEFT, score=0.7)], [])
+    assert result == Decision(
+        "accepted", ("student missed 1 person", "student and teacher overlap with IoU 0.00")
+    )
+
+
+def test_the_lowest_score_must_be_high() -> None:
+    teacher = [instance(LEFT, score=0.9), instance(RIGHT, score=0.43)]
+    result = decided(teacher, [])
+    assert result.decision == "review"
+    assert result.reasons == (
+        "teacher unsure: lowest score 0.43 < 0.70",
+        "student missed 2 people",
+        "student and teacher overlap with IoU 0.00",
+    )
+    edge = [teacher[0], replace(teacher[1], score=0.7)]
+    assert decided(edge, []).decision == "accepted"
+    below = [teacher[0], replace(teacher[1], score=math.nextafter(0.7, 0))]
+    assert decided(below, []).decision == "review"
+
+
+@pytest.mark.parametrize(
+    ("flip_iou", "decision"), [(0.8, "accepted"), (0.799, "review"), (math.nan, "review")]
+)
+def test_the_mirrored_picture_must_give_the_same_mask(flip_iou: float, decision: str) -> None:
+    assert decided([instance(LEFT)], [], Signs(flip_iou=flip_iou)).decision == decision
+
+
+def test_a_flickering_mask_is_named_with_both_values() -> None:
+    result = decided([instance(LEFT)], [], Signs(flip_iou=0.62))
+    assert result.reasons[0] == "mask flickers: IoU 0.62 with the mirrored picture's < 0.80"
+
+
+@pytest.mark.parametrize(("inside", "decision"), [(0.9, "accepted"), (0.89, "review"), (math.nan, "review")])
+def test_the_joints_must_lie_in_the_mask(inside: float, decision: str) -> None:
+    assert decided([instance(LEFT)], [], Signs(joints_inside=inside)).decision == decision
+
+
+def test_joints_outside_are_named_with_both_values() -> None:
+    result = decided([instance(LEFT)], [], Signs(joints_inside=0.7))
+    assert result.reasons[0] == "joints outside the mask: 70 % inside < 90 %"
+
+
+def test_what_was_not_measured_does_not_speak_against_the_teacher() -> None:
+    assert decided([instance(LEFT)], [], UNKNOWN).decision == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("sign", "reason"),
+    [
+        ({"flow_iou": 0.31}, "mask jumps: IoU 0.31 < 0.50 with the frame before, moved along"),
+        ({"second": SecondOpinion(0.31)}, "the second model sees it differently: IoU 0.31 < 0.70"),
+        (
+            {"second": SecondOpinion(missed=1)},
+            "teacher saw nobody where the second model saw 1 person",
+        ),
+        (
+            {"second": SecondOpinion(unseen=2)},
+            "the second model saw nobody where the teacher saw 2 people",
+        ),
+        (
+            {"second": SecondOpinion(joints_inside=0.7)},
+            "the second model's joints lie outside the mask: 70 % inside < 90 %",
+        ),
+        ({"second": SecondOpinion(math.nan)}, "the second model sees it differently: IoU nan < 0.70"),
+        ({"flow_iou": math.nan}, "mask jumps: IoU nan < 0.50 with the frame before, moved along"),
+    ],
+)
+@pytest.mark.parametrize("is_calibrated", [False, True])
+def test_an_objection_keeps_a_trusted_frame_from_being_accepted(
+    sign: dict[str, Any], reason: str, is_calibrated: bool
+) -> None:
+    settings = Trust(calibration=calibration()) if is_calibrated else SETTINGS
+    teacher = [instance(LEFT, score=0.95)]
+    agreement, evidence = compare(teacher, []), known(teacher, GOOD)
+    assert would_accept(agreement, evidence, settings)
+    objected = decide(agreement, replace(evidence, **sign), settings)
+    assert (objected.decision, objected.reasons[0], objected.is_objected) == ("review", reason, True)
+    fine = replace(evidence, flow_iou=0.5, second=SecondOpinion(0.7, joints_inside=0.9))
+    assert decide(agreement, fine, settings).decision == "accepted"
+
+
+def test_a_teacher_that_saw_nobody_is_not_trusted() -> None:
+    result = decided([], [RIGHT])
+    assert result.decision == "review"
+    assert result.reasons[0] == "teacher saw nobody where the student saw 1 person"
+    assert decided([], [LEFT, RIGHT]).reasons[0] == "teacher saw nobody where the student saw 2 people"
+
+
+def test_a_sure_teacher_that_saw_nobody_at_one_place_is_not_trusted() -> None:
+    result = decided([instance(LEFT, score=1.0)], [RIGHT])
+    assert result.decision == "review"
+    assert result.reasons == (
+        "teacher saw nobody where the student saw 1 person",
+        "student missed 1 person",
+        "student and teacher overlap with IoU 0.00",
+    )
+
+
+def test_a_teacher_that_saw_nobody_where_a_semantic_student_saw_only_a_speck_is_not_trusted() -> None:
+    speck = np.zeros((100, 100), dtype=np.bool_)
+    speck[50, 50] = True
+    agreement = compare_instances([], instances([speck]), (100, 100), Agreement(), student_is_semantic=True)
+    result = decide(agreement, Evidence(), SETTINGS)
+    assert result == Decision("review", ("teacher saw nobody", "student and teacher overlap with IoU 0.00"))
+
+
+def test_a_score_that_is_not_a_number_is_a_doubt() -> None:
+    assert (
+        decided([instance(LEFT, score=math.nan)], []).reasons[0] == "teacher unsure: lowest score nan < 0.70"
+    )
+
+
+def test_all_doubts_are_named_with_the_costly_one_last() -> None:
+    teacher = [instance(LEFT, score=0.5)]
+    doubts = decided(teacher, [RIGHT], Signs(flip_iou=0.1, joints_inside=0.2)).reasons[:4]
+    assert [doubt.split(":")[0] for doubt in doubts] == [
+        "teacher saw nobody where the student saw 1 person",
+        "teacher unsure",
+        "joints outside the mask",
+        "mask flickers",
+    ]
+
+
+def test_each_cause_says_why_a_frame_is_hard() -> None:
+    teacher = instances(draw_labels("aa.bb.cc.d", "aa.bb.cc.d", "aa....cc.d", "aa.......d"))
+    student = draw_labels("...ccccc..", "...ccccc..", "aa....cc..", "bb........")
+    agreement = compare_instances(teacher, instances(student), (4, 10), Agreement(hard_below=1.0))
+    measured = gather_evidence(teacher, (4, 10), min_keypoint_score=0.5)
+    assert decide(agreement, measured, SETTINGS) == Decision(
+        "accepted",
+        (
+            "student missed 1 person",
+            "student split 1 person into 2 masks",
+            "student merged 2 people into 1 mask",
+            f"student and teacher overlap with IoU {agreement.iou:.2f}",
+        ),
+    )
+
+
+def test_a_loose_outline_says_why_a_frame_is_hard() -> None:
+    shifted = draw(".##.", ".##.", "....", "....")
+    assert decided([instance(LEFT)], [shifted]).reasons == (
+        "student's outline of 1 person is off",
+        "student and teacher overlap with IoU 0.33",
+    )
+
+
+def calibration(**changes: object) -> Calibration:
+    """Trust is the score, before the mirrored picture and with it."""
+    weights = {"bias": 0.0, "weights": {"score": 1.0}}
+    stage = {"instance": weights, "frame": weights}
+    thresholds = [{"risk": 0.05, "trust": 0.9, "ask_from": 0.5}, {"risk": 0.2, "trust": 0.6, "ask_from": 0.3}]
+    tree = {"teacher": "t", "cheap": stage, "full": stage, "thresholds": thresholds}
+    return Calibration.model_validate(tree | changes)
+
+
+def test_a_calibrated_teacher_is_believed_from_the_trust_that_the_risk_allows() -> None:
+    careful, bold = (Trust(calibration=calibration(), accept_risk=risk) for risk in (0.05, 0.2))
+    teacher = [instance(LEFT, score=0.8)]
+    refused = decided(teacher, [], Signs(flip_iou=0.1), careful)
+    assert refused.decision == "review"
+    assert refused.reasons[0] == "teacher right with a probability of 80 % < 90 %"
+    assert refused.reasons[1].startswith("mask flickers")
+    accepted = decided(teacher, [], Signs(flip_iou=0.1), bold)
+    assert accepted == Decision(
+        "accepted", ("student missed 1 person", "student and teacher overlap with IoU 0.00")
+    )
+
+
+def test_a_risk_that_was_never_reached_accepts_nothing() -> None:
+    settings = Trust(calibration=calibration(), accept_risk=0.01)
+    result = decided([instance(LEFT, score=0.99)], [], Signs(flip_iou=1.0), settings)
+    assert result.decision == "review"
+    assert result.reasons[0] == "no trust was ever high enough for a risk of 1 %, this one is 99 %"
+
+
+def test_cheap_trust_accepts_nothing_unless_the_teacher_cannot_see_mirrored_pictures() -> None:
+    teacher = [instance(LEFT, score=0.95)]
+    refused = decided(teacher, [], UNKNOWN, Trust(calibration=calibration()))
+    assert refused.decision == "review"
+    assert refused.reasons[0] == (
+        "teacher's scores alone, without the mirrored picture, are not believed (0.95)"
+    )
+    blind = Trust(calibration=calibration(full=None))
+    assert decided(teacher, [], UNKNOWN, blind).decision == "accepted"
+
+
+def test_a_calibrated_teacher_who_saw_nobody_is_not_believed() -> None:
+    result = decided([], [LEFT], GOOD, Trust(calibration=calibration()))
+    assert result.decision == "review"
+    assert result.reasons[0] == "no mask of the teacher's to believe"
+
+
+def test_a_calibration_asks_for_the_mirrored_picture_from_its_own_threshold() -> None:
+    settings, bold, hopeful = (
+        Trust(calibration=calibration(), accept_risk=risk) for risk in (0.05, 0.2, 0.01)
+    )
+    likely, hopeless = [instance(LEFT, score=0.51)], [instance(LEFT, score=0.49)]
+    assert needs_flip(compare(likely, []), known(likely), settings)
+    assert not needs_flip(compare(likely, [LEFT]), known(likely), settings)
+    assert not needs_flip(compare(hopeless, []), known(hopeless), settings)
+    assert needs_flip(compare(hopeless, []), known(hopeless), bold)
+    assert not needs_flip(compare(likely, []), known(likely), hopeful)
+    assert not needs_flip(compare([], [LEFT]), known([]), settings)
+
+
+def test_the_mirrored_picture_is_asked_for_only_where_it_decides() -> None:
+    sure, unsure = [instance(LEFT)], [instance(LEFT, score=0.69)]
+    assert needs_flip(compare(sure, []), known(sure), SETTINGS)
+    assert not needs_flip(compare(sure, [LEFT]), known(sure), SETTINGS)
+    assert not needs_flip(compare(unsure, []), known(unsure), SETTINGS)
+    assert not needs_flip(compare([], [LEFT]), known([]), SETTINGS)
+    assert not needs_flip(compare(sure, [RIGHT]), known(sure), SETTINGS)
+    assert not needs_flip(compare(sure, []), known(sure, Signs(joints_inside=0.5)), SETTINGS)
+    assert needs_flip(compare(sure, []), known(sure, Signs(joints_inside=0.9)), SETTINGS)
+    assert not needs_flip(compare(sure, []), known(sure), Trust(min_flip_iou=0.0))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_asking_for_the_mirrored_picture_is_the_same_as_it_changing_the_decision(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.uniform(0.6, 1.0, 2)
+    teacher = [
+        instance(mask, score=s) for mask, s in zip((LEFT, RIGHT), scores, strict=True) if rng.random() < 0.7
+    ]
+    student = [mask for mask in (LEFT, RIGHT) if rng.random() < 0.4]
+    inside = float(rng.choice([0.5, 1.0]))
+    agreement = compare(teacher, student)
+    decisions = {
+        decide(agreement, known(teacher, Signs(flip, inside)), SETTINGS).decision for flip in (0.0, 1.0)
+    }
+    assert needs_flip(agreement, known(teacher, Signs(None, inside)), SETTINGS) == (len(decisions) == 2)

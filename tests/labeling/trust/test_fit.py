@@ -1,0 +1,155 @@
+"""Fitting, on examples that are drawn from known probabilities."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from configs.calibration import Calibration
+from configs.errors import ConfigError
+from labeling.evaluation.cross_validation import summarise_predictions
+from labeling.evaluation.metrics import auroc
+from labeling.trust.evidence import Evidence, InstanceEvidence
+from labeling.trust.fit import Example, fit_calibration, predict_unseen
+from labeling.trust.scores import measure_trust
+
+
+def drawn(groups: str = "abc", frames: int = 150, seed: int = 0) -> list[Example]:
+    """One mask a frame; it is good with the probability that its score and its flip IoU say on average."""
+    rng = np.random.default_rng(seed)
+    examples = []
+    for group in groups:
+        for score, flip in rng.uniform(0.02, 0.98, (frames, 2)):
+            mask = InstanceEvidence(score, 1000, flip_iou=flip)
+            one = Example(group, Evidence((mask,), flip), (None,), None)
+            is_good = bool(rng.random() < chance(one))
+            examples.append(replace(one, good_masks=(is_good,), is_good=is_good))
+    return examples
+
+
+def chance(example: Example) -> float:
+    """The probability by which an example was drawn."""
+    (mask,) = example.evidence.instances
+    flip = example.evidence.flip_iou or 0.0
+    return mask.score * flip / (mask.score * flip + (1 - mask.score) * (1 - flip))
+
+
+def fitted(examples: list[Example]) -> Calibration:
+    return fit_calibration(examples, teacher="kind:name", good_from=0.8)
+
+
+def test_what_is_said_comes_true_on_groups_that_were_not_seen() -> None:
+    examples = drawn(frames=400)
+    unseen = summarise_predictions(predict_unseen(examples, accept_risk=0.05))["all"]
+    best = auroc([chance(one) for one in examples], [bool(one.is_good) for one in examples])
+    assert unseen.masks.auroc == pytest.approx(best, abs=0.01)
+    assert unseen.masks.error == pytest.approx(0.0, abs=0.03)
+    assert unseen.frames.error == pytest.approx(0.0, abs=0.03)
+    assert unseen.every.precision == pytest.approx(0.95, abs=0.02)
+    assert unseen.every.accepted > 200
+
+
+def test_evidence_that_says_nothing_has_next_to_no_weight() -> None:
+    rng = np.random.default_rng(1)
+    blind = [shuffled(one, float(rng.uniform(0.02, 0.98))) for one in drawn(frames=400)]
+    calibration = fitted(blind)
+    assert calibration.full is not None
+    for part in (calibration.full.instance, calibration.full.frame):
+        assert abs(part.weights["flip_iou"]) < 0.1
+        assert part.weights["score"] > 0.5
+
+
+def test_how_decided_masks_are_is_weighed_where_the_teacher_tells_it_of_each() -> None:
+    told = [with_decided(one, 0.9 if one.is_good else 0.6) for one in drawn()]
+    calibration = fitted(told)
+    assert calibration.full is not None
+    for stage in (calibration.cheap, calibration.full):
+        assert stage.instance.weights["decided"] > 1.0
+        assert "decided" not in stage.frame.weights
+    unseen = summarise_predictions(predict_unseen(told, accept_risk=0.05))["all"]
+    assert (unseen.masks.auroc or 0) > 0.99
+    assert fitted([*told[:-1], with_decided(told[-1], None)]) == fitted(drawn())
+
+
+def with_decided(example: Example, decided: float | None) -> Example:
+    (mask,) = example.evidence.instances
+    evidence = replace(example.evidence, instances=(replace(mask, decided=decided),))
+    return replace(example, evidence=evidence)
+
+
+def shuffled(example: Example, flip: float) -> Example:
+    """The same with another flip IoU, which says nothing."""
+    (mask,) = example.evidence.instances
+    return replace(example, evidence=Evidence((replace(mask, flip_iou=flip),), flip))
+
+
+def test_a_larger_risk_accepts_from_a_lower_trust() -> None:
+    thresholds = fitted(drawn()).thresholds
+    assert len(thresholds) > 3
+    assert all(a.risk < b.risk and a.trust >= b.trust for a, b in itertools.pairwise(thresholds))
+
+
+def test_no_frame_that_would_be_accepted_is_lost_by_not_asking_for_its_mirrored_picture() -> None:
+    examples = drawn()
+    calibration = fitted(examples)
+    for risk in (0.05, 0.2):
+        wanted = calibration.threshold(risk)
+        assert wanted is not None
+        accepted = [one for one in examples if full_trust(one, calibration) >= wanted.trust]
+        lost = [one for one in accepted if cheap_trust(one, calibration) < wanted.ask_from]
+        assert not lost
+        assert 0.0 < wanted.ask_from < wanted.trust
+
+
+def full_trust(example: Example, calibration: Calibration) -> float:
+    trust = measure_trust(example.evidence, calibration)
+    assert trust is not None
+    return trust.frame
+
+
+def cheap_trust(example: Example, calibration: Calibration) -> float:
+    return full_trust(example, calibration.model_copy(update={"full": None}))
+
+
+def test_a_single_group_is_judged_by_its_parts() -> None:
+    predictions = predict_unseen(drawn("a"), accept_risk=0.05)
+    assert len(predictions) == 150
+    assert any(one.accepted for one in predictions)
+
+
+def test_groups_without_which_nothing_could_be_learnt_are_judged_by_their_parts() -> None:
+    telling, silent = drawn("a"), [replace(one, good_masks=(None,), is_good=None) for one in drawn("b")]
+    predictions = predict_unseen(telling + silent, accept_risk=0.05)
+    assert len(predictions) == 300
+    assert fitted(telling + silent).thresholds
+
+
+def test_what_nobody_can_judge_teaches_nothing() -> None:
+    known = drawn()
+    unknown = [Example("d", one.evidence, (None,), None) for one in known[:150]]
+    alone, together = fitted(known), fitted(known + unknown)
+    assert (alone.cheap, alone.full, alone.thresholds) == (together.cheap, together.full, together.thresholds)
+    assert together.fitted_on == {"a": 150, "b": 150, "c": 150, "d": 150}
+
+
+def test_a_teacher_that_cannot_see_mirrored_pictures_gets_one_stage_and_thresholds_of_it() -> None:
+    plain = [
+        Example(one.group, Evidence((InstanceEvidence(mask.score, 5),)), one.good_masks, one.is_good)
+        for one in drawn()
+        for mask in one.evidence.instances
+    ]
+    calibration = fitted(plain)
+    assert calibration.full is None
+    assert calibration.thresholds
+
+
+def test_fitting_twice_gives_the_same_file() -> None:
+    assert fitted(drawn()).model_dump_json() == fitted(drawn()).model_dump_json()
+
+
+@pytest.mark.parametrize("is_good", [True, False])
+def test_examples_that_are_all_alike_are_refused(is_good: bool) -> None:
+    alike = [one for one in drawn() if one.is_good == is_good]
+    with pytest.raises(ConfigError, match="good and bad"):
+        fitted(alike)

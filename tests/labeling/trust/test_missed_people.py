@@ -1,0 +1,114 @@
+"""Small scenes on whose plain ground things are drawn, each by who is where in which picture."""
+
+import numpy as np
+import pytest
+
+from labeling.structures.masks import BoolArray
+from labeling.trust.missed_people import find_missed, is_steady
+
+SIZE_HW = (60, 80)
+COUNT = 40
+NOW = 20
+SEEN = (4, 10, 6, 20)
+"""A person, x, y, w, h, whose mask the teacher gave."""
+PASSES = (40, 20, 6, 18)
+
+Box = tuple[int, int, int, int]
+
+
+def area(x: int, y: int, w: int, h: int) -> BoolArray:
+    pixels = np.zeros(SIZE_HW, np.bool_)
+    pixels[y : y + h, x : x + w] = True
+    return pixels
+
+
+def find(*things: tuple[Box, range], min_share: float = 0.5, now: int = NOW) -> object:
+    """What is found in one picture of forty, where each thing is there in some of them; the teacher saw `SEEN`."""
+    pictures = np.zeros((COUNT, *SIZE_HW), np.int64)
+    for level, (box, times) in enumerate(things, start=1):
+        pictures[times.start : times.stop, area(*box)] = level
+    beside = [place for place in (now - 1, now + 1) if 0 <= place < COUNT]
+    return find_missed(pictures == pictures[now], beside, [area(*SEEN)], min_share=min_share)
+
+
+def test_who_passes_by_outside_of_all_masks_is_found() -> None:
+    assert find((PASSES, range(NOW, NOW + 1))) == PASSES
+
+
+def test_in_a_frame_in_which_nobody_passes_by_nobody_is_found() -> None:
+    assert find((PASSES, range(NOW + 1, NOW + 2))) is None
+
+
+def test_who_has_a_mask_was_not_missed_nor_is_what_he_carries() -> None:
+    bag = (SEEN[0] + 6, SEEN[1] + 8, 4, 12)
+    assert find((SEEN, range(NOW, NOW + 1)), (bag, range(NOW, NOW + 1)), min_share=0.01) is None
+
+
+def test_what_came_and_stayed_is_nobody() -> None:
+    assert find((PASSES, range(NOW - 1, COUNT))) is None
+    assert find((PASSES, range(NOW, COUNT))) is None
+
+
+def test_the_wall_behind_somebody_who_left_is_nobody() -> None:
+    """He stood there until the shot's last pictures."""
+    assert find((PASSES, range(COUNT - 2)), now=COUNT - 2) is None
+    assert find((PASSES, range(COUNT - 2)), now=COUNT - 1) is None
+
+
+def test_who_is_there_at_once_is_found_in_the_first_and_last_picture() -> None:
+    assert find((PASSES, range(1)), now=0) == PASSES
+    assert find((PASSES, range(COUNT - 1, COUNT)), now=COUNT - 1) == PASSES
+
+
+@pytest.mark.parametrize(("returns", "found"), [(7, PASSES), (8, None)])
+def test_a_place_that_looks_so_in_more_than_a_fifth_of_the_pictures_shows_nobody(
+    returns: int, found: Box | None
+) -> None:
+    pictures = np.zeros((COUNT, *SIZE_HW), np.int64)
+    for time in [NOW, *range(0, returns)]:
+        pictures[time, area(*PASSES)] = 1
+    alike = pictures == pictures[NOW]
+    assert find_missed(alike, [NOW - 1, NOW + 1], [area(*SEEN)], min_share=0.5) == found
+
+
+def test_what_is_wider_than_tall_is_nobody() -> None:
+    assert find(((40, 20, 18, 18), range(NOW, NOW + 1))) == (40, 20, 18, 18)
+    assert find(((40, 20, 19, 18), range(NOW, NOW + 1))) is None
+
+
+def test_what_is_small_beside_the_smallest_mask_is_nobody() -> None:
+    half = SEEN[2] * SEEN[3] // 2
+    assert find(((40, 20, 5, half // 5), range(NOW, NOW + 1))) == (40, 20, 5, half // 5)
+    assert find(((40, 20, 5, half // 5 - 1), range(NOW, NOW + 1))) is None
+
+
+def test_specks_and_threads_are_nobody() -> None:
+    threads = [((x, 5, 2, 50), range(NOW, NOW + 1)) for x in range(30, 70, 4)]
+    assert find(*threads, min_share=0.01) is None
+
+
+def test_the_largest_of_several_is_named() -> None:
+    assert find((PASSES, range(NOW, NOW + 1)), ((60, 10, 8, 30), range(NOW, NOW + 1))) == (60, 10, 8, 30)
+
+
+def test_a_lamp_that_lights_most_of_the_picture_is_nobody() -> None:
+    assert find(((30, 0, 20, 60), range(NOW, NOW + 1))) == (30, 0, 20, 60)
+    assert find(((30, 0, 21, 60), range(NOW, NOW + 1))) is None
+
+
+def test_without_a_mask_nothing_can_be_said() -> None:
+    pictures = np.zeros((COUNT, *SIZE_HW), np.int64)
+    pictures[NOW, area(*PASSES)] = 1
+    assert find_missed(pictures == pictures[NOW], [NOW - 1, NOW + 1], [], min_share=0.5) is None
+
+
+def test_a_camera_stands_where_most_edges_keep_their_look() -> None:
+    rng = np.random.default_rng(0)
+    usual = rng.uniform(0, 255, SIZE_HW).astype(np.float32)
+    usual[:, 40:] = 100
+    still = np.ones(SIZE_HW, np.bool_)
+    only_plain = still.copy()
+    only_plain[:, :42] = False
+    assert is_steady(usual, still)
+    assert not is_steady(usual, only_plain)
+    assert is_steady(np.full(SIZE_HW, 100, np.float32), still)

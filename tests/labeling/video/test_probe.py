@@ -1,0 +1,193 @@
+"""What a file says about itself, and every way in which it can be no good."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from labeling.errors import (
+    EmptyVideo,
+    NotAVideo,
+    SourceError,
+    SourceNotFound,
+    TruncatedVideo,
+    UnsupportedVideo,
+)
+from labeling.video.probe import VideoFacts, probe_video
+from tests import planted
+from tests.planted import Coding, draw_number, write_planted_video
+
+NTSC = Fraction(30000, 1001)
+
+
+@pytest.mark.parametrize("rotation_deg", [0, 90, 180, 270])
+def test_facts_are_those_that_were_planted(rotation_deg: int, tmp_path: Path) -> None:
+    coding = Coding(pix_fmt="yuv420p10le", rotation_deg=rotation_deg)
+    path = write_planted_video(tmp_path / "v.mp4", fps=NTSC, frames=45, size_hw=(96, 144), coding=coding)
+    assert probe_video(path) == VideoFacts(
+        duration_s=45 / NTSC,
+        size_hw=(96, 144),
+        fps=NTSC,
+        rotation_deg=rotation_deg,
+        codec="h264",
+        pix_fmt="yuv420p10le",
+        is_interlaced=False,
+    )
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv", "v.ts", "v.avi", "v.mov", "v.flv"])
+def test_the_duration_ends_with_the_last_frame_in_every_container(name: str, tmp_path: Path) -> None:
+    path = write_planted_video(tmp_path / name, fps=Fraction(25), frames=200)
+    assert probe_video(path).duration_s == pytest.approx(8, abs=0.0011)
+
+
+def test_a_duration_that_the_container_does_not_say_is_measured(tmp_path: Path) -> None:
+    raw = write_planted_video(
+        tmp_path / "v.h264", fps=Fraction(25), frames=50, coding=Coding(container_format="h264")
+    )
+    assert probe_video(raw).duration_s == 2
+    live = write_planted_video(
+        tmp_path / "v.mkv", fps=Fraction(25), frames=50, coding=Coding(container_options={"live": "1"})
+    )
+    with av.open(str(live)) as container:
+        assert container.duration is None
+    assert probe_video(live).duration_s == pytest.approx(2, abs=0.0011)
+
+
+def test_interlaced_and_animated_files_are_videos(tmp_path: Path) -> None:
+    assert probe_video(planted.write_interlaced_video(tmp_path / "v.mp4")).is_interlaced
+    gif = write_planted_video(
+        tmp_path / "v.gif", fps=Fraction(25), frames=50, coding=Coding("gif", pix_fmt="rgb8")
+    )
+    assert probe_video(gif).duration_s == 2
+
+
+def test_one_frame_is_a_video(tmp_path: Path) -> None:
+    path = write_planted_video(tmp_path / "v.mp4", fps=Fraction(25), frames=1)
+    assert probe_video(path).duration_s == Fraction(1, 25)
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def write_picture(path: Path) -> Path:
+    from PIL import Image
+
+    Image.fromarray(draw_number(7)).save(path)
+    return path
+
+
+def write_playlist(path: Path) -> Path:
+    """A script that would open another file."""
+    other = write_planted_video(path.parent / "other.mp4", fps=Fraction(25), frames=5)
+    path.write_text(f"ffconcat version 1.0\nfile {other.name}\n")
+    return path
+
+
+def write_song_with_cover(path: Path) -> Path:
+    song = planted.write_sound_only(path.parent / "song.mp4")
+    with av.open(str(song)) as source, av.open(str(path), "w") as target:
+        sound = target.add_stream_from_template(source.streams.audio[0])
+        cover = target.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 64, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        target.mux(cover.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), "rgb24")))
+        target.mux(cover.encode(None))
+        for packet in source.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = sound
+                target.mux(packet)
+    return path
+
+
+def write_joined_recordings(path: Path) -> Path:
+    one = write_planted_video(path.parent / "one.ts", fps=Fraction(25), frames=60).read_bytes()
+    return write_bytes(path, one + one)
+
+
+BAD: dict[str, tuple[Callable[[Path], Path], type[SourceError]]] = {
+    "a missing file": (lambda d: d / "missing.mp4", SourceNotFound),
+    "a folder": (lambda d: d, SourceNotFound),
+    "no bytes": (lambda d: write_bytes(d / "v.mp4", b""), EmptyVideo),
+    "text": (lambda d: planted.write_text_as_video(d / "v.mp4"), NotAVideo),
+    "text named as text": (lambda d: planted.write_text_as_video(d / "v.txt"), NotAVideo),
+    "noise": (lambda d: write_bytes(d / "v.mp4", np.random.default_rng(0).bytes(5000)), NotAVideo),
+    "a picture": (lambda d: write_picture(d / "p.png"), NotAVideo),
+    "a picture named as a video": (lambda d: write_picture(d / "p.jpg").rename(d / "p.mp4"), NotAVideo),
+    "a script that opens other files": (lambda d: write_playlist(d / "v.mp4"), NotAVideo),
+    "sound": (lambda d: planted.write_sound_only(d / "v.mp4"), NotAVideo),
+    "a song with a cover": (lambda d: write_song_with_cover(d / "v.mp4"), NotAVideo),
+    "no frame in mp4": (lambda d: planted.write_zero_frames(d / "v.mp4"), EmptyVideo),
+    "no frame in mkv": (lambda d: planted.write_zero_frames(d / "v.mkv"), EmptyVideo),
+    "mp4 cut before its index": (
+        lambda d: planted.write_truncated(d / "v.mp4", faststart=False),
+        TruncatedVideo,
+    ),
+    "mp4 cut after its index": (
+        lambda d: planted.write_truncated(d / "v.mp4", faststart=True),
+        TruncatedVideo,
+    ),
+    "mp4 without its last byte": (
+        lambda d: planted.write_truncated(d / "v.mp4", faststart=True, share=0.9999),
+        TruncatedVideo,
+    ),
+    "one pixel": (lambda d: planted.write_single_pixel(d / "v.mkv"), UnsupportedVideo),
+    "joined recordings": (lambda d: write_joined_recordings(d / "v.ts"), UnsupportedVideo),
+    "encrypted": (lambda d: planted.write_encrypted(d / "v.mp4"), UnsupportedVideo),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_file_that_is_no_good_is_refused_with_its_kind_and_name(kind: str, tmp_path: Path) -> None:
+    make, error = BAD[kind]
+    path = make(tmp_path)
+    with pytest.raises(SourceError) as caught:
+        probe_video(path)
+    assert type(caught.value) is error
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["v.mkv", "v.avi"])
+def test_other_containers_that_end_too_early_are_truncated(name: str, tmp_path: Path) -> None:
+    coding = Coding(options={"g": "12", "qp": "2"})
+    path = write_planted_video(tmp_path / name, fps=Fraction(25), frames=200, coding=coding)
+    content = path.read_bytes()
+    write_bytes(path, content[: len(content) * 6 // 10])
+    with pytest.raises(TruncatedVideo, match=r"fetch it again"):
+        probe_video(path)
+
+
+def test_a_video_shorter_than_its_sound_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "v.mkv"
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=8000)
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 96, 144, "yuv420p"
+        for number in range(50):
+            frame = av.VideoFrame.from_ndarray(draw_number(number), format="rgb24")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        for block in range(60):
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            silence.sample_rate, silence.pts = 8000, block * 1024
+            container.mux(sound.encode(silence))
+        container.mux(sound.encode(None))
+    with av.open(str(path)) as container:
+        assert (container.duration or 0) > 7e6
+    assert probe_video(path).duration_s == pytest.approx(2, abs=0.0011)
+
+
+@pytest.mark.shared
+def test_the_real_clips_are_what_their_sources_say(shared: Path) -> None:
+    pets = probe_video(shared / "data/pets2009_s2l1/vtest.avi")
+    assert pets.duration_s == Fraction(795, 10)
+    assert (pets.size_hw, pets.fps) == ((360, 480), Fraction(10))
+    bedroom = probe_video(shared / "data/clips/sam2_bedroom.mp4")
+    assert bedroom.duration_s == Fraction(20, 3)
+    assert (bedroom.size_hw, bedroom.fps) == ((540, 960), Fraction(30))

@@ -1,0 +1,66 @@
+"""What a segmenter says is checked before anything is made of it."""
+
+import math
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from labeling.errors import ModelError, ModelOutputWrong
+from labeling.segmenters.protocol import StatelessSegmenter
+from labeling.segmenters.shared import OneAtATime
+from labeling.structures.frames import Frame
+from labeling.structures.instances import Instance, ModelCard
+from labeling.structures.masks import Mask
+
+FRAME = Frame("v", 0, np.zeros((20, 30, 3), np.uint8))
+BOX = (0.0, 0.0, 30.0, 20.0)
+WHOLE = Mask.from_array(np.ones((20, 30), np.uint8))
+OTHER_SIZE = Mask.from_array(np.ones((30, 20), np.uint8))
+
+
+class Says(StatelessSegmenter):
+    card = ModelCard("python", "says", "", "{}")
+
+    def __init__(self, answer: list[list[Instance]] | Exception) -> None:
+        self._answer = answer
+
+    def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+
+def ask(answer: list[list[Instance]] | Exception) -> list[list[Instance]]:
+    return OneAtATime(Says(answer), threading.Lock()).segment([FRAME])
+
+
+def test_a_good_answer_passes_as_it_is() -> None:
+    answer = [[Instance(WHOLE, 0.9, BOX)]]
+    assert ask(answer) is answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        ([], "0 answers for 1 frames"),
+        ([[Instance(OTHER_SIZE, 0.9, BOX)]], r"\(30, 20\) for a picture of \(20, 30\)"),
+        ([[Instance(WHOLE, math.nan, BOX)]], "score nan"),
+        ([[Instance(WHOLE, 0.9, (0.0, 0.0, math.inf, 1.0))]], "inf"),
+        ([[Instance(WHOLE, 0.9, BOX, decided=1.5)]], "decided 1.5"),
+        ([[Instance(WHOLE, 0.9, BOX, decided=math.nan)]], "decided nan"),
+    ],
+)
+def test_an_answer_that_cannot_be_is_refused_with_its_value(
+    answer: list[list[Instance]], complaint: str
+) -> None:
+    with pytest.raises(ModelOutputWrong, match=f"python:says.*{complaint}"):
+        ask(answer)
+
+
+def test_whatever_a_model_raises_is_named_and_kept_as_the_cause() -> None:
+    cause = RuntimeError("CUDA out of memory")
+    with pytest.raises(ModelError, match="RuntimeError: CUDA out of memory") as caught:
+        ask(cause)
+    assert caught.value.__cause__ is cause
