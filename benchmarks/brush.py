@@ -23,7 +23,7 @@ def draw_people(width: int, height: int, count: int) -> list[Mask]:
     random = np.random.default_rng(7)
     masks = []
     for _ in range(count):
-        picture = np.zeros((height, width), dtype=np.uint8)
+        image = np.zeros((height, width), dtype=np.uint8)
         tall = float(random.uniform(0.2, 0.8)) * height
         x, y = random.uniform(0.2, 0.8) * width, random.uniform(0.4, 0.6) * height
         for dx, dy, w, h in (
@@ -32,10 +32,10 @@ def draw_people(width: int, height: int, count: int) -> list[Mask]:
             (-0.07, 0.3, 0.05, 0.2),
             (0.07, 0.3, 0.05, 0.2),
         ):
-            centre = (int(x + dx * tall), int(y + dy * tall))
-            cv2.ellipse(picture, centre, (int(w * tall), int(h * tall)), 0, 0, 360, 1, -1)
-        cv2.ellipse(picture, (int(x), int(y)), (int(0.04 * tall), int(0.08 * tall)), 0, 0, 360, 0, -1)
-        masks.append(Mask.from_array(picture))
+            center = (int(x + dx * tall), int(y + dy * tall))
+            cv2.ellipse(image, center, (int(w * tall), int(h * tall)), 0, 0, 360, 1, -1)
+        cv2.ellipse(image, (int(x), int(y)), (int(0.04 * tall), int(0.08 * tall)), 0, 0, 360, 0, -1)
+        masks.append(Mask.from_array(image))
     return masks
 
 

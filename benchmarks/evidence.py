@@ -2,7 +2,7 @@
 
     python benchmarks/evidence.py VIDEO... --config lite --set weights_dir=DIR
 
-Evidence is the mirrored picture, seen by the teacher once more, a second segmenter's word where one is
+Evidence is the mirrored image, seen by the teacher once more, a second segmenter's word where one is
 configured, and all that is computed of masks. The named baseline is the same work without it: the whole
 less the evidence, in the same run.
 """

@@ -6,7 +6,7 @@
 Planted once in each database (kept in `--folder` for the next time; by default a temporary one): a run
 of a million teacher instances and a quarter as many of the student's, two smaller runs, reviews.
 Queries: the median and the slowest of the rounds, against the limit of 200 ms. Export: `write_coco` of the
-whole run in a process of its own, whose peak memory the system reports, with the pictures hard-linked and
+whole run in a process of its own, whose peak memory the system reports, with the images hard-linked and
 without; beside it pycocotools and json, which hold it all: masks read by the ORM, measured one by one, in a
 list that `json.dump` writes, over a part (`--peer` annotations), for its time grows with the number alone.
 With `--datumaro`, the interpreter of an environment that has Datumaro, it too: the time in which it writes
@@ -50,10 +50,10 @@ from db.review.outbox import (
     withdraw_unwanted,
 )
 from db.review.selection import choose_waiting, count_waiting
-from db.review.summary import summarise_reviews
-from db.runs.queries import latest_run, run_sources, summarise_run
+from db.review.summary import summarize_reviews
+from db.runs.queries import latest_run, run_sources, summarize_run
 from labeling.datasets.formats.coco import write_coco
-from labeling.datasets.staging import PictureFolder
+from labeling.datasets.staging import ImageFolder
 from labeling.storage.home import Home
 from labeling.storage.object_store import ObjectStore
 from tasks.observability.report import list_runs
@@ -87,8 +87,8 @@ def _reconciled(session: Session, run: Run) -> object:
 
 
 QUESTIONS: dict[str, Question] = {
-    "status: the run": summarise_run,
-    "status: its reviews": summarise_reviews,
+    "status: the run": summarize_run,
+    "status: its reviews": summarize_reviews,
     "runs": lambda session, _: list_runs(session),
     "frames, hardest first": _frames(),
     "frames --decision review": _frames(decisions=("review",)),
@@ -144,21 +144,21 @@ def _time_one(ledger: Ledger, run_id: str, ask: Question) -> float:
         return 1000 * (time.perf_counter() - begin)
 
 
-class NoPictures(PictureFolder):
-    """Leaves the pictures where they are."""
+class NoImages(ImageFolder):
+    """Leaves the images where they are."""
 
-    def add(self, picture: Path, *, name: str, store: ObjectStore | None = None) -> None:
+    def add(self, image: Path, *, name: str, store: ObjectStore | None = None) -> None:
         pass
 
 
-def export(planted: Planted, folder: Path, *, pictures: bool) -> int:
+def export(planted: Planted, folder: Path, *, images: bool) -> int:
     """The run as COCO, by its frames' stream; returns how many annotations."""
-    target = None if pictures else NoPictures(folder / "none", copy=False)
+    target = None if images else NoImages(folder / "none", copy=False)
     with planted.ledger.session() as session:
         run_id = latest_run(session).id
         decisions = ("easy", "accepted", "review", REVIEWED)
         frames = dataset_frames(session, run_id, planted.home, decisions=decisions)
-        return write_coco(frames, folder / "coco", pictures=target).instances
+        return write_coco(frames, folder / "coco", images=target).instances
 
 
 def export_at_once(planted: Planted, folder: Path, *, most: int) -> int:
@@ -196,7 +196,7 @@ def export_by_datumaro(planted: Planted, python: Path, frames: int) -> tuple[int
         )
         next(some)  # waits until all frames are sorted
         begin = time.perf_counter()
-        ours = write_coco(islice(some, frames), folder / "ours", pictures=NoPictures(folder, copy=False))
+        ours = write_coco(islice(some, frames), folder / "ours", images=NoImages(folder, copy=False))
         seconds = time.perf_counter() - begin
         (folder / "ours" / "images").mkdir()  # it wants one
         (folder / "ours" / "annotations" / "person_keypoints.json").unlink()
@@ -225,7 +225,7 @@ def measure_export(url: str, home: Path, what: str, most: int) -> None:
         if what == "at once":
             annotations = export_at_once(planted, Path(folder), most=most)
         else:
-            annotations = export(planted, Path(folder), pictures=what == "linked")
+            annotations = export(planted, Path(folder), images=what == "linked")
         seconds, cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps([annotations, seconds, cpu, peak]))
@@ -235,7 +235,7 @@ def time_exports(planted: Planted, peer: int) -> None:
     url = planted.ledger.engine.url.render_as_string(hide_password=False)
     rates: dict[str, float] = {}
     print(f"\n{'export':24} {'annotations':>12} {'seconds':>8} {'a second':>9} {'peak':>8}   ratio")
-    for what in ("at once", "linked", "without pictures"):
+    for what in ("at once", "linked", "without images"):
         command = [sys.executable, __file__, "--export", what, "--url", url, "--peer", str(peer)]
         command += ["--folder", str(planted.home.root)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)

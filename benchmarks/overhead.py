@@ -3,8 +3,8 @@
     python benchmarks/overhead.py [VIDEO] [--config NAME] [--set key=value]... [--rounds N]
 
 Baseline: the same segmenters called on the same frames, decoded beforehand, in the same batches:
-teacher, student, and the teacher again on the mirrored pictures of the frames whose decision needs
-it. Against it: the shards of a run (decode, sample, filter, compare, decide, write pictures,
+teacher, student, and the teacher again on the mirrored images of the frames whose decision needs
+it. Against it: the shards of a run (decode, sample, filter, compare, decide, write images,
 commit), the whole run (ingest, shards, summary), both as plain functions, and the whole flow with
 Prefect around it. Rounds alternate; the ratio is the median's. What Prefect costs is the flow over the
 whole run as plain functions.

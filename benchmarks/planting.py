@@ -38,7 +38,7 @@ from labeling.storage.home import Home
 from labeling.structures.agreement import FrameAgreement, Mismatch
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import Mask
-from labeling.structures.records import LabelledFrame, LabelledShard
+from labeling.structures.records import LabeledFrame, LabeledShard
 
 DATABASES = ("sqlite", "postgresql")
 SIZE_HW = (720, 1280)
@@ -90,10 +90,10 @@ def plant_run(ledger: Ledger, home: Home, config: RunConfig, videos: Iterable[in
     counts: dict[str, int] = {}
     for video in videos:
         for shard in plan_video(ledger, config.run_id(), video):
-            labelled = label_planted(shard, save_planted(home, shard.video_id))
+            labeled = label_planted(shard, save_planted(home, shard.video_id))
             with ledger.transaction() as session:
-                store_shard(session, shard, labelled)
-            for name, frames in labelled.counts.items():
+                store_shard(session, shard, labeled)
+            for name, frames in labeled.counts.items():
                 counts[name] = counts.get(name, 0) + frames
     with ledger.transaction() as session:
         finish_run(session, config.run_id(), counts)
@@ -114,7 +114,7 @@ def plan_video(ledger: Ledger, run_id: str, number: int) -> list[Shard]:
     row = {"id": video_id, "kind": "video", "path": f"videos/{number}.mp4", "duration_ms": ranges[-1].end_ms}
     with ledger.transaction() as session:
         record_video(session, row)
-        origin = Origin(spec=f"/videos/{number}.mp4", kind="file", title=f"Planted {number}", licence="CC0")
+        origin = Origin(spec=f"/videos/{number}.mp4", kind="file", title=f"Planted {number}", license="CC0")
         record_source(session, run_id, origin, video_ids=[video_id])
         plan_shards(session, run_id, video_id, ranges)
         found = session.query(Shard).filter_by(run_id=run_id, video_id=video_id).order_by(Shard.start_ms)
@@ -123,17 +123,17 @@ def plan_video(ledger: Ledger, run_id: str, number: int) -> list[Shard]:
 
 @cache
 def save_planted(home: Home, video_id: str) -> str:
-    """One picture for a whole video: a file takes 65,000 links at most."""
-    grey = np.full((*SIZE_HW, 3), int(video_id[:2], 16), np.uint8)
-    return home.save_picture(grey, quality=30)
+    """One image for a whole video: a file takes 65,000 links at most."""
+    gray = np.full((*SIZE_HW, 3), int(video_id[:2], 16), np.uint8)
+    return home.save_image(gray, quality=30)
 
 
-def label_planted(shard: Shard, picture: str) -> LabelledShard:
+def label_planted(shard: Shard, image: str) -> LabeledShard:
     """What a shard could have given; the same shard gives the same."""
     rng = np.random.default_rng(shard.id)
     compared = set(rng.permutation(FRAMES_PER_SHARD)[:COMPARED_PER_SHARD].tolist())
     frames = [
-        _compared(rng, shard.start_ms + 500 * k, picture)
+        _compared(rng, shard.start_ms + 500 * k, image)
         if k in compared
         else _rejected(rng, shard.start_ms + 500 * k)
         for k in range(FRAMES_PER_SHARD)
@@ -144,26 +144,26 @@ def label_planted(shard: Shard, picture: str) -> LabelledShard:
         counts[name] = counts.get(name, 0) + 1
     counts["hard"] = counts.get("accepted", 0) + counts.get("review", 0)
     seconds = {"decode": 2.5, "teacher": 31.0, "student": 4.5, "agreement": 0.5, "store": 1.5}
-    return LabelledShard(frames, CARDS, counts, seconds)
+    return LabeledShard(frames, CARDS, counts, seconds)
 
 
-def _rejected(rng: np.random.Generator, t_ms: int) -> LabelledFrame:
-    return LabelledFrame(t_ms, 0, float(rng.uniform(1, 50)), "", "rejected", rule="near_duplicate")
+def _rejected(rng: np.random.Generator, t_ms: int) -> LabeledFrame:
+    return LabeledFrame(t_ms, 0, float(rng.uniform(1, 50)), "", "rejected", rule="near_duplicate")
 
 
-def _compared(rng: np.random.Generator, t_ms: int, picture: str) -> LabelledFrame:
+def _compared(rng: np.random.Generator, t_ms: int, image: str) -> LabeledFrame:
     agreement = _agreement(rng)
     people = [_person(rng) for _ in range(TEACHERS)]
     decision = "easy" if not agreement.is_hard else "accepted" if rng.random() < 0.5 else "review"
-    return LabelledFrame(
+    return LabeledFrame(
         t_ms,
         0,
         float(rng.uniform(50, 900)),
         "",
         decision,  # type: ignore[arg-type]  # one of the four
-        reasons=("the teacher sees the mirrored picture differently",) if decision == "review" else (),
+        reasons=("the teacher sees the mirrored image differently",) if decision == "review" else (),
         size_hw=SIZE_HW,
-        picture=picture,
+        image=image,
         agreement=agreement,
         value=review_value(trust=None, disputed=agreement.disputed) if agreement.is_hard else None,
         teacher=tuple(people),
@@ -204,14 +204,14 @@ def masks_of_people() -> Sequence[tuple[Mask, tuple[float, float, float, float]]
 
 
 def _body(rng: np.random.Generator) -> Mask:
-    picture = np.zeros(SIZE_HW, np.uint8)
+    image = np.zeros(SIZE_HW, np.uint8)
     width = int(rng.integers(40, 200))
     x, y = int(rng.integers(width, SIZE_HW[1] - width)), int(rng.integers(200, 500))
-    cv2.ellipse(picture, (x, y), (width // 2, width), float(rng.uniform(-20, 20)), 0, 360, 1, -1)
-    cv2.circle(picture, (x, y - width), width // 4, 1, -1)
-    cv2.line(picture, (x, y), (x + width // 2, y + width + 20), 1, max(3, width // 8))
-    picture &= rng.random(SIZE_HW) > 0.0005  # edges and holes as networks leave them
-    return Mask.from_array(picture)
+    cv2.ellipse(image, (x, y), (width // 2, width), float(rng.uniform(-20, 20)), 0, 360, 1, -1)
+    cv2.circle(image, (x, y - width), width // 4, 1, -1)
+    cv2.line(image, (x, y), (x + width // 2, y + width + 20), 1, max(3, width // 8))
+    image &= rng.random(SIZE_HW) > 0.0005  # edges and holes as networks leave them
+    return Mask.from_array(image)
 
 
 def plant_reviews(ledger: Ledger, run_id: str, plan: Plan) -> None:

@@ -45,7 +45,7 @@ Task = dict[str, Any]
 
 
 def roughen(mask: Mask, seed: int) -> Mask:
-    """Give it a ragged outline: 5 kB of code, as real people have who fill half of the picture."""
+    """Give it a ragged outline: 5 kB of code, as real people have who fill half of the image."""
     noise = np.random.default_rng(seed).normal(size=mask.size_hw).astype(np.float32)
     soft = cv2.GaussianBlur(mask.to_array().astype(np.float32), (0, 0), 8)
     return Mask.from_array(soft + 2 * cv2.GaussianBlur(noise, (0, 0), 2) * (soft > 0.05) > 0.5)
@@ -57,7 +57,7 @@ def make_items(frames: int, masks_each: int = 3) -> list[ReviewItem]:
     return [
         ReviewItem(
             frame_id=frame,
-            picture=f"{frame % 256:02x}/{frame:064x}.jpg",
+            image=f"{frame % 256:02x}/{frame:064x}.jpg",
             size_hw=(HEIGHT, WIDTH),
             why="student missed 1 person; teacher unsure: mask flickers",
             title=f"street.mp4 at {frame / 2:.1f} s",
@@ -71,7 +71,7 @@ def make_items(frames: int, masks_each: int = 3) -> list[ReviewItem]:
 
 
 def make_tasks(items: Sequence[ReviewItem]) -> list[Task]:
-    return [make_task(item, SETTINGS, f"/data/local-files/?d=pictures/{item.picture}") for item in items]
+    return [make_task(item, SETTINGS, f"/data/local-files/?d=images/{item.image}") for item in items]
 
 
 def code_with_sdk(item: ReviewItem, task: Task) -> Task:

@@ -7,7 +7,7 @@ Every n-th frame of vtest.avi is segmented; boxes are matched one to one with th
 IoU 0.5 (as many pairs as possible). Both boxes of an instance are tried: the detector's, and its mask's.
 The first `--tiles` is the baseline.
 
-`--to-coco` measures nothing: it writes those frames and boxes as a labelled set, with each person's number
+`--to-coco` measures nothing: it writes those frames and boxes as a labeled set, with each person's number
 as `track_id`. Of it `maskmill evaluate --images FOLDER/images --coco FOLDER/boxes.json --config lite` gives the
 precision and recall that are measured here. (JPEG of quality 95 would cost 0.02 of the precision.)
 """
@@ -65,9 +65,9 @@ def _scale_box(box: "ET.Element") -> BoxXywh:
 
 def read_frames(video: Path, every: int) -> Iterator[tuple[int, Frame]]:
     with av.open(str(video)) as container:
-        for number, picture in enumerate(container.decode(video=0)):
+        for number, image in enumerate(container.decode(video=0)):
             if number % every == 0:
-                rgb = picture.to_ndarray(format="rgb24").astype(np.uint8)
+                rgb = image.to_ndarray(format="rgb24").astype(np.uint8)
                 yield number, Frame(video_id="vtest", t_ms=number * 100, rgb=rgb)
 
 
@@ -127,7 +127,7 @@ def main() -> None:
         ms = (time.perf_counter() - start) * 1000 / len(frames)
         for kind, box_of in kinds.items():
             boxes = [[box_of(instance) for instance in instances] for instances in found]
-            print(f"{report(boxes, truth, f'tiles {tiles}, {kind}')}  {ms:.0f} ms a picture")
+            print(f"{report(boxes, truth, f'tiles {tiles}, {kind}')}  {ms:.0f} ms an image")
 
 
 def _read_options() -> argparse.Namespace:
@@ -135,7 +135,7 @@ def _read_options() -> argparse.Namespace:
     parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and weights/")
     parser.add_argument("--every", type=int, default=5, help="look at every n-th frame")
     parser.add_argument("--tiles", type=int, nargs="+", default=[1, 2], help="baseline first")
-    parser.add_argument("--to-coco", type=Path, metavar="FOLDER", help="write a labelled set instead")
+    parser.add_argument("--to-coco", type=Path, metavar="FOLDER", help="write a labeled set instead")
     default_score = LiteBlock.model_fields["min_score"].default
     parser.add_argument("--min-score", type=float, default=default_score, help="of an instance")
     return parser.parse_args()

@@ -30,20 +30,20 @@ from planting import (
 from db.connection.database import open_ledger
 from db.models.core import Shard
 from db.runs.writes import store_shard
-from labeling.structures.records import LabelledShard
+from labeling.structures.records import LabeledShard
 
 ROWS_PER_SHARD = 2 * FRAMES_PER_SHARD + COMPARED_PER_SHARD * (1 + TEACHERS + 1)
 """Frames and decisions; agreements and instances."""
 
 
-def write(url: str, work: list[tuple[Shard, LabelledShard]], start: Barrier) -> None:
+def write(url: str, work: list[tuple[Shard, LabeledShard]], start: Barrier) -> None:
     """Store shards, from the moment when all writers are ready."""
     ledger = open_ledger(url)
     with ledger.session():
         start.wait()
-    for shard, labelled in work:
+    for shard, labeled in work:
         with ledger.transaction() as session:
-            store_shard(session, shard, labelled)
+            store_shard(session, shard, labeled)
     ledger.close()
 
 
@@ -55,7 +55,7 @@ def time_writers(url: str, writers: int, shards: int, first_video: int) -> float
     planned: list[Shard] = []
     while len(planned) < writers * shards:
         planned += plan_video(ledger, config.run_id(), first_video + len(planned))
-    work = [(shard, label_planted(shard, "pictures/00/00.jpg")) for shard in planned[: writers * shards]]
+    work = [(shard, label_planted(shard, "images/00/00.jpg")) for shard in planned[: writers * shards]]
     ledger.close()
     context = multiprocessing.get_context("fork")  # what was made is there at once
     start = context.Barrier(writers + 1)

@@ -16,7 +16,7 @@ class Threshold(Block):
     risk: Fraction01
     trust: Fraction01
     ask_from: Fraction01 = 0.0
-    """Cheap trust below which the mirrored picture hardly ever made a frame acceptable: it is not asked for."""
+    """Cheap trust below which the mirrored image hardly ever made a frame acceptable: it is not asked for."""
 
 
 class Logistic(Block):
@@ -27,7 +27,7 @@ class Logistic(Block):
 
 
 class Stage(Block):
-    """What is known at one point: without the mirrored picture, or with it."""
+    """What is known at one point: without the mirrored image, or with it."""
 
     instance: Logistic
     """For one mask."""
@@ -47,13 +47,13 @@ class Calibration(Block):
     good_from: Fraction01 = 0.8
     """IoU with the truth from which a mask is good."""
     cheap: Stage
-    """Before the mirrored picture."""
+    """Before the mirrored image."""
     full: Stage | None = None
-    """With it; None: the teacher cannot see mirrored pictures, and the cheap stage decides."""
+    """With it; None: the teacher cannot see mirrored images, and the cheap stage decides."""
     thresholds: tuple[Threshold, ...]
     """In order of risk; a risk below the first was never reached."""
     fitted_on: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
-    """Frames of each labelled set."""
+    """Frames of each labeled set."""
 
     @model_validator(mode="after")
     def _want_cheap_features(self) -> Self:

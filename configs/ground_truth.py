@@ -1,4 +1,4 @@
-"""Labelled pictures: where they lie, and how their masks are to be read."""
+"""Labeled images: where they lie, and how their masks are to be read."""
 
 from pathlib import Path
 from typing import Literal, Self
@@ -9,28 +9,28 @@ from pydantic_core import PydanticCustomError
 from configs.segmenters import Block
 
 
-class LabelledSet(Block):
-    """Pictures with ground truth: a COCO file, or a folder of PNG masks."""
+class LabeledSet(Block):
+    """Images with ground truth: a COCO file, or a folder of PNG masks."""
 
     images: Path
-    """Folder of the pictures."""
+    """Folder of the images."""
     coco: Path | None = None
-    """COCO instances; people are its category `person`, its crowds are ignored regions. A picture in which
+    """COCO instances; people are its category `person`, its crowds are ignored regions. An image in which
     somebody has a `bbox` and no `segmentation` is known by boxes alone."""
     masks: Path | None = None
-    """Folder of PNG pictures: `NAME.png`, `NAME_mask.png`, or CDnet's `gtNUMBER.png` for `inNUMBER.jpg`."""
+    """Folder of PNG images: `NAME.png`, `NAME_mask.png`, or CDnet's `gtNUMBER.png` for `inNUMBER.jpg`."""
     codes: Literal["instances", "cdnet"] = "instances"
-    """What a mask's values mean: a person each (0 is nobody, 255 alone is one person), or CDnet's greys
+    """What a mask's values mean: a person each (0 is nobody, 255 alone is one person), or CDnet's grays
     (255 moving; 85 and 170 not decided; 0 and 50 background)."""
     roi: Path | None = None
-    """Picture whose black pixels are ignored in every picture."""
+    """Image whose black pixels are ignored in every image."""
     partial: bool = False
-    """Only some of the people are labelled: what a model sees apart from them is not counted, for or
+    """Only some of the people are labeled: what a model sees apart from them is not counted, for or
     against anybody."""
     every: int = Field(1, ge=1)
-    """One labelled picture in so many: the neighbours in a video say the same again."""
+    """One labeled image in so many: the neighbors in a video say the same again."""
     fps: float | None = Field(None, gt=0)
-    """Pictures a second, where those of the folder are the frames of one shot in order of their names: then what
+    """Images a second, where those of the folder are the frames of one shot in order of their names: then what
     a run knows by time is known here too, that masks do not jump and that people move. None: they have no time."""
 
     @model_validator(mode="after")
@@ -41,7 +41,7 @@ class LabelledSet(Block):
             raise PydanticCustomError("codes_of_coco", "codes: are read in PNG masks, not in a COCO file")
         return self
 
-    def below(self, folder: Path) -> "LabelledSet":
+    def below(self, folder: Path) -> "LabeledSet":
         """The same with relative paths taken from a folder."""
         paths = {name: getattr(self, name) for name in ("images", "coco", "masks", "roi")}
         return self.model_copy(update={name: folder / path for name, path in paths.items() if path})

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from configs import segmenters
 from configs.errors import ConfigError, UnknownModel
-from configs.ground_truth import LabelledSet
+from configs.ground_truth import LabeledSet
 from configs.models import RunConfig
 from configs.segmenters import expand_shorthand
 
@@ -99,8 +99,8 @@ def _read_calibration(tree: Mapping[str, Any], origin: str) -> Mapping[str, Any]
     return {**tree, "trust": {**trust, "calibration": content}}
 
 
-def load_labelled_sets(file_or_tree: Path | Mapping[str, Any]) -> dict[str, LabelledSet]:
-    """Labelled pictures by name, of a YAML file, whose relative paths start at its folder, or a plain tree.
+def load_labeled_sets(file_or_tree: Path | Mapping[str, Any]) -> dict[str, LabeledSet]:
+    """Labeled images by name, of a YAML file, whose relative paths start at its folder, or a plain tree.
 
     Raises:
         ConfigError: no such file, not YAML, no set in it, an unknown key or a wrong value.
@@ -114,18 +114,16 @@ def load_labelled_sets(file_or_tree: Path | Mapping[str, Any]) -> dict[str, Labe
     else:
         tree, origin, folder = file_or_tree, "command line", Path()
     if not tree:
-        raise ConfigError(f"{origin}: no labelled set; wants NAME: {{images: DIR, masks: DIR}}")
-    return {
-        str(name): _labelled_set(block, f"{origin}: {name}").below(folder) for name, block in tree.items()
-    }
+        raise ConfigError(f"{origin}: no labeled set; wants NAME: {{images: DIR, masks: DIR}}")
+    return {str(name): _labeled_set(block, f"{origin}: {name}").below(folder) for name, block in tree.items()}
 
 
-def _labelled_set(block: Any, origin: str) -> LabelledSet:
+def _labeled_set(block: Any, origin: str) -> LabeledSet:
     try:
-        return LabelledSet.model_validate(block)
+        return LabeledSet.model_validate(block)
     except ValidationError as exc:
-        lines = [_explain(problem, LabelledSet) for problem in exc.errors()]
-        raise ConfigError(f"labelled set {origin}: " + "; ".join(dict.fromkeys(lines))) from exc
+        lines = [_explain(problem, LabeledSet) for problem in exc.errors()]
+        raise ConfigError(f"labeled set {origin}: " + "; ".join(dict.fromkeys(lines))) from exc
 
 
 def _read(name_or_file: str) -> str:

@@ -56,8 +56,8 @@ class Sampling(Block):
     """After a kept frame, the next is at least this much later; up to `every_s` the grid sees to it."""
     shard_s: float = Field(60.0, gt=0)
     """Length of one unit of work."""
-    shard_pictures: int = Field(64, gt=0)
-    """Pictures in one unit of work, for folders of pictures."""
+    shard_images: int = Field(64, gt=0)
+    """Images in one unit of work, for folders of images."""
     min_sharpness: float = Field(0.0, ge=0)
     """Variance of the Laplacian of the luma, scaled to 640 px width; 0: blurred frames too."""
     duplicate_bits: int | None = Field(None, ge=0, le=256)
@@ -107,14 +107,14 @@ class Trust(Block):
     share bad (IoU below 0.8)."""
     min_moving: Fraction01 = 0.05
     """Share of each mask's pixels that must belong to something that moves, as far as a shard shows its shot
-    for 15 s or more; 0: what never moves is believed too. Folders of pictures have no shots."""
+    for 15 s or more; 0: what never moves is believed too. Folders of images have no shots."""
     min_missed: Fraction01 = 0.5
     """Share of the smallest mask's pixels from which what moves upright outside of all masks is somebody whom the
     teacher missed, as far as a shard shows its shot for 15 s or more and the camera stands; 0: it is not looked for."""
     min_score: Fraction01 = 0.7
     """Lowest instance score."""
     min_flip_iou: Fraction01 = 0.8
-    """IoU of the teacher's union mask with that of the mirrored picture, mirrored back."""
+    """IoU of the teacher's union mask with that of the mirrored image, mirrored back."""
     min_pose_share: Fraction01 = 0.9
     """Share of confident joints inside the mask, where there are keypoints."""
     min_flow_iou: Fraction01 = 0.5
@@ -202,7 +202,7 @@ class RunConfig(Block):
     """When `maskmill serve` or `maskmill deploy` lets what start."""
     export: Export = Export()
     ingest: Ingest = Ingest()
-    picture_quality: int = Field(95, ge=1, le=100)
+    jpeg_quality: int = Field(95, ge=1, le=100)
     """JPEG quality of kept frames."""
     weights_dir: Path | None = None
     """Folder with weights; None: the cache, filled from the network."""

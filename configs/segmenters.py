@@ -62,7 +62,7 @@ class TorchvisionBlock(Block):
     mask_above: Fraction01 = 0.5
     """A pixel belongs to the mask above this probability."""
     min_size: int | None = Field(None, ge=32)
-    """Detectors only: shorter side in pixels that pictures are scaled to; None: the model's own."""
+    """Detectors only: shorter side in pixels that images are scaled to; None: the model's own."""
 
 
 class LiteBlock(Block):
@@ -78,20 +78,20 @@ class LiteBlock(Block):
     box_iou: Fraction01 = 0.45
     """Boxes overlapping more than this are one (non-maximum suppression)."""
     tiles: Literal["auto"] | Annotated[int, Field(ge=1, le=4)] = "auto"
-    """1: the whole picture; n: also n x n overlapping tiles; auto: 2 where the people seen are small."""
+    """1: the whole image; n: also n x n overlapping tiles; auto: 2 where the people seen are small."""
 
 
 class SelfieBlock(Block):
-    """MediaPipe selfie segmentation: one mask per picture."""
+    """MediaPipe selfie segmentation: one mask per image."""
 
     kind: Literal["selfie"] = "selfie"
     mask_above: Fraction01 = 0.5
     min_area: Fraction01 = 0.001
-    """A mask smaller than this share of the picture is nobody."""
+    """A mask smaller than this share of the image is nobody."""
 
 
 class OwnModelBlock(Block):
-    """A user's own network: one picture in, one person map out."""
+    """A user's own network: one image in, one person map out."""
 
     kind: Literal["onnx", "torchscript", "litert"]
     path: Path
@@ -131,7 +131,7 @@ class MasksFolderBlock(Block):
 
 
 class HttpBlock(Block):
-    """A service: POST a picture, get a mask (PNG) or COCO results (JSON) back."""
+    """A service: POST an image, get a mask (PNG) or COCO results (JSON) back."""
 
     kind: Literal["http"] = "http"
     url: Annotated[str, AfterValidator(_refuse_secrets)]
@@ -150,13 +150,13 @@ class BackgroundBlock(Block):
     kind: Literal["background"] = "background"
     method: Literal["plate", "mog2", "knn"] = "plate"
     samples: int = Field(60, ge=8, le=500)
-    """Pictures taken over the clip to learn the background."""
+    """Images taken over the clip to learn the background."""
     min_difference: float = Field(30.0, gt=0)
-    """Plate only: colour distance, 0 to 441, from which a pixel is foreground."""
+    """Plate only: color distance, 0 to 441, from which a pixel is foreground."""
     min_area: Fraction01 = 0.002
-    """A component smaller than this share of the picture is noise."""
+    """A component smaller than this share of the image is noise."""
     close: Fraction01 = 0.02
-    """Gaps narrower than this share of the picture's height are closed."""
+    """Gaps narrower than this share of the image's height are closed."""
     min_height_width: float = Field(0.0, ge=0)
     """Components less tall than this times their width are not people; 0 keeps all."""
 

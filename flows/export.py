@@ -29,7 +29,7 @@ def export_dataset(
 
     Args:
         out: folder or URL (`s3://bucket/dataset`) to write.
-        home: folder with the database and the pictures.
+        home: folder with the database and the images.
         format: COCO, Ultralytics' polygons, or one PNG per frame.
         run: id of the run, or its start; empty: the one that was worked on last.
         decisions: which frames: accepted, reviewed, review, easy.

@@ -18,10 +18,10 @@ def collect_garbage_flow(
     runs_older_than: float = 30.0,
     delete: bool = False,
 ) -> Garbage:
-    """Find pictures that no run refers to and predictions whose place others have taken.
+    """Find images that no run refers to and predictions whose place others have taken.
 
     Args:
-        home: folder with the database and the pictures.
+        home: folder with the database and the images.
         older_than: days that a file must be old.
         runs_older_than: days that nobody may have worked on a superseded run.
         delete: take them away; otherwise they are told only.
@@ -30,9 +30,9 @@ def collect_garbage_flow(
     with at_work(place, "collect-garbage"):
         found = collect_garbage(place, Ages(older_than, runs_older_than), delete=delete)
     get_run_logger().info(
-        "%s: %d pictures, %d unfinished files, %d bytes; %d runs",
+        "%s: %d images, %d unfinished files, %d bytes; %d runs",
         "deleted" if delete else "nothing needs",
-        *(found.pictures, found.unfinished, found.bytes, len(found.runs)),
+        *(found.images, found.unfinished, found.bytes, len(found.runs)),
     )
     return found
 

@@ -51,7 +51,7 @@ def generate_dataset(
         sources: files, folders, globs, archives, lists, URLs, cameras.
         config: the run; none: the preset `name`, or `default`.
         name: what the config is called in summaries and reports.
-        home: folder for the database and the pictures.
+        home: folder for the database and the images.
         retry_failed: the sources and shards of this run that failed are tried again too.
 
     Raises:

@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 def idle_before_the_first_run(work: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Have a flow that its schedule starts before anything was labelled end as `NothingToDo`.
+    """Have a flow that its schedule starts before anything was labeled end as `NothingToDo`.
 
     People who call it are told by the error.
     """

@@ -50,7 +50,7 @@ def label_shards(run: str = "", home: Path = Path(".maskmill")) -> int:
 
     Args:
         run: id of the run, or its start; empty: the one that was worked on last.
-        home: folder with the pictures, and the database unless MASKMILL_DATABASE_URL names another.
+        home: folder with the images, and the database unless MASKMILL_DATABASE_URL names another.
     """
     place = existing_home(whole_path(home, "home"))
     try:

@@ -50,7 +50,7 @@ def push_reviews(
     """Send the frames that a run wants reviewed to Label Studio, the most valuable first.
 
     Args:
-        home: folder with the database and the pictures.
+        home: folder with the database and the images.
         run: id of the run, or its start; empty: the one that was worked on last.
         settings: how people are asked; none: as the run's config says.
         again: also frames whose task somebody deleted in Label Studio.

@@ -3,7 +3,7 @@
 MaskmillError
 ├── ConfigError              wrong use: the run does not start (exit 2)
 │   ├── UnknownModel         no segmenter of that kind or name
-│   └── NoRunYet             nothing was labelled yet that could be worked with
+│   └── NoRunYet             nothing was labeled yet that could be worked with
 ├── SourceError              one source failed: stored with it, the run goes on (exit 3)
 │   ├── SourceNotFound       no such file, folder, page or member
 │   ├── SourceUnreachable    the server or camera did not answer, or answered with an error
@@ -24,7 +24,7 @@ MaskmillError
 │   ├── ExtraMissing         a library that is needed for this is not installed
 │   ├── ModelOutputWrong     shape, type or range is not what was declared
 │   └── SegmenterUnreachable the service behind a segmenter did not answer
-├── StorageError             the home, or the store of its pictures, cannot be read or written
+├── StorageError             the home, or the store of its images, cannot be read or written
 │   ├── DiskFull
 │   ├── HomeNotWritable
 │   ├── StoreUnreachable     the object store did not answer, or not well, for a minute

@@ -2,7 +2,7 @@
 
 Frames flow one after another through generators, so that nothing grows with the shard but its
 rows; each model sees full batches, whatever the filters before it took out. Decoding and writing
-pictures run in threads beside the models.
+images run in threads beside the models.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,12 +16,12 @@ from labeling.runtime.prefetch import Stopwatch, in_batches, read_ahead
 from labeling.sampling.pose_filter import Rejection, attach_keypoints, check_people
 from labeling.sampling.select import Gap, SkippedFrame, select_frames
 from labeling.segmenters.protocol import Segmenter
-from labeling.storage.encode import code_picture
+from labeling.storage.encode import encode_image
 from labeling.storage.home import Home
 from labeling.structures.agreement import FrameAgreement
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance
-from labeling.structures.records import LabelledFrame, LabelledShard
+from labeling.structures.records import LabeledFrame, LabeledShard
 from labeling.trust.checks import Case, Witnesses
 from labeling.trust.decide import decide
 from labeling.trust.evidence import Evidence
@@ -64,7 +64,7 @@ class _Shard:
     watch: Stopwatch
     check: Callable[[], None]
     witnesses: Witnesses
-    rows: list[LabelledFrame] = field(default_factory=list)
+    rows: list[LabeledFrame] = field(default_factory=list)
     tally: DecodeTally = field(default_factory=DecodeTally)
     gap: Gap | None = None
 
@@ -135,7 +135,7 @@ class _Shard:
                 found = self.models.student.segment([c.frame for c in batch])
             yield [replace(c, student=tuple(s)) for c, s in zip(batch, found, strict=True)]
 
-    def compared(self, batch: Sequence[_Candidate]) -> list[LabelledFrame]:
+    def compared(self, batch: Sequence[_Candidate]) -> list[LabeledFrame]:
         """Agreement and decision of a batch."""
         semantic = not self.models.student.card.gives_instances
         with self.watch.time("agreement"):
@@ -156,7 +156,7 @@ class _Shard:
             for candidate, case, evidence in zip(batch, cases, known, strict=True)
         ]
 
-    def decided(self, candidate: _Candidate, agreement: FrameAgreement, evidence: Evidence) -> LabelledFrame:
+    def decided(self, candidate: _Candidate, agreement: FrameAgreement, evidence: Evidence) -> LabeledFrame:
         settings = self.config.trust
         trust = measure_trust(evidence, settings.calibration) if settings.calibration else None
         known = trust.frame if trust else None
@@ -165,7 +165,7 @@ class _Shard:
         frame = candidate.frame
         if decision.decision == "accepted":
             self.witnesses.keep(frame)
-        return LabelledFrame(
+        return LabeledFrame(
             t_ms=frame.t_ms,
             shot_ms=frame.shot,
             sharpness=frame.sharpness,
@@ -180,7 +180,7 @@ class _Shard:
             student=candidate.student,
         )
 
-    def doubted(self, row: LabelledFrame) -> LabelledFrame:
+    def doubted(self, row: LabeledFrame) -> LabeledFrame:
         """An accepted frame, after the whole clip was heard."""
         if row.decision != "accepted" or row.agreement is None:
             return row
@@ -193,7 +193,7 @@ class _Shard:
     def reject(self, candidate: _Candidate, rejection: Rejection) -> None:
         frame = candidate.frame
         self.rows.append(
-            LabelledFrame(
+            LabeledFrame(
                 t_ms=frame.t_ms,
                 shot_ms=frame.shot,
                 sharpness=frame.sharpness,
@@ -212,15 +212,15 @@ def _go_on() -> None:
 
 def label_shard(
     clip: Clip, models: Models, config: RunConfig, home: Home, check: Callable[[], None] = _go_on
-) -> LabelledShard:
-    """Label one clip; kept frames' pictures are where they are kept when this returns.
+) -> LabeledShard:
+    """Label one clip; kept frames' images are where they are kept when this returns.
 
     `check` is called at each frame, so between the batches: what it raises ends the work.
 
     Raises:
         SourceError: the video can no longer be read.
         ModelError: a segmenter failed.
-        StorageError: a picture could not be written.
+        StorageError: an image could not be written.
     """
     watch = Stopwatch()
     with watch.time("prepare"):
@@ -228,37 +228,37 @@ def label_shard(
     gap = Gap.of(config.sampling) if config.pose_filter and clip.is_temporal else None
     witnesses = Witnesses(prepared.teacher, prepared.second, clip, config, watch)
     shard = _Shard(config, prepared, clip, watch, check, witnesses, gap=gap)
-    originals = {picture.position: picture.path for picture in clip.pictures}
-    pending: list[tuple[LabelledFrame, Future[str]]] = []
-    with home.pictures.saving() as keep, ThreadPoolExecutor(1, thread_name_prefix="store") as storing:
+    originals = {image.position: image.path for image in clip.images}
+    pending: list[tuple[LabeledFrame, Future[str]]] = []
+    with home.images.saving() as keep, ThreadPoolExecutor(1, thread_name_prefix="store") as storing:
 
         def save(frame: Frame) -> str:
             with watch.time("store"):
                 original = originals.get(frame.t_ms)
-                picture = code_picture(frame.rgb, quality=config.picture_quality, original=original)
-                keep(picture.name, picture.content)
-                return picture.stored
+                image = encode_image(frame.rgb, quality=config.jpeg_quality, original=original)
+                keep(image.name, image.content)
+                return image.stored
 
         stages = shard.with_student(shard.with_teacher(shard.with_poses(shard.candidates())))
         for batch in stages:
             saved = [storing.submit(save, candidate.frame) for candidate in batch]
             pending += zip(shard.compared(batch), saved, strict=True)
             _bound_backlog(saved)
-        shard.rows += [replace(shard.doubted(row), picture=future.result()) for row, future in pending]
+        shard.rows += [replace(shard.doubted(row), image=future.result()) for row, future in pending]
     shard.rows.sort(key=lambda row: row.t_ms)
     cards = {"teacher": prepared.teacher.card, "student": prepared.student.card}
-    return LabelledShard(shard.rows, cards, _count(shard.rows, shard.tally), watch.seconds)
+    return LabeledShard(shard.rows, cards, _count(shard.rows, shard.tally), watch.seconds)
 
 
 def _bound_backlog(saved: Sequence[Future[str]]) -> None:
-    """Wait until this batch's pictures are coded, which was done while it was compared: full pictures
+    """Wait until this batch's images are coded, which was done while it was compared: full images
     never pile up, and a full disk is known at once. An object store's are on their way then."""
     for future in saved:
         future.result()
 
 
-def _skipped_row(skipped: SkippedFrame) -> LabelledFrame:
-    return LabelledFrame(
+def _skipped_row(skipped: SkippedFrame) -> LabeledFrame:
+    return LabeledFrame(
         t_ms=skipped.t_ms,
         shot_ms=skipped.shot,
         sharpness=skipped.sharpness,
@@ -268,7 +268,7 @@ def _skipped_row(skipped: SkippedFrame) -> LabelledFrame:
     )
 
 
-def _count(rows: Sequence[LabelledFrame], tally: DecodeTally) -> dict[str, int]:
+def _count(rows: Sequence[LabeledFrame], tally: DecodeTally) -> dict[str, int]:
     counts: dict[str, int] = {"looked_at": len(rows)}
     if tally.damaged:
         counts["damaged_packets"] = tally.damaged

@@ -1,4 +1,4 @@
-"""Fitting a teacher's calibration to labelled pictures, or to what people said of a run's frames."""
+"""Fitting a teacher's calibration to labeled images, or to what people said of a run's frames."""
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,25 +8,25 @@ from typing import Any
 
 from configs.calibration import Calibration
 from configs.errors import ConfigError
-from configs.ground_truth import LabelledSet
+from configs.ground_truth import LabeledSet
 from configs.models import RunConfig
 from db.frames.dataset import REVIEWED, dataset_frames
 from db.runs.queries import latest_run
 from labeling.datasets.records import DatasetFrame
 from labeling.errors import SourceError
-from labeling.evaluation.cross_validation import Trusting, summarise_predictions
+from labeling.evaluation.cross_validation import Trusting, summarize_predictions
 from labeling.evaluation.frames import check_size, iou_outside, iou_with_truth
-from labeling.evaluation.ground_truth import LabelledPicture, read_labelled
-from labeling.evaluation.ignore_regions import find_known, judge_masks, leave_out_unlabelled
+from labeling.evaluation.ground_truth import LabeledImage, read_labeled
+from labeling.evaluation.ignore_regions import find_known, judge_masks, leave_out_unlabeled
 from labeling.evaluation.summary import GOOD_FROM, POOLED
 from labeling.runtime.prefetch import in_batches
 from labeling.storage.home import Home
-from labeling.structures.frames import Clip, Frame, PictureFile
+from labeling.structures.frames import Clip, Frame, ImageFile
 from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, gather_evidence
 from labeling.trust.fit import Example, check_scikit_learn, fit_calibration, predict_unseen
-from labeling.video.images import read_picture
+from labeling.video.images import read_image
 from tasks.execution.database import ledger_of
 from tasks.execution.models import load_models, settings_of
 
@@ -35,7 +35,7 @@ FOLDER_OF_REVIEWS = "maskmill-reviews-"
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A calibration, and how right such ones were about labelled sets that they had not seen."""
+    """A calibration, and how right such ones were about labeled sets that they had not seen."""
 
     calibration: Calibration
     accept_risk: float
@@ -47,29 +47,29 @@ class Fit:
         return {"teacher": self.calibration.teacher, "accept_risk": self.accept_risk, "unseen": sets}
 
 
-def calibrate_on_sets(sets: Mapping[str, LabelledSet], config: RunConfig) -> Fit:
-    """Fit to labelled pictures; each set is left out once to judge the fit.
+def calibrate_on_sets(sets: Mapping[str, LabeledSet], config: RunConfig) -> Fit:
+    """Fit to labeled images; each set is left out once to judge the fit.
 
     Raises:
         ConfigError: ground truth cannot be read, or there is too little of it.
-        ModelError: a segmenter cannot be loaded, or the truth has another size than its picture.
+        ModelError: a segmenter cannot be loaded, or the truth has another size than its image.
         ExtraMissing: scikit-learn is not installed.
     """
     check_scikit_learn()
     if POOLED in sets:
-        raise ConfigError(f"a labelled set cannot be called {POOLED!r}: that is all of them together")
-    labelled = {name: _with_masks(name, one) for name, one in sets.items()}  # told before models are loaded
-    return _fit([one for name, some in labelled.items() for one in _examples(name, some, config)], config)
+        raise ConfigError(f"a labeled set cannot be called {POOLED!r}: that is all of them together")
+    labeled = {name: _with_masks(name, one) for name, one in sets.items()}  # told before models are loaded
+    return _fit([one for name, some in labeled.items() for one in _examples(name, some, config)], config)
 
 
-def _with_masks(name: str, labelled: LabelledSet) -> list[LabelledPicture]:
-    """The pictures that say which masks are right: those whose truth has more than boxes."""
-    pictures = [one for one in read_labelled(labelled) if one.boxes is None]
-    if not pictures:
+def _with_masks(name: str, labeled: LabeledSet) -> list[LabeledImage]:
+    """The images that say which masks are right: those whose truth has more than boxes."""
+    images = [one for one in read_labeled(labeled) if one.boxes is None]
+    if not images:
         raise ConfigError(
-            f"labelled set {name}: its truth has only boxes, which do not say how good a mask is"
+            f"labeled set {name}: its truth has only boxes, which do not say how good a mask is"
         )
-    return pictures
+    return images
 
 
 def config_of_run(home: Home, run_id: str | None) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def calibrate_on_reviews(home: Home, run_id: str | None, config: RunConfig) -> F
 
     Raises:
         ConfigError: no such run, or too few reviews.
-        StorageError: a picture is gone.
+        StorageError: an image is gone.
         ExtraMissing: scikit-learn is not installed.
     """
     check_scikit_learn()
@@ -97,11 +97,11 @@ def calibrate_on_reviews(home: Home, run_id: str | None, config: RunConfig) -> F
     with tempfile.TemporaryDirectory(prefix=FOLDER_OF_REVIEWS) as folder:
         with ledger_of(home).session() as session:
             run = latest_run(session, run_id)
-            by_video: dict[str, list[LabelledPicture]] = {}
+            by_video: dict[str, list[LabeledImage]] = {}
             for frame in dataset_frames(session, run.id, home, decisions=[REVIEWED]):
-                by_video.setdefault(frame.video_id, []).append(_reviewed_picture(frame, Path(folder)))
-        for video_id, pictures in by_video.items():
-            examples += _examples(video_id, pictures, config)
+                by_video.setdefault(frame.video_id, []).append(_reviewed_image(frame, Path(folder)))
+        for video_id, images in by_video.items():
+            examples += _examples(video_id, images, config)
     if not examples:
         raise ConfigError(f"run {run.id} has no reviewed frames: `maskmill review pull` takes them back")
     return _fit(examples, config)
@@ -117,27 +117,25 @@ def _fit(examples: list[Example], config: RunConfig) -> Fit:
         good_from=GOOD_FROM,
     )
     risk = config.trust.accept_risk
-    return Fit(calibration, risk, summarise_predictions(predict_unseen(examples, accept_risk=risk)))
+    return Fit(calibration, risk, summarize_predictions(predict_unseen(examples, accept_risk=risk)))
 
 
-def _reviewed_picture(frame: DatasetFrame, folder: Path) -> LabelledPicture:
-    """A reviewed frame with its picture on this machine's disk."""
-    path = frame.picture
+def _reviewed_image(frame: DatasetFrame, folder: Path) -> LabeledImage:
+    """A reviewed frame with its image on this machine's disk."""
+    path = frame.image
     if frame.store is not None:
         path = folder / frame.file_name
-        path.write_bytes(frame.store.get(str(frame.picture)))
+        path.write_bytes(frame.store.get(str(frame.image)))
     people = tuple(one.mask for one in frame.instances)
-    return LabelledPicture(path, frame.size_hw, people, Mask.empty(frame.size_hw))
+    return LabeledImage(path, frame.size_hw, people, Mask.empty(frame.size_hw))
 
 
-def _examples(group: str, pictures: list[LabelledPicture], config: RunConfig) -> Iterator[Example]:
-    """What the teacher says of each picture and of its mirror image, beside the truth."""
-    files = tuple(PictureFile(position, one.path) for position, one in enumerate(pictures))
+def _examples(group: str, images: list[LabeledImage], config: RunConfig) -> Iterator[Example]:
+    """What the teacher says of each image and of its mirror image, beside the truth."""
+    files = tuple(ImageFile(position, one.path) for position, one in enumerate(images))
     models = load_models(config)
-    teaching, learning = (
-        one.prepare(Clip(group, pictures=files)) for one in (models.teacher, models.student)
-    )
-    for batch in in_batches(_read(group, pictures), config.batch):
+    teaching, learning = (one.prepare(Clip(group, images=files)) for one in (models.teacher, models.student))
+    for batch in in_batches(_read(group, images), config.batch):
         frames = [frame for frame, _ in batch]
         teacher, student = teaching.segment(frames), learning.segment(frames)
         mirrored: Iterable[list[Instance] | None] = [None] * len(frames)
@@ -147,11 +145,11 @@ def _examples(group: str, pictures: list[LabelledPicture], config: RunConfig) ->
             yield _example(group, truth, Seen(seen, others, flipped), config)
 
 
-def _read(group: str, pictures: Iterable[LabelledPicture]) -> Iterator[tuple[Frame, LabelledPicture]]:
+def _read(group: str, images: Iterable[LabeledImage]) -> Iterator[tuple[Frame, LabeledImage]]:
     """Those that can be read, as a run would take them."""
-    for position, truth in enumerate(pictures):
+    for position, truth in enumerate(images):
         try:
-            frame = Frame(group, position, read_picture(truth.path), name=truth.name)
+            frame = Frame(group, position, read_image(truth.path), name=truth.name)
         except SourceError:
             continue
         check_size(truth, frame.size_hw)
@@ -160,20 +158,20 @@ def _read(group: str, pictures: Iterable[LabelledPicture]) -> Iterator[tuple[Fra
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What models said of one picture."""
+    """What models said of one image."""
 
     teacher: Sequence[Instance]
     student: Sequence[Instance]
     mirrored: Sequence[Instance] | None
-    """Of the mirrored picture; None: the teacher cannot see it."""
+    """Of the mirrored image; None: the teacher cannot see it."""
 
 
-def _example(group: str, truth: LabelledPicture, seen: Seen, config: RunConfig) -> Example:
-    """A picture as an example; of people whom nobody labelled, where there may be such, nothing is said."""
+def _example(group: str, truth: LabeledImage, seen: Seen, config: RunConfig) -> Example:
+    """An image as an example; of people whom nobody labeled, where there may be such, nothing is said."""
     known = find_known([one.mask for one in seen.teacher], truth)
     counts = known if truth.is_partial else [True] * len(known)
     people = [one for one, is_one in zip(seen.teacher, counts, strict=True) if is_one and one.mask]
-    labelled = leave_out_unlabelled(truth, [one.mask for one in seen.teacher])
+    labeled = leave_out_unlabeled(truth, [one.mask for one in seen.teacher])
     masks, others = [one.mask for one in people], [one.mask for one in seen.student]
     return Example(
         group=group,
@@ -184,6 +182,6 @@ def _example(group: str, truth: LabelledPicture, seen: Seen, config: RunConfig) 
             mirrored=None if seen.mirrored is None else [one.mask for one in seen.mirrored],
         ),
         good_masks=tuple(None if iou is None else iou >= GOOD_FROM for iou in judge_masks(masks, truth)),
-        is_good=iou_with_truth(masks, labelled) >= GOOD_FROM,
-        is_hard=iou_outside(masks, others, labelled.ignored) < config.agreement.hard_below,
+        is_good=iou_with_truth(masks, labeled) >= GOOD_FROM,
+        is_hard=iou_outside(masks, others, labeled.ignored) < config.agreement.hard_below,
     )

@@ -42,7 +42,7 @@ def examine(config: RunConfig, home: Path) -> list[Finding]:
         *_libraries(),
         *_models(config),
         _tried("database", lambda: _database(home)),
-        _tried("pictures", lambda: _pictures(home)),
+        _tried("images", lambda: _images(home)),
         _tried("Label Studio", lambda: _label_studio(home, config.review.project)),
         _js_runtime(),
         _disk(home),
@@ -120,13 +120,13 @@ def _database(home: Path) -> str:
     )
 
 
-def _pictures(home: Path) -> str:
-    pictures = Home(home).pictures
-    if pictures.store is None:
-        return f"in {pictures.address}"
+def _images(home: Path) -> str:
+    images = Home(home).images
+    if images.store is None:
+        return f"in {images.address}"
     began = time.perf_counter()
-    pictures.store.check()
-    return f"{pictures.address} is written, read and listed, in {time.perf_counter() - began:.1f} s"
+    images.store.check()
+    return f"{images.address} is written, read and listed, in {time.perf_counter() - began:.1f} s"
 
 
 def _label_studio(home: Path, project: str) -> str:

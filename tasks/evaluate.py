@@ -1,4 +1,4 @@
-"""Running teacher, student, agreement and decision on labelled pictures, exactly as a run does."""
+"""Running teacher, student, agreement and decision on labeled images, exactly as a run does."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -8,33 +8,33 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError
-from configs.ground_truth import LabelledSet
+from configs.ground_truth import LabeledSet
 from configs.models import RunConfig
 from labeling.evaluation.frames import EvaluatedFrame, evaluate_frame
-from labeling.evaluation.ground_truth import LabelledPicture, read_labelled
-from labeling.evaluation.summary import POOLED, SetSummary, summarise_frames
+from labeling.evaluation.ground_truth import LabeledImage, read_labeled
+from labeling.evaluation.summary import POOLED, SetSummary, summarize_frames
 from labeling.evaluation.worst import false_accepts, missed_failures
 from labeling.pipeline import label_shard
 from labeling.report.contents import Tile
 from labeling.report.evaluation import EvaluationPage, render_evaluation
 from labeling.storage.home import Home
-from labeling.structures.frames import Clip, PictureFile
+from labeling.structures.frames import Clip, ImageFile
 from labeling.structures.instances import Instance
-from labeling.structures.records import LabelledFrame
-from labeling.video.images import read_picture
+from labeling.structures.records import LabeledFrame
+from labeling.video.images import read_image
 from labeling.visualization.frames import tile_jpeg
 from tasks.execution.models import load_models
 
 MOST_TILES = 12
-"""Pictures in each part of the page."""
+"""Images in each part of the page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One labelled picture: what is true, what was seen, and what that means."""
+    """One labeled image: what is true, what was seen, and what that means."""
 
-    truth: LabelledPicture
-    seen: LabelledFrame
+    truth: LabeledImage
+    seen: LabeledFrame
     frame: EvaluatedFrame
 
 
@@ -54,7 +54,7 @@ class Evaluation:
     @cached_property
     def sets(self) -> dict[str, SetSummary]:
         """By name, and `all` together."""
-        return summarise_frames(self.frames)
+        return summarize_frames(self.frames)
 
     def figures(self) -> dict[str, Any]:
         """What `maskmill evaluate --json` writes: `run`, `hard_below`, and as the fields of `SetSummary` and
@@ -64,7 +64,7 @@ class Evaluation:
         return {"run": self.run, "hard_below": self.hard_below, "sets": sets, "frames": frames}
 
     def page(self, config_name: str) -> str:
-        """All figures, and the pictures that say most, as one HTML page."""
+        """All figures, and the images that say most, as one HTML page."""
         return render_evaluation(
             EvaluationPage(
                 run_id=self.run,
@@ -85,7 +85,7 @@ class Evaluation:
             truth = [Instance(mask, 1.0, mask.box_xywh) for mask in case.truth.people]
             seen = case.seen.teacher if role == "teacher" else case.seen.student
             yield Tile(
-                jpeg=tile_jpeg(read_picture(case.truth.path), truth, seen),
+                jpeg=tile_jpeg(read_image(case.truth.path), truth, seen),
                 title=frame.name,
                 t_ms=None,
                 name=frame.dataset,
@@ -95,28 +95,28 @@ class Evaluation:
             )
 
 
-def evaluate(sets: Mapping[str, LabelledSet], config: RunConfig) -> Evaluation:
-    """Look at every labelled picture as a run of this config would; nothing of it is kept.
+def evaluate(sets: Mapping[str, LabeledSet], config: RunConfig) -> Evaluation:
+    """Look at every labeled image as a run of this config would; nothing of it is kept.
 
-    The pictures of a set are one clip: a background model learns from all of them.
+    The images of a set are one clip: a background model learns from all of them.
 
     Raises:
         ConfigError: ground truth cannot be read, or a set is called `POOLED`.
-        ModelError: a segmenter cannot be loaded, or the truth has another size than its picture.
+        ModelError: a segmenter cannot be loaded, or the truth has another size than its image.
     """
     if POOLED in sets:
-        raise ConfigError(f"a labelled set cannot be called {POOLED!r}: that is all of them together")
-    labelled = {name: read_labelled(one) for name, one in sets.items()}  # told before models are loaded
-    cases = [case for name, pictures in labelled.items() for case in _evaluate_set(name, pictures, config)]
+        raise ConfigError(f"a labeled set cannot be called {POOLED!r}: that is all of them together")
+    labeled = {name: read_labeled(one) for name, one in sets.items()}  # told before models are loaded
+    cases = [case for name, images in labeled.items() for case in _evaluate_set(name, images, config)]
     return Evaluation(config.run_id(), config.agreement.hard_below, cases)
 
 
-def _evaluate_set(name: str, pictures: list[LabelledPicture], config: RunConfig) -> Iterator[Case]:
-    files = tuple(PictureFile(position, one.path, t_ms=one.t_ms) for position, one in enumerate(pictures))
+def _evaluate_set(name: str, images: list[LabeledImage], config: RunConfig) -> Iterator[Case]:
+    files = tuple(ImageFile(position, one.path, t_ms=one.t_ms) for position, one in enumerate(images))
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
         home.create()
-        shard = label_shard(Clip(name, pictures=files), load_models(config), config, home)
+        shard = label_shard(Clip(name, images=files), load_models(config), config, home)
     for seen in shard.frames:
-        truth = pictures[seen.t_ms]
+        truth = images[seen.t_ms]
         yield Case(truth, seen, evaluate_frame(name, truth, seen, shard.cards))

@@ -13,7 +13,7 @@ from labeling.datasets.formats.mask_png import write_mask_pngs
 from labeling.datasets.formats.yolo import write_yolo_seg
 from labeling.datasets.object_store import export_to
 from labeling.datasets.records import DatasetFrame, ExportSummary
-from labeling.datasets.staging import PictureTarget
+from labeling.datasets.staging import ImageTarget
 from labeling.storage.home import Home
 from tasks.execution.database import ledger_of
 
@@ -27,7 +27,7 @@ class ExportOrder:
     run: str | None = None
     """Id of the run, or its start; None: the one that was worked on last."""
     copy: bool = False
-    """Copy pictures instead of hard-linking them."""
+    """Copy images instead of hard-linking them."""
     polygons: bool = False
     """COCO only: outlines instead of run-length encodings."""
 
@@ -47,10 +47,10 @@ def write_dataset(home: Home, target: str, order: ExportOrder) -> ExportSummary:
 
 
 def _write(
-    frames: Iterator[DatasetFrame], order: ExportOrder, folder: Path, pictures: PictureTarget | None
+    frames: Iterator[DatasetFrame], order: ExportOrder, folder: Path, images: ImageTarget | None
 ) -> ExportSummary:
     if order.format == "coco":
-        return write_coco(frames, folder, polygons=order.polygons, copy=order.copy, pictures=pictures)
+        return write_coco(frames, folder, polygons=order.polygons, copy=order.copy, images=images)
     if order.format == "yolo-seg":
-        return write_yolo_seg(frames, folder, copy=order.copy, pictures=pictures)
-    return write_mask_pngs(frames, folder, copy=order.copy, pictures=pictures)
+        return write_yolo_seg(frames, folder, copy=order.copy, images=images)
+    return write_mask_pngs(frames, folder, copy=order.copy, images=images)

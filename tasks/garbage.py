@@ -1,4 +1,4 @@
-"""Pictures and predictions that nothing needs any more: found, and taken away if asked."""
+"""Images and predictions that nothing needs any more: found, and taken away if asked."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -13,15 +13,15 @@ from db.runs.garbage import (
     SupersededRun,
     count_run,
     forget_predictions,
+    images_by_folder,
     is_reviewed,
-    pictures_by_folder,
     somebody_at_work,
     superseded_runs,
 )
 from db.runs.queries import latest_run
 from labeling.errors import AlreadyRunning
 from labeling.storage.home import Home
-from labeling.storage.image_files import KeptFile, delete_file, picture_folders
+from labeling.storage.image_files import KeptFile, delete_file, image_folders
 from tasks.execution.database import ledger_of
 
 DAY_S = 86_400
@@ -36,7 +36,7 @@ class Garbage:
     deleted: bool
     """False: it was looked for only."""
     runs: list[SupersededRun]
-    pictures: int = 0
+    images: int = 0
     """That no run refers to."""
     unfinished: int = 0
     """Files that somebody was killed at."""
@@ -46,7 +46,7 @@ class Garbage:
 
     def add(self, file: KeptFile) -> None:
         self.unfinished += file.is_unfinished
-        self.pictures += not file.is_unfinished
+        self.images += not file.is_unfinished
         self.bytes += file.bytes
         if len(self.files) < NAMED:
             self.files.append(file.stored)
@@ -57,12 +57,12 @@ class Ages:
     """In days: from when on something may go."""
 
     files: float = 1.0
-    """A run that is at work may have written a picture whose row is still to come."""
+    """A run that is at work may have written an image whose row is still to come."""
     runs: float = 30.0
 
 
 def collect_garbage(home: Home, ages: Ages, *, run: str | None = None, delete: bool = False) -> Garbage:
-    """Find what nothing needs: superseded runs' predictions (or those of `run`), then pictures that no run
+    """Find what nothing needs: superseded runs' predictions (or those of `run`), then images that no run
     refers to, and files whose writer was killed. Killed itself, it goes on where it was.
 
     Raises:
@@ -104,7 +104,7 @@ def _runs(session: Session, ages: Ages, run_id: str | None) -> list[SupersededRu
 def _look_at_files(ledger: Ledger, home: Home, found: Garbage, ages: Ages, *, delete: bool) -> Garbage:
     older_than_s = ages.files * DAY_S
     with ledger.session() as session:
-        referred = pictures_by_folder(session, without_runs=[run.id for run in found.runs])
+        referred = images_by_folder(session, without_runs=[run.id for run in found.runs])
         for file in _not_referred(home, referred):
             if file.age_s >= older_than_s and (
                 not delete or delete_file(home, file, older_than_s=older_than_s)
@@ -116,7 +116,7 @@ def _look_at_files(ledger: Ledger, home: Home, found: Garbage, ages: Ages, *, de
 def _not_referred(home: Home, referred: Iterator[tuple[str, Collection[str]]]) -> Iterator[KeptFile]:
     """Files of the disk that are not among the ledger's: both come folder by folder, in order."""
     known: tuple[str, Collection[str]] | None = next(referred, None)
-    for folder, files in picture_folders(home):
+    for folder, files in image_folders(home):
         while known is not None and known[0] < folder:
             known = next(referred, None)
         here = known[1] if known is not None and known[0] == folder else ()

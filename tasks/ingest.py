@@ -13,14 +13,14 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from configs.models import RunConfig, Sampling
-from db.runs.queries import known_pictures, known_source
+from db.runs.queries import known_images, known_source
 from db.runs.writes import (
     ShardRange,
-    StoredPicture,
+    StoredImage,
     forget_failure,
     plan_shards,
     record_failed_source,
-    record_pictures,
+    record_images,
     record_source,
     record_video,
 )
@@ -40,7 +40,7 @@ class Ingested:
     """What one spec came to."""
 
     videos: tuple[str, ...]
-    """Ids of the videos and sets of pictures."""
+    """Ids of the videos and sets of images."""
     failed: tuple[str, ...]
     """Specs of the sources that gave none."""
 
@@ -110,14 +110,14 @@ def _with_what_is_known(origin: Origin, home: Home) -> Origin:
         origin,
         title=origin.title or known.title,
         uploader=origin.uploader or known.uploader,
-        licence=origin.licence or known.licence,
+        license=origin.license or known.license,
     )
 
 
 def _ingest(fetched: Fetched, run_id: str, sampling: Sampling, home: Home) -> list[str]:
     if fetched.path:
         return [_ingest_video(fetched, fetched.path, run_id, sampling, home)]
-    return _ingest_pictures(fetched, run_id, sampling, home)
+    return _ingest_images(fetched, run_id, sampling, home)
 
 
 def _ingest_video(fetched: Fetched, path: Path, run_id: str, sampling: Sampling, home: Home) -> str:
@@ -153,40 +153,40 @@ def time_ranges(duration_ms: int, sampling: Sampling) -> list[ShardRange]:
     return [ShardRange(a, b) for a, b in zip(starts, [*starts[1:], None], strict=True)]
 
 
-def _ingest_pictures(fetched: Fetched, run_id: str, sampling: Sampling, home: Home) -> list[str]:
-    """A folder's pictures: those that are in no set yet become a new one; the same bytes are one
-    picture, in whatever folder."""
+def _ingest_images(fetched: Fetched, run_id: str, sampling: Sampling, home: Home) -> list[str]:
+    """A folder's images: those that are in no set yet become a new one; the same bytes are one
+    image, in whatever folder."""
     by_hash: dict[str, tuple[Path, str]] = {}
-    for path, name in zip(fetched.pictures, fetched.picture_names, strict=True):
+    for path, name in zip(fetched.images, fetched.image_names, strict=True):
         by_hash.setdefault(sha256_of(path), (path, name))
     if not by_hash:
-        raise NotAVideo(f"{fetched.origin.spec}: no pictures in it")
+        raise NotAVideo(f"{fetched.origin.spec}: no images in it")
     ledger = ledger_of(home)
     with ledger.transaction() as session:
-        known = known_pictures(session, list(by_hash))
+        known = known_images(session, list(by_hash))
         fresh = [sha for sha in by_hash if sha not in known]
         if fresh:
             known |= {sha: (_set_id(fresh), position) for position, sha in enumerate(fresh)}
             row = dict.fromkeys(("duration_ms", "width", "height", "fps", "codec"), None)
-            folder = Path(os.path.commonpath([path.parent for path in fetched.pictures]))
+            folder = Path(os.path.commonpath([path.parent for path in fetched.images]))
             record_video(
-                session, row | {"id": _set_id(fresh), "kind": "pictures", "path": home.relative(folder)}
+                session, row | {"id": _set_id(fresh), "kind": "images", "path": home.relative(folder)}
             )
         by_set = _positions_by_set(known)
         for set_id, positions in by_set.items():
             stored = [
-                StoredPicture(position, sha, home.relative(by_hash[sha][0]), by_hash[sha][1])
+                StoredImage(position, sha, home.relative(by_hash[sha][0]), by_hash[sha][1])
                 for sha, (of_set, position) in known.items()
                 if of_set == set_id
             ]
-            record_pictures(session, set_id, stored)
-            plan_shards(session, run_id, set_id, position_ranges(positions, sampling.shard_pictures))
+            record_images(session, set_id, stored)
+            plan_shards(session, run_id, set_id, position_ranges(positions, sampling.shard_images))
         record_source(session, run_id, fetched.origin, video_ids=by_set)
     return list(by_set)
 
 
 def _set_id(hashes: Sequence[str]) -> str:
-    """What a set of pictures is known by: its members in any order."""
+    """What a set of images is known by: its members in any order."""
     return hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
 
 
@@ -217,6 +217,6 @@ def _ingest_name(parameters: dict[str, Any]) -> str:
 def ingest_source_task(spec: str, run_id: str, config: RunConfig, home: Path) -> Ingested:
     """`ingest_spec` under Prefect's eyes; fetching retries by itself."""
     ingested = ingest_spec(spec, run_id, config, Home(home))
-    message = "%s: %d videos or sets of pictures, %d sources failed"
+    message = "%s: %d videos or sets of images, %d sources failed"
     get_run_logger().info(message, spec, len(ingested.videos), len(ingested.failed))
     return ingested

@@ -60,7 +60,7 @@ def work_on_shard(shard_id: int, config: RunConfig, home: Home, claimed_by: str 
     check = _claim_checker(ledger, shard_id, claimed_by) if claimed_by else _unclaimed
     try:
         with gpu_slot(config, check):
-            labelled = label_shard(clip, load_models(config), config, home, check)
+            labeled = label_shard(clip, load_models(config), config, home, check)
     except Interrupted:
         return "released"
     except (StorageError, DatabaseError):
@@ -70,7 +70,7 @@ def work_on_shard(shard_id: int, config: RunConfig, home: Home, claimed_by: str 
             fail_shard(session, shard_id, error)
         return "failed"
     with ledger.transaction() as session:
-        store_shard(session, shard, labelled)
+        store_shard(session, shard, labeled)
     release_memory()
     return "done"
 

@@ -1,7 +1,7 @@
 """Videos made for tests: every frame carries its own number, readable after lossy coding.
 
-The number is drawn as a grid of black and white cells that fills the upright picture: 12 bits in the
-upper half, the same bits in another pattern in the lower half, so that a picture that is turned,
+The number is drawn as a grid of black and white cells that fills the upright image: 12 bits in the
+upper half, the same bits in another pattern in the lower half, so that an image that is turned,
 mirrored or mixed of two frames is noticed instead of read as another number.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 
 ROWS, COLUMNS = 4, 6
 NUMBER_BITS = ROWS * COLUMNS // 2
@@ -35,7 +35,7 @@ class Coding:
     container_format: str | None = None
     container_options: dict[str, str] = field(default_factory=dict)
     rotation_deg: int = 0
-    """What a player must turn the stored picture by, clockwise, to show it upright."""
+    """What a player must turn the stored image by, clockwise, to show it upright."""
     mirrored: bool = False
     """The display matrix mirrors left-right after turning, as some front cameras write it."""
     interlaced: bool = False
@@ -43,8 +43,8 @@ class Coding:
     color_range: int | None = None
 
 
-def draw_number(number: int, size_hw: tuple[int, int] = (96, 144)) -> Picture:
-    """Draw `number` (0 to 4095) as an upright HxWx3 picture."""
+def draw_number(number: int, size_hw: tuple[int, int] = (96, 144)) -> Image:
+    """Draw `number` (0 to 4095) as an upright HxWx3 image."""
     if not 0 <= number < 1 << NUMBER_BITS:
         raise ValueError(f"{number} does not fit in {NUMBER_BITS} bits")
     upper = np.array([number >> bit & 1 for bit in range(NUMBER_BITS)], dtype=bool).reshape(2, COLUMNS)
@@ -55,8 +55,8 @@ def draw_number(number: int, size_hw: tuple[int, int] = (96, 144)) -> Picture:
     return np.repeat(cells[rows][:, columns][:, :, None], 3, axis=2)
 
 
-def read_number(rgb: Picture) -> int:
-    """Read a drawn number back; ValueError for a picture that is turned, mirrored or a mixture."""
+def read_number(rgb: Image) -> int:
+    """Read a drawn number back; ValueError for an image that is turned, mirrored or a mixture."""
     height, width = rgb.shape[:2]
     cells = np.empty((ROWS, COLUMNS))
     for row in range(ROWS):
@@ -68,7 +68,7 @@ def read_number(rgb: Picture) -> int:
         raise ValueError(f"cells are neither black nor white: {cells.round().tolist()}")
     bits = cells > 127
     if not np.array_equal(bits[:2] ^ CHECK_PATTERN, bits[2:]):
-        raise ValueError("the two halves contradict each other: the picture is turned or mirrored")
+        raise ValueError("the two halves contradict each other: the image is turned or mirrored")
     return sum(1 << index for index, bit in enumerate(bits[:2].ravel()) if bit)
 
 
@@ -82,12 +82,12 @@ def write_planted_video(  # noqa: PLR0913 - what a video is made of, by keyword
     time_base: Fraction | None = None,
     coding: Coding | None = None,
 ) -> Path:
-    """Write `frames` numbered pictures; `size_hw` is the upright size.
+    """Write `frames` numbered images; `size_hw` is the upright size.
 
     `pts` are presentation times in units of `time_base` (default 1/1000 s) for a variable rate;
     without them frame i is shown at i / fps.
     """
-    return write_pictures(
+    return write_images(
         path,
         (draw_number(number, size_hw) for number in range(frames)),
         fps=fps,
@@ -102,7 +102,7 @@ def write_interlaced_video(path: Path, *, frames: int = 10, size_hw: tuple[int, 
     coding = Coding(
         options={"flags": "+ildct+ilme", "x264-params": "tff=1:qp=8"}, interlaced=True, pix_fmt="yuv420p"
     )
-    return write_pictures(
+    return write_images(
         path,
         (weave(draw_number(i, size_hw), draw_number(i + 1, size_hw)) for i in range(frames)),
         fps=Fraction(25),
@@ -110,33 +110,33 @@ def write_interlaced_video(path: Path, *, frames: int = 10, size_hw: tuple[int, 
     )
 
 
-def weave(upper_field: Picture, lower_field: Picture) -> Picture:
-    """Take even lines from one picture and odd lines from another."""
+def weave(upper_field: Image, lower_field: Image) -> Image:
+    """Take even lines from one image and odd lines from another."""
     woven = upper_field.copy()
     woven[1::2] = lower_field[1::2]
     return woven
 
 
-def write_pictures(  # noqa: PLR0913 - what a video is made of, by keyword
+def write_images(  # noqa: PLR0913 - what a video is made of, by keyword
     path: Path,
-    pictures: Iterable[Picture],
+    images: Iterable[Image],
     *,
     fps: Fraction,
     pts: Sequence[int] | None = None,
     time_base: Fraction | None = None,
     coding: Coding | None = None,
 ) -> Path:
-    """Write upright RGB pictures as a video; the stored ones are turned as `coding` says."""
+    """Write upright RGB images as a video; the stored ones are turned as `coding` says."""
     coding = coding or Coding()
-    stored = (np.ascontiguousarray(_store(picture, coding)) for picture in pictures)
+    stored = (np.ascontiguousarray(_store(image, coding)) for image in images)
     with av.open(
         str(path), "w", format=coding.container_format, options=coding.container_options
     ) as container:
         stream: VideoStream | None = None
-        for index, picture in enumerate(stored):
+        for index, image in enumerate(stored):
             if stream is None:
-                stream = _add_stream(container, picture.shape[:2], fps, time_base, coding)
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                stream = _add_stream(container, image.shape[:2], fps, time_base, coding)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts = pts[index] if pts is not None else index
             frame.time_base = time_base or 1 / fps
             container.mux(stream.encode(_convert(frame, coding)))
@@ -145,9 +145,9 @@ def write_pictures(  # noqa: PLR0913 - what a video is made of, by keyword
     return path
 
 
-def _store(picture: Picture, coding: Coding) -> Picture:
-    upright = picture[:, ::-1] if coding.mirrored else picture
-    return cast(Picture, np.rot90(upright, coding.rotation_deg // 90))
+def _store(image: Image, coding: Coding) -> Image:
+    upright = image[:, ::-1] if coding.mirrored else image
+    return cast(Image, np.rot90(upright, coding.rotation_deg // 90))
 
 
 def _convert(frame: av.VideoFrame, coding: Coding) -> av.VideoFrame:
@@ -175,22 +175,22 @@ def _add_stream(
 
 
 def write_scene_cuts(
-    path: Path, scenes: Sequence[Callable[[int], Picture]], *, frames_each: int, fps: Fraction
+    path: Path, scenes: Sequence[Callable[[int], Image]], *, frames_each: int, fps: Fraction
 ) -> Path:
     """Write one scene after another without a transition: cuts lie at multiples of `frames_each`."""
-    return write_pictures(path, (scene(index) for scene in scenes for index in range(frames_each)), fps=fps)
+    return write_images(path, (scene(index) for scene in scenes for index in range(frames_each)), fps=fps)
 
 
-def textured_scene(seed: int, size_hw: tuple[int, int] = (96, 144)) -> Callable[[int], Picture]:
-    """A smooth random picture that drifts slowly to the right; neighbouring seeds differ in exposure too."""
+def textured_scene(seed: int, size_hw: tuple[int, int] = (96, 144)) -> Callable[[int], Image]:
+    """A smooth random image that drifts slowly to the right; neighboring seeds differ in exposure too."""
     height, width = size_hw
     coarse = np.random.default_rng(seed).random((6, 16, 3)) ** (0.35, 1, 3)[seed % 3]
     wide = np.clip(cv2.resize(coarse, (width * 3, height), interpolation=cv2.INTER_CUBIC) * 255, 0, 255)
 
-    def picture(index: int) -> Picture:
+    def image(index: int) -> Image:
         return np.ascontiguousarray(wide[:, index % width : index % width + width]).astype(np.uint8)
 
-    return picture
+    return image
 
 
 def write_text_as_video(path: Path) -> Path:
@@ -230,7 +230,7 @@ def write_sound_only(path: Path) -> Path:
 def write_single_pixel(path: Path) -> Path:
     """One by one pixel, in a lossless codec."""
     coding = Coding(codec="ffv1", pix_fmt="bgr0")
-    return write_pictures(path, [np.full((1, 1, 3), 200, np.uint8)], fps=Fraction(24), coding=coding)
+    return write_images(path, [np.full((1, 1, 3), 200, np.uint8)], fps=Fraction(24), coding=coding)
 
 
 def write_encrypted(path: Path) -> Path:

@@ -15,7 +15,7 @@ from labeling.review.queue import review_value
 from labeling.storage.home import Home
 from labeling.structures.instances import Instance, Keypoints, ModelCard
 from labeling.structures.masks import BoolArray, Mask
-from labeling.structures.records import LabelledFrame, LabelledShard
+from labeling.structures.records import LabeledFrame, LabeledShard
 from tasks.execution.database import ledger_of
 
 VIDEO = "ab" * 32
@@ -60,10 +60,10 @@ def plant_run(
     config = load_config("offline", [f"agreement.hard_below={hard_below}"])
     ledger = ledger_of(home)
     _begin(ledger, config, cards)
-    shown = [_labelled(home, position, frame) for position, frame in enumerate(frames)]
+    shown = [_labeled(home, position, frame) for position, frame in enumerate(frames)]
     with ledger.transaction() as session:
         [shard] = session.query(Shard).filter_by(run_id=config.run_id()).all()
-        store_shard(session, shard, LabelledShard(shown, cards, {"looked_at": len(shown)}, {}))
+        store_shard(session, shard, LabeledShard(shown, cards, {"looked_at": len(shown)}, {}))
     ids = tuple(frame_id(VIDEO, 500 * position) for position in range(len(frames)))
     return PlantedRun(config.run_id(), config, ids)
 
@@ -77,13 +77,13 @@ def _begin(ledger: Ledger, config: RunConfig, cards: dict[str, ModelCard]) -> No
         plan_shards(session, run_id, VIDEO, [ShardRange(0, None)])
 
 
-def _labelled(home: Home, position: int, frame: PlantedFrame) -> LabelledFrame:
+def _labeled(home: Home, position: int, frame: PlantedFrame) -> LabeledFrame:
     people = [Instance(m, 0.9, m.box_xywh, frame.keypoints) for m in frame.teacher]
     seen = [Instance(m, 0.8, m.box_xywh) for m in frame.student]
     config = load_config("offline")
     agreement = compare_instances(people, seen, frame.size_hw, config.agreement)
     is_easy = frame.decision in ("easy", "rejected")
-    return LabelledFrame(
+    return LabeledFrame(
         t_ms=500 * position,
         shot_ms=500 * position if frame.shot is None else frame.shot,
         sharpness=100.0,
@@ -91,7 +91,7 @@ def _labelled(home: Home, position: int, frame: PlantedFrame) -> LabelledFrame:
         decision=frame.decision,  # type: ignore[arg-type]  # one of the four
         reasons=("student missed 1 person",) if frame.decision == "review" else (),
         size_hw=frame.size_hw,
-        picture=home.save_picture(_picture(position, frame), quality=80),
+        image=home.save_image(_image(position, frame), quality=80),
         agreement=agreement,
         value=None if is_easy else review_value(trust=None, disputed=agreement.disputed),
         teacher=tuple(people),
@@ -99,14 +99,14 @@ def _labelled(home: Home, position: int, frame: PlantedFrame) -> LabelledFrame:
     )
 
 
-def _picture(position: int, frame: PlantedFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Grey, darker where the teacher saw somebody, and no two the same."""
-    picture = np.full((*frame.size_hw, 3), 200, np.uint8)
+def _image(position: int, frame: PlantedFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """Gray, darker where the teacher saw somebody, and no two the same."""
+    image = np.full((*frame.size_hw, 3), 200, np.uint8)
     for mask in frame.teacher:
-        picture[mask.to_array()] = 90
-    picture[0, : position % frame.size_hw[1] + 1] = position % 251
-    picture[-1, :, 1] = position // 251
-    return picture
+        image[mask.to_array()] = 90
+    image[0, : position % frame.size_hw[1] + 1] = position % 251
+    image[-1, :, 1] = position // 251
+    return image
 
 
 def box_mask(x: int, y: int, w: int, h: int, size_hw: tuple[int, int] = (120, 160)) -> Mask:

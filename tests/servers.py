@@ -29,7 +29,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 def draw_number(number: int, size_hw: tuple[int, int] = (64, 160)) -> NDArray[np.uint8]:
-    """A picture that shows its number."""
+    """An image that shows its number."""
     height, width = size_hw
     bits = [255 if number >> bit & 1 else 0 for bit in range(BITS)]
     row = np.repeat(np.array(bits, np.uint8), width // BITS)
@@ -63,7 +63,7 @@ def make_video(  # noqa: PLR0913  # every property that a test may care for
 ) -> bytes:
     """A video of numbered frames, with a key frame every `KEY_FRAME_EVERY` of them.
 
-    `grain` is noise in levels of 255: it makes pictures large.
+    `grain` is noise in levels of 255: it makes images large.
     """
     file, dice = io.BytesIO(), np.random.default_rng(7)
     options = {"crf": "20", "bf": str(b_frames), "sc_threshold": "0"} if codec == "libx264" else {}
@@ -74,8 +74,8 @@ def make_video(  # noqa: PLR0913  # every property that a test may care for
         stream.codec_context.gop_size = KEY_FRAME_EVERY
         for position, number in enumerate(numbers):
             noise = dice.integers(-grain, grain + 1, (64, 160, 3))
-            picture = np.clip(draw_number(number) + noise, 0, 255).astype(np.uint8)
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            image = np.clip(draw_number(number) + noise, 0, 255).astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = position, Fraction(1, fps)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -298,17 +298,16 @@ class _RtspServer(ThreadingTCPServer):
         self._clips = list(clips)
 
     def take_clip(self) -> list[tuple[int, list[bytes]]]:
-        """The next clip as (time in 1/90000 s, NAL units) of each picture; then none."""
+        """The next clip as (time in 1/90000 s, NAL units) of each image; then none."""
         self.plays += 1
         if not self._clips:
             return []
         with av.open(
             io.BytesIO(make_video(self._clips.pop(0), form="h264")), "r", format="h264"
         ) as container:
-            pictures = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+            images = [bytes(packet) for packet in container.demux(video=0) if packet.size]
         return [
-            (_CLOCK_BEGIN + 9000 * i, re.split(b"\0\0\0?\1", picture)[1:])
-            for i, picture in enumerate(pictures)
+            (_CLOCK_BEGIN + 9000 * i, re.split(b"\0\0\0?\1", image)[1:]) for i, image in enumerate(images)
         ]
 
 

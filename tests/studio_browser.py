@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 _DRAWN = "document.querySelectorAll('.konvajs-content canvas').length"
-_PICTURE = ".lsf-image > canvas"
-"""Lies exactly over the picture, without the room around it."""
+_IMAGE = ".lsf-image > canvas"
+"""Lies exactly over the image, without the room around it."""
 
 
 @dataclass(frozen=True)
-class PictureBox:
-    """Where the picture is on the page, in pixels of the page."""
+class ImageBox:
+    """Where the image is on the page, in pixels of the page."""
 
     x: float
     y: float
@@ -43,15 +43,15 @@ class Annotator:
         """Go to a task in a window of that size, and wait until nothing on the page moves any more."""
         self.page.set_viewport_size({"width": size_wh[0], "height": size_wh[1]})
         self.page.goto(f"{self.url}/projects/{project}/data?task={task}")
-        self.page.wait_for_selector(_PICTURE, state="attached")
+        self.page.wait_for_selector(_IMAGE, state="attached")
         self.page.wait_for_load_state("networkidle")
         self.page.wait_for_function(f"{_DRAWN} > 0")
         self._wait_until_still()
 
-    def find_picture(self) -> PictureBox:
-        box = self.page.locator(_PICTURE).first.bounding_box()
+    def find_image(self) -> ImageBox:
+        box = self.page.locator(_IMAGE).first.bounding_box()
         assert box is not None
-        return PictureBox(box["x"], box["y"], box["width"], box["height"])
+        return ImageBox(box["x"], box["y"], box["width"], box["height"])
 
     def look(self) -> NDArray[np.uint8]:
         """What is on the screen, HxWx3."""

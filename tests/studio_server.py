@@ -27,7 +27,7 @@ LABEL_CONFIG = (
 
 @dataclass(frozen=True)
 class RunningStudio:
-    """A Label Studio that serves the pictures of a temporary home."""
+    """A Label Studio that serves the images of a temporary home."""
 
     access: Access
     server: StudioServer

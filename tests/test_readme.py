@@ -72,7 +72,7 @@ def test_the_commands_of_the_pages_do_what_they_say(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "videos").mkdir()
     render_scene(tmp_path / "videos" / "scene.mp4", seconds=4)
-    brightest = helper.make_node("ReduceMax", ["picture"], ["map"], axes=[1], keepdims=1)
+    brightest = helper.make_node("ReduceMax", ["image"], ["map"], axes=[1], keepdims=1)
     save_onnx(
         tmp_path / "deployed_int8.onnx",
         [brightest],
@@ -81,7 +81,7 @@ def test_the_commands_of_the_pages_do_what_they_say(
     )
     (tmp_path / "mine.yaml").write_text(blocks("yaml")[0])
     (tmp_path / "sets.yaml").write_text(blocks("yaml")[1])
-    copy_labelled_sets(shared / "data", tmp_path)
+    copy_labeled_sets(shared / "data", tmp_path)
     request.addfinalizer(LocalStudio(tmp_path / ".maskmill").down)
     frame = ""
     for command in commands():
@@ -110,8 +110,8 @@ def test_the_commands_of_the_pages_do_what_they_say(
     close_ledgers()
 
 
-def copy_labelled_sets(data: Path, folder: Path) -> None:
-    """The README's three, of a few real pictures each: some that the teacher gets right, some that it does not."""
+def copy_labeled_sets(data: Path, folder: Path) -> None:
+    """The README's three, of a few real images each: some that the teacher gets right, some that it does not."""
     coco, names = data / "coco_mini", {f"{number:012}.jpg" for number in STREETS}
     tree = json.loads((coco / "annotations" / "instances_train2017.json").read_text())
     tree["images"] = [image for image in tree["images"] if image["file_name"] in names]

@@ -16,9 +16,9 @@ from db.models.review import Annotation, ReviewedInstance, Truth
 from db.sql.paging import PAGE
 from labeling.datasets.records import DatasetFrame, DatasetInstance
 from labeling.runtime.prefetch import in_batches
-from labeling.storage.encode import picture_name
+from labeling.storage.encode import image_key
 from labeling.storage.home import Home
-from labeling.storage.image_store import PictureStore
+from labeling.storage.image_store import ImageStore
 from labeling.structures.masks import Mask
 
 REVIEWED = "reviewed"
@@ -41,7 +41,7 @@ class _Row(NamedTuple):
     kind: str
     path: str
     decision: str
-    picture: str
+    image: str
     truth_id: int | None
     """The annotation that is believed; None: nobody reviewed it."""
     reviewer: str | None
@@ -59,14 +59,14 @@ def dataset_frames(
     Where a person has reviewed a frame, their masks stand for the teacher's, and its decision is
     `REVIEWED`; what they called unusable is in no dataset.
     """
-    pictures = home.pictures
+    images = home.images
     models = {key: f"{kind}:{name}" for key, kind, name in session.execute(_MODELS)}
     for rows in in_batches(_rows(session, run_id, decisions), PAGE):
         credits = _credits(session, {row.video_id for row in rows})
         people = _teachers(session, run_id, [row for row in rows if row.truth_id is None], models)
         people |= _reviewed(session, [row for row in rows if row.truth_id is not None], models)
         for row in rows:
-            yield _dataset_frame(row, credits[row.video_id], pictures, people.get(row.id, ()))
+            yield _dataset_frame(row, credits[row.video_id], images, people.get(row.id, ()))
 
 
 def _rows(session: Session, run_id: str, decisions: Sequence[str]) -> Iterator[_Row]:
@@ -89,7 +89,7 @@ def _wanted(decisions: Sequence[str]) -> Select[Any]:
     return (
         select(
             *(Frame.id, Frame.t_ms, Frame.width, Frame.height, Frame.name),
-            *(Video.id, Video.kind, Video.path, Decision.decision, Decision.picture),
+            *(Video.id, Video.kind, Video.path, Decision.decision, Decision.image),
             *(Truth.annotation_id, Annotation.annotator),
         )
         .join(Decision, Decision.frame_id == Frame.id)
@@ -97,7 +97,7 @@ def _wanted(decisions: Sequence[str]) -> Select[Any]:
         .outerjoin(Truth, Truth.frame_id == Frame.id)
         .outerjoin(Annotation, Annotation.id == Truth.annotation_id)
         .where(Frame.video_id == bindparam("video_id"), Decision.run_id == bindparam("run_id"))
-        .where(Decision.picture.is_not(None), or_(*wanted))
+        .where(Decision.image.is_not(None), or_(*wanted))
         .where(or_(Truth.verdict.is_(None), Truth.verdict != "unusable"))
         .order_by(Frame.t_ms)
     )
@@ -168,22 +168,22 @@ def _credits(session: Session, video_ids: Collection[str]) -> dict[str, Source]:
 
 
 def _dataset_frame(
-    row: _Row, credit: Source, pictures: PictureStore, instances: Sequence[DatasetInstance]
+    row: _Row, credit: Source, images: ImageStore, instances: Sequence[DatasetInstance]
 ) -> DatasetFrame:
     return DatasetFrame(
         id=row.id,
-        picture=pictures.path(picture_name(row.picture)),
-        file_name=f"{row.video_id[:12]}_{row.t_ms:09d}.{row.picture.rpartition('.')[2]}",
+        image=images.path(image_key(row.image)),
+        file_name=f"{row.video_id[:12]}_{row.t_ms:09d}.{row.image.rpartition('.')[2]}",
         size_hw=row.size_hw,
         video_id=row.video_id,
         t_ms=row.t_ms if row.kind == "video" else None,
         source_url=credit.url,
         title=credit.title or row.name or row.path.rpartition("/")[2],
         uploader=credit.uploader,
-        licence=credit.licence,
-        licence_url=None,
+        license=credit.license,
+        license_url=None,
         upload_date=credit.upload_date,
         decision=row.decision if row.truth_id is None else REVIEWED,
         instances=tuple(instances),
-        store=pictures.store,
+        store=images.store,
     )

@@ -42,7 +42,7 @@ class FrameRow:
     boundary_iou: float | None
     causes: tuple[str, ...]
     reasons: tuple[str, ...]
-    picture: str | None
+    image: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def list_frames(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[F
             boundary_iou=row.boundary_iou,
             causes=tuple(cause for cause, *_ in row.mismatches or ()),
             reasons=tuple(row.reasons),
-            picture=row.picture,
+            image=row.image,
         )
 
 
@@ -133,7 +133,7 @@ def _frames(run_id: str, wanted: FrameQuery) -> Select[Any]:
     query = (
         select(
             *(Frame.id, Frame.video_id, Frame.t_ms, Frame.name, Video.kind, Video.path),
-            *(Decision.decision, Decision.rule, Decision.reasons, Decision.picture),
+            *(Decision.decision, Decision.rule, Decision.reasons, Decision.image),
             *(Decision.expected_iou, Agreement.iou, Agreement.boundary_iou, Agreement.mismatches),
         )
         .join(Decision, Decision.frame_id == Frame.id)

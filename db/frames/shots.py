@@ -65,7 +65,7 @@ class Shots:
             )
             self._shards = {}
             for of_video, fps, start_ms in self.session.execute(query).tuples():
-                # pictures have none: each is a shot of its own
+                # images have none: each is a shot of its own
                 frame_ms = 1000 / Fraction(fps) if fps else Fraction(0)
                 self._shards.setdefault(of_video, ([], frame_ms))[0].append(start_ms)
         return self._shards.get(video_id, ([], Fraction(0)))

@@ -58,25 +58,25 @@ class Run(Base):
 
 
 class Video(Base):
-    """One file, known by its bytes; or a set of pictures, known by theirs."""
+    """One file, known by its bytes; or a set of images, known by theirs."""
 
     __tablename__ = "video"
-    __table_args__ = (CheckConstraint("kind IN ('video', 'pictures')", name="kind"),)
+    __table_args__ = (CheckConstraint("kind IN ('video', 'images')", name="kind"),)
 
     id: Mapped[str] = mapped_column(primary_key=True, comment="SHA-256 of the bytes, 64 hex digits")
-    kind: Mapped[str] = mapped_column(comment="video, or pictures without time")
+    kind: Mapped[str] = mapped_column(comment="video, or images without time")
     path: Mapped[str] = mapped_column(comment="absolute, or relative to the home when below it")
-    duration_ms: Mapped[int | None] = mapped_column(comment="null for pictures")
-    width: Mapped[int | None] = mapped_column(comment="px, upright; null for pictures, which differ")
+    duration_ms: Mapped[int | None] = mapped_column(comment="null for images")
+    width: Mapped[int | None] = mapped_column(comment="px, upright; null for images, which differ")
     height: Mapped[int | None] = mapped_column(comment="px, upright")
     fps: Mapped[str | None] = mapped_column(comment="average frames per second as a fraction, 30000/1001")
     codec: Mapped[str | None] = mapped_column(comment="FFmpeg's name")
 
 
-class Picture(Base):
-    """One picture of a set; its position is its frame's `t_ms`."""
+class ImageRow(Base):
+    """One image of a set; its position is its frame's `t_ms`."""
 
-    __tablename__ = "picture"
+    __tablename__ = "image"
 
     video_id: Mapped[str] = mapped_column(ForeignKey("video.id"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True, comment="from 0, by name, fixed for good")
@@ -92,17 +92,17 @@ class Source(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="from the spec")
     spec: Mapped[str] = mapped_column(unique=True, comment="path, archive!member or URL, no credentials")
-    kind: Mapped[str] = mapped_column(comment="file, picture_folder, archive_member, url, camera, unknown")
+    kind: Mapped[str] = mapped_column(comment="file, image_folder, archive_member, url, camera, unknown")
     attempts: Mapped[int] = mapped_column(default=0, comment="times it was fetched")
     url: Mapped[str | None] = mapped_column(comment="page or file, without credentials")
     title: Mapped[str | None] = mapped_column()
     uploader: Mapped[str | None] = mapped_column()
-    licence: Mapped[str | None] = mapped_column(comment="as the origin states it; null: not stated")
+    license: Mapped[str | None] = mapped_column(comment="as the origin states it; null: not stated")
     upload_date: Mapped[str | None] = mapped_column(comment="ISO 8601 day")
 
 
 class SourceVideo(Base):
-    """Which videos a source gave so far: a folder of pictures that grew gave several sets."""
+    """Which videos a source gave so far: a folder of images that grew gave several sets."""
 
     __tablename__ = "source_video"
 
@@ -149,7 +149,7 @@ class Shard(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="from run, video, start")
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"))
     video_id: Mapped[str] = mapped_column(ForeignKey("video.id"), index=True)
-    start_ms: Mapped[int] = mapped_column(comment="first moment, or first position of a set of pictures")
+    start_ms: Mapped[int] = mapped_column(comment="first moment, or first position of a set of images")
     end_ms: Mapped[int | None] = mapped_column(comment="first moment after; null: to the end")
     state: Mapped[str] = mapped_column(default="planned")
     error_code: Mapped[str | None] = mapped_column()
@@ -169,18 +169,18 @@ class Shard(Base):
 
 
 class Frame(Base):
-    """One picture that was looked at, by whatever run."""
+    """One image that was looked at, by whatever run."""
 
     __tablename__ = "frame"
     __table_args__ = (UniqueConstraint("video_id", "t_ms"),)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="from video and t_ms")
     video_id: Mapped[str] = mapped_column(ForeignKey("video.id"))
-    t_ms: Mapped[int] = mapped_column(comment="presentation time; position for pictures")
-    width: Mapped[int | None] = mapped_column(comment="px; null if the picture was never made")
+    t_ms: Mapped[int] = mapped_column(comment="presentation time; position for images")
+    width: Mapped[int | None] = mapped_column(comment="px; null if the image was never made")
     height: Mapped[int | None] = mapped_column(comment="px")
     sharpness: Mapped[float] = mapped_column(comment="variance of the Laplacian at 640 px width")
-    name: Mapped[str] = mapped_column(default="", comment="file name, for pictures of a folder")
+    name: Mapped[str] = mapped_column(default="", comment="file name, for images of a folder")
 
 
 class Model(Base):
@@ -270,7 +270,7 @@ class Decision(Base):
     )
     reasons: Mapped[list[Any]] = mapped_column(comment="in words")
     shot_ms: Mapped[int] = mapped_column(comment="time of the cut that began its shot, as this run cuts")
-    picture: Mapped[str | None] = mapped_column(
+    image: Mapped[str | None] = mapped_column(
         comment="file below the home in this run's quality, named by its SHA-256; null: rejected"
     )
     layout: Mapped[bytes | None] = mapped_column(

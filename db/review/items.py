@@ -10,7 +10,7 @@ from db.models.core import Agreement, Decision, Frame, Instance, Run, Video
 from db.runs.queries import run_models
 from db.sql.paging import pages
 from labeling.review.records import ProposedInstance, ReviewItem
-from labeling.storage.encode import picture_name
+from labeling.storage.encode import image_key
 from labeling.structures.masks import Mask, union_masks
 
 
@@ -38,7 +38,7 @@ def _page_of_items(
     for frame, video, decision, iou in session.execute(query):
         yield ReviewItem(
             frame_id=frame.id,
-            picture=picture_name(decision.picture or ""),
+            image=image_key(decision.image or ""),
             size_hw=(frame.height or 0, frame.width or 0),
             why="; ".join(decision.reasons),
             title=_title(session, video, frame),
@@ -52,7 +52,7 @@ def _page_of_items(
 
 
 def _title(session: Session, video: Video, frame: Frame) -> str:
-    """`vtest.avi, 0:42.5`, or a picture's own name."""
+    """`vtest.avi, 0:42.5`, or an image's own name."""
     title = video_title(session, video)
     if video.kind != "video":
         return frame.name or title

@@ -83,7 +83,7 @@ def fill_outbox(session: Session, run_id: str, *, again: bool = False) -> None:
     wanted = (
         select(Decision.frame_id, Decision.run_id, literal("waiting"), Decision.value, literal(""))
         .where(Decision.run_id == run_id, Decision.frame_id.in_(missing))
-        .where(Decision.value.is_not(None), Decision.picture.is_not(None))
+        .where(Decision.value.is_not(None), Decision.image.is_not(None))
     )
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = dialect.insert(Review).from_select(

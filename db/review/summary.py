@@ -60,7 +60,7 @@ class ReviewSummary:
     """By mask that was shown or added, where time was measured; None: nowhere."""
 
 
-def summarise_reviews(session: Session, run: Run) -> ReviewSummary:
+def summarize_reviews(session: Session, run: Run) -> ReviewSummary:
     """Where a run's masks were shown, what became of them; and the run's scores by all truths."""
     models = {role: f"{model.kind}:{model.name}" for role, model in run_models(session, run).items()}
     seconds, masks = _work(session, run.id)

@@ -13,7 +13,7 @@ from db.models.core import Agreement, Decision, Execution, Instance, Run, Shard
 from db.models.review import Annotation, Review, Score
 
 _WRITERS = ("generate-dataset", "label-shards")
-"""The flows that keep pictures."""
+"""The flows that keep images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +77,21 @@ def forget_predictions(session: Session, run_id: str) -> None:
 
 
 def somebody_at_work(session: Session) -> str | None:
-    """Where a run is at work that may have written pictures whose rows are still to come; None: nowhere."""
+    """Where a run is at work that may have written images whose rows are still to come; None: nowhere."""
     writes = Execution.flow.in_(_WRITERS)
     return session.scalar(select(Execution.place).where(writes).order_by(Execution.seen_at.desc()).limit(1))
 
 
-def pictures_by_folder(session: Session, *, without_runs: Collection[str]) -> Iterator[tuple[str, set[str]]]:
-    """The pictures that some run refers to, but for these runs: a folder at a time, in order."""
+def images_by_folder(session: Session, *, without_runs: Collection[str]) -> Iterator[tuple[str, set[str]]]:
+    """The images that some run refers to, but for these runs: a folder at a time, in order."""
     query = (
-        select(Decision.picture)
-        .where(Decision.picture.is_not(None), Decision.run_id.not_in(without_runs))
+        select(Decision.image)
+        .where(Decision.image.is_not(None), Decision.run_id.not_in(without_runs))
         .distinct()
-        .order_by(Decision.picture)
+        .order_by(Decision.image)
         .execution_options(yield_per=2000)
     )
     with session.execute(query) as rows:  # PostgreSQL holds a cursor open until then
-        pictures = (picture for picture in rows.scalars() if picture)
-        for folder, inside in groupby(pictures, key=lambda picture: picture.rpartition("/")[0]):
+        images = (image for image in rows.scalars() if image)
+        for folder, inside in groupby(images, key=lambda image: image.rpartition("/")[0]):
             yield folder, set(inside)

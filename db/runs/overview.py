@@ -58,8 +58,8 @@ def title_of_shard(session: Session, shard: Shard) -> str:
     video, end_ms = session.get_one(Video, shard.video_id), shard.end_ms
     if end_ms is None and video.duration_ms and video.duration_ms > shard.start_ms:
         end_ms = video.duration_ms
-    pictures = video.kind == "pictures"
-    return shard_title(video_title(session, video), shard.start_ms, end_ms, pictures=pictures)
+    images = video.kind == "images"
+    return shard_title(video_title(session, video), shard.start_ms, end_ms, images=images)
 
 
 def shards_ended(session: Session, run_id: str) -> tuple[int, set[int]]:

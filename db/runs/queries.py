@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from configs.errors import ConfigError, NoRunYet
 from configs.models import RUN_ID_LENGTH
 from db.models.core import (
+    ImageRow,
     Model,
-    Picture,
     Run,
     RunSource,
     Shard,
@@ -21,7 +21,7 @@ from db.models.core import (
 )
 from db.runs.leases import in_order
 from labeling.storage.home import Home
-from labeling.structures.frames import Clip, PictureFile
+from labeling.structures.frames import Clip, ImageFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class RunSummary:
     run_id: str
     name: str
     videos: int
-    pictures: int
-    """Pictures of folders, which count as videos nowhere."""
+    images: int
+    """Images of folders, which count as videos nowhere."""
     shards_done: int
     shards_pending: int
     counts: dict[str, int]
@@ -56,7 +56,7 @@ class RunSummary:
     shards_worked: int = 0
     """Shards that were worked on this time; 0: nothing was left to do."""
     videos_given: int = 0
-    """Videos and sets of pictures that this time's sources gave, done before or not."""
+    """Videos and sets of images that this time's sources gave, done before or not."""
 
     @property
     def nothing_was_read(self) -> bool:
@@ -112,11 +112,11 @@ def known_source(session: Session, spec: str) -> Source | None:
     return session.scalar(select(Source).where(Source.spec == spec))
 
 
-def known_pictures(session: Session, hashes: Sequence[str]) -> dict[str, tuple[str, int]]:
-    """(video id, position) of the pictures that are in a set already, by SHA-256."""
+def known_images(session: Session, hashes: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """(video id, position) of the images that are in a set already, by SHA-256."""
     found: dict[str, tuple[str, int]] = {}
     for start in range(0, len(hashes), 500):
-        query = select(Picture).where(Picture.sha256.in_(hashes[start : start + 500]))
+        query = select(ImageRow).where(ImageRow.sha256.in_(hashes[start : start + 500]))
         found |= {p.sha256: (p.video_id, p.position) for p in session.scalars(query)}
     return found
 
@@ -142,16 +142,14 @@ def shard_clip(session: Session, shard: Shard, home: Home) -> Clip:
     if video.kind == "video":
         end = None if shard.end_ms is None else Fraction(shard.end_ms, 1000)
         return Clip(video.id, home.absolute(video.path), Fraction(shard.start_ms, 1000), end)
-    query = select(Picture).where(Picture.video_id == video.id, Picture.position >= shard.start_ms)
+    query = select(ImageRow).where(ImageRow.video_id == video.id, ImageRow.position >= shard.start_ms)
     if shard.end_ms is not None:
-        query = query.where(Picture.position < shard.end_ms)
-    rows = session.scalars(query.order_by(Picture.position))
-    return Clip(
-        video.id, pictures=tuple(PictureFile(p.position, home.absolute(p.path), p.name) for p in rows)
-    )
+        query = query.where(ImageRow.position < shard.end_ms)
+    rows = session.scalars(query.order_by(ImageRow.position))
+    return Clip(video.id, images=tuple(ImageFile(p.position, home.absolute(p.path), p.name) for p in rows))
 
 
-def summarise_run(session: Session, run: Run) -> RunSummary:
+def summarize_run(session: Session, run: Run) -> RunSummary:
     counts: dict[str, int] = {}
     seconds: dict[str, float] = {}
     states: dict[str, int] = {}
@@ -164,12 +162,12 @@ def summarise_run(session: Session, run: Run) -> RunSummary:
     videos_of_run = select(Shard.video_id).where(Shard.run_id == run.id)
     kinds = select(Video.kind, func.count()).where(Video.id.in_(videos_of_run)).group_by(Video.kind)
     by_kind: dict[str, int] = dict(session.execute(kinds).tuples().all())
-    pictures = select(func.count()).select_from(Picture).where(Picture.video_id.in_(videos_of_run))
+    images = select(func.count()).select_from(ImageRow).where(ImageRow.video_id.in_(videos_of_run))
     return RunSummary(
         run_id=run.id,
         name=run.name,
         videos=by_kind.get("video", 0),
-        pictures=session.scalar(pictures) or 0,
+        images=session.scalar(images) or 0,
         shards_done=states.get("done", 0),
         shards_pending=states.get("planned", 0) + states.get("failed", 0),
         counts=dict(sorted(counts.items())),

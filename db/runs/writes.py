@@ -13,9 +13,9 @@ from db.models.core import (
     Agreement,
     Decision,
     Frame,
+    ImageRow,
     Instance,
     Model,
-    Picture,
     Run,
     RunSource,
     Shard,
@@ -32,7 +32,7 @@ from db.sql.paging import pages
 from db.sql.upsert import upsert
 from labeling.sources.source import FailedOrigin, Origin
 from labeling.structures.instances import ModelCard
-from labeling.structures.records import LabelledFrame, LabelledShard
+from labeling.structures.records import LabeledFrame, LabeledShard
 
 _WORKED = {"state": "ok", "error_code": None, "error_message": None, "retryable": False}
 """Of a source in a run that has its videos."""
@@ -40,15 +40,15 @@ _WORKED = {"state": "ok", "error_code": None, "error_message": None, "retryable"
 
 @dataclass(frozen=True, slots=True)
 class ShardRange:
-    """Start and end in ms (or positions of pictures); no end: to the end of the video."""
+    """Start and end in ms (or positions of images); no end: to the end of the video."""
 
     start_ms: int
     end_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class StoredPicture:
-    """One picture of a set: its place there, its bytes' SHA-256, its file and what it is called."""
+class StoredImage:
+    """One image of a set: its place there, its bytes' SHA-256, its file and what it is called."""
 
     position: int
     sha256: str
@@ -125,7 +125,7 @@ def _upsert_source(
     """What a list once said about a source holds until somebody says otherwise."""
     source_id = content_id("source", origin.spec)
     attempts = session.scalar(select(Source.attempts).where(Source.id == source_id)) or 0
-    said = {"title": origin.title, "uploader": origin.uploader, "licence": origin.licence}
+    said = {"title": origin.title, "uploader": origin.uploader, "license": origin.license}
     row = {"id": source_id, "spec": origin.spec, "attempts": attempts + 1} | dict(place) | said
     upsert(session, Source, [row], update_columns=["attempts", *update_columns], fill_columns=list(said))
     return source_id
@@ -148,10 +148,10 @@ def record_video(session: Session, row: Mapping[str, Any]) -> None:
     upsert(session, Video, [row], update_columns=["path"])
 
 
-def record_pictures(session: Session, video_id: str, pictures: Iterable[StoredPicture]) -> None:
-    """Pictures of a set; one seen again is remembered where it was seen last."""
-    rows = [{"video_id": video_id} | asdict(picture) for picture in pictures]
-    upsert(session, Picture, rows, update_columns=["path"])
+def record_images(session: Session, video_id: str, images: Iterable[StoredImage]) -> None:
+    """Images of a set; one seen again is remembered where it was seen last."""
+    rows = [{"video_id": video_id} | asdict(image) for image in images]
+    upsert(session, ImageRow, rows, update_columns=["path"])
 
 
 def plan_shards(session: Session, run_id: str, video_id: str, ranges: Sequence[ShardRange]) -> None:
@@ -195,7 +195,7 @@ def model_id(card: ModelCard) -> str:
     return f"{content_id('model', card.kind, card.name, card.weights_sha256, card.settings):016x}"
 
 
-def store_shard(session: Session, shard: Shard, labelled: LabelledShard) -> bool:
+def store_shard(session: Session, shard: Shard, labeled: LabeledShard) -> bool:
     """Write all rows of a shard and its `done` mark; False if another worker was quicker.
 
     The caller's transaction makes rows and mark one.
@@ -206,26 +206,26 @@ def store_shard(session: Session, shard: Shard, labelled: LabelledShard) -> bool
         "claimed_by": None,
         "error_code": None,
         "error_message": None,
-        "counts": labelled.counts,
-        "seconds": labelled.seconds,
-        "tally": tally_agreements(f.agreement for f in labelled.frames if f.agreement),
+        "counts": labeled.counts,
+        "seconds": labeled.seconds,
+        "tally": tally_agreements(f.agreement for f in labeled.frames if f.agreement),
         "finished_at": utc_now(),
     }
     if not session.execute(done.values(changes)).rowcount:  # type: ignore[attr-defined]  # of CursorResult
         return False
-    _store_frames(session, shard, labelled.frames)
-    _store_models(session, labelled.cards.values())
-    ids = {role: model_id(card) for role, card in labelled.cards.items()}
-    compared = [(frame_id(shard.video_id, f.t_ms), f) for f in labelled.frames if f.agreement]
+    _store_frames(session, shard, labeled.frames)
+    _store_models(session, labeled.cards.values())
+    ids = {role: model_id(card) for role, card in labeled.cards.items()}
+    compared = [(frame_id(shard.video_id, f.t_ms), f) for f in labeled.frames if f.agreement]
     people = _instance_rows(shard.run_id, compared, ids)
     layouts = layout_column(_sizes_of_hard(compared), people)
     upsert(session, Instance, people)
     upsert(session, Agreement, [_agreement_row(shard.run_id, fid, f) for fid, f in compared])
-    upsert(session, Decision, [_decision_row(shard, frame, layouts) for frame in labelled.frames])
+    upsert(session, Decision, [_decision_row(shard, frame, layouts) for frame in labeled.frames])
     return True
 
 
-def _store_frames(session: Session, shard: Shard, frames: Sequence[LabelledFrame]) -> None:
+def _store_frames(session: Session, shard: Shard, frames: Sequence[LabeledFrame]) -> None:
     """Frames are shared by runs: one that was rejected unseen may be kept by another run."""
     rows = [
         {
@@ -258,7 +258,7 @@ def _store_models(session: Session, cards: Iterable[ModelCard]) -> None:
 
 
 def _instance_rows(
-    run_id: str, frames: Iterable[tuple[int, LabelledFrame]], model_ids: Mapping[str, str]
+    run_id: str, frames: Iterable[tuple[int, LabeledFrame]], model_ids: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     seen = [
         (fid, role, rank, instance)
@@ -285,13 +285,13 @@ def _instance_rows(
     ]
 
 
-def _sizes_of_hard(frames: Iterable[tuple[int, LabelledFrame]]) -> dict[int, tuple[int, int]]:
+def _sizes_of_hard(frames: Iterable[tuple[int, LabeledFrame]]) -> dict[int, tuple[int, int]]:
     """Width and height."""
     hard = ((fid, frame.size_hw) for fid, frame in frames if frame.value is not None)
     return {fid: (size_hw[1], size_hw[0]) for fid, size_hw in hard if size_hw}
 
 
-def _agreement_row(run_id: str, fid: int, frame: LabelledFrame) -> dict[str, Any]:
+def _agreement_row(run_id: str, fid: int, frame: LabeledFrame) -> dict[str, Any]:
     agreement = frame.agreement
     if agreement is None:
         raise TypeError("a frame without agreement has no row")
@@ -307,7 +307,7 @@ def _agreement_row(run_id: str, fid: int, frame: LabelledFrame) -> dict[str, Any
     }
 
 
-def _decision_row(shard: Shard, frame: LabelledFrame, layouts: Mapping[int, bytes]) -> dict[str, Any]:
+def _decision_row(shard: Shard, frame: LabeledFrame, layouts: Mapping[int, bytes]) -> dict[str, Any]:
     fid = frame_id(shard.video_id, frame.t_ms)
     return {
         "run_id": shard.run_id,
@@ -319,6 +319,6 @@ def _decision_row(shard: Shard, frame: LabelledFrame, layouts: Mapping[int, byte
         "value": frame.value,
         "reasons": list(frame.reasons),
         "shot_ms": frame.shot_ms,
-        "picture": frame.picture,
+        "image": frame.image,
         "layout": layouts.get(fid),
     }

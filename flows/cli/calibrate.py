@@ -1,4 +1,4 @@
-"""`maskmill calibrate`: learn from labelled pictures, or from reviews, when a teacher is right."""
+"""`maskmill calibrate`: learn from labeled images, or from reviews, when a teacher is right."""
 
 import json
 from enum import StrEnum
@@ -9,7 +9,7 @@ import typer
 
 from configs.errors import ConfigError
 from flows.cli.console import HomeOption, RunOption, SetOption, print_table, say
-from flows.cli.labelled_sets import (
+from flows.cli.labeled_sets import (
     CocoOption,
     Codes,
     CodesOption,
@@ -55,7 +55,7 @@ def calibrate(
     to: Annotated[Path, typer.Option(metavar="FILE", help="The calibration.")] = Path("calibration.json"),
     figures: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures.")] = None,
 ) -> None:
-    """Fit the probability that the teacher's masks are right; each labelled set, or video, is left out once
+    """Fit the probability that the teacher's masks are right; each labeled set, or video, is left out once
     to see how right that is."""
     from configs.load import change_config, load_config
     from flows.home import existing_home
@@ -68,7 +68,7 @@ def calibrate(
     changes = [*(changes or []), "trust.calibration=null"]
     if origin:
         if sets or images or coco or masks:
-            raise ConfigError("--from reviews brings its own pictures: leave SETS.yaml and --images away")
+            raise ConfigError("--from reviews brings its own images: leave SETS.yaml and --images away")
         place = existing_home(home)
         if config:
             run_config = load_config(config, changes)

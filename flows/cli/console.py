@@ -45,7 +45,7 @@ ConfigOption = Annotated[
 ]
 HomeOption = Annotated[
     Path,
-    typer.Option("--home", envvar="MASKMILL_HOME", help="Folder for the database, videos and pictures."),
+    typer.Option("--home", envvar="MASKMILL_HOME", help="Folder for the database, videos and images."),
 ]
 SetOption = Annotated[
     list[str] | None,

@@ -1,4 +1,4 @@
-"""`maskmill evaluate`: how right models and decisions are, on pictures with ground truth."""
+"""`maskmill evaluate`: how right models and decisions are, on images with ground truth."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.console import ConfigOption, SetOption, print_table, say
-from flows.cli.labelled_sets import (
+from flows.cli.labeled_sets import (
     CocoOption,
     Codes,
     CodesOption,
@@ -45,7 +45,7 @@ def evaluate(
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write an HTML page with plots and the worst pictures."),
+        typer.Option(metavar="FILE", help="Write an HTML page with plots and the worst images."),
     ] = None,
 ) -> None:
     """Compare teacher, student and what would be accepted with ground truth."""
@@ -55,8 +55,8 @@ def evaluate(
 
     run_config = load_config(config, changes or [])
     one = {"images": images, "coco": coco, "masks": masks, "codes": codes.value, "roi": roi}
-    labelled = read_sets(sets, {**one, "partial": partial, "every": every, "fps": fps})
-    evaluation = evaluate_sets(labelled, run_config)
+    labeled = read_sets(sets, {**one, "partial": partial, "every": every, "fps": fps})
+    evaluation = evaluate_sets(labeled, run_config)
     _print(evaluation.sets)
     if to:
         write_file(to, json.dumps(evaluation.figures(), indent=1).encode() + b"\n")

@@ -24,7 +24,7 @@ DecisionOption = Annotated[
         metavar="D",
     ),
 ]
-CopyOption = Annotated[bool, typer.Option("--copy", help="Copy pictures instead of hard-linking them.")]
+CopyOption = Annotated[bool, typer.Option("--copy", help="Copy images instead of hard-linking them.")]
 DEFAULT_HOME = Path(".maskmill")
 
 

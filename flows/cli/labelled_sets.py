@@ -1,4 +1,4 @@
-"""Options that name labelled pictures, for the commands that want a ground truth."""
+"""Options that name labeled images, for the commands that want a ground truth."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -10,7 +10,7 @@ import typer
 from configs.errors import ConfigError
 
 if TYPE_CHECKING:
-    from configs.ground_truth import LabelledSet
+    from configs.ground_truth import LabeledSet
 
 
 class Codes(StrEnum):
@@ -20,30 +20,30 @@ class Codes(StrEnum):
 
 SetsArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="SETS.yaml", help="Several labelled sets: NAME: {images: ..., masks: ...}"),
+    typer.Argument(metavar="SETS.yaml", help="Several labeled sets: NAME: {images: ..., masks: ...}"),
 ]
-ImagesOption = Annotated[Path | None, typer.Option(metavar="DIR", help="The pictures of one set.")]
+ImagesOption = Annotated[Path | None, typer.Option(metavar="DIR", help="The images of one set.")]
 CocoOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Its COCO annotations; or")]
 MasksOption = Annotated[Path | None, typer.Option(metavar="DIR", help="its PNG masks.")]
 CodesOption = Annotated[Codes, typer.Option(help="What the values of the masks mean.")]
 RoiOption = Annotated[
     Path | None, typer.Option(metavar="PNG", help="Its black pixels are ignored everywhere.")
 ]
-PartialOption = Annotated[bool, typer.Option("--partial", help="Only some of the people are labelled.")]
+PartialOption = Annotated[bool, typer.Option("--partial", help="Only some of the people are labeled.")]
 FpsOption = Annotated[
     float | None,
-    typer.Option(min=0.001, help="Pictures a second, where the folder's are the frames of one shot."),
+    typer.Option(min=0.001, help="Images a second, where the folder's are the frames of one shot."),
 ]
-EveryOption = Annotated[int, typer.Option(min=1, help="One labelled picture in so many.")]
+EveryOption = Annotated[int, typer.Option(min=1, help="One labeled image in so many.")]
 
 
-def read_sets(sets: Path | None, one: Mapping[str, Any]) -> "dict[str, LabelledSet]":
+def read_sets(sets: Path | None, one: Mapping[str, Any]) -> "dict[str, LabeledSet]":
     """The sets of a file, or the one that options describe; its name is its folder's.
 
     Raises:
         ConfigError: neither, both, or something wrong in them.
     """
-    from configs.load import load_labelled_sets
+    from configs.load import load_labeled_sets
 
     images: Path | None = one["images"]
     if sets:
@@ -52,9 +52,9 @@ def read_sets(sets: Path | None, one: Mapping[str, Any]) -> "dict[str, LabelledS
             or one["every"] > 1
         ):
             raise ConfigError(
-                f"{sets} names its own pictures: leave --images, --coco, --masks and the like away"
+                f"{sets} names its own images: leave --images, --coco, --masks and the like away"
             )
-        return load_labelled_sets(sets)
+        return load_labeled_sets(sets)
     if images is None:
         raise ConfigError("no ground truth: name a SETS.yaml, or --images with --coco or --masks")
-    return load_labelled_sets({images.resolve().name: dict(one)})
+    return load_labeled_sets({images.resolve().name: dict(one)})

@@ -120,14 +120,14 @@ def run(
 @app.command()
 def status(home: HomeOption = DEFAULT_HOME, run: RunOption = None, as_json: JsonOption = False) -> None:
     """What the last run did, what is left to do, and what people said about it."""
-    from db.review.summary import summarise_reviews
-    from db.runs.queries import latest_run, summarise_run
+    from db.review.summary import summarize_reviews
+    from db.runs.queries import latest_run, summarize_run
     from flows.home import open_home
     from tasks.review.summary import review_rows
 
     with open_home(home).session() as session:
         row = latest_run(session, run)
-        summary, reviews = summarise_run(session, row), summarise_reviews(session, row)
+        summary, reviews = summarize_run(session, row), summarize_reviews(session, row)
     if as_json:
         print_json(asdict(summary) | {"reviews": asdict(reviews)})
         return

@@ -70,7 +70,7 @@ def down(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
 @app.command()
 def status(home: HomeOption = DEFAULT_HOME, run: RunOption = None, as_json: JsonOption = False) -> None:
     """Where the frames of a run are, what people said, and what that says about the models."""
-    from db.review.summary import summarise_reviews
+    from db.review.summary import summarize_reviews
     from db.runs.queries import latest_run
     from flows.home import existing_home, open_home
     from labeling.review.label_studio.local_server import LocalStudio
@@ -79,7 +79,7 @@ def status(home: HomeOption = DEFAULT_HOME, run: RunOption = None, as_json: Json
     studio = LocalStudio(existing_home(home).root).status()
     with open_home(home).session() as session:
         row = latest_run(session, run)
-        summary = summarise_reviews(session, row)
+        summary = summarize_reviews(session, row)
     if as_json:
         url = studio.access.url if studio.access else None
         print_json({"run_id": row.id, "studio": {"running": studio.running, "url": url}, "reviews": summary})

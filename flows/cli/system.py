@@ -30,8 +30,8 @@ def list_models(weights_dir: WeightsOption = None, as_json: JsonOption = False) 
         print_json(rows)
         return
     print_table(
-        ("model", "kind", "file", "licence", "found"),
-        ((r.name, r.kind, r.file, r.licence, r.found or "missing") for r in rows),
+        ("model", "kind", "file", "license", "found"),
+        ((r.name, r.kind, r.file, r.license, r.found or "missing") for r in rows),
     )
 
 
@@ -127,7 +127,7 @@ def gc(
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """What nothing needs any more: pictures that no run refers to, predictions of superseded runs."""
+    """What nothing needs any more: images that no run refers to, predictions of superseded runs."""
     from flows.home import existing_home
     from tasks.garbage import Ages, collect_garbage
 
@@ -139,7 +139,7 @@ def gc(
         typer.echo(f"run {gone.id} ({gone.name}): {gone.instances} instances on {gone.frames} frames")
     for name in found.files:
         typer.echo(name)
-    files = found.pictures + found.unfinished
+    files = found.images + found.unfinished
     if files > len(found.files):
         typer.echo(f"... and {files - len(found.files)} more")
     done = "deleted" if found.deleted else "to be deleted (--delete does it)"

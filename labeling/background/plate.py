@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.structures.frames import RgbPicture
+from labeling.structures.frames import RgbImage
 from labeling.structures.masks import BoolArray
 
 Stack = NDArray[np.uint8]
 """NxHxWx3 or NxHxW."""
-FloatPicture = NDArray[np.float32]
+FloatImage = NDArray[np.float32]
 
 USABLE_RANGE = (16, 245)
 """Values between which brightness is compared: below is noise, above the sensor saturates."""
@@ -30,10 +30,10 @@ SIGMA_OF_MAD = 1.4826
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plate:
-    """The empty scene: `rgb` HxWx3 float32, and `noise`, HxW, a standard deviation of colour distance."""
+    """The empty scene: `rgb` HxWx3 float32, and `noise`, HxW, a standard deviation of color distance."""
 
-    rgb: FloatPicture
-    noise: FloatPicture
+    rgb: FloatImage
+    noise: FloatImage
 
 
 def masked_median(stack: Stack, seen: BoolArray | None = None) -> NDArray[np.uint8]:
@@ -65,18 +65,18 @@ def _median_of_band(stack: Stack, seen: BoolArray | None) -> NDArray[np.uint8]:
     return high
 
 
-def brightness_gain(rgb: RgbPicture, reference: NDArray[Any]) -> NDArray[np.float32]:
-    """Three factors, one a channel, by which the picture is brighter than the reference.
+def brightness_gain(rgb: RgbImage, reference: NDArray[Any]) -> NDArray[np.float32]:
+    """Three factors, one a channel, by which the image is brighter than the reference.
 
     The median ratio over pixels that are neither black nor saturated: right as long as people and
-    other changes cover less than half of the picture. Kept within `GAIN_LIMITS`.
+    other changes cover less than half of the image. Kept within `GAIN_LIMITS`.
     """
-    picture, base = (p[::4, ::4].astype(np.float32).reshape(-1, 3) for p in (rgb, reference))
+    image, base = (p[::4, ::4].astype(np.float32).reshape(-1, 3) for p in (rgb, reference))
     dark, bright = USABLE_RANGE
-    usable = ((base > dark) & (base < bright) & (picture > dark / 2) & (picture < bright)).all(axis=1)
+    usable = ((base > dark) & (base < bright) & (image > dark / 2) & (image < bright)).all(axis=1)
     if not usable.any():
         return np.ones(3, dtype=np.float32)
-    gain = np.median(picture[usable] / base[usable], axis=0)
+    gain = np.median(image[usable] / base[usable], axis=0)
     return np.asarray(np.clip(gain, *GAIN_LIMITS), dtype=np.float32)
 
 
@@ -99,13 +99,13 @@ def learn_plate(samples: Stack, *, min_difference: float, close_px: int) -> Plat
     return Plate(rgb.astype(np.float32), (SIGMA_OF_MAD * noise).astype(np.float32))
 
 
-def _relight(rgb: RgbPicture, gain: NDArray[np.float32]) -> RgbPicture:
+def _relight(rgb: RgbImage, gain: NDArray[np.float32]) -> RgbImage:
     levels = np.clip(np.arange(256)[:, None] * gain + 0.5, 0, 255).astype(np.uint8)
     return cv2.LUT(rgb, levels[None]).astype(np.uint8)
 
 
-def color_distance(first: NDArray[Any], second: NDArray[Any]) -> FloatPicture:
-    """Euclidean colour distance per pixel, 0 to 441."""
+def color_distance(first: NDArray[Any], second: NDArray[Any]) -> FloatImage:
+    """Euclidean color distance per pixel, 0 to 441."""
     squared = (first.astype(np.float32) - second) ** 2
     total = squared[..., 0] + squared[..., 1] + squared[..., 2]  # six times as fast as a sum over axis 2
     return np.asarray(np.sqrt(total), dtype=np.float32)

@@ -9,36 +9,36 @@ from numpy.typing import NDArray
 
 from labeling.background.plate import (
     NOISE_SIGMAS,
-    FloatPicture,
+    FloatImage,
     Plate,
     brightness_gain,
     color_distance,
     disc_kernel,
     open_mask,
 )
-from labeling.structures.frames import RgbPicture
+from labeling.structures.frames import RgbImage
 from labeling.structures.masks import BoolArray
 
 SHADOW_BRIGHTNESS = (0.4, 0.95)
 """A cast shadow leaves this share of the background's brightness (Horprasert 1999, alpha)."""
 SHADOW_CHROMA = 12.0
-"""Largest distance from the darkened background colour (Horprasert 1999, CD), 0 to 441."""
+"""Largest distance from the darkened background color (Horprasert 1999, CD), 0 to 441."""
 FILL_SHARE = 0.5
 """A hole of which this share differs from the background was cut by the shadow rule: it is filled."""
 MAX_RATIO = 10.0
-"""Colour distances above so many thresholds count no more in a score."""
+"""Color distances above so many thresholds count no more in a score."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:
-    """`foreground` HxW bool; `ratio` HxW: colour distance over the threshold at that pixel."""
+    """`foreground` HxW bool; `ratio` HxW: color distance over the threshold at that pixel."""
 
     foreground: BoolArray
-    ratio: FloatPicture
+    ratio: FloatImage
 
 
-def subtract_plate(rgb: RgbPicture, plate: Plate, *, min_difference: float) -> Change:
-    """Compare an HxWx3 picture with a plate of the same size, shadows removed."""
+def subtract_plate(rgb: RgbImage, plate: Plate, *, min_difference: float) -> Change:
+    """Compare an HxWx3 image with a plate of the same size, shadows removed."""
     smooth = _smooth(rgb)
     background = _smooth(np.minimum(plate.rgb * brightness_gain(rgb, plate.rgb), 255))  # as a sensor cuts
     ratio = color_distance(smooth, background) / np.maximum(min_difference, NOISE_SIGMAS * plate.noise)
@@ -46,14 +46,14 @@ def subtract_plate(rgb: RgbPicture, plate: Plate, *, min_difference: float) -> C
     return Change((ratio > 1) & ~shadow, ratio)
 
 
-def _smooth(rgb: NDArray[Any]) -> FloatPicture:
+def _smooth(rgb: NDArray[Any]) -> FloatImage:
     return cv2.GaussianBlur(rgb, (3, 3), 0).astype(np.float32)
 
 
-def find_shadow(rgb: FloatPicture, background: FloatPicture) -> BoolArray:
+def find_shadow(rgb: FloatImage, background: FloatImage) -> BoolArray:
     """Pixels that are the background, only darker (Horprasert, Harwood, Davis 1999, eq. 5 and 6).
 
-    alpha = <I, E> / <E, E> is the brightness that remains, CD = |I - alpha E| the change of colour.
+    alpha = <I, E> / <E, E> is the brightness that remains, CD = |I - alpha E| the change of color.
     """
     energy = np.einsum("hwc,hwc->hw", background, background)
     alpha = np.einsum("hwc,hwc->hw", rgb, background) / np.maximum(energy, 1.0)
@@ -79,8 +79,8 @@ def clean_mask(change: Change, *, close_px: int) -> BoolArray:
     return cleaned
 
 
-def score_component(component: BoolArray, ratio: FloatPicture) -> float:
-    """1 - exp(1 - m), m the mean colour distance over its threshold, 0 from m = 1 down.
+def score_component(component: BoolArray, ratio: FloatImage) -> float:
+    """1 - exp(1 - m), m the mean color distance over its threshold, 0 from m = 1 down.
 
     0.63 at twice the threshold, 0.86 at three times: a stain of light scores low, a person high.
     """

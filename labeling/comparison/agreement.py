@@ -93,7 +93,7 @@ def expected_iou(
 
 
 def disputed_share(first: Mask, second: Mask) -> float:
-    """Pixels of exactly one of two masks over those of the picture, in [0, 1]; 0 for one without pixels."""
+    """Pixels of exactly one of two masks over those of the image, in [0, 1]; 0 for one without pixels."""
     height, width = first.size_hw
     common = intersect_masks(first, second).area_px
     return (first.area_px + second.area_px - 2 * common) / max(1, height * width)

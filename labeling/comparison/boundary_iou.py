@@ -13,11 +13,11 @@ import numpy as np
 from labeling.structures.masks import BoolArray, Mask
 
 BAND_OF_DIAGONAL = 0.02
-"""Width of the band as a share of the picture's diagonal: the paper's choice (section 5)."""
+"""Width of the band as a share of the image's diagonal: the paper's choice (section 5)."""
 
 
 def band_width_px(size_hw: tuple[int, int]) -> int:
-    """Width of the band for pictures of this size, at least one pixel."""
+    """Width of the band for images of this size, at least one pixel."""
     height, width = size_hw
     return max(1, round(BAND_OF_DIAGONAL * math.hypot(height, width)))
 
@@ -39,7 +39,7 @@ def boundary_band(pixels: BoolArray, width_px: int) -> BoolArray:
 def boundary_iou(first: Mask, second: Mask) -> float:
     """IoU of the two masks' bands, in [0, 1]; two empty masks give 1, an empty and another 0.
 
-    Decodes the box around both masks only. The picture's border counts as background.
+    Decodes the box around both masks only. The image's border counts as background.
     """
     if not first or not second:
         return float(bool(first) == bool(second))

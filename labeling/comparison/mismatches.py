@@ -35,8 +35,8 @@ from labeling.structures.masks import BoolArray, Mask, intersection_areas, iou_m
 
 _ORDER: tuple[Cause, ...] = ("miss", "extra", "split", "merge", "boundary")
 
-MIN_PART_OF_PICTURE = 0.001
-"""A connected part of a semantic mask smaller than this share of the picture is noise, nobody: the
+MIN_PART_OF_IMAGE = 0.001
+"""A connected part of a semantic mask smaller than this share of the image is noise, nobody: the
 same share from which the semantic segmenters of configs/segmenters.py see somebody."""
 
 
@@ -200,7 +200,7 @@ def _drop_parts_outside(mask: Mask, union: Mask) -> tuple[Mask, int]:
     count, labels = cv2.connectedComponents(np.ascontiguousarray(crop).view(np.uint8))
     areas = np.bincount(labels.ravel(), minlength=count)
     inside = np.bincount(labels[union.to_crop((x, y, w, h))], minlength=count)
-    is_outside = (2 * inside < areas) & (areas >= MIN_PART_OF_PICTURE * np.prod(mask.size_hw))
+    is_outside = (2 * inside < areas) & (areas >= MIN_PART_OF_IMAGE * np.prod(mask.size_hw))
     is_outside[0] = False
     if not is_outside.any():
         return mask, 0

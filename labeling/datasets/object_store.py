@@ -1,6 +1,6 @@
 """A dataset in an object store, which no reader finds half written.
 
-Pictures come first: the name of one stands for the same frame in every export, so an earlier export
+Images come first: the name of one stands for the same frame in every export, so an earlier export
 loses nothing by them. What lists them (`annotations/`, `data.yaml`, `frames.jsonl`) comes last. Where a
 format has other files for each frame (`labels/`, `masks/`), the earlier lists are removed before these
 are written: then there is no dataset for a moment, rather than one of two ages.
@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from labeling.datasets.records import ExportSummary
-from labeling.datasets.staging import MARKER, PictureTarget, marker_entries, marker_text
+from labeling.datasets.staging import MARKER, ImageTarget, marker_entries, marker_text
 from labeling.errors import ExportError
 from labeling.runtime.thread_pool import Errands
 from labeling.storage.object_store import ObjectStore, known_store, local_path
@@ -23,8 +23,8 @@ _OF_FRAMES = {"images", "labels", "masks"}
 _ENTRIES = _OF_FRAMES | {"annotations", "data.yaml", "frames.jsonl"}
 """Of all formats."""
 
-Write = Callable[[Path, PictureTarget | None], ExportSummary]
-"""Writes a dataset into a folder, and its pictures elsewhere where a target is given."""
+Write = Callable[[Path, ImageTarget | None], ExportSummary]
+"""Writes a dataset into a folder, and its images elsewhere where a target is given."""
 
 
 def export_to(address: str, write: Write) -> ExportSummary:
@@ -40,7 +40,7 @@ def export_to(address: str, write: Write) -> ExportSummary:
 
 
 def export_to_store(store: ObjectStore, write: Write) -> ExportSummary:
-    """Have everything but pictures written on this machine's disk, then send it.
+    """Have everything but images written on this machine's disk, then send it.
 
     Raises:
         ExportError: the store holds something that is not an export of ours; or as `write` does.
@@ -48,19 +48,19 @@ def export_to_store(store: ObjectStore, write: Write) -> ExportSummary:
     """
     before = _claim(store)
     with tempfile.TemporaryDirectory() as scratch:
-        folder, pictures = Path(scratch) / "dataset", StorePictures(store)
-        summary = write(folder, pictures)
+        folder, images = Path(scratch) / "dataset", StoreImages(store)
+        summary = write(folder, images)
         files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
         files.pop(MARKER)
         _publish(store, files, before)
-    kept = files.keys() | pictures.names
+    kept = files.keys() | images.names
     _remove_all_but(kept, store, before)
     store.put(MARKER, marker_text({_entry(name) for name in kept}).encode())
     return summary
 
 
-class StorePictures:
-    """Sends pictures below `images/`, several at a time; within one kind of store, they are copied there."""
+class StoreImages:
+    """Sends images below `images/`, several at a time; within one kind of store, they are copied there."""
 
     def __init__(self, store: ObjectStore) -> None:
         self.names: set[str] = set()
@@ -75,30 +75,30 @@ class StorePictures:
     ) -> None:
         self._errands.__exit__(kind, error, trace)
 
-    def add(self, picture: Path, *, name: str, store: ObjectStore | None = None) -> None:
-        """Send the file `picture`, or what is called so in `store`, as `name`.
+    def add(self, image: Path, *, name: str, store: ObjectStore | None = None) -> None:
+        """Send the file `image`, or what is called so in `store`, as `name`.
 
         Raises:
-            ExportError: this or an earlier picture is gone, or `name` is taken.
+            ExportError: this or an earlier image is gone, or `name` is taken.
             StorageError: one of the stores cannot be used.
         """
         to = f"images/{name}"
         if to in self.names:
             raise ExportError(f"two frames want the file name {name!r}; give each its own")
         self.names.add(to)
-        self._errands.send(lambda: self._place(picture, to, store))
+        self._errands.send(lambda: self._place(image, to, store))
 
-    def _place(self, picture: Path, to: str, source: ObjectStore | None) -> None:
+    def _place(self, image: Path, to: str, source: ObjectStore | None) -> None:
         abandoned = self._errands.abandoned
         try:
             if source is None:
-                self._store.put(to, picture.read_bytes(), abandoned=abandoned)
+                self._store.put(to, image.read_bytes(), abandoned=abandoned)
             elif source.protocol == self._store.protocol:
-                self._store.copy(source, str(picture), to, abandoned=abandoned)
+                self._store.copy(source, str(image), to, abandoned=abandoned)
             else:
-                self._store.put(to, source.get(str(picture)), abandoned=abandoned)
+                self._store.put(to, source.get(str(image)), abandoned=abandoned)
         except FileNotFoundError as exc:
-            raise ExportError(f"picture {picture} is gone; restore it or leave its frame out") from exc
+            raise ExportError(f"image {image} is gone; restore it or leave its frame out") from exc
 
     def notes(self) -> list[str]:
         return []

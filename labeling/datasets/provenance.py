@@ -62,8 +62,8 @@ class OriginLines:
             "id": frame.id,
             "file_name": frame.file_name,
             **describe_origin(frame),
-            "licence": frame.licence,
-            "licence_url": frame.licence_url,
+            "license": frame.license,
+            "license_url": frame.license_url,
             **more,
         }
         with export_errors(self._path):

@@ -16,7 +16,7 @@ from labeling.structures.instances import COCO_KEYPOINTS, Keypoints
 from labeling.structures.masks import BoxXywh, Mask
 
 BIGGEST_ID = 2**53 - 1
-"""JSON readers keep numbers as doubles: a bigger id would come back as its neighbour."""
+"""JSON readers keep numbers as doubles: a bigger id would come back as its neighbor."""
 
 _PLAIN_NAME = re.compile(r"^[^/\\\x00-\x1f]+$")
 _PLAIN_SPLIT = re.compile(r"^[A-Za-z0-9_-]+$")
@@ -44,24 +44,24 @@ class DatasetInstance(NamedTuple):
 
 
 class DatasetFrame(NamedTuple):
-    """One kept picture with all that a dataset says about it."""
+    """One kept image with all that a dataset says about it."""
 
     id: int
     """1 to 2**53 - 1, unique in the dataset."""
-    picture: Path
-    """Where the picture lies now: a file, or its name in `store`."""
+    image: Path
+    """Where the image lies now: a file, or its name in `store`."""
     file_name: str
-    """Its name in the dataset's folder of pictures: plain, unique."""
+    """Its name in the dataset's folder of images: plain, unique."""
     size_hw: tuple[int, int]
     video_id: str
     t_ms: int | None
-    """Presentation time; None for a picture that came from no video."""
+    """Presentation time; None for an image that came from no video."""
     source_url: str | None
     title: str | None
     uploader: str | None
-    licence: str | None
-    """Name of the licence; None: unknown."""
-    licence_url: str | None
+    license: str | None
+    """Name of the license; None: unknown."""
+    license_url: str | None
     upload_date: str | None
     """ISO 8601 (2024-05-31)."""
     decision: str
@@ -69,7 +69,7 @@ class DatasetFrame(NamedTuple):
     split: str | None = None
     """`train`, `val`, `test`; None: the dataset is not divided."""
     store: ObjectStore | None = None
-    """Where the picture is kept; None: on this machine's disks."""
+    """Where the image is kept; None: on this machine's disks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class ExportSummary:
     frames: int
     instances: int
     files: int
-    """Files of the dataset, pictures included."""
+    """Files of the dataset, images included."""
     notes: tuple[str, ...] = ()
     """What the format could not keep and what was decided instead, for the user to read."""
 
@@ -89,7 +89,7 @@ def check_frame(frame: DatasetFrame) -> None:
 
     Raises:
         ExportError: a file name with folders in it, an id out of range, a mask of another size
-            than its picture, a score or a box that is no number, other than 17 keypoints.
+            than its image, a score or a box that is no number, other than 17 keypoints.
     """
     here = f"frame {frame.id} ({frame.file_name!r})"
     if not _PLAIN_NAME.match(frame.file_name) or frame.file_name in (".", ".."):
@@ -109,7 +109,7 @@ def _find_fault(instance: DatasetInstance, size_hw: tuple[int, int]) -> str | No
         return f"the id must lie in 1 to {BIGGEST_ID}"
     if instance.mask.size_hw != size_hw:
         return (
-            f"the mask has {instance.mask.size_hw} (height, width), the picture {size_hw}; "
+            f"the mask has {instance.mask.size_hw} (height, width), the image {size_hw}; "
             "label this frame again"
         )
     x, y, w, h = instance.box_xywh

@@ -155,14 +155,14 @@ def write_new(path: Path, content: bytes) -> None:
             file = path.open("xb")
         except FileExistsError as exc:
             raise ExportError(
-                f"two frames want the file {path.name!r}; give their pictures other names"
+                f"two frames want the file {path.name!r}; give their images other names"
             ) from exc
         with file:
             file.write(content)
 
 
-class PictureTarget(Protocol):
-    """Takes the pictures of a dataset; all are there when its block ends."""
+class ImageTarget(Protocol):
+    """Takes the images of a dataset; all are there when its block ends."""
 
     def __enter__(self) -> Self: ...
 
@@ -170,18 +170,18 @@ class PictureTarget(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def add(self, picture: Path, *, name: str, store: ObjectStore | None = None) -> None:
-        """Place the file `picture`, or what is called so in `store`, as `name`."""
+    def add(self, image: Path, *, name: str, store: ObjectStore | None = None) -> None:
+        """Place the file `image`, or what is called so in `store`, as `name`."""
 
     def notes(self) -> list[str]:
         """What the user should know."""
 
 
-class PictureFolder:
-    """Puts pictures into one folder by hard link, or by copy where that cannot be; those of an object
+class ImageFolder:
+    """Puts images into one folder by hard link, or by copy where that cannot be; those of an object
     store are fetched, several at a time.
 
-    A hard link takes no space; a tool that changes such a picture in place changes the original.
+    A hard link takes no space; a tool that changes such an image in place changes the original.
     """
 
     def __init__(self, folder: Path, *, copy: bool) -> None:
@@ -200,40 +200,40 @@ class PictureFolder:
     ) -> None:
         self._errands.__exit__(kind, error, trace)
 
-    def add(self, picture: Path, *, name: str, store: ObjectStore | None = None) -> None:
-        """Place the file `picture`, or what is called so in `store`, as `name`.
+    def add(self, image: Path, *, name: str, store: ObjectStore | None = None) -> None:
+        """Place the file `image`, or what is called so in `store`, as `name`.
 
         Raises:
-            ExportError: this or an earlier picture is gone, or `name` is taken.
+            ExportError: this or an earlier image is gone, or `name` is taken.
             DiskFull: no space left.
             StorageError: the store cannot be used.
         """
         target = self._folder / name
         if store is not None:
-            self._errands.send(lambda: _fetch(store, str(picture), target))
+            self._errands.send(lambda: _fetch(store, str(image), target))
             return
         with export_errors(target):
             try:
                 # a link to a link would break when the home moves; looking at one file is quicker than at
                 # every folder above it
-                self._place(picture.resolve(strict=True) if picture.is_symlink() else picture, target)
+                self._place(image.resolve(strict=True) if image.is_symlink() else image, target)
             except FileNotFoundError as exc:
-                raise ExportError(f"picture {picture} is gone; restore it or leave its frame out") from exc
+                raise ExportError(f"image {image} is gone; restore it or leave its frame out") from exc
             except FileExistsError as exc:
                 raise ExportError(f"two frames want the file name {name!r}; give each its own") from exc
 
-    def _place(self, picture: Path, target: Path) -> None:
+    def _place(self, image: Path, target: Path) -> None:
         if target.parent not in self._made:
             target.parent.mkdir(parents=True, exist_ok=True)
             self._made.add(target.parent)
-        if not self._copy and self._link(picture, target):
+        if not self._copy and self._link(image, target):
             return
-        with picture.open("rb") as read, target.open("xb") as written:
+        with image.open("rb") as read, target.open("xb") as written:
             shutil.copyfileobj(read, written, 1 << 20)
 
-    def _link(self, picture: Path, target: Path) -> bool:
+    def _link(self, image: Path, target: Path) -> bool:
         try:
-            os.link(picture, target)
+            os.link(image, target)
         except OSError as exc:
             if exc.errno not in _NO_LINK:
                 raise
@@ -244,14 +244,12 @@ class PictureFolder:
     def notes(self) -> list[str]:
         if not self._unlinkable:
             return []
-        return [f"{self._unlinkable} pictures were copied: they cannot be hard-linked to this folder"]
+        return [f"{self._unlinkable} images were copied: they cannot be hard-linked to this folder"]
 
 
-def _fetch(store: ObjectStore, picture: str, target: Path) -> None:
+def _fetch(store: ObjectStore, image: str, target: Path) -> None:
     try:
-        content = store.get(picture)
+        content = store.get(image)
     except FileNotFoundError as exc:
-        raise ExportError(
-            f"picture {store.url}/{picture} is gone; restore it or leave its frame out"
-        ) from exc
+        raise ExportError(f"image {store.url}/{image} is gone; restore it or leave its frame out") from exc
     write_new(target, content)

@@ -25,7 +25,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Trusting:
-    """One labelled set that the calibration had not seen, or all of them together."""
+    """One labeled set that the calibration had not seen, or all of them together."""
 
     hard: Accepted
     every: Accepted
@@ -34,14 +34,14 @@ class Trusting:
     masks: Predicted
 
 
-def summarise_predictions(predictions: Sequence[Prediction]) -> dict[str, Trusting]:
+def summarize_predictions(predictions: Sequence[Prediction]) -> dict[str, Trusting]:
     """A summary of each group in order, and of `POOLED`, all together; frames nobody can judge are left out."""
     groups = dict.fromkeys(one.example.group for one in predictions)
     parts = {name: [one for one in predictions if one.example.group == name] for name in groups}
-    return {name: _summarise(some) for name, some in {**parts, POOLED: list(predictions)}.items()}
+    return {name: _summarize(some) for name, some in {**parts, POOLED: list(predictions)}.items()}
 
 
-def _summarise(predictions: Sequence[Prediction]) -> Trusting:
+def _summarize(predictions: Sequence[Prediction]) -> Trusting:
     judged = [one for one in predictions if one.example.is_good is not None]
     masks = [
         (trust, is_good)

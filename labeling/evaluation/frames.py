@@ -1,16 +1,16 @@
-"""One labelled picture after a run: how right both models were, and what was decided."""
+"""One labeled image after a run: how right both models were, and what was decided."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from labeling.comparison.agreement import EPSILON_PX, expected_iou
 from labeling.errors import ModelOutputWrong
-from labeling.evaluation.detection_metrics import PictureMatch, match_people, visible_tracks
-from labeling.evaluation.ground_truth import LabelledPicture
-from labeling.evaluation.ignore_regions import leave_out_unlabelled
+from labeling.evaluation.detection_metrics import ImageMatch, match_people, visible_tracks
+from labeling.evaluation.ground_truth import LabeledImage
+from labeling.evaluation.ignore_regions import leave_out_unlabeled
 from labeling.structures.instances import ModelCard
 from labeling.structures.masks import Mask, intersect_masks, union_masks
-from labeling.structures.records import LabelledFrame, Role
+from labeling.structures.records import LabeledFrame, Role
 
 _ROLES: tuple[Role, Role] = ("teacher", "student")
 
@@ -38,31 +38,31 @@ class EvaluatedFrame:
     """Pixels that a person would change in the teacher's masks to make them true."""
     trust: float | None = None
     """Probability, by the calibration, that the teacher's masks are right; None also where only some people
-    are labelled, or by boxes: nobody can say whether it came true."""
+    are labeled, or by boxes: nobody can say whether it came true."""
     value: float | None = None
     """What a look is worth, by which the review queue is ordered; None: it is not hard."""
-    teacher_people: PictureMatch | None = None
-    """Its instances beside the labelled people, one by one. None: a filter rejected the frame, or either the
+    teacher_people: ImageMatch | None = None
+    """Its instances beside the labeled people, one by one. None: a filter rejected the frame, or either the
     truth or the model does not tell people apart."""
-    student_people: PictureMatch | None = None
+    student_people: ImageMatch | None = None
     tracks: tuple[str, ...] = ()
     """Which people can be seen here, where the truth says so (`track_id`; `VIDEO/TRACK` where it names the
     video)."""
 
 
 def evaluate_frame(
-    dataset: str, truth: LabelledPicture, row: LabelledFrame, cards: Mapping[str, ModelCard]
+    dataset: str, truth: LabeledImage, row: LabeledFrame, cards: Mapping[str, ModelCard]
 ) -> EvaluatedFrame:
     """Compare a frame's masks with the truth. `cards` are those of teacher and student.
 
     Raises:
-        ModelOutputWrong: the truth has another size than the picture.
+        ModelOutputWrong: the truth has another size than the image.
     """
     if row.size_hw:
         check_size(truth, row.size_hw)
     teacher_people, student_people = (_match(role, truth, row, cards) for role in _ROLES)
     teacher_masks = [one.mask for one in row.teacher]
-    truth = leave_out_unlabelled(truth, teacher_masks)
+    truth = leave_out_unlabeled(truth, teacher_masks)
     is_judged = row.agreement is not None and truth.boxes is None
     student, teacher = (
         iou_with_truth([one.mask for one in side], truth) if is_judged else None
@@ -89,23 +89,23 @@ def evaluate_frame(
 
 
 def _match(
-    role: Role, truth: LabelledPicture, row: LabelledFrame, cards: Mapping[str, ModelCard]
-) -> PictureMatch | None:
+    role: Role, truth: LabeledImage, row: LabeledFrame, cards: Mapping[str, ModelCard]
+) -> ImageMatch | None:
     if row.agreement is None or not cards[role].gives_instances:
         return None
     return match_people(row.teacher if role == "teacher" else row.student, truth)
 
 
-def check_size(truth: LabelledPicture, size_hw: tuple[int, int]) -> None:
-    """Raises `ModelOutputWrong` where the truth has another size than the picture."""
+def check_size(truth: LabeledImage, size_hw: tuple[int, int]) -> None:
+    """Raises `ModelOutputWrong` where the truth has another size than the image."""
     if size_hw != truth.size_hw:
         raise ModelOutputWrong(
-            f"ground truth of {truth.path}: {truth.size_hw} (height, width), the picture has {size_hw}"
+            f"ground truth of {truth.path}: {truth.size_hw} (height, width), the image has {size_hw}"
         )
 
 
-def _agreements(truth: LabelledPicture, row: LabelledFrame) -> tuple[float | None, float | None]:
-    """IoU and expected IoU. Where only some people are labelled, of them alone: nobody knows about the others."""
+def _agreements(truth: LabeledImage, row: LabeledFrame) -> tuple[float | None, float | None]:
+    """IoU and expected IoU. Where only some people are labeled, of them alone: nobody knows about the others."""
     if row.agreement is None:
         return None, None
     if not truth.is_partial:
@@ -116,7 +116,7 @@ def _agreements(truth: LabelledPicture, row: LabelledFrame) -> tuple[float | Non
     )
 
 
-def iou_with_truth(masks: Sequence[Mask], truth: LabelledPicture) -> float:
+def iou_with_truth(masks: Sequence[Mask], truth: LabeledImage) -> float:
     """IoU of two unions outside what is ignored, in [0, 1]; 1 where neither has a pixel there."""
     return iou_outside(masks, truth.people, truth.ignored)
 
@@ -127,7 +127,7 @@ def iou_outside(first: Sequence[Mask], second: Sequence[Mask], ignored: Mask) ->
     return (common_px + EPSILON_PX) / (first_px + second_px - common_px + EPSILON_PX)
 
 
-def _count_wrong(masks: Sequence[Mask], truth: LabelledPicture) -> int:
+def _count_wrong(masks: Sequence[Mask], truth: LabeledImage) -> int:
     """Pixels of one union that the other has not."""
     seen_px, true_px, common_px = _areas(masks, truth.people, truth.ignored)
     return seen_px + true_px - 2 * common_px

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from configs.errors import ConfigError
-from configs.ground_truth import LabelledSet
+from configs.ground_truth import LabeledSet
 from labeling.datasets.readers.boxes import has_outline, read_boxes, read_region
 from labeling.datasets.readers.masks import is_person, person_ids, read_label_png
 from labeling.errors import ModelOutputWrong
-from labeling.sources.file_types import is_picture_name, natural_order
+from labeling.sources.file_types import is_image_name, natural_order
 from labeling.structures.masks import BoxXywh, Mask, union_masks
 
 MOVING = 255
@@ -27,8 +27,8 @@ _CDNET_NAME = re.compile(r"in(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledPicture:
-    """A picture, and where its people are."""
+class LabeledImage:
+    """An image, and where its people are."""
 
     path: Path
     size_hw: tuple[int, int]
@@ -46,7 +46,7 @@ class LabelledPicture:
     """Who each person is, where the truth follows them through the frames of a video, which need not be all;
     empty: it follows nobody."""
     t_ms: int | None = None
-    """When it was taken, where the set's pictures are the frames of one shot."""
+    """When it was taken, where the set's images are the frames of one shot."""
 
     @property
     def name(self) -> str:
@@ -58,50 +58,50 @@ class LabelledPicture:
         return tuple(one.box_xywh for one in self.people) if self.boxes is None else self.boxes
 
 
-def read_labelled(labelled: LabelledSet) -> list[LabelledPicture]:
-    """The labelled pictures of a set, in natural order of their names.
+def read_labeled(labeled: LabeledSet) -> list[LabeledImage]:
+    """The labeled images of a set, in natural order of their names.
 
-    Pictures without a mask, or of which all is ignored, are no part of it.
+    Images without a mask, or of which all is ignored, are no part of it.
 
     Raises:
-        ConfigError: a folder or file is not there or unreadable, or not one picture is labelled.
+        ConfigError: a folder or file is not there or unreadable, or not one image is labeled.
     """
-    if not labelled.images.is_dir():
-        raise ConfigError(f"images: {labelled.images} is no folder")
-    outside = _read_roi(labelled.roi) if labelled.roi else None
+    if not labeled.images.is_dir():
+        raise ConfigError(f"images: {labeled.images} is no folder")
+    outside = _read_roi(labeled.roi) if labeled.roi else None
     try:
-        found = list(_read_coco(labelled) if labelled.coco else _read_masks(labelled))
+        found = list(_read_coco(labeled) if labeled.coco else _read_masks(labeled))
     except ModelOutputWrong as exc:
         raise ConfigError(f"ground truth: {exc}") from exc
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as exc:
-        raise ConfigError(f"coco: {labelled.coco} is no COCO file: {exc!r} in a record") from exc
+        raise ConfigError(f"coco: {labeled.coco} is no COCO file: {exc!r} in a record") from exc
     if not found:
-        raise ConfigError(f"ground truth: not one picture in {labelled.images} is labelled")
-    found = [replace(one, is_partial=labelled.partial) for one in found[:: labelled.every]]
-    found = _give_times(found, labelled) if labelled.fps else found
+        raise ConfigError(f"ground truth: not one image in {labeled.images} is labeled")
+    found = [replace(one, is_partial=labeled.partial) for one in found[:: labeled.every]]
+    found = _give_times(found, labeled) if labeled.fps else found
     return [_ignore(one, outside) for one in found] if outside is not None else found
 
 
-def _give_times(found: Sequence[LabelledPicture], labelled: LabelledSet) -> list[LabelledPicture]:
-    """By their places among all pictures beside them, labelled or not."""
-    fps = labelled.fps or 1.0
+def _give_times(found: Sequence[LabeledImage], labeled: LabeledSet) -> list[LabeledImage]:
+    """By their places among all images beside them, labeled or not."""
+    fps = labeled.fps or 1.0
     folders = {one.path.parent for one in found}
     if len(folders) > 1:
         raise ConfigError(
-            f"fps: the pictures of {labelled.images} lie in {len(folders)} folders, a shot's in one"
+            f"fps: the images of {labeled.images} lie in {len(folders)} folders, a shot's in one"
         )
-    frames = _pictures_in(folders.pop())
+    frames = _images_in(folders.pop())
     times = {path.resolve(): round(1000 * place / fps) for place, path in enumerate(frames)}
     return [replace(one, t_ms=times.get(one.path.resolve())) for one in found]
 
 
-def _pictures_in(folder: Path) -> list[Path]:
+def _images_in(folder: Path) -> list[Path]:
     """In natural order of their names."""
-    return sorted((path for path in folder.iterdir() if is_picture_name(path.name)), key=_in_order)
+    return sorted((path for path in folder.iterdir() if is_image_name(path.name)), key=_in_order)
 
 
-def _read_coco(labelled: LabelledSet) -> Iterator[LabelledPicture]:
-    path = labelled.coco
+def _read_coco(labeled: LabeledSet) -> Iterator[LabeledImage]:
+    path = labeled.coco
     try:
         tree = json.loads(path.read_bytes()) if path else {}
         images, annotations = list(tree["images"]), list(tree["annotations"])
@@ -113,22 +113,22 @@ def _read_coco(labelled: LabelledSet) -> Iterator[LabelledPicture]:
         by_image.setdefault(record.get("image_id"), []).append(record)
     persons = [one for one in annotations if is_person(one, people) and not one.get("iscrowd")]
     knows_masks = not persons or any(map(has_outline, persons))
-    for image in sorted(images, key=lambda image: natural_order(str(image.get("file_name")))):
-        one = _coco_picture(labelled, image, by_image.get(image.get("id"), []), people)
-        # in a file of boxes, a picture with nobody in it is known by boxes too
+    for record in sorted(images, key=lambda record: natural_order(str(record.get("file_name")))):
+        one = _coco_image(labeled, record, by_image.get(record.get("id"), []), people)
+        # in a file of boxes, an image with nobody in it is known by boxes too
         yield one if knows_masks else replace(one, boxes=one.boxes or ())
 
 
-def _coco_picture(
-    labelled: LabelledSet, image: Mapping[str, Any], records: list[Any], people: frozenset[int]
-) -> LabelledPicture:
-    name, size_hw = str(image.get("file_name")), (int(image["height"]), int(image["width"]))
-    path = (labelled.images / name).resolve()
-    if not path.is_relative_to(labelled.images.resolve()):
-        raise ConfigError(f"coco: {name!r} leads out of {labelled.images}: refused")
+def _coco_image(
+    labeled: LabeledSet, record: Mapping[str, Any], records: list[Any], people: frozenset[int]
+) -> LabeledImage:
+    name, size_hw = str(record.get("file_name")), (int(record["height"]), int(record["width"]))
+    path = (labeled.images / name).resolve()
+    if not path.is_relative_to(labeled.images.resolve()):
+        raise ConfigError(f"coco: {name!r} leads out of {labeled.images}: refused")
     if not path.is_file():
-        raise ConfigError(f"coco: picture {name!r} is not in {labelled.images}")
-    origin = f"{labelled.coco}, picture {name!r}"
+        raise ConfigError(f"coco: image {name!r} is not in {labeled.images}")
+    origin = f"{labeled.coco}, image {name!r}"
     persons = [one for one in records if is_person(one, people)]
     crowds = [one for one in persons if one.get("iscrowd")]
     persons = [one for one in persons if not one.get("iscrowd")]
@@ -143,13 +143,13 @@ def _coco_picture(
         persons = [one for one, box in zip(persons, found_boxes, strict=True) if box]
         boxes = tuple(filter(None, found_boxes))
     ignored = [read_region(one, size_hw, origin=origin, people=people) for one in crowds]
-    return LabelledPicture(
+    return LabeledImage(
         path,
         size_hw,
         seen,
         union_masks(ignored, size_hw),
         boxes=boxes,
-        tracks=_read_tracks(persons, image.get("video_id")),
+        tracks=_read_tracks(persons, record.get("video_id")),
     )
 
 
@@ -160,22 +160,20 @@ def _read_tracks(persons: list[Any], video_id: object) -> tuple[str | None, ...]
     return tuple(None if track is None else f"{of_video}{track}" for track in tracks)
 
 
-def _read_masks(labelled: LabelledSet) -> Iterator[LabelledPicture]:
-    folder = labelled.masks or labelled.images
+def _read_masks(labeled: LabeledSet) -> Iterator[LabeledImage]:
+    folder = labeled.masks or labeled.images
     if not folder.is_dir():
         raise ConfigError(f"masks: {folder} is no folder")
-    masks = [
-        (path, mask) for path in _pictures_in(labelled.images) if (mask := _find_mask(folder, path.stem))
-    ]
+    masks = [(path, mask) for path in _images_in(labeled.images) if (mask := _find_mask(folder, path.stem))]
     if not masks:
         raise ConfigError(
-            f"masks: no picture in {labelled.images} has a mask in {folder}; for NAME.jpg it is NAME.png, "
+            f"masks: no image in {labeled.images} has a mask in {folder}; for NAME.jpg it is NAME.png, "
             "NAME_mask.png, or gt0001.png for in0001.jpg"
         )
     for path, mask in masks:
-        picture = _mask_picture(path, mask, labelled.codes)
-        if picture.ignored.area_px < picture.size_hw[0] * picture.size_hw[1]:
-            yield picture
+        image = _mask_image(path, mask, labeled.codes)
+        if image.ignored.area_px < image.size_hw[0] * image.size_hw[1]:
+            yield image
 
 
 def _in_order(path: Path) -> Any:
@@ -188,16 +186,16 @@ def _find_mask(folder: Path, stem: str) -> Path | None:
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def _mask_picture(path: Path, mask: Path, codes: str) -> LabelledPicture:
+def _mask_image(path: Path, mask: Path, codes: str) -> LabeledImage:
     values = _read_values(mask)
     size_hw = (values.shape[0], values.shape[1])
     if codes == "cdnet":
         moving = Mask.from_array(values == MOVING)
         people = (moving,) if moving else ()
         ignored = Mask.from_array(np.isin(values, UNDECIDED))
-        return LabelledPicture(path, size_hw, people, ignored, is_joined=True)
+        return LabeledImage(path, size_hw, people, ignored, is_joined=True)
     seen = read_label_png(mask.read_bytes(), size_hw, origin=str(mask))
-    return LabelledPicture(path, size_hw, tuple(one.mask for one in seen), Mask.empty(size_hw))
+    return LabeledImage(path, size_hw, tuple(one.mask for one in seen), Mask.empty(size_hw))
 
 
 def _read_roi(path: Path) -> Mask:
@@ -208,15 +206,15 @@ def _read_roi(path: Path) -> Mask:
 def _read_values(path: Path) -> NDArray[Any]:
     """The first channel, HxW; a palette's indices."""
     try:
-        with Image.open(path) as picture:
-            values = np.asarray(picture)
+        with Image.open(path) as image:
+            values = np.asarray(image)
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as exc:
-        raise ConfigError(f"{path}: not a picture that can be read: {exc}") from exc
+        raise ConfigError(f"{path}: not an image that can be read: {exc}") from exc
     return values if values.ndim == 2 else values[..., 0]  # noqa: PLR2004 - rows and columns
 
 
-def _ignore(picture: LabelledPicture, outside: Mask) -> LabelledPicture:
-    if outside.size_hw != picture.size_hw:
-        raise ConfigError(f"roi: {outside.size_hw} (height, width), picture {picture.name} {picture.size_hw}")
-    ignored = union_masks([picture.ignored, outside], picture.size_hw)
-    return replace(picture, ignored=ignored)
+def _ignore(image: LabeledImage, outside: Mask) -> LabeledImage:
+    if outside.size_hw != image.size_hw:
+        raise ConfigError(f"roi: {outside.size_hw} (height, width), image {image.name} {image.size_hw}")
+    ignored = union_masks([image.ignored, outside], image.size_hw)
+    return replace(image, ignored=ignored)

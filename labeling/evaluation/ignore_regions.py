@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.evaluation.ground_truth import LabelledPicture
+from labeling.evaluation.ground_truth import LabeledImage
 from labeling.structures.masks import Mask, intersection_areas, iou_matrix, mask_areas, union_masks
 
 KNOWN_SHARE = 0.5
 """A mask of which at least this share lies where the truth is known can be judged; where only some people
-are labelled, it must lie on one of them."""
+are labeled, it must lie on one of them."""
 
 
-def judge_masks(masks: Sequence[Mask], truth: LabelledPicture) -> list[float | None]:
+def judge_masks(masks: Sequence[Mask], truth: LabeledImage) -> list[float | None]:
     """Best IoU of each mask with a person of the truth, outside what is ignored; None: nobody can say.
 
     Where one mask of the truth may show several people, a mask of which most lies on it can be judged only
@@ -32,7 +32,7 @@ def judge_masks(masks: Sequence[Mask], truth: LabelledPicture) -> list[float | N
     return [float(iou) if is_known else None for iou, is_known in zip(best, known, strict=True)]
 
 
-def find_known(masks: Sequence[Mask], truth: LabelledPicture) -> list[bool]:
+def find_known(masks: Sequence[Mask], truth: LabeledImage) -> list[bool]:
     """Which masks can be judged."""
     known = lie_outside(masks, truth.ignored)
     if truth.is_partial:
@@ -48,8 +48,8 @@ def lie_outside(masks: Sequence[Mask], ignored: Mask) -> NDArray[np.bool_]:
     return outside
 
 
-def leave_out_unlabelled(truth: LabelledPicture, teacher: Sequence[Mask]) -> LabelledPicture:
-    """Where only some people are labelled, the pixels of others whom the teacher saw are ignored too.
+def leave_out_unlabeled(truth: LabeledImage, teacher: Sequence[Mask]) -> LabeledImage:
+    """Where only some people are labeled, the pixels of others whom the teacher saw are ignored too.
 
     Boxes cannot tell these others' pixels."""
     if not truth.is_partial or truth.boxes is not None:
@@ -57,8 +57,8 @@ def leave_out_unlabelled(truth: LabelledPicture, teacher: Sequence[Mask]) -> Lab
     known = find_known(teacher, truth)
     others = [mask for mask, is_known in zip(teacher, known, strict=True) if not is_known]
     people = union_masks(truth.people, truth.size_hw).to_array()
-    unlabelled = union_masks(others, truth.size_hw).to_array() & ~people
-    ignored = union_masks([truth.ignored, Mask.from_array(unlabelled)], truth.size_hw)
+    unlabeled = union_masks(others, truth.size_hw).to_array() & ~people
+    ignored = union_masks([truth.ignored, Mask.from_array(unlabeled)], truth.size_hw)
     return replace(truth, ignored=ignored)
 
 

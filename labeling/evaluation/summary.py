@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from labeling.evaluation.calibration_error import Predicted, judge_predictions
-from labeling.evaluation.detection_metrics import PeopleFound, summarise_people
+from labeling.evaluation.detection_metrics import PeopleFound, summarize_people
 from labeling.evaluation.frames import EvaluatedFrame
 from labeling.evaluation.metrics import auroc, average_precision, share
 from labeling.review.occupancy import CELLS
@@ -88,7 +88,7 @@ class SetSummary:
     """Mean over the frames with people."""
     teacher_iou: float | None
     teacher_people: PeopleFound | None
-    """The labelled people one by one; None where either the truth or the model does not tell people apart."""
+    """The labeled people one by one; None where either the truth or the model does not tell people apart."""
     student_people: PeopleFound | None
     mining: Mining
     accepting: Accepting
@@ -97,14 +97,14 @@ class SetSummary:
     reviewing: Reviewing
 
 
-def summarise_frames(frames: Sequence[EvaluatedFrame]) -> dict[str, SetSummary]:
+def summarize_frames(frames: Sequence[EvaluatedFrame]) -> dict[str, SetSummary]:
     """A summary of each dataset in order of its first frame, and of `POOLED`, all together."""
     names = dict.fromkeys(frame.dataset for frame in frames)
     sets = {name: [frame for frame in frames if frame.dataset == name] for name in names}
-    return {name: _summarise(some) for name, some in {**sets, POOLED: list(frames)}.items()}
+    return {name: _summarize(some) for name, some in {**sets, POOLED: list(frames)}.items()}
 
 
-def _summarise(frames: Sequence[EvaluatedFrame]) -> SetSummary:
+def _summarize(frames: Sequence[EvaluatedFrame]) -> SetSummary:
     compared = [frame for frame in frames if frame.agreement is not None]
     judged = [frame for frame in compared if frame.teacher_iou is not None]
     peopled = [frame for frame in judged if frame.people]
@@ -115,8 +115,8 @@ def _summarise(frames: Sequence[EvaluatedFrame]) -> SetSummary:
         without_masks=len(compared) - len(judged),
         student_iou=_mean([frame.student_iou for frame in peopled]),
         teacher_iou=_mean([frame.teacher_iou for frame in peopled]),
-        teacher_people=summarise_people([one.teacher_people for one in compared if one.teacher_people]),
-        student_people=summarise_people([one.student_people for one in compared if one.student_people]),
+        teacher_people=summarize_people([one.teacher_people for one in compared if one.teacher_people]),
+        student_people=summarize_people([one.student_people for one in compared if one.student_people]),
         mining=_mining(judged),
         accepting=_accepting(judged),
         trusting=judge_predictions(
@@ -185,7 +185,7 @@ def _count_people(frames: Sequence[EvaluatedFrame]) -> int:
 
 
 def _choose(waiting: Sequence[EvaluatedFrame], most: int) -> list[EvaluatedFrame]:
-    """What a push would send first. Pictures are shots of their own: where people are does not matter."""
+    """What a push would send first. Images are shots of their own: where people are does not matter."""
     nowhere = np.zeros(CELLS * CELLS, dtype=np.float16)
     candidates = [
         Candidate(position, frame.value or 0.0, (frame.dataset, position), nowhere)

@@ -67,7 +67,7 @@ def bar(start: float, share: float, css_class: str) -> Markup:
 
 
 def histogram_chart(histogram: AgreementHistogram) -> Markup:
-    """Frames by union IoU; what is below `hard_below` has its own colour, even within a bin."""
+    """Frames by union IoU; what is below `hard_below` has its own color, even within a bin."""
     step, top = _axis_steps(max(histogram.counts, default=0))
     parts = [
         *_grid(step, top),
@@ -99,7 +99,7 @@ def _grid(step: int, top: int) -> Iterator[Markup]:
 
 
 def _bins(histogram: AgreementHistogram, top: int) -> Iterator[Markup]:
-    """The bin that the threshold falls into is drawn in two colours."""
+    """The bin that the threshold falls into is drawn in two colors."""
     width = 100 / max(len(histogram.counts), 1)
     for place, frames in enumerate(histogram.counts):
         left, right = (place + _GAP / 2) * width, (place + 1 - _GAP / 2) * width

@@ -106,7 +106,7 @@ class SourceLine:
     title: str | None = None
     url: str | None = None
     uploader: str | None = None
-    licence: str | None = None
+    license: str | None = None
     """None: unknown."""
     frames: int | None = None
     """Frames looked at; None: not known."""
@@ -123,7 +123,7 @@ class Tile:
     title: str
     """Of its video."""
     t_ms: int | None
-    """None for a picture of a folder."""
+    """None for an image of a folder."""
     name: str = ""
     """File name, shown where there is no time."""
     iou: float | None = None
@@ -140,14 +140,14 @@ class ReportData:
 
     run: RunHeader
     videos: int
-    pictures: int
-    """Pictures of folders, which count as videos nowhere."""
+    images: int
+    """Images of folders, which count as videos nowhere."""
     counts: FrameCounts
     histogram: AgreementHistogram
     causes: tuple[tuple[str, int], ...]
     """(cause, mismatches in hard frames)."""
     tiles: Iterable[Tile]
-    """Hardest first; taken one at a time, so a generator that draws them keeps one picture only."""
+    """Hardest first; taken one at a time, so a generator that draws them keeps one image only."""
     stages: tuple[StageTime, ...]
     sources: tuple[SourceLine, ...]
     reviews: tuple[tuple[str, str], ...] = ()

@@ -56,7 +56,7 @@ def render_evaluation(data: EvaluationPage) -> str:
             [(one.coverage, one.risk) for one in trusting.risk_coverage],
             what="share of frames accepted and share of bad masks among them",
         ),
-        sentence=_summarise(data),
+        sentence=_summarize(data),
         knows_masks=_knows_masks(data.sets[POOLED]),
         teacher_chart=teacher,
         student_chart=student,
@@ -84,12 +84,12 @@ def _knows_masks(pooled: SetSummary) -> bool:
     return not pooled.without_masks or pooled.without_masks < pooled.frames - pooled.rejected
 
 
-def _summarise(data: EvaluationPage) -> str:
+def _summarize(data: EvaluationPage) -> str:
     pooled = data.sets[POOLED]
     accepting = pooled.accepting
     if not _knows_masks(pooled):
-        return f"{count_of(pooled.frames, 'labelled picture')}, of whose people only boxes are known."
-    frames, hard = count_of(pooled.frames, "labelled picture"), count_of(accepting.hard, "hard frame")
+        return f"{count_of(pooled.frames, 'labeled image')}, of whose people only boxes are known."
+    frames, hard = count_of(pooled.frames, "labeled image"), count_of(accepting.hard, "hard frame")
     if accepting.good_among_hard is None:
         return f"{frames}, none of them hard."
     good = percent(accepting.good_among_hard, 1)

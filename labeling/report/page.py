@@ -46,7 +46,7 @@ def render_report(data: ReportData) -> str:
     return render_page(
         _TEMPLATE,
         data=data,
-        sentence=wording.summarise(data),
+        sentence=wording.summarize(data),
         funnel=funnel_rows(data.counts),
         histogram=histogram_chart(data.histogram),
         cause_words=wording.CAUSES,

@@ -40,7 +40,7 @@ def advice_for(code: str) -> str:
     return _ADVICE.get(code, "Read the message; run again once its cause is gone.")
 
 
-def summarise(data: ReportData) -> str:
+def summarize(data: ReportData) -> str:
     """What the run found, in words for a person."""
     counts = data.counts
     if not counts.looked_at:
@@ -65,7 +65,7 @@ def _outcome(counts: FrameCounts) -> str:
 
 
 def _places(data: ReportData) -> str:
-    kinds = ((data.videos, "video"), (data.pictures, "picture"))
+    kinds = ((data.videos, "video"), (data.images, "image"))
     return " and ".join(count_of(number, noun) for number, noun in kinds if number) or "0 videos"
 
 

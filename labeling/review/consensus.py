@@ -139,7 +139,7 @@ def _frame_iou(first: ReviewedFrame, second: ReviewedFrame) -> float:
 
 
 def _union_iou(first: Sequence[Mask], second: Sequence[Mask]) -> float:
-    """1 where nobody is in either: the picture's size does not matter then."""
+    """1 where nobody is in either: the image's size does not matter then."""
     if not first and not second:
         return 1.0
     size_hw = (*first, *second)[0].size_hw

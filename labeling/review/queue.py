@@ -28,12 +28,12 @@ AT_HAND = 2000
 could only be chosen for its novelty. Half of a million frames that wait would be read for a choice of 500."""
 
 Shot = tuple[str, int]
-"""A video, and the time in ms at which the shot began; each picture of a folder is a shot of its own."""
+"""A video, and the time in ms at which the shot began; each image of a folder is a shot of its own."""
 
 
 def review_value(*, trust: float | None, disputed: float) -> float:
     """Give what a look is expected to change, in [0, 1]: the probability that the teacher is wrong, times
-    the share of the picture's pixels that one of teacher and student has and the other has not.
+    the share of the image's pixels that one of teacher and student has and the other has not.
 
     `trust`: probability that the teacher's masks are right; None: not known; NaN is no trust.
     """

@@ -31,13 +31,13 @@ class ReviewItem:
     """One frame on its way to a person."""
 
     frame_id: int
-    picture: str
-    """Name of the picture below the home's folder `pictures`, or in its store, such as `ab/abcd....jpg`."""
+    image: str
+    """Name of the image below the home's folder `images`, or in its store, such as `ab/abcd....jpg`."""
     size_hw: tuple[int, int]
     why: str
     """Why this frame is here, one line for people."""
     title: str
-    """Video or picture, and the time in it."""
+    """Video or image, and the time in it."""
     iou: float
     """Agreement of student and teacher."""
     teacher: tuple[ProposedInstance, ...]
@@ -83,4 +83,4 @@ class ReviewedFrame:
     note: str = ""
     """What the annotator wrote."""
     problems: tuple[str, ...] = ()
-    """What could not be understood: a label that is not ours, a region of another picture size."""
+    """What could not be understood: a label that is not ours, a region of another image size."""

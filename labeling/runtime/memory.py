@@ -28,7 +28,7 @@ def release_memory() -> None:
     """Give memory back to the system between two shards.
 
     PyAV's containers and decoders refer to each other in circles that hold some 4 MB each until the
-    collector happens to come by, and glibc keeps freed pictures in the heaps of threads that ended.
+    collector happens to come by, and glibc keeps freed images in the heaps of threads that ended.
     Elsewhere than on glibc only the circles are broken.
     """
     gc.collect()

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 AT_ONCE = 16
-"""Of 50 ms each way, a picture that is new costs two: 16 at a time are 160 pictures a second."""
+"""Of 50 ms each way, an image that is new costs two: 16 at a time are 160 images a second."""
 
 
 class Errands:

@@ -19,7 +19,7 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def bound_picture_threads() -> None:
+def bound_image_threads() -> None:
     """Tell OpenCV of the limit, for this process: it reads no variable."""
     limit = thread_limit()
     if limit:

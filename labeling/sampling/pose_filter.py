@@ -6,7 +6,7 @@ The rules, in order (settings are `configs.models.PoseFilter`):
    nobody else is there is only believed when nothing scores `min_second_person_score` either.
 2. For full bodies, of every person that counts: `nose_missing`, `wrist_missing`, `ankle_missing` (both
    wrists and ankles, by confidence), `foot_missing` (the mask ends at the ankle), `cut_off` (the box
-   comes too near the picture's border).
+   comes too near the image's border).
 3. After a separate pose model and the teacher both spoke: `teacher_misses_person`,
    `pose_misses_person`, `joints_outside_mask`.
 
@@ -40,10 +40,10 @@ FOOT_REACH = 0.02
 """Share of the box's height that the mask must go on below an ankle. The ankle joint of an adult
 stands at about 4 % of the body's height (Winter, Biomechanics and Motor Control of Human Movement,
 fig. 4.1); half of it is left for what a mask loses at the floor. Of 22 people with visible ankles in 80
-annotated COCO pictures, 21 pass."""
+annotated COCO images, 21 pass."""
 
 FRAME_MARGIN_PX = 2
-"""A box nearer to the picture's border than this is taken as cut off."""
+"""A box nearer to the image's border than this is taken as cut off."""
 
 _FULL_BODY: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("nose_missing", ("nose",)),
@@ -93,7 +93,7 @@ def check_people(
 def _masks_for_feet(
     poses: Sequence[Instance], teacher: Sequence[Instance] | None, settings: PoseFilter
 ) -> list[Mask | None]:
-    """The mask of each pose, as far as one is known that the frame would be labelled with."""
+    """The mask of each pose, as far as one is known that the frame would be labeled with."""
     if teacher is None:
         return [pose.mask if settings.segmenter is None else None for pose in poses]
     mask_of = {pose: teacher[seen].mask for pose, seen in match_people(poses, teacher, settings)}
@@ -157,13 +157,13 @@ def check_feet(person: Instance, mask: Mask, settings: PoseFilter) -> Rejection 
 
 
 def check_cut_off(person: Instance, size_hw: tuple[int, int]) -> Rejection | None:
-    """Rule `cut_off`: the box must keep `FRAME_MARGIN_PX` from all sides of the picture."""
+    """Rule `cut_off`: the box must keep `FRAME_MARGIN_PX` from all sides of the image."""
     x, y, w, h = person.box_xywh
     gaps = {"left": x, "top": y, "right": size_hw[1] - (x + w), "bottom": size_hw[0] - (y + h)}
     if all(gap >= FRAME_MARGIN_PX for gap in gaps.values()):
         return None
     side = min(gaps, key=lambda name: gaps[name])
-    distance = f"{gaps[side]:.1f} px from the picture's {side} side, {FRAME_MARGIN_PX} px are wanted"
+    distance = f"{gaps[side]:.1f} px from the image's {side} side, {FRAME_MARGIN_PX} px are wanted"
     return Rejection("cut_off", f"the person's box ends {distance}")
 
 

@@ -13,7 +13,7 @@ from configs.models import Sampling
 from labeling.errors import NotAVideo, UnsupportedVideo
 from labeling.sampling.shots import begins_a_shot
 from labeling.structures.frames import Clip, Frame
-from labeling.video.color import LumaPicture
+from labeling.video.color import LumaImage
 from labeling.video.decode import Decoded, DecodeTally, decode_clip
 from labeling.video.luma import hash_luma, measure_sharpness
 
@@ -21,7 +21,7 @@ THUMBNAIL_WIDTH_PX = 64
 """On which cuts are found, on every decoded frame."""
 
 SHARPNESS_WIDTH_PX = 640
-"""On which sharpness and hash are computed; a narrower picture is not enlarged."""
+"""On which sharpness and hash are computed; a narrower image is not enlarged."""
 
 REMEMBERED_CANDIDATES = 8
 """A frame is compared with so many kept ones before it in its shot."""
@@ -29,7 +29,7 @@ REMEMBERED_CANDIDATES = 8
 
 @dataclass(frozen=True, slots=True)
 class SkippedFrame:
-    """A frame that was looked at and rejected by a cheap rule; its colours were never converted."""
+    """A frame that was looked at and rejected by a cheap rule; its colors were never converted."""
 
     t_ms: int
     shot: int
@@ -77,14 +77,14 @@ def select_frames(
     without, whoever filters further applies a `Gap`. Gap and memory of duplicates begin anew with
     each clip. `Frame.shot` is the time of the cut before the frame, or of the clip's first frame.
 
-    Pictures of a folder are all looked at, each a shot of its own.
+    Images of a folder are all looked at, each a shot of its own.
 
     Raises:
         SourceError: the video cannot be opened.
     """
     if clip.is_temporal:
         return _select_from_video(clip, sampling, gap_here=gap_here, tally=tally)
-    return _select_pictures(clip, sampling)
+    return _select_images(clip, sampling)
 
 
 def _select_from_video(
@@ -103,7 +103,7 @@ def _select_from_video(
             yield verdict
 
 
-def _select_pictures(clip: Clip, sampling: Sampling) -> Iterator[Frame | SkippedFrame]:
+def _select_images(clip: Clip, sampling: Sampling) -> Iterator[Frame | SkippedFrame]:
     judge = _Judge(clip.video_id, sampling.model_copy(update={"duplicate_bits": None}))
     for decoded in decode_clip(clip):
         try:
@@ -134,7 +134,7 @@ class _Shots:
 
     def __init__(self, cut_difference: float) -> None:
         self._cut_difference = cut_difference
-        self._thumbnail: LumaPicture | None = None
+        self._thumbnail: LumaImage | None = None
         self._began_ms: int | None = None
         self._is_lead_in = False
 
@@ -160,7 +160,7 @@ class _Judge:
         self._remembered: deque[imagehash.ImageHash] = deque(maxlen=REMEMBERED_CANDIDATES)
 
     def judge(self, decoded: Decoded, shot: int) -> Frame | SkippedFrame:
-        """Convert the colours only of a frame that passes. Raises `SourceError` for a broken picture."""
+        """Convert the colors only of a frame that passes. Raises `SourceError` for a broken image."""
         luma = decoded.scaled_luma(SHARPNESS_WIDTH_PX)
         sharpness = measure_sharpness(luma)
         rule = self._find_fault(luma, sharpness, shot)
@@ -177,7 +177,7 @@ class _Judge:
         )
 
     def _find_fault(
-        self, luma: LumaPicture, sharpness: float, shot: int
+        self, luma: LumaImage, sharpness: float, shot: int
     ) -> Literal["blurred", "near_duplicate"] | None:
         if sharpness < self._sampling.min_sharpness:
             return "blurred"

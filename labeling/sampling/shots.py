@@ -4,21 +4,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.video.color import LumaPicture
+from labeling.video.color import LumaImage
 
 CUT_LARGEST_CORRELATION = 0.6
-"""Light that changes leaves the structure: on the clips this was chosen on, 99 % of pictures stayed above
-0.83 when brightened by 1.5, while 99 % of pairs of unrelated pictures lie below 0.53."""
+"""Light that changes leaves the structure: on the clips this was chosen on, 99 % of images stayed above
+0.83 when brightened by 1.5, while 99 % of pairs of unrelated images lie below 0.53."""
 CUT_SMALLEST_HISTOGRAM_DISTANCE = 0.12
-"""Motion moves levels, it does not replace them: below 0.08 between neighbouring frames of those clips,
-above 0.15 for 99 % of pairs of unrelated pictures."""
+"""Motion moves levels, it does not replace them: below 0.08 between neighboring frames of those clips,
+above 0.15 for 99 % of pairs of unrelated images."""
 _HISTOGRAM_BINS = 16
 
 
-def begins_a_shot(before: LumaPicture, after: LumaPicture, *, cut_difference: float) -> bool:
-    """Whether two neighbouring thumbnails lie on two sides of a hard cut.
+def begins_a_shot(before: LumaImage, after: LumaImage, *, cut_difference: float) -> bool:
+    """Whether two neighboring thumbnails lie on two sides of a hard cut.
 
-    All must hold: the mean absolute difference exceeds `cut_difference`; the pictures do not correlate,
+    All must hold: the mean absolute difference exceeds `cut_difference`; the images do not correlate,
     so it was not the light; the histograms differ, so it was not motion. A frame of plain white or
     black (a saturated flash) correlates with nothing and does begin a shot, as does a new size.
     """
@@ -33,15 +33,15 @@ def begins_a_shot(before: LumaPicture, after: LumaPicture, *, cut_difference: fl
 
 
 def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Pearson's coefficient; 0 where a picture is plain."""
+    """Pearson's coefficient; 0 where an image is plain."""
     spread = first.std() * second.std()
     return float(((first - first.mean()) * (second - second.mean())).mean() / spread) if spread else 0.0
 
 
-def _histogram_distance(first: LumaPicture, second: LumaPicture) -> float:
+def _histogram_distance(first: LumaImage, second: LumaImage) -> float:
     """1 - intersection (Swain and Ballard, IJCV 1991) of 16-bin histograms: 0 same, 1 disjoint."""
     shares = [
-        np.bincount(picture.ravel() // (256 // _HISTOGRAM_BINS), minlength=_HISTOGRAM_BINS) / picture.size
-        for picture in (first, second)
+        np.bincount(image.ravel() // (256 // _HISTOGRAM_BINS), minlength=_HISTOGRAM_BINS) / image.size
+        for image in (first, second)
     ]
     return float(1 - np.minimum(*shares).sum())

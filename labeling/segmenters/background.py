@@ -1,15 +1,15 @@
 """What differs from a static camera's background: a segmenter that needs no weights.
 
-`plate` compares a frame with a picture of the empty scene; `mog2` and `knn` are OpenCV's mixture of
-Gaussians (Zivkovic 2004) and nearest neighbours (Zivkovic and van der Heijden 2006). All three learn
+`plate` compares a frame with an image of the empty scene; `mog2` and `knn` are OpenCV's mixture of
+Gaussians (Zivkovic 2004) and nearest neighbors (Zivkovic and van der Heijden 2006). All three learn
 from the clip before its first frame is segmented and never again: a frame's masks depend on the clip
 and on the frame, not on the frames between.
 
 What is learnt depends on the file and the time range alone. A range shorter than `MIN_SPAN_S` is
 widened within its video, so that somebody who stays for a whole shard is not taken for furniture.
-The pictures of a folder are taken as samples of one static camera.
+The images of a folder are taken as samples of one static camera.
 
-Pictures are worked on at `WORKING_HEIGHT` rows at most, which bounds memory: 60 samples of 16:9 take
+Images are worked on at `WORKING_HEIGHT` rows at most, which bounds memory: 60 samples of 16:9 take
 93 MB, three times that while the plate is learnt.
 """
 
@@ -32,7 +32,7 @@ from labeling.background.subtraction import Change, clean_mask, score_component,
 from labeling.errors import EmptyVideo, ModelError, ModelOutputWrong, NotAVideo, UnsupportedVideo
 from labeling.runtime.memory import release_memory
 from labeling.structures.components import find_components
-from labeling.structures.frames import Clip, Frame, RgbPicture
+from labeling.structures.frames import Clip, Frame, RgbImage
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import BoolArray, Mask
 from labeling.video.decode import Decoded, decode_clip, probe_video
@@ -42,7 +42,7 @@ MIN_SPAN_S = Fraction(120)
 SEEK_FROM_S = Fraction(5)
 """Samples further apart than this are sought; nearer ones cost less to decode through."""
 WORKING_HEIGHT = 540
-"""Rows; taller pictures are reduced before, their masks enlarged after."""
+"""Rows; taller images are reduced before, their masks enlarged after."""
 KNN_FROZEN = 1e-8
 """OpenCV's KNN goes on learning at rate 0 (a division by log(1 - rate)); this rate stops it."""
 KNN_SETTLE = 4
@@ -50,14 +50,14 @@ KNN_SETTLE = 4
 FOREGROUND_LABEL = 255
 """What OpenCV's subtractors call foreground; a shadow is 127."""
 
-Detector = Callable[[RgbPicture], Change]
+Detector = Callable[[RgbImage], Change]
 Samples = tuple[tuple[int, int], Stack]
-"""The pictures' (height, width), and the samples, which may be smaller."""
+"""The images' (height, width), and the samples, which may be smaller."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Learnt:
-    """What one clip taught: the pictures' size, the size worked at, and how changes are found."""
+    """What one clip taught: the images' size, the size worked at, and how changes are found."""
 
     size_hw: tuple[int, int]
     working_hw: tuple[int, int]
@@ -86,8 +86,8 @@ class BackgroundSegmenter:
         """Learn the clip's background; deterministic for a file and a time range.
 
         Raises:
-            SourceError: the clip cannot be read, or has no picture.
-            ModelOutputWrong: its pictures have several sizes.
+            SourceError: the clip cannot be read, or has no image.
+            ModelOutputWrong: its images have several sizes.
         """
         size_hw, samples = _latest_samples.gather(clip, self._block.samples)
         detect = self._learn(samples)
@@ -131,8 +131,8 @@ class BackgroundSegmenter:
         )
         return [_to_instance(part, change, learnt.size_hw) for part in parts]
 
-    def _close_px(self, picture: NDArray[Any]) -> int:
-        return max(1, round(self._block.close * picture.shape[0]))
+    def _close_px(self, image: NDArray[Any]) -> int:
+        return max(1, round(self._block.close * image.shape[0]))
 
 
 def _to_instance(part: BoolArray, change: Change, size_hw: tuple[int, int]) -> Instance:
@@ -160,7 +160,7 @@ def _learn_knn(samples: Stack, *, min_difference: float) -> Detector:
 
 
 def _to_change(
-    rgb: RgbPicture, labels: NDArray[Any], background: NDArray[Any], min_difference: float
+    rgb: RgbImage, labels: NDArray[Any], background: NDArray[Any], min_difference: float
 ) -> Change:
     return Change(labels == FOREGROUND_LABEL, color_distance(rgb, background) / np.float32(min_difference))
 
@@ -186,28 +186,28 @@ _latest_samples = _LatestSamples()
 
 
 def _gather_samples(clip: Clip, count: int) -> Samples:
-    """The pictures' size, and the samples at working size as one array."""
+    """The images' size, and the samples at working size as one array."""
     size_hw = (0, 0)
     stack: Stack = np.empty((0, 0, 0, 3), dtype=np.uint8)
     number = 0
-    for number, picture in enumerate(read_samples(clip, count), start=1):
+    for number, image in enumerate(read_samples(clip, count), start=1):
         if number == 1:
-            size_hw = _hw(picture)
+            size_hw = _hw(image)
             stack = np.empty((count, *_working_hw(size_hw), 3), dtype=np.uint8)
-        elif _hw(picture) != size_hw:
+        elif _hw(image) != size_hw:
             raise ModelOutputWrong(
-                f"background: clip of {clip.video_id[:12]} has pictures of {_show(size_hw)} and of "
-                f"{_show(_hw(picture))}; it wants one static camera: use another segmenter here"
+                f"background: clip of {clip.video_id[:12]} has images of {_show(size_hw)} and of "
+                f"{_show(_hw(image))}; it wants one static camera: use another segmenter here"
             )
-        stack[number - 1] = _reduce(picture, _working_hw(size_hw))
+        stack[number - 1] = _reduce(image, _working_hw(size_hw))
     if not number:
-        raise EmptyVideo(f"background: clip of {clip.video_id[:12]} ({clip.path or 'folder'}) has no picture")
+        raise EmptyVideo(f"background: clip of {clip.video_id[:12]} ({clip.path or 'folder'}) has no image")
     release_memory()  # of up to `count` opened files
     return size_hw, stack[:number]
 
 
-def _hw(picture: NDArray[Any]) -> tuple[int, int]:
-    return picture.shape[0], picture.shape[1]
+def _hw(image: NDArray[Any]) -> tuple[int, int]:
+    return image.shape[0], image.shape[1]
 
 
 def _show(size_hw: tuple[int, int]) -> str:
@@ -236,18 +236,18 @@ def widen_range(clip: Clip, duration_s: Fraction) -> tuple[Fraction, Fraction]:
     return start_s, start_s + span_s
 
 
-def read_samples(clip: Clip, count: int) -> Iterator[RgbPicture]:
-    """Pictures spread evenly over the clip, in order of time.
+def read_samples(clip: Clip, count: int) -> Iterator[RgbImage]:
+    """Images spread evenly over the clip, in order of time.
 
     Raises:
-        SourceError: the video, or a picture of the folder, cannot be read.
+        SourceError: the video, or an image of the folder, cannot be read.
     """
     if clip.path is None:
-        chosen = np.linspace(0, len(clip.pictures) - 1, min(count, len(clip.pictures))).round().astype(int)
-        clip = replace(clip, pictures=tuple(clip.pictures[i] for i in chosen))
-        for decoded_picture in decode_clip(clip):
+        chosen = np.linspace(0, len(clip.images) - 1, min(count, len(clip.images))).round().astype(int)
+        clip = replace(clip, images=tuple(clip.images[i] for i in chosen))
+        for decoded_image in decode_clip(clip):
             with suppress(NotAVideo, UnsupportedVideo):  # sampling says so, once
-                yield decoded_picture.to_rgb()
+                yield decoded_image.to_rgb()
         return
     start_s, end_s = widen_range(clip, probe_video(clip.path).duration_s)
     times = sample_times(start_s, end_s, count)
@@ -262,7 +262,7 @@ def read_samples(clip: Clip, count: int) -> Iterator[RgbPicture]:
         yield from _pick(decode_clip(replace(clip, start_s=start_s, end_s=end_s)), times)
 
 
-def _pick(frames: Iterator[Decoded], times: Sequence[Fraction]) -> Iterator[RgbPicture]:
+def _pick(frames: Iterator[Decoded], times: Sequence[Fraction]) -> Iterator[RgbImage]:
     """The first frame from each time on, or the last there is."""
     frame: Decoded | None = None
     for time_s in times:
@@ -274,7 +274,7 @@ def _pick(frames: Iterator[Decoded], times: Sequence[Fraction]) -> Iterator[RgbP
             yield frame.to_rgb()
 
 
-def _reduce(rgb: RgbPicture, working_hw: tuple[int, int]) -> RgbPicture:
+def _reduce(rgb: RgbImage, working_hw: tuple[int, int]) -> RgbImage:
     if rgb.shape[:2] == working_hw:
         return np.ascontiguousarray(rgb)
     return cv2.resize(rgb, working_hw[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8)

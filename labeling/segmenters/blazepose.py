@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from labeling.structures.frames import RgbPicture
+from labeling.structures.frames import RgbImage
 from labeling.structures.masks import BoxXywh
 
 INPUT_PX = 256
@@ -33,19 +33,19 @@ FloatArray = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """A square of a picture, in pixels, turned about its centre; it may reach outside, where it is black."""
+    """A square of an image, in pixels, turned about its center; it may reach outside, where it is black."""
 
     x0: float
     y0: float
     side: float
     angle: float = 0.0
-    """Radians, clockwise: where the crop's upper edge points, 0 for the picture's."""
+    """Radians, clockwise: where the crop's upper edge points, 0 for the image's."""
     mirrored: bool = False
     """Left and right are swapped."""
 
     @classmethod
     def around(cls, box_xywh: BoxXywh, scale: float) -> "Crop":
-        """`scale` times the box's longer side, about its centre."""
+        """`scale` times the box's longer side, about its center."""
         x, y, w, h = box_xywh
         side = scale * max(w, h)
         return cls(x + (w - side) / 2, y + (h - side) / 2, side)
@@ -76,21 +76,21 @@ class Crop:
     def to_grid(self, grid_px: int, origin_xy: tuple[int, int] = (0, 0)) -> NDArray[np.float64]:
         """2x3 affine map from pixel numbers, counted from `origin_xy`, to the crop's in `grid_px` pixels.
 
-        Pixel n covers n to n + 1, so its centre is at n + 0.5 on both sides.
+        Pixel n covers n to n + 1, so its center is at n + 0.5 on both sides.
         """
         turn = self._axes() * (grid_px / self.side)
         middle = np.array([self.x0, self.y0]) + self.side / 2
         shift = turn @ (np.array(origin_xy) + 0.5 - middle) + grid_px / 2 - 0.5
         return np.column_stack([turn, shift])
 
-    def to_picture(self, xy: FloatArray, grid_px: int) -> FloatArray:
-        """Nx2 points of the crop in `grid_px` pixels, to the picture's."""
+    def to_image(self, xy: FloatArray, grid_px: int) -> FloatArray:
+        """Nx2 points of the crop in `grid_px` pixels, to the image's."""
         middle = np.array([self.x0, self.y0]) + self.side / 2
         turned = (xy - grid_px / 2) * (self.side / grid_px) @ self._axes()
         return np.asarray(turned + middle, dtype=np.float32)
 
     def _axes(self) -> NDArray[np.float64]:
-        """The crop's right and down as rows, in the picture."""
+        """The crop's right and down as rows, in the image."""
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         right = np.array([cos, sin])
         return np.array([-right if self.mirrored else right, [-sin, cos]])
@@ -101,14 +101,14 @@ class Landmarks:
     """What the network said of one crop."""
 
     size_hw: tuple[int, int]
-    """Of the picture."""
+    """Of the image."""
     crop: Crop
     presence: float
     """Probability that there is a person."""
     mask_logits: FloatArray
     """128x128."""
     keypoints: FloatArray
-    """COCO's 17x3: x and y in pixels of the picture; probability of being seen and within the crop."""
+    """COCO's 17x3: x and y in pixels of the image; probability of being seen and within the crop."""
     body: Crop
     """Where the person is now known to be, and how turned: upright, unmirrored."""
 
@@ -140,8 +140,8 @@ class LandmarkNetwork:
         self._input = net.get_input_details()[0]["index"]
         self._outputs = {output["name"]: output["index"] for output in net.get_output_details()}
 
-    def look(self, rgb: RgbPicture, crop: Crop) -> Landmarks:
-        """Run the network on one crop of an HxWx3 picture."""
+    def look(self, rgb: RgbImage, crop: Crop) -> Landmarks:
+        """Run the network on one crop of an HxWx3 image."""
         pixels = cv2.warpAffine(
             rgb,
             crop.to_grid(INPUT_PX),
@@ -160,7 +160,7 @@ class LandmarkNetwork:
         finally:
             self._idle.put(net)
         points = points.reshape(-1, 5)
-        hips, reach = crop.to_picture(points[[_HIPS, _REACH]][:, [_X, _Y]], INPUT_PX)
+        hips, reach = crop.to_image(points[[_HIPS, _REACH]][:, [_X, _Y]], INPUT_PX)
         return Landmarks(
             size_hw=(rgb.shape[0], rgb.shape[1]),
             crop=crop,
@@ -172,8 +172,8 @@ class LandmarkNetwork:
 
 
 def _place_keypoints(points: FloatArray, crop: Crop) -> FloatArray:
-    """39x5 (x, y, z, visibility logit, in-frame logit) in crop pixels to COCO's 17x3 in the picture's."""
+    """39x5 (x, y, z, visibility logit, in-frame logit) in crop pixels to COCO's 17x3 in the image's."""
     names = MIRRORED_COCO if crop.mirrored else range(len(BLAZEPOSE_OF_COCO))
     chosen = points[[BLAZEPOSE_OF_COCO[name] for name in names]]
     confidence = expit(chosen[:, _VISIBILITY]) * expit(chosen[:, _IN_FRAME])
-    return np.column_stack([crop.to_picture(chosen[:, [_X, _Y]], INPUT_PX), confidence]).astype(np.float32)
+    return np.column_stack([crop.to_image(chosen[:, [_X, _Y]], INPUT_PX), confidence]).astype(np.float32)

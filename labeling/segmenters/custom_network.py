@@ -1,4 +1,4 @@
-"""A user's own network, in ONNX, TorchScript or LiteRT: one picture in, one person map out."""
+"""A user's own network, in ONNX, TorchScript or LiteRT: one image in, one person map out."""
 
 import json
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from labeling.errors import ModelOutputWrong, WeightsMissing
 from labeling.segmenters.network_files import OpenNetwork, open_network
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.segmenters.weights_download import check_sha256
-from labeling.structures.frames import Frame, RgbPicture
+from labeling.structures.frames import Frame, RgbImage
 from labeling.structures.instances import Instance, ModelCard
-from labeling.structures.probability_maps import FloatMap, instances_from_map, resize_map, resize_picture
+from labeling.structures.probability_maps import FloatMap, instances_from_map, resize_image, resize_map
 
 RANGE_TOLERANCE = 0.01
 """So far outside [0, 1] a probability may lie, for rounding in half precision or 8 bits."""
@@ -23,7 +23,7 @@ _MAP_AXES = 2
 
 
 class OwnModelSegmenter(StatelessSegmenter):
-    """One instance per picture, or with `split` one per connected part of the map.
+    """One instance per image, or with `split` one per connected part of the map.
 
     Raises:
         WeightsMissing: there is no file at `path`.
@@ -58,9 +58,9 @@ class OwnModelSegmenter(StatelessSegmenter):
         Raises:
             ModelOutputWrong: the output is not what `output`, `layout` and `person_class` declare.
         """
-        return [self._segment_picture(frame.rgb) for frame in frames]
+        return [self._segment_image(frame.rgb) for frame in frames]
 
-    def _segment_picture(self, rgb: RgbPicture) -> list[Instance]:
+    def _segment_image(self, rgb: RgbImage) -> list[Instance]:
         block = self._block
         outputs = self._network.run(prepare_input(rgb, block))
         if block.output_index >= len(outputs):
@@ -75,9 +75,9 @@ class OwnModelSegmenter(StatelessSegmenter):
         )
 
 
-def prepare_input(rgb: RgbPicture, block: OwnModelBlock) -> NDArray[np.float32]:
+def prepare_input(rgb: RgbImage, block: OwnModelBlock) -> NDArray[np.float32]:
     """1x3xHxW or 1xHxWx3: resized, channels in order, (pixel x scale - mean) / std."""
-    pixels = resize_picture(rgb, block.input_hw)
+    pixels = resize_image(rgb, block.input_hw)
     if block.channels == "bgr":
         pixels = pixels[:, :, ::-1]
     mean, std = np.array(block.mean, dtype=np.float32), np.array(block.std, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Person boxes by FastestDet (github.com/dog-qiuqiu/FastestDet), of the whole picture and of tiles."""
+"""Person boxes by FastestDet (github.com/dog-qiuqiu/FastestDet), of the whole image and of tiles."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from labeling.structures.frames import RgbPicture
-from labeling.structures.probability_maps import resize_picture
+from labeling.structures.frames import RgbImage
+from labeling.structures.probability_maps import resize_image
 
 INPUT_HW = (352, 352)
 OBJECTNESS_POWER = 0.6
@@ -21,13 +21,13 @@ TILE_OVERLAP = 0.2
 CUT_MARGIN = 0.01
 """Of a tile's side: a box this near to a tile's inner edge is cut by it."""
 SMALL_PERSON = 0.25
-"""Of the picture's height: where half the people are smaller, tiles show more of them."""
+"""Of the image's height: where half the people are smaller, tiles show more of them."""
 SURE_OF_SMALL = 0.5
 """Score of the boxes that tell so: below it, half of them are nobody."""
 SMALL_TILES = 2
 """A side, for small people; 3 found no more of them on PETS."""
 MIN_SIDE_PX = 1.0
-"""Of a box within the picture; what is smaller lies outside."""
+"""Of a box within the image; what is smaller lies outside."""
 _X, _Y, _W, _H, _CLASSES = 1, 2, 3, 4, 5
 
 FloatArray = NDArray[np.float32]
@@ -35,7 +35,7 @@ FloatArray = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PersonBoxes:
-    """N boxes in pixels of the picture."""
+    """N boxes in pixels of the image."""
 
     corners: FloatArray
     """Nx4: x0, y0, x1, y1."""
@@ -51,7 +51,7 @@ class PersonBoxes:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A rectangle of a picture, in pixels."""
+    """A rectangle of an image, in pixels."""
 
     x: int
     y: int
@@ -60,7 +60,7 @@ class Tile:
 
 
 class PersonDetector:
-    """FastestDet through ONNX Runtime on the CPU; its graph takes one picture at a time, on the thread
+    """FastestDet through ONNX Runtime on the CPU; its graph takes one image at a time, on the thread
     that calls. Several may call at once."""
 
     def __init__(self, weights: Path) -> None:
@@ -72,16 +72,16 @@ class PersonDetector:
         self._input = self._session.get_inputs()[0].name
 
     def detect(
-        self, rgb: RgbPicture, *, min_score: float, max_iou: float, tiles: int | Literal["auto"] = 1
+        self, rgb: RgbImage, *, min_score: float, max_iou: float, tiles: int | Literal["auto"] = 1
     ) -> PersonBoxes:
         """Boxes of people, best first, no two of which overlap by more than `max_iou`.
 
-        With `tiles` n > 1, n x n overlapping tiles are looked at as well as the whole picture; with
-        `auto`, where the people seen in the whole picture are small.
+        With `tiles` n > 1, n x n overlapping tiles are looked at as well as the whole image; with
+        `auto`, where the people seen in the whole image are small.
         """
         size_hw = rgb.shape[0], rgb.shape[1]
-        whole_picture, *_ = plan_tiles(size_hw, 1)
-        whole = self._detect_in(rgb, whole_picture, min_score)
+        whole_image, *_ = plan_tiles(size_hw, 1)
+        whole = self._detect_in(rgb, whole_image, min_score)
         if tiles == "auto":
             tiles = SMALL_TILES if are_people_small(suppress_overlaps(whole, max_iou), size_hw[0]) else 1
         _, *parts = plan_tiles(size_hw, tiles)
@@ -93,9 +93,9 @@ class PersonDetector:
         has_area = (corners[:, 2:] - corners[:, :2] >= MIN_SIDE_PX).all(axis=1)
         return suppress_overlaps(boxes.select(has_area), max_iou)
 
-    def _detect_in(self, rgb: RgbPicture, tile: Tile, min_score: float) -> PersonBoxes:
+    def _detect_in(self, rgb: RgbImage, tile: Tile, min_score: float) -> PersonBoxes:
         part = rgb[tile.y : tile.y + tile.h, tile.x : tile.x + tile.w]
-        pixels = cv2.dnn.blobFromImage(resize_picture(part, INPUT_HW), 1 / 255, swapRB=True)
+        pixels = cv2.dnn.blobFromImage(resize_image(part, INPUT_HW), 1 / 255, swapRB=True)
         (cells,) = self._session.run(None, {self._input: pixels})
         boxes = decode_cells(cells[0])
         boxes = boxes.select(boxes.scores >= min_score)
@@ -106,17 +106,17 @@ class PersonDetector:
 
 
 def are_people_small(boxes: PersonBoxes, height: int) -> bool:
-    """Whether the median of the surer boxes' longer sides is small beside the picture's height."""
+    """Whether the median of the surer boxes' longer sides is small beside the image's height."""
     sure = boxes.select(boxes.scores >= SURE_OF_SMALL).corners
     longer = (sure[:, 2:] - sure[:, :2]).max(axis=1)
     return bool(len(longer)) and float(np.median(longer)) < SMALL_PERSON * height
 
 
 def decode_cells(cells: FloatArray) -> PersonBoxes:
-    """Every cell's box as fractions of the picture, whatever its score; 0 where another class is likelier.
+    """Every cell's box as fractions of the image, whatever its score; 0 where another class is likelier.
 
-    `cells` is 85xRxC: objectness, centre offset (x, y; through tanh, in cells), size (w, h; through a
-    sigmoid, of the picture), 80 COCO classes (0 = person). Source: FastestDet, `utils/tool.py`.
+    `cells` is 85xRxC: objectness, center offset (x, y; through tanh, in cells), size (w, h; through a
+    sigmoid, of the image), 80 COCO classes (0 = person). Source: FastestDet, `utils/tool.py`.
     """
     rows, columns = cells.shape[1:]
     row, column = np.mgrid[:rows, :columns].astype(np.float32)
@@ -129,7 +129,7 @@ def decode_cells(cells: FloatArray) -> PersonBoxes:
 
 
 def plan_tiles(size_hw: tuple[int, int], tiles: int) -> Iterator[Tile]:
-    """The whole picture, then for `tiles` > 1 as many overlapping tiles a side."""
+    """The whole image, then for `tiles` > 1 as many overlapping tiles a side."""
     height, width = size_hw
     yield Tile(0, 0, width, height)
     if tiles == 1:
@@ -146,9 +146,9 @@ def _spread(length: int, count: int) -> list[tuple[int, int]]:
 
 
 def find_cut_boxes(boxes: PersonBoxes, tile: Tile, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
-    """Which boxes reach an edge of the tile that is not the picture's: somebody is cut in two there.
+    """Which boxes reach an edge of the tile that is not the image's: somebody is cut in two there.
 
-    A neighbouring tile or the whole picture sees that person entirely.
+    A neighboring tile or the whole image sees that person entirely.
     """
     height, width = size_hw
     low = np.array([tile.x, tile.y]) + CUT_MARGIN * np.array([tile.w, tile.h])

@@ -1,10 +1,10 @@
-"""A segmenter behind HTTP: POST a picture, get its masks back.
+"""A segmenter behind HTTP: POST an image, get its masks back.
 
-The request's body is the picture as PNG, with the headers `X-Video-Id` and `X-Time-Ms`. The answer is
+The request's body is the image as PNG, with the headers `X-Video-Id` and `X-Time-Ms`. The answer is
 
-- `image/png`: a label picture (`read_label_png`);
+- `image/png`: a label image (`read_label_png`);
 - `image/png; map=probability`: 255 times the probability of a person, cut at `mask_above`;
-- `application/json`: a list of COCO results of this picture (`read_coco_records`);
+- `application/json`: a list of COCO results of this image (`read_coco_records`);
 - status 204: nobody.
 
 A service that is busy or broken (no connection, no answer in time, 429, 5xx) is asked again, later each
@@ -34,7 +34,7 @@ from labeling.structures.instances import Instance, ModelCard
 BACKOFF_S, LONGEST_PAUSE_S = 0.5, 60.0
 """Pause before the first repetition, doubled each time, and the longest, asked for or not."""
 LARGEST_ANSWER_BYTES = 64 * 2**20
-"""An 8K label picture that does not compress at all is 33 MB."""
+"""An 8K label image that does not compress at all is 33 MB."""
 
 
 class _TryAgain(Exception):

@@ -5,7 +5,7 @@ looked at in two more that the landmarks place and turn, and the better result s
 beside a decided mask, the best sign of a good one: it is part of the score.
 
 Measured beside one another: mean best IoU of each person for PennFudan (all 74), DAVIS dance-twirl (every 2nd)
-and COCO (those over 1 % of 80 pictures), union IoU for CDnet's office (every 10th), recall and precision of
+and COCO (those over 1 % of 80 images), union IoU for CDnet's office (every 10th), recall and precision of
 boxes at IoU 0.5 for PETS (every 10th). Each row has all above it:
 
                                           PennFudan  DAVIS  COCO   office  PETS
@@ -17,12 +17,12 @@ boxes at IoU 0.5 for PETS (every 10th). Each row has all above it:
     second pass only for who is left         0.829   0.782  0.476   0.722  0.869 0.729
 
 The code as it is, one run: 0.828 0.775 0.488 0.717, PETS 0.863 0.706 (the rows come from a trial that was
-written before it); no false person in 50 pictures of a road. A picture with one person takes 1.1 to 1.6 times
+written before it); no false person in 50 images of a road. An image with one person takes 1.1 to 1.6 times
 as long as with the first row (office 52, PennFudan 65 ms on one busy core, before 40 and 43).
 
-Not taken: landmark crops for everybody (PennFudan 0.807: in a crowd they go over to the neighbour), a
+Not taken: landmark crops for everybody (PennFudan 0.807: in a crowd they go over to the neighbor), a
 guided filter (+0.002), pixels of two masks given to the better one alone (PennFudan 0.826), boxes of
-MediaPipe's pose detection (DAVIS +0.02, one more network for every picture), more parts of the score
+MediaPipe's pose detection (DAVIS +0.02, one more network for every image), more parts of the score
 (joints, visibility: no gain in AUROC), 3 x 3 tiles (PETS 0.861 0.744).
 
 Of PETS's 168 false boxes 132 are a bin, a tripod and cones, which never move: a run doubts them
@@ -47,7 +47,7 @@ from labeling.segmenters.blazepose import Crop, FloatArray, LandmarkNetwork, Lan
 from labeling.segmenters.fastestdet import PersonDetector
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.segmenters.weights import KNOWN_WEIGHTS, find_weights
-from labeling.structures.frames import Frame, RgbPicture
+from labeling.structures.frames import Frame, RgbImage
 from labeling.structures.instances import Instance, Keypoints, ModelCard
 from labeling.structures.masks import BoolArray, BoxXywh, Mask, intersection_areas, iou_matrix, mask_areas
 from labeling.structures.probability_maps import share_decided
@@ -63,7 +63,7 @@ SAME_PERSON_IOU = 0.55
 PART_OF_PERSON = 0.8
 """So does a mask of which a larger share lies within a better one: it is a part of him."""
 MAX_THREADS = 8
-"""Pictures looked at beside each other, each on one thread: networks this small gain little from more."""
+"""Images looked at beside each other, each on one thread: networks this small gain little from more."""
 _COCO_SIGMAS: NDArray[np.float64] = Params("keypoints").kpt_oks_sigmas
 """Spread of human annotations of each keypoint, in square roots of the person's area (COCO's OKS)."""
 
@@ -113,9 +113,9 @@ class LiteSegmenter(StatelessSegmenter):
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
         """One list per frame, best score first."""
         with ThreadPoolExecutor(self._threads, thread_name_prefix="lite") as pool:
-            return list(pool.map(self._segment_picture, (frame.rgb for frame in frames)))
+            return list(pool.map(self._segment_image, (frame.rgb for frame in frames)))
 
-    def _segment_picture(self, rgb: RgbPicture) -> list[Instance]:
+    def _segment_image(self, rgb: RgbImage) -> list[Instance]:
         block = self._block
         boxes = self._detector.detect(
             rgb, min_score=block.min_box_score, max_iou=block.box_iou, tiles=block.tiles
@@ -138,14 +138,14 @@ class LiteSegmenter(StatelessSegmenter):
         made = looks and _make_instance(looks, box_score, self._block.mask_above)
         return [_Found(made, box_score, looks[1].body)] if looks and made else []
 
-    def _look_at_box(self, rgb: RgbPicture, box_xywh: BoxXywh) -> _TwoLooks | None:
+    def _look_at_box(self, rgb: RgbImage, box_xywh: BoxXywh) -> _TwoLooks | None:
         """None where the close crop shows nobody: the wide one is then not looked at (14 % saved)."""
         close = self._network.look(rgb, Crop.around(box_xywh, CROP_SCALES[0]))
         if close.presence < self._block.min_presence:
             return None
         return close, self._network.look(rgb, Crop.around(box_xywh, CROP_SCALES[1]).mirror())
 
-    def _look_at_body(self, rgb: RgbPicture, body: Crop) -> _TwoLooks | None:
+    def _look_at_body(self, rgb: RgbImage, body: Crop) -> _TwoLooks | None:
         """The second crop is placed by what the first one showed."""
         first = self._network.look(rgb, body)
         if first.presence < self._block.min_presence:
@@ -170,7 +170,7 @@ def rank_people(instances: Sequence[Instance]) -> list[int]:
 
 
 def _make_instance(looks: _TwoLooks, box_score: float, mask_above: float) -> Instance | None:
-    """None where the mask has no pixel within the picture."""
+    """None where the mask has no pixel within the image."""
     left, top, right, bottom = region = _join_regions(looks)
     if right <= left or bottom <= top:
         return None

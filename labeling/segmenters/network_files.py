@@ -19,12 +19,12 @@ Outputs = list[NDArray[np.generic]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenNetwork:
-    """A loaded network with one picture as input."""
+    """A loaded network with one image as input."""
 
     input_shape: tuple[int | None, ...] | None
     """None for an axis of any length, or for a file that does not say."""
     run: Callable[[FloatBatch], Outputs]
-    """Takes the prepared picture with a batch axis; quantised inputs and outputs are converted."""
+    """Takes the prepared image with a batch axis; quantised inputs and outputs are converted."""
 
 
 def open_network(
@@ -54,7 +54,7 @@ def _open_onnx(path: Path) -> OpenNetwork:
         raise _unreadable("onnx", path, exc) from exc
     inputs = session.get_inputs()
     if len(inputs) != 1:
-        raise ConfigError(f"onnx model {path.name} has {len(inputs)} inputs, wanted one picture")
+        raise ConfigError(f"onnx model {path.name} has {len(inputs)} inputs, wanted one image")
     dtype = _onnx_dtype(inputs[0].type, path)
 
     def run(batch: FloatBatch) -> Outputs:
@@ -88,7 +88,7 @@ def _open_litert(path: Path) -> OpenNetwork:
         raise _unreadable("litert", path, exc) from exc
     inputs, outputs = net.get_input_details(), net.get_output_details()
     if len(inputs) != 1:
-        raise ConfigError(f"litert model {path.name} has {len(inputs)} inputs, wanted one picture")
+        raise ConfigError(f"litert model {path.name} has {len(inputs)} inputs, wanted one image")
     dtype = np.dtype(inputs[0]["dtype"])
 
     def run(batch: FloatBatch) -> Outputs:

@@ -1,11 +1,11 @@
-"""Masks made elsewhere, on a device for example: a folder of PNG pictures, or a COCO file.
+"""Masks made elsewhere, on a device for example: a folder of PNG images, or a COCO file.
 
 How a frame finds its mask:
 
 | frame | in a folder | in a COCO file, `file_name` (any suffix) |
 |---|---|---|
-| picture `cat.jpg` of a folder | `cat.png` | `cat`, in any folder; or `image_id` `cat` |
-| picture `000123.jpg` | `000123.png` | as above; or `image_id` 123 |
+| image `cat.jpg` of a folder | `cat.png` | `cat`, in any folder; or `image_id` `cat` |
+| image `000123.jpg` | `000123.png` | as above; or `image_id` 123 |
 | video `1f0c...`, 2.5 s | `1f0c.../2500.png` or `1f0c..._2500.png` | `1f0c.../2500` or `1f0c..._2500` |
 
 A video is named by its SHA-256 or at least the first 8 digits of it; the longest name that fits counts.
@@ -29,7 +29,7 @@ from labeling.structures.instances import Instance, ModelCard
 
 _VIDEO_NAME = re.compile(r"([0-9a-f]{8,64})(?:[_/](\d+))?")
 """A video's SHA-256 or its first digits, alone or with a time in ms."""
-_PICTURE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+_IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
 class _Masks(Protocol):
@@ -86,7 +86,7 @@ class MasksFolderSegmenter(StatelessSegmenter):
 
 
 class _Folder:
-    """PNG pictures by name."""
+    """PNG images by name."""
 
     sha256 = ""
 
@@ -111,7 +111,7 @@ class _Folder:
 
 
 class _CocoFile:
-    """Records of a COCO results list, or of an annotation file, by the picture's name."""
+    """Records of a COCO results list, or of an annotation file, by the image's name."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -137,7 +137,7 @@ class _CocoFile:
         name = self._find_name(frame)
         if name is None:
             return None
-        origin = f"masks_folder: {self._path}, picture {name!r}"
+        origin = f"masks_folder: {self._path}, image {name!r}"
         if name in self._sizes_hw:
             check_size(self._sizes_hw[name], frame.size_hw, origin)
         return read_coco_records(self._records[name], frame.size_hw, origin=origin, people=self._people)
@@ -155,7 +155,7 @@ class _CocoFile:
         )
 
     def _index_images(self, images: Iterable[Any]) -> dict[str, str]:
-        """Names by id. A picture without annotations is known too: it shows nobody."""
+        """Names by id. An image without annotations is known too: it shows nobody."""
         names: dict[str, str] = {}
         for image in images:
             if not isinstance(image, Mapping) or not isinstance(image.get("file_name"), str):
@@ -175,7 +175,7 @@ class _CocoFile:
             if image_id is not None and name:
                 return name
         raise ConfigError(
-            f"masks_folder: {self._path}: a record belongs to no picture (file_name, or an image_id "
+            f"masks_folder: {self._path}: a record belongs to no image (file_name, or an image_id "
             f"among `images`): {str(record)[:120]}"
         )
 
@@ -191,16 +191,16 @@ class _CocoFile:
         found = self._by_stem.get(stem) or (self._by_stem.get(str(int(stem))) if stem.isdecimal() else None)
         if found and len(found) > 1:
             raise ModelOutputWrong(
-                f"masks_folder: {self._path} has {len(found)} pictures named {stem!r} ({sorted(found)[:3]}); "
+                f"masks_folder: {self._path} has {len(found)} images named {stem!r} ({sorted(found)[:3]}); "
                 "names must be different"
             )
         return next(iter(found)) if found else None
 
 
 def _without_suffix(file_name: str) -> str:
-    """Only a picture's suffix is one: `shot.0001` is a whole name."""
+    """Only an image's suffix is one: `shot.0001` is a whole name."""
     name = PurePosixPath(file_name.replace("\\", "/"))
-    return str(name.with_suffix("")) if name.suffix.lower() in _PICTURE_SUFFIXES else str(name)
+    return str(name.with_suffix("")) if name.suffix.lower() in _IMAGE_SUFFIXES else str(name)
 
 
 def _video_names(names: Iterable[str]) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""MediaPipe's selfie segmentation: one mask for everybody in the picture."""
+"""MediaPipe's selfie segmentation: one mask for everybody in the image."""
 
 import json
 from dataclasses import replace

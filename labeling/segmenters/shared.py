@@ -52,7 +52,7 @@ class OneAtATime:
         for frame, instances in zip(frames, found, strict=True):
             for instance in instances:
                 if instance.mask.size_hw != frame.size_hw:
-                    sizes = f"{instance.mask.size_hw} for a picture of {frame.size_hw} (height, width)"
+                    sizes = f"{instance.mask.size_hw} for an image of {frame.size_hw} (height, width)"
                     raise ModelOutputWrong(f"{self._name}: a mask of {sizes}")
                 if not all(map(math.isfinite, (instance.score, *instance.box_xywh))):
                     raise ModelOutputWrong(f"{self._name}: score {instance.score}, box {instance.box_xywh}")

@@ -24,10 +24,10 @@ _NO_STATISTICS = "num_batches_tracked"
 
 
 class TorchvisionSegmenter(StatelessSegmenter):
-    """One network of torchvision on `device`, `batch` pictures at a time.
+    """One network of torchvision on `device`, `batch` images at a time.
 
     Keypoint R-CNN has no masks: as a pose model, its instances' masks are their boxes, filled.
-    Semantic networks give one instance for everybody in a picture.
+    Semantic networks give one instance for everybody in an image.
     """
 
     def __init__(self, block: TorchvisionBlock, *, weights_dir: Path | None, device: str, batch: int) -> None:
@@ -63,10 +63,10 @@ class TorchvisionSegmenter(StatelessSegmenter):
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
         """One list per frame, best score first; frames may differ in size."""
-        pictures = [frame.rgb for frame in frames]
+        images = [frame.rgb for frame in frames]
         found: list[list[Instance]] = []
-        for start in range(0, len(pictures), self._batch):
-            found += self._network.infer(pictures[start : start + self._batch])
+        for start in range(0, len(images), self._batch):
+            found += self._network.infer(images[start : start + self._batch])
         return found
 
 

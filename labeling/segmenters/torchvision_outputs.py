@@ -1,4 +1,4 @@
-"""Running torchvision's networks on pictures and turning what they say into instances."""
+"""Running torchvision's networks on images and turning what they say into instances."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.segmenters import TorchvisionBlock
-from labeling.structures.frames import RgbPicture
+from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance, Keypoints
 from labeling.structures.masks import BoxXywh, Mask, mask_areas
 from labeling.structures.probability_maps import FloatMap, clear_from, instances_from_map
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Tensors = dict[str, torch.Tensor]
 
 MIN_AREA = 0.001
-"""A semantic mask smaller than this share of the picture is nobody."""
+"""A semantic mask smaller than this share of the image is nobody."""
 
 
 class _OnDevice:
@@ -41,7 +41,7 @@ class _OnDevice:
 
         return torch.autocast("cuda") if self._device == "cuda" else nullcontext()
 
-    def _to_tensor(self, rgb: RgbPicture) -> "torch.Tensor":
+    def _to_tensor(self, rgb: RgbImage) -> "torch.Tensor":
         """3xHxW in [0, 1] on the device; bytes travel, not floats."""
         import torch
 
@@ -60,15 +60,13 @@ class InstanceNetwork(_OnDevice):
         heads: Any = net.roi_heads
         heads.postprocess_detections = _narrow_to_class(heads.postprocess_detections, person)
 
-    def infer(self, pictures: Sequence[RgbPicture]) -> list[list[Instance]]:
-        """One list per picture, best score first; pictures may differ in size."""
+    def infer(self, images: Sequence[RgbImage]) -> list[list[Instance]]:
+        """One list per image, best score first; images may differ in size."""
         import torch
 
         with torch.inference_mode(), self._autocast():
-            found: list[Tensors] = self._net([self._to_tensor(rgb) for rgb in pictures])
-        return [
-            self._read(one, (rgb.shape[0], rgb.shape[1])) for one, rgb in zip(found, pictures, strict=True)
-        ]
+            found: list[Tensors] = self._net([self._to_tensor(rgb) for rgb in images])
+        return [self._read(one, (rgb.shape[0], rgb.shape[1])) for one, rgb in zip(found, images, strict=True)]
 
     def _read(self, found: "Tensors", size_hw: tuple[int, int]) -> list[Instance]:
         scores = found["scores"].float().cpu().numpy()
@@ -107,7 +105,7 @@ class InstanceNetwork(_OnDevice):
 
 
 class SemanticNetwork(_OnDevice):
-    """LR-ASPP or DeepLabV3: one map of people, so at most one instance per picture."""
+    """LR-ASPP or DeepLabV3: one map of people, so at most one instance per image."""
 
     def __init__(
         self, net: "torch.nn.Module", *, person: int, device: str, block: TorchvisionBlock, transforms: Any
@@ -118,24 +116,24 @@ class SemanticNetwork(_OnDevice):
         self._block = block
         self._transforms = transforms
 
-    def infer(self, pictures: Sequence[RgbPicture]) -> list[list[Instance]]:
-        """One list per picture; neighbours of one size go through the network together."""
+    def infer(self, images: Sequence[RgbImage]) -> list[list[Instance]]:
+        """One list per image; neighbors of one size go through the network together."""
         found: list[list[Instance]] = []
-        for _, group in groupby(pictures, key=lambda rgb: rgb.shape):
+        for _, group in groupby(images, key=lambda rgb: rgb.shape):
             found += [self._read(probability) for probability in self._infer_equal(list(group))]
         return found
 
-    def _infer_equal(self, pictures: Sequence[RgbPicture]) -> list[FloatMap]:
-        """HxW person probabilities: softmax at the network's size, then bilinear to the pictures'."""
+    def _infer_equal(self, images: Sequence[RgbImage]) -> list[FloatMap]:
+        """HxW person probabilities: softmax at the network's size, then bilinear to the images'."""
         import torch
 
         with torch.inference_mode():
-            batch = self._transforms(torch.stack([self._to_tensor(rgb) for rgb in pictures]))
+            batch = self._transforms(torch.stack([self._to_tensor(rgb) for rgb in images]))
             with self._autocast():
                 logits = self._net(batch)["out"]
             person = logits.float().softmax(dim=1)[:, self._person, None]
             sized = torch.nn.functional.interpolate(
-                person, size=pictures[0].shape[:2], mode="bilinear", align_corners=False
+                person, size=images[0].shape[:2], mode="bilinear", align_corners=False
             )
         return list(sized[:, 0].cpu().numpy())
 
@@ -147,7 +145,7 @@ def _narrow_to_class(postprocess: Any, wanted: int) -> Any:
     """Wrap a detector's post-processing so that it sees one class and the rest.
 
     The class keeps its probability and its boxes. It alone goes through suppression, the limit on
-    detections of a picture, and the heads behind.
+    detections of an image, and the heads behind.
     """
 
     def narrowed(class_logits: Any, box_regression: Any, *rest: Any) -> Any:

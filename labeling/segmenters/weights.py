@@ -32,7 +32,7 @@ class KnownWeights:
     url: str
     sha256: str
     """All 64 digits, or the first 8, which torchvision puts into its file names."""
-    licence: str
+    license: str
 
     @property
     def file(self) -> str:
@@ -48,7 +48,7 @@ class WeightsRow:
     file: str
     sha256: str
     """64 digits, or the first 8."""
-    licence: str
+    license: str
     found: Path | None
     """None: missing."""
 
@@ -147,7 +147,7 @@ def list_weights(weights_dir: Path | None = None) -> list[WeightsRow]:
             known.kind,
             known.file,
             known.sha256,
-            known.licence,
+            known.license,
             locate_weights(known, weights_dir),
         )
         for known in _TABLE

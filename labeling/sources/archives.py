@@ -1,4 +1,4 @@
-"""Videos and pictures out of archives that may be hostile."""
+"""Videos and images out of archives that may be hostile."""
 
 import hashlib
 import re
@@ -11,8 +11,8 @@ from labeling.errors import SourceError, SourceNotFound, UnsafeArchive
 from labeling.sources.archive_reader import Budget, Member, open_members
 from labeling.sources.content_store import adopt_file, staging
 from labeling.sources.file_types import (
+    is_image_name,
     is_packed_name,
-    is_picture_name,
     is_video_name,
     natural_order,
     suffix_of,
@@ -51,7 +51,7 @@ class _Harvest:
 
 
 def fetch_archive(origin: Origin, folder: Path, ingest: Ingest) -> Iterator[Fetched | FailedOrigin]:
-    """Unpack an archive's videos, and its pictures together per folder, into `folder`.
+    """Unpack an archive's videos, and its images together per folder, into `folder`.
 
     A member that could escape (`..`, an absolute path, a link, a device), that is encrypted, named
     twice or itself an archive is refused, and the others go on. A bomb refuses the archive: nothing
@@ -73,13 +73,13 @@ def fetch_archive(origin: Origin, folder: Path, ingest: Ingest) -> Iterator[Fetc
     if broken:
         yield FailedOrigin.of(origin, broken)
     elif not harvest.unpacked and not harvest.refused:
-        raise SourceNotFound(f"{archive}: no video and no picture in this archive")
+        raise SourceNotFound(f"{archive}: no video and no image in this archive")
 
 
 def fetch_member(
     origin: Origin, archive: Path, name: str, folder: Path, ingest: Ingest
 ) -> Iterator[Fetched | FailedOrigin]:
-    """Unpack one member, or all pictures below `name/`, as `fetch_archive` does.
+    """Unpack one member, or all images below `name/`, as `fetch_archive` does.
 
     Raises:
         SourceNotFound: no such member; and what `fetch_archive` raises.
@@ -138,19 +138,19 @@ def _stage(member: Member, path: Path) -> _Unpacked:
 
 
 def _keep(origin: Origin, archive: Path, harvest: _Harvest, folder: Path) -> Iterator[Fetched]:
-    """Move what was unpacked into place: each video, then each folder's pictures."""
-    pictures: dict[str, list[_Unpacked]] = {}
+    """Move what was unpacked into place: each video, then each folder's images."""
+    images: dict[str, list[_Unpacked]] = {}
     for one in harvest.unpacked:
-        if is_picture_name(one.name):
-            pictures.setdefault(str(PurePosixPath(one.name).parent), []).append(one)
+        if is_image_name(one.name):
+            images.setdefault(str(PurePosixPath(one.name).parent), []).append(one)
         else:
             yield Fetched(_member_origin(origin, archive, one.name), _adopt(one, folder))
-    for parent, group in pictures.items():
+    for parent, group in images.items():
         group.sort(key=lambda one: natural_order(one.name))
         yield Fetched(
             _member_origin(origin, archive, f"{parent}/"),
-            pictures=tuple(_adopt(one, folder) for one in group),
-            picture_names=tuple(PurePosixPath(one.name).name for one in group),
+            images=tuple(_adopt(one, folder) for one in group),
+            image_names=tuple(PurePosixPath(one.name).name for one in group),
         )
 
 
@@ -165,7 +165,7 @@ def _member_origin(origin: Origin, archive: Path, name: str) -> Origin:
 def _is_wanted(name: str) -> bool:
     parts = PurePosixPath(name).parts
     hidden = any(part.startswith(".") or part in _IGNORED_FOLDERS for part in parts)
-    return not hidden and (is_video_name(name) or is_picture_name(name))
+    return not hidden and (is_video_name(name) or is_image_name(name))
 
 
 def _reason_to_refuse(member: Member, seen: set[str]) -> str | None:

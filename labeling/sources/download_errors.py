@@ -127,7 +127,7 @@ def classify_failure(failure: BaseException | str, *, warnings: Sequence[str] = 
 
 
 def spoken_words(message: str) -> str:
-    """A message of yt-dlp without colours, extractor, video id and cause: names are no reasons."""
+    """A message of yt-dlp without colors, extractor, video id and cause: names are no reasons."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", message).removeprefix("ERROR: ").strip()
     plain = re.sub(r"^\[[^\]]+\] (?:[^:\s]+: |Got error: )?", "", plain)
     return re.sub(r" \(caused by .*$", "", plain, flags=re.DOTALL).strip()

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from labeling.errors import NotAVideo, SourceError, SourceNotFound, SourcePrivate, UnsupportedVideo
-from labeling.sources.file_types import LIST_SUFFIXES, is_archive_name, is_picture_name, suffix_of
+from labeling.sources.file_types import LIST_SUFFIXES, is_archive_name, is_image_name, suffix_of
 from labeling.sources.folders import find_in_folder, find_matches
 from labeling.sources.lists import ListRow, read_list
 from labeling.sources.source import FailedOrigin, Origin
@@ -178,15 +178,15 @@ def _expand_file(path: Path, place: _Place) -> Expanded:
         yield Origin(str(_named(path)), "archive")
     elif suffix_of(path.name) in LIST_SUFFIXES:
         yield from _expand_list(path, place)
-    elif is_picture_name(path.name):
-        raise NotAVideo(f"{path}: a single picture; give its folder, or a pattern such as {path.parent}/*")
+    elif is_image_name(path.name):
+        raise NotAVideo(f"{path}: a single image; give its folder, or a pattern such as {path.parent}/*")
     else:
         yield Origin(str(_named(path)), "file")
 
 
 def _expand_pattern(path: Path, place: _Place) -> Expanded:
     matches = find_matches(path)
-    yield from matches.picture_folders
+    yield from matches.image_folders
     for file in matches.files:
         yield from _expand_match(file, place)
     for folder in matches.folders:
@@ -218,7 +218,7 @@ def _described(found: Origin | FailedOrigin, row: ListRow) -> Origin | FailedOri
         found,
         title=row.title or found.title,
         uploader=row.uploader or found.uploader,
-        licence=row.licence or found.licence,
+        license=row.license or found.license,
     )
 
 

@@ -10,7 +10,7 @@ from labeling.errors import SourceError, SourceNotFound
 from labeling.sources.archives import fetch_archive, fetch_member
 from labeling.sources.cameras import record_camera, recording_name
 from labeling.sources.expand import split_member
-from labeling.sources.folders import list_pictures
+from labeling.sources.folders import list_images
 from labeling.sources.source import FailedOrigin, Fetched, Origin
 from labeling.sources.urls import fetch_url
 
@@ -18,7 +18,7 @@ from labeling.sources.urls import fetch_url
 def fetch(
     origin: Origin, folder: Path, ingest: Ingest, *, allow_link_local: bool = False
 ) -> Iterator[Fetched | FailedOrigin]:
-    """Bring one origin's videos and pictures to disk, each as soon as it is whole.
+    """Bring one origin's videos and images to disk, each as soon as it is whole.
 
     Local files stay where they are. What is downloaded, unpacked or recorded goes into `folder` under
     the SHA-256 of its content; what is not finished is never seen under such a name. A playlist, an
@@ -40,9 +40,9 @@ def _fetch(
     match origin.kind:
         case "file":
             yield _local_file(origin)
-        case "picture_folder":
-            pictures = list_pictures(origin.spec)
-            yield Fetched(origin, pictures=pictures, picture_names=tuple(path.name for path in pictures))
+        case "image_folder":
+            images = list_images(origin.spec)
+            yield Fetched(origin, images=images, image_names=tuple(path.name for path in images))
         case "archive":
             yield from fetch_archive(origin, folder, ingest)
         case "archive_member":

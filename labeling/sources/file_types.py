@@ -7,7 +7,7 @@ VIDEO_SUFFIXES = frozenset({
     ".3gp", ".asf", ".avi", ".flv", ".h264", ".h265", ".hevc", ".m2ts", ".m4v", ".mjpeg", ".mjpg", ".mkv",
     ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m",
 })  # fmt: skip
-PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 LIST_SUFFIXES = frozenset({".csv", ".txt"})
 ARCHIVE_SUFFIXES = (
     ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst",
@@ -23,8 +23,8 @@ def is_video_name(name: str) -> bool:
     return suffix_of(name) in VIDEO_SUFFIXES
 
 
-def is_picture_name(name: str) -> bool:
-    return suffix_of(name) in PICTURE_SUFFIXES
+def is_image_name(name: str) -> bool:
+    return suffix_of(name) in IMAGE_SUFFIXES
 
 
 def is_archive_name(name: str) -> bool:

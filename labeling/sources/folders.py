@@ -1,4 +1,4 @@
-"""Videos and pictures in folders, and by patterns."""
+"""Videos and images in folders, and by patterns."""
 
 import re
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ from pathlib import Path
 from labeling.errors import SourceError, SourceNotFound, SourcePrivate, UnsupportedVideo
 from labeling.sources.file_types import (
     is_archive_name,
+    is_image_name,
     is_packed_name,
-    is_picture_name,
     is_video_name,
     natural_order,
 )
@@ -22,14 +22,14 @@ _PATTERN = re.compile(r"[*?\[]")
 class Matches:
     """What a pattern matched."""
 
-    picture_folders: tuple[Origin, ...]
-    """Matched pictures, together, per folder they lie in."""
+    image_folders: tuple[Origin, ...]
+    """Matched images, together, per folder they lie in."""
     files: tuple[Path, ...]
     folders: tuple[Path, ...]
 
 
 def find_in_folder(folder: Path) -> Iterator[Origin | FailedOrigin]:
-    """Every video below a folder, and the pictures of each folder together, in natural order of names.
+    """Every video below a folder, and the images of each folder together, in natural order of names.
 
     Hidden entries and unknown suffixes are passed over, links followed, each real folder entered
     once. A folder that cannot be read is a failure of its own.
@@ -49,7 +49,7 @@ def find_in_folder(folder: Path) -> Iterator[Origin | FailedOrigin]:
             yield origin
     if not found_any:
         advice = f"; give the {packed} archives in it by name or by pattern" if packed else ""
-        raise SourceNotFound(f"{folder}: no video and no picture in this folder{advice}")
+        raise SourceNotFound(f"{folder}: no video and no image in this folder{advice}")
 
 
 def find_matches(pattern: Path) -> Matches:
@@ -73,21 +73,21 @@ def find_matches(pattern: Path) -> Matches:
     if not shown:
         raise SourceNotFound(f"{pattern}: nothing matches")
     files = [path for path in shown if path.is_file()]
-    pictures = [path for path in files if is_picture_name(path.name)]
+    images = [path for path in files if is_image_name(path.name)]
     return Matches(
         tuple(
-            Origin(str(parent.resolve() / parts[-1]), "picture_folder")
-            for parent in dict.fromkeys(path.parent for path in pictures)
+            Origin(str(parent.resolve() / parts[-1]), "image_folder")
+            for parent in dict.fromkeys(path.parent for path in images)
         ),
         tuple(
-            path for path in files if path not in set(pictures) and (parts[-1] != "*" or _is_known(path.name))
+            path for path in files if path not in set(images) and (parts[-1] != "*" or _is_known(path.name))
         ),
         () if descends else tuple(path for path in shown if path.is_dir()),
     )
 
 
-def list_pictures(spec: str) -> tuple[Path, ...]:
-    """The pictures that a picture_folder origin stands for, in natural order of names.
+def list_images(spec: str) -> tuple[Path, ...]:
+    """The images that an image_folder origin stands for, in natural order of names.
 
     Raises:
         SourceNotFound: they are gone.
@@ -95,14 +95,14 @@ def list_pictures(spec: str) -> tuple[Path, ...]:
     path = Path(spec)
     candidates = path.iterdir() if path.is_dir() else path.parent.glob(path.name)
     try:
-        pictures = [
-            p for p in candidates if is_picture_name(p.name) and not p.name.startswith(".") and p.is_file()
+        images = [
+            p for p in candidates if is_image_name(p.name) and not p.name.startswith(".") and p.is_file()
         ]
     except OSError as exc:
         raise SourceNotFound(f"{spec}: cannot be read ({exc.strerror})") from exc
-    if not pictures:
-        raise SourceNotFound(f"{spec}: no pictures there any more")
-    return tuple(sorted(pictures, key=lambda picture: natural_order(picture.name)))
+    if not images:
+        raise SourceNotFound(f"{spec}: no images there any more")
+    return tuple(sorted(images, key=lambda image: natural_order(image.name)))
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, list[str] | SourceError]]:
@@ -128,8 +128,8 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[str] | SourceError]]:
 
 
 def _origins_in(folder: Path, names: list[str]) -> Iterator[Origin | FailedOrigin]:
-    if any(is_picture_name(name) for name in names):
-        yield Origin(str(folder), "picture_folder")
+    if any(is_image_name(name) for name in names):
+        yield Origin(str(folder), "image_folder")
     for path in (folder / name for name in names if is_video_name(name)):
         if path.is_file():
             yield Origin(str(path), "file")

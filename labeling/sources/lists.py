@@ -9,7 +9,7 @@ from typing import TextIO
 from labeling.errors import NotAVideo, SourceNotFound, UnsupportedVideo
 
 SPEC_COLUMNS = ("url", "path", "source")
-LICENCE_COLUMNS = ("licence", "license")
+LICENSE_COLUMNS = ("license", "licence")
 _DELIMITERS = ",;\t"
 _COMMENT = "#"
 
@@ -22,7 +22,7 @@ class ListRow:
     line: int
     title: str | None = None
     uploader: str | None = None
-    licence: str | None = None
+    license: str | None = None
 
 
 def read_list(path: Path) -> Iterator[ListRow]:
@@ -66,5 +66,5 @@ def _read_table(file: TextIO, path: Path) -> Iterator[ListRow]:
         row = {name: cell.strip() for name, cell in zip(header, cells, strict=False) if cell.strip()}
         if row.get(column, _COMMENT).startswith(_COMMENT):
             continue
-        licence = next((row[name] for name in LICENCE_COLUMNS if name in row), None)
-        yield ListRow(row[column], table.line_num + 1, row.get("title"), row.get("uploader"), licence)
+        license = next((row[name] for name in LICENSE_COLUMNS if name in row), None)
+        yield ListRow(row[column], table.line_num + 1, row.get("title"), row.get("uploader"), license)

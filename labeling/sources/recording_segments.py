@@ -24,7 +24,7 @@ COPIED_INTO = {
 MAX_GAP_S = 10.0
 """A stream whose clock jumps further, or back, goes on in a new file."""
 _UNTIMED_FORMATS = frozenset({"mpjpeg", "mjpeg", "jpeg_pipe", "image2"})
-"""Formats without times: a picture's time is when it arrives."""
+"""Formats without times: an image's time is when it arrives."""
 _ENCODER: Final = "libx264"
 _ENCODER_OPTIONS = {"crf": "16", "preset": "veryfast"}
 """Visually lossless: masks are drawn on these frames."""
@@ -105,7 +105,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 class _Clock:
-    """Times of a segment, from 0 where its first picture is shown."""
+    """Times of a segment, from 0 where its first image is shown."""
 
     def __init__(self) -> None:
         self.started_at = datetime.now(UTC)
@@ -167,7 +167,7 @@ class _EncodedSegment(_Clock):
 
     def write(self, packet: "av.Packet[Any]") -> None:
         self.rebase(packet)
-        with suppress(InvalidDataError):  # a damaged picture is left out
+        with suppress(InvalidDataError):  # a damaged image is left out
             for frame in packet.decode():
                 self._mux(frame)
 

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from labeling.errors import SourceError
 
-OriginKind = Literal["file", "picture_folder", "archive", "archive_member", "url", "camera"]
+OriginKind = Literal["file", "image_folder", "archive", "archive_member", "url", "camera"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Origin:
     """Where one source came from. Nothing in here but `address` can hold a password.
 
     `spec` identifies it and can be typed again to mean the same: an absolute path, a folder's path
-    and a pattern for its pictures, `archive.zip!member.mp4`, a URL, `camera:` and a URL.
+    and a pattern for its images, `archive.zip!member.mp4`, a URL, `camera:` and a URL.
     """
 
     spec: str
@@ -25,7 +25,7 @@ class Origin:
     """Of the page or stream, without passwords."""
     title: str | None = None
     uploader: str | None = None
-    licence: str | None = None
+    license: str | None = None
     upload_date: str | None = None
     """ISO 8601; for a camera, when the recording began."""
     site: str | None = None
@@ -49,20 +49,20 @@ class FailedOrigin:
     error: SourceError
     title: str | None = None
     uploader: str | None = None
-    licence: str | None = None
+    license: str | None = None
 
     @classmethod
     def of(cls, origin: Origin, error: SourceError) -> "FailedOrigin":
         """Its failure, with what is said about it: a later try of it alone is to know that too."""
-        return cls(origin.spec, error, origin.title, origin.uploader, origin.licence)
+        return cls(origin.spec, error, origin.title, origin.uploader, origin.license)
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """One source on disk: a video's `path`, or `pictures` in order of their names."""
+    """One source on disk: a video's `path`, or `images` in order of their names."""
 
     origin: Origin
     path: Path | None = None
-    pictures: tuple[Path, ...] = ()
-    picture_names: tuple[str, ...] = ()
-    """What each picture is called where it came from; a file kept by its content has no name."""
+    images: tuple[Path, ...] = ()
+    image_names: tuple[str, ...] = ()
+    """What each image is called where it came from; a file kept by its content has no name."""

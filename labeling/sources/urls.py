@@ -210,7 +210,7 @@ def _listed_page(
     entry: Info, listing: Info, page: _Page, parents: tuple[str, ...], position: int
 ) -> _Page | None:
     """An entry as a page of its own; None for one without an address that could be fetched."""
-    inherited = {"licence": page.origin.licence, "uploader": page.origin.uploader}
+    inherited = {"license": page.origin.license, "uploader": page.origin.uploader}
     if entry.get("_type") in ("url", "url_transparent"):
         url = str(entry.get("url"))
         if url_scheme(url) not in PAGE_SCHEMES:
@@ -242,7 +242,7 @@ def _downloaded_origin(info: Info, origin: Origin) -> Origin:
         url=redact_url(info.get("webpage_url") or origin.connect_url),
         title=origin.title or info.get("title"),
         uploader=origin.uploader or info.get("uploader") or info.get("channel"),
-        licence=origin.licence or info.get("license"),
+        license=origin.license or info.get("license"),
         upload_date=date.fromisoformat(uploaded).isoformat() if uploaded else None,
         site=info.get("extractor_key"),
         site_id=info.get("id"),
@@ -257,7 +257,7 @@ def _described(known: Origin, asked: Origin) -> Origin:
         spec=asked.spec,
         title=asked.title or known.title,
         uploader=asked.uploader or known.uploader,
-        licence=asked.licence or known.licence,
+        license=asked.license or known.license,
     )
 
 

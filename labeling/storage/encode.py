@@ -7,55 +7,55 @@ from pathlib import Path
 import cv2
 from PIL import Image, UnidentifiedImageError
 
-from labeling.structures.frames import RgbPicture
+from labeling.structures.frames import RgbImage
 
-PICTURES = "pictures"
-"""The folder of kept pictures below the home, and the beginning of their names in the database."""
+IMAGES = "images"
+"""The folder of kept images below the home, and the beginning of their names in the database."""
 _UPRIGHT = (0, 1)
-"""EXIF orientations that leave a picture as it is."""
+"""EXIF orientations that leave an image as it is."""
 _EXIF_ORIENTATION = 274
 
 
 @dataclass(frozen=True, slots=True)
-class CodedPicture:
-    """A picture as it is kept, named by its content."""
+class EncodedImage:
+    """An image as it is kept, named by its content."""
 
     name: str
-    """Below the folder of pictures: `ab/abcd....jpg`."""
+    """Below the folder of images: `ab/abcd....jpg`."""
     content: bytes
 
     @property
     def stored(self) -> str:
         """The name as the database has it: below the home."""
-        return f"{PICTURES}/{self.name}"
+        return f"{IMAGES}/{self.name}"
 
 
-def code_picture(rgb: RgbPicture, *, quality: int, original: Path | None = None) -> CodedPicture:
+def encode_image(rgb: RgbImage, *, quality: int, original: Path | None = None) -> EncodedImage:
     """An `original` file that is an upright JPEG or PNG stays byte for byte; anything else is coded as
     JPEG of `quality`."""
     content, suffix = _original_bytes(original) or (_jpeg_bytes(rgb, quality), ".jpg")
     digest = hashlib.sha256(content).hexdigest()
-    return CodedPicture(f"{digest[:2]}/{digest}{suffix}", content)
+    return EncodedImage(f"{digest[:2]}/{digest}{suffix}", content)
 
 
-def picture_name(stored: str) -> str:
-    """The name below the folder of pictures of what the database calls `pictures/...`."""
-    return stored.removeprefix(f"{PICTURES}/")
+def image_key(stored: str) -> str:
+    """The name below the folder of images of what the database calls `images/...`."""
+    return stored.removeprefix(f"{IMAGES}/")
 
 
 def _original_bytes(path: Path | None) -> tuple[bytes, str] | None:
     if path is None:
         return None
     try:
-        with Image.open(path) as picture:
-            suffix = {"JPEG": ".jpg", "PNG": ".png"}.get(picture.format or "")
-            upright = picture.getexif().get(_EXIF_ORIENTATION, 1) in _UPRIGHT
-            plain = picture.mode in ("L", "RGB")
+        with Image.open(path) as image:
+            suffix = {"JPEG": ".jpg", "PNG": ".png"}.get(image.format or "")
+            upright = image.getexif().get(_EXIF_ORIENTATION, 1) in _UPRIGHT
+            plain = image.mode in ("L", "RGB")
     except (OSError, UnidentifiedImageError):
         return None
     return (path.read_bytes(), suffix) if suffix and upright and plain else None
 
 
-def _jpeg_bytes(rgb: RgbPicture, quality: int) -> bytes:
+def _jpeg_bytes(rgb: RgbImage, quality: int) -> bytes:
     _, content = cv2.imencode(".jpg", rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return content.tobytes()

@@ -1,4 +1,4 @@
-"""The home: where the database, fetched videos and kept pictures lie."""
+"""The home: where the database, fetched videos and kept images lie."""
 
 import tempfile
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labeling.storage.atomic import storage_errors
-from labeling.storage.encode import PICTURES, code_picture
-from labeling.structures.frames import RgbPicture
+from labeling.storage.encode import IMAGES, encode_image
+from labeling.structures.frames import RgbImage
 
 if TYPE_CHECKING:
-    from labeling.storage.image_store import PictureStore
+    from labeling.storage.image_store import ImageStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +33,25 @@ class Home:
         return self.root / "videos"
 
     @property
-    def pictures(self) -> "PictureStore":
-        """Where kept pictures lie: the folder `pictures`, or what `MASKMILL_PICTURES` names."""
-        from labeling.storage.image_store import open_pictures
+    def images(self) -> "ImageStore":
+        """Where kept images lie: the folder `images`, or what `MASKMILL_IMAGE_STORE` names."""
+        from labeling.storage.image_store import open_images
 
-        return open_pictures(self.root / PICTURES)
+        return open_images(self.root / IMAGES)
 
     def create(self) -> None:
-        """Make the folders, and see that pictures can be kept.
+        """Make the folders, and see that images can be kept.
 
         Raises:
             HomeNotWritable: not allowed to, or something else is there.
-            StoreUnreachable, StoreDenied, ConfigError: `MASKMILL_PICTURES` cannot be written to.
+            StoreUnreachable, StoreDenied, ConfigError: `MASKMILL_IMAGE_STORE` cannot be written to.
         """
         with storage_errors(self.root):
             for folder in (self.root, self.videos):
                 folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):
                 pass
-        self.pictures.create()
+        self.images.create()
 
     def relative(self, path: Path) -> str:
         """The path as it is stored: below the home without the home, so that homes can move."""
@@ -61,12 +61,12 @@ class Home:
     def absolute(self, stored: str) -> Path:
         return self.root / stored
 
-    def save_picture(self, rgb: RgbPicture, *, quality: int, original: Path | None = None) -> str:
-        """Keep a picture as `code_picture` makes it; returns its name as the database has it.
+    def save_image(self, rgb: RgbImage, *, quality: int, original: Path | None = None) -> str:
+        """Keep an image as `code_image` makes it; returns its name as the database has it.
 
         Raises:
-            StorageError: the picture could not be written.
+            StorageError: the image could not be written.
         """
-        picture = code_picture(rgb, quality=quality, original=original)
-        self.pictures.save(picture.name, picture.content)
-        return picture.stored
+        image = encode_image(rgb, quality=quality, original=original)
+        self.images.save(image.name, image.content)
+        return image.stored

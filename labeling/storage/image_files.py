@@ -1,4 +1,4 @@
-"""The picture files of a home, looked through a folder at a time and taken away one by one."""
+"""The image files of a home, looked through a folder at a time and taken away one by one."""
 
 import time
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labeling.storage.atomic import storage_errors
-from labeling.storage.encode import PICTURES, picture_name
+from labeling.storage.encode import IMAGES, image_key
 from labeling.storage.home import Home
 
 UNFINISHED = ".writing-"
@@ -15,7 +15,7 @@ UNFINISHED = ".writing-"
 
 @dataclass(frozen=True, slots=True)
 class KeptFile:
-    """A file below the home's pictures."""
+    """A file below the home's images."""
 
     stored: str
     """As the database names it."""
@@ -28,16 +28,16 @@ class KeptFile:
         return Path(self.stored).name.startswith(UNFINISHED)
 
 
-def picture_folders(home: Home) -> Iterator[tuple[str, list[KeptFile]]]:
-    """Each folder of pictures as the database names it, with its files; in order of their names.
+def image_folders(home: Home) -> Iterator[tuple[str, list[KeptFile]]]:
+    """Each folder of images as the database names it, with its files; in order of their names.
 
     None where an object store keeps them: it has rules of its own for the life of what it holds.
     """
-    if home.pictures.store:
+    if home.images.store:
         return
-    root = home.pictures.path("")
+    root = home.images.path("")
     for folder in sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else ():
-        stored = f"{PICTURES}/{folder.name}"
+        stored = f"{IMAGES}/{folder.name}"
         yield stored, [file for path in folder.iterdir() if (file := _look_at(path, stored))]
 
 
@@ -55,7 +55,7 @@ def delete_file(home: Home, file: KeptFile, *, older_than_s: float) -> bool:
     Raises:
         HomeNotWritable: not allowed to.
     """
-    path = home.pictures.path(picture_name(file.stored))
+    path = home.images.path(image_key(file.stored))
     now = _look_at(path, str(Path(file.stored).parent))
     if now is None or now.age_s < older_than_s:
         return False

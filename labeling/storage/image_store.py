@@ -1,4 +1,4 @@
-"""Kept pictures: in a folder or in an object store, named by their contents."""
+"""Kept images: in a folder or in an object store, named by their contents."""
 
 import os
 from collections.abc import Callable, Collection, Iterator
@@ -14,18 +14,18 @@ from labeling.runtime.thread_pool import AT_ONCE, Errands
 from labeling.storage.atomic import storage_errors, write_atomically
 from labeling.storage.object_store import ObjectStore, known_store, local_path
 
-VARIABLE = "MASKMILL_PICTURES"
+VARIABLE = "MASKMILL_IMAGE_STORE"
 """A folder, or a URL such as `s3://bucket/prefix`; its keys stand in variables of their own."""
 MARKER = ".maskmill"
 """Written at each start of a run: what cannot be written is known before the models are loaded."""
-_MARK = b"Pictures that maskmill kept, each named by its SHA-256.\n"
+_MARK = b"Images that maskmill kept, each named by its SHA-256.\n"
 
 Save = Callable[[str, bytes], None]
 """Keeps contents under names."""
 
 
-class PictureStore(Protocol):
-    """Where pictures lie; names are relative to it: `ab/abcd....jpg`."""
+class ImageStore(Protocol):
+    """Where images lie; names are relative to it: `ab/abcd....jpg`."""
 
     @property
     def address(self) -> str:
@@ -39,21 +39,21 @@ class PictureStore(Protocol):
         """The file; or the name in `store`."""
 
     def create(self) -> None:
-        """See that pictures can be kept.
+        """See that images can be kept.
 
         Raises:
             StorageError: they cannot; the message says what to do.
         """
 
     def save(self, name: str, content: bytes) -> None:
-        """Keep a picture, whole or not at all; one that is there stays.
+        """Keep an image, whole or not at all; one that is there stays.
 
         Raises:
             StorageError: it could not be written.
         """
 
     def saving(self) -> AbstractContextManager[Save]:
-        """Give a `save` that may return before the picture is there; at the end of the block all are.
+        """Give a `save` that may return before the image is there; at the end of the block all are.
 
         Raises:
             StorageError: one could not be written: at the next `save`, or at the end.
@@ -67,8 +67,8 @@ class PictureStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class FolderPictures:
-    """Pictures in a folder of this machine."""
+class FolderImages:
+    """Images in a folder of this machine."""
 
     folder: Path
 
@@ -107,15 +107,15 @@ class FolderPictures:
         try:
             return path.read_bytes()
         except OSError as exc:
-            raise StorageError(f"the picture {path} cannot be read: {exc.strerror}") from exc
+            raise StorageError(f"the image {path} cannot be read: {exc.strerror}") from exc
 
     def find_missing(self, names: Collection[str]) -> set[str]:
         return {name for name in names if not (self.folder / name).is_file()}
 
 
 @dataclass(frozen=True, slots=True)
-class StoredPictures:
-    """Pictures in an object store."""
+class StoredImages:
+    """Images in an object store."""
 
     store: ObjectStore
 
@@ -144,7 +144,7 @@ class StoredPictures:
         try:
             return self.store.get(name)
         except FileNotFoundError as exc:
-            raise StorageError(f"the picture {self.store.url}/{name} is gone") from exc
+            raise StorageError(f"the image {self.store.url}/{name} is gone") from exc
 
     def find_missing(self, names: Collection[str]) -> set[str]:
         with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -152,14 +152,14 @@ class StoredPictures:
             return {name for name, is_there in zip(names, there, strict=True) if not is_there}
 
 
-def open_pictures(folder: Path) -> PictureStore:
-    """What `MASKMILL_PICTURES` names; `folder` where it is not set.
+def open_images(folder: Path) -> ImageStore:
+    """What `MASKMILL_IMAGE_STORE` names; `folder` where it is not set.
 
     Raises:
         ConfigError: it names nothing that can be opened here.
     """
     address = os.environ.get(VARIABLE)
     if not address:
-        return FolderPictures(folder)
+        return FolderImages(folder)
     path = local_path(address)
-    return FolderPictures(path) if path else StoredPictures(known_store(address))
+    return FolderImages(path) if path else StoredImages(known_store(address))

@@ -44,4 +44,4 @@ class FrameAgreement:
     mismatches: tuple[Mismatch, ...]
     """In the order of causes miss, extra, split, merge, boundary, then of the instances' positions."""
     disputed: float
-    """Share of the picture's pixels that one of the two unions has and the other has not, in [0, 1]."""
+    """Share of the image's pixels that one of the two unions has and the other has not, in [0, 1]."""

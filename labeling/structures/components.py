@@ -7,7 +7,7 @@ from labeling.structures.masks import BoolArray
 
 
 def find_components(foreground: BoolArray, *, min_area: float, min_height_width: float) -> list[BoolArray]:
-    """8-connected parts of at least `min_area` (share of the picture), as HxW masks, largest first."""
+    """8-connected parts of at least `min_area` (share of the image), as HxW masks, largest first."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(foreground.astype(np.uint8), connectivity=8)
     big = stats[:, cv2.CC_STAT_AREA] >= min_area * foreground.size
     tall = stats[:, cv2.CC_STAT_HEIGHT] >= min_height_width * stats[:, cv2.CC_STAT_WIDTH]

@@ -8,15 +8,15 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-RgbPicture = NDArray[np.uint8]
+RgbImage = NDArray[np.uint8]
 """HxWx3, RGB, 0 to 255."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A time range of one video, `start_s` <= t < `end_s` (None: to the end), or a list of pictures.
+    """A time range of one video, `start_s` <= t < `end_s` (None: to the end), or a list of images.
 
-    A video has `path`; a folder of pictures has `pictures`, whose position in that list stands
+    A video has `path`; a folder of images has `images`, whose position in that list stands
     where a video has milliseconds, and no temporal step applies to it.
     """
 
@@ -24,7 +24,7 @@ class Clip:
     path: Path | None = None
     start_s: Fraction = Fraction(0)
     end_s: Fraction | None = None
-    pictures: tuple["PictureFile", ...] = ()
+    images: tuple["ImageFile", ...] = ()
 
     @property
     def is_temporal(self) -> bool:
@@ -32,15 +32,15 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureFile:
-    """One picture of a folder: `position` is its frame number for good, whatever is added later."""
+class ImageFile:
+    """One image of a folder: `position` is its frame number for good, whatever is added later."""
 
     position: int
     path: Path
     original_name: str = ""
     """What it is called where it came from; empty: as the file."""
     t_ms: int | None = None
-    """When it was taken, where the pictures are the frames of one shot."""
+    """When it was taken, where the images are the frames of one shot."""
 
     @property
     def name(self) -> str:
@@ -49,16 +49,16 @@ class PictureFile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One candidate picture, known by (video, `t_ms`)."""
+    """One candidate image, known by (video, `t_ms`)."""
 
     video_id: str
     t_ms: int
-    rgb: RgbPicture
+    rgb: RgbImage
     shot: int = 0
     """Presentation time in ms of the cut that began this shot."""
     sharpness: float = 0.0
     name: str = ""
-    """File name, for pictures of a folder; empty for frames of a video."""
+    """File name, for images of a folder; empty for frames of a video."""
     t: Fraction = Fraction(0)
     """Exact presentation time in seconds, which `t_ms` rounds."""
 
@@ -68,5 +68,5 @@ class Frame:
         return height, width
 
     def mirror(self) -> Self:
-        """The picture as a mirror shows it, left and right changed."""
+        """The image as a mirror shows it, left and right changed."""
         return replace(self, rgb=np.ascontiguousarray(self.rgb[:, ::-1]))

@@ -49,9 +49,9 @@ class ModelCard:
     """Canonical JSON of what changes its output (thresholds, input size), in sorted keys."""
     gives_keypoints: bool = False
     gives_instances: bool = True
-    """False for a semantic network: one mask for everybody in the picture."""
+    """False for a semantic network: one mask for everybody in the image."""
     gives_masks: bool = True
     """False for a model of boxes and joints: its masks are filled boxes."""
     sees_mirrored: bool = True
-    """False for a model that knows the camera's place or reads stored masks: a mirrored picture means
+    """False for a model that knows the camera's place or reads stored masks: a mirrored image means
     nothing to it."""

@@ -25,7 +25,7 @@ def share_inside(keypoints: Keypoints, mask: Mask, *, min_keypoint_score: float)
     """Share of confident joints inside the mask, dilated by `JOINT_MARGIN` of its box's height.
 
     The dilation is by a square, at least one pixel to each side. A joint lies in the pixel that is the
-    floor of its position; outside the picture, or without a position (NaN), it is outside the mask.
+    floor of its position; outside the image, or without a position (NaN), it is outside the mask.
     None where no joint is confident; a NaN confidence is none.
     """
     confident = [np.floor((x, y)) for x, y, confidence in keypoints if confidence >= min_keypoint_score]
@@ -35,8 +35,8 @@ def share_inside(keypoints: Keypoints, mask: Mask, *, min_keypoint_score: float)
     left, top, w, h = (int(side) for side in mask.box_xywh)
     crop = mask.to_crop((left, top, w, h))
     margin = max(1, round(JOINT_MARGIN * h))
-    in_picture = [(x, y) for x, y in confident if 0 <= x < width and 0 <= y < height]
-    return sum(_is_inside(crop, x - left, y - top, margin) for x, y in in_picture) / len(confident)
+    in_image = [(x, y) for x, y in confident if 0 <= x < width and 0 <= y < height]
+    return sum(_is_inside(crop, x - left, y - top, margin) for x, y in in_image) / len(confident)
 
 
 def _is_inside(crop: BoolArray, column: float, row: float, margin: int) -> bool:

@@ -17,12 +17,12 @@ BoxXywh = tuple[float, float, float, float]
 _MOST_AREAS = 255
 """pycocotools counts the masks of one call to `area` in eight bits."""
 _MAX_BITS = 50
-"""No run of a picture needs more: a string with longer numbers is not COCO's."""
+"""No run of an image needs more: a string with longer numbers is not COCO's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """A binary picture of `size_hw` pixels in COCO's compressed RLE (column-major runs).
+    """A binary image of `size_hw` pixels in COCO's compressed RLE (column-major runs).
 
     Every mask made here has the one canonical encoding: equal pixels, equal masks.
     """
@@ -47,14 +47,14 @@ class Mask:
             ModelOutputWrong: not three axes, or NaN among the pixels.
         """
         stack = _binary(pixels, axes="NxHxW")
-        return [cls._from_rle(coco_mask.encode(_transpose(picture).T)) for picture in stack]
+        return [cls._from_rle(coco_mask.encode(_transpose(image).T)) for image in stack]
 
     @classmethod
     def from_coco(cls, rle: dict[str, Any]) -> Self:
         """Take COCO's `{"size": [h, w], "counts": ...}`, counts compressed (bytes, str) or a list.
 
         Raises:
-            ModelOutputWrong: the runs do not fill the picture. (pycocotools decodes such an RLE to
+            ModelOutputWrong: the runs do not fill the image. (pycocotools decodes such an RLE to
                 whatever the memory held before.)
         """
         height, width = (int(side) for side in rle["size"])
@@ -67,7 +67,7 @@ class Mask:
             raise ModelOutputWrong(
                 f"an RLE of {height}x{width} pixels needs runs that add up to {height * width}, got "
                 f"{runs.sum()} in {len(runs)} runs, the shortest {runs.min(initial=height * width)}: it is "
-                "cut off or belongs to another picture size"
+                "cut off or belongs to another image size"
             )
         # pycocotools stops at an empty run in the middle when it compares two RLEs: write those anew
         return mask if runs[1:].all() else cls.from_array(mask.to_array())
@@ -98,9 +98,9 @@ class Mask:
         return self.to_crop((0, 0, width, height))
 
     def to_crop(self, box_xywh: tuple[int, int, int, int]) -> BoolArray:
-        """Decode only the pixels of a box that lies within the picture, hxw (column-major in memory).
+        """Decode only the pixels of a box that lies within the image, hxw (column-major in memory).
 
-        Takes time by the box's columns, not by the picture. (pycocotools decodes whole pictures only,
+        Takes time by the box's columns, not by the image. (pycocotools decodes whole images only,
         and warns of numpy 2.)
         """
         x, y, w, h = box_xywh
@@ -208,7 +208,7 @@ def _to_rles(masks: Sequence[Mask]) -> list[dict[str, Any]]:
 
 
 def _check_sizes(masks: Sequence[Mask], size_hw: tuple[int, int]) -> None:
-    """pycocotools answers differing sizes with -1 or a picture without pixels, not with an error."""
+    """pycocotools answers differing sizes with -1 or an image without pixels, not with an error."""
     for mask in masks:
         if mask.size_hw != size_hw:
             raise ModelOutputWrong(

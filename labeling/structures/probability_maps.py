@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeling.structures.components import find_components
-from labeling.structures.frames import RgbPicture
+from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoolArray, Mask
 
@@ -17,7 +17,7 @@ CLEAR_ODDS = 3
 """A pixel is decided where the odds of a person are so many times those at which the mask begins."""
 
 
-def resize_picture(rgb: RgbPicture, size_hw: tuple[int, int]) -> RgbPicture:
+def resize_image(rgb: RgbImage, size_hw: tuple[int, int]) -> RgbImage:
     """Scale without keeping proportions: averaging areas where it shrinks, bilinear where it grows."""
     height, width = size_hw
     shrinks = rgb.shape[0] >= height and rgb.shape[1] >= width
@@ -37,7 +37,7 @@ def instances_from_map(
 ) -> list[Instance]:
     """Make one instance of all pixels above `mask_above`, or with `split` one of each connected part.
 
-    `probability` is HxW in the frame's size. What is smaller than `min_area`, a share of the picture,
+    `probability` is HxW in the frame's size. What is smaller than `min_area`, a share of the image,
     is nobody. The score is the mean probability within the mask. A map of zeros and ones is decided
     everywhere.
     """
@@ -65,7 +65,7 @@ def share_decided(within: NDArray[np.floating[Any]], *, mask_above: float) -> fl
 
     `within` are the probabilities of its pixels, of which there is one at least. The inner half of Segment
     Anything's stability score (Kirillov et al., 2023: IoU of the masks at two thresholds about the usual
-    one), as a share of the mask's area: that depends neither on how large the picture is nor on how much of
+    one), as a share of the mask's area: that depends neither on how large the image is nor on how much of
     it the person takes, as long as the network looks at each person in as many pixels. Where it does not,
     small people are less decided.
     """

@@ -10,7 +10,7 @@ Role = Literal["teacher", "student"]
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledFrame:
+class LabeledFrame:
     """All that is stored about one frame that was looked at."""
 
     t_ms: int
@@ -21,7 +21,7 @@ class LabelledFrame:
     rule: str | None = None
     reasons: tuple[str, ...] = ()
     size_hw: tuple[int, int] | None = None
-    picture: str | None = None
+    image: str | None = None
     agreement: FrameAgreement | None = None
     trust: float | None = None
     """Probability that the teacher's masks are right; None: rejected, nobody seen, or no calibration."""
@@ -32,8 +32,8 @@ class LabelledFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledShard:
-    frames: list[LabelledFrame]
+class LabeledShard:
+    frames: list[LabeledFrame]
     cards: dict[str, ModelCard]
     """The model of each role."""
     counts: dict[str, int]

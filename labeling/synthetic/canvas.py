@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Point = tuple[float, float]
 Color = tuple[float, float, float]
 """RGB, 0 to 255."""
-FloatPicture = NDArray[np.float32]
+FloatImage = NDArray[np.float32]
 
 SUPERSAMPLING = 3
 """Drawn pixels per pixel, each way."""
@@ -20,20 +20,20 @@ _SHIFT = 4  # fractional bits of OpenCV's coordinates
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """Something in front of the backdrop: RGB and coverage in [0, 1], at (left, top) of the picture.
+    """Something in front of the backdrop: RGB and coverage in [0, 1], at (left, top) of the image.
 
-    Layers are painted in the order of `ground_y`, the picture row (in heights) where they stand.
+    Layers are painted in the order of `ground_y`, the image row (in heights) where they stand.
     """
 
-    rgb: FloatPicture
-    coverage: FloatPicture
+    rgb: FloatImage
+    coverage: FloatImage
     left: int
     top: int
     ground_y: float
 
 
 class Canvas:
-    """A rectangle of the picture, in pixels of the picture; coordinates are picture coordinates."""
+    """A rectangle of the image, in pixels of the image; coordinates are image coordinates."""
 
     def __init__(self, left: int, top: int, width: int, height: int) -> None:
         self.left, self.top, self.width, self.height = left, top, width, height
@@ -48,7 +48,7 @@ class Canvas:
         cv2.fillPoly(self._coverage, [corners], 255, shift=_SHIFT)
 
     def ellipse(self, center: Point, radii: Point, color: Color, *, degrees: float = 0.0) -> None:
-        """Fill an ellipse; centre and radii in pixels."""
+        """Fill an ellipse; center and radii in pixels."""
         scale = SUPERSAMPLING * (1 << _SHIFT)
         axes = (max(1, round(radii[0] * scale)), max(1, round(radii[1] * scale)))
         for target, value in ((self._rgb, _whole(color)), (self._coverage, (255.0,))):
@@ -70,10 +70,10 @@ class Canvas:
             ]
             self.polygon([(float(x), float(y)) for x, y in corners], color)
 
-    def to_layer(self, *, texture: FloatPicture, ground_y: float) -> Layer:
+    def to_layer(self, *, texture: FloatImage, ground_y: float) -> Layer:
         """Reduce: the coverage of a pixel is the share of its drawn pixels that were covered.
 
-        `texture`, HxW of the canvas in pixels and about 1, multiplies the colours.
+        `texture`, HxW of the canvas in pixels and about 1, multiplies the colors.
         """
         size = (self.width, self.height)
         coverage = cv2.resize(self._coverage, size, interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -99,7 +99,7 @@ def shade(color: Color, factor: float) -> Color:
 
 def value_noise(
     rng: np.random.Generator, size_hw: tuple[int, int], *, cell_px: float, octaves: int = 3
-) -> FloatPicture:
+) -> FloatImage:
     """Smooth noise of zero mean and about unit deviation, HxW, with blobs of `cell_px` pixels."""
     total = np.zeros(size_hw, dtype=np.float32)
     for octave in range(octaves):
@@ -110,15 +110,15 @@ def value_noise(
     return np.asarray(total - total.mean(), dtype=np.float32)
 
 
-def paint(picture: FloatPicture, layer: Layer) -> None:
-    """Paint a layer over an HxWx3 picture in place; what lies outside is cut off."""
-    inside, part = visible_part(layer, picture.shape[:2])
+def paint(image: FloatImage, layer: Layer) -> None:
+    """Paint a layer over an HxWx3 image in place; what lies outside is cut off."""
+    inside, part = visible_part(layer, image.shape[:2])
     alpha = layer.coverage[part][..., None]
-    picture[inside] += alpha * (layer.rgb[part] - picture[inside])
+    image[inside] += alpha * (layer.rgb[part] - image[inside])
 
 
 def visible_part(layer: Layer, size_hw: tuple[int, ...]) -> tuple[Any, Any]:
-    """Slices of the picture and of the layer where they overlap."""
+    """Slices of the image and of the layer where they overlap."""
     height, width = layer.coverage.shape
     y0, x0 = max(0, layer.top), max(0, layer.left)
     y1, x1 = max(y0, min(size_hw[0], layer.top + height)), max(x0, min(size_hw[1], layer.left + width))

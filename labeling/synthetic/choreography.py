@@ -17,7 +17,7 @@ STEP = 0.42
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """At share `t` of the cycle the person is at `x` (picture widths), on row `y` (heights)."""
+    """At share `t` of the cycle the person is at `x` (image widths), on row `y` (heights)."""
 
     t: float
     x: float
@@ -36,7 +36,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One actor at one time: feet at (x, y) in picture widths and heights."""
+    """One actor at one time: feet at (x, y) in image widths and heights."""
 
     x: float
     y: float
@@ -105,7 +105,7 @@ def _vary(actor: Actor, rng: np.random.Generator) -> Actor:
 def place_actor(actor: Actor, t: float, body_widths: float) -> Moment | None:
     """Where an actor is at share `t` of the cycle; None before the first and after the last mark.
 
-    `body_widths` is a body height in picture widths: steps follow the way walked, so that feet
+    `body_widths` is a body height in image widths: steps follow the way walked, so that feet
     do not slide whatever the speed.
     """
     marks = actor.marks

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labeling.synthetic.canvas import Canvas, Color, FloatPicture, Layer, Point, shade
+from labeling.synthetic.canvas import Canvas, Color, FloatImage, Layer, Point, shade
 
 THIGH, SHIN, TORSO, NECK, HEAD = 0.245, 0.245, 0.30, 0.055, 0.062
 UPPER_ARM, FOREARM = 0.165, 0.15
@@ -93,7 +93,7 @@ def _arm(stance: Stance, name: str, sign: float, side: float, neck: Point) -> Jo
 
 
 def draw_figure(
-    stance: Stance, placed: Placed, clothes: Clothes, *, fabric: FloatPicture, ground_y: float
+    stance: Stance, placed: Placed, clothes: Clothes, *, fabric: FloatImage, ground_y: float
 ) -> Layer:
     """Draw a person; `fabric` is an HxW texture about 1 that is stretched over body and clothes."""
     tall = placed.tall_px
@@ -117,7 +117,7 @@ def draw_figure(
     return canvas.to_layer(texture=_stretch(fabric, (canvas.height, canvas.width)), ground_y=ground_y)
 
 
-def _stretch(fabric: FloatPicture, size_hw: tuple[int, int]) -> FloatPicture:
+def _stretch(fabric: FloatImage, size_hw: tuple[int, int]) -> FloatImage:
     rows = np.linspace(0, fabric.shape[0] - 1, size_hw[0]).astype(int)
     columns = np.linspace(0, fabric.shape[1] - 1, size_hw[1]).astype(int)
     return np.asarray(fabric[np.ix_(rows, columns)], dtype=np.float32)

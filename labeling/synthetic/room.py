@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.synthetic.canvas import Canvas, Color, FloatPicture, Layer, Point, paint, shade, value_noise
+from labeling.synthetic.canvas import Canvas, Color, FloatImage, Layer, Point, paint, shade, value_noise
 
 HORIZON_Y = 0.22
-"""Picture row of the eye's height, in picture heights."""
+"""Image row of the eye's height, in image heights."""
 WALL_FOOT_Y = 0.56
-"""Picture row where wall meets floor, in picture heights."""
+"""Image row where wall meets floor, in image heights."""
 RUG_BORDER = 0.82
 """Share of the rug within its border."""
 PLANKS = 2.6
@@ -24,12 +24,12 @@ PLANKS = 2.6
 class Room:
     """`backdrop` HxWx3 float32, 0 to 255; `furniture`, what people can walk behind."""
 
-    backdrop: FloatPicture
+    backdrop: FloatImage
     furniture: tuple[Layer, ...]
 
 
 class _Brush:
-    """A canvas over the whole picture with coordinates in picture widths and heights."""
+    """A canvas over the whole image with coordinates in image widths and heights."""
 
     def __init__(self, size_hw: tuple[int, int]) -> None:
         self.height, self.width = size_hw
@@ -42,7 +42,7 @@ class _Brush:
         self.canvas.polygon([(x * self.width, y * self.height) for x, y in points], color)
 
     def leaf(self, center: Point, radii: Point, color: Color, degrees: float) -> None:
-        """An ellipse; radii in picture heights."""
+        """An ellipse; radii in image heights."""
         at = (center[0] * self.width, center[1] * self.height)
         self.canvas.ellipse(at, (radii[0] * self.height, radii[1] * self.height), color, degrees=degrees)
 
@@ -52,7 +52,7 @@ def draw_room(size_hw: tuple[int, int], seed: int) -> Room:
     rng = np.random.default_rng([seed, 0])
     backdrop = _draw_wall(size_hw, rng)
     _lay_floor(backdrop, rng)
-    for draw in (_window, _pictures, _bookcase, _cabinet):
+    for draw in (_window, _images, _bookcase, _cabinet):
         paint(backdrop, _textured(draw(size_hw, rng), rng, size_hw, ground_y=WALL_FOOT_Y))
     table = _textured(_table(size_hw), rng, size_hw, ground_y=0.80)
     plant = _textured(_plant(size_hw, rng), rng, size_hw, ground_y=0.93)
@@ -65,7 +65,7 @@ def _textured(brush: _Brush, rng: np.random.Generator, size_hw: tuple[int, int],
     return brush.canvas.to_layer(texture=np.asarray(1 + 0.05 * noise, dtype=np.float32), ground_y=ground_y)
 
 
-def _draw_wall(size_hw: tuple[int, int], rng: np.random.Generator) -> FloatPicture:
+def _draw_wall(size_hw: tuple[int, int], rng: np.random.Generator) -> FloatImage:
     height, width = size_hw
     stripes = 5 * np.sign(np.sin(np.arange(width) * (80 / width)))[None, :, None]
     plaster = 3 * value_noise(rng, size_hw, cell_px=height / 6)[..., None]
@@ -76,9 +76,9 @@ def _draw_wall(size_hw: tuple[int, int], rng: np.random.Generator) -> FloatPictu
     return np.asarray(wall, dtype=np.float32)
 
 
-def _lay_floor(picture: FloatPicture, rng: np.random.Generator) -> None:
+def _lay_floor(image: FloatImage, rng: np.random.Generator) -> None:
     """Wooden planks and a rug in perspective: a floor point's depth is 1 / (row - horizon)."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     rows, columns = np.mgrid[int(WALL_FOOT_Y * height) : height, 0:width].astype(np.float32)
     depth = 1 / (rows / height - HORIZON_Y)
     across = (columns - width / 2) / height * depth
@@ -92,18 +92,18 @@ def _lay_floor(picture: FloatPicture, rng: np.random.Generator) -> None:
     seam = np.abs(across * PLANKS - plank - 0.5) > 0.5 - 0.012 * depth
     light = (tint * (1 + 0.05 * grain) * np.where(seam, 0.72, 1.0)).astype(np.float32)
     floor = np.array([138, 98, 62], dtype=np.float32) * light[..., None]
-    picture[int(WALL_FOOT_Y * height) :] = floor
-    _lay_rug(picture, across, depth)
+    image[int(WALL_FOOT_Y * height) :] = floor
+    _lay_rug(image, across, depth)
 
 
-def _lay_rug(picture: FloatPicture, across: NDArray[np.float32], depth: NDArray[np.float32]) -> None:
-    top = picture.shape[0] - len(across)
+def _lay_rug(image: FloatImage, across: NDArray[np.float32], depth: NDArray[np.float32]) -> None:
+    top = image.shape[0] - len(across)
     edge = np.maximum(np.abs(across + 0.1) / 0.95, np.abs(depth - 1.75) / 0.36)
     pattern = np.sign(np.sin(across * 22) * np.sin(depth * 60)) * 9
     middle = np.array([112, 62, 66]) + pattern[..., None]
     rug = np.where((edge > RUG_BORDER)[..., None], np.array([176, 158, 126]), middle)
     inside = edge < 1
-    picture[top:][inside] = rug[inside]
+    image[top:][inside] = rug[inside]
 
 
 def _window(size_hw: tuple[int, int], rng: np.random.Generator) -> _Brush:
@@ -122,7 +122,7 @@ def _window(size_hw: tuple[int, int], rng: np.random.Generator) -> _Brush:
     return brush
 
 
-def _pictures(size_hw: tuple[int, int], rng: np.random.Generator) -> _Brush:
+def _images(size_hw: tuple[int, int], rng: np.random.Generator) -> _Brush:
     brush = _Brush(size_hw)
     for x0, y0, x1, y1 in ((0.255, 0.12, 0.335, 0.31), (0.665, 0.10, 0.725, 0.22)):
         brush.box(x0, y0, x1, y1, (60, 44, 30))
@@ -189,10 +189,10 @@ def _plant(size_hw: tuple[int, int], rng: np.random.Generator) -> _Brush:
     return brush
 
 
-def _light(picture: FloatPicture) -> None:
+def _light(image: FloatImage) -> None:
     """Darken the corners and the foot of the wall."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     away = np.hypot((columns - width / 2) / width, (rows - 0.4 * height) / height)
     corner = np.exp(-np.abs(rows / height - WALL_FOOT_Y) * 30)
-    picture *= (1.08 - 0.45 * away**2 - 0.14 * corner)[..., None]
+    image *= (1.08 - 0.45 * away**2 - 0.14 * corner)[..., None]

@@ -1,4 +1,4 @@
-"""The scene picture by picture, with exact masks, and as a video."""
+"""The scene image by image, with exact masks, and as a video."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -10,9 +10,9 @@ import numpy as np
 from av.video.reformatter import Colorspace
 
 from configs.errors import ConfigError
-from labeling.structures.frames import RgbPicture
+from labeling.structures.frames import RgbImage
 from labeling.structures.masks import Mask
-from labeling.synthetic.canvas import FloatPicture, Layer, paint, value_noise, visible_part
+from labeling.synthetic.canvas import FloatImage, Layer, paint, value_noise, visible_part
 from labeling.synthetic.choreography import CYCLE_S, Actor, cast_actors, light_at, place_actor
 from labeling.synthetic.figure import Placed, draw_figure
 from labeling.synthetic.room import HORIZON_Y, draw_room
@@ -66,8 +66,8 @@ class Scene:
     def frame_count(self) -> int:
         return max(1, round(self.seconds * self.fps))
 
-    def frame(self, index: int) -> tuple[RgbPicture, list[Mask]]:
-        """The picture, HxWx3, and a mask for each person that can be seen, disjoint, back to front.
+    def frame(self, index: int) -> tuple[RgbImage, list[Mask]]:
+        """The image, HxWx3, and a mask for each person that can be seen, disjoint, back to front.
 
         Raises:
             IndexError: no frame of that number.
@@ -94,20 +94,20 @@ class Scene:
         placed = Placed(moment.x * width, moment.y * height, tall)
         return draw_figure(moment.stance, placed, actor.clothes, fabric=self._fabric, ground_y=moment.y)
 
-    def _expose(self, people: list[Layer], t: float, index: int) -> RgbPicture:
+    def _expose(self, people: list[Layer], t: float, index: int) -> RgbImage:
         """Shadows, then everything from back to front, then light and the sensor's noise."""
-        picture = self._room.backdrop.copy()
+        image = self._room.backdrop.copy()
         for person in people:
-            _cast_shadow(picture, person)
+            _cast_shadow(image, person)
         for layer in self._back_to_front(people):
-            paint(picture, layer)
+            paint(image, layer)
         daylight, lamp = light_at(t)
         if lamp:
-            picture *= 1 + lamp * self._lamp
-        picture *= daylight
+            image *= 1 + lamp * self._lamp
+        image *= daylight
         down, right = np.random.default_rng([self.seed, 3, index]).integers(0, _NOISE_PLAY, 2)
-        picture += self._noise[down:, right:][: picture.shape[0], : picture.shape[1]]
-        return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
+        image += self._noise[down:, right:][: image.shape[0], : image.shape[1]]
+        return np.clip(image + 0.5, 0, 255).astype(np.uint8)
 
     def _mask(self, people: list[Layer]) -> list[Mask]:
         labels = np.zeros(self.size_hw, dtype=np.uint8)
@@ -123,25 +123,25 @@ class Scene:
         return sorted([*people, *self._room.furniture], key=lambda layer: layer.ground_y)
 
 
-def _lamp_on_walls(size_hw: tuple[int, int]) -> FloatPicture:
+def _lamp_on_walls(size_hw: tuple[int, int]) -> FloatImage:
     """How much of the lamp's light falls where: a little more under it; HxWx3, about 1."""
     rows, columns = np.mgrid[0 : size_hw[0], 0 : size_hw[1]].astype(np.float32)
     away = np.hypot(columns / size_hw[1] - 0.5, 0.6 * rows / size_hw[0])
     return np.asarray((1.06 - 0.16 * away)[..., None] * LAMP_TINT, dtype=np.float32)
 
 
-def _cast_shadow(picture: FloatPicture, person: Layer) -> None:
+def _cast_shadow(image: FloatImage, person: Layer) -> None:
     """Darken the floor beside a person: the body's outline laid down about its feet, softly."""
     height, width = person.coverage.shape
-    feet = np.array([width / 2, person.ground_y * picture.shape[0] - person.top])
+    feet = np.array([width / 2, person.ground_y * image.shape[0] - person.top])
     blur_px = max(1.0, 0.012 * height)
     top = int(feet[1] * (1 - SHADOW_LIES[1, 1]) - 4 * blur_px)
     offset = feet - SHADOW_LIES @ feet - np.array([0, top])
     size_wh = (width + int(-SHADOW_LIES[0, 1] * height), height - top + int(4 * blur_px))
     cast = cv2.warpAffine(person.coverage, np.column_stack([SHADOW_LIES, offset]), size_wh)
     shadow = cv2.GaussianBlur(cast, (0, 0), blur_px).astype(np.float32)
-    inside, part = visible_part(replace(person, coverage=shadow, top=person.top + top), picture.shape[:2])
-    picture[inside] *= (1 - SHADOW_TAKES * shadow[part])[..., None]
+    inside, part = visible_part(replace(person, coverage=shadow, top=person.top + top), image.shape[:2])
+    image[inside] *= (1 - SHADOW_TAKES * shadow[part])[..., None]
 
 
 def render_scene(
@@ -166,8 +166,8 @@ def render_scene(
         stream.pix_fmt = "yuv420p"
         stream.codec_context.colorspace = Colorspace.ITU709  # said in the file, not left to guess
         for index in range(scene.frame_count):
-            picture = av.VideoFrame.from_ndarray(scene.frame(index)[0], format="rgb24")
-            coded = picture.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
+            image = av.VideoFrame.from_ndarray(scene.frame(index)[0], format="rgb24")
+            coded = image.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
             coded.pts, coded.time_base = index, 1 / fps
             container.mux(stream.encode(coded))
         container.mux(stream.encode(None))

@@ -4,21 +4,21 @@ LONGEST = 60
 """Characters of a name: more are cut off in every list of Prefect's UI."""
 
 
-def shard_title(video: str, start_ms: int, end_ms: int | None, *, pictures: bool = False) -> str:
-    """A shard by its video's title and its range, in seconds or in pictures counted from 1.
+def shard_title(video: str, start_ms: int, end_ms: int | None, *, images: bool = False) -> str:
+    """A shard by its video's title and its range, in seconds or in images counted from 1.
 
-    >>> shard_title("vtest.avi", 60_000, 79_500), shard_title("shots", 64, 128, pictures=True)
-    ('vtest.avi 60-79.5 s', 'shots pictures 65-128')
+    >>> shard_title("vtest.avi", 60_000, 79_500), shard_title("shots", 64, 128, images=True)
+    ('vtest.avi 60-79.5 s', 'shots images 65-128')
     >>> shard_title("vtest.avi", 60_000, None)
     'vtest.avi from 60 s'
     """
     video = shorten_middle(printable(video))
-    start = str(start_ms + 1) if pictures else f"{start_ms / 1000:g}"
-    unit = "" if pictures else " s"
-    what = "pictures " if pictures else ""
+    start = str(start_ms + 1) if images else f"{start_ms / 1000:g}"
+    unit = "" if images else " s"
+    what = "images " if images else ""
     if end_ms is None:
         return f"{video} {what}from {start}{unit}"
-    return f"{video} {what}{start}-{end_ms if pictures else f'{end_ms / 1000:g}'}{unit}"
+    return f"{video} {what}{start}-{end_ms if images else f'{end_ms / 1000:g}'}{unit}"
 
 
 def printable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Who is asked whether a batch's masks are right, each where its word can change a decision: the mirrored picture
+"""Who is asked whether a batch's masks are right, each where its word can change a decision: the mirrored image
 where it can make a frame acceptable, the others where they can keep it from being accepted."""
 
 from collections.abc import Callable, Sequence
@@ -41,10 +41,10 @@ class Witnesses:
     before: Glimpse | None = None
     """The frame that was compared last."""
     times: dict[int, int] = field(init=False)
-    """In ms, of the pictures that have one, by position."""
+    """In ms, of the images that have one, by position."""
 
     def __post_init__(self) -> None:
-        self.times = {one.position: one.t_ms for one in self.clip.pictures if one.t_ms is not None}
+        self.times = {one.position: one.t_ms for one in self.clip.images if one.t_ms is not None}
 
     def see(self, frame: Frame) -> None:
         """Take notice of a frame that is looked at, whatever becomes of it."""
@@ -74,7 +74,7 @@ class Witnesses:
         Once some are of what does not move, nobody else is looked for: they are no measure of people.
 
         Args:
-            place: its time in ms, or its position among pictures.
+            place: its time in ms, or its position among images.
         """
         time_ms = place if self.clip.is_temporal else self.times.get(place)
         settings = self.config.trust
@@ -89,7 +89,7 @@ class Witnesses:
             return say_missed(self.stillness.find_missed(masks, time_ms, min_share=settings.min_missed))
 
     def _in_time(self, frame: Frame) -> Frame | None:
-        """The frame with its time and shot: pictures that have times are of one shot. None: it has no time."""
+        """The frame with its time and shot: images that have times are of one shot. None: it has no time."""
         if self.clip.is_temporal:
             return frame
         t_ms = self.times.get(frame.t_ms)
@@ -105,7 +105,7 @@ class Witnesses:
         )
 
     def _with_mirrored(self, cases: Sequence[Case], known: Sequence[Evidence]) -> list[Evidence]:
-        """The teacher's word on the mirrored pictures, as one more batch."""
+        """The teacher's word on the mirrored images, as one more batch."""
         result = list(known)
         if not self.teacher.card.sees_mirrored:
             return result

@@ -3,7 +3,7 @@
 With a calibration, a frame is accepted when its trust reaches the threshold at which the calibration saw
 no larger share of bad masks than `accept_risk`. Without one, when nothing speaks against the teacher: it
 saw somebody wherever the student did, all its scores are high, the joints lie in the masks, and the
-mirrored picture gives the same mask. Either way three others may object, of whom no calibration knows: the
+mirrored image gives the same mask. Either way three others may object, of whom no calibration knows: the
 frame before, from which masks do not jump; a second segmenter; and a whole shot, in which people move and
 nothing else does. What was not measured does not speak against the teacher. The signs are told in words.
 """
@@ -69,7 +69,7 @@ def would_accept(agreement: FrameAgreement, evidence: Evidence, settings: Trust)
 
 
 def needs_flip(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> bool:
-    """Whether the mirrored picture's result could change the decision, by the cheap signs alone."""
+    """Whether the mirrored image's result could change the decision, by the cheap signs alone."""
     if not agreement.is_hard:
         return False
     if settings.calibration:
@@ -85,7 +85,7 @@ def find_still_masks(moving_shares: Sequence[float | None], settings: Trust) -> 
     if not still:
         return ()
     share = say_share_below(min(still), settings.min_moving, what="of its pixels")
-    return (f"{say_masks(len(still))} of what does not move, {share}: a coat, a picture?",)
+    return (f"{say_masks(len(still))} of what does not move, {share}: a coat, an image?",)
 
 
 def say_missed(box_xywh: BoxXywh | None) -> tuple[str, ...]:
@@ -112,7 +112,7 @@ def _find_distrust(evidence: Evidence, settings: Trust) -> list[str]:
         return []
     if is_known or trust.frame < wanted.trust:
         return [f"teacher right with a probability of {say_share_below(trust.frame, wanted.trust)}"]
-    return [f"teacher's scores alone, without the mirrored picture, are not believed ({trust.frame:.2f})"]
+    return [f"teacher's scores alone, without the mirrored image, are not believed ({trust.frame:.2f})"]
 
 
 def _find_cheap_doubts(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> list[str]:
@@ -135,7 +135,7 @@ def _find_cheap_doubts(agreement: FrameAgreement, evidence: Evidence, settings: 
 def _find_flicker(flip_iou: float | None, settings: Trust) -> list[str]:
     if flip_iou is None or flip_iou >= settings.min_flip_iou:
         return []
-    values = say_below(flip_iou, settings.min_flip_iou).replace(" <", " with the mirrored picture's <")
+    values = say_below(flip_iou, settings.min_flip_iou).replace(" <", " with the mirrored image's <")
     return [f"mask flickers: IoU {values}"]
 
 

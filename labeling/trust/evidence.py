@@ -1,6 +1,6 @@
 """What speaks for or against a teacher's masks: each sign is a number with a range, cheap ones first.
 
-The mirrored picture costs as much as the teacher itself, so it is asked for only where it can decide
+The mirrored image costs as much as the teacher itself, so it is asked for only where it can decide
 (`labeling.trust.decide.needs_flip`).
 """
 
@@ -28,7 +28,7 @@ class InstanceEvidence:
     joints_inside: float | None = None
     """Share of the confident joints inside the mask, in [0, 1]; None: no confident joint."""
     flip_iou: float | None = None
-    """Best IoU with a mask of the mirrored picture, mirrored back, in [0, 1]; None: not measured."""
+    """Best IoU with a mask of the mirrored image, mirrored back, in [0, 1]; None: not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Evidence:
 
     instances: tuple[InstanceEvidence, ...] = ()
     flip_iou: float | None = None
-    """IoU of the masks' union with that of the mirrored picture; None: not measured."""
+    """IoU of the masks' union with that of the mirrored image; None: not measured."""
     flow_iou: float | None = None
     """IoU of it with the masks of the frame before, moved along by optical flow; None: not measured, or nothing
     to measure (`labeling.trust.flow_consistency`)."""
@@ -72,7 +72,7 @@ def gather_evidence(
     min_keypoint_score: float,
     mirrored: Sequence[Mask] | None = None,
 ) -> Evidence:
-    """Measure a frame's masks; `mirrored` are those of the mirrored picture, as that shows them.
+    """Measure a frame's masks; `mirrored` are those of the mirrored image, as that shows them.
 
     Raises:
         ModelOutputWrong: a mask has not the size `size_hw`.

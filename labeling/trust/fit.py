@@ -1,6 +1,6 @@
 """Fitting a calibration to frames whose truth is known, and trying it on those that it has not seen.
 
-Folds are whole labelled sets (or videos), since neighbouring pictures say the same again: a calibration
+Folds are whole labeled sets (or videos), since neighboring images say the same again: a calibration
 is judged on sets that had no part in it, thresholds included. Only where there are too few sets for that,
 folds are fifths of each.
 """
@@ -31,7 +31,7 @@ RISKS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5)
 FOLDS_OF_ONE = 5
 """Parts into which sets are divided, in order, where there are too few of them."""
 ASKING_MARGIN = 0.7
-"""Of the lowest cheap trust from which a frame came to be accepted: from there on the mirrored picture is asked
+"""Of the lowest cheap trust from which a frame came to be accepted: from there on the mirrored image is asked
 for. On sets left out that accepts what always asking accepts, up to 0.8, and asks for 6 of 53 hard frames."""
 _DIGITS = 6
 """Kept of each number: the files are for people too."""
@@ -42,9 +42,9 @@ class Example:
     """A frame whose truth is known."""
 
     group: str
-    """Its labelled set, or video."""
+    """Its labeled set, or video."""
     evidence: Evidence
-    """With the mirrored picture's, unless the teacher cannot see those."""
+    """With the mirrored image's, unless the teacher cannot see those."""
     good_masks: tuple[bool | None, ...]
     """Of each of the evidence's instances; None: nobody can say."""
     is_good: bool | None
@@ -122,7 +122,7 @@ def predict_unseen(examples: Sequence[Example], *, accept_risk: float) -> list[P
 
 
 def _judge_folds(examples: Sequence[Example]) -> Iterator[tuple[Example, Trust, Trust]]:
-    """Each example with its trust without and with the mirrored picture, fitted to the other folds."""
+    """Each example with its trust without and with the mirrored image, fitted to the other folds."""
     for seen, unseen in _folds(examples):
         cheap, full = _fit_stage([_without_mirror(one) for one in seen]), _fit_stage(seen)
         for one in unseen:
@@ -168,7 +168,7 @@ def _fit(pairs: Sequence[tuple[Mapping[Feature, float], bool]], of: str) -> Logi
     if not 0 < good < len(pairs):
         raise ConfigError(
             f"calibration: {good} of {len(pairs)} {of} are good; it wants good and bad ones to learn from: "
-            "add labelled pictures"
+            "add labeled images"
         )
     names = sorted(set.intersection(*(set(features) for features, _ in pairs)))
     table: NDArray[np.float64] = np.array([[features[name] for name in names] for features, _ in pairs])

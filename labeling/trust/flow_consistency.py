@@ -1,7 +1,7 @@
 """Whether a frame's masks are where those of the frame before it went: a mask that jumps is wrong in one of both.
 
 Masks are moved by optical flow (dense inverse search: Kroeger, Timofte, Dai and Van Gool, 2016; OpenCV's)
-between small luma pictures. Pixels whose flow there and back does not end where it began are covered or
+between small luma images. Pixels whose flow there and back does not end where it began are covered or
 uncovered by something, and say nothing (the check of Sundaram, Brox and Keutzer, 2010).
 """
 
@@ -20,12 +20,12 @@ from labeling.video.luma import shrink_luma
 from labeling.video.optical_flow import follow_back, sample
 
 WIDTH_PX = 320
-"""Of the pictures between which the flow is found; narrower ones are not enlarged."""
+"""Of the images between which the flow is found; narrower ones are not enlarged."""
 LONGEST_MS = 1100
 """Between two frames: after longer, people are elsewhere and look otherwise. A second, and what a grid of whole
 seconds is late by in a video of 29.97 frames a second."""
 SMALLEST_PX = 48
-"""Shorter side of the small pictures, at least: OpenCV fails on strips of 12 pixels, and crashes on some of 24."""
+"""Shorter side of the small images, at least: OpenCV fails on strips of 12 pixels, and crashes on some of 24."""
 MOVED_FROM = 0.5
 """Share of a mask between four pixels from which what moves there belongs to it."""
 KNOWN_SHARE = 0.5
@@ -39,7 +39,7 @@ class Glimpse:
     shot: int
     t_ms: int
     luma: NDArray[Any]
-    """Small picture, 8 bits."""
+    """Small image, 8 bits."""
     size_hw: tuple[int, int]
     masks: tuple[Mask, ...]
 
@@ -49,7 +49,7 @@ class Glimpse:
         return cls(frame.shot, frame.t_ms, shrink_luma(frame.rgb, WIDTH_PX), frame.size_hw, masks)
 
     def small_union(self) -> BoolArray:
-        """All masks together, as small as the picture."""
+        """All masks together, as small as the image."""
         pixels = union_masks(self.masks, self.size_hw).to_array().astype(np.uint8)
         return cv2.resize(pixels, self.luma.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
 
@@ -57,7 +57,7 @@ class Glimpse:
 def measure_flow_iou(now: Glimpse, before: Glimpse) -> float | None:
     """IoU of the masks with those of a frame before it, moved to where the flow takes them, in [0, 1].
 
-    None: another shot or picture size, too long ago, a strip (`SMALLEST_PX`), nobody in either, or too few
+    None: another shot or image size, too long ago, a strip (`SMALLEST_PX`), nobody in either, or too few
     pixels with a flow.
     """
     is_near = 0 < now.t_ms - before.t_ms <= LONGEST_MS

@@ -1,4 +1,4 @@
-"""Who moves where the teacher saw nobody, by the pictures of a static camera.
+"""Who moves where the teacher saw nobody, by the images of a static camera.
 
 A place shows somebody when it looks now as it hardly ever does in the course of the shot. Whatever stays is nobody:
 a lamp that was on for a while, a car that came and parked, the wall that shows again where somebody stood for long.
@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 from labeling.structures.masks import BoolArray, BoxXywh
 
 RARE = 0.2
-"""Share of a shot's pictures in which a place may look as now. Of masks left out in PETS, 0.1 finds 84 %, 0.15 and more
+"""Share of a shot's images in which a place may look as now. Of masks left out in PETS, 0.1 finds 84 %, 0.15 and more
 87 %; in CDnet's office nothing is found where nobody is up to 0.25, and without `MOVED` up to 0.1."""
 LOOSE = 0.1
 """Share of a mask's height by which it is widened to all sides: outlines are loose, and a book in the hand or the
 shadow at the feet is nobody else."""
 MOST = 0.25
-"""Share of the picture that may look as it hardly ever does: of three static cameras with people 0.1 at most; where it
+"""Share of the image that may look as it hardly ever does: of three static cameras with people 0.1 at most; where it
 is more, somebody switched on a lamp or knocked the camera."""
 MOVED = 0.3
-"""Share of the thing's pixels that must look otherwise in the pictures before and after this one: when somebody leaves
+"""Share of the thing's pixels that must look otherwise in the images before and after this one: when somebody leaves
 at the end of a shot in which he stood, the wall behind him was hardly ever seen, and it does not move."""
 STEEPEST = 0.2
-"""Share of the pixels of the usual picture that are its edges."""
+"""Share of the pixels of the usual image that are its edges."""
 STEADY = 0.5
 """Share of these that must keep their look for half of the time. Of three static cameras 0.5 to 1.0 do, of one that pans,
 drifts or follows somebody 0.0 to 0.2."""
@@ -47,8 +47,8 @@ def find_missed(
     """Box of the largest upright thing outside of all masks that moves; None: there is none.
 
     Args:
-        alike: NxHxW, where each of the shot's pictures looks like this one.
-        beside: positions among them of the pictures before and after this one.
+        alike: NxHxW, where each of the shot's images looks like this one.
+        beside: positions among them of the images before and after this one.
         people: the teacher's masks, HxW, none of them empty; without any there is no measure of size.
         min_share: of the smallest mask's pixels that the thing must have.
     """
@@ -64,7 +64,7 @@ def find_missed(
 
 
 def is_steady(usual: NDArray[np.float32], keeps: BoolArray) -> bool:
-    """Whether the camera stands: most edges of the usual picture keep their look.
+    """Whether the camera stands: most edges of the usual image keep their look.
 
     Plain places would in front of a moving camera too.
 

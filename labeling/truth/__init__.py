@@ -1,1 +1,1 @@
-"""Ground truth: pictures of which people have said where everybody is."""
+"""Ground truth: images of which people have said where everybody is."""

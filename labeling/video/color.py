@@ -1,4 +1,4 @@
-"""The pixels of one decoded video frame: luma without colour conversion, and RGB, both upright."""
+"""The pixels of one decoded video frame: luma without color conversion, and RGB, both upright."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,9 +13,9 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from numpy.typing import NDArray
 
-from labeling.structures.frames import RgbPicture
+from labeling.structures.frames import RgbImage
 
-LumaPicture = NDArray[np.uint8]
+LumaImage = NDArray[np.uint8]
 """HxW, 0 (black) to 255 (white), whatever range the video is coded in."""
 
 _EXACT = (
@@ -28,28 +28,28 @@ _EXACT = (
 2.8 levels off, too dark by one on average (12 against 6 ms for a 1080p frame)."""
 
 _STATED_MATRICES = {1, 4, 5, 6, 7, 9, 10}
-"""AVColorSpace values that swscale converts from; the others do not say how the colours are coded."""
+"""AVColorSpace values that swscale converts from; the others do not say how the colors are coded."""
 
 _LARGEST_SD_HW = (576, 1024)
-"""Larger pictures that do not name their matrix are BT.709, smaller ones BT.601, as players guess."""
+"""Larger images that do not name their matrix are BT.709, smaller ones BT.601, as players guess."""
 
 _OTHER_LUMA = ("p0", "p2", "p4", "ya", "xyz")
 """Formats whose first plane holds levels in the high bits, alpha, or no luma."""
 
 SMALLEST_SIDE_PX = 16
-"""Nobody can be seen in a smaller picture, and networks fail on it."""
+"""Nobody can be seen in a smaller image, and networks fail on it."""
 
 _QUARTER_TURN = 90
 _BYTE = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class VideoPicture:
+class VideoImage:
     """One frame as the decoder gave it; nothing is converted until it is asked for."""
 
     frame: av.VideoFrame
 
-    def to_rgb(self) -> RgbPicture:
+    def to_rgb(self) -> RgbImage:
         """Convert to upright HxWx3 uint8, contiguous and owned by the caller.
 
         Interlaced frames keep their upper field; the lower one is interpolated from it (estdif).
@@ -62,10 +62,10 @@ class VideoPicture:
             interpolation=_EXACT,
             threads=1,
         )
-        return np.array(turn_upright(cast(RgbPicture, rgb), self.frame), order="C", copy=True)
+        return np.array(turn_upright(cast(RgbImage, rgb), self.frame), order="C", copy=True)
 
-    def scaled_luma(self, width_px: int) -> LumaPicture:
-        """Give the upright luma, scaled by area to `width_px`; a narrower picture is not enlarged.
+    def scaled_luma(self, width_px: int) -> LumaImage:
+        """Give the upright luma, scaled by area to `width_px`; a narrower image is not enlarged.
 
         Of interlaced frames only the upper field is read.
         """
@@ -73,7 +73,7 @@ class VideoPicture:
         if self.frame.interlaced_frame:
             plane = plane[::2]
         height, width = _scaled_hw(self.frame, width_px)
-        small = cast(LumaPicture, cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA))
+        small = cast(LumaImage, cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA))
         luma = small if is_full and bits == _BYTE else _full_range_levels(small, bits, is_full=is_full)
         return np.ascontiguousarray(turn_upright(luma, self.frame))
 
@@ -85,20 +85,20 @@ def upright_hw(frame: av.VideoFrame) -> tuple[int, int]:
 
 
 def rotation_cw_deg(frame: av.VideoFrame) -> int:
-    """Quarter turns, clockwise in degrees (0, 90, 180, 270), that make the stored picture upright."""
+    """Quarter turns, clockwise in degrees (0, 90, 180, 270), that make the stored image upright."""
     return round(-frame.rotation / _QUARTER_TURN) * _QUARTER_TURN % 360
 
 
-def turn_upright(picture: NDArray[np.uint8], frame: av.VideoFrame) -> NDArray[np.uint8]:
+def turn_upright(image: NDArray[np.uint8], frame: av.VideoFrame) -> NDArray[np.uint8]:
     """Apply a frame's display matrix, mirrorings included, to HxW or HxWxC; gives a view.
 
     FFmpeg's libavutil/display.h: a stored point (p, q) is shown at (a p + c q, b p + d q).
     """
     (a, b), (c, d) = _display_matrix(frame)
     if a == 0:
-        picture = picture.swapaxes(0, 1)
+        image = image.swapaxes(0, 1)
         a, d = c, b
-    return picture[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    return image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
 
 
 def _display_matrix(frame: av.VideoFrame) -> NDArray[np.int64]:
@@ -127,7 +127,7 @@ def _matrix_to_assume(frame: av.VideoFrame) -> Colorspace | None:
 def _deinterlace(frame: av.VideoFrame) -> av.VideoFrame:
     """Replace the lower field by edge slope tracing, from this frame alone.
 
-    Temporal filters need neighbours, which a frame that was chosen by itself does not have.
+    Temporal filters need neighbors, which a frame that was chosen by itself does not have.
     """
     graph = av.filter.Graph()
     source = graph.add_buffer(
@@ -141,7 +141,7 @@ def _deinterlace(frame: av.VideoFrame) -> av.VideoFrame:
 
 
 def _scaled_hw(frame: av.VideoFrame, width_px: int) -> tuple[int, int]:
-    """Size as stored of a picture whose upright width shall be at most `width_px`."""
+    """Size as stored of an image whose upright width shall be at most `width_px`."""
     scale = min(1.0, width_px / upright_hw(frame)[1])
     return max(1, round(frame.height * scale)), max(1, round(frame.width * scale))
 
@@ -151,7 +151,7 @@ def _read_luma(frame: av.VideoFrame) -> tuple[NDArray[np.uint8] | NDArray[np.uin
     layout = frame.format
     if layout.is_rgb or layout.has_palette or layout.components[0].bits < _BYTE:
         return _plane_levels(frame.reformat(format="gray").planes[0], 8), 8, True
-    is_full = layout.name.startswith("gray") or is_full_range(frame)  # swscale takes grey as full
+    is_full = layout.name.startswith("gray") or is_full_range(frame)  # swscale takes gray as full
     if layout.is_big_endian or layout.name.startswith(_OTHER_LUMA) or not _has_luma_plane(layout):
         return _plane_levels(frame.reformat(format="yuv444p").planes[0], 8), 8, is_full
     bits = layout.components[0].bits

@@ -19,10 +19,10 @@ FORMATS = (
     "nut", "mxf", "gxf", "dv", "dhav", "ivf", "obu", "gif", "apng", "h264", "hevc", "vvc", "m4v",
     "mjpeg", "mpjpeg", "smjpeg", "yuv4mpegpipe", "wtv", "rm", "vc1", "av1", "3gp", "mp4", "swf",
 )  # fmt: skip
-"""FFmpeg's names of what may be opened. Still pictures are read elsewhere; playlists and scripts
+"""FFmpeg's names of what may be opened. Still images are read elsewhere; playlists and scripts
 (hls, concat, dash) would open other files and addresses, so they are refused."""
 
-_NO_MOVING_PICTURE = (
+_NO_MOVING_IMAGE = (
     Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 )  # cover art of a song, preview strips, AVIF stills
 
@@ -57,7 +57,7 @@ def open_video(path: Path) -> InputContainer:
 
 
 def main_stream(container: InputContainer, path: Path) -> VideoStream:
-    """Choose the stream that shows the video: the first moving picture, of a default track if any.
+    """Choose the stream that shows the video: the first moving image, of a default track if any.
 
     Raises:
         EmptyVideo: the container has no stream at all.
@@ -66,7 +66,7 @@ def main_stream(container: InputContainer, path: Path) -> VideoStream:
     """
     if not container.streams:
         raise EmptyVideo(f"{path} holds no stream at all: record or fetch it again")
-    moving = [s for s in container.streams.video if not s.disposition & _NO_MOVING_PICTURE]
+    moving = [s for s in container.streams.video if not s.disposition & _NO_MOVING_IMAGE]
     if not moving:
         raise NotAVideo(f"{path} has no video stream ({container.format.name}): check what it is")
     stream = next((s for s in moving if s.disposition & Disposition.default), moving[0])

@@ -15,52 +15,51 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from labeling.runtime.threads import thread_limit
-from labeling.structures.frames import Clip, RgbPicture
-from labeling.video.color import LumaPicture, VideoPicture
+from labeling.structures.frames import Clip, RgbImage
+from labeling.video.color import LumaImage, VideoImage
 from labeling.video.containers import main_stream, open_video, read_packets
-from labeling.video.images import AlbumPicture
+from labeling.video.images import FileImage
 from labeling.video.probe import VideoFacts, probe_video
 from labeling.video.timestamps import Clock, Timeline, read_timeline
 
-__all__ = ["DecodeTally", "Decoded", "Picture", "VideoFacts", "decode_clip", "probe_video"]
 
 SEEK_MARGINS_S = (Fraction(0), Fraction(1), Fraction(10), Fraction(60))
 """How far before the wanted time a key frame is looked for, until one decodes early enough."""
 
 
-class Picture(Protocol):
+class DecodedImage(Protocol):
     """Pixels that are read or converted when they are asked for."""
 
-    def to_rgb(self) -> RgbPicture:
+    def to_rgb(self) -> RgbImage:
         """Give upright HxWx3 uint8, contiguous."""
         ...
 
-    def scaled_luma(self, width_px: int) -> LumaPicture:
+    def scaled_luma(self, width_px: int) -> LumaImage:
         """Give upright HxW uint8, at most `width_px` wide."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
-    """A frame of a video, or a picture of a folder, before anything is decided about it."""
+    """A frame of a video, or an image of a folder, before anything is decided about it."""
 
     t: Fraction
     """Exact presentation time in seconds; the video's first frame is 0."""
-    picture: Picture
+    image: DecodedImage
     name: str = ""
-    """File name, for pictures of a folder."""
+    """File name, for images of a folder."""
 
     @property
     def t_ms(self) -> int:
         return round(self.t * 1000)
 
-    def to_rgb(self) -> RgbPicture:
-        """Convert to upright HxWx3 uint8. Raises `NotAVideo` for an unreadable picture of a folder."""
-        return self.picture.to_rgb()
+    def to_rgb(self) -> RgbImage:
+        """Convert to upright HxWx3 uint8. Raises `NotAVideo` for an unreadable image of a folder."""
+        return self.image.to_rgb()
 
-    def scaled_luma(self, width_px: int) -> LumaPicture:
-        """Give upright HxW uint8 luma, at most `width_px` wide, without converting colours."""
-        return self.picture.scaled_luma(width_px)
+    def scaled_luma(self, width_px: int) -> LumaImage:
+        """Give upright HxW uint8 luma, at most `width_px` wide, without converting colors."""
+        return self.image.scaled_luma(width_px)
 
 
 @dataclass(slots=True)
@@ -81,7 +80,7 @@ class _DamageSeenByThreads(Exception):
 def decode_clip(
     clip: Clip, *, with_lead_in: bool = False, tally: DecodeTally | None = None
 ) -> Iterator[Decoded]:
-    """Give the frames with `start_s` <= t < `end_s` in order of time, or the pictures of a folder.
+    """Give the frames with `start_s` <= t < `end_s` in order of time, or the images of a folder.
 
     Times and pixels of a frame do not depend on where the clip begins. A frame without a time stamp
     lies one frame period after its predecessor; a frame whose time is not after its predecessor's is
@@ -89,14 +88,14 @@ def decode_clip(
     times in order. After damage, frames are left out up to the next key frame; `tally` counts them.
 
     `with_lead_in` also gives the one frame before the first, with t < `start_s`, if there is one.
-    A picture of a folder has t = position in ms; it may turn out to be unreadable when it is read.
+    An image of a folder has t = position in ms; it may turn out to be unreadable when it is read.
 
     Raises:
         SourceError: the file cannot be opened; see `probe_video`.
     """
     if clip.path is None:
-        for file in clip.pictures:
-            yield Decoded(Fraction(file.position, 1000), AlbumPicture(file.path), file.name)
+        for file in clip.images:
+            yield Decoded(Fraction(file.position, 1000), FileImage(file.path), file.name)
         return
     before: Decoded | None = None
     for decoded in _decode_before_and_from(clip.path, clip.start_s, tally or DecodeTally()):
@@ -151,7 +150,7 @@ class _Pass:
     is_threaded: bool
     has_shown: bool = False
     is_spoiled: bool = False
-    """Something before was damaged and no key frame has come since: pictures may show anything."""
+    """Something before was damaged and no key frame has come since: images may show anything."""
     resume_pts: int | None = None
     """Stamp of the key frame that ends this; frames before it may still be on their way out."""
 
@@ -171,7 +170,7 @@ class _Pass:
                         return
                     t = clock.place(frame)
                     if self._is_whole(frame) and self._is_after(t):
-                        yield Decoded(t, VideoPicture(frame))
+                        yield Decoded(t, VideoImage(frame))
 
     def _is_after(self, t: Fraction | None) -> TypeGuard[Fraction]:
         self.tally.misplaced += t is None

@@ -25,8 +25,8 @@ def follow_back(now: NDArray[Any], before: NDArray[Any]) -> tuple[Flow, BoolArra
     return places, (lost < 0.01 * length + 0.5) & inside
 
 
-def sample(picture: NDArray[np.float32], places: Flow) -> NDArray[np.float32]:
-    """The picture's values at places (HxWx2), bilinear; its border's outside of it."""
+def sample(image: NDArray[np.float32], places: Flow) -> NDArray[np.float32]:
+    """The image's values at places (HxWx2), bilinear; its border's outside of it."""
     x, y = places[..., 0], places[..., 1]
-    taken = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    taken = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(taken, dtype=np.float32)

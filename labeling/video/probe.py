@@ -50,7 +50,7 @@ class VideoFacts:
     fps: Fraction | None
     """Average; None where the file does not say."""
     rotation_deg: int
-    """0, 90, 180 or 270 clockwise: how stored pictures are turned to be upright."""
+    """0, 90, 180 or 270 clockwise: how stored images are turned to be upright."""
     codec: str
     pix_fmt: str
     is_interlaced: bool
@@ -75,7 +75,7 @@ def probe_video(path: Path) -> VideoFacts:
 
     Raises:
         SourceNotFound: there is no such file, or it may not be read.
-        NotAVideo: the bytes are something else, or show no moving picture.
+        NotAVideo: the bytes are something else, or show no moving image.
         EmptyVideo: no bytes, or not one frame that can be decoded.
         TruncatedVideo: the bytes end before the declared end.
         UnsupportedVideo: encrypted, no decoder, smaller than 16 pixels on a side, or several MPEG

@@ -1,4 +1,4 @@
-"""Several pictures with a line of text each, as one small JPEG."""
+"""Several images with a line of text each, as one small JPEG."""
 
 import math
 from collections.abc import Sequence
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from labeling.structures.frames import RgbPicture
+from labeling.structures.frames import RgbImage
 from labeling.visualization.encode import encode_jpeg
-from labeling.visualization.text import Colour, Lettering, shorten
+from labeling.visualization.text import Color, Lettering, shorten
 
 CELL_HW = (225, 300)
 """4:3, as tiles are."""
 
-_BACKGROUND: Colour = (24, 26, 31)
-_TEXT: Colour = (244, 245, 247)
+_BACKGROUND: Color = (24, 26, 31)
+_TEXT: Color = (244, 245, 247)
 _TEXT_PX = 13
 _LINE_PX = 18
 _GAP_PX = 8
@@ -24,9 +24,9 @@ _QUALITIES = (80, 65, 50, 35)
 
 @dataclass(frozen=True, slots=True)
 class SheetTile:
-    """A picture and what is written below it."""
+    """An image and what is written below it."""
 
-    rgb: RgbPicture
+    rgb: RgbImage
     lines: tuple[str, str]
 
 
@@ -50,7 +50,7 @@ def contact_sheet(tiles: Sequence[SheetTile], *, columns: int = 3, max_bytes: in
     return jpeg
 
 
-def _lay_out(tiles: Sequence[SheetTile], columns: int) -> RgbPicture:
+def _lay_out(tiles: Sequence[SheetTile], columns: int) -> RgbImage:
     height, width = CELL_HW[0] + 2 * _LINE_PX + _GAP_PX, CELL_HW[1] + _GAP_PX
     rows = math.ceil(len(tiles) / columns)
     size = (rows * height + _GAP_PX, columns * width + _GAP_PX, 3)
@@ -66,12 +66,12 @@ def _lay_out(tiles: Sequence[SheetTile], columns: int) -> RgbPicture:
         for number, line in enumerate(tile.lines):
             y = top + CELL_HW[0] + (number + 0.6) * _LINE_PX
             fitting = shorten(line, CELL_HW[1], size_px=_TEXT_PX)
-            letters.write(fitting, (left, y), size_px=_TEXT_PX, colour=_TEXT)
+            letters.write(fitting, (left, y), size_px=_TEXT_PX, color=_TEXT)
     return letters.finished()
 
 
-def _place(cell: RgbPicture, rgb: RgbPicture) -> None:
-    """The whole picture in the middle of its cell."""
+def _place(cell: RgbImage, rgb: RgbImage) -> None:
+    """The whole image in the middle of its cell."""
     scale = min(cell.shape[0] / rgb.shape[0], cell.shape[1] / rgb.shape[1])
     height, width = (max(1, round(side * scale)) for side in rgb.shape[:2])
     top, left = (cell.shape[0] - height) // 2, (cell.shape[1] - width) // 2

@@ -1,4 +1,4 @@
-"""Pictures of instances for people to look at: one model's, two models' compared, tiles of a page."""
+"""Images of instances for people to look at: one model's, two models' compared, tiles of a page."""
 
 from collections.abc import Iterator, Sequence
 from itertools import cycle
@@ -7,89 +7,89 @@ import cv2
 import numpy as np
 
 from labeling.errors import ModelOutputWrong
-from labeling.structures.frames import RgbPicture
+from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoolArray, Mask
 from labeling.visualization.encode import encode_jpeg
 from labeling.visualization.overlays import BOTH, PALETTE, STUDENT, TEACHER, draw_skeleton, outline, tint
-from labeling.visualization.text import SMALLEST_TEXT_PX, Colour, Lettering, shorten
+from labeling.visualization.text import SMALLEST_TEXT_PX, Color, Lettering, shorten
 
 SMALLEST_PANEL_PX = 256
-"""Narrower pictures are enlarged in a comparison, so that its titles can be read."""
+"""Narrower images are enlarged in a comparison, so that its titles can be read."""
 
-_BACKGROUND: Colour = (24, 26, 31)
-_TEXT: Colour = (244, 245, 247)
+_BACKGROUND: Color = (24, 26, 31)
+_TEXT: Color = (244, 245, 247)
 _LEGEND = (("teacher only", TEACHER), ("student only", STUDENT), ("both", BOTH))
 _TILE_MARGIN = 0.2
 """Free room round the people of a tile, as a share of their box's size on each side."""
 
 
 def draw_instances(
-    rgb: RgbPicture,
+    rgb: RgbImage,
     instances: Sequence[Instance],
     *,
-    colours: Sequence[Colour] = PALETTE,
+    colors: Sequence[Color] = PALETTE,
     keypoints: bool = True,
     scores: bool = True,
-) -> RgbPicture:
-    """Draw people on a copy of a picture: tinted masks, crisp outlines, skeletons, scores.
+) -> RgbImage:
+    """Draw people on a copy of an image: tinted masks, crisp outlines, skeletons, scores.
 
-    `colours` are taken in turn, one per instance.
+    `colors` are taken in turn, one per instance.
 
     Raises:
-        ModelOutputWrong: a mask has another size than the picture.
+        ModelOutputWrong: a mask has another size than the image.
     """
-    drawn = draw_masks(rgb, [one.mask for one in instances], colours=colours)
+    drawn = draw_masks(rgb, [one.mask for one in instances], colors=colors)
     if keypoints:
         for instance in instances:
             if instance.keypoints is not None:
                 draw_skeleton(drawn, instance.keypoints)
-    return _with_scores(drawn, instances, colours) if scores and instances else drawn
+    return _with_scores(drawn, instances, colors) if scores and instances else drawn
 
 
 def draw_masks(
-    rgb: RgbPicture, masks: Sequence[Mask], *, colours: Sequence[Colour] = PALETTE, fill: float = 0.4
-) -> RgbPicture:
-    """Tint and outline masks on a copy of a picture; `fill` is the tint's opacity, 0 for outlines only.
+    rgb: RgbImage, masks: Sequence[Mask], *, colors: Sequence[Color] = PALETTE, fill: float = 0.4
+) -> RgbImage:
+    """Tint and outline masks on a copy of an image; `fill` is the tint's opacity, 0 for outlines only.
 
     Raises:
-        ModelOutputWrong: a mask has another size than the picture.
+        ModelOutputWrong: a mask has another size than the image.
     """
     drawn = rgb.copy()
-    for mask, colour in zip(masks, cycle(colours), strict=False):
+    for mask, color in zip(masks, cycle(colors), strict=False):
         pixels = _fitting_pixels(mask, rgb)
-        tint(drawn, pixels, colour, opacity=fill)
-        outline(drawn, pixels, colour)
+        tint(drawn, pixels, color, opacity=fill)
+        outline(drawn, pixels, color)
     return drawn
 
 
 def draw_comparison(
-    rgb: RgbPicture,
+    rgb: RgbImage,
     teacher: Sequence[Instance],
     student: Sequence[Instance],
     *,
     caption: str = "",
     panel_width: int | None = None,
-) -> RgbPicture:
+) -> RgbImage:
     """Draw teacher, student and their difference side by side, with titles, a caption and a legend.
 
     Args:
         caption: one line below, cut off where it does not fit; see `caption_of`.
-        panel_width: of each of the three panels in pixels; None: the picture's own, at least
-            SMALLEST_PANEL_PX. Three panels of a 4K picture are 80 MB.
+        panel_width: of each of the three panels in pixels; None: the image's own, at least
+            SMALLEST_PANEL_PX. Three panels of a 4K image are 80 MB.
 
     Raises:
-        ModelOutputWrong: a mask has another size than the picture.
+        ModelOutputWrong: a mask has another size than the image.
     """
     width = panel_width or max(rgb.shape[1], SMALLEST_PANEL_PX)
     size_hw = (max(1, round(rgb.shape[0] * width / rgb.shape[1])), width)
     background = _scaled(rgb, size_hw)
     panels, unions = [], []
-    for side, colour in ((teacher, TEACHER), (student, STUDENT)):
+    for side, color in ((teacher, TEACHER), (student, STUDENT)):
         panel, union = background.copy(), np.zeros(size_hw, dtype=bool)
         for pixels in _scaled_masks(side, rgb, size_hw):
-            tint(panel, pixels, colour, opacity=0.45)
-            outline(panel, pixels, colour)
+            tint(panel, pixels, color, opacity=0.45)
+            outline(panel, pixels, color)
             union |= pixels
         panels.append(panel)
         unions.append(union)
@@ -99,7 +99,7 @@ def draw_comparison(
 
 
 def tile_jpeg(
-    rgb: RgbPicture,
+    rgb: RgbImage,
     teacher: Sequence[Instance],
     student: Sequence[Instance],
     *,
@@ -111,15 +111,15 @@ def tile_jpeg(
 
 
 def draw_tile(
-    rgb: RgbPicture, teacher: Sequence[Instance], student: Sequence[Instance], *, width: int = 480
-) -> RgbPicture:
+    rgb: RgbImage, teacher: Sequence[Instance], student: Sequence[Instance], *, width: int = 480
+) -> RgbImage:
     """Make a tile of a contact sheet: the part with the people, about 4:3, `width` pixels wide.
 
     The teacher's outlines are blue and whole, the student's orange and dashed; where only one of the
     two sees somebody is tinted.
 
     Raises:
-        ModelOutputWrong: a mask has another size than the picture.
+        ModelOutputWrong: a mask has another size than the image.
     """
     x, y, w, h = focus_xywh([one.mask for one in (*teacher, *student)], (rgb.shape[0], rgb.shape[1]))
     rows, columns = slice(y, y + h), slice(x, x + w)
@@ -132,15 +132,15 @@ def draw_tile(
     unions = [np.any([np.zeros(size_hw, dtype=bool), *side], axis=0) for side in sides]
     tint(drawn, unions[0] & ~unions[1], TEACHER, opacity=0.3)
     tint(drawn, unions[1] & ~unions[0], STUDENT, opacity=0.3)
-    for side, colour, dashed in zip(sides, (TEACHER, STUDENT), (False, True), strict=True):
+    for side, color, dashed in zip(sides, (TEACHER, STUDENT), (False, True), strict=True):
         for pixels in side:
-            outline(drawn, pixels, colour, dashed=dashed)
+            outline(drawn, pixels, color, dashed=dashed)
     return drawn
 
 
 def focus_xywh(masks: Sequence[Mask], size_hw: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Part of the picture that shows all masks with room round them, 4:3 where the picture allows it
-    and at least a third of its width; the whole picture without masks."""
+    """Part of the image that shows all masks with room round them, 4:3 where the image allows it
+    and at least a third of its width; the whole image without masks."""
     height, width = size_hw
     boxes = [mask.box_xywh for mask in masks if mask]
     if not boxes:
@@ -156,25 +156,25 @@ def focus_xywh(masks: Sequence[Mask], size_hw: tuple[int, int]) -> tuple[int, in
     return (int(x), int(y), max(1, int(w)), max(1, int(h)))
 
 
-def _fitting_pixels(mask: Mask, rgb: RgbPicture) -> BoolArray:
+def _fitting_pixels(mask: Mask, rgb: RgbImage) -> BoolArray:
     if mask.size_hw != rgb.shape[:2]:
         raise ModelOutputWrong(
-            f"a mask of {mask.size_hw} (height, width) does not belong on a picture of {rgb.shape[:2]}; "
+            f"a mask of {mask.size_hw} (height, width) does not belong on an image of {rgb.shape[:2]}; "
             "label this frame again"
         )
     return mask.to_array()
 
 
-def _with_scores(rgb: RgbPicture, instances: Sequence[Instance], colours: Sequence[Colour]) -> RgbPicture:
+def _with_scores(rgb: RgbImage, instances: Sequence[Instance], colors: Sequence[Color]) -> RgbImage:
     letters = Lettering(rgb)
     size_px = max(SMALLEST_TEXT_PX, min(rgb.shape[:2]) / 36)
-    for instance, colour in zip(instances, cycle(colours), strict=False):
+    for instance, color in zip(instances, cycle(colors), strict=False):
         x, y, _, _ = instance.mask.box_xywh
-        letters.write_badge(f"{instance.score:.2f}", (x, y - size_px * 1.3), size_px=size_px, colour=colour)
+        letters.write_badge(f"{instance.score:.2f}", (x, y - size_px * 1.3), size_px=size_px, color=color)
     return letters.finished()
 
 
-def _scaled(rgb: RgbPicture, size_hw: tuple[int, int]) -> RgbPicture:
+def _scaled(rgb: RgbImage, size_hw: tuple[int, int]) -> RgbImage:
     shrinks = size_hw[1] < rgb.shape[1]
     way = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(rgb, size_hw[::-1], interpolation=way), dtype=np.uint8)
@@ -188,22 +188,22 @@ def _scaled_pixels(pixels: BoolArray, size_hw: tuple[int, int]) -> BoolArray:
 
 
 def _scaled_masks(
-    instances: Sequence[Instance], rgb: RgbPicture, size_hw: tuple[int, int]
+    instances: Sequence[Instance], rgb: RgbImage, size_hw: tuple[int, int]
 ) -> Iterator[BoolArray]:
     return (_scaled_pixels(_fitting_pixels(one.mask, rgb), size_hw) for one in instances)
 
 
-def _draw_difference(rgb: RgbPicture, teacher: BoolArray, student: BoolArray) -> RgbPicture:
-    """Both, teacher only, student only, on the picture in dark grey."""
-    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) * 0.4
-    drawn = np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
+def _draw_difference(rgb: RgbImage, teacher: BoolArray, student: BoolArray) -> RgbImage:
+    """Both, teacher only, student only, on the image in dark gray."""
+    gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) * 0.4
+    drawn = np.repeat(gray.astype(np.uint8)[:, :, None], 3, axis=2)
     tint(drawn, teacher & student, BOTH, opacity=0.55)
     tint(drawn, teacher & ~student, TEACHER, opacity=0.85)
     tint(drawn, student & ~teacher, STUDENT, opacity=0.85)
     return drawn
 
 
-def _lay_out(panels: Sequence[RgbPicture], titles: Sequence[str], caption: str) -> RgbPicture:
+def _lay_out(panels: Sequence[RgbImage], titles: Sequence[str], caption: str) -> RgbImage:
     height, width = panels[0].shape[:2]
     size_px = max(SMALLEST_TEXT_PX, width / 32)
     gap, band = max(2, width // 100), round(2 * size_px)
@@ -215,9 +215,9 @@ def _lay_out(panels: Sequence[RgbPicture], titles: Sequence[str], caption: str) 
     letters = Lettering(sheet)
     for left, title in zip(lefts, titles, strict=True):
         fitting = shorten(title, width, size_px=size_px)
-        letters.write(fitting, (left, band / 2), size_px=size_px, colour=_TEXT)
+        letters.write(fitting, (left, band / 2), size_px=size_px, color=_TEXT)
     line_y = band + height + band * 0.6
     fitting = shorten(caption, total - 2 * gap, size_px=size_px)
-    letters.write(fitting, (gap, line_y), size_px=size_px, colour=_TEXT)
+    letters.write(fitting, (gap, line_y), size_px=size_px, color=_TEXT)
     letters.write_legend(_LEGEND, (gap, line_y + band * 0.9), size_px=size_px)
     return letters.finished()

@@ -1,7 +1,7 @@
-"""Brush strokes: tints, outlines and skeletons, in place on an RGB picture.
+"""Brush strokes: tints, outlines and skeletons, in place on an RGB image.
 
-Colours are Okabe and Ito's, which people with any common colour blindness tell apart
-(https://jfly.uni-koeln.de/color/). The teacher is blue throughout, the student orange; where colour
+Colors are Okabe and Ito's, which people with any common color blindness tell apart
+(https://jfly.uni-koeln.de/color/). The teacher is blue throughout, the student orange; where color
 fails, on paper for example, the student's outline is dashed.
 """
 
@@ -9,53 +9,53 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.structures.frames import RgbPicture
+from labeling.structures.frames import RgbImage
 from labeling.structures.instances import COCO_SKELETON, Keypoints
 from labeling.structures.masks import BoolArray
-from labeling.visualization.text import Colour
+from labeling.visualization.text import Color
 
-TEACHER: Colour = (86, 180, 233)
-STUDENT: Colour = (240, 150, 0)
-BOTH: Colour = (190, 194, 200)
-PALETTE: tuple[Colour, ...] = (
+TEACHER: Color = (86, 180, 233)
+STUDENT: Color = (240, 150, 0)
+BOTH: Color = (190, 194, 200)
+PALETTE: tuple[Color, ...] = (
     (86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66), (204, 121, 167), (213, 94, 0), (0, 114, 178),
 )  # fmt: skip
 
 KEYPOINT_FROM = 0.5
 """Confidence from which a keypoint is drawn."""
 
-_HALO: Colour = (12, 14, 18)
-_JOINT: Colour = (240, 228, 66)
-_LIMB: Colour = (255, 255, 255)
+_HALO: Color = (12, 14, 18)
+_JOINT: Color = (240, 228, 66)
+_LIMB: Color = (255, 255, 255)
 _SHORTER_SIDE_PER_LINE_PX = 480
-"""Lines get one pixel wider per so many pixels of the picture's shorter side."""
+"""Lines get one pixel wider per so many pixels of the image's shorter side."""
 
 
-def tint(drawn: RgbPicture, pixels: BoolArray, colour: Colour, *, opacity: float) -> None:
-    """Mix a colour into the pixels of a mask, in place."""
+def tint(drawn: RgbImage, pixels: BoolArray, color: Color, *, opacity: float) -> None:
+    """Mix a color into the pixels of a mask, in place."""
     if opacity <= 0 or not pixels.any():
         return
     old = drawn[pixels].astype(np.float32)
-    drawn[pixels] = np.round(old + (np.array(colour, dtype=np.float32) - old) * opacity).astype(np.uint8)
+    drawn[pixels] = np.round(old + (np.array(color, dtype=np.float32) - old) * opacity).astype(np.uint8)
 
 
-def outline(drawn: RgbPicture, pixels: BoolArray, colour: Colour, *, dashed: bool = False) -> None:
-    """Draw the borders of a mask, holes too, in place: the colour on a dark halo."""
+def outline(drawn: RgbImage, pixels: BoolArray, color: Color, *, dashed: bool = False) -> None:
+    """Draw the borders of a mask, holes too, in place: the color on a dark halo."""
     found = cv2.findContours(pixels.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0]
     lines = [np.asarray(contour, dtype=np.int32) for contour in found]
     width = line_px(drawn)
     dash = 6 * width if dashed else 0
-    for line_colour, thickness in ((_HALO, width + 2), (colour, width)):
+    for line_color, thickness in ((_HALO, width + 2), (color, width)):
         for line in lines:
-            _draw_closed(drawn, line, line_colour, thickness=thickness, dash=dash)
+            _draw_closed(drawn, line, line_color, thickness=thickness, dash=dash)
 
 
-def line_px(rgb: RgbPicture) -> int:
-    """Width of lines on this picture: 2 pixels, more on big ones."""
+def line_px(rgb: RgbImage) -> int:
+    """Width of lines on this image: 2 pixels, more on big ones."""
     return max(2, round(min(rgb.shape[:2]) / _SHORTER_SIDE_PER_LINE_PX))
 
 
-def draw_skeleton(drawn: RgbPicture, keypoints: Keypoints) -> None:
+def draw_skeleton(drawn: RgbImage, keypoints: Keypoints) -> None:
     """Limbs between confident joints, dots on them, in place."""
     seen = {
         number: (round(x), round(y))
@@ -73,11 +73,11 @@ def draw_skeleton(drawn: RgbPicture, keypoints: Keypoints) -> None:
 
 
 def _draw_closed(
-    drawn: RgbPicture, line: NDArray[np.int32], colour: Colour, *, thickness: int, dash: int
+    drawn: RgbImage, line: NDArray[np.int32], color: Color, *, thickness: int, dash: int
 ) -> None:
     """Draw a closed line, whole or in dashes and gaps of `dash` points."""
     if not dash or len(line) < 2 * dash:
-        cv2.polylines(drawn, [line], True, colour, thickness, cv2.LINE_AA)
+        cv2.polylines(drawn, [line], True, color, thickness, cv2.LINE_AA)
         return
     for start in range(0, len(line), 2 * dash):
-        cv2.polylines(drawn, [line[start : start + dash]], False, colour, thickness, cv2.LINE_AA)
+        cv2.polylines(drawn, [line[start : start + dash]], False, color, thickness, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""Text on pictures, in the font that Pillow brings along, at the size a picture asks for."""
+"""Text on images, in the font that Pillow brings along, at the size an image asks for."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -8,55 +8,53 @@ from typing import cast
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from labeling.structures.frames import RgbPicture
+from labeling.structures.frames import RgbImage
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 """RGB, 0 to 255."""
 
 SMALLEST_TEXT_PX = 12
 """Below this, letters are smudges."""
 
 _ELLIPSIS = "..."
-_DARK_TEXT: Colour = (16, 18, 22)
-_LIGHT_TEXT: Colour = (244, 245, 247)
+_DARK_TEXT: Color = (16, 18, 22)
+_LIGHT_TEXT: Color = (244, 245, 247)
 
 
 class Lettering:
-    """Writes on a copy of an RGB picture; `finished` gives it back as an array."""
+    """Writes on a copy of an RGB image; `finished` gives it back as an array."""
 
-    def __init__(self, rgb: RgbPicture) -> None:
-        self._picture = Image.fromarray(rgb)
-        self._pen = ImageDraw.Draw(self._picture)
+    def __init__(self, rgb: RgbImage) -> None:
+        self._image = Image.fromarray(rgb)
+        self._pen = ImageDraw.Draw(self._image)
 
-    def write(self, text: str, at_xy: tuple[float, float], *, size_px: float, colour: Colour) -> None:
+    def write(self, text: str, at_xy: tuple[float, float], *, size_px: float, color: Color) -> None:
         """Write one line with its left end and vertical middle at `at_xy`."""
-        self._pen.text(at_xy, text, fill=colour, font=_font(round(size_px)), anchor="lm")
+        self._pen.text(at_xy, text, fill=color, font=_font(round(size_px)), anchor="lm")
 
-    def write_badge(
-        self, text: str, corner_xy: tuple[float, float], *, size_px: float, colour: Colour
-    ) -> None:
-        """Write on a filled plate whose top left corner is `corner_xy`, moved into the picture."""
+    def write_badge(self, text: str, corner_xy: tuple[float, float], *, size_px: float, color: Color) -> None:
+        """Write on a filled plate whose top left corner is `corner_xy`, moved into the image."""
         padding = size_px * 0.3
         width, height = text_width(text, size_px) + 2 * padding, size_px * 1.3
-        x = max(0.0, min(corner_xy[0], self._picture.width - width))
-        y = max(0.0, min(corner_xy[1], self._picture.height - height))
-        self._pen.rectangle((x, y, x + width, y + height), fill=colour)
-        self.write(text, (x + padding, y + height / 2), size_px=size_px, colour=readable_on(colour))
+        x = max(0.0, min(corner_xy[0], self._image.width - width))
+        y = max(0.0, min(corner_xy[1], self._image.height - height))
+        self._pen.rectangle((x, y, x + width, y + height), fill=color)
+        self.write(text, (x + padding, y + height / 2), size_px=size_px, color=readable_on(color))
 
     def write_legend(
-        self, entries: Sequence[tuple[str, Colour]], at_xy: tuple[float, float], *, size_px: float
+        self, entries: Sequence[tuple[str, Color]], at_xy: tuple[float, float], *, size_px: float
     ) -> None:
-        """Write names, each after a square of its colour, from left to right."""
+        """Write names, each after a square of its color, from left to right."""
         x, y = at_xy
-        for name, colour in entries:
+        for name, color in entries:
             half = size_px * 0.36
-            self._pen.rectangle((x, y - half, x + 2 * half, y + half), fill=colour)
+            self._pen.rectangle((x, y - half, x + 2 * half, y + half), fill=color)
             x += size_px
-            self.write(name, (x, y), size_px=size_px, colour=_LIGHT_TEXT)
+            self.write(name, (x, y), size_px=size_px, color=_LIGHT_TEXT)
             x += text_width(name, size_px) + size_px
 
-    def finished(self) -> RgbPicture:
-        return np.array(self._picture)
+    def finished(self) -> RgbImage:
+        return np.array(self._image)
 
 
 def text_width(text: str, size_px: float) -> float:
@@ -71,9 +69,9 @@ def shorten(text: str, width_px: float, *, size_px: float) -> str:
     return _cut(text, length) if length else ""
 
 
-def readable_on(colour: Colour) -> Colour:
+def readable_on(color: Color) -> Color:
     """Dark or light text, whichever stands out (luma of ITU-R BT.601)."""
-    red, green, blue = colour
+    red, green, blue = color
     return _DARK_TEXT if 0.299 * red + 0.587 * green + 0.114 * blue > 255 / 2 else _LIGHT_TEXT
 
 

@@ -11,7 +11,7 @@ from configs.models import RunConfig
 from configs.segmenters import SegmenterBlock
 from labeling.pipeline import Models
 from labeling.runtime.memory import bound_heaps
-from labeling.runtime.threads import bound_picture_threads
+from labeling.runtime.threads import bound_image_threads
 from labeling.segmenters.factory import make_segmenter
 from labeling.segmenters.shared import OneAtATime
 from labeling.structures.instances import ModelCard
@@ -32,7 +32,7 @@ def load_models(config: RunConfig) -> Models:
         if key not in _loaded:
             _loaded[key] = _load(config)
             bound_heaps()
-            bound_picture_threads()
+            bound_image_threads()
             gc.freeze()  # libraries and networks stay: collecting after each shard need not visit them
         return _loaded[key]
 

@@ -1,4 +1,4 @@
-"""A run in a table and in words and pictures, as artifacts on its page in Prefect's UI."""
+"""A run in a table and in words and images, as artifacts on its page in Prefect's UI."""
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
@@ -64,11 +64,11 @@ def show_run(
             table=list(table_rows(works, titles, summary.failures)),
             description=table_words(len(works)),
         )
-    picture = b""
-    with unless_refused(f"run {run_id} has no picture of its hardest frames"):
-        picture = hardest_frames(session, run_id, home)
+    image = b""
+    with unless_refused(f"run {run_id} has no image of its hardest frames"):
+        image = hardest_frames(session, run_id, home)
     with unless_refused(f"run {run_id} has no artifact"):
-        page = "\n\n".join(run_sections(session, summary, picture))
+        page = "\n\n".join(run_sections(session, summary, image))
         create_markdown_artifact(key=f"run-{run_id}", markdown=page, description=plain(sentence))
 
 
@@ -136,15 +136,15 @@ def frames_per_s(counts: Mapping[str, int], seconds: Mapping[str, float]) -> flo
     return round(counts.get("looked_at", 0) / busiest, 1) if busiest else None
 
 
-def run_sections(session: Session, summary: RunSummary, picture: bytes) -> Iterator[str]:
+def run_sections(session: Session, summary: RunSummary, image: bytes) -> Iterator[str]:
     """The page: what failed comes first."""
     yield f"# Run {summary.run_id} ({plain(summary.name)})"
     if summary.failures:
         yield "\n".join(["## Failed", "", *_failure_lines(summary.failures)])
     yield _counts_table(summary.counts)
     yield from _agreement(session, summary.run_id)
-    if picture:
-        data = base64.b64encode(picture).decode()
+    if image:
+        data = base64.b64encode(image).decode()
         yield "## Hardest frames"
         yield "Blue, whole line: the teacher. Orange, dashed: the student. Tinted: only one of the two. "
         yield "Whom the teacher is not sure of weighs less in their order."
@@ -191,7 +191,7 @@ def hardest_frames(session: Session, run_id: str, home: Home) -> bytes:
 def _tile(session: Session, run_id: str, row: FrameRow, home: Home) -> SheetTile:
     frame = session.get_one(Frame, row.id)
     rgb = draw_tile(
-        read_kept(row.id, row.picture, home),
+        read_kept(row.id, row.image, home),
         frame_instances(session, run_id, frame, "teacher"),
         frame_instances(session, run_id, frame, "student"),
         width=300,

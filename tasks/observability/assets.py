@@ -56,7 +56,7 @@ def trace_dataset(home: Home, run_id: str | None, folder: Path, counts: Mapping[
 def dataset_version(folder: Path) -> str:
     """16 hexadecimal digits of the labels in a folder: the same labels are the same version.
 
-    Pictures below `images/` are left out: labels name them, and they are named by their content.
+    Images below `images/` are left out: labels name them, and they are named by their content.
     """
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):

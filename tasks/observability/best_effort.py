@@ -11,7 +11,7 @@ from prefect.settings import PREFECT_API_URL
 from configs.errors import MaskmillError
 
 REFUSALS = (HTTPError, PrefectException, MaskmillError, OSError, ValueError)
-"""The server is away, or says no; a picture that was to be shown is gone; a value is none that Prefect takes."""
+"""The server is away, or says no; an image that was to be shown is gone; a value is none that Prefect takes."""
 
 
 def is_watched() -> bool:

@@ -1,4 +1,4 @@
-"""Text of strangers in Prefect's markdown: a site's error message must not become a picture or a link."""
+"""Text of strangers in Prefect's markdown: a site's error message must not become an image or a link."""
 
 import re
 from collections.abc import Iterator, Sequence

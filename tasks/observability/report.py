@@ -1,4 +1,4 @@
-"""Pictures and pages of a run: read from the ledger, drawn by labeling."""
+"""Images and pages of a run: read from the ledger, drawn by labeling."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from configs.errors import ConfigError
 from db.frames.histograms import cause_counts, iou_histogram
 from db.frames.listing import FrameQuery, FrameRow, frame_instances, list_frames
 from db.models.core import Agreement, Decision, Frame, Run
-from db.review.summary import summarise_reviews
-from db.runs.queries import RunSummary, failed_shards, run_models, run_sources, summarise_run
+from db.review.summary import summarize_reviews
+from db.runs.queries import RunSummary, failed_shards, run_models, run_sources, summarize_run
 from labeling.errors import ExportError, StorageError
 from labeling.report.contents import (
     AgreementHistogram,
@@ -30,9 +30,9 @@ from labeling.report.contents import (
 )
 from labeling.report.page import render_report
 from labeling.storage.atomic import write_atomically
-from labeling.storage.encode import picture_name
+from labeling.storage.encode import image_key
 from labeling.storage.home import Home
-from labeling.structures.frames import RgbPicture
+from labeling.structures.frames import RgbImage
 from labeling.text.figures import caption_of
 from labeling.visualization.frames import draw_comparison, tile_jpeg
 from tasks.review.summary import review_rows
@@ -60,7 +60,7 @@ class RunRow:
 def list_runs(session: Session) -> list[RunRow]:
     """All runs, the one worked on last first."""
     runs = session.scalars(select(Run).order_by(Run.worked_at.desc(), Run.id))
-    return [_run_row(run, summarise_run(session, run)) for run in runs.all()]
+    return [_run_row(run, summarize_run(session, run)) for run in runs.all()]
 
 
 def _run_row(run: Run, summary: RunSummary) -> RunRow:
@@ -79,7 +79,7 @@ def draw_frame(session: Session, run_id: str, frame_id: int, home: Home, out: Pa
     """Draw teacher, student and difference of a frame into a PNG; returns the caption.
 
     Raises:
-        ConfigError: no such frame in this run, or it was rejected and has no picture.
+        ConfigError: no such frame in this run, or it was rejected and has no image.
     """
     frame = session.get(Frame, frame_id)
     decision = session.get(Decision, (run_id, frame_id))
@@ -93,7 +93,7 @@ def draw_frame(session: Session, run_id: str, frame_id: int, home: Home, out: Pa
     agreement = session.get_one(Agreement, (run_id, frame_id))
     caption = caption_of(decision.decision, agreement.iou, [m[0] for m in agreement.mismatches])
     drawn = draw_comparison(
-        read_kept(frame_id, decision.picture, home),
+        read_kept(frame_id, decision.image, home),
         frame_instances(session, run_id, frame, "teacher"),
         frame_instances(session, run_id, frame, "student"),
         caption=caption,
@@ -103,35 +103,35 @@ def draw_frame(session: Session, run_id: str, frame_id: int, home: Home, out: Pa
     return caption
 
 
-def read_kept(frame_id: int, picture: str | None, home: Home) -> RgbPicture:
-    """The picture that a run kept of a frame.
+def read_kept(frame_id: int, image: str | None, home: Home) -> RgbImage:
+    """The image that a run kept of a frame.
 
     Raises:
         StorageError: it is gone or damaged.
     """
-    pictures, name = home.pictures, picture_name(picture or "")
-    content = np.frombuffer(pictures.read(name), np.uint8)
+    images, name = home.images, image_key(image or "")
+    content = np.frombuffer(images.read(name), np.uint8)
     bgr = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
     if bgr is None:
-        raise StorageError(f"the picture of frame {frame_id} cannot be read: {pictures.address}/{name}")
+        raise StorageError(f"the image of frame {frame_id} cannot be read: {images.address}/{name}")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]  # cv2 does not type its output's dtype
 
 
 def write_report(session: Session, run: Run, home: Home, out: Path, *, hardest: int) -> None:
     """Write a run's page, with a contact sheet of at most `hardest` frames."""
-    summary = summarise_run(session, run)
+    summary = summarize_run(session, run)
     histogram, both_empty = iou_histogram(session, run.id)
     data = ReportData(
         run=_header(session, run),
         videos=summary.videos,
-        pictures=summary.pictures,
+        images=summary.images,
         counts=FrameCounts.from_counts(summary.counts),
         histogram=AgreementHistogram(tuple(histogram), both_empty, run.config["agreement"]["hard_below"]),
         causes=tuple(cause_counts(session, run.id).items()),
         tiles=_tiles(session, run.id, home, hardest),
         stages=_stages(summary),
         sources=tuple(_sources(session, run.id)),
-        reviews=tuple(review_rows(summarise_reviews(session, run))),
+        reviews=tuple(review_rows(summarize_reviews(session, run))),
     )
     write_file(out, render_report(data).encode())
 
@@ -161,7 +161,7 @@ def _tiles(session: Session, run_id: str, home: Home, hardest: int) -> Iterator[
     for row in list_frames(session, run_id, wanted) if hardest else ():
         frame = session.get_one(Frame, row.id)
         jpeg = tile_jpeg(
-            read_kept(row.id, row.picture, home),
+            read_kept(row.id, row.image, home),
             frame_instances(session, run_id, frame, "teacher"),
             frame_instances(session, run_id, frame, "student"),
         )
@@ -199,7 +199,7 @@ def _sources(session: Session, run_id: str) -> Iterator[SourceLine]:
             title=source.title,
             url=source.url,
             uploader=source.uploader,
-            licence=source.licence,
+            license=source.license,
             frames=row.looked_at,
             hard=row.hard,
             failure=failure,

@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from db.runs.overview import count_for_people, title_of, video_works
-from db.runs.queries import RunSummary, latest_run, summarise_run
+from db.runs.queries import RunSummary, latest_run, summarize_run
 from db.runs.writes import finish_run
 from labeling.storage.home import Home
 from labeling.text.figures import count, count_of
@@ -45,11 +45,11 @@ def close_run(
     """Sum a run up and, if nothing is left to do, mark it finished; score it where people know better.
 
     The failures are those of this time: of the sources `failed_specs` and of the `shards` worked on. The other
-    sources gave so many videos and sets of pictures.
+    sources gave so many videos and sets of images.
     """
     ledger = ledger_of(home)
     with ledger.transaction() as session:
-        summary = summarise_run(session, latest_run(session, run_id))
+        summary = summarize_run(session, latest_run(session, run_id))
         if not summary.shards_pending:
             finish_run(session, run_id, summary.counts)
     score_truths(home)
@@ -67,9 +67,9 @@ def summary_sentence(summary: RunSummary) -> str:
     'Of 9 frames looked at in 1 video, 8 were compared: the student got 3 wrong. The teacher is trusted on 1 of them; 2 wait for review.'
     """
     counts = summary.counts
-    where = count_of(summary.videos, "video") if summary.videos or not summary.pictures else ""
-    if summary.pictures:
-        where += (" and " if where else "") + count_of(summary.pictures, "picture")
+    where = count_of(summary.videos, "video") if summary.videos or not summary.images else ""
+    if summary.images:
+        where += (" and " if where else "") + count_of(summary.images, "image")
     return (
         f"Of {count_of(counts.get('looked_at', 0), 'frame')} looked at in {where}, "
         f"{count(counts.get('compared', 0))} were compared: the student got {count(counts.get('hard', 0))} wrong. "

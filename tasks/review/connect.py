@@ -10,7 +10,7 @@ from labeling.review.label_studio.client import StudioServer
 from labeling.review.label_studio.credentials import find_access
 from labeling.review.label_studio.project import BEST_FIRST, label_config
 from labeling.review.label_studio.s3_storage import S3Keys, bucket_of, find_s3_keys
-from labeling.storage.encode import PICTURES
+from labeling.storage.encode import IMAGES
 from labeling.storage.home import Home
 
 LOCAL = "local"
@@ -18,7 +18,7 @@ LOCAL = "local"
 
 _DESCRIPTION = (
     "Frames on which the student and the teacher disagree, most valuable first. Correct the masks, or submit "
-    "them as they are; delete all of them where nobody is there; choose `unusable` for a bad picture."
+    "them as they are; delete all of them where nobody is there; choose `unusable` for a bad image."
 )
 _NEW_PROJECT = {
     "enable_empty_annotation": True,  # nobody there is an answer
@@ -35,7 +35,7 @@ class Place:
     name: str
     """Its address in one spelling, or `LOCAL`."""
     is_local: bool
-    """It reads the pictures of this home on its own disk."""
+    """It reads the images of this home on its own disk."""
     s3_keys: S3Keys | None = None
     """What the user gave it to open our bucket with."""
 
@@ -90,7 +90,7 @@ def open_project(
     server.update_label_config(number, page)
     server.ensure_view(number, BEST_FIRST)
     if place.is_local:
-        server.attach_pictures(number, home.root / PICTURES)
-    if place.s3_keys and (bucket := bucket_of(home.pictures.store)):
+        server.attach_images(number, home.root / IMAGES)
+    if place.s3_keys and (bucket := bucket_of(home.images.store)):
         server.attach_bucket(number, bucket, place.s3_keys)
     return number

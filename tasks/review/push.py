@@ -43,7 +43,7 @@ from labeling.review.label_studio.client import StudioServer, TaskState
 from labeling.review.label_studio.s3_storage import bucket_of
 from labeling.review.label_studio.tasks import make_task, prediction_fingerprint
 from labeling.review.records import ReviewItem
-from labeling.storage.encode import PICTURES
+from labeling.storage.encode import IMAGES
 from labeling.storage.home import Home
 from tasks.execution.database import ledger_of
 from tasks.review.connect import Place, open_project
@@ -208,14 +208,14 @@ class Outbox:
         with ledger_of(self.home).session() as session:
             states = review_states(session, frame_ids)
             items = review_items(session, run, [fid for fid in frame_ids if states[fid] == "waiting"])
-        pictures = self.home.pictures
-        gone = pictures.find_missing([item.picture for item in items])
+        images = self.home.images
+        gone = images.find_missing([item.image for item in items])
         refused = [
-            self._set_aside(item, f"its picture is gone: {pictures.address}/{item.picture}")
+            self._set_aside(item, f"its image is gone: {images.address}/{item.image}")
             for item in items
-            if item.picture in gone
+            if item.image in gone
         ]
-        return refused + self._import([item for item in items if item.picture not in gone])
+        return refused + self._import([item for item in items if item.image not in gone])
 
     def _import(self, items: Sequence[ReviewItem]) -> list[str]:
         """All at once; or one by one, where the server, or we ourselves, refuse one of them."""
@@ -239,8 +239,8 @@ class Outbox:
         return []
 
     def _hand_over(self, items: Sequence[ReviewItem]) -> None:
-        ledger, urls = ledger_of(self.home), self._picture_urls([item.picture for item in items])
-        tasks = [make_task(item, self.settings, urls[item.picture]) for item in items]
+        ledger, urls = ledger_of(self.home), self._image_urls([item.image for item in items])
+        tasks = [make_task(item, self.settings, urls[item.image]) for item in items]
         with ledger.transaction() as session:
             mark_sending(session, self.project_id, {one.frame_id: self._fingerprint(one) for one in items})
         numbers = self.server.import_tasks(self.number, tasks)
@@ -260,15 +260,15 @@ class Outbox:
     def _fingerprint(self, item: ReviewItem) -> str:
         return prediction_fingerprint(item, self.settings)
 
-    def _picture_urls(self, names: Sequence[str]) -> Mapping[str, str]:
-        """Where Label Studio shows pictures: on our disk, in a bucket that it can open, or sent to it."""
-        pictures = self.home.pictures
-        bucket = bucket_of(pictures.store)
+    def _image_urls(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Where Label Studio shows images: on our disk, in a bucket that it can open, or sent to it."""
+        images = self.home.images
+        bucket = bucket_of(images.store)
         if bucket and self.server.signs_bucket(self.number, bucket):
             return {name: f"{bucket.url}/{name}" for name in names}
-        if self.place.is_local and pictures.path("") == self.home.root / PICTURES:
-            return {name: f"/data/local-files/?d={PICTURES}/{name}" for name in names}
-        return self.server.upload_pictures(self.number, names, pictures.read)
+        if self.place.is_local and images.path("") == self.home.root / IMAGES:
+            return {name: f"/data/local-files/?d={IMAGES}/{name}" for name in names}
+        return self.server.upload_images(self.number, names, images.read)
 
 
 def choose_task(tasks: Sequence[TaskState]) -> TaskState:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError, UnknownModel
-from configs.load import PRESETS, load_config, load_labelled_sets
+from configs.load import PRESETS, load_config, load_labeled_sets
 from configs.models import RunConfig
 from configs.segmenters import BackgroundBlock, LiteBlock, PythonBlock, TorchvisionBlock
 
@@ -150,9 +150,9 @@ def test_relative_paths_in_a_file_start_at_its_folder_wherever_it_is_read_from(
     assert load_config("mine.yaml") == load_config("../configs/mine.yaml") == config
 
 
-def test_a_labelled_set_without_a_name_is_told() -> None:
+def test_a_labeled_set_without_a_name_is_told() -> None:
     with pytest.raises(ConfigError, match=r"line: images: wants a block of keys \(known: coco, .*, is 'x'"):
-        load_labelled_sets({"images": "x", "masks": "y"})
+        load_labeled_sets({"images": "x", "masks": "y"})
 
 
 def test_relative_paths_in_a_change_start_at_the_current_folder(

@@ -38,8 +38,8 @@ INSERT INTO source VALUES
 INSERT INTO run_source VALUES ('r1', 1), ('r1', 2), ('r1', 3), ('r2', 3), ('r2', 4);
 """
 FRAMES = """
-INSERT INTO frame VALUES (1, 'v1', 0, 0, 64, 48, 9.5, '', 'pictures/11/11.jpg');
-INSERT INTO frame VALUES (2, 'v1', 500, 400, 64, 48, 9.5, '', 'pictures/22/22.jpg');
+INSERT INTO frame VALUES (1, 'v1', 0, 0, 64, 48, 9.5, '', 'images/11/11.jpg');
+INSERT INTO frame VALUES (2, 'v1', 500, 400, 64, 48, 9.5, '', 'images/22/22.jpg');
 INSERT INTO frame VALUES (3, 'v1', 900, 400, NULL, NULL, 0.5, '', NULL);
 INSERT INTO decision VALUES ('r1', 1, 'easy', NULL, '[]'), ('r2', 1, 'accepted', NULL, '[]');
 INSERT INTO decision VALUES ('r1', 2, 'review', NULL, '["doubt"]'), ('r2', 2, 'rejected', 'blurred', '[]');
@@ -119,7 +119,7 @@ def test_sources_keep_their_videos_and_each_run_what_became_of_them(url: str) ->
         ("r2", 3, "failed", "not_found", "it is gone", 1),
         ("r2", 4, "failed", "empty_video", "c: empty", 0),
     ]
-    assert rows(url, "SELECT id, spec, kind, attempts, title, uploader, licence FROM source ORDER BY 1") == [
+    assert rows(url, "SELECT id, spec, kind, attempts, title, uploader, license FROM source ORDER BY 1") == [
         (1, "/a.mp4", "file", 2, "A", "Ann", "CC0"),
         (2, "/copy.mp4", "file", 1, None, None, None),
         (3, "/b.mp4", "file", 1, None, None, None),
@@ -128,16 +128,16 @@ def test_sources_keep_their_videos_and_each_run_what_became_of_them(url: str) ->
     assert_whole(url)
 
 
-def test_each_run_that_kept_a_frame_keeps_its_picture(url: str) -> None:
+def test_each_run_that_kept_a_frame_keeps_its_image(url: str) -> None:
     migrate(url, "0003")
     enter(url, RUNS + FRAMES)
     upgrade_schema(url)
-    columns = "run_id, frame_id, decision, rule, CAST(reasons AS VARCHAR), shot_ms, picture"
+    columns = "run_id, frame_id, decision, rule, CAST(reasons AS VARCHAR), shot_ms, image"
     assert rows(url, f"SELECT {columns} FROM decision ORDER BY 1, 2") == [  # noqa: S608  # no input
-        ("r1", 1, "easy", None, "[]", 0, "pictures/11/11.jpg"),
-        ("r1", 2, "review", None, '["doubt"]', 400, "pictures/22/22.jpg"),
+        ("r1", 1, "easy", None, "[]", 0, "images/11/11.jpg"),
+        ("r1", 2, "review", None, '["doubt"]', 400, "images/22/22.jpg"),
         ("r1", 3, "rejected", "blurred", "[]", 400, None),
-        ("r2", 1, "accepted", None, "[]", 0, "pictures/11/11.jpg"),
+        ("r2", 1, "accepted", None, "[]", 0, "images/11/11.jpg"),
         ("r2", 2, "rejected", "blurred", "[]", 400, None),
     ]
     assert rows(url, "SELECT * FROM frame ORDER BY 1") == [
@@ -189,9 +189,9 @@ def test_a_migration_can_be_taken_back(url: str) -> None:
     migrate(url, "0002")
     enter(url, RUNS + SOURCES + FRAMES)
     sources = "SELECT id, spec, kind, video_id, state, error_code, error_message, retryable, attempts, "
-    sources += "title, uploader, licence FROM source ORDER BY 1"
+    sources += "title, uploader, license FROM source ORDER BY 1"
     asked = "SELECT * FROM run_source ORDER BY 1, 2"
-    frames = "SELECT id, video_id, t_ms, shot_ms, width, height, picture FROM frame ORDER BY 1"
+    frames = "SELECT id, video_id, t_ms, shot_ms, width, height, image FROM frame ORDER BY 1"
     decisions = "SELECT * FROM decision ORDER BY 1, 2"
     before = [rows(url, query) for query in (sources, asked, frames, decisions)]
     migrate(url, "head")
@@ -224,7 +224,7 @@ def test_masks_of_before_are_measured_however_many_there_are(url: str) -> None:
 
 
 def _speckled(number: int) -> Mask:
-    """A mask in a picture of a size of its own; the first is empty."""
+    """A mask in an image of a size of its own; the first is empty."""
     rng = np.random.default_rng(number)
     return Mask.from_array(rng.random((40 + number % 7, 30 + number % 5)) < 0.003 * (number > 1))
 

@@ -12,7 +12,7 @@ from db.runs.writes import begin_run, forget_failure, record_failed_source, reco
 from labeling.errors import NotAVideo, SourceNotFound
 from labeling.sources.source import FailedOrigin, Origin
 
-CLIP = Origin("/clip.mp4", "file", title="Clip", uploader="Ann", licence="CC0")
+CLIP = Origin("/clip.mp4", "file", title="Clip", uploader="Ann", license="CC0")
 PLAIN = Origin("/clip.mp4", "file")
 GONE = FailedOrigin("/clip.mp4", SourceNotFound("it is gone"))
 
@@ -34,7 +34,7 @@ def test_every_video_that_a_source_ever_gave_is_credited_to_it(session: Session)
     record_source(session, "one", CLIP, video_ids=["a", "b"])
     record_source(session, "two", CLIP, video_ids=["c"])
     credits = [source_of(session, video_id) for video_id in "abc"]
-    assert [source.licence for source in credits if source] == ["CC0"] * 3
+    assert [source.license for source in credits if source] == ["CC0"] * 3
 
 
 def test_a_video_of_several_sources_is_credited_to_the_first_by_name(session: Session) -> None:
@@ -72,13 +72,13 @@ def test_what_a_list_said_outlives_a_try_without_the_list(session: Session) -> N
     record_source(session, "one", PLAIN, video_ids=["a"])
     source = known_source(session, "/clip.mp4")
     assert source is not None
-    assert (source.title, source.uploader, source.licence) == ("Clip", "Ann", "CC0")
+    assert (source.title, source.uploader, source.license) == ("Clip", "Ann", "CC0")
     assert (source.kind, source.attempts) == ("file", 3)
 
 
 def test_what_a_list_says_now_replaces_what_it_said(session: Session) -> None:
     record_source(session, "one", CLIP, video_ids=["a"])
-    record_source(session, "one", Origin(CLIP.spec, "file", licence="CC BY 4.0"), video_ids=["a"])
+    record_source(session, "one", Origin(CLIP.spec, "file", license="CC BY 4.0"), video_ids=["a"])
     source = known_source(session, "/clip.mp4")
     assert source is not None
-    assert (source.title, source.licence) == ("Clip", "CC BY 4.0")
+    assert (source.title, source.license) == ("Clip", "CC BY 4.0")

@@ -36,7 +36,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """A teacher that finds the planted pictures' people, who are dark, as one mask."""
+    """A teacher that finds the planted images' people, who are dark, as one mask."""
     path = tmp_path / "mine.yaml"
     dark = {"kind": "python", "factory": "tests.bright:bright", "options": {"dark": True}}
     path.write_text(yaml.safe_dump({"teacher": dark, "student": "background:mog2"}))
@@ -78,7 +78,7 @@ def test_without_a_config_the_teacher_is_the_run_s_own(home: Home, tmp_path: Pat
     review(home, plant_run(home, [PlantedFrame([SOMEBODY])] * 4), wrong=2)
     done = maskmill("--from", "reviews", "--home", home.root, "--to", tmp_path / "a.json")
     assert done.exit_code == 2
-    assert "0 of 0 masks are good" in done.stderr  # the plate of a few grey pictures shows nobody
+    assert "0 of 0 masks are good" in done.stderr  # the plate of a few gray images shows nobody
 
 
 def test_a_place_that_cannot_be_written_is_told_before_anything_is_done(tmp_path: Path, config: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_run_without_reviews_is_told(home: Home, config: Path, tmp_path: Path)
     ("words", "told"),
     [
         ((), "no ground truth: name a SETS.yaml"),
-        (("--from", "reviews", "--images", "x"), "--from reviews brings its own pictures"),
+        (("--from", "reviews", "--images", "x"), "--from reviews brings its own images"),
         (("gone.yaml",), "no readable file gone.yaml"),
     ],
 )

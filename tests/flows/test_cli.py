@@ -264,12 +264,12 @@ def test_doctor_tells_what_is_there_and_what_is_missing(workplace: Path) -> None
     } <= set(findings)
 
 
-def test_models_are_listed_with_licence_and_place() -> None:
+def test_models_are_listed_with_license_and_place() -> None:
     rows = as_json("models", "list")
     assert {"FastestDet.onnx", "pose_landmark_lite.tflite", "selfie_segmentation.tflite"} <= {
         r["file"] for r in rows
     }
-    assert all(row["licence"] for row in rows)
+    assert all(row["license"] for row in rows)
 
 
 @pytest.mark.shared

@@ -23,7 +23,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from typer.testing import CliRunner, Result
 
-from db.runs.queries import latest_run, summarise_run
+from db.runs.queries import latest_run, summarize_run
 from flows.cli.main import app
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
@@ -119,8 +119,8 @@ class Team:
         with self.client() as client:
             client.create_flow_run_from_deployment(self.deployments()[flow].id, parameters=parameters)
 
-    def pictures(self) -> list[Path]:
-        return list((self.home / "pictures").glob("*/*"))
+    def images(self) -> list[Path]:
+        return list((self.home / "images").glob("*/*"))
 
     def _surroundings(self) -> dict[str, str]:
         return os.environ | self.environment | {"PYTHONPATH": str(ROOT)}
@@ -171,7 +171,7 @@ def test_a_schedule_fires_by_itself_and_a_worker_elsewhere_completes_it(team: Te
     (failed,) = team.runs("pull-reviews", StateType.FAILED)
     assert "name the whole path" in str(failed.state and failed.state.message)
     with ledger_of(Home(team.home)).session() as session:
-        summary = summarise_run(session, latest_run(session, None))
+        summary = summarize_run(session, latest_run(session, None))
     assert (summary.name, summary.shards_pending) == (team.name, 0)
     assert summary.counts["looked_at"] == 8
 
@@ -183,7 +183,7 @@ def test_a_schedule_fires_by_itself_and_a_worker_elsewhere_completes_it(team: Te
 def test_one_signal_ends_a_worker_and_its_run_and_another_worker_goes_on(team: Team, signum: int) -> None:
     team.deploy("schedules.generate.interval_s=5", *SMALL_SHARDS)
     with team.worker("one") as worker:
-        wait_until(team.pictures, worker)
+        wait_until(team.images, worker)
         begin = time.monotonic()
         worker.send_signal(signum)
         assert worker.wait(60) == 0
@@ -195,7 +195,7 @@ def test_one_signal_ends_a_worker_and_its_run_and_another_worker_goes_on(team: T
     with team.worker("two") as worker:
         wait_until(lambda: team.runs("generate-dataset", StateType.COMPLETED), worker)
     with ledger_of(Home(team.home)).session() as session:
-        summary = summarise_run(session, latest_run(session, None))
+        summary = summarize_run(session, latest_run(session, None))
     assert summary.shards_pending == 0
     assert summary.counts["looked_at"] == 4 * 25
 

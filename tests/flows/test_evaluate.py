@@ -20,11 +20,11 @@ def maskmill(*words: object) -> Result:
     ("words", "told"),
     [
         ((), "no ground truth: name a SETS.yaml, or --images with --coco or --masks"),
-        (("sets.yaml", "--images", "x"), "sets.yaml names its own pictures"),
+        (("sets.yaml", "--images", "x"), "sets.yaml names its own images"),
         (("--images", "x"), "wants either coco (a file) or masks (a folder)"),
         (("gone.yaml",), "no readable file gone.yaml"),
-        (("typo.yaml",), "labelled set typo.yaml: streets: unknown key 'mask'; did you mean 'masks'?"),
-        (("empty.yaml",), "empty.yaml: no labelled set"),
+        (("typo.yaml",), "labeled set typo.yaml: streets: unknown key 'mask'; did you mean 'masks'?"),
+        (("empty.yaml",), "empty.yaml: no labeled set"),
     ],
 )
 def test_wrong_use_is_told(
@@ -79,7 +79,7 @@ def test_figures_of_real_networks_on_real_ground_truth(shared: Path, tmp_path: P
 
 
 Columns = tuple[int, int]
-"""From, and how many: everybody is as high as the picture."""
+"""From, and how many: everybody is as high as the image."""
 
 FRAMES: tuple[tuple[dict[int, Columns], list[Columns]], ...] = (
     # people by their track, what the teacher sees; the student always somebody at 29, 4 wide
@@ -88,14 +88,14 @@ FRAMES: tuple[tuple[dict[int, Columns], list[Columns]], ...] = (
     ({1: (0, 6)}, [(40, 6)]),
     ({1: (0, 6)}, [(0, 6)]),
     ({2: (0, 20), 3: (20, 20)}, [(0, 20), (20, 10)]),
-    ({}, []),  # nobody, and not for that a picture of which masks are known
+    ({}, []),  # nobody, and not for that an image of which masks are known
 )
 CROWD = {"image_id": 1, "category_id": 1, "iscrowd": 1, "bbox": [40, 0, 20, 40]}
 
 
 @pytest.fixture
 def boxes(tmp_path: Path) -> Path:
-    """A folder with pictures, what two models saw in them, and a truth of boxes with tracks."""
+    """A folder with images, what two models saw in them, and a truth of boxes with tracks."""
     images, annotations = [], [CROWD]
     for number, (people, seen) in enumerate(FRAMES):
         name = f"{number}.png"
@@ -162,7 +162,7 @@ def test_people_whom_a_roi_hides_are_shown_by_no_review(boxes: Path) -> None:
 def test_the_page_of_a_truth_of_boxes_has_nothing_about_masks(boxes: Path) -> None:
     evaluate_boxes(boxes)
     html = (boxes / "page.html").read_text()
-    assert "6 labelled pictures, of whose people only boxes are known." in html
+    assert "6 labeled images, of whose people only boxes are known." in html
     assert "Whom the teacher finds" in html
     assert "83.3 %" in html
     assert "By lowest IoU" in html
@@ -176,14 +176,14 @@ def test_a_box_that_is_none_is_told_by_its_annotation(boxes: Path) -> None:
     (boxes / "boxes.json").write_text(json.dumps(tree))
     done = evaluate_boxes(boxes)
     assert done.exit_code == 2
-    assert "picture '0.png', annotation 99: bbox [1, 2] is not" in " ".join(done.stderr.split())
+    assert "image '0.png', annotation 99: bbox [1, 2] is not" in " ".join(done.stderr.split())
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    picture = np.zeros((20, 30), np.uint8)
+    image = np.zeros((20, 30), np.uint8)
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()
-        Image.fromarray(picture).save(tmp_path / folder / "1.png")
+        Image.fromarray(image).save(tmp_path / folder / "1.png")
     words = ("--images", tmp_path / "images", "--masks", tmp_path / "masks", "--config", "offline")
     done = maskmill(*words, "--json", tmp_path)
     assert done.exit_code == 2

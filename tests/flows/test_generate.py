@@ -89,9 +89,9 @@ def test_what_is_exported_is_what_the_teacher_said(video: Path, home: Path, tmp_
         write_coco(dataset_frames(session, summary.run_id, place, decisions=["accepted"]), tmp_path / "coco")
     coco = COCO(str(tmp_path / "coco" / "annotations" / "instances.json"))
     assert len(coco.imgs) == 6
-    for picture in coco.imgs.values():
-        assert (tmp_path / "coco" / "images" / picture["file_name"]).is_file()
-        annotations = coco.loadAnns(coco.getAnnIds(imgIds=picture["id"]))
+    for image in coco.imgs.values():
+        assert (tmp_path / "coco" / "images" / image["file_name"]).is_file()
+        annotations = coco.loadAnns(coco.getAnnIds(imgIds=image["id"]))
         assert [a["bbox"] for a in annotations] == [[40, 40, 40, 80], [120, 20, 30, 60]]
         assert [a["area"] for a in annotations] == [3200, 1800]
         assert coco.annToMask(annotations[0])[40:120, 40:80].all()
@@ -133,26 +133,24 @@ def test_another_config_is_another_run_over_the_same_frames(video: Path, home: P
         assert len(session.scalars(select(Instance)).all()) == 2 * 2 * 6
 
 
-def test_each_run_has_its_own_pictures_in_its_own_quality(video: Path, home: Path, tmp_path: Path) -> None:
-    def pictures(run_id: str) -> list[Path]:
+def test_each_run_has_its_own_images_in_its_own_quality(video: Path, home: Path, tmp_path: Path) -> None:
+    def images(run_id: str) -> list[Path]:
         place = Home(home.resolve())
         with ledger_of(place).session() as session:
             kept = list(dataset_frames(session, run_id, place, decisions=["review"]))
             listed = list_frames(session, run_id, FrameQuery(order="time"))
-            assert [place.absolute(row.picture or "") for row in listed] == [one.picture for one in kept]
+            assert [place.absolute(row.image or "") for row in listed] == [one.image for one in kept]
             items = review_items(session, session.get_one(Run, run_id), [one.id for one in kept])
-            assert [home.resolve() / "pictures" / item.picture for item in items] == [
-                one.picture for one in kept
-            ]
+            assert [home.resolve() / "images" / item.image for item in items] == [one.image for one in kept]
             draw_frame(session, run_id, kept[0].id, place, tmp_path / f"{run_id}.png")
-        return [one.picture for one in kept]
+        return [one.image for one in kept]
 
     doubtful = {"boxes": [WHOLE], "score": 0.4}
-    fine = run([video], scripted_config(doubtful, {}, picture_quality=95), home).run_id
-    before = pictures(fine)
-    coarse = run([video], scripted_config(doubtful, {}, picture_quality=10), home).run_id
-    assert pictures(fine) == before
-    sizes = [[path.stat().st_size for path in pictures(run_id)] for run_id in (fine, coarse)]
+    fine = run([video], scripted_config(doubtful, {}, jpeg_quality=95), home).run_id
+    before = images(fine)
+    coarse = run([video], scripted_config(doubtful, {}, jpeg_quality=10), home).run_id
+    assert images(fine) == before
+    sizes = [[path.stat().st_size for path in images(run_id)] for run_id in (fine, coarse)]
     assert min(sizes[0]) > max(sizes[1])
     assert (tmp_path / f"{fine}.png").read_bytes() != (tmp_path / f"{coarse}.png").read_bytes()
 
@@ -166,7 +164,7 @@ def test_a_frame_that_one_run_rejects_unseen_is_whole_where_another_keeps_it(vid
     with ledger_of(place).session() as session:
         frames = list(dataset_frames(session, kept.run_id, place, decisions=["accepted"]))
     assert [frame.size_hw for frame in frames] == [(160, 240)] * 6
-    assert all(frame.picture.is_file() for frame in frames)
+    assert all(frame.image.is_file() for frame in frames)
 
 
 def test_shards_give_the_same_rows_as_one_piece(video: Path, tmp_path: Path) -> None:
@@ -181,19 +179,19 @@ def test_shards_give_the_same_rows_as_one_piece(video: Path, tmp_path: Path) -> 
     assert frames[1] == frames[60]
 
 
-def test_a_folder_of_pictures_is_a_source_without_times(home: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "pictures"
+def test_a_folder_of_images_is_a_source_without_times(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
     folder.mkdir()
     rng = np.random.default_rng(3)
     for number in range(5):
         cv2.imwrite(str(folder / f"p{number}.png"), rng.integers(0, 256, (64, 96, 3), np.uint8))
     config = scripted_config({"boxes": [[10, 10, 20, 30]]}, {})
     summary = run([folder], config, home)
-    assert (summary.videos, summary.pictures, summary.counts["accepted"]) == (0, 5, 5)
+    assert (summary.videos, summary.images, summary.counts["accepted"]) == (0, 5, 5)
     cv2.imwrite(str(folder / "p9.png"), rng.integers(0, 256, (64, 96, 3), np.uint8))
     shutil.copy(folder / "p0.png", folder / "same-as-p0.png")
     grown = run([folder], config, home)
-    assert (grown.pictures, grown.counts["accepted"]) == (6, 6)  # one is new, none is done twice
+    assert (grown.images, grown.counts["accepted"]) == (6, 6)  # one is new, none is done twice
     with ledger_of(Home(home.resolve())).session() as session:
         names = session.scalars(select(Frame.name).order_by(Frame.name)).all()
     assert names == ["p0.png", "p1.png", "p2.png", "p3.png", "p4.png", "p9.png"]
@@ -208,8 +206,8 @@ def test_a_part_of_a_folder_that_was_planned_before_hides_nothing(home: Path, tm
         cv2.imwrite(str(whole / f"p{number}.png"), rng.integers(0, 256, (64, 96, 3), np.uint8))
     for number in range(5):
         shutil.copy(whole / f"p{number}.png", part)
-    run([whole], scripted_config({"boxes": [HALF]}, {}, picture_quality=90), home)
-    config = scripted_config({"boxes": [HALF]}, {}, sampling={"shard_pictures": 4})
+    run([whole], scripted_config({"boxes": [HALF]}, {}, jpeg_quality=90), home)
+    config = scripted_config({"boxes": [HALF]}, {}, sampling={"shard_images": 4})
     run([part], config, home)
     assert run([whole], config, home).counts["looked_at"] == 10
 

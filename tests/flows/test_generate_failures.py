@@ -17,7 +17,7 @@ from labeling.errors import DiskFull, WeightsMissing
 from labeling.pipeline import label_shard
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip
-from labeling.structures.records import LabelledShard
+from labeling.structures.records import LabeledShard
 from labeling.video.probe import VideoFacts, probe_video
 from tasks.execution.database import ledger_of
 from tasks.execution.models import forget_models
@@ -198,7 +198,7 @@ def test_a_bug_in_one_shard_is_raised_after_the_others_are_done(
 ) -> None:
     config = scripted_config({"boxes": [WHOLE]}, {}, sampling={"shard_s": 1})
 
-    def label(clip: Clip, *rest: Any) -> LabelledShard:
+    def label(clip: Clip, *rest: Any) -> LabeledShard:
         if clip.start_s == 0:
             raise ZeroDivisionError("a bug")
         return label_shard(clip, *rest)

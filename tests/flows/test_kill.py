@@ -39,9 +39,9 @@ def start(source: Path | str, home: Path, tmp_path: Path, *, server: str = "") -
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
 
 
-def wait_for_pictures(process: "subprocess.Popen[bytes]", tmp_path: Path) -> None:
+def wait_for_images(process: "subprocess.Popen[bytes]", tmp_path: Path) -> None:
     """Until the first shard is being worked on."""
-    while not any((tmp_path / "home" / "pictures").glob("*/*")):
+    while not any((tmp_path / "home" / "images").glob("*/*")):
         assert process.poll() is None
         time.sleep(0.2)
 
@@ -75,7 +75,7 @@ def test_a_run_that_is_killed_at_random_and_taken_up_again_gives_the_same_datase
         if number:
             time.sleep(random_moments.uniform(0.4, 1.0) * whole_s)
         else:
-            wait_for_pictures(process, tmp_path)
+            wait_for_images(process, tmp_path)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     assert start(scene, killed, tmp_path).wait(300) == 0
@@ -99,7 +99,7 @@ def processes_of(tmp_path: Path) -> list[str]:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_prefects_temporary_server_ends_with_a_run_that_is_killed(scene: Path, tmp_path: Path) -> None:
     process = start(scene, tmp_path / "home", tmp_path)
-    wait_for_pictures(process, tmp_path)
+    wait_for_images(process, tmp_path)
     assert any("uvicorn" in line for line in processes_of(tmp_path))
     process.kill()  # it alone: nobody tells the server
     process.wait()
@@ -132,7 +132,7 @@ def test_ctrl_c_while_a_camera_is_recorded_keeps_what_came(tmp_path: Path, serve
 @pytest.mark.slow
 def test_ctrl_c_stops_within_seconds_and_the_same_command_goes_on(scene: Path, tmp_path: Path) -> None:
     process = start(scene, tmp_path / "home", tmp_path)
-    wait_for_pictures(process, tmp_path)
+    wait_for_images(process, tmp_path)
     begin = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to Prefect's temporary server too
     assert process.wait(20) == 130

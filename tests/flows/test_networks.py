@@ -86,8 +86,8 @@ def test_the_lite_networks_find_people_in_a_surveillance_video(shared: Path, tmp
 
 
 @pytest.mark.shared
-def test_pictures_without_people_give_no_hard_frame(shared: Path, tmp_path: Path) -> None:
-    """Cars on a highway: a folder of pictures is a source."""
+def test_images_without_people_give_no_hard_frame(shared: Path, tmp_path: Path) -> None:
+    """Cars on a highway: a folder of images is a source."""
     folder = tmp_path / "highway"
     folder.mkdir()
     source = shared / "data" / "cdnet_highway_negative" / "input"
@@ -95,7 +95,7 @@ def test_pictures_without_people_give_no_hard_frame(shared: Path, tmp_path: Path
         (folder / path.name).symlink_to(path)
     config = load_config("lite", [f"weights_dir={shared / 'weights'}"])
     summary = generate_dataset([str(folder)], config, name="lite", home=tmp_path / "home")
-    assert summary.pictures == 15
+    assert summary.images == 15
     assert summary.counts["rejected:no_people"] == 15
     assert summary.counts.get("hard", 0) == 0
 
@@ -103,8 +103,8 @@ def test_pictures_without_people_give_no_hard_frame(shared: Path, tmp_path: Path
 def test_a_user_s_own_python_segmenter_that_breaks_the_protocol_is_named(tmp_path: Path) -> None:
     from configs.errors import ConfigError
 
-    picture = tmp_path / "p.png"
-    cv2.imwrite(str(picture), np.zeros((64, 64, 3), np.uint8))
+    image = tmp_path / "p.png"
+    cv2.imwrite(str(image), np.zeros((64, 64, 3), np.uint8))
     tree = {"teacher": "python:tests.scripted:no_such_factory", "student": "background:mog2"}
     with pytest.raises(ConfigError, match="no_such_factory"):
         generate_dataset([str(tmp_path)], validate_config(tree, "test"), home=tmp_path / "home")

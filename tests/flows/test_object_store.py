@@ -1,4 +1,4 @@
-"""A run whose pictures lie in a bucket, beside one on this machine's disk."""
+"""A run whose images lie in a bucket, beside one on this machine's disk."""
 
 import os
 import signal
@@ -45,7 +45,7 @@ def local_home(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def in_bucket(bucket: TestBucket, local_home: Path, monkeypatch: pytest.MonkeyPatch) -> TestBucket:
-    """Pictures go there from now on."""
+    """Images go there from now on."""
     monkeypatch.setenv(VARIABLE, f"{bucket.url}/kept")
     return bucket
 
@@ -59,25 +59,25 @@ def export(home: Path, target: str) -> None:
     with ledger_of(place).session() as session:
         run_id = load_config("offline", CHANGES).run_id()
         frames = dataset_frames(session, run_id, place, decisions=DECISIONS)
-        export_to(target, lambda folder, pictures: write_coco(frames, folder, pictures=pictures))
+        export_to(target, lambda folder, images: write_coco(frames, folder, images=images))
 
 
 def kept_files(home: Path) -> dict[str, bytes]:
-    return {f"kept/{name}": content for name, content in dump_files(home / "pictures").items()}
+    return {f"kept/{name}": content for name, content in dump_files(home / "images").items()}
 
 
-def pictures_in(bucket: TestBucket) -> dict[str, bytes]:
+def images_in(bucket: TestBucket) -> dict[str, bytes]:
     objects = bucket.objects()
     objects.pop("kept/.maskmill", None)
     return objects
 
 
 def assert_same(home: Path, local_home: Path, bucket: TestBucket, folder: Path) -> None:
-    """Rows, pictures and COCO bytes are those of the run on the disk."""
+    """Rows, images and COCO bytes are those of the run on the disk."""
     assert dump_rows(home) == dump_rows(local_home)
-    assert not (home / "pictures").exists()
+    assert not (home / "images").exists()
     export(home, str(folder / "from_bucket"))
-    kept = pictures_in(bucket)
+    kept = images_in(bucket)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(VARIABLE)
         assert kept == kept_files(local_home)
@@ -94,7 +94,7 @@ def test_a_run_into_a_bucket_gives_the_rows_and_the_dataset_of_one_on_the_disk(
     assert_same(tmp_path / "home", local_home, in_bucket, tmp_path)
 
 
-def test_commands_that_show_pictures_read_them_from_the_bucket(
+def test_commands_that_show_images_read_them_from_the_bucket(
     scene: Path, in_bucket: TestBucket, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
@@ -117,7 +117,7 @@ def test_commands_that_show_pictures_read_them_from_the_bucket(
 
 
 @pytest.mark.long
-def test_a_home_moves_into_a_bucket_by_copying_its_pictures(
+def test_a_home_moves_into_a_bucket_by_copying_its_images(
     local_home: Path, in_bucket: TestBucket, tmp_path: Path
 ) -> None:
     client = in_bucket.server.client()
@@ -130,9 +130,7 @@ def test_a_home_moves_into_a_bucket_by_copying_its_pictures(
     assert dump_files(tmp_path / "from_bucket") == dump_files(tmp_path / "from_disk")
 
 
-def test_a_picture_that_is_there_is_not_sent_again(
-    scene: Path, in_bucket: TestBucket, tmp_path: Path
-) -> None:
+def test_an_image_that_is_there_is_not_sent_again(scene: Path, in_bucket: TestBucket, tmp_path: Path) -> None:
     run(scene, tmp_path / "first")
     in_bucket.gate.seen.clear()
     run(scene, tmp_path / "second")
@@ -162,9 +160,9 @@ def test_a_server_that_stays_away_stops_the_run_which_goes_on_afterwards(
         run(scene, home)
     rows = dump_rows(home)
     assert any("planned" in row for row in rows["shard"])
-    named = {value for row in rows["decision"] for value in row if value.startswith("pictures/")}
+    named = {value for row in rows["decision"] for value in row if value.startswith("images/")}
     gate.recover()
-    assert named <= {name.replace("kept/", "pictures/") for name in pictures_in(in_bucket)}
+    assert named <= {name.replace("kept/", "images/") for name in images_in(in_bucket)}
     assert run(scene, home).shards_pending == 0
     assert_same(home, local_home, in_bucket, tmp_path)
 

@@ -13,7 +13,7 @@ from db.frames.dataset import dataset_frames
 from db.models.core import Instance
 from db.models.review import Annotation, Review, Score, StudioProject, Truth
 from db.review.selection import PassedOver
-from db.review.summary import summarise_reviews
+from db.review.summary import summarize_reviews
 from db.runs.queries import latest_run
 from flows.review import LOCK, pull_reviews, push_reviews
 from labeling.datasets.records import DatasetFrame
@@ -106,7 +106,7 @@ def desk(
     desk.http.close()
 
 
-def test_frames_are_pushed_once_the_most_valuable_first_with_picture_and_masks(desk: Desk) -> None:
+def test_frames_are_pushed_once_the_most_valuable_first_with_image_and_masks(desk: Desk) -> None:
     run = plant_run(desk.home, person_frames(5)[::-1])
     pushed = desk.push()
     assert (pushed.sent, pushed.open, pushed.waiting) == (5, 5, 0)
@@ -182,7 +182,7 @@ def test_corrections_removals_and_additions_are_told_apart(desk: Desk) -> None:
     assert (first.mask, second.mask) == (corrected, added)
     assert (first.model, second.model) == ("planted:teacher", "manual")
     with ledger_of(desk.home).session() as session:
-        summary = summarise_reviews(session, latest_run(session))
+        summary = summarize_reviews(session, latest_run(session))
     masks = summary.masks
     assert (masks.shown, masks.untouched, masks.corrected, masks.removed, masks.added) == (2, 0, 1, 1, 1)
     assert masks.corrected_iou == pytest.approx(0.8)
@@ -303,13 +303,13 @@ def test_a_region_that_is_not_ours_is_a_problem_and_the_rest_is_taken(desk: Desk
     assert desk.states() == {strange: "unresolved", fine: "reviewed"}
 
 
-def test_a_picture_that_is_gone_is_told_and_the_rest_is_sent(desk: Desk) -> None:
+def test_an_image_that_is_gone_is_told_and_the_rest_is_sent(desk: Desk) -> None:
     plant_run(desk.home, person_frames(3))
-    next(desk.home.root.glob("pictures/*/*")).unlink()
+    next(desk.home.root.glob("images/*/*")).unlink()
     pushed = desk.push()
     assert pushed.sent == 2
     assert len(pushed.refused) == 1
-    assert "picture is gone" in pushed.refused[0]
+    assert "image is gone" in pushed.refused[0]
 
 
 def test_a_wrong_token_changes_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Label Studio opens pictures that lie in a bucket by itself; or they are sent to it."""
+"""Label Studio opens images that lie in a bucket by itself; or they are sent to it."""
 
 import base64
 from urllib.parse import parse_qs, urlsplit
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.labelstudio, pytest.mark.usefixtures("prefect")]
 
 SIZE = (360, 480)
 TALL = box_mask(60, 60, 60, 240, SIZE)
-KEY_ID, SECRET = "AKIAREADER", "only-reads-pictures"
+KEY_ID, SECRET = "AKIAREADER", "only-reads-images"
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def push_one(desk: Desk) -> dict[str, str]:
 
 
 def signed_address(desk: Desk, frame_id: int, uri: str) -> str:
-    """Where Label Studio sends a browser that asks for the task's picture."""
+    """Where Label Studio sends a browser that asks for the task's image."""
     task = desk.task(frame_id)["id"]
     asked = base64.b64encode(uri.encode()).decode()
     answer = desk.http.get(f"/tasks/{task}/resolve/", params={"fileuri": asked}, follow_redirects=False)
@@ -104,22 +104,20 @@ def test_a_storage_that_somebody_made_in_label_studio_is_used(desk: Desk, kept_i
     assert parse_qs(urlsplit(signed).query)["X-Amz-Credential"][0].startswith(f"{KEY_ID}/")
 
 
-def test_without_keys_for_it_pictures_are_sent_to_label_studio(
-    desk: Desk, kept_in_bucket: TestBucket
-) -> None:
+def test_without_keys_for_it_images_are_sent_to_label_studio(desk: Desk, kept_in_bucket: TestBucket) -> None:
     data = push_one(desk)
     [content] = [content for key, content in kept_in_bucket.objects().items() if key.endswith(".jpg")]
     assert data["image"].startswith("/data/upload/")
     assert desk.http.get(data["image"]).content == content
 
 
-def test_a_picture_that_is_gone_from_the_bucket_is_told(desk: Desk, kept_in_bucket: TestBucket) -> None:
+def test_an_image_that_is_gone_from_the_bucket_is_told(desk: Desk, kept_in_bucket: TestBucket) -> None:
     run = plant_run(desk.home, [PlantedFrame([TALL], size_hw=SIZE)])
     [key] = [key for key in kept_in_bucket.objects() if key.endswith(".jpg")]
     kept_in_bucket.server.client().delete_object(Bucket=kept_in_bucket.name, Key=key)
     pushed = desk.push(run)
     assert pushed.sent == 0
-    assert f"its picture is gone: {kept_in_bucket.url}/{key}" in pushed.refused[0]
+    assert f"its image is gone: {kept_in_bucket.url}/{key}" in pushed.refused[0]
 
 
 @pytest.mark.long
@@ -135,12 +133,12 @@ def test_a_bucket_that_label_studio_cannot_open_is_told(
 
 
 @pytest.mark.slow
-def test_the_picture_is_on_the_annotators_screen(desk: Desk, kept_in_bucket: TestBucket, keys: None) -> None:
+def test_the_image_is_on_the_annotators_screen(desk: Desk, kept_in_bucket: TestBucket, keys: None) -> None:
     data = push_one(desk)
     kept_in_bucket.gate.seen.clear()
     with annotate(desk.studio) as annotator:
         annotator.open(desk.number, desk.task(int(data["frame_id"]))["id"])
-        box = annotator.find_picture()
+        box = annotator.find_image()
         screen = annotator.look()
     [key] = [key for key in kept_in_bucket.objects() if key.endswith(".jpg")]
     assert f"GET /{kept_in_bucket.name}/{key}" in kept_in_bucket.gate.seen

@@ -86,7 +86,7 @@ def test_an_import_whose_answer_is_lost_is_found_and_not_repeated(
     run = plant_run(desk.home, person_frames(4))
     desk.push(open_tasks=1)
     with gate_before(desk.studio.access.url) as gate:
-        gate.let_through, gate.hang_up_after = 1, ["POST"]  # the pictures; then the tasks
+        gate.let_through, gate.hang_up_after = 1, ["POST"]  # the images; then the tasks
         monkeypatch.setenv(URL_VARIABLE, gate.url)
         # the same server under another address is another place: its project is found there
         pushed = desk.push()

@@ -26,7 +26,7 @@ TALL, SMALL = box_mask(60, 60, 60, 240, SIZE), box_mask(300, 150, 40, 150, SIZE)
 
 @pytest.fixture
 def own_desk(studio: RunningStudio, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    """The home whose own Label Studio it is: pictures are shown from its disk."""
+    """The home whose own Label Studio it is: images are shown from its disk."""
     monkeypatch.delenv(URL_VARIABLE, raising=False)
     monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
     desk = Desk(Home(studio.home_root), studio, Settings(project="corrected by hand"))
@@ -43,7 +43,7 @@ def test_one_stroke_in_the_browser_is_in_the_coco_file_and_nothing_else_changed(
     number = own_desk.number
     with annotate(own_desk.studio) as annotator:
         annotator.open(number, own_desk.task(run.frames[0])["id"])
-        box = annotator.find_picture()
+        box = annotator.find_image()
         annotator.select(1)
         scale = box.width / SIZE[1]
         annotator.draw([(box.x + x * scale, box.y + y * scale) for x, y in ((320.0, 110.0), (320.0, 160.0))])
@@ -62,7 +62,7 @@ def test_one_stroke_in_the_browser_is_in_the_coco_file_and_nothing_else_changed(
     assert drawn.max(axis=0).tolist() < [175, 340]
 
 
-def test_label_studio_shows_pictures_of_the_home_without_a_copy(own_desk: Desk) -> None:
+def test_label_studio_shows_images_of_the_home_without_a_copy(own_desk: Desk) -> None:
     run = plant_run(own_desk.home, [PlantedFrame([TALL], size_hw=SIZE)], hard_below=0.9)
     own_desk.push(run)
     address = own_desk.task(run.frames[0])["data"]["image"]

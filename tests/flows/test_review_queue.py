@@ -25,7 +25,7 @@ BUDGET = 0.2
 
 
 def read_people(xml: Path) -> dict[int, set[str]]:
-    """Ids of the people whose box's centre is in the picture, by time in ms."""
+    """Ids of the people whose box's center is in the image, by time in ms."""
     frames = ET.parse(xml).getroot().iter("frame")  # noqa: S314 - the data set's own
     return {
         100 * int(frame.attrib["number"]): {

@@ -12,7 +12,7 @@ from labeling.datasets.formats.coco import write_coco
 from labeling.structures.masks import Mask
 from tasks.execution.database import ledger_of
 from tests.flows.test_review import Desk, desk, teachers_regions
-from tests.labeling.review.label_studio.test_round_trip import all_pictures
+from tests.labeling.review.label_studio.test_round_trip import all_images
 from tests.planted_reviews import PlantedFrame, plant_run
 
 __all__ = ["desk"]
@@ -24,7 +24,7 @@ def test_300_masks_that_nobody_touches_are_the_same_instances_in_the_coco_file(
     desk: Desk, tmp_path: Path
 ) -> None:
     frames = []
-    for people in all_pictures():
+    for people in all_images():
         masks = [Mask.from_array(one) for one in people]
         frames.append(PlantedFrame([mask for mask in masks if mask], size_hw=masks[0].size_hw))
     run = plant_run(desk.home, frames)

@@ -273,7 +273,7 @@ def test_workers_end_with_a_run_that_is_killed(runner: str, scene: Path, tmp_pat
     command += ["--set", "sampling.every_s=0", "--set", "sampling.shard_s=1"]
     environment = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect")}
     run = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
-    while not any((home / "pictures").glob("*/*")):  # until the workers are at work
+    while not any((home / "images").glob("*/*")):  # until the workers are at work
         assert run.poll() is None
         time.sleep(0.1)
     assert len(processes_of(tmp_path)) > 2

@@ -14,7 +14,7 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
 
-from db.runs.queries import latest_run, summarise_run
+from db.runs.queries import latest_run, summarize_run
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
 from tasks.execution.database import close_ledgers, ledger_of
@@ -69,8 +69,8 @@ class Service:
         with self.client() as client:
             return {deployment.paused for deployment in client.read_deployments()}
 
-    def pictures(self) -> list[Path]:
-        return list((self.folder / "home" / "pictures").glob("*/*"))
+    def images(self) -> list[Path]:
+        return list((self.folder / "home" / "images").glob("*/*"))
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def end(process: "subprocess.Popen[bytes]", send: Callable[[int, int], None], si
 def test_a_schedule_fires_by_itself_and_goes_on_where_ctrl_c_stopped_it(service: Service) -> None:
     process = service.start()
     try:
-        wait_until(service.pictures, process)
+        wait_until(service.images, process)
         assert end(process, os.killpg, signal.SIGINT) < 15  # as a terminal does: to the run too
         assert service.paused() == {True}
         assert not service.runs(StateType.RUNNING)
@@ -118,7 +118,7 @@ def test_a_schedule_fires_by_itself_and_goes_on_where_ctrl_c_stopped_it(service:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     with ledger_of(Home(service.folder / "home")).session() as session:
-        summary = summarise_run(session, latest_run(session, None))
+        summary = summarize_run(session, latest_run(session, None))
     assert summary.shards_pending == 0
     assert summary.counts["looked_at"] == 6 * 25
 

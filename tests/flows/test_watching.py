@@ -21,7 +21,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import Artifact, FlowRun
 
 from configs.load import load_config, validate_config
-from db.runs.queries import RunSummary, latest_run, summarise_run
+from db.runs.queries import RunSummary, latest_run, summarize_run
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
 from tasks.execution.database import close_ledgers, ledger_of
@@ -73,7 +73,7 @@ class Operator:
 
     def summary(self) -> RunSummary:
         with ledger_of(Home(self.folder / "home")).session() as session:
-            return summarise_run(session, latest_run(session))
+            return summarize_run(session, latest_run(session))
 
 
 @pytest.fixture(scope="module")
@@ -202,9 +202,9 @@ def test_the_page_shows_the_failure_the_histogram_and_the_hardest_frames(operato
     assert sum(map(int, bins)) + int(both_empty[1] if both_empty else 0) == 16
     coded = re.search(r"\(data:image/jpeg;base64,([^)]+)\)", page)
     assert coded
-    picture = base64.b64decode(coded[1])
-    assert len(picture) <= 150_000
-    with Image.open(io.BytesIO(picture)) as sheet:
+    image = base64.b64decode(coded[1])
+    assert len(image) <= 150_000
+    with Image.open(io.BytesIO(image)) as sheet:
         assert sheet.width == 3 * 308 + 8
 
 

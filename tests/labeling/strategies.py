@@ -54,14 +54,14 @@ def _overlay(shapes: Sequence[BoolArray]) -> BoolArray:
 
 
 @st.composite
-def pictures(draw: st.DrawFn) -> BoolArray:
+def images(draw: st.DrawFn) -> BoolArray:
     """An HxW boolean array of any small size."""
     return draw(pixels(draw(sizes_hw)))
 
 
 @st.composite
 def sides(draw: st.DrawFn, *, most: int = 4) -> tuple[list[BoolArray], list[BoolArray]]:
-    """Teacher's and student's masks on one picture; masks of one side may overlap, or be empty."""
+    """Teacher's and student's masks on one image; masks of one side may overlap, or be empty."""
     size_hw = draw(sizes_hw)
     some = st.lists(pixels(size_hw), max_size=most)
     return draw(some), draw(some)
@@ -69,7 +69,7 @@ def sides(draw: st.DrawFn, *, most: int = 4) -> tuple[list[BoolArray], list[Bool
 
 @st.composite
 def disjoint_sides(draw: st.DrawFn, *, most: int = 4) -> tuple[list[BoolArray], list[BoolArray]]:
-    """As `sides`, but no two masks of one side overlap: label pictures, as most segmenters give."""
+    """As `sides`, but no two masks of one side overlap: label images, as most segmenters give."""
     size_hw = draw(sizes_hw)
     labels = st_numpy.arrays(np.uint8, size_hw, elements=st.integers(0, most))
     first, second = draw(labels), draw(labels)
@@ -77,7 +77,7 @@ def disjoint_sides(draw: st.DrawFn, *, most: int = 4) -> tuple[list[BoolArray], 
 
 
 def blobs(seed: int, size_hw: tuple[int, int], *, sigma: float = 12.0) -> list[BoolArray]:
-    """Two similar pictures with several smooth parts and holes, some of them cut by the border."""
+    """Two similar images with several smooth parts and holes, some of them cut by the border."""
     rng = np.random.default_rng(seed)
     base = ndimage.gaussian_filter(rng.standard_normal(size_hw), sigma)
     other = base + 0.4 * ndimage.gaussian_filter(rng.standard_normal(size_hw), sigma)

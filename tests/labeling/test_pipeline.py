@@ -18,17 +18,17 @@ from labeling.pipeline import Models, label_shard
 from labeling.review.queue import review_value
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.storage.home import Home
-from labeling.structures.frames import Clip, Frame, PictureFile
+from labeling.structures.frames import Clip, Frame, ImageFile
 from labeling.structures.instances import COCO_KEYPOINTS, Instance, ModelCard
 from labeling.structures.masks import Mask
-from labeling.structures.records import LabelledShard
-from tests.planted import textured_scene, write_pictures, write_planted_video
+from labeling.structures.records import LabeledShard
+from tests.planted import textured_scene, write_images, write_planted_video
 
 BODY = (40, 20, 30, 60)
 
 
 class Witness(StatelessSegmenter):
-    """Sees a rectangle on the left, and notes each batch's times and whether pictures were mirrored."""
+    """Sees a rectangle on the left, and notes each batch's times and whether images were mirrored."""
 
     def __init__(self, *, found: bool = True, score: float = 0.9, sees_mirrored: bool = True) -> None:
         self.card = ModelCard("python", "witness", "", "{}", sees_mirrored=sees_mirrored)
@@ -54,11 +54,11 @@ def video(tmp_path: Path) -> Path:
     return write_planted_video(tmp_path / "v.mp4", fps=Fraction(10), frames=40)
 
 
-def label(video: Path, tmp_path: Path, models: Models, **settings: Any) -> LabelledShard:
+def label(video: Path, tmp_path: Path, models: Models, **settings: Any) -> LabeledShard:
     return label_clip(Clip("v", video), tmp_path, models, **settings)
 
 
-def label_clip(clip: Clip, tmp_path: Path, models: Models, **settings: Any) -> LabelledShard:
+def label_clip(clip: Clip, tmp_path: Path, models: Models, **settings: Any) -> LabeledShard:
     home = Home(tmp_path / "home")
     home.create()
     block = {"kind": "python", "factory": "tests.scripted:scripted"}
@@ -68,40 +68,40 @@ def label_clip(clip: Clip, tmp_path: Path, models: Models, **settings: Any) -> L
 
 def test_models_see_full_batches_whatever_was_filtered_before(video: Path, tmp_path: Path) -> None:
     teacher, student = Witness(), Witness()
-    labelled = label(video, tmp_path, Models(teacher, student), batch=3, sampling={"every_s": 0.5})
+    labeled = label(video, tmp_path, Models(teacher, student), batch=3, sampling={"every_s": 0.5})
     assert [len(batch) for batch in teacher.batches] == [3, 3, 2]
     assert [len(batch) for batch in student.batches] == [3, 3, 2]
-    assert [row.t_ms for row in labelled.frames] == list(range(0, 4000, 500))
+    assert [row.t_ms for row in labeled.frames] == list(range(0, 4000, 500))
 
 
 def test_a_frame_the_pose_model_rejects_never_reaches_the_teacher(video: Path, tmp_path: Path) -> None:
     teacher = Witness()
     models = Models(teacher, Witness(), pose=Witness(found=False))
     wanted = {"segmenter": {"kind": "python", "factory": "tests.scripted:scripted"}, "people": "at_least_one"}
-    labelled = label(video, tmp_path, models, pose_filter=wanted)
+    labeled = label(video, tmp_path, models, pose_filter=wanted)
     assert teacher.batches == []
-    assert {(row.decision, row.rule, row.picture) for row in labelled.frames} == {
+    assert {(row.decision, row.rule, row.image) for row in labeled.frames} == {
         ("rejected", "no_people", None)
     }
-    assert labelled.counts == {"looked_at": 8, "rejected:no_people": 8}
+    assert labeled.counts == {"looked_at": 8, "rejected:no_people": 8}
 
 
 def test_after_a_kept_frame_the_gap_is_skipped_and_not_counted(video: Path, tmp_path: Path) -> None:
     sampling = {"every_s": 0.1, "min_gap_s": 1.0}
     for pose_filter in (None, {"people": "at_least_one"}):
-        labelled = label(
+        labeled = label(
             video, tmp_path, Models(Witness(), Witness()), sampling=sampling, pose_filter=pose_filter
         )
-        assert [row.t_ms for row in labelled.frames] == [0, 1000, 2000, 3000]
+        assert [row.t_ms for row in labeled.frames] == [0, 1000, 2000, 3000]
 
 
-def test_the_mirrored_picture_is_only_asked_for_where_it_decides(video: Path, tmp_path: Path) -> None:
+def test_the_mirrored_image_is_only_asked_for_where_it_decides(video: Path, tmp_path: Path) -> None:
     teacher = Witness()
-    labelled = label(video, tmp_path, Models(teacher, Witness(found=False)), batch=4)
+    labeled = label(video, tmp_path, Models(teacher, Witness(found=False)), batch=4)
     # hard and trusted so far: each batch is followed by its mirrored one
     assert [batch[0] for batch in teacher.batches] == [0, 0, 2000, 2000]
-    assert {row.decision for row in labelled.frames} == {"review"}
-    assert all("mirrored" in row.reasons[0] for row in labelled.frames)
+    assert {row.decision for row in labeled.frames} == {"review"}
+    assert all("mirrored" in row.reasons[0] for row in labeled.frames)
     agreeing, unsure, blind = Witness(), Witness(score=0.3), Witness(sees_mirrored=False)
     label(video, tmp_path, Models(agreeing, Witness()), batch=4)
     label(video, tmp_path, Models(unsure, Witness(found=False)), batch=4)
@@ -146,10 +146,10 @@ def test_somebody_whom_only_a_second_model_without_masks_sees_is_for_review(
     video: Path, tmp_path: Path
 ) -> None:
     models = Models(Witness(sees_mirrored=False), Witness(found=False), second=Posed())
-    labelled = label(video, tmp_path, models)
-    decisions = {row.t_ms: row.decision for row in labelled.frames}
+    labeled = label(video, tmp_path, models)
+    decisions = {row.t_ms: row.decision for row in labeled.frames}
     assert decisions == {t: "accepted" if t < 3000 else "review" for t in range(0, 4000, 500)}
-    assert labelled.frames[-1].reasons[:2] == (
+    assert labeled.frames[-1].reasons[:2] == (
         "teacher saw nobody where the second model saw 1 person",
         "student missed 1 person",
     )
@@ -167,27 +167,27 @@ class Jumper(Witness):
 
 
 def test_a_mask_that_jumps_is_for_review_and_so_is_the_one_after_it(tmp_path: Path) -> None:
-    picture = textured_scene(3)(0)
-    video = write_pictures(tmp_path / "still.mp4", (picture for _ in range(10)), fps=Fraction(2))
+    image = textured_scene(3)(0)
+    video = write_images(tmp_path / "still.mp4", (image for _ in range(10)), fps=Fraction(2))
     models, trust = Models(Jumper(), Witness(found=False)), {"min_flip_iou": 0.0}
     doubted = label(video, tmp_path, models, batch=3, trust=trust)
     reasons = {row.t_ms: row.reasons[0] for row in doubted.frames if row.decision == "review"}
     jumps = "mask jumps: IoU 0.00 < 0.50 with the frame before, moved along"
     assert reasons == {2000: jumps, 2500: jumps}
     values = {row.t_ms: row.value for row in doubted.frames if row.decision == "review"}
-    assert values[2500] == pytest.approx(review_value(trust=None, disputed=30 * 60 / (picture.size / 3)))
+    assert values[2500] == pytest.approx(review_value(trust=None, disputed=30 * 60 / (image.size / 3)))
     believed = label(video, tmp_path, models, trust={**trust, "min_flow_iou": 0.0})
     assert {row.decision for row in believed.frames} == {"accepted"}
 
 
 def test_what_never_moves_is_not_believed_to_be_somebody(tmp_path: Path) -> None:
-    picture = textured_scene(3)(0)
-    video = write_pictures(tmp_path / "still.mp4", (picture for _ in range(60)), fps=Fraction(2))
+    image = textured_scene(3)(0)
+    video = write_images(tmp_path / "still.mp4", (image for _ in range(60)), fps=Fraction(2))
     models = Models(Witness(sees_mirrored=False), Witness(found=False))
     doubted = label(video, tmp_path, models)
     assert {row.decision for row in doubted.frames} == {"review"}
     assert doubted.frames[0].reasons[0] == (
-        "1 mask of what does not move, 0 % of its pixels < 5 %: a coat, a picture?"
+        "1 mask of what does not move, 0 % of its pixels < 5 %: a coat, an image?"
     )
     believed = label(video, tmp_path, models, trust={"min_moving": 0.0})
     assert {row.decision for row in believed.frames} == {"accepted"}
@@ -198,15 +198,15 @@ def test_a_frame_in_which_somebody_walks_outside_of_all_masks_is_for_review(tmp_
     scene, x = textured_scene(3)(0), BODY[0]
 
     def draw(number: int) -> NDArray[np.uint8]:
-        picture = scene.copy()
+        image = scene.copy()
         sway = 10 * (number % 2)
-        picture[BODY[1] : BODY[1] + BODY[3], x + sway : x + sway + 20] = 255
+        image[BODY[1] : BODY[1] + BODY[3], x + sway : x + sway + 20] = 255
         if 20 <= number < 25:
             left = scene.shape[1] - 30 - 26 * (number - 20)
-            picture[10:80, left : left + 24] = 0
-        return picture
+            image[10:80, left : left + 24] = 0
+        return image
 
-    video = write_pictures(tmp_path / "still.mp4", map(draw, range(60)), fps=Fraction(2))
+    video = write_images(tmp_path / "still.mp4", map(draw, range(60)), fps=Fraction(2))
     models = Models(Witness(sees_mirrored=False), Witness(found=False))
     doubted = label(video, tmp_path, models, trust={"min_flow_iou": 0.0})
     rows = [row for row in doubted.frames if row.decision == "review"]
@@ -220,22 +220,22 @@ def test_a_frame_in_which_somebody_walks_outside_of_all_masks_is_for_review(tmp_
 
 
 @pytest.mark.parametrize(("step_ms", "decision"), [(500, "review"), (None, "accepted")])
-def test_pictures_that_have_times_are_a_shot(tmp_path: Path, step_ms: int | None, decision: str) -> None:
+def test_images_that_have_times_are_a_shot(tmp_path: Path, step_ms: int | None, decision: str) -> None:
     """By time, nothing in them moves."""
     path = tmp_path / "p.png"
     Image.fromarray(textured_scene(3)(0)).save(path)
-    files = [PictureFile(n, path, t_ms=None if step_ms is None else step_ms * n) for n in range(60)]
+    files = [ImageFile(n, path, t_ms=None if step_ms is None else step_ms * n) for n in range(60)]
     models = Models(Witness(sees_mirrored=False), Witness(found=False))
-    labelled = label_clip(Clip("p", pictures=tuple(files)), tmp_path, models)
-    assert {row.decision for row in labelled.frames} == {decision}
-    assert [row.t_ms for row in labelled.frames] == list(range(60))
+    labeled = label_clip(Clip("p", images=tuple(files)), tmp_path, models)
+    assert {row.decision for row in labeled.frames} == {decision}
+    assert [row.t_ms for row in labeled.frames] == list(range(60))
 
 
-def test_kept_pictures_are_on_disk_before_their_rows(video: Path, tmp_path: Path) -> None:
-    labelled = label(video, tmp_path, Models(Witness(), Witness()))
-    for row in labelled.frames:
-        assert row.picture is not None
-        assert (tmp_path / "home" / row.picture).stat().st_size > 0
+def test_kept_images_are_on_disk_before_their_rows(video: Path, tmp_path: Path) -> None:
+    labeled = label(video, tmp_path, Models(Witness(), Witness()))
+    for row in labeled.frames:
+        assert row.image is not None
+        assert (tmp_path / "home" / row.image).stat().st_size > 0
 
 
 def test_a_segmenter_s_failure_ends_the_shard_with_its_own_error(video: Path, tmp_path: Path) -> None:
@@ -248,5 +248,5 @@ def test_a_segmenter_s_failure_ends_the_shard_with_its_own_error(video: Path, tm
 
 
 def test_stages_are_timed(video: Path, tmp_path: Path) -> None:
-    labelled = label(video, tmp_path, Models(Witness(), Witness()))
-    assert {"decode", "teacher", "student", "agreement", "store", "prepare"} <= set(labelled.seconds)
+    labeled = label(video, tmp_path, Models(Witness(), Witness()))
+    assert {"decode", "teacher", "student", "agreement", "store", "prepare"} <= set(labeled.seconds)

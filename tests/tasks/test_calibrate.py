@@ -1,4 +1,4 @@
-"""Calibrating on pictures whose truth is known, with a teacher that tells when it is wrong."""
+"""Calibrating on images whose truth is known, with a teacher that tells when it is wrong."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from PIL import Image
 
 from configs.calibration import Calibration
 from configs.errors import ConfigError
-from configs.load import change_config, load_config, load_labelled_sets
+from configs.load import change_config, load_config, load_labeled_sets
 from configs.models import RunConfig
 from labeling.structures.instances import ModelCard
 from labeling.trust.evidence import Evidence, InstanceEvidence
@@ -22,7 +22,7 @@ SIZE_HW = (64, 96)
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     """Two sets of bright squares, of which every third is striped; the truth of a striped one is elsewhere."""
     rng = np.random.default_rng(1)
     for name in ("yards", "streets"):
@@ -30,14 +30,14 @@ def pictures(tmp_path: Path) -> Path:
             (tmp_path / name / folder).mkdir(parents=True)
         for number in range(36):
             x, y = (int(v) for v in rng.integers(2, 30, 2))
-            picture, truth = np.zeros((*SIZE_HW, 3), np.uint8), np.zeros(SIZE_HW, np.uint8)
-            picture[y : y + 24, x : x + 24] = 255
+            image, truth = np.zeros((*SIZE_HW, 3), np.uint8), np.zeros(SIZE_HW, np.uint8)
+            image[y : y + 24, x : x + 24] = 255
             if number % 3:
                 truth[y : y + 24, x : x + 24] = 1
             else:
-                picture[y : y + 24 : 2, x : x + 24] = 200
+                image[y : y + 24 : 2, x : x + 24] = 200
                 truth[:, 70:] = 1
-            Image.fromarray(picture).save(tmp_path / name / "images" / f"{number:02}.png")
+            Image.fromarray(image).save(tmp_path / name / "images" / f"{number:02}.png")
             Image.fromarray(truth).save(tmp_path / name / "masks" / f"{number:02}.png")
     return tmp_path
 
@@ -50,15 +50,15 @@ def config(*changes: str) -> RunConfig:
     return change_config(tree, changes, "test")
 
 
-def sets_of(pictures: Path) -> dict[str, object]:
+def sets_of(images: Path) -> dict[str, object]:
     return {
-        name: {"images": str(pictures / name / "images"), "masks": str(pictures / name / "masks")}
+        name: {"images": str(images / name / "images"), "masks": str(images / name / "masks")}
         for name in ("yards", "streets")
     }
 
 
-def test_a_calibration_learns_what_the_teachers_score_says_and_a_run_follows_it(pictures: Path) -> None:
-    sets = load_labelled_sets(sets_of(pictures))
+def test_a_calibration_learns_what_the_teachers_score_says_and_a_run_follows_it(images: Path) -> None:
+    sets = load_labeled_sets(sets_of(images))
     fit = calibrate_on_sets(sets, config())
     assert (fit.calibration.teacher, fit.calibration.settings) == ("python:bright", {"dark": False})
     assert fit.calibration.fitted_on == {"yards": 36, "streets": 36}
@@ -66,7 +66,7 @@ def test_a_calibration_learns_what_the_teachers_score_says_and_a_run_follows_it(
     assert (unseen.hard.frames, unseen.hard.accepted) == (72, 48)
     assert (unseen.hard.precision, unseen.hard.recall) == (1.0, 1.0)
     assert unseen.hard.good == pytest.approx(2 / 3)
-    path = pictures / "mine.json"
+    path = images / "mine.json"
     path.write_text(fit.calibration.model_dump_json())
     plain, calibrated = config("trust.min_score=0.1"), config(f"trust.calibration={path}")
     assert evaluate(sets, plain).sets["all"].accepting.precision == pytest.approx(2 / 3)
@@ -79,9 +79,9 @@ def test_a_calibration_learns_what_the_teachers_score_says_and_a_run_follows_it(
     assert doubtful.trust < 0.5
 
 
-def test_a_calibration_is_part_of_what_a_run_is(pictures: Path) -> None:
-    fit = calibrate_on_sets(load_labelled_sets(sets_of(pictures)), config())
-    path = pictures / "mine.json"
+def test_a_calibration_is_part_of_what_a_run_is(images: Path) -> None:
+    fit = calibrate_on_sets(load_labeled_sets(sets_of(images)), config())
+    path = images / "mine.json"
     path.write_text(fit.calibration.model_dump_json())
     first = config(f"trust.calibration={path}")
     assert first.trust.calibration == fit.calibration
@@ -90,18 +90,18 @@ def test_a_calibration_is_part_of_what_a_run_is(pictures: Path) -> None:
     assert config(f"trust.calibration={path}").run_id() != first.run_id() != config().run_id()
 
 
-def test_a_calibration_holds_for_its_own_teacher_only(pictures: Path) -> None:
-    sets = load_labelled_sets(sets_of(pictures))
+def test_a_calibration_holds_for_its_own_teacher_only(images: Path) -> None:
+    sets = load_labeled_sets(sets_of(images))
     with pytest.raises(
         ConfigError, match=r"was fitted to lite:.*the teacher is python:bright.*maskmill calibrate"
     ):
         evaluate(sets, config("trust.calibration=lite"))
 
 
-def test_other_weights_are_another_teacher(pictures: Path) -> None:
-    sets = load_labelled_sets(sets_of(pictures))
+def test_other_weights_are_another_teacher(images: Path) -> None:
+    sets = load_labeled_sets(sets_of(images))
     calibration = calibrate_on_sets(sets, config()).calibration.model_copy(update={"weights_sha256": "ab"})
-    path = pictures / "old.json"
+    path = images / "old.json"
     path.write_text(calibration.model_dump_json())
     with pytest.raises(ConfigError, match=r"the teacher has other weights than then: python:bright"):
         evaluate(sets, config(f"trust.calibration={path}"))
@@ -130,9 +130,9 @@ def test_a_calibration_without_settings_or_a_teacher_that_tells_none_is_not_doub
     assert settings_of(card) == {}
 
 
-def test_a_picture_that_cannot_be_read_is_passed_over(pictures: Path) -> None:
-    (pictures / "yards" / "images" / "05.png").write_bytes(b"no picture")
-    fit = calibrate_on_sets(load_labelled_sets(sets_of(pictures)), config())
+def test_an_image_that_cannot_be_read_is_passed_over(images: Path) -> None:
+    (images / "yards" / "images" / "05.png").write_bytes(b"no image")
+    fit = calibrate_on_sets(load_labeled_sets(sets_of(images)), config())
     assert fit.calibration.fitted_on == {"yards": 35, "streets": 36}
 
 
@@ -186,19 +186,19 @@ def test_the_shipped_calibration_trusts_a_decided_mask_more() -> None:
     assert blurred.frame == sharp.frame
 
 
-def test_figures_are_plain_json(pictures: Path) -> None:
-    fit = calibrate_on_sets(load_labelled_sets(sets_of(pictures)), config())
+def test_figures_are_plain_json(images: Path) -> None:
+    fit = calibrate_on_sets(load_labeled_sets(sets_of(images)), config())
     figures = json.loads(json.dumps(fit.figures()))
     assert figures["teacher"] == "python:bright"
     assert set(figures["unseen"]) == {"yards", "streets", "all"}
     assert figures["unseen"]["all"]["frames"]["curve"]
 
 
-def test_boxes_teach_nothing_about_masks(pictures: Path) -> None:
-    yards = pictures / "yards"
+def test_boxes_teach_nothing_about_masks(images: Path) -> None:
+    yards = images / "yards"
     person = {"image_id": 1, "category_id": 1, "bbox": [2, 2, 24, 24]}
-    image = {"id": 1, "file_name": "00.png", "height": SIZE_HW[0], "width": SIZE_HW[1]}
-    (yards / "boxes.json").write_text(json.dumps({"images": [image], "annotations": [person]}))
-    sets = load_labelled_sets({"yards": {"images": yards / "images", "coco": yards / "boxes.json"}})
-    with pytest.raises(ConfigError, match="labelled set yards: its truth has only boxes"):
+    record = {"id": 1, "file_name": "00.png", "height": SIZE_HW[0], "width": SIZE_HW[1]}
+    (yards / "boxes.json").write_text(json.dumps({"images": [record], "annotations": [person]}))
+    sets = load_labeled_sets({"yards": {"images": yards / "images", "coco": yards / "boxes.json"}})
+    with pytest.raises(ConfigError, match="labeled set yards: its truth has only boxes"):
         calibrate_on_sets(sets, config())

@@ -123,29 +123,29 @@ def test_a_calibration_of_another_teacher_is_told_and_one_of_other_settings(tmp_
     assert "samples 60 instead of 9" in other.finding
 
 
-def examine_pictures(home: Path) -> Finding:
-    [found] = [f for f in examine(load_config("offline"), home) if f.what == "pictures"]
+def examine_images(home: Path) -> Finding:
+    [found] = [f for f in examine(load_config("offline"), home) if f.what == "images"]
     return found
 
 
-def test_where_pictures_lie_is_told_and_a_bucket_is_tried(
+def test_where_images_lie_is_told_and_a_bucket_is_tried(
     tmp_path: Path, bucket: TestBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
-    assert examine_pictures(tmp_path).finding == f"in {tmp_path / 'pictures'}"
+    assert examine_images(tmp_path).finding == f"in {tmp_path / 'images'}"
     monkeypatch.setenv(VARIABLE, f"{bucket.url}/kept")
-    found = examine_pictures(tmp_path)
+    found = examine_images(tmp_path)
     assert found.ok
     assert found.finding.startswith(f"{bucket.url}/kept is written, read and listed")
     assert bucket.objects() == {}
     bucket.gate.fail_with = 503
     began = time.monotonic()
-    away = examine_pictures(tmp_path)
+    away = examine_images(tmp_path)
     assert not away.ok
     assert "did not answer as it should" in away.finding
     assert time.monotonic() - began < 30
     bucket.gate.fail_with = 403
-    assert "refuses our keys" in examine_pictures(tmp_path).finding
+    assert "refuses our keys" in examine_images(tmp_path).finding
 
 
 @labelstudio

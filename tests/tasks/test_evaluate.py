@@ -7,13 +7,13 @@ import pytest
 from PIL import Image
 
 from configs.errors import ConfigError
-from configs.load import change_config, load_labelled_sets
+from configs.load import change_config, load_labeled_sets
 from labeling.errors import ModelOutputWrong
 from tasks.evaluate import evaluate
 
 SIZE_HW = (40, 60)
 Columns = tuple[int, int]
-"""From, and how many: everybody is as high as the picture."""
+"""From, and how many: everybody is as high as the image."""
 
 FRAMES: dict[str, tuple[Columns, Columns, Columns]] = {
     # truth, teacher, student
@@ -33,7 +33,7 @@ def write(path: Path, columns: Columns) -> None:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     for name, sides in FRAMES.items():
         write(tmp_path / "images" / name, (0, 0))
         for side, columns in zip(("truth", "teacher", "student"), sides, strict=True):
@@ -41,9 +41,9 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_figure_is_what_one_counts_by_hand(pictures: Path) -> None:
-    sets = load_labelled_sets({"by hand": {"images": pictures / "images", "masks": pictures / "truth"}})
-    found = evaluate(sets, change_config(_models(pictures), [], "test"))
+def test_every_figure_is_what_one_counts_by_hand(images: Path) -> None:
+    sets = load_labeled_sets({"by hand": {"images": images / "images", "masks": images / "truth"}})
+    found = evaluate(sets, change_config(_models(images), [], "test"))
     assert {frame.name: frame.decision for frame in found.frames} == {
         "agreed.png": "easy",
         "both_wrong.png": "accepted",
@@ -74,9 +74,9 @@ def test_every_figure_is_what_one_counts_by_hand(pictures: Path) -> None:
     assert reviewing.gain_over_lowest_iou == 1
 
 
-def test_the_page_shows_what_would_be_learnt_wrongly_and_nothing_else(pictures: Path) -> None:
-    sets = load_labelled_sets({"<b>": {"images": pictures / "images", "masks": pictures / "truth"}})
-    page = evaluate(sets, change_config(_models(pictures), [], "test")).page("by hand & more")
+def test_the_page_shows_what_would_be_learnt_wrongly_and_nothing_else(images: Path) -> None:
+    sets = load_labeled_sets({"<b>": {"images": images / "images", "masks": images / "truth"}})
+    page = evaluate(sets, change_config(_models(images), [], "test")).page("by hand & more")
     assert page.count("<img ") == 1
     accepted, missed = page.split("Failures that nobody notices")
     assert "both_wrong.png</p>" in accepted
@@ -86,25 +86,25 @@ def test_the_page_shows_what_would_be_learnt_wrongly_and_nothing_else(pictures: 
     assert "<b>" not in page
 
 
-def test_frames_that_a_filter_rejects_are_counted_and_not_compared(pictures: Path) -> None:
-    sets = load_labelled_sets({"by hand": {"images": pictures / "images", "masks": pictures / "truth"}})
-    found = evaluate(sets, change_config(_models(pictures), ["pose_filter.people=at_least_one"], "test"))
+def test_frames_that_a_filter_rejects_are_counted_and_not_compared(images: Path) -> None:
+    sets = load_labeled_sets({"by hand": {"images": images / "images", "masks": images / "truth"}})
+    found = evaluate(sets, change_config(_models(images), ["pose_filter.people=at_least_one"], "test"))
     (nobody,) = (frame for frame in found.frames if frame.decision == "rejected")
     assert (nobody.name, nobody.agreement, nobody.teacher_iou) == ("nobody.png", None, None)
     assert found.sets["all"].rejected == 1
 
 
-def test_no_set_takes_the_name_of_all_together(pictures: Path) -> None:
-    sets = load_labelled_sets({"all": {"images": pictures / "images", "masks": pictures / "truth"}})
+def test_no_set_takes_the_name_of_all_together(images: Path) -> None:
+    sets = load_labeled_sets({"all": {"images": images / "images", "masks": images / "truth"}})
     with pytest.raises(ConfigError, match="cannot be called 'all'"):
-        evaluate(sets, change_config(_models(pictures), [], "test"))
+        evaluate(sets, change_config(_models(images), [], "test"))
 
 
-def test_a_truth_of_another_size_is_told(pictures: Path) -> None:
-    Image.fromarray(np.ones((7, 7), np.uint8)).save(pictures / "truth" / "agreed.png")
-    sets = load_labelled_sets({"by hand": {"images": pictures / "images", "masks": pictures / "truth"}})
+def test_a_truth_of_another_size_is_told(images: Path) -> None:
+    Image.fromarray(np.ones((7, 7), np.uint8)).save(images / "truth" / "agreed.png")
+    sets = load_labeled_sets({"by hand": {"images": images / "images", "masks": images / "truth"}})
     with pytest.raises(ModelOutputWrong, match=r"agreed.png: \(7, 7\)"):
-        evaluate(sets, change_config(_models(pictures), [], "test"))
+        evaluate(sets, change_config(_models(images), [], "test"))
 
 
 def _models(folder: Path) -> dict[str, object]:

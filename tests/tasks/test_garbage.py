@@ -39,28 +39,28 @@ def home(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     close_ledgers()
 
 
-def pictures(home: Home) -> set[str]:
-    return {str(p.relative_to(home.root)) for p in (home.root / "pictures").rglob("*") if p.is_file()}
+def images(home: Home) -> set[str]:
+    return {str(p.relative_to(home.root)) for p in (home.root / "images").rglob("*") if p.is_file()}
 
 
 def referred(home: Home) -> set[str]:
     with ledger_of(home).session() as session:
-        return {picture for picture in session.scalars(select(Decision.picture)) if picture}
+        return {image for image in session.scalars(select(Decision.image)) if image}
 
 
 def make_old(home: Home, *, days: float = 2) -> None:
-    for stored in pictures(home):
+    for stored in images(home):
         moment = time.time() - days * DAY_S
         os.utime(home.absolute(stored), (moment, moment))
 
 
 def litter(home: Home, count: int = 3) -> set[str]:
-    """Pictures whose run was killed before it could say so, and files whose writer was."""
+    """Images whose run was killed before it could say so, and files whose writer was."""
     left = set()
     for number in range(count):
         name = secrets.token_hex(32)
         file = f".writing-{name[:16]}" if number % 3 == 2 else f"{name}.jpg"
-        path = home.root / "pictures" / name[:2] / file
+        path = home.root / "images" / name[:2] / file
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"x" * 1000)
         left.add(str(path.relative_to(home.root)))
@@ -92,9 +92,9 @@ def predictions(home: Home, run: PlantedRun) -> int:
 def test_a_home_without_garbage_stays_as_it_is(home: Home) -> None:
     plant_run(home, person_frames(4))
     make_old(home)
-    before = pictures(home)
+    before = images(home)
     assert collect_garbage(home, Ages(), delete=True) == Garbage(deleted=True, runs=[])
-    assert pictures(home) == before == referred(home)
+    assert images(home) == before == referred(home)
 
 
 def test_only_what_is_told_goes_and_only_when_asked(home: Home) -> None:
@@ -103,24 +103,24 @@ def test_only_what_is_told_goes_and_only_when_asked(home: Home) -> None:
     make_old(home)
     fresh = litter(home, 3)
     told = collect_garbage(home, Ages())
-    assert (told.pictures, told.unfinished, told.bytes) == (4, 2, 6000)
+    assert (told.images, told.unfinished, told.bytes) == (4, 2, 6000)
     assert set(told.files) == orphans
-    assert pictures(home) == referred(home) | orphans | fresh
+    assert images(home) == referred(home) | orphans | fresh
     assert collect_garbage(home, Ages(), delete=True) == replace(told, deleted=True)
-    assert pictures(home) == referred(home) | fresh
+    assert images(home) == referred(home) | fresh
     assert collect_garbage(home, Ages(), delete=True).files == []
 
 
-def test_a_superseded_run_goes_with_the_pictures_that_it_alone_had(home: Home) -> None:
+def test_a_superseded_run_goes_with_the_images_that_it_alone_had(home: Home) -> None:
     old, new = two_runs(home)
     kept = predictions(home, new)
     told = collect_garbage(home, Ages())
     assert [(run.id, run.frames) for run in told.runs] == [(old.id, 8)]
-    assert told.pictures == 3
+    assert told.images == 3
     assert collect_garbage(home, Ages(), delete=True) == replace(told, deleted=True)
     assert (predictions(home, old), predictions(home, new)) == (0, kept)
-    assert pictures(home) == referred(home)
-    assert len(pictures(home)) == 5
+    assert images(home) == referred(home)
+    assert len(images(home)) == 5
 
 
 def test_a_run_that_went_is_made_again_as_it_was(home: Home) -> None:
@@ -132,7 +132,7 @@ def test_a_run_that_went_is_made_again_as_it_was(home: Home) -> None:
     assert (shard.state, shard.counts, shard.tally) == ("planned", {}, {})
     plant_run(home, person_frames(8))
     assert dump_rows(home.root) == before
-    assert pictures(home) == referred(home)
+    assert images(home) == referred(home)
 
 
 @pytest.mark.parametrize("days", [99, 101])
@@ -164,24 +164,24 @@ def test_a_run_that_is_named_goes_whatever_its_age(home: Home) -> None:
     _, new = two_runs(home)
     collect_garbage(home, Ages(), run=new.id, delete=True)
     assert predictions(home, new) == 0
-    assert pictures(home) == referred(home)
-    assert len(pictures(home)) == 8
+    assert images(home) == referred(home)
+    assert len(images(home)) == 8
 
 
 def test_nothing_goes_while_a_run_is_at_work(home: Home) -> None:
     two_runs(home)
-    before = pictures(home) | litter(home)
+    before = images(home) | litter(home)
     make_old(home)
     with ledger_of(home).transaction() as session:
         enter_execution(session, "e", flow="generate-dataset", place="host 1")
     with pytest.raises(AlreadyRunning, match="host 1"):
         collect_garbage(home, Ages(), delete=True)
-    assert pictures(home) == before
-    assert collect_garbage(home, Ages()).pictures > 0  # it is told all the same
+    assert images(home) == before
+    assert collect_garbage(home, Ages()).images > 0  # it is told all the same
     with ledger_of(home).transaction() as session:
         leave_execution(session, "e")
     collect_garbage(home, Ages(), delete=True)
-    assert pictures(home) == referred(home)
+    assert images(home) == referred(home)
 
 
 def test_one_collection_at_a_time(home: Home) -> None:
@@ -193,12 +193,12 @@ def test_one_collection_at_a_time(home: Home) -> None:
 def test_an_orphan_that_a_run_finds_use_for_is_new_again(home: Home) -> None:
     """Its row comes later than the file."""
     plant_run(home, person_frames(1))
-    [stored] = pictures(home)
+    [stored] = images(home)
     make_old(home)
     listed = KeptFile(stored, 1, 2 * DAY_S)
     plant_run(home, person_frames(1), hard_below=0.6)
     assert not delete_file(home, listed, older_than_s=DAY_S)
-    assert pictures(home) == {stored}
+    assert images(home) == {stored}
 
 
 def test_the_command_tells_first_and_deletes_when_asked(home: Home) -> None:
@@ -212,8 +212,8 @@ def test_the_command_tells_first_and_deletes_when_asked(home: Home) -> None:
     assert "... and 10 more" in said
     assert "30 files with 0.0 MB, predictions of 0 runs: to be deleted (--delete does it)" in said
     done = json.loads(CliRunner().invoke(app, [*arguments, "--delete", "--json"]).output)
-    assert (done["pictures"], done["unfinished"], done["deleted"]) == (20, 10, True)
-    assert pictures(home) == referred(home)
+    assert (done["images"], done["unfinished"], done["deleted"]) == (20, 10, True)
+    assert images(home) == referred(home)
 
 
 def test_killed_in_the_middle_and_again_leaves_what_is_needed_and_nothing_else(home: Home) -> None:
@@ -221,17 +221,17 @@ def test_killed_in_the_middle_and_again_leaves_what_is_needed_and_nothing_else(h
     litter(home, 6000)
     make_old(home)
     command = [sys.executable, "-m", "flows.cli.main", "gc", "--delete", "--json", "--home", str(home.root)]
-    everything = len(pictures(home))
+    everything = len(images(home))
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    needed = {Path(picture).parent.name for picture in referred(home)}
-    early = next(f for f in sorted((home.root / "pictures").iterdir()) if f.name not in needed)
+    needed = {Path(image).parent.name for image in referred(home)}
+    early = next(f for f in sorted((home.root / "images").iterdir()) if f.name not in needed)
     while any(early.iterdir()) and process.poll() is None:
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    left = len(pictures(home))
+    left = len(images(home))
     assert 5 < left < everything
-    assert referred(home) <= pictures(home)
+    assert referred(home) <= images(home)
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-    assert pictures(home) == referred(home)
+    assert images(home) == referred(home)
     assert len(referred(home)) == 5

@@ -1,4 +1,4 @@
-"""How videos and sets of pictures are cut into shards, and what is kept of where they came from."""
+"""How videos and sets of images are cut into shards, and what is kept of where they came from."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -42,7 +42,7 @@ def test_a_video_is_cut_at_whole_shards_and_its_last_one_is_open(
     assert time_ranges(duration_ms, Sampling(shard_s=60)) == [ShardRange(*r) for r in ranges]
 
 
-def test_pictures_are_worked_on_in_fixed_cells() -> None:
+def test_images_are_worked_on_in_fixed_cells() -> None:
     assert position_ranges([0, 1, 2], 4) == [ShardRange(0, 4)]
     assert position_ranges([9, 3], 4) == [ShardRange(0, 4), ShardRange(8, 12)]
     assert position_ranges([], 4) == []
@@ -58,7 +58,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
     close_ledgers()
 
 
-def write_pictures(folder: Path, *seeds: int) -> None:
+def write_images(folder: Path, *seeds: int) -> None:
     folder.mkdir(exist_ok=True)
     for seed in seeds:
         noise = np.random.default_rng(seed).integers(0, 256, (64, 96, 3), np.uint8)
@@ -66,10 +66,10 @@ def write_pictures(folder: Path, *seeds: int) -> None:
 
 
 def credits(home: Home) -> dict[str, tuple[str | None, str | None]]:
-    """Title and licence of each video's source."""
+    """Title and license of each video's source."""
     with ledger_of(home).session() as session:
         found = {video_id: source_of(session, video_id) for video_id in session.scalars(select(Video.id))}
-    return {video_id: (source.title, source.licence) for video_id, source in found.items() if source}
+    return {video_id: (source.title, source.license) for video_id, source in found.items() if source}
 
 
 def retry(home: Home) -> list[Ingested]:
@@ -79,11 +79,11 @@ def retry(home: Home) -> list[Ingested]:
     return [ingest_spec(spec, RUN, CONFIG, home) for spec in specs]
 
 
-def test_each_set_of_a_folder_that_grew_has_its_licence(home: Home, tmp_path: Path) -> None:
-    (tmp_path / "list.csv").write_text("path,title,licence\npictures,Street,CC0\n")
-    write_pictures(tmp_path / "pictures", 1, 2)
+def test_each_set_of_a_folder_that_grew_has_its_license(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,title,license\nimages,Street,CC0\n")
+    write_images(tmp_path / "images", 1, 2)
     ingest_spec(str(tmp_path / "list.csv"), RUN, CONFIG, home)
-    write_pictures(tmp_path / "pictures", 3)
+    write_images(tmp_path / "images", 3)
     grown = ingest_spec(str(tmp_path / "list.csv"), RUN, CONFIG, home)
     assert len(grown.videos) == 2
     assert credits(home) == dict.fromkeys(grown.videos, ("Street", "CC0"))
@@ -91,24 +91,24 @@ def test_each_set_of_a_folder_that_grew_has_its_licence(home: Home, tmp_path: Pa
         assert session.scalar(select(func.count()).select_from(Source)) == 1
 
 
-def test_a_folder_is_credited_with_every_set_in_which_its_pictures_lie(home: Home, tmp_path: Path) -> None:
+def test_a_folder_is_credited_with_every_set_in_which_its_images_lie(home: Home, tmp_path: Path) -> None:
     for number in range(4):
-        write_pictures(tmp_path / f"part{number}", number)
+        write_images(tmp_path / f"part{number}", number)
         ingest_spec(str(tmp_path / f"part{number}"), RUN, CONFIG, home)
-    write_pictures(tmp_path / "all", *range(4))
-    (tmp_path / "list.csv").write_text("path,licence\nall,CC0\n")
+    write_images(tmp_path / "all", *range(4))
+    (tmp_path / "list.csv").write_text("path,license\nall,CC0\n")
     whole = ingest_spec(str(tmp_path / "list.csv"), RUN, CONFIG, home)
     assert len(whole.videos) == 4
     assert credits(home) == dict.fromkeys(whole.videos, (None, "CC0"))  # "all" is the first by name
 
 
 @pytest.mark.parametrize("before", ["nothing", "an empty file", "no video"])
-def test_a_row_that_is_tried_again_alone_keeps_its_licence_and_title(
+def test_a_row_that_is_tried_again_alone_keeps_its_license_and_title(
     home: Home, tmp_path: Path, before: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lists = tmp_path / "lists"
     lists.mkdir()
-    (lists / "list.csv").write_text("path,title,licence\nclip.mp4,A clip,CC0\n")
+    (lists / "list.csv").write_text("path,title,license\nclip.mp4,A clip,CC0\n")
     if before != "nothing":
         (lists / "clip.mp4").write_text("words " * 99 if before == "no video" else "")
     monkeypatch.chdir(tmp_path)  # the row counts from the list, wherever one is when it is tried again
@@ -120,8 +120,8 @@ def test_a_row_that_is_tried_again_alone_keeps_its_licence_and_title(
     assert retry(home) == []
 
 
-def test_a_bad_member_of_an_archive_keeps_the_licence_of_its_row(home: Home, tmp_path: Path) -> None:
-    (tmp_path / "list.csv").write_text("path,licence\nclips.zip,CC0\n")
+def test_a_bad_member_of_an_archive_keeps_the_license_of_its_row(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,license\nclips.zip,CC0\n")
     write_planted_video(tmp_path / "clip.mp4", fps=Fraction(10), frames=10, size_hw=(64, 96))
     with ZipFile(tmp_path / "clips.zip", "w") as archive:
         archive.writestr("clip.mp4", "no video")
@@ -137,7 +137,7 @@ def test_a_title_of_a_list_stands_before_that_of_the_page_when_it_is_tried_again
 ) -> None:
     quick = CONFIG.model_copy(update={"ingest": Ingest(retries=0)})
     with serve() as site:
-        (tmp_path / "list.csv").write_text(f"url,title,licence\n{site.url('/page.mp4')},Mine,CC0\n")
+        (tmp_path / "list.csv").write_text(f"url,title,license\n{site.url('/page.mp4')},Mine,CC0\n")
         assert ingest_spec(str(tmp_path / "list.csv"), RUN, quick, home).videos == ()
         site.pages["/page.mp4"] = send_file(make_video(range(20)))
         [found] = retry(home)

@@ -49,51 +49,49 @@ def upgrade() -> None:
     op.create_table(
         "video",
         sa.Column("id", sa.String(), nullable=False, comment="SHA-256 of the bytes, 64 hex digits"),
-        sa.Column("kind", sa.String(), nullable=False, comment="video, or pictures without time"),
+        sa.Column("kind", sa.String(), nullable=False, comment="video, or images without time"),
         sa.Column(
             "path", sa.String(), nullable=False, comment="absolute, or relative to the home when below it"
         ),
-        sa.Column("duration_ms", sa.BigInteger(), nullable=True, comment="null for pictures"),
+        sa.Column("duration_ms", sa.BigInteger(), nullable=True, comment="null for images"),
         sa.Column(
-            "width", sa.BigInteger(), nullable=True, comment="px, upright; null for pictures, which differ"
+            "width", sa.BigInteger(), nullable=True, comment="px, upright; null for images, which differ"
         ),
         sa.Column("height", sa.BigInteger(), nullable=True, comment="px, upright"),
         sa.Column(
             "fps", sa.String(), nullable=True, comment="average frames per second as a fraction, 30000/1001"
         ),
         sa.Column("codec", sa.String(), nullable=True, comment="FFmpeg's name"),
-        sa.CheckConstraint("kind IN ('video', 'pictures')", name=op.f("ck_video_kind")),
+        sa.CheckConstraint("kind IN ('video', 'images')", name=op.f("ck_video_kind")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_video")),
     )
     op.create_table(
         "frame",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False, comment="from video and t_ms"),
         sa.Column("video_id", sa.String(), nullable=False),
-        sa.Column(
-            "t_ms", sa.BigInteger(), nullable=False, comment="presentation time; position for pictures"
-        ),
+        sa.Column("t_ms", sa.BigInteger(), nullable=False, comment="presentation time; position for images"),
         sa.Column("shot_ms", sa.BigInteger(), nullable=False, comment="time of the cut that began its shot"),
-        sa.Column("width", sa.BigInteger(), nullable=True, comment="px; null if the picture was never made"),
+        sa.Column("width", sa.BigInteger(), nullable=True, comment="px; null if the image was never made"),
         sa.Column("height", sa.BigInteger(), nullable=True, comment="px"),
         sa.Column(
             "sharpness", sa.Float(), nullable=False, comment="variance of the Laplacian at 640 px width"
         ),
-        sa.Column("name", sa.String(), nullable=False, comment="file name, for pictures of a folder"),
-        sa.Column("picture", sa.String(), nullable=True, comment="file below the home, named by its SHA-256"),
+        sa.Column("name", sa.String(), nullable=False, comment="file name, for images of a folder"),
+        sa.Column("image", sa.String(), nullable=True, comment="file below the home, named by its SHA-256"),
         sa.ForeignKeyConstraint(["video_id"], ["video.id"], name=op.f("fk_frame_video_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_frame")),
         sa.UniqueConstraint("video_id", "t_ms", name=op.f("uq_frame_video_id_t_ms")),
     )
     op.create_table(
-        "picture",
+        "image",
         sa.Column("video_id", sa.String(), nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False, comment="from 0, by name, fixed for good"),
         sa.Column("sha256", sa.String(), nullable=False, comment="of the file's bytes: never in two sets"),
         sa.Column("path", sa.String(), nullable=False, comment="where the file was seen last"),
         sa.Column("name", sa.String(), nullable=False, comment="what it is called where it came from"),
-        sa.ForeignKeyConstraint(["video_id"], ["video.id"], name=op.f("fk_picture_video_id")),
-        sa.PrimaryKeyConstraint("video_id", "position", name=op.f("pk_picture")),
-        sa.UniqueConstraint("sha256", name=op.f("uq_picture_sha256")),
+        sa.ForeignKeyConstraint(["video_id"], ["video.id"], name=op.f("fk_image_video_id")),
+        sa.PrimaryKeyConstraint("video_id", "position", name=op.f("pk_image")),
+        sa.UniqueConstraint("sha256", name=op.f("uq_image_sha256")),
     )
     op.create_table(
         "shard",
@@ -106,7 +104,7 @@ def upgrade() -> None:
             "start_ms",
             sa.BigInteger(),
             nullable=False,
-            comment="first moment, or first position of a set of pictures",
+            comment="first moment, or first position of a set of images",
         ),
         sa.Column("end_ms", sa.BigInteger(), nullable=True, comment="first moment after; null: to the end"),
         sa.Column("state", sa.String(), nullable=False),
@@ -133,7 +131,7 @@ def upgrade() -> None:
             "kind",
             sa.String(),
             nullable=False,
-            comment="file, picture_folder, archive_member, url, camera, unknown",
+            comment="file, image_folder, archive_member, url, camera, unknown",
         ),
         sa.Column("video_id", sa.String(), nullable=True),
         sa.Column("state", sa.String(), nullable=False, comment="ok or failed"),
@@ -144,7 +142,7 @@ def upgrade() -> None:
         sa.Column("url", sa.String(), nullable=True, comment="page or file, without credentials"),
         sa.Column("title", sa.String(), nullable=True),
         sa.Column("uploader", sa.String(), nullable=True),
-        sa.Column("licence", sa.String(), nullable=True, comment="as the origin states it; null: not stated"),
+        sa.Column("license", sa.String(), nullable=True, comment="as the origin states it; null: not stated"),
         sa.Column("upload_date", sa.String(), nullable=True, comment="ISO 8601 day"),
         sa.CheckConstraint("state IN ('ok', 'failed')", name=op.f("ck_source_state")),
         sa.ForeignKeyConstraint(["video_id"], ["video.id"], name=op.f("fk_source_video_id")),
@@ -273,7 +271,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_shard_run_id_state")
 
     op.drop_table("shard")
-    op.drop_table("picture")
+    op.drop_table("image")
     op.drop_table("frame")
     op.drop_table("video")
     op.drop_table("run")

@@ -1,4 +1,4 @@
-"""Pictures of runs
+"""Images of runs
 
 Revision ID: 0004
 Revises: 0003
@@ -22,7 +22,7 @@ def upgrade() -> None:
         )
         batch_op.add_column(
             sa.Column(
-                "picture",
+                "image",
                 sa.String(),
                 comment="file below the home in this run's quality, named by its SHA-256; null: rejected",
             )
@@ -31,14 +31,14 @@ def upgrade() -> None:
         "UPDATE decision SET shot_ms = (SELECT frame.shot_ms FROM frame WHERE frame.id = decision.frame_id)"
     )
     op.execute(
-        "UPDATE decision SET picture = (SELECT frame.picture FROM frame WHERE frame.id = decision.frame_id) "
+        "UPDATE decision SET image = (SELECT frame.image FROM frame WHERE frame.id = decision.frame_id) "
         "WHERE decision.decision <> 'rejected'"
     )
     with op.batch_alter_table("decision", schema=None) as batch_op:
         batch_op.alter_column("shot_ms", existing_type=sa.BigInteger(), nullable=False)
     with op.batch_alter_table("frame", schema=None) as batch_op:
         batch_op.drop_column("shot_ms")
-        batch_op.drop_column("picture")
+        batch_op.drop_column("image")
 
 
 def downgrade() -> None:
@@ -47,9 +47,9 @@ def downgrade() -> None:
             sa.Column("shot_ms", sa.BigInteger(), comment="time of the cut that began its shot")
         )
         batch_op.add_column(
-            sa.Column("picture", sa.String(), comment="file below the home, named by its SHA-256")
+            sa.Column("image", sa.String(), comment="file below the home, named by its SHA-256")
         )
-    for column in ("shot_ms", "picture"):
+    for column in ("shot_ms", "image"):
         op.execute(
             f"UPDATE frame SET {column} = (SELECT max(decision.{column}) FROM decision "  # noqa: S608  # our own names
             "WHERE decision.frame_id = frame.id)"
@@ -57,5 +57,5 @@ def downgrade() -> None:
     with op.batch_alter_table("frame", schema=None) as batch_op:
         batch_op.alter_column("shot_ms", existing_type=sa.BigInteger(), nullable=False)
     with op.batch_alter_table("decision", schema=None) as batch_op:
-        batch_op.drop_column("picture")
+        batch_op.drop_column("image")
         batch_op.drop_column("shot_ms")

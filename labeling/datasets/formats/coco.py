@@ -12,7 +12,7 @@ from labeling.datasets.formats.coco_json import annotation_record, rle_json, wit
 from labeling.datasets.formats.polygons import edge_outlines
 from labeling.datasets.provenance import describe_origin, record_line, to_json
 from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportSummary, Ledger
-from labeling.datasets.staging import PictureFolder, PictureTarget, export_errors, stage_export
+from labeling.datasets.staging import ImageFolder, ImageTarget, export_errors, stage_export
 from labeling.runtime.memory import collecting_rarely
 from labeling.runtime.prefetch import in_batches
 from labeling.structures.instances import COCO_KEYPOINTS, COCO_SKELETON
@@ -30,18 +30,18 @@ def write_coco(
     *,
     polygons: bool = False,
     copy: bool = False,
-    pictures: PictureTarget | None = None,
+    images: ImageTarget | None = None,
 ) -> ExportSummary:
     """Write a COCO dataset, one frame at a time; the same frames in the same order give the same bytes.
 
-    Both annotation files list every picture. Areas are pixels of the mask, boxes are tight round the
+    Both annotation files list every image. Areas are pixels of the mask, boxes are tight round the
     mask. Beside COCO's own fields an annotation has `model`, `score`, `reviewer` and `detector_bbox`,
-    a picture has its video, time, source, title, uploader, upload date and decision.
+    an image has its video, time, source, title, uploader, upload date and decision.
 
     Args:
         polygons: outer outlines instead of run-length encodings; exact but for filled holes.
-        copy: copy pictures; otherwise they are hard links where the disk allows it.
-        pictures: where they go instead of into `folder`.
+        copy: copy images; otherwise they are hard links where the disk allows it.
+        images: where they go instead of into `folder`.
 
     Raises:
         ExportError: `folder` holds something else, or a frame is unsound (`check_frame`).
@@ -49,27 +49,27 @@ def write_coco(
     """
     with (
         stage_export(folder, entries=("annotations", "images")) as staging,
-        pictures or PictureFolder(staging / "images", copy=copy) as placed,
+        images or ImageFolder(staging / "images", copy=copy) as placed,
         collecting_rarely(),
     ):
         with _CocoFiles(staging, polygons=polygons) as files:
             for batch in in_batches(frames, _WRITTEN_AT_ONCE):
                 files.add(batch)
                 for frame in batch:
-                    placed.add(frame.picture, name=frame.file_name, store=frame.store)
+                    placed.add(frame.image, name=frame.file_name, store=frame.store)
             files.finish()
         notes = [*files.notes(), *placed.notes()]
         return files.ledger.close(files=files.ledger.frames + 2, notes=notes)
 
 
 class _CocoFiles:
-    """Annotations go straight into their files. Both end with the pictures, whose records wait in a
-    nameless temporary file beside them, and with the licences that occurred."""
+    """Annotations go straight into their files. Both end with the images, whose records wait in a
+    nameless temporary file beside them, and with the licenses that occurred."""
 
     def __init__(self, staging: Path, *, polygons: bool) -> None:
         self.ledger = Ledger()
         self._polygons = polygons
-        self._licences: dict[tuple[str, str], int] = {}
+        self._licenses: dict[tuple[str, str], int] = {}
         self._any_unknown = False
         self._holes_filled = 0
         folder = staging / "annotations"
@@ -104,11 +104,11 @@ class _CocoFiles:
 
     def finish(self) -> None:
         """Write what both files end with."""
-        licences = to_json(self._licence_records()).encode("ascii")
+        licenses = to_json(self._license_records()).encode("ascii")
         for annotations in (self._instances, self._people):
             annotations.write(b'\n],\n"images": [\n')
             self._images.pour(annotations)
-            annotations.write(b'\n],\n"licenses": ' + licences + b"}\n")
+            annotations.write(b'\n],\n"licenses": ' + licenses + b"}\n")
 
     def notes(self) -> list[str]:
         if not self._polygons:
@@ -122,21 +122,21 @@ class _CocoFiles:
             "file_name": frame.file_name,
             "width": width,
             "height": height,
-            "license": self._licence_id(frame),
+            "license": self._license_id(frame),
             **describe_origin(frame),
         }
 
-    def _licence_id(self, frame: DatasetFrame) -> int:
+    def _license_id(self, frame: DatasetFrame) -> int:
         """0 for unknown, else numbered as they occur."""
-        if frame.licence is None:
+        if frame.license is None:
             self._any_unknown = True
             return 0
-        licence = (frame.licence, frame.licence_url or "")
-        return self._licences.setdefault(licence, len(self._licences) + 1)
+        license = (frame.license, frame.license_url or "")
+        return self._licenses.setdefault(license, len(self._licenses) + 1)
 
-    def _licence_records(self) -> list[dict[str, Any]]:
+    def _license_records(self) -> list[dict[str, Any]]:
         unknown = [{"id": 0, "name": "unknown", "url": ""}] if self._any_unknown else []
-        known = [{"id": number, "name": name, "url": url} for (name, url), number in self._licences.items()]
+        known = [{"id": number, "name": name, "url": url} for (name, url), number in self._licenses.items()]
         return unknown + known
 
     def _segmentation(self, one: DatasetInstance) -> bytes:
@@ -155,7 +155,7 @@ class _CocoFiles:
     def _about(self) -> dict[str, str]:
         """No date: the same content gives the same bytes."""
         kept = _POLYGON_NOTE if self._polygons else _RLE_NOTE
-        return {"description": f"People in frames of video, labelled with maskmill. {kept}"}
+        return {"description": f"People in frames of video, labeled with maskmill. {kept}"}
 
 
 class _RecordList:

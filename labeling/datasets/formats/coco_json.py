@@ -10,7 +10,7 @@ from labeling.structures.masks import Mask
 VISIBLE_FROM = 0.5
 """Confidence from which a keypoint is written as visible (v = 2); the pose rules' own default."""
 
-LABELLED_FROM = 0.2
+LABELED_FROM = 0.2
 """Confidence from which a keypoint is written at all (v = 1: there, but hidden or in doubt)."""
 
 _RECORD = (
@@ -38,12 +38,12 @@ def rle_json(mask: Mask) -> bytes:
 
 
 def with_keypoints(record: bytes, keypoints: Keypoints, size_hw: tuple[int, int]) -> bytes:
-    """The record with COCO's 17 x (x, y, v): v is 2 from `VISIBLE_FROM` on, 1 from `LABELLED_FROM` on; below
-    that, and for a point outside the picture, all three are 0."""
+    """The record with COCO's 17 x (x, y, v): v is 2 from `VISIBLE_FROM` on, 1 from `LABELED_FROM` on; below
+    that, and for a point outside the image, all three are 0."""
     height, width = size_hw
     triples = [
         b"%.2f,%.2f,%d" % (x, y, 1 + (confidence >= VISIBLE_FROM))
-        if confidence >= LABELLED_FROM and 0 <= x < width and 0 <= y < height
+        if confidence >= LABELED_FROM and 0 <= x < width and 0 <= y < height
         else b""
         for x, y, confidence in keypoints
     ]

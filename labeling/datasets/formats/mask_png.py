@@ -1,4 +1,4 @@
-"""Label pictures: `images/`, `masks/` with a PNG per frame, `frames.jsonl`."""
+"""Label images: `images/`, `masks/` with a PNG per frame, `frames.jsonl`."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from labeling.datasets.provenance import OriginLines
 from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportSummary, Ledger
-from labeling.datasets.staging import PictureFolder, PictureTarget, stage_export, write_new
+from labeling.datasets.staging import ImageFolder, ImageTarget, stage_export, write_new
 from labeling.errors import ExportError
 
 _MOST_8_BIT = 255
@@ -21,14 +21,14 @@ def write_mask_pngs(
     folder: Path,
     *,
     copy: bool = False,
-    pictures: PictureTarget | None = None,
+    images: ImageTarget | None = None,
 ) -> ExportSummary:
-    """Write one label picture per frame, one frame at a time.
+    """Write one label image per frame, one frame at a time.
 
     A pixel's value is the place of its instance in the frame, from 1; 0 is nobody. Where instances
     overlap the smaller one is on top, as nearly always a limb or a child in front is. The PNG has 8
     bits, 16 where a frame has more than 255 instances. `frames.jsonl` says which instance a value is.
-    Pictures go to `pictures` instead of into `folder` where it is given.
+    Images go to `images` instead of into `folder` where it is given.
 
     Raises:
         ExportError: `folder` holds something else, or a frame is unsound (`check_frame`).
@@ -38,7 +38,7 @@ def write_mask_pngs(
     with (
         stage_export(folder, entries=entries) as staging,
         OriginLines(staging / "frames.jsonl") as origins,
-        pictures or PictureFolder(staging / "images", copy=copy) as placed,
+        images or ImageFolder(staging / "images", copy=copy) as placed,
     ):
         ledger, hidden_px = Ledger(), 0
         for frame in frames:
@@ -46,7 +46,7 @@ def write_mask_pngs(
             labels = paint_labels(instances, frame.size_hw)
             name = Path(frame.file_name).with_suffix(".png").name
             write_new(staging / "masks" / name, _encode_png(labels))
-            placed.add(frame.picture, name=frame.file_name, store=frame.store)
+            placed.add(frame.image, name=frame.file_name, store=frame.store)
             origins.add(frame, mask=name, instances=_instance_records(instances))
             hidden_px += sum(i.area_px for i in instances) - int(np.count_nonzero(labels))
         notes = [f"{hidden_px} pixels of instances lie under a smaller one"] if hidden_px else []
@@ -62,7 +62,7 @@ def paint_labels(
         ExportError: more instances than 16 bits can tell apart.
     """
     if len(instances) > _MOST_16_BIT:
-        raise ExportError(f"{len(instances)} instances in a frame; label pictures hold {_MOST_16_BIT}")
+        raise ExportError(f"{len(instances)} instances in a frame; label images hold {_MOST_16_BIT}")
     depth = np.uint8 if len(instances) <= _MOST_8_BIT else np.uint16
     labels = np.zeros(size_hw, dtype=depth)
     places = range(len(instances))

@@ -8,7 +8,7 @@ import yaml
 from labeling.datasets.formats.polygons import bridge_outlines, inner_outlines
 from labeling.datasets.provenance import OriginLines
 from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportSummary, Ledger
-from labeling.datasets.staging import PictureFolder, PictureTarget, stage_export, write_new
+from labeling.datasets.staging import ImageFolder, ImageTarget, stage_export, write_new
 from labeling.structures.masks import Mask
 
 _ENTRIES = ("images", "labels", "data.yaml", "frames.jsonl")
@@ -21,7 +21,7 @@ def write_yolo_seg(
     folder: Path,
     *,
     copy: bool = False,
-    pictures: PictureTarget | None = None,
+    images: ImageTarget | None = None,
 ) -> ExportSummary:
     """Write a dataset for YOLO segmentation, one frame at a time.
 
@@ -29,7 +29,7 @@ def write_yolo_seg(
     the mask's edge. A frame without people has an empty label file and trains as background.
     Frames with a `split` lie in `images/<split>` and `labels/<split>`; where no split is called
     `val`, `data.yaml` validates on what it trains on, and a note says so.
-    Pictures go to `pictures` instead of into `folder` where it is given.
+    Images go to `images` instead of into `folder` where it is given.
 
     Raises:
         ExportError: `folder` holds something else, or a frame is unsound (`check_frame`).
@@ -38,7 +38,7 @@ def write_yolo_seg(
     with (
         stage_export(folder, entries=_ENTRIES) as staging,
         OriginLines(staging / "frames.jsonl") as origins,
-        pictures or PictureFolder(staging / "images", copy=copy) as placed,
+        images or ImageFolder(staging / "images", copy=copy) as placed,
     ):
         ledger, splits = Ledger(), set[str]()
         notes = {_POLYGONS_NOTE: None}
@@ -47,7 +47,7 @@ def write_yolo_seg(
             split = frame.split or ""
             label = (staging / "labels" / split / frame.file_name).with_suffix(".txt")
             write_new(label, _label_lines(instances).encode())
-            placed.add(frame.picture, name=str(Path(split, frame.file_name)), store=frame.store)
+            placed.add(frame.image, name=str(Path(split, frame.file_name)), store=frame.store)
             origins.add(frame)
             splits.add(split)
             if any(instance.keypoints is not None for instance in instances):

@@ -11,7 +11,7 @@ from labeling.structures.masks import BoxXywh, Mask
 
 _SIDES = 4
 BIGGEST_LENGTH = 1e9
-"""Pixels; no picture has as many, and a double knows them all."""
+"""Pixels; no image has as many, and a double knows them all."""
 
 
 def has_outline(record: Mapping[str, Any]) -> bool:
@@ -25,7 +25,7 @@ def read_boxes(
 ) -> list[BoxXywh | None]:
     """A box of each annotated person in pixels: tight round the mask where there is one, else `bbox`.
 
-    None: it has no pixel in the picture. `people` are the categories of people.
+    None: it has no pixel in the image. `people` are the categories of people.
 
     Raises:
         ModelOutputWrong: a record that can be read as neither.
@@ -58,7 +58,7 @@ def read_region(
 
 
 def fill_box(box_xywh: BoxXywh, size_hw: tuple[int, int]) -> Mask:
-    """The picture's pixels in a box, its edges rounded."""
+    """The image's pixels in a box, its edges rounded."""
     x, y, w, h = box_xywh
     pixels = np.zeros(size_hw, dtype=np.bool_)
     left, top, right, bottom = (max(0, round(edge)) for edge in (x, y, x + w, y + h))

@@ -1,4 +1,4 @@
-"""Masks that others made, as instances: label pictures (PNG) and COCO's JSON records."""
+"""Masks that others made, as instances: label images (PNG) and COCO's JSON records."""
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,24 +19,24 @@ PERSON_ID = 1
 VOID = 255
 """Beside other values: a border that nobody decided on (Pascal VOC, DAVIS). Alone: the one mask."""
 MOST_LABELS = 64
-"""More values than this in one picture are levels of grey, not instances."""
+"""More values than this in one image are levels of gray, not instances."""
 _VALUES = {"1", "L", "P", "I;16", "I;16B", "I;16L", "I"}
 
 
 def read_label_png(png: bytes, size_hw: tuple[int, int], *, origin: str) -> list[Instance]:
-    """One instance of score 1 per value of a label picture, in the order of values; 0 is nobody.
+    """One instance of score 1 per value of a label image, in the order of values; 0 is nobody.
 
-    A palette's indices, 8 or 16 bits of grey, or equal channels are values; a picture of 0 and 255 is
-    one mask; 255 beside other values is left out. `origin` names the picture in errors.
+    A palette's indices, 8 or 16 bits of gray, or equal channels are values; an image of 0 and 255 is
+    one mask; 255 beside other values is left out. `origin` names the image in errors.
 
     Raises:
-        ModelOutputWrong: no picture, another size, colours, or levels of grey instead of labels.
+        ModelOutputWrong: no image, another size, colors, or levels of gray instead of labels.
     """
     labels = _read_values(png, size_hw, origin)
     values = [int(value) for value in np.unique(labels) if value]
     if len(values) > MOST_LABELS:
         raise ModelOutputWrong(
-            f"{origin}: {len(values)} different values; a label picture has one value per person, at most "
+            f"{origin}: {len(values)} different values; a label image has one value per person, at most "
             f"{MOST_LABELS}: a map of probabilities must be thresholded first"
         )
     if len(values) > 1:
@@ -51,7 +51,7 @@ def read_probability_png(
     """One instance from an 8-bit map of probabilities (255 is 1); its score is their mean inside.
 
     Raises:
-        ModelOutputWrong: no picture, another size, or not 8 bits of grey.
+        ModelOutputWrong: no image, another size, or not 8 bits of gray.
     """
     levels = _read_values(png, size_hw, origin)
     if levels.dtype != np.uint8:
@@ -63,16 +63,16 @@ def read_probability_png(
 
 def _read_values(png: bytes, size_hw: tuple[int, int], origin: str) -> NDArray[Any]:
     try:
-        with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
-            check_size((picture.height, picture.width), size_hw, origin)
-            values, mode = np.asarray(picture), picture.mode
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+            check_size((image.height, image.width), size_hw, origin)
+            values, mode = np.asarray(image), image.mode
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as exc:
-        raise ModelOutputWrong(f"{origin}: not a PNG picture that can be read: {exc}") from exc
+        raise ModelOutputWrong(f"{origin}: not a PNG image that can be read: {exc}") from exc
     if mode in _VALUES:
         return values
     channels = values[..., :1] if mode == "LA" else values[..., :3]
     if not (channels == channels[..., :1]).all():
-        raise ModelOutputWrong(f"{origin}: a coloured picture ({mode}); a mask has one value per pixel")
+        raise ModelOutputWrong(f"{origin}: a colored image ({mode}); a mask has one value per pixel")
     return np.asarray(channels[..., 0])
 
 
@@ -103,7 +103,7 @@ def read_coco_records(
     origin: str,
     people: frozenset[int] = frozenset({PERSON_ID}),
 ) -> list[Instance]:
-    """Instances of COCO results or annotations of one picture; a record without a score has 1.
+    """Instances of COCO results or annotations of one image; a record without a score has 1.
 
     Records of other categories, crowds (`iscrowd`) and empty masks are left out.
 

@@ -1,13 +1,13 @@
 """Label Studio's brush masks: the run-length code of its canvas, to and from COCO's run lengths.
 
-The code is thi.ng's rle-pack over the picture's RGBA values in row-major order, bits from high to low:
+The code is thi.ng's rle-pack over the image's RGBA values in row-major order, bits from high to low:
 32 bits number of values, 5 bits word size - 1, four times 4 bits width of a count - 1; then tokens of
 1 bit (1: one value repeated, 0: values one by one), 2 bits which width, the count - 1 in that width,
-and the value or values. Brush data lies on the picture as it is stored, however the annotator turned
+and the value or values. Brush data lies on the image as it is stored, however the annotator turned
 it on the screen (`image_rotation`).
 
-Nothing here decodes a picture. A mask is the sorted positions of its edges, where background and mask
-change over, in one order of pixels; an even number, so the last may be the end of the picture.
+Nothing here decodes an image. A mask is the sorted positions of its edges, where background and mask
+change over, in one order of pixels; an even number, so the last may be the end of the image.
 """
 
 from collections.abc import Sequence
@@ -54,10 +54,10 @@ def encode_brush(mask: Mask) -> bytes:
 def decode_brush(code: Sequence[int], size_hw: tuple[int, int]) -> Mask:
     """Read a region's bytes as a mask of its frame's size: where alpha is above `INSIDE_ABOVE`.
 
-    Takes any word size and widths of counts, any colours, and bytes after the last value.
+    Takes any word size and widths of counts, any colors, and bytes after the last value.
 
     Raises:
-        StudioError: not bytes, drawn on a picture of another size, cut off, or damaged.
+        StudioError: not bytes, drawn on an image of another size, cut off, or damaged.
     """
     height, width = size_hw
     stream = _open_stream(code, size_hw)
@@ -166,7 +166,7 @@ class _Tokens:
     """What a code consists of, each (number of tokens,)."""
 
     begins: Ints
-    """In values, counted from the first of the picture."""
+    """In values, counted from the first of the image."""
     ends: Ints
     is_run: NDArray[np.bool_]
     values_at: Ints
@@ -183,15 +183,15 @@ def _open_stream(code: Sequence[int], size_hw: tuple[int, int]) -> _Stream:
     expected = size_hw[0] * size_hw[1] * _CHANNELS
     if size != expected:
         raise StudioError(
-            f"a brush region of {len(given)} bytes has {size} values, a picture of "
-            f"{size_hw[1]}x{size_hw[0]} has {expected}: it was drawn on another picture"
+            f"a brush region of {len(given)} bytes has {size} values, an image of "
+            f"{size_hw[1]}x{size_hw[0]} has {expected}: it was drawn on another image"
         )
     count_bits = tuple((header >> shift & 15) + 1 for shift in (12, 8, 4, 0))
     return _Stream(given + bytes(8), 8 * len(given), size, (header >> 16 & 31) + 1, count_bits)
 
 
 def _read_tokens(stream: _Stream) -> _Tokens:
-    """Tokens up to the last value of the picture."""
+    """Tokens up to the last value of the image."""
     starts, kinds = _find_tokens(stream)
     is_run, count_bits = kinds >= _REPEATED, np.take(stream.count_bits, kinds & 3)
     counts = stream.read(starts + _KIND_BITS, count_bits) + 1

@@ -1,4 +1,4 @@
-"""A Label Studio as we use it: projects, pictures, tasks out, annotations back."""
+"""A Label Studio as we use it: projects, images, tasks out, annotations back."""
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from labeling.review.label_studio.filters import (
 )
 from labeling.review.label_studio.http import USUAL_PATIENCE, Connection, Patience
 from labeling.review.label_studio.s3_storage import Bucket, S3Keys, attach_bucket, signs_bucket
-from labeling.review.label_studio.uploads import upload_pictures
+from labeling.review.label_studio.uploads import upload_images
 
 OLDEST_VERSION = (1, 20)
 """Personal access tokens and the filters that we use work from here on; tested with 1.23."""
@@ -157,8 +157,8 @@ class StudioServer:
             raise
         return True
 
-    def attach_pictures(self, project: int, folder: Path) -> None:
-        """Let the server show the pictures below `folder`, on its own disk; again changes nothing.
+    def attach_images(self, project: int, folder: Path) -> None:
+        """Let the server show the images below `folder`, on its own disk; again changes nothing.
 
         Raises:
             StudioRefused: not a folder there, not strictly below the server's document root, or it was
@@ -169,18 +169,18 @@ class StudioServer:
         if not any(storage.path == str(folder) for storage in storages):
             self._connection.write(
                 lambda: local.create(
-                    project=project, path=str(folder), title="maskmill pictures", use_blob_urls=True
+                    project=project, path=str(folder), title="maskmill images", use_blob_urls=True
                 )
             )
 
-    def upload_pictures(
+    def upload_images(
         self, project: int, names: Sequence[str], read: Callable[[str], bytes]
     ) -> dict[str, str]:
-        """Send pictures to a server that does not share our disk; where it shows each."""
-        return upload_pictures(self._connection, project, names, read)
+        """Send images to a server that does not share our disk; where it shows each."""
+        return upload_images(self._connection, project, names, read)
 
     def attach_bucket(self, project: int, bucket: Bucket, keys: S3Keys) -> None:
-        """Let the server sign URLs of the pictures in a bucket with these keys, which it keeps.
+        """Let the server sign URLs of the images in a bucket with these keys, which it keeps.
 
         Raises:
             StudioRefused: it cannot open the bucket with them (400).
@@ -188,7 +188,7 @@ class StudioServer:
         attach_bucket(self._connection, project, bucket, keys)
 
     def signs_bucket(self, project: int, bucket: Bucket) -> bool:
-        """Whether the project has a storage, made by whomever, that opens the bucket's pictures."""
+        """Whether the project has a storage, made by whomever, that opens the bucket's images."""
         return signs_bucket(self._connection, project, bucket)
 
     def import_tasks(self, project: int, tasks: Sequence[Task]) -> list[int]:

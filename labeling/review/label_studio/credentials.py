@@ -25,7 +25,7 @@ class Access:
     """For the browser; empty where only a token is known."""
     password: str = field(default="", repr=False)
     local: bool = False
-    """The server is ours: it reads the pictures of this home on its own disk."""
+    """The server is ours: it reads the images of this home on its own disk."""
 
 
 def studio_folder(home_root: Path) -> Path:

@@ -263,7 +263,7 @@ def _explain_denial(url: str, kind: str, status: int, detail: str) -> str:
         return f"{said}: its user may not do this; ask an administrator for the right, or use another's token"
     if kind == "legacy token":
         return (
-            f"{said}: it is wrong, or legacy tokens are disabled in the organisation. Account & Settings > "
+            f"{said}: it is wrong, or legacy tokens are disabled in the organization. Account & Settings > "
             f"Personal Access Token at {url}/user/account makes another; Organization > API Tokens Settings "
             "allows legacy ones"
         )

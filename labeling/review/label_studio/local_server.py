@@ -151,7 +151,7 @@ class LocalStudio:
     def _starting(self) -> Iterator[int | None]:
         """The lock's descriptor, for the server to inherit; None: a server holds it already."""
         with storage_errors(self._folder):
-            (self._home / "pictures").mkdir(parents=True, exist_ok=True)
+            (self._home / "images").mkdir(parents=True, exist_ok=True)
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = os.open(self._folder / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:

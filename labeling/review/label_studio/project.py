@@ -30,7 +30,7 @@ _MACHINE_COLUMNS = [
         "file_upload", "storage_filename", "created_at", "updated_at", "updated_by", "draft_exists",
     )
 ]  # fmt: skip
-"""What people choose no task by; without them, picture and reason are on the screen."""
+"""What people choose no task by; without them, image and reason are on the screen."""
 
 BEST_FIRST: dict[str, Any] = {
     "title": "Most valuable first",
@@ -41,8 +41,8 @@ BEST_FIRST: dict[str, Any] = {
 }
 """Data of the Data Manager's tab (`/api/dm/views/`) from which people take their tasks."""
 
-_LABEL_COLOUR, _STUDENT_COLOUR, _JOINT_COLOUR = "#00c853", "#d500f9", "#ffd600"
-"""Green, magenta, yellow: told apart with every kind of colour vision, and rare in pictures of people."""
+_LABEL_COLOR, _STUDENT_COLOR, _JOINT_COLOR = "#00c853", "#d500f9", "#ffd600"
+"""Green, magenta, yellow: told apart with every kind of color vision, and rare in images of people."""
 
 _STYLE = """
 .mm-page { display: flex; flex-direction: column; gap: 4px; --mm-around: 246px; }
@@ -66,11 +66,11 @@ _STYLE = """
   .mm-page .lsf-toolbar { zoom: 0.6; top: 0; }
 }
 """
-"""Room for the picture: the header is one line, the list of tasks gives way in a small window.
+"""Room for the image: the header is one line, the list of tasks gives way in a small window.
 
 Beside it, room for the tools that is always there: by themselves they appear after Label Studio has
-measured the page, which enlarges pictures smaller than it beyond their frame and cuts their edges off;
-and the slider of the brush's size lies on the picture."""
+measured the page, which enlarges images smaller than it beyond their frame and cuts their edges off;
+and the slider of the brush's size lies on the image."""
 
 
 def student_label(settings: Review) -> str:
@@ -113,11 +113,11 @@ def _add_why(page: Xml.Element) -> None:
 
 def _add_labels(tools: Xml.Element, settings: Review) -> None:
     labels = Xml.SubElement(tools, "BrushLabels", name=MASKS, toName=IMAGE)
-    Xml.SubElement(labels, "Label", value=settings.label, background=_LABEL_COLOUR, selected="true")
+    Xml.SubElement(labels, "Label", value=settings.label, background=_LABEL_COLOR, selected="true")
     if settings.show_student:
         hint = "What the student saw: to compare, never to submit"
         hidden = Xml.SubElement(labels, "View", className="mm-hidden")
-        Xml.SubElement(hidden, "Label", value=student_label(settings), background=_STUDENT_COLOUR, hint=hint)
+        Xml.SubElement(hidden, "Label", value=student_label(settings), background=_STUDENT_COLOR, hint=hint)
 
 
 def _add_verdict(tools: Xml.Element) -> None:
@@ -138,8 +138,8 @@ def _add_image(page: Xml.Element) -> None:
 
 
 def _add_joints(page: Xml.Element) -> None:
-    """COCO's 17, without a legend: seventeen buttons would push the picture off the page."""
+    """COCO's 17, without a legend: seventeen buttons would push the image off the page."""
     legend = Xml.SubElement(page, "View", className="mm-hidden")
     joints = Xml.SubElement(legend, "KeyPointLabels", name=JOINTS, toName=IMAGE, strokeWidth="1")
     for name in COCO_KEYPOINTS:
-        Xml.SubElement(joints, "Label", value=name, background=_JOINT_COLOUR)
+        Xml.SubElement(joints, "Label", value=name, background=_JOINT_COLOR)

@@ -71,7 +71,7 @@ class _Result(BaseModel):
 
     @property
     def is_region(self) -> bool:
-        """Something on the picture, of a kind that we may not know, not an answer about it."""
+        """Something on the image, of a kind that we may not know, not an answer about it."""
         return self.type not in _ANSWERS and (self.original_width is not None or self.type.endswith("labels"))
 
     @property
@@ -122,12 +122,12 @@ def _read_mask(result: _Result, size_hw: tuple[int, int], settings: Review) -> M
 
 
 def _check_place(result: _Result, size_hw: tuple[int, int]) -> None:
-    """`image_rotation` does not matter: masks and joints lie on the picture as it is stored, however
+    """`image_rotation` does not matter: masks and joints lie on the image as it is stored, however
     people turned it on the screen (tried with strokes and a moved joint at 90 degrees)."""
     size = (result.original_height, result.original_width)
     if size != size_hw:
         raise StudioError(
-            f"is of a picture of {size[1]}x{size[0]} pixels, the frame has {size_hw[1]}x{size_hw[0]}"
+            f"is of an image of {size[1]}x{size[0]} pixels, the frame has {size_hw[1]}x{size_hw[0]}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Pictures in an S3 bucket that Label Studio opens itself, by URLs that it signs when somebody looks.
+"""Images in an S3 bucket that Label Studio opens itself, by URLs that it signs when somebody looks.
 
 A URL that we signed would be dead after a week at most, and tasks wait for longer. So tasks name
 `s3://bucket/key`, and a storage of the project says how that is opened. Somebody can have made that in
@@ -17,7 +17,7 @@ from labeling.storage.object_store import ObjectStore, protocol_of
 
 KEY_VARIABLE = "MASKMILL_LABEL_STUDIO_AWS_ACCESS_KEY_ID"
 SECRET_VARIABLE = "MASKMILL_LABEL_STUDIO_AWS_SECRET_ACCESS_KEY"  # noqa: S105  # a name
-_TITLE = "maskmill pictures"
+_TITLE = "maskmill images"
 _SIGNED_FOR_MIN = 60
 """One minute, Label Studio's default, is over before a slow page has asked."""
 
@@ -32,7 +32,7 @@ class S3Keys:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Where pictures lie in S3, or in what speaks like it."""
+    """Where images lie in S3, or in what speaks like it."""
 
     name: str
     prefix: str

@@ -21,7 +21,7 @@ _FORMAT = 2
 """Raised with every change to what tasks look like, so that those in Label Studio are replaced."""
 
 _JOINT_SIZE = 0.5
-"""Radius of a joint in per cent of the picture's width."""
+"""Radius of a joint in per cent of the image's width."""
 
 _DIGITS = 4
 """Of what people see and may sort by. Label Studio sorts numbers as text: no exponents."""
@@ -30,20 +30,20 @@ _OUR_NAME = re.compile(f"i(0|[1-9][0-9]{{0,18}})(?:-(?:{'|'.join(COCO_KEYPOINTS)
 """A region's or a joint's; ids have 63 bits."""
 
 
-def make_task(item: ReviewItem, settings: Review, picture_url: str) -> dict[str, Any]:
+def make_task(item: ReviewItem, settings: Review, image_url: str) -> dict[str, Any]:
     """Give a task with the student's and the teacher's predictions, ready for the import call.
 
     An empty mask is nobody and is not shown. The teacher comes last: an import into a new project makes
     the last version the one that annotations start from.
 
     Raises:
-        StudioError: it would not be shown as meant: a number that is none, a mask of another picture.
+        StudioError: it would not be shown as meant: a number that is none, a mask of another image.
     """
     predictions = []
     if settings.show_student and item.student:
         predictions.append(_student_prediction(item.student, item.iou, settings))
     predictions.append(_teacher_prediction(item, settings))
-    task = {"data": _task_data(item, settings, picture_url), "predictions": predictions}
+    task = {"data": _task_data(item, settings, image_url), "predictions": predictions}
     check_task(task, item.size_hw, settings)
     return task
 
@@ -64,7 +64,7 @@ def named_instance(name: str) -> int | None:
 
 
 def shown_joints(instance: ProposedInstance) -> Iterator[int]:
-    """Positions in `COCO_KEYPOINTS` of the joints that lie in the picture and have a confidence."""
+    """Positions in `COCO_KEYPOINTS` of the joints that lie in the image and have a confidence."""
     height, width = instance.mask.size_hw
     for joint, (x, y, confidence) in enumerate(instance.keypoints or ()):
         if confidence > 0 and 0 <= x <= width and 0 <= y <= height:
@@ -88,12 +88,12 @@ def prediction_fingerprint(item: ReviewItem, settings: Review) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _task_data(item: ReviewItem, settings: Review, picture_url: str) -> dict[str, Any]:
+def _task_data(item: ReviewItem, settings: Review, image_url: str) -> dict[str, Any]:
     """JavaScript's numbers end at 2^53: the frame's id is text. How masks and joints were shown is kept
     with them, for their answers are read by that, whatever the settings are by then."""
     return {
         "frame_id": str(item.frame_id),
-        IMAGE: picture_url,
+        IMAGE: image_url,
         "why": item.why,
         "title": item.title,
         "iou": round(item.iou, _DIGITS),

@@ -1,4 +1,4 @@
-"""Pictures for a server that does not share our disk."""
+"""Images for a server that does not share our disk."""
 
 import json
 import re
@@ -12,10 +12,10 @@ _PREFIX = re.compile(r"^[0-9a-f]{8}-")
 """Label Studio puts it before the name of an uploaded file."""
 
 
-def upload_pictures(
+def upload_images(
     connection: Connection, project: int, names: Sequence[str], read: Callable[[str], bytes]
 ) -> dict[str, str]:
-    """Send pictures by their names, which may begin with a folder; where the server shows each. One that
+    """Send images by their names, which may begin with a folder; where the server shows each. One that
     was sent before is there twice: to look for it would be to list all that ever were."""
     shown: dict[str, str] = {}
     wanted = list(dict.fromkeys(names))
@@ -25,9 +25,9 @@ def upload_pictures(
     return {name: f"/data/{shown[_last(name)]}" for name in names}
 
 
-def _upload(connection: Connection, project: int, pictures: Mapping[str, bytes]) -> dict[str, str]:
+def _upload(connection: Connection, project: int, images: Mapping[str, bytes]) -> dict[str, str]:
     # A field of its own each: of files in one field, Label Studio reads the last.
-    files = [(f"file{i}", named) for i, named in enumerate(pictures.items())]
+    files = [(f"file{i}", named) for i, named in enumerate(images.items())]
     answer = connection.post(f"/api/projects/{project}/import", files=files, commit_to_project="false")
     ids = json.dumps(answer["file_upload_ids"])
     uploads = connection.get(f"/api/projects/{project}/file-uploads", ids=ids)

@@ -1,4 +1,4 @@
-"""What Label Studio does not check: whether a task's predictions fit the page and the picture."""
+"""What Label Studio does not check: whether a task's predictions fit the page and the image."""
 
 import re
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ _VALUE = re.compile(r"[01]\.[0-9]{6}")
 def check_task(task: dict[str, Any], size_hw: tuple[int, int], settings: Review) -> None:
     """Refuse a task that Label Studio would take and show wrongly, or not at all.
 
-    `size_hw` is the picture's, in pixels.
+    `size_hw` is the image's, in pixels.
 
     Raises:
         StudioError: names the frame and everything that is wrong.
     """
     wrong = [*_check_data(task["data"]), *_check_versions(task["predictions"])]
     if min(size_hw) < 1:
-        wrong.append(f"its picture has {_say_size(size_hw)} pixels")
+        wrong.append(f"its image has {_say_size(size_hw)} pixels")
     for prediction in task["predictions"]:
         wrong += _check_prediction(prediction, size_hw, settings)
     if wrong:
@@ -40,7 +40,7 @@ def _check_data(data: dict[str, Any]) -> Iterator[str]:
     if not str(data.get("frame_id")).isdecimal():
         yield f"frame_id is {data.get('frame_id')!r}, not a number"
     if not data.get(IMAGE):
-        yield "there is no address of the picture"
+        yield "there is no address of the image"
     if not _is_share(data.get("iou")):
         yield f"iou is {data.get('iou')!r}, not in [0, 1]"
     if not _VALUE.fullmatch(str(data.get("value"))):
@@ -66,7 +66,7 @@ def _check_prediction(
         yield f"the {version}'s regions {names} are not called differently"
     for region in regions:
         if (size := _size(region)) != size_hw:
-            yield f"region {region['id']} is of a picture of {_say_size(size)} pixels, not {_say_size(size_hw)}"
+            yield f"region {region['id']} is of an image of {_say_size(size)} pixels, not {_say_size(size_hw)}"
         check = _check_mask if region["type"] == "brushlabels" else _check_joint
         yield from (f"region {region['id']}: {wrong}" for wrong in check(region, label))
 
@@ -78,7 +78,7 @@ def _check_mask(region: dict[str, Any], label: str) -> Iterator[str]:
     height, width = _size(region)
     values = int.from_bytes(region["value"]["rle"][:4])
     if values != 4 * height * width:
-        yield f"has {values} values, a picture of {_say_size((height, width))} has {4 * height * width}"
+        yield f"has {values} values, an image of {_say_size((height, width))} has {4 * height * width}"
 
 
 def _check_joint(region: dict[str, Any], label: str) -> Iterator[str]:
@@ -87,7 +87,7 @@ def _check_joint(region: dict[str, Any], label: str) -> Iterator[str]:
     if region["type"] != "keypointlabels" or not set(value.get("keypointlabels", "?")) <= set(COCO_KEYPOINTS):
         yield "is neither a mask nor one of COCO's joints"
     elif not (_is_share(value["x"] / 100) and _is_share(value["y"] / 100)):
-        yield f"lies at ({value['x']} %, {value['y']} %), outside the picture"
+        yield f"lies at ({value['x']} %, {value['y']} %), outside the image"
 
 
 def _check_names(region: dict[str, Any], from_name: str) -> Iterator[str]:

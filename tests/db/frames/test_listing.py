@@ -15,7 +15,7 @@ from db.models.core import Shard, frame_id
 from db.runs.writes import ShardRange, begin_run, keep_models, plan_shards, record_video, store_shard
 from labeling.structures.agreement import FrameAgreement, Mismatch
 from labeling.structures.instances import ModelCard
-from labeling.structures.records import LabelledFrame, LabelledShard
+from labeling.structures.records import LabeledFrame, LabeledShard
 
 CARDS = {role: ModelCard("test", role, "", "{}") for role in ("teacher", "student")}
 CAUSES = ("boundary", "extra", "merge", "miss", "split")
@@ -78,10 +78,10 @@ def enter(ledger: Ledger) -> None:
                 end_ms = shard.end_ms or 10**9
                 here = [f for f in rows if f.video_id == shard.video_id and shard.start_ms <= f.t_ms < end_ms]
                 counts = dict(Counter("rejected:dark" if f.iou is None else f.decision for f in here))
-                store_shard(session, shard, LabelledShard([_labelled(f) for f in here], CARDS, counts, {}))
+                store_shard(session, shard, LabeledShard([_labeled(f) for f in here], CARDS, counts, {}))
 
 
-def _labelled(frame: Planted) -> LabelledFrame:
+def _labeled(frame: Planted) -> LabeledFrame:
     agreement = None
     if frame.iou is not None:
         mismatches = tuple(Mismatch(cause, (0,), (), 0.1) for cause in frame.causes)  # type: ignore[arg-type]  # one of CAUSES
@@ -91,7 +91,7 @@ def _labelled(frame: Planted) -> LabelledFrame:
         )
     decision: Any = frame.decision
     rule = "dark" if agreement is None else None
-    return LabelledFrame(frame.t_ms, 0, 50.0, "", decision, rule=rule, agreement=agreement)
+    return LabeledFrame(frame.t_ms, 0, 50.0, "", decision, rule=rule, agreement=agreement)
 
 
 def hardest_first(frame: Planted) -> tuple[float, int, str, int]:

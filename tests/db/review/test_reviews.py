@@ -29,7 +29,7 @@ from db.review.outbox import (
     withdraw_unwanted,
 )
 from db.review.selection import choose_waiting
-from db.review.summary import summarise_reviews
+from db.review.summary import summarize_reviews
 from labeling.review.records import ReviewedFrame, ReviewedInstance, Verdict
 from labeling.storage.home import Home
 from tasks.execution.database import close_ledgers, ledger_of
@@ -186,7 +186,7 @@ def test_a_run_that_comes_after_the_truth_is_scored_by_it_too(home: Home) -> Non
     assert score_truths(home) == 0
     with ledger_of(home).session() as session:
         scores = {(one.run_id, one.role): one.iou for one in session.scalars(select(Score))}
-        summary = summarise_reviews(session, session.get_one(Run, run.id))
+        summary = summarize_reviews(session, session.get_one(Run, run.id))
     assert scores.keys() == {(one.id, role) for one in (run, later) for role in ("teacher", "student")}
     assert scores[run.id, "teacher"] == pytest.approx(2400 / 5100)
     assert (summary.masks.shown, summary.masks.untouched, summary.masks.removed) == (2, 1, 1)

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event, select
 
 from db.connection.database import Ledger, open_ledger
-from db.models.core import Frame, Picture, Run, Video
+from db.models.core import Frame, ImageRow, Run, Video
 from db.sql.upsert import COPY_FROM, upsert
 
 SIZES = (1, COPY_FROM - 1, COPY_FROM, 3 * COPY_FROM)
@@ -97,11 +97,11 @@ def test_many_rows_are_one_statement_on_postgresql(ledger: Ledger) -> None:
 
 
 def test_a_second_key_still_forbids(ledger: Ledger) -> None:
-    """Only the primary key may meet what is there: a picture in two sets is an error."""
+    """Only the primary key may meet what is there: an image in two sets is an error."""
     from sqlalchemy.exc import IntegrityError
 
     rows = [
         {"video_id": "v", "position": n, "sha256": "same", "path": "", "name": ""} for n in range(COPY_FROM)
     ]
     with pytest.raises(IntegrityError), ledger.transaction() as session:
-        upsert(session, Picture, rows)
+        upsert(session, ImageRow, rows)

@@ -1,4 +1,4 @@
-"""The empty scene and what differs from it, on pictures that are drawn here."""
+"""The empty scene and what differs from it, on images that are drawn here."""
 
 import numpy as np
 import pytest
@@ -18,15 +18,15 @@ def textured(seed: int = 0) -> NDArray[np.float32]:
     return np.kron(coarse, np.ones((8, 8, 1))).astype(np.float32)
 
 
-def exposed(picture: NDArray[np.float32], seed: int, *, gain: float = 1.0) -> NDArray[np.uint8]:
-    noise = np.random.default_rng(seed).normal(0, 2, picture.shape)
-    return np.clip(picture * gain + noise, 0, 255).astype(np.uint8)
+def exposed(image: NDArray[np.float32], seed: int, *, gain: float = 1.0) -> NDArray[np.uint8]:
+    noise = np.random.default_rng(seed).normal(0, 2, image.shape)
+    return np.clip(image * gain + noise, 0, 255).astype(np.uint8)
 
 
 def with_box(
-    picture: NDArray[np.float32], box: tuple[slice, slice], color: tuple[int, int, int]
+    image: NDArray[np.float32], box: tuple[slice, slice], color: tuple[int, int, int]
 ) -> NDArray[np.float32]:
-    painted = picture.copy()
+    painted = image.copy()
     painted[box] = color
     return painted
 
@@ -52,13 +52,13 @@ def test_the_median_of_seen_samples_is_that_of_a_sort(count: int, highest: int) 
     assert np.array_equal(masked_median(stack), slow_masked_median(stack, everything))
 
 
-def test_the_gain_is_right_though_a_third_of_the_picture_changed() -> None:
+def test_the_gain_is_right_though_a_third_of_the_image_changed() -> None:
     scene = textured()
     brighter = exposed(with_box(scene, np.s_[:, :32], (255, 0, 0)) * np.array([1.2, 1.1, 1.0], np.float32), 1)
     assert brightness_gain(brighter, scene) == pytest.approx([1.2, 1.1, 1.0], abs=0.02)
 
 
-def test_the_gain_of_a_black_picture_is_one() -> None:
+def test_the_gain_of_a_black_image_is_one() -> None:
     black = np.zeros((*SIZE_HW, 3), dtype=np.uint8)
     assert brightness_gain(black, black).tolist() == [1.0, 1.0, 1.0]
 
@@ -86,16 +86,16 @@ def test_light_that_drifts_over_the_samples_leaves_a_plate_without_noise() -> No
 def test_a_pixel_that_flickers_in_the_samples_is_no_foreground_when_it_flickers_again() -> None:
     scene = textured()
     rng = np.random.default_rng(0)
-    pictures = []
+    images = []
     for i in range(61):
         flicker = scene.copy()
         flicker[:10] += np.repeat(rng.normal(0, 25, (10, 12, 1)), 8, axis=1)
-        pictures.append(exposed(flicker, i))
-    plate = learn_plate(np.stack(pictures[:60]), min_difference=30, close_px=2)
-    change = subtract_plate(pictures[60], plate, min_difference=30)
+        images.append(exposed(flicker, i))
+    plate = learn_plate(np.stack(images[:60]), min_difference=30, close_px=2)
+    change = subtract_plate(images[60], plate, min_difference=30)
     assert change.foreground[:9].mean() < 0.02
     quiet = Plate(plate.rgb, np.zeros_like(plate.noise))
-    assert subtract_plate(pictures[60], quiet, min_difference=30).foreground[:9].mean() > 0.05
+    assert subtract_plate(images[60], quiet, min_difference=30).foreground[:9].mean() > 0.05
 
 
 @pytest.mark.parametrize("gain", [0.75, 1.0, 1.3])
@@ -110,7 +110,7 @@ def test_foreground_is_what_was_painted_whatever_the_light(gain: float) -> None:
     assert (found & painted).sum() / (found | painted).sum() > 0.85  # 1 px of smoothed rim
 
 
-def test_what_is_only_darker_is_shadow_and_what_has_another_colour_is_not() -> None:
+def test_what_is_only_darker_is_shadow_and_what_has_another_color_is_not() -> None:
     scene = textured()
     darker, tinted, black = scene * 0.6, scene * 0.6 + [0, 0, 60], scene * 0.2
     assert find_shadow(darker.astype(np.float32), scene).all()
@@ -137,7 +137,7 @@ def test_a_hole_that_the_shadow_rule_cut_is_filled() -> None:
     assert clean_mask(ring(1.5), close_px=3)[19:41, 19:41].all()
 
 
-def test_background_enclosed_by_the_picture_edge_is_no_hole() -> None:
+def test_background_enclosed_by_the_image_edge_is_no_hole() -> None:
     foreground = np.zeros((60, 60), dtype=bool)
     foreground[:, 20:26] = foreground[:, 40:46] = True
     change = Change(foreground, np.full((60, 60), 2.0, dtype=np.float32))

@@ -18,10 +18,10 @@ Member = tuple[str, int]
 Members = frozenset[Member]
 
 
-def slow_band(picture: BoolArray, width_px: int) -> BoolArray:
+def slow_band(image: BoolArray, width_px: int) -> BoolArray:
     square = np.ones((3, 3), dtype=np.bool_)
-    eroded = ndimage.binary_erosion(picture, square, iterations=width_px, border_value=0)
-    return np.asarray(picture & ~eroded, dtype=np.bool_)
+    eroded = ndimage.binary_erosion(image, square, iterations=width_px, border_value=0)
+    return np.asarray(image & ~eroded, dtype=np.bool_)
 
 
 def slow_boundary_iou(first: BoolArray, second: BoolArray) -> float:

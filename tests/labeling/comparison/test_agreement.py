@@ -64,7 +64,7 @@ def test_one_pixel_below_the_threshold_is_hard() -> None:
     assert compare([teacher], [less], (100, 100)).is_hard
 
 
-def test_one_pixel_below_the_threshold_is_hard_in_a_large_picture() -> None:
+def test_one_pixel_below_the_threshold_is_hard_in_a_large_image() -> None:
     size_hw = (2160, 3840)
     less = rectangle(slice(0, 1920), size_hw)
     assert not compare([rectangle(slice(0, 3840), size_hw)], [less], size_hw).is_hard

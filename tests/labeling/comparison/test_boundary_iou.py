@@ -1,4 +1,4 @@
-"""Boundary IoU against erosion of whole pictures, as the paper's code does it, by another library."""
+"""Boundary IoU against erosion of whole images, as the paper's code does it, by another library."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import given
 from labeling.comparison.boundary_iou import band_width_px, boundary_band, boundary_iou
 from labeling.structures.masks import BoolArray, Mask
 from tests.labeling.comparison.slow_comparison import slow_boundary_iou
-from tests.labeling.strategies import blobs, draw, pictures, sides
+from tests.labeling.strategies import blobs, draw, images, sides
 
 
 def test_the_band_of_a_square_is_its_outline() -> None:
@@ -17,7 +17,7 @@ def test_the_band_of_a_square_is_its_outline() -> None:
     assert np.array_equal(boundary_band(square, 2), square)
 
 
-def test_the_pictures_border_is_outside() -> None:
+def test_the_images_border_is_outside() -> None:
     outline = draw("####", "#..#", "####")
     assert np.array_equal(boundary_band(np.ones((3, 4), dtype=np.bool_), 1), outline)
 
@@ -36,14 +36,14 @@ def test_the_band_is_two_per_cent_of_the_diagonal(size_hw: tuple[int, int], widt
     assert band_width_px(size_hw) == width_px
 
 
-@given(pictures())
-def test_a_mask_agrees_with_itself(picture: BoolArray) -> None:
-    mask = Mask.from_array(picture)
+@given(images())
+def test_a_mask_agrees_with_itself(image: BoolArray) -> None:
+    mask = Mask.from_array(image)
     assert boundary_iou(mask, mask) == 1.0
 
 
 @given(sides(most=2))
-def test_small_pictures_agree_with_erosion(both: tuple[list[BoolArray], list[BoolArray]]) -> None:
+def test_small_images_agree_with_erosion(both: tuple[list[BoolArray], list[BoolArray]]) -> None:
     for first in both[0]:
         for second in both[1]:
             masks = Mask.from_array(first), Mask.from_array(second)

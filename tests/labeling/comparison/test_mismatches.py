@@ -175,7 +175,7 @@ def test_a_speck_of_a_semantic_mask_is_nobody() -> None:
     teacher[10:50, 10:30] = student[10:50, 10:30] = True
     student[80, 80:89] = True
     assert causes(compare([teacher], [student], student_is_semantic=True)) == []
-    student[80, 89] = True  # the tenth pixel: 0.1 % of the picture
+    student[80, 89] = True  # the tenth pixel: 0.1 % of the image
     assert causes(compare([teacher], [student], student_is_semantic=True)) == [("extra", (), (0,))]
 
 

@@ -43,24 +43,24 @@ def frame(
     number: int,
     folder: Path,
     *instances: DatasetInstance,
-    licence: str | None = "CC-BY-4.0",
+    license: str | None = "CC-BY-4.0",
     split: str | None = None,
     file_name: str = "",
 ) -> DatasetFrame:
-    """A frame whose picture, a real JPEG of its own shade, lies in `folder`."""
+    """A frame whose image, a real JPEG of its own shade, lies in `folder`."""
     name = file_name or f"{number:04}.jpg"
-    picture = folder / name
+    image = folder / name
     shade = np.full((*SIZE_HW, 3), number % 256, dtype=np.uint8)
-    picture.write_bytes(cv2.imencode(".jpg", shade)[1].tobytes())
-    made = picture_of(number, SIZE_HW, licence=licence)
-    return made._replace(picture=picture, file_name=name, instances=instances, split=split)
+    image.write_bytes(cv2.imencode(".jpg", shade)[1].tobytes())
+    made = image_of(number, SIZE_HW, license=license)
+    return made._replace(image=image, file_name=name, instances=instances, split=split)
 
 
-def picture_of(number: int, size_hw: tuple[int, int], *, licence: str | None = "CC-BY-4.0") -> DatasetFrame:
-    """A frame with nobody in it, and no picture on the disk."""
+def image_of(number: int, size_hw: tuple[int, int], *, license: str | None = "CC-BY-4.0") -> DatasetFrame:
+    """A frame with nobody in it, and no image on the disk."""
     return DatasetFrame(
         id=number,
-        picture=Path("none.jpg"),
+        image=Path("none.jpg"),
         file_name="none.jpg",
         size_hw=size_hw,
         video_id="ab" * 32,
@@ -68,8 +68,8 @@ def picture_of(number: int, size_hw: tuple[int, int], *, licence: str | None = "
         source_url="https://example.org/walk",
         title="Zwei Füße, “walk”",
         uploader="someone",
-        licence=licence,
-        licence_url="https://creativecommons.org/licenses/by/4.0/" if licence else None,
+        license=license,
+        license_url="https://creativecommons.org/licenses/by/4.0/" if license else None,
         upload_date="2024-05-31",
         decision="accepted",
         instances=(),

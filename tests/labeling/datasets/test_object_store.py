@@ -12,7 +12,7 @@ from labeling.datasets.formats.mask_png import write_mask_pngs
 from labeling.datasets.formats.yolo import write_yolo_seg
 from labeling.datasets.object_store import export_to, export_to_store
 from labeling.datasets.records import DatasetFrame, ExportSummary
-from labeling.datasets.staging import MARKER, PictureTarget
+from labeling.datasets.staging import MARKER, ImageTarget
 from labeling.errors import ExportError, StoreUnreachable
 from labeling.storage.object_store import ObjectStore
 from tests.labeling.datasets.frames import files_under, frame, instance, ring_and_dot
@@ -38,18 +38,18 @@ def frames(tmp_path: Path) -> list[DatasetFrame]:
 
 
 def in_store(frames: list[DatasetFrame], store: ObjectStore) -> list[DatasetFrame]:
-    """The same frames with their pictures kept there."""
+    """The same frames with their images kept there."""
 
     for one in frames:
-        store.put(one.file_name, one.picture.read_bytes())
-    return [one._replace(picture=Path(one.file_name), store=store) for one in frames]
+        store.put(one.file_name, one.image.read_bytes())
+    return [one._replace(image=Path(one.file_name), store=store) for one in frames]
 
 
 def send(
     store: ObjectStore, frames: list[DatasetFrame], write: Callable[..., ExportSummary] = write_coco
 ) -> ExportSummary:
-    def write_frames(folder: Path, pictures: PictureTarget | None) -> ExportSummary:
-        return write(frames, folder, pictures=pictures)
+    def write_frames(folder: Path, images: ImageTarget | None) -> ExportSummary:
+        return write(frames, folder, images=images)
 
     return export_to_store(store, write_frames)
 
@@ -77,7 +77,7 @@ def test_a_dataset_in_a_bucket_has_the_files_of_one_in_a_folder(
     assert files_under(tmp_path / "fetched") == files_under(tmp_path / "folder")
 
 
-def test_what_lists_the_pictures_is_written_after_them(
+def test_what_lists_the_images_is_written_after_them(
     store: ObjectStore, frames: list[DatasetFrame], bucket: TestBucket
 ) -> None:
     send(store, frames)
@@ -93,7 +93,7 @@ def test_an_export_that_breaks_off_leaves_the_earlier_one_readable(
 ) -> None:
     send(store, frames[:2])
     before = contents(bucket)["annotations/instances.json"]
-    frames[2].picture.unlink()
+    frames[2].image.unlink()
     with pytest.raises(ExportError, match=r"0003\.jpg is gone"):
         send(store, frames)
     assert contents(bucket)["annotations/instances.json"] == before
@@ -158,7 +158,7 @@ def test_two_frames_of_one_name_are_refused(
         send(store, [*frames, twin])
 
 
-def test_pictures_travel_side_by_side(
+def test_images_travel_side_by_side(
     store: ObjectStore, frames: list[DatasetFrame], bucket: TestBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All three are on their way before the first has arrived: one at a time this would never end."""
@@ -174,8 +174,8 @@ def test_pictures_travel_side_by_side(
 
 
 def test_a_path_is_a_folder_and_an_unknown_url_is_refused(frames: list[DatasetFrame], tmp_path: Path) -> None:
-    def write(folder: Path, pictures: PictureTarget | None) -> ExportSummary:
-        return write_coco(frames, folder, pictures=pictures)
+    def write(folder: Path, images: ImageTarget | None) -> ExportSummary:
+        return write_coco(frames, folder, images=images)
 
     export_to(f"file://{tmp_path}/by_url", write)
     export_to(str(tmp_path / "by_path"), write)

@@ -7,7 +7,7 @@ import pytest
 from labeling.datasets.formats.coco import write_coco
 from labeling.datasets.formats.yolo import write_yolo_seg
 from labeling.datasets.records import DatasetFrame
-from labeling.datasets.staging import MARKER, PictureFolder, export_errors, stage_export
+from labeling.datasets.staging import MARKER, ImageFolder, export_errors, stage_export
 from labeling.errors import DiskFull, ExportError
 from tests.labeling.datasets.frames import files_under, frame, instance, ring_and_dot
 
@@ -29,35 +29,35 @@ def _write(staging: Path, **entries: str) -> None:
         (staging / name).write_text(text)
 
 
-def test_pictures_are_hard_links_unless_copies_are_wanted(frames: list[DatasetFrame], tmp_path: Path) -> None:
+def test_images_are_hard_links_unless_copies_are_wanted(frames: list[DatasetFrame], tmp_path: Path) -> None:
     write_coco(frames, tmp_path / "linked")
     write_coco(frames, tmp_path / "copied", copy=True)
-    assert (tmp_path / "linked/images/0001.jpg").samefile(frames[0].picture)
-    assert not (tmp_path / "copied/images/0001.jpg").samefile(frames[0].picture)
-    assert (tmp_path / "copied/images/0001.jpg").read_bytes() == frames[0].picture.read_bytes()
+    assert (tmp_path / "linked/images/0001.jpg").samefile(frames[0].image)
+    assert not (tmp_path / "copied/images/0001.jpg").samefile(frames[0].image)
+    assert (tmp_path / "copied/images/0001.jpg").read_bytes() == frames[0].image.read_bytes()
 
 
-def test_a_link_to_a_picture_leads_to_the_picture_itself(frames: list[DatasetFrame], tmp_path: Path) -> None:
+def test_a_link_to_an_image_leads_to_the_image_itself(frames: list[DatasetFrame], tmp_path: Path) -> None:
     alias = tmp_path / "alias.jpg"
-    alias.symlink_to(frames[0].picture)
-    PictureFolder(tmp_path / "images", copy=False).add(alias, name="a.jpg")
+    alias.symlink_to(frames[0].image)
+    ImageFolder(tmp_path / "images", copy=False).add(alias, name="a.jpg")
     assert not (tmp_path / "images/a.jpg").is_symlink()
-    assert (tmp_path / "images/a.jpg").samefile(frames[0].picture)
+    assert (tmp_path / "images/a.jpg").samefile(frames[0].image)
 
 
-def test_pictures_on_another_disk_are_copied_and_noted(tmp_path: Path) -> None:
+def test_images_on_another_disk_are_copied_and_noted(tmp_path: Path) -> None:
     other = Path("/dev/shm")  # noqa: S108 - the one other disk that a Linux machine always has
     if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("no second disk on this machine")
     far = other / f"maskmill-{os.getpid()}.jpg"
-    far.write_bytes(b"picture")
+    far.write_bytes(b"image")
     try:
-        pictures = PictureFolder(tmp_path / "images", copy=False)
-        pictures.add(far, name="far.jpg")
+        images = ImageFolder(tmp_path / "images", copy=False)
+        images.add(far, name="far.jpg")
     finally:
         far.unlink()
-    assert (tmp_path / "images/far.jpg").read_bytes() == b"picture"
-    assert pictures.notes() == ["1 pictures were copied: they cannot be hard-linked to this folder"]
+    assert (tmp_path / "images/far.jpg").read_bytes() == b"image"
+    assert images.notes() == ["1 images were copied: they cannot be hard-linked to this folder"]
 
 
 def test_a_folder_with_something_else_is_refused_and_left_alone(
@@ -126,7 +126,7 @@ def test_a_failure_half_way_leaves_the_earlier_export_as_it_was(
 
 
 def test_a_failure_leaves_no_new_folder_behind(frames: list[DatasetFrame], tmp_path: Path) -> None:
-    frames[1].picture.unlink()
+    frames[1].image.unlink()
     with pytest.raises(ExportError, match=r"0002\.jpg is gone"):
         write_coco(frames, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -180,7 +180,7 @@ def test_a_file_name_that_leads_elsewhere_is_refused(
         write_coco([frames[0]._replace(file_name=name)], tmp_path / "out")
 
 
-def test_two_pictures_of_one_name_are_refused(frames: list[DatasetFrame], tmp_path: Path) -> None:
+def test_two_images_of_one_name_are_refused(frames: list[DatasetFrame], tmp_path: Path) -> None:
     for copy in (False, True):
         with pytest.raises(ExportError, match=r"two frames want the file name '0001\.jpg'"):
             write_coco(

@@ -10,14 +10,14 @@ import pytest
 
 from labeling.evaluation.detection_metrics import (
     Found,
+    ImageMatch,
     Matched,
     PeopleFound,
-    PictureMatch,
     match_people,
-    summarise_people,
+    summarize_people,
     visible_tracks,
 )
-from labeling.evaluation.ground_truth import LabelledPicture
+from labeling.evaluation.ground_truth import LabeledImage
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoolArray, BoxXywh, Mask
 from tests.labeling.strategies import draw
@@ -30,25 +30,23 @@ RIGHT_HALF = Mask.from_array(draw(".......#", ".......#", ".......#"))
 NOTHING = Mask.empty((3, 8))
 
 
-def truth(
-    *people: Mask, ignored: Mask = NOTHING, boxes: tuple[BoxXywh, ...] | None = None
-) -> LabelledPicture:
-    return LabelledPicture(Path("a.jpg"), ignored.size_hw, people, ignored, boxes=boxes)
+def truth(*people: Mask, ignored: Mask = NOTHING, boxes: tuple[BoxXywh, ...] | None = None) -> LabeledImage:
+    return LabeledImage(Path("a.jpg"), ignored.size_hw, people, ignored, boxes=boxes)
 
 
 def seen(*masks: Mask) -> list[Instance]:
     return [Instance(mask, 1.0, mask.box_xywh) for mask in masks]
 
 
-def by_masks(instances: Sequence[Instance], picture: LabelledPicture) -> Matched:
-    match = match_people(instances, picture)
+def by_masks(instances: Sequence[Instance], image: LabeledImage) -> Matched:
+    match = match_people(instances, image)
     assert match is not None
     assert match.masks is not None
     return match.masks
 
 
-def figures(*pictures: PictureMatch | None) -> PeopleFound:
-    found = summarise_people([one for one in pictures if one])
+def figures(*images: ImageMatch | None) -> PeopleFound:
+    found = summarize_people([one for one in images if one])
     assert found is not None
     return found
 
@@ -67,7 +65,7 @@ def test_half_of_the_union_is_enough_and_less_is_not() -> None:
     assert by_masks(seen(LEFT_TOP), truth(LEFT)) == Matched(best_ious=(1 / 3,), matched=0, seen=1)
 
 
-def test_nobody_seen_and_nobody_labelled() -> None:
+def test_nobody_seen_and_nobody_labeled() -> None:
     assert by_masks([], truth(LEFT)) == Matched(best_ious=(0.0,), matched=0, seen=0)
     assert by_masks(seen(LEFT), truth()) == Matched(best_ious=(), matched=0, seen=1)
     assert figures(match_people([], truth())).boxes == Found(0, None, 0, None, None)
@@ -91,18 +89,18 @@ def test_an_instance_that_finds_somebody_counts_wherever_it_lies() -> None:
 def test_a_person_mostly_where_nothing_is_known_need_not_be_found() -> None:
     outside = Mask.from_array(draw("......##", "......##", "........"))
     match = match_people(seen(LEFT), truth(LEFT, RIGHT, ignored=outside))
-    assert match == PictureMatch(Matched((1.0,), 1, 1), Matched((1.0,), 1, 1))
+    assert match == ImageMatch(Matched((1.0,), 1, 1), Matched((1.0,), 1, 1))
     right_box: BoxXywh = (6, 0, 2, 3)
     of_boxes = match_people(seen(LEFT), truth(ignored=outside, boxes=((0, 0, 2, 3), right_box)))
-    assert of_boxes == PictureMatch(None, Matched((1.0,), 1, 1))
+    assert of_boxes == ImageMatch(None, Matched((1.0,), 1, 1))
 
 
 def test_a_truth_that_does_not_tell_people_apart_has_no_people() -> None:
     assert match_people(seen(LEFT), replace(truth(LEFT), is_joined=True)) is None
-    assert summarise_people([]) is None
+    assert summarize_people([]) is None
 
 
-def test_where_some_are_labelled_nobody_knows_the_precision() -> None:
+def test_where_some_are_labeled_nobody_knows_the_precision() -> None:
     partial = match_people(seen(LEFT, MIDDLE), replace(truth(LEFT, RIGHT), is_partial=True))
     assert figures(partial).masks == Found(people=2, iou=0.5, missed=1, recall=0.5, precision=None)
     whole = match_people(seen(LEFT, MIDDLE), truth(LEFT))
@@ -112,7 +110,7 @@ def test_where_some_are_labelled_nobody_knows_the_precision() -> None:
 def test_of_boxes_only_their_boxes_are_known() -> None:
     ring = Mask.from_array(draw("###.....", "#.#.....", "###....."))
     boxed = match_people(seen(ring, RIGHT), truth(boxes=((0, 0, 3, 3), (3, 0, 2, 3))))
-    assert boxed == PictureMatch(None, Matched(best_ious=(1.0, 0.0), matched=1, seen=2))
+    assert boxed == ImageMatch(None, Matched(best_ious=(1.0, 0.0), matched=1, seen=2))
     assert figures(boxed) == PeopleFound(None, Found(people=2, iou=0.5, missed=1, recall=0.5, precision=0.5))
     both = figures(boxed, match_people(seen(LEFT), truth(LEFT)))
     assert both.masks == Found(1, 1.0, 0, 1.0, 1.0)
@@ -121,22 +119,22 @@ def test_of_boxes_only_their_boxes_are_known() -> None:
 
 def test_a_box_is_the_instances_own_and_may_be_right_where_its_mask_is_not() -> None:
     found = match_people([Instance(LEFT_TOP, 1.0, (0, 0, 2, 3))], truth(LEFT))
-    assert found == PictureMatch(Matched((1 / 3,), 0, 1), Matched((1.0,), 1, 1))
+    assert found == ImageMatch(Matched((1 / 3,), 0, 1), Matched((1.0,), 1, 1))
 
 
 def test_who_has_less_than_a_tenth_is_missed() -> None:
-    pictures = [PictureMatch(None, Matched((iou,), 0, 1)) for iou in (0.0, 0.099, 0.1, 0.4)]
-    assert figures(*pictures).boxes.missed == 2
+    images = [ImageMatch(None, Matched((iou,), 0, 1)) for iou in (0.0, 0.099, 0.1, 0.4)]
+    assert figures(*images).boxes.missed == 2
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_random_pictures_agree_with_loops_over_pixels_and_all_pairings(seed: int) -> None:
+def test_random_images_agree_with_loops_over_pixels_and_all_pairings(seed: int) -> None:
     random = np.random.default_rng(seed)
     people, instances = ([rectangle(random) for _ in range(random.integers(0, 5))] for _ in range(2))
     instances += [some_moved(random, one) for one in people if random.random() < 0.7]
     ignored = rectangle(random) if random.random() < 0.5 else np.zeros(SIZE_HW, bool)
-    picture = truth(*map(Mask.from_array, people), ignored=Mask.from_array(ignored))
-    found = match_people(seen(*map(Mask.from_array, instances)), picture)
+    image = truth(*map(Mask.from_array, people), ignored=Mask.from_array(ignored))
+    found = match_people(seen(*map(Mask.from_array, instances)), image)
     assert found is not None
     for match, cut, of_both in ((found.masks, ~ignored, pixel_iou), (found.boxes, ~ignored | True, box_iou)):
         assert match is not None

@@ -9,12 +9,12 @@ import pytest
 from configs.models import Agreement
 from labeling.comparison.agreement import compare_instances
 from labeling.errors import ModelOutputWrong
-from labeling.evaluation.detection_metrics import Matched, PictureMatch
+from labeling.evaluation.detection_metrics import ImageMatch, Matched
 from labeling.evaluation.frames import evaluate_frame, iou_with_truth
-from labeling.evaluation.ground_truth import LabelledPicture
+from labeling.evaluation.ground_truth import LabeledImage
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import Mask
-from labeling.structures.records import LabelledFrame
+from labeling.structures.records import LabeledFrame
 
 SIZE_HW = (10, 20)
 
@@ -26,8 +26,8 @@ def box(x: int, w: int) -> Mask:
     return Mask.from_array(pixels)
 
 
-def truth(*people: Mask, ignored: Mask | None = None) -> LabelledPicture:
-    return LabelledPicture(Path("a.jpg"), SIZE_HW, people, ignored or Mask.empty(SIZE_HW))
+def truth(*people: Mask, ignored: Mask | None = None) -> LabeledImage:
+    return LabeledImage(Path("a.jpg"), SIZE_HW, people, ignored or Mask.empty(SIZE_HW))
 
 
 def test_everybodys_masks_are_compared_together() -> None:
@@ -47,9 +47,9 @@ def test_nobody_where_nobody_is_is_right() -> None:
 
 
 def test_a_truth_of_another_size_is_told() -> None:
-    row = LabelledFrame(0, 0, 0.0, "a.jpg", "easy", size_hw=(5, 5))
+    row = LabeledFrame(0, 0, 0.0, "a.jpg", "easy", size_hw=(5, 5))
     with pytest.raises(
-        ModelOutputWrong, match=r"a.jpg: \(10, 20\) \(height, width\), the picture has \(5, 5\)"
+        ModelOutputWrong, match=r"a.jpg: \(10, 20\) \(height, width\), the image has \(5, 5\)"
     ):
         evaluate_frame("set", truth(), row, CARDS)
 
@@ -60,7 +60,7 @@ CARDS = {role: ModelCard("kind", role, "", "{}") for role in ("teacher", "studen
 def test_a_truth_of_boxes_says_nothing_about_masks() -> None:
     person = Instance(box(0, 4), 1.0, (0, 0, 4, 10))
     agreement = compare_instances([person], [], SIZE_HW, Agreement())
-    row = LabelledFrame(
+    row = LabeledFrame(
         0, 0, 0.0, "a.jpg", "review", agreement=agreement, trust=0.9, value=0.1, teacher=(person,)
     )
     boxed = replace(truth(), boxes=((0, 0, 4, 10), (9, 0, 4, 10)), tracks=("b", "a"))
@@ -68,15 +68,15 @@ def test_a_truth_of_boxes_says_nothing_about_masks() -> None:
     assert (found.people, found.value) == (2, 0.1)
     assert found.agreement == agreement.iou
     assert (found.teacher_iou, found.student_iou, found.corrected_px, found.trust) == (None,) * 4
-    assert found.teacher_people == PictureMatch(None, Matched((1.0, 0.0), 1, 1))
-    assert found.student_people == PictureMatch(None, Matched((0.0, 0.0), 0, 0))
+    assert found.teacher_people == ImageMatch(None, Matched((1.0, 0.0), 1, 1))
+    assert found.student_people == ImageMatch(None, Matched((0.0, 0.0), 0, 0))
     assert found.tracks == ("a", "b")
     assert evaluate_frame("set", replace(boxed, is_partial=True), row, CARDS).agreement == found.agreement
 
 
 def test_people_are_not_looked_for_in_one_mask_of_everybody_or_in_a_rejected_frame() -> None:
     agreement = compare_instances([], [], SIZE_HW, Agreement())
-    row = LabelledFrame(0, 0, 0.0, "a.jpg", "easy", agreement=agreement)
+    row = LabeledFrame(0, 0, 0.0, "a.jpg", "easy", agreement=agreement)
     semantic = {**CARDS, "student": replace(CARDS["student"], gives_instances=False)}
     found = evaluate_frame("set", truth(box(0, 4)), row, semantic)
     assert found.teacher_people is not None

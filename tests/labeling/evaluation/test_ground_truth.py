@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from configs.errors import ConfigError
-from configs.ground_truth import LabelledSet
-from labeling.evaluation.ground_truth import read_labelled
+from configs.ground_truth import LabeledSet
+from labeling.evaluation.ground_truth import read_labeled
 from labeling.structures.masks import Mask
 
 SIZE_HW = (20, 30)
@@ -23,12 +23,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def picture(folder: Path, name: str) -> None:
+def image(folder: Path, name: str) -> None:
     Image.fromarray(np.full((*SIZE_HW, 3), 90, np.uint8)).save(folder / "images" / name)
 
 
 def values(**boxes: tuple[int, int, int, int]) -> np.ndarray[Any, Any]:
-    """A label picture of boxes (x, y, w, h) by their value, as `v85=(0, 0, 3, 3)`."""
+    """A label image of boxes (x, y, w, h) by their value, as `v85=(0, 0, 3, 3)`."""
     made = np.zeros(SIZE_HW, np.uint8)
     for name, (x, y, w, h) in boxes.items():
         made[y : y + h, x : x + w] = int(name[1:])
@@ -39,16 +39,16 @@ def mask(folder: Path, name: str, **boxes: tuple[int, int, int, int]) -> None:
     Image.fromarray(values(**boxes)).save(folder / "masks" / name)
 
 
-def of_masks(folder: Path, **more: Any) -> LabelledSet:
-    return LabelledSet(images=folder / "images", masks=folder / "masks", **more)
+def of_masks(folder: Path, **more: Any) -> LabeledSet:
+    return LabeledSet(images=folder / "images", masks=folder / "masks", **more)
 
 
-def test_each_value_of_a_mask_is_a_person_and_pictures_without_one_are_left_out(folder: Path) -> None:
-    for name in ("b2.jpg", "b10.jpg", "unlabelled.jpg"):
-        picture(folder, name)
+def test_each_value_of_a_mask_is_a_person_and_images_without_one_are_left_out(folder: Path) -> None:
+    for name in ("b2.jpg", "b10.jpg", "unlabeled.jpg"):
+        image(folder, name)
     mask(folder, "b2.png", v1=(0, 0, 5, 5), v2=(10, 3, 4, 6))
     mask(folder, "b10_mask.png", v255=(1, 1, 8, 8))
-    two, one = read_labelled(of_masks(folder))
+    two, one = read_labeled(of_masks(folder))
     assert (two.name, one.name) == ("b2.jpg", "b10.jpg")
     assert [person.box_xywh for person in two.people] == [(0, 0, 5, 5), (10, 3, 4, 6)]
     assert [person.box_xywh for person in one.people] == [(1, 1, 8, 8)]
@@ -56,20 +56,20 @@ def test_each_value_of_a_mask_is_a_person_and_pictures_without_one_are_left_out(
     assert two.size_hw == SIZE_HW
 
 
-def test_cdnets_greys_are_what_moves_and_what_is_not_decided(folder: Path) -> None:
+def test_cdnets_grays_are_what_moves_and_what_is_not_decided(folder: Path) -> None:
     for number in ("000001", "000002", "000003"):
-        picture(folder, f"in{number}.jpg")
+        image(folder, f"in{number}.jpg")
     mask(folder, "gt000001.png", v85=(0, 0, 30, 20))
     mask(folder, "gt000002.png", v255=(3, 3, 4, 4), v170=(7, 3, 2, 4), v85=(0, 18, 30, 2), v50=(12, 3, 5, 5))
     mask(folder, "gt000003.png", v50=(0, 0, 5, 5))
-    somebody, nobody = read_labelled(of_masks(folder, codes="cdnet"))
+    somebody, nobody = read_labeled(of_masks(folder, codes="cdnet"))
     assert [person.box_xywh for person in somebody.people] == [(3, 3, 4, 4)]
     assert somebody.ignored.area_px == 2 * 4 + 30 * 2
     assert nobody.name == "in000003.jpg"
     assert nobody.people == ()
 
 
-def coco(folder: Path, **changes: Any) -> LabelledSet:
+def coco(folder: Path, **changes: Any) -> LabeledSet:
     crowd = Mask.from_array(values(v1=(20, 10, 6, 6)))
     polygons = {"person": [[2, 2, 8, 2, 8, 8, 2, 8]], "dog": [[20, 2, 28, 2, 28, 8]]}
     tree = {
@@ -87,12 +87,12 @@ def coco(folder: Path, **changes: Any) -> LabelledSet:
         ],
     }
     (folder / "truth.json").write_text(json.dumps(tree | changes))
-    return LabelledSet(images=folder / "images", coco=folder / "truth.json")
+    return LabeledSet(images=folder / "images", coco=folder / "truth.json")
 
 
 def test_a_coco_files_people_count_and_its_crowds_are_ignored(folder: Path) -> None:
-    picture(folder, "a.jpg")
-    (one,) = read_labelled(coco(folder))
+    image(folder, "a.jpg")
+    (one,) = read_labeled(coco(folder))
     assert [person.box_xywh for person in one.people] == [(2, 2, 6, 6)]
     assert one.ignored.box_xywh == (20, 10, 6, 6)
 
@@ -100,10 +100,10 @@ def test_a_coco_files_people_count_and_its_crowds_are_ignored(folder: Path) -> N
 @pytest.mark.parametrize(
     ("name", "told"), [("../a.jpg", "leads out of"), ("gone.jpg", "'gone.jpg' is not in")]
 )
-def test_a_picture_that_is_elsewhere_is_told(name: str, told: str, folder: Path) -> None:
-    image = {"id": 7, "file_name": name, "height": 20, "width": 30}
+def test_an_image_that_is_elsewhere_is_told(name: str, told: str, folder: Path) -> None:
+    record = {"id": 7, "file_name": name, "height": 20, "width": 30}
     with pytest.raises(ConfigError, match=told):
-        read_labelled(coco(folder, images=[image]))
+        read_labeled(coco(folder, images=[record]))
 
 
 @pytest.mark.parametrize(
@@ -123,47 +123,47 @@ def test_a_picture_that_is_elsewhere_is_told(name: str, told: str, folder: Path)
 def test_what_is_no_coco_file_is_told(text: str, folder: Path) -> None:
     (folder / "truth.json").write_text(text)
     with pytest.raises(ConfigError, match="is no COCO file"):
-        read_labelled(LabelledSet(images=folder / "images", coco=folder / "truth.json"))
+        read_labeled(LabeledSet(images=folder / "images", coco=folder / "truth.json"))
 
 
-def test_a_truth_without_a_picture_is_told(folder: Path) -> None:
-    with pytest.raises(ConfigError, match="not one picture"):
-        read_labelled(coco(folder, images=[], annotations=[]))
+def test_a_truth_without_an_image_is_told(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="not one image"):
+        read_labeled(coco(folder, images=[], annotations=[]))
 
 
 def test_one_in_so_many_and_only_the_region_of_interest(folder: Path) -> None:
     for number in range(5):
-        picture(folder, f"{number}.jpg")
+        image(folder, f"{number}.jpg")
         mask(folder, f"{number}.png", v1=(0, 0, 30, 20))
     Image.fromarray(values(v255=(0, 0, 10, 20))).save(folder / "roi.png")
-    found = read_labelled(of_masks(folder, every=2, roi=folder / "roi.png"))
+    found = read_labeled(of_masks(folder, every=2, roi=folder / "roi.png"))
     assert [one.name for one in found] == ["0.jpg", "2.jpg", "4.jpg"]
     assert {one.ignored.box_xywh for one in found} == {(10, 0, 20, 20)}
 
 
 def test_folders_where_nothing_fits_are_told(folder: Path) -> None:
-    picture(folder, "a.jpg")
+    image(folder, "a.jpg")
     mask(folder, "b.png", v1=(0, 0, 3, 3))
-    with pytest.raises(ConfigError, match=r"no picture in .* has a mask in .* NAME_mask.png"):
-        read_labelled(of_masks(folder))
+    with pytest.raises(ConfigError, match=r"no image in .* has a mask in .* NAME_mask.png"):
+        read_labeled(of_masks(folder))
     with pytest.raises(ConfigError, match="is no folder"):
-        read_labelled(LabelledSet(images=folder / "nowhere", masks=folder / "masks"))
+        read_labeled(LabeledSet(images=folder / "nowhere", masks=folder / "masks"))
     with pytest.raises(ConfigError, match="is no folder"):
-        read_labelled(LabelledSet(images=folder / "images", masks=folder / "nowhere"))
+        read_labeled(LabeledSet(images=folder / "images", masks=folder / "nowhere"))
 
 
 def test_a_mask_that_cannot_be_read_is_told(folder: Path) -> None:
-    picture(folder, "a.jpg")
+    image(folder, "a.jpg")
     (folder / "masks" / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n, and no more")
-    with pytest.raises(ConfigError, match=r"a.png: not a picture that can be read"):
-        read_labelled(of_masks(folder))
+    with pytest.raises(ConfigError, match=r"a.png: not an image that can be read"):
+        read_labeled(of_masks(folder))
 
 
-def test_a_picture_of_a_shot_has_its_time_by_its_place_among_all_pictures(folder: Path) -> None:
+def test_an_image_of_a_shot_has_its_time_by_its_place_among_all_images(folder: Path) -> None:
     for name in ("f1.jpg", "f2.jpg", "f9.jpg", "f10.jpg"):
-        picture(folder, name)
+        image(folder, name)
     for name in ("f2.png", "f10.png"):
         mask(folder, name, v1=(0, 0, 5, 5))
-    assert [one.t_ms for one in read_labelled(of_masks(folder, fps=2.0))] == [500, 1500]
-    assert [one.t_ms for one in read_labelled(of_masks(folder, fps=2.0, every=2))] == [500]
-    assert [one.t_ms for one in read_labelled(of_masks(folder))] == [None, None]
+    assert [one.t_ms for one in read_labeled(of_masks(folder, fps=2.0))] == [500, 1500]
+    assert [one.t_ms for one in read_labeled(of_masks(folder, fps=2.0, every=2))] == [500]
+    assert [one.t_ms for one in read_labeled(of_masks(folder))] == [None, None]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from labeling.evaluation.frames import iou_with_truth
-from labeling.evaluation.ground_truth import LabelledPicture
-from labeling.evaluation.ignore_regions import find_known, judge_masks, leave_out_unlabelled
+from labeling.evaluation.ground_truth import LabeledImage
+from labeling.evaluation.ignore_regions import find_known, judge_masks, leave_out_unlabeled
 from labeling.structures.masks import Mask
 from tests.labeling.strategies import draw
 
@@ -18,52 +18,52 @@ AUDIENCE = Mask.from_array(draw("....##", "....##", "....##", "....##"))
 NOTHING = Mask.empty((4, 6))
 
 
-def picture(*people: Mask, ignored: Mask = NOTHING, is_partial: bool = False) -> LabelledPicture:
-    return LabelledPicture(Path("a.png"), (4, 6), people, ignored, is_partial)
+def image(*people: Mask, ignored: Mask = NOTHING, is_partial: bool = False) -> LabeledImage:
+    return LabeledImage(Path("a.png"), (4, 6), people, ignored, is_partial)
 
 
 def test_a_mask_is_as_good_as_its_best_overlap_with_a_person() -> None:
-    assert judge_masks([DANCER, SLIM], picture(DANCER, AUDIENCE)) == [1.0, 0.5]
-    assert judge_masks([DANCER], picture()) == [0.0]
-    assert judge_masks([], picture(DANCER)) == []
+    assert judge_masks([DANCER, SLIM], image(DANCER, AUDIENCE)) == [1.0, 0.5]
+    assert judge_masks([DANCER], image()) == [0.0]
+    assert judge_masks([], image(DANCER)) == []
 
 
 def test_what_is_ignored_is_no_part_of_either_mask() -> None:
     border = Mask.from_array(draw(".#....", ".#....", ".#....", ".#...."))
-    assert judge_masks([SLIM], picture(DANCER, ignored=border)) == [1.0]
+    assert judge_masks([SLIM], image(DANCER, ignored=border)) == [1.0]
 
 
 def test_a_mask_that_lies_mostly_where_nothing_is_known_cannot_be_judged() -> None:
     three_quarters = Mask.from_array(draw("##....", "##....", "##....", "......"))
     half = Mask.from_array(draw("##....", "##....", "......", "......"))
-    assert judge_masks([DANCER], picture(SLIM, ignored=three_quarters)) == [None]
-    assert find_known([DANCER], picture(SLIM, ignored=half)) == [True]
+    assert judge_masks([DANCER], image(SLIM, ignored=three_quarters)) == [None]
+    assert find_known([DANCER], image(SLIM, ignored=half)) == [True]
 
 
-def test_where_some_are_labelled_a_mask_apart_from_them_cannot_be_judged() -> None:
-    assert judge_masks([DANCER, AUDIENCE], picture(DANCER)) == [1.0, 0.0]
-    assert judge_masks([DANCER, AUDIENCE], picture(DANCER, is_partial=True)) == [1.0, None]
+def test_where_some_are_labeled_a_mask_apart_from_them_cannot_be_judged() -> None:
+    assert judge_masks([DANCER, AUDIENCE], image(DANCER)) == [1.0, 0.0]
+    assert judge_masks([DANCER, AUDIENCE], image(DANCER, is_partial=True)) == [1.0, None]
 
 
 def test_a_truth_of_several_people_in_one_mask_judges_a_mask_that_lies_on_it_alone() -> None:
     both = Mask.from_array(DANCER.to_array() | AUDIENCE.to_array())
-    joined = replace(picture(both), is_joined=True)
+    joined = replace(image(both), is_joined=True)
     elsewhere = Mask.from_array(draw("..##..", "......", "......", "......"))
     assert judge_masks([DANCER, AUDIENCE, elsewhere], joined) == [None, None, 0.0]
     assert judge_masks([both, elsewhere], joined) == [1.0, 0.0]
-    assert judge_masks([both], replace(picture(), is_joined=True)) == [0.0]
+    assert judge_masks([both], replace(image(), is_joined=True)) == [0.0]
 
 
-def test_people_whom_only_the_teacher_saw_are_ignored_where_some_are_labelled() -> None:
-    partial, whole = (picture(DANCER, is_partial=is_partial) for is_partial in (True, False))
+def test_people_whom_only_the_teacher_saw_are_ignored_where_some_are_labeled() -> None:
+    partial, whole = (image(DANCER, is_partial=is_partial) for is_partial in (True, False))
     seen = [SLIM, AUDIENCE]
     assert iou_with_truth(seen, whole) == pytest.approx(4 / 16)
-    assert iou_with_truth(seen, leave_out_unlabelled(partial, seen)) == pytest.approx(0.5)
-    assert leave_out_unlabelled(whole, seen) is whole
+    assert iou_with_truth(seen, leave_out_unlabeled(partial, seen)) == pytest.approx(0.5)
+    assert leave_out_unlabeled(whole, seen) is whole
 
 
-def test_a_labelled_person_is_never_ignored() -> None:
+def test_a_labeled_person_is_never_ignored() -> None:
     everything = Mask.from_array(np.ones((4, 6)))
-    truth = leave_out_unlabelled(picture(DANCER, is_partial=True), [everything])
+    truth = leave_out_unlabeled(image(DANCER, is_partial=True), [everything])
     assert iou_with_truth([], truth) == pytest.approx(0.0, abs=1e-6)
     assert iou_with_truth([DANCER], truth) == pytest.approx(1.0)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from labeling.evaluation.frames import EvaluatedFrame
-from labeling.evaluation.summary import Reviewing, summarise_frames
+from labeling.evaluation.summary import Reviewing, summarize_frames
 
 
 def waiting(name: str, *, agreement: float, value: float | None, corrected_px: int) -> EvaluatedFrame:
@@ -19,7 +19,7 @@ def test_the_queue_looks_at_the_most_valuable_frames_first_however_low_the_other
         *(waiting(f"{i}", agreement=0.3, value=0.1, corrected_px=50) for i in range(2)),
         EvaluatedFrame("set", "accepted", 1, "accepted", (), 0.1, 0.1, 0.2, 0.9, 50, value=0.9),
     ]
-    reviewing = summarise_frames(frames)["all"].reviewing
+    reviewing = summarize_frames(frames)["all"].reviewing
     assert reviewing == Reviewing(
         waiting=4,
         budget=1,
@@ -33,7 +33,7 @@ def test_the_queue_looks_at_the_most_valuable_frames_first_however_low_the_other
 
 
 def test_where_nothing_is_to_be_corrected_nothing_is_gained() -> None:
-    reviewing = summarise_frames([waiting("a", agreement=0.0, value=0.1, corrected_px=0)] * 5)[
+    reviewing = summarize_frames([waiting("a", agreement=0.0, value=0.1, corrected_px=0)] * 5)[
         "all"
     ].reviewing
     assert (reviewing.corrected, reviewing.gain, reviewing.gain_over_lowest_iou) == (None, None, None)
@@ -47,7 +47,7 @@ def test_people_who_are_followed_are_counted_once_in_all_frames_and_in_those_sho
     crowded = replace(waiting("crowded", agreement=0.4, value=0.9, corrected_px=1), tracks=("0", "7", "8"))
     easy = EvaluatedFrame("set", "easy", 1, "easy", (), 0.9, 0.9, 0.9, 0.9, 0, tracks=("0", "9"))
     elsewhere = replace(easy, dataset="other", tracks=("0",))
-    sets = summarise_frames([*one_by_one, crowded, easy, elsewhere])
+    sets = summarize_frames([*one_by_one, crowded, easy, elsewhere])
     reviewing = sets["set"].reviewing
     assert reviewing.budget == 1
     assert (reviewing.people, reviewing.people_shown, reviewing.people_shown_by_lowest_iou) == (7, 3, 1)
@@ -64,7 +64,7 @@ def test_frames_known_by_boxes_are_in_nothing_about_masks() -> None:
         EvaluatedFrame("boxes", f"{i}", 2, decision, (), 0.1, 0.1, None, None, None, value=0.5)
         for i, decision in enumerate(("accepted", "review", "easy"))
     ]
-    alone, sets = summarise_frames(masked)["all"], summarise_frames([*masked, *boxed])
+    alone, sets = summarize_frames(masked)["all"], summarize_frames([*masked, *boxed])
     for name in ("student_iou", "teacher_iou", "mining", "accepting", "trusting"):
         assert getattr(sets["all"], name) == getattr(alone, name)
     assert (sets["all"].frames, sets["all"].with_people, sets["all"].without_masks) == (5, 5, 3)

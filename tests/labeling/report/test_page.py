@@ -24,7 +24,7 @@ from labeling.report.page import (
     Tile,
     render_report,
 )
-from labeling.report.wording import advice_for, listing, rate, summarise
+from labeling.report.wording import advice_for, listing, rate, summarize
 from labeling.text.figures import duration, percent
 from labeling.visualization.encode import encode_jpeg
 
@@ -73,9 +73,7 @@ class _Reader(HTMLParser):
 
 
 def _tile(title: str = "Evening walk", **changes: object) -> Tile:
-    tile = Tile(
-        JPEG, title, 83_040, "", 0.31, "review", ("the mirrored picture disagrees",), ("miss", "miss")
-    )
+    tile = Tile(JPEG, title, 83_040, "", 0.31, "review", ("the mirrored image disagrees",), ("miss", "miss"))
     return dataclasses.replace(tile, **changes)  # type: ignore[arg-type] # a test names real fields
 
 
@@ -90,14 +88,14 @@ def _report(**changes: object) -> ReportData:
             finished_at=datetime(2026, 5, 31, 1, 17, tzinfo=UTC),
         ),
         videos=3,
-        pictures=0,
+        images=0,
         counts=COUNTS,
         histogram=AgreementHistogram((5,) * 10 + (55,) * 10, both_empty=7, hard_below=0.5),
         causes=(("miss", 31), ("boundary", 52)),
         tiles=(_tile(),),
         stages=(StageTime("decode", 12.0, 1000), StageTime("teacher", 48.0, 600)),
         sources=(
-            SourceLine("walk.mp4", title="Evening walk", licence="CC-BY-4.0", frames=1000, hard=60),
+            SourceLine("walk.mp4", title="Evening walk", license="CC-BY-4.0", frames=1000, hard=60),
             SourceLine("https://video.example/x", failure=SourceFailure("removed", "x: taken down")),
         ),
     )
@@ -118,7 +116,7 @@ def test_the_page_says_what_was_found() -> None:
         "7 frames in which both saw nobody",
         "01:23.040",
         "IoU 0.31",
-        "the mirrored picture disagrees",
+        "the mirrored image disagrees",
         "miss (2)",
         "x: taken down",
         advice_for("removed"),
@@ -139,7 +137,7 @@ def test_the_page_needs_nothing_but_itself() -> None:
     assert (policy["content"] or "").startswith("default-src 'none'")
 
 
-def test_a_picture_is_carried_byte_for_byte() -> None:
+def test_an_image_is_carried_byte_for_byte() -> None:
     (image,) = _read().named("img")
     assert base64.b64decode((image["src"] or "").partition(",")[2]) == JPEG
 
@@ -173,7 +171,7 @@ def test_only_web_addresses_become_links() -> None:
     assert [link["href"] for link in _read(sources=sources).named("a")] == addresses[:2]
 
 
-def test_a_picture_of_a_folder_shows_its_name_in_place_of_a_time() -> None:
+def test_an_image_of_a_folder_shows_its_name_in_place_of_a_time() -> None:
     text = _read(tiles=(_tile(t_ms=None, name="IMG_0042.jpg"),)).text
     assert "IMG_0042.jpg" in text
     assert "01:23.040" not in text
@@ -215,18 +213,16 @@ def test_a_run_that_saw_nothing_has_a_page_that_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "videos", "pictures", "sentence"),
+    ("counts", "videos", "images", "sentence"),
     [
         (COUNTS, 1, 0, "Of 1,000 frames looked at in 1 video, 600 were compared: the student got 60 wrong (10.0 %). The teacher is trusted on 45 of these; 15 wait for review by a person."),
-        (FrameCounts(1, (), 1, 1, 0, 0, 0), 0, 1, "Of 1 frame looked at in 1 picture, 1 was compared: the student agrees with the teacher on all of them."),
-        (FrameCounts(9, (("blurred", 9),), 0, 0, 0, 0, 0), 2, 3, "Of 9 frames looked at in 2 videos and 3 pictures, none was compared: the filters rejected every one."),
+        (FrameCounts(1, (), 1, 1, 0, 0, 0), 0, 1, "Of 1 frame looked at in 1 image, 1 was compared: the student agrees with the teacher on all of them."),
+        (FrameCounts(9, (("blurred", 9),), 0, 0, 0, 0, 0), 2, 3, "Of 9 frames looked at in 2 videos and 3 images, none was compared: the filters rejected every one."),
         (FrameCounts(2, (), 2, 1, 1, 0, 1), 1, 0, "Of 2 frames looked at in 1 video, 2 were compared: the student got 1 wrong (50.0 %). The teacher is trusted on 0 of these; 1 waits for review by a person."),
     ],
 )  # fmt: skip
-def test_the_sentence_fits_the_numbers(
-    counts: FrameCounts, videos: int, pictures: int, sentence: str
-) -> None:
-    assert summarise(_report(counts=counts, videos=videos, pictures=pictures)) == sentence
+def test_the_sentence_fits_the_numbers(counts: FrameCounts, videos: int, images: int, sentence: str) -> None:
+    assert summarize(_report(counts=counts, videos=videos, images=images)) == sentence
 
 
 def test_the_funnel_takes_rejections_from_the_right_end_of_what_was_left() -> None:
@@ -251,7 +247,7 @@ def _bars(histogram: AgreementHistogram) -> list[tuple[str, float, float, float]
     ]
 
 
-def test_bars_are_as_high_as_their_counts_and_coloured_by_the_threshold() -> None:
+def test_bars_are_as_high_as_their_counts_and_colored_by_the_threshold() -> None:
     bars = _bars(AgreementHistogram((10, 0, 20, 40), both_empty=99, hard_below=0.5))
     assert [bar[0] for bar in bars] == ["hard", "easy", "easy"]
     heights = [bar[3] for bar in bars]
@@ -260,7 +256,7 @@ def test_bars_are_as_high_as_their_counts_and_coloured_by_the_threshold() -> Non
     assert [bar[1] for bar in bars] == pytest.approx([1.5, 51.5, 76.5])
 
 
-def test_the_bin_of_the_threshold_has_two_colours_that_meet_there() -> None:
+def test_the_bin_of_the_threshold_has_two_colors_that_meet_there() -> None:
     hard, easy = _bars(AgreementHistogram((0, 8, 0, 0), both_empty=0, hard_below=0.3))
     assert (hard[0], easy[0]) == ("hard", "easy")
     assert hard[1] + hard[2] == pytest.approx(30)
@@ -274,9 +270,9 @@ def test_one_frame_among_a_million_is_still_drawn() -> None:
 
 
 @pytest.mark.parametrize("hard_below", [0.0, 1.0])
-def test_a_threshold_at_either_end_leaves_one_colour(hard_below: float) -> None:
-    colours = {bar[0] for bar in _bars(AgreementHistogram((3, 4), 0, hard_below))}
-    assert colours == ({"hard"} if hard_below else {"easy"})
+def test_a_threshold_at_either_end_leaves_one_color(hard_below: float) -> None:
+    colors = {bar[0] for bar in _bars(AgreementHistogram((3, 4), 0, hard_below))}
+    assert colors == ({"hard"} if hard_below else {"easy"})
 
 
 def _subclasses(error: type[MaskmillError]) -> Iterator[type[MaskmillError]]:

@@ -22,12 +22,12 @@ def distance(one: Layout, other: Layout) -> float:
     return float(layout_distances(one, stack_layouts([other]))[0])
 
 
-def as_picture(drawn: Layout) -> NDArray[np.float32]:
+def as_image(drawn: Layout) -> NDArray[np.float32]:
     return drawn.reshape(CELLS, CELLS).astype(np.float32)
 
 
 def test_a_box_covers_its_cells_in_part_or_whole() -> None:
-    drawn = as_picture(layout((15, 40, 10, 30)))
+    drawn = as_image(layout((15, 40, 10, 30)))
     expected = np.zeros((CELLS, CELLS))
     expected[2:4, 1:3] = [[0.5, 0.5], [0.25, 0.25]]
     assert drawn == pytest.approx(expected)
@@ -41,18 +41,18 @@ def test_a_layout_is_the_mean_of_the_masks_pixels() -> None:
         pixels = np.zeros(SIZE_WH[::-1])
         pixels[y : y + h, x : x + w] = 1
         cells = pixels.reshape(CELLS, 20, CELLS, 10).mean(axis=(1, 3))
-        assert as_picture(layout((x, y, w, h))) == pytest.approx(cells, abs=1e-3)
+        assert as_image(layout((x, y, w, h))) == pytest.approx(cells, abs=1e-3)
 
 
 def test_a_mask_that_fills_little_of_its_box_counts_little() -> None:
-    """One mask for everybody has a box as wide as the picture."""
-    assert as_picture(layout((0, 0, 160, 320), filled=0.1)) == pytest.approx(0.1, abs=1e-3)
+    """One mask for everybody has a box as wide as the image."""
+    assert as_image(layout((0, 0, 160, 320), filled=0.1)) == pytest.approx(0.1, abs=1e-3)
 
 
-def test_boxes_end_at_the_picture_and_people_add_up() -> None:
-    assert as_picture(layout((-10, -20, 20, 40)))[0, 0] == 1
-    assert as_picture(layout((-10, -20, 20, 40))).sum() == 1
-    assert as_picture(layout((0, 0, 10, 20), (0, 0, 10, 20)))[0, 0] == 2
+def test_boxes_end_at_the_image_and_people_add_up() -> None:
+    assert as_image(layout((-10, -20, 20, 40)))[0, 0] == 1
+    assert as_image(layout((-10, -20, 20, 40))).sum() == 1
+    assert as_image(layout((0, 0, 10, 20), (0, 0, 10, 20)))[0, 0] == 2
 
 
 def test_boxes_without_an_area_and_frames_without_a_size_are_nobody() -> None:

@@ -3,7 +3,7 @@
 import cv2
 import pytest
 
-from labeling.runtime.threads import bound_picture_threads, thread_limit
+from labeling.runtime.threads import bound_image_threads, thread_limit
 
 
 @pytest.mark.parametrize(
@@ -18,11 +18,11 @@ def test_opencv_is_told_of_a_limit_and_left_alone_without_one(monkeypatch: pytes
     before = cv2.getNumThreads()
     try:
         monkeypatch.setenv("OMP_NUM_THREADS", "1")
-        bound_picture_threads()
+        bound_image_threads()
         assert cv2.getNumThreads() == 1
         cv2.setNumThreads(2)
         monkeypatch.delenv("OMP_NUM_THREADS")
-        bound_picture_threads()
+        bound_image_threads()
         assert cv2.getNumThreads() == 2
     finally:
         cv2.setNumThreads(before)

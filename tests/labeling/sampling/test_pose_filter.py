@@ -27,8 +27,8 @@ def standing(
 ) -> Instance:
     """A person 40 px wide, 100 px high, all joints confident; `joints` gives other confidences."""
     confidences = joints or {}
-    picture = np.zeros(SIZE_HW, dtype=np.bool_)
-    picture[20:sole_y, left : left + 40] = True
+    image = np.zeros(SIZE_HW, dtype=np.bool_)
+    image[20:sole_y, left : left + 40] = True
     ys = {"nose": 25.0, "wrist": 70.0, "knee": 95.0, "ankle": ANKLE_Y}
     keypoints = tuple(
         (
@@ -38,7 +38,7 @@ def standing(
         )
         for name in COCO_KEYPOINTS
     )
-    return instance(picture, score=score, box_xywh=(left, 20.0, 40.0, 100.0), keypoints=keypoints)
+    return instance(image, score=score, box_xywh=(left, 20.0, 40.0, 100.0), keypoints=keypoints)
 
 
 def rule(rejection: Rejection | None) -> str | None:
@@ -138,9 +138,9 @@ def test_the_mask_goes_on_two_per_cent_of_the_height_below_the_ankles(
 
 def test_both_feet_are_looked_for() -> None:
     person = standing()
-    picture = person.mask.to_array()
-    picture[113:, 60:] = False  # the right ankle is at x = 65
-    rejection = check_people([replace(person, mask=Mask.from_array(picture))], None, SIZE_HW, FULL_BODY)
+    image = person.mask.to_array()
+    image[113:, 60:] = False  # the right ankle is at x = 65
+    rejection = check_people([replace(person, mask=Mask.from_array(image))], None, SIZE_HW, FULL_BODY)
     expected = "the mask goes on 1.0 px below the right ankle, 2.0 px are wanted"
     assert rejection == Rejection("foot_missing", expected)
 
@@ -159,7 +159,7 @@ def test_a_box_near_a_side_is_cut_off(box_xywh: tuple[float, float, float, float
     rejection = check_people([replace(standing(), box_xywh=box_xywh)], None, SIZE_HW, FULL_BODY)
     assert rejection is not None
     assert rejection.rule == "cut_off"
-    assert f"px from the picture's {side} side, 2 px are wanted" in rejection.reason
+    assert f"px from the image's {side} side, 2 px are wanted" in rejection.reason
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from PIL import Image
 
 from configs.models import Sampling
 from labeling.sampling.select import Gap, SkippedFrame, select_frames
-from labeling.structures.frames import Clip, Frame, PictureFile
-from labeling.video.color import VideoPicture
+from labeling.structures.frames import Clip, Frame, ImageFile
+from labeling.video.color import VideoImage
 from labeling.video.decode import Decoded
 from tests import planted
-from tests.planted import Coding, draw_number, read_number, write_pictures, write_planted_video
+from tests.planted import Coding, draw_number, read_number, write_images, write_planted_video
 
 NTSC = Fraction(30000, 1001)
 VIDEOS = (
@@ -141,14 +141,14 @@ def test_frames_that_are_not_chosen_are_never_converted_to_rgb(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_planted_video(tmp_path / "v.mp4", fps=Fraction(30), frames=90)
-    converted: list[VideoPicture] = []
-    convert = VideoPicture.to_rgb
+    converted: list[VideoImage] = []
+    convert = VideoImage.to_rgb
 
-    def count(picture: VideoPicture) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-        converted.append(picture)
-        return convert(picture)
+    def count(image: VideoImage) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+        converted.append(image)
+        return convert(image)
 
-    monkeypatch.setattr(VideoPicture, "to_rgb", count)
+    monkeypatch.setattr(VideoImage, "to_rgb", count)
     sampling = Sampling(every_s=0.5, min_gap_s=0, duplicate_bits=6)
     assert len(select(Clip("v", path), sampling)) == len(converted) == 6
     skipped = list(select_frames(Clip("v", path), Sampling(min_sharpness=1e9), gap_here=True))
@@ -161,7 +161,7 @@ def test_blurred_frames_are_skipped_with_their_sharpness(tmp_path: Path) -> None
     sharp = rng.integers(0, 256, (96, 144, 3), dtype=np.uint8)
     blurred = np.asarray(cv2.GaussianBlur(sharp, (0, 0), 3), dtype=np.uint8)
     lossless = Coding("ffv1", pix_fmt="bgr0")
-    path = write_pictures(tmp_path / "v.mkv", [sharp, blurred, sharp], fps=Fraction(10), coding=lossless)
+    path = write_images(tmp_path / "v.mkv", [sharp, blurred, sharp], fps=Fraction(10), coding=lossless)
     sampling = EVERY_FRAME.model_copy(update={"min_sharpness": 20.0})
     items = list(select_frames(Clip("v", path), sampling, gap_here=True))
     assert [(item.t_ms, getattr(item, "rule", "")) for item in items] == [
@@ -176,7 +176,7 @@ def test_blurred_frames_are_skipped_with_their_sharpness(tmp_path: Path) -> None
 
 def test_a_near_duplicate_of_any_of_the_last_eight_is_skipped(tmp_path: Path) -> None:
     scenes = [draw_number(n) for n in (1, 2000, 3, 1, 2000, 77, 3)]
-    path = write_pictures(tmp_path / "v.mp4", scenes, fps=Fraction(10), coding=Coding(options={"qp": "20"}))
+    path = write_images(tmp_path / "v.mp4", scenes, fps=Fraction(10), coding=Coding(options={"qp": "20"}))
     sampling = Sampling(every_s=0, min_gap_s=0, duplicate_bits=6, cut_difference=250)
     rules = [
         getattr(item, "rule", "kept") for item in select_frames(Clip("v", path), sampling, gap_here=True)
@@ -189,9 +189,7 @@ def test_a_near_duplicate_of_any_of_the_last_eight_is_skipped(tmp_path: Path) ->
 def test_the_memory_of_duplicates_ends_with_the_shot(tmp_path: Path) -> None:
     first, second = planted.textured_scene(0)(0), planted.textured_scene(2)(0)
     lossless = Coding("ffv1", pix_fmt="bgr0")
-    path = write_pictures(
-        tmp_path / "v.mkv", [first, first, second, first], fps=Fraction(10), coding=lossless
-    )
+    path = write_images(tmp_path / "v.mkv", [first, first, second, first], fps=Fraction(10), coding=lossless)
     sampling = Sampling(every_s=0, min_gap_s=0, duplicate_bits=6)
     items = list(select_frames(Clip("v", path), sampling, gap_here=True))
     assert [type(item) for item in items] == [Frame, SkippedFrame, Frame, Frame]
@@ -219,13 +217,13 @@ def test_cuts_between_frames_that_are_not_looked_at_are_seen(tmp_path: Path) -> 
 def album(folder: Path) -> Clip:
     paths = [folder / name for name in ("a.png", "b.jpg", "c.png", "d.png")]
     Image.fromarray(draw_number(5)).save(paths[0])
-    paths[1].write_text("no picture")
+    paths[1].write_text("no image")
     Image.fromarray(draw_number(5)).save(paths[2])
     Image.fromarray(np.full((96, 144, 3), 90, np.uint8)).save(paths[3])
-    return Clip("album", pictures=tuple(PictureFile(10 + i, path) for i, path in enumerate(paths)))
+    return Clip("album", images=tuple(ImageFile(10 + i, path) for i, path in enumerate(paths)))
 
 
-def test_pictures_of_a_folder_know_no_time_and_an_unreadable_one_stops_nothing(tmp_path: Path) -> None:
+def test_images_of_a_folder_know_no_time_and_an_unreadable_one_stops_nothing(tmp_path: Path) -> None:
     sampling = Sampling(every_s=5, min_gap_s=5, duplicate_bits=20, min_sharpness=1)
     items = list(select_frames(album(tmp_path), sampling, gap_here=True))
     assert [(item.t_ms, item.shot, item.name, getattr(item, "rule", "")) for item in items] == [
@@ -244,7 +242,7 @@ def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:
     def count_alive() -> list[int]:
         gc.collect()
         kinds = [type(thing) for thing in gc.get_objects()]
-        return [kinds.count(kind) for kind in (Decoded, VideoPicture, Frame)]
+        return [kinds.count(kind) for kind in (Decoded, VideoImage, Frame)]
 
     before = count_alive()  # other tests' frames may still be held by their errors
     alive = []
@@ -255,13 +253,13 @@ def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:
     assert max(max(counts) for counts in alive) <= 3
 
 
-def real_clips(shared: Path) -> dict[str, Callable[[int], planted.Picture]]:
-    """First pictures of the shared videos, all scaled to one size."""
+def real_clips(shared: Path) -> dict[str, Callable[[int], planted.Image]]:
+    """First images of the shared videos, all scaled to one size."""
 
-    def scaled(rgb: planted.Picture) -> planted.Picture:
+    def scaled(rgb: planted.Image) -> planted.Image:
         return np.asarray(cv2.resize(rgb, (320, 240), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
-    def reader(path: Path) -> Callable[[int], planted.Picture]:
+    def reader(path: Path) -> Callable[[int], planted.Image]:
         clip = Clip("v", path, end_s=Fraction(2))
         frames = [scaled(frame.rgb) for frame in select(clip, EVERY_FRAME)]
         return frames.__getitem__
@@ -289,8 +287,8 @@ def test_no_cut_is_seen_inside_a_real_shot(name: str, shared: Path) -> None:
 @pytest.mark.shared
 def test_no_cut_is_seen_in_a_fast_dance(shared: Path, tmp_path: Path) -> None:
     folder = shared / "data/davis2016/JPEGImages/dance-twirl"
-    pictures = [np.asarray(Image.open(path).reduce(3))[:, :284] for path in sorted(folder.iterdir())]
-    path = write_pictures(tmp_path / "v.mp4", pictures, fps=Fraction(24))
+    images = [np.asarray(Image.open(path).reduce(3))[:, :284] for path in sorted(folder.iterdir())]
+    path = write_images(tmp_path / "v.mp4", images, fps=Fraction(24))
     frames = select(Clip("v", path), Sampling(every_s=0.2, min_gap_s=0))
     assert len(frames) == 19
     assert {frame.shot for frame in frames} == {0}

@@ -1,4 +1,4 @@
-"""Pictures with ground truth that the tests of several segmenters look at."""
+"""Images with ground truth that the tests of several segmenters look at."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,24 +7,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from labeling.structures.frames import Frame, RgbPicture
+from labeling.structures.frames import Frame, RgbImage
 from labeling.structures.masks import Mask, iou_matrix
 
 
-def make_frame(rgb: RgbPicture, t_ms: int = 0) -> Frame:
+def make_frame(rgb: RgbImage, t_ms: int = 0) -> Frame:
     return Frame(video_id="v", t_ms=t_ms, rgb=rgb)
 
 
-def noise(height: int, width: int, seed: int = 0) -> RgbPicture:
+def noise(height: int, width: int, seed: int = 0) -> RgbImage:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def read_rgb(path: Path) -> RgbPicture:
+def read_rgb(path: Path) -> RgbImage:
     return np.asarray(Image.open(path).convert("RGB"), dtype=np.uint8)
 
 
 def read_pennfudan(shared: Path, *, every: int) -> list[tuple[Frame, list[Mask]]]:
-    """Every n-th picture with the masks of its people."""
+    """Every n-th image with the masks of its people."""
     folder = shared / "data" / "pennfudan"
     pairs = []
     for path in sorted((folder / "images").glob("*.jpg"))[::every]:

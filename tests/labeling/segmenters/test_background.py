@@ -15,11 +15,11 @@ from configs.segmenters import BackgroundBlock
 from labeling.errors import EmptyVideo, ModelError, ModelOutputWrong, NotAVideo
 from labeling.segmenters.background import BackgroundSegmenter, read_samples, sample_times, widen_range
 from labeling.segmenters.protocol import Segmenter
-from labeling.structures.frames import Clip, Frame, PictureFile, RgbPicture
+from labeling.structures.frames import Clip, Frame, ImageFile, RgbImage
 from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask, iou_matrix, union_masks
 from labeling.synthetic.scene import Scene
-from labeling.video.images import read_picture
+from labeling.video.images import read_image
 from tests.planted import Coding, read_number, write_planted_video
 
 Method = Literal["plate", "mog2", "knn"]
@@ -30,19 +30,19 @@ SCENE = Scene(seconds=20, size_hw=(136, 240))
 
 @pytest.fixture(scope="module")
 def scene_clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    """The scene as a folder of 60 pictures."""
+    """The scene as a folder of 60 images."""
     folder = tmp_path_factory.mktemp("scene")
-    pictures = [SCENE.frame(index)[0] for index in range(0, SCENE.frame_count, SCENE.frame_count // 60)]
-    return save_pictures(pictures, folder)
+    images = [SCENE.frame(index)[0] for index in range(0, SCENE.frame_count, SCENE.frame_count // 60)]
+    return save_images(images, folder)
 
 
-def save_pictures(pictures: Sequence[RgbPicture], folder: Path) -> Clip:
+def save_images(images: Sequence[RgbImage], folder: Path) -> Clip:
     files = []
-    for position, picture in enumerate(pictures):
+    for position, image in enumerate(images):
         path = folder / f"{position:04d}.png"
-        cv2.imwrite(str(path), picture[..., ::-1])
-        files.append(PictureFile(position, path))
-    return Clip(VIDEO_ID, pictures=tuple(files))
+        cv2.imwrite(str(path), image[..., ::-1])
+        files.append(ImageFile(position, path))
+    return Clip(VIDEO_ID, images=tuple(files))
 
 
 def scene_frame(index: int) -> Frame:
@@ -110,9 +110,9 @@ def test_instances_carry_their_masks_box_and_a_score(method: Method, scene_clip:
         assert instance.keypoints is None
 
 
-def test_tall_pictures_are_worked_on_smaller_and_masks_have_the_pictures_size(tmp_path: Path) -> None:
+def test_tall_images_are_worked_on_smaller_and_masks_have_the_images_size(tmp_path: Path) -> None:
     empty = np.full((1080, 640, 3), 120, dtype=np.uint8)
-    clip = save_pictures([empty] * 8, tmp_path)
+    clip = save_images([empty] * 8, tmp_path)
     shown = empty.copy()
     shown[300:900, 200:400] = (200, 30, 30)
     painted = np.zeros((1080, 640), dtype=bool)
@@ -127,7 +127,7 @@ def test_components_that_lie_flat_are_left_out_on_request(tmp_path: Path) -> Non
     shown = empty.copy()
     shown[20:100, 20:50] = shown[90:110, 70:150] = (20, 200, 30)
     block = BackgroundBlock(min_height_width=1.0)
-    found = BackgroundSegmenter(block).prepare(save_pictures([empty] * 8, tmp_path))
+    found = BackgroundSegmenter(block).prepare(save_images([empty] * 8, tmp_path))
     boxes = [i.box_xywh for i in found.segment([Frame(VIDEO_ID, 0, shown)])[0]]
     assert [(x < 60, h > w) for x, _, w, h in boxes] == [(True, True)]
 
@@ -143,10 +143,10 @@ def test_a_frame_of_another_size_is_refused_with_both_sizes(scene_clip: Clip) ->
         learn("plate", scene_clip).segment([other])
 
 
-def test_pictures_of_several_sizes_are_refused(tmp_path: Path) -> None:
-    pictures = [np.zeros((60, 80, 3), dtype=np.uint8)] * 4 + [np.zeros((60, 90, 3), dtype=np.uint8)] * 4
+def test_images_of_several_sizes_are_refused(tmp_path: Path) -> None:
+    images = [np.zeros((60, 80, 3), dtype=np.uint8)] * 4 + [np.zeros((60, 90, 3), dtype=np.uint8)] * 4
     with pytest.raises(ModelOutputWrong, match=r"80x60.*90x60"):
-        learn("plate", save_pictures(pictures, tmp_path))
+        learn("plate", save_images(images, tmp_path))
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -215,10 +215,8 @@ def test_turned_videos_give_upright_samples(tmp_path: Path) -> None:
     assert [read_number(rgb) for rgb in read_samples(Clip(VIDEO_ID, video), 4)] == [3, 8, 13, 18]
 
 
-def test_samples_of_a_folder_are_spread_over_its_pictures(tmp_path: Path) -> None:
-    clip = save_pictures(
-        [np.full((16, 16, 3), value, dtype=np.uint8) for value in range(0, 200, 2)], tmp_path
-    )
+def test_samples_of_a_folder_are_spread_over_its_images(tmp_path: Path) -> None:
+    clip = save_images([np.full((16, 16, 3), value, dtype=np.uint8) for value in range(0, 200, 2)], tmp_path)
     assert [int(rgb[0, 0, 0]) for rgb in read_samples(clip, 12)] == [
         0, 18, 36, 54, 72, 90, 108, 126, 144, 162, 180, 198,
     ]  # fmt: skip
@@ -235,14 +233,14 @@ def test_union_iou_on_a_real_office(shared: Path, method: Method, floor: float, 
     """CDnet 2012 baseline/office: 255 is the person, 50 their shadow, 85 and 170 are not judged."""
     office = shared / "data" / "cdnet_office"
     files = sorted((office / "input").glob("*.jpg"))
-    clip = Clip(VIDEO_ID, pictures=tuple(PictureFile(i, path) for i, path in enumerate(files)))
+    clip = Clip(VIDEO_ID, images=tuple(ImageFile(i, path) for i, path in enumerate(files)))
     segmenter = learn(method, clip)
     region = read_labels(office / "ROI.bmp") > 0
     ious = []
     for path in files[599:1100:20]:
         truth = read_labels(office / "groundtruth" / path.name.replace("in", "gt").replace("jpg", "png"))
         judged = region & ~np.isin(truth, (85, 170))
-        rgb = read_picture(path)
+        rgb = read_image(path)
         instances = segmenter.segment([Frame(VIDEO_ID, 0, rgb)])[0]
         found = union_of(instances, (rgb.shape[0], rgb.shape[1])).to_array() & judged
         person = (truth == 255) & judged

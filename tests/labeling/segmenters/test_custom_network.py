@@ -16,7 +16,7 @@ from labeling.errors import ModelOutputWrong, WeightsCorrupt, WeightsMissing
 from labeling.segmenters.custom_network import OwnModelSegmenter, prepare_input, read_person_map
 from labeling.segmenters.network_files import dequantize, quantize
 from labeling.segmenters.selfie import SelfieSegmenter
-from labeling.structures.frames import RgbPicture
+from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance
 from tests.labeling.segmenters.images import make_frame, noise, read_pennfudan
 from tests.labeling.segmenters.tiny_networks import save_onnx, save_quantized_sigmoid
@@ -25,7 +25,7 @@ HW = (12, 20)
 FIRST_CHANNEL = {"first": np.array([0]), "last": np.array([1]), "axis": np.array([1])}
 
 
-def segment(rgb: RgbPicture, **options: Any) -> list[Instance]:
+def segment(rgb: RgbImage, **options: Any) -> list[Instance]:
     block = OwnModelBlock(**{"kind": "onnx", "input_hw": HW, **options})
     ((*instances,),) = OwnModelSegmenter(block).segment([make_frame(rgb)])
     return instances
@@ -36,7 +36,7 @@ def first_channel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """ONNX, float, NCHW: its map is the first channel as it comes in."""
     return save_onnx(
         tmp_path_factory.mktemp("onnx") / "first.onnx",
-        [helper.make_node("Slice", ["picture", "first", "last", "axis"], ["map"])],
+        [helper.make_node("Slice", ["image", "first", "last", "axis"], ["map"])],
         input_shape=[1, 3, *HW],
         outputs=[("map", TensorProto.FLOAT)],
         constants=FIRST_CHANNEL,
@@ -94,7 +94,7 @@ def test_bytes_go_as_they_are_into_a_network_of_bytes(tmp_path: Path) -> None:
     path = save_onnx(
         tmp_path / "bytes.onnx",
         [
-            helper.make_node("Cast", ["picture"], ["numbers"], to=TensorProto.FLOAT),
+            helper.make_node("Cast", ["image"], ["numbers"], to=TensorProto.FLOAT),
             helper.make_node("Slice", ["numbers", "first", "last", "axis"], ["red"]),
             helper.make_node("Greater", ["red", "limit"], ["above"]),
             helper.make_node("Cast", ["above"], ["map"], to=TensorProto.FLOAT),
@@ -112,7 +112,7 @@ def test_bytes_go_as_they_are_into_a_network_of_bytes(tmp_path: Path) -> None:
 def test_a_network_of_signed_bytes_gets_them_about_zero(tmp_path: Path) -> None:
     path = save_onnx(
         tmp_path / "signed.onnx",
-        [helper.make_node("Cast", ["picture"], ["map"], to=TensorProto.FLOAT)],
+        [helper.make_node("Cast", ["image"], ["map"], to=TensorProto.FLOAT)],
         input_shape=["batch", 3, "height", "width"],
         input_type=TensorProto.INT8,
         outputs=[("map", TensorProto.FLOAT)],
@@ -124,12 +124,12 @@ def test_a_network_of_signed_bytes_gets_them_about_zero(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def three_outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The picture itself as logits of three classes, the likeliest class, and NaN."""
+    """The image itself as logits of three classes, the likeliest class, and NaN."""
     return save_onnx(
         tmp_path_factory.mktemp("onnx") / "three.onnx",
         [
-            helper.make_node("Identity", ["picture"], ["logits"]),
-            helper.make_node("ArgMax", ["picture"], ["classes"], axis=1, keepdims=0),
+            helper.make_node("Identity", ["image"], ["logits"]),
+            helper.make_node("ArgMax", ["image"], ["classes"], axis=1, keepdims=0),
             helper.make_node("Log", ["minus_one"], ["nan"]),
         ],
         input_shape=[1, 3, *HW],
@@ -221,11 +221,11 @@ def test_a_file_that_is_no_network_is_an_error(tmp_path: Path, kind: str) -> Non
 
 
 class TwoMaps(torch.nn.Module):
-    """The green channel and twice the red one, of pictures of one size only."""
+    """The green channel and twice the red one, of images of one size only."""
 
-    def forward(self, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        flat = picture[:, 1].reshape(1, 12, 20)
-        return flat, picture[:, :1] * 2
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        flat = image[:, 1].reshape(1, 12, 20)
+        return flat, image[:, :1] * 2
 
 
 @pytest.fixture
@@ -261,7 +261,7 @@ def test_a_quantised_litert_network_computes_in_its_own_units(tmp_path: Path) ->
         person_class=1,
         mask_above=0.6,
     )
-    value = rgb[:, :, 1] * 0.05 - 6  # exactly one level of the input per level of the picture
+    value = rgb[:, :, 1] * 0.05 - 6  # exactly one level of the input per level of the image
     seen = (np.clip(np.rint(value / 0.05) + 10, -128, 127) - 10) * 0.05
     probability = 1 / (1 + np.exp(-seen))
     decided = np.abs(probability - 0.6) > 1 / 256

@@ -115,7 +115,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
-def test_the_picture_is_sent_exactly_and_the_labels_come_back() -> None:
+def test_the_image_is_sent_exactly_and_the_labels_come_back() -> None:
     with serve(reply(labels_png(0, 2, 1))) as service:
         found = segmenter(service.url).segment([FRAME, FRAME])
         assert [[i.box_xywh[1] for i in instances] for instances in found] == [[2, 1], [2, 1]]
@@ -158,7 +158,7 @@ def test_a_busy_service_is_asked_again_later_each_time(status: int) -> None:
     assert pauses == [0.5, 1.0, 2.0]
 
 
-def test_retry_after_is_honoured_in_seconds_and_as_a_date_up_to_a_minute() -> None:
+def test_retry_after_is_honored_in_seconds_and_as_a_date_up_to_a_minute() -> None:
     pauses: list[float] = []
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
     answers = [reply(b"", status=503, Retry_After=after) for after in ("7", soon, "99999", "nonsense")]

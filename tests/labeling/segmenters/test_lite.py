@@ -33,11 +33,11 @@ from labeling.structures.masks import Mask, iou_matrix
 from tests.labeling.segmenters.images import best_ious, make_frame, noise, read_pennfudan, read_rgb
 
 PENNFUDAN_FLOOR = 0.80
-"""Measured: 0.828 on all pictures."""
+"""Measured: 0.828 on all images."""
 SIMILARITY_FLOOR = 0.7
 """Measured: 0.75."""
 DECIDED_FLOOR = 0.85
-"""AUROC, measured: 0.95 on all pictures."""
+"""AUROC, measured: 0.95 on all images."""
 
 
 def make_cells(rows: int = 4, columns: int = 5) -> NDArray[np.float32]:
@@ -52,7 +52,7 @@ def make_boxes(*corners: tuple[float, float, float, float]) -> PersonBoxes:
     return PersonBoxes(np.array(corners, dtype=np.float32).reshape(-1, 4), scores)
 
 
-def test_a_cell_holds_centre_size_and_score() -> None:
+def test_a_cell_holds_center_size_and_score() -> None:
     cells = make_cells()
     cells[:6, 2, 3] = [0.8, np.arctanh(0.25), np.arctanh(0.5), 0.0, np.log(3), 0.6]
     boxes = decode_cells(cells)
@@ -74,7 +74,7 @@ def test_a_cell_that_is_likelier_a_chair_is_nobody() -> None:
 
 
 @pytest.mark.parametrize("tiles", [2, 3, 4])
-def test_tiles_cover_the_picture_and_overlap(tiles: int) -> None:
+def test_tiles_cover_the_image_and_overlap(tiles: int) -> None:
     size_hw = (360, 481)
     whole, *parts = plan_tiles(size_hw, tiles)
     assert whole == Tile(0, 0, 481, 360)
@@ -87,7 +87,7 @@ def test_tiles_cover_the_picture_and_overlap(tiles: int) -> None:
     assert overlap / parts[0].w == pytest.approx(0.2, abs=0.02)
 
 
-def test_one_tile_is_the_whole_picture_alone() -> None:
+def test_one_tile_is_the_whole_image_alone() -> None:
     assert list(plan_tiles((10, 20), 1)) == [Tile(0, 0, 20, 10)]
 
 
@@ -100,7 +100,7 @@ def test_people_are_small_where_half_of_the_surer_ones_are() -> None:
     assert not are_people_small(make_boxes(), 100)
 
 
-def test_a_box_cut_by_an_inner_edge_is_dropped_and_at_the_pictures_edge_kept() -> None:
+def test_a_box_cut_by_an_inner_edge_is_dropped_and_at_the_images_edge_kept() -> None:
     boxes = make_boxes((0, 10, 30, 50), (70, 10, 99.5, 50), (40, 70, 60, 100), (40, 10, 60, 50))
     cut = find_cut_boxes(boxes, Tile(0, 0, 100, 100), (100, 180))
     assert cut.tolist() == [False, True, False, False]
@@ -137,21 +137,21 @@ def test_mask_logits_land_where_the_crop_lies_and_outside_is_nobody() -> None:
     assert (made.logits_in((200, 0, 220, 5)) == -8.0).all()
 
 
-def test_a_turned_crop_is_the_picture_turned_and_a_mirrored_one_its_mirror_image() -> None:
-    picture = np.arange(48, dtype=np.float32).reshape(6, 8)
+def test_a_turned_crop_is_the_image_turned_and_a_mirrored_one_its_mirror_image() -> None:
+    image = np.arange(48, dtype=np.float32).reshape(6, 8)
     to_the_right = Crop(1.0, 0.0, 6.0, angle=np.pi / 2)
-    turned = cv2.warpAffine(picture, to_the_right.to_grid(6), (6, 6), flags=cv2.INTER_NEAREST)
-    assert (turned == np.rot90(picture[:, 1:7])).all()
-    mirrored = cv2.warpAffine(picture, to_the_right.mirror().to_grid(6), (6, 6), flags=cv2.INTER_NEAREST)
-    assert (mirrored == np.rot90(picture[:, 1:7])[:, ::-1]).all()
+    turned = cv2.warpAffine(image, to_the_right.to_grid(6), (6, 6), flags=cv2.INTER_NEAREST)
+    assert (turned == np.rot90(image[:, 1:7])).all()
+    mirrored = cv2.warpAffine(image, to_the_right.mirror().to_grid(6), (6, 6), flags=cv2.INTER_NEAREST)
+    assert (mirrored == np.rot90(image[:, 1:7])[:, ::-1]).all()
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_points_of_a_crop_come_back_to_where_they_are_in_the_picture(mirrored: bool) -> None:
+def test_points_of_a_crop_come_back_to_where_they_are_in_the_image(mirrored: bool) -> None:
     crop = Crop(-20.0, 35.0, 80.0, angle=0.7, mirrored=mirrored)
     pixels = np.random.default_rng(0).uniform(0, 99, (5, 2))
     in_crop = pixels @ crop.to_grid(256)[:, :2].T + crop.to_grid(256)[:, 2]
-    back = crop.to_picture((in_crop + 0.5).astype(np.float32), 256)
+    back = crop.to_image((in_crop + 0.5).astype(np.float32), 256)
     assert back == pytest.approx(pixels + 0.5, abs=1e-3)
 
 
@@ -244,7 +244,7 @@ def test_keypoints_lie_where_coco_says(shared: Path, lite: LiteSegmenter) -> Non
     """Object keypoint similarity (COCO) of the people whose body is annotated nearly whole."""
     folder = shared / "data" / "coco_mini"
     truth = json.loads((folder / "annotations" / "person_keypoints_train2017.json").read_text())
-    files = {picture["id"]: picture["file_name"] for picture in truth["images"]}
+    files = {image["id"]: image["file_name"] for image in truth["images"]}
     whole = [person for person in truth["annotations"] if person["num_keypoints"] >= 14]
     similarities = []
     for person in whole:
@@ -289,7 +289,7 @@ def test_confident_joints_lie_on_the_person(
 def test_boxes_are_what_the_network_gives_by_hand(
     shared: Path, street: list[tuple[Frame, list[Mask]]]
 ) -> None:
-    """Its published example: a picture resized with OpenCV, blue first, divided by 255."""
+    """Its published example: an image resized with OpenCV, blue first, divided by 255."""
     weights = shared / "weights" / "fastestdet" / "FastestDet.onnx"
     rgb = street[0][0].rgb
     bgr = cv2.resize(rgb[:, :, ::-1], (352, 352), interpolation=cv2.INTER_AREA) / np.float32(255)
@@ -309,8 +309,8 @@ def test_boxes_are_what_the_network_gives_by_hand(
 
 
 @pytest.mark.shared
-def test_tiles_find_small_people_whom_the_whole_picture_misses(shared: Path) -> None:
-    """The street in the last corner of a picture 12 times as wide: people are 9 pixels high in 352."""
+def test_tiles_find_small_people_whom_the_whole_image_misses(shared: Path) -> None:
+    """The street in the last corner of an image 12 times as wide: people are 9 pixels high in 352."""
     (frame, truth), *_ = read_pennfudan(shared, every=100)
     width, height = 160, 160 * frame.size_hw[0] // frame.size_hw[1]
     canvas = np.full((12 * height, 12 * width, 3), 128, dtype=np.uint8)
@@ -330,7 +330,7 @@ def _shrink(mask: Mask, size_hw: tuple[int, int], canvas_hw: tuple[int, ...]) ->
 
 
 @pytest.mark.shared
-def test_noise_and_pictures_of_a_few_pixels_hold_nobody(lite: LiteSegmenter) -> None:
+def test_noise_and_images_of_a_few_pixels_hold_nobody(lite: LiteSegmenter) -> None:
     assert lite.segment([make_frame(noise(90, 120)), make_frame(noise(1, 3))]) == [[], []]
 
 

@@ -26,7 +26,7 @@ def frame(name: str = "", t_ms: int = 2500) -> Frame:
 
 
 def write_labels(path: Path, *values: int, size_hw: tuple[int, int] = SIZE_HW) -> None:
-    """A label picture in which each value covers one row."""
+    """A label image in which each value covers one row."""
     labels = np.zeros(size_hw, dtype=np.uint8)
     for row, value in enumerate(values):
         labels[row] = value
@@ -43,7 +43,7 @@ def rows_found(segmenter: Segmenter, *frames: Frame) -> list[list[float]]:
     return [[instance.box_xywh[1] for instance in found] for found in segmenter.segment(frames)]
 
 
-def test_a_picture_finds_the_png_of_its_name(tmp_path: Path) -> None:
+def test_an_image_finds_the_png_of_its_name(tmp_path: Path) -> None:
     write_labels(tmp_path / "cat.png", 0, 2, 1)
     write_labels(tmp_path / "shot.0001.png", 0, 0, 0, 255)
     found = rows_found(opened(tmp_path), frame("cat.jpg"), frame("shot.0001.jpeg"), frame("dog.jpg"))
@@ -147,7 +147,7 @@ def annotations(**image: object) -> dict[str, Any]:
     }
 
 
-def test_an_annotation_file_names_its_pictures_and_the_person_category(tmp_path: Path) -> None:
+def test_an_annotation_file_names_its_images_and_the_person_category(tmp_path: Path) -> None:
     path = write_json(tmp_path / "instances.json", annotations(height=6, width=8))
     assert rows_found(opened(path, "error"), frame("cat.jpg"), frame("empty.jpg")) == [[1], []]
     with pytest.raises(ModelOutputWrong, match=r"no mask for dog\.jpg"):
@@ -164,7 +164,7 @@ def test_one_name_in_two_folders_is_refused_unless_the_frame_names_its_folder(tm
     records = [{"file_name": f"{d}/cat.jpg", "segmentation": row_rle(r)} for r, d in enumerate("ab")]
     segmenter = opened(write_json(tmp_path / "results.json", records))
     assert rows_found(segmenter, frame("b/cat.jpg")) == [[1]]
-    with pytest.raises(ModelOutputWrong, match="2 pictures named 'cat'"):
+    with pytest.raises(ModelOutputWrong, match="2 images named 'cat'"):
         segmenter.segment([frame("cat.jpg")])
 
 

@@ -100,8 +100,8 @@ def test_what_is_wrong_with_a_factory_is_named(name: str, message: str) -> None:
 
 
 def test_options_that_the_factory_does_not_know_are_named() -> None:
-    with pytest.raises(ConfigError, match=r"\['colour'\].*unexpected keyword argument 'colour'"):
-        load("Plain", colour="red")
+    with pytest.raises(ConfigError, match=r"\['color'\].*unexpected keyword argument 'color'"):
+        load("Plain", color="red")
 
 
 @pytest.mark.parametrize("module_name", ["no_such_module_for_tests", "breaks_on_import_for_tests"])

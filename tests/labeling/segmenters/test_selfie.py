@@ -10,14 +10,14 @@ from ai_edge_litert.interpreter import Interpreter
 
 from configs.segmenters import SelfieBlock
 from labeling.segmenters.selfie import SelfieSegmenter
-from labeling.structures.frames import RgbPicture
+from labeling.structures.frames import RgbImage
 from labeling.structures.masks import BoolArray, union_masks
 from tests.labeling.segmenters.images import best_ious, make_frame, noise, read_pennfudan
 
 pytestmark = pytest.mark.shared
 
 UNION_FLOOR = 0.70
-"""Measured: 0.74 on every fourth picture of PennFudan."""
+"""Measured: 0.74 on every fourth image of PennFudan."""
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def selfie(shared: Path) -> SelfieSegmenter:
     return SelfieSegmenter(SelfieBlock(), weights_dir=shared / "weights")
 
 
-def run_by_hand(weights: Path, rgb: RgbPicture) -> BoolArray:
+def run_by_hand(weights: Path, rgb: RgbImage) -> BoolArray:
     net = Interpreter(str(weights))
     net.allocate_tensors()
     shrunk = cv2.resize(rgb, (256, 256), interpolation=cv2.INTER_AREA)

@@ -81,8 +81,8 @@ class Sees(torch.nn.Module):
             "masks": torch.from_numpy(probability)[:, None],
         }
 
-    def forward(self, pictures: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
-        return [self._found for _ in pictures]
+    def forward(self, images: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+        return [self._found for _ in images]
 
 
 def test_each_mask_is_as_decided_as_its_own_probabilities_are() -> None:
@@ -104,7 +104,7 @@ def test_people_are_those_that_torchvision_itself_finds() -> None:
     """Only people go through suppression and the heads; their scores and boxes stay what they are."""
     from torchvision.models.detection import maskrcnn_resnet50_fpn_v2
 
-    picture = noise(48, 64)
+    image = noise(48, 64)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(RANDOM_SEED)
         plain = maskrcnn_resnet50_fpn_v2(
@@ -116,9 +116,9 @@ def test_people_are_those_that_torchvision_itself_finds() -> None:
         ).eval()
     plain.roi_heads.mask_head = None
     with torch.inference_mode():
-        (expected,) = plain([torch.from_numpy(picture).permute(2, 0, 1) / 255])
+        (expected,) = plain([torch.from_numpy(image).permute(2, 0, 1) / 255])
     people = expected["labels"] == 1
-    (found,) = make("maskrcnn_resnet50_fpn_v2", min_score=0.015).segment([make_frame(picture)])
+    (found,) = make("maskrcnn_resnet50_fpn_v2", min_score=0.015).segment([make_frame(image)])
     corners = np.array([[x, y, x + w, y + h] for x, y, w, h in (one.box_xywh for one in found)])
     assert 0 < len(found) <= people.sum() < len(people)
     scores = expected["scores"][people].numpy()
@@ -202,7 +202,7 @@ def test_an_unknown_member_is_answered_with_the_known_ones() -> None:
         make("maskrcnn_resnet50_fpn_v2", weights="COCO_V2")
 
 
-def test_a_filled_box_stays_within_the_picture() -> None:
+def test_a_filled_box_stays_within_the_image() -> None:
     mask = fill_box((-3.0, 1.5, 5.2, 100.0), (10, 8))
     expected = np.zeros((10, 8), dtype=bool)
     expected[1:, :3] = True

@@ -30,7 +30,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 @dataclass
-class Behaviour:
+class Behavior:
     """What the server does with each request, in order; the last one is repeated."""
 
     answers: list[str]
@@ -42,16 +42,16 @@ class Behaviour:
 
 
 @contextmanager
-def serve(behaviour: Behaviour) -> Iterator[str]:
+def serve(behavior: Behavior) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked = self.headers.get("Range")
-            behaviour.ranges.append(asked)
-            answer = behaviour.next_answer()
+            behavior.ranges.append(asked)
+            answer = behavior.next_answer()
             if answer.isdigit():
                 self.send_error(int(answer))
                 return
-            start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and behaviour.can_resume else 0
+            start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and behavior.can_resume else 0
             body = CONTENT[start:] if answer != "other" else CONTENT[::-1]
             self.send_response(206 if start else 200)
             self.send_header("Content-Length", str(len(body)))
@@ -84,57 +84,57 @@ def fetch(url: str, target: Path, *, sha256: str = SHA256) -> None:
 
 
 def test_a_file_is_fetched_and_nothing_else_is_left(tmp_path: Path) -> None:
-    with serve(Behaviour(["all"])) as url:
+    with serve(Behavior(["all"])) as url:
         fetch(url, tmp_path / "new" / "tiny.onnx")
     assert (tmp_path / "new" / "tiny.onnx").read_bytes() == CONTENT
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["tiny.onnx"]
 
 
 def test_a_missing_file_is_asked_for_once(tmp_path: Path) -> None:
-    behaviour = Behaviour(["404"])
-    with serve(behaviour) as url, pytest.raises(WeightsMissing, match="HTTP 404"):
+    behavior = Behavior(["404"])
+    with serve(behavior) as url, pytest.raises(WeightsMissing, match="HTTP 404"):
         fetch(url, tmp_path / "tiny.onnx")
-    assert len(behaviour.ranges) == 1
+    assert len(behavior.ranges) == 1
     assert list(tmp_path.glob("*.onnx*")) == []
 
 
 def test_other_bytes_are_refused_and_removed(tmp_path: Path) -> None:
-    with serve(Behaviour(["other"])) as url, pytest.raises(WeightsCorrupt, match=SHA256):
+    with serve(Behavior(["other"])) as url, pytest.raises(WeightsCorrupt, match=SHA256):
         fetch(url, tmp_path / "tiny.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_download_cut_short_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    behaviour = Behaviour(["cut", "all"])
-    with serve(behaviour) as url:
+    behavior = Behavior(["cut", "all"])
+    with serve(behavior) as url:
         fetch(url, tmp_path / "tiny.onnx")
-    assert behaviour.ranges == [None, f"bytes={len(CONTENT) // 2}-"]
+    assert behavior.ranges == [None, f"bytes={len(CONTENT) // 2}-"]
     assert (tmp_path / "tiny.onnx").read_bytes() == CONTENT
 
 
 def test_a_server_that_cannot_resume_sends_all_of_it_again(tmp_path: Path) -> None:
-    with serve(Behaviour(["cut", "all"], can_resume=False)) as url:
+    with serve(Behavior(["cut", "all"], can_resume=False)) as url:
         fetch(url, tmp_path / "tiny.onnx")
     assert (tmp_path / "tiny.onnx").read_bytes() == CONTENT
 
 
 def test_a_server_that_recovers_is_asked_again(tmp_path: Path) -> None:
-    behaviour = Behaviour(["503", "500", "all"])
-    with serve(behaviour) as url:
+    behavior = Behavior(["503", "500", "all"])
+    with serve(behavior) as url:
         fetch(url, tmp_path / "tiny.onnx")
-    assert len(behaviour.ranges) == 3
+    assert len(behavior.ranges) == 3
     assert (tmp_path / "tiny.onnx").read_bytes() == CONTENT
 
 
 def test_a_server_that_stays_broken_is_given_up(tmp_path: Path) -> None:
-    behaviour = Behaviour(["503"])
-    with serve(behaviour) as url, pytest.raises(WeightsMissing, match="HTTP 503"):
+    behavior = Behavior(["503"])
+    with serve(behavior) as url, pytest.raises(WeightsMissing, match="HTTP 503"):
         fetch(url, tmp_path / "tiny.onnx")
-    assert len(behaviour.ranges) == ATTEMPTS
+    assert len(behavior.ranges) == ATTEMPTS
 
 
 def test_the_first_digits_of_a_hash_are_checked_too(tmp_path: Path) -> None:
-    with serve(Behaviour(["all"])) as url:
+    with serve(Behavior(["all"])) as url:
         fetch(url, tmp_path / "right.onnx", sha256=SHA256[:8])
         with pytest.raises(WeightsCorrupt):
             fetch(url, tmp_path / "wrong.onnx", sha256="00000000")
@@ -142,17 +142,17 @@ def test_the_first_digits_of_a_hash_are_checked_too(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[Behaviour]:
+def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[Behavior]:
     """A known file named `tiny`, which a server of this test publishes."""
-    behaviour = Behaviour(["all"])
-    with serve(behaviour) as url:
+    behavior = Behavior(["all"])
+    with serve(behavior) as url:
         known = KnownWeights("tiny", "lite", url, SHA256, "MIT")
         monkeypatch.setitem(KNOWN_WEIGHTS, "tiny", known)
-        yield behaviour
+        yield behavior
 
 
 @pytest.mark.parametrize("folder", ["", "one", "one/two"])
-def test_weights_are_found_up_to_two_folders_down(tiny: Behaviour, tmp_path: Path, folder: str) -> None:
+def test_weights_are_found_up_to_two_folders_down(tiny: Behavior, tmp_path: Path, folder: str) -> None:
     path = tmp_path / "given" / folder / "tiny.onnx"
     path.parent.mkdir(parents=True)
     path.write_bytes(CONTENT)
@@ -161,7 +161,7 @@ def test_weights_are_found_up_to_two_folders_down(tiny: Behaviour, tmp_path: Pat
 
 
 def test_weights_that_are_nowhere_are_fetched_into_the_cache_once(
-    tiny: Behaviour, tmp_path: Path, empty_caches: Path
+    tiny: Behavior, tmp_path: Path, empty_caches: Path
 ) -> None:
     deep = tmp_path / "given" / "one" / "two" / "three" / "tiny.onnx"
     deep.parent.mkdir(parents=True)
@@ -214,7 +214,7 @@ def test_the_list_names_what_is_found_and_what_is_missing(tmp_path: Path) -> Non
     rows = {row.name: row for row in list_weights(tmp_path)}
     assert rows["selfie_segmentation"].found == tmp_path / "mediapipe" / "selfie_segmentation.tflite"
     assert rows["fastestdet"].found is None
-    assert rows["fastestdet"].licence == "BSD-3-Clause"
+    assert rows["fastestdet"].license == "BSD-3-Clause"
 
 
 def test_torchs_own_cache_is_looked_in(tmp_path: Path) -> None:

@@ -20,11 +20,11 @@ def save_onnx(  # noqa: PLR0913 - a graph has these parts
     input_type: int = TensorProto.FLOAT,
     constants: dict[str, NDArray[Any]] | None = None,
 ) -> Path:
-    """A graph from `picture` to `outputs` (name and type), whose nodes may use `constants`."""
+    """A graph from `image` to `outputs` (name and type), whose nodes may use `constants`."""
     graph = helper.make_graph(
         list(nodes),
         "tiny",
-        [helper.make_tensor_value_info("picture", input_type, list(input_shape))],
+        [helper.make_tensor_value_info("image", input_type, list(input_shape))],
         [helper.make_tensor_value_info(name, kind, None) for name, kind in outputs],
         [onnx.numpy_helper.from_array(value, name) for name, value in (constants or {}).items()],
     )

@@ -60,9 +60,7 @@ def unpack(
         elif one.path:
             good[one.origin.spec.removeprefix(f"{archive}!")] = one.path.read_bytes()
         else:
-            good |= {
-                name: path.read_bytes() for name, path in zip(one.picture_names, one.pictures, strict=True)
-            }
+            good |= {name: path.read_bytes() for name, path in zip(one.image_names, one.images, strict=True)}
     return good, bad
 
 
@@ -81,27 +79,25 @@ MAKERS: dict[str, Callable[[Path, dict[str, bytes]], Path]] = {
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_videos_and_pictures_come_out_named_by_their_content(tmp_path: Path, name: str) -> None:
+def test_videos_and_images_come_out_named_by_their_content(tmp_path: Path, name: str) -> None:
     members = {
         "one.mp4": NOISE, "sub/zwei ü 視.MKV": NOISE[:5000], "p/f10.png": b"ten", "p/f2.png": b"two",
         "readme.md": b"-", "__MACOSX/._one.mp4": b"-", ".hidden.mp4": b"-",
     }  # fmt: skip
     archive = MAKERS[name](tmp_path / name, members)
-    found = list(fetch(Origin(str(archive), "archive", licence="CC0"), tmp_path / "home", INGEST))
+    found = list(fetch(Origin(str(archive), "archive", license="CC0"), tmp_path / "home", INGEST))
     videos = [one for one in found if isinstance(one, Fetched) and one.path]
-    (pictures,) = (one for one in found if isinstance(one, Fetched) and one.pictures)
+    (images,) = (one for one in found if isinstance(one, Fetched) and one.images)
     assert len(found) == 3
     assert [one.origin.spec for one in videos] == [f"{archive}!one.mp4", f"{archive}!sub/zwei ü 視.MKV"]
     assert [one.path.name for one in videos if one.path] == [
         f"{hashlib.sha256(NOISE).hexdigest()}.mp4",
         f"{hashlib.sha256(NOISE[:5000]).hexdigest()}.mkv",
     ]
-    assert pictures.origin.spec == f"{archive}!p/"
-    assert pictures.picture_names == ("f2.png", "f10.png")
-    assert [path.read_bytes() for path in pictures.pictures] == [b"two", b"ten"]
-    assert {(one.origin.kind, one.origin.licence) for one in (*videos, pictures)} == {
-        ("archive_member", "CC0")
-    }
+    assert images.origin.spec == f"{archive}!p/"
+    assert images.image_names == ("f2.png", "f10.png")
+    assert [path.read_bytes() for path in images.images] == [b"two", b"ten"]
+    assert {(one.origin.kind, one.origin.license) for one in (*videos, images)} == {("archive_member", "CC0")}
     assert len(all_files(tmp_path / "home")) == 4
 
 
@@ -122,9 +118,9 @@ def test_one_member_can_be_named(tmp_path: Path) -> None:
     assert one.path is not None
     assert one.path.read_bytes() == b"2"
     assert one.origin.spec == f"{archive}!x/two.mp4"
-    (pictures,) = fetch(Origin(f"{archive}!p/", "archive_member"), tmp_path / "home", INGEST)
-    assert isinstance(pictures, Fetched)
-    assert pictures.picture_names == ("1.png",)
+    (images,) = fetch(Origin(f"{archive}!p/", "archive_member"), tmp_path / "home", INGEST)
+    assert isinstance(images, Fetched)
+    assert images.image_names == ("1.png",)
     (failed,) = fetch(Origin(f"{archive}!gone.mp4", "archive_member"), tmp_path / "home", INGEST)
     assert isinstance(failed, FailedOrigin)
     assert isinstance(failed.error, SourceNotFound)
@@ -146,14 +142,14 @@ def test_a_name_that_points_elsewhere_refuses_that_member_only(tmp_path: Path, n
     assert not any(path.read_bytes() == b"evil" for path in tmp_path.rglob("*") if path.is_file())
 
 
-def test_a_member_that_fails_keeps_the_licence_of_its_archive(tmp_path: Path) -> None:
+def test_a_member_that_fails_keeps_the_license_of_its_archive(tmp_path: Path) -> None:
     refused = make_zip(tmp_path / "refused.zip", {"../evil.mp4": b"evil", "good.mp4": b"1"})
     damaged = make_tar(tmp_path / "damaged.tar.gz", {"a.mp4": b"1", "b.mp4": NOISE}, "w:gz")
     damaged.write_bytes(damaged.read_bytes()[:-1000])
     for archive in (refused, damaged, tmp_path / "missing.zip"):
-        found = fetch(Origin(str(archive), "archive", licence="CC0"), tmp_path / "home", INGEST)
+        found = fetch(Origin(str(archive), "archive", license="CC0"), tmp_path / "home", INGEST)
         failed = [one for one in found if isinstance(one, FailedOrigin)]
-        assert [one.licence for one in failed] == ["CC0"]
+        assert [one.license for one in failed] == ["CC0"]
 
 
 def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path) -> None:

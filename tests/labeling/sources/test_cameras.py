@@ -75,7 +75,7 @@ def codec_of(path: Path) -> str:
         return container.streams.video[0].codec_context.name
 
 
-def pictures_of(source: Path | io.BytesIO) -> list[NDArray[Any]]:
+def images_of(source: Path | io.BytesIO) -> list[NDArray[Any]]:
     """As decoded: equal ones were copied, not coded again."""
     with av.open(str(source) if isinstance(source, Path) else source, "r") as container:
         return [frame.to_ndarray() for frame in container.decode(video=0)]
@@ -104,22 +104,22 @@ def test_a_dropped_stream_is_called_again_and_nothing_whole_is_lost(site: Site, 
         assert recording.duration_s == pytest.approx(len(numbers) / FPS, abs=0.11)
         sha256 = sha256_of(recording.path)
         assert recording.path == tmp_path / sha256[:2] / f"{sha256}.mp4"
-        sent = pictures_of(io.BytesIO(clips[begin // 100]))
-        assert all((kept == sent[i]).all() for i, kept in enumerate(pictures_of(recording.path)))
+        sent = images_of(io.BytesIO(clips[begin // 100]))
+        assert all((kept == sent[i]).all() for i, kept in enumerate(images_of(recording.path)))
     assert before < recordings[0].started_at < recordings[1].started_at < recordings[2].started_at
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == {one.path for one in recordings}
 
 
-def test_a_picture_that_a_drop_cut_short_is_left_out(tmp_path: Path) -> None:
+def test_an_image_that_a_drop_cut_short_is_left_out(tmp_path: Path) -> None:
     clip = ts(0, 20, grain=60)
     with serve_bytes(clip[: len(clip) * 2 // 3 + 77]) as port:
         recordings, _ = record(
             f"tcp://127.0.0.1:{port}", tmp_path, INGEST.model_copy(update={"reconnects": 0})
         )
     (recording,) = recordings
-    kept, sent = pictures_of(recording.path), pictures_of(io.BytesIO(clip))
+    kept, sent = images_of(recording.path), images_of(io.BytesIO(clip))
     assert len(kept) > 10
-    assert all((picture == sent[i]).all() for i, picture in enumerate(kept))
+    assert all((image == sent[i]).all() for i, image in enumerate(kept))
 
 
 def test_files_begin_with_a_key_frame_at_time_zero(site: Site, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_files_begin_with_a_key_frame_at_time_zero(site: Site, tmp_path: Path) -
 
 
 def test_what_is_sent_before_the_first_key_frame_is_not_recorded(site: Site, tmp_path: Path) -> None:
-    """A camera that is joined in the middle of a group of pictures."""
+    """A camera that is joined in the middle of a group of images."""
     whole = ts(0, 40)
     with av.open(io.BytesIO(whole), "r") as container:
         positions = [packet.pos for packet in container.demux(video=0) if packet.pos is not None]
@@ -148,7 +148,7 @@ def test_what_is_sent_before_the_first_key_frame_is_not_recorded(site: Site, tmp
     assert times_of(recordings[0].path)[0] == 0.0
 
 
-def test_pictures_sent_out_of_order_keep_their_times(site: Site, tmp_path: Path) -> None:
+def test_images_sent_out_of_order_keep_their_times(site: Site, tmp_path: Path) -> None:
     site.pages["/cam"] = in_turn(send_stream(ts(0, 45, b_frames=2)), send_status(404))
     recordings, _ = record(site.url("/cam"), tmp_path, INGEST.model_copy(update={"segment_s": 1.5}))
     assert [read_numbers(one.path)[:3] for one in recordings] == [[0, 1, 2], [20, 21, 22], [40, 41, 42]]
@@ -208,7 +208,7 @@ def test_each_codec_finds_a_container_that_holds_it(
     assert (codec_of(recording.path), recording.path.suffix) == kept
 
 
-def test_pictures_without_times_get_those_of_their_arrival(site: Site, tmp_path: Path) -> None:
+def test_images_without_times_get_those_of_their_arrival(site: Site, tmp_path: Path) -> None:
     """Motion JPEG over HTTP, as simple cameras send it."""
     frames = [make_video([number], form="mjpeg", codec="mjpeg") for number in range(12)]
     head = "--cam\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n"

@@ -33,7 +33,7 @@ def only_failure(*specs: str, folder: Path) -> FailedOrigin:
     return found
 
 
-def test_a_folder_gives_each_video_and_each_folder_of_pictures(tmp_path: Path) -> None:
+def test_a_folder_gives_each_video_and_each_folder_of_images(tmp_path: Path) -> None:
     fill(
         tmp_path, "b.MP4", "a b ü.mkv", "notes.txt", "list.csv", ".hidden.mp4", ".git/x.mp4", "more.zip",
         "frames/f10.png", "frames/f2.png", "frames/poster.html", "deep/er/c.webm",
@@ -42,18 +42,18 @@ def test_a_folder_gives_each_video_and_each_folder_of_pictures(tmp_path: Path) -
         ("file", "a b ü.mkv"),
         ("file", "b.MP4"),
         ("file", "deep/er/c.webm"),
-        ("picture_folder", "frames"),
+        ("image_folder", "frames"),
     ]
 
 
-def test_pictures_come_in_the_order_that_a_person_would_give_them(tmp_path: Path) -> None:
+def test_images_come_in_the_order_that_a_person_would_give_them(tmp_path: Path) -> None:
     fill(tmp_path, "f10.png", "f2.png", "f1.jpg", ".f0.png", "readme.md")
     (origin,) = expand_sources([str(tmp_path)])
     assert isinstance(origin, Origin)
     (fetched,) = fetch(origin, tmp_path / "home", Ingest())
     assert not isinstance(fetched, FailedOrigin)
-    assert fetched.picture_names == ("f1.jpg", "f2.png", "f10.png")
-    assert fetched.pictures == tuple(tmp_path / name for name in fetched.picture_names)
+    assert fetched.image_names == ("f1.jpg", "f2.png", "f10.png")
+    assert fetched.images == tuple(tmp_path / name for name in fetched.image_names)
 
 
 def test_a_link_back_to_the_folder_does_not_go_round(tmp_path: Path) -> None:
@@ -100,14 +100,14 @@ def test_patterns_match_files_and_folders(tmp_path: Path) -> None:
     assert isinstance(only_failure("in/*.webm", folder=tmp_path).error, SourceNotFound)
 
 
-def test_a_pattern_of_pictures_means_only_those(tmp_path: Path) -> None:
+def test_a_pattern_of_images_means_only_those(tmp_path: Path) -> None:
     fill(tmp_path, "in/a1.png", "in/a2.png", "in/b1.png")
-    assert origins("in/a*.png", folder=tmp_path) == [("picture_folder", "in/a*.png")]
+    assert origins("in/a*.png", folder=tmp_path) == [("image_folder", "in/a*.png")]
     (origin,) = expand_sources(["in/a*.png"], folder=tmp_path)
     assert isinstance(origin, Origin)
     (fetched,) = fetch(origin, tmp_path / "home", Ingest())
     assert not isinstance(fetched, FailedOrigin)
-    assert fetched.picture_names == ("a1.png", "a2.png")
+    assert fetched.image_names == ("a1.png", "a2.png")
 
 
 def test_brackets_in_a_real_name_are_no_pattern(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_what_an_origin_is_called_can_be_typed_again(tmp_path: Path) -> None:
     again = list(expand_sources([one.spec for one in first]))
     assert first == again
     assert [one.kind for one in again if isinstance(one, Origin)] == [
-        "file", "picture_folder", "archive", "archive_member", "url", "camera", "camera",
+        "file", "image_folder", "archive", "archive_member", "url", "camera", "camera",
     ]  # fmt: skip
 
 
@@ -171,7 +171,7 @@ def test_a_table_keeps_what_it_says_about_each_source(tmp_path: Path, delimiter:
     text = "\n".join(delimiter.join(row) for row in rows)
     (tmp_path / "t.csv").write_text(text, encoding="utf-8")
     found = [one for one in expand_sources(["t.csv"], folder=tmp_path) if isinstance(one, Origin)]
-    assert [(Path(one.spec).name, one.title, one.licence, one.uploader) for one in found] == [
+    assert [(Path(one.spec).name, one.title, one.license, one.uploader) for one in found] == [
         ("a.mp4", "First", "CC-BY-4.0", "me"),
         ("b.mp4", 'A "quoted" one', None, None),
         ("c.mp4", 'A "quoted" one', None, None),
@@ -181,7 +181,7 @@ def test_a_table_keeps_what_it_says_about_each_source(tmp_path: Path, delimiter:
 def test_a_row_that_fails_keeps_what_the_table_says_and_means_the_same_outside_of_it(tmp_path: Path) -> None:
     fill(tmp_path, "lists/a.mp4")
     rows = [
-        "path,title,licence",
+        "path,title,license",
         "gone.mp4,Gone,CC0",
         "~nobody/b.mp4,,",
         "ftp://host/c.mp4,Odd,",
@@ -189,7 +189,7 @@ def test_a_row_that_fails_keeps_what_the_table_says_and_means_the_same_outside_o
     ]
     (tmp_path / "lists/t.csv").write_text("\n".join(rows))
     found = [one for one in expand_sources(["lists/t.csv"], folder=tmp_path) if isinstance(one, FailedOrigin)]
-    assert [(one.spec, one.title, one.licence) for one in found] == [
+    assert [(one.spec, one.title, one.license) for one in found] == [
         (str(tmp_path / "lists/gone.mp4"), "Gone", "CC0"),
         ("~nobody/b.mp4", None, None),
         ("ftp://host/c.mp4", "Odd", None),
@@ -254,7 +254,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     assert isinstance(only_failure("pipe.mp4", folder=tmp_path).error, UnsupportedVideo)
 
 
-def test_a_single_picture_is_sent_to_its_folder(tmp_path: Path) -> None:
+def test_a_single_image_is_sent_to_its_folder(tmp_path: Path) -> None:
     fill(tmp_path, "a.png")
     assert isinstance(only_failure("a.png", folder=tmp_path).error, NotAVideo)
 

@@ -43,7 +43,7 @@ def test_a_jump_of_the_clock_is_noticed_once(timeline: Timeline, jump: int) -> N
     assert timeline.stamp(packet(50_040 + jump))
 
 
-def test_a_picture_is_never_shown_before_it_is_decoded(timeline: Timeline) -> None:
+def test_an_image_is_never_shown_before_it_is_decoded(timeline: Timeline) -> None:
     one = packet(100, 60)
     timeline.stamp(one)
     assert (one.dts, one.pts) == (100, 100)

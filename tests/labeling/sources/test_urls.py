@@ -74,9 +74,9 @@ def test_what_a_list_says_is_kept_with_a_known_download(site: Site, tmp_path: Pa
     first = get_one(site.url("/a.mp4"), tmp_path)
     (origin,) = expand_sources([site.url("/a.mp4")])
     assert isinstance(origin, Origin)
-    (again,) = fetch(replace(origin, title="Mine", licence="CC0"), tmp_path, INGEST)
+    (again,) = fetch(replace(origin, title="Mine", license="CC0"), tmp_path, INGEST)
     assert isinstance(again, Fetched)
-    assert again.origin == replace(first.origin, title="Mine", licence="CC0")
+    assert again.origin == replace(first.origin, title="Mine", license="CC0")
 
 
 def test_two_urls_of_a_list_that_differ_in_their_secret_are_two_videos(site: Site, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The home's pictures: named by content, written whole, refused clearly."""
+"""The home's images: named by content, written whole, refused clearly."""
 
 import errno
 import hashlib
@@ -13,7 +13,7 @@ from PIL import Image
 from labeling.errors import DiskFull, HomeNotWritable, StorageError
 from labeling.storage.atomic import storage_errors, write_atomically
 from labeling.storage.home import Home
-from labeling.structures.frames import RgbPicture
+from labeling.structures.frames import RgbImage
 
 
 @pytest.fixture
@@ -24,25 +24,25 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.fixture
-def rgb() -> RgbPicture:
+def rgb() -> RgbImage:
     smooth = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 256, (60, 80, 3), np.uint8), (9, 9), 3)
     return np.asarray(smooth, np.uint8)
 
 
-def test_a_picture_is_named_by_its_bytes_and_stored_once(home: Home, rgb: RgbPicture) -> None:
-    first = home.save_picture(rgb, quality=95)
-    assert home.save_picture(rgb, quality=95) == first
+def test_an_image_is_named_by_its_bytes_and_stored_once(home: Home, rgb: RgbImage) -> None:
+    first = home.save_image(rgb, quality=95)
+    assert home.save_image(rgb, quality=95) == first
     content = home.absolute(first).read_bytes()
     assert Path(first).stem == hashlib.sha256(content).hexdigest()
-    assert len([p for p in (home.root / "pictures").rglob("*") if p.is_file()]) == 1
+    assert len([p for p in (home.root / "images").rglob("*") if p.is_file()]) == 1
 
 
-def test_colours_keep_their_order(home: Home) -> None:
+def test_colors_keep_their_order(home: Home) -> None:
     red = np.zeros((16, 16, 3), np.uint8)
     red[..., 0] = 255
-    stored = home.absolute(home.save_picture(red, quality=95))
-    with Image.open(stored) as picture:
-        pixel = picture.convert("RGB").getpixel((8, 8))
+    stored = home.absolute(home.save_image(red, quality=95))
+    with Image.open(stored) as image:
+        pixel = image.convert("RGB").getpixel((8, 8))
     assert isinstance(pixel, tuple)
     assert pixel[0] > 240
     assert max(pixel[1:]) < 15
@@ -50,23 +50,23 @@ def test_colours_keep_their_order(home: Home) -> None:
 
 @pytest.mark.parametrize(("suffix", "options"), [(".jpg", {"quality": 70}), (".png", {})])
 def test_an_upright_original_is_kept_byte_for_byte(
-    home: Home, rgb: RgbPicture, tmp_path: Path, suffix: str, options: dict[str, int]
+    home: Home, rgb: RgbImage, tmp_path: Path, suffix: str, options: dict[str, int]
 ) -> None:
     original = tmp_path / f"original{suffix}"
     Image.fromarray(rgb).save(original, **options)  # type: ignore[arg-type]  # Pillow types its options as Any
-    stored = home.absolute(home.save_picture(rgb, quality=95, original=original))
+    stored = home.absolute(home.save_image(rgb, quality=95, original=original))
     assert stored.read_bytes() == original.read_bytes()
     assert stored.suffix == suffix
 
 
-def test_a_turned_original_is_coded_upright(home: Home, rgb: RgbPicture, tmp_path: Path) -> None:
+def test_a_turned_original_is_coded_upright(home: Home, rgb: RgbImage, tmp_path: Path) -> None:
     turned = Image.fromarray(rgb)
     exif = turned.getexif()
     exif[274] = 6
     original = tmp_path / "turned.jpg"
     turned.save(original, exif=exif)
     upright = np.ascontiguousarray(np.rot90(rgb, -1))
-    stored = cv2.imread(str(home.absolute(home.save_picture(upright, quality=95, original=original))))
+    stored = cv2.imread(str(home.absolute(home.save_image(upright, quality=95, original=original))))
     assert stored is not None
     assert stored.shape[:2] == upright.shape[:2]
 
@@ -112,8 +112,8 @@ def test_paths_below_the_home_move_with_it(home: Home, tmp_path: Path) -> None:
     assert Home(Path("/elsewhere")).absolute("videos/a.mp4") == Path("/elsewhere/videos/a.mp4")
 
 
-def test_a_kept_picture_can_be_read_by_whom_the_umask_allows(home: Home, rgb: RgbPicture) -> None:
+def test_a_kept_image_can_be_read_by_whom_the_umask_allows(home: Home, rgb: RgbImage) -> None:
     usual = home.root / "usual"
     usual.touch()
-    stored = home.absolute(home.save_picture(rgb, quality=95))
+    stored = home.absolute(home.save_image(rgb, quality=95))
     assert stored.stat().st_mode == usual.stat().st_mode

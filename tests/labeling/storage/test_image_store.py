@@ -1,4 +1,4 @@
-"""Kept pictures in a folder and in a bucket: the same names, whole, several on their way."""
+"""Kept images in a folder and in a bucket: the same names, whole, several on their way."""
 
 import hashlib
 import threading
@@ -14,57 +14,57 @@ from labeling.storage.home import Home
 from labeling.storage.image_store import (
     MARKER,
     VARIABLE,
-    FolderPictures,
-    PictureStore,
-    StoredPictures,
-    open_pictures,
+    FolderImages,
+    ImageStore,
+    StoredImages,
+    open_images,
 )
 from labeling.storage.object_store import ObjectStore
 from tests.store_server import TestBucket
 
 
 @pytest.fixture(params=["folder", "bucket"])
-def pictures(request: pytest.FixtureRequest, tmp_path: Path) -> PictureStore:
+def images(request: pytest.FixtureRequest, tmp_path: Path) -> ImageStore:
     if request.param == "folder":
-        return FolderPictures(tmp_path / "kept")
+        return FolderImages(tmp_path / "kept")
     bucket: TestBucket = request.getfixturevalue("bucket")
-    return StoredPictures(ObjectStore(f"{bucket.url}/kept"))
+    return StoredImages(ObjectStore(f"{bucket.url}/kept"))
 
 
 def made(count: int) -> dict[str, bytes]:
-    contents = [f"picture {number}".encode() for number in range(count)]
+    contents = [f"image {number}".encode() for number in range(count)]
     digests = [hashlib.sha256(content).hexdigest() for content in contents]
     return {f"{one[:2]}/{one}.jpg": content for one, content in zip(digests, contents, strict=True)}
 
 
-def test_all_pictures_are_there_when_the_block_ends(pictures: PictureStore) -> None:
-    pictures.create()
+def test_all_images_are_there_when_the_block_ends(images: ImageStore) -> None:
+    images.create()
     wanted = made(40)
-    assert pictures.find_missing(wanted) == set(wanted)
-    with pictures.saving() as save:
+    assert images.find_missing(wanted) == set(wanted)
+    with images.saving() as save:
         for name, content in wanted.items():
             save(name, content)
-    assert pictures.find_missing(wanted) == set()
-    assert {name: pictures.read(name) for name in wanted} == wanted
+    assert images.find_missing(wanted) == set()
+    assert {name: images.read(name) for name in wanted} == wanted
 
 
-def test_a_picture_that_is_gone_is_named(pictures: PictureStore) -> None:
+def test_an_image_that_is_gone_is_named(images: ImageStore) -> None:
     with pytest.raises(StorageError, match=r"ab/gone\.jpg"):
-        pictures.read("ab/gone.jpg")
+        images.read("ab/gone.jpg")
 
 
-def test_a_picture_that_is_there_stays(pictures: PictureStore) -> None:
-    pictures.save("ab/abc.jpg", b"first")
-    pictures.save("ab/abc.jpg", b"of another content, which its name excludes")
-    assert pictures.read("ab/abc.jpg") == b"first"
+def test_an_image_that_is_there_stays(images: ImageStore) -> None:
+    images.save("ab/abc.jpg", b"first")
+    images.save("ab/abc.jpg", b"of another content, which its name excludes")
+    assert images.read("ab/abc.jpg") == b"first"
 
 
 def test_uploads_wait_for_the_network_together(bucket: TestBucket) -> None:
-    pictures, wanted = StoredPictures(ObjectStore(bucket.url)), made(32)
-    pictures.create()
+    images, wanted = StoredImages(ObjectStore(bucket.url)), made(32)
+    images.create()
     bucket.gate.latency_s = 0.5
     began = time.monotonic()
-    with pictures.saving() as save:
+    with images.saving() as save:
         for name, content in wanted.items():
             save(name, content)
     assert time.monotonic() - began < 32 * 2 * 0.5 / 3
@@ -75,12 +75,12 @@ def test_a_failed_upload_is_raised_and_ends_the_others(
     bucket: TestBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("labeling.storage.object_store.RETRY_FOR_S", 1.0)
-    pictures = StoredPictures(ObjectStore(bucket.url))
+    images = StoredImages(ObjectStore(bucket.url))
     bucket.gate.fail_with = 503
     sent: list[str] = []
 
     def save_all() -> None:
-        with pictures.saving() as save:
+        with images.saving() as save:
             for name, content in made(1000).items():
                 save(name, content)
                 sent.append(name)
@@ -132,12 +132,12 @@ def test_an_error_in_the_block_drops_what_has_not_begun() -> None:
 def test_the_environment_names_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = Home(tmp_path / "home")
     monkeypatch.delenv(VARIABLE, raising=False)
-    assert home.pictures.address == str(tmp_path / "home" / "pictures")
+    assert home.images.address == str(tmp_path / "home" / "images")
     for address in (str(tmp_path / "elsewhere"), f"file://{tmp_path}/elsewhere"):
         monkeypatch.setenv(VARIABLE, address)
-        assert open_pictures(tmp_path).path("ab/c.jpg") == tmp_path / "elsewhere/ab/c.jpg"
+        assert open_images(tmp_path).path("ab/c.jpg") == tmp_path / "elsewhere/ab/c.jpg"
     monkeypatch.setenv(VARIABLE, "memory://kept")
-    assert open_pictures(tmp_path).store is not None
+    assert open_images(tmp_path).store is not None
     monkeypatch.setenv(VARIABLE, "s4://kept")
     with pytest.raises(ConfigError, match="s4://kept"):
         home.create()

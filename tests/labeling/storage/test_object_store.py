@@ -69,20 +69,20 @@ def test_files_go_up_whole_in_parts(
 
 
 def test_objects_are_copied_within_a_store(store: ObjectStore) -> None:
-    store.put("a.jpg", b"picture")
+    store.put("a.jpg", b"image")
     store.copy(store, "a.jpg", "images/b.jpg")
-    assert store.get("images/b.jpg") == b"picture"
+    assert store.get("images/b.jpg") == b"image"
     with pytest.raises(FileNotFoundError):
         store.copy(store, "gone.jpg", "images/c.jpg")
 
 
 def test_a_copy_within_a_bucket_does_not_pass_here(bucket: TestBucket) -> None:
     store = ObjectStore(bucket.url)
-    store.put("a.jpg", b"picture")
+    store.put("a.jpg", b"image")
     bucket.gate.seen.clear()
     store.copy(ObjectStore(bucket.url), "a.jpg", "b.jpg")
     assert not [line for line in bucket.gate.seen if line.startswith("GET")]
-    assert bucket.objects() == {"a.jpg": b"picture", "b.jpg": b"picture"}
+    assert bucket.objects() == {"a.jpg": b"image", "b.jpg": b"image"}
 
 
 def test_where_writing_shows_halves_a_file_is_written_beside_and_moved(
@@ -98,7 +98,7 @@ def test_where_writing_shows_halves_a_file_is_written_beside_and_moved(
 
     monkeypatch.setattr(FarFileSystem, "pipe_file", cut_off)
     with pytest.raises(StoreDenied):
-        store.put("a.jpg", b"picture")
+        store.put("a.jpg", b"image")
     assert len(seen) == 1
     assert not (tmp_path / "here" / "a.jpg").exists()
 
@@ -109,9 +109,9 @@ def test_a_server_in_trouble_or_that_hangs_up_is_asked_again(
 ) -> None:
     monkeypatch.setattr(object_store, "RETRY_FOR_S", 60.0)
     bucket.gate.answer_with = [status, status]
-    ObjectStore(bucket.url).put("a.jpg", b"picture")
+    ObjectStore(bucket.url).put("a.jpg", b"image")
     assert bucket.gate.failed == 2
-    assert bucket.objects() == {"a.jpg": b"picture"}
+    assert bucket.objects() == {"a.jpg": b"image"}
 
 
 def test_who_stays_away_is_told_with_the_url_and_what_to_look_at(
@@ -132,7 +132,7 @@ def test_who_gives_up_ends_the_trying(bucket: TestBucket, monkeypatch: pytest.Mo
     threading.Timer(0.5, abandoned.set).start()
     began = time.monotonic()
     with pytest.raises(StoreUnreachable):
-        ObjectStore(bucket.url).put("a.jpg", b"picture", abandoned=abandoned)
+        ObjectStore(bucket.url).put("a.jpg", b"image", abandoned=abandoned)
     assert time.monotonic() - began < 10
 
 
@@ -140,7 +140,7 @@ def test_wrong_keys_are_told_at_once(bucket: TestBucket) -> None:
     httpx.post(f"{bucket.server.url}/moto-api/reset-auth", content=b"0").raise_for_status()
     try:
         with pytest.raises(StoreDenied, match=r"refuses our keys .*does not exist in our records") as denied:
-            ObjectStore(bucket.url).put("a.jpg", b"picture")
+            ObjectStore(bucket.url).put("a.jpg", b"image")
     finally:
         httpx.post(f"{bucket.server.url}/moto-api/reset-auth", content=b"Infinity").raise_for_status()
     assert "AWS_SECRET_ACCESS_KEY" in str(denied.value)
@@ -155,12 +155,12 @@ def test_missing_keys_are_told_at_once(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     with pytest.raises(StoreDenied, match=r"no keys for it .*set AWS_ACCESS_KEY_ID"):
-        ObjectStore(bucket.url).put("a.jpg", b"picture")
+        ObjectStore(bucket.url).put("a.jpg", b"image")
 
 
 def test_a_missing_bucket_is_told_at_once(bucket: TestBucket) -> None:
     with pytest.raises(StoreDenied, match="s3://nobody-made-this: there is no such bucket"):
-        ObjectStore("s3://nobody-made-this").put("a.jpg", b"picture")
+        ObjectStore("s3://nobody-made-this").put("a.jpg", b"image")
 
 
 def test_a_url_with_a_password_is_refused_without_repeating_it() -> None:
@@ -196,5 +196,5 @@ def test_errors_that_no_server_mends_are_not_repeated(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(store._fs, "pipe_file", fail)
     with pytest.raises(StorageError, match="ValueError: a bug"):
-        store.put("a.jpg", b"picture")
+        store.put("a.jpg", b"image")
     assert len(calls) == 1

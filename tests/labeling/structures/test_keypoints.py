@@ -1,4 +1,4 @@
-"""Joints against the mask, compared with a dilated whole picture."""
+"""Joints against the mask, compared with a dilated whole image."""
 
 import math
 
@@ -15,11 +15,11 @@ NOTHING = np.zeros((4, 4), dtype=np.bool_)
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_share_is_that_of_a_mask_dilated_by_two_per_cent_of_its_height(seed: int) -> None:
-    picture = blobs(seed, (300, 200))[0]
-    mask = Mask.from_array(picture)
+    image = blobs(seed, (300, 200))[0]
+    mask = Mask.from_array(image)
     margin = max(1, round(0.02 * mask.box_xywh[3]))
     square = np.ones((2 * margin + 1, 2 * margin + 1), dtype=np.uint8)
-    dilated = cv2.dilate(picture.astype(np.uint8), square) > 0
+    dilated = cv2.dilate(image.astype(np.uint8), square) > 0
     rng = np.random.default_rng(seed)
     keypoints = tuple((x, y, c) for x, y, c in rng.uniform((0, 0, 0), (200, 300, 1), (400, 3)).tolist())
     confident = [bool(dilated[int(y), int(x)]) for x, y, c in keypoints if c >= 0.5]
@@ -38,7 +38,7 @@ def test_a_joint_one_pixel_beside_a_small_mask_is_inside_and_two_is_not() -> Non
 @pytest.mark.parametrize(
     "position", [(-0.1, 1), (1, -0.1), (4, 1), (1, 4), (math.nan, 1), (math.inf, 1), (1e20, 1)]
 )
-def test_a_joint_outside_the_picture_is_outside_the_mask(position: tuple[float, float]) -> None:
+def test_a_joint_outside_the_image_is_outside_the_mask(position: tuple[float, float]) -> None:
     full = Mask.from_array(~NOTHING)
     assert share_inside(joints((1, 1), position), full, min_keypoint_score=0.5) == 0.5
 
@@ -57,9 +57,9 @@ def test_only_confident_joints_count() -> None:
 
 def leg(bottom: int) -> Mask:
     """A leg in columns 48 to 51 that ends with row `bottom` - 1, of a body of 100 px."""
-    picture = np.zeros((120, 100), dtype=np.bool_)
-    picture[:bottom, 48:52] = True
-    return Mask.from_array(picture)
+    image = np.zeros((120, 100), dtype=np.bool_)
+    image[:bottom, 48:52] = True
+    return Mask.from_array(image)
 
 
 @pytest.mark.parametrize(
@@ -79,16 +79,16 @@ def test_the_foot_is_looked_for_beside_the_ankle(x: float, reach_px: float) -> N
 
 
 def test_what_is_far_below_is_no_foot() -> None:
-    picture = np.zeros((120, 100), dtype=np.bool_)
-    picture[:50, 48:52] = True
-    picture[66:, 48:52] = True
-    assert foot_reach_px(Mask.from_array(picture), (50.0, 50.0), 100.0) == 0.0
-    picture[65, 48] = True
-    assert foot_reach_px(Mask.from_array(picture), (50.0, 50.0), 100.0) == 16.0
+    image = np.zeros((120, 100), dtype=np.bool_)
+    image[:50, 48:52] = True
+    image[66:, 48:52] = True
+    assert foot_reach_px(Mask.from_array(image), (50.0, 50.0), 100.0) == 0.0
+    image[65, 48] = True
+    assert foot_reach_px(Mask.from_array(image), (50.0, 50.0), 100.0) == 16.0
 
 
 @pytest.mark.parametrize(
     "ankle", [(50.0, 130.0), (-20.0, 50.0), (130.0, 50.0), (math.nan, 50.0), (50.0, math.inf)]
 )
-def test_an_ankle_outside_the_picture_has_no_foot(ankle: tuple[float, float]) -> None:
+def test_an_ankle_outside_the_image_has_no_foot(ankle: tuple[float, float]) -> None:
     assert foot_reach_px(leg(120), ankle, 100.0) == 0.0

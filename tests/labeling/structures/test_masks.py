@@ -20,7 +20,7 @@ from labeling.structures.masks import (
     mask_boxes,
     union_masks,
 )
-from tests.labeling.strategies import draw, pictures, sides, sizes_hw
+from tests.labeling.strategies import draw, images, sides, sizes_hw
 
 Sides = tuple[list[BoolArray], list[BoolArray]]
 
@@ -32,60 +32,60 @@ RING_AND_DOT = draw(
 )
 
 
-def encode_all(pictures: list[BoolArray]) -> list[Mask]:
-    return [Mask.from_array(picture) for picture in pictures]
+def encode_all(images: list[BoolArray]) -> list[Mask]:
+    return [Mask.from_array(image) for image in images]
 
 
-def boxed(picture: BoolArray) -> tuple[int, int, int, int]:
-    rows, columns = np.flatnonzero(picture.any(axis=1)), np.flatnonzero(picture.any(axis=0))
+def boxed(image: BoolArray) -> tuple[int, int, int, int]:
+    rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
     if not len(rows):
         return (0, 0, 0, 0)
     return (columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)
 
 
-@given(pictures())
-def test_a_mask_gives_its_pixels_back(picture: BoolArray) -> None:
-    assert np.array_equal(Mask.from_array(picture).to_array(), picture)
+@given(images())
+def test_a_mask_gives_its_pixels_back(image: BoolArray) -> None:
+    assert np.array_equal(Mask.from_array(image).to_array(), image)
 
 
-@given(pictures())
-def test_a_mask_has_the_encoding_of_pycocotools(picture: BoolArray) -> None:
-    theirs = coco_mask.encode(np.asfortranarray(picture.astype(np.uint8)))
-    assert Mask.from_array(picture).to_coco() == theirs
+@given(images())
+def test_a_mask_has_the_encoding_of_pycocotools(image: BoolArray) -> None:
+    theirs = coco_mask.encode(np.asfortranarray(image.astype(np.uint8)))
+    assert Mask.from_array(image).to_coco() == theirs
 
 
-@given(pictures())
-def test_area_and_box_are_those_of_the_pixels(picture: BoolArray) -> None:
-    mask = Mask.from_array(picture)
-    assert mask.area_px == np.count_nonzero(picture)
-    assert mask.box_xywh == boxed(picture)
-    assert bool(mask) == picture.any()
+@given(images())
+def test_area_and_box_are_those_of_the_pixels(image: BoolArray) -> None:
+    mask = Mask.from_array(image)
+    assert mask.area_px == np.count_nonzero(image)
+    assert mask.box_xywh == boxed(image)
+    assert bool(mask) == image.any()
 
 
-@given(pictures())
-def test_a_mirrored_mask_has_the_mirrored_pixels(picture: BoolArray) -> None:
-    mask = Mask.from_array(picture)
-    assert np.array_equal(flip_mask(mask).to_array(), picture[:, ::-1])
+@given(images())
+def test_a_mirrored_mask_has_the_mirrored_pixels(image: BoolArray) -> None:
+    mask = Mask.from_array(image)
+    assert np.array_equal(flip_mask(mask).to_array(), image[:, ::-1])
     assert flip_mask(flip_mask(mask)) == mask
 
 
-@given(pictures(), st.data())
-def test_a_crop_is_the_same_as_cutting_the_decoded_mask(picture: BoolArray, data: st.DataObject) -> None:
-    height, width = picture.shape
+@given(images(), st.data())
+def test_a_crop_is_the_same_as_cutting_the_decoded_mask(image: BoolArray, data: st.DataObject) -> None:
+    height, width = image.shape
     x, y = data.draw(st.integers(0, width)), data.draw(st.integers(0, height))
     w, h = data.draw(st.integers(0, width - x)), data.draw(st.integers(0, height - y))
-    crop = Mask.from_array(picture).to_crop((x, y, w, h))
-    assert np.array_equal(crop, picture[y : y + h, x : x + w])
+    crop = Mask.from_array(image).to_crop((x, y, w, h))
+    assert np.array_equal(crop, image[y : y + h, x : x + w])
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_crop_of_a_large_mask_is_right_where_runs_are_long(seed: int) -> None:
     rng = np.random.default_rng(seed)
     coarse = rng.random((9, 16)) < 0.4
-    picture = np.kron(coarse, np.ones((83, 71), dtype=np.bool_)).astype(np.bool_)
-    picture[rng.integers(0, 747, 500), rng.integers(0, 1136, 500)] ^= True
-    mask = Mask.from_array(picture)
-    assert np.array_equal(mask.to_crop((301, 77, 640, 500)), picture[77:577, 301:941])
+    image = np.kron(coarse, np.ones((83, 71), dtype=np.bool_)).astype(np.bool_)
+    image[rng.integers(0, 747, 500), rng.integers(0, 1136, 500)] ^= True
+    mask = Mask.from_array(image)
+    assert np.array_equal(mask.to_crop((301, 77, 640, 500)), image[77:577, 301:941])
     assert Mask.from_coco(mask.to_coco()) == mask
 
 
@@ -118,8 +118,8 @@ def test_the_order_in_memory_does_not_matter(view: BoolArray) -> None:
 
 
 @given(st.integers(0, 4).flatmap(lambda n: sizes_hw.flatmap(lambda hw: st_numpy.arrays(np.bool_, (n, *hw)))))
-def test_a_stack_is_encoded_as_its_pictures_are(stack: NDArray[np.bool_]) -> None:
-    assert Mask.from_stack(stack) == [Mask.from_array(picture) for picture in stack]
+def test_a_stack_is_encoded_as_its_images_are(stack: NDArray[np.bool_]) -> None:
+    assert Mask.from_stack(stack) == [Mask.from_array(image) for image in stack]
 
 
 @pytest.mark.parametrize("size_hw", [(0, 0), (0, 5), (5, 0), (1, 1), (4, 5)])
@@ -158,7 +158,7 @@ def test_a_negative_run_is_refused() -> None:
         Mask.from_coco({"size": [4, 4], "counts": runs_of_20_minus_5_and_1})
 
 
-def test_an_rle_of_another_picture_size_is_refused() -> None:
+def test_an_rle_of_another_image_size_is_refused() -> None:
     rle = Mask.from_array(RING_AND_DOT).to_coco()
     with pytest.raises(ModelOutputWrong, match="add up to 30, got 20"):
         Mask.from_coco({**rle, "size": [5, 6]})
@@ -180,13 +180,13 @@ def test_equal_pixels_are_equal_masks_however_they_were_written() -> None:
 
 @given(sides())
 def test_unions_and_intersections_are_those_of_the_pixels(both: Sides) -> None:
-    pictures = [*both[0], *both[1]]
-    if not pictures:
+    images = [*both[0], *both[1]]
+    if not images:
         return
-    masks = encode_all(pictures)
+    masks = encode_all(images)
     union = union_masks(masks, masks[0].size_hw)
-    assert union == Mask.from_array(np.logical_or.reduce(pictures))
-    assert intersect_masks(masks[0], masks[-1]) == Mask.from_array(pictures[0] & pictures[-1])
+    assert union == Mask.from_array(np.logical_or.reduce(images))
+    assert intersect_masks(masks[0], masks[-1]) == Mask.from_array(images[0] & images[-1])
 
 
 def test_the_union_of_nothing_is_empty() -> None:
@@ -208,9 +208,9 @@ def test_areas_intersections_and_ious_are_those_of_the_pixels(both: Sides) -> No
 @pytest.mark.parametrize("seed", range(3))
 def test_intersections_of_large_masks_are_exact(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    pictures = [rng.random((1080, 1920)) < share for share in (0.9, 0.5, 0.01)]
-    expected = [[np.count_nonzero(r & c) for c in pictures] for r in pictures]
-    assert intersection_areas(encode_all(pictures), encode_all(pictures)).tolist() == expected
+    images = [rng.random((1080, 1920)) < share for share in (0.9, 0.5, 0.01)]
+    expected = [[np.count_nonzero(r & c) for c in images] for r in images]
+    assert intersection_areas(encode_all(images), encode_all(images)).tolist() == expected
 
 
 def test_no_masks_give_matrices_without_rows_or_columns() -> None:
@@ -240,8 +240,8 @@ def test_masks_of_different_sizes_are_not_compared() -> None:
 @pytest.mark.parametrize("count", [0, 1, 255, 256, 600])
 def test_any_number_of_masks_is_measured_in_one_call(count: int) -> None:
     """pycocotools fails from 256 areas on."""
-    pictures = [np.arange(30).reshape(5, 6) < number % 31 for number in range(count)]
-    masks = encode_all(pictures)
-    assert mask_areas(masks).tolist() == [int(picture.sum()) for picture in pictures]
+    images = [np.arange(30).reshape(5, 6) < number % 31 for number in range(count)]
+    masks = encode_all(images)
+    assert mask_areas(masks).tolist() == [int(image.sum()) for image in images]
     assert mask_boxes(masks).tolist() == [list(mask.box_xywh) for mask in masks]
     assert mask_boxes(masks).shape == (count, 4)

@@ -43,7 +43,7 @@ def test_a_pixel_is_decided_at_three_times_the_odds_at_which_the_mask_begins(
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_neither_a_larger_picture_nor_more_of_it_changes_how_decided_a_mask_is(seed: int) -> None:
+def test_neither_a_larger_image_nor_more_of_it_changes_how_decided_a_mask_is(seed: int) -> None:
     rng = np.random.default_rng(seed)
     probability = ndimage.gaussian_filter(rng.random((40, 30)), 4).astype(np.float32)
     probability = (probability - probability.min()) / np.ptp(probability)

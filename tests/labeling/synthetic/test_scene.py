@@ -123,9 +123,9 @@ def test_a_rendered_video_decodes_to_the_frames(
     assert [round(frame.t * fps) for frame in shown] == list(range(frames))
     for index in (0, frames // 2, frames - 1):
         difference = shown[index].to_rgb().astype(int) - scene.frame(index)[0]
-        assert np.abs(difference).mean() < 8  # noise and sharp colours are lost in coding
+        assert np.abs(difference).mean() < 8  # noise and sharp colors are lost in coding
     shift = (shown[0].to_rgb().astype(int) - scene.frame(0)[0]).mean(axis=(0, 1))
-    assert np.abs(shift).max() < 0.4  # of players' two guesses at the colour matrix, one is 2 off
+    assert np.abs(shift).max() < 0.4  # of players' two guesses at the color matrix, one is 2 off
 
 
 def test_a_long_video_goes_on_and_a_short_one_shows_everything() -> None:

@@ -79,13 +79,13 @@ def test_the_lowest_score_must_be_high() -> None:
 @pytest.mark.parametrize(
     ("flip_iou", "decision"), [(0.8, "accepted"), (0.799, "review"), (math.nan, "review")]
 )
-def test_the_mirrored_picture_must_give_the_same_mask(flip_iou: float, decision: str) -> None:
+def test_the_mirrored_image_must_give_the_same_mask(flip_iou: float, decision: str) -> None:
     assert decided([instance(LEFT)], [], Signs(flip_iou=flip_iou)).decision == decision
 
 
 def test_a_flickering_mask_is_named_with_both_values() -> None:
     result = decided([instance(LEFT)], [], Signs(flip_iou=0.62))
-    assert result.reasons[0] == "mask flickers: IoU 0.62 with the mirrored picture's < 0.80"
+    assert result.reasons[0] == "mask flickers: IoU 0.62 with the mirrored image's < 0.80"
 
 
 @pytest.mark.parametrize(("inside", "decision"), [(0.9, "accepted"), (0.89, "review"), (math.nan, "review")])
@@ -204,7 +204,7 @@ def test_a_loose_outline_says_why_a_frame_is_hard() -> None:
 
 
 def calibration(**changes: object) -> Calibration:
-    """Trust is the score, before the mirrored picture and with it."""
+    """Trust is the score, before the mirrored image and with it."""
     weights = {"bias": 0.0, "weights": {"score": 1.0}}
     stage = {"instance": weights, "frame": weights}
     thresholds = [{"risk": 0.05, "trust": 0.9, "ask_from": 0.5}, {"risk": 0.2, "trust": 0.6, "ask_from": 0.3}]
@@ -232,12 +232,12 @@ def test_a_risk_that_was_never_reached_accepts_nothing() -> None:
     assert result.reasons[0] == "no trust was ever high enough for a risk of 1 %, this one is 99 %"
 
 
-def test_cheap_trust_accepts_nothing_unless_the_teacher_cannot_see_mirrored_pictures() -> None:
+def test_cheap_trust_accepts_nothing_unless_the_teacher_cannot_see_mirrored_images() -> None:
     teacher = [instance(LEFT, score=0.95)]
     refused = decided(teacher, [], UNKNOWN, Trust(calibration=calibration()))
     assert refused.decision == "review"
     assert refused.reasons[0] == (
-        "teacher's scores alone, without the mirrored picture, are not believed (0.95)"
+        "teacher's scores alone, without the mirrored image, are not believed (0.95)"
     )
     blind = Trust(calibration=calibration(full=None))
     assert decided(teacher, [], UNKNOWN, blind).decision == "accepted"
@@ -249,7 +249,7 @@ def test_a_calibrated_teacher_who_saw_nobody_is_not_believed() -> None:
     assert result.reasons[0] == "no mask of the teacher's to believe"
 
 
-def test_a_calibration_asks_for_the_mirrored_picture_from_its_own_threshold() -> None:
+def test_a_calibration_asks_for_the_mirrored_image_from_its_own_threshold() -> None:
     settings, bold, hopeful = (
         Trust(calibration=calibration(), accept_risk=risk) for risk in (0.05, 0.2, 0.01)
     )
@@ -262,7 +262,7 @@ def test_a_calibration_asks_for_the_mirrored_picture_from_its_own_threshold() ->
     assert not needs_flip(compare([], [LEFT]), known([]), settings)
 
 
-def test_the_mirrored_picture_is_asked_for_only_where_it_decides() -> None:
+def test_the_mirrored_image_is_asked_for_only_where_it_decides() -> None:
     sure, unsure = [instance(LEFT)], [instance(LEFT, score=0.69)]
     assert needs_flip(compare(sure, []), known(sure), SETTINGS)
     assert not needs_flip(compare(sure, [LEFT]), known(sure), SETTINGS)
@@ -275,7 +275,7 @@ def test_the_mirrored_picture_is_asked_for_only_where_it_decides() -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_asking_for_the_mirrored_picture_is_the_same_as_it_changing_the_decision(seed: int) -> None:
+def test_asking_for_the_mirrored_image_is_the_same_as_it_changing_the_decision(seed: int) -> None:
     rng = np.random.default_rng(seed)
     scores = rng.uniform(0.6, 1.0, 2)
     teacher = [

@@ -1,4 +1,4 @@
-"""Each sign against a hand-drawn picture or a second computation."""
+"""Each sign against a hand-drawn image or a second computation."""
 
 from dataclasses import replace
 
@@ -46,7 +46,7 @@ def test_mirrored_masks_are_mirrored_back_before_they_are_compared() -> None:
     assert flips(turned) == [0.0]
 
 
-def test_a_mask_that_the_mirrored_picture_lacks_is_told_apart_from_one_that_it_has() -> None:
+def test_a_mask_that_the_mirrored_image_lacks_is_told_apart_from_one_that_it_has() -> None:
     one = gathered([LEFT, RIGHT], [flip_mask(Mask.from_array(LEFT))])
     assert flips(one) == [1.0, 0.0]
     assert one.flip_iou == pytest.approx(0.5)
@@ -56,7 +56,7 @@ def test_a_mask_that_the_mirrored_picture_lacks_is_told_apart_from_one_that_it_h
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_agreement_with_the_mirrored_picture_is_the_iou_of_the_pixels(seed: int) -> None:
+def test_the_agreement_with_the_mirrored_image_is_the_iou_of_the_pixels(seed: int) -> None:
     mask, mirrored = blobs(seed, (120, 161))
     back = mirrored[:, ::-1]
     expected = (mask & back).sum() / (mask | back).sum()
@@ -67,7 +67,7 @@ def test_the_agreement_with_the_mirrored_picture_is_the_iou_of_the_pixels(seed: 
     assert flips(result) == [pytest.approx(expected, abs=1e-9)]
 
 
-def test_nobody_in_either_picture_agrees() -> None:
+def test_nobody_in_either_image_agrees() -> None:
     assert gathered([], []) == Evidence((), 1.0)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from configs.calibration import Calibration
 from configs.errors import ConfigError
-from labeling.evaluation.cross_validation import summarise_predictions
+from labeling.evaluation.cross_validation import summarize_predictions
 from labeling.evaluation.metrics import auroc
 from labeling.trust.evidence import Evidence, InstanceEvidence
 from labeling.trust.fit import Example, fit_calibration, predict_unseen
@@ -41,7 +41,7 @@ def fitted(examples: list[Example]) -> Calibration:
 
 def test_what_is_said_comes_true_on_groups_that_were_not_seen() -> None:
     examples = drawn(frames=400)
-    unseen = summarise_predictions(predict_unseen(examples, accept_risk=0.05))["all"]
+    unseen = summarize_predictions(predict_unseen(examples, accept_risk=0.05))["all"]
     best = auroc([chance(one) for one in examples], [bool(one.is_good) for one in examples])
     assert unseen.masks.auroc == pytest.approx(best, abs=0.01)
     assert unseen.masks.error == pytest.approx(0.0, abs=0.03)
@@ -67,7 +67,7 @@ def test_how_decided_masks_are_is_weighed_where_the_teacher_tells_it_of_each() -
     for stage in (calibration.cheap, calibration.full):
         assert stage.instance.weights["decided"] > 1.0
         assert "decided" not in stage.frame.weights
-    unseen = summarise_predictions(predict_unseen(told, accept_risk=0.05))["all"]
+    unseen = summarize_predictions(predict_unseen(told, accept_risk=0.05))["all"]
     assert (unseen.masks.auroc or 0) > 0.99
     assert fitted([*told[:-1], with_decided(told[-1], None)]) == fitted(drawn())
 
@@ -90,7 +90,7 @@ def test_a_larger_risk_accepts_from_a_lower_trust() -> None:
     assert all(a.risk < b.risk and a.trust >= b.trust for a, b in itertools.pairwise(thresholds))
 
 
-def test_no_frame_that_would_be_accepted_is_lost_by_not_asking_for_its_mirrored_picture() -> None:
+def test_no_frame_that_would_be_accepted_is_lost_by_not_asking_for_its_mirrored_image() -> None:
     examples = drawn()
     calibration = fitted(examples)
     for risk in (0.05, 0.2):
@@ -133,7 +133,7 @@ def test_what_nobody_can_judge_teaches_nothing() -> None:
     assert together.fitted_on == {"a": 150, "b": 150, "c": 150, "d": 150}
 
 
-def test_a_teacher_that_cannot_see_mirrored_pictures_gets_one_stage_and_thresholds_of_it() -> None:
+def test_a_teacher_that_cannot_see_mirrored_images_gets_one_stage_and_thresholds_of_it() -> None:
     plain = [
         Example(one.group, Evidence((InstanceEvidence(mask.score, 5),)), one.good_masks, one.is_good)
         for one in drawn()

@@ -1,4 +1,4 @@
-"""A textured picture in which a patch walks, and masks that go along with it or jump."""
+"""A textured image in which a patch walks, and masks that go along with it or jump."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ PATCH_HW = (80, 40)
 STEP_PX = 7
 
 
-def picture(x: int, *, scale: int = 1) -> NDArray[np.uint8]:
+def image(x: int, *, scale: int = 1) -> NDArray[np.uint8]:
     """The patch at x, 50 on a scene of another texture."""
     background = np.resize(textured_scene(1)(0), (*SIZE_HW, 3)).copy()
     patch = np.random.default_rng(4).integers(0, 255, (PATCH_HW[0] // 4, PATCH_HW[1] // 4, 3), np.uint8)
@@ -32,7 +32,7 @@ def glimpse(x: int, *, mask_x: int | None = None, t_ms: int = 0, shot: int = 0, 
     pixels[box] = True
     mask = Mask.from_array(pixels)
     people = [Instance(mask, 0.9, mask.box_xywh)] if pixels.any() else []
-    return Glimpse.of(Frame("v", t_ms, picture(x, scale=scale), shot=shot), people)
+    return Glimpse.of(Frame("v", t_ms, image(x, scale=scale), shot=shot), people)
 
 
 @pytest.mark.parametrize("scale", [1, 3])
@@ -66,15 +66,15 @@ def test_nothing_is_said_of_another_shot_another_size_or_after_a_long_time() -> 
 @pytest.mark.parametrize("size_hw", [(72, 1920), (24, 89), (13, 52), (6, 100), (8, 8), (720, 40)])
 def test_nothing_is_said_of_strips(size_hw: tuple[int, int]) -> None:
     """OpenCV fails on some of them, and crashes on others."""
-    picture = np.random.default_rng(0).integers(0, 255, (*size_hw, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 255, (*size_hw, 3), np.uint8)
     everybody = Mask.from_array(np.ones(size_hw))
     before, now = (
-        Glimpse.of(Frame("v", t_ms, picture), [Instance(everybody, 1.0, (0, 0, 1, 1))]) for t_ms in (0, 9)
+        Glimpse.of(Frame("v", t_ms, image), [Instance(everybody, 1.0, (0, 0, 1, 1))]) for t_ms in (0, 9)
     )
     assert measure_flow_iou(now, before) is None
 
 
-def test_neighbours_on_a_grid_of_seconds_are_near_in_a_video_of_29_97_frames_a_second() -> None:
+def test_neighbors_on_a_grid_of_seconds_are_near_in_a_video_of_29_97_frames_a_second() -> None:
     assert measure_flow_iou(glimpse(100, t_ms=1001), glimpse(100)) == pytest.approx(1.0)
 
 
@@ -84,7 +84,7 @@ def test_nothing_is_said_where_nobody_was_seen() -> None:
     assert measure_flow_iou(glimpse(100, mask_x=SIZE_HW[1], t_ms=100), glimpse(100)) is None
 
 
-def test_nothing_is_said_of_a_picture_that_the_flow_does_not_explain() -> None:
+def test_nothing_is_said_of_an_image_that_the_flow_does_not_explain() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (*SIZE_HW, 3), np.uint8)
     other = Glimpse.of(Frame("v", 100, noise), [Instance(glimpse(100).masks[0], 0.9, (0, 0, 1, 1))])
     assert measure_flow_iou(other, glimpse(100)) is None

@@ -1,4 +1,4 @@
-"""Small scenes on whose plain ground things are drawn, each by who is where in which picture."""
+"""Small scenes on whose plain ground things are drawn, each by who is where in which image."""
 
 import numpy as np
 import pytest
@@ -23,12 +23,12 @@ def area(x: int, y: int, w: int, h: int) -> BoolArray:
 
 
 def find(*things: tuple[Box, range], min_share: float = 0.5, now: int = NOW) -> object:
-    """What is found in one picture of forty, where each thing is there in some of them; the teacher saw `SEEN`."""
-    pictures = np.zeros((COUNT, *SIZE_HW), np.int64)
+    """What is found in one image of forty, where each thing is there in some of them; the teacher saw `SEEN`."""
+    images = np.zeros((COUNT, *SIZE_HW), np.int64)
     for level, (box, times) in enumerate(things, start=1):
-        pictures[times.start : times.stop, area(*box)] = level
+        images[times.start : times.stop, area(*box)] = level
     beside = [place for place in (now - 1, now + 1) if 0 <= place < COUNT]
-    return find_missed(pictures == pictures[now], beside, [area(*SEEN)], min_share=min_share)
+    return find_missed(images == images[now], beside, [area(*SEEN)], min_share=min_share)
 
 
 def test_who_passes_by_outside_of_all_masks_is_found() -> None:
@@ -50,24 +50,24 @@ def test_what_came_and_stayed_is_nobody() -> None:
 
 
 def test_the_wall_behind_somebody_who_left_is_nobody() -> None:
-    """He stood there until the shot's last pictures."""
+    """He stood there until the shot's last images."""
     assert find((PASSES, range(COUNT - 2)), now=COUNT - 2) is None
     assert find((PASSES, range(COUNT - 2)), now=COUNT - 1) is None
 
 
-def test_who_is_there_at_once_is_found_in_the_first_and_last_picture() -> None:
+def test_who_is_there_at_once_is_found_in_the_first_and_last_image() -> None:
     assert find((PASSES, range(1)), now=0) == PASSES
     assert find((PASSES, range(COUNT - 1, COUNT)), now=COUNT - 1) == PASSES
 
 
 @pytest.mark.parametrize(("returns", "found"), [(7, PASSES), (8, None)])
-def test_a_place_that_looks_so_in_more_than_a_fifth_of_the_pictures_shows_nobody(
+def test_a_place_that_looks_so_in_more_than_a_fifth_of_the_images_shows_nobody(
     returns: int, found: Box | None
 ) -> None:
-    pictures = np.zeros((COUNT, *SIZE_HW), np.int64)
+    images = np.zeros((COUNT, *SIZE_HW), np.int64)
     for time in [NOW, *range(0, returns)]:
-        pictures[time, area(*PASSES)] = 1
-    alike = pictures == pictures[NOW]
+        images[time, area(*PASSES)] = 1
+    alike = images == images[NOW]
     assert find_missed(alike, [NOW - 1, NOW + 1], [area(*SEEN)], min_share=0.5) == found
 
 
@@ -91,15 +91,15 @@ def test_the_largest_of_several_is_named() -> None:
     assert find((PASSES, range(NOW, NOW + 1)), ((60, 10, 8, 30), range(NOW, NOW + 1))) == (60, 10, 8, 30)
 
 
-def test_a_lamp_that_lights_most_of_the_picture_is_nobody() -> None:
+def test_a_lamp_that_lights_most_of_the_image_is_nobody() -> None:
     assert find(((30, 0, 20, 60), range(NOW, NOW + 1))) == (30, 0, 20, 60)
     assert find(((30, 0, 21, 60), range(NOW, NOW + 1))) is None
 
 
 def test_without_a_mask_nothing_can_be_said() -> None:
-    pictures = np.zeros((COUNT, *SIZE_HW), np.int64)
-    pictures[NOW, area(*PASSES)] = 1
-    assert find_missed(pictures == pictures[NOW], [NOW - 1, NOW + 1], [], min_share=0.5) is None
+    images = np.zeros((COUNT, *SIZE_HW), np.int64)
+    images[NOW, area(*PASSES)] = 1
+    assert find_missed(images == images[NOW], [NOW - 1, NOW + 1], [], min_share=0.5) is None
 
 
 def test_a_camera_stands_where_most_edges_keep_their_look() -> None:

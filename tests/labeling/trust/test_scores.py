@@ -66,14 +66,14 @@ def test_in_a_frame_each_mask_weighs_what_it_covers() -> None:
     assert trust.frame == pytest.approx(sigmoid(log_odds(score) + 0.5 * log_odds(flip)))
 
 
-def test_without_the_mirrored_picture_the_cheap_stage_speaks() -> None:
+def test_without_the_mirrored_image_the_cheap_stage_speaks() -> None:
     trust = measure_trust(Evidence((replace(SOMEBODY, flip_iou=None),)), CALIBRATION)
     assert trust is not None
     assert list(trust.instances) == [pytest.approx(sigmoid(-1.0 + 0.25 * log_odds(0.9)))]
     assert trust.frame == pytest.approx(sigmoid(0.5 + log_odds(0.9)))
 
 
-def test_a_teacher_that_cannot_see_mirrored_pictures_has_the_cheap_stage_alone() -> None:
+def test_a_teacher_that_cannot_see_mirrored_images_has_the_cheap_stage_alone() -> None:
     lone = CALIBRATION.model_copy(update={"full": None})
     assert measure_trust(Evidence((SOMEBODY,), flip_iou=0.8), lone) == measure_trust(
         Evidence((SOMEBODY,)), lone

@@ -1,4 +1,4 @@
-"""A second segmenter's word on people drawn as boxes in a picture of 60 x 80 pixels."""
+"""A second segmenter's word on people drawn as boxes in an image of 60 x 80 pixels."""
 
 import math
 from dataclasses import replace

@@ -25,15 +25,15 @@ def watched(*, seconds: int = 60, shot: int = 0, scale: int = 1, passes_by: bool
     walks through from left to right in the first four."""
     rng, stillness = np.random.default_rng(0), Stillness()
     for number in range(2 * seconds):
-        picture = np.full((*SIZE_HW, 3), 120, np.uint8)
-        picture[20:80, 10:30] = 30
+        image = np.full((*SIZE_HW, 3), 120, np.uint8)
+        image[20:80, 10:30] = 30
         sway = 4 * (number % 3)
-        picture[20:80, 120 + sway : 132 + sway] = 230
+        image[20:80, 120 + sway : 132 + sway] = 230
         if passes_by and number in (40, 41):
-            picture[10:90, 0:50] = 220
+            image[10:90, 0:50] = 220
         if number < len(WALKER_XS):
-            picture[85:115, WALKER_XS[number] : WALKER_XS[number] + 16] = 250
-        noisy = np.clip(picture + rng.normal(0, 4, picture.shape), 0, 255).astype(np.uint8)
+            image[85:115, WALKER_XS[number] : WALKER_XS[number] + 16] = 250
+        noisy = np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8)
         rgb = noisy.repeat(scale, axis=0).repeat(scale, axis=1)
         frame = Frame("v", shot + 500 * number, rgb, shot=shot)
         stillness.watch(frame)
@@ -126,5 +126,5 @@ def test_a_mask_smaller_than_what_is_compared_is_not_judged() -> None:
 def test_a_long_shot_takes_no_more_memory_than_a_short_one() -> None:
     stillness = watched(seconds=1000)
     assert stillness._current is not None
-    assert len(stillness._current[1].pictures) <= REMEMBERED
+    assert len(stillness._current[1].images) <= REMEMBERED
     assert stillness.moving_share(box(*COAT), 0) == 0.0

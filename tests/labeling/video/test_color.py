@@ -1,4 +1,4 @@
-"""Luma and RGB of decoded frames, against the formulas of their colour standards."""
+"""Luma and RGB of decoded frames, against the formulas of their color standards."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -11,7 +11,7 @@ import pytest
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-from labeling.video.color import VideoPicture, rotation_cw_deg, turn_upright, upright_hw
+from labeling.video.color import VideoImage, rotation_cw_deg, turn_upright, upright_hw
 from tests.planted import Coding, draw_number, read_number, write_planted_video
 
 BT601, BT709 = (0.299, 0.114), (0.2126, 0.0722)
@@ -50,13 +50,13 @@ def plain_frame(
         ((720, 1280), BT601, Colorspace.ITU601),
     ],
 )
-def test_colours_follow_the_stated_matrix_or_else_the_size(
+def test_colors_follow_the_stated_matrix_or_else_the_size(
     size_hw: tuple[int, int], matrix: tuple[float, float], tag: Colorspace | None
 ) -> None:
     frame = plain_frame(yuv_of(ORANGE, matrix), size_hw)
     if tag is not None:
         frame.colorspace = tag
-    rgb = VideoPicture(frame).to_rgb()
+    rgb = VideoImage(frame).to_rgb()
     assert np.abs(rgb.astype(int) - ORANGE).max() <= 2
 
 
@@ -65,9 +65,9 @@ def test_the_full_range_is_not_stretched(pix_fmt: str) -> None:
     frame = plain_frame(yuv_of(ORANGE, BT601, full=True), (96, 128), pix_fmt)
     if pix_fmt == "yuv420p":
         frame.color_range = ColorRange.JPEG
-    picture = VideoPicture(frame)
-    assert np.abs(picture.to_rgb().astype(int) - ORANGE).max() <= 2
-    assert abs(int(picture.scaled_luma(64)[0, 0]) - 98) <= 1
+    image = VideoImage(frame)
+    assert np.abs(image.to_rgb().astype(int) - ORANGE).max() <= 2
+    assert abs(int(image.scaled_luma(64)[0, 0]) - 98) <= 1
 
 
 FORMATS = (
@@ -78,35 +78,35 @@ FORMATS = (
 
 
 @pytest.mark.parametrize("pix_fmt", FORMATS)
-def test_a_grey_ramp_is_the_same_in_every_pixel_format(pix_fmt: str) -> None:
+def test_a_gray_ramp_is_the_same_in_every_pixel_format(pix_fmt: str) -> None:
     ramp = np.tile(np.arange(0, 250, 10, dtype=np.uint8).repeat(4), (48, 1))
     source = av.VideoFrame.from_ndarray(np.repeat(ramp[:, :, None], 3, axis=2), format="rgb24")
-    picture = VideoPicture(source.reformat(format=pix_fmt))
-    centres = ramp[5, 2::4].astype(int)
-    rgb, luma = picture.to_rgb(), picture.scaled_luma(640)
-    assert np.abs(rgb[5, 2::4].astype(int) - centres[:, None]).max() <= 2
-    assert np.abs(luma[5, 2::4].astype(int) - centres).max() <= 2
+    image = VideoImage(source.reformat(format=pix_fmt))
+    centers = ramp[5, 2::4].astype(int)
+    rgb, luma = image.to_rgb(), image.scaled_luma(640)
+    assert np.abs(rgb[5, 2::4].astype(int) - centers[:, None]).max() <= 2
+    assert np.abs(luma[5, 2::4].astype(int) - centers).max() <= 2
     assert rgb.flags.c_contiguous
     assert rgb.flags.owndata
 
 
-def test_a_palette_becomes_colours() -> None:
+def test_a_palette_becomes_colors() -> None:
     levels = draw_number(77)[:, :, 0]
     palette = np.zeros((256, 4), np.uint8)
     palette[1], palette[2] = (255, 200, 200, 210), (255, 40, 30, 20)  # alpha, red, green, blue
-    picture = np.where(levels > 127, 1, 2).astype(np.uint8)
-    frame = av.VideoFrame.from_ndarray(cast(Any, (picture, palette)), format="pal8")
-    rgb = VideoPicture(frame).to_rgb()
+    image = np.where(levels > 127, 1, 2).astype(np.uint8)
+    frame = av.VideoFrame.from_ndarray(cast(Any, (image, palette)), format="pal8")
+    rgb = VideoImage(frame).to_rgb()
     assert read_number(rgb) == 77
     assert np.array_equal(np.unique(rgb.reshape(-1, 3), axis=0), [[40, 30, 20], [200, 200, 210]])
-    assert VideoPicture(frame).scaled_luma(72).shape == (48, 72)
+    assert VideoImage(frame).scaled_luma(72).shape == (48, 72)
 
 
-def test_one_bit_pictures_are_read() -> None:
+def test_one_bit_images_are_read() -> None:
     frame = av.VideoFrame.from_ndarray(draw_number(9), format="rgb24").reformat(format="monob")
-    picture = VideoPicture(frame)
-    assert picture.scaled_luma(72).shape == (48, 72)
-    assert picture.to_rgb().shape == (96, 144, 3)
+    image = VideoImage(frame)
+    assert image.scaled_luma(72).shape == (48, 72)
+    assert image.to_rgb().shape == (96, 144, 3)
 
 
 TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
@@ -119,7 +119,7 @@ TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
 
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("rotation_deg", [0, 90, 180, 270])
-def test_all_eight_display_matrices_turn_the_stored_picture_as_players_do(
+def test_all_eight_display_matrices_turn_the_stored_image_as_players_do(
     rotation_deg: int, mirrored: bool, tmp_path: Path
 ) -> None:
     coding = Coding("ffv1", pix_fmt="bgr0", rotation_deg=rotation_deg, mirrored=mirrored)
@@ -132,9 +132,9 @@ def test_all_eight_display_matrices_turn_the_stored_picture_as_players_do(
         expected = TURNS[rotation_deg](stored)
         expected = expected[:, ::-1] if mirrored else expected
         assert np.array_equal(turn_upright(stored, frame), expected)
-        assert read_number(VideoPicture(frame).to_rgb()) == 0
+        assert read_number(VideoImage(frame).to_rgb()) == 0
         assert upright_hw(frame) == (96, 144)
-        assert VideoPicture(frame).scaled_luma(72).shape == (48, 72)
+        assert VideoImage(frame).scaled_luma(72).shape == (48, 72)
         if not mirrored:
             assert rotation_cw_deg(frame) == rotation_deg
 
@@ -142,6 +142,6 @@ def test_all_eight_display_matrices_turn_the_stored_picture_as_players_do(
 def test_scaled_luma_averages_areas_and_never_enlarges() -> None:
     board = np.zeros((64, 128, 3), np.uint8)
     board[:, 1::2] = 255
-    picture = VideoPicture(av.VideoFrame.from_ndarray(board, format="rgb24"))
-    assert set(np.unique(picture.scaled_luma(64))) <= {127, 128}
-    assert picture.scaled_luma(640).shape == (64, 128)
+    image = VideoImage(av.VideoFrame.from_ndarray(board, format="rgb24"))
+    assert set(np.unique(image.scaled_luma(64))) <= {127, 128}
+    assert image.scaled_luma(640).shape == (64, 128)

@@ -1,4 +1,4 @@
-"""Frames, their times and their identity, against numbers burnt into the pictures."""
+"""Frames, their times and their identity, against numbers burnt into the images."""
 
 import hashlib
 import threading
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from labeling.errors import EmptyVideo, NotAVideo, SourceNotFound
-from labeling.structures.frames import Clip, PictureFile
+from labeling.structures.frames import Clip, ImageFile
 from labeling.video.decode import Decoded, DecodeTally, decode_clip
 from tests import planted
 from tests.planted import Coding, draw_number, read_number, write_planted_video
@@ -62,7 +62,7 @@ def test_every_frame_comes_once_at_its_exact_time_and_the_same_from_every_shard(
 
 @pytest.mark.parametrize("fps", [Fraction(24), Fraction(30), Fraction(60), Fraction(30000, 1001)], ids=str)
 @pytest.mark.parametrize("rotation_deg", [0, 90, 180, 270])
-def test_frame_rates_and_rotations_give_exact_times_of_upright_pictures(
+def test_frame_rates_and_rotations_give_exact_times_of_upright_images(
     fps: Fraction, rotation_deg: int, tmp_path: Path
 ) -> None:
     coding = Coding(rotation_deg=rotation_deg)
@@ -71,9 +71,9 @@ def test_frame_rates_and_rotations_give_exact_times_of_upright_pictures(
     assert [(frame.t, frame.t_ms) for frame in decoded] == [
         (i / fps, round(i * 1000 / fps)) for i in range(40)
     ]
-    pictures = [frame.to_rgb() for frame in decoded]
-    assert {picture.shape for picture in pictures} == {(96, 144, 3)}
-    assert [read_number(picture) for picture in pictures] == list(range(40))
+    images = [frame.to_rgb() for frame in decoded]
+    assert {image.shape for image in images} == {(96, 144, 3)}
+    assert [read_number(image) for image in images] == list(range(40))
 
 
 def test_a_mirrored_display_matrix_is_undone(tmp_path: Path) -> None:
@@ -209,20 +209,20 @@ def test_leaving_early_ends_the_decoder_threads(tmp_path: Path) -> None:
     assert threading.active_count() == before
 
 
-def test_pictures_of_a_folder_stand_where_their_position_says(tmp_path: Path) -> None:
+def test_images_of_a_folder_stand_where_their_position_says(tmp_path: Path) -> None:
     files = []
     for position in (3, 7):
         path = tmp_path / f"p{position}.png"
         write_png(path, draw_number(position))
-        files.append(PictureFile(position, path))
-    decoded = list(decode_clip(Clip("album", pictures=tuple(files))))
+        files.append(ImageFile(position, path))
+    decoded = list(decode_clip(Clip("album", images=tuple(files))))
     assert [(d.t_ms, d.name, read_number(d.to_rgb())) for d in decoded] == [
         (3, "p3.png", 3),
         (7, "p7.png", 7),
     ]
 
 
-def write_png(path: Path, rgb: planted.Picture) -> None:
+def write_png(path: Path, rgb: planted.Image) -> None:
     from PIL import Image
 
     Image.fromarray(rgb).save(path)
@@ -243,10 +243,10 @@ def test_reordered_frames_of_the_pets_video_lie_a_tenth_of_a_second_apart(shared
 
 def test_a_decoded_frame_rounds_its_time_to_milliseconds() -> None:
     class Plain:
-        def to_rgb(self) -> planted.Picture:
+        def to_rgb(self) -> planted.Image:
             return draw_number(1)
 
-        def scaled_luma(self, width_px: int) -> planted.Picture:
+        def scaled_luma(self, width_px: int) -> planted.Image:
             return draw_number(1)[:, :width_px, 0]
 
     assert Decoded(Fraction(1001, 30000), Plain()).t_ms == 33

@@ -1,4 +1,4 @@
-"""Pictures of all kinds, read as upright RGB or refused."""
+"""Images of all kinds, read as upright RGB or refused."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from labeling.errors import NotAVideo, SourceNotFound, UnsupportedVideo
-from labeling.structures.frames import RgbPicture
-from labeling.video.images import AlbumPicture, read_picture
+from labeling.structures.frames import RgbImage
+from labeling.video.images import FileImage, read_image
 from tests.planted import draw_number, read_number
 
 NUMBER = 1234
@@ -17,7 +17,7 @@ NUMBER = 1234
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_exif_orientation_is_applied_once(orientation: int, tmp_path: Path) -> None:
-    turns: dict[int, Callable[[RgbPicture], RgbPicture]] = {
+    turns: dict[int, Callable[[RgbImage], RgbImage]] = {
         1: lambda p: p,
         2: lambda p: p[:, ::-1],
         3: lambda p: np.rot90(p, 2),
@@ -31,21 +31,21 @@ def test_the_exif_orientation_is_applied_once(orientation: int, tmp_path: Path) 
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored.save(tmp_path / "p.jpg", exif=exif, quality=95)
-    rgb = read_picture(tmp_path / "p.jpg")
+    rgb = read_image(tmp_path / "p.jpg")
     assert rgb.shape == (96, 144, 3)
     assert read_number(rgb) == NUMBER
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
 def test_every_kind_of_pixel_becomes_rgb(mode: str, tmp_path: Path) -> None:
-    picture = Image.fromarray(draw_number(NUMBER))
+    image = Image.fromarray(draw_number(NUMBER))
     if mode == "I;16":
-        picture = Image.fromarray(draw_number(NUMBER)[:, :, 0].astype(np.uint16) * 257)
+        image = Image.fromarray(draw_number(NUMBER)[:, :, 0].astype(np.uint16) * 257)
     else:
-        picture = picture.convert(mode)
+        image = image.convert(mode)
     path = tmp_path / ("p.tif" if mode == "CMYK" else "p.png")
-    picture.save(path)
-    rgb = read_picture(path)
+    image.save(path)
+    rgb = read_image(path)
     assert rgb.shape == (96, 144, 3)
     assert rgb.dtype == np.uint8
     assert rgb.flags.c_contiguous
@@ -55,41 +55,41 @@ def test_every_kind_of_pixel_becomes_rgb(mode: str, tmp_path: Path) -> None:
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
     levels = np.linspace(0, 65535, 64 * 32).astype(np.uint16).reshape(32, 64)
     Image.fromarray(levels).save(tmp_path / "p.png")
-    assert np.array_equal(read_picture(tmp_path / "p.png")[:, :, 1], levels // 256)
+    assert np.array_equal(read_image(tmp_path / "p.png")[:, :, 1], levels // 256)
 
 
 def test_a_palette_with_transparency_is_read(tmp_path: Path) -> None:
-    picture = Image.fromarray(draw_number(NUMBER)).convert("P")
-    picture.save(tmp_path / "p.png", transparency=bytes([0, 128, 255]))
-    assert read_number(read_picture(tmp_path / "p.png")) == NUMBER
+    image = Image.fromarray(draw_number(NUMBER)).convert("P")
+    image.save(tmp_path / "p.png", transparency=bytes([0, 128, 255]))
+    assert read_number(read_image(tmp_path / "p.png")) == NUMBER
 
 
-def test_a_picture_cut_short_is_unreadable_not_half_grey(tmp_path: Path) -> None:
+def test_an_image_cut_short_is_unreadable_not_half_gray(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (96, 144, 3), dtype=np.uint8)
     for name in ("p.jpg", "p.png"):
         path = tmp_path / name
         Image.fromarray(noise).save(path)
         path.write_bytes(path.read_bytes()[:6000])
         with pytest.raises(NotAVideo, match=name):
-            read_picture(path)
+            read_image(path)
 
 
-def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
-    (tmp_path / "text.jpg").write_text("not a picture")
+def test_what_is_no_image_is_named(tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("not an image")
     (tmp_path / "empty.png").write_bytes(b"")
     for name in ("text.jpg", "empty.png"):
         with pytest.raises(NotAVideo, match=name):
-            read_picture(tmp_path / name)
+            read_image(tmp_path / name)
     with pytest.raises(SourceNotFound, match=r"gone\.png"):
-        read_picture(tmp_path / "gone.png")
+        read_image(tmp_path / "gone.png")
     Image.fromarray(np.zeros((1, 1, 3), np.uint8)).save(tmp_path / "dot.png")
     with pytest.raises(UnsupportedVideo, match="1x1 px"):
-        read_picture(tmp_path / "dot.png")
+        read_image(tmp_path / "dot.png")
 
 
-def test_luma_of_a_picture_is_scaled_like_that_of_a_frame(tmp_path: Path) -> None:
+def test_luma_of_an_image_is_scaled_like_that_of_a_frame(tmp_path: Path) -> None:
     Image.fromarray(draw_number(NUMBER)).save(tmp_path / "p.png")
-    picture = AlbumPicture(tmp_path / "p.png")
-    assert picture.scaled_luma(72).shape == (48, 72)
-    assert picture.scaled_luma(640).shape == (96, 144)
-    assert picture.to_rgb() is picture.to_rgb()
+    image = FileImage(tmp_path / "p.png")
+    assert image.scaled_luma(72).shape == (48, 72)
+    assert image.scaled_luma(640).shape == (96, 144)
+    assert image.to_rgb() is image.to_rgb()

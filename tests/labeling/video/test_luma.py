@@ -1,4 +1,4 @@
-"""Sharpness, hashes and cuts, on drawn and on real pictures."""
+"""Sharpness, hashes and cuts, on drawn and on real images."""
 
 import io
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ from PIL import Image
 from scipy.ndimage import laplace
 
 from labeling.sampling.shots import begins_a_shot
-from labeling.structures.frames import Clip, PictureFile
-from labeling.video.color import LumaPicture
+from labeling.structures.frames import Clip, ImageFile
+from labeling.video.color import LumaImage
 from labeling.video.decode import decode_clip
 from labeling.video.luma import hash_luma, measure_sharpness
 from tests import planted
@@ -21,7 +21,7 @@ from tests import planted
 CUT = 30.0
 
 
-def scene(seed: int) -> LumaPicture:
+def scene(seed: int) -> LumaImage:
     return planted.textured_scene(seed, (48, 64))(0)[:, :, 0]
 
 
@@ -79,24 +79,24 @@ def test_the_cut_difference_decides() -> None:
 
 def album(folder: Path, every: int) -> Clip:
     files = sorted(path for path in folder.iterdir() if path.suffix in {".jpg", ".png"})[::every]
-    return Clip("album", pictures=tuple(PictureFile(i, path) for i, path in enumerate(files)))
+    return Clip("album", images=tuple(ImageFile(i, path) for i, path in enumerate(files)))
 
 
-def real_luma(shared: Path, width_px: int) -> Iterator[LumaPicture]:
+def real_luma(shared: Path, width_px: int) -> Iterator[LumaImage]:
     for folder, every in (("pennfudan/images", 4), ("coco_mini/train2017", 4), ("cdnet_office/input", 60)):
         for decoded in decode_clip(album(shared / "data" / folder, every)):
             yield decoded.scaled_luma(width_px)
 
 
 @pytest.mark.shared
-def test_the_presets_sharpness_keeps_real_pictures_and_rejects_their_blurred_copies(shared: Path) -> None:
+def test_the_presets_sharpness_keeps_real_images_and_rejects_their_blurred_copies(shared: Path) -> None:
     for luma in real_luma(shared, 640):
         blurred = np.asarray(cv2.GaussianBlur(luma, (0, 0), 3), np.uint8)
         assert measure_sharpness(luma) > 20 > measure_sharpness(blurred)
 
 
 @pytest.mark.shared
-def test_most_copies_of_a_picture_lie_within_four_bits(shared: Path) -> None:
+def test_most_copies_of_an_image_lie_within_four_bits(shared: Path) -> None:
     distances = []
     for luma in real_luma(shared, 640):
         packed = io.BytesIO()

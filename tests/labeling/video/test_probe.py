@@ -75,7 +75,7 @@ def write_bytes(path: Path, content: bytes) -> Path:
     return path
 
 
-def write_picture(path: Path) -> Path:
+def write_image(path: Path) -> Path:
     from PIL import Image
 
     Image.fromarray(draw_number(7)).save(path)
@@ -117,8 +117,8 @@ BAD: dict[str, tuple[Callable[[Path], Path], type[SourceError]]] = {
     "text": (lambda d: planted.write_text_as_video(d / "v.mp4"), NotAVideo),
     "text named as text": (lambda d: planted.write_text_as_video(d / "v.txt"), NotAVideo),
     "noise": (lambda d: write_bytes(d / "v.mp4", np.random.default_rng(0).bytes(5000)), NotAVideo),
-    "a picture": (lambda d: write_picture(d / "p.png"), NotAVideo),
-    "a picture named as a video": (lambda d: write_picture(d / "p.jpg").rename(d / "p.mp4"), NotAVideo),
+    "an image": (lambda d: write_image(d / "p.png"), NotAVideo),
+    "an image named as a video": (lambda d: write_image(d / "p.jpg").rename(d / "p.mp4"), NotAVideo),
     "a script that opens other files": (lambda d: write_playlist(d / "v.mp4"), NotAVideo),
     "sound": (lambda d: planted.write_sound_only(d / "v.mp4"), NotAVideo),
     "a song with a cover": (lambda d: write_song_with_cover(d / "v.mp4"), NotAVideo),

@@ -12,8 +12,8 @@ from labeling.visualization.contact_sheet import CELL_HW, SheetTile, contact_she
 RED, GREEN, BLUE, WHITE = (220, 20, 20), (20, 200, 20), (20, 20, 220), (250, 250, 250)
 
 
-def tile(colour: tuple[int, int, int], size_hw: tuple[int, int] = (90, 120)) -> SheetTile:
-    return SheetTile(np.full((*size_hw, 3), colour, np.uint8), ("a line", "another"))
+def tile(color: tuple[int, int, int], size_hw: tuple[int, int] = (90, 120)) -> SheetTile:
+    return SheetTile(np.full((*size_hw, 3), color, np.uint8), ("a line", "another"))
 
 
 def opened(jpeg: bytes) -> NDArray[np.int_]:
@@ -25,11 +25,11 @@ def test_tiles_lie_from_left_to_right_and_then_below() -> None:
     height, width = CELL_HW
     middles = [(height // 2, width // 2 + column * (width + 8)) for column in range(3)]
     below = (sheet.shape[0] - height // 2 - 50, width // 2)
-    for (y, x), colour in zip([*middles, below], [RED, GREEN, BLUE, WHITE], strict=True):
-        assert np.abs(sheet[y, x] - colour).max() < 12, (y, x)
+    for (y, x), color in zip([*middles, below], [RED, GREEN, BLUE, WHITE], strict=True):
+        assert np.abs(sheet[y, x] - color).max() < 12, (y, x)
 
 
-def test_an_upright_picture_is_shown_whole_in_the_middle_of_its_cell() -> None:
+def test_an_upright_image_is_shown_whole_in_the_middle_of_its_cell() -> None:
     rgb = np.full((400, 100, 3), GREEN, np.uint8)
     rgb[:20], rgb[-20:] = RED, BLUE
     sheet = opened(contact_sheet([SheetTile(rgb, ("", ""))]))

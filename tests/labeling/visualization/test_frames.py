@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from labeling.errors import ModelOutputWrong
-from labeling.structures.frames import RgbPicture
+from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask
 from labeling.text.figures import caption_of, clock
@@ -43,7 +43,7 @@ MACHADO = {
 """Machado, Oliveira and Fernandes 2009, table 1, severity 1, on linear RGB."""
 
 
-def _grey(height: int, width: int, shade: int = 100) -> RgbPicture:
+def _gray(height: int, width: int, shade: int = 100) -> RgbImage:
     return np.full((height, width, 3), shade, dtype=np.uint8)
 
 
@@ -58,22 +58,22 @@ def _person(size_hw: tuple[int, int], x: int, y: int, w: int, h: int) -> Instanc
     return Instance(mask, 0.93, mask.box_xywh)
 
 
-def _near(pixel: NDArray[np.uint8], colour: tuple[int, int, int], *, within: float) -> bool:
-    return bool(np.abs(pixel.astype(float) - colour).max() <= within)
+def _near(pixel: NDArray[np.uint8], color: tuple[int, int, int], *, within: float) -> bool:
+    return bool(np.abs(pixel.astype(float) - color).max() <= within)
 
 
 def test_a_mask_is_tinted_inside_and_nothing_changes_far_from_it() -> None:
-    rgb = _grey(60, 80)
-    drawn = draw_masks(rgb, [_box_mask((60, 80), 20, 20, 30, 20)], colours=[(200, 0, 100)], fill=0.5)
+    rgb = _gray(60, 80)
+    drawn = draw_masks(rgb, [_box_mask((60, 80), 20, 20, 30, 20)], colors=[(200, 0, 100)], fill=0.5)
     assert drawn[30, 35].tolist() == [150, 50, 100]
     outside = np.ones((60, 80), dtype=bool)
     outside[14:46, 14:56] = False
     assert (drawn[outside] == 100).all()
-    assert (rgb == 100).all(), "the picture that came in is not drawn on"
+    assert (rgb == 100).all(), "the image that came in is not drawn on"
 
 
 def test_an_outline_is_crisp_and_without_a_fill_the_inside_stays() -> None:
-    drawn = draw_masks(_grey(60, 80), [_box_mask((60, 80), 20, 20, 30, 20)], colours=[(200, 0, 100)], fill=0)
+    drawn = draw_masks(_gray(60, 80), [_box_mask((60, 80), 20, 20, 30, 20)], colors=[(200, 0, 100)], fill=0)
     assert drawn[20, 35].tolist() == [200, 0, 100]
     assert drawn[30, 35].tolist() == [100, 100, 100]
 
@@ -81,37 +81,37 @@ def test_an_outline_is_crisp_and_without_a_fill_the_inside_stays() -> None:
 def test_the_edge_of_a_hole_is_outlined_too() -> None:
     ring = _box_mask((60, 80), 10, 10, 40, 40).to_array()
     ring[20:40, 20:40] = False
-    drawn = draw_masks(_grey(60, 80), [Mask.from_array(ring)], colours=[(200, 0, 100)])
+    drawn = draw_masks(_gray(60, 80), [Mask.from_array(ring)], colors=[(200, 0, 100)])
     assert drawn[30, 19].tolist() == [200, 0, 100]
     assert drawn[30, 30].tolist() == [100, 100, 100]
 
 
 def test_an_empty_mask_draws_nothing() -> None:
-    np.testing.assert_array_equal(draw_masks(_grey(9, 9), [Mask.empty((9, 9))]), _grey(9, 9))
+    np.testing.assert_array_equal(draw_masks(_gray(9, 9), [Mask.empty((9, 9))]), _gray(9, 9))
 
 
-def test_a_mask_of_another_picture_is_refused() -> None:
+def test_a_mask_of_another_image_is_refused() -> None:
     with pytest.raises(ModelOutputWrong, match=r"\(80, 60\).*\(60, 80\)"):
-        draw_masks(_grey(60, 80), [_box_mask((80, 60), 1, 1, 5, 5)])
+        draw_masks(_gray(60, 80), [_box_mask((80, 60), 1, 1, 5, 5)])
 
 
 def test_keypoints_and_scores_can_be_left_out() -> None:
     person = _person((240, 320), 100, 60, 80, 120)
     posed = Instance(person.mask, 0.93, person.box_xywh, ((140.0, 100.0, 0.9),) * 17)
     doubtful = Instance(person.mask, 0.93, person.box_xywh, ((140.0, 100.0, 0.4),) * 17)
-    plain = draw_instances(_grey(240, 320), [posed], keypoints=False, scores=False)
-    np.testing.assert_array_equal(plain, draw_masks(_grey(240, 320), [person.mask]))
-    np.testing.assert_array_equal(draw_instances(_grey(240, 320), [doubtful], scores=False), plain)
-    with_joint = draw_instances(_grey(240, 320), [posed], scores=False)
+    plain = draw_instances(_gray(240, 320), [posed], keypoints=False, scores=False)
+    np.testing.assert_array_equal(plain, draw_masks(_gray(240, 320), [person.mask]))
+    np.testing.assert_array_equal(draw_instances(_gray(240, 320), [doubtful], scores=False), plain)
+    with_joint = draw_instances(_gray(240, 320), [posed], scores=False)
     assert _near(with_joint[100, 140], (240, 228, 66), within=3)
-    with_score = draw_instances(_grey(240, 320), [posed], keypoints=False)
+    with_score = draw_instances(_gray(240, 320), [posed], keypoints=False)
     assert (with_score[40:60, 100:130] != plain[40:60, 100:130]).any()
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (300, 0), (0, 220), (300, 220)])
-def test_a_score_stays_within_the_picture(corner: tuple[int, int]) -> None:
+def test_a_score_stays_within_the_image(corner: tuple[int, int]) -> None:
     person = _person((240, 320), *corner, 20, 20)
-    drawn = draw_instances(_grey(240, 320), [person], colours=[(0, 0, 0)])
+    drawn = draw_instances(_gray(240, 320), [person], colors=[(0, 0, 0)])
     assert (drawn > 200).all(axis=2).sum() > 20, "white digits on a black plate are there"
 
 
@@ -119,7 +119,7 @@ def test_a_score_stays_within_the_picture(corner: tuple[int, int]) -> None:
 def test_a_comparison_has_three_panels_with_legible_titles(height: int, width: int) -> None:
     size_hw = (height, width)
     teacher = [_person(size_hw, width // 8, height // 8, width // 2, height // 2)]
-    drawn = draw_comparison(_grey(height, width), teacher, [], caption="review")
+    drawn = draw_comparison(_gray(height, width), teacher, [], caption="review")
     panel = max(width, SMALLEST_PANEL_PX)
     assert drawn.shape[1] >= 3 * panel
     text_px = max(SMALLEST_TEXT_PX, panel / 32)
@@ -135,17 +135,17 @@ def test_a_comparison_has_three_panels_with_legible_titles(height: int, width: i
 def test_the_difference_shows_whose_each_pixel_is() -> None:
     size_hw = (200, 400)
     teacher, student = [_person(size_hw, 50, 50, 150, 100)], [_person(size_hw, 150, 50, 150, 100)]
-    drawn = draw_comparison(_grey(*size_hw), teacher, student)
+    drawn = draw_comparison(_gray(*size_hw), teacher, student)
     left = drawn.shape[1] - 400 - 4
     top = 25
     assert _near(drawn[top + 100, left + 100], TEACHER, within=45)
     assert _near(drawn[top + 100, left + 250], STUDENT, within=45)
-    assert np.ptp(drawn[top + 100, left + 175].astype(int)) < 12, "both is grey"
-    assert drawn[top + 100, left + 350].tolist() == [40, 40, 40], "nobody: the picture, darker"
+    assert np.ptp(drawn[top + 100, left + 175].astype(int)) < 12, "both is gray"
+    assert drawn[top + 100, left + 350].tolist() == [40, 40, 40], "nobody: the image, darker"
 
 
 def test_a_panel_width_decides_the_size() -> None:
-    drawn = draw_comparison(_grey(1080, 1920), [], [], panel_width=320)
+    drawn = draw_comparison(_gray(1080, 1920), [], [], panel_width=320)
     assert 3 * 320 < drawn.shape[1] < 3 * 330
     assert drawn.shape[0] < 180 + 100
 
@@ -156,7 +156,7 @@ def test_a_caption_that_is_too_long_is_cut_off_with_dots() -> None:
     assert fitting.endswith("...")
     assert 450 < text_width(fitting, 12) <= 500
     assert shorten(long, 1, size_px=12) == ""
-    assert draw_comparison(_grey(48, 64), [], [], caption=long).shape[1] == 776
+    assert draw_comparison(_gray(48, 64), [], [], caption=long).shape[1] == 776
 
 
 def test_a_caption_counts_causes_in_order_of_first_use() -> None:
@@ -175,13 +175,13 @@ def test_a_clock_shows_milliseconds_and_hours_only_when_needed(t_ms: int, words:
 
 
 @pytest.mark.parametrize("kind", [None, *MACHADO])
-def test_whose_pixel_it_is_can_be_told_with_any_colour_vision(kind: str | None) -> None:
-    seen = [_lab(colour, kind) for colour in (TEACHER, STUDENT, BOTH)]
+def test_whose_pixel_it_is_can_be_told_with_any_color_vision(kind: str | None) -> None:
+    seen = [_lab(color, kind) for color in (TEACHER, STUDENT, BOTH)]
     assert min(float(np.linalg.norm(a - b)) for a, b in combinations(seen, 2)) > 20
 
 
-def _lab(colour: tuple[int, int, int], kind: str | None) -> NDArray[np.float64]:
-    linear = ((np.array(colour) / 255 + 0.055) / 1.055) ** 2.4
+def _lab(color: tuple[int, int, int], kind: str | None) -> NDArray[np.float64]:
+    linear = ((np.array(color) / 255 + 0.055) / 1.055) ** 2.4
     if kind:
         linear = np.clip(np.array(MACHADO[kind]) @ linear, 0, 1)
     coded = (1.055 * linear ** (1 / 2.4) - 0.055).astype(np.float32)
@@ -214,18 +214,18 @@ def test_a_tile_shows_all_of_everybody(size_hw: tuple[int, int], seed: int) -> N
     assert y + h >= max(p[1] + p[3] for p in people) - 1
 
 
-def test_a_small_person_in_a_big_picture_is_enlarged_but_not_beyond_a_third() -> None:
+def test_a_small_person_in_a_big_image_is_enlarged_but_not_beyond_a_third() -> None:
     assert focus_xywh([_box_mask((1080, 1920), 900, 500, 10, 20)], (1080, 1920)) == (585, 270, 640, 480)
 
 
-def test_a_picture_without_people_is_shown_whole() -> None:
+def test_an_image_without_people_is_shown_whole() -> None:
     assert focus_xywh([], (1080, 1920)) == (0, 0, 1920, 1080)
 
 
 def test_a_tile_is_a_jpeg_of_the_width_that_was_asked_for() -> None:
     size_hw = (360, 480)
     teacher, student = [_person(size_hw, 100, 100, 120, 160)], [_person(size_hw, 260, 100, 120, 160)]
-    with Image.open(io.BytesIO(tile_jpeg(_grey(*size_hw), teacher, student, width=240))) as tile:
+    with Image.open(io.BytesIO(tile_jpeg(_gray(*size_hw), teacher, student, width=240))) as tile:
         assert tile.format == "JPEG"
         assert tile.size == (240, 180)
         pixels = np.asarray(tile.convert("RGB"))
@@ -233,4 +233,4 @@ def test_a_tile_is_a_jpeg_of_the_width_that_was_asked_for() -> None:
     assert left[2] - left[0] > 20, "teacher only: bluish"
     assert right[0] - right[2] > 20, "student only: reddish"
     with pytest.raises(ModelOutputWrong):
-        tile_jpeg(_grey(100, 100), teacher, student)
+        tile_jpeg(_gray(100, 100), teacher, student)

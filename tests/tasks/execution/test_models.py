@@ -45,7 +45,7 @@ def test_a_good_answer_passes_as_it_is() -> None:
     ("answer", "complaint"),
     [
         ([], "0 answers for 1 frames"),
-        ([[Instance(OTHER_SIZE, 0.9, BOX)]], r"\(30, 20\) for a picture of \(20, 30\)"),
+        ([[Instance(OTHER_SIZE, 0.9, BOX)]], r"\(30, 20\) for an image of \(20, 30\)"),
         ([[Instance(WHOLE, math.nan, BOX)]], "score nan"),
         ([[Instance(WHOLE, 0.9, (0.0, 0.0, math.inf, 1.0))]], "inf"),
         ([[Instance(WHOLE, 0.9, BOX, decided=1.5)]], "decided 1.5"),

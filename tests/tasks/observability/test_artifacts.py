@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import Artifact
 
 from db.models.core import Shard
 from db.runs.overview import VideoWork, count_for_people, shards_ended, title_of_shard, video_works
-from db.runs.queries import RunSummary, latest_run, planned_shards, summarise_run
+from db.runs.queries import RunSummary, latest_run, planned_shards, summarize_run
 from db.runs.writes import fail_shard
 from flows.generate import generate_dataset
 from labeling.errors import ModelError
@@ -114,24 +114,24 @@ def test_a_server_that_refuses_everything_for_a_moment_fails_no_run(
     assert artifacts(state.result().run_id) == {}
 
 
-def test_pictures_that_are_gone_leave_the_rest_of_the_page(home: Home, tmp_path: Path) -> None:
+def test_images_that_are_gone_leave_the_rest_of_the_page(home: Home, tmp_path: Path) -> None:
     config = scripted_config(DOUBTFUL, {"boxes": [HALF]}, agreement={"hard_below": 0.6})
     summary = generate_dataset([video(tmp_path, "one.mp4")], config, home=home.root)
     assert "data:image/jpeg;base64," in str(artifacts(summary.run_id)["run"].data)
-    shutil.rmtree(home.root / "pictures")
+    shutil.rmtree(home.root / "images")
     generate_dataset([video(tmp_path, "two.mp4", 5)], config, home=home.root)
     page = str(artifacts(summary.run_id)["run"].data)
     assert "0.5-0.6      7 ███" in page
     assert "data:image" not in page
 
 
-def test_what_a_site_says_becomes_neither_picture_nor_markup(home: Home, tmp_path: Path) -> None:
+def test_what_a_site_says_becomes_neither_image_nor_markup(home: Home, tmp_path: Path) -> None:
     summary = generate_dataset([video(tmp_path, "one.mp4")], scripted_config(DOUBTFUL, {}), home=home.root)
     evil = tmp_path / "<img src=x>![x](http:x).mp4"
     evil.write_text("no video")
     state = generate_dataset([str(evil)], scripted_config(DOUBTFUL, {}), home=home.root, return_state=True)
     with ledger_of(home).session() as session:
-        whole: RunSummary = summarise_run(session, latest_run(session, summary.run_id))
+        whole: RunSummary = summarize_run(session, latest_run(session, summary.run_id))
         page = "\n\n".join(run_sections(session, whole, b""))
     assert state.name == "Failed"
     outside_code = page.replace(f"`{evil}`", "")

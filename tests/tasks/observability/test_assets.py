@@ -67,13 +67,13 @@ def test_a_dataset_comes_from_the_frames_of_its_run(emitted: list[dict[str, Any]
     assert event["related"][0]["prefect.resource.id"] == "maskmill://runs/0123abcd/frames"
 
 
-def test_a_version_is_its_labels_not_its_pictures(tmp_path: Path) -> None:
+def test_a_version_is_its_labels_not_its_images(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "annotations").mkdir()
     labels = tmp_path / "annotations" / "instances.json"
     labels.write_text("[1]")
     before = dataset_version(tmp_path)
-    (tmp_path / "images" / "a.jpg").write_bytes(b"a picture")
+    (tmp_path / "images" / "a.jpg").write_bytes(b"an image")
     assert dataset_version(tmp_path) == before
     labels.write_text("[2]")
     assert dataset_version(tmp_path) != before

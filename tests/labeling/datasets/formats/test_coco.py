@@ -21,7 +21,7 @@ from tests.labeling.datasets.frames import SIZE_HW, files_under, frame, instance
 SHAPES = {
     "holes and parts": ring_and_dot(),
     "one pixel": rectangle(47, 63, 1, 1),
-    "whole picture": rectangle(0, 0, *SIZE_HW),
+    "whole image": rectangle(0, 0, *SIZE_HW),
     "a row": rectangle(5, 0, 1, 64),
     "corners that touch": rectangle(0, 0, 4, 4) | rectangle(4, 4, 4, 4),
 }
@@ -30,14 +30,14 @@ STANDING: Keypoints = tuple((20.0 + i, 10.0 + i, 0.9) for i in range(17))
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     folder = tmp_path / "home"
     folder.mkdir()
     return folder
 
 
-def _shapes_frame(pictures: Path) -> DatasetFrame:
-    return frame(7, pictures, *(instance(i, shape) for i, shape in enumerate(SHAPES.values(), start=1)))
+def _shapes_frame(images: Path) -> DatasetFrame:
+    return frame(7, images, *(instance(i, shape) for i, shape in enumerate(SHAPES.values(), start=1)))
 
 
 def _coco(folder: Path, name: str = "instances") -> COCO:
@@ -52,16 +52,16 @@ def _masks(coco: COCO) -> list[NDArray[np.bool_]]:
     return [coco.annToMask(annotation).astype(bool) for annotation in coco.loadAnns(coco.getAnnIds())]
 
 
-def test_pycocotools_reads_back_every_pixel_of_every_mask(pictures: Path, tmp_path: Path) -> None:
-    write_coco([_shapes_frame(pictures)], tmp_path / "out")
+def test_pycocotools_reads_back_every_pixel_of_every_mask(images: Path, tmp_path: Path) -> None:
+    write_coco([_shapes_frame(images)], tmp_path / "out")
     read = _masks(_coco(tmp_path / "out"))
     assert len(read) == len(SHAPES)
     for expected, got in zip(SHAPES.values(), read, strict=True):
         np.testing.assert_array_equal(got, expected)
 
 
-def test_polygons_are_exact_but_for_filled_holes(pictures: Path, tmp_path: Path) -> None:
-    summary = write_coco([_shapes_frame(pictures)], tmp_path / "out", polygons=True)
+def test_polygons_are_exact_but_for_filled_holes(images: Path, tmp_path: Path) -> None:
+    summary = write_coco([_shapes_frame(images)], tmp_path / "out", polygons=True)
     coco = _coco(tmp_path / "out")
     for expected, got in zip(SHAPES.values(), _masks(coco), strict=True):
         np.testing.assert_array_equal(got, ndimage.binary_fill_holes(expected))
@@ -70,8 +70,8 @@ def test_polygons_are_exact_but_for_filled_holes(pictures: Path, tmp_path: Path)
     assert coco.anns[2]["segmentation"] == [[63, 47, 63, 48, 64, 48, 64, 47]]
 
 
-def test_areas_are_pixels_of_the_mask_and_boxes_tight(pictures: Path, tmp_path: Path) -> None:
-    write_coco([_shapes_frame(pictures)], tmp_path / "out")
+def test_areas_are_pixels_of_the_mask_and_boxes_tight(images: Path, tmp_path: Path) -> None:
+    write_coco([_shapes_frame(images)], tmp_path / "out")
     first = _document(tmp_path / "out")["annotations"][0]
     assert first["area"] == 20 * 20 - 10 * 10 + 2 * 2 + 1
     assert first["bbox"] == [10, 4, 51, 37]
@@ -79,18 +79,18 @@ def test_areas_are_pixels_of_the_mask_and_boxes_tight(pictures: Path, tmp_path: 
     assert (first["model"], first["score"], first["reviewer"]) == ("lite", 0.75, None)
 
 
-def test_a_picture_keeps_its_origin_and_true_licence(pictures: Path, tmp_path: Path) -> None:
+def test_an_image_keeps_its_origin_and_true_license(images: Path, tmp_path: Path) -> None:
     frames = [
-        frame(1, pictures, licence=None),
-        frame(2, pictures, licence="CC0-1.0"),
-        frame(3, pictures, licence="CC-BY-4.0"),
-        frame(4, pictures, licence="CC0-1.0"),
+        frame(1, images, license=None),
+        frame(2, images, license="CC0-1.0"),
+        frame(3, images, license="CC-BY-4.0"),
+        frame(4, images, license="CC0-1.0"),
     ]
     write_coco(frames, tmp_path / "out")
     document = _document(tmp_path / "out")
-    names = {licence["id"]: licence["name"] for licence in document["licenses"]}
+    names = {license["id"]: license["name"] for license in document["licenses"]}
     assert names == {0: "unknown", 1: "CC0-1.0", 2: "CC-BY-4.0"}
-    assert [image["license"] for image in document["images"]] == [0, 1, 2, 1]
+    assert [record["license"] for record in document["images"]] == [0, 1, 2, 1]
     assert document["images"][2] == {
         "id": 3,
         "file_name": "0003.jpg",
@@ -107,12 +107,12 @@ def test_a_picture_keeps_its_origin_and_true_licence(pictures: Path, tmp_path: P
     }
 
 
-def test_no_unknown_licence_is_listed_where_all_are_known(pictures: Path, tmp_path: Path) -> None:
-    write_coco([frame(1, pictures)], tmp_path / "out")
-    assert [licence["id"] for licence in _document(tmp_path / "out")["licenses"]] == [1]
+def test_no_unknown_license_is_listed_where_all_are_known(images: Path, tmp_path: Path) -> None:
+    write_coco([frame(1, images)], tmp_path / "out")
+    assert [license["id"] for license in _document(tmp_path / "out")["licenses"]] == [1]
 
 
-def test_keypoint_visibility_follows_confidence_and_the_picture(pictures: Path, tmp_path: Path) -> None:
+def test_keypoint_visibility_follows_confidence_and_the_image(images: Path, tmp_path: Path) -> None:
     points = (
         (1.0, 2.0, 0.5),
         (3.0, 4.0, 0.49),
@@ -125,7 +125,7 @@ def test_keypoint_visibility_follows_confidence_and_the_picture(pictures: Path, 
         *((0.0, 0.0, 0.0),) * 9,
     )
     posed = instance(5, rectangle(0, 0, 9, 9), keypoints=points)
-    write_coco([frame(1, pictures, instance(4, rectangle(2, 2, 2, 2)), posed)], tmp_path / "out")
+    write_coco([frame(1, images, instance(4, rectangle(2, 2, 2, 2)), posed)], tmp_path / "out")
     document = _document(tmp_path / "out", "person_keypoints")
     (annotation,) = document["annotations"]
     assert annotation["id"] == 5
@@ -141,10 +141,10 @@ def test_keypoint_visibility_follows_confidence_and_the_picture(pictures: Path, 
 
 @pytest.mark.parametrize("kind", ["bbox", "segm", "keypoints"])
 def test_a_dataset_measured_against_itself_is_perfect(
-    kind: str, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kind: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    frames = [frame(n, pictures, instance(10 * n, ring_and_dot(), keypoints=STANDING)) for n in range(1, 6)]
-    write_coco([*frames, _shapes_frame(pictures)], tmp_path / "out")
+    frames = [frame(n, images, instance(10 * n, ring_and_dot(), keypoints=STANDING)) for n in range(1, 6)]
+    write_coco([*frames, _shapes_frame(images)], tmp_path / "out")
     truth = _coco(tmp_path / "out", "person_keypoints" if kind == "keypoints" else "instances")
     results = truth.loadRes([dict(annotation) for annotation in truth.dataset["annotations"]])
     evaluation = COCOeval(truth, results, kind)
@@ -156,17 +156,17 @@ def test_a_dataset_measured_against_itself_is_perfect(
     capsys.readouterr()
 
 
-def test_the_same_frames_give_the_same_bytes(pictures: Path, tmp_path: Path) -> None:
-    frames = [frame(n, pictures, instance(n, ring_and_dot(), keypoints=STANDING)) for n in (3, 1, 2)]
+def test_the_same_frames_give_the_same_bytes(images: Path, tmp_path: Path) -> None:
+    frames = [frame(n, images, instance(n, ring_and_dot(), keypoints=STANDING)) for n in (3, 1, 2)]
     write_coco(frames, tmp_path / "one")
     write_coco(iter(frames), tmp_path / "two", copy=True)
     assert files_under(tmp_path / "one") == files_under(tmp_path / "two")
-    assert [image["id"] for image in _document(tmp_path / "one")["images"]] == [3, 1, 2]
+    assert [record["id"] for record in _document(tmp_path / "one")["images"]] == [3, 1, 2]
 
 
-def test_every_record_has_a_line_of_its_own_whatever_a_title_says(pictures: Path, tmp_path: Path) -> None:
-    odd = frame(1, pictures)._replace(title='},{"id":1},"},{"id":', decision="},{")
-    posed = [frame(n, pictures, instance(n, ring_and_dot(), keypoints=STANDING)) for n in (2, 3)]
+def test_every_record_has_a_line_of_its_own_whatever_a_title_says(images: Path, tmp_path: Path) -> None:
+    odd = frame(1, images)._replace(title='},{"id":1},"},{"id":', decision="},{")
+    posed = [frame(n, images, instance(n, ring_and_dot(), keypoints=STANDING)) for n in (2, 3)]
     write_coco([odd, *posed], tmp_path / "out")
     for name in ("instances", "person_keypoints"):
         lines = (tmp_path / f"out/annotations/{name}.json").read_text().splitlines()
@@ -182,51 +182,51 @@ def test_a_dataset_without_frames_is_sound_and_empty(tmp_path: Path) -> None:
     assert _coco(tmp_path / "out").getImgIds() == []
 
 
-def test_an_empty_mask_is_left_out_and_noted(pictures: Path, tmp_path: Path) -> None:
+def test_an_empty_mask_is_left_out_and_noted(images: Path, tmp_path: Path) -> None:
     gone = instance(1, np.zeros(SIZE_HW, dtype=bool))
-    summary = write_coco([frame(1, pictures, gone, instance(2, ring_and_dot()))], tmp_path / "out")
+    summary = write_coco([frame(1, images, gone, instance(2, ring_and_dot()))], tmp_path / "out")
     assert summary.notes == ("1 instances with an empty mask were left out",)
     assert _coco(tmp_path / "out").getAnnIds() == [2]
 
 
-def test_the_greatest_id_survives_a_reader_that_keeps_doubles(pictures: Path, tmp_path: Path) -> None:
-    write_coco([frame(2**53 - 1, pictures, instance(2**53 - 1, ring_and_dot()))], tmp_path / "out")
+def test_the_greatest_id_survives_a_reader_that_keeps_doubles(images: Path, tmp_path: Path) -> None:
+    write_coco([frame(2**53 - 1, images, instance(2**53 - 1, ring_and_dot()))], tmp_path / "out")
     document = json.loads((tmp_path / "out/annotations/instances.json").read_bytes(), parse_int=float)
     assert int(document["annotations"][0]["id"]) == int(document["images"][0]["id"]) == 2**53 - 1
 
 
 @pytest.mark.parametrize("number", [0, -1, 2**53])
-def test_an_id_out_of_range_is_refused(number: int, pictures: Path, tmp_path: Path) -> None:
+def test_an_id_out_of_range_is_refused(number: int, images: Path, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="id must lie in 1 to 9007199254740991"):
-        write_coco([frame(1, pictures, instance(number, ring_and_dot()))], tmp_path / "out")
+        write_coco([frame(1, images, instance(number, ring_and_dot()))], tmp_path / "out")
 
 
-def test_an_id_used_twice_is_refused(pictures: Path, tmp_path: Path) -> None:
-    frames = [frame(n, pictures, instance(9, ring_and_dot())) for n in (1, 2)]
+def test_an_id_used_twice_is_refused(images: Path, tmp_path: Path) -> None:
+    frames = [frame(n, images, instance(9, ring_and_dot())) for n in (1, 2)]
     with pytest.raises(ExportError, match="instance id 9 occurs twice"):
         write_coco(frames, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_mask_of_another_size_than_its_picture_is_refused(pictures: Path, tmp_path: Path) -> None:
+def test_a_mask_of_another_size_than_its_image_is_refused(images: Path, tmp_path: Path) -> None:
     turned = instance(1, ring_and_dot().T)
     with pytest.raises(ExportError, match=r"\(64, 48\).*\(48, 64\)"):
-        write_coco([frame(1, pictures, turned)], tmp_path / "out")
+        write_coco([frame(1, images, turned)], tmp_path / "out")
 
 
-def test_a_score_that_is_no_number_is_refused(pictures: Path, tmp_path: Path) -> None:
+def test_a_score_that_is_no_number_is_refused(images: Path, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="score is nan"):
-        write_coco([frame(1, pictures, instance(1, ring_and_dot(), score=np.nan))], tmp_path / "out")
+        write_coco([frame(1, images, instance(1, ring_and_dot(), score=np.nan))], tmp_path / "out")
 
 
-def test_a_split_is_written_where_the_dataset_is_divided(pictures: Path, tmp_path: Path) -> None:
-    write_coco([frame(1, pictures, split="train"), frame(2, pictures)], tmp_path / "out")
-    assert [image.get("split") for image in _document(tmp_path / "out")["images"]] == ["train", None]
+def test_a_split_is_written_where_the_dataset_is_divided(images: Path, tmp_path: Path) -> None:
+    write_coco([frame(1, images, split="train"), frame(2, images)], tmp_path / "out")
+    assert [record.get("split") for record in _document(tmp_path / "out")["images"]] == ["train", None]
 
 
-def test_memory_does_not_grow_with_the_number_of_frames(pictures: Path, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_number_of_frames(images: Path, tmp_path: Path) -> None:
     speckled = np.random.default_rng(0).random(SIZE_HW) > 0.5
-    only = frame(1, pictures, instance(1, speckled))
+    only = frame(1, images, instance(1, speckled))
 
     def many(count: int) -> Iterator[DatasetFrame]:
         for n in range(1, count + 1):
@@ -248,19 +248,19 @@ def test_memory_does_not_grow_with_the_number_of_frames(pictures: Path, tmp_path
 
 
 @pytest.mark.shared
-def test_real_pictures_and_masks_come_back_as_they_were(shared: Path, tmp_path: Path) -> None:
+def test_real_images_and_masks_come_back_as_they_were(shared: Path, tmp_path: Path) -> None:
     home = shared / "data" / "pennfudan"
     labels = {}
     frames = []
-    for number, picture in enumerate(sorted((home / "images").iterdir())[:12], start=1):
-        with Image.open(home / "masks" / f"{picture.stem}_mask.png") as file:
+    for number, image in enumerate(sorted((home / "images").iterdir())[:12], start=1):
+        with Image.open(home / "masks" / f"{image.stem}_mask.png") as file:
             labels[number] = np.array(file)
         people = [
             instance(1000 * number + value, labels[number] == value)
             for value in range(1, int(labels[number].max()) + 1)
         ]
         whole = frame(number, tmp_path, *people)
-        frames.append(whole._replace(picture=picture, file_name=picture.name, size_hw=people[0].mask.size_hw))
+        frames.append(whole._replace(image=image, file_name=image.name, size_hw=people[0].mask.size_hw))
     write_coco(frames, tmp_path / "out")
     coco = _coco(tmp_path / "out")
     for image_id, expected in labels.items():
@@ -270,20 +270,16 @@ def test_real_pictures_and_masks_come_back_as_they_were(shared: Path, tmp_path: 
         np.testing.assert_array_equal(got, expected)
 
 
-def test_a_box_that_is_no_number_is_refused(pictures: Path, tmp_path: Path) -> None:
+def test_a_box_that_is_no_number_is_refused(images: Path, tmp_path: Path) -> None:
     """JSON has no word for it."""
     odd = instance(1, rectangle(0, 0, 4, 4))._replace(box_xywh=(0.0, float("nan"), 4.0, 4.0))
     with pytest.raises(ExportError, match=r"instance 1: the score is 0.75, the box \(0.0, nan"):
-        write_coco([frame(1, pictures, odd)], tmp_path / "out")
+        write_coco([frame(1, images, odd)], tmp_path / "out")
 
 
-def test_more_frames_than_are_measured_at_once_keep_their_own_measures(
-    pictures: Path, tmp_path: Path
-) -> None:
+def test_more_frames_than_are_measured_at_once_keep_their_own_measures(images: Path, tmp_path: Path) -> None:
     frames = [
-        frame(
-            n, pictures, *(instance(1000 * n + k, rectangle(k, n % 50, 2 + n % 7, 3)) for k in range(n % 4))
-        )
+        frame(n, images, *(instance(1000 * n + k, rectangle(k, n % 50, 2 + n % 7, 3)) for k in range(n % 4)))
         for n in range(1, 125)
     ]
     write_coco(frames, tmp_path / "out")

@@ -9,7 +9,7 @@ from labeling.datasets.formats.coco_json import annotation_record, rle_json, wit
 from labeling.datasets.records import DatasetInstance
 from labeling.structures.instances import Keypoints
 from labeling.structures.masks import Mask
-from tests.labeling.datasets.frames import picture_of
+from tests.labeling.datasets.frames import image_of
 
 TIES = st.integers(-(10**9), 10**9).map(lambda whole: (2 * whole + 1) / 200)
 """As near to the middle of two hundredths as a double comes: above or below it."""
@@ -51,7 +51,7 @@ def test_a_record_is_what_the_standard_library_reads(one: DatasetInstance) -> No
         "reviewer": one.reviewer,
         "detector_bbox": [round(side, 2) for side in one.box_xywh],
     }
-    record = annotation_record(picture_of(7, (720, 1280)), one, rle_json(one.mask))
+    record = annotation_record(image_of(7, (720, 1280)), one, rle_json(one.mask))
     assert json.loads(record) == expected
     assert list(json.loads(record)) == list(expected)
     assert record.isascii()

@@ -14,7 +14,7 @@ from tests.labeling.datasets.frames import SIZE_HW, frame, instance, rectangle, 
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     folder = tmp_path / "home"
     folder.mkdir()
     return folder
@@ -33,19 +33,19 @@ def _draw(line: str) -> NDArray[np.bool_]:
 @pytest.mark.parametrize(
     "pixels",
     [rectangle(0, 0, *SIZE_HW), rectangle(47, 63, 1, 1), rectangle(3, 5, 1, 50), rectangle(9, 33, 20, 7)],
-    ids=["whole picture", "last pixel", "a row", "rectangle"],
+    ids=["whole image", "last pixel", "a row", "rectangle"],
 )
 def test_a_label_of_one_part_draws_back_to_its_mask(
-    pixels: NDArray[np.bool_], pictures: Path, tmp_path: Path
+    pixels: NDArray[np.bool_], images: Path, tmp_path: Path
 ) -> None:
-    write_yolo_seg([frame(1, pictures, instance(1, pixels))], tmp_path / "out")
+    write_yolo_seg([frame(1, images, instance(1, pixels))], tmp_path / "out")
     (line,) = (tmp_path / "out/labels/0001.txt").read_text().splitlines()
     assert len(line.split()) >= 1 + 2 * 3, "fewer than three corners would be read as a box"
     np.testing.assert_array_equal(_draw(line), pixels)
 
 
-def test_a_label_of_two_parts_adds_only_the_bridge(pictures: Path, tmp_path: Path) -> None:
-    write_yolo_seg([frame(1, pictures, instance(1, ring_and_dot()))], tmp_path / "out")
+def test_a_label_of_two_parts_adds_only_the_bridge(images: Path, tmp_path: Path) -> None:
+    write_yolo_seg([frame(1, images, instance(1, ring_and_dot()))], tmp_path / "out")
     (line,) = (tmp_path / "out/labels/0001.txt").read_text().splitlines()
     filled = ndimage.binary_fill_holes(ring_and_dot())
     drawn = _draw(line)
@@ -53,16 +53,16 @@ def test_a_label_of_two_parts_adds_only_the_bridge(pictures: Path, tmp_path: Pat
     assert 0 < (drawn & ~filled).sum() <= 60 - 30 + 1
 
 
-def test_a_frame_without_people_trains_as_background(pictures: Path, tmp_path: Path) -> None:
-    summary = write_yolo_seg([frame(1, pictures)], tmp_path / "out")
+def test_a_frame_without_people_trains_as_background(images: Path, tmp_path: Path) -> None:
+    summary = write_yolo_seg([frame(1, images)], tmp_path / "out")
     assert (tmp_path / "out/labels/0001.txt").read_text() == ""
     assert (summary.frames, summary.instances, summary.files) == (1, 0, 4)
 
 
 def test_without_splits_the_only_frames_serve_both_ends_and_a_note_says_so(
-    pictures: Path, tmp_path: Path
+    images: Path, tmp_path: Path
 ) -> None:
-    summary = write_yolo_seg([frame(1, pictures, instance(1, ring_and_dot()))], tmp_path / "out")
+    summary = write_yolo_seg([frame(1, images, instance(1, ring_and_dot()))], tmp_path / "out")
     layout = yaml.safe_load((tmp_path / "out/data.yaml").read_text())
     assert layout == {"train": "images", "val": "images", "names": {0: "person"}}
     assert any("no split is called 'val'" in note for note in summary.notes)
@@ -70,35 +70,35 @@ def test_without_splits_the_only_frames_serve_both_ends_and_a_note_says_so(
     assert not any("keypoints" in note for note in summary.notes)
 
 
-def test_splits_become_folders_that_data_yaml_names(pictures: Path, tmp_path: Path) -> None:
+def test_splits_become_folders_that_data_yaml_names(images: Path, tmp_path: Path) -> None:
     frames = [
-        frame(n, pictures, instance(n, ring_and_dot()), split=split)
+        frame(n, images, instance(n, ring_and_dot()), split=split)
         for n, split in enumerate(["train", "val", "test", "train"], start=1)
     ]
     summary = write_yolo_seg(frames, tmp_path / "out")
     layout = yaml.safe_load((tmp_path / "out/data.yaml").read_text())
     for split, count in {"train": 2, "val": 1, "test": 1}.items():
-        pictures_there = sorted(p.stem for p in (tmp_path / "out" / layout[split]).iterdir())
+        images_there = sorted(p.stem for p in (tmp_path / "out" / layout[split]).iterdir())
         labels_there = sorted(p.stem for p in (tmp_path / "out/labels" / split).iterdir())
-        assert len(pictures_there) == count
-        assert pictures_there == labels_there
+        assert len(images_there) == count
+        assert images_there == labels_there
     assert not any("'val'" in note for note in summary.notes)
 
 
-def test_keypoints_that_are_lost_are_noted(pictures: Path, tmp_path: Path) -> None:
+def test_keypoints_that_are_lost_are_noted(images: Path, tmp_path: Path) -> None:
     posed = instance(1, ring_and_dot(), keypoints=((1.0, 1.0, 1.0),) * 17)
-    summary = write_yolo_seg([frame(1, pictures, posed)], tmp_path / "out")
+    summary = write_yolo_seg([frame(1, images, posed)], tmp_path / "out")
     assert "keypoints are left out: this format has no room for them" in summary.notes
 
 
-def test_pictures_that_would_share_a_label_file_are_refused(pictures: Path, tmp_path: Path) -> None:
-    frames = [frame(1, pictures, file_name="a.jpg"), frame(2, pictures, file_name="a.jpeg")]
+def test_images_that_would_share_a_label_file_are_refused(images: Path, tmp_path: Path) -> None:
+    frames = [frame(1, images, file_name="a.jpg"), frame(2, images, file_name="a.jpeg")]
     with pytest.raises(ExportError, match=r"a\.txt"):
         write_yolo_seg(frames, tmp_path / "out")
 
 
-def test_origins_and_licences_go_with_the_labels(pictures: Path, tmp_path: Path) -> None:
-    write_yolo_seg([frame(1, pictures), frame(2, pictures, licence=None)], tmp_path / "out")
+def test_origins_and_licenses_go_with_the_labels(images: Path, tmp_path: Path) -> None:
+    write_yolo_seg([frame(1, images), frame(2, images, license=None)], tmp_path / "out")
     lines = [json.loads(line) for line in (tmp_path / "out/frames.jsonl").read_text().splitlines()]
-    assert [line["licence"] for line in lines] == ["CC-BY-4.0", None]
+    assert [line["license"] for line in lines] == ["CC-BY-4.0", None]
     assert lines[0]["source_url"] == "https://example.org/walk"

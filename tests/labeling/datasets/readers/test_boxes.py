@@ -9,22 +9,22 @@ import pytest
 from PIL import Image
 
 from configs.errors import ConfigError
-from configs.ground_truth import LabelledSet
+from configs.ground_truth import LabeledSet
 from labeling.datasets.readers.boxes import fill_box
-from labeling.evaluation.ground_truth import LabelledPicture, read_labelled
+from labeling.evaluation.ground_truth import LabeledImage, read_labeled
 
 SQUARE = [[2, 2, 8, 2, 8, 8, 2, 8]]
 
 
-def read(folder: Path, *annotations: dict[str, Any], **image: Any) -> LabelledPicture:
-    """The one picture of a file with these annotations."""
+def read(folder: Path, *annotations: dict[str, Any], **image: Any) -> LabeledImage:
+    """The one image of a file with these annotations."""
     Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(folder / "a.jpg")
     tree = {
         "images": [{"id": 7, "file_name": "a.jpg", "height": 20, "width": 30, **image}],
         "annotations": [{"image_id": 7, "category_id": 1, **one} for one in annotations],
     }
     (folder / "truth.json").write_text(json.dumps(tree))
-    (one,) = read_labelled(LabelledSet(images=folder, coco=folder / "truth.json"))
+    (one,) = read_labeled(LabeledSet(images=folder, coco=folder / "truth.json"))
     return one
 
 
@@ -40,10 +40,10 @@ def test_where_everybody_has_a_mask_there_are_no_other_boxes(tmp_path: Path) -> 
     one = read(tmp_path, {"segmentation": SQUARE, "bbox": [0, 0, 30, 20]})
     assert one.boxes is None
     assert one.person_boxes == ((2, 2, 6, 6),)
-    assert read(tmp_path).boxes is None  # nobody: an empty picture says all about masks
+    assert read(tmp_path).boxes is None  # nobody: an empty image says all about masks
 
 
-def test_a_picture_in_which_one_has_no_mask_is_known_by_boxes(tmp_path: Path) -> None:
+def test_an_image_in_which_one_has_no_mask_is_known_by_boxes(tmp_path: Path) -> None:
     one = read(tmp_path, {"segmentation": SQUARE, "bbox": [0, 0, 30, 20]}, {"bbox": [9, 9, 2, 2]})
     assert (one.people, one.boxes) == ((), ((2, 2, 6, 6), (9, 9, 2, 2)))
 
@@ -52,7 +52,7 @@ def test_other_things_and_boxes_without_an_area_are_nobody(tmp_path: Path) -> No
     one = read(
         tmp_path,
         {"bbox": [1, 1, 0, 5], "track_id": 1},
-        {"bbox": [100, 1, 5, 5], "track_id": 2},  # outside the picture
+        {"bbox": [100, 1, 5, 5], "track_id": 2},  # outside the image
         {"bbox": [1, 1, 5, 5], "category_id": 2, "track_id": 3},
     )
     assert (one.boxes, one.tracks) == ((), ())
@@ -78,7 +78,7 @@ def test_a_crowds_box_is_a_region_of_which_nothing_is_known(tmp_path: Path) -> N
 def test_what_is_neither_box_nor_mask_is_told_by_its_annotation(
     annotation: dict[str, Any], told: str, iscrowd: int, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match=rf"truth.json, picture 'a.jpg', annotation 17: .*{told}"):
+    with pytest.raises(ConfigError, match=rf"truth.json, image 'a.jpg', annotation 17: .*{told}"):
         read(tmp_path, {"bbox": [0, 0, 2, 2]}, {"id": 17, "iscrowd": iscrowd, **annotation})
 
 
@@ -102,7 +102,7 @@ def test_a_mask_without_a_pixel_takes_its_track_with_it(tmp_path: Path) -> None:
     assert (len(one.people), one.tracks) == (1, ("2",))
 
 
-def test_a_box_over_the_edge_fills_what_is_in_the_picture() -> None:
+def test_a_box_over_the_edge_fills_what_is_in_the_image() -> None:
     assert fill_box((-2.0, 1.4, 4.0, 30.0), (5, 6)).box_xywh == (0, 1, 2, 4)
     assert not fill_box((-9.0, 0.0, 4.0, 5.0), (5, 6))
     assert fill_box((0, 0, 6, 5), (5, 6)).area_px == 30

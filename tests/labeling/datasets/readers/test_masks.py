@@ -1,4 +1,4 @@
-"""Label pictures and COCO records that others made."""
+"""Label images and COCO records that others made."""
 
 import io
 from typing import Any
@@ -29,17 +29,17 @@ LABELS = np.array(
 
 
 def png(pixels: NDArray[Any], mode: str | None = None) -> bytes:
-    picture = Image.fromarray(pixels)
+    image = Image.fromarray(pixels)
     file = io.BytesIO()
-    (picture.convert(mode) if mode else picture).save(file, "png")
+    (image.convert(mode) if mode else image).save(file, "png")
     return file.getvalue()
 
 
 def with_palette(pixels: NDArray[np.uint8]) -> bytes:
-    picture = Image.fromarray(pixels)
-    picture.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0])
+    image = Image.fromarray(pixels)
+    image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0])
     file = io.BytesIO()
-    picture.save(file, "png")
+    image.save(file, "png")
     return file.getvalue()
 
 
@@ -66,13 +66,13 @@ def test_each_value_is_an_instance_in_the_order_of_values() -> None:
         (png(LABELS * 0), []),
         (png(np.where(LABELS == 1, 255, LABELS).astype(np.uint8)), [4]),  # a border that is undecided
     ],
-    ids=["palette", "16 bits", "grey as RGB", "grey with alpha", "1 bit", "0 and 255", "nobody", "void"],
+    ids=["palette", "16 bits", "gray as RGB", "gray with alpha", "1 bit", "0 and 255", "nobody", "void"],
 )
 def test_every_way_to_write_labels_is_read(data: bytes, wanted: list[int]) -> None:
     assert areas(data) == wanted
 
 
-def test_levels_of_grey_are_not_taken_for_a_crowd() -> None:
+def test_levels_of_gray_are_not_taken_for_a_crowd() -> None:
     with pytest.raises(ModelOutputWrong, match="99 different values"):
         areas(png(np.arange(100, dtype=np.uint8).reshape(10, 10)), (10, 10))
 
@@ -83,10 +83,10 @@ def test_levels_of_grey_are_not_taken_for_a_crowd() -> None:
         (png(LABELS)[:40], "cannot|not a PNG"),
         (b"<html>busy</html>", "not a PNG"),
         (b"", "not a PNG"),
-        (png(np.stack([LABELS, LABELS * 2, LABELS], axis=2)), "coloured"),
+        (png(np.stack([LABELS, LABELS * 2, LABELS], axis=2)), "colored"),
         (png(LABELS[:3]), "the mask is 5x3 px, its frame 5x4"),
     ],
-    ids=["cut", "html", "nothing", "coloured", "size"],
+    ids=["cut", "html", "nothing", "colored", "size"],
 )
 def test_garbage_is_refused_and_named(data: bytes, message: str) -> None:
     with pytest.raises(ModelOutputWrong, match=rf"^mine.*({message})"):

@@ -33,11 +33,11 @@ def item_of(
     size_hw: tuple[int, int] | None = None,
     student: BoolArray | None = None,
     iou: float = 0.25,
-    picture: str = "ab/abcd.jpg",
+    image: str = "ab/abcd.jpg",
 ) -> ReviewItem:
     return ReviewItem(
         frame_id=frame_id,
-        picture=picture,
+        image=image,
         size_hw=size_hw or people[0].mask.size_hw,
         why="student missed 1 person; teacher unsure: mask flickers",
         title="street.mp4, 0:42.5",

@@ -211,7 +211,7 @@ def test_a_frame_with_a_problem_may_still_be_unusable() -> None:
     assert (frame.verdict, len(frame.problems)) == ("unusable", 1)
 
 
-def test_a_relabelled_person_is_a_problem_and_no_removed_one() -> None:
+def test_a_relabeled_person_is_a_problem_and_no_removed_one() -> None:
     frame = read_back(TWO, [region(LEFT, "i11", label="student"), *regions(left=None)])
     assert (frame.verdict, len(frame.problems)) == ("fixed", 1)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from labeling.errors import StudioError
 from labeling.review.label_studio.brush_rle import decode_brush, encode_brush
 from labeling.structures.masks import BoolArray, Mask
-from tests.labeling.strategies import blobs, draw, pictures
+from tests.labeling.strategies import blobs, draw, images
 
 RING = draw(
     ".........",
@@ -81,12 +81,12 @@ def test_a_hand_drawn_mask_is_coded_byte_for_byte_as_by_the_sdk(name: str, size_
     assert decode_brush(encode_brush(mask), size_hw) == mask
 
 
-@given(pictures())
+@given(images())
 def test_any_mask_is_coded_byte_for_byte_as_by_the_sdk(pixels: BoolArray) -> None:
     assert encode_brush(Mask.from_array(pixels)) == sdk_encode(pixels)
 
 
-@given(pictures())
+@given(images())
 def test_a_mask_comes_back_as_it_went(pixels: BoolArray) -> None:
     mask = Mask.from_array(pixels)
     assert decode_brush(encode_brush(mask), mask.size_hw) == mask
@@ -122,7 +122,7 @@ def test_a_stroke_from_a_browser_belongs_to_the_mask_where_it_covers_half_a_pixe
     assert np.array_equal(sdk_decode(RING_FROM_A_BROWSER, (7, 9)), RING)
 
 
-def test_alpha_128_is_inside_and_127_is_not_whatever_the_colour() -> None:
+def test_alpha_128_is_inside_and_127_is_not_whatever_the_color() -> None:
     rgba = [255, 255, 255, 127, 0, 0, 0, 128, 128, 128, 128, 0, 1, 2, 3, 255]
     code = pack(len(rgba), 8, (3, 4, 8, 16), [(False, rgba)])
     assert np.array_equal(decode_brush(code, (2, 2)).to_array(), draw(".#", ".#"))
@@ -169,13 +169,13 @@ def test_any_legal_code_is_read_as_by_the_sdk(foreign: tuple[bytes, tuple[int, i
     assert np.array_equal(decode_brush(code + rest, size_hw).to_array(), sdk_decode(code + rest, size_hw))
 
 
-@given(pictures())
+@given(images())
 def test_json_numbers_are_read_as_bytes_are(pixels: BoolArray) -> None:
     mask = Mask.from_array(pixels)
     assert decode_brush(list(encode_brush(mask)), mask.size_hw) == mask
 
 
-@given(pictures(), st.data())
+@given(images(), st.data())
 def test_a_code_that_was_cut_off_is_refused_with_its_sizes(pixels: BoolArray, data: st.DataObject) -> None:
     code = encode_brush(Mask.from_array(pixels))
     # the last byte may be filling only
@@ -186,7 +186,7 @@ def test_a_code_that_was_cut_off_is_refused_with_its_sizes(pixels: BoolArray, da
 
 @pytest.mark.parametrize("code", [b"", b"\0", b"\0\0\0"])
 def test_a_code_without_a_header_is_refused(code: bytes) -> None:
-    with pytest.raises(StudioError, match=rf"{len(code)} bytes has 0 values, a picture of 3x2 has 24"):
+    with pytest.raises(StudioError, match=rf"{len(code)} bytes has 0 values, an image of 3x2 has 24"):
         decode_brush(code, (2, 3))
 
 
@@ -206,10 +206,10 @@ def test_a_token_beyond_the_last_value_is_damage() -> None:
         decode_brush(code, (2, 2))
 
 
-def test_a_region_of_another_picture_size_is_refused() -> None:
+def test_a_region_of_another_image_size_is_refused() -> None:
     code = encode_brush(Mask.from_array(np.ones((4, 6), dtype=np.bool_)))
     with pytest.raises(
-        StudioError, match="96 values, a picture of 5x6 has 120: it was drawn on another picture"
+        StudioError, match="96 values, an image of 5x6 has 120: it was drawn on another image"
     ):
         decode_brush(code, (6, 5))
 

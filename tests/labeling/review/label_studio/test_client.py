@@ -62,35 +62,33 @@ def test_a_label_config_is_sent_when_it_differs(studio: RunningStudio, project: 
     assert not studio.server.update_label_config(project, other)
 
 
-def test_attached_pictures_are_served_and_nothing_else_of_the_home(
-    studio: RunningStudio, project: int
-) -> None:
-    picture = studio.home_root / "pictures" / "ab" / "attached.jpg"
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    picture.write_bytes(b"\xff\xd8 a picture")
-    studio.server.attach_pictures(project, studio.home_root / "pictures")
-    studio.server.attach_pictures(project, studio.home_root / "pictures")
+def test_attached_images_are_served_and_nothing_else_of_the_home(studio: RunningStudio, project: int) -> None:
+    image = studio.home_root / "images" / "ab" / "attached.jpg"
+    image.parent.mkdir(parents=True, exist_ok=True)
+    image.write_bytes(b"\xff\xd8 an image")
+    studio.server.attach_images(project, studio.home_root / "images")
+    studio.server.attach_images(project, studio.home_root / "images")
     with studio.http() as http:
-        assert http.get("/data/local-files/?d=pictures/ab/attached.jpg").content == picture.read_bytes()
+        assert http.get("/data/local-files/?d=images/ab/attached.jpg").content == image.read_bytes()
         assert http.get("/data/local-files/?d=studio/access.json").status_code in {403, 404}
-        assert http.get("/data/local-files/?d=pictures/../studio/access.json").status_code in {403, 404}
+        assert http.get("/data/local-files/?d=images/../studio/access.json").status_code in {403, 404}
         assert len(http.get("/api/storages/localfiles", params={"project": project}).json()) == 1
 
 
 def test_a_folder_outside_the_document_root_is_refused(studio: RunningStudio, project: int) -> None:
     with pytest.raises(StudioRefused, match="must be a subdirectory"):
-        studio.server.attach_pictures(project, Path("/etc"))
+        studio.server.attach_images(project, Path("/etc"))
 
 
-def test_uploaded_pictures_are_served_and_make_no_tasks(studio: RunningStudio, project: int) -> None:
-    pictures = {f"{n % 16:02x}/{n:064x}.png": b"\x89PNG " + str(n).encode() for n in range(205)}
-    names = list(pictures)
-    shown = studio.server.upload_pictures(project, names, pictures.__getitem__)
+def test_uploaded_images_are_served_and_make_no_tasks(studio: RunningStudio, project: int) -> None:
+    images = {f"{n % 16:02x}/{n:064x}.png": b"\x89PNG " + str(n).encode() for n in range(205)}
+    names = list(images)
+    shown = studio.server.upload_images(project, names, images.__getitem__)
     assert list(shown) == names
     with studio.http() as http:
         for name in (names[0], names[149], names[204]):
             assert shown[name].startswith("/data/upload/")
-            assert http.get(shown[name]).content == pictures[name]
+            assert http.get(shown[name]).content == images[name]
     assert studio.server.task_ids(project) == {}
 
 

@@ -92,7 +92,7 @@ def test_without_any_it_says_how_to_get_one(tmp_path: Path) -> None:
         '["t0ken"]',
         '"t0ken"',
         '{"token": "t0ken"}',
-        '{"url": "http://x", "token": "t0ken", "colour": "t0ken"}',
+        '{"url": "http://x", "token": "t0ken", "color": "t0ken"}',
         '{"url": "http://x", "token": "t0ken", "local": "t0ken"}',
         '{"url": 7, "token": "t0ken"}',
         '{"url": "http://x", "token": null}',

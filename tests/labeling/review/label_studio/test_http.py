@@ -113,7 +113,7 @@ def test_nobody_there_is_unreachable() -> None:
         server.check()
 
 
-def test_another_web_server_is_recognised() -> None:
+def test_another_web_server_is_recognized() -> None:
     with serve() as site, StudioServer(site.url("/"), "token") as server:
         site.pages["/api/version/"] = send_page("<html>shop</html>")
         with pytest.raises(StudioError, match="not as Label Studio does"):

@@ -28,7 +28,7 @@ KNOWN = {
     "right_eye": (9.0, 1.0, 0.4),
     "left_ear": (1.0, 2.0, 0.0),
 }
-"""The right eye lies outside the picture and the left ear has no confidence: two are shown."""
+"""The right eye lies outside the image and the left ear has no confidence: two are shown."""
 JOINTS = joints_at(**KNOWN)
 
 
@@ -92,7 +92,7 @@ def test_joints_that_nobody_was_shown_stay_the_teacher_s() -> None:
     assert frame.instances[0].keypoints == JOINTS
 
 
-def test_a_relabelled_joint_is_the_other_joint() -> None:
+def test_a_relabeled_joint_is_the_other_joint() -> None:
     item = one_person()
     mask, nose, eye = shown_results(item)
     nose["value"]["keypointlabels"] = ["right_ear"]

@@ -19,19 +19,19 @@ from labeling.review.label_studio.tasks import make_task
 from labeling.review.records import ReviewedFrame, ReviewItem
 from labeling.structures.masks import BoolArray
 from tests.labeling.review.label_studio.answers import item_of, joints_at, person
-from tests.studio_browser import Annotator, PictureBox, annotate
+from tests.studio_browser import Annotator, ImageBox, annotate
 from tests.studio_server import RunningStudio
 
 pytestmark = [pytest.mark.labelstudio, pytest.mark.slow]
 
 SIZE = (360, 640)
 GREEN = np.array([0, 200, 83])
-"""Colour of people on the page, which covers 0.6 of the picture: Label Studio's own share."""
+"""Color of people on the page, which covers 0.6 of the image: Label Studio's own share."""
 SIZES = [(1280, 720), (480, 360), (3840, 2160)]
 BRUSH_PX = 15
 """Width of Label Studio's brush at first, in pixels of the page."""
 STROKE = [(330.0, 60.0), (400.0, 60.0), (430.0, 90.0)]
-"""In pixels of the picture, away from everybody."""
+"""In pixels of the image, away from everybody."""
 
 
 def draw_person(x: int, *, height: int) -> BoolArray:
@@ -51,13 +51,13 @@ PEOPLE = draw_person(180, height=240), draw_person(230, height=200), draw_person
 
 
 def draw_street() -> NDArray[np.uint8]:
-    """A grey street: whatever is green on the page is a mask."""
+    """A gray street: whatever is green on the page is a mask."""
     rows = np.linspace(60, 200, SIZE[0])[:, None]
     texture = np.random.default_rng(3).normal(0, 12, SIZE)
-    grey = np.clip(rows + ndimage.gaussian_filter(texture, 2) * 4, 20, 235)
+    gray = np.clip(rows + ndimage.gaussian_filter(texture, 2) * 4, 20, 235)
     for shade, pixels in zip((40, 90, 220), PEOPLE, strict=True):
-        grey[pixels] = shade
-    return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
+        gray[pixels] = shade
+    return np.repeat(gray.astype(np.uint8)[:, :, None], 3, axis=2)
 
 
 STREET = draw_street()
@@ -75,8 +75,8 @@ class Desk:
         """A new task of the street; the item and the task's id."""
         joints = joints_at(nose=(180.0, 120.0, 0.8), left_knee=(190.5, 280.25, 0.7)) if with_joints else None
         people = [person(10 * frame_id + i, one, keypoints=joints) for i, one in enumerate(PEOPLE)]
-        item = item_of(*people, frame_id=frame_id, picture="ab/street.png", student=PEOPLE[0])
-        url = f"/data/local-files/?d=pictures/{item.picture}"
+        item = item_of(*people, frame_id=frame_id, image="ab/street.png", student=PEOPLE[0])
+        url = f"/data/local-files/?d=images/{item.image}"
         [task] = self.studio.server.import_tasks(self.project, [make_task(item, Review(), url)])
         return item, task
 
@@ -91,24 +91,24 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def desk(studio: RunningStudio) -> Iterator[Desk]:
-    picture = studio.home_root / "pictures" / "ab" / "street.png"
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(STREET).save(picture)
+    image = studio.home_root / "images" / "ab" / "street.png"
+    image.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(STREET).save(image)
     project = studio.server.find_or_create_project("the page", label_config(Review()), "")
-    studio.server.attach_pictures(project, studio.home_root / "pictures")
+    studio.server.attach_images(project, studio.home_root / "images")
     with annotate(studio) as annotator:
         yield Desk(annotator, studio, project)
 
 
-def see_picture(annotator: Annotator) -> NDArray[np.float64]:
-    """The page's colours at the middle of every pixel of the picture, as its own size."""
-    screen, box = annotator.look(), annotator.find_picture()
+def see_image(annotator: Annotator) -> NDArray[np.float64]:
+    """The page's colors at the middle of every pixel of the image, as its own size."""
+    screen, box = annotator.look(), annotator.find_image()
     rows = (box.y + (np.arange(SIZE[0]) + 0.5) * box.height / SIZE[0]).astype(int)
     columns = (box.x + (np.arange(SIZE[1]) + 0.5) * box.width / SIZE[1]).astype(int)
     return np.asarray(screen[rows[:, None], columns], dtype=np.float64)
 
 
-def to_page(box: PictureBox, points_xy: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def to_page(box: ImageBox, points_xy: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return [(box.x + x * box.width / SIZE[1], box.y + y * box.height / SIZE[0]) for x, y in points_xy]
 
 
@@ -123,10 +123,10 @@ def test_people_are_tinted_and_nothing_else_is(desk: Desk, size_wh: tuple[int, i
     _, task = desk.bring(SIZES.index(size_wh) + 1)
     desk.annotator.open(desk.project, task, size_wh=size_wh)
     keep(desk.annotator, f"page_{size_wh[0]}")
-    seen, street = see_picture(desk.annotator), STREET.astype(np.float64)
+    seen, street = see_image(desk.annotator), STREET.astype(np.float64)
     covered = np.sum(PEOPLE, axis=0)
     nobody = ndimage.binary_erosion(covered == 0, iterations=4, border_value=1)
-    assert np.ptp(seen[nobody], axis=1).max() <= 2  # not a trace of any colour
+    assert np.ptp(seen[nobody], axis=1).max() <= 2  # not a trace of any color
     assert np.abs(seen - street)[nobody].mean() < 3
     for people, share in ((1, 0.6), (2, 0.84)):
         inside = ndimage.binary_erosion(covered == people, iterations=4)
@@ -151,7 +151,7 @@ def test_a_stroke_is_added_to_its_region_and_nothing_else_changes(desk: Desk) ->
     item, task = desk.bring(11, with_joints=True)
     annotator = desk.annotator
     annotator.open(desk.project, task)
-    box = annotator.find_picture()
+    box = annotator.find_image()
     annotator.select(2)
     annotator.draw(to_page(box, STROKE))
     keep(annotator, "stroke")
@@ -171,7 +171,7 @@ def test_a_stroke_is_added_to_its_region_and_nothing_else_changes(desk: Desk) ->
 
 
 def distance_to_stroke() -> NDArray[np.float64]:
-    """Of every pixel of the picture from the line that the brush followed, in its pixels."""
+    """Of every pixel of the image from the line that the brush followed, in its pixels."""
     line = np.ones(SIZE, dtype=np.uint8)
     cv2.polylines(line, [np.array(STROKE, dtype=np.int32)], isClosed=False, color=0)
     return np.asarray(ndimage.distance_transform_edt(line))

@@ -42,7 +42,7 @@ def test_every_verdict_can_be_ticked_and_none_must() -> None:
     assert choices.get("required") is None
 
 
-def test_the_picture_cannot_be_turned() -> None:
+def test_the_image_cannot_be_turned() -> None:
     [image] = parse(label_config(Review())).iter("Image")
     assert image.get("rotateControl") == "false"
 

@@ -68,7 +68,7 @@ def _encode_alphas(alphas: np.ndarray[Any, Any]) -> list[int]:
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_how_the_picture_was_turned_on_the_screen_changes_no_mask_and_no_joint(degrees: int) -> None:
+def test_how_the_image_was_turned_on_the_screen_changes_no_mask_and_no_joint(degrees: int) -> None:
     turned = read(
         region(LEFT, "i1", image_rotation=degrees), joint("nose", 1.0, 1.5, SIZE, image_rotation=degrees)
     )
@@ -112,7 +112,7 @@ def test_a_label_from_the_settings_is_ours() -> None:
 
 
 @pytest.mark.parametrize("size", [{"original_width": 8, "original_height": 6}, {"original_width": None}])
-def test_a_region_of_another_picture_size_is_a_problem(size: dict[str, Any]) -> None:
+def test_a_region_of_another_image_size_is_a_problem(size: dict[str, Any]) -> None:
     assert "the frame has 4x3" in problem_with(region(LEFT, **size))
     assert "the frame has 4x3" in problem_with(joint("nose", 1.0, 1.0, SIZE, **size))
 
@@ -158,7 +158,7 @@ def test_what_label_studio_does_not_write_is_a_problem(raw: Any) -> None:
         {"type": "relation", "from_id": "i1", "to_id": "i2", "direction": "right"},
         region(LEFT, "i1", type="choices", from_name="pose", value={"choices": ["sits"]}),
     ],
-    ids=["of the picture", "between regions", "of one region"],
+    ids=["of the image", "between regions", "of one region"],
 )
 def test_answers_that_a_team_asks_for_beside_ours_are_passed_over(other: Result) -> None:
     assert read(region(LEFT, "i1"), other) == read(region(LEFT, "i1"))

@@ -21,7 +21,7 @@ from tests.studio_server import RunningStudio
 pytestmark = [pytest.mark.labelstudio, pytest.mark.slow]
 
 UHD = (2160, 3840)
-Pictures = list[BoolArray]
+Images = list[BoolArray]
 
 
 def shape(size_hw: tuple[int, int], rows: slice, columns: slice) -> BoolArray:
@@ -40,7 +40,7 @@ def ring(size_hw: tuple[int, int], *, holes: int) -> BoolArray:
     return drawn
 
 
-def hand_drawn(size_hw: tuple[int, int]) -> Iterator[Pictures]:
+def hand_drawn(size_hw: tuple[int, int]) -> Iterator[Images]:
     h, w = size_hw
     rest, whole = slice(None), shape(size_hw, slice(None), slice(None))
     step = max(2, w // 40)
@@ -60,7 +60,7 @@ def hand_drawn(size_hw: tuple[int, int]) -> Iterator[Pictures]:
     ]
 
 
-def random_pictures(rng: np.random.Generator, size_hw: tuple[int, int]) -> Pictures:
+def random_images(rng: np.random.Generator, size_hw: tuple[int, int]) -> Images:
     """Two smooth masks with several parts and holes that overlap, and one of noise in a corner."""
     coarse = 4 if size_hw == UHD else 1
     small_hw = size_hw[0] // coarse, size_hw[1] // coarse
@@ -72,25 +72,25 @@ def random_pictures(rng: np.random.Generator, size_hw: tuple[int, int]) -> Pictu
     return [*smooth, noise]
 
 
-def all_pictures() -> Iterator[Pictures]:
+def all_images() -> Iterator[Images]:
     """Three overlapping people each."""
     rng = np.random.default_rng(5)
     for size_hw in ((57, 21), (360, 480), (120, 121), UHD):
         yield from hand_drawn(size_hw)
     for size_hw in [(57, 21), (97, 160), (360, 480)] * 28:
-        yield random_pictures(rng, size_hw)
-    yield random_pictures(rng, UHD)
+        yield random_images(rng, size_hw)
+    yield random_images(rng, UHD)
 
 
 def make_items() -> list[ReviewItem]:
     joints = joints_at(nose=(5.25, 7.5, 0.7), left_knee=(1 / 3, 1e-9, 0.123456789))
     return [
         item_of(
-            *(person(1000 * number + i, one, keypoints=joints) for i, one in enumerate(pictures)),
+            *(person(1000 * number + i, one, keypoints=joints) for i, one in enumerate(images)),
             frame_id=2**62 + number,
-            student=pictures[0],
+            student=images[0],
         )
-        for number, pictures in enumerate(all_pictures())
+        for number, images in enumerate(all_images())
     ]
 
 

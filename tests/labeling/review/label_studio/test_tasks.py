@@ -74,7 +74,7 @@ def test_the_student_is_shown_under_a_label_of_its_own_or_not_at_all() -> None:
     assert [one["model_version"] for one in hidden["predictions"]] == ["teacher"]
 
 
-def test_joints_in_the_picture_that_have_a_confidence_hang_below_their_person() -> None:
+def test_joints_in_the_image_that_have_a_confidence_hang_below_their_person() -> None:
     item = item_of(person(11, LEFT, keypoints=JOINTS))
     mask, *joints = make_task(item, Review(), "/x.jpg")["predictions"][-1]["result"]
     assert mask["id"] == "i11"
@@ -91,13 +91,13 @@ def test_a_joint_whose_place_is_no_number_is_not_shown() -> None:
     assert len(make_task(item, Review(), "/x.jpg")["predictions"][-1]["result"]) == 1
 
 
-def test_a_mask_of_another_picture_is_refused() -> None:
-    with pytest.raises(StudioError, match=r"frame 7 .* region i1 is of a picture of 4x3 pixels, not 3x4"):
+def test_a_mask_of_another_image_is_refused() -> None:
+    with pytest.raises(StudioError, match=r"frame 7 .* region i1 is of an image of 4x3 pixels, not 3x4"):
         make_task(item_of(person(1, LEFT), size_hw=(4, 3)), Review(), "/x.jpg")
 
 
-def test_a_student_mask_of_another_picture_is_refused() -> None:
-    with pytest.raises(StudioError, match=r"region student is of a picture of 3x4 pixels, not 4x3"):
+def test_a_student_mask_of_another_image_is_refused() -> None:
+    with pytest.raises(StudioError, match=r"region student is of an image of 3x4 pixels, not 4x3"):
         make_task(item_of(person(1, LEFT), student=LEFT.T), Review(), "/x.jpg")
 
 

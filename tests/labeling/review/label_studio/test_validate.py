@@ -45,7 +45,7 @@ def test_a_good_task_passes() -> None:
     [
         (data(frame_id=7), "frame_id is 7, not text"),
         (data(frame_id="seven"), "frame_id is 'seven', not a number"),
-        (data(image=""), "there is no address of the picture"),
+        (data(image=""), "there is no address of the image"),
         (data(why=None), "why is None, not text"),
         (data(iou=float("nan")), "iou is nan"),
         (data(iou="0.5"), "iou is '0.5'"),
@@ -56,11 +56,11 @@ def test_a_good_task_passes() -> None:
         (lambda task: task["predictions"][-1].update(score=7.0), "the teacher's score is 7.0"),
         (region(1, id="i11"), "not called differently"),
         (region(0, from_name="brush"), "region i11: belongs to ('brush', 'image')"),
-        (region(0, to_name="picture"), "region i11: belongs to ('masks', 'picture')"),
+        (region(0, to_name="image"), "region i11: belongs to ('masks', 'image')"),
         (region(0, score=float("inf")), "region i11: has the score inf"),
-        (region(0, original_width=5), "region i11 is of a picture of 5x3 pixels, not 4x3"),
+        (region(0, original_width=5), "region i11 is of an image of 5x3 pixels, not 4x3"),
         (value(0, brushlabels=["human"]), "region i11: is called ['human']"),
-        (value(0, rle=[0, 0, 0, 20]), "region i11: has 20 values, a picture of 4x3 has 48"),
+        (value(0, rle=[0, 0, 0, 20]), "region i11: has 20 values, an image of 4x3 has 48"),
         (value(1, keypointlabels=["tail"]), "region i11-nose: is neither a mask nor one of COCO's joints"),
         (value(1, x=100.5), "region i11-nose: lies at (100.5 %, 50.0 %)"),
         (region(1, type="rectanglelabels"), "is neither a mask nor one"),
@@ -74,8 +74,8 @@ def test_what_is_wrong_is_named_with_the_frame(spoil: Callable[[Task], None], wo
     assert words in str(refused.value)
 
 
-def test_a_picture_without_pixels_is_refused() -> None:
-    with pytest.raises(StudioError, match="its picture has 0x0 pixels"):
+def test_an_image_without_pixels_is_refused() -> None:
+    with pytest.raises(StudioError, match="its image has 0x0 pixels"):
         check_task(make_task(item_of(size_hw=SIZE), Review(), "/x.jpg"), (0, 0), Review())
 
 
