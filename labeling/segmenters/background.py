@@ -35,7 +35,8 @@ from labeling.structures.components import find_components
 from labeling.structures.frames import Clip, Frame, RgbImage
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import BoolArray, Mask
-from labeling.video.decode import Decoded, decode_clip, probe_video
+from labeling.video.decode import Decoded, decode_clip
+from labeling.video.probe import probe_video
 
 MIN_SPAN_S = Fraction(120)
 """Seconds of video that the samples are spread over at least, where the video is long enough."""

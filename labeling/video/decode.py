@@ -19,9 +19,7 @@ from labeling.structures.frames import Clip, RgbImage
 from labeling.video.color import LumaImage, VideoImage
 from labeling.video.containers import main_stream, open_video, read_packets
 from labeling.video.images import FileImage
-from labeling.video.probe import VideoFacts, probe_video
 from labeling.video.timestamps import Clock, Timeline, read_timeline
-
 
 SEEK_MARGINS_S = (Fraction(0), Fraction(1), Fraction(10), Fraction(60))
 """How far before the wanted time a key frame is looked for, until one decodes early enough."""

@@ -12,7 +12,8 @@ from labeling.structures.masks import intersection_areas
 from labeling.synthetic.choreography import cast_actors, light_at, place_actor
 from labeling.synthetic.figure import Stance, pose_joints
 from labeling.synthetic.scene import Scene, render_scene
-from labeling.video.decode import decode_clip, probe_video
+from labeling.video.decode import decode_clip
+from labeling.video.probe import probe_video
 
 SMALL = Scene(seconds=20, size_hw=(180, 320))
 
