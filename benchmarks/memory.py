@@ -49,19 +49,19 @@ def work(video: Path, home: Path, config_name: str, changes: list[str]) -> None:
     """Label a video as plain functions and print this process's peak."""
     from configs import load_config
     from db.runs.queries import planned_shards
-    from db.runs.writes import begin_run
+    from db.runs.writes import upsert_run
     from labeling.storage.home import Home
-    from tasks.execution.database import ledger_of
+    from tasks.execution.database import database_of
     from tasks.ingest import ingest_spec
     from tasks.label import work_on_shard
 
     config = load_config(config_name, changes)
     place = Home(home)
     place.create()
-    with ledger_of(place).transaction() as session:
-        begin_run(session, config.run_id(), name="bench", config={}, code_version="bench")
+    with database_of(place).transaction() as session:
+        upsert_run(session, config.run_id(), name="bench", config={}, code_version="bench")
     ingest_spec(str(video), config.run_id(), config, place)
-    with ledger_of(place).session() as session:
+    with database_of(place).session() as session:
         shards = planned_shards(session, config.run_id())
     for shard in shards:
         work_on_shard(shard, config, place)

@@ -33,12 +33,12 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from configs.models import Review as Settings
-from db.connection.database import Ledger, open_ledger
+from db.connection.database import Database, open_database
 from db.frames.dataset import REVIEWED, dataset_frames
 from db.frames.histograms import cause_counts, iou_histogram
 from db.frames.listing import FrameQuery, frame_instances, list_frames, seen_instance
-from db.models.core import Frame, Instance, Run
-from db.models.review import Review
+from db.models.core import FrameRow, InstanceRow, RunRow
+from db.models.review import ReviewRow
 from db.review.items import review_items
 from db.review.outbox import (
     count_elsewhere,
@@ -59,16 +59,16 @@ from labeling.storage.object_store import ObjectStore
 from tasks.observability.report import list_runs
 
 LIMIT_MS = 200
-Question = Callable[[Session, Run], object]
+Question = Callable[[Session, RunRow], object]
 
 
 def _frames(**wanted: Any) -> Question:
     return lambda session, run: list(list_frames(session, run.id, FrameQuery(**{"limit": 20} | wanted)))
 
 
-def _look_at_one(session: Session, run: Run) -> object:
+def _look_at_one(session: Session, run: RunRow) -> object:
     [row] = list_frames(session, run.id, FrameQuery(limit=1))
-    frame = session.get_one(Frame, row.id)
+    frame = session.get_one(FrameRow, row.id)
     return [frame_instances(session, run.id, frame, role) for role in ("teacher", "student")]
 
 
@@ -77,12 +77,14 @@ def _project(session: Session) -> int:
     return known.id if known else 0
 
 
-def _items_to_send(session: Session, run: Run) -> object:
-    waiting = select(Review.frame_id).where(Review.run_id == run.id, Review.state == "waiting").limit(50)
+def _items_to_send(session: Session, run: RunRow) -> object:
+    waiting = (
+        select(ReviewRow.frame_id).where(ReviewRow.run_id == run.id, ReviewRow.state == "waiting").limit(50)
+    )
     return review_items(session, run, session.scalars(waiting).all())
 
 
-def _reconciled(session: Session, run: Run) -> object:
+def _reconciled(session: Session, run: RunRow) -> object:
     return reconcile(session, _project(session), known_tasks(session, _project(session)).unfinished)
 
 
@@ -121,23 +123,23 @@ QUESTIONS: dict[str, Question] = {
 class Planted:
     """A database full of instances."""
 
-    ledger: Ledger
+    database: Database
     home: Home
 
 
 def time_questions(planted: Planted, rounds: int) -> None:
     """Print what each question takes; every round asks in a session of its own, and takes writes back."""
-    with planted.ledger.session() as session:
+    with planted.database.session() as session:
         run_id = latest_run(session).id
     print(f"{'':40} {'median':>9} {'slowest':>9}   of {LIMIT_MS} ms")
     for name, ask in QUESTIONS.items():
-        taken = [_time_one(planted.ledger, run_id, ask) for _ in range(rounds)]
+        taken = [_time_one(planted.database, run_id, ask) for _ in range(rounds)]
         median, slowest = statistics.median(taken), max(taken)
         print(f"{name:40} {median:6.1f} ms {slowest:6.1f} ms   {median / LIMIT_MS:.2f}", flush=True)
 
 
-def _time_one(ledger: Ledger, run_id: str, ask: Question) -> float:
-    with ledger._writing() as session:
+def _time_one(database: Database, run_id: str, ask: Question) -> float:
+    with database._writing() as session:
         run = latest_run(session, run_id)
         begin = time.perf_counter()
         ask(session, run)
@@ -154,7 +156,7 @@ class NoImages(ImageFolder):
 def export(planted: Planted, folder: Path, *, images: bool) -> int:
     """The run as COCO, by its frames' stream; returns how many annotations."""
     target = None if images else NoImages(folder / "none", copy=False)
-    with planted.ledger.session() as session:
+    with planted.database.session() as session:
         run_id = latest_run(session).id
         decisions = ("easy", "accepted", "review", REVIEWED)
         frames = dataset_frames(session, run_id, planted.home, decisions=decisions)
@@ -164,10 +166,10 @@ def export(planted: Planted, folder: Path, *, images: bool) -> int:
 def export_at_once(planted: Planted, folder: Path, *, most: int) -> int:
     """As one would with the ORM, pycocotools and json: everything in a list, then in a file."""
     annotations = []
-    with planted.ledger.session() as session:
-        teachers = select(Instance, Frame).join(Frame, Frame.id == Instance.frame_id)
+    with planted.database.session() as session:
+        teachers = select(InstanceRow, FrameRow).join(FrameRow, FrameRow.id == InstanceRow.frame_id)
         run_id = latest_run(session).id
-        wanted = teachers.where(Instance.run_id == run_id, Instance.role == "teacher").limit(most)
+        wanted = teachers.where(InstanceRow.run_id == run_id, InstanceRow.role == "teacher").limit(most)
         for row, frame in session.execute(wanted):
             mask = seen_instance(row, frame).mask
             annotations.append(
@@ -189,7 +191,10 @@ def export_at_once(planted: Planted, folder: Path, *, most: int) -> int:
 
 def export_by_datumaro(planted: Planted, python: Path, frames: int) -> tuple[int, float, float]:
     """Some frames of ours, written again by Datumaro: (annotations, our seconds, its seconds)."""
-    with tempfile.TemporaryDirectory(dir=planted.home.root) as temporary, planted.ledger.session() as session:
+    with (
+        tempfile.TemporaryDirectory(dir=planted.home.root) as temporary,
+        planted.database.session() as session,
+    ):
         folder, run_id = Path(temporary), latest_run(session).id
         some = dataset_frames(
             session, run_id, planted.home, decisions=("easy", "accepted", "review", REVIEWED)
@@ -219,7 +224,7 @@ def compare_with_datumaro(planted: Planted, python: Path, frames: int) -> None:
 
 def measure_export(url: str, home: Path, what: str, most: int) -> None:
     """Export in this process and print (annotations, seconds, CPU seconds, peak MB)."""
-    planted = Planted(open_ledger(url), Home(home))
+    planted = Planted(open_database(url), Home(home))
     with tempfile.TemporaryDirectory(dir=home) as folder:
         begin, begin_cpu = time.perf_counter(), time.process_time()
         if what == "at once":
@@ -232,7 +237,7 @@ def measure_export(url: str, home: Path, what: str, most: int) -> None:
 
 
 def time_exports(planted: Planted, peer: int) -> None:
-    url = planted.ledger.engine.url.render_as_string(hide_password=False)
+    url = planted.database.engine.url.render_as_string(hide_password=False)
     rates: dict[str, float] = {}
     print(f"\n{'export':24} {'annotations':>12} {'seconds':>8} {'a second':>9} {'peak':>8}   ratio")
     for what in ("at once", "linked", "without images"):
@@ -256,17 +261,17 @@ def planted_database(kind: str, folder: Path, instances: int) -> Iterator[Plante
     is_new = not (home.root / "planted").exists()
     home.create()
     with serve_database(kind, home.root) as url:
-        ledger = open_ledger(url)
+        database = open_database(url)
         if is_new:
             begin = time.perf_counter()
-            plant(ledger, home, Plan.of_instances(instances))
+            plant(database, home, Plan.of_instances(instances))
             if kind == "postgresql":  # autovacuum does so by itself, some time later
-                with ledger.transaction() as session:
+                with database.transaction() as session:
                     session.execute(text("ANALYZE"))
             (home.root / "planted").touch()
             print(f"planted on {kind} in {time.perf_counter() - begin:.0f} s")
-        yield Planted(ledger, home)
-        ledger.close()
+        yield Planted(database, home)
+        database.close()
 
 
 def main() -> None:

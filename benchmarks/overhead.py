@@ -26,7 +26,7 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 from configs import RunConfig, load_config
 from db.runs.queries import planned_shards
-from db.runs.writes import begin_run
+from db.runs.writes import upsert_run
 from flows.cli.temporary_server import temporary_server
 from labeling.comparison.agreement import compare_instances
 from labeling.runtime.prefetch import in_batches
@@ -36,7 +36,7 @@ from labeling.structures.frames import Clip, Frame
 from labeling.synthetic.scene import render_scene
 from labeling.trust.decide import needs_flip
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, gather_evidence
-from tasks.execution.database import close_ledgers, ledger_of
+from tasks.execution.database import close_databases, database_of
 from tasks.execution.models import load_models
 from tasks.ingest import ingest_spec
 from tasks.label import work_on_shard
@@ -84,10 +84,10 @@ def time_plain(video: Path, config: RunConfig) -> tuple[float, float]:
         begin = time.perf_counter()
         home, run_id = Home(Path(folder)), config.run_id()
         home.create()
-        with ledger_of(home).transaction() as session:
-            begin_run(session, run_id, name="bench", config=config.model_dump(mode="json"), code_version="")
+        with database_of(home).transaction() as session:
+            upsert_run(session, run_id, name="bench", config=config.model_dump(mode="json"), code_version="")
         ingest_spec(str(video), run_id, config, home)
-        with ledger_of(home).session() as session:
+        with database_of(home).session() as session:
             shards = planned_shards(session, run_id)
         begin_shards = time.perf_counter()
         for shard in shards:
@@ -95,7 +95,7 @@ def time_plain(video: Path, config: RunConfig) -> tuple[float, float]:
         shards_s = time.perf_counter() - begin_shards
         close_run(run_id, home, shards=shards)
         whole_s = time.perf_counter() - begin
-        close_ledgers()
+        close_databases()
     return whole_s, shards_s
 
 
@@ -107,7 +107,7 @@ def time_flow(video: Path, config: RunConfig) -> float:
         begin = time.perf_counter()
         summary = generate_dataset([str(video)], config, name="bench", home=Path(folder))
         seconds = time.perf_counter() - begin
-        close_ledgers()
+        close_databases()
     if summary.failures:
         raise SystemExit(f"the run failed: {summary.failures}")
     return seconds

@@ -14,26 +14,26 @@ from sqlalchemy import select, update
 from sqlalchemy.engine import make_url
 
 from configs import RunConfig, load_config
-from db.connection.database import Ledger
-from db.models.core import Shard, content_id, utc_now
-from db.models.review import Annotation, Review, ReviewedInstance, Score, Truth
+from db.connection.database import Database
+from db.models.core import ShardRow, content_id, utc_now
+from db.models.review import AnnotationRow, ConsensusRow, ModelScoreRow, ReviewedInstanceRow, ReviewRow
 from db.review.items import proposed_instances
-from db.review.outbox import Placed as PlacedFrame
+from db.review.outbox import FrameTask as PlacedFrame
 from db.review.outbox import confirm_sent, fill_outbox, mark_sending, remember_project
 from db.runs.writes import (
     ShardRange,
-    begin_run,
     finish_run,
-    keep_models,
     plan_shards,
+    record_models,
     record_source,
     record_video,
     store_shard,
+    upsert_run,
 )
 from db.sql.mask_columns import mask_columns
 from db.sql.upsert import upsert
-from labeling.review.queue import review_value
-from labeling.sources.source import Origin
+from labeling.review.queue import review_priority
+from labeling.sources.source import SourceItem
 from labeling.storage.home import Home
 from labeling.structures.agreement import FrameAgreement, Mismatch
 from labeling.structures.instances import Instance, ModelCard
@@ -71,12 +71,12 @@ class Plan:
         return cls(-(-instances // per_video))
 
 
-def plant(ledger: Ledger, home: Home, plan: Plan) -> str:
+def plant(database: Database, home: Home, plan: Plan) -> str:
     """Fill an empty ledger; returns the run that has all videos, the one worked on last."""
     for number in range(1, plan.other_runs + 1):
-        plant_run(ledger, home, config_of(0.5 + 0.1 * number), range(-(-plan.videos // 10)))
-    run_id = plant_run(ledger, home, config_of(0.5), range(plan.videos))
-    plant_reviews(ledger, run_id, plan)
+        plant_run(database, home, config_of(0.5 + 0.1 * number), range(-(-plan.videos // 10)))
+    run_id = plant_run(database, home, config_of(0.5), range(plan.videos))
+    plant_reviews(database, run_id, plan)
     return run_id
 
 
@@ -84,40 +84,44 @@ def config_of(hard_below: float) -> RunConfig:
     return load_config("offline", [f"agreement.hard_below={hard_below}"])
 
 
-def plant_run(ledger: Ledger, home: Home, config: RunConfig, videos: Iterable[int]) -> str:
+def plant_run(database: Database, home: Home, config: RunConfig, videos: Iterable[int]) -> str:
     """A finished run of whole videos, one shard after another."""
-    begin_planted(ledger, config)
+    begin_planted(database, config)
     counts: dict[str, int] = {}
     for video in videos:
-        for shard in plan_video(ledger, config.run_id(), video):
+        for shard in plan_video(database, config.run_id(), video):
             labeled = label_planted(shard, save_planted(home, shard.video_id))
-            with ledger.transaction() as session:
+            with database.transaction() as session:
                 store_shard(session, shard, labeled)
             for name, frames in labeled.counts.items():
                 counts[name] = counts.get(name, 0) + frames
-    with ledger.transaction() as session:
+    with database.transaction() as session:
         finish_run(session, config.run_id(), counts)
     return config.run_id()
 
 
-def begin_planted(ledger: Ledger, config: RunConfig) -> None:
-    with ledger.transaction() as session:
+def begin_planted(database: Database, config: RunConfig) -> None:
+    with database.transaction() as session:
         whole = config.model_dump(mode="json")
-        begin_run(session, config.run_id(), name="planted", config=whole, code_version="0")
-        keep_models(session, config.run_id(), CARDS)
+        upsert_run(session, config.run_id(), name="planted", config=whole, code_version="0")
+        record_models(session, config.run_id(), CARDS)
 
 
-def plan_video(ledger: Ledger, run_id: str, number: int) -> list[Shard]:
+def plan_video(database: Database, run_id: str, number: int) -> list[ShardRow]:
     """A video's row, its source and its shards."""
     video_id = hashlib.sha256(str(number).encode()).hexdigest()
     ranges = [ShardRange(60_000 * k, 60_000 * (k + 1)) for k in range(SHARDS_PER_VIDEO)]
     row = {"id": video_id, "kind": "video", "path": f"videos/{number}.mp4", "duration_ms": ranges[-1].end_ms}
-    with ledger.transaction() as session:
+    with database.transaction() as session:
         record_video(session, row)
-        origin = Origin(spec=f"/videos/{number}.mp4", kind="file", title=f"Planted {number}", license="CC0")
+        origin = SourceItem(
+            spec=f"/videos/{number}.mp4", kind="file", title=f"Planted {number}", license="CC0"
+        )
         record_source(session, run_id, origin, video_ids=[video_id])
         plan_shards(session, run_id, video_id, ranges)
-        found = session.query(Shard).filter_by(run_id=run_id, video_id=video_id).order_by(Shard.start_ms)
+        found = (
+            session.query(ShardRow).filter_by(run_id=run_id, video_id=video_id).order_by(ShardRow.start_ms)
+        )
         return list(found)
 
 
@@ -128,7 +132,7 @@ def save_planted(home: Home, video_id: str) -> str:
     return home.save_image(gray, quality=30)
 
 
-def label_planted(shard: Shard, image: str) -> LabeledShard:
+def label_planted(shard: ShardRow, image: str) -> LabeledShard:
     """What a shard could have given; the same shard gives the same."""
     rng = np.random.default_rng(shard.id)
     compared = set(rng.permutation(FRAMES_PER_SHARD)[:COMPARED_PER_SHARD].tolist())
@@ -165,7 +169,9 @@ def _compared(rng: np.random.Generator, t_ms: int, image: str) -> LabeledFrame:
         size_hw=SIZE_HW,
         image=image,
         agreement=agreement,
-        value=review_value(trust=None, disputed=agreement.disputed) if agreement.is_hard else None,
+        value=review_priority(trust=None, symmetric_difference_share=agreement.symmetric_difference_share)
+        if agreement.is_hard
+        else None,
         teacher=tuple(people),
         student=(replace(_person(rng), keypoints=None),),
     )
@@ -183,7 +189,7 @@ def _agreement(rng: np.random.Generator) -> FrameAgreement:
         is_hard=hard,
         matches=(),
         mismatches=mismatches,
-        disputed=float(rng.beta(2, 20)),
+        symmetric_difference_share=float(rng.beta(2, 20)),
     )
 
 
@@ -214,13 +220,15 @@ def _body(rng: np.random.Generator) -> Mask:
     return Mask.from_array(image)
 
 
-def plant_reviews(ledger: Ledger, run_id: str, plan: Plan) -> None:
+def plant_reviews(database: Database, run_id: str, plan: Plan) -> None:
     """The outbox, filled; the hardest of it reviewed, the next open."""
-    with ledger.transaction() as session:
+    with database.transaction() as session:
         fill_outbox(session, run_id)
         project = remember_project(session, "local", "maskmill", 1, {})
-        waiting = select(Review.frame_id).where(Review.run_id == run_id, Review.state == "waiting")
-        best = waiting.order_by(Review.value.desc(), Review.frame_id.desc()).limit(plan.reviewed + plan.open)
+        waiting = select(ReviewRow.frame_id).where(ReviewRow.run_id == run_id, ReviewRow.state == "waiting")
+        best = waiting.order_by(ReviewRow.value.desc(), ReviewRow.frame_id.desc()).limit(
+            plan.reviewed + plan.open
+        )
         frames = session.scalars(best).all()
         mark_sending(session, project, {frame: f"{frame:064x}" for frame in frames})
         confirm_sent(session, project, [PlacedFrame(frame, task) for task, frame in enumerate(frames, 1)])
@@ -228,12 +236,16 @@ def plant_reviews(ledger: Ledger, run_id: str, plan: Plan) -> None:
         shown = proposed_instances(session, run_id, reviewed)
         people = [(frame, [(one.id, one.mask) for one in shown.get(frame, ())]) for frame in reviewed]
         upsert(
-            session, Annotation, [_annotation(run_id, project, n, frame) for n, frame in enumerate(reviewed)]
+            session,
+            AnnotationRow,
+            [_annotation(run_id, project, n, frame) for n, frame in enumerate(reviewed)],
         )
-        upsert(session, ReviewedInstance, [row for frame, masks in people for row in _reviewed(frame, masks)])
-        upsert(session, Truth, [_truth(frame) for frame in reviewed])
-        upsert(session, Score, [row for frame in reviewed for row in _scores(run_id, frame)])
-        session.execute(update(Review), [{"frame_id": frame, "state": "reviewed"} for frame in reviewed])
+        upsert(
+            session, ReviewedInstanceRow, [row for frame, masks in people for row in _reviewed(frame, masks)]
+        )
+        upsert(session, ConsensusRow, [_truth(frame) for frame in reviewed])
+        upsert(session, ModelScoreRow, [row for frame in reviewed for row in _scores(run_id, frame)])
+        session.execute(update(ReviewRow), [{"frame_id": frame, "state": "reviewed"} for frame in reviewed])
 
 
 def _annotation(run_id: str, project: int, number: int, frame: int) -> dict[str, object]:

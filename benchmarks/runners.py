@@ -22,7 +22,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # of each worker, and of what it loads
 
 from configs import RunConfig, load_config
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import close_ledgers
+from tasks.execution.database import close_databases
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def time_flow(video: Path, config: RunConfig) -> tuple[float, int]:
         begin = time.perf_counter()
         summary = generate_dataset([str(video)], config, name="bench", home=Path(folder))
         seconds = time.perf_counter() - begin
-        close_ledgers()
+        close_databases()
     if summary.failures or summary.shards_pending:
         raise SystemExit(f"the run failed: {summary.failures}")
     return seconds, summary.counts["looked_at"]

@@ -29,9 +29,9 @@ from label_studio_sdk.converter.brush import mask2rle
 from configs.models import Review as Settings
 from labeling.review.label_studio.annotations import read_annotations
 from labeling.review.label_studio.brush_rle import encode_brush
-from labeling.review.label_studio.client import StudioServer
-from labeling.review.label_studio.credentials import Access
-from labeling.review.label_studio.local_server import LocalStudio
+from labeling.review.label_studio.client import LabelStudioClient
+from labeling.review.label_studio.credentials import Credentials
+from labeling.review.label_studio.local_server import LocalLabelStudio
 from labeling.review.label_studio.ports import free_port
 from labeling.review.label_studio.project import label_config
 from labeling.review.label_studio.tasks import make_task
@@ -88,8 +88,8 @@ def code_with_sdk(item: ReviewItem, task: Task) -> Task:
 class Bench:
     """A Label Studio, our way to it and the SDK's."""
 
-    access: Access
-    ours: StudioServer
+    access: Credentials
+    ours: LabelStudioClient
     items: Sequence[ReviewItem]
     tasks: Sequence[Task]
     projects: "count[int]" = field(default_factory=lambda: count(1))
@@ -149,7 +149,7 @@ class Bench:
         return seconds
 
 
-def submit(access: Access, tasks: "zip[tuple[int, Task]]") -> None:
+def submit(access: Credentials, tasks: "zip[tuple[int, Task]]") -> None:
     """As the page does."""
     headers = {"Authorization": f"Token {access.token}"}
     with httpx.Client(base_url=access.url, headers=headers, trust_env=False, timeout=60.0) as http:
@@ -178,10 +178,10 @@ def main() -> None:
     arguments = parser.parse_args()
     items = make_items(arguments.tasks)
     with tempfile.TemporaryDirectory() as folder:
-        local = LocalStudio(Path(folder))
+        local = LocalLabelStudio(Path(folder))
         access = local.up(free_port())
         try:
-            with StudioServer(access.url, access.token) as ours:
+            with LabelStudioClient(access.url, access.token) as ours:
                 bench = Bench(access, ours, items, make_tasks(items))
                 measure(bench, arguments.rounds, min(arguments.pulled, arguments.tasks))
         finally:

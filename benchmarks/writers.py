@@ -27,8 +27,8 @@ from planting import (
     serve_database,
 )
 
-from db.connection.database import open_ledger
-from db.models.core import Shard
+from db.connection.database import open_database
+from db.models.core import ShardRow
 from db.runs.writes import store_shard
 from labeling.structures.records import LabeledShard
 
@@ -36,27 +36,27 @@ ROWS_PER_SHARD = 2 * FRAMES_PER_SHARD + COMPARED_PER_SHARD * (1 + TEACHERS + 1)
 """Frames and decisions; agreements and instances."""
 
 
-def write(url: str, work: list[tuple[Shard, LabeledShard]], start: Barrier) -> None:
+def write(url: str, work: list[tuple[ShardRow, LabeledShard]], start: Barrier) -> None:
     """Store shards, from the moment when all writers are ready."""
-    ledger = open_ledger(url)
-    with ledger.session():
+    database = open_database(url)
+    with database.session():
         start.wait()
     for shard, labeled in work:
-        with ledger.transaction() as session:
+        with database.transaction() as session:
             store_shard(session, shard, labeled)
-    ledger.close()
+    database.close()
 
 
 def time_writers(url: str, writers: int, shards: int, first_video: int) -> float:
     """Rows a second of so many processes, each with `shards` shards of videos that nobody stored yet."""
-    ledger = open_ledger(url)
+    database = open_database(url)
     config = config_of(0.5)
-    begin_planted(ledger, config)
-    planned: list[Shard] = []
+    begin_planted(database, config)
+    planned: list[ShardRow] = []
     while len(planned) < writers * shards:
-        planned += plan_video(ledger, config.run_id(), first_video + len(planned))
+        planned += plan_video(database, config.run_id(), first_video + len(planned))
     work = [(shard, label_planted(shard, "images/00/00.jpg")) for shard in planned[: writers * shards]]
-    ledger.close()
+    database.close()
     context = multiprocessing.get_context("fork")  # what was made is there at once
     start = context.Barrier(writers + 1)
     processes = [

@@ -79,7 +79,7 @@ class PoseFilter(Block):
     min_second_person_score: Fraction01 = 0.2
     """A second person is looked for from this score on."""
     min_keypoint_score: Fraction01 = 0.5
-    min_joints_inside: Fraction01 = 0.9
+    min_keypoints_inside: Fraction01 = 0.9
     """Share of confident joints that must lie inside the dilated teacher mask."""
     min_box_iou: Fraction01 = 0.5
     """From which a pose's box and a teacher's box are the same person."""
@@ -115,7 +115,7 @@ class Trust(Block):
     """Lowest instance score."""
     min_flip_iou: Fraction01 = 0.8
     """IoU of the teacher's union mask with that of the mirrored image, mirrored back."""
-    min_pose_share: Fraction01 = 0.9
+    min_keypoints_inside: Fraction01 = 0.9
     """Share of confident joints inside the mask, where there are keypoints."""
     min_flow_iou: Fraction01 = 0.5
     """IoU of the teacher's union mask with that of the frame before, moved along by optical flow, where that is
@@ -124,7 +124,7 @@ class Trust(Block):
     second: SegmenterBlock | None = None
     """Another segmenter, asked about frames that would be accepted; None: nobody. It must see the same people (boxes that
     match by `agreement.match_iou`; those that the teacher missed count from `min_score`), the same union of masks, and
-    its joints in their masks (`min_pose_share`), each as far as it gives such."""
+    its joints in their masks (`min_keypoints_inside`), each as far as it gives such."""
     min_second_iou: Fraction01 = 0.7
     """IoU of the teacher's union mask with that of `second`, where that gives outlines."""
 

@@ -5,13 +5,13 @@ from pathlib import Path
 from prefect import flow
 from prefect.logging import get_run_logger
 
-from flows.home import existing_home, idle_before_the_first_run, whole_path
+from flows.home import complete_if_no_run, existing_home, whole_path
 from tasks.execution.leases import at_work
 from tasks.garbage import Ages, Garbage, collect_garbage
 
 
 @flow(name="collect-garbage", flow_run_name="collect garbage", persist_result=False)
-@idle_before_the_first_run
+@complete_if_no_run
 def collect_garbage_flow(
     home: Path = Path(".maskmill"),
     older_than: float = 1.0,

@@ -12,7 +12,7 @@ from configs.errors import ConfigError
 from configs.load import load_config
 from configs.models import RunConfig
 from db.runs.queries import RunSummary, failed_specs, planned_shards
-from db.runs.writes import begin_run, keep_models, requeue_failed
+from db.runs.writes import record_models, requeue_failed, upsert_run
 from flows.home import whole_path
 from flows.label import work_on_shards
 from flows.runners.select import check_runner
@@ -21,13 +21,13 @@ from labeling.sources.content_store import remove_leftovers
 from labeling.sources.titles import run_title
 from labeling.sources.url_policy import refuse_passwords
 from labeling.storage.home import Home
-from tasks.execution.database import ledger_of
+from tasks.execution.database import database_of
 from tasks.execution.leases import Execution, at_work, bury_the_dead, cancelled
 from tasks.execution.models import doubt_calibration, forget_models, load_models
 from tasks.ingest import ingest_source_task, ingest_spec
-from tasks.observability.final_state import ending
+from tasks.observability.final_state import final_state
 from tasks.observability.progress import show_progress
-from tasks.observability.provenance import origin_words
+from tasks.observability.provenance import describe_run
 from tasks.observability.summary import close_run, close_run_task, publish_run, summary_sentence
 
 
@@ -55,7 +55,7 @@ def generate_dataset(
         retry_failed: the sources and shards of this run that failed are tried again too.
 
     Raises:
-        NothingRead: all failed; it has the summary.
+        NoSourceReadable: all failed; it has the summary.
     """
     if not (sources or retry_failed):
         raise ConfigError("no sources: name a file, folder, glob, archive, list, URL or camera")
@@ -70,7 +70,7 @@ def generate_dataset(
             remove_leftovers(place.videos)
             _begin_run(config, name, place)
             _try_models(config, place)  # before anything is fetched: missing weights are known at once
-            with ledger_of(place).session() as session:
+            with database_of(place).session() as session:
                 sources = sources + (failed_specs(session, config.run_id()) if retry_failed else [])
             return _generate(sources, config, execution, retry_failed=retry_failed)
     except Interrupted as error:
@@ -87,7 +87,7 @@ def _generate(
         ingests.append(ingest_source_task(spec, run_id, config, place.root, return_state=True))
     ingested = [state.result() for state in ingests if state.is_completed()]
     videos = dict.fromkeys(chain.from_iterable(found.videos for found in ingested))
-    with ledger_of(place).transaction() as session:
+    with database_of(place).transaction() as session:
         requeue_failed(session, run_id, list(videos), every=retry_failed)
         planned = planned_shards(session, run_id)
     get_run_logger().info("run %s: %d shards to do", run_id, len(planned))
@@ -100,7 +100,7 @@ def _generate(
         state.result()  # what no SourceError explains is raised when everything else is done
     asked = sum(len(found.videos) + len(found.failed) for found in ingested)
     # whoever calls a flow gets the data of the state that it returns
-    return cast(RunSummary, ending(summary, summary_sentence(summary), sources=asked))
+    return cast(RunSummary, final_state(summary, summary_sentence(summary), sources=asked))
 
 
 def record_missing(paths: list[str], config: RunConfig, *, name: str, home: Path) -> RunSummary | None:
@@ -112,7 +112,7 @@ def record_missing(paths: list[str], config: RunConfig, *, name: str, home: Path
     """
     place, run_id = _open_home(home), config.run_id()
     _begin_run(config, name, place)
-    with ledger_of(place).session() as session:
+    with database_of(place).session() as session:
         if planned_shards(session, run_id):
             return None
     failed = [spec for path in paths for spec in ingest_spec(path, run_id, config, place).failed]
@@ -127,19 +127,19 @@ def _open_home(home: Path) -> Home:
 
 def _begin_run(config: RunConfig, name: str, place: Home) -> None:
     whole = config.model_dump(mode="json")
-    with ledger_of(place).transaction() as session:
-        begin_run(session, config.run_id(), name=name, config=whole, code_version=version("maskmill"))
+    with database_of(place).transaction() as session:
+        upsert_run(session, config.run_id(), name=name, config=whole, code_version=version("maskmill"))
 
 
 def _try_models(config: RunConfig, place: Home) -> None:
     """Load the models and keep what they are; where others will use theirs, ours only take room."""
     models = load_models(config)
     asked = {role: getattr(models, role).card for role in config.segmenters()}
-    get_run_logger().info(origin_words(config, asked))
+    get_run_logger().info(describe_run(config, asked))
     if doubt := doubt_calibration(config, asked["teacher"]):
         get_run_logger().warning(doubt)
-    with ledger_of(place).transaction() as session:
-        keep_models(session, config.run_id(), {role: asked[role] for role in ("teacher", "student")})
+    with database_of(place).transaction() as session:
+        record_models(session, config.run_id(), {role: asked[role] for role in ("teacher", "student")})
     if config.runner != "threads":
         del models
         forget_models()

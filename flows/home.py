@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 from configs.errors import ConfigError, NoRunYet
 
 if TYPE_CHECKING:
-    from db.connection.database import Ledger
+    from db.connection.database import Database
     from labeling.storage.home import Home
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
-def idle_before_the_first_run(work: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+def complete_if_no_run(work: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """Have a flow that its schedule starts before anything was labeled end as `NothingToDo`.
 
     People who call it are told by the error.
@@ -75,8 +75,8 @@ def whole_path(path: Path, name: str) -> Path:
     return path.expanduser().resolve()
 
 
-def open_home(home: Path) -> "Ledger":
+def open_home(home: Path) -> "Database":
     """The ledger of an existing home."""
-    from tasks.execution.database import ledger_of
+    from tasks.execution.database import database_of
 
-    return ledger_of(existing_home(home))
+    return database_of(existing_home(home))

@@ -12,12 +12,12 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fi
 
 from configs.errors import ConfigError
 from configs.models import RunConfig
-from db.models.core import Shard
+from db.models.core import ShardRow
 from db.runs.leases import MAX_DEATHS, claim_shard, claimed_by_others, release_shard, release_shards
 from db.runs.overview import title_of_shard
 from db.runs.queries import latest_run
 from db.runs.writes import fail_shard
-from flows.home import existing_home, idle_before_the_first_run, whole_path
+from flows.home import complete_if_no_run, existing_home, whole_path
 from flows.runners.select import Workers, make_runner
 from labeling.errors import (
     DatabaseError,
@@ -27,7 +27,7 @@ from labeling.errors import (
     StorageError,
     WorkerLost,
 )
-from tasks.execution.database import SAME_DATABASE, ledger_of
+from tasks.execution.database import SAME_DATABASE, database_of
 from tasks.execution.leases import Execution, at_work, bury_the_dead, cancelled
 from tasks.label import label_shard_task
 
@@ -44,7 +44,7 @@ _again_when_cut_off = retry(
 
 
 @flow(name="label-shards", flow_run_name="help with {run}", persist_result=False)
-@idle_before_the_first_run
+@complete_if_no_run
 def label_shards(run: str = "", home: Path = Path(".maskmill")) -> int:
     """Help with a run: work on its shards that nobody has, until none is left; how many it were.
 
@@ -56,7 +56,7 @@ def label_shards(run: str = "", home: Path = Path(".maskmill")) -> int:
     try:
         with at_work(place, "label-shards") as execution:
             bury_the_dead(place)
-            with ledger_of(place).session() as session:
+            with database_of(place).session() as session:
                 found = latest_run(session, run or None)
                 config = RunConfig.model_validate(found.config)
             if config.run_id() != found.id:
@@ -80,9 +80,9 @@ def work_on_shards(config: RunConfig, execution: Execution, *, wait_for_others: 
         Interrupted: the run was cancelled.
     """
     with make_runner(config) as workers:
-        crew = _Crew(config, execution, workers)
+        crew = ShardScheduler(config, execution, workers)
         try:
-            while crew.go_on() or (wait_for_others and crew.others_go_on()):
+            while crew.step() or (wait_for_others and crew.wait_for_others_step()):
                 execution.check()
         except (StorageError, DatabaseError):
             raise  # shards that are being worked on get done
@@ -94,7 +94,7 @@ def work_on_shards(config: RunConfig, execution: Execution, *, wait_for_others: 
 
 
 @dataclass(slots=True)
-class _Crew:
+class ShardScheduler:
     """The workers of this execution, and what each is at."""
 
     config: RunConfig
@@ -105,7 +105,7 @@ class _Crew:
     ended: "SimpleQueue[PrefectFuture[str]]" = field(default_factory=SimpleQueue)
     bugs: list[Exception] = field(default_factory=list)
 
-    def go_on(self) -> bool:
+    def step(self) -> bool:
         """Keep everybody at work for a moment; False: there is nothing to do and nobody works."""
         while len(self.working) < self.config.workers and (shard := self._claim()):
             self._begin(*shard)
@@ -116,10 +116,10 @@ class _Crew:
         return True
 
     @_again_when_cut_off
-    def others_go_on(self) -> bool:
+    def wait_for_others_step(self) -> bool:
         """Wait a moment if others work on this run; what they leave behind is free then."""
-        ledger, run_id = ledger_of(self.execution.home), self.config.run_id()
-        with ledger.session() as session:
+        database, run_id = database_of(self.execution.home), self.config.run_id()
+        with database.session() as session:
             if not claimed_by_others(session, run_id, self.execution.id):
                 return False
         time.sleep(TICK_S)
@@ -128,7 +128,7 @@ class _Crew:
 
     def stop(self) -> None:
         """Let others have what is not done; our workers see that between two batches."""
-        with suppress(DatabaseError), ledger_of(self.execution.home).transaction() as session:
+        with suppress(DatabaseError), database_of(self.execution.home).transaction() as session:
             release_shards(session, self.execution.id)
 
     def raise_bugs(self) -> None:
@@ -138,7 +138,7 @@ class _Crew:
     @_again_when_cut_off
     def _claim(self) -> tuple[int, str] | None:
         """A shard's id and what it is called."""
-        with ledger_of(self.execution.home).transaction() as session:
+        with database_of(self.execution.home).transaction() as session:
             self.execution.give_sign_of_life(session)  # whoever has a shard can be found dead
             shard = claim_shard(session, self.config.run_id(), self.execution.id)
             return (shard.id, title_of_shard(session, shard)) if shard else None
@@ -167,14 +167,14 @@ class _Crew:
     @_again_when_cut_off
     def _check_kept(self, shard_id: int) -> None:
         """A worker with another database would do everything well, and for nobody."""
-        with ledger_of(self.execution.home).session() as session:
-            if session.get_one(Shard, shard_id).state == "planned":
+        with database_of(self.execution.home).session() as session:
+            if session.get_one(ShardRow, shard_id).state == "planned":
                 raise OtherDatabase(f"shard {shard_id} is not done, though a worker said so: {SAME_DATABASE}")
 
     @_again_when_cut_off
     def _give_back(self, shard_id: int, lost: WorkerLost) -> None:
         """A shard whose worker died is anybody's again, unless it seems to be what they die of."""
-        with ledger_of(self.execution.home).transaction() as session:
+        with database_of(self.execution.home).transaction() as session:
             deaths = release_shard(session, shard_id, died=True)
             if deaths >= MAX_DEATHS:
                 fail_shard(session, shard_id, WorkerLost(f"{deaths} workers died at this shard: {lost}"))

@@ -10,10 +10,10 @@ from prefect.logging import get_run_logger
 from configs.models import Review as Settings
 from db.review.annotations import projects_at
 from db.runs.queries import latest_run
-from flows.home import existing_home, idle_before_the_first_run, whole_path
-from labeling.errors import DatabaseUnreachable, StudioUnreachable
+from flows.home import complete_if_no_run, existing_home, whole_path
+from labeling.errors import DatabaseUnreachable, LabelStudioUnreachable
 from labeling.storage.home import Home
-from tasks.execution.database import ledger_of
+from tasks.execution.database import database_of
 from tasks.execution.leases import at_work
 from tasks.review.connect import connect, secret_from_prefect
 from tasks.review.pull import PullSummary, add_up, pull_project
@@ -27,7 +27,7 @@ from tasks.review.push import (
     plan_push,
     push_batch,
 )
-from tasks.review.scores import score_truths
+from tasks.review.scores import score_models
 from tasks.review.summary import publish_reviews
 
 PAUSES_S = [1.0, 2, 4, 8, 15, 30, 30, 30]
@@ -39,11 +39,11 @@ LOCK = "review push or pull"
 
 def _may_pass(_task: Any, _run: Any, state: State[Any]) -> bool:
     """Whether a failure is of a kind that time mends: a wrong token, for one, is not."""
-    return isinstance(state.result(raise_on_failure=False), StudioUnreachable | DatabaseUnreachable)
+    return isinstance(state.result(raise_on_failure=False), LabelStudioUnreachable | DatabaseUnreachable)
 
 
 @flow(name="push-reviews", flow_run_name="push to Label Studio", persist_result=False)
-@idle_before_the_first_run
+@complete_if_no_run
 def push_reviews(
     home: Path = Path(".maskmill"), run: str = "", settings: Settings | None = None, again: bool = False
 ) -> PushSummary:
@@ -56,19 +56,19 @@ def push_reviews(
         again: also frames whose task somebody deleted in Label Studio.
     """
     place = existing_home(whole_path(home, "home"))
-    ledger = ledger_of(place)
-    with ledger.session() as session:
+    database = database_of(place)
+    with database.session() as session:
         row = latest_run(session, run or None)
     settings = settings or Settings.model_validate(row.config.get("review", {}))
-    with at_work(place, "push-reviews"), ledger.alone(LOCK):
-        check_studio_task(place.root)
+    with at_work(place, "push-reviews"), database.alone(LOCK):
+        check_label_studio_task(place.root)
         plan, batches = plan_push_task(place.root, row.id, settings, again)
         sent = [push_batch_task(place.root, plan, settings, batch) for batch in batches]
         return close_push_task(place.root, plan, settings, sent)
 
 
 @flow(name="pull-reviews", flow_run_name="pull from Label Studio", persist_result=False)
-@idle_before_the_first_run
+@complete_if_no_run
 def pull_reviews(home: Path = Path(".maskmill")) -> PullSummary:
     """Take over what people said in Label Studio since the last time, and score every run by it.
 
@@ -76,14 +76,14 @@ def pull_reviews(home: Path = Path(".maskmill")) -> PullSummary:
         home: folder with the database.
     """
     place = existing_home(whole_path(home, "home"))
-    with at_work(place, "pull-reviews"), ledger_of(place).alone(LOCK):
+    with at_work(place, "pull-reviews"), database_of(place).alone(LOCK):
         pulled = pull_task(place.root)
         score_task(place.root)
     return pulled
 
 
 @task(name="check-studio", cache_policy=NO_CACHE, persist_result=False)
-def check_studio_task(home: Path) -> None:
+def check_label_studio_task(home: Path) -> None:
     """A wrong address or token is told at once, not after two minutes."""
     with connect(Home(home), secret_from_prefect) as (_, place):
         get_run_logger().info("Label Studio: %s", place.name)
@@ -153,7 +153,7 @@ def close_push_task(home: Path, plan: PushPlan, settings: Settings, sent: list[S
 def pull_task(home: Path) -> PullSummary:
     """`pull_project` for every project of ours in this Label Studio."""
     with connect(Home(home), secret_from_prefect) as (server, place):
-        with ledger_of(Home(home)).session() as session:
+        with database_of(Home(home)).session() as session:
             projects = projects_at(session, place.name)
         pulled = add_up([pull_project(server, project, Home(home)) for project in projects])
     for problem in pulled.problems:
@@ -163,8 +163,8 @@ def pull_task(home: Path) -> PullSummary:
 
 @task(name="score-truths", cache_policy=NO_CACHE, persist_result=False)
 def score_task(home: Path) -> int:
-    """`score_truths`, with what reviews teach as a table artifact for each run that they are about."""
-    if scored := score_truths(Home(home)):
+    """`score_models`, with what reviews teach as a table artifact for each run that they are about."""
+    if scored := score_models(Home(home)):
         publish_reviews(Home(home))
     return scored
 

@@ -9,9 +9,9 @@ from configs.errors import ConfigError, MaskmillError
 from db.review.annotations import projects_at
 from flows.review import pull_reviews
 from labeling.errors import AlreadyRunning
-from labeling.review.label_studio.webhook import SECRET_HEADER, Hints, listen_for_hints
+from labeling.review.label_studio.webhook import SECRET_HEADER, WebhookListener, listen_for_webhooks
 from labeling.storage.home import Home
-from tasks.execution.database import ledger_of
+from tasks.execution.database import database_of
 from tasks.review.connect import connect, secret_from_prefect
 from tasks.review.pull import PullSummary
 
@@ -40,9 +40,9 @@ def listen(
 
     Raises:
         ConfigError: the port is taken, or nothing was pushed yet.
-        StudioError: Label Studio does not take the webhook.
+        LabelStudioError: Label Studio does not take the webhook.
     """
-    with listen_for_hints(host, port) as hints:
+    with listen_for_webhooks(host, port) as hints:
         address = url or f"http://{host}:{hints.port}/"
         with _registered(Home(home), hints, address):
             say(f"listening on {host}:{hints.port}; Label Studio calls {address}")
@@ -60,11 +60,11 @@ def listen(
 
 
 @contextmanager
-def _registered(home: Home, hints: Hints, address: str) -> Iterator[None]:
+def _registered(home: Home, hints: WebhookListener, address: str) -> Iterator[None]:
     """Our webhook on every project of ours; taken away at the end, for a call that nobody hears costs
     every annotator a second."""
     with connect(home, secret_from_prefect) as (server, place):
-        with ledger_of(home).session() as session:
+        with database_of(home).session() as session:
             projects = projects_at(session, place.name)
         if not projects:
             raise ConfigError("nothing was sent to this Label Studio yet: `maskmill review push` first")

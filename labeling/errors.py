@@ -35,18 +35,18 @@ MaskmillError
 │   ├── OtherDatabase        a worker has another one than the run that it works for
 │   ├── SchemaTooOld         run `maskmill db upgrade`
 │   └── SchemaTooNew         upgrade maskmill
-├── NothingRead              all sources of a run failed, or all its shards (in tasks/observability/final_state.py; exit 4)
+├── NoSourceReadable              all sources of a run failed, or all its shards (in tasks/observability/final_state.py; exit 4)
 ├── Interrupted              stopped on purpose: what is not done is done another time
 ├── WorkerError              who was to work on a shard did not
 │   ├── WorkerLost           its process died: killed, or out of memory
 │   └── ClusterUnreachable   the cluster's scheduler does not answer, or no more
 ├── ExportError              a dataset cannot be written as asked
-└── StudioError              Label Studio cannot be used, or said something unexpected
-    ├── StudioUnreachable    nobody answers there, or not in time
-    ├── StudioDenied         the token is missing, wrong, expired or of a kind that is switched off
-    ├── StudioTooOld         a version whose interface we do not know
-    ├── StudioRefused        a request was answered with an error: too large, invalid, gone
-    └── StudioMissing        the local Label Studio cannot be installed or started
+└── LabelStudioError              Label Studio cannot be used, or said something unexpected
+    ├── LabelStudioUnreachable    nobody answers there, or not in time
+    ├── LabelStudioDenied         the token is missing, wrong, expired or of a kind that is switched off
+    ├── LabelStudioTooOld         a version whose interface we do not know
+    ├── LabelStudioRefused        a request was answered with an error: too large, invalid, gone
+    └── LabelStudioMissing        the local Label Studio cannot be installed or started
 """
 
 from typing import ClassVar
@@ -206,31 +206,31 @@ class ExportError(MaskmillError):
     code = "export"
 
 
-class StudioError(MaskmillError):
+class LabelStudioError(MaskmillError):
     code = "studio"
 
 
-class StudioUnreachable(StudioError):
-    code = "studio_unreachable"
+class LabelStudioUnreachable(LabelStudioError):
+    code = "label_studio_unreachable"
 
 
-class StudioDenied(StudioError):
-    code = "studio_denied"
+class LabelStudioDenied(LabelStudioError):
+    code = "label_studio_denied"
 
 
-class StudioTooOld(StudioError):
-    code = "studio_too_old"
+class LabelStudioTooOld(LabelStudioError):
+    code = "label_studio_too_old"
 
 
-class StudioRefused(StudioError):
+class LabelStudioRefused(LabelStudioError):
     """`status` is the HTTP status that said so."""
 
-    code = "studio_refused"
+    code = "label_studio_refused"
 
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message)
         self.status = status
 
 
-class StudioMissing(StudioError):
-    code = "studio_missing"
+class LabelStudioMissing(LabelStudioError):
+    code = "label_studio_missing"

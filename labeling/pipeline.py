@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 
 from configs.models import RunConfig
 from labeling.comparison.agreement import compare_instances
-from labeling.review.queue import review_value
-from labeling.runtime.prefetch import Stopwatch, in_batches, read_ahead
+from labeling.review.queue import review_priority
+from labeling.runtime.prefetch import Stopwatch, in_batches, prefetch
 from labeling.sampling.pose_filter import Rejection, attach_keypoints, check_people
-from labeling.sampling.select import Gap, SkippedFrame, select_frames
+from labeling.sampling.select import MinGap, SkippedFrame, select_frames
 from labeling.segmenters.protocol import Segmenter
 from labeling.storage.encode import encode_image
 from labeling.storage.home import Home
@@ -22,11 +22,11 @@ from labeling.structures.agreement import FrameAgreement
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance
 from labeling.structures.records import LabeledFrame, LabeledShard
-from labeling.trust.checks import Case, Witnesses
+from labeling.trust.checks import ComparedFrame, EvidenceCollector
 from labeling.trust.decide import decide
 from labeling.trust.evidence import Evidence
-from labeling.trust.scores import give_trust, measure_trust
-from labeling.video.decode import DecodeTally
+from labeling.trust.scores import predict_trust, with_trust
+from labeling.video.decode import DecodeStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +63,21 @@ class _Shard:
     clip: Clip
     watch: Stopwatch
     check: Callable[[], None]
-    witnesses: Witnesses
+    evidence_collector: EvidenceCollector
     rows: list[LabeledFrame] = field(default_factory=list)
-    tally: DecodeTally = field(default_factory=DecodeTally)
-    gap: Gap | None = None
+    tally: DecodeStats = field(default_factory=DecodeStats)
+    gap: MinGap | None = None
 
     def candidates(self) -> Iterator[_Candidate]:
         gap_here = self.config.pose_filter is None
         selected = select_frames(self.clip, self.config.sampling, gap_here=gap_here, tally=self.tally)
         timed = self.watch.time_items("decode", selected)
-        for item in read_ahead(timed, depth=2 * self.config.batch):
+        for item in prefetch(timed, depth=2 * self.config.batch):
             self.check()
             if isinstance(item, SkippedFrame):
                 self.rows.append(_skipped_row(item))
                 continue
-            self.witnesses.see(item)
+            self.evidence_collector.see(item)
             yield _Candidate(item)
 
     def with_poses(self, candidates: Iterable[_Candidate]) -> Iterator[_Candidate]:
@@ -140,7 +140,7 @@ class _Shard:
         semantic = not self.models.student.card.gives_instances
         with self.watch.time("agreement"):
             cases = [
-                Case(
+                ComparedFrame(
                     c.frame,
                     c.teacher,
                     compare_instances(
@@ -150,7 +150,7 @@ class _Shard:
                 )
                 for c in batch
             ]
-        known = self.witnesses.question(cases)
+        known = self.evidence_collector.question(cases)
         return [
             self.decided(candidate, case.agreement, evidence)
             for candidate, case, evidence in zip(batch, cases, known, strict=True)
@@ -158,16 +158,16 @@ class _Shard:
 
     def decided(self, candidate: _Candidate, agreement: FrameAgreement, evidence: Evidence) -> LabeledFrame:
         settings = self.config.trust
-        trust = measure_trust(evidence, settings.calibration) if settings.calibration else None
+        trust = predict_trust(evidence, settings.calibration) if settings.calibration else None
         known = trust.frame if trust else None
         decision = decide(agreement, evidence, settings)
         believed = None if decision.is_objected else known
         frame = candidate.frame
         if decision.decision == "accepted":
-            self.witnesses.keep(frame)
+            self.evidence_collector.keep(frame)
         return LabeledFrame(
             t_ms=frame.t_ms,
-            shot_ms=frame.shot,
+            shot_start_ms=frame.shot,
             sharpness=frame.sharpness,
             name=frame.name,
             size_hw=frame.size_hw,
@@ -175,8 +175,12 @@ class _Shard:
             reasons=decision.reasons,
             agreement=agreement,
             trust=known,
-            value=review_value(trust=believed, disputed=agreement.disputed) if agreement.is_hard else None,
-            teacher=give_trust(candidate.teacher, trust),
+            value=review_priority(
+                trust=believed, symmetric_difference_share=agreement.symmetric_difference_share
+            )
+            if agreement.is_hard
+            else None,
+            teacher=with_trust(candidate.teacher, trust),
             student=candidate.student,
         )
 
@@ -184,10 +188,12 @@ class _Shard:
         """An accepted frame, after the whole clip was heard."""
         if row.decision != "accepted" or row.agreement is None:
             return row
-        doubt = self.witnesses.doubt_by_shot(row.t_ms, row.teacher)
+        doubt = self.evidence_collector.check_shot(row.t_ms, row.teacher)
         if not doubt:
             return row
-        value = review_value(trust=None, disputed=row.agreement.disputed)
+        value = review_priority(
+            trust=None, symmetric_difference_share=row.agreement.symmetric_difference_share
+        )
         return replace(row, decision="review", value=value, reasons=(*doubt, *row.reasons))
 
     def reject(self, candidate: _Candidate, rejection: Rejection) -> None:
@@ -195,7 +201,7 @@ class _Shard:
         self.rows.append(
             LabeledFrame(
                 t_ms=frame.t_ms,
-                shot_ms=frame.shot,
+                shot_start_ms=frame.shot,
                 sharpness=frame.sharpness,
                 name=frame.name,
                 size_hw=frame.size_hw,
@@ -225,9 +231,9 @@ def label_shard(
     watch = Stopwatch()
     with watch.time("prepare"):
         prepared = models.prepare(clip)
-    gap = Gap.of(config.sampling) if config.pose_filter and clip.is_temporal else None
-    witnesses = Witnesses(prepared.teacher, prepared.second, clip, config, watch)
-    shard = _Shard(config, prepared, clip, watch, check, witnesses, gap=gap)
+    gap = MinGap.of(config.sampling) if config.pose_filter and clip.is_temporal else None
+    evidence_collector = EvidenceCollector(prepared.teacher, prepared.second, clip, config, watch)
+    shard = _Shard(config, prepared, clip, watch, check, evidence_collector, gap=gap)
     originals = {image.position: image.path for image in clip.images}
     pending: list[tuple[LabeledFrame, Future[str]]] = []
     with home.images.saving() as keep, ThreadPoolExecutor(1, thread_name_prefix="store") as storing:
@@ -260,7 +266,7 @@ def _bound_backlog(saved: Sequence[Future[str]]) -> None:
 def _skipped_row(skipped: SkippedFrame) -> LabeledFrame:
     return LabeledFrame(
         t_ms=skipped.t_ms,
-        shot_ms=skipped.shot,
+        shot_start_ms=skipped.shot,
         sharpness=skipped.sharpness,
         name=skipped.name,
         decision="rejected",
@@ -268,7 +274,7 @@ def _skipped_row(skipped: SkippedFrame) -> LabeledFrame:
     )
 
 
-def _count(rows: Sequence[LabeledFrame], tally: DecodeTally) -> dict[str, int]:
+def _count(rows: Sequence[LabeledFrame], tally: DecodeStats) -> dict[str, int]:
     counts: dict[str, int] = {"looked_at": len(rows)}
     if tally.damaged:
         counts["damaged_packets"] = tally.damaged

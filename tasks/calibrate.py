@@ -14,7 +14,7 @@ from db.frames.dataset import REVIEWED, dataset_frames
 from db.runs.queries import latest_run
 from labeling.datasets.records import DatasetFrame
 from labeling.errors import SourceError
-from labeling.evaluation.cross_validation import Trusting, summarize_predictions
+from labeling.evaluation.cross_validation import CrossValidation, summarize_predictions
 from labeling.evaluation.frames import check_size, iou_outside, iou_with_truth
 from labeling.evaluation.ground_truth import LabeledImage, read_labeled
 from labeling.evaluation.ignore_regions import find_known, judge_masks, leave_out_unlabeled
@@ -27,7 +27,7 @@ from labeling.structures.masks import Mask
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, gather_evidence
 from labeling.trust.fit import Example, check_scikit_learn, fit_calibration, predict_unseen
 from labeling.video.images import read_image
-from tasks.execution.database import ledger_of
+from tasks.execution.database import database_of
 from tasks.execution.models import load_models, settings_of
 
 FOLDER_OF_REVIEWS = "maskmill-reviews-"
@@ -39,7 +39,7 @@ class Fit:
 
     calibration: Calibration
     accept_risk: float
-    unseen: dict[str, Trusting]
+    unseen: dict[str, CrossValidation]
 
     def figures(self) -> dict[str, Any]:
         """What `maskmill calibrate --json` writes: keys as the fields of `Trusting` say."""
@@ -78,7 +78,7 @@ def config_of_run(home: Home, run_id: str | None) -> dict[str, Any]:
     Raises:
         ConfigError: no such run.
     """
-    with ledger_of(home).session() as session:
+    with database_of(home).session() as session:
         return dict(latest_run(session, run_id).config)
 
 
@@ -95,7 +95,7 @@ def calibrate_on_reviews(home: Home, run_id: str | None, config: RunConfig) -> F
     check_scikit_learn()
     examples: list[Example] = []
     with tempfile.TemporaryDirectory(prefix=FOLDER_OF_REVIEWS) as folder:
-        with ledger_of(home).session() as session:
+        with database_of(home).session() as session:
             run = latest_run(session, run_id)
             by_video: dict[str, list[LabeledImage]] = {}
             for frame in dataset_frames(session, run.id, home, decisions=[REVIEWED]):

@@ -27,7 +27,7 @@ _EXTRAS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One thing that was looked at; not ok is not always an error: a CPU is slower than a GPU."""
 
     what: str
@@ -35,51 +35,51 @@ class Finding:
     finding: str
 
 
-def examine(config: RunConfig, home: Path) -> list[Finding]:
+def run_checks(config: RunConfig, home: Path) -> list[CheckResult]:
     """Look at the machine, the libraries, this config's models, and the servers; nothing is started."""
     return [
         _device(),
         *_libraries(),
         *_models(config),
-        _tried("database", lambda: _database(home)),
-        _tried("images", lambda: _images(home)),
-        _tried("Label Studio", lambda: _label_studio(home, config.review.project)),
+        _check("database", lambda: _database(home)),
+        _check("images", lambda: _images(home)),
+        _check("Label Studio", lambda: _label_studio(home, config.review.project)),
         _js_runtime(),
         _disk(home),
-        _tried("Prefect", _prefect),
+        _check("Prefect", _prefect),
     ]
 
 
-def _tried(what: str, look: Callable[[], str]) -> Finding:
+def _check(what: str, look: Callable[[], str]) -> CheckResult:
     try:
-        return Finding(what, ok=True, finding=look())
+        return CheckResult(what, ok=True, finding=look())
     except MaskmillError as error:
-        return Finding(what, ok=False, finding=str(error))
+        return CheckResult(what, ok=False, finding=str(error))
 
 
-def _device() -> Finding:
+def _device() -> CheckResult:
     try:
         import torch
     except ImportError:
-        return Finding("device", ok=False, finding=f"CPU, {os.cpu_count()} cores; torch is not installed")
+        return CheckResult("device", ok=False, finding=f"CPU, {os.cpu_count()} cores; torch is not installed")
     if torch.cuda.is_available():
-        return Finding("device", ok=True, finding=f"GPU: {torch.cuda.get_device_name()}")
-    return Finding(
+        return CheckResult("device", ok=True, finding=f"GPU: {torch.cuda.get_device_name()}")
+    return CheckResult(
         "device", ok=False, finding=f"CPU, {os.cpu_count()} cores; no CUDA device: use `lite` or wait"
     )
 
 
-def _libraries() -> Iterator[Finding]:
+def _libraries() -> Iterator[CheckResult]:
     for extra, packages in _EXTRAS.items():
         try:
             found = ", ".join(f"{package} {version(package)}" for package in packages)
-            yield Finding(f"extra {extra}", ok=True, finding=found)
+            yield CheckResult(f"extra {extra}", ok=True, finding=found)
         except PackageNotFoundError as exc:
             missing = f"{exc.name} is missing: pip install 'maskmill[{extra}]'"
-            yield Finding(f"extra {extra}", ok=False, finding=missing)
+            yield CheckResult(f"extra {extra}", ok=False, finding=missing)
 
 
-def _models(config: RunConfig) -> Iterator[Finding]:
+def _models(config: RunConfig) -> Iterator[CheckResult]:
     from labeling.segmenters.factory import make_segmenter
 
     cards: dict[str, ModelCard] = {}
@@ -90,12 +90,12 @@ def _models(config: RunConfig) -> Iterator[Finding]:
             cards[role] = made.card
             return f"{made.card.kind}:{made.card.name} loads"
 
-        yield _tried(role, load)
+        yield _check(role, load)
     if config.trust.calibration and "teacher" in cards:
         yield _calibration(config, cards["teacher"])
 
 
-def _calibration(config: RunConfig, teacher: ModelCard) -> Finding:
+def _calibration(config: RunConfig, teacher: ModelCard) -> CheckResult:
     from tasks.execution.models import check_calibration, doubt_calibration
 
     def check() -> str:
@@ -103,8 +103,8 @@ def _calibration(config: RunConfig, teacher: ModelCard) -> Finding:
         return "fitted to this teacher"
 
     doubt = doubt_calibration(config, teacher)
-    found = _tried("calibration", check)
-    return Finding("calibration", ok=False, finding=doubt) if found.ok and doubt else found
+    found = _check("calibration", check)
+    return CheckResult("calibration", ok=False, finding=doubt) if found.ok and doubt else found
 
 
 def _database(home: Path) -> str:
@@ -130,14 +130,14 @@ def _images(home: Path) -> str:
 
 
 def _label_studio(home: Path, project: str) -> str:
-    from labeling.review.label_studio.client import StudioServer
-    from labeling.review.label_studio.credentials import HOW_TO_GET_ONE, known_access
-    from labeling.review.label_studio.http import Patience
+    from labeling.review.label_studio.client import LabelStudioClient
+    from labeling.review.label_studio.credentials import HOW_TO_START_ONE, known_credentials
+    from labeling.review.label_studio.http import RetryPolicy
 
-    if (access := known_access(home)) is None:
-        return f"none, and frames need none until people correct them: {HOW_TO_GET_ONE}"
-    with StudioServer(
-        access.url, access.token, patience=Patience(timeout_s=_PATIENCE_S, attempts=1)
+    if (access := known_credentials(home)) is None:
+        return f"none, and frames need none until people correct them: {HOW_TO_START_ONE}"
+    with LabelStudioClient(
+        access.url, access.token, retry_policy=RetryPolicy(timeout_s=_PATIENCE_S, attempts=1)
     ) as server:
         answers = f"{server.check()} at {server.url}"
         number = server.find_project(project)
@@ -146,19 +146,19 @@ def _label_studio(home: Path, project: str) -> str:
     return f"{answers}, {project}: {server.url}/projects/{number}/data"
 
 
-def _js_runtime() -> Finding:
+def _js_runtime() -> CheckResult:
     from labeling.sources.js_runtime import js_runtime_status
 
     found = js_runtime_status()
-    return Finding("JavaScript runtime", ok=found.ok, finding=found.explanation)
+    return CheckResult("JavaScript runtime", ok=found.ok, finding=found.explanation)
 
 
-def _disk(home: Path) -> Finding:
+def _disk(home: Path) -> CheckResult:
     existing = next(folder for folder in (home, *home.parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     writable = os.access(existing, os.W_OK)
     finding = f"{free / 1e9:.1f} GB free at {home}" + ("" if writable else ", which is not writable")
-    return Finding("disk", ok=writable and free > LOW_DISK_BYTES, finding=finding)
+    return CheckResult("disk", ok=writable and free > LOW_DISK_BYTES, finding=finding)
 
 
 def _prefect() -> str:
@@ -169,10 +169,10 @@ def _prefect() -> str:
         temporary_settings,
     )
 
-    from tasks.execution.prefect_server import want_server
+    from tasks.execution.prefect_server import require_server
 
     if not PREFECT_API_URL.value():
         return f"{version('prefect')}, no server set: a temporary one starts with each run"
     with temporary_settings({PREFECT_API_REQUEST_TIMEOUT: _PATIENCE_S, PREFECT_CLIENT_MAX_RETRIES: 0}):
-        want_server()
+        require_server()
     return f"{version('prefect')}, server at {PREFECT_API_URL.value()}"

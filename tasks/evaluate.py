@@ -15,7 +15,7 @@ from labeling.evaluation.ground_truth import LabeledImage, read_labeled
 from labeling.evaluation.summary import POOLED, SetSummary, summarize_frames
 from labeling.evaluation.worst import false_accepts, missed_failures
 from labeling.pipeline import label_shard
-from labeling.report.contents import Tile
+from labeling.report.contents import ExampleImage
 from labeling.report.evaluation import EvaluationPage, render_evaluation
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip, ImageFile
@@ -30,7 +30,7 @@ MOST_TILES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class EvaluatedImage:
     """One labeled image: what is true, what was seen, and what that means."""
 
     truth: LabeledImage
@@ -45,7 +45,7 @@ class Evaluation:
     run: str
     """Id that a run of this config has: the same settings, the same id."""
     hard_below: float
-    cases: list[Case]
+    cases: list[EvaluatedImage]
 
     @cached_property
     def frames(self) -> list[EvaluatedFrame]:
@@ -77,14 +77,14 @@ class Evaluation:
             )
         )
 
-    def _tiles(self, frames: list[EvaluatedFrame], role: str) -> Iterator[Tile]:
+    def _tiles(self, frames: list[EvaluatedFrame], role: str) -> Iterator[ExampleImage]:
         """The truth beside what one of the models saw."""
         cases = {(case.frame.dataset, case.frame.name): case for case in self.cases}
         for frame in frames:
             case = cases[frame.dataset, frame.name]
             truth = [Instance(mask, 1.0, mask.box_xywh) for mask in case.truth.people]
             seen = case.seen.teacher if role == "teacher" else case.seen.student
-            yield Tile(
+            yield ExampleImage(
                 jpeg=tile_jpeg(read_image(case.truth.path), truth, seen),
                 title=frame.name,
                 t_ms=None,
@@ -111,7 +111,7 @@ def evaluate(sets: Mapping[str, LabeledSet], config: RunConfig) -> Evaluation:
     return Evaluation(config.run_id(), config.agreement.hard_below, cases)
 
 
-def _evaluate_set(name: str, images: list[LabeledImage], config: RunConfig) -> Iterator[Case]:
+def _evaluate_set(name: str, images: list[LabeledImage], config: RunConfig) -> Iterator[EvaluatedImage]:
     files = tuple(ImageFile(position, one.path, t_ms=one.t_ms) for position, one in enumerate(images))
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
@@ -119,4 +119,4 @@ def _evaluate_set(name: str, images: list[LabeledImage], config: RunConfig) -> I
         shard = label_shard(Clip(name, images=files), load_models(config), config, home)
     for seen in shard.frames:
         truth = images[seen.t_ms]
-        yield Case(truth, seen, evaluate_frame(name, truth, seen, shard.cards))
+        yield EvaluatedImage(truth, seen, evaluate_frame(name, truth, seen, shard.cards))

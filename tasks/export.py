@@ -15,7 +15,7 @@ from labeling.datasets.object_store import export_to
 from labeling.datasets.records import DatasetFrame, ExportSummary
 from labeling.datasets.staging import ImageTarget
 from labeling.storage.home import Home
-from tasks.execution.database import ledger_of
+from tasks.execution.database import database_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def write_dataset(home: Home, target: str, order: ExportOrder) -> ExportSummary:
         ExportError: the folder holds something else.
         StorageError, DatabaseError: nothing can be read or kept.
     """
-    with ledger_of(home).session() as session:
+    with database_of(home).session() as session:
         run_id = latest_run(session, order.run).id
         frames = dataset_frames(session, run_id, home, decisions=order.decisions)
         return export_to(target, partial(_write, frames, order))

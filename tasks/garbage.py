@@ -7,12 +7,12 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from configs.errors import ConfigError
-from db.connection.database import Ledger
+from db.connection.database import Database
 from db.models.core import utc_now
 from db.runs.garbage import (
     SupersededRun,
     count_run,
-    forget_predictions,
+    delete_predictions,
     images_by_folder,
     is_reviewed,
     somebody_at_work,
@@ -22,7 +22,7 @@ from db.runs.queries import latest_run
 from labeling.errors import AlreadyRunning
 from labeling.storage.home import Home
 from labeling.storage.image_files import KeptFile, delete_file, image_folders
-from tasks.execution.database import ledger_of
+from tasks.execution.database import database_of
 
 DAY_S = 86_400
 NAMED = 20
@@ -70,18 +70,18 @@ def collect_garbage(home: Home, ages: Ages, *, run: str | None = None, delete: b
         AlreadyRunning: `delete`, and a run or another collection is at work.
         HomeNotWritable: not allowed to delete.
     """
-    ledger = ledger_of(home)
+    database = database_of(home)
     if not delete:
-        with ledger.session() as session:
+        with database.session() as session:
             runs = _runs(session, ages, run)
-        return _look_at_files(ledger, home, Garbage(deleted=False, runs=runs), ages, delete=False)
-    with ledger.alone("gc"):
-        with ledger.transaction() as session:
+        return _look_at_files(database, home, Garbage(deleted=False, runs=runs), ages, delete=False)
+    with database.alone("gc"):
+        with database.transaction() as session:
             _refuse_at_work(session)
             runs = _runs(session, ages, run)
             for found in runs:
-                forget_predictions(session, found.id)
-        return _look_at_files(ledger, home, Garbage(deleted=True, runs=runs), ages, delete=True)
+                delete_predictions(session, found.id)
+        return _look_at_files(database, home, Garbage(deleted=True, runs=runs), ages, delete=True)
 
 
 def _refuse_at_work(session: Session) -> None:
@@ -101,9 +101,9 @@ def _runs(session: Session, ages: Ages, run_id: str | None) -> list[SupersededRu
     return [count_run(session, run)]
 
 
-def _look_at_files(ledger: Ledger, home: Home, found: Garbage, ages: Ages, *, delete: bool) -> Garbage:
+def _look_at_files(database: Database, home: Home, found: Garbage, ages: Ages, *, delete: bool) -> Garbage:
     older_than_s = ages.files * DAY_S
-    with ledger.session() as session:
+    with database.session() as session:
         referred = images_by_folder(session, without_runs=[run.id for run in found.runs])
         for file in _not_referred(home, referred):
             if file.age_s >= older_than_s and (

@@ -15,9 +15,9 @@ from prefect.logging import get_run_logger
 from configs.models import RunConfig, Sampling
 from db.runs.queries import known_images, known_source
 from db.runs.writes import (
+    ImageRecord,
     ShardRange,
-    StoredImage,
-    forget_failure,
+    clear_failure,
     plan_shards,
     record_failed_source,
     record_images,
@@ -28,11 +28,11 @@ from labeling.errors import NotAVideo, SourceError, UnsupportedVideo
 from labeling.sources.content_store import sha256_of
 from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch
-from labeling.sources.source import FailedOrigin, Fetched, Origin
+from labeling.sources.source import FailedSource, FetchedSource, SourceItem
 from labeling.sources.titles import source_title
 from labeling.storage.home import Home
 from labeling.video.probe import VideoFacts, probe_video
-from tasks.execution.database import ledger_of
+from tasks.execution.database import database_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,29 +57,29 @@ def ingest_spec(spec: str, run_id: str, config: RunConfig, home: Home) -> Ingest
     failed: list[str] = []
     for found in _fetch_all(spec, config, home):
         outcome = _try_to_ingest(found, run_id, config.sampling, home)
-        if isinstance(outcome, FailedOrigin):
+        if isinstance(outcome, FailedSource):
             failed.append(outcome.spec)
-            with ledger_of(home).transaction() as session:
+            with database_of(home).transaction() as session:
                 record_failed_source(session, run_id, outcome)
         else:
             videos += outcome
     if videos and not failed:
-        with ledger_of(home).transaction() as session:
-            forget_failure(session, run_id, {spec, str(Path(spec).absolute())})
+        with database_of(home).transaction() as session:
+            clear_failure(session, run_id, {spec, str(Path(spec).absolute())})
     return Ingested(tuple(dict.fromkeys(videos)), tuple(failed))
 
 
 def _try_to_ingest(
-    found: Fetched | FailedOrigin, run_id: str, sampling: Sampling, home: Home
-) -> list[str] | FailedOrigin:
+    found: FetchedSource | FailedSource, run_id: str, sampling: Sampling, home: Home
+) -> list[str] | FailedSource:
     """Ids of what was found, or why there are none, under a name that can be stored."""
-    if isinstance(found, FailedOrigin):
+    if isinstance(found, FailedSource):
         return replace(found, spec=_printable(found.spec))
     try:
         _check_name(found.origin.spec)
         return _ingest(found, run_id, sampling, home)
     except SourceError as error:
-        return replace(FailedOrigin.of(found.origin, error), spec=_printable(found.origin.spec))
+        return replace(FailedSource.of(found.origin, error), spec=_printable(found.origin.spec))
 
 
 def _check_name(spec: str) -> None:
@@ -92,17 +92,17 @@ def _printable(spec: str) -> str:
     return spec.encode(errors="replace").decode()
 
 
-def _fetch_all(spec: str, config: RunConfig, home: Home) -> Iterator[Fetched | FailedOrigin]:
+def _fetch_all(spec: str, config: RunConfig, home: Home) -> Iterator[FetchedSource | FailedSource]:
     for origin in expand_sources([spec]):
-        if isinstance(origin, FailedOrigin):
+        if isinstance(origin, FailedSource):
             yield origin
         else:
             yield from fetch(_with_what_is_known(origin, home), home.videos, config.ingest)
 
 
-def _with_what_is_known(origin: Origin, home: Home) -> Origin:
+def _with_what_is_known(origin: SourceItem, home: Home) -> SourceItem:
     """What a list once said about a source holds for each later try, unless this one says otherwise."""
-    with ledger_of(home).session() as session:
+    with database_of(home).session() as session:
         known = known_source(session, _printable(origin.spec))
     if known is None:
         return origin
@@ -114,17 +114,17 @@ def _with_what_is_known(origin: Origin, home: Home) -> Origin:
     )
 
 
-def _ingest(fetched: Fetched, run_id: str, sampling: Sampling, home: Home) -> list[str]:
+def _ingest(fetched: FetchedSource, run_id: str, sampling: Sampling, home: Home) -> list[str]:
     if fetched.path:
         return [_ingest_video(fetched, fetched.path, run_id, sampling, home)]
     return _ingest_images(fetched, run_id, sampling, home)
 
 
-def _ingest_video(fetched: Fetched, path: Path, run_id: str, sampling: Sampling, home: Home) -> str:
+def _ingest_video(fetched: FetchedSource, path: Path, run_id: str, sampling: Sampling, home: Home) -> str:
     facts = probe_video(path)
     video_id = sha256_of(path)
     duration_ms = round(facts.duration_s * 1000)
-    with ledger_of(home).transaction() as session:
+    with database_of(home).transaction() as session:
         record_video(session, _video_row(video_id, path, facts, duration_ms, home))
         record_source(session, run_id, fetched.origin, video_ids=[video_id])
         plan_shards(session, run_id, video_id, time_ranges(duration_ms, sampling))
@@ -153,7 +153,7 @@ def time_ranges(duration_ms: int, sampling: Sampling) -> list[ShardRange]:
     return [ShardRange(a, b) for a, b in zip(starts, [*starts[1:], None], strict=True)]
 
 
-def _ingest_images(fetched: Fetched, run_id: str, sampling: Sampling, home: Home) -> list[str]:
+def _ingest_images(fetched: FetchedSource, run_id: str, sampling: Sampling, home: Home) -> list[str]:
     """A folder's images: those that are in no set yet become a new one; the same bytes are one
     image, in whatever folder."""
     by_hash: dict[str, tuple[Path, str]] = {}
@@ -161,8 +161,8 @@ def _ingest_images(fetched: Fetched, run_id: str, sampling: Sampling, home: Home
         by_hash.setdefault(sha256_of(path), (path, name))
     if not by_hash:
         raise NotAVideo(f"{fetched.origin.spec}: no images in it")
-    ledger = ledger_of(home)
-    with ledger.transaction() as session:
+    database = database_of(home)
+    with database.transaction() as session:
         known = known_images(session, list(by_hash))
         fresh = [sha for sha in by_hash if sha not in known]
         if fresh:
@@ -175,7 +175,7 @@ def _ingest_images(fetched: Fetched, run_id: str, sampling: Sampling, home: Home
         by_set = _positions_by_set(known)
         for set_id, positions in by_set.items():
             stored = [
-                StoredImage(position, sha, home.relative(by_hash[sha][0]), by_hash[sha][1])
+                ImageRecord(position, sha, home.relative(by_hash[sha][0]), by_hash[sha][1])
                 for sha, (of_set, position) in known.items()
                 if of_set == set_id
             ]

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from configs.errors import MaskmillError
 from configs.models import RunConfig
-from db.connection.database import Ledger
-from db.models.core import Shard
+from db.connection.database import Database
+from db.models.core import ShardRow
 from db.runs.leases import holds_shard
 from db.runs.queries import shard_clip
 from db.runs.writes import fail_shard, store_shard
@@ -33,7 +33,7 @@ from labeling.errors import (
 from labeling.pipeline import label_shard
 from labeling.runtime.memory import release_memory
 from labeling.storage.home import Home
-from tasks.execution.database import SAME_DATABASE, ledger_of, ledger_of_run
+from tasks.execution.database import SAME_DATABASE, database_of, database_of_run
 from tasks.execution.models import load_models
 from tasks.execution.slots import gpu_slot
 
@@ -51,13 +51,13 @@ def work_on_shard(shard_id: int, config: RunConfig, home: Home, claimed_by: str 
     Raises:
         StorageError, DatabaseError: nothing can be kept at the moment.
     """
-    ledger = ledger_of_run(config, home)
-    with ledger.session() as session:
+    database = database_of_run(config, home)
+    with database.session() as session:
         shard = _find_shard(session, shard_id, config)
         clip = shard_clip(session, shard, home)
     if shard.state == "done":
         return "done"
-    check = _claim_checker(ledger, shard_id, claimed_by) if claimed_by else _unclaimed
+    check = _claim_checker(database, shard_id, claimed_by) if claimed_by else _unclaimed
     try:
         with gpu_slot(config, check):
             labeled = label_shard(clip, load_models(config), config, home, check)
@@ -66,17 +66,17 @@ def work_on_shard(shard_id: int, config: RunConfig, home: Home, claimed_by: str 
     except (StorageError, DatabaseError):
         raise
     except MaskmillError as error:
-        with ledger.transaction() as session:
+        with database.transaction() as session:
             fail_shard(session, shard_id, error)
         return "failed"
-    with ledger.transaction() as session:
+    with database.transaction() as session:
         store_shard(session, shard, labeled)
     release_memory()
     return "done"
 
 
-def _find_shard(session: Session, shard_id: int, config: RunConfig) -> Shard:
-    shard = session.get(Shard, shard_id)
+def _find_shard(session: Session, shard_id: int, config: RunConfig) -> ShardRow:
+    shard = session.get(ShardRow, shard_id)
     if shard is None or shard.run_id != config.run_id():
         raise OtherDatabase(f"run {config.run_id()} has no shard {shard_id} here: {SAME_DATABASE}")
     return shard
@@ -86,7 +86,7 @@ def _unclaimed() -> None:
     """Nobody else can take it."""
 
 
-def _claim_checker(ledger: Ledger, shard_id: int, claimed_by: str) -> Callable[[], None]:
+def _claim_checker(database: Database, shard_id: int, claimed_by: str) -> Callable[[], None]:
     """What raises Interrupted once the claim is gone: the run was cancelled, or we were taken for dead."""
     next_look = time.monotonic() + CHECK_S
 
@@ -94,7 +94,7 @@ def _claim_checker(ledger: Ledger, shard_id: int, claimed_by: str) -> Callable[[
         nonlocal next_look
         if time.monotonic() < next_look:
             return
-        with suppress(DatabaseUnreachable), ledger.session() as session:  # the next look, or storing, tells
+        with suppress(DatabaseUnreachable), database.session() as session:  # the next look, or storing, tells
             if not holds_shard(session, shard_id, claimed_by):
                 raise Interrupted(f"shard {shard_id} was taken back")
         next_look = time.monotonic() + CHECK_S
@@ -132,8 +132,8 @@ def label_shard_task(shard_id: int, config: RunConfig, home: Path, claimed_by: s
 
 
 def _log_shard(shard_id: int, title: str, state: str, home: Home) -> None:
-    with ledger_of(home).session() as session:
-        shard = session.get_one(Shard, shard_id)
+    with database_of(home).session() as session:
+        shard = session.get_one(ShardRow, shard_id)
     if state == "failed":
         get_run_logger().warning("%s: failed: %s: %s", title, shard.error_code, shard.error_message)
     elif state == "released":

@@ -7,16 +7,16 @@ import numpy as np
 
 from configs.load import load_config
 from configs.models import RunConfig
-from db.connection.database import Ledger
-from db.models.core import Shard, frame_id
-from db.runs.writes import ShardRange, begin_run, keep_models, plan_shards, record_video, store_shard
+from db.connection.database import Database
+from db.models.core import ShardRow, frame_id
+from db.runs.writes import ShardRange, plan_shards, record_models, record_video, store_shard, upsert_run
 from labeling.comparison.agreement import compare_instances
-from labeling.review.queue import review_value
+from labeling.review.queue import review_priority
 from labeling.storage.home import Home
 from labeling.structures.instances import Instance, Keypoints, ModelCard
 from labeling.structures.masks import BoolArray, Mask
 from labeling.structures.records import LabeledFrame, LabeledShard
-from tasks.execution.database import ledger_of
+from tasks.execution.database import database_of
 
 VIDEO = "ab" * 32
 CARDS = {
@@ -58,21 +58,21 @@ def plant_run(
     """Store a finished run of one shard; another `hard_below` is another run of the same frames."""
     home.create()
     config = load_config("offline", [f"agreement.hard_below={hard_below}"])
-    ledger = ledger_of(home)
-    _begin(ledger, config, cards)
+    database = database_of(home)
+    _begin(database, config, cards)
     shown = [_labeled(home, position, frame) for position, frame in enumerate(frames)]
-    with ledger.transaction() as session:
-        [shard] = session.query(Shard).filter_by(run_id=config.run_id()).all()
+    with database.transaction() as session:
+        [shard] = session.query(ShardRow).filter_by(run_id=config.run_id()).all()
         store_shard(session, shard, LabeledShard(shown, cards, {"looked_at": len(shown)}, {}))
     ids = tuple(frame_id(VIDEO, 500 * position) for position in range(len(frames)))
     return PlantedRun(config.run_id(), config, ids)
 
 
-def _begin(ledger: Ledger, config: RunConfig, cards: dict[str, ModelCard]) -> None:
+def _begin(database: Database, config: RunConfig, cards: dict[str, ModelCard]) -> None:
     run_id = config.run_id()
-    with ledger.transaction() as session:
-        begin_run(session, run_id, name="planted", config=config.model_dump(mode="json"), code_version="0")
-        keep_models(session, run_id, cards)
+    with database.transaction() as session:
+        upsert_run(session, run_id, name="planted", config=config.model_dump(mode="json"), code_version="0")
+        record_models(session, run_id, cards)
         record_video(session, {"id": VIDEO, "kind": "video", "path": "planted.mp4"})
         plan_shards(session, run_id, VIDEO, [ShardRange(0, None)])
 
@@ -85,7 +85,7 @@ def _labeled(home: Home, position: int, frame: PlantedFrame) -> LabeledFrame:
     is_easy = frame.decision in ("easy", "rejected")
     return LabeledFrame(
         t_ms=500 * position,
-        shot_ms=500 * position if frame.shot is None else frame.shot,
+        shot_start_ms=500 * position if frame.shot is None else frame.shot,
         sharpness=100.0,
         name="",
         decision=frame.decision,  # type: ignore[arg-type]  # one of the four
@@ -93,7 +93,9 @@ def _labeled(home: Home, position: int, frame: PlantedFrame) -> LabeledFrame:
         size_hw=frame.size_hw,
         image=home.save_image(_image(position, frame), quality=80),
         agreement=agreement,
-        value=None if is_easy else review_value(trust=None, disputed=agreement.disputed),
+        value=None
+        if is_easy
+        else review_priority(trust=None, symmetric_difference_share=agreement.symmetric_difference_share),
         teacher=tuple(people),
         student=tuple(seen),
     )

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
 
-from db.connection.database import open_ledger
+from db.connection.database import open_database
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -89,7 +89,7 @@ def run_postgres() -> Iterator[RunningPostgres]:
 def sqlite_with_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a test gets a copy of: the migrations take longer than most tests."""
     file = tmp_path_factory.mktemp("tables") / "ledger.db"
-    open_ledger(f"sqlite:///{file}").close()
+    open_database(f"sqlite:///{file}").close()
     return file
 
 
@@ -97,7 +97,7 @@ def sqlite_with_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def postgres_with_tables(postgres: RunningPostgres) -> Iterator[str]:
     """Name of the same on PostgreSQL."""
     with postgres.empty_database() as url:
-        open_ledger(url).close()
+        open_database(url).close()
         yield str(make_url(url).database)
 
 
@@ -107,7 +107,7 @@ def new_database(kind: str, request: pytest.FixtureRequest) -> Iterator[str]:
     if kind == "sqlite":
         folder: Path = request.getfixturevalue("tmp_path_factory").mktemp("database")
         shutil.copyfile(request.getfixturevalue("sqlite_with_tables"), folder / "ledger.db")
-        yield f"sqlite:///{folder / 'ledger.db'}"
+        yield f"sqlite:///{folder / 'database.db'}"
         return
     running: RunningPostgres = request.getfixturevalue("postgres")
     with running.empty_database(like=request.getfixturevalue("postgres_with_tables")) as url:
@@ -134,7 +134,7 @@ def bare_database_url(
 ) -> Iterator[str]:
     """URL of a database without tables; the test runs once on each kind."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path_factory.mktemp('database') / 'ledger.db'}"
+        yield f"sqlite:///{tmp_path_factory.mktemp('database') / 'database.db'}"
         return
     running: RunningPostgres = request.getfixturevalue("postgres")
     with running.empty_database() as url:

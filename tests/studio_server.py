@@ -10,12 +10,12 @@ from threading import Thread
 import httpx
 import pytest
 
-from labeling.errors import StudioMissing
-from labeling.review.label_studio.client import StudioServer
-from labeling.review.label_studio.credentials import Access
-from labeling.review.label_studio.http import Patience
+from labeling.errors import LabelStudioMissing
+from labeling.review.label_studio.client import LabelStudioClient
+from labeling.review.label_studio.credentials import Credentials
+from labeling.review.label_studio.http import RetryPolicy
 from labeling.review.label_studio.install import make_environment
-from labeling.review.label_studio.local_server import LocalStudio
+from labeling.review.label_studio.local_server import LocalLabelStudio
 from labeling.review.label_studio.ports import free_port
 
 LABEL_CONFIG = (
@@ -29,10 +29,10 @@ LABEL_CONFIG = (
 class RunningStudio:
     """A Label Studio that serves the images of a temporary home."""
 
-    access: Access
-    server: StudioServer
+    access: Credentials
+    server: LabelStudioClient
     home_root: Path
-    local: LocalStudio
+    local: LocalLabelStudio
 
     def http(self) -> httpx.Client:
         """What an annotator's browser may ask, with our token."""
@@ -45,13 +45,15 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStudio]:
     """One Label Studio for all tests; its environment comes from the cache, or is installed there."""
     try:
         make_environment()
-    except StudioMissing as exc:
+    except LabelStudioMissing as exc:
         pytest.skip(f"no Label Studio, and none can be installed: {exc}")
     home_root = tmp_path_factory.mktemp("studio_home")
-    local = LocalStudio(home_root)
+    local = LocalLabelStudio(home_root)
     access = local.up(free_port())
     try:
-        with StudioServer(access.url, access.token, patience=Patience(first_pause_s=0.05)) as server:
+        with LabelStudioClient(
+            access.url, access.token, retry_policy=RetryPolicy(first_pause_s=0.05)
+        ) as server:
             yield RunningStudio(access, server, home_root, local)
     finally:
         local.down()

@@ -8,7 +8,7 @@ import typer
 import yaml
 
 from flows.cli.main import app
-from labeling.review.label_studio.install import studio_version
+from labeling.review.label_studio.install import label_studio_version
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "compose.yaml").read_text("utf-8")
@@ -39,7 +39,7 @@ def test_images_are_of_one_version(name: str) -> None:
     image, _, tag = SERVICES[name]["image"].partition(":")
     assert tag in {"cpu", "gpu"} if "build" in SERVICES[name] else re.match(r"\d", tag)
     if image == "heartexlabs/label-studio":
-        assert tag == studio_version()
+        assert tag == label_studio_version()
     if image == "prefecthq/prefect":
         pinned = re.search(r"^prefect==(.+)$", (ROOT / "constraints.txt").read_text("utf-8"), re.M)
         assert pinned is not None

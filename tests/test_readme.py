@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from flows.cli.main import app
 from labeling.review.label_studio.install import environment_folder
-from labeling.review.label_studio.local_server import LocalStudio
+from labeling.review.label_studio.local_server import LocalLabelStudio
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import close_ledgers
+from tasks.execution.database import close_databases
 from tests.conftest import ROOT
 from tests.labeling.segmenters.tiny_networks import save_onnx
 
@@ -82,7 +82,7 @@ def test_the_commands_of_the_pages_do_what_they_say(
     (tmp_path / "mine.yaml").write_text(blocks("yaml")[0])
     (tmp_path / "sets.yaml").write_text(blocks("yaml")[1])
     copy_labeled_sets(shared / "data", tmp_path)
-    request.addfinalizer(LocalStudio(tmp_path / ".maskmill").down)
+    request.addfinalizer(LocalLabelStudio(tmp_path / ".maskmill").down)
     frame = ""
     for command in commands():
         if command[0] != "maskmill":
@@ -107,7 +107,7 @@ def test_the_commands_of_the_pages_do_what_they_say(
         "dance": len(DANCE),
     }
     assert "beside ground truth" in (tmp_path / "evaluation.html").read_text()
-    close_ledgers()
+    close_databases()
 
 
 def copy_labeled_sets(data: Path, folder: Path) -> None:

@@ -22,7 +22,7 @@ _DISK_FULL = "53100"
 """PostgreSQL's SQLSTATE for it."""
 
 
-class Ledger:
+class Database:
     """An open database: hands out sessions."""
 
     def __init__(self, url: str) -> None:
@@ -95,7 +95,7 @@ class Ledger:
         self.engine.dispose()
 
 
-def open_ledger(url: str) -> Ledger:
+def open_database(url: str) -> Database:
     """Connect; create the tables of an empty database; check the schema of any other.
 
     Raises:
@@ -103,13 +103,13 @@ def open_ledger(url: str) -> Ledger:
         DatabaseUnreachable: nobody answers there, or it is not a database.
         SchemaTooOld, SchemaTooNew: made by another version of maskmill.
     """
-    ledger = Ledger(url)
+    database = Database(url)
     try:
-        check_schema(ledger.engine)
+        check_schema(database.engine)
     except BaseException:
-        ledger.close()
+        database.close()
         raise
-    return ledger
+    return database
 
 
 def _operational_error(exc: OperationalError, engine: Engine) -> StorageError | DatabaseError:

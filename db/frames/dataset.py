@@ -11,8 +11,8 @@ from sqlalchemy import Select, bindparam, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from db.frames.listing import keypoints_of, look_up_sources, source_of
-from db.models.core import Decision, Frame, Instance, Model, Shard, Source, Video
-from db.models.review import Annotation, ReviewedInstance, Truth
+from db.models.core import DecisionRow, FrameRow, InstanceRow, ModelRow, ShardRow, SourceRow, VideoRow
+from db.models.review import AnnotationRow, ConsensusRow, ReviewedInstanceRow
 from db.sql.paging import PAGE
 from labeling.datasets.records import DatasetFrame, DatasetInstance
 from labeling.runtime.prefetch import in_batches
@@ -42,7 +42,7 @@ class _Row(NamedTuple):
     path: str
     decision: str
     image: str
-    truth_id: int | None
+    consensus_id: int | None
     """The annotation that is believed; None: nobody reviewed it."""
     reviewer: str | None
 
@@ -63,8 +63,8 @@ def dataset_frames(
     models = {key: f"{kind}:{name}" for key, kind, name in session.execute(_MODELS)}
     for rows in in_batches(_rows(session, run_id, decisions), PAGE):
         credits = _credits(session, {row.video_id for row in rows})
-        people = _teachers(session, run_id, [row for row in rows if row.truth_id is None], models)
-        people |= _reviewed(session, [row for row in rows if row.truth_id is not None], models)
+        people = _teachers(session, run_id, [row for row in rows if row.consensus_id is None], models)
+        people |= _reviewed(session, [row for row in rows if row.consensus_id is not None], models)
         for row in rows:
             yield _dataset_frame(row, credits[row.video_id], images, people.get(row.id, ()))
 
@@ -72,46 +72,52 @@ def dataset_frames(
 def _rows(session: Session, run_id: str, decisions: Sequence[str]) -> Iterator[_Row]:
     """One video after another, each in the order of an index: nothing has to be sorted."""
     query = _wanted(decisions).execution_options(yield_per=PAGE)
-    videos = session.scalars(select(Shard.video_id).where(Shard.run_id == run_id).distinct()).all()
+    videos = session.scalars(select(ShardRow.video_id).where(ShardRow.run_id == run_id).distinct()).all()
     for video_id in sorted(videos):
         asked = {"run_id": run_id, "video_id": video_id}
         with session.connection().execute(query, asked) as found:  # PostgreSQL holds a cursor open until then
             yield from map(_Row._make, found)
 
 
-_MODELS = select(Model.id, Model.kind, Model.name)
+_MODELS = select(ModelRow.id, ModelRow.kind, ModelRow.name)
 
 
 def _wanted(decisions: Sequence[str]) -> Select[Any]:
-    wanted = [Decision.decision.in_(decisions)]
+    wanted = [DecisionRow.decision.in_(decisions)]
     if REVIEWED in decisions:
-        wanted.append(Truth.frame_id.is_not(None))
+        wanted.append(ConsensusRow.frame_id.is_not(None))
     return (
         select(
-            *(Frame.id, Frame.t_ms, Frame.width, Frame.height, Frame.name),
-            *(Video.id, Video.kind, Video.path, Decision.decision, Decision.image),
-            *(Truth.annotation_id, Annotation.annotator),
+            *(FrameRow.id, FrameRow.t_ms, FrameRow.width, FrameRow.height, FrameRow.name),
+            *(VideoRow.id, VideoRow.kind, VideoRow.path, DecisionRow.decision, DecisionRow.image),
+            *(ConsensusRow.annotation_id, AnnotationRow.annotator),
         )
-        .join(Decision, Decision.frame_id == Frame.id)
-        .join(Video, Video.id == Frame.video_id)
-        .outerjoin(Truth, Truth.frame_id == Frame.id)
-        .outerjoin(Annotation, Annotation.id == Truth.annotation_id)
-        .where(Frame.video_id == bindparam("video_id"), Decision.run_id == bindparam("run_id"))
-        .where(Decision.image.is_not(None), or_(*wanted))
-        .where(or_(Truth.verdict.is_(None), Truth.verdict != "unusable"))
-        .order_by(Frame.t_ms)
+        .join(DecisionRow, DecisionRow.frame_id == FrameRow.id)
+        .join(VideoRow, VideoRow.id == FrameRow.video_id)
+        .outerjoin(ConsensusRow, ConsensusRow.frame_id == FrameRow.id)
+        .outerjoin(AnnotationRow, AnnotationRow.id == ConsensusRow.annotation_id)
+        .where(FrameRow.video_id == bindparam("video_id"), DecisionRow.run_id == bindparam("run_id"))
+        .where(DecisionRow.image.is_not(None), or_(*wanted))
+        .where(or_(ConsensusRow.verdict.is_(None), ConsensusRow.verdict != "unusable"))
+        .order_by(FrameRow.t_ms)
     )
 
 
 _SEEN = (
     select(
-        *(Instance.frame_id, Instance.id, Instance.model_id, Instance.rle, Instance.area_px),
-        *(Instance.tight_x, Instance.tight_y, Instance.tight_w, Instance.tight_h, Instance.score),
-        *(Instance.x, Instance.y, Instance.w, Instance.h, Instance.keypoints),
+        *(InstanceRow.frame_id, InstanceRow.id, InstanceRow.model_id, InstanceRow.rle, InstanceRow.area_px),
+        *(
+            InstanceRow.tight_x,
+            InstanceRow.tight_y,
+            InstanceRow.tight_w,
+            InstanceRow.tight_h,
+            InstanceRow.score,
+        ),
+        *(InstanceRow.x, InstanceRow.y, InstanceRow.w, InstanceRow.h, InstanceRow.keypoints),
     )
-    .where(Instance.run_id == bindparam("run_id"), Instance.role == "teacher")
-    .where(Instance.frame_id.in_(bindparam("frames", expanding=True)))
-    .order_by(Instance.frame_id, Instance.rank)
+    .where(InstanceRow.run_id == bindparam("run_id"), InstanceRow.role == "teacher")
+    .where(InstanceRow.frame_id.in_(bindparam("frames", expanding=True)))
+    .order_by(InstanceRow.frame_id, InstanceRow.rank)
     .execution_options(binary=True)
 )
 
@@ -130,8 +136,8 @@ def _teachers(session: Session, run_id: str, rows: Sequence[_Row], models: dict[
 
 def _reviewed(session: Session, rows: Sequence[_Row], models: dict[str, str]) -> _People:
     """A person keeps the id of the mask that was shown, through every correction."""
-    by_truth = {row.truth_id: row for row in rows}
-    shown, corrected = aliased(Instance), ReviewedInstance
+    by_consensus = {row.consensus_id: row for row in rows}
+    shown, corrected = aliased(InstanceRow), ReviewedInstanceRow
     query = (
         select(
             *(corrected.annotation_id, corrected.id, corrected.rle, corrected.area_px),
@@ -139,13 +145,13 @@ def _reviewed(session: Session, rows: Sequence[_Row], models: dict[str, str]) ->
             *(corrected.keypoints, shown.id, shown.model_id, shown.x, shown.y, shown.w, shown.h),
         )
         .outerjoin(shown, shown.id == corrected.source_id)
-        .where(corrected.annotation_id.in_(by_truth))
+        .where(corrected.annotation_id.in_(by_consensus))
         .order_by(corrected.annotation_id, corrected.rank)
     )
     found: _People = {}
     said = session.connection().execute(query).all()
     for truth, key, rle, area, left, top, width, height, keypoints, source, model, x, y, w, h in said:
-        row, tight = by_truth[truth], (left, top, width, height)
+        row, tight = by_consensus[truth], (left, top, width, height)
         one = DatasetInstance(
             id=key if source is None else source,
             mask=Mask(row.size_hw, rle),
@@ -161,14 +167,14 @@ def _reviewed(session: Session, rows: Sequence[_Row], models: dict[str, str]) ->
     return found
 
 
-def _credits(session: Session, video_ids: Collection[str]) -> dict[str, Source]:
+def _credits(session: Session, video_ids: Collection[str]) -> dict[str, SourceRow]:
     """The source that each video is credited to; one that says nothing where there is none."""
     look_up_sources(session, sorted(video_ids))
-    return {video_id: source_of(session, video_id) or Source() for video_id in video_ids}
+    return {video_id: source_of(session, video_id) or SourceRow() for video_id in video_ids}
 
 
 def _dataset_frame(
-    row: _Row, credit: Source, images: ImageStore, instances: Sequence[DatasetInstance]
+    row: _Row, credit: SourceRow, images: ImageStore, instances: Sequence[DatasetInstance]
 ) -> DatasetFrame:
     return DatasetFrame(
         id=row.id,
@@ -183,7 +189,7 @@ def _dataset_frame(
         license=credit.license,
         license_url=None,
         upload_date=credit.upload_date,
-        decision=row.decision if row.truth_id is None else REVIEWED,
+        decision=row.decision if row.consensus_id is None else REVIEWED,
         instances=tuple(instances),
         store=images.store,
     )

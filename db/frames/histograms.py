@@ -7,14 +7,14 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models.core import Shard
+from db.models.core import ShardRow
 from labeling.structures.agreement import FrameAgreement
 
 BINS = 20
 """Of union IoU over [0, 1]."""
 
 
-def tally_agreements(agreements: Iterable[FrameAgreement]) -> dict[str, Any]:
+def agreement_histogram(agreements: Iterable[FrameAgreement]) -> dict[str, Any]:
     """Frames per bin, frames where both saw nobody beside them, and mismatches of hard frames by cause."""
     bins, both_empty, causes = [0] * BINS, 0, Counter[str]()
     for agreement in agreements:
@@ -46,4 +46,4 @@ def cause_counts(session: Session, run_id: str) -> dict[str, int]:
 
 def _tallies(session: Session, run_id: str) -> Iterator[dict[str, Any]]:
     """Of the shards that are done; others have none."""
-    return filter(None, session.scalars(select(Shard.tally).where(Shard.run_id == run_id)))
+    return filter(None, session.scalars(select(ShardRow.tally).where(ShardRow.run_id == run_id)))

@@ -11,7 +11,16 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Row, Select, func, select
 from sqlalchemy.orm import Session
 
-from db.models.core import Agreement, Decision, Frame, Instance, Shard, Source, SourceVideo, Video
+from db.models.core import (
+    AgreementRow,
+    DecisionRow,
+    FrameRow,
+    InstanceRow,
+    ShardRow,
+    SourceRow,
+    SourceVideoRow,
+    VideoRow,
+)
 from db.sql.paging import pages
 from labeling.runtime.prefetch import in_batches
 from labeling.structures import instances as seen
@@ -25,7 +34,7 @@ Order = Literal["agreement", "time"]
 
 
 @dataclass(frozen=True, slots=True)
-class FrameRow:
+class FrameLine:
     """One line of `maskmill frames`."""
 
     id: int
@@ -57,12 +66,12 @@ class FrameQuery:
     limit: int | None = None
 
 
-def list_frames(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[FrameRow]:
+def list_frames(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[FrameLine]:
     """Frames of a run, one at a time. As hard ones come in the order of their ids, those that were never
     compared at last, by video and time."""
     rows = _by_time(session, run_id, wanted) if wanted.order == "time" else _hardest(session, run_id, wanted)
     for row in _with_sources(session, islice(rows, wanted.limit)):
-        yield FrameRow(
+        yield FrameLine(
             id=row.id,
             video_id=row.video_id,
             title=_title(source_of(session, row.video_id), row.path),
@@ -89,38 +98,44 @@ def _with_sources(session: Session, rows: Iterable[Row[Any]]) -> Iterator[Row[An
 def _hardest(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[Row[Any]]:
     """Each decision's frames come in the order of an index; in one query for all they would be sorted."""
     decisions = wanted.decisions or DECISIONS
-    compared = _frames(run_id, wanted).where(Decision.expected_iou.is_not(None))
-    compared = compared.order_by(Decision.expected_iou, Frame.id)
-    streams = (_stream(session, compared.where(Decision.decision == one), wanted.limit) for one in decisions)
+    compared = _frames(run_id, wanted).where(DecisionRow.expected_iou.is_not(None))
+    compared = compared.order_by(DecisionRow.expected_iou, FrameRow.id)
+    streams = (
+        _stream(session, compared.where(DecisionRow.decision == one), wanted.limit) for one in decisions
+    )
     yield from merge(*streams, key=attrgetter("expected_iou", "id"))
     left = tuple(one for one in decisions if _has_uncompared(session, run_id, one))
     if left and not wanted.hard_only:
         uncompared = (
-            func.coalesce(Decision.expected_iou, -1) == -1
+            func.coalesce(DecisionRow.expected_iou, -1) == -1
         )  # no `IS NULL`: its index would be taken for the time's
         yield from _by_time(session, run_id, replace(wanted, decisions=left), uncompared)
 
 
 def _has_uncompared(session: Session, run_id: str, decision: str) -> bool:
     """Only what was rejected should have any."""
-    here = (Decision.run_id == run_id, Decision.decision == decision, Decision.expected_iou.is_(None))
-    return session.scalar(select(Decision.frame_id).where(*here).limit(1)) is not None
+    here = (
+        DecisionRow.run_id == run_id,
+        DecisionRow.decision == decision,
+        DecisionRow.expected_iou.is_(None),
+    )
+    return session.scalar(select(DecisionRow.frame_id).where(*here).limit(1)) is not None
 
 
 def _by_time(
     session: Session, run_id: str, wanted: FrameQuery, *conditions: ColumnElement[bool]
 ) -> Iterator[Row[Any]]:
     """One video after another, each in the order of an index; videos without such frames are not asked."""
-    query = _frames(run_id, wanted).where(*conditions).order_by(Frame.t_ms)
+    query = _frames(run_id, wanted).where(*conditions).order_by(FrameRow.t_ms)
     if wanted.decisions:
-        query = query.where(Decision.decision.in_(wanted.decisions))
+        query = query.where(DecisionRow.decision.in_(wanted.decisions))
     for video_id in _videos_with(session, run_id, wanted.decisions or DECISIONS):
-        yield from _stream(session, query.where(Frame.video_id == video_id), wanted.limit)
+        yield from _stream(session, query.where(FrameRow.video_id == video_id), wanted.limit)
 
 
 def _videos_with(session: Session, run_id: str, decisions: Sequence[str]) -> list[str]:
     """Videos of a run with frames of these decisions, as its shards counted them."""
-    shards = session.execute(select(Shard.video_id, Shard.counts).where(Shard.run_id == run_id))
+    shards = session.execute(select(ShardRow.video_id, ShardRow.counts).where(ShardRow.run_id == run_id))
     return sorted({video_id for video_id, counts in shards if any(map(_is_of(decisions), counts))})
 
 
@@ -132,16 +147,18 @@ def _is_of(decisions: Sequence[str]) -> Callable[[str], bool]:
 def _frames(run_id: str, wanted: FrameQuery) -> Select[Any]:
     query = (
         select(
-            *(Frame.id, Frame.video_id, Frame.t_ms, Frame.name, Video.kind, Video.path),
-            *(Decision.decision, Decision.rule, Decision.reasons, Decision.image),
-            *(Decision.expected_iou, Agreement.iou, Agreement.boundary_iou, Agreement.mismatches),
+            *(FrameRow.id, FrameRow.video_id, FrameRow.t_ms, FrameRow.name, VideoRow.kind, VideoRow.path),
+            *(DecisionRow.decision, DecisionRow.rule, DecisionRow.reasons, DecisionRow.image),
+            *(DecisionRow.expected_iou, AgreementRow.iou, AgreementRow.boundary_iou, AgreementRow.mismatches),
         )
-        .join(Decision, Decision.frame_id == Frame.id)
-        .join(Video, Video.id == Frame.video_id)
-        .outerjoin(Agreement, (Agreement.frame_id == Frame.id) & (Agreement.run_id == Decision.run_id))
-        .where(Decision.run_id == run_id)
+        .join(DecisionRow, DecisionRow.frame_id == FrameRow.id)
+        .join(VideoRow, VideoRow.id == FrameRow.video_id)
+        .outerjoin(
+            AgreementRow, (AgreementRow.frame_id == FrameRow.id) & (AgreementRow.run_id == DecisionRow.run_id)
+        )
+        .where(DecisionRow.run_id == run_id)
     )
-    return query.where(Agreement.is_hard) if wanted.hard_only else query
+    return query.where(AgreementRow.is_hard) if wanted.hard_only else query
 
 
 def _stream(session: Session, query: Select[Any], limit: int | None) -> Iterator[Row[Any]]:
@@ -150,17 +167,17 @@ def _stream(session: Session, query: Select[Any], limit: int | None) -> Iterator
         yield from rows
 
 
-def video_title(session: Session, video: Video) -> str:
+def video_title(session: Session, video: VideoRow) -> str:
     return _title(source_of(session, video.id), video.path)
 
 
-def _title(source: Source | None, path: str) -> str:
+def _title(source: SourceRow | None, path: str) -> str:
     return (source.title if source else None) or Path(path).name
 
 
-def source_of(session: Session, video_id: str) -> Source | None:
+def source_of(session: Session, video_id: str) -> SourceRow | None:
     """The source that a video is credited to: the first by spec, where several gave the same bytes."""
-    known: dict[str, Source | None] = session.info.setdefault("source_of", {})
+    known: dict[str, SourceRow | None] = session.info.setdefault("source_of", {})
     if video_id not in known:
         look_up_sources(session, [video_id])
     return known[video_id]
@@ -168,27 +185,27 @@ def source_of(session: Session, video_id: str) -> Source | None:
 
 def look_up_sources(session: Session, video_ids: Sequence[str]) -> None:
     """Make `source_of` know the sources of many videos, which it would ask for one by one."""
-    known: dict[str, Source | None] = session.info.setdefault("source_of", {})
+    known: dict[str, SourceRow | None] = session.info.setdefault("source_of", {})
     for page in pages([video_id for video_id in dict.fromkeys(video_ids) if video_id not in known]):
-        gave_it = SourceVideo.source_id == Source.id
-        query = select(SourceVideo.video_id, Source).join(Source, gave_it).order_by(Source.spec)
-        for video_id, source in session.execute(query.where(SourceVideo.video_id.in_(page))):
+        gave_it = SourceVideoRow.source_id == SourceRow.id
+        query = select(SourceVideoRow.video_id, SourceRow).join(SourceRow, gave_it).order_by(SourceRow.spec)
+        for video_id, source in session.execute(query.where(SourceVideoRow.video_id.in_(page))):
             known.setdefault(video_id, source)
         for video_id in page:
             known.setdefault(video_id, None)
 
 
-def frame_instances(session: Session, run_id: str, frame: Frame, role: str) -> list[seen.Instance]:
+def frame_instances(session: Session, run_id: str, frame: FrameRow, role: str) -> list[seen.Instance]:
     """What a role saw on one frame, in the model's order."""
     query = (
-        select(Instance)
-        .where(Instance.run_id == run_id, Instance.frame_id == frame.id, Instance.role == role)
-        .order_by(Instance.rank)
+        select(InstanceRow)
+        .where(InstanceRow.run_id == run_id, InstanceRow.frame_id == frame.id, InstanceRow.role == role)
+        .order_by(InstanceRow.rank)
     )
     return [seen_instance(row, frame) for row in session.scalars(query)]
 
 
-def seen_instance(row: Instance, frame: Frame) -> seen.Instance:
+def seen_instance(row: InstanceRow, frame: FrameRow) -> seen.Instance:
     return seen.Instance(
         mask=Mask((frame.height or 0, frame.width or 0), row.rle),
         score=row.score,

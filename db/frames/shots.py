@@ -7,7 +7,7 @@ from fractions import Fraction
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models.core import Decision, Frame, Shard, Video
+from db.models.core import DecisionRow, FrameRow, ShardRow, VideoRow
 from labeling.review.queue import Shot
 
 
@@ -38,17 +38,17 @@ class Shots:
 
     def _before(self, shot: Shot) -> Shot | None:
         """What the shard before ended with, if this shot began with its shard; None: a cut began it."""
-        video_id, shot_ms = shot
+        video_id, shot_start_ms = shot
         starts_ms, frame_ms = self._shards_of(video_id)
-        shard = bisect_right(starts_ms, shot_ms) - 1
-        if shard < 1 or shot_ms - starts_ms[shard] >= frame_ms:
+        shard = bisect_right(starts_ms, shot_start_ms) - 1
+        if shard < 1 or shot_start_ms - starts_ms[shard] >= frame_ms:
             return None
-        before = (Frame.t_ms < starts_ms[shard], Frame.t_ms >= starts_ms[shard - 1])
+        before = (FrameRow.t_ms < starts_ms[shard], FrameRow.t_ms >= starts_ms[shard - 1])
         query = (
-            select(Decision.shot_ms)
-            .join(Frame, Frame.id == Decision.frame_id)
-            .where(Decision.run_id == self.run_id, Frame.video_id == video_id, *before)
-            .order_by(Frame.t_ms.desc())
+            select(DecisionRow.shot_start_ms)
+            .join(FrameRow, FrameRow.id == DecisionRow.frame_id)
+            .where(DecisionRow.run_id == self.run_id, FrameRow.video_id == video_id, *before)
+            .order_by(FrameRow.t_ms.desc())
             .limit(1)
         )
         shot_ms_before = self.session.scalar(query)
@@ -58,10 +58,10 @@ class Shots:
         """Read of all videos at once: who asks about one asks about many."""
         if self._shards is None:
             query = (
-                select(Shard.video_id, Video.fps, Shard.start_ms)
-                .join(Video, Video.id == Shard.video_id)
-                .where(Shard.run_id == self.run_id)
-                .order_by(Shard.video_id, Shard.start_ms)
+                select(ShardRow.video_id, VideoRow.fps, ShardRow.start_ms)
+                .join(VideoRow, VideoRow.id == ShardRow.video_id)
+                .where(ShardRow.run_id == self.run_id)
+                .order_by(ShardRow.video_id, ShardRow.start_ms)
             )
             self._shards = {}
             for of_video, fps, start_ms in self.session.execute(query).tuples():

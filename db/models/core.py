@@ -41,7 +41,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {int: BigInteger, dict[str, Any]: JSON, list[Any]: JSON(none_as_null=True)}  # noqa: RUF012  # SQLAlchemy's own form
 
 
-class Run(Base):
+class RunRow(Base):
     """One config. Its sources accumulate; the same config again is the same run."""
 
     __tablename__ = "run"
@@ -57,7 +57,7 @@ class Run(Base):
     counts: Mapped[dict[str, Any]] = mapped_column(default=dict, comment="frames by decision, at the finish")
 
 
-class Video(Base):
+class VideoRow(Base):
     """One file, known by its bytes; or a set of images, known by theirs."""
 
     __tablename__ = "video"
@@ -85,7 +85,7 @@ class ImageRow(Base):
     name: Mapped[str] = mapped_column(comment="what it is called where it came from")
 
 
-class Source(Base):
+class SourceRow(Base):
     """Where videos come from, and what is said about it: by a list, or by the page itself."""
 
     __tablename__ = "source"
@@ -101,7 +101,7 @@ class Source(Base):
     upload_date: Mapped[str | None] = mapped_column(comment="ISO 8601 day")
 
 
-class SourceVideo(Base):
+class SourceVideoRow(Base):
     """Which videos a source gave so far: a folder of images that grew gave several sets."""
 
     __tablename__ = "source_video"
@@ -110,7 +110,7 @@ class SourceVideo(Base):
     video_id: Mapped[str] = mapped_column(ForeignKey("video.id"), primary_key=True, index=True)
 
 
-class RunSource(Base):
+class RunSourceRow(Base):
     """Which sources a run was asked for, and what became of each in it."""
 
     __tablename__ = "run_source"
@@ -136,7 +136,7 @@ class Execution(Base):
     seen_at: Mapped[datetime] = mapped_column(comment="UTC, last sign of life, the database's clock")
 
 
-class Shard(Base):
+class ShardRow(Base):
     """A range of one video in one run: the unit of work, of retry and of commit."""
 
     __tablename__ = "shard"
@@ -168,7 +168,7 @@ class Shard(Base):
     finished_at: Mapped[datetime | None] = mapped_column(comment="UTC")
 
 
-class Frame(Base):
+class FrameRow(Base):
     """One image that was looked at, by whatever run."""
 
     __tablename__ = "frame"
@@ -183,7 +183,7 @@ class Frame(Base):
     name: Mapped[str] = mapped_column(default="", comment="file name, for images of a folder")
 
 
-class Model(Base):
+class ModelRow(Base):
     """A segmenter with its weights and settings."""
 
     __tablename__ = "model"
@@ -198,7 +198,7 @@ class Model(Base):
     )
 
 
-class Instance(Base):
+class InstanceRow(Base):
     """One person as one model saw it in one run."""
 
     __tablename__ = "instance"
@@ -232,7 +232,7 @@ class Instance(Base):
     track: Mapped[int | None] = mapped_column(comment="the same person through a shot")
 
 
-class Agreement(Base):
+class AgreementRow(Base):
     """How teacher and student matched on one frame of one run."""
 
     __tablename__ = "agreement"
@@ -246,7 +246,7 @@ class Agreement(Base):
     mismatches: Mapped[list[Any]] = mapped_column(comment="[cause, teacher ranks, student ranks, IoU]")
 
 
-class Decision(Base):
+class DecisionRow(Base):
     """What became of a frame in one run."""
 
     __tablename__ = "decision"
@@ -269,10 +269,12 @@ class Decision(Base):
         comment="what a person's look is worth, 0 to 1: see labeling.review.queue; null: not hard"
     )
     reasons: Mapped[list[Any]] = mapped_column(comment="in words")
-    shot_ms: Mapped[int] = mapped_column(comment="time of the cut that began its shot, as this run cuts")
+    shot_start_ms: Mapped[int] = mapped_column(
+        comment="time of the cut that began its shot, as this run cuts"
+    )
     image: Mapped[str | None] = mapped_column(
         comment="file below the home in this run's quality, named by its SHA-256; null: rejected"
     )
-    layout: Mapped[bytes | None] = mapped_column(
+    occupancy: Mapped[bytes | None] = mapped_column(
         comment="where people are, 16 x 16 float16: see labeling.review.occupancy; null: not hard"
     )

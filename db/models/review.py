@@ -12,10 +12,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.models.core import Base
 
 
-class StudioProject(Base):
+class LabelStudioProjectRow(Base):
     """A project in a Label Studio that frames are sent to."""
 
-    __tablename__ = "studio_project"
+    __tablename__ = "label_studio_project"
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="from place and title")
     place: Mapped[str] = mapped_column(comment="the server's URL; local: the home's own, on any port")
@@ -27,7 +27,7 @@ class StudioProject(Base):
     )
 
 
-class Review(Base):
+class ReviewRow(Base):
     """A frame that a run wants reviewed: the outbox, and where the frame is since."""
 
     __tablename__ = "review"
@@ -48,13 +48,15 @@ class Review(Base):
         "any more; deleted: its task was deleted in Label Studio"
     )
     value: Mapped[float] = mapped_column(comment="of a look, as that run decided: highest first")
-    project_id: Mapped[int | None] = mapped_column(ForeignKey("studio_project.id"), comment="null: waiting")
+    project_id: Mapped[int | None] = mapped_column(
+        ForeignKey("label_studio_project.id"), comment="null: waiting"
+    )
     task: Mapped[int | None] = mapped_column(comment="Label Studio's id")
     fingerprint: Mapped[str] = mapped_column(default="", comment="SHA-256 of the predictions sent")
     sent_at: Mapped[datetime | None] = mapped_column(comment="UTC, last time")
 
 
-class Annotation(Base):
+class AnnotationRow(Base):
     """One version of one annotator's word on one frame; versions are never changed, only outdated."""
 
     __tablename__ = "annotation"
@@ -67,7 +69,7 @@ class Annotation(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="project, number, version")
     frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"))
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), comment="whose masks were shown")
-    project_id: Mapped[int] = mapped_column(ForeignKey("studio_project.id"))
+    project_id: Mapped[int] = mapped_column(ForeignKey("label_studio_project.id"))
     task: Mapped[int] = mapped_column(comment="Label Studio's id")
     number: Mapped[int] = mapped_column(comment="Label Studio's id of the annotation")
     state: Mapped[str] = mapped_column(comment="current; replaced by a later version; deleted there")
@@ -80,7 +82,7 @@ class Annotation(Base):
     problems: Mapped[list[Any]] = mapped_column(comment="regions that were left out, and why")
 
 
-class ReviewedInstance(Base):
+class ReviewedInstanceRow(Base):
     """One person as one version of an annotation has it."""
 
     __tablename__ = "reviewed_instance"
@@ -107,7 +109,7 @@ class ReviewedInstance(Base):
     keypoints: Mapped[list[Any] | None] = mapped_column(comment="17 x [x px, y px, confidence]")
 
 
-class Truth(Base):
+class ConsensusRow(Base):
     """The annotation that is believed about a frame."""
 
     __tablename__ = "truth"
@@ -120,7 +122,7 @@ class Truth(Base):
     agreement: Mapped[float | None] = mapped_column(comment="mean union IoU of their pairs; null: one alone")
 
 
-class Score(Base):
+class ModelScoreRow(Base):
     """How a run's teacher or student compares with the truth about a frame."""
 
     __tablename__ = "score"

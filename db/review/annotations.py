@@ -11,14 +11,19 @@ from sqlalchemy.orm import Session
 
 from configs.models import Review as Settings
 from db.frames.listing import keypoints_of
-from db.models.core import Frame, content_id
-from db.models.review import Annotation, Review, ReviewedInstance, StudioProject
-from db.models.review import Truth as TruthRow
+from db.models.core import FrameRow, content_id
+from db.models.review import (
+    AnnotationRow,
+    ConsensusRow,
+    LabelStudioProjectRow,
+    ReviewedInstanceRow,
+    ReviewRow,
+)
 from db.sql.mask_columns import mask_columns
 from db.sql.paging import pages
 from db.sql.upsert import upsert
 from labeling.review import records as said
-from labeling.review.consensus import Truth, pick_truth
+from labeling.review.consensus import Consensus, choose_annotation
 from labeling.structures.masks import Mask, iou_matrix
 
 
@@ -36,7 +41,7 @@ def find_sent_frames(session: Session, project_id: int, frame_ids: Sequence[int]
     """Frames that we sent to a project; others in there are nothing of ours."""
     found: dict[int, SentFrame] = {}
     for page in pages(frame_ids):
-        query = select(Review).where(Review.frame_id.in_(page), Review.project_id == project_id)
+        query = select(ReviewRow).where(ReviewRow.frame_id.in_(page), ReviewRow.project_id == project_id)
         found |= {
             row.frame_id: SentFrame(project_id, row.task or 0, row.run_id) for row in session.scalars(query)
         }
@@ -44,7 +49,7 @@ def find_sent_frames(session: Session, project_id: int, frame_ids: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class FrameAnnotations:
     """All annotations that a frame has now."""
 
     sent: SentFrame
@@ -53,7 +58,7 @@ class Answered:
     """The masks that people were shown."""
 
 
-def store_annotations(session: Session, answers: Mapping[int, Answered]) -> list[int]:
+def store_annotations(session: Session, answers: Mapping[int, FrameAnnotations]) -> list[int]:
     """Keep what people said, by frame; returns the frames about which anything is new.
 
     A version that is known is not written again; one that is no longer there is marked, not removed.
@@ -70,20 +75,20 @@ def store_annotations(session: Session, answers: Mapping[int, Answered]) -> list
         masks = {one.id: one.mask for one in answer.shown}
         annotations += [_annotation_row(key, one, answer.sent) for key, one in new.items()]
         instances += [row for key, one in new.items() for row in _instance_rows(key, one, masks)]
-    upsert(session, Annotation, annotations)
-    upsert(session, ReviewedInstance, instances)
+    upsert(session, AnnotationRow, annotations)
+    upsert(session, ReviewedInstanceRow, instances)
     return changed
 
 
-def _known_versions(session: Session, frame_ids: Sequence[int]) -> dict[int, list[Annotation]]:
-    found: dict[int, list[Annotation]] = {}
+def _known_versions(session: Session, frame_ids: Sequence[int]) -> dict[int, list[AnnotationRow]]:
+    found: dict[int, list[AnnotationRow]] = {}
     for page in pages(frame_ids):
-        for row in session.scalars(select(Annotation).where(Annotation.frame_id.in_(page))):
+        for row in session.scalars(select(AnnotationRow).where(AnnotationRow.frame_id.in_(page))):
             found.setdefault(row.frame_id, []).append(row)
     return found
 
 
-def _mark_versions(known: Iterable[Annotation], now: Mapping[int, said.ReviewedFrame]) -> bool:
+def _mark_versions(known: Iterable[AnnotationRow], now: Mapping[int, said.ReviewedFrame]) -> bool:
     """Whether any of the known versions is another thing now: replaced, deleted, or back."""
     numbers = {one.number for one in now.values()}
     changed = False
@@ -143,10 +148,10 @@ def read_annotations(
     found: dict[int, list[tuple[int, said.ReviewedFrame]]] = {}
     for page in pages(frame_ids):
         query = (
-            select(Annotation, Frame)
-            .join(Frame, Frame.id == Annotation.frame_id)
-            .where(Annotation.frame_id.in_(page), Annotation.state == "current")
-            .order_by(Annotation.frame_id, Annotation.number)
+            select(AnnotationRow, FrameRow)
+            .join(FrameRow, FrameRow.id == AnnotationRow.frame_id)
+            .where(AnnotationRow.frame_id.in_(page), AnnotationRow.state == "current")
+            .order_by(AnnotationRow.frame_id, AnnotationRow.number)
         )
         rows = session.execute(query).tuples().all()
         instances = _instances_of(session, [(row.id, frame) for row, frame in rows])
@@ -157,19 +162,21 @@ def read_annotations(
 
 
 def _instances_of(
-    session: Session, annotations: Sequence[tuple[int, Frame]]
+    session: Session, annotations: Sequence[tuple[int, FrameRow]]
 ) -> dict[int, list[said.ReviewedInstance]]:
     frames = dict(annotations)
     found: dict[int, list[said.ReviewedInstance]] = {}
     for page in pages(list(frames)):
-        query = select(ReviewedInstance).where(ReviewedInstance.annotation_id.in_(page))
-        for row in session.scalars(query.order_by(ReviewedInstance.annotation_id, ReviewedInstance.rank)):
+        query = select(ReviewedInstanceRow).where(ReviewedInstanceRow.annotation_id.in_(page))
+        for row in session.scalars(
+            query.order_by(ReviewedInstanceRow.annotation_id, ReviewedInstanceRow.rank)
+        ):
             one = reviewed_instance(row, frames[row.annotation_id])
             found.setdefault(row.annotation_id, []).append(one)
     return found
 
 
-def reviewed_instance(row: ReviewedInstance, frame: Frame) -> said.ReviewedInstance:
+def reviewed_instance(row: ReviewedInstanceRow, frame: FrameRow) -> said.ReviewedInstance:
     return said.ReviewedInstance(
         mask=Mask((frame.height or 0, frame.width or 0), row.rle),
         origin=row.origin,  # type: ignore[arg-type]  # held by the table's check
@@ -178,7 +185,7 @@ def reviewed_instance(row: ReviewedInstance, frame: Frame) -> said.ReviewedInsta
     )
 
 
-def _reviewed_frame(row: Annotation, instances: tuple[said.ReviewedInstance, ...]) -> said.ReviewedFrame:
+def _reviewed_frame(row: AnnotationRow, instances: tuple[said.ReviewedInstance, ...]) -> said.ReviewedFrame:
     return said.ReviewedFrame(
         frame_id=row.frame_id,
         task=row.task,
@@ -194,38 +201,38 @@ def _reviewed_frame(row: Annotation, instances: tuple[said.ReviewedInstance, ...
     )
 
 
-def settle_truths(session: Session, frame_ids: Sequence[int], settings: Settings) -> None:
+def update_consensus(session: Session, frame_ids: Sequence[int], settings: Settings) -> None:
     """Pick the truth about frames from their current annotations, and say in the outbox where they are."""
     annotations = read_annotations(session, frame_ids)
-    truths, states = [], []
+    consensus_rows, states = [], []
     for frame_id in frame_ids:
         words = annotations.get(frame_id, [])
-        truth = pick_truth([one for _, one in words], settings)
-        if truth is not None:
-            key = next(key for key, one in words if one is truth.frame)
-            truths.append(_truth_row(frame_id, key, truth))
-        states.append({"frame_id": frame_id, "state": _state_of(words, truth)})
-    settled = {row["frame_id"] for row in truths}
+        consensus = choose_annotation([one for _, one in words], settings)
+        if consensus is not None:
+            key = next(key for key, one in words if one is consensus.frame)
+            consensus_rows.append(_consensus_row(frame_id, key, consensus))
+        states.append({"frame_id": frame_id, "state": _state_of(words, consensus)})
+    settled = {row["frame_id"] for row in consensus_rows}
     for page in pages([frame_id for frame_id in frame_ids if frame_id not in settled]):
-        session.execute(delete(TruthRow).where(TruthRow.frame_id.in_(page)))
-    upsert(session, TruthRow, truths, update_columns=[*TruthRow.__table__.columns.keys()][1:])
+        session.execute(delete(ConsensusRow).where(ConsensusRow.frame_id.in_(page)))
+    upsert(session, ConsensusRow, consensus_rows, update_columns=[*ConsensusRow.__table__.columns.keys()][1:])
     if states:
-        session.execute(update(Review), states)
+        session.execute(update(ReviewRow), states)
 
 
-def _truth_row(frame_id: int, annotation: int, truth: Truth) -> dict[str, object]:
+def _consensus_row(frame_id: int, annotation: int, consensus: Consensus) -> dict[str, object]:
     return {
         "frame_id": frame_id,
         "annotation_id": annotation,
-        "verdict": truth.frame.verdict,
-        "rule": truth.rule,
-        "annotators": list(truth.annotators),
-        "agreement": truth.agreement,
+        "verdict": consensus.frame.verdict,
+        "rule": consensus.rule,
+        "annotators": list(consensus.annotators),
+        "agreement": consensus.agreement,
     }
 
 
-def _state_of(words: Collection[tuple[int, said.ReviewedFrame]], truth: Truth | None) -> str:
-    if truth is not None:
+def _state_of(words: Collection[tuple[int, said.ReviewedFrame]], consensus: Consensus | None) -> str:
+    if consensus is not None:
         return "reviewed"
     if not words:
         return "open"
@@ -234,12 +241,12 @@ def _state_of(words: Collection[tuple[int, said.ReviewedFrame]], truth: Truth | 
 
 def annotated_frames(session: Session, project_id: int) -> list[int]:
     """Frames of a project about which people have said something that stands."""
-    query = select(Annotation.frame_id).where(
-        Annotation.project_id == project_id, Annotation.state == "current"
+    query = select(AnnotationRow.frame_id).where(
+        AnnotationRow.project_id == project_id, AnnotationRow.state == "current"
     )
-    return list(session.scalars(query.distinct().order_by(Annotation.frame_id)))
+    return list(session.scalars(query.distinct().order_by(AnnotationRow.frame_id)))
 
 
-def projects_at(session: Session, place: str) -> list[StudioProject]:
+def projects_at(session: Session, place: str) -> list[LabelStudioProjectRow]:
     """Projects that frames were sent to, of one Label Studio."""
-    return list(session.scalars(select(StudioProject).where(StudioProject.place == place)))
+    return list(session.scalars(select(LabelStudioProjectRow).where(LabelStudioProjectRow.place == place)))

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.frames.listing import seen_instance, video_title
-from db.models.core import Agreement, Decision, Frame, Instance, Run, Video
+from db.models.core import AgreementRow, DecisionRow, FrameRow, InstanceRow, RunRow, VideoRow
 from db.runs.queries import run_models
 from db.sql.paging import pages
 from labeling.review.records import ProposedInstance, ReviewItem
@@ -14,7 +14,7 @@ from labeling.storage.encode import image_key
 from labeling.structures.masks import Mask, union_masks
 
 
-def review_items(session: Session, run: Run, frame_ids: Sequence[int]) -> list[ReviewItem]:
+def review_items(session: Session, run: RunRow, frame_ids: Sequence[int]) -> list[ReviewItem]:
     """What a run says about frames, in the order given."""
     models = {role: f"{model.kind}:{model.name}" for role, model in run_models(session, run).items()}
     items: dict[int, ReviewItem] = {}
@@ -24,14 +24,14 @@ def review_items(session: Session, run: Run, frame_ids: Sequence[int]) -> list[R
 
 
 def _page_of_items(
-    session: Session, run: Run, frame_ids: Sequence[int], models: dict[str, str]
+    session: Session, run: RunRow, frame_ids: Sequence[int], models: dict[str, str]
 ) -> Iterable[ReviewItem]:
     query = (
-        select(Frame, Video, Decision, Agreement.iou)
-        .join(Decision, (Decision.frame_id == Frame.id) & (Decision.run_id == run.id))
-        .join(Agreement, (Agreement.frame_id == Frame.id) & (Agreement.run_id == run.id))
-        .join(Video, Video.id == Frame.video_id)
-        .where(Frame.id.in_(frame_ids))
+        select(FrameRow, VideoRow, DecisionRow, AgreementRow.iou)
+        .join(DecisionRow, (DecisionRow.frame_id == FrameRow.id) & (DecisionRow.run_id == run.id))
+        .join(AgreementRow, (AgreementRow.frame_id == FrameRow.id) & (AgreementRow.run_id == run.id))
+        .join(VideoRow, VideoRow.id == FrameRow.video_id)
+        .where(FrameRow.id.in_(frame_ids))
     )
     teacher = proposed_instances(session, run.id, frame_ids)
     student = student_masks(session, run.id, frame_ids)
@@ -51,7 +51,7 @@ def _page_of_items(
         )
 
 
-def _title(session: Session, video: Video, frame: Frame) -> str:
+def _title(session: Session, video: VideoRow, frame: FrameRow) -> str:
     """`vtest.avi, 0:42.5`, or an image's own name."""
     title = video_title(session, video)
     if video.kind != "video":
@@ -82,12 +82,12 @@ def student_masks(session: Session, run_id: str, frame_ids: Sequence[int]) -> di
 
 def _instances(
     session: Session, run_id: str, frame_ids: Sequence[int], role: str
-) -> Iterable[tuple[Instance, Frame]]:
+) -> Iterable[tuple[InstanceRow, FrameRow]]:
     for page in pages(frame_ids):
         query = (
-            select(Instance, Frame)
-            .join(Frame, Frame.id == Instance.frame_id)
-            .where(Instance.run_id == run_id, Instance.role == role, Instance.frame_id.in_(page))
-            .order_by(Instance.frame_id, Instance.rank)
+            select(InstanceRow, FrameRow)
+            .join(FrameRow, FrameRow.id == InstanceRow.frame_id)
+            .where(InstanceRow.run_id == run_id, InstanceRow.role == role, InstanceRow.frame_id.in_(page))
+            .order_by(InstanceRow.frame_id, InstanceRow.rank)
         )
         yield from session.execute(query).tuples()

@@ -13,8 +13,8 @@ from sqlalchemy import and_, bindparam, func, literal, null, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from db.models.core import Decision, Run, content_id, utc_now
-from db.models.review import Review, StudioProject
+from db.models.core import DecisionRow, RunRow, content_id, utc_now
+from db.models.review import LabelStudioProjectRow, ReviewRow
 from db.sql.paging import pages
 from db.sql.upsert import upsert
 from labeling.review.records import ReviewItem
@@ -26,7 +26,7 @@ _WITHOUT_A_WORD = ("waiting", "sending", "deleted")
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class FrameTask:
     """A frame and its task in Label Studio."""
 
     frame_id: int
@@ -38,18 +38,18 @@ def remember_project(
 ) -> int:
     """Our id of a project; frames that waited for people in one that is gone wait for a push again."""
     project_id = content_id("studio", place, title)
-    known = session.get(StudioProject, project_id)
+    known = session.get(LabelStudioProjectRow, project_id)
     if known is not None and known.number != number:
         _take_back(session, project_id)
     row = {"id": project_id, "place": place, "title": title, "number": number, "settings": settings or {}}
     changed = ["number", *(["settings"] if settings is not None else [])]
-    upsert(session, StudioProject, [row], update_columns=changed)
+    upsert(session, LabelStudioProjectRow, [row], update_columns=changed)
     return project_id
 
 
-def known_project(session: Session, place: str, title: str) -> StudioProject | None:
+def known_project(session: Session, place: str, title: str) -> LabelStudioProjectRow | None:
     """The project that frames were sent to under this title; it may have another title there by now."""
-    return session.get(StudioProject, content_id("studio", place, title))
+    return session.get(LabelStudioProjectRow, content_id("studio", place, title))
 
 
 def forget_project(session: Session, project_id: int) -> int:
@@ -59,10 +59,12 @@ def forget_project(session: Session, project_id: int) -> int:
 
 def _take_back(session: Session, project_id: int) -> int:
     """What people said stays ours; frames without a word of theirs go back to the outbox."""
-    session.execute(update(StudioProject).where(StudioProject.id == project_id).values(pulled_until=None))
-    of_project = update(Review).where(Review.project_id == project_id)
+    session.execute(
+        update(LabelStudioProjectRow).where(LabelStudioProjectRow.id == project_id).values(pulled_until=None)
+    )
+    of_project = update(ReviewRow).where(ReviewRow.project_id == project_id)
     session.execute(of_project.values(task=None))
-    lost = of_project.where(Review.state.in_(("open", "sending", "unresolved")))
+    lost = of_project.where(ReviewRow.state.in_(("open", "sending", "unresolved")))
     done = session.execute(lost.values(state="waiting", project_id=None, fingerprint=""))
     return int(done.rowcount)  # type: ignore[attr-defined]  # of CursorResult
 
@@ -73,27 +75,29 @@ def fill_outbox(session: Session, run_id: str, *, again: bool = False) -> None:
     `again`: also frames whose task somebody deleted in Label Studio.
     """
     taken_over = ("waiting", "withdrawn", *(("deleted",) if again else ()))
-    stays = or_(Review.state.not_in(taken_over), and_(Review.state == "waiting", Review.run_id == run_id))
-    entered = (Review.frame_id == Decision.frame_id) & stays
+    stays = or_(
+        ReviewRow.state.not_in(taken_over), and_(ReviewRow.state == "waiting", ReviewRow.run_id == run_id)
+    )
+    entered = (ReviewRow.frame_id == DecisionRow.frame_id) & stays
     missing = (  # by an index alone: mostly none are
-        select(Decision.frame_id)
-        .outerjoin(Review, entered)
-        .where(Decision.run_id == run_id, Decision.decision == "review", Review.frame_id.is_(None))
+        select(DecisionRow.frame_id)
+        .outerjoin(ReviewRow, entered)
+        .where(DecisionRow.run_id == run_id, DecisionRow.decision == "review", ReviewRow.frame_id.is_(None))
     )
     wanted = (
-        select(Decision.frame_id, Decision.run_id, literal("waiting"), Decision.value, literal(""))
-        .where(Decision.run_id == run_id, Decision.frame_id.in_(missing))
-        .where(Decision.value.is_not(None), Decision.image.is_not(None))
+        select(DecisionRow.frame_id, DecisionRow.run_id, literal("waiting"), DecisionRow.value, literal(""))
+        .where(DecisionRow.run_id == run_id, DecisionRow.frame_id.in_(missing))
+        .where(DecisionRow.value.is_not(None), DecisionRow.image.is_not(None))
     )
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(Review).from_select(
+    statement = dialect.insert(ReviewRow).from_select(
         ["frame_id", "run_id", "state", "value", "fingerprint"], wanted, include_defaults=False
     )
     fresh = {name: statement.excluded[name] for name in ("run_id", "state", "value", "fingerprint")}
     fresh |= {"task": null(), "project_id": null()}
     session.execute(
         statement.on_conflict_do_update(
-            index_elements=["frame_id"], set_=fresh, where=Review.state.in_(taken_over)
+            index_elements=["frame_id"], set_=fresh, where=ReviewRow.state.in_(taken_over)
         )
     )
 
@@ -107,18 +111,18 @@ def withdraw_unwanted(
     Frames in `started` stay: somebody's work is in them.
     """
     unwanted = (
-        Decision.run_id == run_id,
-        Decision.frame_id == Review.frame_id,
-        Decision.decision != "review",
+        DecisionRow.run_id == run_id,
+        DecisionRow.frame_id == ReviewRow.frame_id,
+        DecisionRow.decision != "review",
     )
-    here = (Review.state == "open") & (Review.project_id == project_id)
-    others = session.scalars(select(Run.id).where(Run.id != run_id)).all()
+    here = (ReviewRow.state == "open") & (ReviewRow.project_id == project_id)
+    others = session.scalars(select(RunRow.id).where(RunRow.id != run_id)).all()
     rows = session.scalars(
-        select(Review).where(
-            Review.run_id.in_(others),
-            Review.state.in_(("waiting", "open")),
-            or_(Review.state == "waiting", here),
-            select(Decision.frame_id).where(*unwanted).exists(),
+        select(ReviewRow).where(
+            ReviewRow.run_id.in_(others),
+            ReviewRow.state.in_(("waiting", "open")),
+            or_(ReviewRow.state == "waiting", here),
+            select(DecisionRow.frame_id).where(*unwanted).exists(),
         )
     ).all()
     leaving = [row.frame_id for row in rows if row.frame_id not in started]
@@ -127,14 +131,14 @@ def withdraw_unwanted(
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciled:
+class Reconciliation:
     """What looking at Label Studio changed here."""
 
     adopted: int
     """Frames that were there although nobody had told us."""
     deleted: int
     """Frames whose task is gone."""
-    left_over: tuple[Placed, ...]
+    left_over: tuple[FrameTask, ...]
     """Tasks of frames that were withdrawn."""
 
 
@@ -149,17 +153,17 @@ class KnownTasks:
 
 
 def known_tasks(session: Session, project_id: int) -> KnownTasks:
-    of_project = Review.project_id == project_id
-    unfinished = select(Review.frame_id, Review.task).where(
-        of_project, Review.state.in_(HAVE_A_TASK), Review.task.is_not(None)
+    of_project = ReviewRow.project_id == project_id
+    unfinished = select(ReviewRow.frame_id, ReviewRow.task).where(
+        of_project, ReviewRow.state.in_(HAVE_A_TASK), ReviewRow.task.is_not(None)
     )
-    last = session.scalar(select(func.max(Review.task)).where(of_project))
+    last = session.scalar(select(func.max(ReviewRow.task)).where(of_project))
     return KnownTasks({frame: task for frame, task in session.execute(unfinished) if task}, last or 0)
 
 
-def silent_frames(session: Session, project_id: int) -> list[int]:
+def unanswered_frames(session: Session, project_id: int) -> list[int]:
     """Frames of a project about which nobody has said anything that we know."""
-    query = select(Review.frame_id).where(Review.project_id == project_id, Review.state == "open")
+    query = select(ReviewRow.frame_id).where(ReviewRow.project_id == project_id, ReviewRow.state == "open")
     return list(session.scalars(query))
 
 
@@ -167,8 +171,12 @@ def finished_frames(session: Session, project_id: int, frame_ids: Sequence[int])
     """Those of these frames that have a truth from this project: another task of theirs is a double."""
     found: set[int] = set()
     for page in pages(frame_ids):
-        here = Review.frame_id.in_(page) & (Review.project_id == project_id) & (Review.state == "reviewed")
-        found |= set(session.scalars(select(Review.frame_id).where(here)))
+        here = (
+            ReviewRow.frame_id.in_(page)
+            & (ReviewRow.project_id == project_id)
+            & (ReviewRow.state == "reviewed")
+        )
+        found |= set(session.scalars(select(ReviewRow.frame_id).where(here)))
     return found
 
 
@@ -176,13 +184,13 @@ def tasks_of(session: Session, project_id: int, frame_ids: Sequence[int]) -> dic
     """Tasks that frames are known to have in a project."""
     found: dict[int, int] = {}
     for page in pages(frame_ids):
-        here = Review.frame_id.in_(page) & (Review.project_id == project_id)
-        query = select(Review.frame_id, Review.task).where(here, Review.task.is_not(None))
+        here = ReviewRow.frame_id.in_(page) & (ReviewRow.project_id == project_id)
+        query = select(ReviewRow.frame_id, ReviewRow.task).where(here, ReviewRow.task.is_not(None))
         found |= {frame: task for frame, task in session.execute(query) if task}
     return found
 
 
-def reconcile(session: Session, project_id: int, tasks: Mapping[int, int]) -> Reconciled:
+def reconcile(session: Session, project_id: int, tasks: Mapping[int, int]) -> Reconciliation:
     """Bring the outbox in line with the tasks by frame id that are in a project of Label Studio: all that
     nobody has begun, and all that we know of frames without a truth, as far as they are there.
 
@@ -191,13 +199,13 @@ def reconcile(session: Session, project_id: int, tasks: Mapping[int, int]) -> Re
     """
     here = _rows_of(session, project_id, tasks)
     there = [(row, tasks[row.frame_id]) for row in here if row.frame_id in tasks]
-    adopted = [Placed(row.frame_id, task) for row, task in there if row.state in _WITHOUT_A_WORD]
+    adopted = [FrameTask(row.frame_id, task) for row, task in there if row.state in _WITHOUT_A_WORD]
     moved = [
         {"frame_id": row.frame_id, "project_id": project_id, "task": task}
         for row, task in there
         if row.state in (*HAVE_A_TASK, "reviewed") and (row.project_id, row.task) != (project_id, task)
     ]
-    left_over = tuple(Placed(row.frame_id, task) for row, task in there if row.state == "withdrawn")
+    left_over = tuple(FrameTask(row.frame_id, task) for row, task in there if row.state == "withdrawn")
     gone = [
         row.frame_id
         for row in here
@@ -205,16 +213,16 @@ def reconcile(session: Session, project_id: int, tasks: Mapping[int, int]) -> Re
     ]
     confirm_sent(session, project_id, adopted)
     _update(session, moved)
-    return Reconciled(len(adopted), _forget_tasks(session, gone), left_over)
+    return Reconciliation(len(adopted), _forget_tasks(session, gone), left_over)
 
 
-def _rows_of(session: Session, project_id: int, tasks: Mapping[int, int]) -> list[Review]:
+def _rows_of(session: Session, project_id: int, tasks: Mapping[int, int]) -> list[ReviewRow]:
     """Unfinished reviews of a project, and those of frames that have a task in it."""
-    unfinished = Review.state.in_((*HAVE_A_TASK, "sending"))
-    rows = list(session.scalars(select(Review).where(Review.project_id == project_id, unfinished)))
+    unfinished = ReviewRow.state.in_((*HAVE_A_TASK, "sending"))
+    rows = list(session.scalars(select(ReviewRow).where(ReviewRow.project_id == project_id, unfinished)))
     known = {row.frame_id for row in rows}
     for page in pages([frame_id for frame_id in tasks if frame_id not in known]):
-        rows += session.scalars(select(Review).where(Review.frame_id.in_(page)))
+        rows += session.scalars(select(ReviewRow).where(ReviewRow.frame_id.in_(page)))
     return rows
 
 
@@ -225,8 +233,8 @@ def _forget_tasks(session: Session, frame_ids: Sequence[int]) -> int:
 
 def frames_being_sent(session: Session, project_id: int) -> dict[int, datetime]:
     """Frames that were handed over and not confirmed, and when."""
-    query = select(Review.frame_id, Review.sent_at).where(
-        Review.project_id == project_id, Review.state == "sending"
+    query = select(ReviewRow.frame_id, ReviewRow.sent_at).where(
+        ReviewRow.project_id == project_id, ReviewRow.state == "sending"
     )
     return {frame_id: sent_at for frame_id, sent_at in session.execute(query) if sent_at}
 
@@ -241,12 +249,12 @@ def mark_sending(session: Session, project_id: int, fingerprints: Mapping[int, s
     _update(session, rows)
 
 
-def confirm_sent(session: Session, project_id: int, placed: Iterable[Placed]) -> None:
+def confirm_sent(session: Session, project_id: int, placed: Iterable[FrameTask]) -> None:
     """Frames that are there; what people have said of them meanwhile stands."""
     rows = [{"of_frame": one.frame_id, "in_project": project_id, "as_task": one.task} for one in placed]
-    table = Review.__table__
+    table = ReviewRow.__table__
     statement = (
-        update(Review)
+        update(ReviewRow)
         .where(
             table.c.frame_id == bindparam("of_frame"),
             or_(*(table.c.state == state for state in _WITHOUT_A_WORD)),
@@ -257,25 +265,29 @@ def confirm_sent(session: Session, project_id: int, placed: Iterable[Placed]) ->
         session.connection().execute(statement, rows)
 
 
-def put_back(session: Session, frame_ids: Collection[int]) -> None:
+def requeue(session: Session, frame_ids: Collection[int]) -> None:
     """Frames that were handed over and did not arrive."""
     free = {"state": "waiting", "project_id": None, "task": None}
     _update(session, [{"frame_id": frame_id, **free} for frame_id in frame_ids])
 
 
-def touch_sending(session: Session, frame_ids: Iterable[int]) -> None:
+def extend_sending(session: Session, frame_ids: Iterable[int]) -> None:
     """Frames whose request we gave up: the server may be at it from now on as long as from its start."""
     _update(session, [{"frame_id": frame_id, "sent_at": utc_now()} for frame_id in frame_ids])
 
 
-def open_frames(session: Session, project_id: int, run_id: str) -> list[Review]:
+def open_frames(session: Session, project_id: int, run_id: str) -> list[ReviewRow]:
     """Frames that wait for a person and that this run wants reviewed, as they were sent."""
-    wanted = (Decision.frame_id == Review.frame_id, Decision.run_id == run_id, Decision.decision == "review")
+    wanted = (
+        DecisionRow.frame_id == ReviewRow.frame_id,
+        DecisionRow.run_id == run_id,
+        DecisionRow.decision == "review",
+    )
     query = (
-        select(Review)
-        .where(Review.project_id == project_id, Review.state == "open")
-        .where(select(Decision.frame_id).where(*wanted).exists())
-        .order_by(Review.value.desc(), Review.frame_id)
+        select(ReviewRow)
+        .where(ReviewRow.project_id == project_id, ReviewRow.state == "open")
+        .where(select(DecisionRow.frame_id).where(*wanted).exists())
+        .order_by(ReviewRow.value.desc(), ReviewRow.frame_id)
     )
     return list(session.scalars(query))
 
@@ -284,7 +296,7 @@ def review_states(session: Session, frame_ids: Sequence[int]) -> dict[int, str]:
     """Where frames are."""
     found: dict[int, str] = {}
     for page in pages(frame_ids):
-        query = select(Review.frame_id, Review.state).where(Review.frame_id.in_(page))
+        query = select(ReviewRow.frame_id, ReviewRow.state).where(ReviewRow.frame_id.in_(page))
         found |= dict(session.execute(query).tuples().all())
     return found
 
@@ -297,16 +309,16 @@ def withdraw(session: Session, frame_ids: Iterable[int]) -> None:
 
 def count_elsewhere(session: Session, run_id: str, project_id: int) -> int:
     """Frames of a run that wait for people in another project, or in one on another server."""
-    query = select(func.count()).select_from(Review)
-    elsewhere = (Review.project_id != project_id) & Review.state.in_(("open", "sending"))
-    return session.scalar(query.where(elsewhere, Review.run_id == run_id)) or 0
+    query = select(func.count()).select_from(ReviewRow)
+    elsewhere = (ReviewRow.project_id != project_id) & ReviewRow.state.in_(("open", "sending"))
+    return session.scalar(query.where(elsewhere, ReviewRow.run_id == run_id)) or 0
 
 
-def take_from_elsewhere(session: Session, run_id: str, project_id: int) -> None:
+def move_from_other_project(session: Session, run_id: str, project_id: int) -> None:
     """Frames of a run that wait in another project without a word of anybody: they are sent here."""
-    elsewhere = (Review.project_id != project_id) & Review.state.in_(("open", "sending"))
+    elsewhere = (ReviewRow.project_id != project_id) & ReviewRow.state.in_(("open", "sending"))
     free = {"state": "waiting", "project_id": None, "task": None, "fingerprint": ""}
-    session.execute(update(Review).where(elsewhere, Review.run_id == run_id).values(**free))
+    session.execute(update(ReviewRow).where(elsewhere, ReviewRow.run_id == run_id).values(**free))
 
 
 def send_again(session: Session, items: Iterable[ReviewItem], *, run_id: str) -> None:
@@ -318,4 +330,4 @@ def send_again(session: Session, items: Iterable[ReviewItem], *, run_id: str) ->
 def _update(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
     """Update by primary key, in one prepared statement."""
     if rows:
-        session.execute(update(Review), list(rows))
+        session.execute(update(ReviewRow), list(rows))

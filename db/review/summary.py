@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import ScalarSelect, Select, and_, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from db.models.core import Agreement, Instance, Run
-from db.models.review import Annotation, Review, ReviewedInstance, Score, Truth
+from db.models.core import AgreementRow, InstanceRow, RunRow
+from db.models.review import AnnotationRow, ConsensusRow, ModelScoreRow, ReviewedInstanceRow, ReviewRow
 from db.runs.queries import run_models
 
 
@@ -26,7 +26,7 @@ class MaskCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class TruthScores:
+class ConsensusScores:
     """A run's models beside the truth, over all frames of the run that have a usable one."""
 
     frames: int
@@ -53,21 +53,21 @@ class ReviewSummary:
     """`kind:name`."""
     student: str
     masks: MaskCounts
-    scores: TruthScores
+    scores: ConsensusScores
     seconds: float
     """Human work, over all annotations that stand."""
     seconds_per_mask: float | None
     """By mask that was shown or added, where time was measured; None: nowhere."""
 
 
-def summarize_reviews(session: Session, run: Run) -> ReviewSummary:
+def summarize_reviews(session: Session, run: RunRow) -> ReviewSummary:
     """Where a run's masks were shown, what became of them; and the run's scores by all truths."""
     models = {role: f"{model.kind}:{model.name}" for role, model in run_models(session, run).items()}
     seconds, masks = _work(session, run.id)
-    shown_here = and_(Annotation.id == Truth.annotation_id, Annotation.run_id == run.id)
+    shown_here = and_(AnnotationRow.id == ConsensusRow.annotation_id, AnnotationRow.run_id == run.id)
     return ReviewSummary(
-        frames=_count(session, Review.state, select(Review).where(Review.run_id == run.id)),
-        verdicts=_count(session, Truth.verdict, select(Truth).join(Annotation, shown_here)),
+        frames=_count(session, ReviewRow.state, select(ReviewRow).where(ReviewRow.run_id == run.id)),
+        verdicts=_count(session, ConsensusRow.verdict, select(ConsensusRow).join(AnnotationRow, shown_here)),
         teacher=models.get("teacher", ""),
         student=models.get("student", ""),
         masks=_count_masks(session, run.id),
@@ -83,18 +83,23 @@ def _count(session: Session, column: InstrumentedAttribute[str], rows: Select[An
 
 
 def _count_masks(session: Session, run_id: str) -> MaskCounts:
-    usable = (Annotation.run_id == run_id, Truth.verdict != "unusable")
-    truths = select(Truth).join(Annotation, Annotation.id == Truth.annotation_id).where(*usable)
-    after = truths.join(ReviewedInstance, ReviewedInstance.annotation_id == Truth.annotation_id)
-    kept = after.where(ReviewedInstance.source_id.is_not(None)).with_only_columns(
-        ReviewedInstance.origin, func.count(), func.avg(ReviewedInstance.iou)
+    usable = (AnnotationRow.run_id == run_id, ConsensusRow.verdict != "unusable")
+    truths = (
+        select(ConsensusRow)
+        .join(AnnotationRow, AnnotationRow.id == ConsensusRow.annotation_id)
+        .where(*usable)
+    )
+    after = truths.join(ReviewedInstanceRow, ReviewedInstanceRow.annotation_id == ConsensusRow.annotation_id)
+    kept = after.where(ReviewedInstanceRow.source_id.is_not(None)).with_only_columns(
+        ReviewedInstanceRow.origin, func.count(), func.avg(ReviewedInstanceRow.iou)
     )
     found = {
-        origin: (count, iou) for origin, count, iou in session.execute(kept.group_by(ReviewedInstance.origin))
+        origin: (count, iou)
+        for origin, count, iou in session.execute(kept.group_by(ReviewedInstanceRow.origin))
     }
-    sources = after.with_only_columns(func.count(ReviewedInstance.source_id.distinct()))
-    added = after.where(ReviewedInstance.source_id.is_(None)).with_only_columns(func.count())
-    shown = truths.with_only_columns(func.sum(_shown_of(Truth.frame_id, run_id)))
+    sources = after.with_only_columns(func.count(ReviewedInstanceRow.source_id.distinct()))
+    added = after.where(ReviewedInstanceRow.source_id.is_(None)).with_only_columns(func.count())
+    shown = truths.with_only_columns(func.sum(_shown_of(ConsensusRow.frame_id, run_id)))
     masks = int(session.scalar(shown) or 0)
     corrected, corrected_iou = found.get("prediction-changed", (0, None))
     return MaskCounts(
@@ -112,17 +117,21 @@ def _shown_of(frame_id: InstrumentedAttribute[int], run_id: str) -> ScalarSelect
 
     An empty mask is nobody and is not shown.
     """
-    shown = (Instance.run_id == run_id, Instance.role == "teacher", Instance.area_px > 0)
-    return select(func.count()).where(*shown, Instance.frame_id == frame_id).scalar_subquery()
+    shown = (InstanceRow.run_id == run_id, InstanceRow.role == "teacher", InstanceRow.area_px > 0)
+    return select(func.count()).where(*shown, InstanceRow.frame_id == frame_id).scalar_subquery()
 
 
-def _read_scores(session: Session, run_id: str) -> TruthScores:
-    means = select(Score.role, func.count(), func.avg(Score.iou)).where(Score.run_id == run_id)
-    found = {role: (count, iou) for role, count, iou in session.execute(means.group_by(Score.role))}
-    iou = select(Agreement.iou).where(Agreement.run_id == run_id, Agreement.frame_id == Score.frame_id)
-    students = (Score.run_id == run_id, Score.role == "student")
+def _read_scores(session: Session, run_id: str) -> ConsensusScores:
+    means = select(ModelScoreRow.role, func.count(), func.avg(ModelScoreRow.iou)).where(
+        ModelScoreRow.run_id == run_id
+    )
+    found = {role: (count, iou) for role, count, iou in session.execute(means.group_by(ModelScoreRow.role))}
+    iou = select(AgreementRow.iou).where(
+        AgreementRow.run_id == run_id, AgreementRow.frame_id == ModelScoreRow.frame_id
+    )
+    students = (ModelScoreRow.run_id == run_id, ModelScoreRow.role == "student")
     before = select(func.avg(iou.scalar_subquery())).where(*students)  # frame by frame, as `_shown_of`
-    return TruthScores(
+    return ConsensusScores(
         frames=found.get("student", (0, None))[0],
         teacher_iou=found.get("teacher", (0, None))[1],
         student_iou=found.get("student", (0, None))[1],
@@ -134,7 +143,7 @@ def _read_scores(session: Session, run_id: str) -> TruthScores:
 
 def _count_causes(session: Session, run_id: str, role: str) -> dict[str, int]:
     counts: dict[str, int] = {}
-    query = select(Score.mismatches).where(Score.run_id == run_id, Score.role == role)
+    query = select(ModelScoreRow.mismatches).where(ModelScoreRow.run_id == run_id, ModelScoreRow.role == role)
     for mismatches in session.scalars(query.execution_options(yield_per=2000)):
         for cause, *_ in mismatches:
             counts[cause] = counts.get(cause, 0) + 1
@@ -144,17 +153,17 @@ def _count_causes(session: Session, run_id: str, role: str) -> dict[str, int]:
 def _work(session: Session, run_id: str) -> tuple[float, int]:
     """Seconds of human work, and the masks that were looked at or added in that time."""
     timed = [
-        Annotation.run_id == run_id,
-        Annotation.state == "current",
-        Annotation.verdict != "skipped",
-        Annotation.seconds.is_not(None),
+        AnnotationRow.run_id == run_id,
+        AnnotationRow.state == "current",
+        AnnotationRow.verdict != "skipped",
+        AnnotationRow.seconds.is_not(None),
     ]
-    shown = select(func.sum(_shown_of(Annotation.frame_id, run_id))).where(*timed)
+    shown = select(func.sum(_shown_of(AnnotationRow.frame_id, run_id))).where(*timed)
     added = (
         select(func.count())
-        .select_from(Annotation)
-        .join(ReviewedInstance, ReviewedInstance.annotation_id == Annotation.id)
-        .where(*timed, ReviewedInstance.source_id.is_(None))
+        .select_from(AnnotationRow)
+        .join(ReviewedInstanceRow, ReviewedInstanceRow.annotation_id == AnnotationRow.id)
+        .where(*timed, ReviewedInstanceRow.source_id.is_(None))
     )
-    seconds = session.scalar(select(func.sum(Annotation.seconds)).where(*timed)) or 0.0
+    seconds = session.scalar(select(func.sum(AnnotationRow.seconds)).where(*timed)) or 0.0
     return seconds, int(session.scalar(shown) or 0) + (session.scalar(added) or 0)

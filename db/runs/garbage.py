@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session, aliased
 
-from db.models.core import Agreement, Decision, Execution, Instance, Run, Shard
-from db.models.review import Annotation, Review, Score
+from db.models.core import AgreementRow, DecisionRow, Execution, InstanceRow, RunRow, ShardRow
+from db.models.review import AnnotationRow, ModelScoreRow, ReviewRow
 
 _WRITERS = ("generate-dataset", "label-shards")
 """The flows that keep images."""
@@ -32,13 +32,13 @@ class SupersededRun:
 def superseded_runs(session: Session, *, before: datetime) -> list[SupersededRun]:
     """Runs that nobody worked on since then, that people were never asked about, and after which another
     run under the same name was finished."""
-    later = aliased(Run)
+    later = aliased(RunRow)
     taken_over = (
         select(later.id)
-        .where(later.name == Run.name, later.worked_at > Run.worked_at, later.finished_at.is_not(None))
+        .where(later.name == RunRow.name, later.worked_at > RunRow.worked_at, later.finished_at.is_not(None))
         .exists()
     )
-    query = select(Run).where(Run.worked_at < before, taken_over).order_by(Run.worked_at, Run.id)
+    query = select(RunRow).where(RunRow.worked_at < before, taken_over).order_by(RunRow.worked_at, RunRow.id)
     return [
         found
         for run in session.scalars(query)
@@ -48,22 +48,22 @@ def superseded_runs(session: Session, *, before: datetime) -> list[SupersededRun
 
 def is_reviewed(session: Session, run_id: str) -> bool:
     """Whether people were asked about its masks, or wait to be, or said anything about them."""
-    asked = select(Review.frame_id).where(Review.run_id == run_id).limit(1)
-    said = select(Annotation.id).where(Annotation.run_id == run_id).limit(1)
+    asked = select(ReviewRow.frame_id).where(ReviewRow.run_id == run_id).limit(1)
+    said = select(AnnotationRow.id).where(AnnotationRow.run_id == run_id).limit(1)
     return session.scalar(asked) is not None or session.scalar(said) is not None
 
 
-def count_run(session: Session, run: Run) -> SupersededRun:
-    instances = select(func.count()).where(Instance.run_id == run.id)
-    frames = select(func.count()).where(Decision.run_id == run.id)
+def count_run(session: Session, run: RunRow) -> SupersededRun:
+    instances = select(func.count()).where(InstanceRow.run_id == run.id)
+    frames = select(func.count()).where(DecisionRow.run_id == run.id)
     return SupersededRun(
         run.id, run.name, run.worked_at, session.scalar(instances) or 0, session.scalar(frames) or 0
     )
 
 
-def forget_predictions(session: Session, run_id: str) -> None:
+def delete_predictions(session: Session, run_id: str) -> None:
     """What a run said about its frames; its shards are to be done again if it is ever wanted again."""
-    for table in (Score, Instance, Agreement, Decision):
+    for table in (ModelScoreRow, InstanceRow, AgreementRow, DecisionRow):
         session.execute(delete(table).where(table.run_id == run_id))
     undone: dict[str, Any] = {
         "state": "planned",
@@ -72,8 +72,8 @@ def forget_predictions(session: Session, run_id: str) -> None:
         "tally": {},
         "finished_at": None,
     }
-    session.execute(update(Shard).where(Shard.run_id == run_id).values(undone))
-    session.execute(update(Run).where(Run.id == run_id).values(finished_at=None, counts={}))
+    session.execute(update(ShardRow).where(ShardRow.run_id == run_id).values(undone))
+    session.execute(update(RunRow).where(RunRow.id == run_id).values(finished_at=None, counts={}))
 
 
 def somebody_at_work(session: Session) -> str | None:
@@ -85,10 +85,10 @@ def somebody_at_work(session: Session) -> str | None:
 def images_by_folder(session: Session, *, without_runs: Collection[str]) -> Iterator[tuple[str, set[str]]]:
     """The images that some run refers to, but for these runs: a folder at a time, in order."""
     query = (
-        select(Decision.image)
-        .where(Decision.image.is_not(None), Decision.run_id.not_in(without_runs))
+        select(DecisionRow.image)
+        .where(DecisionRow.image.is_not(None), DecisionRow.run_id.not_in(without_runs))
         .distinct()
-        .order_by(Decision.image)
+        .order_by(DecisionRow.image)
         .execution_options(yield_per=2000)
     )
     with session.execute(query) as rows:  # PostgreSQL holds a cursor open until then

@@ -7,7 +7,7 @@ from math import inf
 from sqlalchemy import ColumnElement, DateTime, delete, func, literal, select, update
 from sqlalchemy.orm import Session
 
-from db.models.core import Execution, Shard, utc_now
+from db.models.core import Execution, ShardRow, utc_now
 from db.sql.upsert import upsert
 
 BEAT_S = 5.0
@@ -53,8 +53,8 @@ def bury_execution(session: Session, execution_id: str) -> int:
     """Free the shards of an execution that died and forget it; how many shards it had."""
     # it may be alive after all, and making a claim: that is waited for
     session.execute(select(Execution.id).where(Execution.id == execution_id).with_for_update())
-    mine = update(Shard).where(Shard.claimed_by == execution_id)
-    freed = session.execute(mine.values(claimed_by=None, deaths=Shard.deaths + 1))
+    mine = update(ShardRow).where(ShardRow.claimed_by == execution_id)
+    freed = session.execute(mine.values(claimed_by=None, deaths=ShardRow.deaths + 1))
     session.execute(delete(Execution).where(Execution.id == execution_id))
     return freed.rowcount  # type: ignore[attr-defined,no-any-return]  # of CursorResult
 
@@ -82,14 +82,16 @@ def hearing_s(session: Session) -> float:
     return float(session.execute(select(up)).scalar_one())
 
 
-def claim_shard(session: Session, run_id: str, execution_id: str) -> Shard | None:
+def claim_shard(session: Session, run_id: str, execution_id: str) -> ShardRow | None:
     """The run's next shard that nobody has; None: there is none.
 
     First come, first served, but those that somebody died of come last: one that kills its workers
     holds up no other. On PostgreSQL several may ask at once; each gets another one.
     """
-    free = select(Shard).where(Shard.run_id == run_id, Shard.state == "planned", Shard.claimed_by.is_(None))
-    first = free.order_by(Shard.deaths, *in_order()).limit(1).with_for_update(skip_locked=True)
+    free = select(ShardRow).where(
+        ShardRow.run_id == run_id, ShardRow.state == "planned", ShardRow.claimed_by.is_(None)
+    )
+    first = free.order_by(ShardRow.deaths, *in_order()).limit(1).with_for_update(skip_locked=True)
     shard = session.scalar(first)
     if shard:
         shard.claimed_by = execution_id
@@ -98,31 +100,31 @@ def claim_shard(session: Session, run_id: str, execution_id: str) -> Shard | Non
 
 def in_order() -> tuple[ColumnElement[datetime], ColumnElement[str], ColumnElement[int]]:
     """Shards as they came, each video from its beginning."""
-    return (Shard.planned_at.expression, Shard.video_id.expression, Shard.start_ms.expression)
+    return (ShardRow.planned_at.expression, ShardRow.video_id.expression, ShardRow.start_ms.expression)
 
 
 def holds_shard(session: Session, shard_id: int, execution_id: str) -> bool:
     """Whether a claim still holds: not after a cancellation, nor when others took us for dead."""
-    mine = select(Shard.id).where(Shard.id == shard_id, Shard.claimed_by == execution_id)
+    mine = select(ShardRow.id).where(ShardRow.id == shard_id, ShardRow.claimed_by == execution_id)
     return session.scalar(mine) is not None
 
 
 def release_shards(session: Session, execution_id: str) -> None:
     """Let others have all that is claimed; who works on them ends between two batches."""
-    session.execute(update(Shard).where(Shard.claimed_by == execution_id).values(claimed_by=None))
+    session.execute(update(ShardRow).where(ShardRow.claimed_by == execution_id).values(claimed_by=None))
 
 
 def release_shard(session: Session, shard_id: int, *, died: bool) -> int:
     """Let others have a shard that is not done; how often somebody died of it so far."""
-    changes = update(Shard).where(Shard.id == shard_id)
-    session.execute(changes.values(claimed_by=None, deaths=Shard.deaths + int(died)))
-    return session.scalar(select(Shard.deaths).where(Shard.id == shard_id)) or 0
+    changes = update(ShardRow).where(ShardRow.id == shard_id)
+    session.execute(changes.values(claimed_by=None, deaths=ShardRow.deaths + int(died)))
+    return session.scalar(select(ShardRow.deaths).where(ShardRow.id == shard_id)) or 0
 
 
 def claimed_by_others(session: Session, run_id: str, execution_id: str) -> int:
     """Shards of a run that somebody else works on."""
-    others = (Shard.run_id == run_id, Shard.state == "planned", Shard.claimed_by != execution_id)
-    return session.scalar(select(func.count()).select_from(Shard).where(*others)) or 0
+    others = (ShardRow.run_id == run_id, ShardRow.state == "planned", ShardRow.claimed_by != execution_id)
+    return session.scalar(select(func.count()).select_from(ShardRow).where(*others)) or 0
 
 
 def _now(session: Session) -> ColumnElement[datetime]:

@@ -7,8 +7,8 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from db.frames.listing import video_title
-from db.models.core import Decision, Shard, Video
-from db.models.review import Truth
+from db.models.core import DecisionRow, ShardRow, VideoRow
+from db.models.review import ConsensusRow
 from labeling.text.titles import shard_title
 
 
@@ -43,19 +43,19 @@ class VideoWork:
 def video_works(session: Session, run_id: str) -> list[VideoWork]:
     """The videos of a run: those with failures first, then by their hard frames, most first."""
     works: dict[str, VideoWork] = {}
-    columns = (Shard.video_id, Shard.state, Shard.error_code, Shard.counts, Shard.seconds)
-    for video_id, *shard in session.execute(select(*columns).where(Shard.run_id == run_id)).tuples():
+    columns = (ShardRow.video_id, ShardRow.state, ShardRow.error_code, ShardRow.counts, ShardRow.seconds)
+    for video_id, *shard in session.execute(select(*columns).where(ShardRow.run_id == run_id)).tuples():
         works.setdefault(video_id, VideoWork(video_id)).add(*shard)
     return sorted(works.values(), key=lambda w: (not w.failures, -w.counts.get("hard", 0), w.video_id))
 
 
 def title_of(session: Session, video_id: str) -> str:
-    return video_title(session, session.get_one(Video, video_id))
+    return video_title(session, session.get_one(VideoRow, video_id))
 
 
-def title_of_shard(session: Session, shard: Shard) -> str:
+def title_of_shard(session: Session, shard: ShardRow) -> str:
     """The last shard is open, but a person wants to know where it ends."""
-    video, end_ms = session.get_one(Video, shard.video_id), shard.end_ms
+    video, end_ms = session.get_one(VideoRow, shard.video_id), shard.end_ms
     if end_ms is None and video.duration_ms and video.duration_ms > shard.start_ms:
         end_ms = video.duration_ms
     images = video.kind == "images"
@@ -64,13 +64,15 @@ def title_of_shard(session: Session, shard: Shard) -> str:
 
 def shards_ended(session: Session, run_id: str) -> tuple[int, set[int]]:
     """Shards of a run that are done (how many), and that failed (which)."""
-    done = select(func.count()).select_from(Shard).where(Shard.run_id == run_id, Shard.state == "done")
-    failed = select(Shard.id).where(Shard.run_id == run_id, Shard.state == "failed")
+    done = (
+        select(func.count()).select_from(ShardRow).where(ShardRow.run_id == run_id, ShardRow.state == "done")
+    )
+    failed = select(ShardRow.id).where(ShardRow.run_id == run_id, ShardRow.state == "failed")
     return session.scalar(done) or 0, set(session.scalars(failed))
 
 
 def count_for_people(session: Session, run_id: str) -> int:
     """Frames that a run wants reviewed and about which nobody has said anything yet."""
-    said = exists().where(Truth.frame_id == Decision.frame_id)
-    wanted = (Decision.run_id == run_id, Decision.decision == "review", ~said)
-    return session.scalar(select(func.count()).select_from(Decision).where(*wanted)) or 0
+    said = exists().where(ConsensusRow.frame_id == DecisionRow.frame_id)
+    wanted = (DecisionRow.run_id == run_id, DecisionRow.decision == "review", ~said)
+    return session.scalar(select(func.count()).select_from(DecisionRow).where(*wanted)) or 0

@@ -11,13 +11,13 @@ from configs.errors import ConfigError, NoRunYet
 from configs.models import RUN_ID_LENGTH
 from db.models.core import (
     ImageRow,
-    Model,
-    Run,
-    RunSource,
-    Shard,
-    Source,
-    SourceVideo,
-    Video,
+    ModelRow,
+    RunRow,
+    RunSourceRow,
+    ShardRow,
+    SourceRow,
+    SourceVideoRow,
+    VideoRow,
 )
 from db.runs.leases import in_order
 from labeling.storage.home import Home
@@ -71,27 +71,27 @@ class RunSummary:
 class SourceOfRun:
     """A source that a run was asked for."""
 
-    source: Source
-    asked: RunSource
+    source: SourceRow
+    asked: RunSourceRow
     """What became of it in this run."""
     looked_at: int | None
     """Frames of its videos; None: the run has none of them."""
     hard: int | None
 
 
-def latest_run(session: Session, run_id: str | None = None) -> Run:
+def latest_run(session: Session, run_id: str | None = None) -> RunRow:
     """The run of that id (or the start of one), or the one that was worked on last.
 
     Raises:
         NoRunYet: none at all, or none of that whole id.
         ConfigError: none that begins so, or several.
     """
-    wanted = select(Run).order_by(Run.worked_at.desc(), Run.id)
+    wanted = select(RunRow).order_by(RunRow.worked_at.desc(), RunRow.id)
     if run_id:
-        wanted = wanted.where(Run.id.startswith(run_id, autoescape=True))
+        wanted = wanted.where(RunRow.id.startswith(run_id, autoescape=True))
     runs = session.scalars(wanted.limit(2)).all()
     if not runs:
-        known = ", ".join(session.scalars(select(Run.id).order_by(Run.id)).all())
+        known = ", ".join(session.scalars(select(RunRow.id).order_by(RunRow.id)).all())
         if not known:
             raise NoRunYet("no run yet: `maskmill run SOURCE` makes one")
         unknown = NoRunYet if run_id and len(run_id) == RUN_ID_LENGTH else ConfigError
@@ -103,13 +103,13 @@ def latest_run(session: Session, run_id: str | None = None) -> Run:
 
 def failed_specs(session: Session, run_id: str) -> list[str]:
     """Sources of a run that failed and may be tried again."""
-    failed = session.execute(_sources_of(run_id).where(RunSource.state == "failed"))
+    failed = session.execute(_sources_of(run_id).where(RunSourceRow.state == "failed"))
     return [source.spec for source, _ in failed]
 
 
-def known_source(session: Session, spec: str) -> Source | None:
+def known_source(session: Session, spec: str) -> SourceRow | None:
     """What is known of a source from an earlier time."""
-    return session.scalar(select(Source).where(Source.spec == spec))
+    return session.scalar(select(SourceRow).where(SourceRow.spec == spec))
 
 
 def known_images(session: Session, hashes: Sequence[str]) -> dict[str, tuple[str, int]]:
@@ -123,22 +123,22 @@ def known_images(session: Session, hashes: Sequence[str]) -> dict[str, tuple[str
 
 def planned_shards(session: Session, run_id: str) -> list[int]:
     """Shards that are to be worked on, by whomever, in their order."""
-    planned = select(Shard.id).where(Shard.run_id == run_id, Shard.state == "planned")
+    planned = select(ShardRow.id).where(ShardRow.run_id == run_id, ShardRow.state == "planned")
     return list(session.scalars(planned.order_by(*in_order())))
 
 
 def shard_progress(session: Session, run_id: str) -> tuple[int, int]:
     """Shards (done or failed, all) of a run."""
     rows = session.execute(
-        select(Shard.state, func.count()).where(Shard.run_id == run_id).group_by(Shard.state)
+        select(ShardRow.state, func.count()).where(ShardRow.run_id == run_id).group_by(ShardRow.state)
     )
     by_state: dict[str, int] = dict(rows.tuples().all())
     return sum(by_state.values()) - by_state.get("planned", 0), sum(by_state.values())
 
 
-def shard_clip(session: Session, shard: Shard, home: Home) -> Clip:
+def shard_clip(session: Session, shard: ShardRow, home: Home) -> Clip:
     """The part of a video that a shard covers."""
-    video = session.get_one(Video, shard.video_id)
+    video = session.get_one(VideoRow, shard.video_id)
     if video.kind == "video":
         end = None if shard.end_ms is None else Fraction(shard.end_ms, 1000)
         return Clip(video.id, home.absolute(video.path), Fraction(shard.start_ms, 1000), end)
@@ -149,18 +149,18 @@ def shard_clip(session: Session, shard: Shard, home: Home) -> Clip:
     return Clip(video.id, images=tuple(ImageFile(p.position, home.absolute(p.path), p.name) for p in rows))
 
 
-def summarize_run(session: Session, run: Run) -> RunSummary:
+def summarize_run(session: Session, run: RunRow) -> RunSummary:
     counts: dict[str, int] = {}
     seconds: dict[str, float] = {}
     states: dict[str, int] = {}
-    shards = select(Shard.state, Shard.counts, Shard.seconds).where(Shard.run_id == run.id)
+    shards = select(ShardRow.state, ShardRow.counts, ShardRow.seconds).where(ShardRow.run_id == run.id)
     for state, counts_here, seconds_here in session.execute(shards):
         states[state] = states.get(state, 0) + 1
         for total, part in ((counts, counts_here), (seconds, seconds_here)):
             for name, value in part.items():
                 total[name] = total.get(name, 0) + value
-    videos_of_run = select(Shard.video_id).where(Shard.run_id == run.id)
-    kinds = select(Video.kind, func.count()).where(Video.id.in_(videos_of_run)).group_by(Video.kind)
+    videos_of_run = select(ShardRow.video_id).where(ShardRow.run_id == run.id)
+    kinds = select(VideoRow.kind, func.count()).where(VideoRow.id.in_(videos_of_run)).group_by(VideoRow.kind)
     by_kind: dict[str, int] = dict(session.execute(kinds).tuples().all())
     images = select(func.count()).select_from(ImageRow).where(ImageRow.video_id.in_(videos_of_run))
     return RunSummary(
@@ -178,7 +178,7 @@ def summarize_run(session: Session, run: Run) -> RunSummary:
 
 def run_failures(session: Session, run_id: str) -> tuple[Failure, ...]:
     """Failed sources, then failed shards."""
-    sources = session.execute(_sources_of(run_id).where(RunSource.state == "failed"))
+    sources = session.execute(_sources_of(run_id).where(RunSourceRow.state == "failed"))
     failures = [
         Failure(source.spec, asked.error_code or "", asked.error_message or "", asked.retryable)
         for source, asked in sources
@@ -190,18 +190,18 @@ def run_failures(session: Session, run_id: str) -> tuple[Failure, ...]:
     return tuple(failures)
 
 
-def _sources_of(run_id: str) -> Select[tuple[Source, RunSource]]:
-    in_run = (RunSource.source_id == Source.id) & (RunSource.run_id == run_id)
-    return select(Source, RunSource).join(RunSource, in_run).order_by(Source.spec)
+def _sources_of(run_id: str) -> Select[tuple[SourceRow, RunSourceRow]]:
+    in_run = (RunSourceRow.source_id == SourceRow.id) & (RunSourceRow.run_id == run_id)
+    return select(SourceRow, RunSourceRow).join(RunSourceRow, in_run).order_by(SourceRow.spec)
 
 
-def failed_shards(session: Session, run_id: str) -> list[tuple[Shard, str]]:
+def failed_shards(session: Session, run_id: str) -> list[tuple[ShardRow, str]]:
     """Shards that failed, with the path of their video."""
     query = (
-        select(Shard, Video.path)
-        .join(Video, Video.id == Shard.video_id)
-        .where(Shard.run_id == run_id, Shard.state == "failed")
-        .order_by(Video.path, Shard.start_ms)
+        select(ShardRow, VideoRow.path)
+        .join(VideoRow, VideoRow.id == ShardRow.video_id)
+        .where(ShardRow.run_id == run_id, ShardRow.state == "failed")
+        .order_by(VideoRow.path, ShardRow.start_ms)
     )
     return [(shard, path) for shard, path in session.execute(query)]
 
@@ -218,7 +218,7 @@ def run_sources(session: Session, run_id: str) -> Iterator[SourceOfRun]:
 def _frames_by_video(session: Session, run_id: str) -> dict[str, tuple[int, int]]:
     """Frames (looked at, hard) of a run."""
     counts: dict[str, tuple[int, int]] = {}
-    shards = select(Shard.video_id, Shard.counts).where(Shard.run_id == run_id)
+    shards = select(ShardRow.video_id, ShardRow.counts).where(ShardRow.run_id == run_id)
     for video_id, here in session.execute(shards):
         looked_at, hard = counts.get(video_id, (0, 0))
         counts[video_id] = (looked_at + here.get("looked_at", 0), hard + here.get("hard", 0))
@@ -227,13 +227,13 @@ def _frames_by_video(session: Session, run_id: str) -> dict[str, tuple[int, int]
 
 def _videos_by_source(session: Session, run_id: str) -> dict[int, list[str]]:
     """What the sources of a run gave in whatever run."""
-    in_run = (RunSource.source_id == SourceVideo.source_id) & (RunSource.run_id == run_id)
+    in_run = (RunSourceRow.source_id == SourceVideoRow.source_id) & (RunSourceRow.run_id == run_id)
     videos: dict[int, list[str]] = {}
-    for row in session.scalars(select(SourceVideo).join(RunSource, in_run)):
+    for row in session.scalars(select(SourceVideoRow).join(RunSourceRow, in_run)):
         videos.setdefault(row.source_id, []).append(row.video_id)
     return videos
 
 
-def run_models(session: Session, run: Run) -> dict[str, Model]:
+def run_models(session: Session, run: RunRow) -> dict[str, ModelRow]:
     """The model of each role."""
-    return {role: session.get_one(Model, model_id) for role, model_id in run.models.items()}
+    return {role: session.get_one(ModelRow, model_id) for role, model_id in run.models.items()}

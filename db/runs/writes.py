@@ -8,29 +8,29 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from configs.errors import ConfigError, MaskmillError
-from db.frames.histograms import tally_agreements
+from db.frames.histograms import agreement_histogram
 from db.models.core import (
-    Agreement,
-    Decision,
-    Frame,
+    AgreementRow,
+    DecisionRow,
+    FrameRow,
     ImageRow,
-    Instance,
-    Model,
-    Run,
-    RunSource,
-    Shard,
-    Source,
-    SourceVideo,
-    Video,
+    InstanceRow,
+    ModelRow,
+    RunRow,
+    RunSourceRow,
+    ShardRow,
+    SourceRow,
+    SourceVideoRow,
+    VideoRow,
     content_id,
     frame_id,
     utc_now,
 )
 from db.sql.mask_columns import mask_columns
-from db.sql.occupancy_column import layout_column
+from db.sql.occupancy_column import occupancy_column
 from db.sql.paging import pages
 from db.sql.upsert import upsert
-from labeling.sources.source import FailedOrigin, Origin
+from labeling.sources.source import FailedSource, SourceItem
 from labeling.structures.instances import ModelCard
 from labeling.structures.records import LabeledFrame, LabeledShard
 
@@ -47,7 +47,7 @@ class ShardRange:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredImage:
+class ImageRecord:
     """One image of a set: its place there, its bytes' SHA-256, its file and what it is called."""
 
     position: int
@@ -56,7 +56,7 @@ class StoredImage:
     name: str
 
 
-def begin_run(
+def upsert_run(
     session: Session, run_id: str, *, name: str, config: Mapping[str, Any], code_version: str
 ) -> None:
     """Enter a run, or take up an earlier one with the same config."""
@@ -72,16 +72,16 @@ def begin_run(
         "models": {},
     }
     changed = ["config", "code_version", "worked_at", *(["name"] if name else [])]
-    upsert(session, Run, [row], update_columns=changed)
+    upsert(session, RunRow, [row], update_columns=changed)
 
 
-def keep_models(session: Session, run_id: str, cards: Mapping[str, ModelCard]) -> None:
+def record_models(session: Session, run_id: str, cards: Mapping[str, ModelCard]) -> None:
     """Remember the models that a run began with, or make sure that they are still the same.
 
     Raises:
         ConfigError: a model's file was replaced: its masks would mix with those of the old one.
     """
-    run = session.get_one(Run, run_id)
+    run = session.get_one(RunRow, run_id)
     for role, card in cards.items():
         known = run.models.get(role, model_id(card))
         if known != model_id(card):
@@ -95,19 +95,19 @@ def keep_models(session: Session, run_id: str, cards: Mapping[str, ModelCard]) -
 
 def finish_run(session: Session, run_id: str, counts: Mapping[str, int]) -> None:
     changes = {"finished_at": utc_now(), "counts": dict(counts)}
-    session.execute(update(Run).where(Run.id == run_id).values(changes))
+    session.execute(update(RunRow).where(RunRow.id == run_id).values(changes))
 
 
-def record_source(session: Session, run_id: str, origin: Origin, *, video_ids: Iterable[str]) -> None:
+def record_source(session: Session, run_id: str, origin: SourceItem, *, video_ids: Iterable[str]) -> None:
     """A source that gave videos; it stays credited with those that it gave earlier."""
     place = {"kind": origin.kind, "url": origin.url, "upload_date": origin.upload_date}
     source_id = _upsert_source(session, origin, place, update_columns=list(place))
     given = [{"source_id": source_id, "video_id": video_id} for video_id in video_ids]
-    upsert(session, SourceVideo, given)
+    upsert(session, SourceVideoRow, given)
     _set_state(session, run_id, source_id, _WORKED)
 
 
-def record_failed_source(session: Session, run_id: str, failed: FailedOrigin) -> None:
+def record_failed_source(session: Session, run_id: str, failed: FailedSource) -> None:
     """A source that gave none this time; what it gave earlier and what is known of it stays known."""
     source_id = _upsert_source(session, failed, {"kind": "unknown"})
     error = failed.error
@@ -117,38 +117,38 @@ def record_failed_source(session: Session, run_id: str, failed: FailedOrigin) ->
 
 def _upsert_source(
     session: Session,
-    origin: Origin | FailedOrigin,
+    origin: SourceItem | FailedSource,
     place: Mapping[str, Any],
     *,
     update_columns: Sequence[str] = (),
 ) -> int:
     """What a list once said about a source holds until somebody says otherwise."""
     source_id = content_id("source", origin.spec)
-    attempts = session.scalar(select(Source.attempts).where(Source.id == source_id)) or 0
+    attempts = session.scalar(select(SourceRow.attempts).where(SourceRow.id == source_id)) or 0
     said = {"title": origin.title, "uploader": origin.uploader, "license": origin.license}
     row = {"id": source_id, "spec": origin.spec, "attempts": attempts + 1} | dict(place) | said
-    upsert(session, Source, [row], update_columns=["attempts", *update_columns], fill_columns=list(said))
+    upsert(session, SourceRow, [row], update_columns=["attempts", *update_columns], fill_columns=list(said))
     return source_id
 
 
 def _set_state(session: Session, run_id: str, source_id: int, state: Mapping[str, Any]) -> None:
     row = {"run_id": run_id, "source_id": source_id} | dict(state)
-    upsert(session, RunSource, [row], update_columns=list(state))
+    upsert(session, RunSourceRow, [row], update_columns=list(state))
 
 
-def forget_failure(session: Session, run_id: str, specs: Collection[str]) -> None:
+def clear_failure(session: Session, run_id: str, specs: Collection[str]) -> None:
     """A folder, archive or list that failed and now gave sources with names of their own."""
     ids = [content_id("source", spec) for spec in specs]
-    failed = (RunSource.run_id == run_id, RunSource.source_id.in_(ids), RunSource.state == "failed")
-    session.execute(update(RunSource).where(*failed).values(_WORKED))
+    failed = (RunSourceRow.run_id == run_id, RunSourceRow.source_id.in_(ids), RunSourceRow.state == "failed")
+    session.execute(update(RunSourceRow).where(*failed).values(_WORKED))
 
 
 def record_video(session: Session, row: Mapping[str, Any]) -> None:
     """A video; seen again elsewhere, it is remembered where it was seen last."""
-    upsert(session, Video, [row], update_columns=["path"])
+    upsert(session, VideoRow, [row], update_columns=["path"])
 
 
-def record_images(session: Session, video_id: str, images: Iterable[StoredImage]) -> None:
+def record_images(session: Session, video_id: str, images: Iterable[ImageRecord]) -> None:
     """Images of a set; one seen again is remembered where it was seen last."""
     rows = [{"video_id": video_id} | asdict(image) for image in images]
     upsert(session, ImageRow, rows, update_columns=["path"])
@@ -172,35 +172,35 @@ def plan_shards(session: Session, run_id: str, video_id: str, ranges: Sequence[S
         }
         for span in ranges
     ]
-    upsert(session, Shard, rows)
+    upsert(session, ShardRow, rows)
 
 
 def fail_shard(session: Session, shard_id: int, error: MaskmillError) -> None:
     changes = {"state": "failed", "error_code": error.code, "error_message": str(error), "claimed_by": None}
-    session.execute(update(Shard).where(Shard.id == shard_id, Shard.state != "done").values(changes))
+    session.execute(update(ShardRow).where(ShardRow.id == shard_id, ShardRow.state != "done").values(changes))
 
 
 def requeue_failed(session: Session, run_id: str, video_ids: Sequence[str], *, every: bool) -> None:
     """Let shards of a run that failed be tried again: those of these videos, or all."""
-    failed = update(Shard).where(Shard.run_id == run_id, Shard.state == "failed")
+    failed = update(ShardRow).where(ShardRow.run_id == run_id, ShardRow.state == "failed")
     again = {"state": "planned", "error_code": None, "error_message": None, "deaths": 0}
     if every:
         session.execute(failed.values(again))
         return
     for some in pages(video_ids):
-        session.execute(failed.where(Shard.video_id.in_(some)).values(again))
+        session.execute(failed.where(ShardRow.video_id.in_(some)).values(again))
 
 
 def model_id(card: ModelCard) -> str:
     return f"{content_id('model', card.kind, card.name, card.weights_sha256, card.settings):016x}"
 
 
-def store_shard(session: Session, shard: Shard, labeled: LabeledShard) -> bool:
+def store_shard(session: Session, shard: ShardRow, labeled: LabeledShard) -> bool:
     """Write all rows of a shard and its `done` mark; False if another worker was quicker.
 
     The caller's transaction makes rows and mark one.
     """
-    done = update(Shard).where(Shard.id == shard.id, Shard.state != "done")
+    done = update(ShardRow).where(ShardRow.id == shard.id, ShardRow.state != "done")
     changes = {
         "state": "done",
         "claimed_by": None,
@@ -208,7 +208,7 @@ def store_shard(session: Session, shard: Shard, labeled: LabeledShard) -> bool:
         "error_message": None,
         "counts": labeled.counts,
         "seconds": labeled.seconds,
-        "tally": tally_agreements(f.agreement for f in labeled.frames if f.agreement),
+        "tally": agreement_histogram(f.agreement for f in labeled.frames if f.agreement),
         "finished_at": utc_now(),
     }
     if not session.execute(done.values(changes)).rowcount:  # type: ignore[attr-defined]  # of CursorResult
@@ -218,14 +218,14 @@ def store_shard(session: Session, shard: Shard, labeled: LabeledShard) -> bool:
     ids = {role: model_id(card) for role, card in labeled.cards.items()}
     compared = [(frame_id(shard.video_id, f.t_ms), f) for f in labeled.frames if f.agreement]
     people = _instance_rows(shard.run_id, compared, ids)
-    layouts = layout_column(_sizes_of_hard(compared), people)
-    upsert(session, Instance, people)
-    upsert(session, Agreement, [_agreement_row(shard.run_id, fid, f) for fid, f in compared])
-    upsert(session, Decision, [_decision_row(shard, frame, layouts) for frame in labeled.frames])
+    grids = occupancy_column(_sizes_of_hard(compared), people)
+    upsert(session, InstanceRow, people)
+    upsert(session, AgreementRow, [_agreement_row(shard.run_id, fid, f) for fid, f in compared])
+    upsert(session, DecisionRow, [_decision_row(shard, frame, grids) for frame in labeled.frames])
     return True
 
 
-def _store_frames(session: Session, shard: Shard, frames: Sequence[LabeledFrame]) -> None:
+def _store_frames(session: Session, shard: ShardRow, frames: Sequence[LabeledFrame]) -> None:
     """Frames are shared by runs: one that was rejected unseen may be kept by another run."""
     rows = [
         {
@@ -239,7 +239,7 @@ def _store_frames(session: Session, shard: Shard, frames: Sequence[LabeledFrame]
         }
         for frame in frames
     ]
-    upsert(session, Frame, rows, fill_columns=["width", "height"])
+    upsert(session, FrameRow, rows, fill_columns=["width", "height"])
 
 
 def _store_models(session: Session, cards: Iterable[ModelCard]) -> None:
@@ -254,7 +254,7 @@ def _store_models(session: Session, cards: Iterable[ModelCard]) -> None:
         }
         for card in cards
     ]
-    upsert(session, Model, rows, update_columns=["gives_instances"])
+    upsert(session, ModelRow, rows, update_columns=["gives_instances"])
 
 
 def _instance_rows(
@@ -307,7 +307,7 @@ def _agreement_row(run_id: str, fid: int, frame: LabeledFrame) -> dict[str, Any]
     }
 
 
-def _decision_row(shard: Shard, frame: LabeledFrame, layouts: Mapping[int, bytes]) -> dict[str, Any]:
+def _decision_row(shard: ShardRow, frame: LabeledFrame, grids: Mapping[int, bytes]) -> dict[str, Any]:
     fid = frame_id(shard.video_id, frame.t_ms)
     return {
         "run_id": shard.run_id,
@@ -318,7 +318,7 @@ def _decision_row(shard: Shard, frame: LabeledFrame, layouts: Mapping[int, bytes
         "trust": frame.trust,
         "value": frame.value,
         "reasons": list(frame.reasons),
-        "shot_ms": frame.shot_ms,
+        "shot_start_ms": frame.shot_start_ms,
         "image": frame.image,
-        "layout": layouts.get(fid),
+        "layout": grids.get(fid),
     }

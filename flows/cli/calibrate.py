@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from configs.errors import ConfigError
-from flows.cli.console import HomeOption, RunOption, SetOption, print_table, say
+from flows.cli.console import HomeOption, RunOption, SetOption, format_cell, print_table
 from flows.cli.labeled_sets import (
     CocoOption,
     Codes,
@@ -23,20 +23,20 @@ from flows.cli.labeled_sets import (
 )
 
 if TYPE_CHECKING:
-    from labeling.evaluation.cross_validation import Trusting
+    from labeling.evaluation.cross_validation import CrossValidation
 
 
 DEFAULT_HOME = Path(".maskmill")
 
 
-class Origin(StrEnum):
+class ImageOrigin(StrEnum):
     reviews = "reviews"
 
 
 def calibrate(
     sets: SetsArgument = None,
     origin: Annotated[
-        Origin | None, typer.Option("--from", help="Learn from what people said of a run's frames.")
+        ImageOrigin | None, typer.Option("--from", help="Learn from what people said of a run's frames.")
     ] = None,
     images: ImagesOption = None,
     coco: CocoOption = None,
@@ -86,19 +86,19 @@ def calibrate(
     typer.echo(f"{to}: use it with --set trust.calibration={to}")
 
 
-def _print(unseen: "dict[str, Trusting]", accept_risk: float) -> None:
+def _print(unseen: "dict[str, CrossValidation]", accept_risk: float) -> None:
     for of in ("masks", "frames"):
         judged = ((name, getattr(one, of)) for name, one in unseen.items())
         print_table(
             (f"{of}, not seen", "judged", "good", "AUROC", "calibration error"),
-            ((name, *map(say, (one.count, one.good, one.auroc, one.error))) for name, one in judged),
+            ((name, *map(format_cell, (one.count, one.good, one.auroc, one.error))) for name, one in judged),
         )
     for title, of in (("hard", "hard"), ("all", "every")):
         rows = ((name, getattr(one, of)) for name, one in unseen.items())
         print_table(
             (f"{title} frames, risk {accept_risk:g}", "frames", "good", "accepted", "precision", "recall"),
             (
-                (name, *map(say, (one.frames, one.good, one.accepted, one.precision, one.recall)))
+                (name, *map(format_cell, (one.frames, one.good, one.accepted, one.precision, one.recall)))
                 for name, one in rows
             ),
         )

@@ -66,21 +66,21 @@ class Commands(TyperGroup):
     """A group whose commands end on our errors with a sentence and an exit code."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        with _told_errors():
+        with _handle_errors():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
-        with _told_errors():
+        with _handle_errors():
             return super().invoke(ctx)
 
 
 @contextmanager
-def _told_errors() -> Iterator[None]:
+def _handle_errors() -> Iterator[None]:
     """End with an exit code on our errors; on the option parser's too where JSON is asked for."""
     try:
         yield
     except MaskmillError as error:
-        complain(error)
+        print_error(error)
         wrong_use = isinstance(error, ConfigError | ModelError | ExportError)
         raise typer.Exit(Exit.WRONG_USE if wrong_use else Exit.STOPPED) from error
     except UsageError as error:
@@ -90,7 +90,7 @@ def _told_errors() -> Iterator[None]:
         raise typer.Exit(Exit.WRONG_USE) from error
 
 
-def complain(error: MaskmillError) -> None:
+def print_error(error: MaskmillError) -> None:
     if _wants_json():
         _print_json_error(error.code, str(error))
     else:
@@ -123,7 +123,7 @@ def _plain(value: Any) -> Any:
     return value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value)
 
 
-def say(value: object) -> str:
+def format_cell(value: object) -> str:
     """A cell of a table of figures: three digits, `-` for none."""
     if value is None:
         return "-"

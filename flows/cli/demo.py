@@ -9,7 +9,7 @@ from db.runs.queries import RunSummary, latest_run
 from labeling.datasets.formats.coco import write_coco
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import ledger_of
+from tasks.execution.database import database_of
 from tasks.observability.report import write_report
 from tasks.observability.summary import Demo
 
@@ -25,7 +25,7 @@ def make_demo(home: Path, *, seconds: float, generate: Callable[..., RunSummary]
     render_scene(video, seconds=seconds)
     summary = generate([str(video)], load_config("offline"), "offline", place.root, show_progress=not quiet)
     coco, report = place.root / "coco", place.root / "report.html"
-    with ledger_of(place).session() as session:
+    with database_of(place).session() as session:
         run = latest_run(session, summary.run_id)
         write_coco(dataset_frames(session, run.id, place, decisions=DEMO_DECISIONS), coco)
         write_report(session, run, place, report, hardest=24)

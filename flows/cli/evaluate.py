@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.console import ConfigOption, SetOption, print_table, say
+from flows.cli.console import ConfigOption, SetOption, format_cell, print_table
 from flows.cli.labeled_sets import (
     CocoOption,
     Codes,
@@ -24,7 +24,7 @@ from flows.cli.labeled_sets import (
 )
 
 if TYPE_CHECKING:
-    from labeling.evaluation.detection_metrics import Found, PeopleFound
+    from labeling.evaluation.detection_metrics import DetectionMetrics, PersonMetrics
     from labeling.evaluation.summary import SetSummary
 
 
@@ -100,20 +100,22 @@ def _print(sets: "dict[str, SetSummary]") -> None:
     )
 
 
-def _print_people(role: str, sets: "Mapping[str, PeopleFound | None]") -> None:
+def _print_people(role: str, sets: "Mapping[str, PersonMetrics | None]") -> None:
     """Nothing, where no truth tells people apart or the model does not."""
-    rows = [(name, *map(say, (*_of(one.masks), *_of(one.boxes)))) for name, one in sets.items() if one]
+    rows = [
+        (name, *map(format_cell, (*_of(one.masks), *_of(one.boxes)))) for name, one in sets.items() if one
+    ]
     if rows:
         figures = ("missed", "recall", "precision")
         columns = ("masks of", "IoU", *figures, "boxes of", "IoU", *figures)
         print_table((f"{role}, one by one", *columns), rows)
 
 
-def _of(found: "Found | None") -> Sequence[object]:
+def _of(found: "DetectionMetrics | None") -> Sequence[object]:
     return (found.people, found.iou, found.missed, found.recall, found.precision) if found else (None,) * 5
 
 
 def _print_rows(
     columns: Sequence[str], sets: "dict[str, SetSummary]", row_of: "Callable[[SetSummary], Sequence[object]]"
 ) -> None:
-    print_table(columns, ((name, *map(say, row_of(one))) for name, one in sets.items()))
+    print_table(columns, ((name, *map(format_cell, row_of(one))) for name, one in sets.items()))

@@ -16,7 +16,7 @@ INTERRUPTED = 130
 
 
 @contextmanager
-def stop_at_once() -> Iterator[None]:
+def exit_on_sigint() -> Iterator[None]:
     """End the process on SIGINT, where Prefect's server is a temporary one.
 
     The terminal's Ctrl-C reaches that server too, which ends before we could tell it of our end:

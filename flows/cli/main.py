@@ -175,15 +175,19 @@ def _generate(
 
     from prefect.exceptions import CancelledRun
 
-    from flows.cli.interrupt import stop_at_once
+    from flows.cli.interrupt import exit_on_sigint
     from flows.cli.progress import watch_progress
     from flows.cli.temporary_server import temporary_server
-    from tasks.observability.final_state import NothingRead
+    from tasks.observability.final_state import NoSourceReadable
 
     try:
-        with temporary_server(), stop_at_once(), watch_progress(home, config.run_id(), enabled=show_progress):
+        with (
+            temporary_server(),
+            exit_on_sigint(),
+            watch_progress(home, config.run_id(), enabled=show_progress),
+        ):
             return generate_dataset(specs, config, name=name, home=home, retry_failed=retry_failed)
-    except NothingRead as error:
+    except NoSourceReadable as error:
         return error.summary
     except CancelledRun as exc:
         raise Interrupted("the run was cancelled; the same command again goes on") from exc

@@ -18,7 +18,7 @@ from rich.progress import (
 from db.runs.queries import shard_progress
 from labeling.errors import DatabaseError
 from labeling.storage.home import Home
-from tasks.execution.database import ledger_of
+from tasks.execution.database import database_of
 
 EVERY_S = 0.5
 
@@ -49,7 +49,7 @@ def _watch(progress: Progress, home: Home, run_id: str, stop: threading.Event) -
         if not (home.root / "maskmill.db").exists():
             continue
         try:
-            with ledger_of(home).session() as session:
+            with database_of(home).session() as session:
                 done, total = shard_progress(session, run_id)
         except DatabaseError:
             continue

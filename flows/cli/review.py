@@ -38,19 +38,19 @@ def up(
 ) -> None:
     """Start this home's own Label Studio, for this machine only. The first time, it is installed."""
     from flows.home import existing_home
-    from labeling.review.label_studio.credentials import access_file
+    from labeling.review.label_studio.credentials import credentials_file
     from labeling.review.label_studio.install import find_environment
-    from labeling.review.label_studio.local_server import LocalStudio
+    from labeling.review.label_studio.local_server import LocalLabelStudio
 
     root = existing_home(home).root
     if find_environment() is None and not as_json:
         typer.echo("installing Label Studio, once: a few minutes and 1 GB", err=True)
-    access = LocalStudio(root).up(port)
+    access = LocalLabelStudio(root).up(port)
     if as_json:
-        print_json({"url": access.url, "email": access.email, "access_file": access_file(root)})
+        print_json({"url": access.url, "email": access.email, "credentials_file": credentials_file(root)})
         return
     typer.echo(f"Label Studio runs at {access.url}")
-    typer.echo(f"log in as {access.email}; {ACCESS_NOTE.format(path=access_file(root))}")
+    typer.echo(f"log in as {access.email}; {ACCESS_NOTE.format(path=credentials_file(root))}")
     typer.echo("next: `maskmill review push` sends the frames that wait for review")
 
 
@@ -58,9 +58,9 @@ def up(
 def down(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Stop this home's own Label Studio; what people said stays in it."""
     from flows.home import existing_home
-    from labeling.review.label_studio.local_server import LocalStudio
+    from labeling.review.label_studio.local_server import LocalLabelStudio
 
-    stopped = LocalStudio(existing_home(home).root).down()
+    stopped = LocalLabelStudio(existing_home(home).root).down()
     if as_json:
         print_json({"stopped": stopped})
     else:
@@ -73,10 +73,10 @@ def status(home: HomeOption = DEFAULT_HOME, run: RunOption = None, as_json: Json
     from db.review.summary import summarize_reviews
     from db.runs.queries import latest_run
     from flows.home import existing_home, open_home
-    from labeling.review.label_studio.local_server import LocalStudio
+    from labeling.review.label_studio.local_server import LocalLabelStudio
     from tasks.review.summary import review_rows
 
-    studio = LocalStudio(existing_home(home).root).status()
+    studio = LocalLabelStudio(existing_home(home).root).status()
     with open_home(home).session() as session:
         row = latest_run(session, run)
         summary = summarize_reviews(session, row)
@@ -110,13 +110,13 @@ def push(
     as_json: JsonOption = False,
 ) -> None:
     """Send the frames that wait for review, the most valuable first. The same command again sends what is new."""
-    from flows.cli.interrupt import stop_at_once
+    from flows.cli.interrupt import exit_on_sigint
     from flows.home import existing_home
     from flows.review import push_reviews
 
     root = existing_home(home).root
     settings = _settings(home, run, changes or [])
-    with stop_at_once():
+    with exit_on_sigint():
         pushed = push_reviews(root, run or "", settings, again)
     if as_json:
         print_json(pushed)
@@ -163,11 +163,11 @@ def _settings(home: Path, run: str | None, changes: list[str]) -> "Settings":
 @app.command()
 def pull(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Take over what people said since the last time, and score the models by it."""
-    from flows.cli.interrupt import stop_at_once
+    from flows.cli.interrupt import exit_on_sigint
     from flows.home import existing_home
     from flows.review import pull_reviews
 
-    with stop_at_once():
+    with exit_on_sigint():
         pulled = pull_reviews(existing_home(home).root)
     if as_json:
         print_json(pulled)

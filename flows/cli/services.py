@@ -39,12 +39,12 @@ def serve(
 ) -> None:
     """Run all flows as the config's `schedules` say, or from Prefect's UI, on this machine until Ctrl-C."""
     specs, run_config = _read(sources, config, changes)
-    from flows.deployment.deployments import Job
+    from flows.deployment.deployments import DeploymentSpec
     from flows.deployment.serve import serve_flows
 
     _warn_of_missing(specs, "until something is, each start lists it as failed")
     root = home.expanduser().resolve()
-    serve_flows(Job(sources=specs, config=run_config, name=name or Path(config).stem, home=root))
+    serve_flows(DeploymentSpec(sources=specs, config=run_config, name=name or Path(config).stem, home=root))
 
 
 def deploy(

@@ -100,11 +100,11 @@ def doctor(
 ) -> None:
     """What works here, and what is missing."""
     from configs.load import load_config
-    from tasks.doctor import examine
+    from tasks.doctor import run_checks
 
     if home.expanduser().is_file():
         raise ConfigError(f"--home {home} is a file: name a folder")
-    findings = examine(load_config(config, changes or []), home.expanduser().resolve())
+    findings = run_checks(load_config(config, changes or []), home.expanduser().resolve())
     if as_json:
         print_json(findings)
         return

@@ -22,12 +22,12 @@ def temporary_server() -> Iterator[None]:
     if PREFECT_API_URL.value():
         yield
         return
-    MortalServer()
+    ParentBoundServer()
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
 
 
-class MortalServer(SubprocessASGIServer):
+class ParentBoundServer(SubprocessASGIServer):
     """The temporary server with a shell beside it that ends it when this process is killed.
 
     Without it, kill -9 would leave a server of 250 MB running for good.

@@ -8,10 +8,16 @@ from prefect.deployments.runner import DeploymentApplyError
 
 from configs.errors import ConfigError
 from configs.models import RunConfig
-from flows.deployment.deployments import OFFERS, Job, make_deployments, say_schedule, schedule_of
+from flows.deployment.deployments import (
+    SCHEDULED_FLOWS,
+    DeploymentSpec,
+    format_schedule,
+    make_deployments,
+    schedule_of,
+)
 from flows.deployment.pools import ensure_pool, set_gpu_slots
 from labeling.sources.url_policy import url_scheme
-from tasks.execution.prefect_server import is_this_machine, server_url, want_server
+from tasks.execution.prefect_server import is_this_machine, require_server, server_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +41,10 @@ def deploy_flows(
         ConfigError: there is no server, the pool is of another type, a path says not where it is.
     """
     url = server_url()
-    job = Job(sources=_whole_sources(sources, url), config=config, name=name, home=_whole(home, "home", url))
-    want_server()
+    job = DeploymentSpec(
+        sources=_whole_sources(sources, url), config=config, name=name, home=_whole(home, "home", url)
+    )
+    require_server()
     deployments = make_deployments(job)
     with get_client(sync_client=True) as client:
         ensure_pool(client, pool)
@@ -46,7 +54,7 @@ def deploy_flows(
             deployment.apply(work_pool_name=pool)
     except DeploymentApplyError as exc:
         raise ConfigError(f"the Prefect server at {url} refused {deployment.full_name}: {exc}") from exc
-    when = [say_schedule(schedule_of(offer, config)) for offer in OFFERS]
+    when = [format_schedule(schedule_of(offer, config)) for offer in SCHEDULED_FLOWS]
     names = [deployment.full_name for deployment in deployments]
     return [Deployed(name, starts) for name, starts in zip(names, when, strict=True)]
 

@@ -33,7 +33,7 @@ _NOT_IN_NAMES = str.maketrans(dict.fromkeys("/%&<>", "-"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class DeploymentSpec:
     """What somebody wants done again and again."""
 
     sources: list[str]
@@ -46,63 +46,63 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class _Offer:
+class _ScheduledFlow:
     """One flow that becomes a deployment of every job."""
 
     flow: Flow[..., Any]
     schedule: str
     """Its key among the config's `schedules`."""
-    parameters: Callable[[Job], dict[str, Any]]
+    parameters: Callable[[DeploymentSpec], dict[str, Any]]
     """Without `home`, which all of them take."""
     one_at_a_time: bool = True
 
 
-def _generating(job: Job) -> dict[str, Any]:
+def _generating(job: DeploymentSpec) -> dict[str, Any]:
     config = job.config.model_dump(mode="json", exclude={"schedules", "export"})
     return {"sources": job.sources, "config": config, "name": job.name}
 
 
-def _helping(job: Job) -> dict[str, Any]:
+def _helping(job: DeploymentSpec) -> dict[str, Any]:
     return {"run": job.config.run_id()}
 
 
-def _pushing(job: Job) -> dict[str, Any]:
+def _pushing(job: DeploymentSpec) -> dict[str, Any]:
     return {"run": job.config.run_id(), "settings": job.config.review.model_dump(mode="json")}
 
 
-def _exporting(job: Job) -> dict[str, Any]:
+def _exporting(job: DeploymentSpec) -> dict[str, Any]:
     export = job.config.export
     chosen = export.model_dump(mode="json", exclude={"folder"})
     out = export.folder if local_path(export.folder) is None else str(job.home / export.folder)
     return {"out": out, "run": job.config.run_id()} | chosen
 
 
-def _deleting(_job: Job) -> dict[str, Any]:
+def _deleting(_job: DeploymentSpec) -> dict[str, Any]:
     return {"delete": True}
 
 
-def _nothing(_job: Job) -> dict[str, Any]:
+def _nothing(_job: DeploymentSpec) -> dict[str, Any]:
     return {}
 
 
-OFFERS = (
-    _Offer(generate_dataset, "generate", _generating),
-    _Offer(label_shards, "label", _helping, one_at_a_time=False),
-    _Offer(push_reviews, "push", _pushing),
-    _Offer(pull_reviews, "pull", _nothing),
-    _Offer(export_dataset, "export", _exporting),
-    _Offer(reap, "reap", _nothing, one_at_a_time=False),  # one that died would keep the next away
-    _Offer(collect_garbage_flow, "gc", _deleting),
+SCHEDULED_FLOWS = (
+    _ScheduledFlow(generate_dataset, "generate", _generating),
+    _ScheduledFlow(label_shards, "label", _helping, one_at_a_time=False),
+    _ScheduledFlow(push_reviews, "push", _pushing),
+    _ScheduledFlow(pull_reviews, "pull", _nothing),
+    _ScheduledFlow(export_dataset, "export", _exporting),
+    _ScheduledFlow(reap, "reap", _nothing, one_at_a_time=False),  # one that died would keep the next away
+    _ScheduledFlow(collect_garbage_flow, "gc", _deleting),
 )
 """Every flow that can be scheduled: a new one is a line here, and one in `configs.schedules.Schedules`."""
 
 
-def make_deployments(job: Job) -> list[RunnerDeployment]:
+def make_deployments(job: DeploymentSpec) -> list[RunnerDeployment]:
     """`generate-dataset/NAME`, `push-reviews/NAME` and so on, in the order of `OFFERS`."""
-    return [_make(offer, job) for offer in OFFERS]
+    return [_make(offer, job) for offer in SCHEDULED_FLOWS]
 
 
-def _make(offer: _Offer, job: Job) -> RunnerDeployment:
+def _make(offer: _ScheduledFlow, job: DeploymentSpec) -> RunnerDeployment:
     when = schedule_of(offer, job.config)
     # by its module: by its file, Prefect would put flows/ first among the places of imports
     return RunnerDeployment.from_flow(
@@ -118,7 +118,7 @@ def _make(offer: _Offer, job: Job) -> RunnerDeployment:
     )
 
 
-def schedule_of(offer: _Offer, config: RunConfig) -> FlowSchedule | None:
+def schedule_of(offer: _ScheduledFlow, config: RunConfig) -> FlowSchedule | None:
     """When the config wants this flow to start by itself."""
     when: FlowSchedule | None = getattr(config.schedules, offer.schedule)
     return when
@@ -135,12 +135,12 @@ def prefect_schedule(when: FlowSchedule) -> Schedule:
     return Interval(timedelta(seconds=when.interval_s), anchor_date=midnight, timezone=when.timezone)
 
 
-def say_schedule(when: FlowSchedule | None) -> str:
+def format_schedule(when: FlowSchedule | None) -> str:
     """In words, for people.
 
-    >>> say_schedule(FlowSchedule(cron="0 2 * * *", timezone="Europe/Berlin"))
+    >>> format_schedule(FlowSchedule(cron="0 2 * * *", timezone="Europe/Berlin"))
     'cron 0 2 * * *, Europe/Berlin'
-    >>> say_schedule(FlowSchedule(interval_s=600)), say_schedule(None)
+    >>> format_schedule(FlowSchedule(interval_s=600)), format_schedule(None)
     ('every 600 s', 'when somebody starts it')
     """
     if when is None:

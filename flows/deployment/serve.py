@@ -9,16 +9,16 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 
 from configs.errors import ConfigError
-from flows.deployment.deployments import Job, make_deployments
+from flows.deployment.deployments import DeploymentSpec, make_deployments
 from flows.deployment.pools import set_gpu_slots
 from labeling.storage.home import Home
-from tasks.execution.prefect_server import runs_at_work, stop_runs, want_server
+from tasks.execution.prefect_server import require_server, runs_at_work, stop_runs
 
 _PATIENCE_S = 10.0
 """How long a run that is told to end may take."""
 
 
-def serve_flows(job: Job) -> None:
+def serve_flows(job: DeploymentSpec) -> None:
     """Register the flows with the user's Prefect server and work on their runs, until Ctrl-C.
 
     While nobody serves them, their schedules are paused.
@@ -27,7 +27,7 @@ def serve_flows(job: Job) -> None:
         ConfigError: there is no server, it does not answer, or it has workers do this.
         HomeNotWritable: found before the first run finds it.
     """
-    want_server()
+    require_server()
     Home(job.home).create()
     deployments = make_deployments(job)
     with get_client(sync_client=True) as client:

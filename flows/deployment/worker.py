@@ -12,7 +12,7 @@ from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
 from prefect.workers.process import ProcessWorker
 
 from flows.deployment.pools import ensure_pool
-from tasks.execution.prefect_server import runs_at_work, stop_runs, want_server
+from tasks.execution.prefect_server import require_server, runs_at_work, stop_runs
 
 _WORKER_LABEL = "prefect.worker.name"
 """What Prefect writes on a run that a worker started."""
@@ -30,7 +30,7 @@ def work(pool: str, *, name: str | None = None, limit: int | None = None, health
     Raises:
         ConfigError: there is no server, it does not answer, or the pool is of another type.
     """
-    want_server()
+    require_server()
     with get_client(sync_client=True) as client:
         if ensure_pool(client, pool):
             typer.echo(

@@ -71,7 +71,7 @@ def compare_instances(
         is_hard=iou < settings.hard_below,
         matches=matches,
         mismatches=mismatches,
-        disputed=disputed_share(*unions),
+        symmetric_difference_share=symmetric_difference_share(*unions),
     )
 
 
@@ -92,7 +92,7 @@ def expected_iou(
     return expected + counting_from * iou_of(seen)
 
 
-def disputed_share(first: Mask, second: Mask) -> float:
+def symmetric_difference_share(first: Mask, second: Mask) -> float:
     """Pixels of exactly one of two masks over those of the image, in [0, 1]; 0 for one without pixels."""
     height, width = first.size_hw
     common = intersect_masks(first, second).area_px

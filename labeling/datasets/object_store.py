@@ -15,7 +15,7 @@ from typing import Self
 from labeling.datasets.records import ExportSummary
 from labeling.datasets.staging import MARKER, ImageTarget, marker_entries, marker_text
 from labeling.errors import ExportError
-from labeling.runtime.thread_pool import Errands
+from labeling.runtime.thread_pool import BoundedThreadPool
 from labeling.storage.object_store import ObjectStore, known_store, local_path
 
 _OF_FRAMES = {"images", "labels", "masks"}
@@ -65,7 +65,7 @@ class StoreImages:
     def __init__(self, store: ObjectStore) -> None:
         self.names: set[str] = set()
         self._store = store
-        self._errands = Errands()
+        self._thread_pool = BoundedThreadPool()
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +73,7 @@ class StoreImages:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._errands.__exit__(kind, error, trace)
+        self._thread_pool.__exit__(kind, error, trace)
 
     def add(self, image: Path, *, name: str, store: ObjectStore | None = None) -> None:
         """Send the file `image`, or what is called so in `store`, as `name`.
@@ -86,10 +86,10 @@ class StoreImages:
         if to in self.names:
             raise ExportError(f"two frames want the file name {name!r}; give each its own")
         self.names.add(to)
-        self._errands.send(lambda: self._place(image, to, store))
+        self._thread_pool.send(lambda: self._place(image, to, store))
 
     def _place(self, image: Path, to: str, source: ObjectStore | None) -> None:
-        abandoned = self._errands.abandoned
+        abandoned = self._thread_pool.abandoned
         try:
             if source is None:
                 self._store.put(to, image.read_bytes(), abandoned=abandoned)
@@ -129,9 +129,9 @@ def _publish(store: ObjectStore, files: dict[str, Path], before: Collection[str]
     if of_frames:
         for entry in set(before) - _OF_FRAMES:
             store.remove(list(store.names(entry)))
-    with Errands() as errands:
+    with BoundedThreadPool() as thread_pool:
         for name in of_frames:
-            errands.send(lambda name=name: store.upload(files[name], name))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+            thread_pool.send(lambda name=name: store.upload(files[name], name))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
     for name in sorted(files.keys() - set(of_frames), reverse=True):  # instances.json is what most read, last
         store.upload(files[name], name)
 

@@ -121,7 +121,7 @@ def _find_fault(instance: DatasetInstance, size_hw: tuple[int, int]) -> str | No
 
 
 @dataclass(slots=True)
-class Ledger:
+class ExportCheck:
     """Checks and counts frames on their way out; remembers 8 bytes an id to refuse a second use."""
 
     empty_masks: int = 0

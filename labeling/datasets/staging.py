@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from labeling.errors import DiskFull, ExportError
-from labeling.runtime.thread_pool import Errands
+from labeling.runtime.thread_pool import BoundedThreadPool
 from labeling.storage.object_store import ObjectStore
 
 MARKER = ".maskmill-export.json"
@@ -188,7 +188,7 @@ class ImageFolder:
         self._folder = folder
         self._copy = copy
         self._unlinkable = 0
-        self._errands = Errands()
+        self._thread_pool = BoundedThreadPool()
         self._made: set[Path] = set()
         """Folders that are there: one a split."""
 
@@ -198,7 +198,7 @@ class ImageFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._errands.__exit__(kind, error, trace)
+        self._thread_pool.__exit__(kind, error, trace)
 
     def add(self, image: Path, *, name: str, store: ObjectStore | None = None) -> None:
         """Place the file `image`, or what is called so in `store`, as `name`.
@@ -210,7 +210,7 @@ class ImageFolder:
         """
         target = self._folder / name
         if store is not None:
-            self._errands.send(lambda: _fetch(store, str(image), target))
+            self._thread_pool.send(lambda: _fetch(store, str(image), target))
             return
         with export_errors(target):
             try:

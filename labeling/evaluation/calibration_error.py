@@ -15,7 +15,7 @@ from labeling.evaluation.metrics import (
 
 
 @dataclass(frozen=True, slots=True)
-class Predicted:
+class CalibrationMetrics:
     """How right the probabilities are that masks are good."""
 
     count: int
@@ -28,10 +28,10 @@ class Predicted:
     risk_coverage: list[CoveragePoint]
 
 
-def judge_predictions(pairs: Sequence[tuple[float, bool]]) -> Predicted:
+def judge_predictions(pairs: Sequence[tuple[float, bool]]) -> CalibrationMetrics:
     """What was said of each, in [0, 1], and whether it came true."""
     said, true = [value for value, _ in pairs], [is_good for _, is_good in pairs]
-    return Predicted(
+    return CalibrationMetrics(
         count=len(pairs),
         good=share(true),
         auroc=auroc(said, true),

@@ -20,7 +20,7 @@ MISSED_BELOW = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Matched:
+class ImageMatches:
     """One image's instances beside its labeled people, by their masks or by their boxes."""
 
     best_ious: tuple[float, ...]
@@ -36,9 +36,9 @@ class Matched:
 class ImageMatch:
     """One image's instances beside its labeled people."""
 
-    masks: Matched | None
+    masks: ImageMatches | None
     """Outside what is ignored; None: the truth has only boxes."""
-    boxes: Matched
+    boxes: ImageMatches
     """The instances' boxes beside the truth's, which are tight round its masks where it has such."""
 
 
@@ -82,12 +82,12 @@ def _regions(truth: LabeledImage) -> Sequence[Mask]:
     return [fill_box(box, truth.size_hw) for box in truth.boxes]
 
 
-def _match(ious: NDArray[np.float64], is_known: NDArray[np.bool_], truth: LabeledImage) -> Matched:
+def _match(ious: NDArray[np.float64], is_known: NDArray[np.bool_], truth: LabeledImage) -> ImageMatches:
     """`ious`: labeled people x instances."""
     pairs = match_pairs(ious, min_iou=MATCH_IOU)
     counts = is_known.copy()
     counts[[column for _, column, _ in pairs]] = True
-    return Matched(
+    return ImageMatches(
         best_ious=tuple(ious.max(axis=1, initial=0.0).tolist()),
         matched=len(pairs),
         seen=None if truth.is_partial else int(counts.sum()),
@@ -95,7 +95,7 @@ def _match(ious: NDArray[np.float64], is_known: NDArray[np.bool_], truth: Labele
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DetectionMetrics:
     """How many of the labeled people a model found, by their masks or by their boxes."""
 
     people: int
@@ -112,27 +112,27 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class PeopleFound:
+class PersonMetrics:
     """How well a model finds people, each for himself."""
 
-    masks: Found | None
+    masks: DetectionMetrics | None
     """None: no image's truth has masks."""
-    boxes: Found
+    boxes: DetectionMetrics
 
 
-def summarize_people(images: Sequence[ImageMatch]) -> PeopleFound | None:
+def summarize_people(images: Sequence[ImageMatch]) -> PersonMetrics | None:
     """Of several images together; None for none."""
     if not images:
         return None
     masks = [one.masks for one in images if one.masks]
-    return PeopleFound(_count(masks) if masks else None, _count([one.boxes for one in images]))
+    return PersonMetrics(_count(masks) if masks else None, _count([one.boxes for one in images]))
 
 
-def _count(images: Sequence[Matched]) -> Found:
+def _count(images: Sequence[ImageMatches]) -> DetectionMetrics:
     best = np.array([iou for one in images for iou in one.best_ious])
     judged = [(one.matched, one.seen) for one in images if one.seen is not None]
     right, seen = (sum(numbers) for numbers in zip(*judged, strict=True)) if judged else (0, 0)
-    return Found(
+    return DetectionMetrics(
         people=len(best),
         iou=float(best.mean()) if len(best) else None,
         missed=int((best < MISSED_BELOW).sum()),

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labeling.evaluation.calibration_error import Predicted, judge_predictions
-from labeling.evaluation.detection_metrics import PeopleFound, summarize_people
+from labeling.evaluation.calibration_error import CalibrationMetrics, judge_predictions
+from labeling.evaluation.detection_metrics import PersonMetrics, summarize_people
 from labeling.evaluation.frames import EvaluatedFrame
 from labeling.evaluation.metrics import auroc, average_precision, share
 from labeling.review.occupancy import CELLS
-from labeling.review.queue import Candidate, choose_frames
+from labeling.review.queue import Candidate, select_frames_for_review
 
 GOOD_FROM = 0.8
 """IoU with the truth from which a mask is good to learn from."""
@@ -22,7 +22,7 @@ POOLED = "all"
 
 
 @dataclass(frozen=True, slots=True)
-class Mining:
+class MiningMetrics:
     """How well low expected agreement finds the frames that the student gets wrong (IoU below `BAD_BELOW`)."""
 
     failures: int
@@ -36,7 +36,7 @@ class Mining:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepting:
+class SelectionMetrics:
     """Whether the frames that nobody reviews have good masks. A frame's mask is good from `GOOD_FROM` on."""
 
     hard: int
@@ -52,7 +52,7 @@ class Accepting:
 
 
 @dataclass(frozen=True, slots=True)
-class Reviewing:
+class ReviewMetrics:
     """What the queue's order is worth to people who have time for `BUDGET` of the hard frames."""
 
     waiting: int
@@ -87,14 +87,14 @@ class SetSummary:
     student_iou: float | None
     """Mean over the frames with people."""
     teacher_iou: float | None
-    teacher_people: PeopleFound | None
+    teacher_people: PersonMetrics | None
     """The labeled people one by one; None where either the truth or the model does not tell people apart."""
-    student_people: PeopleFound | None
-    mining: Mining
-    accepting: Accepting
-    trusting: Predicted
+    student_people: PersonMetrics | None
+    mining: MiningMetrics
+    accepting: SelectionMetrics
+    trusting: CalibrationMetrics
     """The calibration's trust in the frames that it says something of."""
-    reviewing: Reviewing
+    reviewing: ReviewMetrics
 
 
 def summarize_frames(frames: Sequence[EvaluatedFrame]) -> dict[str, SetSummary]:
@@ -130,11 +130,11 @@ def _summarize(frames: Sequence[EvaluatedFrame]) -> SetSummary:
     )
 
 
-def _mining(compared: Sequence[EvaluatedFrame]) -> Mining:
+def _mining(compared: Sequence[EvaluatedFrame]) -> MiningMetrics:
     is_failure = [_below(frame.student_iou, BAD_BELOW) for frame in compared]
     is_hard = [frame.decision != "easy" for frame in compared]
     disagreement = [1 - (frame.expected_agreement or 0.0) for frame in compared]
-    return Mining(
+    return MiningMetrics(
         failures=sum(is_failure),
         auroc=auroc(disagreement, is_failure),
         ap=average_precision(disagreement, is_failure),
@@ -143,11 +143,11 @@ def _mining(compared: Sequence[EvaluatedFrame]) -> Mining:
     )
 
 
-def _accepting(compared: Sequence[EvaluatedFrame]) -> Accepting:
+def _accepting(compared: Sequence[EvaluatedFrame]) -> SelectionMetrics:
     hard = [frame for frame in compared if frame.decision != "easy"]
     accepted = [frame for frame in hard if frame.decision == "accepted"]
     good = [frame for frame in hard if not _below(frame.teacher_iou, GOOD_FROM)]
-    return Accepting(
+    return SelectionMetrics(
         hard=len(hard),
         good_among_hard=share([not _below(frame.teacher_iou, GOOD_FROM) for frame in hard]),
         bad_among_hard=share([_below(frame.teacher_iou, BAD_BELOW) for frame in hard]),
@@ -157,7 +157,7 @@ def _accepting(compared: Sequence[EvaluatedFrame]) -> Accepting:
     )
 
 
-def _reviewing(frames: Sequence[EvaluatedFrame], compared: Sequence[EvaluatedFrame]) -> Reviewing:
+def _reviewing(frames: Sequence[EvaluatedFrame], compared: Sequence[EvaluatedFrame]) -> ReviewMetrics:
     hard = [frame for frame in compared if frame.decision != "easy"]
     waiting = [frame for frame in hard if frame.decision == "review"]
     by_iou = sorted(waiting, key=lambda frame: (frame.agreement, frame.dataset, frame.name))
@@ -167,7 +167,7 @@ def _reviewing(frames: Sequence[EvaluatedFrame], compared: Sequence[EvaluatedFra
         sum(frame.corrected_px or 0 for frame in some) for some in (hard, queue, by_iou[:budget])
     )
     people, shown, shown_by_lowest = (_count_people(some) for some in (frames, queue, by_iou[:budget]))
-    return Reviewing(
+    return ReviewMetrics(
         waiting=len(waiting),
         budget=budget,
         corrected=in_queue / in_all if in_all else None,
@@ -192,7 +192,7 @@ def _choose(waiting: Sequence[EvaluatedFrame], most: int) -> list[EvaluatedFrame
         for position, frame in enumerate(waiting)
     ]
     candidates.sort(key=lambda one: -one.value)
-    return [waiting[position] for position in choose_frames(candidates, most=most).frames]
+    return [waiting[position] for position in select_frames_for_review(candidates, most=most).frames]
 
 
 def _below(iou: float | None, threshold: float) -> bool:

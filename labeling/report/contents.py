@@ -115,7 +115,7 @@ class SourceLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class ExampleImage:
     """One frame of the contact sheet."""
 
     jpeg: bytes
@@ -146,7 +146,7 @@ class ReportData:
     histogram: AgreementHistogram
     causes: tuple[tuple[str, int], ...]
     """(cause, mismatches in hard frames)."""
-    tiles: Iterable[Tile]
+    tiles: Iterable[ExampleImage]
     """Hardest first; taken one at a time, so a generator that draws them keeps one image only."""
     stages: tuple[StageTime, ...]
     sources: tuple[SourceLine, ...]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from labeling.evaluation.detection_metrics import MATCH_IOU, MISSED_BELOW
 from labeling.evaluation.frames import EvaluatedFrame
 from labeling.evaluation.summary import BAD_BELOW, GOOD_FROM, POOLED, SetSummary
-from labeling.report.contents import Tile
+from labeling.report.contents import ExampleImage
 from labeling.report.page import render_page
 from labeling.report.scatter import Dot, line_chart, scatter_chart
 from labeling.text.figures import count, count_of, percent
@@ -22,9 +22,9 @@ class EvaluationPage:
     sets: Mapping[str, SetSummary]
     """By name, and `POOLED`."""
     frames: Sequence[EvaluatedFrame]
-    false_accepts: Iterable[Tile]
+    false_accepts: Iterable[ExampleImage]
     """The truth and the teacher's masks."""
-    missed_failures: Iterable[Tile]
+    missed_failures: Iterable[ExampleImage]
     """The truth and the student's masks."""
 
 

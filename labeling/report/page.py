@@ -9,6 +9,7 @@ from labeling.report import wording
 from labeling.report.charts import bar, funnel_rows, histogram_chart
 from labeling.report.contents import (
     AgreementHistogram,
+    ExampleImage,
     FrameCounts,
     ModelLine,
     ReportData,
@@ -16,13 +17,13 @@ from labeling.report.contents import (
     SourceFailure,
     SourceLine,
     StageTime,
-    Tile,
 )
 from labeling.text import figures
 from labeling.text.figures import clock
 
 __all__ = [
     "AgreementHistogram",
+    "ExampleImage",
     "FrameCounts",
     "ModelLine",
     "ReportData",
@@ -30,7 +31,6 @@ __all__ = [
     "SourceFailure",
     "SourceLine",
     "StageTime",
-    "Tile",
     "render_report",
 ]
 

@@ -15,7 +15,7 @@ Rule = Literal["latest", "agreed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class Consensus:
     """The annotation that is believed, and by which rule."""
 
     frame: ReviewedFrame
@@ -55,7 +55,7 @@ class ReviewScore:
     """Human work by mask that was proposed or added; None: not measured, or no masks."""
 
 
-def pick_truth(frames: Sequence[ReviewedFrame], settings: Review) -> Truth | None:
+def choose_annotation(frames: Sequence[ReviewedFrame], settings: Review) -> Consensus | None:
     """Choose among the annotations of one frame; None: nobody can be believed yet.
 
     A skipped annotation says nothing. One with problems has lost a region and would make a person
@@ -81,7 +81,7 @@ def pick_truth(frames: Sequence[ReviewedFrame], settings: Review) -> Truth | Non
         chosen = _agrees_best(usable)
     else:
         return None
-    return Truth(chosen, settings.truth, tuple(sorted(one.annotator for one in words)), agreement)
+    return Consensus(chosen, settings.truth, tuple(sorted(one.annotator for one in words)), agreement)
 
 
 def score_review(proposed: Sequence[ProposedInstance], frame: ReviewedFrame) -> ReviewScore | None:

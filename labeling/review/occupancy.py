@@ -14,12 +14,12 @@ as many people with 0 or 0.25, fewer with 1."""
 _EPSILON = 1e-6
 """Added to both sums of a distance: two layouts of nobody are the same."""
 
-Layout = NDArray[np.float16]
+OccupancyGrid = NDArray[np.float16]
 """(CELLS * CELLS,), by rows: the share of each cell that masks cover, if every mask's pixels lay evenly in
 its box; people who overlap are added up. 512 bytes a frame."""
 
 
-def draw_layouts(
+def occupancy_grids(
     boxes_xywh: ArrayLike, areas_px: ArrayLike, sizes_wh: ArrayLike, frame_of: ArrayLike, *, frames: int
 ) -> NDArray[np.float16]:
     """Draw the layouts of several frames, (frames, CELLS * CELLS).
@@ -32,15 +32,15 @@ def draw_layouts(
     areas = np.asarray(areas_px, dtype=np.float64)
     is_somebody = (w > 0) & (h > 0) & (width > 0) & (height > 0)
     x, y, w, h, width, height, areas = (one[is_somebody] for one in (x, y, w, h, width, height, areas))
-    layouts = np.zeros((frames, CELLS, CELLS), dtype=np.float32)
+    grids = np.zeros((frames, CELLS, CELLS), dtype=np.float32)
     across, down = _overlaps(x, w, width), _overlaps(y, h, height)
     filled = np.minimum(areas / (w * h), 1)
     cover = filled[:, None, None] * down[:, :, None] * across[:, None, :]
-    np.add.at(layouts, np.asarray(frame_of, dtype=np.int64)[is_somebody], cover)
-    return layouts.reshape(frames, CELLS * CELLS).astype(np.float16)
+    np.add.at(grids, np.asarray(frame_of, dtype=np.int64)[is_somebody], cover)
+    return grids.reshape(frames, CELLS * CELLS).astype(np.float16)
 
 
-def layout_distances(one: Layout, others: NDArray[np.float32]) -> NDArray[np.float32]:
+def occupancy_distances(one: OccupancyGrid, others: NDArray[np.float32]) -> NDArray[np.float32]:
     """Distance of a layout from each of others (n, cells), in [0, 1]: 0 for the same, 1 where no cell is shared.
 
     1 - sum(min) / sum(max), the weighted Jaccard distance (Ruzicka, 1958): what an IoU is to masks.
@@ -52,17 +52,17 @@ def layout_distances(one: Layout, others: NDArray[np.float32]) -> NDArray[np.flo
     return distances
 
 
-def stack_layouts(layouts: Sequence[Layout]) -> NDArray[np.float32]:
-    """(n, cells), as `layout_distances` takes them."""
-    return np.asarray(layouts, dtype=np.float32).reshape(-1, CELLS * CELLS)
+def stack_grids(grids: Sequence[OccupancyGrid]) -> NDArray[np.float32]:
+    """(n, cells), as `occupancy_distances` takes them."""
+    return np.asarray(grids, dtype=np.float32).reshape(-1, CELLS * CELLS)
 
 
-def pack_layout(layout: Layout) -> bytes:
+def pack_grid(occupancy: OccupancyGrid) -> bytes:
     """A layout as 512 bytes, little-endian."""
-    return layout.astype("<f2").tobytes()
+    return occupancy.astype("<f2").tobytes()
 
 
-def unpack_layout(packed: bytes) -> Layout:
+def unpack_grid(packed: bytes) -> OccupancyGrid:
     return np.frombuffer(packed, "<f2")
 
 

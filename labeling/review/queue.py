@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.review.occupancy import Layout, layout_distances, stack_layouts
+from labeling.review.occupancy import OccupancyGrid, occupancy_distances, stack_grids
 
 UNKNOWN_TRUST = 0.5
 """Where nobody knows whether the teacher is right."""
@@ -31,15 +31,15 @@ Shot = tuple[str, int]
 """A video, and the time in ms at which the shot began; each image of a folder is a shot of its own."""
 
 
-def review_value(*, trust: float | None, disputed: float) -> float:
+def review_priority(*, trust: float | None, symmetric_difference_share: float) -> float:
     """Give what a look is expected to change, in [0, 1]: the probability that the teacher is wrong, times
     the share of the image's pixels that one of teacher and student has and the other has not.
 
     `trust`: probability that the teacher's masks are right; None: not known; NaN is no trust.
     """
     if trust is None:
-        return (1 - UNKNOWN_TRUST) * disputed
-    return (1 - trust) * disputed if trust >= 0 else disputed
+        return (1 - UNKNOWN_TRUST) * symmetric_difference_share
+    return (1 - trust) * symmetric_difference_share if trust >= 0 else symmetric_difference_share
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,11 +49,11 @@ class Candidate:
     frame_id: int
     value: float
     shot: Shot
-    layout: Layout
+    occupancy: OccupancyGrid
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Selection:
     """What people are to be asked about, and what was passed over on the way."""
 
     frames: tuple[int, ...]
@@ -64,13 +64,13 @@ class Choice:
     """Frames of shots about which people are asked enough."""
 
 
-def choose_frames(
+def select_frames_for_review(
     candidates: Iterable[Candidate],
     *,
     most: int,
     per_shot: int | None = None,
-    asked_of: Callable[[Shot], Sequence[Layout]] = lambda _: (),
-) -> Choice:
+    asked_of: Callable[[Shot], Sequence[OccupancyGrid]] = lambda _: (),
+) -> Selection:
     """Choose at most `most` frames, of no shot more than `per_shot`, those of `asked_of` included.
 
     `candidates` come by falling value, of equals the preferred one first, and are read only as far as
@@ -82,7 +82,7 @@ def choose_frames(
     chosen: list[int] = []
     while len(chosen) < most and (best := queue.take_best()):
         chosen.append(best.frame_id)
-    return Choice(tuple(chosen), queue.near_identical, queue.beyond_shot)
+    return Selection(tuple(chosen), queue.near_identical, queue.beyond_shot)
 
 
 @dataclass(order=True, slots=True)
@@ -98,10 +98,10 @@ class _Entry:
     compared: int = field(default=0, compare=False)
     """With so many layouts of its shot."""
 
-    def compare(self, layouts: NDArray[np.float32]) -> None:
-        nearest = layout_distances(self.candidate.layout, layouts[self.compared :]).min()
+    def compare(self, grids: NDArray[np.float32]) -> None:
+        nearest = occupancy_distances(self.candidate.occupancy, grids[self.compared :]).min()
         self.novelty = min(self.novelty, float(nearest))
-        self.compared = len(layouts)
+        self.compared = len(grids)
         self.loss = -self.candidate.value * self.novelty
 
 
@@ -111,7 +111,7 @@ class _Queue:
 
     unread: Iterator[tuple[int, Candidate]]
     per_shot: int | None
-    asked_of: Callable[[Shot], Sequence[Layout]]
+    asked_of: Callable[[Shot], Sequence[OccupancyGrid]]
     near_identical: int = 0
     beyond_shot: int = 0
     _entries: list[_Entry] = field(default_factory=list)
@@ -125,12 +125,12 @@ class _Queue:
     def take_best(self) -> Candidate | None:
         """The frame that is worth most now; None: there is no more."""
         while entry := self._pop():
-            asked = self._layouts_of(entry.candidate.shot)
+            asked = self._grids_of(entry.candidate.shot)
             if self.per_shot is not None and len(asked) >= self.per_shot:
                 self.beyond_shot += 1
             elif entry.compared == len(asked):
-                layout = stack_layouts([entry.candidate.layout])
-                self._asked[entry.candidate.shot] = np.concatenate([asked, layout])
+                occupancy = stack_grids([entry.candidate.occupancy])
+                self._asked[entry.candidate.shot] = np.concatenate([asked, occupancy])
                 return entry.candidate
             else:
                 entry.compare(asked)
@@ -153,7 +153,7 @@ class _Queue:
             return True
         return len(self._entries) < AT_HAND and upcoming.value > -self._entries[0].loss
 
-    def _layouts_of(self, shot: Shot) -> NDArray[np.float32]:
+    def _grids_of(self, shot: Shot) -> NDArray[np.float32]:
         if shot not in self._asked:
-            self._asked[shot] = stack_layouts(self.asked_of(shot))
+            self._asked[shot] = stack_grids(self.asked_of(shot))
         return self._asked[shot]

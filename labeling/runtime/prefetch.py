@@ -39,7 +39,7 @@ class Stopwatch:
             yield item
 
 
-def read_ahead(items: Iterable[T], depth: int) -> Iterator[T]:
+def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
     """Make items in a thread of their own, at most `depth` before they are asked for.
 
     An error in the thread is raised here, at its place in the order. Leaving early ends the thread.

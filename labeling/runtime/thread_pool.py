@@ -11,7 +11,7 @@ AT_ONCE = 16
 """Of 50 ms each way, an image that is new costs two: 16 at a time are 160 images a second."""
 
 
-class Errands:
+class BoundedThreadPool:
     """Runs calls in threads; the block ends when all have, or raises what the first failed one raised."""
 
     def __init__(self, at_once: int = AT_ONCE) -> None:

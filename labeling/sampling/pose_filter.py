@@ -8,7 +8,7 @@ The rules, in order (settings are `configs.models.PoseFilter`):
    wrists and ankles, by confidence), `foot_missing` (the mask ends at the ankle), `cut_off` (the box
    comes too near the image's border).
 3. After a separate pose model and the teacher both spoke: `teacher_misses_person`,
-   `pose_misses_person`, `joints_outside_mask`.
+   `pose_misses_person`, `keypoints_outside_mask`.
 
 Distances are shares of a body's height, so that they hold for people near and far.
 """
@@ -22,7 +22,7 @@ from labeling.comparison.agreement import match_pairs
 from labeling.structures.instances import COCO_KEYPOINTS, Instance
 from labeling.structures.keypoints import foot_reach_px, share_inside
 from labeling.structures.masks import Mask, box_iou_matrix
-from labeling.text.phrases import say_below, say_share_below
+from labeling.text.phrases import format_below, format_share_below
 
 __all__ = [
     "Rejection",
@@ -110,7 +110,7 @@ def check_count(poses: Sequence[Instance], settings: PoseFilter) -> Rejection | 
         return None
     if not any(_counts(pose, settings) for pose in poses):
         best = max((pose.score for pose in poses), default=None)
-        seen = "nobody" if best is None else f"one with score {say_below(best, settings.min_person_score)}"
+        seen = "nobody" if best is None else f"one with score {format_below(best, settings.min_person_score)}"
         return Rejection("no_people", f"a person is wanted, the model saw {seen}")
     threshold = min(settings.min_second_person_score, settings.min_person_score)
     possible = sorted((pose.score for pose in poses if pose.score >= threshold), reverse=True)
@@ -128,12 +128,12 @@ def check_body(
     Raises:
         ConfigError: the person has no keypoints.
     """
-    joints = _named_joints(person, settings)
+    joints = _named_keypoints(person, settings)
     for rule, names in _FULL_BODY:
         for name in names:
             confidence = joints[name][2]
             if not confidence >= settings.min_keypoint_score:
-                compared = say_below(confidence, settings.min_keypoint_score)
+                compared = format_below(confidence, settings.min_keypoint_score)
                 return Rejection(rule, f"the {_say(name)} is not seen: its confidence is {compared}")
     feet = None if mask is None else check_feet(person, mask, settings)
     return feet or check_cut_off(person, size_hw)
@@ -145,7 +145,7 @@ def check_feet(person: Instance, mask: Mask, settings: PoseFilter) -> Rejection 
     Raises:
         ConfigError: the person has no keypoints.
     """
-    joints = _named_joints(person, settings)
+    joints = _named_keypoints(person, settings)
     height = person.box_xywh[3]
     wanted_px = max(1.0, FOOT_REACH * height)
     for name in ("left_ankle", "right_ankle"):
@@ -184,7 +184,7 @@ def check_teacher(
     if unseen is not None:
         sentence = f"the teacher sees a person, {_say_where(unseen)}, whom the pose model does not see"
         return Rejection("pose_misses_person", sentence)
-    return _first(_check_joints(poses[pose], teacher[seen].mask, settings) for pose, seen in pairs)
+    return _first(_check_keypoints(poses[pose], teacher[seen].mask, settings) for pose, seen in pairs)
 
 
 def match_people(
@@ -214,18 +214,18 @@ def _find_alone(instances: Sequence[Instance], matched: set[int], settings: Pose
     return next((one for one in alone if _counts(one, settings)), None)
 
 
-def _check_joints(pose: Instance, mask: Mask, settings: PoseFilter) -> Rejection | None:
+def _check_keypoints(pose: Instance, mask: Mask, settings: PoseFilter) -> Rejection | None:
     if pose.keypoints is None:
         return None
     share = share_inside(pose.keypoints, mask, min_keypoint_score=settings.min_keypoint_score)
-    if share is None or share >= settings.min_joints_inside:
+    if share is None or share >= settings.min_keypoints_inside:
         return None
-    compared = say_share_below(share, settings.min_joints_inside, what="inside")
+    compared = format_share_below(share, settings.min_keypoints_inside, what="inside")
     sentence = f"the person's joints lie outside the teacher's mask: {compared}"
-    return Rejection("joints_outside_mask", sentence)
+    return Rejection("keypoints_outside_mask", sentence)
 
 
-def _named_joints(person: Instance, settings: PoseFilter) -> dict[str, tuple[float, float, float]]:
+def _named_keypoints(person: Instance, settings: PoseFilter) -> dict[str, tuple[float, float, float]]:
     if person.keypoints is None:
         raise ConfigError(
             f"pose_filter.full_body needs keypoints, and {_name_model(settings)} gives none: set "

@@ -14,7 +14,7 @@ from labeling.errors import NotAVideo, UnsupportedVideo
 from labeling.sampling.shots import begins_a_shot
 from labeling.structures.frames import Clip, Frame
 from labeling.video.color import LumaImage
-from labeling.video.decode import Decoded, DecodeTally, decode_clip
+from labeling.video.decode import Decoded, DecodeStats, decode_clip
 from labeling.video.luma import hash_luma, measure_sharpness
 
 THUMBNAIL_WIDTH_PX = 64
@@ -45,7 +45,7 @@ class Timed(Protocol):
     def t(self) -> Fraction: ...
 
 
-class Gap:
+class MinGap:
     """After a kept frame at t, the next is at t + `min_gap_s` or later, in exact arithmetic."""
 
     def __init__(self, min_gap_s: float) -> None:
@@ -67,7 +67,7 @@ class Gap:
 
 
 def select_frames(
-    clip: Clip, sampling: Sampling, *, gap_here: bool, tally: DecodeTally | None = None
+    clip: Clip, sampling: Sampling, *, gap_here: bool, tally: DecodeStats | None = None
 ) -> Iterator[Frame | SkippedFrame]:
     """Give the frames of a clip that are worth a model's time, and those that were looked at in vain.
 
@@ -88,10 +88,10 @@ def select_frames(
 
 
 def _select_from_video(
-    clip: Clip, sampling: Sampling, *, gap_here: bool, tally: DecodeTally | None
+    clip: Clip, sampling: Sampling, *, gap_here: bool, tally: DecodeStats | None
 ) -> Iterator[Frame | SkippedFrame]:
     grid, shots = _Grid(_exact(sampling.every_s)), _Shots(sampling.cut_difference)
-    gap = Gap.of(sampling) if gap_here else Gap(0.0)
+    gap = MinGap.of(sampling) if gap_here else MinGap(0.0)
     judge = _Judge(clip.video_id, sampling)
     for decoded in decode_clip(clip, with_lead_in=True, tally=tally):
         is_due = grid.reaches(decoded)

@@ -50,7 +50,7 @@ from labeling.segmenters.weights import KNOWN_WEIGHTS, find_weights
 from labeling.structures.frames import Frame, RgbImage
 from labeling.structures.instances import Instance, Keypoints, ModelCard
 from labeling.structures.masks import BoolArray, BoxXywh, Mask, intersection_areas, iou_matrix, mask_areas
-from labeling.structures.probability_maps import share_decided
+from labeling.structures.probability_maps import stability_share
 
 CROP_SCALES = (1.15, 1.35)
 """Sides of the first two crops, in longer sides of the box; the wider is mirrored."""
@@ -191,7 +191,7 @@ def _make_instance(looks: _TwoLooks, box_score: float, mask_above: float) -> Ins
         score=float(np.clip(np.prod(parts), 0.0, 1.0) ** (1 / len(parts))),
         box_xywh=mask.box_xywh,
         keypoints=join_keypoints(looks[0].keypoints, looks[1].keypoints, float(inside.sum())),
-        decided=share_decided(within, mask_above=mask_above),
+        stability=stability_share(within, mask_above=mask_above),
     )
 
 

@@ -11,7 +11,7 @@ from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance, ModelCard
 
 
-class OneAtATime:
+class SerializedSegmenter:
     """A segmenter that shards in several threads share: its calls take turns."""
 
     def __init__(self, inner: Segmenter, turn: threading.Lock) -> None:
@@ -22,9 +22,9 @@ class OneAtATime:
     def card(self) -> ModelCard:
         return self._inner.card
 
-    def prepare(self, clip: Clip) -> "OneAtATime":
+    def prepare(self, clip: Clip) -> "SerializedSegmenter":
         with self._turn:
-            return OneAtATime(self._inner.prepare(clip), self._turn)
+            return SerializedSegmenter(self._inner.prepare(clip), self._turn)
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
         """What the segmenter says, checked.
@@ -56,7 +56,7 @@ class OneAtATime:
                     raise ModelOutputWrong(f"{self._name}: a mask of {sizes}")
                 if not all(map(math.isfinite, (instance.score, *instance.box_xywh))):
                     raise ModelOutputWrong(f"{self._name}: score {instance.score}, box {instance.box_xywh}")
-                if instance.decided is not None and not 0 <= instance.decided <= 1:
+                if instance.stability is not None and not 0 <= instance.stability <= 1:
                     raise ModelOutputWrong(
-                        f"{self._name}: decided {instance.decided} is no share from 0 to 1"
+                        f"{self._name}: decided {instance.stability} is no share from 0 to 1"
                     )

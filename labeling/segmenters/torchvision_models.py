@@ -50,15 +50,15 @@ class TorchvisionSegmenter(StatelessSegmenter):
     @property
     def card(self) -> ModelCard:
         settings = self._block.model_dump(mode="json", exclude={"kind", "model"})
-        is_of_joints = self._block.model.startswith("keypoint")
+        gives_keypoints = self._block.model.startswith("keypoint")
         return ModelCard(
             kind=self._block.kind,
             name=self._block.model,
             weights_sha256=self._sha256,
             settings=json.dumps(settings, sort_keys=True, separators=(",", ":")),
-            gives_keypoints=is_of_joints,
+            gives_keypoints=gives_keypoints,
             gives_instances=not self._is_semantic,
-            gives_masks=not is_of_joints,
+            gives_masks=not gives_keypoints,
         )
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:

@@ -12,7 +12,7 @@ from configs.segmenters import TorchvisionBlock
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance, Keypoints
 from labeling.structures.masks import BoxXywh, Mask, mask_areas
-from labeling.structures.probability_maps import FloatMap, clear_from, instances_from_map
+from labeling.structures.probability_maps import FloatMap, instances_from_map, stable_threshold
 
 Rows = NDArray[np.intp]
 
@@ -73,10 +73,10 @@ class InstanceNetwork(_OnDevice):
         kept = np.flatnonzero(scores >= self._block.min_score)
         boxes = [_xywh(corners) for corners in found["boxes"].float().cpu().numpy()[kept].tolist()]
         keypoints = self._read_keypoints(found, kept)
-        masks, decided = self._read_masks(found, kept, boxes, size_hw)
-        rows = zip(masks, scores[kept].tolist(), boxes, keypoints, decided, strict=True)
+        masks, stability = self._read_masks(found, kept, boxes, size_hw)
+        rows = zip(masks, scores[kept].tolist(), boxes, keypoints, stability, strict=True)
         return [
-            Instance(mask, min(score, 1.0), box, joints, decided=share)
+            Instance(mask, min(score, 1.0), box, joints, stability=share)
             for mask, score, box, joints, share in rows
             if mask
         ]
@@ -84,12 +84,14 @@ class InstanceNetwork(_OnDevice):
     def _read_masks(
         self, found: "Tensors", kept: Rows, boxes: list[BoxXywh], size_hw: tuple[int, int]
     ) -> tuple[list[Mask], Sequence[float | None]]:
-        """Masks, and how decided each is: what `share_decided` says, counted (numpy counts a mask's pixels 20
+        """Masks, and how decided each is: what `stability_share` says, counted (numpy counts a mask's pixels 20
         times as fast as torch does, on a CPU)."""
         if "masks" not in found:
             return [fill_box(box, size_hw) for box in boxes], [None] * len(boxes)
         probability, above = found["masks"][:, 0], self._block.mask_above
-        inside, clear = ((probability > least).cpu().numpy()[kept] for least in (above, clear_from(above)))
+        inside, clear = (
+            (probability > least).cpu().numpy()[kept] for least in (above, stable_threshold(above))
+        )
         masks = Mask.from_stack(inside)
         counts = zip(mask_areas(masks).clip(min=1), clear, strict=True)
         return masks, [float(np.count_nonzero(sure) / area) for area, sure in counts]

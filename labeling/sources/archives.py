@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from configs.models import Ingest
 from labeling.errors import SourceError, SourceNotFound, UnsafeArchive
 from labeling.sources.archive_reader import Budget, Member, open_members
-from labeling.sources.content_store import adopt_file, staging
+from labeling.sources.content_store import move_into_store, staging
 from labeling.sources.file_types import (
     is_image_name,
     is_packed_name,
@@ -17,7 +17,7 @@ from labeling.sources.file_types import (
     natural_order,
     suffix_of,
 )
-from labeling.sources.source import FailedOrigin, Fetched, Origin
+from labeling.sources.source import FailedSource, FetchedSource, SourceItem
 from labeling.storage.atomic import storage_errors
 
 _DRIVE = re.compile(r"^[A-Za-z]:")
@@ -43,14 +43,14 @@ class _Unpacked:
 
 
 @dataclass(slots=True)
-class _Harvest:
+class _ExtractedMembers:
     """What came out of an archive so far."""
 
     unpacked: list[_Unpacked] = field(default_factory=list)
     refused: list[tuple[str, SourceError]] = field(default_factory=list)
 
 
-def fetch_archive(origin: Origin, folder: Path, ingest: Ingest) -> Iterator[Fetched | FailedOrigin]:
+def fetch_archive(origin: SourceItem, folder: Path, ingest: Ingest) -> Iterator[FetchedSource | FailedSource]:
     """Unpack an archive's videos, and its images together per folder, into `folder`.
 
     A member that could escape (`..`, an absolute path, a link, a device), that is encrypted, named
@@ -66,19 +66,19 @@ def fetch_archive(origin: Origin, folder: Path, ingest: Ingest) -> Iterator[Fetc
     with staging(folder) as here:
         harvest, broken = _unpack(archive, here, ingest, is_wanted=_is_wanted)
         for name, error in harvest.refused:
-            yield FailedOrigin.of(_member_origin(origin, archive, name), error)
+            yield FailedSource.of(_member_origin(origin, archive, name), error)
         if broken and not harvest.unpacked:
             raise broken
         yield from _keep(origin, archive, harvest, folder)
     if broken:
-        yield FailedOrigin.of(origin, broken)
+        yield FailedSource.of(origin, broken)
     elif not harvest.unpacked and not harvest.refused:
         raise SourceNotFound(f"{archive}: no video and no image in this archive")
 
 
 def fetch_member(
-    origin: Origin, archive: Path, name: str, folder: Path, ingest: Ingest
-) -> Iterator[Fetched | FailedOrigin]:
+    origin: SourceItem, archive: Path, name: str, folder: Path, ingest: Ingest
+) -> Iterator[FetchedSource | FailedSource]:
     """Unpack one member, or all images below `name/`, as `fetch_archive` does.
 
     Raises:
@@ -102,9 +102,9 @@ def fetch_member(
 
 def _unpack(
     archive: Path, here: Path, ingest: Ingest, *, is_wanted: Callable[[str], bool]
-) -> tuple[_Harvest, SourceError | None]:
+) -> tuple[_ExtractedMembers, SourceError | None]:
     """Unpack wanted members into `here`; also gives what ended it early, unless that was a bomb."""
-    harvest, seen = _Harvest(), set[str]()
+    harvest, seen = _ExtractedMembers(), set[str]()
     budget = Budget(archive, max_bytes=ingest.max_archive_bytes, max_ratio=ingest.max_archive_ratio)
     try:
         with open_members(archive, budget) as members:
@@ -137,17 +137,19 @@ def _stage(member: Member, path: Path) -> _Unpacked:
     return _Unpacked(member.name, path, digest.hexdigest())
 
 
-def _keep(origin: Origin, archive: Path, harvest: _Harvest, folder: Path) -> Iterator[Fetched]:
+def _keep(
+    origin: SourceItem, archive: Path, harvest: _ExtractedMembers, folder: Path
+) -> Iterator[FetchedSource]:
     """Move what was unpacked into place: each video, then each folder's images."""
     images: dict[str, list[_Unpacked]] = {}
     for one in harvest.unpacked:
         if is_image_name(one.name):
             images.setdefault(str(PurePosixPath(one.name).parent), []).append(one)
         else:
-            yield Fetched(_member_origin(origin, archive, one.name), _adopt(one, folder))
+            yield FetchedSource(_member_origin(origin, archive, one.name), _adopt(one, folder))
     for parent, group in images.items():
         group.sort(key=lambda one: natural_order(one.name))
-        yield Fetched(
+        yield FetchedSource(
             _member_origin(origin, archive, f"{parent}/"),
             images=tuple(_adopt(one, folder) for one in group),
             image_names=tuple(PurePosixPath(one.name).name for one in group),
@@ -155,10 +157,10 @@ def _keep(origin: Origin, archive: Path, harvest: _Harvest, folder: Path) -> Ite
 
 
 def _adopt(one: _Unpacked, folder: Path) -> Path:
-    return adopt_file(one.path, folder, suffix=suffix_of(one.name), sha256=one.sha256)
+    return move_into_store(one.path, folder, suffix=suffix_of(one.name), sha256=one.sha256)
 
 
-def _member_origin(origin: Origin, archive: Path, name: str) -> Origin:
+def _member_origin(origin: SourceItem, archive: Path, name: str) -> SourceItem:
     return replace(origin, spec=f"{archive}!{name}", kind="archive_member")
 
 

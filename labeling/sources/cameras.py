@@ -20,9 +20,9 @@ from labeling.errors import (
     SourceUnreachable,
     UnsupportedVideo,
 )
-from labeling.sources.content_store import adopt_file, staging
+from labeling.sources.content_store import move_into_store, staging
 from labeling.sources.interrupt import Interrupt
-from labeling.sources.recording_segments import SegmentWriter, Timeline, date_back, open_segment
+from labeling.sources.recording_segments import SegmentTimeline, SegmentWriter, date_back, open_segment
 from labeling.sources.url_policy import PAGE_SCHEMES, check_resolved, name_source, redact_url, url_scheme
 
 MAX_PAUSE_S = 30.0
@@ -126,7 +126,7 @@ class _Recorder:
         with container:
             if not container.streams.video:
                 raise NotAVideo(f"{self._shown}: the stream has no video")
-            timeline = Timeline(container)
+            timeline = SegmentTimeline(container)
             writer: SegmentWriter | None = None
             try:
                 for packet in self._whole_packets(container):
@@ -204,7 +204,7 @@ class _Recorder:
     def _finish(self, writer: SegmentWriter) -> Recording:
         path = writer.finish()
         self._recorded_s += writer.duration_s
-        kept = adopt_file(path, self._folder, suffix=path.suffix)
+        kept = move_into_store(path, self._folder, suffix=path.suffix)
         return Recording(kept, writer.started_at, writer.duration_s)
 
 

@@ -23,7 +23,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def adopt_file(path: Path, folder: Path, *, suffix: str, sha256: str | None = None) -> Path:
+def move_into_store(path: Path, folder: Path, *, suffix: str, sha256: str | None = None) -> Path:
     """Move a finished file to where `folder` keeps files of its content.
 
     Bytes that are there already, under whatever suffix, keep their name. `path` must be on the same

@@ -6,13 +6,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from labeling.sources.content_store import kept_path
-from labeling.sources.source import Fetched, Origin
+from labeling.sources.source import FetchedSource, SourceItem
 from labeling.storage.atomic import storage_errors, write_atomically
 
 _FOLDER = ".receipts"
 
 
-class Receipts:
+class DownloadArchive:
     """One small file per URL beside the downloads; several processes may use them at once.
 
     To download a URL again, remove the file that it gave.
@@ -21,12 +21,12 @@ class Receipts:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def find(self, key: str) -> Fetched | None:
+    def find(self, key: str) -> FetchedSource | None:
         """What `key` gave, if that is still there."""
         try:
             receipt = json.loads(self._path(key).read_text(encoding="utf-8"))
             path = kept_path(self._folder, Path(receipt["file"]).name)
-            origin = Origin(**receipt["origin"])
+            origin = SourceItem(**receipt["origin"])
         except (
             FileNotFoundError,
             ValueError,
@@ -34,9 +34,9 @@ class Receipts:
             TypeError,
         ):  # none, or one that another version wrote
             return None
-        return Fetched(origin, path) if path.is_file() else None
+        return FetchedSource(origin, path) if path.is_file() else None
 
-    def keep(self, fetched: Fetched, *keys: str) -> None:
+    def keep(self, fetched: FetchedSource, *keys: str) -> None:
         """Remember what was downloaded under each of these keys.
 
         Raises:

@@ -12,7 +12,7 @@ from labeling.errors import NotAVideo, SourceError, SourceNotFound, SourcePrivat
 from labeling.sources.file_types import LIST_SUFFIXES, is_archive_name, is_image_name, suffix_of
 from labeling.sources.folders import find_in_folder, find_matches
 from labeling.sources.lists import ListRow, read_list
-from labeling.sources.source import FailedOrigin, Origin
+from labeling.sources.source import FailedSource, SourceItem
 from labeling.sources.url_policy import (
     CAMERA_PREFIX,
     CAMERA_SCHEMES,
@@ -32,7 +32,7 @@ MAX_LIST_DEPTH = 3
 
 _PATTERN = re.compile(r"[*?\[]")
 
-Expanded = Iterator[Origin | FailedOrigin]
+Expanded = Iterator[SourceItem | FailedSource]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def expand_sources(
     seen: set[object] = set()
     for spec in specs:
         for found in _expand(spec, place):
-            identity = (found.spec, found.connect_url) if isinstance(found, Origin) else _said(found)
+            identity = (found.spec, found.connect_url) if isinstance(found, SourceItem) else _said(found)
             if identity not in seen:
                 seen.add(identity)
                 yield found
@@ -88,7 +88,7 @@ def split_member(spec: str) -> tuple[Path, str] | None:
     return None
 
 
-def _said(failure: FailedOrigin) -> tuple[str, str]:
+def _said(failure: FailedSource) -> tuple[str, str]:
     return failure.spec, str(failure.error)
 
 
@@ -98,9 +98,9 @@ def _expand(spec: str, place: _Place) -> Expanded:
     try:
         yield from _expand_any(spec.strip(), place)
     except SourceError as exc:
-        yield FailedOrigin(shown, exc)
+        yield FailedSource(shown, exc)
     except (OSError, ValueError, RuntimeError) as exc:  # a NUL in a path; `~nobody`
-        yield FailedOrigin(shown, _unreadable(shown, exc))
+        yield FailedSource(shown, _unreadable(shown, exc))
 
 
 def _shown(spec: str, place: _Place) -> str:
@@ -124,7 +124,7 @@ def _expand_any(spec: str, place: _Place) -> Expanded:
     if spec.startswith(CAMERA_PREFIX):
         yield _camera(spec.removeprefix(CAMERA_PREFIX), place, prefix=CAMERA_PREFIX)
     elif spec.startswith(DEVICE_PREFIX):
-        yield Origin(spec, "camera", url=spec)
+        yield SourceItem(spec, "camera", url=spec)
     elif _is_url(spec, place):
         yield _camera(spec, place) if url_scheme(spec) in CAMERA_SCHEMES else _page(spec, place)
     else:
@@ -139,16 +139,16 @@ def _is_url(spec: str, place: _Place) -> bool:
     return "://" in spec or not os.path.lexists(place.folder / spec)
 
 
-def _page(url: str, place: _Place) -> Origin:
-    return Origin(url, "url", url=redact_url(url), address=_address(url, place))
+def _page(url: str, place: _Place) -> SourceItem:
+    return SourceItem(url, "url", url=redact_url(url), address=_address(url, place))
 
 
-def _camera(url: str, place: _Place, *, prefix: str = "") -> Origin:
+def _camera(url: str, place: _Place, *, prefix: str = "") -> SourceItem:
     if url.startswith(DEVICE_PREFIX):
-        return Origin(url, "camera", url=url)
+        return SourceItem(url, "camera", url=url)
     address = _address(url, place)
     spec = (prefix if url_scheme(url) in PAGE_SCHEMES else "") + url
-    return Origin(spec, "camera", url=redact_url(url), address=address)
+    return SourceItem(spec, "camera", url=redact_url(url), address=address)
 
 
 def _address(url: str, place: _Place) -> SecretStr:
@@ -166,7 +166,7 @@ def _expand_path(spec: str, place: _Place) -> Expanded:
         raise UnsupportedVideo(f"{path}: neither a file nor a folder; a device is written /dev/video0")
     elif member := split_member(str(path)):
         archive, name = member
-        yield Origin(f"{_named(archive)}{MEMBER_SEPARATOR}{name}", "archive_member")
+        yield SourceItem(f"{_named(archive)}{MEMBER_SEPARATOR}{name}", "archive_member")
     elif _PATTERN.search(spec):
         yield from _expand_pattern(path, place)
     else:
@@ -175,13 +175,13 @@ def _expand_path(spec: str, place: _Place) -> Expanded:
 
 def _expand_file(path: Path, place: _Place) -> Expanded:
     if is_archive_name(path.name):
-        yield Origin(str(_named(path)), "archive")
+        yield SourceItem(str(_named(path)), "archive")
     elif suffix_of(path.name) in LIST_SUFFIXES:
         yield from _expand_list(path, place)
     elif is_image_name(path.name):
         raise NotAVideo(f"{path}: a single image; give its folder, or a pattern such as {path.parent}/*")
     else:
-        yield Origin(str(_named(path)), "file")
+        yield SourceItem(str(_named(path)), "file")
 
 
 def _expand_pattern(path: Path, place: _Place) -> Expanded:
@@ -197,7 +197,7 @@ def _expand_match(file: Path, place: _Place) -> Expanded:
     try:
         yield from _expand_file(file, place)
     except SourceError as exc:
-        yield FailedOrigin(str(file), exc)
+        yield FailedSource(str(file), exc)
 
 
 def _expand_list(path: Path, place: _Place) -> Expanded:
@@ -210,10 +210,10 @@ def _expand_list(path: Path, place: _Place) -> Expanded:
     inside = replace(place, folder=path.parent.resolve(), lists=(*place.lists, real))
     for row in read_list(path):
         for found in _expand(row.spec, inside):
-            yield _described(found if isinstance(found, Origin) else _located(found, row, path), row)
+            yield _described(found if isinstance(found, SourceItem) else _located(found, row, path), row)
 
 
-def _described(found: Origin | FailedOrigin, row: ListRow) -> Origin | FailedOrigin:
+def _described(found: SourceItem | FailedSource, row: ListRow) -> SourceItem | FailedSource:
     return replace(
         found,
         title=row.title or found.title,
@@ -222,7 +222,7 @@ def _described(found: Origin | FailedOrigin, row: ListRow) -> Origin | FailedOri
     )
 
 
-def _located(failure: FailedOrigin, row: ListRow, path: Path) -> FailedOrigin:
+def _located(failure: FailedSource, row: ListRow, path: Path) -> FailedSource:
     error = type(failure.error)(redact_text(f"{path.name}, line {row.line}: {failure.error}"))
     error.__cause__ = failure.error.__cause__
     return replace(failure, error=error)

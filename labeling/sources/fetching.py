@@ -11,13 +11,13 @@ from labeling.sources.archives import fetch_archive, fetch_member
 from labeling.sources.cameras import record_camera, recording_name
 from labeling.sources.expand import split_member
 from labeling.sources.folders import list_images
-from labeling.sources.source import FailedOrigin, Fetched, Origin
+from labeling.sources.source import FailedSource, FetchedSource, SourceItem
 from labeling.sources.urls import fetch_url
 
 
 def fetch(
-    origin: Origin, folder: Path, ingest: Ingest, *, allow_link_local: bool = False
-) -> Iterator[Fetched | FailedOrigin]:
+    origin: SourceItem, folder: Path, ingest: Ingest, *, allow_link_local: bool = False
+) -> Iterator[FetchedSource | FailedSource]:
     """Bring one origin's videos and images to disk, each as soon as it is whole.
 
     Local files stay where they are. What is downloaded, unpacked or recorded goes into `folder` under
@@ -31,18 +31,18 @@ def fetch(
     try:
         yield from _fetch(origin, folder, ingest, allow_link_local=allow_link_local)
     except SourceError as exc:
-        yield FailedOrigin.of(origin, exc)
+        yield FailedSource.of(origin, exc)
 
 
 def _fetch(
-    origin: Origin, folder: Path, ingest: Ingest, *, allow_link_local: bool
-) -> Iterator[Fetched | FailedOrigin]:
+    origin: SourceItem, folder: Path, ingest: Ingest, *, allow_link_local: bool
+) -> Iterator[FetchedSource | FailedSource]:
     match origin.kind:
         case "file":
             yield _local_file(origin)
         case "image_folder":
             images = list_images(origin.spec)
-            yield Fetched(origin, images=images, image_names=tuple(path.name for path in images))
+            yield FetchedSource(origin, images=images, image_names=tuple(path.name for path in images))
         case "archive":
             yield from fetch_archive(origin, folder, ingest)
         case "archive_member":
@@ -53,21 +53,25 @@ def _fetch(
             yield from _recordings(origin, folder, ingest, allow_link_local=allow_link_local)
 
 
-def _local_file(origin: Origin) -> Fetched:
+def _local_file(origin: SourceItem) -> FetchedSource:
     path = Path(origin.spec)
     if not path.is_file():
         raise SourceNotFound(f"{path}: no such file any more")
-    return Fetched(origin, path)
+    return FetchedSource(origin, path)
 
 
-def _archive_member(origin: Origin, folder: Path, ingest: Ingest) -> Iterator[Fetched | FailedOrigin]:
+def _archive_member(
+    origin: SourceItem, folder: Path, ingest: Ingest
+) -> Iterator[FetchedSource | FailedSource]:
     parts = split_member(origin.spec)
     if parts is None:
         raise SourceNotFound(f"{origin.spec}: no such archive any more")
     yield from fetch_member(origin, *parts, folder, ingest)
 
 
-def _recordings(origin: Origin, folder: Path, ingest: Ingest, *, allow_link_local: bool) -> Iterator[Fetched]:
+def _recordings(
+    origin: SourceItem, folder: Path, ingest: Ingest, *, allow_link_local: bool
+) -> Iterator[FetchedSource]:
     for recording in record_camera(origin.connect_url, folder, ingest, allow_link_local=allow_link_local):
         began = recording.started_at.astimezone(UTC)
         named = replace(
@@ -76,4 +80,4 @@ def _recordings(origin: Origin, folder: Path, ingest: Ingest, *, allow_link_loca
             upload_date=began.date().isoformat(),
             address=None,
         )
-        yield Fetched(named, recording.path)
+        yield FetchedSource(named, recording.path)

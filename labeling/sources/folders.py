@@ -13,7 +13,7 @@ from labeling.sources.file_types import (
     is_video_name,
     natural_order,
 )
-from labeling.sources.source import FailedOrigin, Origin
+from labeling.sources.source import FailedSource, SourceItem
 
 _PATTERN = re.compile(r"[*?\[]")
 
@@ -22,13 +22,13 @@ _PATTERN = re.compile(r"[*?\[]")
 class Matches:
     """What a pattern matched."""
 
-    image_folders: tuple[Origin, ...]
+    image_folders: tuple[SourceItem, ...]
     """Matched images, together, per folder they lie in."""
     files: tuple[Path, ...]
     folders: tuple[Path, ...]
 
 
-def find_in_folder(folder: Path) -> Iterator[Origin | FailedOrigin]:
+def find_in_folder(folder: Path) -> Iterator[SourceItem | FailedSource]:
     """Every video below a folder, and the images of each folder together, in natural order of names.
 
     Hidden entries and unknown suffixes are passed over, links followed, each real folder entered
@@ -41,7 +41,7 @@ def find_in_folder(folder: Path) -> Iterator[Origin | FailedOrigin]:
     for real_folder, names in _walk(folder):
         if isinstance(names, SourceError):
             found_any = True
-            yield FailedOrigin(str(real_folder), names)
+            yield FailedSource(str(real_folder), names)
             continue
         packed += sum(map(is_packed_name, names))
         for origin in _origins_in(real_folder, names):
@@ -76,7 +76,7 @@ def find_matches(pattern: Path) -> Matches:
     images = [path for path in files if is_image_name(path.name)]
     return Matches(
         tuple(
-            Origin(str(parent.resolve() / parts[-1]), "image_folder")
+            SourceItem(str(parent.resolve() / parts[-1]), "image_folder")
             for parent in dict.fromkeys(path.parent for path in images)
         ),
         tuple(
@@ -127,14 +127,14 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[str] | SourceError]]:
         yield here.resolve(), [name for name in names if here / name not in set(below)]
 
 
-def _origins_in(folder: Path, names: list[str]) -> Iterator[Origin | FailedOrigin]:
+def _origins_in(folder: Path, names: list[str]) -> Iterator[SourceItem | FailedSource]:
     if any(is_image_name(name) for name in names):
-        yield Origin(str(folder), "image_folder")
+        yield SourceItem(str(folder), "image_folder")
     for path in (folder / name for name in names if is_video_name(name)):
         if path.is_file():
-            yield Origin(str(path), "file")
+            yield SourceItem(str(path), "file")
         else:
-            yield FailedOrigin(str(path), SourceNotFound(f"{path}: a link to nothing, or not a file"))
+            yield FailedSource(str(path), SourceNotFound(f"{path}: a link to nothing, or not a file"))
 
 
 def _is_hidden(relative: Path, parts: list[str]) -> bool:

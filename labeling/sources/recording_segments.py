@@ -45,7 +45,7 @@ class SegmentWriter(Protocol):
         ...
 
 
-class Timeline:
+class SegmentTimeline:
     """Gives every packet of a connection rising times, and notices jumps."""
 
     def __init__(self, container: InputContainer) -> None:

@@ -8,11 +8,11 @@ from pydantic import SecretStr
 
 from labeling.errors import SourceError
 
-OriginKind = Literal["file", "image_folder", "archive", "archive_member", "url", "camera"]
+SourceKind = Literal["file", "image_folder", "archive", "archive_member", "url", "camera"]
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class SourceItem:
     """Where one source came from. Nothing in here but `address` can hold a password.
 
     `spec` identifies it and can be typed again to mean the same: an absolute path, a folder's path
@@ -20,7 +20,7 @@ class Origin:
     """
 
     spec: str
-    kind: OriginKind
+    kind: SourceKind
     url: str | None = None
     """Of the page or stream, without passwords."""
     title: str | None = None
@@ -42,7 +42,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class FailedOrigin:
+class FailedSource:
     """One source that failed: the rest goes on."""
 
     spec: str
@@ -52,16 +52,16 @@ class FailedOrigin:
     license: str | None = None
 
     @classmethod
-    def of(cls, origin: Origin, error: SourceError) -> "FailedOrigin":
+    def of(cls, origin: SourceItem, error: SourceError) -> "FailedSource":
         """Its failure, with what is said about it: a later try of it alone is to know that too."""
         return cls(origin.spec, error, origin.title, origin.uploader, origin.license)
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchedSource:
     """One source on disk: a video's `path`, or `images` in order of their names."""
 
-    origin: Origin
+    origin: SourceItem
     path: Path | None = None
     images: tuple[Path, ...] = ()
     image_names: tuple[str, ...] = ()

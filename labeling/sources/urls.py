@@ -13,8 +13,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from configs.errors import MaskmillError
 from configs.models import Ingest
 from labeling.errors import RateLimited, SourceError, SourceUnreachable, TruncatedVideo, UnsupportedVideo
-from labeling.sources.content_store import adopt_file, staging
-from labeling.sources.download_archive import Receipts
+from labeling.sources.content_store import move_into_store, staging
+from labeling.sources.download_archive import DownloadArchive
 from labeling.sources.download_errors import (
     ADVICE,
     classify_failure,
@@ -22,9 +22,9 @@ from labeling.sources.download_errors import (
     spoken_words,
     storage_failure,
 )
-from labeling.sources.source import FailedOrigin, Fetched, Origin
+from labeling.sources.source import FailedSource, FetchedSource, SourceItem
 from labeling.sources.url_policy import PAGE_SCHEMES, redact_text, redact_url, url_scheme
-from labeling.sources.ytdlp import MAX_PAUSE_S, Notes, backoff, make_downloader
+from labeling.sources.ytdlp import MAX_PAUSE_S, YtDlpLogger, backoff, make_downloader
 
 MAX_PLAYLIST_DEPTH = 4
 """A channel's page lists its tabs, a tab lists playlists, a playlist lists videos."""
@@ -43,7 +43,7 @@ T = TypeVar("T")
 class _Page:
     """One page to fetch, and who listed it."""
 
-    origin: Origin
+    origin: SourceItem
     reader: str | None = None
     """yt-dlp's extractor for it, if the list said so."""
     info: Info | None = None
@@ -56,8 +56,8 @@ class _Page:
 
 
 def fetch_url(
-    origin: Origin, folder: Path, ingest: Ingest, *, allow_link_local: bool = False
-) -> Iterator[Fetched | FailedOrigin]:
+    origin: SourceItem, folder: Path, ingest: Ingest, *, allow_link_local: bool = False
+) -> Iterator[FetchedSource | FailedSource]:
     """Download a page's video, or one after the other those of a playlist or channel, into `folder`.
 
     A URL downloaded before is not asked for again while its file is there; a playlist is, for what
@@ -67,7 +67,7 @@ def fetch_url(
         SourceError: the page itself failed, after retries.
         DiskFull, HomeNotWritable, ConfigError: no source can be fetched like this.
     """
-    notes = Notes()
+    notes = YtDlpLogger()
     with (
         staging(folder) as here,
         make_downloader(ingest, notes, allow_link_local=allow_link_local) as downloader,
@@ -79,12 +79,12 @@ def fetch_url(
 class _PageReader:
     """One yt-dlp and where its files go."""
 
-    def __init__(self, downloader: Any, notes: Notes, folder: Path, here: Path, ingest: Ingest) -> None:
+    def __init__(self, downloader: Any, notes: YtDlpLogger, folder: Path, here: Path, ingest: Ingest) -> None:
         self._downloader, self._notes = downloader, notes
         self._folder, self._here, self._ingest = folder, here, ingest
-        self._receipts = Receipts(folder)
+        self._receipts = DownloadArchive(folder)
 
-    def fetch(self, page: _Page) -> Iterator[Fetched | FailedOrigin]:
+    def fetch(self, page: _Page) -> Iterator[FetchedSource | FailedSource]:
         """A page's video or, entry by entry, its list.
 
         Raises:
@@ -94,16 +94,16 @@ class _PageReader:
             yield replace(known, origin=_described(known.origin, page.origin))
             return
         found = self._patiently(lambda: self._read(page), page)
-        if isinstance(found, Fetched):
+        if isinstance(found, FetchedSource):
             yield found
             return
         for entry in self._entries(found, page):
             try:
                 yield from self.fetch(entry)
             except SourceError as exc:
-                yield FailedOrigin.of(entry.origin, exc)
+                yield FailedSource.of(entry.origin, exc)
 
-    def _read(self, page: _Page) -> Fetched | Info:
+    def _read(self, page: _Page) -> FetchedSource | Info:
         """The page's video, downloaded, or its list, unread."""
         info = self._resolve(page)
         if info.get("_type") in _LISTS:
@@ -128,13 +128,13 @@ class _PageReader:
             url, reader, info = info["url"], info.get("ie_key"), None
         raise UnsupportedVideo(f"more than {MAX_FORWARDS} pages that name another")
 
-    def _download(self, info: Info, page: _Page) -> Fetched:
+    def _download(self, info: Info, page: _Page) -> FetchedSource:
         done = self._downloader.process_ie_result(_with_safe_suffixes(info), download=True)
         if not done or done.get("_type") in _LISTS or not done.get("requested_downloads"):
             raise UnsupportedVideo("nothing on the page could be downloaded")
         path = Path(done["requested_downloads"][0]["filepath"])
-        fetched = Fetched(
-            _downloaded_origin(done, page.origin), adopt_file(path, self._folder, suffix=path.suffix)
+        fetched = FetchedSource(
+            _downloaded_origin(done, page.origin), move_into_store(path, self._folder, suffix=path.suffix)
         )
         self._receipts.keep(fetched, page.origin.spec, _site_key(done) or page.origin.spec)
         return fetched
@@ -216,7 +216,7 @@ def _listed_page(
         if url_scheme(url) not in PAGE_SCHEMES:
             return None
         shown = redact_url(_plain_url(url))
-        origin = Origin(
+        origin = SourceItem(
             shown, "url", url=shown, title=entry.get("title"), address=SecretStr(url), **inherited
         )
         whole = entry if entry["_type"] == "url_transparent" else None  # it adds to what its page says
@@ -224,7 +224,7 @@ def _listed_page(
     keys = ("webpage_url", "original_url", "extractor", "extractor_key")
     info = {key: listing[key] for key in keys if key in listing} | entry
     shown = f"{redact_url(info.get('webpage_url') or page.url)}#{entry.get('id') or position}"
-    origin = Origin(shown, "url", url=page.origin.url, address=page.origin.address, **inherited)
+    origin = SourceItem(shown, "url", url=page.origin.url, address=page.origin.address, **inherited)
     return _Page(origin, info=info, parents=parents)
 
 
@@ -235,7 +235,7 @@ def _plain_url(url: str) -> str:
     return str(unsmuggle_url(url)[0])
 
 
-def _downloaded_origin(info: Info, origin: Origin) -> Origin:
+def _downloaded_origin(info: Info, origin: SourceItem) -> SourceItem:
     uploaded = str(info.get("upload_date") or "")
     return replace(
         origin,
@@ -250,7 +250,7 @@ def _downloaded_origin(info: Info, origin: Origin) -> Origin:
     )
 
 
-def _described(known: Origin, asked: Origin) -> Origin:
+def _described(known: SourceItem, asked: SourceItem) -> SourceItem:
     """What was downloaded before, under the name and with the notes it is asked for now."""
     return replace(
         known,

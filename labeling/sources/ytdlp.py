@@ -19,7 +19,7 @@ _HTTP_ONLY = "#HttpOnly_"
 
 
 @dataclass
-class Notes:
+class YtDlpLogger:
     """Takes what yt-dlp says in place of the terminal, and keeps its warnings."""
 
     warnings: list[str] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Notes:
         """Raised as well: said there."""
 
 
-def make_downloader(ingest: Ingest, notes: Notes, *, allow_link_local: bool) -> Any:
+def make_downloader(ingest: Ingest, notes: YtDlpLogger, *, allow_link_local: bool) -> Any:
     """A `YoutubeDL` with this run's limits, to be used as a context manager.
 
     Every address that it asks for, on whatever page it finds it, passes `check_resolved`; one that
@@ -77,7 +77,7 @@ def read_cookies(path: Path) -> io.StringIO:
     return io.StringIO(text)
 
 
-def _options(ingest: Ingest, notes: Notes) -> dict[str, Any]:
+def _options(ingest: Ingest, notes: YtDlpLogger) -> dict[str, Any]:
     pause = backoff(ingest)
     return {
         "logger": notes,

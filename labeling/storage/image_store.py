@@ -10,7 +10,7 @@ from threading import Event
 from typing import Protocol
 
 from labeling.errors import StorageError
-from labeling.runtime.thread_pool import AT_ONCE, Errands
+from labeling.runtime.thread_pool import AT_ONCE, BoundedThreadPool
 from labeling.storage.atomic import storage_errors, write_atomically
 from labeling.storage.object_store import ObjectStore, known_store, local_path
 
@@ -135,9 +135,9 @@ class StoredImages:
 
     @contextmanager
     def saving(self) -> Iterator[Save]:
-        with Errands() as errands:
-            yield lambda name, content: errands.send(
-                lambda: self.save(name, content, abandoned=errands.abandoned)
+        with BoundedThreadPool() as thread_pool:
+            yield lambda name, content: thread_pool.send(
+                lambda: self.save(name, content, abandoned=thread_pool.abandoned)
             )
 
     def read(self, name: str) -> bytes:

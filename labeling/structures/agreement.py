@@ -43,5 +43,5 @@ class FrameAgreement:
     """The same person in both, in order of the teacher's instances; none for a semantic student."""
     mismatches: tuple[Mismatch, ...]
     """In the order of causes miss, extra, split, merge, boundary, then of the instances' positions."""
-    disputed: float
+    symmetric_difference_share: float
     """Share of the image's pixels that one of the two unions has and the other has not, in [0, 1]."""

@@ -30,9 +30,9 @@ class Instance:
     box_xywh: BoxXywh
     """The detector's box in pixels, or the mask's own where there is no detector."""
     keypoints: Keypoints | None = None
-    decided: float | None = None
+    stability: float | None = None
     """Share of the mask's pixels of which the network is sure, in [0, 1]; None: it has no probabilities to tell
-    (`labeling.structures.probability_maps.share_decided`)."""
+    (`labeling.structures.probability_maps.stability_share`)."""
     trust: float | None = None
     """Probability that the mask is right, where a calibration says so of a teacher's."""
 

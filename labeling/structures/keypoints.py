@@ -8,7 +8,7 @@ import numpy as np
 from labeling.structures.instances import Keypoints
 from labeling.structures.masks import BoolArray, Mask
 
-JOINT_MARGIN = 0.02
+KEYPOINT_MARGIN = 0.02
 """Share of the mask's box height by which a mask is dilated before joints are looked up in it, to each
 side: joints at the contour (wrists, ears) are found only to within a few pixels."""
 
@@ -22,7 +22,7 @@ camera; what is farther down is somebody else."""
 
 
 def share_inside(keypoints: Keypoints, mask: Mask, *, min_keypoint_score: float) -> float | None:
-    """Share of confident joints inside the mask, dilated by `JOINT_MARGIN` of its box's height.
+    """Share of confident joints inside the mask, dilated by `KEYPOINT_MARGIN` of its box's height.
 
     The dilation is by a square, at least one pixel to each side. A joint lies in the pixel that is the
     floor of its position; outside the image, or without a position (NaN), it is outside the mask.
@@ -34,7 +34,7 @@ def share_inside(keypoints: Keypoints, mask: Mask, *, min_keypoint_score: float)
     height, width = mask.size_hw
     left, top, w, h = (int(side) for side in mask.box_xywh)
     crop = mask.to_crop((left, top, w, h))
-    margin = max(1, round(JOINT_MARGIN * h))
+    margin = max(1, round(KEYPOINT_MARGIN * h))
     in_image = [(x, y) for x, y in confident if 0 <= x < width and 0 <= y < height]
     return sum(_is_inside(crop, x - left, y - top, margin) for x, y in in_image) / len(confident)
 

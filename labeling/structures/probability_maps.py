@@ -56,11 +56,11 @@ def make_instance(pixels: BoolArray, within: NDArray[np.floating[Any]], *, mask_
         mask,
         score=float(np.clip(within.mean(), 0.0, 1.0)),
         box_xywh=mask.box_xywh,
-        decided=share_decided(within, mask_above=mask_above),
+        stability=stability_share(within, mask_above=mask_above),
     )
 
 
-def share_decided(within: NDArray[np.floating[Any]], *, mask_above: float) -> float:
+def stability_share(within: NDArray[np.floating[Any]], *, mask_above: float) -> float:
     """How sharp a mask is: the share of its pixels that would stay if it began later, in [0, 1].
 
     `within` are the probabilities of its pixels, of which there is one at least. The inner half of Segment
@@ -69,9 +69,9 @@ def share_decided(within: NDArray[np.floating[Any]], *, mask_above: float) -> fl
     it the person takes, as long as the network looks at each person in as many pixels. Where it does not,
     small people are less decided.
     """
-    return float((within > clear_from(mask_above)).mean())
+    return float((within > stable_threshold(mask_above)).mean())
 
 
-def clear_from(mask_above: float) -> float:
+def stable_threshold(mask_above: float) -> float:
     """The probability above which a pixel is decided: 0.75 where a mask begins above 0.5; 0 for 0 and 1 for 1."""
     return CLEAR_ODDS * mask_above / (1 + (CLEAR_ODDS - 1) * mask_above)

@@ -14,7 +14,7 @@ class LabeledFrame:
     """All that is stored about one frame that was looked at."""
 
     t_ms: int
-    shot_ms: int
+    shot_start_ms: int
     sharpness: float
     name: str
     decision: Literal["rejected", "easy", "accepted", "review"]

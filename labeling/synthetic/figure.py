@@ -35,7 +35,7 @@ class Stance:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedFigure:
     """Where the feet stand and how tall the body is, in pixels."""
 
     feet_x: float
@@ -43,15 +43,15 @@ class Placed:
     tall_px: float
 
 
-Joints = dict[str, Point]
+Keypoints2d = dict[str, Point]
 """Positions in body heights, x to the right, y up, the ground at 0."""
 
 
-def pose_joints(stance: Stance) -> Joints:
+def pose_keypoints(stance: Stance) -> Keypoints2d:
     """Forward kinematics from the hips; the lower foot is then put on the ground."""
     side = 1 - 0.6 * stance.stride
     lean = stance.facing * (0.06 * stance.stride + 0.55 * stance.crouch)
-    joints: Joints = {"hip": (0.0, 0.0), "neck": _turned((0.0, 0.0), lean, TORSO)}
+    joints: Keypoints2d = {"hip": (0.0, 0.0), "neck": _turned((0.0, 0.0), lean, TORSO)}
     joints["head"] = _turned(joints["neck"], 0.7 * lean, NECK + HEAD)
     for name, sign in (("near", 1.0), ("far", -1.0)):
         joints |= _leg(stance, name, sign, side)
@@ -70,7 +70,7 @@ def _hanging(start: Point, angle: float, length: float) -> Point:
     return start[0] + length * float(np.sin(angle)), start[1] - length * float(np.cos(angle))
 
 
-def _leg(stance: Stance, name: str, sign: float, side: float) -> Joints:
+def _leg(stance: Stance, name: str, sign: float, side: float) -> Keypoints2d:
     swing = sign * np.sin(stance.gait)
     lift = max(0.0, sign * float(np.cos(stance.gait)))
     thigh = stance.stride * (0.48 * swing + 0.12) + 1.45 * stance.crouch
@@ -81,7 +81,7 @@ def _leg(stance: Stance, name: str, sign: float, side: float) -> Joints:
     return {f"{name}_hip": hip, f"{name}_knee": knee, f"{name}_ankle": ankle}
 
 
-def _arm(stance: Stance, name: str, sign: float, side: float, neck: Point) -> Joints:
+def _arm(stance: Stance, name: str, sign: float, side: float, neck: Point) -> Keypoints2d:
     shoulder = (neck[0] + 0.098 * sign * side, neck[1] - 0.035)
     swing = -sign * 0.5 * stance.stride * float(np.sin(stance.gait))
     upper = stance.facing * (swing + 0.9 * stance.crouch) + 0.10 * sign * side
@@ -93,7 +93,7 @@ def _arm(stance: Stance, name: str, sign: float, side: float, neck: Point) -> Jo
 
 
 def draw_figure(
-    stance: Stance, placed: Placed, clothes: Clothes, *, fabric: FloatImage, ground_y: float
+    stance: Stance, placed: PlacedFigure, clothes: Clothes, *, fabric: FloatImage, ground_y: float
 ) -> Layer:
     """Draw a person; `fabric` is an HxW texture about 1 that is stretched over body and clothes."""
     tall = placed.tall_px
@@ -105,7 +105,7 @@ def draw_figure(
     )
     joints = {
         name: (placed.feet_x + x * tall, placed.feet_y - y * tall)
-        for name, (x, y) in pose_joints(stance).items()
+        for name, (x, y) in pose_keypoints(stance).items()
     }
     pen = _Pen(canvas, joints, tall, clothes, stance.facing)
     pen.arm("far", 0.78)
@@ -128,7 +128,7 @@ class _Pen:
     """Draws the parts of one person. The light comes from the upper left."""
 
     canvas: Canvas
-    at: Joints
+    at: Keypoints2d
     tall: float
     clothes: Clothes
     facing: float

@@ -14,7 +14,7 @@ from labeling.structures.frames import RgbImage
 from labeling.structures.masks import Mask
 from labeling.synthetic.canvas import FloatImage, Layer, paint, value_noise, visible_part
 from labeling.synthetic.choreography import CYCLE_S, Actor, cast_actors, light_at, place_actor
-from labeling.synthetic.figure import Placed, draw_figure
+from labeling.synthetic.figure import PlacedFigure, draw_figure
 from labeling.synthetic.room import HORIZON_Y, draw_room
 
 ADULT = 1.12
@@ -91,7 +91,7 @@ class Scene:
         if moment is None:
             return None
         tall = ADULT * actor.height * (moment.y - HORIZON_Y) * height
-        placed = Placed(moment.x * width, moment.y * height, tall)
+        placed = PlacedFigure(moment.x * width, moment.y * height, tall)
         return draw_figure(moment.stance, placed, actor.clothes, fabric=self._fabric, ground_y=moment.y)
 
     def _expose(self, people: list[Layer], t: float, index: int) -> RgbImage:

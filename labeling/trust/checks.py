@@ -10,17 +10,17 @@ from labeling.segmenters.protocol import Segmenter
 from labeling.structures.agreement import FrameAgreement
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance
-from labeling.trust.decide import find_still_masks, needs_flip, say_missed, would_accept
+from labeling.trust.decide import find_still_masks, format_missed, needs_flip, would_accept
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, Evidence, gather_evidence
-from labeling.trust.flow_consistency import Glimpse, measure_flow_iou
-from labeling.trust.second_opinion import Comparison
-from labeling.trust.static_regions import Stillness
+from labeling.trust.flow_consistency import PreviousFrame, measure_flow_iou
+from labeling.trust.second_opinion import SecondOpinionComparer
+from labeling.trust.static_regions import StaticRegionDetector
 
 _IsWanted = Callable[[FrameAgreement, Evidence, Trust], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ComparedFrame:
     """A compared frame."""
 
     frame: Frame
@@ -29,7 +29,7 @@ class Case:
 
 
 @dataclass(slots=True)
-class Witnesses:
+class EvidenceCollector:
     """Those of one clip, told of its frames in order."""
 
     teacher: Segmenter
@@ -37,8 +37,8 @@ class Witnesses:
     clip: Clip
     config: RunConfig
     watch: Stopwatch
-    stillness: Stillness = field(default_factory=Stillness)
-    before: Glimpse | None = None
+    static_regions: StaticRegionDetector = field(default_factory=StaticRegionDetector)
+    before: PreviousFrame | None = None
     """The frame that was compared last."""
     times: dict[int, int] = field(init=False)
     """In ms, of the images that have one, by position."""
@@ -51,9 +51,9 @@ class Witnesses:
         timed = self._in_time(frame)
         if timed and self.config.trust.watches_shots:
             with self.watch.time("evidence"):
-                self.stillness.watch(timed)
+                self.static_regions.watch(timed)
 
-    def question(self, cases: Sequence[Case]) -> list[Evidence]:
+    def question(self, cases: Sequence[ComparedFrame]) -> list[Evidence]:
         """What there is to know about each of a batch's frames."""
         with self.watch.time("evidence"):
             known = [self._measure(one) for one in cases]
@@ -66,9 +66,9 @@ class Witnesses:
         """Remember an accepted frame, about whose masks the whole clip will be asked."""
         timed = self._in_time(frame)
         if timed and self.config.trust.watches_shots:
-            self.stillness.keep(timed)
+            self.static_regions.keep(timed)
 
-    def doubt_by_shot(self, place: int, people: Sequence[Instance]) -> tuple[str, ...]:
+    def check_shot(self, place: int, people: Sequence[Instance]) -> tuple[str, ...]:
         """At the clip's end, of a frame that was kept: what a whole shot has to say against its masks.
 
         Once some are of what does not move, nobody else is looked for: they are no measure of people.
@@ -82,11 +82,13 @@ class Witnesses:
             return ()
         masks = [one.mask for one in people if one.mask]
         with self.watch.time("evidence"):
-            shares = [self.stillness.moving_share(mask, time_ms) for mask in masks]
+            shares = [self.static_regions.moving_fraction(mask, time_ms) for mask in masks]
             still = find_still_masks(shares, settings)
             if still or not settings.min_missed:
                 return still
-            return say_missed(self.stillness.find_missed(masks, time_ms, min_share=settings.min_missed))
+            return format_missed(
+                self.static_regions.find_missed(masks, time_ms, min_share=settings.min_missed)
+            )
 
     def _in_time(self, frame: Frame) -> Frame | None:
         """The frame with its time and shot: images that have times are of one shot. None: it has no time."""
@@ -95,7 +97,7 @@ class Witnesses:
         t_ms = self.times.get(frame.t_ms)
         return None if t_ms is None else replace(frame, t_ms=t_ms, shot=0)
 
-    def _measure(self, case: Case, mirrored: Sequence[Instance] | None = None) -> Evidence:
+    def _measure(self, case: ComparedFrame, mirrored: Sequence[Instance] | None = None) -> Evidence:
         pose = self.config.pose_filter
         return gather_evidence(
             case.teacher,
@@ -104,7 +106,7 @@ class Witnesses:
             mirrored=None if mirrored is None else [one.mask for one in mirrored],
         )
 
-    def _with_mirrored(self, cases: Sequence[Case], known: Sequence[Evidence]) -> list[Evidence]:
+    def _with_mirrored(self, cases: Sequence[ComparedFrame], known: Sequence[Evidence]) -> list[Evidence]:
         """The teacher's word on the mirrored images, as one more batch."""
         result = list(known)
         if not self.teacher.card.sees_mirrored:
@@ -118,28 +120,28 @@ class Witnesses:
                     result[i] = self._measure(cases[i], instances)
         return result
 
-    def _with_motion(self, cases: Sequence[Case], known: Sequence[Evidence]) -> list[Evidence]:
+    def _with_motion(self, cases: Sequence[ComparedFrame], known: Sequence[Evidence]) -> list[Evidence]:
         """The word of the frame before each."""
         if not self.config.trust.min_flow_iou:
             return list(known)
         return [self._compare_with_before(case, one) for case, one in zip(cases, known, strict=True)]
 
-    def _compare_with_before(self, case: Case, known: Evidence) -> Evidence:
+    def _compare_with_before(self, case: ComparedFrame, known: Evidence) -> Evidence:
         """To be called of every frame, in order: each is the next one's."""
         timed, before = self._in_time(case.frame), self.before
         if timed is None:
             return known
-        self.before = now = Glimpse.of(timed, case.teacher)
+        self.before = now = PreviousFrame.of(timed, case.teacher)
         if before is None or not would_accept(case.agreement, known, self.config.trust):
             return known
         return replace(known, flow_iou=measure_flow_iou(now, before))
 
-    def _with_second(self, cases: Sequence[Case], known: Sequence[Evidence]) -> list[Evidence]:
+    def _with_second(self, cases: Sequence[ComparedFrame], known: Sequence[Evidence]) -> list[Evidence]:
         """Another segmenter's word, as one batch."""
         result = list(known)
         wanted = self._select(cases, known, would_accept) if self.second else []
         if self.second and wanted:
-            comparison = Comparison.of(self.config, self.teacher.card, self.second.card)
+            comparison = SecondOpinionComparer.of(self.config, self.teacher.card, self.second.card)
             with self.watch.time("second"):
                 found = self.second.segment([cases[i].frame for i in wanted])
             with self.watch.time("evidence"):
@@ -148,7 +150,9 @@ class Witnesses:
                     result[i] = replace(known[i], second=opinion)
         return result
 
-    def _select(self, cases: Sequence[Case], known: Sequence[Evidence], is_wanted: _IsWanted) -> list[int]:
+    def _select(
+        self, cases: Sequence[ComparedFrame], known: Sequence[Evidence], is_wanted: _IsWanted
+    ) -> list[int]:
         """Positions of the cases for which it matters."""
         pairs = enumerate(zip(cases, known, strict=True))
         return [i for i, (one, evidence) in pairs if is_wanted(one.agreement, evidence, self.config.trust)]

@@ -16,9 +16,15 @@ from configs.models import Trust
 from labeling.comparison.agreement import Mismatch
 from labeling.structures.agreement import FrameAgreement
 from labeling.structures.masks import BoxXywh
-from labeling.text.phrases import say_below, say_masks, say_people, say_percent, say_share_below
+from labeling.text.phrases import (
+    format_below,
+    format_masks,
+    format_people,
+    format_percent,
+    format_share_below,
+)
 from labeling.trust.evidence import Evidence, SecondOpinion
-from labeling.trust.scores import measure_trust
+from labeling.trust.scores import predict_trust
 
 _WHY = {
     "miss": "student missed {people}",
@@ -74,7 +80,7 @@ def needs_flip(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -
         return False
     if settings.calibration:
         wanted = settings.calibration.threshold(settings.accept_risk)
-        trust = measure_trust(evidence, settings.calibration)
+        trust = predict_trust(evidence, settings.calibration)
         return wanted is not None and trust is not None and trust.frame >= wanted.ask_from
     return settings.min_flip_iou > 0 and not _find_cheap_doubts(agreement, evidence, settings)
 
@@ -84,11 +90,11 @@ def find_still_masks(moving_shares: Sequence[float | None], settings: Trust) -> 
     still = [share for share in moving_shares if share is not None and share < settings.min_moving]
     if not still:
         return ()
-    share = say_share_below(min(still), settings.min_moving, what="of its pixels")
-    return (f"{say_masks(len(still))} of what does not move, {share}: a coat, an image?",)
+    share = format_share_below(min(still), settings.min_moving, what="of its pixels")
+    return (f"{format_masks(len(still))} of what does not move, {share}: a coat, an image?",)
 
 
-def say_missed(box_xywh: BoxXywh | None) -> tuple[str, ...]:
+def format_missed(box_xywh: BoxXywh | None) -> tuple[str, ...]:
     """The doubt about a frame in which somebody moves outside all masks, if there is such a place."""
     if box_xywh is None:
         return ()
@@ -100,18 +106,20 @@ def _find_distrust(evidence: Evidence, settings: Trust) -> list[str]:
     """Why a calibrated teacher is not believed; nothing where it is."""
     if settings.calibration is None:
         return []
-    trust = measure_trust(evidence, settings.calibration)
+    trust = predict_trust(evidence, settings.calibration)
     wanted = settings.calibration.threshold(settings.accept_risk)
     if trust is None:
         return ["no mask of the teacher's to believe"]
     if wanted is None:
-        risk = say_percent(settings.accept_risk)
-        return [f"no trust was ever high enough for a risk of {risk}, this one is {say_percent(trust.frame)}"]
+        risk = format_percent(settings.accept_risk)
+        return [
+            f"no trust was ever high enough for a risk of {risk}, this one is {format_percent(trust.frame)}"
+        ]
     is_known = evidence.flip_iou is not None or settings.calibration.full is None
     if is_known and trust.frame >= wanted.trust:
         return []
     if is_known or trust.frame < wanted.trust:
-        return [f"teacher right with a probability of {say_share_below(trust.frame, wanted.trust)}"]
+        return [f"teacher right with a probability of {format_share_below(trust.frame, wanted.trust)}"]
     return [f"teacher's scores alone, without the mirrored image, are not believed ({trust.frame:.2f})"]
 
 
@@ -119,15 +127,15 @@ def _find_cheap_doubts(agreement: FrameAgreement, evidence: Evidence, settings: 
     doubts = []
     extras = _count(agreement.mismatches, "extra", "student")
     if extras:
-        doubts.append(f"teacher saw nobody where the student saw {say_people(extras)}")
+        doubts.append(f"teacher saw nobody where the student saw {format_people(extras)}")
     elif not evidence.instances:
         doubts.append("teacher saw nobody")
     unsure = [one.score for one in evidence.instances if not one.score >= settings.min_score]
     if unsure:
-        doubts.append(f"teacher unsure: lowest score {say_below(min(unsure), settings.min_score)}")
-    inside = evidence.joints_inside
-    if inside is not None and not inside >= settings.min_pose_share:
-        compared = say_share_below(inside, settings.min_pose_share, what="inside")
+        doubts.append(f"teacher unsure: lowest score {format_below(min(unsure), settings.min_score)}")
+    inside = evidence.keypoints_inside
+    if inside is not None and not inside >= settings.min_keypoints_inside:
+        compared = format_share_below(inside, settings.min_keypoints_inside, what="inside")
         doubts.append(f"joints outside the mask: {compared}")
     return doubts
 
@@ -135,7 +143,7 @@ def _find_cheap_doubts(agreement: FrameAgreement, evidence: Evidence, settings: 
 def _find_flicker(flip_iou: float | None, settings: Trust) -> list[str]:
     if flip_iou is None or flip_iou >= settings.min_flip_iou:
         return []
-    values = say_below(flip_iou, settings.min_flip_iou).replace(" <", " with the mirrored image's <")
+    values = format_below(flip_iou, settings.min_flip_iou).replace(" <", " with the mirrored image's <")
     return [f"mask flickers: IoU {values}"]
 
 
@@ -144,7 +152,7 @@ def _find_objections(evidence: Evidence, settings: Trust) -> list[str]:
     found = []
     if flow is not None and not flow >= settings.min_flow_iou:
         found.append(
-            f"mask jumps: IoU {say_below(flow, settings.min_flow_iou)} with the frame before, moved along"
+            f"mask jumps: IoU {format_below(flow, settings.min_flow_iou)} with the frame before, moved along"
         )
     return [*found, *(_find_second_doubts(evidence.second, settings) if evidence.second else ())]
 
@@ -152,15 +160,15 @@ def _find_objections(evidence: Evidence, settings: Trust) -> list[str]:
 def _find_second_doubts(second: SecondOpinion, settings: Trust) -> list[str]:
     found = []
     if second.missed:
-        found.append(f"teacher saw nobody where the second model saw {say_people(second.missed)}")
+        found.append(f"teacher saw nobody where the second model saw {format_people(second.missed)}")
     if second.unseen:
-        found.append(f"the second model saw nobody where the teacher saw {say_people(second.unseen)}")
+        found.append(f"the second model saw nobody where the teacher saw {format_people(second.unseen)}")
     if second.iou is not None and not second.iou >= settings.min_second_iou:
-        compared = say_below(second.iou, settings.min_second_iou)
+        compared = format_below(second.iou, settings.min_second_iou)
         found.append(f"the second model sees it differently: IoU {compared}")
-    inside = second.joints_inside
-    if inside is not None and not inside >= settings.min_pose_share:
-        compared = say_share_below(inside, settings.min_pose_share, what="inside")
+    inside = second.keypoints_inside
+    if inside is not None and not inside >= settings.min_keypoints_inside:
+        compared = format_share_below(inside, settings.min_keypoints_inside, what="inside")
         found.append(f"the second model's joints lie outside the mask: {compared}")
     return found
 
@@ -169,7 +177,7 @@ def _say_why_hard(agreement: FrameAgreement) -> list[str]:
     """Causes, but for extras, which are doubts; then how little the two overlap."""
     people, masks = ({c: _count(agreement.mismatches, c, side) for c in _WHY} for side in _SIDES)
     found = [
-        _WHY[cause].format(people=say_people(people[cause]), masks=say_masks(masks[cause]))
+        _WHY[cause].format(people=format_people(people[cause]), masks=format_masks(masks[cause]))
         for cause in _WHY
         if people[cause]
     ]

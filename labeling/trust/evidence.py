@@ -23,9 +23,9 @@ class InstanceEvidence:
     score: float
     """The teacher's own, in [0, 1]."""
     area_px: int
-    decided: float | None = None
+    stability: float | None = None
     """Share of its pixels of which the network is sure, in [0, 1]; None: it does not tell."""
-    joints_inside: float | None = None
+    keypoints_inside: float | None = None
     """Share of the confident joints inside the mask, in [0, 1]; None: no confident joint."""
     flip_iou: float | None = None
     """Best IoU with a mask of the mirrored image, mirrored back, in [0, 1]; None: not measured."""
@@ -41,7 +41,7 @@ class SecondOpinion:
     """People of whom it is sure and whom the teacher did not see."""
     unseen: int = 0
     """The teacher's people whom it did not see, not even with a low score."""
-    joints_inside: float | None = None
+    keypoints_inside: float | None = None
     """Lowest share of one person's confident joints in the teacher's mask of him, in [0, 1]."""
 
 
@@ -59,9 +59,9 @@ class Evidence:
     """What another segmenter says (`labeling.trust.second_opinion`); None: not asked."""
 
     @property
-    def joints_inside(self) -> float | None:
+    def keypoints_inside(self) -> float | None:
         """The lowest of all instances; None: no joints."""
-        shares = [one.joints_inside for one in self.instances if one.joints_inside is not None]
+        shares = [one.keypoints_inside for one in self.instances if one.keypoints_inside is not None]
         return min(shares, default=None)
 
 
@@ -88,8 +88,8 @@ def gather_evidence(
         InstanceEvidence(
             score=one.score,
             area_px=int(area),
-            decided=one.decided,
-            joints_inside=_joints_inside(one, min_keypoint_score),
+            stability=one.stability,
+            keypoints_inside=_keypoints_inside(one, min_keypoint_score),
             flip_iou=flip,
         )
         for one, area, flip in zip(teacher, mask_areas(masks), flips, strict=True)
@@ -98,7 +98,7 @@ def gather_evidence(
     return Evidence(instances, union_flip)
 
 
-def _joints_inside(instance: Instance, min_keypoint_score: float) -> float | None:
+def _keypoints_inside(instance: Instance, min_keypoint_score: float) -> float | None:
     if instance.keypoints is None or not instance.mask:
         return None
     return share_inside(instance.keypoints, instance.mask, min_keypoint_score=min_keypoint_score)

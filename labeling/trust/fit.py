@@ -19,11 +19,11 @@ from configs.errors import ConfigError
 from labeling.errors import ExtraMissing
 from labeling.trust.evidence import Evidence
 from labeling.trust.scores import (
-    Trust,
+    MaskTrust,
     frame_features,
     instance_features,
     measure_by_stage,
-    measure_trust,
+    predict_trust,
 )
 
 RISKS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5)
@@ -58,7 +58,7 @@ class Prediction:
     """What a calibration that had not seen an example's group says of it."""
 
     example: Example
-    trust: Trust
+    trust: MaskTrust
     accepted: bool
     """At the risk that was asked for."""
 
@@ -112,8 +112,8 @@ def predict_unseen(examples: Sequence[Example], *, accept_risk: float) -> list[P
         calibration = fit_calibration(seen, teacher="", good_from=0.0)
         wanted = calibration.threshold(accept_risk)
         for example in unseen:
-            cheaply = measure_trust(_without_mirror(example).evidence, calibration)
-            trust = measure_trust(example.evidence, calibration)
+            cheaply = predict_trust(_without_mirror(example).evidence, calibration)
+            trust = predict_trust(example.evidence, calibration)
             if trust is not None and cheaply is not None:
                 is_asked = wanted is not None and cheaply.frame >= wanted.ask_from
                 accepted = is_asked and wanted is not None and trust.frame >= wanted.trust
@@ -121,7 +121,7 @@ def predict_unseen(examples: Sequence[Example], *, accept_risk: float) -> list[P
     return predictions
 
 
-def _judge_folds(examples: Sequence[Example]) -> Iterator[tuple[Example, Trust, Trust]]:
+def _judge_folds(examples: Sequence[Example]) -> Iterator[tuple[Example, MaskTrust, MaskTrust]]:
     """Each example with its trust without and with the mirrored image, fitted to the other folds."""
     for seen, unseen in _folds(examples):
         cheap, full = _fit_stage([_without_mirror(one) for one in seen]), _fit_stage(seen)
@@ -130,7 +130,7 @@ def _judge_folds(examples: Sequence[Example]) -> Iterator[tuple[Example, Trust, 
             yield one, cheaply, measure_by_stage(one.evidence, full)
 
 
-def _find_thresholds(judged: Sequence[tuple[Example, Trust, Trust]]) -> Iterator[Threshold]:
+def _find_thresholds(judged: Sequence[tuple[Example, MaskTrust, MaskTrust]]) -> Iterator[Threshold]:
     """The lowest trust from which on no larger share than each risk was bad, by at least 1 / risk frames."""
     known = sorted((one for one in judged if one[0].is_good is not None), key=lambda one: -one[2].frame)
     trust = np.array([fully.frame for _, _, fully in known])

@@ -17,7 +17,7 @@ from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoolArray, Mask, union_masks
 from labeling.video.luma import shrink_luma
-from labeling.video.optical_flow import follow_back, sample
+from labeling.video.optical_flow import backward_flow_with_consistency, bilinear_sample
 
 WIDTH_PX = 320
 """Of the images between which the flow is found; narrower ones are not enlarged."""
@@ -33,7 +33,7 @@ KNOWN_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Glimpse:
+class PreviousFrame:
     """What the next frame's evidence wants of a frame: little enough to be kept."""
 
     shot: int
@@ -54,7 +54,7 @@ class Glimpse:
         return cv2.resize(pixels, self.luma.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
 
 
-def measure_flow_iou(now: Glimpse, before: Glimpse) -> float | None:
+def measure_flow_iou(now: PreviousFrame, before: PreviousFrame) -> float | None:
     """IoU of the masks with those of a frame before it, moved to where the flow takes them, in [0, 1].
 
     None: another shot or image size, too long ago, a strip (`SMALLEST_PX`), nobody in either, or too few
@@ -70,8 +70,8 @@ def measure_flow_iou(now: Glimpse, before: Glimpse) -> float | None:
     here, there = now.small_union(), before.small_union()
     if not here.any() or not there.any():
         return None
-    places, is_known = follow_back(now.luma, before.luma)
-    moved = sample(there.astype(np.float32), places) > MOVED_FROM
+    places, is_known = backward_flow_with_consistency(now.luma, before.luma)
+    moved = bilinear_sample(there.astype(np.float32), places) > MOVED_FROM
     if is_known[here].mean() < KNOWN_SHARE:
         return None
     common, either = (here & moved & is_known).sum(), ((here | moved) & is_known).sum()

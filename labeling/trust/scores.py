@@ -20,7 +20,7 @@ SURE = 0.99
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class MaskTrust:
     """Probabilities in [0, 1]."""
 
     frame: float
@@ -28,7 +28,7 @@ class Trust:
     """In the order of the evidence."""
 
 
-def measure_trust(evidence: Evidence, calibration: Calibration) -> Trust | None:
+def predict_trust(evidence: Evidence, calibration: Calibration) -> MaskTrust | None:
     """How far the masks are to be trusted; None where there are none: nothing is known of those.
 
     A NaN among the evidence gives 0, and so does a missing number that is weighed: a mask may be trusted with 0 in a
@@ -40,13 +40,13 @@ def measure_trust(evidence: Evidence, calibration: Calibration) -> Trust | None:
     return measure_by_stage(evidence, full or calibration.cheap)
 
 
-def measure_by_stage(evidence: Evidence, stage: Stage) -> Trust:
+def measure_by_stage(evidence: Evidence, stage: Stage) -> MaskTrust:
     """The same by what one stage knows; there must be a mask."""
     instances = (_probability(instance_features(one), stage.instance) for one in evidence.instances)
-    return Trust(_probability(frame_features(evidence), stage.frame), tuple(instances))
+    return MaskTrust(_probability(frame_features(evidence), stage.frame), tuple(instances))
 
 
-def give_trust(teacher: Sequence[Instance], trust: Trust | None) -> tuple[Instance, ...]:
+def with_trust(teacher: Sequence[Instance], trust: MaskTrust | None) -> tuple[Instance, ...]:
     """The instances with the trust in each; empty masks, of which there is no evidence, have none."""
     if trust is None:
         return tuple(teacher)
@@ -58,7 +58,7 @@ def instance_features(evidence: InstanceEvidence) -> dict[Feature, float]:
     """The numbers that a mask's regression weighs, as log odds; what was not measured is left out."""
     shares: dict[Feature, float | None] = {
         "score": evidence.score,
-        "decided": evidence.decided,
+        "decided": evidence.stability,
         "flip_iou": evidence.flip_iou,
     }
     return {name: log_odds(share) for name, share in shares.items() if share is not None}

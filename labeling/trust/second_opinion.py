@@ -19,7 +19,7 @@ _Pairs = list[tuple[int, int, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class SecondOpinionComparer:
     """How the second segmenter's instances are held against the teacher's."""
 
     gives_masks: bool
@@ -63,7 +63,7 @@ class Comparison:
             iou,
             missed=len(sure) - len(pairs),
             unseen=len(mine) - len(self._match(theirs, mine)),
-            joints_inside=self._lowest_inside([(sure[other], mine[own]) for other, own, _ in pairs]),
+            keypoints_inside=self._lowest_inside([(sure[other], mine[own]) for other, own, _ in pairs]),
         )
 
     def _compare_outlines(

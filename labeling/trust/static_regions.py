@@ -36,7 +36,7 @@ _Key = tuple[int, tuple[int, int]]
 
 
 @dataclass(slots=True)
-class _Shot:
+class _ShotRecorder:
     """Small images of a shot, evenly spread over it."""
 
     first_ms: int
@@ -57,14 +57,14 @@ class _Shot:
             self.times, self.images = self.times[::2], self.images[::2]
             self.stride *= 2
 
-    def close(self) -> "_Scene | None":
+    def close(self) -> "_ShotStatistics | None":
         """What was there all the time; None: too short to say."""
         if self.last_ms - self.first_ms < SHORTEST_SHOT_MS or len(self.images) < FEWEST_IMAGES:
             return None
         images = np.stack(self.images)
         shares = (BRIEF, 25, 50, 75, 100 - BRIEF)
         low, below, usual, above, high = np.percentile(images, shares, axis=0).astype(np.float32)
-        return _Scene(
+        return _ShotStatistics(
             usual=usual,
             changes=np.asarray(high - low > NOISE_LEVELS),
             stands=is_steady(usual, np.asarray(above - below <= NOISE_LEVELS)),
@@ -74,7 +74,7 @@ class _Shot:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Scene:
+class _ShotStatistics:
     """A shot that is over."""
 
     usual: NDArray[np.float32]
@@ -104,19 +104,19 @@ class _Scene:
         return [place for place in (before, after) if 0 <= place < len(self.times)]
 
 
-class Stillness:
+class StaticRegionDetector:
     """Watches the frames of a clip, in order of time; asked at its end."""
 
     def __init__(self) -> None:
-        self._current: tuple[_Key, _Shot] | None = None
-        self._scenes: dict[_Key, _Scene | None] = {}
+        self._current: tuple[_Key, _ShotRecorder] | None = None
+        self._scenes: dict[_Key, _ShotStatistics | None] = {}
         self._kept: dict[int, tuple[_Key, LumaImage]] = {}
 
     def watch(self, frame: Frame) -> None:
         key = frame.shot, shrunk_wh(frame.size_hw, WIDTH_PX)
         if self._current is None or self._current[0] != key:
             self._close_shot()
-            self._current = key, _Shot(frame.t_ms)
+            self._current = key, _ShotRecorder(frame.t_ms)
         self._current[1].add(frame.t_ms, shrink_luma(frame.rgb, WIDTH_PX))
 
     def keep(self, frame: Frame) -> None:
@@ -126,7 +126,7 @@ class Stillness:
             shrink_luma(frame.rgb, WIDTH_PX),
         )
 
-    def moving_share(self, mask: Mask, t_ms: int) -> float | None:
+    def moving_fraction(self, mask: Mask, t_ms: int) -> float | None:
         """Share of a kept frame's mask that belongs to something that moves, in [0, 1]; None: unknown.
 
         Unknown are masks of short shots, and those too small for a single one of the small pixels.
@@ -149,7 +149,7 @@ class Stillness:
         box = find_missed(scene.alike(image), scene.beside(t_ms), people, min_share=min_share)
         return box and _enlarge(box, image, masks[0].size_hw)
 
-    def _recall(self, t_ms: int) -> tuple[_Scene | None, LumaImage]:
+    def _recall(self, t_ms: int) -> tuple[_ShotStatistics | None, LumaImage]:
         """A kept frame's shot, None where it is too short, and its small image."""
         self._close_shot()
         key, image = self._kept[t_ms]

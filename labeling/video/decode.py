@@ -61,7 +61,7 @@ class Decoded:
 
 
 @dataclass(slots=True)
-class DecodeTally:
+class DecodeStats:
     """What could not be used of a clip; filled while it is decoded."""
 
     damaged: int = 0
@@ -76,7 +76,7 @@ class _DamageSeenByThreads(Exception):
 
 
 def decode_clip(
-    clip: Clip, *, with_lead_in: bool = False, tally: DecodeTally | None = None
+    clip: Clip, *, with_lead_in: bool = False, tally: DecodeStats | None = None
 ) -> Iterator[Decoded]:
     """Give the frames with `start_s` <= t < `end_s` in order of time, or the images of a folder.
 
@@ -96,7 +96,7 @@ def decode_clip(
             yield Decoded(Fraction(file.position, 1000), FileImage(file.path), file.name)
         return
     before: Decoded | None = None
-    for decoded in _decode_before_and_from(clip.path, clip.start_s, tally or DecodeTally()):
+    for decoded in _decode_before_and_from(clip.path, clip.start_s, tally or DecodeStats()):
         if decoded.t < clip.start_s:
             before = decoded
             continue
@@ -108,7 +108,7 @@ def decode_clip(
         yield decoded
 
 
-def _decode_before_and_from(path: Path, start_s: Fraction, tally: DecodeTally) -> Iterator[Decoded]:
+def _decode_before_and_from(path: Path, start_s: Fraction, tally: DecodeStats) -> Iterator[Decoded]:
     """Decode from the nearest key frame that certainly shows a frame before `start_s`."""
     timeline = read_timeline(path)
     margins = SEEK_MARGINS_S if timeline.is_seekable else ()
@@ -125,26 +125,26 @@ def _decode_before_and_from(path: Path, start_s: Fraction, tally: DecodeTally) -
 
 
 def _decode_stretch(
-    path: Path, timeline: Timeline, from_s: Fraction | None, tally: DecodeTally
+    path: Path, timeline: Timeline, from_s: Fraction | None, tally: DecodeStats
 ) -> Iterator[Decoded]:
     """Decode on all threads until something is damaged; then the same again on one."""
     last, misplaced = Fraction(-1), tally.misplaced
     try:
-        for decoded in _Pass(timeline, tally, is_threaded=True).decode(path, from_s):
+        for decoded in _DecodePass(timeline, tally, is_threaded=True).decode(path, from_s):
             yield decoded
             last = decoded.t
     except _DamageSeenByThreads:
         tally.misplaced = misplaced
-        repeated = _Pass(timeline, tally, is_threaded=False).decode(path, from_s)
+        repeated = _DecodePass(timeline, tally, is_threaded=False).decode(path, from_s)
         yield from (decoded for decoded in repeated if decoded.t > last)
 
 
 @dataclass(slots=True)
-class _Pass:
+class _DecodePass:
     """One pass through a file, from a key frame to the end."""
 
     timeline: Timeline
-    tally: DecodeTally
+    tally: DecodeStats
     is_threaded: bool
     has_shown: bool = False
     is_spoiled: bool = False

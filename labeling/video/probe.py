@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from labeling.errors import EmptyVideo, TruncatedVideo, UnsupportedVideo
 from labeling.video.color import SMALLEST_SIDE_PX, rotation_cw_deg, upright_hw
 from labeling.video.containers import main_stream, open_video, read_packets
-from labeling.video.timestamps import FALLBACK_STEP_S, first_healthy_frame
+from labeling.video.timestamps import FALLBACK_STEP_S, first_intact_frame
 
 TAIL_MARGINS_S = (5, 60)
 """How far before its declared end a file is read, until a frame decodes; then from its beginning."""
@@ -130,7 +130,7 @@ def _read_first_frame(container: InputContainer, stream: VideoStream, path: Path
     head = next(packets)
     if head is not None and head.has_sidedata("encryption_info"):
         raise UnsupportedVideo(f"{path} is encrypted: store it decrypted")
-    frame = first_healthy_frame(stream, chain([head], packets))
+    frame = first_intact_frame(stream, chain([head], packets))
     if frame is None:
         raise EmptyVideo(f"{path} has no frame that can be decoded: record or fetch it again")
     return frame
@@ -207,7 +207,7 @@ def _later(first: Fraction | None, second: Fraction | None) -> Fraction | None:
 
 
 def _gives_frame(stream: VideoStream, packet: Packet[Stream] | None) -> bool:
-    return first_healthy_frame(stream, [cast("Packet[VideoStream] | None", packet)]) is not None
+    return first_intact_frame(stream, [cast("Packet[VideoStream] | None", packet)]) is not None
 
 
 def _check_end(tail: _Tail, declared_s: Fraction | None, step_s: Fraction, path: Path) -> None:

@@ -107,11 +107,11 @@ def _read_timeline(path: Path, *, from_key: bool) -> Timeline | None:
         head = next(packets)
         if head is None:
             return None
-        frame = first_healthy_frame(stream, chain([head], packets))
+        frame = first_intact_frame(stream, chain([head], packets))
         return None if frame is None else _describe(container, stream, head, frame, from_key=from_key)
 
 
-def first_healthy_frame(
+def first_intact_frame(
     stream: VideoStream, packets: Iterable[Packet[VideoStream] | None]
 ) -> av.VideoFrame | None:
     """The first frame that decodes without damage; None if none does."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from labeling.structures.frames import RgbImage
 from labeling.visualization.encode import encode_jpeg
-from labeling.visualization.text import Color, Lettering, shorten
+from labeling.visualization.text import Color, TextDrawer, shorten
 
 CELL_HW = (225, 300)
 """4:3, as tiles are."""
@@ -61,7 +61,7 @@ def _lay_out(tiles: Sequence[SheetTile], columns: int) -> RgbImage:
     ]
     for tile, (top, left) in zip(tiles, corners, strict=True):
         _place(sheet[top : top + CELL_HW[0], left : left + CELL_HW[1]], tile.rgb)
-    letters = Lettering(sheet)
+    letters = TextDrawer(sheet)
     for tile, (top, left) in zip(tiles, corners, strict=True):
         for number, line in enumerate(tile.lines):
             y = top + CELL_HW[0] + (number + 0.6) * _LINE_PX

@@ -11,8 +11,16 @@ from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoolArray, Mask
 from labeling.visualization.encode import encode_jpeg
-from labeling.visualization.overlays import BOTH, PALETTE, STUDENT, TEACHER, draw_skeleton, outline, tint
-from labeling.visualization.text import SMALLEST_TEXT_PX, Color, Lettering, shorten
+from labeling.visualization.overlays import (
+    BOTH,
+    PALETTE,
+    STUDENT,
+    TEACHER,
+    blend_mask,
+    draw_contours,
+    draw_skeleton,
+)
+from labeling.visualization.text import SMALLEST_TEXT_PX, Color, TextDrawer, shorten
 
 SMALLEST_PANEL_PX = 256
 """Narrower images are enlarged in a comparison, so that its titles can be read."""
@@ -58,8 +66,8 @@ def draw_masks(
     drawn = rgb.copy()
     for mask, color in zip(masks, cycle(colors), strict=False):
         pixels = _fitting_pixels(mask, rgb)
-        tint(drawn, pixels, color, opacity=fill)
-        outline(drawn, pixels, color)
+        blend_mask(drawn, pixels, color, opacity=fill)
+        draw_contours(drawn, pixels, color)
     return drawn
 
 
@@ -88,8 +96,8 @@ def draw_comparison(
     for side, color in ((teacher, TEACHER), (student, STUDENT)):
         panel, union = background.copy(), np.zeros(size_hw, dtype=bool)
         for pixels in _scaled_masks(side, rgb, size_hw):
-            tint(panel, pixels, color, opacity=0.45)
-            outline(panel, pixels, color)
+            blend_mask(panel, pixels, color, opacity=0.45)
+            draw_contours(panel, pixels, color)
             union |= pixels
         panels.append(panel)
         unions.append(union)
@@ -130,11 +138,11 @@ def draw_tile(
         for side in (teacher, student)
     ]
     unions = [np.any([np.zeros(size_hw, dtype=bool), *side], axis=0) for side in sides]
-    tint(drawn, unions[0] & ~unions[1], TEACHER, opacity=0.3)
-    tint(drawn, unions[1] & ~unions[0], STUDENT, opacity=0.3)
+    blend_mask(drawn, unions[0] & ~unions[1], TEACHER, opacity=0.3)
+    blend_mask(drawn, unions[1] & ~unions[0], STUDENT, opacity=0.3)
     for side, color, dashed in zip(sides, (TEACHER, STUDENT), (False, True), strict=True):
         for pixels in side:
-            outline(drawn, pixels, color, dashed=dashed)
+            draw_contours(drawn, pixels, color, dashed=dashed)
     return drawn
 
 
@@ -166,7 +174,7 @@ def _fitting_pixels(mask: Mask, rgb: RgbImage) -> BoolArray:
 
 
 def _with_scores(rgb: RgbImage, instances: Sequence[Instance], colors: Sequence[Color]) -> RgbImage:
-    letters = Lettering(rgb)
+    letters = TextDrawer(rgb)
     size_px = max(SMALLEST_TEXT_PX, min(rgb.shape[:2]) / 36)
     for instance, color in zip(instances, cycle(colors), strict=False):
         x, y, _, _ = instance.mask.box_xywh
@@ -197,9 +205,9 @@ def _draw_difference(rgb: RgbImage, teacher: BoolArray, student: BoolArray) -> R
     """Both, teacher only, student only, on the image in dark gray."""
     gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) * 0.4
     drawn = np.repeat(gray.astype(np.uint8)[:, :, None], 3, axis=2)
-    tint(drawn, teacher & student, BOTH, opacity=0.55)
-    tint(drawn, teacher & ~student, TEACHER, opacity=0.85)
-    tint(drawn, student & ~teacher, STUDENT, opacity=0.85)
+    blend_mask(drawn, teacher & student, BOTH, opacity=0.55)
+    blend_mask(drawn, teacher & ~student, TEACHER, opacity=0.85)
+    blend_mask(drawn, student & ~teacher, STUDENT, opacity=0.85)
     return drawn
 
 
@@ -212,7 +220,7 @@ def _lay_out(panels: Sequence[RgbImage], titles: Sequence[str], caption: str) ->
     lefts = [gap + place * (width + gap) for place in range(len(panels))]
     for left, panel in zip(lefts, panels, strict=True):
         sheet[band : band + height, left : left + width] = panel
-    letters = Lettering(sheet)
+    letters = TextDrawer(sheet)
     for left, title in zip(lefts, titles, strict=True):
         fitting = shorten(title, width, size_px=size_px)
         letters.write(fitting, (left, band / 2), size_px=size_px, color=_TEXT)

@@ -25,13 +25,13 @@ KEYPOINT_FROM = 0.5
 """Confidence from which a keypoint is drawn."""
 
 _HALO: Color = (12, 14, 18)
-_JOINT: Color = (240, 228, 66)
+_KEYPOINT: Color = (240, 228, 66)
 _LIMB: Color = (255, 255, 255)
 _SHORTER_SIDE_PER_LINE_PX = 480
 """Lines get one pixel wider per so many pixels of the image's shorter side."""
 
 
-def tint(drawn: RgbImage, pixels: BoolArray, color: Color, *, opacity: float) -> None:
+def blend_mask(drawn: RgbImage, pixels: BoolArray, color: Color, *, opacity: float) -> None:
     """Mix a color into the pixels of a mask, in place."""
     if opacity <= 0 or not pixels.any():
         return
@@ -39,7 +39,7 @@ def tint(drawn: RgbImage, pixels: BoolArray, color: Color, *, opacity: float) ->
     drawn[pixels] = np.round(old + (np.array(color, dtype=np.float32) - old) * opacity).astype(np.uint8)
 
 
-def outline(drawn: RgbImage, pixels: BoolArray, color: Color, *, dashed: bool = False) -> None:
+def draw_contours(drawn: RgbImage, pixels: BoolArray, color: Color, *, dashed: bool = False) -> None:
     """Draw the borders of a mask, holes too, in place: the color on a dark halo."""
     found = cv2.findContours(pixels.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0]
     lines = [np.asarray(contour, dtype=np.int32) for contour in found]
@@ -69,7 +69,7 @@ def draw_skeleton(drawn: RgbImage, keypoints: Keypoints) -> None:
             cv2.line(drawn, seen[first], seen[second], _LIMB, width, cv2.LINE_AA)
     for point in seen.values():
         cv2.circle(drawn, point, 2 * width + 1, _HALO, cv2.FILLED, cv2.LINE_AA)
-        cv2.circle(drawn, point, 2 * width, _JOINT, cv2.FILLED, cv2.LINE_AA)
+        cv2.circle(drawn, point, 2 * width, _KEYPOINT, cv2.FILLED, cv2.LINE_AA)
 
 
 def _draw_closed(

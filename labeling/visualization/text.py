@@ -21,7 +21,7 @@ _DARK_TEXT: Color = (16, 18, 22)
 _LIGHT_TEXT: Color = (244, 245, 247)
 
 
-class Lettering:
+class TextDrawer:
     """Writes on a copy of an RGB image; `finished` gives it back as an array."""
 
     def __init__(self, rgb: RgbImage) -> None:
@@ -39,7 +39,7 @@ class Lettering:
         x = max(0.0, min(corner_xy[0], self._image.width - width))
         y = max(0.0, min(corner_xy[1], self._image.height - height))
         self._pen.rectangle((x, y, x + width, y + height), fill=color)
-        self.write(text, (x + padding, y + height / 2), size_px=size_px, color=readable_on(color))
+        self.write(text, (x + padding, y + height / 2), size_px=size_px, color=contrasting_color(color))
 
     def write_legend(
         self, entries: Sequence[tuple[str, Color]], at_xy: tuple[float, float], *, size_px: float
@@ -69,7 +69,7 @@ def shorten(text: str, width_px: float, *, size_px: float) -> str:
     return _cut(text, length) if length else ""
 
 
-def readable_on(color: Color) -> Color:
+def contrasting_color(color: Color) -> Color:
     """Dark or light text, whichever stands out (luma of ITU-R BT.601)."""
     red, green, blue = color
     return _DARK_TEXT if 0.299 * red + 0.587 * green + 0.114 * blue > 255 / 2 else _LIGHT_TEXT

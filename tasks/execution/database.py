@@ -5,7 +5,7 @@ import os
 import threading
 
 from configs.models import RunConfig
-from db.connection.database import Ledger, open_ledger
+from db.connection.database import Database, open_database
 from labeling.errors import OtherDatabase
 from labeling.storage.home import Home
 
@@ -14,7 +14,7 @@ SAME_DATABASE = (
     "as in the run's, and the home at the same path"
 )
 
-_open: dict[tuple[int, str], Ledger] = {}
+_open: dict[tuple[int, str], Database] = {}
 _opening = threading.Lock()
 
 
@@ -23,16 +23,16 @@ def database_url(home: Home) -> str:
     return os.environ.get("MASKMILL_DATABASE_URL") or home.database_url
 
 
-def ledger_of(home: Home) -> Ledger:
+def database_of(home: Home) -> Database:
     """This process's ledger; a forked child gets one of its own."""
     key = (os.getpid(), database_url(home))
     with _opening:
         if key not in _open:
-            _open[key] = open_ledger(key[1])
+            _open[key] = open_database(key[1])
         return _open[key]
 
 
-def ledger_of_run(config: RunConfig, home: Home) -> Ledger:
+def database_of_run(config: RunConfig, home: Home) -> Database:
     """The same, on a worker that may be of a cluster: an empty database would be made of a wrong address.
 
     Raises:
@@ -41,13 +41,13 @@ def ledger_of_run(config: RunConfig, home: Home) -> Ledger:
     named = os.environ.get("MASKMILL_DATABASE_URL")
     if config.address and not named and not home.database.exists():
         raise OtherDatabase(f"no database at {home.database}: {SAME_DATABASE}")
-    return ledger_of(home)
+    return database_of(home)
 
 
 @atexit.register
-def close_ledgers() -> None:
+def close_databases() -> None:
     """Close them all; SQLite then puts everything into its one file."""
     with _opening:
-        for ledger in _open.values():
-            ledger.close()
+        for database in _open.values():
+            database.close()
         _open.clear()

@@ -30,8 +30,8 @@ from db.runs.leases import (
 )
 from labeling.errors import DatabaseError, Interrupted, StorageError
 from labeling.storage.home import Home
-from tasks.execution.database import ledger_of
-from tasks.observability.best_effort import REFUSALS, is_watched
+from tasks.execution.database import database_of
+from tasks.observability.best_effort import PREFECT_ERRORS, is_watched
 
 _ENDING = {StateType.CANCELLING, StateType.CANCELLED}
 
@@ -66,13 +66,13 @@ class Execution:
         """The same, unless this execution has ended meanwhile."""
         with self._speaking:
             if not self.ended.is_set():
-                with ledger_of(self.home).transaction() as session:
+                with database_of(self.home).transaction() as session:
                     self.give_sign_of_life(session)
 
     def end(self) -> None:
         """The last word: no sign of life comes after it."""
         self.ended.set()
-        with self._speaking, ledger_of(self.home).transaction() as session:
+        with self._speaking, database_of(self.home).transaction() as session:
             leave_execution(session, self.id)
 
 
@@ -94,11 +94,11 @@ def at_work(home: Home, flow: str) -> Iterator[Execution]:
         DatabaseError: the ledger cannot be written.
         AlreadyRunning: this very flow run is at work elsewhere.
     """
-    ledger, place = ledger_of(home), f"{socket.gethostname()}, process {os.getpid()}"
+    database, place = database_of(home), f"{socket.gethostname()}, process {os.getpid()}"
     our_id = flow_run.id or uuid.uuid4().hex
     us = Execution(our_id, home, flow, place, is_watched=is_watched())
-    with ledger.alone(_lock(us.id)):
-        with ledger.transaction() as session:
+    with database.alone(_lock(us.id)):
+        with database.transaction() as session:
             enter_execution(session, us.id, flow=flow, place=place)
         heart = threading.Thread(target=_live, args=(us,), name="signs-of-life", daemon=True)
         heart.start()
@@ -107,7 +107,7 @@ def at_work(home: Home, flow: str) -> Iterator[Execution]:
         finally:
             us.end()
             heart.join(BEAT_S)  # it may be asking a server that does not answer
-    ledger.is_alone(_lock(us.id))
+    database.is_alone(_lock(us.id))
 
 
 def cancelled(error: Interrupted) -> Any:
@@ -124,21 +124,21 @@ def bury_the_dead(home: Home) -> list[Buried]:
     Raises:
         DatabaseError: the ledger cannot be read or written.
     """
-    ledger = ledger_of(home)
+    database = database_of(home)
     # a PostgreSQL that was started again has forgotten the locks of the living: two signs of life tell
-    doubt_s = 2 * BEAT_S if ledger.engine.dialect.name == "postgresql" else 0.0
-    with ledger.session() as session:
+    doubt_s = 2 * BEAT_S if database.engine.dialect.name == "postgresql" else 0.0
+    with database.session() as session:
         heard_s = hearing_s(session)  # who spoke to a database that was away need not be dead
         silent = silent_executions(session, silent_s=doubt_s) if heard_s >= doubt_s else []
     return [
         _bury(home, one)
         for one in silent
-        if min(one.silent_s, heard_s) >= LEASE_S or ledger.is_alone(_lock(one.id))
+        if min(one.silent_s, heard_s) >= LEASE_S or database.is_alone(_lock(one.id))
     ]
 
 
 def _bury(home: Home, dead: SilentExecution) -> Buried:
-    with ledger_of(home).transaction() as session:
+    with database_of(home).transaction() as session:
         shards = bury_execution(session, dead.id)
     _show_as_crashed(dead)
     return Buried(dead.id, dead.place, shards)
@@ -150,7 +150,7 @@ def _show_as_crashed(dead: SilentExecution) -> None:
         return  # a temporary server was it, which ended too
     message = f"{dead.place} ended without a word; the next run goes on from here"
     with (
-        suppress(*REFUSALS),
+        suppress(*PREFECT_ERRORS),
         get_client(sync_client=True) as api,
     ):
         run = api.read_flow_run(UUID(dead.id))
@@ -170,7 +170,7 @@ def _live(us: Execution) -> None:
 def _is_cancelled(flow_run_id: str) -> bool:
     """Whether somebody asked Prefect to end this: where no worker watches, nobody else tells us."""
     with (
-        suppress(*REFUSALS),
+        suppress(*PREFECT_ERRORS),
         get_client(sync_client=True) as api,
     ):
         state = api.read_flow_run(UUID(flow_run_id)).state

@@ -13,7 +13,7 @@ from labeling.pipeline import Models
 from labeling.runtime.memory import bound_heaps
 from labeling.runtime.threads import bound_image_threads
 from labeling.segmenters.factory import make_segmenter
-from labeling.segmenters.shared import OneAtATime
+from labeling.segmenters.shared import SerializedSegmenter
 from labeling.structures.instances import ModelCard
 
 _loaded: dict[str, Models] = {}
@@ -48,9 +48,9 @@ def forget_models() -> None:
 def _load(config: RunConfig) -> Models:
     turn = threading.Lock()
 
-    def make(block: SegmenterBlock) -> OneAtATime:
+    def make(block: SegmenterBlock) -> SerializedSegmenter:
         made = make_segmenter(block, weights_dir=config.weights_dir, device=config.device, batch=config.batch)
-        return OneAtATime(made, turn)
+        return SerializedSegmenter(made, turn)
 
     models = Models(**{role: make(block) for role, block in config.segmenters().items()})
     check_calibration(config, models.teacher.card)

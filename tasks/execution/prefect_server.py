@@ -36,7 +36,7 @@ def server_url() -> str:
     return url
 
 
-def want_server() -> None:
+def require_server() -> None:
     """See to it that the user's Prefect server is there.
 
     Raises:

@@ -16,8 +16,8 @@ from prefect.states import Crashed
 
 from db.runs.leases import BEAT_S, who_is_at_work
 from labeling.storage.home import Home
-from tasks.execution.database import ledger_of
-from tasks.observability.best_effort import unless_refused
+from tasks.execution.database import database_of
+from tasks.observability.best_effort import log_prefect_errors
 
 TAG = "maskmill"
 """What our deployments and their runs are marked with."""
@@ -31,7 +31,7 @@ def mark_stillborn(home: Home) -> list[str]:
     One that is alive after all goes on, and Prefect then shows how it ends. Returns their names.
     """
     marked: list[str] = []
-    with unless_refused("runs that never began are not marked"), get_client(sync_client=True) as api:
+    with log_prefect_errors("runs that never began are not marked"), get_client(sync_client=True) as api:
         if suspects := _missing(api, home):
             time.sleep(BEAT_S)  # one that has just ended is not in the ledger, and may not be over in Prefect
             still = {run.id for run in suspects}
@@ -47,7 +47,7 @@ def _missing(api: SyncPrefectClient, home: Home) -> list[FlowRun]:
     states = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(START_S)))
     ours = FlowRunFilter(state=states, tags=FlowRunFilterTags(all_=[TAG]))
     runs = api.read_flow_runs(flow_run_filter=ours)
-    with ledger_of(home).session() as session:
+    with database_of(home).session() as session:
         at_work = who_is_at_work(session)
     return [run for run in runs if _is_of(run, home) and str(run.id) not in at_work and _is_late(run)]
 

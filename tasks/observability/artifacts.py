@@ -8,8 +8,8 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from sqlalchemy.orm import Session
 
 from db.frames.histograms import iou_histogram
-from db.frames.listing import FrameQuery, FrameRow, frame_instances, list_frames
-from db.models.core import Frame, Run
+from db.frames.listing import FrameLine, FrameQuery, frame_instances, list_frames
+from db.models.core import FrameRow, RunRow
 from db.runs.overview import VideoWork, title_of
 from db.runs.queries import Failure, RunSummary
 from labeling.runtime.prefetch import in_batches
@@ -19,7 +19,7 @@ from labeling.text.figures import caption_of, clock, count_of, spaced
 from labeling.text.titles import printable, shorten_middle
 from labeling.visualization.contact_sheet import SheetTile, contact_sheet
 from labeling.visualization.frames import draw_tile
-from tasks.observability.best_effort import unless_refused
+from tasks.observability.best_effort import log_prefect_errors
 from tasks.observability.markdown import bar_lines, code, plain
 from tasks.observability.report import read_kept
 
@@ -57,7 +57,7 @@ def show_run(
 ) -> None:
     """A table of the run's videos, and a page of its numbers, agreement and hardest frames."""
     run_id = summary.run_id
-    with unless_refused(f"run {run_id} has no table of its videos"):
+    with log_prefect_errors(f"run {run_id} has no table of its videos"):
         titles = {work.video_id: title_of(session, work.video_id) for work in works[:MOST_ROWS]}
         create_table_artifact(
             key=f"videos-{run_id}",
@@ -65,9 +65,9 @@ def show_run(
             description=table_words(len(works)),
         )
     image = b""
-    with unless_refused(f"run {run_id} has no image of its hardest frames"):
+    with log_prefect_errors(f"run {run_id} has no image of its hardest frames"):
         image = hardest_frames(session, run_id, home)
-    with unless_refused(f"run {run_id} has no artifact"):
+    with log_prefect_errors(f"run {run_id} has no artifact"):
         page = "\n\n".join(run_sections(session, summary, image))
         create_markdown_artifact(key=f"run-{run_id}", markdown=page, description=plain(sentence))
 
@@ -173,7 +173,7 @@ def _agreement(session: Session, run_id: str) -> Iterator[str]:
     histogram = [sum(pair) for pair in in_batches(fine, 2)]  # ten lines are read at a glance
     if not sum(histogram) + both_empty:
         return
-    hard_below = session.get_one(Run, run_id).config.get("agreement", {}).get("hard_below", 0.5)
+    hard_below = session.get_one(RunRow, run_id).config.get("agreement", {}).get("hard_below", 0.5)
     yield "## Agreement of student and teacher"
     yield f"Frames by the IoU of all masks of the one with all masks of the other; hard below {hard_below:g}."
     yield "\n".join(["```text", *bar_lines(histogram), "```"])
@@ -188,8 +188,8 @@ def hardest_frames(session: Session, run_id: str, home: Home) -> bytes:
     return contact_sheet(tiles) if tiles else b""
 
 
-def _tile(session: Session, run_id: str, row: FrameRow, home: Home) -> SheetTile:
-    frame = session.get_one(Frame, row.id)
+def _tile(session: Session, run_id: str, row: FrameLine, home: Home) -> SheetTile:
+    frame = session.get_one(FrameRow, row.id)
     rgb = draw_tile(
         read_kept(row.id, row.image, home),
         frame_instances(session, run_id, frame, "teacher"),

@@ -14,8 +14,8 @@ from prefect.cache_policies import NO_CACHE
 
 from db.runs.queries import latest_run
 from labeling.storage.home import Home
-from tasks.execution.database import ledger_of
-from tasks.observability.best_effort import unless_refused
+from tasks.execution.database import database_of
+from tasks.observability.best_effort import log_prefect_errors
 
 MOST_VIDEOS = 50
 """Named as origins of one run: an event takes 100 resources at most."""
@@ -47,8 +47,8 @@ def trace_dataset(home: Home, run_id: str | None, folder: Path, counts: Mapping[
         run_id: of the run, or its start; None: the one that was worked on last.
         counts: of frames and instances.
     """
-    with unless_refused(f"the lineage of {folder} is not shown"):
-        with ledger_of(home).session() as session:
+    with log_prefect_errors(f"the lineage of {folder} is not shown"):
+        with database_of(home).session() as session:
             run = latest_run(session, run_id)
         _trace(dataset_asset(dataset_version(folder), folder.name), [frames_asset(run.id, run.name)], counts)
 

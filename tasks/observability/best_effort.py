@@ -10,7 +10,7 @@ from prefect.settings import PREFECT_API_URL
 
 from configs.errors import MaskmillError
 
-REFUSALS = (HTTPError, PrefectException, MaskmillError, OSError, ValueError)
+PREFECT_ERRORS = (HTTPError, PrefectException, MaskmillError, OSError, ValueError)
 """The server is away, or says no; an image that was to be shown is gone; a value is none that Prefect takes."""
 
 
@@ -20,9 +20,9 @@ def is_watched() -> bool:
 
 
 @contextmanager
-def unless_refused(consequence: str) -> Iterator[None]:
+def log_prefect_errors(consequence: str) -> Iterator[None]:
     """Go on behind the block where it is refused, with a warning: the ledger has it all."""
     try:
         yield
-    except REFUSALS as exc:
+    except PREFECT_ERRORS as exc:
         get_run_logger().warning("%s: %s: %s", consequence, type(exc).__name__, exc)

@@ -12,7 +12,7 @@ from prefect.exceptions import ObjectNotFound
 from db.models.core import content_id
 from db.runs.queries import Failure, RunSummary
 from labeling.sources.titles import source_title
-from tasks.observability.best_effort import unless_refused
+from tasks.observability.best_effort import log_prefect_errors
 
 RUN_FINISHED = "maskmill.run.finished"
 REVIEW_WAITING = "maskmill.review.waiting"
@@ -24,14 +24,14 @@ MOST_EVENTS = 100
 PUSH_FLOW = "push-reviews"
 
 
-def tell_of_run(summary: RunSummary, sentence: str, *, waiting: int) -> None:
+def emit_run_events(summary: RunSummary, sentence: str, *, waiting: int) -> None:
     """Emit what a run's end means for others. Prefect adds the flow run and its deployment.
 
     Args:
         waiting: frames that wait for a person.
     """
     run = run_resource(summary)
-    with unless_refused(f"run {summary.run_id} is told to no automation"):
+    with log_prefect_errors(f"run {summary.run_id} is told to no automation"):
         for failure in _of_sources(summary.failures):
             _tell_of_source(failure, run)
         if waiting:

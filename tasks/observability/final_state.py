@@ -20,7 +20,7 @@ MOST_NAMED = 3
 _LONGEST = 200
 
 
-class NothingRead(MaskmillError):
+class NoSourceReadable(MaskmillError):
     """Every source of a run failed, or every shard."""
 
     code = "nothing_read"
@@ -33,11 +33,11 @@ class NothingRead(MaskmillError):
         return type(self), (str(self), self.summary)
 
 
-def ending(summary: RunSummary, sentence: str, *, sources: int) -> State[RunSummary]:
+def final_state(summary: RunSummary, sentence: str, *, sources: int) -> State[RunSummary]:
     """The state in which a run ends: completed, with a name of its own where not all went well, or failed where
     nothing did.
 
-    Whoever calls the flow gets its data, the summary, or has `NothingRead` raised.
+    Whoever calls the flow gets its data, the summary, or has `NoSourceReadable` raised.
 
     Args:
         summary: of this time.
@@ -46,7 +46,7 @@ def ending(summary: RunSummary, sentence: str, *, sources: int) -> State[RunSumm
     """
     if summary.nothing_was_read:
         words = failure_words(summary.failures, sources)
-        return Failed(message=words, data=NothingRead(words, summary))
+        return Failed(message=words, data=NoSourceReadable(words, summary))
     if summary.failures:
         return Completed(name=WITH_FAILURES, message=failure_words(summary.failures, sources), data=summary)
     if not summary.shards_worked:

@@ -13,8 +13,8 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from db.runs.overview import shards_ended
 from labeling.storage.home import Home
 from labeling.text.figures import count_of, duration
-from tasks.execution.database import ledger_of
-from tasks.observability.best_effort import REFUSALS, is_watched, unless_refused
+from tasks.execution.database import database_of
+from tasks.observability.best_effort import PREFECT_ERRORS, is_watched, log_prefect_errors
 
 EVERY_S = 2.0
 """Between two looks at the ledger; Prefect is told only when something changed."""
@@ -33,7 +33,7 @@ def show_progress(run_id: str, home: Home, shards: int) -> Iterator[None]:
         yield
         return
     watch: _Watch | None = None
-    with unless_refused(f"run {run_id} has no progress artifact"):
+    with log_prefect_errors(f"run {run_id} has no progress artifact"):
         words = progress_words(0, shards, 0.0)
         made = create_progress_artifact(0.0, key=f"progress-{run_id}", description=words)
         watch = _Watch(run_id, home, shards, cast(UUID, made))  # no coroutine: nothing here is async
@@ -63,7 +63,7 @@ class _Watch:
         self._done_before, self._failed_before = self._look()
 
     def _look(self) -> tuple[int, set[int]]:
-        with ledger_of(self._home).session() as session:
+        with database_of(self._home).session() as session:
             return shards_ended(session, self._run_id)
 
     def until(self, stop: threading.Event) -> None:
@@ -71,7 +71,7 @@ class _Watch:
         while not last:
             last = stop.wait(EVERY_S)
             # the next look says it, or the run's summary; a RuntimeError: the run's connection is closed
-            with suppress(*REFUSALS, RuntimeError):
+            with suppress(*PREFECT_ERRORS, RuntimeError):
                 ended = self._ended()
                 if ended > shown:
                     self._show(ended)

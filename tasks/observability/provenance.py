@@ -36,7 +36,7 @@ def installed_versions() -> dict[str, str]:
     return found
 
 
-def origin_words(config: RunConfig, cards: Mapping[str, ModelCard]) -> str:
+def describe_run(config: RunConfig, cards: Mapping[str, ModelCard]) -> str:
     """Versions, models with their weights' SHA-256, and the whole config as YAML that `--config` takes.
 
     A config names the variables that hold secrets, never the secrets.

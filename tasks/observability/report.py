@@ -12,13 +12,14 @@ from sqlalchemy.orm import Session
 
 from configs.errors import ConfigError
 from db.frames.histograms import cause_counts, iou_histogram
-from db.frames.listing import FrameQuery, FrameRow, frame_instances, list_frames
-from db.models.core import Agreement, Decision, Frame, Run
+from db.frames.listing import FrameLine, FrameQuery, frame_instances, list_frames
+from db.models.core import AgreementRow, DecisionRow, FrameRow, RunRow
 from db.review.summary import summarize_reviews
 from db.runs.queries import RunSummary, failed_shards, run_models, run_sources, summarize_run
 from labeling.errors import ExportError, StorageError
 from labeling.report.contents import (
     AgreementHistogram,
+    ExampleImage,
     FrameCounts,
     ModelLine,
     ReportData,
@@ -26,7 +27,6 @@ from labeling.report.contents import (
     SourceFailure,
     SourceLine,
     StageTime,
-    Tile,
 )
 from labeling.report.page import render_report
 from labeling.storage.atomic import write_atomically
@@ -42,7 +42,7 @@ STAGE_FRAMES = {"decode": "looked_at", "teacher": "compared", "student": "compar
 
 
 @dataclass(frozen=True, slots=True)
-class RunRow:
+class RunLine:
     """A line of `maskmill runs`. Times are in UTC."""
 
     id: str
@@ -57,14 +57,14 @@ class RunRow:
     hard: int
 
 
-def list_runs(session: Session) -> list[RunRow]:
+def list_runs(session: Session) -> list[RunLine]:
     """All runs, the one worked on last first."""
-    runs = session.scalars(select(Run).order_by(Run.worked_at.desc(), Run.id))
+    runs = session.scalars(select(RunRow).order_by(RunRow.worked_at.desc(), RunRow.id))
     return [_run_row(run, summarize_run(session, run)) for run in runs.all()]
 
 
-def _run_row(run: Run, summary: RunSummary) -> RunRow:
-    return RunRow(
+def _run_row(run: RunRow, summary: RunSummary) -> RunLine:
+    return RunLine(
         id=run.id,
         name=run.name,
         started_at=run.started_at.replace(tzinfo=UTC),
@@ -81,8 +81,8 @@ def draw_frame(session: Session, run_id: str, frame_id: int, home: Home, out: Pa
     Raises:
         ConfigError: no such frame in this run, or it was rejected and has no image.
     """
-    frame = session.get(Frame, frame_id)
-    decision = session.get(Decision, (run_id, frame_id))
+    frame = session.get(FrameRow, frame_id)
+    decision = session.get(DecisionRow, (run_id, frame_id))
     if frame is None or decision is None:
         raise ConfigError(
             f"no frame {frame_id} in run {run_id}: `maskmill frames` lists them; --run names another run"
@@ -90,7 +90,7 @@ def draw_frame(session: Session, run_id: str, frame_id: int, home: Home, out: Pa
     if decision.decision == "rejected":
         why = "; ".join(decision.reasons) or decision.rule
         raise ConfigError(f"frame {frame_id} was rejected ({why}): it has no masks to show")
-    agreement = session.get_one(Agreement, (run_id, frame_id))
+    agreement = session.get_one(AgreementRow, (run_id, frame_id))
     caption = caption_of(decision.decision, agreement.iou, [m[0] for m in agreement.mismatches])
     drawn = draw_comparison(
         read_kept(frame_id, decision.image, home),
@@ -117,7 +117,7 @@ def read_kept(frame_id: int, image: str | None, home: Home) -> RgbImage:
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]  # cv2 does not type its output's dtype
 
 
-def write_report(session: Session, run: Run, home: Home, out: Path, *, hardest: int) -> None:
+def write_report(session: Session, run: RunRow, home: Home, out: Path, *, hardest: int) -> None:
     """Write a run's page, with a contact sheet of at most `hardest` frames."""
     summary = summarize_run(session, run)
     histogram, both_empty = iou_histogram(session, run.id)
@@ -146,7 +146,7 @@ def write_file(out: Path, content: bytes) -> None:
         raise ExportError(f"cannot write {out}: {exc.strerror}; name another file") from exc
 
 
-def _header(session: Session, run: Run) -> RunHeader:
+def _header(session: Session, run: RunRow) -> RunHeader:
     models = run_models(session, run)
     lines = tuple(
         ModelLine(role, f"{models[role].kind}:{models[role].name}", models[role].weights_sha256)
@@ -156,10 +156,10 @@ def _header(session: Session, run: Run) -> RunHeader:
     return RunHeader(run.id, run.name, run.code_version, lines, run.started_at, run.finished_at)
 
 
-def _tiles(session: Session, run_id: str, home: Home, hardest: int) -> Iterator[Tile]:
+def _tiles(session: Session, run_id: str, home: Home, hardest: int) -> Iterator[ExampleImage]:
     wanted = FrameQuery(hard_only=True, limit=hardest)
     for row in list_frames(session, run_id, wanted) if hardest else ():
-        frame = session.get_one(Frame, row.id)
+        frame = session.get_one(FrameRow, row.id)
         jpeg = tile_jpeg(
             read_kept(row.id, row.image, home),
             frame_instances(session, run_id, frame, "teacher"),
@@ -168,8 +168,8 @@ def _tiles(session: Session, run_id: str, home: Home, hardest: int) -> Iterator[
         yield _tile(row, jpeg)
 
 
-def _tile(row: FrameRow, jpeg: bytes) -> Tile:
-    return Tile(
+def _tile(row: FrameLine, jpeg: bytes) -> ExampleImage:
+    return ExampleImage(
         jpeg=jpeg,
         frame_id=row.id,
         title=row.title,

@@ -13,12 +13,12 @@ from db.runs.queries import RunSummary, latest_run, summarize_run
 from db.runs.writes import finish_run
 from labeling.storage.home import Home
 from labeling.text.figures import count, count_of
-from tasks.execution.database import ledger_of
+from tasks.execution.database import database_of
 from tasks.observability.artifacts import show_run
 from tasks.observability.assets import MOST_VIDEOS, frames_asset, trace_frames, video_asset
-from tasks.observability.best_effort import is_watched, unless_refused
-from tasks.observability.events import tell_of_run
-from tasks.review.scores import score_truths
+from tasks.observability.best_effort import is_watched, log_prefect_errors
+from tasks.observability.events import emit_run_events
+from tasks.review.scores import score_models
 
 MOST_LOGGED = 100
 """Failures of one run."""
@@ -47,12 +47,12 @@ def close_run(
     The failures are those of this time: of the sources `failed_specs` and of the `shards` worked on. The other
     sources gave so many videos and sets of images.
     """
-    ledger = ledger_of(home)
-    with ledger.transaction() as session:
+    database = database_of(home)
+    with database.transaction() as session:
         summary = summarize_run(session, latest_run(session, run_id))
         if not summary.shards_pending:
             finish_run(session, run_id, summary.counts)
-    score_truths(home)
+    score_models(home)
     of_this_time = (f for f in summary.failures if f.what in failed_specs or f.shard_id in shards)
     return replace(
         summary, failures=tuple(of_this_time), shards_worked=len(shards), videos_given=videos_given
@@ -92,13 +92,13 @@ def publish_run(summary: RunSummary, home: Home) -> None:
         get_run_logger().warning("%s: %s: %s", failure.what, failure.code, failure.message)
     if not is_watched():
         return
-    with unless_refused(f"run {summary.run_id} is not shown in full"):
+    with log_prefect_errors(f"run {summary.run_id} is not shown in full"):
         _publish(summary, summary_sentence(summary), home)
 
 
 def _publish(summary: RunSummary, sentence: str, home: Home) -> None:
     """What nothing new is known of is not drawn again."""
-    with ledger_of(home).session() as session:
+    with database_of(home).session() as session:
         waiting = count_for_people(session, summary.run_id)
         works = video_works(session, summary.run_id)
         if summary.shards_worked or summary.failures:
@@ -108,4 +108,4 @@ def _publish(summary: RunSummary, sentence: str, home: Home) -> None:
     if summary.shards_worked:
         frames = frames_asset(summary.run_id, summary.name)
         trace_frames(frames, videos, summary.counts, more_videos=len(works) - len(videos))
-    tell_of_run(summary, sentence, waiting=waiting)
+    emit_run_events(summary, sentence, waiting=waiting)

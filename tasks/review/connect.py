@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from configs.models import Review as Settings
-from labeling.review.label_studio.client import StudioServer
-from labeling.review.label_studio.credentials import find_access
+from labeling.review.label_studio.client import LabelStudioClient
+from labeling.review.label_studio.credentials import find_credentials
 from labeling.review.label_studio.project import BEST_FIRST, label_config
 from labeling.review.label_studio.s3_storage import S3Keys, bucket_of, find_s3_keys
 from labeling.storage.encode import IMAGES
@@ -63,20 +63,20 @@ def secret_from_prefect(name: str) -> str | None:
 @contextmanager
 def connect(
     home: Home, secret: Callable[[str], str | None] = secret_from_environment
-) -> Iterator[tuple[StudioServer, Place]]:
+) -> Iterator[tuple[LabelStudioClient, Place]]:
     """A checked connection to the home's Label Studio, or to the team's.
 
     Raises:
-        StudioError: there is none, or it cannot be used; the message says what to do.
+        LabelStudioError: there is none, or it cannot be used; the message says what to do.
     """
-    access = find_access(home.root, look_up=secret)
-    with StudioServer(access.url, access.token) as server:
+    access = find_credentials(home.root, look_up=secret)
+    with LabelStudioClient(access.url, access.token) as server:
         server.check()
         yield server, Place(LOCAL if access.local else server.url, access.local, find_s3_keys(secret))
 
 
 def open_project(
-    server: StudioServer, place: Place, settings: Settings, home: Home, *, known: int | None
+    server: LabelStudioClient, place: Place, settings: Settings, home: Home, *, known: int | None
 ) -> int:
     """Number of the project of these settings, made or brought up to date.
 

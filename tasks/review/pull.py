@@ -10,18 +10,24 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from configs.models import Review as Settings
-from db.models.core import Frame
-from db.models.review import StudioProject
-from db.review.annotations import Answered, SentFrame, find_sent_frames, settle_truths, store_annotations
+from db.models.core import FrameRow
+from db.models.review import LabelStudioProjectRow
+from db.review.annotations import (
+    FrameAnnotations,
+    SentFrame,
+    find_sent_frames,
+    store_annotations,
+    update_consensus,
+)
 from db.review.items import proposed_instances
-from db.review.outbox import finished_frames, forget_project, known_tasks, reconcile, silent_frames
-from labeling.errors import StudioError
+from db.review.outbox import finished_frames, forget_project, known_tasks, reconcile, unanswered_frames
+from labeling.errors import LabelStudioError
 from labeling.review.label_studio.annotations import read_annotations
-from labeling.review.label_studio.client import StudioServer, TaskState
+from labeling.review.label_studio.client import LabelStudioClient, TaskState
 from labeling.review.label_studio.filters import Task
 from labeling.review.records import ProposedInstance, ReviewedFrame
 from labeling.storage.home import Home
-from tasks.execution.database import ledger_of
+from tasks.execution.database import database_of
 from tasks.review.push import choose_task
 
 OVERLAP_S = 60.0
@@ -60,16 +66,16 @@ def add_up(pulled: Sequence[PullSummary]) -> PullSummary:
 
 
 def pull_project(
-    server: StudioServer, project: StudioProject, home: Home, settings: Settings | None = None
+    server: LabelStudioClient, project: LabelStudioProjectRow, home: Home, settings: Settings | None = None
 ) -> PullSummary:
     """Take over what changed in one project; again from the same state changes nothing.
 
     `settings`: None takes those of the last push.
     """
     settings = settings or Settings.model_validate(project.settings)
-    ledger = ledger_of(home)
+    database = database_of(home)
     if not server.project_exists(project.number):
-        with ledger.transaction() as session:
+        with database.transaction() as session:
             taken_back = forget_project(session, project.id)
         return PullSummary(1, 0, (), 0, (project.title,), taken_back)
     pull = _Pull(server, project, settings, home, server.user_emails())
@@ -80,8 +86,8 @@ def pull_project(
 
 @dataclass(frozen=True, slots=True)
 class _Pull:
-    server: StudioServer
-    project: StudioProject
+    server: LabelStudioClient
+    project: LabelStudioProjectRow
     settings: Settings
     home: Home
     users: Mapping[int, str]
@@ -89,19 +95,19 @@ class _Pull:
     def reconcile(self) -> tuple[list[int], int]:
         """Learn which tasks are ours, before anything is read of them: (tasks that somebody has begun and
         of which we know no word, however long ago that was; frames whose task was deleted)."""
-        ledger = ledger_of(self.home)
-        with ledger.session() as session:
+        database = database_of(self.home)
+        with database.session() as session:
             known = known_tasks(session, self.project.id)
         found = self.server.look_for_tasks(self.project.number, known.unfinished.values(), last=known.last)
         by_frame: dict[int, list[TaskState]] = {}
         for task in found:
             by_frame.setdefault(task.frame_id, []).append(task)
         ours = {frame_id: choose_task(tasks) for frame_id, tasks in by_frame.items()}
-        with ledger.transaction() as session:
+        with database.transaction() as session:
             finished = finished_frames(session, self.project.id, list(ours))
             tasks = {frame_id: task.id for frame_id, task in ours.items() if frame_id not in finished}
             reconciled = reconcile(session, self.project.id, tasks)
-            silent = silent_frames(session, self.project.id)
+            silent = unanswered_frames(session, self.project.id)
         begun = [ours[fid].id for fid in silent if fid in ours and ours[fid].is_started]
         return begun, reconciled.deleted
 
@@ -124,14 +130,14 @@ class _Pull:
         if latest:
             # by the server's clock; a task may have changed after its page was read
             latest -= timedelta(seconds=time.monotonic() - began)
-            with ledger_of(self.home).transaction() as session:
-                row = session.get_one(StudioProject, self.project.id)
+            with database_of(self.home).transaction() as session:
+                row = session.get_one(LabelStudioProjectRow, self.project.id)
                 row.pulled_until = max(until or latest, latest)
         return changed, problems
 
     def _take(self, group: Sequence[Task]) -> tuple[int, list[str]]:
         """Keep the annotations of some tasks, at once: frames with news, and problems."""
-        with ledger_of(self.home).transaction() as session:
+        with database_of(self.home).transaction() as session:
             sent = find_sent_frames(session, self.project.id, _frame_ids(group))
             # of two tasks of one frame, the other was never ours
             tasks = {
@@ -139,25 +145,25 @@ class _Pull:
                 for task in group
                 if (fid := _frame_id(task)) in sent and sent[fid].task == task["id"]
             }
-            frames = session.scalars(select(Frame).where(Frame.id.in_(tasks))).all()
+            frames = session.scalars(select(FrameRow).where(FrameRow.id.in_(tasks))).all()
             shown = _shown_masks(session, {fid: sent[fid] for fid in tasks})
             answers, problems = {}, []
             for frame in frames:
                 proposed = shown.get(frame.id, [])
                 try:
                     said = self._read(tasks[frame.id], frame, proposed)
-                except StudioError as exc:
+                except LabelStudioError as exc:
                     problems.append(f"frame {frame.id}: {exc}")
                     continue
                 problems += [
                     f"frame {frame.id}, {one.annotator}: {what}" for one in said for what in one.problems
                 ]
-                answers[frame.id] = Answered(sent[frame.id], said, proposed)
+                answers[frame.id] = FrameAnnotations(sent[frame.id], said, proposed)
             changed = store_annotations(session, answers)
-            settle_truths(session, changed, self.settings)
+            update_consensus(session, changed, self.settings)
         return len(changed), problems
 
-    def _read(self, task: Task, frame: Frame, proposed: Sequence[ProposedInstance]) -> list[ReviewedFrame]:
+    def _read(self, task: Task, frame: FrameRow, proposed: Sequence[ProposedInstance]) -> list[ReviewedFrame]:
         size_hw = (frame.height or 0, frame.width or 0)
         return read_annotations(
             task, settings=self.settings, proposed=proposed, size_hw=size_hw, users=self.users

@@ -11,41 +11,41 @@ from http import HTTPStatus
 from itertools import chain
 
 from configs.models import Review as Settings
-from db.models.core import Run, utc_now
-from db.review.annotations import annotated_frames, settle_truths
+from db.models.core import RunRow, utc_now
+from db.review.annotations import annotated_frames, update_consensus
 from db.review.items import review_items
 from db.review.outbox import (
-    Placed,
+    FrameTask,
     confirm_sent,
     count_elsewhere,
+    extend_sending,
     fill_outbox,
     frames_being_sent,
     known_project,
     known_tasks,
     mark_sending,
+    move_from_other_project,
     open_frames,
-    put_back,
     reconcile,
     remember_project,
+    requeue,
     review_states,
     send_again,
-    take_from_elsewhere,
     tasks_of,
-    touch_sending,
     withdraw,
     withdraw_unwanted,
 )
-from db.review.selection import PassedOver, choose_waiting, count_waiting
+from db.review.selection import SkippedFrames, choose_waiting, count_waiting
 from db.runs.queries import latest_run
 from db.sql.paging import pages
-from labeling.errors import StudioError, StudioRefused, StudioUnreachable
-from labeling.review.label_studio.client import StudioServer, TaskState
+from labeling.errors import LabelStudioError, LabelStudioRefused, LabelStudioUnreachable
+from labeling.review.label_studio.client import LabelStudioClient, TaskState
 from labeling.review.label_studio.s3_storage import bucket_of
 from labeling.review.label_studio.tasks import make_task, prediction_fingerprint
 from labeling.review.records import ReviewItem
 from labeling.storage.encode import IMAGES
 from labeling.storage.home import Home
-from tasks.execution.database import ledger_of
+from tasks.execution.database import database_of
 from tasks.review.connect import Place, open_project
 
 _LOOK_EVERY_S = 0.5
@@ -68,7 +68,7 @@ class PushPlan:
     """Tasks that showed other masks than this run's: they are sent anew."""
     deleted: int
     """Tasks that somebody deleted in Label Studio since the last time."""
-    passed_over: PassedOver
+    passed_over: SkippedFrames
     """Frames that it does not send although they wait."""
 
 
@@ -90,7 +90,7 @@ class PushSummary:
     """Tasks that nobody has touched."""
     waiting: int
     """Frames that wait for room there (`review.open_tasks`)."""
-    passed_over: PassedOver
+    passed_over: SkippedFrames
     """Frames that wait and were not chosen; the next push weighs them again."""
     elsewhere: int
     """Frames of the run that wait for people in another project or on another server."""
@@ -105,7 +105,7 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Healed:
+class OutboxReconciliation:
     """What looking at Label Studio has shown."""
 
     adopted: int
@@ -118,36 +118,38 @@ class Healed:
 class Outbox:
     """One project's outbox and the server that it goes to."""
 
-    server: StudioServer
+    server: LabelStudioClient
     place: Place
     settings: Settings
     home: Home
     project_id: int
     number: int
 
-    def heal(self) -> Healed:
+    def reconcile_tasks(self) -> OutboxReconciliation:
         """Learn what is there, waiting for a server that may still be at an interrupted request.
 
         Afterwards no frame is being sent, and no frame has two tasks unless people have begun both.
         """
         adopted = deleted = 0
         while True:
-            tasks = self.drop_doubles()
-            with ledger_of(self.home).transaction() as session:
+            tasks = self.remove_duplicate_tasks()
+            with database_of(self.home).transaction() as session:
                 found = reconcile(session, self.project_id, {one.frame_id: one.id for one in tasks})
                 sending = frames_being_sent(session, self.project_id)
                 age_s = (utc_now() - max(sending.values())).total_seconds() if sending else 0.0
                 if age_s > self.settings.settle_s:
-                    put_back(session, sending)
+                    requeue(session, sending)
                     sending = {}
             adopted, deleted = adopted + found.adopted, deleted + found.deleted
             if not sending:
                 left_over = {one.task for one in found.left_over}
                 self.delete_untouched(left_over)
-                return Healed(adopted, deleted, [one for one in tasks if one.id not in left_over])
+                return OutboxReconciliation(
+                    adopted, deleted, [one for one in tasks if one.id not in left_over]
+                )
             time.sleep(_LOOK_EVERY_S)
 
-    def drop_doubles(self) -> list[TaskState]:
+    def remove_duplicate_tasks(self) -> list[TaskState]:
         """Our unfinished tasks, one a frame: the one that somebody began, else the oldest; others are
         deleted."""
         by_frame: dict[int, list[TaskState]] = {}
@@ -161,11 +163,11 @@ class Outbox:
 
     def look(self) -> list[TaskState]:
         """What is there of ours that is not finished, with finished twins of it."""
-        ledger = ledger_of(self.home)
-        with ledger.session() as session:
+        database = database_of(self.home)
+        with database.session() as session:
             known = known_tasks(session, self.project_id)
         found = self.server.look_for_tasks(self.number, known.unfinished.values(), last=known.last)
-        with ledger.session() as session:
+        with database.session() as session:
             ours = tasks_of(session, self.project_id, [task.frame_id for task in found])
         twins = set(ours.values()) - {task.id for task in found}
         return found + self.server.find_tasks(self.number, twins)
@@ -180,32 +182,32 @@ class Outbox:
         """Take back frames that this run does not want reviewed, unless somebody has begun."""
         started = {task.frame_id for task in tasks if task.is_started}
         there = {task.frame_id: task.id for task in tasks}
-        with ledger_of(self.home).transaction() as session:
+        with database_of(self.home).transaction() as session:
             leaving = withdraw_unwanted(session, run_id, self.project_id, started=started)
         leaving_tasks = [there[frame_id] for frame_id in leaving if frame_id in there]
         self.delete_untouched(leaving_tasks)
         return len(leaving_tasks)
 
-    def replace_masks(self, run: Run, tasks: Sequence[TaskState]) -> int:
+    def replace_masks(self, run: RunRow, tasks: Sequence[TaskState]) -> int:
         """Take back frames that show other masks than this run's, unless somebody has begun; they go
         out again with this run's."""
         untouched = {task.frame_id: task.id for task in tasks if not task.is_started}
-        with ledger_of(self.home).session() as session:
+        with database_of(self.home).session() as session:
             shown = {row.frame_id: row for row in open_frames(session, self.project_id, run.id)}
             items = review_items(session, run, [fid for fid in shown if fid in untouched])
         outdated = [one for one in items if shown[one.frame_id].fingerprint != self._fingerprint(one)]
-        with ledger_of(self.home).transaction() as session:
+        with database_of(self.home).transaction() as session:
             send_again(session, outdated, run_id=run.id)
         self.delete_untouched([untouched[item.frame_id] for item in outdated])
         return len(outdated)
 
-    def send(self, run: Run, frame_ids: Sequence[int]) -> list[str]:
+    def send(self, run: RunRow, frame_ids: Sequence[int]) -> list[str]:
         """Send the frames that still wait; returns those that cannot be sent, with the reason.
 
         Raises:
-            StudioUnreachable: nobody knows what arrived: `heal` finds out.
+            LabelStudioUnreachable: nobody knows what arrived: `heal` finds out.
         """
-        with ledger_of(self.home).session() as session:
+        with database_of(self.home).session() as session:
             states = review_states(session, frame_ids)
             items = review_items(session, run, [fid for fid in frame_ids if states[fid] == "waiting"])
         images = self.home.images
@@ -221,39 +223,39 @@ class Outbox:
         """All at once; or one by one, where the server, or we ourselves, refuse one of them."""
         try:
             self._hand_over(items)
-        except StudioUnreachable:
-            with ledger_of(self.home).transaction() as session:
-                touch_sending(session, [item.frame_id for item in items])
+        except LabelStudioUnreachable:
+            with database_of(self.home).transaction() as session:
+                extend_sending(session, [item.frame_id for item in items])
             raise
-        except StudioError as exc:
-            if isinstance(exc, StudioRefused) and exc.status == HTTPStatus.NOT_FOUND:
+        except LabelStudioError as exc:
+            if isinstance(exc, LabelStudioRefused) and exc.status == HTTPStatus.NOT_FOUND:
                 raise
             self._forget_sending(items)
             if len(items) == 1:
                 return [self._set_aside(items[0], str(exc))]
-            self.heal()  # some of them may have arrived
-            with ledger_of(self.home).session() as session:
+            self.reconcile_tasks()  # some of them may have arrived
+            with database_of(self.home).session() as session:
                 states = review_states(session, [item.frame_id for item in items])
             left = [item for item in items if states[item.frame_id] == "waiting"]
             return list(chain.from_iterable(self._import([item]) for item in left))
         return []
 
     def _hand_over(self, items: Sequence[ReviewItem]) -> None:
-        ledger, urls = ledger_of(self.home), self._image_urls([item.image for item in items])
+        database, urls = database_of(self.home), self._image_urls([item.image for item in items])
         tasks = [make_task(item, self.settings, urls[item.image]) for item in items]
-        with ledger.transaction() as session:
+        with database.transaction() as session:
             mark_sending(session, self.project_id, {one.frame_id: self._fingerprint(one) for one in items})
         numbers = self.server.import_tasks(self.number, tasks)
-        placed = [Placed(item.frame_id, number) for item, number in zip(items, numbers, strict=True)]
-        with ledger.transaction() as session:
+        placed = [FrameTask(item.frame_id, number) for item, number in zip(items, numbers, strict=True)]
+        with database.transaction() as session:
             confirm_sent(session, self.project_id, placed)
 
     def _forget_sending(self, items: Sequence[ReviewItem]) -> None:
-        with ledger_of(self.home).transaction() as session:
-            put_back(session, [item.frame_id for item in items])
+        with database_of(self.home).transaction() as session:
+            requeue(session, [item.frame_id for item in items])
 
     def _set_aside(self, item: ReviewItem, why: str) -> str:
-        with ledger_of(self.home).transaction() as session:
+        with database_of(self.home).transaction() as session:
             withdraw(session, [item.frame_id])
         return f"frame {item.frame_id} ({item.title}): {why}"
 
@@ -276,19 +278,19 @@ def choose_task(tasks: Sequence[TaskState]) -> TaskState:
     return min(tasks, key=lambda task: (not task.is_started, task.id))
 
 
-def open_outbox(server: StudioServer, place: Place, settings: Settings, home: Home) -> Outbox:
+def open_outbox(server: LabelStudioClient, place: Place, settings: Settings, home: Home) -> Outbox:
     """The project of these settings, made or brought up to date, with its outbox."""
-    ledger = ledger_of(home)
-    with ledger.session() as session:
+    database = database_of(home)
+    with database.session() as session:
         known = known_project(session, place.name, settings.project)
     number = open_project(server, place, settings, home, known=known.number if known else None)
-    with ledger.transaction() as session:
+    with database.transaction() as session:
         before = Settings.model_validate(known.settings) if known else settings
         project_id = remember_project(
             session, place.name, settings.project, number, settings.model_dump(mode="json")
         )
         if (before.truth, before.min_agreement) != (settings.truth, settings.min_agreement):
-            settle_truths(session, annotated_frames(session, project_id), settings)
+            update_consensus(session, annotated_frames(session, project_id), settings)
     return Outbox(server, place, settings, home, project_id, number)
 
 
@@ -300,20 +302,20 @@ def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> tup
 
     Raises:
         ConfigError: no such run.
-        StudioError: Label Studio does not answer as it should.
+        LabelStudioError: Label Studio does not answer as it should.
     """
-    ledger = ledger_of(outbox.home)
-    with ledger.transaction() as session:
+    database = database_of(outbox.home)
+    with database.transaction() as session:
         run = latest_run(session, run_id)
         fill_outbox(session, run.id, again=again)
         if again:
-            take_from_elsewhere(session, run.id, outbox.project_id)
-    healed = outbox.heal()
-    tasks = healed.tasks
+            move_from_other_project(session, run.id, outbox.project_id)
+    reconciled = outbox.reconcile_tasks()
+    tasks = reconciled.tasks
     withdrawn = outbox.withdraw(run.id, tasks)
     replaced = outbox.replace_masks(run, tasks)
     untouched = sum(not task.is_started for task in tasks) - withdrawn - replaced
-    with ledger.session() as session:
+    with database.session() as session:
         room = max(0, outbox.settings.open_tasks - untouched)
         choice = choose_waiting(session, run.id, outbox.settings, room=room)
     plan = PushPlan(
@@ -321,10 +323,10 @@ def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> tup
         number=outbox.number,
         url=f"{outbox.server.url}/projects/{outbox.number}/data",
         run_id=run.id,
-        adopted=healed.adopted,
+        adopted=reconciled.adopted,
         withdrawn=withdrawn,
         replaced=replaced,
-        deleted=healed.deleted,
+        deleted=reconciled.deleted,
         passed_over=choice.passed_over,
     )
     return plan, [list(batch) for batch in pages(choice.frames, outbox.settings.batch)]
@@ -334,24 +336,24 @@ def push_batch(outbox: Outbox, run_id: str, frame_ids: Sequence[int]) -> Sent:
     """Send one batch, however an earlier try at it ended.
 
     Raises:
-        StudioUnreachable: nobody knows what arrived: the same call again finds out.
+        LabelStudioUnreachable: nobody knows what arrived: the same call again finds out.
     """
-    ledger = ledger_of(outbox.home)
-    with ledger.session() as session:
+    database = database_of(outbox.home)
+    with database.session() as session:
         run = latest_run(session, run_id)
         before = review_states(session, frame_ids)
     if "sending" in before.values():
-        outbox.heal()
+        outbox.reconcile_tasks()
     refused = outbox.send(run, frame_ids)
-    with ledger.session() as session:
+    with database.session() as session:
         after = review_states(session, frame_ids)
     return Sent(sum(before[fid] != after[fid] == "open" for fid in frame_ids), tuple(refused))
 
 
 def close_push(outbox: Outbox, plan: PushPlan, sent: Sequence[Sent]) -> PushSummary:
     """Look once more, and say what was done."""
-    healed = outbox.heal()
-    with ledger_of(outbox.home).session() as session:
+    reconciled = outbox.reconcile_tasks()
+    with database_of(outbox.home).session() as session:
         waiting = count_waiting(session, plan.run_id)
         elsewhere = count_elsewhere(session, plan.run_id, plan.project_id)
     return PushSummary(
@@ -361,9 +363,9 @@ def close_push(outbox: Outbox, plan: PushPlan, sent: Sequence[Sent]) -> PushSumm
         adopted=plan.adopted,
         withdrawn=plan.withdrawn,
         replaced=plan.replaced,
-        deleted=plan.deleted + healed.deleted,
+        deleted=plan.deleted + reconciled.deleted,
         refused=tuple(chain.from_iterable(batch.refused for batch in sent)),
-        open=sum(not task.is_started for task in healed.tasks),
+        open=sum(not task.is_started for task in reconciled.tasks),
         waiting=max(0, waiting - plan.passed_over.frames),
         passed_over=plan.passed_over,
         elsewhere=elsewhere,

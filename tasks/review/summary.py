@@ -5,18 +5,18 @@ from collections.abc import Iterator
 from prefect.artifacts import create_table_artifact
 from sqlalchemy import select
 
-from db.models.core import Run
-from db.models.review import Annotation
+from db.models.core import RunRow
+from db.models.review import AnnotationRow
 from db.review.summary import ReviewSummary, summarize_reviews
 from labeling.storage.home import Home
 from labeling.text.figures import count, duration, percent
-from tasks.execution.database import ledger_of
+from tasks.execution.database import database_of
 
 
 def publish_reviews(home: Home) -> None:
     """A table for every run whose masks people have judged, on Prefect's page of artifacts."""
-    with ledger_of(home).session() as session:
-        judged = session.scalars(select(Run).where(Run.id.in_(select(Annotation.run_id)))).all()
+    with database_of(home).session() as session:
+        judged = session.scalars(select(RunRow).where(RunRow.id.in_(select(AnnotationRow.run_id)))).all()
         tables = {run.id: list(review_rows(summarize_reviews(session, run))) for run in judged}
     for run_id, rows in tables.items():
         create_table_artifact(

@@ -13,13 +13,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from db.connection import schema
-from db.connection.database import Ledger, open_ledger
+from db.connection.database import Database, open_database
 from db.connection.engines import make_engine, writing
 from db.connection.schema import upgrade_schema
 from db.models.core import Base
 from labeling.storage.home import Home
 from labeling.structures.masks import Mask
-from tasks.execution.database import close_ledgers
+from tasks.execution.database import close_databases
 from tests.planted_reviews import PlantedFrame, box_mask, plant_run
 
 RUNS = """
@@ -57,7 +57,7 @@ INSERT INTO instance (id, run_id, frame_id, model_id, role, rank, rle, x, y, w, 
 INSERT INTO review (frame_id, run_id, state, iou, fingerprint) VALUES
     (2, 'r1', 'open', 0.25, 'f'), (3, 'r2', 'skipped', 0.75, 'g');
 """
-ENTER_DECISION = "INSERT INTO decision (run_id, frame_id, decision, reasons, shot_ms) VALUES"
+ENTER_DECISION = "INSERT INTO decision (run_id, frame_id, decision, reasons, shot_start_ms) VALUES"
 
 
 @pytest.fixture
@@ -80,31 +80,31 @@ def migrate(url: str, revision: str, *, down: bool = False) -> None:
 
 def enter(url: str, script: str) -> None:
     """Carry out statements, of which none holds a semicolon."""
-    ledger = Ledger(url)
+    database = Database(url)
     try:
-        with ledger.transaction() as session:
+        with database.transaction() as session:
             for statement in filter(None, map(str.strip, script.split(";"))):
                 session.connection().exec_driver_sql(statement)
     finally:
-        ledger.close()
+        database.close()
 
 
 def rows(url: str, query: str) -> list[tuple[Any, ...]]:
-    ledger = Ledger(url)
-    with ledger.session() as session:
+    database = Database(url)
+    with database.session() as session:
         found = session.connection().exec_driver_sql(query).fetchall()
-    ledger.close()
+    database.close()
     return [tuple(row) for row in found]
 
 
 def assert_whole(url: str) -> None:
     """Every row that points at another finds it, and the tables are those of the models."""
-    ledger = open_ledger(url)
-    with ledger.engine.connect() as connection:
+    database = open_database(url)
+    with database.engine.connect() as connection:
         if connection.dialect.name == "sqlite":  # PostgreSQL checks whenever a key is made
             assert connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall() == []
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
-    ledger.close()
+    database.close()
 
 
 def test_sources_keep_their_videos_and_each_run_what_became_of_them(url: str) -> None:
@@ -132,7 +132,7 @@ def test_each_run_that_kept_a_frame_keeps_its_image(url: str) -> None:
     migrate(url, "0003")
     enter(url, RUNS + FRAMES)
     upgrade_schema(url)
-    columns = "run_id, frame_id, decision, rule, CAST(reasons AS VARCHAR), shot_ms, image"
+    columns = "run_id, frame_id, decision, rule, CAST(reasons AS VARCHAR), shot_start_ms, image"
     assert rows(url, f"SELECT {columns} FROM decision ORDER BY 1, 2") == [  # noqa: S608  # no input
         ("r1", 1, "easy", None, "[]", 0, "images/11/11.jpg"),
         ("r1", 2, "review", None, '["doubt"]', 400, "images/22/22.jpg"),
@@ -191,7 +191,7 @@ def test_a_migration_can_be_taken_back(url: str) -> None:
     sources = "SELECT id, spec, kind, video_id, state, error_code, error_message, retryable, attempts, "
     sources += "title, uploader, license FROM source ORDER BY 1"
     asked = "SELECT * FROM run_source ORDER BY 1, 2"
-    frames = "SELECT id, video_id, t_ms, shot_ms, width, height, image FROM frame ORDER BY 1"
+    frames = "SELECT id, video_id, t_ms, shot_start_ms, width, height, image FROM frame ORDER BY 1"
     decisions = "SELECT * FROM decision ORDER BY 1, 2"
     before = [rows(url, query) for query in (sources, asked, frames, decisions)]
     migrate(url, "head")
@@ -242,8 +242,8 @@ def _enter_masks(url: str, masks: Sequence[Mask]) -> None:
         }
         for number, mask in enumerate(masks, start=1)
     ]
-    ledger = Ledger(url)
-    with ledger.transaction() as session:
+    database = Database(url)
+    with database.transaction() as session:
         for statement, parameters in (
             ("INSERT INTO frame VALUES (:n, :video, :n, :w, :h, 1.0, '')", told),
             (
@@ -251,7 +251,7 @@ def _enter_masks(url: str, masks: Sequence[Mask]) -> None:
                 " VALUES (:n, 'r1', :n, 'm', 'teacher', 0, :rle, 1, 2, 3, 4, :area, 0.5)",
                 told,
             ),
-            ("INSERT INTO studio_project VALUES (1, 'local', 'maskmill', 1, '{}', NULL)", [{}]),
+            ("INSERT INTO label_studio_project VALUES (1, 'local', 'maskmill', 1, '{}', NULL)", [{}]),
             (
                 "INSERT INTO annotation VALUES (1, 2, 'r1', 1, 1, 1, 'current', 'ann', 'correct', 5.0, "
                 "'2026-05-01', '2026-05-01', '', '[]')",
@@ -264,7 +264,7 @@ def _enter_masks(url: str, masks: Sequence[Mask]) -> None:
             ),
         ):
             session.execute(text(statement), parameters)
-    ledger.close()
+    database.close()
 
 
 def test_layouts_of_before_are_drawn_as_they_would_be_now(
@@ -281,7 +281,7 @@ def test_layouts_of_before_are_drawn_as_they_would_be_now(
             [*frames, PlantedFrame(boxes[:1], boxes[:1], (32, 48), "easy")],
             hard_below=hard_below,
         )
-    close_ledgers()
+    close_databases()
     layouts = "SELECT run_id, frame_id, layout FROM decision ORDER BY 1, 2"
     before = [(run, frame, layout and bytes(layout)) for run, frame, layout in rows(url, layouts)]
     assert [len(layout) for *_, layout in before if layout] == 520 * [512]

@@ -8,9 +8,9 @@ from sqlalchemy import event, text, update
 from sqlalchemy.orm import Session
 
 from configs.models import Review as Settings
-from db.connection.database import Ledger, open_ledger
+from db.connection.database import Database, open_database
 from db.frames.listing import DECISIONS, FrameQuery, frame_instances, list_frames
-from db.models.core import Decision, Frame
+from db.models.core import DecisionRow, FrameRow
 from db.review.outbox import known_tasks, open_frames, withdraw_unwanted
 from db.review.selection import choose_waiting, count_waiting
 
@@ -27,7 +27,7 @@ INSERT INTO frame (id, video_id, t_ms, width, height, sharpness, name)
 INSERT INTO shard (id, run_id, video_id, start_ms, state, planned_at, deaths, counts, seconds, tally)
     SELECT i + CASE run.id WHEN 'this' THEN 0 ELSE 1000 END, run.id, 'v' || i, 0, 'done', '2026-05-01', 0,
            '{"easy"\: 10, "accepted"\: 5, "review"\: 5}', '{}', '{}' FROM number, run WHERE i <= 1000;
-INSERT INTO decision (run_id, frame_id, decision, reasons, shot_ms, expected_iou, value)
+INSERT INTO decision (run_id, frame_id, decision, reasons, shot_start_ms, expected_iou, value)
     SELECT run.id, i, CASE WHEN i % 2 = 1 THEN 'easy' WHEN i % 4 = 0 THEN 'accepted' ELSE 'review' END, '[]', 0,
            (i * 7919 % 10007) / 10007.0, (i * 7919 % 10007) / 20014.0 FROM number, run;
 INSERT INTO agreement (run_id, frame_id, iou, boundary_iou, both_empty, is_hard, matches, mismatches)
@@ -45,19 +45,19 @@ DROP TABLE number
 
 
 @pytest.fixture(scope="module")
-def ledger(module_database_url: str) -> Iterator[Ledger]:
-    made = open_ledger(module_database_url)
+def database(module_database_url: str) -> Iterator[Database]:
+    made = open_database(module_database_url)
     with made.transaction() as session:
         for statement in MANY.split(";"):
             session.execute(text(statement))
-        session.execute(update(Decision).where(Decision.value.is_not(None)).values(layout=bytes(512)))
+        session.execute(update(DecisionRow).where(DecisionRow.value.is_not(None)).values(layout=bytes(512)))
         if made.engine.dialect.name == "postgresql":  # autovacuum does so by itself, some time later
             session.execute(text("ANALYZE"))
     yield made
     made.close()
 
 
-def plans(ledger: Ledger, ask: Callable[[Session], object]) -> list[list[str]]:
+def plans(database: Database, ask: Callable[[Session], object]) -> list[list[str]]:
     """How the database carries out each statement that is asked, step by step."""
     asked: list[tuple[str, Any]] = []
 
@@ -65,16 +65,16 @@ def plans(ledger: Ledger, ask: Callable[[Session], object]) -> list[list[str]]:
         if statement.startswith("SELECT"):
             asked.append((statement, parameters))
 
-    event.listen(ledger.engine, "before_cursor_execute", keep)
+    event.listen(database.engine, "before_cursor_execute", keep)
     try:
-        with ledger.session() as session:
+        with database.session() as session:
             ask(session)
     finally:
-        event.remove(ledger.engine, "before_cursor_execute", keep)
+        event.remove(database.engine, "before_cursor_execute", keep)
     explain, column = (
-        ("EXPLAIN", 0) if ledger.engine.dialect.name == "postgresql" else ("EXPLAIN QUERY PLAN", 3)
+        ("EXPLAIN", 0) if database.engine.dialect.name == "postgresql" else ("EXPLAIN QUERY PLAN", 3)
     )
-    with ledger.engine.connect() as connection:
+    with database.engine.connect() as connection:
         return [
             [row[column] for row in connection.exec_driver_sql(f"{explain} {statement}", parameters)]
             for statement, parameters in asked
@@ -96,10 +96,12 @@ def step_that_reads(steps: list[str], table: str) -> str:
 
 
 @pytest.mark.parametrize("decisions", [(), ("review",), ("easy", "accepted")])
-def test_the_hardest_frames_come_in_the_order_of_an_index(ledger: Ledger, decisions: tuple[str, ...]) -> None:
+def test_the_hardest_frames_come_in_the_order_of_an_index(
+    database: Database, decisions: tuple[str, ...]
+) -> None:
     """Without one, ten of a million frames would have all of them read and sorted."""
     wanted = FrameQuery(decisions, limit=10)
-    found = plans(ledger, lambda session: list(list_frames(session, "this", wanted)))
+    found = plans(database, lambda session: list(list_frames(session, "this", wanted)))
     of_frames = [steps for steps in found if any(" agreement" in step for step in steps)]
     assert len(of_frames) == len(decisions or DECISIONS)  # ten have an IoU: what has none is not asked for
     for steps in of_frames:
@@ -109,19 +111,19 @@ def test_the_hardest_frames_come_in_the_order_of_an_index(ledger: Ledger, decisi
 
 
 @pytest.mark.parametrize("decisions", [(), ("review",)])
-def test_frames_by_time_come_in_the_order_of_an_index(ledger: Ledger, decisions: tuple[str, ...]) -> None:
+def test_frames_by_time_come_in_the_order_of_an_index(database: Database, decisions: tuple[str, ...]) -> None:
     wanted = FrameQuery(decisions, order="time", limit=3)
-    _, *of_frames = plans(ledger, lambda session: list(list_frames(session, "this", wanted)))[:2]
+    _, *of_frames = plans(database, lambda session: list(list_frames(session, "this", wanted)))[:2]
     for steps in of_frames:
         assert any("uq_frame_video_id" in step or "sqlite_autoindex_frame_2" in step for step in steps)
         assert not whole_tables(steps)
 
 
 def test_what_to_send_next_comes_in_the_order_of_an_index_without_reading_all_there_is(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("db.review.selection.PAGE", 9)
-    asked = plans(ledger, lambda session: choose_waiting(session, "this", Settings(), room=10))
+    asked = plans(database, lambda session: choose_waiting(session, "this", Settings(), room=10))
     assert len(asked) < 10  # no query is for one of the 1000 videos
     for steps in asked:
         assert not [step for step in steps if " instance" in step]
@@ -135,22 +137,22 @@ def test_what_to_send_next_comes_in_the_order_of_an_index_without_reading_all_th
         assert not sorts(page)
 
 
-def test_open_reviews_are_found_by_an_index(ledger: Ledger) -> None:
+def test_open_reviews_are_found_by_an_index(database: Database) -> None:
     for ask in (
         lambda session: open_frames(session, 1, "this"),
         lambda session: withdraw_unwanted(session, "this", 1, started=()),
         lambda session: count_waiting(session, "this"),
         lambda session: known_tasks(session, 1),
     ):
-        of_reviews = [steps for steps in plans(ledger, ask) if any(" review" in step for step in steps)]
+        of_reviews = [steps for steps in plans(database, ask) if any(" review" in step for step in steps)]
         assert of_reviews
         for steps in of_reviews:
             assert any("ix_review_" in step for step in steps)
             assert not [step for step in whole_tables(steps) if " review" in step]
 
 
-def test_the_people_of_a_frame_are_found_by_an_index(ledger: Ledger) -> None:
-    frame = Frame(id=10_000, width=64, height=48)
-    [steps] = plans(ledger, lambda session: frame_instances(session, "this", frame, "teacher"))
+def test_the_people_of_a_frame_are_found_by_an_index(database: Database) -> None:
+    frame = FrameRow(id=10_000, width=64, height=48)
+    [steps] = plans(database, lambda session: frame_instances(session, "this", frame, "teacher"))
     used = step_that_reads(steps, "instance")
     assert any(name in used for name in ("ix_instance_frame_id", "uq_instance_run_id", "sqlite_autoindex"))

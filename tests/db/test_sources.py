@@ -5,28 +5,28 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy.orm import Session
 
-from db.connection.database import open_ledger
+from db.connection.database import open_database
 from db.frames.listing import source_of
 from db.runs.queries import failed_specs, known_source, run_failures, run_sources
-from db.runs.writes import begin_run, forget_failure, record_failed_source, record_source, record_video
+from db.runs.writes import clear_failure, record_failed_source, record_source, record_video, upsert_run
 from labeling.errors import NotAVideo, SourceNotFound
-from labeling.sources.source import FailedOrigin, Origin
+from labeling.sources.source import FailedSource, SourceItem
 
-CLIP = Origin("/clip.mp4", "file", title="Clip", uploader="Ann", license="CC0")
-PLAIN = Origin("/clip.mp4", "file")
-GONE = FailedOrigin("/clip.mp4", SourceNotFound("it is gone"))
+CLIP = SourceItem("/clip.mp4", "file", title="Clip", uploader="Ann", license="CC0")
+PLAIN = SourceItem("/clip.mp4", "file")
+GONE = FailedSource("/clip.mp4", SourceNotFound("it is gone"))
 
 
 @pytest.fixture
 def session(database_url: str) -> Iterator[Session]:
-    ledger = open_ledger(database_url)
-    with ledger.transaction() as session:
+    database = open_database(database_url)
+    with database.transaction() as session:
         for run_id in ("one", "two"):
-            begin_run(session, run_id, name="test", config={}, code_version="test")
+            upsert_run(session, run_id, name="test", config={}, code_version="test")
         for video_id in "abc":
             record_video(session, {"id": video_id, "kind": "video", "path": f"{video_id}.mp4"})
         yield session
-    ledger.close()
+    database.close()
 
 
 def test_every_video_that_a_source_ever_gave_is_credited_to_it(session: Session) -> None:
@@ -39,7 +39,7 @@ def test_every_video_that_a_source_ever_gave_is_credited_to_it(session: Session)
 
 def test_a_video_of_several_sources_is_credited_to_the_first_by_name(session: Session) -> None:
     for spec in ("/m.mp4", "/b.mp4", "/z.mp4"):
-        record_source(session, "one", Origin(spec, "file"), video_ids=["a"])
+        record_source(session, "one", SourceItem(spec, "file"), video_ids=["a"])
     source = source_of(session, "a")
     assert source is not None
     assert source.spec == "/b.mp4"
@@ -60,13 +60,13 @@ def test_a_source_that_fails_in_one_run_still_works_in_the_other(session: Sessio
 
 def test_a_failure_is_forgotten_in_the_run_in_which_it_was_mended(session: Session) -> None:
     for run_id in ("one", "two"):
-        record_failed_source(session, run_id, FailedOrigin("/folder", NotAVideo("empty")))
-    forget_failure(session, "one", {"/folder", "elsewhere"})
+        record_failed_source(session, run_id, FailedSource("/folder", NotAVideo("empty")))
+    clear_failure(session, "one", {"/folder", "elsewhere"})
     assert (failed_specs(session, "one"), failed_specs(session, "two")) == ([], ["/folder"])
 
 
 def test_what_a_list_said_outlives_a_try_without_the_list(session: Session) -> None:
-    said = FailedOrigin(CLIP.spec, SourceNotFound("it is gone"), "Clip", "Ann", "CC0")
+    said = FailedSource(CLIP.spec, SourceNotFound("it is gone"), "Clip", "Ann", "CC0")
     record_failed_source(session, "one", said)
     record_failed_source(session, "one", GONE)
     record_source(session, "one", PLAIN, video_ids=["a"])
@@ -78,7 +78,7 @@ def test_what_a_list_said_outlives_a_try_without_the_list(session: Session) -> N
 
 def test_what_a_list_says_now_replaces_what_it_said(session: Session) -> None:
     record_source(session, "one", CLIP, video_ids=["a"])
-    record_source(session, "one", Origin(CLIP.spec, "file", license="CC BY 4.0"), video_ids=["a"])
+    record_source(session, "one", SourceItem(CLIP.spec, "file", license="CC BY 4.0"), video_ids=["a"])
     source = known_source(session, "/clip.mp4")
     assert source is not None
     assert (source.title, source.license) == ("Clip", "CC BY 4.0")

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from db.models.core import Execution, Run, Shard
+from db.models.core import Execution, RunRow, ShardRow
 from labeling.storage.home import Home
-from tasks.execution.database import ledger_of
+from tasks.execution.database import database_of
 from tests.conftest import ROOT
 from tests.flows.dump import dump_files, dump_rows
 
@@ -65,16 +65,16 @@ class Job:
         return words
 
     def done(self) -> int:
-        with ledger_of(Home(self.home)).session() as session:
-            done = select(func.count()).select_from(Shard).where(Shard.state == "done")
+        with database_of(Home(self.home)).session() as session:
+            done = select(func.count()).select_from(ShardRow).where(ShardRow.state == "done")
             return session.scalar(done) or 0
 
     def is_finished(self) -> bool:
-        with ledger_of(Home(self.home)).session() as session:
-            return session.scalar(select(Run.finished_at)) is not None
+        with database_of(Home(self.home)).session() as session:
+            return session.scalar(select(RunRow.finished_at)) is not None
 
     def at_work(self) -> list[str]:
-        with ledger_of(Home(self.home)).session() as session:
+        with database_of(Home(self.home)).session() as session:
             return list(session.scalars(select(Execution.id)))
 
     def wait_for_work(self, process: "subprocess.Popen[bytes]") -> None:

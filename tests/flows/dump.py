@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select
 
 import db.models.review  # noqa: F401  # whoever has not used them yet has fewer tables
-from db.connection.database import open_ledger
+from db.connection.database import open_database
 from db.models.core import Base
 from labeling.storage.home import Home
 from tasks.execution.database import database_url
@@ -17,14 +17,14 @@ VOLATILE = {"started_at", "worked_at", "finished_at", "planned_at", "seconds", "
 
 def dump_rows(home: Path) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of all tables in order, less what may differ."""
-    ledger = open_ledger(database_url(Home(home)))
+    database = open_database(database_url(Home(home)))
     tables: dict[str, list[tuple[Any, ...]]] = {}
-    with ledger.session() as session:
+    with database.session() as session:
         for table in Base.metadata.sorted_tables:
             columns = [column for column in table.columns if column.name not in VOLATILE]
             rows = session.execute(select(*columns).order_by(*table.primary_key.columns))
             tables[table.name] = [tuple(str(value) for value in row) for row in rows]
-    ledger.close()
+    database.close()
     return tables
 
 

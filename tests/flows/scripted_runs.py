@@ -9,12 +9,12 @@ from sqlalchemy import select
 
 from configs.load import validate_config
 from configs.models import RunConfig
-from db.models.core import Agreement, Decision, Frame
+from db.models.core import AgreementRow, DecisionRow, FrameRow
 from db.runs.queries import RunSummary
 from flows.generate import generate_dataset
 from labeling.storage.home import Home
-from tasks.execution.database import close_ledgers, ledger_of
-from tasks.observability.final_state import NothingRead
+from tasks.execution.database import close_databases, database_of
+from tasks.observability.final_state import NoSourceReadable
 from tests.planted import write_planted_video
 
 WHOLE = [40, 40, 40, 80]
@@ -45,7 +45,7 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def closed_ledgers() -> Any:
     yield
-    close_ledgers()
+    close_databases()
 
 
 def run(sources: list[Path], config: RunConfig, home: Path) -> RunSummary:
@@ -53,17 +53,17 @@ def run(sources: list[Path], config: RunConfig, home: Path) -> RunSummary:
 
 
 def run_in_vain(sources: list[Path], config: RunConfig, home: Path) -> RunSummary:
-    with pytest.raises(NothingRead) as caught:
+    with pytest.raises(NoSourceReadable) as caught:
         run(sources, config, home)
     return caught.value.summary
 
 
 def rows_by_ms(home: Path) -> dict[int, tuple[float, float | None, str]]:
-    with ledger_of(Home(home.resolve())).session() as session:
+    with database_of(Home(home.resolve())).session() as session:
         query = (
-            select(Frame.t_ms, Agreement.iou, Agreement.boundary_iou, Decision.decision)
-            .join(Decision, Decision.frame_id == Frame.id)
-            .outerjoin(Agreement, Agreement.frame_id == Frame.id)
-            .order_by(Frame.t_ms)
+            select(FrameRow.t_ms, AgreementRow.iou, AgreementRow.boundary_iou, DecisionRow.decision)
+            .join(DecisionRow, DecisionRow.frame_id == FrameRow.id)
+            .outerjoin(AgreementRow, AgreementRow.frame_id == FrameRow.id)
+            .order_by(FrameRow.t_ms)
         )
         return {t_ms: (iou, boundary, decision) for t_ms, iou, boundary, decision in session.execute(query)}

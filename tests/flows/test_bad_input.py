@@ -10,7 +10,7 @@ import pytest
 from configs.load import validate_config
 from db.runs.queries import RunSummary
 from flows.generate import generate_dataset
-from tasks.execution.database import close_ledgers
+from tasks.execution.database import close_databases
 from tests.planted import (
     write_planted_video,
     write_single_pixel,
@@ -45,7 +45,7 @@ def summary(tmp_path_factory: pytest.TempPathFactory, prefect: None) -> Iterator
     config = validate_config({"teacher": block, "student": block}, "test")
     sources = [str(folder), str(folder / "escapes.zip"), str(folder / "bomb.zip")]
     yield generate_dataset(sources, config, name="test", home=folder.parent / "bad-home")
-    close_ledgers()
+    close_databases()
     assert not (folder.parent.parent / "escaped.mp4").exists()
 
 

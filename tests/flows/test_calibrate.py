@@ -10,13 +10,13 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from configs.models import Review as Settings
-from db.review.annotations import Answered, SentFrame, settle_truths, store_annotations
+from db.review.annotations import FrameAnnotations, SentFrame, store_annotations, update_consensus
 from db.review.items import proposed_instances
-from db.review.outbox import Placed, confirm_sent, fill_outbox, remember_project
+from db.review.outbox import FrameTask, confirm_sent, fill_outbox, remember_project
 from flows.cli.main import app
 from labeling.review.records import ReviewedFrame, ReviewedInstance
 from labeling.storage.home import Home
-from tasks.execution.database import close_ledgers, ledger_of
+from tasks.execution.database import close_databases, database_of
 from tests.planted_reviews import VIDEO, PlantedFrame, PlantedRun, box_mask, plant_run
 
 NOON = datetime(2026, 5, 1, 12)
@@ -31,7 +31,7 @@ def maskmill(*words: object) -> Result:
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     yield Home(tmp_path / "home")
-    close_ledgers()
+    close_databases()
 
 
 @pytest.fixture
@@ -45,10 +45,10 @@ def config(tmp_path: Path) -> Path:
 
 def review(home: Home, run: PlantedRun, *, wrong: int) -> None:
     """People found the teacher's masks right, but for the first few frames, where somebody was elsewhere."""
-    with ledger_of(home).transaction() as session:
+    with database_of(home).transaction() as session:
         project = remember_project(session, "http://one", "maskmill", 1, {})
         fill_outbox(session, run.id)
-        confirm_sent(session, project, [Placed(one, task) for task, one in enumerate(run.frames, start=1)])
+        confirm_sent(session, project, [FrameTask(one, task) for task, one in enumerate(run.frames, start=1)])
         for number, frame_id in enumerate(run.frames):
             shown = proposed_instances(session, run.id, [frame_id])[frame_id]
             kept = tuple(ReviewedInstance(one.mask, "prediction", one.id) for one in shown)
@@ -56,8 +56,8 @@ def review(home: Home, run: PlantedRun, *, wrong: int) -> None:
             people, verdict = (drawn, "fixed") if number < wrong else (kept, "correct")
             word = ReviewedFrame(frame_id, number, number, "ann", verdict, people, 5.0, NOON, NOON)  # type: ignore[arg-type]  # one of the verdicts
             sent = SentFrame(project, number, run.id)
-            store_annotations(session, {frame_id: Answered(sent, [word], shown)})
-        settle_truths(session, run.frames, Settings())
+            store_annotations(session, {frame_id: FrameAnnotations(sent, [word], shown)})
+        update_consensus(session, run.frames, Settings())
 
 
 def test_it_learns_from_what_people_said_of_a_run(home: Home, config: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
 
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import close_ledgers
+from tasks.execution.database import close_databases
 from tests.flows.chaos import KILLS, SHARD_S, SHARDS, Job, Outcome, Process, differences, kill, wait_until
 from tests.postgres_server import RunningPostgres
 from tests.prefect_server import run_prefect_server
@@ -59,7 +59,7 @@ def undisturbed(
     assert job.run().wait(120 + 10 * SHARDS) == 0
     print(f"\n{SHARDS} shards, undisturbed on one thread: {time.monotonic() - begin:.0f} s")
     yield job.outcome()
-    close_ledgers()
+    close_databases()
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def database(
     with postgres.empty_database() as url:
         monkeypatch.setenv("MASKMILL_DATABASE_URL", url)
         yield
-        close_ledgers()
+        close_databases()
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Cancelling
 from sqlalchemy import select
 
-from db.models.core import Shard
+from db.models.core import ShardRow
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import close_ledgers, ledger_of
+from tasks.execution.database import close_databases, database_of
 from tests.conftest import ROOT
 from tests.flows.dump import dump_rows
 from tests.prefect_server import run_prefect_server
@@ -78,11 +78,11 @@ class Team:
             start_new_session=True,
         )
 
-    def shards(self, state: str) -> list[Shard]:
+    def shards(self, state: str) -> list[ShardRow]:
         if not (self.home / "maskmill.db").exists():
             return []
-        with ledger_of(Home(self.home)).session() as session:
-            return list(session.scalars(select(Shard).where(Shard.state == state)))
+        with database_of(Home(self.home)).session() as session:
+            return list(session.scalars(select(ShardRow).where(ShardRow.state == state)))
 
     def holders(self) -> set[str]:
         return {shard.claimed_by for shard in self.shards("planned") if shard.claimed_by}
@@ -116,7 +116,7 @@ def team(scene: Path, tmp_path: Path, server: dict[str, str]) -> Iterator[Team]:
         with suppress(ProcessLookupError):
             os.killpg(member.pid, signal.SIGKILL)
         member.communicate()
-    close_ledgers()
+    close_databases()
 
 
 def wait_until(happened: Callable[[], object]) -> float:

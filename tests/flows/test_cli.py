@@ -19,7 +19,7 @@ from configs.load import load_config
 from flows.cli.main import app
 from flows.generate import record_missing
 from labeling.storage.home import Home
-from tasks.execution.database import close_ledgers
+from tasks.execution.database import close_databases
 from tasks.ingest import ingest_spec
 from tests.conftest import ROOT
 from tests.planted import write_planted_video, write_text_as_video
@@ -37,7 +37,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     (tmp_path / "scripted.yaml").write_text(SCRIPTED)
     write_planted_video(tmp_path / "video.mp4", fps=Fraction(10), frames=20, size_hw=(160, 240))
     yield tmp_path
-    close_ledgers()
+    close_databases()
 
 
 def maskmill(*arguments: str, code: int = 0) -> Result:

@@ -27,7 +27,7 @@ from db.runs.queries import latest_run, summarize_run
 from flows.cli.main import app
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import close_ledgers, ledger_of
+from tasks.execution.database import close_databases, database_of
 from tasks.execution.slots import GPU_LIMIT
 from tests.conftest import ROOT
 from tests.prefect_server import run_prefect_server
@@ -39,7 +39,7 @@ SMALL_SHARDS = ("sampling.every_s=0", "sampling.min_gap_s=0", "sampling.shard_s=
 @pytest.fixture(autouse=True)
 def closed_ledgers() -> Iterator[None]:
     yield
-    close_ledgers()
+    close_databases()
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +170,7 @@ def test_a_schedule_fires_by_itself_and_a_worker_elsewhere_completes_it(team: Te
         wait_until(lambda: team.runs("pull-reviews", StateType.FAILED), worker)
     (failed,) = team.runs("pull-reviews", StateType.FAILED)
     assert "name the whole path" in str(failed.state and failed.state.message)
-    with ledger_of(Home(team.home)).session() as session:
+    with database_of(Home(team.home)).session() as session:
         summary = summarize_run(session, latest_run(session, None))
     assert (summary.name, summary.shards_pending) == (team.name, 0)
     assert summary.counts["looked_at"] == 8
@@ -194,7 +194,7 @@ def test_one_signal_ends_a_worker_and_its_run_and_another_worker_goes_on(team: T
         assert any("the next run goes on" in str(run.state and run.state.message) for run in stopped)
     with team.worker("two") as worker:
         wait_until(lambda: team.runs("generate-dataset", StateType.COMPLETED), worker)
-    with ledger_of(Home(team.home)).session() as session:
+    with database_of(Home(team.home)).session() as session:
         summary = summarize_run(session, latest_run(session, None))
     assert summary.shards_pending == 0
     assert summary.counts["looked_at"] == 4 * 25

@@ -12,7 +12,13 @@ from prefect.flows import Flow, load_flow_from_entrypoint
 from configs.errors import ConfigError, NoRunYet
 from configs.load import load_config
 from configs.schedules import FlowSchedule, Schedules
-from flows.deployment.deployments import OFFERS, ONE_AT_A_TIME, Job, make_deployments, prefect_schedule
+from flows.deployment.deployments import (
+    ONE_AT_A_TIME,
+    SCHEDULED_FLOWS,
+    DeploymentSpec,
+    make_deployments,
+    prefect_schedule,
+)
 from flows.label import label_shards
 from labeling.storage.home import Home
 from tests.conftest import ROOT
@@ -21,8 +27,10 @@ from tests.planted_reviews import plant_run
 DECLARED = yaml.safe_load((ROOT / "prefect.yaml").read_text("utf-8"))
 
 
-def job(home: Path, *changes: str, name: str = "offline") -> Job:
-    return Job(sources=["/a.mp4", "/b"], config=load_config("offline", changes), name=name, home=home)
+def job(home: Path, *changes: str, name: str = "offline") -> DeploymentSpec:
+    return DeploymentSpec(
+        sources=["/a.mp4", "/b"], config=load_config("offline", changes), name=name, home=home
+    )
 
 
 def test_deployments_hold_all_that_their_flows_are_to_know(tmp_path: Path) -> None:
@@ -64,7 +72,7 @@ def test_what_a_schedule_starts_before_the_first_run_says_that_there_is_nothing_
 ) -> None:
     [(flow, made)] = [
         (offer.flow, made)
-        for offer, made in zip(OFFERS, make_deployments(job(tmp_path / "home")), strict=True)
+        for offer, made in zip(SCHEDULED_FLOWS, make_deployments(job(tmp_path / "home")), strict=True)
         if made.flow_name == name
     ]
     with pytest.raises(NoRunYet, match="no home at"):
@@ -100,8 +108,10 @@ def test_a_scheduled_export_writes_where_it_is_told_and_else_in_the_home(folder:
 
 
 def test_each_schedule_of_a_config_starts_a_flow() -> None:
-    assert {offer.schedule for offer in OFFERS} == set(Schedules.model_fields)
-    changes = [f"schedules.{offer.schedule}.interval_s={i}" for i, offer in enumerate(OFFERS, start=60)]
+    assert {offer.schedule for offer in SCHEDULED_FLOWS} == set(Schedules.model_fields)
+    changes = [
+        f"schedules.{offer.schedule}.interval_s={i}" for i, offer in enumerate(SCHEDULED_FLOWS, start=60)
+    ]
     for seconds, deployment in enumerate(make_deployments(job(Path("/home"), *changes)), start=60):
         (scheduled,) = deployment.schedules or []
         assert isinstance(scheduled.schedule, IntervalSchedule)

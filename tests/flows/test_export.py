@@ -14,7 +14,7 @@ from flows.export import export_dataset
 from flows.generate import generate_dataset
 from labeling.errors import ExportError
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import close_ledgers
+from tasks.execution.database import close_databases
 
 pytestmark = pytest.mark.usefixtures("prefect")
 
@@ -25,7 +25,7 @@ def home(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
     render_scene(folder / "scene.mp4", seconds=4)
     generate_dataset([str(folder / "scene.mp4")], load_config("offline"), home=folder / "home")
     yield folder / "home"
-    close_ledgers()
+    close_databases()
 
 
 def files(folder: Path) -> dict[str, bytes]:

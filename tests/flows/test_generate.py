@@ -16,12 +16,12 @@ from sqlalchemy import select
 from configs.models import RunConfig
 from db.frames.dataset import dataset_frames
 from db.frames.listing import FrameQuery, list_frames
-from db.models.core import Agreement, Decision, Frame, Instance, Run, Source
+from db.models.core import AgreementRow, DecisionRow, FrameRow, InstanceRow, RunRow, SourceRow
 from db.review.items import review_items
-from db.runs.writes import begin_run
+from db.runs.writes import upsert_run
 from labeling.datasets.formats.coco import write_coco
 from labeling.storage.home import Home
-from tasks.execution.database import ledger_of
+from tasks.execution.database import database_of
 from tasks.ingest import ingest_spec
 from tasks.observability.report import draw_frame
 from tests.flows.dump import dump_rows
@@ -68,15 +68,15 @@ def test_each_frame_gets_the_iou_and_the_decision_that_the_script_says(video: Pa
 
 def test_both_empty_is_told_apart_from_agreement(video: Path, home: Path) -> None:
     run([video], scripted_config({}, {}), home)
-    with ledger_of(Home(home.resolve())).session() as session:
-        flags = session.scalars(select(Agreement.both_empty)).all()
+    with database_of(Home(home.resolve())).session() as session:
+        flags = session.scalars(select(AgreementRow.both_empty)).all()
     assert flags == [True] * 6
 
 
 def test_a_doubtful_teacher_is_sent_to_review_with_the_reason(video: Path, home: Path) -> None:
     run([video], scripted_config({"boxes": [WHOLE], "score": 0.4}, {}), home)
-    with ledger_of(Home(home.resolve())).session() as session:
-        decisions = session.scalars(select(Decision)).all()
+    with database_of(Home(home.resolve())).session() as session:
+        decisions = session.scalars(select(DecisionRow)).all()
     assert {d.decision for d in decisions} == {"review"}
     assert all("0.40 < 0.70" in d.reasons[0] for d in decisions)
 
@@ -85,7 +85,7 @@ def test_what_is_exported_is_what_the_teacher_said(video: Path, home: Path, tmp_
     config = scripted_config({"boxes": [WHOLE, [120, 20, 30, 60]]}, {})
     summary = run([video], config, home)
     place = Home(home.resolve())
-    with ledger_of(place).session() as session:
+    with database_of(place).session() as session:
         write_coco(dataset_frames(session, summary.run_id, place, decisions=["accepted"]), tmp_path / "coco")
     coco = COCO(str(tmp_path / "coco" / "annotations" / "instances.json"))
     assert len(coco.imgs) == 6
@@ -117,8 +117,8 @@ def test_a_copy_of_a_video_is_the_same_video(video: Path, home: Path, tmp_path: 
     shutil.copy(video, copy)
     summary = run([video, copy], scripted_config({"boxes": [WHOLE]}, {}), home)
     assert (summary.videos, summary.counts["looked_at"]) == (1, 6)
-    with ledger_of(Home(home.resolve())).session() as session:
-        assert len(session.scalars(select(Source)).all()) == 2
+    with database_of(Home(home.resolve())).session() as session:
+        assert len(session.scalars(select(SourceRow)).all()) == 2
 
 
 def test_another_config_is_another_run_over_the_same_frames(video: Path, home: Path) -> None:
@@ -128,19 +128,19 @@ def test_another_config_is_another_run_over_the_same_frames(video: Path, home: P
     assert first.run_id != second.run_id
     assert first.counts.get("hard", 0) == 0
     assert second.counts["hard"] == 6
-    with ledger_of(Home(home.resolve())).session() as session:
-        assert len(session.scalars(select(Frame)).all()) == 6
-        assert len(session.scalars(select(Instance)).all()) == 2 * 2 * 6
+    with database_of(Home(home.resolve())).session() as session:
+        assert len(session.scalars(select(FrameRow)).all()) == 6
+        assert len(session.scalars(select(InstanceRow)).all()) == 2 * 2 * 6
 
 
 def test_each_run_has_its_own_images_in_its_own_quality(video: Path, home: Path, tmp_path: Path) -> None:
     def images(run_id: str) -> list[Path]:
         place = Home(home.resolve())
-        with ledger_of(place).session() as session:
+        with database_of(place).session() as session:
             kept = list(dataset_frames(session, run_id, place, decisions=["review"]))
             listed = list_frames(session, run_id, FrameQuery(order="time"))
             assert [place.absolute(row.image or "") for row in listed] == [one.image for one in kept]
-            items = review_items(session, session.get_one(Run, run_id), [one.id for one in kept])
+            items = review_items(session, session.get_one(RunRow, run_id), [one.id for one in kept])
             assert [home.resolve() / "images" / item.image for item in items] == [one.image for one in kept]
             draw_frame(session, run_id, kept[0].id, place, tmp_path / f"{run_id}.png")
         return [one.image for one in kept]
@@ -161,7 +161,7 @@ def test_a_frame_that_one_run_rejects_unseen_is_whole_where_another_keeps_it(vid
     kept = run([video], scripted_config({"boxes": [WHOLE]}, {}), home)
     run([video], scripted_config({"boxes": [WHOLE]}, {}, sampling={"min_sharpness": 1e8}), home)
     place = Home(home.resolve())
-    with ledger_of(place).session() as session:
+    with database_of(place).session() as session:
         frames = list(dataset_frames(session, kept.run_id, place, decisions=["accepted"]))
     assert [frame.size_hw for frame in frames] == [(160, 240)] * 6
     assert all(frame.image.is_file() for frame in frames)
@@ -192,8 +192,8 @@ def test_a_folder_of_images_is_a_source_without_times(home: Path, tmp_path: Path
     shutil.copy(folder / "p0.png", folder / "same-as-p0.png")
     grown = run([folder], config, home)
     assert (grown.images, grown.counts["accepted"]) == (6, 6)  # one is new, none is done twice
-    with ledger_of(Home(home.resolve())).session() as session:
-        names = session.scalars(select(Frame.name).order_by(Frame.name)).all()
+    with database_of(Home(home.resolve())).session() as session:
+        names = session.scalars(select(FrameRow.name).order_by(FrameRow.name)).all()
     assert names == ["p0.png", "p1.png", "p2.png", "p3.png", "p4.png", "p9.png"]
 
 
@@ -219,8 +219,8 @@ def test_what_a_killed_run_left_is_done_though_its_source_is_not_named_again(
     config = scripted_config({"boxes": [WHOLE]}, {})
     place = Home(home.resolve())
     place.create()
-    with ledger_of(place).transaction() as session:
-        begin_run(session, config.run_id(), name="test", config={}, code_version="test")
+    with database_of(place).transaction() as session:
+        upsert_run(session, config.run_id(), name="test", config={}, code_version="test")
     ingest_spec(str(other), config.run_id(), config, place)  # and killed before any shard
     summary = run([video], config, home)
     assert (summary.shards_done, summary.shards_pending, summary.counts["looked_at"]) == (2, 0, 8)
@@ -251,7 +251,7 @@ def test_the_config_of_a_run_is_stored_whole(video: Path, home: Path) -> None:
     run([video], config, home)
     from db.runs.queries import latest_run
 
-    with ledger_of(Home(home.resolve())).session() as session:
+    with database_of(Home(home.resolve())).session() as session:
         stored = latest_run(session).config
     assert RunConfig.model_validate(stored) == config
     json.dumps(stored)

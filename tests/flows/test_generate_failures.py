@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from configs.errors import ConfigError
 from configs.load import validate_config
-from db.models.core import Shard
+from db.models.core import ShardRow
 from flows.generate import generate_dataset
 from labeling.errors import DiskFull, WeightsMissing
 from labeling.pipeline import label_shard
@@ -19,7 +19,7 @@ from labeling.storage.home import Home
 from labeling.structures.frames import Clip
 from labeling.structures.records import LabeledShard
 from labeling.video.probe import VideoFacts, probe_video
-from tasks.execution.database import ledger_of
+from tasks.execution.database import database_of
 from tasks.execution.models import forget_models
 from tests.flows.scripted_runs import (
     WHOLE,
@@ -165,8 +165,8 @@ def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
         patch.setattr("labeling.storage.image_store.write_atomically", fill_up)
         with pytest.raises(DiskFull, match="run the same command again"):
             run([video], config, home)
-    with ledger_of(Home(home.resolve())).session() as session:
-        states = session.scalars(select(Shard.state).order_by(Shard.start_ms)).all()
+    with database_of(Home(home.resolve())).session() as session:
+        states = session.scalars(select(ShardRow.state).order_by(ShardRow.start_ms)).all()
     assert states == ["done", "planned", "planned"]
     assert run([video], config, home).counts["accepted"] == 6
 

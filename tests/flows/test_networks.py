@@ -12,11 +12,11 @@ from sqlalchemy import func, select
 
 from configs.load import load_config, validate_config
 from db.frames.listing import FrameQuery, list_frames
-from db.models.core import Instance, Model
+from db.models.core import InstanceRow, ModelRow
 from db.runs.queries import RunSummary
 from flows.generate import generate_dataset
 from labeling.storage.home import Home
-from tasks.execution.database import close_ledgers, ledger_of
+from tasks.execution.database import close_databases, database_of
 from tests.conftest import ROOT
 from tests.planted import write_planted_video
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("prefect")
 @pytest.fixture(autouse=True)
 def closed_ledgers() -> Iterator[None]:
     yield
-    close_ledgers()
+    close_databases()
 
 
 def test_the_flow_loads_as_a_deployment_entrypoint() -> None:
@@ -53,7 +53,7 @@ def test_torchvisions_three_networks_run_through_the_whole_path(tmp_path: Path) 
         "pose_filter": {
             "segmenter": block("keypointrcnn_resnet50_fpn"),
             "min_box_iou": 0.0,
-            "min_joints_inside": 0.0,
+            "min_keypoints_inside": 0.0,
             "min_person_score": 1.0,
             "min_second_person_score": 1.0,
         },
@@ -64,8 +64,8 @@ def test_torchvisions_three_networks_run_through_the_whole_path(tmp_path: Path) 
     assert summary.failures == ()
     assert summary.counts["looked_at"] == 2
     assert {"pose", "teacher", "student"} <= set(summary.seconds)
-    with ledger_of(home).session() as session:
-        names = set(session.scalars(select(Model.name)))
+    with database_of(home).session() as session:
+        names = set(session.scalars(select(ModelRow.name)))
     assert "maskrcnn_resnet50_fpn_v2" in " ".join(names)
 
 
@@ -76,9 +76,9 @@ def test_the_lite_networks_find_people_in_a_surveillance_video(shared: Path, tmp
     video = shared / "data" / "pets2009_s2l1" / "vtest.avi"
     summary = generate_dataset([str(video)], config, name="lite", home=home.root)
     assert summary.counts["compared"] == 10
-    with ledger_of(home).session() as session:
+    with database_of(home).session() as session:
         by_role = dict(
-            session.execute(select(Instance.role, func.count()).group_by(Instance.role)).tuples().all()
+            session.execute(select(InstanceRow.role, func.count()).group_by(InstanceRow.role)).tuples().all()
         )
         hard = list(list_frames(session, summary.run_id, FrameQuery(hard_only=True)))
     assert by_role["teacher"] >= 30  # five to six people a frame are there

@@ -21,7 +21,7 @@ from labeling.errors import StoreDenied, StoreUnreachable
 from labeling.storage.home import Home
 from labeling.storage.image_store import VARIABLE
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import ledger_of
+from tasks.execution.database import database_of
 from tests.flows.dump import dump_files, dump_rows
 from tests.store_server import TestBucket
 
@@ -56,7 +56,7 @@ def run(scene: Path, home: Path) -> RunSummary:
 
 def export(home: Path, target: str) -> None:
     place = Home(home)
-    with ledger_of(place).session() as session:
+    with database_of(place).session() as session:
         run_id = load_config("offline", CHANGES).run_id()
         frames = dataset_frames(session, run_id, place, decisions=DECISIONS)
         export_to(target, lambda folder, images: write_coco(frames, folder, images=images))

@@ -12,13 +12,13 @@ from sqlalchemy import func, select
 
 from configs.load import load_config
 from db.frames.dataset import dataset_frames
-from db.models.core import Shard
+from db.models.core import ShardRow
 from db.runs.queries import RunSummary
 from flows.generate import generate_dataset
 from labeling.datasets.formats.coco import write_coco
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import close_ledgers, ledger_of
+from tasks.execution.database import close_databases, database_of
 from tests.conftest import ROOT
 from tests.flows.dump import dump_files, dump_rows
 from tests.planted_reviews import PlantedFrame, box_mask, plant_run
@@ -32,7 +32,7 @@ DECISIONS = ("easy", "accepted", "review")
 def postgres_url(postgres: RunningPostgres) -> Iterator[str]:
     with postgres.empty_database() as url:
         yield url
-        close_ledgers()
+        close_databases()
 
 
 def run(scene: Path, home: Path) -> RunSummary:
@@ -42,7 +42,7 @@ def run(scene: Path, home: Path) -> RunSummary:
 
 def export(home: Path, run_id: str, folder: Path) -> dict[str, bytes]:
     place = Home(home)
-    with ledger_of(place).session() as session:
+    with database_of(place).session() as session:
         write_coco(dataset_frames(session, run_id, place, decisions=DECISIONS), folder)
     return dump_files(folder)
 
@@ -78,7 +78,7 @@ def test_people_come_out_of_postgresql_as_out_of_sqlite(
         monkeypatch.setenv("MASKMILL_DATABASE_URL", url)
         place = Home(tmp_path / name)
         planted = plant_run(place, frames)
-        with ledger_of(place).session() as session:
+        with database_of(place).session() as session:
             kept = dataset_frames(session, planted.id, place, decisions=DECISIONS)
             found.append([frame.instances for frame in kept])
     assert found[0] == found[1]
@@ -87,8 +87,8 @@ def test_people_come_out_of_postgresql_as_out_of_sqlite(
 
 
 def shards_done(home: Path) -> int:
-    with ledger_of(Home(home)).session() as session:
-        return session.scalar(select(func.count()).where(Shard.state == "done")) or 0
+    with database_of(Home(home)).session() as session:
+        return session.scalar(select(func.count()).where(ShardRow.state == "done")) or 0
 
 
 @pytest.mark.long
@@ -122,4 +122,4 @@ def test_a_run_goes_on_when_postgresql_was_stopped_and_started_in_its_middle(
         assert process.wait(200) == 0, (tmp_path / "log").read_text()
         assert dump_rows(homes[1]) == rows
         assert export(homes[1], first.run_id, tmp_path / "b") == files
-        close_ledgers()
+        close_databases()

@@ -10,18 +10,18 @@ from sqlalchemy import select
 
 from configs.models import Review as Settings
 from db.frames.dataset import dataset_frames
-from db.models.core import Instance
-from db.models.review import Annotation, Review, Score, StudioProject, Truth
-from db.review.selection import PassedOver
+from db.models.core import InstanceRow
+from db.models.review import AnnotationRow, ConsensusRow, LabelStudioProjectRow, ModelScoreRow, ReviewRow
+from db.review.selection import SkippedFrames
 from db.review.summary import summarize_reviews
 from db.runs.queries import latest_run
 from flows.review import LOCK, pull_reviews, push_reviews
 from labeling.datasets.records import DatasetFrame
-from labeling.errors import AlreadyRunning, StudioDenied
+from labeling.errors import AlreadyRunning, LabelStudioDenied
 from labeling.review.label_studio.brush_rle import encode_brush
 from labeling.review.label_studio.credentials import TOKEN_VARIABLE, URL_VARIABLE
 from labeling.storage.home import Home
-from tasks.execution.database import ledger_of
+from tasks.execution.database import database_of
 from tasks.review.pull import PullSummary
 from tasks.review.push import PushSummary
 from tests.planted_reviews import PlantedFrame, PlantedRun, box_mask, person_frames, plant_run
@@ -83,11 +83,11 @@ class Desk:
         return self.studio.server.task_ids(self.number)
 
     def states(self) -> dict[int, str]:
-        with ledger_of(self.home).session() as session:
-            return dict(session.execute(select(Review.frame_id, Review.state)).tuples().all())
+        with database_of(self.home).session() as session:
+            return dict(session.execute(select(ReviewRow.frame_id, ReviewRow.state)).tuples().all())
 
     def dataset(self, *decisions: str) -> dict[int, DatasetFrame]:
-        with ledger_of(self.home).session() as session:
+        with database_of(self.home).session() as session:
             run = latest_run(session)
             wanted = decisions or ("accepted", "reviewed")
             return {frame.id: frame for frame in dataset_frames(session, run.id, self.home, decisions=wanted)}
@@ -133,9 +133,9 @@ def test_near_identical_frames_are_one_task_and_the_budget_ends_all_pushes(desk:
     frames = [PlantedFrame([box_mask(x, 10, 30, 90 - i)], shot=0) for i, x in enumerate(places)]
     run = plant_run(desk.home, frames)
     pushed = desk.push(open_tasks=1, budget=3)
-    assert (pushed.sent, pushed.waiting, pushed.passed_over) == (1, 4, PassedOver(0, 0, 0))
+    assert (pushed.sent, pushed.waiting, pushed.passed_over) == (1, 4, SkippedFrames(0, 0, 0))
     pushed = desk.push(budget=3)
-    assert (pushed.sent, pushed.waiting, pushed.passed_over) == (2, 0, PassedOver(1, 0, 1))
+    assert (pushed.sent, pushed.waiting, pushed.passed_over) == (2, 0, SkippedFrames(1, 0, 1))
     assert [int(task["data"]["frame_id"]) for task in desk.tasks()] == [run.frames[i] for i in (0, 2, 3)]
     first = run.frames[0]
     desk.submit(first, desk.regions(first))
@@ -155,9 +155,9 @@ def test_what_people_leave_as_it_is_comes_back_as_the_same_instances(desk: Desk)
     assert reviewed.decision == "reviewed"
     assert [one.reviewer for one in reviewed.instances] == [desk.studio.access.email] * 2
     assert [one.mask for one in reviewed.instances] == [one.mask for one in before.instances]
-    with ledger_of(desk.home).session() as session:
+    with database_of(desk.home).session() as session:
         shown = session.scalars(
-            select(Instance.id).where(Instance.frame_id == run.frames[0], Instance.role == "teacher")
+            select(InstanceRow.id).where(InstanceRow.frame_id == run.frames[0], InstanceRow.role == "teacher")
         )
         assert {one.id for one in reviewed.instances} == set(shown)
     assert desk.states() == {run.frames[0]: "reviewed", run.frames[1]: "open"}
@@ -181,7 +181,7 @@ def test_corrections_removals_and_additions_are_told_apart(desk: Desk) -> None:
     first, second = desk.dataset()[frame].instances
     assert (first.mask, second.mask) == (corrected, added)
     assert (first.model, second.model) == ("planted:teacher", "manual")
-    with ledger_of(desk.home).session() as session:
+    with database_of(desk.home).session() as session:
         summary = summarize_reviews(session, latest_run(session))
     masks = summary.masks
     assert (masks.shown, masks.untouched, masks.corrected, masks.removed, masks.added) == (2, 0, 1, 1, 1)
@@ -225,12 +225,12 @@ def test_a_later_word_replaces_an_earlier_one_and_history_stays(desk: Desk) -> N
     assert desk.pull().changed == 1
     assert desk.states() == {frame: "open"}
     assert desk.dataset() == {}
-    with ledger_of(desk.home).session() as session:
-        versions = session.scalars(select(Annotation).order_by(Annotation.updated_at)).all()
+    with database_of(desk.home).session() as session:
+        versions = session.scalars(select(AnnotationRow).order_by(AnnotationRow.updated_at)).all()
         assert [(one.number, one.verdict) for one in versions] == [(number, "correct"), (number, "fixed")]
         assert {one.state for one in versions} == {"deleted"}
-        assert session.scalars(select(Truth)).all() == []
-        assert session.scalars(select(Score)).all() == []
+        assert session.scalars(select(ConsensusRow)).all() == []
+        assert session.scalars(select(ModelScoreRow)).all() == []
 
 
 def test_every_run_that_looked_at_a_frame_is_scored_by_its_truth(desk: Desk) -> None:
@@ -240,8 +240,8 @@ def test_every_run_that_looked_at_a_frame_is_scored_by_its_truth(desk: Desk) -> 
     perfect = PlantedFrame([box_mask(0, 0, 5, 5)], [box_mask(90, 20, 30, 90)])
     other = plant_run(desk.home, [perfect], hard_below=0.6)
     desk.pull()
-    with ledger_of(desk.home).session() as session:
-        scores = {(row.run_id == other.id, row.role): row for row in session.scalars(select(Score))}
+    with database_of(desk.home).session() as session:
+        scores = {(row.run_id == other.id, row.role): row for row in session.scalars(select(ModelScoreRow))}
     assert scores[True, "student"].iou == pytest.approx(1.0)
     assert scores[True, "teacher"].iou == pytest.approx(0.0, abs=1e-6)
     assert scores[False, "teacher"].iou == pytest.approx(2700 / 5100)
@@ -315,7 +315,7 @@ def test_an_image_that_is_gone_is_told_and_the_rest_is_sent(desk: Desk) -> None:
 def test_a_wrong_token_changes_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     run = plant_run(desk.home, person_frames(1))
     monkeypatch.setenv(TOKEN_VARIABLE, "0" * 40)
-    with pytest.raises(StudioDenied, match="refuses the legacy token"):
+    with pytest.raises(LabelStudioDenied, match="refuses the legacy token"):
         desk.push()
     monkeypatch.setenv(TOKEN_VARIABLE, desk.studio.access.token)
     assert desk.states() == {}
@@ -324,7 +324,7 @@ def test_a_wrong_token_changes_nothing(desk: Desk, monkeypatch: pytest.MonkeyPat
 
 def test_two_pushes_at_once_are_one(desk: Desk) -> None:
     plant_run(desk.home, person_frames(1))
-    with ledger_of(desk.home).alone(LOCK), pytest.raises(AlreadyRunning, match="review push"):
+    with database_of(desk.home).alone(LOCK), pytest.raises(AlreadyRunning, match="review push"):
         desk.push()
     assert desk.push().sent == 1
 
@@ -369,8 +369,8 @@ def test_an_answer_is_read_by_the_settings_under_which_it_was_asked_for(desk: De
     desk.pull()
     [person] = desk.dataset()[begun].instances
     assert person.keypoints == joints
-    with ledger_of(desk.home).session() as session:
-        assert session.scalars(select(Annotation.verdict)).all() == ["correct"]
+    with database_of(desk.home).session() as session:
+        assert session.scalars(select(AnnotationRow.verdict)).all() == ["correct"]
 
 
 def test_a_word_that_is_older_than_the_last_pull_is_found_when_its_task_is(desk: Desk) -> None:
@@ -379,10 +379,10 @@ def test_a_word_that_is_older_than_the_last_pull_is_found_when_its_task_is(desk:
     desk.push()
     desk.submit(known, desk.regions(known))
     desk.submit(unknown, desk.regions(unknown))
-    with ledger_of(desk.home).transaction() as session:
-        row = session.get_one(Review, unknown)
+    with database_of(desk.home).transaction() as session:
+        row = session.get_one(ReviewRow, unknown)
         row.state, row.task = "sending", None
-        [project] = session.scalars(select(StudioProject))
+        [project] = session.scalars(select(LabelStudioProjectRow))
         project.pulled_until = datetime(2100, 1, 1)  # long after every word  # naive, as stored
     desk.pull()
     assert desk.states() == {known: "reviewed", unknown: "reviewed"}

@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
-from labeling.errors import StudioRefused
+from labeling.errors import LabelStudioRefused
 from labeling.review.label_studio.s3_storage import KEY_VARIABLE, SECRET_VARIABLE
 from labeling.storage.image_store import VARIABLE
 from tests.flows.test_review import Desk, desk
@@ -128,7 +128,7 @@ def test_a_bucket_that_label_studio_cannot_open_is_told(
     client = kept_in_bucket.server.client()
     for key in kept_in_bucket.objects():
         client.delete_object(Bucket=kept_in_bucket.name, Key=key)
-    with pytest.raises(StudioRefused, match=rf"cannot open {kept_in_bucket.url}/kept .*{KEY_VARIABLE}"):
+    with pytest.raises(LabelStudioRefused, match=rf"cannot open {kept_in_bucket.url}/kept .*{KEY_VARIABLE}"):
         desk.push()
 
 

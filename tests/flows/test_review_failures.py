@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from prefect.settings import PREFECT_API_URL
 
-from db.models.review import Review
+from db.models.review import ReviewRow
 from labeling.review.label_studio.credentials import URL_VARIABLE
 from labeling.structures.masks import Mask
-from tasks.execution.database import ledger_of
+from tasks.execution.database import database_of
 from tests.flows.test_review import Desk, desk
 from tests.planted_reviews import PlantedFrame, person_frames, plant_run
 from tests.studio_server import gate_before
@@ -76,8 +76,8 @@ def wait_for_first_batch(desk: Desk, process: "subprocess.Popen[bytes]") -> None
 def newest_sending(desk: Desk) -> object:
     from sqlalchemy import func, select
 
-    with ledger_of(desk.home).session() as session:
-        return session.scalar(select(func.max(Review.sent_at)))
+    with database_of(desk.home).session() as session:
+        return session.scalar(select(func.max(ReviewRow.sent_at)))
 
 
 def test_an_import_whose_answer_is_lost_is_found_and_not_repeated(

@@ -12,7 +12,7 @@ from labeling.datasets.formats.coco import write_coco
 from labeling.review.label_studio.credentials import TOKEN_VARIABLE, URL_VARIABLE
 from labeling.storage.home import Home
 from labeling.structures.masks import Mask
-from tasks.execution.database import close_ledgers
+from tasks.execution.database import close_databases
 from tests.flows.test_review import Desk
 from tests.planted_reviews import PlantedFrame, box_mask, plant_run
 from tests.studio_browser import annotate
@@ -32,7 +32,7 @@ def own_desk(studio: RunningStudio, monkeypatch: pytest.MonkeyPatch) -> Iterator
     desk = Desk(Home(studio.home_root), studio, Settings(project="corrected by hand"))
     yield desk
     desk.http.close()
-    close_ledgers()
+    close_databases()
 
 
 def test_one_stroke_in_the_browser_is_in_the_coco_file_and_nothing_else_changed(

@@ -9,12 +9,12 @@ from sqlalchemy import select
 
 from configs.load import load_config
 from configs.models import Review as Settings
-from db.models.core import Agreement, Decision, Frame
+from db.models.core import AgreementRow, DecisionRow, FrameRow
 from db.review.outbox import fill_outbox
 from db.review.selection import choose_waiting
 from flows.generate import generate_dataset
 from labeling.storage.home import Home
-from tasks.execution.database import close_ledgers, ledger_of
+from tasks.execution.database import close_databases, database_of
 
 pytestmark = pytest.mark.usefixtures("prefect")
 
@@ -51,13 +51,15 @@ def test_a_fifth_of_the_queue_shows_as_many_people_as_the_lowest_iou_does(
     home = Home((tmp_path / "home").resolve())
     run = generate_dataset([str(data / "vtest.avi")], config, name="lite", home=home.root)
     budget = round(BUDGET * run.counts["hard"])
-    with ledger_of(home).transaction() as session:
+    with database_of(home).transaction() as session:
         fill_outbox(session, run.run_id)
         chosen = choose_waiting(session, run.run_id, Settings(budget=budget), room=500).frames
-        query = select(Frame.id, Frame.t_ms).join(Decision, Decision.frame_id == Frame.id)
-        query = query.join(Agreement, Agreement.frame_id == Frame.id).where(Decision.decision == "review")
-        t_ms = dict(session.execute(query.order_by(Agreement.iou, Frame.id)).tuples().all())
-    close_ledgers()
+        query = select(FrameRow.id, FrameRow.t_ms).join(DecisionRow, DecisionRow.frame_id == FrameRow.id)
+        query = query.join(AgreementRow, AgreementRow.frame_id == FrameRow.id).where(
+            DecisionRow.decision == "review"
+        )
+        t_ms = dict(session.execute(query.order_by(AgreementRow.iou, FrameRow.id)).tuples().all())
+    close_databases()
     people = read_people(data / "PETS2009-S2L1.xml")
 
     def seen(frame_ids: Iterable[int]) -> set[str]:

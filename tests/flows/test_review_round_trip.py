@@ -7,10 +7,10 @@ from pycocotools.coco import COCO
 from sqlalchemy import select
 
 from db.frames.listing import seen_instance
-from db.models.core import Frame, Instance
+from db.models.core import FrameRow, InstanceRow
 from labeling.datasets.formats.coco import write_coco
 from labeling.structures.masks import Mask
-from tasks.execution.database import ledger_of
+from tasks.execution.database import database_of
 from tests.flows.test_review import Desk, desk, teachers_regions
 from tests.labeling.review.label_studio.test_round_trip import all_images
 from tests.planted_reviews import PlantedFrame, plant_run
@@ -45,7 +45,9 @@ def test_300_masks_that_nobody_touches_are_the_same_instances_in_the_coco_file(
 def stored_masks(desk: Desk) -> dict[int, Mask]:
     """The teacher's, by instance id."""
     query = (
-        select(Instance, Frame).join(Frame, Frame.id == Instance.frame_id).where(Instance.role == "teacher")
+        select(InstanceRow, FrameRow)
+        .join(FrameRow, FrameRow.id == InstanceRow.frame_id)
+        .where(InstanceRow.role == "teacher")
     )
-    with ledger_of(desk.home).session() as session:
+    with database_of(desk.home).session() as session:
         return {row.id: seen_instance(row, frame).mask for row, frame in session.execute(query).tuples()}

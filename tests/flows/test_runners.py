@@ -19,7 +19,7 @@ from configs.errors import ConfigError
 from configs.load import load_config, validate_config
 from configs.models import RunConfig
 from db.frames.dataset import dataset_frames
-from db.models.core import Shard
+from db.models.core import ShardRow
 from db.runs.queries import RunSummary
 from flows.generate import generate_dataset
 from flows.runners.select import check_runner, make_runner
@@ -28,7 +28,7 @@ from labeling.errors import ClusterUnreachable, OtherDatabase
 from labeling.review.label_studio.ports import free_port
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import ledger_of
+from tasks.execution.database import database_of
 from tests.flows.dump import dump_files, dump_rows
 from tests.flows.test_kill import processes_of
 from tests.planted import write_planted_video
@@ -72,7 +72,7 @@ def outcome(
     summary: RunSummary, folder: Path
 ) -> tuple[dict[str, list[tuple[object, ...]]], dict[str, bytes]]:
     place = Home(folder / "home")
-    with ledger_of(place).session() as session:
+    with database_of(place).session() as session:
         frames = dataset_frames(session, summary.run_id, place, decisions=DECISIONS)
         write_coco(frames, folder / "coco")
     rows = dump_rows(place.root)
@@ -122,8 +122,10 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shards_of(home: Path) -> list[tuple[str, int, str | None]]:
-    with ledger_of(Home(home)).session() as session:
-        rows = session.execute(select(Shard.state, Shard.deaths, Shard.error_code).order_by(Shard.start_ms))
+    with database_of(Home(home)).session() as session:
+        rows = session.execute(
+            select(ShardRow.state, ShardRow.deaths, ShardRow.error_code).order_by(ShardRow.start_ms)
+        )
         return list(rows.tuples())
 
 

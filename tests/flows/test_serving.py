@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from db.runs.queries import latest_run, summarize_run
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import close_ledgers, ledger_of
+from tasks.execution.database import close_databases, database_of
 from tests.conftest import ROOT
 from tests.prefect_server import run_prefect_server
 
@@ -28,7 +28,7 @@ PATIENCE_S = 90
 @pytest.fixture(autouse=True)
 def closed_ledgers() -> Iterator[None]:
     yield
-    close_ledgers()
+    close_databases()
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def test_a_schedule_fires_by_itself_and_goes_on_where_ctrl_c_stopped_it(service:
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    with ledger_of(Home(service.folder / "home")).session() as session:
+    with database_of(Home(service.folder / "home")).session() as session:
         summary = summarize_run(session, latest_run(session, None))
     assert summary.shards_pending == 0
     assert summary.counts["looked_at"] == 6 * 25

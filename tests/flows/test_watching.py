@@ -24,7 +24,7 @@ from configs.load import load_config, validate_config
 from db.runs.queries import RunSummary, latest_run, summarize_run
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import close_ledgers, ledger_of
+from tasks.execution.database import close_databases, database_of
 from tests.conftest import ROOT
 from tests.prefect_server import run_prefect_server
 from tests.servers import Site, send_page, serve
@@ -72,7 +72,7 @@ class Operator:
         return list(answer.json()["events"])
 
     def summary(self) -> RunSummary:
-        with ledger_of(Home(self.folder / "home")).session() as session:
+        with database_of(Home(self.folder / "home")).session() as session:
             return summarize_run(session, latest_run(session))
 
 
@@ -94,7 +94,7 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
         _run(watching, "scene.mp4", "gone.mp4", expected=3)
         _run(watching, "scene.mp4", expected=0)
         yield watching
-    close_ledgers()
+    close_databases()
 
 
 def _create_webhook(client: SyncPrefectClient, url: str) -> UUID:

@@ -13,7 +13,7 @@ from configs.load import change_config, load_config, load_labeled_sets
 from configs.models import RunConfig
 from labeling.structures.instances import ModelCard
 from labeling.trust.evidence import Evidence, InstanceEvidence
-from labeling.trust.scores import measure_trust
+from labeling.trust.scores import predict_trust
 from tasks.calibrate import calibrate_on_sets
 from tasks.evaluate import evaluate
 from tasks.execution.models import doubt_calibration, settings_of
@@ -160,7 +160,7 @@ def test_the_shipped_calibration_trusts_a_sure_and_steady_mask_and_no_other() ->
 
     def trust(score: float, flip: float, known: Calibration = calibration) -> float:
         one = InstanceEvidence(score=score, area_px=9000, flip_iou=flip)
-        found = measure_trust(Evidence((one,), flip), known)
+        found = predict_trust(Evidence((one,), flip), known)
         assert found is not None
         return found.frame
 
@@ -176,7 +176,9 @@ def test_the_shipped_calibration_trusts_a_decided_mask_more() -> None:
     calibration = load_config("lite").trust.calibration
     assert calibration is not None
     blurred, sharp = (
-        measure_trust(Evidence((InstanceEvidence(0.9, 9000, decided=share, flip_iou=0.9),), 0.9), calibration)
+        predict_trust(
+            Evidence((InstanceEvidence(0.9, 9000, stability=share, flip_iou=0.9),), 0.9), calibration
+        )
         for share in (0.8, 0.95)
     )
     assert blurred is not None

@@ -9,9 +9,9 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from configs import load_config
-from labeling.review.label_studio.credentials import TOKEN_VARIABLE, URL_VARIABLE, access_file
+from labeling.review.label_studio.credentials import TOKEN_VARIABLE, URL_VARIABLE, credentials_file
 from labeling.storage.image_store import VARIABLE
-from tasks.doctor import Finding, examine
+from tasks.doctor import CheckResult, run_checks
 from tests.servers import send_page, serve
 from tests.store_server import TestBucket
 from tests.studio_server import LABEL_CONFIG, RunningStudio, without_legacy_tokens
@@ -27,8 +27,8 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def examine_studio(home: Path, *changes: str) -> Finding:
-    [found] = [f for f in examine(load_config("offline", changes), home) if f.what == "Label Studio"]
+def examine_studio(home: Path, *changes: str) -> CheckResult:
+    [found] = [f for f in run_checks(load_config("offline", changes), home) if f.what == "Label Studio"]
     return found
 
 
@@ -52,8 +52,8 @@ def test_half_of_the_variables_is_a_fault(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_broken_access_file_is_a_fault(tmp_path: Path) -> None:
-    access_file(tmp_path).parent.mkdir()
-    access_file(tmp_path).write_text("{")
+    credentials_file(tmp_path).parent.mkdir()
+    credentials_file(tmp_path).write_text("{")
     found = examine_studio(tmp_path)
     assert not found.ok
     assert "remove it" in found.finding
@@ -98,14 +98,14 @@ def test_an_old_version_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 )
 def test_a_prefect_server_that_does_not_answer_is_a_fault(url: str, told: str, tmp_path: Path) -> None:
     with temporary_settings({PREFECT_API_URL: url}):
-        [found] = [f for f in examine(load_config("offline"), tmp_path) if f.what == "Prefect"]
+        [found] = [f for f in run_checks(load_config("offline"), tmp_path) if f.what == "Prefect"]
     assert not found.ok
     assert told in found.finding
 
 
-def examine_calibration(home: Path, calibration: object) -> Finding:
+def examine_calibration(home: Path, calibration: object) -> CheckResult:
     change = f"trust.calibration={json.dumps(calibration)}"
-    [found] = [f for f in examine(load_config("offline", [change]), home) if f.what == "calibration"]
+    [found] = [f for f in run_checks(load_config("offline", [change]), home) if f.what == "calibration"]
     return found
 
 
@@ -123,8 +123,8 @@ def test_a_calibration_of_another_teacher_is_told_and_one_of_other_settings(tmp_
     assert "samples 60 instead of 9" in other.finding
 
 
-def examine_images(home: Path) -> Finding:
-    [found] = [f for f in examine(load_config("offline"), home) if f.what == "images"]
+def examine_images(home: Path) -> CheckResult:
+    [found] = [f for f in run_checks(load_config("offline"), home) if f.what == "images"]
     return found
 
 

@@ -17,14 +17,14 @@ from sqlalchemy import select, update
 from typer.testing import CliRunner
 
 from configs.errors import ConfigError
-from db.models.core import Agreement, Decision, Instance, Run, Shard, utc_now
+from db.models.core import AgreementRow, DecisionRow, InstanceRow, RunRow, ShardRow, utc_now
 from db.review.outbox import fill_outbox
 from db.runs.leases import enter_execution, leave_execution
 from db.runs.writes import finish_run
 from labeling.errors import AlreadyRunning
 from labeling.storage.home import Home
 from labeling.storage.image_files import KeptFile, delete_file
-from tasks.execution.database import close_ledgers, ledger_of
+from tasks.execution.database import close_databases, database_of
 from tasks.garbage import Ages, Garbage, collect_garbage
 from tests.flows.dump import dump_rows
 from tests.planted_reviews import PlantedRun, person_frames, plant_run
@@ -36,7 +36,7 @@ DAY_S = 86_400
 def home(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     monkeypatch.setenv("MASKMILL_DATABASE_URL", database_url)
     yield Home(tmp_path / "home")
-    close_ledgers()
+    close_databases()
 
 
 def images(home: Home) -> set[str]:
@@ -44,8 +44,8 @@ def images(home: Home) -> set[str]:
 
 
 def referred(home: Home) -> set[str]:
-    with ledger_of(home).session() as session:
-        return {image for image in session.scalars(select(Decision.image)) if image}
+    with database_of(home).session() as session:
+        return {image for image in session.scalars(select(DecisionRow.image)) if image}
 
 
 def make_old(home: Home, *, days: float = 2) -> None:
@@ -68,10 +68,12 @@ def litter(home: Home, count: int = 3) -> set[str]:
 
 
 def finish(home: Home, run: PlantedRun, *, days_ago: float) -> None:
-    with ledger_of(home).transaction() as session:
+    with database_of(home).transaction() as session:
         finish_run(session, run.id, {})
         moment = utc_now() - timedelta(days=days_ago)
-        session.execute(update(Run).where(Run.id == run.id).values(worked_at=moment, finished_at=moment))
+        session.execute(
+            update(RunRow).where(RunRow.id == run.id).values(worked_at=moment, finished_at=moment)
+        )
 
 
 def two_runs(home: Home) -> tuple[PlantedRun, PlantedRun]:
@@ -84,8 +86,8 @@ def two_runs(home: Home) -> tuple[PlantedRun, PlantedRun]:
 
 
 def predictions(home: Home, run: PlantedRun) -> int:
-    with ledger_of(home).session() as session:
-        tables = (Instance, Agreement, Decision)
+    with database_of(home).session() as session:
+        tables = (InstanceRow, AgreementRow, DecisionRow)
         return sum(len(session.scalars(select(t).where(t.run_id == run.id)).all()) for t in tables)
 
 
@@ -127,8 +129,8 @@ def test_a_run_that_went_is_made_again_as_it_was(home: Home) -> None:
     old, _ = two_runs(home)
     before = dump_rows(home.root)
     collect_garbage(home, Ages(), delete=True)
-    with ledger_of(home).session() as session:
-        [shard] = session.scalars(select(Shard).where(Shard.run_id == old.id))
+    with database_of(home).session() as session:
+        [shard] = session.scalars(select(ShardRow).where(ShardRow.run_id == old.id))
     assert (shard.state, shard.counts, shard.tally) == ("planned", {}, {})
     plant_run(home, person_frames(8))
     assert dump_rows(home.root) == before
@@ -144,14 +146,14 @@ def test_a_run_is_superseded_by_age_and_by_a_later_one_that_was_finished(home: H
 
 def test_a_run_without_a_finished_successor_stays(home: Home) -> None:
     _, new = two_runs(home)
-    with ledger_of(home).transaction() as session:
-        session.execute(update(Run).where(Run.id == new.id).values(finished_at=None))
+    with database_of(home).transaction() as session:
+        session.execute(update(RunRow).where(RunRow.id == new.id).values(finished_at=None))
     assert collect_garbage(home, Ages(runs=1)).runs == []
 
 
 def test_a_run_that_people_were_asked_about_stays_even_when_it_is_named(home: Home) -> None:
     old, _ = two_runs(home)
-    with ledger_of(home).transaction() as session:
+    with database_of(home).transaction() as session:
         fill_outbox(session, old.id)
     before = dump_rows(home.root)
     assert collect_garbage(home, Ages(), delete=True).runs == []
@@ -172,13 +174,13 @@ def test_nothing_goes_while_a_run_is_at_work(home: Home) -> None:
     two_runs(home)
     before = images(home) | litter(home)
     make_old(home)
-    with ledger_of(home).transaction() as session:
+    with database_of(home).transaction() as session:
         enter_execution(session, "e", flow="generate-dataset", place="host 1")
     with pytest.raises(AlreadyRunning, match="host 1"):
         collect_garbage(home, Ages(), delete=True)
     assert images(home) == before
     assert collect_garbage(home, Ages()).images > 0  # it is told all the same
-    with ledger_of(home).transaction() as session:
+    with database_of(home).transaction() as session:
         leave_execution(session, "e")
     collect_garbage(home, Ages(), delete=True)
     assert images(home) == referred(home)
@@ -186,7 +188,7 @@ def test_nothing_goes_while_a_run_is_at_work(home: Home) -> None:
 
 def test_one_collection_at_a_time(home: Home) -> None:
     plant_run(home, person_frames(1))
-    with ledger_of(home).alone("gc"), pytest.raises(AlreadyRunning):
+    with database_of(home).alone("gc"), pytest.raises(AlreadyRunning):
         collect_garbage(home, Ages(), delete=True)
 
 

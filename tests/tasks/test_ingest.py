@@ -13,11 +13,11 @@ from sqlalchemy import func, select
 from configs.load import load_config
 from configs.models import Ingest, Sampling
 from db.frames.listing import source_of
-from db.models.core import Source, Video
+from db.models.core import SourceRow, VideoRow
 from db.runs.queries import failed_specs
-from db.runs.writes import ShardRange, begin_run
+from db.runs.writes import ShardRange, upsert_run
 from labeling.storage.home import Home
-from tasks.execution.database import close_ledgers, ledger_of
+from tasks.execution.database import close_databases, database_of
 from tasks.ingest import Ingested, ingest_spec, position_ranges, time_ranges
 from tests.planted import write_planted_video
 from tests.servers import make_video, send_file, serve
@@ -52,10 +52,10 @@ def test_images_are_worked_on_in_fixed_cells() -> None:
 def home(tmp_path: Path) -> Iterator[Home]:
     place = Home(tmp_path / "home")
     place.create()
-    with ledger_of(place).transaction() as session:
-        begin_run(session, RUN, name="test", config={}, code_version="test")
+    with database_of(place).transaction() as session:
+        upsert_run(session, RUN, name="test", config={}, code_version="test")
     yield place
-    close_ledgers()
+    close_databases()
 
 
 def write_images(folder: Path, *seeds: int) -> None:
@@ -67,14 +67,14 @@ def write_images(folder: Path, *seeds: int) -> None:
 
 def credits(home: Home) -> dict[str, tuple[str | None, str | None]]:
     """Title and license of each video's source."""
-    with ledger_of(home).session() as session:
-        found = {video_id: source_of(session, video_id) for video_id in session.scalars(select(Video.id))}
+    with database_of(home).session() as session:
+        found = {video_id: source_of(session, video_id) for video_id in session.scalars(select(VideoRow.id))}
     return {video_id: (source.title, source.license) for video_id, source in found.items() if source}
 
 
 def retry(home: Home) -> list[Ingested]:
     """What `--retry-failed` does: the names alone, without the list."""
-    with ledger_of(home).session() as session:
+    with database_of(home).session() as session:
         specs = failed_specs(session, RUN)
     return [ingest_spec(spec, RUN, CONFIG, home) for spec in specs]
 
@@ -87,8 +87,8 @@ def test_each_set_of_a_folder_that_grew_has_its_license(home: Home, tmp_path: Pa
     grown = ingest_spec(str(tmp_path / "list.csv"), RUN, CONFIG, home)
     assert len(grown.videos) == 2
     assert credits(home) == dict.fromkeys(grown.videos, ("Street", "CC0"))
-    with ledger_of(home).session() as session:
-        assert session.scalar(select(func.count()).select_from(Source)) == 1
+    with database_of(home).session() as session:
+        assert session.scalar(select(func.count()).select_from(SourceRow)) == 1
 
 
 def test_a_folder_is_credited_with_every_set_in_which_its_images_lie(home: Home, tmp_path: Path) -> None:

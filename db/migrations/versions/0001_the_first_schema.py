@@ -70,7 +70,9 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False, comment="from video and t_ms"),
         sa.Column("video_id", sa.String(), nullable=False),
         sa.Column("t_ms", sa.BigInteger(), nullable=False, comment="presentation time; position for images"),
-        sa.Column("shot_ms", sa.BigInteger(), nullable=False, comment="time of the cut that began its shot"),
+        sa.Column(
+            "shot_start_ms", sa.BigInteger(), nullable=False, comment="time of the cut that began its shot"
+        ),
         sa.Column("width", sa.BigInteger(), nullable=True, comment="px; null if the image was never made"),
         sa.Column("height", sa.BigInteger(), nullable=True, comment="px"),
         sa.Column(

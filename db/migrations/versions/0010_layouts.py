@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from db.sql.occupancy_column import layout_column
+from db.sql.occupancy_column import occupancy_column
 
 revision = "0010"
 down_revision = "0009"
@@ -57,7 +57,7 @@ def _draw(run_id: str, sizes_wh: dict[int, tuple[int, int]]) -> None:
     of_run = sa.select(instance).where(instance.c.run_id == run_id, instance.c.frame_id.in_(sizes_wh))
     in_order = of_run.order_by(instance.c.frame_id, instance.c.role.desc(), instance.c.rank)
     people = [row._asdict() for row in op.get_bind().execute(in_order)]
-    layouts = layout_column(sizes_wh, people)
+    layouts = occupancy_column(sizes_wh, people)
     op.get_bind().execute(
         sa.update(decision)
         .where(decision.c.run_id == run_id, decision.c.frame_id == sa.bindparam("key"))

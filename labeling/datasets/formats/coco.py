@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 from labeling.datasets.formats.coco_json import annotation_record, rle_json, with_keypoints
 from labeling.datasets.formats.polygons import edge_outlines
 from labeling.datasets.provenance import describe_origin, record_line, to_json
-from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportSummary, Ledger
+from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportCheck, ExportSummary
 from labeling.datasets.staging import ImageFolder, ImageTarget, export_errors, stage_export
 from labeling.runtime.memory import collecting_rarely
 from labeling.runtime.prefetch import in_batches
@@ -59,7 +59,7 @@ def write_coco(
                     placed.add(frame.image, name=frame.file_name, store=frame.store)
             files.finish()
         notes = [*files.notes(), *placed.notes()]
-        return files.ledger.close(files=files.ledger.frames + 2, notes=notes)
+        return files.check.close(files=files.check.frames + 2, notes=notes)
 
 
 class _CocoFiles:
@@ -67,7 +67,7 @@ class _CocoFiles:
     nameless temporary file beside them, and with the licenses that occurred."""
 
     def __init__(self, staging: Path, *, polygons: bool) -> None:
-        self.ledger = Ledger()
+        self.check = ExportCheck()
         self._polygons = polygons
         self._licenses: dict[tuple[str, str], int] = {}
         self._any_unknown = False
@@ -93,7 +93,7 @@ class _CocoFiles:
         seen: list[bytes] = []
         posed: list[bytes] = []
         for frame in frames:
-            for one in self.ledger.admit(frame):
+            for one in self.check.admit(frame):
                 record = annotation_record(frame, one, self._segmentation(one))
                 seen.append(record)
                 if one.keypoints is not None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeling.datasets.provenance import OriginLines
-from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportSummary, Ledger
+from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportCheck, ExportSummary
 from labeling.datasets.staging import ImageFolder, ImageTarget, stage_export, write_new
 from labeling.errors import ExportError
 
@@ -40,9 +40,9 @@ def write_mask_pngs(
         OriginLines(staging / "frames.jsonl") as origins,
         images or ImageFolder(staging / "images", copy=copy) as placed,
     ):
-        ledger, hidden_px = Ledger(), 0
+        check, hidden_px = ExportCheck(), 0
         for frame in frames:
-            instances = ledger.admit(frame)
+            instances = check.admit(frame)
             labels = paint_labels(instances, frame.size_hw)
             name = Path(frame.file_name).with_suffix(".png").name
             write_new(staging / "masks" / name, _encode_png(labels))
@@ -50,7 +50,7 @@ def write_mask_pngs(
             origins.add(frame, mask=name, instances=_instance_records(instances))
             hidden_px += sum(i.area_px for i in instances) - int(np.count_nonzero(labels))
         notes = [f"{hidden_px} pixels of instances lie under a smaller one"] if hidden_px else []
-        return ledger.close(files=2 * ledger.frames + 1, notes=[*notes, *placed.notes()])
+        return check.close(files=2 * check.frames + 1, notes=[*notes, *placed.notes()])
 
 
 def paint_labels(

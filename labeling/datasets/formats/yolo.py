@@ -7,7 +7,7 @@ import yaml
 
 from labeling.datasets.formats.polygons import bridge_outlines, inner_outlines
 from labeling.datasets.provenance import OriginLines
-from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportSummary, Ledger
+from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportCheck, ExportSummary
 from labeling.datasets.staging import ImageFolder, ImageTarget, stage_export, write_new
 from labeling.structures.masks import Mask
 
@@ -40,10 +40,10 @@ def write_yolo_seg(
         OriginLines(staging / "frames.jsonl") as origins,
         images or ImageFolder(staging / "images", copy=copy) as placed,
     ):
-        ledger, splits = Ledger(), set[str]()
+        check, splits = ExportCheck(), set[str]()
         notes = {_POLYGONS_NOTE: None}
         for frame in frames:
-            instances = ledger.admit(frame)
+            instances = check.admit(frame)
             split = frame.split or ""
             label = (staging / "labels" / split / frame.file_name).with_suffix(".txt")
             write_new(label, _label_lines(instances).encode())
@@ -53,9 +53,7 @@ def write_yolo_seg(
             if any(instance.keypoints is not None for instance in instances):
                 notes[_KEYPOINTS_NOTE] = None
         write_new(staging / "data.yaml", _data_yaml(splits).encode())
-        return ledger.close(
-            files=2 * ledger.frames + 2, notes=[*notes, *_split_notes(splits), *placed.notes()]
-        )
+        return check.close(files=2 * check.frames + 2, notes=[*notes, *_split_notes(splits), *placed.notes()])
 
 
 def _label_lines(instances: Iterable[DatasetInstance]) -> str:

@@ -15,9 +15,9 @@ from pydantic import BaseModel, Field, ValidationError
 
 from configs.models import Review
 from labeling.comparison.agreement import match_pairs
-from labeling.errors import StudioError
-from labeling.review.label_studio.keypoints import share_joints
-from labeling.review.label_studio.regions import Answer, MaskRegion, read_answer
+from labeling.errors import LabelStudioError
+from labeling.review.label_studio.keypoints import assign_keypoints
+from labeling.review.label_studio.regions import MaskRegion, ParsedResult, read_answer
 from labeling.review.label_studio.tasks import named_instance
 from labeling.review.records import Origin, ProposedInstance, ReviewedFrame, ReviewedInstance, Verdict
 from labeling.structures.masks import Mask, iou_matrix
@@ -84,12 +84,12 @@ def read_annotations(
     that the annotator left.
 
     Raises:
-        StudioError: the task is not one of ours, or not as Label Studio writes it.
+        LabelStudioError: the task is not one of ours, or not as Label Studio writes it.
     """
     try:
         task = _Task.model_validate(task_json)
     except ValidationError as exc:
-        raise StudioError(
+        raise LabelStudioError(
             f"task {task_json.get('id')} is not one that maskmill made, or comes from a Label Studio of another "
             f"version: {exc.errors()[0]['loc']} {exc.errors()[0]['msg']}"
         ) from exc
@@ -121,7 +121,7 @@ def _read_annotation(annotation: _Annotation, task: _Task, shown: _Shown) -> Rev
 
 
 def _understand(
-    answer: Answer, shown: _Shown
+    answer: ParsedResult, shown: _Shown
 ) -> tuple[tuple[ReviewedInstance, ...], Verdict, tuple[str, ...]]:
     """The people that are left, the verdict, and problems with joints.
 
@@ -129,7 +129,7 @@ def _understand(
     """
     regions = _drop_copies([region for region in answer.masks if region.mask], shown)
     sources = _find_sources(regions, shown)
-    joints = share_joints(answer.joints, regions, sources, were_shown=shown.settings.show_keypoints)
+    joints = assign_keypoints(answer.joints, regions, sources, were_shown=shown.settings.show_keypoints)
     instances = tuple(
         ReviewedInstance(
             region.mask, _find_origin(region.mask, source), source.id if source else None, keypoints

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.errors import StudioError
+from labeling.errors import LabelStudioError
 from labeling.structures.masks import Mask
 
 INSIDE_ABOVE = 127
@@ -57,7 +57,7 @@ def decode_brush(code: Sequence[int], size_hw: tuple[int, int]) -> Mask:
     Takes any word size and widths of counts, any colors, and bytes after the last value.
 
     Raises:
-        StudioError: not bytes, drawn on an image of another size, cut off, or damaged.
+        LabelStudioError: not bytes, drawn on an image of another size, cut off, or damaged.
     """
     height, width = size_hw
     stream = _open_stream(code, size_hw)
@@ -177,12 +177,12 @@ def _open_stream(code: Sequence[int], size_hw: tuple[int, int]) -> _Stream:
     try:
         given = bytes(code[:])  # of a bare number, bytes() would make that many zeros
     except (TypeError, ValueError) as exc:
-        raise StudioError(f"a brush region's rle is a list of numbers from 0 to 255: {exc}") from exc
+        raise LabelStudioError(f"a brush region's rle is a list of numbers from 0 to 255: {exc}") from exc
     header = int.from_bytes(given[:8].ljust(8, b"\0")) >> (64 - _HEADER_BITS)
     size = header >> (_HEADER_BITS - 32)
     expected = size_hw[0] * size_hw[1] * _CHANNELS
     if size != expected:
-        raise StudioError(
+        raise LabelStudioError(
             f"a brush region of {len(given)} bytes has {size} values, an image of "
             f"{size_hw[1]}x{size_hw[0]} has {expected}: it was drawn on another image"
         )
@@ -200,12 +200,12 @@ def _read_tokens(stream: _Stream) -> _Tokens:
     used = int(np.searchsorted(ends, stream.size)) + 1
     is_whole = values_at + np.where(is_run, 1, counts) * stream.word_bits <= stream.bits
     if not is_whole[:used].all() or used > len(ends):
-        raise StudioError(
+        raise LabelStudioError(
             f"a brush region of {stream.bits // 8} bytes ends before the last of its {stream.size} values: "
             "it was cut off"
         )
     if ends[used - 1] != stream.size:
-        raise StudioError(
+        raise LabelStudioError(
             f"a brush region of {stream.size} values goes on to {ends[used - 1]} of them: it is damaged"
         )
     return _Tokens((ends - counts)[:used], ends[:used], is_run[:used], values_at[:used])

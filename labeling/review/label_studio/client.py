@@ -8,7 +8,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Self
 
-from labeling.errors import StudioDenied, StudioError, StudioRefused, StudioTooOld
+from labeling.errors import LabelStudioDenied, LabelStudioError, LabelStudioRefused, LabelStudioTooOld
 from labeling.review.label_studio.filters import (
     UNTOUCHED,
     Filter,
@@ -20,7 +20,7 @@ from labeling.review.label_studio.filters import (
     touched_after,
     where,
 )
-from labeling.review.label_studio.http import USUAL_PATIENCE, Connection, Patience
+from labeling.review.label_studio.http import DEFAULT_RETRY_POLICY, Connection, RetryPolicy
 from labeling.review.label_studio.s3_storage import Bucket, S3Keys, attach_bucket, signs_bucket
 from labeling.review.label_studio.uploads import upload_images
 
@@ -46,25 +46,25 @@ class TaskState:
     """Somebody has annotated or skipped it, or left a draft."""
 
 
-class StudioServer:
+class LabelStudioClient:
     """One Label Studio, seen by the user whose token it is.
 
     Every method may raise
-        StudioUnreachable: no answer in time, or one that says "later"; after writing, look before
+        LabelStudioUnreachable: no answer in time, or one that says "later"; after writing, look before
             writing again.
-        StudioDenied: the token is refused.
-        StudioRefused: the request is (`status` says how).
+        LabelStudioDenied: the token is refused.
+        LabelStudioRefused: the request is (`status` says how).
     """
 
-    def __init__(self, url: str, token: str, *, patience: Patience = USUAL_PATIENCE) -> None:
+    def __init__(self, url: str, token: str, *, retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY) -> None:
         """Check both; nothing is sent. `token`: a legacy token or a personal access token.
 
         Raises:
-            StudioUnreachable: not an HTTP URL.
-            StudioDenied: no token, or one that has expired.
-            StudioMissing: label-studio-sdk is not installed.
+            LabelStudioUnreachable: not an HTTP URL.
+            LabelStudioDenied: no token, or one that has expired.
+            LabelStudioMissing: label-studio-sdk is not installed.
         """
-        self._connection = Connection(url, token, patience)
+        self._connection = Connection(url, token, retry_policy)
         self._sdk = self._connection.sdk
 
     @property
@@ -85,13 +85,13 @@ class StudioServer:
         """Version of the server, once it has accepted our token.
 
         Raises:
-            StudioTooOld: older than `OLDEST_VERSION`.
+            LabelStudioTooOld: older than `OLDEST_VERSION`.
         """
         version = str(self._connection.read(self._sdk.versions.get).release)
         numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
         if numbers < OLDEST_VERSION:
             wanted = ".".join(map(str, OLDEST_VERSION))
-            raise StudioTooOld(
+            raise LabelStudioTooOld(
                 f"Label Studio at {self.url} is version {version}, wants {wanted} or newer: upgrade it"
             )
         self._connection.read(self._sdk.users.whoami)
@@ -117,7 +117,7 @@ class StudioServer:
         body = {"title": title, "label_config": label_config, "description": description, **(settings or {})}
         try:
             return int(self._connection.post("/api/projects/", body)["id"])
-        except StudioRefused:
+        except LabelStudioRefused:
             # Somebody else made it meanwhile: titles are unique per user.
             if (found := self.find_project(title)) is not None:
                 return found
@@ -127,7 +127,7 @@ class StudioServer:
         """Whether it had another one before.
 
         Raises:
-            StudioRefused: annotations that are there do not fit the new one (400), or no such project (404).
+            LabelStudioRefused: annotations that are there do not fit the new one (400), or no such project (404).
         """
         if self._connection.get(f"/api/projects/{project}/")["label_config"] == label_config:
             return False
@@ -151,7 +151,7 @@ class StudioServer:
     def project_exists(self, project: int) -> bool:
         try:
             self._connection.get(f"/api/projects/{project}/")
-        except StudioRefused as exc:
+        except LabelStudioRefused as exc:
             if exc.status == HTTPStatus.NOT_FOUND:
                 return False
             raise
@@ -161,7 +161,7 @@ class StudioServer:
         """Let the server show the images below `folder`, on its own disk; again changes nothing.
 
         Raises:
-            StudioRefused: not a folder there, not strictly below the server's document root, or it was
+            LabelStudioRefused: not a folder there, not strictly below the server's document root, or it was
                 started without local-files serving (400).
         """
         local = self._sdk.import_storage.local
@@ -183,7 +183,7 @@ class StudioServer:
         """Let the server sign URLs of the images in a bucket with these keys, which it keeps.
 
         Raises:
-            StudioRefused: it cannot open the bucket with them (400).
+            LabelStudioRefused: it cannot open the bucket with them (400).
         """
         attach_bucket(self._connection, project, bucket, keys)
 
@@ -198,7 +198,7 @@ class StudioServer:
         `task_ids`: some of the tasks may be there.
 
         Raises:
-            StudioRefused: 413 for one task alone; no such project (404); not as it wants them (400).
+            LabelStudioRefused: 413 for one task alone; no such project (404); not as it wants them (400).
         """
         if not tasks:
             return []
@@ -206,13 +206,15 @@ class StudioServer:
             answer = self._connection.post(
                 f"/api/projects/{project}/import", list(tasks), return_task_ids="true"
             )
-        except StudioRefused as exc:
+        except LabelStudioRefused as exc:
             if exc.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
                 raise
             return self._import_halves(project, tasks, exc)
         ids = [int(number) for number in answer.get("task_ids", [])]
         if len(ids) != len(tasks):
-            raise StudioError(f"Label Studio at {self.url} took {len(tasks)} tasks and named {len(ids)} ids")
+            raise LabelStudioError(
+                f"Label Studio at {self.url} took {len(tasks)} tasks and named {len(ids)} ids"
+            )
         return ids
 
     def task_ids(self, project: int) -> dict[int, int]:
@@ -288,7 +290,7 @@ class StudioServer:
         """Have the server call `url` with these headers when an annotation or a task changes; its id.
 
         Raises:
-            StudioRefused: the server calls no such address (400): to reach this machine it wants
+            LabelStudioRefused: the server calls no such address (400): to reach this machine it wants
                 LABEL_STUDIO_SSRF_PROTECTION_ENABLED=false.
         """
         body = {
@@ -312,14 +314,14 @@ class StudioServer:
         """E-mail of each user by id (`completed_by`); empty where our user may not see the others."""
         try:
             users = self._connection.read(self._sdk.users.list)
-        except StudioDenied:
+        except LabelStudioDenied:
             return {}
         return {int(user.id): str(user.email) for user in users}
 
-    def _import_halves(self, project: int, tasks: Sequence[Task], refusal: StudioRefused) -> list[int]:
+    def _import_halves(self, project: int, tasks: Sequence[Task], refusal: LabelStudioRefused) -> list[int]:
         if len(tasks) == 1:
             frame = tasks[0].get("data", {}).get("frame_id")
-            raise StudioRefused(
+            raise LabelStudioRefused(
                 f"the task of frame {frame} is too large for Label Studio at {self.url} (status 413): "
                 "raise the limit of the web server before it (nginx: client_max_body_size)",
                 status=refusal.status,

@@ -6,17 +6,17 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from labeling.errors import StudioMissing
+from labeling.errors import LabelStudioMissing
 from labeling.storage.atomic import storage_errors
 
 URL_VARIABLE, TOKEN_VARIABLE = "MASKMILL_LABEL_STUDIO_URL", "MASKMILL_LABEL_STUDIO_API_KEY"
-HOW_TO_GET_ONE = (
+HOW_TO_START_ONE = (
     f"`maskmill review up` starts one here; for your team's set {URL_VARIABLE} and {TOKEN_VARIABLE}"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class Credentials:
     """An address and its keys, which no representation shows."""
 
     url: str
@@ -28,73 +28,75 @@ class Access:
     """The server is ours: it reads the images of this home on its own disk."""
 
 
-def studio_folder(home_root: Path) -> Path:
+def label_studio_folder(home_root: Path) -> Path:
     """Where a home keeps its own Label Studio."""
     return home_root.resolve() / "studio"
 
 
-def access_file(home_root: Path) -> Path:
-    return studio_folder(home_root) / "access.json"
+def credentials_file(home_root: Path) -> Path:
+    return label_studio_folder(home_root) / "credentials.json"
 
 
 LookUp = Callable[[str], str | None]
 """Tells the value of a variable, from the environment or wherever else secrets are kept."""
 
 
-def find_access(home_root: Path, *, look_up: LookUp = os.environ.get) -> Access:
+def find_credentials(home_root: Path, *, look_up: LookUp = os.environ.get) -> Credentials:
     """The team's server that the variables name, else this home's own.
 
     Raises:
-        StudioMissing: neither, only half of the variables, or a file that cannot be read.
+        LabelStudioMissing: neither, only half of the variables, or a file that cannot be read.
     """
-    if (found := known_access(home_root, look_up=look_up)) is None:
-        raise StudioMissing(f"no Label Studio for {home_root}: {HOW_TO_GET_ONE}")
+    if (found := known_credentials(home_root, look_up=look_up)) is None:
+        raise LabelStudioMissing(f"no Label Studio for {home_root}: {HOW_TO_START_ONE}")
     return found
 
 
-def known_access(home_root: Path, *, look_up: LookUp = os.environ.get) -> Access | None:
-    """As `find_access`; None: there is none.
+def known_credentials(home_root: Path, *, look_up: LookUp = os.environ.get) -> Credentials | None:
+    """As `find_credentials`; None: there is none.
 
     Raises:
-        StudioMissing: only half of the variables, or a file that cannot be read.
+        LabelStudioMissing: only half of the variables, or a file that cannot be read.
     """
     url, token = ((look_up(name) or "").strip() for name in (URL_VARIABLE, TOKEN_VARIABLE))
     if url and token:
-        return Access(url=url, token=token)
+        return Credentials(url=url, token=token)
     if url or token:
         there, absent = (URL_VARIABLE, TOKEN_VARIABLE) if url else (TOKEN_VARIABLE, URL_VARIABLE)
-        raise StudioMissing(f"{there} is set and {absent} is not: set both, or neither to use the local one")
-    return read_access(home_root)
+        raise LabelStudioMissing(
+            f"{there} is set and {absent} is not: set both, or neither to use the local one"
+        )
+    return read_credentials(home_root)
 
 
-def read_access(home_root: Path) -> Access | None:
+def read_credentials(home_root: Path) -> Credentials | None:
     """This home's own Label Studio, running or not; None: there is none.
 
     Raises:
-        StudioMissing: the file is not as we wrote it.
+        LabelStudioMissing: the file is not as we wrote it.
     """
-    path = access_file(home_root)
+    path = credentials_file(home_root)
     try:
         return _parse(path.read_text())
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as exc:
-        raise StudioMissing(
+        raise LabelStudioMissing(
             f"{path} cannot be read ({type(exc).__name__}): remove it, then `maskmill review up` makes another user"
         ) from exc
 
 
-def _parse(text: str) -> Access:
+def _parse(text: str) -> Credentials:
     """ValueErrors and TypeErrors of this do not repeat the text, which holds the keys."""
     content = json.loads(text)
     if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
         raise TypeError("not a table of texts")
-    return Access(**content, local=True)
+    return Credentials(**content, local=True)
 
 
-def write_access(home_root: Path, access: Access) -> None:
+def write_credentials(home_root: Path, access: Credentials) -> None:
     """Keep it where nobody but this user can read it."""
-    path = access_file(home_root)
+    path = credentials_file(home_root)
     content = {name: value for name, value in asdict(access).items() if name != "local"}
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -18,7 +18,13 @@ import httpx
 from pydantic_core import to_json
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from labeling.errors import StudioDenied, StudioError, StudioMissing, StudioRefused, StudioUnreachable
+from labeling.errors import (
+    LabelStudioDenied,
+    LabelStudioError,
+    LabelStudioMissing,
+    LabelStudioRefused,
+    LabelStudioUnreachable,
+)
 
 if TYPE_CHECKING:
     from label_studio_sdk import LabelStudio
@@ -30,7 +36,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long a server is waited for."""
 
     timeout_s: float = 60.0
@@ -42,7 +48,7 @@ class Patience:
     longest_pause_s: float = 8.0
 
 
-USUAL_PATIENCE = Patience()
+DEFAULT_RETRY_POLICY = RetryPolicy()
 
 Answer = TypeVar("Answer")
 Upload = tuple[str, tuple[str, bytes]]
@@ -57,19 +63,19 @@ class Connection:
     `sdk` may be used within `read` and `write` only: they turn its exceptions into ours.
     """
 
-    def __init__(self, url: str, token: str, patience: Patience) -> None:
+    def __init__(self, url: str, token: str, retry_policy: RetryPolicy) -> None:
         """Check both; nothing is sent.
 
         Raises:
-            StudioUnreachable: not an HTTP URL.
-            StudioDenied: no token, one that cannot be sent, or one that has expired.
-            StudioMissing: label-studio-sdk is not installed.
+            LabelStudioUnreachable: not an HTTP URL.
+            LabelStudioDenied: no token, one that cannot be sent, or one that has expired.
+            LabelStudioMissing: label-studio-sdk is not installed.
         """
         address = _parse_url(url)
         self.url = str(address).rstrip("/")
         self.token_kind = _kind_of(token)
-        self._patience = patience
-        timeout = httpx.Timeout(patience.timeout_s, connect=min(patience.timeout_s, _CONNECT_LIMIT_S))
+        self._retry_policy = retry_policy
+        timeout = httpx.Timeout(retry_policy.timeout_s, connect=min(retry_policy.timeout_s, _CONNECT_LIMIT_S))
         # A proxy from the environment cannot reach this machine's own loopback.
         self._http = httpx.Client(
             timeout=timeout,
@@ -92,15 +98,15 @@ class Connection:
         """Call until it answers; what it does must be safe to repeat.
 
         Raises:
-            StudioUnreachable: no good answer at any attempt.
-            StudioDenied: 401 or 403.
-            StudioRefused: another error.
+            LabelStudioUnreachable: no good answer at any attempt.
+            LabelStudioDenied: 401 or 403.
+            LabelStudioRefused: another error.
         """
         retrying = Retrying(
-            retry=retry_if_exception_type(StudioUnreachable),
-            stop=stop_after_attempt(self._patience.attempts),
+            retry=retry_if_exception_type(LabelStudioUnreachable),
+            stop=stop_after_attempt(self._retry_policy.attempts),
             wait=wait_exponential(
-                multiplier=self._patience.first_pause_s, max=self._patience.longest_pause_s
+                multiplier=self._retry_policy.first_pause_s, max=self._retry_policy.longest_pause_s
             ),
             before_sleep=before_sleep_log(_log, logging.INFO),
             reraise=True,
@@ -112,9 +118,9 @@ class Connection:
         """Call once.
 
         Raises:
-            StudioUnreachable: no answer, or 429 or 5xx: it may have been done all the same.
-            StudioDenied: 401 or 403.
-            StudioRefused: another error: it was not done.
+            LabelStudioUnreachable: no answer, or 429 or 5xx: it may have been done all the same.
+            LabelStudioDenied: 401 or 403.
+            LabelStudioRefused: another error: it was not done.
         """
         with self._failures():
             return call()
@@ -181,12 +187,12 @@ class Connection:
         try:
             yield
         except httpx.TimeoutException as exc:
-            raise StudioUnreachable(
-                f"Label Studio at {self.url} did not answer within {self._patience.timeout_s:g} s: "
+            raise LabelStudioUnreachable(
+                f"Label Studio at {self.url} did not answer within {self._retry_policy.timeout_s:g} s: "
                 "look whether it is busy, or raise the time limit"
             ) from exc
         except httpx.HTTPError as exc:
-            raise StudioUnreachable(
+            raise LabelStudioUnreachable(
                 f"Label Studio at {self.url} cannot be reached ({type(exc).__name__}: {exc}): "
                 "start it (`maskmill review up`), or check its URL"
             ) from exc
@@ -194,7 +200,7 @@ class Connection:
             # Of an expired token, the SDK itself says so. ValueError: what it took for JSON is none.
             if isinstance(exc, ApiError) and exc.status_code == HTTPStatus.UNAUTHORIZED:
                 self._deny(exc.status_code, _detail(exc.body))
-            raise StudioError(
+            raise LabelStudioError(
                 f"{self.url} answers, but not as Label Studio does ({type(exc).__name__}): check the URL"
             ) from exc
 
@@ -208,26 +214,26 @@ class Connection:
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             self._deny(status, detail)
         if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise StudioUnreachable(
+            raise LabelStudioUnreachable(
                 f"Label Studio at {self.url} is busy or broken ({request}: status {status}, {detail}): "
                 "try again later; its log says more"
             )
         if target := answer.headers.get("Location"):
-            raise StudioRefused(
+            raise LabelStudioRefused(
                 f"Label Studio at {self.url} sends us to {target}: use that address", status=status
             )
-        raise StudioRefused(
+        raise LabelStudioRefused(
             f"Label Studio at {self.url} refused {request} (status {status}): {detail}", status=status
         )
 
     def _deny(self, status: int, detail: str) -> NoReturn:
-        raise StudioDenied(_explain_denial(self.url, self.token_kind, status, detail))
+        raise LabelStudioDenied(_explain_denial(self.url, self.token_kind, status, detail))
 
 
 def _make_sdk(url: str, token: str, http: httpx.Client) -> "LabelStudio":
     """Without repetitions of its own: it would repeat writing too."""
     if find_spec("label_studio_sdk") is None:
-        raise StudioMissing("label-studio-sdk is not installed: pip install 'maskmill[review]'")
+        raise LabelStudioMissing("label-studio-sdk is not installed: pip install 'maskmill[review]'")
     from label_studio_sdk import LabelStudio
 
     return LabelStudio(base_url=url, api_key=token, httpx_client=http, max_retries=0)
@@ -238,11 +244,13 @@ def _parse_url(text: str) -> httpx.URL:
     try:
         url = httpx.URL(text.strip())
     except httpx.InvalidURL:
-        raise StudioUnreachable("Label Studio's URL cannot be read; wants http(s)://host[:port]") from None
+        raise LabelStudioUnreachable(
+            "Label Studio's URL cannot be read; wants http(s)://host[:port]"
+        ) from None
     # httpx takes any text for a host, and writes in per cents what cannot be in one.
     is_host = url.host and "%" not in url.host and 0 < (url.port or 80) < 1 << 16
     if url.scheme not in {"http", "https"} or not is_host or url.userinfo:
-        raise StudioUnreachable(
+        raise LabelStudioUnreachable(
             "Label Studio's URL must begin with http:// or https://, name a host, and hold no password"
         )
     return url.copy_with(query=None, fragment=None)
@@ -251,7 +259,7 @@ def _parse_url(text: str) -> httpx.URL:
 def _kind_of(token: str) -> str:
     """A personal access token is a JWT: three parts, of which the first is an object in base64."""
     if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise StudioDenied(
+        raise LabelStudioDenied(
             "Label Studio's token is empty or no token: in Label Studio, Account & Settings shows one"
         )
     return "personal access token" if token.startswith("ey") and token.count(".") == 2 else "legacy token"  # noqa: PLR2004

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from labeling.errors import StudioMissing
+from labeling.errors import LabelStudioMissing
 from labeling.storage.atomic import storage_errors
 from labeling.storage.cache import cache_dir
 
@@ -46,7 +46,7 @@ def make_environment() -> Path:
     Several processes may call at once: one installs, the others wait.
 
     Raises:
-        StudioMissing: neither uv nor pip could install it.
+        LabelStudioMissing: neither uv nor pip could install it.
         DiskFull, HomeNotWritable: the cache cannot be written.
     """
     folder = environment_folder()
@@ -65,7 +65,7 @@ def empty_database(environment: Path) -> Path:
     return environment / "empty" / DATABASE
 
 
-def studio_variables(data: Path, settings: Mapping[str, str] | None = None) -> dict[str, str]:
+def label_studio_variables(data: Path, settings: Mapping[str, str] | None = None) -> dict[str, str]:
     """All environment variables of a Label Studio with this data folder; the settings' without prefix."""
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     quiet = {"SENTRY_DSN": "", "FRONTEND_SENTRY_DSN": ""}
@@ -83,10 +83,10 @@ def environment_folder() -> Path:
     """Beside the weights; other versions, of Label Studio or of Python, have other folders."""
     versions = CONSTRAINTS.read_text()
     key = hashlib.sha256(f"{sys.version_info[:2]}{_LAYOUT}{versions}".encode()).hexdigest()[:8]
-    return cache_dir().absolute().parent / f"studio-{studio_version()}-{key}"
+    return cache_dir().absolute().parent / f"studio-{label_studio_version()}-{key}"
 
 
-def studio_version() -> str:
+def label_studio_version() -> str:
     """Version of Label Studio that is installed here."""
     pins = dict(line.split("==") for line in CONSTRAINTS.read_text().splitlines() if "==" in line)
     return pins["label-studio"]
@@ -108,7 +108,7 @@ def _mark(folder: Path) -> Path:
 
 
 def _install(folder: Path) -> None:
-    _log.info("installing Label Studio %s into %s: once, a few minutes, 1 GB", studio_version(), folder)
+    _log.info("installing Label Studio %s into %s: once, a few minutes, 1 GB", label_studio_version(), folder)
     said = ""
     for commands in _ways(folder):
         shutil.rmtree(folder, ignore_errors=True)
@@ -117,8 +117,8 @@ def _install(folder: Path) -> None:
             _mark(folder).touch()
             return
     shutil.rmtree(folder, ignore_errors=True)
-    raise StudioMissing(
-        f"Label Studio {studio_version()} cannot be installed into {folder}; look at the network and the "
+    raise LabelStudioMissing(
+        f"Label Studio {label_studio_version()} cannot be installed into {folder}; look at the network and the "
         f"package index's settings, or use your team's server. The installer said:{last_lines(said)}"
     )
 
@@ -126,7 +126,7 @@ def _install(folder: Path) -> None:
 def _ways(folder: Path) -> Iterator[Sequence[Sequence[str]]]:
     """uv where it is there, for it takes an eighth of the time, then pip, whose settings may know another index."""
     python = str(folder / "bin" / "python")
-    wanted = ("--constraint", str(CONSTRAINTS), f"label-studio=={studio_version()}")
+    wanted = ("--constraint", str(CONSTRAINTS), f"label-studio=={label_studio_version()}")
     beside_python = sysconfig.get_path("scripts")
     if uv := shutil.which("uv", path=os.pathsep.join([beside_python, os.environ.get("PATH", "")])):
         yield (
@@ -143,7 +143,7 @@ def _make_database(folder: Path) -> str:
     """Any command makes it; what this one said if it failed."""
     data = empty_database(folder).parent
     command = (str(folder / "bin" / "label-studio"), "version", "--data-dir", str(data))
-    return _run(command, studio_variables(data))
+    return _run(command, label_studio_variables(data))
 
 
 def _run_all(commands: Sequence[Sequence[str]]) -> str:

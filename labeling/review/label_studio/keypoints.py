@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from labeling.review.label_studio.regions import JointRegion, MaskRegion
-from labeling.review.label_studio.tasks import named_instance, shown_joints
+from labeling.review.label_studio.regions import KeypointRegion, MaskRegion
+from labeling.review.label_studio.tasks import named_instance, shown_keypoints
 from labeling.review.records import ProposedInstance
 from labeling.structures.instances import COCO_KEYPOINTS, Keypoints
 
@@ -15,7 +15,7 @@ _NOWHERE = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class SharedJoints:
+class KeypointAssignment:
     """The joints of an annotation, by whose they are."""
 
     keypoints: tuple[Keypoints | None, ...]
@@ -26,13 +26,13 @@ class SharedJoints:
     """Joints that nobody is there for."""
 
 
-def share_joints(
-    joints: Sequence[JointRegion],
+def assign_keypoints(
+    joints: Sequence[KeypointRegion],
     regions: Sequence[MaskRegion],
     sources: Sequence[ProposedInstance | None],
     *,
     were_shown: bool,
-) -> SharedJoints:
+) -> KeypointAssignment:
     """Give every region its joints.
 
     A joint belongs to the person it is named after, or hangs below, or is nearest to. The joints of
@@ -53,11 +53,11 @@ def share_joints(
         _update(source, where, were_shown=were_shown) for source, where in zip(sources, placed, strict=True)
     ]
     found = tuple(one if any(confidence > 0 for _, _, confidence in one) else None for one in after)
-    return SharedJoints(found, before != after, tuple(problems))
+    return KeypointAssignment(found, before != after, tuple(problems))
 
 
 def _find_owners(
-    joint: JointRegion, regions: Sequence[MaskRegion], sources: Sequence[ProposedInstance | None]
+    joint: KeypointRegion, regions: Sequence[MaskRegion], sources: Sequence[ProposedInstance | None]
 ) -> list[int]:
     """Positions of the regions whose joint it is: one, or none."""
     number = named_instance(joint.name)
@@ -66,7 +66,7 @@ def _find_owners(
     return [position for position, source in enumerate(sources) if source and source.id == number]
 
 
-def _find_nearest(joint: JointRegion, regions: Sequence[MaskRegion]) -> int:
+def _find_nearest(joint: KeypointRegion, regions: Sequence[MaskRegion]) -> int:
     """The region below which a joint hangs, else whose box is nearest; the smaller of two."""
 
     def distance(position: int) -> tuple[bool, float, int]:
@@ -86,7 +86,7 @@ def _teachers(source: ProposedInstance | None) -> Keypoints:
 def _update(
     source: ProposedInstance | None, placed: Mapping[int, tuple[float, float]], *, were_shown: bool
 ) -> Keypoints:
-    shown = set(shown_joints(source)) if source and were_shown else set()
+    shown = set(shown_keypoints(source)) if source and were_shown else set()
     updated = list(_teachers(source))
     for joint in shown | placed.keys():
         x, y, _ = updated[joint]

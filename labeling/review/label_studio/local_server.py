@@ -20,22 +20,22 @@ from pathlib import Path
 import httpx
 
 from configs.errors import ConfigError
-from labeling.errors import StudioDenied, StudioMissing
+from labeling.errors import LabelStudioDenied, LabelStudioMissing
 from labeling.review.label_studio.credentials import (
-    Access,
-    access_file,
-    read_access,
-    studio_folder,
-    write_access,
+    Credentials,
+    credentials_file,
+    label_studio_folder,
+    read_credentials,
+    write_credentials,
 )
 from labeling.review.label_studio.http import LONGEST_DETAIL
 from labeling.review.label_studio.install import (
     DATABASE,
     empty_database,
     find_environment,
+    label_studio_variables,
     last_lines,
     make_environment,
-    studio_variables,
 )
 from labeling.review.label_studio.ports import HOST, free_port, is_free
 from labeling.storage.atomic import storage_errors
@@ -49,7 +49,7 @@ _POLL_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class StudioStatus:
+class LocalServerStatus:
     """What is there of a home's Label Studio."""
 
     installed: bool
@@ -59,15 +59,15 @@ class StudioStatus:
     """It serves, and knows our token."""
     pid: int | None
     log: Path
-    access: Access | None
+    access: Credentials | None
 
 
-class LocalStudio:
+class LocalLabelStudio:
     """The Label Studio of one home."""
 
     def __init__(self, home_root: Path, *, start_limit_s: float = START_LIMIT_S) -> None:
         self._home = home_root.resolve()
-        self._folder = studio_folder(home_root)
+        self._folder = label_studio_folder(home_root)
         self._start_limit_s = start_limit_s
 
     @property
@@ -75,25 +75,25 @@ class LocalStudio:
         """What the server said since its last start."""
         return self._folder / "server.log"
 
-    def up(self, port: int | None = None) -> Access:
+    def up(self, port: int | None = None) -> Credentials:
         """Start it unless it runs, and wait until it serves. The first time, it is installed.
 
         `port`: None takes the last one again, else the usual one, else any that is free.
 
         Raises:
-            StudioMissing: it cannot be installed, ends at once, or does not serve in time.
-            StudioDenied: it serves, and refuses the token that it once took.
+            LabelStudioMissing: it cannot be installed, ends at once, or does not serve in time.
+            LabelStudioDenied: it serves, and refuses the token that it once took.
             ConfigError: it runs on another port than asked for, or something else does on this one.
             DiskFull, HomeNotWritable: home or cache cannot be written.
         """
         try:
             return self._start_once(port)
-        except StudioDenied:
+        except LabelStudioDenied:
             if self._served.exists():
                 raise
             # Its first start was killed between making the user and giving it our token.
             self.down()
-            access_file(self._home).unlink(missing_ok=True)
+            credentials_file(self._home).unlink(missing_ok=True)
         return self._start_once(port)
 
     def down(self) -> bool:
@@ -108,16 +108,16 @@ class LocalStudio:
             if self._ends(limit_s=STOP_LIMIT_S):
                 self._pid_file.unlink(missing_ok=True)
                 return True
-        raise StudioMissing(f"Label Studio (process {group}) does not end: end it by hand")
+        raise LabelStudioMissing(f"Label Studio (process {group}) does not end: end it by hand")
 
-    def status(self) -> StudioStatus:
+    def status(self) -> LocalServerStatus:
         """How things stand; nothing is started, and nothing waited for."""
-        access, running = read_access(self._home), self._runs()
+        access, running = read_credentials(self._home), self._runs()
         answers = False
         if running and access is not None:
-            with suppress(StudioDenied):
+            with suppress(LabelStudioDenied):
                 answers = _serves(access)
-        return StudioStatus(
+        return LocalServerStatus(
             installed=find_environment() is not None,
             running=running,
             answers=answers,
@@ -138,7 +138,7 @@ class LocalStudio:
     def _served(self) -> Path:
         return self._folder / "served"
 
-    def _start_once(self, port: int | None) -> Access:
+    def _start_once(self, port: int | None) -> Credentials:
         environment = make_environment()
         with self._starting() as lock:
             if lock is not None:
@@ -172,10 +172,10 @@ class LocalStudio:
 
     def _start(self, environment: Path, port: int | None, lock: int) -> None:
         """Spawn it in a session of its own. A shell writes the number that it then has as the server."""
-        known = read_access(self._home)
+        known = read_credentials(self._home)
         url = f"http://{HOST}:{_choose_port(port, known)}"
         access = replace(known, url=url) if known else self._new_access(url)
-        write_access(self._home, access)
+        write_credentials(self._home, access)
         self._copy_database(environment)
         self._pid_file.unlink(missing_ok=True)
         script = 'echo $$ > server.pid; exec "$@"'
@@ -202,7 +202,7 @@ class LocalStudio:
                 shutil.copyfile(empty_database(environment), begun / DATABASE)
                 begun.rename(self._data)
 
-    def _command(self, environment: Path, access: Access) -> list[str]:
+    def _command(self, environment: Path, access: Credentials) -> list[str]:
         """The folder to start in, then the command."""
         port = str(httpx.URL(access.url).port)
         return [
@@ -215,7 +215,7 @@ class LocalStudio:
             *("--data-dir", str(self._data)),
         ]
 
-    def _variables(self, access: Access) -> dict[str, str]:
+    def _variables(self, access: Credentials) -> dict[str, str]:
         settings = {
             "USERNAME": access.email,
             "PASSWORD": access.password,
@@ -227,12 +227,12 @@ class LocalStudio:
             # Webhooks to this machine are refused otherwise.
             "SSRF_PROTECTION_ENABLED": "false",
         }
-        return studio_variables(self._data, settings)
+        return label_studio_variables(self._data, settings)
 
-    def _new_access(self, url: str) -> Access:
+    def _new_access(self, url: str) -> Credentials:
         """A user of a new name where there is a database already: its users keep their tokens."""
         another = f"-{secrets.token_hex(3)}" if self._data.exists() else ""
-        return Access(
+        return Credentials(
             url=url,
             token=secrets.token_hex(20),
             email=f"maskmill{another}@localhost.local",
@@ -240,22 +240,24 @@ class LocalStudio:
             local=True,
         )
 
-    def _wait(self, port: int | None) -> Access:
+    def _wait(self, port: int | None) -> Credentials:
         """Until it serves.
 
         Raises:
-            StudioDenied: it serves, and does not know our token.
+            LabelStudioDenied: it serves, and does not know our token.
         """
         latest = time.monotonic() + self._start_limit_s
         while time.monotonic() < latest:
-            running, access = self._runs(), read_access(self._home)
+            running, access = self._runs(), read_credentials(self._home)
             if access is not None and running and _serves(access):
                 return _of_port(access, port)
             if not running:
-                raise StudioMissing(f"Label Studio ended while it started; {self.log} says:{self._said()}")
+                raise LabelStudioMissing(
+                    f"Label Studio ended while it started; {self.log} says:{self._said()}"
+                )
             time.sleep(_POLL_S)
         self.down()
-        raise StudioMissing(
+        raise LabelStudioMissing(
             f"Label Studio did not serve within {self._start_limit_s:g} s and was stopped; "
             f"{self.log} says:{self._said()}"
         )
@@ -278,7 +280,7 @@ class LocalStudio:
             with suppress(FileNotFoundError, ValueError):
                 return int(self._pid_file.read_text())
             time.sleep(0.05)
-        raise StudioMissing(f"Label Studio runs and {self._pid_file} is gone: end it by hand")
+        raise LabelStudioMissing(f"Label Studio runs and {self._pid_file} is gone: end it by hand")
 
 
 def _try_lock(descriptor: int, *, limit_s: float = 0.0) -> bool:
@@ -294,7 +296,7 @@ def _try_lock(descriptor: int, *, limit_s: float = 0.0) -> bool:
             return True
 
 
-def _choose_port(asked: int | None, known: Access | None) -> int:
+def _choose_port(asked: int | None, known: Credentials | None) -> int:
     """Label Studio itself would go on to another port without a word to us."""
     if asked is not None:
         if not is_free(asked):
@@ -304,7 +306,7 @@ def _choose_port(asked: int | None, known: Access | None) -> int:
     return next((port for port in (last, USUAL_PORT) if port and is_free(port)), None) or free_port()
 
 
-def _of_port(access: Access, port: int | None) -> Access:
+def _of_port(access: Credentials, port: int | None) -> Credentials:
     if port not in (None, httpx.URL(access.url).port):
         raise ConfigError(
             f"Label Studio runs at {access.url}, not on port {port}: `maskmill review down` first"
@@ -312,11 +314,11 @@ def _of_port(access: Access, port: int | None) -> Access:
     return access
 
 
-def _serves(access: Access) -> bool:
+def _serves(access: Credentials) -> bool:
     """Whether it is our server that answers there.
 
     Raises:
-        StudioDenied: it does, and does not know our token.
+        LabelStudioDenied: it does, and does not know our token.
     """
     headers = {"Authorization": f"Token {access.token}"}
     try:
@@ -325,7 +327,7 @@ def _serves(access: Access) -> bool:
     except httpx.HTTPError:
         return False
     if answer.status_code == HTTPStatus.UNAUTHORIZED:
-        raise StudioDenied(
+        raise LabelStudioDenied(
             f"Label Studio at {access.url} refuses our token ({answer.text[:LONGEST_DETAIL]}): log in as "
             f"{access.email} and allow legacy tokens again (Organization > API Tokens Settings), or remove "
             "its access.json, then `maskmill review up` makes another user"

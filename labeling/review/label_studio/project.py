@@ -7,7 +7,7 @@ from configs.errors import ConfigError
 from configs.models import Review
 from labeling.structures.instances import COCO_KEYPOINTS
 
-IMAGE, MASKS, JOINTS, VERDICT, NOTE = "image", "masks", "joints", "verdict", "note"
+IMAGE, MASKS, KEYPOINTS, VERDICT, NOTE = "image", "masks", "keypoints", "verdict", "note"
 """Names of the page's parts: `to_name` and `from_name` of every result."""
 
 TEACHER, STUDENT = "teacher", "student"
@@ -41,7 +41,7 @@ BEST_FIRST: dict[str, Any] = {
 }
 """Data of the Data Manager's tab (`/api/dm/views/`) from which people take their tasks."""
 
-_LABEL_COLOR, _STUDENT_COLOR, _JOINT_COLOR = "#00c853", "#d500f9", "#ffd600"
+_LABEL_COLOR, _STUDENT_COLOR, _KEYPOINT_COLOR = "#00c853", "#d500f9", "#ffd600"
 """Green, magenta, yellow: told apart with every kind of color vision, and rare in images of people."""
 
 _STYLE = """
@@ -93,7 +93,7 @@ def label_config(settings: Review) -> str:
     _add_verdict(tools)
     _add_image(page)
     if settings.show_keypoints:
-        _add_joints(page)
+        _add_keypoints(page)
     return Xml.tostring(page, encoding="unicode")
 
 
@@ -137,9 +137,9 @@ def _add_image(page: Xml.Element) -> None:
     )  # fmt: skip
 
 
-def _add_joints(page: Xml.Element) -> None:
+def _add_keypoints(page: Xml.Element) -> None:
     """COCO's 17, without a legend: seventeen buttons would push the image off the page."""
     legend = Xml.SubElement(page, "View", className="mm-hidden")
-    joints = Xml.SubElement(legend, "KeyPointLabels", name=JOINTS, toName=IMAGE, strokeWidth="1")
+    joints = Xml.SubElement(legend, "KeyPointLabels", name=KEYPOINTS, toName=IMAGE, strokeWidth="1")
     for name in COCO_KEYPOINTS:
-        Xml.SubElement(joints, "Label", value=name, background=_JOINT_COLOR)
+        Xml.SubElement(joints, "Label", value=name, background=_KEYPOINT_COLOR)

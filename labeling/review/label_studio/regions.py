@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 from pydantic import BaseModel, Field, ValidationError
 
 from configs.models import Review
-from labeling.errors import StudioError
+from labeling.errors import LabelStudioError
 from labeling.review.label_studio.brush_rle import decode_brush
 from labeling.review.label_studio.project import NOTE, VERDICT, student_label
 from labeling.structures.instances import COCO_KEYPOINTS
@@ -26,7 +26,7 @@ class MaskRegion:
 
 
 @dataclass(frozen=True, slots=True)
-class JointRegion:
+class KeypointRegion:
     """One joint."""
 
     name: str
@@ -39,12 +39,12 @@ class JointRegion:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ParsedResult:
     """One annotation's results."""
 
     masks: tuple[MaskRegion, ...]
     """In order of their first part; parts with one region id are one."""
-    joints: tuple[JointRegion, ...]
+    joints: tuple[KeypointRegion, ...]
     verdict: str
     """What was ticked; empty: nothing."""
     note: str
@@ -80,7 +80,7 @@ class _Result(BaseModel):
         return found if isinstance(found, list) else []
 
 
-def read_answer(results: Iterable[Any], size_hw: tuple[int, int], settings: Review) -> Answer:
+def read_answer(results: Iterable[Any], size_hw: tuple[int, int], settings: Review) -> ParsedResult:
     """Sort an annotation's results; what is no region of ours is a problem and left out.
 
     Results of other controls that are not regions are passed over: a team may ask for more.
@@ -91,34 +91,34 @@ def read_answer(results: Iterable[Any], size_hw: tuple[int, int], settings: Revi
         try:
             result = _Result.model_validate(raw)
             if result.type == "keypointlabels":
-                joints.append(_read_joint(result, size_hw))
+                joints.append(_read_keypoint(result, size_hw))
             elif result.is_region:
                 mask = _read_mask(result, size_hw, settings)
                 masks.setdefault(result.id or f"#{position}", []).append(mask)
             elif result.from_name in said:
                 said[result.from_name] = _read_text(result)
-        except (StudioError, ValidationError) as exc:
+        except (LabelStudioError, ValidationError) as exc:
             problems.append(f"region {_name(raw, position)} left out: it {_say(exc)}")
     merged = tuple(MaskRegion(name, union_masks(parts, size_hw)) for name, parts in masks.items())
-    return Answer(merged, tuple(joints), said[VERDICT], said[NOTE], tuple(problems))
+    return ParsedResult(merged, tuple(joints), said[VERDICT], said[NOTE], tuple(problems))
 
 
 def _read_mask(result: _Result, size_hw: tuple[int, int], settings: Review) -> Mask:
-    """Raises StudioError, worded to follow "it"."""
+    """Raises LabelStudioError, worded to follow "it"."""
     if result.type != "brushlabels":
-        raise StudioError(f"is a {result.type}: only brush masks and joints are read")
+        raise LabelStudioError(f"is a {result.type}: only brush masks and joints are read")
     if result.labels != [settings.label]:
         advice = "the student's mask, which is only for comparing; delete or relabel it"
         is_student = result.labels == [student_label(settings)]
-        raise StudioError(
+        raise LabelStudioError(
             f"is called {', '.join(map(str, result.labels)) or 'nothing'}, not {settings.label}"
             + (f": {advice}" if is_student else "")
         )
     _check_place(result, size_hw)
     try:
         return decode_brush(result.value.get("rle") or b"", size_hw)
-    except StudioError as exc:
-        raise StudioError(f"cannot be decoded: {exc}") from exc
+    except LabelStudioError as exc:
+        raise LabelStudioError(f"cannot be decoded: {exc}") from exc
 
 
 def _check_place(result: _Result, size_hw: tuple[int, int]) -> None:
@@ -126,20 +126,20 @@ def _check_place(result: _Result, size_hw: tuple[int, int]) -> None:
     people turned it on the screen (tried with strokes and a moved joint at 90 degrees)."""
     size = (result.original_height, result.original_width)
     if size != size_hw:
-        raise StudioError(
+        raise LabelStudioError(
             f"is of an image of {size[1]}x{size[0]} pixels, the frame has {size_hw[1]}x{size_hw[0]}"
         )
 
 
-def _read_joint(result: _Result, size_hw: tuple[int, int]) -> JointRegion:
-    """Raises StudioError, worded to follow "it"."""
+def _read_keypoint(result: _Result, size_hw: tuple[int, int]) -> KeypointRegion:
+    """Raises LabelStudioError, worded to follow "it"."""
     if len(result.labels) != 1 or result.labels[0] not in COCO_KEYPOINTS:
-        raise StudioError(f"is called {result.labels}, which is none of COCO's joints")
+        raise LabelStudioError(f"is called {result.labels}, which is none of COCO's joints")
     _check_place(result, size_hw)
     x, y = result.value.get("x"), result.value.get("y")
     if not (_is_number(x) and _is_number(y)):
-        raise StudioError(f"lies at ({x!r}, {y!r}), which is no place")
-    return JointRegion(
+        raise LabelStudioError(f"lies at ({x!r}, {y!r}), which is no place")
+    return KeypointRegion(
         name=result.id,
         parent=result.parent or "",
         joint=COCO_KEYPOINTS.index(result.labels[0]),
@@ -162,8 +162,8 @@ def _name(raw: Any, position: int) -> str:
     return str(raw.get("id") or f"#{position}") if isinstance(raw, dict) else f"#{position}"
 
 
-def _say(exc: StudioError | ValidationError) -> str:
-    if isinstance(exc, StudioError):
+def _say(exc: LabelStudioError | ValidationError) -> str:
+    if isinstance(exc, LabelStudioError):
         return str(exc)
     first = exc.errors()[0]
     return f"is not as Label Studio writes it: {'.'.join(map(str, first['loc']))} {first['msg'].lower()}"

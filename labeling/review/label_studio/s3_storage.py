@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from labeling.errors import StudioRefused, StudioUnreachable
+from labeling.errors import LabelStudioRefused, LabelStudioUnreachable
 from labeling.review.label_studio.http import Connection
 from labeling.storage.object_store import ObjectStore, protocol_of
 
@@ -65,7 +65,7 @@ def attach_bucket(connection: Connection, project: int, bucket: Bucket, keys: S3
     """Have a storage of the bucket in the project, with these keys: those that it had may be old.
 
     Raises:
-        StudioRefused: it cannot open the bucket with them.
+        LabelStudioRefused: it cannot open the bucket with them.
     """
     body = {
         "project": project,
@@ -87,11 +87,11 @@ def attach_bucket(connection: Connection, project: int, bucket: Bucket, keys: S3
             connection.patch(f"/api/storages/s3/{ours[0]}", body)
         else:
             connection.post("/api/storages/s3", body)
-    except (StudioRefused, StudioUnreachable) as exc:
+    except (LabelStudioRefused, LabelStudioUnreachable) as exc:
         # A bucket that it cannot open is a fault of its own to Label Studio, for other servers than
         # Amazon's: who answers right afterwards was not away.
         connection.get("/api/storages/s3", project=project)
-        raise StudioRefused(
+        raise LabelStudioRefused(
             f"Label Studio cannot open {bucket.url} with the keys in {KEY_VARIABLE} and {SECRET_VARIABLE} "
             f"({exc}): they must be allowed to list and read there, from where it runs",
             status=getattr(exc, "status", HTTPStatus.INTERNAL_SERVER_ERROR),

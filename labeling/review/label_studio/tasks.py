@@ -8,7 +8,7 @@ from typing import Any
 
 from configs.models import Review
 from labeling.review.label_studio.brush_rle import encode_brush
-from labeling.review.label_studio.project import IMAGE, JOINTS, MASKS, STUDENT, TEACHER, student_label
+from labeling.review.label_studio.project import IMAGE, KEYPOINTS, MASKS, STUDENT, TEACHER, student_label
 from labeling.review.label_studio.validate import check_task
 from labeling.review.records import ProposedInstance, ReviewItem
 from labeling.structures.instances import COCO_KEYPOINTS
@@ -20,7 +20,7 @@ STUDENT_REGION = "student"
 _FORMAT = 2
 """Raised with every change to what tasks look like, so that those in Label Studio are replaced."""
 
-_JOINT_SIZE = 0.5
+_KEYPOINT_SIZE = 0.5
 """Radius of a joint in per cent of the image's width."""
 
 _DIGITS = 4
@@ -37,7 +37,7 @@ def make_task(item: ReviewItem, settings: Review, image_url: str) -> dict[str, A
     the last version the one that annotations start from.
 
     Raises:
-        StudioError: it would not be shown as meant: a number that is none, a mask of another image.
+        LabelStudioError: it would not be shown as meant: a number that is none, a mask of another image.
     """
     predictions = []
     if settings.show_student and item.student:
@@ -53,17 +53,17 @@ def region_id(instance_id: int) -> str:
     return f"i{instance_id}"
 
 
-def joint_id(instance_id: int, joint: int) -> str:
+def keypoint_id(instance_id: int, joint: int) -> str:
     return f"{region_id(instance_id)}-{COCO_KEYPOINTS[joint]}"
 
 
 def named_instance(name: str) -> int | None:
-    """The instance that a `region_id` or a `joint_id` stands for; None: one that Label Studio made up."""
+    """The instance that a `region_id` or a `keypoint_id` stands for; None: one that Label Studio made up."""
     found = _OUR_NAME.fullmatch(name)
     return int(found[1]) if found else None
 
 
-def shown_joints(instance: ProposedInstance) -> Iterator[int]:
+def shown_keypoints(instance: ProposedInstance) -> Iterator[int]:
     """Positions in `COCO_KEYPOINTS` of the joints that lie in the image and have a confidence."""
     height, width = instance.mask.size_hw
     for joint, (x, y, confidence) in enumerate(instance.keypoints or ()):
@@ -109,7 +109,7 @@ def _teacher_prediction(item: ReviewItem, settings: Review) -> dict[str, Any]:
     shown = [one for one in item.teacher if one.mask]
     result = [_mask_region(one, settings.label) for one in shown]
     if settings.show_keypoints:
-        result += [region for one in shown for region in _joint_regions(one)]
+        result += [region for one in shown for region in _keypoint_regions(one)]
     score = min((one.score for one in shown), default=0.0)
     return {"model_version": TEACHER, "score": score, "result": result}
 
@@ -140,17 +140,17 @@ def _place(size_hw: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def _joint_regions(instance: ProposedInstance) -> list[dict[str, Any]]:
+def _keypoint_regions(instance: ProposedInstance) -> list[dict[str, Any]]:
     """Each below its person's region."""
     regions = []
-    for joint in shown_joints(instance):
+    for joint in shown_keypoints(instance):
         x, y, confidence = (instance.keypoints or ())[joint]
         regions.append(
             {
-                "id": joint_id(instance.id, joint),
+                "id": keypoint_id(instance.id, joint),
                 "parentID": region_id(instance.id),
                 "type": "keypointlabels",
-                "from_name": JOINTS,
+                "from_name": KEYPOINTS,
                 **_place(instance.mask.size_hw),
                 "score": confidence,
                 "value": {
@@ -163,4 +163,4 @@ def _joint_regions(instance: ProposedInstance) -> list[dict[str, Any]]:
 
 
 def _in_per_cent(x: float, y: float, size_hw: tuple[int, int]) -> dict[str, float]:
-    return {"x": 100 * x / size_hw[1], "y": 100 * y / size_hw[0], "width": _JOINT_SIZE}
+    return {"x": 100 * x / size_hw[1], "y": 100 * y / size_hw[0], "width": _KEYPOINT_SIZE}

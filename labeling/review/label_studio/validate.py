@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from configs.models import Review
-from labeling.errors import StudioError
-from labeling.review.label_studio.project import IMAGE, JOINTS, MASKS, STUDENT, TEACHER, student_label
+from labeling.errors import LabelStudioError
+from labeling.review.label_studio.project import IMAGE, KEYPOINTS, MASKS, STUDENT, TEACHER, student_label
 from labeling.structures.instances import COCO_KEYPOINTS
 
 _TEXTS = ("frame_id", IMAGE, "why", "title")
@@ -20,7 +20,7 @@ def check_task(task: dict[str, Any], size_hw: tuple[int, int], settings: Review)
     `size_hw` is the image's, in pixels.
 
     Raises:
-        StudioError: names the frame and everything that is wrong.
+        LabelStudioError: names the frame and everything that is wrong.
     """
     wrong = [*_check_data(task["data"]), *_check_versions(task["predictions"])]
     if min(size_hw) < 1:
@@ -28,7 +28,7 @@ def check_task(task: dict[str, Any], size_hw: tuple[int, int], settings: Review)
     for prediction in task["predictions"]:
         wrong += _check_prediction(prediction, size_hw, settings)
     if wrong:
-        raise StudioError(
+        raise LabelStudioError(
             f"the task of frame {task['data'].get('frame_id')} would not be shown as meant: {'; '.join(wrong)}"
         )
 
@@ -67,7 +67,7 @@ def _check_prediction(
     for region in regions:
         if (size := _size(region)) != size_hw:
             yield f"region {region['id']} is of an image of {_say_size(size)} pixels, not {_say_size(size_hw)}"
-        check = _check_mask if region["type"] == "brushlabels" else _check_joint
+        check = _check_mask if region["type"] == "brushlabels" else _check_keypoint
         yield from (f"region {region['id']}: {wrong}" for wrong in check(region, label))
 
 
@@ -81,8 +81,8 @@ def _check_mask(region: dict[str, Any], label: str) -> Iterator[str]:
         yield f"has {values} values, an image of {_say_size((height, width))} has {4 * height * width}"
 
 
-def _check_joint(region: dict[str, Any], label: str) -> Iterator[str]:
-    yield from _check_names(region, JOINTS)
+def _check_keypoint(region: dict[str, Any], label: str) -> Iterator[str]:
+    yield from _check_names(region, KEYPOINTS)
     value = region["value"]
     if region["type"] != "keypointlabels" or not set(value.get("keypointlabels", "?")) <= set(COCO_KEYPOINTS):
         yield "is neither a mask nor one of COCO's joints"

@@ -21,7 +21,7 @@ _PART = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Hints:
+class WebhookListener:
     """A running listener."""
 
     port: int
@@ -31,7 +31,7 @@ class Hints:
 
 
 @contextmanager
-def listen_for_hints(host: str, port: int) -> Iterator[Hints]:
+def listen_for_webhooks(host: str, port: int) -> Iterator[WebhookListener]:
     """Listen until the block ends; port 0 takes any that is free.
 
     Raises:
@@ -50,7 +50,7 @@ def listen_for_hints(host: str, port: int) -> Iterator[Hints]:
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True)
     thread.start()
     try:
-        yield Hints(server.server_address[1], secret, heard)
+        yield WebhookListener(server.server_address[1], secret, heard)
     finally:
         server.shutdown()
         server.server_close()

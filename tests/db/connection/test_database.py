@@ -15,9 +15,9 @@ from sqlalchemy import text
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from configs.errors import ConfigError
-from db.connection.database import Ledger, open_ledger
+from db.connection.database import Database, open_database
 from db.connection.schema import schema_revision, upgrade_schema
-from db.models.core import Base, Run, utc_now
+from db.models.core import Base, RunRow, utc_now
 from labeling.errors import AlreadyRunning, DatabaseUnreachable, DiskFull, SchemaTooNew, SchemaTooOld
 from tests.postgres_server import RunningPostgres
 
@@ -29,7 +29,7 @@ def url(bare_database_url: str) -> str:
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'ledger.db'}"
+    return f"sqlite:///{tmp_path / 'database.db'}"
 
 
 @pytest.fixture
@@ -39,49 +39,49 @@ def postgres_url(postgres: RunningPostgres) -> Iterator[str]:
 
 
 def set_revision(url: str, revision: str) -> None:
-    ledger = Ledger(url)
-    with ledger.transaction() as session:
+    database = Database(url)
+    with database.transaction() as session:
         session.execute(text("UPDATE alembic_version SET version_num = :r"), {"r": revision})
-    ledger.close()
+    database.close()
 
 
 def test_an_empty_database_gets_exactly_the_tables_of_the_models(url: str) -> None:
-    ledger = open_ledger(url)
-    with ledger.engine.connect() as connection:
+    database = open_database(url)
+    with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
-    ledger.close()
+    database.close()
     before, head = schema_revision(url)
     assert before == head
 
 
 def test_sqlite_writes_ahead_and_holds_foreign_keys(sqlite_url: str) -> None:
-    ledger = open_ledger(sqlite_url)
-    with ledger.session() as session:
+    database = open_database(sqlite_url)
+    with database.session() as session:
         assert session.scalar(text("PRAGMA journal_mode")) == "wal"
         assert session.scalar(text("PRAGMA foreign_keys")) == 1
-    ledger.close()
+    database.close()
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(url: str) -> None:
-    open_ledger(url).close()
+    open_database(url).close()
     set_revision(url, "9999")
     with pytest.raises(SchemaTooNew, match="upgrade maskmill"):
-        open_ledger(url)
+        open_database(url)
     with pytest.raises(SchemaTooNew, match="9999"):
         upgrade_schema(url)
     assert schema_revision(url)[0] == "9999"
 
 
 def test_a_database_of_an_older_version_is_told_how_to_migrate(url: str) -> None:
-    ledger = Ledger(url)
-    with ledger.transaction() as session:
+    database = Database(url)
+    with database.transaction() as session:
         session.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
-    ledger.close()
+    database.close()
     with pytest.raises(SchemaTooOld, match="maskmill db upgrade"):
-        open_ledger(url)
+        open_database(url)
     before, after = upgrade_schema(url)
     assert before is None
-    open_ledger(url).close()
+    open_database(url).close()
     assert schema_revision(url) == (after, after)
 
 
@@ -89,18 +89,18 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     file = tmp_path / "notes.db"
     file.write_text("dear diary, this is not a database at all, only words and more words")
     with pytest.raises(DatabaseUnreachable, match=r"notes\.db"):
-        open_ledger(f"sqlite:///{file}")
+        open_database(f"sqlite:///{file}")
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnreachable, match="nowhere"):
-        open_ledger(f"sqlite:///{tmp_path / 'nowhere' / 'ledger.db'}")
+        open_database(f"sqlite:///{tmp_path / 'nowhere' / 'database.db'}")
 
 
 def test_a_server_that_does_not_answer_is_told_with_what_to_do() -> None:
     pytest.importorskip("psycopg")
     with pytest.raises(DatabaseUnreachable, match=r"refused.*; start it, or correct .*MASKMILL_DATABASE_URL"):
-        open_ledger("postgresql+psycopg://me@127.0.0.1:1/x")
+        open_database("postgresql+psycopg://me@127.0.0.1:1/x")
 
 
 @pytest.mark.parametrize(
@@ -108,102 +108,102 @@ def test_a_server_that_does_not_answer_is_told_with_what_to_do() -> None:
 )
 def test_another_kind_of_database_is_not_to_be_mended_by_installing_more(url: str) -> None:
     with pytest.raises(ConfigError, match=r"wants sqlite:///FILE or postgresql\+psycopg://") as caught:
-        open_ledger(url)
+        open_database(url)
     assert "hunter2" not in str(caught.value)
     assert "pip install" not in str(caught.value)
 
 
 def test_a_password_in_a_url_is_never_shown() -> None:
     with pytest.raises((ConfigError, DatabaseUnreachable)) as caught:
-        open_ledger("postgresql+psycopg://me:hunter2@127.0.0.1:1/x")
+        open_database("postgresql+psycopg://me:hunter2@127.0.0.1:1/x")
     assert "hunter2" not in str(caught.value)
 
 
 def test_a_full_disk_under_the_database_is_said_so(tmp_path: Path) -> None:
-    ledger = open_ledger(f"sqlite:///{tmp_path / 'small.db'}")
+    database = open_database(f"sqlite:///{tmp_path / 'small.db'}")
 
     def fill_up() -> None:
-        with ledger.transaction() as session:
+        with database.transaction() as session:
             session.execute(text("PRAGMA max_page_count = 1"))  # SQLite's own way to run out of room
             session.execute(text("CREATE TABLE big AS SELECT randomblob(1000000) AS content"))
 
     with pytest.raises(DiskFull, match="run the same command again"):
         fill_up()
-    ledger.close()
+    database.close()
 
 
 def test_a_full_disk_under_postgresql_is_said_so(postgres_url: str) -> None:
-    ledger = open_ledger(postgres_url)
+    database = open_database(postgres_url)
     full = "DO $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$"
-    with pytest.raises(DiskFull, match="run the same command again"), ledger.transaction() as session:
+    with pytest.raises(DiskFull, match="run the same command again"), database.transaction() as session:
         session.execute(text(full))
-    ledger.close()
+    database.close()
 
 
 def test_a_reader_is_told_that_the_database_cannot_be_reached(tmp_path: Path) -> None:
     folder = tmp_path / "mounted"
     folder.mkdir()
-    ledger = open_ledger(f"sqlite:///{folder / 'ledger.db'}")
-    ledger.close()
+    database = open_database(f"sqlite:///{folder / 'database.db'}")
+    database.close()
     folder.rename(tmp_path / "elsewhere")
-    with pytest.raises(DatabaseUnreachable, match=r"ledger\.db.*run it again"), ledger.session() as session:
+    with pytest.raises(DatabaseUnreachable, match=r"ledger\.db.*run it again"), database.session() as session:
         session.scalar(text("SELECT 1"))
 
 
 def test_two_that_create_the_same_database_at_once_both_get_it(url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
-        for ledger in pool.map(open_ledger, [url] * 4):
-            ledger.close()
+        for database in pool.map(open_database, [url] * 4):
+            database.close()
     before, head = schema_revision(url)
     assert before == head
 
 
 def test_a_transaction_that_reads_first_waits_for_another_writer(sqlite_url: str) -> None:
-    ledger = open_ledger(sqlite_url)
+    database = open_database(sqlite_url)
 
     def count_up(_: int) -> None:
         for _ in range(20):
-            with ledger.transaction() as session:
+            with database.transaction() as session:
                 now = session.scalar(text("SELECT version_num FROM alembic_version"))
                 session.execute(text("UPDATE alembic_version SET version_num = :n"), {"n": str(int(now) + 1)})
 
     start = int(schema_revision(sqlite_url)[1])
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(count_up, range(4)))
-    ledger.close()
+    database.close()
     with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (str(start + 80),)
     connection.close()
 
 
 def test_only_one_of_two_is_alone(url: str) -> None:
-    ledger, other = open_ledger(url), open_ledger(url)
-    with ledger.alone("review push"):
+    database, other = open_database(url), open_database(url)
+    with database.alone("review push"):
         with pytest.raises(AlreadyRunning, match="another review push"), other.alone("review push"):
             pass
         with other.alone("review pull"):
             pass
     with other.alone("review push"):
         pass
-    ledger.close()
+    database.close()
     other.close()
 
 
 def test_nobody_is_alone_on_a_server_that_does_not_answer() -> None:
     pytest.importorskip("psycopg")
-    ledger = Ledger("postgresql+psycopg://me@127.0.0.1:1/x")
-    with pytest.raises(DatabaseUnreachable, match="run it again"), ledger.alone("review push"):
+    database = Database("postgresql+psycopg://me@127.0.0.1:1/x")
+    with pytest.raises(DatabaseUnreachable, match="run it again"), database.alone("review push"):
         pass
-    ledger.close()
+    database.close()
 
 
 def test_who_fails_while_alone_lets_the_next_one_in(url: str) -> None:
-    ledger, other = open_ledger(url), open_ledger(url)
-    with pytest.raises(ZeroDivisionError), ledger.alone("review push"):
+    database, other = open_database(url), open_database(url)
+    with pytest.raises(ZeroDivisionError), database.alone("review push"):
         raise ZeroDivisionError
     with other.alone("review push"):
         pass
-    ledger.close()
+    database.close()
     other.close()
 
 
@@ -217,30 +217,30 @@ with open_ledger(sys.argv[1]).alone("review push"):
 
 
 def test_who_is_killed_while_alone_lets_the_next_one_in(url: str) -> None:
-    open_ledger(url).close()
+    open_database(url).close()
     with Popen([sys.executable, "-c", STAY_ALONE, url], stdout=PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "alone\n"
-        ledger = open_ledger(url)
+        database = open_database(url)
         try:
-            with pytest.raises(AlreadyRunning), ledger.alone("review push"):
+            with pytest.raises(AlreadyRunning), database.alone("review push"):
                 pass
         finally:
             process.kill()
     for attempt in Retrying(
         retry=retry_if_exception_type(AlreadyRunning), wait=wait_fixed(0.1), stop=stop_after_delay(30)
     ):
-        with attempt, ledger.alone("review push"):  # PostgreSQL hears of it a moment later
+        with attempt, database.alone("review push"):  # PostgreSQL hears of it a moment later
             pass
-    ledger.close()
+    database.close()
 
 
 def test_json_that_the_standard_library_alone_wrote_is_read(sqlite_url: str) -> None:
     """PostgreSQL takes no NaN."""
-    ledger = open_ledger(sqlite_url)
-    with ledger.transaction() as session:
+    database = open_database(sqlite_url)
+    with database.transaction() as session:
         session.add(
-            Run(
+            RunRow(
                 id="r",
                 name="",
                 config={"a": inf, "b": [1, 0.5, "\u00e9"]},
@@ -249,6 +249,6 @@ def test_json_that_the_standard_library_alone_wrote_is_read(sqlite_url: str) -> 
                 worked_at=utc_now(),
             )
         )
-    with ledger.session() as session:
-        assert session.get_one(Run, "r").config == {"a": inf, "b": [1, 0.5, "\u00e9"]}
-    ledger.close()
+    with database.session() as session:
+        assert session.get_one(RunRow, "r").config == {"a": inf, "b": [1, 0.5, "\u00e9"]}
+    database.close()

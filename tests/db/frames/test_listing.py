@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from db.connection.database import Ledger, open_ledger
+from db.connection.database import Database, open_database
 from db.frames.histograms import BINS, cause_counts, iou_histogram
 from db.frames.listing import FrameQuery, list_frames
-from db.models.core import Shard, frame_id
-from db.runs.writes import ShardRange, begin_run, keep_models, plan_shards, record_video, store_shard
+from db.models.core import ShardRow, frame_id
+from db.runs.writes import ShardRange, plan_shards, record_models, record_video, store_shard, upsert_run
 from labeling.structures.agreement import FrameAgreement, Mismatch
 from labeling.structures.instances import ModelCard
 from labeling.structures.records import LabeledFrame, LabeledShard
@@ -58,23 +58,23 @@ FRAMES = planted()
 
 
 @pytest.fixture(scope="module")
-def ledger(module_database_url: str) -> Iterator[Ledger]:
-    made = open_ledger(module_database_url)
+def database(module_database_url: str) -> Iterator[Database]:
+    made = open_database(module_database_url)
     enter(made)
     yield made
     made.close()
 
 
-def enter(ledger: Ledger) -> None:
+def enter(database: Database) -> None:
     """The frames in the run that is looked at, and some of them in another; two shards a video."""
     for run_id, rows in (("this", FRAMES), ("other", FRAMES[:50])):
-        with ledger.transaction() as session:
-            begin_run(session, run_id, name="test", config={}, code_version="test")
-            keep_models(session, run_id, CARDS)
+        with database.transaction() as session:
+            upsert_run(session, run_id, name="test", config={}, code_version="test")
+            record_models(session, run_id, CARDS)
             for video_id in ("a" * 64, "b" * 64):
                 record_video(session, {"id": video_id, "kind": "video", "path": f"{video_id}.mp4"})
                 plan_shards(session, run_id, video_id, [ShardRange(0, 90_000), ShardRange(90_000, None)])
-            for shard in session.query(Shard).filter_by(run_id=run_id).all():
+            for shard in session.query(ShardRow).filter_by(run_id=run_id).all():
                 end_ms = shard.end_ms or 10**9
                 here = [f for f in rows if f.video_id == shard.video_id and shard.start_ms <= f.t_ms < end_ms]
                 counts = dict(Counter("rejected:dark" if f.iou is None else f.decision for f in here))
@@ -106,36 +106,36 @@ def _expected(iou: float) -> float:
     return 1 - iou
 
 
-def listed(ledger: Ledger, wanted: FrameQuery) -> list[int]:
-    with ledger.session() as session:
+def listed(database: Database, wanted: FrameQuery) -> list[int]:
+    with database.session() as session:
         return [row.id for row in list_frames(session, "this", wanted)]
 
 
 @pytest.mark.parametrize("limit", [1, 10, len(FRAMES) - 30, len(FRAMES), None])
-def test_the_hardest_come_first_and_those_never_compared_last(ledger: Ledger, limit: int | None) -> None:
+def test_the_hardest_come_first_and_those_never_compared_last(database: Database, limit: int | None) -> None:
     expected = [frame.id for frame in sorted(FRAMES, key=hardest_first)]
-    assert listed(ledger, FrameQuery(limit=limit)) == expected[:limit]
+    assert listed(database, FrameQuery(limit=limit)) == expected[:limit]
 
 
 @pytest.mark.parametrize("decisions", [("review",), ("easy", "rejected"), ("rejected",)])
-def test_frames_are_chosen_by_their_decision(ledger: Ledger, decisions: tuple[str, ...]) -> None:
+def test_frames_are_chosen_by_their_decision(database: Database, decisions: tuple[str, ...]) -> None:
     chosen = [frame for frame in sorted(FRAMES, key=hardest_first) if frame.decision in decisions]
-    assert listed(ledger, FrameQuery(decisions)) == [frame.id for frame in chosen]
+    assert listed(database, FrameQuery(decisions)) == [frame.id for frame in chosen]
 
 
 @pytest.mark.parametrize("hard_only", [False, True])
-def test_frames_are_listed_by_video_and_time(ledger: Ledger, hard_only: bool) -> None:
+def test_frames_are_listed_by_video_and_time(database: Database, hard_only: bool) -> None:
     chosen = [frame for frame in FRAMES if frame.is_hard or not hard_only]
     expected = [frame.id for frame in sorted(chosen, key=lambda f: (f.video_id, f.t_ms))]
-    assert listed(ledger, FrameQuery(hard_only=hard_only, order="time")) == expected
+    assert listed(database, FrameQuery(hard_only=hard_only, order="time")) == expected
 
 
-def test_hard_frames_alone_are_listed(ledger: Ledger) -> None:
+def test_hard_frames_alone_are_listed(database: Database) -> None:
     expected = [frame.id for frame in sorted(FRAMES, key=hardest_first) if frame.is_hard]
-    assert listed(ledger, FrameQuery(hard_only=True)) == expected
+    assert listed(database, FrameQuery(hard_only=True)) == expected
 
 
-def test_the_histogram_is_that_of_a_count_by_hand(ledger: Ledger) -> None:
+def test_the_histogram_is_that_of_a_count_by_hand(database: Database) -> None:
     expected, empty = [0] * BINS, 0
     for frame in FRAMES:
         if frame.both_empty:
@@ -143,14 +143,14 @@ def test_the_histogram_is_that_of_a_count_by_hand(ledger: Ledger) -> None:
         elif frame.iou is not None:
             expected[min(int(frame.iou * BINS), BINS - 1)] += 1
     assert empty > 0
-    with ledger.session() as session:
+    with database.session() as session:
         assert iou_histogram(session, "this") == (expected, empty)
         assert iou_histogram(session, "no such run") == ([0] * BINS, 0)
 
 
-def test_causes_are_counted_over_hard_frames(ledger: Ledger) -> None:
+def test_causes_are_counted_over_hard_frames(database: Database) -> None:
     expected = Counter(cause for frame in FRAMES if frame.is_hard for cause in frame.causes)
     assert set(expected) == set(CAUSES)
-    with ledger.session() as session:
+    with database.session() as session:
         assert cause_counts(session, "this") == dict(sorted(expected.items()))
         assert cause_counts(session, "no such run") == {}

@@ -11,29 +11,29 @@ from sqlalchemy.orm import Session
 
 from configs.models import Review as Settings
 from db.frames.dataset import REVIEWED, dataset_frames
-from db.models.core import Run
-from db.models.review import Annotation, Review, Score, Truth
-from db.review.annotations import Answered, SentFrame, settle_truths, store_annotations
+from db.models.core import RunRow
+from db.models.review import AnnotationRow, ConsensusRow, ModelScoreRow, ReviewRow
+from db.review.annotations import FrameAnnotations, SentFrame, store_annotations, update_consensus
 from db.review.items import proposed_instances, review_items
 from db.review.outbox import (
-    Placed,
+    FrameTask,
     confirm_sent,
     count_elsewhere,
     fill_outbox,
     frames_being_sent,
     mark_sending,
-    put_back,
+    move_from_other_project,
     reconcile,
     remember_project,
-    take_from_elsewhere,
+    requeue,
     withdraw_unwanted,
 )
 from db.review.selection import choose_waiting
 from db.review.summary import summarize_reviews
 from labeling.review.records import ReviewedFrame, ReviewedInstance, Verdict
 from labeling.storage.home import Home
-from tasks.execution.database import close_ledgers, ledger_of
-from tasks.review.scores import score_truths
+from tasks.execution.database import close_databases, database_of
+from tasks.review.scores import score_models
 from tests.planted_reviews import PlantedRun, box_mask, person_frames, plant_run
 
 NOON = datetime(2026, 5, 1, 12)
@@ -43,14 +43,14 @@ NOON = datetime(2026, 5, 1, 12)
 def home(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     monkeypatch.setenv("MASKMILL_DATABASE_URL", database_url)
     yield Home(tmp_path / "home")
-    close_ledgers()
+    close_databases()
 
 
 def send_all(home: Home, run: PlantedRun, place: str = "http://one") -> int:
-    with ledger_of(home).transaction() as session:
+    with database_of(home).transaction() as session:
         project = remember_project(session, place, "maskmill", 1, {})
         fill_outbox(session, run.id)
-        placed = [Placed(frame_id, number) for number, frame_id in enumerate(run.frames, start=1)]
+        placed = [FrameTask(frame_id, number) for number, frame_id in enumerate(run.frames, start=1)]
         confirm_sent(session, project, placed)
     return project
 
@@ -61,23 +61,23 @@ def chosen(session: Session, run_id: str, room: int, **settings: int) -> list[in
 
 
 def states(home: Home) -> dict[int, str]:
-    with ledger_of(home).session() as session:
-        return dict(session.execute(select(Review.frame_id, Review.state)).tuples().all())
+    with database_of(home).session() as session:
+        return dict(session.execute(select(ReviewRow.frame_id, ReviewRow.state)).tuples().all())
 
 
 def say(home: Home, run: PlantedRun, frame_id: int, *words: ReviewedFrame, settings: Settings) -> bool:
     sent = SentFrame(send_all(home, run), 1, run.id)
-    with ledger_of(home).transaction() as session:
+    with database_of(home).transaction() as session:
         proposed = proposed_instances(session, run.id, [frame_id]).get(frame_id, [])
-        changed = store_annotations(session, {frame_id: Answered(sent, words, proposed)})
-        settle_truths(session, [frame_id], settings)
+        changed = store_annotations(session, {frame_id: FrameAnnotations(sent, words, proposed)})
+        update_consensus(session, [frame_id], settings)
     return bool(changed)
 
 
 def word(home: Home, run: PlantedRun, number: int, who: str, *, keep: int) -> ReviewedFrame:
     """An annotation of the run's first frame that leaves the first `keep` of the masks."""
     frame_id = run.frames[0]
-    with ledger_of(home).session() as session:
+    with database_of(home).session() as session:
         shown = proposed_instances(session, run.id, [frame_id])[frame_id]
     people = tuple(ReviewedInstance(one.mask, "prediction", one.id) for one in shown[:keep])
     moment = NOON + timedelta(minutes=number)
@@ -88,23 +88,23 @@ def word(home: Home, run: PlantedRun, number: int, who: str, *, keep: int) -> Re
 def test_the_outbox_holds_what_a_run_wants_reviewed_best_first(home: Home) -> None:
     frames = person_frames(4)[::-1]
     run = plant_run(home, [*frames, replace(frames[0], decision="accepted")])
-    with ledger_of(home).transaction() as session:
+    with database_of(home).transaction() as session:
         fill_outbox(session, run.id)
         fill_outbox(session, run.id)
         assert chosen(session, run.id, 3) == list(run.frames[:4])[::-1][:3]
-        assert len(session.scalars(select(Review)).all()) == 4
+        assert len(session.scalars(select(ReviewRow)).all()) == 4
 
 
 def test_a_frame_that_is_being_sent_is_neither_lost_nor_sent_twice(home: Home) -> None:
     first, second = (run := plant_run(home, person_frames(2))).frames
-    with ledger_of(home).transaction() as session:
+    with database_of(home).transaction() as session:
         project = remember_project(session, "http://one", "maskmill", 1, {})
         fill_outbox(session, run.id)
         mark_sending(session, project, {first: "a", second: "b"})
         assert chosen(session, run.id, 9) == []
         assert reconcile(session, project, {first: 7}).adopted == 1
         assert list(frames_being_sent(session, project)) == [second]
-        put_back(session, [second])
+        requeue(session, [second])
         assert chosen(session, run.id, 9) == [second]
     assert states(home) == {first: "open", second: "waiting"}
 
@@ -112,10 +112,10 @@ def test_a_frame_that_is_being_sent_is_neither_lost_nor_sent_twice(home: Home) -
 def test_a_server_that_has_another_address_now_keeps_its_frames(home: Home) -> None:
     run = plant_run(home, person_frames(2))
     send_all(home, run)
-    with ledger_of(home).transaction() as session:
+    with database_of(home).transaction() as session:
         elsewhere = remember_project(session, "https://two", "maskmill", 1, {})
         reconcile(session, elsewhere, {frame_id: n for n, frame_id in enumerate(run.frames, start=1)})
-        assert {row.project_id for row in session.scalars(select(Review))} == {elsewhere}
+        assert {row.project_id for row in session.scalars(select(ReviewRow))} == {elsewhere}
     assert set(states(home).values()) == {"open"}
 
 
@@ -132,7 +132,7 @@ def test_a_run_withdraws_nothing_that_waits_in_another_project(home: Home) -> No
     here = send_all(home, first)
     second = plant_run(home, [replace(one, decision="easy") for one in frames], hard_below=0.6)
     begun, other = first.frames
-    with ledger_of(home).transaction() as session:
+    with database_of(home).transaction() as session:
         elsewhere = remember_project(session, "http://two", "maskmill", 1, {})
         assert withdraw_unwanted(session, second.id, elsewhere, started=()) == []
         assert withdraw_unwanted(session, second.id, here, started=[begun]) == [other]
@@ -142,12 +142,12 @@ def test_a_run_withdraws_nothing_that_waits_in_another_project(home: Home) -> No
 def test_frames_that_wait_elsewhere_are_counted_and_taken_only_when_asked(home: Home) -> None:
     run = plant_run(home, person_frames(2))
     send_all(home, run)
-    with ledger_of(home).transaction() as session:
+    with database_of(home).transaction() as session:
         elsewhere = remember_project(session, "http://two", "maskmill", 1, {})
         fill_outbox(session, run.id, again=True)
         assert chosen(session, run.id, 9) == []
         assert count_elsewhere(session, run.id, elsewhere) == 2
-        take_from_elsewhere(session, run.id, elsewhere)
+        move_from_other_project(session, run.id, elsewhere)
         assert chosen(session, run.id, 9) == list(run.frames)
 
 
@@ -161,12 +161,12 @@ def test_annotators_who_disagree_leave_a_frame_open_and_one_who_agrees_decides(h
         replace(words[1], number=3, updated_at=NOON + timedelta(hours=1), instances=words[0].instances)
     )
     say(home, run, frame_id, words[0], words[2], settings=agreed)
-    with ledger_of(home).session() as session:
-        [truth] = session.scalars(select(Truth))
+    with database_of(home).session() as session:
+        [truth] = session.scalars(select(ConsensusRow))
         assert truth.rule == "agreed"
         assert truth.annotators == ["ann", "bob"]
         assert truth.agreement == pytest.approx(1.0)
-        by_number = {one.number: one.state for one in session.scalars(select(Annotation))}
+        by_number = {one.number: one.state for one in session.scalars(select(AnnotationRow))}
     assert by_number == {1: "current", 2: "deleted", 3: "current"}
 
 
@@ -180,13 +180,13 @@ def test_the_same_words_again_are_no_news(home: Home) -> None:
 def test_a_run_that_comes_after_the_truth_is_scored_by_it_too(home: Home) -> None:
     [frame_id] = (run := plant_run(home, person_frames(1))).frames
     say(home, run, frame_id, word(home, run, 1, "ann", keep=1), settings=Settings())
-    assert score_truths(home) == 1
+    assert score_models(home) == 1
     later = plant_run(home, person_frames(1), hard_below=0.6)
-    assert score_truths(home) == 1
-    assert score_truths(home) == 0
-    with ledger_of(home).session() as session:
-        scores = {(one.run_id, one.role): one.iou for one in session.scalars(select(Score))}
-        summary = summarize_reviews(session, session.get_one(Run, run.id))
+    assert score_models(home) == 1
+    assert score_models(home) == 0
+    with database_of(home).session() as session:
+        scores = {(one.run_id, one.role): one.iou for one in session.scalars(select(ModelScoreRow))}
+        summary = summarize_reviews(session, session.get_one(RunRow, run.id))
     assert scores.keys() == {(one.id, role) for one in (run, later) for role in ("teacher", "student")}
     assert scores[run.id, "teacher"] == pytest.approx(2400 / 5100)
     assert (summary.masks.shown, summary.masks.untouched, summary.masks.removed) == (2, 1, 1)
@@ -195,8 +195,8 @@ def test_a_run_that_comes_after_the_truth_is_scored_by_it_too(home: Home) -> Non
 
 def test_items_come_in_the_order_asked_for_with_both_models(home: Home) -> None:
     run = plant_run(home, person_frames(3))
-    with ledger_of(home).session() as session:
-        items = review_items(session, session.get_one(Run, run.id), run.frames[::-1])
+    with database_of(home).session() as session:
+        items = review_items(session, session.get_one(RunRow, run.id), run.frames[::-1])
     assert [item.frame_id for item in items] == list(run.frames)[::-1]
     assert (items[0].teacher_model, items[0].student_model) == ("planted:teacher", "planted:student")
     assert items[0].title == "planted.mp4, 0:01.0"
@@ -209,12 +209,12 @@ def test_a_dataset_that_is_not_read_to_its_end_leaves_no_cursor_open(
 ) -> None:
     monkeypatch.setattr("db.frames.dataset.PAGE", 2)
     run = plant_run(home, person_frames(5))
-    ledger = ledger_of(home)
-    with ledger.session() as session:
+    database = database_of(home)
+    with database.session() as session:
         frames = dataset_frames(session, run.id, home, decisions=["review"])
         assert next(frames).id in run.frames
         del frames
-        if ledger.engine.dialect.name == "postgresql":
+        if database.engine.dialect.name == "postgresql":
             assert session.scalar(text("SELECT count(*) FROM pg_cursors")) == 0
 
 
@@ -224,7 +224,7 @@ def test_a_dataset_tells_area_and_box_of_each_mask_whoever_made_it(home: Home) -
     corrected = replace(word(home, run, 1, "ann", keep=2), verdict="fixed")
     shown = replace(corrected.instances[0], mask=box_mask(11, 12, 28, 70), origin="prediction-changed")
     say(home, run, run.frames[0], replace(corrected, instances=(shown, drawn)), settings=Settings())
-    with ledger_of(home).session() as session:
+    with database_of(home).session() as session:
         frames = list(dataset_frames(session, run.id, home, decisions=["review", REVIEWED]))
     assert [frame.decision for frame in frames] == [REVIEWED, "review"]
     people = [one for frame in frames for one in frame.instances]

@@ -7,13 +7,13 @@ import pytest
 from sqlalchemy import update
 
 from configs.models import Review as Settings
-from db.models.core import Decision, Video
-from db.models.review import Review
+from db.models.core import DecisionRow, VideoRow
+from db.models.review import ReviewRow
 from db.review.outbox import fill_outbox
-from db.review.selection import PassedOver, PushChoice, choose_waiting
+from db.review.selection import PushChoice, SkippedFrames, choose_waiting
 from db.runs.writes import ShardRange, plan_shards
 from labeling.storage.home import Home
-from tasks.execution.database import close_ledgers, ledger_of
+from tasks.execution.database import close_databases, database_of
 from tests.planted_reviews import VIDEO, PlantedFrame, PlantedRun, box_mask, plant_run
 
 
@@ -21,7 +21,7 @@ from tests.planted_reviews import VIDEO, PlantedFrame, PlantedRun, box_mask, pla
 def home(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     monkeypatch.setenv("MASKMILL_DATABASE_URL", database_url)
     yield Home(tmp_path / "home")
-    close_ledgers()
+    close_databases()
 
 
 def somebody(x: int, height: int = 80, shot: int | None = 0) -> PlantedFrame:
@@ -31,13 +31,13 @@ def somebody(x: int, height: int = 80, shot: int | None = 0) -> PlantedFrame:
 
 def plant(home: Home, frames: Sequence[PlantedFrame], **fields: float) -> PlantedRun:
     run = plant_run(home, frames, **fields)  # type: ignore[arg-type]  # hard_below
-    with ledger_of(home).transaction() as session:
+    with database_of(home).transaction() as session:
         fill_outbox(session, run.id)
     return run
 
 
 def choose(home: Home, run: PlantedRun, room: int = 99, **settings: int) -> PushChoice:
-    with ledger_of(home).session() as session:
+    with database_of(home).session() as session:
         return choose_waiting(session, run.id, Settings(**settings), room=room)
 
 
@@ -46,25 +46,25 @@ def positions(run: PlantedRun, choice: PushChoice) -> list[int]:
 
 
 def mark(home: Home, frame_ids: Sequence[int], state: str) -> None:
-    with ledger_of(home).transaction() as session:
-        session.execute(update(Review).where(Review.frame_id.in_(frame_ids)).values(state=state))
+    with database_of(home).transaction() as session:
+        session.execute(update(ReviewRow).where(ReviewRow.frame_id.in_(frame_ids)).values(state=state))
 
 
 def test_frames_of_different_shots_are_sent_by_value(home: Home) -> None:
     run = plant(home, [somebody(10, height, shot=None) for height in (40, 100, 20, 60)])
     choice = choose(home, run)
     assert positions(run, choice) == [1, 3, 0, 2]
-    assert choice.passed_over == PassedOver(0, 0, 0)
+    assert choice.passed_over == SkippedFrames(0, 0, 0)
 
 
 def test_of_near_identical_frames_only_the_most_valuable_is_ever_sent(home: Home) -> None:
     run = plant(home, [somebody(10, 76), somebody(10, 80), somebody(100), somebody(10, 78)])
     choice = choose(home, run)
     assert positions(run, choice) == [1, 2]
-    assert choice.passed_over == PassedOver(2, 0, 0)
+    assert choice.passed_over == SkippedFrames(2, 0, 0)
     for state in ("sending", "open", "reviewed", "unresolved", "skipped", "deleted"):
         mark(home, choice.frames, state)
-        assert choose(home, run) == PushChoice((), PassedOver(2, 0, 0))
+        assert choose(home, run) == PushChoice((), SkippedFrames(2, 0, 0))
     mark(home, choice.frames, "withdrawn")
     assert positions(run, choose(home, run)) == [3]
 
@@ -76,7 +76,7 @@ def test_what_another_run_asked_about_is_not_asked_again(home: Home) -> None:
     mark(home, asked.frames, "reviewed")
     second = plant(home, frames, hard_below=0.6)
     assert positions(second, choose(home, second)) == [2]
-    assert choose(home, second, budget=1) == PushChoice((), PassedOver(0, 0, 2))
+    assert choose(home, second, budget=1) == PushChoice((), SkippedFrames(0, 0, 2))
     third = plant(
         home, [PlantedFrame(frames[0].teacher, decision="accepted", shot=0), *frames[1:]], hard_below=0.7
     )
@@ -87,7 +87,7 @@ def test_where_the_teacher_saw_nobody_the_student_tells_frames_apart(home: Home)
     frames = [PlantedFrame([], [box_mask(x, 10, 30, 80 - x)], shot=0) for x in (0, 1, 40)]
     run = plant(home, frames)
     choice = choose(home, run)
-    assert (positions(run, choice), choice.passed_over) == ([0, 2], PassedOver(1, 0, 0))
+    assert (positions(run, choice), choice.passed_over) == ([0, 2], SkippedFrames(1, 0, 0))
 
 
 def test_what_the_student_sees_besides_is_hardly_news(home: Home) -> None:
@@ -96,18 +96,18 @@ def test_what_the_student_sees_besides_is_hardly_news(home: Home) -> None:
     noise = [PlantedFrame(people, [box_mask(x, 10, 20, 40)], shot=0) for x in (40, 80)]
     run = plant(home, [PlantedFrame(people, shot=0), *noise, somebody(60, 30)])
     choice = choose(home, run)
-    assert (positions(run, choice), choice.passed_over) == ([1, 3], PassedOver(2, 0, 0))
+    assert (positions(run, choice), choice.passed_over) == ([1, 3], SkippedFrames(2, 0, 0))
 
 
 def test_the_budget_is_for_all_pushes_of_a_run_together(home: Home) -> None:
     run = plant(home, [somebody(10, 100 - i, shot=None) for i in range(6)])
     first = choose(home, run, room=2, budget=3)
-    assert (positions(run, first), first.passed_over) == ([0, 1], PassedOver(0, 0, 0))
+    assert (positions(run, first), first.passed_over) == ([0, 1], SkippedFrames(0, 0, 0))
     mark(home, first.frames, "open")
     then = choose(home, run, budget=3)
-    assert (positions(run, then), then.passed_over) == ([2], PassedOver(0, 0, 3))
+    assert (positions(run, then), then.passed_over) == ([2], SkippedFrames(0, 0, 3))
     mark(home, then.frames, "skipped")
-    assert choose(home, run, budget=3) == PushChoice((), PassedOver(0, 0, 3))
+    assert choose(home, run, budget=3) == PushChoice((), SkippedFrames(0, 0, 3))
     assert positions(run, choose(home, run, budget=4)) == [3]
 
 
@@ -116,7 +116,7 @@ def test_no_more_than_so_many_of_a_shot_are_sent_in_all_pushes_together(home: Ho
     first = choose(home, run, room=1, per_shot=2)
     mark(home, first.frames, "reviewed")
     then = choose(home, run, per_shot=2)
-    assert (positions(run, then), then.passed_over) == ([1, 4], PassedOver(0, 2, 0))
+    assert (positions(run, then), then.passed_over) == ([1, 4], SkippedFrames(0, 2, 0))
 
 
 @pytest.mark.parametrize("killed_after", [0, 1, 4, 9])
@@ -144,12 +144,12 @@ def test_a_shot_goes_on_where_a_shard_begins(home: Home) -> None:
     run = plant(home, frames)
     assert positions(run, choose(home, run)) == [0, 1, 3, 4]
     starts = [ShardRange(0, 500), ShardRange(500, 1490), ShardRange(1490, None)]
-    with ledger_of(home).transaction() as session:
+    with database_of(home).transaction() as session:
         plan_shards(session, run.id, VIDEO, starts)
-        session.execute(update(Video).values(fps="25"))
+        session.execute(update(VideoRow).values(fps="25"))
     assert positions(run, choose(home, run)) == [0, 4]
-    with ledger_of(home).transaction() as session:
-        session.execute(update(Video).values(fps=None))
+    with database_of(home).transaction() as session:
+        session.execute(update(VideoRow).values(fps=None))
     assert positions(run, choose(home, run)) == [0, 1, 3, 4]
 
 
@@ -157,13 +157,13 @@ def test_rows_in_another_order_give_the_same_choice(home: Home, tmp_path: Path) 
     frames = [somebody((37 * i) % 120, 60 + (13 * i) % 7, shot=i % 3) for i in range(12)]
     run = plant(home, frames)
     before = choose(home, run).frames
-    with ledger_of(home).transaction() as session:
-        rows = session.query(Review).order_by(Review.frame_id).all()
+    with database_of(home).transaction() as session:
+        rows = session.query(ReviewRow).order_by(ReviewRow.frame_id).all()
         kept = [(row.frame_id, row.run_id, row.value) for row in rows]
-        session.query(Review).delete()
+        session.query(ReviewRow).delete()
         session.add_all(
-            Review(frame_id=frame_id, run_id=run_id, value=value, state="waiting", fingerprint="")
+            ReviewRow(frame_id=frame_id, run_id=run_id, value=value, state="waiting", fingerprint="")
             for frame_id, run_id, value in kept[::-1]
         )
-        session.execute(update(Decision).values(rule=None))
+        session.execute(update(DecisionRow).values(rule=None))
     assert choose(home, run).frames == before

@@ -8,8 +8,8 @@ from math import inf
 import pytest
 from sqlalchemy import func, select, update
 
-from db.connection.database import Ledger, open_ledger
-from db.models.core import Execution, Shard
+from db.connection.database import Database, open_database
+from db.models.core import Execution, ShardRow
 from db.runs.leases import (
     LEASE_S,
     bury_execution,
@@ -23,15 +23,15 @@ from db.runs.leases import (
     release_shard,
     silent_executions,
 )
-from db.runs.writes import ShardRange, begin_run, plan_shards, record_video
+from db.runs.writes import ShardRange, plan_shards, record_video, upsert_run
 
 
 @pytest.fixture
-def ledger(database_url: str) -> Iterator[Ledger]:
+def database(database_url: str) -> Iterator[Database]:
     """A run with a video of three shards and a later one of one; `ann` and `bob` are at work."""
-    opened = open_ledger(database_url)
+    opened = open_database(database_url)
     with opened.transaction() as session:
-        begin_run(session, "run", name="offline", config={}, code_version="0")
+        upsert_run(session, "run", name="offline", config={}, code_version="0")
     for video, shards in (("long", 3), ("late", 1)):
         with opened.transaction() as session:
             facts = dict.fromkeys(("duration_ms", "width", "height", "fps", "codec"), None)
@@ -45,116 +45,116 @@ def ledger(database_url: str) -> Iterator[Ledger]:
     opened.close()
 
 
-def claim(ledger: Ledger, who: str) -> tuple[str, int] | None:
-    with ledger.transaction() as session:
+def claim(database: Database, who: str) -> tuple[str, int] | None:
+    with database.transaction() as session:
         shard = claim_shard(session, "run", who)
         return (shard.video_id, shard.start_ms) if shard else None
 
 
-def claim_id(ledger: Ledger, who: str) -> int:
-    with ledger.transaction() as session:
+def claim_id(database: Database, who: str) -> int:
+    with database.transaction() as session:
         shard = claim_shard(session, "run", who)
         assert shard
         return shard.id
 
 
-def test_shards_are_claimed_as_they_came_and_each_by_one(ledger: Ledger) -> None:
-    claimed = [claim(ledger, who) for who in ("ann", "bob", "ann", "bob", "ann")]
+def test_shards_are_claimed_as_they_came_and_each_by_one(database: Database) -> None:
+    claimed = [claim(database, who) for who in ("ann", "bob", "ann", "bob", "ann")]
     assert claimed == [("long", 0), ("long", 1000), ("long", 2000), ("late", 0), None]
 
 
-def test_what_is_done_or_failed_is_claimed_by_nobody(ledger: Ledger) -> None:
-    with ledger.transaction() as session:
-        session.execute(update(Shard).where(Shard.start_ms == 0).values(state="done"))
-        session.execute(update(Shard).where(Shard.start_ms == 1000).values(state="failed"))
-    assert [claim(ledger, "ann"), claim(ledger, "ann")] == [("long", 2000), None]
+def test_what_is_done_or_failed_is_claimed_by_nobody(database: Database) -> None:
+    with database.transaction() as session:
+        session.execute(update(ShardRow).where(ShardRow.start_ms == 0).values(state="done"))
+        session.execute(update(ShardRow).where(ShardRow.start_ms == 1000).values(state="failed"))
+    assert [claim(database, "ann"), claim(database, "ann")] == [("long", 2000), None]
 
 
-def test_a_shard_of_the_dead_is_free_again_and_comes_last(ledger: Ledger) -> None:
-    first = claim_id(ledger, "ann")
-    with ledger.transaction() as session:
+def test_a_shard_of_the_dead_is_free_again_and_comes_last(database: Database) -> None:
+    first = claim_id(database, "ann")
+    with database.transaction() as session:
         assert bury_execution(session, "ann") == 1
         assert not holds_shard(session, first, "ann")
-    rest = [claim_id(ledger, "bob") for _ in range(4)]
+    rest = [claim_id(database, "bob") for _ in range(4)]
     assert rest[-1] == first
 
 
-def test_who_leaves_on_purpose_frees_what_it_has_without_blame(ledger: Ledger) -> None:
-    first = claim_id(ledger, "ann")
-    with ledger.transaction() as session:
+def test_who_leaves_on_purpose_frees_what_it_has_without_blame(database: Database) -> None:
+    first = claim_id(database, "ann")
+    with database.transaction() as session:
         leave_execution(session, "ann")
-    assert claim_id(ledger, "bob") == first
-    with ledger.session() as session:
-        assert session.get_one(Shard, first).deaths == 0
+    assert claim_id(database, "bob") == first
+    with database.session() as session:
+        assert session.get_one(ShardRow, first).deaths == 0
         assert session.scalars(select(Execution.id)).all() == ["bob"]
 
 
-def test_who_comes_back_under_the_same_id_has_nothing(ledger: Ledger) -> None:
-    first = claim_id(ledger, "ann")
-    with ledger.transaction() as session:
+def test_who_comes_back_under_the_same_id_has_nothing(database: Database) -> None:
+    first = claim_id(database, "ann")
+    with database.transaction() as session:
         enter_execution(session, "ann", flow="generate-dataset", place="elsewhere")
         assert not holds_shard(session, first, "ann")
 
 
-def test_a_released_shard_counts_its_dead(ledger: Ledger) -> None:
-    shard = claim_id(ledger, "ann")
-    with ledger.transaction() as session:
+def test_a_released_shard_counts_its_dead(database: Database) -> None:
+    shard = claim_id(database, "ann")
+    with database.transaction() as session:
         assert release_shard(session, shard, died=True) == 1
         assert release_shard(session, shard, died=False) == 1
         assert release_shard(session, shard, died=True) == 2
 
 
-def test_others_are_those_who_hold_what_is_not_done(ledger: Ledger) -> None:
-    claim(ledger, "ann")
-    mine = claim_id(ledger, "bob")
-    with ledger.transaction() as session:
+def test_others_are_those_who_hold_what_is_not_done(database: Database) -> None:
+    claim(database, "ann")
+    mine = claim_id(database, "bob")
+    with database.transaction() as session:
         assert claimed_by_others(session, "run", "bob") == 1
         assert claimed_by_others(session, "run", "ann") == 1
-        session.execute(update(Shard).where(Shard.id == mine).values(state="done"))
+        session.execute(update(ShardRow).where(ShardRow.id == mine).values(state="done"))
         assert claimed_by_others(session, "run", "ann") == 0
 
 
-def test_only_who_gave_no_sign_of_life_for_long_is_silent(ledger: Ledger) -> None:
-    with ledger.transaction() as session:
+def test_only_who_gave_no_sign_of_life_for_long_is_silent(database: Database) -> None:
+    with database.transaction() as session:
         for execution in session.scalars(select(Execution)):
             execution.seen_at -= timedelta(seconds=2 * LEASE_S)
-    with ledger.transaction() as session:
+    with database.transaction() as session:
         give_sign_of_life(session, "bob", flow="generate-dataset", place="bob's machine")
-    with ledger.session() as session:
+    with database.session() as session:
         (silent,) = silent_executions(session, silent_s=LEASE_S)
         assert len(silent_executions(session, silent_s=0)) == 2
     assert (silent.id, silent.place) == ("ann", "ann's machine")
     assert 2 * LEASE_S <= silent.silent_s < 2 * LEASE_S + 10
 
 
-def test_who_was_taken_for_dead_is_at_work_again_with_its_next_sign_of_life(ledger: Ledger) -> None:
-    with ledger.transaction() as session:
+def test_who_was_taken_for_dead_is_at_work_again_with_its_next_sign_of_life(database: Database) -> None:
+    with database.transaction() as session:
         bury_execution(session, "ann")
     for _ in range(2):
-        with ledger.transaction() as session:
+        with database.transaction() as session:
             give_sign_of_life(session, "ann", flow="generate-dataset", place="ann's machine")
-    with ledger.session() as session:
+    with database.session() as session:
         assert set(session.scalars(select(Execution.id))) == {"ann", "bob"}
         assert {one.id for one in silent_executions(session, silent_s=0)} == {"ann", "bob"}
         assert silent_executions(session, silent_s=LEASE_S) == []
 
 
-def test_a_database_that_was_away_has_heard_nobody(ledger: Ledger) -> None:
+def test_a_database_that_was_away_has_heard_nobody(database: Database) -> None:
     """Of PostgreSQL it is known since when it has been there; a file always was."""
-    with ledger.session() as session:
+    with database.session() as session:
         first, second = hearing_s(session), hearing_s(session)
-    if ledger.engine.dialect.name == "postgresql":
+    if database.engine.dialect.name == "postgresql":
         assert 0 < first < second < 86400
     else:
         assert first == second == inf
 
 
-def test_a_claim_waits_for_no_other_that_is_being_made(ledger: Ledger) -> None:
-    if ledger.engine.dialect.name != "postgresql":
+def test_a_claim_waits_for_no_other_that_is_being_made(database: Database) -> None:
+    if database.engine.dialect.name != "postgresql":
         pytest.skip("SQLite has one writer at a time")
-    with ledger.transaction() as slow:
+    with database.transaction() as slow:
         first = claim_shard(slow, "run", "ann")
-        with ledger.transaction() as quick:
+        with database.transaction() as quick:
             quick.execute(select(func.set_config("lock_timeout", "2s", True)))
             second = claim_shard(quick, "run", "bob")
     assert first
@@ -162,13 +162,13 @@ def test_a_claim_waits_for_no_other_that_is_being_made(ledger: Ledger) -> None:
     assert first.id != second.id
 
 
-def test_many_that_race_get_each_shard_once(ledger: Ledger) -> None:
-    with ledger.transaction() as session:
+def test_many_that_race_get_each_shard_once(database: Database) -> None:
+    with database.transaction() as session:
         plan_shards(session, "run", "late", [ShardRange(start, None) for start in range(1, 61)])
     claimed: list[tuple[str, int]] = []
 
     def race(who: str) -> None:
-        while shard := claim(ledger, who):
+        while shard := claim(database, who):
             claimed.append(shard)
 
     racers = [threading.Thread(target=race, args=(who,)) for who in ("ann", "bob") * 3]

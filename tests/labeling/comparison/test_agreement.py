@@ -84,7 +84,14 @@ def test_what_agrees_fully_is_not_hard_at_any_threshold() -> None:
 def test_two_empty_sides_agree() -> None:
     agreement = compare([], [], (4, 4))
     assert agreement == FrameAgreement(
-        1.0, 1.0, 1.0, both_empty=True, is_hard=False, matches=(), mismatches=(), disputed=0.0
+        1.0,
+        1.0,
+        1.0,
+        both_empty=True,
+        is_hard=False,
+        matches=(),
+        mismatches=(),
+        symmetric_difference_share=0.0,
     )
 
 

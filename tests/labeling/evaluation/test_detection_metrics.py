@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from labeling.evaluation.detection_metrics import (
-    Found,
+    DetectionMetrics,
     ImageMatch,
-    Matched,
-    PeopleFound,
+    ImageMatches,
+    PersonMetrics,
     match_people,
     summarize_people,
     visible_tracks,
@@ -38,14 +38,14 @@ def seen(*masks: Mask) -> list[Instance]:
     return [Instance(mask, 1.0, mask.box_xywh) for mask in masks]
 
 
-def by_masks(instances: Sequence[Instance], image: LabeledImage) -> Matched:
+def by_masks(instances: Sequence[Instance], image: LabeledImage) -> ImageMatches:
     match = match_people(instances, image)
     assert match is not None
     assert match.masks is not None
     return match.masks
 
 
-def figures(*images: ImageMatch | None) -> PeopleFound:
+def figures(*images: ImageMatch | None) -> PersonMetrics:
     found = summarize_people([one for one in images if one])
     assert found is not None
     return found
@@ -53,22 +53,22 @@ def figures(*images: ImageMatch | None) -> PeopleFound:
 
 def test_each_person_has_the_best_instance_and_each_pair_is_one_to_one() -> None:
     two = truth(LEFT, RIGHT)
-    assert by_masks(seen(RIGHT, LEFT), two) == Matched(best_ious=(1.0, 1.0), matched=2, seen=2)
-    assert by_masks(seen(LEFT_TOP, LEFT), two) == Matched(best_ious=(1.0, 0.0), matched=1, seen=2)
+    assert by_masks(seen(RIGHT, LEFT), two) == ImageMatches(best_ious=(1.0, 1.0), matched=2, seen=2)
+    assert by_masks(seen(LEFT_TOP, LEFT), two) == ImageMatches(best_ious=(1.0, 0.0), matched=1, seen=2)
     both = Mask.from_array(LEFT.to_array() | LEFT_TOP.to_array() | draw("...##...", "........", "........"))
     twins = truth(LEFT, both)
-    assert by_masks(seen(LEFT), twins) == Matched(best_ious=(1.0, 0.75), matched=1, seen=1)
+    assert by_masks(seen(LEFT), twins) == ImageMatches(best_ious=(1.0, 0.75), matched=1, seen=1)
 
 
 def test_half_of_the_union_is_enough_and_less_is_not() -> None:
-    assert by_masks(seen(RIGHT_HALF), truth(RIGHT)) == Matched(best_ious=(0.5,), matched=1, seen=1)
-    assert by_masks(seen(LEFT_TOP), truth(LEFT)) == Matched(best_ious=(1 / 3,), matched=0, seen=1)
+    assert by_masks(seen(RIGHT_HALF), truth(RIGHT)) == ImageMatches(best_ious=(0.5,), matched=1, seen=1)
+    assert by_masks(seen(LEFT_TOP), truth(LEFT)) == ImageMatches(best_ious=(1 / 3,), matched=0, seen=1)
 
 
 def test_nobody_seen_and_nobody_labeled() -> None:
-    assert by_masks([], truth(LEFT)) == Matched(best_ious=(0.0,), matched=0, seen=0)
-    assert by_masks(seen(LEFT), truth()) == Matched(best_ious=(), matched=0, seen=1)
-    assert figures(match_people([], truth())).boxes == Found(0, None, 0, None, None)
+    assert by_masks([], truth(LEFT)) == ImageMatches(best_ious=(0.0,), matched=0, seen=0)
+    assert by_masks(seen(LEFT), truth()) == ImageMatches(best_ious=(), matched=0, seen=1)
+    assert figures(match_people([], truth())).boxes == DetectionMetrics(0, None, 0, None, None)
     assert by_masks(seen(NOTHING), truth(LEFT)).seen == 0
 
 
@@ -76,23 +76,25 @@ def test_an_instance_mostly_on_a_crowd_counts_neither_for_nor_against() -> None:
     crowd = Mask.from_array(draw("......##", "......##", "........"))
     half = Mask.from_array(draw(".......#", ".......#", ".......#"))
     rows = Mask.from_array(draw("....####", "........", "........"))
-    assert by_masks(seen(LEFT, half), truth(LEFT, ignored=crowd)) == Matched((1.0,), matched=1, seen=1)
+    assert by_masks(seen(LEFT, half), truth(LEFT, ignored=crowd)) == ImageMatches((1.0,), matched=1, seen=1)
     assert by_masks(seen(LEFT, rows), truth(LEFT, ignored=crowd)).seen == 2
 
 
 def test_an_instance_that_finds_somebody_counts_wherever_it_lies() -> None:
     crowd = Mask.from_array(draw(".##.....", ".##.....", ".##....."))
     onto_the_crowd = Mask.from_array(draw("###.....", "###.....", "###....."))
-    assert by_masks(seen(onto_the_crowd), truth(LEFT, ignored=crowd)) == Matched((1.0,), matched=1, seen=1)
+    assert by_masks(seen(onto_the_crowd), truth(LEFT, ignored=crowd)) == ImageMatches(
+        (1.0,), matched=1, seen=1
+    )
 
 
 def test_a_person_mostly_where_nothing_is_known_need_not_be_found() -> None:
     outside = Mask.from_array(draw("......##", "......##", "........"))
     match = match_people(seen(LEFT), truth(LEFT, RIGHT, ignored=outside))
-    assert match == ImageMatch(Matched((1.0,), 1, 1), Matched((1.0,), 1, 1))
+    assert match == ImageMatch(ImageMatches((1.0,), 1, 1), ImageMatches((1.0,), 1, 1))
     right_box: BoxXywh = (6, 0, 2, 3)
     of_boxes = match_people(seen(LEFT), truth(ignored=outside, boxes=((0, 0, 2, 3), right_box)))
-    assert of_boxes == ImageMatch(None, Matched((1.0,), 1, 1))
+    assert of_boxes == ImageMatch(None, ImageMatches((1.0,), 1, 1))
 
 
 def test_a_truth_that_does_not_tell_people_apart_has_no_people() -> None:
@@ -102,28 +104,32 @@ def test_a_truth_that_does_not_tell_people_apart_has_no_people() -> None:
 
 def test_where_some_are_labeled_nobody_knows_the_precision() -> None:
     partial = match_people(seen(LEFT, MIDDLE), replace(truth(LEFT, RIGHT), is_partial=True))
-    assert figures(partial).masks == Found(people=2, iou=0.5, missed=1, recall=0.5, precision=None)
+    assert figures(partial).masks == DetectionMetrics(people=2, iou=0.5, missed=1, recall=0.5, precision=None)
     whole = match_people(seen(LEFT, MIDDLE), truth(LEFT))
-    assert figures(partial, whole).masks == Found(people=3, iou=2 / 3, missed=1, recall=2 / 3, precision=0.5)
+    assert figures(partial, whole).masks == DetectionMetrics(
+        people=3, iou=2 / 3, missed=1, recall=2 / 3, precision=0.5
+    )
 
 
 def test_of_boxes_only_their_boxes_are_known() -> None:
     ring = Mask.from_array(draw("###.....", "#.#.....", "###....."))
     boxed = match_people(seen(ring, RIGHT), truth(boxes=((0, 0, 3, 3), (3, 0, 2, 3))))
-    assert boxed == ImageMatch(None, Matched(best_ious=(1.0, 0.0), matched=1, seen=2))
-    assert figures(boxed) == PeopleFound(None, Found(people=2, iou=0.5, missed=1, recall=0.5, precision=0.5))
+    assert boxed == ImageMatch(None, ImageMatches(best_ious=(1.0, 0.0), matched=1, seen=2))
+    assert figures(boxed) == PersonMetrics(
+        None, DetectionMetrics(people=2, iou=0.5, missed=1, recall=0.5, precision=0.5)
+    )
     both = figures(boxed, match_people(seen(LEFT), truth(LEFT)))
-    assert both.masks == Found(1, 1.0, 0, 1.0, 1.0)
+    assert both.masks == DetectionMetrics(1, 1.0, 0, 1.0, 1.0)
     assert both.boxes.people == 3
 
 
 def test_a_box_is_the_instances_own_and_may_be_right_where_its_mask_is_not() -> None:
     found = match_people([Instance(LEFT_TOP, 1.0, (0, 0, 2, 3))], truth(LEFT))
-    assert found == ImageMatch(Matched((1 / 3,), 0, 1), Matched((1.0,), 1, 1))
+    assert found == ImageMatch(ImageMatches((1 / 3,), 0, 1), ImageMatches((1.0,), 1, 1))
 
 
 def test_who_has_less_than_a_tenth_is_missed() -> None:
-    images = [ImageMatch(None, Matched((iou,), 0, 1)) for iou in (0.0, 0.099, 0.1, 0.4)]
+    images = [ImageMatch(None, ImageMatches((iou,), 0, 1)) for iou in (0.0, 0.099, 0.1, 0.4)]
     assert figures(*images).boxes.missed == 2
 
 

@@ -9,7 +9,7 @@ import pytest
 from configs.models import Agreement
 from labeling.comparison.agreement import compare_instances
 from labeling.errors import ModelOutputWrong
-from labeling.evaluation.detection_metrics import ImageMatch, Matched
+from labeling.evaluation.detection_metrics import ImageMatch, ImageMatches
 from labeling.evaluation.frames import evaluate_frame, iou_with_truth
 from labeling.evaluation.ground_truth import LabeledImage
 from labeling.structures.instances import Instance, ModelCard
@@ -68,8 +68,8 @@ def test_a_truth_of_boxes_says_nothing_about_masks() -> None:
     assert (found.people, found.value) == (2, 0.1)
     assert found.agreement == agreement.iou
     assert (found.teacher_iou, found.student_iou, found.corrected_px, found.trust) == (None,) * 4
-    assert found.teacher_people == ImageMatch(None, Matched((1.0, 0.0), 1, 1))
-    assert found.student_people == ImageMatch(None, Matched((0.0, 0.0), 0, 0))
+    assert found.teacher_people == ImageMatch(None, ImageMatches((1.0, 0.0), 1, 1))
+    assert found.student_people == ImageMatch(None, ImageMatches((0.0, 0.0), 0, 0))
     assert found.tracks == ("a", "b")
     assert evaluate_frame("set", replace(boxed, is_partial=True), row, CARDS).agreement == found.agreement
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from labeling.evaluation.frames import EvaluatedFrame
-from labeling.evaluation.summary import Reviewing, summarize_frames
+from labeling.evaluation.summary import ReviewMetrics, summarize_frames
 
 
 def waiting(name: str, *, agreement: float, value: float | None, corrected_px: int) -> EvaluatedFrame:
@@ -20,7 +20,7 @@ def test_the_queue_looks_at_the_most_valuable_frames_first_however_low_the_other
         EvaluatedFrame("set", "accepted", 1, "accepted", (), 0.1, 0.1, 0.2, 0.9, 50, value=0.9),
     ]
     reviewing = summarize_frames(frames)["all"].reviewing
-    assert reviewing == Reviewing(
+    assert reviewing == ReviewMetrics(
         waiting=4,
         budget=1,
         corrected=0.6,

@@ -14,6 +14,7 @@ from labeling.errors import SourceError
 from labeling.report.charts import funnel_rows, histogram_chart
 from labeling.report.page import (
     AgreementHistogram,
+    ExampleImage,
     FrameCounts,
     ModelLine,
     ReportData,
@@ -21,7 +22,6 @@ from labeling.report.page import (
     SourceFailure,
     SourceLine,
     StageTime,
-    Tile,
     render_report,
 )
 from labeling.report.wording import advice_for, listing, rate, summarize
@@ -72,8 +72,10 @@ class _Reader(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def _tile(title: str = "Evening walk", **changes: object) -> Tile:
-    tile = Tile(JPEG, title, 83_040, "", 0.31, "review", ("the mirrored image disagrees",), ("miss", "miss"))
+def _tile(title: str = "Evening walk", **changes: object) -> ExampleImage:
+    tile = ExampleImage(
+        JPEG, title, 83_040, "", 0.31, "review", ("the mirrored image disagrees",), ("miss", "miss")
+    )
     return dataclasses.replace(tile, **changes)  # type: ignore[arg-type] # a test names real fields
 
 
@@ -151,7 +153,7 @@ def test_no_text_from_outside_becomes_markup(hostile: str) -> None:
         run=run,
         counts=FrameCounts.from_counts({"looked_at": 9, f"rejected:{hostile}": 9}),
         causes=((hostile, 1),),
-        tiles=(Tile(JPEG, hostile, None, hostile, 0.1, hostile, (hostile,), (hostile,)),),
+        tiles=(ExampleImage(JPEG, hostile, None, hostile, 0.1, hostile, (hostile,), (hostile,)),),
         stages=(StageTime(hostile, 1.0, 1),),
         sources=(
             SourceLine(hostile, hostile, hostile, hostile, hostile),
@@ -180,7 +182,7 @@ def test_an_image_of_a_folder_shows_its_name_in_place_of_a_time() -> None:
 def test_tiles_are_drawn_while_the_page_is_written_and_only_once() -> None:
     drawn = []
 
-    def tiles() -> Iterator[Tile]:
+    def tiles() -> Iterator[ExampleImage]:
         for number in range(4):
             drawn.append(number)
             yield _tile(f"title {number}")

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from configs.models import Review
-from labeling.review.consensus import pick_truth, score_review
+from labeling.review.consensus import choose_annotation, score_review
 from labeling.review.records import ReviewedFrame, ReviewedInstance, Verdict
 from labeling.structures.masks import BoolArray, Mask
 from tests.labeling.review.label_studio.answers import item_of, person, read_back, region
@@ -47,15 +47,15 @@ def word(
 
 @pytest.mark.parametrize("settings", [LATEST, AGREED])
 def test_without_a_word_nobody_is_believed(settings: Review) -> None:
-    assert pick_truth([], settings) is None
-    assert pick_truth([word("ann", verdict="skipped")], settings) is None
-    assert pick_truth([word("ann", FOUR, problems=("region left out",))], settings) is None
+    assert choose_annotation([], settings) is None
+    assert choose_annotation([word("ann", verdict="skipped")], settings) is None
+    assert choose_annotation([word("ann", FOUR, problems=("region left out",))], settings) is None
 
 
 @pytest.mark.parametrize("settings", [LATEST, AGREED])
 def test_a_single_word_is_believed(settings: Review) -> None:
     only = word("ann", FOUR)
-    truth = pick_truth([only, word("bob", verdict="skipped", hour=5)], settings)
+    truth = choose_annotation([only, word("bob", verdict="skipped", hour=5)], settings)
     assert truth is not None
     assert (truth.frame, truth.rule, truth.annotators) == (only, settings.truth, ("ann",))
     assert truth.agreement is None
@@ -64,20 +64,20 @@ def test_a_single_word_is_believed(settings: Review) -> None:
 @pytest.mark.parametrize("settings", [LATEST, AGREED])
 def test_of_one_annotator_s_words_the_last_changed_counts(settings: Review) -> None:
     early, late = word("ann", FOUR, number=2, hour=1), word("ann", ELSEWHERE, number=1, hour=2)
-    truth = pick_truth([late, early], settings)
+    truth = choose_annotation([late, early], settings)
     assert truth is not None
     assert truth.frame is late
     assert truth.annotators == ("ann",)
 
 
 def test_of_words_changed_at_one_time_the_one_that_was_made_last_counts() -> None:
-    truth = pick_truth([word("ann", FOUR, number=9), word("ann", THREE, number=8)], LATEST)
+    truth = choose_annotation([word("ann", FOUR, number=9), word("ann", THREE, number=8)], LATEST)
     assert truth is not None
     assert truth.frame.number == 9
 
 
 def test_an_unusable_frame_counts_in_spite_of_its_problems() -> None:
-    truth = pick_truth([word("ann", verdict="unusable", problems=("region left out",))], LATEST)
+    truth = choose_annotation([word("ann", verdict="unusable", problems=("region left out",))], LATEST)
     assert truth is not None
     assert truth.frame.verdict == "unusable"
 
@@ -86,14 +86,14 @@ def test_a_later_word_with_a_problem_or_none_does_not_take_back_an_earlier() -> 
     said = word("ann", FOUR)
     lost = word("ann", number=2, hour=1, problems=("region left out",))
     skipped = word("ann", number=3, hour=2, verdict="skipped")
-    truth = pick_truth([said, lost, skipped], LATEST)
+    truth = choose_annotation([said, lost, skipped], LATEST)
     assert truth is not None
     assert truth.frame is said
 
 
 def test_latest_is_whoever_changed_theirs_last_and_the_agreement_is_told() -> None:
     words = [word("bob", FIVE, number=2, hour=3), word("ann", FOUR, number=3, hour=1)]
-    truth = pick_truth(words, LATEST)
+    truth = choose_annotation(words, LATEST)
     assert truth is not None
     assert truth.frame.annotator == "bob"
     assert truth.annotators == ("ann", "bob")
@@ -101,7 +101,7 @@ def test_latest_is_whoever_changed_theirs_last_and_the_agreement_is_told() -> No
 
 
 def test_latest_may_be_unusable() -> None:
-    truth = pick_truth([word("ann", FOUR), word("bob", verdict="unusable", hour=1)], LATEST)
+    truth = choose_annotation([word("ann", FOUR), word("bob", verdict="unusable", hour=1)], LATEST)
     assert truth is not None
     assert truth.frame.verdict == "unusable"
     assert truth.agreement is None
@@ -109,43 +109,43 @@ def test_latest_may_be_unusable() -> None:
 
 def test_agreed_is_who_agrees_best_with_the_others() -> None:
     words = [word("ann", THREE), word("bob", FOUR, hour=1), word("cho", FIVE, hour=2)]
-    truth = pick_truth(words, AGREED)
+    truth = choose_annotation(words, AGREED)
     assert truth is not None
     assert truth.frame.annotator == "bob"
     assert truth.agreement == pytest.approx((3 / 4 + 4 / 5 + 3 / 5) / 3)
 
 
 def test_of_two_who_agree_equally_well_the_last_is_believed() -> None:
-    truth = pick_truth([word("bob", FIVE, hour=1), word("ann", FOUR, hour=2)], AGREED)
+    truth = choose_annotation([word("bob", FIVE, hour=1), word("ann", FOUR, hour=2)], AGREED)
     assert truth is not None
     assert truth.frame.annotator == "ann"
 
 
 def test_below_the_agreement_that_is_wanted_nobody_is_believed() -> None:
     words = [word("ann", FOUR), word("bob", FIVE)]
-    assert pick_truth(words, Review(truth="agreed", min_agreement=0.79)) is not None
-    assert pick_truth(words, Review(truth="agreed", min_agreement=0.81)) is None
+    assert choose_annotation(words, Review(truth="agreed", min_agreement=0.79)) is not None
+    assert choose_annotation(words, Review(truth="agreed", min_agreement=0.81)) is None
 
 
 def test_people_are_compared_together_however_they_are_divided() -> None:
     halves = draw("##......", "........"), draw("..##....", "........")
-    truth = pick_truth([word("ann", *halves), word("bob", FOUR)], AGREED)
+    truth = choose_annotation([word("ann", *halves), word("bob", FOUR)], AGREED)
     assert truth is not None
     assert truth.agreement == pytest.approx(1.0)
 
 
 def test_two_who_found_nobody_agree() -> None:
-    truth = pick_truth([word("ann"), word("bob")], AGREED)
+    truth = choose_annotation([word("ann"), word("bob")], AGREED)
     assert truth is not None
     assert truth.agreement == 1.0
 
 
 def test_somebody_and_nobody_do_not_agree() -> None:
-    assert pick_truth([word("ann", FOUR), word("bob")], AGREED) is None
+    assert choose_annotation([word("ann", FOUR), word("bob")], AGREED) is None
 
 
 def test_where_half_say_unusable_it_is() -> None:
-    truth = pick_truth([word("ann", verdict="unusable"), word("bob", FOUR, hour=1)], AGREED)
+    truth = choose_annotation([word("ann", verdict="unusable"), word("bob", FOUR, hour=1)], AGREED)
     assert truth is not None
     assert truth.frame.verdict == "unusable"
     assert truth.annotators == ("ann", "bob")
@@ -153,7 +153,7 @@ def test_where_half_say_unusable_it_is() -> None:
 
 def test_where_fewer_than_half_say_unusable_the_others_decide() -> None:
     words = [word("ann", verdict="unusable", hour=9), word("bob", FOUR), word("cho", FOUR, hour=1)]
-    truth = pick_truth(words, AGREED)
+    truth = choose_annotation(words, AGREED)
     assert truth is not None
     assert truth.frame.annotator == "cho"
     assert truth.annotators == ("ann", "bob", "cho")

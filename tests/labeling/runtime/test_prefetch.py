@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from labeling.runtime.prefetch import Stopwatch, in_batches, read_ahead
+from labeling.runtime.prefetch import Stopwatch, in_batches, prefetch
 
 
 def test_items_come_in_order_and_whole() -> None:
-    assert list(read_ahead(range(100), depth=3)) == list(range(100))
+    assert list(prefetch(range(100), depth=3)) == list(range(100))
 
 
 def test_no_more_than_the_depth_is_made_before_it_is_asked_for() -> None:
@@ -21,7 +21,7 @@ def test_no_more_than_the_depth_is_made_before_it_is_asked_for() -> None:
             made.append(number)
             yield number
 
-    ahead = read_ahead(make(), depth=4)
+    ahead = prefetch(make(), depth=4)
     assert next(ahead) == 0
     time.sleep(0.3)
     assert len(made) <= 1 + 4 + 1  # taken, queued, and one that waits for room
@@ -33,7 +33,7 @@ def test_an_error_is_raised_after_the_items_before_it() -> None:
         yield 1
         raise LookupError("the file ended")
 
-    ahead = read_ahead(break_off(), depth=2)
+    ahead = prefetch(break_off(), depth=2)
     assert next(ahead) == 1
     with pytest.raises(LookupError, match="the file ended"):
         next(ahead)
@@ -49,7 +49,7 @@ def test_leaving_early_ends_the_thread_and_closes_what_was_read() -> None:
         finally:
             closed.set()
 
-    ahead = read_ahead(endless(), depth=2)
+    ahead = prefetch(endless(), depth=2)
     next(ahead)
     ahead.close()  # type: ignore[attr-defined]  # a generator
     assert not [t for t in threading.enumerate() if t.name == "read-ahead"]

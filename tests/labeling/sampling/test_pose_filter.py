@@ -269,18 +269,18 @@ def moved_joints(person: Instance, count: int) -> Instance:
     return replace(person, keypoints=away + keypoints[count:])
 
 
-@pytest.mark.parametrize(("outside", "rejected_by"), [(0, None), (1, None), (2, "joints_outside_mask")])
+@pytest.mark.parametrize(("outside", "rejected_by"), [(0, None), (1, None), (2, "keypoints_outside_mask")])
 def test_nine_of_ten_joints_lie_in_the_teachers_mask(outside: int, rejected_by: str | None) -> None:
     # 16 of 17 are 94 %, 15 of 17 are 88 %
     assert check([moved_joints(standing(), outside)], PoseFilter(), [standing()]) == rejected_by
 
 
 def test_exactly_the_wanted_share_of_joints_is_enough() -> None:
-    settings = PoseFilter(min_joints_inside=15 / 17)
+    settings = PoseFilter(min_keypoints_inside=15 / 17)
     assert check([moved_joints(standing(), 2)], settings, [standing()]) is None
     rejection = check_people([moved_joints(standing(), 3)], [standing()], SIZE_HW, settings)
     expected = "the person's joints lie outside the teacher's mask: 82 % inside < 88 %"
-    assert rejection == Rejection("joints_outside_mask", expected)
+    assert rejection == Rejection("keypoints_outside_mask", expected)
 
 
 def test_poses_without_joints_are_compared_by_their_boxes_only() -> None:

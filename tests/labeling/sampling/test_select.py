@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from configs.models import Sampling
-from labeling.sampling.select import Gap, SkippedFrame, select_frames
+from labeling.sampling.select import MinGap, SkippedFrame, select_frames
 from labeling.structures.frames import Clip, Frame, ImageFile
 from labeling.video.color import VideoImage
 from labeling.video.decode import Decoded
@@ -113,7 +113,7 @@ def test_a_gap_counts_from_what_is_kept_in_exact_fractions() -> None:
     def frame(t: Fraction) -> Frame:
         return Frame("v", round(t * 1000), draw_number(0), t=t)
 
-    gap = Gap(0.1)
+    gap = MinGap(0.1)
     assert gap.allows(frame(Fraction(1, 3)))
     gap.keep(frame(Fraction(1, 3)))
     assert not gap.allows(frame(Fraction(1, 3) + Fraction(1, 10) - Fraction(1, 10**12)))

@@ -49,7 +49,7 @@ def test_the_map_of_a_network_is_the_mask(first_channel: Path) -> None:
     red = rgb[:, :, 0]
     assert (instance.mask.to_array() == (red > 127)).all()
     assert instance.score == pytest.approx(red[red > 127].mean() / 255, rel=1e-5)
-    assert instance.decided == pytest.approx((red > 191).sum() / (red > 127).sum())
+    assert instance.stability == pytest.approx((red > 191).sum() / (red > 127).sum())
 
 
 def test_bgr_gives_the_network_blue_first(first_channel: Path) -> None:
@@ -264,9 +264,9 @@ def test_a_quantised_litert_network_computes_in_its_own_units(tmp_path: Path) ->
     value = rgb[:, :, 1] * 0.05 - 6  # exactly one level of the input per level of the image
     seen = (np.clip(np.rint(value / 0.05) + 10, -128, 127) - 10) * 0.05
     probability = 1 / (1 + np.exp(-seen))
-    decided = np.abs(probability - 0.6) > 1 / 256
-    assert decided.mean() > 0.95
-    assert (instance.mask.to_array() == (probability > 0.6))[decided].all()
+    stability = np.abs(probability - 0.6) > 1 / 256
+    assert stability.mean() > 0.95
+    assert (instance.mask.to_array() == (probability > 0.6))[stability].all()
     above = probability[instance.mask.to_array()]
     assert instance.score == pytest.approx(above.mean(), abs=1 / 256)
 

@@ -229,14 +229,14 @@ def test_people_in_the_street_are_found_with_good_masks(
 
 @pytest.mark.shared
 def test_decided_masks_are_the_good_ones(lite: LiteSegmenter, street: list[tuple[Frame, list[Mask]]]) -> None:
-    decided: list[float] = []
+    stability: list[float] = []
     good: list[bool] = []
     for people, (_, truth) in zip(lite.segment([frame for frame, _ in street]), street, strict=True):
-        decided += [one.decided for one in people if one.decided is not None]
+        stability += [one.stability for one in people if one.stability is not None]
         good += (iou_matrix([one.mask for one in people], truth).max(axis=1, initial=0) >= 0.8).tolist()
-    assert len(decided) == len(good) > 50
-    assert 0 <= min(decided) < max(decided) <= 1
-    assert (auroc(decided, good) or 0) > DECIDED_FLOOR
+    assert len(stability) == len(good) > 50
+    assert 0 <= min(stability) < max(stability) <= 1
+    assert (auroc(stability, good) or 0) > DECIDED_FLOOR
 
 
 @pytest.mark.shared

@@ -46,7 +46,9 @@ def test_mask_rcnn_gives_masks_in_the_frames_sizes() -> None:
     found = segmenter.segment([make_frame(noise(*hw)) for hw in SIZES_HW])
     check_instances(found, 0.015)
     assert all(one.keypoints is None for instances in found for one in instances)
-    assert all(one.decided is not None and 0 <= one.decided <= 1 for instances in found for one in instances)
+    assert all(
+        one.stability is not None and 0 <= one.stability <= 1 for instances in found for one in instances
+    )
     assert (segmenter.card.gives_keypoints, segmenter.card.gives_instances) == (False, True)
     assert segmenter.card.gives_masks
     assert segmenter.card.weights_sha256 == "random"
@@ -60,7 +62,7 @@ def test_keypoint_rcnn_gives_filled_boxes_and_seventeen_keypoints() -> None:
     for instances, hw in zip(found, SIZES_HW, strict=True):
         for one in instances:
             assert one.mask == fill_box(one.box_xywh, hw)
-            assert one.decided is None
+            assert one.stability is None
             joints = np.array(one.keypoints)
             assert joints.shape == (17, 3)
             assert ((joints[:, 2] >= 0) & (joints[:, 2] <= 1)).all()
@@ -91,7 +93,7 @@ def test_each_mask_is_as_decided_as_its_own_probabilities_are() -> None:
     network = InstanceNetwork(Sees(probability), person=1, device="cpu", block=block, transforms=None)
     (found,) = network.infer([noise(3, 4)])
     assert [one.mask.to_array().tolist() for one in found] == (probability[:2] > 0.5).tolist()
-    assert [one.decided for one in found] == [
+    assert [one.stability for one in found] == [
         pytest.approx((one > 0.75).sum() / (one > 0.5).sum()) for one in probability[:2]
     ]
     (nobody,) = InstanceNetwork(

@@ -11,7 +11,7 @@ from configs.models import Ingest
 from labeling.errors import SourceError
 from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch
-from labeling.sources.source import FailedOrigin, Fetched, Origin
+from labeling.sources.source import FailedSource, FetchedSource, SourceItem
 from tests.servers import Site, make_video, serve
 
 INGEST = Ingest(retries=2, backoff_s=0.01, timeout_s=5)
@@ -54,24 +54,24 @@ def site() -> Iterator[Site]:
         yield running
 
 
-def get(url: str, home: Path, ingest: Ingest = INGEST) -> list[Fetched | FailedOrigin]:
+def get(url: str, home: Path, ingest: Ingest = INGEST) -> list[FetchedSource | FailedSource]:
     (origin,) = expand_sources([url], environment=SECRETS)
-    assert isinstance(origin, Origin)
+    assert isinstance(origin, SourceItem)
     return list(fetch(origin, home, ingest))
 
 
-def get_one(url: str, home: Path, ingest: Ingest = INGEST) -> Fetched:
+def get_one(url: str, home: Path, ingest: Ingest = INGEST) -> FetchedSource:
     (one,) = get(url, home, ingest)
-    assert isinstance(one, Fetched), one
+    assert isinstance(one, FetchedSource), one
     return one
 
 
 def get_error(url: str, home: Path, ingest: Ingest = INGEST) -> SourceError:
     (one,) = get(url, home, ingest)
-    assert isinstance(one, FailedOrigin), one
+    assert isinstance(one, FailedSource), one
     return one.error
 
 
-def content(fetched: Fetched) -> bytes:
+def content(fetched: FetchedSource) -> bytes:
     assert fetched.path is not None
     return fetched.path.read_bytes()

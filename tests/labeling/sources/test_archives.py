@@ -26,7 +26,7 @@ from labeling.errors import (
 )
 from labeling.sources.content_store import sha256_of
 from labeling.sources.fetching import fetch
-from labeling.sources.source import FailedOrigin, Fetched, Origin
+from labeling.sources.source import FailedSource, FetchedSource, SourceItem
 
 NOISE = os.urandom(300_000)
 INGEST = Ingest()
@@ -54,8 +54,8 @@ def unpack(
     """Contents of good members and errors of bad ones, by name."""
     good: dict[str, bytes] = {}
     bad: dict[str, SourceError] = {}
-    for one in fetch(Origin(str(archive), "archive"), home, ingest):
-        if isinstance(one, FailedOrigin):
+    for one in fetch(SourceItem(str(archive), "archive"), home, ingest):
+        if isinstance(one, FailedSource):
             bad[one.spec.removeprefix(str(archive)).removeprefix("!")] = one.error
         elif one.path:
             good[one.origin.spec.removeprefix(f"{archive}!")] = one.path.read_bytes()
@@ -85,9 +85,9 @@ def test_videos_and_images_come_out_named_by_their_content(tmp_path: Path, name:
         "readme.md": b"-", "__MACOSX/._one.mp4": b"-", ".hidden.mp4": b"-",
     }  # fmt: skip
     archive = MAKERS[name](tmp_path / name, members)
-    found = list(fetch(Origin(str(archive), "archive", license="CC0"), tmp_path / "home", INGEST))
-    videos = [one for one in found if isinstance(one, Fetched) and one.path]
-    (images,) = (one for one in found if isinstance(one, Fetched) and one.images)
+    found = list(fetch(SourceItem(str(archive), "archive", license="CC0"), tmp_path / "home", INGEST))
+    videos = [one for one in found if isinstance(one, FetchedSource) and one.path]
+    (images,) = (one for one in found if isinstance(one, FetchedSource) and one.images)
     assert len(found) == 3
     assert [one.origin.spec for one in videos] == [f"{archive}!one.mp4", f"{archive}!sub/zwei ü 視.MKV"]
     assert [one.path.name for one in videos if one.path] == [
@@ -113,16 +113,16 @@ def test_the_same_bytes_twice_are_one_file(tmp_path: Path) -> None:
 
 def test_one_member_can_be_named(tmp_path: Path) -> None:
     archive = make_tar(tmp_path / "a.tar", {"x/one.mp4": b"1", "x/two.mp4": b"2", "p/1.png": b"3"})
-    (one,) = fetch(Origin(f"{archive}!x/two.mp4", "archive_member"), tmp_path / "home", INGEST)
-    assert isinstance(one, Fetched)
+    (one,) = fetch(SourceItem(f"{archive}!x/two.mp4", "archive_member"), tmp_path / "home", INGEST)
+    assert isinstance(one, FetchedSource)
     assert one.path is not None
     assert one.path.read_bytes() == b"2"
     assert one.origin.spec == f"{archive}!x/two.mp4"
-    (images,) = fetch(Origin(f"{archive}!p/", "archive_member"), tmp_path / "home", INGEST)
-    assert isinstance(images, Fetched)
+    (images,) = fetch(SourceItem(f"{archive}!p/", "archive_member"), tmp_path / "home", INGEST)
+    assert isinstance(images, FetchedSource)
     assert images.image_names == ("1.png",)
-    (failed,) = fetch(Origin(f"{archive}!gone.mp4", "archive_member"), tmp_path / "home", INGEST)
-    assert isinstance(failed, FailedOrigin)
+    (failed,) = fetch(SourceItem(f"{archive}!gone.mp4", "archive_member"), tmp_path / "home", INGEST)
+    assert isinstance(failed, FailedSource)
     assert isinstance(failed.error, SourceNotFound)
 
 
@@ -147,8 +147,8 @@ def test_a_member_that_fails_keeps_the_license_of_its_archive(tmp_path: Path) ->
     damaged = make_tar(tmp_path / "damaged.tar.gz", {"a.mp4": b"1", "b.mp4": NOISE}, "w:gz")
     damaged.write_bytes(damaged.read_bytes()[:-1000])
     for archive in (refused, damaged, tmp_path / "missing.zip"):
-        found = fetch(Origin(str(archive), "archive", license="CC0"), tmp_path / "home", INGEST)
-        failed = [one for one in found if isinstance(one, FailedOrigin)]
+        found = fetch(SourceItem(str(archive), "archive", license="CC0"), tmp_path / "home", INGEST)
+        failed = [one for one in found if isinstance(one, FailedSource)]
         assert [one.license for one in failed] == ["CC0"]
 
 
@@ -269,11 +269,14 @@ def peak_bytes(call: Callable[[], object]) -> int:
 @pytest.mark.parametrize("name", ["a.zip", "a.tgz", "a.tar.bz2", "a.tar.xz"])
 def test_memory_does_not_grow_with_what_is_unpacked(tmp_path: Path, name: str) -> None:
     archive = MAKERS[name](tmp_path / name, {"big.mp4": bytes(60_000_000)})
-    found: list[Fetched | FailedOrigin] = []
+    found: list[FetchedSource | FailedSource] = []
     trusting = Ingest(max_archive_ratio=1e9)
-    assert peak_bytes(lambda: found.extend(fetch(Origin(str(archive), "archive"), tmp_path, trusting))) < 20e6
+    assert (
+        peak_bytes(lambda: found.extend(fetch(SourceItem(str(archive), "archive"), tmp_path, trusting)))
+        < 20e6
+    )
     (fetched,) = found
-    assert isinstance(fetched, Fetched)
+    assert isinstance(fetched, FetchedSource)
     assert fetched.path is not None
     assert fetched.path.stat().st_size == 60_000_000
 
@@ -281,10 +284,12 @@ def test_memory_does_not_grow_with_what_is_unpacked(tmp_path: Path, name: str) -
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_zip_members_that_unpack_into_memory_are_refused(tmp_path: Path, method: int) -> None:
     archive = make_zip(tmp_path / "a.zip", {"big.mp4": bytes(50_000_000), "notes.md": b"-"}, method=method)
-    found: list[Fetched | FailedOrigin] = []
-    assert peak_bytes(lambda: found.extend(fetch(Origin(str(archive), "archive"), tmp_path, INGEST))) < 20e6
+    found: list[FetchedSource | FailedSource] = []
+    assert (
+        peak_bytes(lambda: found.extend(fetch(SourceItem(str(archive), "archive"), tmp_path, INGEST))) < 20e6
+    )
     (failed,) = found
-    assert isinstance(failed, FailedOrigin)
+    assert isinstance(failed, FailedSource)
     assert isinstance(failed.error, UnsafeArchive)
     assert failed.spec == f"{archive}!big.mp4"
 
@@ -373,5 +378,5 @@ def test_no_damage_escapes_as_another_error(tmp_path: Path, seed: int) -> None:
     for _ in range(dice.randrange(1, 12)):
         content[dice.randrange(len(content))] = dice.randrange(256)
     archive.write_bytes(content)
-    found = list(fetch(Origin(str(archive), "archive"), tmp_path / "home", INGEST))
+    found = list(fetch(SourceItem(str(archive), "archive"), tmp_path / "home", INGEST))
     assert found

@@ -30,7 +30,7 @@ from labeling.sources.cameras import Recording, record_camera
 from labeling.sources.content_store import sha256_of
 from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch
-from labeling.sources.source import FailedOrigin, Fetched
+from labeling.sources.source import FailedSource, FetchedSource
 from tests.servers import (
     Site,
     in_turn,
@@ -390,11 +390,11 @@ def test_each_recording_is_a_source_of_its_own(site: Site, tmp_path: Path) -> No
     site.pages["/cam"] = in_turn(send_stream(ts(0, 20)), send_stream(ts(50, 70)), send_status(401))
     url = site.url("/cam").replace("//", "//me:$PW@")
     (origin,) = expand_sources([f"camera:{url}"], environment={"PW": "hunter2"})
-    assert not isinstance(origin, FailedOrigin)
+    assert not isinstance(origin, FailedSource)
     first, second, failed = fetch(origin, tmp_path, INGEST)
-    assert isinstance(first, Fetched)
-    assert isinstance(second, Fetched)
-    assert isinstance(failed, FailedOrigin)
+    assert isinstance(first, FetchedSource)
+    assert isinstance(second, FetchedSource)
+    assert isinstance(failed, FailedSource)
     assert isinstance(failed.error, SourcePrivate)
     assert first.origin.spec != second.origin.spec
     assert first.origin.spec.startswith(f"camera:http://me:$PW@127.0.0.1:{site.port}/cam#20")

@@ -10,10 +10,10 @@ import pytest
 
 from configs.models import Ingest
 from labeling.errors import HomeNotWritable, SourceNotFound
-from labeling.sources.content_store import LEFT_AFTER_S, adopt_file, remove_leftovers, sha256_of, staging
+from labeling.sources.content_store import LEFT_AFTER_S, move_into_store, remove_leftovers, sha256_of, staging
 from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch
-from labeling.sources.source import FailedOrigin, Fetched
+from labeling.sources.source import FailedSource, FetchedSource
 
 
 def test_a_file_of_several_chunks_has_the_hash_of_its_bytes(tmp_path: Path) -> None:
@@ -26,7 +26,7 @@ def test_bytes_that_are_kept_already_keep_their_name(tmp_path: Path) -> None:
     names = []
     for suffix in (".mp4", ".mov", ""):
         (tmp_path / "new").write_bytes(b"the same")
-        names.append(adopt_file(tmp_path / "new", tmp_path, suffix=suffix).name)
+        names.append(move_into_store(tmp_path / "new", tmp_path, suffix=suffix).name)
     assert set(names) == {f"{hashlib.sha256(b'the same').hexdigest()}.mp4"}
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [names[0]]
 
@@ -34,7 +34,7 @@ def test_bytes_that_are_kept_already_keep_their_name(tmp_path: Path) -> None:
 def test_files_are_spread_over_folders_so_that_none_is_long_to_list(tmp_path: Path) -> None:
     for number in range(300):
         (tmp_path / "new").write_bytes(b"%d" % number)
-        adopt_file(tmp_path / "new", tmp_path, suffix=".mp4")
+        move_into_store(tmp_path / "new", tmp_path, suffix=".mp4")
     folders = list(tmp_path.iterdir())
     assert len(folders) > 100
     assert max(len(list(folder.iterdir())) for folder in folders) < 10
@@ -78,10 +78,10 @@ def test_a_home_that_cannot_be_is_no_fault_of_the_source(tmp_path: Path) -> None
 def test_a_local_file_stays_where_it_is(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"x")
     (origin,) = expand_sources(["a.mp4"], folder=tmp_path)
-    assert not isinstance(origin, FailedOrigin)
-    assert list(fetch(origin, tmp_path / "home", Ingest())) == [Fetched(origin, tmp_path / "a.mp4")]
+    assert not isinstance(origin, FailedSource)
+    assert list(fetch(origin, tmp_path / "home", Ingest())) == [FetchedSource(origin, tmp_path / "a.mp4")]
     assert not (tmp_path / "home").exists()
     (tmp_path / "a.mp4").unlink()
     (failed,) = fetch(origin, tmp_path / "home", Ingest())
-    assert isinstance(failed, FailedOrigin)
+    assert isinstance(failed, FailedSource)
     assert isinstance(failed.error, SourceNotFound)

@@ -10,9 +10,9 @@ from yt_dlp.utils import DownloadError
 from configs.errors import ConfigError
 from labeling.errors import SourceError
 from labeling.sources.expand import expand_sources
-from labeling.sources.source import FailedOrigin, Origin
+from labeling.sources.source import FailedSource, SourceItem
 from labeling.sources.urls import _Page, _PageReader
-from labeling.sources.ytdlp import Notes
+from labeling.sources.ytdlp import YtDlpLogger
 from tests.labeling.sources.downloads import INGEST, SECRETS, VIDEO, get, get_one, only_this_machine, site
 from tests.servers import Site, send_file, send_page
 
@@ -73,7 +73,7 @@ def test_a_password_reaches_the_server_and_nobody_else(
         assert seen[0] == "Basic bWU6aHVudGVyMg=="
     shown = [repr(one) for one in found]
     shown += [
-        "".join(traceback.format_exception(one.error)) for one in found if isinstance(one, FailedOrigin)
+        "".join(traceback.format_exception(one.error)) for one in found if isinstance(one, FailedSource)
     ]
     shown += [path.read_text() for path in tmp_path.rglob("*.json")]
     shown += capfd.readouterr()
@@ -92,8 +92,8 @@ class Indiscreet:
 
 def test_a_complaint_with_the_password_is_not_passed_on(tmp_path: Path) -> None:
     (origin,) = expand_sources(["http://me:$PW@127.0.0.1/a.mp4"], environment=SECRETS)
-    assert isinstance(origin, Origin)
-    reader = _PageReader(Indiscreet(), Notes(), tmp_path, tmp_path, INGEST)
+    assert isinstance(origin, SourceItem)
+    reader = _PageReader(Indiscreet(), YtDlpLogger(), tmp_path, tmp_path, INGEST)
     with pytest.raises(SourceError) as failed:
         list(reader.fetch(_Page(origin)))
     assert str(failed.value).startswith(

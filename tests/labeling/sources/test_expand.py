@@ -9,7 +9,7 @@ from configs.models import Ingest
 from labeling.errors import NotAVideo, SourceError, SourceNotFound, UnsupportedVideo
 from labeling.sources.expand import expand_sources, is_missing_path
 from labeling.sources.fetching import fetch
-from labeling.sources.source import FailedOrigin, Origin
+from labeling.sources.source import FailedSource, SourceItem
 
 
 def fill(folder: Path, *names: str) -> None:
@@ -22,14 +22,14 @@ def fill(folder: Path, *names: str) -> None:
 def origins(*specs: str, folder: Path) -> list[tuple[str, str]]:
     """(kind, spec below the folder) of what came out, all of which must be good."""
     found = list(expand_sources(specs, folder=folder))
-    assert all(isinstance(one, Origin) for one in found), found
+    assert all(isinstance(one, SourceItem) for one in found), found
     root = f"{folder.resolve()}/"
-    return [(one.kind, one.spec.removeprefix(root)) for one in found if isinstance(one, Origin)]
+    return [(one.kind, one.spec.removeprefix(root)) for one in found if isinstance(one, SourceItem)]
 
 
-def only_failure(*specs: str, folder: Path) -> FailedOrigin:
+def only_failure(*specs: str, folder: Path) -> FailedSource:
     (found,) = expand_sources(specs, folder=folder)
-    assert isinstance(found, FailedOrigin)
+    assert isinstance(found, FailedSource)
     return found
 
 
@@ -49,9 +49,9 @@ def test_a_folder_gives_each_video_and_each_folder_of_images(tmp_path: Path) -> 
 def test_images_come_in_the_order_that_a_person_would_give_them(tmp_path: Path) -> None:
     fill(tmp_path, "f10.png", "f2.png", "f1.jpg", ".f0.png", "readme.md")
     (origin,) = expand_sources([str(tmp_path)])
-    assert isinstance(origin, Origin)
+    assert isinstance(origin, SourceItem)
     (fetched,) = fetch(origin, tmp_path / "home", Ingest())
-    assert not isinstance(fetched, FailedOrigin)
+    assert not isinstance(fetched, FailedSource)
     assert fetched.image_names == ("f1.jpg", "f2.png", "f10.png")
     assert fetched.images == tuple(tmp_path / name for name in fetched.image_names)
 
@@ -68,8 +68,8 @@ def test_a_broken_link_is_a_failure_and_the_rest_goes_on(tmp_path: Path) -> None
     fill(tmp_path, "a.mp4")
     (tmp_path / "b.mp4").symlink_to(tmp_path / "gone.mp4")
     good, bad = expand_sources([str(tmp_path)])
-    assert isinstance(good, Origin)
-    assert isinstance(bad, FailedOrigin)
+    assert isinstance(good, SourceItem)
+    assert isinstance(bad, FailedSource)
     assert isinstance(bad.error, SourceNotFound)
 
 
@@ -104,9 +104,9 @@ def test_a_pattern_of_images_means_only_those(tmp_path: Path) -> None:
     fill(tmp_path, "in/a1.png", "in/a2.png", "in/b1.png")
     assert origins("in/a*.png", folder=tmp_path) == [("image_folder", "in/a*.png")]
     (origin,) = expand_sources(["in/a*.png"], folder=tmp_path)
-    assert isinstance(origin, Origin)
+    assert isinstance(origin, SourceItem)
     (fetched,) = fetch(origin, tmp_path / "home", Ingest())
-    assert not isinstance(fetched, FailedOrigin)
+    assert not isinstance(fetched, FailedSource)
     assert fetched.image_names == ("a1.png", "a2.png")
 
 
@@ -135,7 +135,7 @@ def test_what_an_origin_is_called_can_be_typed_again(tmp_path: Path) -> None:
     first = list(expand_sources(specs, folder=tmp_path))
     again = list(expand_sources([one.spec for one in first]))
     assert first == again
-    assert [one.kind for one in again if isinstance(one, Origin)] == [
+    assert [one.kind for one in again if isinstance(one, SourceItem)] == [
         "file", "image_folder", "archive", "archive_member", "url", "camera", "camera",
     ]  # fmt: skip
 
@@ -154,7 +154,7 @@ def test_a_text_list_counts_paths_from_its_own_folder(tmp_path: Path) -> None:
     (tmp_path / "lists/all.txt").write_text("\r\n".join(lines), encoding="utf-8")
     *good, bad = expand_sources(["lists/all.txt"], folder=tmp_path)
     assert [Path(one.spec).name for one in good] == ["a.mp4", "b c.mp4", "d.mp4", "v#t=1"]
-    assert isinstance(bad, FailedOrigin)
+    assert isinstance(bad, FailedSource)
     assert "all.txt, line 7" in str(bad.error)
     assert isinstance(bad.error, SourceNotFound)
 
@@ -170,7 +170,7 @@ def test_a_table_keeps_what_it_says_about_each_source(tmp_path: Path, delimiter:
     ]
     text = "\n".join(delimiter.join(row) for row in rows)
     (tmp_path / "t.csv").write_text(text, encoding="utf-8")
-    found = [one for one in expand_sources(["t.csv"], folder=tmp_path) if isinstance(one, Origin)]
+    found = [one for one in expand_sources(["t.csv"], folder=tmp_path) if isinstance(one, SourceItem)]
     assert [(Path(one.spec).name, one.title, one.license, one.uploader) for one in found] == [
         ("a.mp4", "First", "CC-BY-4.0", "me"),
         ("b.mp4", 'A "quoted" one', None, None),
@@ -188,7 +188,7 @@ def test_a_row_that_fails_keeps_what_the_table_says_and_means_the_same_outside_o
         "/no/d.mp4,,",
     ]
     (tmp_path / "lists/t.csv").write_text("\n".join(rows))
-    found = [one for one in expand_sources(["lists/t.csv"], folder=tmp_path) if isinstance(one, FailedOrigin)]
+    found = [one for one in expand_sources(["lists/t.csv"], folder=tmp_path) if isinstance(one, FailedSource)]
     assert [(one.spec, one.title, one.license) for one in found] == [
         (str(tmp_path / "lists/gone.mp4"), "Gone", "CC0"),
         ("~nobody/b.mp4", None, None),
@@ -220,7 +220,7 @@ def test_lists_within_lists_end(tmp_path: Path) -> None:
     (tmp_path / "2.txt").write_text("a.mp4\n3.txt\n")
     good, bad = expand_sources(["0.txt"], folder=tmp_path)
     assert good.spec.endswith("a.mp4")
-    assert isinstance(bad, FailedOrigin)
+    assert isinstance(bad, FailedSource)
     assert "deep" in str(bad.error)
 
 
@@ -244,9 +244,9 @@ def test_lists_within_lists_end(tmp_path: Path) -> None:
 def test_bad_specs_become_failures_of_their_own(tmp_path: Path, spec: str, error: type[SourceError]) -> None:
     fill(tmp_path, "a.mp4")
     bad, good = expand_sources([spec, "a.mp4"], folder=tmp_path)
-    assert isinstance(bad, FailedOrigin)
+    assert isinstance(bad, FailedSource)
     assert type(bad.error) is error
-    assert isinstance(good, Origin)
+    assert isinstance(good, SourceItem)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
@@ -294,8 +294,8 @@ def test_a_path_where_nothing_is_is_known_without_asking_anybody(
 def test_passwords_are_used_but_never_shown(tmp_path: Path) -> None:
     (tmp_path / "cams.txt").write_text("rtsp://me:$PW@cam/1\nftp://me:hunter2@cam/2\n")
     good, bad = expand_sources(["cams.txt"], folder=tmp_path, environment={"PW": "hunter2"})
-    assert isinstance(good, Origin)
-    assert isinstance(bad, FailedOrigin)
+    assert isinstance(good, SourceItem)
+    assert isinstance(bad, FailedSource)
     assert good.connect_url == "rtsp://me:hunter2@cam/1"
     assert (good.spec, good.url) == ("rtsp://me:$PW@cam/1", "rtsp://***@cam/1")
     for shown in (repr(good), str(good), repr(bad), str(bad.error), repr(bad.error.__cause__)):

@@ -44,9 +44,9 @@ def test_the_best_that_is_new_enough_is_taken(programs: Path) -> None:
 
 def test_yt_dlp_is_told_of_all_of_them(programs: Path) -> None:
     from configs.models import Ingest
-    from labeling.sources.ytdlp import Notes, make_downloader
+    from labeling.sources.ytdlp import YtDlpLogger, make_downloader
 
     install(programs, "node", "v22.4.1")
-    with make_downloader(Ingest(), Notes(), allow_link_local=False) as downloader:
+    with make_downloader(Ingest(), YtDlpLogger(), allow_link_local=False) as downloader:
         found = [name for name, runtime in downloader._js_runtimes.items() if runtime.info]
     assert found == ["node"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from labeling.errors import SourceNotFound, TruncatedVideo, UnsupportedVideo
-from labeling.sources.source import FailedOrigin, Fetched
+from labeling.sources.source import FailedSource, FetchedSource
 from tests.labeling.sources.downloads import (
     INGEST,
     OTHER,
@@ -42,9 +42,9 @@ def test_a_playlist_gives_its_entries_one_by_one(site: Site, tmp_path: Path) -> 
     site.pages["/b.mp4"] = send_file(VIDEO, stop_at=len(VIDEO) // 2)
     site.pages["/c.mp4"] = send_file(OTHER)
     first, second, third = get(site.url("/feed"), tmp_path)
-    assert isinstance(first, Fetched)
-    assert isinstance(second, FailedOrigin)
-    assert isinstance(third, Fetched)
+    assert isinstance(first, FetchedSource)
+    assert isinstance(second, FailedSource)
+    assert isinstance(third, FetchedSource)
     assert content(first) == VIDEO
     assert content(third) == OTHER
     assert first.origin.title == "No 0"
@@ -61,7 +61,7 @@ def test_a_playlist_that_grew_gives_only_what_is_new_to_the_network(site: Site, 
     )
     get(site.url("/feed"), tmp_path)
     asked = site.count("/a.mp4")
-    found = [content(one) for one in get(site.url("/feed"), tmp_path) if isinstance(one, Fetched)]
+    found = [content(one) for one in get(site.url("/feed"), tmp_path) if isinstance(one, FetchedSource)]
     assert found == [OTHER, VIDEO]
     assert site.count("/a.mp4") == asked
 
@@ -72,16 +72,16 @@ def test_only_so_many_entries_are_taken(site: Site, tmp_path: Path) -> None:
         site.pages[f"/{i}.mp4"] = send_file(make_video([i]))
     site.pages["/feed"] = send_page(feed(*urls), kind="application/rss+xml")
     found = get(site.url("/feed"), tmp_path, INGEST.model_copy(update={"max_items": 2}))
-    assert [one.origin.spec for one in found if isinstance(one, Fetched)] == urls[:2]
+    assert [one.origin.spec for one in found if isinstance(one, FetchedSource)] == urls[:2]
     assert site.count("/2.mp4") == 0
 
 
 def test_a_playlist_that_names_itself_ends(site: Site, tmp_path: Path) -> None:
     site.pages["/a.mp4"] = send_file(VIDEO)
     site.pages["/feed"] = send_page(feed(site.url("/feed"), site.url("/a.mp4")), kind="application/rss+xml")
-    assert [one.origin.title for one in get(site.url("/feed"), tmp_path) if isinstance(one, Fetched)] == [
-        "No 1"
-    ]
+    assert [
+        one.origin.title for one in get(site.url("/feed"), tmp_path) if isinstance(one, FetchedSource)
+    ] == ["No 1"]
 
 
 def test_videos_within_a_page_are_its_entries(site: Site, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_videos_within_a_page_are_its_entries(site: Site, tmp_path: Path) -> Non
         f'<html><video src="{site.url("/a.mp4")}"></video><video src="{site.url("/b.mp4")}"></video></html>'
     )
     site.pages["/a.mp4"], site.pages["/b.mp4"] = send_file(VIDEO), send_file(OTHER)
-    found = [one for one in get(site.url("/page"), tmp_path) if isinstance(one, Fetched)]
+    found = [one for one in get(site.url("/page"), tmp_path) if isinstance(one, FetchedSource)]
     assert {content(one) for one in found} == {VIDEO, OTHER}
     assert len({one.origin.spec for one in found}) == 2
 

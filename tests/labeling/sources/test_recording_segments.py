@@ -8,16 +8,16 @@ from typing import Any
 import av
 import pytest
 
-from labeling.sources.recording_segments import Timeline, date_back
+from labeling.sources.recording_segments import SegmentTimeline, date_back
 from tests.servers import make_video
 
 MS = Fraction(1, 1000)
 
 
 @pytest.fixture
-def timeline() -> Iterator[Timeline]:
+def timeline() -> Iterator[SegmentTimeline]:
     with av.open(io.BytesIO(make_video([0])), "r") as container:
-        yield Timeline(container)
+        yield SegmentTimeline(container)
 
 
 def packet(dts: int | None, pts: int | None = None) -> "av.Packet[Any]":
@@ -27,7 +27,7 @@ def packet(dts: int | None, pts: int | None = None) -> "av.Packet[Any]":
     return made
 
 
-def test_times_that_stand_still_are_made_to_rise(timeline: Timeline) -> None:
+def test_times_that_stand_still_are_made_to_rise(timeline: SegmentTimeline) -> None:
     stamped = []
     for dts in (100, 100, 90, 140):
         one = packet(dts)
@@ -37,19 +37,19 @@ def test_times_that_stand_still_are_made_to_rise(timeline: Timeline) -> None:
 
 
 @pytest.mark.parametrize("jump", [20_000, -20_000])
-def test_a_jump_of_the_clock_is_noticed_once(timeline: Timeline, jump: int) -> None:
+def test_a_jump_of_the_clock_is_noticed_once(timeline: SegmentTimeline, jump: int) -> None:
     assert timeline.stamp(packet(50_000))
     assert not timeline.stamp(packet(50_000 + jump))
     assert timeline.stamp(packet(50_040 + jump))
 
 
-def test_an_image_is_never_shown_before_it_is_decoded(timeline: Timeline) -> None:
+def test_an_image_is_never_shown_before_it_is_decoded(timeline: SegmentTimeline) -> None:
     one = packet(100, 60)
     timeline.stamp(one)
     assert (one.dts, one.pts) == (100, 100)
 
 
-def test_missing_times_follow_on(timeline: Timeline) -> None:
+def test_missing_times_follow_on(timeline: SegmentTimeline) -> None:
     timeline.stamp(packet(100))
     one = packet(None)
     assert timeline.stamp(one)

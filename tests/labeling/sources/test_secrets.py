@@ -7,7 +7,7 @@ import pytest
 from configs.errors import ConfigError
 from labeling.errors import SourcePrivate, UnsupportedVideo
 from labeling.sources.expand import expand_sources
-from labeling.sources.source import FailedOrigin, Origin
+from labeling.sources.source import FailedSource, SourceItem
 from labeling.sources.url_policy import fill_secrets, name_source, refuse_passwords
 
 
@@ -64,7 +64,7 @@ def test_a_list_names_variables_too(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("\n".join(["url", *specs] if name.endswith("csv") else specs))
     found = list(expand_sources([name], folder=tmp_path, environment={"PW": "p@ss"}))
     assert [one.spec for one in found] == specs
-    connected = [one.connect_url for one in found if isinstance(one, Origin)]
+    connected = [one.connect_url for one in found if isinstance(one, SourceItem)]
     assert connected == [
         "rtsp://me:p%40ss@host/live",
         "http://p%40ss@host/live",
@@ -78,8 +78,8 @@ def test_what_a_camera_is_stored_as_can_be_tried_again(tmp_path: Path) -> None:
     for spec in ("rtsp://me:$PW@host/live", "camera:http://me:$PW@host/live", "rtsp://me@host/live"):
         (first,) = expand_sources([spec], folder=tmp_path, environment=environment)
         (again,) = expand_sources([first.spec], folder=tmp_path, environment=environment)
-        assert isinstance(first, Origin)
-        assert isinstance(again, Origin)
+        assert isinstance(first, SourceItem)
+        assert isinstance(again, SourceItem)
         assert again.connect_url == first.connect_url
         assert first.spec == spec
 
@@ -87,9 +87,9 @@ def test_what_a_camera_is_stored_as_can_be_tried_again(tmp_path: Path) -> None:
 def test_a_password_in_a_list_fails_its_own_line_only(tmp_path: Path) -> None:
     (tmp_path / "cams.txt").write_text("rtsp://me:hunter2@cam/1\nrtsp://cam/2\nrtsp://me:$GONE@cam/3\n")
     bad, good, unset = expand_sources(["cams.txt"], folder=tmp_path, environment={})
-    assert isinstance(good, Origin)
-    assert isinstance(bad, FailedOrigin)
-    assert isinstance(unset, FailedOrigin)
+    assert isinstance(good, SourceItem)
+    assert isinstance(bad, FailedSource)
+    assert isinstance(unset, FailedSource)
     assert isinstance(bad.error, UnsupportedVideo)
     assert isinstance(unset.error, SourcePrivate)
     assert "line 1" in str(bad.error)
@@ -102,7 +102,7 @@ def test_a_password_in_a_list_fails_its_own_line_only(tmp_path: Path) -> None:
 def test_what_was_stored_without_its_secret_says_so_when_it_is_tried_again(tmp_path: Path) -> None:
     for spec in ("https://host/x.mp4?token=***", "rtsp://***@cam/1", "https://***@host/x.mp4"):
         (failed,) = expand_sources([spec], folder=tmp_path)
-        assert isinstance(failed, FailedOrigin)
+        assert isinstance(failed, FailedSource)
         assert "name that page again" in str(failed.error)
 
 

@@ -24,7 +24,7 @@ from labeling.errors import (
 from labeling.sources.content_store import sha256_of
 from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch
-from labeling.sources.source import Fetched, Origin
+from labeling.sources.source import FetchedSource, SourceItem
 from tests.labeling.sources.downloads import (
     INGEST,
     OTHER,
@@ -51,7 +51,7 @@ def test_a_video_comes_whole_with_what_is_known_of_it(site: Site, tmp_path: Path
     assert fetched.path == tmp_path / sha256[:2] / f"{sha256}.mp4"
     assert content(fetched) == VIDEO
     assert read_numbers(fetched.path) == list(range(30))
-    assert fetched.origin == Origin(
+    assert fetched.origin == SourceItem(
         site.url("/a%20clip.mp4"), "url", url=site.url("/a%20clip.mp4"), title="a clip", upload_date="2015-10-21",
         site="Generic", site_id="a clip",
     )  # fmt: skip
@@ -73,9 +73,9 @@ def test_what_a_list_says_is_kept_with_a_known_download(site: Site, tmp_path: Pa
     site.pages["/a.mp4"] = send_file(VIDEO)
     first = get_one(site.url("/a.mp4"), tmp_path)
     (origin,) = expand_sources([site.url("/a.mp4")])
-    assert isinstance(origin, Origin)
+    assert isinstance(origin, SourceItem)
     (again,) = fetch(replace(origin, title="Mine", license="CC0"), tmp_path, INGEST)
-    assert isinstance(again, Fetched)
+    assert isinstance(again, FetchedSource)
     assert again.origin == replace(first.origin, title="Mine", license="CC0")
 
 
@@ -88,12 +88,15 @@ def test_two_urls_of_a_list_that_differ_in_their_secret_are_two_videos(site: Sit
     (tmp_path / "list.txt").write_text("\n".join(specs))
     for _ in range(2):  # the second time from what was kept
         origins = list(expand_sources(["list.txt"], folder=tmp_path, environment=SECRETS))
-        assert all(isinstance(origin, Origin) for origin in origins)
+        assert all(isinstance(origin, SourceItem) for origin in origins)
         found = [
-            one for origin in origins if isinstance(origin, Origin) for one in fetch(origin, tmp_path, INGEST)
+            one
+            for origin in origins
+            if isinstance(origin, SourceItem)
+            for one in fetch(origin, tmp_path, INGEST)
         ]
-        assert [content(one) for one in found if isinstance(one, Fetched)] == [VIDEO, OTHER]
-        assert [one.origin.spec for one in found if isinstance(one, Fetched)] == specs
+        assert [content(one) for one in found if isinstance(one, FetchedSource)] == [VIDEO, OTHER]
+        assert [one.origin.spec for one in found if isinstance(one, FetchedSource)] == specs
     assert not any(b"hunter2" in path.read_bytes() for path in tmp_path.rglob("*.json"))
 
 

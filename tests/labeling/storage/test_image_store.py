@@ -9,7 +9,7 @@ import pytest
 
 from configs.errors import ConfigError
 from labeling.errors import StorageError, StoreUnreachable
-from labeling.runtime.thread_pool import Errands
+from labeling.runtime.thread_pool import BoundedThreadPool
 from labeling.storage.home import Home
 from labeling.storage.image_store import (
     MARKER,
@@ -97,10 +97,10 @@ def test_no_more_than_twice_as_many_calls_wait_as_run() -> None:
         begun.release()
         gate.wait(30)
 
-    with Errands(at_once=2) as errands:
+    with BoundedThreadPool(at_once=2) as thread_pool:
         for _ in range(4):
-            errands.send(call)
-        fifth = threading.Thread(target=errands.send, args=(call,))
+            thread_pool.send(call)
+        fifth = threading.Thread(target=thread_pool.send, args=(call,))
         fifth.start()
         fifth.join(0.3)
         assert fifth.is_alive()
@@ -111,21 +111,21 @@ def test_no_more_than_twice_as_many_calls_wait_as_run() -> None:
 
 def test_an_error_in_the_block_drops_what_has_not_begun() -> None:
     gate, done = threading.Event(), list[str]()
-    errands = Errands(at_once=1)
+    thread_pool = BoundedThreadPool(at_once=1)
 
     def wait() -> None:
         gate.wait(30)
 
     def fail() -> None:
-        with errands:
-            errands.send(wait)
-            errands.send(lambda: done.append("second"))
+        with thread_pool:
+            thread_pool.send(wait)
+            thread_pool.send(lambda: done.append("second"))
             threading.Timer(0.2, gate.set).start()
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fail()
-    assert errands.abandoned.is_set()
+    assert thread_pool.abandoned.is_set()
     assert done == []
 
 

@@ -5,7 +5,12 @@ import pytest
 from scipy import ndimage
 
 from labeling.structures.instances import Instance
-from labeling.structures.probability_maps import FloatMap, clear_from, instances_from_map, share_decided
+from labeling.structures.probability_maps import (
+    FloatMap,
+    instances_from_map,
+    stability_share,
+    stable_threshold,
+)
 
 STEP = np.array(
     [
@@ -24,22 +29,22 @@ def seen(probability: FloatMap, *, mask_above: float = 0.5, split: bool = False)
 
 def test_decided_is_the_share_of_the_masks_pixels_of_which_the_network_is_sure() -> None:
     (everybody,) = seen(STEP)
-    assert everybody.decided == pytest.approx(3 / 6)
-    assert sorted(one.decided or 0.0 for one in seen(STEP, split=True)) == [0.5, 0.5]
+    assert everybody.stability == pytest.approx(3 / 6)
+    assert sorted(one.stability or 0.0 for one in seen(STEP, split=True)) == [0.5, 0.5]
     (low,) = seen(STEP, mask_above=0.25)  # sure from 0.5 on
-    assert low.decided == pytest.approx(6 / 8)
+    assert low.stability == pytest.approx(6 / 8)
 
 
 def test_a_mask_of_zeros_and_ones_is_decided_and_one_of_doubts_is_not() -> None:
-    assert seen((STEP > 0.5).astype(np.float32))[0].decided == 1.0
-    assert seen(np.full((4, 4), 0.7, np.float32))[0].decided == 0.0
+    assert seen((STEP > 0.5).astype(np.float32))[0].stability == 1.0
+    assert seen(np.full((4, 4), 0.7, np.float32))[0].stability == 0.0
 
 
 @pytest.mark.parametrize(("mask_above", "clear"), [(0.5, 0.75), (0.25, 0.5), (0.0, 0.0), (1.0, 1.0)])
 def test_a_pixel_is_decided_at_three_times_the_odds_at_which_the_mask_begins(
     mask_above: float, clear: float
 ) -> None:
-    assert clear_from(mask_above) == pytest.approx(clear)
+    assert stable_threshold(mask_above) == pytest.approx(clear)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -50,14 +55,14 @@ def test_neither_a_larger_image_nor_more_of_it_changes_how_decided_a_mask_is(see
     (one,) = seen(probability)
     (larger,) = seen(probability.repeat(3, axis=0).repeat(3, axis=1))
     (smaller_part,) = seen(np.pad(probability, 50))
-    assert one.decided == pytest.approx(larger.decided)
-    assert one.decided == pytest.approx(smaller_part.decided)
+    assert one.stability == pytest.approx(larger.stability)
+    assert one.stability == pytest.approx(smaller_part.stability)
 
 
 def test_the_softer_an_outline_the_less_decided_its_mask() -> None:
     disc = np.hypot(*np.mgrid[-50:50, -50:50]) < 30
     shares = [
-        share_decided(soft[soft > 0.5], mask_above=0.5)
+        stability_share(soft[soft > 0.5], mask_above=0.5)
         for soft in (ndimage.gaussian_filter(disc.astype(np.float32), sigma) for sigma in (1, 3, 9))
     ]
     assert shares[0] > 0.9

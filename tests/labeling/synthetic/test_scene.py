@@ -10,7 +10,7 @@ from configs.errors import ConfigError
 from labeling.structures.frames import Clip
 from labeling.structures.masks import intersection_areas
 from labeling.synthetic.choreography import cast_actors, light_at, place_actor
-from labeling.synthetic.figure import Stance, pose_joints
+from labeling.synthetic.figure import Stance, pose_keypoints
 from labeling.synthetic.scene import Scene, render_scene
 from labeling.video.decode import decode_clip
 from labeling.video.probe import probe_video
@@ -99,10 +99,10 @@ def test_later_repetitions_wear_other_shirts() -> None:
 
 def test_feet_are_on_the_ground_and_a_crouching_body_is_lower() -> None:
     for gait in np.linspace(0, 6, 7):
-        joints = pose_joints(Stance(float(gait), 1.0, 0.0, 1.0))
+        joints = pose_keypoints(Stance(float(gait), 1.0, 0.0, 1.0))
         assert min(joints["near_ankle"][1], joints["far_ankle"][1]) == pytest.approx(0.035)
-    upright = pose_joints(Stance(0, 0, 0, 1))["head"][1]
-    crouched = pose_joints(Stance(0, 0, 1, 1))["head"][1]
+    upright = pose_keypoints(Stance(0, 0, 0, 1))["head"][1]
+    crouched = pose_keypoints(Stance(0, 0, 1, 1))["head"][1]
     assert 0.85 < upright < 1.0
     assert crouched < 0.7 * upright
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from labeling.text.phrases import say_below, say_masks, say_people, say_share_below
+from labeling.text.phrases import format_below, format_masks, format_people, format_share_below
 
 
 @pytest.mark.parametrize(
@@ -18,14 +18,14 @@ from labeling.text.phrases import say_below, say_masks, say_people, say_share_be
     ],
 )
 def test_digits_are_added_until_the_difference_shows(value: float, limit: float, text: str) -> None:
-    assert say_below(value, limit) == text
+    assert format_below(value, limit) == text
 
 
 def test_shares_are_per_cent() -> None:
-    assert say_share_below(0.7, 0.9, what="inside") == "70 % inside < 90 %"
-    assert say_share_below(0.8963, 0.9) == "89.6 % < 90.0 %"
+    assert format_share_below(0.7, 0.9, what="inside") == "70 % inside < 90 %"
+    assert format_share_below(0.8963, 0.9) == "89.6 % < 90.0 %"
 
 
 def test_one_is_singular() -> None:
-    assert [say_people(count) for count in (1, 2)] == ["1 person", "2 people"]
-    assert [say_masks(count) for count in (1, 2)] == ["1 mask", "2 masks"]
+    assert [format_people(count) for count in (1, 2)] == ["1 person", "2 people"]
+    assert [format_masks(count) for count in (1, 2)] == ["1 mask", "2 masks"]

@@ -17,16 +17,16 @@ from labeling.trust.decide import Decision, decide, needs_flip, would_accept
 from labeling.trust.evidence import Evidence, SecondOpinion, gather_evidence
 from tests.labeling.strategies import draw, draw_labels, instance, instances
 
-SETTINGS = Trust(min_score=0.7, min_flip_iou=0.8, min_pose_share=0.9)
+SETTINGS = Trust(min_score=0.7, min_flip_iou=0.8, min_keypoints_inside=0.9)
 
 
 class Signs(NamedTuple):
     flip_iou: float | None = None
-    joints_inside: float | None = None
+    keypoints_inside: float | None = None
 
 
 UNKNOWN = Signs()
-GOOD = Signs(flip_iou=0.95, joints_inside=1.0)
+GOOD = Signs(flip_iou=0.95, keypoints_inside=1.0)
 LEFT = draw("##..", "##..", "....", "....")
 RIGHT = draw("...#", "...#", "...#", "...#")
 
@@ -35,7 +35,7 @@ def compare(teacher: list[Instance], student: list[BoolArray]) -> FrameAgreement
     return compare_instances(teacher, instances(student), (4, 4), Agreement())
 
 
-def decided(
+def stability(
     teacher: list[Instance], student: list[BoolArray], signs: Signs = GOOD, settings: Trust = SETTINGS
 ) -> Decision:
     return decide(compare(teacher, student), known(teacher, signs), settings)
@@ -44,18 +44,18 @@ def decided(
 def known(teacher: list[Instance], signs: Signs = UNKNOWN) -> Evidence:
     """A teacher's evidence, with signs that are set rather than measured."""
     measured = gather_evidence(teacher, (4, 4), min_keypoint_score=0.5)
-    instances = tuple(replace(one, joints_inside=signs.joints_inside) for one in measured.instances)
+    instances = tuple(replace(one, keypoints_inside=signs.keypoints_inside) for one in measured.instances)
     return Evidence(instances, signs.flip_iou)
 
 
 def test_a_frame_on_which_both_agree_is_easy() -> None:
     unsure = instance(LEFT, score=0.1)
-    assert decided([unsure], [LEFT], Signs(flip_iou=0.0, joints_inside=0.0)) == Decision("easy", ())
-    assert decided([], []) == Decision("easy", ())
+    assert stability([unsure], [LEFT], Signs(flip_iou=0.0, keypoints_inside=0.0)) == Decision("easy", ())
+    assert stability([], []) == Decision("easy", ())
 
 
 def test_a_hard_frame_with_a_sure_teacher_is_accepted() -> None:
-    result = decided([instance(LEFT, score=0.7)], [])
+    result = stability([instance(LEFT, score=0.7)], [])
     assert result == Decision(
         "accepted", ("student missed 1 person", "student and teacher overlap with IoU 0.00")
     )
@@ -63,7 +63,7 @@ def test_a_hard_frame_with_a_sure_teacher_is_accepted() -> None:
 
 def test_the_lowest_score_must_be_high() -> None:
     teacher = [instance(LEFT, score=0.9), instance(RIGHT, score=0.43)]
-    result = decided(teacher, [])
+    result = stability(teacher, [])
     assert result.decision == "review"
     assert result.reasons == (
         "teacher unsure: lowest score 0.43 < 0.70",
@@ -71,35 +71,35 @@ def test_the_lowest_score_must_be_high() -> None:
         "student and teacher overlap with IoU 0.00",
     )
     edge = [teacher[0], replace(teacher[1], score=0.7)]
-    assert decided(edge, []).decision == "accepted"
+    assert stability(edge, []).decision == "accepted"
     below = [teacher[0], replace(teacher[1], score=math.nextafter(0.7, 0))]
-    assert decided(below, []).decision == "review"
+    assert stability(below, []).decision == "review"
 
 
 @pytest.mark.parametrize(
     ("flip_iou", "decision"), [(0.8, "accepted"), (0.799, "review"), (math.nan, "review")]
 )
 def test_the_mirrored_image_must_give_the_same_mask(flip_iou: float, decision: str) -> None:
-    assert decided([instance(LEFT)], [], Signs(flip_iou=flip_iou)).decision == decision
+    assert stability([instance(LEFT)], [], Signs(flip_iou=flip_iou)).decision == decision
 
 
 def test_a_flickering_mask_is_named_with_both_values() -> None:
-    result = decided([instance(LEFT)], [], Signs(flip_iou=0.62))
+    result = stability([instance(LEFT)], [], Signs(flip_iou=0.62))
     assert result.reasons[0] == "mask flickers: IoU 0.62 with the mirrored image's < 0.80"
 
 
 @pytest.mark.parametrize(("inside", "decision"), [(0.9, "accepted"), (0.89, "review"), (math.nan, "review")])
 def test_the_joints_must_lie_in_the_mask(inside: float, decision: str) -> None:
-    assert decided([instance(LEFT)], [], Signs(joints_inside=inside)).decision == decision
+    assert stability([instance(LEFT)], [], Signs(keypoints_inside=inside)).decision == decision
 
 
 def test_joints_outside_are_named_with_both_values() -> None:
-    result = decided([instance(LEFT)], [], Signs(joints_inside=0.7))
+    result = stability([instance(LEFT)], [], Signs(keypoints_inside=0.7))
     assert result.reasons[0] == "joints outside the mask: 70 % inside < 90 %"
 
 
 def test_what_was_not_measured_does_not_speak_against_the_teacher() -> None:
-    assert decided([instance(LEFT)], [], UNKNOWN).decision == "accepted"
+    assert stability([instance(LEFT)], [], UNKNOWN).decision == "accepted"
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_what_was_not_measured_does_not_speak_against_the_teacher() -> None:
             "the second model saw nobody where the teacher saw 2 people",
         ),
         (
-            {"second": SecondOpinion(joints_inside=0.7)},
+            {"second": SecondOpinion(keypoints_inside=0.7)},
             "the second model's joints lie outside the mask: 70 % inside < 90 %",
         ),
         ({"second": SecondOpinion(math.nan)}, "the second model sees it differently: IoU nan < 0.70"),
@@ -133,19 +133,19 @@ def test_an_objection_keeps_a_trusted_frame_from_being_accepted(
     assert would_accept(agreement, evidence, settings)
     objected = decide(agreement, replace(evidence, **sign), settings)
     assert (objected.decision, objected.reasons[0], objected.is_objected) == ("review", reason, True)
-    fine = replace(evidence, flow_iou=0.5, second=SecondOpinion(0.7, joints_inside=0.9))
+    fine = replace(evidence, flow_iou=0.5, second=SecondOpinion(0.7, keypoints_inside=0.9))
     assert decide(agreement, fine, settings).decision == "accepted"
 
 
 def test_a_teacher_that_saw_nobody_is_not_trusted() -> None:
-    result = decided([], [RIGHT])
+    result = stability([], [RIGHT])
     assert result.decision == "review"
     assert result.reasons[0] == "teacher saw nobody where the student saw 1 person"
-    assert decided([], [LEFT, RIGHT]).reasons[0] == "teacher saw nobody where the student saw 2 people"
+    assert stability([], [LEFT, RIGHT]).reasons[0] == "teacher saw nobody where the student saw 2 people"
 
 
 def test_a_sure_teacher_that_saw_nobody_at_one_place_is_not_trusted() -> None:
-    result = decided([instance(LEFT, score=1.0)], [RIGHT])
+    result = stability([instance(LEFT, score=1.0)], [RIGHT])
     assert result.decision == "review"
     assert result.reasons == (
         "teacher saw nobody where the student saw 1 person",
@@ -164,13 +164,14 @@ def test_a_teacher_that_saw_nobody_where_a_semantic_student_saw_only_a_speck_is_
 
 def test_a_score_that_is_not_a_number_is_a_doubt() -> None:
     assert (
-        decided([instance(LEFT, score=math.nan)], []).reasons[0] == "teacher unsure: lowest score nan < 0.70"
+        stability([instance(LEFT, score=math.nan)], []).reasons[0]
+        == "teacher unsure: lowest score nan < 0.70"
     )
 
 
 def test_all_doubts_are_named_with_the_costly_one_last() -> None:
     teacher = [instance(LEFT, score=0.5)]
-    doubts = decided(teacher, [RIGHT], Signs(flip_iou=0.1, joints_inside=0.2)).reasons[:4]
+    doubts = stability(teacher, [RIGHT], Signs(flip_iou=0.1, keypoints_inside=0.2)).reasons[:4]
     assert [doubt.split(":")[0] for doubt in doubts] == [
         "teacher saw nobody where the student saw 1 person",
         "teacher unsure",
@@ -197,7 +198,7 @@ def test_each_cause_says_why_a_frame_is_hard() -> None:
 
 def test_a_loose_outline_says_why_a_frame_is_hard() -> None:
     shifted = draw(".##.", ".##.", "....", "....")
-    assert decided([instance(LEFT)], [shifted]).reasons == (
+    assert stability([instance(LEFT)], [shifted]).reasons == (
         "student's outline of 1 person is off",
         "student and teacher overlap with IoU 0.33",
     )
@@ -215,11 +216,11 @@ def calibration(**changes: object) -> Calibration:
 def test_a_calibrated_teacher_is_believed_from_the_trust_that_the_risk_allows() -> None:
     careful, bold = (Trust(calibration=calibration(), accept_risk=risk) for risk in (0.05, 0.2))
     teacher = [instance(LEFT, score=0.8)]
-    refused = decided(teacher, [], Signs(flip_iou=0.1), careful)
+    refused = stability(teacher, [], Signs(flip_iou=0.1), careful)
     assert refused.decision == "review"
     assert refused.reasons[0] == "teacher right with a probability of 80 % < 90 %"
     assert refused.reasons[1].startswith("mask flickers")
-    accepted = decided(teacher, [], Signs(flip_iou=0.1), bold)
+    accepted = stability(teacher, [], Signs(flip_iou=0.1), bold)
     assert accepted == Decision(
         "accepted", ("student missed 1 person", "student and teacher overlap with IoU 0.00")
     )
@@ -227,24 +228,24 @@ def test_a_calibrated_teacher_is_believed_from_the_trust_that_the_risk_allows() 
 
 def test_a_risk_that_was_never_reached_accepts_nothing() -> None:
     settings = Trust(calibration=calibration(), accept_risk=0.01)
-    result = decided([instance(LEFT, score=0.99)], [], Signs(flip_iou=1.0), settings)
+    result = stability([instance(LEFT, score=0.99)], [], Signs(flip_iou=1.0), settings)
     assert result.decision == "review"
     assert result.reasons[0] == "no trust was ever high enough for a risk of 1 %, this one is 99 %"
 
 
 def test_cheap_trust_accepts_nothing_unless_the_teacher_cannot_see_mirrored_images() -> None:
     teacher = [instance(LEFT, score=0.95)]
-    refused = decided(teacher, [], UNKNOWN, Trust(calibration=calibration()))
+    refused = stability(teacher, [], UNKNOWN, Trust(calibration=calibration()))
     assert refused.decision == "review"
     assert refused.reasons[0] == (
         "teacher's scores alone, without the mirrored image, are not believed (0.95)"
     )
     blind = Trust(calibration=calibration(full=None))
-    assert decided(teacher, [], UNKNOWN, blind).decision == "accepted"
+    assert stability(teacher, [], UNKNOWN, blind).decision == "accepted"
 
 
 def test_a_calibrated_teacher_who_saw_nobody_is_not_believed() -> None:
-    result = decided([], [LEFT], GOOD, Trust(calibration=calibration()))
+    result = stability([], [LEFT], GOOD, Trust(calibration=calibration()))
     assert result.decision == "review"
     assert result.reasons[0] == "no mask of the teacher's to believe"
 
@@ -269,8 +270,8 @@ def test_the_mirrored_image_is_asked_for_only_where_it_decides() -> None:
     assert not needs_flip(compare(unsure, []), known(unsure), SETTINGS)
     assert not needs_flip(compare([], [LEFT]), known([]), SETTINGS)
     assert not needs_flip(compare(sure, [RIGHT]), known(sure), SETTINGS)
-    assert not needs_flip(compare(sure, []), known(sure, Signs(joints_inside=0.5)), SETTINGS)
-    assert needs_flip(compare(sure, []), known(sure, Signs(joints_inside=0.9)), SETTINGS)
+    assert not needs_flip(compare(sure, []), known(sure, Signs(keypoints_inside=0.5)), SETTINGS)
+    assert needs_flip(compare(sure, []), known(sure, Signs(keypoints_inside=0.9)), SETTINGS)
     assert not needs_flip(compare(sure, []), known(sure), Trust(min_flip_iou=0.0))
 
 

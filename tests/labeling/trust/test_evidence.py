@@ -25,16 +25,16 @@ def flips(evidence: Evidence) -> list[float | None]:
 
 def test_size_and_score_are_those_of_the_mask() -> None:
     (one,) = gather_evidence([instance(RIGHT, score=0.7)], (4, 4), min_keypoint_score=0.5).instances
-    assert (one.score, one.area_px, one.decided, one.flip_iou) == (0.7, 4, None, None)
+    assert (one.score, one.area_px, one.stability, one.flip_iou) == (0.7, 4, None, None)
 
 
 def test_how_decided_a_mask_is_is_passed_on_with_its_own_mask() -> None:
     people = [
-        replace(one, decided=share)
+        replace(one, stability=share)
         for one, share in zip(instances([LEFT, NOBODY, RIGHT]), (0.4, 0.1, 0.9), strict=True)
     ]
     result = gather_evidence(people, (4, 4), min_keypoint_score=0.5)
-    assert [one.decided for one in result.instances] == [0.4, 0.9]
+    assert [one.stability for one in result.instances] == [0.4, 0.9]
 
 
 def test_mirrored_masks_are_mirrored_back_before_they_are_compared() -> None:
@@ -88,9 +88,9 @@ def test_joints_are_looked_up_in_their_own_mask_and_the_lowest_share_counts() ->
         replace(one, keypoints=k) for one, k in zip(instances([LEFT, RIGHT]), (inside, half), strict=True)
     ]
     result = gather_evidence(people, (4, 4), min_keypoint_score=0.5)
-    assert [one.joints_inside for one in result.instances] == [1.0, 0.5]
-    assert result.joints_inside == 0.5
-    assert gathered([LEFT]).joints_inside is None
+    assert [one.keypoints_inside for one in result.instances] == [1.0, 0.5]
+    assert result.keypoints_inside == 0.5
+    assert gathered([LEFT]).keypoints_inside is None
 
 
 def test_the_worst_instance_speaks_for_the_frame() -> None:
@@ -100,7 +100,7 @@ def test_the_worst_instance_speaks_for_the_frame() -> None:
     unknown, unsure = instance(mask), instance(mask, keypoints=joints((5, 2), confidence=0.1))
 
     def lowest(*people: Instance) -> float | None:
-        return gather_evidence(people, (3, 6), min_keypoint_score=0.5).joints_inside
+        return gather_evidence(people, (3, 6), min_keypoint_score=0.5).keypoints_inside
 
     assert lowest(good, unknown, bad, unsure) == 0.25
     assert lowest(good, unknown, unsure) == 1.0

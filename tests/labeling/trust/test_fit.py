@@ -12,7 +12,7 @@ from labeling.evaluation.cross_validation import summarize_predictions
 from labeling.evaluation.metrics import auroc
 from labeling.trust.evidence import Evidence, InstanceEvidence
 from labeling.trust.fit import Example, fit_calibration, predict_unseen
-from labeling.trust.scores import measure_trust
+from labeling.trust.scores import predict_trust
 
 
 def drawn(groups: str = "abc", frames: int = 150, seed: int = 0) -> list[Example]:
@@ -72,9 +72,9 @@ def test_how_decided_masks_are_is_weighed_where_the_teacher_tells_it_of_each() -
     assert fitted([*told[:-1], with_decided(told[-1], None)]) == fitted(drawn())
 
 
-def with_decided(example: Example, decided: float | None) -> Example:
+def with_decided(example: Example, stability: float | None) -> Example:
     (mask,) = example.evidence.instances
-    evidence = replace(example.evidence, instances=(replace(mask, decided=decided),))
+    evidence = replace(example.evidence, instances=(replace(mask, stability=stability),))
     return replace(example, evidence=evidence)
 
 
@@ -103,7 +103,7 @@ def test_no_frame_that_would_be_accepted_is_lost_by_not_asking_for_its_mirrored_
 
 
 def full_trust(example: Example, calibration: Calibration) -> float:
-    trust = measure_trust(example.evidence, calibration)
+    trust = predict_trust(example.evidence, calibration)
     assert trust is not None
     return trust.frame
 

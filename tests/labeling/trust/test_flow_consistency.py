@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask
-from labeling.trust.flow_consistency import LONGEST_MS, Glimpse, measure_flow_iou
-from labeling.video.optical_flow import follow_back
+from labeling.trust.flow_consistency import LONGEST_MS, PreviousFrame, measure_flow_iou
+from labeling.video.optical_flow import backward_flow_with_consistency
 from tests.planted import textured_scene
 
 SIZE_HW = (180, 320)
@@ -24,7 +24,9 @@ def image(x: int, *, scale: int = 1) -> NDArray[np.uint8]:
     return background.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def glimpse(x: int, *, mask_x: int | None = None, t_ms: int = 0, shot: int = 0, scale: int = 1) -> Glimpse:
+def glimpse(
+    x: int, *, mask_x: int | None = None, t_ms: int = 0, shot: int = 0, scale: int = 1
+) -> PreviousFrame:
     """The patch at `x`; its mask there too, or elsewhere."""
     left = x if mask_x is None else mask_x
     pixels = np.zeros((SIZE_HW[0] * scale, SIZE_HW[1] * scale), np.bool_)
@@ -32,7 +34,7 @@ def glimpse(x: int, *, mask_x: int | None = None, t_ms: int = 0, shot: int = 0, 
     pixels[box] = True
     mask = Mask.from_array(pixels)
     people = [Instance(mask, 0.9, mask.box_xywh)] if pixels.any() else []
-    return Glimpse.of(Frame("v", t_ms, image(x, scale=scale), shot=shot), people)
+    return PreviousFrame.of(Frame("v", t_ms, image(x, scale=scale), shot=shot), people)
 
 
 @pytest.mark.parametrize("scale", [1, 3])
@@ -69,7 +71,7 @@ def test_nothing_is_said_of_strips(size_hw: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 255, (*size_hw, 3), np.uint8)
     everybody = Mask.from_array(np.ones(size_hw))
     before, now = (
-        Glimpse.of(Frame("v", t_ms, image), [Instance(everybody, 1.0, (0, 0, 1, 1))]) for t_ms in (0, 9)
+        PreviousFrame.of(Frame("v", t_ms, image), [Instance(everybody, 1.0, (0, 0, 1, 1))]) for t_ms in (0, 9)
     )
     assert measure_flow_iou(now, before) is None
 
@@ -86,13 +88,13 @@ def test_nothing_is_said_where_nobody_was_seen() -> None:
 
 def test_nothing_is_said_of_an_image_that_the_flow_does_not_explain() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (*SIZE_HW, 3), np.uint8)
-    other = Glimpse.of(Frame("v", 100, noise), [Instance(glimpse(100).masks[0], 0.9, (0, 0, 1, 1))])
+    other = PreviousFrame.of(Frame("v", 100, noise), [Instance(glimpse(100).masks[0], 0.9, (0, 0, 1, 1))])
     assert measure_flow_iou(other, glimpse(100)) is None
 
 
 def test_the_flow_leads_back_to_where_the_patch_was() -> None:
     now, before = glimpse(100 + STEP_PX), glimpse(100)
-    places, is_known = follow_back(now.luma, before.luma)
+    places, is_known = backward_flow_with_consistency(now.luma, before.luma)
     inside = now.small_union() & is_known
     columns = np.arange(SIZE_HW[1])[None, :].repeat(SIZE_HW[0], axis=0)
     assert is_known[now.small_union()].mean() > 0.8
@@ -101,6 +103,6 @@ def test_the_flow_leads_back_to_where_the_patch_was() -> None:
 
 def test_what_was_covered_is_not_known() -> None:
     """The strip that the patch has left was not to be seen before."""
-    _, is_known = follow_back(glimpse(130).luma, glimpse(100).luma)
+    _, is_known = backward_flow_with_consistency(glimpse(130).luma, glimpse(100).luma)
     assert is_known[55:125, 102:128].mean() < 0.5
     assert is_known[:, 200:].mean() > 0.95

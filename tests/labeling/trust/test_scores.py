@@ -8,10 +8,10 @@ import pytest
 from configs.calibration import Calibration, Logistic, Stage
 from labeling.trust.evidence import Evidence, InstanceEvidence
 from labeling.trust.scores import (
-    Trust,
-    give_trust,
+    MaskTrust,
     log_odds,
-    measure_trust,
+    predict_trust,
+    with_trust,
 )
 from tests.labeling.strategies import draw, instances
 
@@ -31,7 +31,7 @@ def sigmoid(value: float) -> float:
 
 
 def test_trust_is_the_logistic_of_the_weighed_features() -> None:
-    trust = measure_trust(Evidence((SOMEBODY,), flip_iou=0.8), CALIBRATION)
+    trust = predict_trust(Evidence((SOMEBODY,), flip_iou=0.8), CALIBRATION)
     assert trust is not None
     assert list(trust.instances) == [pytest.approx(sigmoid(-1.0 + log_odds(0.9) + 2 * log_odds(0.8)))]
     assert trust.frame == pytest.approx(sigmoid(log_odds(0.9) + 0.5 * log_odds(0.8)))
@@ -41,17 +41,17 @@ def test_a_mask_is_also_weighed_by_how_decided_it_is_and_a_frame_is_not() -> Non
     stage = CHEAP.model_copy(update={"instance": Logistic(bias=0.0, weights={"decided": 2.0})})
     calibration = CALIBRATION.model_copy(update={"cheap": stage, "full": None})
     frames = set()
-    for decided in (0.3, 0.6):
-        trust = measure_trust(Evidence((replace(SOMEBODY, decided=decided),)), calibration)
+    for stability in (0.3, 0.6):
+        trust = predict_trust(Evidence((replace(SOMEBODY, stability=stability),)), calibration)
         assert trust is not None
-        assert list(trust.instances) == [pytest.approx(sigmoid(2 * log_odds(decided)))]
+        assert list(trust.instances) == [pytest.approx(sigmoid(2 * log_odds(stability)))]
         frames.add(trust.frame)
     assert len(frames) == 1
 
 
 def test_a_mask_of_which_a_weighed_number_is_unknown_is_not_trusted() -> None:
     stage = CHEAP.model_copy(update={"instance": Logistic(bias=9.0, weights={"decided": 2.0})})
-    trust = measure_trust(
+    trust = predict_trust(
         Evidence((SOMEBODY,)), CALIBRATION.model_copy(update={"cheap": stage, "full": None})
     )
     assert trust is not None
@@ -60,14 +60,14 @@ def test_a_mask_of_which_a_weighed_number_is_unknown_is_not_trusted() -> None:
 
 def test_in_a_frame_each_mask_weighs_what_it_covers() -> None:
     small = InstanceEvidence(score=0.5, area_px=25, flip_iou=0.0)
-    trust = measure_trust(Evidence((SOMEBODY, small), flip_iou=0.7), CALIBRATION)
+    trust = predict_trust(Evidence((SOMEBODY, small), flip_iou=0.7), CALIBRATION)
     assert trust is not None
     score, flip = 0.8 * 0.9 + 0.2 * 0.5, 0.8 * 0.8
     assert trust.frame == pytest.approx(sigmoid(log_odds(score) + 0.5 * log_odds(flip)))
 
 
 def test_without_the_mirrored_image_the_cheap_stage_speaks() -> None:
-    trust = measure_trust(Evidence((replace(SOMEBODY, flip_iou=None),)), CALIBRATION)
+    trust = predict_trust(Evidence((replace(SOMEBODY, flip_iou=None),)), CALIBRATION)
     assert trust is not None
     assert list(trust.instances) == [pytest.approx(sigmoid(-1.0 + 0.25 * log_odds(0.9)))]
     assert trust.frame == pytest.approx(sigmoid(0.5 + log_odds(0.9)))
@@ -75,18 +75,18 @@ def test_without_the_mirrored_image_the_cheap_stage_speaks() -> None:
 
 def test_a_teacher_that_cannot_see_mirrored_images_has_the_cheap_stage_alone() -> None:
     lone = CALIBRATION.model_copy(update={"full": None})
-    assert measure_trust(Evidence((SOMEBODY,), flip_iou=0.8), lone) == measure_trust(
+    assert predict_trust(Evidence((SOMEBODY,), flip_iou=0.8), lone) == predict_trust(
         Evidence((SOMEBODY,)), lone
     )
 
 
 def test_nothing_is_known_of_nobody() -> None:
-    assert measure_trust(Evidence((), flip_iou=1.0), CALIBRATION) is None
+    assert predict_trust(Evidence((), flip_iou=1.0), CALIBRATION) is None
 
 
 @pytest.mark.parametrize("broken", [replace(SOMEBODY, score=math.nan), replace(SOMEBODY, flip_iou=math.nan)])
 def test_evidence_that_is_no_number_is_not_trusted(broken: InstanceEvidence) -> None:
-    trust = measure_trust(Evidence((broken,), flip_iou=0.8), CALIBRATION)
+    trust = predict_trust(Evidence((broken,), flip_iou=0.8), CALIBRATION)
     assert trust is not None
     assert trust.instances == (0.0,)
 
@@ -99,6 +99,6 @@ def test_nobody_is_infinitely_sure() -> None:
 
 def test_each_instance_is_given_its_own_trust_and_an_empty_mask_none() -> None:
     left, empty, right = instances([draw("#."), draw(".."), draw(".#")])
-    given_trust = give_trust([left, empty, right], Trust(0.5, (0.9, 0.2)))
+    given_trust = with_trust([left, empty, right], MaskTrust(0.5, (0.9, 0.2)))
     assert [one.trust for one in given_trust] == [0.9, None, 0.2]
-    assert [one.trust for one in give_trust([left], None)] == [None]
+    assert [one.trust for one in with_trust([left], None)] == [None]

@@ -10,10 +10,10 @@ from configs.load import validate_config
 from labeling.structures.instances import COCO_KEYPOINTS, Instance, Keypoints, ModelCard
 from labeling.structures.masks import Mask
 from labeling.trust.evidence import SecondOpinion
-from labeling.trust.second_opinion import Comparison
+from labeling.trust.second_opinion import SecondOpinionComparer
 
 SIZE_HW = (60, 80)
-COMPARISON = Comparison(
+COMPARISON = SecondOpinionComparer(
     gives_masks=True, tells_apart=True, min_score=0.7, match_iou=0.5, min_keypoint_score=0.5
 )
 Box = tuple[int, int, int, int]
@@ -35,7 +35,7 @@ def pose(box: Box, *, score: float = 0.9, inside: int = 17) -> Instance:
 
 
 def ask(
-    teacher: list[Instance], second: list[Instance], comparison: Comparison = COMPARISON
+    teacher: list[Instance], second: list[Instance], comparison: SecondOpinionComparer = COMPARISON
 ) -> SecondOpinion:
     return comparison.compare(teacher, second, SIZE_HW)
 
@@ -86,7 +86,7 @@ def test_boxes_that_overlap_by_half_are_the_same_person(shift: int, same: bool) 
 
 
 def test_of_a_model_without_masks_no_outline_is_asked() -> None:
-    assert ask([person(LEFT)], [pose(LEFT)]) == SecondOpinion(joints_inside=1.0)
+    assert ask([person(LEFT)], [pose(LEFT)]) == SecondOpinion(keypoints_inside=1.0)
     filled = replace(COMPARISON, gives_masks=False)
     assert ask([person(LEFT)], [person((4, 8, 12, 34))], filled).iou is None
     assert ask([person(LEFT)], [], filled).unseen == 1
@@ -104,13 +104,13 @@ def test_an_empty_mask_without_joints_is_nobody() -> None:
 
 def test_the_lowest_share_of_joints_inside_counts() -> None:
     opinion = ask([person(LEFT), person(RIGHT)], [pose(LEFT), pose(RIGHT, inside=10)])
-    assert opinion.joints_inside == pytest.approx(10 / 17)
+    assert opinion.keypoints_inside == pytest.approx(10 / 17)
 
 
 def test_joints_are_looked_up_in_the_mask_of_the_same_person_and_only_if_confident() -> None:
-    assert ask([person(RIGHT)], [pose(LEFT)]).joints_inside is None
+    assert ask([person(RIGHT)], [pose(LEFT)]).keypoints_inside is None
     unsure = tuple((x, y, 0.4) for x, y, _ in pose(LEFT, inside=0).keypoints or ())
-    assert ask([person(LEFT)], [person(LEFT, joints=unsure)]).joints_inside is None
+    assert ask([person(LEFT)], [person(LEFT, joints=unsure)]).keypoints_inside is None
 
 
 def test_one_mask_for_everybody_is_not_compared_person_by_person() -> None:
@@ -126,14 +126,14 @@ def test_cards_and_config_say_what_is_compared() -> None:
     changes = {"trust": {"min_score": 0.6}, "agreement": {"match_iou": 0.4}}
     config = validate_config({"teacher": block, "student": block, **changes}, "test")
     card = ModelCard("python", "m", "", "{}")
-    assert Comparison.of(config, card, card) == Comparison(True, True, 0.6, 0.4, 0.5)
+    assert SecondOpinionComparer.of(config, card, card) == SecondOpinionComparer(True, True, 0.6, 0.4, 0.5)
     for one, other in (
         (card, replace(card, gives_instances=False)),
         (replace(card, gives_instances=False), card),
     ):
-        assert not Comparison.of(config, one, other).tells_apart
-    assert not Comparison.of(config, card, replace(card, gives_masks=False)).gives_masks
+        assert not SecondOpinionComparer.of(config, one, other).tells_apart
+    assert not SecondOpinionComparer.of(config, card, replace(card, gives_masks=False)).gives_masks
     posed = validate_config(
         {"teacher": block, "student": block, "pose_filter": {"min_keypoint_score": 0.3}}, "test"
     )
-    assert Comparison.of(posed, card, card).min_keypoint_score == 0.3
+    assert SecondOpinionComparer.of(posed, card, card).min_keypoint_score == 0.3

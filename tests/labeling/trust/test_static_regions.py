@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from labeling.structures.frames import Frame
 from labeling.structures.masks import BoxXywh, Mask
-from labeling.trust.static_regions import REMEMBERED, Stillness
+from labeling.trust.static_regions import REMEMBERED, StaticRegionDetector
 
 SIZE_HW = (120, 160)
 COAT, SWAYING = (10, 20, 20, 60), (120, 20, 20, 60)
@@ -20,10 +20,12 @@ def box(x: int, y: int, w: int, h: int, size_hw: tuple[int, int] = SIZE_HW) -> M
     return Mask.from_array(pixels)
 
 
-def watched(*, seconds: int = 60, shot: int = 0, scale: int = 1, passes_by: bool = False) -> Stillness:
+def watched(
+    *, seconds: int = 60, shot: int = 0, scale: int = 1, passes_by: bool = False
+) -> StaticRegionDetector:
     """Two frames a second, each kept; who passes by covers the coat for one of sixty seconds. Somebody
     walks through from left to right in the first four."""
-    rng, stillness = np.random.default_rng(0), Stillness()
+    rng, static_regions = np.random.default_rng(0), StaticRegionDetector()
     for number in range(2 * seconds):
         image = np.full((*SIZE_HW, 3), 120, np.uint8)
         image[20:80, 10:30] = 30
@@ -36,51 +38,53 @@ def watched(*, seconds: int = 60, shot: int = 0, scale: int = 1, passes_by: bool
         noisy = np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8)
         rgb = noisy.repeat(scale, axis=0).repeat(scale, axis=1)
         frame = Frame("v", shot + 500 * number, rgb, shot=shot)
-        stillness.watch(frame)
-        stillness.keep(frame)
-    return stillness
+        static_regions.watch(frame)
+        static_regions.keep(frame)
+    return static_regions
 
 
 @pytest.mark.parametrize("scale", [1, 3])
 def test_a_coat_does_not_move_and_who_sways_does(scale: int) -> None:
-    stillness = watched(scale=scale)
+    static_regions = watched(scale=scale)
     size_hw = (SIZE_HW[0] * scale, SIZE_HW[1] * scale)
     coat, swaying = (
         box(x * scale, y * scale, w * scale, h * scale, size_hw) for x, y, w, h in (COAT, SWAYING)
     )
-    assert stillness.moving_share(coat, 0) == 0.0
-    share = stillness.moving_share(swaying, 0)
+    assert static_regions.moving_fraction(coat, 0) == 0.0
+    share = static_regions.moving_fraction(swaying, 0)
     assert share is not None
     assert share > 0.5
 
 
 def test_who_walks_through_moves_though_no_pixel_changes_for_long() -> None:
-    stillness = watched()
-    shares = [stillness.moving_share(box(x, 85, 16, 30), 500 * number) for number, x in enumerate(WALKER_XS)]
+    static_regions = watched()
+    shares = [
+        static_regions.moving_fraction(box(x, 85, 16, 30), 500 * number) for number, x in enumerate(WALKER_XS)
+    ]
     assert all(share is not None and share > 0.9 for share in shares)
-    assert stillness.moving_share(box(0, 85, 16, 30), 20_000) == 0.0
+    assert static_regions.moving_fraction(box(0, 85, 16, 30), 20_000) == 0.0
 
 
 @pytest.mark.parametrize("scale", [1, 3])
 def test_who_walks_through_without_a_mask_is_found_where_he_is(scale: int) -> None:
-    stillness = watched(scale=scale)
+    static_regions = watched(scale=scale)
     size_hw = (SIZE_HW[0] * scale, SIZE_HW[1] * scale)
     x, y, w, h = SWAYING
     swaying = box(x * scale, y * scale, w * scale, h * scale, size_hw)
-    found = stillness.find_missed([swaying], 1000, min_share=0.3)
+    found = static_regions.find_missed([swaying], 1000, min_share=0.3)
     assert found == pytest.approx((36 * scale, 85 * scale, 16 * scale, 30 * scale), abs=2 * scale)
     walker = box(36 * scale, 85 * scale, 16 * scale, 30 * scale, size_hw)
-    assert stillness.find_missed([swaying, walker], 1000, min_share=0.3) is None
-    assert stillness.find_missed([swaying], 20_000, min_share=0.3) is None
+    assert static_regions.find_missed([swaying, walker], 1000, min_share=0.3) is None
+    assert static_regions.find_missed([swaying], 20_000, min_share=0.3) is None
 
 
 def test_who_passes_by_does_not_move_a_coat() -> None:
-    assert watched(passes_by=True).moving_share(box(*COAT), 0) == 0.0
+    assert watched(passes_by=True).moving_fraction(box(*COAT), 0) == 0.0
 
 
 def test_a_short_shot_says_nothing() -> None:
-    assert watched(seconds=15).moving_share(box(*COAT), 0) is None
-    assert watched(seconds=16).moving_share(box(*COAT), 0) == 0.0
+    assert watched(seconds=15).moving_fraction(box(*COAT), 0) is None
+    assert watched(seconds=16).moving_fraction(box(*COAT), 0) == 0.0
     assert watched(seconds=15).find_missed([box(*SWAYING)], 1000, min_share=0.3) is None
     assert watched(seconds=16).find_missed([box(*SWAYING)], 1000, min_share=0.3) is not None
 
@@ -96,35 +100,35 @@ def test_nobody_is_missed_by_a_camera_that_moves() -> None:
 
 def _cross(wall: NDArray[np.uint8], pan_px: int) -> BoxXywh | None:
     """What is found in the twentieth of sixty frames, in which he is in the middle; he leaves in the next one."""
-    stillness = Stillness()
+    static_regions = StaticRegionDetector()
     for number in range(60):
         rgb = wall[:, pan_px * number : pan_px * number + 160].copy()
         if number == 20:
             rgb[40:100, 80:96] = 255
         frame = Frame("v", 500 * number, rgb)
-        stillness.watch(frame)
-        stillness.keep(frame)
-    return stillness.find_missed([box(10, 10, 12, 40)], 10_000, min_share=0.5)
+        static_regions.watch(frame)
+        static_regions.keep(frame)
+    return static_regions.find_missed([box(10, 10, 12, 40)], 10_000, min_share=0.5)
 
 
 def test_each_shot_is_judged_by_itself() -> None:
-    stillness = watched(seconds=30)
+    static_regions = watched(seconds=30)
     other = Frame("v", 30_000, np.zeros((*SIZE_HW, 3), np.uint8), shot=30_000)
-    stillness.watch(other)
-    stillness.keep(other)
-    assert stillness.moving_share(box(*COAT), 0) == 0.0
-    assert stillness.moving_share(box(*COAT), 30_000) is None
+    static_regions.watch(other)
+    static_regions.keep(other)
+    assert static_regions.moving_fraction(box(*COAT), 0) == 0.0
+    assert static_regions.moving_fraction(box(*COAT), 30_000) is None
 
 
 def test_a_mask_smaller_than_what_is_compared_is_not_judged() -> None:
-    stillness = watched(scale=8)
+    static_regions = watched(scale=8)
     size_hw = (SIZE_HW[0] * 8, SIZE_HW[1] * 8)
-    assert stillness.moving_share(box(81, 161, 1, 1, size_hw), 0) is None
-    assert stillness.moving_share(Mask.empty(size_hw), 0) is None
+    assert static_regions.moving_fraction(box(81, 161, 1, 1, size_hw), 0) is None
+    assert static_regions.moving_fraction(Mask.empty(size_hw), 0) is None
 
 
 def test_a_long_shot_takes_no_more_memory_than_a_short_one() -> None:
-    stillness = watched(seconds=1000)
-    assert stillness._current is not None
-    assert len(stillness._current[1].images) <= REMEMBERED
-    assert stillness.moving_share(box(*COAT), 0) == 0.0
+    static_regions = watched(seconds=1000)
+    assert static_regions._current is not None
+    assert len(static_regions._current[1].images) <= REMEMBERED
+    assert static_regions.moving_fraction(box(*COAT), 0) == 0.0

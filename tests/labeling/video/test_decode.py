@@ -12,7 +12,7 @@ import pytest
 
 from labeling.errors import EmptyVideo, NotAVideo, SourceNotFound
 from labeling.structures.frames import Clip, ImageFile
-from labeling.video.decode import Decoded, DecodeTally, decode_clip
+from labeling.video.decode import Decoded, DecodeStats, decode_clip
 from tests import planted
 from tests.planted import Coding, draw_number, read_number, write_planted_video
 
@@ -135,7 +135,7 @@ def test_after_a_damaged_packet_nothing_is_shown_until_the_next_key_frame(kind: 
     start = (packets[50].pos or 0) + 8
     content[start : start + 24] = b"\xff" * 24
     path.write_bytes(content)
-    tally = DecodeTally()
+    tally = DecodeStats()
     frames = [(d.t, read_number(d.to_rgb())) for d in decode_clip(Clip("v", path), tally=tally)]
     numbers = [number for _, number in frames]
     tolerance = Fraction(1, 2000) if kind in ROUNDED_TO_MS else 0
@@ -155,9 +155,9 @@ def test_frames_at_one_time_are_counted_and_dropped(tmp_path: Path) -> None:
     table = content.index(b"stts") + 8
     content[table + 8 : table + 12] = bytes(4)
     path.write_bytes(content)
-    tally = DecodeTally()
+    tally = DecodeStats()
     assert [decoded.t for decoded in decode_clip(Clip("v", path), tally=tally)] == [0]
-    assert tally == DecodeTally(damaged=0, misplaced=5)
+    assert tally == DecodeStats(damaged=0, misplaced=5)
 
 
 def test_the_upper_field_of_an_interlaced_frame_is_kept(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from labeling.visualization.frames import (
     tile_jpeg,
 )
 from labeling.visualization.overlays import BOTH, STUDENT, TEACHER
-from labeling.visualization.text import SMALLEST_TEXT_PX, readable_on, shorten, text_width
+from labeling.visualization.text import SMALLEST_TEXT_PX, contrasting_color, shorten, text_width
 
 MACHADO = {
     "protanopia": [
@@ -189,8 +189,8 @@ def _lab(color: tuple[int, int, int], kind: str | None) -> NDArray[np.float64]:
 
 
 def test_letters_stand_out_from_their_plate() -> None:
-    assert sum(readable_on((240, 228, 66))) < 100
-    assert sum(readable_on((0, 114, 178))) > 600
+    assert sum(contrasting_color((240, 228, 66))) < 100
+    assert sum(contrasting_color((0, 114, 178))) > 600
 
 
 @pytest.mark.parametrize("size_hw", [(1080, 1920), (640, 360), (48, 64)])

@@ -9,7 +9,7 @@ import pytest
 
 from labeling.errors import ModelError, ModelOutputWrong
 from labeling.segmenters.protocol import StatelessSegmenter
-from labeling.segmenters.shared import OneAtATime
+from labeling.segmenters.shared import SerializedSegmenter
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import Mask
@@ -33,7 +33,7 @@ class Says(StatelessSegmenter):
 
 
 def ask(answer: list[list[Instance]] | Exception) -> list[list[Instance]]:
-    return OneAtATime(Says(answer), threading.Lock()).segment([FRAME])
+    return SerializedSegmenter(Says(answer), threading.Lock()).segment([FRAME])
 
 
 def test_a_good_answer_passes_as_it_is() -> None:
@@ -48,8 +48,8 @@ def test_a_good_answer_passes_as_it_is() -> None:
         ([[Instance(OTHER_SIZE, 0.9, BOX)]], r"\(30, 20\) for an image of \(20, 30\)"),
         ([[Instance(WHOLE, math.nan, BOX)]], "score nan"),
         ([[Instance(WHOLE, 0.9, (0.0, 0.0, math.inf, 1.0))]], "inf"),
-        ([[Instance(WHOLE, 0.9, BOX, decided=1.5)]], "decided 1.5"),
-        ([[Instance(WHOLE, 0.9, BOX, decided=math.nan)]], "decided nan"),
+        ([[Instance(WHOLE, 0.9, BOX, stability=1.5)]], "decided 1.5"),
+        ([[Instance(WHOLE, 0.9, BOX, stability=math.nan)]], "decided nan"),
     ],
 )
 def test_an_answer_that_cannot_be_is_refused_with_its_value(

@@ -12,7 +12,7 @@ from prefect.states import Pending, Running, Scheduled
 
 from db.runs.leases import enter_execution
 from labeling.storage.home import Home
-from tasks.execution.database import close_ledgers, ledger_of
+from tasks.execution.database import close_databases, database_of
 from tasks.execution.zombies import START_S, TAG, mark_stillborn
 
 pytestmark = pytest.mark.usefixtures("prefect")
@@ -29,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     place = Home(tmp_path / "home")
     place.create()
     yield place
-    close_ledgers()
+    close_databases()
 
 
 def shown(home: Path, state: State[None], *, tag: str = TAG) -> UUID:
@@ -60,7 +60,7 @@ def test_runs_that_are_at_work_or_wait_or_are_of_others_are_left_alone(
 ) -> None:
     monkeypatch.setattr("tasks.execution.zombies.START_S", {StateType.PENDING: 0.0, StateType.RUNNING: 0.0})
     at_work = shown(home.root, Running())
-    with ledger_of(home).transaction() as session:
+    with database_of(home).transaction() as session:
         enter_execution(session, str(at_work), flow="generate-dataset", place="here")
     others = [
         shown(home.root, Scheduled()),

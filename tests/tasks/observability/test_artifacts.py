@@ -12,14 +12,14 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import Artifact
 
-from db.models.core import Shard
+from db.models.core import ShardRow
 from db.runs.overview import VideoWork, count_for_people, shards_ended, title_of_shard, video_works
 from db.runs.queries import RunSummary, latest_run, planned_shards, summarize_run
 from db.runs.writes import fail_shard
 from flows.generate import generate_dataset
 from labeling.errors import ModelError
 from labeling.storage.home import Home
-from tasks.execution.database import close_ledgers, ledger_of
+from tasks.execution.database import close_databases, database_of
 from tasks.ingest import ingest_spec
 from tasks.observability.artifacts import MOST_ROWS, run_sections, table_rows
 from tasks.observability.progress import show_progress
@@ -35,7 +35,7 @@ DOUBTFUL = {"boxes": [WHOLE], "score": 0.4}
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     yield Home((tmp_path / "home").resolve())
-    close_ledgers()
+    close_databases()
 
 
 def video(folder: Path, name: str, frames: int = 30) -> str:
@@ -55,7 +55,7 @@ def test_videos_are_summed_over_their_shards_and_the_worst_comes_first(home: Hom
     easy, hard = video(tmp_path, "easy.mp4", 20), video(tmp_path, "hard.mp4")
     config = scripted_config(DOUBTFUL, {"by_ms": {2500: [WHOLE]}}, sampling={"shard_s": 1}, workers=2)
     summary = generate_dataset([easy, hard], config, home=home.root)
-    with ledger_of(home).session() as session:
+    with database_of(home).session() as session:
         worst, best = video_works(session, summary.run_id)
         assert (worst.done, worst.left, worst.counts["hard"]) == (3, 0, 5)
         assert (best.done, best.left, best.counts["hard"]) == (2, 0, 4)
@@ -71,13 +71,13 @@ def test_shards_that_are_left_are_named_by_video_and_seconds(home: Home, tmp_pat
     config = scripted_config(DOUBTFUL, {}, sampling={"shard_s": 1})
     summary = generate_dataset([video(tmp_path, "one.mp4", 10)], config, home=home.root)
     ingest_spec(video(tmp_path, "two.mp4", 25), summary.run_id, config, home)
-    with ledger_of(home).session() as session:
+    with database_of(home).session() as session:
         shards = planned_shards(session, summary.run_id)
-        titles = [title_of_shard(session, session.get_one(Shard, shard)) for shard in shards]
+        titles = [title_of_shard(session, session.get_one(ShardRow, shard)) for shard in shards]
         assert titles == ["two.mp4 0-1 s", "two.mp4 1-2 s", "two.mp4 2-2.5 s"]
-    with ledger_of(home).transaction() as session:
+    with database_of(home).transaction() as session:
         fail_shard(session, shards[0], ModelError("out of memory"))
-    with ledger_of(home).session() as session:
+    with database_of(home).session() as session:
         assert shards_ended(session, summary.run_id) == (1, {shards[0]})
         first, second = video_works(session, summary.run_id)
     assert (first.failures, second.failures) == ({"model": 1}, {})  # before the one with more hard frames
@@ -130,7 +130,7 @@ def test_what_a_site_says_becomes_neither_image_nor_markup(home: Home, tmp_path:
     evil = tmp_path / "<img src=x>![x](http:x).mp4"
     evil.write_text("no video")
     state = generate_dataset([str(evil)], scripted_config(DOUBTFUL, {}), home=home.root, return_state=True)
-    with ledger_of(home).session() as session:
+    with database_of(home).session() as session:
         whole: RunSummary = summarize_run(session, latest_run(session, summary.run_id))
         page = "\n\n".join(run_sections(session, whole, b""))
     assert state.name == "Failed"

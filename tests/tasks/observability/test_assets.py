@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from prefect import flow
 
-from db.runs.writes import begin_run
+from db.runs.writes import upsert_run
 from labeling.storage.home import Home
-from tasks.execution.database import close_ledgers, ledger_of
+from tasks.execution.database import close_databases, database_of
 from tasks.observability.assets import (
     MOST_VIDEOS,
     dataset_version,
@@ -56,11 +56,11 @@ def test_a_run_names_so_many_videos_and_counts_the_others(emitted: list[dict[str
 def test_a_dataset_comes_from_the_frames_of_its_run(emitted: list[dict[str, Any]], tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     home.create()
-    with ledger_of(home).transaction() as session:
-        begin_run(session, "0123abcd", name="lite", config={}, code_version="test")
+    with database_of(home).transaction() as session:
+        upsert_run(session, "0123abcd", name="lite", config={}, code_version="test")
     (tmp_path / "coco").mkdir()
     in_a_flow(lambda: trace_dataset(home, None, tmp_path / "coco", {"frames": 4}))
-    close_ledgers()
+    close_databases()
     event = made(emitted)
     assert event["id"] == f"maskmill://datasets/{dataset_version(tmp_path / 'coco')}"
     assert event["payload"] == {"frames": 4}

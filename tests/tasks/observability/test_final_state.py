@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from db.runs.queries import Failure, RunSummary
-from tasks.observability.final_state import NOTHING_TO_DO, WITH_FAILURES, NothingRead, ending
+from tasks.observability.final_state import NOTHING_TO_DO, WITH_FAILURES, NoSourceReadable, final_state
 
 WORKED = RunSummary("ab", "lite", 1, 0, 2, 0, {"looked_at": 9}, {}, (), shards_worked=2, videos_given=1)
 
@@ -16,7 +16,7 @@ def failure(name: str, shard_id: int | None = None) -> Failure:
 
 
 def test_a_run_that_worked_is_simply_completed() -> None:
-    state = ending(WORKED, "Of 9 frames", sources=1)
+    state = final_state(WORKED, "Of 9 frames", sources=1)
     assert (state.name, state.message) == ("Completed", "Of 9 frames")
 
 
@@ -28,7 +28,7 @@ def test_a_run_that_worked_is_simply_completed() -> None:
     ],
 )
 def test_a_run_that_did_nothing_does_not_look_like_one_that_did(done: int, message: str) -> None:
-    state = ending(replace(WORKED, shards_worked=0, shards_done=done), "", sources=1)
+    state = final_state(replace(WORKED, shards_worked=0, shards_done=done), "", sources=1)
     assert (state.name, state.message) == (NOTHING_TO_DO, message)
 
 
@@ -38,7 +38,7 @@ def test_failed_sources_and_shards_are_counted_and_the_first_are_named() -> None
         failure("c.mp4 from 60 s", 7),
         failure("d.mp4 from 0 s", 8),
     )
-    state = ending(replace(WORKED, failures=failures, shards_worked=3), "", sources=5)
+    state = final_state(replace(WORKED, failures=failures, shards_worked=3), "", sources=5)
     assert state.name == WITH_FAILURES
     assert state.is_completed()
     assert state.message == (
@@ -59,10 +59,10 @@ def test_failed_sources_and_shards_are_counted_and_the_first_are_named() -> None
     ],
 )
 def test_a_run_in_which_all_failed_is_failed_and_its_error_has_the_summary(summary: RunSummary) -> None:
-    state = ending(summary, "", sources=1)
+    state = final_state(summary, "", sources=1)
     assert state.is_failed()
     assert "failed: a: unreachable" in str(state.message)
-    with pytest.raises(NothingRead) as caught:
+    with pytest.raises(NoSourceReadable) as caught:
         state.result()
     assert caught.value.summary is summary
     elsewhere = copy(caught.value)  # as process pools hand it on
@@ -78,9 +78,9 @@ def test_a_run_in_which_all_failed_is_failed_and_its_error_has_the_summary(summa
     ],
 )
 def test_a_run_in_which_something_was_read_is_completed(summary: RunSummary) -> None:
-    assert ending(summary, "", sources=2).name == WITH_FAILURES
+    assert final_state(summary, "", sources=2).name == WITH_FAILURES
 
 
 def test_the_summary_is_what_a_caller_gets() -> None:
     for summary in (WORKED, replace(WORKED, shards_worked=0), replace(WORKED, failures=(failure("a"),))):
-        assert ending(summary, "", sources=1).data is summary
+        assert final_state(summary, "", sources=1).data is summary

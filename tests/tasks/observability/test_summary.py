@@ -8,11 +8,11 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
-from db.models.core import Run
+from db.models.core import RunRow
 from db.runs.queries import RunSummary
-from db.runs.writes import begin_run
+from db.runs.writes import upsert_run
 from labeling.storage.home import Home
-from tasks.execution.database import close_ledgers, ledger_of
+from tasks.execution.database import close_databases, database_of
 from tasks.observability.summary import close_run_task, publish_run
 
 pytestmark = pytest.mark.usefixtures("prefect")
@@ -23,12 +23,12 @@ def home(tmp_path: Path) -> Iterator[Home]:
     place = Home(tmp_path / "home")
     place.create()
     yield place
-    close_ledgers()
+    close_databases()
 
 
 def close(home: Home, run_id: str) -> RunSummary:
-    with ledger_of(home).transaction() as session:
-        begin_run(session, run_id, name="test", config={}, code_version="test")
+    with database_of(home).transaction() as session:
+        upsert_run(session, run_id, name="test", config={}, code_version="test")
 
     @flow
     def end_of_a_run() -> RunSummary:
@@ -54,6 +54,6 @@ def test_an_artifact_that_prefect_refuses_fails_no_finished_run(
     monkeypatch.setattr(SyncPrefectClient, "create_artifact", send_what_is_refused)
     caplog.set_level(logging.WARNING, "prefect.flow_runs")
     assert close(home, "0123abcd").run_id == "0123abcd"
-    with ledger_of(home).session() as session:
-        assert session.get_one(Run, "0123abcd").finished_at is not None
+    with database_of(home).session() as session:
+        assert session.get_one(RunRow, "0123abcd").finished_at is not None
     assert "run 0123abcd has no artifact: PrefectHTTPStatusError: Client error '422" in caplog.text

@@ -98,7 +98,7 @@ def test_probabilities_are_cut_and_their_mean_is_the_score() -> None:
     found = read_probability_png(png(levels), (1, 4), mask_above=0.5, origin="x")
     assert found[0].mask.to_array().tolist() == [[False, False, True, True]]
     assert found[0].score == pytest.approx(0.8)
-    assert found[0].decided == 0.5  # 0.6 is not sure, 1 is
+    assert found[0].stability == 0.5  # 0.6 is not sure, 1 is
     assert read_probability_png(png(levels), (1, 4), mask_above=1.0, origin="x") == []
     with pytest.raises(ModelOutputWrong, match="8 bits"):
         read_probability_png(png(levels.astype(np.uint16)), (1, 4), mask_above=0.5, origin="x")

@@ -5,7 +5,7 @@ from typing import Any
 from configs.models import Review
 from labeling.review.label_studio.annotations import read_annotations
 from labeling.review.label_studio.brush_rle import encode_brush
-from labeling.review.label_studio.project import IMAGE, JOINTS, MASKS, NOTE, VERDICT
+from labeling.review.label_studio.project import IMAGE, KEYPOINTS, MASKS, NOTE, VERDICT
 from labeling.review.label_studio.tasks import make_task
 from labeling.review.records import ProposedInstance, ReviewedFrame, ReviewItem
 from labeling.structures.instances import COCO_KEYPOINTS, Keypoints
@@ -13,7 +13,7 @@ from labeling.structures.masks import BoolArray, Mask
 
 Result = dict[str, Any]
 
-NO_JOINTS = Review(show_keypoints=False)
+NO_KEYPOINTS = Review(show_keypoints=False)
 
 
 def person(
@@ -85,7 +85,7 @@ def joint(
     placed = {
         "id": number,
         "type": "keypointlabels",
-        "from_name": JOINTS,
+        "from_name": KEYPOINTS,
         "to_name": IMAGE,
         "origin": "manual",
         "original_width": size_hw[1],

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.models import Review
-from labeling.errors import StudioError
+from labeling.errors import LabelStudioError
 from labeling.review.label_studio.annotations import read_annotations
 from labeling.review.records import ReviewedFrame, ReviewItem
 from labeling.structures.masks import BoolArray, Mask
@@ -275,7 +275,7 @@ def test_a_task_without_annotations_has_none() -> None:
     ],
 )
 def test_a_task_that_is_not_ours_is_refused(fields: dict[str, Any]) -> None:
-    with pytest.raises(StudioError, match="not one that maskmill made"):
+    with pytest.raises(LabelStudioError, match="not one that maskmill made"):
         read_task(**fields)
 
 

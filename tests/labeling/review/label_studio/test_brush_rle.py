@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labeling.errors import StudioError
+from labeling.errors import LabelStudioError
 from labeling.review.label_studio.brush_rle import decode_brush, encode_brush
 from labeling.structures.masks import BoolArray, Mask
 from tests.labeling.strategies import blobs, draw, images
@@ -180,13 +180,15 @@ def test_a_code_that_was_cut_off_is_refused_with_its_sizes(pixels: BoolArray, da
     code = encode_brush(Mask.from_array(pixels))
     # the last byte may be filling only
     kept = data.draw(st.integers(4, len(code) - 2))
-    with pytest.raises(StudioError, match=rf"{kept} bytes ends before the last of its {pixels.size * 4} val"):
+    with pytest.raises(
+        LabelStudioError, match=rf"{kept} bytes ends before the last of its {pixels.size * 4} val"
+    ):
         decode_brush(code[:kept], (pixels.shape[0], pixels.shape[1]))
 
 
 @pytest.mark.parametrize("code", [b"", b"\0", b"\0\0\0"])
 def test_a_code_without_a_header_is_refused(code: bytes) -> None:
-    with pytest.raises(StudioError, match=rf"{len(code)} bytes has 0 values, an image of 3x2 has 24"):
+    with pytest.raises(LabelStudioError, match=rf"{len(code)} bytes has 0 values, an image of 3x2 has 24"):
         decode_brush(code, (2, 3))
 
 
@@ -195,28 +197,28 @@ def test_noise_is_refused_or_read_as_by_the_sdk(noise: bytes) -> None:
     announced = (5 * 7 * 4).to_bytes(4) + noise
     try:
         decoded = decode_brush(announced, (5, 7))
-    except StudioError:
+    except LabelStudioError:
         return
     assert np.array_equal(decoded.to_array(), sdk_decode(announced, (5, 7)))
 
 
 def test_a_token_beyond_the_last_value_is_damage() -> None:
     code = pack(16, 8, (3, 4, 8, 16), [(True, [255] * 12), (True, [0] * 5)])
-    with pytest.raises(StudioError, match="16 values goes on to 17"):
+    with pytest.raises(LabelStudioError, match="16 values goes on to 17"):
         decode_brush(code, (2, 2))
 
 
 def test_a_region_of_another_image_size_is_refused() -> None:
     code = encode_brush(Mask.from_array(np.ones((4, 6), dtype=np.bool_)))
     with pytest.raises(
-        StudioError, match="96 values, an image of 5x6 has 120: it was drawn on another image"
+        LabelStudioError, match="96 values, an image of 5x6 has 120: it was drawn on another image"
     ):
         decode_brush(code, (6, 5))
 
 
 @pytest.mark.parametrize("code", [[0, 256], [-1], ["0"], [0.5], "text", 7, None, [[0]]])
 def test_what_is_not_a_list_of_bytes_is_refused(code: Any) -> None:
-    with pytest.raises(StudioError, match="list of numbers from 0 to 255"):
+    with pytest.raises(LabelStudioError, match="list of numbers from 0 to 255"):
         decode_brush(code, (4, 6))
 
 
@@ -224,7 +226,7 @@ def test_a_small_code_that_announces_gigabytes_takes_no_memory() -> None:
     size_hw = (32_768, 32_767)
     code = pack(size_hw[0] * size_hw[1] * 4, 8, (3, 4, 8, 16), [(True, [255] * 65_536)] * 9)
     tracemalloc.start()
-    with pytest.raises(StudioError, match="cut off"):
+    with pytest.raises(LabelStudioError, match="cut off"):
         decode_brush(code, size_hw)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

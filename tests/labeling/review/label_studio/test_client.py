@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from labeling.errors import (
-    StudioRefused,
-    StudioUnreachable,
+    LabelStudioRefused,
+    LabelStudioUnreachable,
 )
-from labeling.review.label_studio.client import StudioServer
+from labeling.review.label_studio.client import LabelStudioClient
 from labeling.review.label_studio.project import BEST_FIRST
 from tests.studio_server import LABEL_CONFIG, RunningStudio, gate_before
 
@@ -50,7 +50,7 @@ def test_a_deleted_project_is_gone(studio: RunningStudio, project: int) -> None:
     with studio.http() as http:
         http.delete(f"/api/projects/{project}/").raise_for_status()
     assert not studio.server.project_exists(project)
-    with pytest.raises(StudioRefused) as refused:
+    with pytest.raises(LabelStudioRefused) as refused:
         studio.server.import_tasks(project, [make_task(1)])
     assert refused.value.status == 404
 
@@ -76,7 +76,7 @@ def test_attached_images_are_served_and_nothing_else_of_the_home(studio: Running
 
 
 def test_a_folder_outside_the_document_root_is_refused(studio: RunningStudio, project: int) -> None:
-    with pytest.raises(StudioRefused, match="must be a subdirectory"):
+    with pytest.raises(LabelStudioRefused, match="must be a subdirectory"):
         studio.server.attach_images(project, Path("/etc"))
 
 
@@ -119,7 +119,7 @@ def test_the_oldest_of_two_tasks_of_a_frame_counts_and_tasks_of_others_do_not(
 
 
 def test_tasks_that_are_too_large_together_go_in_halves(studio: RunningStudio, project: int) -> None:
-    with gate_before(studio.access.url) as gate, StudioServer(gate.url, studio.access.token) as server:
+    with gate_before(studio.access.url) as gate, LabelStudioClient(gate.url, studio.access.token) as server:
         gate.largest_body = 25_000
         ids = server.import_tasks(project, [make_task(frame, padding=10_000) for frame in range(7)])
     assert studio.server.task_ids(project) == dict(enumerate(ids))
@@ -128,18 +128,18 @@ def test_tasks_that_are_too_large_together_go_in_halves(studio: RunningStudio, p
 def test_a_task_that_is_too_large_alone_is_refused_with_its_frame(
     studio: RunningStudio, project: int
 ) -> None:
-    with gate_before(studio.access.url) as gate, StudioServer(gate.url, studio.access.token) as server:
+    with gate_before(studio.access.url) as gate, LabelStudioClient(gate.url, studio.access.token) as server:
         gate.largest_body = 25_000
         tasks = [make_task(4), make_task(5, padding=30_000)]
-        with pytest.raises(StudioRefused, match="frame 5 is too large") as refused:
+        with pytest.raises(LabelStudioRefused, match="frame 5 is too large") as refused:
             server.import_tasks(project, tasks)
     assert refused.value.status == 413
 
 
 def test_an_import_whose_answer_is_lost_is_not_repeated(studio: RunningStudio, project: int) -> None:
-    with gate_before(studio.access.url) as gate, StudioServer(gate.url, studio.access.token) as server:
+    with gate_before(studio.access.url) as gate, LabelStudioClient(gate.url, studio.access.token) as server:
         gate.hang_up_after = ["POST"]
-        with pytest.raises(StudioUnreachable):
+        with pytest.raises(LabelStudioUnreachable):
             server.import_tasks(project, [make_task(8)])
     assert list(studio.server.task_ids(project)) == [8]
     with studio.http() as http:
@@ -150,9 +150,9 @@ def test_an_import_whose_answer_is_lost_is_not_repeated(studio: RunningStudio, p
 def test_an_import_that_meets_a_broken_server_is_not_repeated(
     studio: RunningStudio, project: int, status: int
 ) -> None:
-    with gate_before(studio.access.url) as gate, StudioServer(gate.url, studio.access.token) as server:
+    with gate_before(studio.access.url) as gate, LabelStudioClient(gate.url, studio.access.token) as server:
         gate.answer_with = [status]
-        with pytest.raises(StudioUnreachable, match=f"status {status}"):
+        with pytest.raises(LabelStudioUnreachable, match=f"status {status}"):
             server.import_tasks(project, [make_task(8)])
     assert gate.seen == [f"POST /api/projects/{project}/import"]
 

@@ -8,15 +8,21 @@ from dataclasses import replace
 
 import pytest
 
-from labeling.errors import StudioDenied, StudioError, StudioRefused, StudioTooOld, StudioUnreachable
-from labeling.review.label_studio.client import StudioServer
-from labeling.review.label_studio.http import Patience
+from labeling.errors import (
+    LabelStudioDenied,
+    LabelStudioError,
+    LabelStudioRefused,
+    LabelStudioTooOld,
+    LabelStudioUnreachable,
+)
+from labeling.review.label_studio.client import LabelStudioClient
+from labeling.review.label_studio.http import RetryPolicy
 from tests.servers import send_page, send_status, serve
 from tests.studio_server import RunningStudio, gate_before, without_legacy_tokens
 
 labelstudio = pytest.mark.labelstudio
 
-HASTE = Patience(first_pause_s=0.001)
+HASTE = RetryPolicy(first_pause_s=0.001)
 
 
 def make_jwt(claims: dict[str, object]) -> str:
@@ -35,7 +41,7 @@ def test_no_log_and_no_representation_shows_the_token(
     studio: RunningStudio, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with gate_before(studio.access.url) as gate, StudioServer(gate.url, studio.access.token) as server:
+    with gate_before(studio.access.url) as gate, LabelStudioClient(gate.url, studio.access.token) as server:
         gate.answer_with = [503]
         server.check()
         assert studio.access.token not in repr(server)
@@ -46,16 +52,16 @@ def test_no_log_and_no_representation_shows_the_token(
 def test_a_server_that_is_busy_says_nothing_about_a_personal_access_token() -> None:
     """The SDK asks for a token of five minutes first, and takes any answer for JSON."""
     token = make_jwt({"token_type": "refresh", "exp": 4_000_000_000})
-    with serve() as site, StudioServer(site.url("/"), token, patience=HASTE) as server:
+    with serve() as site, LabelStudioClient(site.url("/"), token, retry_policy=HASTE) as server:
         site.pages["/api/token/refresh/"] = send_status(503)
-        with pytest.raises(StudioUnreachable, match="POST /api/token/refresh/: status 503"):
+        with pytest.raises(LabelStudioUnreachable, match="POST /api/token/refresh/: status 503"):
             server.check()
 
 
 @labelstudio
 def test_a_wrong_token_is_denied_and_not_repeated_in_the_message(studio: RunningStudio) -> None:
     wrong = "0123456789abcdef" * 2
-    with StudioServer(studio.access.url, wrong) as server, pytest.raises(StudioDenied) as denied:
+    with LabelStudioClient(studio.access.url, wrong) as server, pytest.raises(LabelStudioDenied) as denied:
         server.check()
     assert "legacy token" in str(denied.value)
     assert "Personal Access Token" in str(denied.value)
@@ -66,10 +72,10 @@ def test_a_wrong_token_is_denied_and_not_repeated_in_the_message(studio: Running
 @pytest.mark.filterwarnings("ignore:The `parse_obj` method:DeprecationWarning")  # of the SDK's refresh
 def test_a_personal_access_token_works_where_legacy_ones_are_disabled(studio: RunningStudio) -> None:
     with without_legacy_tokens(studio) as token:
-        with StudioServer(studio.access.url, token) as server:
+        with LabelStudioClient(studio.access.url, token) as server:
             assert server.check().startswith("1.")
             assert studio.access.email in server.user_emails().values()
-        with pytest.raises(StudioDenied, match="legacy token authentication has been disabled"):
+        with pytest.raises(LabelStudioDenied, match="legacy token authentication has been disabled"):
             studio.server.check()
     assert studio.server.check()
 
@@ -77,14 +83,14 @@ def test_a_personal_access_token_works_where_legacy_ones_are_disabled(studio: Ru
 @labelstudio
 def test_an_expired_personal_access_token_is_denied(studio: RunningStudio) -> None:
     expired = make_jwt({"token_type": "refresh", "exp": 1_000_000})
-    with pytest.raises(StudioDenied, match=r"personal access token.*expired"):
-        StudioServer(studio.access.url, expired)
+    with pytest.raises(LabelStudioDenied, match=r"personal access token.*expired"):
+        LabelStudioClient(studio.access.url, expired)
 
 
 @labelstudio
 def test_a_personal_access_token_of_another_server_is_denied(studio: RunningStudio) -> None:
     foreign = make_jwt({"token_type": "refresh", "exp": 4_000_000_000})
-    with StudioServer(studio.access.url, foreign) as server, pytest.raises(StudioDenied) as denied:
+    with LabelStudioClient(studio.access.url, foreign) as server, pytest.raises(LabelStudioDenied) as denied:
         server.check()
     assert "personal access token" in str(denied.value)
     assert foreign not in str(denied.value)
@@ -92,45 +98,45 @@ def test_a_personal_access_token_of_another_server_is_denied(studio: RunningStud
 
 @pytest.mark.parametrize("token", ["", "a b", "tøken", "line\nbreak"])
 def test_what_is_no_token_is_denied_before_anything_is_sent(token: str) -> None:
-    with pytest.raises(StudioDenied, match="Account & Settings"):
-        StudioServer("http://127.0.0.1:1", token)
+    with pytest.raises(LabelStudioDenied, match="Account & Settings"):
+        LabelStudioClient("http://127.0.0.1:1", token)
 
 
 @pytest.mark.parametrize(
     "url", ["", "studio.example", "ftp://x", "http://user:secret@x", "http://[x", "http://x:99999"]
 )
 def test_what_is_no_address_is_unreachable(url: str) -> None:
-    with pytest.raises(StudioUnreachable, match="URL") as failed:
-        StudioServer(url, "token")
+    with pytest.raises(LabelStudioUnreachable, match="URL") as failed:
+        LabelStudioClient(url, "token")
     assert "secret" not in str(failed.value)
 
 
 def test_nobody_there_is_unreachable() -> None:
     with (
-        StudioServer("http://127.0.0.1:1", "token", patience=HASTE) as server,
-        pytest.raises(StudioUnreachable, match=r"http://127\.0\.0\.1:1 cannot be reached"),
+        LabelStudioClient("http://127.0.0.1:1", "token", retry_policy=HASTE) as server,
+        pytest.raises(LabelStudioUnreachable, match=r"http://127\.0\.0\.1:1 cannot be reached"),
     ):
         server.check()
 
 
 def test_another_web_server_is_recognized() -> None:
-    with serve() as site, StudioServer(site.url("/"), "token") as server:
+    with serve() as site, LabelStudioClient(site.url("/"), "token") as server:
         site.pages["/api/version/"] = send_page("<html>shop</html>")
-        with pytest.raises(StudioError, match="not as Label Studio does"):
+        with pytest.raises(LabelStudioError, match="not as Label Studio does"):
             server.check()
 
 
 def test_an_old_version_is_refused() -> None:
-    with serve() as site, StudioServer(site.url("/"), "token") as server:
+    with serve() as site, LabelStudioClient(site.url("/"), "token") as server:
         site.pages["/api/version/"] = send_page('{"release": "1.9.2"}', kind="application/json")
-        with pytest.raises(StudioTooOld, match=r"1\.9\.2, wants 1\.20"):
+        with pytest.raises(LabelStudioTooOld, match=r"1\.9\.2, wants 1\.20"):
             server.check()
 
 
 def test_a_redirect_is_named_and_not_followed() -> None:
-    with serve() as site, StudioServer(site.url("/"), "token") as server:
+    with serve() as site, LabelStudioClient(site.url("/"), "token") as server:
         site.pages["/api/version/"] = send_status(301, Location="https://studio.example/")
-        with pytest.raises(StudioRefused, match=r"https://studio\.example/: use that address"):
+        with pytest.raises(LabelStudioRefused, match=r"https://studio\.example/: use that address"):
             server.check()
 
 
@@ -138,14 +144,17 @@ def test_a_redirect_is_named_and_not_followed() -> None:
 def test_reading_goes_on_after_a_busy_and_a_broken_answer(studio: RunningStudio) -> None:
     with gate_before(studio.access.url) as gate:
         gate.answer_with = [503, 429]
-        with StudioServer(gate.url, studio.access.token, patience=HASTE) as server:
+        with LabelStudioClient(gate.url, studio.access.token, retry_policy=HASTE) as server:
             assert server.check()
     assert gate.seen.count("GET /api/version/") == 3
 
 
 @labelstudio
 def test_a_server_that_answers_too_late_is_unreachable(studio: RunningStudio) -> None:
-    with serve() as site, StudioServer(site.url("/"), "t", patience=replace(HASTE, timeout_s=0.1)) as server:
+    with (
+        serve() as site,
+        LabelStudioClient(site.url("/"), "t", retry_policy=replace(HASTE, timeout_s=0.1)) as server,
+    ):
         site.pages["/api/projects/1/"] = lambda _: time.sleep(0.3)
-        with pytest.raises(StudioUnreachable, match=r"did not answer within 0\.1 s"):
+        with pytest.raises(LabelStudioUnreachable, match=r"did not answer within 0\.1 s"):
             server.project_exists(1)

@@ -6,7 +6,7 @@ from configs.models import Review
 from labeling.review.records import ReviewItem
 from labeling.structures.instances import COCO_KEYPOINTS, Keypoints
 from tests.labeling.review.label_studio.answers import (
-    NO_JOINTS,
+    NO_KEYPOINTS,
     Result,
     item_of,
     joint,
@@ -29,15 +29,15 @@ KNOWN = {
     "left_ear": (1.0, 2.0, 0.0),
 }
 """The right eye lies outside the image and the left ear has no confidence: two are shown."""
-JOINTS = joints_at(**KNOWN)
+KEYPOINTS = joints_at(**KNOWN)
 
 
 def one_person() -> ReviewItem:
-    return item_of(person(11, LEFT, keypoints=JOINTS))
+    return item_of(person(11, LEFT, keypoints=KEYPOINTS))
 
 
 def two_people() -> ReviewItem:
-    return item_of(person(11, LEFT, keypoints=JOINTS), person(12, RIGHT))
+    return item_of(person(11, LEFT, keypoints=KEYPOINTS), person(12, RIGHT))
 
 
 def keypoints_of(item: ReviewItem, results: list[Result]) -> list[Keypoints | None]:
@@ -55,7 +55,7 @@ def test_untouched_joints_come_back_as_the_teacher_had_them_to_the_last_bit() ->
     item = one_person()
     frame = read_back(item, shown_results(item))
     assert frame.verdict == "correct"
-    assert frame.instances[0].keypoints == JOINTS
+    assert frame.instances[0].keypoints == KEYPOINTS
 
 
 def test_a_moved_joint_is_a_person_s_and_the_frame_fixed() -> None:
@@ -74,7 +74,7 @@ def test_a_joint_that_was_only_clicked_on_is_untouched() -> None:
     mask, nose, eye = shown_results(item)
     frame = read_back(item, [mask, {**nose, "origin": "prediction-changed"}, eye])
     assert frame.verdict == "correct"
-    assert frame.instances[0].keypoints == JOINTS
+    assert frame.instances[0].keypoints == KEYPOINTS
 
 
 def test_a_removed_joint_is_gone_and_the_frame_fixed() -> None:
@@ -87,9 +87,9 @@ def test_a_removed_joint_is_gone_and_the_frame_fixed() -> None:
 
 def test_joints_that_nobody_was_shown_stay_the_teacher_s() -> None:
     item = one_person()
-    frame = read_back(item, shown_results(item, NO_JOINTS), NO_JOINTS)
+    frame = read_back(item, shown_results(item, NO_KEYPOINTS), NO_KEYPOINTS)
     assert frame.verdict == "correct"
-    assert frame.instances[0].keypoints == JOINTS
+    assert frame.instances[0].keypoints == KEYPOINTS
 
 
 def test_a_relabeled_joint_is_the_other_joint() -> None:
@@ -112,7 +112,7 @@ def test_the_joints_of_somebody_who_was_removed_go_too() -> None:
 def test_somebody_painted_anew_keeps_the_joints() -> None:
     item = one_person()
     _, *joints = shown_results(item)
-    assert keypoints_of(item, [region(LEFT), *joints]) == [JOINTS]
+    assert keypoints_of(item, [region(LEFT), *joints]) == [KEYPOINTS]
 
 
 def test_a_joint_placed_by_hand_belongs_to_whom_it_hangs_below() -> None:

@@ -17,10 +17,10 @@ import httpx
 import pytest
 
 from configs.errors import ConfigError
-from labeling.errors import StudioDenied, StudioMissing
-from labeling.review.label_studio.client import StudioServer
-from labeling.review.label_studio.credentials import access_file, write_access
-from labeling.review.label_studio.local_server import LocalStudio
+from labeling.errors import LabelStudioDenied, LabelStudioMissing
+from labeling.review.label_studio.client import LabelStudioClient
+from labeling.review.label_studio.credentials import credentials_file, write_credentials
+from labeling.review.label_studio.local_server import LocalLabelStudio
 from labeling.review.label_studio.ports import free_port
 from tests.studio_server import LABEL_CONFIG, RunningStudio
 
@@ -31,9 +31,9 @@ LOOPBACK = {"0100007F", "00000000000000000000000001000000"}
 
 
 @pytest.fixture(scope="module")
-def spare(studio: RunningStudio, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStudio]:
+def spare(studio: RunningStudio, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalLabelStudio]:
     """A second home, whose server a test may kill; `up` gives it in working order."""
-    local = LocalStudio(tmp_path_factory.mktemp("spare home"))
+    local = LocalLabelStudio(tmp_path_factory.mktemp("spare home"))
     yield local
     local.down()
 
@@ -81,7 +81,7 @@ def send_form(http: httpx.Client, path: str, **fields: str) -> httpx.Response:
 def test_starting_twice_starts_once(studio: RunningStudio) -> None:
     before = studio.local.status()
     assert studio.local.up() == studio.access
-    assert LocalStudio(studio.home_root).up() == studio.access
+    assert LocalLabelStudio(studio.home_root).up() == studio.access
     after = studio.local.status()
     assert after == before
     assert after.running
@@ -100,7 +100,7 @@ def test_nothing_listens_beyond_this_machine(studio: RunningStudio) -> None:
 
 @labelstudio
 def test_its_keys_are_for_this_user_alone(studio: RunningStudio) -> None:
-    path, log = access_file(studio.home_root), studio.local.log
+    path, log = credentials_file(studio.home_root), studio.local.log
     assert studio.access.token in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
@@ -140,7 +140,7 @@ def test_another_port_than_the_one_it_has_is_refused(studio: RunningStudio) -> N
 
 @labelstudio
 def test_a_port_in_use_is_named_and_nothing_starts(studio: RunningStudio, tmp_path: Path) -> None:
-    local = LocalStudio(tmp_path)
+    local = LocalLabelStudio(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(ConfigError, match=f"port {port} is in use"):
@@ -150,8 +150,8 @@ def test_a_port_in_use_is_named_and_nothing_starts(studio: RunningStudio, tmp_pa
 
 @labelstudio
 def test_a_server_that_takes_too_long_is_stopped(studio: RunningStudio, tmp_path: Path) -> None:
-    local = LocalStudio(tmp_path, start_limit_s=0.5)
-    with pytest.raises(StudioMissing, match=r"did not serve within 0\.5 s and was stopped"):
+    local = LocalLabelStudio(tmp_path, start_limit_s=0.5)
+    with pytest.raises(LabelStudioMissing, match=r"did not serve within 0\.5 s and was stopped"):
         local.up(free_port())
     assert not local.status().running
 
@@ -161,13 +161,13 @@ def test_a_server_that_ends_at_once_is_quoted(studio: RunningStudio, tmp_path: P
     data = tmp_path / "studio" / "data"
     data.parent.mkdir()
     data.write_text("a file where its folder should be")
-    with pytest.raises(StudioMissing, match=r"ended while it started; .*server\.log says:\n") as failed:
-        LocalStudio(tmp_path).up(free_port())
+    with pytest.raises(LabelStudioMissing, match=r"ended while it started; .*server\.log says:\n") as failed:
+        LocalLabelStudio(tmp_path).up(free_port())
     assert str(data) in str(failed.value).partition("says:")[2]
 
 
 def test_a_home_without_one_has_nothing_to_stop_and_stays_as_it_is(tmp_path: Path) -> None:
-    local = LocalStudio(tmp_path / "home")
+    local = LocalLabelStudio(tmp_path / "home")
     assert not local.down()
     status = local.status()
     assert (status.running, status.answers, status.pid, status.access) == (False, False, None, None)
@@ -175,10 +175,12 @@ def test_a_home_without_one_has_nothing_to_stop_and_stays_as_it_is(tmp_path: Pat
 
 
 @labelstudio
-def test_a_start_that_is_killed_is_taken_up_by_the_next(spare: LocalStudio, studio: RunningStudio) -> None:
+def test_a_start_that_is_killed_is_taken_up_by_the_next(
+    spare: LocalLabelStudio, studio: RunningStudio
+) -> None:
     home_root = spare.log.parent.parent
     spare.down()
-    command = "import sys, pathlib, labeling.review.label_studio.local_server as l; l.LocalStudio(pathlib.Path(sys.argv[1])).up()"
+    command = "import sys, pathlib, labeling.review.label_studio.local_server as l; l.LocalLabelStudio(pathlib.Path(sys.argv[1])).up()"
     starting = subprocess.Popen([sys.executable, "-c", command, str(home_root)])
     wait_until(lambda: spare.log.exists() and spare.log.stat().st_size > 0)
     starting.kill()
@@ -192,17 +194,17 @@ def test_a_start_that_is_killed_is_taken_up_by_the_next(spare: LocalStudio, stud
     access = spare.up()
     assert access == survivor.access
     assert spare.status().answers
-    with StudioServer(access.url, access.token) as server:
+    with LabelStudioClient(access.url, access.token) as server:
         assert server.check()
     assert access.url != studio.access.url, "two homes run side by side"
-    with StudioServer(access.url, studio.access.token) as server, pytest.raises(StudioDenied):
+    with LabelStudioClient(access.url, studio.access.token) as server, pytest.raises(LabelStudioDenied):
         server.check()
 
 
 @labelstudio
-def test_a_killed_server_comes_back_with_all_it_had(spare: LocalStudio) -> None:
+def test_a_killed_server_comes_back_with_all_it_had(spare: LocalLabelStudio) -> None:
     access = spare.up()
-    with StudioServer(access.url, access.token) as server:
+    with LabelStudioClient(access.url, access.token) as server:
         project = server.find_or_create_project("kept", LABEL_CONFIG, "")
         os.killpg(spare.status().pid or 0, signal.SIGKILL)
         wait_until(lambda: not spare.status().running)
@@ -215,14 +217,14 @@ def test_a_killed_server_comes_back_with_all_it_had(spare: LocalStudio) -> None:
 
 
 @labelstudio
-def test_a_token_that_never_worked_is_replaced_and_one_that_did_is_not(spare: LocalStudio) -> None:
+def test_a_token_that_never_worked_is_replaced_and_one_that_did_is_not(spare: LocalLabelStudio) -> None:
     home_root = spare.log.parent.parent
     access = spare.up()
-    with StudioServer(access.url, access.token) as server:
+    with LabelStudioClient(access.url, access.token) as server:
         project = server.find_or_create_project("of another user", LABEL_CONFIG, "")
     other = replace(access, token="f" * 40)
-    write_access(home_root, other)
-    with pytest.raises(StudioDenied, match=r"refuses our token .*access\.json") as denied:
+    write_credentials(home_root, other)
+    with pytest.raises(LabelStudioDenied, match=r"refuses our token .*access\.json") as denied:
         spare.up()
     assert other.token not in str(denied.value)
     assert spare.status().access == other
@@ -230,5 +232,5 @@ def test_a_token_that_never_worked_is_replaced_and_one_that_did_is_not(spare: Lo
     made = spare.up()
     assert made.email != access.email
     assert made.token not in {access.token, other.token}
-    with StudioServer(made.url, made.token) as server:
+    with LabelStudioClient(made.url, made.token) as server:
         assert server.project_exists(project)

@@ -7,7 +7,7 @@ import pytest
 
 from configs.models import Review
 from labeling.review.label_studio.brush_rle import encode_brush
-from labeling.review.label_studio.regions import Answer, read_answer
+from labeling.review.label_studio.regions import ParsedResult, read_answer
 from labeling.structures.masks import Mask
 from tests.labeling.review.label_studio.answers import Result, joint, region, tick, write
 from tests.labeling.strategies import draw
@@ -17,7 +17,7 @@ LEFT, RIGHT = draw("##..", "##..", "...."), draw("....", "..##", "..##")
 NOTHING = draw("....", "....", "....")
 
 
-def read(*results: Any, settings: Review | None = None) -> Answer:
+def read(*results: Any, settings: Review | None = None) -> ParsedResult:
     return read_answer(results, SIZE, settings or Review())
 
 
@@ -85,7 +85,7 @@ def test_a_joint_is_read_in_pixels() -> None:
 def test_verdict_and_note_are_read() -> None:
     answer = read(tick("unusable"), write("too dark", "and blurred"))
     assert (answer.verdict, answer.note) == ("unusable", "too dark\nand blurred")
-    assert read() == Answer((), (), "", "", ())
+    assert read() == ParsedResult((), (), "", "", ())
 
 
 def test_a_label_that_is_not_ours_is_a_problem_and_the_others_stay() -> None:

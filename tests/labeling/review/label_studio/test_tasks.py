@@ -7,24 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.models import Review
-from labeling.errors import StudioError
+from labeling.errors import LabelStudioError
 from labeling.review.label_studio.brush_rle import decode_brush
 from labeling.review.label_studio.tasks import (
-    joint_id,
+    keypoint_id,
     make_task,
     named_instance,
     prediction_fingerprint,
     region_id,
-    shown_joints,
+    shown_keypoints,
 )
 from labeling.structures.instances import COCO_KEYPOINTS
 from labeling.structures.masks import Mask
-from tests.labeling.review.label_studio.answers import NO_JOINTS, item_of, joints_at, person
+from tests.labeling.review.label_studio.answers import NO_KEYPOINTS, item_of, joints_at, person
 from tests.labeling.strategies import draw
 
 LEFT, RIGHT = draw("##..", "##..", "...."), draw("....", "..##", "..##")
 NOBODY = draw("....", "....", "....")
-JOINTS = joints_at(nose=(1.0, 1.5, 0.9), left_eye=(3.0, 3.0, 0.0), right_eye=(4.5, 1.0, 0.9))
+KEYPOINTS = joints_at(nose=(1.0, 1.5, 0.9), left_eye=(3.0, 3.0, 0.0), right_eye=(4.5, 1.0, 0.9))
 
 
 def test_every_person_is_a_region_of_the_last_prediction_with_its_own_mask_and_score() -> None:
@@ -75,14 +75,14 @@ def test_the_student_is_shown_under_a_label_of_its_own_or_not_at_all() -> None:
 
 
 def test_joints_in_the_image_that_have_a_confidence_hang_below_their_person() -> None:
-    item = item_of(person(11, LEFT, keypoints=JOINTS))
+    item = item_of(person(11, LEFT, keypoints=KEYPOINTS))
     mask, *joints = make_task(item, Review(), "/x.jpg")["predictions"][-1]["result"]
     assert mask["id"] == "i11"
     [nose] = joints
     assert (nose["id"], nose["parentID"], nose["score"]) == ("i11-nose", "i11", 0.9)
     assert nose["value"] == {"x": 25.0, "y": 50.0, "width": 0.5, "keypointlabels": ["nose"]}
-    assert list(shown_joints(item.teacher[0])) == [0]
-    assert len(make_task(item, NO_JOINTS, "/x.jpg")["predictions"][-1]["result"]) == 1
+    assert list(shown_keypoints(item.teacher[0])) == [0]
+    assert len(make_task(item, NO_KEYPOINTS, "/x.jpg")["predictions"][-1]["result"]) == 1
 
 
 def test_a_joint_whose_place_is_no_number_is_not_shown() -> None:
@@ -92,24 +92,24 @@ def test_a_joint_whose_place_is_no_number_is_not_shown() -> None:
 
 
 def test_a_mask_of_another_image_is_refused() -> None:
-    with pytest.raises(StudioError, match=r"frame 7 .* region i1 is of an image of 4x3 pixels, not 3x4"):
+    with pytest.raises(LabelStudioError, match=r"frame 7 .* region i1 is of an image of 4x3 pixels, not 3x4"):
         make_task(item_of(person(1, LEFT), size_hw=(4, 3)), Review(), "/x.jpg")
 
 
 def test_a_student_mask_of_another_image_is_refused() -> None:
-    with pytest.raises(StudioError, match=r"region student is of an image of 3x4 pixels, not 4x3"):
+    with pytest.raises(LabelStudioError, match=r"region student is of an image of 3x4 pixels, not 4x3"):
         make_task(item_of(person(1, LEFT), student=LEFT.T), Review(), "/x.jpg")
 
 
 @pytest.mark.parametrize("iou", [float("nan"), -0.1, 1.5])
 def test_an_agreement_that_is_none_is_refused(iou: float) -> None:
-    with pytest.raises(StudioError, match="iou is"):
+    with pytest.raises(LabelStudioError, match="iou is"):
         make_task(item_of(person(1, LEFT), iou=iou), Review(), "/x.jpg")
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, len(COCO_KEYPOINTS) - 1))
 def test_names_say_which_instance_they_stand_for(number: int, joint: int) -> None:
-    assert named_instance(region_id(number)) == named_instance(joint_id(number, joint)) == number
+    assert named_instance(region_id(number)) == named_instance(keypoint_id(number, joint)) == number
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_name_that_label_studio_made_up_stands_for_nobody(name: str) -> None:
 
 
 def test_the_fingerprint_changes_with_everything_that_predictions_show() -> None:
-    item = item_of(person(1, LEFT, keypoints=JOINTS), student=LEFT)
+    item = item_of(person(1, LEFT, keypoints=KEYPOINTS), student=LEFT)
     [one] = item.teacher
     others = [
         replace(item, teacher=(replace(one, id=2),)),

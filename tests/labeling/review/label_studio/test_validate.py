@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from configs.models import Review
-from labeling.errors import StudioError
+from labeling.errors import LabelStudioError
 from labeling.review.label_studio.tasks import make_task
 from labeling.review.label_studio.validate import check_task
 from tests.labeling.review.label_studio.answers import item_of, joints_at, person
@@ -69,18 +69,20 @@ def test_a_good_task_passes() -> None:
 def test_what_is_wrong_is_named_with_the_frame(spoil: Callable[[Task], None], words: str) -> None:
     task = good_task()
     spoil(task)
-    with pytest.raises(StudioError, match=r"the task of frame .* would not be shown as meant") as refused:
+    with pytest.raises(
+        LabelStudioError, match=r"the task of frame .* would not be shown as meant"
+    ) as refused:
         check_task(task, SIZE, Review())
     assert words in str(refused.value)
 
 
 def test_an_image_without_pixels_is_refused() -> None:
-    with pytest.raises(StudioError, match="its image has 0x0 pixels"):
+    with pytest.raises(LabelStudioError, match="its image has 0x0 pixels"):
         check_task(make_task(item_of(size_hw=SIZE), Review(), "/x.jpg"), (0, 0), Review())
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:
     task = good_task()
     task["data"].update(why=None, image=None)
-    with pytest.raises(StudioError, match=r"image is None.*why is None.*no address"):
+    with pytest.raises(LabelStudioError, match=r"image is None.*why is None.*no address"):
         check_task(task, SIZE, Review())
