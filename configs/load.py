@@ -20,7 +20,7 @@ from configs.segmenters import expand_shorthand
 
 CALIBRATIONS = ("lite", "surveillance")
 """Shipped, by the name of the preset to whose teacher they are fitted."""
-_SEGMENTERS = ("teacher", "student", "segmenter", "second")
+_SEGMENTERS = ("teacher", "student", "segmenter", "verifier")
 """Keys whose block may be written as a word."""
 _PATHS = ("weights_dir", "cookies_file", "path", "calibration")
 """Keys whose value is a path; the export's folder is none, since that lies in the home."""

@@ -60,10 +60,10 @@ class Sampling(Block):
     """Images in one unit of work, for folders of images."""
     min_sharpness: float = Field(0.0, ge=0)
     """Variance of the Laplacian of the luma, scaled to 640 px width; 0: blurred frames too."""
-    duplicate_bits: int | None = Field(None, ge=0, le=256)
+    max_hash_distance: int | None = Field(None, ge=0, le=256)
     """A frame whose 256-bit perceptual hash differs from a kept one's in at most so many bits is a
     duplicate; None: none is."""
-    cut_difference: float = Field(30.0, gt=0)
+    shot_threshold: float = Field(30.0, gt=0)
     """Mean absolute difference of luma (0 to 255) between frames from which a new shot begins."""
 
 
@@ -72,7 +72,7 @@ class PoseFilter(Block):
 
     segmenter: SegmenterBlock | None = None
     """A model that gives keypoints, run before the teacher; None: the teacher's own instances. A frame in which it and the
-    teacher see different people is rejected; as `trust.second` it sends such a frame to review instead."""
+    teacher see different people is rejected; as `trust.verifier` it sends such a frame to review instead."""
     people: Literal["single", "any", "at_least_one"] = "any"
     full_body: bool = False
     min_person_score: Fraction01 = 0.5
@@ -105,10 +105,10 @@ class Trust(Block):
     accept_risk: Fraction01 = 0.05
     """Frames are accepted that are as trusted as those of which, hard or not, the calibration found at most this
     share bad (IoU below 0.8)."""
-    min_moving: Fraction01 = 0.05
+    min_moving_fraction: Fraction01 = 0.05
     """Share of each mask's pixels that must belong to something that moves, as far as a shard shows its shot
     for 15 s or more; 0: what never moves is believed too. Folders of images have no shots."""
-    min_missed: Fraction01 = 0.5
+    min_missed_person_size: Fraction01 = 0.5
     """Share of the smallest mask's pixels from which what moves upright outside of all masks is somebody whom the
     teacher missed, as far as a shard shows its shot for 15 s or more and the camera stands; 0: it is not looked for."""
     min_score: Fraction01 = 0.7
@@ -121,17 +121,17 @@ class Trust(Block):
     """IoU of the teacher's union mask with that of the frame before, moved along by optical flow, where that is
     of the same shot and at most a second older; 0: it is not measured. Of 142 good masks of CDnet's office and
     DAVIS none has less, of 53 worse ones 4."""
-    second: SegmenterBlock | None = None
+    verifier: SegmenterBlock | None = None
     """Another segmenter, asked about frames that would be accepted; None: nobody. It must see the same people (boxes that
     match by `agreement.match_iou`; those that the teacher missed count from `min_score`), the same union of masks, and
     its joints in their masks (`min_keypoints_inside`), each as far as it gives such."""
-    min_second_iou: Fraction01 = 0.7
+    min_verifier_iou: Fraction01 = 0.7
     """IoU of the teacher's union mask with that of `second`, where that gives outlines."""
 
     @property
     def watches_shots(self) -> bool:
         """Whether whole shots are asked about a frame's masks."""
-        return self.min_moving > 0 or self.min_missed > 0
+        return self.min_moving_fraction > 0 or self.min_missed_person_size > 0
 
 
 class Review(Block):
@@ -141,25 +141,25 @@ class Review(Block):
     """Title of the project in Label Studio; it is made when there is none."""
     label: str = Field("person", min_length=1)
     """What a region is called there."""
-    open_tasks: int = Field(500, ge=1)
+    max_open_tasks: int = Field(500, ge=1)
     """Tasks that wait for a person at most; more frames wait in the database."""
     budget: int | None = Field(None, ge=1)
     """Frames of a run that people are asked about at most, ever; None: no end."""
-    per_shot: int | None = Field(None, ge=1)
+    max_per_shot: int | None = Field(None, ge=1)
     """Frames of one shot that people are asked about at most; None: as many as differ."""
     batch: int = Field(250, ge=1)
     """Tasks per request."""
-    settle_s: float = Field(20.0, ge=0)
+    request_grace_s: float = Field(20.0, ge=0)
     """How long Label Studio may still be at a request whose sender was killed or gave up."""
     show_student: bool = True
     """The student's mask as a second prediction, to compare."""
     show_keypoints: bool = True
     """The teacher's keypoints as points, where there are any."""
-    truth: Literal["latest", "agreed"] = "latest"
+    consensus: Literal["latest", "agreement"] = "latest"
     """Several annotators on one frame: the annotation that was changed last, or the one that agrees
     best with the others, once their mean IoU reaches `min_agreement`."""
     min_agreement: Fraction01 = 0.8
-    """Mean union IoU of annotators from which `agreed` picks one; below, the frame stays open."""
+    """Mean union IoU of annotators from which `agreement` picks one; below, the frame stays open."""
 
 
 class Export(Block):
@@ -232,7 +232,12 @@ class RunConfig(Block):
     def segmenters(self) -> dict[str, SegmenterBlock]:
         """By role, in the order in which they are asked."""
         pose = self.pose_filter.segmenter if self.pose_filter else None
-        blocks = {"pose": pose, "teacher": self.teacher, "student": self.student, "second": self.trust.second}
+        blocks = {
+            "pose": pose,
+            "teacher": self.teacher,
+            "student": self.student,
+            "verifier": self.trust.verifier,
+        }
         return {role: block for role, block in blocks.items() if block}
 
     def identity(self) -> str:

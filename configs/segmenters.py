@@ -59,7 +59,7 @@ class TorchvisionBlock(Block):
     """A member of the model's weights enum, or `random` (seeded) for trials without a network."""
     min_score: Fraction01 = 0.5
     """Detections below this score are not instances."""
-    mask_above: Fraction01 = 0.5
+    mask_threshold: Fraction01 = 0.5
     """A pixel belongs to the mask above this probability."""
     min_size: int | None = Field(None, ge=32)
     """Detectors only: shorter side in pixels that images are scaled to; None: the model's own."""
@@ -74,7 +74,7 @@ class LiteBlock(Block):
     """The landmark network's probability that the close crop shows a person; low for small people."""
     min_score: Fraction01 = 0.7
     """Instances whose score, made of box, presence and mask, is lower are nobody."""
-    mask_above: Fraction01 = 0.5
+    mask_threshold: Fraction01 = 0.5
     box_iou: Fraction01 = 0.45
     """Boxes overlapping more than this are one (non-maximum suppression)."""
     tiles: Literal["auto"] | Annotated[int, Field(ge=1, le=4)] = "auto"
@@ -85,12 +85,12 @@ class SelfieBlock(Block):
     """MediaPipe selfie segmentation: one mask per image."""
 
     kind: Literal["selfie"] = "selfie"
-    mask_above: Fraction01 = 0.5
+    mask_threshold: Fraction01 = 0.5
     min_area: Fraction01 = 0.001
     """A mask smaller than this share of the image is nobody."""
 
 
-class OwnModelBlock(Block):
+class CustomNetworkBlock(Block):
     """A user's own network: one image in, one person map out."""
 
     kind: Literal["onnx", "torchscript", "litert"]
@@ -112,9 +112,9 @@ class OwnModelBlock(Block):
     """Channel of a probability or logits map with several, or the value in a class map."""
     softmax: bool = False
     """Logits over several channels: softmax instead of a sigmoid."""
-    mask_above: Fraction01 = 0.5
+    mask_threshold: Fraction01 = 0.5
     min_area: Fraction01 = 0.001
-    split: bool = False
+    connected_components: bool = False
     """Connected components become instances of their own."""
 
 
@@ -139,7 +139,7 @@ class HttpBlock(Block):
     """Any word: another model behind the same URL is another run only under another version."""
     timeout_s: float = Field(10.0, gt=0)
     retries: int = Field(3, ge=0)
-    mask_above: Fraction01 = 0.5
+    mask_threshold: Fraction01 = 0.5
     token_env: str | None = None
     """Name of the environment variable that holds a bearer token; the token itself is never stored."""
 
@@ -157,7 +157,7 @@ class BackgroundBlock(Block):
     """A component smaller than this share of the image is noise."""
     close: Fraction01 = 0.02
     """Gaps narrower than this share of the image's height are closed."""
-    min_height_width: float = Field(0.0, ge=0)
+    min_aspect_ratio: float = Field(0.0, ge=0)
     """Components less tall than this times their width are not people; 0 keeps all."""
 
 
@@ -191,7 +191,7 @@ SegmenterBlock = Annotated[
         TorchvisionBlock
         | LiteBlock
         | SelfieBlock
-        | OwnModelBlock
+        | CustomNetworkBlock
         | MasksFolderBlock
         | HttpBlock
         | BackgroundBlock

@@ -36,11 +36,11 @@ class Models:
     teacher: Segmenter
     student: Segmenter
     pose: Segmenter | None = None
-    second: Segmenter | None = None
+    verifier: Segmenter | None = None
 
     def prepare(self, clip: Clip) -> "Models":
-        pose, second = (one.prepare(clip) if one else None for one in (self.pose, self.second))
-        return Models(self.teacher.prepare(clip), self.student.prepare(clip), pose, second)
+        pose, verifier = (one.prepare(clip) if one else None for one in (self.pose, self.verifier))
+        return Models(self.teacher.prepare(clip), self.student.prepare(clip), pose, verifier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,12 @@ class _Shard:
     check: Callable[[], None]
     evidence_collector: EvidenceCollector
     rows: list[LabeledFrame] = field(default_factory=list)
-    tally: DecodeStats = field(default_factory=DecodeStats)
+    stats: DecodeStats = field(default_factory=DecodeStats)
     gap: MinGap | None = None
 
     def candidates(self) -> Iterator[_Candidate]:
         gap_here = self.config.pose_filter is None
-        selected = select_frames(self.clip, self.config.sampling, gap_here=gap_here, tally=self.tally)
+        selected = select_frames(self.clip, self.config.sampling, gap_here=gap_here, stats=self.stats)
         timed = self.watch.time_items("decode", selected)
         for item in prefetch(timed, depth=2 * self.config.batch):
             self.check()
@@ -232,7 +232,7 @@ def label_shard(
     with watch.time("prepare"):
         prepared = models.prepare(clip)
     gap = MinGap.of(config.sampling) if config.pose_filter and clip.is_temporal else None
-    evidence_collector = EvidenceCollector(prepared.teacher, prepared.second, clip, config, watch)
+    evidence_collector = EvidenceCollector(prepared.teacher, prepared.verifier, clip, config, watch)
     shard = _Shard(config, prepared, clip, watch, check, evidence_collector, gap=gap)
     originals = {image.position: image.path for image in clip.images}
     pending: list[tuple[LabeledFrame, Future[str]]] = []
@@ -253,7 +253,7 @@ def label_shard(
         shard.rows += [replace(shard.doubted(row), image=future.result()) for row, future in pending]
     shard.rows.sort(key=lambda row: row.t_ms)
     cards = {"teacher": prepared.teacher.card, "student": prepared.student.card}
-    return LabeledShard(shard.rows, cards, _count(shard.rows, shard.tally), watch.seconds)
+    return LabeledShard(shard.rows, cards, _count(shard.rows, shard.stats), watch.seconds)
 
 
 def _bound_backlog(saved: Sequence[Future[str]]) -> None:
@@ -274,10 +274,10 @@ def _skipped_row(skipped: SkippedFrame) -> LabeledFrame:
     )
 
 
-def _count(rows: Sequence[LabeledFrame], tally: DecodeStats) -> dict[str, int]:
+def _count(rows: Sequence[LabeledFrame], stats: DecodeStats) -> dict[str, int]:
     counts: dict[str, int] = {"looked_at": len(rows)}
-    if tally.damaged:
-        counts["damaged_packets"] = tally.damaged
+    if stats.damaged:
+        counts["damaged_packets"] = stats.damaged
     for row in rows:
         names = [row.decision if row.rule is None else f"rejected:{row.rule}"]
         if row.agreement:

@@ -107,10 +107,10 @@ _SEEN = (
     select(
         *(InstanceRow.frame_id, InstanceRow.id, InstanceRow.model_id, InstanceRow.rle, InstanceRow.area_px),
         *(
-            InstanceRow.tight_x,
-            InstanceRow.tight_y,
-            InstanceRow.tight_w,
-            InstanceRow.tight_h,
+            InstanceRow.mask_box_x,
+            InstanceRow.mask_box_y,
+            InstanceRow.mask_box_w,
+            InstanceRow.mask_box_h,
             InstanceRow.score,
         ),
         *(InstanceRow.x, InstanceRow.y, InstanceRow.w, InstanceRow.h, InstanceRow.keypoints),
@@ -141,7 +141,7 @@ def _reviewed(session: Session, rows: Sequence[_Row], models: dict[str, str]) ->
     query = (
         select(
             *(corrected.annotation_id, corrected.id, corrected.rle, corrected.area_px),
-            *(corrected.tight_x, corrected.tight_y, corrected.tight_w, corrected.tight_h),
+            *(corrected.mask_box_x, corrected.mask_box_y, corrected.mask_box_w, corrected.mask_box_h),
             *(corrected.keypoints, shown.id, shown.model_id, shown.x, shown.y, shown.w, shown.h),
         )
         .outerjoin(shown, shown.id == corrected.source_id)

@@ -46,4 +46,6 @@ def cause_counts(session: Session, run_id: str) -> dict[str, int]:
 
 def _tallies(session: Session, run_id: str) -> Iterator[dict[str, Any]]:
     """Of the shards that are done; others have none."""
-    return filter(None, session.scalars(select(ShardRow.tally).where(ShardRow.run_id == run_id)))
+    return filter(
+        None, session.scalars(select(ShardRow.agreement_histogram).where(ShardRow.run_id == run_id))
+    )

@@ -161,7 +161,7 @@ class ShardRow(Base):
         ForeignKey("execution.id"), index=True, comment="who works on it; null: nobody"
     )
     deaths: Mapped[int] = mapped_column(default=0, comment="times that whoever worked on it died")
-    tally: Mapped[dict[str, Any]] = mapped_column(
+    agreement_histogram: Mapped[dict[str, Any]] = mapped_column(
         default=dict,
         comment="its frames by agreement and by cause: see db.frames.histograms; empty: not done",
     )
@@ -220,16 +220,15 @@ class InstanceRow(Base):
     w: Mapped[float] = mapped_column()
     h: Mapped[float] = mapped_column()
     area_px: Mapped[int] = mapped_column(comment="pixels of the mask")
-    tight_x: Mapped[float] = mapped_column(server_default="0", comment="tight box of the mask, whole px")
-    tight_y: Mapped[float] = mapped_column(server_default="0")
-    tight_w: Mapped[float] = mapped_column(server_default="0")
-    tight_h: Mapped[float] = mapped_column(server_default="0")
+    mask_box_x: Mapped[float] = mapped_column(server_default="0", comment="tight box of the mask, whole px")
+    mask_box_y: Mapped[float] = mapped_column(server_default="0")
+    mask_box_w: Mapped[float] = mapped_column(server_default="0")
+    mask_box_h: Mapped[float] = mapped_column(server_default="0")
     score: Mapped[float] = mapped_column(comment="0 to 1")
     keypoints: Mapped[list[Any] | None] = mapped_column(comment="17 x [x px, y px, confidence]")
     trust: Mapped[float | None] = mapped_column(
         comment="probability that a teacher's mask is right; null: no calibration"
     )
-    track: Mapped[int | None] = mapped_column(comment="the same person through a shot")
 
 
 class AgreementRow(Base):

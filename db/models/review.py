@@ -102,22 +102,22 @@ class ReviewedInstanceRow(Base):
     iou: Mapped[float | None] = mapped_column(comment="with the mask that was shown")
     rle: Mapped[bytes] = mapped_column(comment="counts of COCO's compressed RLE, size is the frame's")
     area_px: Mapped[int] = mapped_column()
-    tight_x: Mapped[float] = mapped_column(server_default="0", comment="tight box of the mask, whole px")
-    tight_y: Mapped[float] = mapped_column(server_default="0")
-    tight_w: Mapped[float] = mapped_column(server_default="0")
-    tight_h: Mapped[float] = mapped_column(server_default="0")
+    mask_box_x: Mapped[float] = mapped_column(server_default="0", comment="tight box of the mask, whole px")
+    mask_box_y: Mapped[float] = mapped_column(server_default="0")
+    mask_box_w: Mapped[float] = mapped_column(server_default="0")
+    mask_box_h: Mapped[float] = mapped_column(server_default="0")
     keypoints: Mapped[list[Any] | None] = mapped_column(comment="17 x [x px, y px, confidence]")
 
 
 class ConsensusRow(Base):
     """The annotation that is believed about a frame."""
 
-    __tablename__ = "truth"
+    __tablename__ = "consensus"
 
     frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"), primary_key=True)
     annotation_id: Mapped[int] = mapped_column(ForeignKey("annotation.id"), index=True)
     verdict: Mapped[str] = mapped_column(comment="correct, fixed or unusable")
-    rule: Mapped[str] = mapped_column(comment="latest or agreed")
+    rule: Mapped[str] = mapped_column(comment="latest or agreement")
     annotators: Mapped[list[Any]] = mapped_column(comment="everybody whose word was weighed")
     agreement: Mapped[float | None] = mapped_column(comment="mean union IoU of their pairs; null: one alone")
 
@@ -125,10 +125,10 @@ class ConsensusRow(Base):
 class ModelScoreRow(Base):
     """How a run's teacher or student compares with the truth about a frame."""
 
-    __tablename__ = "score"
+    __tablename__ = "model_score"
     __table_args__ = (
         CheckConstraint("role IN ('teacher', 'student')", name="role"),
-        Index("ix_score_frame_id", "frame_id"),
+        Index("ix_model_score_frame_id", "frame_id"),
     )
 
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), primary_key=True)

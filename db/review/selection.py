@@ -26,7 +26,7 @@ class SkippedFrames:
     near_identical: int
     """To one that people are asked about; counted as far as the choice had to look."""
     beyond_shot: int
-    """Of shots about which people are asked enough (`review.per_shot`); counted likewise."""
+    """Of shots about which people are asked enough (`review.max_per_shot`); counted likewise."""
     over_budget: int
     """Left when people are asked about enough frames of the run (`review.budget`)."""
 
@@ -55,7 +55,7 @@ def choose_waiting(session: Session, run_id: str, settings: Settings, *, room: i
     choice = select_frames_for_review(
         _candidates(session, shots),
         most=room if left is None else min(room, left),
-        per_shot=settings.per_shot,
+        max_per_shot=settings.max_per_shot,
         asked_of=asked.of_shot,
     )
     looked_at = len(choice.frames) + choice.near_identical + choice.beyond_shot

@@ -69,7 +69,7 @@ def delete_predictions(session: Session, run_id: str) -> None:
         "state": "planned",
         "counts": {},
         "seconds": {},
-        "tally": {},
+        "agreement_histogram": {},
         "finished_at": None,
     }
     session.execute(update(ShardRow).where(ShardRow.run_id == run_id).values(undone))

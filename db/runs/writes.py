@@ -168,7 +168,7 @@ def plan_shards(session: Session, run_id: str, video_id: str, ranges: Sequence[S
             "deaths": 0,
             "counts": {},
             "seconds": {},
-            "tally": {},
+            "agreement_histogram": {},
         }
         for span in ranges
     ]
@@ -208,7 +208,7 @@ def store_shard(session: Session, shard: ShardRow, labeled: LabeledShard) -> boo
         "error_message": None,
         "counts": labeled.counts,
         "seconds": labeled.seconds,
-        "tally": agreement_histogram(f.agreement for f in labeled.frames if f.agreement),
+        "agreement_histogram": agreement_histogram(f.agreement for f in labeled.frames if f.agreement),
         "finished_at": utc_now(),
     }
     if not session.execute(done.values(changes)).rowcount:  # type: ignore[attr-defined]  # of CursorResult
@@ -320,5 +320,5 @@ def _decision_row(shard: ShardRow, frame: LabeledFrame, grids: Mapping[int, byte
         "reasons": list(frame.reasons),
         "shot_start_ms": frame.shot_start_ms,
         "image": frame.image,
-        "layout": grids.get(fid),
+        "occupancy": grids.get(fid),
     }

@@ -9,6 +9,13 @@ def mask_columns(masks: Sequence[Mask]) -> list[dict[str, object]]:
     """The columns of each mask that `instance` and `reviewed_instance` have, measured in one call."""
     areas, boxes = mask_areas(masks).tolist(), mask_boxes(masks).tolist()
     return [
-        {"rle": mask.counts, "area_px": area, "tight_x": x, "tight_y": y, "tight_w": w, "tight_h": h}
+        {
+            "rle": mask.counts,
+            "area_px": area,
+            "mask_box_x": x,
+            "mask_box_y": y,
+            "mask_box_w": w,
+            "mask_box_h": h,
+        }
         for mask, area, (x, y, w, h) in zip(masks, areas, boxes, strict=True)
     ]

@@ -133,9 +133,9 @@ def _tell_pushed(pushed: "PushSummary") -> None:
         "showed another run's masks and were sent anew": pushed.replaced,
         "were taken back: this run does not want them reviewed": pushed.withdrawn,
         "were deleted in Label Studio: `maskmill review push --again` sends them again": pushed.deleted,
-        "wait for room (review.open_tasks): push again when some are done": pushed.waiting,
+        "wait for room (review.max_open_tasks): push again when some are done": pushed.waiting,
         "were passed over: nearly the same as one that people are asked about": pushed.passed_over.near_identical,
-        "were passed over: enough of their shot are sent (review.per_shot)": pushed.passed_over.beyond_shot,
+        "were passed over: enough of their shot are sent (review.max_per_shot)": pushed.passed_over.beyond_shot,
         "were passed over: the budget is spent (review.budget)": pushed.passed_over.over_budget,
         "wait for people in another project or on another server; `--again` sends them here too": pushed.elsewhere,
     }

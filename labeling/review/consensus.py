@@ -11,7 +11,7 @@ from labeling.comparison.agreement import union_iou
 from labeling.review.records import ProposedInstance, ReviewedFrame
 from labeling.structures.masks import Mask, iou_matrix, union_masks
 
-Rule = Literal["latest", "agreed"]
+Rule = Literal["latest", "agreement"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def choose_annotation(frames: Sequence[ReviewedFrame], settings: Review) -> Cons
     vanish: it does not count either, unless it says `unusable`. Of several annotations by one
     annotator the last counts.
 
-    `latest`: the annotation that was changed last, whatever it says. `agreed`: where at least half of
+    `latest`: the annotation that was changed last, whatever it says. `agreement`: where at least half of
     the annotators say `unusable`, it is: a dataset does without a frame in doubt. Else the annotation
     that agrees best with the other usable ones, if the mean IoU of all pairs reaches `min_agreement`;
     a single one has nobody to disagree with and is believed.
@@ -73,7 +73,7 @@ def choose_annotation(frames: Sequence[ReviewedFrame], settings: Review) -> Cons
     unusable = [one for one in words if one.verdict == "unusable"]
     usable = [one for one in words if one.verdict != "unusable"]
     agreement = _mean_agreement(usable)
-    if settings.truth == "latest":
+    if settings.consensus == "latest":
         chosen = words[-1]
     elif 2 * len(unusable) >= len(words):
         chosen = unusable[-1]
@@ -81,7 +81,7 @@ def choose_annotation(frames: Sequence[ReviewedFrame], settings: Review) -> Cons
         chosen = _agrees_best(usable)
     else:
         return None
-    return Consensus(chosen, settings.truth, tuple(sorted(one.annotator for one in words)), agreement)
+    return Consensus(chosen, settings.consensus, tuple(sorted(one.annotator for one in words)), agreement)
 
 
 def score_review(proposed: Sequence[ProposedInstance], frame: ReviewedFrame) -> ReviewScore | None:

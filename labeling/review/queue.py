@@ -68,17 +68,17 @@ def select_frames_for_review(
     candidates: Iterable[Candidate],
     *,
     most: int,
-    per_shot: int | None = None,
+    max_per_shot: int | None = None,
     asked_of: Callable[[Shot], Sequence[OccupancyGrid]] = lambda _: (),
 ) -> Selection:
-    """Choose at most `most` frames, of no shot more than `per_shot`, those of `asked_of` included.
+    """Choose at most `most` frames, of no shot more than `max_per_shot`, those of `asked_of` included.
 
     `candidates` come by falling value, of equals the preferred one first, and are read only as far as
     the choice needs them, at most `AT_HAND` ahead of it. `asked_of` gives the frames of a shot that
     people are asked about already: what is chosen beside them is what would have been chosen next, so
     many small choices are one large one, as long as no more than `AT_HAND` wait.
     """
-    queue = _Queue(enumerate(candidates), per_shot, asked_of)
+    queue = _Queue(enumerate(candidates), max_per_shot, asked_of)
     chosen: list[int] = []
     while len(chosen) < most and (best := queue.take_best()):
         chosen.append(best.frame_id)
@@ -110,7 +110,7 @@ class _Queue:
     """Candidates by what they are worth beside those that were taken."""
 
     unread: Iterator[tuple[int, Candidate]]
-    per_shot: int | None
+    max_per_shot: int | None
     asked_of: Callable[[Shot], Sequence[OccupancyGrid]]
     near_identical: int = 0
     beyond_shot: int = 0
@@ -126,7 +126,7 @@ class _Queue:
         """The frame that is worth most now; None: there is no more."""
         while entry := self._pop():
             asked = self._grids_of(entry.candidate.shot)
-            if self.per_shot is not None and len(asked) >= self.per_shot:
+            if self.max_per_shot is not None and len(asked) >= self.max_per_shot:
                 self.beyond_shot += 1
             elif entry.compared == len(asked):
                 occupancy = stack_grids([entry.candidate.occupancy])

@@ -67,7 +67,7 @@ class MinGap:
 
 
 def select_frames(
-    clip: Clip, sampling: Sampling, *, gap_here: bool, tally: DecodeStats | None = None
+    clip: Clip, sampling: Sampling, *, gap_here: bool, stats: DecodeStats | None = None
 ) -> Iterator[Frame | SkippedFrame]:
     """Give the frames of a clip that are worth a model's time, and those that were looked at in vain.
 
@@ -83,17 +83,17 @@ def select_frames(
         SourceError: the video cannot be opened.
     """
     if clip.is_temporal:
-        return _select_from_video(clip, sampling, gap_here=gap_here, tally=tally)
+        return _select_from_video(clip, sampling, gap_here=gap_here, stats=stats)
     return _select_images(clip, sampling)
 
 
 def _select_from_video(
-    clip: Clip, sampling: Sampling, *, gap_here: bool, tally: DecodeStats | None
+    clip: Clip, sampling: Sampling, *, gap_here: bool, stats: DecodeStats | None
 ) -> Iterator[Frame | SkippedFrame]:
-    grid, shots = _Grid(_exact(sampling.every_s)), _Shots(sampling.cut_difference)
+    grid, shots = _Grid(_exact(sampling.every_s)), _Shots(sampling.shot_threshold)
     gap = MinGap.of(sampling) if gap_here else MinGap(0.0)
     judge = _Judge(clip.video_id, sampling)
-    for decoded in decode_clip(clip, with_lead_in=True, tally=tally):
+    for decoded in decode_clip(clip, with_lead_in=True, stats=stats):
         is_due = grid.reaches(decoded)
         shot = shots.follow(decoded, is_lead_in=decoded.t < clip.start_s)
         if is_due and decoded.t >= clip.start_s and gap.allows(decoded):
@@ -104,7 +104,7 @@ def _select_from_video(
 
 
 def _select_images(clip: Clip, sampling: Sampling) -> Iterator[Frame | SkippedFrame]:
-    judge = _Judge(clip.video_id, sampling.model_copy(update={"duplicate_bits": None}))
+    judge = _Judge(clip.video_id, sampling.model_copy(update={"max_hash_distance": None}))
     for decoded in decode_clip(clip):
         try:
             yield judge.judge(decoded, shot=decoded.t_ms)
@@ -132,8 +132,8 @@ class _Grid:
 class _Shots:
     """Where the shot of the latest frame began."""
 
-    def __init__(self, cut_difference: float) -> None:
-        self._cut_difference = cut_difference
+    def __init__(self, shot_threshold: float) -> None:
+        self._cut_difference = shot_threshold
         self._thumbnail: LumaImage | None = None
         self._began_ms: int | None = None
         self._is_lead_in = False
@@ -142,7 +142,7 @@ class _Shots:
         """Take the next frame, whatever is done with it; gives the time in ms of its shot's first."""
         before, self._thumbnail = self._thumbnail, decoded.scaled_luma(THUMBNAIL_WIDTH_PX)
         is_cut = before is not None and begins_a_shot(
-            before, self._thumbnail, cut_difference=self._cut_difference
+            before, self._thumbnail, shot_threshold=self._cut_difference
         )
         if self._is_lead_in or self._began_ms is None or is_cut:
             self._began_ms = decoded.t_ms
@@ -181,13 +181,13 @@ class _Judge:
     ) -> Literal["blurred", "near_duplicate"] | None:
         if sharpness < self._sampling.min_sharpness:
             return "blurred"
-        if self._sampling.duplicate_bits is None:
+        if self._sampling.max_hash_distance is None:
             return None
         if shot != self._shot:
             self._remembered.clear()
             self._shot = shot
         hashed = hash_luma(luma)
-        if any(hashed - other <= self._sampling.duplicate_bits for other in self._remembered):
+        if any(hashed - other <= self._sampling.max_hash_distance for other in self._remembered):
             return "near_duplicate"
         self._remembered.append(hashed)
         return None

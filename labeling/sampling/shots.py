@@ -15,16 +15,16 @@ above 0.15 for 99 % of pairs of unrelated images."""
 _HISTOGRAM_BINS = 16
 
 
-def begins_a_shot(before: LumaImage, after: LumaImage, *, cut_difference: float) -> bool:
+def begins_a_shot(before: LumaImage, after: LumaImage, *, shot_threshold: float) -> bool:
     """Whether two neighboring thumbnails lie on two sides of a hard cut.
 
-    All must hold: the mean absolute difference exceeds `cut_difference`; the images do not correlate,
+    All must hold: the mean absolute difference exceeds `shot_threshold`; the images do not correlate,
     so it was not the light; the histograms differ, so it was not motion. A frame of plain white or
     black (a saturated flash) correlates with nothing and does begin a shot, as does a new size.
     """
     if before.shape != after.shape:
         return True
-    if cv2.norm(before, after, cv2.NORM_L1) <= cut_difference * before.size:
+    if cv2.norm(before, after, cv2.NORM_L1) <= shot_threshold * before.size:
         return False
     return (
         _correlation(before.astype(np.float64), after.astype(np.float64)) < CUT_LARGEST_CORRELATION

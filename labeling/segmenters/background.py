@@ -128,7 +128,7 @@ class BackgroundSegmenter:
         change = learnt.detect(_reduce(frame.rgb, learnt.working_hw))
         cleaned = clean_mask(change, close_px=self._close_px(change.ratio))
         parts = find_components(
-            cleaned, min_area=self._block.min_area, min_height_width=self._block.min_height_width
+            cleaned, min_area=self._block.min_area, min_aspect_ratio=self._block.min_aspect_ratio
         )
         return [_to_instance(part, change, learnt.size_hw) for part in parts]
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
 from configs.errors import ConfigError
-from configs.segmenters import OwnModelBlock
+from configs.segmenters import CustomNetworkBlock
 from labeling.errors import ModelOutputWrong, WeightsMissing
 from labeling.segmenters.network_files import OpenNetwork, open_network
 from labeling.segmenters.protocol import StatelessSegmenter
@@ -31,7 +31,7 @@ class OwnModelSegmenter(StatelessSegmenter):
         ConfigError: it is not such a network, or wants another input than declared.
     """
 
-    def __init__(self, block: OwnModelBlock, *, device: str = "cpu") -> None:
+    def __init__(self, block: CustomNetworkBlock, *, device: str = "cpu") -> None:
         if not block.path.is_file():
             raise WeightsMissing(
                 f"{block.kind} model: no file at {block.path}; correct `path`, or use the preset `offline`"
@@ -49,7 +49,7 @@ class OwnModelSegmenter(StatelessSegmenter):
             name=self._block.path.name,
             weights_sha256=self._sha256,
             settings=json.dumps(settings, sort_keys=True, separators=(",", ":")),
-            gives_instances=self._block.split,
+            gives_instances=self._block.connected_components,
         )
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
@@ -71,11 +71,14 @@ class OwnModelSegmenter(StatelessSegmenter):
         size_hw = rgb.shape[0], rgb.shape[1]
         person = resize_map(person, size_hw, nearest=block.output == "class_map")
         return instances_from_map(
-            person, mask_above=block.mask_above, min_area=block.min_area, split=block.split
+            person,
+            mask_threshold=block.mask_threshold,
+            min_area=block.min_area,
+            connected_components=block.connected_components,
         )
 
 
-def prepare_input(rgb: RgbImage, block: OwnModelBlock) -> NDArray[np.float32]:
+def prepare_input(rgb: RgbImage, block: CustomNetworkBlock) -> NDArray[np.float32]:
     """1x3xHxW or 1xHxWx3: resized, channels in order, (pixel x scale - mean) / std."""
     pixels = resize_image(rgb, block.input_hw)
     if block.channels == "bgr":
@@ -87,7 +90,7 @@ def prepare_input(rgb: RgbImage, block: OwnModelBlock) -> NDArray[np.float32]:
     return np.ascontiguousarray(values[None], dtype=np.float32)
 
 
-def read_person_map(output: NDArray[np.generic], block: OwnModelBlock) -> FloatMap:
+def read_person_map(output: NDArray[np.generic], block: CustomNetworkBlock) -> FloatMap:
     """Probability of a person, hxw in the network's size, from one of its outputs.
 
     Raises:
@@ -116,7 +119,7 @@ def read_person_map(output: NDArray[np.generic], block: OwnModelBlock) -> FloatM
     return _check_range(channels[block.person_class], name)
 
 
-def _to_probability(logits: FloatMap, block: OwnModelBlock) -> FloatMap:
+def _to_probability(logits: FloatMap, block: CustomNetworkBlock) -> FloatMap:
     if block.softmax and len(logits) == 1:
         raise ModelOutputWrong(
             f"{block.path.name}: softmax over one channel is 1 everywhere; declare softmax: false"
@@ -136,7 +139,7 @@ def _check_range(probability: FloatMap, name: str) -> FloatMap:
     return probability
 
 
-def _split_channels(output: NDArray[np.generic], block: OwnModelBlock) -> NDArray[np.float32]:
+def _split_channels(output: NDArray[np.generic], block: CustomNetworkBlock) -> NDArray[np.float32]:
     """Cxhxw from hxw, 1xhxw, Cxhxw, hxwxC, each with or without a batch axis of 1."""
     values = np.asarray(output, dtype=np.float32)
     if values.ndim == _MAP_AXES + 2 and values.shape[0] == 1:
@@ -155,7 +158,7 @@ def _split_channels(output: NDArray[np.generic], block: OwnModelBlock) -> NDArra
     return values if channels_first else np.moveaxis(values, -1, 0)
 
 
-def _check_input(block: OwnModelBlock, network: OpenNetwork) -> None:
+def _check_input(block: CustomNetworkBlock, network: OpenNetwork) -> None:
     """Compare the declared input with the network's, as far as that says it."""
     if network.input_shape is None:
         return

@@ -6,10 +6,10 @@ from pathlib import Path
 from configs.errors import ConfigError, UnknownModel
 from configs.segmenters import (
     BackgroundBlock,
+    CustomNetworkBlock,
     HttpBlock,
     LiteBlock,
     MasksFolderBlock,
-    OwnModelBlock,
     PythonBlock,
     SegmenterBlock,
     SelfieBlock,
@@ -58,7 +58,7 @@ def make_segmenter(  # noqa: PLR0911 - one line per kind
             from labeling.segmenters.selfie import SelfieSegmenter
 
             return SelfieSegmenter(block, weights_dir=weights_dir)
-        case OwnModelBlock():
+        case CustomNetworkBlock():
             from labeling.segmenters.custom_network import OwnModelSegmenter
 
             own_device = resolve_device(device) if block.kind == "torchscript" else "cpu"

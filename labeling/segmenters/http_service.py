@@ -3,7 +3,7 @@
 The request's body is the image as PNG, with the headers `X-Video-Id` and `X-Time-Ms`. The answer is
 
 - `image/png`: a label image (`read_label_png`);
-- `image/png; map=probability`: 255 times the probability of a person, cut at `mask_above`;
+- `image/png; map=probability`: 255 times the probability of a person, cut at `mask_threshold`;
 - `application/json`: a list of COCO results of this image (`read_coco_records`);
 - status 204: nobody.
 
@@ -68,7 +68,7 @@ class HttpSegmenter(StatelessSegmenter):
 
     @property
     def card(self) -> ModelCard:
-        settings = json.dumps({"mask_above": self._block.mask_above}, separators=(",", ":"))
+        settings = json.dumps({"mask_threshold": self._block.mask_threshold}, separators=(",", ":"))
         return ModelCard(kind=self._block.kind, name=self.shown_url, weights_sha256="", settings=settings)
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
@@ -161,8 +161,8 @@ class HttpSegmenter(StatelessSegmenter):
                 f"{origin}: Content-Type {content_type!r}; wants image/png or application/json"
             )
         if "map=probability" in parameters:
-            above = self._block.mask_above
-            return read_probability_png(body, frame.size_hw, mask_above=above, origin=origin)
+            above = self._block.mask_threshold
+            return read_probability_png(body, frame.size_hw, mask_threshold=above, origin=origin)
         return read_label_png(body, frame.size_hw, origin=origin)
 
 

@@ -26,7 +26,7 @@ MediaPipe's pose detection (DAVIS +0.02, one more network for every image), more
 (joints, visibility: no gain in AUROC), 3 x 3 tiles (PETS 0.861 0.744).
 
 Of PETS's 168 false boxes 132 are a bin, a tripod and cones, which never move: a run doubts them
-(`trust.min_moving`); without them precision is 0.918. The detector's boxes alone, with any mask or none,
+(`trust.min_moving_fraction`); without them precision is 0.918. The detector's boxes alone, with any mask or none,
 reach 0.906 at a precision of 0.530, or 0.867 at 0.830.
 """
 
@@ -135,7 +135,7 @@ class LiteSegmenter(StatelessSegmenter):
 
     def _find(self, looks: _TwoLooks | None, box_score: float) -> list[_Found]:
         """One, or none."""
-        made = looks and _make_instance(looks, box_score, self._block.mask_above)
+        made = looks and _make_instance(looks, box_score, self._block.mask_threshold)
         return [_Found(made, box_score, looks[1].body)] if looks and made else []
 
     def _look_at_box(self, rgb: RgbImage, box_xywh: BoxXywh) -> _TwoLooks | None:
@@ -169,13 +169,13 @@ def rank_people(instances: Sequence[Instance]) -> list[int]:
     return kept
 
 
-def _make_instance(looks: _TwoLooks, box_score: float, mask_above: float) -> Instance | None:
+def _make_instance(looks: _TwoLooks, box_score: float, mask_threshold: float) -> Instance | None:
     """None where the mask has no pixel within the image."""
     left, top, right, bottom = region = _join_regions(looks)
     if right <= left or bottom <= top:
         return None
     first, second = (look.logits_in(region) for look in looks)
-    threshold = logit(mask_above)
+    threshold = logit(mask_threshold)
     mean = (first + second) / 2
     inside: BoolArray = mean > threshold
     if not inside.any():
@@ -191,7 +191,7 @@ def _make_instance(looks: _TwoLooks, box_score: float, mask_above: float) -> Ins
         score=float(np.clip(np.prod(parts), 0.0, 1.0) ** (1 / len(parts))),
         box_xywh=mask.box_xywh,
         keypoints=join_keypoints(looks[0].keypoints, looks[1].keypoints, float(inside.sum())),
-        stability=stability_share(within, mask_above=mask_above),
+        stability=stability_share(within, mask_threshold=mask_threshold),
     )
 
 

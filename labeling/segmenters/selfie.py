@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from configs.segmenters import OwnModelBlock, SelfieBlock
+from configs.segmenters import CustomNetworkBlock, SelfieBlock
 from labeling.segmenters.custom_network import OwnModelSegmenter
 from labeling.segmenters.weights import find_weights
 from labeling.structures.instances import ModelCard
@@ -17,12 +17,12 @@ class SelfieSegmenter(OwnModelSegmenter):
 
     def __init__(self, block: SelfieBlock, *, weights_dir: Path | None) -> None:
         self._selfie = block
-        network = OwnModelBlock(
+        network = CustomNetworkBlock(
             kind="litert",
             path=find_weights("selfie_segmentation", weights_dir),
             input_hw=INPUT_HW,
             layout="nhwc",
-            mask_above=block.mask_above,
+            mask_threshold=block.mask_threshold,
             min_area=block.min_area,
         )
         super().__init__(network)

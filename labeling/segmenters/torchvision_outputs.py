@@ -88,7 +88,7 @@ class InstanceNetwork(_OnDevice):
         times as fast as torch does, on a CPU)."""
         if "masks" not in found:
             return [fill_box(box, size_hw) for box in boxes], [None] * len(boxes)
-        probability, above = found["masks"][:, 0], self._block.mask_above
+        probability, above = found["masks"][:, 0], self._block.mask_threshold
         inside, clear = (
             (probability > least).cpu().numpy()[kept] for least in (above, stable_threshold(above))
         )
@@ -140,7 +140,7 @@ class SemanticNetwork(_OnDevice):
         return list(sized[:, 0].cpu().numpy())
 
     def _read(self, probability: FloatMap) -> list[Instance]:
-        return instances_from_map(probability, mask_above=self._block.mask_above, min_area=MIN_AREA)
+        return instances_from_map(probability, mask_threshold=self._block.mask_threshold, min_area=MIN_AREA)
 
 
 def _narrow_to_class(postprocess: Any, wanted: int) -> Any:

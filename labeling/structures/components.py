@@ -6,11 +6,11 @@ import numpy as np
 from labeling.structures.masks import BoolArray
 
 
-def find_components(foreground: BoolArray, *, min_area: float, min_height_width: float) -> list[BoolArray]:
+def find_components(foreground: BoolArray, *, min_area: float, min_aspect_ratio: float) -> list[BoolArray]:
     """8-connected parts of at least `min_area` (share of the image), as HxW masks, largest first."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(foreground.astype(np.uint8), connectivity=8)
     big = stats[:, cv2.CC_STAT_AREA] >= min_area * foreground.size
-    tall = stats[:, cv2.CC_STAT_HEIGHT] >= min_height_width * stats[:, cv2.CC_STAT_WIDTH]
+    tall = stats[:, cv2.CC_STAT_HEIGHT] >= min_aspect_ratio * stats[:, cv2.CC_STAT_WIDTH]
     kept = [label for label in range(1, count) if big[label] and tall[label]]
     kept.sort(key=lambda label: -int(stats[label, cv2.CC_STAT_AREA]))
     return [labels == label for label in kept]

@@ -33,34 +33,36 @@ def resize_map(values: FloatMap, size_hw: tuple[int, int], *, nearest: bool = Fa
 
 
 def instances_from_map(
-    probability: FloatMap, *, mask_above: float, min_area: float, split: bool = False
+    probability: FloatMap, *, mask_threshold: float, min_area: float, connected_components: bool = False
 ) -> list[Instance]:
-    """Make one instance of all pixels above `mask_above`, or with `split` one of each connected part.
+    """Make one instance of all pixels above `mask_threshold`, or with `split` one of each connected part.
 
     `probability` is HxW in the frame's size. What is smaller than `min_area`, a share of the image,
     is nobody. The score is the mean probability within the mask. A map of zeros and ones is decided
     everywhere.
     """
-    foreground = probability > mask_above
-    if split:
-        parts = find_components(foreground, min_area=min_area, min_height_width=0.0)
+    foreground = probability > mask_threshold
+    if connected_components:
+        parts = find_components(foreground, min_area=min_area, min_aspect_ratio=0.0)
     else:
         parts = [foreground] if foreground.mean() >= min_area else []
-    return [make_instance(part, probability[part], mask_above=mask_above) for part in parts if part.any()]
+    return [
+        make_instance(part, probability[part], mask_threshold=mask_threshold) for part in parts if part.any()
+    ]
 
 
-def make_instance(pixels: BoolArray, within: NDArray[np.floating[Any]], *, mask_above: float) -> Instance:
+def make_instance(pixels: BoolArray, within: NDArray[np.floating[Any]], *, mask_threshold: float) -> Instance:
     """One person of HxW pixels, at least one of them, `within` which the probabilities are these."""
     mask = Mask.from_array(pixels)
     return Instance(
         mask,
         score=float(np.clip(within.mean(), 0.0, 1.0)),
         box_xywh=mask.box_xywh,
-        stability=stability_share(within, mask_above=mask_above),
+        stability=stability_share(within, mask_threshold=mask_threshold),
     )
 
 
-def stability_share(within: NDArray[np.floating[Any]], *, mask_above: float) -> float:
+def stability_share(within: NDArray[np.floating[Any]], *, mask_threshold: float) -> float:
     """How sharp a mask is: the share of its pixels that would stay if it began later, in [0, 1].
 
     `within` are the probabilities of its pixels, of which there is one at least. The inner half of Segment
@@ -69,9 +71,9 @@ def stability_share(within: NDArray[np.floating[Any]], *, mask_above: float) -> 
     it the person takes, as long as the network looks at each person in as many pixels. Where it does not,
     small people are less decided.
     """
-    return float((within > stable_threshold(mask_above)).mean())
+    return float((within > stable_threshold(mask_threshold)).mean())
 
 
-def stable_threshold(mask_above: float) -> float:
+def stable_threshold(mask_threshold: float) -> float:
     """The probability above which a pixel is decided: 0.75 where a mask begins above 0.5; 0 for 0 and 1 for 1."""
-    return CLEAR_ODDS * mask_above / (1 + (CLEAR_ODDS - 1) * mask_above)
+    return CLEAR_ODDS * mask_threshold / (1 + (CLEAR_ODDS - 1) * mask_threshold)

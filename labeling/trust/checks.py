@@ -33,7 +33,7 @@ class EvidenceCollector:
     """Those of one clip, told of its frames in order."""
 
     teacher: Segmenter
-    second: Segmenter | None
+    verifier: Segmenter | None
     clip: Clip
     config: RunConfig
     watch: Stopwatch
@@ -84,10 +84,10 @@ class EvidenceCollector:
         with self.watch.time("evidence"):
             shares = [self.static_regions.moving_fraction(mask, time_ms) for mask in masks]
             still = find_still_masks(shares, settings)
-            if still or not settings.min_missed:
+            if still or not settings.min_missed_person_size:
                 return still
             return format_missed(
-                self.static_regions.find_missed(masks, time_ms, min_share=settings.min_missed)
+                self.static_regions.find_missed(masks, time_ms, min_share=settings.min_missed_person_size)
             )
 
     def _in_time(self, frame: Frame) -> Frame | None:
@@ -139,15 +139,15 @@ class EvidenceCollector:
     def _with_second(self, cases: Sequence[ComparedFrame], known: Sequence[Evidence]) -> list[Evidence]:
         """Another segmenter's word, as one batch."""
         result = list(known)
-        wanted = self._select(cases, known, would_accept) if self.second else []
-        if self.second and wanted:
-            comparison = SecondOpinionComparer.of(self.config, self.teacher.card, self.second.card)
-            with self.watch.time("second"):
-                found = self.second.segment([cases[i].frame for i in wanted])
+        wanted = self._select(cases, known, would_accept) if self.verifier else []
+        if self.verifier and wanted:
+            comparison = SecondOpinionComparer.of(self.config, self.teacher.card, self.verifier.card)
+            with self.watch.time("verifier"):
+                found = self.verifier.segment([cases[i].frame for i in wanted])
             with self.watch.time("evidence"):
                 for i, others in zip(wanted, found, strict=True):
                     opinion = comparison.compare(cases[i].teacher, others, cases[i].frame.size_hw)
-                    result[i] = replace(known[i], second=opinion)
+                    result[i] = replace(known[i], verifier=opinion)
         return result
 
     def _select(

@@ -87,10 +87,10 @@ def needs_flip(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -
 
 def find_still_masks(moving_shares: Sequence[float | None], settings: Trust) -> tuple[str, ...]:
     """The doubt about masks of what has not moved in a whole shot, if there are any; None: unknown."""
-    still = [share for share in moving_shares if share is not None and share < settings.min_moving]
+    still = [share for share in moving_shares if share is not None and share < settings.min_moving_fraction]
     if not still:
         return ()
-    share = format_share_below(min(still), settings.min_moving, what="of its pixels")
+    share = format_share_below(min(still), settings.min_moving_fraction, what="of its pixels")
     return (f"{format_masks(len(still))} of what does not move, {share}: a coat, an image?",)
 
 
@@ -154,7 +154,7 @@ def _find_objections(evidence: Evidence, settings: Trust) -> list[str]:
         found.append(
             f"mask jumps: IoU {format_below(flow, settings.min_flow_iou)} with the frame before, moved along"
         )
-    return [*found, *(_find_second_doubts(evidence.second, settings) if evidence.second else ())]
+    return [*found, *(_find_second_doubts(evidence.verifier, settings) if evidence.verifier else ())]
 
 
 def _find_second_doubts(second: SecondOpinion, settings: Trust) -> list[str]:
@@ -163,8 +163,8 @@ def _find_second_doubts(second: SecondOpinion, settings: Trust) -> list[str]:
         found.append(f"teacher saw nobody where the second model saw {format_people(second.missed)}")
     if second.unseen:
         found.append(f"the second model saw nobody where the teacher saw {format_people(second.unseen)}")
-    if second.iou is not None and not second.iou >= settings.min_second_iou:
-        compared = format_below(second.iou, settings.min_second_iou)
+    if second.iou is not None and not second.iou >= settings.min_verifier_iou:
+        compared = format_below(second.iou, settings.min_verifier_iou)
         found.append(f"the second model sees it differently: IoU {compared}")
     inside = second.keypoints_inside
     if inside is not None and not inside >= settings.min_keypoints_inside:

@@ -55,7 +55,7 @@ class Evidence:
     flow_iou: float | None = None
     """IoU of it with the masks of the frame before, moved along by optical flow; None: not measured, or nothing
     to measure (`labeling.trust.flow_consistency`)."""
-    second: SecondOpinion | None = None
+    verifier: SecondOpinion | None = None
     """What another segmenter says (`labeling.trust.second_opinion`); None: not asked."""
 
     @property

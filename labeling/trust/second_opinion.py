@@ -32,11 +32,11 @@ class SecondOpinionComparer:
     min_keypoint_score: float
 
     @classmethod
-    def of(cls, config: RunConfig, teacher: ModelCard, second: ModelCard) -> Self:
+    def of(cls, config: RunConfig, teacher: ModelCard, verifier: ModelCard) -> Self:
         pose = config.pose_filter
         return cls(
-            gives_masks=second.gives_masks,
-            tells_apart=teacher.gives_instances and second.gives_instances,
+            gives_masks=verifier.gives_masks,
+            tells_apart=teacher.gives_instances and verifier.gives_instances,
             min_score=config.trust.min_score,
             match_iou=config.agreement.match_iou,
             min_keypoint_score=pose.min_keypoint_score if pose else DEFAULT_KEYPOINT_SCORE,

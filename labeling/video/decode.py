@@ -76,7 +76,7 @@ class _DamageSeenByThreads(Exception):
 
 
 def decode_clip(
-    clip: Clip, *, with_lead_in: bool = False, tally: DecodeStats | None = None
+    clip: Clip, *, with_lead_in: bool = False, stats: DecodeStats | None = None
 ) -> Iterator[Decoded]:
     """Give the frames with `start_s` <= t < `end_s` in order of time, or the images of a folder.
 
@@ -96,7 +96,7 @@ def decode_clip(
             yield Decoded(Fraction(file.position, 1000), FileImage(file.path), file.name)
         return
     before: Decoded | None = None
-    for decoded in _decode_before_and_from(clip.path, clip.start_s, tally or DecodeStats()):
+    for decoded in _decode_before_and_from(clip.path, clip.start_s, stats or DecodeStats()):
         if decoded.t < clip.start_s:
             before = decoded
             continue
@@ -108,34 +108,34 @@ def decode_clip(
         yield decoded
 
 
-def _decode_before_and_from(path: Path, start_s: Fraction, tally: DecodeStats) -> Iterator[Decoded]:
+def _decode_before_and_from(path: Path, start_s: Fraction, stats: DecodeStats) -> Iterator[Decoded]:
     """Decode from the nearest key frame that certainly shows a frame before `start_s`."""
     timeline = read_timeline(path)
     margins = SEEK_MARGINS_S if timeline.is_seekable else ()
     for from_s in (start_s - margin_s for margin_s in margins):
         if from_s <= 0:
             break
-        frames = _decode_stretch(path, timeline, from_s, tally)
+        frames = _decode_stretch(path, timeline, from_s, stats)
         first = next(frames, None)
         if first is not None and first.t < start_s:
             yield first
             yield from frames
             return
-    yield from _decode_stretch(path, timeline, None, tally)
+    yield from _decode_stretch(path, timeline, None, stats)
 
 
 def _decode_stretch(
-    path: Path, timeline: Timeline, from_s: Fraction | None, tally: DecodeStats
+    path: Path, timeline: Timeline, from_s: Fraction | None, stats: DecodeStats
 ) -> Iterator[Decoded]:
     """Decode on all threads until something is damaged; then the same again on one."""
-    last, misplaced = Fraction(-1), tally.misplaced
+    last, misplaced = Fraction(-1), stats.misplaced
     try:
-        for decoded in _DecodePass(timeline, tally, is_threaded=True).decode(path, from_s):
+        for decoded in _DecodePass(timeline, stats, is_threaded=True).decode(path, from_s):
             yield decoded
             last = decoded.t
     except _DamageSeenByThreads:
-        tally.misplaced = misplaced
-        repeated = _DecodePass(timeline, tally, is_threaded=False).decode(path, from_s)
+        stats.misplaced = misplaced
+        repeated = _DecodePass(timeline, stats, is_threaded=False).decode(path, from_s)
         yield from (decoded for decoded in repeated if decoded.t > last)
 
 
@@ -144,7 +144,7 @@ class _DecodePass:
     """One pass through a file, from a key frame to the end."""
 
     timeline: Timeline
-    tally: DecodeStats
+    stats: DecodeStats
     is_threaded: bool
     has_shown: bool = False
     is_spoiled: bool = False
@@ -171,7 +171,7 @@ class _DecodePass:
                         yield Decoded(t, VideoImage(frame))
 
     def _is_after(self, t: Fraction | None) -> TypeGuard[Fraction]:
-        self.tally.misplaced += t is None
+        self.stats.misplaced += t is None
         return t is not None
 
     def _is_whole(self, frame: av.VideoFrame) -> bool:
@@ -180,7 +180,7 @@ class _DecodePass:
         elif frame.key_frame and frame.pts == self.resume_pts:
             self.is_spoiled = False
         elif self.is_spoiled:
-            self.tally.damaged += 1
+            self.stats.damaged += 1
         is_whole = not (frame.is_corrupt or self.is_spoiled)
         self.has_shown = self.has_shown or is_whole
         return is_whole
@@ -211,5 +211,5 @@ class _DecodePass:
         if self.is_threaded:
             raise _DamageSeenByThreads
         if self.has_shown or is_key:
-            self.tally.damaged += 1
+            self.stats.damaged += 1
             self.is_spoiled, self.resume_pts = True, None

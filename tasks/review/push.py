@@ -89,7 +89,7 @@ class PushSummary:
     open: int
     """Tasks that nobody has touched."""
     waiting: int
-    """Frames that wait for room there (`review.open_tasks`)."""
+    """Frames that wait for room there (`review.max_open_tasks`)."""
     passed_over: SkippedFrames
     """Frames that wait and were not chosen; the next push weighs them again."""
     elsewhere: int
@@ -137,7 +137,7 @@ class Outbox:
                 found = reconcile(session, self.project_id, {one.frame_id: one.id for one in tasks})
                 sending = frames_being_sent(session, self.project_id)
                 age_s = (utc_now() - max(sending.values())).total_seconds() if sending else 0.0
-                if age_s > self.settings.settle_s:
+                if age_s > self.settings.request_grace_s:
                     requeue(session, sending)
                     sending = {}
             adopted, deleted = adopted + found.adopted, deleted + found.deleted
@@ -289,14 +289,14 @@ def open_outbox(server: LabelStudioClient, place: Place, settings: Settings, hom
         project_id = remember_project(
             session, place.name, settings.project, number, settings.model_dump(mode="json")
         )
-        if (before.truth, before.min_agreement) != (settings.truth, settings.min_agreement):
+        if (before.consensus, before.min_agreement) != (settings.consensus, settings.min_agreement):
             update_consensus(session, annotated_frames(session, project_id), settings)
     return Outbox(server, place, settings, home, project_id, number)
 
 
 def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> tuple[PushPlan, list[list[int]]]:
     """Bring outbox and Label Studio in line and choose what is sent, in batches of frame ids, best first:
-    at most `open_tasks` wait there.
+    at most `max_open_tasks` wait there.
 
     `again`: also frames whose task somebody deleted, or that wait in another project.
 
@@ -316,7 +316,7 @@ def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> tup
     replaced = outbox.replace_masks(run, tasks)
     untouched = sum(not task.is_started for task in tasks) - withdrawn - replaced
     with database.session() as session:
-        room = max(0, outbox.settings.open_tasks - untouched)
+        room = max(0, outbox.settings.max_open_tasks - untouched)
         choice = choose_waiting(session, run.id, outbox.settings, room=room)
     plan = PushPlan(
         project_id=outbox.project_id,

@@ -47,8 +47,8 @@ def test_a_segmenter_may_be_written_as_a_word(word: str, block: object) -> None:
 
 
 def test_a_block_written_as_a_word_takes_changes_of_its_keys() -> None:
-    student = load_config("lite", ["student.mask_above=0.7"]).student
-    assert student.model_dump() == {"kind": "selfie", "mask_above": 0.7, "min_area": 0.001}
+    student = load_config("lite", ["student.mask_threshold=0.7"]).student
+    assert student.model_dump() == {"kind": "selfie", "mask_threshold": 0.7, "min_area": 0.001}
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_block_written_as_a_word_takes_changes_of_its_keys() -> None:
         ("samplng.every_s=1", "sampling"),
         ("teacher.min_boxscore=0.1", "min_box_score"),
         ("pose_filter.poeple=any", "people"),
-        ("trust.second={kind: background, min_aera: 1}", "min_area"),
+        ("trust.verifier={kind: background, min_aera: 1}", "min_area"),
     ],
 )
 def test_an_unknown_key_names_the_nearest_known_one(change: str, word: str) -> None:
@@ -144,7 +144,7 @@ def test_relative_paths_in_a_file_start_at_its_folder_wherever_it_is_read_from(
     assert told["ingest"]["cookies_file"] == f"{tmp_path}/cookies.txt"
     assert (told["teacher"]["path"], told["student"]["path"]) == (f"{folder}/teacher.onnx", f"{folder}/seen")
     assert told["pose_filter"]["segmenter"]["path"] == "/poses"
-    assert (told["trust"]["second"]["options"], told["export"]["folder"]) == ({"path": "theirs"}, "out")
+    assert (told["trust"]["verifier"]["options"], told["export"]["folder"]) == ({"path": "theirs"}, "out")
     assert config.trust.calibration == fitted
     monkeypatch.chdir(folder)
     assert load_config("mine.yaml") == load_config("../configs/mine.yaml") == config

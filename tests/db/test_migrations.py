@@ -215,7 +215,7 @@ def test_masks_of_before_are_measured_however_many_there_are(url: str) -> None:
     masks = [_speckled(number) for number in range(1, 1203)]
     _enter_masks(url, masks)
     upgrade_schema(url)
-    boxes = "tight_x, tight_y, tight_w, tight_h"
+    boxes = "mask_box_x, mask_box_y, mask_box_w, mask_box_h"
     assert rows(url, f"SELECT {boxes} FROM instance ORDER BY id") == [mask.box_xywh for mask in masks]  # noqa: S608
     assert rows(url, f"SELECT {boxes} FROM reviewed_instance") == [masks[1].box_xywh]  # noqa: S608  # no input
     assert_whole(url)

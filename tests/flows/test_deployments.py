@@ -34,7 +34,7 @@ def job(home: Path, *changes: str, name: str = "offline") -> DeploymentSpec:
 
 
 def test_deployments_hold_all_that_their_flows_are_to_know(tmp_path: Path) -> None:
-    ordered = job(tmp_path, "schedules.push.cron=0 2 * * mon-fri", "review.open_tasks=7", name="50%")
+    ordered = job(tmp_path, "schedules.push.cron=0 2 * * mon-fri", "review.max_open_tasks=7", name="50%")
     made = {deployment.flow_name: deployment for deployment in make_deployments(ordered)}
     assert {deployment.name for deployment in made.values()} == {"50-"}
     assert [flow for flow, deployment in made.items() if deployment.schedules] == ["push-reviews"]
@@ -44,7 +44,7 @@ def test_deployments_hold_all_that_their_flows_are_to_know(tmp_path: Path) -> No
     assert type(config).model_validate(generate["config"]).run_id() == config.run_id()
     for flow in ("push-reviews", "export-dataset", "label-shards"):
         assert made[flow].parameters["run"] == config.run_id()
-    assert push["settings"]["open_tasks"] == 7
+    assert push["settings"]["max_open_tasks"] == 7
     assert made["pull-reviews"].parameters == made["reap"].parameters == {"home": str(tmp_path)}
     assert all(deployment.tags == ["maskmill", "50%"] for deployment in made.values())
 

@@ -101,7 +101,7 @@ def desk(
     monkeypatch.setenv(URL_VARIABLE, studio.access.url)
     monkeypatch.setenv(TOKEN_VARIABLE, studio.access.token)
     title = f"{request.node.name[-30:]} {tmp_path.name[-10:]}"
-    desk = Desk(Home(tmp_path / "home"), studio, Settings(project=title, settle_s=1.0))
+    desk = Desk(Home(tmp_path / "home"), studio, Settings(project=title, request_grace_s=1.0))
     yield desk
     desk.http.close()
 
@@ -120,11 +120,11 @@ def test_frames_are_pushed_once_the_most_valuable_first_with_image_and_masks(des
 
 def test_no_more_than_open_tasks_wait_for_people(desk: Desk) -> None:
     run = plant_run(desk.home, person_frames(5))
-    pushed = desk.push(open_tasks=2, batch=1)
+    pushed = desk.push(max_open_tasks=2, batch=1)
     assert (pushed.sent, pushed.open, pushed.waiting) == (2, 2, 3)
-    assert desk.push(open_tasks=2).sent == 0
+    assert desk.push(max_open_tasks=2).sent == 0
     desk.submit(run.frames[0], desk.regions(run.frames[0]))
-    assert desk.push(open_tasks=2).sent == 1
+    assert desk.push(max_open_tasks=2).sent == 1
     assert desk.states()[run.frames[2]] == "open"
 
 
@@ -132,7 +132,7 @@ def test_near_identical_frames_are_one_task_and_the_budget_ends_all_pushes(desk:
     places = (10, 11, 60, 100, 125)
     frames = [PlantedFrame([box_mask(x, 10, 30, 90 - i)], shot=0) for i, x in enumerate(places)]
     run = plant_run(desk.home, frames)
-    pushed = desk.push(open_tasks=1, budget=3)
+    pushed = desk.push(max_open_tasks=1, budget=3)
     assert (pushed.sent, pushed.waiting, pushed.passed_over) == (1, 4, SkippedFrames(0, 0, 0))
     pushed = desk.push(budget=3)
     assert (pushed.sent, pushed.waiting, pushed.passed_over) == (2, 0, SkippedFrames(1, 0, 1))
@@ -333,13 +333,13 @@ def test_a_task_number_of_another_frame_is_not_deleted_with_a_withdrawn_one(desk
     """Label Studio on SQLite gives the number of a deleted task to the next one."""
     frames = person_frames(2)
     first = plant_run(desk.home, frames)
-    desk.push(open_tasks=1)
+    desk.push(max_open_tasks=1)
     no_more = [PlantedFrame(frames[0].teacher, decision="easy"), frames[1]]
     second = plant_run(desk.home, no_more, hard_below=0.6)
     desk.push(second)
     kept = first.frames[1]
     desk.submit(kept, desk.regions(kept))
-    desk.push(first, open_tasks=1)
+    desk.push(first, max_open_tasks=1)
     desk.push(second)
     assert desk.pull().changed == 1
     assert desk.states()[kept] == "reviewed"

@@ -33,7 +33,7 @@ def frames_in_studio(desk: Desk) -> Counter[int]:
 
 
 def start_push(desk: Desk, *changes: str) -> "subprocess.Popen[bytes]":
-    settings = [f"review.project={desk.settings.project}", "review.settle_s=2", *changes]
+    settings = [f"review.project={desk.settings.project}", "review.request_grace_s=2", *changes]
     command = [
         sys.executable,
         "-m",
@@ -55,13 +55,13 @@ def test_a_push_that_is_killed_at_random_and_repeated_sends_every_frame_once(des
     run = plant_run(desk.home, person_frames(40 * KILLS))
     random_moments = random.Random(3)  # noqa: S311  # moments, not secrets
     for _ in range(KILLS):
-        process = start_push(desk, "review.batch=3", "review.open_tasks=100000")
+        process = start_push(desk, "review.batch=3", "review.max_open_tasks=100000")
         wait_for_first_batch(desk, process)
         time.sleep(random_moments.uniform(0.0, 1.0))
         assert process.poll() is None  # or this was no kill
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert start_push(desk, "review.open_tasks=100000").wait(300) == 0
+    assert start_push(desk, "review.max_open_tasks=100000").wait(300) == 0
     assert frames_in_studio(desk) == Counter(run.frames)
     assert set(desk.states().values()) == {"open"}
 
@@ -84,7 +84,7 @@ def test_an_import_whose_answer_is_lost_is_found_and_not_repeated(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = plant_run(desk.home, person_frames(4))
-    desk.push(open_tasks=1)
+    desk.push(max_open_tasks=1)
     with gate_before(desk.studio.access.url) as gate:
         gate.let_through, gate.hang_up_after = 1, ["POST"]  # the images; then the tasks
         monkeypatch.setenv(URL_VARIABLE, gate.url)

@@ -112,13 +112,13 @@ def test_the_mirrored_image_is_only_asked_for_where_it_decides(video: Path, tmp_
 
 def test_a_second_model_is_only_asked_where_it_could_object(video: Path, tmp_path: Path) -> None:
     teacher, second = Witness(), Witness()
-    models = Models(teacher, Witness(found=False), second=second)
-    believed = label(video, tmp_path, models, batch=4, trust={"min_flip_iou": 0.0, "min_second_iou": 0.7})
+    models = Models(teacher, Witness(found=False), verifier=second)
+    believed = label(video, tmp_path, models, batch=4, trust={"min_flip_iou": 0.0, "min_verifier_iou": 0.7})
     assert second.batches == [[0, 500, 1000, 1500], [2000, 2500, 3000, 3500]]
     assert {row.decision for row in believed.frames} == {"accepted"}
-    assert "second" in believed.seconds
+    assert "verifier" in believed.seconds
     blind = Witness(found=False)
-    objected = label(video, tmp_path, replace(models, second=blind), trust={"min_flip_iou": 0.0})
+    objected = label(video, tmp_path, replace(models, verifier=blind), trust={"min_flip_iou": 0.0})
     assert {row.reasons[:2] for row in objected.frames} == {
         (
             "the second model saw nobody where the teacher saw 1 person",
@@ -145,7 +145,7 @@ class Posed(Witness):
 def test_somebody_whom_only_a_second_model_without_masks_sees_is_for_review(
     video: Path, tmp_path: Path
 ) -> None:
-    models = Models(Witness(sees_mirrored=False), Witness(found=False), second=Posed())
+    models = Models(Witness(sees_mirrored=False), Witness(found=False), verifier=Posed())
     labeled = label(video, tmp_path, models)
     decisions = {row.t_ms: row.decision for row in labeled.frames}
     assert decisions == {t: "accepted" if t < 3000 else "review" for t in range(0, 4000, 500)}
@@ -191,7 +191,7 @@ def test_what_never_moves_is_not_believed_to_be_somebody(tmp_path: Path) -> None
     assert doubted.frames[0].reasons[0] == (
         "1 mask of what does not move, 0 % of its pixels < 5 %: a coat, an image?"
     )
-    believed = label(video, tmp_path, models, trust={"min_moving": 0.0})
+    believed = label(video, tmp_path, models, trust={"min_moving_fraction": 0.0})
     assert {row.decision for row in believed.frames} == {"accepted"}
 
 
@@ -219,7 +219,7 @@ def test_a_frame_in_which_somebody_walks_outside_of_all_masks_is_for_review(tmp_
     assert rows[0].value == pytest.approx(
         review_priority(trust=None, symmetric_difference_share=30 * 60 / (scene.size / 3))
     )
-    believed = label(video, tmp_path, models, trust={"min_flow_iou": 0.0, "min_missed": 0.0})
+    believed = label(video, tmp_path, models, trust={"min_flow_iou": 0.0, "min_missed_person_size": 0.0})
     assert {row.decision for row in believed.frames} == {"accepted"}
 
 

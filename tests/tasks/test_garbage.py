@@ -131,7 +131,7 @@ def test_a_run_that_went_is_made_again_as_it_was(home: Home) -> None:
     collect_garbage(home, Ages(), delete=True)
     with database_of(home).session() as session:
         [shard] = session.scalars(select(ShardRow).where(ShardRow.run_id == old.id))
-    assert (shard.state, shard.counts, shard.tally) == ("planned", {}, {})
+    assert (shard.state, shard.counts, shard.agreement_histogram) == ("planned", {}, {})
     plant_run(home, person_frames(8))
     assert dump_rows(home.root) == before
     assert images(home) == referred(home)

@@ -46,7 +46,7 @@ def read_label_png(png: bytes, size_hw: tuple[int, int], *, origin: str) -> list
 
 
 def read_probability_png(
-    png: bytes, size_hw: tuple[int, int], *, mask_above: float, origin: str
+    png: bytes, size_hw: tuple[int, int], *, mask_threshold: float, origin: str
 ) -> list[Instance]:
     """One instance from an 8-bit map of probabilities (255 is 1); its score is their mean inside.
 
@@ -57,8 +57,8 @@ def read_probability_png(
     if levels.dtype != np.uint8:
         raise ModelOutputWrong(f"{origin}: a map of probabilities has 8 bits, this one {levels.dtype}")
     probability = levels / np.float32(255)
-    inside = probability > mask_above
-    return [make_instance(inside, probability[inside], mask_above=mask_above)] if inside.any() else []
+    inside = probability > mask_threshold
+    return [make_instance(inside, probability[inside], mask_threshold=mask_threshold)] if inside.any() else []
 
 
 def _read_values(png: bytes, size_hw: tuple[int, int], origin: str) -> NDArray[Any]:

@@ -252,7 +252,7 @@ class LabelStudioClient:
         parts = (wanted[start : start + ASKED_IDS] for start in range(0, len(wanted), ASKED_IDS))
         return [task for part in parts for task in self.list_tasks(project, one_of(part))]
 
-    def open_tasks(self, project: int) -> int:
+    def max_open_tasks(self, project: int) -> int:
         """How many tasks nobody has annotated or skipped."""
         return count_tasks(self._connection, project, UNTOUCHED)
 

@@ -153,7 +153,7 @@ def test_frames_that_wait_elsewhere_are_counted_and_taken_only_when_asked(home: 
 
 def test_annotators_who_disagree_leave_a_frame_open_and_one_who_agrees_decides(home: Home) -> None:
     [frame_id] = (run := plant_run(home, person_frames(1))).frames
-    agreed = Settings(truth="agreed", min_agreement=0.6)
+    agreed = Settings(consensus="agreement", min_agreement=0.6)
     words = [word(home, run, 1, "ann", keep=2), word(home, run, 2, "bob", keep=0)]
     say(home, run, frame_id, *words, settings=agreed)
     assert states(home) == {frame_id: "unresolved"}
@@ -163,7 +163,7 @@ def test_annotators_who_disagree_leave_a_frame_open_and_one_who_agrees_decides(h
     say(home, run, frame_id, words[0], words[2], settings=agreed)
     with database_of(home).session() as session:
         [truth] = session.scalars(select(ConsensusRow))
-        assert truth.rule == "agreed"
+        assert truth.rule == "agreement"
         assert truth.annotators == ["ann", "bob"]
         assert truth.agreement == pytest.approx(1.0)
         by_number = {one.number: one.state for one in session.scalars(select(AnnotationRow))}

@@ -113,9 +113,9 @@ def test_the_budget_is_for_all_pushes_of_a_run_together(home: Home) -> None:
 
 def test_no_more_than_so_many_of_a_shot_are_sent_in_all_pushes_together(home: Home) -> None:
     run = plant(home, [somebody(x, 100 - x // 10) for x in (0, 40, 80, 120)] + [somebody(0, 50, shot=9000)])
-    first = choose(home, run, room=1, per_shot=2)
+    first = choose(home, run, room=1, max_per_shot=2)
     mark(home, first.frames, "reviewed")
-    then = choose(home, run, per_shot=2)
+    then = choose(home, run, max_per_shot=2)
     assert (positions(run, then), then.passed_over) == ([1, 4], SkippedFrames(0, 2, 0))
 
 

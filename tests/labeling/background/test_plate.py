@@ -157,10 +157,10 @@ def test_gaps_are_closed_up_to_their_width_and_specks_vanish() -> None:
 def test_components_are_large_and_tall_enough_and_the_largest_comes_first() -> None:
     mask = np.zeros((100, 100), dtype=bool)
     mask[10:30, 5:15] = mask[50:90, 40:60] = mask[95:98, 2:90] = True
-    everything = find_components(mask, min_area=0, min_height_width=0)
+    everything = find_components(mask, min_area=0, min_aspect_ratio=0)
     assert [int(part.sum()) for part in everything] == [800, 264, 200]
-    assert [int(p.sum()) for p in find_components(mask, min_area=0.021, min_height_width=0)] == [800, 264]
-    assert [int(p.sum()) for p in find_components(mask, min_area=0, min_height_width=1)] == [800, 200]
+    assert [int(p.sum()) for p in find_components(mask, min_area=0.021, min_aspect_ratio=0)] == [800, 264]
+    assert [int(p.sum()) for p in find_components(mask, min_area=0, min_aspect_ratio=1)] == [800, 200]
 
 
 def test_scores_rise_with_the_distance_and_stay_within_0_and_1() -> None:

@@ -12,7 +12,7 @@ from tests.labeling.review.label_studio.answers import item_of, person, read_bac
 from tests.labeling.strategies import draw
 
 NOON = datetime(2026, 5, 1, 12)
-LATEST, AGREED = Review(truth="latest"), Review(truth="agreed", min_agreement=0.6)
+LATEST, AGREED = Review(consensus="latest"), Review(consensus="agreement", min_agreement=0.6)
 
 FOUR = draw("####....", "........")
 THREE = draw("###.....", "........")
@@ -57,7 +57,7 @@ def test_a_single_word_is_believed(settings: Review) -> None:
     only = word("ann", FOUR)
     truth = choose_annotation([only, word("bob", verdict="skipped", hour=5)], settings)
     assert truth is not None
-    assert (truth.frame, truth.rule, truth.annotators) == (only, settings.truth, ("ann",))
+    assert (truth.frame, truth.rule, truth.annotators) == (only, settings.consensus, ("ann",))
     assert truth.agreement is None
 
 
@@ -123,8 +123,8 @@ def test_of_two_who_agree_equally_well_the_last_is_believed() -> None:
 
 def test_below_the_agreement_that_is_wanted_nobody_is_believed() -> None:
     words = [word("ann", FOUR), word("bob", FIVE)]
-    assert choose_annotation(words, Review(truth="agreed", min_agreement=0.79)) is not None
-    assert choose_annotation(words, Review(truth="agreed", min_agreement=0.81)) is None
+    assert choose_annotation(words, Review(consensus="agreement", min_agreement=0.79)) is not None
+    assert choose_annotation(words, Review(consensus="agreement", min_agreement=0.81)) is None
 
 
 def test_people_are_compared_together_however_they_are_divided() -> None:

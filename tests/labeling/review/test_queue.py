@@ -46,14 +46,14 @@ def queues(draw: st.DrawFn) -> list[Candidate]:
     return by_value([candidate(i, *kind) for i, kind in enumerate(kinds)])
 
 
-def choose_plainly(candidates: Sequence[Candidate], most: int, per_shot: int | None) -> list[int]:
+def choose_plainly(candidates: Sequence[Candidate], most: int, max_per_shot: int | None) -> list[int]:
     """Compare everything with everything again for every choice."""
     chosen: list[Candidate] = []
 
     def worth(one: Candidate) -> float:
         beside = [other.occupancy for other in chosen if other.shot == one.shot]
         novelty = min([1.0, *map(float, occupancy_distances(one.occupancy, stack_grids(beside)))])
-        too_many = per_shot is not None and len(beside) >= per_shot
+        too_many = max_per_shot is not None and len(beside) >= max_per_shot
         is_out = one in chosen or too_many or (beside and novelty < NEAR_IDENTICAL)
         return -1.0 if is_out else one.value * novelty
 
@@ -74,10 +74,10 @@ def test_a_look_is_worth_what_it_is_expected_to_change() -> None:
 @settings(max_examples=150, deadline=None)
 @given(queues(), st.integers(0, 12), st.none() | st.integers(1, 4))
 def test_the_choice_is_that_of_comparing_everything_each_time(
-    queue: list[Candidate], most: int, per_shot: int | None
+    queue: list[Candidate], most: int, max_per_shot: int | None
 ) -> None:
-    found = select_frames_for_review(queue, most=most, per_shot=per_shot)
-    assert list(found.frames) == choose_plainly(queue, most, per_shot)
+    found = select_frames_for_review(queue, most=most, max_per_shot=max_per_shot)
+    assert list(found.frames) == choose_plainly(queue, most, max_per_shot)
     assert len(found.frames) <= most
     if len(found.frames) < most:
         assert len(found.frames) + found.near_identical + found.beyond_shot == len(queue)
@@ -86,18 +86,21 @@ def test_the_choice_is_that_of_comparing_everything_each_time(
 @settings(max_examples=100, deadline=None)
 @given(queues(), st.integers(0, 8), st.integers(0, 8), st.none() | st.integers(1, 4))
 def test_many_small_choices_are_one_large_one(
-    queue: list[Candidate], first: int, then: int, per_shot: int | None
+    queue: list[Candidate], first: int, then: int, max_per_shot: int | None
 ) -> None:
     """As when a push was killed, or sends as many as there is room for."""
-    begun = select_frames_for_review(queue, most=first, per_shot=per_shot).frames
+    begun = select_frames_for_review(queue, most=first, max_per_shot=max_per_shot).frames
     asked = [one for one in queue if one.frame_id in begun]
     rest = select_frames_for_review(
         [one for one in queue if one.frame_id not in begun],
         most=then,
-        per_shot=per_shot,
+        max_per_shot=max_per_shot,
         asked_of=lambda shot: [one.occupancy for one in asked if one.shot == shot],
     )
-    assert begun + rest.frames == select_frames_for_review(queue, most=first + then, per_shot=per_shot).frames
+    assert (
+        begun + rest.frames
+        == select_frames_for_review(queue, most=first + then, max_per_shot=max_per_shot).frames
+    )
 
 
 def test_frames_of_different_shots_come_by_value_however_alike() -> None:
@@ -130,9 +133,9 @@ def test_somebody_whose_box_trembles_is_the_same_and_somebody_who_walks_is_not()
 def test_no_more_than_so_many_are_sent_of_a_shot_with_those_of_earlier() -> None:
     queue = [candidate(i, 0.5 - i / 100, 100 * i) for i in range(5)]
     queue.append(candidate(9, 0.01, shot=("w", 0)))
-    assert select_frames_for_review(queue, most=9, per_shot=2) == Selection((0, 1, 9), 0, 3)
+    assert select_frames_for_review(queue, most=9, max_per_shot=2) == Selection((0, 1, 9), 0, 3)
     asked = {("v", 0): [occupancy((560, 100, 80, 240))]}
-    found = select_frames_for_review(queue, most=9, per_shot=2, asked_of=lambda shot: asked.get(shot, []))
+    found = select_frames_for_review(queue, most=9, max_per_shot=2, asked_of=lambda shot: asked.get(shot, []))
     assert found == Selection((0, 9), 0, 4)
 
 

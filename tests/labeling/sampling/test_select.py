@@ -149,7 +149,7 @@ def test_frames_that_are_not_chosen_are_never_converted_to_rgb(
         return convert(image)
 
     monkeypatch.setattr(VideoImage, "to_rgb", count)
-    sampling = Sampling(every_s=0.5, min_gap_s=0, duplicate_bits=6)
+    sampling = Sampling(every_s=0.5, min_gap_s=0, max_hash_distance=6)
     assert len(select(Clip("v", path), sampling)) == len(converted) == 6
     skipped = list(select_frames(Clip("v", path), Sampling(min_sharpness=1e9), gap_here=True))
     assert [type(item) for item in skipped] == [SkippedFrame] * 6
@@ -177,12 +177,12 @@ def test_blurred_frames_are_skipped_with_their_sharpness(tmp_path: Path) -> None
 def test_a_near_duplicate_of_any_of_the_last_eight_is_skipped(tmp_path: Path) -> None:
     scenes = [draw_number(n) for n in (1, 2000, 3, 1, 2000, 77, 3)]
     path = write_images(tmp_path / "v.mp4", scenes, fps=Fraction(10), coding=Coding(options={"qp": "20"}))
-    sampling = Sampling(every_s=0, min_gap_s=0, duplicate_bits=6, cut_difference=250)
+    sampling = Sampling(every_s=0, min_gap_s=0, max_hash_distance=6, shot_threshold=250)
     rules = [
         getattr(item, "rule", "kept") for item in select_frames(Clip("v", path), sampling, gap_here=True)
     ]
     assert rules == ["kept", "kept", "kept", "near_duplicate", "near_duplicate", "kept", "near_duplicate"]
-    without = sampling.model_copy(update={"duplicate_bits": None})
+    without = sampling.model_copy(update={"max_hash_distance": None})
     assert len(select(Clip("v", path), without)) == 7
 
 
@@ -190,7 +190,7 @@ def test_the_memory_of_duplicates_ends_with_the_shot(tmp_path: Path) -> None:
     first, second = planted.textured_scene(0)(0), planted.textured_scene(2)(0)
     lossless = Coding("ffv1", pix_fmt="bgr0")
     path = write_images(tmp_path / "v.mkv", [first, first, second, first], fps=Fraction(10), coding=lossless)
-    sampling = Sampling(every_s=0, min_gap_s=0, duplicate_bits=6)
+    sampling = Sampling(every_s=0, min_gap_s=0, max_hash_distance=6)
     items = list(select_frames(Clip("v", path), sampling, gap_here=True))
     assert [type(item) for item in items] == [Frame, SkippedFrame, Frame, Frame]
     assert [item.shot for item in items] == [0, 0, 200, 300]
@@ -224,7 +224,7 @@ def album(folder: Path) -> Clip:
 
 
 def test_images_of_a_folder_know_no_time_and_an_unreadable_one_stops_nothing(tmp_path: Path) -> None:
-    sampling = Sampling(every_s=5, min_gap_s=5, duplicate_bits=20, min_sharpness=1)
+    sampling = Sampling(every_s=5, min_gap_s=5, max_hash_distance=20, min_sharpness=1)
     items = list(select_frames(album(tmp_path), sampling, gap_here=True))
     assert [(item.t_ms, item.shot, item.name, getattr(item, "rule", "")) for item in items] == [
         (10, 10, "a.png", ""),
@@ -237,7 +237,7 @@ def test_images_of_a_folder_know_no_time_and_an_unreadable_one_stops_nothing(tmp
 
 def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:
     path = write_planted_video(tmp_path / "v.mp4", fps=Fraction(30), frames=300)
-    sampling = Sampling(every_s=0, min_gap_s=0, duplicate_bits=0)
+    sampling = Sampling(every_s=0, min_gap_s=0, max_hash_distance=0)
 
     def count_alive() -> list[int]:
         gc.collect()

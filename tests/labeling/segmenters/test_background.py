@@ -126,7 +126,7 @@ def test_components_that_lie_flat_are_left_out_on_request(tmp_path: Path) -> Non
     empty = np.full((120, 160, 3), 120, dtype=np.uint8)
     shown = empty.copy()
     shown[20:100, 20:50] = shown[90:110, 70:150] = (20, 200, 30)
-    block = BackgroundBlock(min_height_width=1.0)
+    block = BackgroundBlock(min_aspect_ratio=1.0)
     found = BackgroundSegmenter(block).prepare(save_images([empty] * 8, tmp_path))
     boxes = [i.box_xywh for i in found.segment([Frame(VIDEO_ID, 0, shown)])[0]]
     assert [(x < 60, h > w) for x, _, w, h in boxes] == [(True, True)]

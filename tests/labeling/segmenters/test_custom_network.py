@@ -11,7 +11,7 @@ import torch
 from onnx import TensorProto, helper
 
 from configs.errors import ConfigError
-from configs.segmenters import OwnModelBlock, SelfieBlock
+from configs.segmenters import CustomNetworkBlock, SelfieBlock
 from labeling.errors import ModelOutputWrong, WeightsCorrupt, WeightsMissing
 from labeling.segmenters.custom_network import OwnModelSegmenter, prepare_input, read_person_map
 from labeling.segmenters.network_files import dequantize, quantize
@@ -26,7 +26,7 @@ FIRST_CHANNEL = {"first": np.array([0]), "last": np.array([1]), "axis": np.array
 
 
 def segment(rgb: RgbImage, **options: Any) -> list[Instance]:
-    block = OwnModelBlock(**{"kind": "onnx", "input_hw": HW, **options})
+    block = CustomNetworkBlock(**{"kind": "onnx", "input_hw": HW, **options})
     ((*instances,),) = OwnModelSegmenter(block).segment([make_frame(rgb)])
     return instances
 
@@ -79,7 +79,7 @@ def test_split_makes_instances_of_parts_and_drops_specks(first_channel: Path) ->
     rgb = np.zeros((*HW, 3), dtype=np.uint8)
     rgb[1:5, 1:5, 0] = rgb[6:11, 10:18, 0] = 255
     rgb[0, 19, 0] = 255
-    found = segment(rgb, path=first_channel, split=True, min_area=0.01)
+    found = segment(rgb, path=first_channel, connected_components=True, min_area=0.01)
     assert [one.box_xywh for one in found] == [(10, 6, 8, 5), (1, 1, 4, 4)]
     (together,) = segment(rgb, path=first_channel)
     assert together.mask.area_px == 16 + 40 + 1
@@ -141,7 +141,13 @@ def three_outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_softmax_takes_the_person_among_the_classes(three_outputs: Path) -> None:
     rgb = noise(*HW)
     (instance,) = segment(
-        rgb, path=three_outputs, scale=1 / 20, output="logits", softmax=True, person_class=2, mask_above=0.6
+        rgb,
+        path=three_outputs,
+        scale=1 / 20,
+        output="logits",
+        softmax=True,
+        person_class=2,
+        mask_threshold=0.6,
     )
     powers = np.exp(rgb / 20)
     probability = powers[:, :, 2] / powers.sum(axis=2)
@@ -174,7 +180,7 @@ def test_an_output_other_than_declared_is_an_error_that_says_both(
 
 
 def test_softmax_over_one_channel_is_an_error() -> None:
-    block = OwnModelBlock(kind="onnx", path=Path("one.onnx"), input_hw=HW, output="logits", softmax=True)
+    block = CustomNetworkBlock(kind="onnx", path=Path("one.onnx"), input_hw=HW, output="logits", softmax=True)
     with pytest.raises(ModelOutputWrong, match="softmax over one channel"):
         read_person_map(np.zeros((1, 1, *HW), dtype=np.float32), block)
 
@@ -183,13 +189,13 @@ def test_softmax_over_one_channel_is_an_error() -> None:
 @pytest.mark.parametrize("layout", ["nchw", "nhwc"])
 def test_a_map_of_one_channel_is_read_in_any_arrangement(shape: tuple[int, ...], layout: str) -> None:
     values = np.random.default_rng(1).random(HW, dtype=np.float32)
-    block = OwnModelBlock(kind="onnx", path=Path("m.onnx"), input_hw=HW, layout=layout)
+    block = CustomNetworkBlock(kind="onnx", path=Path("m.onnx"), input_hw=HW, layout=layout)
     assert (read_person_map(values.reshape(shape), block) == values).all()
 
 
 def test_channels_last_maps_are_read_by_their_layout() -> None:
     values = np.random.default_rng(1).random((1, *HW, 4), dtype=np.float32)
-    block = OwnModelBlock(kind="onnx", path=Path("m.onnx"), input_hw=HW, layout="nhwc", person_class=3)
+    block = CustomNetworkBlock(kind="onnx", path=Path("m.onnx"), input_hw=HW, layout="nhwc", person_class=3)
     assert (read_person_map(values, block) == values[0, :, :, 3]).all()
 
 
@@ -202,7 +208,7 @@ def test_another_input_size_than_the_networks_is_an_error_that_says_both(first_c
 
 def test_the_declared_hash_is_checked_and_stored(first_channel: Path) -> None:
     sha256 = hashlib.sha256(first_channel.read_bytes()).hexdigest()
-    block = OwnModelBlock(kind="onnx", path=first_channel, input_hw=HW, sha256=sha256)
+    block = CustomNetworkBlock(kind="onnx", path=first_channel, input_hw=HW, sha256=sha256)
     card = OwnModelSegmenter(block).card
     assert (card.kind, card.name, card.weights_sha256) == ("onnx", "first.onnx", sha256)
     assert str(first_channel.parent) not in card.settings
@@ -259,7 +265,7 @@ def test_a_quantised_litert_network_computes_in_its_own_units(tmp_path: Path) ->
         scale=0.05,
         mean=(6, 6, 6),
         person_class=1,
-        mask_above=0.6,
+        mask_threshold=0.6,
     )
     value = rgb[:, :, 1] * 0.05 - 6  # exactly one level of the input per level of the image
     seen = (np.clip(np.rint(value / 0.05) + 10, -128, 127) - 10) * 0.05
@@ -283,7 +289,7 @@ def test_quantisation_rounds_and_keeps_to_the_range() -> None:
 
 @pytest.mark.parametrize("layout", ["nchw", "nhwc"])
 def test_the_input_is_what_opencv_prepares(layout: str) -> None:
-    block = OwnModelBlock(
+    block = CustomNetworkBlock(
         kind="onnx",
         path=Path("m.onnx"),
         input_hw=HW,
@@ -302,6 +308,6 @@ def test_the_input_is_what_opencv_prepares(layout: str) -> None:
 def test_the_selfie_network_as_an_own_model_gives_the_same(shared: Path) -> None:
     frames = [frame for frame, _ in read_pennfudan(shared, every=25)]
     path = shared / "weights" / "mediapipe" / "selfie_segmentation.tflite"
-    block = OwnModelBlock(kind="litert", path=path, input_hw=(256, 256), layout="nhwc")
+    block = CustomNetworkBlock(kind="litert", path=path, input_hw=(256, 256), layout="nhwc")
     known = SelfieSegmenter(SelfieBlock(), weights_dir=shared / "weights")
     assert OwnModelSegmenter(block).segment(frames) == known.segment(frames)

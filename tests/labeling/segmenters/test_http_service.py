@@ -132,7 +132,7 @@ def test_probabilities_are_cut_where_the_block_says() -> None:
     answer = reply(labels_png(0, 100, 200), media_type="image/png; map=probability")
     with serve(answer) as service:
         rows = [
-            [i.box_xywh for i in segmenter(service.url, mask_above=above).segment([FRAME])[0]]
+            [i.box_xywh for i in segmenter(service.url, mask_threshold=above).segment([FRAME])[0]]
             for above in (0.3, 0.5, 0.9)
         ]
     assert rows == [[(0, 1, 8, 2)], [(0, 2, 8, 1)], []]
@@ -294,10 +294,10 @@ def test_a_config_with_a_secret_in_a_url_is_refused_without_showing_it(url: str)
 
 
 def test_the_card_names_the_service_without_its_query() -> None:
-    asked = segmenter("https://host:8443/segment?area=hidden#part", mask_above=0.25)
+    asked = segmenter("https://host:8443/segment?area=hidden#part", mask_threshold=0.25)
     card = asked.card
     assert (card.kind, card.name, card.settings) == (
-        "http", "https://host:8443/segment", '{"mask_above":0.25}',
+        "http", "https://host:8443/segment", '{"mask_threshold":0.25}',
     )  # fmt: skip
     assert asked.prepare(Clip("ab" * 32)) is asked
     assert isinstance(asked, Segmenter)

@@ -65,4 +65,4 @@ def test_the_card_tells_a_union_from_instances(selfie: SelfieSegmenter) -> None:
     card = selfie.card
     assert (card.kind, card.name, card.gives_instances) == ("selfie", "selfie_segmentation", False)
     assert card.weights_sha256.startswith("8d13b7fa")
-    assert json.loads(card.settings) == {"mask_above": 0.5, "min_area": 0.001}
+    assert json.loads(card.settings) == {"mask_threshold": 0.5, "min_area": 0.001}

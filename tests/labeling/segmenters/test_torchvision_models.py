@@ -131,7 +131,7 @@ def test_people_are_those_that_torchvision_itself_finds() -> None:
 
 @pytest.mark.parametrize("model", ["lraspp_mobilenet_v3_large", "deeplabv3_mobilenet_v3_large"])
 def test_semantic_networks_give_one_mask_at_most(model: str) -> None:
-    segmenter = make(model, mask_above=0.04)
+    segmenter = make(model, mask_threshold=0.04)
     found = segmenter.segment([make_frame(noise(*hw)) for hw in ((40, 40), (50, 40))])
     for instances, hw in zip(found, ((40, 40), (50, 40)), strict=True):
         assert [one.mask.size_hw for one in instances] == [hw]
@@ -142,7 +142,7 @@ def test_semantic_networks_give_one_mask_at_most(model: str) -> None:
 
 def test_batches_change_nothing() -> None:
     frames = [make_frame(noise(20, 20, seed)) for seed in range(3)]
-    segmenter = make("lraspp_mobilenet_v3_large", mask_above=0.04)
+    segmenter = make("lraspp_mobilenet_v3_large", mask_threshold=0.04)
     together = segmenter.segment(frames)
     alone = [segmenter.segment([frame])[0] for frame in frames]
     for (first,), (second,) in zip(together, alone, strict=True):
@@ -151,7 +151,7 @@ def test_batches_change_nothing() -> None:
 
 
 def test_nobody_is_seen_where_no_pixel_is_likely_enough() -> None:
-    assert make("lraspp_mobilenet_v3_large", mask_above=0.9).segment([make_frame(noise(20, 20))]) == [[]]
+    assert make("lraspp_mobilenet_v3_large", mask_threshold=0.9).segment([make_frame(noise(20, 20))]) == [[]]
 
 
 def test_random_weights_are_the_same_each_time_and_leave_torchs_randomness_alone() -> None:

@@ -23,15 +23,19 @@ STEP = np.array(
 )
 
 
-def seen(probability: FloatMap, *, mask_above: float = 0.5, split: bool = False) -> list[Instance]:
-    return instances_from_map(probability, mask_above=mask_above, min_area=0.0, split=split)
+def seen(
+    probability: FloatMap, *, mask_threshold: float = 0.5, connected_components: bool = False
+) -> list[Instance]:
+    return instances_from_map(
+        probability, mask_threshold=mask_threshold, min_area=0.0, connected_components=connected_components
+    )
 
 
 def test_decided_is_the_share_of_the_masks_pixels_of_which_the_network_is_sure() -> None:
     (everybody,) = seen(STEP)
     assert everybody.stability == pytest.approx(3 / 6)
-    assert sorted(one.stability or 0.0 for one in seen(STEP, split=True)) == [0.5, 0.5]
-    (low,) = seen(STEP, mask_above=0.25)  # sure from 0.5 on
+    assert sorted(one.stability or 0.0 for one in seen(STEP, connected_components=True)) == [0.5, 0.5]
+    (low,) = seen(STEP, mask_threshold=0.25)  # sure from 0.5 on
     assert low.stability == pytest.approx(6 / 8)
 
 
@@ -40,11 +44,11 @@ def test_a_mask_of_zeros_and_ones_is_decided_and_one_of_doubts_is_not() -> None:
     assert seen(np.full((4, 4), 0.7, np.float32))[0].stability == 0.0
 
 
-@pytest.mark.parametrize(("mask_above", "clear"), [(0.5, 0.75), (0.25, 0.5), (0.0, 0.0), (1.0, 1.0)])
+@pytest.mark.parametrize(("mask_threshold", "clear"), [(0.5, 0.75), (0.25, 0.5), (0.0, 0.0), (1.0, 1.0)])
 def test_a_pixel_is_decided_at_three_times_the_odds_at_which_the_mask_begins(
-    mask_above: float, clear: float
+    mask_threshold: float, clear: float
 ) -> None:
-    assert stable_threshold(mask_above) == pytest.approx(clear)
+    assert stable_threshold(mask_threshold) == pytest.approx(clear)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -62,7 +66,7 @@ def test_neither_a_larger_image_nor_more_of_it_changes_how_decided_a_mask_is(see
 def test_the_softer_an_outline_the_less_decided_its_mask() -> None:
     disc = np.hypot(*np.mgrid[-50:50, -50:50]) < 30
     shares = [
-        stability_share(soft[soft > 0.5], mask_above=0.5)
+        stability_share(soft[soft > 0.5], mask_threshold=0.5)
         for soft in (ndimage.gaussian_filter(disc.astype(np.float32), sigma) for sigma in (1, 3, 9))
     ]
     assert shares[0] > 0.9

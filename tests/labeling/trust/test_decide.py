@@ -106,20 +106,20 @@ def test_what_was_not_measured_does_not_speak_against_the_teacher() -> None:
     ("sign", "reason"),
     [
         ({"flow_iou": 0.31}, "mask jumps: IoU 0.31 < 0.50 with the frame before, moved along"),
-        ({"second": SecondOpinion(0.31)}, "the second model sees it differently: IoU 0.31 < 0.70"),
+        ({"verifier": SecondOpinion(0.31)}, "the second model sees it differently: IoU 0.31 < 0.70"),
         (
-            {"second": SecondOpinion(missed=1)},
+            {"verifier": SecondOpinion(missed=1)},
             "teacher saw nobody where the second model saw 1 person",
         ),
         (
-            {"second": SecondOpinion(unseen=2)},
+            {"verifier": SecondOpinion(unseen=2)},
             "the second model saw nobody where the teacher saw 2 people",
         ),
         (
-            {"second": SecondOpinion(keypoints_inside=0.7)},
+            {"verifier": SecondOpinion(keypoints_inside=0.7)},
             "the second model's joints lie outside the mask: 70 % inside < 90 %",
         ),
-        ({"second": SecondOpinion(math.nan)}, "the second model sees it differently: IoU nan < 0.70"),
+        ({"verifier": SecondOpinion(math.nan)}, "the second model sees it differently: IoU nan < 0.70"),
         ({"flow_iou": math.nan}, "mask jumps: IoU nan < 0.50 with the frame before, moved along"),
     ],
 )
@@ -133,7 +133,7 @@ def test_an_objection_keeps_a_trusted_frame_from_being_accepted(
     assert would_accept(agreement, evidence, settings)
     objected = decide(agreement, replace(evidence, **sign), settings)
     assert (objected.decision, objected.reasons[0], objected.is_objected) == ("review", reason, True)
-    fine = replace(evidence, flow_iou=0.5, second=SecondOpinion(0.7, keypoints_inside=0.9))
+    fine = replace(evidence, flow_iou=0.5, verifier=SecondOpinion(0.7, keypoints_inside=0.9))
     assert decide(agreement, fine, settings).decision == "accepted"
 
 

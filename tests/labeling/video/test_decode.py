@@ -136,7 +136,7 @@ def test_after_a_damaged_packet_nothing_is_shown_until_the_next_key_frame(kind: 
     content[start : start + 24] = b"\xff" * 24
     path.write_bytes(content)
     tally = DecodeStats()
-    frames = [(d.t, read_number(d.to_rgb())) for d in decode_clip(Clip("v", path), tally=tally)]
+    frames = [(d.t, read_number(d.to_rgb())) for d in decode_clip(Clip("v", path), stats=tally)]
     numbers = [number for _, number in frames]
     tolerance = Fraction(1, 2000) if kind in ROUNDED_TO_MS else 0
     assert all(abs(t - Fraction(number, 25)) <= tolerance for t, number in frames)
@@ -156,7 +156,7 @@ def test_frames_at_one_time_are_counted_and_dropped(tmp_path: Path) -> None:
     content[table + 8 : table + 12] = bytes(4)
     path.write_bytes(content)
     tally = DecodeStats()
-    assert [decoded.t for decoded in decode_clip(Clip("v", path), tally=tally)] == [0]
+    assert [decoded.t for decoded in decode_clip(Clip("v", path), stats=tally)] == [0]
     assert tally == DecodeStats(damaged=0, misplaced=5)
 
 

@@ -48,8 +48,8 @@ def test_a_hash_has_256_bits_and_tells_scenes_apart() -> None:
 
 def test_another_scene_or_another_size_begins_a_shot() -> None:
     for a, b in permutations(range(3), 2):
-        assert begins_a_shot(scene(a), scene(b), cut_difference=CUT)
-    assert begins_a_shot(scene(1), scene(1)[:40], cut_difference=CUT)
+        assert begins_a_shot(scene(a), scene(b), shot_threshold=CUT)
+    assert begins_a_shot(scene(1), scene(1)[:40], shot_threshold=CUT)
 
 
 def test_light_noise_and_small_differences_begin_no_shot() -> None:
@@ -59,22 +59,22 @@ def test_light_noise_and_small_differences_begin_no_shot() -> None:
         brighter = np.clip(before * 1.5 + 20, 0, 255).astype(np.uint8)
         noisy = np.clip(before + rng.normal(0, 25, before.shape), 0, 255).astype(np.uint8)
         assert float(np.abs(brighter.astype(int) - before).mean()) > CUT
-        assert not begins_a_shot(before, brighter, cut_difference=CUT)
-        assert not begins_a_shot(before, before // 3, cut_difference=CUT)
-        assert not begins_a_shot(before, noisy, cut_difference=CUT)
+        assert not begins_a_shot(before, brighter, shot_threshold=CUT)
+        assert not begins_a_shot(before, before // 3, shot_threshold=CUT)
+        assert not begins_a_shot(before, noisy, shot_threshold=CUT)
 
 
 def test_motion_that_only_moves_levels_begins_no_shot() -> None:
     before = scene(3)
     moved = np.roll(before, 16, axis=1)
     assert float(np.abs(moved.astype(int) - before).mean()) > CUT
-    assert not begins_a_shot(before, moved, cut_difference=CUT)
+    assert not begins_a_shot(before, moved, shot_threshold=CUT)
 
 
 def test_the_cut_difference_decides() -> None:
     difference = float(np.abs(scene(1).astype(int) - scene(2)).mean())
-    assert begins_a_shot(scene(1), scene(2), cut_difference=difference - 1)
-    assert not begins_a_shot(scene(1), scene(2), cut_difference=difference + 1)
+    assert begins_a_shot(scene(1), scene(2), shot_threshold=difference - 1)
+    assert not begins_a_shot(scene(1), scene(2), shot_threshold=difference + 1)
 
 
 def album(folder: Path, every: int) -> Clip:

@@ -95,13 +95,13 @@ def test_garbage_is_refused_and_named(data: bytes, message: str) -> None:
 
 def test_probabilities_are_cut_and_their_mean_is_the_score() -> None:
     levels = np.array([[0, 102, 153, 255]], dtype=np.uint8)
-    found = read_probability_png(png(levels), (1, 4), mask_above=0.5, origin="x")
+    found = read_probability_png(png(levels), (1, 4), mask_threshold=0.5, origin="x")
     assert found[0].mask.to_array().tolist() == [[False, False, True, True]]
     assert found[0].score == pytest.approx(0.8)
     assert found[0].stability == 0.5  # 0.6 is not sure, 1 is
-    assert read_probability_png(png(levels), (1, 4), mask_above=1.0, origin="x") == []
+    assert read_probability_png(png(levels), (1, 4), mask_threshold=1.0, origin="x") == []
     with pytest.raises(ModelOutputWrong, match="8 bits"):
-        read_probability_png(png(levels.astype(np.uint16)), (1, 4), mask_above=0.5, origin="x")
+        read_probability_png(png(levels.astype(np.uint16)), (1, 4), mask_threshold=0.5, origin="x")
 
 
 def rle(pixels: NDArray[Any]) -> dict[str, Any]:

@@ -216,7 +216,7 @@ def test_open_tasks_are_neither_annotated_nor_skipped(studio: RunningStudio, pro
     with studio.http() as http:
         submit(http, tasks[0])
         submit(http, tasks[1], was_cancelled=True)
-    assert studio.server.open_tasks(project) == 3
+    assert studio.server.max_open_tasks(project) == 3
 
 
 def test_a_task_is_started_by_an_annotation_a_skip_or_a_draft(studio: RunningStudio, project: int) -> None:

@@ -1,0 +1,548 @@
+"""The schema of the first release.
+
+Revision ID: 0001
+Revises:
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "execution",
+        sa.Column("id", sa.String(), nullable=False, comment="Prefect's id of the flow run"),
+        sa.Column("flow", sa.String(), nullable=False, comment="what it does"),
+        sa.Column("place", sa.String(), nullable=False, comment="host and process"),
+        sa.Column("began_at", sa.DateTime(), nullable=False, comment="UTC, the database's clock"),
+        sa.Column(
+            "seen_at", sa.DateTime(), nullable=False, comment="UTC, last sign of life, the database's clock"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_execution")),
+    )
+    op.create_table(
+        "label_studio_project",
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False, comment="from place and title"),
+        sa.Column(
+            "place",
+            sa.String(),
+            nullable=False,
+            comment="the server's URL; local: the home's own, on any port",
+        ),
+        sa.Column("title", sa.String(), nullable=False, comment="by which the project is found"),
+        sa.Column(
+            "number",
+            sa.BigInteger(),
+            nullable=False,
+            comment="Label Studio's id; another one after it was deleted there",
+        ),
+        sa.Column("settings", sa.JSON(), nullable=False, comment="review settings of the last push"),
+        sa.Column(
+            "pulled_until",
+            sa.DateTime(),
+            nullable=True,
+            comment="UTC by the server's clock: changes before are here; null: nothing was pulled",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_label_studio_project")),
+    )
+    op.create_table(
+        "model",
+        sa.Column("id", sa.String(), nullable=False, comment="16 hex digits over the other columns"),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("weights_sha256", sa.String(), nullable=False, comment="empty: no weights"),
+        sa.Column(
+            "settings", sa.String(), nullable=False, comment="canonical JSON of what changes its output"
+        ),
+        sa.Column(
+            "gives_instances",
+            sa.Boolean(),
+            nullable=True,
+            comment="false: one mask for everybody; null: stored before this was known",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_model")),
+    )
+    op.create_table(
+        "run",
+        sa.Column("id", sa.String(), nullable=False, comment="16 hex digits of the config's SHA-256"),
+        sa.Column("name", sa.String(), nullable=False, comment="preset or file that the config came from"),
+        sa.Column("config", sa.JSON(), nullable=False, comment="the whole config, defaults filled in"),
+        sa.Column(
+            "code_version",
+            sa.String(),
+            nullable=False,
+            comment="maskmill's version when the run was last worked on",
+        ),
+        sa.Column("started_at", sa.DateTime(), nullable=False, comment="UTC, first time"),
+        sa.Column("worked_at", sa.DateTime(), nullable=False, comment="UTC, last time"),
+        sa.Column(
+            "finished_at", sa.DateTime(), nullable=True, comment="UTC, last time nothing was left to do"
+        ),
+        sa.Column("models", sa.JSON(), nullable=False, comment="model id by role"),
+        sa.Column("counts", sa.JSON(), nullable=False, comment="frames by decision, at the finish"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_run")),
+    )
+    op.create_table(
+        "source",
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False, comment="from the spec"),
+        sa.Column("spec", sa.String(), nullable=False, comment="path, archive!member or URL, no credentials"),
+        sa.Column(
+            "kind",
+            sa.String(),
+            nullable=False,
+            comment="file, image_folder, archive_member, url, camera, unknown",
+        ),
+        sa.Column("attempts", sa.BigInteger(), nullable=False, comment="times it was fetched"),
+        sa.Column("url", sa.String(), nullable=True, comment="page or file, without credentials"),
+        sa.Column("title", sa.String(), nullable=True),
+        sa.Column("uploader", sa.String(), nullable=True),
+        sa.Column("license", sa.String(), nullable=True, comment="as the origin states it; null: not stated"),
+        sa.Column("upload_date", sa.String(), nullable=True, comment="ISO 8601 day"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_source")),
+        sa.UniqueConstraint("spec", name=op.f("uq_source_spec")),
+    )
+    op.create_table(
+        "video",
+        sa.Column("id", sa.String(), nullable=False, comment="SHA-256 of the bytes, 64 hex digits"),
+        sa.Column("kind", sa.String(), nullable=False, comment="video, or images without time"),
+        sa.Column(
+            "path", sa.String(), nullable=False, comment="absolute, or relative to the home when below it"
+        ),
+        sa.Column("duration_ms", sa.BigInteger(), nullable=True, comment="null for images"),
+        sa.Column(
+            "width", sa.BigInteger(), nullable=True, comment="px, upright; null for images, which differ"
+        ),
+        sa.Column("height", sa.BigInteger(), nullable=True, comment="px, upright"),
+        sa.Column(
+            "fps", sa.String(), nullable=True, comment="average frames per second as a fraction, 30000/1001"
+        ),
+        sa.Column("codec", sa.String(), nullable=True, comment="FFmpeg's name"),
+        sa.CheckConstraint("kind IN ('video', 'images')", name=op.f("ck_video_kind")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_video")),
+    )
+    op.create_table(
+        "frame",
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False, comment="from video and t_ms"),
+        sa.Column("video_id", sa.String(), nullable=False),
+        sa.Column("t_ms", sa.BigInteger(), nullable=False, comment="presentation time; position for images"),
+        sa.Column("width", sa.BigInteger(), nullable=True, comment="px; null if the image was never made"),
+        sa.Column("height", sa.BigInteger(), nullable=True, comment="px"),
+        sa.Column(
+            "sharpness", sa.Float(), nullable=False, comment="variance of the Laplacian at 640 px width"
+        ),
+        sa.Column("name", sa.String(), nullable=False, comment="file name, for images of a folder"),
+        sa.ForeignKeyConstraint(["video_id"], ["video.id"], name=op.f("fk_frame_video_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_frame")),
+        sa.UniqueConstraint("video_id", "t_ms", name=op.f("uq_frame_video_id_t_ms")),
+    )
+    op.create_table(
+        "image",
+        sa.Column("video_id", sa.String(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False, comment="from 0, by name, fixed for good"),
+        sa.Column("sha256", sa.String(), nullable=False, comment="of the file's bytes: never in two sets"),
+        sa.Column("path", sa.String(), nullable=False, comment="where the file was seen last"),
+        sa.Column("name", sa.String(), nullable=False, comment="what it is called where it came from"),
+        sa.ForeignKeyConstraint(["video_id"], ["video.id"], name=op.f("fk_image_video_id")),
+        sa.PrimaryKeyConstraint("video_id", "position", name=op.f("pk_image")),
+        sa.UniqueConstraint("sha256", name=op.f("uq_image_sha256")),
+    )
+    op.create_table(
+        "run_source",
+        sa.Column("run_id", sa.String(), nullable=False),
+        sa.Column("source_id", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False, comment="ok or failed, the last time"),
+        sa.Column("error_code", sa.String(), nullable=True, comment="word of labeling.errors"),
+        sa.Column("error_message", sa.String(), nullable=True, comment="what happened and what to do"),
+        sa.Column("retryable", sa.Boolean(), nullable=False, comment="may the same call succeed later"),
+        sa.CheckConstraint("state IN ('ok', 'failed')", name=op.f("ck_run_source_state")),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_run_source_run_id")),
+        sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_run_source_source_id")),
+        sa.PrimaryKeyConstraint("run_id", "source_id", name=op.f("pk_run_source")),
+    )
+    op.create_table(
+        "shard",
+        sa.Column(
+            "id", sa.BigInteger(), autoincrement=False, nullable=False, comment="from run, video, start"
+        ),
+        sa.Column("run_id", sa.String(), nullable=False),
+        sa.Column("video_id", sa.String(), nullable=False),
+        sa.Column(
+            "start_ms",
+            sa.BigInteger(),
+            nullable=False,
+            comment="first moment, or first position of a set of images",
+        ),
+        sa.Column("end_ms", sa.BigInteger(), nullable=True, comment="first moment after; null: to the end"),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("error_code", sa.String(), nullable=True),
+        sa.Column("error_message", sa.String(), nullable=True),
+        sa.Column("counts", sa.JSON(), nullable=False, comment="frames per stage"),
+        sa.Column("seconds", sa.JSON(), nullable=False, comment="wall seconds per stage"),
+        sa.Column("planned_at", sa.DateTime(), nullable=False, comment="UTC; first come, first served"),
+        sa.Column("claimed_by", sa.String(), nullable=True, comment="who works on it; null: nobody"),
+        sa.Column("deaths", sa.BigInteger(), nullable=False, comment="times that whoever worked on it died"),
+        sa.Column(
+            "agreement_histogram",
+            sa.JSON(),
+            nullable=False,
+            comment="its frames by agreement and by cause: see db.frames.histograms; empty: not done",
+        ),
+        sa.Column("finished_at", sa.DateTime(), nullable=True, comment="UTC"),
+        sa.CheckConstraint("state IN ('planned', 'done', 'failed')", name=op.f("ck_shard_state")),
+        sa.ForeignKeyConstraint(["claimed_by"], ["execution.id"], name=op.f("fk_shard_claimed_by")),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_shard_run_id")),
+        sa.ForeignKeyConstraint(["video_id"], ["video.id"], name=op.f("fk_shard_video_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_shard")),
+        sa.UniqueConstraint("run_id", "video_id", "start_ms", name=op.f("uq_shard_run_id_video_id_start_ms")),
+    )
+    op.create_index(op.f("ix_shard_claimed_by"), "shard", ["claimed_by"], unique=False)
+    op.create_index("ix_shard_run_id_state", "shard", ["run_id", "state"], unique=False)
+    op.create_index(op.f("ix_shard_video_id"), "shard", ["video_id"], unique=False)
+    op.create_table(
+        "source_video",
+        sa.Column("source_id", sa.BigInteger(), nullable=False),
+        sa.Column("video_id", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_source_video_source_id")),
+        sa.ForeignKeyConstraint(["video_id"], ["video.id"], name=op.f("fk_source_video_video_id")),
+        sa.PrimaryKeyConstraint("source_id", "video_id", name=op.f("pk_source_video")),
+    )
+    op.create_index(op.f("ix_source_video_video_id"), "source_video", ["video_id"], unique=False)
+    op.create_table(
+        "agreement",
+        sa.Column("run_id", sa.String(), nullable=False),
+        sa.Column("frame_id", sa.BigInteger(), nullable=False),
+        sa.Column("iou", sa.Float(), nullable=False, comment="of the unions, 0 to 1"),
+        sa.Column("boundary_iou", sa.Float(), nullable=False, comment="of the unions' contour bands"),
+        sa.Column(
+            "both_empty",
+            sa.Boolean(),
+            nullable=False,
+            comment="nobody seen by either: IoU is 1 by definition",
+        ),
+        sa.Column("is_hard", sa.Boolean(), nullable=False),
+        sa.Column(
+            "matches", sa.JSON(none_as_null=True), nullable=False, comment="[teacher rank, student rank, IoU]"
+        ),
+        sa.Column(
+            "mismatches",
+            sa.JSON(none_as_null=True),
+            nullable=False,
+            comment="[cause, teacher ranks, student ranks, IoU]",
+        ),
+        sa.ForeignKeyConstraint(["frame_id"], ["frame.id"], name=op.f("fk_agreement_frame_id")),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_agreement_run_id")),
+        sa.PrimaryKeyConstraint("run_id", "frame_id", name=op.f("pk_agreement")),
+    )
+    op.create_table(
+        "annotation",
+        sa.Column(
+            "id", sa.BigInteger(), autoincrement=False, nullable=False, comment="project, number, version"
+        ),
+        sa.Column("frame_id", sa.BigInteger(), nullable=False),
+        sa.Column("run_id", sa.String(), nullable=False, comment="whose masks were shown"),
+        sa.Column("project_id", sa.BigInteger(), nullable=False),
+        sa.Column("task", sa.BigInteger(), nullable=False, comment="Label Studio's id"),
+        sa.Column("number", sa.BigInteger(), nullable=False, comment="Label Studio's id of the annotation"),
+        sa.Column(
+            "state",
+            sa.String(),
+            nullable=False,
+            comment="current; replaced by a later version; deleted there",
+        ),
+        sa.Column("annotator", sa.String(), nullable=False, comment="e-mail, or `user N`"),
+        sa.Column("verdict", sa.String(), nullable=False),
+        sa.Column("seconds", sa.Float(), nullable=True, comment="of human work so far; null: not measured"),
+        sa.Column("created_at", sa.DateTime(), nullable=False, comment="UTC"),
+        sa.Column("updated_at", sa.DateTime(), nullable=False, comment="UTC: the version"),
+        sa.Column("note", sa.String(), nullable=False, comment="what the annotator wrote"),
+        sa.Column(
+            "problems",
+            sa.JSON(none_as_null=True),
+            nullable=False,
+            comment="regions that were left out, and why",
+        ),
+        sa.CheckConstraint("state IN ('current', 'replaced', 'deleted')", name=op.f("ck_annotation_state")),
+        sa.CheckConstraint(
+            "verdict IN ('correct', 'fixed', 'unusable', 'skipped')", name=op.f("ck_annotation_verdict")
+        ),
+        sa.ForeignKeyConstraint(["frame_id"], ["frame.id"], name=op.f("fk_annotation_frame_id")),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["label_studio_project.id"], name=op.f("fk_annotation_project_id")
+        ),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_annotation_run_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_annotation")),
+    )
+    op.create_index("ix_annotation_frame_id", "annotation", ["frame_id"], unique=False)
+    op.create_table(
+        "decision",
+        sa.Column("run_id", sa.String(), nullable=False),
+        sa.Column("frame_id", sa.BigInteger(), nullable=False),
+        sa.Column("decision", sa.String(), nullable=False),
+        sa.Column("rule", sa.String(), nullable=True, comment="which filter said no, for rejected"),
+        sa.Column(
+            "expected_iou",
+            sa.Float(),
+            nullable=True,
+            comment="the agreement's, by which lists are ordered: see labeling.comparison.agreement; null: none",
+        ),
+        sa.Column(
+            "trust",
+            sa.Float(),
+            nullable=True,
+            comment="probability that the teacher's masks are right; null: nobody seen, or no calibration",
+        ),
+        sa.Column(
+            "value",
+            sa.Float(),
+            nullable=True,
+            comment="what a person's look is worth, 0 to 1: see labeling.review.queue; null: not hard",
+        ),
+        sa.Column("reasons", sa.JSON(none_as_null=True), nullable=False, comment="in words"),
+        sa.Column(
+            "shot_start_ms",
+            sa.BigInteger(),
+            nullable=False,
+            comment="time of the cut that began its shot, as this run cuts",
+        ),
+        sa.Column(
+            "image",
+            sa.String(),
+            nullable=True,
+            comment="file below the home in this run's quality, named by its SHA-256; null: rejected",
+        ),
+        sa.Column(
+            "occupancy",
+            sa.LargeBinary(),
+            nullable=True,
+            comment="where people are, 16 x 16 float16: see labeling.review.occupancy; null: not hard",
+        ),
+        sa.CheckConstraint(
+            "decision IN ('rejected', 'easy', 'accepted', 'review')", name=op.f("ck_decision_decision")
+        ),
+        sa.ForeignKeyConstraint(["frame_id"], ["frame.id"], name=op.f("fk_decision_frame_id")),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_decision_run_id")),
+        sa.PrimaryKeyConstraint("run_id", "frame_id", name=op.f("pk_decision")),
+    )
+    op.create_index(
+        "ix_decision_run_id_decision_expected_iou",
+        "decision",
+        ["run_id", "decision", "expected_iou", "frame_id"],
+        unique=False,
+    )
+    op.create_table(
+        "instance",
+        sa.Column(
+            "id", sa.BigInteger(), autoincrement=False, nullable=False, comment="run, frame, role, rank"
+        ),
+        sa.Column("run_id", sa.String(), nullable=False),
+        sa.Column("frame_id", sa.BigInteger(), nullable=False),
+        sa.Column("model_id", sa.String(), nullable=False),
+        sa.Column("role", sa.String(), nullable=False, comment="teacher or student"),
+        sa.Column("rank", sa.BigInteger(), nullable=False, comment="the model's own order, from 0"),
+        sa.Column(
+            "rle",
+            sa.LargeBinary(),
+            nullable=False,
+            comment="counts of COCO's compressed RLE, size is the frame's",
+        ),
+        sa.Column("x", sa.Float(), nullable=False, comment="detector's box, px"),
+        sa.Column("y", sa.Float(), nullable=False),
+        sa.Column("w", sa.Float(), nullable=False),
+        sa.Column("h", sa.Float(), nullable=False),
+        sa.Column("area_px", sa.BigInteger(), nullable=False, comment="pixels of the mask"),
+        sa.Column(
+            "mask_box_x",
+            sa.Float(),
+            server_default="0",
+            nullable=False,
+            comment="tight box of the mask, whole px",
+        ),
+        sa.Column("mask_box_y", sa.Float(), server_default="0", nullable=False),
+        sa.Column("mask_box_w", sa.Float(), server_default="0", nullable=False),
+        sa.Column("mask_box_h", sa.Float(), server_default="0", nullable=False),
+        sa.Column("score", sa.Float(), nullable=False, comment="0 to 1"),
+        sa.Column(
+            "keypoints", sa.JSON(none_as_null=True), nullable=True, comment="17 x [x px, y px, confidence]"
+        ),
+        sa.Column(
+            "trust",
+            sa.Float(),
+            nullable=True,
+            comment="probability that a teacher's mask is right; null: no calibration",
+        ),
+        sa.CheckConstraint("role IN ('teacher', 'student')", name=op.f("ck_instance_role")),
+        sa.ForeignKeyConstraint(["frame_id"], ["frame.id"], name=op.f("fk_instance_frame_id")),
+        sa.ForeignKeyConstraint(["model_id"], ["model.id"], name=op.f("fk_instance_model_id")),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_instance_run_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_instance")),
+        sa.UniqueConstraint(
+            "run_id", "frame_id", "role", "rank", name=op.f("uq_instance_run_id_frame_id_role_rank")
+        ),
+    )
+    op.create_index("ix_instance_frame_id", "instance", ["frame_id"], unique=False)
+    op.create_table(
+        "review",
+        sa.Column("frame_id", sa.BigInteger(), nullable=False),
+        sa.Column("run_id", sa.String(), nullable=False, comment="whose masks are shown"),
+        sa.Column(
+            "state",
+            sa.String(),
+            nullable=False,
+            comment="waiting: to be sent; sending: handed over, not confirmed; open: nobody's word yet; reviewed: there is a truth; unresolved: words that give none; skipped: passed over by all; withdrawn: not wanted any more; deleted: its task was deleted in Label Studio",
+        ),
+        sa.Column(
+            "value", sa.Float(), nullable=False, comment="of a look, as that run decided: highest first"
+        ),
+        sa.Column("project_id", sa.BigInteger(), nullable=True, comment="null: waiting"),
+        sa.Column("task", sa.BigInteger(), nullable=True, comment="Label Studio's id"),
+        sa.Column("fingerprint", sa.String(), nullable=False, comment="SHA-256 of the predictions sent"),
+        sa.Column("sent_at", sa.DateTime(), nullable=True, comment="UTC, last time"),
+        sa.CheckConstraint(
+            "state IN ('waiting', 'sending', 'open', 'reviewed', 'unresolved', 'skipped', 'withdrawn', 'deleted')",
+            name=op.f("ck_review_state"),
+        ),
+        sa.ForeignKeyConstraint(["frame_id"], ["frame.id"], name=op.f("fk_review_frame_id")),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["label_studio_project.id"], name=op.f("fk_review_project_id")
+        ),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_review_run_id")),
+        sa.PrimaryKeyConstraint("frame_id", name=op.f("pk_review")),
+    )
+    op.create_index("ix_review_project_id_state", "review", ["project_id", "state"], unique=False)
+    op.create_index(
+        "ix_review_run_id_state_value", "review", ["run_id", "state", "value", "frame_id"], unique=False
+    )
+    op.create_table(
+        "consensus",
+        sa.Column("frame_id", sa.BigInteger(), nullable=False),
+        sa.Column("annotation_id", sa.BigInteger(), nullable=False),
+        sa.Column("verdict", sa.String(), nullable=False, comment="correct, fixed or unusable"),
+        sa.Column("rule", sa.String(), nullable=False, comment="latest or agreement"),
+        sa.Column(
+            "annotators",
+            sa.JSON(none_as_null=True),
+            nullable=False,
+            comment="everybody whose word was weighed",
+        ),
+        sa.Column(
+            "agreement", sa.Float(), nullable=True, comment="mean union IoU of their pairs; null: one alone"
+        ),
+        sa.ForeignKeyConstraint(
+            ["annotation_id"], ["annotation.id"], name=op.f("fk_consensus_annotation_id")
+        ),
+        sa.ForeignKeyConstraint(["frame_id"], ["frame.id"], name=op.f("fk_consensus_frame_id")),
+        sa.PrimaryKeyConstraint("frame_id", name=op.f("pk_consensus")),
+    )
+    op.create_index(op.f("ix_consensus_annotation_id"), "consensus", ["annotation_id"], unique=False)
+    op.create_table(
+        "model_score",
+        sa.Column("run_id", sa.String(), nullable=False),
+        sa.Column("frame_id", sa.BigInteger(), nullable=False),
+        sa.Column("role", sa.String(), nullable=False),
+        sa.Column("annotation_id", sa.BigInteger(), nullable=False, comment="the truth of then"),
+        sa.Column("iou", sa.Float(), nullable=False, comment="of the unions, 0 to 1"),
+        sa.Column("boundary_iou", sa.Float(), nullable=False, comment="of the unions' contour bands"),
+        sa.Column(
+            "mismatches",
+            sa.JSON(none_as_null=True),
+            nullable=False,
+            comment="[cause, truth's ranks, role's ranks, IoU]",
+        ),
+        sa.CheckConstraint("role IN ('teacher', 'student')", name=op.f("ck_model_score_role")),
+        sa.ForeignKeyConstraint(
+            ["annotation_id"], ["annotation.id"], name=op.f("fk_model_score_annotation_id")
+        ),
+        sa.ForeignKeyConstraint(["frame_id"], ["frame.id"], name=op.f("fk_model_score_frame_id")),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_model_score_run_id")),
+        sa.PrimaryKeyConstraint("run_id", "frame_id", "role", name=op.f("pk_model_score")),
+    )
+    op.create_index("ix_model_score_frame_id", "model_score", ["frame_id"], unique=False)
+    op.create_table(
+        "reviewed_instance",
+        sa.Column(
+            "id", sa.BigInteger(), autoincrement=False, nullable=False, comment="from annotation and rank"
+        ),
+        sa.Column("annotation_id", sa.BigInteger(), nullable=False),
+        sa.Column("rank", sa.BigInteger(), nullable=False, comment="from 0"),
+        sa.Column(
+            "source_id",
+            sa.BigInteger(),
+            nullable=True,
+            comment="the mask that was shown; null: drawn by hand",
+        ),
+        sa.Column("origin", sa.String(), nullable=False, comment="untouched, corrected or drawn by hand"),
+        sa.Column("iou", sa.Float(), nullable=True, comment="with the mask that was shown"),
+        sa.Column(
+            "rle",
+            sa.LargeBinary(),
+            nullable=False,
+            comment="counts of COCO's compressed RLE, size is the frame's",
+        ),
+        sa.Column("area_px", sa.BigInteger(), nullable=False),
+        sa.Column(
+            "mask_box_x",
+            sa.Float(),
+            server_default="0",
+            nullable=False,
+            comment="tight box of the mask, whole px",
+        ),
+        sa.Column("mask_box_y", sa.Float(), server_default="0", nullable=False),
+        sa.Column("mask_box_w", sa.Float(), server_default="0", nullable=False),
+        sa.Column("mask_box_h", sa.Float(), server_default="0", nullable=False),
+        sa.Column(
+            "keypoints", sa.JSON(none_as_null=True), nullable=True, comment="17 x [x px, y px, confidence]"
+        ),
+        sa.CheckConstraint(
+            "origin IN ('prediction', 'prediction-changed', 'manual')",
+            name=op.f("ck_reviewed_instance_origin"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["annotation_id"], ["annotation.id"], name=op.f("fk_reviewed_instance_annotation_id")
+        ),
+        sa.ForeignKeyConstraint(["source_id"], ["instance.id"], name=op.f("fk_reviewed_instance_source_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_reviewed_instance")),
+    )
+    op.create_index(
+        "ix_reviewed_instance_annotation_id", "reviewed_instance", ["annotation_id"], unique=False
+    )
+    op.create_index("ix_reviewed_instance_source_id", "reviewed_instance", ["source_id"], unique=False)
+
+
+def downgrade() -> None:
+    op.drop_index("ix_reviewed_instance_source_id", table_name="reviewed_instance")
+    op.drop_index("ix_reviewed_instance_annotation_id", table_name="reviewed_instance")
+    op.drop_table("reviewed_instance")
+    op.drop_index("ix_model_score_frame_id", table_name="model_score")
+    op.drop_table("model_score")
+    op.drop_index(op.f("ix_consensus_annotation_id"), table_name="consensus")
+    op.drop_table("consensus")
+    op.drop_index("ix_review_run_id_state_value", table_name="review")
+    op.drop_index("ix_review_project_id_state", table_name="review")
+    op.drop_table("review")
+    op.drop_index("ix_instance_frame_id", table_name="instance")
+    op.drop_table("instance")
+    op.drop_index("ix_decision_run_id_decision_expected_iou", table_name="decision")
+    op.drop_table("decision")
+    op.drop_index("ix_annotation_frame_id", table_name="annotation")
+    op.drop_table("annotation")
+    op.drop_table("agreement")
+    op.drop_index(op.f("ix_source_video_video_id"), table_name="source_video")
+    op.drop_table("source_video")
+    op.drop_index(op.f("ix_shard_video_id"), table_name="shard")
+    op.drop_index("ix_shard_run_id_state", table_name="shard")
+    op.drop_index(op.f("ix_shard_claimed_by"), table_name="shard")
+    op.drop_table("shard")
+    op.drop_table("run_source")
+    op.drop_table("image")
+    op.drop_table("frame")
+    op.drop_table("video")
+    op.drop_table("source")
+    op.drop_table("run")
+    op.drop_table("model")
+    op.drop_table("label_studio_project")
+    op.drop_table("execution")
