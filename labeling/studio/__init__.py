@@ -1,1 +1,0 @@
-"""Label Studio: masks, tasks and annotations on their way there and back."""

@@ -1,1 +1,0 @@
-"""Ground truth: images of which people have said where everybody is."""
