@@ -29,16 +29,16 @@ def check_decisions(decisions: Sequence[str]) -> list[str]:
 
 def runs(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """List the runs of a home, the one worked on last first."""
-    from flows.home import open_home
-    from tasks.observability.report import list_runs
+    from flows.home import existing_context
+    from tasks.browse import list_runs
 
-    with open_home(home).session() as session:
+    with existing_context(home).database.session() as session:
         rows = list_runs(session)
     if as_json:
         print_json(rows)
         return
     print_table(
-        ("run", "name", "started (UTC)", "worked on (UTC)", "", "frames looked at", "hard"),
+        ("run", "name", "started (UTC)", "worked on (UTC)", "", "frames sampled", "hard"),
         (
             (
                 row.id,
@@ -69,11 +69,11 @@ def frames(
     """List frames of a run, hardest first."""
     from db.frames.listing import FrameQuery, list_frames
     from db.runs.queries import latest_run
-    from flows.home import open_home
+    from flows.home import existing_context
     from labeling.text.figures import clock
 
     wanted = tuple(check_decisions(decision or []))
-    with open_home(home).session() as session:
+    with existing_context(home).database.session() as session:
         run_id = latest_run(session, run).id
         rows = list(
             list_frames(
@@ -113,12 +113,13 @@ def show(
 ) -> None:
     """Draw teacher, student and their difference side by side."""
     from db.runs.queries import latest_run
-    from flows.home import existing_home, open_home
-    from tasks.observability.report import draw_frame
+    from flows.home import existing_context
+    from tasks.browse import draw_frame
 
-    with open_home(home).session() as session:
+    context = existing_context(home)
+    with context.database.session() as session:
         run_id = latest_run(session, run).id
-        caption = draw_frame(session, run_id, frame, existing_home(home), out)
+    caption = draw_frame(context, run_id, frame, out)
     if as_json:
         print_json({"frame": frame, "file": out, "caption": caption})
     else:
@@ -133,12 +134,10 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Write one self-contained page about a run."""
-    from db.runs.queries import latest_run
-    from flows.home import existing_home, open_home
-    from tasks.observability.report import write_report
+    from flows.home import existing_context
+    from tasks.report import write_report
 
-    with open_home(home).session() as session:
-        write_report(session, latest_run(session, run), existing_home(home), out, hardest=hardest)
+    write_report(existing_context(home), run, out, hardest=hardest)
     if as_json:
         print_json({"file": out})
     else:

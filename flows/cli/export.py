@@ -72,7 +72,7 @@ def masks(
 
 def _export(target: str, home: Path, decisions: list[str] | None, as_json: bool, **order: Any) -> None:
     from configs.models import ExportedDecision
-    from flows.home import existing_home
+    from flows.home import existing_context
     from tasks.export import ExportOrder, write_dataset
 
     known = get_args(ExportedDecision)
@@ -81,7 +81,7 @@ def _export(target: str, home: Path, decisions: list[str] | None, as_json: bool,
             raise ConfigError(f"--decision {decision!r}: known are {', '.join(known)}")
     if decisions:
         order["decisions"] = tuple(decisions)
-    written = write_dataset(existing_home(home), target, ExportOrder(**order))
+    written = write_dataset(existing_context(home), target, ExportOrder(**order))
     if as_json:
         print_json(written)
         return

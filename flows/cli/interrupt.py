@@ -1,4 +1,4 @@
-"""Ctrl-C: stop at once. What is done is committed, and a shard that is not is simply done again."""
+"""Ctrl-C: stop at once. Finished shards are committed; an unfinished shard is simply done again."""
 
 import os
 import signal
@@ -8,19 +8,20 @@ from types import FrameType
 from typing import NoReturn
 
 import typer
-from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL
 
+from tasks.execution.prefect_compat import kill_temporary_servers
+
 INTERRUPTED = 130
-"""What a shell expects of a program that Ctrl-C ended."""
+"""A shell's exit code of a program that Ctrl-C ended."""
 
 
 @contextmanager
 def exit_on_sigint() -> Iterator[None]:
-    """End the process on SIGINT, where Prefect's server is a temporary one.
+    """End the process on SIGINT if Prefect's server is a temporary one.
 
-    The terminal's Ctrl-C reaches that server too, which ends before we could tell it of our end:
-    Prefect would go on calling it for more than a minute. A server of the user's own is told.
+    The terminal's Ctrl-C reaches that server too. It ends before the flow run could report its own end,
+    and Prefect would keep calling it for more than a minute. A permanent server gets the report.
     """
     if PREFECT_API_URL.value():
         yield
@@ -33,8 +34,6 @@ def exit_on_sigint() -> Iterator[None]:
 
 
 def _stop(signum: int, frame: FrameType | None) -> NoReturn:
-    typer.echo("\nstopped; what is done is kept: run the same command again to go on", err=True)
-    for server in SubprocessASGIServer._instances.values():  # Prefect offers no other way to it
-        if server.server_process:
-            server.server_process.kill()
+    typer.echo("\nstopped; finished shards are kept: run the same command again to continue", err=True)
+    kill_temporary_servers()
     os._exit(INTERRUPTED)

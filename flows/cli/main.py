@@ -29,7 +29,7 @@ from flows.cli.console import (
     print_json,
     print_table,
 )
-from labeling.errors import Interrupted
+from labeling.errors import Interrupted, SourceNotFound
 
 if TYPE_CHECKING:
     from configs.models import RunConfig
@@ -102,6 +102,7 @@ def run(
 ) -> None:
     """Find hard frames in videos and label them. The same command again goes on where it stopped."""
     from configs.load import load_config
+    from labeling.sources.expand import is_missing_path
     from labeling.sources.url_policy import refuse_passwords
 
     run_config = load_config(config, changes or [])
@@ -109,6 +110,12 @@ def run(
     if not (specs or retry_failed):
         raise ConfigError(NO_SOURCES)
     refuse_passwords(specs)
+    if not retry_failed and all(
+        map(is_missing_path, specs)
+    ):  # before the seconds that Prefect takes to start
+        raise SourceNotFound(
+            f"no file or folder {', '.join(specs)}: check the path and the working directory"
+        )
     summary = _generate(specs, run_config, config, home, show_progress=not as_json, retry_failed=retry_failed)
     if not (as_json or summary.shards_worked or summary.failures):
         typer.echo("nothing to do: every shard of these sources was done before")
@@ -122,10 +129,10 @@ def status(home: HomeOption = DEFAULT_HOME, run: RunOption = None, as_json: Json
     """What the last run did, what is left to do, and what people said about it."""
     from db.review.summary import summarize_reviews
     from db.runs.queries import latest_run, summarize_run
-    from flows.home import open_home
+    from flows.home import existing_context
     from tasks.review.summary import review_rows
 
-    with open_home(home).session() as session:
+    with existing_context(home).database.session() as session:
         row = latest_run(session, run)
         summary, reviews = summarize_run(session, row), summarize_reviews(session, row)
     if as_json:
@@ -163,21 +170,13 @@ def _generate(
     show_progress: bool,
     retry_failed: bool = False,
 ) -> "RunSummary":
-    """Call the flow in this process, with a progress bar that reads the ledger."""
-    from flows.generate import generate_dataset, record_missing
-    from labeling.sources.expand import is_missing_path
-
-    name = Path(name).stem
-    if not retry_failed and all(map(is_missing_path, specs)):
-        summary = record_missing(specs, config, name=name, home=home)
-        if summary:
-            return summary
-
+    """Call the flow in this process, with a progress bar."""
     from prefect.exceptions import CancelledRun
 
     from flows.cli.interrupt import exit_on_sigint
     from flows.cli.progress import watch_progress
     from flows.cli.temporary_server import temporary_server
+    from flows.generate import generate_dataset
     from tasks.observability.final_state import NoSourceReadable
 
     try:
@@ -186,7 +185,7 @@ def _generate(
             exit_on_sigint(),
             watch_progress(home, config.run_id(), enabled=show_progress),
         ):
-            return generate_dataset(specs, config, name=name, home=home, retry_failed=retry_failed)
+            return generate_dataset(specs, config, name=Path(name).stem, home=home, retry_failed=retry_failed)
     except NoSourceReadable as error:
         return error.summary
     except CancelledRun as exc:
@@ -197,16 +196,16 @@ def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:
     if as_json:
         print_json(summary)
         return
-    from tasks.observability.summary import summary_sentence
+    from tasks.report import sentence_of
 
     typer.echo(f"run {summary.run_id} ({summary.name})")
     if summary.counts:
-        typer.echo(summary_sentence(summary) + "\n")
+        typer.echo(sentence_of(summary) + "\n")
         print_table(("frames", ""), summary.counts.items())
         typer.echo("")
         print_table(("stage", "seconds"), ((name, f"{s:.1f}") for name, s in summary.seconds.items()))
     else:
-        typer.echo("No frame was looked at.")
+        typer.echo(sentence_of(summary))
     if summary.shards_pending:
         typer.echo(f"\n{summary.shards_pending} shards are left: run the same command again")
     if summary.failures:

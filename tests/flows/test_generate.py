@@ -21,9 +21,10 @@ from db.review.items import review_items
 from db.runs.writes import upsert_run
 from labeling.datasets.formats.coco import write_coco
 from labeling.storage.home import Home
+from tasks.browse import draw_frame
+from tasks.execution.context import open_context
 from tasks.execution.database import database_of
 from tasks.ingest import ingest_spec
-from tasks.observability.report import draw_frame
 from tests.flows.dump import dump_rows
 from tests.flows.scripted_runs import (
     HALF,
@@ -142,7 +143,7 @@ def test_each_run_has_its_own_images_in_its_own_quality(video: Path, home: Path,
             assert [place.absolute(row.image or "") for row in listed] == [one.image for one in kept]
             items = review_items(session, session.get_one(RunRow, run_id), [one.id for one in kept])
             assert [home.resolve() / "images" / item.image for item in items] == [one.image for one in kept]
-            draw_frame(session, run_id, kept[0].id, place, tmp_path / f"{run_id}.png")
+        draw_frame(open_context(place), run_id, kept[0].id, tmp_path / f"{run_id}.png")
         return [one.image for one in kept]
 
     doubtful = {"boxes": [WHOLE], "score": 0.4}
@@ -221,7 +222,7 @@ def test_what_a_killed_run_left_is_done_though_its_source_is_not_named_again(
     place.create()
     with database_of(place).transaction() as session:
         upsert_run(session, config.run_id(), name="test", config={}, code_version="test")
-    ingest_spec(str(other), config.run_id(), config, place)  # and killed before any shard
+    ingest_spec(open_context(place), str(other), config.run_id(), config)  # and killed before any shard
     summary = run([video], config, home)
     assert (summary.shards_done, summary.shards_pending, summary.counts["looked_at"]) == (2, 0, 8)
 
