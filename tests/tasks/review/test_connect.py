@@ -1,4 +1,4 @@
-"""Where the address and the key of a team's Label Studio come from."""
+"""The sources of the URL and the key of a team's Label Studio."""
 
 import pytest
 from prefect.blocks.system import Secret
@@ -8,7 +8,7 @@ from tasks.review.connect import secret_from_environment, secret_from_prefect
 
 
 @pytest.mark.usefixtures("prefect")
-def test_a_secret_block_stands_in_for_a_variable_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_block_replaces_an_unset_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
     assert secret_from_prefect(TOKEN_VARIABLE) is None
     Secret(value="from the block").save("maskmill-label-studio-api-key", overwrite=True)
