@@ -1,5 +1,6 @@
 """The home that a flow or command works on: absolute paths, and homes that must exist already."""
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -46,8 +47,6 @@ def existing_home(home: Path) -> "Home":
         NoRunYet: nothing is there yet.
         ConfigError: it is a file.
     """
-    import os
-
     from labeling.storage.home import Home
 
     found = Home(home.expanduser().resolve())

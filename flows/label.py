@@ -76,10 +76,6 @@ def work_on_shards(
 
     With `wait_for_others`, continue until no shard of the run is planned: shards of crashed holders are taken
     over. An unexpected exception in one shard is raised after the other shards are done.
-
-    Raises:
-        StorageError, DatabaseError: nothing can be stored; the remaining shards stay planned.
-        Interrupted: the run was cancelled.
     """
     with make_runner(config) as workers:
         scheduler = ShardScheduler(context, config, execution, workers)

@@ -1,21 +1,22 @@
 """The flows that send frames to review in Label Studio and take over the annotations, with their tasks."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from prefect import State, flow, task
+from prefect import State, Task, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from configs.models import Review as Settings
 from db.review.annotations import projects_at
 from db.runs.queries import latest_run
-from flows.home import complete_if_no_run, existing_context, whole_path
+from flows.home import Parameters, Result, complete_if_no_run, existing_context, whole_path
 from labeling.errors import DatabaseUnreachable, LabelStudioUnreachable
 from tasks.execution.context import Context
 from tasks.execution.leases import at_work
 from tasks.observability.artifacts import show_reviews
-from tasks.review.connect import LabelStudioConnection, connect, secret_from_prefect
+from tasks.review.connect import connect
 from tasks.review.pull import PullSummary, pull_project, sum_pulls
 from tasks.review.push import (
     Outbox,
@@ -39,6 +40,20 @@ LOCK = "review push or pull"
 def _may_recover(_task: Any, _run: Any, state: State[Any]) -> bool:
     """Return whether the failure is temporary; a wrong token, for example, is not."""
     return isinstance(state.result(raise_on_failure=False), LabelStudioUnreachable | DatabaseUnreachable)
+
+
+def _review_task(
+    name: str, pauses_s: list[float] = PAUSES_S
+) -> Callable[[Callable[Parameters, Result]], Task[Parameters, Result]]:
+    """Make a function a task that is repeated after a temporary failure, with these pauses."""
+    return task(
+        name=name,
+        retries=len(pauses_s),
+        retry_delay_seconds=pauses_s,
+        retry_condition_fn=_may_recover,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )
 
 
 @flow(name="push-reviews", flow_run_name="push to Label Studio", persist_result=False)
@@ -80,80 +95,48 @@ def pull_reviews(home: Path = Path(".maskmill")) -> PullSummary:
     return pulled
 
 
-@task(name="check-label-studio", cache_policy=NO_CACHE, persist_result=False)
+@_review_task("check-label-studio", pauses_s=[])
 def check_label_studio_task(context: Context) -> None:
     """Connect once without retries, so that a wrong URL or token is reported at once."""
-    with connect(context.home, secret_from_prefect) as connection:
+    with connect(context.home) as connection:
         get_run_logger().info("Label Studio: %s", connection.name)
 
 
-@task(
-    name="plan-push",
-    retries=len(PAUSES_S),
-    retry_delay_seconds=PAUSES_S,
-    retry_condition_fn=_may_recover,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+@_review_task("plan-push")
 def plan_push_task(context: Context, run_id: str, settings: Settings, again: bool) -> PushPlan:
     """Run `plan_push`, retried while Label Studio is unreachable."""
-    with connect(context.home, secret_from_prefect) as connection:
+    with connect(context.home) as connection:
         plan = plan_push(open_outbox(context, connection, settings), run_id, again=again)
     get_run_logger().info("%s: %d frames to send", plan.summary.url, sum(map(len, plan.batches)))
     return plan
 
 
-@task(
-    name="push-batch",
-    retries=len(PAUSES_S),
-    retry_delay_seconds=PAUSES_S,
-    retry_condition_fn=_may_recover,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+@_review_task("push-batch")
 def push_batch_task(context: Context, plan: PushPlan, settings: Settings, frame_ids: list[int]) -> SentBatch:
     """Run `push_batch`, retried while Label Studio is unreachable."""
-    with connect(context.home, secret_from_prefect) as connection:
-        sent = push_batch(_outbox(context, connection, settings, plan), plan.summary.run_id, frame_ids)
+    with connect(context.home) as connection:
+        sent = push_batch(
+            Outbox(context, connection, settings, *plan.project), plan.summary.run_id, frame_ids
+        )
     get_run_logger().info("%d of %d frames sent", sent.frames, len(frame_ids))
     for refused in sent.refused:
         get_run_logger().warning(refused)
     return sent
 
 
-@task(
-    name="close-push",
-    retries=len(PAUSES_S),
-    retry_delay_seconds=PAUSES_S,
-    retry_condition_fn=_may_recover,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+@_review_task("close-push")
 def close_push_task(
     context: Context, plan: PushPlan, settings: Settings, sent: list[SentBatch]
 ) -> PushSummary:
     """Run `close_push`, retried while Label Studio is unreachable."""
-    with connect(context.home, secret_from_prefect) as connection:
-        return close_push(_outbox(context, connection, settings, plan), plan, sent)
+    with connect(context.home) as connection:
+        return close_push(Outbox(context, connection, settings, *plan.project), plan, sent)
 
 
-def _outbox(
-    context: Context, connection: LabelStudioConnection, settings: Settings, plan: PushPlan
-) -> Outbox:
-    return Outbox(context, connection, settings, plan.project_id, plan.label_studio_id)
-
-
-@task(
-    name="pull-annotations",
-    retries=2,
-    retry_delay_seconds=5,
-    retry_condition_fn=_may_recover,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+@_review_task("pull-annotations", pauses_s=[5.0, 5])
 def pull_task(context: Context) -> PullSummary:
     """Run `pull_project` for each of our projects in this Label Studio."""
-    with connect(context.home, secret_from_prefect) as connection:
+    with connect(context.home) as connection:
         with context.database.session() as session:
             projects = projects_at(session, connection.name)
         pulled = sum_pulls([pull_project(context, connection.server, project) for project in projects])
@@ -162,7 +145,7 @@ def pull_task(context: Context) -> PullSummary:
     return pulled
 
 
-@task(name="score-models", cache_policy=NO_CACHE, persist_result=False)
+@_review_task("score-models", pauses_s=[])
 def score_task(context: Context) -> int:
     """Run `score_models`; if anything was scored, show the review results as table artifacts."""
     if scored := score_models(context):

@@ -12,7 +12,7 @@ from labeling.errors import AlreadyRunning
 from labeling.review.label_studio.webhook import SECRET_HEADER, WebhookListener, listen_for_webhooks
 from labeling.storage.home import Home
 from tasks.execution.context import open_context
-from tasks.review.connect import connect, secret_from_prefect
+from tasks.review.connect import connect
 from tasks.review.pull import PullSummary
 
 SETTLE_S = 1.0
@@ -72,7 +72,7 @@ def _registered(home: Home, listener: WebhookListener, address: str) -> Iterator
 
     It is removed at the end, because an unanswered call costs every annotator a second.
     """
-    with connect(home, secret_from_prefect) as connection:
+    with connect(home) as connection:
         server = connection.server
         with open_context(home).database.session() as session:
             projects = projects_at(session, connection.name)

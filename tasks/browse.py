@@ -86,11 +86,7 @@ def draw_frame(context: Context, run_id: str, frame_id: int, out: Path) -> str:
 
 
 def read_kept(frame_id: int, image: str | None, home: Home) -> RgbImage:
-    """Read the image that a run kept of a frame.
-
-    Raises:
-        StorageError: it is gone or damaged.
-    """
+    """Read the image that a run kept of a frame."""
     images, name = home.images, image_key(image or "")
     content = np.frombuffer(images.read(name), np.uint8)
     bgr = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
@@ -100,12 +96,7 @@ def read_kept(frame_id: int, image: str | None, home: Home) -> RgbImage:
 
 
 def write_file(out: Path, content: bytes) -> None:
-    """Write a file that the user named.
-
-    Raises:
-        ConfigError: it is a folder.
-        ExportError: it cannot be written.
-    """
+    """Write a file that the user named."""
     if out.is_dir():
         raise ConfigError(f"{out} is a folder: name a file to write")
     try:

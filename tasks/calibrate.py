@@ -71,11 +71,7 @@ def _with_masks(name: str, labeled: LabeledSet) -> list[LabeledImage]:
 
 
 def config_of_run(context: Context, run_id: str | None) -> dict[str, Any]:
-    """Return the config of a run as a plain tree.
-
-    Raises:
-        ConfigError: no such run.
-    """
+    """Return the config of a run as a plain tree."""
     with context.database.session() as session:
         return dict(latest_run(session, run_id).config)
 

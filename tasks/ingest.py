@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -48,9 +47,6 @@ def ingest_spec(context: Context, spec: str, run_id: str, config: RunConfig) -> 
     """Fetch everything that a source specification stands for, and plan its shards.
 
     A source that fails is stored with its reason; the others are still ingested.
-
-    Raises:
-        StorageError, DatabaseError: nothing can be stored at the moment.
     """
     videos: list[str] = []
     failed: list[str] = []
@@ -75,17 +71,15 @@ def _try_to_ingest(
     if isinstance(fetched, FailedSource):
         return replace(fetched, spec=_printable(fetched.spec))
     try:
-        _check_name(fetched.origin.spec)
+        if fetched.origin.spec != _printable(fetched.origin.spec):
+            raise UnsupportedVideo(
+                f"{_printable(fetched.origin.spec)}: the file's name is not UTF-8; rename it"
+            )
         if fetched.path:
             return [_ingest_video(context, fetched, fetched.path, run_id, sampling)]
         return _ingest_images(context, fetched, run_id, sampling)
     except SourceError as error:
         return replace(FailedSource.of(fetched.origin, error), spec=_printable(fetched.origin.spec))
-
-
-def _check_name(spec: str) -> None:
-    if spec != _printable(spec):
-        raise UnsupportedVideo(f"{_printable(spec)}: the file's name is not UTF-8; rename it")
 
 
 def _printable(spec: str) -> str:
@@ -194,13 +188,9 @@ def position_ranges(positions: Iterable[int], size: int) -> list[ShardRange]:
     return [ShardRange(cell * size, (cell + 1) * size) for cell in cells]
 
 
-def _ingest_name(parameters: dict[str, Any]) -> str:
-    return f"ingest {source_title(parameters['spec'])}"
-
-
 @task(
     name="ingest-source",
-    task_run_name=_ingest_name,  # type: ignore[arg-type]  # Prefect's protocol for it fits no function
+    task_run_name=lambda parameters: f"ingest {source_title(parameters['spec'])}",  # type: ignore[arg-type]  # Prefect's protocol fits no function
     cache_policy=NO_CACHE,
     persist_result=False,
 )

@@ -31,6 +31,7 @@ from labeling.errors import (
     StoreUnreachable,
 )
 from labeling.pipeline import label_shard
+from labeling.report.wording import count_name
 from labeling.runtime.memory import release_memory
 from labeling.storage.home import Home
 from tasks.execution.context import SAME_DATABASE, Context, open_worker_context
@@ -47,9 +48,6 @@ def work_on_shard(context: Context, shard_id: int, config: RunConfig, claimed_by
 
     A failure of the shard itself is stored with it. A failure of the storage or database concerns all
     shards: it is raised, and the shard stays as it was.
-
-    Raises:
-        StorageError, DatabaseError: nothing can be stored at the moment.
     """
     database = context.database
     with database.session() as session:
@@ -142,6 +140,6 @@ def _log_shard(context: Context, shard_id: int, title: str, state: str) -> None:
     elif state == "released":
         get_run_logger().warning("%s: %s", title, _NOT_FINISHED)
     else:
-        frames = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in shard.counts.items())
+        frames = ", ".join(f"{number} {count_name(name)}" for name, number in shard.counts.items())
         stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in shard.seconds.items())
         get_run_logger().info("%s: %s: frames: %s; %s", title, state, frames or "none", stages)

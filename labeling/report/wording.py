@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from labeling.report.contents import FrameCounts, ReportData
-from labeling.text.figures import count, count_of, percent
+from labeling.text.figures import count, count_of, percent, spaced
 
 CAUSES = {
     "miss": "the student missed a person that the teacher found",
@@ -70,6 +70,15 @@ def summary_sentence(counts: FrameCounts, *, videos: int, images: int) -> str:
         f"The teacher is trusted on {count(counts.accepted)} of these; "
         f"{count(counts.review)} {'waits' if counts.review == 1 else 'wait'} for review by a person."
     )
+
+
+def count_name(name: str) -> str:
+    """Format the name of a count.
+
+    >>> count_name("looked_at"), count_name("rejected:several_people")
+    ('sampled', 'rejected: several people')
+    """
+    return "sampled" if name == "looked_at" else spaced(name.replace(":", ": "))
 
 
 def rate(frames: int | None, seconds: float) -> str:

@@ -32,11 +32,7 @@ def open_context(home: Home) -> Context:
 
 
 def open_worker_context(home: Home, config: RunConfig) -> Context:
-    """Return the context of a home in a worker, which may be on another machine of a cluster.
-
-    Raises:
-        OtherDatabase: the run's database is not here, and opening would create an empty one.
-    """
+    """Return the context of a home in a worker, which may be on another machine of a cluster."""
     named = os.environ.get("MASKMILL_DATABASE_URL")
     if config.address and not named and not home.database.exists():
         raise OtherDatabase(f"no database at {home.database}: {SAME_DATABASE}")

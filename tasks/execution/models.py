@@ -21,12 +21,7 @@ _loading = threading.Lock()
 
 
 def load_models(config: RunConfig) -> Models:
-    """Return the models of a config, loading them unless this process has them.
-
-    Raises:
-        ModelError: weights or a library are missing.
-        ConfigError: the calibration was fitted to another teacher.
-    """
+    """Return the models of a config, loading them unless this process has them."""
     key = f"{config.identity()}|{config.weights_dir}|{config.device}|{config.batch}"
     with _loading:
         if key not in _loaded:

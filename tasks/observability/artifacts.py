@@ -15,10 +15,11 @@ from db.review.summary import summarize_reviews
 from db.runs.overview import VideoWork, title_of
 from db.runs.queries import Failure, RunSummary
 from labeling.report.contents import AgreementHistogram
+from labeling.report.wording import count_name
 from labeling.runtime.prefetch import in_batches
 from labeling.sources.titles import source_title
 from labeling.storage.home import Home
-from labeling.text.figures import caption_of, clock, count_of, spaced
+from labeling.text.figures import caption_of, clock, count_of
 from labeling.text.titles import printable, shorten_middle
 from labeling.visualization.contact_sheet import SheetTile, contact_sheet
 from labeling.visualization.frames import draw_tile
@@ -64,11 +65,14 @@ def show_run(session: Session, summary: RunSummary, works: Sequence[VideoWork], 
     """Create a table of the run's videos, and a page with its counts, agreement and hardest frames."""
     run_id = summary.run_id
     with log_prefect_errors(f"run {run_id} has no table of its videos"):
+        shown = count_of(len(works), "video")
+        if len(works) > MAX_ROWS:
+            shown = f"{MAX_ROWS} of {shown}, failures first, then most hard frames; the last row counts all"
         titles = {work.video_id: title_of(session, work.video_id) for work in works[:MAX_ROWS]}
         create_table_artifact(
             key=f"videos-{run_id}",
             table=list(table_rows(works, titles, summary.failures)),
-            description=table_description(len(works)),
+            description=f"{shown}. Seconds are wall time by stage; decoding and storing run beside the models.",
         )
     image = b""
     with log_prefect_errors(f"run {run_id} has no image of its hardest frames"):
@@ -90,18 +94,6 @@ def show_reviews(context: Context) -> None:
             table=[{"what": what, "value": value} for what, value in rows],
             description=f"Review results of run {run_id}, and the scores of its models",
         )
-
-
-def table_description(videos: int) -> str:
-    """Describe the table, and which rows it omits.
-
-    >>> table_description(1), table_description(257)
-    ('1 video. Seconds are wall time by stage; decoding and storing run beside the models.', '200 of 257 videos, failures first, then most hard frames; the last row counts all. Seconds are wall time by stage; decoding and storing run beside the models.')
-    """
-    shown = count_of(videos, "video")
-    if videos > MAX_ROWS:
-        shown = f"{MAX_ROWS} of {shown}, failures first, then most hard frames; the last row counts all"
-    return f"{shown}. Seconds are wall time by stage; decoding and storing run beside the models."
 
 
 def table_rows(
@@ -175,8 +167,7 @@ def run_sections(session: Session, summary: RunSummary, image: bytes) -> Iterato
 def _counts_table(counts: Mapping[str, int]) -> str:
     rules = sorted(name for name in counts if name not in FUNNEL)
     names = [*FUNNEL[:1], *rules, *FUNNEL[1:]]
-    headings = {name: spaced(name.replace(":", ": ")) for name in names} | {"looked_at": "sampled"}
-    heads = " | ".join(headings[name] for name in names)
+    heads = " | ".join(map(count_name, names))
     values = " | ".join(f"{counts.get(name, 0):,}" for name in names)
     return f"| {heads} |\n|{'---:|' * len(names)}\n| {values} |"
 

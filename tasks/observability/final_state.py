@@ -1,7 +1,5 @@
 """The final state of a run in Prefect, which tells a run that did nothing or only a part from a success."""
 
-from typing import Self
-
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
@@ -27,11 +25,11 @@ class NoSourceReadable(MaskmillError):
     code = "nothing_read"
 
     def __init__(self, message: str, summary: RunSummary) -> None:
-        super().__init__(message)
+        super().__init__(message, summary)  # both, so that it can be pickled
         self.summary = summary
 
-    def __reduce__(self) -> tuple[type[Self], tuple[str, RunSummary]]:
-        return type(self), (str(self), self.summary)
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 def final_state(summary: RunSummary, *, sources: int) -> State[RunSummary]:

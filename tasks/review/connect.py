@@ -1,7 +1,7 @@
 """The Label Studio that a home works with, and the project in it."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -41,15 +41,10 @@ class LabelStudioConnection:
     """Keys with which it can read the bucket of images."""
 
 
-def secret_from_environment(name: str) -> str | None:
-    return os.environ.get(name)
-
-
 def secret_from_prefect(name: str) -> str | None:
     """Return a secret from the environment, or else from Prefect's Secret block of that name.
 
-    The blocks are `maskmill-label-studio-url` and `maskmill-label-studio-api-key`. This calls Prefect's API,
-    which flows use anyway.
+    The blocks are `maskmill-label-studio-url` and `maskmill-label-studio-api-key`.
     """
     if name in os.environ:
         return os.environ[name]
@@ -63,19 +58,13 @@ def secret_from_prefect(name: str) -> str | None:
 
 
 @contextmanager
-def connect(
-    home: Home, secret: Callable[[str], str | None] = secret_from_environment
-) -> Iterator[LabelStudioConnection]:
-    """Connect to the home's Label Studio, or to the team's, and check that it answers.
-
-    Raises:
-        LabelStudioError: there is none, or it cannot be used; the message says what to do.
-    """
-    access = find_credentials(home.root, look_up=secret)
+def connect(home: Home) -> Iterator[LabelStudioConnection]:
+    """Connect to the home's Label Studio, or to the team's, and check that it answers."""
+    access = find_credentials(home.root, look_up=secret_from_prefect)
     with LabelStudioClient(access.url, access.token) as server:
         server.check()
         name = LOCAL if access.local else server.url
-        yield LabelStudioConnection(server, name, access.local, find_s3_keys(secret))
+        yield LabelStudioConnection(server, name, access.local, find_s3_keys(secret_from_prefect))
 
 
 def open_project(

@@ -82,9 +82,8 @@ class PushSummary:
 class PushPlan:
     """What a push is going to send, and where."""
 
-    project_id: int
-    label_studio_id: int
-    """Label Studio's id of the project."""
+    project: tuple[int, int]
+    """Id in the database, and in Label Studio."""
     batches: list[list[int]]
     """Frame ids, highest priority first."""
     summary: PushSummary
@@ -181,12 +180,10 @@ class Outbox:
         return len(outdated)
 
     def send(self, run: RunRow, frame_ids: Sequence[int]) -> list[str]:
-        """Send the frames that still wait; return those that cannot be sent, with the reason.
-
-        Raises:
-            LabelStudioUnreachable: it is unknown what arrived: `reconcile_tasks` finds out.
-        """
-        items = self._waiting_items(run, frame_ids)
+        """Send the frames that still wait; return those that cannot be sent, with the reason."""
+        with self.context.database.session() as session:
+            states = review_states(session, frame_ids)
+            items = review_items(session, run, [fid for fid in frame_ids if states[fid] == "waiting"])
         images = self.context.home.images
         gone = images.find_missing([item.image for item in items])
         refused = [
@@ -195,11 +192,6 @@ class Outbox:
             if item.image in gone
         ]
         return refused + self._import([item for item in items if item.image not in gone])
-
-    def _waiting_items(self, run: RunRow, frame_ids: Sequence[int]) -> list[ReviewItem]:
-        with self.context.database.session() as session:
-            states = review_states(session, frame_ids)
-            return list(review_items(session, run, [fid for fid in frame_ids if states[fid] == "waiting"]))
 
     def _import(self, items: Sequence[ReviewItem]) -> list[str]:
         """Import all items at once; one by one if one of them is refused, by the server or before."""
@@ -283,10 +275,6 @@ def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> Pus
 
     Args:
         again: also send frames whose task a person deleted, or that are in review in another project.
-
-    Raises:
-        ConfigError: no such run.
-        LabelStudioError: Label Studio does not answer as expected.
     """
     database = outbox.context.database
     with database.transaction() as session:
@@ -316,15 +304,11 @@ def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> Pus
         elsewhere=0,
     )
     batches = [list(batch) for batch in pages(choice.frames, outbox.settings.batch)]
-    return PushPlan(outbox.project_id, outbox.label_studio_id, batches, summary)
+    return PushPlan((outbox.project_id, outbox.label_studio_id), batches, summary)
 
 
 def push_batch(outbox: Outbox, run_id: str, frame_ids: Sequence[int]) -> SentBatch:
-    """Send one batch, whatever became of an earlier attempt.
-
-    Raises:
-        LabelStudioUnreachable: it is unknown what arrived: the same call again finds out.
-    """
+    """Send one batch, whatever became of an earlier attempt."""
     database = outbox.context.database
     with database.session() as session:
         run = latest_run(session, run_id)
@@ -343,7 +327,7 @@ def close_push(outbox: Outbox, plan: PushPlan, sent: Sequence[SentBatch]) -> Pus
     planned = plan.summary
     with outbox.context.database.session() as session:
         waiting = count_waiting(session, planned.run_id)
-        elsewhere = count_elsewhere(session, planned.run_id, plan.project_id)
+        elsewhere = count_elsewhere(session, planned.run_id, outbox.project_id)
     return replace(
         planned,
         sent=sum(batch.frames for batch in sent),

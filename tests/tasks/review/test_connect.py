@@ -4,7 +4,7 @@ import pytest
 from prefect.blocks.system import Secret
 
 from labeling.review.label_studio.credentials import TOKEN_VARIABLE, URL_VARIABLE
-from tasks.review.connect import secret_from_environment, secret_from_prefect
+from tasks.review.connect import secret_from_prefect
 
 
 @pytest.mark.usefixtures("prefect")
@@ -14,7 +14,6 @@ def test_a_secret_block_replaces_an_unset_variable(monkeypatch: pytest.MonkeyPat
     Secret(value="from the block").save("maskmill-label-studio-api-key", overwrite=True)
     try:
         assert secret_from_prefect(TOKEN_VARIABLE) == "from the block"
-        assert secret_from_environment(TOKEN_VARIABLE) is None
         monkeypatch.setenv(TOKEN_VARIABLE, "from the environment")
         assert secret_from_prefect(TOKEN_VARIABLE) == "from the environment"
         assert secret_from_prefect(URL_VARIABLE) is None
