@@ -111,7 +111,7 @@ def _make(scheduled: _ScheduledFlow, spec: DeploymentSpec) -> RunnerDeployment:
         scheduled.flow,
         name=spec.name.translate(_NOT_IN_NAMES),
         schedule=prefect_schedule(when) if when else None,
-        parameters=scheduled.parameters(job) | {"home": str(spec.home)},
+        parameters=scheduled.parameters(spec) | {"home": str(spec.home)},
         description=(scheduled.flow.description or "").partition("\n\n")[0],
         concurrency_limit=ONE_AT_A_TIME if scheduled.one_at_a_time else None,
         tags=["maskmill", spec.name],
