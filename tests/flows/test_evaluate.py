@@ -49,7 +49,16 @@ def test_figures_of_real_networks_on_real_ground_truth(shared: Path, tmp_path: P
         "codes: cdnet, every: 50}\n"
         f"streets: {{images: {data}/pennfudan/images, masks: {data}/pennfudan/masks, every: 15}}\n"
     )
-    words = ("--config", "lite", "--set", f"weights_dir={shared / 'weights'}", "--figures", to, "--report", page)
+    words = (
+        "--config",
+        "lite",
+        "--set",
+        f"weights_dir={shared / 'weights'}",
+        "--figures",
+        to,
+        "--report",
+        page,
+    )
     done = maskmill(sets, *words)
     assert done.exit_code == 0, done.output
     for name in ("office", "streets", "all"):
