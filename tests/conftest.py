@@ -3,9 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import pytest
@@ -19,7 +17,7 @@ from tests.postgres_server import (  # noqa: F401 - fixtures
     postgres_with_tables,
     sqlite_with_tables,
 )
-from tests.prefect_server import plant_database, prefect_server  # noqa: F401 - a fixture
+from tests.prefect_server import prefect_server  # noqa: F401 - a fixture
 from tests.requirements import (  # noqa: F401 - hooks
     pytest_runtest_setup,
     pytest_sessionstart,
@@ -89,29 +87,4 @@ def shared() -> Path:
     folder = Path(os.environ.get("MASKMILL_SHARED", ROOT.parent / "shared")).resolve()
     if not (folder / "data").is_dir():
         skip_or_fail("shared", f"no real videos and weights at {folder}")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def prefect() -> Iterator[None]:
-    """A temporary Prefect server with an empty database, once for all tests."""
-    from prefect.logging.configuration import setup_logging
-    from prefect.settings import PREFECT_LOGGING_LEVEL, temporary_settings
-    from prefect.testing.utilities import prefect_test_harness
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prefect.testing.utilities.mkdtemp", _folder_with_database)
-        # a command that a test calls in this process would have Prefect log nothing
-        with (
-            prefect_test_harness(server_startup_timeout=120),
-            temporary_settings({PREFECT_LOGGING_LEVEL: "INFO"}),
-        ):
-            setup_logging()
-            yield
-
-
-def _folder_with_database() -> str:
-    """Where the harness puts its database: that it finds one there saves its making."""
-    folder = mkdtemp()
-    plant_database(Path(folder) / "prefect-test.db")
     return folder
