@@ -14,12 +14,12 @@ from tasks.execution.context import open_context
 from tasks.report import write_report
 
 DEMO_DECISIONS = ("accepted", "easy")
-"""The scene is short: where student and teacher agree is worth exporting too."""
+"""Easy frames are exported too, because the scene is short."""
 
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What the demo made."""
+    """The files of a demo, and its run."""
 
     summary: RunSummary
     video: Path
@@ -27,17 +27,17 @@ class Demo:
     report: Path
 
 
-def make_demo(home: Path, *, seconds: float, generate: Callable[..., RunSummary], quiet: bool) -> Demo:
-    """Render, run, export, report; everything lies in `home`."""
-    place = Home(home.expanduser().resolve())
-    place.create()
-    video = place.root / "scene.mp4"
+def make_demo(root: Path, *, seconds: float, generate: Callable[..., RunSummary], quiet: bool) -> Demo:
+    """Render a scene into the home at `root`, run the `offline` preset on it, export and report."""
+    home = Home(root.expanduser().resolve())
+    home.create()
+    video = home.root / "scene.mp4"
     render_scene(video, seconds=seconds)
-    summary = generate([str(video)], load_config("offline"), "offline", place.root, show_progress=not quiet)
-    coco, report = place.root / "coco", place.root / "report.html"
-    context = open_context(place)
+    summary = generate([str(video)], load_config("offline"), "offline", home.root, show_progress=not quiet)
+    coco, report = home.root / "coco", home.root / "report.html"
+    context = open_context(home)
     with context.database.session() as session:
         run_id = latest_run(session, summary.run_id).id
-        write_coco(dataset_frames(session, run_id, place, decisions=DEMO_DECISIONS), coco)
+        write_coco(dataset_frames(session, run_id, home, decisions=DEMO_DECISIONS), coco)
     write_report(context, run_id, report, hardest=24)
     return Demo(summary, video, coco / "annotations" / "instances.json", report)

@@ -34,6 +34,6 @@ def exit_on_sigint() -> Iterator[None]:
 
 
 def _stop(signum: int, frame: FrameType | None) -> NoReturn:
-    typer.echo("\nstopped; finished shards are kept: run the same command again to continue", err=True)
+    typer.echo("\nstopped; finished work is kept: run the same command again to continue", err=True)
     kill_temporary_servers()
     os._exit(INTERRUPTED)

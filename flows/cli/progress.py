@@ -33,7 +33,7 @@ def watch_progress(home: Path, run_id: str, *, enabled: bool) -> Iterator[None]:
     root = Home(home.expanduser().resolve())
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        bar = progress.add_task("getting ready", total=None)
+        bar = progress.add_task("preparing", total=None)
 
         def update() -> None:
             if not root.database.exists():

@@ -25,6 +25,7 @@ from tasks.browse import draw_frame
 from tasks.execution.context import open_context
 from tasks.execution.database import database_of
 from tasks.ingest import ingest_spec
+from tests.fakes.videos import write_numbered_video
 from tests.flows.dump import dump_rows
 from tests.flows.scripted_runs import (
     HALF,
@@ -37,7 +38,6 @@ from tests.flows.scripted_runs import (
     scripted_config,
     video,
 )
-from tests.planted import write_planted_video
 
 __all__ = ["closed_databases", "home", "video"]
 pytestmark = pytest.mark.usefixtures("prefect")
@@ -216,7 +216,7 @@ def test_all_images_of_a_folder_are_labeled_after_a_part_of_it(home: Path, tmp_p
 def test_shards_left_by_a_killed_run_are_labeled_without_naming_their_source(
     video: Path, home: Path, tmp_path: Path
 ) -> None:
-    other = write_planted_video(tmp_path / "other.mp4", fps=Fraction(10), frames=10, size_hw=(160, 240))
+    other = write_numbered_video(tmp_path / "other.mp4", fps=Fraction(10), frames=10, size_hw=(160, 240))
     config = scripted_config({"boxes": [WHOLE]}, {})
     opened = Home(home.resolve())
     opened.create()

@@ -124,7 +124,7 @@ def test_a_segmenter_error_fails_its_shards_which_can_be_retried(
         raise RuntimeError("CUDA out of memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr("tests.scripted.ScriptedSegmenter.segment", out_of_memory)
+        patch.setattr("tests.fakes.segmenters.ScriptedSegmenter.segment", out_of_memory)
         failed = failing_run([video], config, home)
     assert [f.code for f in failed.failures] == ["model", "model"]
     assert all("CUDA out of memory" in f.message for f in failed.failures)

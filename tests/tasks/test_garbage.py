@@ -219,6 +219,7 @@ def test_the_command_lists_first_and_deletes_on_request(home: Home) -> None:
     assert images(home) == referred(home)
 
 
+@pytest.mark.slow
 def test_a_killed_collection_can_be_repeated(home: Home) -> None:
     two_runs(home)
     litter(home, 6000)

@@ -2,17 +2,16 @@
 
 import math
 import threading
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from labeling.errors import ModelError, ModelOutputWrong
-from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.segmenters.shared import SerializedSegmenter
 from labeling.structures.frames import Frame
-from labeling.structures.instances import Instance, ModelCard
+from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask
+from tests.fakes.segmenters import FixedSegmenter
 
 FRAME = Frame("v", 0, np.zeros((20, 30, 3), np.uint8))
 BOX = (0.0, 0.0, 30.0, 20.0)
@@ -20,20 +19,8 @@ WHOLE = Mask.from_array(np.ones((20, 30), np.uint8))
 OTHER_SIZE = Mask.from_array(np.ones((30, 20), np.uint8))
 
 
-class FixedOutput(StatelessSegmenter):
-    card = ModelCard("python", "fixed", "", "{}")
-
-    def __init__(self, output: list[list[Instance]] | Exception) -> None:
-        self._output = output
-
-    def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
-        if isinstance(self._output, Exception):
-            raise self._output
-        return self._output
-
-
 def segment_once(output: list[list[Instance]] | Exception) -> list[list[Instance]]:
-    return SerializedSegmenter(FixedOutput(output), threading.Lock()).segment([FRAME])
+    return SerializedSegmenter(FixedSegmenter(output), threading.Lock()).segment([FRAME])
 
 
 def test_a_valid_output_is_returned_unchanged() -> None:

@@ -7,6 +7,7 @@ import pytest
 from configs.load import load_config
 from configs.models import RunConfig
 from tasks.execution.workers import environment, thread_limits, worker_environments
+from tests.requirements import require_module
 
 
 def torch_config(*changes: str) -> RunConfig:
@@ -32,7 +33,7 @@ def test_a_limit_set_by_the_user_applies_to_each_worker(monkeypatch: pytest.Monk
 
 
 def test_workers_are_spread_over_the_visible_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("torch", reason="no torch: pip install 'maskmill[torch]'")
+    require_module("torch", "torch")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5a1")
     variables = worker_environments(torch_config("workers=3"))
     assert [one["CUDA_VISIBLE_DEVICES"] for one in variables] == ["3", "GPU-5a1", "3"]
