@@ -49,7 +49,7 @@ def as_json(*arguments: str, code: int = 0) -> Any:
 
 HELP = """
 import sys
-from flows.cli import app
+from flows.cli.main import app
 try:
     app(["--help"])
 finally:
