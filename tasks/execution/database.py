@@ -23,6 +23,11 @@ def database_url(home: Home) -> str:
     return os.environ.get("MASKMILL_DATABASE_URL") or home.database_url
 
 
+def has_ledger(home: Home) -> bool:
+    """Return whether there is a database to open: `database_of` would create the one at home."""
+    return bool(os.environ.get("MASKMILL_DATABASE_URL")) or home.database.exists()
+
+
 def database_of(home: Home) -> Database:
     """This process's ledger; a forked child gets one of its own."""
     key = (os.getpid(), database_url(home))
