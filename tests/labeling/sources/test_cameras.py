@@ -336,7 +336,7 @@ def test_an_interrupted_recording_is_closed_and_given_to_the_caller(site: Site, 
         import signal, sys
         from pathlib import Path
         from configs.models import Ingest
-        from labeling.sources import record_camera
+        from labeling.sources.cameras import record_camera
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
         print("ready", flush=True)
         for recording in record_camera(sys.argv[1], Path(sys.argv[2]), Ingest()):
