@@ -34,7 +34,9 @@ def _parse_threads(text: str) -> int | None:
 
 HOME = Variable("MASKMILL_HOME", Path, "Folder for the database, videos and images; `--home` overrides it.")
 DATABASE_URL = Variable(
-    "MASKMILL_DATABASE_URL", str, "SQLAlchemy URL of the database. Default: SQLite in the home. May hold a password."
+    "MASKMILL_DATABASE_URL",
+    str,
+    "SQLAlchemy URL of the database. Default: SQLite in the home. May hold a password.",
 )
 IMAGE_STORE = Variable(
     "MASKMILL_IMAGE_STORE",
@@ -42,7 +44,9 @@ IMAGE_STORE = Variable(
     "Folder or URL (`s3://bucket/prefix`) for kept images. Default: `images` in the home.",
 )
 CACHE = Variable(
-    "MASKMILL_CACHE", Path, "Folder for downloaded weights. Default: `maskmill/weights` in the user's cache folder."
+    "MASKMILL_CACHE",
+    Path,
+    "Folder for downloaded weights. Default: `maskmill/weights` in the user's cache folder.",
 )
 LABEL_STUDIO_URL = Variable(
     "MASKMILL_LABEL_STUDIO_URL", str, "Address of the team's Label Studio. Default: the one of the home."
@@ -51,7 +55,9 @@ LABEL_STUDIO_API_KEY = Variable(
     "MASKMILL_LABEL_STUDIO_API_KEY", str, "Token for it, from Account & Settings. Secret."
 )
 LABEL_STUDIO_AWS_ACCESS_KEY_ID = Variable(
-    "MASKMILL_LABEL_STUDIO_AWS_ACCESS_KEY_ID", str, "Key with which Label Studio reads images from an S3 image store."
+    "MASKMILL_LABEL_STUDIO_AWS_ACCESS_KEY_ID",
+    str,
+    "Key with which Label Studio reads images from an S3 image store.",
 )
 LABEL_STUDIO_AWS_SECRET_ACCESS_KEY = Variable(
     "MASKMILL_LABEL_STUDIO_AWS_SECRET_ACCESS_KEY", str, "Secret of that key. Secret."

@@ -1,4 +1,4 @@
-"""Moving items through stages: a thread that reads ahead, batches, and a watch on each stage."""
+"""Prefetching of items in a thread, and a stopwatch for stages."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 POLL_S = 0.2
-"""How soon a reader notices that nobody wants more."""
+"""Longest time until the thread notices that its consumer has stopped."""
 
 
 class Stopwatch:
@@ -28,7 +28,7 @@ class Stopwatch:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begin
 
     def time_items(self, stage: str, items: Iterable[T]) -> Iterator[T]:
-        """Pass items on, and count the time that making each one took."""
+        """Yield the items, and count the time that making each one takes."""
         iterator = iter(items)
         while True:
             with self.time(stage):
@@ -40,15 +40,15 @@ class Stopwatch:
 
 
 def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
-    """Make items in a thread of their own, at most `depth` before they are asked for.
+    """Make items in a separate thread, at most `depth` ahead of the consumer.
 
-    An error in the thread is raised here, at its place in the order. Leaving early ends the thread.
+    An error in the thread is raised here, after the items before it. Leaving early ends the thread.
     """
     queue: Queue[tuple[bool, T | BaseException | None]] = Queue(depth)
-    abandoned = threading.Event()
+    stopped = threading.Event()
 
     def put(entry: tuple[bool, T | BaseException | None]) -> None:
-        while not abandoned.is_set():
+        while not stopped.is_set():
             with suppress(Full):
                 queue.put(entry, timeout=POLL_S)
                 break
@@ -57,10 +57,10 @@ def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
         try:
             for item in items:
                 put((True, item))
-                if abandoned.is_set():
+                if stopped.is_set():
                     return
             put((False, None))
-        except BaseException as exc:  # noqa: BLE001  # handed over whole to the thread that waits
+        except BaseException as exc:  # noqa: BLE001  # raised in the consumer's thread
             put((False, exc))
 
     thread = threading.Thread(target=read, name="read-ahead", daemon=True)
@@ -69,32 +69,14 @@ def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
         while True:
             is_item, entry = queue.get()
             if is_item:
-                yield entry  # type: ignore[misc]  # an item, by the flag beside it
+                yield entry  # type: ignore[misc]  # the flag says that it is an item
             elif isinstance(entry, BaseException):
                 raise entry
             else:
                 return
     finally:
-        abandoned.set()
-        _drain(queue)
+        stopped.set()
+        with suppress(Empty):  # makes room, so that the thread can end
+            while True:
+                queue.get_nowait()
         thread.join()
-
-
-def _drain(queue: "Queue[T]") -> None:
-    while True:
-        try:
-            queue.get_nowait()
-        except Empty:
-            return
-
-
-def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of `size` items; the last may be shorter."""
-    batch: list[T] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

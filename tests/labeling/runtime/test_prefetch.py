@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from labeling.runtime.prefetch import Stopwatch, in_batches, prefetch
+from labeling.runtime.prefetch import Stopwatch, prefetch
 
 
 def test_items_come_in_order_and_whole() -> None:
@@ -54,11 +54,6 @@ def test_leaving_early_ends_the_thread_and_closes_what_was_read() -> None:
     ahead.close()  # type: ignore[attr-defined]  # a generator
     assert not [t for t in threading.enumerate() if t.name == "read-ahead"]
     assert closed.wait(2)
-
-
-def test_batches_are_full_but_for_the_last() -> None:
-    assert list(in_batches(range(7), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
-    assert list(in_batches([], 3)) == []
 
 
 def test_a_stopwatch_adds_up_per_stage() -> None:

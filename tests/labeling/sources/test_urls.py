@@ -52,9 +52,12 @@ def test_a_video_comes_whole_with_what_is_known_of_it(site: Site, tmp_path: Path
     assert content(fetched) == VIDEO
     assert read_numbers(fetched.path) == list(range(30))
     assert fetched.origin == SourceItem(
-        site.url("/a%20clip.mp4"), "url", url=site.url("/a%20clip.mp4"), title="a clip", upload_date="2015-10-21",
-        site="Generic", site_id="a clip",
-    )  # fmt: skip
+        site.url("/a%20clip.mp4"),
+        "url",
+        url=site.url("/a%20clip.mp4"),
+        title="a clip",
+        upload_date="2015-10-21",
+    )
 
 
 def test_nothing_is_downloaded_twice(site: Site, tmp_path: Path) -> None:

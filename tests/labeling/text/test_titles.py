@@ -1,5 +1,8 @@
 """Names for lists: short, on one line, without secrets."""
 
+import subprocess
+import sys
+
 import pytest
 
 from labeling.sources.titles import run_title, source_title
@@ -46,3 +49,14 @@ def test_long_names_keep_both_ends() -> None:
 def test_a_run_is_named_by_preset_and_first_source() -> None:
     assert run_title(["a.mp4"], "lite") == "lite: a.mp4"
     assert run_title(["a.mp4", "b.mp4", "c"], "lite") == "lite: a.mp4 and 2 more"
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["labeling.sources.titles", "labeling.text.titles", "labeling.text.figures", "labeling.text.phrases"],
+)
+def test_names_for_people_import_nothing_heavy(module: str) -> None:
+    heavy = "{'av', 'cv2', 'numpy', 'prefect', 'yt_dlp', 'fsspec', 'sqlalchemy'}"
+    program = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
