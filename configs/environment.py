@@ -52,15 +52,15 @@ LABEL_STUDIO_URL = Variable(
     "MASKMILL_LABEL_STUDIO_URL", str, "Address of the team's Label Studio. Default: the one of the home."
 )
 LABEL_STUDIO_API_KEY = Variable(
-    "MASKMILL_LABEL_STUDIO_API_KEY", str, "Token for it, from Account & Settings. Secret."
+    "MASKMILL_LABEL_STUDIO_API_KEY", str, "Its token, from Account & Settings. Secret."
 )
 LABEL_STUDIO_AWS_ACCESS_KEY_ID = Variable(
     "MASKMILL_LABEL_STUDIO_AWS_ACCESS_KEY_ID",
     str,
-    "Key with which Label Studio reads images from an S3 image store.",
+    "Key with which Label Studio itself reads images in S3.",
 )
 LABEL_STUDIO_AWS_SECRET_ACCESS_KEY = Variable(
-    "MASKMILL_LABEL_STUDIO_AWS_SECRET_ACCESS_KEY", str, "Secret of that key. Secret."
+    "MASKMILL_LABEL_STUDIO_AWS_SECRET_ACCESS_KEY", str, "The secret access key that belongs to it. Secret."
 )
 AWS_ENDPOINT_URL_S3 = Variable(
     "AWS_ENDPOINT_URL_S3", str, "S3 server that Label Studio connects to, if it is not Amazon's."
