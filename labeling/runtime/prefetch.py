@@ -1,16 +1,15 @@
 """Prefetching of items in a thread, and a stopwatch for stages."""
 
-import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from queue import Empty, Full, Queue
-from typing import TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-POLL_S = 0.2
-"""Longest time until the thread notices that its consumer has stopped."""
+_END: Any = object()
 
 
 class Stopwatch:
@@ -44,39 +43,12 @@ def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
 
     An error in the thread is raised here, after the items before it. Leaving early ends the thread.
     """
-    queue: Queue[tuple[bool, T | BaseException | None]] = Queue(depth)
-    stopped = threading.Event()
-
-    def put(entry: tuple[bool, T | BaseException | None]) -> None:
-        while not stopped.is_set():
-            with suppress(Full):
-                queue.put(entry, timeout=POLL_S)
-                break
-
-    def read() -> None:
-        try:
-            for item in items:
-                put((True, item))
-                if stopped.is_set():
-                    return
-            put((False, None))
-        except BaseException as exc:  # noqa: BLE001  # raised in the consumer's thread
-            put((False, exc))
-
-    thread = threading.Thread(target=read, name="read-ahead", daemon=True)
-    thread.start()
+    iterator = iter(items)
+    pool = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
     try:
-        while True:
-            is_item, entry = queue.get()
-            if is_item:
-                yield entry  # type: ignore[misc]  # the flag says that it is an item
-            elif isinstance(entry, BaseException):
-                raise entry
-            else:
-                return
+        pending = deque(pool.submit(next, iterator, _END) for _ in range(depth))
+        while (item := pending.popleft().result()) is not _END:
+            pending.append(pool.submit(next, iterator, _END))
+            yield item
     finally:
-        stopped.set()
-        with suppress(Empty):  # makes room, so that the thread can end
-            while True:
-                queue.get_nowait()
-        thread.join()
+        pool.shutdown(cancel_futures=True)

@@ -102,11 +102,15 @@ def open_members(archive: Path, budget: Budget) -> Iterator[Iterator[Member]]:
     """
     with ExitStack() as stack, _archive_errors(archive):
         packed = cast(IO[bytes], stack.enter_context(_PackedFile(archive, budget)))
-        if archive.name.lower().endswith(".zip"):
+        name = archive.name.lower()
+        if name.endswith(".zip"):
             yield _zip_members(stack.enter_context(_open_zip(archive, packed)), budget)
-        else:
-            unpacked = _UnpackedTar(_opener_of(archive)(packed), budget, archive)
-            yield _tar_members(stack.enter_context(_open_tar(archive, unpacked)), unpacked)
+            return
+        opener = next((opener for suffixes, opener in _TAR_OPENERS.items() if name.endswith(suffixes)), None)
+        if opener is None:
+            raise UnsupportedVideo(f"{archive}: this kind of archive is not supported; unpack it yourself")
+        unpacked = _UnpackedTar(opener(packed), budget, archive)
+        yield _tar_members(stack.enter_context(_open_tar(archive, unpacked)), unpacked)
 
 
 @contextmanager
@@ -222,14 +226,6 @@ def _zip_kind(entry: zipfile.ZipInfo) -> MemberKind:
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         return "device"
     return "file" if entry.compress_type in _ZIP_METHODS else "method"
-
-
-def _opener_of(archive: Path) -> Callable[[IO[bytes]], IO[bytes]]:
-    name = archive.name.lower()
-    opener = next((opener for suffixes, opener in _TAR_OPENERS.items() if name.endswith(suffixes)), None)
-    if opener is None:
-        raise UnsupportedVideo(f"{archive}: this kind of archive is not supported; unpack it yourself")
-    return opener
 
 
 def _open_tar(archive: Path, unpacked: _UnpackedTar) -> tarfile.TarFile:

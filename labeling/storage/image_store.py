@@ -3,11 +3,10 @@
 import os
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import Protocol
 
 from configs.environment import IMAGE_STORE
 from labeling.errors import StorageError
@@ -24,60 +23,33 @@ Save = Callable[[str, bytes], None]
 """Stores content under a name."""
 
 
-class ImageStore(Protocol):
-    """Stored images under names such as `ab/abcd....jpg`. Every method may raise StorageError."""
-
-    @property
-    def address(self) -> str:
-        """Folder or URL, to be shown."""
-
-    @property
-    def store(self) -> ObjectStore | None:
-        """None if the images are files."""
-
-    def path(self, name: str) -> Path:
-        """Return the file of an image; for an object store, its name in `store`."""
-
-    def create(self) -> None:
-        """Create the store, and check that it can be written to."""
-
-    def save(self, name: str, content: bytes) -> None:
-        """Store an image completely or not at all; an existing one stays."""
-
-    def saving(self) -> AbstractContextManager[Save]:
-        """Give a `save` that may return early; at the end of the block all images are stored.
-
-        An error is raised by the next `save`, or at the end of the block.
-        """
-
-    def read(self, name: str) -> bytes: ...
-
-    def find_missing(self, names: Collection[str]) -> set[str]:
-        """Return those of the names that are not stored."""
-
-
 @dataclass(frozen=True, slots=True)
 class FolderImages:
-    """Images in a folder of this machine."""
+    """Images in a folder of this machine. Every method may raise StorageError."""
 
     folder: Path
 
     @property
     def address(self) -> str:
+        """Folder or URL, to be shown."""
         return str(self.folder)
 
     @property
     def store(self) -> None:
+        """The object store; None: the images are files."""
         return None
 
     def path(self, name: str) -> Path:
+        """Return the file of an image; in an object store, its name there."""
         return self.folder / name
 
     def create(self) -> None:
+        """Create the store, and check that it can be written to."""
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
 
     def save(self, name: str, content: bytes) -> None:
+        """Store an image completely or not at all; an existing one stays."""
         path = self.folder / name
         with storage_errors(path):
             try:
@@ -90,6 +62,7 @@ class FolderImages:
 
     @contextmanager
     def saving(self) -> Iterator[Save]:
+        """Give a `save` that may return early and raise later; at the end of the block all images are stored."""
         yield self.save
 
     def read(self, name: str) -> bytes:
@@ -100,12 +73,13 @@ class FolderImages:
             raise StorageError(f"the image {path} cannot be read: {exc.strerror}; restore it") from exc
 
     def find_missing(self, names: Collection[str]) -> set[str]:
+        """Return those of the names that are not stored."""
         return {name for name in names if not (self.folder / name).is_file()}
 
 
 @dataclass(frozen=True, slots=True)
 class StoredImages:
-    """Images in an object store."""
+    """Images in an object store, with the methods of `FolderImages`."""
 
     store: ObjectStore
 
@@ -138,6 +112,9 @@ class StoredImages:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             found = pool.map(self.store.has, names)
             return {name for name, is_stored in zip(names, found, strict=True) if not is_stored}
+
+
+ImageStore = FolderImages | StoredImages
 
 
 def open_images(folder: Path) -> ImageStore:

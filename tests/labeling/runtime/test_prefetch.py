@@ -52,7 +52,7 @@ def test_leaving_early_ends_the_thread_and_closes_the_iterator() -> None:
     ahead = prefetch(endless(), depth=2)
     next(ahead)
     ahead.close()  # type: ignore[attr-defined]  # a generator
-    assert not [t for t in threading.enumerate() if t.name == "read-ahead"]
+    assert not [t for t in threading.enumerate() if t.name.startswith("prefetch")]
     assert closed.wait(2)
 
 

@@ -116,7 +116,7 @@ def offer_heights(site: Site) -> None:
             site.pages[f"/{name}{part}.ts"] = send_file(make_video(numbers, form="mpegts"), kind="video/mp2t")
 
 
-@pytest.mark.parametrize(("max_height", "begin"), [(1080, 200), (4320, 0), (240, 400)])
+@pytest.mark.parametrize(("max_height", "start"), [(1080, 200), (4320, 0), (240, 400)])
 def test_the_tallest_allowed_format_is_used_or_else_the_smallest(
     site: Site, tmp_path: Path, max_height: int, start: int
 ) -> None:
