@@ -1,4 +1,4 @@
-"""The ledger, opened: sessions to read and to write, and blocks that one process at a time is in."""
+"""An open database: sessions to read and to write, and blocks that only one process may run at a time."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,11 +19,11 @@ from labeling.errors import (
 )
 
 _DISK_FULL = "53100"
-"""PostgreSQL's SQLSTATE for it."""
+"""SQLSTATE of PostgreSQL."""
 
 
 class Database:
-    """An open database: hands out sessions."""
+    """Sessions and locks of one database."""
 
     def __init__(self, url: str) -> None:
         self.engine = make_engine(url)
@@ -32,7 +32,7 @@ class Database:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A session for reading.
+        """Open a session for reading.
 
         Raises:
             DatabaseUnreachable: the database did not answer.
@@ -45,10 +45,10 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """A session that commits at the end, or rolls back on an error.
+        """Open a session that commits at the end of the block, or rolls back on an error.
 
         Raises:
-            DiskFull, DatabaseUnreachable: the database did not take it; nothing of it was written.
+            DiskFull, DatabaseUnreachable: the database could not write; nothing of the block was written.
         """
         try:
             with self._writing.begin() as session:
@@ -57,39 +57,35 @@ class Database:
             raise _operational_error(exc, self.engine) from exc
 
     @contextmanager
-    def alone(self, what: str) -> Iterator[None]:
-        """Keep other processes out of the block; a killed one leaves no lock behind.
+    def alone(self, name: str) -> Iterator[None]:
+        """Keep other processes out of blocks of this name; the lock ends with the process.
 
         Raises:
             AlreadyRunning: another process is in a block of this name, on the same database.
         """
-        with self._locked(what) as is_ours:
-            if not is_ours:
+        with self._locked(name) as is_held:
+            if not is_held:
                 raise AlreadyRunning(
-                    f"another {what} is at work on {address_of(self.engine)}: wait for its end, then run this again"
+                    f"another {name} is running on {address_of(self.engine)}: wait until it ends, then run this again"
                 )
             yield
 
-    def is_alone(self, what: str) -> bool:
-        """Whether nobody is in a block of this name at the moment, whose lock is then removed.
-
-        Raises:
-            DatabaseUnreachable: the database did not answer.
-        """
-        with self._locked(what) as is_free:
+    def is_alone(self, name: str) -> bool:
+        """Return whether no process is in a block of this name; its lock is removed then."""
+        with self._locked(name) as is_free:
             pass
         if is_free:
-            remove_lock(self.engine, what)
+            remove_lock(self.engine, name)
         return is_free
 
     @contextmanager
-    def _locked(self, what: str) -> Iterator[bool]:
+    def _locked(self, name: str) -> Iterator[bool]:
         with ExitStack() as stack:
             try:
-                is_ours = stack.enter_context(hold_lock(self.engine, what))
+                is_held = stack.enter_context(hold_lock(self.engine, name))
             except OperationalError as exc:
                 raise _operational_error(exc, self.engine) from exc
-            yield is_ours
+            yield is_held
 
     def close(self) -> None:
         self.engine.dispose()
@@ -100,8 +96,8 @@ def open_database(url: str) -> Database:
 
     Raises:
         ConfigError: the URL is not one, or names a driver that is not installed.
-        DatabaseUnreachable: nobody answers there, or it is not a database.
-        SchemaTooOld, SchemaTooNew: made by another version of maskmill.
+        DatabaseUnreachable: it does not answer, or it is not a database.
+        SchemaTooOld, SchemaTooNew: another version of maskmill created it.
     """
     database = Database(url)
     try:
@@ -114,5 +110,7 @@ def open_database(url: str) -> Database:
 
 def _operational_error(exc: OperationalError, engine: Engine) -> StorageError | DatabaseError:
     if "disk is full" in str(exc.orig) or getattr(exc.orig, "sqlstate", None) == _DISK_FULL:
-        return DiskFull(f"no room left for {address_of(engine)}: free some, then run the same command again")
-    return DatabaseUnreachable(f"{address_of(engine)}: {exc.orig}; nothing was written, run it again")
+        return DiskFull(
+            f"the disk of {address_of(engine)} is full: free some space, then run the same command again"
+        )
+    return DatabaseUnreachable(f"{address_of(engine)}: {exc.orig}; nothing was written: run it again")
