@@ -3,20 +3,13 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from db.connection.engines import address_of, make_engine, writing
 from db.connection.locks import hold_lock, remove_lock
 from db.connection.schema import check_schema
-from labeling.errors import (
-    AlreadyRunning,
-    DatabaseError,
-    DatabaseUnreachable,
-    DiskFull,
-    StorageError,
-)
+from labeling.errors import AlreadyRunning, DatabaseUnreachable, DiskFull
 
 _DISK_FULL = "53100"
 """SQLSTATE of PostgreSQL."""
@@ -37,11 +30,8 @@ class Database:
         Raises:
             DatabaseUnreachable: the database did not answer.
         """
-        try:
-            with self._reading() as session:
-                yield session
-        except OperationalError as exc:
-            raise _operational_error(exc, self.engine) from exc
+        with self._errors(), self._reading() as session:
+            yield session
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -50,11 +40,8 @@ class Database:
         Raises:
             DiskFull, DatabaseUnreachable: the database could not write; nothing of the block was written.
         """
-        try:
-            with self._writing.begin() as session:
-                yield session
-        except OperationalError as exc:
-            raise _operational_error(exc, self.engine) from exc
+        with self._errors(), self._writing.begin() as session:
+            yield session
 
     @contextmanager
     def alone(self, name: str) -> Iterator[None]:
@@ -81,11 +68,20 @@ class Database:
     @contextmanager
     def _locked(self, name: str) -> Iterator[bool]:
         with ExitStack() as stack:
-            try:
+            with self._errors():
                 is_held = stack.enter_context(hold_lock(self.engine, name))
-            except OperationalError as exc:
-                raise _operational_error(exc, self.engine) from exc
             yield is_held
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OperationalError as exc:
+            address = address_of(self.engine)
+            if "disk is full" in str(exc.orig) or getattr(exc.orig, "sqlstate", None) == _DISK_FULL:
+                message = f"the disk of {address} is full: free some space, then run the same command again"
+                raise DiskFull(message) from exc
+            raise DatabaseUnreachable(f"{address}: {exc.orig}; nothing was written: run it again") from exc
 
     def close(self) -> None:
         self.engine.dispose()
@@ -106,11 +102,3 @@ def open_database(url: str) -> Database:
         database.close()
         raise
     return database
-
-
-def _operational_error(exc: OperationalError, engine: Engine) -> StorageError | DatabaseError:
-    if "disk is full" in str(exc.orig) or getattr(exc.orig, "sqlstate", None) == _DISK_FULL:
-        return DiskFull(
-            f"the disk of {address_of(engine)} is full: free some space, then run the same command again"
-        )
-    return DatabaseUnreachable(f"{address_of(engine)}: {exc.orig}; nothing was written: run it again")

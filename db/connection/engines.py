@@ -12,8 +12,6 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 
 from configs.errors import ConfigError
 
-PAGE = 500
-"""Ids in one statement, and rows read at a time: SQLite before 3.32 takes at most 999 parameters."""
 BUSY_S = 60
 """How long a SQLite writer waits for the other one: there is one writer at a time."""
 RESTART_S = 30

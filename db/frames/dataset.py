@@ -11,10 +11,10 @@ from more_itertools import batched
 from sqlalchemy import Select, bindparam, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
-from db.connection.engines import PAGE
 from db.frames.listing import load_sources, source_of, to_keypoints
 from db.models.core import DecisionRow, FrameRow, InstanceRow, ModelRow, ShardRow, SourceRow, VideoRow
 from db.models.review import AnnotationRow, ConsensusRow, ReviewedInstanceRow
+from db.sql.reading import PAGE
 from labeling.datasets.records import DatasetFrame, DatasetInstance
 from labeling.storage.encode import image_key
 from labeling.storage.home import Home

@@ -12,7 +12,6 @@ from more_itertools import batched
 from sqlalchemy import ColumnElement, Row, Select, func, select
 from sqlalchemy.orm import Session
 
-from db.connection.engines import PAGE
 from db.models.core import (
     AgreementRow,
     DecisionRow,
@@ -23,6 +22,7 @@ from db.models.core import (
     SourceVideoRow,
     VideoRow,
 )
+from db.sql.reading import select_by_ids
 from labeling.structures.instances import Instance, Keypoints
 from labeling.structures.masks import Mask
 
@@ -185,15 +185,13 @@ def source_of(session: Session, video_id: str) -> SourceRow | None:
 def load_sources(session: Session, video_ids: Iterable[str]) -> None:
     """Read the sources of many videos at once, for later calls of `source_of`."""
     known: dict[str, SourceRow | None] = session.info.setdefault("source_of", {})
-    for page in batched([video_id for video_id in dict.fromkeys(video_ids) if video_id not in known], PAGE):
-        gave_video = SourceVideoRow.source_id == SourceRow.id
-        query = (
-            select(SourceVideoRow.video_id, SourceRow).join(SourceRow, gave_video).order_by(SourceRow.spec)
-        )
-        for video_id, source in session.execute(query.where(SourceVideoRow.video_id.in_(page))):
-            known.setdefault(video_id, source)
-        for video_id in page:
-            known.setdefault(video_id, None)
+    unknown = [video_id for video_id in dict.fromkeys(video_ids) if video_id not in known]
+    gave_video = SourceVideoRow.source_id == SourceRow.id
+    query = select(SourceVideoRow.video_id, SourceRow).join(SourceRow, gave_video).order_by(SourceRow.spec)
+    for video_id, source in select_by_ids(session, query, SourceVideoRow.video_id, unknown):
+        known.setdefault(video_id, source)
+    for video_id in unknown:
+        known.setdefault(video_id, None)
 
 
 def frame_instances(session: Session, run_id: str, frame: FrameRow, role: str) -> list[Instance]:
@@ -204,15 +202,14 @@ def frame_instances(session: Session, run_id: str, frame: FrameRow, role: str) -
 def role_instances(
     session: Session, run_id: str, frame_ids: Iterable[int], role: str
 ) -> Iterator[tuple[InstanceRow, FrameRow]]:
-    """Yield the instances of one role on frames, by frame and in the order of the model."""
-    for page in batched(frame_ids, PAGE):
-        query = (
-            select(InstanceRow, FrameRow)
-            .join(FrameRow, FrameRow.id == InstanceRow.frame_id)
-            .where(InstanceRow.run_id == run_id, InstanceRow.role == role, InstanceRow.frame_id.in_(page))
-            .order_by(InstanceRow.frame_id, InstanceRow.rank)
-        )
-        yield from session.execute(query).tuples()
+    """Read the instances of one role on frames, by frame and in the order of the model."""
+    query = (
+        select(InstanceRow, FrameRow)
+        .join(FrameRow, FrameRow.id == InstanceRow.frame_id)
+        .where(InstanceRow.run_id == run_id, InstanceRow.role == role)
+        .order_by(InstanceRow.frame_id, InstanceRow.rank)
+    )
+    return select_by_ids(session, query, InstanceRow.frame_id, frame_ids)
 
 
 def to_instance(row: InstanceRow, frame: FrameRow) -> Instance:

@@ -51,14 +51,12 @@ class RunRow(Base):
     id: Mapped[str] = mapped_column(primary_key=True, comment="16 hex digits of the config's SHA-256")
     name: Mapped[str] = mapped_column(comment="preset or file of the config")
     config: Mapped[dict[str, Any]] = mapped_column(comment="the complete config, defaults filled in")
-    code_version: Mapped[str] = mapped_column(comment="maskmill version that last worked on the run")
+    code_version: Mapped[str] = mapped_column(comment="last maskmill version used")
     started_at: Mapped[datetime] = mapped_column(comment="UTC, first time")
     worked_at: Mapped[datetime] = mapped_column(comment="UTC, last time")
-    finished_at: Mapped[datetime | None] = mapped_column(comment="UTC, last time no shard was left to do")
+    finished_at: Mapped[datetime | None] = mapped_column(comment="UTC, last time all shards were done")
     models: Mapped[dict[str, Any]] = mapped_column(default=dict, comment="model id by role")
-    counts: Mapped[dict[str, Any]] = mapped_column(
-        default=dict, comment="frames by decision when it finished"
-    )
+    counts: Mapped[dict[str, Any]] = mapped_column(default=dict, comment="frames by decision at the end")
 
 
 class VideoRow(Base):
@@ -69,13 +67,11 @@ class VideoRow(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True, comment="SHA-256 of the bytes, 64 hex digits")
     kind: Mapped[str] = mapped_column(comment="video, or images (no time axis)")
-    path: Mapped[str] = mapped_column(comment="relative to the home if below it, else absolute")
+    path: Mapped[str] = mapped_column(comment="absolute, or relative to the home")
     duration_ms: Mapped[int | None] = mapped_column(comment="null for images")
-    width: Mapped[int | None] = mapped_column(
-        comment="px after rotation; null for images, whose sizes differ"
-    )
+    width: Mapped[int | None] = mapped_column(comment="px after rotation; null for images")
     height: Mapped[int | None] = mapped_column(comment="px after rotation")
-    fps: Mapped[str | None] = mapped_column(comment="average frame rate as a fraction, e.g. 30000/1001")
+    fps: Mapped[str | None] = mapped_column(comment="average frames/s, such as 30000/1001")
     codec: Mapped[str | None] = mapped_column(comment="name in FFmpeg")
 
 
@@ -85,9 +81,7 @@ class ImageRow(Base):
     __tablename__ = "image"
 
     video_id: Mapped[str] = mapped_column(ForeignKey("video.id"), primary_key=True)
-    position: Mapped[int] = mapped_column(
-        primary_key=True, comment="from 0, in order of names; never changes"
-    )
+    position: Mapped[int] = mapped_column(primary_key=True, comment="from 0, by name; never changes")
     sha256: Mapped[str] = mapped_column(unique=True, comment="of the bytes; an image is in one set only")
     path: Mapped[str] = mapped_column(comment="last known path of the file")
     name: Mapped[str] = mapped_column(comment="original file name")
@@ -99,8 +93,8 @@ class SourceRow(Base):
     __tablename__ = "source"
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="from the spec")
-    spec: Mapped[str] = mapped_column(unique=True, comment="path, archive!member or URL, without credentials")
-    kind: Mapped[str] = mapped_column(comment="file, image_folder, archive_member, url, camera, unknown")
+    spec: Mapped[str] = mapped_column(unique=True, comment="path, archive!member or URL; no credentials")
+    kind: Mapped[str] = mapped_column(comment="see SourceKind; unknown if it failed")
     attempts: Mapped[int] = mapped_column(default=0, comment="number of fetches")
     url: Mapped[str | None] = mapped_column(comment="page or file, without credentials")
     title: Mapped[str | None] = mapped_column()
@@ -128,8 +122,8 @@ class RunSourceRow(Base):
     source_id: Mapped[int] = mapped_column(ForeignKey("source.id"), primary_key=True)
     state: Mapped[str] = mapped_column(comment="ok or failed, at the last fetch")
     error_code: Mapped[str | None] = mapped_column(comment="code of an error in labeling.errors")
-    error_message: Mapped[str | None] = mapped_column(comment="what happened and what to do about it")
-    retryable: Mapped[bool] = mapped_column(default=False, comment="true if the same fetch may succeed later")
+    error_message: Mapped[str | None] = mapped_column(comment="what happened and what to do")
+    retryable: Mapped[bool] = mapped_column(default=False, comment="the same fetch may succeed later")
 
 
 class Execution(Base):
@@ -154,26 +148,26 @@ class ShardRow(Base):
         Index("ix_shard_run_id_state", "run_id", "state"),
     )
 
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="from run, video, start")
+    id: Mapped[int] = mapped_column(
+        primary_key=True, autoincrement=False, comment="hash of run, video, start"
+    )
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"))
     video_id: Mapped[str] = mapped_column(ForeignKey("video.id"), index=True)
-    start_ms: Mapped[int] = mapped_column(comment="first time stamp, or first position of a set of images")
-    end_ms: Mapped[int | None] = mapped_column(
-        comment="first time stamp after it; null: to the end of the video"
-    )
+    start_ms: Mapped[int] = mapped_column(comment="first time, or position of an image")
+    end_ms: Mapped[int | None] = mapped_column(comment="first time after it; null: open end")
     state: Mapped[str] = mapped_column(default="planned")
     error_code: Mapped[str | None] = mapped_column()
     error_message: Mapped[str | None] = mapped_column()
     counts: Mapped[dict[str, Any]] = mapped_column(default=dict, comment="frames per stage")
     seconds: Mapped[dict[str, Any]] = mapped_column(default=dict, comment="wall seconds per stage")
-    planned_at: Mapped[datetime] = mapped_column(comment="UTC; the oldest shard is leased first")
+    planned_at: Mapped[datetime] = mapped_column(comment="UTC; the oldest comes first")
     claimed_by: Mapped[str | None] = mapped_column(
         ForeignKey("execution.id"), index=True, comment="who works on it; null: nobody"
     )
     deaths: Mapped[int] = mapped_column(default=0, comment="times that whoever worked on it died")
     agreement_histogram: Mapped[dict[str, Any]] = mapped_column(
         default=dict,
-        comment="frames by agreement and by mismatch cause: see db.frames.histograms; empty: not done",
+        comment="see db.frames.histograms; empty: not done",
     )
     finished_at: Mapped[datetime | None] = mapped_column(comment="UTC")
 
@@ -186,10 +180,10 @@ class FrameRow(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="from video and t_ms")
     video_id: Mapped[str] = mapped_column(ForeignKey("video.id"))
-    t_ms: Mapped[int] = mapped_column(comment="presentation time; position for a set of images")
-    width: Mapped[int | None] = mapped_column(comment="px; null if the frame was never decoded to RGB")
+    t_ms: Mapped[int] = mapped_column(comment="presentation time; position of an image")
+    width: Mapped[int | None] = mapped_column(comment="px; null if only rejected so far")
     height: Mapped[int | None] = mapped_column(comment="px")
-    sharpness: Mapped[float] = mapped_column(comment="variance of the Laplacian at 640 px width")
+    sharpness: Mapped[float] = mapped_column(comment="variance of the Laplacian, 640 px wide")
     name: Mapped[str] = mapped_column(default="", comment="file name, for a set of images")
 
 
@@ -198,18 +192,16 @@ class ModelRow(Base):
 
     __tablename__ = "model"
 
-    id: Mapped[str] = mapped_column(primary_key=True, comment="16 hex digits, hash of the next four columns")
+    id: Mapped[str] = mapped_column(primary_key=True, comment="16 hex digits, hash of the columns below")
     kind: Mapped[str] = mapped_column()
     name: Mapped[str] = mapped_column()
     weights_sha256: Mapped[str] = mapped_column(comment="empty: no weights")
-    settings: Mapped[str] = mapped_column(comment="canonical JSON of the settings that change the output")
-    gives_instances: Mapped[bool | None] = mapped_column(
-        comment="false: one mask for all persons; null: not recorded"
-    )
+    settings: Mapped[str] = mapped_column(comment="canonical JSON")
+    gives_instances: Mapped[bool | None] = mapped_column(comment="false: one mask for all; null: unknown")
 
 
 class InstanceRow(Base):
-    """One person predicted by one model in one run."""
+    """One person predicted by one model in one run; boxes and keypoints are in px."""
 
     __tablename__ = "instance"
     __table_args__ = (
@@ -219,16 +211,14 @@ class InstanceRow(Base):
     )
 
     id: Mapped[int] = mapped_column(
-        primary_key=True, autoincrement=False, comment="from run, frame, role and rank"
+        primary_key=True, autoincrement=False, comment="hash of run, frame, role, rank"
     )
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"))
     frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"))
     model_id: Mapped[str] = mapped_column(ForeignKey("model.id"))
     role: Mapped[str] = mapped_column(comment="teacher or student")
     rank: Mapped[int] = mapped_column(comment="order given by the model, from 0")
-    rle: Mapped[bytes] = mapped_column(
-        comment="counts of the COCO compressed RLE; its size is that of the frame"
-    )
+    rle: Mapped[bytes] = mapped_column(comment="counts of a COCO RLE in the frame's size")
     detector_box_x: Mapped[float] = mapped_column(comment="box from the detector, px")
     detector_box_y: Mapped[float] = mapped_column()
     detector_box_w: Mapped[float] = mapped_column()
@@ -239,10 +229,8 @@ class InstanceRow(Base):
     mask_box_w: Mapped[float] = mapped_column()
     mask_box_h: Mapped[float] = mapped_column()
     score: Mapped[float] = mapped_column(comment="0 to 1")
-    keypoints: Mapped[list[Any] | None] = mapped_column(comment="17 x [x px, y px, confidence]")
-    trust: Mapped[float | None] = mapped_column(
-        comment="probability that the mask of the teacher is right; null: no calibration"
-    )
+    keypoints: Mapped[list[Any] | None] = mapped_column(comment="17 x [x, y, confidence]")
+    trust: Mapped[float | None] = mapped_column(comment="probability that the mask is right")
 
 
 class AgreementRow(Base):
@@ -253,14 +241,18 @@ class AgreementRow(Base):
     frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"), primary_key=True)
     iou: Mapped[float] = mapped_column(comment="of the mask unions, 0 to 1")
     boundary_iou: Mapped[float] = mapped_column(comment="of the mask unions, 0 to 1")
-    both_empty: Mapped[bool] = mapped_column(comment="no person in either: the IoU is 1 by definition")
+    both_empty: Mapped[bool] = mapped_column(comment="no person in either: IoU 1")
     is_hard: Mapped[bool] = mapped_column()
     matches: Mapped[list[Any]] = mapped_column(comment="[teacher rank, student rank, IoU]")
-    mismatches: Mapped[list[Any]] = mapped_column(comment="[cause, teacher ranks, student ranks, IoU]")
+    mismatches: Mapped[list[Any]] = mapped_column(comment="[cause, teacher, student, IoU], by ranks")
 
 
 class DecisionRow(Base):
-    """The decision of one run about one frame."""
+    """The decision of one run about one frame.
+
+    `expected_iou` is defined in labeling.comparison.agreement, `priority` in labeling.review.queue, `occupancy` in
+    labeling.review.occupancy.
+    """
 
     __tablename__ = "decision"
     __table_args__ = (
@@ -271,21 +263,11 @@ class DecisionRow(Base):
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), primary_key=True)
     frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"), primary_key=True)
     decision: Mapped[str] = mapped_column()
-    rule: Mapped[str | None] = mapped_column(comment="filter that rejected the frame; null: not rejected")
-    expected_iou: Mapped[float | None] = mapped_column(
-        comment="sort key of lists: see labeling.comparison.agreement.expected_iou; null: not compared"
-    )
-    trust: Mapped[float | None] = mapped_column(
-        comment="probability that all masks of the teacher are right; null: no person, or no calibration"
-    )
-    priority: Mapped[float | None] = mapped_column(
-        comment="priority of a review, 0 to 1: see labeling.review.queue; null: not hard"
-    )
+    rule: Mapped[str | None] = mapped_column(comment="filter that rejected it; null: none")
+    expected_iou: Mapped[float | None] = mapped_column(comment="sort key of lists; null: not compared")
+    trust: Mapped[float | None] = mapped_column(comment="probability that all masks are right")
+    priority: Mapped[float | None] = mapped_column(comment="of a review, 0 to 1; null: not hard")
     reasons: Mapped[list[Any]] = mapped_column(comment="sentences for annotators")
-    shot_start_ms: Mapped[int] = mapped_column(comment="start of its shot, as detected in this run")
-    image: Mapped[str | None] = mapped_column(
-        comment="image file below the home, named by its SHA-256; null: rejected"
-    )
-    occupancy: Mapped[bytes | None] = mapped_column(
-        comment="occupancy grid, 16 x 16 float16: see labeling.review.occupancy; null: not hard"
-    )
+    shot_start_ms: Mapped[int] = mapped_column(comment="start of its shot in this run")
+    image: Mapped[str | None] = mapped_column(comment="path below the home; null: rejected")
+    occupancy: Mapped[bytes | None] = mapped_column(comment="16 x 16 float16; null: not hard")

@@ -17,14 +17,12 @@ class LabelStudioProjectRow(Base):
 
     __tablename__ = "label_studio_project"
 
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="from location and title")
-    location: Mapped[str] = mapped_column(comment="URL of the server; `local`: the server of this home")
-    title: Mapped[str] = mapped_column(comment="title when it was created; may have been changed since")
-    external_id: Mapped[int] = mapped_column(comment="project id in Label Studio; changes if it is recreated")
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="hash of location, title")
+    location: Mapped[str] = mapped_column(comment="server URL, or `local` for this home's own")
+    title: Mapped[str] = mapped_column(comment="as created; may differ by now")
+    external_id: Mapped[int] = mapped_column(comment="id in Label Studio")
     settings: Mapped[dict[str, Any]] = mapped_column(comment="review settings of the last push")
-    pulled_until: Mapped[datetime | None] = mapped_column(
-        comment="UTC by the server's clock: earlier changes were pulled; null: nothing was pulled"
-    )
+    pulled_until: Mapped[datetime | None] = mapped_column(comment="UTC of the server; null: never pulled")
 
 
 class ReviewRow(Base):
@@ -66,24 +64,20 @@ class AnnotationRow(Base):
         Index("ix_annotation_frame_id", "frame_id"),
     )
 
-    id: Mapped[int] = mapped_column(
-        primary_key=True, autoincrement=False, comment="from project, external id and version"
-    )
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="hash of project, version")
     frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"))
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), comment="run whose masks were shown")
     project_id: Mapped[int] = mapped_column(ForeignKey("label_studio_project.id"))
     task_id: Mapped[int] = mapped_column(comment="task id in Label Studio")
     external_id: Mapped[int] = mapped_column(comment="annotation id in Label Studio")
-    state: Mapped[str] = mapped_column(
-        comment="current; replaced by a later version; deleted in Label Studio"
-    )
+    state: Mapped[str] = mapped_column(comment="current, replaced or deleted")
     annotator: Mapped[str] = mapped_column(comment="e-mail, or `user N`")
     verdict: Mapped[str] = mapped_column()
     seconds: Mapped[float | None] = mapped_column(comment="human work so far; null: not measured")
     created_at: Mapped[datetime] = mapped_column(comment="UTC")
     updated_at: Mapped[datetime] = mapped_column(comment="UTC; identifies the version")
     note: Mapped[str] = mapped_column(comment="text written by the annotator")
-    problems: Mapped[list[Any]] = mapped_column(comment="regions that were left out, and why")
+    problems: Mapped[list[Any]] = mapped_column(comment="unreadable regions")
 
 
 class ReviewedInstanceRow(Base):
@@ -96,23 +90,21 @@ class ReviewedInstanceRow(Base):
         Index("ix_reviewed_instance_source_id", "source_id"),
     )
 
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="from annotation and rank")
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="hash of annotation, rank")
     annotation_id: Mapped[int] = mapped_column(ForeignKey("annotation.id"))
     rank: Mapped[int] = mapped_column(comment="from 0")
     source_id: Mapped[int | None] = mapped_column(
-        ForeignKey("instance.id"), comment="the mask that was shown; null: drawn by hand"
+        ForeignKey("instance.id"), comment="mask shown; null: drawn by hand"
     )
     origin: Mapped[str] = mapped_column(comment="untouched, corrected or drawn by hand")
-    iou: Mapped[float | None] = mapped_column(comment="with the mask that was shown; null: drawn by hand")
-    rle: Mapped[bytes] = mapped_column(
-        comment="counts of the COCO compressed RLE; its size is that of the frame"
-    )
+    iou: Mapped[float | None] = mapped_column(comment="with the mask shown; null: drawn by hand")
+    rle: Mapped[bytes] = mapped_column(comment="counts of a COCO RLE in the frame's size")
     area_px: Mapped[int] = mapped_column(comment="mask area")
     mask_box_x: Mapped[float] = mapped_column(comment="tight box of the mask, whole px")
     mask_box_y: Mapped[float] = mapped_column()
     mask_box_w: Mapped[float] = mapped_column()
     mask_box_h: Mapped[float] = mapped_column()
-    keypoints: Mapped[list[Any] | None] = mapped_column(comment="17 x [x px, y px, confidence]")
+    keypoints: Mapped[list[Any] | None] = mapped_column(comment="17 x [x, y, confidence]")
 
 
 class ConsensusRow(Base):
@@ -124,8 +116,8 @@ class ConsensusRow(Base):
     annotation_id: Mapped[int] = mapped_column(ForeignKey("annotation.id"), index=True)
     verdict: Mapped[str] = mapped_column(comment="correct, corrected or unusable")
     rule: Mapped[str] = mapped_column(comment="latest or agreement")
-    annotators: Mapped[list[Any]] = mapped_column(comment="all annotators who were considered")
-    agreement: Mapped[float | None] = mapped_column(comment="mean union IoU of all pairs; null: no pair")
+    annotators: Mapped[list[Any]] = mapped_column(comment="all considered")
+    agreement: Mapped[float | None] = mapped_column(comment="mean union IoU of pairs; null: no pair")
 
 
 class ModelScoreRow(Base):
@@ -140,11 +132,7 @@ class ModelScoreRow(Base):
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), primary_key=True)
     frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"), primary_key=True)
     role: Mapped[str] = mapped_column(primary_key=True)
-    annotation_id: Mapped[int] = mapped_column(
-        ForeignKey("annotation.id"), comment="the consensus that was compared with"
-    )
+    annotation_id: Mapped[int] = mapped_column(ForeignKey("annotation.id"), comment="of the consensus")
     iou: Mapped[float] = mapped_column(comment="of the mask unions, 0 to 1")
     boundary_iou: Mapped[float] = mapped_column(comment="of the mask unions, 0 to 1")
-    mismatches: Mapped[list[Any]] = mapped_column(
-        comment="[cause, ranks in the consensus, ranks of the role, IoU]"
-    )
+    mismatches: Mapped[list[Any]] = mapped_column(comment="as in agreement")

@@ -10,7 +10,6 @@ from more_itertools import batched
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from db.connection.engines import PAGE
 from db.frames.listing import to_keypoints
 from db.models.core import FrameRow, content_id
 from db.models.review import (
@@ -20,7 +19,8 @@ from db.models.review import (
     ReviewedInstanceRow,
     ReviewRow,
 )
-from db.sql.columns import mask_columns
+from db.sql.columns import keypoints_column, mask_columns
+from db.sql.reading import PAGE, select_by_ids
 from db.sql.upsert import upsert
 from labeling.review.records import ProposedInstance, ReviewedFrame, ReviewedInstance
 from labeling.structures.masks import Mask, iou_matrix
@@ -38,12 +38,11 @@ class SentFrame:
 
 def find_sent_frames(session: Session, project_id: int, frame_ids: Sequence[int]) -> dict[int, SentFrame]:
     """Return those of these frames that were sent to a project."""
-    found: dict[int, SentFrame] = {}
-    for page in batched(frame_ids, PAGE):
-        query = select(ReviewRow).where(ReviewRow.frame_id.in_(page), ReviewRow.project_id == project_id)
-        for row in session.scalars(query):
-            found[row.frame_id] = SentFrame(project_id, row.task_id or 0, row.run_id)
-    return found
+    query = select(ReviewRow).where(ReviewRow.project_id == project_id)
+    return {
+        row.frame_id: SentFrame(project_id, row.task_id or 0, row.run_id)
+        for (row,) in select_by_ids(session, query, ReviewRow.frame_id, frame_ids)
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +79,8 @@ def store_annotations(session: Session, frames: Mapping[int, FrameAnnotations]) 
 
 def _known_versions(session: Session, frame_ids: Sequence[int]) -> dict[int, list[AnnotationRow]]:
     found: dict[int, list[AnnotationRow]] = {}
-    for page in batched(frame_ids, PAGE):
-        for row in session.scalars(select(AnnotationRow).where(AnnotationRow.frame_id.in_(page))):
-            found.setdefault(row.frame_id, []).append(row)
+    for (row,) in select_by_ids(session, select(AnnotationRow), AnnotationRow.frame_id, frame_ids):
+        found.setdefault(row.frame_id, []).append(row)
     return found
 
 
@@ -135,26 +133,24 @@ def _instance_rows(
             "source_id": instance.source_id,
             "origin": instance.origin,
             "iou": None if before is None else float(iou_matrix([before], [instance.mask])[0, 0]),
-            "keypoints": [list(point) for point in instance.keypoints] if instance.keypoints else None,
+            "keypoints": keypoints_column(instance.keypoints),
             **mask,
         }
 
 
 def current_annotations(session: Session, frame_ids: Sequence[int]) -> dict[int, dict[int, ReviewedFrame]]:
     """Return the current annotations of frames, by frame and annotation id; frames without any are absent."""
+    query = (
+        select(AnnotationRow, FrameRow)
+        .join(FrameRow, FrameRow.id == AnnotationRow.frame_id)
+        .where(AnnotationRow.state == "current")
+        .order_by(AnnotationRow.frame_id, AnnotationRow.external_id)
+    )
+    rows = list(select_by_ids(session, query, AnnotationRow.frame_id, frame_ids))
+    instances = annotation_instances(session, {row.id: frame for row, frame in rows})
     found: dict[int, dict[int, ReviewedFrame]] = {}
-    for page in batched(frame_ids, PAGE):
-        query = (
-            select(AnnotationRow, FrameRow)
-            .join(FrameRow, FrameRow.id == AnnotationRow.frame_id)
-            .where(AnnotationRow.frame_id.in_(page), AnnotationRow.state == "current")
-            .order_by(AnnotationRow.frame_id, AnnotationRow.external_id)
-        )
-        rows = session.execute(query).tuples().all()
-        instances = annotation_instances(session, {row.id: frame for row, frame in rows})
-        for row, _ in rows:
-            annotation = _reviewed_frame(row, tuple(instances.get(row.id, ())))
-            found.setdefault(row.frame_id, {})[row.id] = annotation
+    for row, _ in rows:
+        found.setdefault(row.frame_id, {})[row.id] = _reviewed_frame(row, tuple(instances.get(row.id, ())))
     return found
 
 
@@ -162,19 +158,17 @@ def annotation_instances(
     session: Session, frames: Mapping[int, FrameRow]
 ) -> dict[int, list[ReviewedInstance]]:
     """Return the persons in annotations, whose frames are given by annotation id."""
+    query = select(ReviewedInstanceRow).order_by(ReviewedInstanceRow.annotation_id, ReviewedInstanceRow.rank)
     found: dict[int, list[ReviewedInstance]] = {}
-    for page in batched(frames, PAGE):
-        query = select(ReviewedInstanceRow).where(ReviewedInstanceRow.annotation_id.in_(page))
-        in_order = query.order_by(ReviewedInstanceRow.annotation_id, ReviewedInstanceRow.rank)
-        for row in session.scalars(in_order):
-            frame = frames[row.annotation_id]
-            instance = ReviewedInstance(
-                mask=Mask((frame.height or 0, frame.width or 0), row.rle),
-                origin=row.origin,  # type: ignore[arg-type]  # the table has a check for it
-                source_id=row.source_id,
-                keypoints=to_keypoints(row.keypoints),
-            )
-            found.setdefault(row.annotation_id, []).append(instance)
+    for (row,) in select_by_ids(session, query, ReviewedInstanceRow.annotation_id, frames):
+        frame = frames[row.annotation_id]
+        instance = ReviewedInstance(
+            mask=Mask((frame.height or 0, frame.width or 0), row.rle),
+            origin=row.origin,  # type: ignore[arg-type]  # the table has a check for it
+            source_id=row.source_id,
+            keypoints=to_keypoints(row.keypoints),
+        )
+        found.setdefault(row.annotation_id, []).append(instance)
     return found
 
 

@@ -1,15 +1,14 @@
 """Reads frames as they are shown to annotators."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from more_itertools import batched
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.connection.engines import PAGE
 from db.frames.listing import role_instances, to_instance, video_title
 from db.models.core import AgreementRow, DecisionRow, FrameRow, RunRow, VideoRow
 from db.runs.queries import run_models
+from db.sql.reading import select_by_ids
 from labeling.review.records import ProposedInstance, ReviewItem
 from labeling.storage.encode import image_key
 from labeling.structures.masks import Mask, union_masks
@@ -18,26 +17,16 @@ from labeling.structures.masks import Mask, union_masks
 def review_items(session: Session, run: RunRow, frame_ids: Sequence[int]) -> list[ReviewItem]:
     """Return frames with their predictions by a run, in the order given."""
     models = {role: f"{model.kind}:{model.name}" for role, model in run_models(session, run).items()}
-    items: dict[int, ReviewItem] = {}
-    for page in batched(frame_ids, PAGE):
-        items |= {item.frame_id: item for item in _read_page(session, run, page, models)}
-    return [items[frame_id] for frame_id in frame_ids]
-
-
-def _read_page(
-    session: Session, run: RunRow, frame_ids: Sequence[int], models: dict[str, str]
-) -> Iterable[ReviewItem]:
+    teacher = proposed_instances(session, run.id, frame_ids)
+    student = _student_masks(session, run.id, frame_ids)
     query = (
         select(FrameRow, VideoRow, DecisionRow, AgreementRow.iou)
         .join(DecisionRow, (DecisionRow.frame_id == FrameRow.id) & (DecisionRow.run_id == run.id))
         .join(AgreementRow, (AgreementRow.frame_id == FrameRow.id) & (AgreementRow.run_id == run.id))
         .join(VideoRow, VideoRow.id == FrameRow.video_id)
-        .where(FrameRow.id.in_(frame_ids))
     )
-    teacher = proposed_instances(session, run.id, frame_ids)
-    student = _student_masks(session, run.id, frame_ids)
-    for frame, video, decision, iou in session.execute(query):
-        yield ReviewItem(
+    items = {
+        frame.id: ReviewItem(
             frame_id=frame.id,
             image=image_key(decision.image or ""),
             size_hw=(frame.height or 0, frame.width or 0),
@@ -50,6 +39,9 @@ def _read_page(
             student=student.get(frame.id),
             student_model=models.get("student", ""),
         )
+        for frame, video, decision, iou in select_by_ids(session, query, FrameRow.id, frame_ids)
+    }
+    return [items[frame_id] for frame_id in frame_ids]
 
 
 def _title(session: Session, video: VideoRow, frame: FrameRow) -> str:

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from more_itertools import batched
-from sqlalchemy import and_, bindparam, func, literal, null, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, literal, null, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from db.connection.engines import PAGE
 from db.models.core import DecisionRow, RunRow, content_id, utc_now
 from db.models.review import LabelStudioProjectRow, ReviewRow
+from db.sql.reading import count_rows, select_by_ids
 from db.sql.upsert import upsert
 from labeling.review.records import ReviewItem
 
@@ -169,22 +168,16 @@ def unanswered_frames(session: Session, project_id: int) -> list[int]:
 
 def finished_frames(session: Session, project_id: int, frame_ids: Sequence[int]) -> set[int]:
     """Return those of these frames that have a consensus from this project: another task is a duplicate."""
-    found: set[int] = set()
-    for page in batched(frame_ids, PAGE):
-        reviewed = (ReviewRow.project_id == project_id) & (ReviewRow.state == "reviewed")
-        query = select(ReviewRow.frame_id).where(ReviewRow.frame_id.in_(page), reviewed)
-        found |= set(session.scalars(query))
-    return found
+    reviewed = (ReviewRow.project_id == project_id) & (ReviewRow.state == "reviewed")
+    query = select(ReviewRow.frame_id).where(reviewed)
+    return {frame_id for (frame_id,) in select_by_ids(session, query, ReviewRow.frame_id, frame_ids)}
 
 
 def tasks_of(session: Session, project_id: int, frame_ids: Sequence[int]) -> dict[int, int]:
     """Return the recorded tasks of frames in a project."""
-    found: dict[int, int] = {}
-    for page in batched(frame_ids, PAGE):
-        here = ReviewRow.frame_id.in_(page) & (ReviewRow.project_id == project_id)
-        query = select(ReviewRow.frame_id, ReviewRow.task_id).where(here, ReviewRow.task_id.is_not(None))
-        found |= {frame: task for frame, task in session.execute(query) if task}
-    return found
+    query = select(ReviewRow.frame_id, ReviewRow.task_id).where(ReviewRow.project_id == project_id)
+    rows = select_by_ids(session, query, ReviewRow.frame_id, frame_ids)
+    return {frame_id: task_id for frame_id, task_id in rows if task_id}
 
 
 def reconcile(session: Session, project_id: int, tasks: Mapping[int, int]) -> Reconciliation:
@@ -219,9 +212,8 @@ def _rows_to_reconcile(session: Session, project_id: int, tasks: Mapping[int, in
     unfinished = ReviewRow.state.in_((*_WITH_TASK, "sending"))
     rows = list(session.scalars(select(ReviewRow).where(ReviewRow.project_id == project_id, unfinished)))
     known = {row.frame_id for row in rows}
-    for page in batched((frame_id for frame_id in tasks if frame_id not in known), PAGE):
-        rows += session.scalars(select(ReviewRow).where(ReviewRow.frame_id.in_(page)))
-    return rows
+    others = [frame_id for frame_id in tasks if frame_id not in known]
+    return rows + [row for (row,) in select_by_ids(session, select(ReviewRow), ReviewRow.frame_id, others)]
 
 
 def frames_being_sent(session: Session, project_id: int) -> dict[int, datetime]:
@@ -286,11 +278,8 @@ def open_frames(session: Session, project_id: int, run_id: str) -> list[ReviewRo
 
 def review_states(session: Session, frame_ids: Sequence[int]) -> dict[int, str]:
     """Return the states of frames in the outbox."""
-    found: dict[int, str] = {}
-    for page in batched(frame_ids, PAGE):
-        query = select(ReviewRow.frame_id, ReviewRow.state).where(ReviewRow.frame_id.in_(page))
-        found |= dict(session.execute(query).tuples().all())
-    return found
+    query = select(ReviewRow.frame_id, ReviewRow.state)
+    return dict(select_by_ids(session, query, ReviewRow.frame_id, frame_ids))
 
 
 def withdraw(session: Session, frame_ids: Iterable[int]) -> None:
@@ -300,16 +289,18 @@ def withdraw(session: Session, frame_ids: Iterable[int]) -> None:
 
 def count_elsewhere(session: Session, run_id: str, project_id: int) -> int:
     """Return how many frames of a run are open in another project, on this or another server."""
-    query = select(func.count()).select_from(ReviewRow)
-    elsewhere = (ReviewRow.project_id != project_id) & ReviewRow.state.in_(("open", "sending"))
-    return session.scalar(query.where(elsewhere, ReviewRow.run_id == run_id)) or 0
+    return count_rows(session, ReviewRow, _is_elsewhere(run_id, project_id))
 
 
 def move_from_other_project(session: Session, run_id: str, project_id: int) -> None:
     """Queue the frames of a run again that are open in another project."""
-    elsewhere = (ReviewRow.project_id != project_id) & ReviewRow.state.in_(("open", "sending"))
     waiting = {"state": "waiting", "fingerprint": "", **_FREE}
-    session.execute(update(ReviewRow).where(elsewhere, ReviewRow.run_id == run_id).values(**waiting))
+    session.execute(update(ReviewRow).where(_is_elsewhere(run_id, project_id)).values(**waiting))
+
+
+def _is_elsewhere(run_id: str, project_id: int) -> ColumnElement[bool]:
+    is_open = (ReviewRow.run_id == run_id) & ReviewRow.state.in_(("open", "sending"))
+    return is_open & (ReviewRow.project_id != project_id)
 
 
 def send_again(session: Session, items: Iterable[ReviewItem], *, run_id: str) -> None:

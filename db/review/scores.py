@@ -1,15 +1,15 @@
 """Reads reviewed frames that are not scored yet, and stores the scores of models."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from more_itertools import batched
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from db.connection.engines import PAGE
 from db.models.core import AgreementRow, FrameRow
 from db.models.review import ConsensusRow, ModelScoreRow
 from db.review.annotations import annotation_instances
+from db.sql.columns import mismatches_column
+from db.sql.reading import select_by_ids
 from db.sql.upsert import upsert
 from labeling.review.records import ReviewedInstance
 from labeling.structures.agreement import FrameAgreement
@@ -45,12 +45,9 @@ def consensus_instances(
     session: Session, frame_ids: Sequence[int]
 ) -> list[tuple[FrameRow, ConsensusRow, Sequence[ReviewedInstance]]]:
     """Return usable frames with their consensus and its persons."""
-    rows: list[tuple[FrameRow, ConsensusRow]] = []
-    for page in batched(frame_ids, PAGE):
-        query = select(FrameRow, ConsensusRow).join(ConsensusRow, ConsensusRow.frame_id == FrameRow.id)
-        rows += session.execute(
-            query.where(FrameRow.id.in_(page), ConsensusRow.verdict != "unusable")
-        ).tuples()
+    query = select(FrameRow, ConsensusRow).join(ConsensusRow, ConsensusRow.frame_id == FrameRow.id)
+    usable = query.where(ConsensusRow.verdict != "unusable")
+    rows = list(select_by_ids(session, usable, FrameRow.id, frame_ids))
     instances = annotation_instances(session, {consensus.annotation_id: frame for frame, consensus in rows})
     return [(frame, consensus, instances.get(consensus.annotation_id, ())) for frame, consensus in rows]
 
@@ -59,7 +56,7 @@ def store_scores(
     session: Session, run_id: str, role: str, scores: Iterable[tuple[ConsensusRow, FrameAgreement]]
 ) -> None:
     """Store how well a role of a run agrees with the consensus about frames."""
-    rows: list[Mapping[str, object]] = [
+    rows = [
         {
             "run_id": run_id,
             "frame_id": consensus.frame_id,
@@ -67,13 +64,9 @@ def store_scores(
             "annotation_id": consensus.annotation_id,
             "iou": found.iou,
             "boundary_iou": found.boundary_iou,
-            "mismatches": [[m.cause, list(m.teacher), list(m.student), m.iou] for m in found.mismatches],
+            "mismatches": mismatches_column(found),
         }
         for consensus, found in scores
     ]
-    upsert(
-        session,
-        ModelScoreRow,
-        rows,
-        update_columns=["annotation_id", "iou", "boundary_iou", "mismatches"],
-    )
+    changed = ["annotation_id", "iou", "boundary_iou", "mismatches"]
+    upsert(session, ModelScoreRow, rows, update_columns=changed)

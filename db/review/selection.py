@@ -8,10 +8,10 @@ from sqlalchemy import BindParameter, Row, bindparam, func, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from configs.models import Review as Settings
-from db.connection.engines import PAGE
 from db.frames.shots import Shots
 from db.models.core import DecisionRow, FrameRow, RunRow
 from db.models.review import ReviewRow
+from db.sql.reading import PAGE, count_rows
 from labeling.review.occupancy import OccupancyGrid, unpack_grid
 from labeling.review.queue import Candidate, Shot, select_frames_for_review
 
@@ -65,8 +65,7 @@ def choose_waiting(session: Session, run_id: str, settings: Settings, *, room: i
 
 
 def count_waiting(session: Session, run_id: str) -> int:
-    query = select(func.count()).select_from(ReviewRow)
-    return session.scalar(query.where(ReviewRow.state == "waiting", ReviewRow.run_id == run_id)) or 0
+    return count_rows(session, ReviewRow, ReviewRow.state == "waiting", ReviewRow.run_id == run_id)
 
 
 @dataclass(slots=True)

@@ -6,11 +6,12 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session, aliased
 
 from db.models.core import AgreementRow, DecisionRow, Execution, InstanceRow, RunRow, ShardRow
 from db.models.review import AnnotationRow, ModelScoreRow, ReviewRow
+from db.sql.reading import count_rows
 
 _WRITERS = ("generate-dataset", "label-shards")
 """Flows that store images."""
@@ -50,11 +51,9 @@ def is_reviewed(session: Session, run_id: str) -> bool:
 
 
 def count_run(session: Session, run: RunRow) -> SupersededRun:
-    instances = select(func.count()).where(InstanceRow.run_id == run.id)
-    frames = select(func.count()).where(DecisionRow.run_id == run.id)
-    return SupersededRun(
-        run.id, run.name, run.worked_at, session.scalar(instances) or 0, session.scalar(frames) or 0
-    )
+    instances = count_rows(session, InstanceRow, InstanceRow.run_id == run.id)
+    frames = count_rows(session, DecisionRow, DecisionRow.run_id == run.id)
+    return SupersededRun(run.id, run.name, run.worked_at, instances, frames)
 
 
 def delete_predictions(session: Session, run_id: str) -> None:

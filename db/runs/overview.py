@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from db.frames.listing import video_title
 from db.models.core import DecisionRow, ShardRow, VideoRow
 from db.models.review import ConsensusRow
+from db.sql.reading import count_rows
 from labeling.text.titles import shard_title
 
 
@@ -67,15 +68,13 @@ def title_of_shard(session: Session, shard: ShardRow) -> str:
 
 def shards_ended(session: Session, run_id: str) -> tuple[int, set[int]]:
     """Return how many shards of a run are done, and the ids of those that failed."""
-    done = (
-        select(func.count()).select_from(ShardRow).where(ShardRow.run_id == run_id, ShardRow.state == "done")
-    )
     failed = select(ShardRow.id).where(ShardRow.run_id == run_id, ShardRow.state == "failed")
-    return session.scalar(done) or 0, set(session.scalars(failed))
+    done = count_rows(session, ShardRow, ShardRow.run_id == run_id, ShardRow.state == "done")
+    return done, set(session.scalars(failed))
 
 
 def count_for_people(session: Session, run_id: str) -> int:
     """Return how many frames of a run are to be reviewed and have no consensus yet."""
     has_consensus = exists().where(ConsensusRow.frame_id == DecisionRow.frame_id)
-    unreviewed = (DecisionRow.run_id == run_id, DecisionRow.decision == "review", ~has_consensus)
-    return session.scalar(select(func.count()).select_from(DecisionRow).where(*unreviewed)) or 0
+    to_review = (DecisionRow.run_id == run_id) & (DecisionRow.decision == "review")
+    return count_rows(session, DecisionRow, to_review, ~has_consensus)

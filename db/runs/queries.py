@@ -5,13 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from more_itertools import batched
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from configs.errors import ConfigError, NoRunYet
 from configs.models import RUN_ID_LENGTH
-from db.connection.engines import PAGE
 from db.models.core import (
     ImageRow,
     ModelRow,
@@ -23,6 +21,7 @@ from db.models.core import (
     VideoRow,
 )
 from db.runs.leases import in_order
+from db.sql.reading import count_rows, select_by_ids
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip, ImageFile
 
@@ -98,7 +97,7 @@ def latest_run(session: Session, run_id: str | None = None) -> RunRow:
         if not known:
             raise NoRunYet("no run yet: create one with `maskmill run SOURCE`")
         error = NoRunYet if run_id and len(run_id) == RUN_ID_LENGTH else ConfigError
-        raise error(f"no run {run_id!r}: use one of {known}")
+        raise error(f"no run {run_id!r}; known: {known}")
     if run_id and len(runs) > 1:
         raise ConfigError(
             f"several runs start with {run_id!r}: use a longer id, e.g. {runs[0].id} or {runs[1].id}"
@@ -119,11 +118,8 @@ def known_source(session: Session, spec: str) -> SourceRow | None:
 
 def known_images(session: Session, hashes: Sequence[str]) -> dict[str, tuple[str, int]]:
     """Return (video id, position) by SHA-256, for the images that are in a set already."""
-    found: dict[str, tuple[str, int]] = {}
-    for page in batched(hashes, PAGE):
-        images = session.scalars(select(ImageRow).where(ImageRow.sha256.in_(page)))
-        found |= {image.sha256: (image.video_id, image.position) for image in images}
-    return found
+    rows = select_by_ids(session, select(ImageRow), ImageRow.sha256, hashes)
+    return {image.sha256: (image.video_id, image.position) for (image,) in rows}
 
 
 def planned_shards(session: Session, run_id: str) -> list[int]:
@@ -167,12 +163,11 @@ def summarize_run(session: Session, run: RunRow) -> RunSummary:
     videos_of_run = select(ShardRow.video_id).where(ShardRow.run_id == run.id)
     kinds = select(VideoRow.kind, func.count()).where(VideoRow.id.in_(videos_of_run)).group_by(VideoRow.kind)
     by_kind: dict[str, int] = dict(session.execute(kinds).tuples().all())
-    images = select(func.count()).select_from(ImageRow).where(ImageRow.video_id.in_(videos_of_run))
     return RunSummary(
         run_id=run.id,
         name=run.name,
         videos=by_kind.get("video", 0),
-        images=session.scalar(images) or 0,
+        images=count_rows(session, ImageRow, ImageRow.video_id.in_(videos_of_run)),
         shards_done=states["done"],
         shards_pending=states["planned"] + states["failed"],
         counts=dict(sorted(counts.items())),

@@ -9,7 +9,6 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from configs.errors import ConfigError, MaskmillError
-from db.connection.engines import PAGE
 from db.frames.histograms import agreement_histogram
 from db.models.core import (
     AgreementRow,
@@ -28,7 +27,14 @@ from db.models.core import (
     frame_id,
     utc_now,
 )
-from db.sql.columns import box_columns, mask_columns, occupancy_column
+from db.sql.columns import (
+    box_columns,
+    keypoints_column,
+    mask_columns,
+    mismatches_column,
+    occupancy_column,
+)
+from db.sql.reading import PAGE
 from db.sql.upsert import upsert
 from labeling.sources.source import FailedSource, SourceItem
 from labeling.structures.instances import ModelCard
@@ -88,7 +94,7 @@ def record_models(session: Session, run_id: str, cards: Mapping[str, ModelCard])
         known = run.models.get(role, model_id(card))
         if known != model_id(card):
             raise ConfigError(
-                f"the weights of the {role} {card.kind}:{card.name} have changed since run {run_id} started: "
+                f"run {run_id} cannot be resumed with the {role} {card.kind}:{card.name}, because its weights changed: "
                 f"give it another path, or its `sha256` or `version`, to start a new run"
             )
     run.models = {role: model_id(card) for role, card in cards.items()}
@@ -284,7 +290,7 @@ def _instance_rows(
             **box_columns("detector_box", instance.box_xywh),
             "score": instance.score,
             "trust": instance.trust,
-            "keypoints": [list(point) for point in instance.keypoints] if instance.keypoints else None,
+            "keypoints": keypoints_column(instance.keypoints),
             **mask,
         }
         for (fid, role, rank, instance), mask in zip(predicted, measured, strict=True)
@@ -309,7 +315,7 @@ def _agreement_row(run_id: str, fid: int, frame: LabeledFrame) -> dict[str, Any]
         "both_empty": agreement.both_empty,
         "is_hard": agreement.is_hard,
         "matches": [list(match) for match in agreement.matches],
-        "mismatches": [[m.cause, list(m.teacher), list(m.student), m.iou] for m in agreement.mismatches],
+        "mismatches": mismatches_column(agreement),
     }
 
 

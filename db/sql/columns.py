@@ -1,9 +1,11 @@
-"""Columns computed from masks when they are stored, so that no reader has to decode masks for them."""
+"""Columns made from values; what is computed from masks is stored, so that readers need not decode them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from labeling.review.occupancy import STUDENT_WEIGHT, occupancy_grids, pack_grid
+from labeling.structures.agreement import FrameAgreement
+from labeling.structures.instances import Keypoints
 from labeling.structures.masks import Mask, mask_areas, mask_boxes
 
 _WEIGHTS = {"teacher": 1.0, "student": STUDENT_WEIGHT}
@@ -25,6 +27,16 @@ def box_columns(name: str, box_xywh: Sequence[float]) -> dict[str, object]:
     {'mask_box_x': 1, 'mask_box_y': 2, 'mask_box_w': 3, 'mask_box_h': 4}
     """
     return {f"{name}_{side}": value for side, value in zip("xywh", box_xywh, strict=True)}
+
+
+def mismatches_column(agreement: FrameAgreement) -> list[list[object]]:
+    """Return the column `mismatches` of `agreement` and `model_score`."""
+    return [[m.cause, list(m.teacher), list(m.student), m.iou] for m in agreement.mismatches]
+
+
+def keypoints_column(keypoints: Keypoints | None) -> list[list[float]] | None:
+    """Return the column `keypoints` of `instance` and `reviewed_instance`."""
+    return [list(point) for point in keypoints] if keypoints else None
 
 
 def occupancy_column(

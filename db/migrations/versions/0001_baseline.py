@@ -28,52 +28,28 @@ def upgrade() -> None:
     op.create_table(
         "label_studio_project",
         sa.Column(
-            "id", sa.BigInteger(), autoincrement=False, nullable=False, comment="from location and title"
+            "id", sa.BigInteger(), autoincrement=False, nullable=False, comment="hash of location, title"
         ),
         sa.Column(
-            "location",
-            sa.String(),
-            nullable=False,
-            comment="URL of the server; `local`: the server of this home",
+            "location", sa.String(), nullable=False, comment="server URL, or `local` for this home's own"
         ),
-        sa.Column(
-            "title",
-            sa.String(),
-            nullable=False,
-            comment="title when it was created; may have been changed since",
-        ),
-        sa.Column(
-            "external_id",
-            sa.BigInteger(),
-            nullable=False,
-            comment="project id in Label Studio; changes if it is recreated",
-        ),
+        sa.Column("title", sa.String(), nullable=False, comment="as created; may differ by now"),
+        sa.Column("external_id", sa.BigInteger(), nullable=False, comment="id in Label Studio"),
         sa.Column("settings", sa.JSON(), nullable=False, comment="review settings of the last push"),
         sa.Column(
-            "pulled_until",
-            sa.DateTime(),
-            nullable=True,
-            comment="UTC by the server's clock: earlier changes were pulled; null: nothing was pulled",
+            "pulled_until", sa.DateTime(), nullable=True, comment="UTC of the server; null: never pulled"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_label_studio_project")),
     )
     op.create_table(
         "model",
-        sa.Column("id", sa.String(), nullable=False, comment="16 hex digits, hash of the next four columns"),
+        sa.Column("id", sa.String(), nullable=False, comment="16 hex digits, hash of the columns below"),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("weights_sha256", sa.String(), nullable=False, comment="empty: no weights"),
+        sa.Column("settings", sa.String(), nullable=False, comment="canonical JSON"),
         sa.Column(
-            "settings",
-            sa.String(),
-            nullable=False,
-            comment="canonical JSON of the settings that change the output",
-        ),
-        sa.Column(
-            "gives_instances",
-            sa.Boolean(),
-            nullable=True,
-            comment="false: one mask for all persons; null: not recorded",
+            "gives_instances", sa.Boolean(), nullable=True, comment="false: one mask for all; null: unknown"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_model")),
     )
@@ -82,33 +58,19 @@ def upgrade() -> None:
         sa.Column("id", sa.String(), nullable=False, comment="16 hex digits of the config's SHA-256"),
         sa.Column("name", sa.String(), nullable=False, comment="preset or file of the config"),
         sa.Column("config", sa.JSON(), nullable=False, comment="the complete config, defaults filled in"),
-        sa.Column(
-            "code_version",
-            sa.String(),
-            nullable=False,
-            comment="maskmill version that last worked on the run",
-        ),
+        sa.Column("code_version", sa.String(), nullable=False, comment="last maskmill version used"),
         sa.Column("started_at", sa.DateTime(), nullable=False, comment="UTC, first time"),
         sa.Column("worked_at", sa.DateTime(), nullable=False, comment="UTC, last time"),
-        sa.Column(
-            "finished_at", sa.DateTime(), nullable=True, comment="UTC, last time no shard was left to do"
-        ),
+        sa.Column("finished_at", sa.DateTime(), nullable=True, comment="UTC, last time all shards were done"),
         sa.Column("models", sa.JSON(), nullable=False, comment="model id by role"),
-        sa.Column("counts", sa.JSON(), nullable=False, comment="frames by decision when it finished"),
+        sa.Column("counts", sa.JSON(), nullable=False, comment="frames by decision at the end"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_run")),
     )
     op.create_table(
         "source",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False, comment="from the spec"),
-        sa.Column(
-            "spec", sa.String(), nullable=False, comment="path, archive!member or URL, without credentials"
-        ),
-        sa.Column(
-            "kind",
-            sa.String(),
-            nullable=False,
-            comment="file, image_folder, archive_member, url, camera, unknown",
-        ),
+        sa.Column("spec", sa.String(), nullable=False, comment="path, archive!member or URL; no credentials"),
+        sa.Column("kind", sa.String(), nullable=False, comment="see SourceKind; unknown if it failed"),
         sa.Column("attempts", sa.BigInteger(), nullable=False, comment="number of fetches"),
         sa.Column("url", sa.String(), nullable=True, comment="page or file, without credentials"),
         sa.Column("title", sa.String(), nullable=True),
@@ -122,20 +84,11 @@ def upgrade() -> None:
         "video",
         sa.Column("id", sa.String(), nullable=False, comment="SHA-256 of the bytes, 64 hex digits"),
         sa.Column("kind", sa.String(), nullable=False, comment="video, or images (no time axis)"),
-        sa.Column(
-            "path", sa.String(), nullable=False, comment="relative to the home if below it, else absolute"
-        ),
+        sa.Column("path", sa.String(), nullable=False, comment="absolute, or relative to the home"),
         sa.Column("duration_ms", sa.BigInteger(), nullable=True, comment="null for images"),
-        sa.Column(
-            "width",
-            sa.BigInteger(),
-            nullable=True,
-            comment="px after rotation; null for images, whose sizes differ",
-        ),
+        sa.Column("width", sa.BigInteger(), nullable=True, comment="px after rotation; null for images"),
         sa.Column("height", sa.BigInteger(), nullable=True, comment="px after rotation"),
-        sa.Column(
-            "fps", sa.String(), nullable=True, comment="average frame rate as a fraction, e.g. 30000/1001"
-        ),
+        sa.Column("fps", sa.String(), nullable=True, comment="average frames/s, such as 30000/1001"),
         sa.Column("codec", sa.String(), nullable=True, comment="name in FFmpeg"),
         sa.CheckConstraint("kind IN ('video', 'images')", name=op.f("ck_video_kind")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_video")),
@@ -144,16 +97,10 @@ def upgrade() -> None:
         "frame",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False, comment="from video and t_ms"),
         sa.Column("video_id", sa.String(), nullable=False),
-        sa.Column(
-            "t_ms", sa.BigInteger(), nullable=False, comment="presentation time; position for a set of images"
-        ),
-        sa.Column(
-            "width", sa.BigInteger(), nullable=True, comment="px; null if the frame was never decoded to RGB"
-        ),
+        sa.Column("t_ms", sa.BigInteger(), nullable=False, comment="presentation time; position of an image"),
+        sa.Column("width", sa.BigInteger(), nullable=True, comment="px; null if only rejected so far"),
         sa.Column("height", sa.BigInteger(), nullable=True, comment="px"),
-        sa.Column(
-            "sharpness", sa.Float(), nullable=False, comment="variance of the Laplacian at 640 px width"
-        ),
+        sa.Column("sharpness", sa.Float(), nullable=False, comment="variance of the Laplacian, 640 px wide"),
         sa.Column("name", sa.String(), nullable=False, comment="file name, for a set of images"),
         sa.ForeignKeyConstraint(["video_id"], ["video.id"], name=op.f("fk_frame_video_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_frame")),
@@ -162,9 +109,7 @@ def upgrade() -> None:
     op.create_table(
         "image",
         sa.Column("video_id", sa.String(), nullable=False),
-        sa.Column(
-            "position", sa.BigInteger(), nullable=False, comment="from 0, in order of names; never changes"
-        ),
+        sa.Column("position", sa.BigInteger(), nullable=False, comment="from 0, by name; never changes"),
         sa.Column("sha256", sa.String(), nullable=False, comment="of the bytes; an image is in one set only"),
         sa.Column("path", sa.String(), nullable=False, comment="last known path of the file"),
         sa.Column("name", sa.String(), nullable=False, comment="original file name"),
@@ -178,12 +123,8 @@ def upgrade() -> None:
         sa.Column("source_id", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.String(), nullable=False, comment="ok or failed, at the last fetch"),
         sa.Column("error_code", sa.String(), nullable=True, comment="code of an error in labeling.errors"),
-        sa.Column(
-            "error_message", sa.String(), nullable=True, comment="what happened and what to do about it"
-        ),
-        sa.Column(
-            "retryable", sa.Boolean(), nullable=False, comment="true if the same fetch may succeed later"
-        ),
+        sa.Column("error_message", sa.String(), nullable=True, comment="what happened and what to do"),
+        sa.Column("retryable", sa.Boolean(), nullable=False, comment="the same fetch may succeed later"),
         sa.CheckConstraint("state IN ('ok', 'failed')", name=op.f("ck_run_source_state")),
         sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_run_source_run_id")),
         sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_run_source_source_id")),
@@ -192,37 +133,25 @@ def upgrade() -> None:
     op.create_table(
         "shard",
         sa.Column(
-            "id", sa.BigInteger(), autoincrement=False, nullable=False, comment="from run, video, start"
+            "id", sa.BigInteger(), autoincrement=False, nullable=False, comment="hash of run, video, start"
         ),
         sa.Column("run_id", sa.String(), nullable=False),
         sa.Column("video_id", sa.String(), nullable=False),
-        sa.Column(
-            "start_ms",
-            sa.BigInteger(),
-            nullable=False,
-            comment="first time stamp, or first position of a set of images",
-        ),
-        sa.Column(
-            "end_ms",
-            sa.BigInteger(),
-            nullable=True,
-            comment="first time stamp after it; null: to the end of the video",
-        ),
+        sa.Column("start_ms", sa.BigInteger(), nullable=False, comment="first time, or position of an image"),
+        sa.Column("end_ms", sa.BigInteger(), nullable=True, comment="first time after it; null: open end"),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("error_code", sa.String(), nullable=True),
         sa.Column("error_message", sa.String(), nullable=True),
         sa.Column("counts", sa.JSON(), nullable=False, comment="frames per stage"),
         sa.Column("seconds", sa.JSON(), nullable=False, comment="wall seconds per stage"),
-        sa.Column(
-            "planned_at", sa.DateTime(), nullable=False, comment="UTC; the oldest shard is leased first"
-        ),
+        sa.Column("planned_at", sa.DateTime(), nullable=False, comment="UTC; the oldest comes first"),
         sa.Column("claimed_by", sa.String(), nullable=True, comment="who works on it; null: nobody"),
         sa.Column("deaths", sa.BigInteger(), nullable=False, comment="times that whoever worked on it died"),
         sa.Column(
             "agreement_histogram",
             sa.JSON(),
             nullable=False,
-            comment="frames by agreement and by mismatch cause: see db.frames.histograms; empty: not done",
+            comment="see db.frames.histograms; empty: not done",
         ),
         sa.Column("finished_at", sa.DateTime(), nullable=True, comment="UTC"),
         sa.CheckConstraint("state IN ('planned', 'done', 'failed')", name=op.f("ck_shard_state")),
@@ -250,12 +179,7 @@ def upgrade() -> None:
         sa.Column("frame_id", sa.BigInteger(), nullable=False),
         sa.Column("iou", sa.Float(), nullable=False, comment="of the mask unions, 0 to 1"),
         sa.Column("boundary_iou", sa.Float(), nullable=False, comment="of the mask unions, 0 to 1"),
-        sa.Column(
-            "both_empty",
-            sa.Boolean(),
-            nullable=False,
-            comment="no person in either: the IoU is 1 by definition",
-        ),
+        sa.Column("both_empty", sa.Boolean(), nullable=False, comment="no person in either: IoU 1"),
         sa.Column("is_hard", sa.Boolean(), nullable=False),
         sa.Column(
             "matches", sa.JSON(none_as_null=True), nullable=False, comment="[teacher rank, student rank, IoU]"
@@ -264,7 +188,7 @@ def upgrade() -> None:
             "mismatches",
             sa.JSON(none_as_null=True),
             nullable=False,
-            comment="[cause, teacher ranks, student ranks, IoU]",
+            comment="[cause, teacher, student, IoU], by ranks",
         ),
         sa.ForeignKeyConstraint(["frame_id"], ["frame.id"], name=op.f("fk_agreement_frame_id")),
         sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_agreement_run_id")),
@@ -273,35 +197,21 @@ def upgrade() -> None:
     op.create_table(
         "annotation",
         sa.Column(
-            "id",
-            sa.BigInteger(),
-            autoincrement=False,
-            nullable=False,
-            comment="from project, external id and version",
+            "id", sa.BigInteger(), autoincrement=False, nullable=False, comment="hash of project, version"
         ),
         sa.Column("frame_id", sa.BigInteger(), nullable=False),
         sa.Column("run_id", sa.String(), nullable=False, comment="run whose masks were shown"),
         sa.Column("project_id", sa.BigInteger(), nullable=False),
         sa.Column("task_id", sa.BigInteger(), nullable=False, comment="task id in Label Studio"),
         sa.Column("external_id", sa.BigInteger(), nullable=False, comment="annotation id in Label Studio"),
-        sa.Column(
-            "state",
-            sa.String(),
-            nullable=False,
-            comment="current; replaced by a later version; deleted in Label Studio",
-        ),
+        sa.Column("state", sa.String(), nullable=False, comment="current, replaced or deleted"),
         sa.Column("annotator", sa.String(), nullable=False, comment="e-mail, or `user N`"),
         sa.Column("verdict", sa.String(), nullable=False),
         sa.Column("seconds", sa.Float(), nullable=True, comment="human work so far; null: not measured"),
         sa.Column("created_at", sa.DateTime(), nullable=False, comment="UTC"),
         sa.Column("updated_at", sa.DateTime(), nullable=False, comment="UTC; identifies the version"),
         sa.Column("note", sa.String(), nullable=False, comment="text written by the annotator"),
-        sa.Column(
-            "problems",
-            sa.JSON(none_as_null=True),
-            nullable=False,
-            comment="regions that were left out, and why",
-        ),
+        sa.Column("problems", sa.JSON(none_as_null=True), nullable=False, comment="unreadable regions"),
         sa.CheckConstraint("state IN ('current', 'replaced', 'deleted')", name=op.f("ck_annotation_state")),
         sa.CheckConstraint(
             "verdict IN ('correct', 'corrected', 'unusable', 'skipped')", name=op.f("ck_annotation_verdict")
@@ -319,46 +229,14 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(), nullable=False),
         sa.Column("frame_id", sa.BigInteger(), nullable=False),
         sa.Column("decision", sa.String(), nullable=False),
-        sa.Column(
-            "rule", sa.String(), nullable=True, comment="filter that rejected the frame; null: not rejected"
-        ),
-        sa.Column(
-            "expected_iou",
-            sa.Float(),
-            nullable=True,
-            comment="sort key of lists: see labeling.comparison.agreement.expected_iou; null: not compared",
-        ),
-        sa.Column(
-            "trust",
-            sa.Float(),
-            nullable=True,
-            comment="probability that all masks of the teacher are right; null: no person, or no calibration",
-        ),
-        sa.Column(
-            "priority",
-            sa.Float(),
-            nullable=True,
-            comment="priority of a review, 0 to 1: see labeling.review.queue; null: not hard",
-        ),
+        sa.Column("rule", sa.String(), nullable=True, comment="filter that rejected it; null: none"),
+        sa.Column("expected_iou", sa.Float(), nullable=True, comment="sort key of lists; null: not compared"),
+        sa.Column("trust", sa.Float(), nullable=True, comment="probability that all masks are right"),
+        sa.Column("priority", sa.Float(), nullable=True, comment="of a review, 0 to 1; null: not hard"),
         sa.Column("reasons", sa.JSON(none_as_null=True), nullable=False, comment="sentences for annotators"),
-        sa.Column(
-            "shot_start_ms",
-            sa.BigInteger(),
-            nullable=False,
-            comment="start of its shot, as detected in this run",
-        ),
-        sa.Column(
-            "image",
-            sa.String(),
-            nullable=True,
-            comment="image file below the home, named by its SHA-256; null: rejected",
-        ),
-        sa.Column(
-            "occupancy",
-            sa.LargeBinary(),
-            nullable=True,
-            comment="occupancy grid, 16 x 16 float16: see labeling.review.occupancy; null: not hard",
-        ),
+        sa.Column("shot_start_ms", sa.BigInteger(), nullable=False, comment="start of its shot in this run"),
+        sa.Column("image", sa.String(), nullable=True, comment="path below the home; null: rejected"),
+        sa.Column("occupancy", sa.LargeBinary(), nullable=True, comment="16 x 16 float16; null: not hard"),
         sa.CheckConstraint(
             "decision IN ('rejected', 'easy', 'accepted', 'review')", name=op.f("ck_decision_decision")
         ),
@@ -379,7 +257,7 @@ def upgrade() -> None:
             sa.BigInteger(),
             autoincrement=False,
             nullable=False,
-            comment="from run, frame, role and rank",
+            comment="hash of run, frame, role, rank",
         ),
         sa.Column("run_id", sa.String(), nullable=False),
         sa.Column("frame_id", sa.BigInteger(), nullable=False),
@@ -387,10 +265,7 @@ def upgrade() -> None:
         sa.Column("role", sa.String(), nullable=False, comment="teacher or student"),
         sa.Column("rank", sa.BigInteger(), nullable=False, comment="order given by the model, from 0"),
         sa.Column(
-            "rle",
-            sa.LargeBinary(),
-            nullable=False,
-            comment="counts of the COCO compressed RLE; its size is that of the frame",
+            "rle", sa.LargeBinary(), nullable=False, comment="counts of a COCO RLE in the frame's size"
         ),
         sa.Column("detector_box_x", sa.Float(), nullable=False, comment="box from the detector, px"),
         sa.Column("detector_box_y", sa.Float(), nullable=False),
@@ -402,15 +277,8 @@ def upgrade() -> None:
         sa.Column("mask_box_w", sa.Float(), nullable=False),
         sa.Column("mask_box_h", sa.Float(), nullable=False),
         sa.Column("score", sa.Float(), nullable=False, comment="0 to 1"),
-        sa.Column(
-            "keypoints", sa.JSON(none_as_null=True), nullable=True, comment="17 x [x px, y px, confidence]"
-        ),
-        sa.Column(
-            "trust",
-            sa.Float(),
-            nullable=True,
-            comment="probability that the mask of the teacher is right; null: no calibration",
-        ),
+        sa.Column("keypoints", sa.JSON(none_as_null=True), nullable=True, comment="17 x [x, y, confidence]"),
+        sa.Column("trust", sa.Float(), nullable=True, comment="probability that the mask is right"),
         sa.CheckConstraint("role IN ('teacher', 'student')", name=op.f("ck_instance_role")),
         sa.ForeignKeyConstraint(["frame_id"], ["frame.id"], name=op.f("fk_instance_frame_id")),
         sa.ForeignKeyConstraint(["model_id"], ["model.id"], name=op.f("fk_instance_model_id")),
@@ -457,15 +325,8 @@ def upgrade() -> None:
         sa.Column("annotation_id", sa.BigInteger(), nullable=False),
         sa.Column("verdict", sa.String(), nullable=False, comment="correct, corrected or unusable"),
         sa.Column("rule", sa.String(), nullable=False, comment="latest or agreement"),
-        sa.Column(
-            "annotators",
-            sa.JSON(none_as_null=True),
-            nullable=False,
-            comment="all annotators who were considered",
-        ),
-        sa.Column(
-            "agreement", sa.Float(), nullable=True, comment="mean union IoU of all pairs; null: no pair"
-        ),
+        sa.Column("annotators", sa.JSON(none_as_null=True), nullable=False, comment="all considered"),
+        sa.Column("agreement", sa.Float(), nullable=True, comment="mean union IoU of pairs; null: no pair"),
         sa.ForeignKeyConstraint(
             ["annotation_id"], ["annotation.id"], name=op.f("fk_consensus_annotation_id")
         ),
@@ -478,17 +339,10 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(), nullable=False),
         sa.Column("frame_id", sa.BigInteger(), nullable=False),
         sa.Column("role", sa.String(), nullable=False),
-        sa.Column(
-            "annotation_id", sa.BigInteger(), nullable=False, comment="the consensus that was compared with"
-        ),
+        sa.Column("annotation_id", sa.BigInteger(), nullable=False, comment="of the consensus"),
         sa.Column("iou", sa.Float(), nullable=False, comment="of the mask unions, 0 to 1"),
         sa.Column("boundary_iou", sa.Float(), nullable=False, comment="of the mask unions, 0 to 1"),
-        sa.Column(
-            "mismatches",
-            sa.JSON(none_as_null=True),
-            nullable=False,
-            comment="[cause, ranks in the consensus, ranks of the role, IoU]",
-        ),
+        sa.Column("mismatches", sa.JSON(none_as_null=True), nullable=False, comment="as in agreement"),
         sa.CheckConstraint("role IN ('teacher', 'student')", name=op.f("ck_model_score_role")),
         sa.ForeignKeyConstraint(
             ["annotation_id"], ["annotation.id"], name=op.f("fk_model_score_annotation_id")
@@ -501,34 +355,22 @@ def upgrade() -> None:
     op.create_table(
         "reviewed_instance",
         sa.Column(
-            "id", sa.BigInteger(), autoincrement=False, nullable=False, comment="from annotation and rank"
+            "id", sa.BigInteger(), autoincrement=False, nullable=False, comment="hash of annotation, rank"
         ),
         sa.Column("annotation_id", sa.BigInteger(), nullable=False),
         sa.Column("rank", sa.BigInteger(), nullable=False, comment="from 0"),
-        sa.Column(
-            "source_id",
-            sa.BigInteger(),
-            nullable=True,
-            comment="the mask that was shown; null: drawn by hand",
-        ),
+        sa.Column("source_id", sa.BigInteger(), nullable=True, comment="mask shown; null: drawn by hand"),
         sa.Column("origin", sa.String(), nullable=False, comment="untouched, corrected or drawn by hand"),
+        sa.Column("iou", sa.Float(), nullable=True, comment="with the mask shown; null: drawn by hand"),
         sa.Column(
-            "iou", sa.Float(), nullable=True, comment="with the mask that was shown; null: drawn by hand"
-        ),
-        sa.Column(
-            "rle",
-            sa.LargeBinary(),
-            nullable=False,
-            comment="counts of the COCO compressed RLE; its size is that of the frame",
+            "rle", sa.LargeBinary(), nullable=False, comment="counts of a COCO RLE in the frame's size"
         ),
         sa.Column("area_px", sa.BigInteger(), nullable=False, comment="mask area"),
         sa.Column("mask_box_x", sa.Float(), nullable=False, comment="tight box of the mask, whole px"),
         sa.Column("mask_box_y", sa.Float(), nullable=False),
         sa.Column("mask_box_w", sa.Float(), nullable=False),
         sa.Column("mask_box_h", sa.Float(), nullable=False),
-        sa.Column(
-            "keypoints", sa.JSON(none_as_null=True), nullable=True, comment="17 x [x px, y px, confidence]"
-        ),
+        sa.Column("keypoints", sa.JSON(none_as_null=True), nullable=True, comment="17 x [x, y, confidence]"),
         sa.CheckConstraint(
             "origin IN ('prediction', 'prediction-changed', 'manual')",
             name=op.f("ck_reviewed_instance_origin"),
