@@ -165,7 +165,7 @@ def check_pulled(frames: Sequence[ReviewedFrame], items: Mapping[int, ReviewItem
         left: list[Mask] = [one.mask for one in (proposed if frame.verdict == "correct" else proposed[1:])]
         return [one.mask for one in frame.instances] == left and not frame.problems
 
-    corrected = sum(frame.verdict == "fixed" for frame in frames)
+    corrected = sum(frame.verdict == "corrected" for frame in frames)
     if len(frames) != wanted or corrected != wanted // 2 or not all(map(is_right, frames)):
         raise SystemExit("what was pulled is not what was submitted")
 

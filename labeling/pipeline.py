@@ -177,7 +177,7 @@ class _Shard:
             reasons=decision.reasons,
             agreement=agreement,
             trust=known,
-            value=review_priority(
+            priority=review_priority(
                 trust=believed, symmetric_difference_share=agreement.symmetric_difference_share
             )
             if agreement.is_hard
@@ -193,10 +193,10 @@ class _Shard:
         doubt = self.evidence_collector.check_shot(row.t_ms, row.teacher)
         if not doubt:
             return row
-        value = review_priority(
+        priority = review_priority(
             trust=None, symmetric_difference_share=row.agreement.symmetric_difference_share
         )
-        return replace(row, decision="review", value=value, reasons=(*doubt, *row.reasons))
+        return replace(row, decision="review", priority=priority, reasons=(*doubt, *row.reasons))
 
     def reject(self, candidate: _Candidate, rejection: Rejection) -> None:
         frame = candidate.frame

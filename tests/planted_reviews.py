@@ -93,7 +93,7 @@ def _labeled(home: Home, position: int, frame: PlantedFrame) -> LabeledFrame:
         size_hw=frame.size_hw,
         image=home.save_image(_image(position, frame), quality=80),
         agreement=agreement,
-        value=None
+        priority=None
         if is_easy
         else review_priority(trust=None, symmetric_difference_share=agreement.symmetric_difference_share),
         teacher=tuple(people),

@@ -10,8 +10,8 @@ from labeling.structures.masks import Mask
 Origin = Literal["prediction", "prediction-changed", "manual"]
 """Label Studio's words: a region taken over untouched, corrected, or drawn by hand."""
 
-Verdict = Literal["correct", "fixed", "unusable", "skipped"]
-"""`correct`: every prediction untouched and none missing; `fixed`: something was changed, which includes
+Verdict = Literal["correct", "corrected", "unusable", "skipped"]
+"""`correct`: every prediction untouched and none missing; `corrected`: something was changed, which includes
 that nobody is there; `unusable`: not fit for a dataset; `skipped`: the annotator passed it over."""
 
 

@@ -141,7 +141,7 @@ def _understand(
     is_untouched = all(one.origin == "prediction" for one in instances) and not joints.is_changed
     is_complete = shown.people.keys() == {one.source_id for one in instances}
     is_understood = not (answer.problems or joints.problems)
-    verdict: Verdict = "correct" if is_untouched and is_complete and is_understood else "fixed"
+    verdict: Verdict = "correct" if is_untouched and is_complete and is_understood else "corrected"
     return instances, verdict, joints.problems
 
 

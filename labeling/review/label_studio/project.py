@@ -16,7 +16,7 @@ these are the same for every model; which model it was stands in the task's data
 
 VERDICTS = (
     ("correct", "Every person is masked as it should be"),
-    ("fixed", "I changed something, or nobody is there"),
+    ("corrected", "I changed something, or nobody is there"),
     ("unusable", "Not fit for a dataset"),
 )
 """The choices of a verdict and what they mean. None is required: a plain submit says enough."""

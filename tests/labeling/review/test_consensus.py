@@ -27,7 +27,7 @@ def word(
     *drawn: BoolArray,
     number: int = 1,
     hour: int = 0,
-    verdict: Verdict = "fixed",
+    verdict: Verdict = "corrected",
     problems: tuple[str, ...] = (),
 ) -> ReviewedFrame:
     """One annotation that was last changed so many hours after noon."""

@@ -56,7 +56,7 @@ def test_untouched_predictions_are_correct_whatever_label_studio_calls_them() ->
 
 def test_a_corrected_mask_is_the_same_person_and_the_other_is_untouched() -> None:
     frame = read_back(TWO, regions(left=CORRECTED))
-    assert frame.verdict == "fixed"
+    assert frame.verdict == "corrected"
     assert people(frame) == [(11, "prediction-changed", mask(CORRECTED)), (12, "prediction", mask(RIGHT))]
 
 
@@ -67,7 +67,7 @@ def test_a_name_is_kept_however_much_the_mask_changed() -> None:
 
 def test_a_removed_person_is_gone_and_the_frame_fixed() -> None:
     frame = read_back(TWO, regions(left=None))
-    assert frame.verdict == "fixed"
+    assert frame.verdict == "corrected"
     assert people(frame) == [(12, "prediction", mask(RIGHT))]
 
 
@@ -79,7 +79,7 @@ def test_a_region_erased_to_nothing_is_a_removed_person() -> None:
 
 def test_somebody_drawn_by_hand_is_nobody_s_prediction() -> None:
     frame = read_back(TWO, [*regions(), region(MIDDLE)])
-    assert frame.verdict == "fixed"
+    assert frame.verdict == "corrected"
     assert people(frame)[2] == (None, "manual", mask(MIDDLE))
 
 
@@ -118,7 +118,7 @@ def test_of_two_regions_drawn_anew_the_one_that_covers_most_is_the_person() -> N
 
 def test_two_people_painted_together_are_the_one_whose_region_is_left() -> None:
     frame = read_back(TWO, regions(left=LEFT | RIGHT, right=None))
-    assert frame.verdict == "fixed"
+    assert frame.verdict == "corrected"
     assert people(frame) == [(11, "prediction-changed", mask(LEFT | RIGHT))]
 
 
@@ -161,7 +161,7 @@ def test_nobody_where_nobody_was_proposed_is_correct() -> None:
 
 def test_nobody_where_somebody_was_proposed_is_fixed() -> None:
     frame = read_back(TWO, [])
-    assert (frame.verdict, frame.instances, frame.problems) == ("fixed", (), ())
+    assert (frame.verdict, frame.instances, frame.problems) == ("corrected", (), ())
 
 
 def test_an_empty_proposed_mask_was_not_shown_and_is_not_missing() -> None:
@@ -179,9 +179,9 @@ def test_the_name_of_somebody_who_was_not_shown_says_nothing() -> None:
     ("ticked", "left", "verdict"),
     [
         ("correct", LEFT, "correct"),
-        ("correct", CORRECTED, "fixed"),
-        ("fixed", LEFT, "correct"),
-        ("fixed", CORRECTED, "fixed"),
+        ("correct", CORRECTED, "corrected"),
+        ("corrected", LEFT, "correct"),
+        ("corrected", CORRECTED, "corrected"),
         ("unusable", LEFT, "unusable"),
         ("unusable", CORRECTED, "unusable"),
         ("another", LEFT, "correct"),
@@ -201,7 +201,7 @@ def test_a_skipped_annotation_says_nothing_about_anybody() -> None:
 
 def test_a_frame_with_a_region_that_was_left_out_is_not_correct() -> None:
     frame = read_back(TWO, [*regions(), region(MIDDLE, "D0g", label="dog")])
-    assert frame.verdict == "fixed"
+    assert frame.verdict == "corrected"
     assert frame.problems == ("region D0g left out: it is called dog, not person",)
     assert len(frame.instances) == 2
 
@@ -213,7 +213,7 @@ def test_a_frame_with_a_problem_may_still_be_unusable() -> None:
 
 def test_a_relabeled_person_is_a_problem_and_no_removed_one() -> None:
     frame = read_back(TWO, [region(LEFT, "i11", label="student"), *regions(left=None)])
-    assert (frame.verdict, len(frame.problems)) == ("fixed", 1)
+    assert (frame.verdict, len(frame.problems)) == ("corrected", 1)
 
 
 def read_task(*annotations: dict[str, Any], item: ReviewItem = TWO, **fields: Any) -> list[ReviewedFrame]:
@@ -252,12 +252,12 @@ def test_an_annotator_is_named_as_far_as_the_server_tells(by: object, name: str)
 def test_annotations_come_in_order_of_their_numbers() -> None:
     frames = read_task(annotation_of(regions(), id=9, completed_by=4), annotation_of([], id=2))
     assert [(one.number, one.annotator) for one in frames] == [(2, "ann@example.org"), (9, "bob@example.org")]
-    assert [one.verdict for one in frames] == ["fixed", "correct"]
+    assert [one.verdict for one in frames] == ["corrected", "correct"]
 
 
 def test_an_annotation_without_results_is_one_that_found_nobody() -> None:
     [frame] = read_task(annotation_of(None, lead_time=None))
-    assert (frame.verdict, frame.seconds) == ("fixed", None)
+    assert (frame.verdict, frame.seconds) == ("corrected", None)
 
 
 def test_a_task_without_annotations_has_none() -> None:

@@ -63,7 +63,7 @@ def test_a_moved_joint_is_a_person_s_and_the_frame_fixed() -> None:
     mask, nose, eye = shown_results(item)
     nose["value"].update(x=50.0, y=50.0)
     frame = read_back(item, [mask, nose, eye])
-    assert frame.verdict == "fixed"
+    assert frame.verdict == "corrected"
     assert [one.origin for one in frame.instances] == ["prediction"]
     assert frame.instances[0].keypoints == replaced(nose=(4.0, 2.0, 1.0))
 
@@ -81,7 +81,7 @@ def test_a_removed_joint_is_gone_and_the_frame_fixed() -> None:
     item = one_person()
     mask, _, eye = shown_results(item)
     frame = read_back(item, [mask, eye])
-    assert frame.verdict == "fixed"
+    assert frame.verdict == "corrected"
     assert frame.instances[0].keypoints == replaced(nose=(0.0, 0.0, 0.0))
 
 
@@ -144,7 +144,7 @@ def test_of_two_joints_of_one_kind_the_last_counts() -> None:
 def test_a_joint_placed_by_hand_where_nobody_is_left_is_a_problem() -> None:
     frame = read_back(item_of(size_hw=SIZE), [joint("nose", 1.0, 1.0, SIZE)])
     assert frame.problems == ("joint nose left out: there is nobody whose it could be",)
-    assert frame.verdict == "fixed"
+    assert frame.verdict == "corrected"
 
 
 def test_a_frame_that_is_unusable_stays_so_whatever_its_joints() -> None:
@@ -156,11 +156,11 @@ def test_without_any_joint_left_there_are_no_keypoints() -> None:
     shown = joints_at(nose=(0.7, 0.3, 0.61))
     item = item_of(person(11, LEFT, keypoints=shown))
     frame = read_back(item, shown_results(item)[:1])
-    assert (frame.verdict, frame.instances[0].keypoints) == ("fixed", None)
+    assert (frame.verdict, frame.instances[0].keypoints) == ("corrected", None)
 
 
 def test_settings_of_the_push_decide_what_was_shown() -> None:
     """Joints that come back though none were shown were placed by hand."""
     item = one_person()
     frame = read_back(item, shown_results(item), Review(show_keypoints=False))
-    assert frame.verdict == "fixed"
+    assert frame.verdict == "corrected"

@@ -157,7 +157,7 @@ def test_a_stroke_is_added_to_its_region_and_nothing_else_changes(desk: Desk) ->
     keep(annotator, "stroke")
     annotator.submit()
     frame = desk.read(item, task)
-    assert (frame.verdict, frame.problems) == ("fixed", ())
+    assert (frame.verdict, frame.problems) == ("corrected", ())
     assert [one.origin for one in frame.instances] == ["prediction", "prediction", "prediction-changed"]
     assert [one.source_id for one in frame.instances] == [one.id for one in item.teacher]
     assert [one.mask for one in frame.instances[:2]] == [one.mask for one in item.teacher[:2]]
