@@ -18,7 +18,7 @@ from labeling.review.label_studio.project import label_config
 from labeling.review.label_studio.tasks import make_task
 from labeling.review.records import ReviewedFrame, ReviewItem
 from labeling.structures.masks import BoolArray
-from tests.labeling.review.label_studio.answers import item_of, joints_at, person
+from tests.labeling.review.label_studio.results import item_of, keypoints_at, person
 from tests.studio_browser import Annotator, ImageBox, annotate
 from tests.studio_server import RunningStudio
 
@@ -73,7 +73,9 @@ class Desk:
 
     def bring(self, frame_id: int, *, with_joints: bool = False) -> tuple[ReviewItem, int]:
         """A new task of the street; the item and the task's id."""
-        joints = joints_at(nose=(180.0, 120.0, 0.8), left_knee=(190.5, 280.25, 0.7)) if with_joints else None
+        joints = (
+            keypoints_at(nose=(180.0, 120.0, 0.8), left_knee=(190.5, 280.25, 0.7)) if with_joints else None
+        )
         people = [person(10 * frame_id + i, one, keypoints=joints) for i, one in enumerate(PEOPLE)]
         item = item_of(*people, frame_id=frame_id, image="ab/street.png", student=PEOPLE[0])
         url = f"/data/local-files/?d=images/{item.image}"

@@ -14,7 +14,7 @@ from labeling.review.label_studio.project import TEACHER, label_config
 from labeling.review.label_studio.tasks import make_task
 from labeling.review.records import ReviewedFrame, ReviewItem
 from labeling.structures.masks import BoolArray, iou_matrix
-from tests.labeling.review.label_studio.answers import item_of, joints_at, person
+from tests.labeling.review.label_studio.results import item_of, keypoints_at, person
 from tests.labeling.strategies import blobs
 from tests.studio_server import RunningStudio
 
@@ -83,7 +83,7 @@ def all_images() -> Iterator[Images]:
 
 
 def make_items() -> list[ReviewItem]:
-    joints = joints_at(nose=(5.25, 7.5, 0.7), left_knee=(1 / 3, 1e-9, 0.123456789))
+    joints = keypoints_at(nose=(5.25, 7.5, 0.7), left_knee=(1 / 3, 1e-9, 0.123456789))
     return [
         item_of(
             *(person(1000 * number + i, one, keypoints=joints) for i, one in enumerate(images)),

@@ -1,4 +1,4 @@
-"""Review items as tasks: which predictions they have, and how their regions are called."""
+"""Review items as tasks: their predictions and region ids."""
 
 from dataclasses import replace
 
@@ -10,21 +10,21 @@ from configs.models import Review
 from labeling.errors import LabelStudioError
 from labeling.review.label_studio.brush_rle import decode_brush
 from labeling.review.label_studio.tasks import (
+    instance_id_of,
     keypoint_id,
     make_task,
-    named_instance,
     prediction_fingerprint,
     region_id,
     shown_keypoints,
 )
 from labeling.structures.instances import COCO_KEYPOINTS
 from labeling.structures.masks import Mask
-from tests.labeling.review.label_studio.answers import NO_KEYPOINTS, item_of, joints_at, person
+from tests.labeling.review.label_studio.results import NO_KEYPOINTS, item_of, keypoints_at, person
 from tests.labeling.strategies import draw
 
 LEFT, RIGHT = draw("##..", "##..", "...."), draw("....", "..##", "..##")
-NOBODY = draw("....", "....", "....")
-KEYPOINTS = joints_at(nose=(1.0, 1.5, 0.9), left_eye=(3.0, 3.0, 0.0), right_eye=(4.5, 1.0, 0.9))
+EMPTY = draw("....", "....", "....")
+KEYPOINTS = keypoints_at(nose=(1.0, 1.5, 0.9), left_eye=(3.0, 3.0, 0.0), right_eye=(4.5, 1.0, 0.9))
 
 
 def test_every_person_is_a_region_of_the_last_prediction_with_its_own_mask_and_score() -> None:
@@ -38,7 +38,7 @@ def test_every_person_is_a_region_of_the_last_prediction_with_its_own_mask_and_s
     assert teacher["score"] == 0.6
 
 
-def test_the_data_say_why_the_frame_is_here_and_whose_it_is() -> None:
+def test_the_data_contain_the_reason_the_frame_and_the_models() -> None:
     task = make_task(item_of(person(1, LEFT), frame_id=2**62, iou=1 / 3), Review(), "/data/x.jpg")
     assert task["data"] == {
         "frame_id": "4611686018427387904",
@@ -54,18 +54,18 @@ def test_the_data_say_why_the_frame_is_here_and_whose_it_is() -> None:
     }
 
 
-def test_an_empty_mask_is_nobody_and_not_shown() -> None:
-    task = make_task(item_of(person(1, NOBODY), person(2, LEFT), student=NOBODY), Review(), "/x.jpg")
+def test_an_empty_mask_is_not_shown() -> None:
+    task = make_task(item_of(person(1, EMPTY), person(2, LEFT), student=EMPTY), Review(), "/x.jpg")
     [teacher] = task["predictions"]
     assert [one["id"] for one in teacher["result"]] == ["i2"]
 
 
-def test_a_frame_in_which_the_teacher_sees_nobody_is_still_a_task() -> None:
+def test_a_frame_without_teacher_masks_is_still_a_task() -> None:
     task = make_task(item_of(size_hw=(3, 4), student=LEFT), Review(), "/x.jpg")
     assert task["predictions"][-1] == {"model_version": "teacher", "score": 0.0, "result": []}
 
 
-def test_the_student_is_shown_under_a_label_of_its_own_or_not_at_all() -> None:
+def test_the_student_is_shown_with_its_own_label_or_not_at_all() -> None:
     item = item_of(person(1, LEFT), student=RIGHT)
     [region] = make_task(item, Review(), "/x.jpg")["predictions"][0]["result"]
     assert region["value"]["brushlabels"] == ["student"]
@@ -74,42 +74,42 @@ def test_the_student_is_shown_under_a_label_of_its_own_or_not_at_all() -> None:
     assert [one["model_version"] for one in hidden["predictions"]] == ["teacher"]
 
 
-def test_joints_in_the_image_that_have_a_confidence_hang_below_their_person() -> None:
+def test_keypoints_in_the_image_with_a_confidence_are_children_of_their_person() -> None:
     item = item_of(person(11, LEFT, keypoints=KEYPOINTS))
-    mask, *joints = make_task(item, Review(), "/x.jpg")["predictions"][-1]["result"]
+    mask, *points = make_task(item, Review(), "/x.jpg")["predictions"][-1]["result"]
     assert mask["id"] == "i11"
-    [nose] = joints
+    [nose] = points
     assert (nose["id"], nose["parentID"], nose["score"]) == ("i11-nose", "i11", 0.9)
     assert nose["value"] == {"x": 25.0, "y": 50.0, "width": 0.5, "keypointlabels": ["nose"]}
     assert list(shown_keypoints(item.teacher[0])) == [0]
     assert len(make_task(item, NO_KEYPOINTS, "/x.jpg")["predictions"][-1]["result"]) == 1
 
 
-def test_a_joint_whose_place_is_no_number_is_not_shown() -> None:
-    lost = joints_at(nose=(float("nan"), 1.0, 0.9), left_eye=(1.0, 1.0, float("nan")))
+def test_a_keypoint_whose_position_is_nan_is_not_shown() -> None:
+    lost = keypoints_at(nose=(float("nan"), 1.0, 0.9), left_eye=(1.0, 1.0, float("nan")))
     item = item_of(person(11, LEFT, keypoints=lost))
     assert len(make_task(item, Review(), "/x.jpg")["predictions"][-1]["result"]) == 1
 
 
 def test_a_mask_of_another_image_is_refused() -> None:
-    with pytest.raises(LabelStudioError, match=r"frame 7 .* region i1 is of an image of 4x3 pixels, not 3x4"):
+    with pytest.raises(LabelStudioError, match=r"frame 7 .* region i1: its image has 4x3 pixels, not 3x4"):
         make_task(item_of(person(1, LEFT), size_hw=(4, 3)), Review(), "/x.jpg")
 
 
 def test_a_student_mask_of_another_image_is_refused() -> None:
-    with pytest.raises(LabelStudioError, match=r"region student is of an image of 3x4 pixels, not 4x3"):
+    with pytest.raises(LabelStudioError, match=r"region student: its image has 3x4 pixels, not 4x3"):
         make_task(item_of(person(1, LEFT), student=LEFT.T), Review(), "/x.jpg")
 
 
 @pytest.mark.parametrize("iou", [float("nan"), -0.1, 1.5])
-def test_an_agreement_that_is_none_is_refused(iou: float) -> None:
+def test_an_invalid_iou_is_refused(iou: float) -> None:
     with pytest.raises(LabelStudioError, match="iou is"):
         make_task(item_of(person(1, LEFT), iou=iou), Review(), "/x.jpg")
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, len(COCO_KEYPOINTS) - 1))
-def test_names_say_which_instance_they_stand_for(number: int, joint: int) -> None:
-    assert named_instance(region_id(number)) == named_instance(keypoint_id(number, joint)) == number
+def test_ids_contain_the_instance_id(number: int, index: int) -> None:
+    assert instance_id_of(region_id(number)) == instance_id_of(keypoint_id(number, index)) == number
 
 
 @pytest.mark.parametrize(
@@ -131,11 +131,11 @@ def test_names_say_which_instance_they_stand_for(number: int, joint: int) -> Non
         "jR_i7",
     ],
 )
-def test_a_name_that_label_studio_made_up_stands_for_nobody(name: str) -> None:
-    assert named_instance(name) is None
+def test_an_id_made_by_label_studio_contains_no_instance_id(name: str) -> None:
+    assert instance_id_of(name) is None
 
 
-def test_the_fingerprint_changes_with_everything_that_predictions_show() -> None:
+def test_the_fingerprint_changes_with_everything_that_is_shown() -> None:
     item = item_of(person(1, LEFT, keypoints=KEYPOINTS), student=LEFT)
     [one] = item.teacher
     others = [
@@ -155,11 +155,11 @@ def test_the_fingerprint_changes_with_everything_that_predictions_show() -> None
     assert len(prints | {prediction_fingerprint(item, way) for way in ways}) == len(prints) + len(ways)
 
 
-def test_the_fingerprint_does_not_change_with_words_or_with_masks_that_are_not_shown() -> None:
-    item = item_of(person(1, LEFT), student=NOBODY)
+def test_the_fingerprint_does_not_change_with_texts_or_hidden_masks() -> None:
+    item = item_of(person(1, LEFT), student=EMPTY)
     same = [
         replace(item, why="something else", title="another", iou=0.9),
         replace(item, student=None),
-        replace(item, teacher=(*item.teacher, person(2, NOBODY))),
+        replace(item, teacher=(*item.teacher, person(2, EMPTY))),
     ]
     assert {prediction_fingerprint(one, Review()) for one in same} == {prediction_fingerprint(item, Review())}
