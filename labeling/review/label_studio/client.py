@@ -188,7 +188,7 @@ class LabelStudioClient:
             path = f"/api/projects/{project}"
             ids = self._connection.post(f"{path}/import", files=files, commit_to_project="false")
             uploads = self._connection.get(f"{path}/file-uploads", ids=json.dumps(ids["file_upload_ids"]))
-            shown |= {_UPLOAD_PREFIX.sub("", _file_name(one["file"])): one["file"] for one in uploads}
+            shown |= {_UPLOAD_PREFIX.sub("", _file_name(new["file"])): new["file"] for new in uploads}
         return {name: f"/data/{shown[_file_name(name)]}" for name in names}
 
     def attach_bucket(self, project: int, bucket: Bucket, keys: S3Keys) -> None:

@@ -173,7 +173,7 @@ class LocalLabelStudio:
     def _copy_database(self, environment: Path) -> None:
         """Copy the empty database, unless there is a database already."""
         if not self._data.exists():
-            temporary = self._data.with_suffix(".begun")
+            temporary = self._data.with_suffix(".writing")
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(mode=0o700)
             shutil.copyfile(empty_database(environment), temporary / DATABASE)

@@ -77,12 +77,12 @@ def attach_bucket(connection: Connection, project: int, bucket: Bucket, keys: S3
         "presign_ttl": _SIGNED_FOR_MIN,
     }
     storages = connection.get("/api/storages/s3", project=project)
-    ours = [one["id"] for one in storages if one["title"] == _TITLE and one["bucket"] == bucket.name]
+    known = next((s["id"] for s in storages if (s["title"], s["bucket"]) == (_TITLE, bucket.name)), None)
     try:
-        if ours:
-            connection.patch(f"/api/storages/s3/{ours[0]}", body)
-        else:
+        if known is None:
             connection.post("/api/storages/s3", body)
+        else:
+            connection.patch(f"/api/storages/s3/{known}", body)
     except (LabelStudioRefused, LabelStudioUnreachable) as exc:
         # Label Studio answers 500 if it cannot open a bucket outside Amazon. If the next request works,
         # the server is reachable, so the keys are the reason.

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from configs.models import Review
+from labeling.errors import LabelStudioError
 from labeling.review.label_studio.brush_rle import encode_brush
 from labeling.review.label_studio.project import IMAGE, KEYPOINTS, MASKS, STUDENT, TEACHER, student_label
-from labeling.review.label_studio.validate import check_task
 from labeling.review.records import ProposedInstance, ReviewItem
 from labeling.structures.instances import COCO_KEYPOINTS
 from labeling.structures.masks import Mask
@@ -33,16 +34,18 @@ def make_task(item: ReviewItem, settings: Review, image_url: str) -> dict[str, A
     the one that annotations start from.
 
     Raises:
-        LabelStudioError: it would be displayed wrongly, because of a NaN or a mask of another image size.
+        LabelStudioError: Label Studio would accept the task and display it wrongly.
     """
+    if problems := list(_find_problems(item, settings, image_url)):
+        raise LabelStudioError(
+            f"frame {item.frame_id} cannot be displayed for review: {'; '.join(problems)}; run it again, or report this"
+        )
     predictions = []
     if settings.show_student and item.student:
         region = _brush_region(STUDENT_REGION, item.student, student_label(settings))
         predictions.append({"model_version": STUDENT, "score": item.iou, "result": [region]})
     predictions.append(_teacher_prediction(item, settings))
-    task = {"data": _task_data(item, settings, image_url), "predictions": predictions}
-    check_task(task, item.size_hw, settings)
-    return task
+    return {"data": _task_data(item, settings, image_url), "predictions": predictions}
 
 
 def region_id(instance_id: int) -> str:
@@ -85,6 +88,35 @@ def prediction_fingerprint(item: ReviewItem, settings: Review) -> str:
     }
     canonical = json.dumps(shown, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _find_problems(item: ReviewItem, settings: Review, image_url: str) -> Iterator[str]:
+    """Yield what Label Studio does not check."""
+    people = [person for person in item.teacher if person.mask]
+    masks = {f"mask of instance {person.id}": person.mask for person in people}
+    if settings.show_student and item.student:
+        masks["mask of the student"] = item.student
+    shares = {"iou": item.iou, "value": item.value}
+    for person in people:
+        shares[f"score of instance {person.id}"] = person.score
+        for index in shown_keypoints(person) if settings.show_keypoints else ():
+            shares[f"confidence of {keypoint_id(person.id, index)}"] = (person.keypoints or ())[index][2]
+    if not image_url:
+        yield "its image has no URL"
+    if min(item.size_hw) < 1:
+        yield f"its image has {_format_size(item.size_hw)} pixels"
+    for name, share in shares.items():
+        if not 0 <= share <= 1:  # also true for NaN
+            yield f"the {name} is {share}, not in [0, 1]"
+    for name, mask in masks.items():
+        if mask.size_hw != item.size_hw:
+            yield f"the {name} has {_format_size(mask.size_hw)} pixels, the image {_format_size(item.size_hw)}"
+    if repeated := [key for key, times in Counter(person.id for person in people).items() if times > 1]:
+        yield f"instance ids {repeated} are not unique"
+
+
+def _format_size(size_hw: tuple[int, int]) -> str:
+    return f"{size_hw[1]}x{size_hw[0]}"
 
 
 def _task_data(item: ReviewItem, settings: Review, image_url: str) -> dict[str, Any]:

@@ -16,9 +16,8 @@ from threading import Event, Thread
 from configs.errors import ConfigError
 
 SECRET_HEADER = "X-Maskmill-Secret"  # noqa: S105 - its name
-_LARGEST_BODY = 100_000_000
+_MAX_BODY = 100_000_000
 """Limit of bytes that are read and discarded, so that the sender can finish."""
-_PART = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +68,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.FORBIDDEN)
             return
         self.event.set()
-        self._skip_body()
-        self._answer(HTTPStatus.NO_CONTENT)
-
-    def _skip_body(self) -> None:
         length = self.headers.get("Content-Length", "")
-        left = min(int(length) if length.isdecimal() else 0, _LARGEST_BODY)
-        while left > 0 and (part := self.rfile.read(min(left, _PART))):
+        left = min(int(length) if length.isdecimal() else 0, _MAX_BODY)
+        while left > 0 and (part := self.rfile.read(min(left, 1 << 16))):
             left -= len(part)
+        self._answer(HTTPStatus.NO_CONTENT)
 
     def _answer(self, status: HTTPStatus) -> None:
         self.close_connection = True

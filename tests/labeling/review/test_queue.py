@@ -89,16 +89,16 @@ def test_many_small_selections_equal_one_large_one(
     queue: list[Candidate], first: int, then: int, max_per_shot: int | None
 ) -> None:
     """As after a push that was killed, or one limited by `max_open_tasks`."""
-    begun = select_frames_for_review(queue, most=first, max_per_shot=max_per_shot).frames
-    asked = [one for one in queue if one.frame_id in begun]
+    sent = select_frames_for_review(queue, most=first, max_per_shot=max_per_shot).frames
+    selected = [one for one in queue if one.frame_id in sent]
     rest = select_frames_for_review(
-        [one for one in queue if one.frame_id not in begun],
+        [one for one in queue if one.frame_id not in sent],
         most=then,
         max_per_shot=max_per_shot,
-        asked_of=lambda shot: [one.occupancy for one in asked if one.shot == shot],
+        asked_of=lambda shot: [one.occupancy for one in selected if one.shot == shot],
     )
     assert (
-        begun + rest.frames
+        sent + rest.frames
         == select_frames_for_review(queue, most=first + then, max_per_shot=max_per_shot).frames
     )
 
@@ -134,8 +134,10 @@ def test_max_per_shot_includes_frames_sent_earlier() -> None:
     queue = [candidate(i, 0.5 - i / 100, 100 * i) for i in range(5)]
     queue.append(candidate(9, 0.01, shot=("w", 0)))
     assert select_frames_for_review(queue, most=9, max_per_shot=2) == Selection((0, 1, 9), 0, 3)
-    asked = {("v", 0): [occupancy((560, 100, 80, 240))]}
-    found = select_frames_for_review(queue, most=9, max_per_shot=2, asked_of=lambda shot: asked.get(shot, []))
+    earlier = {("v", 0): [occupancy((560, 100, 80, 240))]}
+    found = select_frames_for_review(
+        queue, most=9, max_per_shot=2, asked_of=lambda shot: earlier.get(shot, [])
+    )
     assert found == Selection((0, 9), 0, 4)
 
 

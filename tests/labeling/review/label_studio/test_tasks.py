@@ -1,6 +1,7 @@
 """Review items as tasks: their predictions and region ids."""
 
 from dataclasses import replace
+from xml.etree import ElementTree as Xml
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from configs.models import Review
 from labeling.errors import LabelStudioError
 from labeling.review.label_studio.brush_rle import decode_brush
+from labeling.review.label_studio.project import label_config
 from labeling.review.label_studio.tasks import (
     instance_id_of,
     keypoint_id,
@@ -17,6 +19,7 @@ from labeling.review.label_studio.tasks import (
     region_id,
     shown_keypoints,
 )
+from labeling.review.records import ReviewItem
 from labeling.structures.instances import COCO_KEYPOINTS
 from labeling.structures.masks import Mask
 from tests.labeling.review.label_studio.results import NO_KEYPOINTS, item_of, keypoints_at, person
@@ -91,20 +94,59 @@ def test_a_keypoint_whose_position_is_nan_is_not_shown() -> None:
     assert len(make_task(item, Review(), "/x.jpg")["predictions"][-1]["result"]) == 1
 
 
-def test_a_mask_of_another_image_is_refused() -> None:
-    with pytest.raises(LabelStudioError, match=r"frame 7 .* region i1: its image has 4x3 pixels, not 3x4"):
-        make_task(item_of(person(1, LEFT), size_hw=(4, 3)), Review(), "/x.jpg")
+def refusal(item: ReviewItem, settings: Review | None = None, url: str = "/x.jpg") -> str:
+    with pytest.raises(LabelStudioError, match=f"frame {item.frame_id} ") as refused:
+        make_task(item, settings or Review(), url)
+    return str(refused.value)
 
 
-def test_a_student_mask_of_another_image_is_refused() -> None:
-    with pytest.raises(LabelStudioError, match=r"region student: its image has 3x4 pixels, not 4x3"):
-        make_task(item_of(person(1, LEFT), student=LEFT.T), Review(), "/x.jpg")
+def test_masks_of_another_image_are_refused() -> None:
+    item = item_of(person(1, LEFT), size_hw=(4, 3), student=RIGHT)
+    assert "the mask of instance 1 has 4x3 pixels, the image 3x4" in refusal(item)
+    assert "the mask of the student has 4x3 pixels, the image 3x4" in refusal(item)
+    assert "student" not in refusal(item, Review(show_student=False))
 
 
-@pytest.mark.parametrize("iou", [float("nan"), -0.1, 1.5])
-def test_an_invalid_iou_is_refused(iou: float) -> None:
-    with pytest.raises(LabelStudioError, match="iou is"):
-        make_task(item_of(person(1, LEFT), iou=iou), Review(), "/x.jpg")
+@pytest.mark.parametrize("share", [float("nan"), float("inf"), -0.1, 1.5])
+@pytest.mark.parametrize("field", ["iou", "value"])
+def test_an_invalid_share_is_refused(field: str, share: float) -> None:
+    item = replace(item_of(person(1, LEFT)), **{field: share})  # type: ignore[arg-type]  # its name is a parameter
+    assert f"the {field} is {share}, not in [0, 1]" in refusal(item)
+
+
+def test_an_invalid_score_or_confidence_is_refused() -> None:
+    infinite = keypoints_at(nose=(1.0, 1.0, float("inf")))
+    item = item_of(person(1, LEFT, score=7.0), person(2, RIGHT, keypoints=infinite))
+    assert "the score of instance 1 is 7.0" in refusal(item)
+    assert "the confidence of i2-nose is inf" in refusal(item)
+    assert "confidence" not in refusal(item, NO_KEYPOINTS)
+
+
+def test_an_image_without_url_or_pixels_and_a_repeated_id_are_refused() -> None:
+    assert "its image has no URL" in refusal(item_of(person(1, LEFT)), url="")
+    assert "its image has 0x0 pixels" in refusal(item_of(size_hw=(0, 0)))
+    assert "instance ids [1] are not unique" in refusal(item_of(person(1, LEFT), person(1, RIGHT)))
+
+
+@pytest.mark.parametrize("settings", [Review(), Review(label="human"), Review(label="student")])
+def test_every_region_matches_a_control_of_the_label_config(settings: Review) -> None:
+    """Label Studio does not check this."""
+    page = Xml.fromstring(label_config(settings))  # noqa: S314  # our own
+    controls = {control.get("name"): control for control in page.iter() if control.get("toName")}
+    item = item_of(person(11, LEFT, keypoints=KEYPOINTS), person(12, RIGHT), student=LEFT)
+    regions = [
+        region for one in make_task(item, settings, "/x.jpg")["predictions"] for region in one["result"]
+    ]
+    assert len({region["id"] for region in regions}) == 4
+    for region in regions:
+        control = controls[region["from_name"]]
+        assert region["to_name"] == control.get("toName")
+        assert region["type"] == control.tag.lower()
+        assert (region["original_height"], region["original_width"]) == item.size_hw
+        labels = {label.get("value") for label in control.iter("Label")}
+        assert set(region["value"][region["type"]]) <= labels
+        if region["type"] == "brushlabels":
+            assert int.from_bytes(region["value"]["rle"][:4]) == 4 * LEFT.size
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, len(COCO_KEYPOINTS) - 1))
