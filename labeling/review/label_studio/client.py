@@ -73,14 +73,11 @@ class LabelStudioClient:
         """The server's URL, without a slash at its end."""
         return self._connection.url
 
-    def close(self) -> None:
-        self._connection.close()
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._connection.close()
 
     def check(self) -> str:
         """Return the server's version, after it has accepted the token.
@@ -135,10 +132,7 @@ class LabelStudioClient:
         return True
 
     def ensure_view(self, project: int, data: Mapping[str, object]) -> int:
-        """Create a tab of the Data Manager, or reset the fields in `data` of the one with its title.
-
-        Other fields stay as users have set them. Returns the tab's id.
-        """
+        """Create a tab of the Data Manager, or reset these fields of the one with its title; returns its id."""
         for view in self._connection.get("/api/dm/views/", project=project):
             if view["data"].get("title") == data["title"]:
                 if not data.items() <= view["data"].items():
@@ -180,11 +174,9 @@ class LabelStudioClient:
         shown: dict[str, str] = {}
         unique = list(dict.fromkeys(names))
         for start in range(0, len(unique), MAX_FILES):
+            batch = enumerate(unique[start : start + MAX_FILES])
             # One form field per file: of several files in one field, Label Studio reads only the last.
-            files = [
-                (f"file{i}", (_file_name(name), read(name)))
-                for i, name in enumerate(unique[start : start + MAX_FILES])
-            ]
+            files = [(f"file{i}", (_file_name(name), read(name))) for i, name in batch]
             path = f"/api/projects/{project}"
             ids = self._connection.post(f"{path}/import", files=files, commit_to_project="false")
             uploads = self._connection.get(f"{path}/file-uploads", ids=json.dumps(ids["file_upload_ids"]))
@@ -192,11 +184,7 @@ class LabelStudioClient:
         return {name: f"/data/{shown[_file_name(name)]}" for name in names}
 
     def attach_bucket(self, project: int, bucket: Bucket, keys: S3Keys) -> None:
-        """Let the server sign URLs of the images in a bucket with these keys, which it stores.
-
-        Raises:
-            LabelStudioRefused: the server cannot open the bucket with them.
-        """
+        """Let the server sign URLs of a bucket's images with these keys, which it stores; see `attach_bucket`."""
         attach_bucket(self._connection, project, bucket, keys)
 
     def signs_bucket(self, project: int, bucket: Bucket) -> bool:
@@ -240,29 +228,27 @@ class LabelStudioClient:
         return ids
 
     def list_tasks(self, project: int, *conditions: Filter) -> list[TaskState]:
-        """Return the tasks that have a `frame_id` and meet all conditions, ordered by id.
+        """Return the tasks with a `frame_id` that meet all conditions, by id; a frame may have several."""
 
-        A frame may have several.
-        """
+        def read(conditions: Sequence[Filter], fields: str) -> Iterator[Task]:
+            return read_tasks(self._connection, project, conditions, page_size=IDS_PAGE, include=fields)
+
         # The field `drafts` contains only those of our own user.
         has_draft = where("draft_exists", "equal", "Boolean", True)
-        drafted = read_tasks(
-            self._connection, project, [*conditions, has_draft], page_size=IDS_PAGE, include="id"
-        )
-        drafted_ids = {task["id"] for task in drafted}
-        fields = "id,data,total_annotations,cancelled_annotations"
-        tasks = read_tasks(self._connection, project, conditions, page_size=IDS_PAGE, include=fields)
+        drafted = {task["id"] for task in read([*conditions, has_draft], "id")}
+        counts = ("total_annotations", "cancelled_annotations")
         return [
-            TaskState(int(task["id"]), int(frame_id), task["id"] in drafted_ids or _is_answered(task))
-            for task in tasks
+            TaskState(
+                int(task["id"]),
+                int(frame_id),
+                is_started=task["id"] in drafted or any(task[name] for name in counts),
+            )
+            for task in read(conditions, ",".join(("id", "data", *counts)))
             if (frame_id := str(task["data"].get("frame_id"))).isdecimal()
         ]
 
     def look_for_tasks(self, project: int, known: Collection[int], *, last: int) -> list[TaskState]:
-        """Return the tasks without annotation or skip, those with an id above `last`, and those of `known`.
-
-        These are few, even in a project with years of finished tasks.
-        """
+        """Return tasks that are untouched, have an id above `last`, or are in `known`: few of a large project."""
         found = {task.id: task for task in self.list_tasks(project, *UNTOUCHED)}
         found |= {task.id: task for task in self.list_tasks(project, id_after(last))}
         found |= {task.id: task for task in self.find_tasks(project, set(known) - found.keys())}
@@ -331,10 +317,6 @@ class LabelStudioClient:
         except LabelStudioDenied:
             return {}
         return {int(user["id"]): str(user["email"]) for user in users}
-
-
-def _is_answered(task: Task) -> bool:
-    return bool(task["total_annotations"] or task["cancelled_annotations"])
 
 
 def _id_filters(ids: Collection[int]) -> list[Filter]:

@@ -154,8 +154,8 @@ class LocalLabelStudio:
         self._copy_database(environment)
         self._pid_file.unlink(missing_ok=True)
         self.log.touch(mode=0o600)
-        server = (str(environment / "bin" / "label-studio"), "start", "--no-browser", "--internal-host", HOST)
-        options = ("--port", str(httpx.URL(url).port), "--data-dir", str(self._data))
+        server = (environment / "bin" / "label-studio", "start", "--no-browser", "--internal-host", HOST)
+        options = ("--port", str(httpx.URL(url).port), "--data-dir", self._data)
         with self.log.open("w") as log:
             # The shell leads the process group, ends at once and leaves the server in the background.
             subprocess.run(  # noqa: S603 - our own command

@@ -46,15 +46,13 @@ def listen_for_webhooks(host: str, port: int) -> Iterator[WebhookListener]:
         server = ThreadingHTTPServer((host, port), Handler)
     except OSError as exc:
         raise ConfigError(f"cannot listen on {host}:{port}: {exc.strerror}; choose another --port") from exc
-    server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True)
-    thread.start()
-    try:
-        yield WebhookListener(server.server_address[1], secret, heard)
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with server:
+        server.daemon_threads = True
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True).start()
+        try:
+            yield WebhookListener(server.server_address[1], secret, heard)
+        finally:
+            server.shutdown()
 
 
 class _Handler(BaseHTTPRequestHandler):
