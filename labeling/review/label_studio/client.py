@@ -83,10 +83,17 @@ class LabelStudioClient:
         """Return the server's version, after it has accepted the token.
 
         Raises:
+            LabelStudioError: it is another server.
             LabelStudioTooOld: older than `OLDEST_VERSION`.
         """
-        version = str(self._connection.get("/api/version/")["release"])
-        if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST_VERSION:
+        response = self._connection.get("/api/version/")
+        version = str(response.get("release")) if isinstance(response, dict) else ""
+        numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+        if not numbers:
+            raise LabelStudioError(
+                f"the server at {self.url} does not respond like Label Studio: check the URL"
+            )
+        if numbers < OLDEST_VERSION:
             oldest = ".".join(map(str, OLDEST_VERSION))
             raise LabelStudioTooOld(
                 f"Label Studio at {self.url} is version {version}: upgrade it to {oldest} or newer"

@@ -1,7 +1,7 @@
 """The labeling project: its label config (the page), and the names that results carry."""
 
 from typing import Any
-from xml.etree import ElementTree as Xml
+from xml.sax.saxutils import quoteattr
 
 from configs.errors import ConfigError
 from configs.models import Review
@@ -73,6 +73,40 @@ page; images smaller than the page are then enlarged beyond their frame and cut 
 slider of the brush size covers the image."""
 
 
+_PAGE = f"""<View className="mm-page">
+<Style>{{style}}</Style>
+<View className="mm-why">
+  <Header value="$why" size="5" style="margin: 0" />
+  <Header value="$title" size="5" style="margin: 0; opacity: 0.7; font-weight: 400" />
+</View>
+<View className="mm-tools">
+  <BrushLabels name="{MASKS}" toName="{IMAGE}">
+    <Label value={{label}} background="{_LABEL_COLOR}" selected="true" />{{student}}
+  </BrushLabels>
+  <Choices name="{VERDICT}" toName="{IMAGE}" choice="single" showInline="true">{{verdicts}}</Choices>
+  <View className="mm-note">
+    <TextArea name="{NOTE}" toName="{IMAGE}" placeholder="Note" rows="1" maxSubmissions="1" editable="true" />
+  </View>
+</View>
+<Image name="{IMAGE}" value="${IMAGE}" zoom="true" zoomControl="true" brightnessControl="true"
+  contrastControl="true" rotateControl="false" maxHeight="calc(100vh - var(--mm-around))" />{{keypoints}}
+</View>"""
+
+_STUDENT = f"""
+    <View className="mm-hidden">
+      <Label value={{label}} background="{_STUDENT_COLOR}"
+        hint="The student's mask: only for comparison, do not submit it" />
+    </View>"""
+
+_KEYPOINT_LABELS = f"""
+<View className="mm-hidden">
+  <KeyPointLabels name="{KEYPOINTS}" toName="{IMAGE}" strokeWidth="1">
+    {"".join(f'<Label value="{name}" background="{_KEYPOINT_COLOR}" />' for name in COCO_KEYPOINTS)}
+  </KeyPointLabels>
+</View>"""
+"""COCO's 17 keypoints with a hidden legend: 17 buttons would push the image off the page."""
+
+
 def student_label(settings: Review) -> str:
     """Return the label of the student's mask, which always differs from a person's."""
     return "student" if settings.label != "student" else "student's"
@@ -90,53 +124,12 @@ def label_config(settings: Review) -> str:
         raise ConfigError(
             f"review.label is {label!r}: set it to a word without '$', line breaks and outer spaces"
         )
-    page = Xml.Element("View", className="mm-page")
-    Xml.SubElement(page, "Style").text = _STYLE
-    _add_why(page)
-    tools = Xml.SubElement(page, "View", className="mm-tools")
-    _add_labels(tools, settings)
-    _add_verdict(tools)
-    _add_image(page)
-    if settings.show_keypoints:
-        _add_keypoints(page)
-    return Xml.tostring(page, encoding="unicode")
-
-
-def _add_why(page: Xml.Element) -> None:
-    why = Xml.SubElement(page, "View", className="mm-why")
-    Xml.SubElement(why, "Header", value="$why", size="5", style="margin: 0")
-    Xml.SubElement(why, "Header", value="$title", size="5", style="margin: 0; opacity: 0.7; font-weight: 400")
-
-
-def _add_labels(tools: Xml.Element, settings: Review) -> None:
-    labels = Xml.SubElement(tools, "BrushLabels", name=MASKS, toName=IMAGE)
-    Xml.SubElement(labels, "Label", value=settings.label, background=_LABEL_COLOR, selected="true")
-    if settings.show_student:
-        hint = "The student's mask: only for comparison, do not submit it"
-        hidden = Xml.SubElement(labels, "View", className="mm-hidden")
-        Xml.SubElement(hidden, "Label", value=student_label(settings), background=_STUDENT_COLOR, hint=hint)
-
-
-def _add_verdict(tools: Xml.Element) -> None:
-    choices = Xml.SubElement(tools, "Choices", name=VERDICT, toName=IMAGE, choice="single", showInline="true")
-    for value, hint in VERDICTS:
-        Xml.SubElement(choices, "Choice", value=value, hint=hint)
-    note = Xml.SubElement(tools, "View", className="mm-note")
-    Xml.SubElement(
-        note, "TextArea", name=NOTE, toName=IMAGE, placeholder="Note", rows="1", maxSubmissions="1", editable="true"
-    )  # fmt: skip
-
-
-def _add_image(page: Xml.Element) -> None:
-    Xml.SubElement(
-        page, "Image", name=IMAGE, value=f"${IMAGE}", zoom="true", zoomControl="true",
-        brightnessControl="true", contrastControl="true", rotateControl="false", maxHeight="calc(100vh - var(--mm-around))",
-    )  # fmt: skip
-
-
-def _add_keypoints(page: Xml.Element) -> None:
-    """Add COCO's 17 keypoints with a hidden legend: 17 buttons would push the image off the page."""
-    legend = Xml.SubElement(page, "View", className="mm-hidden")
-    keypoints = Xml.SubElement(legend, "KeyPointLabels", name=KEYPOINTS, toName=IMAGE, strokeWidth="1")
-    for name in COCO_KEYPOINTS:
-        Xml.SubElement(keypoints, "Label", value=name, background=_KEYPOINT_COLOR)
+    return _PAGE.format(
+        style=_STYLE,
+        label=quoteattr(label),
+        student=_STUDENT.format(label=quoteattr(student_label(settings))) if settings.show_student else "",
+        verdicts="".join(
+            f"<Choice value={quoteattr(value)} hint={quoteattr(hint)} />" for value, hint in VERDICTS
+        ),
+        keypoints=_KEYPOINT_LABELS if settings.show_keypoints else "",
+    )

@@ -119,9 +119,10 @@ def test_a_closed_port_is_unreachable() -> None:
         server.check()
 
 
-def test_another_web_server_is_recognized() -> None:
+@pytest.mark.parametrize("content", ["<html>shop</html>", "[]", '{"version": 1}', ""])
+def test_another_web_server_is_recognized(content: str) -> None:
     with serve() as site, LabelStudioClient(site.url("/"), "token") as server:
-        site.pages["/api/version/"] = send_page("<html>shop</html>")
+        site.pages["/api/version/"] = send_page(content)
         with pytest.raises(LabelStudioError, match="does not respond like Label Studio"):
             server.check()
 
