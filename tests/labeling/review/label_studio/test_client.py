@@ -7,13 +7,14 @@ from typing import Any
 import httpx
 import pytest
 
+from configs.models import Review
 from labeling.errors import (
     LabelStudioRefused,
     LabelStudioUnreachable,
 )
 from labeling.review.label_studio.client import LabelStudioClient
 from labeling.review.label_studio.filters import UNTOUCHED
-from labeling.review.label_studio.project import BEST_FIRST
+from labeling.review.label_studio.project import BEST_FIRST, label_config
 from tests.studio_server import LABEL_CONFIG, RunningStudio, gate_before
 
 pytestmark = pytest.mark.labelstudio
@@ -61,7 +62,7 @@ def test_a_deleted_project_does_not_exist(studio: RunningStudio, project: int) -
 
 
 def test_a_label_config_is_sent_when_it_differs(studio: RunningStudio, project: int) -> None:
-    other = LABEL_CONFIG.replace("person", "someone")
+    other = label_config(Review())
     assert not studio.server.update_label_config(project, LABEL_CONFIG)
     assert studio.server.update_label_config(project, other)
     assert not studio.server.update_label_config(project, other)
