@@ -159,7 +159,7 @@ class LocalLabelStudio:
         with self.log.open("w") as log:
             # The shell leads the process group, ends at once and leaves the server in the background.
             subprocess.run(  # noqa: S603 - our own command
-                ("/bin/sh", "-c", 'echo $$ > server.pid; "$@" &', "sh", *server, *options),
+                ("/bin/sh", "-c", 'set -e; echo $$ > server.pid; "$@" &', "sh", *server, *options),
                 cwd=self._folder,
                 env=self._variables(credentials),
                 stdin=subprocess.DEVNULL,
@@ -167,7 +167,7 @@ class LocalLabelStudio:
                 stderr=subprocess.STDOUT,
                 pass_fds=[lock.fileno()],
                 start_new_session=True,
-                check=True,
+                check=False,  # `_wait` reports a failure with the log
             )
 
     def _copy_database(self, environment: Path) -> None:
