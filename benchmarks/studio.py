@@ -144,7 +144,7 @@ class Bench:
 
     def _finish(self, project: int, begin: float) -> float:
         seconds = time.perf_counter() - begin
-        if len(self.ours.task_ids(project)) != len(self.items):
+        if len(self.ours.list_tasks(project)) != len(self.items):
             raise SystemExit("some tasks did not arrive")
         return seconds
 

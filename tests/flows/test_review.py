@@ -80,7 +80,7 @@ class Desk:
         )
 
     def _numbers(self) -> dict[int, int]:
-        return self.studio.server.task_ids(self.number)
+        return {task.frame_id: task.id for task in self.studio.server.list_tasks(self.number)}
 
     def states(self) -> dict[int, str]:
         with database_of(self.home).session() as session:
