@@ -1,6 +1,5 @@
 """The home that a flow or command works on: absolute paths, and homes that must exist already."""
 
-import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -47,12 +46,13 @@ def existing_home(home: Path) -> "Home":
         NoRunYet: nothing is there yet.
         ConfigError: it is a file.
     """
+    from configs.environment import DATABASE_URL
     from labeling.storage.home import Home
 
     found = Home(home.expanduser().resolve())
     if found.root.is_file():
         raise ConfigError(f"--home {home} is a file: name a folder")
-    if not found.root.is_dir() and "MASKMILL_DATABASE_URL" not in os.environ:
+    if not found.root.is_dir() and DATABASE_URL.read() is None:
         raise NoRunYet(f"no home at {found.root}: `maskmill run SOURCE --home {home}` creates it")
     return found
 

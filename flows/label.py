@@ -180,6 +180,6 @@ class ShardScheduler:
     def _requeue(self, shard_id: int, lost: WorkerLost) -> None:
         """Requeue a shard whose worker crashed; fail it after MAX_DEATHS crashes."""
         with self.context.database.transaction() as session:
-            deaths = release_shard(session, shard_id, died=True)
+            deaths = release_shard(session, shard_id, self.execution.id, died=True)
             if deaths >= MAX_DEATHS:
                 fail_shard(session, shard_id, WorkerLost(f"{deaths} workers crashed on this shard: {lost}"))

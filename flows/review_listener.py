@@ -79,7 +79,7 @@ def _registered(home: Home, listener: WebhookListener, address: str) -> Iterator
         if not projects:
             raise ConfigError("nothing was sent to this Label Studio yet: run `maskmill review push` first")
         headers = {SECRET_HEADER: listener.secret}
-        webhooks = [server.ensure_webhook(project.number, address, headers) for project in projects]
+        webhooks = [server.ensure_webhook(project.external_id, address, headers) for project in projects]
         try:
             yield
         finally:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from configs.environment import DATABASE_URL
 from configs.errors import MaskmillError
 from configs.models import RunConfig
 from configs.segmenters import SegmenterBlock
@@ -110,7 +111,7 @@ def _database(home: Path) -> str:
     from db.connection.schema import schema_revision
     from tasks.execution.database import database_url
 
-    if not home.exists() and "MASKMILL_DATABASE_URL" not in os.environ:
+    if not home.exists() and DATABASE_URL.read() is None:
         return f"none yet; the first run creates {Home(home).database}"
     revision, head = schema_revision(database_url(Home(home)))
     return f"schema {revision or 'none'}, this version has {head}" + (

@@ -14,8 +14,8 @@ from db.runs.garbage import (
     delete_predictions,
     images_by_folder,
     is_reviewed,
-    somebody_at_work,
     superseded_runs,
+    writer_host,
 )
 from db.runs.queries import latest_run
 from labeling.errors import AlreadyRunning
@@ -76,7 +76,7 @@ def collect_garbage(context: Context, ages: Ages, *, run: str | None = None, del
         return _add_files(context, found, ages)
     with context.database.alone("gc"):
         with context.database.transaction() as session:
-            if location := somebody_at_work(session):
+            if location := writer_host(session):
                 raise AlreadyRunning(
                     f"a run is in progress on {location}: wait until it ends (if it was killed, "
                     "`maskmill recover` frees it), then run this again"

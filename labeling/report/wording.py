@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import labeling.errors  # noqa: F401  # defines the classes
+from configs.errors import MaskmillError, error_classes
 from labeling.report.contents import FrameCounts, ReportData
 from labeling.text.figures import count, count_of, percent, spaced
 
@@ -14,30 +16,11 @@ CAUSES = {
 }
 
 
-_ADVICE = {
-    "not_found": "Check the path or URL for typing errors, and that the file still exists.",
-    "unreachable": "Check the network and that the server or camera is on, then run again.",
-    "removed": "The site no longer has it: remove it from the list.",
-    "private": "Set ingest.cookies_file to the cookies of an account that may see it.",
-    "geo_blocked": "Download it in a country where it is available, then pass the file.",
-    "bot_wall": "Wait, or set ingest.cookies_file to the cookies of a browser session.",
-    "rate_limited": "Wait an hour and run again with ingest.pause_s set.",
-    "no_js_runtime": "Install Deno or Node.js, then run again.",
-    "not_a_video": "Check that the URL leads to the video itself and not to a page about it.",
-    "empty_video": "Nothing in the file can be decoded: download or record it again.",
-    "truncated": "The end is missing: download or copy it again.",
-    "unsupported_video": "Convert it, for example with ffmpeg to H.264 in MP4.",
-    "unsafe_archive": "Unpack it by hand in a safe place, check it, then pass the folder.",
-    "disk_full": "Free some space in the home, then run again.",
-    "home_not_writable": "Give write permission on the home, or choose another.",
-    "weights_missing": "Allow the download, or copy the weights into weights_dir.",
-    "weights_corrupt": "Delete the file: the next run downloads it again.",
-}
-
-
 def advice_for(code: str) -> str:
-    """Return what to do about a failure of this code."""
-    return _ADVICE.get(code, "Read the message; run again after removing its cause.")
+    """Return what to do about a failure with this code, as a sentence."""
+    known = (error.advice for error in error_classes() if error.code == code)
+    advice = next(known, MaskmillError.advice)
+    return f"{advice[0].upper()}{advice[1:]}."
 
 
 def summarize(data: ReportData) -> str:

@@ -1,8 +1,8 @@
 """The home and database of an execution, opened at the front door and passed down to every use case."""
 
-import os
 from dataclasses import dataclass
 
+from configs.environment import DATABASE_URL
 from configs.models import RunConfig
 from db.connection.database import Database
 from labeling.errors import OtherDatabase
@@ -33,7 +33,7 @@ def open_context(home: Home) -> Context:
 
 def open_worker_context(home: Home, config: RunConfig) -> Context:
     """Return the context of a home in a worker, which may be on another machine of a cluster."""
-    named = os.environ.get("MASKMILL_DATABASE_URL")
+    named = DATABASE_URL.read()
     if config.address and not named and not home.database.exists():
         raise OtherDatabase(f"no database at {home.database}: {SAME_DATABASE}")
     return open_context(home)

@@ -4,6 +4,7 @@ import atexit
 import os
 import threading
 
+from configs.environment import DATABASE_URL
 from db.connection.database import Database, open_database
 from labeling.storage.home import Home
 
@@ -16,7 +17,12 @@ def database_url(home: Home) -> str:
 
     The URL may contain a password, so it is not part of a config.
     """
-    return os.environ.get("MASKMILL_DATABASE_URL") or home.database_url
+    return DATABASE_URL.read() or home.database_url
+
+
+def has_ledger(home: Home) -> bool:
+    """Return whether there is a database to open: `database_of` would create the one at home."""
+    return bool(DATABASE_URL.read()) or home.database.exists()
 
 
 def database_of(home: Home) -> Database:

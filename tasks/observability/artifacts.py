@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from more_itertools import batched
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -16,7 +17,6 @@ from db.runs.overview import VideoWork, title_of
 from db.runs.queries import Failure, RunSummary
 from labeling.report.contents import AgreementHistogram
 from labeling.report.wording import count_name
-from labeling.runtime.prefetch import in_batches
 from labeling.sources.titles import source_title
 from labeling.storage.home import Home
 from labeling.text.figures import caption_of, clock, count_of
@@ -180,7 +180,7 @@ def _failure_lines(failures: Sequence[Failure]) -> Iterator[str]:
 
 
 def _agreement(histogram: AgreementHistogram) -> Iterator[str]:
-    counts = [sum(pair) for pair in in_batches(histogram.counts, 2)]  # ten lines are easy to read
+    counts = [sum(pair) for pair in batched(histogram.counts, 2)]  # ten lines are easy to read
     if not sum(counts) + histogram.both_empty:
         return
     yield "## Agreement of student and teacher"

@@ -1,10 +1,10 @@
 """The Label Studio that a home works with, and the project in it."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from configs.environment import read_variable
 from configs.models import Review as Settings
 from labeling.review.label_studio.client import LabelStudioClient
 from labeling.review.label_studio.credentials import find_credentials
@@ -46,8 +46,8 @@ def secret_from_prefect(name: str) -> str | None:
 
     The blocks are `maskmill-label-studio-url` and `maskmill-label-studio-api-key`.
     """
-    if name in os.environ:
-        return os.environ[name]
+    if (value := read_variable(name)) is not None:
+        return value
     from prefect.blocks.system import Secret
 
     try:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 
+from more_itertools import batched
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -17,7 +18,6 @@ from db.review.annotations import (
     SentFrame,
     find_sent_frames,
     store_annotations,
-    update_consensus,
 )
 from db.review.items import proposed_instances
 from db.review.outbox import finished_frames, forget_project, known_tasks, reconcile, unanswered_frames
@@ -26,8 +26,8 @@ from labeling.review.label_studio.annotations import read_annotations
 from labeling.review.label_studio.client import LabelStudioClient
 from labeling.review.label_studio.filters import Task
 from labeling.review.records import ProposedInstance, ReviewedFrame
-from labeling.runtime.prefetch import in_batches
 from tasks.execution.context import Context
+from tasks.review.consensus import update_consensus
 from tasks.review.push import one_per_frame
 
 OVERLAP_S = 60.0
@@ -66,7 +66,7 @@ def sum_pulls(pulls: Sequence[PullSummary]) -> PullSummary:
 
 def pull_project(context: Context, server: LabelStudioClient, project: LabelStudioProjectRow) -> PullSummary:
     """Take over what changed in one project; a second call without changes in between does nothing."""
-    if not server.project_exists(project.number):
+    if not server.project_exists(project.external_id):
         with context.database.transaction() as session:
             taken_back = forget_project(session, project.id)
         return PullSummary(1, 0, (), 0, (project.title,), taken_back)
@@ -97,7 +97,7 @@ class _Pull:
         database, project = self.context.database, self.project
         with database.session() as session:
             known = known_tasks(session, project.id)
-        found = self.server.look_for_tasks(project.number, known.unfinished.values(), last=known.last)
+        found = self.server.look_for_tasks(project.external_id, known.unfinished.values(), last=known.last)
         ours = one_per_frame(found)
         with database.transaction() as session:
             finished = finished_frames(session, project.id, list(ours))
@@ -118,12 +118,14 @@ class _Pull:
         changed, latest = 0, None
         problems: list[str] = []
         seen: set[int] = set()
-        for group in in_batches(self.server.changed_tasks(self.project.number, since), GROUP):
+        for group in batched(self.server.changed_tasks(self.project.external_id, since), GROUP):
             frames, unclear = self._take(group)
             changed, problems = changed + frames, problems + unclear
             latest = max([_updated_at(task) for task in group] + ([latest] if latest else []))
             seen.update(task["id"] for task in group)
-        for group in in_batches(self.server.annotated_tasks(self.project.number, set(unread) - seen), GROUP):
+        for group in batched(
+            self.server.annotated_tasks(self.project.external_id, set(unread) - seen), GROUP
+        ):
             frames, unclear = self._take(group)
             changed, problems = changed + frames, problems + unclear
         if latest:
@@ -143,7 +145,7 @@ class _Pull:
             tasks = {
                 fid: task
                 for task in group
-                if (fid := _frame_id(task)) in sent and sent[fid].task == task["id"]
+                if (fid := _frame_id(task)) in sent and sent[fid].task_id == task["id"]
             }
             frames = session.scalars(select(FrameRow).where(FrameRow.id.in_(tasks))).all()
             shown = _shown_masks(session, {fid: sent[fid] for fid in tasks})

@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from itertools import chain
 
+from more_itertools import batched
+
 from configs.models import Review as Settings
 from db.models.core import RunRow, utc_now
-from db.review.annotations import annotated_frames, update_consensus
+from db.review.annotations import annotated_frames
 from db.review.items import review_items
 from db.review.outbox import (
     FrameTask,
@@ -37,7 +39,6 @@ from db.review.outbox import (
 )
 from db.review.selection import SkippedFrames, choose_waiting, count_waiting
 from db.runs.queries import latest_run
-from db.sql.paging import pages
 from labeling.errors import LabelStudioError, LabelStudioRefused, LabelStudioUnreachable
 from labeling.review.label_studio.client import TaskState
 from labeling.review.label_studio.s3_storage import bucket_of
@@ -46,6 +47,7 @@ from labeling.review.records import ReviewItem
 from labeling.storage.encode import IMAGES
 from tasks.execution.context import Context
 from tasks.review.connect import LabelStudioConnection, open_project
+from tasks.review.consensus import update_consensus
 
 _POLL_S = 0.5
 
@@ -126,7 +128,7 @@ class Outbox:
                     sending = {}
             adopted, deleted = adopted + found.adopted, deleted + found.deleted
             if not sending:
-                left_over = {frame_task.task for frame_task in found.left_over}
+                left_over = {frame_task.task_id for frame_task in found.left_over}
                 self.delete_untouched(left_over)
                 return adopted, deleted, [task for task in tasks if task.id not in left_over]
             time.sleep(_POLL_S)
@@ -259,7 +261,9 @@ def open_outbox(context: Context, connection: LabelStudioConnection, settings: S
     database = context.database
     with database.session() as session:
         known = known_project(session, connection.name, settings.project)
-    label_studio_id = open_project(connection, settings, context.home, known=known.number if known else None)
+    label_studio_id = open_project(
+        connection, settings, context.home, known=known.external_id if known else None
+    )
     with database.transaction() as session:
         before = Settings.model_validate(known.settings) if known else settings
         project_id = remember_project(
@@ -303,7 +307,7 @@ def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> Pus
         passed_over=choice.passed_over,
         elsewhere=0,
     )
-    batches = [list(batch) for batch in pages(choice.frames, outbox.settings.batch)]
+    batches = [list(batch) for batch in batched(choice.frames, outbox.settings.batch)]
     return PushPlan((outbox.project_id, outbox.label_studio_id), batches, summary)
 
 

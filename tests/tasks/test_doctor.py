@@ -141,7 +141,7 @@ def test_the_image_store_is_named_and_a_bucket_is_tried(
     began = time.monotonic()
     away = check_images(tmp_path)
     assert not away.ok
-    assert "did not answer as it should" in away.finding
+    assert "did not answer correctly" in away.finding
     assert time.monotonic() - began < 30
     bucket.gate.fail_with = 403
     assert "refuses our keys" in check_images(tmp_path).finding
