@@ -14,7 +14,7 @@ PREFECT_ERRORS = (HTTPError, PrefectException, MaskmillError, OSError, ValueErro
 """Server unreachable or refusing, an image to be shown that is gone, a value that Prefect rejects."""
 
 
-def is_watched() -> bool:
+def has_server() -> bool:
     """Return whether a permanent server is set; a temporary one ends with the run, and its pages with it."""
     return bool(PREFECT_API_URL.value())
 

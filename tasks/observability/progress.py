@@ -13,7 +13,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from db.runs.overview import shards_ended
 from labeling.text.figures import count_of, duration
 from tasks.execution.context import Context
-from tasks.observability.best_effort import PREFECT_ERRORS, is_watched, log_prefect_errors
+from tasks.observability.best_effort import PREFECT_ERRORS, has_server, log_prefect_errors
 
 EVERY_S = 2.0
 """Between two reads of the database; Prefect is called only after a change."""
@@ -50,7 +50,7 @@ def show_progress(context: Context, run_id: str, shards: int) -> Iterator[None]:
     Shards that other processes finish are counted as well.
     """
     progress: _Progress | None = None
-    if shards and is_watched():
+    if shards and has_server():
         with log_prefect_errors(f"run {run_id} has no progress artifact"):
             progress = _Progress(context, run_id, shards)
     if progress is None:

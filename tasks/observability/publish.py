@@ -15,7 +15,7 @@ from labeling.structures.instances import ModelCard
 from tasks.execution.context import Context
 from tasks.observability.artifacts import show_run
 from tasks.observability.assets import MAX_VIDEOS, frames_asset, trace_frames, video_asset
-from tasks.observability.best_effort import is_watched, log_prefect_errors
+from tasks.observability.best_effort import has_server, log_prefect_errors
 from tasks.observability.events import emit_run_events
 
 MAX_LOGGED = 100
@@ -70,7 +70,7 @@ def publish_run(context: Context, summary: RunSummary) -> None:
     """
     for failure in summary.failures[:MAX_LOGGED]:
         get_run_logger().warning("%s: %s: %s", failure.what, failure.code, failure.message)
-    if not is_watched():
+    if not has_server():
         return
     with log_prefect_errors(f"run {summary.run_id} is not shown in full"):
         with context.database.session() as session:
