@@ -213,7 +213,7 @@ def test_the_command_lists_first_and_deletes_on_request(home: Home) -> None:
     arguments = ["gc", "--home", str(home.root)]
     printed = CliRunner().invoke(app, arguments).output
     assert "... and 10 more" in printed
-    assert "30 files with 0.0 MB, predictions of 0 runs: to be deleted (--delete does it)" in printed
+    assert "30 files (0.0 MB) and the predictions of 0 runs: would be deleted" in printed
     done = json.loads(CliRunner().invoke(app, [*arguments, "--delete", "--json"]).output)
     assert (done["images"], done["unfinished"], done["deleted"]) == (20, 10, True)
     assert images(home) == referred(home)
