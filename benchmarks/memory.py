@@ -47,7 +47,7 @@ def repeat_video(video: Path, out: Path, times: int) -> None:
 
 def work(video: Path, home: Path, config_name: str, changes: list[str]) -> None:
     """Label a video as plain functions and print this process's peak."""
-    from configs import load_config
+    from configs.load import load_config
     from db.runs.queries import planned_shards
     from db.runs.writes import upsert_run
     from labeling.storage.home import Home

@@ -26,7 +26,8 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 from more_itertools import batched
 
-from configs import RunConfig, load_config
+from configs.load import load_config
+from configs.models import RunConfig
 from db.runs.queries import planned_shards
 from db.runs.writes import upsert_run
 from flows.cli.temporary_server import temporary_server

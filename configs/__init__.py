@@ -1,6 +1,1 @@
-"""What a run is made of: frozen models with their presets."""
-
-from configs.load import load_config
-from configs.models import RunConfig
-
-__all__ = ["RunConfig", "load_config"]
+"""What a run is made of: frozen models with their presets. The public names are in `maskmill`."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from configs import RunConfig, load_config
 from configs.errors import MaskmillError
-from configs.models import ExportedDecision, ExportFormat
+from configs.load import load_config
+from configs.models import ExportedDecision, ExportFormat, RunConfig
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance, ModelCard

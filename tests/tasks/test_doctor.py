@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from configs import load_config
+from configs.load import load_config
 from labeling.review.label_studio.credentials import TOKEN_VARIABLE, URL_VARIABLE, credentials_file
 from labeling.storage.image_store import VARIABLE
 from tasks.doctor import CheckResult, run_checks
