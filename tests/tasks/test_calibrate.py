@@ -74,7 +74,7 @@ def test_a_calibration_learns_what_the_teachers_score_says_and_a_run_follows_it(
     assert found.sets["all"].accepting.precision == 1.0
     assert found.sets["all"].accepting.accepted == 48
     doubtful = next(frame for frame in found.frames if frame.decision == "review")
-    assert doubtful.reasons[0].startswith("teacher right with a probability of ")
+    assert doubtful.reasons[0].startswith("the teacher is right with a probability of ")
     assert doubtful.trust is not None
     assert doubtful.trust < 0.5
 
