@@ -21,7 +21,7 @@ def maskmill(*words: object) -> Result:
     [
         ((), "no ground truth: name a SETS.yaml, or --images with --coco or --masks"),
         (("sets.yaml", "--images", "x"), "sets.yaml names its own images"),
-        (("--images", "x"), "wants either coco (a file) or masks (a folder)"),
+        (("--images", "x"), "set either coco (a file) or masks (a folder)"),
         (("gone.yaml",), "no readable file gone.yaml"),
         (("typo.yaml",), "labeled set typo.yaml: streets: unknown key 'mask'; did you mean 'masks'?"),
         (("empty.yaml",), "empty.yaml: no labeled set"),

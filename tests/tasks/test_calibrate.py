@@ -139,9 +139,9 @@ def test_an_image_that_cannot_be_read_is_passed_over(images: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (None, "neither shipped .lite, surveillance. nor a file of `maskmill calibrate`"),
-        ("{", "that can be read"),
-        ("null", "is no file of `maskmill calibrate`"),
+        (None, "neither shipped .lite, surveillance. nor a readable file of `maskmill calibrate`"),
+        ("{", "nor a readable file"),
+        ("null", "is not a file of `maskmill calibrate`"),
         ('{"teacher": "a"}', "trust.calibration.cheap: Field required"),
         ('{"teachr": "a"}', "unknown key 'trust.calibration.teachr'; did you mean 'teacher'"),
     ],
