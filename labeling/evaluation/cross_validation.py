@@ -1,41 +1,40 @@
-"""How far a calibration can be believed: what it said of frames that it had not seen."""
+"""Cross-validation of a calibration: its predictions for frames that it has not seen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labeling.evaluation.calibration_error import CalibrationMetrics, judge_predictions
-from labeling.evaluation.metrics import share
+from labeling.evaluation.metrics import CalibrationMetrics, calibration_metrics, share
 from labeling.evaluation.summary import POOLED
 from labeling.trust.fit import Prediction
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptedFrames:
-    """What would be accepted of some frames, at the risk that was asked for."""
+    """The frames that would be accepted at the configured risk."""
 
     frames: int
     good: float | None
-    """Share of good ones among them: the precision of accepting all."""
+    """Share of good frames: the precision of accepting all."""
     accepted: int
     precision: float | None
-    """Share of good ones among the accepted."""
+    """Share of good frames among the accepted."""
     recall: float | None
-    """Share of the good ones that are accepted."""
+    """Share of accepted frames among the good."""
 
 
 @dataclass(frozen=True, slots=True)
 class CrossValidation:
-    """One labeled set that the calibration had not seen, or all of them together."""
+    """Results for one labeled set that the calibration has not seen, or for all sets together."""
 
     hard: AcceptedFrames
     every: AcceptedFrames
-    """Also frames on which student and teacher agree."""
+    """Hard frames, and those on which student and teacher agree."""
     frames: CalibrationMetrics
     masks: CalibrationMetrics
 
 
 def summarize_predictions(predictions: Sequence[Prediction]) -> dict[str, CrossValidation]:
-    """A summary of each group in order, and of `POOLED`, all together; frames nobody can judge are left out."""
+    """Return results for each group in order, and for `POOLED`; frames without a known label are left out."""
     groups = dict.fromkeys(one.example.group for one in predictions)
     parts = {name: [one for one in predictions if one.example.group == name] for name in groups}
     return {name: _summarize(some) for name, some in {**parts, POOLED: list(predictions)}.items()}
@@ -52,8 +51,8 @@ def _summarize(predictions: Sequence[Prediction]) -> CrossValidation:
     return CrossValidation(
         hard=_accepted([one for one in judged if one.example.is_hard]),
         every=_accepted(judged),
-        frames=judge_predictions([(one.trust.frame, bool(one.example.is_good)) for one in judged]),
-        masks=judge_predictions(masks),
+        frames=calibration_metrics([(one.trust.frame, bool(one.example.is_good)) for one in judged]),
+        masks=calibration_metrics(masks),
     )
 
 

@@ -162,7 +162,7 @@ def test_people_whom_a_roi_hides_are_shown_by_no_review(boxes: Path) -> None:
 def test_the_page_of_a_truth_of_boxes_has_nothing_about_masks(boxes: Path) -> None:
     evaluate_boxes(boxes)
     html = (boxes / "page.html").read_text()
-    assert "6 labeled images, of whose people only boxes are known." in html
+    assert "6 labeled images with boxes only." in html
     assert "Whom the teacher finds" in html
     assert "83.3 %" in html
     assert "By lowest IoU" in html

@@ -78,7 +78,7 @@ def test_the_page_shows_what_would_be_learnt_wrongly_and_nothing_else(images: Pa
     sets = load_labeled_sets({"<b>": {"images": images / "images", "masks": images / "truth"}})
     page = evaluate(sets, change_config(_models(images), [], "test")).page("by hand & more")
     assert page.count("<img ") == 1
-    accepted, missed = page.split("Failures that nobody notices")
+    accepted, missed = page.split("Failures that are not found")
     assert "both_wrong.png</p>" in accepted
     assert "There are none." in missed
     assert "in 33.3 % of these, and in 50.0 % of the 2 that would be accepted" in page

@@ -13,13 +13,17 @@ from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask
 from labeling.text.figures import caption_of, clock
 from labeling.visualization.frames import (
+    BOTH,
     SMALLEST_PANEL_PX,
+    STUDENT,
+    TEACHER,
+    blend_mask,
     draw_comparison,
+    draw_contours,
     draw_tile,
     focus_xywh,
     tile_jpeg,
 )
-from labeling.visualization.overlays import BOTH, STUDENT, TEACHER, blend_mask, draw_contours
 from labeling.visualization.text import SMALLEST_TEXT_PX, shorten, text_width
 
 MACHADO = {
