@@ -64,7 +64,7 @@ def test_it_learns_from_what_people_said_of_a_run(home: Home, config: Path, tmp_
     review(home, plant_run(home, [PlantedFrame([SOMEBODY])] * 12), wrong=4)
     to, figures = tmp_path / "mine.json", tmp_path / "figures.json"
     done = maskmill(
-        *("--from", "reviews", "--home", home.root, "--config", config, "--to", to, "--json", figures)
+        *("--from", "reviews", "--home", home.root, "--config", config, "--to", to, "--figures", figures)
     )
     assert done.exit_code == 0, done.output
     assert f"{to}: use it with --set trust.calibration={to}" in done.stdout
