@@ -66,5 +66,5 @@ class Calibration(Block):
 
     def threshold(self, risk: float) -> Threshold | None:
         """Return the threshold of the lowest trust for this risk; None: the risk was not reached."""
-        reached = [one for one in self.thresholds if one.risk <= risk]
-        return min(reached, key=lambda one: one.trust, default=None)
+        reached = [entry for entry in self.thresholds if entry.risk <= risk]
+        return min(reached, key=lambda entry: entry.trust, default=None)

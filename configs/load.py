@@ -12,7 +12,6 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from configs import segmenters
 from configs.errors import ConfigError, UnknownModel
 from configs.ground_truth import LabeledSet
 from configs.models import RunConfig
@@ -191,32 +190,23 @@ def _explain(problem: Any, root: type[BaseModel] = RunConfig) -> str:
 
 
 def _known_keys(path: Sequence[str], root: type[BaseModel]) -> list[str]:
-    """Return the keys of the block at `path`; pydantic's path contains the kind of a discriminated block."""
-    model: Any = root
+    """Return the keys of the block at `path`, in which pydantic puts a segmenter's kind after its key."""
+    blocks = [root]
     for part in path:
-        model = _child_block(model, part)
-    return sorted(model.model_fields) if model else []
-
-
-def _child_block(model: type[BaseModel] | None, part: str) -> type[BaseModel] | None:
-    if model is None:
-        return None
-    if part not in model.model_fields:
-        return _block_of_kind(part) or model
-    return next(_blocks_in(model.model_fields[part].annotation), None)
+        fields = [block.model_fields[part] for block in blocks if part in block.model_fields]
+        children = [child for field in fields for child in _blocks_in(field.annotation)]
+        of_kind = [block for block in blocks if part in _kinds(block)]
+        blocks = children or of_kind or blocks
+    return sorted({key for block in blocks for key in block.model_fields})
 
 
 def _blocks_in(annotation: Any) -> Iterator[type[BaseModel]]:
     """Yield the blocks that an annotation allows."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
-    for one in get_args(annotation):
-        yield from _blocks_in(one)
+    for argument in get_args(annotation):
+        yield from _blocks_in(argument)
 
 
-def _block_of_kind(kind: str) -> type[BaseModel] | None:
-    for block in segmenters.Block.__subclasses__():
-        field = block.model_fields.get("kind")
-        if field and kind in getattr(field.annotation, "__args__", ()):
-            return block
-    return None
+def _kinds(block: type[BaseModel]) -> tuple[str, ...]:
+    return get_args(block.model_fields["kind"].annotation) if "kind" in block.model_fields else ()

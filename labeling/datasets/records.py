@@ -134,10 +134,10 @@ class ExportCheck:
     def admit(self, frame: DatasetFrame) -> list[DatasetInstance]:
         """Check a frame (`check_frame`), and return its instances with a mask, in their order."""
         check_frame(frame)
-        kept = [one for one in frame.instances if one.area_px]
+        kept = [instance for instance in frame.instances if instance.area_px]
         self.empty_masks += len(frame.instances) - len(kept)
         self._frame_ids.append(frame.id)
-        self._instance_ids.extend([one.id for one in kept])
+        self._instance_ids.extend([instance.id for instance in kept])
         return kept
 
     def close(self, *, files: int, notes: Iterable[str] = ()) -> ExportSummary:

@@ -35,33 +35,38 @@ class CrossValidation:
 
 def summarize_predictions(predictions: Sequence[Prediction]) -> dict[str, CrossValidation]:
     """Return results for each group in order, and for `POOLED`; frames without a known label are left out."""
-    groups = dict.fromkeys(one.example.group for one in predictions)
-    parts = {name: [one for one in predictions if one.example.group == name] for name in groups}
+    groups = dict.fromkeys(prediction.example.group for prediction in predictions)
+    parts = {
+        name: [prediction for prediction in predictions if prediction.example.group == name]
+        for name in groups
+    }
     return {name: _summarize(some) for name, some in {**parts, POOLED: list(predictions)}.items()}
 
 
 def _summarize(predictions: Sequence[Prediction]) -> CrossValidation:
-    judged = [one for one in predictions if one.example.is_good is not None]
+    judged = [prediction for prediction in predictions if prediction.example.is_good is not None]
     masks = [
         (trust, is_good)
-        for one in predictions
-        for trust, is_good in zip(one.trust.instances, one.example.good_masks, strict=True)
+        for prediction in predictions
+        for trust, is_good in zip(prediction.trust.instances, prediction.example.good_masks, strict=True)
         if is_good is not None
     ]
     return CrossValidation(
-        hard=_accepted([one for one in judged if one.example.is_hard]),
+        hard=_accepted([prediction for prediction in judged if prediction.example.is_hard]),
         every=_accepted(judged),
-        frames=calibration_metrics([(one.trust.frame, bool(one.example.is_good)) for one in judged]),
+        frames=calibration_metrics(
+            [(prediction.trust.frame, bool(prediction.example.is_good)) for prediction in judged]
+        ),
         masks=calibration_metrics(masks),
     )
 
 
 def _accepted(judged: Sequence[Prediction]) -> AcceptedFrames:
-    accepted = [bool(one.example.is_good) for one in judged if one.accepted]
+    accepted = [bool(prediction.example.is_good) for prediction in judged if prediction.accepted]
     return AcceptedFrames(
         frames=len(judged),
-        good=share([bool(one.example.is_good) for one in judged]),
+        good=share([bool(prediction.example.is_good) for prediction in judged]),
         accepted=len(accepted),
         precision=share(accepted),
-        recall=share([one.accepted for one in judged if one.example.is_good]),
+        recall=share([prediction.accepted for prediction in judged if prediction.example.is_good]),
     )

@@ -49,14 +49,14 @@ def match_people(instances: Sequence[Instance], truth: LabeledImage) -> ImageMat
     """
     if truth.is_joined:
         return None
-    seen = [one for one in instances if one.mask]
-    is_known = lie_outside([one.mask for one in seen], truth.ignored)
+    seen = [instance for instance in instances if instance.mask]
+    is_known = lie_outside([instance.mask for instance in seen], truth.ignored)
     is_visible = _are_visible(truth)
-    by_boxes = box_iou_matrix(truth.person_boxes, [one.box_xywh for one in seen])
+    by_boxes = box_iou_matrix(truth.person_boxes, [instance.box_xywh for instance in seen])
     boxes = _match(by_boxes[is_visible], is_known, truth)
     if truth.boxes is not None:
         return ImageMatch(None, boxes)
-    sides = (truth.people, [one.mask for one in seen])
+    sides = (truth.people, [instance.mask for instance in seen])
     by_masks = iou_matrix(*(cut_ignored(side, truth.ignored) for side in sides))
     return ImageMatch(_match(by_masks[is_visible], is_known, truth), boxes)
 
@@ -118,18 +118,18 @@ def summarize_people(images: Sequence[ImageMatch]) -> PersonMetrics | None:
     """Return the metrics of several images together; None without images."""
     if not images:
         return None
-    masks = [one.masks for one in images if one.masks]
-    return PersonMetrics(_count(masks) if masks else None, _count([one.boxes for one in images]))
+    masks = [image.masks for image in images if image.masks]
+    return PersonMetrics(_count(masks) if masks else None, _count([image.boxes for image in images]))
 
 
 def _count(images: Sequence[ImageMatches]) -> DetectionMetrics:
-    best = np.array([iou for one in images for iou in one.best_ious])
-    judged = [(one.matched, one.seen) for one in images if one.seen is not None]
+    best = np.array([iou for image in images for iou in image.best_ious])
+    judged = [(image.matched, image.seen) for image in images if image.seen is not None]
     right, seen = (sum(numbers) for numbers in zip(*judged, strict=True)) if judged else (0, 0)
     return DetectionMetrics(
         people=len(best),
         iou=float(best.mean()) if len(best) else None,
         missed=int((best < MISSED_BELOW).sum()),
-        recall=sum(one.matched for one in images) / len(best) if len(best) else None,
+        recall=sum(image.matched for image in images) / len(best) if len(best) else None,
         precision=right / seen if seen else None,
     )

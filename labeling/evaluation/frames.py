@@ -59,11 +59,11 @@ def evaluate_frame(
     if row.size_hw:
         truth.check_size(row.size_hw)
     teacher_people, student_people = (_match(role, truth, row, cards) for role in _ROLES)
-    teacher_masks = [one.mask for one in row.teacher]
+    teacher_masks = [instance.mask for instance in row.teacher]
     truth = leave_out_unlabeled(truth, teacher_masks)
     is_judged = row.agreement is not None and truth.boxes is None
     student, teacher = (
-        iou_with_truth([one.mask for one in side], truth) if is_judged else None
+        iou_with_truth([instance.mask for instance in side], truth) if is_judged else None
         for side in (row.student, row.teacher)
     )
     agreement, expected_agreement = _agreements(truth, row)
@@ -100,7 +100,7 @@ def _agreements(truth: LabeledImage, row: LabeledFrame) -> tuple[float | None, f
         return None, None
     if not truth.is_partial:
         return row.agreement.iou, row.agreement.expected_iou
-    student, teacher = ([one.mask for one in side] for side in (row.student, row.teacher))
+    student, teacher = ([instance.mask for instance in side] for side in (row.student, row.teacher))
     return iou_outside(student, teacher, truth.ignored), expected_iou(
         row.teacher, truth.size_hw, lambda seen: iou_outside([seen], student, truth.ignored)
     )

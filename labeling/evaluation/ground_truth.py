@@ -52,7 +52,7 @@ class LabeledImage:
     @property
     def person_boxes(self) -> tuple[BoxXywh, ...]:
         """One box per person, tight around the masks if there are masks."""
-        return tuple(one.box_xywh for one in self.people) if self.boxes is None else self.boxes
+        return tuple(mask.box_xywh for mask in self.people) if self.boxes is None else self.boxes
 
     def check_size(self, size_hw: tuple[int, int]) -> None:
         """Raise `ModelOutputWrong` if the image's size differs from that of the ground truth."""
@@ -78,21 +78,21 @@ def read_labeled(labeled: LabeledSet) -> list[LabeledImage]:
         raise ConfigError(
             f"ground truth: no image in {labeled.images} is labeled; check the paths of the set"
         )
-    found = [replace(one, is_partial=labeled.partial) for one in found[:: labeled.every]]
+    found = [replace(image, is_partial=labeled.partial) for image in found[:: labeled.every]]
     found = _with_times(found, labeled, labeled.fps) if labeled.fps else found
-    return [_ignore(one, outside) for one in found] if outside is not None else found
+    return [_ignore(image, outside) for image in found] if outside is not None else found
 
 
 def _with_times(found: Sequence[LabeledImage], labeled: LabeledSet, fps: float) -> list[LabeledImage]:
     """Set times by the positions among all images of the folder, labeled or not."""
-    folders = {one.path.parent for one in found}
+    folders = {image.path.parent for image in found}
     if len(folders) > 1:
         raise ConfigError(
             f"fps: the images of {labeled.images} are in {len(folders)} folders; put those of a shot into one"
         )
     frames = _images_in(folders.pop())
     times = {path.resolve(): round(1000 * position / fps) for position, path in enumerate(frames)}
-    return [replace(one, t_ms=times.get(one.path.resolve())) for one in found]
+    return [replace(image, t_ms=times.get(image.path.resolve())) for image in found]
 
 
 def _images_in(folder: Path) -> list[Path]:
@@ -102,13 +102,15 @@ def _images_in(folder: Path) -> list[Path]:
 
 
 def _read_coco(labeled: LabeledSet, coco: Path) -> Iterator[LabeledImage]:
-    for one in sorted(read_coco_file(coco), key=lambda one: natural_order(one.file_name)):
-        path = (labeled.images / one.file_name).resolve()
+    for image in sorted(read_coco_file(coco), key=lambda image: natural_order(image.file_name)):
+        path = (labeled.images / image.file_name).resolve()
         if not path.is_relative_to(labeled.images.resolve()):
-            raise ConfigError(f"coco: {one.file_name!r} is outside {labeled.images}: refused")
+            raise ConfigError(f"coco: {image.file_name!r} is outside {labeled.images}: refused")
         if not path.is_file():
-            raise ConfigError(f"coco: image {one.file_name!r} is not in {labeled.images}")
-        yield LabeledImage(path, one.size_hw, one.people, one.ignored, boxes=one.boxes, tracks=one.tracks)
+            raise ConfigError(f"coco: image {image.file_name!r} is not in {labeled.images}")
+        yield LabeledImage(
+            path, image.size_hw, image.people, image.ignored, boxes=image.boxes, tracks=image.tracks
+        )
 
 
 def _read_masks(labeled: LabeledSet) -> Iterator[LabeledImage]:
@@ -142,7 +144,7 @@ def _read_mask(path: Path, mask: Path, *, is_cdnet: bool) -> LabeledImage:
         ignored = Mask.from_array(np.isin(values, UNDECIDED))
         return LabeledImage(path, size_hw, people, ignored, is_joined=True)
     instances = split_labels(values, origin=str(mask))
-    return LabeledImage(path, size_hw, tuple(one.mask for one in instances), Mask.empty(size_hw))
+    return LabeledImage(path, size_hw, tuple(instance.mask for instance in instances), Mask.empty(size_hw))
 
 
 def _read_image(path: Path) -> NDArray[Any]:

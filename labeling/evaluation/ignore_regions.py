@@ -37,7 +37,7 @@ def find_known(masks: Sequence[Mask], truth: LabeledImage) -> list[bool]:
     if truth.is_partial:
         on_people = intersection_areas(masks, truth.people).max(axis=1, initial=0)
         known &= on_people / mask_areas(masks).clip(1) >= KNOWN_SHARE
-    return [bool(one) for one in known]
+    return [bool(is_known) for is_known in known]
 
 
 def lie_outside(masks: Sequence[Mask], ignored: Mask) -> NDArray[np.bool_]:

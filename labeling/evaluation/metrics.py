@@ -72,8 +72,8 @@ def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike) -> f
     Bins of equal width, weighted by their counts (Naeini, Cooper and Hauskrecht, 2015).
     """
     bins = calibration_curve(probabilities, labels)
-    total = sum(one.count for one in bins)
-    return sum(one.count * abs(one.predicted - one.observed) for one in bins) / total if total else None
+    total = sum(part.count for part in bins)
+    return sum(part.count * abs(part.predicted - part.observed) for part in bins) / total if total else None
 
 
 @dataclass(frozen=True, slots=True)

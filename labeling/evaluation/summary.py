@@ -118,8 +118,8 @@ def _summarize(frames: Sequence[EvaluatedFrame]) -> SetSummary:
         without_masks=len(compared) - len(judged),
         student_iou=_mean([frame.student_iou for frame in peopled]),
         teacher_iou=_mean([frame.teacher_iou for frame in peopled]),
-        teacher_people=summarize_people([one.teacher_people for one in compared if one.teacher_people]),
-        student_people=summarize_people([one.student_people for one in compared if one.student_people]),
+        teacher_people=summarize_people([frame.teacher_people for frame in compared if frame.teacher_people]),
+        student_people=summarize_people([frame.student_people for frame in compared if frame.student_people]),
         mining=_mining(judged),
         accepting=_accepting(judged),
         trusting=calibration_metrics(
@@ -194,7 +194,7 @@ def _first_of_queue(waiting: Sequence[EvaluatedFrame], most: int) -> list[Evalua
         Candidate(position, frame.value or 0.0, (frame.dataset, position), empty)
         for position, frame in enumerate(waiting)
     ]
-    candidates.sort(key=lambda one: -one.value)
+    candidates.sort(key=lambda candidate: -candidate.value)
     return [waiting[position] for position in select_frames_for_review(candidates, most=most).frames]
 
 

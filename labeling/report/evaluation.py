@@ -53,12 +53,12 @@ def render_evaluation(data: EvaluationPage) -> str:
         "evaluation.html.j2",
         data=data,
         calibration_chart=line_chart(
-            [(one.predicted, one.observed) for one in trusting.curve],
+            [(point.predicted, point.observed) for point in trusting.curve],
             diagonal=True,
             what="predicted probability and observed share of good masks",
         ),
         risk_chart=line_chart(
-            [(one.coverage, one.risk) for one in trusting.risk_coverage],
+            [(point.coverage, point.risk) for point in trusting.risk_coverage],
             what="share of frames accepted and share of bad masks among them",
         ),
         sentence=_summarize(data),

@@ -29,7 +29,7 @@ def scatter_chart(dots: Sequence[Dot], *, split_x: float, split_y: float, what: 
         _line("threshold", (split_x, 1), (split_x, 0)),
         _line("threshold", (0, split_y), (1, split_y)),
     ]
-    drawn = [_dot(one, f"{one.title}, {one.css_class}: {one.x:.2f}, {one.y:.2f}") for one in dots]
+    drawn = [_dot(dot, f"{dot.title}, {dot.css_class}: {dot.x:.2f}, {dot.y:.2f}") for dot in dots]
     return _chart([*_axes(), *thresholds, *drawn], f"{what} of {len(dots)} frames")
 
 

@@ -44,7 +44,7 @@ class EvidenceCollector:
     """Times in ms by position, of the images that have one."""
 
     def __post_init__(self) -> None:
-        self.times = {one.position: one.t_ms for one in self.clip.images if one.t_ms is not None}
+        self.times = {image.position: image.t_ms for image in self.clip.images if image.t_ms is not None}
 
     def observe(self, frame: Frame) -> None:
         """Add a sampled frame to the statistics of its shot, whether it is kept or rejected later."""
@@ -56,7 +56,7 @@ class EvidenceCollector:
     def collect(self, frames: Sequence[ComparedFrame]) -> list[Evidence]:
         """Return the evidence about each frame of a batch."""
         with self.watch.time("evidence"):
-            known = [self._measure(one) for one in frames]
+            known = [self._measure(frame) for frame in frames]
         known = self._add_flip(frames, known)
         with self.watch.time("evidence"):
             known = self._add_flow(frames, known)
@@ -80,7 +80,7 @@ class EvidenceCollector:
         settings = self.config.trust
         if time_ms is None or not settings.watches_shots:
             return ()
-        masks = [one.mask for one in people if one.mask]
+        masks = [instance.mask for instance in people if instance.mask]
         with self.watch.time("evidence"):
             shares = [self.static_regions.moving_fraction(mask, time_ms) for mask in masks]
             still = find_still_masks(shares, settings)
@@ -103,7 +103,7 @@ class EvidenceCollector:
             compared.teacher,
             compared.frame.size_hw,
             min_keypoint_score=pose.min_keypoint_score if pose else DEFAULT_KEYPOINT_SCORE,
-            mirrored=None if mirrored is None else [one.mask for one in mirrored],
+            mirrored=None if mirrored is None else [instance.mask for instance in mirrored],
         )
 
     def _add_flip(self, frames: Sequence[ComparedFrame], known: Sequence[Evidence]) -> list[Evidence]:
@@ -124,7 +124,10 @@ class EvidenceCollector:
         """Compare each frame with the one before it."""
         if not self.config.trust.min_flow_iou:
             return list(known)
-        return [self._compare_with_previous(frame, one) for frame, one in zip(frames, known, strict=True)]
+        return [
+            self._compare_with_previous(frame, evidence)
+            for frame, evidence in zip(frames, known, strict=True)
+        ]
 
     def _compare_with_previous(self, compared: ComparedFrame, known: Evidence) -> Evidence:
         """Measure the flow IoU. Call it for every frame in order: each is the next one's previous frame."""
@@ -157,4 +160,6 @@ class EvidenceCollector:
     ) -> list[int]:
         """Return the positions of the frames that fulfill the condition."""
         pairs = enumerate(zip(frames, known, strict=True))
-        return [i for i, (one, evidence) in pairs if condition(one.agreement, evidence, self.config.trust)]
+        return [
+            i for i, (frame, evidence) in pairs if condition(frame.agreement, evidence, self.config.trust)
+        ]

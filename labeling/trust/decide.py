@@ -87,7 +87,11 @@ def needs_flip(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -
 
 def find_still_masks(moving_fractions: Sequence[float | None], settings: Trust) -> tuple[str, ...]:
     """Return the doubt about masks that did not move in the whole shot, if any; None: not known."""
-    still = [one for one in moving_fractions if one is not None and one < settings.min_moving_fraction]
+    still = [
+        fraction
+        for fraction in moving_fractions
+        if fraction is not None and fraction < settings.min_moving_fraction
+    ]
     if not still:
         return ()
     share, minimum = format_share_below(min(still), settings.min_moving_fraction).split(" < ")
@@ -131,7 +135,7 @@ def _find_cheap_doubts(agreement: FrameAgreement, evidence: Evidence, settings: 
         doubts.append(f"the teacher found no person where the student found {format_people(extras)}")
     elif not evidence.instances:
         doubts.append("the teacher found no person")
-    unsure = [one.score for one in evidence.instances if not one.score >= settings.min_score]
+    unsure = [instance.score for instance in evidence.instances if not instance.score >= settings.min_score]
     if unsure:
         score, minimum = format_below(min(unsure), settings.min_score).split(" < ")
         doubts.append(f"the teacher is unsure: lowest score {score} (minimum {minimum})")
@@ -190,4 +194,4 @@ def _explain_hard(agreement: FrameAgreement) -> list[str]:
 
 def _count(mismatches: Sequence[Mismatch], cause: str, side: _Side) -> int:
     """Count one side's instances with this cause."""
-    return sum(len(getattr(one, side)) for one in mismatches if one.cause == cause)
+    return sum(len(getattr(mismatch, side)) for mismatch in mismatches if mismatch.cause == cause)

@@ -61,7 +61,9 @@ class Evidence:
     @property
     def keypoints_inside(self) -> float | None:
         """The lowest share of all instances; None: no keypoints."""
-        shares = [one.keypoints_inside for one in self.instances if one.keypoints_inside is not None]
+        shares = [
+            instance.keypoints_inside for instance in self.instances if instance.keypoints_inside is not None
+        ]
         return min(shares, default=None)
 
 
@@ -77,7 +79,7 @@ def gather_evidence(
     Raises:
         ModelOutputWrong: a mask's size is not `size_hw`.
     """
-    masks = [one.mask for one in teacher]
+    masks = [instance.mask for instance in teacher]
     flips: Sequence[float | None] = [None] * len(masks)
     union_flip = None
     if mirrored is not None:
@@ -86,15 +88,15 @@ def gather_evidence(
         flips = iou_matrix(masks, back).max(axis=1, initial=0.0).tolist()
     instances = tuple(
         InstanceEvidence(
-            score=one.score,
+            score=instance.score,
             area_px=int(area),
-            stability=one.stability,
+            stability=instance.stability,
             keypoints_inside=None
-            if one.keypoints is None
-            else share_inside(one.keypoints, one.mask, min_keypoint_score=min_keypoint_score),
+            if instance.keypoints is None
+            else share_inside(instance.keypoints, instance.mask, min_keypoint_score=min_keypoint_score),
             flip_iou=flip,
         )
-        for one, area, flip in zip(teacher, mask_areas(masks), flips, strict=True)
+        for instance, area, flip in zip(teacher, mask_areas(masks), flips, strict=True)
         if area
     )
     return Evidence(instances, union_flip)

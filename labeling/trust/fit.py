@@ -83,17 +83,17 @@ def fit_calibration(
         ConfigError: the masks are all good or all bad.
         ExtraMissing: scikit-learn is not installed.
     """
-    known = [one for one in examples if one.evidence.instances]
-    sees_mirrored = any(one.evidence.flip_iou is not None for one in known)
+    known = [example for example in examples if example.evidence.instances]
+    sees_mirrored = any(example.evidence.flip_iou is not None for example in known)
     return Calibration(
         teacher=teacher,
         weights_sha256=weights_sha256,
         settings=dict(settings or {}),
         good_from=good_from,
-        cheap=_fit_stage([_without_mirror(one) for one in known]),
+        cheap=_fit_stage([_without_mirror(example) for example in known]),
         full=_fit_stage(known) if sees_mirrored else None,
         thresholds=tuple(_find_thresholds(list(_predict_folds(known)))),
-        fitted_on=dict(Counter(one.group for one in examples)),
+        fitted_on=dict(Counter(example.group for example in examples)),
     )
 
 
@@ -102,7 +102,7 @@ def predict_unseen(examples: Sequence[Example], *, accept_risk: float) -> list[P
 
     Frames without masks are left out. Raises the errors of `fit_calibration`.
     """
-    known = [one for one in examples if one.evidence.instances]
+    known = [example for example in examples if example.evidence.instances]
     predictions = []
     for seen, unseen in _folds(known):
         calibration = fit_calibration(seen, teacher="", good_from=0.0)
@@ -123,15 +123,15 @@ def predict_unseen(examples: Sequence[Example], *, accept_risk: float) -> list[P
 def _predict_folds(examples: Sequence[Example]) -> Iterator[tuple[Example, MaskTrust, MaskTrust]]:
     """Yield each example with its trust without and with the mirrored image, fitted to the other folds."""
     for seen, unseen in _folds(examples):
-        cheap, full = _fit_stage([_without_mirror(one) for one in seen]), _fit_stage(seen)
-        for one in unseen:
-            cheap_trust = measure_by_stage(_without_mirror(one).evidence, cheap)
-            yield one, cheap_trust, measure_by_stage(one.evidence, full)
+        cheap, full = _fit_stage([_without_mirror(example) for example in seen]), _fit_stage(seen)
+        for example in unseen:
+            cheap_trust = measure_by_stage(_without_mirror(example).evidence, cheap)
+            yield example, cheap_trust, measure_by_stage(example.evidence, full)
 
 
 def _find_thresholds(predicted: Sequence[tuple[Example, MaskTrust, MaskTrust]]) -> Iterator[Threshold]:
     """Yield, for each risk, the lowest trust above which at most that share is bad, of at least 1 / risk frames."""
-    known = sorted((one for one in predicted if one[0].is_good is not None), key=lambda one: -one[2].frame)
+    known = sorted((row for row in predicted if row[0].is_good is not None), key=lambda row: -row[2].frame)
     trust = np.array([full.frame for _, _, full in known])
     cheap = np.array([cheap.frame for _, cheap, _ in known])
     bad = np.cumsum([not example.is_good for example, _, _ in known])
@@ -148,11 +148,15 @@ def _find_thresholds(predicted: Sequence[tuple[Example, MaskTrust, MaskTrust]]) 
 def _fit_stage(examples: Sequence[Example]) -> Stage:
     masks = [
         (instance_features(mask), is_good)
-        for one in examples
-        for mask, is_good in zip(one.evidence.instances, one.good_masks, strict=True)
+        for example in examples
+        for mask, is_good in zip(example.evidence.instances, example.good_masks, strict=True)
         if is_good is not None
     ]
-    frames = [(frame_features(one.evidence), one.is_good) for one in examples if one.is_good is not None]
+    frames = [
+        (frame_features(example.evidence), example.is_good)
+        for example in examples
+        if example.is_good is not None
+    ]
     return Stage(instance=_fit(masks, "masks"), frame=_fit(frames, "frames"))
 
 
@@ -177,7 +181,7 @@ def _fit(pairs: Sequence[tuple[Mapping[Feature, float], bool]], noun: str) -> Lo
     model = LogisticRegression().fit(scaler.transform(table), [is_good for _, is_good in pairs])
     weights = model.coef_[0] / scaler.scale_
     bias = float(model.intercept_[0] - (weights * scaler.mean_).sum())
-    rounded = {name: round(float(one), _DIGITS) for name, one in zip(names, weights, strict=True)}
+    rounded = {name: round(float(weight), _DIGITS) for name, weight in zip(names, weights, strict=True)}
     return Logistic(bias=round(bias, _DIGITS), weights=rounded)
 
 
@@ -187,13 +191,13 @@ def _folds(examples: Sequence[Example]) -> Iterator[tuple[list[Example], list[Ex
     If the others do not suffice to fit to, as for a single group, folds are fifths of all groups in order;
     fifths that do not suffice either are left out.
     """
-    by_group = list(_leave_out(examples, [one.group for one in examples]))
+    by_group = list(_leave_out(examples, [example.group for example in examples]))
     if all(_suffice(seen) for seen, _ in by_group):
         yield from by_group
         return
-    sizes = Counter(one.group for one in examples)
+    sizes = Counter(example.group for example in examples)
     fifths = {group: iter([n * FOLDS_OF_ONE // size for n in range(size)]) for group, size in sizes.items()}
-    by_fifth = _leave_out(examples, [str(next(fifths[one.group])) for one in examples])
+    by_fifth = _leave_out(examples, [str(next(fifths[example.group])) for example in examples])
     yield from (fold for fold in by_fifth if _suffice(fold[0]))
 
 
@@ -203,20 +207,20 @@ def _leave_out(
     pairs = list(zip(examples, names, strict=True))
     for left_out in dict.fromkeys(names):
         yield (
-            [one for one, name in pairs if name != left_out],
-            [one for one, name in pairs if name == left_out],
+            [example for example, name in pairs if name != left_out],
+            [example for example, name in pairs if name == left_out],
         )
 
 
 def _suffice(examples: Sequence[Example]) -> bool:
     """Return whether there are good and bad masks, and good and bad frames."""
-    masks = {is_good for one in examples for is_good in one.good_masks}
-    frames = {one.is_good for one in examples}
+    masks = {is_good for example in examples for is_good in example.good_masks}
+    frames = {example.is_good for example in examples}
     return {True, False} <= masks and {True, False} <= frames
 
 
 def _without_mirror(example: Example) -> Example:
-    instances = tuple(replace(one, flip_iou=None) for one in example.evidence.instances)
+    instances = tuple(replace(instance, flip_iou=None) for instance in example.evidence.instances)
     return replace(example, evidence=Evidence(instances))
 
 

@@ -45,7 +45,7 @@ class PreviousFrame:
 
     @classmethod
     def of(cls, frame: Frame, people: Sequence[Instance]) -> Self:
-        masks = tuple(one.mask for one in people)
+        masks = tuple(instance.mask for instance in people)
         return cls(frame.shot, frame.t_ms, shrink_luma(frame.rgb, WIDTH_PX), frame.size_hw, masks)
 
     def small_union(self) -> BoolArray:

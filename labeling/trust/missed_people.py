@@ -59,7 +59,9 @@ def find_missed(
         is_rare &= ~_widen(mask)
     neighbors = [alike[position] for position in beside]
     parts = _find_upright(is_rare, min_px=min_share * min(mask.sum() for mask in people))
-    moving = [part for part in parts if all(one[part.pixels].mean() <= 1 - MOVED for one in neighbors)]
+    moving = [
+        part for part in parts if all(neighbor[part.pixels].mean() <= 1 - MOVED for neighbor in neighbors)
+    ]
     return max(moving, key=lambda part: part.pixels.sum()).box_xywh if moving else None
 
 

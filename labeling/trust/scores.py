@@ -42,7 +42,7 @@ def predict_trust(evidence: Evidence, calibration: Calibration) -> MaskTrust | N
 
 def measure_by_stage(evidence: Evidence, stage: Stage) -> MaskTrust:
     """Return the trust by one stage's regressions; at least one mask is required."""
-    instances = (_probability(instance_features(one), stage.instance) for one in evidence.instances)
+    instances = (_probability(instance_features(instance), stage.instance) for instance in evidence.instances)
     return MaskTrust(_probability(frame_features(evidence), stage.frame), tuple(instances))
 
 
@@ -51,7 +51,7 @@ def with_trust(teacher: Sequence[Instance], trust: MaskTrust | None) -> tuple[In
     if trust is None:
         return tuple(teacher)
     values = iter(trust.instances)
-    return tuple(replace(one, trust=next(values)) if one.mask else one for one in teacher)
+    return tuple(replace(instance, trust=next(values)) if instance.mask else instance for instance in teacher)
 
 
 def instance_features(evidence: InstanceEvidence) -> dict[Feature, float]:
@@ -70,9 +70,9 @@ def frame_features(evidence: Evidence) -> dict[Feature, float]:
     A frame is right when the union of its masks is, and a large mask covers more of it. Stability is left
     out: it says nothing about missing masks or masks of objects (docs/calibration.md).
     """
-    areas = [one.area_px for one in evidence.instances]
-    scores = [one.score for one in evidence.instances]
-    flips = [one.flip_iou for one in evidence.instances if one.flip_iou is not None]
+    areas = [instance.area_px for instance in evidence.instances]
+    scores = [instance.score for instance in evidence.instances]
+    flips = [instance.flip_iou for instance in evidence.instances if instance.flip_iou is not None]
     features: dict[Feature, float] = {"score": log_odds(float(np.average(scores, weights=areas)))}
     if len(flips) == len(areas):
         features["flip_iou"] = log_odds(float(np.average(flips, weights=areas)))

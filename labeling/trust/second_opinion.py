@@ -46,12 +46,12 @@ class SecondOpinionComparer:
 
         An empty mask without keypoints is no person; one with keypoints is a person without an outline.
         """
-        teacher = [one for one in teacher if one.mask]
-        verifier = [one for one in verifier if one.mask or one.keypoints]
+        teacher = [instance for instance in teacher if instance.mask]
+        verifier = [instance for instance in verifier if instance.mask or instance.keypoints]
         iou = self._union_iou(teacher, verifier, size_hw)
         if not self.both_give_instances:
             return SecondOpinion(iou)
-        sure = [one for one in verifier if one.score >= self.min_score]
+        sure = [instance for instance in verifier if instance.score >= self.min_score]
         pairs = self._match(sure, teacher)
         return SecondOpinion(
             iou,
@@ -63,15 +63,17 @@ class SecondOpinionComparer:
     def _union_iou(
         self, teacher: Sequence[Instance], verifier: Sequence[Instance], size_hw: tuple[int, int]
     ) -> float | None:
-        if verifier and not (self.gives_masks and any(one.mask for one in verifier)):
+        if verifier and not (self.gives_masks and any(instance.mask for instance in verifier)):
             return None
-        unions = (union_masks([one.mask for one in side], size_hw) for side in (teacher, verifier))
+        unions = (union_masks([instance.mask for instance in side], size_hw) for side in (teacher, verifier))
         return union_iou(*unions)
 
     def _match(
         self, verifier: Sequence[Instance], teacher: Sequence[Instance]
     ) -> list[tuple[int, int, float]]:
-        ious = box_iou_matrix([one.box_xywh for one in verifier], [one.box_xywh for one in teacher])
+        ious = box_iou_matrix(
+            [instance.box_xywh for instance in verifier], [instance.box_xywh for instance in teacher]
+        )
         return match_pairs(ious, min_iou=self.match_iou)
 
     def _lowest_inside(self, pairs: Sequence[tuple[Instance, Instance]]) -> float | None:

@@ -95,7 +95,7 @@ class _ShotStatistics:
 
     def alike(self, image: LumaImage) -> BoolArray:
         """Return where each of the held images looks like this one, NxHxW."""
-        return np.array([cv2.absdiff(one, image) <= NOISE_LEVELS for one in self.images])
+        return np.array([cv2.absdiff(held, image) <= NOISE_LEVELS for held in self.images])
 
     def beside(self, t_ms: int) -> list[int]:
         """Return the positions of the held images before and after this time, as far as they exist."""

@@ -93,12 +93,14 @@ def draw_tile(
     Raises:
         ModelOutputWrong: a mask and the image have different sizes.
     """
-    x, y, w, h = focus_xywh([one.mask for one in (*teacher, *student)], (rgb.shape[0], rgb.shape[1]))
+    x, y, w, h = focus_xywh(
+        [instance.mask for instance in (*teacher, *student)], (rgb.shape[0], rgb.shape[1])
+    )
     rows, columns = slice(y, y + h), slice(x, x + w)
     size_hw = (max(1, round(h * width / w)), width)
     drawn = _scale(rgb[rows, columns], size_hw)
     sides = [
-        [_scale_mask(_mask_pixels(one.mask, rgb)[rows, columns], size_hw) for one in side]
+        [_scale_mask(_mask_pixels(instance.mask, rgb)[rows, columns], size_hw) for instance in side]
         for side in (teacher, student)
     ]
     unions = [np.any([np.zeros(size_hw, dtype=bool), *side], axis=0) for side in sides]

@@ -85,11 +85,11 @@ class _CocoFiles:
         all_records: list[bytes] = []
         with_pose: list[bytes] = []
         for frame in frames:
-            for one in self.check.admit(frame):
-                record = annotation_record(frame, one, self._segmentation(one))
+            for instance in self.check.admit(frame):
+                record = annotation_record(frame, instance, self._segmentation(instance))
                 all_records.append(record)
-                if one.keypoints is not None:
-                    with_pose.append(with_keypoints(record, one.keypoints, frame.size_hw))
+                if instance.keypoints is not None:
+                    with_pose.append(with_keypoints(record, instance.keypoints, frame.size_hw))
         self._instances.add(all_records)
         self._people.add(with_pose)
         self._images.add([record_line(self._image_record(frame)) for frame in frames])
@@ -131,12 +131,12 @@ class _CocoFiles:
         known = [{"id": number, "name": name, "url": url} for (name, url), number in self._licenses.items()]
         return unknown + known
 
-    def _segmentation(self, one: DatasetInstance) -> bytes:
+    def _segmentation(self, instance: DatasetInstance) -> bytes:
         if not self._polygons:
-            return rle_json(one.mask)
-        parts: list[list[int]] = [outline.ravel().tolist() for outline in edge_outlines(one.mask)]
-        drawn = coco_mask.merge(coco_mask.frPyObjects(parts, *one.mask.size_hw))
-        self._holes_filled += int(coco_mask.area(drawn)) > one.area_px
+            return rle_json(instance.mask)
+        parts: list[list[int]] = [outline.ravel().tolist() for outline in edge_outlines(instance.mask)]
+        drawn = coco_mask.merge(coco_mask.frPyObjects(parts, *instance.mask.size_hw))
+        self._holes_filled += int(coco_mask.area(drawn)) > instance.area_px
         return to_json(parts).encode("ascii")
 
     def _head(self) -> bytes:

@@ -21,9 +21,9 @@ _RECORD = (
 _RLE = b'{"size":[%d,%d],"counts":"%b"}'
 
 
-def annotation_record(frame: DatasetFrame, one: DatasetInstance, segmentation: bytes) -> bytes:
+def annotation_record(frame: DatasetFrame, instance: DatasetInstance, segmentation: bytes) -> bytes:
     """Return one person's record; all numbers must be finite (`check_frame`). `segmentation` is JSON."""
-    number, _, area_px, tight, score, box, _, model, reviewer = one
+    number, _, area_px, tight, score, box, _, model, reviewer = instance
     about = _text_json(model), score, _text_json(reviewer)
     return _RECORD % (number, frame.id, area_px, *tight, segmentation, *about, *box)
 

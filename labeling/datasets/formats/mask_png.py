@@ -58,8 +58,8 @@ def paint_labels(
         )
     depth = np.uint8 if len(instances) <= _MOST_8_BIT else np.uint16
     labels = np.zeros(size_hw, dtype=depth)
-    for value, one in sorted(enumerate(instances, start=1), key=lambda pair: -pair[1].area_px):
-        labels[one.mask.to_array()] = value
+    for value, instance in sorted(enumerate(instances, start=1), key=lambda pair: -pair[1].area_px):
+        labels[instance.mask.to_array()] = value
     return labels
 
 

@@ -45,12 +45,16 @@ def read_coco_file(path: Path) -> Iterator[CocoImage]:
         by_image: dict[Any, list[Any]] = {}
         for record in annotations:
             by_image.setdefault(record.get("image_id"), []).append(record)
-        persons = [one for one in annotations if is_person(one, people) and not one.get("iscrowd")]
+        persons = [
+            annotation
+            for annotation in annotations
+            if is_person(annotation, people) and not annotation.get("iscrowd")
+        ]
         has_masks = not persons or any(map(_has_mask, persons))
         for record in images:
-            one = _read_image(path, record, by_image.get(record.get("id"), []), people)
+            image = _read_image(path, record, by_image.get(record.get("id"), []), people)
             # in a file of boxes, the ground truth of an image without people is boxes too
-            yield one if has_masks else replace(one, boxes=one.boxes or ())
+            yield image if has_masks else replace(image, boxes=image.boxes or ())
     except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as exc:
         raise ModelOutputWrong(
             f"{path} is not a COCO file with `images` and `annotations`: {exc!r}; export it again as COCO"
@@ -62,24 +66,23 @@ def _read_image(
 ) -> CocoImage:
     name, size_hw = str(record.get("file_name")), (int(record["height"]), int(record["width"]))
     origin = f"{path}, image {name!r}"
-    records = [one for one in records if is_person(one, people)]
-    crowds = [one for one in records if one.get("iscrowd")]
-    persons = [one for one in records if not one.get("iscrowd")]
+    records = [annotation for annotation in records if is_person(annotation, people)]
+    crowds = [annotation for annotation in records if annotation.get("iscrowd")]
+    persons = [annotation for annotation in records if not annotation.get("iscrowd")]
     masks: tuple[Mask, ...] = ()
     boxes: tuple[BoxXywh, ...] | None = None
     if all(map(_has_mask, persons)):
-        found_masks = [_read_region(one, size_hw, origin, people) for one in persons]
-        persons = [one for one, mask in zip(persons, found_masks, strict=True) if mask]
+        found_masks = [_read_region(person, size_hw, origin, people) for person in persons]
+        persons = [person for person, mask in zip(persons, found_masks, strict=True) if mask]
         masks = tuple(filter(None, found_masks))
     else:
-        found_boxes = [_read_person_box(one, size_hw, origin, people) for one in persons]
-        persons = [one for one, box in zip(persons, found_boxes, strict=True) if box]
+        found_boxes = [_read_person_box(person, size_hw, origin, people) for person in persons]
+        persons = [person for person, box in zip(persons, found_boxes, strict=True) if box]
         boxes = tuple(filter(None, found_boxes))
-    ignored = union_masks([_read_region(one, size_hw, origin, people) for one in crowds], size_hw)
-    video = (
-        "" if record.get("video_id") is None else f"{record['video_id']}/"
-    )  # some files count tracks per video
-    ids = [one.get("track_id") for one in persons]
+    ignored = union_masks([_read_region(crowd, size_hw, origin, people) for crowd in crowds], size_hw)
+    # some files count tracks per video
+    video = "" if record.get("video_id") is None else f"{record['video_id']}/"
+    ids = [person.get("track_id") for person in persons]
     tracks = tuple(None if number is None else f"{video}{number}" for number in ids)
     return CocoImage(name, size_hw, masks, boxes, ignored, tracks)
 

@@ -67,11 +67,11 @@ def test_the_agreement_with_the_mirrored_image_is_the_iou_of_the_pixels(seed: in
     assert flips(result) == [pytest.approx(expected, abs=1e-9)]
 
 
-def test_nobody_in_either_image_agrees() -> None:
+def test_two_empty_images_agree() -> None:
     assert gathered([], []) == Evidence((), 1.0)
 
 
-def test_an_empty_mask_is_nobody() -> None:
+def test_an_empty_mask_is_left_out() -> None:
     assert gathered([EMPTY]) == Evidence()
     assert len(gathered([EMPTY, LEFT]).instances) == 1
 
