@@ -77,7 +77,7 @@ def test_figures_of_real_networks_on_real_ground_truth(shared: Path, tmp_path: P
     assert figures["sets"]["streets"]["student_people"] is None
     html = page.read_text()
     assert "People found by the teacher" in html
-    assert "Whom the student finds" not in html
+    assert "People found by the student" not in html
     compared = 16 - figures["sets"]["all"]["rejected"]
     assert compared >= 14
     trusting = figures["sets"]["all"]["trusting"]
