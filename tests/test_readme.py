@@ -18,6 +18,7 @@ from labeling.synthetic.scene import render_scene
 from tasks.execution.database import close_databases
 from tests.conftest import ROOT
 from tests.labeling.segmenters.tiny_networks import save_onnx
+from tests.requirements import skip_or_fail
 
 PAGES = ("README.md", "docs/configuration.md", "docs/review.md", "docs/trust.md")
 """Pages whose commands run here; those of docs/schedules.md run in tests/test_schedules_page.py."""
@@ -46,7 +47,7 @@ def test_the_pages_have_no_command_that_no_test_runs() -> None:
 
 def test_make_demo_ends_with_a_summary_a_dataset_and_a_report(tmp_path: Path) -> None:
     if not (ROOT / ".venv" / ".core").exists():
-        pytest.skip("not set up by make: `make demo` would install a second environment here")
+        skip_or_fail("make", "`make demo` would install a second environment here")
     command = ["make", "demo", f"DEMO={tmp_path}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "frames looked at in 1 video" in done.stdout

@@ -5,7 +5,6 @@ for one thread that nobody disturbs. The Prefect server has a SQLite of its own,
 PREFECT_SERVER_DATABASE_CONNECTION_URL names.
 """
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -24,7 +23,6 @@ from labeling.synthetic.scene import render_scene
 from tasks.execution.database import close_databases
 from tests.flows.chaos import KILLS, SHARD_S, SHARDS, Job, Outcome, Process, differences, kill, wait_until
 from tests.postgres_server import RunningPostgres
-from tests.prefect_server import run_prefect_server
 
 pytestmark = [
     pytest.mark.long,
@@ -40,21 +38,15 @@ START_S = 120
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    with run_prefect_server(tmp_path_factory.mktemp("prefect")) as environment:
-        yield environment
-
-
-@pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return render_scene(tmp_path_factory.mktemp("scene") / "scene.mp4", seconds=SHARDS * SHARD_S)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(
-    scene: Path, server: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    scene: Path, prefect_server: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Outcome]:
-    job = Job(scene, tmp_path_factory.mktemp("undisturbed"), server)
+    job = Job(scene, tmp_path_factory.mktemp("undisturbed"), prefect_server)
     begin = time.monotonic()
     assert job.run().wait(120 + 10 * SHARDS) == 0
     print(f"\n{SHARDS} shards, undisturbed on one thread: {time.monotonic() - begin:.0f} s")
@@ -74,8 +66,8 @@ def database(
 
 
 @pytest.fixture
-def job(scene: Path, server: dict[str, str], database: None, tmp_path: Path) -> Iterator[Job]:
-    made = Job(scene, tmp_path, server)
+def job(scene: Path, prefect_server: dict[str, str], database: None, tmp_path: Path) -> Iterator[Job]:
+    made = Job(scene, tmp_path, prefect_server)
     yield made
     made.end()
 
@@ -92,7 +84,7 @@ def test_threads_that_are_killed_with_their_run(job: Job, undisturbed: Outcome) 
     assert differences(job.outcome(), undisturbed) == {}
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("prefect_dask"), reason="no prefect-dask")
+@pytest.mark.requires("dask", module="prefect_dask")
 def test_workers_of_dask_that_are_killed_alone_and_with_their_run(job: Job, undisturbed: Outcome) -> None:
     words = ("runner=dask", "workers=2")
     process = job.run(*words)

@@ -25,16 +25,9 @@ from labeling.synthetic.scene import render_scene
 from tasks.execution.database import close_databases, database_of
 from tests.conftest import ROOT
 from tests.flows.dump import dump_rows
-from tests.prefect_server import run_prefect_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.prefect]
 PATIENCE_S = 60
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    with run_prefect_server(tmp_path_factory.mktemp("prefect")) as environment:
-        yield environment
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +102,8 @@ class Team:
 
 
 @pytest.fixture
-def team(scene: Path, tmp_path: Path, server: dict[str, str]) -> Iterator[Team]:
-    made = Team(scene, tmp_path, server)
+def team(scene: Path, tmp_path: Path, prefect_server: dict[str, str]) -> Iterator[Team]:
+    made = Team(scene, tmp_path, prefect_server)
     yield made
     for member in made.members:
         with suppress(ProcessLookupError):

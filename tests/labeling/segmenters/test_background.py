@@ -20,7 +20,7 @@ from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask, iou_matrix, union_masks
 from labeling.synthetic.scene import Scene
 from labeling.video.images import read_image
-from tests.planted import Coding, read_number, write_planted_video
+from tests.fakes.videos import Coding, read_number, write_numbered_video
 
 Method = Literal["plate", "mog2", "knn"]
 METHODS = get_args(Method)
@@ -192,26 +192,26 @@ def test_short_ranges_are_widened_within_the_video(
 
 
 def test_samples_of_a_video_are_the_frames_at_their_times(tmp_path: Path) -> None:
-    video = write_planted_video(tmp_path / "v.mp4", fps=Fraction(10), frames=100)
+    video = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(10), frames=100)
     shown = [read_number(rgb) for rgb in read_samples(Clip(VIDEO_ID, video), 10)]
     assert shown == [5, 15, 25, 35, 45, 55, 65, 75, 85, 95]
 
 
 def test_samples_far_apart_are_sought_and_are_the_same_frames(tmp_path: Path) -> None:
     coding = Coding(options={"g": "10"})
-    video = write_planted_video(tmp_path / "v.mp4", fps=Fraction(1), frames=160, coding=coding)
+    video = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(1), frames=160, coding=coding)
     clip = Clip(VIDEO_ID, video, start_s=Fraction(0), end_s=Fraction(160))
     assert [read_number(rgb) for rgb in read_samples(clip, 8)] == [10, 30, 50, 70, 90, 110, 130, 150]
 
 
 def test_a_video_of_one_frame_gives_it_for_every_sample(tmp_path: Path) -> None:
-    video = write_planted_video(tmp_path / "v.mp4", fps=Fraction(10), frames=1)
+    video = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(10), frames=1)
     assert [read_number(rgb) for rgb in read_samples(Clip(VIDEO_ID, video), 8)] == [0] * 8
 
 
 def test_turned_videos_give_upright_samples(tmp_path: Path) -> None:
     coding = Coding(rotation_deg=90)
-    video = write_planted_video(tmp_path / "v.mp4", fps=Fraction(10), frames=20, coding=coding)
+    video = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(10), frames=20, coding=coding)
     assert [read_number(rgb) for rgb in read_samples(Clip(VIDEO_ID, video), 4)] == [3, 8, 13, 18]
 
 

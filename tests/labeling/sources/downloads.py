@@ -12,12 +12,13 @@ from labeling.errors import SourceError
 from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch
 from labeling.sources.source import FailedSource, FetchedSource, SourceItem
-from tests.servers import Site, make_video, serve
+from tests.fakes.videos import encode_numbers
+from tests.servers import Site, serve
 
 INGEST = Ingest(retries=2, backoff_s=0.01, timeout_s=5)
 SECRETS = {"PW": "hunter2", "ONE": "hunter21", "TWO": "hunter22"}
-VIDEO = make_video(range(30))
-OTHER = make_video(range(100, 130))
+VIDEO = encode_numbers(range(30))
+OTHER = encode_numbers(range(100, 130))
 
 _contacted: set[str] = set()
 _looked_up: set[str] = set()

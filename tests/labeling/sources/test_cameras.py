@@ -31,11 +31,10 @@ from labeling.sources.content_store import sha256_of
 from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch
 from labeling.sources.source import FailedSource, FetchedSource
+from tests.fakes.videos import encode_numbers, read_numbers
 from tests.servers import (
     Site,
     in_turn,
-    make_video,
-    read_numbers,
     send_file,
     send_page,
     send_status,
@@ -67,7 +66,7 @@ def record(url: str, home: Path, ingest: Ingest = INGEST) -> tuple[list[Recordin
 
 
 def ts(begin: int, end: int, *, b_frames: int = 0, grain: int = 0) -> bytes:
-    return make_video(range(begin, end), fps=FPS, form="mpegts", b_frames=b_frames, grain=grain)
+    return encode_numbers(range(begin, end), fps=FPS, form="mpegts", b_frames=b_frames, grain=grain)
 
 
 def codec_of(path: Path) -> str:
@@ -196,7 +195,7 @@ def test_a_camera_that_hardly_sends_does_not_record_for_ever(site: Site, tmp_pat
 def test_each_codec_finds_a_container_that_holds_it(
     site: Site, tmp_path: Path, form: str, sent: str, kept: tuple[str, str]
 ) -> None:
-    clip = make_video(range(30), fps=FPS, form=form, codec=sent)
+    clip = encode_numbers(range(30), fps=FPS, form=form, codec=sent)
     site.pages["/cam"] = in_turn(send_stream(clip, kind="application/octet-stream"), send_status(404))
     recordings, failed = record(site.url("/cam"), tmp_path)
     assert isinstance(failed, SourceNotFound)
@@ -210,7 +209,7 @@ def test_each_codec_finds_a_container_that_holds_it(
 
 def test_images_without_times_get_those_of_their_arrival(site: Site, tmp_path: Path) -> None:
     """Motion JPEG over HTTP, as simple cameras send it."""
-    frames = [make_video([number], form="mjpeg", codec="mjpeg") for number in range(12)]
+    frames = [encode_numbers([number], form="mjpeg", codec="mjpeg") for number in range(12)]
     head = "--cam\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n"
     body = b"".join(head.format(len(frame)).encode() + frame + b"\r\n" for frame in frames)
     kind = "multipart/x-mixed-replace; boundary=cam"

@@ -6,6 +6,7 @@ import pytest
 
 from labeling.errors import SourceNotFound, TruncatedVideo, UnsupportedVideo
 from labeling.sources.source import FailedSource, FetchedSource
+from tests.fakes.videos import encode_numbers, read_numbers
 from tests.labeling.sources.downloads import (
     INGEST,
     OTHER,
@@ -17,7 +18,7 @@ from tests.labeling.sources.downloads import (
     only_this_machine,
     site,
 )
-from tests.servers import Site, in_turn, make_video, read_numbers, send_file, send_page, send_status
+from tests.servers import Site, in_turn, send_file, send_page, send_status
 
 __all__ = ["only_this_machine", "site"]
 
@@ -69,7 +70,7 @@ def test_a_playlist_that_grew_gives_only_what_is_new_to_the_network(site: Site, 
 def test_only_so_many_entries_are_taken(site: Site, tmp_path: Path) -> None:
     urls = [site.url(f"/{i}.mp4") for i in range(5)]
     for i in range(5):
-        site.pages[f"/{i}.mp4"] = send_file(make_video([i]))
+        site.pages[f"/{i}.mp4"] = send_file(encode_numbers([i]))
     site.pages["/feed"] = send_page(feed(*urls), kind="application/rss+xml")
     found = get(site.url("/feed"), tmp_path, INGEST.model_copy(update={"max_items": 2}))
     assert [one.origin.spec for one in found if isinstance(one, FetchedSource)] == urls[:2]
@@ -113,7 +114,9 @@ def offer_heights(site: Site) -> None:
         )
         for part in (0, 1):
             numbers = range(begin + 10 * part, begin + 10 * (part + 1))
-            site.pages[f"/{name}{part}.ts"] = send_file(make_video(numbers, form="mpegts"), kind="video/mp2t")
+            site.pages[f"/{name}{part}.ts"] = send_file(
+                encode_numbers(numbers, form="mpegts"), kind="video/mp2t"
+            )
 
 
 @pytest.mark.parametrize(("max_height", "begin"), [(1080, 200), (4320, 0), (240, 400)])

@@ -9,14 +9,14 @@ import av
 import pytest
 
 from labeling.sources.recording_segments import SegmentTimeline, date_back
-from tests.servers import make_video
+from tests.fakes.videos import encode_numbers
 
 MS = Fraction(1, 1000)
 
 
 @pytest.fixture
 def timeline() -> Iterator[SegmentTimeline]:
-    with av.open(io.BytesIO(make_video([0])), "r") as container:
+    with av.open(io.BytesIO(encode_numbers([0])), "r") as container:
         yield SegmentTimeline(container)
 
 

@@ -25,6 +25,7 @@ from labeling.sources.content_store import sha256_of
 from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch
 from labeling.sources.source import FetchedSource, SourceItem
+from tests.fakes.videos import encode_numbers, read_numbers
 from tests.labeling.sources.downloads import (
     INGEST,
     OTHER,
@@ -36,7 +37,7 @@ from tests.labeling.sources.downloads import (
     only_this_machine,
     site,
 )
-from tests.servers import Answer, Site, in_turn, make_video, read_numbers, send_file, send_page, send_status
+from tests.servers import Answer, Site, in_turn, send_file, send_page, send_status
 
 __all__ = ["only_this_machine", "site"]
 
@@ -222,7 +223,7 @@ def test_a_server_that_says_nothing_is_given_up(tmp_path: Path) -> None:
 
 
 def test_the_pace_is_kept(site: Site, tmp_path: Path) -> None:
-    video = make_video(range(300))
+    video = encode_numbers(range(300))
     site.pages["/a.mp4"] = send_file(video)
     begin = time.monotonic()
     get_one(site.url("/a.mp4"), tmp_path, INGEST.model_copy(update={"rate_limit_bytes": len(video) * 2}))

@@ -60,6 +60,7 @@ def test_uninformative_evidence_has_almost_no_weight() -> None:
         assert part.weights["score"] > 0.5
 
 
+@pytest.mark.slow
 def test_stability_is_weighted_where_the_teacher_gives_it_for_each_mask() -> None:
     stable = [with_stability(one, 0.9 if one.is_good else 0.6) for one in drawn()]
     calibration = fitted(stable)
@@ -112,12 +113,14 @@ def cheap_trust(example: Example, calibration: Calibration) -> float:
     return full_trust(example, calibration.model_copy(update={"full": None}))
 
 
+@pytest.mark.slow
 def test_a_single_group_is_judged_by_its_parts() -> None:
     predictions = predict_unseen(drawn("a"), accept_risk=0.05)
     assert len(predictions) == 150
     assert any(one.accepted for one in predictions)
 
 
+@pytest.mark.slow
 def test_groups_without_which_the_rest_does_not_suffice_are_judged_by_their_parts() -> None:
     known, unknown = drawn("a"), [replace(one, good_masks=(None,), is_good=None) for one in drawn("b")]
     predictions = predict_unseen(known + unknown, accept_risk=0.05)
