@@ -34,10 +34,6 @@ def stage_export(folder: Path, *, entries: Collection[str]) -> Iterator[Path]:
 
     A previous export is replaced as a whole, whatever its format, including files that others put
     into its subfolders; other files beside it stay. If the block raises, `folder` is as before.
-
-    Raises:
-        ExportError: `folder` holds something other than an export of maskmill, or cannot be written.
-        DiskFull: no space left.
     """
     existed = folder.is_dir()
     with export_errors(folder):

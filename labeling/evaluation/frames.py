@@ -51,11 +51,7 @@ class EvaluatedFrame:
 def evaluate_frame(
     dataset: str, truth: LabeledImage, row: LabeledFrame, cards: Mapping[str, ModelCard]
 ) -> EvaluatedFrame:
-    """Compare a frame's masks with the ground truth; `cards` are those of teacher and student.
-
-    Raises:
-        ModelOutputWrong: ground truth and image have different sizes.
-    """
+    """Compare a frame's masks with the ground truth; `cards` are those of teacher and student."""
     if row.size_hw:
         truth.check_size(row.size_hw)
     teacher_people, student_people = (_match(role, truth, row, cards) for role in _ROLES)

@@ -74,11 +74,7 @@ def gather_evidence(
     min_keypoint_score: float,
     mirrored: Sequence[Mask] | None = None,
 ) -> Evidence:
-    """Measure a frame's masks; `mirrored` are the mirrored image's masks, not yet mirrored back.
-
-    Raises:
-        ModelOutputWrong: a mask's size is not `size_hw`.
-    """
+    """Measure a frame's masks; `mirrored` are the mirrored image's masks, not yet mirrored back."""
     masks = [instance.mask for instance in teacher]
     flips: Sequence[float | None] = [None] * len(masks)
     union_flip = None

@@ -77,12 +77,7 @@ def fit_calibration(
     weights_sha256: str = "",
     settings: Mapping[str, Any] | None = None,
 ) -> Calibration:
-    """Fit to all examples; the thresholds come from folds, so from examples not fitted to.
-
-    Raises:
-        ConfigError: the masks are all good or all bad.
-        ExtraMissing: scikit-learn is not installed.
-    """
+    """Fit to all examples; the thresholds come from folds, so from examples not fitted to."""
     known = [example for example in examples if example.evidence.instances]
     sees_mirrored = any(example.evidence.flip_iou is not None for example in known)
     return Calibration(
@@ -100,7 +95,7 @@ def fit_calibration(
 def predict_unseen(examples: Sequence[Example], *, accept_risk: float) -> list[Prediction]:
     """Return predictions for each group by a calibration, thresholds included, fitted to the other groups.
 
-    Frames without masks are left out. Raises the errors of `fit_calibration`.
+    Frames without masks are left out.
     """
     known = [example for example in examples if example.evidence.instances]
     predictions = []

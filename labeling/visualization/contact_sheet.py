@@ -30,11 +30,7 @@ class SheetTile:
 
 
 def contact_sheet(tiles: Sequence[SheetTile], *, columns: int = 3, max_bytes: int = 150_000) -> bytes:
-    """Lay tiles out from left to right; return a JPEG of at most `max_bytes`, or else of the lowest quality.
-
-    Raises:
-        ValueError: no tiles.
-    """
+    """Lay tiles out from left to right; return a JPEG of at most `max_bytes`, or else of the lowest quality."""
     if not tiles:
         raise ValueError("a contact sheet requires at least one tile")
     sheet = _lay_out(tiles, min(columns, len(tiles)))

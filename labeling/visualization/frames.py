@@ -48,9 +48,6 @@ def draw_comparison(
         caption: one line below, cut off where it does not fit; see `caption_of`.
         panel_width: of each of the three panels in pixels; None: the image's own, at least
             SMALLEST_PANEL_PX. Three panels of a 4K image are 80 MB.
-
-    Raises:
-        ModelOutputWrong: a mask and the image have different sizes.
     """
     width = panel_width or max(rgb.shape[1], SMALLEST_PANEL_PX)
     size_hw = (max(1, round(rgb.shape[0] * width / rgb.shape[1])), width)
@@ -89,9 +86,6 @@ def draw_tile(
 
     The teacher's outlines are blue and solid, the student's orange and dashed; pixels of only one of the
     two are tinted.
-
-    Raises:
-        ModelOutputWrong: a mask and the image have different sizes.
     """
     x, y, w, h = focus_xywh(
         [instance.mask for instance in (*teacher, *student)], (rgb.shape[0], rgb.shape[1])

@@ -33,11 +33,7 @@ class CocoImage:
 
 
 def read_coco_file(path: Path) -> Iterator[CocoImage]:
-    """Yield the images of a COCO file; people are its category `person`.
-
-    Raises:
-        ModelOutputWrong: not a COCO file with `images` and `annotations`, or a record that cannot be read.
-    """
+    """Yield the images of a COCO file; people are its category `person`."""
     try:
         tree = json.loads(path.read_bytes())
         images, annotations = list(tree["images"]), list(tree["annotations"])

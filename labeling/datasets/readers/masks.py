@@ -28,9 +28,6 @@ def read_label_png(png: bytes, size_hw: tuple[int, int], *, origin: str) -> list
 
     Values are a palette's indices, 8 or 16 bits of gray, or equal channels. An image of 0 and 255 is
     one mask; 255 beside other values is left out. Errors name `origin`.
-
-    Raises:
-        ModelOutputWrong: not a PNG, another size, colors, or levels of gray instead of labels.
     """
     return split_labels(_read_png(png, size_hw, origin), origin=origin)
 
@@ -52,11 +49,7 @@ def split_labels(labels: NDArray[Any], *, origin: str) -> list[Instance]:
 def read_probability_png(
     png: bytes, size_hw: tuple[int, int], *, mask_threshold: float, origin: str
 ) -> list[Instance]:
-    """Return one instance from an 8-bit probability map (255 is 1); its score is the mean inside the mask.
-
-    Raises:
-        ModelOutputWrong: not a PNG, another size, or not 8 bits of gray.
-    """
+    """Return one instance from an 8-bit probability map (255 is 1); its score is the mean inside the mask."""
     levels = _read_png(png, size_hw, origin)
     if levels.dtype != np.uint8:
         raise ModelOutputWrong(f"{origin}: a probability map must have 8 bits, not {levels.dtype}")
@@ -72,11 +65,7 @@ def _read_png(png: bytes, size_hw: tuple[int, int], origin: str) -> NDArray[Any]
 
 
 def read_values(content: bytes, *, origin: str, formats: tuple[str, ...] | None = None) -> NDArray[Any]:
-    """Return the values of an image with one value per pixel, HxW: palette indices, gray, or equal channels.
-
-    Raises:
-        ModelOutputWrong: not an image of these formats, or a colored one.
-    """
+    """Return the values of an image with one value per pixel, HxW: palette indices, gray, or equal channels."""
     try:
         with Image.open(io.BytesIO(content), formats=formats) as image:
             values, mode = np.asarray(image), image.mode
@@ -121,10 +110,6 @@ def read_coco_records(
     """Return the instances of one image's COCO results or annotations; the default score is 1.
 
     Records of other categories, crowds (`iscrowd`) and empty masks are left out.
-
-    Raises:
-        ModelOutputWrong: a record without a readable segmentation of the frame's size, or with a
-            score outside [0, 1].
     """
     found = []
     for number, record in enumerate(records):
