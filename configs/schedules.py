@@ -65,7 +65,7 @@ class Schedules(Block):
     """Run `maskmill review pull`."""
     export: FlowSchedule | None = None
     """Run `maskmill export` with the settings of `export`."""
-    reap: FlowSchedule | None = None
-    """Run `maskmill reap`."""
+    recover: FlowSchedule | None = None
+    """Run `maskmill recover`, for runs of other machines; every 600 s is often enough."""
     gc: FlowSchedule | None = None
     """Run `maskmill gc --delete`."""

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
+from more_itertools import batched
+
 from configs.models import RunConfig
 from labeling.comparison.agreement import compare_instances
 from labeling.review.queue import review_priority
-from labeling.runtime.prefetch import Stopwatch, in_batches, prefetch
+from labeling.runtime.prefetch import Stopwatch, prefetch
 from labeling.sampling.pose_filter import Rejection, attach_keypoints, check_people
 from labeling.sampling.select import MinGap, SkippedFrame, select_frames
 from labeling.segmenters.protocol import Segmenter
@@ -86,7 +88,7 @@ class _Shard:
         if pose is None or settings is None:
             yield from candidates
             return
-        for batch in in_batches(candidates, self.config.batch):
+        for batch in batched(candidates, self.config.batch):
             with self.watch.time("pose"):
                 found = pose.segment([c.frame for c in batch])
             for candidate, poses in zip(batch, found, strict=True):
@@ -95,7 +97,7 @@ class _Shard:
 
     def with_teacher(self, candidates: Iterable[_Candidate]) -> Iterator[_Candidate]:
         settings = self.config.pose_filter
-        for batch in in_batches(candidates, self.config.batch):
+        for batch in batched(candidates, self.config.batch):
             with self.watch.time("teacher"):
                 found = self.models.teacher.segment([c.frame for c in batch])
             for candidate, teacher in zip(batch, found, strict=True):
@@ -130,7 +132,7 @@ class _Shard:
             yield replace(candidate, teacher=tuple(teacher))
 
     def with_student(self, candidates: Iterable[_Candidate]) -> Iterator[list[_Candidate]]:
-        for batch in in_batches(candidates, self.config.batch):
+        for batch in batched(candidates, self.config.batch):
             with self.watch.time("student"):
                 found = self.models.student.segment([c.frame for c in batch])
             yield [replace(c, student=tuple(s)) for c, s in zip(batch, found, strict=True)]
@@ -175,7 +177,7 @@ class _Shard:
             reasons=decision.reasons,
             agreement=agreement,
             trust=known,
-            value=review_priority(
+            priority=review_priority(
                 trust=believed, symmetric_difference_share=agreement.symmetric_difference_share
             )
             if agreement.is_hard
@@ -191,10 +193,10 @@ class _Shard:
         doubt = self.evidence_collector.check_shot(row.t_ms, row.teacher)
         if not doubt:
             return row
-        value = review_priority(
+        priority = review_priority(
             trust=None, symmetric_difference_share=row.agreement.symmetric_difference_share
         )
-        return replace(row, decision="review", value=value, reasons=(*doubt, *row.reasons))
+        return replace(row, decision="review", priority=priority, reasons=(*doubt, *row.reasons))
 
     def reject(self, candidate: _Candidate, rejection: Rejection) -> None:
         frame = candidate.frame

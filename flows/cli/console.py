@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from configs.environment import HOME
 from configs.errors import ConfigError, MaskmillError
 from labeling.errors import ExportError, ModelError
 
@@ -47,7 +48,7 @@ ConfigOption = Annotated[
 ]
 HomeOption = Annotated[
     Path,
-    typer.Option("--home", envvar="MASKMILL_HOME", help="Folder of the database, videos and images."),
+    typer.Option("--home", envvar=HOME.name, help="Folder of the database, videos and images."),
 ]
 SetOption = Annotated[
     list[str] | None,

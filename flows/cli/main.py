@@ -43,7 +43,7 @@ app.add_typer(review.app, name="review")
 app.add_typer(system.models_app, name="models")
 app.add_typer(system.db_app, name="db")
 for command in (
-    *(system.doctor, system.gc, system.reap, browse.runs, browse.frames, browse.show, browse.report),
+    *(system.doctor, system.gc, system.recover, browse.runs, browse.frames, browse.show, browse.report),
     *(evaluate_command.evaluate, calibrate_command.calibrate),
     *(services.serve, services.deploy, services.worker),
 ):

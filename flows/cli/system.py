@@ -1,4 +1,4 @@
-"""`maskmill models`, `db`, `reap`, `doctor` and `gc`: the installation and the home."""
+"""`maskmill models`, `db`, `recover`, `doctor` and `gc`: the installation and the home."""
 
 from itertools import chain
 from pathlib import Path
@@ -74,20 +74,20 @@ def upgrade(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> Non
     emit({"before": before, "after": after}, lambda: typer.echo(text), as_json=as_json)
 
 
-def reap(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
-    """Free what died runs were working on, and mark them as crashed in Prefect."""
+def recover(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """Free the shards of runs whose process is gone, and set those runs to Crashed in Prefect."""
+    from flows.deployment.recovery import recover_now
     from flows.home import existing_home
-    from tasks.execution.leases import bury_the_dead
 
-    buried = bury_the_dead(existing_home(home))
+    expired = recover_now(existing_home(home))
 
     def show() -> None:
-        for one in buried:
-            typer.echo(f"{one.place} had died; {one.shards} shards are free for the next run")
-        if not buried:
-            typer.echo("nobody died")
+        for lease in expired:
+            typer.echo(f"{lease.place} has crashed; {lease.shards} shards are free for the next run")
+        if not expired:
+            typer.echo("no run has crashed")
 
-    emit(buried, show, as_json=as_json)
+    emit(expired, show, as_json=as_json)
 
 
 def doctor(

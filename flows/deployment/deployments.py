@@ -21,11 +21,15 @@ from flows.export import export_dataset
 from flows.garbage import collect_garbage_flow
 from flows.generate import generate_dataset
 from flows.label import label_shards
-from flows.reap import reap
+from flows.recover import recover
 from flows.review import pull_reviews, push_reviews
 from labeling.storage.object_store import local_path
 
-ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+ONE_AT_A_TIME = ConcurrencyLimitConfig(
+    limit=1,
+    collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW,
+    grace_period_seconds=600,  # a start on a busy machine takes longer than Prefect's five minutes
+)
 """A start is cancelled while the previous run is active; the next run picks up what is new."""
 
 _NOT_IN_NAMES = str.maketrans(dict.fromkeys("/%&<>", "-"))
@@ -91,9 +95,7 @@ SCHEDULED_FLOWS = (
     _ScheduledFlow(push_reviews, "push", _push_parameters),
     _ScheduledFlow(pull_reviews, "pull", _no_parameters),
     _ScheduledFlow(export_dataset, "export", _export_parameters),
-    _ScheduledFlow(
-        reap, "reap", _no_parameters, one_at_a_time=False
-    ),  # one that died would keep the next away
+    _ScheduledFlow(recover, "recover", _no_parameters),
     _ScheduledFlow(collect_garbage_flow, "gc", _delete_parameters),
 )
 """Every flow that can be scheduled; a new one is a line here and a field of `configs.schedules.Schedules`."""

@@ -1,7 +1,6 @@
 """The task runner of a run, and the outcome of its shards."""
 
 import importlib.util
-import os
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
@@ -15,6 +14,7 @@ from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from configs.environment import DATABASE_URL
 from configs.errors import ConfigError
 from configs.models import RunConfig
 from flows.runners.processes import ProcessRunner
@@ -82,7 +82,7 @@ def check_runner(config: RunConfig) -> None:
         )
     if config.address is None or _is_here(config.address):
         return
-    database = os.environ.get("MASKMILL_DATABASE_URL", "")
+    database = DATABASE_URL.read() or ""
     if not database or database.startswith("sqlite"):
         raise ConfigError(
             f"the workers of {config.address} cannot write into a file on this machine: use PostgreSQL, and set "

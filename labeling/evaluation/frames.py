@@ -75,7 +75,7 @@ def evaluate_frame(
         teacher_iou=teacher,
         corrected_px=_count_wrong(teacher_masks, truth) if is_judged else None,
         trust=None if truth.is_partial or truth.boxes is not None else row.trust,
-        value=row.value,
+        value=row.priority,
         teacher_people=teacher_people,
         student_people=student_people,
         tracks=visible_tracks(truth),

@@ -1,15 +1,15 @@
 """Which weights are known, where they are looked for, and how they get into the cache."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from configs.environment import TORCH_HOME, XDG_CACHE_HOME
 from configs.errors import UnknownModel
 from configs.models import RunConfig
 from configs.segmenters import SegmenterBlock, TorchvisionBlock
 from labeling.errors import WeightsMissing
 from labeling.segmenters.weights_download import check_sha256, download_file
-from labeling.storage.cache import cache_dir, xdg_cache
+from labeling.storage.cache import cache_dir
 
 FOLDERS_DOWN = 2
 """So deep below the weights folder a file is looked for."""
@@ -190,4 +190,5 @@ def _caches(kind: str) -> list[Path]:
 
 def _torch_hub() -> Path:
     """As `torch.hub.get_dir()` says, without importing torch."""
-    return Path(os.environ.get("TORCH_HOME", xdg_cache() / "torch")).expanduser() / "hub"
+    cache = XDG_CACHE_HOME.read() or Path.home() / ".cache"
+    return (TORCH_HOME.read() or cache / "torch").expanduser() / "hub"

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
@@ -233,6 +232,8 @@ def _transpose(pixels: BoolArray) -> NDArray[np.uint8]:
     if columns.flags.c_contiguous or not pixels.size:
         return np.ascontiguousarray(columns)
     if pixels.flags.c_contiguous:  # OpenCV transposes in blocks, numpy jumps a row for each pixel
+        import cv2
+
         return np.asarray(cv2.transpose(pixels.view(np.uint8)), dtype=np.uint8)
     return np.ascontiguousarray(columns)
 

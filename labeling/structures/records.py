@@ -25,8 +25,8 @@ class LabeledFrame:
     agreement: FrameAgreement | None = None
     trust: float | None = None
     """Probability that the teacher's masks are right; None: rejected, nobody seen, or no calibration."""
-    value: float | None = None
-    """What a person's look is worth (see labeling.review.queue); None: it is not hard."""
+    priority: float | None = None
+    """Priority of a review (see labeling.review.queue); None: it is not hard."""
     teacher: tuple[Instance, ...] = ()
     student: tuple[Instance, ...] = ()
 

@@ -32,9 +32,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
 ]
 MARKED_S = 60
-"""From the kill of a run to the moment when Prefect no longer shows it as running."""
-START_S = 120
-"""The same of one that had not begun: nobody can tell a dead process from one that takes long to start."""
+"""From the kill of a run, or of its start, to the moment when Prefect no longer shows it as running."""
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +78,7 @@ def test_threads_that_are_killed_with_their_run(job: Job, undisturbed: Outcome) 
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     assert job.run(*words).wait(120 + 10 * SHARDS) == 0
-    job.bury()
+    job.recover()
     assert differences(job.outcome(), undisturbed) == {}
 
 
@@ -98,7 +96,7 @@ def test_workers_of_dask_that_are_killed_alone_and_with_their_run(job: Job, undi
         else:
             kill(job.moments.choice(dask_workers(job)).pid)
     assert process.wait(120 + 10 * SHARDS) == 0
-    job.bury()
+    job.recover()
     assert differences(job.outcome(), undisturbed) == {}
 
 
@@ -120,7 +118,7 @@ class Shift:
 
     def deploy(self) -> None:
         # a helper stays until the run is done: one every few seconds would be a crowd
-        starts = ("generate.interval_s=5", "label.interval_s=20", "reap.interval_s=15")
+        starts = ("generate.interval_s=5", "label.interval_s=20")
         config = self.job.config(*(f"schedules.{start}" for start in starts))
         words = ["deploy", str(self.job.scene), *config, "--name", "offline", "--pool", "chaos"]
         assert self.job.begin(*words).wait(120) == 0
@@ -200,8 +198,7 @@ def test_two_workers_of_a_pool_that_are_killed_with_and_without_their_runs(
     print(
         f"\n{KILLS} kills of {len(marked)} runs, {len(shift.running)} running: slowest mark {slowest:.0f} s"
     )
-    assert slowest < MARKED_S
-    assert max(marked.values(), default=0.0) < START_S
+    assert max(marked.values(), default=0.0) < MARKED_S
     shift.close()
-    job.bury()
+    job.recover()
     assert differences(job.outcome(), undisturbed) == {}

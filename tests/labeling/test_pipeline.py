@@ -138,7 +138,7 @@ def test_a_mask_that_jumps_is_for_review_and_so_is_the_one_after_it(tmp_path: Pa
     reasons = {row.t_ms: row.reasons[0] for row in doubted.frames if row.decision == "review"}
     jumps = "mask jumps: IoU 0.00 < 0.50 with the frame before, moved along"
     assert reasons == {2000: jumps, 2500: jumps}
-    values = {row.t_ms: row.value for row in doubted.frames if row.decision == "review"}
+    values = {row.t_ms: row.priority for row in doubted.frames if row.decision == "review"}
     assert values[2500] == pytest.approx(
         review_priority(trust=None, symmetric_difference_share=30 * 60 / (image.size / 3))
     )
@@ -180,7 +180,7 @@ def test_a_frame_in_which_somebody_walks_outside_of_all_masks_is_for_review(tmp_
     words = [row.reasons[0].split(": ") for row in rows]
     assert {said for said, _ in words} == {"something moves where the teacher saw nobody"}
     assert words[0][1] == f"24x70 px at ({scene.shape[1] - 30}, 10)"
-    assert rows[0].value == pytest.approx(
+    assert rows[0].priority == pytest.approx(
         review_priority(trust=None, symmetric_difference_share=30 * 60 / (scene.size / 3))
     )
     believed = label(video, tmp_path, models, trust={"min_flow_iou": 0.0, "min_missed_person_size": 0.0})

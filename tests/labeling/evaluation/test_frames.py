@@ -61,7 +61,7 @@ def test_ground_truth_of_boxes_has_no_mask_metrics() -> None:
     person = Instance(box(0, 4), 1.0, (0, 0, 4, 10))
     agreement = compare_instances([person], [], SIZE_HW, Agreement())
     row = LabeledFrame(
-        0, 0, 0.0, "a.jpg", "review", agreement=agreement, trust=0.9, value=0.1, teacher=(person,)
+        0, 0, 0.0, "a.jpg", "review", agreement=agreement, trust=0.9, priority=0.1, teacher=(person,)
     )
     boxed = replace(truth(), boxes=((0, 0, 4, 10), (9, 0, 4, 10)), tracks=("b", "a"))
     found = evaluate_frame("set", boxed, row, CARDS)
