@@ -12,7 +12,7 @@ from configs.segmenters import CustomNetworkBlock
 from labeling.errors import ModelOutputWrong, WeightsMissing
 from labeling.segmenters.network_files import OpenNetwork, open_network
 from labeling.segmenters.protocol import StatelessSegmenter
-from labeling.segmenters.weights_download import check_sha256
+from labeling.segmenters.weights import check_sha256
 from labeling.structures.frames import Frame, RgbImage
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.probability_maps import FloatMap, instances_from_map, resize_image, resize_map

@@ -107,7 +107,6 @@ class LiteSegmenter(StatelessSegmenter):
                 KNOWN_WEIGHTS[name].sha256 for name in ("fastestdet", "pose_landmark_lite")
             ),
             settings=json.dumps(settings, sort_keys=True, separators=(",", ":")),
-            gives_keypoints=True,
         )
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:

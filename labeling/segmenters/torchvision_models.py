@@ -10,8 +10,7 @@ from configs.segmenters import TorchvisionBlock
 from labeling.errors import WeightsCorrupt
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.segmenters.torchvision_outputs import InstanceNetwork, SemanticNetwork
-from labeling.segmenters.weights import find_weights
-from labeling.segmenters.weights_download import check_sha256
+from labeling.segmenters.weights import check_sha256, find_weights
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance, ModelCard
 
@@ -56,7 +55,6 @@ class TorchvisionSegmenter(StatelessSegmenter):
             name=self._block.model,
             weights_sha256=self._sha256,
             settings=json.dumps(settings, sort_keys=True, separators=(",", ":")),
-            gives_keypoints=gives_keypoints,
             gives_instances=not self._is_semantic,
             gives_masks=not gives_keypoints,
         )
