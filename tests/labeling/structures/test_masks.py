@@ -148,7 +148,7 @@ def test_arrays_of_other_shapes_are_refused() -> None:
     "counts", [b"", b"0", b"04", b"0h0", b"zzzz", b"\x00", b"P" * 20, "0§", b"ggggggggggggggg0"]
 )
 def test_a_broken_rle_is_refused(counts: bytes | str) -> None:
-    with pytest.raises(ModelOutputWrong, match="4x4 pixels.*add up to 16"):
+    with pytest.raises(ModelOutputWrong, match=r"4x4 pixels.*add up to 16"):
         Mask.from_coco({"size": [4, 4], "counts": counts})
 
 
