@@ -3,9 +3,13 @@ PYTHON ?= python3
 DEMO ?= maskmill-demo
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 BIN = .venv/bin
-ALL = lite,torch,review,dev
+ALL = lite,torch,review,dev,docs
+FAST = not (long or slow or prefect or labelstudio or shared or postgresql or s3)
 
-.PHONY: demo test test-long check format bench clean
+# Tests and tools start hundreds of Python processes. With this variable, each compiles all libraries again.
+export PYTHONDONTWRITEBYTECODE =
+
+.PHONY: demo test test-fast test-long check docs format bench clean
 
 demo: .venv/.core
 	$(BIN)/maskmill demo --home $(DEMO)
@@ -13,6 +17,10 @@ demo: .venv/.core
 # Three for two cores: each waits for servers a quarter of its time.
 test: .venv/.all
 	$(BIN)/python -m pytest -n 3 --dist loadfile
+
+# Unit tests: no servers, networks, real videos, or tests of more than some seconds.
+test-fast: .venv/.all
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m '$(FAST)'
 
 # kill -9 at random on three set-ups, databases that go away, workers that die: MASKMILL_TEST_KILLS=20 for more
 test-long: .venv/.all
@@ -23,6 +31,9 @@ check: .venv/.all
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: .venv/.all
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 format: .venv/.all
 	$(BIN)/ruff format .
@@ -55,4 +66,4 @@ endef
 	$(call install,$(ALL),.venv/.core $@)
 
 clean:
-	rm -rf .venv maskmill-demo
+	rm -rf .venv maskmill-demo site

@@ -24,12 +24,13 @@ import numpy as np
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
+from more_itertools import batched
+
 from configs import RunConfig, load_config
 from db.runs.queries import planned_shards
 from db.runs.writes import upsert_run
 from flows.cli.temporary_server import temporary_server
 from labeling.comparison.agreement import compare_instances
-from labeling.runtime.prefetch import in_batches
 from labeling.sampling.select import SkippedFrame, select_frames
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip, Frame
@@ -50,7 +51,8 @@ def read_batches(video: Path, config: RunConfig) -> list[list[Frame]]:
     """The frames that a run gives its teacher, in its batches, shard by shard as one clip."""
     gap_here = config.pose_filter is None
     chosen = select_frames(Clip("bench", video), config.sampling, gap_here=gap_here)
-    return list(in_batches((f for f in chosen if not isinstance(f, SkippedFrame)), config.batch))
+    frames = (f for f in chosen if not isinstance(f, SkippedFrame))
+    return [list(batch) for batch in batched(frames, config.batch)]
 
 
 def time_models(batches: list[list[Frame]], video: Path, config: RunConfig) -> float:

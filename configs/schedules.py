@@ -65,7 +65,7 @@ class Schedules(Block):
     """The work of `maskmill review pull`."""
     export: FlowSchedule | None = None
     """The work of `maskmill export`, as `export` says."""
-    reap: FlowSchedule | None = None
-    """The work of `maskmill reap`."""
+    recover: FlowSchedule | None = None
+    """The work of `maskmill recover`, for runs of other machines; every 600 s is often enough."""
     gc: FlowSchedule | None = None
     """The work of `maskmill gc --delete`."""

@@ -46,14 +46,13 @@ def existing_home(home: Path) -> "Home":
         NoRunYet: nothing is there yet.
         ConfigError: a file is.
     """
-    import os
-
+    from configs.environment import DATABASE_URL
     from labeling.storage.home import Home
 
     place = Home(home.expanduser().resolve())
     if place.root.is_file():
         raise ConfigError(f"--home {home} is a file: name a folder")
-    if not place.root.is_dir() and "MASKMILL_DATABASE_URL" not in os.environ:
+    if not place.root.is_dir() and DATABASE_URL.read() is None:
         raise NoRunYet(f"no home at {place.root}: `maskmill run SOURCE --home {home}` makes one")
     return place
 

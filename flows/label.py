@@ -175,6 +175,6 @@ class ShardScheduler:
     def _give_back(self, shard_id: int, lost: WorkerLost) -> None:
         """A shard whose worker died is anybody's again, unless it seems to be what they die of."""
         with database_of(self.execution.home).transaction() as session:
-            deaths = release_shard(session, shard_id, died=True)
+            deaths = release_shard(session, shard_id, self.execution.id, died=True)
             if deaths >= MAX_DEATHS:
                 fail_shard(session, shard_id, WorkerLost(f"{deaths} workers died at this shard: {lost}"))

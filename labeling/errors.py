@@ -1,50 +1,50 @@
-"""Everything that can go wrong, as one tree.
+"""All errors of maskmill, as one tree.
 
 MaskmillError
 ├── ConfigError              wrong use: the run does not start (exit 2)
 │   ├── UnknownModel         no segmenter of that kind or name
-│   └── NoRunYet             nothing was labeled yet that could be worked with
-├── SourceError              one source failed: stored with it, the run goes on (exit 3)
-│   ├── SourceNotFound       no such file, folder, page or member
+│   └── NoRunYet             the home has no run yet
+├── SourceError              one source failed: recorded, and the run continues (exit 3)
+│   ├── SourceNotFound       no such file, folder, page or archive member
 │   ├── SourceUnreachable    the server or camera did not answer, or answered with an error
-│   ├── SourceRemoved        the site took the video down
+│   ├── SourceRemoved        the site removed the video
 │   ├── SourcePrivate        needs an account or permission
-│   ├── SourceGeoBlocked     not shown in this country
-│   ├── BotWall              the site wants proof of a person
+│   ├── SourceGeoBlocked     not available in this country
+│   ├── BotWall              the site blocks automated access
 │   ├── RateLimited          too many requests
-│   ├── JsRuntimeMissing     the site needs a JavaScript runtime to be read
-│   ├── NotAVideo            the bytes are something else
+│   ├── JsRuntimeMissing     the site can only be read with a JavaScript runtime
+│   ├── NotAVideo            the content is not a video
 │   ├── EmptyVideo           a container without one decodable frame
-│   ├── TruncatedVideo       the bytes end too early
-│   ├── UnsupportedVideo     understood and refused
-│   └── UnsafeArchive        a member that escapes, or a bomb
-├── ModelError               a segmenter cannot be made or gave nonsense
-│   ├── WeightsMissing       not in the folder and not to be fetched
-│   ├── WeightsCorrupt       the bytes have another SHA-256
-│   ├── ExtraMissing         a library that is needed for this is not installed
-│   ├── ModelOutputWrong     shape, type or range is not what was declared
+│   ├── TruncatedVideo       the content ends too early
+│   ├── UnsupportedVideo     recognized, but not supported
+│   └── UnsafeArchive        a member that points out of the archive, or a decompression bomb
+├── ModelError               a segmenter cannot be created, or its output is invalid
+│   ├── WeightsMissing       not in the folder, and download is off or failed
+│   ├── WeightsCorrupt       the file has another SHA-256
+│   ├── ExtraMissing         a required optional library is not installed
+│   ├── ModelOutputWrong     shape, type or range differs from the declared one
 │   └── SegmenterUnreachable the service behind a segmenter did not answer
-├── StorageError             the home, or the store of its images, cannot be read or written
-│   ├── DiskFull
-│   ├── HomeNotWritable
-│   ├── StoreUnreachable     the object store did not answer, or not well, for a minute
-│   └── StoreDenied          it knows no such bucket, or refuses our keys
-├── DatabaseError
-│   ├── DatabaseUnreachable
+├── StorageError             the home or the image store cannot be read or written
+│   ├── DiskFull             no space left
+│   ├── HomeNotWritable      no permission, or something else is at that path
+│   ├── StoreUnreachable     the object store did not answer correctly for a minute
+│   └── StoreDenied          no such bucket, or the store refuses our keys
+├── DatabaseError            the database cannot be used
+│   ├── DatabaseUnreachable  it cannot be opened or connected to
 │   ├── AlreadyRunning       another process does the same on this database
-│   ├── OtherDatabase        a worker has another one than the run that it works for
+│   ├── OtherDatabase        a worker uses another database than its run
 │   ├── SchemaTooOld         run `maskmill db upgrade`
 │   └── SchemaTooNew         upgrade maskmill
-├── NoSourceReadable              all sources of a run failed, or all its shards (in tasks/observability/final_state.py; exit 4)
-├── Interrupted              stopped on purpose: what is not done is done another time
-├── WorkerError              who was to work on a shard did not
-│   ├── WorkerLost           its process died: killed, or out of memory
-│   └── ClusterUnreachable   the cluster's scheduler does not answer, or no more
-├── ExportError              a dataset cannot be written as asked
-└── LabelStudioError              Label Studio cannot be used, or said something unexpected
-    ├── LabelStudioUnreachable    nobody answers there, or not in time
-    ├── LabelStudioDenied         the token is missing, wrong, expired or of a kind that is switched off
-    ├── LabelStudioTooOld         a version whose interface we do not know
+├── NoSourceReadable         all sources of a run failed, or all its shards (in tasks/observability/final_state.py; exit 4)
+├── Interrupted              stopped by the user: the rest is done by a later run
+├── WorkerError              a worker did not finish its shard
+│   ├── WorkerLost           its process ended: killed, or out of memory
+│   └── ClusterUnreachable   the cluster's scheduler does not answer
+├── ExportError              a dataset cannot be written as requested
+└── LabelStudioError         Label Studio cannot be used, or its answer is unexpected
+    ├── LabelStudioUnreachable    it did not answer, or not in time
+    ├── LabelStudioDenied         the token is missing, wrong, expired or of a disabled kind
+    ├── LabelStudioTooOld         a version with an unknown interface
     ├── LabelStudioRefused        a request was answered with an error: too large, invalid, gone
     └── LabelStudioMissing        the local Label Studio cannot be installed or started
 """
@@ -55,182 +55,164 @@ from configs.errors import MaskmillError
 
 
 class SourceError(MaskmillError):
-    """A failure of one source; `retryable` says whether the same call may succeed later."""
-
-    code = "source"
     retryable: ClassVar[bool] = False
+    """The same call may succeed later."""
+    advice = "open the source in a browser or a player"
 
 
 class SourceNotFound(SourceError):
     code = "not_found"
+    advice = "check the path or address for a typing mistake, and that the file still exists"
 
 
 class SourceUnreachable(SourceError):
     code = "unreachable"
     retryable = True
+    advice = "check the address, the network and that the server or camera is on, then run again"
 
 
 class SourceRemoved(SourceError):
     code = "removed"
+    advice = "the site no longer has the video: remove it from the list"
 
 
 class SourcePrivate(SourceError):
     code = "private"
+    advice = "set ingest.cookies_file to the cookies of an account that may see it"
 
 
 class SourceGeoBlocked(SourceError):
     code = "geo_blocked"
+    advice = "download it in a country where it is available, then use the file as source"
 
 
 class BotWall(SourceError):
-    code = "bot_wall"
     retryable = True
+    advice = "set ingest.cookies_file, raise ingest.pause_s, and run again later"
 
 
 class RateLimited(SourceError):
-    code = "rate_limited"
     retryable = True
+    advice = "raise ingest.pause_s and run again after an hour"
 
 
 class JsRuntimeMissing(SourceError):
     code = "no_js_runtime"
     retryable = True
+    advice = "install Deno, or Node.js 22 or later; `maskmill doctor` shows which runtime is found"
 
 
 class NotAVideo(SourceError):
-    code = "not_a_video"
+    advice = "use the address of a video, a playlist or a channel"
 
 
 class EmptyVideo(SourceError):
-    code = "empty_video"
+    advice = "play the file: no frame of it can be decoded; download or record it again"
 
 
 class TruncatedVideo(SourceError):
     code = "truncated"
     retryable = True
+    advice = "download or copy it again: its end is missing; if it fails again, the original is broken"
 
 
 class UnsupportedVideo(SourceError):
-    code = "unsupported_video"
+    advice = "download it another way, or convert it, for example with ffmpeg to H.264 in MP4"
 
 
 class UnsafeArchive(SourceError):
-    code = "unsafe_archive"
+    advice = "unpack it by hand in a safe place, check it, then use the folder as source"
 
 
-class ModelError(MaskmillError):
-    code = "model"
+class ModelError(MaskmillError): ...
 
 
 class WeightsMissing(ModelError):
-    code = "weights_missing"
+    advice = "allow the download, or put the weights into weights_dir"
 
 
 class WeightsCorrupt(ModelError):
-    code = "weights_corrupt"
+    advice = "delete the file and run again: it is downloaded again"
 
 
-class ExtraMissing(ModelError):
-    code = "extra_missing"
+class ExtraMissing(ModelError): ...
 
 
 class ModelOutputWrong(ModelError):
     code = "model_output"
 
 
-class SegmenterUnreachable(ModelError):
-    code = "segmenter_unreachable"
+class SegmenterUnreachable(ModelError): ...
 
 
-class StorageError(MaskmillError):
-    code = "storage"
+class StorageError(MaskmillError): ...
 
 
 class DiskFull(StorageError):
-    code = "disk_full"
+    advice = "free some space in the home, then run again"
 
 
 class HomeNotWritable(StorageError):
-    code = "home_not_writable"
+    advice = "give write permission on the home, or choose another"
 
 
-class StoreUnreachable(StorageError):
-    code = "store_unreachable"
+class StoreUnreachable(StorageError): ...
 
 
-class StoreDenied(StorageError):
-    code = "store_denied"
+class StoreDenied(StorageError): ...
 
 
-class DatabaseError(MaskmillError):
-    code = "database"
+class DatabaseError(MaskmillError): ...
 
 
-class DatabaseUnreachable(DatabaseError):
-    code = "database_unreachable"
+class DatabaseUnreachable(DatabaseError): ...
 
 
-class AlreadyRunning(DatabaseError):
-    code = "already_running"
+class AlreadyRunning(DatabaseError): ...
 
 
-class OtherDatabase(DatabaseError):
-    code = "other_database"
+class OtherDatabase(DatabaseError): ...
 
 
-class SchemaTooOld(DatabaseError):
-    code = "schema_too_old"
+class SchemaTooOld(DatabaseError): ...
 
 
-class SchemaTooNew(DatabaseError):
-    code = "schema_too_new"
+class SchemaTooNew(DatabaseError): ...
 
 
-class Interrupted(MaskmillError):
-    code = "interrupted"
+class Interrupted(MaskmillError): ...
 
 
-class WorkerError(MaskmillError):
-    code = "worker"
+class WorkerError(MaskmillError): ...
 
 
-class WorkerLost(WorkerError):
-    code = "worker_lost"
+class WorkerLost(WorkerError): ...
 
 
-class ClusterUnreachable(WorkerError):
-    code = "cluster_unreachable"
+class ClusterUnreachable(WorkerError): ...
 
 
-class ExportError(MaskmillError):
-    code = "export"
+class ExportError(MaskmillError): ...
 
 
 class LabelStudioError(MaskmillError):
     code = "studio"
 
 
-class LabelStudioUnreachable(LabelStudioError):
-    code = "label_studio_unreachable"
+class LabelStudioUnreachable(LabelStudioError): ...
 
 
-class LabelStudioDenied(LabelStudioError):
-    code = "label_studio_denied"
+class LabelStudioDenied(LabelStudioError): ...
 
 
-class LabelStudioTooOld(LabelStudioError):
-    code = "label_studio_too_old"
+class LabelStudioTooOld(LabelStudioError): ...
 
 
 class LabelStudioRefused(LabelStudioError):
-    """`status` is the HTTP status that said so."""
-
-    code = "label_studio_refused"
-
     def __init__(self, message: str, *, status: int) -> None:
+        """`status` is the HTTP status of the answer."""
         super().__init__(message)
         self.status = status
 
 
-class LabelStudioMissing(LabelStudioError):
-    code = "label_studio_missing"
+class LabelStudioMissing(LabelStudioError): ...

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
+from more_itertools import batched
+
 from configs.models import RunConfig
 from labeling.comparison.agreement import compare_instances
 from labeling.review.queue import review_priority
-from labeling.runtime.prefetch import Stopwatch, in_batches, prefetch
+from labeling.runtime.prefetch import Stopwatch, prefetch
 from labeling.sampling.pose_filter import Rejection, attach_keypoints, check_people
 from labeling.sampling.select import MinGap, SkippedFrame, select_frames
 from labeling.segmenters.protocol import Segmenter
@@ -133,7 +135,7 @@ def _segment(
     shard: _Shard, stage: str, model: Segmenter, candidates: Iterable[_Candidate]
 ) -> Iterator[list[tuple[_Candidate, list[Instance]]]]:
     """Run a model on full batches of candidates."""
-    for batch in in_batches(candidates, shard.config.batch):
+    for batch in batched(candidates, shard.config.batch):
         with shard.watch.time(stage):
             found = model.segment([candidate.frame for candidate in batch])
         yield list(zip(batch, found, strict=True))

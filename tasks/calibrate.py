@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from more_itertools import batched
+
 from configs.calibration import Calibration
 from configs.errors import ConfigError
 from configs.ground_truth import LabeledSet
@@ -19,7 +21,6 @@ from labeling.evaluation.frames import check_size, iou_outside, iou_with_truth
 from labeling.evaluation.ground_truth import LabeledImage, read_labeled
 from labeling.evaluation.ignore_regions import find_known, judge_masks, leave_out_unlabeled
 from labeling.evaluation.summary import GOOD_FROM, POOLED
-from labeling.runtime.prefetch import in_batches
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip, Frame, ImageFile
 from labeling.structures.instances import Instance
@@ -135,7 +136,7 @@ def _examples(group: str, images: list[LabeledImage], config: RunConfig) -> Iter
     files = tuple(ImageFile(position, one.path) for position, one in enumerate(images))
     models = load_models(config)
     teaching, learning = (one.prepare(Clip(group, images=files)) for one in (models.teacher, models.student))
-    for batch in in_batches(_read(group, images), config.batch):
+    for batch in batched(_read(group, images), config.batch):
         frames = [frame for frame, _ in batch]
         teacher, student = teaching.segment(frames), learning.segment(frames)
         mirrored: Iterable[list[Instance] | None] = [None] * len(frames)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from configs.environment import DATABASE_URL
 from configs.errors import MaskmillError
 from configs.models import RunConfig
 from configs.segmenters import SegmenterBlock
@@ -112,7 +113,7 @@ def _database(home: Path) -> str:
     from tasks.execution.database import database_url
 
     place = Home(home)
-    if not home.exists() and "MASKMILL_DATABASE_URL" not in os.environ:
+    if not home.exists() and DATABASE_URL.read() is None:
         return f"none yet; the first run makes {place.root / 'maskmill.db'}"
     revision, head = schema_revision(database_url(place))
     return f"schema {revision or 'none'}, this version has {head}" + (

@@ -87,7 +87,7 @@ def collect_garbage(home: Home, ages: Ages, *, run: str | None = None, delete: b
 def _refuse_at_work(session: Session) -> None:
     if place := somebody_at_work(session):
         raise AlreadyRunning(
-            f"a run is at work at {place}: wait for its end (or `maskmill reap`, if it was killed), then "
+            f"a run is at work at {place}: wait for its end (or `maskmill recover`, if it was killed), then "
             "run this again"
         )
 

@@ -1,10 +1,9 @@
-"""Fixtures that several folders of tests share."""
+"""Fixtures that several folders of tests share, and what pytest does before and after all tests."""
 
 import os
 import signal
-from collections.abc import Iterator
+import sys
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import pytest
@@ -18,7 +17,14 @@ from tests.postgres_server import (  # noqa: F401 - fixtures
     postgres_with_tables,
     sqlite_with_tables,
 )
-from tests.prefect_server import plant_database
+from tests.prefect_server import prefect_server  # noqa: F401 - a fixture
+from tests.requirements import (  # noqa: F401 - hooks
+    pytest_runtest_setup,
+    pytest_sessionstart,
+    pytest_terminal_summary,
+    skip_or_fail,
+)
+from tests.selection import is_left_out, mark_by_fixtures
 from tests.sharing_out import Shares, rank
 from tests.store_server import bucket, s3_server  # noqa: F401 - fixtures
 from tests.studio_server import studio  # noqa: F401 - a fixture
@@ -29,12 +35,28 @@ INSTALLING_S = 900
 
 
 def pytest_configure() -> None:
-    """A shell that starts tests in the background has them ignore Ctrl-C, and so the commands that they end by it."""
+    """Undo two settings of the environment for the tests and the commands that they start.
+
+    A shell makes tests that it starts in the background ignore Ctrl-C. PYTHONDONTWRITEBYTECODE makes each of some
+    hundred Python processes compile all libraries again, which takes longer than what most of them do.
+    """
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import what `-m` leaves out as a whole: Prefect and the networks' libraries take seconds."""
+    if not collection_path.name.startswith("test_") or collection_path.suffix != ".py":
+        return None
+    return is_left_out(collection_path.read_text("utf-8"), config.option.markexpr) or None
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects by these marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        mark_by_fixtures(item)
     if find_environment() is None:
         for item in items:
             if item.get_closest_marker("labelstudio"):
@@ -44,7 +66,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _allow_for_installation(item: pytest.Item, config: pytest.Config) -> None:
-    """Whichever test wants a Label Studio first installs it, in its own time."""
+    """Lengthen the limit of a test with Label Studio: the first of them installs it."""
     own = item.get_closest_marker("timeout")
     limit_s = own.args[0] if own else float(config.getini("timeout"))
     item.add_marker(pytest.mark.timeout(limit_s + INSTALLING_S), append=False)
@@ -64,30 +86,5 @@ def shared() -> Path:
     """Folder with the real videos, ground truth and weights."""
     folder = Path(os.environ.get("MASKMILL_SHARED", ROOT.parent / "shared")).resolve()
     if not (folder / "data").is_dir():
-        pytest.skip(f"no real videos and weights at {folder}; set MASKMILL_SHARED")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def prefect() -> Iterator[None]:
-    """A temporary Prefect server with an empty database, once for all tests."""
-    from prefect.logging.configuration import setup_logging
-    from prefect.settings import PREFECT_LOGGING_LEVEL, temporary_settings
-    from prefect.testing.utilities import prefect_test_harness
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prefect.testing.utilities.mkdtemp", _folder_with_database)
-        # a command that a test calls in this process would have Prefect log nothing
-        with (
-            prefect_test_harness(server_startup_timeout=120),
-            temporary_settings({PREFECT_LOGGING_LEVEL: "INFO"}),
-        ):
-            setup_logging()
-            yield
-
-
-def _folder_with_database() -> str:
-    """Where the harness puts its database: that it finds one there saves its making."""
-    folder = mkdtemp()
-    plant_database(Path(folder) / "prefect-test.db")
+        skip_or_fail("shared", f"no real videos and weights at {folder}")
     return folder

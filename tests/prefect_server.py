@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import httpx
+import pytest
 
 from labeling.review.label_studio.ports import free_port
 
@@ -44,6 +45,41 @@ def _make_database(made: Path) -> None:
         file.replace(made)  # whole, or not there
 
 
+@pytest.fixture(scope="session")
+def prefect() -> Iterator[None]:
+    """A temporary Prefect server with an empty database, once for all tests."""
+    from prefect.logging.configuration import setup_logging
+    from prefect.settings import PREFECT_LOGGING_LEVEL, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("prefect.testing.utilities.mkdtemp", _folder_with_database)
+        # a command that a test calls in this process would have Prefect log nothing
+        with (
+            prefect_test_harness(server_startup_timeout=120),
+            temporary_settings({PREFECT_LOGGING_LEVEL: "INFO"}),
+        ):
+            setup_logging()
+            yield
+
+
+def _folder_with_database() -> str:
+    """Where the harness puts its database: that it finds one there saves its making."""
+    folder = tempfile.mkdtemp()
+    plant_database(Path(folder) / "prefect-test.db")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Environment of a Prefect server with its scheduler, for all tests of a file.
+
+    Not for all files: tests look at all runs of their server.
+    """
+    with run_prefect_server(tmp_path_factory.mktemp("prefect")) as environment:
+        yield environment
+
+
 @contextmanager
 def run_prefect_server(folder: Path, *, patience_s: float = 120) -> Iterator[dict[str, str]]:
     """The environment in which everything uses a server of its own, with its database in `folder`."""
@@ -51,6 +87,7 @@ def run_prefect_server(folder: Path, *, patience_s: float = 120) -> Iterator[dic
     environment = {
         "PREFECT_HOME": str(folder),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_WORKER_QUERY_SECONDS": "2",  # default 10: tests would wait that long for each run of a worker
         **_QUIET,
     }
     plant_database(folder / "prefect.db")

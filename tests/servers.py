@@ -1,4 +1,4 @@
-"""Small servers on this machine, and videos for them to serve, for tests of what really happens."""
+"""Small servers on this machine: web sites, streams and cameras."""
 
 import base64
 import io
@@ -8,78 +8,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import takewhile
-from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Lock, Thread
-from typing import Any
 
 import av
-import numpy as np
-from numpy.typing import NDArray
 
-BITS = 10
-"""Frame numbers are drawn as so many black or white stripes, which survive any coding."""
-
-KEY_FRAME_EVERY = 10
+from tests.fakes.videos import encode_numbers
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-def draw_number(number: int, size_hw: tuple[int, int] = (64, 160)) -> NDArray[np.uint8]:
-    """An image that shows its number."""
-    height, width = size_hw
-    bits = [255 if number >> bit & 1 else 0 for bit in range(BITS)]
-    row = np.repeat(np.array(bits, np.uint8), width // BITS)
-    return np.broadcast_to(row[None, :, None], (height, width, 3)).copy()
-
-
-def read_number(rgb: NDArray[np.uint8]) -> int:
-    """What `draw_number` drew."""
-    stripe = rgb.shape[1] // BITS
-    means = [rgb[:, bit * stripe : (bit + 1) * stripe].mean() for bit in range(BITS)]
-    return sum(1 << bit for bit, mean in enumerate(means) if mean > 128)
-
-
-def read_numbers(path: Path) -> list[int]:
-    """The numbers of a video's frames, in order of time."""
-    with av.open(str(path)) as container:
-        return [
-            read_number(frame.to_ndarray(format="rgb24").astype(np.uint8))
-            for frame in container.decode(video=0)
-        ]
-
-
-def make_video(  # noqa: PLR0913  # every property that a test may care for
-    numbers: Sequence[int],
-    *,
-    fps: int = 10,
-    form: str = "mp4",
-    codec: str = "libx264",
-    b_frames: int = 0,
-    grain: int = 0,
-) -> bytes:
-    """A video of numbered frames, with a key frame every `KEY_FRAME_EVERY` of them.
-
-    `grain` is noise in levels of 255: it makes images large.
-    """
-    file, dice = io.BytesIO(), np.random.default_rng(7)
-    options = {"crf": "20", "bf": str(b_frames), "sc_threshold": "0"} if codec == "libx264" else {}
-    with av.open(file, "w", format=form) as container:
-        stream: Any = container.add_stream(codec, rate=fps, options=options)
-        stream.height, stream.width = 64, 160
-        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-        stream.codec_context.gop_size = KEY_FRAME_EVERY
-        for position, number in enumerate(numbers):
-            noise = dice.integers(-grain, grain + 1, (64, 160, 3))
-            image = np.clip(draw_number(number) + noise, 0, 255).astype(np.uint8)
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts, frame.time_base = position, Fraction(1, fps)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return file.getvalue()
 
 
 @dataclass
@@ -303,7 +241,7 @@ class _RtspServer(ThreadingTCPServer):
         if not self._clips:
             return []
         with av.open(
-            io.BytesIO(make_video(self._clips.pop(0), form="h264")), "r", format="h264"
+            io.BytesIO(encode_numbers(self._clips.pop(0), form="h264")), "r", format="h264"
         ) as container:
             images = [bytes(packet) for packet in container.demux(video=0) if packet.size]
         return [

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from labeling.review.label_studio.ports import free_port
+from tests.requirements import require_module
 
 _START_S = 60.0
 _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "server", "date"}
@@ -22,7 +23,7 @@ _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "server", "d
 
 @dataclass(frozen=True)
 class RunningS3:
-    """An S3 server on this machine, which asks nobody for keys."""
+    """An S3 server on this machine, which accepts any keys."""
 
     url: str
 
@@ -48,7 +49,7 @@ class RunningS3:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[RunningS3]:
     """One server for all tests; each takes a bucket of its own."""
-    pytest.importorskip("moto", reason="no moto: pip install 'moto[s3]' flask flask-cors")
+    require_module("s3", "moto")
     port = free_port()
     command = [
         sys.executable,

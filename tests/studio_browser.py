@@ -12,11 +12,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.requirements import require_module, skip_or_fail
 from tests.studio_server import RunningStudio
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _DRAWN = "document.querySelectorAll('.konvajs-content canvas').length"
 _IMAGE = ".lsf-image > canvas"
 """Lies exactly over the image, without the room around it."""
@@ -92,10 +94,13 @@ class Annotator:
 @contextmanager
 def annotate(studio: RunningStudio) -> Iterator[Annotator]:
     """Somebody logged in with the server's own user, until the end of the block."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
-    if (chromium := shutil.which("chromium")) is None:
-        pytest.skip("no chromium")
-    with sync_api.sync_playwright() as playwright:
+    require_module("browser", "playwright")
+    chromium = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if chromium is None:
+        skip_or_fail("browser", "no chromium on the PATH")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
         page.set_default_timeout(60_000)

@@ -17,6 +17,7 @@ from labeling.review.label_studio.http import RetryPolicy
 from labeling.review.label_studio.install import make_environment
 from labeling.review.label_studio.local_server import LocalLabelStudio
 from labeling.review.label_studio.ports import free_port
+from tests.requirements import skip_or_fail
 
 LABEL_CONFIG = (
     '<View><Image name="image" value="$image"/>'
@@ -46,7 +47,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStudio]:
     try:
         make_environment()
     except LabelStudioMissing as exc:
-        pytest.skip(f"no Label Studio, and none can be installed: {exc}")
+        skip_or_fail("labelstudio", f"cannot be installed: {exc}")
     home_root = tmp_path_factory.mktemp("studio_home")
     local = LocalLabelStudio(home_root)
     access = local.up(free_port())

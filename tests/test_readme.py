@@ -1,4 +1,4 @@
-"""Every command of the README and of the page on trust, in their order, on real networks."""
+"""Every command of the README and of the guides, in order, on real networks."""
 
 import json
 import re
@@ -18,9 +18,11 @@ from labeling.synthetic.scene import render_scene
 from tasks.execution.database import close_databases
 from tests.conftest import ROOT
 from tests.labeling.segmenters.tiny_networks import save_onnx
+from tests.requirements import skip_or_fail
 
-MANUAL = "".join((ROOT / page).read_text("utf-8") for page in ("README.md", "docs/trust.md"))
-"""What needs a server that stays is in docs/schedules.md: tests/test_schedules_page.py. Other pages have no commands."""
+PAGES = ("README.md", "docs/configuration.md", "docs/review.md", "docs/trust.md")
+"""Pages whose commands run here; those of docs/schedules.md run in tests/test_schedules_page.py."""
+MANUAL = "".join((ROOT / page).read_text("utf-8") for page in PAGES)
 STREETS = (790, 30752, 100667, 113488, 174632, 211891, 234748, 256353, 322517, 442450, 463557, 535506)
 OFFICE = range(590, 633)
 DANCE = (0, 30, 60)
@@ -36,17 +38,16 @@ def commands() -> list[list[str]]:
 
 
 def test_the_pages_have_no_command_that_no_test_runs() -> None:
-    elsewhere = [
-        page for page in (ROOT / "docs").glob("*.md") if page.name not in ("trust.md", "schedules.md")
-    ]
-    assert not [page for page in elsewhere if "```" in page.read_text("utf-8")]
+    tested = {*PAGES, "docs/schedules.md"}
+    others = [page for page in (ROOT / "docs").glob("*.md") if f"docs/{page.name}" not in tested]
+    assert not [page for page in others if "```" in page.read_text("utf-8")]
     programs = {" ".join(command[:2]) for command in commands() if command[0] != "maskmill"}
     assert programs == {"make demo", "make test", "pip install"}
 
 
 def test_make_demo_ends_with_a_summary_a_dataset_and_a_report(tmp_path: Path) -> None:
     if not (ROOT / ".venv" / ".core").exists():
-        pytest.skip("not set up by make: `make demo` would install a second environment here")
+        skip_or_fail("make", "`make demo` would install a second environment here")
     command = ["make", "demo", f"DEMO={tmp_path}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "frames looked at in 1 video" in done.stdout

@@ -7,6 +7,7 @@ many times the speed that objects of the ORM would allow, in memory that does no
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from more_itertools import batched
 from sqlalchemy import Select, bindparam, or_, select
 from sqlalchemy.orm import Session, aliased
 
@@ -15,7 +16,6 @@ from db.models.core import DecisionRow, FrameRow, InstanceRow, ModelRow, ShardRo
 from db.models.review import AnnotationRow, ConsensusRow, ReviewedInstanceRow
 from db.sql.paging import PAGE
 from labeling.datasets.records import DatasetFrame, DatasetInstance
-from labeling.runtime.prefetch import in_batches
 from labeling.storage.encode import image_key
 from labeling.storage.home import Home
 from labeling.storage.image_store import ImageStore
@@ -61,7 +61,7 @@ def dataset_frames(
     """
     images = home.images
     models = {key: f"{kind}:{name}" for key, kind, name in session.execute(_MODELS)}
-    for rows in in_batches(_rows(session, run_id, decisions), PAGE):
+    for rows in batched(_rows(session, run_id, decisions), PAGE):
         credits = _credits(session, {row.video_id for row in rows})
         people = _teachers(session, run_id, [row for row in rows if row.consensus_id is None], models)
         people |= _reviewed(session, [row for row in rows if row.consensus_id is not None], models)

@@ -8,6 +8,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
+from more_itertools import batched
 from sqlalchemy import ColumnElement, Row, Select, func, select
 from sqlalchemy.orm import Session
 
@@ -22,7 +23,6 @@ from db.models.core import (
     VideoRow,
 )
 from db.sql.paging import pages
-from labeling.runtime.prefetch import in_batches
 from labeling.structures import instances as seen
 from labeling.structures.masks import Mask
 
@@ -90,7 +90,7 @@ def list_frames(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[F
 
 
 def _with_sources(session: Session, rows: Iterable[Row[Any]]) -> Iterator[Row[Any]]:
-    for page in in_batches(rows, _READ_AT_ONCE):
+    for page in batched(rows, _READ_AT_ONCE):
         look_up_sources(session, [row.video_id for row in page])
         yield from page
 

@@ -132,6 +132,9 @@ class Execution(Base):
     id: Mapped[str] = mapped_column(primary_key=True, comment="Prefect's id of the flow run")
     flow: Mapped[str] = mapped_column(comment="what it does")
     place: Mapped[str] = mapped_column(comment="host and process")
+    process: Mapped[str | None] = mapped_column(
+        comment="machine, pid and start time of the process; null: unknown"
+    )
     began_at: Mapped[datetime] = mapped_column(comment="UTC, the database's clock")
     seen_at: Mapped[datetime] = mapped_column(comment="UTC, last sign of life, the database's clock")
 

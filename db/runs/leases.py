@@ -13,7 +13,9 @@ from db.sql.upsert import upsert
 BEAT_S = 5.0
 """Between two signs of life."""
 LEASE_S = 30.0
-"""Who has given no sign of life for so long is dead."""
+"""Heartbeat age after which a lease of another machine expires, if its lock is free too."""
+LOST_MACHINE_S = 600.0
+"""The same if the lock is still held: the database may wait for a machine that lost its power."""
 MAX_DEATHS = 3
 """Workers that one shard may cost a run before it counts as failed."""
 
@@ -24,22 +26,31 @@ class SilentExecution:
 
     id: str
     place: str
+    process: str | None
+    seen_at: datetime
     silent_s: float
 
 
-def enter_execution(session: Session, execution_id: str, *, flow: str, place: str) -> None:
+def enter_execution(
+    session: Session, execution_id: str, *, flow: str, place: str, process: str | None = None
+) -> None:
     """Begin to be at work; whatever an earlier life under the same id held is free again."""
     leave_execution(session, execution_id)
     now = _now(session)
-    session.add(Execution(id=execution_id, flow=flow, place=place, began_at=now, seen_at=now))
+    session.add(
+        Execution(id=execution_id, flow=flow, place=place, process=process, began_at=now, seen_at=now)
+    )
 
 
-def give_sign_of_life(session: Session, execution_id: str, *, flow: str, place: str) -> None:
+def give_sign_of_life(
+    session: Session, execution_id: str, *, flow: str, place: str, process: str | None = None
+) -> None:
     """Be seen; who was taken for dead, because its machine or the database slept, is at work again."""
     seen = update(Execution).where(Execution.id == execution_id).values(seen_at=_now(session))
     if not session.execute(seen).rowcount:  # type: ignore[attr-defined]  # of CursorResult
         now = session.execute(select(_now(session))).scalar_one()
-        row = {"id": execution_id, "flow": flow, "place": place, "began_at": now, "seen_at": now}
+        moments = {"began_at": now, "seen_at": now}
+        row = {"id": execution_id, "flow": flow, "place": place, "process": process, **moments}
         upsert(session, Execution, [row], update_columns=["seen_at"])
 
 
@@ -49,10 +60,17 @@ def leave_execution(session: Session, execution_id: str) -> None:
     session.execute(delete(Execution).where(Execution.id == execution_id))
 
 
-def bury_execution(session: Session, execution_id: str) -> int:
-    """Free the shards of an execution that died and forget it; how many shards it had."""
+def bury_execution(session: Session, execution_id: str, *, seen_at: datetime | None = None) -> int | None:
+    """Expire a lease and free its shards; return how many there were.
+
+    None, and nothing is changed, if the last heartbeat is not the one of `seen_at`: the process lives, or
+    the run was started again.
+    """
     # it may be alive after all, and making a claim: that is waited for
-    session.execute(select(Execution.id).where(Execution.id == execution_id).with_for_update())
+    held = select(Execution.seen_at).where(Execution.id == execution_id).with_for_update()
+    last = session.scalar(held)
+    if seen_at is not None and last != seen_at:
+        return None
     mine = update(ShardRow).where(ShardRow.claimed_by == execution_id)
     freed = session.execute(mine.values(claimed_by=None, deaths=ShardRow.deaths + 1))
     session.execute(delete(Execution).where(Execution.id == execution_id))
@@ -64,7 +82,7 @@ def silent_executions(session: Session, *, silent_s: float) -> list[SilentExecut
     now = session.execute(select(_now(session))).scalar_one()
     quiet = select(Execution).where(Execution.seen_at <= now - timedelta(seconds=silent_s))
     return [
-        SilentExecution(row.id, row.place, (now - row.seen_at).total_seconds())
+        SilentExecution(row.id, row.place, row.process, row.seen_at, (now - row.seen_at).total_seconds())
         for row in session.scalars(quiet.order_by(Execution.id))
     ]
 
@@ -114,9 +132,9 @@ def release_shards(session: Session, execution_id: str) -> None:
     session.execute(update(ShardRow).where(ShardRow.claimed_by == execution_id).values(claimed_by=None))
 
 
-def release_shard(session: Session, shard_id: int, *, died: bool) -> int:
-    """Let others have a shard that is not done; how often somebody died of it so far."""
-    changes = update(ShardRow).where(ShardRow.id == shard_id)
+def release_shard(session: Session, shard_id: int, execution_id: str, *, died: bool) -> int:
+    """Requeue a shard that this execution holds; return how many workers it has cost so far."""
+    changes = update(ShardRow).where(ShardRow.id == shard_id, ShardRow.claimed_by == execution_id)
     session.execute(changes.values(claimed_by=None, deaths=ShardRow.deaths + int(died)))
     return session.scalar(select(ShardRow.deaths).where(ShardRow.id == shard_id)) or 0
 

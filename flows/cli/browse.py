@@ -1,4 +1,4 @@
-"""Looking at runs: `maskmill runs`, `frames`, `show` and `report`."""
+"""`maskmill runs`, `frames`, `show` and `report`: what runs found."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -8,10 +8,17 @@ from typing import Annotated
 import typer
 
 from configs.errors import ConfigError
-from flows.cli.console import HomeOption, JsonOption, RunOption, print_json, print_table
+from flows.cli.console import (
+    DEFAULT_HOME,
+    HomeOption,
+    JsonOption,
+    RunOption,
+    emit,
+    format_cell,
+    print_table,
+)
 
 DECISIONS = ("rejected", "easy", "accepted", "review")
-DEFAULT_HOME = Path(".maskmill")
 
 
 class FrameOrder(StrEnum):
@@ -19,94 +26,82 @@ class FrameOrder(StrEnum):
     time = "time"
 
 
-def check_decisions(decisions: Sequence[str]) -> list[str]:
-    """The decisions, or a ConfigError that names the known ones."""
+def check_decisions(decisions: Sequence[str], known: Sequence[str] = DECISIONS) -> tuple[str, ...]:
+    """Return the decisions.
+
+    Raises:
+        ConfigError: one of them is unknown; the message lists the known ones.
+    """
     for decision in decisions:
-        if decision not in DECISIONS:
-            raise ConfigError(f"--decision {decision!r}: known are {', '.join(DECISIONS)}")
-    return list(decisions)
+        if decision not in known:
+            raise ConfigError(f"--decision {decision!r} is unknown: use {', '.join(known)}")
+    return tuple(decisions)
 
 
 def runs(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
-    """List the runs of a home, the one worked on last first."""
+    """List the runs of a home, most recent first."""
     from flows.home import open_home
     from tasks.observability.report import list_runs
 
     with open_home(home).session() as session:
         rows = list_runs(session)
-    if as_json:
-        print_json(rows)
-        return
-    print_table(
-        ("run", "name", "started (UTC)", "worked on (UTC)", "", "frames looked at", "hard"),
+    columns = ("run", "name", "started (UTC)", "last worked on (UTC)", "", "frames seen", "hard")
+    table = [
         (
-            (
-                row.id,
-                row.name,
-                f"{row.started_at:%Y-%m-%d %H:%M}",
-                f"{row.worked_at:%Y-%m-%d %H:%M}",
-                "finished" if row.finished else "not finished",
-                row.looked_at,
-                row.hard,
-            )
-            for row in rows
-        ),
-    )
+            row.id,
+            row.name,
+            f"{row.started_at:%Y-%m-%d %H:%M}",
+            f"{row.worked_at:%Y-%m-%d %H:%M}",
+            "finished" if row.finished else "not finished",
+            row.looked_at,
+            row.hard,
+        )
+        for row in rows
+    ]
+    emit(rows, lambda: print_table(columns, table), as_json=as_json)
 
 
 def frames(
     decision: Annotated[
-        list[str] | None, typer.Option(metavar="D", help="rejected, easy, accepted or review.")
+        list[str] | None, typer.Option(metavar="D", help="rejected, easy, accepted or review; repeatable.")
     ] = None,
     order: Annotated[
         FrameOrder, typer.Option(help="Hardest first, or by video and time.")
     ] = FrameOrder.agreement,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Largest number of frames.")] = 20,
     run: RunOption = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """List frames of a run, hardest first."""
+    """List the frames of a run, hardest first."""
     from db.frames.listing import FrameQuery, list_frames
     from db.runs.queries import latest_run
     from flows.home import open_home
     from labeling.text.figures import clock
 
-    wanted = tuple(check_decisions(decision or []))
+    decisions = check_decisions(decision or [])
+    query = FrameQuery(decisions, order="time" if order is FrameOrder.time else "agreement", limit=limit)
     with open_home(home).session() as session:
-        run_id = latest_run(session, run).id
-        rows = list(
-            list_frames(
-                session,
-                run_id,
-                FrameQuery(wanted, order="time" if order is FrameOrder.time else "agreement", limit=limit),
-            )
-        )
-    if as_json:
-        print_json(rows)
-        return
-    print_table(
-        ("frame", "video", "time", "IoU", "expected", "decision", "why"),
+        rows = list(list_frames(session, latest_run(session, run).id, query))
+    columns = ("frame", "video", "time", "IoU", "expected IoU", "decision", "why")
+    table = [
         (
-            (
-                row.id,
-                row.title,
-                clock(row.t_ms) if row.kind == "video" else row.name,
-                "" if row.iou is None else f"{row.iou:.3f}",
-                "" if row.expected_iou is None else f"{row.expected_iou:.3f}",
-                row.decision,
-                "; ".join(row.reasons) or row.rule or ", ".join(row.causes),
-            )
-            for row in rows
-        ),
-    )
+            row.id,
+            row.title,
+            clock(row.t_ms) if row.kind == "video" else row.name,
+            format_cell(row.iou),
+            format_cell(row.expected_iou),
+            row.decision,
+            "; ".join(row.reasons) or row.rule or ", ".join(row.causes),
+        )
+        for row in rows
+    ]
+    emit(rows, lambda: print_table(columns, table), as_json=as_json)
 
 
 def show(
-    frame: Annotated[
-        int, typer.Argument(min=0, max=2**53 - 1, help="Id of a frame, as `maskmill frames` lists it.")
-    ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="PNG to write.")] = Path("frame.png"),
+    frame: Annotated[int, typer.Argument(min=0, max=2**53 - 1, help="Frame id from `maskmill frames`.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="PNG file to write.")] = Path("frame.png"),
     run: RunOption = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
@@ -119,27 +114,22 @@ def show(
     with open_home(home).session() as session:
         run_id = latest_run(session, run).id
         caption = draw_frame(session, run_id, frame, existing_home(home), out)
-    if as_json:
-        print_json({"frame": frame, "file": out, "caption": caption})
-    else:
-        typer.echo(f"{out}: {caption}")
+    written = {"frame": frame, "file": out, "caption": caption}
+    emit(written, lambda: typer.echo(f"{out}: {caption}"), as_json=as_json)
 
 
 def report(
-    out: Annotated[Path, typer.Argument(metavar="OUT.html", help="Page to write.")],
-    hardest: Annotated[int, typer.Option(min=0, help="Frames on the contact sheet.")] = 24,
+    out: Annotated[Path, typer.Argument(metavar="OUT.html", help="HTML file to write.")],
+    hardest: Annotated[int, typer.Option(min=0, help="Number of frames on the contact sheet.")] = 24,
     run: RunOption = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Write one self-contained page about a run."""
+    """Write a self-contained HTML report of a run."""
     from db.runs.queries import latest_run
     from flows.home import existing_home, open_home
     from tasks.observability.report import write_report
 
     with open_home(home).session() as session:
         write_report(session, latest_run(session, run), existing_home(home), out, hardest=hardest)
-    if as_json:
-        print_json({"file": out})
-    else:
-        typer.echo(out)
+    emit({"file": out}, lambda: typer.echo(out), as_json=as_json)

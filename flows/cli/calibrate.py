@@ -1,4 +1,4 @@
-"""`maskmill calibrate`: learn from labeled images, or from reviews, when a teacher is right."""
+"""`maskmill calibrate`: fit, on labeled images or reviews, how likely a teacher's mask is right."""
 
 import json
 from enum import StrEnum
@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from configs.errors import ConfigError
-from flows.cli.console import HomeOption, RunOption, SetOption, format_cell, print_table
+from flows.cli.console import (
+    DEFAULT_HOME,
+    FiguresOption,
+    HomeOption,
+    JsonOption,
+    RunOption,
+    SetOption,
+    emit,
+    format_cell,
+    print_table,
+)
 from flows.cli.labeled_sets import (
     CocoOption,
     Codes,
@@ -26,9 +36,6 @@ if TYPE_CHECKING:
     from labeling.evaluation.cross_validation import CrossValidation
 
 
-DEFAULT_HOME = Path(".maskmill")
-
-
 class ImageOrigin(StrEnum):
     reviews = "reviews"
 
@@ -36,7 +43,7 @@ class ImageOrigin(StrEnum):
 def calibrate(
     sets: SetsArgument = None,
     origin: Annotated[
-        ImageOrigin | None, typer.Option("--from", help="Learn from what people said of a run's frames.")
+        ImageOrigin | None, typer.Option("--from", help="Fit on the corrected frames of a run.")
     ] = None,
     images: ImagesOption = None,
     coco: CocoOption = None,
@@ -47,16 +54,20 @@ def calibrate(
     every: EveryOption = 1,
     config: Annotated[
         str | None,
-        typer.Option("--config", metavar="NAME|FILE", help="default; with --from reviews, the run's own."),
+        typer.Option(
+            "--config", metavar="NAME|FILE", help="Default: `default`, or the run's own with --from reviews."
+        ),
     ] = None,
     changes: SetOption = None,
     home: HomeOption = DEFAULT_HOME,
     run: RunOption = None,
-    to: Annotated[Path, typer.Option(metavar="FILE", help="The calibration.")] = Path("calibration.json"),
-    figures: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures.")] = None,
+    to: Annotated[Path, typer.Option(metavar="FILE", help="Calibration file to write.")] = Path(
+        "calibration.json"
+    ),
+    figures: FiguresOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Fit the probability that the teacher's masks are right; each labeled set, or video, is left out once
-    to see how right that is."""
+    """Fit the probability that the teacher's masks are right, cross-validated by labeled set or video."""
     from configs.load import change_config, load_config
     from flows.home import existing_home
     from tasks.calibrate import calibrate_on_reviews, calibrate_on_sets, config_of_run
@@ -64,33 +75,34 @@ def calibrate(
 
     for path in filter(None, (to, figures)):
         if path.is_dir() or not path.absolute().parent.is_dir():
-            raise ConfigError(f"{path} cannot be written: name a file in a folder that is there")
+            raise ConfigError(f"{path} cannot be written: name a file in an existing folder")
     changes = [*(changes or []), "trust.calibration=null"]
     if origin:
         if sets or images or coco or masks:
-            raise ConfigError("--from reviews brings its own images: leave SETS.yaml and --images away")
-        place = existing_home(home)
+            raise ConfigError("--from reviews uses the run's own images: leave out SETS.yaml and --images")
+        root = existing_home(home)
         if config:
             run_config = load_config(config, changes)
         else:
-            run_config = change_config(config_of_run(place, run), changes, "of the run")
-        fit = calibrate_on_reviews(place, run, run_config)
+            run_config = change_config(config_of_run(root, run), changes, "of the run")
+        fit = calibrate_on_reviews(root, run, run_config)
     else:
         run_config = load_config(config or "default", changes)
-        one = {"images": images, "coco": coco, "masks": masks, "codes": codes.value, "roi": roi}
-        fit = calibrate_on_sets(read_sets(sets, {**one, "partial": partial, "every": every}), run_config)
-    _print(fit.unseen, fit.accept_risk)
+        options = {"images": images, "coco": coco, "masks": masks, "codes": codes.value, "roi": roi}
+        fit = calibrate_on_sets(read_sets(sets, {**options, "partial": partial, "every": every}), run_config)
+    emit(fit.figures(), lambda: _print(fit.unseen, fit.accept_risk), as_json=as_json)
     write_file(to, fit.calibration.model_dump_json(indent=1).encode() + b"\n")
     if figures:
         write_file(figures, json.dumps(fit.figures(), indent=1).encode() + b"\n")
-    typer.echo(f"{to}: use it with --set trust.calibration={to}")
+    if not as_json:
+        typer.echo(f"{to}: use it with --set trust.calibration={to}")
 
 
 def _print(unseen: "dict[str, CrossValidation]", accept_risk: float) -> None:
     for of in ("masks", "frames"):
         judged = ((name, getattr(one, of)) for name, one in unseen.items())
         print_table(
-            (f"{of}, not seen", "judged", "good", "AUROC", "calibration error"),
+            (f"{of}, left out", "count", "good", "AUROC", "calibration error"),
             ((name, *map(format_cell, (one.count, one.good, one.auroc, one.error))) for name, one in judged),
         )
     for title, of in (("hard", "hard"), ("all", "every")):

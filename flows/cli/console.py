@@ -1,8 +1,8 @@
-"""What the commands print: tables for people, JSON for scripts, errors for both."""
+"""Options that commands share, and what they print: tables for people, JSON for scripts, errors for both."""
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from configs.environment import HOME
 from configs.errors import ConfigError, MaskmillError
 from labeling.errors import ExportError, ModelError
 
@@ -21,49 +22,53 @@ if TYPE_CHECKING:
 
 
 class Exit(IntEnum):
-    """What the shell is told."""
+    """Exit codes of all commands."""
 
     DONE = 0
     STOPPED = 1
-    """Disk, database or a bug: what is done is kept, run it again."""
+    """Disk, database or a bug: finished work is kept, run the command again."""
     WRONG_USE = 2
     """Command line, config, a model that cannot be loaded, a folder that cannot be exported to."""
     SOURCES_FAILED = 3
-    """Done, but for the sources that are listed."""
+    """Done, except for the sources listed."""
     NOTHING_READ = 4
-    """Every source failed, or nothing in them could be read: they are listed."""
+    """Every source failed or held nothing readable."""
 
 
+DEFAULT_HOME = Path(".maskmill")
 SourcesArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="SOURCE...", help="Video, folder, glob, archive, list, URL or camera."),
 ]
-NO_SOURCES = "no sources: name a file, folder, glob, archive, list, URL or camera"
 ConfigOption = Annotated[
     str,
-    typer.Option("--config", metavar="NAME|FILE", help="default, lite, offline, surveillance or a file."),
+    typer.Option(
+        "--config", metavar="NAME|FILE", help="default, lite, offline, surveillance, or a YAML file."
+    ),
 ]
 HomeOption = Annotated[
     Path,
-    typer.Option("--home", envvar="MASKMILL_HOME", help="Folder for the database, videos and images."),
+    typer.Option("--home", envvar=HOME.name, help="Folder of the database, videos and images."),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the config; may be repeated."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one config value; repeatable."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 RunOption = Annotated[
     str | None,
-    typer.Option("--run", metavar="ID", help="Id of a run, or its beginning; default: the last one."),
+    typer.Option("--run", metavar="ID", help="Run id or its first digits; default: the latest run."),
+]
+FiguresOption = Annotated[
+    Path | None, typer.Option("--figures", metavar="FILE", help="Write all figures as JSON.")
 ]
 
-
 UsageError: Any = typer.BadParameter.__mro__[1]
-"""What the option parser raises; its module differs between versions of Typer."""
+"""Base class of the option parser's errors; its module differs between versions of Typer."""
 
 
 class Commands(TyperGroup):
-    """A group whose commands end on our errors with a sentence and an exit code."""
+    """A command group that turns maskmill's errors into one sentence and an exit code."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         with _handle_errors():
@@ -76,7 +81,6 @@ class Commands(TyperGroup):
 
 @contextmanager
 def _handle_errors() -> Iterator[None]:
-    """End with an exit code on our errors; on the option parser's too where JSON is asked for."""
     try:
         yield
     except MaskmillError as error:
@@ -84,14 +88,36 @@ def _handle_errors() -> Iterator[None]:
         wrong_use = isinstance(error, ConfigError | ModelError | ExportError)
         raise typer.Exit(Exit.WRONG_USE if wrong_use else Exit.STOPPED) from error
     except UsageError as error:
-        if not _wants_json():
+        if not _json_requested():
             raise
         _print_json_error("usage", error.format_message())
         raise typer.Exit(Exit.WRONG_USE) from error
 
 
+def require_sources(sources: list[str] | None) -> list[str]:
+    """Return the sources of a command line.
+
+    Raises:
+        ConfigError: there is none, or one contains a password.
+    """
+    from labeling.sources.url_policy import refuse_passwords
+
+    if not sources:
+        raise ConfigError("no sources: name a file, folder, glob, archive, list, URL or camera")
+    refuse_passwords(sources)
+    return sources
+
+
+def emit(value: Any, show: Callable[[], None], *, as_json: bool) -> None:
+    """Print `value` as JSON, or call `show`, which prints it for people."""
+    if as_json:
+        print_json(value)
+    else:
+        show()
+
+
 def print_error(error: MaskmillError) -> None:
-    if _wants_json():
+    if _json_requested():
         _print_json_error(error.code, str(error))
     else:
         from rich.console import Console
@@ -101,11 +127,11 @@ def print_error(error: MaskmillError) -> None:
 
 
 def warn(message: str) -> None:
-    """Tell of what may be wrong, beside the output, whatever that is."""
+    """Print a warning to stderr."""
     typer.secho(f"warning: {message}", err=True, fg=typer.colors.YELLOW)
 
 
-def _wants_json() -> bool:
+def _json_requested() -> bool:
     return "--json" in sys.argv
 
 
@@ -124,7 +150,11 @@ def _plain(value: Any) -> Any:
 
 
 def format_cell(value: object) -> str:
-    """A cell of a table of figures: three digits, `-` for none."""
+    """Format a table cell: floats with three decimals, None as `-`.
+
+    >>> format_cell(0.81249), format_cell(12), format_cell(None)
+    ('0.812', '12', '-')
+    """
     if value is None:
         return "-"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
@@ -133,7 +163,7 @@ def format_cell(value: object) -> str:
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None
 ) -> None:
-    """A table as wide as it must be where the output is a file, or as the terminal is."""
+    """Print a table as wide as the terminal, or without wrapping where the output is a file."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

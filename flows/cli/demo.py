@@ -14,19 +14,19 @@ from tasks.observability.report import write_report
 from tasks.observability.summary import Demo
 
 DEMO_DECISIONS = ("accepted", "easy")
-"""The scene is short: where student and teacher agree is worth exporting too."""
+"""Easy frames are exported too, because the scene is short."""
 
 
-def make_demo(home: Path, *, seconds: float, generate: Callable[..., RunSummary], quiet: bool) -> Demo:
-    """Render, run, export, report; everything lies in `home`."""
-    place = Home(home.expanduser().resolve())
-    place.create()
-    video = place.root / "scene.mp4"
+def make_demo(root: Path, *, seconds: float, generate: Callable[..., RunSummary], quiet: bool) -> Demo:
+    """Render a scene into the home at `root`, run the `offline` preset on it, export and report."""
+    home = Home(root.expanduser().resolve())
+    home.create()
+    video = home.root / "scene.mp4"
     render_scene(video, seconds=seconds)
-    summary = generate([str(video)], load_config("offline"), "offline", place.root, show_progress=not quiet)
-    coco, report = place.root / "coco", place.root / "report.html"
-    with database_of(place).session() as session:
+    summary = generate([str(video)], load_config("offline"), "offline", home.root, show_progress=not quiet)
+    coco, report = home.root / "coco", home.root / "report.html"
+    with database_of(home).session() as session:
         run = latest_run(session, summary.run_id)
-        write_coco(dataset_frames(session, run.id, place, decisions=DEMO_DECISIONS), coco)
-        write_report(session, run, place, report, hardest=24)
+        write_coco(dataset_frames(session, run.id, home, decisions=DEMO_DECISIONS), coco)
+        write_report(session, run, home, report, hardest=24)
     return Demo(summary, video, coco / "annotations" / "instances.json", report)

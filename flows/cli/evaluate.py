@@ -1,4 +1,4 @@
-"""`maskmill evaluate`: how right models and decisions are, on images with ground truth."""
+"""`maskmill evaluate`: models and decisions compared with ground truth."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.console import ConfigOption, SetOption, format_cell, print_table
+from flows.cli.console import (
+    ConfigOption,
+    FiguresOption,
+    JsonOption,
+    SetOption,
+    emit,
+    format_cell,
+    print_table,
+)
 from flows.cli.labeled_sets import (
     CocoOption,
     Codes,
@@ -40,33 +48,32 @@ def evaluate(
     fps: FpsOption = None,
     config: ConfigOption = "default",
     changes: SetOption = None,
-    to: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write all figures, and every frame's.")
-    ] = None,
+    figures: FiguresOption = None,
     report: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write an HTML page with plots and the worst images."),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Compare teacher, student and what would be accepted with ground truth."""
+    """Compare teacher, student and the accepted frames with ground truth."""
     from configs.load import load_config
     from tasks.evaluate import evaluate as evaluate_sets
     from tasks.observability.report import write_file
 
     run_config = load_config(config, changes or [])
-    one = {"images": images, "coco": coco, "masks": masks, "codes": codes.value, "roi": roi}
-    labeled = read_sets(sets, {**one, "partial": partial, "every": every, "fps": fps})
+    options = {"images": images, "coco": coco, "masks": masks, "codes": codes.value, "roi": roi}
+    labeled = read_sets(sets, {**options, "partial": partial, "every": every, "fps": fps})
     evaluation = evaluate_sets(labeled, run_config)
-    _print(evaluation.sets)
-    if to:
-        write_file(to, json.dumps(evaluation.figures(), indent=1).encode() + b"\n")
+    emit(evaluation.figures(), lambda: _print(evaluation.sets), as_json=as_json)
+    if figures:
+        write_file(figures, json.dumps(evaluation.figures(), indent=1).encode() + b"\n")
     if report:
         write_file(report, evaluation.page(config).encode())
 
 
 def _print(sets: "dict[str, SetSummary]") -> None:
     _print_rows(
-        ("IoU with truth", "frames", "people in", "rejected", "boxes only", "student", "teacher"),
+        ("IoU with ground truth", "frames", "with people", "rejected", "boxes only", "student", "teacher"),
         sets,
         lambda one: (
             *(one.frames, one.with_people, one.rejected, one.without_masks),
@@ -101,14 +108,14 @@ def _print(sets: "dict[str, SetSummary]") -> None:
 
 
 def _print_people(role: str, sets: "Mapping[str, PersonMetrics | None]") -> None:
-    """Nothing, where no truth tells people apart or the model does not."""
+    """Print matches per person; nothing where ground truth or model does not separate people."""
     rows = [
         (name, *map(format_cell, (*_of(one.masks), *_of(one.boxes)))) for name, one in sets.items() if one
     ]
     if rows:
         figures = ("missed", "recall", "precision")
         columns = ("masks of", "IoU", *figures, "boxes of", "IoU", *figures)
-        print_table((f"{role}, one by one", *columns), rows)
+        print_table((f"{role}, per person", *columns), rows)
 
 
 def _of(found: "DetectionMetrics | None") -> Sequence[object]:

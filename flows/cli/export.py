@@ -5,27 +5,24 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from configs.errors import ConfigError
-from flows.cli.console import Commands, HomeOption, JsonOption, RunOption, print_json
+from flows.cli.browse import check_decisions
+from flows.cli.console import DEFAULT_HOME, Commands, HomeOption, JsonOption, RunOption, emit
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, help="Write a run's frames as a dataset.")
 
 TargetArgument = Annotated[
     str,
-    typer.Argument(
-        metavar="DIR|URL", help="Folder or s3://... to write; an earlier export in it is replaced."
-    ),
+    typer.Argument(metavar="DIR|URL", help="Folder or s3://... URL; an earlier export there is replaced."),
 ]
 DecisionOption = Annotated[
     list[str] | None,
     typer.Option(
         "--decision",
-        help="accepted, reviewed, review or easy; may be repeated. Default: accepted and reviewed.",
+        help="accepted, reviewed, review or easy; repeatable. Default: accepted and reviewed.",
         metavar="D",
     ),
 ]
 CopyOption = Annotated[bool, typer.Option("--copy", help="Copy images instead of hard-linking them.")]
-DEFAULT_HOME = Path(".maskmill")
 
 
 @app.command()
@@ -53,7 +50,7 @@ def yolo_seg(
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Ultralytics' polygons (lossy: holes are lost)."""
+    """Ultralytics YOLO polygons; holes are lost."""
     _export(target, home, decisions, as_json, format="yolo-seg", run=run, copy=copy)
 
 
@@ -66,7 +63,7 @@ def masks(
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """One PNG per frame, whose pixel value is the instance."""
+    """One PNG per frame; the pixel value is the instance number."""
     _export(target, home, decisions, as_json, format="masks", run=run, copy=copy)
 
 
@@ -75,18 +72,17 @@ def _export(target: str, home: Path, decisions: list[str] | None, as_json: bool,
     from flows.home import existing_home
     from tasks.export import ExportOrder, write_dataset
 
-    known = get_args(ExportedDecision)
-    for decision in decisions or []:
-        if decision not in known:
-            raise ConfigError(f"--decision {decision!r}: known are {', '.join(known)}")
     if decisions:
-        order["decisions"] = tuple(decisions)
+        order["decisions"] = check_decisions(decisions, get_args(ExportedDecision))
     written = write_dataset(existing_home(home), target, ExportOrder(**order))
-    if as_json:
-        print_json(written)
-        return
-    typer.echo(f"{written.frames} frames with {written.instances} instances in {target}")
-    for note in written.notes:
-        typer.echo(f"note: {note}")
-    if not written.frames:
-        typer.echo("nothing has that decision yet: see `maskmill status`, or add --decision review or easy")
+
+    def show() -> None:
+        typer.echo(f"{written.frames} frames with {written.instances} instances in {target}")
+        for note in written.notes:
+            typer.echo(f"note: {note}")
+        if not written.frames:
+            typer.echo(
+                "no frame has that decision yet: see `maskmill status`, or add --decision review or easy"
+            )
+
+    emit(written, show, as_json=as_json)

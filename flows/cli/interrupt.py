@@ -1,4 +1,4 @@
-"""Ctrl-C: stop at once. What is done is committed, and a shard that is not is simply done again."""
+"""Ctrl-C ends the process at once: finished shards are committed, an unfinished one is repeated."""
 
 import os
 import signal
@@ -12,15 +12,15 @@ from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL
 
 INTERRUPTED = 130
-"""What a shell expects of a program that Ctrl-C ended."""
+"""Exit code that shells use for a program ended by Ctrl-C."""
 
 
 @contextmanager
 def exit_on_sigint() -> Iterator[None]:
-    """End the process on SIGINT, where Prefect's server is a temporary one.
+    """End the process on SIGINT while Prefect's server is a temporary one.
 
-    The terminal's Ctrl-C reaches that server too, which ends before we could tell it of our end:
-    Prefect would go on calling it for more than a minute. A server of the user's own is told.
+    The terminal's Ctrl-C ends that server too, and Prefect would retry its calls to it for more than a
+    minute. A server of the user's own is informed as usual.
     """
     if PREFECT_API_URL.value():
         yield
@@ -33,8 +33,8 @@ def exit_on_sigint() -> Iterator[None]:
 
 
 def _stop(signum: int, frame: FrameType | None) -> NoReturn:
-    typer.echo("\nstopped; what is done is kept: run the same command again to go on", err=True)
-    for server in SubprocessASGIServer._instances.values():  # Prefect offers no other way to it
+    typer.echo("\nstopped; finished work is kept: run the same command again to continue", err=True)
+    for server in SubprocessASGIServer._instances.values():  # private: Prefect has no public access to it
         if server.server_process:
             server.server_process.kill()
     os._exit(INTERRUPTED)

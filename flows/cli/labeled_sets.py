@@ -1,4 +1,4 @@
-"""Options that name labeled images, for the commands that want a ground truth."""
+"""Options that name labeled images, for the commands that compare with ground truth."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -22,39 +22,39 @@ SetsArgument = Annotated[
     Path | None,
     typer.Argument(metavar="SETS.yaml", help="Several labeled sets: NAME: {images: ..., masks: ...}"),
 ]
-ImagesOption = Annotated[Path | None, typer.Option(metavar="DIR", help="The images of one set.")]
-CocoOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Its COCO annotations; or")]
-MasksOption = Annotated[Path | None, typer.Option(metavar="DIR", help="its PNG masks.")]
-CodesOption = Annotated[Codes, typer.Option(help="What the values of the masks mean.")]
-RoiOption = Annotated[
-    Path | None, typer.Option(metavar="PNG", help="Its black pixels are ignored everywhere.")
+ImagesOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Image folder of one set.")]
+CocoOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="COCO annotations of --images; or use --masks.")
 ]
+MasksOption = Annotated[Path | None, typer.Option(metavar="DIR", help="PNG masks of --images.")]
+CodesOption = Annotated[
+    Codes, typer.Option("--mask-encoding", help="Meaning of the pixel values in --masks.")
+]
+RoiOption = Annotated[Path | None, typer.Option(metavar="PNG", help="Black pixels of it are ignored.")]
 PartialOption = Annotated[bool, typer.Option("--partial", help="Only some of the people are labeled.")]
 FpsOption = Annotated[
     float | None,
-    typer.Option(min=0.001, help="Images a second, where the folder's are the frames of one shot."),
+    typer.Option(min=0.001, help="Images per second, if the folder's images are the frames of one shot."),
 ]
-EveryOption = Annotated[int, typer.Option(min=1, help="One labeled image in so many.")]
+EveryOption = Annotated[int, typer.Option(min=1, help="Use every Nth labeled image.")]
 
 
-def read_sets(sets: Path | None, one: Mapping[str, Any]) -> "dict[str, LabeledSet]":
-    """The sets of a file, or the one that options describe; its name is its folder's.
+def read_sets(sets: Path | None, options: Mapping[str, Any]) -> "dict[str, LabeledSet]":
+    """Return the sets of a file, or the one set that the options describe, named after its folder.
 
     Raises:
-        ConfigError: neither, both, or something wrong in them.
+        ConfigError: neither or both are given, or one is invalid.
     """
     from configs.load import load_labeled_sets
 
-    images: Path | None = one["images"]
+    images: Path | None = options["images"]
     if sets:
-        if (
-            any(one.get(name) for name in ("images", "coco", "masks", "roi", "partial", "fps"))
-            or one["every"] > 1
-        ):
+        own = ("images", "coco", "masks", "roi", "partial", "fps")
+        if any(options.get(name) for name in own) or options["every"] > 1:
             raise ConfigError(
-                f"{sets} names its own images: leave --images, --coco, --masks and the like away"
+                f"{sets} names its own images: leave out --images, --coco, --masks and the like"
             )
         return load_labeled_sets(sets)
     if images is None:
         raise ConfigError("no ground truth: name a SETS.yaml, or --images with --coco or --masks")
-    return load_labeled_sets({images.resolve().name: dict(one)})
+    return load_labeled_sets({images.resolve().name: dict(options)})

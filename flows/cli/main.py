@@ -1,4 +1,4 @@
-"""The command line. Nothing heavy is imported before it is used: `--help` answers at once."""
+"""The command line. Heavy modules are imported inside the commands, so that `--help` answers at once."""
 
 import os
 from dataclasses import asdict
@@ -7,16 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from configs.errors import ConfigError
-from flows.cli import browse as browse_commands
-from flows.cli import calibrate as calibrate_commands
-from flows.cli import evaluate as evaluate_commands
-from flows.cli import export as export_commands
-from flows.cli import review as review_commands
-from flows.cli import services as service_commands
-from flows.cli import system as system_commands
+from flows.cli import browse, export, review, services, system
+from flows.cli import calibrate as calibrate_command
+from flows.cli import evaluate as evaluate_command
 from flows.cli.console import (
-    NO_SOURCES,
+    DEFAULT_HOME,
     Commands,
     ConfigOption,
     Exit,
@@ -25,9 +20,11 @@ from flows.cli.console import (
     RunOption,
     SetOption,
     SourcesArgument,
+    emit,
     print_failures,
     print_json,
     print_table,
+    require_sources,
 )
 from labeling.errors import Interrupted
 
@@ -39,32 +36,25 @@ app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
-    help="Mine video for the frames a segmentation model gets wrong; make a COCO dataset of them.",
+    help="Mine video for the frames a segmentation model gets wrong, and build a COCO dataset from them.",
 )
-app.add_typer(export_commands.app, name="export")
-app.add_typer(review_commands.app, name="review")
-app.add_typer(system_commands.models_app, name="models")
-app.add_typer(system_commands.db_app, name="db")
-app.command("doctor")(system_commands.doctor)
-app.command("gc")(system_commands.gc)
-app.command("reap")(system_commands.reap)
-app.command("runs")(browse_commands.runs)
-app.command("frames")(browse_commands.frames)
-app.command("show")(browse_commands.show)
-app.command("report")(browse_commands.report)
-app.command("evaluate")(evaluate_commands.evaluate)
-app.command("calibrate")(calibrate_commands.calibrate)
-app.command("serve")(service_commands.serve)
-app.command("deploy")(service_commands.deploy)
-app.command("worker")(service_commands.worker)
+app.add_typer(export.app, name="export")
+app.add_typer(review.app, name="review")
+app.add_typer(system.models_app, name="models")
+app.add_typer(system.db_app, name="db")
+for command in (
+    *(system.doctor, system.gc, system.recover, browse.runs, browse.frames, browse.show, browse.report),
+    *(evaluate_command.evaluate, calibrate_command.calibrate),
+    *(services.serve, services.deploy, services.worker),
+):
+    app.command(command.__name__)(command)
 
-DEFAULT_HOME = Path(".maskmill")
-WATCHED = ("serve", "worker")
-"""Their runs are watched in Prefect's UI, where only what is logged can be read."""
+LONG_RUNNING = ("serve", "worker")
+"""Commands whose log is shown, because their runs are followed in Prefect's UI and in the log only."""
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         typer.echo(version("maskmill"))
@@ -78,9 +68,9 @@ def main(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    # Prefect reads these when it is imported; what the user has set stays
+    # Prefect reads these when it is imported; values that the user has set are kept.
     for name, value in {
-        "PREFECT_LOGGING_LEVEL": "INFO" if context.invoked_subcommand in WATCHED else "CRITICAL",
+        "PREFECT_LOGGING_LEVEL": "INFO" if context.invoked_subcommand in LONG_RUNNING else "CRITICAL",
         "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
@@ -96,22 +86,18 @@ def run(
     changes: SetOption = None,
     home: HomeOption = DEFAULT_HOME,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try what failed in this run again.")
+        bool, typer.Option("--retry-failed", help="Also retry what failed earlier in this run.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Find hard frames in videos and label them. The same command again goes on where it stopped."""
+    """Find and label the hard frames of videos. The same command again continues an interrupted run."""
     from configs.load import load_config
-    from labeling.sources.url_policy import refuse_passwords
 
     run_config = load_config(config, changes or [])
-    specs = list(sources or [])
-    if not (specs or retry_failed):
-        raise ConfigError(NO_SOURCES)
-    refuse_passwords(specs)
+    specs = [] if retry_failed and not sources else require_sources(sources)
     summary = _generate(specs, run_config, config, home, show_progress=not as_json, retry_failed=retry_failed)
     if not (as_json or summary.shards_worked or summary.failures):
-        typer.echo("nothing to do: every shard of these sources was done before")
+        typer.echo("nothing to do: every shard of these sources is already done")
     _print_summary(summary, as_json=as_json)
     if summary.failures:
         raise typer.Exit(Exit.NOTHING_READ if summary.nothing_was_read else Exit.SOURCES_FAILED)
@@ -119,7 +105,7 @@ def run(
 
 @app.command()
 def status(home: HomeOption = DEFAULT_HOME, run: RunOption = None, as_json: JsonOption = False) -> None:
-    """What the last run did, what is left to do, and what people said about it."""
+    """Show what a run found, what is left to do, and the results of its review."""
     from db.review.summary import summarize_reviews
     from db.runs.queries import latest_run, summarize_run
     from flows.home import open_home
@@ -147,11 +133,12 @@ def demo(
     from flows.cli.demo import make_demo
 
     made = make_demo(home, seconds=seconds, generate=_generate, quiet=as_json)
-    if as_json:
-        print_json(made)
-        return
-    _print_summary(made.summary, as_json=False)
-    typer.echo(f"\nvideo    {made.video}\ndataset  {made.coco}\nreport   {made.report}")
+
+    def show() -> None:
+        _print_summary(made.summary, as_json=False)
+        typer.echo(f"\nvideo    {made.video}\ndataset  {made.coco}\nreport   {made.report}")
+
+    emit(made, show, as_json=as_json)
 
 
 def _generate(
@@ -163,7 +150,7 @@ def _generate(
     show_progress: bool,
     retry_failed: bool = False,
 ) -> "RunSummary":
-    """Call the flow in this process, with a progress bar that reads the ledger."""
+    """Call the flow in this process and show its progress."""
     from flows.generate import generate_dataset, record_missing
     from labeling.sources.expand import is_missing_path
 
@@ -190,7 +177,7 @@ def _generate(
     except NoSourceReadable as error:
         return error.summary
     except CancelledRun as exc:
-        raise Interrupted("the run was cancelled; the same command again goes on") from exc
+        raise Interrupted("the run was cancelled; run the same command again to continue it") from exc
 
 
 def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:
@@ -206,7 +193,7 @@ def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:
         typer.echo("")
         print_table(("stage", "seconds"), ((name, f"{s:.1f}") for name, s in summary.seconds.items()))
     else:
-        typer.echo("No frame was looked at.")
+        typer.echo("No frame was sampled.")
     if summary.shards_pending:
         typer.echo(f"\n{summary.shards_pending} shards are left: run the same command again")
     if summary.failures:

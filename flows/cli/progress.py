@@ -1,4 +1,4 @@
-"""A progress bar that reads the ledger, as anybody may, while the flow writes it."""
+"""The progress bar of `maskmill run`, fed from the database while the flow writes it."""
 
 import threading
 from collections.abc import Iterator
@@ -24,8 +24,8 @@ EVERY_S = 0.5
 
 
 @contextmanager
-def watch_progress(home: Path, run_id: str, *, enabled: bool) -> Iterator[None]:
-    """Show the shards of a run as they get done, on stderr, until the block ends."""
+def watch_progress(root: Path, run_id: str, *, enabled: bool) -> Iterator[None]:
+    """Show finished and planned shards of a run on stderr until the block ends."""
     console = Console(stderr=True)
     if not (enabled and console.is_terminal):
         yield
@@ -33,8 +33,8 @@ def watch_progress(home: Path, run_id: str, *, enabled: bool) -> Iterator[None]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         stop = threading.Event()
-        place = Home(home.expanduser().resolve())
-        watcher = threading.Thread(target=_watch, args=(progress, place, run_id, stop), daemon=True)
+        home = Home(root.expanduser().resolve())
+        watcher = threading.Thread(target=_watch, args=(progress, home, run_id, stop), daemon=True)
         watcher.start()
         try:
             yield
@@ -44,7 +44,7 @@ def watch_progress(home: Path, run_id: str, *, enabled: bool) -> Iterator[None]:
 
 
 def _watch(progress: Progress, home: Home, run_id: str, stop: threading.Event) -> None:
-    bar = progress.add_task("getting ready", total=None)
+    bar = progress.add_task("preparing", total=None)
     while not stop.wait(EVERY_S):
         if not (home.root / "maskmill.db").exists():
             continue

@@ -1,32 +1,31 @@
-"""`maskmill serve`, `deploy` and `worker`: runs that start by themselves."""
+"""`maskmill serve`, `deploy` and `worker`: scheduled runs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from configs.errors import ConfigError
 from flows.cli.console import (
-    NO_SOURCES,
+    DEFAULT_HOME,
     ConfigOption,
     HomeOption,
     JsonOption,
     SetOption,
     SourcesArgument,
-    print_json,
+    emit,
     print_table,
+    require_sources,
     warn,
 )
 
 if TYPE_CHECKING:
     from configs.models import RunConfig
 
-DEFAULT_HOME = Path(".maskmill")
 PoolOption = Annotated[
-    str, typer.Option("--pool", metavar="NAME", help="Prefect's work pool; made when there is none.")
+    str, typer.Option("--pool", metavar="NAME", help="Prefect work pool; created if missing.")
 ]
 NameOption = Annotated[
-    str | None, typer.Option("--name", help="What the deployments are called; default: as the config.")
+    str | None, typer.Option("--name", help="Name of the deployments; default: the config's.")
 ]
 
 
@@ -37,12 +36,12 @@ def serve(
     home: HomeOption = DEFAULT_HOME,
     name: NameOption = None,
 ) -> None:
-    """Run all flows as the config's `schedules` say, or from Prefect's UI, on this machine until Ctrl-C."""
+    """Run the flows on this machine, by the config's `schedules` or from Prefect's UI, until Ctrl-C."""
     specs, run_config = _read(sources, config, changes)
     from flows.deployment.deployments import DeploymentSpec
     from flows.deployment.serve import serve_flows
 
-    _warn_of_missing(specs, "until something is, each start lists it as failed")
+    _warn_of_missing(specs, "each run reports it as failed until it exists")
     root = home.expanduser().resolve()
     serve_flows(DeploymentSpec(sources=specs, config=run_config, name=name or Path(config).stem, home=root))
 
@@ -56,54 +55,48 @@ def deploy(
     name: NameOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Have a pool's workers run all flows as the config's `schedules` say. Again: changes what was deployed."""
+    """Register the flows for the workers of a pool; run it again to change them."""
     specs, run_config = _read(sources, config, changes)
     from flows.deployment.deploy import deploy_flows
 
     deployed = deploy_flows(specs, run_config, name=name or Path(config).stem, home=home, pool=pool)
-    _warn_of_missing(
-        specs, "the workers must find it by this path; if they do not either, deploy another one"
-    )
-    if as_json:
-        print_json(deployed)
-        return
-    print_table(("deployment", "starts"), ((one.name, one.starts) for one in deployed))
-    typer.echo(f"\nnext, wherever they are to run: `maskmill worker --pool {pool}`")
+    _warn_of_missing(specs, "the workers must find it under this path; otherwise deploy with another path")
+
+    def show() -> None:
+        print_table(("deployment", "starts"), ((one.name, one.starts) for one in deployed))
+        typer.echo(f"\nnext, on each machine that shall run them: `maskmill worker --pool {pool}`")
+
+    emit(deployed, show, as_json=as_json)
 
 
 def worker(
     pool: PoolOption,
     name: Annotated[
-        str | None, typer.Option("--name", help="What Prefect calls this worker; default: host and process.")
+        str | None, typer.Option("--name", help="Worker name in Prefect; default: host and process id.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Runs at once; default: no limit.", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="Concurrent runs; default: no limit.", min=1)] = None,
     healthcheck: Annotated[
         bool,
-        typer.Option("--with-healthcheck", help="Answer /health on Prefect's PREFECT_WORKER_WEBSERVER_PORT."),
+        typer.Option("--with-healthcheck", help="Answer /health on PREFECT_WORKER_WEBSERVER_PORT."),
     ] = False,
 ) -> None:
-    """Work on the runs of a pool, until Ctrl-C. What is done is kept; another worker goes on from there."""
+    """Execute the runs of a pool until Ctrl-C. Finished shards are kept; another worker continues."""
     from flows.deployment.worker import work
 
     work(pool, name=name, limit=limit, healthcheck=healthcheck)
 
 
-def _warn_of_missing(sources: list[str], outlook: str) -> None:
-    """Name the paths where nothing is, which need be no mistake: a disk may not be mounted here, or not yet."""
+def _warn_of_missing(sources: list[str], consequence: str) -> None:
+    """Warn of paths that do not exist; not an error: the disk may be mounted later, or only on the workers."""
     from labeling.sources.expand import is_missing_path
 
     for spec in filter(is_missing_path, sources):
-        warn(
-            f"source {Path(spec.strip()).expanduser().absolute()}: nothing is there on this machine; {outlook}"
-        )
+        path = Path(spec.strip()).expanduser().absolute()
+        warn(f"source {path} does not exist on this machine; {consequence}")
 
 
 def _read(sources: list[str] | None, config: str, changes: list[str] | None) -> "tuple[list[str], RunConfig]":
     from configs.load import load_config
-    from labeling.sources.url_policy import refuse_passwords
 
     run_config = load_config(config, changes or [])
-    if not sources:
-        raise ConfigError(NO_SOURCES)
-    refuse_passwords(sources)
-    return sources, run_config
+    return require_sources(sources), run_config

@@ -1,4 +1,4 @@
-"""Prefect's temporary server, which ends with us however we end."""
+"""A temporary Prefect server that ends with this process, even after kill -9."""
 
 import subprocess
 from collections.abc import Iterator
@@ -9,15 +9,15 @@ from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 _WAIT_THEN_END = 'read -r _; kill "$0"'
-"""A shell's: nobody writes to it, so that what it waits for is the end of whoever might."""
+"""Shell one-liner: blocks on stdin until this process exits, then kills the server."""
 
 
 @contextmanager
 def temporary_server() -> Iterator[None]:
-    """Where Prefect will start its temporary server, let it be one that ends with this process.
+    """Make Prefect's temporary server one that ends with this process.
 
-    Prefect keeps one such server per process: the one that is made first is the one that it uses. It is
-    sent no signs of life, which nobody would look at: at the end, Prefect waits up to a second for them.
+    Prefect keeps one such server per process, the first one created. Heartbeats to it are switched off:
+    no one reads them, and Prefect would wait up to a second for them at the end.
     """
     if PREFECT_API_URL.value():
         yield
@@ -28,31 +28,28 @@ def temporary_server() -> Iterator[None]:
 
 
 class ParentBoundServer(SubprocessASGIServer):
-    """The temporary server with a shell beside it that ends it when this process is killed.
-
-    Without it, kill -9 would leave a server of 250 MB running for good.
-    """
+    """Temporary server with a watching shell; without it, kill -9 would leave 250 MB running."""
 
     _watcher: "subprocess.Popen[bytes] | None" = None
 
     def _run_uvicorn_command(self) -> "subprocess.Popen[Any]":
         server = super()._run_uvicorn_command()
-        self._dismiss_watcher()
-        self._watcher = subprocess.Popen(  # noqa: S603  # our own words and a number
+        self._stop_watcher()
+        self._watcher = subprocess.Popen(  # noqa: S603  # a constant and a number
             ["/bin/sh", "-c", _WAIT_THEN_END, str(server.pid)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is not meant for it
+            start_new_session=True,  # keeps Ctrl-C of the terminal away from it
         )
         return server
 
     def stop(self) -> None:
         super().stop()
-        self._dismiss_watcher()
+        self._stop_watcher()
 
-    def _dismiss_watcher(self) -> None:
-        """Before the server's process id can be another's."""
+    def _stop_watcher(self) -> None:
+        """Stop it before the server's process id can be reused."""
         if self._watcher:
             self._watcher.kill()
             self._watcher.communicate()

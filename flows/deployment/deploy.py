@@ -1,4 +1,4 @@
-"""Flows that workers run, on this machine and others."""
+"""Registering the flows for the workers of a pool, on this machine or others."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,30 +22,30 @@ from tasks.execution.prefect_server import is_this_machine, require_server, serv
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """One deployment as the server now has it."""
+    """A registered deployment."""
 
     name: str
-    """As `prefect deployment run` wants it: `generate-dataset/mine`."""
+    """Name for `prefect deployment run`: `generate-dataset/mine`."""
     starts: str
-    """When, in words."""
+    """Its schedule, as text."""
 
 
 def deploy_flows(
     sources: list[str], config: RunConfig, *, name: str, home: Path, pool: str
 ) -> list[Deployed]:
-    """Register the flows on the user's Prefect server, for the workers of a pool; again: change them.
+    """Register or update the flows on the user's Prefect server, for the workers of a pool.
 
-    Nothing is opened or created here: home and sources are where the workers are.
+    Nothing is opened or created here: home and sources are on the workers' machines.
 
     Raises:
-        ConfigError: there is no server, the pool is of another type, a path says not where it is.
+        ConfigError: no server, a pool of another type, or a relative path for workers elsewhere.
     """
     url = server_url()
-    job = DeploymentSpec(
-        sources=_whole_sources(sources, url), config=config, name=name, home=_whole(home, "home", url)
+    spec = DeploymentSpec(
+        sources=_absolute_sources(sources, url), config=config, name=name, home=_absolute(home, "home", url)
     )
     require_server()
-    deployments = make_deployments(job)
+    deployments = make_deployments(spec)
     with get_client(sync_client=True) as client:
         ensure_pool(client, pool)
         set_gpu_slots(client, config)
@@ -54,21 +54,21 @@ def deploy_flows(
             deployment.apply(work_pool_name=pool)
     except DeploymentApplyError as exc:
         raise ConfigError(f"the Prefect server at {url} refused {deployment.full_name}: {exc}") from exc
-    when = [format_schedule(schedule_of(offer, config)) for offer in SCHEDULED_FLOWS]
+    schedules = [format_schedule(schedule_of(flow, config)) for flow in SCHEDULED_FLOWS]
     names = [deployment.full_name for deployment in deployments]
-    return [Deployed(name, starts) for name, starts in zip(names, when, strict=True)]
+    return [Deployed(name, starts) for name, starts in zip(names, schedules, strict=True)]
 
 
-def _whole_sources(sources: list[str], url: str) -> list[str]:
-    return [spec if url_scheme(spec) else str(_whole(Path(spec), "source", url)) for spec in sources]
+def _absolute_sources(sources: list[str], url: str) -> list[str]:
+    return [spec if url_scheme(spec) else str(_absolute(Path(spec), "source", url)) for spec in sources]
 
 
-def _whole(path: Path, what: str, url: str) -> Path:
-    """The path from the root on; of a server elsewhere, the workers may be anywhere too."""
+def _absolute(path: Path, what: str, url: str) -> Path:
+    """Return an absolute path; refuse a relative one if the server, and so perhaps the workers, are elsewhere."""
     path = path.expanduser()
     if not (path.is_absolute() or is_this_machine(url)):
         raise ConfigError(
-            f"{what} {path}: a relative path, and the workers of {url} may be on other machines; "
-            "name the whole path, as it is there"
+            f"{what} {path} is relative, and the workers of {url} may run on other machines: "
+            "name the absolute path on those machines"
         )
     return path.absolute()

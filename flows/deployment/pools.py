@@ -1,4 +1,4 @@
-"""What workers share on a Prefect server: a work pool, and slots for graphics cards."""
+"""The work pool and the GPU slots that workers share on a Prefect server."""
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
@@ -13,13 +13,13 @@ POOL_TYPE = "process"
 
 
 def ensure_pool(client: SyncPrefectClient, name: str) -> bool:
-    """Make the work pool if there is none; whether it was made.
+    """Create the work pool if it is missing; return True if it was created.
 
     Raises:
         ConfigError: a pool of that name is of another type, or the name cannot be one.
     """
     if not name.strip() or set(name) & set("/%&<>"):
-        raise ConfigError(f"--pool {name!r}: wants a name, without any of / % & < >")
+        raise ConfigError(f"--pool {name!r}: a pool name must not be empty or contain any of / % & < >")
     try:
         found = client.read_work_pool(name)
     except ObjectNotFound:
@@ -28,13 +28,13 @@ def ensure_pool(client: SyncPrefectClient, name: str) -> bool:
         return True
     if found.type != POOL_TYPE:
         raise ConfigError(
-            f"the work pool {name!r} is of the type {found.type!r}, and maskmill's runs want {POOL_TYPE!r}: "
-            "name another one, which is made when there is none"
+            f"the work pool {name!r} has the type {found.type!r}, and maskmill requires {POOL_TYPE!r}: "
+            "name another pool; it is created if missing"
         )
     return False
 
 
 def set_gpu_slots(client: SyncPrefectClient, config: RunConfig) -> None:
-    """Make or change the concurrency limit that shards ask; a config that asks for none leaves it alone."""
+    """Set the concurrency limit that shards acquire; a config without `gpu_slots` leaves it unchanged."""
     if config.gpu_slots is not None:
         client.upsert_global_concurrency_limit_by_name(GPU_LIMIT, config.gpu_slots)

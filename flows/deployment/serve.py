@@ -1,18 +1,21 @@
 """Flows that start by themselves, or from Prefect's UI, on this machine."""
 
+import asyncio
 import multiprocessing
+from contextlib import suppress
 
-from prefect import serve
+import typer
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.deployments.runner import RunnerDeployment
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, TerminationSignal
 
 from configs.errors import ConfigError
 from flows.deployment.deployments import DeploymentSpec, make_deployments
 from flows.deployment.pools import set_gpu_slots
+from flows.deployment.recovery import RecoveryLoop
 from labeling.storage.home import Home
-from tasks.execution.prefect_server import require_server, runs_at_work, stop_runs
+from tasks.execution.prefect_runner import ReportingRunner
+from tasks.execution.prefect_server import require_server
 
 _PATIENCE_S = 10.0
 """How long a run that is told to end may take."""
@@ -29,16 +32,29 @@ def serve_flows(job: DeploymentSpec) -> None:
     """
     require_server()
     Home(job.home).create()
-    deployments = make_deployments(job)
-    with get_client(sync_client=True) as client:
-        _refuse_those_of_workers(client, deployments)
-        set_gpu_slots(client, job.config)
-    try:
-        # Prefect's own pause at the end is cut short by SIGTERM
-        serve(*deployments, pause_on_shutdown=False)
-    finally:
-        _end_workers()
-        _sign_off(deployments)
+    with RecoveryLoop(lambda: [job.home]) as recovery:  # at once: registering takes a while
+        deployments = make_deployments(job)
+        with get_client(sync_client=True) as client:
+            _refuse_those_of_workers(client, deployments)
+            set_gpu_slots(client, job.config)
+        try:
+            _serve(deployments, recovery)
+        finally:
+            _end_workers()
+            _pause(deployments)
+            recovery.crash_ended_runs("`maskmill serve` was stopped; the next run goes on from here")
+
+
+def _serve(deployments: list[RunnerDeployment], recovery: RecoveryLoop) -> None:
+    """Do what `prefect.serve` does, with a runner that reports its processes."""
+    # Prefect's own pause at the end is cut short by SIGTERM
+    runner = ReportingRunner(recovery, pause_on_shutdown=False)
+    for deployment in deployments:
+        runner.add_deployment(deployment)
+    names = ", ".join(deployment.full_name for deployment in deployments)
+    typer.echo(f"the deployments are being served, until Ctrl-C: {names}")
+    with suppress(KeyboardInterrupt, TerminationSignal):
+        asyncio.run(runner.start())
 
 
 def _refuse_those_of_workers(client: SyncPrefectClient, deployments: list[RunnerDeployment]) -> None:
@@ -65,12 +81,7 @@ def _end_workers() -> None:
         worker.kill()
 
 
-def _sign_off(deployments: list[RunnerDeployment]) -> None:
-    """Pause the schedules, and say of runs that ended with us that they did."""
+def _pause(deployments: list[RunnerDeployment]) -> None:
     with get_client(sync_client=True) as client:
-        ids = [client.read_deployment_by_name(deployment.full_name).id for deployment in deployments]
-        for deployment_id in ids:
-            client.pause_deployment(deployment_id)
-        ours = DeploymentFilter(id=DeploymentFilterId(any_=ids))
-        runs = runs_at_work(client, deployment_filter=ours)
-        stop_runs(client, runs, "`maskmill serve` was stopped; the next run goes on from here")
+        for deployment in deployments:
+            client.pause_deployment(client.read_deployment_by_name(deployment.full_name).id)

@@ -5,17 +5,23 @@ import os
 import signal
 import socket
 from contextlib import suppress
+from pathlib import Path
 
 import typer
-from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterTags,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
 from prefect.workers.process import ProcessWorker
 
 from flows.deployment.pools import ensure_pool
-from tasks.execution.prefect_server import require_server, runs_at_work, stop_runs
-
-_WORKER_LABEL = "prefect.worker.name"
-"""What Prefect writes on a run that a worker started."""
+from flows.deployment.recovery import RecoveryLoop
+from tasks.execution.prefect_runner import ReportingWorker
+from tasks.execution.prefect_server import require_server
+from tasks.execution.zombies import TAG
 
 
 def work(pool: str, *, name: str | None = None, limit: int | None = None, healthcheck: bool = False) -> None:
@@ -23,7 +29,7 @@ def work(pool: str, *, name: str | None = None, limit: int | None = None, health
 
     Args:
         pool: made when there is none.
-        name: should be this worker's alone: at the end, runs at work under it are said to have crashed.
+        name: of this worker, as Prefect shows it.
         limit: runs at once at most; None: all that are due.
         healthcheck: answer `/health` at Prefect's `worker.webserver` host and port.
 
@@ -37,10 +43,11 @@ def work(pool: str, *, name: str | None = None, limit: int | None = None, health
                 f"made the work pool {pool!r}: `maskmill deploy SOURCE... --pool {pool}` gives it work"
             )
     name = name or f"{socket.gethostname()}-{os.getpid()}"
-    worker = ProcessWorker(pool, name=name, limit=limit, create_pool_if_not_found=False)
-    asyncio.run(_start(worker, healthcheck=healthcheck))
-    with get_client(sync_client=True) as client:
-        _sign_off(client, pool, name)
+    recovery = RecoveryLoop(lambda: _homes(pool))
+    worker = ReportingWorker(pool, recovery, name=name, limit=limit, create_pool_if_not_found=False)
+    with recovery:
+        asyncio.run(_start(worker, healthcheck=healthcheck))
+    recovery.crash_ended_runs(f"the worker {name} was stopped; the next run goes on from here")
 
 
 async def _start(worker: ProcessWorker, *, healthcheck: bool) -> None:
@@ -52,8 +59,11 @@ async def _start(worker: ProcessWorker, *, healthcheck: bool) -> None:
         await this
 
 
-def _sign_off(client: SyncPrefectClient, pool: str, name: str) -> None:
+def _homes(pool: str) -> list[Path]:
+    """Return the homes of the deployments whose runs this pool's workers start."""
     ours = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
-    runs = runs_at_work(client, work_pool_filter=ours)
-    stopped = [run for run in runs if run.labels.get(_WORKER_LABEL) == name]
-    stop_runs(client, stopped, f"the worker {name} was stopped; the next run goes on from here")
+    tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
+    with get_client(sync_client=True) as client:
+        found = client.read_deployments(work_pool_filter=ours, deployment_filter=tagged)
+    homes = {deployment.parameters.get("home") for deployment in found}
+    return [Path(home) for home in homes if isinstance(home, str)]

@@ -1,7 +1,7 @@
-"""Clusters of worker processes: Dask's and Ray's, on this machine or wherever they are.
+"""Dask and Ray clusters, on this machine or elsewhere.
 
-A worker that dies is our business, not the cluster's: where it is ours to say, nothing is tried again
-unasked. Dask and Ray are imported when they are wanted.
+maskmill itself decides about the shard of a lost worker, so the clusters' own retries are switched off
+where possible. Dask and Ray are imported on first use.
 """
 
 import logging
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 HERE = "127.0.0.1"
 _RAY_STORE_BYTES = 80 << 20
-"""Ray's shared memory, about the least that it takes: only ids travel. By itself it takes 30 % of all."""
+"""Ray's shared memory, near its minimum, because only ids are passed; its default is 30 % of the RAM."""
 
 _RAY_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
 
 
 @contextmanager
 def dask_at(address: str) -> Iterator["DaskTaskRunner"]:
-    """A Dask cluster that is there.
+    """Connect to a running Dask cluster.
 
-    When a worker dies its scheduler tries the shard again unasked, as often as its own
-    `distributed.scheduler.allowed-failures` says (3), before we are told.
+    After a lost worker, its scheduler retries the shard up to `distributed.scheduler.allowed-failures`
+    times (3) before it reports the loss.
 
     Raises:
         ClusterUnreachable: no scheduler answers.
@@ -39,14 +39,14 @@ def dask_at(address: str) -> Iterator["DaskTaskRunner"]:
     with DaskTaskRunner(address=address) as runner:
         try:
             _ = runner.client  # connects
-        except (OSError, ValueError) as exc:  # ValueError: this is no address
+        except (OSError, ValueError) as exc:  # ValueError: not an address
             raise ClusterUnreachable(f"no Dask scheduler answers at {address}: {exc}") from exc
         yield runner
 
 
 @contextmanager
 def dask_here(environments: Sequence[Mapping[str, str]]) -> Iterator["DaskTaskRunner"]:
-    """A Dask cluster on this machine, one worker per environment, which ends with the block."""
+    """Run a Dask cluster on this machine with one worker per environment until the block ends."""
     from prefect_dask import DaskTaskRunner
 
     with _dask_cluster(environments) as cluster, DaskTaskRunner(cluster=cluster) as runner:
@@ -54,14 +54,14 @@ def dask_here(environments: Sequence[Mapping[str, str]]) -> Iterator["DaskTaskRu
 
 
 def _dask_cluster(environments: Sequence[Mapping[str, str]]) -> "SpecCluster":
-    """What LocalCluster makes, but for workers that differ in their GPU, for their memory, of which they
-    have no fixed share, and for who may send them code: nobody else on this machine."""
+    """Create a cluster like LocalCluster, but with a GPU of its own and no memory limit for each worker, and TLS, so
+    that no other user of this machine can send it code."""
     from distributed import Nanny, Scheduler, Security, SpecCluster
 
     security = Security.temporary()
-    page = {"dashboard": False, "dashboard_address": f"{HERE}:0"}  # 8787 may be another cluster's
+    page = {"dashboard": False, "dashboard_address": f"{HERE}:0"}  # 8787 may be taken by another cluster
     common: dict[str, Any] = {"security": security, "host": HERE, **page}
-    quiet = logging.CRITICAL  # that a worker died is told by whoever waits for its shard
+    quiet = logging.CRITICAL  # a lost worker is reported by the code that waits for its shard
     worker = common | {"nthreads": 1, "memory_limit": 0, "silence_logs": quiet}
     return SpecCluster(
         scheduler={"cls": Scheduler, "options": common | {"protocol": "tls://", "allowed_failures": 0}},
@@ -76,10 +76,10 @@ def _dask_cluster(environments: Sequence[Mapping[str, str]]) -> "SpecCluster":
 
 @contextmanager
 def ray_at(address: str, *, workers: int, use_gpus: bool) -> Iterator["RayTaskRunner[str]"]:
-    """A Ray cluster that is there.
+    """Connect to a running Ray cluster.
 
     Raises:
-        ClusterUnreachable: nobody answers.
+        ClusterUnreachable: no cluster answers.
     """
     from prefect_ray import RayTaskRunner
 
@@ -89,7 +89,7 @@ def ray_at(address: str, *, workers: int, use_gpus: bool) -> Iterator["RayTaskRu
     except (OSError, RuntimeError, ValueError) as exc:
         raise ClusterUnreachable(f"no Ray cluster answers at {address}: {exc}") from exc
     try:
-        with _left_to_us(workers=workers, use_gpus=use_gpus):
+        with _shard_options(workers=workers, use_gpus=use_gpus):
             yield runner
     finally:
         runner.__exit__(None, None, None)
@@ -97,7 +97,7 @@ def ray_at(address: str, *, workers: int, use_gpus: bool) -> Iterator["RayTaskRu
 
 @contextmanager
 def ray_here(limits: Mapping[str, str], *, workers: int, use_gpus: bool) -> Iterator["RayTaskRunner[str]"]:
-    """A Ray cluster on this machine, which ends with the block; its workers are told their `limits`."""
+    """Run a Ray cluster on this machine until the block ends; `limits` are its workers' variables."""
     from prefect_ray import RayTaskRunner
 
     options = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": _RAY_STORE_BYTES}
@@ -105,17 +105,17 @@ def ray_here(limits: Mapping[str, str], *, workers: int, use_gpus: bool) -> Iter
     with (
         environment({**limits, **silent}),
         RayTaskRunner(init_kwargs=options | _RAY_QUIET) as runner,
-        _left_to_us(workers=workers, use_gpus=use_gpus),
+        _shard_options(workers=workers, use_gpus=use_gpus),
     ):
         yield runner
 
 
 @contextmanager
-def _left_to_us(*, workers: int, use_gpus: bool) -> Iterator[None]:
-    """Ray's options for a shard: a core, its share of the GPUs, and no more than it is told.
+def _shard_options(*, workers: int, use_gpus: bool) -> Iterator[None]:
+    """Set Ray's options for a shard: one core, a share of the GPUs, no retries.
 
-    By itself Ray would try a shard again when its worker died, and would end a process that had a GPU,
-    with the models in it, after each.
+    By default Ray would retry the shard of a lost worker, and would end a process with a GPU, and its
+    loaded models, after each shard.
     """
     import ray
     from prefect_ray.context import remote_options

@@ -1,4 +1,4 @@
-"""Worker processes beside the run's own."""
+"""Worker processes on this machine."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -12,10 +12,10 @@ from tasks.execution.workers import begin_worker, environment
 
 
 class ProcessRunner:
-    """One Prefect process pool per worker, of one process each.
+    """One Prefect process pool of one process per worker.
 
-    A pool ends all its processes when one is killed, and does not say whose work that one did.
-    Apart from each other, a worker that dies takes its own shard with it and no other's.
+    A pool ends all its processes when one is killed, without naming the task it had. With separate pools
+    a lost worker costs its own shard only.
     """
 
     def __init__(self, environments: Sequence[Mapping[str, str]]) -> None:
@@ -25,17 +25,17 @@ class ProcessRunner:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Wait for the shards that are being worked on, and end the processes."""
+        """Wait for the shards in progress and end the processes."""
         for worker in self._workers:
             worker.stop()
 
     def submit(self, task: "Task[..., str]", parameters: dict[str, Any]) -> PrefectConcurrentFuture[str]:
-        """Give a worker a task: one that has none, as long as there is one."""
+        """Submit a task to an idle worker, or to a busy one if none is idle."""
         return min(self._workers, key=_Worker.is_busy).submit(task, parameters)
 
 
 class _Worker:
-    """One process, from its first task on; a dead one is followed by another."""
+    """One process, started with its first task and replaced after a crash."""
 
     def __init__(self, given: Mapping[str, str]) -> None:
         self._given = given
@@ -46,18 +46,18 @@ class _Worker:
         return self._last is not None and not self._last.wrapped_future.done()
 
     def submit(self, task: "Task[..., str]", parameters: dict[str, Any]) -> PrefectConcurrentFuture[str]:
-        if self._has_died():
+        if self._has_crashed():
             self.stop()
         if self._pool is None:
             self._pool = ProcessPoolTaskRunner(
                 max_workers=1, initializer=begin_worker, initargs=(self._given,)
             )
             self._pool.__enter__()
-        with environment(self._given):  # Prefect sets the variables of this process in that one
+        with environment(self._given):  # Prefect copies the environment of this process to the new one
             self._last = self._pool.submit(task, parameters)
         return self._last
 
-    def _has_died(self) -> bool:
+    def _has_crashed(self) -> bool:
         if self._last is None or self.is_busy():
             return False
         return isinstance(self._last.wrapped_future.exception(), BrokenProcessPool)

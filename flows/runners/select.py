@@ -1,7 +1,6 @@
-"""Who works on the shards of a run, and what became of those who did."""
+"""The task runner of a run, and the outcome of its shards."""
 
 import importlib.util
-import os
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
@@ -15,6 +14,7 @@ from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from configs.environment import DATABASE_URL
 from configs.errors import ConfigError
 from configs.models import RunConfig
 from flows.runners.processes import ProcessRunner
@@ -26,59 +26,63 @@ _LIBRARIES = {"dask": "prefect_dask", "ray": "prefect_ray"}
 
 
 class _Submits(Protocol):
-    """What Prefect's task runners have in common for us."""
+    """The part of Prefect's task runners that is used here."""
 
     def submit(self, task: "Task[..., str]", parameters: dict[str, Any]) -> PrefectFuture[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Those who work on shards; each on one at a time, if no more are submitted than there are workers."""
+    """The workers of a run; each has one shard at a time if no more are submitted than there are workers."""
 
     engine: _Submits
-    deaths: tuple[type[Exception], ...] = ()
-    """By which the engine says that a worker process died."""
-    losses: tuple[type[Exception], ...] = ()
-    """By which it says that there are no workers any more."""
+    worker_lost_errors: tuple[type[Exception], ...] = ()
+    """Raised by the engine when a worker process crashed."""
+    cluster_lost_errors: tuple[type[Exception], ...] = ()
+    """Raised by the engine when there are no workers left."""
 
     def submit(self, task: "Task[..., str]", parameters: dict[str, Any]) -> PrefectFuture[str]:
         return self.engine.submit(task, parameters)
 
     def outcome_of(self, future: PrefectFuture[str]) -> str | Exception:
-        """What a task that has ended returned, or raised.
+        """Return the result of a finished task, or its exception.
 
-        `WorkerLost` where its process died: somebody else may try the same again.
+        `WorkerLost` if its process crashed: another worker may retry the shard.
 
         Raises:
             ClusterUnreachable: all workers are gone.
         """
         try:
             outcome: Any = future.result(raise_on_failure=False)
-        except Exception as exc:  # noqa: BLE001  # whatever it is, it is the outcome
+        except Exception as exc:  # noqa: BLE001  # any exception is the outcome
             outcome = exc
-        if isinstance(outcome, self.losses):
-            raise ClusterUnreachable(f"the cluster is gone: {outcome}; run the same again") from outcome
-        if isinstance(outcome, self.deaths):
+        if isinstance(outcome, self.cluster_lost_errors):
+            raise ClusterUnreachable(
+                f"the cluster is gone ({outcome}): run the same command again"
+            ) from outcome
+        if isinstance(outcome, self.worker_lost_errors):
             lost = WorkerLost(
-                "the worker's process died (killed, or out of memory: fewer workers or a smaller batch need less)"
+                "the worker process crashed (killed, or out of memory: use fewer workers or a smaller batch)"
             )
             lost.__cause__ = outcome
             return lost
-        return outcome  # type: ignore[no-any-return]  # Prefect's result is anything
+        return outcome  # type: ignore[no-any-return]  # Prefect's result is untyped
 
 
 def check_runner(config: RunConfig) -> None:
-    """Find out before anything is fetched whether there can be such workers.
+    """Check, before anything is fetched, that the config's workers can exist.
 
     Raises:
         ConfigError: a library is missing, or workers elsewhere could not reach the database or Prefect.
     """
     library = _LIBRARIES.get(config.runner)
     if library and importlib.util.find_spec(library) is None:
-        raise ConfigError(f"runner: {config.runner} wants more: pip install 'maskmill[{config.runner}]'")
+        raise ConfigError(
+            f"runner: {config.runner} is not installed: pip install 'maskmill[{config.runner}]'"
+        )
     if config.address is None or _is_here(config.address):
         return
-    database = os.environ.get("MASKMILL_DATABASE_URL", "")
+    database = DATABASE_URL.read() or ""
     if not database or database.startswith("sqlite"):
         raise ConfigError(
             f"the workers of {config.address} cannot write into a file on this machine: use PostgreSQL, and set "
@@ -92,16 +96,16 @@ def check_runner(config: RunConfig) -> None:
 
 
 def _is_here(address: str) -> bool:
-    """Whether a cluster's address is of this machine, whatever way it is written."""
+    """Return whether a cluster address names this machine."""
     return address == "auto" or is_this_machine(address if "://" in address else f"//{address}")
 
 
 @contextmanager
 def make_runner(config: RunConfig) -> Iterator[Workers]:
-    """The workers that a config asks for, for as long as the block lasts.
+    """Run the workers of a config until the block ends.
 
     Raises:
-        ClusterUnreachable: nobody is at the address.
+        ClusterUnreachable: no cluster answers at the address.
     """
     if config.runner == "threads":
         with ThreadPoolTaskRunner(max_workers=config.workers) as threads:  # type: ignore[var-annotated]
@@ -143,7 +147,7 @@ def _make_ray(config: RunConfig) -> Iterator[Workers]:
 
 @contextmanager
 def _one_server_for_all() -> Iterator[None]:
-    """Workers tell the Prefect server that this process uses; each would start a temporary one."""
+    """Point the workers to the Prefect server of this process; otherwise each would start a temporary one."""
     if PREFECT_API_URL.value():
         yield
         return

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import labeling.errors  # noqa: F401  # defines the classes
+from configs.errors import MaskmillError, error_classes
 from labeling.report.contents import FrameCounts, ReportData
 from labeling.text.figures import count, count_of, percent
 
@@ -14,30 +16,11 @@ CAUSES = {
 }
 
 
-_ADVICE = {
-    "not_found": "Check the path or address for a typing mistake and that the file still exists.",
-    "unreachable": "Check the network and that the server or camera is on, then run again.",
-    "removed": "The site no longer has it: take it off the list.",
-    "private": "Give a cookies file of an account that may see it (ingest.cookies_file).",
-    "geo_blocked": "Fetch it on a machine in a country where it is shown, then pass the file.",
-    "bot_wall": "Wait, or give a cookies file from a browser session (ingest.cookies_file).",
-    "rate_limited": "Wait an hour and run again with ingest.pause_s set.",
-    "no_js_runtime": "Install Deno or Node.js, then run again.",
-    "not_a_video": "Check that the address leads to the video itself and not to a page about it.",
-    "empty_video": "Play the file: nothing in it can be decoded. Fetch or record it again.",
-    "truncated": "Fetch or copy it again: the end is missing.",
-    "unsupported_video": "Convert it first, for example with ffmpeg to H.264 in MP4.",
-    "unsafe_archive": "Unpack it by hand where that is safe, look at it, then pass the folder.",
-    "disk_full": "Free some space in the home, then run again.",
-    "home_not_writable": "Give write permission on the home, or choose another.",
-    "weights_missing": "Allow the download, or put the weights into weights_dir.",
-    "weights_corrupt": "Delete the file, so that it is fetched again.",
-}
-
-
 def advice_for(code: str) -> str:
-    """What to do about a failure of this code."""
-    return _ADVICE.get(code, "Read the message; run again once its cause is gone.")
+    """Return what to do about a failure with this code, as a sentence."""
+    known = (error.advice for error in error_classes() if error.code == code)
+    advice = next(known, MaskmillError.advice)
+    return f"{advice[0].upper()}{advice[1:]}."
 
 
 def summarize(data: ReportData) -> str:

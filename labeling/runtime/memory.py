@@ -1,4 +1,4 @@
-"""Keeping a long run's memory at what one shard needs."""
+"""Limits on a process's memory: a long run should use no more than one shard needs."""
 
 import ctypes
 import gc
@@ -7,42 +7,39 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 M_MMAP_THRESHOLD = -3
-"""Of glibc's malloc.h."""
+"""From glibc's malloc.h."""
 MAPPED_FROM_BYTES = 4 << 20
-"""Arrays of this size and more go back to the system when they are freed. glibc's own threshold rises
-to 32 MB as such arrays are freed, and what is left in the heaps between small blocks stays there: a run
-on ten shards then took 1.12 times the memory of one shard, with this 1.02, for 2 to 4 % more time."""
+"""Arrays of this size and larger return to the system when they are freed. By default glibc raises its threshold to
+32 MB when such arrays are freed, and their memory stays in the heaps between small blocks: a run of ten shards then
+took 1.12 times the memory of one shard, with this limit 1.02, for 2 to 4 % more time."""
 
 LEAKED_OBJECTS = 200_000
-"""More than lives of any page of rows; some 20 MB."""
+"""More objects than any page of rows allocates (about 20 MB)."""
 
 
 def bound_heaps() -> None:
-    """Fix the size from which memory is mapped, for this process. Nothing happens elsewhere than on glibc."""
-    mallopt = _glibc("mallopt")
-    if mallopt:
+    """Set the size from which this process's memory is mapped; only glibc supports it."""
+    if mallopt := _glibc("mallopt"):
         mallopt(M_MMAP_THRESHOLD, MAPPED_FROM_BYTES)
 
 
 def release_memory() -> None:
-    """Give memory back to the system between two shards.
+    """Return unused memory to the system between two shards.
 
-    PyAV's containers and decoders refer to each other in circles that hold some 4 MB each until the
-    collector happens to come by, and glibc keeps freed images in the heaps of threads that ended.
-    Elsewhere than on glibc only the circles are broken.
+    PyAV's containers and decoders refer to each other in cycles of about 4 MB, which stay until the garbage collector
+    runs. glibc keeps freed images in the heaps of threads that ended; other C libraries only get the collection.
     """
     gc.collect()
-    trim = _glibc("malloc_trim")
-    if trim:
+    if trim := _glibc("malloc_trim"):
         trim(0)
 
 
 @contextmanager
 def collecting_rarely() -> Iterator[None]:
-    """Let Python's collector come by when so much lives that something must have leaked.
+    """Run Python's garbage collector only after so many new objects that something must have leaked.
 
-    Else it walks through everything alive, all libraries included, each time that some pages of rows
-    were read, which nothing in circles refers to: half the time of reading a million.
+    It otherwise visits all objects, those of all libraries included, after every few pages of rows, although rows
+    form no cycles: that is half the time of reading a million.
     """
     usual = gc.get_threshold()
     gc.set_threshold(LEAKED_OBJECTS, *usual[1:])

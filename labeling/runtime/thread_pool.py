@@ -1,4 +1,4 @@
-"""Calls that wait for a network rather than for this machine: several at a time, beside other work."""
+"""Bounded thread pool for calls that wait for a network, beside other work."""
 
 import threading
 from collections import deque
@@ -8,28 +8,24 @@ from types import TracebackType
 from typing import Self
 
 AT_ONCE = 16
-"""Of 50 ms each way, an image that is new costs two: 16 at a time are 160 images a second."""
+"""A new image costs two round trips of 50 ms, so 16 uploads in flight reach about 160 images/s."""
 
 
 class BoundedThreadPool:
-    """Runs calls in threads; the block ends when all have, or raises what the first failed one raised."""
+    """Runs calls in threads. The block ends when all are done, or raises the error of the first that failed."""
 
     def __init__(self, at_once: int = AT_ONCE) -> None:
-        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="errand")
-        self._most = 2 * at_once
-        self._out: deque[Future[None]] = deque()
+        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="bounded-pool")
+        self._max_pending = 2 * at_once
+        self._pending: deque[Future[None]] = deque()
         self.abandoned = threading.Event()
-        """Set when nobody waits any more: a call that tries again should stop."""
+        """Set when no result is needed any more: a call that retries should stop."""
 
     def send(self, call: Callable[[], None]) -> None:
-        """Have it run; waits where twice as many as run at once are on their way.
-
-        Raises:
-            Exception: what an earlier call raised.
-        """
-        while self._out and (self._out[0].done() or len(self._out) >= self._most):
-            self._out.popleft().result()
-        self._out.append(self._pool.submit(call))
+        """Submit a call; blocks while twice as many as run at once are pending, and raises an earlier call's error."""
+        while self._pending and (self._pending[0].done() or len(self._pending) >= self._max_pending):
+            self._pending.popleft().result()
+        self._pending.append(self._pool.submit(call))
 
     def __enter__(self) -> Self:
         return self
@@ -38,8 +34,8 @@ class BoundedThreadPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            while error is None and self._out:
-                self._out.popleft().result()
+            while error is None and self._pending:
+                self._pending.popleft().result()
         finally:
             self.abandoned.set()
             self._pool.shutdown(cancel_futures=True)

@@ -1,28 +1,28 @@
-"""How many threads a model may use where several processes share a machine's cores."""
+"""Thread limits for models, where several processes share the cores of a machine."""
 
 import os
 
+from configs.environment import OMP_NUM_THREADS
+
 
 def thread_limit() -> int | None:
-    """OMP_NUM_THREADS, which torch, BLAS, Dask and Ray go by too; None: it is not set, take all cores.
+    """Return OMP_NUM_THREADS, which torch, BLAS, Dask and Ray also follow; None: use all cores.
 
-    Each of several workers on one machine is given its share of the cores in it.
+    Each of several workers on one machine gets its share of the cores this way.
     """
-    outermost = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    return int(outermost) if outermost.isdecimal() and int(outermost) else None
+    return OMP_NUM_THREADS.read()
 
 
 def available_cores() -> int:
-    """Cores that this process may run on: in a container or a batch job, fewer than the machine has."""
+    """Return the cores that this process may use: in a container or a batch job, fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def bound_image_threads() -> None:
-    """Tell OpenCV of the limit, for this process: it reads no variable."""
-    limit = thread_limit()
-    if limit:
+    """Set OpenCV's limit for this process: OpenCV reads no variable."""
+    if limit := thread_limit():
         import cv2
 
         cv2.setNumThreads(limit)

@@ -12,7 +12,6 @@ growing pauses, or after its `Retry-After`. Put secrets in the token, not in the
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ import cv2
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
+from configs.environment import read_variable
 from configs.errors import ConfigError
 from configs.segmenters import HttpBlock
 from labeling.datasets.readers.masks import read_coco_records, read_label_png, read_probability_png
@@ -185,7 +185,7 @@ def _parse_url(text: str) -> httpx.URL:
 def _read_token(variable: str | None) -> str | None:
     if variable is None:
         return None
-    token = os.environ.get(variable, "").strip()
+    token = (read_variable(variable) or "").strip()
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigError(
             f"http: the environment variable {variable} (token_env) is empty or not a token: set it"

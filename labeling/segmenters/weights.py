@@ -6,12 +6,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from configs.environment import TORCH_HOME, XDG_CACHE_HOME
 from configs.errors import UnknownModel
 from configs.models import RunConfig
 from configs.segmenters import SegmenterBlock, TorchvisionBlock
 from labeling.errors import WeightsCorrupt, WeightsMissing
 from labeling.storage.atomic import storage_errors
-from labeling.storage.cache import cache_dir, xdg_cache
+from labeling.storage.cache import cache_dir
 
 FOLDER_DEPTH = 2
 """Levels of subfolders of the weights folder that are searched."""
@@ -209,5 +210,5 @@ def _caches(kind: str) -> list[Path]:
     """Return our cache, and for torchvision's weights also torch's (as `torch.hub.get_dir()`)."""
     if kind != "torchvision":
         return [cache_dir()]
-    torch_home = Path(os.environ.get("TORCH_HOME", xdg_cache() / "torch")).expanduser()
-    return [cache_dir(), torch_home / "hub" / "checkpoints"]
+    torch_home = TORCH_HOME.read() or (XDG_CACHE_HOME.read() or Path.home() / ".cache") / "torch"
+    return [cache_dir(), torch_home.expanduser() / "hub" / "checkpoints"]

@@ -1,7 +1,7 @@
-"""Members of zip and tar archives, one after the other, within a budget of bytes.
+"""Reader of the members of zip and tar archives, in order and within a byte budget.
 
-Nothing that an archive says about itself is believed: sizes are those of bytes read and unpacked,
-and names are labels, never paths.
+Sizes and names that an archive states are not trusted: sizes are those of the bytes actually read and unpacked, and
+names are labels, never paths. `tarfile.data_filter` is not used: it accepts `/etc/x` and `C:\\x` under a changed name.
 """
 
 import bz2
@@ -31,12 +31,12 @@ from labeling.sources.content_store import CHUNK_BYTES
 
 MAX_MEMBERS = 1_000_000
 MAX_HEADER_BYTES = 4 << 20
-"""No tar header (a long name, a set of attributes) is longer."""
+"""Limit for one tar header (a long name, a set of attributes)."""
 RATIO_SLACK_BYTES = 64 << 10
-"""Packed bytes that are read ahead of the member they belong to; added before ratios are taken."""
+"""Added to the packed bytes of a member before the ratio is taken: bytes of it may have been read ahead."""
 
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""With others the library unpacks all that it read at once: 4 KiB of bzip2 became 400 MB in memory."""
+"""zipfile unpacks all that it has read at once with other methods: 4 KiB of bzip2 became 400 MB in memory."""
 _END_OF_TAR = bytes(tarfile.BLOCKSIZE)
 
 MemberKind = Literal["file", "folder", "link", "device", "encrypted", "sparse", "method"]
@@ -59,32 +59,28 @@ class Member:
     name: str
     kind: MemberKind
     read: Callable[[], Iterator[bytes]]
-    """Gives its bytes in pieces; only before the next member is asked for."""
+    """Yields its content in chunks; must be used before the next member is requested."""
 
 
 class Budget:
-    """Counts packed bytes read and bytes unpacked, and says when it is a bomb."""
+    """Counts of packed bytes read and bytes unpacked, with limits that a decompression bomb exceeds."""
 
     def __init__(self, archive: Path, *, max_bytes: int, max_ratio: float) -> None:
         self._archive = archive
         self._max_bytes, self._max_ratio = max_bytes, max_ratio
         self._packed = self._unpacked = 0
-        self._begin = (0, 0)
+        self._at_member_start = (0, 0)
 
     def begin_member(self) -> None:
-        self._begin = (self._packed, self._unpacked)
+        self._at_member_start = (self._packed, self._unpacked)
 
     def read(self, count: int) -> None:
         self._packed += count
 
     def unpack(self, count: int) -> None:
-        """Take note of unpacked bytes.
-
-        Raises:
-            UnsafeArchive: more than allowed, in all or for so few packed ones.
-        """
+        """Count unpacked bytes; raise UnsafeArchive above the limit in total or per packed byte."""
         self._unpacked += count
-        packed, unpacked = self._packed - self._begin[0], self._unpacked - self._begin[1]
+        packed, unpacked = self._packed - self._at_member_start[0], self._unpacked - self._at_member_start[1]
         if self._unpacked > self._max_bytes:
             raise UnsafeArchive(
                 f"{self._archive}: unpacks to more than {self._max_bytes} bytes; "
@@ -99,80 +95,72 @@ class Budget:
 
 @contextmanager
 def open_members(archive: Path, budget: Budget) -> Iterator[Iterator[Member]]:
-    """Give an archive's members in the order in which they lie there.
+    """Give an iterator over an archive's members, in the order in which they are stored.
 
     Raises:
-        SourceNotFound, NotAVideo, TruncatedVideo, UnsupportedVideo, UnsafeArchive: what is wrong with
-            the archive, on opening or later inside the block.
+        SourceNotFound, NotAVideo, TruncatedVideo, UnsupportedVideo, UnsafeArchive: on opening, or later in the block.
     """
-    with ExitStack() as stack, archive_errors(archive):
-        packed = cast(IO[bytes], _PackedFile(stack.enter_context(archive.open("rb")), budget))
-        if archive.name.lower().endswith(".zip"):
+    with ExitStack() as stack, _archive_errors(archive):
+        packed = cast(IO[bytes], stack.enter_context(_PackedFile(archive, budget)))
+        name = archive.name.lower()
+        if name.endswith(".zip"):
             yield _zip_members(stack.enter_context(_open_zip(archive, packed)), budget)
-        else:
-            unpacked = _UnpackedTar(_opener_of(archive)(packed), budget, archive)
-            yield _tar_members(stack.enter_context(_open_tar(archive, unpacked)), unpacked)
+            return
+        opener = next((opener for suffixes, opener in _TAR_OPENERS.items() if name.endswith(suffixes)), None)
+        if opener is None:
+            raise UnsupportedVideo(f"{archive}: this kind of archive is not supported; unpack it yourself")
+        unpacked = _UnpackedTar(opener(packed), budget, archive)
+        yield _tar_members(stack.enter_context(_open_tar(archive, unpacked)), unpacked)
 
 
 @contextmanager
-def archive_errors(archive: Path) -> Iterator[None]:
-    """Turn what the standard library says about damaged archives into our errors."""
+def _archive_errors(archive: Path) -> Iterator[None]:
+    """Turn the standard library's errors about damaged archives into ours."""
     try:
         yield
     except FileNotFoundError as exc:
         raise SourceNotFound(f"{archive}: no such archive") from exc
     except PermissionError as exc:
-        raise SourcePrivate(f"{archive}: not allowed to read it; change its permissions") from exc
+        raise SourcePrivate(f"{archive}: no permission to read it; change its permissions") from exc
     except _DAMAGED as exc:
         raise TruncatedVideo(
-            f"{archive}: the archive is damaged or incomplete ({exc}); get it again"
+            f"{archive}: the archive is damaged or incomplete ({exc}); download or copy it again"
         ) from exc
     except NotImplementedError as exc:
         raise UnsupportedVideo(f"{archive}: cannot be unpacked here ({exc}); unpack it yourself") from exc
 
 
-class _PackedFile(io.RawIOBase):
-    """An archive's own bytes, counted."""
+class _PackedFile(io.FileIO):
+    """An archive file whose bytes are counted as they are read."""
 
-    def __init__(self, file: IO[bytes], budget: Budget) -> None:
-        self._file, self._budget = file, budget
+    def __init__(self, archive: Path, budget: Budget) -> None:
+        super().__init__(archive)
+        self._budget = budget
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def read(self, size: int = -1, /) -> bytes:
-        content = self._file.read(size)
+    def read(self, size: int | None = -1, /) -> bytes:
+        content = super().read(size)
         self._budget.read(len(content))
         return content
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
-        content = self.read(len(buffer))
-        buffer[: len(content)] = content
-        return len(content)
+        count = super().readinto(buffer)
+        self._budget.read(count)
+        return count
 
 
 class _UnpackedTar(io.RawIOBase):
-    """A tar's unpacked bytes, counted; goes forward only, so that nothing is unpacked twice."""
+    """A tar's unpacked bytes, counted. It only moves forward, so nothing is unpacked twice."""
 
     def __init__(self, file: IO[bytes], budget: Budget, archive: Path) -> None:
         self._file, self._budget, self._archive = file, budget, archive
-        self._at = 0
+        self._position = 0
         self._last_block = b""
 
     def begin_member(self) -> None:
         self._budget.begin_member()
 
     def check_end(self) -> None:
-        """The library takes a broken header for the end; a whole archive ends in a block of zeros."""
+        """Raise EOFError if the archive has no end mark: tarfile takes a damaged header for the end."""
         if self._last_block != _END_OF_TAR:
             raise EOFError("no end mark")
 
@@ -183,21 +171,21 @@ class _UnpackedTar(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self._at
+        return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        if whence != io.SEEK_SET or offset < self._at:
+        if whence != io.SEEK_SET or offset < self._position:
             raise UnsafeArchive(f"{self._archive}: its members overlap")
-        while self._at < offset:
-            if not self.read(min(offset - self._at, MAX_HEADER_BYTES)):
-                raise EOFError("the bytes end inside a member")
-        return self._at
+        while self._position < offset:
+            if not self.read(min(offset - self._position, MAX_HEADER_BYTES)):
+                raise EOFError("the file ends inside a member")
+        return self._position
 
     def read(self, size: int = -1, /) -> bytes:
         if not 0 <= size <= MAX_HEADER_BYTES:
             raise UnsafeArchive(f"{self._archive}: a header of {size} bytes")
         content = self._file.read(size)
-        self._at += len(content)
+        self._position += len(content)
         self._last_block = content
         self._budget.unpack(len(content))
         return content
@@ -207,7 +195,7 @@ def _open_zip(archive: Path, packed: IO[bytes]) -> zipfile.ZipFile:
     signature = packed.read(4)
     packed.seek(0)
     if signature[:2] != b"PK":
-        raise NotAVideo(f"{archive}: begins with {signature!r}, which no zip archive does")
+        raise NotAVideo(f"{archive}: starts with {signature!r}; a zip archive starts with b'PK'")
     opened = zipfile.ZipFile(packed)
     if len(opened.infolist()) > MAX_MEMBERS:
         raise UnsafeArchive(f"{archive}: more than {MAX_MEMBERS} members")
@@ -240,25 +228,17 @@ def _zip_kind(entry: zipfile.ZipInfo) -> MemberKind:
     return "file" if entry.compress_type in _ZIP_METHODS else "method"
 
 
-def _opener_of(archive: Path) -> Callable[[IO[bytes]], IO[bytes]]:
-    name = archive.name.lower()
-    opener = next((opener for ends, opener in _TAR_OPENERS.items() if name.endswith(ends)), None)
-    if opener is None:
-        raise UnsupportedVideo(f"{archive}: this kind of archive cannot be read here; unpack it yourself")
-    return opener
-
-
 def _open_tar(archive: Path, unpacked: _UnpackedTar) -> tarfile.TarFile:
     try:
         return tarfile.open(fileobj=unpacked, mode="r:")
     except (lzma.LZMAError, OSError, tarfile.ReadError) as exc:
-        raise NotAVideo(f"{archive}: not the archive that its name says ({exc})") from exc
+        raise NotAVideo(f"{archive}: not the kind of archive that its name says ({exc})") from exc
 
 
 def _tar_members(archive: tarfile.TarFile, unpacked: _UnpackedTar) -> Iterator[Member]:
     count = 0
     while entry := archive.next():
-        archive.members.clear()  # type: ignore[attr-defined]  # the library keeps them all, for a random access that is not wanted
+        archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps all members for random access
         count += 1
         if count > MAX_MEMBERS:
             raise UnsafeArchive(f"an archive with more than {MAX_MEMBERS} members")

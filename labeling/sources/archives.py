@@ -1,4 +1,4 @@
-"""Videos and images out of archives that may be hostile."""
+"""Extraction of videos and images from archives that may be hostile."""
 
 import hashlib
 import re
@@ -28,104 +28,105 @@ _REFUSED_KINDS = {
 }
 _UNREADABLE_KINDS = {
     "encrypted": "encrypted; unpack the archive yourself",
-    "method": "packed by a method that is not read here; unpack the archive yourself",
-    "sparse": "a sparse file, whose size is not that of its bytes; unpack the archive yourself",
+    "method": "its compression method is not supported; unpack the archive yourself",
+    "sparse": "a sparse file, whose size differs from its stored bytes; unpack the archive yourself",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class _Unpacked:
-    """One member's bytes in the staging folder."""
+class _Extracted:
+    """One member's file in the staging folder."""
 
     name: str
     path: Path
     sha256: str
 
+    def move_into(self, folder: Path) -> Path:
+        return move_into_store(self.path, folder, suffix=suffix_of(self.name), sha256=self.sha256)
+
 
 @dataclass(slots=True)
 class _ExtractedMembers:
-    """What came out of an archive so far."""
+    """The members of an archive so far: extracted ones and refused ones."""
 
-    unpacked: list[_Unpacked] = field(default_factory=list)
+    files: list[_Extracted] = field(default_factory=list)
     refused: list[tuple[str, SourceError]] = field(default_factory=list)
+    stopped_by: SourceError | None = None
+    """Ended the extraction early: damage, never a bomb."""
 
 
-def fetch_archive(origin: SourceItem, folder: Path, ingest: Ingest) -> Iterator[FetchedSource | FailedSource]:
-    """Unpack an archive's videos, and its images together per folder, into `folder`.
+def fetch_archive(source: SourceItem, folder: Path, ingest: Ingest) -> Iterator[FetchedSource | FailedSource]:
+    """Unpack an archive's videos, and its images grouped by folder, into `folder`.
 
-    A member that could escape (`..`, an absolute path, a link, a device), that is encrypted, named
-    twice or itself an archive is refused, and the others go on. A bomb refuses the archive: nothing
-    of it is kept. What came before damage is kept.
+    A member is refused if it could escape (`..`, an absolute path, a link, a device), is encrypted, has the name of
+    an earlier one or is itself an archive; the others are extracted. A bomb refuses the whole archive and nothing of
+    it is kept. Members before a damaged part are kept.
 
     Raises:
         UnsafeArchive: a bomb.
         SourceNotFound: no such archive, or no video in it.
-        NotAVideo, UnsupportedVideo: not an archive, or one that cannot be read.
+        NotAVideo, UnsupportedVideo: not an archive, or an unsupported kind.
     """
-    archive = Path(origin.spec)
+    archive = Path(source.spec)
     with staging(folder) as here:
-        harvest, broken = _unpack(archive, here, ingest, is_wanted=_is_wanted)
-        for name, error in harvest.refused:
-            yield FailedSource.of(_member_origin(origin, archive, name), error)
-        if broken and not harvest.unpacked:
-            raise broken
-        yield from _keep(origin, archive, harvest, folder)
-    if broken:
-        yield FailedSource.of(origin, broken)
-    elif not harvest.unpacked and not harvest.refused:
+        members = _extract(archive, here, ingest, is_requested=_is_visible_media)
+        for name, error in members.refused:
+            yield FailedSource.of(_member_item(source, archive, name), error)
+        if members.stopped_by and not members.files:
+            raise members.stopped_by
+        yield from _store(source, archive, members.files, folder)
+    if members.stopped_by:
+        yield FailedSource.of(source, members.stopped_by)
+    elif not members.files and not members.refused:
         raise SourceNotFound(f"{archive}: no video and no image in this archive")
 
 
 def fetch_member(
-    origin: SourceItem, archive: Path, name: str, folder: Path, ingest: Ingest
+    source: SourceItem, archive: Path, name: str, folder: Path, ingest: Ingest
 ) -> Iterator[FetchedSource | FailedSource]:
-    """Unpack one member, or all images below `name/`, as `fetch_archive` does.
+    """Unpack one member, or all images in the folder `name/`, with the rules and errors of `fetch_archive`."""
 
-    Raises:
-        SourceNotFound: no such member; and what `fetch_archive` raises.
-    """
-
-    def is_wanted(member: str) -> bool:
+    def is_requested(member: str) -> bool:
         return member == name or (
             name.endswith("/") and str(PurePosixPath(member).parent) == name.rstrip("/")
         )
 
     with staging(folder) as here:
-        harvest, broken = _unpack(archive, here, ingest, is_wanted=is_wanted)
-        for refused, error in harvest.refused:
-            if is_wanted(refused):
+        members = _extract(archive, here, ingest, is_requested=is_requested)
+        for refused, error in members.refused:
+            if is_requested(refused):
                 raise error
-        if not harvest.unpacked:
-            raise broken or SourceNotFound(f"{archive}: no member {name!r}; names are case-sensitive")
-        yield from _keep(origin, archive, harvest, folder)
+        if not members.files:
+            raise members.stopped_by or SourceNotFound(
+                f"{archive}: no member {name!r}; names are case-sensitive"
+            )
+        yield from _store(source, archive, members.files, folder)
 
 
-def _unpack(
-    archive: Path, here: Path, ingest: Ingest, *, is_wanted: Callable[[str], bool]
-) -> tuple[_ExtractedMembers, SourceError | None]:
-    """Unpack wanted members into `here`; also gives what ended it early, unless that was a bomb."""
-    harvest, seen = _ExtractedMembers(), set[str]()
+def _extract(
+    archive: Path, here: Path, ingest: Ingest, *, is_requested: Callable[[str], bool]
+) -> _ExtractedMembers:
+    members, seen = _ExtractedMembers(), set[str]()
     budget = Budget(archive, max_bytes=ingest.max_archive_bytes, max_ratio=ingest.max_archive_ratio)
     try:
-        with open_members(archive, budget) as members:
-            for member in members:
-                reason = _reason_to_refuse(member, seen)
-                if is_wanted(member.name):
-                    reason = reason or _UNREADABLE_KINDS.get(member.kind)
+        with open_members(archive, budget) as entries:
+            for entry in entries:
+                reason = _reason_to_refuse(entry, seen)
+                if is_requested(entry.name):
+                    reason = reason or _UNREADABLE_KINDS.get(entry.kind)
                 if reason:
-                    harvest.refused.append(
-                        (member.name, UnsafeArchive(f"{archive}!{member.name!r}: {reason}"))
-                    )
-                elif member.kind == "file" and is_wanted(member.name):
-                    harvest.unpacked.append(_stage(member, here / str(len(harvest.unpacked))))
+                    error = UnsafeArchive(f"{archive}!{entry.name!r}: {reason}")
+                    members.refused.append((entry.name, error))
+                elif entry.kind == "file" and is_requested(entry.name):
+                    members.files.append(_stage(entry, here / str(len(members.files))))
     except UnsafeArchive:
         raise
     except SourceError as exc:
-        return harvest, exc
-    return harvest, None
+        members.stopped_by = exc
+    return members
 
 
-def _stage(member: Member, path: Path) -> _Unpacked:
+def _stage(member: Member, path: Path) -> _Extracted:
     digest = hashlib.sha256()
     with storage_errors(path):
         file = path.open("xb")
@@ -134,44 +135,40 @@ def _stage(member: Member, path: Path) -> _Unpacked:
             digest.update(content)
             with storage_errors(path):
                 file.write(content)
-    return _Unpacked(member.name, path, digest.hexdigest())
+    return _Extracted(member.name, path, digest.hexdigest())
 
 
-def _keep(
-    origin: SourceItem, archive: Path, harvest: _ExtractedMembers, folder: Path
+def _store(
+    source: SourceItem, archive: Path, files: list[_Extracted], folder: Path
 ) -> Iterator[FetchedSource]:
-    """Move what was unpacked into place: each video, then each folder's images."""
-    images: dict[str, list[_Unpacked]] = {}
-    for one in harvest.unpacked:
-        if is_image_name(one.name):
-            images.setdefault(str(PurePosixPath(one.name).parent), []).append(one)
+    """Move extracted files into the store: first each video, then each folder's images."""
+    images: dict[str, list[_Extracted]] = {}
+    for file in files:
+        if is_image_name(file.name):
+            images.setdefault(str(PurePosixPath(file.name).parent), []).append(file)
         else:
-            yield FetchedSource(_member_origin(origin, archive, one.name), _adopt(one, folder))
+            yield FetchedSource(_member_item(source, archive, file.name), file.move_into(folder))
     for parent, group in images.items():
-        group.sort(key=lambda one: natural_order(one.name))
+        group.sort(key=lambda file: natural_order(file.name))
         yield FetchedSource(
-            _member_origin(origin, archive, f"{parent}/"),
-            images=tuple(_adopt(one, folder) for one in group),
-            image_names=tuple(PurePosixPath(one.name).name for one in group),
+            _member_item(source, archive, f"{parent}/"),
+            images=tuple(file.move_into(folder) for file in group),
+            image_names=tuple(PurePosixPath(file.name).name for file in group),
         )
 
 
-def _adopt(one: _Unpacked, folder: Path) -> Path:
-    return move_into_store(one.path, folder, suffix=suffix_of(one.name), sha256=one.sha256)
+def _member_item(source: SourceItem, archive: Path, name: str) -> SourceItem:
+    return replace(source, spec=f"{archive}!{name}", kind="archive_member")
 
 
-def _member_origin(origin: SourceItem, archive: Path, name: str) -> SourceItem:
-    return replace(origin, spec=f"{archive}!{name}", kind="archive_member")
-
-
-def _is_wanted(name: str) -> bool:
+def _is_visible_media(name: str) -> bool:
     parts = PurePosixPath(name).parts
     hidden = any(part.startswith(".") or part in _IGNORED_FOLDERS for part in parts)
     return not hidden and (is_video_name(name) or is_image_name(name))
 
 
 def _reason_to_refuse(member: Member, seen: set[str]) -> str | None:
-    """Why this member is not unpacked although somebody may want it; None for harmless ones."""
+    """Return why a member is reported and not extracted; None for harmless ones."""
     name = member.name
     if any(not c.isprintable() for c in name):
         return "its name holds control characters"
@@ -180,7 +177,7 @@ def _reason_to_refuse(member: Member, seen: set[str]) -> str | None:
     if member.kind in _REFUSED_KINDS:
         return _REFUSED_KINDS[member.kind]
     if member.kind == "file" and name in seen:
-        return "there are two members of that name"
+        return "an earlier member has the same name"
     seen.add(name)
     if member.kind == "file" and is_packed_name(name):
         return "an archive within an archive is not opened; unpack it and name it as a source"

@@ -1,4 +1,4 @@
-"""Recording cameras and live streams into files that begin with a key frame."""
+"""Recording of cameras and live streams into files that start with a key frame."""
 
 import time
 from collections.abc import Iterator
@@ -26,10 +26,10 @@ from labeling.sources.recording_segments import SegmentTimeline, SegmentWriter, 
 from labeling.sources.url_policy import PAGE_SCHEMES, check_resolved, name_source, redact_url, url_scheme
 
 MAX_PAUSE_S = 30.0
-"""Between two attempts to reconnect."""
+"""Longest pause between two attempts to reconnect."""
 _DEVICE_FORMAT = "v4l2"
 _PROTOCOLS = "crypto,http,httpproxy,https,rtmp,rtmps,rtp,rtsp,rtsps,srtp,tcp,tls,udp"
-"""What a stream may make FFmpeg open: never a file."""
+"""Protocols that a stream may make FFmpeg open: never a file."""
 _REFUSALS: dict[type[FFmpegError], type[SourceError]] = {
     av.error.HTTPUnauthorizedError: SourcePrivate,
     av.error.HTTPForbiddenError: SourcePrivate,
@@ -37,7 +37,7 @@ _REFUSALS: dict[type[FFmpegError], type[SourceError]] = {
     av.error.FileNotFoundError: SourceNotFound,
     av.error.ProtocolNotFoundError: UnsupportedVideo,
 }
-"""Answers that another attempt would not change."""
+"""Errors that another attempt would not change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +55,13 @@ def record_camera(
 ) -> Iterator[Recording]:
     """Record `ingest.record_s` of a stream or device, in files of about `ingest.segment_s`.
 
-    Packets are copied, not coded again, where a container can hold them. A file begins with a key
-    frame and its time with 0. After a drop the camera is called again, `ingest.reconnects` times in a
-    row at most, with growing pauses, and a new file begins. What was recorded is kept, also when the
-    caller stops early: the file then lies in `folder`, complete. Ctrl-C ends the recording, and has its
-    usual effect when the caller has taken the last file and asks for the next.
+    Packets are copied and not encoded again, if a container can hold them. A file starts with a key frame at time 0.
+    After a drop the camera is connected again, at most `ingest.reconnects` times in a row with growing pauses, and a
+    new file starts. Recorded files are kept, complete, also when the caller stops early. Ctrl-C ends the recording;
+    it has its usual effect when the caller has taken the last file and requests the next.
 
     Raises:
-        SourceUnreachable: given up; files given before stay.
+        SourceUnreachable: all attempts failed; earlier files stay.
         SourcePrivate, SourceNotFound, NotAVideo, UnsupportedVideo: the camera's answer is final.
         DiskFull, HomeNotWritable: the recording cannot be written.
     """
@@ -76,12 +75,14 @@ def record_camera(
                 if recording is None:
                     return
                 yield recording
-                recorder.interrupt.pass_on()  # before the next file is begun
+                recorder.interrupt.pass_on()  # before the next file is started
         finally:
             recorder.interrupt.pass_on()
 
 
 class _Recorder:
+    """One recording over several connections."""
+
     def __init__(self, url: str, folder: Path, here: Path, ingest: Ingest, *, allow_link_local: bool) -> None:
         self._url, self._shown = url, redact_url(url)
         self._folder, self._here, self._ingest = folder, here, ingest
@@ -104,12 +105,12 @@ class _Recorder:
             if failures > self._ingest.reconnects:
                 raise SourceUnreachable(
                     f"{self._shown}: {self._drop}; {self._ingest.reconnects} attempts to reconnect failed; "
-                    f"{self._recorded_s:.1f} s were recorded"
+                    f"{self._recorded_s:.1f} s were recorded; check the camera and the network"
                 )
             self._pause(min(self._ingest.backoff_s * 2.0 ** (failures - 1), MAX_PAUSE_S))
 
     def _is_done(self, running_s: float = 0.0) -> bool:
-        """By the camera's clock, or by ours for one that hardly sends; or because of Ctrl-C."""
+        """Return whether Ctrl-C came, or enough was recorded: by the camera's clock, or by ours if it sends little."""
         waited_s = time.monotonic() - self._first_at if self._first_at is not None else 0.0
         return self.interrupt.came or max(self._recorded_s + running_s, waited_s) >= self._ingest.record_s
 
@@ -119,13 +120,13 @@ class _Recorder:
             time.sleep(min(0.1, pause_s))
 
     def _record_connection(self) -> Iterator[Recording]:
-        """Record until done or dropped; the reason of a drop is left in `_drop`."""
+        """Record until done or dropped; `_drop` then holds the reason."""
         container = self._connect()
         if container is None:
             return
         with container:
             if not container.streams.video:
-                raise NotAVideo(f"{self._shown}: the stream has no video")
+                raise NotAVideo(f"{self._shown}: the stream has no video; select another stream")
             timeline = SegmentTimeline(container)
             writer: SegmentWriter | None = None
             try:
@@ -135,7 +136,7 @@ class _Recorder:
                         finished, writer = writer, None
                         yield self._finish(finished)
                     if writer is None and packet.is_keyframe:
-                        writer = self._begin(container)
+                        writer = self._start_segment(container)
                     if writer:
                         writer.write(packet)
                     if self._is_done(writer.duration_s if writer else 0.0):
@@ -151,14 +152,14 @@ class _Recorder:
         return packet.is_keyframe and writer.duration_s >= self._ingest.segment_s
 
     def _whole_packets(self, container: InputContainer) -> Iterator["av.Packet[Any]"]:
-        """The camera's packets until it drops. The last before that may be cut short: it is left out."""
+        """Yield the camera's packets until it drops, without the last one, which may be cut short."""
         held: av.Packet[Any] | None = None
         packets = container.demux(container.streams.video[0])
         while not self.interrupt.came:
             try:
                 packet = next(packets, None)
             except FFmpegError as exc:
-                self._drop = self._said(exc)
+                self._drop = self._reason_of(exc)
                 return
             if packet is None or packet.size == 0:
                 self._drop = "the stream ended"
@@ -171,32 +172,30 @@ class _Recorder:
             held = packet
 
     def _connect(self) -> InputContainer | None:
-        """Open the stream; None if it may work later."""
+        """Open the stream; return None if another attempt may succeed."""
         check_resolved(self._url, allow_link_local=self._allow_link_local)
         timeout_s = self._ingest.timeout_s
+        device_format, options = _device_format(self._url), _options(self._url, timeout_s)
         try:
-            return av.open(
-                self._url,
-                format=_format_of(self._url),
-                options=_options(self._url, timeout_s),
-                timeout=timeout_s,
-            )
+            return av.open(self._url, format=device_format, options=options, timeout=timeout_s)
         except FFmpegError as exc:
-            # The chain is cut: the cause holds the URL with its password.
+            # `from None`: the cause holds the URL with its password.
             if isinstance(exc, av.error.InvalidDataError) and url_scheme(self._url) in PAGE_SCHEMES:
-                raise NotAVideo(f"{self._shown}: what the server sends is not a video") from None
-            for answer, error in _REFUSALS.items():
-                if isinstance(exc, answer):
+                raise NotAVideo(
+                    f"{self._shown}: the server's answer is not a video; check the address"
+                ) from None
+            for refusal, error in _REFUSALS.items():
+                if isinstance(exc, refusal):
                     raise error(f"{self._shown}: {exc.strerror}; check its address and password") from None
-            self._drop = self._said(exc)
+            self._drop = self._reason_of(exc)
             return None
 
-    def _said(self, failure: FFmpegError) -> str:
-        if isinstance(failure, av.error.ExitError):  # how PyAV says that its own time limit struck
-            return f"nothing came for {self._ingest.timeout_s:g} s"
+    def _reason_of(self, failure: FFmpegError) -> str:
+        if isinstance(failure, av.error.ExitError):  # PyAV's own time limit
+            return f"no data for {self._ingest.timeout_s:g} s"
         return failure.strerror or "the stream broke off"
 
-    def _begin(self, container: InputContainer) -> SegmentWriter:
+    def _start_segment(self, container: InputContainer) -> SegmentWriter:
         self._first_at = self._first_at if self._first_at is not None else time.monotonic()
         self._segments += 1
         return open_segment(container.streams.video[0], self._here / str(self._segments))
@@ -209,20 +208,16 @@ class _Recorder:
 
 
 def recording_name(url: str, started_at: datetime) -> str:
-    """What identifies one recording of a camera: its address without passwords, and when it began."""
+    """Return the identity of one recording: the camera's address without passwords, and its start."""
     return f"{name_source(url)}#{started_at.astimezone(UTC).isoformat(timespec='milliseconds')}"
 
 
-def _format_of(url: str) -> str | None:
-    """FFmpeg's name for a device's driver; None lets it find out.
-
-    Raises:
-        SourceNotFound, UnsupportedVideo: no such device, or no driver for it in this FFmpeg.
-    """
+def _device_format(url: str) -> str | None:
+    """Return FFmpeg's driver for a device; None for a URL."""
     if not url.startswith("/"):
         return None
     if not Path(url).exists():
-        raise SourceNotFound(f"{url}: no such device")
+        raise SourceNotFound(f"{url}: no such device; `ls /dev/video*` lists them")
     if _DEVICE_FORMAT not in av.formats_available:
         raise UnsupportedVideo(
             f"{url}: this build of PyAV reads no devices; stream it, for example "
@@ -232,7 +227,7 @@ def _format_of(url: str) -> str | None:
 
 
 def _options(url: str, timeout_s: float) -> dict[str, str]:
-    """Limits for the protocol. RTMP gets none of its own: its `timeout` would make it listen."""
+    """Return FFmpeg's limits for the protocol. RTMP gets no timeout: the option would make it listen."""
     scheme = url_scheme(url)
     if scheme is None:
         return {}

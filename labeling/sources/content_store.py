@@ -1,4 +1,4 @@
-"""Files named by the SHA-256 of what is in them."""
+"""A folder of files named by the SHA-256 of their content."""
 
 import hashlib
 import math
@@ -13,24 +13,21 @@ from labeling.storage.atomic import storage_errors
 
 CHUNK_BYTES = 1 << 20
 LEFT_AFTER_S = 24 * 3600.0
-"""Nobody who is still alive pauses that long between two bytes."""
+"""A staging folder without a write for this long belongs to no running process."""
 _STAGING_PREFIX = ".partial-"
 
 
 def sha256_of(path: Path) -> str:
-    """64 hexadecimal digits, read in chunks."""
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def move_into_store(path: Path, folder: Path, *, suffix: str, sha256: str | None = None) -> Path:
-    """Move a finished file to where `folder` keeps files of its content.
+    """Move a finished file into the store in `folder`, and return its new path.
 
-    Bytes that are there already, under whatever suffix, keep their name. `path` must be on the same
-    file system, as it is within `staging`.
-
-    Raises:
-        DiskFull, HomeNotWritable: it could not be moved.
+    A file with the same content that is already there keeps its name and suffix. `path` must be on the same file
+    system, as it is within `staging`.
     """
     name = sha256 or sha256_of(path)
     target = kept_path(folder, f"{name}{suffix or '.video'}")
@@ -43,13 +40,13 @@ def move_into_store(path: Path, folder: Path, *, suffix: str, sha256: str | None
 
 
 def kept_path(folder: Path, name: str) -> Path:
-    """Where `folder` keeps the file of that name: in one of 256 folders, so that none grows long."""
+    """Return the path of a stored file: in one of 256 folders, so that none has many entries."""
     return folder / name[:2] / name
 
 
 @contextmanager
 def staging(folder: Path) -> Iterator[Path]:
-    """A private folder inside `folder` for what is not finished; gone with all it holds at the end."""
+    """Give a private folder inside `folder` for unfinished files; it is deleted at the end of the block."""
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=folder))
@@ -60,9 +57,9 @@ def staging(folder: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> int:
-    """Remove what killed runs left unfinished in `folder`; how many there were.
+    """Delete staging folders of killed runs, and return how many there were.
 
-    What was written to within `LEFT_AFTER_S` may be another process's, and stays.
+    A folder written to within `LEFT_AFTER_S` may belong to a running process and stays.
     """
     latest = time.time() - LEFT_AFTER_S
     leftovers = [path for path in folder.glob(f"{_STAGING_PREFIX}*") if _last_written(path) < latest]
@@ -72,7 +69,7 @@ def remove_leftovers(folder: Path) -> int:
 
 
 def _last_written(folder: Path) -> float:
-    """Seconds since the epoch; infinite for a folder that vanishes meanwhile: somebody ends it properly."""
+    """Return seconds since the epoch; infinity if the folder disappears meanwhile, because its owner is running."""
     try:
         return max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
     except OSError:

@@ -1,8 +1,9 @@
-"""What a failed download means, read from yt-dlp's exceptions first and its words second."""
+"""Classification of failed downloads: by exception class, then HTTP status, and by yt-dlp's messages last."""
 
 import errno
 import re
 from collections.abc import Iterator, Sequence
+from http import HTTPStatus
 
 from labeling.errors import (
     BotWall,
@@ -33,124 +34,98 @@ _BY_CLASS: dict[str, Kind] = {
     "IncompleteRead": TruncatedVideo,
 }
 """Names of yt-dlp's classes: importing them would load all of it."""
-
+_TRANSPORT_CLASSES = {"TransportError", "RequestError", "ConnectionError"}
 _BY_STATUS: dict[int, Kind] = {
     401: SourcePrivate,
     402: SourcePrivate,
-    403: SourcePrivate,
     404: SourceNotFound,
     407: SourcePrivate,
     410: SourceRemoved,
     429: RateLimited,
     451: SourceGeoBlocked,
 }
-
-_BY_WORDS: tuple[tuple[str, Kind], ...] = (
-    (r"not a bot|anti-bot|captcha|unusual traffic|cloudflare", BotWall),
-    (r"no supported javascript runtime|requires? a javascript runtime", JsRuntimeMissing),
-    (r"rate.?limit|too many requests|try again later", RateLimited),
+"""403 is missing: a bot wall, a country or a missing account can be behind it, which only the message tells."""
+_BY_MESSAGE: tuple[tuple[Kind, str], ...] = (
+    (BotWall, r"not a bot|anti-bot|captcha|unusual traffic|cloudflare"),
+    (JsRuntimeMissing, r"no supported javascript runtime|requires? a javascript runtime"),
+    (RateLimited, r"rate.?limit|too many requests|try again later"),
     (
-        r"geo.?(restrict|block)|not (made this video )?available (in|from) your|in your country",
         SourceGeoBlocked,
+        r"geo.?(restrict|block)|not (made this video )?available (in|from) your|in your country",
     ),
     (
+        SourcePrivate,
         r"private|sign in|log ?in|logged in|registered users|members.only|get access to|password",
-        SourcePrivate,
     ),
     (
+        SourcePrivate,
         r"confirm your age|age.restricted|premium|subscri|purchase|requires? (payment|an account)",
-        SourcePrivate,
     ),
-    (r"removed|deleted|terminated|taken down|no longer (available|exists?)|copyright", SourceRemoved),
-    (r"video (is )?(unavailable|not available)|isn.t available", SourceRemoved),
-    (r"bytes read, \d+ more expected|downloaded \d+ bytes, expected|incompleteread", TruncatedVideo),
-    (r"fragment \d+ not found|ended prematurely", TruncatedVideo),
-    (r"did not get any data blocks|file is empty", EmptyVideo),
-    (r"\bdrm\b|premieres in|live event|not currently live|has not started|ffmpeg", UnsupportedVideo),
-    (r"unusual and will be skipped", UnsupportedVideo),
+    (SourceRemoved, r"removed|deleted|terminated|taken down|no longer (available|exists?)|copyright"),
+    (SourceRemoved, r"video (is )?(unavailable|not available)|isn.t available"),
+    (TruncatedVideo, r"bytes read, \d+ more expected|downloaded \d+ bytes, expected|incompleteread"),
+    (TruncatedVideo, r"fragment \d+ not found|ended prematurely"),
+    (EmptyVideo, r"did not get any data blocks|file is empty"),
+    (UnsupportedVideo, r"\bdrm\b|premieres in|live event|not currently live|has not started|ffmpeg"),
+    (UnsupportedVideo, r"unusual and will be skipped"),
 )
-_BY_LAST_WORDS: tuple[tuple[str, Kind], ...] = (
-    (r"http error (401|402|403|407)\b", SourcePrivate),
-    (r"http error 404\b|does not exist|page not found", SourceNotFound),
-    (r"http error 410\b", SourceRemoved),
-    (r"http error 429\b", RateLimited),
-    (r"http error 451\b", SourceGeoBlocked),
-    (
-        r"unsupported url|no video formats|no video|not a valid url|requested format|no suitable extractor",
-        NotAVideo,
-    ),
-    (
-        r"http error \d|timed? ?out|refused|reset by peer|unreachable|name resolution|name or service",
-        SourceUnreachable,
-    ),
-    (r"getaddrinfo|failed to resolve|connection (aborted|broken)|ssl|certificate|proxy", SourceUnreachable),
+_BY_GENERIC_MESSAGE: tuple[tuple[Kind, str], ...] = (
+    (SourceNotFound, r"does not exist|page not found"),
+    (NotAVideo, r"unsupported url|no video|not a valid url|requested format|no suitable extractor"),
+    (SourceUnreachable, r"timed? ?out|refused|reset by peer|unreachable|name resolution|name or service"),
+    (SourceUnreachable, r"getaddrinfo|failed to resolve|connection (aborted|broken)|ssl|certificate|proxy"),
 )
 _NO_FORMATS = re.compile(r"(?i)requested format|only images are available|no video formats")
 _NO_JS = re.compile(r"(?i)no supported javascript runtime|(n challenge|signature) solving failed")
-
-ADVICE: dict[Kind, str] = {
-    SourceNotFound: "check the address",
-    SourceUnreachable: "check the address and the network, then run again",
-    SourceRemoved: "take it off the list",
-    SourcePrivate: "set ingest.cookies_file to the cookies of an account that may see it",
-    SourceGeoBlocked: "run from a network where it is shown",
-    BotWall: "set ingest.cookies_file, raise ingest.pause_s, and run again later",
-    RateLimited: "raise ingest.pause_s and run again later",
-    JsRuntimeMissing: "install deno, or node 22 or later; `maskmill doctor` says what is found",
-    NotAVideo: "give the address of a video, a playlist or a channel",
-    EmptyVideo: "check the address in a browser",
-    TruncatedVideo: "run again; if it stays so, the server's file is broken",
-    UnsupportedVideo: "take it off the list, or download it another way",
-}
+_STATUS_IN_MESSAGE = re.compile(r"(?i)http error (\d{3})\b")
 
 
 def classify_failure(failure: BaseException | str, *, warnings: Sequence[str] = ()) -> Kind:
-    """Which of our errors a failure of yt-dlp is; SourceError itself if nothing is known of it.
+    """Return our error class for a failure of yt-dlp; SourceError itself if nothing is known about it.
 
-    `warnings` are what yt-dlp warned of before: that a site could not be read for want of a
-    JavaScript runtime is only said there.
+    `warnings` are yt-dlp's earlier warnings: only they tell that a JavaScript runtime is missing.
     """
     causes = list(_causes(failure)) if isinstance(failure, BaseException) else []
-    text = spoken_words(str(failure))
-    if _NO_FORMATS.search(text) and any(_NO_JS.search(warning) for warning in warnings):
+    message = reason_of(str(failure))
+    if _NO_FORMATS.search(message) and any(_NO_JS.search(warning) for warning in warnings):
         return JsRuntimeMissing
-    known = [_by_class(cause) for cause in causes]
-    for kind in (
-        *known,
-        _by_words(text, _BY_WORDS),
-        *map(_by_status, causes),
-        _by_words(text, _BY_LAST_WORDS),
-    ):
-        if kind is not None:
-            return kind
-    return SourceUnreachable if any(map(_is_transport, causes)) else SourceError
+    message = re.sub(r"(?i)[a-z][a-z0-9+.-]*://\S+|host='[^']*'", "", message)
+    statuses = _statuses(causes, message)
+    candidates = [kind for cause in causes if (kind := _by_class(cause))]
+    candidates += [_BY_STATUS[status] for status in statuses if status in _BY_STATUS]
+    candidates += _by_message(message, _BY_MESSAGE)
+    if statuses:
+        candidates.append(SourcePrivate if HTTPStatus.FORBIDDEN in statuses else SourceUnreachable)
+    candidates += _by_message(message, _BY_GENERIC_MESSAGE)
+    if any(_TRANSPORT_CLASSES & _class_names(cause) for cause in causes):
+        candidates.append(SourceUnreachable)
+    return next(iter(candidates), SourceError)
 
 
-def spoken_words(message: str) -> str:
-    """A message of yt-dlp without colors, extractor, video id and cause: names are no reasons."""
+def reason_of(message: str) -> str:
+    """Return a message of yt-dlp without colors, extractor, video id and cause: names are not reasons."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", message).removeprefix("ERROR: ").strip()
     plain = re.sub(r"^\[[^\]]+\] (?:[^:\s]+: |Got error: )?", "", plain)
     return re.sub(r" \(caused by .*$", "", plain, flags=re.DOTALL).strip()
 
 
 def storage_failure(failure: BaseException) -> StorageError | None:
-    """The failure as ours, if it was the disk's and not the source's."""
+    """Return the failure as a StorageError if the disk caused it and not the source."""
     for cause in _causes(failure):
         number = getattr(cause, "errno", None)
         if number in (errno.ENOSPC, errno.EDQUOT):
-            return DiskFull(f"no room left for downloads ({cause}): free some, then run again")
+            return DiskFull(f"no space left for downloads ({cause}): free some, then run again")
         if number in (errno.EACCES, errno.EROFS) and isinstance(cause, OSError) and cause.filename:
-            return HomeNotWritable(f"cannot write {cause.filename}: {cause.strerror}")
+            return HomeNotWritable(f"cannot write {cause.filename}: {cause.strerror}; change its permissions")
     if re.search(r"unable to (write data|open for writing)", str(failure)):
-        return StorageError(f"cannot write downloads: {failure}")
+        return StorageError(f"cannot write downloads: {failure}; check the disk of the home")
     return None
 
 
 def retry_after_s(failure: BaseException) -> float | None:
-    """How long the server asked to wait, in seconds."""
+    """Return the pause that the server requested, in seconds; a date is ignored."""
     for cause in _causes(failure):
-        response = getattr(cause, "response", None)
-        headers = getattr(response, "headers", None) or {}
+        headers = getattr(getattr(cause, "response", None), "headers", None) or {}
         value = str(headers.get("Retry-After", ""))
         if value.isdigit():
             return float(value)
@@ -158,7 +133,7 @@ def retry_after_s(failure: BaseException) -> float | None:
 
 
 def _causes(failure: BaseException) -> Iterator[BaseException]:
-    """The exception and all it came from, nearest first; yt-dlp keeps them in several places."""
+    """Yield the exception and all its causes, nearest first; yt-dlp keeps them in several attributes."""
     waiting, seen = [failure], set[int]()
     while waiting:
         cause = waiting.pop(0)
@@ -175,23 +150,19 @@ def _causes(failure: BaseException) -> Iterator[BaseException]:
 def _by_class(cause: BaseException) -> Kind | None:
     if isinstance(cause, SourceError):
         return type(cause)
-    names = (base.__name__ for base in type(cause).__mro__)
-    return next((_BY_CLASS[name] for name in names if name in _BY_CLASS), None)
+    return next((kind for name, kind in _BY_CLASS.items() if name in _class_names(cause)), None)
 
 
-def _by_status(cause: BaseException) -> Kind | None:
-    status = getattr(cause, "status", None)
-    if not isinstance(status, int):
-        return None
-    return _BY_STATUS.get(status, SourceUnreachable)
+def _by_message(message: str, table: Sequence[tuple[Kind, str]]) -> list[Kind]:
+    return [kind for kind, words in table if re.search(words, message, re.IGNORECASE)]
 
 
-def _by_words(text: str, table: tuple[tuple[str, Kind], ...]) -> Kind | None:
-    text = re.sub(r"[a-z][a-z0-9+.-]*://\S+|host='[^']*'", "", text, flags=re.IGNORECASE)
-    return next((kind for words, kind in table if re.search(words, text, re.IGNORECASE)), None)
+def _statuses(causes: Sequence[BaseException], message: str) -> list[int]:
+    """Return the HTTP statuses of the causes, nearest first, then the one in the message."""
+    statuses = [status for cause in causes if isinstance(status := getattr(cause, "status", None), int)]
+    match = _STATUS_IN_MESSAGE.search(message)
+    return [*statuses, int(match[1])] if match else statuses
 
 
-def _is_transport(cause: BaseException) -> bool:
-    return any(
-        base.__name__ in ("TransportError", "RequestError", "ConnectionError") for base in type(cause).__mro__
-    )
+def _class_names(error: BaseException) -> set[str]:
+    return {base.__name__ for base in type(error).__mro__}

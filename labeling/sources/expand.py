@@ -1,4 +1,4 @@
-"""From what a user typed to single origins."""
+"""Expansion of the sources that a user typed into single sources."""
 
 import os
 import re
@@ -8,9 +8,10 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from configs.environment import all_variables
 from labeling.errors import NotAVideo, SourceError, SourceNotFound, SourcePrivate, UnsupportedVideo
 from labeling.sources.file_types import LIST_SUFFIXES, is_archive_name, is_image_name, suffix_of
-from labeling.sources.folders import find_in_folder, find_matches
+from labeling.sources.folders import PATTERN, find_in_folder, find_matches
 from labeling.sources.lists import ListRow, read_list
 from labeling.sources.source import FailedSource, SourceItem
 from labeling.sources.url_policy import (
@@ -30,14 +31,12 @@ MEMBER_SEPARATOR = "!"
 MAX_LIST_DEPTH = 3
 """Lists within lists."""
 
-_PATTERN = re.compile(r"[*?\[]")
-
 Expanded = Iterator[SourceItem | FailedSource]
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a spec was written."""
+class _Context:
+    """Where a spec is written, and how it is read there."""
 
     folder: Path
     environment: Mapping[str, str]
@@ -52,35 +51,34 @@ def expand_sources(
     environment: Mapping[str, str] | None = None,
     allow_link_local: bool = False,
 ) -> Expanded:
-    """Turn what a user typed into single origins, each once, in order; opens no video, asks no server.
+    """Yield the single sources that a user's specs name, each once and in order; opens no video, asks no server.
 
     A spec is a video file, a folder (with all below it), a pattern (`~`, `*`, `**`), an archive, one
-    `archive.zip!member.mp4`, a list (.txt, .csv), a URL of a page, a camera's URL or device, or
-    `camera:` before the http URL of one. Relative paths count from `folder` (None: where we are);
-    a `$NAME` in place of a password or token is looked up in `environment` (None: this process's).
-    What cannot be expanded comes out as a FailedOrigin and the rest goes on. Private and loopback
-    addresses are fine; link-local and metadata ones are refused unless allowed.
+    `archive.zip!member.mp4`, a list (.txt, .csv), a page's URL, a camera's URL or device, or `camera:` before a
+    camera's http URL. Relative paths start at `folder` (None: the current one). A `$NAME` in place of a password or
+    token is looked up in `environment` (None: this process's). A spec that cannot be expanded is yielded as a
+    FailedSource. Link-local and metadata addresses are refused unless allowed; private ones are fine.
     """
-    variables = os.environ if environment is None else environment
-    place = _Place(folder or Path.cwd(), variables, allow_link_local=allow_link_local)
-    seen: set[object] = set()
+    variables = all_variables() if environment is None else environment
+    context = _Context(folder or Path.cwd(), variables, allow_link_local=allow_link_local)
+    seen: set[tuple[str, str]] = set()
     for spec in specs:
-        for found in _expand(spec, place):
-            identity = (found.spec, found.connect_url) if isinstance(found, SourceItem) else _said(found)
-            if identity not in seen:
-                seen.add(identity)
+        for found in _expand(spec, context):
+            detail = found.connect_url if isinstance(found, SourceItem) else str(found.error)
+            if (found.spec, detail) not in seen:
+                seen.add((found.spec, detail))
                 yield found
 
 
 def is_missing_path(spec: str) -> bool:
-    """Whether a spec is a path where nothing is; False for what asks a server or is a pattern."""
+    """Return whether a spec is a path at which nothing exists; False for URLs, devices and patterns."""
     spec = spec.strip()
-    is_plain = not (url_scheme(spec) or spec.startswith(DEVICE_PREFIX) or _PATTERN.search(spec))
-    return is_plain and not os.path.lexists(os.path.expanduser(spec)) and split_member(spec) is None  # noqa: PTH111  # raises for no user, whatever the path
+    is_plain = not (url_scheme(spec) or spec.startswith(DEVICE_PREFIX) or PATTERN.search(spec))
+    return is_plain and not os.path.lexists(os.path.expanduser(spec)) and split_member(spec) is None  # noqa: PTH111  # Path.expanduser raises for an unknown user
 
 
 def split_member(spec: str) -> tuple[Path, str] | None:
-    """`archive.zip!member.mp4` as its two parts, if there is such an archive."""
+    """Return the two parts of `archive.zip!member.mp4` if the archive exists."""
     for match in re.finditer(re.escape(MEMBER_SEPARATOR), spec):
         archive, member = Path(spec[: match.start()]), spec[match.end() :]
         if member and is_archive_name(archive.name) and archive.is_file():
@@ -88,138 +86,124 @@ def split_member(spec: str) -> tuple[Path, str] | None:
     return None
 
 
-def _said(failure: FailedSource) -> tuple[str, str]:
-    return failure.spec, str(failure.error)
-
-
-def _expand(spec: str, place: _Place) -> Expanded:
-    """Expand one spec; whatever is wrong with it becomes its failure."""
-    shown = _shown(spec, place)
+def _expand(spec: str, context: _Context) -> Expanded:
+    """Expand one spec; any error becomes its failure."""
+    shown = _shown(spec, context)
     try:
-        yield from _expand_any(spec.strip(), place)
+        yield from _expand_any(spec.strip(), context)
     except SourceError as exc:
         yield FailedSource(shown, exc)
-    except (OSError, ValueError, RuntimeError) as exc:  # a NUL in a path; `~nobody`
+    except (OSError, ValueError, RuntimeError) as exc:  # a NUL in a path; an unknown user after `~`
         yield FailedSource(shown, _unreadable(shown, exc))
 
 
-def _shown(spec: str, place: _Place) -> str:
-    """What its failure is called: a row of a list by a name that means the same outside of the list."""
-    is_path = not (spec.startswith((CAMERA_PREFIX, DEVICE_PREFIX, "~")) or _is_url(spec, place))
-    return name_source(str(place.folder / spec) if place.lists and is_path else spec)
+def _shown(spec: str, context: _Context) -> str:
+    """Return the name of a failed spec; a path in a list becomes absolute, so that it can be used elsewhere."""
+    is_path = not (spec.startswith((CAMERA_PREFIX, DEVICE_PREFIX, "~")) or _is_url(spec, context))
+    return name_source(str(context.folder / spec) if context.lists and is_path else spec)
 
 
 def _unreadable(shown: str, exc: Exception) -> SourceError:
     if isinstance(exc, PermissionError):
-        error: SourceError = SourcePrivate(f"{shown!r}: not allowed to read it; change its permissions")
+        error: SourceError = SourcePrivate(f"{shown!r}: no permission to read it; change its permissions")
     else:
         error = SourceNotFound(f"{shown!r}: cannot be read ({exc}); check the spelling")
     error.__cause__ = exc
     return error
 
 
-def _expand_any(spec: str, place: _Place) -> Expanded:
+def _expand_any(spec: str, context: _Context) -> Expanded:
     if not spec:
         raise SourceNotFound("an empty source; write a path or a URL")
     if spec.startswith(CAMERA_PREFIX):
-        yield _camera(spec.removeprefix(CAMERA_PREFIX), place, prefix=CAMERA_PREFIX)
+        yield _camera(spec.removeprefix(CAMERA_PREFIX), context, prefix=CAMERA_PREFIX)
     elif spec.startswith(DEVICE_PREFIX):
         yield SourceItem(spec, "camera", url=spec)
-    elif _is_url(spec, place):
-        yield _camera(spec, place) if url_scheme(spec) in CAMERA_SCHEMES else _page(spec, place)
+    elif not _is_url(spec, context):
+        yield from _expand_path(spec, context)
+    elif url_scheme(spec) in CAMERA_SCHEMES:
+        yield _camera(spec, context)
     else:
-        yield from _expand_path(spec, place)
+        yield SourceItem(spec, "url", url=redact_url(spec), address=_address(spec, context))
 
 
-def _is_url(spec: str, place: _Place) -> bool:
-    """`scheme://`, or `scheme:` where no file has that name. One letter is a drive."""
+def _is_url(spec: str, context: _Context) -> bool:
+    """Return whether a spec has `scheme://`, or `scheme:` and is no existing file. One letter is a drive."""
     scheme = url_scheme(spec)
     if scheme is None or len(scheme) == 1:
         return False
-    return "://" in spec or not os.path.lexists(place.folder / spec)
+    return "://" in spec or not os.path.lexists(context.folder / spec)
 
 
-def _page(url: str, place: _Place) -> SourceItem:
-    return SourceItem(url, "url", url=redact_url(url), address=_address(url, place))
-
-
-def _camera(url: str, place: _Place, *, prefix: str = "") -> SourceItem:
+def _camera(url: str, context: _Context, *, prefix: str = "") -> SourceItem:
     if url.startswith(DEVICE_PREFIX):
         return SourceItem(url, "camera", url=url)
-    address = _address(url, place)
+    address = _address(url, context)
     spec = (prefix if url_scheme(url) in PAGE_SCHEMES else "") + url
     return SourceItem(spec, "camera", url=redact_url(url), address=address)
 
 
-def _address(url: str, place: _Place) -> SecretStr:
-    check_url(url, allow_link_local=place.allow_link_local)
-    return SecretStr(fill_secrets(url, place.environment))
+def _address(url: str, context: _Context) -> SecretStr:
+    check_url(url, allow_link_local=context.allow_link_local)
+    return SecretStr(fill_secrets(url, context.environment))
 
 
-def _expand_path(spec: str, place: _Place) -> Expanded:
-    path = place.folder / Path(spec).expanduser()
+def _expand_path(spec: str, context: _Context) -> Expanded:
+    path = context.folder / Path(spec).expanduser()
     if path.is_dir():
         yield from find_in_folder(path)
     elif path.is_file():
-        yield from _expand_file(path, place)
+        yield from _expand_file(path, context)
     elif os.path.lexists(path) and path.exists():
         raise UnsupportedVideo(f"{path}: neither a file nor a folder; a device is written /dev/video0")
     elif member := split_member(str(path)):
         archive, name = member
-        yield SourceItem(f"{_named(archive)}{MEMBER_SEPARATOR}{name}", "archive_member")
-    elif _PATTERN.search(spec):
-        yield from _expand_pattern(path, place)
+        yield SourceItem(f"{_canonical(archive)}{MEMBER_SEPARATOR}{name}", "archive_member")
+    elif PATTERN.search(spec):
+        yield from _expand_pattern(path, context)
     else:
         raise SourceNotFound(f"{path}: no such file or folder; check the spelling")
 
 
-def _expand_file(path: Path, place: _Place) -> Expanded:
+def _expand_file(path: Path, context: _Context) -> Expanded:
     if is_archive_name(path.name):
-        yield SourceItem(str(_named(path)), "archive")
+        yield SourceItem(str(_canonical(path)), "archive")
     elif suffix_of(path.name) in LIST_SUFFIXES:
-        yield from _expand_list(path, place)
+        yield from _expand_list(path, context)
     elif is_image_name(path.name):
-        raise NotAVideo(f"{path}: a single image; give its folder, or a pattern such as {path.parent}/*")
+        raise NotAVideo(f"{path}: a single image; name its folder, or a pattern such as {path.parent}/*")
     else:
-        yield SourceItem(str(_named(path)), "file")
+        yield SourceItem(str(_canonical(path)), "file")
 
 
-def _expand_pattern(path: Path, place: _Place) -> Expanded:
+def _expand_pattern(path: Path, context: _Context) -> Expanded:
     matches = find_matches(path)
     yield from matches.image_folders
     for file in matches.files:
-        yield from _expand_match(file, place)
+        try:
+            yield from _expand_file(file, context)
+        except SourceError as exc:
+            yield FailedSource(str(file), exc)
     for folder in matches.folders:
         yield from find_in_folder(folder)
 
 
-def _expand_match(file: Path, place: _Place) -> Expanded:
-    try:
-        yield from _expand_file(file, place)
-    except SourceError as exc:
-        yield FailedSource(str(file), exc)
-
-
-def _expand_list(path: Path, place: _Place) -> Expanded:
-    """Expand each row; what the table says about a row is kept with each origin of it."""
+def _expand_list(path: Path, context: _Context) -> Expanded:
+    """Expand each row of a list; its metadata is kept with each source of the row."""
     real = path.resolve()
-    if real in place.lists:
+    if real in context.lists:
         raise UnsupportedVideo(f"{path}: the list names itself; remove that line")
-    if len(place.lists) >= MAX_LIST_DEPTH:
+    if len(context.lists) >= MAX_LIST_DEPTH:
         raise UnsupportedVideo(f"{path}: lists within lists more than {MAX_LIST_DEPTH} deep; join them")
-    inside = replace(place, folder=path.parent.resolve(), lists=(*place.lists, real))
+    inside = replace(context, folder=path.parent.resolve(), lists=(*context.lists, real))
     for row in read_list(path):
         for found in _expand(row.spec, inside):
-            yield _described(found if isinstance(found, SourceItem) else _located(found, row, path), row)
-
-
-def _described(found: SourceItem | FailedSource, row: ListRow) -> SourceItem | FailedSource:
-    return replace(
-        found,
-        title=row.title or found.title,
-        uploader=row.uploader or found.uploader,
-        license=row.license or found.license,
-    )
+            yield replace(
+                found if isinstance(found, SourceItem) else _located(found, row, path),
+                title=row.title or found.title,
+                uploader=row.uploader or found.uploader,
+                license=row.license or found.license,
+            )
 
 
 def _located(failure: FailedSource, row: ListRow, path: Path) -> FailedSource:
@@ -228,6 +212,6 @@ def _located(failure: FailedSource, row: ListRow, path: Path) -> FailedSource:
     return replace(failure, error=error)
 
 
-def _named(path: Path) -> Path:
-    """The same file under one name: a resolved folder, but the file's own name, which may be a link's."""
+def _canonical(path: Path) -> Path:
+    """Return one path for a file: its real folder, but its own name, which may be a link's."""
     return path.parent.resolve() / path.name

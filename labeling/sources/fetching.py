@@ -1,4 +1,4 @@
-"""From a single origin to files on disk, whatever its kind."""
+"""Fetching of one source, of any kind, as files on disk."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,68 +16,51 @@ from labeling.sources.urls import fetch_url
 
 
 def fetch(
-    origin: SourceItem, folder: Path, ingest: Ingest, *, allow_link_local: bool = False
+    source: SourceItem, folder: Path, ingest: Ingest, *, allow_link_local: bool = False
 ) -> Iterator[FetchedSource | FailedSource]:
-    """Bring one origin's videos and images to disk, each as soon as it is whole.
+    """Yield a source's videos and images as files, each as soon as it is complete.
 
-    Local files stay where they are. What is downloaded, unpacked or recorded goes into `folder` under
-    the SHA-256 of its content; what is not finished is never seen under such a name. A playlist, an
-    archive or a camera gives several, each with an origin of its own. Whatever fails comes out as a
-    FailedOrigin beside what succeeded: no SourceError is raised.
+    Local files stay where they are. Downloads, unpacked members and recordings go into `folder`, named by the SHA-256
+    of their content; an unfinished file never has such a name. A playlist, an archive or a camera gives several
+    results, each with a SourceItem of its own. A failure is yielded as a FailedSource beside the results.
 
     Raises:
-        DiskFull, HomeNotWritable, ConfigError: nothing can be fetched like this.
+        DiskFull, HomeNotWritable, ConfigError: no source can be fetched. A SourceError is never raised.
     """
     try:
-        yield from _fetch(origin, folder, ingest, allow_link_local=allow_link_local)
+        yield from _fetch(source, folder, ingest, allow_link_local=allow_link_local)
     except SourceError as exc:
-        yield FailedSource.of(origin, exc)
+        yield FailedSource.of(source, exc)
 
 
 def _fetch(
-    origin: SourceItem, folder: Path, ingest: Ingest, *, allow_link_local: bool
+    source: SourceItem, folder: Path, ingest: Ingest, *, allow_link_local: bool
 ) -> Iterator[FetchedSource | FailedSource]:
-    match origin.kind:
+    match source.kind:
         case "file":
-            yield _local_file(origin)
+            if not (path := Path(source.spec)).is_file():
+                raise SourceNotFound(f"{path}: the file no longer exists")
+            yield FetchedSource(source, path)
         case "image_folder":
-            images = list_images(origin.spec)
-            yield FetchedSource(origin, images=images, image_names=tuple(path.name for path in images))
+            images = list_images(source.spec)
+            yield FetchedSource(source, images=images, image_names=tuple(path.name for path in images))
         case "archive":
-            yield from fetch_archive(origin, folder, ingest)
+            yield from fetch_archive(source, folder, ingest)
         case "archive_member":
-            yield from _archive_member(origin, folder, ingest)
+            if not (parts := split_member(source.spec)):
+                raise SourceNotFound(f"{source.spec}: the archive no longer exists")
+            yield from fetch_member(source, *parts, folder, ingest)
         case "url":
-            yield from fetch_url(origin, folder, ingest, allow_link_local=allow_link_local)
+            yield from fetch_url(source, folder, ingest, allow_link_local=allow_link_local)
         case "camera":
-            yield from _recordings(origin, folder, ingest, allow_link_local=allow_link_local)
+            yield from _record(source, folder, ingest, allow_link_local=allow_link_local)
 
 
-def _local_file(origin: SourceItem) -> FetchedSource:
-    path = Path(origin.spec)
-    if not path.is_file():
-        raise SourceNotFound(f"{path}: no such file any more")
-    return FetchedSource(origin, path)
-
-
-def _archive_member(
-    origin: SourceItem, folder: Path, ingest: Ingest
-) -> Iterator[FetchedSource | FailedSource]:
-    parts = split_member(origin.spec)
-    if parts is None:
-        raise SourceNotFound(f"{origin.spec}: no such archive any more")
-    yield from fetch_member(origin, *parts, folder, ingest)
-
-
-def _recordings(
-    origin: SourceItem, folder: Path, ingest: Ingest, *, allow_link_local: bool
+def _record(
+    source: SourceItem, folder: Path, ingest: Ingest, *, allow_link_local: bool
 ) -> Iterator[FetchedSource]:
-    for recording in record_camera(origin.connect_url, folder, ingest, allow_link_local=allow_link_local):
-        began = recording.started_at.astimezone(UTC)
-        named = replace(
-            origin,
-            spec=recording_name(origin.spec, began),
-            upload_date=began.date().isoformat(),
-            address=None,
-        )
+    for recording in record_camera(source.connect_url, folder, ingest, allow_link_local=allow_link_local):
+        started_at = recording.started_at.astimezone(UTC)
+        spec = recording_name(source.spec, started_at)
+        named = replace(source, spec=spec, upload_date=started_at.date().isoformat(), address=None)
         yield FetchedSource(named, recording.path)

@@ -1,4 +1,4 @@
-"""Which files are looked at, by the ends of their names. What they are, decoding decides."""
+"""File types by file name. What a file really contains, only decoding tells."""
 
 import re
 from pathlib import PurePath
@@ -32,11 +32,11 @@ def is_archive_name(name: str) -> bool:
 
 
 def is_packed_name(name: str) -> bool:
-    """Also those archives that are known but cannot be read."""
+    """Return whether a name is an archive's or a compressed file's, supported or not."""
     return name.lower().endswith(ARCHIVE_SUFFIXES + UNREAD_ARCHIVE_SUFFIXES)
 
 
 def natural_order(name: str) -> tuple[tuple[int, int | str], ...]:
-    """Sort key under which `frame2` comes before `frame10`."""
+    """Return a sort key that puts `frame2` before `frame10`."""
     parts = re.split(r"([0-9]+)", name)
     return tuple((0, int(part)) if part.isdigit() else (1, part) for part in parts)

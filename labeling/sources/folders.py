@@ -1,4 +1,4 @@
-"""Videos and images in folders, and by patterns."""
+"""Search for videos and images in folders and by patterns."""
 
 import re
 from collections.abc import Iterator
@@ -15,27 +15,25 @@ from labeling.sources.file_types import (
 )
 from labeling.sources.source import FailedSource, SourceItem
 
-_PATTERN = re.compile(r"[*?\[]")
+PATTERN = re.compile(r"[*?\[]")
+"""Characters that make a path a pattern."""
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What a pattern matched."""
+    """Paths that match a pattern."""
 
     image_folders: tuple[SourceItem, ...]
-    """Matched images, together, per folder they lie in."""
+    """The matching images, grouped by folder."""
     files: tuple[Path, ...]
     folders: tuple[Path, ...]
 
 
 def find_in_folder(folder: Path) -> Iterator[SourceItem | FailedSource]:
-    """Every video below a folder, and the images of each folder together, in natural order of names.
+    """Yield every video below a folder, and each folder's images together, in natural order of names.
 
-    Hidden entries and unknown suffixes are passed over, links followed, each real folder entered
-    once. A folder that cannot be read is a failure of its own.
-
-    Raises:
-        SourceNotFound: nothing to be found.
+    Hidden entries and unknown suffixes are skipped. Links are followed, and each real folder is entered once. A
+    folder that cannot be read is yielded as a failure. Raises SourceNotFound if nothing is found.
     """
     found_any, packed = False, 0
     for real_folder, names in _walk(folder):
@@ -44,54 +42,46 @@ def find_in_folder(folder: Path) -> Iterator[SourceItem | FailedSource]:
             yield FailedSource(str(real_folder), names)
             continue
         packed += sum(map(is_packed_name, names))
-        for origin in _origins_in(real_folder, names):
+        for item in _items_in(real_folder, names):
             found_any = True
-            yield origin
+            yield item
     if not found_any:
-        advice = f"; give the {packed} archives in it by name or by pattern" if packed else ""
+        advice = f"; name the {packed} archives in it, one by one or by a pattern" if packed else ""
         raise SourceNotFound(f"{folder}: no video and no image in this folder{advice}")
 
 
 def find_matches(pattern: Path) -> Matches:
-    """What a pattern of paths matches; folders only where no `**` does the descending.
+    """Return the paths that match a pattern; folders only if the pattern has no `**`.
 
-    Raises:
-        SourceNotFound: nothing.
-        UnsupportedVideo: not a pattern.
+    Raises SourceNotFound if nothing matches, and UnsupportedVideo for an invalid pattern.
     """
     prefixes = [*list(pattern.parents)[::-1], pattern]
-    at = next(i for i, prefix in enumerate(prefixes) if _PATTERN.search(prefix.name) and not prefix.exists())
-    base, parts = Path(*pattern.parts[:at]), list(pattern.parts[at:])
-    descends = "**" in parts
+    start = next(
+        i for i, prefix in enumerate(prefixes) if PATTERN.search(prefix.name) and not prefix.exists()
+    )
+    base, parts = Path(*pattern.parts[:start]), list(pattern.parts[start:])
+    is_recursive = "**" in parts
     if parts[-1] == "**":
         parts.append("*")
     try:
         matched = sorted(set(base.glob("/".join(parts))), key=lambda path: natural_order(str(path)))
     except (ValueError, NotImplementedError) as exc:
-        raise UnsupportedVideo(f"{pattern}: not a pattern ({exc})") from exc
-    shown = [path for path in matched if not _is_hidden(path.relative_to(base), parts)]
-    if not shown:
-        raise SourceNotFound(f"{pattern}: nothing matches")
-    files = [path for path in shown if path.is_file()]
-    images = [path for path in files if is_image_name(path.name)]
+        raise UnsupportedVideo(f"{pattern}: not a valid pattern ({exc}); use `*`, `?` and `**`") from exc
+    visible = [path for path in matched if not _is_hidden(path.relative_to(base), parts)]
+    if not visible:
+        raise SourceNotFound(f"{pattern}: nothing matches; check the spelling")
+    files = [path for path in visible if path.is_file()]
+    image_parents = dict.fromkeys(path.parent for path in files if is_image_name(path.name))
+    others = [path for path in files if not is_image_name(path.name)]
     return Matches(
-        tuple(
-            SourceItem(str(parent.resolve() / parts[-1]), "image_folder")
-            for parent in dict.fromkeys(path.parent for path in images)
-        ),
-        tuple(
-            path for path in files if path not in set(images) and (parts[-1] != "*" or _is_known(path.name))
-        ),
-        () if descends else tuple(path for path in shown if path.is_dir()),
+        tuple(SourceItem(str(parent.resolve() / parts[-1]), "image_folder") for parent in image_parents),
+        tuple(path for path in others if parts[-1] != "*" or _is_known(path.name)),
+        () if is_recursive else tuple(path for path in visible if path.is_dir()),
     )
 
 
 def list_images(spec: str) -> tuple[Path, ...]:
-    """The images that an image_folder origin stands for, in natural order of names.
-
-    Raises:
-        SourceNotFound: they are gone.
-    """
+    """Return the images of an `image_folder` source in natural order; raise SourceNotFound if there are none."""
     path = Path(spec)
     candidates = path.iterdir() if path.is_dir() else path.parent.glob(path.name)
     try:
@@ -99,14 +89,14 @@ def list_images(spec: str) -> tuple[Path, ...]:
             p for p in candidates if is_image_name(p.name) and not p.name.startswith(".") and p.is_file()
         ]
     except OSError as exc:
-        raise SourceNotFound(f"{spec}: cannot be read ({exc.strerror})") from exc
+        raise SourceNotFound(f"{spec}: cannot be read ({exc.strerror}); check its permissions") from exc
     if not images:
-        raise SourceNotFound(f"{spec}: no images there any more")
+        raise SourceNotFound(f"{spec}: its images no longer exist")
     return tuple(sorted(images, key=lambda image: natural_order(image.name)))
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, list[str] | SourceError]]:
-    """Real folders with the names of files in them, or why they cannot be read."""
+    """Yield each real folder with the names of its files, or with the reason why it cannot be read."""
     seen: set[tuple[int, int]] = set()
     waiting = [folder]
     while waiting:
@@ -127,22 +117,23 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[str] | SourceError]]:
         yield here.resolve(), [name for name in names if here / name not in set(below)]
 
 
-def _origins_in(folder: Path, names: list[str]) -> Iterator[SourceItem | FailedSource]:
+def _items_in(folder: Path, names: list[str]) -> Iterator[SourceItem | FailedSource]:
     if any(is_image_name(name) for name in names):
         yield SourceItem(str(folder), "image_folder")
     for path in (folder / name for name in names if is_video_name(name)):
         if path.is_file():
             yield SourceItem(str(path), "file")
         else:
-            yield FailedSource(str(path), SourceNotFound(f"{path}: a link to nothing, or not a file"))
+            yield FailedSource(str(path), SourceNotFound(f"{path}: a broken link, or not a regular file"))
 
 
 def _is_hidden(relative: Path, parts: list[str]) -> bool:
-    """Below a dot, unless the pattern itself asks for dots."""
-    asked = any(part.startswith(".") for part in parts)
-    return not asked and any(part.startswith(".") for part in relative.parts)
+    """Return whether a match lies below a name with a dot; never if the pattern itself has such a name."""
+    return not any(part.startswith(".") for part in parts) and any(
+        part.startswith(".") for part in relative.parts
+    )
 
 
 def _is_known(name: str) -> bool:
-    """What `*` stands for: as in a folder, not every file is meant."""
+    """Return whether a bare `*` includes this file: as in a folder, other types are skipped."""
     return is_video_name(name) or is_archive_name(name)

@@ -1,4 +1,4 @@
-"""Ctrl-C while something must first be brought to a good end."""
+"""Postponed Ctrl-C, for work that must first finish properly."""
 
 import signal
 import threading
@@ -8,19 +8,19 @@ from types import FrameType
 
 
 class Interrupt:
-    """Keeps the first Ctrl-C until whoever is busy has come to a good end.
+    """Holds back the first Ctrl-C until `pass_on`. A second one has its usual effect at once.
 
-    The exception that Python would raise on the spot is lost where it meets a callback of a C library
-    or a finalizer, and may cut any write in two. A second Ctrl-C has its usual effect at once.
+    The exception that Python would raise immediately is lost in a callback of a C library or in a finalizer, and
+    may interrupt any write halfway.
     """
 
     def __init__(self) -> None:
         self.came = False
-        """Ctrl-C was pressed: come to an end, and `pass_on`."""
+        """Ctrl-C was pressed: finish, then call `pass_on`."""
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep it during the block. Outside the main thread, or where it is ignored, nothing changes."""
+        """Hold back Ctrl-C during the block. No effect outside the main thread, or where SIGINT is ignored."""
         usual = signal.getsignal(signal.SIGINT)
         in_main = threading.current_thread() is threading.main_thread()
         if not in_main or usual in (signal.SIG_IGN, None):
@@ -38,7 +38,7 @@ class Interrupt:
             signal.signal(signal.SIGINT, usual)
 
     def pass_on(self) -> None:
-        """Let a Ctrl-C that was kept have its usual effect now."""
+        """Give a held Ctrl-C its usual effect now."""
         if self.came:
             self.came = False
             signal.raise_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""Lists of sources: a text file with one a line, or a CSV table with a header."""
+"""Lists of sources: a text file with one source per line, or a CSV table with a header."""
 
 import csv
 from collections.abc import Iterator
@@ -26,22 +26,21 @@ class ListRow:
 
 
 def read_list(path: Path) -> Iterator[ListRow]:
-    """Read a list, in order. Empty lines and lines that begin with `#` are passed over.
+    """Yield the sources of a list in order. Empty lines and lines that start with `#` are skipped.
 
-    Raises:
-        SourceNotFound: the list names nothing.
-        UnsupportedVideo: a table without a column of sources.
-        NotAVideo: bytes that are not text in UTF-8.
+    Raises SourceNotFound for an empty list, UnsupportedVideo for a table without a column of sources, and NotAVideo
+    for content that is not UTF-8 text.
     """
     read_rows = _read_table if path.suffix.lower() == ".csv" else _read_lines
-    count = 0
+    is_empty = True
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            for count, row in enumerate(read_rows(file, path), start=1):  # noqa: B007
+            for row in read_rows(file, path):
+                is_empty = False
                 yield row
     except (UnicodeDecodeError, csv.Error) as exc:
         raise NotAVideo(f"{path}: not a list ({exc}); save it as text in UTF-8") from exc
-    if not count:
+    if is_empty:
         raise SourceNotFound(f"{path}: the list is empty; write a path or a URL on each line")
 
 
@@ -59,7 +58,7 @@ def _read_table(file: TextIO, path: Path) -> Iterator[ListRow]:
     column = next((name for name in SPEC_COLUMNS if name in header), None)
     if column is None:
         raise UnsupportedVideo(
-            f"{path}: the table has the columns {', '.join(header)} and none of {', '.join(SPEC_COLUMNS)}"
+            f"{path}: the table has the columns {', '.join(header)}; name one of them {', '.join(SPEC_COLUMNS)}"
         )
     table = csv.reader(file, delimiter=delimiter)
     for cells in table:

@@ -1,4 +1,4 @@
-"""One file of a recording: packets copied into a container, or frames coded again."""
+"""One file of a recording: packets copied into a container, or frames encoded again."""
 
 import time
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import av
 from av.container import InputContainer
@@ -20,44 +20,29 @@ COPIED_INTO = {
     "av1": ".mp4", "h264": ".mp4", "hevc": ".mp4", "mjpeg": ".mp4", "mpeg4": ".mp4", "vp9": ".mp4",
     "mpeg1video": ".mkv", "mpeg2video": ".mkv", "vp8": ".mkv",
 }  # fmt: skip
-"""Codecs whose packets are copied, and the container that holds them with exact times."""
+"""Codecs whose packets are copied, and the container that keeps their exact timestamps."""
 MAX_GAP_S = 10.0
-"""A stream whose clock jumps further, or back, goes on in a new file."""
+"""A stream whose timestamps jump by more, forward or back, continues in a new file."""
 _UNTIMED_FORMATS = frozenset({"mpjpeg", "mjpeg", "jpeg_pipe", "image2"})
-"""Formats without times: an image's time is when it arrives."""
+"""Formats without timestamps: a frame's time is its arrival."""
 _ENCODER: Final = "libx264"
 _ENCODER_OPTIONS = {"crf": "16", "preset": "veryfast"}
 """Visually lossless: masks are drawn on these frames."""
 
 
-class SegmentWriter(Protocol):
-    """Takes packets in decoding order, stamped by one `Timeline`."""
-
-    started_at: datetime
-
-    @property
-    def duration_s(self) -> float: ...
-
-    def write(self, packet: "av.Packet[Any]") -> None: ...
-
-    def finish(self) -> Path:
-        """Close the file and give its path."""
-        ...
-
-
 class SegmentTimeline:
-    """Gives every packet of a connection rising times, and notices jumps."""
+    """Gives every packet of a connection rising timestamps, and detects jumps."""
 
     def __init__(self, container: InputContainer) -> None:
         self._untimed = not _UNTIMED_FORMATS.isdisjoint(container.format.name.split(","))
-        self._begin_s = time.monotonic()
+        self._start_s = time.monotonic()
         self._last: int | None = None
 
     def stamp(self, packet: "av.Packet[Any]") -> bool:
-        """Set `dts` and `pts`; False if the packet does not continue what came before."""
+        """Set `dts` and `pts`; return False if the packet does not continue the earlier ones."""
         time_base = packet.time_base or Fraction(1, 1000)
         if self._untimed:
-            packet.pts = packet.dts = int((time.monotonic() - self._begin_s) / time_base)
+            packet.pts = packet.dts = int((time.monotonic() - self._start_s) / time_base)
         dts = packet.dts if packet.dts is not None else packet.pts
         if dts is None:
             dts = self._last + 1 if self._last is not None else 0
@@ -71,29 +56,25 @@ class SegmentTimeline:
 
 
 def date_back(packet: "av.Packet[Any]", following: "av.Packet[Any]") -> None:
-    """Give a packet without times those before the following one's: RTSP's first has none."""
+    """Give a packet without timestamps those just before the following packet's: RTSP's first has none."""
     if packet.dts is None and packet.pts is None and following.dts is not None:
         packet.dts = packet.pts = following.dts - max(packet.duration or 0, 1)
 
 
-def open_segment(stream: VideoStream, path: Path) -> SegmentWriter:
-    """Begin a file at `path` plus the suffix that fits the stream's codec.
-
-    Raises:
-        DiskFull, HomeNotWritable: it cannot be written.
-    """
+def open_segment(stream: VideoStream, path: Path) -> "SegmentWriter":
+    """Start a file at `path` plus the suffix that fits the stream's codec."""
     suffix = COPIED_INTO.get(stream.codec_context.name)
     if suffix:
         try:
             return _CopiedSegment(stream, path.with_suffix(suffix))
-        except (FFmpegError, ValueError):  # a stream that says too little of itself for a container's header
+        except (FFmpegError, ValueError):  # the stream's header lacks what the container's header needs
             path.with_suffix(suffix).unlink(missing_ok=True)
-    with _writing(path):
+    with _write_errors(path):
         return _EncodedSegment(stream, path.with_suffix(".mp4"))
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def _write_errors(path: Path) -> Iterator[None]:
     """Turn FFmpeg's errors into ours: those of the disk, and those of a stream that does not fit."""
     with storage_errors(path):
         try:
@@ -101,36 +82,50 @@ def _writing(path: Path) -> Iterator[None]:
         except FFmpegError as exc:
             if isinstance(exc, OSError):
                 raise
-            raise UnsupportedVideo(f"the stream cannot be recorded ({exc.strerror})") from exc
+            raise UnsupportedVideo(
+                f"the stream cannot be recorded ({exc.strerror}); select another stream of the camera"
+            ) from exc
 
 
-class _Clock:
-    """Times of a segment, from 0 where its first image is shown."""
+class SegmentWriter:
+    """A file that takes packets in decoding order, stamped by one `SegmentTimeline`; its first frame is at time 0."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
         self.started_at = datetime.now(UTC)
-        self._first: int | None = None
+        self._path = path
+        self._first_pts: int | None = None
         self._duration = Fraction(0)
+        with storage_errors(path):
+            path.touch()
+        self._container = av.open(str(path), "w")
 
     @property
     def duration_s(self) -> float:
         return float(self._duration)
 
-    def rebase(self, packet: "av.Packet[Any]") -> None:
+    def write(self, packet: "av.Packet[Any]") -> None:
+        """Add a packet, moved to the segment's own time."""
         dts, pts = packet.dts or 0, packet.pts or 0
-        self._first = pts if self._first is None else self._first  # dts may come out negative: it is earlier
-        packet.dts, packet.pts = dts - self._first, pts - self._first
+        if self._first_pts is None:
+            self._first_pts = pts  # dts, which is earlier, may become negative
+        packet.dts, packet.pts = dts - self._first_pts, pts - self._first_pts
         end = (packet.pts + (packet.duration or 0)) * (packet.time_base or Fraction(0))
         self._duration = max(self._duration, end)
+        self._add(packet)
+
+    def finish(self) -> Path:
+        """Close the file and return its path."""
+        with _write_errors(self._path):
+            self._container.close()
+        return self._path
+
+    def _add(self, packet: "av.Packet[Any]") -> None:
+        raise NotImplementedError
 
 
-class _CopiedSegment(_Clock):
+class _CopiedSegment(SegmentWriter):
     def __init__(self, stream: VideoStream, path: Path) -> None:
-        super().__init__()
-        self._path = path
-        with storage_errors(path):
-            path.touch()
-        self._container = av.open(str(path), "w")
+        super().__init__(path)
         try:
             self._stream = self._container.add_stream_from_template(stream)
             self._container.start_encoding()
@@ -138,25 +133,15 @@ class _CopiedSegment(_Clock):
             self._container.close()
             raise
 
-    def write(self, packet: "av.Packet[Any]") -> None:
-        self.rebase(packet)
+    def _add(self, packet: "av.Packet[Any]") -> None:
         packet.stream = self._stream
-        with _writing(self._path):
+        with _write_errors(self._path):
             self._container.mux(packet)
 
-    def finish(self) -> Path:
-        with _writing(self._path):
-            self._container.close()
-        return self._path
 
-
-class _EncodedSegment(_Clock):
+class _EncodedSegment(SegmentWriter):
     def __init__(self, stream: VideoStream, path: Path) -> None:
-        super().__init__()
-        self._path = path
-        with storage_errors(path):
-            path.touch()
-        self._container = av.open(str(path), "w")
+        super().__init__(path)
         self._stream = self._container.add_stream(
             _ENCODER, rate=stream.average_rate or 25, options=_ENCODER_OPTIONS
         )
@@ -165,20 +150,17 @@ class _EncodedSegment(_Clock):
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = stream.time_base or Fraction(1, 1000)
 
-    def write(self, packet: "av.Packet[Any]") -> None:
-        self.rebase(packet)
-        with suppress(InvalidDataError):  # a damaged image is left out
-            for frame in packet.decode():
-                self._mux(frame)
-
     def finish(self) -> Path:
-        self._mux(None)
-        with _writing(self._path):
-            self._container.close()
-        return self._path
+        self._encode(None)
+        return super().finish()
 
-    def _mux(self, frame: av.VideoFrame | None) -> None:
+    def _add(self, packet: "av.Packet[Any]") -> None:
+        with suppress(InvalidDataError):  # a damaged frame is left out
+            for frame in packet.decode():
+                self._encode(frame)
+
+    def _encode(self, frame: av.VideoFrame | None) -> None:
         if frame:
             frame = frame.reformat(self._stream.width, self._stream.height, "yuv420p")
-        with _writing(self._path):
+        with _write_errors(self._path):
             self._container.mux(self._stream.encode(frame))

@@ -1,4 +1,4 @@
-"""What a source is called, where it came from, and what became of it on disk."""
+"""One source before fetching, after fetching, and failed."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,27 +13,23 @@ SourceKind = Literal["file", "image_folder", "archive", "archive_member", "url",
 
 @dataclass(frozen=True, slots=True)
 class SourceItem:
-    """Where one source came from. Nothing in here but `address` can hold a password.
+    """One source and its metadata. Only `address` can hold a password.
 
-    `spec` identifies it and can be typed again to mean the same: an absolute path, a folder's path
-    and a pattern for its images, `archive.zip!member.mp4`, a URL, `camera:` and a URL.
+    `spec` identifies it, and means the same when a user types it again: an absolute path, a folder and a pattern for
+    its images, `archive.zip!member.mp4`, a URL, or `camera:` and a URL.
     """
 
     spec: str
     kind: SourceKind
     url: str | None = None
-    """Of the page or stream, without passwords."""
+    """Address of the page or stream, without passwords."""
     title: str | None = None
     uploader: str | None = None
     license: str | None = None
     upload_date: str | None = None
-    """ISO 8601; for a camera, when the recording began."""
-    site: str | None = None
-    """Which of yt-dlp's extractors read the page."""
-    site_id: str | None = None
-    """What that site calls the video."""
+    """ISO 8601; for a camera, the day on which the recording started."""
     address: SecretStr | None = field(default=None, repr=False)
-    """The URL to connect to, with whatever password it holds; not for storing."""
+    """The URL to connect to, with its password if it has one; never stored."""
 
     @property
     def connect_url(self) -> str:
@@ -43,7 +39,7 @@ class SourceItem:
 
 @dataclass(frozen=True, slots=True)
 class FailedSource:
-    """One source that failed: the rest goes on."""
+    """One source that failed; the others continue."""
 
     spec: str
     error: SourceError
@@ -52,17 +48,17 @@ class FailedSource:
     license: str | None = None
 
     @classmethod
-    def of(cls, origin: SourceItem, error: SourceError) -> "FailedSource":
-        """Its failure, with what is said about it: a later try of it alone is to know that too."""
-        return cls(origin.spec, error, origin.title, origin.uploader, origin.license)
+    def of(cls, source: SourceItem, error: SourceError) -> "FailedSource":
+        """Return the failure with the source's metadata, so that a later retry knows it too."""
+        return cls(source.spec, error, source.title, source.uploader, source.license)
 
 
 @dataclass(frozen=True, slots=True)
 class FetchedSource:
-    """One source on disk: a video's `path`, or `images` in order of their names."""
+    """One source on disk: a video's `path`, or `images` in natural order of their names."""
 
     origin: SourceItem
     path: Path | None = None
     images: tuple[Path, ...] = ()
     image_names: tuple[str, ...] = ()
-    """What each image is called where it came from; a file kept by its content has no name."""
+    """Original name of each image: the files themselves may be named by their content."""

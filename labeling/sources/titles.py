@@ -9,7 +9,7 @@ from labeling.text.titles import printable, shorten_middle
 
 
 def source_title(spec: str) -> str:
-    """A source in a word or two: the file's name, or host and last part of a URL.
+    """Return a source's file name, or the host and last part of a URL.
 
     >>> source_title("/nights/monday/vtest.avi"), source_title("rtsp://me:hush@10.0.0.7/live?token=abc")
     ('vtest.avi', '10.0.0.7/live')
@@ -19,7 +19,7 @@ def source_title(spec: str) -> str:
 
 
 def _url_title(url: str) -> str:
-    """Never what may be secret: user, password, query and fragment stay out."""
+    """Return host and last part: user, password, query and fragment may be secret."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or parts.scheme
@@ -30,7 +30,7 @@ def _url_title(url: str) -> str:
 
 
 def run_title(sources: Sequence[str], preset: str) -> str:
-    """A run by its preset and its sources.
+    """Return a run's name: its preset and its sources.
 
     >>> run_title(["a/vtest.avi", "b.mp4", "c.mp4"], "lite"), run_title([], "lite")
     ('lite: vtest.avi and 2 more', 'lite: what failed before')

@@ -1,8 +1,7 @@
-"""URLs: which are refused, and how passwords are kept out of what is stored and said.
+"""Rules for URLs: refused addresses, and passwords kept out of stored and shown text.
 
-Private and loopback addresses are allowed, since that is where cameras are. Link-local addresses
-and the well-known metadata services of clouds are not: a list from elsewhere must not be able to
-fetch a machine's own credentials.
+Private and loopback addresses are allowed, because cameras are there. Link-local addresses and the metadata services
+of clouds are refused: a list of sources from elsewhere must not be able to read a machine's own credentials.
 """
 
 import ipaddress
@@ -15,7 +14,7 @@ from configs.errors import ConfigError
 from labeling.errors import SourcePrivate, UnsupportedVideo
 
 CAMERA_PREFIX = "camera:"
-"""Before the http URL of a camera."""
+"""Written before a camera's http URL."""
 PAGE_SCHEMES = frozenset({"http", "https"})
 CAMERA_SCHEMES = frozenset({"rtmp", "rtmps", "rtp", "rtsp", "rtsps", "tcp", "udp"})
 
@@ -28,13 +27,14 @@ _SECRET_PARAMETER = re.compile(
 _HIDDEN = "***"
 _VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
 _NAME_A_VARIABLE = (
-    "keep secrets out of sources; put it into an environment variable and name that, as in "
+    "a source must not hold a secret; put it into an environment variable and name that, as in "
     "'rtsp://user:$CAMERA_PASSWORD@host/' or '...?token=$TOKEN'"
 )
-_NAME_ITS_PAGE = "a page listed it with a secret, which is not kept; name that page again"
+_NAME_ITS_PAGE = "a page listed it with a secret, which is not stored; name that page again"
 _MIN_SECRET_LENGTH = 4
-"""A shorter password is masked in URLs only: as a bare word it would match everywhere."""
+"""A shorter password is masked in URLs only: it would match parts of ordinary words."""
 
+_FORBIDDEN = "link-local and metadata addresses are refused; use another address"
 _METADATA_HOSTS = frozenset({"metadata", "metadata.google.internal", "instance-data"})
 _METADATA_ADDRESSES = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "fd00:ec2::254")))
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -43,13 +43,13 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def url_scheme(spec: str) -> str | None:
-    """The scheme in lower case, or None; `C:` is a drive."""
+    """Return the scheme in lower case, or None; `C:` is a drive."""
     match = _SCHEME.match(spec)
     return match.group(1).lower() if match else None
 
 
 def redact_url(url: str) -> str:
-    """The URL with `***` in place of user, password and signing parameters.
+    """Return the URL with `***` in place of user, password and signing parameters.
 
     >>> redact_url("rtsp://admin:1234@10.0.0.7/live?token=abc&channel=2")
     'rtsp://***@10.0.0.7/live?token=***&channel=2'
@@ -63,25 +63,21 @@ def redact_url(url: str) -> str:
 
 
 def redact_text(text: str, *, url: str = "") -> str:
-    """A message without the passwords of any URL in it, nor of `url` however it is written."""
+    """Return a message without the passwords of any URL in it, and without that of `url` in any spelling."""
     for secret in sorted(_secrets_of(url), key=len, reverse=True):
         text = text.replace(secret, _HIDDEN)
     return _URL_IN_TEXT.sub(lambda match: name_source(match.group()), text)
 
 
 def refuse_passwords(specs: Iterable[str]) -> None:
-    """Refuse URLs that hold a password or token: a scheduler would store and show them.
-
-    Raises:
-        ConfigError: says how to name an environment variable instead.
-    """
+    """Raise ConfigError for a URL that holds a password or token: a scheduler would store and show it."""
     for spec in specs:
         if _open_secrets(spec):
             raise ConfigError(f"{redact_url(spec)}: {_NAME_A_VARIABLE}")
 
 
 def name_source(spec: str) -> str:
-    """What a source is stored and shown as: its spec, with its `$NAME`s, less what is secret in the open.
+    """Return a source's spec as it is stored and shown: with its `$NAME`s, without literal secrets.
 
     >>> name_source("rtsp://me:$PASSWORD@10.0.0.7/live")
     'rtsp://me:$PASSWORD@10.0.0.7/live'
@@ -90,11 +86,10 @@ def name_source(spec: str) -> str:
 
 
 def fill_secrets(spec: str, environment: Mapping[str, str]) -> str:
-    """A URL with the value of `$NAME` where a password or token says so; any other spec as it is.
+    """Return a URL with the values of the `$NAME`s in its password and tokens; any other spec unchanged.
 
-    Raises:
-        SourcePrivate: there is no such variable.
-        UnsupportedVideo: a secret stands there in the open, or was taken out before the URL was stored.
+    Raises SourcePrivate for an unknown variable, and UnsupportedVideo for a literal secret or one that was removed
+    before the URL was stored.
     """
     if secrets := _open_secrets(spec):
         advice = _NAME_ITS_PAGE if _HIDDEN in secrets else _NAME_A_VARIABLE
@@ -102,7 +97,7 @@ def fill_secrets(spec: str, environment: Mapping[str, str]) -> str:
     for secret in _hidden_parts(spec):
         name = secret.removeprefix("$")
         if name not in environment:
-            raise SourcePrivate(f"{spec}: the environment variable {name} is not set")
+            raise SourcePrivate(f"{spec}: the environment variable {name} is not set; set it and run again")
         value = quote(environment[name], safe="")
         spec = re.sub(rf"([:/=]){re.escape(secret)}(?=[@&;#]|$)", lambda found: found[1] + value, spec)  # noqa: B023
     return spec
@@ -113,8 +108,7 @@ def _open_secrets(spec: str) -> list[str]:
 
 
 def _hidden_parts(spec: str) -> list[str]:
-    """Everything of a URL that is secret: password, signing parameters, and a user without a password
-    on the web, which is a token."""
+    """Return the secret parts of a URL: password, signing parameters, and a web user without password (a token)."""
     url = spec.removeprefix(CAMERA_PREFIX)
     if not url_scheme(url):
         return []
@@ -126,49 +120,43 @@ def _hidden_parts(spec: str) -> list[str]:
 
 
 def check_url(url: str, *, allow_link_local: bool = False) -> None:
-    """Refuse a URL that no source can have. Looks nothing up.
-
-    Raises:
-        UnsupportedVideo: its scheme, its characters or its host.
-    """
+    """Raise UnsupportedVideo for a URL with a refused scheme, character or host; resolves no name."""
     shown = redact_url("".join(c if c.isprintable() else "?" for c in url))
     if any(c.isspace() or not c.isprintable() for c in url):
         raise UnsupportedVideo(f"{shown}: a URL cannot hold spaces or control characters; write them as %20")
     scheme = url_scheme(url)
     if scheme not in PAGE_SCHEMES | CAMERA_SCHEMES:
         known = ", ".join(sorted(PAGE_SCHEMES | CAMERA_SCHEMES))
-        raise UnsupportedVideo(f"{shown}: URLs of kind {scheme!r} are refused; use one of {known}, or a path")
+        raise UnsupportedVideo(
+            f"{shown}: URLs with the scheme {scheme!r} are refused; use one of {known}, or a path"
+        )
     host = _host_of(url)
     if not host and scheme not in {"udp", "rtp"}:
-        raise UnsupportedVideo(f"{shown}: the URL names no host")
+        raise UnsupportedVideo(f"{shown}: the URL names no host; write one")
     if not allow_link_local and is_forbidden_host(host):
-        raise UnsupportedVideo(f"{shown}: link-local and metadata addresses are refused")
+        raise UnsupportedVideo(f"{shown}: {_FORBIDDEN}")
 
 
 def check_resolved(url: str, *, allow_link_local: bool = False) -> None:
-    """Refuse a URL whose host, or what its name stands for, is a refused address. Asks the resolver.
-
-    Raises:
-        UnsupportedVideo: it is.
-    """
+    """Raise UnsupportedVideo for a URL whose host is, or resolves to, a refused address."""
     host = _host_of(url)
     if allow_link_local or not host:
         return
     addresses = {host} if _as_address(host) is not None else _resolve(host)
     if any(map(is_forbidden_host, addresses | {host})):
-        raise UnsupportedVideo(f"{redact_url(url)}: link-local and metadata addresses are refused")
+        raise UnsupportedVideo(f"{redact_url(url)}: {_FORBIDDEN}")
 
 
 def _resolve(host: str) -> set[str]:
     try:
         answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        return set()  # whoever connects will say so, or asks a proxy that can resolve it
+        return set()  # connecting reports it, or a proxy can resolve the name
     return {str(answer[4][0]) for answer in answers}
 
 
 def is_forbidden_host(host: str) -> bool:
-    """Whether a host's name or address, in any spelling, is link-local or a metadata service."""
+    """Return whether a host name or address, in any spelling, is link-local or a metadata service."""
     address = _as_address(host)
     if address is None:
         return host.lower().rstrip(".") in _METADATA_HOSTS
@@ -194,13 +182,13 @@ def _host_of(url: str) -> str:
     try:
         return urlsplit(url).hostname or ""
     except ValueError as exc:
-        raise UnsupportedVideo(f"{redact_url(url)}: not a URL ({exc})") from None
+        raise UnsupportedVideo(f"{redact_url(url)}: not a valid URL ({exc}); check the spelling") from None
 
 
 def _end_of_user(rest: str) -> int:
-    """Length of `user:password@` at the start of what follows `://`; 0 without one.
+    """Return the length of `user:password@` at the start of the text after `://`; 0 without one.
 
-    A password with an unescaped `/`, `?` or `#` makes what looks like a host with a port of letters.
+    With an unescaped `/`, `?` or `#` in the password, user and password look like a host with a port of letters.
     """
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     if "@" in authority:
@@ -210,11 +198,7 @@ def _end_of_user(rest: str) -> int:
 
 
 def _secrets_of(url: str) -> set[str]:
-    spellings = {s for password in _passwords_of(url) for s in (password, unquote(password))}
-    return {s for s in spellings if len(s) >= _MIN_SECRET_LENGTH}
-
-
-def _passwords_of(url: str) -> list[str]:
+    """Return the password of a URL in its spellings, unless it is too short to be masked."""
     rest = url.partition("://")[2]
     password = rest[: max(_end_of_user(rest) - 1, 0)].partition(":")[2]
-    return [password] if password else []
+    return {secret for secret in (password, unquote(password)) if len(secret) >= _MIN_SECRET_LENGTH}

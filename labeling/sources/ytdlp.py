@@ -1,4 +1,4 @@
-"""yt-dlp, set up for unattended use: one video file per video, nothing printed, nothing left behind."""
+"""yt-dlp configured for unattended use: one file per video, no terminal output, no files left behind."""
 
 import io
 from collections.abc import Callable
@@ -13,79 +13,72 @@ from labeling.sources.js_runtime import RUNTIMES
 from labeling.sources.url_policy import check_resolved, redact_text
 
 MAX_PAUSE_S = 120.0
-"""Between two attempts, whatever the backoff has grown to."""
+"""Longest pause between two attempts."""
 _COOKIE_FIELDS = 7
 _HTTP_ONLY = "#HttpOnly_"
 
 
 @dataclass
 class YtDlpLogger:
-    """Takes what yt-dlp says in place of the terminal, and keeps its warnings."""
+    """A logger that keeps yt-dlp's warnings and prints nothing."""
 
     warnings: list[str] = field(default_factory=list)
 
     def debug(self, message: str) -> None:
-        """Progress and chatter: nobody asked."""
+        """Ignored: progress messages."""
 
     def warning(self, message: str) -> None:
         self.warnings.append(redact_text(message))
 
     def error(self, message: str) -> None:
-        """Raised as well: said there."""
+        """Ignored: yt-dlp also raises it."""
 
 
-def make_downloader(ingest: Ingest, notes: YtDlpLogger, *, allow_link_local: bool) -> Any:
-    """A `YoutubeDL` with this run's limits, to be used as a context manager.
+def make_downloader(ingest: Ingest, logger: YtDlpLogger, *, allow_link_local: bool) -> Any:
+    """Return a `YoutubeDL` with this run's limits, to be used as a context manager.
 
-    Every address that it asks for, on whatever page it finds it, passes `check_resolved`; one that
-    a server redirects to is checked once it has answered, and the answer is not used.
-
-    Raises:
-        ConfigError: the cookies file cannot be read or is none.
+    Every address that it requests passes `check_resolved` first. The target of a redirect is checked when the server
+    has answered, and a refused answer is not used. Raises ConfigError for an invalid cookies file.
     """
     import yt_dlp
 
-    downloader = yt_dlp.YoutubeDL(_options(ingest, notes))
-    guard = _Guard(downloader.urlopen, allow_link_local=allow_link_local)
+    downloader = yt_dlp.YoutubeDL(_options(ingest, logger))
+    guard = _AddressGuard(downloader.urlopen, allow_link_local=allow_link_local)
     downloader.urlopen = guard.open
     downloader.add_close_hook(guard.close)
     return downloader
 
 
 def backoff(ingest: Ingest) -> Callable[..., float]:
-    """Seconds to wait after so many failed attempts (from 0)."""
+    """Return a function from the number of failed attempts (from 0) to the pause in seconds."""
     return lambda n: min(ingest.backoff_s * 2.0**n, MAX_PAUSE_S)
 
 
-def read_cookies(path: Path) -> io.StringIO:
-    """A cookies file's text: yt-dlp writes back to what it is given, so it is not given the file.
-
-    Raises:
-        ConfigError: not readable, or a line that is not Netscape's; the line itself is not shown.
-    """
+def _read_cookies(path: Path) -> io.StringIO:
+    """Return the text of a cookies file: yt-dlp would write to the file itself. Errors do not show its lines."""
     try:
         text = path.expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"ingest.cookies_file {path}: cannot be read ({exc})") from exc
+        raise ConfigError(f"ingest.cookies_file {path}: cannot be read ({exc}); check the path") from exc
     for number, line in enumerate(text.splitlines(), start=1):
         cookie = line.removeprefix(_HTTP_ONLY)
         if cookie.strip() and not cookie.startswith("#") and len(cookie.split("\t")) != _COOKIE_FIELDS:
             raise ConfigError(
-                f"ingest.cookies_file {path}: line {number} is not {_COOKIE_FIELDS} fields between tabs; "
+                f"ingest.cookies_file {path}: line {number} does not have {_COOKIE_FIELDS} fields between tabs; "
                 "export the cookies in Netscape's format"
             )
     return io.StringIO(text)
 
 
-def _options(ingest: Ingest, notes: YtDlpLogger) -> dict[str, Any]:
+def _options(ingest: Ingest, logger: YtDlpLogger) -> dict[str, Any]:
     pause = backoff(ingest)
     return {
-        "logger": notes,
+        "logger": logger,
         "quiet": True,
         "noprogress": True,
         "color": "never",
-        # One stream of video, not taller than wanted, else the smallest: sound is never needed, and so
-        # neither is ffmpeg to join it.
+        # One video stream, not taller than max_height, else the smallest. Sound is never needed, so ffmpeg is not
+        # needed to merge it.
         "format": f"bv*[height<=?{ingest.max_height}]/wv*",
         "external_downloader": {"m3u8": "native"},
         "fixup": "never",
@@ -93,7 +86,7 @@ def _options(ingest: Ingest, notes: YtDlpLogger) -> dict[str, Any]:
         "updatetime": False,
         "cachedir": False,
         "noplaylist": True,
-        # A whole attempt is repeated by us, with a fresh page and the bytes that are there already.
+        # We repeat a whole attempt, with a fresh page and the bytes that are already there.
         "retries": 0,
         "fragment_retries": ingest.retries,
         "extractor_retries": ingest.retries,
@@ -103,7 +96,7 @@ def _options(ingest: Ingest, notes: YtDlpLogger) -> dict[str, Any]:
         "ratelimit": ingest.rate_limit_bytes,
         "sleep_interval_requests": ingest.pause_s,
         "sleep_interval": ingest.pause_s or None,
-        "cookiefile": read_cookies(ingest.cookies_file) if ingest.cookies_file else None,
+        "cookiefile": _read_cookies(ingest.cookies_file) if ingest.cookies_file else None,
         "js_runtimes": {name: {} for name in RUNTIMES},
         "match_filter": _refuse_live,
     }
@@ -116,33 +109,33 @@ def _refuse_live(info: dict[str, Any], *, incomplete: bool) -> None:
         )
 
 
-class _Guard:
-    """Stands before yt-dlp's `urlopen`: checks addresses, and closes the answers that it leaves open."""
+class _AddressGuard:
+    """Wrapper of yt-dlp's `urlopen` that checks addresses, and closes responses that yt-dlp leaves open."""
 
     def __init__(self, urlopen: Callable[[Any], Any], *, allow_link_local: bool) -> None:
         self._urlopen, self._allow_link_local = urlopen, allow_link_local
-        self._answers: list[Any] = []
+        self._responses: list[Any] = []
 
-    def open(self, asked: Any) -> Any:
+    def open(self, url_or_request: Any) -> Any:
         from yt_dlp.networking import Request
         from yt_dlp.networking.exceptions import HTTPError
 
-        request = Request(asked) if isinstance(asked, str) else asked
+        request = Request(url_or_request) if isinstance(url_or_request, str) else url_or_request
         check_resolved(request.url, allow_link_local=self._allow_link_local)
         try:
-            answer = self._urlopen(request)
+            response = self._urlopen(request)
         except HTTPError as exc:
-            self._take(exc.response, request)
+            self._accept(exc.response, request)
             raise
-        self._take(answer, request)
-        return answer
+        self._accept(response, request)
+        return response
 
     def close(self) -> None:
-        for answer in self._answers:
-            answer.close()
+        for response in self._responses:
+            response.close()
 
-    def _take(self, answer: Any, request: Any) -> None:
-        """Remember to close it, and refuse it if it came from an address that we would not have asked."""
-        self._answers = [*(one for one in self._answers if not one.closed), answer]
-        if answer.url != request.url:
-            check_resolved(answer.url, allow_link_local=self._allow_link_local)
+    def _accept(self, response: Any, request: Any) -> None:
+        """Remember a response to close it later; refuse it if it comes from a refused address."""
+        self._responses = [*(known for known in self._responses if not known.closed), response]
+        if response.url != request.url:
+            check_resolved(response.url, allow_link_local=self._allow_link_local)

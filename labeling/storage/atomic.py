@@ -8,10 +8,13 @@ from pathlib import Path
 
 from labeling.errors import DiskFull, HomeNotWritable, StorageError
 
+WRITING_PREFIX = ".writing-"
+"""Prefix of temporary files; a killed writer leaves them behind."""
+
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside and rename: a reader sees all of it or nothing. Who may read it is as usual here."""
-    temporary = path.parent / f".writing-{secrets.token_hex(8)}"
+    """Write a temporary file and rename it: a reader sees the whole content or none. Permissions follow the umask."""
+    temporary = path.parent / f"{WRITING_PREFIX}{secrets.token_hex(8)}"
     try:
         with temporary.open("xb") as file:
             file.write(content)
@@ -29,8 +32,8 @@ def storage_errors(path: Path) -> Iterator[None]:
     except OSError as exc:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(
-                f"no room left for {path}: free some, then run the same command again; it goes on from here"
+                f"no space left for {path}: free some, then run the same command again; it continues from here"
             ) from exc
         if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
             raise HomeNotWritable(f"cannot write {path}: {exc.strerror}; choose another --home") from exc
-        raise StorageError(f"cannot write {path}: {exc}") from exc
+        raise StorageError(f"cannot write {path}: {exc}; check the disk") from exc

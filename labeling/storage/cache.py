@@ -1,15 +1,12 @@
 """The cache folder of this user."""
 
-import os
 from pathlib import Path
+
+import platformdirs
+
+from configs.environment import CACHE
 
 
 def cache_dir() -> Path:
-    """`$MASKMILL_CACHE`, else `$XDG_CACHE_HOME/maskmill/weights`, else `~/.cache/maskmill/weights`."""
-    if own := os.environ.get("MASKMILL_CACHE"):
-        return Path(own)
-    return xdg_cache() / "maskmill" / "weights"
-
-
-def xdg_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    """Return the folder for downloaded weights: `$MASKMILL_CACHE`, else `maskmill/weights` in the user's cache folder."""
+    return CACHE.read() or platformdirs.user_cache_path("maskmill") / "weights"

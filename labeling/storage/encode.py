@@ -1,4 +1,4 @@
-"""Images as they are stored, named by their content."""
+"""Encoding of images for storage, named by their content."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,36 +10,35 @@ from PIL import Image, UnidentifiedImageError
 from labeling.structures.frames import RgbImage
 
 IMAGES = "images"
-"""The folder of kept images below the home, and the beginning of their names in the database."""
+"""Folder of kept images in the home, and prefix of their names in the database."""
 _UPRIGHT = (0, 1)
-"""EXIF orientations that leave an image as it is."""
+"""EXIF orientations that do not rotate the image."""
 _EXIF_ORIENTATION = 274
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedImage:
-    """An image as it is kept, named by its content."""
+    """An encoded image, named by its content."""
 
     name: str
-    """Below the folder of images: `ab/abcd....jpg`."""
+    """Path in the folder of images: `ab/abcd....jpg`."""
     content: bytes
 
     @property
     def stored(self) -> str:
-        """The name as the database has it: below the home."""
+        """The name in the database: the path in the home."""
         return f"{IMAGES}/{self.name}"
 
 
 def encode_image(rgb: RgbImage, *, quality: int, original: Path | None = None) -> EncodedImage:
-    """An `original` file that is an upright JPEG or PNG stays byte for byte; anything else is coded as
-    JPEG of `quality`."""
+    """Encode as JPEG of `quality`; an `original` file that is an upright JPEG or PNG is kept byte for byte."""
     content, suffix = _original_bytes(original) or (_jpeg_bytes(rgb, quality), ".jpg")
     digest = hashlib.sha256(content).hexdigest()
     return EncodedImage(f"{digest[:2]}/{digest}{suffix}", content)
 
 
 def image_key(stored: str) -> str:
-    """The name below the folder of images of what the database calls `images/...`."""
+    """Return the path in the folder of images for a database name `images/...`."""
     return stored.removeprefix(f"{IMAGES}/")
 
 

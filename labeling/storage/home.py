@@ -1,16 +1,13 @@
-"""The home: where the database, fetched videos and kept images lie."""
+"""The home: the folder of the database, fetched videos and kept images."""
 
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from labeling.storage.atomic import storage_errors
 from labeling.storage.encode import IMAGES, encode_image
+from labeling.storage.image_store import ImageStore, open_images
 from labeling.structures.frames import RgbImage
-
-if TYPE_CHECKING:
-    from labeling.storage.image_store import ImageStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +18,7 @@ class Home:
 
     @property
     def database(self) -> Path:
-        """SQLite's file, unless the ledger is elsewhere."""
+        """The SQLite file; unused if `MASKMILL_DATABASE_URL` names another database."""
         return self.root / "maskmill.db"
 
     @property
@@ -33,17 +30,15 @@ class Home:
         return self.root / "videos"
 
     @property
-    def images(self) -> "ImageStore":
-        """Where kept images lie: the folder `images`, or what `MASKMILL_IMAGE_STORE` names."""
-        from labeling.storage.image_store import open_images
-
+    def images(self) -> ImageStore:
+        """The store of kept images: the folder `images`, or the value of `MASKMILL_IMAGE_STORE`."""
         return open_images(self.root / IMAGES)
 
     def create(self) -> None:
-        """Make the folders, and see that images can be kept.
+        """Create the folders, and check that images can be stored.
 
         Raises:
-            HomeNotWritable: not allowed to, or something else is there.
+            HomeNotWritable: no permission, or something else is at that path.
             StoreUnreachable, StoreDenied, ConfigError: `MASKMILL_IMAGE_STORE` cannot be written to.
         """
         with storage_errors(self.root):
@@ -54,7 +49,7 @@ class Home:
         self.images.create()
 
     def relative(self, path: Path) -> str:
-        """The path as it is stored: below the home without the home, so that homes can move."""
+        """Return the path as it is stored: relative to the home if it is in it, so that a home can be moved."""
         resolved, root = path.resolve(), self.root.resolve()
         return str(resolved.relative_to(root)) if resolved.is_relative_to(root) else str(resolved)
 
@@ -62,11 +57,7 @@ class Home:
         return self.root / stored
 
     def save_image(self, rgb: RgbImage, *, quality: int, original: Path | None = None) -> str:
-        """Keep an image as `code_image` makes it; returns its name as the database has it.
-
-        Raises:
-            StorageError: the image could not be written.
-        """
+        """Store an image as `encode_image` encodes it, and return its name in the database."""
         image = encode_image(rgb, quality=quality, original=original)
         self.images.save(image.name, image.content)
         return image.stored

@@ -1,98 +1,60 @@
-"""Kept images: in a folder or in an object store, named by their contents."""
+"""Storage of kept images: in a folder or in an object store, named by their content."""
 
 import os
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import Protocol
 
+from configs.environment import IMAGE_STORE
 from labeling.errors import StorageError
 from labeling.runtime.thread_pool import AT_ONCE, BoundedThreadPool
 from labeling.storage.atomic import storage_errors, write_atomically
 from labeling.storage.object_store import ObjectStore, known_store, local_path
 
-VARIABLE = "MASKMILL_IMAGE_STORE"
-"""A folder, or a URL such as `s3://bucket/prefix`; its keys stand in variables of their own."""
+VARIABLE = IMAGE_STORE.name
 MARKER = ".maskmill"
-"""Written at each start of a run: what cannot be written is known before the models are loaded."""
+"""Written at each start of a run, so that a store without write access is found before the models are loaded."""
 _MARK = b"Images that maskmill kept, each named by its SHA-256.\n"
 
 Save = Callable[[str, bytes], None]
-"""Keeps contents under names."""
-
-
-class ImageStore(Protocol):
-    """Where images lie; names are relative to it: `ab/abcd....jpg`."""
-
-    @property
-    def address(self) -> str:
-        """For people."""
-
-    @property
-    def store(self) -> ObjectStore | None:
-        """None: they are files."""
-
-    def path(self, name: str) -> Path:
-        """The file; or the name in `store`."""
-
-    def create(self) -> None:
-        """See that images can be kept.
-
-        Raises:
-            StorageError: they cannot; the message says what to do.
-        """
-
-    def save(self, name: str, content: bytes) -> None:
-        """Keep an image, whole or not at all; one that is there stays.
-
-        Raises:
-            StorageError: it could not be written.
-        """
-
-    def saving(self) -> AbstractContextManager[Save]:
-        """Give a `save` that may return before the image is there; at the end of the block all are.
-
-        Raises:
-            StorageError: one could not be written: at the next `save`, or at the end.
-        """
-
-    def read(self, name: str) -> bytes:
-        """Raises StorageError if it is gone or cannot be read."""
-
-    def find_missing(self, names: Collection[str]) -> set[str]:
-        """Those of these names under which nothing lies."""
+"""Stores content under a name."""
 
 
 @dataclass(frozen=True, slots=True)
 class FolderImages:
-    """Images in a folder of this machine."""
+    """Images in a folder of this machine. Every method may raise StorageError."""
 
     folder: Path
 
     @property
     def address(self) -> str:
+        """Folder or URL, to be shown."""
         return str(self.folder)
 
     @property
     def store(self) -> None:
+        """The object store; None: the images are files."""
         return None
 
     def path(self, name: str) -> Path:
+        """Return the file of an image; in an object store, its name there."""
         return self.folder / name
 
     def create(self) -> None:
+        """Create the store, and check that it can be written to."""
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
 
     def save(self, name: str, content: bytes) -> None:
+        """Store an image completely or not at all; an existing one stays."""
         path = self.folder / name
         with storage_errors(path):
             try:
-                os.utime(path)  # as new: nobody may take it for an orphan before its row is there
-            except PermissionError:  # another user's: it is there all the same
+                os.utime(path)  # looks new, so that `gc` does not delete it before its row is written
+            except PermissionError:  # another user's file: it is stored
                 pass
             except FileNotFoundError:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +62,7 @@ class FolderImages:
 
     @contextmanager
     def saving(self) -> Iterator[Save]:
+        """Give a `save` that may return early and raise later; at the end of the block all images are stored."""
         yield self.save
 
     def read(self, name: str) -> bytes:
@@ -107,15 +70,16 @@ class FolderImages:
         try:
             return path.read_bytes()
         except OSError as exc:
-            raise StorageError(f"the image {path} cannot be read: {exc.strerror}") from exc
+            raise StorageError(f"the image {path} cannot be read: {exc.strerror}; restore it") from exc
 
     def find_missing(self, names: Collection[str]) -> set[str]:
+        """Return those of the names that are not stored."""
         return {name for name in names if not (self.folder / name).is_file()}
 
 
 @dataclass(frozen=True, slots=True)
 class StoredImages:
-    """Images in an object store."""
+    """Images in an object store, with the methods of `FolderImages`."""
 
     store: ObjectStore
 
@@ -135,30 +99,27 @@ class StoredImages:
 
     @contextmanager
     def saving(self) -> Iterator[Save]:
-        with BoundedThreadPool() as thread_pool:
-            yield lambda name, content: thread_pool.send(
-                lambda: self.save(name, content, abandoned=thread_pool.abandoned)
-            )
+        with BoundedThreadPool() as pool:
+            yield lambda name, content: pool.send(lambda: self.save(name, content, abandoned=pool.abandoned))
 
     def read(self, name: str) -> bytes:
         try:
             return self.store.get(name)
         except FileNotFoundError as exc:
-            raise StorageError(f"the image {self.store.url}/{name} is gone") from exc
+            raise StorageError(f"the image {self.store.url}/{name} no longer exists; restore it") from exc
 
     def find_missing(self, names: Collection[str]) -> set[str]:
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            there = pool.map(self.store.has, names)
-            return {name for name, is_there in zip(names, there, strict=True) if not is_there}
+            found = pool.map(self.store.has, names)
+            return {name for name, is_stored in zip(names, found, strict=True) if not is_stored}
+
+
+ImageStore = FolderImages | StoredImages
 
 
 def open_images(folder: Path) -> ImageStore:
-    """What `MASKMILL_IMAGE_STORE` names; `folder` where it is not set.
-
-    Raises:
-        ConfigError: it names nothing that can be opened here.
-    """
-    address = os.environ.get(VARIABLE)
+    """Return the store that `MASKMILL_IMAGE_STORE` names, else the one in `folder`; ConfigError for an unusable URL."""
+    address = IMAGE_STORE.read()
     if not address:
         return FolderImages(folder)
     path = local_path(address)

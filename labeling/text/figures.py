@@ -7,12 +7,12 @@ _HOUR_S = 3600
 
 
 def count(number: int) -> str:
-    """With separators: 12,480."""
+    """Format with separators: 12,480."""
     return f"{number:,}"
 
 
 def count_of(number: int, noun: str) -> str:
-    """A number and its noun.
+    """Format a number and its noun.
 
     >>> count_of(1, "frame"), count_of(12480, "frame")
     ('1 frame', '12,480 frames')
@@ -21,7 +21,7 @@ def count_of(number: int, noun: str) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """A share in words; something is never called 0, and not everything never 100.
+    """Format a share in per cent; only zero gives 0 %, and only everything 100 %.
 
     >>> percent(1, 3), percent(0, 3), percent(1, 100_000), percent(99_999, 100_000), percent(1, 0)
     ('33.3 %', '0 %', 'under 0.1 %', 'over 99.9 %', '0 %')
@@ -29,22 +29,22 @@ def percent(part: float, whole: float) -> str:
     if not whole or not part:
         return "0 %"
     share = 100 * part / whole
-    if share < 0.1:  # noqa: PLR2004 - the smallest share that is written out
+    if share < 0.1:  # noqa: PLR2004  # one digit would round to 0
         return "under 0.1 %"
-    if 99.9 < share < 100:  # noqa: PLR2004 - the greatest
+    if 99.9 < share < 100:  # noqa: PLR2004  # one digit would round to 100
         return "over 99.9 %"
-    return "100 %" if share == 100 else f"{share:.1f} %"  # noqa: PLR2004 - everything
+    return "100 %" if share == 100 else f"{share:.1f} %"  # noqa: PLR2004
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the units that a person would use.
+    """Format seconds in suitable units.
 
     >>> duration(0.25), duration(72), duration(4_000), duration(100_000)
     ('0.25 s', '1 min 12 s', '1 h 07 min', '27 h 47 min')
     """
     whole = round(seconds)
     if whole < _MINUTE_S:
-        return f"{whole} s" if seconds >= 10 else f"{seconds:.2g} s"  # noqa: PLR2004 - two digits either way
+        return f"{whole} s" if seconds >= 10 else f"{seconds:.2g} s"  # noqa: PLR2004  # two digits either way
     if whole < _HOUR_S:
         return f"{whole // _MINUTE_S} min {whole % _MINUTE_S:02} s"
     minutes = round(seconds / _MINUTE_S)
@@ -52,12 +52,12 @@ def duration(seconds: float) -> str:
 
 
 def spaced(name: str) -> str:
-    """A stable name as words: `several_people` becomes `several people`."""
+    """Return an identifier as words: `several_people` becomes `several people`."""
     return name.replace("_", " ")
 
 
 def caption_of(decision: str, iou: float | None, causes: Sequence[str] = ()) -> str:
-    """Decision, union IoU and causes in one line.
+    """Format a decision, its union IoU and its causes on one line.
 
     >>> caption_of("review", 0.314, ["miss", "miss", "boundary"])
     'review · IoU 0.31 · 2 x miss, boundary'
@@ -69,7 +69,7 @@ def caption_of(decision: str, iou: float | None, causes: Sequence[str] = ()) -> 
 
 
 def clock(t_ms: int) -> str:
-    """Time in a video as mm:ss.mmm, with hours in front from one hour on.
+    """Format a time in a video as mm:ss.mmm, with hours from one hour on.
 
     >>> clock(83_040), clock(3_600_000)
     ('01:23.040', '1:00:00.000')

@@ -1,36 +1,34 @@
-"""Values as people read them in reasons and rejections."""
+"""Values formatted for reasons and rejections."""
+
+from collections.abc import Iterable
 
 _MOST_DIGITS = 6
 
 
 def format_below(value: float, limit: float) -> str:
-    """`0.43 < 0.70`: two digits, or as many more (up to six) as it takes to see the difference."""
-    for digits in range(2, _MOST_DIGITS + 1):
-        texts = f"{value:.{digits}f}", f"{limit:.{digits}f}"
-        if texts[0] != texts[1]:
-            break
-    return " < ".join(texts)
+    """Format `0.43 < 0.70`: two digits, or as many (up to six) as show the difference."""
+    return " < ".join(_distinct(value, limit, range(2, _MOST_DIGITS + 1)))
 
 
 def format_share_below(share: float, limit: float, *, what: str = "") -> str:
-    """`70 % inside < 90 %`: whole per cent, or as many digits (up to four) as show the difference."""
-    for digits in range(_MOST_DIGITS - 1):
-        texts = f"{100 * share:.{digits}f} %", f"{100 * limit:.{digits}f} %"
-        if texts[0] != texts[1]:
-            break
-    return f"{texts[0]}{' ' * bool(what)}{what} < {texts[1]}"
+    """Format `70 % inside < 90 %`: whole per cent, or as many digits (up to four) as show the difference."""
+    shown, shown_limit = _distinct(100 * share, 100 * limit, range(_MOST_DIGITS - 1))
+    return f"{shown} %{' ' * bool(what)}{what} < {shown_limit} %"
+
+
+def _distinct(value: float, limit: float, digits: Iterable[int]) -> tuple[str, str]:
+    texts = [(f"{value:.{count}f}", f"{limit:.{count}f}") for count in digits]
+    return next((pair for pair in texts if pair[0] != pair[1]), texts[-1])
 
 
 def format_percent(share: float) -> str:
-    """`5 %`, `0.5 %`: at most three digits."""
+    """Format `5 %`, `0.5 %`: at most three digits."""
     return f"{100 * share:.3g} %"
 
 
 def format_people(count: int) -> str:
-    """`1 person`, `2 people`."""
     return "1 person" if count == 1 else f"{count} people"
 
 
 def format_masks(count: int) -> str:
-    """`1 mask`, `2 masks`."""
     return "1 mask" if count == 1 else f"{count} masks"

@@ -1,11 +1,11 @@
-"""What a person reads in a list: short names of sources, runs and shards, without secrets or surprises."""
+"""Short names of shards, on one line."""
 
 LONGEST = 60
-"""Characters of a name: more are cut off in every list of Prefect's UI."""
+"""Characters of a name: Prefect's lists cut longer ones off."""
 
 
 def shard_title(video: str, start_ms: int, end_ms: int | None, *, images: bool = False) -> str:
-    """A shard by its video's title and its range, in seconds or in images counted from 1.
+    """Return a shard's name: its video's title and its range, in seconds or in images counted from 1.
 
     >>> shard_title("vtest.avi", 60_000, 79_500), shard_title("shots", 64, 128, images=True)
     ('vtest.avi 60-79.5 s', 'shots images 65-128')
@@ -22,7 +22,7 @@ def shard_title(video: str, start_ms: int, end_ms: int | None, *, images: bool =
 
 
 def printable(text: str) -> str:
-    """The text on one line, with `?` for what cannot be shown.
+    """Return the text on one line, with `?` for characters that cannot be printed.
 
     >>> printable("two" + chr(10) + "lines" + chr(0xDC80))
     'two?lines?'
@@ -31,7 +31,7 @@ def printable(text: str) -> str:
 
 
 def shorten_middle(text: str, longest: int = LONGEST) -> str:
-    """The text, without its middle where it is too long: names differ at their ends.
+    """Return the text, without its middle if it is too long: names differ at their ends.
 
     >>> shorten_middle("a" * 30 + "b" * 30 + ".mp4", 11)
     'aaa...b.mp4'

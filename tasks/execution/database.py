@@ -4,6 +4,7 @@ import atexit
 import os
 import threading
 
+from configs.environment import DATABASE_URL
 from configs.models import RunConfig
 from db.connection.database import Database, open_database
 from labeling.errors import OtherDatabase
@@ -20,7 +21,12 @@ _opening = threading.Lock()
 
 def database_url(home: Home) -> str:
     """`MASKMILL_DATABASE_URL` (it may hold a password, so it is no part of a config), or SQLite at home."""
-    return os.environ.get("MASKMILL_DATABASE_URL") or home.database_url
+    return DATABASE_URL.read() or home.database_url
+
+
+def has_ledger(home: Home) -> bool:
+    """Return whether there is a database to open: `database_of` would create the one at home."""
+    return bool(os.environ.get("MASKMILL_DATABASE_URL")) or home.database.exists()
 
 
 def database_of(home: Home) -> Database:
@@ -38,7 +44,7 @@ def database_of_run(config: RunConfig, home: Home) -> Database:
     Raises:
         OtherDatabase: the run's is not here.
     """
-    named = os.environ.get("MASKMILL_DATABASE_URL")
+    named = DATABASE_URL.read()
     if config.address and not named and not home.database.exists():
         raise OtherDatabase(f"no database at {home.database}: {SAME_DATABASE}")
     return database_of(home)

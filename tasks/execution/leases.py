@@ -14,12 +14,14 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Crashed
+from prefect.states import Cancelled
 from sqlalchemy.orm import Session
 
+from db.connection.database import Database
 from db.runs.leases import (
     BEAT_S,
     LEASE_S,
+    LOST_MACHINE_S,
     SilentExecution,
     bury_execution,
     enter_execution,
@@ -31,6 +33,8 @@ from db.runs.leases import (
 from labeling.errors import DatabaseError, Interrupted, StorageError
 from labeling.storage.home import Home
 from tasks.execution.database import database_of
+from tasks.execution.process_identity import ProcessIdentity, identify_process
+from tasks.execution.zombies import end_flow_run
 from tasks.observability.best_effort import PREFECT_ERRORS, is_watched
 
 _ENDING = {StateType.CANCELLING, StateType.CANCELLED}
@@ -44,6 +48,8 @@ class Execution:
     home: Home
     flow: str
     place: str
+    process: ProcessIdentity | None
+    """None: the system cannot tell."""
     is_watched: bool
     """Whether people see it, and may cancel it, on a Prefect server that stays."""
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -60,7 +66,16 @@ class Execution:
             raise Interrupted("this run was cancelled; what is not done waits for the next one")
 
     def give_sign_of_life(self, session: Session) -> None:
-        give_sign_of_life(session, self.id, flow=self.flow, place=self.place)
+        give_sign_of_life(session, self.id, **self.row)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The columns of its row that do not change."""
+        return {
+            "flow": self.flow,
+            "place": self.place,
+            "process": str(self.process) if self.process else None,
+        }
 
     def beat(self) -> None:
         """The same, unless this execution has ended meanwhile."""
@@ -96,10 +111,10 @@ def at_work(home: Home, flow: str) -> Iterator[Execution]:
     """
     database, place = database_of(home), f"{socket.gethostname()}, process {os.getpid()}"
     our_id = flow_run.id or uuid.uuid4().hex
-    us = Execution(our_id, home, flow, place, is_watched=is_watched())
+    us = Execution(our_id, home, flow, place, identify_process(), is_watched=is_watched())
     with database.alone(_lock(us.id)):
         with database.transaction() as session:
-            enter_execution(session, us.id, flow=flow, place=place)
+            enter_execution(session, us.id, **us.row)
         heart = threading.Thread(target=_live, args=(us,), name="signs-of-life", daemon=True)
         heart.start()
         try:
@@ -116,46 +131,64 @@ def cancelled(error: Interrupted) -> Any:
 
 
 def bury_the_dead(home: Home) -> list[Buried]:
-    """Free the shards of executions that died, and have Prefect show their runs as crashed.
+    """Expire the leases of processes that are gone, free their shards, set their flow runs to Crashed.
 
-    Dead is who gave no sign of life for `LEASE_S`, or whose lock is free: the database, or the system,
-    knows its end at once.
+    A process of this machine is looked up by pid and start time, and how long it has been silent does not
+    matter: it may be paused, or the machine may be busy. Of other processes the lock and the last heartbeat
+    are known. A lock of SQLite is the system's and is free only if its process is gone. One of PostgreSQL
+    is lost with its connection too; so its shards are freed, which a living process notices before it
+    stores one, but its flow run keeps its state.
 
     Raises:
-        DatabaseError: the ledger cannot be read or written.
+        DatabaseError: the database cannot be read or written.
     """
     database = database_of(home)
-    # a PostgreSQL that was started again has forgotten the locks of the living: two signs of life tell
-    doubt_s = 2 * BEAT_S if database.engine.dialect.name == "postgresql" else 0.0
     with database.session() as session:
-        heard_s = hearing_s(session)  # who spoke to a database that was away need not be dead
-        silent = silent_executions(session, silent_s=doubt_s) if heard_s >= doubt_s else []
-    return [
-        _bury(home, one)
-        for one in silent
-        if min(one.silent_s, heard_s) >= LEASE_S or database.is_alone(_lock(one.id))
-    ]
+        heard_s = hearing_s(session)  # a database that was away received no heartbeats
+        leases = silent_executions(session, silent_s=0.0)
+    expired = []
+    for lease in leases:
+        process = ProcessIdentity.parse(lease.process)
+        if process and process.is_here():
+            is_gone, is_lost = process.is_gone(), False
+        else:
+            is_gone, is_lost = _judge_by_lock(database, lease, min(lease.silent_s, heard_s))
+        if (is_gone or is_lost) and (one := _expire(database, lease)):
+            expired.append(one)
+            if is_gone:
+                _show_as_crashed(lease)
+    return expired
 
 
-def _bury(home: Home, dead: SilentExecution) -> Buried:
-    with database_of(home).transaction() as session:
-        shards = bury_execution(session, dead.id)
-    _show_as_crashed(dead)
-    return Buried(dead.id, dead.place, shards)
+def _judge_by_lock(database: Database, lease: SilentExecution, silent_s: float) -> tuple[bool, bool]:
+    """Return whether the process of a lease is known to be gone, and whether it counts as lost."""
+    if not database.is_alone(_lock(lease.id)):
+        return False, silent_s >= LOST_MACHINE_S
+    if database.engine.dialect.name == "postgresql":
+        return False, silent_s >= LEASE_S
+    return True, False
 
 
-def _show_as_crashed(dead: SilentExecution) -> None:
-    """Prefect itself would show the run as running for good, if its worker died with it."""
+def _expire(database: Database, lease: SilentExecution) -> Buried | None:
+    """Free the shards; None if the lease was renewed since it was read."""
+    with database.transaction() as session:
+        shards = bury_execution(session, lease.id, seen_at=lease.seen_at)
+    if shards is None:
+        return None
+    database.is_alone(_lock(lease.id))  # removes its file
+    return Buried(lease.id, lease.place, shards)
+
+
+def _show_as_crashed(lease: SilentExecution) -> None:
+    """Prefect would show the run as running for good if its worker ended with it."""
     if not (is_watched() or FlowRunContext.get()):
         return  # a temporary server was it, which ended too
-    message = f"{dead.place} ended without a word; the next run goes on from here"
+    message = f"{lease.place} ended without a final state; the next run goes on from here"
     with (
         suppress(*PREFECT_ERRORS),
         get_client(sync_client=True) as api,
     ):
-        run = api.read_flow_run(UUID(dead.id))
-        if run.state and not run.state.is_final():
-            api.set_flow_run_state(run.id, Crashed(message=message), force=True)
+        end_flow_run(api, UUID(lease.id), message, ProcessIdentity.parse(lease.process))
 
 
 def _live(us: Execution) -> None:

@@ -1,25 +1,17 @@
 """A Prefect server that stays, which schedules, workers and slots want."""
 
-from collections.abc import Iterable
 from ipaddress import ip_address
-from typing import Any
 from urllib.parse import urlsplit
 
-from prefect import State
-from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
-from prefect.states import Crashed
 
 from configs.errors import ConfigError
 
 START_A_SERVER = (
     "start one with `prefect server start`, and here `export PREFECT_API_URL=http://127.0.0.1:4200/api`"
 )
-
-_AT_WORK = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 
 
 def server_url() -> str:
@@ -66,19 +58,3 @@ def is_this_machine(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def runs_at_work(client: SyncPrefectClient, **filters: Any) -> list[FlowRun]:
-    """Runs that a process has begun and not ended, among those that `read_flow_runs` finds with filters."""
-    at_work = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_AT_WORK)))
-    return client.read_flow_runs(flow_run_filter=at_work, **filters)
-
-
-def stop_runs(client: SyncPrefectClient, runs: Iterable[FlowRun], message: str) -> None:
-    """Say of runs whose processes have ended that they did.
-
-    Prefect would show them as running for good, and for five minutes start no other in their place.
-    """
-    stopped: State[Any] = Crashed(message=message)
-    for run in runs:
-        client.set_flow_run_state(run.id, stopped, force=True)

@@ -1,9 +1,17 @@
-"""Flow runs that died before they could say that they were at work."""
+"""Flow runs that Prefect shows as running although their process has ended.
 
-import time
-from datetime import UTC, datetime
+Prefect frees the concurrency slot of a flow run that is set to Crashed, and a process that still lives
+then ends itself. So a state is set only where the process is known to be gone, or for an orphan, which is
+a run of another machine that has been missing from the database for ten minutes.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
+from prefect import State
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -12,51 +20,140 @@ from prefect.client.schemas.filters import (
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.states import Crashed
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.states import Cancelled, Crashed
 
-from db.runs.leases import BEAT_S, who_is_at_work
+from db.runs.leases import who_is_at_work
 from labeling.storage.home import Home
-from tasks.execution.database import database_of
-from tasks.observability.best_effort import log_prefect_errors
+from tasks.execution.database import database_of, has_ledger
+from tasks.execution.process_identity import ProcessIdentity
 
 TAG = "maskmill"
-"""What our deployments and their runs are marked with."""
-START_S = {StateType.PENDING: 60.0, StateType.RUNNING: 15.0}
-"""How long a run may take from one state to the next: to start a process, and then to open the ledger."""
+"""Tag of our deployments and their runs."""
+PROCESS_LABEL = "maskmill.process"
+"""Label with the identity of a flow run's process; `serve` and `worker` set it when they start one."""
+MISSING_LABEL = "maskmill.missing"
+"""Label with the moment when a flow run was first seen Running and missing from the database."""
+ORPHAN_S = 600.0
+"""How long a run whose process is on another machine may take to register in the database."""
+SETTLE_S = 30.0
+"""Minimum age of a state before a process label counts: a run that Prefect starts again has the label of
+its last process until the new one is started."""
+
+_MESSAGE = "the process of this run ended without a final state; the next run goes on from here"
+_LIVE = {StateType.PENDING, StateType.RUNNING, StateType.CANCELLING}
 
 
-def mark_stillborn(home: Home) -> list[str]:
-    """Have Prefect show as crashed the runs of our deployments that are not at work, though it says so.
+def crash_stuck_flow_runs(
+    home: Home, started: Mapping[UUID, ProcessIdentity] | None = None, *, orphans: bool = False
+) -> list[str]:
+    """Set flow runs of this home to Crashed whose process ended before it registered, or after it left.
 
-    One that is alive after all goes on, and Prefect then shows how it ends. Returns their names.
+    Args:
+        home: only runs with this home are considered.
+        started: processes that the caller started itself, by flow run.
+        orphans: also judge runs of other machines, by age.
+
+    Returns:
+        The names of the flow runs.
+
+    Raises:
+        PrefectException, HTTPError: Prefect does not answer or refuses.
+        DatabaseError: the database cannot be read.
     """
-    marked: list[str] = []
-    with log_prefect_errors("runs that never began are not marked"), get_client(sync_client=True) as api:
-        if suspects := _missing(api, home):
-            time.sleep(BEAT_S)  # one that has just ended is not in the ledger, and may not be over in Prefect
-            still = {run.id for run in suspects}
-            for run in _missing(api, home):
-                if run.id in still:
-                    message = "its process ended without a word before it began; the next run takes its place"
-                    api.set_flow_run_state(run.id, Crashed(message=message))
-                    marked.append(run.name)
-    return marked
+    crashed: list[str] = []
+    with get_client(sync_client=True) as api:
+        for run in _unregistered_runs(api, home):
+            process = _process_of(run, started or {})
+            if process and process.is_here():
+                is_stuck = process.is_gone() and _age_s(run) >= SETTLE_S
+            else:
+                is_stuck = orphans and _is_orphan(api, run)
+            if is_stuck and end_flow_run(api, run.id, _MESSAGE, process):
+                crashed.append(run.name)
+    return crashed
 
 
-def _missing(api: SyncPrefectClient, home: Home) -> list[FlowRun]:
-    states = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(START_S)))
-    ours = FlowRunFilter(state=states, tags=FlowRunFilterTags(all_=[TAG]))
-    runs = api.read_flow_runs(flow_run_filter=ours)
-    with database_of(home).session() as session:
-        at_work = who_is_at_work(session)
-    return [run for run in runs if _is_of(run, home) and str(run.id) not in at_work and _is_late(run)]
+def end_flow_run(api: SyncPrefectClient, run_id: UUID, message: str, ended: ProcessIdentity | None) -> bool:
+    """Set a flow run to Crashed, or to Cancelled if it was being cancelled; return whether it was set.
+
+    Nothing is forced: Prefect refuses it for a run that has ended in the meantime.
+
+    Args:
+        api: client of the Prefect server.
+        run_id: id of the flow run.
+        message: shown with the state.
+        ended: the process that the caller knows to have ended. A run that another process runs now, on
+            whatever machine, keeps its state.
+    """
+    run = api.read_flow_run(run_id)
+    current = _labeled_process(run)
+    if run.state_type not in _LIVE or (current and current != ended and not current.is_gone()):
+        return False
+    is_cancelling = run.state_type == StateType.CANCELLING
+    final: State[Any] = Cancelled(message=message) if is_cancelling else Crashed(message=message)
+    return api.set_flow_run_state(run.id, final).status == SetStateStatus.ACCEPT
+
+
+def label_process(api: SyncPrefectClient, run_id: UUID, process: ProcessIdentity) -> None:
+    """Store with the flow run which process runs it."""
+    api.update_flow_run_labels(run_id, {PROCESS_LABEL: str(process)})
+
+
+def _unregistered_runs(api: SyncPrefectClient, home: Home) -> list[FlowRun]:
+    """Return the live flow runs of this home without a lease in its database."""
+    state = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(_LIVE)))
+    ours = FlowRunFilter(state=state, tags=FlowRunFilterTags(all_=[TAG]))
+    runs = [run for run in api.read_flow_runs(flow_run_filter=ours) if _is_of(run, home)]
+    if not runs or not has_ledger(home):
+        return runs
+    with database_of(home).session() as session:  # after the runs: one that registers now is not missing
+        registered = who_is_at_work(session)
+    return [run for run in runs if str(run.id) not in registered]
 
 
 def _is_of(run: FlowRun, home: Home) -> bool:
-    return Path(run.parameters.get("home", "")).expanduser().resolve() == home.root
+    named = run.parameters.get("home")
+    return isinstance(named, str) and Path(named).expanduser().resolve() == home.root
 
 
-def _is_late(run: FlowRun) -> bool:
-    if run.state is None:
+def _process_of(run: FlowRun, started: Mapping[UUID, ProcessIdentity]) -> ProcessIdentity | None:
+    """Return the process that runs a flow run, as far as it is known.
+
+    A label of this machine may be older than `started`. One of another machine is newer: Prefect has
+    started the run again there.
+    """
+    labeled = _labeled_process(run)
+    if labeled and not labeled.is_here():
+        return labeled
+    return started.get(run.id, labeled)
+
+
+def _labeled_process(run: FlowRun) -> ProcessIdentity | None:
+    return ProcessIdentity.parse(run.labels.get(PROCESS_LABEL))
+
+
+def _age_s(run: FlowRun) -> float:
+    """Return the seconds since the last change of state."""
+    return (_now() - run.state.timestamp).total_seconds() if run.state else 0.0
+
+
+def _is_orphan(api: SyncPrefectClient, run: FlowRun) -> bool:
+    """Return whether a run that only its own machine could judge has been missing for `ORPHAN_S`.
+
+    The age of a Running state says nothing: a run may have registered, worked for hours, and be about to
+    report its end. So it must be missing in two looks, `ORPHAN_S` apart, in the same state.
+    """
+    if run.state is None or _age_s(run) < ORPHAN_S:
         return False
-    return (datetime.now(UTC) - run.state.timestamp).total_seconds() > START_S[run.state.type]
+    if run.state_type == StateType.PENDING:
+        return True
+    now, (state_id, _, noted) = _now(), str(run.labels.get(MISSING_LABEL, "")).partition(" ")
+    if state_id != str(run.state.id):
+        api.update_flow_run_labels(run.id, {MISSING_LABEL: f"{run.state.id} {now.isoformat()}"})
+        return False
+    return now - datetime.fromisoformat(noted) >= timedelta(seconds=ORPHAN_S)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from more_itertools import batched
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from sqlalchemy.orm import Session
 
@@ -12,7 +13,6 @@ from db.frames.listing import FrameLine, FrameQuery, frame_instances, list_frame
 from db.models.core import FrameRow, RunRow
 from db.runs.overview import VideoWork, title_of
 from db.runs.queries import Failure, RunSummary
-from labeling.runtime.prefetch import in_batches
 from labeling.sources.titles import source_title
 from labeling.storage.home import Home
 from labeling.text.figures import caption_of, clock, count_of, spaced
@@ -170,7 +170,7 @@ def _failure_lines(failures: Sequence[Failure]) -> Iterator[str]:
 
 def _agreement(session: Session, run_id: str) -> Iterator[str]:
     fine, both_empty = iou_histogram(session, run_id)
-    histogram = [sum(pair) for pair in in_batches(fine, 2)]  # ten lines are read at a glance
+    histogram = [sum(pair) for pair in batched(fine, 2)]  # ten lines are read at a glance
     if not sum(histogram) + both_empty:
         return
     hard_below = session.get_one(RunRow, run_id).config.get("agreement", {}).get("hard_below", 0.5)

@@ -1,10 +1,10 @@
 """Which Label Studio a home works with, and the project in it."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from configs.environment import read_variable
 from configs.models import Review as Settings
 from labeling.review.label_studio.client import LabelStudioClient
 from labeling.review.label_studio.credentials import find_credentials
@@ -41,7 +41,7 @@ class Place:
 
 
 def secret_from_environment(name: str) -> str | None:
-    return os.environ.get(name)
+    return read_variable(name)
 
 
 def secret_from_prefect(name: str) -> str | None:
@@ -49,8 +49,8 @@ def secret_from_prefect(name: str) -> str | None:
 
     Asks Prefect's API: for flows, which have one anyway.
     """
-    if name in os.environ:
-        return os.environ[name]
+    if (value := read_variable(name)) is not None:
+        return value
     from prefect.blocks.system import Secret
 
     try:

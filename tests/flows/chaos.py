@@ -89,11 +89,11 @@ class Job:
         (mark,) = (f"{name}={value}" for name, value in self._mark.items())
         return {process.pid: process for process in living_processes() if mark in process.environment}
 
-    def bury(self) -> None:
-        """Until everybody who died is known to have."""
+    def recover(self) -> None:
+        """Recover until no lease is left."""
 
         def is_quiet() -> bool:
-            assert self.begin("reap", "--home", str(self.home)).wait(PATIENCE_S) == 0
+            assert self.begin("recover", "--home", str(self.home)).wait(PATIENCE_S) == 0
             return not self.at_work()
 
         wait_until(is_quiet)

@@ -15,7 +15,7 @@ from flows.generate import generate_dataset
 from labeling.storage.home import Home
 from tasks.execution.database import close_databases, database_of
 from tasks.observability.final_state import NoSourceReadable
-from tests.planted import write_planted_video
+from tests.fakes.videos import write_numbered_video
 
 WHOLE = [40, 40, 40, 80]
 HALF = [40, 40, 40, 40]
@@ -24,7 +24,11 @@ LESS = [40, 40, 40, 39]
 
 def scripted_config(teacher: dict[str, Any], student: dict[str, Any], **more: Any) -> RunConfig:
     def block(name: str, options: dict[str, Any]) -> dict[str, Any]:
-        return {"kind": "python", "factory": "tests.scripted:scripted", "options": {"name": name} | options}
+        return {
+            "kind": "python",
+            "factory": "tests.fakes.segmenters:scripted",
+            "options": {"name": name} | options,
+        }
 
     tree = {"teacher": block("teacher", teacher), "student": block("student", student)}
     return validate_config(tree | more, "test")
@@ -33,7 +37,7 @@ def scripted_config(teacher: dict[str, Any], student: dict[str, Any], **more: An
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
     path = tmp_path / "planted.mp4"
-    write_planted_video(path, fps=Fraction(10), frames=30, size_hw=(160, 240))
+    write_numbered_video(path, fps=Fraction(10), frames=30, size_hw=(160, 240))
     return path
 
 

@@ -11,14 +11,14 @@ from configs.load import validate_config
 from db.runs.queries import RunSummary
 from flows.generate import generate_dataset
 from tasks.execution.database import close_databases
-from tests.planted import (
-    write_planted_video,
+from tests.fakes.broken_videos import (
     write_single_pixel,
     write_sound_only,
     write_text_as_video,
     write_truncated,
     write_zero_frames,
 )
+from tests.fakes.videos import write_numbered_video
 
 pytestmark = pytest.mark.usefixtures("prefect")
 
@@ -28,8 +28,8 @@ MB = 1 << 20
 @pytest.fixture(scope="module")
 def summary(tmp_path_factory: pytest.TempPathFactory, prefect: None) -> Iterator[RunSummary]:
     folder = tmp_path_factory.mktemp("bad")
-    write_planted_video(folder / "good.mp4", fps=Fraction(10), frames=20)
-    write_planted_video(folder / "one_frame.mp4", fps=Fraction(10), frames=1)
+    write_numbered_video(folder / "good.mp4", fps=Fraction(10), frames=20)
+    write_numbered_video(folder / "one_frame.mp4", fps=Fraction(10), frames=1)
     (folder / "empty.mp4").touch()
     write_text_as_video(folder / "text.mp4")
     write_truncated(folder / "cut_index.mp4", faststart=False)
@@ -41,7 +41,11 @@ def summary(tmp_path_factory: pytest.TempPathFactory, prefect: None) -> Iterator
         archive.write(folder / "good.mp4", "../../escaped.mp4")
     with zipfile.ZipFile(folder / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("zeros.mp4", bytes(300 * MB))
-    block = {"kind": "python", "factory": "tests.scripted:scripted", "options": {"boxes": [[4, 4, 20, 40]]}}
+    block = {
+        "kind": "python",
+        "factory": "tests.fakes.segmenters:scripted",
+        "options": {"boxes": [[4, 4, 20, 40]]},
+    }
     config = validate_config({"teacher": block, "student": block}, "test")
     sources = [str(folder), str(folder / "escapes.zip"), str(folder / "bomb.zip")]
     yield generate_dataset(sources, config, name="test", home=folder.parent / "bad-home")

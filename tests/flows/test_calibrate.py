@@ -38,7 +38,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 def config(tmp_path: Path) -> Path:
     """A teacher that finds the planted images' people, who are dark, as one mask."""
     path = tmp_path / "mine.yaml"
-    dark = {"kind": "python", "factory": "tests.bright:bright", "options": {"dark": True}}
+    dark = {"kind": "python", "factory": "tests.fakes.segmenters:bright", "options": {"dark": True}}
     path.write_text(yaml.safe_dump({"teacher": dark, "student": "background:mog2"}))
     return path
 
@@ -60,11 +60,12 @@ def review(home: Home, run: PlantedRun, *, wrong: int) -> None:
         update_consensus(session, run.frames, Settings())
 
 
+@pytest.mark.slow
 def test_it_learns_from_what_people_said_of_a_run(home: Home, config: Path, tmp_path: Path) -> None:
     review(home, plant_run(home, [PlantedFrame([SOMEBODY])] * 12), wrong=4)
     to, figures = tmp_path / "mine.json", tmp_path / "figures.json"
     done = maskmill(
-        *("--from", "reviews", "--home", home.root, "--config", config, "--to", to, "--json", figures)
+        *("--from", "reviews", "--home", home.root, "--config", config, "--to", to, "--figures", figures)
     )
     assert done.exit_code == 0, done.output
     assert f"{to}: use it with --set trust.calibration={to}" in done.stdout

@@ -20,21 +20,15 @@ from prefect.states import Cancelling
 from sqlalchemy import select
 
 from db.models.core import ShardRow
+from db.runs.leases import LEASE_S
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
 from tasks.execution.database import close_databases, database_of
 from tests.conftest import ROOT
 from tests.flows.dump import dump_rows
-from tests.prefect_server import run_prefect_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.prefect]
 PATIENCE_S = 60
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    with run_prefect_server(tmp_path_factory.mktemp("prefect")) as environment:
-        yield environment
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +59,9 @@ class Team:
         self.members.append(member)
         return member
 
-    def reap(self) -> list[dict[str, Any]]:
-        reaper = self._call(["reap", "--home", str(self.home), "--json"])
-        return json.loads(reaper.communicate()[0])  # type: ignore[no-any-return]
+    def recover(self) -> list[dict[str, Any]]:
+        command = self._call(["recover", "--home", str(self.home), "--json"])
+        return json.loads(command.communicate()[0])  # type: ignore[no-any-return]
 
     def _call(self, words: list[str]) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
@@ -109,8 +103,8 @@ class Team:
 
 
 @pytest.fixture
-def team(scene: Path, tmp_path: Path, server: dict[str, str]) -> Iterator[Team]:
-    made = Team(scene, tmp_path, server)
+def team(scene: Path, tmp_path: Path, prefect_server: dict[str, str]) -> Iterator[Team]:
+    made = Team(scene, tmp_path, prefect_server)
     yield made
     for member in made.members:
         with suppress(ProcessLookupError):
@@ -155,19 +149,34 @@ def test_what_a_killed_one_held_is_taken_over_by_the_one_that_waits(team: Team) 
     assert sum(shard.deaths for shard in team.shards("done")) == 1
 
 
+def test_a_paused_run_keeps_its_shard_and_its_state_and_goes_on(team: Team) -> None:
+    member = team.start()
+    wait_until(team.holders)
+    run = team.flow_run(member)
+    os.kill(member.pid, signal.SIGSTOP)
+    held = team.holders()
+    time.sleep(LEASE_S + 5)  # an age at which leases of other machines expire
+    assert team.recover() == []
+    assert (team.holders(), team.state_of(run)) == (held, StateType.RUNNING)
+    os.kill(member.pid, signal.SIGCONT)
+    assert answer(member)["shards_done"] == 5
+    assert [shard.deaths for shard in team.shards("done")] == [0] * 5
+    assert team.state_of(run) == StateType.COMPLETED
+
+
 def test_a_run_whose_process_was_killed_is_marked_and_its_shard_freed(team: Team) -> None:
     member = team.start()
     wait_until(team.holders)
     run = team.flow_run(member)
-    assert team.reap() == []
+    assert team.recover() == []
     os.killpg(member.pid, signal.SIGKILL)
     member.wait()
     assert team.state_of(run) == StateType.RUNNING
-    (buried,) = team.reap()
-    assert (buried["id"], buried["shards"]) == (str(run.id), 1)
+    (expired,) = team.recover()
+    assert (expired["id"], expired["shards"]) == (str(run.id), 1)
     assert team.state_of(run) == StateType.CRASHED
     assert not team.holders()
-    assert team.reap() == []
+    assert team.recover() == []
 
 
 def test_a_run_that_is_cancelled_in_prefect_stops_within_seconds_and_frees_its_shard(team: Team) -> None:

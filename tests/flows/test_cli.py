@@ -22,11 +22,12 @@ from labeling.storage.home import Home
 from tasks.execution.database import close_databases
 from tasks.ingest import ingest_spec
 from tests.conftest import ROOT
-from tests.planted import write_planted_video, write_text_as_video
+from tests.fakes.broken_videos import write_text_as_video
+from tests.fakes.videos import write_numbered_video
 
 SCRIPTED = """
-teacher: {kind: python, factory: "tests.scripted:scripted", options: {boxes: [[40, 40, 40, 80]]}}
-student: {kind: python, factory: "tests.scripted:scripted", options: {name: student, boxes: [[40, 40, 40, 30]]}}
+teacher: {kind: python, factory: "tests.fakes.segmenters:scripted", options: {boxes: [[40, 40, 40, 80]]}}
+student: {kind: python, factory: "tests.fakes.segmenters:scripted", options: {name: student, boxes: [[40, 40, 40, 30]]}}
 """
 
 
@@ -35,7 +36,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MASKMILL_HOME", str(tmp_path / "home"))
     (tmp_path / "scripted.yaml").write_text(SCRIPTED)
-    write_planted_video(tmp_path / "video.mp4", fps=Fraction(10), frames=20, size_hw=(160, 240))
+    write_numbered_video(tmp_path / "video.mp4", fps=Fraction(10), frames=20, size_hw=(160, 240))
     yield tmp_path
     close_databases()
 
@@ -146,6 +147,7 @@ def test_a_run_of_which_every_source_is_bad_ends_with_4_and_lists_them(workplace
     assert [failure["code"] for failure in summary["failures"]] == ["not_a_video", "not_found"]
 
 
+@pytest.mark.slow
 def test_paths_where_nothing_is_are_told_before_prefect_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")  # nobody is there
     command = [sys.executable, "-m", "flows.cli.main", "run", "missing.mp4", "nowhere", "--json"]

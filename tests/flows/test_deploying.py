@@ -30,7 +30,6 @@ from labeling.synthetic.scene import render_scene
 from tasks.execution.database import close_databases, database_of
 from tasks.execution.slots import GPU_LIMIT
 from tests.conftest import ROOT
-from tests.prefect_server import run_prefect_server
 
 PATIENCE_S = 120
 SMALL_SHARDS = ("sampling.every_s=0", "sampling.min_gap_s=0", "sampling.shard_s=1")
@@ -40,13 +39,6 @@ SMALL_SHARDS = ("sampling.every_s=0", "sampling.min_gap_s=0", "sampling.shard_s=
 def closed_ledgers() -> Iterator[None]:
     yield
     close_databases()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of a Prefect server that all tests of this file use."""
-    with run_prefect_server(tmp_path_factory.mktemp("prefect")) as environment:
-        yield environment
 
 
 @dataclass(frozen=True)
@@ -127,9 +119,9 @@ class Team:
 
 
 @pytest.fixture
-def team(tmp_path: Path, server: dict[str, str]) -> Team:
+def team(tmp_path: Path, prefect_server: dict[str, str]) -> Team:
     render_scene(tmp_path / "scene.mp4", seconds=4)
-    return Team(tmp_path, f"team-{secrets.token_hex(4)}", server)
+    return Team(tmp_path, f"team-{secrets.token_hex(4)}", prefect_server)
 
 
 def wait_until(happened: Callable[[], object], process: "subprocess.Popen[bytes]") -> None:

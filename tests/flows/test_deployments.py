@@ -45,11 +45,11 @@ def test_deployments_hold_all_that_their_flows_are_to_know(tmp_path: Path) -> No
     for flow in ("push-reviews", "export-dataset", "label-shards"):
         assert made[flow].parameters["run"] == config.run_id()
     assert push["settings"]["max_open_tasks"] == 7
-    assert made["pull-reviews"].parameters == made["reap"].parameters == {"home": str(tmp_path)}
+    assert made["pull-reviews"].parameters == made["recover"].parameters == {"home": str(tmp_path)}
     assert all(deployment.tags == ["maskmill", "50%"] for deployment in made.values())
 
 
-MANY_AT_A_TIME = {"label-shards", "reap"}
+MANY_AT_A_TIME = {"label-shards"}
 
 
 def test_one_run_of_a_deployment_at_a_time_but_for_those_that_help(tmp_path: Path) -> None:
@@ -60,6 +60,7 @@ def test_one_run_of_a_deployment_at_a_time_but_for_those_that_help(tmp_path: Pat
         assert deployment.concurrency_limit == ONE_AT_A_TIME.limit
         assert deployment.concurrency_options is not None
         assert deployment.concurrency_options.collision_strategy == ONE_AT_A_TIME.collision_strategy
+        assert deployment.concurrency_options.grace_period_seconds == 600
 
 
 WORK_WITH_A_RUN = ("label-shards", "push-reviews", "pull-reviews", "export-dataset", "collect-garbage")
@@ -137,7 +138,7 @@ def test_every_deployment_of_prefect_yaml_loads_with_the_parameters_it_is_given(
 def test_prefect_yaml_declares_the_flows_that_deploy_registers(tmp_path: Path) -> None:
     flows = [load(declared["entrypoint"]).name for declared in DECLARED["deployments"]]
     assert flows == [deployment.flow_name for deployment in make_deployments(job(tmp_path))]
-    one = {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+    one = {"limit": 1, "collision_strategy": "CANCEL_NEW", "grace_period_seconds": 600}
     for flow, declared in zip(flows, DECLARED["deployments"], strict=True):
         assert declared.get("concurrency_limit") == (None if flow in MANY_AT_A_TIME else one)
         assert declared["work_pool"]["name"] == "maskmill"

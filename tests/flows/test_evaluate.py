@@ -49,7 +49,16 @@ def test_figures_of_real_networks_on_real_ground_truth(shared: Path, tmp_path: P
         "codes: cdnet, every: 50}\n"
         f"streets: {{images: {data}/pennfudan/images, masks: {data}/pennfudan/masks, every: 15}}\n"
     )
-    words = ("--config", "lite", "--set", f"weights_dir={shared / 'weights'}", "--json", to, "--report", page)
+    words = (
+        "--config",
+        "lite",
+        "--set",
+        f"weights_dir={shared / 'weights'}",
+        "--figures",
+        to,
+        "--report",
+        page,
+    )
     done = maskmill(sets, *words)
     assert done.exit_code == 0, done.output
     for name in ("office", "streets", "all"):
@@ -121,7 +130,7 @@ def save_masks(path: Path, masks: list[Columns]) -> None:
 
 def evaluate_boxes(folder: Path) -> Result:
     words = ("--images", folder / "images", "--coco", folder / "boxes.json", "--config", folder / "mine.yaml")
-    return maskmill(*words, "--json", folder / "figures.json", "--report", folder / "page.html")
+    return maskmill(*words, "--figures", folder / "figures.json", "--report", folder / "page.html")
 
 
 def test_a_truth_of_boxes_tells_whom_the_models_find_and_whom_the_review_shows(boxes: Path) -> None:
@@ -152,7 +161,7 @@ def test_people_whom_a_roi_hides_are_shown_by_no_review(boxes: Path) -> None:
     roi[:, :20] = 255  # 3 stands at 20
     Image.fromarray(roi).save(boxes / "roi.png")
     words = ("--images", boxes / "images", "--coco", boxes / "boxes.json", "--roi", boxes / "roi.png")
-    done = maskmill(*words, "--config", boxes / "mine.yaml", "--json", boxes / "figures.json")
+    done = maskmill(*words, "--config", boxes / "mine.yaml", "--figures", boxes / "figures.json")
     assert done.exit_code == 0, done.output
     figures = json.loads((boxes / "figures.json").read_text())
     assert [frame["tracks"] for frame in figures["frames"][4:]] == [["2"], []]
@@ -185,6 +194,6 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         Image.fromarray(image).save(tmp_path / folder / "1.png")
     words = ("--images", tmp_path / "images", "--masks", tmp_path / "masks", "--config", "offline")
-    done = maskmill(*words, "--json", tmp_path)
+    done = maskmill(*words, "--figures", tmp_path)
     assert done.exit_code == 2
     assert "is a folder: name a file to write" in " ".join(done.stderr.split())

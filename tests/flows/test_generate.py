@@ -24,6 +24,7 @@ from labeling.storage.home import Home
 from tasks.execution.database import database_of
 from tasks.ingest import ingest_spec
 from tasks.observability.report import draw_frame
+from tests.fakes.videos import write_numbered_video
 from tests.flows.dump import dump_rows
 from tests.flows.scripted_runs import (
     HALF,
@@ -36,7 +37,6 @@ from tests.flows.scripted_runs import (
     scripted_config,
     video,
 )
-from tests.planted import write_planted_video
 
 __all__ = ["closed_ledgers", "home", "video"]
 pytestmark = pytest.mark.usefixtures("prefect")
@@ -215,7 +215,7 @@ def test_a_part_of_a_folder_that_was_planned_before_hides_nothing(home: Path, tm
 def test_what_a_killed_run_left_is_done_though_its_source_is_not_named_again(
     video: Path, home: Path, tmp_path: Path
 ) -> None:
-    other = write_planted_video(tmp_path / "other.mp4", fps=Fraction(10), frames=10, size_hw=(160, 240))
+    other = write_numbered_video(tmp_path / "other.mp4", fps=Fraction(10), frames=10, size_hw=(160, 240))
     config = scripted_config({"boxes": [WHOLE]}, {})
     place = Home(home.resolve())
     place.create()

@@ -126,7 +126,7 @@ def test_a_segmenter_that_breaks_fails_its_shards_and_can_be_tried_again(
         raise RuntimeError("CUDA out of memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr("tests.scripted.ScriptedSegmenter.segment", out_of_memory)
+        patch.setattr("tests.fakes.segmenters.ScriptedSegmenter.segment", out_of_memory)
         failed = run_in_vain([video], config, home)
     assert [f.code for f in failed.failures] == ["model", "model"]
     assert all("CUDA out of memory" in f.message for f in failed.failures)

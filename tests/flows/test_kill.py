@@ -13,9 +13,10 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from labeling.synthetic.scene import render_scene
+from tests.fakes.videos import encode_numbers, read_numbers
 from tests.flows.dump import dump_files, dump_rows
 from tests.prefect_server import plant_database
-from tests.servers import make_video, read_numbers, send_stream, serve
+from tests.servers import send_stream, serve
 
 KILLS = int(os.environ.get("MASKMILL_TEST_KILLS", "4"))
 
@@ -113,7 +114,7 @@ def test_prefects_temporary_server_ends_with_a_run_that_is_killed(scene: Path, t
 def test_ctrl_c_while_a_camera_is_recorded_keeps_what_came(tmp_path: Path, server: str) -> None:
     home = tmp_path / "home"
     with serve() as site:
-        site.pages["/cam"] = send_stream(make_video(range(600), form="mpegts"), seconds=60, pieces=600)
+        site.pages["/cam"] = send_stream(encode_numbers(range(600), form="mpegts"), seconds=60, pieces=600)
         process = start(f"camera:{site.url('/cam')}", home, tmp_path, server=server)
         while not list(home.rglob("1.mp4")):
             assert process.poll() is None

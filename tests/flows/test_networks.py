@@ -18,7 +18,7 @@ from flows.generate import generate_dataset
 from labeling.storage.home import Home
 from tasks.execution.database import close_databases, database_of
 from tests.conftest import ROOT
-from tests.planted import write_planted_video
+from tests.fakes.videos import write_numbered_video
 
 pytestmark = pytest.mark.usefixtures("prefect")
 
@@ -41,7 +41,7 @@ def test_the_flow_loads_as_a_deployment_entrypoint() -> None:
 @pytest.mark.slow
 def test_torchvisions_three_networks_run_through_the_whole_path(tmp_path: Path) -> None:
     video = tmp_path / "video.mp4"
-    write_planted_video(video, fps=Fraction(4), frames=4, size_hw=(96, 128))
+    write_numbered_video(video, fps=Fraction(4), frames=4, size_hw=(96, 128))
 
     def block(model: str) -> dict[str, object]:
         small = {} if "lraspp" in model else {"min_size": 96}
@@ -105,6 +105,6 @@ def test_a_user_s_own_python_segmenter_that_breaks_the_protocol_is_named(tmp_pat
 
     image = tmp_path / "p.png"
     cv2.imwrite(str(image), np.zeros((64, 64, 3), np.uint8))
-    tree = {"teacher": "python:tests.scripted:no_such_factory", "student": "background:mog2"}
+    tree = {"teacher": "python:tests.fakes.segmenters:no_such_factory", "student": "background:mog2"}
     with pytest.raises(ConfigError, match="no_such_factory"):
         generate_dataset([str(tmp_path)], validate_config(tree, "test"), home=tmp_path / "home")

@@ -29,21 +29,17 @@ from labeling.review.label_studio.ports import free_port
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
 from tasks.execution.database import database_of
+from tests.fakes.videos import write_numbered_video
 from tests.flows.dump import dump_files, dump_rows
 from tests.flows.test_kill import processes_of
-from tests.planted import write_planted_video
 
 pytestmark = [pytest.mark.usefixtures("prefect"), pytest.mark.timeout(600)]
 DECISIONS = ("easy", "accepted", "review")
 ELSEWHERE = "tcp://192.0.2.7:8786"
 """An address that is nobody's (RFC 5737)."""
 
-needs_dask = pytest.mark.skipif(
-    not importlib.util.find_spec("prefect_dask"), reason="no prefect-dask: pip install 'maskmill[dask]'"
-)
-needs_ray = pytest.mark.skipif(
-    not importlib.util.find_spec("prefect_ray"), reason="no prefect-ray: pip install 'maskmill[ray]'"
-)
+needs_dask = pytest.mark.requires("dask", module="prefect_dask")
+needs_ray = pytest.mark.requires("ray", module="prefect_ray")
 PROCESSES = pytest.param("processes")
 DASK = pytest.param("dask", marks=needs_dask)
 RAY = pytest.param("ray", marks=[needs_ray, pytest.mark.slow])
@@ -108,8 +104,8 @@ def test_a_cluster_that_is_there_is_used_by_its_address(
 def fragile_config(notes: Path, runner: str, *, t_ms: int = -1, deaths: int = 0) -> RunConfig:
     notes.mkdir()
     options = {"folder": str(notes), "t_ms": t_ms, "deaths": deaths}
-    teacher = {"kind": "python", "factory": "tests.fragile:fragile", "options": options}
-    student = {"kind": "python", "factory": "tests.scripted:scripted", "options": {"name": "student"}}
+    teacher = {"kind": "python", "factory": "tests.fakes.segmenters:crashing", "options": options}
+    student = {"kind": "python", "factory": "tests.fakes.segmenters:scripted", "options": {"name": "student"}}
     tree = {"teacher": teacher, "student": student, "runner": runner, "workers": 2, "device": "cpu"}
     return validate_config(tree | {"sampling": {"shard_s": 1}}, "test")
 
@@ -117,7 +113,7 @@ def fragile_config(notes: Path, runner: str, *, t_ms: int = -1, deaths: int = 0)
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("planted") / "planted.mp4"
-    write_planted_video(path, fps=Fraction(10), frames=60, size_hw=(160, 240))
+    write_numbered_video(path, fps=Fraction(10), frames=60, size_hw=(160, 240))
     return path
 
 

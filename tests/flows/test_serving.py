@@ -123,6 +123,7 @@ def test_a_schedule_fires_by_itself_and_goes_on_where_ctrl_c_stopped_it(service:
     assert summary.counts["looked_at"] == 6 * 25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("url", "told"),
     [("", "want a Prefect server that stays"), ("http://127.0.0.1:1/api", "answers at http://127.0.0.1:1")],

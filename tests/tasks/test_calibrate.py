@@ -44,8 +44,8 @@ def images(tmp_path: Path) -> Path:
 
 def config(*changes: str) -> RunConfig:
     tree = {
-        "teacher": {"kind": "python", "factory": "tests.bright:bright"},
-        "student": {"kind": "python", "factory": "tests.scripted:scripted"},
+        "teacher": {"kind": "python", "factory": "tests.fakes.segmenters:bright"},
+        "student": {"kind": "python", "factory": "tests.fakes.segmenters:scripted"},
     }
     return change_config(tree, changes, "test")
 

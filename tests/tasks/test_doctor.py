@@ -142,7 +142,7 @@ def test_where_images_lie_is_told_and_a_bucket_is_tried(
     began = time.monotonic()
     away = examine_images(tmp_path)
     assert not away.ok
-    assert "did not answer as it should" in away.finding
+    assert "did not answer correctly" in away.finding
     assert time.monotonic() - began < 30
     bucket.gate.fail_with = 403
     assert "refuses our keys" in examine_images(tmp_path).finding

@@ -218,6 +218,7 @@ def test_the_command_tells_first_and_deletes_when_asked(home: Home) -> None:
     assert images(home) == referred(home)
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_again_leaves_what_is_needed_and_nothing_else(home: Home) -> None:
     two_runs(home)
     litter(home, 6000)

@@ -19,8 +19,8 @@ from db.runs.writes import ShardRange, upsert_run
 from labeling.storage.home import Home
 from tasks.execution.database import close_databases, database_of
 from tasks.ingest import Ingested, ingest_spec, position_ranges, time_ranges
-from tests.planted import write_planted_video
-from tests.servers import make_video, send_file, serve
+from tests.fakes.videos import encode_numbers, write_numbered_video
+from tests.servers import send_file, serve
 
 CONFIG = load_config("offline")
 RUN = CONFIG.run_id()
@@ -114,7 +114,7 @@ def test_a_row_that_is_tried_again_alone_keeps_its_license_and_title(
     monkeypatch.chdir(tmp_path)  # the row counts from the list, wherever one is when it is tried again
     assert ingest_spec(str(lists / "list.csv"), RUN, CONFIG, home).videos == ()
     assert [found.videos for found in retry(home)] == [()]
-    write_planted_video(lists / "clip.mp4", fps=Fraction(10), frames=10, size_hw=(64, 96))
+    write_numbered_video(lists / "clip.mp4", fps=Fraction(10), frames=10, size_hw=(64, 96))
     [found] = retry(home)
     assert credits(home) == {found.videos[0]: ("A clip", "CC0")}
     assert retry(home) == []
@@ -122,7 +122,7 @@ def test_a_row_that_is_tried_again_alone_keeps_its_license_and_title(
 
 def test_a_bad_member_of_an_archive_keeps_the_license_of_its_row(home: Home, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("path,license\nclips.zip,CC0\n")
-    write_planted_video(tmp_path / "clip.mp4", fps=Fraction(10), frames=10, size_hw=(64, 96))
+    write_numbered_video(tmp_path / "clip.mp4", fps=Fraction(10), frames=10, size_hw=(64, 96))
     with ZipFile(tmp_path / "clips.zip", "w") as archive:
         archive.writestr("clip.mp4", "no video")
     ingest_spec(str(tmp_path / "list.csv"), RUN, CONFIG, home)
@@ -139,6 +139,6 @@ def test_a_title_of_a_list_stands_before_that_of_the_page_when_it_is_tried_again
     with serve() as site:
         (tmp_path / "list.csv").write_text(f"url,title,license\n{site.url('/page.mp4')},Mine,CC0\n")
         assert ingest_spec(str(tmp_path / "list.csv"), RUN, quick, home).videos == ()
-        site.pages["/page.mp4"] = send_file(make_video(range(20)))
+        site.pages["/page.mp4"] = send_file(encode_numbers(range(20)))
         [found] = retry(home)
     assert credits(home) == {found.videos[0]: ("Mine", "CC0")}

@@ -19,6 +19,12 @@ def upgrade() -> None:
         sa.Column("id", sa.String(), nullable=False, comment="Prefect's id of the flow run"),
         sa.Column("flow", sa.String(), nullable=False, comment="what it does"),
         sa.Column("place", sa.String(), nullable=False, comment="host and process"),
+        sa.Column(
+            "process",
+            sa.String(),
+            nullable=True,
+            comment="machine, pid and start time of the process; null: unknown",
+        ),
         sa.Column("began_at", sa.DateTime(), nullable=False, comment="UTC, the database's clock"),
         sa.Column(
             "seen_at", sa.DateTime(), nullable=False, comment="UTC, last sign of life, the database's clock"

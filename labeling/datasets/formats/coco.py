@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
+from more_itertools import batched
 from pycocotools import mask as coco_mask
 
 from labeling.datasets.formats.coco_json import annotation_record, rle_json, with_keypoints
@@ -14,7 +15,6 @@ from labeling.datasets.provenance import describe_origin, record_line, to_json
 from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportCheck, ExportSummary
 from labeling.datasets.staging import ImageFolder, ImageTarget, export_errors, stage_export
 from labeling.runtime.memory import collecting_rarely
-from labeling.runtime.prefetch import in_batches
 from labeling.structures.instances import COCO_KEYPOINTS, COCO_SKELETON
 
 _WRITTEN_AT_ONCE = 50
@@ -53,7 +53,7 @@ def write_coco(
         collecting_rarely(),
     ):
         with _CocoFiles(staging, polygons=polygons) as files:
-            for batch in in_batches(frames, _WRITTEN_AT_ONCE):
+            for batch in batched(frames, _WRITTEN_AT_ONCE):
                 files.add(batch)
                 for frame in batch:
                     placed.add(frame.image, name=frame.file_name, store=frame.store)

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from configs.environment import LABEL_STUDIO_API_KEY, LABEL_STUDIO_URL, read_variable
 from labeling.errors import LabelStudioMissing
 from labeling.storage.atomic import storage_errors
 
-URL_VARIABLE, TOKEN_VARIABLE = "MASKMILL_LABEL_STUDIO_URL", "MASKMILL_LABEL_STUDIO_API_KEY"
+URL_VARIABLE, TOKEN_VARIABLE = LABEL_STUDIO_URL.name, LABEL_STUDIO_API_KEY.name
 HOW_TO_START_ONE = (
     f"`maskmill review up` starts one here; for your team's set {URL_VARIABLE} and {TOKEN_VARIABLE}"
 )
@@ -41,7 +42,7 @@ LookUp = Callable[[str], str | None]
 """Tells the value of a variable, from the environment or wherever else secrets are kept."""
 
 
-def find_credentials(home_root: Path, *, look_up: LookUp = os.environ.get) -> Credentials:
+def find_credentials(home_root: Path, *, look_up: LookUp = read_variable) -> Credentials:
     """The team's server that the variables name, else this home's own.
 
     Raises:
@@ -52,7 +53,7 @@ def find_credentials(home_root: Path, *, look_up: LookUp = os.environ.get) -> Cr
     return found
 
 
-def known_credentials(home_root: Path, *, look_up: LookUp = os.environ.get) -> Credentials | None:
+def known_credentials(home_root: Path, *, look_up: LookUp = read_variable) -> Credentials | None:
     """As `find_credentials`; None: there is none.
 
     Raises:

@@ -6,17 +6,17 @@ Label Studio; or we make it, with keys that the user has named for this purpose:
 and our own go nowhere.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
+from configs import environment
 from labeling.errors import LabelStudioRefused, LabelStudioUnreachable
 from labeling.review.label_studio.http import Connection
 from labeling.storage.object_store import ObjectStore, protocol_of
 
-KEY_VARIABLE = "MASKMILL_LABEL_STUDIO_AWS_ACCESS_KEY_ID"
-SECRET_VARIABLE = "MASKMILL_LABEL_STUDIO_AWS_SECRET_ACCESS_KEY"  # noqa: S105  # a name
+KEY_VARIABLE = environment.LABEL_STUDIO_AWS_ACCESS_KEY_ID.name
+SECRET_VARIABLE = environment.LABEL_STUDIO_AWS_SECRET_ACCESS_KEY.name
 _TITLE = "maskmill images"
 _SIGNED_FOR_MIN = 60
 """One minute, Label Studio's default, is over before a slow page has asked."""
@@ -56,8 +56,8 @@ def bucket_of(store: ObjectStore | None) -> Bucket | None:
     if store is None or protocol_of(store.url) not in {"s3", "s3a"}:
         return None
     name, _, prefix = store.url.partition("://")[2].partition("/")
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    endpoint = environment.AWS_ENDPOINT_URL_S3.read() or environment.AWS_ENDPOINT_URL.read()
+    region = environment.AWS_REGION.read() or environment.AWS_DEFAULT_REGION.read()
     return Bucket(name, prefix.strip("/"), endpoint, region)
 
 

@@ -20,6 +20,7 @@ from db.connection.schema import schema_revision, upgrade_schema
 from db.models.core import Base, RunRow, utc_now
 from labeling.errors import AlreadyRunning, DatabaseUnreachable, DiskFull, SchemaTooNew, SchemaTooOld
 from tests.postgres_server import RunningPostgres
+from tests.requirements import require_module
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
 
 
 def test_a_server_that_does_not_answer_is_told_with_what_to_do() -> None:
-    pytest.importorskip("psycopg")
+    require_module("postgresql", "psycopg")
     with pytest.raises(DatabaseUnreachable, match=r"refused.*; start it, or correct .*MASKMILL_DATABASE_URL"):
         open_database("postgresql+psycopg://me@127.0.0.1:1/x")
 
@@ -190,7 +191,7 @@ def test_only_one_of_two_is_alone(url: str) -> None:
 
 
 def test_nobody_is_alone_on_a_server_that_does_not_answer() -> None:
-    pytest.importorskip("psycopg")
+    require_module("postgresql", "psycopg")
     database = Database("postgresql+psycopg://me@127.0.0.1:1/x")
     with pytest.raises(DatabaseUnreachable, match="run it again"), database.alone("review push"):
         pass

@@ -98,10 +98,44 @@ def test_who_comes_back_under_the_same_id_has_nothing(database: Database) -> Non
 
 def test_a_released_shard_counts_its_dead(database: Database) -> None:
     shard = claim_id(database, "ann")
+    again = update(ShardRow).where(ShardRow.id == shard).values(claimed_by="ann")
+    for died, deaths in ((True, 1), (False, 1), (True, 2)):
+        with database.transaction() as session:
+            session.execute(again)
+            assert release_shard(session, shard, "ann", died=died) == deaths
+
+
+def test_a_shard_that_another_execution_holds_is_not_released(database: Database) -> None:
+    shard = claim_id(database, "bob")
     with database.transaction() as session:
-        assert release_shard(session, shard, died=True) == 1
-        assert release_shard(session, shard, died=False) == 1
-        assert release_shard(session, shard, died=True) == 2
+        assert release_shard(session, shard, "ann", died=True) == 0
+        assert holds_shard(session, shard, "bob")
+
+
+def test_a_lease_that_was_renewed_or_taken_again_since_it_was_read_does_not_expire(
+    database: Database,
+) -> None:
+    shard = claim_id(database, "ann")
+    with database.session() as session:
+        read = {one.id: one.seen_at for one in silent_executions(session, silent_s=0)}
+    with database.transaction() as session:
+        give_sign_of_life(session, "ann", flow="generate-dataset", place="ann's machine")
+    with database.transaction() as session:
+        assert bury_execution(session, "ann", seen_at=read["ann"]) is None
+        assert holds_shard(session, shard, "ann")
+        assert bury_execution(session, "bob", seen_at=read["bob"]) == 0
+        assert bury_execution(session, "bob", seen_at=read["bob"]) is None
+
+
+def test_a_process_is_kept_with_its_lease_and_with_one_that_is_made_again(database: Database) -> None:
+    facts = {"flow": "generate-dataset", "place": "here", "process": "machine 1 2"}
+    with database.transaction() as session:
+        enter_execution(session, "eve", **facts)
+        bury_execution(session, "bob")
+        give_sign_of_life(session, "bob", **facts)
+    with database.session() as session:
+        kept = {one.id: one.process for one in silent_executions(session, silent_s=0)}
+    assert kept == {"ann": None, "bob": "machine 1 2", "eve": "machine 1 2"}
 
 
 def test_others_are_those_who_hold_what_is_not_done(database: Database) -> None:

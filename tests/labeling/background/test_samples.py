@@ -8,8 +8,8 @@ import pytest
 
 from labeling.background.samples import read_samples, sample_times, widen_range
 from labeling.structures.frames import Clip
+from tests.fakes.videos import Coding, read_number, write_numbered_video
 from tests.labeling.segmenters.images import VIDEO_ID, save_images
-from tests.planted import Coding, read_number, write_planted_video
 
 
 def test_sample_times_are_the_middles_of_equal_parts() -> None:
@@ -37,26 +37,26 @@ def test_short_ranges_are_widened_within_the_video(
 
 
 def test_samples_of_a_video_are_the_frames_at_their_times(tmp_path: Path) -> None:
-    video = write_planted_video(tmp_path / "v.mp4", fps=Fraction(10), frames=100)
+    video = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(10), frames=100)
     shown = [read_number(rgb) for rgb in read_samples(Clip(VIDEO_ID, video), 10)]
     assert shown == [5, 15, 25, 35, 45, 55, 65, 75, 85, 95]
 
 
 def test_samples_far_apart_are_found_by_seeking(tmp_path: Path) -> None:
     coding = Coding(options={"g": "10"})
-    video = write_planted_video(tmp_path / "v.mp4", fps=Fraction(1), frames=160, coding=coding)
+    video = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(1), frames=160, coding=coding)
     clip = Clip(VIDEO_ID, video, start_s=Fraction(0), end_s=Fraction(160))
     assert [read_number(rgb) for rgb in read_samples(clip, 8)] == [10, 30, 50, 70, 90, 110, 130, 150]
 
 
 def test_a_video_of_one_frame_gives_it_for_every_sample(tmp_path: Path) -> None:
-    video = write_planted_video(tmp_path / "v.mp4", fps=Fraction(10), frames=1)
+    video = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(10), frames=1)
     assert [read_number(rgb) for rgb in read_samples(Clip(VIDEO_ID, video), 8)] == [0] * 8
 
 
 def test_rotated_videos_give_upright_samples(tmp_path: Path) -> None:
     coding = Coding(rotation_deg=90)
-    video = write_planted_video(tmp_path / "v.mp4", fps=Fraction(10), frames=20, coding=coding)
+    video = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(10), frames=20, coding=coding)
     assert [read_number(rgb) for rgb in read_samples(Clip(VIDEO_ID, video), 4)] == [3, 8, 13, 18]
 
 

@@ -1,4 +1,4 @@
-"""The collector comes by rarely within the block, and as usual after it."""
+"""Garbage collection: rare within the block, as usual after it."""
 
 import gc
 
@@ -8,13 +8,13 @@ from labeling.runtime.memory import LEAKED_OBJECTS, collecting_rarely
 
 
 class Circle:
-    """Refers to itself: only the collector frees it."""
+    """An object that refers to itself: only the collector frees it."""
 
     def __init__(self) -> None:
         self.self = self
 
 
-def test_pages_of_rows_do_not_call_the_collector_but_leaks_do() -> None:
+def test_the_collector_runs_for_leaks_and_not_for_pages_of_rows() -> None:
     with collecting_rarely():
         gc.collect()
         before = [generation["collections"] for generation in gc.get_stats()]

@@ -1,4 +1,4 @@
-"""Reading ahead, batching and timing."""
+"""Prefetching and timing."""
 
 import threading
 import time
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from labeling.runtime.prefetch import Stopwatch, in_batches, prefetch
+from labeling.runtime.prefetch import Stopwatch, prefetch
 
 
-def test_items_come_in_order_and_whole() -> None:
+def test_all_items_come_in_order() -> None:
     assert list(prefetch(range(100), depth=3)) == list(range(100))
 
 
-def test_no_more_than_the_depth_is_made_before_it_is_asked_for() -> None:
+def test_at_most_depth_items_are_made_ahead() -> None:
     made: list[int] = []
 
     def make() -> Iterator[int]:
@@ -39,7 +39,7 @@ def test_an_error_is_raised_after_the_items_before_it() -> None:
         next(ahead)
 
 
-def test_leaving_early_ends_the_thread_and_closes_what_was_read() -> None:
+def test_leaving_early_ends_the_thread_and_closes_the_iterator() -> None:
     closed = threading.Event()
 
     def endless() -> Iterator[int]:
@@ -52,13 +52,8 @@ def test_leaving_early_ends_the_thread_and_closes_what_was_read() -> None:
     ahead = prefetch(endless(), depth=2)
     next(ahead)
     ahead.close()  # type: ignore[attr-defined]  # a generator
-    assert not [t for t in threading.enumerate() if t.name == "read-ahead"]
+    assert not [t for t in threading.enumerate() if t.name.startswith("prefetch")]
     assert closed.wait(2)
-
-
-def test_batches_are_full_but_for_the_last() -> None:
-    assert list(in_batches(range(7), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
-    assert list(in_batches([], 3)) == []
 
 
 def test_a_stopwatch_adds_up_per_stage() -> None:

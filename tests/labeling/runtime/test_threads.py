@@ -1,4 +1,4 @@
-"""The limit of threads, and who goes by it."""
+"""Thread limits."""
 
 import cv2
 import pytest
@@ -9,12 +9,14 @@ from labeling.runtime.threads import bound_image_threads, thread_limit
 @pytest.mark.parametrize(
     ("variable", "limit"), [("1", 1), ("4", 4), ("4,2", 4), ("", None), ("0", None), ("many", None)]
 )
-def test_the_limit_is_openmps(variable: str, limit: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limit_is_that_of_openmp(
+    variable: str, limit: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", variable)
     assert thread_limit() == limit
 
 
-def test_opencv_is_told_of_a_limit_and_left_alone_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opencv_gets_the_limit_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     before = cv2.getNumThreads()
     try:
         monkeypatch.setenv("OMP_NUM_THREADS", "1")

@@ -16,8 +16,8 @@ from labeling.sampling.select import MinGap, SkippedFrame, select_frames
 from labeling.structures.frames import Clip, Frame, ImageFile
 from labeling.video.color import VideoImage
 from labeling.video.decode import Decoded
-from tests import planted
-from tests.planted import Coding, draw_number, read_number, write_images, write_planted_video
+from tests.fakes import videos
+from tests.fakes.videos import Coding, draw_number, read_number, write_images, write_numbered_video
 
 NTSC = Fraction(30000, 1001)
 VIDEOS = (
@@ -55,7 +55,7 @@ def first_at_or_after(times: list[Fraction], every_s: Fraction) -> list[int]:
 def test_the_first_frame_at_or_after_each_instant_is_chosen(
     fps: Fraction, rotation_deg: int, tmp_path: Path
 ) -> None:
-    path = write_planted_video(
+    path = write_numbered_video(
         tmp_path / "v.mp4", fps=fps, frames=150, size_hw=(72, 96), coding=Coding(rotation_deg=rotation_deg)
     )
     chosen = select(Clip("v", path), Sampling(every_s=0.3, min_gap_s=0))
@@ -66,7 +66,7 @@ def test_the_first_frame_at_or_after_each_instant_is_chosen(
 
 def test_a_variable_rate_is_sampled_by_time_not_by_count(tmp_path: Path) -> None:
     pts = [0, 33, 66, 499, 501, 502, 1600, 1650, 1999, 2000, 2040, 2900, 3100]
-    path = write_planted_video(tmp_path / "v.mp4", fps=Fraction(30), frames=len(pts), pts=pts)
+    path = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(30), frames=len(pts), pts=pts)
     times = [Fraction(p, 1000) for p in pts]
     sampling = Sampling(every_s=0.5, min_gap_s=0)
     expected = first_at_or_after(times, Fraction(1, 2))
@@ -82,7 +82,7 @@ def test_a_variable_rate_is_sampled_by_time_not_by_count(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["v.mp4", "v.ts", "v.avi"])
 def test_shards_sample_the_same_frames_as_the_whole_video(name: str, tmp_path: Path) -> None:
     coding = Coding(options={"g": "48", "bf": "3"})
-    path = write_planted_video(tmp_path / name, fps=NTSC, frames=250, size_hw=(72, 96), coding=coding)
+    path = write_numbered_video(tmp_path / name, fps=NTSC, frames=250, size_hw=(72, 96), coding=coding)
     sampling = Sampling(every_s=0.4, min_gap_s=0)
     whole = select(Clip("v", path), sampling)
     shards = [
@@ -95,7 +95,7 @@ def test_shards_sample_the_same_frames_as_the_whole_video(name: str, tmp_path: P
 
 
 def test_the_gap_is_exact(tmp_path: Path) -> None:
-    path = write_planted_video(tmp_path / "v.mp4", fps=Fraction(30), frames=30)
+    path = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(30), frames=30)
     sampling = Sampling(every_s=0, min_gap_s=0.5)
     assert numbers(Clip("v", path), sampling) == [0, 15]
     assert numbers(Clip("v", path), sampling, gap_here=False) == list(range(30))
@@ -103,7 +103,7 @@ def test_the_gap_is_exact(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fps", [Fraction(24), Fraction(60), NTSC], ids=str)
 def test_kept_frames_are_never_closer_than_the_gap(fps: Fraction, tmp_path: Path) -> None:
-    path = write_planted_video(tmp_path / "v.mp4", fps=fps, frames=200, size_hw=(72, 96))
+    path = write_numbered_video(tmp_path / "v.mp4", fps=fps, frames=200, size_hw=(72, 96))
     kept = select(Clip("v", path), Sampling(every_s=0.1, min_gap_s=0.35))
     assert len(kept) > 5
     assert min(b.t - a.t for a, b in pairwise(kept)) >= Fraction(7, 20)
@@ -122,7 +122,7 @@ def test_a_gap_counts_from_the_last_kept_frame_in_exact_fractions() -> None:
 
 def test_frames_in_one_millisecond_count_once_also_across_shards(tmp_path: Path) -> None:
     pts = [0, 10, 20_001, 20_004, 20_012, 40_000]  # in 1/20 ms: 2 and 3 round to 1000 ms
-    path = write_planted_video(
+    path = write_numbered_video(
         tmp_path / "v.mp4", fps=Fraction(30), frames=6, pts=pts, time_base=Fraction(1, 20_000)
     )
     whole = select(Clip("v", path), EVERY_FRAME)
@@ -140,7 +140,7 @@ def test_frames_in_one_millisecond_count_once_also_across_shards(tmp_path: Path)
 def test_frames_that_are_not_sampled_are_never_converted_to_rgb(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write_planted_video(tmp_path / "v.mp4", fps=Fraction(30), frames=90)
+    path = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(30), frames=90)
     converted: list[VideoImage] = []
     convert = VideoImage.to_rgb
 
@@ -187,7 +187,7 @@ def test_a_near_duplicate_of_any_of_the_last_eight_is_skipped(tmp_path: Path) ->
 
 
 def test_the_memory_of_duplicates_ends_with_the_shot(tmp_path: Path) -> None:
-    first, second = planted.textured_scene(0)(0), planted.textured_scene(2)(0)
+    first, second = videos.textured_scene(0)(0), videos.textured_scene(2)(0)
     lossless = Coding("ffv1", pix_fmt="bgr0")
     path = write_images(tmp_path / "v.mkv", [first, first, second, first], fps=Fraction(10), coding=lossless)
     sampling = Sampling(every_s=0, min_gap_s=0, max_hash_distance=6)
@@ -197,8 +197,8 @@ def test_the_memory_of_duplicates_ends_with_the_shot(tmp_path: Path) -> None:
 
 
 def test_planted_cuts_begin_shots_at_their_exact_times(tmp_path: Path) -> None:
-    scenes = [planted.textured_scene(seed) for seed in range(3)]
-    path = planted.write_scene_cuts(tmp_path / "v.mp4", scenes, frames_each=20, fps=Fraction(25))
+    scenes = [videos.textured_scene(seed) for seed in range(3)]
+    path = videos.write_scene_cuts(tmp_path / "v.mp4", scenes, frames_each=20, fps=Fraction(25))
     whole = select(Clip("v", path), EVERY_FRAME)
     assert [frame.shot for frame in whole] == [0] * 20 + [800] * 20 + [1600] * 20
     in_shot = select(Clip("v", path, Fraction("0.4"), Fraction("1.2")), EVERY_FRAME)
@@ -208,8 +208,8 @@ def test_planted_cuts_begin_shots_at_their_exact_times(tmp_path: Path) -> None:
 
 
 def test_cuts_between_frames_that_are_not_sampled_are_found(tmp_path: Path) -> None:
-    scenes = [planted.textured_scene(seed) for seed in range(2)]
-    path = planted.write_scene_cuts(tmp_path / "v.mp4", scenes, frames_each=20, fps=Fraction(25))
+    scenes = [videos.textured_scene(seed) for seed in range(2)]
+    path = videos.write_scene_cuts(tmp_path / "v.mp4", scenes, frames_each=20, fps=Fraction(25))
     frames = select(Clip("v", path), Sampling(every_s=0.5, min_gap_s=0.4))
     assert [(frame.t_ms, frame.shot) for frame in frames] == [(0, 0), (520, 0), (1000, 800), (1520, 800)]
 
@@ -235,8 +235,9 @@ def test_images_of_a_folder_have_no_time_and_an_unreadable_one_is_skipped(tmp_pa
     assert [read_number(item.rgb) for item in items if isinstance(item, Frame)] == [5, 5]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:
-    path = write_planted_video(tmp_path / "v.mp4", fps=Fraction(30), frames=300)
+    path = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(30), frames=300)
     sampling = Sampling(every_s=0, min_gap_s=0, max_hash_distance=0)
 
     def count_alive() -> list[int]:
@@ -253,13 +254,13 @@ def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:
     assert max(max(counts) for counts in alive) <= 3
 
 
-def real_clips(shared: Path) -> dict[str, Callable[[int], planted.Image]]:
+def real_clips(shared: Path) -> dict[str, Callable[[int], videos.Image]]:
     """First images of the shared videos, all scaled to one size."""
 
-    def scaled(rgb: planted.Image) -> planted.Image:
+    def scaled(rgb: videos.Image) -> videos.Image:
         return np.asarray(cv2.resize(rgb, (320, 240), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
-    def reader(path: Path) -> Callable[[int], planted.Image]:
+    def reader(path: Path) -> Callable[[int], videos.Image]:
         clip = Clip("v", path, end_s=Fraction(2))
         frames = [scaled(frame.rgb) for frame in select(clip, EVERY_FRAME)]
         return frames.__getitem__
@@ -271,7 +272,7 @@ def real_clips(shared: Path) -> dict[str, Callable[[int], planted.Image]]:
 def test_cuts_between_real_videos_are_found_exactly(shared: Path, tmp_path: Path) -> None:
     clips = list(real_clips(shared).values())
     order = [clips[i] for i in (0, 1, 2, 0, 2, 1)]
-    path = planted.write_scene_cuts(tmp_path / "v.mp4", order, frames_each=15, fps=Fraction(25))
+    path = videos.write_scene_cuts(tmp_path / "v.mp4", order, frames_each=15, fps=Fraction(25))
     frames = select(Clip("v", path), EVERY_FRAME)
     assert sorted({frame.shot for frame in frames}) == [0, 600, 1200, 1800, 2400, 3000]
 
@@ -295,7 +296,7 @@ def test_no_cut_is_found_in_a_fast_dance(shared: Path, tmp_path: Path) -> None:
 
 
 def test_a_gap_equal_to_the_sampling_step_loses_no_frame_at_25_fps(tmp_path: Path) -> None:
-    path = planted.write_planted_video(tmp_path / "v.mp4", fps=Fraction(25), frames=75)
+    path = videos.write_numbered_video(tmp_path / "v.mp4", fps=Fraction(25), frames=75)
     sampling = Sampling(every_s=0.5, min_gap_s=0.5)
     times = [frame.t_ms for frame in select_frames(Clip("v", path), sampling, gap_here=True)]
     assert times == [0, 520, 1000, 1520, 2000, 2520]

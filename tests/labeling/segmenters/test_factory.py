@@ -28,6 +28,7 @@ def test_a_block_without_weights_needs_none(block: str) -> None:
     assert made.card.kind == "background"
 
 
+@pytest.mark.slow
 def test_torchvision_is_made_with_its_options() -> None:
     made = make({"kind": "torchvision", "model": "lraspp_mobilenet_v3_large", "weights": "random"})
     assert isinstance(made, Segmenter)

@@ -19,6 +19,8 @@ from labeling.segmenters.torchvision_outputs import InstanceNetwork, cover_box
 from labeling.structures.instances import Instance
 from tests.labeling.segmenters.images import make_frame, noise
 
+pytestmark = pytest.mark.slow
+
 SIZES_HW = ((48, 64), (60, 40))
 
 

@@ -1,4 +1,4 @@
-"""Downloads from a server of this machine alone, which several files of tests share."""
+"""Downloads from a local server, shared by several test files."""
 
 import sys
 from collections.abc import Iterator
@@ -12,12 +12,13 @@ from labeling.errors import SourceError
 from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch
 from labeling.sources.source import FailedSource, FetchedSource, SourceItem
-from tests.servers import Site, make_video, serve
+from tests.fakes.videos import encode_numbers
+from tests.servers import Site, serve
 
 INGEST = Ingest(retries=2, backoff_s=0.01, timeout_s=5)
 SECRETS = {"PW": "hunter2", "ONE": "hunter21", "TWO": "hunter22"}
-VIDEO = make_video(range(30))
-OTHER = make_video(range(100, 130))
+VIDEO = encode_numbers(range(30))
+OTHER = encode_numbers(range(100, 130))
 
 _contacted: set[str] = set()
 _looked_up: set[str] = set()
@@ -36,8 +37,8 @@ sys.addaudithook(_listen)
 
 @pytest.fixture(autouse=True)
 def only_this_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No test may lead yt-dlp to another machine, whatever it looks for."""
-    global _listening  # noqa: PLW0603  # audit hooks cannot be removed, only told to be quiet
+    """Fail a test that makes yt-dlp connect to another machine."""
+    global _listening  # noqa: PLW0603  # audit hooks cannot be removed, only switched off
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     _contacted.clear()
     _looked_up.clear()
@@ -61,15 +62,15 @@ def get(url: str, home: Path, ingest: Ingest = INGEST) -> list[FetchedSource | F
 
 
 def get_one(url: str, home: Path, ingest: Ingest = INGEST) -> FetchedSource:
-    (one,) = get(url, home, ingest)
-    assert isinstance(one, FetchedSource), one
-    return one
+    (item,) = get(url, home, ingest)
+    assert isinstance(item, FetchedSource), item
+    return item
 
 
 def get_error(url: str, home: Path, ingest: Ingest = INGEST) -> SourceError:
-    (one,) = get(url, home, ingest)
-    assert isinstance(one, FailedSource), one
-    return one.error
+    (item,) = get(url, home, ingest)
+    assert isinstance(item, FailedSource), item
+    return item.error
 
 
 def content(fetched: FetchedSource) -> bytes:

@@ -1,4 +1,4 @@
-"""Archives, honest and hostile."""
+"""Archives, harmless and hostile."""
 
 import gzip
 import hashlib
@@ -54,13 +54,15 @@ def unpack(
     """Contents of good members and errors of bad ones, by name."""
     good: dict[str, bytes] = {}
     bad: dict[str, SourceError] = {}
-    for one in fetch(SourceItem(str(archive), "archive"), home, ingest):
-        if isinstance(one, FailedSource):
-            bad[one.spec.removeprefix(str(archive)).removeprefix("!")] = one.error
-        elif one.path:
-            good[one.origin.spec.removeprefix(f"{archive}!")] = one.path.read_bytes()
+    for item in fetch(SourceItem(str(archive), "archive"), home, ingest):
+        if isinstance(item, FailedSource):
+            bad[item.spec.removeprefix(str(archive)).removeprefix("!")] = item.error
+        elif item.path:
+            good[item.origin.spec.removeprefix(f"{archive}!")] = item.path.read_bytes()
         else:
-            good |= {name: path.read_bytes() for name, path in zip(one.image_names, one.images, strict=True)}
+            good |= {
+                name: path.read_bytes() for name, path in zip(item.image_names, item.images, strict=True)
+            }
     return good, bad
 
 
@@ -86,18 +88,20 @@ def test_videos_and_images_come_out_named_by_their_content(tmp_path: Path, name:
     }  # fmt: skip
     archive = MAKERS[name](tmp_path / name, members)
     found = list(fetch(SourceItem(str(archive), "archive", license="CC0"), tmp_path / "home", INGEST))
-    videos = [one for one in found if isinstance(one, FetchedSource) and one.path]
-    (images,) = (one for one in found if isinstance(one, FetchedSource) and one.images)
+    videos = [item for item in found if isinstance(item, FetchedSource) and item.path]
+    (images,) = (item for item in found if isinstance(item, FetchedSource) and item.images)
     assert len(found) == 3
-    assert [one.origin.spec for one in videos] == [f"{archive}!one.mp4", f"{archive}!sub/zwei ü 視.MKV"]
-    assert [one.path.name for one in videos if one.path] == [
+    assert [item.origin.spec for item in videos] == [f"{archive}!one.mp4", f"{archive}!sub/zwei ü 視.MKV"]
+    assert [item.path.name for item in videos if item.path] == [
         f"{hashlib.sha256(NOISE).hexdigest()}.mp4",
         f"{hashlib.sha256(NOISE[:5000]).hexdigest()}.mkv",
     ]
     assert images.origin.spec == f"{archive}!p/"
     assert images.image_names == ("f2.png", "f10.png")
     assert [path.read_bytes() for path in images.images] == [b"two", b"ten"]
-    assert {(one.origin.kind, one.origin.license) for one in (*videos, images)} == {("archive_member", "CC0")}
+    assert {(item.origin.kind, item.origin.license) for item in (*videos, images)} == {
+        ("archive_member", "CC0")
+    }
     assert len(all_files(tmp_path / "home")) == 4
 
 
@@ -113,11 +117,11 @@ def test_the_same_bytes_twice_are_one_file(tmp_path: Path) -> None:
 
 def test_one_member_can_be_named(tmp_path: Path) -> None:
     archive = make_tar(tmp_path / "a.tar", {"x/one.mp4": b"1", "x/two.mp4": b"2", "p/1.png": b"3"})
-    (one,) = fetch(SourceItem(f"{archive}!x/two.mp4", "archive_member"), tmp_path / "home", INGEST)
-    assert isinstance(one, FetchedSource)
-    assert one.path is not None
-    assert one.path.read_bytes() == b"2"
-    assert one.origin.spec == f"{archive}!x/two.mp4"
+    (item,) = fetch(SourceItem(f"{archive}!x/two.mp4", "archive_member"), tmp_path / "home", INGEST)
+    assert isinstance(item, FetchedSource)
+    assert item.path is not None
+    assert item.path.read_bytes() == b"2"
+    assert item.origin.spec == f"{archive}!x/two.mp4"
     (images,) = fetch(SourceItem(f"{archive}!p/", "archive_member"), tmp_path / "home", INGEST)
     assert isinstance(images, FetchedSource)
     assert images.image_names == ("1.png",)
@@ -132,7 +136,9 @@ BAD_NAMES = ["../evil.mp4", "a/../../evil.mp4", "/etc/evil.mp4", "C:\\evil.mp4",
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar.gz"])
 @pytest.mark.parametrize("evil", BAD_NAMES)
-def test_a_name_that_points_elsewhere_refuses_that_member_only(tmp_path: Path, name: str, evil: str) -> None:
+def test_a_member_name_that_escapes_is_refused_and_the_others_are_extracted(
+    tmp_path: Path, name: str, evil: str
+) -> None:
     inner = tmp_path / "in"
     inner.mkdir()
     archive = MAKERS[name](inner / name, {"good.mp4": b"1", evil: b"evil", "also.mp4": b"2"})
@@ -148,8 +154,8 @@ def test_a_member_that_fails_keeps_the_license_of_its_archive(tmp_path: Path) ->
     damaged.write_bytes(damaged.read_bytes()[:-1000])
     for archive in (refused, damaged, tmp_path / "missing.zip"):
         found = fetch(SourceItem(str(archive), "archive", license="CC0"), tmp_path / "home", INGEST)
-        failed = [one for one in found if isinstance(one, FailedSource)]
-        assert [one.license for one in failed] == ["CC0"]
+        failed = [item for item in found if isinstance(item, FailedSource)]
+        assert [item.license for item in failed] == ["CC0"]
 
 
 def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path) -> None:
@@ -184,7 +190,7 @@ def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
 def test_a_second_member_of_the_same_name_is_refused(tmp_path: Path) -> None:
     archive = tmp_path / "a.zip"
     with zipfile.ZipFile(archive, "w") as opened, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the duplicate that is wanted here
+        warnings.simplefilter("ignore")  # the duplicate is intended
         opened.writestr("one.mp4", b"first")
         opened.writestr("one.mp4", b"second")
     good, bad = unpack(archive, tmp_path / "home")
@@ -225,14 +231,14 @@ def test_a_bomb_refuses_the_archive_and_leaves_nothing(tmp_path: Path, name: str
     assert all_files(tmp_path / "home") == []
 
 
-def test_a_bomb_among_what_nobody_wants_is_noticed_in_a_compressed_tar(tmp_path: Path) -> None:
+def test_a_bomb_in_a_skipped_member_of_a_compressed_tar_is_detected(tmp_path: Path) -> None:
     archive = make_tar(tmp_path / "a.tgz", {"filler.bin": bytes(60_000_000), "good.mp4": b"1"}, "w:gz")
     _, bad = unpack(archive, tmp_path / "home")
     assert isinstance(bad[""], UnsafeArchive)
 
 
-def test_what_headers_say_of_sizes_is_not_believed(tmp_path: Path) -> None:
-    """A zip that says of its bomb that it is small, in the header and in the directory."""
+def test_sizes_in_headers_are_not_trusted(tmp_path: Path) -> None:
+    """A zip that states a small size for its bomb, in the header and in the directory."""
     archive = make_zip(tmp_path / "a.zip", {"bomb.mp4": bytes(60_000_000)})
     content = archive.read_bytes().replace(struct.pack("<L", 60_000_000), struct.pack("<L", 1000))
     archive.write_bytes(content)
@@ -241,7 +247,7 @@ def test_what_headers_say_of_sizes_is_not_believed(tmp_path: Path) -> None:
     assert isinstance(bad[""], UnsafeArchive | TruncatedVideo)
 
 
-def test_a_small_honest_file_of_zeros_is_no_bomb(tmp_path: Path) -> None:
+def test_a_small_file_of_zeros_is_not_a_bomb(tmp_path: Path) -> None:
     good, bad = unpack(make_zip(tmp_path / "a.zip", {"black.mp4": bytes(5_000_000)}), tmp_path / "home")
     assert len(good["black.mp4"]) == 5_000_000
     assert not bad
@@ -267,7 +273,7 @@ def peak_bytes(call: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tgz", "a.tar.bz2", "a.tar.xz"])
-def test_memory_does_not_grow_with_what_is_unpacked(tmp_path: Path, name: str) -> None:
+def test_memory_does_not_grow_with_the_unpacked_size(tmp_path: Path, name: str) -> None:
     archive = MAKERS[name](tmp_path / name, {"big.mp4": bytes(60_000_000)})
     found: list[FetchedSource | FailedSource] = []
     trusting = Ingest(max_archive_ratio=1e9)
@@ -296,7 +302,7 @@ def test_zip_members_that_unpack_into_memory_are_refused(tmp_path: Path, method:
 
 @pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.tar.bz2", "a.tar.xz"])
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
-def test_a_tar_that_ends_early_keeps_what_is_whole(tmp_path: Path, name: str, share: float) -> None:
+def test_a_truncated_tar_keeps_its_complete_members(tmp_path: Path, name: str, share: float) -> None:
     members = {f"{i}.mp4": NOISE[i * 50_000 : (i + 1) * 50_000] for i in range(5)}
     archive = MAKERS[name](tmp_path / name, members)
     content = archive.read_bytes()
@@ -310,7 +316,7 @@ def test_a_tar_that_ends_early_keeps_what_is_whole(tmp_path: Path, name: str, sh
     assert len(all_files(tmp_path / "home")) == len(good)
 
 
-def test_a_tar_cut_between_two_members_is_noticed(tmp_path: Path) -> None:
+def test_a_tar_cut_between_two_members_is_reported(tmp_path: Path) -> None:
     archive = make_tar(tmp_path / "a.tar", {"1.mp4": bytes(1024), "2.mp4": bytes(1024)})
     archive.write_bytes(archive.read_bytes()[: 512 + 1024])
     good, bad = unpack(archive, tmp_path / "home")
@@ -318,7 +324,7 @@ def test_a_tar_cut_between_two_members_is_noticed(tmp_path: Path) -> None:
     assert isinstance(bad[""], TruncatedVideo)
 
 
-def test_a_tar_with_a_broken_header_in_the_middle_is_noticed(tmp_path: Path) -> None:
+def test_a_tar_with_a_broken_header_in_the_middle_is_reported(tmp_path: Path) -> None:
     archive = make_tar(tmp_path / "a.tar", {"1.mp4": bytes(1024), "2.mp4": bytes(1024), "3.mp4": b"3"})
     content = bytearray(archive.read_bytes())
     content[1536:1600] = b"\xff" * 64
@@ -341,7 +347,7 @@ def test_a_tar_with_a_broken_header_in_the_middle_is_noticed(tmp_path: Path) -> 
         ("a.tar.zst", b"\x28\xb5\x2f\xfd" + bytes(50), UnsupportedVideo),
     ],
 )
-def test_what_is_no_archive_says_so(
+def test_a_file_that_is_not_an_archive_is_reported(
     tmp_path: Path, name: str, content: bytes, error: type[SourceError]
 ) -> None:
     archive = tmp_path / name
@@ -351,7 +357,7 @@ def test_what_is_no_archive_says_so(
     assert type(bad[""]) is error
 
 
-def test_a_damaged_zip_member_is_noticed_by_its_checksum(tmp_path: Path) -> None:
+def test_a_damaged_zip_member_is_detected_by_its_checksum(tmp_path: Path) -> None:
     archive = make_zip(tmp_path / "a.zip", {"1.mp4": NOISE, "2.mp4": NOISE[:1000]}, method=zipfile.ZIP_STORED)
     content = bytearray(archive.read_bytes())
     content[150_000] ^= 0xFF
@@ -361,7 +367,7 @@ def test_a_damaged_zip_member_is_noticed_by_its_checksum(tmp_path: Path) -> None
     assert isinstance(bad[""], TruncatedVideo)
 
 
-def test_an_archive_without_a_video_says_so(tmp_path: Path) -> None:
+def test_an_archive_without_a_video_is_reported(tmp_path: Path) -> None:
     _, bad = unpack(make_zip(tmp_path / "a.zip", {"readme.md": b"-"}), tmp_path / "home")
     assert isinstance(bad[""], SourceNotFound)
 

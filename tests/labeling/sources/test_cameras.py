@@ -1,4 +1,4 @@
-"""Recording from streams that end, break off and never come, served on this machine."""
+"""Recording from local streams that end, break off or never start."""
 
 import io
 import itertools
@@ -31,11 +31,10 @@ from labeling.sources.content_store import sha256_of
 from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch
 from labeling.sources.source import FailedSource, FetchedSource
+from tests.fakes.videos import encode_numbers, read_numbers
 from tests.servers import (
     Site,
     in_turn,
-    make_video,
-    read_numbers,
     send_file,
     send_page,
     send_status,
@@ -56,18 +55,18 @@ def site() -> Iterator[Site]:
 
 
 def record(url: str, home: Path, ingest: Ingest = INGEST) -> tuple[list[Recording], SourceError | None]:
-    """What was recorded, and how it ended if not well."""
+    """Return the recordings, and the error that ended them."""
     recordings: list[Recording] = []
     try:
         for recording in record_camera(url, home, ingest):
-            recordings.append(recording)  # what came before an error counts
+            recordings.append(recording)  # results before an error count
     except SourceError as exc:
         return recordings, exc
     return recordings, None
 
 
-def ts(begin: int, end: int, *, b_frames: int = 0, grain: int = 0) -> bytes:
-    return make_video(range(begin, end), fps=FPS, form="mpegts", b_frames=b_frames, grain=grain)
+def ts(start: int, end: int, *, b_frames: int = 0, grain: int = 0) -> bytes:
+    return encode_numbers(range(start, end), fps=FPS, form="mpegts", b_frames=b_frames, grain=grain)
 
 
 def codec_of(path: Path) -> str:
@@ -76,7 +75,7 @@ def codec_of(path: Path) -> str:
 
 
 def images_of(source: Path | io.BytesIO) -> list[NDArray[Any]]:
-    """As decoded: equal ones were copied, not coded again."""
+    """Return decoded frames: equal ones were copied and not encoded again."""
     with av.open(str(source) if isinstance(source, Path) else source, "r") as container:
         return [frame.to_ndarray() for frame in container.decode(video=0)]
 
@@ -86,9 +85,9 @@ def times_of(path: Path) -> list[float]:
         return [frame.time for frame in container.decode(video=0) if frame.time is not None]
 
 
-def test_a_dropped_stream_is_called_again_and_nothing_whole_is_lost(site: Site, tmp_path: Path) -> None:
-    """Three connections in real time, two cut in the middle of a packet; then nobody answers."""
-    clips = [ts(begin, begin + 20, grain=60) for begin in (0, 100, 200)]
+def test_a_dropped_stream_is_reconnected_and_no_complete_frame_is_lost(site: Site, tmp_path: Path) -> None:
+    """Three connections in real time, two cut in the middle of a packet; then only errors."""
+    clips = [ts(start, start + 20, grain=60) for start in (0, 100, 200)]
     cut = [clips[0][: len(clips[0]) * 2 // 3 + 77], clips[1][: len(clips[1]) // 2 + 55], clips[2]]
     answers = [send_stream(part, seconds=0.8) for part in cut]
     site.pages["/cam"] = in_turn(*answers, send_status(503))
@@ -97,17 +96,19 @@ def test_a_dropped_stream_is_called_again_and_nothing_whole_is_lost(site: Site, 
     assert isinstance(failed, SourceUnreachable)
     assert site.count("/cam") == 3 + INGEST.reconnects
     assert len(recordings) == 3
-    for recording, begin, least in zip(recordings, (0, 100, 200), (9, 7, 18), strict=True):
+    for recording, start, least in zip(recordings, (0, 100, 200), (9, 7, 18), strict=True):
         numbers = read_numbers(recording.path)
-        assert numbers == list(range(begin, begin + len(numbers)))
+        assert numbers == list(range(start, start + len(numbers)))
         assert len(numbers) >= least
         assert recording.duration_s == pytest.approx(len(numbers) / FPS, abs=0.11)
         sha256 = sha256_of(recording.path)
         assert recording.path == tmp_path / sha256[:2] / f"{sha256}.mp4"
-        sent = images_of(io.BytesIO(clips[begin // 100]))
+        sent = images_of(io.BytesIO(clips[start // 100]))
         assert all((kept == sent[i]).all() for i, kept in enumerate(images_of(recording.path)))
     assert before < recordings[0].started_at < recordings[1].started_at < recordings[2].started_at
-    assert {path for path in tmp_path.rglob("*") if path.is_file()} == {one.path for one in recordings}
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == {
+        recording.path for recording in recordings
+    }
 
 
 def test_an_image_that_a_drop_cut_short_is_left_out(tmp_path: Path) -> None:
@@ -126,37 +127,41 @@ def test_files_begin_with_a_key_frame_at_time_zero(site: Site, tmp_path: Path) -
     site.pages["/cam"] = in_turn(send_stream(ts(0, 65)), send_status(404))
     recordings, failed = record(site.url("/cam"), tmp_path, INGEST.model_copy(update={"segment_s": 1.5}))
     assert isinstance(failed, SourceNotFound)
-    parts = [read_numbers(one.path) for one in recordings]
+    parts = [read_numbers(recording.path) for recording in recordings]
     assert [part[0] for part in parts] == [0, 20, 40, 60]
     assert list(itertools.chain(*parts)) == list(range(sum(map(len, parts))))
     assert sum(map(len, parts)) >= 63
-    for one in recordings:
-        assert times_of(one.path)[:3] == [0.0, 0.1, 0.2]
+    for recording in recordings:
+        assert times_of(recording.path)[:3] == [0.0, 0.1, 0.2]
 
 
-def test_what_is_sent_before_the_first_key_frame_is_not_recorded(site: Site, tmp_path: Path) -> None:
-    """A camera that is joined in the middle of a group of images."""
+def test_packets_before_the_first_key_frame_are_not_recorded(site: Site, tmp_path: Path) -> None:
+    """A connection that starts in the middle of a group of pictures."""
     whole = ts(0, 40)
     with av.open(io.BytesIO(whole), "r") as container:
         positions = [packet.pos for packet in container.demux(video=0) if packet.pos is not None]
     tables = whole[: 188 * 3]
     site.pages["/cam"] = in_turn(send_stream(tables + whole[positions[5] :]), send_status(404))
     recordings, _ = record(site.url("/cam"), tmp_path)
-    numbers = list(itertools.chain(*(read_numbers(one.path) for one in recordings)))
+    numbers = list(itertools.chain(*(read_numbers(recording.path) for recording in recordings)))
     assert numbers[0] == 10
     assert numbers == list(range(10, 10 + len(numbers)))
     assert times_of(recordings[0].path)[0] == 0.0
 
 
-def test_images_sent_out_of_order_keep_their_times(site: Site, tmp_path: Path) -> None:
+def test_frames_sent_out_of_order_keep_their_times(site: Site, tmp_path: Path) -> None:
     site.pages["/cam"] = in_turn(send_stream(ts(0, 45, b_frames=2)), send_status(404))
     recordings, _ = record(site.url("/cam"), tmp_path, INGEST.model_copy(update={"segment_s": 1.5}))
-    assert [read_numbers(one.path)[:3] for one in recordings] == [[0, 1, 2], [20, 21, 22], [40, 41, 42]]
-    for one in recordings[:2]:
-        assert read_numbers(one.path) == list(
-            range(read_numbers(one.path)[0], read_numbers(one.path)[0] + 20)
+    assert [read_numbers(recording.path)[:3] for recording in recordings] == [
+        [0, 1, 2],
+        [20, 21, 22],
+        [40, 41, 42],
+    ]
+    for recording in recordings[:2]:
+        assert read_numbers(recording.path) == list(
+            range(read_numbers(recording.path)[0], read_numbers(recording.path)[0] + 20)
         )
-        assert times_of(one.path) == pytest.approx([i / FPS for i in range(20)])
+        assert times_of(recording.path) == pytest.approx([i / FPS for i in range(20)])
 
 
 def test_recording_ends_when_it_is_long_enough(site: Site, tmp_path: Path) -> None:
@@ -164,23 +169,23 @@ def test_recording_ends_when_it_is_long_enough(site: Site, tmp_path: Path) -> No
     recordings, failed = record(site.url("/cam"), tmp_path, INGEST.model_copy(update={"record_s": 3.0}))
     assert failed is None
     assert site.count("/cam") == 1
-    assert sum(one.duration_s for one in recordings) == pytest.approx(3.0, abs=0.2)
+    assert sum(recording.duration_s for recording in recordings) == pytest.approx(3.0, abs=0.2)
 
 
-def test_recording_goes_on_over_drops_until_it_is_long_enough(site: Site, tmp_path: Path) -> None:
+def test_recording_continues_after_drops_until_it_is_long_enough(site: Site, tmp_path: Path) -> None:
     site.pages["/cam"] = in_turn(*(send_stream(ts(100 * i, 100 * i + 15)) for i in range(8)))
     recordings, failed = record(site.url("/cam"), tmp_path, INGEST.model_copy(update={"record_s": 5.0}))
     assert failed is None
-    assert [read_numbers(one.path)[0] for one in recordings] == [0, 100, 200, 300]
+    assert [read_numbers(recording.path)[0] for recording in recordings] == [0, 100, 200, 300]
 
 
-def test_a_camera_that_hardly_sends_does_not_record_for_ever(site: Site, tmp_path: Path) -> None:
+def test_a_camera_that_sends_little_is_not_recorded_for_ever(site: Site, tmp_path: Path) -> None:
     site.pages["/cam"] = send_stream(ts(0, 30), seconds=4, pieces=40)
-    begin = time.monotonic()
+    start = time.monotonic()
     recordings, failed = record(site.url("/cam"), tmp_path, INGEST.model_copy(update={"record_s": 1.0}))
     assert failed is None
     assert len(recordings) == 1
-    assert time.monotonic() - begin < 3.5
+    assert time.monotonic() - start < 3.5
 
 
 @pytest.mark.parametrize(
@@ -193,10 +198,10 @@ def test_a_camera_that_hardly_sends_does_not_record_for_ever(site: Site, tmp_pat
         ("yuv4mpegpipe", "rawvideo", ("h264", ".mp4")),
     ],
 )
-def test_each_codec_finds_a_container_that_holds_it(
+def test_each_codec_is_stored_in_a_suitable_container(
     site: Site, tmp_path: Path, form: str, sent: str, kept: tuple[str, str]
 ) -> None:
-    clip = make_video(range(30), fps=FPS, form=form, codec=sent)
+    clip = encode_numbers(range(30), fps=FPS, form=form, codec=sent)
     site.pages["/cam"] = in_turn(send_stream(clip, kind="application/octet-stream"), send_status(404))
     recordings, failed = record(site.url("/cam"), tmp_path)
     assert isinstance(failed, SourceNotFound)
@@ -208,9 +213,9 @@ def test_each_codec_finds_a_container_that_holds_it(
     assert (codec_of(recording.path), recording.path.suffix) == kept
 
 
-def test_images_without_times_get_those_of_their_arrival(site: Site, tmp_path: Path) -> None:
+def test_frames_without_timestamps_get_their_arrival_time(site: Site, tmp_path: Path) -> None:
     """Motion JPEG over HTTP, as simple cameras send it."""
-    frames = [make_video([number], form="mjpeg", codec="mjpeg") for number in range(12)]
+    frames = [encode_numbers([number], form="mjpeg", codec="mjpeg") for number in range(12)]
     head = "--cam\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n"
     body = b"".join(head.format(len(frame)).encode() + frame + b"\r\n" for frame in frames)
     kind = "multipart/x-mixed-replace; boundary=cam"
@@ -225,7 +230,7 @@ def test_images_without_times_get_those_of_their_arrival(site: Site, tmp_path: P
     assert 1.0 < times[-1] < 3.0
 
 
-def test_nobody_listening_is_unreachable_after_all_attempts(tmp_path: Path) -> None:
+def test_a_closed_port_is_unreachable_after_all_attempts(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
@@ -240,17 +245,17 @@ def test_nobody_listening_is_unreachable_after_all_attempts(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http", "tcp", "rtmp"])
-def test_a_camera_that_says_nothing_is_given_up_in_time(tmp_path: Path, scheme: str) -> None:
+def test_a_camera_that_does_not_answer_times_out(tmp_path: Path, scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         impatient = INGEST.model_copy(update={"timeout_s": 0.3, "reconnects": 1})
-        begin = time.monotonic()
+        start = time.monotonic()
         _, failed = record(f"{scheme}://127.0.0.1:{port}/live", tmp_path, impatient)
         assert isinstance(failed, SourceUnreachable)
-        assert time.monotonic() - begin < 3
+        assert time.monotonic() - start < 3
 
 
-def test_a_stream_that_falls_silent_keeps_what_came(site: Site, tmp_path: Path) -> None:
+def test_a_stream_that_stalls_keeps_the_frames_received(site: Site, tmp_path: Path) -> None:
     clip = ts(0, 30)
     site.pages["/cam"] = in_turn(
         send_file(clip + bytes(10), kind="video/mp2t", stop_at=len(clip)), send_status(404)
@@ -268,7 +273,7 @@ def test_a_stream_that_falls_silent_keeps_what_came(site: Site, tmp_path: Path) 
         (send_page("<html>log in</html>"), NotAVideo),
     ],
 )
-def test_a_final_answer_is_not_asked_for_again(
+def test_a_final_answer_is_not_retried(
     site: Site, tmp_path: Path, answer: object, error: type[SourceError]
 ) -> None:
     site.pages["/cam"] = answer  # type: ignore[assignment]
@@ -299,12 +304,12 @@ def test_an_rtsp_camera_with_a_password_is_recorded_over_drops(tmp_path: Path) -
         assert isinstance(failed, SourceUnreachable)
         assert "hunter2" not in str(failed)
         assert camera.plays == 2 + INGEST.reconnects
-        assert [read_numbers(one.path)[0] for one in recordings] == [0, 100]
-        for one in recordings:
-            numbers = read_numbers(one.path)
+        assert [read_numbers(recording.path)[0] for recording in recordings] == [0, 100]
+        for recording in recordings:
+            numbers = read_numbers(recording.path)
             assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
             assert len(numbers) >= 23
-            assert times_of(one.path)[:3] == pytest.approx([0.0, 0.1, 0.2], abs=0.001)
+            assert times_of(recording.path)[:3] == pytest.approx([0.0, 0.1, 0.2], abs=0.001)
         _, refused = record(f"rtsp://me:wrong-one@{address}", tmp_path)
         assert isinstance(refused, SourcePrivate)
         assert "wrong-one" not in str(refused)
@@ -315,12 +320,12 @@ def test_link_local_cameras_are_refused_unless_allowed(tmp_path: Path) -> None:
         list(record_camera("rtsp://169.254.1.1/live", tmp_path, INGEST))
 
 
-def test_a_device_that_is_not_there_is_not_found(tmp_path: Path) -> None:
+def test_a_missing_device_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFound):
         list(record_camera("/dev/video97", tmp_path, INGEST))
 
 
-def test_a_caller_that_stops_early_leaves_whole_files(site: Site, tmp_path: Path) -> None:
+def test_a_caller_that_stops_early_leaves_complete_files(site: Site, tmp_path: Path) -> None:
     site.pages["/cam"] = send_stream(ts(0, 65))
     recording = record_camera(site.url("/cam"), tmp_path, INGEST.model_copy(update={"segment_s": 1.5}))
     first = next(recording)
@@ -336,7 +341,7 @@ def test_an_interrupted_recording_is_closed_and_given_to_the_caller(site: Site, 
         import signal, sys
         from pathlib import Path
         from configs.models import Ingest
-        from labeling.sources import record_camera
+        from labeling.sources.cameras import record_camera
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
         print("ready", flush=True)
         for recording in record_camera(sys.argv[1], Path(sys.argv[2]), Ingest()):
@@ -355,18 +360,18 @@ def test_an_interrupted_recording_is_closed_and_given_to_the_caller(site: Site, 
             time.sleep(0.05)
         time.sleep(1)
         running.send_signal(signal.SIGINT)
-        given, said = running.communicate(timeout=20)
-    assert b"KeyboardInterrupt" in said
+        stdout, stderr = running.communicate(timeout=20)
+    assert b"KeyboardInterrupt" in stderr
     (kept,) = (path for path in home.rglob("*") if path.is_file())
     numbers = read_numbers(kept)
     assert numbers == list(range(len(numbers)))
     assert len(numbers) > 1
     assert kept == home / sha256_of(kept)[:2] / f"{sha256_of(kept)}.mp4"
-    assert given.decode().split() == [str(kept)]
+    assert stdout.decode().split() == [str(kept)]
 
 
 @pytest.mark.parametrize("moment", ["while a camera is called", "in a pause"])
-def test_ctrl_c_before_anything_came_ends_the_recording(
+def test_ctrl_c_before_the_first_packet_ends_the_recording(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""Files named by what is in them."""
+"""Files named by their content."""
 
 import hashlib
 import os
@@ -40,7 +40,7 @@ def test_files_are_spread_over_folders_so_that_none_is_long_to_list(tmp_path: Pa
     assert max(len(list(folder.iterdir())) for folder in folders) < 10
 
 
-def test_what_is_not_finished_is_gone_afterwards(tmp_path: Path) -> None:
+def test_unfinished_files_are_deleted(tmp_path: Path) -> None:
     with suppress(KeyError), staging(tmp_path / "home") as here:
         (here / "half").write_bytes(b"x")
         raise KeyError
@@ -48,7 +48,7 @@ def test_what_is_not_finished_is_gone_afterwards(tmp_path: Path) -> None:
 
 
 def abandon(folder: Path, *, hours_ago: float) -> None:
-    """What a run leaves that is killed while it downloads."""
+    """Create what a run leaves that is killed during a download."""
     deep = folder / "deep"
     deep.mkdir(parents=True)
     (deep / "half.mp4.part").write_bytes(b"x")
@@ -57,7 +57,7 @@ def abandon(folder: Path, *, hours_ago: float) -> None:
         os.utime(path, (then, then))
 
 
-def test_what_a_killed_run_left_is_removed_and_what_is_being_written_stays(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_run_are_removed_and_recent_files_stay(tmp_path: Path) -> None:
     abandon(tmp_path / ".partial-old", hours_ago=25)
     abandon(tmp_path / ".partial-new", hours_ago=1)
     abandon(tmp_path / ".partial-long", hours_ago=25)
@@ -69,7 +69,7 @@ def test_what_a_killed_run_left_is_removed_and_what_is_being_written_stays(tmp_p
     assert remove_leftovers(tmp_path / "nowhere") == 0
 
 
-def test_a_home_that_cannot_be_is_no_fault_of_the_source(tmp_path: Path) -> None:
+def test_an_unusable_home_is_not_an_error_of_the_source(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     with pytest.raises(HomeNotWritable), staging(tmp_path / "file" / "home"):
         pass

@@ -1,4 +1,4 @@
-"""What yt-dlp's failures mean, as it words and raises them."""
+"""Classification of yt-dlp's failures, by exception and by message."""
 
 import sys
 from typing import Any
@@ -29,7 +29,7 @@ from labeling.errors import (
     TruncatedVideo,
     UnsupportedVideo,
 )
-from labeling.sources.download_errors import ADVICE, classify_failure, retry_after_s, spoken_words
+from labeling.sources.download_errors import classify_failure, reason_of, retry_after_s
 
 NO_RUNTIME = (
     "[youtube] No supported JavaScript runtime could be found. Only deno is enabled by default; to use "
@@ -38,14 +38,14 @@ NO_RUNTIME = (
 
 
 class Answer:
-    """As much of a response as an HTTPError wants."""
+    """The part of a response that HTTPError requires."""
 
     def __init__(self, status: int, **headers: str) -> None:
         self.status, self.reason, self.headers = status, "Because", headers
 
 
 def wrapped(cause: BaseException) -> DownloadError:
-    """As yt-dlp hands it on: the cause is in `exc_info`."""
+    """Wrap a cause as yt-dlp does, in `exc_info`."""
     try:
         raise cause  # noqa: TRY301
     except BaseException:  # noqa: BLE001  # only to fill in sys.exc_info
@@ -85,10 +85,10 @@ def wrapped(cause: BaseException) -> DownloadError:
         ("[generic] Unable to download webpage: [Errno -2] Name or service not known", SourceUnreachable),
         ("[generic] Unable to download webpage: The read operation timed out", SourceUnreachable),
         ("[generic] SSL: CERTIFICATE_VERIFY_FAILED certificate verify failed", SourceUnreachable),
-        ("[x] 1: something that nobody has ever said", SourceError),
+        ("[x] 1: an unknown message", SourceError),
     ],
 )  # fmt: skip
-def test_words_are_understood(message: str, kind: type[SourceError]) -> None:
+def test_messages_are_classified(message: str, kind: type[SourceError]) -> None:
     assert classify_failure(message) is kind
     assert classify_failure(f"ERROR: {message}") is kind
     assert classify_failure(DownloadError(f"\x1b[0;31mERROR:\x1b[0m {message}")) is kind
@@ -109,13 +109,13 @@ def test_words_are_understood(message: str, kind: type[SourceError]) -> None:
         }.items()),
     ],
 )  # fmt: skip
-def test_exceptions_are_understood_however_deep(cause: Any, kind: type[SourceError]) -> None:
+def test_exceptions_are_classified_at_any_depth(cause: Any, kind: type[SourceError]) -> None:
     assert classify_failure(cause) is kind
     assert classify_failure(wrapped(cause)) is kind
     assert classify_failure(wrapped(ExtractorError("Unable to download webpage", cause=cause))) is kind
 
 
-def test_a_missing_runtime_is_known_by_the_warning_before() -> None:
+def test_a_missing_runtime_is_recognized_by_an_earlier_warning() -> None:
     failure = DownloadError("ERROR: [youtube] abc: Requested format is not available. Use --list-formats")
     assert classify_failure(failure) is NotAVideo
     assert classify_failure(failure, warnings=["something else"]) is NotAVideo
@@ -126,16 +126,9 @@ def test_a_missing_runtime_is_known_by_the_warning_before() -> None:
     assert classify_failure(private, warnings=[NO_RUNTIME]) is SourcePrivate
 
 
-def test_every_kind_of_failure_has_advice() -> None:
-    kinds = {
-        classify_failure(message) for message in ("Private video", "Unsupported URL: x", "HTTP Error 404")
-    }
-    assert kinds | {BotWall, RateLimited, JsRuntimeMissing, TruncatedVideo, EmptyVideo} <= set(ADVICE)
-
-
-def test_the_servers_wish_to_wait_is_found() -> None:
-    asked = HTTPError(Answer(429, **{"Retry-After": "17"}))
-    assert retry_after_s(wrapped(ExtractorError("x", cause=asked))) == 17.0
+def test_the_pause_requested_by_the_server_is_found() -> None:
+    requested = HTTPError(Answer(429, **{"Retry-After": "17"}))
+    assert retry_after_s(wrapped(ExtractorError("x", cause=requested))) == 17.0
     assert retry_after_s(HTTPError(Answer(429))) is None
     assert retry_after_s(HTTPError(Answer(429, **{"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}))) is None
 
@@ -144,4 +137,4 @@ def test_only_the_reason_is_shown() -> None:
     message = (
         "\x1b[0;31mERROR:\x1b[0m [generic] clip: Unable to download webpage: HTTP Error 404 (caused by <X>)"
     )
-    assert spoken_words(message) == "Unable to download webpage: HTTP Error 404"
+    assert reason_of(message) == "Unable to download webpage: HTTP Error 404"

@@ -1,4 +1,4 @@
-"""Cookies and passwords reach the server that they are for, and nobody else."""
+"""Cookies and passwords reach only the server that they are for."""
 
 import traceback
 from pathlib import Path
@@ -22,7 +22,7 @@ __all__ = ["only_this_machine", "site"]
 COOKIES = "# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t0\tsession\ts3cr3t\n"
 
 
-def test_cookies_are_sent_and_their_file_left_alone(site: Site, tmp_path: Path) -> None:
+def test_cookies_are_sent_and_their_file_is_unchanged(site: Site, tmp_path: Path) -> None:
     seen: list[str | None] = []
 
     def answer(handler: Any) -> None:
@@ -57,7 +57,7 @@ def test_a_broken_cookies_file_ends_the_run_without_showing_it(
 
 
 @pytest.mark.parametrize("path", ["/a.mp4", "/gone.mp4", "/page", "/cut.mp4"])
-def test_a_password_reaches_the_server_and_nobody_else(
+def test_a_password_reaches_only_its_server(
     site: Site, tmp_path: Path, path: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     seen: list[str | None] = []
@@ -71,17 +71,17 @@ def test_a_password_reaches_the_server_and_nobody_else(
     found = get(site.url(path).replace("//", "//me:$PW@"), tmp_path)
     if path == "/a.mp4":
         assert seen[0] == "Basic bWU6aHVudGVyMg=="
-    shown = [repr(one) for one in found]
+    shown = [repr(item) for item in found]
     shown += [
-        "".join(traceback.format_exception(one.error)) for one in found if isinstance(one, FailedSource)
+        "".join(traceback.format_exception(item.error)) for item in found if isinstance(item, FailedSource)
     ]
     shown += [path.read_text() for path in tmp_path.rglob("*.json")]
     shown += capfd.readouterr()
     assert not any("hunter2" in text for text in shown)
 
 
-class Indiscreet:
-    """A yt-dlp whose site reader puts the whole address into its complaint."""
+class LeakyDownloader:
+    """A downloader whose extractor puts the whole address into its error message."""
 
     def __init__(self) -> None:
         self.params: dict[str, Any] = {}
@@ -90,10 +90,10 @@ class Indiscreet:
         raise DownloadError(f"ERROR: [odd] Unable to read {url}, for user me with hunter2")
 
 
-def test_a_complaint_with_the_password_is_not_passed_on(tmp_path: Path) -> None:
+def test_an_error_message_with_the_password_is_redacted(tmp_path: Path) -> None:
     (origin,) = expand_sources(["http://me:$PW@127.0.0.1/a.mp4"], environment=SECRETS)
     assert isinstance(origin, SourceItem)
-    reader = _PageReader(Indiscreet(), YtDlpLogger(), tmp_path, tmp_path, INGEST)
+    reader = _PageReader(LeakyDownloader(), YtDlpLogger(), tmp_path, tmp_path, INGEST)
     with pytest.raises(SourceError) as failed:
         list(reader.fetch(_Page(origin)))
     assert str(failed.value).startswith(
@@ -102,9 +102,7 @@ def test_a_complaint_with_the_password_is_not_passed_on(tmp_path: Path) -> None:
     assert "hunter2" not in "".join(traceback.format_exception(failed.value))
 
 
-def test_nothing_is_said_on_the_terminal(
-    site: Site, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_is_printed(site: Site, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     site.pages["/a.mp4"] = send_file(VIDEO)
     get(site.url("/a.mp4"), tmp_path)
     get(site.url("/gone.mp4"), tmp_path)

@@ -20,11 +20,11 @@ def fill(folder: Path, *names: str) -> None:
 
 
 def origins(*specs: str, folder: Path) -> list[tuple[str, str]]:
-    """(kind, spec below the folder) of what came out, all of which must be good."""
+    """Return (kind, spec in the folder) of the sources; none may fail."""
     found = list(expand_sources(specs, folder=folder))
-    assert all(isinstance(one, SourceItem) for one in found), found
+    assert all(isinstance(item, SourceItem) for item in found), found
     root = f"{folder.resolve()}/"
-    return [(one.kind, one.spec.removeprefix(root)) for one in found if isinstance(one, SourceItem)]
+    return [(item.kind, item.spec.removeprefix(root)) for item in found if isinstance(item, SourceItem)]
 
 
 def only_failure(*specs: str, folder: Path) -> FailedSource:
@@ -46,7 +46,7 @@ def test_a_folder_gives_each_video_and_each_folder_of_images(tmp_path: Path) -> 
     ]
 
 
-def test_images_come_in_the_order_that_a_person_would_give_them(tmp_path: Path) -> None:
+def test_images_come_in_natural_order(tmp_path: Path) -> None:
     fill(tmp_path, "f10.png", "f2.png", "f1.jpg", ".f0.png", "readme.md")
     (origin,) = expand_sources([str(tmp_path)])
     assert isinstance(origin, SourceItem)
@@ -56,7 +56,7 @@ def test_images_come_in_the_order_that_a_person_would_give_them(tmp_path: Path) 
     assert fetched.images == tuple(tmp_path / name for name in fetched.image_names)
 
 
-def test_a_link_back_to_the_folder_does_not_go_round(tmp_path: Path) -> None:
+def test_a_link_to_a_parent_folder_does_not_loop(tmp_path: Path) -> None:
     fill(tmp_path, "in/a.mp4", "in/b/c.mp4")
     (tmp_path / "in/b/up").symlink_to(tmp_path / "in", target_is_directory=True)
     (tmp_path / "in/self").symlink_to(".", target_is_directory=True)
@@ -64,7 +64,7 @@ def test_a_link_back_to_the_folder_does_not_go_round(tmp_path: Path) -> None:
     assert origins("in/**/*.mp4", folder=tmp_path) == [("file", "in/a.mp4"), ("file", "in/b/c.mp4")]
 
 
-def test_a_broken_link_is_a_failure_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_a_broken_link_is_a_failure_and_the_others_continue(tmp_path: Path) -> None:
     fill(tmp_path, "a.mp4")
     (tmp_path / "b.mp4").symlink_to(tmp_path / "gone.mp4")
     good, bad = expand_sources([str(tmp_path)])
@@ -73,7 +73,7 @@ def test_a_broken_link_is_a_failure_and_the_rest_goes_on(tmp_path: Path) -> None
     assert isinstance(bad.error, SourceNotFound)
 
 
-def test_an_empty_folder_says_what_is_in_it(tmp_path: Path) -> None:
+def test_a_folder_without_videos_names_the_archives_in_it(tmp_path: Path) -> None:
     fill(tmp_path, "a.zip", "b.tar.gz", "readme.md")
     failed = only_failure(".", folder=tmp_path)
     assert isinstance(failed.error, SourceNotFound)
@@ -110,7 +110,7 @@ def test_a_pattern_of_images_means_only_those(tmp_path: Path) -> None:
     assert fetched.image_names == ("a1.png", "a2.png")
 
 
-def test_brackets_in_a_real_name_are_no_pattern(tmp_path: Path) -> None:
+def test_brackets_in_an_existing_name_are_not_a_pattern(tmp_path: Path) -> None:
     fill(tmp_path, "in [1]/a*b.mp4", "in [1]/c.mp4")
     assert origins("in [1]/a*b.mp4", folder=tmp_path) == [("file", "in [1]/a*b.mp4")]
     assert origins("in [1]/c*.mp4", folder=tmp_path) == [("file", "in [1]/c.mp4")]
@@ -121,7 +121,7 @@ def test_a_tilde_is_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("HOME", str(tmp_path))
     (origin,) = expand_sources(["~/a.mp4"])
     assert origin.spec == str(tmp_path / "a.mp4")
-    assert isinstance(only_failure("~nobody-of-that-name/a.mp4", folder=tmp_path).error, SourceNotFound)
+    assert isinstance(only_failure("~no-such-user/a.mp4", folder=tmp_path).error, SourceNotFound)
 
 
 def test_the_same_source_named_twice_comes_once(tmp_path: Path) -> None:
@@ -129,18 +129,18 @@ def test_the_same_source_named_twice_comes_once(tmp_path: Path) -> None:
     assert origins("in/a.mp4", "./in/../in/a.mp4", "in", "in/*", folder=tmp_path) == [("file", "in/a.mp4")]
 
 
-def test_what_an_origin_is_called_can_be_typed_again(tmp_path: Path) -> None:
+def test_the_spec_of_a_source_can_be_typed_again(tmp_path: Path) -> None:
     fill(tmp_path, "in/a.mp4", "in/p/1.png", "z.zip")
     specs = ["in", "z.zip", "z.zip!a/b.mp4", "https://example.org/v", "rtsp://cam/1", "camera:http://cam/1"]
     first = list(expand_sources(specs, folder=tmp_path))
-    again = list(expand_sources([one.spec for one in first]))
+    again = list(expand_sources([item.spec for item in first]))
     assert first == again
-    assert [one.kind for one in again if isinstance(one, SourceItem)] == [
+    assert [item.kind for item in again if isinstance(item, SourceItem)] == [
         "file", "image_folder", "archive", "archive_member", "url", "camera", "camera",
     ]  # fmt: skip
 
 
-def test_a_text_list_counts_paths_from_its_own_folder(tmp_path: Path) -> None:
+def test_paths_in_a_text_list_are_relative_to_its_folder(tmp_path: Path) -> None:
     fill(tmp_path, "lists/a.mp4", "lists/b c.mp4", "d.mp4")
     lines = [
         "\ufeff# my list",
@@ -153,14 +153,14 @@ def test_a_text_list_counts_paths_from_its_own_folder(tmp_path: Path) -> None:
     ]
     (tmp_path / "lists/all.txt").write_text("\r\n".join(lines), encoding="utf-8")
     *good, bad = expand_sources(["lists/all.txt"], folder=tmp_path)
-    assert [Path(one.spec).name for one in good] == ["a.mp4", "b c.mp4", "d.mp4", "v#t=1"]
+    assert [Path(item.spec).name for item in good] == ["a.mp4", "b c.mp4", "d.mp4", "v#t=1"]
     assert isinstance(bad, FailedSource)
     assert "all.txt, line 7" in str(bad.error)
     assert isinstance(bad.error, SourceNotFound)
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_a_table_keeps_what_it_says_about_each_source(tmp_path: Path, delimiter: str) -> None:
+def test_metadata_in_a_table_is_kept_with_each_source(tmp_path: Path, delimiter: str) -> None:
     fill(tmp_path, "a.mp4", "sub/b.mp4", "sub/c.mp4")
     rows = [
         ["Title", "Path", "License", "uploader", "other"],
@@ -170,34 +170,36 @@ def test_a_table_keeps_what_it_says_about_each_source(tmp_path: Path, delimiter:
     ]
     text = "\n".join(delimiter.join(row) for row in rows)
     (tmp_path / "t.csv").write_text(text, encoding="utf-8")
-    found = [one for one in expand_sources(["t.csv"], folder=tmp_path) if isinstance(one, SourceItem)]
-    assert [(Path(one.spec).name, one.title, one.license, one.uploader) for one in found] == [
+    found = [item for item in expand_sources(["t.csv"], folder=tmp_path) if isinstance(item, SourceItem)]
+    assert [(Path(item.spec).name, item.title, item.license, item.uploader) for item in found] == [
         ("a.mp4", "First", "CC-BY-4.0", "me"),
         ("b.mp4", 'A "quoted" one', None, None),
         ("c.mp4", 'A "quoted" one', None, None),
     ]
 
 
-def test_a_row_that_fails_keeps_what_the_table_says_and_means_the_same_outside_of_it(tmp_path: Path) -> None:
+def test_a_failed_row_keeps_its_metadata_and_a_spec_that_can_be_used_elsewhere(tmp_path: Path) -> None:
     fill(tmp_path, "lists/a.mp4")
     rows = [
         "path,title,license",
         "gone.mp4,Gone,CC0",
-        "~nobody/b.mp4,,",
+        "~no-such-user/b.mp4,,",
         "ftp://host/c.mp4,Odd,",
         "/no/d.mp4,,",
     ]
     (tmp_path / "lists/t.csv").write_text("\n".join(rows))
-    found = [one for one in expand_sources(["lists/t.csv"], folder=tmp_path) if isinstance(one, FailedSource)]
-    assert [(one.spec, one.title, one.license) for one in found] == [
+    found = [
+        item for item in expand_sources(["lists/t.csv"], folder=tmp_path) if isinstance(item, FailedSource)
+    ]
+    assert [(item.spec, item.title, item.license) for item in found] == [
         (str(tmp_path / "lists/gone.mp4"), "Gone", "CC0"),
-        ("~nobody/b.mp4", None, None),
+        ("~no-such-user/b.mp4", None, None),
         ("ftp://host/c.mp4", "Odd", None),
         ("/no/d.mp4", None, None),
     ]
 
 
-def test_lists_that_cannot_be_read_say_why(tmp_path: Path) -> None:
+def test_unreadable_lists_are_reported_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("name,size\na.mp4,3\n")
     (tmp_path / "e.txt").write_text("# nothing\n")
     (tmp_path / "b.txt").write_bytes(b"\xff\xfe\x00a.mp4")
@@ -254,7 +256,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     assert isinstance(only_failure("pipe.mp4", folder=tmp_path).error, UnsupportedVideo)
 
 
-def test_a_single_image_is_sent_to_its_folder(tmp_path: Path) -> None:
+def test_a_single_image_is_refused(tmp_path: Path) -> None:
     fill(tmp_path, "a.png")
     assert isinstance(only_failure("a.png", folder=tmp_path).error, NotAVideo)
 
@@ -264,12 +266,12 @@ def test_a_single_image_is_sent_to_its_folder(tmp_path: Path) -> None:
     [
         ("there.mp4", False),
         (".", False),
-        ("dangling.mp4", False),  # a link: what is wrong with it is said when it is opened
+        ("dangling.mp4", False),  # a broken link is reported when it is opened
         ("there.zip!inside.mp4", False),
         ("nowhere.mp4", True),
         (" nowhere.mp4 ", True),
         ("nowhere/deep/video.mp4", True),
-        ("~nobody-of-that-name/video.mp4", True),
+        ("~no-such-user/video.mp4", True),
         ("nowhere.zip!inside.mp4", True),
         ("", True),
         ("nul\0.mp4", True),
@@ -280,7 +282,7 @@ def test_a_single_image_is_sent_to_its_folder(tmp_path: Path) -> None:
         ("/dev/video97", False),
     ],
 )
-def test_a_path_where_nothing_is_is_known_without_asking_anybody(
+def test_a_missing_path_is_recognized_without_a_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str, is_missing: bool
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -305,4 +307,4 @@ def test_passwords_are_used_but_never_shown(tmp_path: Path) -> None:
 def test_two_passwords_for_one_address_are_two_attempts(tmp_path: Path) -> None:
     specs, environment = ["rtsp://a:$OLD@cam/1", "rtsp://a:$NEW@cam/1"], {"OLD": "same", "NEW": "same"}
     found = list(expand_sources(specs, folder=tmp_path, environment=environment))
-    assert [one.spec for one in found] == specs
+    assert [item.spec for item in found] == specs

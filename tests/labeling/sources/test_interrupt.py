@@ -1,4 +1,4 @@
-"""Ctrl-C that waits until a good end."""
+"""Ctrl-C that is held back."""
 
 import ctypes
 import signal
@@ -12,7 +12,7 @@ from labeling.sources.interrupt import Interrupt
 
 @pytest.fixture(autouse=True)
 def usual() -> Iterator[None]:
-    """As Python starts in a terminal; a shell's background job ignores Ctrl-C."""
+    """Python's default handler: a shell's background job ignores Ctrl-C."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -35,7 +35,7 @@ def test_ctrl_c_has_its_effect_when_it_is_passed_on() -> None:
 
 
 def test_ctrl_c_in_a_callback_of_c_is_not_lost() -> None:
-    """Python prints what is raised there, and forgets it."""
+    """Python prints an exception raised there and continues."""
     callback = ctypes.CFUNCTYPE(None)(press_ctrl_c)
     interrupt = Interrupt()
     with interrupt.held():
@@ -58,7 +58,7 @@ def test_what_was_not_pressed_is_not_passed_on() -> None:
         pass
     interrupt.pass_on()
     with pytest.raises(KeyboardInterrupt):
-        press_ctrl_c()  # outside of the block it is as usual
+        press_ctrl_c()  # outside the block it has its usual effect
 
 
 def test_ctrl_c_that_is_ignored_stays_ignored() -> None:

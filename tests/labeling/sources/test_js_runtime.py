@@ -1,4 +1,4 @@
-"""Which JavaScript runtime is found: programs that answer like the real ones."""
+"""Detection of JavaScript runtimes, with programs that answer like the real ones."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from labeling.sources.js_runtime import js_runtime_status
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is the whole PATH."""
+    """Return a folder that is the only one in PATH."""
     monkeypatch.setenv("PATH", str(tmp_path))
     return tmp_path
 
@@ -20,20 +20,20 @@ def install(folder: Path, name: str, answer: str) -> None:
     program.chmod(0o755)
 
 
-def test_none_is_told_with_advice(programs: Path) -> None:
+def test_no_runtime_is_reported_with_advice(programs: Path) -> None:
     status = js_runtime_status()
     assert (status.name, status.version, status.ok) == (None, None, False)
     assert "install deno" in status.explanation
 
 
-def test_an_old_one_is_told_with_its_version(programs: Path) -> None:
+def test_an_old_runtime_is_reported_with_its_version(programs: Path) -> None:
     install(programs, "node", "v20.11.0")
     status = js_runtime_status()
     assert (status.name, status.version, status.ok) == ("node", "20.11.0", False)
     assert "too old" in status.explanation
 
 
-def test_the_best_that_is_new_enough_is_taken(programs: Path) -> None:
+def test_the_first_runtime_that_is_new_enough_is_used(programs: Path) -> None:
     install(programs, "deno", "deno 1.0.0 (release)")
     install(programs, "node", "v22.4.1")
     install(programs, "bun", "1.3.0")
@@ -42,7 +42,7 @@ def test_the_best_that_is_new_enough_is_taken(programs: Path) -> None:
     assert js_runtime_status()[:3] == ("deno", "2.5.0", True)
 
 
-def test_yt_dlp_is_told_of_all_of_them(programs: Path) -> None:
+def test_yt_dlp_tries_all_runtimes(programs: Path) -> None:
     from configs.models import Ingest
     from labeling.sources.ytdlp import YtDlpLogger, make_downloader
 

@@ -1,4 +1,4 @@
-"""Playlists and streams of several parts, by the real yt-dlp from a real server on this machine."""
+"""Playlists and segmented streams, downloaded by yt-dlp from a local server."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import pytest
 
 from labeling.errors import SourceNotFound, TruncatedVideo, UnsupportedVideo
 from labeling.sources.source import FailedSource, FetchedSource
+from tests.fakes.videos import encode_numbers, read_numbers
 from tests.labeling.sources.downloads import (
     INGEST,
     OTHER,
@@ -17,7 +18,7 @@ from tests.labeling.sources.downloads import (
     only_this_machine,
     site,
 )
-from tests.servers import Site, in_turn, make_video, read_numbers, send_file, send_page, send_status
+from tests.servers import Site, in_turn, send_file, send_page, send_status
 
 __all__ = ["only_this_machine", "site"]
 
@@ -34,7 +35,7 @@ def feed(*urls: str) -> str:
 
 
 def test_a_playlist_gives_its_entries_one_by_one(site: Site, tmp_path: Path) -> None:
-    """The second fails half-way; the third has the same name on disk and must not go on from there."""
+    """The second fails halfway; the third has the same name on disk and must not resume it."""
     site.pages["/feed"] = send_page(
         feed(*map(site.url, ("/a.mp4", "/b.mp4", "/c.mp4"))), kind="application/rss+xml"
     )
@@ -52,7 +53,7 @@ def test_a_playlist_gives_its_entries_one_by_one(site: Site, tmp_path: Path) -> 
     assert second.title == "No 1"
 
 
-def test_a_playlist_that_grew_gives_only_what_is_new_to_the_network(site: Site, tmp_path: Path) -> None:
+def test_a_longer_playlist_requests_only_its_new_entries(site: Site, tmp_path: Path) -> None:
     for name, video in (("/a.mp4", VIDEO), ("/b.mp4", OTHER)):
         site.pages[name] = send_file(video)
     site.pages["/feed"] = in_turn(
@@ -60,19 +61,19 @@ def test_a_playlist_that_grew_gives_only_what_is_new_to_the_network(site: Site, 
         send_page(feed(site.url("/b.mp4"), site.url("/a.mp4")), kind="application/rss+xml"),
     )
     get(site.url("/feed"), tmp_path)
-    asked = site.count("/a.mp4")
-    found = [content(one) for one in get(site.url("/feed"), tmp_path) if isinstance(one, FetchedSource)]
+    requested = site.count("/a.mp4")
+    found = [content(item) for item in get(site.url("/feed"), tmp_path) if isinstance(item, FetchedSource)]
     assert found == [OTHER, VIDEO]
-    assert site.count("/a.mp4") == asked
+    assert site.count("/a.mp4") == requested
 
 
-def test_only_so_many_entries_are_taken(site: Site, tmp_path: Path) -> None:
+def test_at_most_max_items_entries_are_fetched(site: Site, tmp_path: Path) -> None:
     urls = [site.url(f"/{i}.mp4") for i in range(5)]
     for i in range(5):
-        site.pages[f"/{i}.mp4"] = send_file(make_video([i]))
+        site.pages[f"/{i}.mp4"] = send_file(encode_numbers([i]))
     site.pages["/feed"] = send_page(feed(*urls), kind="application/rss+xml")
     found = get(site.url("/feed"), tmp_path, INGEST.model_copy(update={"max_items": 2}))
-    assert [one.origin.spec for one in found if isinstance(one, FetchedSource)] == urls[:2]
+    assert [item.origin.spec for item in found if isinstance(item, FetchedSource)] == urls[:2]
     assert site.count("/2.mp4") == 0
 
 
@@ -80,7 +81,7 @@ def test_a_playlist_that_names_itself_ends(site: Site, tmp_path: Path) -> None:
     site.pages["/a.mp4"] = send_file(VIDEO)
     site.pages["/feed"] = send_page(feed(site.url("/feed"), site.url("/a.mp4")), kind="application/rss+xml")
     assert [
-        one.origin.title for one in get(site.url("/feed"), tmp_path) if isinstance(one, FetchedSource)
+        item.origin.title for item in get(site.url("/feed"), tmp_path) if isinstance(item, FetchedSource)
     ] == ["No 1"]
 
 
@@ -89,9 +90,9 @@ def test_videos_within_a_page_are_its_entries(site: Site, tmp_path: Path) -> Non
         f'<html><video src="{site.url("/a.mp4")}"></video><video src="{site.url("/b.mp4")}"></video></html>'
     )
     site.pages["/a.mp4"], site.pages["/b.mp4"] = send_file(VIDEO), send_file(OTHER)
-    found = [one for one in get(site.url("/page"), tmp_path) if isinstance(one, FetchedSource)]
-    assert {content(one) for one in found} == {VIDEO, OTHER}
-    assert len({one.origin.spec for one in found}) == 2
+    found = [item for item in get(site.url("/page"), tmp_path) if isinstance(item, FetchedSource)]
+    assert {content(item) for item in found} == {VIDEO, OTHER}
+    assert len({item.origin.spec for item in found}) == 2
 
 
 MASTER = """#EXTM3U
@@ -107,23 +108,25 @@ SEGMENTS = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{0}0.ts\n#EXTINF:1,\n{
 
 def offer_heights(site: Site) -> None:
     site.pages["/v.m3u8"] = send_file(MASTER.encode(), kind="application/vnd.apple.mpegurl")
-    for name, begin in (("tall", 0), ("mid", 200), ("low", 400)):
+    for name, start in (("tall", 0), ("mid", 200), ("low", 400)):
         site.pages[f"/{name}.m3u8"] = send_file(
             SEGMENTS.format(name).encode(), kind="application/vnd.apple.mpegurl"
         )
         for part in (0, 1):
-            numbers = range(begin + 10 * part, begin + 10 * (part + 1))
-            site.pages[f"/{name}{part}.ts"] = send_file(make_video(numbers, form="mpegts"), kind="video/mp2t")
+            numbers = range(start + 10 * part, start + 10 * (part + 1))
+            site.pages[f"/{name}{part}.ts"] = send_file(
+                encode_numbers(numbers, form="mpegts"), kind="video/mp2t"
+            )
 
 
-@pytest.mark.parametrize(("max_height", "begin"), [(1080, 200), (4320, 0), (240, 400)])
-def test_the_tallest_that_is_wanted_is_taken_or_else_the_smallest(
-    site: Site, tmp_path: Path, max_height: int, begin: int
+@pytest.mark.parametrize(("max_height", "start"), [(1080, 200), (4320, 0), (240, 400)])
+def test_the_tallest_allowed_format_is_used_or_else_the_smallest(
+    site: Site, tmp_path: Path, max_height: int, start: int
 ) -> None:
     offer_heights(site)
     fetched = get_one(site.url("/v.m3u8"), tmp_path, INGEST.model_copy(update={"max_height": max_height}))
     assert fetched.path is not None
-    assert read_numbers(fetched.path) == list(range(begin, begin + 20))
+    assert read_numbers(fetched.path) == list(range(start, start + 20))
 
 
 def test_a_missing_part_of_a_stream_is_not_skipped(site: Site, tmp_path: Path) -> None:
@@ -132,7 +135,7 @@ def test_a_missing_part_of_a_stream_is_not_skipped(site: Site, tmp_path: Path) -
     assert isinstance(get_error(site.url("/v.m3u8"), tmp_path), TruncatedVideo | SourceNotFound)
 
 
-def test_a_live_stream_is_sent_to_the_camera(site: Site, tmp_path: Path) -> None:
+def test_a_live_stream_is_refused_with_advice_to_use_a_camera(site: Site, tmp_path: Path) -> None:
     offer_heights(site)
     live = SEGMENTS.format("mid").replace("#EXT-X-ENDLIST\n", "")
     site.pages["/live.m3u8"] = send_file(live.encode(), kind="application/vnd.apple.mpegurl")

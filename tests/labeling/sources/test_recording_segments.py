@@ -1,4 +1,4 @@
-"""Times of packets whose clocks jump, stand still or are missing."""
+"""Timestamps that jump, repeat or are missing."""
 
 import io
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ import av
 import pytest
 
 from labeling.sources.recording_segments import SegmentTimeline, date_back
-from tests.servers import make_video
+from tests.fakes.videos import encode_numbers
 
 MS = Fraction(1, 1000)
 
 
 @pytest.fixture
 def timeline() -> Iterator[SegmentTimeline]:
-    with av.open(io.BytesIO(make_video([0])), "r") as container:
+    with av.open(io.BytesIO(encode_numbers([0])), "r") as container:
         yield SegmentTimeline(container)
 
 
@@ -27,33 +27,33 @@ def packet(dts: int | None, pts: int | None = None) -> "av.Packet[Any]":
     return made
 
 
-def test_times_that_stand_still_are_made_to_rise(timeline: SegmentTimeline) -> None:
+def test_equal_timestamps_are_made_to_rise(timeline: SegmentTimeline) -> None:
     stamped = []
     for dts in (100, 100, 90, 140):
-        one = packet(dts)
-        assert timeline.stamp(one)
-        stamped.append((one.dts, one.pts))
+        stamped_packet = packet(dts)
+        assert timeline.stamp(stamped_packet)
+        stamped.append((stamped_packet.dts, stamped_packet.pts))
     assert stamped == [(100, 100), (101, 101), (102, 102), (140, 140)]
 
 
 @pytest.mark.parametrize("jump", [20_000, -20_000])
-def test_a_jump_of_the_clock_is_noticed_once(timeline: SegmentTimeline, jump: int) -> None:
+def test_a_jump_of_the_clock_is_reported_once(timeline: SegmentTimeline, jump: int) -> None:
     assert timeline.stamp(packet(50_000))
     assert not timeline.stamp(packet(50_000 + jump))
     assert timeline.stamp(packet(50_040 + jump))
 
 
 def test_an_image_is_never_shown_before_it_is_decoded(timeline: SegmentTimeline) -> None:
-    one = packet(100, 60)
-    timeline.stamp(one)
-    assert (one.dts, one.pts) == (100, 100)
+    stamped_packet = packet(100, 60)
+    timeline.stamp(stamped_packet)
+    assert (stamped_packet.dts, stamped_packet.pts) == (100, 100)
 
 
-def test_missing_times_follow_on(timeline: SegmentTimeline) -> None:
+def test_missing_timestamps_continue_the_earlier_ones(timeline: SegmentTimeline) -> None:
     timeline.stamp(packet(100))
-    one = packet(None)
-    assert timeline.stamp(one)
-    assert (one.dts, one.pts) == (101, 101)
+    stamped_packet = packet(None)
+    assert timeline.stamp(stamped_packet)
+    assert (stamped_packet.dts, stamped_packet.pts) == (101, 101)
 
 
 def test_a_first_packet_without_times_is_dated_by_the_second() -> None:

@@ -1,4 +1,4 @@
-"""Passwords of cameras come from the environment, and stay out of everything that is stored."""
+"""Passwords of cameras come from the environment, and are never stored."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from labeling.sources.source import FailedSource, SourceItem
 from labeling.sources.url_policy import fill_secrets, name_source, refuse_passwords
 
 
-def test_a_variable_is_filled_in_as_a_url_wants_it() -> None:
+def test_a_variable_is_filled_in_with_url_quoting() -> None:
     spec = "rtsp://me:$CAMERA_PASSWORD@10.0.0.7/live?channel=2"
     filled = fill_secrets(spec, {"CAMERA_PASSWORD": "p@ss/word"})
     assert filled == "rtsp://me:p%40ss%2Fword@10.0.0.7/live?channel=2"
@@ -26,7 +26,7 @@ def test_a_token_in_a_query_is_filled_in() -> None:
 @pytest.mark.parametrize(
     "spec", ["videos/", "a$B.mp4", "http://host/$NAME/x.mp4", "rtsp://me@host/live", "http://host/x.mp4?v=1"]
 )
-def test_anything_else_stays_as_it_is(spec: str) -> None:
+def test_other_specs_stay_unchanged(spec: str) -> None:
     assert fill_secrets(spec, {"NAME": "x", "B": "x"}) == spec
 
 
@@ -46,7 +46,7 @@ def test_a_missing_variable_is_named() -> None:
         "camera:http://hunter2@host/live",
     ],
 )
-def test_a_password_in_the_open_is_refused_without_repeating_it(spec: str) -> None:
+def test_a_literal_password_is_refused_without_repeating_it(spec: str) -> None:
     with pytest.raises(ConfigError, match="environment variable") as caught:
         refuse_passwords([spec])
     assert "hunter2" not in str(caught.value)
@@ -63,8 +63,8 @@ def test_a_list_names_variables_too(tmp_path: Path, name: str) -> None:
     specs = ["rtsp://me:$PW@host/live", "camera:http://$PW@host/live", "https://host/x.mp4?token=$PW"]
     (tmp_path / name).write_text("\n".join(["url", *specs] if name.endswith("csv") else specs))
     found = list(expand_sources([name], folder=tmp_path, environment={"PW": "p@ss"}))
-    assert [one.spec for one in found] == specs
-    connected = [one.connect_url for one in found if isinstance(one, SourceItem)]
+    assert [item.spec for item in found] == specs
+    connected = [item.connect_url for item in found if isinstance(item, SourceItem)]
     assert connected == [
         "rtsp://me:p%40ss@host/live",
         "http://p%40ss@host/live",
@@ -73,7 +73,7 @@ def test_a_list_names_variables_too(tmp_path: Path, name: str) -> None:
     assert "p%40ss" not in repr(found)
 
 
-def test_what_a_camera_is_stored_as_can_be_tried_again(tmp_path: Path) -> None:
+def test_the_stored_spec_of_a_camera_can_be_used_again(tmp_path: Path) -> None:
     environment = {"PW": "p@ss"}
     for spec in ("rtsp://me:$PW@host/live", "camera:http://me:$PW@host/live", "rtsp://me@host/live"):
         (first,) = expand_sources([spec], folder=tmp_path, environment=environment)
@@ -99,13 +99,13 @@ def test_a_password_in_a_list_fails_its_own_line_only(tmp_path: Path) -> None:
     assert "hunter2" not in repr(bad) + str(bad.error) + repr(bad.error.__cause__)
 
 
-def test_what_was_stored_without_its_secret_says_so_when_it_is_tried_again(tmp_path: Path) -> None:
+def test_a_spec_stored_without_its_secret_fails_with_advice(tmp_path: Path) -> None:
     for spec in ("https://host/x.mp4?token=***", "rtsp://***@cam/1", "https://***@host/x.mp4"):
         (failed,) = expand_sources([spec], folder=tmp_path)
         assert isinstance(failed, FailedSource)
         assert "name that page again" in str(failed.error)
 
 
-def test_only_what_is_secret_is_left_out_of_a_name() -> None:
+def test_only_secrets_are_left_out_of_a_name() -> None:
     assert name_source("https://host/x.mp4?token=abc&user=$U") == "https://host/x.mp4?token=***&user=$U"
     assert name_source("rtsp://me:$PW@host/") == "rtsp://me:$PW@host/"

@@ -1,4 +1,4 @@
-"""What is kept out of what is stored, and which addresses are refused."""
+"""Redaction of stored text, and refused addresses."""
 
 import pytest
 
@@ -30,9 +30,11 @@ def test_a_redacted_url_shows_all_but_its_secrets(url: str, shown: str) -> None:
 
 def test_a_message_is_redacted_in_every_spelling_of_the_password() -> None:
     url = "rtsp://me:open%20sesame@cam/1"
-    said = redact_text(f"cannot open {url}: user me, password 'open sesame' (open%20sesame) refused", url=url)
-    assert "sesame" not in said
-    assert said.startswith("cannot open rtsp://***")
+    shown = redact_text(
+        f"cannot open {url}: user me, password 'open sesame' (open%20sesame) refused", url=url
+    )
+    assert "sesame" not in shown
+    assert shown.startswith("cannot open rtsp://***")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,7 @@ def test_a_refusal_does_not_show_the_password() -> None:
     assert "hunter2" not in str(refused.value)
 
 
-def test_a_name_is_checked_by_what_it_stands_for() -> None:
+def test_a_host_name_is_checked_by_its_address() -> None:
     check_resolved("http://localhost/x")
     check_resolved("http://no-such-host.invalid/x")
     with pytest.raises(UnsupportedVideo):

@@ -25,6 +25,7 @@ from labeling.sources.content_store import sha256_of
 from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch
 from labeling.sources.source import FetchedSource, SourceItem
+from tests.fakes.videos import encode_numbers, read_numbers
 from tests.labeling.sources.downloads import (
     INGEST,
     OTHER,
@@ -36,12 +37,12 @@ from tests.labeling.sources.downloads import (
     only_this_machine,
     site,
 )
-from tests.servers import Answer, Site, in_turn, make_video, read_numbers, send_file, send_page, send_status
+from tests.servers import Answer, Site, in_turn, send_file, send_page, send_status
 
 __all__ = ["only_this_machine", "site"]
 
 
-def test_a_video_comes_whole_with_what_is_known_of_it(site: Site, tmp_path: Path) -> None:
+def test_a_video_is_downloaded_with_its_metadata(site: Site, tmp_path: Path) -> None:
     site.pages["/a clip.mp4"] = site.pages["/a%20clip.mp4"] = send_file(
         VIDEO, Last_Modified="Wed, 21 Oct 2015 07:28:00 GMT"
     )
@@ -52,24 +53,27 @@ def test_a_video_comes_whole_with_what_is_known_of_it(site: Site, tmp_path: Path
     assert content(fetched) == VIDEO
     assert read_numbers(fetched.path) == list(range(30))
     assert fetched.origin == SourceItem(
-        site.url("/a%20clip.mp4"), "url", url=site.url("/a%20clip.mp4"), title="a clip", upload_date="2015-10-21",
-        site="Generic", site_id="a clip",
-    )  # fmt: skip
+        site.url("/a%20clip.mp4"),
+        "url",
+        url=site.url("/a%20clip.mp4"),
+        title="a clip",
+        upload_date="2015-10-21",
+    )
 
 
 def test_nothing_is_downloaded_twice(site: Site, tmp_path: Path) -> None:
     site.pages["/a.mp4"] = send_file(VIDEO)
     first = get_one(site.url("/a.mp4"), tmp_path)
-    asked = len(site.requests)
+    requested = len(site.requests)
     assert get_one(site.url("/a.mp4"), tmp_path) == first
-    assert len(site.requests) == asked
+    assert len(site.requests) == requested
     assert first.path is not None
     first.path.unlink()
     assert get_one(site.url("/a.mp4"), tmp_path) == first
-    assert len(site.requests) > asked
+    assert len(site.requests) > requested
 
 
-def test_what_a_list_says_is_kept_with_a_known_download(site: Site, tmp_path: Path) -> None:
+def test_metadata_of_a_list_overrides_that_of_a_known_download(site: Site, tmp_path: Path) -> None:
     site.pages["/a.mp4"] = send_file(VIDEO)
     first = get_one(site.url("/a.mp4"), tmp_path)
     (origin,) = expand_sources([site.url("/a.mp4")])
@@ -90,13 +94,13 @@ def test_two_urls_of_a_list_that_differ_in_their_secret_are_two_videos(site: Sit
         origins = list(expand_sources(["list.txt"], folder=tmp_path, environment=SECRETS))
         assert all(isinstance(origin, SourceItem) for origin in origins)
         found = [
-            one
+            item
             for origin in origins
             if isinstance(origin, SourceItem)
-            for one in fetch(origin, tmp_path, INGEST)
+            for item in fetch(origin, tmp_path, INGEST)
         ]
-        assert [content(one) for one in found if isinstance(one, FetchedSource)] == [VIDEO, OTHER]
-        assert [one.origin.spec for one in found if isinstance(one, FetchedSource)] == specs
+        assert [content(item) for item in found if isinstance(item, FetchedSource)] == [VIDEO, OTHER]
+        assert [item.origin.spec for item in found if isinstance(item, FetchedSource)] == specs
     assert not any(b"hunter2" in path.read_bytes() for path in tmp_path.rglob("*.json"))
 
 
@@ -106,7 +110,7 @@ def test_two_urls_with_the_same_bytes_are_one_file(site: Site, tmp_path: Path) -
     assert get_one(site.url("/a.mp4"), tmp_path).path == get_one(site.url("/b.mov"), tmp_path).path
 
 
-def test_a_file_with_an_odd_name_is_downloaded_all_the_same(site: Site, tmp_path: Path) -> None:
+def test_a_file_with_an_unusual_suffix_is_downloaded(site: Site, tmp_path: Path) -> None:
     site.pages["/watch.php"] = send_file(VIDEO)
     assert content(get_one(site.url("/watch.php?id=1"), tmp_path)) == VIDEO
 
@@ -130,7 +134,7 @@ def test_a_page_that_leads_to_a_metadata_service_is_refused(site: Site, tmp_path
 
 
 @pytest.mark.parametrize("answer", [send_file(VIDEO), send_status(403)])
-def test_what_a_redirect_to_a_metadata_service_answers_is_not_used_nor_told(
+def test_the_answer_of_a_redirect_to_a_metadata_service_is_neither_used_nor_shown(
     answer: Answer, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("labeling.sources.url_policy._METADATA_HOSTS", {"localhost"})
@@ -159,13 +163,13 @@ def test_an_http_error_is_typed_and_names_the_source(
     assert site.count("/private/removed.mp4") == (3 if error.retryable else 1)
 
 
-def test_too_many_requests_are_waited_out(site: Site, tmp_path: Path) -> None:
+def test_too_many_requests_are_retried(site: Site, tmp_path: Path) -> None:
     site.pages["/a.mp4"] = in_turn(send_status(429, Retry_After="0"), send_status(429), send_file(VIDEO))
     assert content(get_one(site.url("/a.mp4"), tmp_path)) == VIDEO
 
 
-def test_an_error_in_the_middle_is_waited_out(site: Site, tmp_path: Path) -> None:
-    """The page is read, then its download fails once: both are asked for again."""
+def test_an_error_during_the_download_is_retried(site: Site, tmp_path: Path) -> None:
+    """The page is read, then its download fails once: both are repeated."""
     site.pages["/a.mp4"] = in_turn(send_file(VIDEO), send_status(503), send_file(VIDEO))
     assert content(get_one(site.url("/a.mp4"), tmp_path)) == VIDEO
 
@@ -181,7 +185,7 @@ def test_a_body_that_ended_early_is_resumed_where_it_ended(site: Site, tmp_path:
     cut = len(VIDEO) // 2
     site.pages["/a.mp4"] = in_turn(send_file(VIDEO), send_file(VIDEO, stop_at=cut), send_file(VIDEO))
     assert content(get_one(site.url("/a.mp4"), tmp_path)) == VIDEO
-    resumed = [int(asked[6:-1]) for _, _, asked in site.requests if asked]
+    resumed = [int(requested[6:-1]) for _, _, requested in site.requests if requested]
     assert len(resumed) == 1
     assert 0 < resumed[0] <= cut
 
@@ -198,12 +202,12 @@ def test_an_empty_body_is_an_empty_video(site: Site, tmp_path: Path) -> None:
     assert type(get_error(site.url("/a.mp4"), tmp_path)) is EmptyVideo
 
 
-def test_a_page_without_a_video_is_none(site: Site, tmp_path: Path) -> None:
+def test_a_page_without_a_video_is_not_a_video(site: Site, tmp_path: Path) -> None:
     site.pages["/page.mp4"] = send_page("<html><head><title>Sign in</title></head><body>No.</body></html>")
     assert type(get_error(site.url("/page.mp4"), tmp_path)) is NotAVideo
 
 
-def test_nobody_listening_is_unreachable(tmp_path: Path) -> None:
+def test_a_closed_port_is_unreachable(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
@@ -214,19 +218,19 @@ def test_a_name_that_does_not_resolve_is_unreachable(tmp_path: Path) -> None:
     assert type(get_error("http://no-such-host.invalid/a.mp4", tmp_path)) is SourceUnreachable
 
 
-def test_a_server_that_says_nothing_is_given_up(tmp_path: Path) -> None:
+def test_a_server_that_does_not_answer_times_out(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.mp4"
         impatient = INGEST.model_copy(update={"retries": 1, "timeout_s": 0.3})
         assert type(get_error(url, tmp_path, impatient)) is SourceUnreachable
 
 
-def test_the_pace_is_kept(site: Site, tmp_path: Path) -> None:
-    video = make_video(range(300))
+def test_the_rate_limit_is_kept(site: Site, tmp_path: Path) -> None:
+    video = encode_numbers(range(300))
     site.pages["/a.mp4"] = send_file(video)
-    begin = time.monotonic()
+    start = time.monotonic()
     get_one(site.url("/a.mp4"), tmp_path, INGEST.model_copy(update={"rate_limit_bytes": len(video) * 2}))
-    assert time.monotonic() - begin > 0.3
+    assert time.monotonic() - start > 0.3
 
 
 def test_a_full_disk_ends_the_run(site: Site, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The home's images: named by content, written whole, refused clearly."""
+"""The home's images: named by content, written atomically."""
 
 import errno
 import hashlib
@@ -18,9 +18,9 @@ from labeling.structures.frames import RgbImage
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    place = Home(tmp_path / "home")
-    place.create()
-    return place
+    home = Home(tmp_path / "home")
+    home.create()
+    return home
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_an_upright_original_is_kept_byte_for_byte(
     assert stored.suffix == suffix
 
 
-def test_a_turned_original_is_coded_upright(home: Home, rgb: RgbImage, tmp_path: Path) -> None:
+def test_a_rotated_original_is_encoded_upright(home: Home, rgb: RgbImage, tmp_path: Path) -> None:
     turned = Image.fromarray(rgb)
     exif = turned.getexif()
     exif[274] = 6
@@ -72,10 +72,10 @@ def test_a_turned_original_is_coded_upright(home: Home, rgb: RgbImage, tmp_path:
 
 
 def test_a_killed_writer_leaves_no_half_file(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    def die(self: Path, target: Path) -> Path:
+    def interrupt(self: Path, target: Path) -> Path:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "replace", die)
+    monkeypatch.setattr(Path, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_atomically(home.root / "whole.bin", b"x" * 1000)
     assert list(home.root.glob("*whole*")) == []
@@ -112,7 +112,7 @@ def test_paths_below_the_home_move_with_it(home: Home, tmp_path: Path) -> None:
     assert Home(Path("/elsewhere")).absolute("videos/a.mp4") == Path("/elsewhere/videos/a.mp4")
 
 
-def test_a_kept_image_can_be_read_by_whom_the_umask_allows(home: Home, rgb: RgbImage) -> None:
+def test_a_kept_image_has_the_permissions_of_the_umask(home: Home, rgb: RgbImage) -> None:
     usual = home.root / "usual"
     usual.touch()
     stored = home.absolute(home.save_image(rgb, quality=95))

@@ -1,4 +1,4 @@
-"""Kept images in a folder and in a bucket: the same names, whole, several on their way."""
+"""Kept images in a folder and in a bucket."""
 
 import hashlib
 import threading
@@ -34,41 +34,41 @@ def images(request: pytest.FixtureRequest, tmp_path: Path) -> ImageStore:
 def made(count: int) -> dict[str, bytes]:
     contents = [f"image {number}".encode() for number in range(count)]
     digests = [hashlib.sha256(content).hexdigest() for content in contents]
-    return {f"{one[:2]}/{one}.jpg": content for one, content in zip(digests, contents, strict=True)}
+    return {f"{digest[:2]}/{digest}.jpg": content for digest, content in zip(digests, contents, strict=True)}
 
 
 def test_all_images_are_there_when_the_block_ends(images: ImageStore) -> None:
     images.create()
-    wanted = made(40)
-    assert images.find_missing(wanted) == set(wanted)
+    expected = made(40)
+    assert images.find_missing(expected) == set(expected)
     with images.saving() as save:
-        for name, content in wanted.items():
+        for name, content in expected.items():
             save(name, content)
-    assert images.find_missing(wanted) == set()
-    assert {name: images.read(name) for name in wanted} == wanted
+    assert images.find_missing(expected) == set()
+    assert {name: images.read(name) for name in expected} == expected
 
 
-def test_an_image_that_is_gone_is_named(images: ImageStore) -> None:
+def test_a_missing_image_is_named(images: ImageStore) -> None:
     with pytest.raises(StorageError, match=r"ab/gone\.jpg"):
         images.read("ab/gone.jpg")
 
 
-def test_an_image_that_is_there_stays(images: ImageStore) -> None:
+def test_an_existing_image_stays(images: ImageStore) -> None:
     images.save("ab/abc.jpg", b"first")
-    images.save("ab/abc.jpg", b"of another content, which its name excludes")
+    images.save("ab/abc.jpg", b"different content")
     assert images.read("ab/abc.jpg") == b"first"
 
 
-def test_uploads_wait_for_the_network_together(bucket: TestBucket) -> None:
-    images, wanted = StoredImages(ObjectStore(bucket.url)), made(32)
+def test_uploads_run_in_parallel(bucket: TestBucket) -> None:
+    images, expected = StoredImages(ObjectStore(bucket.url)), made(32)
     images.create()
     bucket.gate.latency_s = 0.5
-    began = time.monotonic()
+    started = time.monotonic()
     with images.saving() as save:
-        for name, content in wanted.items():
+        for name, content in expected.items():
             save(name, content)
-    assert time.monotonic() - began < 32 * 2 * 0.5 / 3
-    assert bucket.objects().keys() - {MARKER} == wanted.keys()
+    assert time.monotonic() - started < 32 * 2 * 0.5 / 3
+    assert bucket.objects().keys() - {MARKER} == expected.keys()
 
 
 def test_a_failed_upload_is_raised_and_ends_the_others(
@@ -90,7 +90,7 @@ def test_a_failed_upload_is_raised_and_ends_the_others(
     assert len(sent) < 200
 
 
-def test_no_more_than_twice_as_many_calls_wait_as_run() -> None:
+def test_at_most_twice_as_many_calls_are_pending_as_run() -> None:
     gate, begun = threading.Event(), threading.Semaphore(0)
 
     def call() -> None:
@@ -109,7 +109,7 @@ def test_no_more_than_twice_as_many_calls_wait_as_run() -> None:
     assert sum(begun.acquire(blocking=False) for _ in range(9)) == 5
 
 
-def test_an_error_in_the_block_drops_what_has_not_begun() -> None:
+def test_an_error_in_the_block_cancels_pending_calls() -> None:
     gate, done = threading.Event(), list[str]()
     thread_pool = BoundedThreadPool(at_once=1)
 
@@ -129,7 +129,7 @@ def test_an_error_in_the_block_drops_what_has_not_begun() -> None:
     assert done == []
 
 
-def test_the_environment_names_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_sets_the_image_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = Home(tmp_path / "home")
     monkeypatch.delenv(VARIABLE, raising=False)
     assert home.images.address == str(tmp_path / "home" / "images")

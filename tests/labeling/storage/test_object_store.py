@@ -1,4 +1,4 @@
-"""Objects below a URL, against a real S3 protocol server and other file systems of fsspec."""
+"""Objects below a URL, on an S3 protocol server and on other file systems of fsspec."""
 
 import threading
 import time
@@ -17,11 +17,11 @@ from tests.store_server import TestBucket
 
 
 @pytest.fixture(autouse=True)
-def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(object_store, "RETRY_FOR_S", 2.0)
 
 
-@pytest.fixture(params=["s3", "memory", "a disk far away"])
+@pytest.fixture(params=["s3", "memory", "non-atomic"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if request.param == "s3":
         bucket: TestBucket = request.getfixturevalue("bucket")
@@ -33,12 +33,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
 
 
 class FarFileSystem(LocalFileSystem):  # type: ignore[misc]  # fsspec has no types
-    """Stands for protocols, such as SFTP, that show a file while it is written."""
+    """A protocol that, like SFTP, shows a file while it is written."""
 
     protocol = ("farfile",)
 
 
-def test_what_is_put_is_there_whole_and_can_be_listed_and_removed(store: ObjectStore) -> None:
+def test_objects_can_be_written_read_listed_and_removed(store: ObjectStore) -> None:
     assert store.entries() == set()
     assert list(store.names("images")) == []
     assert not store.has("images/a.jpg")
@@ -58,7 +58,7 @@ def test_what_is_put_is_there_whole_and_can_be_listed_and_removed(store: ObjectS
     assert list(store.names("")) == []
 
 
-def test_files_go_up_whole_in_parts(
+def test_files_are_uploaded_in_parts(
     store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(object_store, "_PART_BYTES", 5 << 20)
@@ -76,7 +76,7 @@ def test_objects_are_copied_within_a_store(store: ObjectStore) -> None:
         store.copy(store, "gone.jpg", "images/c.jpg")
 
 
-def test_a_copy_within_a_bucket_does_not_pass_here(bucket: TestBucket) -> None:
+def test_a_copy_within_a_bucket_is_done_by_the_server(bucket: TestBucket) -> None:
     store = ObjectStore(bucket.url)
     store.put("a.jpg", b"image")
     bucket.gate.seen.clear()
@@ -85,7 +85,7 @@ def test_a_copy_within_a_bucket_does_not_pass_here(bucket: TestBucket) -> None:
     assert bucket.objects() == {"a.jpg": b"image", "b.jpg": b"image"}
 
 
-def test_where_writing_shows_halves_a_file_is_written_beside_and_moved(
+def test_without_atomic_writes_a_temporary_object_is_renamed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fsspec.register_implementation("farfile", FarFileSystem, clobber=True)
@@ -104,7 +104,7 @@ def test_where_writing_shows_halves_a_file_is_written_beside_and_moved(
 
 
 @pytest.mark.parametrize("status", [500, 503, 429, 0])
-def test_a_server_in_trouble_or_that_hangs_up_is_asked_again(
+def test_server_errors_and_dropped_connections_are_retried(
     bucket: TestBucket, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(object_store, "RETRY_FOR_S", 60.0)
@@ -114,29 +114,29 @@ def test_a_server_in_trouble_or_that_hangs_up_is_asked_again(
     assert bucket.objects() == {"a.jpg": b"image"}
 
 
-def test_who_stays_away_is_told_with_the_url_and_what_to_look_at(
+def test_an_unreachable_store_is_reported_with_its_url_and_advice(
     bucket: TestBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    began = time.monotonic()
+    started = time.monotonic()
     with pytest.raises(
         StoreUnreachable, match=rf"{bucket.url} .* for 2 s .*127\.0\.0\.1:1.*AWS_ENDPOINT_URL"
     ):
         ObjectStore(bucket.url).get("a.jpg")
-    assert 1.5 < time.monotonic() - began < 15
+    assert 1.5 < time.monotonic() - started < 15
 
 
-def test_who_gives_up_ends_the_trying(bucket: TestBucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_abandoning_ends_the_retries(bucket: TestBucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(object_store, "RETRY_FOR_S", 60.0)
     bucket.gate.fail_with, abandoned = 503, threading.Event()
     threading.Timer(0.5, abandoned.set).start()
-    began = time.monotonic()
+    started = time.monotonic()
     with pytest.raises(StoreUnreachable):
         ObjectStore(bucket.url).put("a.jpg", b"image", abandoned=abandoned)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - started < 10
 
 
-def test_wrong_keys_are_told_at_once(bucket: TestBucket) -> None:
+def test_wrong_keys_are_reported_without_retries(bucket: TestBucket) -> None:
     httpx.post(f"{bucket.server.url}/moto-api/reset-auth", content=b"0").raise_for_status()
     try:
         with pytest.raises(StoreDenied, match=r"refuses our keys .*does not exist in our records") as denied:
@@ -147,7 +147,7 @@ def test_wrong_keys_are_told_at_once(bucket: TestBucket) -> None:
     assert bucket.objects() == {}
 
 
-def test_missing_keys_are_told_at_once(
+def test_missing_keys_are_reported_without_retries(
     bucket: TestBucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
@@ -158,9 +158,9 @@ def test_missing_keys_are_told_at_once(
         ObjectStore(bucket.url).put("a.jpg", b"image")
 
 
-def test_a_missing_bucket_is_told_at_once(bucket: TestBucket) -> None:
-    with pytest.raises(StoreDenied, match="s3://nobody-made-this: there is no such bucket"):
-        ObjectStore("s3://nobody-made-this").put("a.jpg", b"image")
+def test_a_missing_bucket_is_reported_without_retries(bucket: TestBucket) -> None:
+    with pytest.raises(StoreDenied, match="s3://no-such-bucket: there is no such bucket"):
+        ObjectStore("s3://no-such-bucket").put("a.jpg", b"image")
 
 
 def test_a_url_with_a_password_is_refused_without_repeating_it() -> None:
@@ -171,7 +171,7 @@ def test_a_url_with_a_password_is_refused_without_repeating_it() -> None:
 
 
 @pytest.mark.parametrize("url", ["s4://bucket", "gs://bucket"])
-def test_what_nothing_here_opens_is_named(url: str) -> None:
+def test_an_unsupported_protocol_is_named(url: str) -> None:
     with pytest.raises(ConfigError, match=url):
         ObjectStore(url)
 
@@ -187,7 +187,7 @@ def test_paths_and_file_urls_are_folders_of_this_machine(tmp_path: Path) -> None
     assert local_path("s3://bucket") is None
 
 
-def test_errors_that_no_server_mends_are_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_errors_are_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     store, calls = ObjectStore("memory://broken"), []
 
     def fail(path: str, content: bytes) -> None:

@@ -1,4 +1,7 @@
-"""Names for lists: short, on one line, without secrets."""
+"""Titles: short, on one line, without secrets."""
+
+import subprocess
+import sys
 
 import pytest
 
@@ -25,12 +28,12 @@ from labeling.text.titles import LONGEST, shard_title
         ("{shard_id}%s.mp4", "{shard_id}%s.mp4"),
     ],
 )
-def test_a_source_is_named_shortly_and_without_secrets(spec: str, title: str) -> None:
+def test_a_source_has_a_short_title_without_secrets(spec: str, title: str) -> None:
     assert source_title(spec) == title
     assert "hush" not in source_title(spec)
 
 
-def test_a_name_that_is_no_utf8_can_be_sent() -> None:
+def test_a_name_that_is_not_utf8_can_be_encoded() -> None:
     name = source_title(b"caf\xe9.mp4".decode(errors="surrogateescape"))
     assert name == "caf?.mp4"
     name.encode()
@@ -46,3 +49,14 @@ def test_long_names_keep_both_ends() -> None:
 def test_a_run_is_named_by_preset_and_first_source() -> None:
     assert run_title(["a.mp4"], "lite") == "lite: a.mp4"
     assert run_title(["a.mp4", "b.mp4", "c"], "lite") == "lite: a.mp4 and 2 more"
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["labeling.sources.titles", "labeling.text.titles", "labeling.text.figures", "labeling.text.phrases"],
+)
+def test_importing_a_text_module_loads_no_heavy_library(module: str) -> None:
+    heavy = "{'av', 'cv2', 'numpy', 'prefect', 'yt_dlp', 'fsspec', 'sqlalchemy'}"
+    program = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -60,6 +60,7 @@ def test_evidence_that_says_nothing_has_next_to_no_weight() -> None:
         assert part.weights["score"] > 0.5
 
 
+@pytest.mark.slow
 def test_how_decided_masks_are_is_weighed_where_the_teacher_tells_it_of_each() -> None:
     told = [with_decided(one, 0.9 if one.is_good else 0.6) for one in drawn()]
     calibration = fitted(told)
@@ -112,12 +113,14 @@ def cheap_trust(example: Example, calibration: Calibration) -> float:
     return full_trust(example, calibration.model_copy(update={"full": None}))
 
 
+@pytest.mark.slow
 def test_a_single_group_is_judged_by_its_parts() -> None:
     predictions = predict_unseen(drawn("a"), accept_risk=0.05)
     assert len(predictions) == 150
     assert any(one.accepted for one in predictions)
 
 
+@pytest.mark.slow
 def test_groups_without_which_nothing_could_be_learnt_are_judged_by_their_parts() -> None:
     telling, silent = drawn("a"), [replace(one, good_masks=(None,), is_good=None) for one in drawn("b")]
     predictions = predict_unseen(telling + silent, accept_risk=0.05)

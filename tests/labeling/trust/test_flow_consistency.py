@@ -9,7 +9,7 @@ from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask
 from labeling.trust.flow_consistency import LONGEST_MS, PreviousFrame, measure_flow_iou
 from labeling.video.optical_flow import backward_flow_with_consistency
-from tests.planted import textured_scene
+from tests.fakes.videos import textured_scene
 
 SIZE_HW = (180, 320)
 PATCH_HW = (80, 40)

@@ -122,7 +122,7 @@ def test_one_mask_for_everybody_is_not_compared_person_by_person() -> None:
 
 
 def test_cards_and_config_say_what_is_compared() -> None:
-    block = {"kind": "python", "factory": "tests.scripted:scripted"}
+    block = {"kind": "python", "factory": "tests.fakes.segmenters:scripted"}
     changes = {"trust": {"min_score": 0.6}, "agreement": {"match_iou": 0.4}}
     config = validate_config({"teacher": block, "student": block, **changes}, "test")
     card = ModelCard("python", "m", "", "{}")

@@ -12,7 +12,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from labeling.video.color import VideoImage, turn_upright, upright_hw
-from tests.planted import Coding, draw_number, read_number, write_planted_video
+from tests.fakes.videos import Coding, draw_number, read_number, write_numbered_video
 
 BT601, BT709 = (0.299, 0.114), (0.2126, 0.0722)
 ORANGE = (200, 60, 30)
@@ -123,7 +123,7 @@ def test_all_eight_display_matrices_turn_the_stored_image_as_players_do(
     rotation_deg: int, mirrored: bool, tmp_path: Path
 ) -> None:
     coding = Coding("ffv1", pix_fmt="bgr0", rotation_deg=rotation_deg, mirrored=mirrored)
-    path = write_planted_video(
+    path = write_numbered_video(
         tmp_path / "v.mp4", fps=Fraction(25), frames=1, size_hw=(96, 144), coding=coding
     )
     with av.open(str(path)) as container:

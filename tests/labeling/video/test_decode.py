@@ -13,8 +13,8 @@ import pytest
 from labeling.errors import EmptyVideo, NotAVideo, SourceNotFound
 from labeling.structures.frames import Clip, ImageFile
 from labeling.video.decode import Decoded, DecodeStats, decode_clip
-from tests import planted
-from tests.planted import Coding, draw_number, read_number, write_planted_video
+from tests.fakes import broken_videos, videos
+from tests.fakes.videos import Coding, draw_number, read_number, write_numbered_video
 
 X264 = {"g": "24", "bf": "3"}
 OPEN_GOP = {"x264-params": "open-gop=1:bframes=3:keyint=24:min-keyint=24:scenecut=0"}
@@ -48,7 +48,7 @@ def read(path: Path, start_s: int | str = 0, end_s: str | None = None) -> list[t
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_frame_comes_once_at_its_exact_time_in_any_shard(kind: str, tmp_path: Path) -> None:
     fps = Fraction(25)
-    path = write_planted_video(tmp_path / kind, fps=fps, frames=110, coding=KINDS[kind])
+    path = write_numbered_video(tmp_path / kind, fps=fps, frames=110, coding=KINDS[kind])
     whole = read(path)
     assert [number for _, number, _ in whole] == list(range(110))
     largest_error = max(abs(t - number / fps) for t, number, _ in whole)
@@ -64,7 +64,7 @@ def test_frame_rates_and_rotations_give_exact_times_of_upright_images(
     fps: Fraction, rotation_deg: int, tmp_path: Path
 ) -> None:
     coding = Coding(rotation_deg=rotation_deg)
-    path = write_planted_video(tmp_path / "v.mp4", fps=fps, frames=40, size_hw=(96, 144), coding=coding)
+    path = write_numbered_video(tmp_path / "v.mp4", fps=fps, frames=40, size_hw=(96, 144), coding=coding)
     decoded = list(decode_clip(Clip("v", path)))
     assert [(frame.t, frame.t_ms) for frame in decoded] == [
         (i / fps, round(i * 1000 / fps)) for i in range(40)
@@ -76,19 +76,19 @@ def test_frame_rates_and_rotations_give_exact_times_of_upright_images(
 
 def test_a_mirrored_display_matrix_is_undone(tmp_path: Path) -> None:
     coding = Coding(rotation_deg=90, mirrored=True)
-    path = write_planted_video(tmp_path / "v.mp4", fps=Fraction(30), frames=4, coding=coding)
+    path = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(30), frames=4, coding=coding)
     assert [number for _, number, _ in read(path)] == [0, 1, 2, 3]
 
 
 def test_a_variable_frame_rate_keeps_every_time_stamp(tmp_path: Path) -> None:
     pts = [0, 40, 80, 500, 520, 1700, 1701, 3000, 3033, 3066]
-    path = write_planted_video(tmp_path / "v.mp4", fps=Fraction(30), frames=10, pts=pts)
+    path = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(30), frames=10, pts=pts)
     assert [(t, number) for t, number, _ in read(path)] == [(Fraction(p, 1000), i) for i, p in enumerate(pts)]
     assert [number for _, number, _ in read(path, "0.5", "1.701")] == [3, 4, 5]
 
 
 def test_a_stream_that_starts_late_begins_at_zero(tmp_path: Path) -> None:
-    path = write_planted_video(tmp_path / "v.ts", fps=Fraction(25), frames=30)
+    path = write_numbered_video(tmp_path / "v.ts", fps=Fraction(25), frames=30)
     with av.open(str(path)) as container:
         assert (container.streams.video[0].start_time or 0) > 0
     assert read(path)[0][:2] == (Fraction(0), 0)
@@ -96,12 +96,12 @@ def test_a_stream_that_starts_late_begins_at_zero(tmp_path: Path) -> None:
 
 def test_frames_without_time_stamps_are_one_period_apart(tmp_path: Path) -> None:
     coding = Coding(options=X264, container_format="h264")
-    path = write_planted_video(tmp_path / "v.h264", fps=Fraction(25), frames=30, coding=coding)
+    path = write_numbered_video(tmp_path / "v.h264", fps=Fraction(25), frames=30, coding=coding)
     assert [(t, number) for t, number, _ in read(path)] == [(Fraction(i, 25), i) for i in range(30)]
 
 
 def test_the_lead_in_is_the_frame_just_before_the_clip(tmp_path: Path) -> None:
-    path = write_planted_video(tmp_path / "v.mp4", fps=Fraction(25), frames=60, coding=Coding(options=X264))
+    path = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(25), frames=60, coding=Coding(options=X264))
     clip = Clip("v", path, Fraction("0.96"), Fraction("1.04"))
     numbers = [read_number(d.to_rgb()) for d in decode_clip(clip, with_lead_in=True)]
     assert numbers == [23, 24, 25]
@@ -112,7 +112,7 @@ def test_the_lead_in_is_the_frame_just_before_the_clip(tmp_path: Path) -> None:
 def test_a_wrong_index_is_not_trusted(tmp_path: Path) -> None:
     """The table of key frames (0, 24, 48) is made to say 0, 40, 48: nothing decodes from 40."""
     coding = Coding(options={"g": "24", "bf": "0", "sc_threshold": "0"})
-    path = write_planted_video(tmp_path / "v.mp4", fps=Fraction(25), frames=72, coding=coding)
+    path = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(25), frames=72, coding=coding)
     whole = read(path)
     content = bytearray(path.read_bytes())
     table = content.index(b"stss") + 8
@@ -126,7 +126,7 @@ def test_a_wrong_index_is_not_trusted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["a.mp4", "mpeg4.avi", "vp9.webm", "hevc.mp4"])
 def test_after_a_damaged_packet_no_frame_comes_until_the_next_key_frame(kind: str, tmp_path: Path) -> None:
-    path = write_planted_video(tmp_path / kind, fps=Fraction(25), frames=120, coding=KINDS[kind])
+    path = write_numbered_video(tmp_path / kind, fps=Fraction(25), frames=120, coding=KINDS[kind])
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.pos is not None]
     content = bytearray(path.read_bytes())
@@ -146,7 +146,7 @@ def test_after_a_damaged_packet_no_frame_comes_until_the_next_key_frame(kind: st
 
 def test_frames_with_the_same_time_are_dropped(tmp_path: Path) -> None:
     """The table of durations (6 frames of n ticks) is made to say 0 ticks."""
-    path = write_planted_video(
+    path = write_numbered_video(
         tmp_path / "v.mp4", fps=Fraction(25), frames=6, coding=Coding(options={"bf": "0"})
     )
     content = bytearray(path.read_bytes())
@@ -159,7 +159,7 @@ def test_frames_with_the_same_time_are_dropped(tmp_path: Path) -> None:
 
 
 def test_the_upper_field_of_an_interlaced_frame_is_kept(tmp_path: Path) -> None:
-    path = planted.write_interlaced_video(tmp_path / "v.mp4")
+    path = videos.write_interlaced_video(tmp_path / "v.mp4")
     with av.open(str(path)) as container:
         combed = next(container.decode(video=0))
         assert combed.interlaced_frame
@@ -174,7 +174,9 @@ def test_the_upper_field_of_an_interlaced_frame_is_kept(tmp_path: Path) -> None:
 )
 def test_odd_sizes_are_decoded_whole(codec: str, pix_fmt: str, name: str, tmp_path: Path) -> None:
     coding = Coding(codec, pix_fmt=pix_fmt, rotation_deg=90 if name == "v.mp4" else 0)
-    path = write_planted_video(tmp_path / name, fps=Fraction(25), frames=3, size_hw=(241, 321), coding=coding)
+    path = write_numbered_video(
+        tmp_path / name, fps=Fraction(25), frames=3, size_hw=(241, 321), coding=coding
+    )
     frames = list(decode_clip(Clip("v", path)))
     assert [frame.to_rgb().shape for frame in frames] == [(241, 321, 3)] * 3
     assert [read_number(frame.to_rgb()) for frame in frames] == [0, 1, 2]
@@ -182,23 +184,23 @@ def test_odd_sizes_are_decoded_whole(codec: str, pix_fmt: str, name: str, tmp_pa
 
 
 def test_one_frame_is_a_video(tmp_path: Path) -> None:
-    path = write_planted_video(tmp_path / "v.mp4", fps=Fraction(25), frames=1)
+    path = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(25), frames=1)
     assert [frame[:2] for frame in read(path)] == [(Fraction(0), 0)]
     assert read(path, 1) == []
 
 
 def test_a_file_that_is_no_video_is_named_in_the_error(tmp_path: Path) -> None:
-    text = planted.write_text_as_video(tmp_path / "list.mp4")
+    text = broken_videos.write_text_as_video(tmp_path / "list.mp4")
     with pytest.raises(NotAVideo, match=r"list\.mp4"):
         next(decode_clip(Clip("v", text)))
     with pytest.raises(SourceNotFound, match=r"missing\.mp4"):
         next(decode_clip(Clip("v", tmp_path / "missing.mp4")))
     with pytest.raises(EmptyVideo):
-        next(decode_clip(Clip("v", planted.write_zero_frames(tmp_path / "zero.mkv"))))
+        next(decode_clip(Clip("v", broken_videos.write_zero_frames(tmp_path / "zero.mkv"))))
 
 
 def test_closing_early_ends_the_decoder_threads(tmp_path: Path) -> None:
-    path = write_planted_video(tmp_path / "v.mp4", fps=Fraction(25), frames=60)
+    path = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(25), frames=60)
     before = threading.active_count()
     frames = decode_clip(Clip("v", path))
     held = next(frames)
@@ -220,7 +222,7 @@ def test_images_of_a_folder_have_their_position_as_time(tmp_path: Path) -> None:
     ]
 
 
-def write_png(path: Path, rgb: planted.Image) -> None:
+def write_png(path: Path, rgb: videos.Image) -> None:
     from PIL import Image
 
     Image.fromarray(rgb).save(path)
@@ -241,10 +243,10 @@ def test_reordered_frames_of_the_pets_video_lie_a_tenth_of_a_second_apart(shared
 
 def test_a_decoded_frame_rounds_its_time_to_milliseconds() -> None:
     class Plain:
-        def to_rgb(self) -> planted.Image:
+        def to_rgb(self) -> videos.Image:
             return draw_number(1)
 
-        def scaled_luma(self, width_px: int) -> planted.Image:
+        def scaled_luma(self, width_px: int) -> videos.Image:
             return draw_number(1)[:, :width_px, 0]
 
     assert Decoded(Fraction(1001, 30000), Plain()).t_ms == 33

@@ -10,7 +10,7 @@ from PIL import Image
 from labeling.errors import NotAVideo, SourceNotFound, UnsupportedVideo
 from labeling.structures.frames import RgbImage
 from labeling.video.images import FileImage, read_image
-from tests.planted import draw_number, read_number
+from tests.fakes.videos import draw_number, read_number
 
 NUMBER = 1234
 

@@ -16,13 +16,13 @@ from labeling.structures.frames import Clip, ImageFile
 from labeling.video.color import LumaImage
 from labeling.video.decode import decode_clip
 from labeling.video.luma import hash_luma, measure_sharpness
-from tests import planted
+from tests.fakes import videos
 
 CUT = 30.0
 
 
 def scene(seed: int) -> LumaImage:
-    return planted.textured_scene(seed, (48, 64))(0)[:, :, 0]
+    return videos.textured_scene(seed, (48, 64))(0)[:, :, 0]
 
 
 def test_sharpness_is_the_variance_of_the_laplacian() -> None:

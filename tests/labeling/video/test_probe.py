@@ -17,8 +17,8 @@ from labeling.errors import (
     UnsupportedVideo,
 )
 from labeling.video.probe import VideoFacts, probe_video
-from tests import planted
-from tests.planted import Coding, draw_number, write_planted_video
+from tests.fakes import broken_videos, videos
+from tests.fakes.videos import Coding, draw_number, write_numbered_video
 
 NTSC = Fraction(30000, 1001)
 
@@ -26,22 +26,22 @@ NTSC = Fraction(30000, 1001)
 @pytest.mark.parametrize("rotation_deg", [0, 90, 180, 270])
 def test_facts_are_those_that_were_planted(rotation_deg: int, tmp_path: Path) -> None:
     coding = Coding(pix_fmt="yuv420p10le", rotation_deg=rotation_deg)
-    path = write_planted_video(tmp_path / "v.mp4", fps=NTSC, frames=45, size_hw=(96, 144), coding=coding)
+    path = write_numbered_video(tmp_path / "v.mp4", fps=NTSC, frames=45, size_hw=(96, 144), coding=coding)
     assert probe_video(path) == VideoFacts(duration_s=45 / NTSC, size_hw=(96, 144), fps=NTSC, codec="h264")
 
 
 @pytest.mark.parametrize("name", ["v.mp4", "v.mkv", "v.ts", "v.avi", "v.mov", "v.flv"])
 def test_the_duration_ends_with_the_last_frame_in_every_container(name: str, tmp_path: Path) -> None:
-    path = write_planted_video(tmp_path / name, fps=Fraction(25), frames=200)
+    path = write_numbered_video(tmp_path / name, fps=Fraction(25), frames=200)
     assert probe_video(path).duration_s == pytest.approx(8, abs=0.0011)
 
 
 def test_an_undeclared_duration_is_measured(tmp_path: Path) -> None:
-    raw = write_planted_video(
+    raw = write_numbered_video(
         tmp_path / "v.h264", fps=Fraction(25), frames=50, coding=Coding(container_format="h264")
     )
     assert probe_video(raw).duration_s == 2
-    live = write_planted_video(
+    live = write_numbered_video(
         tmp_path / "v.mkv", fps=Fraction(25), frames=50, coding=Coding(container_options={"live": "1"})
     )
     with av.open(str(live)) as container:
@@ -50,15 +50,15 @@ def test_an_undeclared_duration_is_measured(tmp_path: Path) -> None:
 
 
 def test_interlaced_and_animated_files_are_videos(tmp_path: Path) -> None:
-    assert probe_video(planted.write_interlaced_video(tmp_path / "v.mp4")).codec == "h264"
-    gif = write_planted_video(
+    assert probe_video(videos.write_interlaced_video(tmp_path / "v.mp4")).codec == "h264"
+    gif = write_numbered_video(
         tmp_path / "v.gif", fps=Fraction(25), frames=50, coding=Coding("gif", pix_fmt="rgb8")
     )
     assert probe_video(gif).duration_s == 2
 
 
 def test_one_frame_is_a_video(tmp_path: Path) -> None:
-    path = write_planted_video(tmp_path / "v.mp4", fps=Fraction(25), frames=1)
+    path = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(25), frames=1)
     assert probe_video(path).duration_s == Fraction(1, 25)
 
 
@@ -76,13 +76,13 @@ def write_image(path: Path) -> Path:
 
 def write_playlist(path: Path) -> Path:
     """A script that would open another file."""
-    other = write_planted_video(path.parent / "other.mp4", fps=Fraction(25), frames=5)
+    other = write_numbered_video(path.parent / "other.mp4", fps=Fraction(25), frames=5)
     path.write_text(f"ffconcat version 1.0\nfile {other.name}\n")
     return path
 
 
 def write_song_with_cover(path: Path) -> Path:
-    song = planted.write_sound_only(path.parent / "song.mp4")
+    song = broken_videos.write_sound_only(path.parent / "song.mp4")
     with av.open(str(song)) as source, av.open(str(path), "w") as target:
         sound = target.add_stream_from_template(source.streams.audio[0])
         cover = target.add_stream("mjpeg", rate=1)
@@ -98,7 +98,7 @@ def write_song_with_cover(path: Path) -> Path:
 
 
 def write_joined_recordings(path: Path) -> Path:
-    one = write_planted_video(path.parent / "one.ts", fps=Fraction(25), frames=60).read_bytes()
+    one = write_numbered_video(path.parent / "one.ts", fps=Fraction(25), frames=60).read_bytes()
     return write_bytes(path, one + one)
 
 
@@ -106,31 +106,31 @@ BAD: dict[str, tuple[Callable[[Path], Path], type[SourceError]]] = {
     "a missing file": (lambda d: d / "missing.mp4", SourceNotFound),
     "a folder": (lambda d: d, SourceNotFound),
     "no bytes": (lambda d: write_bytes(d / "v.mp4", b""), EmptyVideo),
-    "text": (lambda d: planted.write_text_as_video(d / "v.mp4"), NotAVideo),
-    "text named as text": (lambda d: planted.write_text_as_video(d / "v.txt"), NotAVideo),
+    "text": (lambda d: broken_videos.write_text_as_video(d / "v.mp4"), NotAVideo),
+    "text named as text": (lambda d: broken_videos.write_text_as_video(d / "v.txt"), NotAVideo),
     "noise": (lambda d: write_bytes(d / "v.mp4", np.random.default_rng(0).bytes(5000)), NotAVideo),
     "an image": (lambda d: write_image(d / "p.png"), NotAVideo),
     "an image named as a video": (lambda d: write_image(d / "p.jpg").rename(d / "p.mp4"), NotAVideo),
     "a script that opens other files": (lambda d: write_playlist(d / "v.mp4"), NotAVideo),
-    "sound": (lambda d: planted.write_sound_only(d / "v.mp4"), NotAVideo),
+    "sound": (lambda d: broken_videos.write_sound_only(d / "v.mp4"), NotAVideo),
     "a song with a cover": (lambda d: write_song_with_cover(d / "v.mp4"), NotAVideo),
-    "no frame in mp4": (lambda d: planted.write_zero_frames(d / "v.mp4"), EmptyVideo),
-    "no frame in mkv": (lambda d: planted.write_zero_frames(d / "v.mkv"), EmptyVideo),
+    "no frame in mp4": (lambda d: broken_videos.write_zero_frames(d / "v.mp4"), EmptyVideo),
+    "no frame in mkv": (lambda d: broken_videos.write_zero_frames(d / "v.mkv"), EmptyVideo),
     "mp4 cut before its index": (
-        lambda d: planted.write_truncated(d / "v.mp4", faststart=False),
+        lambda d: broken_videos.write_truncated(d / "v.mp4", faststart=False),
         TruncatedVideo,
     ),
     "mp4 cut after its index": (
-        lambda d: planted.write_truncated(d / "v.mp4", faststart=True),
+        lambda d: broken_videos.write_truncated(d / "v.mp4", faststart=True),
         TruncatedVideo,
     ),
     "mp4 without its last byte": (
-        lambda d: planted.write_truncated(d / "v.mp4", faststart=True, share=0.9999),
+        lambda d: broken_videos.write_truncated(d / "v.mp4", faststart=True, share=0.9999),
         TruncatedVideo,
     ),
-    "one pixel": (lambda d: planted.write_single_pixel(d / "v.mkv"), UnsupportedVideo),
+    "one pixel": (lambda d: broken_videos.write_single_pixel(d / "v.mkv"), UnsupportedVideo),
     "joined recordings": (lambda d: write_joined_recordings(d / "v.ts"), UnsupportedVideo),
-    "encrypted": (lambda d: planted.write_encrypted(d / "v.mp4"), UnsupportedVideo),
+    "encrypted": (lambda d: broken_videos.write_encrypted(d / "v.mp4"), UnsupportedVideo),
 }
 
 
@@ -147,7 +147,7 @@ def test_an_unusable_file_raises_the_right_error_with_its_name(kind: str, tmp_pa
 @pytest.mark.parametrize("name", ["v.mkv", "v.avi"])
 def test_truncated_files_of_other_containers_are_reported(name: str, tmp_path: Path) -> None:
     coding = Coding(options={"g": "12", "qp": "2"})
-    path = write_planted_video(tmp_path / name, fps=Fraction(25), frames=200, coding=coding)
+    path = write_numbered_video(tmp_path / name, fps=Fraction(25), frames=200, coding=coding)
     content = path.read_bytes()
     write_bytes(path, content[: len(content) * 6 // 10])
     with pytest.raises(TruncatedVideo, match=r"fetch it again"):

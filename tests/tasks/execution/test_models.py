@@ -2,17 +2,16 @@
 
 import math
 import threading
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from labeling.errors import ModelError, ModelOutputWrong
-from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.segmenters.shared import SerializedSegmenter
 from labeling.structures.frames import Frame
-from labeling.structures.instances import Instance, ModelCard
+from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask
+from tests.fakes.segmenters import FixedSegmenter
 
 FRAME = Frame("v", 0, np.zeros((20, 30, 3), np.uint8))
 BOX = (0.0, 0.0, 30.0, 20.0)
@@ -20,20 +19,8 @@ WHOLE = Mask.from_array(np.ones((20, 30), np.uint8))
 OTHER_SIZE = Mask.from_array(np.ones((30, 20), np.uint8))
 
 
-class Says(StatelessSegmenter):
-    card = ModelCard("python", "says", "", "{}")
-
-    def __init__(self, answer: list[list[Instance]] | Exception) -> None:
-        self._answer = answer
-
-    def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
-        if isinstance(self._answer, Exception):
-            raise self._answer
-        return self._answer
-
-
 def ask(answer: list[list[Instance]] | Exception) -> list[list[Instance]]:
-    return SerializedSegmenter(Says(answer), threading.Lock()).segment([FRAME])
+    return SerializedSegmenter(FixedSegmenter(answer), threading.Lock()).segment([FRAME])
 
 
 def test_a_good_answer_passes_as_it_is() -> None:
@@ -55,7 +42,7 @@ def test_a_good_answer_passes_as_it_is() -> None:
 def test_an_answer_that_cannot_be_is_refused_with_its_value(
     answer: list[list[Instance]], complaint: str
 ) -> None:
-    with pytest.raises(ModelOutputWrong, match=f"python:says.*{complaint}"):
+    with pytest.raises(ModelOutputWrong, match=f"python:fixed.*{complaint}"):
         ask(answer)
 
 

@@ -7,6 +7,7 @@ import pytest
 from configs.load import load_config
 from configs.models import RunConfig
 from tasks.execution.workers import environment, thread_limits, worker_environments
+from tests.requirements import require_module
 
 
 def torch_config(*changes: str) -> RunConfig:
@@ -32,7 +33,7 @@ def test_a_limit_that_the_user_set_counts_for_each_worker(monkeypatch: pytest.Mo
 
 
 def test_workers_are_spread_over_the_gpus_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("torch", reason="no torch: pip install 'maskmill[torch]'")
+    require_module("torch", "torch")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5a1")
     given = worker_environments(torch_config("workers=3"))
     assert [one["CUDA_VISIBLE_DEVICES"] for one in given] == ["3", "GPU-5a1", "3"]

@@ -1,21 +1,37 @@
-"""Flow runs that Prefect shows as going on, of which the ledger knows nothing."""
+"""Flow runs that Prefect shows as running and that have no lease in the database."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 from prefect import State, flow
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import StateType
-from prefect.states import Pending, Running, Scheduled
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.states import Cancelling, Completed, Pending, Running, Scheduled
 
 from db.runs.leases import enter_execution
 from labeling.storage.home import Home
+from tasks.execution import zombies
 from tasks.execution.database import close_databases, database_of
-from tasks.execution.zombies import START_S, TAG, mark_stillborn
+from tasks.execution.process_identity import ProcessIdentity, identify_process
+from tasks.execution.zombies import (
+    ORPHAN_S,
+    SETTLE_S,
+    TAG,
+    crash_stuck_flow_runs,
+    end_flow_run,
+    label_process,
+)
 
-pytestmark = pytest.mark.usefixtures("prefect")
+pytestmark = [
+    pytest.mark.usefixtures("prefect"),
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
+]
 
 
 @flow
@@ -24,49 +40,169 @@ def some_flow(home: Path) -> None:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    monkeypatch.setattr("tasks.execution.zombies.BEAT_S", 0.1)
+def home(tmp_path: Path) -> Iterator[Home]:
     place = Home(tmp_path / "home")
     place.create()
     yield place
     close_databases()
 
 
-def shown(home: Path, state: State[None], *, tag: str = TAG) -> UUID:
+@dataclass
+class Clock:
+    """The clock by which ages are judged."""
+
+    ahead_s: float = 0.0
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self.ahead_s)
+
+
+@pytest.fixture
+def age(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(zombies, "_now", clock.now)
+    return clock
+
+
+def shown(home: Path, state: State[None], *, tag: str = TAG, process: ProcessIdentity | None = None) -> UUID:
     """A flow run as Prefect shows it, though it has no process."""
     with get_client(sync_client=True) as client:
-        return client.create_flow_run(some_flow, parameters={"home": str(home)}, tags=[tag], state=state).id
+        run = client.create_flow_run(some_flow, parameters={"home": str(home)}, tags=[tag], state=state)
+        if process:
+            label_process(client, run.id, process)
+        return run.id
 
 
-def state_of(run_id: UUID) -> StateType | None:
+def read(run_id: UUID) -> FlowRun:
     with get_client(sync_client=True) as client:
-        return client.read_flow_run(run_id).state_type
+        return client.read_flow_run(run_id)
+
+
+def alive() -> ProcessIdentity:
+    process = identify_process()
+    assert process is not None
+    return process
+
+
+def gone() -> ProcessIdentity:
+    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    process = identify_process(child.pid)
+    child.communicate()
+    assert process is not None
+    return process
+
+
+def elsewhere() -> ProcessIdentity:
+    return replace(gone(), machine="elsewhere")
 
 
 @pytest.mark.parametrize("state", [Pending(), Running()])
-def test_a_run_that_never_came_to_work_is_marked(
-    state: State[None], home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = shown(home.root, state)
-    assert mark_stillborn(home) == []  # it may be about to
-    monkeypatch.setitem(START_S, state.type, 0.0)
-    assert len(mark_stillborn(home)) == 1
-    assert state_of(run) == StateType.CRASHED
-    assert mark_stillborn(home) == []
+def test_a_run_whose_process_is_gone_is_crashed(state: State[None], home: Home, age: Clock) -> None:
+    run = shown(home.root, state, process=gone())
+    assert crash_stuck_flow_runs(home) == []  # Prefect may be starting it again
+    age.ahead_s = SETTLE_S
+    assert crash_stuck_flow_runs(home) == [read(run).name]
+    assert read(run).state_type == StateType.CRASHED
+    assert crash_stuck_flow_runs(home) == []
 
 
-def test_runs_that_are_at_work_or_wait_or_are_of_others_are_left_alone(
-    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("state", [Pending(), Running(), Cancelling()])
+@pytest.mark.parametrize("orphans", [False, True])
+def test_a_run_whose_process_lives_keeps_its_state_whatever_its_age(
+    state: State[None], orphans: bool, home: Home, age: Clock
 ) -> None:
-    monkeypatch.setattr("tasks.execution.zombies.START_S", {StateType.PENDING: 0.0, StateType.RUNNING: 0.0})
-    at_work = shown(home.root, Running())
+    run = shown(home.root, state, process=alive())
+    for age.ahead_s in (0, 60, ORPHAN_S + 1, 100 * ORPHAN_S):
+        assert crash_stuck_flow_runs(home, orphans=orphans) == []
+        assert not ended(run)
+    assert read(run).state_type == state.type
+
+
+def ended(run: UUID) -> bool:
+    with get_client(sync_client=True) as client:
+        return end_flow_run(client, run, "it ended", None)
+
+
+def test_what_the_caller_started_counts_more_than_a_label_of_an_earlier_process(
+    home: Home, age: Clock
+) -> None:
+    age.ahead_s = SETTLE_S
+    run = shown(home.root, Running(), process=gone())
+    assert crash_stuck_flow_runs(home, {run: alive()}) == []
+    assert crash_stuck_flow_runs(home, {run: gone()}) == [read(run).name]
+
+
+def test_a_run_that_prefect_started_again_elsewhere_is_not_ended_by_its_first_machine(
+    home: Home, age: Clock
+) -> None:
+    first = gone()
+    run = shown(home.root, Running(), process=elsewhere())
+    age.ahead_s = 2 * SETTLE_S
+    assert crash_stuck_flow_runs(home, {run: first}) == []
+    with get_client(sync_client=True) as client:
+        assert not end_flow_run(client, run, "it ended", first)
+    assert read(run).state_type == StateType.RUNNING
+
+
+def test_a_start_that_takes_ten_minutes_is_left_alone(home: Home, age: Clock) -> None:
+    states: list[State[None]] = [Pending(), Running()]
+    runs = [shown(home.root, state, process=process) for state in states for process in (None, elsewhere())]
+    age.ahead_s = ORPHAN_S - 60  # making them takes a while
+    assert crash_stuck_flow_runs(home, orphans=True) == []
+    age.ahead_s = 100 * ORPHAN_S
+    assert crash_stuck_flow_runs(home) == []
+    assert {read(run).state_type for run in runs} == {StateType.PENDING, StateType.RUNNING}
+
+
+def test_a_pending_orphan_is_crashed_after_ten_minutes(home: Home, age: Clock) -> None:
+    run = shown(home.root, Pending(), process=elsewhere())
+    age.ahead_s = ORPHAN_S + 1
+    assert crash_stuck_flow_runs(home, orphans=True) == [read(run).name]
+
+
+def test_a_running_orphan_is_crashed_when_it_was_missing_for_ten_minutes(home: Home, age: Clock) -> None:
+    """Its age does not count: a run of hours may just have released its lease."""
+    run = shown(home.root, Running(), process=elsewhere())
+    age.ahead_s = 100 * ORPHAN_S
+    assert crash_stuck_flow_runs(home, orphans=True) == []
+    age.ahead_s += ORPHAN_S - 60
+    assert crash_stuck_flow_runs(home, orphans=True) == []
+    age.ahead_s += 61
+    assert crash_stuck_flow_runs(home, orphans=True) == [read(run).name]
+    assert read(run).state_type == StateType.CRASHED
+
+
+def test_a_run_that_was_being_cancelled_is_cancelled(home: Home, age: Clock) -> None:
+    run = shown(home.root, Cancelling(), process=gone())
+    age.ahead_s = SETTLE_S
+    assert len(crash_stuck_flow_runs(home)) == 1
+    assert read(run).state_type == StateType.CANCELLED
+
+
+@pytest.mark.parametrize("state", [Completed(), Scheduled()])
+def test_a_run_that_ended_or_waits_to_be_started_again_is_not_ended(state: State[None], home: Home) -> None:
+    run = shown(home.root, state, process=gone())
+    assert not ended(run)
+    assert read(run).state_type == state.type
+
+
+def test_runs_with_a_lease_or_of_others_are_left_alone(home: Home, tmp_path: Path, age: Clock) -> None:
+    age.ahead_s = 2 * ORPHAN_S
+    with_lease = shown(home.root, Running(), process=elsewhere())
     with database_of(home).transaction() as session:
-        enter_execution(session, str(at_work), flow="generate-dataset", place="here")
+        enter_execution(session, str(with_lease), flow="generate-dataset", place="here")
     others = [
-        shown(home.root, Scheduled()),
-        shown(tmp_path / "elsewhere", Running()),
-        shown(home.root, Running(), tag="somebody else"),
+        shown(home.root, Scheduled(), process=gone()),
+        shown(tmp_path / "elsewhere", Running(), process=gone()),
+        shown(home.root, Running(), tag="another", process=gone()),
     ]
-    assert mark_stillborn(home) == []
-    assert state_of(at_work) == StateType.RUNNING
-    assert StateType.CRASHED not in map(state_of, others)
+    assert crash_stuck_flow_runs(home, orphans=True) == []
+    assert read(with_lease).state_type == StateType.RUNNING
+    assert StateType.CRASHED not in {read(run).state_type for run in others}
+
+
+def test_no_database_is_made_for_a_look(home: Home, age: Clock) -> None:
+    age.ahead_s = SETTLE_S
+    shown(home.root, Pending(), process=gone())
+    assert len(crash_stuck_flow_runs(home)) == 1
+    assert not home.database.exists()

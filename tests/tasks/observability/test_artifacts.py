@@ -23,8 +23,8 @@ from tasks.execution.database import close_databases, database_of
 from tasks.ingest import ingest_spec
 from tasks.observability.artifacts import MOST_ROWS, run_sections, table_rows
 from tasks.observability.progress import show_progress
+from tests.fakes.videos import write_numbered_video
 from tests.flows.scripted_runs import HALF, WHOLE, scripted_config
-from tests.planted import write_planted_video
 
 pytestmark = pytest.mark.usefixtures("prefect")
 
@@ -40,7 +40,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 def video(folder: Path, name: str, frames: int = 30) -> str:
     path = folder / name
-    write_planted_video(path, fps=Fraction(10), frames=frames, size_hw=(160, 240))
+    write_numbered_video(path, fps=Fraction(10), frames=frames, size_hw=(160, 240))
     return str(path)
 
 

@@ -1,15 +1,16 @@
-"""Videos made for tests: every frame carries its own number, readable after lossy coding.
+"""Videos whose frames show their own numbers, readable after lossy coding.
 
 The number is drawn as a grid of black and white cells that fills the upright image: 12 bits in the
-upper half, the same bits in another pattern in the lower half, so that an image that is turned,
-mirrored or mixed of two frames is noticed instead of read as another number.
+upper half, the same bits in another pattern in the lower half. An image that is turned, mirrored or
+mixed of two frames is therefore an error, not another number.
 """
 
+import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, TypeVar, cast
 
 import av
 import cv2
@@ -18,16 +19,19 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
+Target = TypeVar("Target", Path, IO[bytes])
 
 ROWS, COLUMNS = 4, 6
 NUMBER_BITS = ROWS * COLUMNS // 2
 CHECK_PATTERN = np.array([[0, 0, 0, 1, 0, 1], [1, 0, 0, 1, 1, 1]], dtype=bool)
-"""Lower half = upper half XOR this; no row reads the same backwards, nor do the rows exchanged."""
+"""Lower half = upper half XOR this pattern, which changes when it is mirrored or its rows are exchanged."""
+KEY_FRAME_EVERY = 10
+"""Of `encode_numbers`."""
 
 
 @dataclass(frozen=True)
 class Coding:
-    """How a planted video is stored."""
+    """How a numbered video is stored."""
 
     codec: str = "libx264"
     pix_fmt: str = "yuv420p"
@@ -35,7 +39,7 @@ class Coding:
     container_format: str | None = None
     container_options: dict[str, str] = field(default_factory=dict)
     rotation_deg: int = 0
-    """What a player must turn the stored image by, clockwise, to show it upright."""
+    """Clockwise turn with which a player shows the stored image upright."""
     mirrored: bool = False
     """The display matrix mirrors left-right after turning, as some front cameras write it."""
     interlaced: bool = False
@@ -56,7 +60,11 @@ def draw_number(number: int, size_hw: tuple[int, int] = (96, 144)) -> Image:
 
 
 def read_number(rgb: Image) -> int:
-    """Read a drawn number back; ValueError for an image that is turned, mirrored or a mixture."""
+    """Read a drawn number back.
+
+    Raises:
+        ValueError: The image is turned, mirrored or a mixture of two.
+    """
     height, width = rgb.shape[:2]
     cells = np.empty((ROWS, COLUMNS))
     for row in range(ROWS):
@@ -72,7 +80,46 @@ def read_number(rgb: Image) -> int:
     return sum(1 << index for index, bit in enumerate(bits[:2].ravel()) if bit)
 
 
-def write_planted_video(  # noqa: PLR0913 - what a video is made of, by keyword
+def read_numbers(path: Path) -> list[int]:
+    """Read the numbers of a video's frames, in order of time."""
+    with av.open(str(path)) as container:
+        return [
+            read_number(frame.to_ndarray(format="rgb24").astype(np.uint8))
+            for frame in container.decode(video=0)
+        ]
+
+
+def encode_numbers(  # noqa: PLR0913 - what a video is made of, by keyword
+    numbers: Sequence[int],
+    *,
+    fps: int = 10,
+    form: str = "mp4",
+    codec: str = "libx264",
+    b_frames: int = 0,
+    grain: int = 0,
+) -> bytes:
+    """Return the file of a video that shows `numbers`, with a key frame every `KEY_FRAME_EVERY` frames.
+
+    `grain` is noise in levels of 255, which makes the file large.
+    """
+    file, random = io.BytesIO(), np.random.default_rng(7)
+    h264 = {"crf": "20", "bf": str(b_frames), "sc_threshold": "0"} if codec == "libx264" else {}
+    coding = Coding(
+        codec=codec,
+        pix_fmt="yuvj420p" if codec == "mjpeg" else "yuv420p",
+        options={"g": str(KEY_FRAME_EVERY), **h264},
+        container_format=form,
+    )
+
+    def draw(number: int) -> Image:
+        noise = random.integers(-grain, grain + 1, (64, 160, 3))
+        return np.clip(draw_number(number, (64, 160)) + noise, 0, 255).astype(np.uint8)
+
+    write_images(file, map(draw, numbers), fps=Fraction(fps), coding=coding)
+    return file.getvalue()
+
+
+def write_numbered_video(  # noqa: PLR0913 - what a video is made of, by keyword
     path: Path,
     *,
     fps: Fraction,
@@ -98,7 +145,7 @@ def write_planted_video(  # noqa: PLR0913 - what a video is made of, by keyword
 
 
 def write_interlaced_video(path: Path, *, frames: int = 10, size_hw: tuple[int, int] = (96, 144)) -> Path:
-    """Each frame's upper field shows its number, its lower field the next one."""
+    """Write frames whose upper field shows their number and whose lower field shows the next one."""
     coding = Coding(
         options={"flags": "+ildct+ilme", "x264-params": "tff=1:qp=8"}, interlaced=True, pix_fmt="yuv420p"
     )
@@ -118,31 +165,30 @@ def weave(upper_field: Image, lower_field: Image) -> Image:
 
 
 def write_images(  # noqa: PLR0913 - what a video is made of, by keyword
-    path: Path,
+    target: Target,
     images: Iterable[Image],
     *,
     fps: Fraction,
     pts: Sequence[int] | None = None,
     time_base: Fraction | None = None,
     coding: Coding | None = None,
-) -> Path:
+) -> Target:
     """Write upright RGB images as a video; the stored ones are turned as `coding` says."""
     coding = coding or Coding()
+    file = str(target) if isinstance(target, Path) else target
     stored = (np.ascontiguousarray(_store(image, coding)) for image in images)
-    with av.open(
-        str(path), "w", format=coding.container_format, options=coding.container_options
-    ) as container:
+    with av.open(file, "w", format=coding.container_format, options=coding.container_options) as container:
         stream: VideoStream | None = None
         for index, image in enumerate(stored):
             if stream is None:
-                stream = _add_stream(container, image.shape[:2], fps, time_base, coding)
+                stream = add_stream(container, image.shape[:2], fps, time_base, coding)
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts = pts[index] if pts is not None else index
             frame.time_base = time_base or 1 / fps
             container.mux(stream.encode(_convert(frame, coding)))
         if stream is not None:
             container.mux(stream.encode(None))
-    return path
+    return target
 
 
 def _store(image: Image, coding: Coding) -> Image:
@@ -158,9 +204,10 @@ def _convert(frame: av.VideoFrame, coding: Coding) -> av.VideoFrame:
     return converted
 
 
-def _add_stream(
+def add_stream(
     container: Any, size_hw: tuple[int, ...], fps: Fraction, time_base: Fraction | None, coding: Coding
 ) -> VideoStream:
+    """Add a video stream for stored images of this size."""
     stream = cast(VideoStream, container.add_stream(coding.codec, rate=fps, options=dict(coding.options)))
     stream.height, stream.width = size_hw
     stream.pix_fmt = coding.pix_fmt
@@ -182,7 +229,7 @@ def write_scene_cuts(
 
 
 def textured_scene(seed: int, size_hw: tuple[int, int] = (96, 144)) -> Callable[[int], Image]:
-    """A smooth random image that drifts slowly to the right; neighboring seeds differ in exposure too."""
+    """Return a smooth random image that drifts slowly to the right; neighboring seeds differ in exposure too."""
     height, width = size_hw
     coarse = np.random.default_rng(seed).random((6, 16, 3)) ** (0.35, 1, 3)[seed % 3]
     wide = np.clip(cv2.resize(coarse, (width * 3, height), interpolation=cv2.INTER_CUBIC) * 255, 0, 255)
@@ -191,53 +238,3 @@ def textured_scene(seed: int, size_hw: tuple[int, int] = (96, 144)) -> Callable[
         return np.ascontiguousarray(wide[:, index % width : index % width + width]).astype(np.uint8)
 
     return image
-
-
-def write_text_as_video(path: Path) -> Path:
-    path.write_text("This is a shopping list, not a video.\n" * 200)
-    return path
-
-
-def write_truncated(path: Path, *, faststart: bool, share: float = 0.6) -> Path:
-    """An mp4 whose last bytes are missing: its index too, unless `faststart` put that in front."""
-    options = {"movflags": "+faststart"} if faststart else {}
-    coding = Coding(container_options=options, options={"g": "12", "qp": "10"})
-    write_planted_video(path, fps=Fraction(24), frames=96, coding=coding)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(len(whole) * share)])
-    return path
-
-
-def write_zero_frames(path: Path) -> Path:
-    """A container with a video stream and not one frame."""
-    with av.open(str(path), "w") as container:
-        stream = _add_stream(container, (96, 144), Fraction(24), None, Coding())
-        stream.codec_context.open()
-        container.start_encoding()
-    return path
-
-
-def write_sound_only(path: Path) -> Path:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=44100)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), dtype=np.float32), "fltp", "mono")
-        frame.sample_rate, frame.pts = 44100, 0
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
-
-
-def write_single_pixel(path: Path) -> Path:
-    """One by one pixel, in a lossless codec."""
-    coding = Coding(codec="ffv1", pix_fmt="bgr0")
-    return write_images(path, [np.full((1, 1, 3), 200, np.uint8)], fps=Fraction(24), coding=coding)
-
-
-def write_encrypted(path: Path) -> Path:
-    """An mp4 with common encryption; nobody has the key."""
-    options = {
-        "encryption_scheme": "cenc-aes-ctr",
-        "encryption_key": "76a6c65c5ea762046bd749a2e632ccbb",
-        "encryption_kid": "a7e61c373e219033c21091fa607bf3b8",
-    }
-    return write_planted_video(path, fps=Fraction(24), frames=24, coding=Coding(container_options=options))

@@ -1,0 +1,137 @@
+"""maskmill finds the frames of videos that a segmentation model gets wrong, and labels them.
+
+This is the public API. Everything else may move between versions.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from configs import RunConfig, load_config
+from configs.errors import MaskmillError
+from configs.models import ExportedDecision, ExportFormat
+from labeling.segmenters.protocol import Segmenter
+from labeling.structures.frames import Clip, Frame
+from labeling.structures.instances import Instance, ModelCard
+from labeling.structures.masks import Mask
+
+if TYPE_CHECKING:
+    from db.runs.queries import RunSummary
+    from labeling.datasets.records import ExportSummary
+    from tasks.evaluate import Evaluation
+
+__all__ = [
+    "Clip",
+    "Frame",
+    "Instance",
+    "Mask",
+    "MaskmillError",
+    "ModelCard",
+    "RunConfig",
+    "Segmenter",
+    "evaluate",
+    "export",
+    "load_config",
+    "run",
+]
+
+
+def run(
+    sources: Sequence[str | Path],
+    config: RunConfig | str = "default",
+    *,
+    home: str | Path = ".maskmill",
+    retry_failed: bool = False,
+) -> "RunSummary":
+    """Find and label the hard frames of videos; an interrupted run continues where it stopped.
+
+    Args:
+        sources: files, folders, glob patterns, archives, lists, URLs or cameras.
+        config: a config, or the name of a preset or YAML file.
+        home: folder of the database and the images; created if missing.
+        retry_failed: also retry the sources and shards that failed earlier in this run.
+
+    Returns:
+        Frames per decision (`counts`), seconds per stage, shards done and pending, and failed sources.
+
+    Raises:
+        ConfigError: no source, or a config that cannot work on this machine.
+        NoSourceReadable: every source failed; its `summary` lists them.
+        ModelError, StorageError, DatabaseError: see `labeling.errors`.
+
+    Example:
+        `video` is a rendered scene of four seconds.
+
+        >>> summary = run([video], "offline", home=home)
+        >>> summary.counts["looked_at"], summary.shards_pending
+        (8, 0)
+    """
+    from flows.generate import generate_dataset
+
+    name = Path(config).stem if isinstance(config, str) else ""
+    run_config = load_config(config) if isinstance(config, str) else config
+    specs = [str(source) for source in sources]
+    return generate_dataset(specs, run_config, name=name, home=Path(home), retry_failed=retry_failed)
+
+
+def export(
+    target: str | Path,
+    format: ExportFormat = "coco",
+    *,
+    home: str | Path = ".maskmill",
+    run: str | None = None,
+    decisions: Sequence[ExportedDecision] = ("accepted", "reviewed"),
+    copy: bool = False,
+) -> "ExportSummary":
+    """Write the frames of a run as a dataset; an earlier export in the folder is replaced.
+
+    Args:
+        target: folder, or URL such as `s3://bucket/dataset`.
+        format: `coco` (masks as RLE), `yolo-seg` or `masks` (PNG files).
+        home: folder of the database and the images.
+        run: id of a run or its first digits; default: the latest run.
+        decisions: frames to write.
+        copy: copy images instead of hard-linking them.
+
+    Raises:
+        ConfigError: no such home or run.
+        ExportError: the folder holds something else.
+
+    Example:
+        >>> export(folder / "dataset", home=home, decisions=["accepted", "easy", "review"]).frames > 0
+        True
+    """
+    from flows.home import existing_home
+    from tasks.export import ExportOrder, write_dataset
+
+    order = ExportOrder(format, tuple(decisions), run, copy=copy)
+    return write_dataset(existing_home(Path(home)), str(target), order)
+
+
+def evaluate(
+    sets: Path | Mapping[str, Mapping[str, Any]], config: RunConfig | str = "default"
+) -> "Evaluation":
+    """Compare teacher, student and decisions of a config with ground truth; nothing is stored.
+
+    Args:
+        sets: labeled sets by name, or a YAML file of them: `images` with `coco` or `masks`.
+        config: a config, or the name of a preset or YAML file.
+
+    Returns:
+        IoU, AUROC, precision and recall by set (`sets`), every frame (`frames`), and an HTML `page`.
+
+    Raises:
+        ConfigError: a set cannot be read.
+
+    Example:
+        `images` and `masks` are folders of images and of PNG masks whose pixel value is the instance.
+
+        >>> config = RunConfig(teacher=f"masks_folder:{masks}", student=f"masks_folder:{masks}")
+        >>> evaluate({"scene": {"images": images, "masks": masks}}, config).sets["all"].student_iou
+        1.0
+    """
+    from configs.load import load_labeled_sets
+    from tasks.evaluate import evaluate as evaluate_sets
+
+    run_config = load_config(config) if isinstance(config, str) else config
+    return evaluate_sets(load_labeled_sets(sets), run_config)
