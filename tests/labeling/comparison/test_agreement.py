@@ -96,14 +96,14 @@ def test_two_empty_sides_agree() -> None:
 
 
 def test_empty_masks_count_as_none() -> None:
-    nobody = np.zeros((4, 4), dtype=np.bool_)
-    assert compare([nobody], [], (4, 4)) == compare([], [], (4, 4))
+    empty = np.zeros((4, 4), dtype=np.bool_)
+    assert compare([empty], [], (4, 4)) == compare([], [], (4, 4))
 
 
 @pytest.mark.parametrize("teacher_is_empty", [True, False])
 def test_one_empty_side_is_hard(teacher_is_empty: bool) -> None:
-    somebody = [draw("....", ".##.", ".##.", "....")]
-    agreement = compare(*([], somebody) if teacher_is_empty else (somebody, []), (4, 4))
+    person = [draw("....", ".##.", ".##.", "....")]
+    agreement = compare(*([], person) if teacher_is_empty else (person, []), (4, 4))
     assert 0 < agreement.iou < 1e-6
     assert (agreement.boundary_iou, agreement.both_empty, agreement.is_hard) == (0.0, False, True)
 
@@ -115,7 +115,7 @@ def test_the_unions_are_compared_independent_of_the_instances() -> None:
 
 
 def test_a_person_counts_in_the_expected_iou_by_the_teachers_score() -> None:
-    """From 0.9 to 1 nobody counts, down to 0.5 the first alone, below it both."""
+    """Above 0.9 no person counts, down to 0.5 the first alone, below it both."""
     first, second = rectangle(slice(0, 40)), rectangle(slice(40, 80))
     scores = [(first, 0.9), (second, 0.5)]
     for order in permutations(scores):

@@ -136,20 +136,20 @@ def test_causes_come_in_a_fixed_order() -> None:
 
 
 def test_an_empty_mask_is_no_person() -> None:
-    nobody = np.zeros((4, 4), dtype=np.bool_)
-    somebody = draw_labels("aa..", "aa..", "....", "....")
-    agreement = compare([nobody, *somebody], [*somebody, nobody])
+    empty = np.zeros((4, 4), dtype=np.bool_)
+    people = draw_labels("aa..", "aa..", "....", "....")
+    agreement = compare([empty, *people], [*people, empty])
     assert agreement.matches == (Match(1, 0, 1.0),)
     assert agreement.mismatches == ()
-    assert causes(compare([nobody], [nobody], student_is_semantic=True)) == []
+    assert causes(compare([empty], [empty], student_is_semantic=True)) == []
 
 
 def test_a_semantic_student_does_not_merge() -> None:
     teacher = draw_labels("a.b.", "a.b.", "a.b.", "....")
-    everybody = [teacher[0] | teacher[1]]
-    agreement = compare(teacher, everybody, student_is_semantic=True)
+    union = [teacher[0] | teacher[1]]
+    agreement = compare(teacher, union, student_is_semantic=True)
     assert (agreement.iou, agreement.matches, agreement.mismatches) == (1.0, (), ())
-    assert causes(compare(teacher, everybody)) == [("merge", (0, 1), (0,))]
+    assert causes(compare(teacher, union)) == [("merge", (0, 1), (0,))]
 
 
 def test_a_semantic_students_missed_people_and_extra_parts_are_named() -> None:

@@ -275,11 +275,11 @@ def test_confident_keypoints_lie_on_the_person(
     people = [one for people in lite.segment([frame for frame, _ in street[:6]]) for one in people]
     on_mask: list[bool] = []
     for one in people:
-        joints = np.array(one.keypoints)
-        assert joints.shape == (17, 3)
-        assert ((joints[:, 2] >= 0) & (joints[:, 2] <= 1)).all()
+        keypoints = np.array(one.keypoints)
+        assert keypoints.shape == (17, 3)
+        assert ((keypoints[:, 2] >= 0) & (keypoints[:, 2] <= 1)).all()
         pixels = one.mask.to_array()
-        xs, ys = joints[joints[:, 2] > 0.5, :2].astype(int).T
+        xs, ys = keypoints[keypoints[:, 2] > 0.5, :2].astype(int).T
         on_mask += pixels[ys.clip(0, pixels.shape[0] - 1), xs.clip(0, pixels.shape[1] - 1)].tolist()
     assert len(on_mask) > 100
     assert np.mean(on_mask) > 0.8

@@ -1,6 +1,6 @@
 """torchvision's networks with random weights: what comes out fits the frames, whatever it shows.
 
-torchvision takes seconds to import, which every process that collects tests would: those import it that want it.
+Importing torchvision takes seconds, so only the tests that need it import it.
 """
 
 import json
@@ -65,9 +65,9 @@ def test_keypoint_rcnn_gives_filled_boxes_and_seventeen_keypoints() -> None:
         for one in instances:
             assert one.mask == cover_box(one.box_xywh, hw)
             assert one.stability is None
-            joints = np.array(one.keypoints)
-            assert joints.shape == (17, 3)
-            assert ((joints[:, 2] >= 0) & (joints[:, 2] <= 1)).all()
+            keypoints = np.array(one.keypoints)
+            assert keypoints.shape == (17, 3)
+            assert ((keypoints[:, 2] >= 0) & (keypoints[:, 2] <= 1)).all()
     assert not segmenter.card.gives_masks
 
 
@@ -97,10 +97,10 @@ def test_the_stability_of_a_mask_is_that_of_its_probabilities() -> None:
     assert [one.stability for one in found] == [
         pytest.approx((one > 0.75).sum() / (one > 0.5).sum()) for one in probability[:2]
     ]
-    (nobody,) = InstanceNetwork(
+    (found,) = InstanceNetwork(
         Sees(probability * 0.4), person=1, device="cpu", block=block, transforms=None
     ).infer([noise(3, 4)])
-    assert nobody == []
+    assert found == []
 
 
 def test_people_are_those_that_plain_torchvision_finds() -> None:

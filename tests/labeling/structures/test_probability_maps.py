@@ -32,8 +32,8 @@ def seen(
 
 
 def test_stability_is_the_share_of_pixels_far_above_the_threshold() -> None:
-    (everybody,) = seen(STEP)
-    assert everybody.stability == pytest.approx(3 / 6)
+    (instance,) = seen(STEP)
+    assert instance.stability == pytest.approx(3 / 6)
     assert sorted(one.stability or 0.0 for one in seen(STEP, connected_components=True)) == [0.5, 0.5]
     (low,) = seen(STEP, mask_threshold=0.25)  # sure from 0.5 on
     assert low.stability == pytest.approx(6 / 8)
