@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from configs.models import Trust
-from labeling.comparison.agreement import Mismatch
-from labeling.structures.agreement import FrameAgreement
+from labeling.structures.agreement import FrameAgreement, Mismatch
 from labeling.structures.masks import BoxXywh
 from labeling.text.phrases import (
     format_below,

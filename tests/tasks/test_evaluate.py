@@ -103,7 +103,7 @@ def test_no_set_takes_the_name_of_all_together(images: Path) -> None:
 def test_a_truth_of_another_size_is_told(images: Path) -> None:
     Image.fromarray(np.ones((7, 7), np.uint8)).save(images / "truth" / "agreed.png")
     sets = load_labeled_sets({"by hand": {"images": images / "images", "masks": images / "truth"}})
-    with pytest.raises(ModelOutputWrong, match="agreed.png: the mask is 7x7 px"):
+    with pytest.raises(ModelOutputWrong, match=r"agreed\.png: the mask is 7x7 px"):
         evaluate(sets, change_config(_models(images), [], "test"))
 
 
