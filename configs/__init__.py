@@ -1,1 +1,1 @@
-"""What a run is made of: frozen models with their presets. The public names are in `maskmill`."""
+"""The configuration of a run: frozen models and presets. The public names are in `maskmill`."""

@@ -1,10 +1,11 @@
 """One shard through all stages: decode, sample, filter, teacher, student, agreement, decision.
 
-Frames flow one after another through generators, so that nothing grows with the shard but its
-rows; each model sees full batches, whatever the filters before it took out. Decoding and writing
-images run in threads beside the models.
+Frames flow through generators one after another, so that only the rows grow with the shard. Each model
+gets full batches, however many frames the filters before it remove. Decoding and writing images run in
+threads beside the models.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -33,7 +34,7 @@ from labeling.video.decode import DecodeStats
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The loaded segmenters of a run; `pose` and `second` only where they are configured."""
+    """The loaded segmenters of a run; `pose` and `verifier` only if they are configured."""
 
     teacher: Segmenter
     student: Segmenter
@@ -41,189 +42,46 @@ class Models:
     verifier: Segmenter | None = None
 
     def prepare(self, clip: Clip) -> "Models":
-        pose, verifier = (one.prepare(clip) if one else None for one in (self.pose, self.verifier))
+        pose, verifier = (model.prepare(clip) if model else None for model in (self.pose, self.verifier))
         return Models(self.teacher.prepare(clip), self.student.prepare(clip), pose, verifier)
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A frame on its way; `rejection` ends it."""
+    """A frame between two stages, with the instances found so far."""
 
     frame: Frame
     poses: tuple[Instance, ...] | None = None
     teacher: tuple[Instance, ...] = ()
     student: tuple[Instance, ...] = ()
-    rejection: Rejection | None = None
 
 
 @dataclass(slots=True)
 class _Shard:
-    """The work on one shard: the stages share its models, watch and rows."""
+    """What the stages of one shard share."""
 
     config: RunConfig
     models: Models
     clip: Clip
     watch: Stopwatch
     check: Callable[[], None]
-    evidence_collector: EvidenceCollector
+    evidence: EvidenceCollector
+    gap: MinGap | None
+    """Applied after the pose filter; without one, sampling applies it."""
     rows: list[LabeledFrame] = field(default_factory=list)
     stats: DecodeStats = field(default_factory=DecodeStats)
-    gap: MinGap | None = None
-
-    def candidates(self) -> Iterator[_Candidate]:
-        gap_here = self.config.pose_filter is None
-        selected = select_frames(self.clip, self.config.sampling, gap_here=gap_here, stats=self.stats)
-        timed = self.watch.time_items("decode", selected)
-        for item in prefetch(timed, depth=2 * self.config.batch):
-            self.check()
-            if isinstance(item, SkippedFrame):
-                self.rows.append(_skipped_row(item))
-                continue
-            self.evidence_collector.see(item)
-            yield _Candidate(item)
-
-    def with_poses(self, candidates: Iterable[_Candidate]) -> Iterator[_Candidate]:
-        """The pose model's word, before the teacher is asked."""
-        pose, settings = self.models.pose, self.config.pose_filter
-        if pose is None or settings is None:
-            yield from candidates
-            return
-        for batch in batched(candidates, self.config.batch):
-            with self.watch.time("pose"):
-                found = pose.segment([c.frame for c in batch])
-            for candidate, poses in zip(batch, found, strict=True):
-                rejection = check_people(poses, None, candidate.frame.size_hw, settings)
-                yield from self.kept(replace(candidate, poses=tuple(poses), rejection=rejection))
-
-    def with_teacher(self, candidates: Iterable[_Candidate]) -> Iterator[_Candidate]:
-        settings = self.config.pose_filter
-        for batch in batched(candidates, self.config.batch):
-            with self.watch.time("teacher"):
-                found = self.models.teacher.segment([c.frame for c in batch])
-            for candidate, teacher in zip(batch, found, strict=True):
-                seen = replace(candidate, teacher=tuple(teacher))
-                if settings is None:
-                    yield seen
-                elif candidate.poses is None:
-                    rejection = check_people(teacher, None, candidate.frame.size_hw, settings)
-                    yield from self.kept(replace(seen, rejection=rejection))
-                else:
-                    yield from self.agreed(seen, candidate.poses)
-
-    def kept(self, candidate: _Candidate) -> Iterator[_Candidate]:
-        """Pass a candidate on, unless it is rejected or too soon after the last one."""
-        if candidate.rejection:
-            self.reject(candidate, candidate.rejection)
-        elif self.gap is None or self.gap.allows(candidate.frame):
-            if self.gap:
-                self.gap.keep(candidate.frame)
-            yield candidate
-
-    def agreed(self, candidate: _Candidate, poses: Sequence[Instance]) -> Iterator[_Candidate]:
-        """Pass a candidate on if teacher and pose model mean the same people."""
-        settings = self.config.pose_filter
-        if settings is None:
-            return
-        rejection = check_people(poses, candidate.teacher, candidate.frame.size_hw, settings)
-        if rejection:
-            self.reject(candidate, rejection)
-        else:
-            teacher = attach_keypoints(candidate.teacher, poses, settings)
-            yield replace(candidate, teacher=tuple(teacher))
-
-    def with_student(self, candidates: Iterable[_Candidate]) -> Iterator[list[_Candidate]]:
-        for batch in batched(candidates, self.config.batch):
-            with self.watch.time("student"):
-                found = self.models.student.segment([c.frame for c in batch])
-            yield [replace(c, student=tuple(s)) for c, s in zip(batch, found, strict=True)]
-
-    def compared(self, batch: Sequence[_Candidate]) -> list[LabeledFrame]:
-        """Agreement and decision of a batch."""
-        semantic = not self.models.student.card.gives_instances
-        with self.watch.time("agreement"):
-            cases = [
-                ComparedFrame(
-                    c.frame,
-                    c.teacher,
-                    compare_instances(
-                        *(c.teacher, c.student, c.frame.size_hw, self.config.agreement),
-                        student_is_semantic=semantic,
-                    ),
-                )
-                for c in batch
-            ]
-        known = self.evidence_collector.question(cases)
-        return [
-            self.decided(candidate, case.agreement, evidence)
-            for candidate, case, evidence in zip(batch, cases, known, strict=True)
-        ]
-
-    def decided(self, candidate: _Candidate, agreement: FrameAgreement, evidence: Evidence) -> LabeledFrame:
-        settings = self.config.trust
-        trust = predict_trust(evidence, settings.calibration) if settings.calibration else None
-        known = trust.frame if trust else None
-        decision = decide(agreement, evidence, settings)
-        believed = None if decision.is_objected else known
-        frame = candidate.frame
-        if decision.decision == "accepted":
-            self.evidence_collector.keep(frame)
-        return LabeledFrame(
-            t_ms=frame.t_ms,
-            shot_start_ms=frame.shot,
-            sharpness=frame.sharpness,
-            name=frame.name,
-            size_hw=frame.size_hw,
-            decision=decision.decision,
-            reasons=decision.reasons,
-            agreement=agreement,
-            trust=known,
-            priority=review_priority(
-                trust=believed, symmetric_difference_share=agreement.symmetric_difference_share
-            )
-            if agreement.is_hard
-            else None,
-            teacher=with_trust(candidate.teacher, trust),
-            student=candidate.student,
-        )
-
-    def doubted(self, row: LabeledFrame) -> LabeledFrame:
-        """An accepted frame, after the whole clip was heard."""
-        if row.decision != "accepted" or row.agreement is None:
-            return row
-        doubt = self.evidence_collector.check_shot(row.t_ms, row.teacher)
-        if not doubt:
-            return row
-        priority = review_priority(
-            trust=None, symmetric_difference_share=row.agreement.symmetric_difference_share
-        )
-        return replace(row, decision="review", priority=priority, reasons=(*doubt, *row.reasons))
-
-    def reject(self, candidate: _Candidate, rejection: Rejection) -> None:
-        frame = candidate.frame
-        self.rows.append(
-            LabeledFrame(
-                t_ms=frame.t_ms,
-                shot_start_ms=frame.shot,
-                sharpness=frame.sharpness,
-                name=frame.name,
-                size_hw=frame.size_hw,
-                decision="rejected",
-                rule=rejection.rule,
-                reasons=(rejection.reason,),
-            )
-        )
 
 
-def _go_on() -> None:
-    """Nobody wants this to end early."""
+def _continue() -> None:
+    """Do nothing: the default check never stops."""
 
 
 def label_shard(
-    clip: Clip, models: Models, config: RunConfig, home: Home, check: Callable[[], None] = _go_on
+    clip: Clip, models: Models, config: RunConfig, home: Home, check: Callable[[], None] = _continue
 ) -> LabeledShard:
-    """Label one clip; kept frames' images are where they are kept when this returns.
+    """Label one clip; the images of kept frames are stored when this returns.
 
-    `check` is called at each frame, so between the batches: what it raises ends the work.
+    `check` is called at each frame; an exception from it ends the work.
 
     Raises:
         SourceError: the video can no longer be read.
@@ -234,8 +92,8 @@ def label_shard(
     with watch.time("prepare"):
         prepared = models.prepare(clip)
     gap = MinGap.of(config.sampling) if config.pose_filter and clip.is_temporal else None
-    evidence_collector = EvidenceCollector(prepared.teacher, prepared.verifier, clip, config, watch)
-    shard = _Shard(config, prepared, clip, watch, check, evidence_collector, gap=gap)
+    evidence = EvidenceCollector(prepared.teacher, prepared.verifier, clip, config, watch)
+    shard = _Shard(config, prepared, clip, watch, check, evidence, gap)
     originals = {image.position: image.path for image in clip.images}
     pending: list[tuple[LabeledFrame, Future[str]]] = []
     with home.images.saving() as keep, ThreadPoolExecutor(1, thread_name_prefix="store") as storing:
@@ -247,43 +105,167 @@ def label_shard(
                 keep(image.name, image.content)
                 return image.stored
 
-        stages = shard.with_student(shard.with_teacher(shard.with_poses(shard.candidates())))
-        for batch in stages:
+        for batch in _run_student(shard, _run_teacher(shard, _filter_poses(shard, _sample(shard)))):
             saved = [storing.submit(save, candidate.frame) for candidate in batch]
-            pending += zip(shard.compared(batch), saved, strict=True)
-            _bound_backlog(saved)
-        shard.rows += [replace(shard.doubted(row), image=future.result()) for row, future in pending]
+            pending += zip(_compare(shard, batch), saved, strict=True)
+            # Encoding ran beside the comparison. Waiting here bounds memory and reports a full disk at
+            # once; uploads to an object store go on.
+            for future in saved:
+                future.result()
+        shard.rows += [replace(_recheck(shard, row), image=future.result()) for row, future in pending]
     shard.rows.sort(key=lambda row: row.t_ms)
     cards = {"teacher": prepared.teacher.card, "student": prepared.student.card}
     return LabeledShard(shard.rows, cards, _count(shard.rows, shard.stats), watch.seconds)
 
 
-def _bound_backlog(saved: Sequence[Future[str]]) -> None:
-    """Wait until this batch's images are coded, which was done while it was compared: full images
-    never pile up, and a full disk is known at once. An object store's are on their way then."""
-    for future in saved:
-        future.result()
+def _sample(shard: _Shard) -> Iterator[_Candidate]:
+    gap_here = shard.config.pose_filter is None
+    selected = select_frames(shard.clip, shard.config.sampling, gap_here=gap_here, stats=shard.stats)
+    timed = shard.watch.time_items("decode", selected)
+    for item in prefetch(timed, depth=2 * shard.config.batch):
+        shard.check()
+        if isinstance(item, SkippedFrame):
+            shard.rows.append(_rejected_row(item, item.rule))
+        else:
+            shard.evidence.observe(item)
+            yield _Candidate(item)
 
 
-def _skipped_row(skipped: SkippedFrame) -> LabeledFrame:
+def _segment(
+    shard: _Shard, stage: str, model: Segmenter, candidates: Iterable[_Candidate]
+) -> Iterator[list[tuple[_Candidate, list[Instance]]]]:
+    """Run a model on full batches of candidates."""
+    for batch in batched(candidates, shard.config.batch):
+        with shard.watch.time(stage):
+            found = model.segment([candidate.frame for candidate in batch])
+        yield list(zip(batch, found, strict=True))
+
+
+def _filter_poses(shard: _Shard, candidates: Iterable[_Candidate]) -> Iterator[_Candidate]:
+    """Apply a separate pose model before the teacher runs."""
+    pose, settings = shard.models.pose, shard.config.pose_filter
+    if pose is None or settings is None:
+        yield from candidates
+        return
+    for batch in _segment(shard, "pose", pose, candidates):
+        for candidate, poses in batch:
+            rejection = check_people(poses, None, candidate.frame.size_hw, settings)
+            if _passes(shard, candidate.frame, rejection):
+                yield replace(candidate, poses=tuple(poses))
+
+
+def _run_teacher(shard: _Shard, candidates: Iterable[_Candidate]) -> Iterator[_Candidate]:
+    """Run the teacher, and the part of the pose filter that requires it."""
+    settings = shard.config.pose_filter
+    for batch in _segment(shard, "teacher", shard.models.teacher, candidates):
+        for candidate, teacher in batch:
+            frame, poses = candidate.frame, candidate.poses
+            if settings is None:
+                yield replace(candidate, teacher=tuple(teacher))
+            elif poses is None:
+                if _passes(shard, frame, check_people(teacher, None, frame.size_hw, settings)):
+                    yield replace(candidate, teacher=tuple(teacher))
+            elif rejection := check_people(poses, teacher, frame.size_hw, settings):
+                shard.rows.append(_rejected_row(frame, rejection.rule, rejection.reason))
+            else:
+                yield replace(candidate, teacher=tuple(attach_keypoints(teacher, poses, settings)))
+
+
+def _passes(shard: _Shard, frame: Frame, rejection: Rejection | None) -> bool:
+    """Store a rejection; otherwise return whether the frame keeps the gap, and start the next one."""
+    if rejection:
+        shard.rows.append(_rejected_row(frame, rejection.rule, rejection.reason))
+        return False
+    if shard.gap and not shard.gap.allows(frame):
+        return False
+    if shard.gap:
+        shard.gap.keep(frame)
+    return True
+
+
+def _run_student(shard: _Shard, candidates: Iterable[_Candidate]) -> Iterator[list[_Candidate]]:
+    for batch in _segment(shard, "student", shard.models.student, candidates):
+        yield [replace(candidate, student=tuple(student)) for candidate, student in batch]
+
+
+def _compare(shard: _Shard, batch: Sequence[_Candidate]) -> list[LabeledFrame]:
+    """Compute agreement, evidence and decision of a batch."""
+    is_semantic = not shard.models.student.card.gives_instances
+    with shard.watch.time("agreement"):
+        agreements = [
+            compare_instances(
+                *(c.teacher, c.student, c.frame.size_hw, shard.config.agreement),
+                student_is_semantic=is_semantic,
+            )
+            for c in batch
+        ]
+    compared = [ComparedFrame(c.frame, c.teacher, a) for c, a in zip(batch, agreements, strict=True)]
+    evidence = shard.evidence.collect(compared)
+    return [_decide(shard, *of_frame) for of_frame in zip(batch, agreements, evidence, strict=True)]
+
+
+def _decide(
+    shard: _Shard, candidate: _Candidate, agreement: FrameAgreement, evidence: Evidence
+) -> LabeledFrame:
+    settings = shard.config.trust
+    trust = predict_trust(evidence, settings.calibration) if settings.calibration else None
+    frame_trust = trust.frame if trust else None
+    decision = decide(agreement, evidence, settings)
+    priority = review_priority(
+        trust=None if decision.is_objected else frame_trust,
+        symmetric_difference_share=agreement.symmetric_difference_share,
+    )
+    frame = candidate.frame
+    if decision.decision == "accepted":
+        shard.evidence.remember(frame)
     return LabeledFrame(
-        t_ms=skipped.t_ms,
-        shot_start_ms=skipped.shot,
-        sharpness=skipped.sharpness,
-        name=skipped.name,
+        t_ms=frame.t_ms,
+        shot_start_ms=frame.shot,
+        sharpness=frame.sharpness,
+        name=frame.name,
+        size_hw=frame.size_hw,
+        decision=decision.decision,
+        reasons=decision.reasons,
+        agreement=agreement,
+        trust=frame_trust,
+        priority=priority if agreement.is_hard else None,
+        teacher=with_trust(candidate.teacher, trust),
+        student=candidate.student,
+    )
+
+
+def _recheck(shard: _Shard, row: LabeledFrame) -> LabeledFrame:
+    """Check an accepted frame again, against the whole clip."""
+    if row.decision != "accepted" or row.agreement is None:
+        return row
+    objections = shard.evidence.check_shot(row.t_ms, row.teacher)
+    if not objections:
+        return row
+    share = row.agreement.symmetric_difference_share
+    priority = review_priority(trust=None, symmetric_difference_share=share)
+    return replace(row, decision="review", priority=priority, reasons=(*objections, *row.reasons))
+
+
+def _rejected_row(frame: Frame | SkippedFrame, rule: str, *reasons: str) -> LabeledFrame:
+    return LabeledFrame(
+        t_ms=frame.t_ms,
+        shot_start_ms=frame.shot,
+        sharpness=frame.sharpness,
+        name=frame.name,
+        size_hw=frame.size_hw if isinstance(frame, Frame) else None,
         decision="rejected",
-        rule=skipped.rule,
+        rule=rule,
+        reasons=reasons,
     )
 
 
 def _count(rows: Sequence[LabeledFrame], stats: DecodeStats) -> dict[str, int]:
-    counts: dict[str, int] = {"looked_at": len(rows)}
+    counts = Counter({"looked_at": len(rows)})
     if stats.damaged:
         counts["damaged_packets"] = stats.damaged
     for row in rows:
-        names = [row.decision if row.rule is None else f"rejected:{row.rule}"]
+        counts[row.decision if row.rule is None else f"rejected:{row.rule}"] += 1
         if row.agreement:
-            names += ["compared"] + (["hard"] if row.agreement.is_hard else [])
-        for name in names:
-            counts[name] = counts.get(name, 0) + 1
-    return dict(sorted(counts.items()))
+            counts["compared"] += 1
+            counts["hard"] += row.agreement.is_hard
+    return {name: count for name, count in sorted(counts.items()) if count or name == "looked_at"}

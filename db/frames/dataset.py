@@ -63,12 +63,8 @@ def dataset_frames(
     models = {key: f"{kind}:{name}" for key, kind, name in session.execute(_MODELS)}
     for rows in batched(_read_rows(session, run_id, decisions), PAGE):
         credits = _credits(session, {row.video_id for row in rows})
-        instances = _teacher_instances(
-            session, run_id, [row for row in rows if row.consensus_id is None], models
-        )
-        instances |= _reviewed_instances(
-            session, [row for row in rows if row.consensus_id is not None], models
-        )
+        instances = _teacher_instances(session, run_id, rows, models)
+        instances |= _reviewed_instances(session, rows, models)
         for row in rows:
             yield _dataset_frame(row, credits[row.video_id], images, instances.get(row.id, ()))
 
@@ -127,7 +123,8 @@ _TEACHER_INSTANCES = (
 def _teacher_instances(
     session: Session, run_id: str, rows: Sequence[_Row], models: dict[str, str]
 ) -> _Instances:
-    sizes = {row.id: row.size_hw for row in rows}
+    """Read the masks of the teacher on frames without a consensus."""
+    sizes = {row.id: row.size_hw for row in rows if row.consensus_id is None}
     parameters = {"run_id": run_id, "frames": list(sizes)}
     found: _Instances = {}
     for row in session.connection().execute(_TEACHER_INSTANCES, parameters).all():
@@ -140,8 +137,8 @@ def _teacher_instances(
 
 
 def _reviewed_instances(session: Session, rows: Sequence[_Row], models: dict[str, str]) -> _Instances:
-    """Read the masks of annotations; one that was shown keeps its id through every correction."""
-    by_annotation = {row.consensus_id: row for row in rows}
+    """Read the masks of the consensus; one that was shown keeps its id through every correction."""
+    by_annotation = {row.consensus_id: row for row in rows if row.consensus_id is not None}
     shown, reviewed = aliased(InstanceRow), ReviewedInstanceRow
     query = (
         select(

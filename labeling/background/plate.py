@@ -1,4 +1,4 @@
-"""The empty scene of a static camera, and what differs from it: arrays in, arrays out."""
+"""The background plate: the empty scene of a static camera, learned from samples."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,32 +15,32 @@ Stack = NDArray[np.uint8]
 FloatImage = NDArray[np.float32]
 
 USABLE_RANGE = (16, 245)
-"""Values between which brightness is compared: below is noise, above the sensor saturates."""
+"""Levels used to compare brightness: lower ones are noise, higher ones saturated."""
 GAIN_LIMITS = (0.5, 2.0)
 """A larger change of brightness is another scene."""
 BAND_ROWS = 16
-"""Rows of the stack whose median is taken at once: bounds temporary memory."""
+"""Rows per median computation: bounds temporary memory."""
 MIN_SEEN = 0.2
-"""Share of the samples that must show background at a pixel for the masked median to be believed."""
-NOISE_SIGMAS = 5.0
-"""A pixel is foreground from this many standard deviations of its own noise, or `min_difference`."""
+"""The masked median is used where at least this share of the samples shows background."""
 SIGMA_OF_MAD = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plate:
-    """The empty scene: `rgb` HxWx3 float32, and `noise`, HxW, a standard deviation of color distance."""
+    """The empty scene."""
 
     rgb: FloatImage
+    """HxWx3, 0 to 255."""
     noise: FloatImage
+    """HxW: standard deviation of the color distance."""
 
 
 def masked_median(stack: Stack, seen: BoolArray | None = None) -> NDArray[np.uint8]:
-    """Lower median over the first axis of the samples that are `seen`; 255 where none is.
+    """Return the lower median over the first axis of the samples that are `seen`; 255 where none is.
 
-    `seen` is NxHxW and holds for all channels. Found by bisecting the 256 values, in bands of rows:
-    a third of the time of `numpy.median`, and no copy of the stack.
+    `seen` is NxHxW and applies to all channels. The 256 values are bisected in bands of rows, in a
+    third of the time of `numpy.median` and without a copy of the stack.
     """
     out = np.empty(stack.shape[1:], dtype=np.uint8)
     for top in range(0, stack.shape[1], BAND_ROWS):
@@ -66,10 +66,10 @@ def _median_of_band(stack: Stack, seen: BoolArray | None) -> NDArray[np.uint8]:
 
 
 def brightness_gain(rgb: RgbImage, reference: NDArray[Any]) -> NDArray[np.float32]:
-    """Three factors, one a channel, by which the image is brighter than the reference.
+    """Return per channel the factor by which the image is brighter than the reference.
 
-    The median ratio over pixels that are neither black nor saturated: right as long as people and
-    other changes cover less than half of the image. Kept within `GAIN_LIMITS`.
+    This is the median ratio over pixels that are neither black nor saturated, correct while people and
+    other changes cover less than half of the image, limited to `GAIN_LIMITS`.
     """
     image, base = (p[::4, ::4].astype(np.float32).reshape(-1, 3) for p in (rgb, reference))
     dark, bright = USABLE_RANGE
@@ -81,11 +81,11 @@ def brightness_gain(rgb: RgbImage, reference: NDArray[Any]) -> NDArray[np.float3
 
 
 def learn_plate(samples: Stack, *, min_difference: float, close_px: int) -> Plate:
-    """The empty scene, from NxHxWx3 samples in which every spot is empty more often than not.
+    """Learn the empty scene from NxHxWx3 samples in which every pixel is mostly background.
 
-    The median of the samples, each brought to the median's brightness; then what differs from it is
-    masked out of each sample and the median is taken again over the rest, so that somebody who
-    stays for a while leaves no trace.
+    The samples are brought to one brightness and their median is taken. What differs from it is then
+    masked out of each sample, and the median is taken again over the rest, so that a person who stays
+    for a while leaves no trace.
     """
     first = masked_median(samples)
     even = np.stack([_relight(s, 1.0 / brightness_gain(s, first)) for s in samples])
@@ -105,7 +105,7 @@ def _relight(rgb: RgbImage, gain: NDArray[np.float32]) -> RgbImage:
 
 
 def color_distance(first: NDArray[Any], second: NDArray[Any]) -> FloatImage:
-    """Euclidean color distance per pixel, 0 to 441."""
+    """Return the Euclidean color distance per pixel, 0 to 441."""
     squared = (first.astype(np.float32) - second) ** 2
     total = squared[..., 0] + squared[..., 1] + squared[..., 2]  # six times as fast as a sum over axis 2
     return np.asarray(np.sqrt(total), dtype=np.float32)

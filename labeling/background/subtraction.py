@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeling.background.plate import (
-    NOISE_SIGMAS,
     FloatImage,
     Plate,
     brightness_gain,
@@ -19,28 +18,34 @@ from labeling.background.plate import (
 from labeling.structures.frames import RgbImage
 from labeling.structures.masks import BoolArray
 
+NOISE_SIGMAS = 5.0
+"""A pixel is foreground from this many standard deviations of its own noise, or `min_difference`."""
 SHADOW_BRIGHTNESS = (0.4, 0.95)
-"""A cast shadow leaves this share of the background's brightness (Horprasert 1999, alpha)."""
+"""A cast shadow keeps this share of the background's brightness (Horprasert 1999, alpha)."""
 SHADOW_CHROMA = 12.0
 """Largest distance from the darkened background color (Horprasert 1999, CD), 0 to 441."""
 FILL_SHARE = 0.5
-"""A hole of which this share differs from the background was cut by the shadow rule: it is filled."""
+"""A hole is filled if more than this share of it differs from the background: the shadow rule cut it."""
 MAX_RATIO = 10.0
-"""Color distances above so many thresholds count no more in a score."""
+"""Color distances are capped at this many thresholds in a score."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:
-    """`foreground` HxW bool; `ratio` HxW: color distance over the threshold at that pixel."""
+    """Difference of one image from the background."""
 
     foreground: BoolArray
+    """HxW."""
     ratio: FloatImage
+    """HxW: color distance over the threshold of the pixel."""
 
 
 def subtract_plate(rgb: RgbImage, plate: Plate, *, min_difference: float) -> Change:
-    """Compare an HxWx3 image with a plate of the same size, shadows removed."""
+    """Compare an HxWx3 image with a plate of the same size; shadows are removed."""
     smooth = _smooth(rgb)
-    background = _smooth(np.minimum(plate.rgb * brightness_gain(rgb, plate.rgb), 255))  # as a sensor cuts
+    background = _smooth(
+        np.minimum(plate.rgb * brightness_gain(rgb, plate.rgb), 255)
+    )  # saturated like a sensor
     ratio = color_distance(smooth, background) / np.maximum(min_difference, NOISE_SIGMAS * plate.noise)
     shadow = find_shadow(smooth, background)
     return Change((ratio > 1) & ~shadow, ratio)
@@ -51,9 +56,9 @@ def _smooth(rgb: NDArray[Any]) -> FloatImage:
 
 
 def find_shadow(rgb: FloatImage, background: FloatImage) -> BoolArray:
-    """Pixels that are the background, only darker (Horprasert, Harwood, Davis 1999, eq. 5 and 6).
+    """Return the pixels that are darkened background (Horprasert, Harwood, Davis 1999, eq. 5 and 6).
 
-    alpha = <I, E> / <E, E> is the brightness that remains, CD = |I - alpha E| the change of color.
+    alpha = <I, E> / <E, E> is the remaining brightness, CD = |I - alpha E| the change of color.
     """
     energy = np.einsum("hwc,hwc->hw", background, background)
     alpha = np.einsum("hwc,hwc->hw", rgb, background) / np.maximum(energy, 1.0)
@@ -64,10 +69,10 @@ def find_shadow(rgb: FloatImage, background: FloatImage) -> BoolArray:
 
 
 def clean_mask(change: Change, *, close_px: int) -> BoolArray:
-    """Drop specks, close gaps up to `close_px` wide and fill the holes that are no holes.
+    """Remove specks, close gaps up to `close_px` wide and fill false holes.
 
-    A hole stays when the background is seen through it (between arm and body). One that mostly
-    differs from the background, cut by the shadow rule, or smaller than the closed gaps, is filled.
+    A hole that shows the background (between arm and body) stays. A hole that mostly differs from the
+    background (cut by the shadow rule), or is smaller than the closed gaps, is filled.
     """
     closed = cv2.morphologyEx(open_mask(change.foreground), cv2.MORPH_CLOSE, disc_kernel(close_px | 1))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(1 - closed, connectivity=4)
@@ -80,9 +85,9 @@ def clean_mask(change: Change, *, close_px: int) -> BoolArray:
 
 
 def score_component(component: BoolArray, ratio: FloatImage) -> float:
-    """1 - exp(1 - m), m the mean color distance over its threshold, 0 from m = 1 down.
+    """Return max(0, 1 - exp(1 - m)), with m the mean ratio of color distance to threshold.
 
-    0.63 at twice the threshold, 0.86 at three times: a stain of light scores low, a person high.
+    0.63 at twice the threshold, 0.86 at three times: a spot of light scores low, a person high.
     """
     above = float(np.minimum(ratio[component], MAX_RATIO).mean())
     return max(0.0, 1.0 - float(np.exp(1.0 - above)))

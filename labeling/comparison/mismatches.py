@@ -1,25 +1,25 @@
-"""Why student and teacher disagree about people: the cause of each mismatch.
+"""Causes of the disagreement between student and teacher.
 
-"Half" is of a mask's own pixels, and half itself counts as covered. A pair that is matched (same
-person, IoU of at least `match_iou`) is kept apart from other people's groups.
+"Half" refers to a mask's own pixels; exactly half counts as covered. Matched pairs are those with an
+IoU of at least `match_iou`.
 
-- **split**: one teacher instance, two or more students. Each student lies at least half in the
-  teacher instance and is matched to no other; together they cover at least half of it.
-- **merge**: the same with the roles swapped: one student, two or more teacher instances.
+- **split**: one teacher instance and two or more students. Each student lies at least half inside
+  the teacher instance and is not matched to another; together they cover at least half of it.
+- **merge**: the same with the roles swapped: one student and two or more teacher instances.
 - **miss**: a teacher instance without match or group; all students together cover less than half.
-- **extra**: the same with the roles swapped: most of the student lies where the teacher has nobody.
-- **boundary**: a pair, one to one, that is matched, or unmatched while each is at least half covered
-  by the other; their boundary IoU is below `boundary_below`.
+- **extra**: the same with the roles swapped: most of the student lies outside all teacher masks.
+- **boundary**: a pair that is matched, or unmatched while each covers at least half of the other,
+  with a boundary IoU below `boundary_below`.
 
-Each instance has at most one cause, in the order above. Where groups compete for an instance, the one
-that has most pixels in common goes first, then the one with most parts, then the lowest position.
-Swapping the roles swaps split with merge and miss with extra; only where a split and a merge tie in all
-of these does the order of roles count (merge first).
+Each instance has at most one cause, by the order above. Where groups compete for an instance, the one
+with the most common pixels wins, then the one with the most parts, then the lowest position. Swapping
+the roles swaps split with merge and miss with extra; only if a split and a merge tie in all of these
+does the role decide (merge first).
 
-**A semantic student** gives one mask for everybody: nothing is matched, split or merged. Then a miss is
-as above; each connected part of the student's mask of which less than half lies in teacher masks is an
-extra; and what remains of both (without missed people and extra parts) is compared as two unions for
-`boundary`. Such a student may have several causes, a teacher instance still has at most one.
+**A semantic student** gives one mask for all people: nothing is matched, split or merged. A miss is
+as above. Each connected part of the student's mask that lies less than half in teacher masks is an
+extra. The rest of both sides is compared as two unions for `boundary`. Such a student may have several
+causes, a teacher instance still has at most one.
 """
 
 from collections.abc import Sequence
@@ -36,13 +36,13 @@ from labeling.structures.masks import BoolArray, Mask, intersection_areas, iou_m
 _ORDER: tuple[Cause, ...] = ("miss", "extra", "split", "merge", "boundary")
 
 MIN_PART_OF_IMAGE = 0.001
-"""A connected part of a semantic mask smaller than this share of the image is noise, nobody: the
-same share from which the semantic segmenters of configs/segmenters.py see somebody."""
+"""A connected part of a semantic mask below this share of the image is noise: the default `min_area` of
+the semantic segmenters (configs/segmenters.py)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Comparison:
-    """Masks of both sides and what they have in common, in pixels."""
+    """Masks of both sides, their areas and their intersections in pixels."""
 
     teacher: Sequence[Mask]
     student: Sequence[Mask]
@@ -60,14 +60,14 @@ class _Comparison:
         )  # fmt: skip
 
     def iou(self, teacher: Sequence[int], student: Sequence[int]) -> float:
-        ours = union_masks([self.teacher[i] for i in teacher], self.size_hw)
-        theirs = union_masks([self.student[i] for i in student], self.size_hw)
-        return float(iou_matrix([ours], [theirs])[0, 0])
+        teacher_union = union_masks([self.teacher[i] for i in teacher], self.size_hw)
+        student_union = union_masks([self.student[i] for i in student], self.size_hw)
+        return float(iou_matrix([teacher_union], [student_union])[0, 0])
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """One whole on one side, its parts on the other."""
+    """One instance on one side that corresponds to several parts on the other."""
 
     cause: Cause
     whole: int
@@ -79,7 +79,7 @@ class _Group:
         return (-self.common_px, -len(self.parts), self.whole, self.cause != "merge")
 
     def sides(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Positions in the teacher's and in the student's instances."""
+        """Return the positions of the teacher's and of the student's instances."""
         return (self.parts, (self.whole,)) if self.cause == "merge" else ((self.whole,), self.parts)
 
 
@@ -91,7 +91,7 @@ def find_mismatches(
     *,
     boundary_below: float,
 ) -> tuple[Mismatch, ...]:
-    """Causes by instance, by the definitions above, in order of cause and position."""
+    """Return the mismatches, by the definitions above, in order of cause and position."""
     areas = mask_areas(teacher), mask_areas(student)
     both = _Comparison(teacher, student, intersection_areas(teacher, student), *areas, matches, size_hw)
     free = {i for i, area in enumerate(areas[0]) if area}, {i for i, area in enumerate(areas[1]) if area}
@@ -107,10 +107,10 @@ def find_mismatches(
 def find_semantic_mismatches(
     teacher: Sequence[Mask], student: Sequence[Mask], size_hw: tuple[int, int], *, boundary_below: float
 ) -> tuple[Mismatch, ...]:
-    """Causes for a student that gives one mask for everybody, by the definitions above."""
+    """Return the mismatches of a semantic student, by the definitions above."""
     union = union_masks(teacher, size_hw)
-    seen = union_masks(student, size_hw)
-    areas, covered = mask_areas(teacher), intersection_areas(teacher, [seen]).sum(axis=1)
+    student_union = union_masks(student, size_hw)
+    areas, covered = mask_areas(teacher), intersection_areas(teacher, [student_union]).sum(axis=1)
     missed = [i for i, area in enumerate(areas) if 2 * covered[i] < area]
     found = [Mismatch("miss", (position,), (), 0.0) for position in missed]
     kept_students = []
@@ -119,17 +119,16 @@ def find_semantic_mismatches(
         kept_students.append(kept)
         found += [Mismatch("extra", (), (position,), 0.0)] * extras
     kept_teachers = [i for i, area in enumerate(areas) if area and i not in missed]
-    ours = union_masks([teacher[i] for i in kept_teachers], size_hw)
-    theirs = union_masks(kept_students, size_hw)
-    if ours and theirs and boundary_iou(ours, theirs) < boundary_below:
+    pair = union_masks([teacher[i] for i in kept_teachers], size_hw), union_masks(kept_students, size_hw)
+    if all(pair) and boundary_iou(*pair) < boundary_below:
         positions = tuple(i for i, mask in enumerate(kept_students) if mask)
-        iou = float(iou_matrix([ours], [theirs])[0, 0])
+        iou = float(iou_matrix(pair[:1], pair[1:])[0, 0])
         found.append(Mismatch("boundary", tuple(kept_teachers), positions, iou))
     return _in_order(found)
 
 
 def _take_groups(both: _Comparison, free_teacher: set[int], free_student: set[int]) -> list[Mismatch]:
-    """Splits and merges, largest first; their instances are no longer free afterwards."""
+    """Return splits and merges, largest first, and remove their instances from the free ones."""
     found: list[Mismatch] = []
     while True:
         splits = _find_groups("split", both, free_teacher, free_student)
@@ -144,8 +143,8 @@ def _take_groups(both: _Comparison, free_teacher: set[int], free_student: set[in
 
 
 def _find_groups(cause: Cause, both: _Comparison, wholes: set[int], parts: set[int]) -> list[_Group]:
-    """Groups of one of the left side's instances with two or more of the right side's."""
-    matched_to = {right: left for left, right, _ in both.matches}
+    """Return groups of one instance of the first side with two or more of the second."""
+    matched_to = {part: whole for whole, part, _ in both.matches}
     groups = []
     for whole in sorted(wholes):
         inside = tuple(
@@ -163,12 +162,11 @@ def _find_groups(cause: Cause, both: _Comparison, wholes: set[int], parts: set[i
 
 
 def _find_uncovered(both: _Comparison, free: set[int]) -> list[int]:
-    """Unmatched instances of the left side, less than half covered by all of the right side's."""
-    matched = {left for left, _, _ in both.matches}
-    alone = sorted(free - matched)
-    everybody = union_masks(both.student, both.size_hw)
-    covered = intersection_areas([both.teacher[i] for i in alone], [everybody]).sum(axis=1)
-    return [i for i, px in zip(alone, covered, strict=True) if 2 * px < both.teacher_areas[i]]
+    """Return unmatched instances of the first side, less than half covered by all of the second."""
+    unmatched = sorted(free - {first for first, _, _ in both.matches})
+    union = union_masks(both.student, both.size_hw)
+    covered = intersection_areas([both.teacher[i] for i in unmatched], [union]).sum(axis=1)
+    return [i for i, px in zip(unmatched, covered, strict=True) if 2 * px < both.teacher_areas[i]]
 
 
 def _find_boundaries(
@@ -192,7 +190,7 @@ def _find_boundaries(
 
 
 def _drop_parts_outside(mask: Mask, union: Mask) -> tuple[Mask, int]:
-    """The mask without its 8-connected parts that lie mostly outside the union, and their number."""
+    """Return the mask without the 8-connected parts that lie mostly outside the union, and their number."""
     if not mask:
         return mask, 0
     x, y, w, h = (int(side) for side in mask.box_xywh)

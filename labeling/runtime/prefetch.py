@@ -1,5 +1,6 @@
 """Prefetching of items in a thread, and a stopwatch for stages."""
 
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _END: Any = object()
+_THREAD_NAME = "prefetch"
 
 
 class Stopwatch:
@@ -44,11 +46,13 @@ def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
     An error in the thread is raised here, after the items before it. Leaving early ends the thread.
     """
     iterator = iter(items)
-    pool = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
+    pool = ThreadPoolExecutor(1, thread_name_prefix=_THREAD_NAME)
     try:
         pending = deque(pool.submit(next, iterator, _END) for _ in range(depth))
         while (item := pending.popleft().result()) is not _END:
             pending.append(pool.submit(next, iterator, _END))
             yield item
     finally:
-        pool.shutdown(cancel_futures=True)
+        # the garbage collector may close this generator in the pool's own thread, which cannot wait for itself
+        is_own_thread = threading.current_thread().name.startswith(_THREAD_NAME)
+        pool.shutdown(wait=not is_own_thread, cancel_futures=True)

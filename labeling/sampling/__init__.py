@@ -1,1 +1,1 @@
-"""Which frames of a clip are used."""
+"""Selection of the frames of a clip."""

@@ -1,5 +1,1 @@
-"""Segmenters: anything that turns frames into instances. One file per kind, one protocol."""
-
-from labeling.segmenters.protocol import Segmenter
-
-__all__ = ["Segmenter"]
+"""Segmenters: one file per kind, one protocol."""

@@ -1,25 +1,15 @@
-"""What differs from a static camera's background: a segmenter that needs no weights.
+"""Segmentation of what differs from a static camera's background, without weights.
 
 `plate` compares a frame with an image of the empty scene; `mog2` and `knn` are OpenCV's mixture of
 Gaussians (Zivkovic 2004) and nearest neighbors (Zivkovic and van der Heijden 2006). All three learn
-from the clip before its first frame is segmented and never again: a frame's masks depend on the clip
-and on the frame, not on the frames between.
-
-What is learnt depends on the file and the time range alone. A range shorter than `MIN_SPAN_S` is
-widened within its video, so that somebody who stays for a whole shard is not taken for furniture.
-The images of a folder are taken as samples of one static camera.
-
-Images are worked on at `WORKING_HEIGHT` rows at most, which bounds memory: 60 samples of 16:9 take
-93 MB, three times that while the plate is learnt.
+from the clip before its first frame is segmented, and not afterwards: a frame's masks depend on the
+clip and on the frame, not on the frames in between.
 """
 
-import gc
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -28,38 +18,28 @@ from numpy.typing import NDArray
 
 from configs.segmenters import BackgroundBlock
 from labeling.background.plate import Stack, color_distance, learn_plate
+from labeling.background.samples import SampleStack, gather_samples
 from labeling.background.subtraction import Change, clean_mask, score_component, subtract_plate
-from labeling.errors import EmptyVideo, ModelError, ModelOutputWrong, NotAVideo, UnsupportedVideo
+from labeling.errors import ModelError, ModelOutputWrong
 from labeling.runtime.memory import release_memory
 from labeling.structures.components import find_components
 from labeling.structures.frames import Clip, Frame, RgbImage
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import BoolArray, Mask
-from labeling.video.decode import Decoded, decode_clip
-from labeling.video.probe import probe_video
+from labeling.structures.probability_maps import resize_image, resize_map
 
-MIN_SPAN_S = Fraction(120)
-"""Seconds of video that the samples are spread over at least, where the video is long enough."""
-SEEK_FROM_S = Fraction(5)
-"""Samples further apart than this are sought; nearer ones cost less to decode through."""
-WORKING_HEIGHT = 540
-"""Rows; taller images are reduced before, their masks enlarged after."""
 KNN_FROZEN = 1e-8
-"""OpenCV's KNN goes on learning at rate 0 (a division by log(1 - rate)); this rate stops it."""
+"""Learning rate at which OpenCV's KNN stops; at 0 it goes on (a division by log(1 - rate))."""
 KNN_SETTLE = 4
-"""One sample in so many is shown again to use up the updates that KNN still has scheduled."""
+"""Every n-th sample is shown again, to use up the updates that KNN has scheduled."""
 FOREGROUND_LABEL = 255
-"""What OpenCV's subtractors call foreground; a shadow is 127."""
+"""Foreground in the output of OpenCV's subtractors; a shadow is 127."""
 
 Detector = Callable[[RgbImage], Change]
-Samples = tuple[tuple[int, int], Stack]
-"""The images' (height, width), and the samples, which may be smaller."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Learnt:
-    """What one clip taught: the images' size, the size worked at, and how changes are found."""
-
+class _LearnedBackground:
     size_hw: tuple[int, int]
     working_hw: tuple[int, int]
     detect: Detector
@@ -68,9 +48,9 @@ class _Learnt:
 class BackgroundSegmenter:
     """Instances are the connected regions that differ from the clip's background."""
 
-    def __init__(self, block: BackgroundBlock, *, learnt: _Learnt | None = None) -> None:
+    def __init__(self, block: BackgroundBlock, *, learned: _LearnedBackground | None = None) -> None:
         self._block = block
-        self._learnt = learnt
+        self._learned = learned
 
     @property
     def card(self) -> ModelCard:
@@ -84,60 +64,53 @@ class BackgroundSegmenter:
         )
 
     def prepare(self, clip: Clip) -> "BackgroundSegmenter":
-        """Learn the clip's background; deterministic for a file and a time range.
-
-        Raises:
-            SourceError: the clip cannot be read, or has no image.
-            ModelOutputWrong: its images have several sizes.
-        """
-        size_hw, samples = _latest_samples.gather(clip, self._block.samples)
-        detect = self._learn(samples)
-        release_memory()  # what learning took, three times the samples
-        return BackgroundSegmenter(self._block, learnt=_Learnt(size_hw, _hw(samples[0]), detect))
+        """Learn the clip's background; deterministic for a file and a time range."""
+        samples = _latest_samples.gather(clip, self._block.samples)
+        detect = self._learn(samples.images)
+        release_memory()  # learning takes three times the memory of the samples
+        working_hw = samples.images.shape[1], samples.images.shape[2]
+        return BackgroundSegmenter(
+            self._block, learned=_LearnedBackground(samples.size_hw, working_hw, detect)
+        )
 
     def _learn(self, samples: Stack) -> Detector:
-        block = self._block
-        if block.method == "plate":
-            plate = learn_plate(
-                samples, min_difference=block.min_difference, close_px=self._close_px(samples[0])
-            )
-            return lambda rgb: subtract_plate(rgb, plate, min_difference=block.min_difference)
-        learn = _learn_mog2 if block.method == "mog2" else _learn_knn
-        return learn(samples, min_difference=block.min_difference)
+        min_difference = self._block.min_difference
+        if self._block.method == "plate":
+            plate = learn_plate(samples, min_difference=min_difference, close_px=self._close_px(samples[0]))
+            return lambda rgb: subtract_plate(rgb, plate, min_difference=min_difference)
+        learn = _learn_mog2 if self._block.method == "mog2" else _learn_knn
+        return learn(samples, min_difference=min_difference)
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
-        """One list per frame, largest instance first; scores as in `score_component`.
-
-        Raises:
-            ModelError: `prepare` was not called.
-            ModelOutputWrong: a frame's size is not the learnt background's.
-        """
-        if self._learnt is None:
+        """Segment each frame, largest instance first; scores as in `score_component`."""
+        if self._learned is None:
             raise ModelError(
-                "background: nothing learnt yet; call prepare(clip) and use the segmenter it returns"
+                "background: nothing is learned yet; call prepare(clip) and use the segmenter it returns"
             )
-        return [self._segment_one(frame, self._learnt) for frame in frames]
+        return [self._segment_frame(frame, self._learned) for frame in frames]
 
-    def _segment_one(self, frame: Frame, learnt: _Learnt) -> list[Instance]:
-        if frame.size_hw != learnt.size_hw:
+    def _segment_frame(self, frame: Frame, learned: _LearnedBackground) -> list[Instance]:
+        if frame.size_hw != learned.size_hw:
+            (height, width), (learned_height, learned_width) = frame.size_hw, learned.size_hw
             raise ModelOutputWrong(
                 f"background: frame {frame.name or frame.t_ms} of {frame.video_id[:12]} is "
-                f"{_show(frame.size_hw)}, the background learnt is {_show(learnt.size_hw)}; "
-                "it wants one static camera: use another segmenter here"
+                f"{width}x{height} px, the learned background is {learned_width}x{learned_height}; "
+                "it requires one static camera: use another segmenter here"
             )
-        change = learnt.detect(_reduce(frame.rgb, learnt.working_hw))
-        cleaned = clean_mask(change, close_px=self._close_px(change.ratio))
+        change = learned.detect(resize_image(frame.rgb, learned.working_hw))
         parts = find_components(
-            cleaned, min_area=self._block.min_area, min_aspect_ratio=self._block.min_aspect_ratio
+            clean_mask(change, close_px=self._close_px(change.ratio)),
+            min_area=self._block.min_area,
+            min_aspect_ratio=self._block.min_aspect_ratio,
         )
-        return [_to_instance(part, change, learnt.size_hw) for part in parts]
+        return [_to_instance(part, change, learned.size_hw) for part in parts]
 
     def _close_px(self, image: NDArray[Any]) -> int:
         return max(1, round(self._block.close * image.shape[0]))
 
 
 def _to_instance(part: BoolArray, change: Change, size_hw: tuple[int, int]) -> Instance:
-    mask = Mask.from_array(_enlarge(part, size_hw))
+    mask = Mask.from_array(resize_map(part.astype(np.float32), size_hw) > 0.5)  # noqa: PLR2004 - half inside
     return Instance(mask, score_component(part, change.ratio), mask.box_xywh)
 
 
@@ -150,7 +123,7 @@ def _learn_mog2(samples: Stack, *, min_difference: float) -> Detector:
 
 
 def _learn_knn(samples: Stack, *, min_difference: float) -> Detector:
-    cv2.setRNGSeed(0)  # it keeps samples at random; the state is this thread's
+    cv2.setRNGSeed(0)  # it keeps samples at random; the state belongs to this thread
     model = cv2.createBackgroundSubtractorKNN(history=len(samples), detectShadows=True)
     for sample in samples:
         model.apply(sample)
@@ -167,123 +140,20 @@ def _to_change(
 
 
 class _LatestSamples:
-    """The samples gathered last: teacher and student of one clip learn from the same."""
+    """The samples gathered last, shared by the teacher and the student of a clip."""
 
     def __init__(self) -> None:
         self._key: tuple[Clip, int] | None = None
-        self._samples: Samples | None = None
-        self._turn = threading.Lock()
+        self._samples: SampleStack | None = None
+        self._lock = threading.Lock()
 
-    def gather(self, clip: Clip, count: int) -> "Samples":
-        with self._turn:
+    def gather(self, clip: Clip, count: int) -> SampleStack:
+        with self._lock:
             if self._samples is None or self._key != (clip, count):
-                self._samples = None  # two clips' samples are never held at once
-                self._samples = _gather_samples(clip, count)
+                self._samples = None  # never hold the samples of two clips
+                self._samples = gather_samples(clip, count)
                 self._key = (clip, count)
             return self._samples
 
 
 _latest_samples = _LatestSamples()
-
-
-def _gather_samples(clip: Clip, count: int) -> Samples:
-    """The images' size, and the samples at working size as one array."""
-    size_hw = (0, 0)
-    stack: Stack = np.empty((0, 0, 0, 3), dtype=np.uint8)
-    number = 0
-    for number, image in enumerate(read_samples(clip, count), start=1):
-        if number == 1:
-            size_hw = _hw(image)
-            stack = np.empty((count, *_working_hw(size_hw), 3), dtype=np.uint8)
-        elif _hw(image) != size_hw:
-            raise ModelOutputWrong(
-                f"background: clip of {clip.video_id[:12]} has images of {_show(size_hw)} and of "
-                f"{_show(_hw(image))}; it wants one static camera: use another segmenter here"
-            )
-        stack[number - 1] = _reduce(image, _working_hw(size_hw))
-    if not number:
-        raise EmptyVideo(f"background: clip of {clip.video_id[:12]} ({clip.path or 'folder'}) has no image")
-    release_memory()  # of up to `count` opened files
-    return size_hw, stack[:number]
-
-
-def _hw(image: NDArray[Any]) -> tuple[int, int]:
-    return image.shape[0], image.shape[1]
-
-
-def _show(size_hw: tuple[int, int]) -> str:
-    return f"{size_hw[1]}x{size_hw[0]}"
-
-
-def _working_hw(size_hw: tuple[int, int]) -> tuple[int, int]:
-    height, width = size_hw
-    if height <= WORKING_HEIGHT:
-        return size_hw
-    return WORKING_HEIGHT, max(1, round(width * WORKING_HEIGHT / height))
-
-
-def sample_times(start_s: Fraction, end_s: Fraction, count: int) -> list[Fraction]:
-    """Middles of `count` equal parts of a time range, in seconds."""
-    part = (end_s - start_s) / count
-    return [start_s + part * (2 * i + 1) / 2 for i in range(count)]
-
-
-def widen_range(clip: Clip, duration_s: Fraction) -> tuple[Fraction, Fraction]:
-    """The clip's range, or `MIN_SPAN_S` seconds around its middle, within a video of `duration_s`."""
-    end_s = duration_s if clip.end_s is None else min(clip.end_s, duration_s)
-    span_s = min(max(end_s - clip.start_s, MIN_SPAN_S), duration_s)
-    middle_s = (clip.start_s + end_s) / 2
-    start_s = min(max(Fraction(0), middle_s - span_s / 2), duration_s - span_s)
-    return start_s, start_s + span_s
-
-
-def read_samples(clip: Clip, count: int) -> Iterator[RgbImage]:
-    """Images spread evenly over the clip, in order of time.
-
-    Raises:
-        SourceError: the video, or an image of the folder, cannot be read.
-    """
-    if clip.path is None:
-        chosen = np.linspace(0, len(clip.images) - 1, min(count, len(clip.images))).round().astype(int)
-        clip = replace(clip, images=tuple(clip.images[i] for i in chosen))
-        for decoded_image in decode_clip(clip):
-            with suppress(NotAVideo, UnsupportedVideo):  # sampling says so, once
-                yield decoded_image.to_rgb()
-        return
-    start_s, end_s = widen_range(clip, probe_video(clip.path).duration_s)
-    times = sample_times(start_s, end_s, count)
-    if times[1] - times[0] > SEEK_FROM_S:
-        for time_s in times:
-            decoded = next(decode_clip(replace(clip, start_s=time_s, end_s=None)), None)
-            if decoded is not None:
-                yield decoded.to_rgb()
-            del decoded
-            gc.collect(1)  # the file just closed: see release_memory
-    else:
-        yield from _pick(decode_clip(replace(clip, start_s=start_s, end_s=end_s)), times)
-
-
-def _pick(frames: Iterator[Decoded], times: Sequence[Fraction]) -> Iterator[RgbImage]:
-    """The first frame from each time on, or the last there is."""
-    frame: Decoded | None = None
-    for time_s in times:
-        if frame is None or frame.t < time_s:
-            for frame in frames:
-                if frame.t >= time_s:
-                    break
-        if frame is not None:
-            yield frame.to_rgb()
-
-
-def _reduce(rgb: RgbImage, working_hw: tuple[int, int]) -> RgbImage:
-    if rgb.shape[:2] == working_hw:
-        return np.ascontiguousarray(rgb)
-    return cv2.resize(rgb, working_hw[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8)
-
-
-def _enlarge(mask: BoolArray, size_hw: tuple[int, int]) -> BoolArray:
-    if mask.shape == size_hw:
-        return mask
-    big = cv2.resize(mask.astype(np.float32), size_hw[::-1], interpolation=cv2.INTER_LINEAR)
-    enlarged: BoolArray = np.asarray(big > 0.5)  # noqa: PLR2004 - half way between out and in
-    return enlarged

@@ -1,4 +1,4 @@
-"""MediaPipe's pose landmark network on square crops: presence, mask and keypoints of one person each."""
+"""MediaPipe's pose landmark network (BlazePose) on square crops: presence, mask and keypoints."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,48 +15,48 @@ from labeling.structures.masks import BoxXywh
 INPUT_PX = 256
 """Side of the network's input, and the unit of its landmarks."""
 MASK_PX = 128
-"""Side of its mask."""
+"""Side of the network's mask."""
 OUTSIDE_LOGIT = -8.0
-"""What a mask says of pixels outside its crop: nobody."""
+"""Mask logit of pixels outside the crop: no person."""
 BLAZEPOSE_OF_COCO = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
-"""Number of BlazePose's landmark for each of COCO's 17 keypoints."""
+"""BlazePose landmark of each of COCO's 17 keypoints."""
 MIRRORED_COCO = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
-"""Number of the keypoint that each becomes in a mirror."""
+"""COCO keypoint that each becomes in a mirrored image."""
 BODY_MARGIN = 1.25
-"""Side of the crop about a body, in diameters of the circle that the network puts about it."""
+"""Side of the crop around a body, relative to the diameter of the network's circle around it."""
 _X, _Y, _VISIBILITY, _IN_FRAME = 0, 1, 3, 4
 _HIPS, _REACH = 33, 34
-"""Auxiliary landmarks: the middle of the hips, and a point on the circle about the body, over the head."""
+"""Auxiliary landmarks: the middle of the hips, and a point on the circle around the body, above the head."""
 
 FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """A square of an image, in pixels, turned about its center; it may reach outside, where it is black."""
+    """A square of an image, in pixels, turned around its center; outside of the image it is black."""
 
     x0: float
     y0: float
     side: float
     angle: float = 0.0
-    """Radians, clockwise: where the crop's upper edge points, 0 for the image's."""
+    """Radians, clockwise; 0 is upright."""
     mirrored: bool = False
     """Left and right are swapped."""
 
     @classmethod
     def around(cls, box_xywh: BoxXywh, scale: float) -> "Crop":
-        """`scale` times the box's longer side, about its center."""
+        """Return a crop of `scale` times the box's longer side, around its center."""
         x, y, w, h = box_xywh
         side = scale * max(w, h)
         return cls(x + (w - side) / 2, y + (h - side) / 2, side)
 
     @classmethod
     def of_body(cls, hips_xy: FloatArray, reach_xy: FloatArray) -> "Crop":
-        """About the middle of the hips, upright towards the point at which a circle about the body ends.
+        """Return a crop around the hips, upright in the direction of the circle's point above the head.
 
-        Side and angle are those of MediaPipe's `pose_landmarks_to_roi.pbtxt`.
+        Side and angle follow MediaPipe's `pose_landmarks_to_roi.pbtxt`.
         """
-        right, down = (float(way) for way in reach_xy - hips_xy)
+        right, down = (float(offset) for offset in reach_xy - hips_xy)
         side = max(2 * BODY_MARGIN * float(np.hypot(right, down)), 1.0)
         x0, y0 = (float(middle) - side / 2 for middle in hips_xy)
         return cls(x0, y0, side, angle=float(np.arctan2(right, -down)))
@@ -65,7 +65,7 @@ class Crop:
         return replace(self, mirrored=not self.mirrored)
 
     def clip_to(self, size_hw: tuple[int, int]) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom of the whole pixels that it touches."""
+        """Return left, top, right and bottom of the image's pixels that the crop touches."""
         height, width = size_hw
         middle = np.array([self.x0, self.y0]) + self.side / 2
         reach = self.side / 2 * (abs(np.cos(self.angle)) + abs(np.sin(self.angle)))
@@ -74,9 +74,9 @@ class Crop:
         return left, top, right, bottom
 
     def to_grid(self, grid_px: int, origin_xy: tuple[int, int] = (0, 0)) -> NDArray[np.float64]:
-        """2x3 affine map from pixel numbers, counted from `origin_xy`, to the crop's in `grid_px` pixels.
+        """Return the 2x3 affine map from pixel indices, relative to `origin_xy`, to the crop's grid.
 
-        Pixel n covers n to n + 1, so its center is at n + 0.5 on both sides.
+        The grid has `grid_px` pixels a side. Pixel n covers n to n + 1: its center is n + 0.5.
         """
         turn = self._axes() * (grid_px / self.side)
         middle = np.array([self.x0, self.y0]) + self.side / 2
@@ -84,13 +84,13 @@ class Crop:
         return np.column_stack([turn, shift])
 
     def to_image(self, xy: FloatArray, grid_px: int) -> FloatArray:
-        """Nx2 points of the crop in `grid_px` pixels, to the image's."""
+        """Map Nx2 points of the crop's grid to pixels of the image."""
         middle = np.array([self.x0, self.y0]) + self.side / 2
         turned = (xy - grid_px / 2) * (self.side / grid_px) @ self._axes()
         return np.asarray(turned + middle, dtype=np.float32)
 
     def _axes(self) -> NDArray[np.float64]:
-        """The crop's right and down as rows, in the image."""
+        """Return the crop's right and down directions as rows, in the image."""
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         right = np.array([cos, sin])
         return np.array([-right if self.mirrored else right, [-sin, cos]])
@@ -98,22 +98,22 @@ class Crop:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Landmarks:
-    """What the network said of one crop."""
+    """Output of the network for one crop."""
 
     size_hw: tuple[int, int]
-    """Of the image."""
+    """Size of the image."""
     crop: Crop
     presence: float
-    """Probability that there is a person."""
+    """Probability that the crop shows a person."""
     mask_logits: FloatArray
     """128x128."""
     keypoints: FloatArray
-    """COCO's 17x3: x and y in pixels of the image; probability of being seen and within the crop."""
+    """COCO's 17x3: x and y in pixels of the image; probability of being visible and in the crop."""
     body: Crop
-    """Where the person is now known to be, and how turned: upright, unmirrored."""
+    """The crop that the landmarks suggest: around the person, upright, not mirrored."""
 
     def logits_in(self, region: tuple[int, int, int, int]) -> FloatArray:
-        """The mask's logits for the pixels of left, top, right, bottom; bilinear."""
+        """Return the mask's logits in the region left, top, right, bottom of the image; bilinear."""
         left, top, right, bottom = region
         pasted = cv2.warpAffine(
             self.mask_logits,
@@ -127,7 +127,7 @@ class Landmarks:
 
 
 class LandmarkNetwork:
-    """pose_landmark_lite.tflite, for as many threads as it has interpreters, each of which serves one."""
+    """pose_landmark_lite.tflite, with one interpreter per thread."""
 
     def __init__(self, weights: Path, *, interpreters: int) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -140,7 +140,7 @@ class LandmarkNetwork:
         self._input = net.get_input_details()[0]["index"]
         self._outputs = {output["name"]: output["index"] for output in net.get_output_details()}
 
-    def look(self, rgb: RgbImage, crop: Crop) -> Landmarks:
+    def run(self, rgb: RgbImage, crop: Crop) -> Landmarks:
         """Run the network on one crop of an HxWx3 image."""
         pixels = cv2.warpAffine(
             rgb,
@@ -166,14 +166,14 @@ class LandmarkNetwork:
             crop=crop,
             presence=float(presence.item()),
             mask_logits=logits[0, :, :, 0],
-            keypoints=_place_keypoints(points, crop),
+            keypoints=_to_coco_keypoints(points, crop),
             body=Crop.of_body(hips, reach),
         )
 
 
-def _place_keypoints(points: FloatArray, crop: Crop) -> FloatArray:
-    """39x5 (x, y, z, visibility logit, in-frame logit) in crop pixels to COCO's 17x3 in the image's."""
-    names = MIRRORED_COCO if crop.mirrored else range(len(BLAZEPOSE_OF_COCO))
-    chosen = points[[BLAZEPOSE_OF_COCO[name] for name in names]]
+def _to_coco_keypoints(points: FloatArray, crop: Crop) -> FloatArray:
+    """Convert 39x5 (x, y, z, visibility logit, in-frame logit) of the crop to COCO's 17x3 in the image."""
+    order = MIRRORED_COCO if crop.mirrored else range(len(BLAZEPOSE_OF_COCO))
+    chosen = points[[BLAZEPOSE_OF_COCO[number] for number in order]]
     confidence = expit(chosen[:, _VISIBILITY]) * expit(chosen[:, _IN_FRAME])
     return np.column_stack([crop.to_image(chosen[:, [_X, _Y]], INPUT_PX), confidence]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A user's own network, in ONNX, TorchScript or LiteRT: one image in, one person map out."""
+"""The user's own network, in ONNX, TorchScript or LiteRT: one image in, one person map out."""
 
 import json
 from collections.abc import Sequence
@@ -12,23 +12,23 @@ from configs.segmenters import CustomNetworkBlock
 from labeling.errors import ModelOutputWrong, WeightsMissing
 from labeling.segmenters.network_files import OpenNetwork, open_network
 from labeling.segmenters.protocol import StatelessSegmenter
-from labeling.segmenters.weights_download import check_sha256
+from labeling.segmenters.weights import check_sha256
 from labeling.structures.frames import Frame, RgbImage
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.probability_maps import FloatMap, instances_from_map, resize_image, resize_map
 
 RANGE_TOLERANCE = 0.01
-"""So far outside [0, 1] a probability may lie, for rounding in half precision or 8 bits."""
+"""How far probabilities may exceed [0, 1], due to rounding in half precision or 8 bits."""
 _MAP_AXES = 2
 
 
-class OwnModelSegmenter(StatelessSegmenter):
-    """One instance per image, or with `split` one per connected part of the map.
+class CustomNetworkSegmenter(StatelessSegmenter):
+    """One instance per image, or one per connected component of the map.
 
     Raises:
         WeightsMissing: there is no file at `path`.
-        WeightsCorrupt: it has another SHA-256 than declared.
-        ConfigError: it is not such a network, or wants another input than declared.
+        WeightsCorrupt: its SHA-256 is not the declared one.
+        ConfigError: it is not such a network, or its input is not the declared one.
     """
 
     def __init__(self, block: CustomNetworkBlock, *, device: str = "cpu") -> None:
@@ -53,11 +53,6 @@ class OwnModelSegmenter(StatelessSegmenter):
         )
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
-        """One list per frame.
-
-        Raises:
-            ModelOutputWrong: the output is not what `output`, `layout` and `person_class` declare.
-        """
         return [self._segment_image(frame.rgb) for frame in frames]
 
     def _segment_image(self, rgb: RgbImage) -> list[Instance]:
@@ -65,7 +60,8 @@ class OwnModelSegmenter(StatelessSegmenter):
         outputs = self._network.run(prepare_input(rgb, block))
         if block.output_index >= len(outputs):
             raise ModelOutputWrong(
-                f"{block.path.name}: output_index is {block.output_index}, the model has {len(outputs)} outputs"
+                f"{block.path.name}: output_index is {block.output_index}, but the model has {len(outputs)} "
+                "outputs, counted from 0: correct it"
             )
         person = read_person_map(outputs[block.output_index], block)
         size_hw = rgb.shape[0], rgb.shape[1]
@@ -79,7 +75,7 @@ class OwnModelSegmenter(StatelessSegmenter):
 
 
 def prepare_input(rgb: RgbImage, block: CustomNetworkBlock) -> NDArray[np.float32]:
-    """1x3xHxW or 1xHxWx3: resized, channels in order, (pixel x scale - mean) / std."""
+    """Return 1x3xHxW or 1xHxWx3: resized, channels in order, (pixel x scale - mean) / std."""
     pixels = resize_image(rgb, block.input_hw)
     if block.channels == "bgr":
         pixels = pixels[:, :, ::-1]
@@ -91,28 +87,24 @@ def prepare_input(rgb: RgbImage, block: CustomNetworkBlock) -> NDArray[np.float3
 
 
 def read_person_map(output: NDArray[np.generic], block: CustomNetworkBlock) -> FloatMap:
-    """Probability of a person, hxw in the network's size, from one of its outputs.
-
-    Raises:
-        ModelOutputWrong: wrong shape, no such channel, NaN, or a probability outside [0, 1].
-    """
+    """Return the person probability, hxw in the network's size, from one of its outputs."""
     channels = _split_channels(output, block)
     name = block.path.name
     if block.output == "class_map":
         if len(channels) > 1:
             raise ModelOutputWrong(
-                f"{name}: a class_map has one channel, got the shape {output.shape}; "
+                f"{name}: a class_map has one channel, but the output has the shape {output.shape}; "
                 "declare output: logits or probability"
             )
         return np.asarray(np.rint(channels[0]) == block.person_class, dtype=np.float32)
     if block.person_class >= len(channels):
         raise ModelOutputWrong(
             f"{name}: person_class is {block.person_class}, the output of shape {output.shape} "
-            f"(layout {block.layout}) has {len(channels)} channels"
+            f"(layout {block.layout}) has {len(channels)} channels: correct one of them"
         )
     if np.isnan(channels).any():
         raise ModelOutputWrong(
-            f"{name}: the output has {np.isnan(channels).sum()} NaN; check scale, mean and std"
+            f"{name}: the output has {np.isnan(channels).sum()} NaN: check scale, mean and std"
         )
     if block.output == "logits":
         return _to_probability(channels, block)
@@ -133,14 +125,14 @@ def _check_range(probability: FloatMap, name: str) -> FloatMap:
     low, high = float(probability.min()), float(probability.max())
     if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
         raise ModelOutputWrong(
-            f"{name}: output: probability is declared, but values reach from {low:.3g} to {high:.3g}; "
+            f"{name}: output: probability is declared, but values range from {low:.3g} to {high:.3g}; "
             "declare output: logits or class_map"
         )
     return probability
 
 
 def _split_channels(output: NDArray[np.generic], block: CustomNetworkBlock) -> NDArray[np.float32]:
-    """Cxhxw from hxw, 1xhxw, Cxhxw, hxwxC, each with or without a batch axis of 1."""
+    """Return Cxhxw from hxw, 1xhxw, Cxhxw or hxwxC, with or without a batch axis of 1."""
     values = np.asarray(output, dtype=np.float32)
     if values.ndim == _MAP_AXES + 2 and values.shape[0] == 1:
         values = values[0]
@@ -148,8 +140,8 @@ def _split_channels(output: NDArray[np.generic], block: CustomNetworkBlock) -> N
         return values[None]
     if values.ndim != _MAP_AXES + 1:
         raise ModelOutputWrong(
-            f"{block.path.name}: output {block.output_index} has the shape {output.shape}, wanted one map: "
-            "height and width, channels, and a batch of 1; set output_index if it is another output"
+            f"{block.path.name}: output {block.output_index} has the shape {output.shape}; it must be one "
+            "map with height and width, channels, and a batch of 1: set output_index to another output"
         )
     if 1 in (values.shape[0], values.shape[-1]):
         channels_first = values.shape[0] == 1
@@ -159,18 +151,18 @@ def _split_channels(output: NDArray[np.generic], block: CustomNetworkBlock) -> N
 
 
 def _check_input(block: CustomNetworkBlock, network: OpenNetwork) -> None:
-    """Compare the declared input with the network's, as far as that says it."""
+    """Compare the declared input with the network's, if the file declares it."""
     if network.input_shape is None:
         return
     height, width = block.input_hw
     declared = (1, 3, height, width) if block.layout == "nchw" else (1, height, width, 3)
     actual = network.input_shape
     fits = len(actual) == len(declared) and all(
-        side is None or side == wanted for side, wanted in zip(actual, declared, strict=True)
+        side is None or side == expected for side, expected in zip(actual, declared, strict=True)
     )
     if not fits:
         shown = "x".join("any" if side is None else str(side) for side in actual)
         raise ConfigError(
             f"{block.kind} model {block.path.name}: input_hw {list(block.input_hw)} and layout {block.layout} "
-            f"declare an input of {'x'.join(map(str, declared))}, the model wants {shown}"
+            f"declare an input of {'x'.join(map(str, declared))}, the model requires {shown}: correct them"
         )

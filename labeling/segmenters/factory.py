@@ -1,4 +1,4 @@
-"""From a config block to the segmenter it describes."""
+"""Construction of the segmenter that a config block describes."""
 
 import importlib.util
 from pathlib import Path
@@ -34,15 +34,20 @@ def make_segmenter(  # noqa: PLR0911 - one line per kind
 ) -> Segmenter:
     """Load the segmenter that `block` describes.
 
-    `device` is "auto", "cpu" or "cuda" and counts for networks that torch runs; the others run on the
-    CPU. `batch` frames go through a network at once.
+    `device` is "auto", "cpu" or "cuda" and applies to torch networks; the others run on the CPU.
+    `batch` frames go through a network at once.
 
     Raises:
         ExtraMissing: a library is not installed.
-        ConfigError: CUDA is asked for and not there.
-        WeightsMissing, WeightsCorrupt: the weights cannot be had, or are others.
+        ConfigError: the block is invalid, or there is no CUDA device for "cuda".
+        WeightsMissing, WeightsCorrupt: the weights cannot be downloaded, or are wrong.
     """
-    _require(block.kind)
+    for library in _LIBRARIES.get(block.kind, ()):
+        if importlib.util.find_spec(library) is None:
+            raise ExtraMissing(
+                f"the segmenter {block.kind!r} needs {library}, which is not installed: "
+                f"pip install 'maskmill[{_EXTRA_OF[library]}]'"
+            )
     match block:
         case TorchvisionBlock():
             from labeling.segmenters.torchvision_models import TorchvisionSegmenter
@@ -59,10 +64,10 @@ def make_segmenter(  # noqa: PLR0911 - one line per kind
 
             return SelfieSegmenter(block, weights_dir=weights_dir)
         case CustomNetworkBlock():
-            from labeling.segmenters.custom_network import OwnModelSegmenter
+            from labeling.segmenters.custom_network import CustomNetworkSegmenter
 
-            own_device = resolve_device(device) if block.kind == "torchscript" else "cpu"
-            return OwnModelSegmenter(block, device=own_device)
+            network_device = resolve_device(device) if block.kind == "torchscript" else "cpu"
+            return CustomNetworkSegmenter(block, device=network_device)
         case BackgroundBlock():
             from labeling.segmenters.background import BackgroundSegmenter
 
@@ -79,29 +84,16 @@ def make_segmenter(  # noqa: PLR0911 - one line per kind
             from labeling.segmenters.python_factory import load_factory
 
             return load_factory(block)
-    raise UnknownModel(f"no segmenter of the kind {block.kind!r}")
+    raise UnknownModel(f"there is no segmenter of the kind {block.kind!r}: check `kind`")
 
 
 def resolve_device(device: str) -> str:
-    """`cuda` or `cpu`, as torch names them; "auto" takes CUDA where there is one.
-
-    Raises:
-        ConfigError: another word, or "cuda" without a CUDA device.
-    """
+    """Return "cuda" or "cpu"; "auto" takes CUDA if there is a device."""
     import torch
 
     if device not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"device: {device!r} is not one of auto, cpu, cuda")
+        raise ConfigError(f"device: {device!r} is unknown: set auto, cpu or cuda")
     has_cuda = device != "cpu" and torch.cuda.is_available()
     if device == "cuda" and not has_cuda:
-        raise ConfigError("device: cuda is asked for and torch finds no CUDA device; set device: auto or cpu")
+        raise ConfigError("device: cuda is set, but torch finds no CUDA device: set device: auto or cpu")
     return "cuda" if has_cuda else "cpu"
-
-
-def _require(kind: str) -> None:
-    for library in _LIBRARIES.get(kind, ()):
-        if importlib.util.find_spec(library) is None:
-            raise ExtraMissing(
-                f"the segmenter {kind!r} needs {library}, which is not installed: "
-                f"pip install 'maskmill[{_EXTRA_OF[library]}]'"
-            )

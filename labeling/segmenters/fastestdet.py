@@ -1,4 +1,4 @@
-"""Person boxes by FastestDet (github.com/dog-qiuqiu/FastestDet), of the whole image and of tiles."""
+"""Person boxes by FastestDet (github.com/dog-qiuqiu/FastestDet), on the whole image and on tiles."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ from labeling.structures.probability_maps import resize_image
 
 INPUT_HW = (352, 352)
 OBJECTNESS_POWER = 0.6
-"""score = objectness^0.6 x class^0.4, as the network's authors weigh them."""
+"""score = objectness^0.6 x class^0.4, the weights of the network's authors."""
 TILE_OVERLAP = 0.2
-"""Of a tile's side: a person smaller than this lies whole in at least one tile."""
+"""Share of a tile's side: a person smaller than this is complete in at least one tile."""
 CUT_MARGIN = 0.01
-"""Of a tile's side: a box this near to a tile's inner edge is cut by it."""
+"""Share of a tile's side: a box this near to an inner edge of the tile is cut by it."""
 SMALL_PERSON = 0.25
-"""Of the image's height: where half the people are smaller, tiles show more of them."""
-SURE_OF_SMALL = 0.5
-"""Score of the boxes that tell so: below it, half of them are nobody."""
+"""Share of the image's height: if half the people are smaller, tiles are used."""
+SMALL_PERSON_SCORE = 0.5
+"""Lowest score of the boxes used for this decision: below it, half of the boxes are wrong."""
 SMALL_TILES = 2
-"""A side, for small people; 3 found no more of them on PETS."""
+"""Tiles a side for small people; 3 did not find more on PETS."""
 MIN_SIDE_PX = 1.0
-"""Of a box within the image; what is smaller lies outside."""
+"""Smallest side of the part of a box within the image."""
 _X, _Y, _W, _H, _CLASSES = 1, 2, 3, 4, 5
 
 FloatArray = NDArray[np.float32]
@@ -60,8 +60,10 @@ class Tile:
 
 
 class PersonDetector:
-    """FastestDet through ONNX Runtime on the CPU; its graph takes one image at a time, on the thread
-    that calls. Several may call at once."""
+    """FastestDet through ONNX Runtime on the CPU, one image per call, on the calling thread.
+
+    Several threads may call it at once.
+    """
 
     def __init__(self, weights: Path) -> None:
         import onnxruntime
@@ -74,10 +76,10 @@ class PersonDetector:
     def detect(
         self, rgb: RgbImage, *, min_score: float, max_iou: float, tiles: int | Literal["auto"] = 1
     ) -> PersonBoxes:
-        """Boxes of people, best first, no two of which overlap by more than `max_iou`.
+        """Return boxes of people, best first, that overlap by at most `max_iou`.
 
-        With `tiles` n > 1, n x n overlapping tiles are looked at as well as the whole image; with
-        `auto`, where the people seen in the whole image are small.
+        With `tiles` n > 1, n x n overlapping tiles are searched in addition to the whole image; with
+        `auto`, only if the people found in the whole image are small.
         """
         size_hw = rgb.shape[0], rgb.shape[1]
         whole_image, *_ = plan_tiles(size_hw, 1)
@@ -106,14 +108,14 @@ class PersonDetector:
 
 
 def are_people_small(boxes: PersonBoxes, height: int) -> bool:
-    """Whether the median of the surer boxes' longer sides is small beside the image's height."""
-    sure = boxes.select(boxes.scores >= SURE_OF_SMALL).corners
-    longer = (sure[:, 2:] - sure[:, :2]).max(axis=1)
+    """Return whether the median of the confident boxes' longer sides is below `SMALL_PERSON`."""
+    confident = boxes.select(boxes.scores >= SMALL_PERSON_SCORE).corners
+    longer = (confident[:, 2:] - confident[:, :2]).max(axis=1)
     return bool(len(longer)) and float(np.median(longer)) < SMALL_PERSON * height
 
 
 def decode_cells(cells: FloatArray) -> PersonBoxes:
-    """Every cell's box as fractions of the image, whatever its score; 0 where another class is likelier.
+    """Return the box of every cell, as fractions of the image; score 0 if another class is likelier.
 
     `cells` is 85xRxC: objectness, center offset (x, y; through tanh, in cells), size (w, h; through a
     sigmoid, of the image), 80 COCO classes (0 = person). Source: FastestDet, `utils/tool.py`.
@@ -129,7 +131,7 @@ def decode_cells(cells: FloatArray) -> PersonBoxes:
 
 
 def plan_tiles(size_hw: tuple[int, int], tiles: int) -> Iterator[Tile]:
-    """The whole image, then for `tiles` > 1 as many overlapping tiles a side."""
+    """Yield the whole image, then for `tiles` > 1 as many overlapping tiles a side."""
     height, width = size_hw
     yield Tile(0, 0, width, height)
     if tiles == 1:
@@ -139,16 +141,16 @@ def plan_tiles(size_hw: tuple[int, int], tiles: int) -> Iterator[Tile]:
 
 
 def _spread(length: int, count: int) -> list[tuple[int, int]]:
-    """`count` equal ranges that cover 0 to `length` and overlap by `TILE_OVERLAP`."""
+    """Return `count` equal ranges that cover 0 to `length` and overlap by `TILE_OVERLAP`."""
     side = length / (count - (count - 1) * TILE_OVERLAP)
     starts = [round(number * side * (1 - TILE_OVERLAP)) for number in range(count)]
     return [(start, min(round(start + side), length)) for start in starts[:-1]] + [(starts[-1], length)]
 
 
 def find_cut_boxes(boxes: PersonBoxes, tile: Tile, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
-    """Which boxes reach an edge of the tile that is not the image's: somebody is cut in two there.
+    """Return which boxes reach an inner edge of the tile, which cuts the person in two.
 
-    A neighboring tile or the whole image sees that person entirely.
+    A neighboring tile or the whole image contains the complete person.
     """
     height, width = size_hw
     low = np.array([tile.x, tile.y]) + CUT_MARGIN * np.array([tile.w, tile.h])
@@ -160,7 +162,7 @@ def find_cut_boxes(boxes: PersonBoxes, tile: Tile, size_hw: tuple[int, int]) -> 
 
 
 def suppress_overlaps(boxes: PersonBoxes, max_iou: float) -> PersonBoxes:
-    """Non-maximum suppression: the best boxes, best first, that overlap by at most `max_iou`."""
+    """Return the best boxes, best first, that overlap by at most `max_iou` (non-maximum suppression)."""
     if not len(boxes):
         return boxes
     corners = boxes.corners

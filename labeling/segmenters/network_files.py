@@ -1,4 +1,4 @@
-"""Opening a network's file: what it wants as input, and one call that runs it."""
+"""Loading of ONNX, TorchScript and LiteRT files, behind one call that runs the network."""
 
 import warnings
 from collections.abc import Callable
@@ -19,22 +19,18 @@ Outputs = list[NDArray[np.generic]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenNetwork:
-    """A loaded network with one image as input."""
+    """A loaded network that takes one image."""
 
     input_shape: tuple[int | None, ...] | None
-    """None for an axis of any length, or for a file that does not say."""
+    """None for an axis of any length, or if the file does not declare its input."""
     run: Callable[[FloatBatch], Outputs]
-    """Takes the prepared image with a batch axis; quantised inputs and outputs are converted."""
+    """Takes the prepared image with a batch axis; quantized inputs and outputs are converted."""
 
 
 def open_network(
     kind: Literal["onnx", "torchscript", "litert"], path: Path, *, device: str = "cpu"
 ) -> OpenNetwork:
-    """Load `path`; `device` is torch's word and counts for TorchScript only.
-
-    Raises:
-        ConfigError: the file is not such a network, or has several inputs.
-    """
+    """Load `path`; `device`, as torch names it, applies to TorchScript only."""
     if kind == "onnx":
         return _open_onnx(path)
     if kind == "litert":
@@ -43,18 +39,18 @@ def open_network(
 
 
 def _open_onnx(path: Path) -> OpenNetwork:
-    """Integer inputs get the prepared values rounded and clipped to their type's range."""
+    """Load an ONNX file; for integer inputs, values are rounded and clipped to the type's range."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = thread_limit() or 0  # 0: one per core
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as exc:  # onnxruntime's own classes have no public base but this
+    except Exception as exc:  # onnxruntime's errors have no other public base class
         raise _unreadable("onnx", path, exc) from exc
     inputs = session.get_inputs()
     if len(inputs) != 1:
-        raise ConfigError(f"onnx model {path.name} has {len(inputs)} inputs, wanted one image")
+        raise _several_inputs("onnx", path, len(inputs))
     dtype = _onnx_dtype(inputs[0].type, path)
 
     def run(batch: FloatBatch) -> Outputs:
@@ -74,11 +70,13 @@ def _onnx_dtype(declared: str, path: Path) -> np.dtype[Any]:
     try:
         return np.dtype(names.get(name, name))
     except TypeError as exc:
-        raise ConfigError(f"onnx model {path.name}: inputs of type {declared} are not supported") from exc
+        raise ConfigError(
+            f"onnx model {path.name}: inputs of type {declared} are not supported: export it with float inputs"
+        ) from exc
 
 
 def _open_litert(path: Path) -> OpenNetwork:
-    """Quantised inputs and outputs are converted with the scale and zero point that the file holds."""
+    """Load a LiteRT file; quantized tensors are converted with the scale and zero point of the file."""
     from ai_edge_litert.interpreter import Interpreter
 
     try:
@@ -88,7 +86,7 @@ def _open_litert(path: Path) -> OpenNetwork:
         raise _unreadable("litert", path, exc) from exc
     inputs, outputs = net.get_input_details(), net.get_output_details()
     if len(inputs) != 1:
-        raise ConfigError(f"litert model {path.name} has {len(inputs)} inputs, wanted one image")
+        raise _several_inputs("litert", path, len(inputs))
     dtype = np.dtype(inputs[0]["dtype"])
 
     def run(batch: FloatBatch) -> Outputs:
@@ -105,7 +103,7 @@ def _open_torchscript(path: Path, device: str) -> OpenNetwork:
     import torch
 
     try:
-        with warnings.catch_warnings():  # torch announces that TorchScript will go; users' files are there
+        with warnings.catch_warnings():  # torch deprecates TorchScript, but users have such files
             warnings.simplefilter("ignore", FutureWarning)
             module = torch.jit.load(path, map_location=device).eval()  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as exc:
@@ -114,20 +112,20 @@ def _open_torchscript(path: Path, device: str) -> OpenNetwork:
     def run(batch: FloatBatch) -> Outputs:
         try:
             with torch.inference_mode():
-                made = module(torch.from_numpy(batch).to(device))
+                output = module(torch.from_numpy(batch).to(device))
         except RuntimeError as exc:
             raise _failed("torchscript", path, batch, exc) from exc
-        made = list(made.values()) if isinstance(made, dict) else made
-        tensors = made if isinstance(made, list | tuple) else [made]
+        output = list(output.values()) if isinstance(output, dict) else output
+        tensors = output if isinstance(output, list | tuple) else [output]
         return [tensor.cpu().numpy() for tensor in tensors]
 
     return OpenNetwork(None, run)
 
 
 def quantize(values: FloatBatch, dtype: np.dtype[Any], scale: float, zero: int) -> NDArray[np.generic]:
-    """q = round(value / scale) + zero, within the integers' range (LiteRT's quantisation specification).
+    """Return round(value / scale) + zero, clipped to the type (LiteRT's quantization specification).
 
-    A `scale` of 0 means that none is declared: values are rounded as they are.
+    Without a declared scale (0), values are only rounded.
     """
     limits = np.iinfo(dtype)
     levels = np.rint(values / scale) + zero if scale else np.rint(values)
@@ -135,9 +133,13 @@ def quantize(values: FloatBatch, dtype: np.dtype[Any], scale: float, zero: int) 
 
 
 def dequantize(levels: NDArray[np.generic], scale: float, zero: int) -> NDArray[np.float32]:
-    """value = (q - zero) x scale; levels as they are where `scale` is 0."""
+    """Return (level - zero) x scale; without a declared scale (0), the levels."""
     values = levels.astype(np.float32)
     return (values - zero) * np.float32(scale) if scale else values
+
+
+def _several_inputs(kind: str, path: Path, count: int) -> ConfigError:
+    return ConfigError(f"{kind} model {path.name} has {count} inputs: export it with one image as input")
 
 
 def _unreadable(kind: str, path: Path, cause: Exception) -> ConfigError:

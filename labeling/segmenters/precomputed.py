@@ -1,6 +1,6 @@
-"""Masks made elsewhere, on a device for example: a folder of PNG images, or a COCO file.
+"""Masks made elsewhere, for example on a device: a folder of PNG images, or a COCO file.
 
-How a frame finds its mask:
+The mask of a frame:
 
 | frame | in a folder | in a COCO file, `file_name` (any suffix) |
 |---|---|---|
@@ -8,7 +8,7 @@ How a frame finds its mask:
 | image `000123.jpg` | `000123.png` | as above; or `image_id` 123 |
 | video `1f0c...`, 2.5 s | `1f0c.../2500.png` or `1f0c..._2500.png` | `1f0c.../2500` or `1f0c..._2500` |
 
-A video is named by its SHA-256 or at least the first 8 digits of it; the longest name that fits counts.
+A video is named by its SHA-256 or at least the first 8 digits; the longest matching name counts.
 """
 
 import hashlib
@@ -32,29 +32,28 @@ _VIDEO_NAME = re.compile(r"([0-9a-f]{8,64})(?:[_/](\d+))?")
 _IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
-class _Masks(Protocol):
-    """Where masks lie."""
-
+class _MaskSource(Protocol):
     sha256: str
 
     def find(self, frame: Frame) -> list[Instance] | None:
-        """Instances of a frame; None if nothing is said about it."""
+        """Return the instances of a frame; None if it has no entry."""
         ...
 
 
 class MasksFolderSegmenter(StatelessSegmenter):
-    """Looks up what somebody else's segmenter said."""
+    """Looks up the masks that another program made.
+
+    Raises:
+        ConfigError: the folder or file does not exist, or is not COCO's JSON.
+    """
 
     def __init__(self, block: MasksFolderBlock) -> None:
-        """Open the folder or read the file.
-
-        Raises:
-            ConfigError: there is no such folder or file, or it is not COCO's JSON.
-        """
         self._block = block
         if not block.path.exists():
-            raise ConfigError(f"masks_folder: {block.path} does not exist; wants a folder or a COCO .json")
-        self._masks: _Masks = _Folder(block.path) if block.path.is_dir() else _CocoFile(block.path)
+            raise ConfigError(
+                f"masks_folder: {block.path} does not exist: set path to a folder or a COCO .json file"
+            )
+        self._masks: _MaskSource = _Folder(block.path) if block.path.is_dir() else _CocoFile(block.path)
 
     @property
     def card(self) -> ModelCard:
@@ -67,20 +66,19 @@ class MasksFolderSegmenter(StatelessSegmenter):
         )
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
-        """One list per frame; what a frame without a mask means is the block's `missing`.
+        """Look up each frame; `missing` of the block defines what a frame without a mask means.
 
         Raises:
-            ModelOutputWrong: a mask that cannot be read or has another size than its frame, or no
-                mask where one is demanded.
+            ModelOutputWrong: a mask is unreadable, has another size than its frame, or is missing.
         """
-        return [self._segment_one(frame) for frame in frames]
+        return [self._segment_frame(frame) for frame in frames]
 
-    def _segment_one(self, frame: Frame) -> list[Instance]:
+    def _segment_frame(self, frame: Frame) -> list[Instance]:
         instances = self._masks.find(frame)
         if instances is None and self._block.missing == "error":
             raise ModelOutputWrong(
-                f"masks_folder: {self._block.path} has no mask for {_describe(frame)}; add it, or set "
-                "missing: empty if a frame without a mask shows nobody"
+                f"masks_folder: {self._block.path} has no mask for {_describe(frame)}: add it, or set "
+                "missing: empty if a frame without a mask shows no person"
             )
         return instances or []
 
@@ -98,7 +96,7 @@ class _Folder:
         for name in self._candidates(frame):
             path = (self._root / name).resolve()
             if not path.is_relative_to(self._root):
-                raise ModelOutputWrong(f"masks_folder: {name!r} leads out of {self._root}: refused")
+                raise ModelOutputWrong(f"masks_folder: {name!r} is outside of {self._root}: rename the image")
             if path.is_file():
                 return read_label_png(path.read_bytes(), frame.size_hw, origin=f"masks_folder: {path}")
         return None
@@ -106,12 +104,11 @@ class _Folder:
     def _candidates(self, frame: Frame) -> list[str]:
         if frame.name:
             return [f"{frame.name.removesuffix(Path(frame.name).suffix)}.png"]
-        names = _names_of(frame.video_id, self._videos)
-        return [f"{name}{mark}{frame.t_ms}.png" for name in names for mark in "/_"]
+        return [f"{name}.png" for name in _timed_names(frame, self._videos)]
 
 
 class _CocoFile:
-    """Records of a COCO results list, or of an annotation file, by the image's name."""
+    """Records of a COCO results list or annotation file, by image name."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -120,7 +117,9 @@ class _CocoFile:
         try:
             tree = json.loads(text)
         except ValueError as exc:
-            raise ConfigError(f"masks_folder: {path} is neither a folder nor JSON: {exc}") from exc
+            raise ConfigError(
+                f"masks_folder: {path} is neither a folder nor JSON ({exc}): check path"
+            ) from exc
         records, images = self._split(tree)
         self._people = person_ids(tree.get("categories", []) if isinstance(tree, dict) else [])
         self._sizes_hw: dict[str, tuple[int, int]] = {}
@@ -143,23 +142,22 @@ class _CocoFile:
         return read_coco_records(self._records[name], frame.size_hw, origin=origin, people=self._people)
 
     def _split(self, tree: Any) -> tuple[list[Any], list[Any]]:
-        """Records and images of a results list or of an annotation file."""
         if isinstance(tree, list):
             return tree, []
         if isinstance(tree, dict) and isinstance(tree.get("annotations"), list):
             images = tree.get("images", [])
             return tree["annotations"], images if isinstance(images, list) else []
         raise ConfigError(
-            f"masks_folder: {self._path} is not COCO: wants a list of results, or an object with "
+            f"masks_folder: {self._path} is not COCO: it must be a list of results, or an object with "
             "`images` and `annotations`"
         )
 
     def _index_images(self, images: Iterable[Any]) -> dict[str, str]:
-        """Names by id. An image without annotations is known too: it shows nobody."""
+        """Return image names by id, and register each image: without annotations it shows no person."""
         names: dict[str, str] = {}
         for image in images:
             if not isinstance(image, Mapping) or not isinstance(image.get("file_name"), str):
-                raise ConfigError(f"masks_folder: {self._path}: an image without a file_name: {image!r}")
+                raise ConfigError(f"masks_folder: {self._path}: an image has no file_name, add it: {image!r}")
             name = names[str(image.get("id"))] = _without_suffix(image["file_name"])
             self._records[name] = []
             if isinstance(image.get("height"), int) and isinstance(image.get("width"), int):
@@ -175,43 +173,43 @@ class _CocoFile:
             if image_id is not None and name:
                 return name
         raise ConfigError(
-            f"masks_folder: {self._path}: a record belongs to no image (file_name, or an image_id "
-            f"among `images`): {str(record)[:120]}"
+            f"masks_folder: {self._path}: a record has no image, add a file_name or an image_id "
+            f"among `images`: {str(record)[:120]}"
         )
 
     def _find_name(self, frame: Frame) -> str | None:
         if not frame.name:
-            names = _names_of(frame.video_id, self._videos)
-            spelt = (f"{name}{mark}{frame.t_ms}" for name in names for mark in "/_")
-            return next((name for name in spelt if name in self._records), None)
-        whole = _without_suffix(frame.name)
-        if whole in self._records:
-            return whole
-        stem = PurePosixPath(whole).name
+            candidates = _timed_names(frame, self._videos)
+            return next((name for name in candidates if name in self._records), None)
+        full_name = _without_suffix(frame.name)
+        if full_name in self._records:
+            return full_name
+        stem = PurePosixPath(full_name).name
         found = self._by_stem.get(stem) or (self._by_stem.get(str(int(stem))) if stem.isdecimal() else None)
         if found and len(found) > 1:
             raise ModelOutputWrong(
                 f"masks_folder: {self._path} has {len(found)} images named {stem!r} ({sorted(found)[:3]}); "
-                "names must be different"
+                "give them different names"
             )
         return next(iter(found)) if found else None
 
 
 def _without_suffix(file_name: str) -> str:
-    """Only an image's suffix is one: `shot.0001` is a whole name."""
+    """Remove the suffix of an image file only: `shot.0001` stays."""
     name = PurePosixPath(file_name.replace("\\", "/"))
     return str(name.with_suffix("")) if name.suffix.lower() in _IMAGE_SUFFIXES else str(name)
 
 
 def _video_names(names: Iterable[str]) -> frozenset[str]:
-    """Those of the names, or their beginnings, that can be a video's."""
+    """Return the names, or their first parts, that can be the name of a video."""
     matches = (_VIDEO_NAME.fullmatch(name) for name in names)
     return frozenset(match[1] for match in matches if match)
 
 
-def _names_of(video_id: str, names: frozenset[str]) -> list[str]:
-    """The names that are the video's id or its first digits, longest first."""
-    return sorted((name for name in names if video_id.startswith(name)), key=len, reverse=True)
+def _timed_names(frame: Frame, videos: frozenset[str]) -> list[str]:
+    """Return the possible names of a video frame, longest first."""
+    names = sorted((name for name in videos if frame.video_id.startswith(name)), key=len, reverse=True)
+    return [f"{name}{separator}{frame.t_ms}" for name in names for separator in "/_"]
 
 
 def _describe(frame: Frame) -> str:

@@ -1,4 +1,4 @@
-"""The one protocol that a teacher, a student and a pose model share."""
+"""The protocol of teachers, students and pose models."""
 
 from collections.abc import Sequence
 from typing import Protocol, Self, runtime_checkable
@@ -11,8 +11,18 @@ from labeling.structures.instances import Instance, ModelCard
 class Segmenter(Protocol):
     """Turns a batch of frames into instances.
 
-    `segment` returns one list per frame, in order; masks have the frame's size, no mask is empty.
-    It is called from one thread at a time per object, frames of a clip in order of time.
+    `segment` returns one list per frame, in order. Masks have the frame's size and are not empty. It
+    is called from one thread at a time per object, with the frames of a clip in order of time.
+
+    >>> from labeling.structures.masks import Mask
+    >>> class WholeImage(StatelessSegmenter):
+    ...     card = ModelCard(kind="python", name="whole_image", weights_sha256="", settings="{}")
+    ...
+    ...     def segment(self, frames):
+    ...         masks = [Mask.from_array(frame.rgb.any(axis=2)) for frame in frames]
+    ...         return [[Instance(mask, score=1.0, box_xywh=mask.box_xywh)] for mask in masks]
+    >>> isinstance(WholeImage(), Segmenter)
+    True
     """
 
     @property
@@ -21,8 +31,8 @@ class Segmenter(Protocol):
     def prepare(self, clip: Clip) -> "Segmenter":
         """Return the segmenter to use for this clip: itself, unless it learns from the clip.
 
-        A background model, for example, returns a copy that holds this clip's plate, so that
-        loaded weights are shared by every clip of the process and state by none.
+        A background model, for example, returns a copy with the plate of this clip. Loaded weights are
+        shared by all clips of the process; state is not.
         """
         ...
 
@@ -30,7 +40,7 @@ class Segmenter(Protocol):
 
 
 class StatelessSegmenter:
-    """Base for segmenters to which every clip is the same."""
+    """Base for segmenters that learn nothing from a clip."""
 
     def prepare(self, clip: Clip) -> Self:
         return self

@@ -1,19 +1,19 @@
-"""MediaPipe's selfie segmentation: one mask for everybody in the image."""
+"""MediaPipe's selfie segmentation: one mask for all people in the image."""
 
 import json
 from dataclasses import replace
 from pathlib import Path
 
 from configs.segmenters import CustomNetworkBlock, SelfieBlock
-from labeling.segmenters.custom_network import OwnModelSegmenter
+from labeling.segmenters.custom_network import CustomNetworkSegmenter
 from labeling.segmenters.weights import find_weights
 from labeling.structures.instances import ModelCard
 
 INPUT_HW = (256, 256)
 
 
-class SelfieSegmenter(OwnModelSegmenter):
-    """The LiteRT network that `selfie` names: RGB in [0, 1] in, a person's probability out."""
+class SelfieSegmenter(CustomNetworkSegmenter):
+    """The LiteRT network: RGB in [0, 1] in, person probability out."""
 
     def __init__(self, block: SelfieBlock, *, weights_dir: Path | None) -> None:
         self._selfie = block

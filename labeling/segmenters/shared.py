@@ -1,4 +1,4 @@
-"""One segmenter shared by the threads of a process."""
+"""A segmenter shared by the threads of a process."""
 
 import math
 import threading
@@ -12,32 +12,32 @@ from labeling.structures.instances import Instance, ModelCard
 
 
 class SerializedSegmenter:
-    """A segmenter that shards in several threads share: its calls take turns."""
+    """Serializes the calls of several threads to one segmenter, and checks its output."""
 
-    def __init__(self, inner: Segmenter, turn: threading.Lock) -> None:
+    def __init__(self, inner: Segmenter, lock: threading.Lock) -> None:
         self._inner = inner
-        self._turn = turn
+        self._lock = lock
 
     @property
     def card(self) -> ModelCard:
         return self._inner.card
 
     def prepare(self, clip: Clip) -> "SerializedSegmenter":
-        with self._turn:
-            return SerializedSegmenter(self._inner.prepare(clip), self._turn)
+        with self._lock:
+            return SerializedSegmenter(self._inner.prepare(clip), self._lock)
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
-        """What the segmenter says, checked.
+        """Segment the frames and check the result.
 
         Raises:
-            ModelError: it failed in whatever way, or said what cannot be.
+            ModelError: the segmenter failed, or its output is invalid.
         """
-        with self._turn:
+        with self._lock:
             try:
                 found = self._inner.segment(frames)
             except MaskmillError:
                 raise
-            except Exception as exc:  # a network, a driver or a user's own code may raise anything
+            except Exception as exc:  # a network, a driver or a user's code can raise anything
                 raise ModelError(f"{self._name} failed: {type(exc).__name__}: {exc}") from exc
         self._check(frames, found)
         return found
@@ -48,7 +48,7 @@ class SerializedSegmenter:
 
     def _check(self, frames: Sequence[Frame], found: Sequence[Sequence[Instance]]) -> None:
         if len(found) != len(frames):
-            raise ModelOutputWrong(f"{self._name}: {len(found)} answers for {len(frames)} frames")
+            raise ModelOutputWrong(f"{self._name}: {len(found)} results for {len(frames)} frames")
         for frame, instances in zip(frames, found, strict=True):
             for instance in instances:
                 if instance.mask.size_hw != frame.size_hw:
@@ -58,5 +58,5 @@ class SerializedSegmenter:
                     raise ModelOutputWrong(f"{self._name}: score {instance.score}, box {instance.box_xywh}")
                 if instance.stability is not None and not 0 <= instance.stability <= 1:
                     raise ModelOutputWrong(
-                        f"{self._name}: decided {instance.stability} is no share from 0 to 1"
+                        f"{self._name}: stability {instance.stability} is not a share from 0 to 1"
                     )

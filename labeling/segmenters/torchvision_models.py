@@ -10,8 +10,7 @@ from configs.segmenters import TorchvisionBlock
 from labeling.errors import WeightsCorrupt
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.segmenters.torchvision_outputs import InstanceNetwork, SemanticNetwork
-from labeling.segmenters.weights import find_weights
-from labeling.segmenters.weights_download import check_sha256
+from labeling.segmenters.weights import check_sha256, find_weights
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance, ModelCard
 
@@ -20,14 +19,14 @@ if TYPE_CHECKING:
 
 RANDOM_SEED = 0
 _NO_STATISTICS = "num_batches_tracked"
-"""Counters of batch norm, which published detectors lack and inference does not use."""
+"""Counters of batch norm that published detectors lack and inference does not use."""
 
 
 class TorchvisionSegmenter(StatelessSegmenter):
-    """One network of torchvision on `device`, `batch` images at a time.
+    """A torchvision network on `device`, `batch` images at a time.
 
-    Keypoint R-CNN has no masks: as a pose model, its instances' masks are their boxes, filled.
-    Semantic networks give one instance for everybody in an image.
+    Keypoint R-CNN, a pose model, has no masks: those of its instances are filled boxes. Semantic
+    networks give one instance for all people in an image.
     """
 
     def __init__(self, block: TorchvisionBlock, *, weights_dir: Path | None, device: str, batch: int) -> None:
@@ -56,13 +55,12 @@ class TorchvisionSegmenter(StatelessSegmenter):
             name=self._block.model,
             weights_sha256=self._sha256,
             settings=json.dumps(settings, sort_keys=True, separators=(",", ":")),
-            gives_keypoints=gives_keypoints,
             gives_instances=not self._is_semantic,
             gives_masks=not gives_keypoints,
         )
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
-        """One list per frame, best score first; frames may differ in size."""
+        """Segment each frame, best score first; frames may differ in size."""
         images = [frame.rgb for frame in frames]
         found: list[list[Instance]] = []
         for start in range(0, len(images), self._batch):
@@ -71,7 +69,7 @@ class TorchvisionSegmenter(StatelessSegmenter):
 
 
 def _weights_member(block: TorchvisionBlock) -> Any:
-    """The member of the model's weights enum; for random weights, the default's classes and sizes."""
+    """Return the member of the model's weights enum; for random weights, the default's."""
     from torchvision.models import get_model_weights
 
     weights = get_model_weights(block.model)
@@ -79,12 +77,14 @@ def _weights_member(block: TorchvisionBlock) -> Any:
         return weights.DEFAULT
     if block.weights not in weights.__members__:
         known = ", ".join(["DEFAULT", *(member.name for member in weights), "random"])
-        raise ConfigError(f"{block.model}: no weights named {block.weights!r}; there are {known}")
+        raise ConfigError(
+            f"{block.model}: there are no weights named {block.weights!r}: choose one of {known}"
+        )
     return weights[block.weights]
 
 
 def _build(block: TorchvisionBlock, *, seed: int, has_aux: bool = False) -> "torch.nn.Module":
-    """The untrained network, the same for the same seed; torch's global random state is left alone."""
+    """Return the untrained network, initialized by `seed` without touching torch's global state."""
     import torch
     from torchvision.models import get_model
 
@@ -106,7 +106,7 @@ def _read_state(path: Path) -> dict[str, Any]:
 
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as exc:  # torch raises its unpickler's, zipfile's and its own errors
+    except Exception as exc:  # torch raises errors of pickle, of zipfile and its own
         raise WeightsCorrupt(
             f"weights {path} cannot be read: {exc}; remove the file and fetch it again"
         ) from exc
@@ -114,25 +114,25 @@ def _read_state(path: Path) -> dict[str, Any]:
 
 
 def load_state(net: "torch.nn.Module", state: dict[str, Any], model: str, member: str) -> None:
-    """Load published weights into a network that was built without any.
+    """Load published weights into an untrained network.
 
-    torchvision trains the first Mask and Keypoint R-CNN with frozen batch norm, whose epsilon it sets
-    to 0 for the weights called COCO_V1 (`overwrite_eps`); unfrozen, evaluated batch norm of the same
-    epsilon computes the same.
-
-    Raises:
-        WeightsCorrupt: parameters are missing or of another network.
+    torchvision trained the first Mask and Keypoint R-CNN with frozen batch norm, whose epsilon it sets to
+    0 for the weights COCO_V1 (`overwrite_eps`). Batch norm in evaluation mode with the same epsilon is
+    equivalent.
     """
     import torch
 
     try:
         missing, unexpected = net.load_state_dict(state, strict=False)
     except RuntimeError as exc:
-        raise WeightsCorrupt(f"weights {model}:{member} do not fit {model}: {exc}") from exc
+        raise WeightsCorrupt(
+            f"weights {model}:{member} do not fit {model} ({exc}): fetch them again"
+        ) from exc
     wrong = [key for key in (*missing, *unexpected) if not key.endswith(_NO_STATISTICS)]
     if wrong:
         raise WeightsCorrupt(
-            f"weights {model}:{member} do not fit {model}: {len(wrong)} keys, as {wrong[0]!r}"
+            f"weights {model}:{member} do not fit {model}: {len(wrong)} wrong keys, such as "
+            f"{wrong[0]!r}: fetch them again"
         )
     if model in ("maskrcnn_resnet50_fpn", "keypointrcnn_resnet50_fpn") and member == "COCO_V1":
         for module in net.modules():

@@ -1,4 +1,4 @@
-"""Running torchvision's networks on images and turning what they say into instances."""
+"""Inference with torchvision's networks, and conversion of their output to instances."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.segmenters import TorchvisionBlock
+from labeling.datasets.readers.coco import fill_box
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance, Keypoints
 from labeling.structures.masks import BoxXywh, Mask, mask_areas
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
     Tensors = dict[str, torch.Tensor]
 
 MIN_AREA = 0.001
-"""A semantic mask smaller than this share of the image is nobody."""
+"""A semantic mask below this share of the image is no person."""
 
 
 class _OnDevice:
-    """A network on its device: half precision and channels last where that is CUDA."""
+    """A network on its device; on CUDA in half precision and channels last."""
 
     def __init__(self, net: "torch.nn.Module", device: str) -> None:
         import torch
@@ -42,7 +43,7 @@ class _OnDevice:
         return torch.autocast("cuda") if self._device == "cuda" else nullcontext()
 
     def _to_tensor(self, rgb: RgbImage) -> "torch.Tensor":
-        """3xHxW in [0, 1] on the device; bytes travel, not floats."""
+        """Return 3xHxW in [0, 1] on the device; bytes are transferred, not floats."""
         import torch
 
         pixels = torch.from_numpy(np.ascontiguousarray(rgb)).to(self._device)
@@ -61,12 +62,15 @@ class InstanceNetwork(_OnDevice):
         heads.postprocess_detections = _narrow_to_class(heads.postprocess_detections, person)
 
     def infer(self, images: Sequence[RgbImage]) -> list[list[Instance]]:
-        """One list per image, best score first; images may differ in size."""
+        """Return one list per image, best score first; images may differ in size."""
         import torch
 
         with torch.inference_mode(), self._autocast():
             found: list[Tensors] = self._net([self._to_tensor(rgb) for rgb in images])
-        return [self._read(one, (rgb.shape[0], rgb.shape[1])) for one, rgb in zip(found, images, strict=True)]
+        return [
+            self._read(output, (rgb.shape[0], rgb.shape[1]))
+            for output, rgb in zip(found, images, strict=True)
+        ]
 
     def _read(self, found: "Tensors", size_hw: tuple[int, int]) -> list[Instance]:
         scores = found["scores"].float().cpu().numpy()
@@ -76,57 +80,63 @@ class InstanceNetwork(_OnDevice):
         masks, stability = self._read_masks(found, kept, boxes, size_hw)
         rows = zip(masks, scores[kept].tolist(), boxes, keypoints, stability, strict=True)
         return [
-            Instance(mask, min(score, 1.0), box, joints, stability=share)
-            for mask, score, box, joints, share in rows
+            Instance(mask, min(score, 1.0), box, person_keypoints, stability=share)
+            for mask, score, box, person_keypoints, share in rows
             if mask
         ]
 
     def _read_masks(
         self, found: "Tensors", kept: Rows, boxes: list[BoxXywh], size_hw: tuple[int, int]
     ) -> tuple[list[Mask], Sequence[float | None]]:
-        """Masks, and how decided each is: what `stability_share` says, counted (numpy counts a mask's pixels 20
-        times as fast as torch does, on a CPU)."""
+        """Return the masks and their stability: the definition of `stability_share`, from counts.
+
+        On a CPU, numpy counts a mask's pixels 20 times as fast as torch.
+        """
         if "masks" not in found:
-            return [fill_box(box, size_hw) for box in boxes], [None] * len(boxes)
-        probability, above = found["masks"][:, 0], self._block.mask_threshold
-        inside, clear = (
-            (probability > least).cpu().numpy()[kept] for least in (above, stable_threshold(above))
+            return [cover_box(box, size_hw) for box in boxes], [None] * len(boxes)
+        probability, threshold = found["masks"][:, 0], self._block.mask_threshold
+        inside, stable = (
+            (probability > limit).cpu().numpy()[kept] for limit in (threshold, stable_threshold(threshold))
         )
         masks = Mask.from_stack(inside)
-        counts = zip(mask_areas(masks).clip(min=1), clear, strict=True)
-        return masks, [float(np.count_nonzero(sure) / area) for area, sure in counts]
+        areas = mask_areas(masks).clip(min=1)
+        shares = [float(np.count_nonzero(part) / area) for area, part in zip(areas, stable, strict=True)]
+        return masks, shares
 
     @staticmethod
     def _read_keypoints(found: "Tensors", kept: Rows) -> Sequence[Keypoints | None]:
         if "keypoints" not in found:
             return [None] * len(kept)
         confidences = found["keypoints_scores"].float().sigmoid().cpu().numpy()[kept]  # they are logits
-        places = found["keypoints"].float().cpu().numpy()[kept, :, :2]
-        joined = np.concatenate([places, confidences[:, :, None]], axis=2).tolist()
+        positions = found["keypoints"].float().cpu().numpy()[kept, :, :2]
+        joined = np.concatenate([positions, confidences[:, :, None]], axis=2).tolist()
         return [tuple((x, y, confidence) for x, y, confidence in person) for person in joined]
 
 
 class SemanticNetwork(_OnDevice):
-    """LR-ASPP or DeepLabV3: one map of people, so at most one instance per image."""
+    """LR-ASPP or DeepLabV3: one person map, thus at most one instance per image."""
 
     def __init__(
         self, net: "torch.nn.Module", *, person: int, device: str, block: TorchvisionBlock, transforms: Any
     ) -> None:
-        net.aux_classifier = None  # type: ignore[assignment]  # trains the backbone, says nothing here
+        net.aux_classifier = None  # type: ignore[assignment]  # used in training only
         super().__init__(net, device)
         self._person = person
         self._block = block
         self._transforms = transforms
 
     def infer(self, images: Sequence[RgbImage]) -> list[list[Instance]]:
-        """One list per image; neighbors of one size go through the network together."""
+        """Return one list per image; consecutive images of one size form a batch."""
         found: list[list[Instance]] = []
         for _, group in groupby(images, key=lambda rgb: rgb.shape):
-            found += [self._read(probability) for probability in self._infer_equal(list(group))]
+            found += [
+                instances_from_map(probability, mask_threshold=self._block.mask_threshold, min_area=MIN_AREA)
+                for probability in self._infer_batch(list(group))
+            ]
         return found
 
-    def _infer_equal(self, images: Sequence[RgbImage]) -> list[FloatMap]:
-        """HxW person probabilities: softmax at the network's size, then bilinear to the images'."""
+    def _infer_batch(self, images: Sequence[RgbImage]) -> list[FloatMap]:
+        """Return HxW person probabilities: softmax at the network's size, then bilinear to the images'."""
         import torch
 
         with torch.inference_mode():
@@ -139,35 +149,31 @@ class SemanticNetwork(_OnDevice):
             )
         return list(sized[:, 0].cpu().numpy())
 
-    def _read(self, probability: FloatMap) -> list[Instance]:
-        return instances_from_map(probability, mask_threshold=self._block.mask_threshold, min_area=MIN_AREA)
 
+def _narrow_to_class(postprocess: Any, class_id: int) -> Any:
+    """Wrap a detector's post-processing so that it gets two classes: this one and all others.
 
-def _narrow_to_class(postprocess: Any, wanted: int) -> Any:
-    """Wrap a detector's post-processing so that it sees one class and the rest.
-
-    The class keeps its probability and its boxes. It alone goes through suppression, the limit on
-    detections of an image, and the heads behind.
+    The class keeps its probability and its boxes. Only this class goes through suppression, the limit
+    on detections per image, and the mask and keypoint heads.
     """
 
     def narrowed(class_logits: Any, box_regression: Any, *rest: Any) -> Any:
         import torch
 
         logits = class_logits.float()
-        others = torch.arange(logits.shape[1], device=logits.device) != wanted
-        pair = torch.stack([logits[:, others].logsumexp(dim=1), logits[:, wanted]], dim=1)
-        boxes = box_regression.reshape(len(logits), -1, 4)[:, [0, wanted]].flatten(start_dim=1)
+        others = torch.arange(logits.shape[1], device=logits.device) != class_id
+        pair = torch.stack([logits[:, others].logsumexp(dim=1), logits[:, class_id]], dim=1)
+        boxes = box_regression.reshape(len(logits), -1, 4)[:, [0, class_id]].flatten(start_dim=1)
         return postprocess(pair, boxes, *rest)
 
     return narrowed
 
 
-def fill_box(box_xywh: BoxXywh, size_hw: tuple[int, int]) -> Mask:
-    """The mask of every pixel that a box touches."""
+def cover_box(box_xywh: BoxXywh, size_hw: tuple[int, int]) -> Mask:
+    """Return the mask of every pixel that a box touches."""
     x, y, w, h = box_xywh
-    pixels = np.zeros(size_hw, dtype=np.bool_)
-    pixels[max(0, int(y)) : int(np.ceil(y + h)), max(0, int(x)) : int(np.ceil(x + w))] = True
-    return Mask.from_array(pixels)
+    left, top, right, bottom = np.floor(x), np.floor(y), np.ceil(x + w), np.ceil(y + h)
+    return fill_box((left, top, right - left, bottom - top), size_hw)
 
 
 def _xywh(corners: list[float]) -> BoxXywh:

@@ -1,5 +1,8 @@
-"""Which weights are known, where they are looked for, and how they get into the cache."""
+"""Published weights: which are known, where they are looked for, and their download into the cache."""
 
+import hashlib
+import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,12 +10,15 @@ from configs.environment import TORCH_HOME, XDG_CACHE_HOME
 from configs.errors import UnknownModel
 from configs.models import RunConfig
 from configs.segmenters import SegmenterBlock, TorchvisionBlock
-from labeling.errors import WeightsMissing
-from labeling.segmenters.weights_download import check_sha256, download_file
+from labeling.errors import WeightsCorrupt, WeightsMissing
+from labeling.storage.atomic import storage_errors
 from labeling.storage.cache import cache_dir
 
-FOLDERS_DOWN = 2
-"""So deep below the weights folder a file is looked for."""
+FOLDER_DEPTH = 2
+"""Levels of subfolders of the weights folder that are searched."""
+RETRIES = 2
+"""Repetitions of a failed download, after 1 s and 2 s."""
+TIMEOUT_S = 20.0
 _FASTESTDET = (
     "https://raw.githubusercontent.com/dog-qiuqiu/FastestDet/50473cd155cb088aa4a99e64ff6a4b3c24fa07e1"
 )
@@ -28,10 +34,10 @@ class KnownWeights:
 
     name: str
     kind: str
-    """Of the segmenter that uses it."""
+    """Kind of the segmenter that uses it."""
     url: str
     sha256: str
-    """All 64 digits, or the first 8, which torchvision puts into its file names."""
+    """All 64 digits, or the first 8, which are part of torchvision's file names."""
     license: str
 
     @property
@@ -59,7 +65,7 @@ def _torchvision(model: str, member: str, stem: str) -> KnownWeights:
 
 
 _VOC = "COCO_WITH_VOC_LABELS_V1"
-_TABLE = (  # of several for one of torchvision's models, its default first
+_TABLE = (  # of several weights for one torchvision model, its default comes first
     KnownWeights(
         "fastestdet",
         "lite",
@@ -93,19 +99,8 @@ _TABLE = (  # of several for one of torchvision's models, its default first
 KNOWN_WEIGHTS = {known.name: known for known in _TABLE}
 
 
-def known_weights(name: str) -> KnownWeights:
-    """The table's row of that name.
-
-    Raises:
-        UnknownModel: there is none.
-    """
-    if name not in KNOWN_WEIGHTS:
-        raise UnknownModel(f"no weights named {name!r}; known are {', '.join(KNOWN_WEIGHTS)}")
-    return KNOWN_WEIGHTS[name]
-
-
 def needed_weights(config: RunConfig) -> list[str]:
-    """Names of the weights that a config's segmenters want, each once; a user's own files have none."""
+    """Return the names of the published weights that a config's segmenters require, each once."""
     blocks = config.segmenters().values()
     return list(dict.fromkeys(name for block in blocks for name in _weights_of(block)))
 
@@ -120,75 +115,100 @@ def _weights_of(block: SegmenterBlock) -> list[str]:
 
 
 def find_weights(name: str, weights_dir: Path | None) -> Path:
-    """Path of checked weights: from `weights_dir` (or two folders below), a cache, or the network.
+    """Return the path of verified weights: from `weights_dir`, a cache, or downloaded into the cache.
 
     Raises:
-        UnknownModel: no weights have that name.
-        WeightsMissing: they are nowhere and could not be fetched.
+        UnknownModel: there are no weights of that name.
+        WeightsMissing: they are not found and cannot be downloaded.
         WeightsCorrupt: the file has another SHA-256.
     """
-    known = known_weights(name)
-    path = locate_weights(known, weights_dir)
-    if path is None:
-        return _fetch(known, weights_dir)
-    check_sha256(path, known.sha256)
-    return path
+    if name not in KNOWN_WEIGHTS:
+        raise UnknownModel(f"there are no weights named {name!r}: choose one of {', '.join(KNOWN_WEIGHTS)}")
+    known = KNOWN_WEIGHTS[name]
+    path = _locate(known, weights_dir)
+    if path is not None:
+        check_sha256(path, known.sha256)
+        return path
+    target = cache_dir() / known.file
+    try:
+        _download(known, target)
+    except WeightsMissing as exc:
+        searched = [f"{weights_dir} (and {FOLDER_DEPTH} folders down)"] if weights_dir else []
+        searched += [str(folder) for folder in _caches(known.kind)]
+        raise WeightsMissing(
+            f"weights {known.file} are not in {' nor in '.join(searched)}, and {exc}: put the file into one "
+            "of these folders (--set weights_dir=FOLDER), or use the preset `offline`, which needs no weights"
+        ) from exc
+    return target
 
 
 fetch_weights = find_weights
-"""What `maskmill models fetch` does: weights that are there already are checked, not fetched again."""
+"""`maskmill models fetch`: weights that are present are verified, not downloaded again."""
 
 
 def list_weights(weights_dir: Path | None = None) -> list[WeightsRow]:
-    """Every known file and where it lies; nothing is read, checked or fetched."""
+    """Return every known file and its location, without reading or downloading any."""
     return [
         WeightsRow(
-            known.name,
-            known.kind,
-            known.file,
-            known.sha256,
-            known.license,
-            locate_weights(known, weights_dir),
+            *(known.name, known.kind, known.file, known.sha256, known.license),
+            found=_locate(known, weights_dir),
         )
         for known in _TABLE
     ]
 
 
-def locate_weights(known: KnownWeights, weights_dir: Path | None) -> Path | None:
-    """First path under which the file lies, unchecked."""
-    found = _find_below(weights_dir, known.file) if weights_dir else None
-    kept = [folder / known.file for folder in _caches(known.kind)]
-    return found or next((path for path in kept if path.is_file()), None)
+def check_sha256(path: Path, prefix: str) -> str:
+    """Return the file's SHA-256; raise `WeightsCorrupt` unless it begins with `prefix`."""
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if not sha256.startswith(prefix):
+        raise WeightsCorrupt(
+            f"weights {path} have SHA-256 {sha256}, expected {prefix}: remove the file and fetch it again"
+        )
+    return sha256
 
 
-def _fetch(known: KnownWeights, weights_dir: Path | None) -> Path:
-    target = cache_dir() / known.file
-    try:
-        download_file(known.url, target, sha256=known.sha256)
-    except WeightsMissing as exc:
-        looked = [f"{weights_dir} (and {FOLDERS_DOWN} folders down)"] if weights_dir else []
-        looked += [str(folder) for folder in _caches(known.kind)]
-        raise WeightsMissing(
-            f"weights {known.file} are not in {' nor in '.join(looked)}, and {exc}: put the file into one of "
-            "these folders (--set weights_dir=FOLDER), or use the preset `offline`, which needs no weights"
-        ) from exc
-    return target
+def _download(known: KnownWeights, target: Path) -> None:
+    """Download into a file beside `target` that takes its name once the SHA-256 is verified."""
+    import pooch
+    from requests.exceptions import RequestException
+
+    pooch.get_logger().setLevel(logging.WARNING)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    fetcher = pooch.create(
+        path=target.parent,
+        base_url="",
+        registry={part.name: None},  # verified below: pooch knows no prefixes
+        urls={part.name: known.url},
+        retry_if_failed=RETRIES,
+    )
+    with storage_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            fetcher.fetch(part.name, downloader=pooch.HTTPDownloader(timeout=TIMEOUT_S))
+            check_sha256(part, known.sha256)
+            part.replace(target)
+        except RequestException as exc:
+            raise WeightsMissing(f"{known.url} cannot be downloaded ({type(exc).__name__}: {exc})") from exc
+        finally:
+            part.unlink(missing_ok=True)
 
 
-def _find_below(folder: Path, file: str) -> Path | None:
-    for depth in range(FOLDERS_DOWN + 1):
-        for path in sorted(folder.glob("*/" * depth + file)):
-            if path.is_file():
-                return path
-    return None
+def _locate(known: KnownWeights, weights_dir: Path | None) -> Path | None:
+    """Return the first existing path of the file, unverified."""
+    nested = (
+        (weights_dir.glob("*/" * depth + known.file) for depth in range(FOLDER_DEPTH + 1))
+        if weights_dir
+        else ()
+    )
+    paths = [path for level in nested for path in sorted(level)]
+    paths += [folder / known.file for folder in _caches(known.kind)]
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _caches(kind: str) -> list[Path]:
-    """Ours first, and for torchvision's weights the folder where torch keeps them."""
-    return [cache_dir(), _torch_hub() / "checkpoints"] if kind == "torchvision" else [cache_dir()]
-
-
-def _torch_hub() -> Path:
-    """As `torch.hub.get_dir()` says, without importing torch."""
-    cache = XDG_CACHE_HOME.read() or Path.home() / ".cache"
-    return (TORCH_HOME.read() or cache / "torch").expanduser() / "hub"
+    """Return our cache, and for torchvision's weights also torch's (as `torch.hub.get_dir()`)."""
+    if kind != "torchvision":
+        return [cache_dir()]
+    torch_home = TORCH_HOME.read() or (XDG_CACHE_HOME.read() or Path.home() / ".cache") / "torch"
+    return [cache_dir(), torch_home.expanduser() / "hub" / "checkpoints"]

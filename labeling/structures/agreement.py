@@ -7,7 +7,7 @@ Cause = Literal["miss", "extra", "split", "merge", "boundary"]
 
 
 class Match(NamedTuple):
-    """The same person: positions in the teacher's and the student's instances, and their IoU."""
+    """Two instances of the same person: their positions on each side and their IoU."""
 
     teacher: int
     student: int
@@ -16,32 +16,32 @@ class Match(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """One disagreement: its cause, the positions of the instances that it is about, ascending."""
+    """One disagreement: its cause and the positions of the instances involved, ascending."""
 
     cause: Cause
     teacher: tuple[int, ...]
     student: tuple[int, ...]
     iou: float
-    """IoU of the union of these teacher instances with that of these students; 0 for one side alone."""
+    """IoU of the union of these teacher instances with that of these students; 0 where one side is empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameAgreement:
-    """What the comparison of one frame's teacher and student instances gave."""
+    """Result of comparing the teacher and student instances of one frame."""
 
     iou: float
     """IoU of the union of the teacher's masks with the union of the student's, in [0, 1]."""
     expected_iou: float
-    """That IoU with the teacher's scores borne in mind (see `expected_iou`): the lower, the surer the student is wrong."""
+    """That IoU weighted by the teacher's scores; the lower, the more certain a failure of the student."""
     boundary_iou: float
     """Boundary IoU of the same unions, in [0, 1]."""
     both_empty: bool
-    """Neither saw anybody; both IoUs are 1 then."""
+    """Neither model found a person; both IoUs are then 1."""
     is_hard: bool
-    """`iou` is below the settings' `hard_below`."""
+    """`iou` is below the setting `hard_below`."""
     matches: tuple[Match, ...]
-    """The same person in both, in order of the teacher's instances; none for a semantic student."""
+    """Ordered by teacher instance; empty for a semantic student."""
     mismatches: tuple[Mismatch, ...]
-    """In the order of causes miss, extra, split, merge, boundary, then of the instances' positions."""
+    """Ordered by cause (miss, extra, split, merge, boundary), then by position."""
     symmetric_difference_share: float
-    """Share of the image's pixels that one of the two unions has and the other has not, in [0, 1]."""
+    """Pixels in exactly one of the two unions, as a share of the image, in [0, 1]."""

@@ -16,8 +16,13 @@ RgbImage = NDArray[np.uint8]
 class Clip:
     """A time range of one video, `start_s` <= t < `end_s` (None: to the end), or a list of images.
 
-    A video has `path`; a folder of images has `images`, whose position in that list stands
-    where a video has milliseconds, and no temporal step applies to it.
+    A video has a `path`. A folder has `images`: their positions take the place of milliseconds,
+    and no temporal step applies to them.
+
+    >>> Clip("1f0c", Path("street.mp4"), start_s=Fraction(60), end_s=Fraction(120)).is_temporal
+    True
+    >>> Clip("9ab2", images=(ImageFile(0, Path("cat.jpg")),)).is_temporal
+    False
     """
 
     video_id: str
@@ -33,14 +38,14 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """One image of a folder: `position` is its frame number for good, whatever is added later."""
+    """One image of a folder; its `position` never changes, whatever is added to the folder later."""
 
     position: int
     path: Path
     original_name: str = ""
-    """What it is called where it came from; empty: as the file."""
+    """Name at the source; empty if it is the name of the file."""
     t_ms: int | None = None
-    """When it was taken, where the images are the frames of one shot."""
+    """Time of capture, if the images are the frames of one shot."""
 
     @property
     def name(self) -> str:
@@ -49,18 +54,23 @@ class ImageFile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One candidate image, known by (video, `t_ms`)."""
+    """One image of a clip, identified by (video, `t_ms`).
+
+    >>> frame = Frame("1f0c", 2500, np.zeros((360, 640, 3), dtype=np.uint8))
+    >>> frame.size_hw
+    (360, 640)
+    """
 
     video_id: str
     t_ms: int
     rgb: RgbImage
     shot: int = 0
-    """Presentation time in ms of the cut that began this shot."""
+    """Presentation time in ms of the first frame of this shot."""
     sharpness: float = 0.0
     name: str = ""
-    """File name, for images of a folder; empty for frames of a video."""
+    """File name of an image of a folder; empty for frames of a video."""
     t: Fraction = Fraction(0)
-    """Exact presentation time in seconds, which `t_ms` rounds."""
+    """Exact presentation time in seconds; `t_ms` is this, rounded."""
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -68,5 +78,5 @@ class Frame:
         return height, width
 
     def mirror(self) -> Self:
-        """The image as a mirror shows it, left and right changed."""
+        """Return the frame flipped left to right."""
         return replace(self, rgb=np.ascontiguousarray(self.rgb[:, ::-1]))

@@ -1,4 +1,4 @@
-"""What a segmenter sees (frames) and says (instances)."""
+"""Instances and model cards, the output of a segmenter."""
 
 from dataclasses import dataclass
 
@@ -22,36 +22,44 @@ COCO_SKELETON = (
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One person, as one segmenter saw it."""
+    """One person, as found by one segmenter.
+
+    >>> mask = Mask.from_coco({"size": [2, 3], "counts": [2, 3, 1]})
+    >>> Instance(mask, score=0.9, box_xywh=mask.box_xywh).box_xywh
+    (1.0, 0.0, 2.0, 2.0)
+    """
 
     mask: Mask
     score: float
     """Confidence in [0, 1]."""
     box_xywh: BoxXywh
-    """The detector's box in pixels, or the mask's own where there is no detector."""
+    """The detector's box in pixels, or the mask's box if there is no detector."""
     keypoints: Keypoints | None = None
     stability: float | None = None
-    """Share of the mask's pixels of which the network is sure, in [0, 1]; None: it has no probabilities to tell
-    (`labeling.structures.probability_maps.stability_share`)."""
+    """Share of the mask's pixels with a probability far from the threshold, in [0, 1]; None without
+    probabilities. See `labeling.structures.probability_maps.stability_share`."""
     trust: float | None = None
-    """Probability that the mask is right, where a calibration says so of a teacher's."""
+    """Calibrated probability that a teacher's mask is right."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """Which model this is: what is stored beside every instance it made."""
+    """Identity of a model, stored with every instance it made.
+
+    >>> ModelCard(kind="onnx", name="people.onnx", weights_sha256="31cb14c0", settings="{}").gives_instances
+    True
+    """
 
     kind: str
     name: str
     weights_sha256: str
     """Empty for a model without weights."""
     settings: str
-    """Canonical JSON of what changes its output (thresholds, input size), in sorted keys."""
-    gives_keypoints: bool = False
+    """Canonical JSON (sorted keys) of the settings that change its output: thresholds, input size."""
     gives_instances: bool = True
-    """False for a semantic network: one mask for everybody in the image."""
+    """False for a semantic network: one mask for all people in the image."""
     gives_masks: bool = True
-    """False for a model of boxes and joints: its masks are filled boxes."""
+    """False for a model of boxes and keypoints: its masks are filled boxes."""
     sees_mirrored: bool = True
-    """False for a model that knows the camera's place or reads stored masks: a mirrored image means
-    nothing to it."""
+    """False for a model for which a mirrored image means nothing: it knows one camera's background, or
+    reads stored masks."""

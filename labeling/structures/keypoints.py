@@ -1,4 +1,4 @@
-"""Where a body's joints lie relative to its mask.
+"""Position of keypoints relative to a mask.
 
 Distances are shares of a height in pixels, so that they hold for people near and far.
 """
@@ -6,27 +6,27 @@ Distances are shares of a height in pixels, so that they hold for people near an
 import numpy as np
 
 from labeling.structures.instances import Keypoints
-from labeling.structures.masks import BoolArray, Mask
+from labeling.structures.masks import Mask
 
 KEYPOINT_MARGIN = 0.02
-"""Share of the mask's box height by which a mask is dilated before joints are looked up in it, to each
-side: joints at the contour (wrists, ears) are found only to within a few pixels."""
+"""Tolerance to each side when a keypoint is looked up in a mask, as a share of the mask's height.
+Keypoints at the contour (wrists, ears) are located only to within a few pixels."""
 
 FOOT_WINDOW = 0.05
-"""Half the width, in body heights, of the columns around an ankle in which the foot is looked for."""
+"""Half the width of the search window around an ankle, in body heights."""
 
 FOOT_DEPTH = 0.15
-"""How far below an ankle, in body heights, the foot is looked for. A foot is about 15 % of the body's
-height long (Winter, Biomechanics and Motor Control of Human Movement, fig. 4.1), and may point at the
-camera; what is farther down is somebody else."""
+"""Depth of the search window below an ankle, in body heights. A foot is about 15 % of the body's height
+long (Winter, Biomechanics and Motor Control of Human Movement, fig. 4.1) and may point at the camera;
+what lies lower belongs to another person."""
 
 
 def share_inside(keypoints: Keypoints, mask: Mask, *, min_keypoint_score: float) -> float | None:
-    """Share of confident joints inside the mask, dilated by `KEYPOINT_MARGIN` of its box's height.
+    """Return the share of confident keypoints inside the mask, dilated by `KEYPOINT_MARGIN`.
 
-    The dilation is by a square, at least one pixel to each side. A joint lies in the pixel that is the
-    floor of its position; outside the image, or without a position (NaN), it is outside the mask.
-    None where no joint is confident; a NaN confidence is none.
+    The dilation is by a square, at least one pixel to each side. A keypoint lies in the pixel that is
+    the floor of its position. Outside the image, or with a NaN position, it is outside the mask.
+    None if no keypoint is confident; a NaN confidence is not.
     """
     confident = [np.floor((x, y)) for x, y, confidence in keypoints if confidence >= min_keypoint_score]
     if not confident:
@@ -35,22 +35,21 @@ def share_inside(keypoints: Keypoints, mask: Mask, *, min_keypoint_score: float)
     left, top, w, h = (int(side) for side in mask.box_xywh)
     crop = mask.to_crop((left, top, w, h))
     margin = max(1, round(KEYPOINT_MARGIN * h))
+
+    def is_inside(x: float, y: float) -> bool:
+        x0, y0 = int(x) - left - margin, int(y) - top - margin
+        window = crop[max(0, y0) : max(0, y0 + 2 * margin + 1), max(0, x0) : max(0, x0 + 2 * margin + 1)]
+        return bool(window.any())
+
     in_image = [(x, y) for x, y in confident if 0 <= x < width and 0 <= y < height]
-    return sum(_is_inside(crop, x - left, y - top, margin) for x, y in in_image) / len(confident)
-
-
-def _is_inside(crop: BoolArray, column: float, row: float, margin: int) -> bool:
-    """Whether the crop has a mask pixel in the square of `margin` around a position (of the crop)."""
-    left, top = int(column) - margin, int(row) - margin
-    around = crop[max(0, top) : max(0, top + 2 * margin + 1), max(0, left) : max(0, left + 2 * margin + 1)]
-    return bool(around.any())
+    return sum(is_inside(x, y) for x, y in in_image) / len(confident)
 
 
 def foot_reach_px(mask: Mask, ankle_xy: tuple[float, float], body_height_px: float) -> float:
-    """How far below an ankle the mask goes on, in pixels; 0 where it does not.
+    """Return how far the mask extends below an ankle, in pixels; 0 if it does not.
 
-    That is the lower edge of the lowest mask pixel among those from the ankle's row to `FOOT_DEPTH`
-    heights below it and `FOOT_WINDOW` heights (at least one pixel) to both sides of it.
+    Measured to the lower edge of the lowest mask pixel within `FOOT_DEPTH` heights below the ankle's
+    row and `FOOT_WINDOW` heights (at least one pixel) to both sides.
     """
     if not np.isfinite(ankle_xy).all():
         return 0.0

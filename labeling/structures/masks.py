@@ -1,4 +1,4 @@
-"""Masks as COCO run-length encodings, and what can be computed on them without decoding."""
+"""Masks as COCO run-length encodings, and operations on them without decoding."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,16 +14,22 @@ BoolArray = NDArray[np.bool_]
 BoxXywh = tuple[float, float, float, float]
 
 _MOST_AREAS = 255
-"""pycocotools counts the masks of one call to `area` in eight bits."""
+"""Masks per call: pycocotools' `area` counts them in eight bits."""
 _MAX_BITS = 50
-"""No run of an image needs more: a string with longer numbers is not COCO's."""
+"""Longest run length in bits; a string with longer values is not a COCO RLE."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mask:
     """A binary image of `size_hw` pixels in COCO's compressed RLE (column-major runs).
 
-    Every mask made here has the one canonical encoding: equal pixels, equal masks.
+    The encoding is canonical: masks of equal pixels are equal.
+
+    >>> mask = Mask.from_array(np.array([[0, 1, 1], [0, 1, 0]]))
+    >>> mask.area_px, mask.box_xywh
+    (3, (1.0, 0.0, 2.0, 2.0))
+    >>> Mask.from_coco(mask.to_coco()) == mask
+    True
     """
 
     size_hw: tuple[int, int]
@@ -31,7 +37,7 @@ class Mask:
 
     @classmethod
     def from_array(cls, pixels: NDArray[Any]) -> Self:
-        """Encode an HxW array; every pixel that is not zero belongs to the mask.
+        """Encode an HxW array; the mask is its nonzero pixels.
 
         Raises:
             ModelOutputWrong: not two axes, or NaN among the pixels.
@@ -40,21 +46,17 @@ class Mask:
 
     @classmethod
     def from_stack(cls, pixels: NDArray[Any]) -> list[Self]:
-        """Encode an NxHxW array as N masks; every pixel that is not zero belongs to its mask.
-
-        Raises:
-            ModelOutputWrong: not three axes, or NaN among the pixels.
-        """
+        """Encode an NxHxW array as N masks; see `from_array`."""
         stack = _binary(pixels, axes="NxHxW")
         return [cls._from_rle(coco_mask.encode(_transpose(image).T)) for image in stack]
 
     @classmethod
     def from_coco(cls, rle: dict[str, Any]) -> Self:
-        """Take COCO's `{"size": [h, w], "counts": ...}`, counts compressed (bytes, str) or a list.
+        """Read COCO's `{"size": [h, w], "counts": ...}`; counts are compressed (bytes, str) or a list.
 
         Raises:
-            ModelOutputWrong: the runs do not fill the image. (pycocotools decodes such an RLE to
-                whatever the memory held before.)
+            ModelOutputWrong: the runs do not fill the image. (pycocotools would decode such an RLE to
+                uninitialized memory.)
         """
         height, width = (int(side) for side in rle["size"])
         counts = rle["counts"]
@@ -64,16 +66,16 @@ class Mask:
         runs = _run_lengths(mask.counts)
         if runs.sum() != height * width or runs.min(initial=0) < 0:
             raise ModelOutputWrong(
-                f"an RLE of {height}x{width} pixels needs runs that add up to {height * width}, got "
+                f"an RLE of {height}x{width} pixels requires runs that add up to {height * width}, got "
                 f"{runs.sum()} in {len(runs)} runs, the shortest {runs.min(initial=height * width)}: it is "
-                "cut off or belongs to another image size"
+                "truncated or belongs to another image size; write it again for this image"
             )
-        # pycocotools stops at an empty run in the middle when it compares two RLEs: write those anew
+        # pycocotools' comparisons stop at an empty run in the middle: encode such masks again
         return mask if runs[1:].all() else cls.from_array(mask.to_array())
 
     @classmethod
     def _from_rle(cls, rle: dict[str, Any]) -> Self:
-        """Take what pycocotools made: no need to check it."""
+        """Take an RLE made by pycocotools, unchecked."""
         height, width = rle["size"]
         return cls((int(height), int(width)), rle["counts"])
 
@@ -84,11 +86,11 @@ class Mask:
         return cls._from_rle(coco_mask.frPyObjects(runs, height, width))
 
     def to_coco(self) -> dict[str, Any]:
-        """Give pycocotools' dictionary, counts as bytes."""
+        """Return pycocotools' dictionary, counts as bytes."""
         return {"size": list(self.size_hw), "counts": self.counts}
 
     def to_runs(self) -> NDArray[np.int64]:
-        """Lengths of the column-major runs in pixels, background first (0 where the mask begins at once)."""
+        """Return the lengths of the column-major runs in pixels, background first (0 if there is none)."""
         return _run_lengths(self.counts)
 
     def to_array(self) -> BoolArray:
@@ -97,10 +99,10 @@ class Mask:
         return self.to_crop((0, 0, width, height))
 
     def to_crop(self, box_xywh: tuple[int, int, int, int]) -> BoolArray:
-        """Decode only the pixels of a box that lies within the image, hxw (column-major in memory).
+        """Decode the pixels of a box within the image, hxw (column-major in memory).
 
-        Takes time by the box's columns, not by the image. (pycocotools decodes whole images only,
-        and warns of numpy 2.)
+        The time depends on the box's columns, not on the image. (pycocotools decodes whole images
+        only, with a warning under numpy 2.)
         """
         x, y, w, h = box_xywh
         height = self.size_hw[0]
@@ -124,7 +126,7 @@ class Mask:
 
 
 def union_masks(masks: Sequence[Mask], size_hw: tuple[int, int]) -> Mask:
-    """Union of any number of masks, on their runs; empty for none.
+    """Return the union of any number of masks, on their runs; empty for none.
 
     Raises:
         ModelOutputWrong: a mask has another size.
@@ -136,43 +138,36 @@ def union_masks(masks: Sequence[Mask], size_hw: tuple[int, int]) -> Mask:
 
 
 def intersect_masks(first: Mask, second: Mask) -> Mask:
-    """Pixels of both masks, on their runs.
-
-    Raises:
-        ModelOutputWrong: the sizes differ.
-    """
+    """Return the pixels that both masks share, on their runs."""
     _check_sizes([second], first.size_hw)
     return Mask._from_rle(coco_mask.merge(_to_rles([first, second]), intersect=True))
 
 
 def mask_areas(masks: Sequence[Mask]) -> NDArray[np.int64]:
-    """Pixels of each mask, (len(masks),)."""
+    """Return the area of each mask in pixels, (len(masks),)."""
     parts = [masks[start : start + _MOST_AREAS] for start in range(0, len(masks), _MOST_AREAS)]
     areas = [np.asarray(coco_mask.area(_to_rles(part)), dtype=np.int64) for part in parts]
     return np.concatenate(areas) if areas else np.zeros(0, dtype=np.int64)
 
 
 def mask_boxes(masks: Sequence[Mask]) -> NDArray[np.float64]:
-    """Tight box of each mask in whole pixels, (len(masks), 4) as x, y, w, h; zeros for an empty one."""
+    """Return the tight box of each mask, (len(masks), 4) as x, y, w, h; zeros for an empty mask."""
     boxes = coco_mask.toBbox(_to_rles(masks)) if masks else ()
     return np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
 
 
 def intersection_areas(rows: Sequence[Mask], columns: Sequence[Mask]) -> NDArray[np.int64]:
-    """Pairwise intersections in pixels, (len(rows), len(columns)), exact.
+    """Return the exact pairwise intersections in pixels, (len(rows), len(columns)).
 
-    COCO's "crowd" IoU is the intersection over the row's area alone, within half a unit in the last
-    place of a double: times the area, that rounds to the intersection for any area below 2^51.
-
-    Raises:
-        ModelOutputWrong: the sizes differ.
+    COCO's "crowd" IoU is the intersection over the row's area, correct to half a unit in the last
+    place of a double: times the area, it rounds to the intersection for any area below 2^51.
     """
     shares = _compare(rows, columns, is_crowd=1)
     return np.rint(shares * mask_areas(rows)[:, None]).astype(np.int64)
 
 
 def iou_matrix(rows: Sequence[Mask], columns: Sequence[Mask]) -> NDArray[np.float64]:
-    """Pairwise IoU on the runs, (len(rows), len(columns)); two empty masks give 0.
+    """Return the pairwise IoU on the runs, (len(rows), len(columns)); two empty masks give 0.
 
     Raises:
         ModelOutputWrong: the sizes differ.
@@ -181,7 +176,7 @@ def iou_matrix(rows: Sequence[Mask], columns: Sequence[Mask]) -> NDArray[np.floa
 
 
 def box_iou_matrix(rows: Sequence[BoxXywh], columns: Sequence[BoxXywh]) -> NDArray[np.float64]:
-    """Pairwise IoU of boxes, (len(rows), len(columns))."""
+    """Return the pairwise IoU of boxes, (len(rows), len(columns))."""
     if not rows or not columns:
         return np.zeros((len(rows), len(columns)))
     first, second = (np.asarray(side, dtype=np.float64) for side in (rows, columns))
@@ -189,12 +184,11 @@ def box_iou_matrix(rows: Sequence[BoxXywh], columns: Sequence[BoxXywh]) -> NDArr
 
 
 def flip_mask(mask: Mask) -> Mask:
-    """Mirror left-right; decodes and encodes once."""
+    """Return the mask flipped left to right."""
     return Mask.from_array(mask.to_array()[:, ::-1])
 
 
 def _compare(rows: Sequence[Mask], columns: Sequence[Mask], *, is_crowd: int) -> NDArray[np.float64]:
-    """All pairs in one call of the RLE library."""
     if not rows or not columns:
         return np.zeros((len(rows), len(columns)))
     _check_sizes([*rows, *columns], rows[0].size_hw)
@@ -207,7 +201,7 @@ def _to_rles(masks: Sequence[Mask]) -> list[dict[str, Any]]:
 
 
 def _check_sizes(masks: Sequence[Mask], size_hw: tuple[int, int]) -> None:
-    """pycocotools answers differing sizes with -1 or an image without pixels, not with an error."""
+    """Check the sizes: for different ones pycocotools returns -1 or an empty mask, not an error."""
     for mask in masks:
         if mask.size_hw != size_hw:
             raise ModelOutputWrong(
@@ -218,7 +212,7 @@ def _check_sizes(masks: Sequence[Mask], size_hw: tuple[int, int]) -> None:
 
 def _binary(pixels: NDArray[Any], *, axes: str) -> BoolArray:
     if pixels.ndim != len(axes.split("x")):
-        raise ModelOutputWrong(f"mask pixels come as an {axes} array, got the shape {pixels.shape}")
+        raise ModelOutputWrong(f"mask pixels must be an {axes} array, got the shape {pixels.shape}")
     if np.issubdtype(pixels.dtype, np.floating) and np.isnan(pixels).any():
         raise ModelOutputWrong(
             f"{int(np.isnan(pixels).sum())} of {pixels.size} mask pixels are NaN: apply the threshold first"
@@ -227,7 +221,7 @@ def _binary(pixels: NDArray[Any], *, axes: str) -> BoolArray:
 
 
 def _transpose(pixels: BoolArray) -> NDArray[np.uint8]:
-    """WxH in row-major order, which seen as HxW is the column-major order that the codec wants."""
+    """Return WxH in row-major order: seen as HxW, the column-major order that the codec requires."""
     columns = pixels.T.view(np.uint8)
     if columns.flags.c_contiguous or not pixels.size:
         return np.ascontiguousarray(columns)
@@ -239,7 +233,7 @@ def _transpose(pixels: BoolArray) -> NDArray[np.uint8]:
 
 
 def _run_lengths(counts: bytes) -> NDArray[np.int64]:
-    """Lengths of the column-major runs, background first; no runs where the string cannot be read.
+    """Return the column-major run lengths, background first; none if the string is malformed.
 
     COCO's string (maskApi.c, rleToString): five bits a character, offset 48, lowest first, 32 = more
     follow, 16 in the last = negative; from the fourth number on, the difference to the one before last.

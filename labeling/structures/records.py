@@ -11,7 +11,7 @@ Role = Literal["teacher", "student"]
 
 @dataclass(frozen=True, slots=True)
 class LabeledFrame:
-    """All that is stored about one frame that was looked at."""
+    """Everything that is stored about one sampled frame."""
 
     t_ms: int
     shot_start_ms: int
@@ -24,20 +24,22 @@ class LabeledFrame:
     image: str | None = None
     agreement: FrameAgreement | None = None
     trust: float | None = None
-    """Probability that the teacher's masks are right; None: rejected, nobody seen, or no calibration."""
+    """Probability that the teacher's masks are right; None: rejected, no person found, or no calibration."""
     priority: float | None = None
-    """Priority of a review (see labeling.review.queue); None: it is not hard."""
+    """Priority for review (see labeling.review.queue); None: the frame is not hard."""
     teacher: tuple[Instance, ...] = ()
     student: tuple[Instance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LabeledShard:
+    """Frames, models and statistics of one shard."""
+
     frames: list[LabeledFrame]
     cards: dict[str, ModelCard]
     """The model of each role."""
     counts: dict[str, int]
-    """Frames per stage: looked_at, rejected by each rule, compared, hard, and by decision; and packets
-    that could not be decoded, where there were any."""
+    """Frames per stage: looked_at (all sampled frames), rejected by each rule, compared, hard, and by
+    decision; and packets that could not be decoded, if any."""
     seconds: dict[str, float]
-    """Wall seconds per stage; decoding and storing overlap the rest."""
+    """Wall seconds per stage; decoding and storing overlap the others."""

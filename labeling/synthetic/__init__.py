@@ -1,1 +1,1 @@
-"""A rendered scene whose masks are known exactly."""
+"""A rendered scene with exactly known masks."""

@@ -1,4 +1,4 @@
-"""Drawing with smooth edges: shapes are drawn larger, without anti-aliasing, and then reduced."""
+"""Anti-aliased drawing: shapes are drawn larger, with hard edges, and then reduced."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _SHIFT = 4  # fractional bits of OpenCV's coordinates
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """Something in front of the backdrop: RGB and coverage in [0, 1], at (left, top) of the image.
+    """An object in front of the backdrop: RGB and coverage in [0, 1], at (left, top) of the image.
 
     Layers are painted in the order of `ground_y`, the image row (in heights) where they stand.
     """
@@ -55,25 +55,21 @@ class Canvas:
             cv2.ellipse(target, self._fixed(center), axes, degrees, 0, 360, value, -1, shift=_SHIFT)
 
     def capsule(self, start: Point, end: Point, radii: Point, color: Color) -> None:
-        """Fill a limb: two circles and what lies between them; radii at start and end in pixels."""
+        """Fill a limb: two circles and the area between them; radii at start and end in pixels."""
         self.ellipse(start, (radii[0], radii[0]), color)
         self.ellipse(end, (radii[1], radii[1]), color)
         along = np.subtract(end, start)
         length = float(np.hypot(*along))
         if length > 0:
             side = np.array([-along[1], along[0]]) / length
-            corners = [
-                np.add(start, side * radii[0]),
-                np.add(end, side * radii[1]),
-                np.subtract(end, side * radii[1]),
-                np.subtract(start, side * radii[0]),
-            ]
-            self.polygon([(float(x), float(y)) for x, y in corners], color)
+            ends = ((start, radii[0]), (end, radii[1]), (end, -radii[1]), (start, -radii[0]))
+            corners = [np.add(point, side * radius).tolist() for point, radius in ends]
+            self.polygon([(x, y) for x, y in corners], color)
 
     def to_layer(self, *, texture: FloatImage, ground_y: float) -> Layer:
-        """Reduce: the coverage of a pixel is the share of its drawn pixels that were covered.
+        """Reduce to pixels; their coverage is the covered share of their drawn pixels.
 
-        `texture`, HxW of the canvas in pixels and about 1, multiplies the colors.
+        `texture`, HxW of the canvas in pixels with values around 1, multiplies the colors.
         """
         size = (self.width, self.height)
         coverage = cv2.resize(self._coverage, size, interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -100,7 +96,7 @@ def shade(color: Color, factor: float) -> Color:
 def value_noise(
     rng: np.random.Generator, size_hw: tuple[int, int], *, cell_px: float, octaves: int = 3
 ) -> FloatImage:
-    """Smooth noise of zero mean and about unit deviation, HxW, with blobs of `cell_px` pixels."""
+    """Return smooth noise of mean 0 and deviation of about 1, HxW, with blobs of `cell_px` pixels."""
     total = np.zeros(size_hw, dtype=np.float32)
     for octave in range(octaves):
         cell = max(1.0, cell_px / 2**octave)
@@ -111,14 +107,14 @@ def value_noise(
 
 
 def paint(image: FloatImage, layer: Layer) -> None:
-    """Paint a layer over an HxWx3 image in place; what lies outside is cut off."""
+    """Paint a layer over an HxWx3 image, in place."""
     inside, part = visible_part(layer, image.shape[:2])
     alpha = layer.coverage[part][..., None]
     image[inside] += alpha * (layer.rgb[part] - image[inside])
 
 
 def visible_part(layer: Layer, size_hw: tuple[int, ...]) -> tuple[Any, Any]:
-    """Slices of the image and of the layer where they overlap."""
+    """Return the slices of the image and of the layer where they overlap."""
     height, width = layer.coverage.shape
     y0, x0 = max(0, layer.top), max(0, layer.left)
     y1, x1 = max(y0, min(size_hw[0], layer.top + height)), max(x0, min(size_hw[1], layer.left + width))

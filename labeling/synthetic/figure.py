@@ -1,4 +1,4 @@
-"""An articulated person: a pose by forward kinematics, and how it is drawn."""
+"""An articulated person: a pose by forward kinematics, and its drawing."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,16 @@ THIGH, SHIN, TORSO, NECK, HEAD = 0.245, 0.245, 0.30, 0.055, 0.062
 UPPER_ARM, FOREARM = 0.165, 0.15
 """Lengths of limbs in body heights, after Drillis and Contini (1966); HEAD is a radius."""
 HALF_WIDTH, HALF_TALL = 0.5, 1.12
-"""Extent of the rectangle that a person is drawn in, in body heights."""
+"""Extent of the rectangle in which a person is drawn, in body heights."""
+
+Keypoints2d = dict[str, Point]
+"""Positions in body heights, x to the right, y up, the ground at 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clothes:
+    """Colors."""
+
     shirt: Color
     stripes: Color | None
     trousers: Color
@@ -25,8 +30,8 @@ class Clothes:
 
 @dataclass(frozen=True, slots=True)
 class Stance:
-    """What the body does: `gait` in radians of the walking cycle, `stride` 0 (stands) to 1 (walks),
-    `crouch` 0 to 1, `facing` -1 (left) or 1 (right)."""
+    """A pose: `gait` in radians of the walking cycle, `stride` 0 (stands) to 1 (walks), `crouch` 0 to 1,
+    `facing` -1 (left) or 1 (right)."""
 
     gait: float
     stride: float
@@ -36,38 +41,32 @@ class Stance:
 
 @dataclass(frozen=True, slots=True)
 class PlacedFigure:
-    """Where the feet stand and how tall the body is, in pixels."""
+    """Position of the feet and height of the body, in pixels."""
 
     feet_x: float
     feet_y: float
     tall_px: float
 
 
-Keypoints2d = dict[str, Point]
-"""Positions in body heights, x to the right, y up, the ground at 0."""
-
-
 def pose_keypoints(stance: Stance) -> Keypoints2d:
-    """Forward kinematics from the hips; the lower foot is then put on the ground."""
+    """Compute the pose from the hips, then put the lower foot on the ground."""
     side = 1 - 0.6 * stance.stride
     lean = stance.facing * (0.06 * stance.stride + 0.55 * stance.crouch)
-    joints: Keypoints2d = {"hip": (0.0, 0.0), "neck": _turned((0.0, 0.0), lean, TORSO)}
-    joints["head"] = _turned(joints["neck"], 0.7 * lean, NECK + HEAD)
+    neck = _limb_end((0.0, 0.0), lean, TORSO, up=1)
+    points: Keypoints2d = {"hip": (0.0, 0.0), "neck": neck}
+    points["head"] = _limb_end(neck, 0.7 * lean, NECK + HEAD, up=1)
     for name, sign in (("near", 1.0), ("far", -1.0)):
-        joints |= _leg(stance, name, sign, side)
-        joints |= _arm(stance, name, sign, side, joints["neck"])
-    ground = min(joints["near_ankle"][1], joints["far_ankle"][1]) - 0.035
-    middle = 0.5 * stance.crouch * (joints["near_ankle"][0] + joints["far_ankle"][0])
-    return {name: (x - middle, y - ground) for name, (x, y) in joints.items()}
+        points |= _leg(stance, name, sign, side)
+        points |= _arm(stance, name, sign, side, neck)
+    near, far = points["near_ankle"], points["far_ankle"]
+    ground = min(near[1], far[1]) - 0.035
+    middle = 0.5 * stance.crouch * (near[0] + far[0])
+    return {name: (x - middle, y - ground) for name, (x, y) in points.items()}
 
 
-def _turned(start: Point, angle: float, length: float) -> Point:
-    """The point `length` away, upwards, turned by `angle` to the right."""
-    return start[0] + length * float(np.sin(angle)), start[1] + length * float(np.cos(angle))
-
-
-def _hanging(start: Point, angle: float, length: float) -> Point:
-    return start[0] + length * float(np.sin(angle)), start[1] - length * float(np.cos(angle))
+def _limb_end(start: Point, angle: float, length: float, *, up: int = -1) -> Point:
+    """Return the end of a limb that is turned by `angle` to the right from hanging or upright."""
+    return start[0] + length * float(np.sin(angle)), start[1] + up * length * float(np.cos(angle))
 
 
 def _leg(stance: Stance, name: str, sign: float, side: float) -> Keypoints2d:
@@ -76,8 +75,8 @@ def _leg(stance: Stance, name: str, sign: float, side: float) -> Keypoints2d:
     thigh = stance.stride * (0.48 * swing + 0.12) + 1.45 * stance.crouch
     bend = stance.stride * (0.12 + 0.75 * lift) + 2.25 * stance.crouch + 0.02
     hip = (0.048 * sign * side, 0.0)
-    knee = _hanging(hip, stance.facing * thigh + 0.03 * sign * side, THIGH)
-    ankle = _hanging(knee, stance.facing * (thigh - bend) + 0.03 * sign * side, SHIN)
+    knee = _limb_end(hip, stance.facing * thigh + 0.03 * sign * side, THIGH)
+    ankle = _limb_end(knee, stance.facing * (thigh - bend) + 0.03 * sign * side, SHIN)
     return {f"{name}_hip": hip, f"{name}_knee": knee, f"{name}_ankle": ankle}
 
 
@@ -85,17 +84,16 @@ def _arm(stance: Stance, name: str, sign: float, side: float, neck: Point) -> Ke
     shoulder = (neck[0] + 0.098 * sign * side, neck[1] - 0.035)
     swing = -sign * 0.5 * stance.stride * float(np.sin(stance.gait))
     upper = stance.facing * (swing + 0.9 * stance.crouch) + 0.10 * sign * side
-    elbow = _hanging(shoulder, upper, UPPER_ARM)
-    hand = _hanging(
-        elbow, upper + stance.facing * (0.15 + 0.3 * stance.stride + 0.6 * stance.crouch), FOREARM
-    )
+    elbow = _limb_end(shoulder, upper, UPPER_ARM)
+    bend = stance.facing * (0.15 + 0.3 * stance.stride + 0.6 * stance.crouch)
+    hand = _limb_end(elbow, upper + bend, FOREARM)
     return {f"{name}_shoulder": shoulder, f"{name}_elbow": elbow, f"{name}_hand": hand}
 
 
 def draw_figure(
     stance: Stance, placed: PlacedFigure, clothes: Clothes, *, fabric: FloatImage, ground_y: float
 ) -> Layer:
-    """Draw a person; `fabric` is an HxW texture about 1 that is stretched over body and clothes."""
+    """Draw a person; `fabric`, an HxW texture around 1, is stretched over body and clothes."""
     tall = placed.tall_px
     canvas = Canvas(
         int(placed.feet_x - HALF_WIDTH * tall),
@@ -103,29 +101,26 @@ def draw_figure(
         int(2 * HALF_WIDTH * tall) + 2,
         int((HALF_TALL + 0.04) * tall) + 2,
     )
-    joints = {
+    points = {
         name: (placed.feet_x + x * tall, placed.feet_y - y * tall)
         for name, (x, y) in pose_keypoints(stance).items()
     }
-    pen = _Pen(canvas, joints, tall, clothes, stance.facing)
+    pen = _Pen(canvas, points, tall, clothes, stance.facing)
     pen.arm("far", 0.78)
     pen.leg("far", 0.78)
     pen.leg("near", 1.0)
     pen.torso()
     pen.head()
     pen.arm("near", 1.0)
-    return canvas.to_layer(texture=_stretch(fabric, (canvas.height, canvas.width)), ground_y=ground_y)
-
-
-def _stretch(fabric: FloatImage, size_hw: tuple[int, int]) -> FloatImage:
-    rows = np.linspace(0, fabric.shape[0] - 1, size_hw[0]).astype(int)
-    columns = np.linspace(0, fabric.shape[1] - 1, size_hw[1]).astype(int)
-    return np.asarray(fabric[np.ix_(rows, columns)], dtype=np.float32)
+    rows = np.linspace(0, fabric.shape[0] - 1, canvas.height).astype(int)
+    columns = np.linspace(0, fabric.shape[1] - 1, canvas.width).astype(int)
+    texture = np.asarray(fabric[np.ix_(rows, columns)], dtype=np.float32)
+    return canvas.to_layer(texture=texture, ground_y=ground_y)
 
 
 @dataclass(frozen=True, slots=True)
 class _Pen:
-    """Draws the parts of one person. The light comes from the upper left."""
+    """Draws the parts of a person, with light from the upper left."""
 
     canvas: Canvas
     at: Keypoints2d
@@ -134,7 +129,7 @@ class _Pen:
     facing: float
 
     def limb(self, start: str, end: str, radii: Point, color: Color) -> None:
-        """A capsule, darker at the rim away from the light."""
+        """Draw a capsule, darker at the rim away from the light."""
         thick = (radii[0] * self.tall, radii[1] * self.tall)
         self.canvas.capsule(self.at[start], self.at[end], thick, shade(color, 0.72))
         for share, factor in ((0.72, 0.92), (0.40, 1.08)):
@@ -158,15 +153,20 @@ class _Pen:
 
     def torso(self) -> None:
         self.limb("near_hip", "far_hip", (0.058, 0.058), self.clothes.trousers)
-        ends = [self.at[f"{name}_{joint}"] for name, joint in _AROUND]
         for share, factor in ((1.0, 0.72), (0.80, 0.92), (0.5, 1.08)):
-            self.canvas.polygon(self._outline(ends, share), shade(self.clothes.shirt, factor))
+            self.canvas.polygon(self._outline(share), shade(self.clothes.shirt, factor))
         if self.clothes.stripes:
-            self._stripes(ends, self.clothes.stripes)
+            left_top, right_top, right_low, left_low = self._outline(1.0)
+            for stripe in range(5):
+                top, low = 0.14 + 0.18 * stripe, 0.20 + 0.18 * stripe
+                left = [_between(left_top, left_low, share) for share in (top, low)]
+                right = [_between(right_top, right_low, share) for share in (low, top)]
+                self.canvas.polygon([*left, *right], self.clothes.stripes)
 
-    def _outline(self, ends: list[Point], share: float) -> list[Point]:
-        """Shoulders to hips, wider by a sleeve, shrunk to `share` about the axis."""
-        left_top, right_top, right_low, left_low = ends
+    def _outline(self, share: float) -> list[Point]:
+        """Return shoulders to hips, wider by a sleeve, shrunk to `share` around the axis."""
+        corners = ("far_shoulder", "near_shoulder", "near_hip", "far_hip")
+        left_top, right_top, right_low, left_low = (self.at[name] for name in corners)
         rim = 0.034 * self.tall
         wide = [
             (min(left_top[0], right_top[0]) - rim, left_top[1] - 0.4 * rim),
@@ -180,29 +180,18 @@ class _Pen:
             for i, (x, y) in enumerate(wide)
         ]
 
-    def _stripes(self, ends: list[Point], color: Color) -> None:
-        corners = self._outline(ends, 1.0)
-        for stripe in range(5):
-            top, low = 0.14 + 0.18 * stripe, 0.20 + 0.18 * stripe
-            edges = [_between(corners[0], corners[3], s) for s in (top, low)]
-            others = [_between(corners[1], corners[2], s) for s in (low, top)]
-            self.canvas.polygon([*edges, *others], color)
-
     def head(self) -> None:
-        (x, y), radius = self.at["head"], HEAD * self.tall
-        neck = (self.at["neck"][0], self.at["neck"][1])
-        self.canvas.capsule(neck, (x, y), (0.6 * radius, 0.6 * radius), shade(self.clothes.skin, 0.8))
-        back = (x - 0.22 * radius * self.facing, y - 0.22 * radius)
-        self.canvas.ellipse(back, (0.92 * radius, 1.10 * radius), self.clothes.hair)
-        face = (x + 0.14 * radius * self.facing, y + 0.16 * radius)
-        self.canvas.ellipse(face, (0.74 * radius, 0.94 * radius), self.clothes.skin)
-        eye = (x + 0.46 * radius * self.facing, y + 0.10 * radius)
-        self.canvas.ellipse(eye, (0.07 * radius, 0.09 * radius), (70, 52, 46))
-        fringe = (x + 0.02 * radius * self.facing, y - 0.72 * radius)
-        self.canvas.ellipse(fringe, (0.80 * radius, 0.42 * radius), self.clothes.hair)
-
-
-_AROUND = (("far", "shoulder"), ("near", "shoulder"), ("near", "hip"), ("far", "hip"))
+        (x, y), radius, clothes = self.at["head"], HEAD * self.tall, self.clothes
+        thick = 0.6 * radius
+        self.canvas.capsule(self.at["neck"], (x, y), (thick, thick), shade(clothes.skin, 0.8))
+        for across, down, wide, tall, color in (
+            (-0.22, -0.22, 0.92, 1.10, clothes.hair),
+            (0.14, 0.16, 0.74, 0.94, clothes.skin),
+            (0.46, 0.10, 0.07, 0.09, (70, 52, 46)),  # the eye
+            (0.02, -0.72, 0.80, 0.42, clothes.hair),
+        ):
+            center = (x + across * radius * self.facing, y + down * radius)
+            self.canvas.ellipse(center, (wide * radius, tall * radius), color)
 
 
 def _between(start: Point, end: Point, share: float) -> Point:

@@ -1,4 +1,4 @@
-"""The scene image by image, with exact masks, and as a video."""
+"""The scene as images with exact masks, and as a video."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -19,26 +19,26 @@ from labeling.synthetic.room import HORIZON_Y, draw_room
 
 ADULT = 1.12
 """Body height over the distance from feet to horizon: 1.75 m seen from a camera at 1.56 m."""
-MASK_ABOVE = 0.5
-"""A pixel is a person's if more than this share of it is."""
+MASK_THRESHOLD = 0.5
+"""A pixel belongs to a person who covers more than this share of it."""
 NOISE_LEVELS = 2.0
 """Standard deviation of the sensor's noise, 0 to 255."""
-SHADOW_TAKES = 0.42
-"""Share of the light that is missing where a person's shadow is darkest."""
-SHADOW_LIES = np.array([[1.0, -0.38], [0.0, 0.20]])
-"""Where a body's point (x to the right, y down from the feet) casts its shadow on the floor."""
+SHADOW_DEPTH = 0.42
+"""Share of the light that the darkest part of a shadow takes away."""
+SHADOW_SHEAR = np.array([[1.0, -0.38], [0.0, 0.20]])
+"""Maps a point of a body (x right, y down from the feet) to its shadow on the floor."""
 LAMP_TINT = np.array([1.03, 1.0, 0.94], dtype=np.float32)
 SHORTEST_SIDE = 48
-_NOISE_PLAY = 64
+_NOISE_MARGIN = 64
 
 
 class Scene:
-    """A furnished room, seen by a static camera, and up to three people; empty at first and at last.
+    """A furnished room under a static camera, with up to three people; empty at the start and end.
 
-    A frame depends on the arguments and its number alone, not on the frames asked for before.
+    A frame depends only on the arguments and its index.
 
     Raises:
-        ConfigError: no length, no frame rate, or a size that is odd or below 48 pixels a side.
+        ConfigError: length or frame rate is 0, or a side of the image is odd or below 48 pixels.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Scene:
     ) -> None:
         height, width = size_hw
         if seconds <= 0 or fps <= 0:
-            raise ConfigError(f"scene: {seconds} s at {fps} frames/s; both must be above 0")
+            raise ConfigError(f"scene: {seconds} s at {fps} frames/s: set both above 0")
         if min(size_hw) < SHORTEST_SIDE or height % 2 or width % 2:
-            raise ConfigError(f"scene: {width}x{height} px; wants even sides of at least {SHORTEST_SIDE}")
+            raise ConfigError(f"scene: {width}x{height} px: set even sides of at least {SHORTEST_SIDE}")
         self.seconds, self.fps, self.size_hw, self.seed = seconds, fps, size_hw, seed
         self._room = draw_room(size_hw, seed)
         rng = np.random.default_rng([seed, 2])
         self._fabric = np.asarray(1 + 0.07 * value_noise(rng, (160, 128), cell_px=12), dtype=np.float32)
-        larger = (height + _NOISE_PLAY, width + _NOISE_PLAY, 3)
+        larger = (height + _NOISE_MARGIN, width + _NOISE_MARGIN, 3)
         self._noise = NOISE_LEVELS * rng.standard_normal(larger, dtype=np.float32)
         self._lamp = _lamp_on_walls(size_hw)
 
@@ -67,22 +67,13 @@ class Scene:
         return max(1, round(self.seconds * self.fps))
 
     def frame(self, index: int) -> tuple[RgbImage, list[Mask]]:
-        """The image, HxWx3, and a mask for each person that can be seen, disjoint, back to front.
-
-        Raises:
-            IndexError: no frame of that number.
-        """
+        """Return the image, HxWx3, and a mask of each visible person, disjoint, back to front."""
         if not 0 <= index < self.frame_count:
-            raise IndexError(f"scene: no frame {index}, there are {self.frame_count}")
-        cycle, t = self._clock(index)
-        people = [self._draw(actor, t) for actor in cast_actors(self.seed, cycle)]
-        seen = [person for person in people if person is not None]
-        return self._expose(seen, t, index), self._mask(seen)
-
-    def _clock(self, index: int) -> tuple[int, float]:
-        """Which repetition this is, and the share of it that is over."""
-        cycles, t = divmod(float(index / self.fps) / min(CYCLE_S, self.seconds), 1.0)
-        return int(cycles), t
+            raise IndexError(f"scene: there is no frame {index}, only {self.frame_count} frames")
+        cycle, t = divmod(float(index / self.fps) / min(CYCLE_S, self.seconds), 1.0)
+        people = [self._draw(actor, t) for actor in cast_actors(self.seed, int(cycle))]
+        visible = [person for person in people if person is not None]
+        return self._expose(visible, t, index), self._masks(visible)
 
     def _draw(self, actor: Actor, t: float) -> Layer | None:
         height, width = self.size_hw
@@ -95,7 +86,7 @@ class Scene:
         return draw_figure(moment.stance, placed, actor.clothes, fabric=self._fabric, ground_y=moment.y)
 
     def _expose(self, people: list[Layer], t: float, index: int) -> RgbImage:
-        """Shadows, then everything from back to front, then light and the sensor's noise."""
+        """Paint shadows, layers from back to front, light, and the sensor's noise."""
         image = self._room.backdrop.copy()
         for person in people:
             _cast_shadow(image, person)
@@ -105,17 +96,17 @@ class Scene:
         if lamp:
             image *= 1 + lamp * self._lamp
         image *= daylight
-        down, right = np.random.default_rng([self.seed, 3, index]).integers(0, _NOISE_PLAY, 2)
+        down, right = np.random.default_rng([self.seed, 3, index]).integers(0, _NOISE_MARGIN, 2)
         image += self._noise[down:, right:][: image.shape[0], : image.shape[1]]
         return np.clip(image + 0.5, 0, 255).astype(np.uint8)
 
-    def _mask(self, people: list[Layer]) -> list[Mask]:
+    def _masks(self, people: list[Layer]) -> list[Mask]:
         labels = np.zeros(self.size_hw, dtype=np.uint8)
         order = [layer for layer in self._back_to_front(people) if layer in people]
         for layer in self._back_to_front(people):
             inside, part = visible_part(layer, self.size_hw)
             value = order.index(layer) + 1 if layer in people else 0
-            labels[inside][layer.coverage[part] > MASK_ABOVE] = value
+            labels[inside][layer.coverage[part] > MASK_THRESHOLD] = value
         masks = [Mask.from_array(labels == value) for value in range(1, len(order) + 1)]
         return [mask for mask in masks if mask]
 
@@ -124,24 +115,24 @@ class Scene:
 
 
 def _lamp_on_walls(size_hw: tuple[int, int]) -> FloatImage:
-    """How much of the lamp's light falls where: a little more under it; HxWx3, about 1."""
+    """Return the lamp's light per pixel, a little more below it; HxWx3, around 1."""
     rows, columns = np.mgrid[0 : size_hw[0], 0 : size_hw[1]].astype(np.float32)
     away = np.hypot(columns / size_hw[1] - 0.5, 0.6 * rows / size_hw[0])
     return np.asarray((1.06 - 0.16 * away)[..., None] * LAMP_TINT, dtype=np.float32)
 
 
 def _cast_shadow(image: FloatImage, person: Layer) -> None:
-    """Darken the floor beside a person: the body's outline laid down about its feet, softly."""
+    """Darken the floor beside a person: a blurred shadow, sheared around the feet."""
     height, width = person.coverage.shape
     feet = np.array([width / 2, person.ground_y * image.shape[0] - person.top])
     blur_px = max(1.0, 0.012 * height)
-    top = int(feet[1] * (1 - SHADOW_LIES[1, 1]) - 4 * blur_px)
-    offset = feet - SHADOW_LIES @ feet - np.array([0, top])
-    size_wh = (width + int(-SHADOW_LIES[0, 1] * height), height - top + int(4 * blur_px))
-    cast = cv2.warpAffine(person.coverage, np.column_stack([SHADOW_LIES, offset]), size_wh)
+    top = int(feet[1] * (1 - SHADOW_SHEAR[1, 1]) - 4 * blur_px)
+    offset = feet - SHADOW_SHEAR @ feet - np.array([0, top])
+    size_wh = (width + int(-SHADOW_SHEAR[0, 1] * height), height - top + int(4 * blur_px))
+    cast = cv2.warpAffine(person.coverage, np.column_stack([SHADOW_SHEAR, offset]), size_wh)
     shadow = cv2.GaussianBlur(cast, (0, 0), blur_px).astype(np.float32)
     inside, part = visible_part(replace(person, coverage=shadow, top=person.top + top), image.shape[:2])
-    image[inside] *= (1 - SHADOW_TAKES * shadow[part])[..., None]
+    image[inside] *= (1 - SHADOW_DEPTH * shadow[part])[..., None]
 
 
 def render_scene(
@@ -152,11 +143,7 @@ def render_scene(
     size_hw: tuple[int, int] = (360, 640),
     seed: int = 7,
 ) -> Path:
-    """Write the scene as a video (H.264, or MPEG-4 where there is no encoder) and return its path.
-
-    Raises:
-        ConfigError: see `Scene`.
-    """
+    """Write the scene as a video (H.264, or MPEG-4 without an encoder for it) and return its path."""
     scene = Scene(seconds=seconds, fps=fps, size_hw=size_hw, seed=seed)
     has_x264 = "libx264" in av.codecs_available
     options = {"crf": "18", "preset": "veryfast"} if has_x264 else {"qscale": "3"}
@@ -164,7 +151,9 @@ def render_scene(
         stream = container.add_stream("libx264" if has_x264 else "mpeg4", rate=fps, options=options)
         stream.height, stream.width = size_hw
         stream.pix_fmt = "yuv420p"
-        stream.codec_context.colorspace = Colorspace.ITU709  # said in the file, not left to guess
+        stream.codec_context.colorspace = (
+            Colorspace.ITU709
+        )  # stated in the file, so that players need not guess
         for index in range(scene.frame_count):
             image = av.VideoFrame.from_ndarray(scene.frame(index)[0], format="rgb24")
             coded = image.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)

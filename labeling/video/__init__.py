@@ -1,1 +1,1 @@
-"""Decoding video and image folders."""
+"""Decoding of videos and images."""

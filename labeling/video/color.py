@@ -1,4 +1,4 @@
-"""The pixels of one decoded video frame: luma without color conversion, and RGB, both upright."""
+"""Pixels of a decoded video frame: luma without color conversion, and RGB, both upright."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from labeling.structures.frames import RgbImage
 
 LumaImage = NDArray[np.uint8]
-"""HxW, 0 (black) to 255 (white), whatever range the video is coded in."""
+"""HxW, 0 (black) to 255 (white), for any coded range."""
 
 _EXACT = (
     Interpolation.BILINEAR
@@ -24,28 +24,27 @@ _EXACT = (
     | Interpolation.FULL_CHR_H_INT
     | Interpolation.BITEXACT
 )
-"""The same bytes on every machine, at most 0.5 levels from the formula; swscale's default is up to
-2.8 levels off, too dark by one on average (12 against 6 ms for a 1080p frame)."""
+"""The same bytes on every machine, at most 0.5 levels from the formula. swscale's default is up to 2.8
+levels off, and one level too dark on average (6 instead of 12 ms for a 1080p frame)."""
 
 _STATED_MATRICES = {1, 4, 5, 6, 7, 9, 10}
-"""AVColorSpace values that swscale converts from; the others do not say how the colors are coded."""
+"""AVColorSpace values that swscale converts from; the others do not define the matrix."""
 
 _LARGEST_SD_HW = (576, 1024)
-"""Larger images that do not name their matrix are BT.709, smaller ones BT.601, as players guess."""
+"""Without a stated matrix, larger images are taken as BT.709, smaller ones as BT.601, as players do."""
 
 _OTHER_LUMA = ("p0", "p2", "p4", "ya", "xyz")
-"""Formats whose first plane holds levels in the high bits, alpha, or no luma."""
+"""Prefixes of formats whose first plane holds levels in the high bits, alpha, or no luma."""
 
 SMALLEST_SIDE_PX = 16
-"""Nobody can be seen in a smaller image, and networks fail on it."""
+"""A smaller image cannot show a person, and networks fail on it."""
 
-_QUARTER_TURN = 90
 _BYTE = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoImage:
-    """One frame as the decoder gave it; nothing is converted until it is asked for."""
+    """A frame as decoded; pixels are converted on request."""
 
     frame: av.VideoFrame
 
@@ -65,9 +64,9 @@ class VideoImage:
         return np.array(turn_upright(cast(RgbImage, rgb), self.frame), order="C", copy=True)
 
     def scaled_luma(self, width_px: int) -> LumaImage:
-        """Give the upright luma, scaled by area to `width_px`; a narrower image is not enlarged.
+        """Return the upright luma, scaled by area to `width_px`; a narrower image is not enlarged.
 
-        Of interlaced frames only the upper field is read.
+        Only the upper field of an interlaced frame is read.
         """
         plane, bits, is_full = _read_luma(self.frame)
         if self.frame.interlaced_frame:
@@ -79,18 +78,13 @@ class VideoImage:
 
 
 def upright_hw(frame: av.VideoFrame) -> tuple[int, int]:
-    """Height and width after the display matrix."""
+    """Return height and width after the display matrix."""
     swapped = _display_matrix(frame)[0, 0] == 0
     return (frame.width, frame.height) if swapped else (frame.height, frame.width)
 
 
-def rotation_cw_deg(frame: av.VideoFrame) -> int:
-    """Quarter turns, clockwise in degrees (0, 90, 180, 270), that make the stored image upright."""
-    return round(-frame.rotation / _QUARTER_TURN) * _QUARTER_TURN % 360
-
-
 def turn_upright(image: NDArray[np.uint8], frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """Apply a frame's display matrix, mirrorings included, to HxW or HxWxC; gives a view.
+    """Apply a frame's display matrix, with its flips, to HxW or HxWxC; returns a view.
 
     FFmpeg's libavutil/display.h: a stored point (p, q) is shown at (a p + c q, b p + d q).
     """
@@ -102,7 +96,7 @@ def turn_upright(image: NDArray[np.uint8], frame: av.VideoFrame) -> NDArray[np.u
 
 
 def _display_matrix(frame: av.VideoFrame) -> NDArray[np.int64]:
-    """Rows (a, b) and (c, d) as -1, 0 or 1; angles in between go to the nearest quarter turn."""
+    """Return rows (a, b) and (c, d) as -1, 0 or 1, rounded to the nearest quarter turn."""
     side_data = cast(Any, frame.side_data).get(SideDataType.DISPLAYMATRIX)  # the stub says str
     if side_data is None:
         return np.eye(2, dtype=np.int64)
@@ -117,7 +111,7 @@ def is_full_range(frame: av.VideoFrame) -> bool:
 
 
 def _matrix_to_assume(frame: av.VideoFrame) -> Colorspace | None:
-    """Matrix of a YUV frame that does not name one; None where swscale knows by itself."""
+    """Return the matrix of a YUV frame that does not state one; None if swscale knows it."""
     if frame.format.is_rgb or frame.format.has_palette or frame.colorspace in _STATED_MATRICES:
         return None
     is_sd = frame.height <= _LARGEST_SD_HW[0] and frame.width <= _LARGEST_SD_HW[1]
@@ -125,14 +119,14 @@ def _matrix_to_assume(frame: av.VideoFrame) -> Colorspace | None:
 
 
 def _deinterlace(frame: av.VideoFrame) -> av.VideoFrame:
-    """Replace the lower field by edge slope tracing, from this frame alone.
+    """Replace the lower field by edge slope tracing.
 
-    Temporal filters need neighbors, which a frame that was chosen by itself does not have.
+    Temporal filters require neighboring frames; a sampled frame has none.
     """
     graph = av.filter.Graph()
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
-    )  # any will do for one frame, and the last frames of a stream have none
+    )  # any time base serves one frame; the last frames of a stream have none
     graph.link_nodes(source, graph.add("estdif", "mode=frame:parity=tff:deint=all"), graph.add("buffersink"))
     graph.configure()
     graph.vpush(frame)
@@ -141,13 +135,13 @@ def _deinterlace(frame: av.VideoFrame) -> av.VideoFrame:
 
 
 def _scaled_hw(frame: av.VideoFrame, width_px: int) -> tuple[int, int]:
-    """Size as stored of an image whose upright width shall be at most `width_px`."""
+    """Return the stored size that gives an upright width of at most `width_px`."""
     scale = min(1.0, width_px / upright_hw(frame)[1])
     return max(1, round(frame.height * scale)), max(1, round(frame.width * scale))
 
 
 def _read_luma(frame: av.VideoFrame) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], int, bool]:
-    """Give HxW levels as coded, their bits, and whether they use the full range."""
+    """Return HxW levels as coded, their bits, and whether they use the full range."""
     layout = frame.format
     if layout.is_rgb or layout.has_palette or layout.components[0].bits < _BYTE:
         return _plane_levels(frame.reformat(format="gray").planes[0], 8), 8, True
@@ -161,7 +155,7 @@ def _read_luma(frame: av.VideoFrame) -> tuple[NDArray[np.uint8] | NDArray[np.uin
 def _full_range_levels(
     coded: NDArray[np.uint8] | NDArray[np.uint16], bits: int, *, is_full: bool
 ) -> NDArray[np.uint8]:
-    """Bring coded levels to 0 to 255; those of a byte by a table, five times as fast."""
+    """Map coded levels to 0 to 255; for bytes by a table, which is five times as fast."""
     if coded.dtype == np.uint8:
         every_level = np.arange(256, dtype=np.uint8)
         return np.asarray(cv2.LUT(coded, _rounded_levels(every_level, bits, is_full=is_full)), dtype=np.uint8)
@@ -182,7 +176,7 @@ def _has_luma_plane(layout: VideoFormat) -> bool:
 
 
 def _plane_levels(plane: VideoPlane, bits: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """View a plane without its padding."""
+    """Return a plane without its padding, as a view."""
     dtype = np.dtype(np.uint8 if bits == _BYTE else "<u2")
     rows = np.frombuffer(memoryview(cast(Any, plane)), dtype=dtype).reshape(
         -1, plane.line_size // dtype.itemsize

@@ -1,4 +1,4 @@
-"""Opening a video file safely, and saying precisely why one cannot be opened."""
+"""Safe opening of video files, with a precise error for each failure."""
 
 from __future__ import annotations  # PyAV's packets are generic only in its stubs
 
@@ -19,8 +19,8 @@ FORMATS = (
     "nut", "mxf", "gxf", "dv", "dhav", "ivf", "obu", "gif", "apng", "h264", "hevc", "vvc", "m4v",
     "mjpeg", "mpjpeg", "smjpeg", "yuv4mpegpipe", "wtv", "rm", "vc1", "av1", "3gp", "mp4", "swf",
 )  # fmt: skip
-"""FFmpeg's names of what may be opened. Still images are read elsewhere; playlists and scripts
-(hls, concat, dash) would open other files and addresses, so they are refused."""
+"""FFmpeg's names of the formats that may be opened. Still images are read elsewhere; playlists and
+scripts (hls, concat, dash) are refused, since they would open other files and URLs."""
 
 _NO_MOVING_IMAGE = (
     Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -31,12 +31,15 @@ def open_video(path: Path) -> InputContainer:
     """Open a local file for reading; the caller closes it.
 
     Raises:
-        SourceNotFound: there is no such file, or it may not be read.
+        SourceNotFound: the file does not exist, or may not be read.
         EmptyVideo: it has no bytes.
-        TruncatedVideo: it begins like a video and its index is missing.
+        TruncatedVideo: it begins like a video, but its index is missing.
         NotAVideo: the bytes are something else.
     """
-    _check_file(path)
+    if not path.is_file():
+        raise SourceNotFound(f"{path} is not a file: check the name")
+    if path.stat().st_size == 0:
+        raise EmptyVideo(f"{path} has no bytes: record or fetch it again")
     try:
         return av.open(
             str(path.absolute()),
@@ -44,65 +47,50 @@ def open_video(path: Path) -> InputContainer:
             metadata_errors="replace",
         )
     except PermissionError as exc:
-        raise SourceNotFound(f"{path} may not be read: give this user the right to read it") from exc
+        raise SourceNotFound(f"{path} may not be read: give this user permission to read it") from exc
     except EOFError as exc:
         raise EmptyVideo(f"{path} ends before its first frame: record or fetch it again") from exc
     except av.FFmpegError as exc:
         if _begins_like_a_video(path):
             raise TruncatedVideo(
                 f"{path} begins like a video but its index is missing or damaged ({exc.strerror}): "
-                "fetch it again, it probably ends too early"
+                "fetch it again, it is probably truncated"
             ) from exc
-        raise NotAVideo(f"{path} is not a video that can be read ({exc.strerror}): check what it is") from exc
+        raise NotAVideo(f"{path} is not a readable video ({exc.strerror}): check what it is") from exc
 
 
 def main_stream(container: InputContainer, path: Path) -> VideoStream:
-    """Choose the stream that shows the video: the first moving image, of a default track if any.
-
-    Raises:
-        EmptyVideo: the container has no stream at all.
-        NotAVideo: it has only sound, subtitles or cover art.
-        UnsupportedVideo: no decoder for it is built in.
-    """
+    """Choose the video stream: the first with moving images, preferably of a default track."""
     if not container.streams:
-        raise EmptyVideo(f"{path} holds no stream at all: record or fetch it again")
+        raise EmptyVideo(f"{path} has no streams: record or fetch it again")
     moving = [s for s in container.streams.video if not s.disposition & _NO_MOVING_IMAGE]
     if not moving:
         raise NotAVideo(f"{path} has no video stream ({container.format.name}): check what it is")
     stream = next((s for s in moving if s.disposition & Disposition.default), moving[0])
     if cast(object, stream.codec_context) is None:
-        raise UnsupportedVideo(
-            f"{path}: no decoder for its video is built in; convert it, to H.264 for example"
-        )
+        raise UnsupportedVideo(f"{path}: there is no decoder for its video; convert it, for example to H.264")
     return stream
 
 
 def read_packets(
     container: InputContainer, stream: VideoStream, *, from_key: bool
 ) -> Iterator[Packet[VideoStream] | None]:
-    """Give a stream's packets, then None, which flushes the decoder.
+    """Yield a stream's packets, then None, which flushes the decoder.
 
-    `from_key` leaves out what comes before the first key frame. Packets without bytes (AVI's repeated
-    frames) are left out: a decoder would take them for the end. A read error is the end.
+    With `from_key`, packets before the first key frame are skipped. Packets without bytes (AVI's
+    repeated frames) are skipped: a decoder would take them for the end. A read error is the end.
     """
     packets = container.demux(stream)
-    has_begun = not from_key
+    has_started = not from_key
     while True:
         try:
             packet = next(packets)
         except (StopIteration, av.FFmpegError):
             break
-        has_begun = has_begun or packet.is_keyframe
-        if has_begun and packet.size:
+        has_started = has_started or packet.is_keyframe
+        if has_started and packet.size:
             yield packet
     yield None
-
-
-def _check_file(path: Path) -> None:
-    if not path.is_file():
-        raise SourceNotFound(f"{path} is not a file: check the name")
-    if path.stat().st_size == 0:
-        raise EmptyVideo(f"{path} has no bytes: record or fetch it again")
 
 
 def _begins_like_a_video(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Decoding the frames of a clip with exact times, the same whichever shard they are read in."""
+"""Decoding of a clip's frames with exact times that do not depend on the shard."""
 
 from __future__ import annotations  # PyAV's packets are generic only in its stubs
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol, TypeGuard
+from typing import Protocol
 
 import av
 from av.codec.context import ThreadType
@@ -19,27 +19,23 @@ from labeling.structures.frames import Clip, RgbImage
 from labeling.video.color import LumaImage, VideoImage
 from labeling.video.containers import main_stream, open_video, read_packets
 from labeling.video.images import FileImage
-from labeling.video.timestamps import Clock, Timeline, read_timeline
+from labeling.video.timestamps import FrameClock, Timeline, read_timeline
 
 SEEK_MARGINS_S = (Fraction(0), Fraction(1), Fraction(10), Fraction(60))
-"""How far before the wanted time a key frame is looked for, until one decodes early enough."""
+"""Seek this far before the start, in turn, until a frame before the start decodes."""
 
 
 class DecodedImage(Protocol):
-    """Pixels that are read or converted when they are asked for."""
+    """Pixels that are read or converted on request."""
 
-    def to_rgb(self) -> RgbImage:
-        """Give upright HxWx3 uint8, contiguous."""
-        ...
+    def to_rgb(self) -> RgbImage: ...
 
-    def scaled_luma(self, width_px: int) -> LumaImage:
-        """Give upright HxW uint8, at most `width_px` wide."""
-        ...
+    def scaled_luma(self, width_px: int) -> LumaImage: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
-    """A frame of a video, or an image of a folder, before anything is decided about it."""
+    """A frame of a video, or an image of a folder, before it is sampled or rejected."""
 
     t: Fraction
     """Exact presentation time in seconds; the video's first frame is 0."""
@@ -56,37 +52,35 @@ class Decoded:
         return self.image.to_rgb()
 
     def scaled_luma(self, width_px: int) -> LumaImage:
-        """Give upright HxW uint8 luma, at most `width_px` wide, without converting colors."""
+        """Return upright HxW uint8 luma, at most `width_px` wide, without converting colors."""
         return self.image.scaled_luma(width_px)
 
 
 @dataclass(slots=True)
 class DecodeStats:
-    """What could not be used of a clip; filled while it is decoded."""
+    """Losses while decoding a clip."""
 
     damaged: int = 0
-    """Frames lost: packets that did not decode, frames that the decoder had to patch up, and all that
-    follow them up to the next key frame, since they build on what is missing."""
-    misplaced: int = 0
-    """Frames dropped because their time was not after the previous frame's."""
+    """Frames lost: packets that did not decode, frames that the decoder had to conceal, and all frames
+    after them up to the next key frame, since they refer to missing ones."""
 
 
-class _DamageSeenByThreads(Exception):
-    """Threads lose healthy frames around a damaged one: the stretch is decoded again on one thread."""
+class _DamageInThreads(Exception):
+    """A threaded decoder loses intact frames around a damaged one: decode again on one thread."""
 
 
 def decode_clip(
     clip: Clip, *, with_lead_in: bool = False, stats: DecodeStats | None = None
 ) -> Iterator[Decoded]:
-    """Give the frames with `start_s` <= t < `end_s` in order of time, or the images of a folder.
+    """Yield the frames with `start_s` <= t < `end_s` in order of time, or the images of a folder.
 
     Times and pixels of a frame do not depend on where the clip begins. A frame without a time stamp
-    lies one frame period after its predecessor; a frame whose time is not after its predecessor's is
-    dropped. AVI stores no presentation times, so frames that are coded out of order take the stored
-    times in order. After damage, frames are left out up to the next key frame; `tally` counts them.
+    is one frame period after its predecessor; a frame whose time is not after its predecessor's is
+    dropped. AVI stores no presentation times: reordered frames take the stored times in order. After
+    damage, frames are dropped up to the next key frame; `stats` counts them.
 
-    `with_lead_in` also gives the one frame before the first, with t < `start_s`, if there is one.
-    An image of a folder has t = position in ms; it may turn out to be unreadable when it is read.
+    `with_lead_in` also yields the last frame before `start_s`, if there is one. An image of a folder
+    has its position in ms as t; it may turn out to be unreadable when its pixels are read.
 
     Raises:
         SourceError: the file cannot be opened; see `probe_video`.
@@ -109,32 +103,31 @@ def decode_clip(
 
 
 def _decode_before_and_from(path: Path, start_s: Fraction, stats: DecodeStats) -> Iterator[Decoded]:
-    """Decode from the nearest key frame that certainly shows a frame before `start_s`."""
+    """Decode from the nearest key frame that yields a frame before `start_s`."""
     timeline = read_timeline(path)
     margins = SEEK_MARGINS_S if timeline.is_seekable else ()
     for from_s in (start_s - margin_s for margin_s in margins):
         if from_s <= 0:
             break
-        frames = _decode_stretch(path, timeline, from_s, stats)
+        frames = _decode_from(path, timeline, from_s, stats)
         first = next(frames, None)
         if first is not None and first.t < start_s:
             yield first
             yield from frames
             return
-    yield from _decode_stretch(path, timeline, None, stats)
+    yield from _decode_from(path, timeline, None, stats)
 
 
-def _decode_stretch(
+def _decode_from(
     path: Path, timeline: Timeline, from_s: Fraction | None, stats: DecodeStats
 ) -> Iterator[Decoded]:
-    """Decode on all threads until something is damaged; then the same again on one."""
-    last, misplaced = Fraction(-1), stats.misplaced
+    """Decode on all threads; at the first damage, start again on one thread."""
+    last = Fraction(-1)
     try:
         for decoded in _DecodePass(timeline, stats, is_threaded=True).decode(path, from_s):
             yield decoded
             last = decoded.t
-    except _DamageSeenByThreads:
-        stats.misplaced = misplaced
+    except _DamageInThreads:
         repeated = _DecodePass(timeline, stats, is_threaded=False).decode(path, from_s)
         yield from (decoded for decoded in repeated if decoded.t > last)
 
@@ -146,15 +139,15 @@ class _DecodePass:
     timeline: Timeline
     stats: DecodeStats
     is_threaded: bool
-    has_shown: bool = False
-    is_spoiled: bool = False
-    """Something before was damaged and no key frame has come since: images may show anything."""
+    has_output: bool = False
+    is_corrupt: bool = False
+    """There was damage and no key frame since: images may be wrong."""
     resume_pts: int | None = None
-    """Stamp of the key frame that ends this; frames before it may still be on their way out."""
+    """Time stamp of the key frame that ends this; earlier frames may still be in the decoder."""
 
     def decode(self, path: Path, from_s: Fraction | None) -> Iterator[Decoded]:
-        """Decode from the key frame before `from_s`; nothing, if the file cannot be read from there."""
-        clock = Clock(self.timeline)
+        """Decode from the key frame before `from_s`; yields nothing if the file cannot be read there."""
+        clock = FrameClock(self.timeline)
         with open_video(path) as container:
             stream = main_stream(container, path)
             stream.thread_type = ThreadType.AUTO if self.is_threaded else ThreadType.NONE
@@ -164,26 +157,22 @@ class _DecodePass:
             from_key = self.timeline.from_key or from_s is not None
             for packet in read_packets(container, stream, from_key=from_key):
                 for frame in self._decode_packet(stream, packet, clock):
-                    if from_s is not None and not self.has_shown and frame.pts is None:
+                    if from_s is not None and not self.has_output and frame.pts is None:
                         return
-                    t = clock.place(frame)
-                    if self._is_whole(frame) and self._is_after(t):
+                    t = clock.next_time(frame)
+                    if self._is_intact(frame) and t is not None:
                         yield Decoded(t, VideoImage(frame))
 
-    def _is_after(self, t: Fraction | None) -> TypeGuard[Fraction]:
-        self.stats.misplaced += t is None
-        return t is not None
-
-    def _is_whole(self, frame: av.VideoFrame) -> bool:
+    def _is_intact(self, frame: av.VideoFrame) -> bool:
         if frame.is_corrupt:
             self._note_damage(is_key=frame.key_frame)
         elif frame.key_frame and frame.pts == self.resume_pts:
-            self.is_spoiled = False
-        elif self.is_spoiled:
+            self.is_corrupt = False
+        elif self.is_corrupt:
             self.stats.damaged += 1
-        is_whole = not (frame.is_corrupt or self.is_spoiled)
-        self.has_shown = self.has_shown or is_whole
-        return is_whole
+        is_intact = not (frame.is_corrupt or self.is_corrupt)
+        self.has_output = self.has_output or is_intact
+        return is_intact
 
     def _seek(self, container: InputContainer, stream: VideoStream, from_s: Fraction) -> bool:
         try:
@@ -193,11 +182,11 @@ class _DecodePass:
         return True
 
     def _decode_packet(
-        self, stream: VideoStream, packet: Packet[VideoStream] | None, clock: Clock
+        self, stream: VideoStream, packet: Packet[VideoStream] | None, clock: FrameClock
     ) -> list[av.VideoFrame]:
         if packet is not None:
             clock.note_packet(packet)
-            if self.is_spoiled and self.resume_pts is None and packet.is_keyframe:
+            if self.is_corrupt and self.resume_pts is None and packet.is_keyframe:
                 self.resume_pts = packet.pts
         try:
             return stream.decode(packet)
@@ -207,9 +196,9 @@ class _DecodePass:
             return []
 
     def _note_damage(self, *, is_key: bool) -> None:
-        """Before the first frame of a pass, frames around a key frame only miss their predecessors."""
+        """Count damage, but not before the first output: after a seek, frames lack their references."""
         if self.is_threaded:
-            raise _DamageSeenByThreads
-        if self.has_shown or is_key:
+            raise _DamageInThreads
+        if self.has_output or is_key:
             self.stats.damaged += 1
-            self.is_spoiled, self.resume_pts = True, None
+            self.is_corrupt, self.resume_pts = True, None

@@ -13,20 +13,25 @@ Flow = NDArray[np.float32]
 
 
 def backward_flow_with_consistency(now: NDArray[Any], before: NDArray[Any]) -> tuple[Flow, BoolArray]:
-    """Where each pixel was before (HxWx2, x and y), and whether the way there leads back."""
+    """Return each pixel's position in the previous frame (HxWx2: x, y), and whether the flow is consistent.
+
+    Consistent: following the flow back and forth ends near the start (Sundaram, Brox, Keutzer, ECCV
+    2010, eq. 5), and the position lies within the image.
+    """
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    back, forth = (search.calc(one, other, None) for one, other in ((now, before), (before, now)))  # type: ignore[call-overload]  # OpenCV's stub knows no None: there is no flow to begin with
+    pairs = (now, before), (before, now)
+    back, forth = (search.calc(first, second, None) for first, second in pairs)  # type: ignore[call-overload]  # OpenCV's stub does not know None: no initial flow
     height, width = now.shape
-    places = np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32) + back
-    returned = bilinear_sample(forth, places)
-    lost = ((back + returned) ** 2).sum(axis=2)
+    positions = np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32) + back
+    returned = bilinear_sample(forth, positions)
+    error = ((back + returned) ** 2).sum(axis=2)
     length = (back**2).sum(axis=2) + (returned**2).sum(axis=2)
-    inside = ((places >= 0) & (places <= (width - 1, height - 1))).all(axis=2)
-    return places, (lost < 0.01 * length + 0.5) & inside
+    inside = ((positions >= 0) & (positions <= (width - 1, height - 1))).all(axis=2)
+    return positions, (error < 0.01 * length + 0.5) & inside
 
 
-def bilinear_sample(image: NDArray[np.float32], places: Flow) -> NDArray[np.float32]:
-    """The image's values at places (HxWx2), bilinear; its border's outside of it."""
-    x, y = places[..., 0], places[..., 1]
-    taken = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(taken, dtype=np.float32)
+def bilinear_sample(image: NDArray[np.float32], positions: Flow) -> NDArray[np.float32]:
+    """Return the image's bilinear values at positions (HxWx2); outside, those of its border."""
+    x, y = positions[..., 0], positions[..., 1]
+    sampled = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(sampled, dtype=np.float32)

@@ -1,10 +1,10 @@
-"""What kind of video a file is, and whether it is all there, without decoding all of it."""
+"""Properties and completeness of a video file, without decoding all of it."""
 
 from __future__ import annotations  # PyAV's packets are generic only in its stubs
 
 import math
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -17,69 +17,63 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from labeling.errors import EmptyVideo, TruncatedVideo, UnsupportedVideo
-from labeling.video.color import SMALLEST_SIDE_PX, rotation_cw_deg, upright_hw
+from labeling.video.color import SMALLEST_SIDE_PX, upright_hw
 from labeling.video.containers import main_stream, open_video, read_packets
 from labeling.video.timestamps import FALLBACK_STEP_S, first_intact_frame
 
 TAIL_MARGINS_S = (5, 60)
-"""How far before its declared end a file is read, until a frame decodes; then from its beginning."""
+"""The file is read from this far before its declared end until a frame decodes; else from the start."""
 
 LARGEST_LACK_S, LARGEST_LACK_SHARE = Fraction(1), Fraction(1, 10)
-"""Streams may end this much before the declared end, whichever is less, in a file that is whole."""
-
+"""The lesser of these is how far before the declared end the streams of a complete file may end."""
 
 _UNKNOWN_RIFF_SIZE = 0xFFFFFFFF
-"""Written by recorders that do not go back to the beginning."""
-
+"""Written by recorders that do not update the header at the end."""
 
 JOINABLE_FORMATS = frozenset({"mpegts", "mpeg"})
-"""Files of these can be joined end to end, and then their time stamps start anew: all of it is read."""
+"""Formats whose files can be concatenated, which restarts the time stamps: they are read completely."""
 
 LARGEST_STEP_BACK_S = Fraction(1)
-"""Damaged streams step back a little; further back, another recording begins."""
+"""Damaged streams step back a little; a larger step back is the start of another recording."""
 
 
 @dataclass(frozen=True, slots=True)
 class VideoFacts:
-    """What is known of a video before its frames are decoded."""
+    """Properties of a video that are known before its frames are decoded."""
 
     duration_s: Fraction
     """From the first frame to the end of the last one."""
     size_hw: tuple[int, int]
-    """Upright, in stored pixels: pixels that are not square are left as they are."""
+    """Upright, in stored pixels, which may not be square."""
     fps: Fraction | None
-    """Average; None where the file does not say."""
-    rotation_deg: int
-    """0, 90, 180 or 270 clockwise: how stored images are turned to be upright."""
+    """Average; None if the file does not declare it."""
     codec: str
-    pix_fmt: str
-    is_interlaced: bool
 
 
 @dataclass(slots=True)
 class _Tail:
-    """The last stretch of a file; times in seconds by its own stamps."""
+    """The last part of a file; times in seconds by its own time stamps."""
 
     end_s: Fraction | None = None
-    """Where the last packet of any stream ends."""
+    """End of the last packet of any stream."""
     video_end_s: Fraction | None = None
     packets: int = 0
-    """Of the video; all of them, where the file was read from its beginning."""
+    """Video packets; all of them if the file was read from the start."""
     has_frame: bool = False
     restart_s: Fraction | None = None
-    """Where the video's time stamps step back."""
+    """Time at which the video's time stamps step back."""
 
 
 def probe_video(path: Path) -> VideoFacts:
-    """Look at a video's header, first frame and end.
+    """Read a video's header, first frame and end.
 
     Raises:
-        SourceNotFound: there is no such file, or it may not be read.
-        NotAVideo: the bytes are something else, or show no moving image.
-        EmptyVideo: no bytes, or not one frame that can be decoded.
+        SourceNotFound: the file does not exist, or may not be read.
+        NotAVideo: the bytes are something else, or have no moving image.
+        EmptyVideo: no bytes, or no frame that can be decoded.
         TruncatedVideo: the bytes end before the declared end.
         UnsupportedVideo: encrypted, no decoder, smaller than 16 pixels on a side, or several MPEG
-            recordings joined end to end, whose times contradict each other.
+            recordings concatenated, whose times contradict each other.
     """
     with open_video(path) as container:
         stream = main_stream(container, path)
@@ -87,19 +81,12 @@ def probe_video(path: Path) -> VideoFacts:
         _check_riff_size(container, path)
         first = _read_first_frame(container, stream, path)
         origin_s = _seconds(first.pts, stream)
-        facts = VideoFacts(
-            duration_s=Fraction(0),
-            size_hw=upright_hw(first),
-            fps=stream.average_rate or None,
-            rotation_deg=rotation_cw_deg(first),
-            codec=stream.codec_context.codec.canonical_name,
-            pix_fmt=first.format.name,
-            is_interlaced=first.interlaced_frame,
-        )
-    if min(facts.size_hw) < SMALLEST_SIDE_PX:
-        height, width = facts.size_hw
-        raise UnsupportedVideo(f"{path} is {width}x{height} px: too small to show a person")
-    return replace(facts, duration_s=_measure_duration(path, origin_s))
+        fps = stream.average_rate or None
+        codec = stream.codec_context.codec.canonical_name
+        height, width = size_hw = upright_hw(first)
+    if min(size_hw) < SMALLEST_SIDE_PX:
+        raise UnsupportedVideo(f"{path} is {width}x{height} px, too small to show a person: remove it")
+    return VideoFacts(_measure_duration(path, origin_s), size_hw, fps, codec)
 
 
 def _seconds(stamp: int | None, stream: Stream) -> Fraction | None:
@@ -107,16 +94,16 @@ def _seconds(stamp: int | None, stream: Stream) -> Fraction | None:
 
 
 def _check_index(container: InputContainer, stream: VideoStream, path: Path) -> None:
-    """An index that points behind the last byte says that the file was cut."""
+    """Reject a file whose index points behind its last byte."""
     last = stream.index_entries[-1] if len(stream.index_entries) else None
     if last is not None and last.pos + last.size > container.size > 0:
         raise TruncatedVideo(
-            f"{path} has {container.size} bytes, but its last frame lies at {last.pos}: fetch it again"
+            f"{path} has {container.size} bytes, but its last frame is at byte {last.pos}: fetch it again"
         )
 
 
 def _check_riff_size(container: InputContainer, path: Path) -> None:
-    """FFmpeg shortens the declared duration of a cut AVI in proportion, which hides the cut."""
+    """Compare with the size in the header: FFmpeg hides a truncated AVI by shortening its duration."""
     if container.format.name != "avi":
         return
     with path.open("rb") as file:
@@ -137,7 +124,7 @@ def _read_first_frame(container: InputContainer, stream: VideoStream, path: Path
 
 
 def _measure_duration(path: Path, origin_s: Fraction | None) -> Fraction:
-    """Seconds from the first frame to the end of the last, which must be where the file says."""
+    """Return seconds from the first frame to the end of the last; check the end against the declared."""
     for margin_s in (*TAIL_MARGINS_S, None):
         with open_video(path) as container:
             if margin_s is not None and container.format.name in JOINABLE_FORMATS:
@@ -150,7 +137,7 @@ def _measure_duration(path: Path, origin_s: Fraction | None) -> Fraction:
             tail = _read_tail(container, stream, step_s)
         if tail.restart_s is not None:
             raise UnsupportedVideo(
-                f"{path}: several recordings joined end to end, the second begins after "
+                f"{path}: several recordings were concatenated, the second begins after "
                 f"{float(tail.restart_s):.2f} s: split it, or convert it to another container"
             )
         if tail.has_frame and tail.video_end_s is not None:
@@ -162,7 +149,7 @@ def _measure_duration(path: Path, origin_s: Fraction | None) -> Fraction:
 
 
 def _declared_end(container: InputContainer) -> Fraction | None:
-    """By the container's own stamps; None where it does not say."""
+    """Return the end by the container's time stamps; None if it is not declared."""
     if container.duration is None or container.duration <= 0:
         return None
     return Fraction(container.duration + (container.start_time or 0), av.time_base)
@@ -179,9 +166,9 @@ def _seek_tail(container: InputContainer, declared_s: Fraction | None, margin_s:
 
 
 def _read_tail(container: InputContainer, stream: VideoStream, step_s: Fraction) -> _Tail:
-    """Read all packets to the end, and decode until one frame is there."""
+    """Read all packets to the end, and decode until there is a frame."""
     tail = _Tail()
-    with suppress(av.FFmpegError):  # the end, though a rough one
+    with suppress(av.FFmpegError):  # a read error is the end
         for packet in container.demux():
             if not packet.size or packet.is_corrupt:
                 continue
@@ -216,6 +203,6 @@ def _check_end(tail: _Tail, declared_s: Fraction | None, step_s: Fraction, path:
     allowed_s = max(2 * step_s, min(LARGEST_LACK_S, declared_s * LARGEST_LACK_SHARE))
     if tail.end_s < declared_s - allowed_s:
         raise TruncatedVideo(
-            f"{path} says that it ends at {float(declared_s):.2f} s, but its bytes end at "
+            f"{path} declares its end at {float(declared_s):.2f} s, but its bytes end at "
             f"{float(tail.end_s):.2f} s: fetch it again"
         )

@@ -1,4 +1,4 @@
-"""From the time stamps of a file to exact seconds since its first frame."""
+"""Time stamps of a file as exact seconds since its first frame."""
 
 from __future__ import annotations  # PyAV's packets are generic only in its stubs
 
@@ -12,7 +12,6 @@ from itertools import chain
 from pathlib import Path
 
 import av
-from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
@@ -20,41 +19,42 @@ from labeling.errors import EmptyVideo
 from labeling.video.containers import main_stream, open_video, read_packets
 
 FALLBACK_STEP_S = Fraction(1, 25)
-"""Time between frames that have neither a time of their own nor a frame rate."""
+"""Time between frames without time stamps, in a stream without a frame rate."""
 
 SEEKABLE_CODECS = frozenset({
     "h264", "hevc", "vp8", "vp9", "av1", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2",
     "msmpeg4v3", "h263", "wmv1", "wmv2", "wmv3", "vc1", "theora", "mjpeg", "ffv1", "prores", "dnxhd",
     "dvvideo",
 })  # fmt: skip
-"""Codecs whose key frames need no earlier frame. Others (gif, screen codecs) are read from the start."""
+"""Codecs whose key frames decode without earlier frames. Others (gif, screen codecs) are read from the
+start."""
 
 UNSTAMPED_FORMATS = frozenset({"mpeg"})
-"""MPEG program streams (.mpg, .vob) stamp only some frames: read from elsewhere than the start, times
-were off by one frame."""
+"""Formats that stamp only some frames: MPEG program streams (.mpg, .vob). After a seek, their times were
+off by one frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """What turns the time stamps of one file into seconds since its first frame."""
+    """Parameters that map the time stamps of a file to seconds since its first frame."""
 
     origin: int | None
-    """Time stamp of the first frame; None: frames carry none, so they are `step_s` apart."""
+    """Time stamp of the first frame; None if frames have none: then they are `step_s` apart."""
     time_base: Fraction
     step_s: Fraction
     is_stored_order: bool
-    """The n-th frame shown has the n-th time stamp stored: AVI has no presentation times."""
+    """The n-th displayed frame has the n-th stored time stamp: AVI has no presentation times."""
     is_seekable: bool
     from_key: bool
-    """Packets before the first key frame are of no use."""
+    """Packets before the first key frame are skipped."""
 
     def stamp_before(self, t: Fraction) -> int:
-        """The last time stamp before `t` seconds."""
+        """Return the last time stamp before `t` seconds."""
         return (self.origin or 0) + math.ceil(t / self.time_base) - 1
 
 
-class Clock:
-    """Gives each frame of one pass through a file its time."""
+class FrameClock:
+    """Assigns times to the frames of one pass through a file."""
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
@@ -66,20 +66,20 @@ class Clock:
             self._stored.append(packet.dts)
 
     def drop_packet(self) -> None:
-        """A packet that gives no frame takes its stored time with it."""
+        """Drop the stored time of a packet that did not decode."""
         if self._stored:
             self._stored.popleft()
 
-    def place(self, frame: av.VideoFrame) -> Fraction | None:
-        """Time of the next frame shown; None if it is not after the one before."""
-        line = self._timeline
+    def next_time(self, frame: av.VideoFrame) -> Fraction | None:
+        """Return the time of the next displayed frame; None if it is not after the previous one."""
+        timeline = self._timeline
         stamp = frame.pts
-        if line.is_stored_order:
+        if timeline.is_stored_order:
             stamp = self._stored.popleft() if self._stored else None
-        if stamp is None or line.origin is None:
-            t = Fraction(0) if self._last is None else self._last + line.step_s
+        if stamp is None or timeline.origin is None:
+            t = Fraction(0) if self._last is None else self._last + timeline.step_s
         else:
-            t = (stamp - line.origin) * line.time_base
+            t = (stamp - timeline.origin) * timeline.time_base
         if self._last is not None and t <= self._last:
             return None
         self._last = t
@@ -87,12 +87,7 @@ class Clock:
 
 
 def read_timeline(path: Path) -> Timeline:
-    """Decode the first frame, on one thread, to find where time begins.
-
-    Raises:
-        EmptyVideo: no frame can be decoded.
-        SourceError: the file cannot be opened.
-    """
+    """Find the origin of time by decoding the first frame, on one thread."""
     timeline = _read_timeline(path, from_key=True) or _read_timeline(path, from_key=False)
     if timeline is None:
         raise EmptyVideo(f"{path} has no frame that can be decoded: record or fetch it again")
@@ -105,43 +100,32 @@ def _read_timeline(path: Path, *, from_key: bool) -> Timeline | None:
         stream.thread_type = "NONE"
         packets = read_packets(container, stream, from_key=from_key)
         head = next(packets)
-        if head is None:
+        frame = head and first_intact_frame(stream, chain([head], packets))
+        if head is None or frame is None:
             return None
-        frame = first_intact_frame(stream, chain([head], packets))
-        return None if frame is None else _describe(container, stream, head, frame, from_key=from_key)
+        is_stored_order = container.format.name == "avi" and stream.codec_context.has_b_frames
+        origin = head.dts if is_stored_order else frame.pts
+        can_seek = (
+            stream.codec_context.codec.canonical_name in SEEKABLE_CODECS
+            and container.format.name not in UNSTAMPED_FORMATS
+        )
+        return Timeline(
+            origin=origin,
+            time_base=stream.time_base or FALLBACK_STEP_S,
+            step_s=1 / stream.average_rate if stream.average_rate else FALLBACK_STEP_S,
+            is_stored_order=is_stored_order,
+            is_seekable=can_seek and not is_stored_order and origin is not None,
+            from_key=from_key,
+        )
 
 
 def first_intact_frame(
     stream: VideoStream, packets: Iterable[Packet[VideoStream] | None]
 ) -> av.VideoFrame | None:
-    """The first frame that decodes without damage; None if none does."""
+    """Return the first frame that decodes without damage; None if there is none."""
     for packet in packets:
         with suppress(av.FFmpegError):
             for frame in stream.decode(packet):
                 if not frame.is_corrupt:
                     return frame
     return None
-
-
-def _describe(
-    container: InputContainer,
-    stream: VideoStream,
-    head: Packet[VideoStream],
-    frame: av.VideoFrame,
-    *,
-    from_key: bool,
-) -> Timeline:
-    is_stored_order = container.format.name == "avi" and stream.codec_context.has_b_frames
-    origin = head.dts if is_stored_order else frame.pts
-    can_seek = (
-        stream.codec_context.codec.canonical_name in SEEKABLE_CODECS
-        and container.format.name not in UNSTAMPED_FORMATS
-    )
-    return Timeline(
-        origin=origin,
-        time_base=stream.time_base or FALLBACK_STEP_S,
-        step_s=1 / stream.average_rate if stream.average_rate else FALLBACK_STEP_S,
-        is_stored_order=is_stored_order,
-        is_seekable=can_seek and not is_stored_order and origin is not None,
-        from_key=from_key,
-    )

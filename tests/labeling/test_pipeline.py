@@ -1,4 +1,4 @@
-"""The stages between decoding and rows, with segmenters that note what they are shown."""
+"""The stages from decoding to rows, with segmenters that record their input."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -39,7 +39,7 @@ def label_clip(clip: Clip, tmp_path: Path, models: Models, **settings: Any) -> L
     return label_shard(clip, models, config, home)
 
 
-def test_models_see_full_batches_whatever_was_filtered_before(video: Path, tmp_path: Path) -> None:
+def test_models_see_full_batches_whatever_the_filters_remove(video: Path, tmp_path: Path) -> None:
     teacher, student = one_person(), one_person()
     labeled = label(video, tmp_path, Models(teacher, student), batch=3, sampling={"every_s": 0.5})
     assert [len(batch) for batch in teacher.batches] == [3, 3, 2]
@@ -50,11 +50,11 @@ def test_models_see_full_batches_whatever_was_filtered_before(video: Path, tmp_p
 def test_a_frame_the_pose_model_rejects_never_reaches_the_teacher(video: Path, tmp_path: Path) -> None:
     teacher = one_person()
     models = Models(teacher, one_person(), pose=one_person(found=False))
-    wanted = {
+    pose_filter = {
         "segmenter": {"kind": "python", "factory": "tests.fakes.segmenters:scripted"},
         "people": "at_least_one",
     }
-    labeled = label(video, tmp_path, models, pose_filter=wanted)
+    labeled = label(video, tmp_path, models, pose_filter=pose_filter)
     assert teacher.batches == []
     assert {(row.decision, row.rule, row.image) for row in labeled.frames} == {
         ("rejected", "no_people", None)
@@ -71,10 +71,10 @@ def test_after_a_kept_frame_the_gap_is_skipped_and_not_counted(video: Path, tmp_
         assert [row.t_ms for row in labeled.frames] == [0, 1000, 2000, 3000]
 
 
-def test_the_mirrored_image_is_only_asked_for_where_it_decides(video: Path, tmp_path: Path) -> None:
+def test_the_mirrored_image_is_segmented_only_if_it_can_decide(video: Path, tmp_path: Path) -> None:
     teacher = one_person()
     labeled = label(video, tmp_path, Models(teacher, one_person(found=False)), batch=4)
-    # hard and trusted so far: each batch is followed by its mirrored one
+    # hard and not rejected so far: each batch is followed by its mirror images
     assert [batch[0] for batch in teacher.batches] == [0, 0, 2000, 2000]
     assert {row.decision for row in labeled.frames} == {"review"}
     assert all("mirrored" in row.reasons[0] for row in labeled.frames)
@@ -86,21 +86,17 @@ def test_the_mirrored_image_is_only_asked_for_where_it_decides(video: Path, tmp_
     assert {row.decision for row in trusted.frames} == {"accepted"}
 
 
-def test_a_second_model_is_only_asked_where_it_could_object(video: Path, tmp_path: Path) -> None:
+def test_the_verifier_runs_only_where_it_can_object(video: Path, tmp_path: Path) -> None:
     teacher, second = one_person(), one_person()
     models = Models(teacher, one_person(found=False), verifier=second)
-    believed = label(video, tmp_path, models, batch=4, trust={"min_flip_iou": 0.0, "min_verifier_iou": 0.7})
+    accepted = label(video, tmp_path, models, batch=4, trust={"min_flip_iou": 0.0, "min_verifier_iou": 0.7})
     assert second.batches == [[0, 500, 1000, 1500], [2000, 2500, 3000, 3500]]
-    assert {row.decision for row in believed.frames} == {"accepted"}
-    assert "verifier" in believed.seconds
+    assert {row.decision for row in accepted.frames} == {"accepted"}
+    assert "verifier" in accepted.seconds
     blind = one_person(found=False)
     objected = label(video, tmp_path, replace(models, verifier=blind), trust={"min_flip_iou": 0.0})
-    assert {row.reasons[:2] for row in objected.frames} == {
-        (
-            "the second model saw nobody where the teacher saw 1 person",
-            "the second model sees it differently: IoU 0.00 < 0.70",
-        )
-    }
+    assert {row.decision for row in objected.frames} == {"review"}
+    assert all("1 person" in row.reasons[0] and "0.70" in row.reasons[1] for row in objected.frames)
     for agreed in (replace(models, student=one_person()), replace(models, teacher=one_person(score=0.3))):
         second.batches.clear()
         label(video, tmp_path, agreed, batch=4, trust={"min_flip_iou": 0.0})
@@ -114,53 +110,49 @@ def poses() -> ScriptedPoseSegmenter:
     return ScriptedPoseSegmenter([LEFT_PERSON], dict.fromkeys(range(3000, 4000, 100), two))
 
 
-def test_somebody_whom_only_a_second_model_without_masks_sees_is_for_review(
-    video: Path, tmp_path: Path
-) -> None:
+def test_a_person_only_a_verifier_without_masks_finds_is_for_review(video: Path, tmp_path: Path) -> None:
     models = Models(one_person(sees_mirrored=False), one_person(found=False), verifier=poses())
     labeled = label(video, tmp_path, models)
     decisions = {row.t_ms: row.decision for row in labeled.frames}
     assert decisions == {t: "accepted" if t < 3000 else "review" for t in range(0, 4000, 500)}
-    assert labeled.frames[-1].reasons[:2] == (
-        "teacher saw nobody where the second model saw 1 person",
-        "student missed 1 person",
-    )
+    objection, mismatch = labeled.frames[-1].reasons[:2]
+    assert "1 person" in objection
+    assert "student missed 1 person" in mismatch
 
 
-def test_a_mask_that_jumps_is_for_review_and_so_is_the_one_after_it(tmp_path: Path) -> None:
+def test_a_mask_that_jumps_is_for_review_and_so_is_the_next(tmp_path: Path) -> None:
     image = textured_scene(3)(0)
     video = write_images(tmp_path / "still.mp4", (image for _ in range(10)), fps=Fraction(2))
     models, trust = (
         Models(one_person(at_ms={2000: (104, 0, 40, 20)}), one_person(found=False)),
         {"min_flip_iou": 0.0},
     )
-    doubted = label(video, tmp_path, models, batch=3, trust=trust)
-    reasons = {row.t_ms: row.reasons[0] for row in doubted.frames if row.decision == "review"}
-    jumps = "mask jumps: IoU 0.00 < 0.50 with the frame before, moved along"
-    assert reasons == {2000: jumps, 2500: jumps}
-    values = {row.t_ms: row.priority for row in doubted.frames if row.decision == "review"}
+    reviewed = label(video, tmp_path, models, batch=3, trust=trust)
+    reasons = {row.t_ms: row.reasons[0] for row in reviewed.frames if row.decision == "review"}
+    assert list(reasons) == [2000, 2500]
+    assert all("mask jumps" in reason and "0.50" in reason for reason in reasons.values())
+    values = {row.t_ms: row.priority for row in reviewed.frames if row.decision == "review"}
     assert values[2500] == pytest.approx(
         review_priority(trust=None, symmetric_difference_share=30 * 60 / (image.size / 3))
     )
-    believed = label(video, tmp_path, models, trust={**trust, "min_flow_iou": 0.0})
-    assert {row.decision for row in believed.frames} == {"accepted"}
+    accepted = label(video, tmp_path, models, trust={**trust, "min_flow_iou": 0.0})
+    assert {row.decision for row in accepted.frames} == {"accepted"}
 
 
-def test_what_never_moves_is_not_believed_to_be_somebody(tmp_path: Path) -> None:
+def test_a_mask_that_never_moves_is_for_review(tmp_path: Path) -> None:
     image = textured_scene(3)(0)
     video = write_images(tmp_path / "still.mp4", (image for _ in range(60)), fps=Fraction(2))
     models = Models(one_person(sees_mirrored=False), one_person(found=False))
-    doubted = label(video, tmp_path, models)
-    assert {row.decision for row in doubted.frames} == {"review"}
-    assert doubted.frames[0].reasons[0] == (
-        "1 mask of what does not move, 0 % of its pixels < 5 %: a coat, an image?"
-    )
-    believed = label(video, tmp_path, models, trust={"min_moving_fraction": 0.0})
-    assert {row.decision for row in believed.frames} == {"accepted"}
+    reviewed = label(video, tmp_path, models)
+    assert {row.decision for row in reviewed.frames} == {"review"}
+    for part in ("1 mask", "0 %", "5 %"):
+        assert part in reviewed.frames[0].reasons[0]
+    accepted = label(video, tmp_path, models, trust={"min_moving_fraction": 0.0})
+    assert {row.decision for row in accepted.frames} == {"accepted"}
 
 
-def test_a_frame_in_which_somebody_walks_outside_of_all_masks_is_for_review(tmp_path: Path) -> None:
-    """The teacher sees one person, who sways, and not the other, who crosses the room, for a second behind the first."""
+def test_a_person_who_walks_outside_of_all_masks_is_for_review(tmp_path: Path) -> None:
+    """The teacher finds the person who sways, and misses the one who crosses the room."""
     scene, x = textured_scene(3)(0), LEFT_PERSON[0]
 
     def draw(number: int) -> NDArray[np.uint8]:
@@ -174,22 +166,21 @@ def test_a_frame_in_which_somebody_walks_outside_of_all_masks_is_for_review(tmp_
 
     video = write_images(tmp_path / "still.mp4", map(draw, range(60)), fps=Fraction(2))
     models = Models(one_person(sees_mirrored=False), one_person(found=False))
-    doubted = label(video, tmp_path, models, trust={"min_flow_iou": 0.0})
-    rows = [row for row in doubted.frames if row.decision == "review"]
+    reviewed = label(video, tmp_path, models, trust={"min_flow_iou": 0.0})
+    rows = [row for row in reviewed.frames if row.decision == "review"]
     assert [row.t_ms for row in rows] == [10_000, 10_500, 12_000]
-    words = [row.reasons[0].split(": ") for row in rows]
-    assert {said for said, _ in words} == {"something moves where the teacher saw nobody"}
-    assert words[0][1] == f"24x70 px at ({scene.shape[1] - 30}, 10)"
+    assert all("something moves" in row.reasons[0] for row in rows)
+    assert rows[0].reasons[0].endswith(f"24x70 px at ({scene.shape[1] - 30}, 10)")
     assert rows[0].priority == pytest.approx(
         review_priority(trust=None, symmetric_difference_share=30 * 60 / (scene.size / 3))
     )
-    believed = label(video, tmp_path, models, trust={"min_flow_iou": 0.0, "min_missed_person_size": 0.0})
-    assert {row.decision for row in believed.frames} == {"accepted"}
+    accepted = label(video, tmp_path, models, trust={"min_flow_iou": 0.0, "min_missed_person_size": 0.0})
+    assert {row.decision for row in accepted.frames} == {"accepted"}
 
 
 @pytest.mark.parametrize(("step_ms", "decision"), [(500, "review"), (None, "accepted")])
-def test_images_that_have_times_are_a_shot(tmp_path: Path, step_ms: int | None, decision: str) -> None:
-    """By time, nothing in them moves."""
+def test_images_with_times_are_a_shot(tmp_path: Path, step_ms: int | None, decision: str) -> None:
+    """Nothing in them moves over time."""
     path = tmp_path / "p.png"
     Image.fromarray(textured_scene(3)(0)).save(path)
     files = [ImageFile(n, path, t_ms=None if step_ms is None else step_ms * n) for n in range(60)]
@@ -199,14 +190,14 @@ def test_images_that_have_times_are_a_shot(tmp_path: Path, step_ms: int | None, 
     assert [row.t_ms for row in labeled.frames] == list(range(60))
 
 
-def test_kept_images_are_on_disk_before_their_rows(video: Path, tmp_path: Path) -> None:
+def test_kept_images_are_on_disk_when_the_rows_are_returned(video: Path, tmp_path: Path) -> None:
     labeled = label(video, tmp_path, Models(one_person(), one_person()))
     for row in labeled.frames:
         assert row.image is not None
         assert (tmp_path / "home" / row.image).stat().st_size > 0
 
 
-def test_a_segmenter_s_failure_ends_the_shard_with_its_own_error(video: Path, tmp_path: Path) -> None:
+def test_the_error_of_a_segmenter_ends_the_shard(video: Path, tmp_path: Path) -> None:
     broken = FixedSegmenter(ModelOutputWrong("the network gave NaN"))
     with pytest.raises(ModelOutputWrong, match="NaN"):
         label(video, tmp_path, Models(broken, one_person()))

@@ -14,6 +14,8 @@ import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from filelock import FileLock
+
 from labeling.errors import LabelStudioMissing
 from labeling.storage.atomic import storage_errors
 from labeling.storage.cache import cache_dir
@@ -48,10 +50,6 @@ def make_environment() -> Path:
     """
     if (found := find_environment()) is not None:
         return found
-    try:
-        from filelock import FileLock
-    except ImportError as exc:
-        raise LabelStudioMissing("filelock is not installed: pip install 'maskmill[review]'") from exc
     folder = environment_folder()
     with storage_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -63,7 +63,7 @@ def test_the_gain_of_a_black_image_is_one() -> None:
     assert brightness_gain(black, black).tolist() == [1.0, 1.0, 1.0]
 
 
-def test_who_stays_for_45_percent_of_the_samples_is_not_in_the_plate() -> None:
+def test_a_person_in_45_percent_of_the_samples_is_not_in_the_plate() -> None:
     scene = textured()
     person = with_box(scene, np.s_[20:60, 30:50], (20, 20, 200))
     samples = np.stack([exposed(person if i % 20 < 9 else scene, i) for i in range(60)])
@@ -99,7 +99,7 @@ def test_a_pixel_that_flickers_in_the_samples_is_no_foreground_when_it_flickers_
 
 
 @pytest.mark.parametrize("gain", [0.75, 1.0, 1.3])
-def test_foreground_is_what_was_painted_whatever_the_light(gain: float) -> None:
+def test_the_foreground_is_the_painted_box_under_any_light(gain: float) -> None:
     scene = textured()
     box = np.s_[20:60, 30:50]
     plate = Plate(scene, np.zeros(SIZE_HW, dtype=np.float32))
@@ -110,7 +110,7 @@ def test_foreground_is_what_was_painted_whatever_the_light(gain: float) -> None:
     assert (found & painted).sum() / (found | painted).sum() > 0.85  # 1 px of smoothed rim
 
 
-def test_what_is_only_darker_is_shadow_and_what_has_another_color_is_not() -> None:
+def test_darker_pixels_are_shadow_and_pixels_of_another_color_are_not() -> None:
     scene = textured()
     darker, tinted, black = scene * 0.6, scene * 0.6 + [0, 0, 60], scene * 0.2
     assert find_shadow(darker.astype(np.float32), scene).all()

@@ -90,8 +90,8 @@ class SlowCauses:
             found.append((best.cause, best.members))
             free = free - best.members
         for member in free - set(self.partner):
-            everybody = frozenset(other for other in self.pixels if other[0] != member[0])
-            if not self.is_half_in(frozenset({member}), everybody):
+            other_side = frozenset(other for other in self.pixels if other[0] != member[0])
+            if not self.is_half_in(frozenset({member}), other_side):
                 found.append(("miss" if member[0] == "teacher" else "extra", frozenset({member})))
                 free = free - {member}
         found += [("boundary", frozenset(pair)) for pair in self.loose_pairs(free)]

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given
 
 from configs.models import Agreement
-from labeling.comparison.agreement import Match, compare_instances, match_pairs, union_iou
+from labeling.comparison.agreement import compare_instances, match_pairs, union_iou
 from labeling.errors import ModelOutputWrong
-from labeling.structures.agreement import FrameAgreement
+from labeling.structures.agreement import FrameAgreement, Match
 from labeling.structures.masks import BoolArray, Mask
 from tests.labeling.comparison.slow_comparison import slow_boundary_iou
 from tests.labeling.strategies import blobs, draw, instance, instances, sides
@@ -46,7 +46,7 @@ def rectangle(columns: slice, size_hw: tuple[int, int] = (100, 100)) -> BoolArra
         (slice(40, 80), 0.0),
     ],
 )
-def test_the_iou_is_common_over_joint_pixels(student: slice, iou: float) -> None:
+def test_the_iou_is_intersection_over_union(student: slice, iou: float) -> None:
     agreement = compare([rectangle(slice(0, 40))], [rectangle(student)], (100, 100))
     assert agreement.iou == pytest.approx(iou, abs=1e-9)
 
@@ -76,7 +76,7 @@ def test_nothing_is_hard_below_zero() -> None:
     assert not compare([rectangle(slice(0, 4))], [], (100, 100), hard_below=0.0).is_hard
 
 
-def test_what_agrees_fully_is_not_hard_at_any_threshold() -> None:
+def test_full_agreement_is_not_hard_at_any_threshold() -> None:
     assert not compare([], [], (4, 4), hard_below=1.0).is_hard
     assert not compare([rectangle(slice(0, 4))], [rectangle(slice(0, 4))], (100, 100), hard_below=1.0).is_hard
 
@@ -95,27 +95,27 @@ def test_two_empty_sides_agree() -> None:
     )
 
 
-def test_empty_masks_are_as_good_as_none() -> None:
-    nobody = np.zeros((4, 4), dtype=np.bool_)
-    assert compare([nobody], [], (4, 4)) == compare([], [], (4, 4))
+def test_empty_masks_count_as_none() -> None:
+    empty = np.zeros((4, 4), dtype=np.bool_)
+    assert compare([empty], [], (4, 4)) == compare([], [], (4, 4))
 
 
 @pytest.mark.parametrize("teacher_is_empty", [True, False])
 def test_one_empty_side_is_hard(teacher_is_empty: bool) -> None:
-    somebody = [draw("....", ".##.", ".##.", "....")]
-    agreement = compare(*([], somebody) if teacher_is_empty else (somebody, []), (4, 4))
+    person = [draw("....", ".##.", ".##.", "....")]
+    agreement = compare(*([], person) if teacher_is_empty else (person, []), (4, 4))
     assert 0 < agreement.iou < 1e-6
     assert (agreement.boundary_iou, agreement.both_empty, agreement.is_hard) == (0.0, False, True)
 
 
-def test_the_unions_are_compared_whatever_the_instances_are() -> None:
+def test_the_unions_are_compared_independent_of_the_instances() -> None:
     left, right = draw("##..", "##..", "....", "...."), draw("....", "....", "..##", "..##")
     agreement = compare([left, right], [left | right], (4, 4))
     assert (agreement.iou, agreement.boundary_iou) == (1.0, 1.0)
 
 
-def test_a_person_weighs_in_the_expected_iou_as_much_as_the_teacher_is_sure_of_him() -> None:
-    """From 0.9 to 1 nobody counts, down to 0.5 the first alone, below it both."""
+def test_a_person_counts_in_the_expected_iou_by_the_teachers_score() -> None:
+    """Above 0.9 no person counts, down to 0.5 the first alone, below it both."""
     first, second = rectangle(slice(0, 40)), rectangle(slice(40, 80))
     scores = [(first, 0.9), (second, 0.5)]
     for order in permutations(scores):
@@ -126,7 +126,7 @@ def test_a_person_weighs_in_the_expected_iou_as_much_as_the_teacher_is_sure_of_h
 
 
 @pytest.mark.parametrize(("score", "expected"), [(0.8, 0.2), (1.0, 0.0), (0.0, 1.0)])
-def test_a_doubtful_person_whom_the_student_does_not_see_is_no_certain_miss(
+def test_a_low_score_person_that_the_student_lacks_counts_partly_as_a_miss(
     score: float, expected: float
 ) -> None:
     teacher = [instance(rectangle(slice(0, 40)), score=score)]
@@ -145,7 +145,7 @@ def test_pairs_are_chosen_for_the_largest_sum() -> None:
     assert match_pairs(ious, min_iou=0.5) == [(0, 1, 0.8), (1, 0, 0.8)]
 
 
-def test_pairs_below_the_minimum_do_not_cost_one_that_counts() -> None:
+def test_pairs_below_the_minimum_do_not_displace_a_valid_one() -> None:
     ious = np.array([[0.5, 0.45], [0.45, 0.0]])
     assert match_pairs(ious, min_iou=0.5) == [(0, 0, 0.5)]
 
@@ -182,7 +182,7 @@ def test_no_other_pairing_is_better(both: Sides) -> None:
 
 
 @given(sides())
-def test_ious_lie_between_0_and_1_whoever_is_the_teacher(both: Sides) -> None:
+def test_ious_lie_between_0_and_1_and_are_symmetric(both: Sides) -> None:
     assume(both[0] or both[1])
     size_hw = size_of(both)
     agreement, swapped = compare(*both, size_hw), compare(*both[::-1], size_hw)
@@ -194,7 +194,7 @@ def test_ious_lie_between_0_and_1_whoever_is_the_teacher(both: Sides) -> None:
 
 
 @given(sides())
-def test_where_the_teacher_is_sure_the_expected_iou_is_the_iou(both: Sides) -> None:
+def test_with_scores_of_one_the_expected_iou_is_the_iou(both: Sides) -> None:
     assume(both[0] or both[1])
     size_hw = size_of(both)
     teacher = [instance(pixels, score=1.0) for pixels in both[0]]

@@ -17,7 +17,7 @@ def test_the_band_of_a_square_is_its_outline() -> None:
     assert np.array_equal(boundary_band(square, 2), square)
 
 
-def test_the_images_border_is_outside() -> None:
+def test_the_images_border_counts_as_background() -> None:
     outline = draw("####", "#..#", "####")
     assert np.array_equal(boundary_band(np.ones((3, 4), dtype=np.bool_), 1), outline)
 

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import assume, given
 
 from configs.models import Agreement
-from labeling.comparison.agreement import Match, Mismatch, compare_instances
-from labeling.structures.agreement import FrameAgreement
+from labeling.comparison.agreement import compare_instances
+from labeling.structures.agreement import FrameAgreement, Match, Mismatch
 from labeling.structures.masks import BoolArray
 from tests.labeling.comparison.slow_comparison import find_groups, slow_boundary_iou, slow_causes
 from tests.labeling.strategies import disjoint_sides, draw_labels, instances, sides
@@ -37,7 +37,7 @@ def causes(agreement: FrameAgreement) -> list[tuple[str, tuple[int, ...], tuple[
     return [(one.cause, one.teacher, one.student) for one in agreement.mismatches]
 
 
-def test_a_person_the_student_does_not_see_is_a_miss() -> None:
+def test_a_person_only_the_teacher_finds_is_a_miss() -> None:
     agreement = compare(
         draw_labels("a..b", "a..b", "a..b", "...."), draw_labels("a...", "a...", "a...", "....")
     )
@@ -45,7 +45,7 @@ def test_a_person_the_student_does_not_see_is_a_miss() -> None:
     assert agreement.mismatches == (Mismatch("miss", (1,), (), 0.0),)
 
 
-def test_a_person_only_the_student_sees_is_extra() -> None:
+def test_a_person_only_the_student_finds_is_extra() -> None:
     agreement = compare(
         draw_labels("a...", "a...", "a...", "...."), draw_labels("a..b", "a..b", "a..b", "....")
     )
@@ -78,7 +78,7 @@ def test_a_wrong_outline_is_a_boundary() -> None:
     assert compare(teacher, student, boundary_below=7 / 21).mismatches == ()
 
 
-def test_a_pair_too_loose_to_match_is_a_boundary_where_each_covers_half_of_the_other() -> None:
+def test_an_unmatched_pair_that_covers_half_of_each_other_is_a_boundary() -> None:
     agreement = compare(
         draw_labels("aa..", "aa..", "....", "...."), draw_labels(".aa.", ".aa.", "....", "....")
     )
@@ -103,7 +103,7 @@ def test_a_mask_mostly_of_background_is_extra_not_a_merge() -> None:
     assert causes(compare(draw_labels("a...", "....", "....", "...b"), student)) == [("extra", (), (0,))]
 
 
-def test_a_child_swallowed_by_a_matched_persons_mask_is_a_merge() -> None:
+def test_a_child_inside_a_matched_persons_mask_is_a_merge() -> None:
     agreement = compare(
         draw_labels("aab.", "aab.", "aa..", "aa.."), draw_labels("aaa.", "aaa.", "aa..", "aa..")
     )
@@ -119,7 +119,7 @@ def test_people_who_overlap_and_are_both_found_are_no_merge() -> None:
     assert agreement.mismatches == ()
 
 
-def test_groups_that_compete_for_a_mask_go_by_what_they_have_in_common() -> None:
+def test_the_group_with_most_common_pixels_wins() -> None:
     teacher = draw_labels("aaaaaaaaab")
     student = draw_labels("aaa.bbbbbb")
     agreement = compare(teacher, student)
@@ -135,21 +135,21 @@ def test_causes_come_in_a_fixed_order() -> None:
     assert causes(compare(teacher, [*student, *elsewhere])) == expected
 
 
-def test_an_empty_mask_is_nobody() -> None:
-    nobody = np.zeros((4, 4), dtype=np.bool_)
-    somebody = draw_labels("aa..", "aa..", "....", "....")
-    agreement = compare([nobody, *somebody], [*somebody, nobody])
+def test_an_empty_mask_is_no_person() -> None:
+    empty = np.zeros((4, 4), dtype=np.bool_)
+    people = draw_labels("aa..", "aa..", "....", "....")
+    agreement = compare([empty, *people], [*people, empty])
     assert agreement.matches == (Match(1, 0, 1.0),)
     assert agreement.mismatches == ()
-    assert causes(compare([nobody], [nobody], student_is_semantic=True)) == []
+    assert causes(compare([empty], [empty], student_is_semantic=True)) == []
 
 
 def test_a_semantic_student_does_not_merge() -> None:
     teacher = draw_labels("a.b.", "a.b.", "a.b.", "....")
-    everybody = [teacher[0] | teacher[1]]
-    agreement = compare(teacher, everybody, student_is_semantic=True)
+    union = [teacher[0] | teacher[1]]
+    agreement = compare(teacher, union, student_is_semantic=True)
     assert (agreement.iou, agreement.matches, agreement.mismatches) == (1.0, (), ())
-    assert causes(compare(teacher, everybody)) == [("merge", (0, 1), (0,))]
+    assert causes(compare(teacher, union)) == [("merge", (0, 1), (0,))]
 
 
 def test_a_semantic_students_missed_people_and_extra_parts_are_named() -> None:
@@ -170,7 +170,7 @@ def test_parts_that_touch_at_a_corner_are_one_part_of_a_semantic_mask() -> None:
     assert causes(compare(teacher, student, student_is_semantic=True)) == [("extra", (), (0,))]
 
 
-def test_a_speck_of_a_semantic_mask_is_nobody() -> None:
+def test_a_speck_of_a_semantic_mask_is_no_person() -> None:
     teacher, student = np.zeros((2, 100, 100), dtype=np.bool_)
     teacher[10:50, 10:30] = student[10:50, 10:30] = True
     student[80, 80:89] = True
@@ -179,7 +179,7 @@ def test_a_speck_of_a_semantic_mask_is_nobody() -> None:
     assert causes(compare([teacher], [student], student_is_semantic=True)) == [("extra", (), (0,))]
 
 
-def test_a_semantic_students_outline_is_judged_without_missed_people_and_extra_parts() -> None:
+def test_a_semantic_students_boundary_excludes_missed_people_and_extra_parts() -> None:
     teacher, student = np.zeros((2, 3, 100, 100), dtype=np.bool_)
     teacher[0, 10:40, 10:40] = student[0, 10:40, 10:40] = True
     teacher[1, 10:90, 60:90] = True

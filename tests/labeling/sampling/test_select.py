@@ -64,7 +64,7 @@ def test_the_first_frame_at_or_after_each_instant_is_chosen(
     assert [(frame.t, frame.t_ms) for frame in chosen] == [(i / fps, round(1000 * i / fps)) for i in expected]
 
 
-def test_a_variable_rate_is_chosen_by_time_not_by_count(tmp_path: Path) -> None:
+def test_a_variable_rate_is_sampled_by_time_not_by_count(tmp_path: Path) -> None:
     pts = [0, 33, 66, 499, 501, 502, 1600, 1650, 1999, 2000, 2040, 2900, 3100]
     path = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(30), frames=len(pts), pts=pts)
     times = [Fraction(p, 1000) for p in pts]
@@ -80,7 +80,7 @@ def test_a_variable_rate_is_chosen_by_time_not_by_count(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["v.mp4", "v.ts", "v.avi"])
-def test_shards_choose_the_same_frames_as_the_whole(name: str, tmp_path: Path) -> None:
+def test_shards_sample_the_same_frames_as_the_whole_video(name: str, tmp_path: Path) -> None:
     coding = Coding(options={"g": "48", "bf": "3"})
     path = write_numbered_video(tmp_path / name, fps=NTSC, frames=250, size_hw=(72, 96), coding=coding)
     sampling = Sampling(every_s=0.4, min_gap_s=0)
@@ -109,7 +109,7 @@ def test_kept_frames_are_never_closer_than_the_gap(fps: Fraction, tmp_path: Path
     assert min(b.t - a.t for a, b in pairwise(kept)) >= Fraction(7, 20)
 
 
-def test_a_gap_counts_from_what_is_kept_in_exact_fractions() -> None:
+def test_a_gap_counts_from_the_last_kept_frame_in_exact_fractions() -> None:
     def frame(t: Fraction) -> Frame:
         return Frame("v", round(t * 1000), draw_number(0), t=t)
 
@@ -137,7 +137,7 @@ def test_frames_in_one_millisecond_count_once_also_across_shards(tmp_path: Path)
     assert shards == [0, 2, 4, 5]
 
 
-def test_frames_that_are_not_chosen_are_never_converted_to_rgb(
+def test_frames_that_are_not_sampled_are_never_converted_to_rgb(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(30), frames=90)
@@ -207,7 +207,7 @@ def test_planted_cuts_begin_shots_at_their_exact_times(tmp_path: Path) -> None:
     assert [frame.shot for frame in at_cut] == [800]
 
 
-def test_cuts_between_frames_that_are_not_looked_at_are_seen(tmp_path: Path) -> None:
+def test_cuts_between_frames_that_are_not_sampled_are_found(tmp_path: Path) -> None:
     scenes = [videos.textured_scene(seed) for seed in range(2)]
     path = videos.write_scene_cuts(tmp_path / "v.mp4", scenes, frames_each=20, fps=Fraction(25))
     frames = select(Clip("v", path), Sampling(every_s=0.5, min_gap_s=0.4))
@@ -223,7 +223,7 @@ def album(folder: Path) -> Clip:
     return Clip("album", images=tuple(ImageFile(10 + i, path) for i, path in enumerate(paths)))
 
 
-def test_images_of_a_folder_know_no_time_and_an_unreadable_one_stops_nothing(tmp_path: Path) -> None:
+def test_images_of_a_folder_have_no_time_and_an_unreadable_one_is_skipped(tmp_path: Path) -> None:
     sampling = Sampling(every_s=5, min_gap_s=5, max_hash_distance=20, min_sharpness=1)
     items = list(select_frames(album(tmp_path), sampling, gap_here=True))
     assert [(item.t_ms, item.shot, item.name, getattr(item, "rule", "")) for item in items] == [
@@ -279,14 +279,14 @@ def test_cuts_between_real_videos_are_found_exactly(shared: Path, tmp_path: Path
 
 @pytest.mark.shared
 @pytest.mark.parametrize("name", VIDEOS)
-def test_no_cut_is_seen_inside_a_real_shot(name: str, shared: Path) -> None:
+def test_no_cut_is_found_inside_a_real_shot(name: str, shared: Path) -> None:
     frames = select(Clip("v", shared / "data" / name), Sampling(every_s=0.5, min_gap_s=0))
     assert len(frames) > 10
     assert {frame.shot for frame in frames} == {0}
 
 
 @pytest.mark.shared
-def test_no_cut_is_seen_in_a_fast_dance(shared: Path, tmp_path: Path) -> None:
+def test_no_cut_is_found_in_a_fast_dance(shared: Path, tmp_path: Path) -> None:
     folder = shared / "data/davis2016/JPEGImages/dance-twirl"
     images = [np.asarray(Image.open(path).reduce(3))[:, :284] for path in sorted(folder.iterdir())]
     path = write_images(tmp_path / "v.mp4", images, fps=Fraction(24))
@@ -295,7 +295,7 @@ def test_no_cut_is_seen_in_a_fast_dance(shared: Path, tmp_path: Path) -> None:
     assert {frame.shot for frame in frames} == {0}
 
 
-def test_a_gap_as_long_as_the_grid_s_step_loses_no_frame_at_25_fps(tmp_path: Path) -> None:
+def test_a_gap_equal_to_the_sampling_step_loses_no_frame_at_25_fps(tmp_path: Path) -> None:
     path = videos.write_numbered_video(tmp_path / "v.mp4", fps=Fraction(25), frames=75)
     sampling = Sampling(every_s=0.5, min_gap_s=0.5)
     times = [frame.t_ms for frame in select_frames(Clip("v", path), sampling, gap_here=True)]

@@ -1,14 +1,17 @@
-"""Images with ground truth that the tests of several segmenters look at."""
+"""Images with ground truth, shared by the tests of several segmenters."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from labeling.structures.frames import Frame, RgbImage
+from labeling.structures.frames import Clip, Frame, ImageFile, RgbImage
 from labeling.structures.masks import Mask, iou_matrix
+
+VIDEO_ID = "ab" * 32
 
 
 def make_frame(rgb: RgbImage, t_ms: int = 0) -> Frame:
@@ -17,6 +20,16 @@ def make_frame(rgb: RgbImage, t_ms: int = 0) -> Frame:
 
 def noise(height: int, width: int, seed: int = 0) -> RgbImage:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def save_images(images: Sequence[RgbImage], folder: Path) -> Clip:
+    """Write a folder of images."""
+    files = []
+    for position, image in enumerate(images):
+        path = folder / f"{position:04d}.png"
+        cv2.imwrite(str(path), image[..., ::-1])
+        files.append(ImageFile(position, path))
+    return Clip(VIDEO_ID, images=tuple(files))
 
 
 def read_rgb(path: Path) -> RgbImage:
@@ -35,6 +48,6 @@ def read_pennfudan(shared: Path, *, every: int) -> list[tuple[Frame, list[Mask]]
     return pairs
 
 
-def best_ious(found: Sequence[Mask], truth: Sequence[Mask]) -> NDArray[np.float64]:
-    """For each true mask, the IoU of the best found one; 0 where nothing was found."""
-    return np.asarray(iou_matrix(truth, found).max(axis=1, initial=0.0))
+def best_ious(found: Sequence[Mask], expected: Sequence[Mask]) -> NDArray[np.float64]:
+    """Return for each expected mask the IoU of the best found one; 0 without any."""
+    return np.asarray(iou_matrix(expected, found).max(axis=1, initial=0.0))

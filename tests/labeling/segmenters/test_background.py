@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -13,18 +12,17 @@ from numpy.typing import NDArray
 
 from configs.segmenters import BackgroundBlock
 from labeling.errors import EmptyVideo, ModelError, ModelOutputWrong, NotAVideo
-from labeling.segmenters.background import BackgroundSegmenter, read_samples, sample_times, widen_range
+from labeling.segmenters.background import BackgroundSegmenter
 from labeling.segmenters.protocol import Segmenter
-from labeling.structures.frames import Clip, Frame, ImageFile, RgbImage
+from labeling.structures.frames import Clip, Frame, ImageFile
 from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask, iou_matrix, union_masks
 from labeling.synthetic.scene import Scene
 from labeling.video.images import read_image
-from tests.fakes.videos import Coding, read_number, write_numbered_video
+from tests.labeling.segmenters.images import VIDEO_ID, save_images
 
 Method = Literal["plate", "mog2", "knn"]
 METHODS = get_args(Method)
-VIDEO_ID = "ab" * 32
 SCENE = Scene(seconds=20, size_hw=(136, 240))
 
 
@@ -34,15 +32,6 @@ def scene_clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
     folder = tmp_path_factory.mktemp("scene")
     images = [SCENE.frame(index)[0] for index in range(0, SCENE.frame_count, SCENE.frame_count // 60)]
     return save_images(images, folder)
-
-
-def save_images(images: Sequence[RgbImage], folder: Path) -> Clip:
-    files = []
-    for position, image in enumerate(images):
-        path = folder / f"{position:04d}.png"
-        cv2.imwrite(str(path), image[..., ::-1])
-        files.append(ImageFile(position, path))
-    return Clip(VIDEO_ID, images=tuple(files))
 
 
 def scene_frame(index: int) -> Frame:
@@ -60,13 +49,13 @@ def union_of(instances: Sequence[Instance], size_hw: tuple[int, int]) -> Mask:
 def mean_iou(segmenter: Segmenter, indices: Sequence[int]) -> float:
     ious = []
     for index in indices:
-        truth = union_masks(SCENE.frame(index)[1], SCENE.size_hw)
+        expected = union_masks(SCENE.frame(index)[1], SCENE.size_hw)
         found = union_of(segmenter.segment([scene_frame(index)])[0], SCENE.size_hw)
-        ious.append(float(iou_matrix([truth], [found])[0, 0]))
+        ious.append(float(iou_matrix([expected], [found])[0, 0]))
     return float(np.mean(ious))
 
 
-def test_the_plate_finds_the_people_of_the_scene_and_the_mixture_fails_on_who_stands_still(
+def test_the_plate_finds_the_people_of_the_scene_and_the_mixture_fails_on_people_who_stand_still(
     scene_clip: Clip,
 ) -> None:
     plate, mog2 = learn("plate", scene_clip), learn("mog2", scene_clip)
@@ -82,7 +71,7 @@ def test_an_empty_room_has_no_instances(method: Method, scene_clip: Clip) -> Non
     assert learn(method, scene_clip).segment([scene_frame(3), scene_frame(490)]) == [[], []]
 
 
-def test_a_light_that_is_switched_on_is_nobody(scene_clip: Clip) -> None:
+def test_a_light_that_is_switched_on_is_no_person(scene_clip: Clip) -> None:
     frame = scene_frame(490)
     lit = Frame(VIDEO_ID, 0, np.clip(frame.rgb * 1.3, 0, 255).astype(np.uint8))
     assert learn("plate", scene_clip).segment([lit]) == [[]]
@@ -110,7 +99,7 @@ def test_instances_carry_their_masks_box_and_a_score(method: Method, scene_clip:
         assert instance.keypoints is None
 
 
-def test_tall_images_are_worked_on_smaller_and_masks_have_the_images_size(tmp_path: Path) -> None:
+def test_tall_images_are_reduced_and_masks_have_the_full_size(tmp_path: Path) -> None:
     empty = np.full((1080, 640, 3), 120, dtype=np.uint8)
     clip = save_images([empty] * 8, tmp_path)
     shown = empty.copy()
@@ -122,7 +111,7 @@ def test_tall_images_are_worked_on_smaller_and_masks_have_the_images_size(tmp_pa
     assert iou_matrix([found[0].mask], [Mask.from_array(painted)])[0, 0] > 0.97
 
 
-def test_components_that_lie_flat_are_left_out_on_request(tmp_path: Path) -> None:
+def test_flat_components_can_be_excluded(tmp_path: Path) -> None:
     empty = np.full((120, 160, 3), 120, dtype=np.uint8)
     shown = empty.copy()
     shown[20:100, 20:50] = shown[90:110, 70:150] = (20, 200, 30)
@@ -149,7 +138,7 @@ def test_images_of_several_sizes_are_refused(tmp_path: Path) -> None:
         learn("plate", save_images(images, tmp_path))
 
 
-def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_clip_is_an_error(tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video " * 400)
     with pytest.raises(NotAVideo, match=r"broken\.mp4"):
@@ -158,68 +147,12 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         learn("plate", Clip(VIDEO_ID))
 
 
-def test_the_card_tells_settings_apart_and_has_no_weights() -> None:
+def test_the_card_depends_on_the_settings_and_has_no_weights() -> None:
     card = BackgroundSegmenter(BackgroundBlock(method="knn", samples=20)).card
     assert (card.kind, card.name, card.weights_sha256) == ("background", "knn", "")
     assert json.loads(card.settings)["samples"] == 20
-    assert not card.gives_keypoints
     assert card != BackgroundSegmenter(BackgroundBlock(method="knn", samples=21)).card
     assert isinstance(BackgroundSegmenter(BackgroundBlock()), Segmenter)
-
-
-def test_sample_times_are_the_middles_of_equal_parts() -> None:
-    assert sample_times(Fraction(10), Fraction(18), 4) == [11, 13, 15, 17]
-
-
-@pytest.mark.parametrize(
-    ("start", "end", "duration", "wanted"),
-    [
-        (100, 160, 600, (70, 190)),  # widened about its middle
-        (0, 60, 600, (0, 120)),
-        (570, 600, 600, (480, 600)),
-        (0, 20, 20, (0, 20)),  # the video has no more
-        (5, 10, 20, (0, 20)),
-        (100, 300, 600, (100, 300)),  # long enough
-        (100, None, 600, (100, 600)),
-    ],
-)
-def test_short_ranges_are_widened_within_the_video(
-    start: int, end: int | None, duration: int, wanted: tuple[int, int]
-) -> None:
-    end_s = None if end is None else Fraction(end)
-    clip = Clip(VIDEO_ID, Path("x.mp4"), start_s=Fraction(start), end_s=end_s)
-    assert tuple(int(t) for t in widen_range(clip, Fraction(duration))) == wanted
-
-
-def test_samples_of_a_video_are_the_frames_at_their_times(tmp_path: Path) -> None:
-    video = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(10), frames=100)
-    shown = [read_number(rgb) for rgb in read_samples(Clip(VIDEO_ID, video), 10)]
-    assert shown == [5, 15, 25, 35, 45, 55, 65, 75, 85, 95]
-
-
-def test_samples_far_apart_are_sought_and_are_the_same_frames(tmp_path: Path) -> None:
-    coding = Coding(options={"g": "10"})
-    video = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(1), frames=160, coding=coding)
-    clip = Clip(VIDEO_ID, video, start_s=Fraction(0), end_s=Fraction(160))
-    assert [read_number(rgb) for rgb in read_samples(clip, 8)] == [10, 30, 50, 70, 90, 110, 130, 150]
-
-
-def test_a_video_of_one_frame_gives_it_for_every_sample(tmp_path: Path) -> None:
-    video = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(10), frames=1)
-    assert [read_number(rgb) for rgb in read_samples(Clip(VIDEO_ID, video), 8)] == [0] * 8
-
-
-def test_turned_videos_give_upright_samples(tmp_path: Path) -> None:
-    coding = Coding(rotation_deg=90)
-    video = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(10), frames=20, coding=coding)
-    assert [read_number(rgb) for rgb in read_samples(Clip(VIDEO_ID, video), 4)] == [3, 8, 13, 18]
-
-
-def test_samples_of_a_folder_are_spread_over_its_images(tmp_path: Path) -> None:
-    clip = save_images([np.full((16, 16, 3), value, dtype=np.uint8) for value in range(0, 200, 2)], tmp_path)
-    assert [int(rgb[0, 0, 0]) for rgb in read_samples(clip, 12)] == [
-        0, 18, 36, 54, 72, 90, 108, 126, 144, 162, 180, 198,
-    ]  # fmt: skip
 
 
 Labels = NDArray[np.uint8]
@@ -230,7 +163,7 @@ Labels = NDArray[np.uint8]
     ("method", "floor", "ceiling"), [("plate", 0.9, 1), ("mog2", 0.3, 0.6), ("knn", 0.55, 0.85)]
 )
 def test_union_iou_on_a_real_office(shared: Path, method: Method, floor: float, ceiling: float) -> None:
-    """CDnet 2012 baseline/office: 255 is the person, 50 their shadow, 85 and 170 are not judged."""
+    """CDnet 2012 baseline/office: 255 is the person, 50 the shadow, 85 and 170 are ignored."""
     office = shared / "data" / "cdnet_office"
     files = sorted((office / "input").glob("*.jpg"))
     clip = Clip(VIDEO_ID, images=tuple(ImageFile(i, path) for i, path in enumerate(files)))
@@ -238,12 +171,12 @@ def test_union_iou_on_a_real_office(shared: Path, method: Method, floor: float, 
     region = read_labels(office / "ROI.bmp") > 0
     ious = []
     for path in files[599:1100:20]:
-        truth = read_labels(office / "groundtruth" / path.name.replace("in", "gt").replace("jpg", "png"))
-        judged = region & ~np.isin(truth, (85, 170))
+        expected = read_labels(office / "groundtruth" / path.name.replace("in", "gt").replace("jpg", "png"))
+        judged = region & ~np.isin(expected, (85, 170))
         rgb = read_image(path)
         instances = segmenter.segment([Frame(VIDEO_ID, 0, rgb)])[0]
         found = union_of(instances, (rgb.shape[0], rgb.shape[1])).to_array() & judged
-        person = (truth == 255) & judged
+        person = (expected == 255) & judged
         if person.sum() > 50:
             ious.append((found & person).sum() / (found | person).sum())
     assert len(ious) > 20

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from configs.errors import ConfigError
 from configs.segmenters import CustomNetworkBlock, SelfieBlock
 from labeling.errors import ModelOutputWrong, WeightsCorrupt, WeightsMissing
-from labeling.segmenters.custom_network import OwnModelSegmenter, prepare_input, read_person_map
+from labeling.segmenters.custom_network import CustomNetworkSegmenter, prepare_input, read_person_map
 from labeling.segmenters.network_files import dequantize, quantize
 from labeling.segmenters.selfie import SelfieSegmenter
 from labeling.structures.frames import RgbImage
@@ -27,7 +27,7 @@ FIRST_CHANNEL = {"first": np.array([0]), "last": np.array([1]), "axis": np.array
 
 def segment(rgb: RgbImage, **options: Any) -> list[Instance]:
     block = CustomNetworkBlock(**{"kind": "onnx", "input_hw": HW, **options})
-    ((*instances,),) = OwnModelSegmenter(block).segment([make_frame(rgb)])
+    ((*instances,),) = CustomNetworkSegmenter(block).segment([make_frame(rgb)])
     return instances
 
 
@@ -75,7 +75,7 @@ def test_the_mask_has_the_frames_size(first_channel: Path) -> None:
     assert differs.mean() < 0.005  # bilinear enlargement rounds the corners
 
 
-def test_split_makes_instances_of_parts_and_drops_specks(first_channel: Path) -> None:
+def test_connected_components_become_instances_and_specks_are_dropped(first_channel: Path) -> None:
     rgb = np.zeros((*HW, 3), dtype=np.uint8)
     rgb[1:5, 1:5, 0] = rgb[6:11, 10:18, 0] = 255
     rgb[0, 19, 0] = 255
@@ -85,12 +85,12 @@ def test_split_makes_instances_of_parts_and_drops_specks(first_channel: Path) ->
     assert together.mask.area_px == 16 + 40 + 1
 
 
-def test_an_empty_map_is_nobody(first_channel: Path) -> None:
+def test_an_empty_map_has_no_instance(first_channel: Path) -> None:
     black = np.zeros((*HW, 3), dtype=np.uint8)
     assert segment(black, path=first_channel, min_area=0.0) == []
 
 
-def test_bytes_go_as_they_are_into_a_network_of_bytes(tmp_path: Path) -> None:
+def test_a_network_of_bytes_gets_the_pixels_unchanged(tmp_path: Path) -> None:
     path = save_onnx(
         tmp_path / "bytes.onnx",
         [
@@ -109,7 +109,7 @@ def test_bytes_go_as_they_are_into_a_network_of_bytes(tmp_path: Path) -> None:
     assert (instance.mask.to_array() == (rgb[:, :, 0] > 200)).all()
 
 
-def test_a_network_of_signed_bytes_gets_them_about_zero(tmp_path: Path) -> None:
+def test_a_network_of_signed_bytes_gets_the_pixels_centered(tmp_path: Path) -> None:
     path = save_onnx(
         tmp_path / "signed.onnx",
         [helper.make_node("Cast", ["image"], ["map"], to=TensorProto.FLOAT)],
@@ -138,7 +138,7 @@ def three_outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-def test_softmax_takes_the_person_among_the_classes(three_outputs: Path) -> None:
+def test_softmax_is_taken_over_the_classes(three_outputs: Path) -> None:
     rgb = noise(*HW)
     (instance,) = segment(
         rgb,
@@ -163,19 +163,19 @@ def test_a_class_map_names_the_person(three_outputs: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
-        ({"scale": 1}, r"reach from .* to 25\d; declare output: logits"),
-        ({"output_index": 3}, "output_index is 3, the model has 3 outputs"),
+        ({"scale": 1}, r"range from .* to 25\d; declare output: logits"),
+        ({"output_index": 3}, "output_index is 3, but the model has 3 outputs"),
         ({"output_index": 2}, "240 NaN"),
         ({"person_class": 3}, r"person_class is 3, .* \(1, 3, 12, 20\) .* has 3 channels"),
         ({"output": "class_map"}, "class_map has one channel"),
     ],
 )
-def test_an_output_other_than_declared_is_an_error_that_says_both(
-    three_outputs: Path, options: dict[str, Any], words: str
+def test_an_output_other_than_declared_is_an_error_that_names_both(
+    three_outputs: Path, options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ModelOutputWrong, match=words):
+    with pytest.raises(ModelOutputWrong, match=message):
         segment(noise(*HW), path=three_outputs, **options)
 
 
@@ -199,17 +199,17 @@ def test_channels_last_maps_are_read_by_their_layout() -> None:
     assert (read_person_map(values, block) == values[0, :, :, 3]).all()
 
 
-def test_another_input_size_than_the_networks_is_an_error_that_says_both(first_channel: Path) -> None:
-    with pytest.raises(ConfigError, match="1x3x24x20, the model wants 1x3x12x20"):
+def test_an_input_other_than_declared_is_an_error_that_names_both(first_channel: Path) -> None:
+    with pytest.raises(ConfigError, match="1x3x24x20, the model requires 1x3x12x20"):
         segment(noise(*HW), path=first_channel, input_hw=(24, 20))
-    with pytest.raises(ConfigError, match="1x12x20x3, the model wants 1x3x12x20"):
+    with pytest.raises(ConfigError, match="1x12x20x3, the model requires 1x3x12x20"):
         segment(noise(*HW), path=first_channel, layout="nhwc")
 
 
 def test_the_declared_hash_is_checked_and_stored(first_channel: Path) -> None:
     sha256 = hashlib.sha256(first_channel.read_bytes()).hexdigest()
     block = CustomNetworkBlock(kind="onnx", path=first_channel, input_hw=HW, sha256=sha256)
-    card = OwnModelSegmenter(block).card
+    card = CustomNetworkSegmenter(block).card
     assert (card.kind, card.name, card.weights_sha256) == ("onnx", "first.onnx", sha256)
     assert str(first_channel.parent) not in card.settings
     with pytest.raises(WeightsCorrupt, match=sha256):
@@ -249,12 +249,12 @@ def test_a_scripted_module_is_run(two_maps: Path) -> None:
     assert (red.mask.to_array() == (rgb[:, :, 0] > 127)).all()
 
 
-def test_a_scripted_module_that_fails_on_the_declared_size_says_so(two_maps: Path) -> None:
+def test_a_scripted_module_that_fails_names_the_input_size(two_maps: Path) -> None:
     with pytest.raises(ModelOutputWrong, match=r"two\.pt failed on an input of shape \(1, 3, 8, 8\)"):
         segment(noise(*HW), kind="torchscript", path=two_maps, input_hw=(8, 8))
 
 
-def test_a_quantised_litert_network_computes_in_its_own_units(tmp_path: Path) -> None:
+def test_a_quantized_litert_network_gets_quantized_values(tmp_path: Path) -> None:
     path = save_quantized_sigmoid(tmp_path / "int8.tflite", HW, scale=0.05, zero=10)
     rgb = noise(*HW)
     (instance,) = segment(
@@ -277,7 +277,7 @@ def test_a_quantised_litert_network_computes_in_its_own_units(tmp_path: Path) ->
     assert instance.score == pytest.approx(above.mean(), abs=1 / 256)
 
 
-def test_quantisation_rounds_and_keeps_to_the_range() -> None:
+def test_quantization_rounds_and_clips() -> None:
     values = np.array([-1.0, 0.0, 0.26, 0.5, 9.0], dtype=np.float32)
     assert quantize(values, np.dtype("int8"), 0.5, -3).tolist() == [-5, -3, -2, -2, 15]
     assert quantize(values, np.dtype("uint8"), 0.01, 128).tolist() == [28, 128, 154, 178, 255]
@@ -305,9 +305,9 @@ def test_the_input_is_what_opencv_prepares(layout: str) -> None:
 
 
 @pytest.mark.shared
-def test_the_selfie_network_as_an_own_model_gives_the_same(shared: Path) -> None:
+def test_the_selfie_network_as_a_custom_network_gives_the_same(shared: Path) -> None:
     frames = [frame for frame, _ in read_pennfudan(shared, every=25)]
     path = shared / "weights" / "mediapipe" / "selfie_segmentation.tflite"
     block = CustomNetworkBlock(kind="litert", path=path, input_hw=(256, 256), layout="nhwc")
     known = SelfieSegmenter(SelfieBlock(), weights_dir=shared / "weights")
-    assert OwnModelSegmenter(block).segment(frames) == known.segment(frames)
+    assert CustomNetworkSegmenter(block).segment(frames) == known.segment(frames)

@@ -128,7 +128,7 @@ def test_the_image_is_sent_exactly_and_the_labels_come_back() -> None:
         assert "authorization" not in headers
 
 
-def test_probabilities_are_cut_where_the_block_says() -> None:
+def test_probabilities_are_thresholded_by_the_block() -> None:
     answer = reply(labels_png(0, 100, 200), media_type="image/png; map=probability")
     with serve(answer) as service:
         rows = [
@@ -138,7 +138,7 @@ def test_probabilities_are_cut_where_the_block_says() -> None:
     assert rows == [[(0, 1, 8, 2)], [(0, 2, 8, 1)], []]
 
 
-def test_coco_results_and_an_empty_answer_are_read() -> None:
+def test_coco_results_and_an_empty_response_are_read() -> None:
     square = {"category_id": 1, "segmentation": [[1, 1, 4, 1, 4, 3, 1, 3]], "score": 0.75}
     results = reply(json.dumps([square]).encode(), media_type="application/json; charset=utf-8")
     with serve(results, reply(b"", status=204)) as service:
@@ -148,7 +148,7 @@ def test_coco_results_and_an_empty_answer_are_read() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_busy_service_is_asked_again_later_each_time(status: int) -> None:
+def test_requests_to_a_busy_service_are_repeated_with_growing_pauses(status: int) -> None:
     pauses: list[float] = []
     busy = reply(b"busy", status=status)
     with serve(busy, busy, busy, reply(labels_png(0, 1))) as service:
@@ -167,21 +167,21 @@ def test_retry_after_is_honored_in_seconds_and_as_a_date_up_to_a_minute() -> Non
     assert pauses == [7.0, pytest.approx(29.5, abs=1.5), 60.0, 4.0]
 
 
-def test_a_service_that_stays_busy_is_unreachable_after_the_repetitions() -> None:
+def test_a_service_that_stays_busy_is_unreachable() -> None:
     with serve(reply(b"", status=503)) as service:
-        with pytest.raises(SegmenterUnreachable, match=r"/segment gave no answer in 3 attempts.*503"):
+        with pytest.raises(SegmenterUnreachable, match=r"/segment did not answer in 3 attempts.*503"):
             segmenter(service.url + "?area=hidden", retries=2).segment([FRAME])
         assert len(service.calls) == 3
 
 
-def test_nobody_listening_is_unreachable() -> None:
+def test_a_refused_connection_is_unreachable() -> None:
     with serve(reply(b"")) as service:
         url = service.url
     with pytest.raises(SegmenterUnreachable, match="ConnectError"):
         segmenter(url, retries=1).segment([FRAME])
 
 
-def test_a_slow_service_is_given_up_after_its_time() -> None:
+def test_a_slow_service_times_out() -> None:
     def sleepy(handler: BaseHTTPRequestHandler) -> None:
         time.sleep(0.6)
         handler.close_connection = True
@@ -193,7 +193,7 @@ def test_a_slow_service_is_given_up_after_its_time() -> None:
         assert time.monotonic() - began < 0.6 * 2
 
 
-def test_an_answer_that_trickles_is_given_up_too() -> None:
+def test_a_response_that_trickles_times_out() -> None:
     def trickle(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Type", "image/png")
@@ -211,32 +211,32 @@ def test_an_answer_that_trickles_is_given_up_too() -> None:
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (reply(b"\x89PNG rubbish"), "not a PNG"),
+        (reply(b"\x89PNG rubbish"), "not a readable PNG"),
         (reply(labels_png(1, size_hw=(3, 4))), "the mask is 4x3 px, its frame 8x6"),
         (reply(b"<html>", media_type="text/html"), "Content-Type 'text/html'"),
         (reply(b"{", media_type="application/json"), "not JSON"),
-        (reply(b"{}", media_type="application/json"), "wants a list"),
+        (reply(b"{}", media_type="application/json"), "must be a list"),
         (reply(b'[{"score": 1}]', media_type="application/json"), "no segmentation"),
     ],
 )
-def test_garbage_is_refused_at_once(answer: Answer, message: str) -> None:
+def test_an_invalid_response_is_refused_without_repetition(answer: Answer, message: str) -> None:
     with serve(answer) as service:
         with pytest.raises(
-            ModelOutputWrong, match=rf"answer of http://127.*abababababab at 2500 ms.*{message}"
+            ModelOutputWrong, match=rf"response of http://127.*abababababab at 2500 ms.*{message}"
         ):
             segmenter(service.url).segment([FRAME])
         assert len(service.calls) == 1
 
 
-def test_an_answer_that_is_not_coded_as_it_says_is_refused_at_once() -> None:
+def test_a_wrong_content_encoding_is_refused_without_repetition() -> None:
     with serve(reply(b"not gzip at all", Content_Encoding="gzip")) as service:
         with pytest.raises(ModelOutputWrong, match=r"http://127.*/segment .*Content-Encoding"):
             segmenter(service.url).segment([FRAME])
         assert len(service.calls) == 1
 
 
-def test_an_endless_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_service, "LARGEST_ANSWER_BYTES", 1000)
+def test_a_response_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_service, "LARGEST_RESPONSE_BYTES", 1000)
     with serve(reply(b"x" * 2000)) as service, pytest.raises(ModelOutputWrong, match="more than 1000 bytes"):
         segmenter(service.url).segment([FRAME])
 
@@ -249,7 +249,7 @@ def test_a_refusal_is_not_repeated(status: int, message: str) -> None:
         assert len(service.calls) == 1
 
 
-def test_the_token_is_sent_and_shown_nowhere(
+def test_the_token_is_sent_and_never_shown(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("MY_TOKEN", TOKEN)

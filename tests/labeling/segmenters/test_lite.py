@@ -26,7 +26,7 @@ from labeling.segmenters.fastestdet import (
     plan_tiles,
     suppress_overlaps,
 )
-from labeling.segmenters.lite import LiteSegmenter, join_keypoints, rank_people
+from labeling.segmenters.lite import LiteSegmenter, distinct_people, join_keypoints
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask, iou_matrix
@@ -64,7 +64,7 @@ def test_a_cell_holds_center_size_and_score() -> None:
     assert boxes.corners[best] == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_cell_that_is_likelier_a_chair_is_nobody() -> None:
+def test_a_cell_that_is_more_likely_a_chair_has_score_zero() -> None:
     cells = make_cells()
     cells[0] = 1.0
     cells[61, 0, 0] = 0.6
@@ -91,7 +91,7 @@ def test_one_tile_is_the_whole_image_alone() -> None:
     assert list(plan_tiles((10, 20), 1)) == [Tile(0, 0, 20, 10)]
 
 
-def test_people_are_small_where_half_of_the_surer_ones_are() -> None:
+def test_people_are_small_if_half_of_the_confident_ones_are() -> None:
     small, large, unsure = (0, 0, 10, 24), (0, 0, 90, 20), (50, 50, 52, 54)
     assert are_people_small(make_boxes(small, small, large), 100)
     assert not are_people_small(make_boxes(small, large, large), 100)
@@ -106,7 +106,7 @@ def test_a_box_cut_by_an_inner_edge_is_dropped_and_at_the_images_edge_kept() -> 
     assert cut.tolist() == [False, True, False, False]
 
 
-def test_of_two_boxes_of_one_person_the_better_stays() -> None:
+def test_the_better_of_two_overlapping_boxes_is_kept() -> None:
     boxes = make_boxes((0, 0, 10, 20), (1, 0, 11, 20), (30, 0, 40, 20))
     kept = suppress_overlaps(boxes, 0.45)
     assert kept.corners[:, 0].tolist() == [0, 30]
@@ -122,7 +122,7 @@ def test_a_crop_maps_its_corners_to_the_grids_corners() -> None:
     assert last_pixel_center == pytest.approx([119.0, 119.0])
 
 
-def test_mask_logits_land_where_the_crop_lies_and_outside_is_nobody() -> None:
+def test_mask_logits_lie_in_the_crop_and_outside_is_no_person() -> None:
     logits = np.full((128, 128), -5.0, dtype=np.float32)
     logits[32:96, 64:128] = 5.0
     crop = Crop(-64.0, 10.0, 256.0)
@@ -147,7 +147,7 @@ def test_a_turned_crop_is_the_image_turned_and_a_mirrored_one_its_mirror_image()
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_points_of_a_crop_come_back_to_where_they_are_in_the_image(mirrored: bool) -> None:
+def test_points_of_a_crop_map_back_to_the_image(mirrored: bool) -> None:
     crop = Crop(-20.0, 35.0, 80.0, angle=0.7, mirrored=mirrored)
     pixels = np.random.default_rng(0).uniform(0, 99, (5, 2))
     in_crop = pixels @ crop.to_grid(256)[:, :2].T + crop.to_grid(256)[:, 2]
@@ -179,16 +179,16 @@ def make_instance(left: int, score: float, height: int = 20) -> Instance:
 
 def test_overlapping_masks_are_one_person_with_the_best_score() -> None:
     first, same, beside = make_instance(0, 0.7), make_instance(1, 0.9), make_instance(8, 0.8)
-    assert rank_people([first, same, beside]) == [1, 2]
+    assert distinct_people([first, same, beside]) == [1, 2]
 
 
-def test_a_mask_of_a_part_of_somebody_is_dropped_and_a_person_behind_him_is_kept() -> None:
+def test_a_mask_of_a_part_of_a_person_is_dropped_and_a_person_behind_is_kept() -> None:
     whole, part = make_instance(0, 0.9), make_instance(1, 0.8, height=9)
     behind = make_instance(3, 0.7, height=9)
-    assert rank_people([part, whole, behind]) == [1, 2]
+    assert distinct_people([part, whole, behind]) == [1, 2]
 
 
-def test_keypoints_are_trusted_as_far_as_both_crops_agree() -> None:
+def test_disagreement_of_the_crops_lowers_the_confidence_of_keypoints() -> None:
     close = np.tile(np.array([10.0, 20.0, 0.8], dtype=np.float32), (17, 1))
     wide = close.copy()
     wide[0, :2] += [3, 4]
@@ -228,7 +228,7 @@ def test_people_in_the_street_are_found_with_good_masks(
 
 
 @pytest.mark.shared
-def test_decided_masks_are_the_good_ones(lite: LiteSegmenter, street: list[tuple[Frame, list[Mask]]]) -> None:
+def test_stable_masks_are_the_good_ones(lite: LiteSegmenter, street: list[tuple[Frame, list[Mask]]]) -> None:
     stability: list[float] = []
     good: list[bool] = []
     for people, (_, truth) in zip(lite.segment([frame for frame, _ in street]), street, strict=True):
@@ -240,7 +240,7 @@ def test_decided_masks_are_the_good_ones(lite: LiteSegmenter, street: list[tuple
 
 
 @pytest.mark.shared
-def test_keypoints_lie_where_coco_says(shared: Path, lite: LiteSegmenter) -> None:
+def test_keypoints_agree_with_coco(shared: Path, lite: LiteSegmenter) -> None:
     """Object keypoint similarity (COCO) of the people whose body is annotated nearly whole."""
     folder = shared / "data" / "coco_mini"
     truth = json.loads((folder / "annotations" / "person_keypoints_train2017.json").read_text())
@@ -269,17 +269,17 @@ def keypoint_similarity(found: Instance, truth: dict[str, Any]) -> float:
 
 
 @pytest.mark.shared
-def test_confident_joints_lie_on_the_person(
+def test_confident_keypoints_lie_on_the_person(
     lite: LiteSegmenter, street: list[tuple[Frame, list[Mask]]]
 ) -> None:
     people = [one for people in lite.segment([frame for frame, _ in street[:6]]) for one in people]
     on_mask: list[bool] = []
     for one in people:
-        joints = np.array(one.keypoints)
-        assert joints.shape == (17, 3)
-        assert ((joints[:, 2] >= 0) & (joints[:, 2] <= 1)).all()
+        keypoints = np.array(one.keypoints)
+        assert keypoints.shape == (17, 3)
+        assert ((keypoints[:, 2] >= 0) & (keypoints[:, 2] <= 1)).all()
         pixels = one.mask.to_array()
-        xs, ys = joints[joints[:, 2] > 0.5, :2].astype(int).T
+        xs, ys = keypoints[keypoints[:, 2] > 0.5, :2].astype(int).T
         on_mask += pixels[ys.clip(0, pixels.shape[0] - 1), xs.clip(0, pixels.shape[1] - 1)].tolist()
     assert len(on_mask) > 100
     assert np.mean(on_mask) > 0.8
@@ -330,7 +330,7 @@ def _shrink(mask: Mask, size_hw: tuple[int, int], canvas_hw: tuple[int, ...]) ->
 
 
 @pytest.mark.shared
-def test_noise_and_images_of_a_few_pixels_hold_nobody(lite: LiteSegmenter) -> None:
+def test_noise_and_tiny_images_show_no_person(lite: LiteSegmenter) -> None:
     assert lite.segment([make_frame(noise(90, 120)), make_frame(noise(1, 3))]) == [[], []]
 
 
@@ -339,5 +339,4 @@ def test_the_card_names_both_networks_and_every_setting(lite: LiteSegmenter) -> 
     card = lite.card
     assert card.weights_sha256.startswith("31cb14c0")
     assert "+0e0d2245" in card.weights_sha256
-    assert card.gives_keypoints
     assert json.loads(card.settings) == LiteBlock().model_dump(exclude={"kind"})

@@ -43,7 +43,7 @@ def rows_found(segmenter: Segmenter, *frames: Frame) -> list[list[float]]:
     return [[instance.box_xywh[1] for instance in found] for found in segmenter.segment(frames)]
 
 
-def test_an_image_finds_the_png_of_its_name(tmp_path: Path) -> None:
+def test_an_image_finds_the_png_of_the_same_name(tmp_path: Path) -> None:
     write_labels(tmp_path / "cat.png", 0, 2, 1)
     write_labels(tmp_path / "shot.0001.png", 0, 0, 0, 255)
     found = rows_found(opened(tmp_path), frame("cat.jpg"), frame("shot.0001.jpeg"), frame("dog.jpg"))
@@ -53,14 +53,14 @@ def test_an_image_finds_the_png_of_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", [f"{VIDEO_ID}/2500.png", f"{VIDEO_ID}_2500.png", "1f0cab42/2500.png", "1f0cab429e_2500.png"]
 )
-def test_a_frame_of_a_video_finds_its_time_under_the_video_s_name(tmp_path: Path, name: str) -> None:
+def test_a_video_frame_finds_its_mask_by_video_name_and_time(tmp_path: Path, name: str) -> None:
     write_labels(tmp_path / name, 0, 7)
     write_labels(tmp_path / "ffffffff" / "2500.png", 3)
     write_labels(tmp_path / "1f0cab42_99.png", 0, 0, 0, 3)
     assert rows_found(opened(tmp_path), frame(), frame(t_ms=99), frame(t_ms=98)) == [[1], [3], []]
 
 
-def test_less_than_eight_digits_name_no_video_and_the_longest_name_counts(tmp_path: Path) -> None:
+def test_a_video_name_has_eight_digits_and_the_longest_name_counts(tmp_path: Path) -> None:
     write_labels(tmp_path / "1f0cab4" / "2500.png", 1)
     assert rows_found(opened(tmp_path), frame()) == [[]]
     write_labels(tmp_path / "1f0cab42_2500.png", 0, 1)
@@ -68,7 +68,7 @@ def test_less_than_eight_digits_name_no_video_and_the_longest_name_counts(tmp_pa
     assert rows_found(opened(tmp_path), frame()) == [[2]]
 
 
-def test_a_missing_mask_is_nobody_or_an_error_that_names_the_frame(tmp_path: Path) -> None:
+def test_a_missing_mask_is_empty_or_an_error_that_names_the_frame(tmp_path: Path) -> None:
     assert opened(tmp_path).segment([frame("cat.jpg")]) == [[]]
     with pytest.raises(ModelOutputWrong, match=r"no mask for cat\.jpg"):
         opened(tmp_path, "error").segment([frame("cat.jpg")])
@@ -76,22 +76,22 @@ def test_a_missing_mask_is_nobody_or_an_error_that_names_the_frame(tmp_path: Pat
         opened(tmp_path, "error").segment([frame()])
 
 
-def test_another_size_is_refused_with_both_sizes(tmp_path: Path) -> None:
+def test_a_mask_of_another_size_is_refused_with_both_sizes(tmp_path: Path) -> None:
     write_labels(tmp_path / "cat.png", 1, size_hw=(12, 16))
     with pytest.raises(ModelOutputWrong, match=r"cat\.png: the mask is 16x12 px, its frame 8x6"):
         opened(tmp_path).segment([frame("cat.jpg")])
 
 
-def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+def test_a_name_outside_of_the_folder_is_refused(tmp_path: Path) -> None:
     write_labels(tmp_path / "secret.png", 1)
     (tmp_path / "masks").mkdir()
     (tmp_path / "masks" / "link.png").symlink_to(tmp_path / "secret.png")
     for name in ("../secret.jpg", str(tmp_path / "secret.jpg"), "link.jpg"):
-        with pytest.raises(ModelOutputWrong, match="leads out"):
+        with pytest.raises(ModelOutputWrong, match="outside of"):
             opened(tmp_path / "masks").segment([frame(name)])
 
 
-def test_a_path_that_is_not_there_or_not_coco_is_refused_at_once(tmp_path: Path) -> None:
+def test_a_missing_path_or_a_file_that_is_not_coco_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
         opened(tmp_path / "nothing")
     for text in (
@@ -160,7 +160,7 @@ def test_an_annotation_file_for_another_size_is_refused(tmp_path: Path) -> None:
         opened(path).segment([frame("cat.jpg")])
 
 
-def test_one_name_in_two_folders_is_refused_unless_the_frame_names_its_folder(tmp_path: Path) -> None:
+def test_an_ambiguous_name_is_refused_unless_the_frame_names_its_folder(tmp_path: Path) -> None:
     records = [{"file_name": f"{d}/cat.jpg", "segmentation": row_rle(r)} for r, d in enumerate("ab")]
     segmenter = opened(write_json(tmp_path / "results.json", records))
     assert rows_found(segmenter, frame("b/cat.jpg")) == [[1]]
@@ -176,7 +176,7 @@ def test_the_card_holds_the_hash_of_the_file(tmp_path: Path) -> None:
     assert opened(tmp_path).card.weights_sha256 == ""
 
 
-def test_every_clip_is_the_same_to_it(tmp_path: Path) -> None:
+def test_prepare_returns_the_segmenter_itself(tmp_path: Path) -> None:
     segmenter = opened(tmp_path)
     assert segmenter.prepare(Clip(VIDEO_ID)) is segmenter
     assert isinstance(segmenter, Segmenter)

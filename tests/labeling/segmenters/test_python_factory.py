@@ -14,8 +14,8 @@ from labeling.structures.frames import Clip, Frame
 
 MODULE = '''
 from labeling.errors import WeightsMissing
-from labeling.instances import Instance, ModelCard
-from labeling.masks import Mask
+from labeling.structures.instances import Instance, ModelCard
+from labeling.structures.masks import Mask
 
 
 class Plain:
@@ -79,7 +79,7 @@ def test_the_factory_is_called_with_its_options_and_prepare_is_added() -> None:
     assert segmenter.segment([FRAME])[0][0].score == 0.25
 
 
-def test_a_prepare_of_its_own_is_kept() -> None:
+def test_an_own_prepare_is_kept() -> None:
     assert load("Learning").prepare(Clip("ab" * 32)).segment([FRAME])[0][0].score == 64.0
 
 
@@ -94,12 +94,12 @@ def test_a_prepare_of_its_own_is_kept() -> None:
         ("WithoutSegment", "without a method segment"),
     ],
 )
-def test_what_is_wrong_with_a_factory_is_named(name: str, message: str) -> None:
+def test_errors_of_a_factory_are_named(name: str, message: str) -> None:
     with pytest.raises(ConfigError, match=rf"my_segmenters_for_tests.*{message}"):
         load(name)
 
 
-def test_options_that_the_factory_does_not_know_are_named() -> None:
+def test_unknown_options_are_named() -> None:
     with pytest.raises(ConfigError, match=r"\['color'\].*unexpected keyword argument 'color'"):
         load("Plain", color="red")
 

@@ -55,13 +55,13 @@ def test_people_in_the_street_are_mostly_covered(shared: Path, selfie: SelfieSeg
     assert all(len(people) == 1 for people in found)
 
 
-def test_a_mask_smaller_than_the_least_area_is_nobody(shared: Path) -> None:
+def test_a_mask_below_the_minimum_area_is_dropped(shared: Path) -> None:
     (frame, _), *_ = read_pennfudan(shared, every=100)
     strict = SelfieSegmenter(SelfieBlock(min_area=0.9), weights_dir=shared / "weights")
     assert strict.segment([frame, make_frame(noise(40, 60))]) == [[], []]
 
 
-def test_the_card_tells_a_union_from_instances(selfie: SelfieSegmenter) -> None:
+def test_the_card_says_that_it_gives_no_instances(selfie: SelfieSegmenter) -> None:
     card = selfie.card
     assert (card.kind, card.name, card.gives_instances) == ("selfie", "selfie_segmentation", False)
     assert card.weights_sha256.startswith("8d13b7fa")

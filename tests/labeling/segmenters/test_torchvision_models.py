@@ -1,6 +1,6 @@
 """torchvision's networks with random weights: what comes out fits the frames, whatever it shows.
 
-torchvision takes seconds to import, which every process that collects tests would: those import it that want it.
+Importing torchvision takes seconds, so only the tests that need it import it.
 """
 
 import json
@@ -15,7 +15,7 @@ from configs.errors import ConfigError
 from configs.segmenters import TorchvisionBlock
 from labeling.errors import WeightsCorrupt
 from labeling.segmenters.torchvision_models import RANDOM_SEED, TorchvisionSegmenter, load_state
-from labeling.segmenters.torchvision_outputs import InstanceNetwork, fill_box
+from labeling.segmenters.torchvision_outputs import InstanceNetwork, cover_box
 from labeling.structures.instances import Instance
 from tests.labeling.segmenters.images import make_frame, noise
 
@@ -51,7 +51,7 @@ def test_mask_rcnn_gives_masks_in_the_frames_sizes() -> None:
     assert all(
         one.stability is not None and 0 <= one.stability <= 1 for instances in found for one in instances
     )
-    assert (segmenter.card.gives_keypoints, segmenter.card.gives_instances) == (False, True)
+    assert segmenter.card.gives_instances
     assert segmenter.card.gives_masks
     assert segmenter.card.weights_sha256 == "random"
     assert json.loads(segmenter.card.settings)["min_size"] == 32
@@ -63,12 +63,11 @@ def test_keypoint_rcnn_gives_filled_boxes_and_seventeen_keypoints() -> None:
     check_instances(found, 0.05)
     for instances, hw in zip(found, SIZES_HW, strict=True):
         for one in instances:
-            assert one.mask == fill_box(one.box_xywh, hw)
+            assert one.mask == cover_box(one.box_xywh, hw)
             assert one.stability is None
-            joints = np.array(one.keypoints)
-            assert joints.shape == (17, 3)
-            assert ((joints[:, 2] >= 0) & (joints[:, 2] <= 1)).all()
-    assert segmenter.card.gives_keypoints
+            keypoints = np.array(one.keypoints)
+            assert keypoints.shape == (17, 3)
+            assert ((keypoints[:, 2] >= 0) & (keypoints[:, 2] <= 1)).all()
     assert not segmenter.card.gives_masks
 
 
@@ -89,7 +88,7 @@ class Sees(torch.nn.Module):
         return [self._found for _ in images]
 
 
-def test_each_mask_is_as_decided_as_its_own_probabilities_are() -> None:
+def test_the_stability_of_a_mask_is_that_of_its_probabilities() -> None:
     probability = np.random.default_rng(0).random((3, 3, 4), dtype=np.float32)
     block = TorchvisionBlock(min_score=0.5)
     network = InstanceNetwork(Sees(probability), person=1, device="cpu", block=block, transforms=None)
@@ -98,13 +97,13 @@ def test_each_mask_is_as_decided_as_its_own_probabilities_are() -> None:
     assert [one.stability for one in found] == [
         pytest.approx((one > 0.75).sum() / (one > 0.5).sum()) for one in probability[:2]
     ]
-    (nobody,) = InstanceNetwork(
+    (found,) = InstanceNetwork(
         Sees(probability * 0.4), person=1, device="cpu", block=block, transforms=None
     ).infer([noise(3, 4)])
-    assert nobody == []
+    assert found == []
 
 
-def test_people_are_those_that_torchvision_itself_finds() -> None:
+def test_people_are_those_that_plain_torchvision_finds() -> None:
     """Only people go through suppression and the heads; their scores and boxes stay what they are."""
     from torchvision.models.detection import maskrcnn_resnet50_fpn_v2
 
@@ -142,7 +141,7 @@ def test_semantic_networks_give_one_mask_at_most(model: str) -> None:
     assert not segmenter.card.gives_instances
 
 
-def test_batches_change_nothing() -> None:
+def test_the_batch_size_changes_nothing() -> None:
     frames = [make_frame(noise(20, 20, seed)) for seed in range(3)]
     segmenter = make("lraspp_mobilenet_v3_large", mask_threshold=0.04)
     together = segmenter.segment(frames)
@@ -152,11 +151,11 @@ def test_batches_change_nothing() -> None:
         assert (first.mask.to_array() != second.mask.to_array()).mean() < 0.01
 
 
-def test_nobody_is_seen_where_no_pixel_is_likely_enough() -> None:
+def test_no_person_is_found_below_the_threshold() -> None:
     assert make("lraspp_mobilenet_v3_large", mask_threshold=0.9).segment([make_frame(noise(20, 20))]) == [[]]
 
 
-def test_random_weights_are_the_same_each_time_and_leave_torchs_randomness_alone() -> None:
+def test_random_weights_are_reproducible_and_keep_torchs_global_state() -> None:
     torch.manual_seed(7)
     before = torch.get_rng_state()
     first, second = make("lraspp_mobilenet_v3_large"), make("lraspp_mobilenet_v3_large")
@@ -165,7 +164,7 @@ def test_random_weights_are_the_same_each_time_and_leave_torchs_randomness_alone
     assert first.segment([frame]) == second.segment([frame])
 
 
-def test_the_frozen_norms_of_published_detectors_compute_the_same_here() -> None:
+def test_frozen_batch_norm_of_published_detectors_gives_the_same_result() -> None:
     """Weights trained with frozen batch norm of epsilon 0, as torchvision builds that network."""
     from torchvision.models import resnet50
     from torchvision.models.detection import maskrcnn_resnet50_fpn
@@ -195,19 +194,19 @@ def test_weights_of_another_network_are_refused() -> None:
     net = resnet50(weights=None)
     state = net.state_dict()
     del state["fc.weight"]
-    with pytest.raises(WeightsCorrupt, match=r"1 keys, as 'fc\.weight'"):
+    with pytest.raises(WeightsCorrupt, match=r"1 wrong keys, such as 'fc\.weight'"):
         load_state(net, state, "resnet50", "V1")
     with pytest.raises(WeightsCorrupt, match="do not fit"):
         load_state(net, {"fc.weight": torch.zeros(2, 2)}, "resnet50", "V1")
 
 
-def test_an_unknown_member_is_answered_with_the_known_ones() -> None:
+def test_unknown_weights_are_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"COCO_V2.*DEFAULT, COCO_V1, random"):
         make("maskrcnn_resnet50_fpn_v2", weights="COCO_V2")
 
 
 def test_a_filled_box_stays_within_the_image() -> None:
-    mask = fill_box((-3.0, 1.5, 5.2, 100.0), (10, 8))
+    mask = cover_box((-3.0, 1.5, 5.2, 100.0), (10, 8))
     expected = np.zeros((10, 8), dtype=bool)
     expected[1:, :3] = True
     assert (mask.to_array() == expected).all()

@@ -1,28 +1,28 @@
-"""Which weights are known, where they are found, and how they are fetched over a real HTTP server."""
+"""The table of published weights, their lookup, and downloads from a real HTTP server."""
 
 import hashlib
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pooch
 import pytest
 
 from configs.errors import UnknownModel
 from configs.load import load_config, validate_config
 from labeling.errors import WeightsCorrupt, WeightsMissing
-from labeling.segmenters import weights
 from labeling.segmenters.weights import (
     KNOWN_WEIGHTS,
+    RETRIES,
     KnownWeights,
     fetch_weights,
     find_weights,
     list_weights,
     needed_weights,
 )
-from labeling.segmenters.weights_download import ATTEMPTS, download_file
 from labeling.storage.cache import cache_dir
 
 CONTENT = bytes(range(256)) * 400
@@ -30,36 +30,33 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 @dataclass
-class Behavior:
-    """What the server does with each request, in order; the last one is repeated."""
+class WeightsServer:
+    """Responses to successive requests; the last one is repeated."""
 
-    answers: list[str]
-    can_resume: bool = True
-    ranges: list[str | None] = field(default_factory=list)
+    responses: list[str]
+    requests: int = 0
 
-    def next_answer(self) -> str:
-        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+    def next_response(self) -> str:
+        self.requests += 1
+        return self.responses.pop(0) if len(self.responses) > 1 else self.responses[0]
 
 
 @contextmanager
-def serve(behavior: Behavior) -> Iterator[str]:
+def serve(script: WeightsServer) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked = self.headers.get("Range")
-            behavior.ranges.append(asked)
-            answer = behavior.next_answer()
-            if answer.isdigit():
-                self.send_error(int(answer))
+            response = script.next_response()
+            if response.isdigit():
+                self.send_error(int(response))
                 return
-            start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and behavior.can_resume else 0
-            body = CONTENT[start:] if answer != "other" else CONTENT[::-1]
-            self.send_response(206 if start else 200)
+            body = CONTENT if response != "other" else CONTENT[::-1]
+            self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body[: len(body) // 2] if answer == "cut" else body)
+            self.wfile.write(body[: len(body) // 2] if response == "truncated" else body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -71,131 +68,103 @@ def serve(behavior: Behavior) -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def empty_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No test sees or fills the caches of this machine."""
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Isolate the tests from the caches of this machine, and repeat downloads without pauses."""
     monkeypatch.setenv("MASKMILL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(pooch.core.time, "sleep", lambda _: None)
     return tmp_path / "cache"
 
 
-def fetch(url: str, target: Path, *, sha256: str = SHA256) -> None:
-    download_file(url, target, sha256=sha256, first_pause_s=0.01)
-
-
-def test_a_file_is_fetched_and_nothing_else_is_left(tmp_path: Path) -> None:
-    with serve(Behavior(["all"])) as url:
-        fetch(url, tmp_path / "new" / "tiny.onnx")
-    assert (tmp_path / "new" / "tiny.onnx").read_bytes() == CONTENT
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["tiny.onnx"]
-
-
-def test_a_missing_file_is_asked_for_once(tmp_path: Path) -> None:
-    behavior = Behavior(["404"])
-    with serve(behavior) as url, pytest.raises(WeightsMissing, match="HTTP 404"):
-        fetch(url, tmp_path / "tiny.onnx")
-    assert len(behavior.ranges) == 1
-    assert list(tmp_path.glob("*.onnx*")) == []
-
-
-def test_other_bytes_are_refused_and_removed(tmp_path: Path) -> None:
-    with serve(Behavior(["other"])) as url, pytest.raises(WeightsCorrupt, match=SHA256):
-        fetch(url, tmp_path / "tiny.onnx")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_download_cut_short_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    behavior = Behavior(["cut", "all"])
-    with serve(behavior) as url:
-        fetch(url, tmp_path / "tiny.onnx")
-    assert behavior.ranges == [None, f"bytes={len(CONTENT) // 2}-"]
-    assert (tmp_path / "tiny.onnx").read_bytes() == CONTENT
-
-
-def test_a_server_that_cannot_resume_sends_all_of_it_again(tmp_path: Path) -> None:
-    with serve(Behavior(["cut", "all"], can_resume=False)) as url:
-        fetch(url, tmp_path / "tiny.onnx")
-    assert (tmp_path / "tiny.onnx").read_bytes() == CONTENT
-
-
-def test_a_server_that_recovers_is_asked_again(tmp_path: Path) -> None:
-    behavior = Behavior(["503", "500", "all"])
-    with serve(behavior) as url:
-        fetch(url, tmp_path / "tiny.onnx")
-    assert len(behavior.ranges) == 3
-    assert (tmp_path / "tiny.onnx").read_bytes() == CONTENT
-
-
-def test_a_server_that_stays_broken_is_given_up(tmp_path: Path) -> None:
-    behavior = Behavior(["503"])
-    with serve(behavior) as url, pytest.raises(WeightsMissing, match="HTTP 503"):
-        fetch(url, tmp_path / "tiny.onnx")
-    assert len(behavior.ranges) == ATTEMPTS
-
-
-def test_the_first_digits_of_a_hash_are_checked_too(tmp_path: Path) -> None:
-    with serve(Behavior(["all"])) as url:
-        fetch(url, tmp_path / "right.onnx", sha256=SHA256[:8])
-        with pytest.raises(WeightsCorrupt):
-            fetch(url, tmp_path / "wrong.onnx", sha256="00000000")
-    assert [path.name for path in tmp_path.glob("*.onnx")] == ["right.onnx"]
-
-
 @pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[Behavior]:
+def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[WeightsServer]:
     """A known file named `tiny`, which a server of this test publishes."""
-    behavior = Behavior(["all"])
-    with serve(behavior) as url:
-        known = KnownWeights("tiny", "lite", url, SHA256, "MIT")
-        monkeypatch.setitem(KNOWN_WEIGHTS, "tiny", known)
-        yield behavior
+    script = WeightsServer(["all"])
+    with serve(script) as url:
+        monkeypatch.setitem(KNOWN_WEIGHTS, "tiny", KnownWeights("tiny", "lite", url, SHA256, "MIT"))
+        yield script
+
+
+def test_a_file_is_downloaded_and_nothing_else_is_left(tiny: WeightsServer, empty_cache: Path) -> None:
+    assert find_weights("tiny", None).read_bytes() == CONTENT
+    assert [path.name for path in empty_cache.iterdir()] == ["tiny.onnx"]
+
+
+@pytest.mark.parametrize("status", ["404", "503"])
+def test_a_failed_download_names_the_status_and_leaves_nothing(
+    tiny: WeightsServer, empty_cache: Path, status: str
+) -> None:
+    tiny.responses = [status]
+    with pytest.raises(WeightsMissing, match=status):
+        find_weights("tiny", None)
+    assert tiny.requests == RETRIES + 1
+    assert list(empty_cache.iterdir()) == []
+
+
+def test_other_bytes_are_refused_and_removed(tiny: WeightsServer, empty_cache: Path) -> None:
+    tiny.responses = ["other"]
+    with pytest.raises(WeightsCorrupt, match=SHA256):
+        find_weights("tiny", None)
+    assert list(empty_cache.iterdir()) == []
+
+
+@pytest.mark.parametrize("failures", [["truncated"], ["503", "500"]])
+def test_a_failed_download_is_repeated(tiny: WeightsServer, failures: list[str]) -> None:
+    tiny.responses = [*failures, "all"]
+    assert find_weights("tiny", None).read_bytes() == CONTENT
+    assert tiny.requests == len(failures) + 1
+
+
+@pytest.mark.parametrize(("prefix", "is_right"), [(SHA256[:8], True), ("00000000", False)])
+def test_the_first_digits_of_a_hash_are_checked(
+    tiny: WeightsServer, monkeypatch: pytest.MonkeyPatch, empty_cache: Path, prefix: str, is_right: bool
+) -> None:
+    monkeypatch.setitem(KNOWN_WEIGHTS, "tiny", replace(KNOWN_WEIGHTS["tiny"], sha256=prefix))
+    with nullcontext() if is_right else pytest.raises(WeightsCorrupt):
+        find_weights("tiny", None)
+    assert (empty_cache / "tiny.onnx").exists() == is_right
 
 
 @pytest.mark.parametrize("folder", ["", "one", "one/two"])
-def test_weights_are_found_up_to_two_folders_down(tiny: Behavior, tmp_path: Path, folder: str) -> None:
+def test_weights_are_found_up_to_two_folders_down(tiny: WeightsServer, tmp_path: Path, folder: str) -> None:
     path = tmp_path / "given" / folder / "tiny.onnx"
     path.parent.mkdir(parents=True)
     path.write_bytes(CONTENT)
     assert find_weights("tiny", tmp_path / "given") == path
-    assert tiny.ranges == []
+    assert tiny.requests == 0
 
 
-def test_weights_that_are_nowhere_are_fetched_into_the_cache_once(
-    tiny: Behavior, tmp_path: Path, empty_caches: Path
+def test_missing_weights_are_downloaded_into_the_cache_once(
+    tiny: WeightsServer, tmp_path: Path, empty_cache: Path
 ) -> None:
     deep = tmp_path / "given" / "one" / "two" / "three" / "tiny.onnx"
     deep.parent.mkdir(parents=True)
     deep.write_bytes(CONTENT)
-    assert fetch_weights("tiny", tmp_path / "given") == empty_caches / "tiny.onnx"
-    assert find_weights("tiny", None) == empty_caches / "tiny.onnx"
-    assert len(tiny.ranges) == 1
+    assert fetch_weights("tiny", tmp_path / "given") == empty_cache / "tiny.onnx"
+    assert find_weights("tiny", None) == empty_cache / "tiny.onnx"
+    assert tiny.requests == 1
 
 
 @pytest.mark.usefixtures("tiny")
-def test_other_weights_under_the_right_name_are_refused(tmp_path: Path) -> None:
+def test_wrong_weights_under_the_right_name_are_refused(tmp_path: Path) -> None:
     (tmp_path / "tiny.onnx").write_bytes(b"other")
     with pytest.raises(WeightsCorrupt, match=r"tiny\.onnx.*" + hashlib.sha256(b"other").hexdigest()):
         find_weights("tiny", tmp_path)
 
 
-def test_without_a_network_the_message_says_where_it_looked_and_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, empty_caches: Path
+def test_without_a_network_the_message_names_the_folders_and_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, empty_cache: Path
 ) -> None:
-    monkeypatch.setattr(weights, "download_file", _download_without_pauses)
-    monkeypatch.setitem(
-        KNOWN_WEIGHTS, "gone", KnownWeights("gone", "lite", "http://127.0.0.1:9/gone.onnx", SHA256, "MIT")
-    )
+    url = "http://127.0.0.1:9/gone.onnx"
+    monkeypatch.setitem(KNOWN_WEIGHTS, "gone", KnownWeights("gone", "lite", url, SHA256, "MIT"))
     with pytest.raises(WeightsMissing) as caught:
         find_weights("gone", tmp_path / "given")
-    for part in ("gone.onnx", str(tmp_path / "given"), str(empty_caches), "ConnectError", "`offline`"):
+    for part in ("gone.onnx", str(tmp_path / "given"), str(empty_cache), "ConnectionError", "`offline`"):
         assert part in str(caught.value)
 
 
-def _download_without_pauses(url: str, target: Path, *, sha256: str) -> None:
-    download_file(url, target, sha256=sha256, first_pause_s=0.0)
-
-
-def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UnknownModel, match="fastestdet"):
         find_weights("fastdet", None)
 
@@ -217,7 +186,7 @@ def test_the_list_names_what_is_found_and_what_is_missing(tmp_path: Path) -> Non
     assert rows["fastestdet"].license == "BSD-3-Clause"
 
 
-def test_torchs_own_cache_is_looked_in(tmp_path: Path) -> None:
+def test_torchs_own_cache_is_searched(tmp_path: Path) -> None:
     import torch
 
     kept = Path(torch.hub.get_dir()) / "checkpoints" / "lraspp_mobilenet_v3_large-d234d4ea.pth"
@@ -263,7 +232,7 @@ def test_a_preset_needs_the_weights_of_its_segmenters_each_once(preset: str, nam
     assert needed_weights(load_config(preset)) == names
 
 
-def test_weights_that_a_config_chooses_are_those_it_needs() -> None:
+def test_a_config_needs_the_weights_that_it_chooses() -> None:
     def needed(weights: str) -> list[str]:
         block = {"kind": "torchvision", "model": "keypointrcnn_resnet50_fpn", "weights": weights}
         return needed_weights(validate_config({"teacher": block, "student": "background"}, "test"))
@@ -272,7 +241,7 @@ def test_weights_that_a_config_chooses_are_those_it_needs() -> None:
     assert needed("random") == []
 
 
-def test_what_a_model_needs_by_default_is_torchvisions_default() -> None:
+def test_the_default_weights_of_a_model_are_torchvisions_default() -> None:
     from typing import get_args
 
     from torchvision.models import get_model_weights

@@ -28,7 +28,7 @@ def test_the_share_is_that_of_a_mask_dilated_by_two_per_cent_of_its_height(seed:
     assert 0.1 < result < 0.9
 
 
-def test_a_joint_one_pixel_beside_a_small_mask_is_inside_and_two_is_not() -> None:
+def test_a_keypoint_one_pixel_beside_a_small_mask_is_inside_and_two_is_not() -> None:
     mask = Mask.from_array(draw("......", ".##...", ".##...", "......"))
     assert share_inside(joints((3.9, 1.0)), mask, min_keypoint_score=0.5) == 1.0
     assert share_inside(joints((4.0, 1.0)), mask, min_keypoint_score=0.5) == 0.0
@@ -38,16 +38,16 @@ def test_a_joint_one_pixel_beside_a_small_mask_is_inside_and_two_is_not() -> Non
 @pytest.mark.parametrize(
     "position", [(-0.1, 1), (1, -0.1), (4, 1), (1, 4), (math.nan, 1), (math.inf, 1), (1e20, 1)]
 )
-def test_a_joint_outside_the_image_is_outside_the_mask(position: tuple[float, float]) -> None:
+def test_a_keypoint_outside_the_image_is_outside_the_mask(position: tuple[float, float]) -> None:
     full = Mask.from_array(~NOTHING)
     assert share_inside(joints((1, 1), position), full, min_keypoint_score=0.5) == 0.5
 
 
-def test_joints_in_an_empty_mask_are_outside() -> None:
+def test_keypoints_in_an_empty_mask_are_outside() -> None:
     assert share_inside(joints((1, 1)), Mask.from_array(NOTHING), min_keypoint_score=0.5) == 0.0
 
 
-def test_only_confident_joints_count() -> None:
+def test_only_confident_keypoints_count() -> None:
     mask = Mask.from_array(draw("##....", "##....", "......"))
     keypoints = ((0.0, 0.0, 0.5), (5.0, 2.0, 0.49), (5.0, 2.0, math.nan))
     assert share_inside(keypoints, mask, min_keypoint_score=0.5) == 1.0
@@ -74,11 +74,11 @@ def test_the_reach_counts_from_the_ankles_own_position() -> None:
 
 
 @pytest.mark.parametrize(("x", "reach_px"), [(43.0, 10.0), (42.9, 0.0), (56.9, 10.0), (57.0, 0.0)])
-def test_the_foot_is_looked_for_beside_the_ankle(x: float, reach_px: float) -> None:
+def test_the_foot_may_lie_beside_the_ankle(x: float, reach_px: float) -> None:
     assert foot_reach_px(leg(110), (x, 100.0), 100.0) == reach_px
 
 
-def test_what_is_far_below_is_no_foot() -> None:
+def test_pixels_far_below_are_no_foot() -> None:
     image = np.zeros((120, 100), dtype=np.bool_)
     image[:50, 48:52] = True
     image[66:, 48:52] = True

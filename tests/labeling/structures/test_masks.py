@@ -44,7 +44,7 @@ def boxed(image: BoolArray) -> tuple[int, int, int, int]:
 
 
 @given(images())
-def test_a_mask_gives_its_pixels_back(image: BoolArray) -> None:
+def test_a_mask_decodes_to_its_pixels(image: BoolArray) -> None:
     assert np.array_equal(Mask.from_array(image).to_array(), image)
 
 
@@ -97,7 +97,7 @@ def test_a_hole_and_a_second_part_survive() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int64, np.float32])
-def test_every_value_but_zero_belongs_to_the_mask(dtype: type[np.generic]) -> None:
+def test_every_nonzero_value_belongs_to_the_mask(dtype: type[np.generic]) -> None:
     assert Mask.from_array(RING_AND_DOT.astype(dtype)) == Mask.from_array(RING_AND_DOT)
     assert Mask.from_array(RING_AND_DOT * np.uint8(7)) == Mask.from_array(RING_AND_DOT)
 
@@ -148,7 +148,7 @@ def test_arrays_of_other_shapes_are_refused() -> None:
     "counts", [b"", b"0", b"04", b"0h0", b"zzzz", b"\x00", b"P" * 20, "0§", b"ggggggggggggggg0"]
 )
 def test_a_broken_rle_is_refused(counts: bytes | str) -> None:
-    with pytest.raises(ModelOutputWrong, match="4x4 pixels needs runs that add up to 16"):
+    with pytest.raises(ModelOutputWrong, match=r"4x4 pixels.*add up to 16"):
         Mask.from_coco({"size": [4, 4], "counts": counts})
 
 
@@ -172,7 +172,7 @@ def test_coco_counts_may_be_bytes_text_or_a_list() -> None:
     assert Mask.from_coco({"size": [2, 4], "counts": mask.counts.decode()}) == mask
 
 
-def test_equal_pixels_are_equal_masks_however_they_were_written() -> None:
+def test_equal_pixels_are_equal_masks_from_any_encoding() -> None:
     assert Mask.from_coco({"size": [2, 4], "counts": [1, 2, 0, 3, 1, 1]}) == Mask.from_array(
         draw(".##.", "####")
     )

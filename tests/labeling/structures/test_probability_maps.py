@@ -31,28 +31,28 @@ def seen(
     )
 
 
-def test_decided_is_the_share_of_the_masks_pixels_of_which_the_network_is_sure() -> None:
-    (everybody,) = seen(STEP)
-    assert everybody.stability == pytest.approx(3 / 6)
+def test_stability_is_the_share_of_pixels_far_above_the_threshold() -> None:
+    (instance,) = seen(STEP)
+    assert instance.stability == pytest.approx(3 / 6)
     assert sorted(one.stability or 0.0 for one in seen(STEP, connected_components=True)) == [0.5, 0.5]
     (low,) = seen(STEP, mask_threshold=0.25)  # sure from 0.5 on
     assert low.stability == pytest.approx(6 / 8)
 
 
-def test_a_mask_of_zeros_and_ones_is_decided_and_one_of_doubts_is_not() -> None:
+def test_a_binary_map_is_stable_and_an_uncertain_one_is_not() -> None:
     assert seen((STEP > 0.5).astype(np.float32))[0].stability == 1.0
     assert seen(np.full((4, 4), 0.7, np.float32))[0].stability == 0.0
 
 
 @pytest.mark.parametrize(("mask_threshold", "clear"), [(0.5, 0.75), (0.25, 0.5), (0.0, 0.0), (1.0, 1.0)])
-def test_a_pixel_is_decided_at_three_times_the_odds_at_which_the_mask_begins(
+def test_a_pixel_is_stable_at_three_times_the_odds_of_the_threshold(
     mask_threshold: float, clear: float
 ) -> None:
     assert stable_threshold(mask_threshold) == pytest.approx(clear)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_neither_a_larger_image_nor_more_of_it_changes_how_decided_a_mask_is(seed: int) -> None:
+def test_stability_does_not_depend_on_the_size_of_image_or_person(seed: int) -> None:
     rng = np.random.default_rng(seed)
     probability = ndimage.gaussian_filter(rng.random((40, 30)), 4).astype(np.float32)
     probability = (probability - probability.min()) / np.ptp(probability)
@@ -63,7 +63,7 @@ def test_neither_a_larger_image_nor_more_of_it_changes_how_decided_a_mask_is(see
     assert one.stability == pytest.approx(smaller_part.stability)
 
 
-def test_the_softer_an_outline_the_less_decided_its_mask() -> None:
+def test_a_softer_outline_lowers_the_stability() -> None:
     disc = np.hypot(*np.mgrid[-50:50, -50:50]) < 30
     shares = [
         stability_share(soft[soft > 0.5], mask_threshold=0.5)

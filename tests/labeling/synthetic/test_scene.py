@@ -46,7 +46,7 @@ def test_frames_have_the_size_and_masks_are_disjoint() -> None:
         assert overlaps.sum() == np.trace(overlaps) if masks else True
 
 
-def test_one_to_three_people_are_seen_and_the_room_is_empty_first_and_last() -> None:
+def test_one_to_three_people_are_visible_and_the_room_is_empty_first_and_last() -> None:
     counts = [len(SMALL.frame(index)[1]) for index in range(0, SMALL.frame_count, 10)]
     assert set(counts) == {0, 1, 2, 3}
     assert counts[:5] == counts[-5:] == [0] * 5
@@ -66,7 +66,7 @@ def test_a_mask_covers_the_pixels_that_a_person_changed_and_no_others() -> None:
     assert changed[person].mean() > 0.85
 
 
-def test_furniture_hides_who_walks_behind_it() -> None:
+def test_furniture_hides_a_person_behind_it() -> None:
     """Behind the table, the trousers are seen above and below its top."""
     person = SMALL.frame(140)[1]
     hidden = [mask.to_array()[110:116, 140:160].any() for mask in person]
@@ -82,7 +82,7 @@ def test_the_light_is_switched_on_and_off_again() -> None:
     assert light_at(0.5)[1] == light_at(0.8)[1] == 0
 
 
-def test_people_stand_still_where_the_script_says_and_crouch() -> None:
+def test_people_stand_still_and_crouch_by_the_choreography() -> None:
     dark, small = cast_actors(7, 0)[1:]
     standing = [place_actor(dark, t, 0.3) for t in (0.4, 0.5, 0.6)]
     assert standing[0] == standing[1] == standing[2]
@@ -99,8 +99,8 @@ def test_later_repetitions_wear_other_shirts() -> None:
 
 def test_feet_are_on_the_ground_and_a_crouching_body_is_lower() -> None:
     for gait in np.linspace(0, 6, 7):
-        joints = pose_keypoints(Stance(float(gait), 1.0, 0.0, 1.0))
-        assert min(joints["near_ankle"][1], joints["far_ankle"][1]) == pytest.approx(0.035)
+        points = pose_keypoints(Stance(float(gait), 1.0, 0.0, 1.0))
+        assert min(points["near_ankle"][1], points["far_ankle"][1]) == pytest.approx(0.035)
     upright = pose_keypoints(Stance(0, 0, 0, 1))["head"][1]
     crouched = pose_keypoints(Stance(0, 0, 1, 1))["head"][1]
     assert 0.85 < upright < 1.0

@@ -37,7 +37,7 @@ def test_the_exif_orientation_is_applied_once(orientation: int, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
-def test_every_kind_of_pixel_becomes_rgb(mode: str, tmp_path: Path) -> None:
+def test_every_pixel_format_becomes_rgb(mode: str, tmp_path: Path) -> None:
     image = Image.fromarray(draw_number(NUMBER))
     if mode == "I;16":
         image = Image.fromarray(draw_number(NUMBER)[:, :, 0].astype(np.uint16) * 257)
@@ -64,7 +64,7 @@ def test_a_palette_with_transparency_is_read(tmp_path: Path) -> None:
     assert read_number(read_image(tmp_path / "p.png")) == NUMBER
 
 
-def test_an_image_cut_short_is_unreadable_not_half_gray(tmp_path: Path) -> None:
+def test_a_truncated_image_is_unreadable_not_half_gray(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (96, 144, 3), dtype=np.uint8)
     for name in ("p.jpg", "p.png"):
         path = tmp_path / name
@@ -74,7 +74,7 @@ def test_an_image_cut_short_is_unreadable_not_half_gray(tmp_path: Path) -> None:
             read_image(path)
 
 
-def test_what_is_no_image_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_no_image_is_named_in_the_error(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("not an image")
     (tmp_path / "empty.png").write_bytes(b"")
     for name in ("text.jpg", "empty.png"):

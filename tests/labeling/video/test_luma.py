@@ -40,7 +40,7 @@ def test_blur_lowers_sharpness() -> None:
     assert values == sorted(values, reverse=True)
 
 
-def test_a_hash_has_256_bits_and_tells_scenes_apart() -> None:
+def test_a_hash_has_256_bits_and_differs_between_scenes() -> None:
     assert hash_luma(scene(1)).hash.size == 256
     assert hash_luma(scene(1)) - hash_luma(scene(1)) == 0
     assert hash_luma(scene(1)) - hash_luma(scene(2)) > 60
@@ -71,7 +71,7 @@ def test_motion_that_only_moves_levels_begins_no_shot() -> None:
     assert not begins_a_shot(before, moved, shot_threshold=CUT)
 
 
-def test_the_cut_difference_decides() -> None:
+def test_the_shot_threshold_decides() -> None:
     difference = float(np.abs(scene(1).astype(int) - scene(2)).mean())
     assert begins_a_shot(scene(1), scene(2), shot_threshold=difference - 1)
     assert not begins_a_shot(scene(1), scene(2), shot_threshold=difference + 1)
@@ -106,7 +106,7 @@ def test_most_copies_of_an_image_lie_within_four_bits(shared: Path) -> None:
 
 
 @pytest.mark.shared
-def test_people_who_walk_are_no_duplicates_within_four_bits(shared: Path) -> None:
+def test_walking_people_are_no_duplicates_within_four_bits(shared: Path) -> None:
     clip = Clip("pets", shared / "data/pets2009_s2l1/vtest.avi")
     hashes = [hash_luma(d.scaled_luma(640)) for i, d in enumerate(decode_clip(clip)) if i % 5 == 0]
     distances = [a - b for a, b in pairwise(hashes)]

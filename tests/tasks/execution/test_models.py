@@ -31,12 +31,12 @@ def test_a_valid_output_is_returned_unchanged() -> None:
 @pytest.mark.parametrize(
     ("output", "complaint"),
     [
-        ([], "0 answers for 1 frames"),
+        ([], "0 results for 1 frames"),
         ([[Instance(OTHER_SIZE, 0.9, BOX)]], r"\(30, 20\) for an image of \(20, 30\)"),
         ([[Instance(WHOLE, math.nan, BOX)]], "score nan"),
         ([[Instance(WHOLE, 0.9, (0.0, 0.0, math.inf, 1.0))]], "inf"),
-        ([[Instance(WHOLE, 0.9, BOX, stability=1.5)]], "decided 1.5"),
-        ([[Instance(WHOLE, 0.9, BOX, stability=math.nan)]], "decided nan"),
+        ([[Instance(WHOLE, 0.9, BOX, stability=1.5)]], "stability 1.5"),
+        ([[Instance(WHOLE, 0.9, BOX, stability=math.nan)]], "stability nan"),
     ],
 )
 def test_an_invalid_output_is_refused_with_its_value(output: list[list[Instance]], complaint: str) -> None:

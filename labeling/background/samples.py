@@ -1,0 +1,130 @@
+"""Sample images of a static camera's clip, from which a background is learned.
+
+The samples depend on the file and the time range alone. A range shorter than `MIN_SPAN_S` is widened
+within its video, so that a person who stays for a whole shard is not learned as background. The images
+of a folder are taken as samples of one static camera.
+
+Samples have at most `WORKING_HEIGHT` rows, which bounds memory: 60 samples of 16:9 take 93 MB.
+"""
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labeling.errors import EmptyVideo, ModelOutputWrong, NotAVideo, UnsupportedVideo
+from labeling.runtime.memory import release_memory
+from labeling.structures.frames import Clip, RgbImage
+from labeling.structures.probability_maps import resize_image
+from labeling.video.decode import Decoded, decode_clip
+from labeling.video.probe import probe_video
+
+MIN_SPAN_S = Fraction(120)
+"""Shortest stretch of video over which samples are spread, if the video is long enough."""
+SEEK_FROM_S = Fraction(5)
+"""Samples further apart than this are found by seeking; for nearer ones decoding through is cheaper."""
+WORKING_HEIGHT = 540
+"""Rows; taller images are reduced."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SampleStack:
+    """Samples of one clip."""
+
+    size_hw: tuple[int, int]
+    """Size of the clip's images; the samples may be smaller."""
+    images: NDArray[np.uint8]
+    """NxHxWx3."""
+
+
+def gather_samples(clip: Clip, count: int) -> SampleStack:
+    """Read up to `count` samples of a clip into one array.
+
+    Raises:
+        SourceError: the clip cannot be read, or has no image.
+        ModelOutputWrong: its images have several sizes.
+    """
+    size_hw = (0, 0)
+    stack = np.empty((0, 0, 0, 3), dtype=np.uint8)
+    number = 0
+    for number, image in enumerate(read_samples(clip, count), start=1):
+        image_hw = (image.shape[0], image.shape[1])
+        if number == 1:
+            size_hw = image_hw
+            stack = np.empty((count, *_working_hw(size_hw), 3), dtype=np.uint8)
+        elif image_hw != size_hw:
+            raise ModelOutputWrong(
+                f"background: clip of {clip.video_id[:12]} has images of {size_hw[1]}x{size_hw[0]} and of "
+                f"{image_hw[1]}x{image_hw[0]} px; a background requires one static camera: use another "
+                "segmenter here"
+            )
+        stack[number - 1] = resize_image(image, _working_hw(size_hw))
+    if not number:
+        raise EmptyVideo(
+            f"background: clip of {clip.video_id[:12]} ({clip.path or 'folder'}) has no readable image: check it"
+        )
+    release_memory()  # held by up to `count` opened files
+    return SampleStack(size_hw, stack[:number])
+
+
+def _working_hw(size_hw: tuple[int, int]) -> tuple[int, int]:
+    height, width = size_hw
+    if height <= WORKING_HEIGHT:
+        return size_hw
+    return WORKING_HEIGHT, max(1, round(width * WORKING_HEIGHT / height))
+
+
+def read_samples(clip: Clip, count: int) -> Iterator[RgbImage]:
+    """Yield images spread evenly over the clip, in order of time; unreadable images of a folder are skipped."""
+    if clip.path is None:
+        chosen = np.linspace(0, len(clip.images) - 1, min(count, len(clip.images))).round().astype(int)
+        for decoded_image in decode_clip(replace(clip, images=tuple(clip.images[i] for i in chosen))):
+            with suppress(NotAVideo, UnsupportedVideo):  # sampling reports these
+                yield decoded_image.to_rgb()
+        return
+    start_s, end_s = widen_range(clip, probe_video(clip.path).duration_s)
+    times = sample_times(start_s, end_s, count)
+    if times[1] - times[0] > SEEK_FROM_S:
+        for time_s in times:
+            decoded = next(decode_clip(replace(clip, start_s=time_s, end_s=None)), None)
+            if decoded is not None:
+                yield decoded.to_rgb()
+            del decoded
+            gc.collect(1)  # the file just closed: see release_memory
+    else:
+        yield from _pick(decode_clip(replace(clip, start_s=start_s, end_s=end_s)), times)
+
+
+def sample_times(start_s: Fraction, end_s: Fraction, count: int) -> list[Fraction]:
+    """Return the middles of `count` equal parts of a time range, in seconds.
+
+    >>> [float(t) for t in sample_times(Fraction(10), Fraction(18), 4)]
+    [11.0, 13.0, 15.0, 17.0]
+    """
+    part = (end_s - start_s) / count
+    return [start_s + part * (2 * i + 1) / 2 for i in range(count)]
+
+
+def widen_range(clip: Clip, duration_s: Fraction) -> tuple[Fraction, Fraction]:
+    """Return the clip's range, or `MIN_SPAN_S` seconds around its middle, within a video of `duration_s`."""
+    end_s = duration_s if clip.end_s is None else min(clip.end_s, duration_s)
+    span_s = min(max(end_s - clip.start_s, MIN_SPAN_S), duration_s)
+    middle_s = (clip.start_s + end_s) / 2
+    start_s = min(max(Fraction(0), middle_s - span_s / 2), duration_s - span_s)
+    return start_s, start_s + span_s
+
+
+def _pick(frames: Iterator[Decoded], times: Sequence[Fraction]) -> Iterator[RgbImage]:
+    """Yield for each time the first frame from it on, or the last frame."""
+    frame: Decoded | None = None
+    for time_s in times:
+        if frame is None or frame.t < time_s:
+            for frame in frames:
+                if frame.t >= time_s:
+                    break
+        if frame is not None:
+            yield frame.to_rgb()
