@@ -51,20 +51,21 @@ def work(video: Path, home: Path, config_name: str, changes: list[str]) -> None:
     from db.runs.queries import planned_shards
     from db.runs.writes import upsert_run
     from labeling.storage.home import Home
-    from tasks.execution.database import database_of
+    from tasks.execution.context import open_context
     from tasks.ingest import ingest_spec
     from tasks.label import work_on_shard
 
     config = load_config(config_name, changes)
     place = Home(home)
     place.create()
-    with database_of(place).transaction() as session:
+    context = open_context(place)
+    with context.database.transaction() as session:
         upsert_run(session, config.run_id(), name="bench", config={}, code_version="bench")
-    ingest_spec(str(video), config.run_id(), config, place)
-    with database_of(place).session() as session:
+    ingest_spec(context, str(video), config.run_id(), config)
+    with context.database.session() as session:
         shards = planned_shards(session, config.run_id())
     for shard in shards:
-        work_on_shard(shard, config, place)
+        work_on_shard(context, shard, config)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 

@@ -56,7 +56,7 @@ from labeling.datasets.formats.coco import write_coco
 from labeling.datasets.staging import ImageFolder
 from labeling.storage.home import Home
 from labeling.storage.object_store import ObjectStore
-from tasks.observability.report import list_runs
+from tasks.browse import list_runs
 
 LIMIT_MS = 200
 Question = Callable[[Session, RunRow], object]

@@ -37,11 +37,12 @@ from labeling.structures.frames import Clip, Frame
 from labeling.synthetic.scene import render_scene
 from labeling.trust.decide import needs_flip
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, gather_evidence
-from tasks.execution.database import close_databases, database_of
+from tasks.close import close_run
+from tasks.execution.context import open_context
+from tasks.execution.database import close_databases
 from tasks.execution.models import load_models
 from tasks.ingest import ingest_spec
 from tasks.label import work_on_shard
-from tasks.observability.summary import close_run
 
 PLAIN = "whole run, plain functions"
 FLOW = "whole flow, Prefect warm"
@@ -86,16 +87,17 @@ def time_plain(video: Path, config: RunConfig) -> tuple[float, float]:
         begin = time.perf_counter()
         home, run_id = Home(Path(folder)), config.run_id()
         home.create()
-        with database_of(home).transaction() as session:
+        context = open_context(home)
+        with context.database.transaction() as session:
             upsert_run(session, run_id, name="bench", config=config.model_dump(mode="json"), code_version="")
-        ingest_spec(str(video), run_id, config, home)
-        with database_of(home).session() as session:
+        ingest_spec(context, str(video), run_id, config)
+        with context.database.session() as session:
             shards = planned_shards(session, run_id)
         begin_shards = time.perf_counter()
         for shard in shards:
-            work_on_shard(shard, config, home)
+            work_on_shard(context, shard, config)
         shards_s = time.perf_counter() - begin_shards
-        close_run(run_id, home, shards=shards)
+        close_run(context, run_id, shards=shards)
         whole_s = time.perf_counter() - begin
         close_databases()
     return whole_s, shards_s

@@ -1,4 +1,4 @@
-"""A run's frames as a dataset, again and again."""
+"""The flow that writes a run's frames as a dataset, for a schedule; like `maskmill export`."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from configs.models import ExportedDecision, ExportFormat
-from flows.home import complete_if_no_run, existing_home, whole_path
+from flows.home import complete_if_no_run, existing_context, whole_path
 from labeling.datasets.records import ExportSummary
-from labeling.storage.home import Home
 from labeling.storage.object_store import local_path
+from tasks.execution.context import Context
 from tasks.execution.leases import at_work
 from tasks.export import ExportOrder, write_dataset
 from tasks.observability.assets import trace_dataset
@@ -25,35 +25,30 @@ def export_dataset(
     run: str = "",
     decisions: tuple[ExportedDecision, ...] = ("accepted", "reviewed"),
 ) -> ExportSummary:
-    """Write a run's frames as a dataset; an earlier export in the folder is replaced once this one is whole.
+    """Write a run's frames as a dataset; it replaces an earlier export in the folder once it is complete.
 
     Args:
         out: folder or URL (`s3://bucket/dataset`) to write.
         home: folder with the database and the images.
         format: COCO, Ultralytics' polygons, or one PNG per frame.
-        run: id of the run, or its start; empty: the one that was worked on last.
+        run: id of the run, or its beginning; empty: the last run.
         decisions: which frames: accepted, reviewed, review, easy.
     """
     order = ExportOrder(format, tuple(decisions), run or None)
-    place = existing_home(whole_path(home, "home"))
-    with at_work(place, "export-dataset"):
-        return write_dataset_task(place.root, _whole_target(out), order)
-
-
-def _whole_target(out: str) -> str:
-    if "://" in out:
-        return out
-    return str(whole_path(Path(out), "out"))
+    context = existing_context(whole_path(home, "home"))
+    target = out if "://" in out else str(whole_path(Path(out), "out"))
+    with at_work(context.home, "export-dataset"):
+        return write_dataset_task(context, target, order)
 
 
 @task(name="write-dataset", cache_policy=NO_CACHE, persist_result=False)
-def write_dataset_task(home: Path, target: str, order: ExportOrder) -> ExportSummary:
-    """`write_dataset`, with what it says in the run's log and the dataset's lineage."""
-    written = write_dataset(Home(home), target, order)
+def write_dataset_task(context: Context, target: str, order: ExportOrder) -> ExportSummary:
+    """Write the dataset, log what was written, and record its lineage."""
+    written = write_dataset(context, target, order)
     get_run_logger().info("%d frames with %d instances in %s", written.frames, written.instances, target)
     if folder := local_path(target):
         counts = {"frames": written.frames, "instances": written.instances}
-        trace_dataset(Home(home), order.run, folder, counts)
+        trace_dataset(context, order.run, folder, counts)
     for note in written.notes:
         get_run_logger().info(note)
     return written

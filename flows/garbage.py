@@ -1,11 +1,11 @@
-"""What nothing needs any more is taken away, as `maskmill gc --delete` does, on a schedule."""
+"""The flow that deletes what no run needs any more, for a schedule; like `maskmill gc --delete`."""
 
 from pathlib import Path
 
 from prefect import flow
 from prefect.logging import get_run_logger
 
-from flows.home import complete_if_no_run, existing_home, whole_path
+from flows.home import complete_if_no_run, existing_context, whole_path
 from tasks.execution.leases import at_work
 from tasks.garbage import Ages, Garbage, collect_garbage
 
@@ -18,20 +18,20 @@ def collect_garbage_flow(
     runs_older_than: float = 30.0,
     delete: bool = False,
 ) -> Garbage:
-    """Find images that no run refers to and predictions whose place others have taken.
+    """Find images that no run refers to, and predictions of superseded runs.
 
     Args:
         home: folder with the database and the images.
-        older_than: days that a file must be old.
-        runs_older_than: days that nobody may have worked on a superseded run.
-        delete: take them away; otherwise they are told only.
+        older_than: minimum age of a file, in days.
+        runs_older_than: days since a superseded run was last worked on.
+        delete: delete them; otherwise only list them.
     """
-    place = existing_home(whole_path(home, "home"))
-    with at_work(place, "collect-garbage"):
-        found = collect_garbage(place, Ages(older_than, runs_older_than), delete=delete)
+    context = existing_context(whole_path(home, "home"))
+    with at_work(context.home, "collect-garbage"):
+        found = collect_garbage(context, Ages(older_than, runs_older_than), delete=delete)
     get_run_logger().info(
         "%s: %d images, %d unfinished files, %d bytes; %d runs",
-        "deleted" if delete else "nothing needs",
+        "deleted" if delete else "not needed",
         *(found.images, found.unfinished, found.bytes, len(found.runs)),
     )
     return found

@@ -1,4 +1,4 @@
-"""Videos in, hard frames with COCO masks out."""
+"""The flow that makes a dataset: videos in, hard frames with COCO masks out."""
 
 from importlib.metadata import version
 from itertools import chain
@@ -21,20 +21,20 @@ from labeling.sources.content_store import remove_leftovers
 from labeling.sources.titles import run_title
 from labeling.sources.url_policy import refuse_passwords
 from labeling.storage.home import Home
-from tasks.execution.database import database_of
+from tasks.close import close_run_task
+from tasks.execution.context import Context, open_context
 from tasks.execution.leases import Execution, at_work, bury_the_dead, cancelled
-from tasks.execution.models import doubt_calibration, forget_models, load_models
-from tasks.ingest import ingest_source_task, ingest_spec
+from tasks.execution.models import calibration_warning, forget_models, load_models
+from tasks.ingest import ingest_source_task
 from tasks.observability.final_state import final_state
 from tasks.observability.progress import show_progress
-from tasks.observability.provenance import describe_run
-from tasks.observability.summary import close_run, close_run_task, publish_run, summary_sentence
+from tasks.observability.publish import describe_run, publish_run
 
 
 def _run_name() -> str:
-    given = runtime.flow_run.parameters
-    preset = given.get("name") or ("custom" if given.get("config") else "default")
-    return run_title(given.get("sources") or [], preset)
+    parameters = runtime.flow_run.parameters
+    preset = parameters.get("name") or ("custom" if parameters.get("config") else "default")
+    return run_title(parameters.get("sources") or [], preset)
 
 
 @flow(name="generate-dataset", flow_run_name=_run_name, persist_result=False)
@@ -50,12 +50,12 @@ def generate_dataset(
     Args:
         sources: files, folders, globs, archives, lists, URLs, cameras.
         config: the run; none: the preset `name`, or `default`.
-        name: what the config is called in summaries and reports.
+        name: the config's name in summaries and reports.
         home: folder for the database and the images.
-        retry_failed: the sources and shards of this run that failed are tried again too.
+        retry_failed: try failed sources and shards of this run again.
 
     Raises:
-        NoSourceReadable: all failed; it has the summary.
+        NoSourceReadable: everything failed; it has the summary.
     """
     if not (sources or retry_failed):
         raise ConfigError("no sources: name a file, folder, glob, archive, list, URL or camera")
@@ -63,86 +63,70 @@ def generate_dataset(
     name = name or ("" if config else "default")
     config = config or load_config(name)
     check_runner(config)
-    place = _open_home(home)
+    context = _create_home(home)
     try:
-        with at_work(place, "generate-dataset") as execution:
-            bury_the_dead(place)
-            remove_leftovers(place.videos)
-            _begin_run(config, name, place)
-            _try_models(config, place)  # before anything is fetched: missing weights are known at once
-            with database_of(place).session() as session:
+        with at_work(context.home, "generate-dataset") as execution:
+            bury_the_dead(context.home)
+            remove_leftovers(context.home.videos)
+            _begin_run(context, config, name)
+            _try_models(context, config)  # before anything is fetched: missing weights are reported at once
+            with context.database.session() as session:
                 sources = sources + (failed_specs(session, config.run_id()) if retry_failed else [])
-            return _generate(sources, config, execution, retry_failed=retry_failed)
+            return _generate(context, sources, config, execution, retry_failed=retry_failed)
     except Interrupted as error:
-        return cancelled(error)  # type: ignore[no-any-return]  # Prefect takes a state for a result
+        return cancelled(error)  # type: ignore[no-any-return]  # Prefect accepts a state as the result
 
 
-def _generate(
-    sources: list[str], config: RunConfig, execution: Execution, *, retry_failed: bool
-) -> RunSummary:
-    place, run_id = execution.home, config.run_id()
-    ingests = []
-    for spec in sources:
-        execution.check()
-        ingests.append(ingest_source_task(spec, run_id, config, place.root, return_state=True))
-    ingested = [state.result() for state in ingests if state.is_completed()]
-    videos = dict.fromkeys(chain.from_iterable(found.videos for found in ingested))
-    with database_of(place).transaction() as session:
-        requeue_failed(session, run_id, list(videos), every=retry_failed)
-        planned = planned_shards(session, run_id)
-    get_run_logger().info("run %s: %d shards to do", run_id, len(planned))
-    with show_progress(run_id, place, len(planned)):
-        worked = work_on_shards(config, execution) if planned else []
-    failed = list(chain.from_iterable(found.failed for found in ingested))
-    summary = close_run_task(run_id, place.root, failed, worked, len(videos))
-    publish_run(summary, place)
-    for state in ingests:
-        state.result()  # what no SourceError explains is raised when everything else is done
-    asked = sum(len(found.videos) + len(found.failed) for found in ingested)
-    # whoever calls a flow gets the data of the state that it returns
-    return cast(RunSummary, final_state(summary, summary_sentence(summary), sources=asked))
+def _create_home(home: Path) -> Context:
+    created = Home(whole_path(home, "home"))
+    created.create()
+    return open_context(created)
 
 
-def record_missing(paths: list[str], config: RunConfig, *, name: str, home: Path) -> RunSummary | None:
-    """What `generate_dataset` says of paths where nothing is, without the seconds that Prefect takes to
-    start; None if an earlier time left this run something to do.
-
-    Raises:
-        StorageError, DatabaseError: it cannot be kept.
-    """
-    place, run_id = _open_home(home), config.run_id()
-    _begin_run(config, name, place)
-    with database_of(place).session() as session:
-        if planned_shards(session, run_id):
-            return None
-    failed = [spec for path in paths for spec in ingest_spec(path, run_id, config, place).failed]
-    return close_run(run_id, place, failed_specs=failed)
+def _begin_run(context: Context, config: RunConfig, name: str) -> None:
+    tree = config.model_dump(mode="json")
+    with context.database.transaction() as session:
+        upsert_run(session, config.run_id(), name=name, config=tree, code_version=version("maskmill"))
 
 
-def _open_home(home: Path) -> Home:
-    place = Home(whole_path(home, "home"))
-    place.create()
-    return place
-
-
-def _begin_run(config: RunConfig, name: str, place: Home) -> None:
-    whole = config.model_dump(mode="json")
-    with database_of(place).transaction() as session:
-        upsert_run(session, config.run_id(), name=name, config=whole, code_version=version("maskmill"))
-
-
-def _try_models(config: RunConfig, place: Home) -> None:
-    """Load the models and keep what they are; where others will use theirs, ours only take room."""
+def _try_models(context: Context, config: RunConfig) -> None:
+    """Load the models and record their cards; free them if worker processes load their own."""
     models = load_models(config)
-    asked = {role: getattr(models, role).card for role in config.segmenters()}
-    get_run_logger().info(describe_run(config, asked))
-    if doubt := doubt_calibration(config, asked["teacher"]):
-        get_run_logger().warning(doubt)
-    with database_of(place).transaction() as session:
-        record_models(session, config.run_id(), {role: asked[role] for role in ("teacher", "student")})
+    cards = {role: getattr(models, role).card for role in config.segmenters()}
+    get_run_logger().info(describe_run(config, cards))
+    if warning := calibration_warning(config, cards["teacher"]):
+        get_run_logger().warning(warning)
+    with context.database.transaction() as session:
+        record_models(session, config.run_id(), {role: cards[role] for role in ("teacher", "student")})
     if config.runner != "threads":
         del models
         forget_models()
+
+
+def _generate(
+    context: Context, sources: list[str], config: RunConfig, execution: Execution, *, retry_failed: bool
+) -> RunSummary:
+    run_id = config.run_id()
+    states = []
+    for spec in sources:
+        execution.check()
+        states.append(ingest_source_task(context, spec, run_id, config, return_state=True))
+    ingested = [state.result() for state in states if state.is_completed()]
+    videos = dict.fromkeys(chain.from_iterable(source.videos for source in ingested))
+    with context.database.transaction() as session:
+        requeue_failed(session, run_id, list(videos), every=retry_failed)
+        planned = planned_shards(session, run_id)
+    get_run_logger().info("run %s: %d shards to do", run_id, len(planned))
+    with show_progress(context, run_id, len(planned)):
+        worked = work_on_shards(context, config, execution) if planned else []
+    failed = list(chain.from_iterable(source.failed for source in ingested))
+    summary = close_run_task(context, run_id, failed_specs=failed, shards=worked, videos_given=len(videos))
+    publish_run(context, summary)
+    for state in states:
+        state.result()  # an error that is not a SourceError is raised after everything else is done
+    asked = sum(len(source.videos) + len(source.failed) for source in ingested)
+    # the caller of a flow gets the data of the state that it returns
+    return cast(RunSummary, final_state(summary, sources=asked))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where a home is, and opening one that must exist already."""
+"""The home that a flow or command works on: absolute paths, and homes that must exist already."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 from configs.errors import ConfigError, NoRunYet
 
 if TYPE_CHECKING:
-    from db.connection.database import Database
     from labeling.storage.home import Home
+    from tasks.execution.context import Context
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
 def complete_if_no_run(work: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Have a flow that its schedule starts before anything was labeled end as `NothingToDo`.
+    """Let a flow that its schedule starts before the first run end as `NothingToDo`.
 
-    People who call it are told by the error.
+    A direct caller gets the error.
     """
 
     @wraps(work)
-    def patient(*args: Parameters.args, **named: Parameters.kwargs) -> Result:
+    def tolerant(*args: Parameters.args, **named: Parameters.kwargs) -> Result:
         from prefect.runtime import deployment
         from prefect.states import Completed
 
@@ -34,48 +34,48 @@ def complete_if_no_run(work: Callable[Parameters, Result]) -> Callable[Parameter
             if not deployment.id:
                 raise
             message = f"nothing to do yet: {error}"
-            return cast(Result, Completed(name=NOTHING_TO_DO, message=message))  # Prefect takes it for one
+            return cast(Result, Completed(name=NOTHING_TO_DO, message=message))  # Prefect accepts a state
 
-    return patient
+    return tolerant
 
 
 def existing_home(home: Path) -> "Home":
-    """The home at this folder.
+    """Return the home at this folder.
 
     Raises:
         NoRunYet: nothing is there yet.
-        ConfigError: a file is.
+        ConfigError: it is a file.
     """
     from configs.environment import DATABASE_URL
     from labeling.storage.home import Home
 
-    place = Home(home.expanduser().resolve())
-    if place.root.is_file():
+    found = Home(home.expanduser().resolve())
+    if found.root.is_file():
         raise ConfigError(f"--home {home} is a file: name a folder")
-    if not place.root.is_dir() and DATABASE_URL.read() is None:
-        raise NoRunYet(f"no home at {place.root}: `maskmill run SOURCE --home {home}` makes one")
-    return place
+    if not found.root.is_dir() and DATABASE_URL.read() is None:
+        raise NoRunYet(f"no home at {found.root}: `maskmill run SOURCE --home {home}` creates it")
+    return found
+
+
+def existing_context(home: Path) -> "Context":
+    """Open the context of an existing home; raises as `existing_home`."""
+    from tasks.execution.context import open_context
+
+    return open_context(existing_home(home))
 
 
 def whole_path(path: Path, name: str) -> Path:
-    """The path from the root on.
+    """Return the absolute path.
 
     Raises:
-        ConfigError: it is relative, and this is a run of a deployment, which starts in whatever folder
-            its worker has, on another machine perhaps; that folder may even be gone afterwards.
+        ConfigError: it is relative in a run of a deployment, whose working folder is the worker's,
+            perhaps a temporary one on another machine.
     """
     from prefect.runtime import deployment
 
     if not path.expanduser().is_absolute() and deployment.id:
         raise ConfigError(
-            f"{name} {path}: a relative path, and this run may be anywhere; name the whole path, "
-            "as in /srv/maskmill"
+            f"{name} {path}: a deployment may run in any folder of any machine; give an absolute path such as "
+            "/srv/maskmill"
         )
     return path.expanduser().resolve()
-
-
-def open_home(home: Path) -> "Database":
-    """The ledger of an existing home."""
-    from tasks.execution.database import database_of
-
-    return database_of(existing_home(home))

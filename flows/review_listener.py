@@ -1,4 +1,4 @@
-"""`maskmill review listen`: pull whenever Label Studio says that something changed, and now and then."""
+"""`maskmill review listen`: pull on each webhook of Label Studio, and at regular intervals."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,16 +11,15 @@ from flows.review import pull_reviews
 from labeling.errors import AlreadyRunning
 from labeling.review.label_studio.webhook import SECRET_HEADER, WebhookListener, listen_for_webhooks
 from labeling.storage.home import Home
-from tasks.execution.database import database_of
-from tasks.review.connect import connect, secret_from_prefect
+from tasks.execution.context import open_context
+from tasks.review.connect import connect
 from tasks.review.pull import PullSummary
 
-CALM_S = 1.0
-"""After a hint: an annotator's submit is followed by others, and one pull does for all."""
-
+SETTLE_S = 1.0
+"""Wait after a webhook: an annotator's next submissions follow soon, and one pull takes them all."""
 
 BUSY_S = 5.0
-"""Until a pull is tried again that found another at work."""
+"""Wait before trying again after a pull found another push or pull in progress."""
 
 
 def listen(
@@ -30,45 +29,56 @@ def listen(
     port: int,
     url: str | None,
     every_s: float,
-    say: Callable[[str], None],
-    tell: Callable[[PullSummary], None],
+    log: Callable[[str], None],
+    report: Callable[[PullSummary], None],
 ) -> None:
-    """Pull at once, then at every hint, and at least every `every_s` seconds, until interrupted.
+    """Pull at once, then on each webhook, and at least every `every_s` seconds, until interrupted.
 
-    `url` is where Label Studio reaches us; None: `host` and `port` as they are. A pull that fails is
-    told and tried again; a hint that never came is made up for by the next pull.
+    A failed pull is reported and tried again; the next pull makes up for a lost webhook.
+
+    Args:
+        home: folder with the database.
+        host: address to listen on.
+        port: port to listen on; 0: any.
+        url: URL at which Label Studio reaches this process; None: made of `host` and `port`.
+        every_s: maximum time between two pulls.
+        log: called with each message.
+        report: called with the result of each pull.
 
     Raises:
-        ConfigError: the port is taken, or nothing was pushed yet.
-        LabelStudioError: Label Studio does not take the webhook.
+        ConfigError: the port is in use, or nothing was pushed yet.
+        LabelStudioError: Label Studio does not accept the webhook.
     """
-    with listen_for_webhooks(host, port) as hints:
-        address = url or f"http://{host}:{hints.port}/"
-        with _registered(Home(home), hints, address):
-            say(f"listening on {host}:{hints.port}; Label Studio calls {address}")
+    with listen_for_webhooks(host, port) as listener:
+        address = url or f"http://{host}:{listener.port}/"
+        with _registered(Home(home), listener, address):
+            log(f"listening on {host}:{listener.port}; Label Studio calls {address}")
             while True:
-                hints.heard.clear()
+                listener.heard.clear()
                 try:
-                    tell(pull_reviews(home))
-                except AlreadyRunning:  # a push, whose own changes we were told of
+                    report(pull_reviews(home))
+                except AlreadyRunning:  # a push, whose own changes caused the webhook
                     time.sleep(BUSY_S)
-                    hints.heard.set()
+                    listener.heard.set()
                 except MaskmillError as error:
-                    say(f"not pulled ({error.code}): {error}")
-                if hints.heard.wait(every_s):
-                    time.sleep(CALM_S)
+                    log(f"not pulled ({error.code}): {error}")
+                if listener.heard.wait(every_s):
+                    time.sleep(SETTLE_S)
 
 
 @contextmanager
-def _registered(home: Home, hints: WebhookListener, address: str) -> Iterator[None]:
-    """Our webhook on every project of ours; taken away at the end, for a call that nobody hears costs
-    every annotator a second."""
-    with connect(home, secret_from_prefect) as (server, place):
-        with database_of(home).session() as session:
-            projects = projects_at(session, place.name)
+def _registered(home: Home, listener: WebhookListener, address: str) -> Iterator[None]:
+    """Register the webhook with all our projects during the block.
+
+    It is removed at the end, because an unanswered call costs every annotator a second.
+    """
+    with connect(home) as connection:
+        server = connection.server
+        with open_context(home).database.session() as session:
+            projects = projects_at(session, connection.name)
         if not projects:
-            raise ConfigError("nothing was sent to this Label Studio yet: `maskmill review push` first")
-        headers = {SECRET_HEADER: hints.secret}
+            raise ConfigError("nothing was sent to this Label Studio yet: run `maskmill review push` first")
+        headers = {SECRET_HEADER: listener.secret}
         webhooks = [server.ensure_webhook(project.external_id, address, headers) for project in projects]
         try:
             yield

@@ -101,11 +101,11 @@ def export(
         >>> export(folder / "dataset", home=home, decisions=["accepted", "easy", "review"]).frames > 0
         True
     """
-    from flows.home import existing_home
+    from flows.home import existing_context
     from tasks.export import ExportOrder, write_dataset
 
     order = ExportOrder(format, tuple(decisions), run, copy=copy)
-    return write_dataset(existing_home(Path(home)), str(target), order)
+    return write_dataset(existing_context(Path(home)), str(target), order)
 
 
 def evaluate(

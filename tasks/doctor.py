@@ -1,4 +1,4 @@
-"""Looking at this machine: what a run would find here."""
+"""Check this machine: device, libraries, models, database, servers, disk."""
 
 import os
 import shutil
@@ -16,9 +16,9 @@ from labeling.storage.home import Home
 from labeling.structures.instances import ModelCard
 
 LOW_DISK_BYTES = 5_000_000_000
-"""About an hour of video with its kept frames."""
-_PATIENCE_S = 3.0
-"""With a server."""
+"""About one hour of video with its kept frames."""
+_TIMEOUT_S = 3.0
+"""Time limit for a server's answer."""
 _EXTRAS = {
     "lite": ("onnxruntime", "ai-edge-litert"),
     "torch": ("torch", "torchvision"),
@@ -29,7 +29,7 @@ _EXTRAS = {
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One thing that was looked at; not ok is not always an error: a CPU is slower than a GPU."""
+    """The result of one check; not ok is not always an error: a CPU is only slower than a GPU."""
 
     what: str
     ok: bool
@@ -37,7 +37,7 @@ class CheckResult:
 
 
 def run_checks(config: RunConfig, home: Path) -> list[CheckResult]:
-    """Look at the machine, the libraries, this config's models, and the servers; nothing is started."""
+    """Check the machine, the libraries, the config's models and the servers; nothing is started."""
     return [
         _device(),
         *_libraries(),
@@ -51,23 +51,23 @@ def run_checks(config: RunConfig, home: Path) -> list[CheckResult]:
     ]
 
 
-def _check(what: str, look: Callable[[], str]) -> CheckResult:
+def _check(what: str, find: Callable[[], str]) -> CheckResult:
     try:
-        return CheckResult(what, ok=True, finding=look())
+        return CheckResult(what, ok=True, finding=find())
     except MaskmillError as error:
         return CheckResult(what, ok=False, finding=str(error))
 
 
 def _device() -> CheckResult:
+    cpu = f"CPU, {os.cpu_count()} cores"
     try:
         import torch
     except ImportError:
-        return CheckResult("device", ok=False, finding=f"CPU, {os.cpu_count()} cores; torch is not installed")
+        return CheckResult("device", ok=False, finding=f"{cpu}; torch is not installed")
     if torch.cuda.is_available():
         return CheckResult("device", ok=True, finding=f"GPU: {torch.cuda.get_device_name()}")
-    return CheckResult(
-        "device", ok=False, finding=f"CPU, {os.cpu_count()} cores; no CUDA device: use `lite` or wait"
-    )
+    slow = f"{cpu}; no CUDA device: the default preset is slow here, `--config lite` is faster"
+    return CheckResult("device", ok=False, finding=slow)
 
 
 def _libraries() -> Iterator[CheckResult]:
@@ -87,9 +87,9 @@ def _models(config: RunConfig) -> Iterator[CheckResult]:
     for role, block in config.segmenters().items():
 
         def load(role: str = role, block: SegmenterBlock = block) -> str:
-            made = make_segmenter(block, weights_dir=config.weights_dir, device=config.device, batch=1)
-            cards[role] = made.card
-            return f"{made.card.kind}:{made.card.name} loads"
+            segmenter = make_segmenter(block, weights_dir=config.weights_dir, device=config.device, batch=1)
+            cards[role] = segmenter.card
+            return f"{segmenter.card.kind}:{segmenter.card.name} loads"
 
         yield _check(role, load)
     if config.trust.calibration and "teacher" in cards:
@@ -97,25 +97,23 @@ def _models(config: RunConfig) -> Iterator[CheckResult]:
 
 
 def _calibration(config: RunConfig, teacher: ModelCard) -> CheckResult:
-    from tasks.execution.models import check_calibration, doubt_calibration
+    from tasks.execution.models import calibration_warning, check_calibration
 
     def check() -> str:
         check_calibration(config, teacher)
         return "fitted to this teacher"
 
-    doubt = doubt_calibration(config, teacher)
-    found = _check("calibration", check)
-    return CheckResult("calibration", ok=False, finding=doubt) if found.ok and doubt else found
+    result, warning = _check("calibration", check), calibration_warning(config, teacher)
+    return CheckResult("calibration", ok=False, finding=warning) if result.ok and warning else result
 
 
 def _database(home: Path) -> str:
     from db.connection.schema import schema_revision
     from tasks.execution.database import database_url
 
-    place = Home(home)
     if not home.exists() and DATABASE_URL.read() is None:
-        return f"none yet; the first run makes {place.root / 'maskmill.db'}"
-    revision, head = schema_revision(database_url(place))
+        return f"none yet; the first run creates {Home(home).database}"
+    revision, head = schema_revision(database_url(Home(home)))
     return f"schema {revision or 'none'}, this version has {head}" + (
         "" if revision in (None, head) else ": run `maskmill db upgrade`"
     )
@@ -125,9 +123,9 @@ def _images(home: Path) -> str:
     images = Home(home).images
     if images.store is None:
         return f"in {images.address}"
-    began = time.perf_counter()
+    start = time.perf_counter()
     images.store.check()
-    return f"{images.address} is written, read and listed, in {time.perf_counter() - began:.1f} s"
+    return f"{images.address}: write, read and list work, {time.perf_counter() - start:.1f} s"
 
 
 def _label_studio(home: Path, project: str) -> str:
@@ -136,15 +134,15 @@ def _label_studio(home: Path, project: str) -> str:
     from labeling.review.label_studio.http import RetryPolicy
 
     if (access := known_credentials(home)) is None:
-        return f"none, and frames need none until people correct them: {HOW_TO_START_ONE}"
+        return f"none, needed only for review: {HOW_TO_START_ONE}"
     with LabelStudioClient(
-        access.url, access.token, retry_policy=RetryPolicy(timeout_s=_PATIENCE_S, attempts=1)
+        access.url, access.token, retry_policy=RetryPolicy(timeout_s=_TIMEOUT_S, attempts=1)
     ) as server:
-        answers = f"{server.check()} at {server.url}"
-        number = server.find_project(project)
-    if number is None:
-        return f"{answers}, no project {project} yet: `maskmill review push` makes it"
-    return f"{answers}, {project}: {server.url}/projects/{number}/data"
+        found = f"{server.check()} at {server.url}"
+        project_id = server.find_project(project)
+    if project_id is None:
+        return f"{found}, no project {project} yet: `maskmill review push` creates it"
+    return f"{found}, {project}: {server.url}/projects/{project_id}/data"
 
 
 def _js_runtime() -> CheckResult:
@@ -174,6 +172,6 @@ def _prefect() -> str:
 
     if not PREFECT_API_URL.value():
         return f"{version('prefect')}, no server set: a temporary one starts with each run"
-    with temporary_settings({PREFECT_API_REQUEST_TIMEOUT: _PATIENCE_S, PREFECT_CLIENT_MAX_RETRIES: 0}):
+    with temporary_settings({PREFECT_API_REQUEST_TIMEOUT: _TIMEOUT_S, PREFECT_CLIENT_MAX_RETRIES: 0}):
         require_server()
     return f"{version('prefect')}, server at {PREFECT_API_URL.value()}"

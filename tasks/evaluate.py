@@ -1,4 +1,4 @@
-"""Running teacher, student, agreement and decision on labeled images, exactly as a run does."""
+"""Run teacher, student, agreement and decision on labeled images, exactly as a run does, and score them."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -25,22 +25,22 @@ from labeling.video.images import read_image
 from labeling.visualization.frames import tile_jpeg
 from tasks.execution.models import load_models
 
-MOST_TILES = 12
+MAX_TILES = 12
 """Images in each part of the page."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedImage:
-    """One labeled image: what is true, what was seen, and what that means."""
+    """One labeled image with the predictions for it and their scores."""
 
-    truth: LabeledImage
-    seen: LabeledFrame
+    labeled: LabeledImage
+    predicted: LabeledFrame
     frame: EvaluatedFrame
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a config does with ground truth."""
+    """The scores of a config against ground truth."""
 
     run: str
     """Id that a run of this config has: the same settings, the same id."""
@@ -53,18 +53,17 @@ class Evaluation:
 
     @cached_property
     def sets(self) -> dict[str, SetSummary]:
-        """By name, and `all` together."""
+        """Summaries by name of the set, and `all` sets pooled."""
         return summarize_frames(self.frames)
 
     def figures(self) -> dict[str, Any]:
-        """What `maskmill evaluate --json` writes: `run`, `hard_below`, and as the fields of `SetSummary` and
-        `EvaluatedFrame` say, `sets` by name and `frames`."""
-        sets = {name: asdict(one) for name, one in self.sets.items()}
+        """Return what `maskmill evaluate --json` writes, with the fields of `SetSummary` and `EvaluatedFrame`."""
+        sets = {name: asdict(summary) for name, summary in self.sets.items()}
         frames = [asdict(frame) for frame in self.frames]
         return {"run": self.run, "hard_below": self.hard_below, "sets": sets, "frames": frames}
 
     def page(self, config_name: str) -> str:
-        """All figures, and the images that say most, as one HTML page."""
+        """Render all figures and the worst images as one HTML page."""
         return render_evaluation(
             EvaluationPage(
                 run_id=self.run,
@@ -72,20 +71,20 @@ class Evaluation:
                 hard_below=self.hard_below,
                 sets=self.sets,
                 frames=self.frames,
-                false_accepts=self._tiles(false_accepts(self.frames)[:MOST_TILES], "teacher"),
-                missed_failures=self._tiles(missed_failures(self.frames)[:MOST_TILES], "student"),
+                false_accepts=self._tiles(false_accepts(self.frames)[:MAX_TILES], "teacher"),
+                missed_failures=self._tiles(missed_failures(self.frames)[:MAX_TILES], "student"),
             )
         )
 
     def _tiles(self, frames: list[EvaluatedFrame], role: str) -> Iterator[ExampleImage]:
-        """The truth beside what one of the models saw."""
+        """Draw the ground truth beside the masks of one of the models."""
         cases = {(case.frame.dataset, case.frame.name): case for case in self.cases}
         for frame in frames:
             case = cases[frame.dataset, frame.name]
-            truth = [Instance(mask, 1.0, mask.box_xywh) for mask in case.truth.people]
-            seen = case.seen.teacher if role == "teacher" else case.seen.student
+            truth = [Instance(mask, 1.0, mask.box_xywh) for mask in case.labeled.people]
+            predicted = case.predicted.teacher if role == "teacher" else case.predicted.student
             yield ExampleImage(
-                jpeg=tile_jpeg(read_image(case.truth.path), truth, seen),
+                jpeg=tile_jpeg(read_image(case.labeled.path), truth, predicted),
                 title=frame.name,
                 t_ms=None,
                 name=frame.dataset,
@@ -96,17 +95,19 @@ class Evaluation:
 
 
 def evaluate(sets: Mapping[str, LabeledSet], config: RunConfig) -> Evaluation:
-    """Look at every labeled image as a run of this config would; nothing of it is kept.
+    """Evaluate every labeled image as a run of this config would label it; nothing is stored.
 
-    The images of a set are one clip: a background model learns from all of them.
+    The images of a set are one clip, so a background model learns from all of them.
 
     Raises:
         ConfigError: ground truth cannot be read, or a set is called `POOLED`.
-        ModelError: a segmenter cannot be loaded, or the truth has another size than its image.
+        ModelError: a segmenter cannot be loaded, or ground truth and image differ in size.
     """
     if POOLED in sets:
-        raise ConfigError(f"a labeled set cannot be called {POOLED!r}: that is all of them together")
-    labeled = {name: read_labeled(one) for name, one in sets.items()}  # told before models are loaded
+        raise ConfigError(
+            f"a labeled set cannot be called {POOLED!r}, the name of all sets pooled: rename it"
+        )
+    labeled = {name: read_labeled(one) for name, one in sets.items()}  # fails before models are loaded
     cases = [case for name, images in labeled.items() for case in _evaluate_set(name, images, config)]
     return Evaluation(config.run_id(), config.agreement.hard_below, cases)
 
@@ -117,6 +118,6 @@ def _evaluate_set(name: str, images: list[LabeledImage], config: RunConfig) -> I
         home = Home(Path(folder))
         home.create()
         shard = label_shard(Clip(name, images=files), load_models(config), config, home)
-    for seen in shard.frames:
-        truth = images[seen.t_ms]
-        yield EvaluatedImage(truth, seen, evaluate_frame(name, truth, seen, shard.cards))
+    for predicted in shard.frames:
+        labeled = images[predicted.t_ms]
+        yield EvaluatedImage(labeled, predicted, evaluate_frame(name, labeled, predicted, shard.cards))

@@ -1,4 +1,4 @@
-"""From the ledger to a dataset in a folder or an object store."""
+"""Write a run's frames as a dataset into a folder or an object store."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,35 +13,34 @@ from labeling.datasets.formats.registry import WRITERS
 from labeling.datasets.object_store import export_to
 from labeling.datasets.records import DatasetFrame, ExportSummary
 from labeling.datasets.staging import ImageTarget
-from labeling.storage.home import Home
-from tasks.execution.database import database_of
+from tasks.execution.context import Context
 
 
 @dataclass(frozen=True, slots=True)
 class ExportOrder:
-    """Which frames, written how."""
+    """Which frames to write, and how."""
 
     format: ExportFormat = "coco"
     decisions: tuple[ExportedDecision, ...] = ("accepted", "reviewed")
     run: str | None = None
-    """Id of the run, or its start; None: the one that was worked on last."""
+    """Id of the run, or its beginning; None: the last run."""
     copy: bool = False
     """Copy images instead of hard-linking them."""
     polygons: bool = False
-    """COCO only: outlines instead of run-length encodings."""
+    """COCO only: polygons instead of run-length encodings."""
 
 
-def write_dataset(home: Home, target: str, order: ExportOrder) -> ExportSummary:
-    """Write a run's frames to a folder or URL; what was there before stays until all of it is written.
+def write_dataset(context: Context, target: str, order: ExportOrder) -> ExportSummary:
+    """Write a run's frames to a folder or URL; an earlier export there stays until the new one is complete.
 
     Raises:
         ConfigError: there is no such run.
-        ExportError: the folder holds something else.
-        StorageError, DatabaseError: nothing can be read or kept.
+        ExportError: the folder contains something else.
+        StorageError, DatabaseError: the home cannot be read, or the target not written.
     """
-    with database_of(home).session() as session:
+    with context.database.session() as session:
         run_id = latest_run(session, order.run).id
-        frames = dataset_frames(session, run_id, home, decisions=order.decisions)
+        frames = dataset_frames(session, run_id, context.home, decisions=order.decisions)
         return export_to(target, partial(_write, frames, order))
 
 

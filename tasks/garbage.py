@@ -1,4 +1,4 @@
-"""Images and predictions that nothing needs any more: found, and taken away if asked."""
+"""Find, and on request delete, images and predictions that no run needs any more."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -7,7 +7,6 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from configs.errors import ConfigError
-from db.connection.database import Database
 from db.models.core import utc_now
 from db.runs.garbage import (
     SupersededRun,
@@ -22,74 +21,70 @@ from db.runs.queries import latest_run
 from labeling.errors import AlreadyRunning
 from labeling.storage.home import Home
 from labeling.storage.image_files import KeptFile, delete_file, image_folders
-from tasks.execution.database import database_of
+from tasks.execution.context import Context
 
 DAY_S = 86_400
-NAMED = 20
-"""Files that are told by name; there may be a million."""
+MAX_LISTED = 20
+"""Files listed by name; there may be a million."""
 
 
 @dataclass(slots=True)
 class Garbage:
-    """What nothing needs, or what was taken away of it."""
+    """What no run needs, or what was deleted of it."""
 
     deleted: bool
-    """False: it was looked for only."""
+    """False: a dry run."""
     runs: list[SupersededRun]
     images: int = 0
-    """That no run refers to."""
+    """Images that no run refers to."""
     unfinished: int = 0
-    """Files that somebody was killed at."""
+    """Temporary files of killed writers."""
     bytes: int = 0
     files: list[str] = field(default_factory=list)
-    """Some of them, by name."""
+    """The names of the first MAX_LISTED files."""
 
     def add(self, file: KeptFile) -> None:
         self.unfinished += file.is_unfinished
         self.images += not file.is_unfinished
         self.bytes += file.bytes
-        if len(self.files) < NAMED:
+        if len(self.files) < MAX_LISTED:
             self.files.append(file.stored)
 
 
 @dataclass(frozen=True, slots=True)
 class Ages:
-    """In days: from when on something may go."""
+    """Minimum ages in days of what may be deleted."""
 
     files: float = 1.0
-    """A run that is at work may have written an image whose row is still to come."""
+    """A run in progress may have written an image whose row is not committed yet."""
     runs: float = 30.0
 
 
-def collect_garbage(home: Home, ages: Ages, *, run: str | None = None, delete: bool = False) -> Garbage:
-    """Find what nothing needs: superseded runs' predictions (or those of `run`), then images that no run
-    refers to, and files whose writer was killed. Killed itself, it goes on where it was.
+def collect_garbage(context: Context, ages: Ages, *, run: str | None = None, delete: bool = False) -> Garbage:
+    """Find predictions of superseded runs (or of `run`), images that no run refers to, and unfinished files.
+
+    If it is killed, the next call continues.
 
     Raises:
-        ConfigError: people were asked about `run`: it stays.
-        AlreadyRunning: `delete`, and a run or another collection is at work.
-        HomeNotWritable: not allowed to delete.
+        ConfigError: `run` was sent for review, so its predictions stay.
+        AlreadyRunning: `delete`, and a run or another collection is in progress.
+        HomeNotWritable: no permission to delete.
     """
-    database = database_of(home)
     if not delete:
-        with database.session() as session:
-            runs = _runs(session, ages, run)
-        return _look_at_files(database, home, Garbage(deleted=False, runs=runs), ages, delete=False)
-    with database.alone("gc"):
-        with database.transaction() as session:
-            _refuse_at_work(session)
-            runs = _runs(session, ages, run)
-            for found in runs:
-                delete_predictions(session, found.id)
-        return _look_at_files(database, home, Garbage(deleted=True, runs=runs), ages, delete=True)
-
-
-def _refuse_at_work(session: Session) -> None:
-    if place := writer_host(session):
-        raise AlreadyRunning(
-            f"a run is at work at {place}: wait for its end (or `maskmill recover`, if it was killed), then "
-            "run this again"
-        )
+        with context.database.session() as session:
+            found = Garbage(deleted=False, runs=_runs(session, ages, run))
+        return _add_files(context, found, ages)
+    with context.database.alone("gc"):
+        with context.database.transaction() as session:
+            if location := writer_host(session):
+                raise AlreadyRunning(
+                    f"a run is in progress on {location}: wait until it ends (if it was killed, "
+                    "`maskmill recover` frees it), then run this again"
+                )
+            found = Garbage(deleted=True, runs=_runs(session, ages, run))
+            for superseded in found.runs:
+                delete_predictions(session, superseded.id)
+        return _add_files(context, found, ages)
 
 
 def _runs(session: Session, ages: Ages, run_id: str | None) -> list[SupersededRun]:
@@ -97,27 +92,28 @@ def _runs(session: Session, ages: Ages, run_id: str | None) -> list[SupersededRu
         return superseded_runs(session, before=utc_now() - timedelta(days=ages.runs))
     run = latest_run(session, run_id)
     if is_reviewed(session, run.id):
-        raise ConfigError(f"people were asked about frames of run {run.id}: its predictions stay")
+        raise ConfigError(f"frames of run {run.id} were sent for review: its predictions stay")
     return [count_run(session, run)]
 
 
-def _look_at_files(database: Database, home: Home, found: Garbage, ages: Ages, *, delete: bool) -> Garbage:
-    older_than_s = ages.files * DAY_S
-    with database.session() as session:
-        referred = images_by_folder(session, without_runs=[run.id for run in found.runs])
-        for file in _not_referred(home, referred):
-            if file.age_s >= older_than_s and (
-                not delete or delete_file(home, file, older_than_s=older_than_s)
+def _add_files(context: Context, found: Garbage, ages: Ages) -> Garbage:
+    """Add the files that are old enough, deleting them unless this is a dry run."""
+    min_age_s = ages.files * DAY_S
+    with context.database.session() as session:
+        referenced = images_by_folder(session, without_runs=[run.id for run in found.runs])
+        for file in _unreferenced(context.home, referenced):
+            if file.age_s >= min_age_s and (
+                not found.deleted or delete_file(context.home, file, older_than_s=min_age_s)
             ):
                 found.add(file)
     return found
 
 
-def _not_referred(home: Home, referred: Iterator[tuple[str, Collection[str]]]) -> Iterator[KeptFile]:
-    """Files of the disk that are not among the ledger's: both come folder by folder, in order."""
-    known: tuple[str, Collection[str]] | None = next(referred, None)
+def _unreferenced(home: Home, referenced: Iterator[tuple[str, Collection[str]]]) -> Iterator[KeptFile]:
+    """Yield files on disk that the database does not name; both sides come sorted by folder."""
+    known: tuple[str, Collection[str]] | None = next(referenced, None)
     for folder, files in image_folders(home):
         while known is not None and known[0] < folder:
-            known = next(referred, None)
+            known = next(referenced, None)
         here = known[1] if known is not None and known[0] == folder else ()
         yield from (file for file in files if file.stored not in here)

@@ -1,4 +1,4 @@
-"""From what the user named to videos and shards in the ledger."""
+"""Turn what the user named into videos and shards in the database; one Prefect task per source."""
 
 import hashlib
 import os
@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -30,139 +29,127 @@ from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch
 from labeling.sources.source import FailedSource, FetchedSource, SourceItem
 from labeling.sources.titles import source_title
-from labeling.storage.home import Home
-from labeling.video.probe import VideoFacts, probe_video
-from tasks.execution.database import database_of
+from labeling.video.probe import probe_video
+from tasks.execution.context import Context
 
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What one spec came to."""
+    """The result of one source specification."""
 
     videos: tuple[str, ...]
-    """Ids of the videos and sets of images."""
+    """Ids of the videos and image sets."""
     failed: tuple[str, ...]
-    """Specs of the sources that gave none."""
+    """Specifications of the sources that gave none."""
 
 
-def ingest_spec(spec: str, run_id: str, config: RunConfig, home: Home) -> Ingested:
-    """Fetch everything that one spec stands for and plan its shards.
+def ingest_spec(context: Context, spec: str, run_id: str, config: RunConfig) -> Ingested:
+    """Fetch everything that a source specification stands for, and plan its shards.
 
-    A source that fails is stored with its reason, and the rest goes on.
-
-    Raises:
-        StorageError, DatabaseError: nothing can be kept at the moment.
+    A source that fails is stored with its reason; the others are still ingested.
     """
     videos: list[str] = []
     failed: list[str] = []
-    for found in _fetch_all(spec, config, home):
-        outcome = _try_to_ingest(found, run_id, config.sampling, home)
+    for fetched in _fetch_all(context, spec, config):
+        outcome = _try_to_ingest(context, fetched, run_id, config.sampling)
         if isinstance(outcome, FailedSource):
             failed.append(outcome.spec)
-            with database_of(home).transaction() as session:
+            with context.database.transaction() as session:
                 record_failed_source(session, run_id, outcome)
         else:
             videos += outcome
     if videos and not failed:
-        with database_of(home).transaction() as session:
+        with context.database.transaction() as session:
             clear_failure(session, run_id, {spec, str(Path(spec).absolute())})
     return Ingested(tuple(dict.fromkeys(videos)), tuple(failed))
 
 
 def _try_to_ingest(
-    found: FetchedSource | FailedSource, run_id: str, sampling: Sampling, home: Home
+    context: Context, fetched: FetchedSource | FailedSource, run_id: str, sampling: Sampling
 ) -> list[str] | FailedSource:
-    """Ids of what was found, or why there are none, under a name that can be stored."""
-    if isinstance(found, FailedSource):
-        return replace(found, spec=_printable(found.spec))
+    """Return the ids of the videos and image sets, or the failure under a name that can be stored."""
+    if isinstance(fetched, FailedSource):
+        return replace(fetched, spec=_printable(fetched.spec))
     try:
-        _check_name(found.origin.spec)
-        return _ingest(found, run_id, sampling, home)
+        if fetched.origin.spec != _printable(fetched.origin.spec):
+            raise UnsupportedVideo(
+                f"{_printable(fetched.origin.spec)}: the file's name is not UTF-8; rename it"
+            )
+        if fetched.path:
+            return [_ingest_video(context, fetched, fetched.path, run_id, sampling)]
+        return _ingest_images(context, fetched, run_id, sampling)
     except SourceError as error:
-        return replace(FailedSource.of(found.origin, error), spec=_printable(found.origin.spec))
-
-
-def _check_name(spec: str) -> None:
-    """Refuse a file name that is no text: it could neither be stored nor shown."""
-    if spec != _printable(spec):
-        raise UnsupportedVideo(f"{_printable(spec)}: the file's name is not UTF-8; rename it")
+        return replace(FailedSource.of(fetched.origin, error), spec=_printable(fetched.origin.spec))
 
 
 def _printable(spec: str) -> str:
     return spec.encode(errors="replace").decode()
 
 
-def _fetch_all(spec: str, config: RunConfig, home: Home) -> Iterator[FetchedSource | FailedSource]:
-    for origin in expand_sources([spec]):
-        if isinstance(origin, FailedSource):
-            yield origin
+def _fetch_all(context: Context, spec: str, config: RunConfig) -> Iterator[FetchedSource | FailedSource]:
+    for item in expand_sources([spec]):
+        if isinstance(item, FailedSource):
+            yield item
         else:
-            yield from fetch(_with_what_is_known(origin, home), home.videos, config.ingest)
+            yield from fetch(_with_known_metadata(context, item), context.home.videos, config.ingest)
 
 
-def _with_what_is_known(origin: SourceItem, home: Home) -> SourceItem:
-    """What a list once said about a source holds for each later try, unless this one says otherwise."""
-    with database_of(home).session() as session:
-        known = known_source(session, _printable(origin.spec))
+def _with_known_metadata(context: Context, item: SourceItem) -> SourceItem:
+    """Fill in metadata that an earlier list gave for the source, where this one gives none."""
+    with context.database.session() as session:
+        known = known_source(session, _printable(item.spec))
     if known is None:
-        return origin
+        return item
     return replace(
-        origin,
-        title=origin.title or known.title,
-        uploader=origin.uploader or known.uploader,
-        license=origin.license or known.license,
+        item,
+        title=item.title or known.title,
+        uploader=item.uploader or known.uploader,
+        license=item.license or known.license,
     )
 
 
-def _ingest(fetched: FetchedSource, run_id: str, sampling: Sampling, home: Home) -> list[str]:
-    if fetched.path:
-        return [_ingest_video(fetched, fetched.path, run_id, sampling, home)]
-    return _ingest_images(fetched, run_id, sampling, home)
-
-
-def _ingest_video(fetched: FetchedSource, path: Path, run_id: str, sampling: Sampling, home: Home) -> str:
+def _ingest_video(
+    context: Context, fetched: FetchedSource, path: Path, run_id: str, sampling: Sampling
+) -> str:
     facts = probe_video(path)
     video_id = sha256_of(path)
     duration_ms = round(facts.duration_s * 1000)
-    with database_of(home).transaction() as session:
-        record_video(session, _video_row(video_id, path, facts, duration_ms, home))
-        record_source(session, run_id, fetched.origin, video_ids=[video_id])
-        plan_shards(session, run_id, video_id, time_ranges(duration_ms, sampling))
-    return video_id
-
-
-def _video_row(
-    video_id: str, path: Path, facts: VideoFacts, duration_ms: int, home: Home
-) -> dict[str, str | int | None]:
-    return {
+    row: dict[str, str | int | None] = {
         "id": video_id,
         "kind": "video",
-        "path": home.relative(path),
+        "path": context.home.relative(path),
         "duration_ms": duration_ms,
         "width": facts.size_hw[1],
         "height": facts.size_hw[0],
         "fps": str(facts.fps) if facts.fps else None,
         "codec": facts.codec,
     }
+    with context.database.transaction() as session:
+        record_video(session, row)
+        record_source(session, run_id, fetched.origin, video_ids=[video_id])
+        plan_shards(session, run_id, video_id, time_ranges(duration_ms, sampling))
+    return video_id
 
 
 def time_ranges(duration_ms: int, sampling: Sampling) -> list[ShardRange]:
-    """Cut a video into shards; the last is open, since durations are declared, not true."""
+    """Cut a video into shards; the last has no end, because a declared duration may be wrong."""
     shard_ms = max(1, round(Fraction(str(sampling.shard_s)) * 1000))
     starts = list(range(0, max(duration_ms, 1), shard_ms))
     return [ShardRange(a, b) for a, b in zip(starts, [*starts[1:], None], strict=True)]
 
 
-def _ingest_images(fetched: FetchedSource, run_id: str, sampling: Sampling, home: Home) -> list[str]:
-    """A folder's images: those that are in no set yet become a new one; the same bytes are one
-    image, in whatever folder."""
+def _ingest_images(context: Context, fetched: FetchedSource, run_id: str, sampling: Sampling) -> list[str]:
+    """Store a folder's images: those that are in no set yet become a new set.
+
+    Files with the same bytes are one image, whatever their folder.
+    """
+    home = context.home
     by_hash: dict[str, tuple[Path, str]] = {}
     for path, name in zip(fetched.images, fetched.image_names, strict=True):
         by_hash.setdefault(sha256_of(path), (path, name))
     if not by_hash:
         raise NotAVideo(f"{fetched.origin.spec}: no images in it")
-    database = database_of(home)
-    with database.transaction() as session:
+    with context.database.transaction() as session:
         known = known_images(session, list(by_hash))
         fresh = [sha for sha in by_hash if sha not in known]
         if fresh:
@@ -172,7 +159,9 @@ def _ingest_images(fetched: FetchedSource, run_id: str, sampling: Sampling, home
             record_video(
                 session, row | {"id": _set_id(fresh), "kind": "images", "path": home.relative(folder)}
             )
-        by_set = _positions_by_set(known)
+        by_set: dict[str, list[int]] = {}
+        for set_id, position in sorted(known.values()):
+            by_set.setdefault(set_id, []).append(position)
         for set_id, positions in by_set.items():
             stored = [
                 ImageRecord(position, sha, home.relative(by_hash[sha][0]), by_hash[sha][1])
@@ -186,37 +175,28 @@ def _ingest_images(fetched: FetchedSource, run_id: str, sampling: Sampling, home
 
 
 def _set_id(hashes: Sequence[str]) -> str:
-    """What a set of images is known by: its members in any order."""
+    """Identify a set of images by its members, in any order."""
     return hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
 
 
-def _positions_by_set(known: dict[str, tuple[str, int]]) -> dict[str, list[int]]:
-    by_set: dict[str, list[int]] = {}
-    for set_id, position in sorted(known.values()):
-        by_set.setdefault(set_id, []).append(position)
-    return by_set
-
-
 def position_ranges(positions: Iterable[int], size: int) -> list[ShardRange]:
-    """The cells of `size` positions in which these lie. Cells are fixed, so that a part of a set that
-    was planned before and all of it that is planned now never overlap by halves."""
+    """Return the cells of `size` positions that contain these positions.
+
+    Cells are fixed, so a part of a set planned earlier and the whole set planned now never overlap partly.
+    """
     cells = sorted({position // size for position in positions})
     return [ShardRange(cell * size, (cell + 1) * size) for cell in cells]
 
 
-def _ingest_name(parameters: dict[str, Any]) -> str:
-    return f"ingest {source_title(parameters['spec'])}"
-
-
 @task(
     name="ingest-source",
-    task_run_name=_ingest_name,  # type: ignore[arg-type]  # Prefect's protocol for it fits no function
+    task_run_name=lambda parameters: f"ingest {source_title(parameters['spec'])}",  # type: ignore[arg-type]  # Prefect's protocol fits no function
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def ingest_source_task(spec: str, run_id: str, config: RunConfig, home: Path) -> Ingested:
-    """`ingest_spec` under Prefect's eyes; fetching retries by itself."""
-    ingested = ingest_spec(spec, run_id, config, Home(home))
-    message = "%s: %d videos or sets of images, %d sources failed"
+def ingest_source_task(context: Context, spec: str, run_id: str, config: RunConfig) -> Ingested:
+    """Run `ingest_spec` as a Prefect task, without retries: fetching retries by itself."""
+    ingested = ingest_spec(context, spec, run_id, config)
+    message = "%s: %d videos or image sets, %d failed sources"
     get_run_logger().info(message, spec, len(ingested.videos), len(ingested.failed))
     return ingested

@@ -1,4 +1,4 @@
-"""One shard, from its row in the ledger to its rows in the ledger."""
+"""Label one shard, from its row in the database to its result there; a Prefect task, run by any worker."""
 
 import time
 from collections.abc import Callable
@@ -31,36 +31,34 @@ from labeling.errors import (
     StoreUnreachable,
 )
 from labeling.pipeline import label_shard
+from labeling.report.wording import count_name
 from labeling.runtime.memory import release_memory
 from labeling.storage.home import Home
-from tasks.execution.database import SAME_DATABASE, database_of, database_of_run
+from tasks.execution.context import SAME_DATABASE, Context, open_worker_context
 from tasks.execution.models import load_models
 from tasks.execution.slots import gpu_slot
 
 CHECK_S = 1.0
-"""How often a worker asks whether its shard is still its own."""
-_NOT_FINISHED = "not finished: it waits for the next run, or for others"
+"""How often a worker checks that it still holds its shard."""
+_NOT_FINISHED = "not finished: the next run, or a helper of this one, continues it"
 
 
-def work_on_shard(shard_id: int, config: RunConfig, home: Home, claimed_by: str | None = None) -> str:
-    """Label one shard and commit it whole; returns its state, or `released` if the claim ended first.
+def work_on_shard(context: Context, shard_id: int, config: RunConfig, claimed_by: str | None = None) -> str:
+    """Label one shard and commit it whole; return its state, or `released` if the claim ended first.
 
-    A failure that is the shard's own is stored with it, and the run goes on. A failure of the
-    storage is everybody's and is raised: the shard stays as it was.
-
-    Raises:
-        StorageError, DatabaseError: nothing can be kept at the moment.
+    A failure of the shard itself is stored with it. A failure of the storage or database concerns all
+    shards: it is raised, and the shard stays as it was.
     """
-    database = database_of_run(config, home)
+    database = context.database
     with database.session() as session:
         shard = _find_shard(session, shard_id, config)
-        clip = shard_clip(session, shard, home)
+        clip = shard_clip(session, shard, context.home)
     if shard.state == "done":
         return "done"
-    check = _claim_checker(database, shard_id, claimed_by) if claimed_by else _unclaimed
+    check = _claim_checker(database, shard_id, claimed_by) if claimed_by else lambda: None
     try:
         with gpu_slot(config, check):
-            labeled = label_shard(clip, load_models(config), config, home, check)
+            labeled = label_shard(clip, load_models(config), config, context.home, check)
     except Interrupted:
         return "released"
     except (StorageError, DatabaseError):
@@ -82,29 +80,28 @@ def _find_shard(session: Session, shard_id: int, config: RunConfig) -> ShardRow:
     return shard
 
 
-def _unclaimed() -> None:
-    """Nobody else can take it."""
-
-
 def _claim_checker(database: Database, shard_id: int, claimed_by: str) -> Callable[[], None]:
-    """What raises Interrupted once the claim is gone: the run was cancelled, or we were taken for dead."""
-    next_look = time.monotonic() + CHECK_S
+    """Return a check that raises Interrupted if the run was cancelled or the lease was recovered by another."""
+    next_check = time.monotonic() + CHECK_S
 
     def check() -> None:
-        nonlocal next_look
-        if time.monotonic() < next_look:
+        nonlocal next_check
+        if time.monotonic() < next_check:
             return
-        with suppress(DatabaseUnreachable), database.session() as session:  # the next look, or storing, tells
+        # a database that does not answer now is noticed by the next check, or when the shard is stored
+        with suppress(DatabaseUnreachable), database.session() as session:
             if not holds_shard(session, shard_id, claimed_by):
                 raise Interrupted(f"shard {shard_id} was taken back")
-        next_look = time.monotonic() + CHECK_S
+        next_check = time.monotonic() + CHECK_S
 
     return check
 
 
-def _may_pass(_task: object, _run: object, state: State[str]) -> bool:
-    """Whether trying a shard again soon may help: it does not where there is no room, or no right to write,
-    or where a store was asked for a minute."""
+def _may_recover(_task: object, _run: object, state: State[str]) -> bool:
+    """Return whether retrying soon may help.
+
+    It does not if the disk is full or not writable, or after a store was retried for a minute.
+    """
     final = DiskFull | HomeNotWritable | StoreDenied | StoreUnreachable
     return not isinstance(state.result(raise_on_failure=False), final)
 
@@ -114,31 +111,35 @@ def _may_pass(_task: object, _run: object, state: State[str]) -> bool:
     task_run_name="{title}",
     retries=2,
     retry_delay_seconds=2,
-    retry_condition_fn=_may_pass,
+    retry_condition_fn=_may_recover,
     cache_policy=NO_CACHE,
     persist_result=False,
 )
 def label_shard_task(shard_id: int, config: RunConfig, home: Path, claimed_by: str, title: str) -> str:
-    """`work_on_shard` under Prefect's eyes: retried where the storage or database hiccuped.
+    """Run `work_on_shard` as a Prefect task, retried after a short failure of storage or database.
 
-    `title` names video and range wherever Prefect shows the shard, as cancelled where it was not finished.
+    It may run in another process or on another machine, so it opens its own context.
+
+    Args:
+        title: video and range, the task run's name in Prefect.
     """
-    state = work_on_shard(shard_id, config, Home(home), claimed_by)
-    _log_shard(shard_id, title, state, Home(home))
+    context = open_worker_context(Home(home), config)
+    state = work_on_shard(context, shard_id, config, claimed_by)
+    _log_shard(context, shard_id, title, state)
     if state == "released":
-        # whoever asks the future gets the data of the state
-        return Cancelled(message=_NOT_FINISHED, data=state)  # type: ignore[return-value]  # Prefect takes it
+        # a future returns the data of the state
+        return Cancelled(message=_NOT_FINISHED, data=state)  # type: ignore[return-value]  # Prefect accepts it
     return state
 
 
-def _log_shard(shard_id: int, title: str, state: str, home: Home) -> None:
-    with database_of(home).session() as session:
+def _log_shard(context: Context, shard_id: int, title: str, state: str) -> None:
+    with context.database.session() as session:
         shard = session.get_one(ShardRow, shard_id)
     if state == "failed":
         get_run_logger().warning("%s: failed: %s: %s", title, shard.error_code, shard.error_message)
     elif state == "released":
         get_run_logger().warning("%s: %s", title, _NOT_FINISHED)
     else:
-        frames = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in shard.counts.items())
+        frames = ", ".join(f"{number} {count_name(name)}" for name, number in shard.counts.items())
         stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in shard.seconds.items())
         get_run_logger().info("%s: %s: frames: %s; %s", title, state, frames or "none", stages)

@@ -50,7 +50,7 @@ def test_make_demo_ends_with_a_summary_a_dataset_and_a_report(tmp_path: Path) ->
         skip_or_fail("make", "`make demo` would install a second environment here")
     command = ["make", "demo", f"DEMO={tmp_path}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "frames looked at in 1 video" in done.stdout
+    assert "frames sampled from 1 video" in done.stdout
     assert (tmp_path / "coco" / "annotations" / "instances.json").stat().st_size > 1000
     assert (tmp_path / "report.html").stat().st_size > 10_000
 

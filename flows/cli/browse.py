@@ -40,12 +40,12 @@ def check_decisions(decisions: Sequence[str], known: Sequence[str] = DECISIONS) 
 
 def runs(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """List the runs of a home, most recent first."""
-    from flows.home import open_home
-    from tasks.observability.report import list_runs
+    from flows.home import existing_context
+    from tasks.browse import list_runs
 
-    with open_home(home).session() as session:
+    with existing_context(home).database.session() as session:
         rows = list_runs(session)
-    columns = ("run", "name", "started (UTC)", "last worked on (UTC)", "", "frames seen", "hard")
+    columns = ("run", "name", "started (UTC)", "last worked on (UTC)", "", "frames sampled", "hard")
     table = [
         (
             row.id,
@@ -76,12 +76,12 @@ def frames(
     """List the frames of a run, hardest first."""
     from db.frames.listing import FrameQuery, list_frames
     from db.runs.queries import latest_run
-    from flows.home import open_home
+    from flows.home import existing_context
     from labeling.text.figures import clock
 
     decisions = check_decisions(decision or [])
     query = FrameQuery(decisions, order="time" if order is FrameOrder.time else "agreement", limit=limit)
-    with open_home(home).session() as session:
+    with existing_context(home).database.session() as session:
         rows = list(list_frames(session, latest_run(session, run).id, query))
     columns = ("frame", "video", "time", "IoU", "expected IoU", "decision", "why")
     table = [
@@ -108,12 +108,13 @@ def show(
 ) -> None:
     """Draw teacher, student and their difference side by side."""
     from db.runs.queries import latest_run
-    from flows.home import existing_home, open_home
-    from tasks.observability.report import draw_frame
+    from flows.home import existing_context
+    from tasks.browse import draw_frame
 
-    with open_home(home).session() as session:
+    context = existing_context(home)
+    with context.database.session() as session:
         run_id = latest_run(session, run).id
-        caption = draw_frame(session, run_id, frame, existing_home(home), out)
+    caption = draw_frame(context, run_id, frame, out)
     written = {"frame": frame, "file": out, "caption": caption}
     emit(written, lambda: typer.echo(f"{out}: {caption}"), as_json=as_json)
 
@@ -126,10 +127,8 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Write a self-contained HTML report of a run."""
-    from db.runs.queries import latest_run
-    from flows.home import existing_home, open_home
-    from tasks.observability.report import write_report
+    from flows.home import existing_context
+    from tasks.report import write_report
 
-    with open_home(home).session() as session:
-        write_report(session, latest_run(session, run), existing_home(home), out, hardest=hardest)
+    write_report(existing_context(home), run, out, hardest=hardest)
     emit({"file": out}, lambda: typer.echo(out), as_json=as_json)

@@ -69,9 +69,9 @@ def calibrate(
 ) -> None:
     """Fit the probability that the teacher's masks are right, cross-validated by labeled set or video."""
     from configs.load import change_config, load_config
-    from flows.home import existing_home
+    from flows.home import existing_context
+    from tasks.browse import write_file
     from tasks.calibrate import calibrate_on_reviews, calibrate_on_sets, config_of_run
-    from tasks.observability.report import write_file
 
     for path in filter(None, (to, figures)):
         if path.is_dir() or not path.absolute().parent.is_dir():
@@ -80,12 +80,12 @@ def calibrate(
     if origin:
         if sets or images or coco or masks:
             raise ConfigError("--from reviews uses the run's own images: leave out SETS.yaml and --images")
-        root = existing_home(home)
+        context = existing_context(home)
         if config:
             run_config = load_config(config, changes)
         else:
-            run_config = change_config(config_of_run(root, run), changes, "of the run")
-        fit = calibrate_on_reviews(root, run, run_config)
+            run_config = change_config(config_of_run(context, run), changes, "of the run")
+        fit = calibrate_on_reviews(context, run, run_config)
     else:
         run_config = load_config(config or "default", changes)
         options = {"images": images, "coco": coco, "masks": masks, "codes": codes.value, "roi": roi}

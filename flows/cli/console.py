@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from configs.environment import HOME
 from configs.errors import ConfigError, MaskmillError
-from labeling.errors import ExportError, ModelError
+from labeling.errors import ExportError, ModelError, SourceNotFound
 
 if TYPE_CHECKING:
     from db.runs.queries import Failure
@@ -85,13 +85,18 @@ def _handle_errors() -> Iterator[None]:
         yield
     except MaskmillError as error:
         print_error(error)
-        wrong_use = isinstance(error, ConfigError | ModelError | ExportError)
-        raise typer.Exit(Exit.WRONG_USE if wrong_use else Exit.STOPPED) from error
+        raise typer.Exit(_exit_code(error)) from error
     except UsageError as error:
         if not _json_requested():
             raise
         _print_json_error("usage", error.format_message())
         raise typer.Exit(Exit.WRONG_USE) from error
+
+
+def _exit_code(error: MaskmillError) -> Exit:
+    if isinstance(error, SourceNotFound):
+        return Exit.NOTHING_READ
+    return Exit.WRONG_USE if isinstance(error, ConfigError | ModelError | ExportError) else Exit.STOPPED
 
 
 def require_sources(sources: list[str] | None) -> list[str]:

@@ -1,6 +1,7 @@
 """`maskmill demo`: the whole job on a scene that is rendered on the spot."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from configs.load import load_config
@@ -9,12 +10,21 @@ from db.runs.queries import RunSummary, latest_run
 from labeling.datasets.formats.coco import write_coco
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import database_of
-from tasks.observability.report import write_report
-from tasks.observability.summary import Demo
+from tasks.execution.context import open_context
+from tasks.report import write_report
 
 DEMO_DECISIONS = ("accepted", "easy")
 """Easy frames are exported too, because the scene is short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """The files of a demo, and its run."""
+
+    summary: RunSummary
+    video: Path
+    coco: Path
+    report: Path
 
 
 def make_demo(root: Path, *, seconds: float, generate: Callable[..., RunSummary], quiet: bool) -> Demo:
@@ -25,8 +35,9 @@ def make_demo(root: Path, *, seconds: float, generate: Callable[..., RunSummary]
     render_scene(video, seconds=seconds)
     summary = generate([str(video)], load_config("offline"), "offline", home.root, show_progress=not quiet)
     coco, report = home.root / "coco", home.root / "report.html"
-    with database_of(home).session() as session:
-        run = latest_run(session, summary.run_id)
-        write_coco(dataset_frames(session, run.id, home, decisions=DEMO_DECISIONS), coco)
-        write_report(session, run, home, report, hardest=24)
+    context = open_context(home)
+    with context.database.session() as session:
+        run_id = latest_run(session, summary.run_id).id
+        write_coco(dataset_frames(session, run_id, home, decisions=DEMO_DECISIONS), coco)
+    write_report(context, run_id, report, hardest=24)
     return Demo(summary, video, coco / "annotations" / "instances.json", report)

@@ -57,8 +57,8 @@ def evaluate(
 ) -> None:
     """Compare teacher, student and the accepted frames with ground truth."""
     from configs.load import load_config
+    from tasks.browse import write_file
     from tasks.evaluate import evaluate as evaluate_sets
-    from tasks.observability.report import write_file
 
     run_config = load_config(config, changes or [])
     options = {"images": images, "coco": coco, "masks": masks, "codes": codes.value, "roi": roi}

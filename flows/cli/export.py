@@ -69,12 +69,12 @@ def masks(
 
 def _export(target: str, home: Path, decisions: list[str] | None, as_json: bool, **order: Any) -> None:
     from configs.models import ExportedDecision
-    from flows.home import existing_home
+    from flows.home import existing_context
     from tasks.export import ExportOrder, write_dataset
 
     if decisions:
         order["decisions"] = check_decisions(decisions, get_args(ExportedDecision))
-    written = write_dataset(existing_home(home), target, ExportOrder(**order))
+    written = write_dataset(existing_context(home), target, ExportOrder(**order))
 
     def show() -> None:
         typer.echo(f"{written.frames} frames with {written.instances} instances in {target}")

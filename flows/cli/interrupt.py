@@ -1,4 +1,4 @@
-"""Ctrl-C ends the process at once: finished shards are committed, an unfinished one is repeated."""
+"""Ctrl-C: stop at once. Finished shards are committed; an unfinished shard is simply done again."""
 
 import os
 import signal
@@ -8,19 +8,20 @@ from types import FrameType
 from typing import NoReturn
 
 import typer
-from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL
 
+from tasks.execution.prefect_compat import kill_temporary_servers
+
 INTERRUPTED = 130
-"""Exit code that shells use for a program ended by Ctrl-C."""
+"""A shell's exit code of a program that Ctrl-C ended."""
 
 
 @contextmanager
 def exit_on_sigint() -> Iterator[None]:
-    """End the process on SIGINT while Prefect's server is a temporary one.
+    """End the process on SIGINT if Prefect's server is a temporary one.
 
-    The terminal's Ctrl-C ends that server too, and Prefect would retry its calls to it for more than a
-    minute. A server of the user's own is informed as usual.
+    The terminal's Ctrl-C reaches that server too. It ends before the flow run could report its own end,
+    and Prefect would keep calling it for more than a minute. A permanent server gets the report.
     """
     if PREFECT_API_URL.value():
         yield
@@ -34,7 +35,5 @@ def exit_on_sigint() -> Iterator[None]:
 
 def _stop(signum: int, frame: FrameType | None) -> NoReturn:
     typer.echo("\nstopped; finished work is kept: run the same command again to continue", err=True)
-    for server in SubprocessASGIServer._instances.values():  # private: Prefect has no public access to it
-        if server.server_process:
-            server.server_process.kill()
+    kill_temporary_servers()
     os._exit(INTERRUPTED)

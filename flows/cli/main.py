@@ -26,7 +26,7 @@ from flows.cli.console import (
     print_table,
     require_sources,
 )
-from labeling.errors import Interrupted
+from labeling.errors import Interrupted, SourceNotFound
 
 if TYPE_CHECKING:
     from configs.models import RunConfig
@@ -92,9 +92,16 @@ def run(
 ) -> None:
     """Find and label the hard frames of videos. The same command again continues an interrupted run."""
     from configs.load import load_config
+    from labeling.sources.expand import is_missing_path
 
     run_config = load_config(config, changes or [])
     specs = [] if retry_failed and not sources else require_sources(sources)
+    if not retry_failed and all(
+        map(is_missing_path, specs)
+    ):  # before the seconds that Prefect takes to start
+        raise SourceNotFound(
+            f"no file or folder {', '.join(specs)}: check the path and the working directory"
+        )
     summary = _generate(specs, run_config, config, home, show_progress=not as_json, retry_failed=retry_failed)
     if not (as_json or summary.shards_worked or summary.failures):
         typer.echo("nothing to do: every shard of these sources is already done")
@@ -108,10 +115,10 @@ def status(home: HomeOption = DEFAULT_HOME, run: RunOption = None, as_json: Json
     """Show what a run found, what is left to do, and the results of its review."""
     from db.review.summary import summarize_reviews
     from db.runs.queries import latest_run, summarize_run
-    from flows.home import open_home
+    from flows.home import existing_context
     from tasks.review.summary import review_rows
 
-    with open_home(home).session() as session:
+    with existing_context(home).database.session() as session:
         row = latest_run(session, run)
         summary, reviews = summarize_run(session, row), summarize_reviews(session, row)
     if as_json:
@@ -151,20 +158,12 @@ def _generate(
     retry_failed: bool = False,
 ) -> "RunSummary":
     """Call the flow in this process and show its progress."""
-    from flows.generate import generate_dataset, record_missing
-    from labeling.sources.expand import is_missing_path
-
-    name = Path(name).stem
-    if not retry_failed and all(map(is_missing_path, specs)):
-        summary = record_missing(specs, config, name=name, home=home)
-        if summary:
-            return summary
-
     from prefect.exceptions import CancelledRun
 
     from flows.cli.interrupt import exit_on_sigint
     from flows.cli.progress import watch_progress
     from flows.cli.temporary_server import temporary_server
+    from flows.generate import generate_dataset
     from tasks.observability.final_state import NoSourceReadable
 
     try:
@@ -173,7 +172,7 @@ def _generate(
             exit_on_sigint(),
             watch_progress(home, config.run_id(), enabled=show_progress),
         ):
-            return generate_dataset(specs, config, name=name, home=home, retry_failed=retry_failed)
+            return generate_dataset(specs, config, name=Path(name).stem, home=home, retry_failed=retry_failed)
     except NoSourceReadable as error:
         return error.summary
     except CancelledRun as exc:
@@ -184,16 +183,16 @@ def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:
     if as_json:
         print_json(summary)
         return
-    from tasks.observability.summary import summary_sentence
+    from tasks.report import sentence_of
 
     typer.echo(f"run {summary.run_id} ({summary.name})")
     if summary.counts:
-        typer.echo(summary_sentence(summary) + "\n")
+        typer.echo(sentence_of(summary) + "\n")
         print_table(("frames", ""), summary.counts.items())
         typer.echo("")
         print_table(("stage", "seconds"), ((name, f"{s:.1f}") for name, s in summary.seconds.items()))
     else:
-        typer.echo("No frame was sampled.")
+        typer.echo(sentence_of(summary))
     if summary.shards_pending:
         typer.echo(f"\n{summary.shards_pending} shards are left: run the same command again")
     if summary.failures:

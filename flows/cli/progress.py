@@ -1,8 +1,7 @@
-"""The progress bar of `maskmill run`, fed from the database while the flow writes it."""
+"""A progress bar that reads the database while the flow writes to it."""
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -18,40 +17,31 @@ from rich.progress import (
 from db.runs.queries import shard_progress
 from labeling.errors import DatabaseError
 from labeling.storage.home import Home
-from tasks.execution.database import database_of
+from tasks.execution.context import open_context
+from tasks.observability.progress import repeat
 
 EVERY_S = 0.5
 
 
 @contextmanager
-def watch_progress(root: Path, run_id: str, *, enabled: bool) -> Iterator[None]:
-    """Show finished and planned shards of a run on stderr until the block ends."""
+def watch_progress(home: Path, run_id: str, *, enabled: bool) -> Iterator[None]:
+    """Show on stderr how many shards of a run are done, until the block ends."""
     console = Console(stderr=True)
     if not (enabled and console.is_terminal):
         yield
         return
+    root = Home(home.expanduser().resolve())
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        stop = threading.Event()
-        home = Home(root.expanduser().resolve())
-        watcher = threading.Thread(target=_watch, args=(progress, home, run_id, stop), daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            watcher.join()
+        bar = progress.add_task("preparing", total=None)
 
-
-def _watch(progress: Progress, home: Home, run_id: str, stop: threading.Event) -> None:
-    bar = progress.add_task("preparing", total=None)
-    while not stop.wait(EVERY_S):
-        if not (home.root / "maskmill.db").exists():
-            continue
-        try:
-            with database_of(home).session() as session:
+        def update() -> None:
+            if not root.database.exists():
+                return
+            with suppress(DatabaseError), open_context(root).database.session() as session:
                 done, total = shard_progress(session, run_id)
-        except DatabaseError:
-            continue
-        if total:
-            progress.update(bar, description="shards", completed=done, total=total)
+                if total:
+                    progress.update(bar, description="shards", completed=done, total=total)
+
+        with repeat(update, EVERY_S):
+            yield

@@ -74,12 +74,12 @@ def status(home: HomeOption = DEFAULT_HOME, run: RunOption = None, as_json: Json
     """Show the review state of a run's frames, and teacher and student scored by the corrections."""
     from db.review.summary import summarize_reviews
     from db.runs.queries import latest_run
-    from flows.home import existing_home, open_home
+    from flows.home import existing_context, existing_home
     from labeling.review.label_studio.local_server import LocalLabelStudio
     from tasks.review.summary import review_rows
 
     server = LocalLabelStudio(existing_home(home).root).status()
-    with open_home(home).session() as session:
+    with existing_context(home).database.session() as session:
         row = latest_run(session, run)
         summary = summarize_reviews(session, row)
     if as_json:
@@ -151,11 +151,11 @@ def _settings(home: Path, run: str | None, changes: list[str]) -> "Settings":
     """Return the review settings of a run, changed by --set."""
     from configs.load import change_config
     from db.runs.queries import latest_run
-    from flows.home import open_home
+    from flows.home import existing_context
 
     if wrong := next((change for change in changes if not change.startswith("review.")), None):
         raise ConfigError(f"--set {wrong!r}: only review.* can be changed here; the rest belongs to the run")
-    with open_home(home).session() as session:
+    with existing_context(home).database.session() as session:
         row = latest_run(session, run)
     return change_config(row.config, changes, f"of run {row.id}").review
 
@@ -191,7 +191,7 @@ def listen(
     root = existing_home(home).root
     with suppress(KeyboardInterrupt):
         keep_listening(
-            root, host=host, port=port, url=url, every_s=every_s, say=typer.echo, tell=_print_pulled
+            root, host=host, port=port, url=url, every_s=every_s, log=typer.echo, report=_print_pulled
         )
 
 

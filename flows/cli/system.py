@@ -124,10 +124,10 @@ def gc(
     as_json: JsonOption = False,
 ) -> None:
     """List or delete unused data: images no run refers to, predictions of superseded runs."""
-    from flows.home import existing_home
+    from flows.home import existing_context
     from tasks.garbage import Ages, collect_garbage
 
-    found = collect_garbage(existing_home(home), Ages(older_than, runs_older_than), run=run, delete=delete)
+    found = collect_garbage(existing_context(home), Ages(older_than, runs_older_than), run=run, delete=delete)
 
     def show() -> None:
         for old in found.runs:

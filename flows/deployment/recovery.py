@@ -17,7 +17,7 @@ from tasks.execution.database import has_ledger
 from tasks.execution.leases import Buried, bury_the_dead
 from tasks.execution.process_identity import ProcessIdentity, identify_process
 from tasks.execution.zombies import crash_stuck_flow_runs, end_flow_run, label_process
-from tasks.observability.best_effort import PREFECT_ERRORS, is_watched
+from tasks.observability.best_effort import PREFECT_ERRORS, has_server
 
 INTERVAL_S = 5.0
 """Between two rounds; a round reads one page of flow runs and one table."""
@@ -35,7 +35,7 @@ def recover_now(home: Home) -> list[Buried]:
         DatabaseError: the database cannot be read or written.
     """
     expired = bury_the_dead(home)
-    if is_watched():
+    if has_server():
         with suppress(*PREFECT_ERRORS):
             crash_stuck_flow_runs(home)
     return expired

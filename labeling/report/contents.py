@@ -1,4 +1,4 @@
-"""What a report says, before it is a page: the caller fills these from the ledger."""
+"""The record of a run that a report renders; the caller fills it from the database."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class ModelLine:
 
 @dataclass(frozen=True, slots=True)
 class RunHeader:
-    """Which run this is."""
+    """The identity of a run."""
 
     run_id: str
     config_name: str
@@ -29,17 +29,17 @@ class RunHeader:
     started_at: datetime | None = None
     """UTC."""
     finished_at: datetime | None = None
-    """UTC; None: work is left."""
+    """UTC; None: not finished."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameCounts:
-    """Frames at each stage: looked at = rejected + compared, compared = easy + hard, hard = accepted +
-    review."""
+    """Frames at each stage: sampled = rejected + compared, compared = easy + hard, hard = accepted + review."""
 
     looked_at: int
+    """Sampled frames."""
     rejected: tuple[tuple[str, int], ...]
-    """(rule, frames), in the order in which they are shown."""
+    """(rule, frames), in the order of display."""
     compared: int
     easy: int
     hard: int
@@ -48,8 +48,10 @@ class FrameCounts:
 
     @classmethod
     def from_counts(cls, counts: Mapping[str, int]) -> Self:
-        """Take a run's counts by name: `looked_at`, `rejected:<rule>`, `compared` and so on; a name
-        that is absent counts 0. Rules come in order of their frames, most first."""
+        """Read a run's counts by name: `looked_at`, `rejected:<rule>`, `compared` and so on.
+
+        A missing name counts 0. The rule that rejected most frames comes first.
+        """
         prefix = "rejected:"
         rules = [(name.removeprefix(prefix), n) for name, n in counts.items() if name.startswith(prefix)]
         return cls(
@@ -68,33 +70,33 @@ class AgreementHistogram:
     """Compared frames by union IoU."""
 
     counts: tuple[int, ...]
-    """Frames in each of equally wide bins over [0, 1], without those where both saw nobody."""
+    """Frames in each of equally wide bins over [0, 1], without those in which neither model found a person."""
     both_empty: int
-    """Frames in which teacher and student saw nobody."""
+    """Frames in which neither model found a person."""
     hard_below: float
     """The run's threshold."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageTime:
-    """What one stage cost."""
+    """The time of one stage."""
 
     stage: str
     seconds: float
     """Wall seconds, summed over shards; stages overlap."""
     frames: int | None
-    """Frames that went through it; None where that is not counted."""
+    """Frames that passed through it; None if they are not counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFailure:
-    """Why a source gave nothing."""
+    """Why a source failed."""
 
     code: str
-    """A word of labeling.errors."""
+    """The code of an error class."""
     message: str
     advice: str = ""
-    """What to do; empty: what `advice_for` says about the code."""
+    """What to do; empty: the advice for the code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +104,14 @@ class SourceLine:
     """One source of the run."""
 
     spec: str
-    """As the user gave it: path, URL or camera."""
+    """As the user wrote it: path, URL or camera."""
     title: str | None = None
     url: str | None = None
     uploader: str | None = None
     license: str | None = None
     """None: unknown."""
     frames: int | None = None
-    """Frames looked at; None: not known."""
+    """Sampled frames; None: unknown."""
     hard: int | None = None
     failure: SourceFailure | None = None
 
@@ -119,36 +121,36 @@ class ExampleImage:
     """One frame of the contact sheet."""
 
     jpeg: bytes
-    """As `labeling.visualization.frames.tile_jpeg` makes it."""
+    """Made by `labeling.visualization.frames.tile_jpeg`."""
     title: str
     """Of its video."""
     t_ms: int | None
     """None for an image of a folder."""
     name: str = ""
-    """File name, shown where there is no time."""
+    """File name, shown if there is no time."""
     iou: float | None = None
     decision: str = ""
     reasons: tuple[str, ...] = ()
     causes: tuple[str, ...] = ()
     frame_id: int | None = None
-    """What `maskmill show` wants."""
+    """The argument of `maskmill show`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportData:
-    """The whole report."""
+    """Everything that a report renders."""
 
     run: RunHeader
     videos: int
     images: int
-    """Images of folders, which count as videos nowhere."""
+    """Images of folders, which do not count as videos."""
     counts: FrameCounts
     histogram: AgreementHistogram
     causes: tuple[tuple[str, int], ...]
     """(cause, mismatches in hard frames)."""
     tiles: Iterable[ExampleImage]
-    """Hardest first; taken one at a time, so a generator that draws them keeps one image only."""
+    """Hardest first; iterated over once, so a generator holds one image at a time."""
     stages: tuple[StageTime, ...]
     sources: tuple[SourceLine, ...]
     reviews: tuple[tuple[str, str], ...] = ()
-    """(what, value) of what people said; empty: nothing was sent for review."""
+    """(what, value) of the review results; empty: no frame was sent for review."""

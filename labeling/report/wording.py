@@ -1,18 +1,18 @@
-"""The words of a report: numbers, durations, the sentence at the top, what to do about a failure."""
+"""Texts of a report: the sentence at the top, rates, causes, advice about failures."""
 
 from collections.abc import Sequence
 
 import labeling.errors  # noqa: F401  # defines the classes
 from configs.errors import MaskmillError, error_classes
 from labeling.report.contents import FrameCounts, ReportData
-from labeling.text.figures import count, count_of, percent
+from labeling.text.figures import count, count_of, percent, spaced
 
 CAUSES = {
-    "miss": "the student saw nobody where the teacher saw a person",
-    "extra": "the student saw a person where the teacher saw nobody",
-    "split": "one person of the teacher is several of the student",
-    "merge": "several people of the teacher are one of the student",
-    "boundary": "the same person, with another outline",
+    "miss": "the student missed a person that the teacher found",
+    "extra": "the student found a person where the teacher found none",
+    "split": "the student split one person of the teacher into several",
+    "merge": "the student merged several people of the teacher into one",
+    "boundary": "the same person with a different outline",
 }
 
 
@@ -24,40 +24,48 @@ def advice_for(code: str) -> str:
 
 
 def summarize(data: ReportData) -> str:
-    """What the run found, in words for a person."""
-    counts = data.counts
+    """Summarize a run; if it sampled no frame, count the failed sources."""
+    sentence = summary_sentence(data.counts, videos=data.videos, images=data.images)
+    failed = sum(source.failure is not None for source in data.sources)
+    if data.counts.looked_at or not failed:
+        return sentence
+    return f"{sentence} {count_of(failed, 'source')} failed: see below."
+
+
+def summary_sentence(counts: FrameCounts, *, videos: int, images: int) -> str:
+    """Summarize a run's counts.
+
+    >>> summary_sentence(FrameCounts(9, (), 8, 5, 3, 1, 2), videos=1, images=0)
+    'Of 9 frames sampled from 1 video, 8 were compared: the student got 3 wrong (37.5 %). The teacher is trusted on 1 of these; 2 wait for review by a person.'
+    """
     if not counts.looked_at:
-        failed = sum(source.failure is not None for source in data.sources)
-        return "No frame was looked at." + (
-            f" {count_of(failed, 'source')} failed: see below." if failed else ""
-        )
-    opening = f"Of {count_of(counts.looked_at, 'frame')} looked at in {_places(data)},"
+        return "No frame was sampled."
+    kinds = ((videos, "video"), (images, "image"))
+    media = " and ".join(count_of(number, noun) for number, noun in kinds if number) or "0 videos"
+    opening = f"Of {count_of(counts.looked_at, 'frame')} sampled from {media},"
     if not counts.compared:
         return f"{opening} none was compared: the filters rejected every one."
-    return f"{opening} {count(counts.compared)} {_were(counts.compared)} compared: {_outcome(counts)}"
-
-
-def _outcome(counts: FrameCounts) -> str:
+    opening += f" {count(counts.compared)} {'was' if counts.compared == 1 else 'were'} compared:"
     if not counts.hard:
-        return "the student agrees with the teacher on all of them."
+        return f"{opening} the student agrees with the teacher on all of them."
     return (
-        f"the student got {count(counts.hard)} wrong ({percent(counts.hard, counts.compared)}). "
+        f"{opening} the student got {count(counts.hard)} wrong ({percent(counts.hard, counts.compared)}). "
         f"The teacher is trusted on {count(counts.accepted)} of these; "
         f"{count(counts.review)} {'waits' if counts.review == 1 else 'wait'} for review by a person."
     )
 
 
-def _places(data: ReportData) -> str:
-    kinds = ((data.videos, "video"), (data.images, "image"))
-    return " and ".join(count_of(number, noun) for number, noun in kinds if number) or "0 videos"
+def count_name(name: str) -> str:
+    """Format the name of a count.
 
-
-def _were(number: int) -> str:
-    return "was" if number == 1 else "were"
+    >>> count_name("looked_at"), count_name("rejected:several_people")
+    ('sampled', 'rejected: several people')
+    """
+    return "sampled" if name == "looked_at" else spaced(name.replace(":", ": "))
 
 
 def rate(frames: int | None, seconds: float) -> str:
-    """Frames a second; empty where it is not known."""
+    """Format frames per second; empty if unknown."""
     if frames is None or seconds <= 0:
         return ""
     a_second = frames / seconds
@@ -65,7 +73,7 @@ def rate(frames: int | None, seconds: float) -> str:
 
 
 def listing(names: Sequence[str]) -> str:
-    """Names with their counts, in order of first use: `miss, boundary (2)`."""
+    """List names with their counts in order of first use: `miss, boundary (2)`."""
     return ", ".join(
         name if names.count(name) == 1 else f"{name} ({names.count(name)})" for name in dict.fromkeys(names)
     )

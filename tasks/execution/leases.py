@@ -35,7 +35,7 @@ from labeling.storage.home import Home
 from tasks.execution.database import database_of
 from tasks.execution.process_identity import ProcessIdentity, identify_process
 from tasks.execution.zombies import end_flow_run
-from tasks.observability.best_effort import PREFECT_ERRORS, is_watched
+from tasks.observability.best_effort import PREFECT_ERRORS, has_server
 
 _ENDING = {StateType.CANCELLING, StateType.CANCELLED}
 
@@ -111,7 +111,7 @@ def at_work(home: Home, flow: str) -> Iterator[Execution]:
     """
     database, place = database_of(home), f"{socket.gethostname()}, process {os.getpid()}"
     our_id = flow_run.id or uuid.uuid4().hex
-    us = Execution(our_id, home, flow, place, identify_process(), is_watched=is_watched())
+    us = Execution(our_id, home, flow, place, identify_process(), is_watched=has_server())
     with database.alone(_lock(us.id)):
         with database.transaction() as session:
             enter_execution(session, us.id, **us.row)
@@ -181,7 +181,7 @@ def _expire(database: Database, lease: SilentExecution) -> Buried | None:
 
 def _show_as_crashed(lease: SilentExecution) -> None:
     """Prefect would show the run as running for good if its worker ended with it."""
-    if not (is_watched() or FlowRunContext.get()):
+    if not (has_server() or FlowRunContext.get()):
         return  # a temporary server was it, which ended too
     message = f"{lease.place} ended without a final state; the next run goes on from here"
     with (

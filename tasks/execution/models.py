@@ -1,4 +1,4 @@
-"""The segmenters of this process: loaded once, shared by the shards that run here."""
+"""The segmenters of this process: loaded once, shared by all its shards."""
 
 import gc
 import json
@@ -21,24 +21,19 @@ _loading = threading.Lock()
 
 
 def load_models(config: RunConfig) -> Models:
-    """The models of this config, from this process's memory when they are there.
-
-    Raises:
-        ModelError: weights or a library are missing.
-        ConfigError: the calibration was fitted to another teacher.
-    """
+    """Return the models of a config, loading them unless this process has them."""
     key = f"{config.identity()}|{config.weights_dir}|{config.device}|{config.batch}"
     with _loading:
         if key not in _loaded:
             _loaded[key] = _load(config)
             bound_heaps()
             bound_image_threads()
-            gc.freeze()  # libraries and networks stay: collecting after each shard need not visit them
+            gc.freeze()  # libraries and networks stay: later collections need not visit them
         return _loaded[key]
 
 
 def forget_models() -> None:
-    """Load models anew when they are wanted again: their files may have changed, or their room is needed."""
+    """Free all loaded models; the next use loads them again, from files that may have changed."""
     with _loading:
         _loaded.clear()
     if torch := sys.modules.get("torch"):
@@ -49,48 +44,50 @@ def _load(config: RunConfig) -> Models:
     turn = threading.Lock()
 
     def make(block: SegmenterBlock) -> SerializedSegmenter:
-        made = make_segmenter(block, weights_dir=config.weights_dir, device=config.device, batch=config.batch)
-        return SerializedSegmenter(made, turn)
+        segmenter = make_segmenter(
+            block, weights_dir=config.weights_dir, device=config.device, batch=config.batch
+        )
+        return SerializedSegmenter(segmenter, turn)
 
     models = Models(**{role: make(block) for role, block in config.segmenters().items()})
     check_calibration(config, models.teacher.card)
     return models
 
 
-def check_calibration(config: RunConfig, card: ModelCard) -> None:
-    """See to it that the calibration, if there is one, is this teacher's.
-
-    Raises:
-        ConfigError: it was fitted to another teacher, or to other weights.
-    """
-    calibration, name = config.trust.calibration, f"{card.kind}:{card.name}"
+def check_calibration(config: RunConfig, teacher: ModelCard) -> None:
+    """Raise ConfigError if the calibration was fitted to another teacher, or to other weights of it."""
+    calibration, name = config.trust.calibration, f"{teacher.kind}:{teacher.name}"
     if calibration is None:
         return
-    is_other = "is" if calibration.teacher != name else "has other weights than then:"
-    if (calibration.teacher, calibration.weights_sha256) != (name, card.weights_sha256):
-        raise ConfigError(
-            f"trust.calibration was fitted to {calibration.teacher}, the teacher {is_other} {name}: fit one to it "
-            "with `maskmill calibrate`, or set trust.calibration to null"
-        )
+    fitted = (calibration.teacher, calibration.weights_sha256)
+    if fitted == (name, teacher.weights_sha256):
+        return
+    difference = "is" if calibration.teacher != name else "now has other weights:"
+    raise ConfigError(
+        f"trust.calibration was fitted to {calibration.teacher}, but the teacher {difference} {name}: fit one to it "
+        "with `maskmill calibrate`, or set trust.calibration to null"
+    )
 
 
-def doubt_calibration(config: RunConfig, card: ModelCard) -> str:
-    """With which settings the teacher was another one when the calibration was fitted; empty: with none."""
-    then = config.trust.calibration.settings if config.trust.calibration else {}
-    now = settings_of(card)
-    others = [
-        f"{key} {now.get(key)} instead of {then[key]}" for key in sorted(then) if now.get(key) != then[key]
+def calibration_warning(config: RunConfig, teacher: ModelCard) -> str:
+    """Return which settings of the teacher differ from those it was calibrated with; empty if none do."""
+    fitted = config.trust.calibration.settings if config.trust.calibration else {}
+    current = settings_of(teacher)
+    changed = [
+        f"{key} is {current.get(key)}, was {fitted[key]}"
+        for key in sorted(fitted)
+        if current.get(key) != fitted[key]
     ]
-    if not others:
+    if not changed:
         return ""
     return (
-        f"trust.calibration was fitted to {card.kind}:{card.name} with other settings ({', '.join(others)} now): "
-        "what it says may be off; `maskmill calibrate` fits one to these"
+        f"trust.calibration was fitted to {teacher.kind}:{teacher.name} with other settings ({', '.join(changed)}): "
+        "its probabilities may be wrong; `maskmill calibrate` fits one to the current settings"
     )
 
 
 def settings_of(card: ModelCard) -> dict[str, Any]:
-    """What changes a model's output; empty where a user's own factory says it in words of its own."""
+    """Return the settings that change a model's output; empty if a user's factory describes them as free text."""
     try:
         settings = json.loads(card.settings)
     except ValueError:

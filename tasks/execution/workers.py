@@ -1,6 +1,6 @@
-"""Processes that work on shards: what each of them is given, and how one begins.
+"""Processes that label shards: the environment of each, and how one starts.
 
-A process begins here before it has numpy or torch, which read the environment when they are loaded.
+A worker process starts here before it imports numpy or torch, which read the environment on import.
 """
 
 import importlib.util
@@ -22,18 +22,18 @@ _DEVICES = "CUDA_VISIBLE_DEVICES"
 
 
 def thread_limits(workers: int) -> dict[str, str]:
-    """Variables by which each of so many processes of this machine knows its share of the cores.
+    """Return the variables that give each of `workers` processes its share of this machine's cores.
 
-    Where OMP_NUM_THREADS is set already it stays: it counts for each process by its nature.
+    OMP_NUM_THREADS is kept where it is set: it is already a limit per process.
     """
     threads = thread_limit() or max(1, available_cores() // workers)
     return {name: os.environ.get(name, str(threads)) for name in _THREAD_LIMITS}
 
 
 def worker_environments(config: "RunConfig") -> list[dict[str, str]]:
-    """The variables of each of `config.workers` processes of this machine: its threads and its GPU.
+    """Return the variables of each of `config.workers` processes of this machine: threads and GPU.
 
-    Where there are fewer GPUs than workers, several have the same one.
+    With fewer GPUs than workers, several workers share one.
     """
     limits, devices = thread_limits(config.workers), _visible_devices(config)
     return [
@@ -43,14 +43,14 @@ def worker_environments(config: "RunConfig") -> list[dict[str, str]]:
 
 
 def may_use_gpus(config: "RunConfig") -> bool:
-    """Whether torch is here and a segmenter is of a kind that runs on it; a user's own code may be."""
+    """Return whether torch is installed and a segmenter may run on it, as a user's own code may."""
     kinds = {block.kind for block in config.segmenters().values()}
-    wants_torch = bool(kinds & {"torchvision", "torchscript", "python"})
-    return config.device != "cpu" and wants_torch and importlib.util.find_spec("torch") is not None
+    uses_torch = bool(kinds & {"torchvision", "torchscript", "python"})
+    return config.device != "cpu" and uses_torch and importlib.util.find_spec("torch") is not None
 
 
 def _visible_devices(config: "RunConfig") -> list[str]:
-    """GPUs that the run may use, as CUDA names them; torch is asked only where a model may want it."""
+    """Return the GPUs that the run may use, by CUDA's names; imports torch only if a model may use it."""
     if not may_use_gpus(config):
         return []
     if _DEVICES in os.environ:
@@ -62,8 +62,7 @@ def _visible_devices(config: "RunConfig") -> list[str]:
 
 @contextmanager
 def environment(changes: Mapping[str, str]) -> Iterator[None]:
-    """These variables, for processes that are started within the block; afterwards all are as before,
-    whatever a library set."""
+    """Set variables for processes started in the block; restore all afterwards, also those a library set."""
     before = dict(os.environ)
     os.environ.update(changes)
     try:
@@ -74,15 +73,15 @@ def environment(changes: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def begin_worker(given: Mapping[str, str]) -> None:
-    """Make this new process a worker: with its share of the machine, for as long as its parent lives."""
-    os.environ.update(given)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the parent's to answer
+def begin_worker(variables: Mapping[str, str]) -> None:
+    """Set up this new process as a worker that ends with its parent."""
+    os.environ.update(variables)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles a terminal's Ctrl-C
     threading.Thread(target=_follow_parent, name="follow-parent", daemon=True).start()
 
 
 def _follow_parent() -> None:
-    """End at once when the parent has ended: after its kill -9 nobody else would end us."""
+    """Exit as soon as the parent process has ended, which may have been by kill -9."""
     parent = multiprocessing.parent_process()
     if parent:
         parent.join()

@@ -1,117 +1,129 @@
-"""A run in a table and in words and images, as artifacts on its page in Prefect's UI."""
+"""Render a run as Prefect artifacts: tables of its videos and reviews, and a Markdown page of its results."""
 
 import base64
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from more_itertools import batched
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.frames.histograms import iou_histogram
-from db.frames.listing import FrameLine, FrameQuery, frame_instances, list_frames
-from db.models.core import FrameRow, RunRow
+from db.models.core import RunRow
+from db.models.review import AnnotationRow
+from db.review.summary import summarize_reviews
 from db.runs.overview import VideoWork, title_of
 from db.runs.queries import Failure, RunSummary
+from labeling.report.contents import AgreementHistogram
+from labeling.report.wording import count_name
 from labeling.sources.titles import source_title
 from labeling.storage.home import Home
-from labeling.text.figures import caption_of, clock, count_of, spaced
+from labeling.text.figures import caption_of, clock, count_of
 from labeling.text.titles import printable, shorten_middle
 from labeling.visualization.contact_sheet import SheetTile, contact_sheet
 from labeling.visualization.frames import draw_tile
+from tasks.execution.context import Context
 from tasks.observability.best_effort import log_prefect_errors
-from tasks.observability.markdown import bar_lines, code, plain
-from tasks.observability.report import read_kept
+from tasks.report import HardFrame, agreement_histogram, hard_frames, sentence_of
+from tasks.review.summary import review_rows
 
-MOST_ROWS = 200
-"""Of the table: its page draws them all at once."""
+MAX_ROWS = 200
+"""Rows of the table, which Prefect's page renders all at once."""
 
-LONGEST_TITLE = 32
-"""With longer ones, the failures would be out of sight on a page of 1,200 px."""
+MAX_TITLE_LENGTH = 32
+"""With longer titles, the failures would be off screen on a page 1,200 px wide."""
 
-MOST_FAILURES = 20
+MAX_FAILURES = 20
+MAX_TEXT_LENGTH = 400
 HARDEST = 9
 """Frames on the contact sheet: about 100 kB, which Prefect keeps in its database."""
 
 STAGES = ("prepare", "decode", "pose", "teacher", "student", "agreement", "flip", "store")
-BESIDE = ("decode", "store")
-"""Stages that run in threads of their own, beside the models."""
+PARALLEL_STAGES = ("decode", "store")
+"""Stages that run in threads beside the models."""
 
 FUNNEL = ("looked_at", "compared", "easy", "hard", "accepted", "review")
-"""Between the first two, what filters rejected."""
+"""Counts in the order in which frames pass; the filters' rejections come after the first."""
 
-LEAST_S = 0.05
-"""A stage that took less altogether has no column: it would say 0."""
+MIN_STAGE_S = 0.05
+"""A stage with less time in total has no column: it would show 0."""
 
-_COUNTS = {
-    "looked at": "looked_at",
+_COLUMNS = {
+    "sampled": "looked_at",
     "compared": "compared",
     "hard": "hard",
     "accepted": "accepted",
     "to review": "review",
 }
+_BAR_LENGTH = 48
+"""Characters of the longest bar."""
+_SPECIAL = re.compile(r"([\\\[\]!*_#|~])")
 
 
-def show_run(
-    session: Session, summary: RunSummary, works: Sequence[VideoWork], sentence: str, home: Home
-) -> None:
-    """A table of the run's videos, and a page of its numbers, agreement and hardest frames."""
+def show_run(session: Session, summary: RunSummary, works: Sequence[VideoWork], home: Home) -> None:
+    """Create a table of the run's videos, and a page with its counts, agreement and hardest frames."""
     run_id = summary.run_id
     with log_prefect_errors(f"run {run_id} has no table of its videos"):
-        titles = {work.video_id: title_of(session, work.video_id) for work in works[:MOST_ROWS]}
+        shown = count_of(len(works), "video")
+        if len(works) > MAX_ROWS:
+            shown = f"{MAX_ROWS} of {shown}, failures first, then most hard frames; the last row counts all"
+        titles = {work.video_id: title_of(session, work.video_id) for work in works[:MAX_ROWS]}
         create_table_artifact(
             key=f"videos-{run_id}",
             table=list(table_rows(works, titles, summary.failures)),
-            description=table_words(len(works)),
+            description=f"{shown}. Seconds are wall time by stage; decoding and storing run beside the models.",
         )
     image = b""
     with log_prefect_errors(f"run {run_id} has no image of its hardest frames"):
-        image = hardest_frames(session, run_id, home)
+        tiles = [_tile(frame) for frame in hard_frames(session, run_id, home, limit=HARDEST)]
+        image = contact_sheet(tiles) if tiles else b""
     with log_prefect_errors(f"run {run_id} has no artifact"):
         page = "\n\n".join(run_sections(session, summary, image))
-        create_markdown_artifact(key=f"run-{run_id}", markdown=page, description=plain(sentence))
+        create_markdown_artifact(key=f"run-{run_id}", markdown=page, description=plain(sentence_of(summary)))
 
 
-def table_words(videos: int) -> str:
-    """What the table shows, and what it leaves out.
-
-    >>> table_words(1), table_words(257)
-    ('1 video. Seconds are wall time by stage; decoding and storing run beside the models.', '200 of 257 videos, failures first, then most hard frames; the last row counts all. Seconds are wall time by stage; decoding and storing run beside the models.')
-    """
-    shown = count_of(videos, "video")
-    if videos > MOST_ROWS:
-        shown = f"{MOST_ROWS} of {shown}, failures first, then most hard frames; the last row counts all"
-    return f"{shown}. Seconds are wall time by stage; decoding and storing run beside the models."
+def show_reviews(context: Context) -> None:
+    """Create a table artifact for every run that has annotations."""
+    with context.database.session() as session:
+        reviewed = session.scalars(select(RunRow).where(RunRow.id.in_(select(AnnotationRow.run_id)))).all()
+        tables = {run.id: list(review_rows(summarize_reviews(session, run))) for run in reviewed}
+    for run_id, rows in tables.items():
+        create_table_artifact(
+            key=f"reviews-{run_id}",
+            table=[{"what": what, "value": value} for what, value in rows],
+            description=f"Review results of run {run_id}, and the scores of its models",
+        )
 
 
 def table_rows(
     works: Sequence[VideoWork], titles: Mapping[str, str], failures: Sequence[Failure] = ()
 ) -> Iterator[dict[str, Any]]:
-    """A row per source that failed, a row per video, and their sums where there are several.
+    """Yield a row per failed source, a row per video, and the sum if there are several videos.
 
     Args:
-        works: in the order in which they are shown, at most MOST_ROWS of them.
+        works: in the order of display; at most MAX_ROWS of them are shown.
         titles: of these videos, by id.
-        failures: of the run; only those of sources are taken, shards count with their video.
+        failures: of the run; those of shards are counted with their video instead.
     """
     total = _sum(works)
-    stages = [stage for stage in STAGES if total.seconds.get(stage, 0.0) >= LEAST_S]
-    for failure in [f for f in failures if f.shard_id is None][:MOST_FAILURES]:
-        nothing = dict.fromkeys(_row("", VideoWork(""), stages, ""), "")
-        yield nothing | {"video": source_title(failure.what), "failures": failure.code}
-    for work in works[:MOST_ROWS]:
+    stages = [stage for stage in STAGES if total.seconds.get(stage, 0.0) >= MIN_STAGE_S]
+    for failure in [f for f in failures if f.shard_id is None][:MAX_FAILURES]:
+        empty = dict.fromkeys(_row("", VideoWork(""), stages, ""), "")
+        yield empty | {"video": source_title(failure.what), "failures": failure.code}
+    for work in works[:MAX_ROWS]:
         codes = ", ".join(f"{number} x {code}" for code, number in sorted(work.failures.items()))
         yield _row(titles[work.video_id], work, stages, codes)
     if len(works) > 1:
         failed = sum(sum(work.failures.values()) for work in works)
-        words = count_of(failed, "shard") if failed else ""
-        yield _row(f"all {len(works):,} videos", total, stages, words)
+        failed_shards = count_of(failed, "shard") if failed else ""
+        yield _row(f"all {len(works):,} videos", total, stages, failed_shards)
 
 
 def _row(title: str, work: VideoWork, stages: Sequence[str], failures: str) -> dict[str, Any]:
     return {
-        "video": shorten_middle(title, LONGEST_TITLE),
-        **{column: work.counts.get(name, 0) for column, name in _COUNTS.items()},
+        "video": shorten_middle(title, MAX_TITLE_LENGTH),
+        **{column: work.counts.get(name, 0) for column, name in _COLUMNS.items()},
         "frames/s": frames_per_s(work.counts, work.seconds),
         "failures": failures,
         **{f"{stage} s": round(work.seconds.get(stage, 0.0), 1) for stage in stages},
@@ -126,75 +138,93 @@ def _sum(works: Sequence[VideoWork]) -> VideoWork:
 
 
 def frames_per_s(counts: Mapping[str, int], seconds: Mapping[str, float]) -> float | None:
-    """Frames looked at per second of whichever was the busiest: decoder, models or writer.
+    """Return sampled frames per second of the slowest part: decoder, models or writer.
 
     >>> frames_per_s({"looked_at": 100}, {"decode": 4, "teacher": 15, "student": 5, "store": 2})
     5.0
     """
-    models = sum(wall_s for stage, wall_s in seconds.items() if stage not in BESIDE)
-    busiest = max(models, *(seconds.get(stage, 0.0) for stage in BESIDE))
-    return round(counts.get("looked_at", 0) / busiest, 1) if busiest else None
+    models = sum(wall_s for stage, wall_s in seconds.items() if stage not in PARALLEL_STAGES)
+    slowest = max(models, *(seconds.get(stage, 0.0) for stage in PARALLEL_STAGES))
+    return round(counts.get("looked_at", 0) / slowest, 1) if slowest else None
 
 
 def run_sections(session: Session, summary: RunSummary, image: bytes) -> Iterator[str]:
-    """The page: what failed comes first."""
+    """Yield the sections of the page, failures first."""
     yield f"# Run {summary.run_id} ({plain(summary.name)})"
     if summary.failures:
         yield "\n".join(["## Failed", "", *_failure_lines(summary.failures)])
     yield _counts_table(summary.counts)
-    yield from _agreement(session, summary.run_id)
+    yield from _agreement(agreement_histogram(session, session.get_one(RunRow, summary.run_id)))
     if image:
         data = base64.b64encode(image).decode()
         yield "## Hardest frames"
-        yield "Blue, whole line: the teacher. Orange, dashed: the student. Tinted: only one of the two. "
-        yield "Whom the teacher is not sure of weighs less in their order."
+        yield "Teacher: blue, solid line. Student: orange, dashed line. Tinted: pixels of only one of them. "
+        yield "A person of whom the teacher is not certain counts less in the order."
         yield f"![The hardest frames](data:image/jpeg;base64,{data})"
     yield f"More: `maskmill frames --run {summary.run_id}`, `maskmill report report.html --run {summary.run_id}`"
 
 
 def _counts_table(counts: Mapping[str, int]) -> str:
-    """In the order in which frames pass."""
     rules = sorted(name for name in counts if name not in FUNNEL)
-    names = [name for name in (*FUNNEL[:1], *rules, *FUNNEL[1:]) if name in counts or name in FUNNEL]
-    heads = " | ".join(spaced(name.replace(":", ": ")) for name in names)
+    names = [*FUNNEL[:1], *rules, *FUNNEL[1:]]
+    heads = " | ".join(map(count_name, names))
     values = " | ".join(f"{counts.get(name, 0):,}" for name in names)
     return f"| {heads} |\n|{'---:|' * len(names)}\n| {values} |"
 
 
 def _failure_lines(failures: Sequence[Failure]) -> Iterator[str]:
-    for failure in failures[:MOST_FAILURES]:
+    for failure in failures[:MAX_FAILURES]:
         yield f"- {code(failure.what)}: **{failure.code}**: {plain(failure.message)}"
-    if len(failures) > MOST_FAILURES:
-        yield f"- and {len(failures) - MOST_FAILURES} more"
+    if len(failures) > MAX_FAILURES:
+        yield f"- and {len(failures) - MAX_FAILURES} more"
 
 
-def _agreement(session: Session, run_id: str) -> Iterator[str]:
-    fine, both_empty = iou_histogram(session, run_id)
-    histogram = [sum(pair) for pair in batched(fine, 2)]  # ten lines are read at a glance
-    if not sum(histogram) + both_empty:
+def _agreement(histogram: AgreementHistogram) -> Iterator[str]:
+    counts = [sum(pair) for pair in batched(histogram.counts, 2)]  # ten lines are easy to read
+    if not sum(counts) + histogram.both_empty:
         return
-    hard_below = session.get_one(RunRow, run_id).config.get("agreement", {}).get("hard_below", 0.5)
     yield "## Agreement of student and teacher"
-    yield f"Frames by the IoU of all masks of the one with all masks of the other; hard below {hard_below:g}."
-    yield "\n".join(["```text", *bar_lines(histogram), "```"])
-    if both_empty:
-        yield f"In {count_of(both_empty, 'more frame')} neither saw anybody."
+    yield f"Frames by union IoU of student and teacher; hard below {histogram.hard_below:g}."
+    yield "\n".join(["```text", *bar_lines(counts), "```"])
+    if histogram.both_empty:
+        yield f"In {count_of(histogram.both_empty, 'more frame')} neither found a person."
 
 
-def hardest_frames(session: Session, run_id: str, home: Home) -> bytes:
-    """A contact sheet of the hardest frames; empty where none is hard."""
-    rows = list(list_frames(session, run_id, FrameQuery(hard_only=True, limit=HARDEST)))
-    tiles = [_tile(session, run_id, row, home) for row in rows]
-    return contact_sheet(tiles) if tiles else b""
+def _tile(frame: HardFrame) -> SheetTile:
+    line = frame.line
+    rgb = draw_tile(frame.rgb, frame.teacher, frame.student, width=300)
+    title = printable(line.name or f"{clock(line.t_ms)} {line.title}")
+    return SheetTile(rgb, (title, caption_of(line.decision, line.iou, line.causes)))
 
 
-def _tile(session: Session, run_id: str, row: FrameLine, home: Home) -> SheetTile:
-    frame = session.get_one(FrameRow, row.id)
-    rgb = draw_tile(
-        read_kept(row.id, row.image, home),
-        frame_instances(session, run_id, frame, "teacher"),
-        frame_instances(session, run_id, frame, "student"),
-        width=300,
-    )
-    where = printable(row.name or f"{clock(row.t_ms)} {row.title}")
-    return SheetTile(rgb, (where, caption_of(row.decision, row.iou, row.causes)))
+def plain(text: str) -> str:
+    """Escape foreign text on one line of Markdown: a site's error message must not become an image or a link.
+
+    >>> plain("no <b>such</b> ![file](http://x)")
+    'no &lt;b&gt;such&lt;/b&gt; \\\\!\\\\[file\\\\](http://x)'
+    """
+    line = shorten_middle(printable(" ".join(text.split())), MAX_TEXT_LENGTH)
+    escaped = _SPECIAL.sub(r"\\\1", line.replace("`", "'"))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def code(text: str) -> str:
+    """Format a foreign name as inline code.
+
+    >>> code("a`b.mp4")
+    "`a'b.mp4`"
+    """
+    return f"`{shorten_middle(printable(text), MAX_TEXT_LENGTH).replace('`', chr(39))}`"
+
+
+def bar_lines(counts: Sequence[int]) -> Iterator[str]:
+    """Draw a histogram over [0, 1] as text; a count above 0 always has a bar.
+
+    >>> print(*bar_lines([96, 1]), sep="|")
+    0.0-0.5     96 ████████████████████████████████████████████████|0.5-1.0      1 █
+    """
+    most = max(counts, default=0)
+    for number, frames in enumerate(counts):
+        low, high = number / len(counts), (number + 1) / len(counts)
+        bar = "█" * max(round(_BAR_LENGTH * frames / most), 1) if frames else ""
+        yield f"{low:.1f}-{high:.1f} {frames:>6,} {bar}".rstrip()

@@ -1,6 +1,6 @@
-"""Where a dataset comes from, as Prefect assets: videos -> a run's frames -> datasets.
+"""The lineage of a dataset as Prefect assets: videos -> a run's frames -> datasets.
 
-Two or three events a run, whatever it looked at. Prefect's own server keeps them in its feed of events;
+A run emits two or three events, whatever its size. Prefect's own server shows them in its event feed;
 Prefect Cloud draws them as a graph.
 """
 
@@ -13,12 +13,11 @@ from prefect.assets import Asset, AssetProperties, materialize
 from prefect.cache_policies import NO_CACHE
 
 from db.runs.queries import latest_run
-from labeling.storage.home import Home
-from tasks.execution.database import database_of
+from tasks.execution.context import Context
 from tasks.observability.best_effort import log_prefect_errors
 
-MOST_VIDEOS = 50
-"""Named as origins of one run: an event takes 100 resources at most."""
+MAX_VIDEOS = 50
+"""Videos named as origins of one run: an event takes at most 100 resources."""
 
 
 def video_asset(video_id: str, title: str) -> Asset:
@@ -36,49 +35,49 @@ def dataset_asset(version: str, folder: str) -> Asset:
 def trace_frames(
     frames: Asset, videos: Sequence[Asset], counts: Mapping[str, int], *, more_videos: int = 0
 ) -> None:
-    """Say that a run made frames of these videos, and of so many that are not named."""
+    """Record that a run made frames of these videos, and of `more_videos` that are not named."""
     _trace(frames, videos, dict(counts) | ({"videos_not_named": more_videos} if more_videos else {}))
 
 
-def trace_dataset(home: Home, run_id: str | None, folder: Path, counts: Mapping[str, int]) -> None:
-    """Say that a run's frames were written as the dataset in this folder, where Prefect takes it.
+def trace_dataset(context: Context, run_id: str | None, folder: Path, counts: Mapping[str, int]) -> None:
+    """Record that a run's frames were written as the dataset in `folder`, if Prefect accepts it.
 
     Args:
-        run_id: of the run, or its start; None: the one that was worked on last.
+        run_id: id of the run, or its beginning; None: the last run.
         counts: of frames and instances.
     """
-    with log_prefect_errors(f"the lineage of {folder} is not shown"):
-        with database_of(home).session() as session:
+    with log_prefect_errors(f"the lineage of {folder} is not recorded"):
+        with context.database.session() as session:
             run = latest_run(session, run_id)
         _trace(dataset_asset(dataset_version(folder), folder.name), [frames_asset(run.id, run.name)], counts)
 
 
 def dataset_version(folder: Path) -> str:
-    """16 hexadecimal digits of the labels in a folder: the same labels are the same version.
+    """Return 16 hexadecimal digits that identify the labels in a folder.
 
-    Images below `images/` are left out: labels name them, and they are named by their content.
+    Images below `images/` are left out: the labels name them by their content.
     """
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        place = path.relative_to(folder)
-        if place.parts[0] != "images":
+        relative = path.relative_to(folder)
+        if relative.parts[0] != "images":
             with path.open("rb") as file:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
-            digest.update(f"{place.as_posix()}\0{content}\n".encode())
+            digest.update(f"{relative.as_posix()}\0{content}\n".encode())
     return digest.hexdigest()[:16]
 
 
-def _trace(made: Asset, origins: Sequence[Asset], facts: Mapping[str, Any]) -> None:
+def _trace(asset: Asset, origins: Sequence[Asset], metadata: Mapping[str, Any]) -> None:
     @materialize(
-        made,
+        asset,
         by="maskmill",
         name="trace-lineage",
-        task_run_name=lambda: f"trace {made.key}",
+        task_run_name=lambda: f"trace {asset.key}",
         asset_deps=list(origins),
         cache_policy=NO_CACHE,
         persist_result=False,
     )
     def trace() -> None:
-        made.add_metadata(dict(facts))
+        asset.add_metadata(dict(metadata))
 
     trace()

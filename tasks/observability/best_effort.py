@@ -1,4 +1,4 @@
-"""Prefect is for watching: what it refuses, or is away for, must not end the work that is watched."""
+"""Prefect only observes: its errors must not end the work that it observes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,17 +11,17 @@ from prefect.settings import PREFECT_API_URL
 from configs.errors import MaskmillError
 
 PREFECT_ERRORS = (HTTPError, PrefectException, MaskmillError, OSError, ValueError)
-"""The server is away, or says no; an image that was to be shown is gone; a value is none that Prefect takes."""
+"""Server unreachable or refusing, an image to be shown that is gone, a value that Prefect rejects."""
 
 
-def is_watched() -> bool:
-    """Whether there is a server that stays: a temporary one ends with the run, and nobody sees its pages."""
+def has_server() -> bool:
+    """Return whether a permanent server is set; a temporary one ends with the run, and its pages with it."""
     return bool(PREFECT_API_URL.value())
 
 
 @contextmanager
 def log_prefect_errors(consequence: str) -> Iterator[None]:
-    """Go on behind the block where it is refused, with a warning: the ledger has it all."""
+    """Log an error of Prefect in the block as a warning and continue: the database has all results."""
     try:
         yield
     except PREFECT_ERRORS as exc:

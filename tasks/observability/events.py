@@ -1,8 +1,7 @@
-"""What happened in a run, as Prefect events: automations start what comes next, or tell somebody."""
+"""Prefect events of a run, with which automations start the next step or notify people."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from contextlib import suppress
-from uuid import UUID
 
 from prefect import runtime
 from prefect.client.orchestration import get_client
@@ -13,34 +12,39 @@ from db.models.core import content_id
 from db.runs.queries import Failure, RunSummary
 from labeling.sources.titles import source_title
 from tasks.observability.best_effort import log_prefect_errors
+from tasks.report import sentence_of
 
 RUN_FINISHED = "maskmill.run.finished"
 REVIEW_WAITING = "maskmill.review.waiting"
 SOURCE_FAILED = "maskmill.source.failed"
 
-MOST_EVENTS = 100
-"""Of failed sources in one run: a list of a thousand dead links is one problem; `run.finished` counts them all."""
+MAX_SOURCE_EVENTS = 100
+"""Failed sources with an event of their own: a list of a thousand dead links is one problem."""
 
 PUSH_FLOW = "push-reviews"
 
 
-def emit_run_events(summary: RunSummary, sentence: str, *, waiting: int) -> None:
-    """Emit what a run's end means for others. Prefect adds the flow run and its deployment.
+def emit_run_events(summary: RunSummary, *, waiting: int) -> None:
+    """Emit the events of a run's end. Prefect adds the flow run and its deployment.
 
     Args:
-        waiting: frames that wait for a person.
+        waiting: frames that wait for review.
     """
-    run = run_resource(summary)
-    with log_prefect_errors(f"run {summary.run_id} is told to no automation"):
-        for failure in _of_sources(summary.failures):
-            _tell_of_source(failure, run)
+    run = {
+        "prefect.resource.id": f"maskmill.run.{summary.run_id}",
+        "prefect.resource.name": f"{summary.name} {summary.run_id}",
+    }
+    with log_prefect_errors(f"run {summary.run_id} triggers no automation"):
+        failed_sources = [failure for failure in summary.failures if failure.shard_id is None]
+        for failure in failed_sources[:MAX_SOURCE_EVENTS]:
+            _emit_failure(failure, run)
         if waiting:
-            emit_event(REVIEW_WAITING, run, payload={"frames": waiting}, related=_push_deployment())
+            emit_event(REVIEW_WAITING, run, payload={"frames": waiting}, related=list(_push_deployment()))
         emit_event(
             RUN_FINISHED,
             run,
             payload={
-                "summary": sentence,
+                "summary": sentence_of(summary),
                 "counts": summary.counts,
                 "seconds": summary.seconds,
                 "shards_worked": summary.shards_worked,
@@ -50,18 +54,7 @@ def emit_run_events(summary: RunSummary, sentence: str, *, waiting: int) -> None
         )
 
 
-def run_resource(summary: RunSummary) -> dict[str, str]:
-    return {
-        "prefect.resource.id": f"maskmill.run.{summary.run_id}",
-        "prefect.resource.name": f"{summary.name} {summary.run_id}",
-    }
-
-
-def _of_sources(failures: Iterable[Failure]) -> list[Failure]:
-    return [failure for failure in failures if failure.shard_id is None][:MOST_EVENTS]
-
-
-def _tell_of_source(failure: Failure, run: dict[str, str]) -> None:
+def _emit_failure(failure: Failure, run: dict[str, str]) -> None:
     emit_event(
         SOURCE_FAILED,
         {
@@ -79,18 +72,14 @@ def _tell_of_source(failure: Failure, run: dict[str, str]) -> None:
     )
 
 
-def _push_deployment() -> list[dict[str, str]]:
-    """The deployment that sends frames to review, of the same name as the one that runs here: an
-    automation then needs no id of it."""
-    name = runtime.deployment.name
-    deployment_id = _id_of(f"{PUSH_FLOW}/{name}") if name else None
-    if deployment_id is None:
-        return []
-    role = {"prefect.resource.role": PUSH_FLOW, "prefect.resource.name": f"{PUSH_FLOW}/{name}"}
-    return [{"prefect.resource.id": f"prefect.deployment.{deployment_id}"} | role]
-
-
-def _id_of(deployment: str) -> UUID | None:
+def _push_deployment() -> Iterator[dict[str, str]]:
+    """Yield the push deployment with the same name as the current one: an automation then needs no id."""
+    if not (name := runtime.deployment.name):
+        return
     with get_client(sync_client=True) as client, suppress(ObjectNotFound):
-        return client.read_deployment_by_name(deployment).id
-    return None
+        deployment = client.read_deployment_by_name(f"{PUSH_FLOW}/{name}")
+        yield {
+            "prefect.resource.id": f"prefect.deployment.{deployment.id}",
+            "prefect.resource.role": PUSH_FLOW,
+            "prefect.resource.name": f"{PUSH_FLOW}/{name}",
+        }

@@ -1,6 +1,4 @@
-"""What a run's end is called in Prefect: success is not said of a run that did nothing, nor half of it."""
-
-from typing import Self
+"""The final state of a run in Prefect, which tells a run that did nothing or only a part from a success."""
 
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
@@ -10,14 +8,15 @@ from db.runs.queries import Failure, RunSummary
 from labeling.sources.titles import source_title
 from labeling.text.figures import count_of
 from labeling.text.titles import printable, shorten_middle
+from tasks.report import sentence_of
 
 NOTHING_TO_DO = "NothingToDo"
 WITH_FAILURES = "CompletedWithFailures"
 
-MOST_NAMED = 3
-"""Failures in a message: the rest are in the run's artifact."""
+MAX_NAMED = 3
+"""Failures in a message; the run's artifact has the others."""
 
-_LONGEST = 200
+_MAX_LENGTH = 200
 
 
 class NoSourceReadable(MaskmillError):
@@ -26,45 +25,41 @@ class NoSourceReadable(MaskmillError):
     code = "nothing_read"
 
     def __init__(self, message: str, summary: RunSummary) -> None:
-        super().__init__(message)
+        super().__init__(message, summary)  # both, so that it can be pickled
         self.summary = summary
 
-    def __reduce__(self) -> tuple[type[Self], tuple[str, RunSummary]]:
-        return type(self), (str(self), self.summary)
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
-def final_state(summary: RunSummary, sentence: str, *, sources: int) -> State[RunSummary]:
-    """The state in which a run ends: completed, with a name of its own where not all went well, or failed where
-    nothing did.
+def final_state(summary: RunSummary, *, sources: int) -> State[RunSummary]:
+    """Return the state in which a run ends.
 
-    Whoever calls the flow gets its data, the summary, or has `NoSourceReadable` raised.
+    It is completed, with a name of its own after failures or if there was nothing to do; or failed if
+    nothing succeeded. The caller of the flow gets its data, the summary, or `NoSourceReadable` is raised.
 
     Args:
-        summary: of this time.
-        sentence: the summary in words.
-        sources: that were asked for this time, for `2 of 5`.
+        summary: of this execution.
+        sources: number of sources of this execution, for `2 of 5`.
     """
     if summary.nothing_was_read:
-        words = failure_words(summary.failures, sources)
-        return Failed(message=words, data=NoSourceReadable(words, summary))
+        text = failure_text(summary.failures, sources)
+        return Failed(message=text, data=NoSourceReadable(text, summary))
     if summary.failures:
-        return Completed(name=WITH_FAILURES, message=failure_words(summary.failures, sources), data=summary)
-    if not summary.shards_worked:
-        return Completed(name=NOTHING_TO_DO, message=_nothing(summary), data=summary)
-    return Completed(message=sentence, data=summary)
+        return Completed(name=WITH_FAILURES, message=failure_text(summary.failures, sources), data=summary)
+    if summary.shards_worked:
+        return Completed(message=sentence_of(summary), data=summary)
+    reason = "these sources gave no video"
+    if summary.shards_done:
+        reason = f"all {count_of(summary.shards_done, 'shard')} of this run were done before"
+    return Completed(name=NOTHING_TO_DO, message=f"nothing to do: {reason}", data=summary)
 
 
-def _nothing(summary: RunSummary) -> str:
-    if not summary.shards_done:
-        return "nothing to do: these sources gave no video"
-    return f"nothing to do: all {count_of(summary.shards_done, 'shard')} of this run were done before"
-
-
-def failure_words(failures: tuple[Failure, ...], sources: int) -> str:
-    """How much failed, and the first failures with their reasons.
+def failure_text(failures: tuple[Failure, ...], sources: int) -> str:
+    """Count the failures, and give the reasons of the first ones.
 
     >>> gone = Failure("a/b.mp4", "not_found", "no file a/b.mp4", retryable=False)
-    >>> failure_words((gone,), 5)
+    >>> failure_text((gone,), 5)
     '1 of 5 sources failed: b.mp4: not_found: no file a/b.mp4'
     """
     of_sources = sum(failure.shard_id is None for failure in failures)
@@ -73,12 +68,10 @@ def failure_words(failures: tuple[Failure, ...], sources: int) -> str:
         parts.append(f"{of_sources} of {count_of(max(sources, of_sources), 'source')}")
     if len(failures) > of_sources:
         parts.append(count_of(len(failures) - of_sources, "shard"))
-    named = [_named(failure) for failure in failures[:MOST_NAMED]]
-    if len(failures) > MOST_NAMED:
-        named.append(f"and {len(failures) - MOST_NAMED} more")
+    named = [
+        f"{source_title(f.what)}: {f.code}: {shorten_middle(printable(f.message), _MAX_LENGTH)}"
+        for f in failures[:MAX_NAMED]
+    ]
+    if len(failures) > MAX_NAMED:
+        named.append(f"and {len(failures) - MAX_NAMED} more")
     return f"{' and '.join(parts)} failed: {'; '.join(named)}"
-
-
-def _named(failure: Failure) -> str:
-    message = shorten_middle(printable(failure.message), _LONGEST)
-    return f"{source_title(failure.what)}: {failure.code}: {message}"

@@ -1,6 +1,6 @@
-"""Which Label Studio a home works with, and the project in it."""
+"""The Label Studio that a home works with, and the project in it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,40 +14,37 @@ from labeling.storage.encode import IMAGES
 from labeling.storage.home import Home
 
 LOCAL = "local"
-"""Stands for the home's own Label Studio, which may be on another port tomorrow."""
+"""Name of the home's own Label Studio, whose port may change."""
 
 _DESCRIPTION = (
     "Frames on which the student and the teacher disagree, most valuable first. Correct the masks, or submit "
-    "them as they are; delete all of them where nobody is there; choose `unusable` for a bad image."
+    "them unchanged; delete all masks if there is no person; choose `unusable` for a bad image."
 )
 _NEW_PROJECT = {
-    "enable_empty_annotation": True,  # nobody there is an answer
+    "enable_empty_annotation": True,  # an image without people is a valid annotation
     "show_skip_button": True,
     "show_collab_predictions": True,
-    "sampling": "Sequential sampling",  # in order of creation: as they were chosen
+    "sampling": "Sequential sampling",  # in order of creation, which is the order of priority
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A Label Studio as the database knows it."""
+class LabelStudioConnection:
+    """A Label Studio that answers, and its name in the database."""
 
+    server: LabelStudioClient
     name: str
-    """Its address in one spelling, or `LOCAL`."""
+    """Its normalized URL, or `LOCAL`."""
     is_local: bool
-    """It reads the images of this home on its own disk."""
+    """It reads the images of this home from disk."""
     s3_keys: S3Keys | None = None
-    """What the user gave it to open our bucket with."""
-
-
-def secret_from_environment(name: str) -> str | None:
-    return read_variable(name)
+    """Keys with which it can read the bucket of images."""
 
 
 def secret_from_prefect(name: str) -> str | None:
-    """The environment's, else a Secret block's: `maskmill-label-studio-url` and `-api-key`.
+    """Return a secret from the environment, or else from Prefect's Secret block of that name.
 
-    Asks Prefect's API: for flows, which have one anyway.
+    The blocks are `maskmill-label-studio-url` and `maskmill-label-studio-api-key`.
     """
     if (value := read_variable(name)) is not None:
         return value
@@ -61,36 +58,34 @@ def secret_from_prefect(name: str) -> str | None:
 
 
 @contextmanager
-def connect(
-    home: Home, secret: Callable[[str], str | None] = secret_from_environment
-) -> Iterator[tuple[LabelStudioClient, Place]]:
-    """A checked connection to the home's Label Studio, or to the team's.
-
-    Raises:
-        LabelStudioError: there is none, or it cannot be used; the message says what to do.
-    """
-    access = find_credentials(home.root, look_up=secret)
+def connect(home: Home) -> Iterator[LabelStudioConnection]:
+    """Connect to the home's Label Studio, or to the team's, and check that it answers."""
+    access = find_credentials(home.root, look_up=secret_from_prefect)
     with LabelStudioClient(access.url, access.token) as server:
         server.check()
-        yield server, Place(LOCAL if access.local else server.url, access.local, find_s3_keys(secret))
+        name = LOCAL if access.local else server.url
+        yield LabelStudioConnection(server, name, access.local, find_s3_keys(secret_from_prefect))
 
 
 def open_project(
-    server: LabelStudioClient, place: Place, settings: Settings, home: Home, *, known: int | None
+    connection: LabelStudioConnection, settings: Settings, home: Home, *, known: int | None
 ) -> int:
-    """Number of the project of these settings, made or brought up to date.
+    """Create the project of these settings, or bring it up to date; return its Label Studio id.
 
-    `known` is the one that frames were sent to: it is taken whatever people call it by now.
+    Args:
+        known: project that frames were sent to before; it is used even if it was renamed.
     """
-    page = label_config(settings)
+    server, page = connection.server, label_config(settings)
     if known is not None and server.project_exists(known):
-        number = known
+        label_studio_id = known
     else:
-        number = server.find_or_create_project(settings.project, page, _DESCRIPTION, settings=_NEW_PROJECT)
-    server.update_label_config(number, page)
-    server.ensure_view(number, BEST_FIRST)
-    if place.is_local:
-        server.attach_images(number, home.root / IMAGES)
-    if place.s3_keys and (bucket := bucket_of(home.images.store)):
-        server.attach_bucket(number, bucket, place.s3_keys)
-    return number
+        label_studio_id = server.find_or_create_project(
+            settings.project, page, _DESCRIPTION, settings=_NEW_PROJECT
+        )
+    server.update_label_config(label_studio_id, page)
+    server.ensure_view(label_studio_id, BEST_FIRST)
+    if connection.is_local:
+        server.attach_images(label_studio_id, home.root / IMAGES)
+    if connection.s3_keys and (bucket := bucket_of(home.images.store)):
+        server.attach_bucket(label_studio_id, bucket, connection.s3_keys)
+    return label_studio_id

@@ -1,12 +1,12 @@
-"""Frames to people: the outbox is brought in line with Label Studio, then sent in batches.
+"""Send frames to review: reconcile the outbox with Label Studio, then send in batches.
 
-Whatever was interrupted is healed by looking: Label Studio's tasks carry our frame ids. Nothing that
-somebody has begun is ever deleted: that is asked anew before each deletion.
+An interrupted push needs no record of its own: Label Studio's tasks carry our frame ids. A task that an
+annotator has started is never deleted; this is checked again before each deletion.
 """
 
 import time
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from itertools import chain
 
@@ -40,103 +40,87 @@ from db.review.outbox import (
 from db.review.selection import SkippedFrames, choose_waiting, count_waiting
 from db.runs.queries import latest_run
 from labeling.errors import LabelStudioError, LabelStudioRefused, LabelStudioUnreachable
-from labeling.review.label_studio.client import LabelStudioClient, TaskState
+from labeling.review.label_studio.client import TaskState
 from labeling.review.label_studio.s3_storage import bucket_of
 from labeling.review.label_studio.tasks import make_task, prediction_fingerprint
 from labeling.review.records import ReviewItem
 from labeling.storage.encode import IMAGES
-from labeling.storage.home import Home
-from tasks.execution.database import database_of
-from tasks.review.connect import Place, open_project
+from tasks.execution.context import Context
+from tasks.review.connect import LabelStudioConnection, open_project
 from tasks.review.consensus import update_consensus
 
-_LOOK_EVERY_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class PushPlan:
-    """What a push is to send, and what it found."""
-
-    project_id: int
-    number: int
-    """Label Studio's id of the project."""
-    url: str
-    run_id: str
-    adopted: int
-    """Frames that were there already: an earlier push was interrupted before it knew."""
-    withdrawn: int
-    """Tasks that this run does not want any more."""
-    replaced: int
-    """Tasks that showed other masks than this run's: they are sent anew."""
-    deleted: int
-    """Tasks that somebody deleted in Label Studio since the last time."""
-    passed_over: SkippedFrames
-    """Frames that it does not send although they wait."""
+_POLL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class PushSummary:
-    """What a push did, and where things stand."""
+    """What a push did, and the state afterwards."""
 
     run_id: str
     url: str
     """Of the project."""
     sent: int
     adopted: int
+    """Frames that were there already: an earlier push was interrupted before it could record them."""
     withdrawn: int
+    """Tasks that this run no longer requires."""
     replaced: int
+    """Tasks that showed other masks than this run's: they are sent again."""
     deleted: int
+    """Tasks that a person deleted in Label Studio since the last push."""
     refused: tuple[str, ...]
-    """Frames that could not be sent, and why; the next push tries again."""
+    """Frames that could not be sent, with the reason; the next push tries again."""
     open: int
-    """Tasks that nobody has touched."""
+    """Tasks that no annotator has started."""
     waiting: int
     """Frames that wait for room there (`review.max_open_tasks`)."""
     passed_over: SkippedFrames
-    """Frames that wait and were not chosen; the next push weighs them again."""
+    """Frames that wait and were not selected; the next push considers them again."""
     elsewhere: int
-    """Frames of the run that wait for people in another project or on another server."""
+    """Frames of the run in review in another project or on another server."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """What became of a batch."""
+class PushPlan:
+    """What a push is going to send, and where."""
+
+    project: tuple[int, int]
+    """Id in the database, and in Label Studio."""
+    batches: list[list[int]]
+    """Frame ids, highest priority first."""
+    summary: PushSummary
+    """As far as it is known before sending."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentBatch:
+    """The result of one batch."""
 
     frames: int
     refused: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class OutboxReconciliation:
-    """What looking at Label Studio has shown."""
-
-    adopted: int
-    deleted: int
-    tasks: Sequence[TaskState]
-    """Our unfinished tasks, one a frame, with finished twins of them."""
-
-
-@dataclass(frozen=True, slots=True)
 class Outbox:
-    """One project's outbox and the server that it goes to."""
+    """The outbox of one project, and the Label Studio that it is sent to."""
 
-    server: LabelStudioClient
-    place: Place
+    context: Context
+    connection: LabelStudioConnection
     settings: Settings
-    home: Home
     project_id: int
-    number: int
+    label_studio_id: int
 
-    def reconcile_tasks(self) -> OutboxReconciliation:
-        """Learn what is there, waiting for a server that may still be at an interrupted request.
+    def reconcile_tasks(self) -> tuple[int, int, list[TaskState]]:
+        """Return the frames adopted, the tasks deleted by people, and our unfinished tasks.
 
-        Afterwards no frame is being sent, and no frame has two tasks unless people have begun both.
+        Waits for a server that may still be executing an interrupted request. Afterwards no frame is being
+        sent, and no frame has two tasks unless annotators have started both.
         """
         adopted = deleted = 0
         while True:
             tasks = self.remove_duplicate_tasks()
-            with database_of(self.home).transaction() as session:
-                found = reconcile(session, self.project_id, {one.frame_id: one.id for one in tasks})
+            with self.context.database.transaction() as session:
+                found = reconcile(session, self.project_id, {task.frame_id: task.id for task in tasks})
                 sending = frames_being_sent(session, self.project_id)
                 age_s = (utc_now() - max(sending.values())).total_seconds() if sending else 0.0
                 if age_s > self.settings.request_grace_s:
@@ -144,75 +128,65 @@ class Outbox:
                     sending = {}
             adopted, deleted = adopted + found.adopted, deleted + found.deleted
             if not sending:
-                left_over = {one.task_id for one in found.left_over}
+                left_over = {frame_task.task_id for frame_task in found.left_over}
                 self.delete_untouched(left_over)
-                return OutboxReconciliation(
-                    adopted, deleted, [one for one in tasks if one.id not in left_over]
-                )
-            time.sleep(_LOOK_EVERY_S)
+                return adopted, deleted, [task for task in tasks if task.id not in left_over]
+            time.sleep(_POLL_S)
 
     def remove_duplicate_tasks(self) -> list[TaskState]:
-        """Our unfinished tasks, one a frame: the one that somebody began, else the oldest; others are
-        deleted."""
-        by_frame: dict[int, list[TaskState]] = {}
-        for task in self.look():
-            by_frame.setdefault(task.frame_id, []).append(task)
-        kept = [choose_task(tasks) for tasks in by_frame.values()]
-        keep = {task.id for task in kept}
-        others = (task.id for task in chain.from_iterable(by_frame.values()) if task.id not in keep)
-        self.delete_untouched(list(others))
-        return kept
+        """Return our unfinished tasks, one per frame, and delete the others."""
+        tasks = self.find_tasks()
+        kept = one_per_frame(tasks)
+        keep = {task.id for task in kept.values()}
+        self.delete_untouched([task.id for task in tasks if task.id not in keep])
+        return list(kept.values())
 
-    def look(self) -> list[TaskState]:
-        """What is there of ours that is not finished, with finished twins of it."""
-        database = database_of(self.home)
+    def find_tasks(self) -> list[TaskState]:
+        """Return our unfinished tasks, and finished duplicates of them."""
+        database, server = self.context.database, self.connection.server
         with database.session() as session:
             known = known_tasks(session, self.project_id)
-        found = self.server.look_for_tasks(self.number, known.unfinished.values(), last=known.last)
+        found = server.look_for_tasks(self.label_studio_id, known.unfinished.values(), last=known.last)
         with database.session() as session:
-            ours = tasks_of(session, self.project_id, [task.frame_id for task in found])
-        twins = set(ours.values()) - {task.id for task in found}
-        return found + self.server.find_tasks(self.number, twins)
+            recorded = tasks_of(session, self.project_id, [task.frame_id for task in found])
+        duplicates = set(recorded.values()) - {task.id for task in found}
+        return found + server.find_tasks(self.label_studio_id, duplicates)
 
     def delete_untouched(self, tasks: Collection[int]) -> None:
-        """Delete those of these tasks that nobody has begun by now."""
+        """Delete those of these tasks that no annotator has started by now."""
         if tasks:
-            now = self.server.find_tasks(self.number, tasks)
-            self.server.delete_tasks(self.number, [task.id for task in now if not task.is_started])
+            server = self.connection.server
+            current = server.find_tasks(self.label_studio_id, tasks)
+            server.delete_tasks(self.label_studio_id, [task.id for task in current if not task.is_started])
 
     def withdraw(self, run_id: str, tasks: Sequence[TaskState]) -> int:
-        """Take back frames that this run does not want reviewed, unless somebody has begun."""
+        """Take back frames that this run does not require in review, unless an annotator has started."""
         started = {task.frame_id for task in tasks if task.is_started}
-        there = {task.frame_id: task.id for task in tasks}
-        with database_of(self.home).transaction() as session:
+        by_frame = {task.frame_id: task.id for task in tasks}
+        with self.context.database.transaction() as session:
             leaving = withdraw_unwanted(session, run_id, self.project_id, started=started)
-        leaving_tasks = [there[frame_id] for frame_id in leaving if frame_id in there]
+        leaving_tasks = [by_frame[frame_id] for frame_id in leaving if frame_id in by_frame]
         self.delete_untouched(leaving_tasks)
         return len(leaving_tasks)
 
     def replace_masks(self, run: RunRow, tasks: Sequence[TaskState]) -> int:
-        """Take back frames that show other masks than this run's, unless somebody has begun; they go
-        out again with this run's."""
+        """Requeue frames whose tasks show other masks than this run's, unless an annotator has started."""
         untouched = {task.frame_id: task.id for task in tasks if not task.is_started}
-        with database_of(self.home).session() as session:
+        with self.context.database.session() as session:
             shown = {row.frame_id: row for row in open_frames(session, self.project_id, run.id)}
             items = review_items(session, run, [fid for fid in shown if fid in untouched])
-        outdated = [one for one in items if shown[one.frame_id].fingerprint != self._fingerprint(one)]
-        with database_of(self.home).transaction() as session:
+        outdated = [item for item in items if shown[item.frame_id].fingerprint != self._fingerprint(item)]
+        with self.context.database.transaction() as session:
             send_again(session, outdated, run_id=run.id)
         self.delete_untouched([untouched[item.frame_id] for item in outdated])
         return len(outdated)
 
     def send(self, run: RunRow, frame_ids: Sequence[int]) -> list[str]:
-        """Send the frames that still wait; returns those that cannot be sent, with the reason.
-
-        Raises:
-            LabelStudioUnreachable: nobody knows what arrived: `heal` finds out.
-        """
-        with database_of(self.home).session() as session:
+        """Send the frames that still wait; return those that cannot be sent, with the reason."""
+        with self.context.database.session() as session:
             states = review_states(session, frame_ids)
             items = review_items(session, run, [fid for fid in frame_ids if states[fid] == "waiting"])
-        images = self.home.images
+        images = self.context.home.images
         gone = images.find_missing([item.image for item in items])
         refused = [
             self._set_aside(item, f"its image is gone: {images.address}/{item.image}")
@@ -222,125 +196,124 @@ class Outbox:
         return refused + self._import([item for item in items if item.image not in gone])
 
     def _import(self, items: Sequence[ReviewItem]) -> list[str]:
-        """All at once; or one by one, where the server, or we ourselves, refuse one of them."""
+        """Import all items at once; one by one if one of them is refused, by the server or before."""
+        frame_ids = [item.frame_id for item in items]
         try:
-            self._hand_over(items)
+            self._import_together(items)
         except LabelStudioUnreachable:
-            with database_of(self.home).transaction() as session:
-                extend_sending(session, [item.frame_id for item in items])
+            with self.context.database.transaction() as session:
+                extend_sending(session, frame_ids)
             raise
         except LabelStudioError as exc:
             if isinstance(exc, LabelStudioRefused) and exc.status == HTTPStatus.NOT_FOUND:
                 raise
-            self._forget_sending(items)
+            with self.context.database.transaction() as session:
+                requeue(session, frame_ids)
             if len(items) == 1:
                 return [self._set_aside(items[0], str(exc))]
             self.reconcile_tasks()  # some of them may have arrived
-            with database_of(self.home).session() as session:
-                states = review_states(session, [item.frame_id for item in items])
+            with self.context.database.session() as session:
+                states = review_states(session, frame_ids)
             left = [item for item in items if states[item.frame_id] == "waiting"]
             return list(chain.from_iterable(self._import([item]) for item in left))
         return []
 
-    def _hand_over(self, items: Sequence[ReviewItem]) -> None:
-        database, urls = database_of(self.home), self._image_urls([item.image for item in items])
+    def _import_together(self, items: Sequence[ReviewItem]) -> None:
+        database, urls = self.context.database, self._image_urls([item.image for item in items])
         tasks = [make_task(item, self.settings, urls[item.image]) for item in items]
         with database.transaction() as session:
-            mark_sending(session, self.project_id, {one.frame_id: self._fingerprint(one) for one in items})
-        numbers = self.server.import_tasks(self.number, tasks)
-        placed = [FrameTask(item.frame_id, number) for item, number in zip(items, numbers, strict=True)]
+            fingerprints = {item.frame_id: self._fingerprint(item) for item in items}
+            mark_sending(session, self.project_id, fingerprints)
+        task_ids = self.connection.server.import_tasks(self.label_studio_id, tasks)
+        sent = [FrameTask(item.frame_id, task_id) for item, task_id in zip(items, task_ids, strict=True)]
         with database.transaction() as session:
-            confirm_sent(session, self.project_id, placed)
+            confirm_sent(session, self.project_id, sent)
 
-    def _forget_sending(self, items: Sequence[ReviewItem]) -> None:
-        with database_of(self.home).transaction() as session:
-            requeue(session, [item.frame_id for item in items])
-
-    def _set_aside(self, item: ReviewItem, why: str) -> str:
-        with database_of(self.home).transaction() as session:
+    def _set_aside(self, item: ReviewItem, reason: str) -> str:
+        with self.context.database.transaction() as session:
             withdraw(session, [item.frame_id])
-        return f"frame {item.frame_id} ({item.title}): {why}"
+        return f"frame {item.frame_id} ({item.title}): {reason}"
 
     def _fingerprint(self, item: ReviewItem) -> str:
         return prediction_fingerprint(item, self.settings)
 
     def _image_urls(self, names: Sequence[str]) -> Mapping[str, str]:
-        """Where Label Studio shows images: on our disk, in a bucket that it can open, or sent to it."""
-        images = self.home.images
-        bucket = bucket_of(images.store)
-        if bucket and self.server.signs_bucket(self.number, bucket):
+        """Return the URLs of images for Label Studio: in a bucket, on this disk, or uploaded to it."""
+        home, server = self.context.home, self.connection.server
+        bucket = bucket_of(home.images.store)
+        if bucket and server.signs_bucket(self.label_studio_id, bucket):
             return {name: f"{bucket.url}/{name}" for name in names}
-        if self.place.is_local and images.path("") == self.home.root / IMAGES:
+        if self.connection.is_local and home.images.path("") == home.root / IMAGES:
             return {name: f"/data/local-files/?d={IMAGES}/{name}" for name in names}
-        return self.server.upload_images(self.number, names, images.read)
+        return server.upload_images(self.label_studio_id, names, home.images.read)
 
 
-def choose_task(tasks: Sequence[TaskState]) -> TaskState:
-    """Of several tasks of one frame: the one that somebody began, else the oldest."""
-    return min(tasks, key=lambda task: (not task.is_started, task.id))
+def one_per_frame(tasks: Iterable[TaskState]) -> dict[int, TaskState]:
+    """Return one task per frame, by frame id: the one that an annotator has started, else the oldest."""
+    kept: dict[int, TaskState] = {}
+    for task in sorted(tasks, key=lambda task: (not task.is_started, task.id)):
+        kept.setdefault(task.frame_id, task)
+    return kept
 
 
-def open_outbox(server: LabelStudioClient, place: Place, settings: Settings, home: Home) -> Outbox:
-    """The project of these settings, made or brought up to date, with its outbox."""
-    database = database_of(home)
+def open_outbox(context: Context, connection: LabelStudioConnection, settings: Settings) -> Outbox:
+    """Return the outbox of the project of these settings, which is created or brought up to date."""
+    database = context.database
     with database.session() as session:
-        known = known_project(session, place.name, settings.project)
-    number = open_project(server, place, settings, home, known=known.external_id if known else None)
+        known = known_project(session, connection.name, settings.project)
+    label_studio_id = open_project(
+        connection, settings, context.home, known=known.external_id if known else None
+    )
     with database.transaction() as session:
         before = Settings.model_validate(known.settings) if known else settings
         project_id = remember_project(
-            session, place.name, settings.project, number, settings.model_dump(mode="json")
+            session, connection.name, settings.project, label_studio_id, settings.model_dump(mode="json")
         )
         if (before.consensus, before.min_agreement) != (settings.consensus, settings.min_agreement):
             update_consensus(session, annotated_frames(session, project_id), settings)
-    return Outbox(server, place, settings, home, project_id, number)
+    return Outbox(context, connection, settings, project_id, label_studio_id)
 
 
-def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> tuple[PushPlan, list[list[int]]]:
-    """Bring outbox and Label Studio in line and choose what is sent, in batches of frame ids, best first:
-    at most `max_open_tasks` wait there.
+def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> PushPlan:
+    """Reconcile outbox and Label Studio, and select what is sent: at most `max_open_tasks` are open there.
 
-    `again`: also frames whose task somebody deleted, or that wait in another project.
-
-    Raises:
-        ConfigError: no such run.
-        LabelStudioError: Label Studio does not answer as it should.
+    Args:
+        again: also send frames whose task a person deleted, or that are in review in another project.
     """
-    database = database_of(outbox.home)
+    database = outbox.context.database
     with database.transaction() as session:
         run = latest_run(session, run_id)
         fill_outbox(session, run.id, again=again)
         if again:
             move_from_other_project(session, run.id, outbox.project_id)
-    reconciled = outbox.reconcile_tasks()
-    tasks = reconciled.tasks
+    adopted, deleted, tasks = outbox.reconcile_tasks()
     withdrawn = outbox.withdraw(run.id, tasks)
     replaced = outbox.replace_masks(run, tasks)
     untouched = sum(not task.is_started for task in tasks) - withdrawn - replaced
     with database.session() as session:
         room = max(0, outbox.settings.max_open_tasks - untouched)
         choice = choose_waiting(session, run.id, outbox.settings, room=room)
-    plan = PushPlan(
-        project_id=outbox.project_id,
-        number=outbox.number,
-        url=f"{outbox.server.url}/projects/{outbox.number}/data",
+    summary = PushSummary(
         run_id=run.id,
-        adopted=reconciled.adopted,
+        url=f"{outbox.connection.server.url}/projects/{outbox.label_studio_id}/data",
+        sent=0,
+        adopted=adopted,
         withdrawn=withdrawn,
         replaced=replaced,
-        deleted=reconciled.deleted,
+        deleted=deleted,
+        refused=(),
+        open=untouched,
+        waiting=0,
         passed_over=choice.passed_over,
+        elsewhere=0,
     )
-    return plan, [list(batch) for batch in batched(choice.frames, outbox.settings.batch)]
+    batches = [list(batch) for batch in batched(choice.frames, outbox.settings.batch)]
+    return PushPlan((outbox.project_id, outbox.label_studio_id), batches, summary)
 
 
-def push_batch(outbox: Outbox, run_id: str, frame_ids: Sequence[int]) -> Sent:
-    """Send one batch, however an earlier try at it ended.
-
-    Raises:
-        LabelStudioUnreachable: nobody knows what arrived: the same call again finds out.
-    """
-    database = database_of(outbox.home)
+def push_batch(outbox: Outbox, run_id: str, frame_ids: Sequence[int]) -> SentBatch:
+    """Send one batch, whatever became of an earlier attempt."""
+    database = outbox.context.database
     with database.session() as session:
         run = latest_run(session, run_id)
         before = review_states(session, frame_ids)
@@ -349,26 +322,22 @@ def push_batch(outbox: Outbox, run_id: str, frame_ids: Sequence[int]) -> Sent:
     refused = outbox.send(run, frame_ids)
     with database.session() as session:
         after = review_states(session, frame_ids)
-    return Sent(sum(before[fid] != after[fid] == "open" for fid in frame_ids), tuple(refused))
+    return SentBatch(sum(before[fid] != after[fid] == "open" for fid in frame_ids), tuple(refused))
 
 
-def close_push(outbox: Outbox, plan: PushPlan, sent: Sequence[Sent]) -> PushSummary:
-    """Look once more, and say what was done."""
-    reconciled = outbox.reconcile_tasks()
-    with database_of(outbox.home).session() as session:
-        waiting = count_waiting(session, plan.run_id)
-        elsewhere = count_elsewhere(session, plan.run_id, plan.project_id)
-    return PushSummary(
-        run_id=plan.run_id,
-        url=plan.url,
+def close_push(outbox: Outbox, plan: PushPlan, sent: Sequence[SentBatch]) -> PushSummary:
+    """Reconcile once more and return the summary of the push."""
+    _, deleted, tasks = outbox.reconcile_tasks()
+    planned = plan.summary
+    with outbox.context.database.session() as session:
+        waiting = count_waiting(session, planned.run_id)
+        elsewhere = count_elsewhere(session, planned.run_id, outbox.project_id)
+    return replace(
+        planned,
         sent=sum(batch.frames for batch in sent),
-        adopted=plan.adopted,
-        withdrawn=plan.withdrawn,
-        replaced=plan.replaced,
-        deleted=plan.deleted + reconciled.deleted,
+        deleted=planned.deleted + deleted,
         refused=tuple(chain.from_iterable(batch.refused for batch in sent)),
-        open=sum(not task.is_started for task in reconciled.tasks),
-        waiting=max(0, waiting - plan.passed_over.frames),
-        passed_over=plan.passed_over,
+        open=sum(not task.is_started for task in tasks),
+        waiting=max(0, waiting - planned.passed_over.frames),
         elsewhere=elsewhere,
     )

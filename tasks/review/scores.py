@@ -13,18 +13,17 @@ from db.models.core import RunRow
 from db.review.scores import consensus_instances, delete_stale_scores, store_scores, unscored
 from db.runs.queries import run_models
 from labeling.comparison.agreement import compare_instances
-from labeling.storage.home import Home
 from labeling.structures.instances import Instance
-from tasks.execution.database import database_of
+from tasks.execution.context import Context
 
 GROUP = 50
 """Frames per transaction."""
 ROLES = ("teacher", "student")
 
 
-def score_models(home: Home) -> int:
-    """Compare every run with the consensus about frames that it has no score for; returns how many were compared."""
-    database = database_of(home)
+def score_models(context: Context) -> int:
+    """Score all runs where a consensus is new or has changed; return how many frames of runs were scored."""
+    database = context.database
     with database.transaction() as session:
         delete_stale_scores(session)
     with database.session() as session:

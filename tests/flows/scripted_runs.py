@@ -1,4 +1,4 @@
-"""Runs of scripted segmenters over a planted video, which several files of tests share."""
+"""Runs of scripted segmenters over a planted video, shared by several test files."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -47,7 +47,7 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def closed_ledgers() -> Any:
+def closed_databases() -> Any:
     yield
     close_databases()
 
@@ -56,7 +56,7 @@ def run(sources: list[Path], config: RunConfig, home: Path) -> RunSummary:
     return generate_dataset([str(source) for source in sources], config, name="test", home=home)
 
 
-def run_in_vain(sources: list[Path], config: RunConfig, home: Path) -> RunSummary:
+def failing_run(sources: list[Path], config: RunConfig, home: Path) -> RunSummary:
     with pytest.raises(NoSourceReadable) as caught:
         run(sources, config, home)
     return caught.value.summary

@@ -1,4 +1,4 @@
-"""Everything wrong at once, beside one good video: each is named with its reason, the good one is done."""
+"""Many bad sources beside good videos: each is reported with its reason, and the good ones are labeled."""
 
 import zipfile
 from collections.abc import Iterator
@@ -53,13 +53,13 @@ def summary(tmp_path_factory: pytest.TempPathFactory, prefect: None) -> Iterator
     assert not (folder.parent.parent / "escaped.mp4").exists()
 
 
-def test_the_good_videos_are_done(summary: RunSummary) -> None:
+def test_the_good_videos_are_labeled(summary: RunSummary) -> None:
     assert summary.videos == 2
     assert summary.counts["looked_at"] == 4 + 1
     assert summary.shards_pending == 0
 
 
-def test_each_bad_one_is_named_with_its_reason(summary: RunSummary) -> None:
+def test_each_bad_source_is_reported_with_its_reason(summary: RunSummary) -> None:
     found = {Path(f.what.split("!")[0]).name: f.code for f in summary.failures}
     assert found == {
         "empty.mp4": "empty_video",

@@ -15,12 +15,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from configs.load import load_config
 from flows.cli.main import app
-from flows.generate import record_missing
-from labeling.storage.home import Home
 from tasks.execution.database import close_databases
-from tasks.ingest import ingest_spec
 from tests.conftest import ROOT
 from tests.fakes.broken_videos import write_text_as_video
 from tests.fakes.videos import write_numbered_video
@@ -53,7 +49,7 @@ def as_json(*arguments: str, code: int = 0) -> Any:
 
 HELP = """
 import sys
-from flows.cli import app
+from flows.cli.main import app
 try:
     app(["--help"])
 finally:
@@ -100,8 +96,8 @@ def best_s(*words: str) -> float:
 
 @pytest.mark.usefixtures("prefect")
 def test_a_run_is_browsed_shown_reported_and_exported(workplace: Path) -> None:
-    told = maskmill("run", "video.mp4", "--config", "scripted.yaml").stdout
-    assert "Of 4 frames looked at in 1 video, 4 were compared: the student got 4 wrong." in told
+    printed = maskmill("run", "video.mp4", "--config", "scripted.yaml").stdout
+    assert "Of 4 frames sampled from 1 video, 4 were compared: the student got 4 wrong (100 %)." in printed
     assert as_json("status")["counts"]["accepted"] == 4
     (listed,) = as_json("runs")
     assert (listed["name"], listed["finished"], listed["looked_at"], listed["hard"]) == (
@@ -148,35 +144,24 @@ def test_a_run_of_which_every_source_is_bad_ends_with_4_and_lists_them(workplace
 
 
 @pytest.mark.slow
-def test_paths_where_nothing_is_are_told_before_prefect_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")  # nobody is there
-    command = [sys.executable, "-m", "flows.cli.main", "run", "missing.mp4", "nowhere", "--json"]
+def test_a_run_of_missing_paths_fails_before_prefect_starts(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")  # no server there
+    command = [sys.executable, "-X", "importtime", "-m", "flows.cli.main", "run", "missing.mp4", "nowhere"]
     done = subprocess.run(
-        [*command, "--config", "scripted.yaml"],
+        [*command, "--config", "scripted.yaml", "--json"],
         capture_output=True,
+        text=True,
         check=False,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 4
-    failures = json.loads(done.stdout)["failures"]
-    assert [(Path(f["what"]).name, f["code"]) for f in failures] == [
-        ("missing.mp4", "not_found"),
-        ("nowhere", "not_found"),
-    ]
-    told = as_json("status")
-    assert told["failures"] == failures
-    assert told["run_id"] == load_config("scripted.yaml").run_id()
-
-
-@pytest.mark.usefixtures("prefect")
-def test_what_an_earlier_time_left_is_done_though_only_a_missing_path_is_named(workplace: Path) -> None:
-    config = load_config("scripted.yaml")
-    home = Home(workplace / "home")
-    assert record_missing(["missing.mp4"], config, name="scripted", home=home.root)
-    ingest_spec("video.mp4", config.run_id(), config, home)
-    assert record_missing(["missing.mp4"], config, name="scripted", home=home.root) is None
-    summary = as_json("run", "missing.mp4", "--config", "scripted.yaml", code=3)
-    assert (summary["shards_worked"], summary["counts"]["looked_at"]) == (1, 4)
+    error = json.loads(done.stdout)["error"]
+    assert error["code"] == "not_found"
+    assert "missing.mp4, nowhere" in error["message"]
+    assert not re.search(r"\| +prefect$", done.stderr, re.MULTILINE)
+    assert not (workplace / "home").exists()
 
 
 @pytest.mark.usefixtures("prefect")
@@ -207,10 +192,10 @@ def test_the_same_command_again_says_that_nothing_was_to_do() -> None:
     ],
 )
 def test_wrong_use_ends_with_2_and_says_what_to_do(arguments: list[str], complaint: str) -> None:
-    told = maskmill(*arguments, code=2)
-    assert complaint in told.stderr
-    assert "hunter2" not in told.output
-    assert "Traceback" not in told.stderr
+    printed = maskmill(*arguments, code=2)
+    assert complaint in printed.stderr
+    assert "hunter2" not in printed.output
+    assert "Traceback" not in printed.stderr
 
 
 @pytest.mark.usefixtures("prefect")
@@ -247,8 +232,8 @@ def test_an_error_is_json_too_when_asked(arguments: list[str], code: str, messag
 @pytest.mark.usefixtures("prefect")
 def test_a_home_that_cannot_be_written_ends_with_1(workplace: Path) -> None:
     (workplace / "taken").write_text("a file")
-    told = maskmill("run", "video.mp4", "--config", "scripted.yaml", "--home", "taken", code=1)
-    assert "choose another --home" in " ".join(told.stderr.split())
+    printed = maskmill("run", "video.mp4", "--config", "scripted.yaml", "--home", "taken", code=1)
+    assert "choose another --home" in " ".join(printed.stderr.split())
 
 
 def test_doctor_tells_what_is_there_and_what_is_missing(workplace: Path) -> None:

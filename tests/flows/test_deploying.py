@@ -36,7 +36,7 @@ SMALL_SHARDS = ("sampling.every_s=0", "sampling.min_gap_s=0", "sampling.shard_s=
 
 
 @pytest.fixture(autouse=True)
-def closed_ledgers() -> Iterator[None]:
+def closed_databases() -> Iterator[None]:
     yield
     close_databases()
 

@@ -1,4 +1,4 @@
-"""The flow that exports, beside the command of the same work."""
+"""The export flow, compared with the command."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,17 +33,19 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("format", ["coco", "yolo-seg", "masks"])
-def test_the_flow_writes_what_the_command_writes(format: ExportFormat, home: Path, tmp_path: Path) -> None:
+def test_the_flow_writes_the_same_files_as_the_command(
+    format: ExportFormat, home: Path, tmp_path: Path
+) -> None:
     written = export_dataset(str(tmp_path / "flow"), home, format, decisions=("accepted", "review", "easy"))
-    words = ["export", format, str(tmp_path / "command"), "--home", str(home)]
+    arguments = ["export", format, str(tmp_path / "command"), "--home", str(home)]
     for decision in ("accepted", "review", "easy"):
-        words += ["--decision", decision]
-    assert CliRunner().invoke(app, words).exit_code == 0
+        arguments += ["--decision", decision]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
     assert written.frames > 0
     assert files(tmp_path / "flow") == files(tmp_path / "command")
 
 
-def test_an_export_replaces_the_one_before_and_nothing_else(home: Path, tmp_path: Path) -> None:
+def test_an_export_replaces_an_earlier_export_and_nothing_else(home: Path, tmp_path: Path) -> None:
     export_dataset(str(tmp_path / "out"), home, decisions=("easy",))
     before = files(tmp_path / "out")
     export_dataset(str(tmp_path / "out"), home, decisions=("easy", "accepted", "review"))
@@ -55,7 +57,7 @@ def test_an_export_replaces_the_one_before_and_nothing_else(home: Path, tmp_path
     assert files(tmp_path / "mine") == {"thesis.txt": b"years of work"}
 
 
-def test_without_a_home_it_is_said_what_makes_one(tmp_path: Path) -> None:
+def test_a_missing_home_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no home at .*nowhere"):
         export_dataset(str(tmp_path / "out"), tmp_path / "nowhere")
     assert not (tmp_path / "out").exists()

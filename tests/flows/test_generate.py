@@ -1,4 +1,4 @@
-"""The whole path on planted videos with scripted segmenters, whose every IoU is known."""
+"""The whole pipeline on planted videos with scripted segmenters, so that every IoU is known."""
 
 import json
 import os
@@ -21,16 +21,17 @@ from db.review.items import review_items
 from db.runs.writes import upsert_run
 from labeling.datasets.formats.coco import write_coco
 from labeling.storage.home import Home
+from tasks.browse import draw_frame
+from tasks.execution.context import open_context
 from tasks.execution.database import database_of
 from tasks.ingest import ingest_spec
-from tasks.observability.report import draw_frame
 from tests.fakes.videos import write_numbered_video
 from tests.flows.dump import dump_rows
 from tests.flows.scripted_runs import (
     HALF,
     LESS,
     WHOLE,
-    closed_ledgers,
+    closed_databases,
     home,
     rows_by_ms,
     run,
@@ -38,11 +39,11 @@ from tests.flows.scripted_runs import (
     video,
 )
 
-__all__ = ["closed_ledgers", "home", "video"]
+__all__ = ["closed_databases", "home", "video"]
 pytestmark = pytest.mark.usefixtures("prefect")
 
 
-def test_each_frame_gets_the_iou_and_the_decision_that_the_script_says(video: Path, home: Path) -> None:
+def test_each_frame_gets_the_scripted_iou_and_decision(video: Path, home: Path) -> None:
     students = {0: [WHOLE], 500: [HALF], 1000: [LESS], 1500: [], 2000: [WHOLE], 2500: []}
     teachers: dict[int, list[list[int]]] = {2000: [], 2500: []}
     config = scripted_config({"boxes": [WHOLE], "by_ms": teachers}, {"by_ms": students})
@@ -53,8 +54,8 @@ def test_each_frame_gets_the_iou_and_the_decision_that_the_script_says(video: Pa
         500: (0.5, "easy"),  # the threshold itself is not hard
         1000: (39 / 80, "accepted"),
         1500: (0.0, "accepted"),
-        2000: (0.0, "review"),  # the teacher saw nobody where the student saw somebody
-        2500: (1.0, "easy"),  # both saw nobody
+        2000: (0.0, "review"),  # only the student found a person
+        2500: (1.0, "easy"),  # neither found a person
     }
     assert set(rows) == set(expected)
     for t_ms, (iou, decision) in expected.items():
@@ -66,14 +67,14 @@ def test_each_frame_gets_the_iou_and_the_decision_that_the_script_says(video: Pa
     assert (summary.videos, summary.shards_done, summary.shards_pending) == (1, 1, 0)
 
 
-def test_both_empty_is_told_apart_from_agreement(video: Path, home: Path) -> None:
+def test_both_empty_is_flagged(video: Path, home: Path) -> None:
     run([video], scripted_config({}, {}), home)
     with database_of(Home(home.resolve())).session() as session:
         flags = session.scalars(select(AgreementRow.both_empty)).all()
     assert flags == [True] * 6
 
 
-def test_a_doubtful_teacher_is_sent_to_review_with_the_reason(video: Path, home: Path) -> None:
+def test_a_low_score_of_the_teacher_sends_to_review_with_the_reason(video: Path, home: Path) -> None:
     run([video], scripted_config({"boxes": [WHOLE], "score": 0.4}, {}), home)
     with database_of(Home(home.resolve())).session() as session:
         decisions = session.scalars(select(DecisionRow)).all()
@@ -81,12 +82,12 @@ def test_a_doubtful_teacher_is_sent_to_review_with_the_reason(video: Path, home:
     assert all("0.40 < 0.70" in d.reasons[0] for d in decisions)
 
 
-def test_what_is_exported_is_what_the_teacher_said(video: Path, home: Path, tmp_path: Path) -> None:
+def test_an_export_has_the_masks_of_the_teacher(video: Path, home: Path, tmp_path: Path) -> None:
     config = scripted_config({"boxes": [WHOLE, [120, 20, 30, 60]]}, {})
     summary = run([video], config, home)
-    place = Home(home.resolve())
-    with database_of(place).session() as session:
-        write_coco(dataset_frames(session, summary.run_id, place, decisions=["accepted"]), tmp_path / "coco")
+    opened = Home(home.resolve())
+    with database_of(opened).session() as session:
+        write_coco(dataset_frames(session, summary.run_id, opened, decisions=["accepted"]), tmp_path / "coco")
     coco = COCO(str(tmp_path / "coco" / "annotations" / "instances.json"))
     assert len(coco.imgs) == 6
     for image in coco.imgs.values():
@@ -103,7 +104,7 @@ def test_the_same_run_again_does_nothing(video: Path, home: Path, monkeypatch: p
     before = dump_rows(home)
 
     def refuse(*_: object) -> None:
-        raise AssertionError("a done shard was worked on")
+        raise AssertionError("a done shard was labeled again")
 
     monkeypatch.setattr("tasks.label.label_shard", refuse)
     again = run([video], config, home)
@@ -133,16 +134,16 @@ def test_another_config_is_another_run_over_the_same_frames(video: Path, home: P
         assert len(session.scalars(select(InstanceRow)).all()) == 2 * 2 * 6
 
 
-def test_each_run_has_its_own_images_in_its_own_quality(video: Path, home: Path, tmp_path: Path) -> None:
+def test_each_run_keeps_images_of_its_own_quality(video: Path, home: Path, tmp_path: Path) -> None:
     def images(run_id: str) -> list[Path]:
-        place = Home(home.resolve())
-        with database_of(place).session() as session:
-            kept = list(dataset_frames(session, run_id, place, decisions=["review"]))
+        opened = Home(home.resolve())
+        with database_of(opened).session() as session:
+            kept = list(dataset_frames(session, run_id, opened, decisions=["review"]))
             listed = list_frames(session, run_id, FrameQuery(order="time"))
-            assert [place.absolute(row.image or "") for row in listed] == [one.image for one in kept]
+            assert [opened.absolute(row.image or "") for row in listed] == [one.image for one in kept]
             items = review_items(session, session.get_one(RunRow, run_id), [one.id for one in kept])
             assert [home.resolve() / "images" / item.image for item in items] == [one.image for one in kept]
-            draw_frame(session, run_id, kept[0].id, place, tmp_path / f"{run_id}.png")
+        draw_frame(open_context(opened), run_id, kept[0].id, tmp_path / f"{run_id}.png")
         return [one.image for one in kept]
 
     doubtful = {"boxes": [WHOLE], "score": 0.4}
@@ -155,19 +156,19 @@ def test_each_run_has_its_own_images_in_its_own_quality(video: Path, home: Path,
     assert (tmp_path / f"{fine}.png").read_bytes() != (tmp_path / f"{coarse}.png").read_bytes()
 
 
-def test_a_frame_that_one_run_rejects_unseen_is_whole_where_another_keeps_it(video: Path, home: Path) -> None:
+def test_a_frame_that_one_run_rejects_is_complete_in_another(video: Path, home: Path) -> None:
     sharp = scripted_config({"boxes": [WHOLE]}, {}, sampling={"min_sharpness": 1e9})
     assert "compared" not in run([video], sharp, home).counts
     kept = run([video], scripted_config({"boxes": [WHOLE]}, {}), home)
     run([video], scripted_config({"boxes": [WHOLE]}, {}, sampling={"min_sharpness": 1e8}), home)
-    place = Home(home.resolve())
-    with database_of(place).session() as session:
-        frames = list(dataset_frames(session, kept.run_id, place, decisions=["accepted"]))
+    opened = Home(home.resolve())
+    with database_of(opened).session() as session:
+        frames = list(dataset_frames(session, kept.run_id, opened, decisions=["accepted"]))
     assert [frame.size_hw for frame in frames] == [(160, 240)] * 6
     assert all(frame.image.is_file() for frame in frames)
 
 
-def test_shards_give_the_same_rows_as_one_piece(video: Path, tmp_path: Path) -> None:
+def test_several_shards_give_the_same_rows_as_one(video: Path, tmp_path: Path) -> None:
     students = {0: [WHOLE], 500: [HALF], 1000: [LESS], 1500: []}
     frames = {}
     for shard_s in (60, 1):
@@ -191,13 +192,13 @@ def test_a_folder_of_images_is_a_source_without_times(home: Path, tmp_path: Path
     cv2.imwrite(str(folder / "p9.png"), rng.integers(0, 256, (64, 96, 3), np.uint8))
     shutil.copy(folder / "p0.png", folder / "same-as-p0.png")
     grown = run([folder], config, home)
-    assert (grown.images, grown.counts["accepted"]) == (6, 6)  # one is new, none is done twice
+    assert (grown.images, grown.counts["accepted"]) == (6, 6)  # one is new, none is labeled twice
     with database_of(Home(home.resolve())).session() as session:
         names = session.scalars(select(FrameRow.name).order_by(FrameRow.name)).all()
     assert names == ["p0.png", "p1.png", "p2.png", "p3.png", "p4.png", "p9.png"]
 
 
-def test_a_part_of_a_folder_that_was_planned_before_hides_nothing(home: Path, tmp_path: Path) -> None:
+def test_all_images_of_a_folder_are_labeled_after_a_part_of_it(home: Path, tmp_path: Path) -> None:
     whole, part = tmp_path / "whole", tmp_path / "part"
     whole.mkdir()
     part.mkdir()
@@ -212,28 +213,28 @@ def test_a_part_of_a_folder_that_was_planned_before_hides_nothing(home: Path, tm
     assert run([whole], config, home).counts["looked_at"] == 10
 
 
-def test_what_a_killed_run_left_is_done_though_its_source_is_not_named_again(
+def test_shards_left_by_a_killed_run_are_labeled_without_naming_their_source(
     video: Path, home: Path, tmp_path: Path
 ) -> None:
     other = write_numbered_video(tmp_path / "other.mp4", fps=Fraction(10), frames=10, size_hw=(160, 240))
     config = scripted_config({"boxes": [WHOLE]}, {})
-    place = Home(home.resolve())
-    place.create()
-    with database_of(place).transaction() as session:
+    opened = Home(home.resolve())
+    opened.create()
+    with database_of(opened).transaction() as session:
         upsert_run(session, config.run_id(), name="test", config={}, code_version="test")
-    ingest_spec(str(other), config.run_id(), config, place)  # and killed before any shard
+    ingest_spec(
+        open_context(opened), str(other), config.run_id(), config
+    )  # then killed before the first shard
     summary = run([video], config, home)
     assert (summary.shards_done, summary.shards_pending, summary.counts["looked_at"]) == (2, 0, 8)
 
 
-def test_more_workers_than_shards_do_them_all(video: Path, home: Path) -> None:
+def test_more_workers_than_shards_finish_all_shards(video: Path, home: Path) -> None:
     config = scripted_config({"boxes": [WHOLE]}, {}, sampling={"shard_s": 1}, workers=8)
     assert run([video], config, home).shards_done == 3
 
 
-def test_what_killed_runs_left_unfinished_is_removed_and_what_another_run_fetches_stays(
-    video: Path, home: Path
-) -> None:
+def test_old_partial_downloads_are_removed_and_recent_ones_stay(video: Path, home: Path) -> None:
     left, fetching = (home / "videos" / name for name in (".partial-left", ".partial-fetching"))
     for folder in (left, fetching):
         folder.mkdir(parents=True)
@@ -246,7 +247,7 @@ def test_what_killed_runs_left_unfinished_is_removed_and_what_another_run_fetche
     assert (fetching / "half.mp4.part").is_file()
 
 
-def test_the_config_of_a_run_is_stored_whole(video: Path, home: Path) -> None:
+def test_the_complete_config_of_a_run_is_stored(video: Path, home: Path) -> None:
     config = scripted_config({}, {})
     run([video], config, home)
     from db.runs.queries import latest_run

@@ -1,4 +1,4 @@
-"""Sources, models, disks and bugs that fail a part of a run, or all of it."""
+"""Sources, models, disks and bugs that make a run fail, partly or completely."""
 
 import errno
 import shutil
@@ -23,20 +23,20 @@ from tasks.execution.database import database_of
 from tasks.execution.models import forget_models
 from tests.flows.scripted_runs import (
     WHOLE,
-    closed_ledgers,
+    closed_databases,
+    failing_run,
     home,
     rows_by_ms,
     run,
-    run_in_vain,
     scripted_config,
     video,
 )
 
-__all__ = ["closed_ledgers", "home", "video"]
+__all__ = ["closed_databases", "home", "video"]
 pytestmark = pytest.mark.usefixtures("prefect")
 
 
-def test_a_bad_source_is_stored_with_its_reason_and_the_rest_goes_on(
+def test_a_bad_source_is_stored_with_its_reason_and_the_others_are_labeled(
     video: Path, home: Path, tmp_path: Path
 ) -> None:
     empty, text = tmp_path / "empty.mp4", tmp_path / "text.mp4"
@@ -50,20 +50,18 @@ def test_a_bad_source_is_stored_with_its_reason_and_the_rest_goes_on(
     assert all(Path(f.what).name in f.message for f in summary.failures)
 
 
-def test_a_failed_source_that_was_mended_is_no_failure_any_more(
-    video: Path, home: Path, tmp_path: Path
-) -> None:
+def test_a_repaired_source_is_no_longer_a_failure(video: Path, home: Path, tmp_path: Path) -> None:
     later = tmp_path / "later.mp4"
     later.touch()
     config = scripted_config({"boxes": [WHOLE]}, {})
-    assert [f.code for f in run_in_vain([later], config, home).failures] == ["empty_video"]
+    assert [f.code for f in failing_run([later], config, home).failures] == ["empty_video"]
     shutil.copy(video, later)
     mended = run([later], config, home)
     assert mended.failures == ()
     assert mended.counts["looked_at"] == 6
 
 
-def test_a_bug_in_one_source_is_raised_after_the_others_are_done(
+def test_an_unexpected_error_in_one_source_is_raised_after_the_others_are_done(
     video: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = tmp_path / "odd.mp4"
@@ -80,15 +78,15 @@ def test_a_bug_in_one_source_is_raised_after_the_others_are_done(
     assert len(rows_by_ms(home)) == 6
 
 
-def test_a_source_that_failed_last_time_is_no_failure_of_this_time(
+def test_a_failure_of_an_earlier_execution_is_not_reported_again(
     video: Path, home: Path, tmp_path: Path
 ) -> None:
     config = scripted_config({"boxes": [WHOLE]}, {})
-    assert len(run_in_vain([tmp_path / "missing.mp4"], config, home).failures) == 1
+    assert len(failing_run([tmp_path / "missing.mp4"], config, home).failures) == 1
     assert run([video], config, home).failures == ()
 
 
-def test_a_run_whose_sources_all_fail_is_failed_though_others_were_done_before(
+def test_a_run_fails_if_all_its_sources_fail_even_if_others_were_done_earlier(
     video: Path, home: Path, tmp_path: Path
 ) -> None:
     config = scripted_config({"boxes": [WHOLE]}, {})
@@ -99,7 +97,7 @@ def test_a_run_whose_sources_all_fail_is_failed_though_others_were_done_before(
     assert str(state.message).startswith("2 of 2 sources failed: away.mp4: not_found: ")
 
 
-def test_a_run_that_finds_nothing_new_is_not_failed_and_neither_is_one_with_a_source_left(
+def test_a_run_with_nothing_new_or_with_one_good_source_is_completed(
     video: Path, home: Path, tmp_path: Path
 ) -> None:
     config = scripted_config({"boxes": [WHOLE]}, {})
@@ -111,13 +109,13 @@ def test_a_run_that_finds_nothing_new_is_not_failed_and_neither_is_one_with_a_so
     assert (half.is_completed(), half.name) == (True, "CompletedWithFailures")
 
 
-def test_a_password_in_a_source_is_refused_before_anything_stores_it(home: Path) -> None:
+def test_a_password_in_a_source_is_refused_before_it_is_stored(home: Path) -> None:
     with pytest.raises(ConfigError, match=r"\$CAMERA_PASSWORD") as caught:
         generate_dataset(["rtsp://me:hunter2@127.0.0.1/live"], scripted_config({}, {}), home=home)
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_segmenter_that_breaks_fails_its_shards_and_can_be_tried_again(
+def test_a_segmenter_error_fails_its_shards_which_can_be_retried(
     video: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = scripted_config({"boxes": [WHOLE]}, {}, sampling={"shard_s": 2})
@@ -127,16 +125,14 @@ def test_a_segmenter_that_breaks_fails_its_shards_and_can_be_tried_again(
 
     with monkeypatch.context() as patch:
         patch.setattr("tests.fakes.segmenters.ScriptedSegmenter.segment", out_of_memory)
-        failed = run_in_vain([video], config, home)
+        failed = failing_run([video], config, home)
     assert [f.code for f in failed.failures] == ["model", "model"]
     assert all("CUDA out of memory" in f.message for f in failed.failures)
     retried = generate_dataset([], config, name="test", home=home, retry_failed=True)
     assert (retried.failures, retried.counts["looked_at"]) == ((), 6)
 
 
-def test_a_model_that_was_replaced_is_refused_in_the_same_run(
-    video: Path, home: Path, tmp_path: Path
-) -> None:
+def test_changed_weights_are_refused_in_the_same_run(video: Path, home: Path, tmp_path: Path) -> None:
     masks = tmp_path / "masks.json"
     masks.write_text("[]")
     block = {"kind": "masks_folder", "path": str(masks)}
@@ -148,7 +144,7 @@ def test_a_model_that_was_replaced_is_refused_in_the_same_run(
         run([video], config, home)
 
 
-def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
+def test_a_full_disk_stops_the_run_which_continues_after_space_is_freed(
     video: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = scripted_config({"boxes": [WHOLE]}, {}, sampling={"shard_s": 1})
@@ -172,28 +168,28 @@ def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_once_the_disk_is_full_no_further_shard_is_begun(
+def test_after_a_full_disk_no_further_shard_is_started(
     video: Path, home: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     config = scripted_config({"boxes": [WHOLE]}, {}, sampling={"shard_s": 0.5}, workers=workers)
-    begun = 0
-    all_begun = Barrier(workers)
+    started = 0
+    all_started = Barrier(workers)
 
     def fill_up(*_: object) -> None:
-        nonlocal begun
-        begun += 1
-        all_begun.wait(60)
+        nonlocal started
+        started += 1
+        all_started.wait(60)
         raise DiskFull("no room left")
 
     with monkeypatch.context() as patch:
         patch.setattr("tasks.label.label_shard", fill_up)
         with pytest.raises(DiskFull):
             run([video], config, home)
-    assert begun == workers  # of 6 shards; and none was tried twice: it costs as much as it did before
+    assert started == workers  # of 6 shards, and without retries
     assert run([video], config, home).shards_done == 6
 
 
-def test_a_bug_in_one_shard_is_raised_after_the_others_are_done(
+def test_an_unexpected_error_in_one_shard_is_raised_after_the_others_are_done(
     video: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = scripted_config({"boxes": [WHOLE]}, {}, sampling={"shard_s": 1})

@@ -21,20 +21,20 @@ pytestmark = [pytest.mark.labelstudio, pytest.mark.usefixtures("prefect")]
 def start_listening(desk: Desk) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "flows.cli.main", "review", "listen", "--home", str(desk.home.root)]
     environment = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "PYTHONUNBUFFERED": "1"}
-    words = ["--port", "0", "--every-s", "600"]
-    return subprocess.Popen([*command, *words], env=environment, stdout=subprocess.PIPE, text=True)
+    options = ["--port", "0", "--every-s", "600"]
+    return subprocess.Popen([*command, *options], env=environment, stdout=subprocess.PIPE, text=True)
 
 
-def wait_for_line(process: "subprocess.Popen[str]", words: str) -> str:
+def wait_for_line(process: "subprocess.Popen[str]", text: str) -> str:
     assert process.stdout
     for line in process.stdout:
-        if words in line:
+        if text in line:
             return line
-    raise AssertionError(f"ended without {words!r}")
+    raise AssertionError(f"ended without {text!r}")
 
 
 @pytest.mark.timeout(180)
-def test_a_submitted_annotation_is_pulled_at_once_and_only_label_studio_is_heard(desk: Desk) -> None:
+def test_a_submitted_annotation_is_pulled_at_once_and_other_callers_are_refused(desk: Desk) -> None:
     [frame] = plant_run(desk.home, person_frames(1)).frames
     desk.push()
     process = start_listening(desk)

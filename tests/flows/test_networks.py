@@ -1,4 +1,4 @@
-"""Networks through the whole path: torchvision's with random weights, the lite ones on real video."""
+"""Networks in the whole pipeline: torchvision's with random weights, the lite ones on real video."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("prefect")
 
 
 @pytest.fixture(autouse=True)
-def closed_ledgers() -> Iterator[None]:
+def closed_databases() -> Iterator[None]:
     yield
     close_databases()
 
@@ -39,7 +39,7 @@ def test_the_flow_loads_as_a_deployment_entrypoint() -> None:
 
 
 @pytest.mark.slow
-def test_torchvisions_three_networks_run_through_the_whole_path(tmp_path: Path) -> None:
+def test_three_torchvision_networks_run_in_the_whole_pipeline(tmp_path: Path) -> None:
     video = tmp_path / "video.mp4"
     write_numbered_video(video, fps=Fraction(4), frames=4, size_hw=(96, 128))
 
@@ -82,11 +82,11 @@ def test_the_lite_networks_find_people_in_a_surveillance_video(shared: Path, tmp
         )
         hard = list(list_frames(session, summary.run_id, FrameQuery(hard_only=True)))
     assert by_role["teacher"] >= 30  # five to six people a frame are there
-    assert len(hard) >= 7  # the student knows people near the camera only
+    assert len(hard) >= 7  # the student finds only people near the camera
 
 
 @pytest.mark.shared
-def test_images_without_people_give_no_hard_frame(shared: Path, tmp_path: Path) -> None:
+def test_images_without_people_have_no_hard_frame(shared: Path, tmp_path: Path) -> None:
     """Cars on a highway: a folder of images is a source."""
     folder = tmp_path / "highway"
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""A run whose images lie in a bucket, beside one on this machine's disk."""
+"""A run with images in a bucket, compared with one on this machine's disk."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def local_home(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same run on the disk: what everything is compared with."""
+    """The same run on the disk, for comparison."""
     home = tmp_path_factory.mktemp("local") / "home"
     run(scene, home)
     return home
@@ -45,7 +45,7 @@ def local_home(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def in_bucket(bucket: TestBucket, local_home: Path, monkeypatch: pytest.MonkeyPatch) -> TestBucket:
-    """Images go there from now on."""
+    """A bucket that is set as the image store."""
     monkeypatch.setenv(VARIABLE, f"{bucket.url}/kept")
     return bucket
 
@@ -73,7 +73,7 @@ def images_in(bucket: TestBucket) -> dict[str, bytes]:
 
 
 def assert_same(home: Path, local_home: Path, bucket: TestBucket, folder: Path) -> None:
-    """Rows, images and COCO bytes are those of the run on the disk."""
+    """Check that rows, images and COCO bytes equal those of the run on the disk."""
     assert dump_rows(home) == dump_rows(local_home)
     assert not (home / "images").exists()
     export(home, str(folder / "from_bucket"))
@@ -130,14 +130,16 @@ def test_a_home_moves_into_a_bucket_by_copying_its_images(
     assert dump_files(tmp_path / "from_bucket") == dump_files(tmp_path / "from_disk")
 
 
-def test_an_image_that_is_there_is_not_sent_again(scene: Path, in_bucket: TestBucket, tmp_path: Path) -> None:
+def test_an_image_in_the_bucket_is_not_uploaded_again(
+    scene: Path, in_bucket: TestBucket, tmp_path: Path
+) -> None:
     run(scene, tmp_path / "first")
     in_bucket.gate.seen.clear()
     run(scene, tmp_path / "second")
     assert [path.rpartition("/")[2] for path in in_bucket.gate.puts()] == [".maskmill"]
 
 
-def test_a_server_that_answers_503_for_a_while_is_waited_for(
+def test_a_server_that_answers_503_for_a_while_is_retried(
     scene: Path, local_home: Path, in_bucket: TestBucket, tmp_path: Path
 ) -> None:
     in_bucket.gate.fail_after_puts, in_bucket.gate.fail_for_s = 4, 3.0
@@ -146,7 +148,7 @@ def test_a_server_that_answers_503_for_a_while_is_waited_for(
     assert_same(tmp_path / "home", local_home, in_bucket, tmp_path)
 
 
-def test_a_server_that_stays_away_stops_the_run_which_goes_on_afterwards(
+def test_an_unreachable_server_stops_the_run_which_continues_afterwards(
     scene: Path,
     local_home: Path,
     in_bucket: TestBucket,
@@ -167,7 +169,7 @@ def test_a_server_that_stays_away_stops_the_run_which_goes_on_afterwards(
     assert_same(home, local_home, in_bucket, tmp_path)
 
 
-def test_a_bucket_that_is_not_there_and_keys_that_are_refused_are_told_before_anything_is_done(
+def test_a_missing_bucket_and_refused_keys_are_reported_before_the_run(
     scene: Path, in_bucket: TestBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, "s3://nobody-made-this/kept")
@@ -183,7 +185,7 @@ def test_a_bucket_that_is_not_there_and_keys_that_are_refused_are_told_before_an
 
 
 @pytest.mark.long
-def test_a_killed_run_leaves_at_worst_orphans_and_goes_on(
+def test_a_killed_run_leaves_only_orphans_and_can_be_repeated(
     scene: Path, local_home: Path, in_bucket: TestBucket, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"

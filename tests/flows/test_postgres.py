@@ -1,4 +1,4 @@
-"""A run whose ledger is PostgreSQL, beside one on SQLite."""
+"""A run on PostgreSQL, compared with one on SQLite."""
 
 import os
 import subprocess
@@ -66,10 +66,10 @@ def test_a_run_on_postgresql_gives_the_rows_and_the_dataset_of_one_on_sqlite(
     assert run(scene, homes[1]).shards_worked == 0
 
 
-def test_people_come_out_of_postgresql_as_out_of_sqlite(
+def test_people_are_the_same_from_postgresql_and_sqlite(
     tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Joints, odd scores and all bytes of a mask: PostgreSQL gives them in a format of its own."""
+    """Keypoints, unusual scores and all bytes of a mask: PostgreSQL returns them in its own format."""
     joints = tuple((10.25 + i, 1 / (1 + i), i / 17) for i in range(17))
     boxes = [box_mask(10, 10, 30, 80), box_mask(1, 0, 159, 120)]
     frames = [PlantedFrame([box_mask(60, 20, 7, 9)]), PlantedFrame(boxes, keypoints=joints)]
@@ -93,10 +93,10 @@ def shards_done(home: Path) -> int:
 
 @pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_run_goes_on_when_postgresql_was_stopped_and_started_in_its_middle(
+def test_a_run_continues_after_a_restart_of_postgresql(
     workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was being written is written again, and what was to be written waits; nobody has to do anything."""
+    """An interrupted write is repeated, and later writes wait, without any action of the user."""
     scene, homes = tmp_path / "scene.mp4", (tmp_path / "undisturbed", tmp_path / "disturbed")
     render_scene(scene, seconds=4)
     changes = ["sampling.shard_s=0.5", f"workers={workers}"]

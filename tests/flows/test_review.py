@@ -1,4 +1,4 @@
-"""Frames to a real Label Studio and back, through database and flows."""
+"""Push to a real Label Studio and pull from it, through database and flows."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -31,14 +31,14 @@ pytestmark = [pytest.mark.labelstudio, pytest.mark.usefixtures("prefect")]
 
 
 def teachers_regions(task: dict[str, Any]) -> list[dict[str, Any]]:
-    shown: list[dict[str, Any]] = next(
+    regions: list[dict[str, Any]] = next(
         prediction["result"] for prediction in task["predictions"] if prediction["model_version"] == "teacher"
     )
-    return shown
+    return regions
 
 
 class Desk:
-    """A home, its project in Label Studio, and an annotator's hands."""
+    """A home, its project in Label Studio, and the actions of an annotator."""
 
     def __init__(self, home: Home, studio: RunningStudio, settings: Settings) -> None:
         self.home, self.studio, self.settings = home, studio, settings
@@ -58,7 +58,7 @@ class Desk:
         return int(found["results"][0]["id"])
 
     def tasks(self) -> list[dict[str, Any]]:
-        """In order of id, with predictions and annotations."""
+        """Return the tasks by id, with predictions and annotations."""
         query: dict[str, str | int] = {"project": self.number, "page_size": 1000, "fields": "all"}
         tasks: list[dict[str, Any]] = self.http.get("/api/tasks/", params=query).json()["tasks"]
         return sorted(tasks, key=lambda task: int(task["id"]))
@@ -67,7 +67,7 @@ class Desk:
         return next(task for task in self.tasks() if task["data"]["frame_id"] == str(frame_id))
 
     def regions(self, frame_id: int) -> list[dict[str, Any]]:
-        """The teacher's, as an annotator is shown them."""
+        """Return the teacher's regions as an annotator is shown them."""
         return teachers_regions(self.task(frame_id))
 
     def submit(self, frame_id: int, regions: list[dict[str, Any]], **fields: Any) -> int:
@@ -97,7 +97,7 @@ class Desk:
 def desk(
     studio: RunningStudio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[Desk]:
-    """A home of its own that works with the tests' Label Studio as with a team's."""
+    """A home that uses the tests' Label Studio as it would use a team's."""
     monkeypatch.setenv(URL_VARIABLE, studio.access.url)
     monkeypatch.setenv(TOKEN_VARIABLE, studio.access.token)
     title = f"{request.node.name[-30:]} {tmp_path.name[-10:]}"
@@ -106,7 +106,7 @@ def desk(
     desk.http.close()
 
 
-def test_frames_are_pushed_once_the_most_valuable_first_with_image_and_masks(desk: Desk) -> None:
+def test_frames_are_pushed_once_by_priority_with_image_and_masks(desk: Desk) -> None:
     run = plant_run(desk.home, person_frames(5)[::-1])
     pushed = desk.push()
     assert (pushed.sent, pushed.open, pushed.waiting) == (5, 5, 0)
@@ -118,7 +118,7 @@ def test_frames_are_pushed_once_the_most_valuable_first_with_image_and_masks(des
     assert len(desk.tasks()) == 5
 
 
-def test_no_more_than_open_tasks_wait_for_people(desk: Desk) -> None:
+def test_at_most_max_open_tasks_are_open(desk: Desk) -> None:
     run = plant_run(desk.home, person_frames(5))
     pushed = desk.push(max_open_tasks=2, batch=1)
     assert (pushed.sent, pushed.open, pushed.waiting) == (2, 2, 3)
@@ -128,7 +128,7 @@ def test_no_more_than_open_tasks_wait_for_people(desk: Desk) -> None:
     assert desk.states()[run.frames[2]] == "open"
 
 
-def test_near_identical_frames_are_one_task_and_the_budget_ends_all_pushes(desk: Desk) -> None:
+def test_near_identical_frames_are_one_task_and_the_budget_limits_all_pushes(desk: Desk) -> None:
     places = (10, 11, 60, 100, 125)
     frames = [PlantedFrame([box_mask(x, 10, 30, 90 - i)], shot=0) for i, x in enumerate(places)]
     run = plant_run(desk.home, frames)
@@ -145,7 +145,7 @@ def test_near_identical_frames_are_one_task_and_the_budget_ends_all_pushes(desk:
     assert desk.states()[run.frames[1]] == "waiting"
 
 
-def test_what_people_leave_as_it_is_comes_back_as_the_same_instances(desk: Desk) -> None:
+def test_unchanged_regions_come_back_as_the_same_instances(desk: Desk) -> None:
     run = plant_run(desk.home, person_frames(2))
     desk.push()
     desk.submit(run.frames[0], desk.regions(run.frames[0]))
@@ -164,7 +164,7 @@ def test_what_people_leave_as_it_is_comes_back_as_the_same_instances(desk: Desk)
     assert desk.pull().changed == 0
 
 
-def test_corrections_removals_and_additions_are_told_apart(desk: Desk) -> None:
+def test_corrections_removals_and_additions_are_distinguished(desk: Desk) -> None:
     [frame] = plant_run(desk.home, person_frames(1)).frames
     desk.push()
     kept, _ = desk.regions(frame)
@@ -190,7 +190,7 @@ def test_corrections_removals_and_additions_are_told_apart(desk: Desk) -> None:
     assert summary.verdicts == {"corrected": 1}
 
 
-def test_nobody_unusable_and_skipped_each_mean_something(desk: Desk) -> None:
+def test_empty_unusable_and_skipped_annotations_differ(desk: Desk) -> None:
     empty, unusable, skipped = plant_run(desk.home, person_frames(3)).frames
     desk.push()
     desk.submit(empty, [])
@@ -211,7 +211,7 @@ def test_nobody_unusable_and_skipped_each_mean_something(desk: Desk) -> None:
     assert dataset[skipped].decision == "review"
 
 
-def test_a_later_word_replaces_an_earlier_one_and_history_stays(desk: Desk) -> None:
+def test_a_later_version_replaces_an_earlier_one_and_history_stays(desk: Desk) -> None:
     [frame] = plant_run(desk.home, person_frames(1)).frames
     desk.push()
     number = desk.submit(frame, desk.regions(frame))
@@ -236,7 +236,7 @@ def test_a_later_word_replaces_an_earlier_one_and_history_stays(desk: Desk) -> N
         assert session.scalars(select(ModelScoreRow)).all() == []
 
 
-def test_every_run_that_looked_at_a_frame_is_scored_by_its_truth(desk: Desk) -> None:
+def test_every_run_with_a_frame_is_scored_against_its_consensus(desk: Desk) -> None:
     [frame] = plant_run(desk.home, person_frames(1)).frames
     desk.push()
     desk.submit(frame, desk.regions(frame)[1:])
@@ -251,24 +251,24 @@ def test_every_run_that_looked_at_a_frame_is_scored_by_its_truth(desk: Desk) -> 
     assert [cause for cause, *_ in scores[False, "teacher"].mismatches] == ["extra"]
 
 
-def test_masks_of_another_run_replace_those_that_nobody_has_touched(desk: Desk) -> None:
+def test_masks_of_another_run_replace_those_that_no_annotator_has_started(desk: Desk) -> None:
     frames = person_frames(3)
     first = plant_run(desk.home, frames)
     desk.push()
-    begun = first.frames[0]
-    desk.submit(begun, desk.regions(begun))
+    started = first.frames[0]
+    desk.submit(started, desk.regions(started))
     better = [PlantedFrame([box_mask(11, 11, 30, 80)], frame.student) for frame in frames[:2]]
     second = plant_run(desk.home, [*better, PlantedFrame(frames[2].teacher, decision="easy")], hard_below=0.6)
     pushed = desk.push(second)
     assert (pushed.sent, pushed.replaced, pushed.withdrawn) == (1, 1, 1)
     assert [int(task["data"]["frame_id"]) for task in desk.tasks()] == list(first.frames[:2])
-    assert len(desk.regions(begun)) == 2
+    assert len(desk.regions(started)) == 2
     assert len(desk.regions(first.frames[1])) == 1
     assert desk.states()[first.frames[2]] == "withdrawn"
     assert desk.push(second).replaced == 0
 
 
-def test_a_task_that_was_deleted_by_hand_is_not_sent_again_unless_asked(desk: Desk) -> None:
+def test_a_task_deleted_by_hand_is_sent_again_only_on_request(desk: Desk) -> None:
     run = plant_run(desk.home, person_frames(2))
     desk.push()
     desk.http.delete(f"/api/tasks/{desk.task(run.frames[0])['id']}/").raise_for_status()
@@ -279,7 +279,7 @@ def test_a_task_that_was_deleted_by_hand_is_not_sent_again_unless_asked(desk: De
     assert len(desk.tasks()) == 2
 
 
-def test_a_project_that_was_deleted_by_hand_is_made_again_and_no_truth_is_lost(desk: Desk) -> None:
+def test_a_project_deleted_by_hand_is_created_again_and_no_consensus_is_lost(desk: Desk) -> None:
     run = plant_run(desk.home, person_frames(3))
     desk.push()
     desk.submit(run.frames[0], desk.regions(run.frames[0]))
@@ -292,7 +292,7 @@ def test_a_project_that_was_deleted_by_hand_is_made_again_and_no_truth_is_lost(d
     assert list(desk.dataset()) == [run.frames[0]]
 
 
-def test_a_region_that_is_not_ours_is_a_problem_and_the_rest_is_taken(desk: Desk) -> None:
+def test_a_foreign_region_is_a_problem_and_other_annotations_are_stored(desk: Desk) -> None:
     strange, fine = plant_run(desk.home, person_frames(2)).frames
     desk.push()
     other, region = desk.regions(strange)
@@ -306,7 +306,7 @@ def test_a_region_that_is_not_ours_is_a_problem_and_the_rest_is_taken(desk: Desk
     assert desk.states() == {strange: "unresolved", fine: "reviewed"}
 
 
-def test_an_image_that_is_gone_is_told_and_the_rest_is_sent(desk: Desk) -> None:
+def test_a_missing_image_is_reported_and_the_other_frames_are_sent(desk: Desk) -> None:
     plant_run(desk.home, person_frames(3))
     next(desk.home.root.glob("images/*/*")).unlink()
     pushed = desk.push()
@@ -325,15 +325,15 @@ def test_a_wrong_token_changes_nothing(desk: Desk, monkeypatch: pytest.MonkeyPat
     assert desk.push().sent == len(run.frames)
 
 
-def test_two_pushes_at_once_are_one(desk: Desk) -> None:
+def test_only_one_push_runs_at_a_time(desk: Desk) -> None:
     plant_run(desk.home, person_frames(1))
     with database_of(desk.home).alone(LOCK), pytest.raises(AlreadyRunning, match="review push"):
         desk.push()
     assert desk.push().sent == 1
 
 
-def test_a_task_number_of_another_frame_is_not_deleted_with_a_withdrawn_one(desk: Desk) -> None:
-    """Label Studio on SQLite gives the number of a deleted task to the next one."""
+def test_a_reused_task_id_is_not_deleted_with_a_withdrawn_frame(desk: Desk) -> None:
+    """Label Studio on SQLite gives the id of a deleted task to the next one."""
     frames = person_frames(2)
     first = plant_run(desk.home, frames)
     desk.push(max_open_tasks=1)
@@ -348,7 +348,7 @@ def test_a_task_number_of_another_frame_is_not_deleted_with_a_withdrawn_one(desk
     assert desk.states()[kept] == "reviewed"
 
 
-def test_a_project_with_another_name_is_still_the_same(desk: Desk) -> None:
+def test_a_renamed_project_is_still_used(desk: Desk) -> None:
     run = plant_run(desk.home, person_frames(2))
     desk.push()
     number = desk.number
@@ -360,24 +360,24 @@ def test_a_project_with_another_name_is_still_the_same(desk: Desk) -> None:
     assert desk.states()[frame] == "reviewed"
 
 
-def test_an_answer_is_read_by_the_settings_under_which_it_was_asked_for(desk: Desk) -> None:
-    joints = tuple((20.0 + i, 30.0, 0.5) for i in range(17))
-    frames = [PlantedFrame([box_mask(10, 10, 30, 80)], keypoints=joints) for _ in range(2)]
-    begun, waiting = plant_run(desk.home, frames).frames
+def test_an_annotation_is_read_with_the_settings_it_was_made_under(desk: Desk) -> None:
+    keypoints = tuple((20.0 + i, 30.0, 0.5) for i in range(17))
+    frames = [PlantedFrame([box_mask(10, 10, 30, 80)], keypoints=keypoints) for _ in range(2)]
+    started, waiting = plant_run(desk.home, frames).frames
     desk.push(show_keypoints=False)
-    desk.submit(begun, desk.regions(begun))
+    desk.submit(started, desk.regions(started))
     assert len(desk.regions(waiting)) == 1
     assert desk.push(show_keypoints=True).replaced == 1
     assert len(desk.regions(waiting)) == 18
     desk.pull()
-    [person] = desk.dataset()[begun].instances
-    assert person.keypoints == joints
+    [person] = desk.dataset()[started].instances
+    assert person.keypoints == keypoints
     with database_of(desk.home).session() as session:
         assert session.scalars(select(AnnotationRow.verdict)).all() == ["correct"]
 
 
-def test_a_word_that_is_older_than_the_last_pull_is_found_when_its_task_is(desk: Desk) -> None:
-    """As after a push that was killed before it knew what had arrived, or a database from a backup."""
+def test_an_annotation_older_than_the_last_pull_is_found_with_its_task(desk: Desk) -> None:
+    """As after a push that was killed before it recorded what had arrived, or with a database from a backup."""
     known, unknown = plant_run(desk.home, person_frames(2)).frames
     desk.push()
     desk.submit(known, desk.regions(known))
@@ -386,12 +386,12 @@ def test_a_word_that_is_older_than_the_last_pull_is_found_when_its_task_is(desk:
         row = session.get_one(ReviewRow, unknown)
         row.state, row.task_id = "sending", None
         [project] = session.scalars(select(LabelStudioProjectRow))
-        project.pulled_until = datetime(2100, 1, 1)  # long after every word  # naive, as stored
+        project.pulled_until = datetime(2100, 1, 1)  # long after every annotation; naive, as stored
     desk.pull()
     assert desk.states() == {known: "reviewed", unknown: "reviewed"}
 
 
-def test_frames_that_wait_in_another_project_are_told_and_sent_here_when_asked(desk: Desk) -> None:
+def test_frames_in_another_project_are_reported_and_sent_here_on_request(desk: Desk) -> None:
     plant_run(desk.home, person_frames(2))
     desk.push()
     other = f"other {desk.settings.project}"[:50]

@@ -1,4 +1,4 @@
-"""Label Studio opens images that lie in a bucket by itself; or they are sent to it."""
+"""Label Studio reads images from a bucket itself, or they are uploaded to it."""
 
 import base64
 from urllib.parse import parse_qs, urlsplit
@@ -40,7 +40,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def push_one(desk: Desk) -> dict[str, str]:
-    """Push a planted frame; its task's data."""
+    """Push a planted frame; return its task's data."""
     run = plant_run(desk.home, [PlantedFrame([TALL], size_hw=SIZE)])
     pushed = desk.push(run)
     assert (pushed.sent, pushed.refused) == (1, ())
@@ -49,7 +49,7 @@ def push_one(desk: Desk) -> dict[str, str]:
 
 
 def signed_address(desk: Desk, frame_id: int, uri: str) -> str:
-    """Where Label Studio sends a browser that asks for the task's image."""
+    """Return the URL to which Label Studio redirects a browser for the task's image."""
     task = desk.task(frame_id)["id"]
     asked = base64.b64encode(uri.encode()).decode()
     answer = desk.http.get(f"/tasks/{task}/resolve/", params={"fileuri": asked}, follow_redirects=False)
@@ -57,7 +57,7 @@ def signed_address(desk: Desk, frame_id: int, uri: str) -> str:
     return answer.headers["location"]
 
 
-def test_a_task_names_its_place_in_the_bucket_and_label_studio_signs_it_when_somebody_looks(
+def test_a_task_names_its_object_and_label_studio_signs_the_url_on_request(
     desk: Desk, kept_in_bucket: TestBucket, keys: None
 ) -> None:
     data = push_one(desk)
@@ -71,7 +71,7 @@ def test_a_task_names_its_place_in_the_bucket_and_label_studio_signs_it_when_som
 
 
 @pytest.mark.long
-def test_keys_that_changed_are_taken_over_and_our_own_go_nowhere(
+def test_changed_keys_are_updated_and_our_own_keys_are_not_sent(
     desk: Desk, kept_in_bucket: TestBucket, keys: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push_one(desk)
@@ -86,7 +86,7 @@ def test_keys_that_changed_are_taken_over_and_our_own_go_nowhere(
 
 
 @pytest.mark.long
-def test_a_storage_that_somebody_made_in_label_studio_is_used(desk: Desk, kept_in_bucket: TestBucket) -> None:
+def test_a_storage_created_in_label_studio_is_used(desk: Desk, kept_in_bucket: TestBucket) -> None:
     number = desk.studio.server.find_or_create_project(desk.settings.project, LABEL_CONFIG, "")
     made = {
         "project": number,
@@ -104,14 +104,14 @@ def test_a_storage_that_somebody_made_in_label_studio_is_used(desk: Desk, kept_i
     assert parse_qs(urlsplit(signed).query)["X-Amz-Credential"][0].startswith(f"{KEY_ID}/")
 
 
-def test_without_keys_for_it_images_are_sent_to_label_studio(desk: Desk, kept_in_bucket: TestBucket) -> None:
+def test_without_keys_images_are_uploaded_to_label_studio(desk: Desk, kept_in_bucket: TestBucket) -> None:
     data = push_one(desk)
     [content] = [content for key, content in kept_in_bucket.objects().items() if key.endswith(".jpg")]
     assert data["image"].startswith("/data/upload/")
     assert desk.http.get(data["image"]).content == content
 
 
-def test_an_image_that_is_gone_from_the_bucket_is_told(desk: Desk, kept_in_bucket: TestBucket) -> None:
+def test_an_image_missing_in_the_bucket_is_reported(desk: Desk, kept_in_bucket: TestBucket) -> None:
     run = plant_run(desk.home, [PlantedFrame([TALL], size_hw=SIZE)])
     [key] = [key for key in kept_in_bucket.objects() if key.endswith(".jpg")]
     kept_in_bucket.server.client().delete_object(Bucket=kept_in_bucket.name, Key=key)
@@ -121,7 +121,7 @@ def test_an_image_that_is_gone_from_the_bucket_is_told(desk: Desk, kept_in_bucke
 
 
 @pytest.mark.long
-def test_a_bucket_that_label_studio_cannot_open_is_told(
+def test_a_bucket_that_label_studio_cannot_read_is_reported(
     desk: Desk, kept_in_bucket: TestBucket, keys: None
 ) -> None:
     plant_run(desk.home, [PlantedFrame([TALL], size_hw=SIZE)])

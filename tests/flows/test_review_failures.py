@@ -1,4 +1,4 @@
-"""A push that is killed, or whose Label Studio fails in the middle: nothing lost, nothing doubled."""
+"""A push that is killed, or whose Label Studio fails midway, neither loses nor duplicates a frame."""
 
 import os
 import random
@@ -51,14 +51,14 @@ def start_push(desk: Desk, *changes: str) -> "subprocess.Popen[bytes]":
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_a_push_that_is_killed_at_random_and_repeated_sends_every_frame_once(desk: Desk) -> None:
+def test_a_push_killed_at_random_and_repeated_sends_every_frame_once(desk: Desk) -> None:
     run = plant_run(desk.home, person_frames(40 * KILLS))
     random_moments = random.Random(3)  # noqa: S311  # moments, not secrets
     for _ in range(KILLS):
         process = start_push(desk, "review.batch=3", "review.max_open_tasks=100000")
         wait_for_first_batch(desk, process)
         time.sleep(random_moments.uniform(0.0, 1.0))
-        assert process.poll() is None  # or this was no kill
+        assert process.poll() is None  # else nothing was interrupted
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     assert start_push(desk, "review.max_open_tasks=100000").wait(300) == 0
@@ -67,7 +67,7 @@ def test_a_push_that_is_killed_at_random_and_repeated_sends_every_frame_once(des
 
 
 def wait_for_first_batch(desk: Desk, process: "subprocess.Popen[bytes]") -> None:
-    """Until this push hands over: kills before that are no test of anything."""
+    """Wait until this push sends its first batch: an earlier kill would test nothing."""
     sent = newest_sending(desk)
     while newest_sending(desk) == sent and process.poll() is None:
         time.sleep(0.02)
@@ -80,15 +80,13 @@ def newest_sending(desk: Desk) -> object:
         return session.scalar(select(func.max(ReviewRow.sent_at)))
 
 
-def test_an_import_whose_answer_is_lost_is_found_and_not_repeated(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_import_with_a_lost_response_is_not_repeated(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     run = plant_run(desk.home, person_frames(4))
     desk.push(max_open_tasks=1)
     with gate_before(desk.studio.access.url) as gate:
         gate.let_through, gate.hang_up_after = 1, ["POST"]  # the images; then the tasks
         monkeypatch.setenv(URL_VARIABLE, gate.url)
-        # the same server under another address is another place: its project is found there
+        # the same server under another URL counts as another one: its project is found there
         pushed = desk.push()
     assert not gate.hang_up_after
     posted = [seen for seen in gate.seen if seen.startswith("POST") and seen.endswith("/import")]
@@ -97,7 +95,7 @@ def test_an_import_whose_answer_is_lost_is_found_and_not_repeated(
     assert pushed.sent == 3
 
 
-def test_a_label_studio_that_is_started_again_in_the_middle_gets_all_frames(desk: Desk) -> None:
+def test_a_label_studio_that_restarts_midway_gets_all_frames(desk: Desk) -> None:
     run = plant_run(desk.home, person_frames(60))
     local = desk.studio.local
     port = int(desk.studio.access.url.rpartition(":")[2])
@@ -120,7 +118,7 @@ def wait_for_frames(desk: Desk) -> None:
         time.sleep(0.05)
 
 
-def test_a_frame_that_is_too_large_is_told_and_the_others_are_sent(
+def test_a_frame_that_is_too_large_is_reported_and_the_others_are_sent(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noise = Mask.from_array(np.random.default_rng(1).random((120, 160)) < 0.5)

@@ -26,7 +26,7 @@ TALL, SMALL = box_mask(60, 60, 60, 240, SIZE), box_mask(300, 150, 40, 150, SIZE)
 
 @pytest.fixture
 def own_desk(studio: RunningStudio, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    """The home whose own Label Studio it is: images are shown from its disk."""
+    """The home that the Label Studio belongs to: images are read from its disk."""
     monkeypatch.delenv(URL_VARIABLE, raising=False)
     monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
     desk = Desk(Home(studio.home_root), studio, Settings(project="corrected by hand"))
@@ -35,7 +35,7 @@ def own_desk(studio: RunningStudio, monkeypatch: pytest.MonkeyPatch) -> Iterator
     close_databases()
 
 
-def test_one_stroke_in_the_browser_is_in_the_coco_file_and_nothing_else_changed(
+def test_a_brush_stroke_in_the_browser_is_the_only_change_in_the_coco_file(
     own_desk: Desk, tmp_path: Path
 ) -> None:
     run = plant_run(own_desk.home, [PlantedFrame([TALL, SMALL], [box_mask(0, 0, 9, 9, SIZE)], size_hw=SIZE)])

@@ -1,4 +1,4 @@
-"""Whom people get to see in the first fifth of the queue, on real video."""
+"""The people that appear in the first fifth of the review queue, on real video."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,7 +25,7 @@ BUDGET = 0.2
 
 
 def read_people(xml: Path) -> dict[int, set[str]]:
-    """Ids of the people whose box's center is in the image, by time in ms."""
+    """Return the ids of people whose box center is in the image, by time in ms."""
     frames = ET.parse(xml).getroot().iter("frame")  # noqa: S314 - the data set's own
     return {
         100 * int(frame.attrib["number"]): {
@@ -66,8 +66,10 @@ def test_a_fifth_of_the_queue_shows_as_many_people_as_the_lowest_iou_does(
         return set[str]().union(*(people.get(t_ms[frame_id], ()) for frame_id in frame_ids))
 
     for most in (budget // 4, budget // 2, budget):
-        told = f"of 19 people, in {most} of {len(t_ms)} frames"
-        print(f"{len(seen(chosen[:most]))} by value, {len(seen(list(t_ms)[:most]))} by lowest IoU, {told}")
+        context = f"of 19 people, in {most} of {len(t_ms)} frames"
+        print(
+            f"{len(seen(chosen[:most]))} by priority, {len(seen(list(t_ms)[:most]))} by lowest IoU, {context}"
+        )
     assert len(chosen) == budget
     assert len(set[str]().union(*people.values())) == 19
     assert len(seen(chosen)) >= len(seen(list(t_ms)[:budget]))

@@ -1,4 +1,4 @@
-"""Database -> Label Studio -> accepted as it is -> database -> COCO: not one pixel may differ."""
+"""Database -> Label Studio -> submitted unchanged -> database -> COCO: no pixel may differ."""
 
 from pathlib import Path
 
@@ -20,9 +20,7 @@ __all__ = ["desk"]
 pytestmark = [pytest.mark.labelstudio, pytest.mark.slow, pytest.mark.usefixtures("prefect")]
 
 
-def test_300_masks_that_nobody_touches_are_the_same_instances_in_the_coco_file(
-    desk: Desk, tmp_path: Path
-) -> None:
+def test_300_unchanged_masks_are_the_same_instances_in_the_coco_file(desk: Desk, tmp_path: Path) -> None:
     frames = []
     for people in all_images():
         masks = [Mask.from_array(one) for one in people]
@@ -43,7 +41,7 @@ def test_300_masks_that_nobody_touches_are_the_same_instances_in_the_coco_file(
 
 
 def stored_masks(desk: Desk) -> dict[int, Mask]:
-    """The teacher's, by instance id."""
+    """Return the teacher's masks by instance id."""
     query = (
         select(InstanceRow, FrameRow)
         .join(FrameRow, FrameRow.id == InstanceRow.frame_id)

@@ -26,7 +26,7 @@ PATIENCE_S = 90
 
 
 @pytest.fixture(autouse=True)
-def closed_ledgers() -> Iterator[None]:
+def closed_databases() -> Iterator[None]:
     yield
     close_databases()
 

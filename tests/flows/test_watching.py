@@ -1,4 +1,4 @@
-"""What an operator finds on a real Prefect server after a run: names, artifacts, events, states, logs."""
+"""What a run shows on a real Prefect server: names, artifacts, events, states, logs."""
 
 import base64
 import io
@@ -40,7 +40,7 @@ PATIENCE_S = 60
 
 @dataclass(frozen=True)
 class Operator:
-    """Somebody who looks at a server on which one run found frames, and the same run found nothing to do."""
+    """Reads a server on which a run labeled frames, and a second execution of it had nothing to do."""
 
     folder: Path
     environment: dict[str, str]
@@ -154,7 +154,7 @@ def wait_for(found: Callable[[], Any]) -> Any:
     return result
 
 
-def test_names_say_preset_sources_and_seconds(operator: Operator) -> None:
+def test_names_contain_preset_sources_and_seconds(operator: Operator) -> None:
     first, second = operator.runs()
     assert (first.name, second.name) == ("offline: scene.mp4 and 1 more", "offline: scene.mp4")
     with operator.client() as client:
@@ -163,32 +163,32 @@ def test_names_say_preset_sources_and_seconds(operator: Operator) -> None:
     assert {"scene.mp4 0-3 s", "scene.mp4 3-6 s", "scene.mp4 6-8 s"} <= names
 
 
-def test_a_run_with_failed_sources_says_so_in_its_state(operator: Operator) -> None:
+def test_a_run_with_failed_sources_has_its_own_state(operator: Operator) -> None:
     state = operator.runs()[0].state
     assert state is not None
     assert (state.type.value, state.name) == ("COMPLETED", "CompletedWithFailures")
     assert str(state.message).startswith("1 of 2 sources failed: gone.mp4: not_found:")
 
 
-def test_a_run_that_did_nothing_says_so_in_its_state(operator: Operator) -> None:
+def test_a_run_with_nothing_to_do_has_its_own_state(operator: Operator) -> None:
     state = operator.runs()[1].state
     assert state is not None
     assert (state.type.value, state.name) == ("COMPLETED", "NothingToDo")
     assert state.message == "nothing to do: all 3 shards of this run were done before"
 
 
-def test_the_progress_ends_at_the_last_shard(operator: Operator) -> None:
+def test_progress_ends_with_the_last_shard(operator: Operator) -> None:
     progress = operator.artifact("progress")
     assert progress.data == 100
     assert str(progress.description).startswith("3 of 3 shards in ")
 
 
-def test_the_table_has_a_row_for_the_video_and_one_for_what_failed(operator: Operator) -> None:
+def test_the_table_has_a_row_per_video_and_failed_source(operator: Operator) -> None:
     failed, video = json.loads(str(operator.artifact("table").data))
-    assert (failed["video"], failed["failures"], failed["looked at"]) == ("gone.mp4", "not_found", "")
+    assert (failed["video"], failed["failures"], failed["sampled"]) == ("gone.mp4", "not_found", "")
     counts = operator.summary().counts
     assert video["video"] == "scene.mp4"
-    assert (video["looked at"], video["compared"], video["hard"]) == (16, 16, counts["hard"])
+    assert (video["sampled"], video["compared"], video["hard"]) == (16, 16, counts["hard"])
     assert (video["accepted"], video["to review"]) == (counts.get("accepted", 0), counts["review"])
     assert video["teacher s"] == pytest.approx(operator.summary().seconds["teacher"], abs=0.06)
     assert video["frames/s"] > 0
@@ -208,7 +208,7 @@ def test_the_page_shows_the_failure_the_histogram_and_the_hardest_frames(operato
         assert sheet.width == 3 * 308 + 8
 
 
-def test_the_events_of_a_run_say_what_others_need(operator: Operator) -> None:
+def test_the_events_of_a_run_have_the_data_for_automations(operator: Operator) -> None:
     summary = operator.summary()
     events = wait_for(lambda: found if len(found := operator.events("maskmill.")) == 5 else None)
     by_name: dict[str, dict[str, Any]] = {event["event"]: event for event in events}  # the first run's last
@@ -248,24 +248,24 @@ def test_the_example_automation_starts_the_push_of_the_same_name(operator: Opera
     assert push.state_type.value in {"SCHEDULED", "PENDING", "LATE"}
 
 
-def test_the_example_automation_tells_a_webhook_of_the_failed_source(operator: Operator) -> None:
+def test_the_example_automation_calls_a_webhook_about_the_failed_source(operator: Operator) -> None:
     (body,) = wait_for(lambda: operator.site.bodies)
     assert re.match(r"not_found: .*gone\.mp4: no such file", json.loads(body)["text"])
 
 
-def test_the_log_says_versions_and_the_config_that_makes_the_same_run(operator: Operator) -> None:
+def test_the_log_has_versions_and_the_config_that_reproduces_the_run(operator: Operator) -> None:
     messages = wait_for(lambda: [m for m in log_of(operator) if m.startswith("run ") and "config (" in m])
     message = messages[0]
     for word in ("maskmill ", "prefect ", "numpy ", "av ", "opencv-python-headless ", "background:"):
         assert word in message
-    again = validate_config(yaml.safe_load(message.partition("takes it):\n")[2]), "log")
+    again = validate_config(yaml.safe_load(message.partition("FILE`):\n")[2]), "log")
     assert again == load_config("offline", CHANGES)
 
 
 def test_each_shard_and_each_failure_has_a_line_in_the_log(operator: Operator) -> None:
     lines = wait_for(lambda: found if len(found := shard_lines(operator)) == 3 else None)
     assert all(
-        re.match(r"scene\.mp4 \d+-\d+ s: done: frames: .*looked at.*; .*teacher \d", line) for line in lines
+        re.match(r"scene\.mp4 \d+-\d+ s: done: frames: .*sampled.*; .*teacher \d", line) for line in lines
     )
     assert any(re.match(r".*gone\.mp4: not_found: ", message) for message in log_of(operator))
 

@@ -1,4 +1,4 @@
-"""Calibrating on images whose truth is known, with a teacher that tells when it is wrong."""
+"""Calibration on images with known ground truth, with a teacher whose score drops when it is wrong."""
 
 import json
 from pathlib import Path
@@ -16,14 +16,14 @@ from labeling.trust.evidence import Evidence, InstanceEvidence
 from labeling.trust.scores import predict_trust
 from tasks.calibrate import calibrate_on_sets
 from tasks.evaluate import evaluate
-from tasks.execution.models import doubt_calibration, settings_of
+from tasks.execution.models import calibration_warning, settings_of
 
 SIZE_HW = (64, 96)
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """Two sets of bright squares, of which every third is striped; the truth of a striped one is elsewhere."""
+    """Write two sets of bright squares; every third is striped, and its ground truth is elsewhere."""
     rng = np.random.default_rng(1)
     for name in ("yards", "streets"):
         for folder in ("images", "masks"):
@@ -57,7 +57,7 @@ def sets_of(images: Path) -> dict[str, object]:
     }
 
 
-def test_a_calibration_learns_what_the_teachers_score_says_and_a_run_follows_it(images: Path) -> None:
+def test_a_calibration_learns_from_the_score_and_a_run_uses_it(images: Path) -> None:
     sets = load_labeled_sets(sets_of(images))
     fit = calibrate_on_sets(sets, config())
     assert (fit.calibration.teacher, fit.calibration.settings) == ("python:bright", {"dark": False})
@@ -79,7 +79,7 @@ def test_a_calibration_learns_what_the_teachers_score_says_and_a_run_follows_it(
     assert doubtful.trust < 0.5
 
 
-def test_a_calibration_is_part_of_what_a_run_is(images: Path) -> None:
+def test_a_calibration_is_part_of_the_run_id(images: Path) -> None:
     fit = calibrate_on_sets(load_labeled_sets(sets_of(images)), config())
     path = images / "mine.json"
     path.write_text(fit.calibration.model_dump_json())
@@ -90,54 +90,54 @@ def test_a_calibration_is_part_of_what_a_run_is(images: Path) -> None:
     assert config(f"trust.calibration={path}").run_id() != first.run_id() != config().run_id()
 
 
-def test_a_calibration_holds_for_its_own_teacher_only(images: Path) -> None:
+def test_a_calibration_is_refused_for_another_teacher(images: Path) -> None:
     sets = load_labeled_sets(sets_of(images))
     with pytest.raises(
-        ConfigError, match=r"was fitted to lite:.*the teacher is python:bright.*maskmill calibrate"
+        ConfigError, match=r"was fitted to lite:.*but the teacher is python:bright.*maskmill calibrate"
     ):
         evaluate(sets, config("trust.calibration=lite"))
 
 
-def test_other_weights_are_another_teacher(images: Path) -> None:
+def test_a_calibration_is_refused_for_other_weights(images: Path) -> None:
     sets = load_labeled_sets(sets_of(images))
     calibration = calibrate_on_sets(sets, config()).calibration.model_copy(update={"weights_sha256": "ab"})
     path = images / "old.json"
     path.write_text(calibration.model_dump_json())
-    with pytest.raises(ConfigError, match=r"the teacher has other weights than then: python:bright"):
+    with pytest.raises(ConfigError, match=r"the teacher now has other weights: python:bright"):
         evaluate(sets, config(f"trust.calibration={path}"))
 
 
 @pytest.mark.parametrize("preset", ["lite", "surveillance"])
-def test_a_preset_has_the_settings_with_which_its_teacher_was_calibrated(preset: str) -> None:
+def test_a_preset_has_the_settings_of_its_calibration(preset: str) -> None:
     config = load_config(preset)
     assert config.trust.calibration
     assert config.trust.calibration.settings == config.teacher.model_dump(mode="json", exclude={"kind"})
 
 
-def test_a_teacher_with_other_settings_than_it_was_calibrated_with_is_doubted() -> None:
+def test_settings_that_differ_from_the_calibration_are_warned_of() -> None:
     config = load_config("surveillance", ["trust.calibration=lite"])
     settings = json.dumps(config.teacher.model_dump(mode="json", exclude={"kind"}))
-    doubt = doubt_calibration(config, ModelCard("lite", "both", "", settings))
-    assert "(min_box_score 0.5 instead of 0.4, tiles 2 instead of auto now)" in doubt
+    warning = calibration_warning(config, ModelCard("lite", "both", "", settings))
+    assert "(min_box_score is 0.5, was 0.4, tiles is 2, was auto)" in warning
     same = json.dumps(load_config("lite").teacher.model_dump(mode="json", exclude={"kind"}))
-    assert doubt_calibration(config, ModelCard("lite", "both", "", same)) == ""
+    assert calibration_warning(config, ModelCard("lite", "both", "", same)) == ""
 
 
-def test_a_calibration_without_settings_or_a_teacher_that_tells_none_is_not_doubted() -> None:
+def test_unknown_settings_are_not_warned_of() -> None:
     plain = config()
     card = ModelCard("python", "own", "", "words of its own")
-    assert doubt_calibration(plain, card) == ""
+    assert calibration_warning(plain, card) == ""
     assert settings_of(card) == {}
 
 
-def test_an_image_that_cannot_be_read_is_passed_over(images: Path) -> None:
+def test_an_unreadable_image_is_skipped(images: Path) -> None:
     (images / "yards" / "images" / "05.png").write_bytes(b"no image")
     fit = calibrate_on_sets(load_labeled_sets(sets_of(images)), config())
     assert fit.calibration.fitted_on == {"yards": 35, "streets": 36}
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (None, "neither shipped .lite, surveillance. nor a readable file of `maskmill calibrate`"),
         ("{", "nor a readable file"),
@@ -146,15 +146,15 @@ def test_an_image_that_cannot_be_read_is_passed_over(images: Path) -> None:
         ('{"teachr": "a"}', "unknown key 'trust.calibration.teachr'; did you mean 'teacher'"),
     ],
 )
-def test_a_file_that_is_no_calibration_is_told(content: str | None, told: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_calibration_is_refused(content: str | None, message: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         config(f"trust.calibration={path}")
 
 
-def test_the_shipped_calibration_trusts_a_sure_and_steady_mask_and_no_other() -> None:
+def test_the_shipped_calibration_trusts_only_confident_stable_masks() -> None:
     calibration = load_config("lite").trust.calibration
     assert calibration is not None
 
@@ -164,15 +164,15 @@ def test_the_shipped_calibration_trusts_a_sure_and_steady_mask_and_no_other() ->
         assert found is not None
         return found.frame
 
-    wanted = calibration.threshold(0.05)
-    assert wanted is not None
-    assert trust(0.97, 0.97) >= wanted.trust
-    assert trust(0.97, 0.3) < wanted.trust
-    assert trust(0.7, 0.97) < wanted.trust
-    assert trust(0.6, 0.2) < wanted.ask_from
+    threshold = calibration.threshold(0.05)
+    assert threshold is not None
+    assert trust(0.97, 0.97) >= threshold.trust
+    assert trust(0.97, 0.3) < threshold.trust
+    assert trust(0.7, 0.97) < threshold.trust
+    assert trust(0.6, 0.2) < threshold.ask_from
 
 
-def test_the_shipped_calibration_trusts_a_decided_mask_more() -> None:
+def test_the_shipped_calibration_trusts_a_sharp_mask_more() -> None:
     calibration = load_config("lite").trust.calibration
     assert calibration is not None
     blurred, sharp = (
@@ -196,11 +196,11 @@ def test_figures_are_plain_json(images: Path) -> None:
     assert figures["unseen"]["all"]["frames"]["curve"]
 
 
-def test_boxes_teach_nothing_about_masks(images: Path) -> None:
+def test_a_set_with_only_boxes_is_refused(images: Path) -> None:
     yards = images / "yards"
     person = {"image_id": 1, "category_id": 1, "bbox": [2, 2, 24, 24]}
     record = {"id": 1, "file_name": "00.png", "height": SIZE_HW[0], "width": SIZE_HW[1]}
     (yards / "boxes.json").write_text(json.dumps({"images": [record], "annotations": [person]}))
     sets = load_labeled_sets({"yards": {"images": yards / "images", "coco": yards / "boxes.json"}})
-    with pytest.raises(ConfigError, match="labeled set yards: its truth has only boxes"):
+    with pytest.raises(ConfigError, match="labeled set yards: its ground truth has only boxes"):
         calibrate_on_sets(sets, config())

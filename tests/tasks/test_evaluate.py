@@ -1,4 +1,4 @@
-"""A run's models and decisions beside ground truth, where every figure can be counted by hand."""
+"""Evaluation against ground truth where every figure can be counted by hand."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tasks.evaluate import evaluate
 
 SIZE_HW = (40, 60)
 Columns = tuple[int, int]
-"""From, and how many: everybody is as high as the image."""
+"""First column and number of columns: a person is as high as the image."""
 
 FRAMES: dict[str, tuple[Columns, Columns, Columns]] = {
     # truth, teacher, student
@@ -41,7 +41,7 @@ def images(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_figure_is_what_one_counts_by_hand(images: Path) -> None:
+def test_every_figure_matches_the_count_by_hand(images: Path) -> None:
     sets = load_labeled_sets({"by hand": {"images": images / "images", "masks": images / "truth"}})
     found = evaluate(sets, change_config(_models(images), [], "test"))
     assert {frame.name: frame.decision for frame in found.frames} == {
@@ -74,7 +74,7 @@ def test_every_figure_is_what_one_counts_by_hand(images: Path) -> None:
     assert reviewing.gain_over_lowest_iou == 1
 
 
-def test_the_page_shows_what_would_be_learnt_wrongly_and_nothing_else(images: Path) -> None:
+def test_the_page_shows_only_images_with_wrong_labels(images: Path) -> None:
     sets = load_labeled_sets({"<b>": {"images": images / "images", "masks": images / "truth"}})
     page = evaluate(sets, change_config(_models(images), [], "test")).page("by hand & more")
     assert page.count("<img ") == 1
@@ -86,7 +86,7 @@ def test_the_page_shows_what_would_be_learnt_wrongly_and_nothing_else(images: Pa
     assert "<b>" not in page
 
 
-def test_frames_that_a_filter_rejects_are_counted_and_not_compared(images: Path) -> None:
+def test_rejected_frames_are_counted_but_not_compared(images: Path) -> None:
     sets = load_labeled_sets({"by hand": {"images": images / "images", "masks": images / "truth"}})
     found = evaluate(sets, change_config(_models(images), ["pose_filter.people=at_least_one"], "test"))
     (nobody,) = (frame for frame in found.frames if frame.decision == "rejected")
@@ -94,13 +94,13 @@ def test_frames_that_a_filter_rejects_are_counted_and_not_compared(images: Path)
     assert found.sets["all"].rejected == 1
 
 
-def test_no_set_takes_the_name_of_all_together(images: Path) -> None:
+def test_a_set_cannot_be_called_all(images: Path) -> None:
     sets = load_labeled_sets({"all": {"images": images / "images", "masks": images / "truth"}})
     with pytest.raises(ConfigError, match="cannot be called 'all'"):
         evaluate(sets, change_config(_models(images), [], "test"))
 
 
-def test_a_truth_of_another_size_is_told(images: Path) -> None:
+def test_ground_truth_of_another_size_is_refused(images: Path) -> None:
     Image.fromarray(np.ones((7, 7), np.uint8)).save(images / "truth" / "agreed.png")
     sets = load_labeled_sets({"by hand": {"images": images / "images", "masks": images / "truth"}})
     with pytest.raises(ModelOutputWrong, match=r"agreed\.png: the mask is 7x7 px"):

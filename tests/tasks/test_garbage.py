@@ -1,4 +1,4 @@
-"""What nothing needs goes, when asked; what anything needs stays, whatever happens in between."""
+"""Garbage is deleted on request; whatever a run needs stays, even after a kill in between."""
 
 import json
 import os
@@ -24,6 +24,7 @@ from db.runs.writes import finish_run
 from labeling.errors import AlreadyRunning
 from labeling.storage.home import Home
 from labeling.storage.image_files import KeptFile, delete_file
+from tasks.execution.context import open_context
 from tasks.execution.database import close_databases, database_of
 from tasks.garbage import Ages, Garbage, collect_garbage
 from tests.flows.dump import dump_rows
@@ -55,7 +56,7 @@ def make_old(home: Home, *, days: float = 2) -> None:
 
 
 def litter(home: Home, count: int = 3) -> set[str]:
-    """Images whose run was killed before it could say so, and files whose writer was."""
+    """Write images whose run was killed before it committed, and files whose writer was killed."""
     left = set()
     for number in range(count):
         name = secrets.token_hex(32)
@@ -77,7 +78,7 @@ def finish(home: Home, run: PlantedRun, *, days_ago: float) -> None:
 
 
 def two_runs(home: Home) -> tuple[PlantedRun, PlantedRun]:
-    """An old one of eight frames and its successor, which has the first five of them."""
+    """Plant an old run of eight frames and its successor, which has the first five of them."""
     old, new = plant_run(home, person_frames(8)), plant_run(home, person_frames(5), hard_below=0.6)
     finish(home, old, days_ago=100)
     finish(home, new, days_ago=40)
@@ -95,40 +96,40 @@ def test_a_home_without_garbage_stays_as_it_is(home: Home) -> None:
     plant_run(home, person_frames(4))
     make_old(home)
     before = images(home)
-    assert collect_garbage(home, Ages(), delete=True) == Garbage(deleted=True, runs=[])
+    assert collect_garbage(open_context(home), Ages(), delete=True) == Garbage(deleted=True, runs=[])
     assert images(home) == before == referred(home)
 
 
-def test_only_what_is_told_goes_and_only_when_asked(home: Home) -> None:
+def test_only_old_orphans_are_deleted_and_only_on_request(home: Home) -> None:
     plant_run(home, person_frames(4))
     orphans = litter(home, 6)
     make_old(home)
     fresh = litter(home, 3)
-    told = collect_garbage(home, Ages())
-    assert (told.images, told.unfinished, told.bytes) == (4, 2, 6000)
-    assert set(told.files) == orphans
+    found = collect_garbage(open_context(home), Ages())
+    assert (found.images, found.unfinished, found.bytes) == (4, 2, 6000)
+    assert set(found.files) == orphans
     assert images(home) == referred(home) | orphans | fresh
-    assert collect_garbage(home, Ages(), delete=True) == replace(told, deleted=True)
+    assert collect_garbage(open_context(home), Ages(), delete=True) == replace(found, deleted=True)
     assert images(home) == referred(home) | fresh
-    assert collect_garbage(home, Ages(), delete=True).files == []
+    assert collect_garbage(open_context(home), Ages(), delete=True).files == []
 
 
-def test_a_superseded_run_goes_with_the_images_that_it_alone_had(home: Home) -> None:
+def test_a_superseded_run_is_deleted_with_the_images_of_its_own(home: Home) -> None:
     old, new = two_runs(home)
     kept = predictions(home, new)
-    told = collect_garbage(home, Ages())
-    assert [(run.id, run.frames) for run in told.runs] == [(old.id, 8)]
-    assert told.images == 3
-    assert collect_garbage(home, Ages(), delete=True) == replace(told, deleted=True)
+    found = collect_garbage(open_context(home), Ages())
+    assert [(run.id, run.frames) for run in found.runs] == [(old.id, 8)]
+    assert found.images == 3
+    assert collect_garbage(open_context(home), Ages(), delete=True) == replace(found, deleted=True)
     assert (predictions(home, old), predictions(home, new)) == (0, kept)
     assert images(home) == referred(home)
     assert len(images(home)) == 5
 
 
-def test_a_run_that_went_is_made_again_as_it_was(home: Home) -> None:
+def test_a_deleted_run_can_be_made_again(home: Home) -> None:
     old, _ = two_runs(home)
     before = dump_rows(home.root)
-    collect_garbage(home, Ages(), delete=True)
+    collect_garbage(open_context(home), Ages(), delete=True)
     with database_of(home).session() as session:
         [shard] = session.scalars(select(ShardRow).where(ShardRow.run_id == old.id))
     assert (shard.state, shard.counts, shard.agreement_histogram) == ("planned", {}, {})
@@ -138,9 +139,9 @@ def test_a_run_that_went_is_made_again_as_it_was(home: Home) -> None:
 
 
 @pytest.mark.parametrize("days", [99, 101])
-def test_a_run_is_superseded_by_age_and_by_a_later_one_that_was_finished(home: Home, days: float) -> None:
+def test_a_run_is_superseded_by_age_and_a_later_finished_run(home: Home, days: float) -> None:
     old, _ = two_runs(home)
-    found = [run.id for run in collect_garbage(home, Ages(runs=days)).runs]
+    found = [run.id for run in collect_garbage(open_context(home), Ages(runs=days)).runs]
     assert found == ([old.id] if days < 100 else [])
 
 
@@ -148,52 +149,52 @@ def test_a_run_without_a_finished_successor_stays(home: Home) -> None:
     _, new = two_runs(home)
     with database_of(home).transaction() as session:
         session.execute(update(RunRow).where(RunRow.id == new.id).values(finished_at=None))
-    assert collect_garbage(home, Ages(runs=1)).runs == []
+    assert collect_garbage(open_context(home), Ages(runs=1)).runs == []
 
 
-def test_a_run_that_people_were_asked_about_stays_even_when_it_is_named(home: Home) -> None:
+def test_a_run_sent_for_review_stays_even_if_named(home: Home) -> None:
     old, _ = two_runs(home)
     with database_of(home).transaction() as session:
         fill_outbox(session, old.id)
     before = dump_rows(home.root)
-    assert collect_garbage(home, Ages(), delete=True).runs == []
+    assert collect_garbage(open_context(home), Ages(), delete=True).runs == []
     with pytest.raises(ConfigError, match=old.id):
-        collect_garbage(home, Ages(), run=old.id, delete=True)
+        collect_garbage(open_context(home), Ages(), run=old.id, delete=True)
     assert dump_rows(home.root) == before
 
 
-def test_a_run_that_is_named_goes_whatever_its_age(home: Home) -> None:
+def test_a_named_run_is_deleted_whatever_its_age(home: Home) -> None:
     _, new = two_runs(home)
-    collect_garbage(home, Ages(), run=new.id, delete=True)
+    collect_garbage(open_context(home), Ages(), run=new.id, delete=True)
     assert predictions(home, new) == 0
     assert images(home) == referred(home)
     assert len(images(home)) == 8
 
 
-def test_nothing_goes_while_a_run_is_at_work(home: Home) -> None:
+def test_nothing_is_deleted_while_a_run_is_in_progress(home: Home) -> None:
     two_runs(home)
     before = images(home) | litter(home)
     make_old(home)
     with database_of(home).transaction() as session:
         enter_execution(session, "e", flow="generate-dataset", place="host 1")
     with pytest.raises(AlreadyRunning, match="host 1"):
-        collect_garbage(home, Ages(), delete=True)
+        collect_garbage(open_context(home), Ages(), delete=True)
     assert images(home) == before
-    assert collect_garbage(home, Ages()).images > 0  # it is told all the same
+    assert collect_garbage(open_context(home), Ages()).images > 0  # a dry run works
     with database_of(home).transaction() as session:
         leave_execution(session, "e")
-    collect_garbage(home, Ages(), delete=True)
+    collect_garbage(open_context(home), Ages(), delete=True)
     assert images(home) == referred(home)
 
 
 def test_one_collection_at_a_time(home: Home) -> None:
     plant_run(home, person_frames(1))
     with database_of(home).alone("gc"), pytest.raises(AlreadyRunning):
-        collect_garbage(home, Ages(), delete=True)
+        collect_garbage(open_context(home), Ages(), delete=True)
 
 
-def test_an_orphan_that_a_run_finds_use_for_is_new_again(home: Home) -> None:
-    """Its row comes later than the file."""
+def test_an_orphan_that_a_new_run_uses_stays(home: Home) -> None:
+    """The file is older than the row that refers to it."""
     plant_run(home, person_frames(1))
     [stored] = images(home)
     make_old(home)
@@ -203,23 +204,23 @@ def test_an_orphan_that_a_run_finds_use_for_is_new_again(home: Home) -> None:
     assert images(home) == {stored}
 
 
-def test_the_command_tells_first_and_deletes_when_asked(home: Home) -> None:
+def test_the_command_lists_first_and_deletes_on_request(home: Home) -> None:
     from flows.cli.main import app
 
     plant_run(home, person_frames(2))
     litter(home, 30)
     make_old(home)
     arguments = ["gc", "--home", str(home.root)]
-    said = CliRunner().invoke(app, arguments).output
-    assert "... and 10 more" in said
-    assert "30 files with 0.0 MB, predictions of 0 runs: to be deleted (--delete does it)" in said
+    printed = CliRunner().invoke(app, arguments).output
+    assert "... and 10 more" in printed
+    assert "30 files with 0.0 MB, predictions of 0 runs: to be deleted (--delete does it)" in printed
     done = json.loads(CliRunner().invoke(app, [*arguments, "--delete", "--json"]).output)
     assert (done["images"], done["unfinished"], done["deleted"]) == (20, 10, True)
     assert images(home) == referred(home)
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_and_again_leaves_what_is_needed_and_nothing_else(home: Home) -> None:
+def test_a_killed_collection_can_be_repeated(home: Home) -> None:
     two_runs(home)
     litter(home, 6000)
     make_old(home)

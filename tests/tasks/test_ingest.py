@@ -1,4 +1,4 @@
-"""How videos and sets of images are cut into shards, and what is kept of where they came from."""
+"""Shards of videos and image sets, and the stored metadata of their sources."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -17,6 +17,7 @@ from db.models.core import SourceRow, VideoRow
 from db.runs.queries import failed_specs
 from db.runs.writes import ShardRange, upsert_run
 from labeling.storage.home import Home
+from tasks.execution.context import open_context
 from tasks.execution.database import close_databases, database_of
 from tasks.ingest import Ingested, ingest_spec, position_ranges, time_ranges
 from tests.fakes.videos import encode_numbers, write_numbered_video
@@ -36,13 +37,13 @@ RUN = CONFIG.run_id()
         (125_000, [(0, 60_000), (60_000, 120_000), (120_000, None)]),
     ],
 )
-def test_a_video_is_cut_at_whole_shards_and_its_last_one_is_open(
+def test_a_video_is_cut_into_shards_of_which_the_last_has_no_end(
     duration_ms: int, ranges: list[tuple[int, int | None]]
 ) -> None:
     assert time_ranges(duration_ms, Sampling(shard_s=60)) == [ShardRange(*r) for r in ranges]
 
 
-def test_images_are_worked_on_in_fixed_cells() -> None:
+def test_image_shards_are_fixed_cells() -> None:
     assert position_ranges([0, 1, 2], 4) == [ShardRange(0, 4)]
     assert position_ranges([9, 3], 4) == [ShardRange(0, 4), ShardRange(8, 12)]
     assert position_ranges([], 4) == []
@@ -50,11 +51,11 @@ def test_images_are_worked_on_in_fixed_cells() -> None:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    place = Home(tmp_path / "home")
-    place.create()
-    with database_of(place).transaction() as session:
+    created = Home(tmp_path / "home")
+    created.create()
+    with database_of(created).transaction() as session:
         upsert_run(session, RUN, name="test", config={}, code_version="test")
-    yield place
+    yield created
     close_databases()
 
 
@@ -66,44 +67,44 @@ def write_images(folder: Path, *seeds: int) -> None:
 
 
 def credits(home: Home) -> dict[str, tuple[str | None, str | None]]:
-    """Title and license of each video's source."""
+    """Return title and license of each video's source."""
     with database_of(home).session() as session:
         found = {video_id: source_of(session, video_id) for video_id in session.scalars(select(VideoRow.id))}
     return {video_id: (source.title, source.license) for video_id, source in found.items() if source}
 
 
 def retry(home: Home) -> list[Ingested]:
-    """What `--retry-failed` does: the names alone, without the list."""
+    """Ingest the failed sources again by their names alone, without the list, as `--retry-failed` does."""
     with database_of(home).session() as session:
         specs = failed_specs(session, RUN)
-    return [ingest_spec(spec, RUN, CONFIG, home) for spec in specs]
+    return [ingest_spec(open_context(home), spec, RUN, CONFIG) for spec in specs]
 
 
-def test_each_set_of_a_folder_that_grew_has_its_license(home: Home, tmp_path: Path) -> None:
+def test_each_set_of_a_grown_folder_has_its_license(home: Home, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("path,title,license\nimages,Street,CC0\n")
     write_images(tmp_path / "images", 1, 2)
-    ingest_spec(str(tmp_path / "list.csv"), RUN, CONFIG, home)
+    ingest_spec(open_context(home), str(tmp_path / "list.csv"), RUN, CONFIG)
     write_images(tmp_path / "images", 3)
-    grown = ingest_spec(str(tmp_path / "list.csv"), RUN, CONFIG, home)
+    grown = ingest_spec(open_context(home), str(tmp_path / "list.csv"), RUN, CONFIG)
     assert len(grown.videos) == 2
     assert credits(home) == dict.fromkeys(grown.videos, ("Street", "CC0"))
     with database_of(home).session() as session:
         assert session.scalar(select(func.count()).select_from(SourceRow)) == 1
 
 
-def test_a_folder_is_credited_with_every_set_in_which_its_images_lie(home: Home, tmp_path: Path) -> None:
+def test_a_folder_is_the_source_of_every_set_with_its_images(home: Home, tmp_path: Path) -> None:
     for number in range(4):
         write_images(tmp_path / f"part{number}", number)
-        ingest_spec(str(tmp_path / f"part{number}"), RUN, CONFIG, home)
+        ingest_spec(open_context(home), str(tmp_path / f"part{number}"), RUN, CONFIG)
     write_images(tmp_path / "all", *range(4))
     (tmp_path / "list.csv").write_text("path,license\nall,CC0\n")
-    whole = ingest_spec(str(tmp_path / "list.csv"), RUN, CONFIG, home)
+    whole = ingest_spec(open_context(home), str(tmp_path / "list.csv"), RUN, CONFIG)
     assert len(whole.videos) == 4
     assert credits(home) == dict.fromkeys(whole.videos, (None, "CC0"))  # "all" is the first by name
 
 
 @pytest.mark.parametrize("before", ["nothing", "an empty file", "no video"])
-def test_a_row_that_is_tried_again_alone_keeps_its_license_and_title(
+def test_a_list_row_that_is_retried_alone_keeps_license_and_title(
     home: Home, tmp_path: Path, before: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lists = tmp_path / "lists"
@@ -111,8 +112,8 @@ def test_a_row_that_is_tried_again_alone_keeps_its_license_and_title(
     (lists / "list.csv").write_text("path,title,license\nclip.mp4,A clip,CC0\n")
     if before != "nothing":
         (lists / "clip.mp4").write_text("words " * 99 if before == "no video" else "")
-    monkeypatch.chdir(tmp_path)  # the row counts from the list, wherever one is when it is tried again
-    assert ingest_spec(str(lists / "list.csv"), RUN, CONFIG, home).videos == ()
+    monkeypatch.chdir(tmp_path)  # a path in a list is relative to the list
+    assert ingest_spec(open_context(home), str(lists / "list.csv"), RUN, CONFIG).videos == ()
     assert [found.videos for found in retry(home)] == [()]
     write_numbered_video(lists / "clip.mp4", fps=Fraction(10), frames=10, size_hw=(64, 96))
     [found] = retry(home)
@@ -120,25 +121,23 @@ def test_a_row_that_is_tried_again_alone_keeps_its_license_and_title(
     assert retry(home) == []
 
 
-def test_a_bad_member_of_an_archive_keeps_the_license_of_its_row(home: Home, tmp_path: Path) -> None:
+def test_a_bad_archive_member_keeps_the_license_of_its_row(home: Home, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("path,license\nclips.zip,CC0\n")
     write_numbered_video(tmp_path / "clip.mp4", fps=Fraction(10), frames=10, size_hw=(64, 96))
     with ZipFile(tmp_path / "clips.zip", "w") as archive:
         archive.writestr("clip.mp4", "no video")
-    ingest_spec(str(tmp_path / "list.csv"), RUN, CONFIG, home)
+    ingest_spec(open_context(home), str(tmp_path / "list.csv"), RUN, CONFIG)
     with ZipFile(tmp_path / "clips.zip", "w") as archive:
         archive.write(tmp_path / "clip.mp4", "clip.mp4")
     [found] = retry(home)
     assert credits(home) == {found.videos[0]: (None, "CC0")}
 
 
-def test_a_title_of_a_list_stands_before_that_of_the_page_when_it_is_tried_again(
-    home: Home, tmp_path: Path
-) -> None:
+def test_a_title_in_a_list_takes_precedence_over_the_page_on_retry(home: Home, tmp_path: Path) -> None:
     quick = CONFIG.model_copy(update={"ingest": Ingest(retries=0)})
     with serve() as site:
         (tmp_path / "list.csv").write_text(f"url,title,license\n{site.url('/page.mp4')},Mine,CC0\n")
-        assert ingest_spec(str(tmp_path / "list.csv"), RUN, quick, home).videos == ()
+        assert ingest_spec(open_context(home), str(tmp_path / "list.csv"), RUN, quick).videos == ()
         site.pages["/page.mp4"] = send_file(encode_numbers(range(20)))
         [found] = retry(home)
     assert credits(home) == {found.videos[0]: ("Mine", "CC0")}

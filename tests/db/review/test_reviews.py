@@ -32,6 +32,7 @@ from db.review.selection import choose_waiting
 from db.review.summary import summarize_reviews
 from labeling.review.records import ReviewedFrame, ReviewedInstance, Verdict
 from labeling.storage.home import Home
+from tasks.execution.context import open_context
 from tasks.execution.database import close_databases, database_of
 from tasks.review.consensus import update_consensus
 from tasks.review.scores import score_models
@@ -186,10 +187,10 @@ def test_a_known_annotation_changes_nothing(home: Home) -> None:
 def test_a_later_run_is_scored_against_an_earlier_consensus(home: Home) -> None:
     [frame_id] = (run := plant_run(home, person_frames(1))).frames
     store(home, run, frame_id, annotation(home, run, 1, "ann", keep=1), settings=Settings())
-    assert score_models(home) == 1
+    assert score_models(open_context(home)) == 1
     later = plant_run(home, person_frames(1), hard_below=0.6)
-    assert score_models(home) == 1
-    assert score_models(home) == 0
+    assert score_models(open_context(home)) == 1
+    assert score_models(open_context(home)) == 0
     with database_of(home).session() as session:
         scores = {(one.run_id, one.role): one.iou for one in session.scalars(select(ModelScoreRow))}
         summary = summarize_reviews(session, session.get_one(RunRow, run.id))

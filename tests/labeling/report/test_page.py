@@ -114,7 +114,7 @@ def test_the_page_has_the_results() -> None:
         "street-night",
         "3f9a1c0be7d24456",
         "torchvision:maskrcnn_resnet50_fpn_v2",
-        "Of 1,000 frames looked at in 3 videos, 600 were compared: the student got 60 wrong (10.0 %).",
+        "Of 1,000 frames sampled from 3 videos, 600 were compared: the student got 60 wrong (10.0 %).",
         "7 frames in which neither found a person",
         "01:23.040",
         "IoU 0.31",
@@ -210,17 +210,17 @@ def test_a_run_without_frames_has_a_page() -> None:
         tiles=(),
         stages=(),
     )
-    assert "No frame was looked at. 1 source failed: see below." in reader.text
+    assert "No frame was sampled. 1 source failed: see below." in reader.text
     assert not reader.named("img")
 
 
 @pytest.mark.parametrize(
     ("counts", "videos", "images", "sentence"),
     [
-        (COUNTS, 1, 0, "Of 1,000 frames looked at in 1 video, 600 were compared: the student got 60 wrong (10.0 %). The teacher is trusted on 45 of these; 15 wait for review by a person."),
-        (FrameCounts(1, (), 1, 1, 0, 0, 0), 0, 1, "Of 1 frame looked at in 1 image, 1 was compared: the student agrees with the teacher on all of them."),
-        (FrameCounts(9, (("blurred", 9),), 0, 0, 0, 0, 0), 2, 3, "Of 9 frames looked at in 2 videos and 3 images, none was compared: the filters rejected every one."),
-        (FrameCounts(2, (), 2, 1, 1, 0, 1), 1, 0, "Of 2 frames looked at in 1 video, 2 were compared: the student got 1 wrong (50.0 %). The teacher is trusted on 0 of these; 1 waits for review by a person."),
+        (COUNTS, 1, 0, "Of 1,000 frames sampled from 1 video, 600 were compared: the student got 60 wrong (10.0 %). The teacher is trusted on 45 of these; 15 wait for review by a person."),
+        (FrameCounts(1, (), 1, 1, 0, 0, 0), 0, 1, "Of 1 frame sampled from 1 image, 1 was compared: the student agrees with the teacher on all of them."),
+        (FrameCounts(9, (("blurred", 9),), 0, 0, 0, 0, 0), 2, 3, "Of 9 frames sampled from 2 videos and 3 images, none was compared: the filters rejected every one."),
+        (FrameCounts(2, (), 2, 1, 1, 0, 1), 1, 0, "Of 2 frames sampled from 1 video, 2 were compared: the student got 1 wrong (50.0 %). The teacher is trusted on 0 of these; 1 waits for review by a person."),
     ],
 )  # fmt: skip
 def test_the_sentence_fits_the_numbers(counts: FrameCounts, videos: int, images: int, sentence: str) -> None:

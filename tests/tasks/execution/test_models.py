@@ -1,4 +1,4 @@
-"""What a segmenter says is checked before anything is made of it."""
+"""Checks of a segmenter's output."""
 
 import math
 import threading
@@ -19,17 +19,17 @@ WHOLE = Mask.from_array(np.ones((20, 30), np.uint8))
 OTHER_SIZE = Mask.from_array(np.ones((30, 20), np.uint8))
 
 
-def ask(answer: list[list[Instance]] | Exception) -> list[list[Instance]]:
-    return SerializedSegmenter(FixedSegmenter(answer), threading.Lock()).segment([FRAME])
+def segment_once(output: list[list[Instance]] | Exception) -> list[list[Instance]]:
+    return SerializedSegmenter(FixedSegmenter(output), threading.Lock()).segment([FRAME])
 
 
-def test_a_good_answer_passes_as_it_is() -> None:
-    answer = [[Instance(WHOLE, 0.9, BOX)]]
-    assert ask(answer) is answer
+def test_a_valid_output_is_returned_unchanged() -> None:
+    output = [[Instance(WHOLE, 0.9, BOX)]]
+    assert segment_once(output) is output
 
 
 @pytest.mark.parametrize(
-    ("answer", "complaint"),
+    ("output", "complaint"),
     [
         ([], "0 results for 1 frames"),
         ([[Instance(OTHER_SIZE, 0.9, BOX)]], r"\(30, 20\) for an image of \(20, 30\)"),
@@ -39,15 +39,13 @@ def test_a_good_answer_passes_as_it_is() -> None:
         ([[Instance(WHOLE, 0.9, BOX, stability=math.nan)]], "stability nan"),
     ],
 )
-def test_an_answer_that_cannot_be_is_refused_with_its_value(
-    answer: list[list[Instance]], complaint: str
-) -> None:
+def test_an_invalid_output_is_refused_with_its_value(output: list[list[Instance]], complaint: str) -> None:
     with pytest.raises(ModelOutputWrong, match=f"python:fixed.*{complaint}"):
-        ask(answer)
+        segment_once(output)
 
 
-def test_whatever_a_model_raises_is_named_and_kept_as_the_cause() -> None:
+def test_an_exception_of_a_model_is_the_cause_of_the_error() -> None:
     cause = RuntimeError("CUDA out of memory")
     with pytest.raises(ModelError, match="RuntimeError: CUDA out of memory") as caught:
-        ask(cause)
+        segment_once(cause)
     assert caught.value.__cause__ is cause

@@ -1,4 +1,4 @@
-"""Slots for graphics cards: who waits for whom, on a real Prefect server."""
+"""GPU slots on a real Prefect server."""
 
 import threading
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ def one_slot(*changes: str) -> RunConfig:
     return load_config("offline", ["gpu_slots=1", *changes])
 
 
-def wanted() -> None:
-    """Waiting is worth it."""
+def keep_waiting() -> None:
+    """A check that never stops the wait."""
 
 
 @pytest.fixture
@@ -30,31 +30,31 @@ def client(prefect: None) -> Iterator[SyncPrefectClient]:
         yield client
 
 
-def taken(client: SyncPrefectClient) -> int:
+def active_slots(client: SyncPrefectClient) -> int:
     return client.read_global_concurrency_limit_by_name(GPU_LIMIT).active_slots
 
 
-def test_a_slot_is_held_for_as_long_as_the_work_takes(client: SyncPrefectClient) -> None:
-    with gpu_slot(one_slot(), wanted):
-        assert taken(client) == 1
-    assert taken(client) == 0
+def test_a_slot_is_held_during_the_block(client: SyncPrefectClient) -> None:
+    with gpu_slot(one_slot(), keep_waiting):
+        assert active_slots(client) == 1
+    assert active_slots(client) == 0
 
 
-def test_work_that_fails_gives_its_slot_back(client: SyncPrefectClient) -> None:
-    with pytest.raises(ZeroDivisionError), gpu_slot(one_slot(), wanted):
+def test_an_error_releases_the_slot(client: SyncPrefectClient) -> None:
+    with pytest.raises(ZeroDivisionError), gpu_slot(one_slot(), keep_waiting):
         _ = 1 / 0
-    assert taken(client) == 0
+    assert active_slots(client) == 0
 
 
-def test_who_finds_no_slot_waits_for_one(client: SyncPrefectClient) -> None:
+def test_a_shard_waits_for_a_free_slot(client: SyncPrefectClient) -> None:
     order = []
 
     def work() -> None:
-        with gpu_slot(one_slot(), wanted):
+        with gpu_slot(one_slot(), keep_waiting):
             order.append("second")
 
     second = threading.Thread(target=work)
-    with gpu_slot(one_slot(), wanted):
+    with gpu_slot(one_slot(), keep_waiting):
         second.start()
         second.join(2)
         order.append("first")
@@ -62,30 +62,30 @@ def test_who_finds_no_slot_waits_for_one(client: SyncPrefectClient) -> None:
     assert order == ["first", "second"]
 
 
-def test_who_is_not_wanted_any_more_stops_waiting(client: SyncPrefectClient) -> None:
-    def unwanted() -> None:
+def test_the_check_ends_the_wait(client: SyncPrefectClient) -> None:
+    def stop() -> None:
         raise Interrupted("cancelled")
 
-    with gpu_slot(one_slot(), wanted):
-        with pytest.raises(Interrupted), gpu_slot(one_slot(), unwanted):
+    with gpu_slot(one_slot(), keep_waiting):
+        with pytest.raises(Interrupted), gpu_slot(one_slot(), stop):
             pytest.fail("there was one slot")
-        assert taken(client) == 1
-    assert taken(client) == 0
+        assert active_slots(client) == 1
+    assert active_slots(client) == 0
 
 
-def test_slots_that_are_changed_are_not_doubled(client: SyncPrefectClient) -> None:
+def test_changing_the_slots_keeps_one_limit(client: SyncPrefectClient) -> None:
     set_gpu_slots(client, load_config("offline", ["gpu_slots=3"]))
-    set_gpu_slots(client, load_config("offline"))  # asks for none, and takes none away
+    set_gpu_slots(client, load_config("offline"))  # no setting leaves the limit as it is
     limits = client.read_global_concurrency_limits(limit=200, offset=0)
     assert [limit.limit for limit in limits if limit.name == GPU_LIMIT] == [3]
 
 
 @pytest.mark.parametrize("config", [load_config("offline"), one_slot("device=cpu")])
-def test_prefect_is_not_asked_without_the_setting_or_a_card(config: RunConfig, tmp_path: Path) -> None:
-    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}), gpu_slot(config, wanted):
+def test_prefect_is_not_called_without_the_setting_or_on_the_cpu(config: RunConfig, tmp_path: Path) -> None:
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}), gpu_slot(config, keep_waiting):
         (tmp_path / "worked").touch()
     assert (tmp_path / "worked").exists()
 
 
-def test_slots_make_no_other_run_of_it() -> None:
+def test_slots_do_not_change_the_run_id() -> None:
     assert one_slot().run_id() == load_config("offline").run_id()

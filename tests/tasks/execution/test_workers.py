@@ -1,4 +1,4 @@
-"""What worker processes of one machine are given."""
+"""Environments of the worker processes of one machine."""
 
 import os
 
@@ -16,7 +16,7 @@ def torch_config(*changes: str) -> RunConfig:
 
 @pytest.fixture(autouse=True)
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine with eight cores whose variables say nothing."""
+    """A machine with eight cores and none of the variables set."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("tasks.execution.workers.available_cores", lambda: 8)
@@ -27,25 +27,25 @@ def test_workers_share_the_cores(workers: int, threads: str) -> None:
     assert set(thread_limits(workers).values()) == {threads}
 
 
-def test_a_limit_that_the_user_set_counts_for_each_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_set_by_the_user_applies_to_each_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert set(thread_limits(2).values()) == {"3"}
 
 
-def test_workers_are_spread_over_the_gpus_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_are_spread_over_the_visible_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     require_module("torch", "torch")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5a1")
-    given = worker_environments(torch_config("workers=3"))
-    assert [one["CUDA_VISIBLE_DEVICES"] for one in given] == ["3", "GPU-5a1", "3"]
+    variables = worker_environments(torch_config("workers=3"))
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in variables] == ["3", "GPU-5a1", "3"]
 
 
 @pytest.mark.parametrize("config", [torch_config("device=cpu"), load_config("offline")])
-def test_what_runs_on_the_cpu_is_given_no_gpu(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_on_the_cpu_gets_no_gpu(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     assert "CUDA_VISIBLE_DEVICES" not in worker_environments(config)[0]
 
 
-def test_variables_are_as_before_after_the_block_whoever_set_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_variables_are_restored_after_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEPT", "before")
     monkeypatch.delenv("MADE", raising=False)
     before = dict(os.environ)

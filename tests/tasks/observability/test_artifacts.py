@@ -1,4 +1,4 @@
-"""What a run leaves on its page, from the ledger of a run that is known to the frame; and what Prefect refuses."""
+"""Artifacts of runs whose frames are all known, and runs whose artifacts Prefect refuses."""
 
 import json
 import logging
@@ -19,9 +19,10 @@ from db.runs.writes import fail_shard
 from flows.generate import generate_dataset
 from labeling.errors import ModelError
 from labeling.storage.home import Home
+from tasks.execution.context import open_context
 from tasks.execution.database import close_databases, database_of
 from tasks.ingest import ingest_spec
-from tasks.observability.artifacts import MOST_ROWS, run_sections, table_rows
+from tasks.observability.artifacts import MAX_ROWS, run_sections, table_rows
 from tasks.observability.progress import show_progress
 from tests.fakes.videos import write_numbered_video
 from tests.flows.scripted_runs import HALF, WHOLE, scripted_config
@@ -45,13 +46,13 @@ def video(folder: Path, name: str, frames: int = 30) -> str:
 
 
 def artifacts(run_id: str) -> dict[str, Artifact]:
-    """The newest of each of a run's keys, by what they are."""
+    """The newest artifact of each key of a run."""
     with get_client(sync_client=True) as client:
         found = sorted(client.read_artifacts(), key=lambda artifact: str(artifact.created))
     return {str(a.key).removesuffix(f"-{run_id}"): a for a in found if str(a.key).endswith(run_id)}
 
 
-def test_videos_are_summed_over_their_shards_and_the_worst_comes_first(home: Home, tmp_path: Path) -> None:
+def test_videos_are_summed_over_their_shards_worst_first(home: Home, tmp_path: Path) -> None:
     easy, hard = video(tmp_path, "easy.mp4", 20), video(tmp_path, "hard.mp4")
     config = scripted_config(DOUBTFUL, {"by_ms": {2500: [WHOLE]}}, sampling={"shard_s": 1}, workers=2)
     summary = generate_dataset([easy, hard], config, home=home.root)
@@ -67,10 +68,10 @@ def test_videos_are_summed_over_their_shards_and_the_worst_comes_first(home: Hom
     assert [row["to review"] for row in rows] == [5, 4, 9]
 
 
-def test_shards_that_are_left_are_named_by_video_and_seconds(home: Home, tmp_path: Path) -> None:
+def test_planned_shards_have_titles_with_video_and_seconds(home: Home, tmp_path: Path) -> None:
     config = scripted_config(DOUBTFUL, {}, sampling={"shard_s": 1})
     summary = generate_dataset([video(tmp_path, "one.mp4", 10)], config, home=home.root)
-    ingest_spec(video(tmp_path, "two.mp4", 25), summary.run_id, config, home)
+    ingest_spec(open_context(home), video(tmp_path, "two.mp4", 25), summary.run_id, config)
     with database_of(home).session() as session:
         shards = planned_shards(session, summary.run_id)
         titles = [title_of_shard(session, session.get_one(ShardRow, shard)) for shard in shards]
@@ -83,16 +84,16 @@ def test_shards_that_are_left_are_named_by_video_and_seconds(home: Home, tmp_pat
     assert (first.failures, second.failures) == ({"model": 1}, {})  # before the one with more hard frames
 
 
-def test_of_hundreds_of_videos_the_table_shows_some_and_the_sum_of_all() -> None:
+def test_a_table_of_hundreds_of_videos_is_cut_and_ends_with_their_sum() -> None:
     works = [VideoWork(f"{n}", 1, counts={"looked_at": 2}, seconds={"teacher": 1}) for n in range(257)]
     rows = list(table_rows(works, {work.video_id: f"{work.video_id}.mp4" for work in works}))
-    assert len(rows) == MOST_ROWS + 1
+    assert len(rows) == MAX_ROWS + 1
     assert rows[-1]["video"] == "all 257 videos"
-    assert (rows[-1]["looked at"], rows[-1]["teacher s"], rows[-1]["frames/s"]) == (514, 257, 2)
+    assert (rows[-1]["sampled"], rows[-1]["teacher s"], rows[-1]["frames/s"]) == (514, 257, 2)
     assert "student s" not in rows[0]
 
 
-def test_a_server_that_refuses_everything_for_a_moment_fails_no_run(
+def test_a_run_completes_while_the_server_refuses_everything(
     home: Home, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object, **__: object) -> None:
@@ -100,12 +101,12 @@ def test_a_server_that_refuses_everything_for_a_moment_fails_no_run(
 
     caplog.set_level(logging.WARNING, "prefect.flow_runs")
     source = video(tmp_path, "one.mp4")
-    # nobody else's config: the server of all tests keeps the artifacts of other tests' runs
+    # a config of this test only: the server keeps the artifacts of other tests' runs
     config = scripted_config(DOUBTFUL, {}, sampling={"shard_s": 47})
     with monkeypatch.context() as patch:
         patch.setattr(SyncPrefectClient, "create_artifact", away)
         patch.setattr("tasks.observability.events.emit_event", away)
-        patch.setattr("tasks.observability.summary.trace_frames", away)
+        patch.setattr("tasks.observability.publish.trace_frames", away)
         state = generate_dataset([source], config, home=home.root, return_state=True)
     assert state.is_completed()
     assert state.result().counts["review"] == 6
@@ -114,7 +115,7 @@ def test_a_server_that_refuses_everything_for_a_moment_fails_no_run(
     assert artifacts(state.result().run_id) == {}
 
 
-def test_images_that_are_gone_leave_the_rest_of_the_page(home: Home, tmp_path: Path) -> None:
+def test_missing_images_are_left_out_of_the_page(home: Home, tmp_path: Path) -> None:
     config = scripted_config(DOUBTFUL, {"boxes": [HALF]}, agreement={"hard_below": 0.6})
     summary = generate_dataset([video(tmp_path, "one.mp4")], config, home=home.root)
     assert "data:image/jpeg;base64," in str(artifacts(summary.run_id)["run"].data)
@@ -125,7 +126,7 @@ def test_images_that_are_gone_leave_the_rest_of_the_page(home: Home, tmp_path: P
     assert "data:image" not in page
 
 
-def test_what_a_site_says_becomes_neither_image_nor_markup(home: Home, tmp_path: Path) -> None:
+def test_foreign_text_is_escaped(home: Home, tmp_path: Path) -> None:
     summary = generate_dataset([video(tmp_path, "one.mp4")], scripted_config(DOUBTFUL, {}), home=home.root)
     evil = tmp_path / "<img src=x>![x](http:x).mp4"
     evil.write_text("no video")
@@ -139,9 +140,7 @@ def test_what_a_site_says_becomes_neither_image_nor_markup(home: Home, tmp_path:
     assert "&lt;img src=x&gt;\\!\\[x\\](http:x).mp4" in outside_code
 
 
-def test_the_progress_moves_while_shards_end(
-    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_progress_grows_as_shards_end(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.observability.progress.EVERY_S", 0.01)
     seen: list[tuple[float, str]] = []
 
@@ -151,7 +150,7 @@ def test_the_progress_moves_while_shards_end(
     monkeypatch.setattr("tasks.observability.progress.update_progress_artifact", remember)
     config = scripted_config(DOUBTFUL, {}, sampling={"shard_s": 0.5})
     generate_dataset([video(tmp_path, "before.mp4", 40)], config, home=home.root)
-    seen.clear()  # what an earlier time did is no progress of this one
+    seen.clear()  # shards of an earlier execution do not count
     generate_dataset([video(tmp_path, "one.mp4")], config, home=home.root)
     assert seen[0][0] < 100
     assert [progress for progress, _ in seen] == sorted({progress for progress, _ in seen})
@@ -160,7 +159,7 @@ def test_the_progress_moves_while_shards_end(
     assert len(seen) > 1
 
 
-def test_a_run_that_ends_in_an_error_ends_its_progress_too(home: Home) -> None:
+def test_progress_ends_with_a_run_that_raises(home: Home) -> None:
     import threading
 
     from prefect import flow
@@ -170,7 +169,7 @@ def test_a_run_that_ends_in_an_error_ends_its_progress_too(home: Home) -> None:
 
     @flow
     def failing() -> None:
-        with show_progress("0123abcd", home, 3):
+        with show_progress(open_context(home), "0123abcd", 3):
             raise ZeroDivisionError("a bug")
 
     with pytest.raises(ZeroDivisionError, match="a bug"):

@@ -1,4 +1,4 @@
-"""How a run's end is called."""
+"""Final states of runs."""
 
 from copy import copy
 from dataclasses import replace
@@ -15,9 +15,10 @@ def failure(name: str, shard_id: int | None = None) -> Failure:
     return Failure(f"in/{name}", "unreachable", "no answer\nat all", retryable=True, shard_id=shard_id)
 
 
-def test_a_run_that_worked_is_simply_completed() -> None:
-    state = final_state(WORKED, "Of 9 frames", sources=1)
-    assert (state.name, state.message) == ("Completed", "Of 9 frames")
+def test_a_run_without_failures_is_completed() -> None:
+    state = final_state(WORKED, sources=1)
+    assert state.name == "Completed"
+    assert str(state.message).startswith("Of 9 frames sampled from 1 video, ")
 
 
 @pytest.mark.parametrize(
@@ -27,18 +28,18 @@ def test_a_run_that_worked_is_simply_completed() -> None:
         (0, "nothing to do: these sources gave no video"),
     ],
 )
-def test_a_run_that_did_nothing_does_not_look_like_one_that_did(done: int, message: str) -> None:
-    state = final_state(replace(WORKED, shards_worked=0, shards_done=done), "", sources=1)
+def test_a_run_with_nothing_to_do_has_its_own_name(done: int, message: str) -> None:
+    state = final_state(replace(WORKED, shards_worked=0, shards_done=done), sources=1)
     assert (state.name, state.message) == (NOTHING_TO_DO, message)
 
 
-def test_failed_sources_and_shards_are_counted_and_the_first_are_named() -> None:
+def test_failures_are_counted_and_the_first_are_named() -> None:
     failures = (
         *map(failure, ("a.mp4", "b.mp4")),
         failure("c.mp4 from 60 s", 7),
         failure("d.mp4 from 0 s", 8),
     )
-    state = final_state(replace(WORKED, failures=failures, shards_worked=3), "", sources=5)
+    state = final_state(replace(WORKED, failures=failures, shards_worked=3), sources=5)
     assert state.name == WITH_FAILURES
     assert state.is_completed()
     assert state.message == (
@@ -58,29 +59,29 @@ def test_failed_sources_and_shards_are_counted_and_the_first_are_named() -> None
         replace(WORKED, failures=(failure("a", 7), failure("b", 8)), shards_done=100),
     ],
 )
-def test_a_run_in_which_all_failed_is_failed_and_its_error_has_the_summary(summary: RunSummary) -> None:
-    state = final_state(summary, "", sources=1)
+def test_a_run_is_failed_if_everything_failed_and_its_error_has_the_summary(summary: RunSummary) -> None:
+    state = final_state(summary, sources=1)
     assert state.is_failed()
     assert "failed: a: unreachable" in str(state.message)
     with pytest.raises(NoSourceReadable) as caught:
         state.result()
     assert caught.value.summary is summary
-    elsewhere = copy(caught.value)  # as process pools hand it on
+    elsewhere = copy(caught.value)  # as a process pool does
     assert (str(elsewhere), elsewhere.summary) == (str(caught.value), summary)
 
 
 @pytest.mark.parametrize(
     "summary",
     [
-        replace(WORKED, failures=(failure("a"),), shards_worked=0),  # the other source was done before
+        replace(WORKED, failures=(failure("a"),), shards_worked=0),  # the other source was done earlier
         replace(WORKED, failures=(failure("a"),), videos_given=0),  # shards that an earlier time left
         replace(WORKED, failures=(failure("a", 7),)),  # the other shard was done
     ],
 )
-def test_a_run_in_which_something_was_read_is_completed(summary: RunSummary) -> None:
-    assert final_state(summary, "", sources=2).name == WITH_FAILURES
+def test_a_run_is_completed_if_anything_was_read(summary: RunSummary) -> None:
+    assert final_state(summary, sources=2).name == WITH_FAILURES
 
 
-def test_the_summary_is_what_a_caller_gets() -> None:
+def test_a_caller_gets_the_summary() -> None:
     for summary in (WORKED, replace(WORKED, shards_worked=0), replace(WORKED, failures=(failure("a"),))):
-        assert final_state(summary, "", sources=1).data is summary
+        assert final_state(summary, sources=1).data is summary

@@ -1,20 +1,19 @@
-"""Where the address and the key of a team's Label Studio come from."""
+"""The sources of the URL and the key of a team's Label Studio."""
 
 import pytest
 from prefect.blocks.system import Secret
 
 from labeling.review.label_studio.credentials import TOKEN_VARIABLE, URL_VARIABLE
-from tasks.review.connect import secret_from_environment, secret_from_prefect
+from tasks.review.connect import secret_from_prefect
 
 
 @pytest.mark.usefixtures("prefect")
-def test_a_secret_block_stands_in_for_a_variable_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_block_replaces_an_unset_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
     assert secret_from_prefect(TOKEN_VARIABLE) is None
     Secret(value="from the block").save("maskmill-label-studio-api-key", overwrite=True)
     try:
         assert secret_from_prefect(TOKEN_VARIABLE) == "from the block"
-        assert secret_from_environment(TOKEN_VARIABLE) is None
         monkeypatch.setenv(TOKEN_VARIABLE, "from the environment")
         assert secret_from_prefect(TOKEN_VARIABLE) == "from the environment"
         assert secret_from_prefect(URL_VARIABLE) is None

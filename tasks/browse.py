@@ -1,0 +1,106 @@
+"""List runs and draw frames, for `maskmill runs` and `maskmill show`."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from configs.errors import ConfigError
+from db.frames.listing import frame_instances
+from db.models.core import AgreementRow, DecisionRow, FrameRow, RunRow
+from db.runs.queries import RunSummary, summarize_run
+from labeling.errors import ExportError, StorageError
+from labeling.storage.atomic import write_atomically
+from labeling.storage.encode import image_key
+from labeling.storage.home import Home
+from labeling.structures.frames import RgbImage
+from labeling.text.figures import caption_of
+from labeling.visualization.frames import draw_comparison
+from tasks.execution.context import Context
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """A line of `maskmill runs`. Times are in UTC."""
+
+    id: str
+    name: str
+    started_at: datetime
+    worked_at: datetime
+    """When it was last worked on."""
+    finished: bool
+    """Nothing is left to do for its sources so far."""
+    looked_at: int
+    """Sampled frames."""
+    hard: int
+
+
+def list_runs(session: Session) -> list[RunLine]:
+    """Return all runs, last worked on first."""
+    runs = session.scalars(select(RunRow).order_by(RunRow.worked_at.desc(), RunRow.id))
+    return [_run_line(run, summarize_run(session, run)) for run in runs.all()]
+
+
+def _run_line(run: RunRow, summary: RunSummary) -> RunLine:
+    return RunLine(
+        id=run.id,
+        name=run.name,
+        started_at=run.started_at.replace(tzinfo=UTC),
+        worked_at=run.worked_at.replace(tzinfo=UTC),
+        finished=run.finished_at is not None and not summary.shards_pending,
+        looked_at=summary.counts.get("looked_at", 0),
+        hard=summary.counts.get("hard", 0),
+    )
+
+
+def draw_frame(context: Context, run_id: str, frame_id: int, out: Path) -> str:
+    """Draw teacher, student and difference of a frame into a PNG; return the caption.
+
+    Raises:
+        ConfigError: the run has no such frame, or rejected it and kept no image.
+    """
+    with context.database.session() as session:
+        frame = session.get(FrameRow, frame_id)
+        decision = session.get(DecisionRow, (run_id, frame_id))
+        if frame is None or decision is None:
+            raise ConfigError(
+                f"no frame {frame_id} in run {run_id}: `maskmill frames` lists them; --run names another run"
+            )
+        if decision.decision == "rejected":
+            reason = "; ".join(decision.reasons) or decision.rule
+            raise ConfigError(f"frame {frame_id} was rejected ({reason}): it has no masks to show")
+        agreement = session.get_one(AgreementRow, (run_id, frame_id))
+        caption = caption_of(decision.decision, agreement.iou, [m[0] for m in agreement.mismatches])
+        drawn = draw_comparison(
+            read_kept(frame_id, decision.image, context.home),
+            frame_instances(session, run_id, frame, "teacher"),
+            frame_instances(session, run_id, frame, "student"),
+            caption=caption,
+        )
+    write_file(out, cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes())
+    return caption
+
+
+def read_kept(frame_id: int, image: str | None, home: Home) -> RgbImage:
+    """Read the image that a run kept of a frame."""
+    images, name = home.images, image_key(image or "")
+    content = np.frombuffer(images.read(name), np.uint8)
+    bgr = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    if bgr is None:
+        raise StorageError(f"the image of frame {frame_id} cannot be read: {images.address}/{name}")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]  # cv2 does not type its output's dtype
+
+
+def write_file(out: Path, content: bytes) -> None:
+    """Write a file that the user named."""
+    if out.is_dir():
+        raise ConfigError(f"{out} is a folder: name a file to write")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(out, content)
+    except OSError as exc:
+        raise ExportError(f"cannot write {out}: {exc.strerror}; name another file") from exc
