@@ -36,7 +36,7 @@ from configs.models import Review as Settings
 from db.connection.database import Database, open_database
 from db.frames.dataset import REVIEWED, dataset_frames
 from db.frames.histograms import cause_counts, iou_histogram
-from db.frames.listing import FrameQuery, frame_instances, list_frames, seen_instance
+from db.frames.listing import FrameQuery, frame_instances, list_frames, to_instance
 from db.models.core import FrameRow, InstanceRow, RunRow
 from db.models.review import ReviewRow
 from db.review.items import review_items
@@ -171,7 +171,7 @@ def export_at_once(planted: Planted, folder: Path, *, most: int) -> int:
         run_id = latest_run(session).id
         wanted = teachers.where(InstanceRow.run_id == run_id, InstanceRow.role == "teacher").limit(most)
         for row, frame in session.execute(wanted):
-            mask = seen_instance(row, frame).mask
+            mask = to_instance(row, frame).mask
             annotations.append(
                 {
                     "id": row.id,

@@ -30,7 +30,7 @@ from db.runs.writes import (
     store_shard,
     upsert_run,
 )
-from db.sql.mask_columns import mask_columns
+from db.sql.columns import mask_columns
 from db.sql.upsert import upsert
 from labeling.review.queue import review_priority
 from labeling.sources.source import SourceItem
@@ -169,7 +169,7 @@ def _compared(rng: np.random.Generator, t_ms: int, image: str) -> LabeledFrame:
         size_hw=SIZE_HW,
         image=image,
         agreement=agreement,
-        value=review_priority(trust=None, symmetric_difference_share=agreement.symmetric_difference_share)
+        priority=review_priority(trust=None, symmetric_difference_share=agreement.symmetric_difference_share)
         if agreement.is_hard
         else None,
         teacher=tuple(people),
@@ -226,7 +226,7 @@ def plant_reviews(database: Database, run_id: str, plan: Plan) -> None:
         fill_outbox(session, run_id)
         project = remember_project(session, "local", "maskmill", 1, {})
         waiting = select(ReviewRow.frame_id).where(ReviewRow.run_id == run_id, ReviewRow.state == "waiting")
-        best = waiting.order_by(ReviewRow.value.desc(), ReviewRow.frame_id.desc()).limit(
+        best = waiting.order_by(ReviewRow.priority.desc(), ReviewRow.frame_id.desc()).limit(
             plan.reviewed + plan.open
         )
         frames = session.scalars(best).all()
@@ -243,7 +243,7 @@ def plant_reviews(database: Database, run_id: str, plan: Plan) -> None:
         upsert(
             session, ReviewedInstanceRow, [row for frame, masks in people for row in _reviewed(frame, masks)]
         )
-        upsert(session, ConsensusRow, [_truth(frame) for frame in reviewed])
+        upsert(session, ConsensusRow, [_consensus(frame) for frame in reviewed])
         upsert(session, ModelScoreRow, [row for frame in reviewed for row in _scores(run_id, frame)])
         session.execute(update(ReviewRow), [{"frame_id": frame, "state": "reviewed"} for frame in reviewed])
 
@@ -255,11 +255,11 @@ def _annotation(run_id: str, project: int, number: int, frame: int) -> dict[str,
         "frame_id": frame,
         "run_id": run_id,
         "project_id": project,
-        "task": number + 1,
-        "number": number + 1,
+        "task_id": number + 1,
+        "external_id": number + 1,
         "state": "current",
         "annotator": "ann@example.org",
-        "verdict": "fixed",
+        "verdict": "corrected",
         "seconds": 14.5,
         "created_at": said_at,
         "updated_at": said_at,
@@ -285,9 +285,9 @@ def _reviewed(frame: int, masks: Iterable[tuple[int, Mask]]) -> Iterator[dict[st
         }
 
 
-def _truth(frame: int) -> dict[str, object]:
-    told = {"annotation_id": content_id("annotation", frame), "verdict": "fixed", "rule": "latest"}
-    return {"frame_id": frame, "annotators": ["ann@example.org"], "agreement": None} | told
+def _consensus(frame: int) -> dict[str, object]:
+    chosen = {"annotation_id": content_id("annotation", frame), "verdict": "corrected", "rule": "latest"}
+    return {"frame_id": frame, "annotators": ["ann@example.org"], "agreement": None} | chosen
 
 
 def _scores(run_id: str, frame: int) -> Iterator[dict[str, object]]:

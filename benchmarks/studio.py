@@ -144,7 +144,7 @@ class Bench:
 
     def _finish(self, project: int, begin: float) -> float:
         seconds = time.perf_counter() - begin
-        if len(self.ours.task_ids(project)) != len(self.items):
+        if len(self.ours.list_tasks(project)) != len(self.items):
             raise SystemExit("some tasks did not arrive")
         return seconds
 
@@ -165,7 +165,7 @@ def check_pulled(frames: Sequence[ReviewedFrame], items: Mapping[int, ReviewItem
         left: list[Mask] = [one.mask for one in (proposed if frame.verdict == "correct" else proposed[1:])]
         return [one.mask for one in frame.instances] == left and not frame.problems
 
-    corrected = sum(frame.verdict == "fixed" for frame in frames)
+    corrected = sum(frame.verdict == "corrected" for frame in frames)
     if len(frames) != wanted or corrected != wanted // 2 or not all(map(is_right, frames)):
         raise SystemExit("what was pulled is not what was submitted")
 

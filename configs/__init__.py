@@ -1,6 +1,4 @@
-"""What a run is made of: frozen models with their presets."""
+"""The configuration of a run: frozen models and presets."""
 
-from configs.load import load_config
-from configs.models import RunConfig
-
-__all__ = ["RunConfig", "load_config"]
+from configs.load import load_config as load_config
+from configs.models import RunConfig as RunConfig

@@ -1,4 +1,4 @@
-"""What `maskmill calibrate` learns: from evidence about a teacher's masks to the probability that they are right."""
+"""The result of `maskmill calibrate`: from evidence about a teacher's masks to the probability that they are right."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -11,12 +11,12 @@ Feature = Literal["score", "decided", "flip_iou"]
 
 
 class Threshold(Block):
-    """Of the frames whose trust is at least `trust`, hard or not, at most `risk` had bad masks."""
+    """At most `risk` of the frames with a trust of at least `trust`, hard or not, had bad masks."""
 
     risk: Fraction01
     trust: Fraction01
     ask_from: Fraction01 = 0.0
-    """Cheap trust below which the mirrored image hardly ever made a frame acceptable: it is not asked for."""
+    """Trust of the cheap stage below which the mirrored image is not measured, because it rarely leads to acceptance."""
 
 
 class Logistic(Block):
@@ -27,7 +27,7 @@ class Logistic(Block):
 
 
 class Stage(Block):
-    """What is known at one point: without the mirrored image, or with it."""
+    """Regressions on the evidence known at one stage: without the mirrored image, or with it."""
 
     instance: Logistic
     """For one mask."""
@@ -36,36 +36,35 @@ class Stage(Block):
 
 
 class Calibration(Block):
-    """A teacher's calibration. Features are named and measured in labeling/trust."""
+    """A teacher's calibration. The features are measured in labeling/trust."""
 
     teacher: str
-    """`kind:name` of the model that it was fitted to, and holds for."""
+    """`kind:name` of the model that it was fitted to."""
     weights_sha256: str = ""
-    """Of that model's weights; empty: it has none."""
+    """SHA-256 of the model's weights; empty: it has none."""
     settings: dict[str, Any] = Field(default_factory=dict)
-    """Of that model, which change its masks and scores; empty: nobody noted them."""
+    """The model's settings that change its masks and scores; empty: not recorded."""
     good_from: Fraction01 = 0.8
-    """IoU with the truth from which a mask is good."""
+    """IoU with ground truth from which a mask is good."""
     cheap: Stage
-    """Before the mirrored image."""
+    """Without the mirrored image."""
     full: Stage | None = None
     """With it; None: the teacher cannot see mirrored images, and the cheap stage decides."""
     thresholds: tuple[Threshold, ...]
-    """In order of risk; a risk below the first was never reached."""
+    """In order of risk; a risk below the first was not reached."""
     fitted_on: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
-    """Frames of each labeled set."""
+    """Number of frames of each labeled set."""
 
     @model_validator(mode="after")
-    def _want_cheap_features(self) -> Self:
-        weighed = {*self.cheap.instance.weights, *self.cheap.frame.weights}
-        if "flip_iou" in weighed:
+    def _check_cheap_features(self) -> Self:
+        if "flip_iou" in {*self.cheap.instance.weights, *self.cheap.frame.weights}:
             raise PydanticCustomError(
                 "not_cheap",
-                "cheap weighs flip_iou, which only full knows: fit it anew with `maskmill calibrate`",
+                "cheap weighs flip_iou, which is known only in full; fit again with `maskmill calibrate`",
             )
         return self
 
     def threshold(self, risk: float) -> Threshold | None:
-        """From which trust a frame is accepted; None: so low a risk was never reached."""
-        reached = [one for one in self.thresholds if one.risk <= risk]
-        return min(reached, key=lambda one: one.trust, default=None)
+        """Return the threshold of the lowest trust for this risk; None: the risk was not reached."""
+        reached = [entry for entry in self.thresholds if entry.risk <= risk]
+        return min(reached, key=lambda entry: entry.trust, default=None)

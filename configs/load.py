@@ -1,4 +1,4 @@
-"""From a preset's name or a YAML file, and `key=value` changes, to a RunConfig."""
+"""Loading a RunConfig from a preset or a YAML file, with `key=value` changes."""
 
 import copy
 import difflib
@@ -12,64 +12,62 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from configs import segmenters
 from configs.errors import ConfigError, UnknownModel
 from configs.ground_truth import LabeledSet
 from configs.models import RunConfig
 from configs.segmenters import expand_shorthand
 
 CALIBRATIONS = ("lite", "surveillance")
-"""Shipped, by the name of the preset to whose teacher they are fitted."""
+"""Shipped calibrations, named after the preset whose teacher they are fitted to."""
 _SEGMENTERS = ("teacher", "student", "segmenter", "verifier")
-"""Keys whose block may be written as a word."""
+"""Keys whose block may have the short form."""
 _PATHS = ("weights_dir", "cookies_file", "path", "calibration")
-"""Keys whose value is a path; the export's folder is none, since that lies in the home."""
+"""Keys whose value is a path; not the export's folder, which is relative to the home."""
 PRESETS = ("default", "lite", "offline", "surveillance")
 
 
 def load_config(name_or_file: str, changes: Sequence[str] = ()) -> RunConfig:
     """Read a preset (`lite`) or a file (`./mine.yaml`) and apply changes (`agreement.hard_below=0.6`).
 
-    Relative paths in a file start at its folder, those in changes at the current one. The config has whole
-    paths: the same run is meant wherever it is called from, and workers start in folders of their own.
+    Relative paths in a file start at its folder, those in changes at the current folder. The returned config has
+    absolute paths, so that the run does not depend on the current folder, which differs between workers.
 
     Raises:
-        ConfigError: no such preset or file, not YAML, an unknown key (names the nearest known
-            one) or a value out of range.
-        UnknownModel: a segmenter of no known kind or name.
+        ConfigError: no such preset or file, not YAML, an unknown key (the message names the nearest known
+            key), or a value out of range.
+        UnknownModel: a segmenter of unknown kind or name.
     """
     tree = _parse_yaml(_read(name_or_file), name_or_file)
     folder = Path() if name_or_file in PRESETS else Path(name_or_file).parent
-    return change_config(_with_whole_paths(tree, folder), changes, name_or_file)
+    return change_config(_with_absolute_paths(tree, folder), changes, name_or_file)
 
 
 def change_config(tree: Mapping[str, Any], changes: Sequence[str], origin: str) -> RunConfig:
-    """Apply changes to a plain tree, of which relative paths start at the current folder; `origin` is named
-    in errors."""
+    """Apply changes to a plain tree, whose relative paths start at the current folder; errors name `origin`."""
     changed = copy.deepcopy(dict(tree))
     for change in changes:
         _apply_change(changed, change)
-    return validate_config(_with_whole_paths(changed, Path()), origin)
+    return validate_config(_with_absolute_paths(changed, Path()), origin)
 
 
-def _with_whole_paths(tree: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The same, with relative paths taken from a folder. What is handed to a user's own factory stays."""
-    return {key: value if key == "options" else _whole(key, value, folder) for key, value in tree.items()}
+def _with_absolute_paths(tree: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Resolve relative paths against a folder, except in the options of a user's own factory."""
+    return {key: value if key == "options" else _absolute(key, value, folder) for key, value in tree.items()}
 
 
-def _whole(key: str, value: Any, folder: Path) -> Any:
-    held = expand_shorthand(value) if key in _SEGMENTERS else value
-    if isinstance(held, Mapping) and key != "calibration":
-        return _with_whole_paths(held, folder)
-    is_shipped = key == "calibration" and held in CALIBRATIONS
-    if key not in _PATHS or is_shipped or not isinstance(held, str):
-        return held
-    told = os.path.expanduser(held)  # noqa: PTH111  # pathlib's raises where there is no such user
-    return os.path.normpath(folder.absolute() / told)  # links stay: where they lead may change
+def _absolute(key: str, value: Any, folder: Path) -> Any:
+    value = expand_shorthand(value) if key in _SEGMENTERS else value
+    if isinstance(value, Mapping) and key != "calibration":
+        return _with_absolute_paths(value, folder)
+    is_shipped = key == "calibration" and value in CALIBRATIONS
+    if key not in _PATHS or is_shipped or not isinstance(value, str):
+        return value
+    path = os.path.expanduser(value)  # noqa: PTH111  # pathlib's raises where there is no such user
+    return os.path.normpath(folder.absolute() / path)  # links are not resolved: their targets may change
 
 
 def validate_config(tree: Mapping[str, Any], origin: str) -> RunConfig:
-    """Make a RunConfig of a plain tree; `origin` is named in errors."""
+    """Make a RunConfig from a plain tree; errors name `origin`."""
     try:
         return RunConfig.model_validate(_read_calibration(tree, origin))
     except ValidationError as exc:
@@ -79,28 +77,27 @@ def validate_config(tree: Mapping[str, Any], origin: str) -> RunConfig:
 
 
 def _read_calibration(tree: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
-    """Put what a calibration's file says where its name stood."""
+    """Replace the name of a calibration by the content of its file."""
     trust = tree.get("trust")
-    named = trust.get("calibration") if isinstance(trust, Mapping) else None
-    if not isinstance(trust, Mapping) or not isinstance(named, str):
+    name = trust.get("calibration") if isinstance(trust, Mapping) else None
+    if not isinstance(trust, Mapping) or not isinstance(name, str):
         return tree
-    shipped = files("configs") / "calibrations" / f"{named}.json"
+    shipped = files("configs") / "calibrations" / f"{name}.json"
+    where = f"config {origin}: trust.calibration: {name!r}"
     try:
-        text = (shipped if named in CALIBRATIONS else Path(named)).read_text("utf-8")
-        content = json.loads(text)
+        content = json.loads((shipped if name in CALIBRATIONS else Path(name)).read_text("utf-8"))
     except (OSError, ValueError) as exc:
         known = ", ".join(CALIBRATIONS)
         raise ConfigError(
-            f"config {origin}: trust.calibration: {named!r} is neither shipped ({known}) nor a file of "
-            f"`maskmill calibrate` that can be read: {exc}"
+            f"{where} is neither shipped ({known}) nor a readable file of `maskmill calibrate`: {exc}"
         ) from exc
     if not isinstance(content, dict):
-        raise ConfigError(f"config {origin}: trust.calibration: {named!r} is no file of `maskmill calibrate`")
+        raise ConfigError(f"{where} is not a file of `maskmill calibrate`; make one with that command")
     return {**tree, "trust": {**trust, "calibration": content}}
 
 
 def load_labeled_sets(file_or_tree: Path | Mapping[str, Any]) -> dict[str, LabeledSet]:
-    """Labeled images by name, of a YAML file, whose relative paths start at its folder, or a plain tree.
+    """Read labeled sets by name from a YAML file, whose relative paths start at its folder, or a plain tree.
 
     Raises:
         ConfigError: no such file, not YAML, no set in it, an unknown key or a wrong value.
@@ -110,20 +107,19 @@ def load_labeled_sets(file_or_tree: Path | Mapping[str, Any]) -> dict[str, Label
         try:
             tree: Mapping[str, Any] = _parse_yaml(file_or_tree.read_text("utf-8"), origin)
         except (OSError, UnicodeDecodeError) as exc:
-            raise ConfigError(f"no readable file {origin}: {exc}") from exc
+            raise ConfigError(f"cannot read {origin}: {exc}; check the path") from exc
     else:
         tree, origin, folder = file_or_tree, "command line", Path()
     if not tree:
-        raise ConfigError(f"{origin}: no labeled set; wants NAME: {{images: DIR, masks: DIR}}")
-    return {str(name): _labeled_set(block, f"{origin}: {name}").below(folder) for name, block in tree.items()}
-
-
-def _labeled_set(block: Any, origin: str) -> LabeledSet:
-    try:
-        return LabeledSet.model_validate(block)
-    except ValidationError as exc:
-        lines = [_explain(problem, LabeledSet) for problem in exc.errors()]
-        raise ConfigError(f"labeled set {origin}: " + "; ".join(dict.fromkeys(lines))) from exc
+        raise ConfigError(f"{origin}: no labeled set; add a line NAME: {{images: DIR, masks: DIR}}")
+    sets = {}
+    for name, block in tree.items():
+        try:
+            sets[str(name)] = LabeledSet.model_validate(block).below(folder)
+        except ValidationError as exc:
+            lines = [_explain(problem, LabeledSet) for problem in exc.errors()]
+            raise ConfigError(f"labeled set {origin}: {name}: " + "; ".join(dict.fromkeys(lines))) from exc
+    return sets
 
 
 def _read(name_or_file: str) -> str:
@@ -148,22 +144,22 @@ def _parse_yaml(text: str, origin: str) -> dict[str, Any]:
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise ConfigError(f"config {origin}: wants `key: value` lines, has a {type(tree).__name__}")
+        raise ConfigError(f"config {origin}: write `key: value` lines (it is a {type(tree).__name__})")
     return tree
 
 
 def _apply_change(tree: dict[str, Any], change: str) -> None:
-    """Set one dotted key; a segmenter written as a word becomes a mapping first."""
+    """Set one dotted key; the short form of a segmenter becomes a mapping first."""
     key, equals, text = change.partition("=")
     if not equals or not key:
-        raise ConfigError(f"--set {change!r}: wants key=value, for example agreement.hard_below=0.6")
+        raise ConfigError(f"--set {change!r}: write key=value, for example agreement.hard_below=0.6")
     *parents, leaf = key.split(".")
     node = tree
     for parent in parents:
-        held = node.get(parent)
-        child = (expand_shorthand(held) if parent in _SEGMENTERS else held) or {}
+        value = node.get(parent)
+        child = (expand_shorthand(value) if parent in _SEGMENTERS else value) or {}
         if not isinstance(child, dict):
-            raise ConfigError(f"--set {change!r}: {parent} is {child!r} and holds no keys")
+            raise ConfigError(f"--set {change!r}: {parent} is {child!r} and has no keys")
         node[parent] = child
         node = child
     try:
@@ -177,7 +173,7 @@ def _is_unknown_model(problem: Any) -> bool:
 
 
 def _explain(problem: Any, root: type[BaseModel] = RunConfig) -> str:
-    """One of pydantic's errors in words, with the nearest known key for an unknown one."""
+    """Return one of pydantic's errors as a sentence, with the nearest known key for an unknown one."""
     where = [str(part) for part in problem["loc"]]
     if problem["type"] == "extra_forbidden":
         known = _known_keys(where[:-1], root)
@@ -186,40 +182,31 @@ def _explain(problem: Any, root: type[BaseModel] = RunConfig) -> str:
         return f"unknown key {'.'.join(where)!r}; {hint}"
     if problem["type"] == "model_type":
         keys = ", ".join(_known_keys(where, root))
-        told = f"wants a block of keys (known: {keys}), is {problem['input']!r}"
-        return f"{'.'.join(where)}: {told}" if where else told
-    is_told = problem["type"] != "secret_in_url" and not isinstance(problem["input"], dict)
-    shown = f" (is {problem['input']!r})" if is_told else ""
-    return f"{'.'.join(where)}: {problem['msg']}{shown}" if where else f"{problem['msg']}{shown}"
+        text = f"must be a block of keys (known: {keys}), is {problem['input']!r}"
+    else:
+        is_shown = problem["type"] != "secret_in_url" and not isinstance(problem["input"], dict)
+        text = problem["msg"] + (f" (is {problem['input']!r})" if is_shown else "")
+    return f"{'.'.join(where)}: {text}" if where else text
 
 
 def _known_keys(path: Sequence[str], root: type[BaseModel]) -> list[str]:
-    """Keys of the block at `path`; a discriminated block's kind is part of pydantic's path."""
-    model: Any = root
+    """Return the keys of the block at `path`, in which pydantic puts a segmenter's kind after its key."""
+    blocks = [root]
     for part in path:
-        model = _child_block(model, part)
-    return sorted(model.model_fields) if model else []
-
-
-def _child_block(model: type[BaseModel] | None, part: str) -> type[BaseModel] | None:
-    if model is None:
-        return None
-    if part not in model.model_fields:
-        return _block_of_kind(part) or model
-    return next(_blocks_in(model.model_fields[part].annotation), None)
+        fields = [block.model_fields[part] for block in blocks if part in block.model_fields]
+        children = [child for field in fields for child in _blocks_in(field.annotation)]
+        of_kind = [block for block in blocks if part in _kinds(block)]
+        blocks = children or of_kind or blocks
+    return sorted({key for block in blocks for key in block.model_fields})
 
 
 def _blocks_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Those that an annotation allows."""
+    """Yield the blocks that an annotation allows."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
-    for one in get_args(annotation):
-        yield from _blocks_in(one)
+    for argument in get_args(annotation):
+        yield from _blocks_in(argument)
 
 
-def _block_of_kind(kind: str) -> type[BaseModel] | None:
-    for block in segmenters.Block.__subclasses__():
-        field = block.model_fields.get("kind")
-        if field and kind in getattr(field.annotation, "__args__", ()):
-            return block
-    return None
+def _kinds(block: type[BaseModel]) -> tuple[str, ...]:
+    return get_args(block.model_fields["kind"].annotation) if "kind" in block.model_fields else ()

@@ -1,4 +1,4 @@
-"""When flows start by themselves, once `maskmill serve` or `maskmill deploy` registered them."""
+"""Schedules of flows, which `maskmill serve` and `maskmill deploy` register."""
 
 from typing import Self
 from zoneinfo import ZoneInfo
@@ -10,62 +10,62 @@ from configs.segmenters import Block
 
 
 class FlowSchedule(Block):
-    """Either a line of cron or a pause between two starts."""
+    """Either a cron line or an interval."""
 
     cron: str | None = None
     """Minute, hour, day of month, month, day of week: `0 2 * * mon-fri`."""
     interval_s: float | None = Field(None, ge=1)
-    """From one start to the next, counted from the midnight that began 2020: a restart moves none."""
+    """Seconds from one start to the next, counted from 2020-01-01 00:00, so that a restart does not shift them."""
     timezone: str = "UTC"
-    """Whose clock is meant, as the IANA writes it: `Europe/Berlin`."""
+    """IANA name: `Europe/Berlin`."""
 
     @field_validator("cron")
     @classmethod
-    def _refuse_what_cron_cannot_read(cls, cron: str | None) -> str | None:
+    def _check_cron(cls, cron: str | None) -> str | None:
         if cron is None:
             return None
-        from prefect.client.schemas.schedules import CronSchedule  # it will be the one that reads it
+        from prefect.client.schemas.schedules import CronSchedule  # the class that reads it later
 
         try:
             CronSchedule(cron=cron)
         except ValueError as exc:
             raise PydanticCustomError(
-                "not_cron", "wants minute, hour, day, month and weekday, as in '0 2 * * mon-fri'"
+                "not_cron", "write minute, hour, day, month and weekday, as in '0 2 * * mon-fri'"
             ) from exc
         return cron
 
     @field_validator("timezone")
     @classmethod
-    def _refuse_unknown_zones(cls, timezone: str) -> str:
+    def _check_timezone(cls, timezone: str) -> str:
         try:
             ZoneInfo(timezone)
         except (KeyError, ValueError, OSError) as exc:  # OSError: a folder of zones, as `Europe`
             raise PydanticCustomError(
-                "unknown_zone", "no time zone of the IANA; wants one as 'Europe/Berlin'"
+                "unknown_zone", "not a time zone of the IANA; write one such as 'Europe/Berlin'"
             ) from exc
         return timezone
 
     @model_validator(mode="after")
-    def _want_one_of_two(self) -> Self:
+    def _check_one_kind(self) -> Self:
         if (self.cron is None) == (self.interval_s is None):
-            raise PydanticCustomError("one_schedule", "wants either cron or interval_s")
+            raise PydanticCustomError("one_schedule", "set either cron or interval_s")
         return self
 
 
 class Schedules(Block):
-    """One schedule per flow; a flow without one is started by people."""
+    """One schedule per flow; a flow without one does not start by itself."""
 
     generate: FlowSchedule | None = None
-    """The work of `maskmill run`."""
+    """Run `maskmill run`."""
     label: FlowSchedule | None = None
-    """Help with the run's shards, beside whoever is at them: `label-shards`."""
+    """Help to label the run's shards, beside other workers (`label-shards`)."""
     push: FlowSchedule | None = None
-    """The work of `maskmill review push`."""
+    """Run `maskmill review push`."""
     pull: FlowSchedule | None = None
-    """The work of `maskmill review pull`."""
+    """Run `maskmill review pull`."""
     export: FlowSchedule | None = None
-    """The work of `maskmill export`, as `export` says."""
+    """Run `maskmill export` with the settings of `export`."""
     recover: FlowSchedule | None = None
-    """The work of `maskmill recover`, for runs of other machines; every 600 s is often enough."""
+    """Run `maskmill recover`, for runs of other machines; every 600 s is often enough."""
     gc: FlowSchedule | None = None
-    """The work of `maskmill gc --delete`."""
+    """Run `maskmill gc --delete`."""

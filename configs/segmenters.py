@@ -1,6 +1,6 @@
-"""One config block per kind of segmenter; `kind` tells them apart.
+"""One config block per kind of segmenter, selected by `kind`.
 
-A block may be written as a word: `lite`, `torchvision:maskrcnn_resnet50_fpn_v2`, `background:mog2`,
+A block has a short form: `lite`, `torchvision:maskrcnn_resnet50_fpn_v2`, `background:mog2`,
 `python:package.module:factory`.
 """
 
@@ -23,9 +23,14 @@ def _refuse_secrets(url: str) -> str:
     try:
         parts = urlsplit(url)
     except ValueError as exc:
-        raise PydanticCustomError("not_a_url", "not a URL") from exc
+        raise PydanticCustomError(
+            "not_a_url", "not a URL: write one such as http://host:8080/segment"
+        ) from exc
     if "@" in parts.netloc or _SECRET_IN_QUERY.search(url):
-        raise PydanticCustomError("secret_in_url", "keep secrets out of URLs: name a variable in token_env")
+        raise PydanticCustomError(
+            "secret_in_url",
+            "a URL must not contain a secret: put it into an environment variable and name that in token_env",
+        )
     return url
 
 
@@ -37,13 +42,13 @@ class Block(BaseModel):
         frozen=True,
         allow_inf_nan=False,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,  # what stands under a setting stands beside its field in Prefect's UI
-        field_title_generator=lambda key, _: key,  # and its key above it
+        use_attribute_docstrings=True,  # Prefect's UI shows a field's docstring
+        field_title_generator=lambda key, _: key,  # and its key as the title
     )
 
 
 class TorchvisionBlock(Block):
-    """Networks of torchvision, with its own weights."""
+    """Networks of torchvision with their published weights."""
 
     kind: Literal["torchvision"] = "torchvision"
     model: Literal[
@@ -56,29 +61,29 @@ class TorchvisionBlock(Block):
         "deeplabv3_resnet101",
     ] = "maskrcnn_resnet50_fpn_v2"
     weights: str = "DEFAULT"
-    """A member of the model's weights enum, or `random` (seeded) for trials without a network."""
+    """A member of the model's weights enum, or `random` (seeded) for tests without a network."""
     min_score: Fraction01 = 0.5
-    """Detections below this score are not instances."""
+    """Detections below this score are dropped."""
     mask_threshold: Fraction01 = 0.5
-    """A pixel belongs to the mask above this probability."""
+    """Probability above which a pixel belongs to the mask."""
     min_size: int | None = Field(None, ge=32)
-    """Detectors only: shorter side in pixels that images are scaled to; None: the model's own."""
+    """Detectors only: images are scaled to this shorter side in pixels; None: the model's own."""
 
 
 class LiteBlock(Block):
-    """FastestDet boxes, then MediaPipe pose landmarks: a mask and 17 keypoints per box, on a CPU."""
+    """FastestDet boxes and MediaPipe pose landmarks: a mask and 17 keypoints per box, on a CPU."""
 
     kind: Literal["lite"] = "lite"
     min_box_score: Fraction01 = 0.4
     min_presence: Fraction01 = 0.1
-    """The landmark network's probability that the close crop shows a person; low for small people."""
+    """Smallest probability, by the landmark network, that the crop shows a person; low for small people."""
     min_score: Fraction01 = 0.7
-    """Instances whose score, made of box, presence and mask, is lower are nobody."""
+    """Smallest score of an instance, combined from box, presence and mask."""
     mask_threshold: Fraction01 = 0.5
     box_iou: Fraction01 = 0.45
-    """Boxes overlapping more than this are one (non-maximum suppression)."""
+    """Boxes with a larger IoU are one person (non-maximum suppression)."""
     tiles: Literal["auto"] | Annotated[int, Field(ge=1, le=4)] = "auto"
-    """1: the whole image; n: also n x n overlapping tiles; auto: 2 where the people seen are small."""
+    """1: the whole image; n: also n x n overlapping tiles; auto: 2 if the people found are small."""
 
 
 class SelfieBlock(Block):
@@ -87,21 +92,21 @@ class SelfieBlock(Block):
     kind: Literal["selfie"] = "selfie"
     mask_threshold: Fraction01 = 0.5
     min_area: Fraction01 = 0.001
-    """A mask smaller than this share of the image is nobody."""
+    """Masks smaller than this share of the image are dropped."""
 
 
 class CustomNetworkBlock(Block):
-    """A user's own network: one image in, one person map out."""
+    """Your own network: one image in, one map of people out."""
 
     kind: Literal["onnx", "torchscript", "litert"]
     path: Path
     sha256: Sha256 | None = None
     input_hw: tuple[int, int]
-    """Height and width that the network wants."""
+    """Height and width of the network's input."""
     layout: Literal["nchw", "nhwc"] = "nchw"
     channels: Literal["rgb", "bgr"] = "rgb"
     scale: float = 1 / 255
-    """Pixel values are multiplied by this first; 1 for a network that takes 0 to 255."""
+    """Factor for pixel values, applied first; 1 for a network that takes 0 to 255."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Subtracted after scaling."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -109,60 +114,60 @@ class CustomNetworkBlock(Block):
     output: Literal["probability", "logits", "class_map"] = "probability"
     output_index: int = Field(0, ge=0)
     person_class: int = Field(0, ge=0)
-    """Channel of a probability or logits map with several, or the value in a class map."""
+    """Channel of people in a map with several channels, or their value in a class map."""
     softmax: bool = False
-    """Logits over several channels: softmax instead of a sigmoid."""
+    """Apply softmax over the channels of logits instead of a sigmoid."""
     mask_threshold: Fraction01 = 0.5
     min_area: Fraction01 = 0.001
     connected_components: bool = False
-    """Connected components become instances of their own."""
+    """Each connected component becomes an instance."""
 
 
 class MasksFolderBlock(Block):
-    """Masks made elsewhere, on a device for example."""
+    """Masks made elsewhere, for example on a device."""
 
     kind: Literal["masks_folder"] = "masks_folder"
     path: Path
-    """PNG folder, or a COCO results/annotation file (.json)."""
+    """Folder of PNG masks, or a COCO results or annotation file (.json)."""
     version: str = ""
-    """Any word: masks made anew are another run only under another version."""
+    """Any text. Change it when the masks change: only then they are another run."""
     missing: Literal["empty", "error"] = "empty"
-    """What a frame without a file means."""
+    """What to do for a frame without a mask: no person, or an error."""
 
 
 class HttpBlock(Block):
-    """A service: POST an image, get a mask (PNG) or COCO results (JSON) back."""
+    """A service that receives an image by POST and returns a mask (PNG) or COCO results (JSON)."""
 
     kind: Literal["http"] = "http"
     url: Annotated[str, AfterValidator(_refuse_secrets)]
     version: str = ""
-    """Any word: another model behind the same URL is another run only under another version."""
+    """Any text. Change it when the model behind the URL changes: only then it is another run."""
     timeout_s: float = Field(10.0, gt=0)
     retries: int = Field(3, ge=0)
     mask_threshold: Fraction01 = 0.5
     token_env: str | None = None
-    """Name of the environment variable that holds a bearer token; the token itself is never stored."""
+    """Environment variable that holds a bearer token; the token itself is never stored."""
 
 
 class BackgroundBlock(Block):
-    """What differs from a static camera's background; needs no weights."""
+    """Difference from the background of a static camera; requires no weights."""
 
     kind: Literal["background"] = "background"
     method: Literal["plate", "mog2", "knn"] = "plate"
     samples: int = Field(60, ge=8, le=500)
-    """Images taken over the clip to learn the background."""
+    """Images of the clip from which the background is learned."""
     min_difference: float = Field(30.0, gt=0)
-    """Plate only: color distance, 0 to 441, from which a pixel is foreground."""
+    """Plate only: color distance (0 to 441) from which a pixel is foreground."""
     min_area: Fraction01 = 0.002
-    """A component smaller than this share of the image is noise."""
+    """Components smaller than this share of the image are dropped."""
     close: Fraction01 = 0.02
     """Gaps narrower than this share of the image's height are closed."""
     min_aspect_ratio: float = Field(0.0, ge=0)
-    """Components less tall than this times their width are not people; 0 keeps all."""
+    """Components whose height is less than this times their width are dropped; 0 keeps all."""
 
 
 class PythonBlock(Block):
-    """Anything else: `package.module:factory`, called with `options`, gives a segmenter."""
+    """Your own Python code: `package.module:factory` is called with `options` and returns a segmenter."""
 
     kind: Literal["python"] = "python"
     factory: str = Field(pattern=r"^[\w.]+:\w+$")
@@ -179,7 +184,7 @@ _SHORTHAND = {
 
 
 def expand_shorthand(block: Any) -> Any:
-    """Make a mapping of a block that was written as a word; anything else stays as it is."""
+    """Return the mapping of a block in short form; return anything else as it is."""
     if not isinstance(block, str):
         return block
     kind, _, value = block.partition(":")

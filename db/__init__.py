@@ -1,1 +1,1 @@
-"""The ledger: SQLAlchemy models, queries and migrations."""
+"""The database: SQLAlchemy models, queries and migrations. It reads and writes; it does not judge."""

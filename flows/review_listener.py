@@ -69,7 +69,7 @@ def _registered(home: Home, hints: WebhookListener, address: str) -> Iterator[No
         if not projects:
             raise ConfigError("nothing was sent to this Label Studio yet: `maskmill review push` first")
         headers = {SECRET_HEADER: hints.secret}
-        webhooks = [server.ensure_webhook(project.number, address, headers) for project in projects]
+        webhooks = [server.ensure_webhook(project.external_id, address, headers) for project in projects]
         try:
             yield
         finally:

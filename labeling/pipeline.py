@@ -228,7 +228,7 @@ def _decide(
         reasons=decision.reasons,
         agreement=agreement,
         trust=frame_trust,
-        value=priority if agreement.is_hard else None,
+        priority=priority if agreement.is_hard else None,
         teacher=with_trust(candidate.teacher, trust),
         student=candidate.student,
     )
@@ -243,7 +243,7 @@ def _recheck(shard: _Shard, row: LabeledFrame) -> LabeledFrame:
         return row
     share = row.agreement.symmetric_difference_share
     priority = review_priority(trust=None, symmetric_difference_share=share)
-    return replace(row, decision="review", value=priority, reasons=(*objections, *row.reasons))
+    return replace(row, decision="review", priority=priority, reasons=(*objections, *row.reasons))
 
 
 def _rejected_row(frame: Frame | SkippedFrame, rule: str, *reasons: str) -> LabeledFrame:

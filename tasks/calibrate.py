@@ -17,7 +17,7 @@ from db.runs.queries import latest_run
 from labeling.datasets.records import DatasetFrame
 from labeling.errors import SourceError
 from labeling.evaluation.cross_validation import CrossValidation, summarize_predictions
-from labeling.evaluation.frames import check_size, iou_outside, iou_with_truth
+from labeling.evaluation.frames import iou_outside, iou_with_truth
 from labeling.evaluation.ground_truth import LabeledImage, read_labeled
 from labeling.evaluation.ignore_regions import find_known, judge_masks, leave_out_unlabeled
 from labeling.evaluation.summary import GOOD_FROM, POOLED
@@ -153,7 +153,7 @@ def _read(group: str, images: Iterable[LabeledImage]) -> Iterator[tuple[Frame, L
             frame = Frame(group, position, read_image(truth.path), name=truth.name)
         except SourceError:
             continue
-        check_size(truth, frame.size_hw)
+        truth.check_size(frame.size_hw)
         yield frame, truth
 
 

@@ -9,8 +9,7 @@ from configs.models import ExportedDecision, ExportFormat
 from db.frames.dataset import dataset_frames
 from db.runs.queries import latest_run
 from labeling.datasets.formats.coco import write_coco
-from labeling.datasets.formats.mask_png import write_mask_pngs
-from labeling.datasets.formats.yolo import write_yolo_seg
+from labeling.datasets.formats.registry import WRITERS
 from labeling.datasets.object_store import export_to
 from labeling.datasets.records import DatasetFrame, ExportSummary
 from labeling.datasets.staging import ImageTarget
@@ -49,8 +48,6 @@ def write_dataset(home: Home, target: str, order: ExportOrder) -> ExportSummary:
 def _write(
     frames: Iterator[DatasetFrame], order: ExportOrder, folder: Path, images: ImageTarget | None
 ) -> ExportSummary:
-    if order.format == "coco":
-        return write_coco(frames, folder, polygons=order.polygons, copy=order.copy, images=images)
-    if order.format == "yolo-seg":
-        return write_yolo_seg(frames, folder, copy=order.copy, images=images)
-    return write_mask_pngs(frames, folder, copy=order.copy, images=images)
+    as_polygons = order.format == "coco" and order.polygons
+    writer = partial(write_coco, polygons=True) if as_polygons else WRITERS[order.format]
+    return writer(frames, folder, copy=order.copy, images=images)

@@ -15,8 +15,8 @@ from db.runs.garbage import (
     delete_predictions,
     images_by_folder,
     is_reviewed,
-    somebody_at_work,
     superseded_runs,
+    writer_host,
 )
 from db.runs.queries import latest_run
 from labeling.errors import AlreadyRunning
@@ -85,7 +85,7 @@ def collect_garbage(home: Home, ages: Ages, *, run: str | None = None, delete: b
 
 
 def _refuse_at_work(session: Session) -> None:
-    if place := somebody_at_work(session):
+    if place := writer_host(session):
         raise AlreadyRunning(
             f"a run is at work at {place}: wait for its end (or `maskmill recover`, if it was killed), then "
             "run this again"

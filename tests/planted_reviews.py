@@ -1,4 +1,4 @@
-"""Runs whose frames wait for review, planted in a ledger without a video or a model."""
+"""Runs with frames that wait for review, written to a database without a video or a model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ CARDS = {
 
 @dataclass(frozen=True)
 class PlantedFrame:
-    """One frame: what both saw, and what was decided."""
+    """One frame: the masks of both models, and the decision."""
 
     teacher: Sequence[Mask]
     student: Sequence[Mask] = ()
@@ -36,12 +36,12 @@ class PlantedFrame:
     keypoints: Keypoints | None = None
     """Of every teacher instance."""
     shot: int | None = None
-    """Time at which its shot began; None: a shot of its own."""
+    """Start of its shot in ms; None: its own shot."""
 
 
 @dataclass(frozen=True)
 class PlantedRun:
-    """A run and its frames' ids, in the order in which they were given."""
+    """A run and the ids of its frames, in the given order."""
 
     id: str
     config: RunConfig
@@ -55,7 +55,7 @@ def plant_run(
     hard_below: float = 0.5,
     cards: dict[str, ModelCard] = CARDS,
 ) -> PlantedRun:
-    """Store a finished run of one shard; another `hard_below` is another run of the same frames."""
+    """Store a finished run of one shard; another `hard_below` gives another run of the same frames."""
     home.create()
     config = load_config("offline", [f"agreement.hard_below={hard_below}"])
     database = database_of(home)
@@ -93,7 +93,7 @@ def _labeled(home: Home, position: int, frame: PlantedFrame) -> LabeledFrame:
         size_hw=frame.size_hw,
         image=home.save_image(_image(position, frame), quality=80),
         agreement=agreement,
-        value=None
+        priority=None
         if is_easy
         else review_priority(trust=None, symmetric_difference_share=agreement.symmetric_difference_share),
         teacher=tuple(people),
@@ -102,7 +102,7 @@ def _labeled(home: Home, position: int, frame: PlantedFrame) -> LabeledFrame:
 
 
 def _image(position: int, frame: PlantedFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Gray, darker where the teacher saw somebody, and no two the same."""
+    """Return a gray image, darker where the teacher found a person, different for each position."""
     image = np.full((*frame.size_hw, 3), 200, np.uint8)
     for mask in frame.teacher:
         image[mask.to_array()] = 90
@@ -119,7 +119,7 @@ def box_mask(x: int, y: int, w: int, h: int, size_hw: tuple[int, int] = (120, 16
 
 
 def person_frames(count: int, **fields: object) -> list[PlantedFrame]:
-    """Frames with two people of which the student saw a growing part of one: hardest first."""
+    """Frames with two people, of which the student found a growing part of one: hardest first."""
     return [
         PlantedFrame(
             [box_mask(10, 10, 30, 80), box_mask(90, 20, 30, 90)],

@@ -1,4 +1,4 @@
-"""An annotator: a headless Chromium in which somebody is logged in to Label Studio."""
+"""An annotator: a headless Chromium with a user logged in to Label Studio."""
 
 import io
 import shutil
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _DRAWN = "document.querySelectorAll('.konvajs-content canvas').length"
 _IMAGE = ".lsf-image > canvas"
-"""Lies exactly over the image, without the room around it."""
+"""Covers exactly the image, without its margins."""
 
 
 @dataclass(frozen=True)
 class ImageBox:
-    """Where the image is on the page, in pixels of the page."""
+    """Position of the image on the page, in pixels of the page."""
 
     x: float
     y: float
@@ -36,13 +36,13 @@ class ImageBox:
 
 @dataclass(frozen=True)
 class Annotator:
-    """Somebody before the page of one task."""
+    """A user with the page of one task open."""
 
     page: "Page"
     url: str
 
     def open(self, project: int, task: int, *, size_wh: tuple[int, int] = (1280, 720)) -> None:
-        """Go to a task in a window of that size, and wait until nothing on the page moves any more."""
+        """Open a task in a window of that size, and wait until the page does not change any more."""
         self.page.set_viewport_size({"width": size_wh[0], "height": size_wh[1]})
         self.page.goto(f"{self.url}/projects/{project}/data?task={task}")
         self.page.wait_for_selector(_IMAGE, state="attached")
@@ -55,16 +55,16 @@ class Annotator:
         assert box is not None
         return ImageBox(box["x"], box["y"], box["width"], box["height"])
 
-    def look(self) -> NDArray[np.uint8]:
-        """What is on the screen, HxWx3."""
+    def screenshot(self) -> NDArray[np.uint8]:
+        """Return the screen, HxWx3."""
         return np.asarray(Image.open(io.BytesIO(self.page.screenshot())).convert("RGB"))
 
     def select(self, position: int) -> None:
-        """Choose a person's region in the list, counted from the top."""
+        """Select a person's region in the list, counted from the top."""
         self.page.locator(".lsf-outliner-item").filter(has_text="person").nth(position).click()
 
     def draw(self, points_xy: Sequence[tuple[float, float]]) -> None:
-        """Draw one stroke with the tool that is chosen, through these points of the page."""
+        """Draw one stroke with the selected tool through these points of the page."""
         self.page.mouse.move(*points_xy[0])
         self.page.mouse.down()
         for point in points_xy[1:]:
@@ -73,7 +73,7 @@ class Annotator:
         self._wait_until_still()
 
     def submit(self) -> dict[str, Any]:
-        """Press the button; what the browser sent, once the server has taken it."""
+        """Press the button, and wait for the response; returns what the browser sent."""
         with self.page.expect_response(
             lambda answer: "/annotations" in answer.url and answer.request.method == "POST"
         ) as waiting:
@@ -88,12 +88,12 @@ class Annotator:
             if (now := self.page.screenshot()) == before:
                 return
             before = now
-        pytest.fail("the page did not come to rest")
+        pytest.fail("the page kept changing")
 
 
 @contextmanager
 def annotate(studio: RunningStudio) -> Iterator[Annotator]:
-    """Somebody logged in with the server's own user, until the end of the block."""
+    """Log in with the server's own user, until the end of the block."""
     require_module("browser", "playwright")
     chromium = next(filter(None, map(shutil.which, _BROWSERS)), None)
     if chromium is None:

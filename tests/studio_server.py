@@ -1,4 +1,4 @@
-"""A real Label Studio for tests, and a gate before one that fails as networks and web servers do."""
+"""A real Label Studio for tests, and a proxy before it that fails like networks and web servers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +23,7 @@ LABEL_CONFIG = (
     '<View><Image name="image" value="$image"/>'
     '<BrushLabels name="mask" toName="image"><Label value="person"/></BrushLabels></View>'
 )
-"""The smallest that takes masks."""
+"""A minimal label config with masks."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class RunningStudio:
     local: LocalLabelStudio
 
     def http(self) -> httpx.Client:
-        """What an annotator's browser may ask, with our token."""
+        """Return a client for the requests of an annotator's browser, with our token."""
         headers = {"Authorization": f"Token {self.access.token}"}
         return httpx.Client(base_url=self.access.url, headers=headers, trust_env=False, timeout=60.0)
 
 
 @pytest.fixture(scope="session")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStudio]:
-    """One Label Studio for all tests; its environment comes from the cache, or is installed there."""
+    """One Label Studio for all tests; its environment is taken from the cache, or installed there."""
     try:
         make_environment()
     except LabelStudioMissing as exc:
@@ -62,7 +62,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStudio]:
 
 @contextmanager
 def without_legacy_tokens(studio: RunningStudio) -> Iterator[str]:
-    """Switch legacy tokens off until the end of the block; gives a personal access token."""
+    """Disable legacy tokens until the end of the block; yields a personal access token."""
     allowed = {"api_tokens_enabled": True, "legacy_api_tokens_enabled": True}
     with studio.http() as http:
         http.post("/api/jwt/settings", json=allowed).raise_for_status()
@@ -74,23 +74,23 @@ def without_legacy_tokens(studio: RunningStudio) -> Iterator[str]:
             access = http.post("/api/token/refresh/", json={"refresh": token}).json()["access"]
             http.headers["Authorization"] = f"Bearer {access}"
             http.post("/api/jwt/settings", json=allowed).raise_for_status()
-            # A user has one at a time, and it is shown whole only when it is made.
+            # A user has one at a time, and it is shown completely only when it is created.
             http.post("/api/token/blacklist/", json={"refresh": token}).raise_for_status()
 
 
 @dataclass
 class Gate:
-    """A web server before Label Studio, which lets requests through as long as it is not told otherwise."""
+    """A proxy before Label Studio, which forwards requests unless its fields define a failure."""
 
     port: int = 0
     largest_body: int | None = None
-    """Larger ones are answered with 413."""
+    """Larger requests are answered with 413."""
     answer_with: list[int] = field(default_factory=list)
-    """Statuses with which the next requests are answered, without asking Label Studio."""
+    """Statuses of the responses to the next requests, which are not forwarded."""
     let_through: int = 0
-    """So many of the requests that `hang_up_after` means are let through first."""
+    """Number of requests of the methods in `hang_up_after` that are answered first."""
     hang_up_after: list[str] = field(default_factory=list)
-    """Methods of which the next request reaches Label Studio and its answer reaches nobody."""
+    """Methods whose next request is forwarded without returning the response."""
     seen: list[str] = field(default_factory=list)
     """Method and path of every request."""
 
@@ -131,7 +131,7 @@ def gate_before(url: str) -> Iterator[Gate]:
             self._answer(answer.status_code, answer.content, answer.headers.get("Content-Type", ""))
 
         def _answer(self, status: int, content: bytes, kind: str = "text/html") -> None:
-            with suppress(ConnectionError):  # whoever asked has gone
+            with suppress(ConnectionError):  # the client has disconnected
                 self.send_response(status)
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(content)))
@@ -140,7 +140,7 @@ def gate_before(url: str) -> Iterator[Gate]:
                 self.wfile.write(content)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Not to the terminal."""
+            """Write nothing to the terminal."""
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     http.daemon_threads = True

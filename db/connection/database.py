@@ -1,29 +1,22 @@
-"""The ledger, opened: sessions to read and to write, and blocks that one process at a time is in."""
+"""An open database: sessions to read and to write, and blocks that only one process may run at a time."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from db.connection.engines import address_of, make_engine, writing
 from db.connection.locks import hold_lock, remove_lock
 from db.connection.schema import check_schema
-from labeling.errors import (
-    AlreadyRunning,
-    DatabaseError,
-    DatabaseUnreachable,
-    DiskFull,
-    StorageError,
-)
+from labeling.errors import AlreadyRunning, DatabaseUnreachable, DiskFull
 
 _DISK_FULL = "53100"
-"""PostgreSQL's SQLSTATE for it."""
+"""SQLSTATE of PostgreSQL."""
 
 
 class Database:
-    """An open database: hands out sessions."""
+    """Sessions and locks of one database."""
 
     def __init__(self, url: str) -> None:
         self.engine = make_engine(url)
@@ -32,64 +25,63 @@ class Database:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A session for reading.
+        """Open a session for reading.
 
         Raises:
             DatabaseUnreachable: the database did not answer.
         """
-        try:
-            with self._reading() as session:
-                yield session
-        except OperationalError as exc:
-            raise _operational_error(exc, self.engine) from exc
+        with self._errors(), self._reading() as session:
+            yield session
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """A session that commits at the end, or rolls back on an error.
+        """Open a session that commits at the end of the block, or rolls back on an error.
 
         Raises:
-            DiskFull, DatabaseUnreachable: the database did not take it; nothing of it was written.
+            DiskFull, DatabaseUnreachable: the database could not write; nothing of the block was written.
         """
-        try:
-            with self._writing.begin() as session:
-                yield session
-        except OperationalError as exc:
-            raise _operational_error(exc, self.engine) from exc
+        with self._errors(), self._writing.begin() as session:
+            yield session
 
     @contextmanager
-    def alone(self, what: str) -> Iterator[None]:
-        """Keep other processes out of the block; a killed one leaves no lock behind.
+    def alone(self, name: str) -> Iterator[None]:
+        """Keep other processes out of blocks of this name; the lock ends with the process.
 
         Raises:
             AlreadyRunning: another process is in a block of this name, on the same database.
         """
-        with self._locked(what) as is_ours:
-            if not is_ours:
+        with self._locked(name) as is_held:
+            if not is_held:
                 raise AlreadyRunning(
-                    f"another {what} is at work on {address_of(self.engine)}: wait for its end, then run this again"
+                    f"another {name} is running on {address_of(self.engine)}: wait until it ends, then run this again"
                 )
             yield
 
-    def is_alone(self, what: str) -> bool:
-        """Whether nobody is in a block of this name at the moment, whose lock is then removed.
-
-        Raises:
-            DatabaseUnreachable: the database did not answer.
-        """
-        with self._locked(what) as is_free:
+    def is_alone(self, name: str) -> bool:
+        """Return whether no process is in a block of this name; its lock is removed then."""
+        with self._locked(name) as is_free:
             pass
         if is_free:
-            remove_lock(self.engine, what)
+            remove_lock(self.engine, name)
         return is_free
 
     @contextmanager
-    def _locked(self, what: str) -> Iterator[bool]:
+    def _locked(self, name: str) -> Iterator[bool]:
         with ExitStack() as stack:
-            try:
-                is_ours = stack.enter_context(hold_lock(self.engine, what))
-            except OperationalError as exc:
-                raise _operational_error(exc, self.engine) from exc
-            yield is_ours
+            with self._errors():
+                is_held = stack.enter_context(hold_lock(self.engine, name))
+            yield is_held
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OperationalError as exc:
+            address = address_of(self.engine)
+            if "disk is full" in str(exc.orig) or getattr(exc.orig, "sqlstate", None) == _DISK_FULL:
+                message = f"the disk of {address} is full: free some space, then run the same command again"
+                raise DiskFull(message) from exc
+            raise DatabaseUnreachable(f"{address}: {exc.orig}; nothing was written: run it again") from exc
 
     def close(self) -> None:
         self.engine.dispose()
@@ -100,8 +92,8 @@ def open_database(url: str) -> Database:
 
     Raises:
         ConfigError: the URL is not one, or names a driver that is not installed.
-        DatabaseUnreachable: nobody answers there, or it is not a database.
-        SchemaTooOld, SchemaTooNew: made by another version of maskmill.
+        DatabaseUnreachable: it does not answer, or it is not a database.
+        SchemaTooOld, SchemaTooNew: another version of maskmill created it.
     """
     database = Database(url)
     try:
@@ -110,9 +102,3 @@ def open_database(url: str) -> Database:
         database.close()
         raise
     return database
-
-
-def _operational_error(exc: OperationalError, engine: Engine) -> StorageError | DatabaseError:
-    if "disk is full" in str(exc.orig) or getattr(exc.orig, "sqlstate", None) == _DISK_FULL:
-        return DiskFull(f"no room left for {address_of(engine)}: free some, then run the same command again")
-    return DatabaseUnreachable(f"{address_of(engine)}: {exc.orig}; nothing was written, run it again")

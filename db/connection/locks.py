@@ -1,54 +1,53 @@
-"""Locks that end with whoever holds them, however that ends."""
+"""Named locks on a database that end with the process that holds them."""
 
-import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from sqlalchemy import Engine, func, select
 
 from labeling.storage.atomic import storage_errors
 
 
 @contextmanager
-def hold_lock(engine: Engine, what: str) -> Iterator[bool]:
-    """Hold the lock of that name for the block; False if somebody else has it."""
+def hold_lock(engine: Engine, name: str) -> Iterator[bool]:
+    """Hold the lock of that name for the block; yields False if another holder has it."""
     lock = _advisory_lock if engine.dialect.name == "postgresql" else _file_lock
-    with lock(engine, what) as is_ours:
-        yield is_ours
+    with lock(engine, name) as is_held:
+        yield is_held
 
 
-def remove_lock(engine: Engine, what: str) -> None:
-    """Leave nothing behind of a lock whose name is not used again."""
+def remove_lock(engine: Engine, name: str) -> None:
+    """Remove the file of a lock whose name is not used again."""
     if engine.dialect.name != "postgresql":
-        _lock_file(engine, what).unlink(missing_ok=True)
+        _lock_path(engine, name).unlink(missing_ok=True)
 
 
 @contextmanager
-def _advisory_lock(engine: Engine, what: str) -> Iterator[bool]:
-    """PostgreSQL's, which ends with its connection."""
-    asked = select(func.pg_try_advisory_lock(func.hashtextextended(f"maskmill {what}", 0)))
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:  # nothing idles
+def _advisory_lock(engine: Engine, name: str) -> Iterator[bool]:
+    """Hold a PostgreSQL advisory lock, which ends with its connection."""
+    lock = select(func.pg_try_advisory_lock(func.hashtextextended(f"maskmill {name}", 0)))
+    # autocommit: no transaction stays open while the lock is held
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         try:
-            yield bool(connection.scalar(asked))
+            yield bool(connection.scalar(lock))
         finally:
-            connection.invalidate()  # not back into the pool with the lock
+            connection.invalidate()  # the pool must not reuse a connection that holds the lock
 
 
 @contextmanager
-def _file_lock(engine: Engine, what: str) -> Iterator[bool]:
-    """The system's, on a file beside SQLite's, which ends with its process."""
-    path = _lock_file(engine, what)
-    with storage_errors(path):
-        file = path.open("w")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+def _file_lock(engine: Engine, name: str) -> Iterator[bool]:
+    """Hold a lock on a file beside the SQLite database, which the system releases with the process."""
+    path = _lock_path(engine, name)
+    lock = FileLock(path, thread_local=False)
+    try:
+        with storage_errors(path), suppress(Timeout):
+            lock.acquire(blocking=False)
+        yield lock.is_locked
+    finally:
+        lock.release()
 
 
-def _lock_file(engine: Engine, what: str) -> Path:
-    return Path(f"{engine.url.database}-{what.replace(' ', '-')}.lock")
+def _lock_path(engine: Engine, name: str) -> Path:
+    return Path(f"{engine.url.database}-{name.replace(' ', '-')}.lock")

@@ -1,4 +1,4 @@
-"""The schema: created, checked and migrated."""
+"""Creates, checks and migrates the schema."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,21 +19,16 @@ MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
 def check_schema(engine: Engine) -> None:
-    """Create the tables of an empty database; check the schema of any other.
-
-    Raises:
-        DatabaseUnreachable: nobody answers there, or it is not a database.
-        SchemaTooOld, SchemaTooNew: made by another version of maskmill.
-    """
+    """Create the tables of an empty database; check the schema of any other."""
     revision = _revision(engine)
     if revision is None and not inspect(engine).get_table_names():
         _upgrade(engine)
         return
-    revision = revision or _revision(engine)  # another process made the tables in between
+    revision = revision or _revision(engine)  # another process created the tables meanwhile
     _refuse_newer(revision)
     if revision != _head():
         raise SchemaTooOld(
-            f"{address_of(engine)} has schema {revision or 'none'}, this version wants {_head()}: "
+            f"{address_of(engine)} has schema {revision or 'none'}, this version of maskmill requires {_head()}: "
             "back it up, then run `maskmill db upgrade`"
         )
 
@@ -42,8 +37,8 @@ def _refuse_newer(revision: str | None) -> None:
     known = {script.revision for script in _scripts().walk_revisions()}
     if revision is not None and revision not in known:
         raise SchemaTooNew(
-            f"the database has schema {revision}, which this version of maskmill (schema {_head()}) does "
-            "not know: it was made by a newer one; upgrade maskmill"
+            f"the database has schema {revision}, created by a newer version than this one (schema {_head()}): "
+            "upgrade maskmill"
         )
 
 
@@ -51,7 +46,7 @@ def _revision(engine: Engine) -> str | None:
     try:
         with engine.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()
-    except DBAPIError as exc:  # unable to open, file is not a database, connection refused
+    except DBAPIError as exc:  # file cannot be opened or is not a database, connection refused
         problem = " ".join(str(exc.orig).split())
         raise DatabaseUnreachable(
             f"cannot use {address_of(engine)}: {problem}; {_remedy(engine, problem)}"
@@ -60,14 +55,14 @@ def _revision(engine: Engine) -> str | None:
 
 def _remedy(engine: Engine, problem: str) -> str:
     if engine.dialect.name != "sqlite":
-        return "start it, or correct address, user and password in MASKMILL_DATABASE_URL"
+        return "start the server, or correct address, user and password in MASKMILL_DATABASE_URL"
     if "not a database" in problem:
         return "move the file away, or choose another --home"
-    return "see that its folder is there and may be written"
+    return "check that its folder exists and is writable"
 
 
 def upgrade_schema(url: str) -> tuple[str | None, str]:
-    """Migrate to this version's schema; returns the revisions (before, after)."""
+    """Migrate to the schema of this version; returns the revisions (before, after)."""
     engine = make_engine(url)
     try:
         before = _revision(engine)
@@ -79,7 +74,7 @@ def upgrade_schema(url: str) -> tuple[str | None, str]:
 
 
 def schema_revision(url: str) -> tuple[str | None, str]:
-    """Revisions (of the database, of this version)."""
+    """Return the revisions (of the database, of this version)."""
     engine = make_engine(url)
     try:
         return _revision(engine), _head()
@@ -100,7 +95,7 @@ def _scripts() -> ScriptDirectory:
 def _head() -> str:
     head = _scripts().get_current_head()
     if head is None:
-        raise SchemaTooNew(f"no migrations at {MIGRATIONS}: install maskmill again")
+        raise SchemaTooNew(f"no migrations at {MIGRATIONS}: reinstall maskmill")
     return head
 
 
@@ -108,16 +103,16 @@ def _upgrade(engine: Engine) -> None:
     config = _alembic()
     with writing(engine).connect() as connection, _foreign_keys_off(connection), connection.begin():
         config.attributes["connection"] = connection
-        if connection.dialect.name == "postgresql":  # SQLite's writers are one at a time already
+        if connection.dialect.name == "postgresql":  # SQLite has one writer at a time
             connection.execute(select(func.pg_advisory_xact_lock(func.hashtext("maskmill schema"))))
         command.upgrade(config, "head")
 
 
 @contextmanager
 def _foreign_keys_off(connection: Connection) -> Iterator[None]:
-    """SQLite alters a table by copying and dropping it, which the rows that point at it would forbid.
+    """Switch off SQLite's foreign keys, because altering a table copies and drops it.
 
-    Its switch does nothing within a transaction, so this goes around one.
+    The switch has no effect inside a transaction: call this outside of it.
     """
     if connection.dialect.name != "sqlite":
         yield

@@ -1,1 +1,1 @@
-"""Reading frames, their masks and their decisions."""
+"""Reads frames, their masks and their decisions."""

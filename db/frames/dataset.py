@@ -1,7 +1,7 @@
-"""A run's frames as a dataset: the teacher's masks, or what people made of them.
+"""Reads a run's frames as a dataset: the masks of the teacher, or the reviewed ones.
 
-Read as plain rows of the connection, a page of frames at a time: a million instances are exported at
-many times the speed that objects of the ORM would allow, in memory that does not grow.
+Rows are read from the connection, a page of frames at a time: this is many times faster than ORM objects,
+and memory does not grow with the dataset.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 from more_itertools import batched
 from sqlalchemy import Select, bindparam, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
-from db.frames.listing import keypoints_of, look_up_sources, source_of
+from db.frames.listing import load_sources, source_of, to_keypoints
 from db.models.core import DecisionRow, FrameRow, InstanceRow, ModelRow, ShardRow, SourceRow, VideoRow
 from db.models.review import AnnotationRow, ConsensusRow, ReviewedInstanceRow
-from db.sql.paging import PAGE
+from db.sql.reading import PAGE
 from labeling.datasets.records import DatasetFrame, DatasetInstance
 from labeling.storage.encode import image_key
 from labeling.storage.home import Home
@@ -22,15 +22,15 @@ from labeling.storage.image_store import ImageStore
 from labeling.structures.masks import Mask
 
 REVIEWED = "reviewed"
-"""Stands beside the decisions: a frame about which people have said what is true."""
-BY_HAND = "manual"
-"""Where a model is named that made a mask: Label Studio's word for a mask that none made."""
-_People = dict[int, list[DatasetInstance]]
-"""By frame."""
+"""Stands beside the decisions: a frame with a consensus of its annotators."""
+DRAWN_BY_HAND = "manual"
+"""Stands for the model of a mask drawn by hand, as in Label Studio."""
+_Instances = dict[int, list[DatasetInstance]]
+"""By frame id."""
 
 
 class _Row(NamedTuple):
-    """One frame of the dataset, without its instances; the fields are those that `_wanted` asks for."""
+    """One frame of the dataset without its instances, as `_frames_query` selects it."""
 
     id: int
     t_ms: int
@@ -43,7 +43,7 @@ class _Row(NamedTuple):
     decision: str
     image: str
     consensus_id: int | None
-    """The annotation that is believed; None: nobody reviewed it."""
+    """The annotation that counts; None: not reviewed."""
     reviewer: str | None
 
     @property
@@ -54,38 +54,38 @@ class _Row(NamedTuple):
 def dataset_frames(
     session: Session, run_id: str, home: Home, *, decisions: Sequence[str]
 ) -> Iterator[DatasetFrame]:
-    """Frames with their people, by video and time, one at a time.
+    """Yield frames with their instances, by video and time.
 
-    Where a person has reviewed a frame, their masks stand for the teacher's, and its decision is
-    `REVIEWED`; what they called unusable is in no dataset.
+    A reviewed frame has the masks of its consensus instead of the teacher's, and the decision `REVIEWED`;
+    one that was found unusable is in no dataset.
     """
     images = home.images
     models = {key: f"{kind}:{name}" for key, kind, name in session.execute(_MODELS)}
-    for rows in batched(_rows(session, run_id, decisions), PAGE):
+    for rows in batched(_read_rows(session, run_id, decisions), PAGE):
         credits = _credits(session, {row.video_id for row in rows})
-        people = _teachers(session, run_id, [row for row in rows if row.consensus_id is None], models)
-        people |= _reviewed(session, [row for row in rows if row.consensus_id is not None], models)
+        instances = _teacher_instances(session, run_id, rows, models)
+        instances |= _reviewed_instances(session, rows, models)
         for row in rows:
-            yield _dataset_frame(row, credits[row.video_id], images, people.get(row.id, ()))
+            yield _dataset_frame(row, credits[row.video_id], images, instances.get(row.id, ()))
 
 
-def _rows(session: Session, run_id: str, decisions: Sequence[str]) -> Iterator[_Row]:
-    """One video after another, each in the order of an index: nothing has to be sorted."""
-    query = _wanted(decisions).execution_options(yield_per=PAGE)
+def _read_rows(session: Session, run_id: str, decisions: Sequence[str]) -> Iterator[_Row]:
+    """Read one video after another, each in the order of an index: nothing is sorted."""
+    query = _frames_query(decisions).execution_options(yield_per=PAGE)
     videos = session.scalars(select(ShardRow.video_id).where(ShardRow.run_id == run_id).distinct()).all()
     for video_id in sorted(videos):
-        asked = {"run_id": run_id, "video_id": video_id}
-        with session.connection().execute(query, asked) as found:  # PostgreSQL holds a cursor open until then
-            yield from map(_Row._make, found)
+        parameters = {"run_id": run_id, "video_id": video_id}
+        with session.connection().execute(query, parameters) as rows:  # closes PostgreSQL's cursor
+            yield from map(_Row._make, rows)
 
 
 _MODELS = select(ModelRow.id, ModelRow.kind, ModelRow.name)
 
 
-def _wanted(decisions: Sequence[str]) -> Select[Any]:
-    wanted = [DecisionRow.decision.in_(decisions)]
+def _frames_query(decisions: Sequence[str]) -> Select[Any]:
+    conditions = [DecisionRow.decision.in_(decisions)]
     if REVIEWED in decisions:
-        wanted.append(ConsensusRow.frame_id.is_not(None))
+        conditions.append(ConsensusRow.frame_id.is_not(None))
     return (
         select(
             *(FrameRow.id, FrameRow.t_ms, FrameRow.width, FrameRow.height, FrameRow.name),
@@ -97,23 +97,21 @@ def _wanted(decisions: Sequence[str]) -> Select[Any]:
         .outerjoin(ConsensusRow, ConsensusRow.frame_id == FrameRow.id)
         .outerjoin(AnnotationRow, AnnotationRow.id == ConsensusRow.annotation_id)
         .where(FrameRow.video_id == bindparam("video_id"), DecisionRow.run_id == bindparam("run_id"))
-        .where(DecisionRow.image.is_not(None), or_(*wanted))
+        .where(DecisionRow.image.is_not(None), or_(*conditions))
         .where(or_(ConsensusRow.verdict.is_(None), ConsensusRow.verdict != "unusable"))
         .order_by(FrameRow.t_ms)
     )
 
 
-_SEEN = (
+def _detector_box(table: type[InstanceRow]) -> tuple[InstrumentedAttribute[float], ...]:
+    return table.detector_box_x, table.detector_box_y, table.detector_box_w, table.detector_box_h
+
+
+_MASK_BOX = (InstanceRow.mask_box_x, InstanceRow.mask_box_y, InstanceRow.mask_box_w, InstanceRow.mask_box_h)
+_TEACHER_INSTANCES = (
     select(
         *(InstanceRow.frame_id, InstanceRow.id, InstanceRow.model_id, InstanceRow.rle, InstanceRow.area_px),
-        *(
-            InstanceRow.mask_box_x,
-            InstanceRow.mask_box_y,
-            InstanceRow.mask_box_w,
-            InstanceRow.mask_box_h,
-            InstanceRow.score,
-        ),
-        *(InstanceRow.x, InstanceRow.y, InstanceRow.w, InstanceRow.h, InstanceRow.keypoints),
+        *(*_MASK_BOX, InstanceRow.score, *_detector_box(InstanceRow), InstanceRow.keypoints),
     )
     .where(InstanceRow.run_id == bindparam("run_id"), InstanceRow.role == "teacher")
     .where(InstanceRow.frame_id.in_(bindparam("frames", expanding=True)))
@@ -122,54 +120,58 @@ _SEEN = (
 )
 
 
-def _teachers(session: Session, run_id: str, rows: Sequence[_Row], models: dict[str, str]) -> _People:
-    sizes = {row.id: row.size_hw for row in rows}
-    seen = session.connection().execute(_SEEN, {"run_id": run_id, "frames": list(sizes)}).all()
-    found: _People = {}
-    for frame_id, key, model, rle, area, left, top, width, height, score, x, y, w, h, keypoints in seen:
-        mask, tight, box = Mask(sizes[frame_id], rle), (left, top, width, height), (x, y, w, h)
-        points = keypoints_of(keypoints)
-        one = DatasetInstance(key, mask, area, tight, score, box, points, models[model], None)
-        found.setdefault(frame_id, []).append(one)
+def _teacher_instances(
+    session: Session, run_id: str, rows: Sequence[_Row], models: dict[str, str]
+) -> _Instances:
+    """Read the masks of the teacher on frames without a consensus."""
+    sizes = {row.id: row.size_hw for row in rows if row.consensus_id is None}
+    parameters = {"run_id": run_id, "frames": list(sizes)}
+    found: _Instances = {}
+    for row in session.connection().execute(_TEACHER_INSTANCES, parameters).all():
+        frame_id, key, model, rle, area, left, top, width, height, score, x, y, w, h, keypoints = row
+        mask, mask_box, box = Mask(sizes[frame_id], rle), (left, top, width, height), (x, y, w, h)
+        points = to_keypoints(keypoints)
+        instance = DatasetInstance(key, mask, area, mask_box, score, box, points, models[model], None)
+        found.setdefault(frame_id, []).append(instance)
     return found
 
 
-def _reviewed(session: Session, rows: Sequence[_Row], models: dict[str, str]) -> _People:
-    """A person keeps the id of the mask that was shown, through every correction."""
-    by_consensus = {row.consensus_id: row for row in rows}
-    shown, corrected = aliased(InstanceRow), ReviewedInstanceRow
+def _reviewed_instances(session: Session, rows: Sequence[_Row], models: dict[str, str]) -> _Instances:
+    """Read the masks of the consensus; one that was shown keeps its id through every correction."""
+    by_annotation = {row.consensus_id: row for row in rows if row.consensus_id is not None}
+    shown, reviewed = aliased(InstanceRow), ReviewedInstanceRow
     query = (
         select(
-            *(corrected.annotation_id, corrected.id, corrected.rle, corrected.area_px),
-            *(corrected.mask_box_x, corrected.mask_box_y, corrected.mask_box_w, corrected.mask_box_h),
-            *(corrected.keypoints, shown.id, shown.model_id, shown.x, shown.y, shown.w, shown.h),
+            *(reviewed.annotation_id, reviewed.id, reviewed.rle, reviewed.area_px),
+            *(reviewed.mask_box_x, reviewed.mask_box_y, reviewed.mask_box_w, reviewed.mask_box_h),
+            *(reviewed.keypoints, shown.id, shown.model_id, *_detector_box(shown)),
         )
-        .outerjoin(shown, shown.id == corrected.source_id)
-        .where(corrected.annotation_id.in_(by_consensus))
-        .order_by(corrected.annotation_id, corrected.rank)
+        .outerjoin(shown, shown.id == reviewed.source_id)
+        .where(reviewed.annotation_id.in_(by_annotation))
+        .order_by(reviewed.annotation_id, reviewed.rank)
     )
-    found: _People = {}
-    said = session.connection().execute(query).all()
-    for truth, key, rle, area, left, top, width, height, keypoints, source, model, x, y, w, h in said:
-        row, tight = by_consensus[truth], (left, top, width, height)
-        one = DatasetInstance(
+    found: _Instances = {}
+    for columns in session.connection().execute(query).all():
+        annotation, key, rle, area, left, top, width, height, keypoints, source, model, x, y, w, h = columns
+        row, mask_box = by_annotation[annotation], (left, top, width, height)
+        instance = DatasetInstance(
             id=key if source is None else source,
             mask=Mask(row.size_hw, rle),
             area_px=area,
-            tight_xywh=tight,
+            tight_xywh=mask_box,
             score=1.0,
-            box_xywh=tight if source is None else (x, y, w, h),
-            keypoints=keypoints_of(keypoints),
-            model=BY_HAND if source is None else models[model],
+            box_xywh=mask_box if source is None else (x, y, w, h),
+            keypoints=to_keypoints(keypoints),
+            model=DRAWN_BY_HAND if source is None else models[model],
             reviewer=row.reviewer,
         )
-        found.setdefault(row.id, []).append(one)
+        found.setdefault(row.id, []).append(instance)
     return found
 
 
 def _credits(session: Session, video_ids: Collection[str]) -> dict[str, SourceRow]:
-    """The source that each video is credited to; one that says nothing where there is none."""
-    look_up_sources(session, sorted(video_ids))
+    """Return the source that each video is credited to; an empty one where there is none."""
+    load_sources(session, sorted(video_ids))
     return {video_id: source_of(session, video_id) or SourceRow() for video_id in video_ids}
 
 

@@ -1,4 +1,4 @@
-"""How the models agreed, counted when a shard is stored: a report adds up shards instead of frames."""
+"""Histograms of agreement, counted when a shard is stored: a report sums shards instead of frames."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -11,11 +11,11 @@ from db.models.core import ShardRow
 from labeling.structures.agreement import FrameAgreement
 
 BINS = 20
-"""Of union IoU over [0, 1]."""
+"""Bins of union IoU over [0, 1]."""
 
 
 def agreement_histogram(agreements: Iterable[FrameAgreement]) -> dict[str, Any]:
-    """Frames per bin, frames where both saw nobody beside them, and mismatches of hard frames by cause."""
+    """Count frames per IoU bin, frames without a person, and mismatches of hard frames by cause."""
     bins, both_empty, causes = [0] * BINS, 0, Counter[str]()
     for agreement in agreements:
         if agreement.both_empty:
@@ -28,24 +28,23 @@ def agreement_histogram(agreements: Iterable[FrameAgreement]) -> dict[str, Any]:
 
 
 def iou_histogram(session: Session, run_id: str) -> tuple[list[int], int]:
-    """Frames per bin of union IoU over [0, 1], and the frames where both saw nobody beside it."""
-    histogram, both_empty = [0] * BINS, 0
-    for tally in _tallies(session, run_id):
-        histogram = [total + frames for total, frames in zip(histogram, tally["bins"], strict=True)]
-        both_empty += tally["both_empty"]
-    return histogram, both_empty
+    """Return the frames per bin of union IoU, and the frames in which neither model found a person."""
+    bins, both_empty = [0] * BINS, 0
+    for histogram in _shard_histograms(session, run_id):
+        bins = [total + frames for total, frames in zip(bins, histogram["bins"], strict=True)]
+        both_empty += histogram["both_empty"]
+    return bins, both_empty
 
 
 def cause_counts(session: Session, run_id: str) -> dict[str, int]:
-    """Mismatches of hard frames by cause."""
+    """Return the mismatches of hard frames by cause."""
     causes = Counter[str]()
-    for tally in _tallies(session, run_id):
-        causes.update(tally["causes"])
+    for histogram in _shard_histograms(session, run_id):
+        causes.update(histogram["causes"])
     return dict(sorted(causes.items()))
 
 
-def _tallies(session: Session, run_id: str) -> Iterator[dict[str, Any]]:
-    """Of the shards that are done; others have none."""
-    return filter(
-        None, session.scalars(select(ShardRow.agreement_histogram).where(ShardRow.run_id == run_id))
-    )
+def _shard_histograms(session: Session, run_id: str) -> Iterator[dict[str, Any]]:
+    """Read the histograms of the shards that are done; those of others are empty."""
+    query = select(ShardRow.agreement_histogram).where(ShardRow.run_id == run_id)
+    return filter(None, session.scalars(query))

@@ -1,6 +1,6 @@
-"""Frames of a run, read from the ledger: listed and looked at."""
+"""Lists the frames of a run, and reads the instances of frames."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import islice
@@ -22,13 +22,13 @@ from db.models.core import (
     SourceVideoRow,
     VideoRow,
 )
-from db.sql.paging import pages
-from labeling.structures import instances as seen
+from db.sql.reading import select_by_ids
+from labeling.structures.instances import Instance, Keypoints
 from labeling.structures.masks import Mask
 
 DECISIONS = ("rejected", "easy", "accepted", "review")
-_READ_AT_ONCE = 100
-"""Rows: of several streams that are merged, most give only a few."""
+_STREAM_ROWS = 100
+"""Rows read at a time: of several merged streams, most give only a few."""
 Order = Literal["agreement", "time"]
 """Hardest first, or by video and time."""
 
@@ -47,7 +47,7 @@ class FrameLine:
     rule: str | None
     iou: float | None
     expected_iou: float | None
-    """By which the hardest come first."""
+    """Sort key: the hardest frame has the lowest value."""
     boundary_iou: float | None
     causes: tuple[str, ...]
     reasons: tuple[str, ...]
@@ -56,21 +56,20 @@ class FrameLine:
 
 @dataclass(frozen=True, slots=True)
 class FrameQuery:
-    """Which frames of a run are listed, and how."""
+    """Which frames of a run to list, and in which order."""
 
     decisions: tuple[str, ...] = ()
     """Empty: all."""
     hard_only: bool = False
     order: Order = "agreement"
-    """Hardest first, or by video and time."""
     limit: int | None = None
 
 
-def list_frames(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[FrameLine]:
-    """Frames of a run, one at a time. As hard ones come in the order of their ids, those that were never
-    compared at last, by video and time."""
-    rows = _by_time(session, run_id, wanted) if wanted.order == "time" else _hardest(session, run_id, wanted)
-    for row in _with_sources(session, islice(rows, wanted.limit)):
+def list_frames(session: Session, run_id: str, query: FrameQuery) -> Iterator[FrameLine]:
+    """Yield frames of a run. Equally hard ones come by id; frames that were not compared come last, by
+    video and time."""
+    rows = _by_time(session, run_id, query) if query.order == "time" else _hardest(session, run_id, query)
+    for row in _with_sources(session, islice(rows, query.limit)):
         yield FrameLine(
             id=row.id,
             video_id=row.video_id,
@@ -90,62 +89,62 @@ def list_frames(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[F
 
 
 def _with_sources(session: Session, rows: Iterable[Row[Any]]) -> Iterator[Row[Any]]:
-    for page in batched(rows, _READ_AT_ONCE):
-        look_up_sources(session, [row.video_id for row in page])
+    for page in batched(rows, _STREAM_ROWS):
+        load_sources(session, [row.video_id for row in page])
         yield from page
 
 
-def _hardest(session: Session, run_id: str, wanted: FrameQuery) -> Iterator[Row[Any]]:
-    """Each decision's frames come in the order of an index; in one query for all they would be sorted."""
-    decisions = wanted.decisions or DECISIONS
-    compared = _frames(run_id, wanted).where(DecisionRow.expected_iou.is_not(None))
+def _hardest(session: Session, run_id: str, query: FrameQuery) -> Iterator[Row[Any]]:
+    """Merge the frames of each decision, which are in the order of an index: one query would sort them all."""
+    decisions = query.decisions or DECISIONS
+    compared = _frames(run_id, query).where(DecisionRow.expected_iou.is_not(None))
     compared = compared.order_by(DecisionRow.expected_iou, FrameRow.id)
     streams = (
-        _stream(session, compared.where(DecisionRow.decision == one), wanted.limit) for one in decisions
+        _stream(session, compared.where(DecisionRow.decision == decision), query.limit)
+        for decision in decisions
     )
     yield from merge(*streams, key=attrgetter("expected_iou", "id"))
-    left = tuple(one for one in decisions if _has_uncompared(session, run_id, one))
-    if left and not wanted.hard_only:
-        uncompared = (
-            func.coalesce(DecisionRow.expected_iou, -1) == -1
-        )  # no `IS NULL`: its index would be taken for the time's
-        yield from _by_time(session, run_id, replace(wanted, decisions=left), uncompared)
+    left = tuple(decision for decision in decisions if _has_uncompared(session, run_id, decision))
+    if left and not query.hard_only:
+        # for `IS NULL`, planners would take the index on expected_iou instead of the one on time
+        uncompared = func.coalesce(DecisionRow.expected_iou, -1) == -1
+        yield from _by_time(session, run_id, replace(query, decisions=left), uncompared)
 
 
 def _has_uncompared(session: Session, run_id: str, decision: str) -> bool:
-    """Only what was rejected should have any."""
-    here = (
+    uncompared = (
         DecisionRow.run_id == run_id,
         DecisionRow.decision == decision,
         DecisionRow.expected_iou.is_(None),
     )
-    return session.scalar(select(DecisionRow.frame_id).where(*here).limit(1)) is not None
+    return session.scalar(select(DecisionRow.frame_id).where(*uncompared).limit(1)) is not None
 
 
 def _by_time(
-    session: Session, run_id: str, wanted: FrameQuery, *conditions: ColumnElement[bool]
+    session: Session, run_id: str, query: FrameQuery, *conditions: ColumnElement[bool]
 ) -> Iterator[Row[Any]]:
-    """One video after another, each in the order of an index; videos without such frames are not asked."""
-    query = _frames(run_id, wanted).where(*conditions).order_by(FrameRow.t_ms)
-    if wanted.decisions:
-        query = query.where(DecisionRow.decision.in_(wanted.decisions))
-    for video_id in _videos_with(session, run_id, wanted.decisions or DECISIONS):
-        yield from _stream(session, query.where(FrameRow.video_id == video_id), wanted.limit)
+    """Read one video after another, each in the order of an index; videos without such frames are skipped."""
+    frames = _frames(run_id, query).where(*conditions).order_by(FrameRow.t_ms)
+    if query.decisions:
+        frames = frames.where(DecisionRow.decision.in_(query.decisions))
+    for video_id in _videos_with(session, run_id, query.decisions or DECISIONS):
+        yield from _stream(session, frames.where(FrameRow.video_id == video_id), query.limit)
 
 
 def _videos_with(session: Session, run_id: str, decisions: Sequence[str]) -> list[str]:
-    """Videos of a run with frames of these decisions, as its shards counted them."""
+    """Return the videos whose shards counted frames of these decisions; `rejected:blurred` counts as `rejected`."""
     shards = session.execute(select(ShardRow.video_id, ShardRow.counts).where(ShardRow.run_id == run_id))
-    return sorted({video_id for video_id, counts in shards if any(map(_is_of(decisions), counts))})
+    return sorted(
+        {
+            video_id
+            for video_id, counts in shards
+            if any(name.partition(":")[0] in decisions for name in counts)
+        }
+    )
 
 
-def _is_of(decisions: Sequence[str]) -> Callable[[str], bool]:
-    """Whether a count is of frames of these decisions: `rejected:blurred` is one of `rejected`."""
-    return lambda name: name.partition(":")[0] in decisions
-
-
-def _frames(run_id: str, wanted: FrameQuery) -> Select[Any]:
-    query = (
+def _frames(run_id: str, query: FrameQuery) -> Select[Any]:
+    frames = (
         select(
             *(FrameRow.id, FrameRow.video_id, FrameRow.t_ms, FrameRow.name, VideoRow.kind, VideoRow.path),
             *(DecisionRow.decision, DecisionRow.rule, DecisionRow.reasons, DecisionRow.image),
@@ -158,12 +157,12 @@ def _frames(run_id: str, wanted: FrameQuery) -> Select[Any]:
         )
         .where(DecisionRow.run_id == run_id)
     )
-    return query.where(AgreementRow.is_hard) if wanted.hard_only else query
+    return frames.where(AgreementRow.is_hard) if query.hard_only else frames
 
 
-def _stream(session: Session, query: Select[Any], limit: int | None) -> Iterator[Row[Any]]:
-    streamed = query.limit(limit).execution_options(yield_per=_READ_AT_ONCE)
-    with session.execute(streamed) as rows:  # PostgreSQL holds a cursor open until then
+def _stream(session: Session, frames: Select[Any], limit: int | None) -> Iterator[Row[Any]]:
+    streamed = frames.limit(limit).execution_options(yield_per=_STREAM_ROWS)
+    with session.execute(streamed) as rows:  # closes PostgreSQL's cursor
         yield from rows
 
 
@@ -176,43 +175,48 @@ def _title(source: SourceRow | None, path: str) -> str:
 
 
 def source_of(session: Session, video_id: str) -> SourceRow | None:
-    """The source that a video is credited to: the first by spec, where several gave the same bytes."""
+    """Return the source that a video is credited to: the first by spec of those that gave the same bytes."""
     known: dict[str, SourceRow | None] = session.info.setdefault("source_of", {})
     if video_id not in known:
-        look_up_sources(session, [video_id])
+        load_sources(session, [video_id])
     return known[video_id]
 
 
-def look_up_sources(session: Session, video_ids: Sequence[str]) -> None:
-    """Make `source_of` know the sources of many videos, which it would ask for one by one."""
+def load_sources(session: Session, video_ids: Iterable[str]) -> None:
+    """Read the sources of many videos at once, for later calls of `source_of`."""
     known: dict[str, SourceRow | None] = session.info.setdefault("source_of", {})
-    for page in pages([video_id for video_id in dict.fromkeys(video_ids) if video_id not in known]):
-        gave_it = SourceVideoRow.source_id == SourceRow.id
-        query = select(SourceVideoRow.video_id, SourceRow).join(SourceRow, gave_it).order_by(SourceRow.spec)
-        for video_id, source in session.execute(query.where(SourceVideoRow.video_id.in_(page))):
-            known.setdefault(video_id, source)
-        for video_id in page:
-            known.setdefault(video_id, None)
+    unknown = [video_id for video_id in dict.fromkeys(video_ids) if video_id not in known]
+    gave_video = SourceVideoRow.source_id == SourceRow.id
+    query = select(SourceVideoRow.video_id, SourceRow).join(SourceRow, gave_video).order_by(SourceRow.spec)
+    for video_id, source in select_by_ids(session, query, SourceVideoRow.video_id, unknown):
+        known.setdefault(video_id, source)
+    for video_id in unknown:
+        known.setdefault(video_id, None)
 
 
-def frame_instances(session: Session, run_id: str, frame: FrameRow, role: str) -> list[seen.Instance]:
-    """What a role saw on one frame, in the model's order."""
+def frame_instances(session: Session, run_id: str, frame: FrameRow, role: str) -> list[Instance]:
+    """Return the instances of one role on one frame, in the order of the model."""
+    return [to_instance(row, frame) for row, _ in role_instances(session, run_id, [frame.id], role)]
+
+
+def role_instances(
+    session: Session, run_id: str, frame_ids: Iterable[int], role: str
+) -> Iterator[tuple[InstanceRow, FrameRow]]:
+    """Read the instances of one role on frames, by frame and in the order of the model."""
     query = (
-        select(InstanceRow)
-        .where(InstanceRow.run_id == run_id, InstanceRow.frame_id == frame.id, InstanceRow.role == role)
-        .order_by(InstanceRow.rank)
+        select(InstanceRow, FrameRow)
+        .join(FrameRow, FrameRow.id == InstanceRow.frame_id)
+        .where(InstanceRow.run_id == run_id, InstanceRow.role == role)
+        .order_by(InstanceRow.frame_id, InstanceRow.rank)
     )
-    return [seen_instance(row, frame) for row in session.scalars(query)]
+    return select_by_ids(session, query, InstanceRow.frame_id, frame_ids)
 
 
-def seen_instance(row: InstanceRow, frame: FrameRow) -> seen.Instance:
-    return seen.Instance(
-        mask=Mask((frame.height or 0, frame.width or 0), row.rle),
-        score=row.score,
-        box_xywh=(row.x, row.y, row.w, row.h),
-        keypoints=keypoints_of(row.keypoints),
-    )
+def to_instance(row: InstanceRow, frame: FrameRow) -> Instance:
+    box_xywh = (row.detector_box_x, row.detector_box_y, row.detector_box_w, row.detector_box_h)
+    mask = Mask((frame.height or 0, frame.width or 0), row.rle)
+    return Instance(mask, row.score, box_xywh, to_keypoints(row.keypoints))
 
 
-def keypoints_of(stored: list[Any] | None) -> seen.Keypoints | None:
+def to_keypoints(stored: list[Any] | None) -> Keypoints | None:
     return tuple(map(tuple, stored)) if stored else None

@@ -1,4 +1,4 @@
-"""Shots of a run's videos, which go on where a shard ends and the next one begins."""
+"""Shots of a run's videos, joined across the shards that they span."""
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
@@ -13,31 +13,31 @@ from labeling.review.queue import Shot
 
 @dataclass(slots=True)
 class Shots:
-    """Looks up where shots of a run began.
+    """Looks up where the shots of a run start.
 
-    A shard has only its own frames in view, so its first shot is said to begin with it. If that is
-    within a frame of the shard's start, it is taken for what the shard before ended with: of a cut in that
-    very moment nobody knows.
+    A shard sees only its own frames, so its first shot starts with the shard. If that start is within one
+    frame of the shard's start, the shot is taken for a continuation of the last one of the shard before.
+    A scene boundary exactly between two shards is missed.
     """
 
     session: Session
     run_id: str
     _known: dict[Shot, Shot] = field(default_factory=dict)
     _shards: dict[str, tuple[list[int], Fraction]] | None = None
-    """By video: where its shards start, and how long its first frame may take to come, in ms."""
+    """By video: start times of its shards, and the duration of a frame in ms."""
 
     def whole(self, shot: Shot) -> Shot:
-        """The shot as it is known by its first shard."""
+        """Return the shot with the start that its first shard recorded."""
         parts = []
         while shot not in self._known and (before := self._before(shot)):
             parts.append(shot)
             shot = before
-        began = self._known.setdefault(shot, shot)
-        self._known |= dict.fromkeys(parts, began)
-        return began
+        start = self._known.setdefault(shot, shot)
+        self._known |= dict.fromkeys(parts, start)
+        return start
 
     def _before(self, shot: Shot) -> Shot | None:
-        """What the shard before ended with, if this shot began with its shard; None: a cut began it."""
+        """Return the last shot of the shard before if this one continues it, else None."""
         video_id, shot_start_ms = shot
         starts_ms, frame_ms = self._shards_of(video_id)
         shard = bisect_right(starts_ms, shot_start_ms) - 1
@@ -51,11 +51,11 @@ class Shots:
             .order_by(FrameRow.t_ms.desc())
             .limit(1)
         )
-        shot_ms_before = self.session.scalar(query)
-        return None if shot_ms_before is None else (video_id, shot_ms_before)
+        start_before_ms = self.session.scalar(query)
+        return None if start_before_ms is None else (video_id, start_before_ms)
 
     def _shards_of(self, video_id: str) -> tuple[list[int], Fraction]:
-        """Read of all videos at once: who asks about one asks about many."""
+        """Look up the shards of a video; those of all videos are read at the first call."""
         if self._shards is None:
             query = (
                 select(ShardRow.video_id, VideoRow.fps, ShardRow.start_ms)
@@ -65,7 +65,7 @@ class Shots:
             )
             self._shards = {}
             for of_video, fps, start_ms in self.session.execute(query).tuples():
-                # images have none: each is a shot of its own
+                # a set of images has no frame rate: each image is a shot of its own
                 frame_ms = 1000 / Fraction(fps) if fps else Fraction(0)
                 self._shards.setdefault(of_video, ([], frame_ms))[0].append(start_ms)
         return self._shards.get(video_id, ([], Fraction(0)))

@@ -1,14 +1,14 @@
-"""Alembic's environment: migrations run on the connection that db.connection.schema hands over."""
+"""Alembic environment: migrations run on the connection that db.connection.schema passes."""
 
 from alembic import context
 
-from db.models import review as review_models  # noqa: F401  # its tables are part of the schema
+from db.models import review as review_models  # noqa: F401  # registers its tables
 from db.models.core import Base
 
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,
-    render_as_batch=True,  # SQLite alters tables by copying them
+    render_as_batch=True,  # SQLite alters a table by copying it
 )
 with context.begin_transaction():
     context.run_migrations()

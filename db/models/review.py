@@ -1,6 +1,6 @@
-"""The tables of review: what waits for people, what they said, and what is held to be true since.
+"""Tables of the review: the outbox, the annotations and their consensus.
 
-Truth is a fact about a frame and belongs to no run: every run that looked at the frame is scored by it.
+The consensus about a frame belongs to no run: it scores every run that labeled the frame.
 """
 
 from datetime import datetime
@@ -13,22 +13,20 @@ from db.models.core import Base
 
 
 class LabelStudioProjectRow(Base):
-    """A project in a Label Studio that frames are sent to."""
+    """A Label Studio project that frames are sent to."""
 
     __tablename__ = "label_studio_project"
 
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="from place and title")
-    place: Mapped[str] = mapped_column(comment="the server's URL; local: the home's own, on any port")
-    title: Mapped[str] = mapped_column(comment="by which the project is found")
-    number: Mapped[int] = mapped_column(comment="Label Studio's id; another one after it was deleted there")
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="hash of location, title")
+    location: Mapped[str] = mapped_column(comment="server URL, or `local` for this home's own")
+    title: Mapped[str] = mapped_column(comment="as created; may differ by now")
+    external_id: Mapped[int] = mapped_column(comment="id in Label Studio")
     settings: Mapped[dict[str, Any]] = mapped_column(comment="review settings of the last push")
-    pulled_until: Mapped[datetime | None] = mapped_column(
-        comment="UTC by the server's clock: changes before are here; null: nothing was pulled"
-    )
+    pulled_until: Mapped[datetime | None] = mapped_column(comment="UTC of the server; null: never pulled")
 
 
 class ReviewRow(Base):
-    """A frame that a run wants reviewed: the outbox, and where the frame is since."""
+    """A frame to be reviewed, with its state: one entry of the outbox."""
 
     __tablename__ = "review"
     __table_args__ = (
@@ -36,54 +34,54 @@ class ReviewRow(Base):
             "state IN ('waiting', 'sending', 'open', 'reviewed', 'unresolved', 'skipped', 'withdrawn', 'deleted')",
             name="state",
         ),
-        Index("ix_review_run_id_state_value", "run_id", "state", "value", "frame_id"),
+        Index("ix_review_run_id_state_priority", "run_id", "state", "priority", "frame_id"),
         Index("ix_review_project_id_state", "project_id", "state"),
     )
 
     frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"), primary_key=True)
-    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), comment="whose masks are shown")
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), comment="run whose masks are shown")
     state: Mapped[str] = mapped_column(
-        comment="waiting: to be sent; sending: handed over, not confirmed; open: nobody's word yet; reviewed: "
-        "there is a truth; unresolved: words that give none; skipped: passed over by all; withdrawn: not wanted "
-        "any more; deleted: its task was deleted in Label Studio"
+        comment="waiting: to be sent; sending: sent, not confirmed; open: no annotation yet; reviewed: has a "
+        "consensus; unresolved: annotated without a consensus; skipped: skipped by all annotators; withdrawn: "
+        "no longer to be reviewed; deleted: its task was deleted in Label Studio"
     )
-    value: Mapped[float] = mapped_column(comment="of a look, as that run decided: highest first")
+    priority: Mapped[float] = mapped_column(comment="as decided by that run; highest first")
     project_id: Mapped[int | None] = mapped_column(
         ForeignKey("label_studio_project.id"), comment="null: waiting"
     )
-    task: Mapped[int | None] = mapped_column(comment="Label Studio's id")
+    task_id: Mapped[int | None] = mapped_column(comment="task id in Label Studio")
     fingerprint: Mapped[str] = mapped_column(default="", comment="SHA-256 of the predictions sent")
     sent_at: Mapped[datetime | None] = mapped_column(comment="UTC, last time")
 
 
 class AnnotationRow(Base):
-    """One version of one annotator's word on one frame; versions are never changed, only outdated."""
+    """One version of one annotator's annotation of a frame. Versions are only superseded, never changed."""
 
     __tablename__ = "annotation"
     __table_args__ = (
         CheckConstraint("state IN ('current', 'replaced', 'deleted')", name="state"),
-        CheckConstraint("verdict IN ('correct', 'fixed', 'unusable', 'skipped')", name="verdict"),
+        CheckConstraint("verdict IN ('correct', 'corrected', 'unusable', 'skipped')", name="verdict"),
         Index("ix_annotation_frame_id", "frame_id"),
     )
 
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="project, number, version")
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="hash of project, version")
     frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"))
-    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), comment="whose masks were shown")
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), comment="run whose masks were shown")
     project_id: Mapped[int] = mapped_column(ForeignKey("label_studio_project.id"))
-    task: Mapped[int] = mapped_column(comment="Label Studio's id")
-    number: Mapped[int] = mapped_column(comment="Label Studio's id of the annotation")
-    state: Mapped[str] = mapped_column(comment="current; replaced by a later version; deleted there")
+    task_id: Mapped[int] = mapped_column(comment="task id in Label Studio")
+    external_id: Mapped[int] = mapped_column(comment="annotation id in Label Studio")
+    state: Mapped[str] = mapped_column(comment="current, replaced or deleted")
     annotator: Mapped[str] = mapped_column(comment="e-mail, or `user N`")
     verdict: Mapped[str] = mapped_column()
-    seconds: Mapped[float | None] = mapped_column(comment="of human work so far; null: not measured")
+    seconds: Mapped[float | None] = mapped_column(comment="human work so far; null: not measured")
     created_at: Mapped[datetime] = mapped_column(comment="UTC")
-    updated_at: Mapped[datetime] = mapped_column(comment="UTC: the version")
-    note: Mapped[str] = mapped_column(comment="what the annotator wrote")
-    problems: Mapped[list[Any]] = mapped_column(comment="regions that were left out, and why")
+    updated_at: Mapped[datetime] = mapped_column(comment="UTC; identifies the version")
+    note: Mapped[str] = mapped_column(comment="text written by the annotator")
+    problems: Mapped[list[Any]] = mapped_column(comment="unreadable regions")
 
 
 class ReviewedInstanceRow(Base):
-    """One person as one version of an annotation has it."""
+    """One person in one version of an annotation."""
 
     __tablename__ = "reviewed_instance"
     __table_args__ = (
@@ -92,38 +90,38 @@ class ReviewedInstanceRow(Base):
         Index("ix_reviewed_instance_source_id", "source_id"),
     )
 
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="from annotation and rank")
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="hash of annotation, rank")
     annotation_id: Mapped[int] = mapped_column(ForeignKey("annotation.id"))
     rank: Mapped[int] = mapped_column(comment="from 0")
     source_id: Mapped[int | None] = mapped_column(
-        ForeignKey("instance.id"), comment="the mask that was shown; null: drawn by hand"
+        ForeignKey("instance.id"), comment="mask shown; null: drawn by hand"
     )
     origin: Mapped[str] = mapped_column(comment="untouched, corrected or drawn by hand")
-    iou: Mapped[float | None] = mapped_column(comment="with the mask that was shown")
-    rle: Mapped[bytes] = mapped_column(comment="counts of COCO's compressed RLE, size is the frame's")
-    area_px: Mapped[int] = mapped_column()
-    mask_box_x: Mapped[float] = mapped_column(server_default="0", comment="tight box of the mask, whole px")
-    mask_box_y: Mapped[float] = mapped_column(server_default="0")
-    mask_box_w: Mapped[float] = mapped_column(server_default="0")
-    mask_box_h: Mapped[float] = mapped_column(server_default="0")
-    keypoints: Mapped[list[Any] | None] = mapped_column(comment="17 x [x px, y px, confidence]")
+    iou: Mapped[float | None] = mapped_column(comment="with the mask shown; null: drawn by hand")
+    rle: Mapped[bytes] = mapped_column(comment="counts of a COCO RLE in the frame's size")
+    area_px: Mapped[int] = mapped_column(comment="mask area")
+    mask_box_x: Mapped[float] = mapped_column(comment="tight box of the mask, whole px")
+    mask_box_y: Mapped[float] = mapped_column()
+    mask_box_w: Mapped[float] = mapped_column()
+    mask_box_h: Mapped[float] = mapped_column()
+    keypoints: Mapped[list[Any] | None] = mapped_column(comment="17 x [x, y, confidence]")
 
 
 class ConsensusRow(Base):
-    """The annotation that is believed about a frame."""
+    """The annotation that counts for a frame."""
 
     __tablename__ = "consensus"
 
     frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"), primary_key=True)
     annotation_id: Mapped[int] = mapped_column(ForeignKey("annotation.id"), index=True)
-    verdict: Mapped[str] = mapped_column(comment="correct, fixed or unusable")
+    verdict: Mapped[str] = mapped_column(comment="correct, corrected or unusable")
     rule: Mapped[str] = mapped_column(comment="latest or agreement")
-    annotators: Mapped[list[Any]] = mapped_column(comment="everybody whose word was weighed")
-    agreement: Mapped[float | None] = mapped_column(comment="mean union IoU of their pairs; null: one alone")
+    annotators: Mapped[list[Any]] = mapped_column(comment="all considered")
+    agreement: Mapped[float | None] = mapped_column(comment="mean union IoU of pairs; null: no pair")
 
 
 class ModelScoreRow(Base):
-    """How a run's teacher or student compares with the truth about a frame."""
+    """How well the teacher or the student of a run agrees with the consensus about a frame."""
 
     __tablename__ = "model_score"
     __table_args__ = (
@@ -134,7 +132,7 @@ class ModelScoreRow(Base):
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), primary_key=True)
     frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"), primary_key=True)
     role: Mapped[str] = mapped_column(primary_key=True)
-    annotation_id: Mapped[int] = mapped_column(ForeignKey("annotation.id"), comment="the truth of then")
-    iou: Mapped[float] = mapped_column(comment="of the unions, 0 to 1")
-    boundary_iou: Mapped[float] = mapped_column(comment="of the unions' contour bands")
-    mismatches: Mapped[list[Any]] = mapped_column(comment="[cause, truth's ranks, role's ranks, IoU]")
+    annotation_id: Mapped[int] = mapped_column(ForeignKey("annotation.id"), comment="of the consensus")
+    iou: Mapped[float] = mapped_column(comment="of the mask unions, 0 to 1")
+    boundary_iou: Mapped[float] = mapped_column(comment="of the mask unions, 0 to 1")
+    mismatches: Mapped[list[Any]] = mapped_column(comment="as in agreement")

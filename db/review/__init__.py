@@ -1,1 +1,1 @@
-"""Review: the outbox, the selection, annotations and their scores."""
+"""Review: the outbox, the selection, annotations and model scores."""

@@ -1,16 +1,16 @@
-"""What people said about frames, and what is held to be true since.
+"""Stores annotations and the consensus about frames.
 
-Nothing that somebody said is ever overwritten: a later version replaces an earlier one, which stays.
+An annotation is never overwritten: a later version supersedes an earlier one, which is kept.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from more_itertools import batched
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from configs.models import Review as Settings
-from db.frames.listing import keypoints_of
+from db.frames.listing import to_keypoints
 from db.models.core import FrameRow, content_id
 from db.models.review import (
     AnnotationRow,
@@ -19,62 +19,59 @@ from db.models.review import (
     ReviewedInstanceRow,
     ReviewRow,
 )
-from db.sql.mask_columns import mask_columns
-from db.sql.paging import pages
+from db.sql.columns import keypoints_column, mask_columns
+from db.sql.reading import PAGE, select_by_ids
 from db.sql.upsert import upsert
-from labeling.review import records as said
-from labeling.review.consensus import Consensus, choose_annotation
+from labeling.review.records import ProposedInstance, ReviewedFrame, ReviewedInstance
 from labeling.structures.masks import Mask, iou_matrix
 
 
 @dataclass(frozen=True, slots=True)
 class SentFrame:
-    """Where a frame's annotations come from."""
+    """The project and task that a frame was sent to."""
 
     project_id: int
-    task: int
+    task_id: int
     run_id: str
-    """Whose masks were shown."""
+    """The run whose masks were shown."""
 
 
 def find_sent_frames(session: Session, project_id: int, frame_ids: Sequence[int]) -> dict[int, SentFrame]:
-    """Frames that we sent to a project; others in there are nothing of ours."""
-    found: dict[int, SentFrame] = {}
-    for page in pages(frame_ids):
-        query = select(ReviewRow).where(ReviewRow.frame_id.in_(page), ReviewRow.project_id == project_id)
-        found |= {
-            row.frame_id: SentFrame(project_id, row.task or 0, row.run_id) for row in session.scalars(query)
-        }
-    return found
+    """Return those of these frames that were sent to a project."""
+    query = select(ReviewRow).where(ReviewRow.project_id == project_id)
+    return {
+        row.frame_id: SentFrame(project_id, row.task_id or 0, row.run_id)
+        for (row,) in select_by_ids(session, query, ReviewRow.frame_id, frame_ids)
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class FrameAnnotations:
-    """All annotations that a frame has now."""
+    """All current annotations of a frame."""
 
     sent: SentFrame
-    annotations: Sequence[said.ReviewedFrame]
-    shown: Sequence[said.ProposedInstance]
-    """The masks that people were shown."""
+    annotations: Sequence[ReviewedFrame]
+    shown: Sequence[ProposedInstance]
+    """The masks that were shown to the annotators."""
 
 
-def store_annotations(session: Session, answers: Mapping[int, FrameAnnotations]) -> list[int]:
-    """Keep what people said, by frame; returns the frames about which anything is new.
+def store_annotations(session: Session, frames: Mapping[int, FrameAnnotations]) -> list[int]:
+    """Store annotations by frame id; returns the frames of which any annotation is new or has gone.
 
-    A version that is known is not written again; one that is no longer there is marked, not removed.
+    A known version is not written again; one that no longer exists is marked, not deleted.
     """
-    known = _known_versions(session, list(answers))
+    known = _known_versions(session, list(frames))
     annotations, instances, changed = [], [], []
-    for frame_id, answer in answers.items():
-        ids = {annotation_id(answer.sent.project_id, one): one for one in answer.annotations}
-        rows = [row for row in known.get(frame_id, ()) if row.project_id == answer.sent.project_id]
-        outdated = _mark_versions(rows, ids)
-        new = {key: one for key, one in ids.items() if key not in {row.id for row in rows}}
-        if outdated or new:
+    for frame_id, frame in frames.items():
+        versions = {_version_id(frame.sent.project_id, one): one for one in frame.annotations}
+        rows = [row for row in known.get(frame_id, ()) if row.project_id == frame.sent.project_id]
+        is_outdated = _mark_versions(rows, versions)
+        new = {key: one for key, one in versions.items() if key not in {row.id for row in rows}}
+        if is_outdated or new:
             changed.append(frame_id)
-        masks = {one.id: one.mask for one in answer.shown}
-        annotations += [_annotation_row(key, one, answer.sent) for key, one in new.items()]
-        instances += [row for key, one in new.items() for row in _instance_rows(key, one, masks)]
+        shown = {one.id: one.mask for one in frame.shown}
+        annotations += [_annotation_row(key, one, frame.sent) for key, one in new.items()]
+        instances += [row for key, one in new.items() for row in _instance_rows(key, one, shown)]
     upsert(session, AnnotationRow, annotations)
     upsert(session, ReviewedInstanceRow, instances)
     return changed
@@ -82,50 +79,50 @@ def store_annotations(session: Session, answers: Mapping[int, FrameAnnotations])
 
 def _known_versions(session: Session, frame_ids: Sequence[int]) -> dict[int, list[AnnotationRow]]:
     found: dict[int, list[AnnotationRow]] = {}
-    for page in pages(frame_ids):
-        for row in session.scalars(select(AnnotationRow).where(AnnotationRow.frame_id.in_(page))):
-            found.setdefault(row.frame_id, []).append(row)
+    for (row,) in select_by_ids(session, select(AnnotationRow), AnnotationRow.frame_id, frame_ids):
+        found.setdefault(row.frame_id, []).append(row)
     return found
 
 
-def _mark_versions(known: Iterable[AnnotationRow], now: Mapping[int, said.ReviewedFrame]) -> bool:
-    """Whether any of the known versions is another thing now: replaced, deleted, or back."""
-    numbers = {one.number for one in now.values()}
-    changed = False
+def _mark_versions(known: Iterable[AnnotationRow], current: Mapping[int, ReviewedFrame]) -> bool:
+    """Update the states of known versions; returns whether any has changed."""
+    external_ids = {one.number for one in current.values()}
+    has_changed = False
     for row in known:
-        state = "current" if row.id in now else "replaced" if row.number in numbers else "deleted"
-        changed |= row.state != state
+        state = (
+            "current" if row.id in current else "replaced" if row.external_id in external_ids else "deleted"
+        )
+        has_changed |= row.state != state
         row.state = state
-    return changed
+    return has_changed
 
 
-def annotation_id(project_id: int, annotation: said.ReviewedFrame) -> int:
-    """Id of a version."""
+def _version_id(project_id: int, annotation: ReviewedFrame) -> int:
     return content_id("annotation", project_id, annotation.number, annotation.updated_at.isoformat())
 
 
-def _annotation_row(key: int, one: said.ReviewedFrame, sent: SentFrame) -> dict[str, object]:
+def _annotation_row(key: int, annotation: ReviewedFrame, sent: SentFrame) -> dict[str, object]:
     return {
         "id": key,
-        "frame_id": one.frame_id,
+        "frame_id": annotation.frame_id,
         "run_id": sent.run_id,
         "project_id": sent.project_id,
-        "task": one.task,
-        "number": one.number,
+        "task_id": annotation.task,
+        "external_id": annotation.number,
         "state": "current",
-        "annotator": one.annotator,
-        "verdict": one.verdict,
-        "seconds": one.seconds,
-        "created_at": one.created_at,
-        "updated_at": one.updated_at,
-        "note": one.note,
-        "problems": list(one.problems),
+        "annotator": annotation.annotator,
+        "verdict": annotation.verdict,
+        "seconds": annotation.seconds,
+        "created_at": annotation.created_at,
+        "updated_at": annotation.updated_at,
+        "note": annotation.note,
+        "problems": list(annotation.problems),
     }
 
 
 def _instance_rows(
-    key: int, annotation: said.ReviewedFrame, shown: Mapping[int, Mask]
-) -> Iterable[dict[str, object]]:
+    key: int, annotation: ReviewedFrame, shown: Mapping[int, Mask]
+) -> Iterator[dict[str, object]]:
     measured = mask_columns([instance.mask for instance in annotation.instances])
     for rank, (instance, mask) in enumerate(zip(annotation.instances, measured, strict=True)):
         before = shown.get(instance.source_id) if instance.source_id is not None else None
@@ -136,62 +133,52 @@ def _instance_rows(
             "source_id": instance.source_id,
             "origin": instance.origin,
             "iou": None if before is None else float(iou_matrix([before], [instance.mask])[0, 0]),
-            "keypoints": [list(point) for point in instance.keypoints] if instance.keypoints else None,
+            "keypoints": keypoints_column(instance.keypoints),
             **mask,
         }
 
 
-def read_annotations(
-    session: Session, frame_ids: Sequence[int]
-) -> dict[int, list[tuple[int, said.ReviewedFrame]]]:
-    """The current annotations of frames, with their ids; frames without any are absent."""
-    found: dict[int, list[tuple[int, said.ReviewedFrame]]] = {}
-    for page in pages(frame_ids):
-        query = (
-            select(AnnotationRow, FrameRow)
-            .join(FrameRow, FrameRow.id == AnnotationRow.frame_id)
-            .where(AnnotationRow.frame_id.in_(page), AnnotationRow.state == "current")
-            .order_by(AnnotationRow.frame_id, AnnotationRow.number)
-        )
-        rows = session.execute(query).tuples().all()
-        instances = _instances_of(session, [(row.id, frame) for row, frame in rows])
-        for row, _ in rows:
-            one = _reviewed_frame(row, tuple(instances.get(row.id, ())))
-            found.setdefault(row.frame_id, []).append((row.id, one))
-    return found
-
-
-def _instances_of(
-    session: Session, annotations: Sequence[tuple[int, FrameRow]]
-) -> dict[int, list[said.ReviewedInstance]]:
-    frames = dict(annotations)
-    found: dict[int, list[said.ReviewedInstance]] = {}
-    for page in pages(list(frames)):
-        query = select(ReviewedInstanceRow).where(ReviewedInstanceRow.annotation_id.in_(page))
-        for row in session.scalars(
-            query.order_by(ReviewedInstanceRow.annotation_id, ReviewedInstanceRow.rank)
-        ):
-            one = reviewed_instance(row, frames[row.annotation_id])
-            found.setdefault(row.annotation_id, []).append(one)
-    return found
-
-
-def reviewed_instance(row: ReviewedInstanceRow, frame: FrameRow) -> said.ReviewedInstance:
-    return said.ReviewedInstance(
-        mask=Mask((frame.height or 0, frame.width or 0), row.rle),
-        origin=row.origin,  # type: ignore[arg-type]  # held by the table's check
-        source_id=row.source_id,
-        keypoints=keypoints_of(row.keypoints),
+def current_annotations(session: Session, frame_ids: Sequence[int]) -> dict[int, dict[int, ReviewedFrame]]:
+    """Return the current annotations of frames, by frame and annotation id; frames without any are absent."""
+    query = (
+        select(AnnotationRow, FrameRow)
+        .join(FrameRow, FrameRow.id == AnnotationRow.frame_id)
+        .where(AnnotationRow.state == "current")
+        .order_by(AnnotationRow.frame_id, AnnotationRow.external_id)
     )
+    rows = list(select_by_ids(session, query, AnnotationRow.frame_id, frame_ids))
+    instances = annotation_instances(session, {row.id: frame for row, frame in rows})
+    found: dict[int, dict[int, ReviewedFrame]] = {}
+    for row, _ in rows:
+        found.setdefault(row.frame_id, {})[row.id] = _reviewed_frame(row, tuple(instances.get(row.id, ())))
+    return found
 
 
-def _reviewed_frame(row: AnnotationRow, instances: tuple[said.ReviewedInstance, ...]) -> said.ReviewedFrame:
-    return said.ReviewedFrame(
+def annotation_instances(
+    session: Session, frames: Mapping[int, FrameRow]
+) -> dict[int, list[ReviewedInstance]]:
+    """Return the persons in annotations, whose frames are given by annotation id."""
+    query = select(ReviewedInstanceRow).order_by(ReviewedInstanceRow.annotation_id, ReviewedInstanceRow.rank)
+    found: dict[int, list[ReviewedInstance]] = {}
+    for (row,) in select_by_ids(session, query, ReviewedInstanceRow.annotation_id, frames):
+        frame = frames[row.annotation_id]
+        instance = ReviewedInstance(
+            mask=Mask((frame.height or 0, frame.width or 0), row.rle),
+            origin=row.origin,  # type: ignore[arg-type]  # the table has a check for it
+            source_id=row.source_id,
+            keypoints=to_keypoints(row.keypoints),
+        )
+        found.setdefault(row.annotation_id, []).append(instance)
+    return found
+
+
+def _reviewed_frame(row: AnnotationRow, instances: tuple[ReviewedInstance, ...]) -> ReviewedFrame:
+    return ReviewedFrame(
         frame_id=row.frame_id,
-        task=row.task,
-        number=row.number,
+        task=row.task_id,
+        number=row.external_id,
         annotator=row.annotator,
-        verdict=row.verdict,  # type: ignore[arg-type]  # held by the table's check
+        verdict=row.verdict,  # type: ignore[arg-type]  # the table has a check for it
         instances=instances,
         seconds=row.seconds,
         created_at=row.created_at,
@@ -201,52 +188,29 @@ def _reviewed_frame(row: AnnotationRow, instances: tuple[said.ReviewedInstance, 
     )
 
 
-def update_consensus(session: Session, frame_ids: Sequence[int], settings: Settings) -> None:
-    """Pick the truth about frames from their current annotations, and say in the outbox where they are."""
-    annotations = read_annotations(session, frame_ids)
-    consensus_rows, states = [], []
-    for frame_id in frame_ids:
-        words = annotations.get(frame_id, [])
-        consensus = choose_annotation([one for _, one in words], settings)
-        if consensus is not None:
-            key = next(key for key, one in words if one is consensus.frame)
-            consensus_rows.append(_consensus_row(frame_id, key, consensus))
-        states.append({"frame_id": frame_id, "state": _state_of(words, consensus)})
-    settled = {row["frame_id"] for row in consensus_rows}
-    for page in pages([frame_id for frame_id in frame_ids if frame_id not in settled]):
+def store_consensus(
+    session: Session, rows: Sequence[Mapping[str, object]], states: Mapping[int, str]
+) -> None:
+    """Store consensus rows and the review states of frames; frames in `states` without a row lose theirs."""
+    settled = {row["frame_id"] for row in rows}
+    for page in batched((frame_id for frame_id in states if frame_id not in settled), PAGE):
         session.execute(delete(ConsensusRow).where(ConsensusRow.frame_id.in_(page)))
-    upsert(session, ConsensusRow, consensus_rows, update_columns=[*ConsensusRow.__table__.columns.keys()][1:])
+    update_columns = [name for name in ConsensusRow.__table__.columns.keys() if name != "frame_id"]  # noqa: SIM118
+    upsert(session, ConsensusRow, rows, update_columns=update_columns)
     if states:
-        session.execute(update(ReviewRow), states)
-
-
-def _consensus_row(frame_id: int, annotation: int, consensus: Consensus) -> dict[str, object]:
-    return {
-        "frame_id": frame_id,
-        "annotation_id": annotation,
-        "verdict": consensus.frame.verdict,
-        "rule": consensus.rule,
-        "annotators": list(consensus.annotators),
-        "agreement": consensus.agreement,
-    }
-
-
-def _state_of(words: Collection[tuple[int, said.ReviewedFrame]], consensus: Consensus | None) -> str:
-    if consensus is not None:
-        return "reviewed"
-    if not words:
-        return "open"
-    return "skipped" if all(one.verdict == "skipped" for _, one in words) else "unresolved"
+        changes = [{"frame_id": frame_id, "state": state} for frame_id, state in states.items()]
+        session.execute(update(ReviewRow), changes)
 
 
 def annotated_frames(session: Session, project_id: int) -> list[int]:
-    """Frames of a project about which people have said something that stands."""
+    """Return the frames of a project that have a current annotation."""
     query = select(AnnotationRow.frame_id).where(
         AnnotationRow.project_id == project_id, AnnotationRow.state == "current"
     )
     return list(session.scalars(query.distinct().order_by(AnnotationRow.frame_id)))
 
 
-def projects_at(session: Session, place: str) -> list[LabelStudioProjectRow]:
-    """Projects that frames were sent to, of one Label Studio."""
-    return list(session.scalars(select(LabelStudioProjectRow).where(LabelStudioProjectRow.place == place)))
+def projects_at(session: Session, location: str) -> list[LabelStudioProjectRow]:
+    """Return the projects on a Label Studio server that frames were sent to."""
+    query = select(LabelStudioProjectRow).where(LabelStudioProjectRow.location == location)
+    return list(session.scalars(query))

@@ -1,7 +1,7 @@
-"""The outbox of review: which frames people are to look at, and where each of them is.
+"""The outbox: which frames are to be reviewed, and the state of each.
 
-Label Studio's commit and ours cannot be one. So a frame is marked `sending` before it is handed over,
-and what became of it is found by looking there (`reconcile`), never by sending it again.
+Label Studio and this database cannot commit together. So a frame is marked `sending` before it is sent,
+and its result is read from Label Studio (`reconcile`); it is never sent a second time on suspicion.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -9,20 +9,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, bindparam, func, literal, null, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, literal, null, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from db.models.core import DecisionRow, RunRow, content_id, utc_now
 from db.models.review import LabelStudioProjectRow, ReviewRow
-from db.sql.paging import pages
+from db.sql.reading import count_rows, select_by_ids
 from db.sql.upsert import upsert
 from labeling.review.records import ReviewItem
 
-HAVE_A_TASK = ("open", "unresolved", "skipped")
-"""States whose frame has a task in Label Studio and no truth."""
-_WITHOUT_A_WORD = ("waiting", "sending", "deleted")
-"""States that a task which is there after all ends; others know more."""
+_WITH_TASK = ("open", "unresolved", "skipped")
+"""States of frames with a task in Label Studio and without a consensus."""
+_WITHOUT_TASK = ("waiting", "sending", "deleted")
+"""States that become `open` when the task turns out to exist."""
+_FREE = {"project_id": None, "task_id": None}
+"""Columns of a frame that is in no project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,74 +32,72 @@ class FrameTask:
     """A frame and its task in Label Studio."""
 
     frame_id: int
-    task: int
+    task_id: int
 
 
 def remember_project(
-    session: Session, place: str, title: str, number: int, settings: Mapping[str, Any] | None = None
+    session: Session, location: str, title: str, external_id: int, settings: Mapping[str, Any] | None = None
 ) -> int:
-    """Our id of a project; frames that waited for people in one that is gone wait for a push again."""
-    project_id = content_id("studio", place, title)
+    """Store a project and return its id here; frames sent to a deleted one of that title wait again."""
+    project_id = content_id("studio", location, title)
     known = session.get(LabelStudioProjectRow, project_id)
-    if known is not None and known.number != number:
-        _take_back(session, project_id)
-    row = {"id": project_id, "place": place, "title": title, "number": number, "settings": settings or {}}
-    changed = ["number", *(["settings"] if settings is not None else [])]
-    upsert(session, LabelStudioProjectRow, [row], update_columns=changed)
+    if known is not None and known.external_id != external_id:
+        forget_project(session, project_id)
+    row = {"id": project_id, "location": location, "title": title, "external_id": external_id}
+    row["settings"] = settings or {}
+    update_columns = ["external_id", *(["settings"] if settings is not None else [])]
+    upsert(session, LabelStudioProjectRow, [row], update_columns=update_columns)
     return project_id
 
 
-def known_project(session: Session, place: str, title: str) -> LabelStudioProjectRow | None:
-    """The project that frames were sent to under this title; it may have another title there by now."""
-    return session.get(LabelStudioProjectRow, content_id("studio", place, title))
+def known_project(session: Session, location: str, title: str) -> LabelStudioProjectRow | None:
+    """Return the project that was stored under this title; Label Studio may show another title by now."""
+    return session.get(LabelStudioProjectRow, content_id("studio", location, title))
 
 
 def forget_project(session: Session, project_id: int) -> int:
-    """The project was deleted in Label Studio; returns how many frames wait for a push again."""
-    return _take_back(session, project_id)
-
-
-def _take_back(session: Session, project_id: int) -> int:
-    """What people said stays ours; frames without a word of theirs go back to the outbox."""
+    """Requeue the frames of a project that was deleted in Label Studio, except reviewed ones; returns how many."""
     session.execute(
         update(LabelStudioProjectRow).where(LabelStudioProjectRow.id == project_id).values(pulled_until=None)
     )
     of_project = update(ReviewRow).where(ReviewRow.project_id == project_id)
-    session.execute(of_project.values(task=None))
+    session.execute(of_project.values(task_id=None))
     lost = of_project.where(ReviewRow.state.in_(("open", "sending", "unresolved")))
-    done = session.execute(lost.values(state="waiting", project_id=None, fingerprint=""))
-    return int(done.rowcount)  # type: ignore[attr-defined]  # of CursorResult
+    requeued = session.execute(lost.values(state="waiting", project_id=None, fingerprint=""))
+    return int(requeued.rowcount)  # type: ignore[attr-defined]  # of CursorResult
 
 
 def fill_outbox(session: Session, run_id: str, *, again: bool = False) -> None:
-    """Enter the frames that a run wants reviewed. One that waits for another run takes this run's masks.
+    """Queue the frames to be reviewed of a run. One that waits for another run gets the masks of this run.
 
-    `again`: also frames whose task somebody deleted in Label Studio.
+    `again`: also frames whose task was deleted in Label Studio.
     """
-    taken_over = ("waiting", "withdrawn", *(("deleted",) if again else ()))
+    replaceable = ("waiting", "withdrawn", *(("deleted",) if again else ()))
     stays = or_(
-        ReviewRow.state.not_in(taken_over), and_(ReviewRow.state == "waiting", ReviewRow.run_id == run_id)
+        ReviewRow.state.not_in(replaceable), and_(ReviewRow.state == "waiting", ReviewRow.run_id == run_id)
     )
-    entered = (ReviewRow.frame_id == DecisionRow.frame_id) & stays
-    missing = (  # by an index alone: mostly none are
+    queued = (ReviewRow.frame_id == DecisionRow.frame_id) & stays
+    missing = (  # a query on indexes alone: usually none are missing
         select(DecisionRow.frame_id)
-        .outerjoin(ReviewRow, entered)
+        .outerjoin(ReviewRow, queued)
         .where(DecisionRow.run_id == run_id, DecisionRow.decision == "review", ReviewRow.frame_id.is_(None))
     )
-    wanted = (
-        select(DecisionRow.frame_id, DecisionRow.run_id, literal("waiting"), DecisionRow.value, literal(""))
+    new = (
+        select(
+            *(DecisionRow.frame_id, DecisionRow.run_id, literal("waiting"), DecisionRow.priority, literal(""))
+        )
         .where(DecisionRow.run_id == run_id, DecisionRow.frame_id.in_(missing))
-        .where(DecisionRow.value.is_not(None), DecisionRow.image.is_not(None))
+        .where(DecisionRow.priority.is_not(None), DecisionRow.image.is_not(None))
     )
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = dialect.insert(ReviewRow).from_select(
-        ["frame_id", "run_id", "state", "value", "fingerprint"], wanted, include_defaults=False
+        ["frame_id", "run_id", "state", "priority", "fingerprint"], new, include_defaults=False
     )
-    fresh = {name: statement.excluded[name] for name in ("run_id", "state", "value", "fingerprint")}
-    fresh |= {"task": null(), "project_id": null()}
+    changes = {name: statement.excluded[name] for name in ("run_id", "state", "priority", "fingerprint")}
+    changes |= {"task_id": null(), "project_id": null()}
     session.execute(
         statement.on_conflict_do_update(
-            index_elements=["frame_id"], set_=fresh, where=ReviewRow.state.in_(taken_over)
+            index_elements=["frame_id"], set_=changes, where=ReviewRow.state.in_(replaceable)
         )
     )
 
@@ -105,10 +105,9 @@ def fill_outbox(session: Session, run_id: str, *, again: bool = False) -> None:
 def withdraw_unwanted(
     session: Session, run_id: str, project_id: int, *, started: Collection[int]
 ) -> list[int]:
-    """Mark frames of a project, or of none yet, that this run looked at and does not want reviewed;
-    returns them.
+    """Withdraw frames of other runs, in this project or in none, that this run decided need no review.
 
-    Frames in `started` stay: somebody's work is in them.
+    Returns them. Frames in `started` stay, because an annotator has begun them.
     """
     unwanted = (
         DecisionRow.run_id == run_id,
@@ -116,123 +115,109 @@ def withdraw_unwanted(
         DecisionRow.decision != "review",
     )
     here = (ReviewRow.state == "open") & (ReviewRow.project_id == project_id)
-    others = session.scalars(select(RunRow.id).where(RunRow.id != run_id)).all()
+    other_runs = session.scalars(select(RunRow.id).where(RunRow.id != run_id)).all()
     rows = session.scalars(
         select(ReviewRow).where(
-            ReviewRow.run_id.in_(others),
+            ReviewRow.run_id.in_(other_runs),
             ReviewRow.state.in_(("waiting", "open")),
             or_(ReviewRow.state == "waiting", here),
             select(DecisionRow.frame_id).where(*unwanted).exists(),
         )
     ).all()
-    leaving = [row.frame_id for row in rows if row.frame_id not in started]
-    withdraw(session, leaving)
-    return leaving
+    withdrawn = [row.frame_id for row in rows if row.frame_id not in started]
+    withdraw(session, withdrawn)
+    return withdrawn
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """What looking at Label Studio changed here."""
+    """What a comparison with Label Studio changed in the outbox."""
 
     adopted: int
-    """Frames that were there although nobody had told us."""
+    """Frames whose task exists although sending it was not confirmed."""
     deleted: int
-    """Frames whose task is gone."""
+    """Frames whose task was deleted."""
     left_over: tuple[FrameTask, ...]
-    """Tasks of frames that were withdrawn."""
+    """Tasks of withdrawn frames."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownTasks:
-    """What we believe to be in a project."""
+    """The tasks that the outbox has recorded for a project."""
 
     unfinished: dict[int, int]
-    """Task by frame that has no truth."""
+    """Task id by frame id, of frames without a consensus."""
     last: int
-    """The highest task of all that we know; 0: none."""
+    """The highest recorded task id; 0: none."""
 
 
 def known_tasks(session: Session, project_id: int) -> KnownTasks:
     of_project = ReviewRow.project_id == project_id
-    unfinished = select(ReviewRow.frame_id, ReviewRow.task).where(
-        of_project, ReviewRow.state.in_(HAVE_A_TASK), ReviewRow.task.is_not(None)
+    unfinished = select(ReviewRow.frame_id, ReviewRow.task_id).where(
+        of_project, ReviewRow.state.in_(_WITH_TASK), ReviewRow.task_id.is_not(None)
     )
-    last = session.scalar(select(func.max(ReviewRow.task)).where(of_project))
+    last = session.scalar(select(func.max(ReviewRow.task_id)).where(of_project))
     return KnownTasks({frame: task for frame, task in session.execute(unfinished) if task}, last or 0)
 
 
 def unanswered_frames(session: Session, project_id: int) -> list[int]:
-    """Frames of a project about which nobody has said anything that we know."""
+    """Return the frames of a project without a known annotation."""
     query = select(ReviewRow.frame_id).where(ReviewRow.project_id == project_id, ReviewRow.state == "open")
     return list(session.scalars(query))
 
 
 def finished_frames(session: Session, project_id: int, frame_ids: Sequence[int]) -> set[int]:
-    """Those of these frames that have a truth from this project: another task of theirs is a double."""
-    found: set[int] = set()
-    for page in pages(frame_ids):
-        here = (
-            ReviewRow.frame_id.in_(page)
-            & (ReviewRow.project_id == project_id)
-            & (ReviewRow.state == "reviewed")
-        )
-        found |= set(session.scalars(select(ReviewRow.frame_id).where(here)))
-    return found
+    """Return those of these frames that have a consensus from this project: another task is a duplicate."""
+    reviewed = (ReviewRow.project_id == project_id) & (ReviewRow.state == "reviewed")
+    query = select(ReviewRow.frame_id).where(reviewed)
+    return {frame_id for (frame_id,) in select_by_ids(session, query, ReviewRow.frame_id, frame_ids)}
 
 
 def tasks_of(session: Session, project_id: int, frame_ids: Sequence[int]) -> dict[int, int]:
-    """Tasks that frames are known to have in a project."""
-    found: dict[int, int] = {}
-    for page in pages(frame_ids):
-        here = ReviewRow.frame_id.in_(page) & (ReviewRow.project_id == project_id)
-        query = select(ReviewRow.frame_id, ReviewRow.task).where(here, ReviewRow.task.is_not(None))
-        found |= {frame: task for frame, task in session.execute(query) if task}
-    return found
+    """Return the recorded tasks of frames in a project."""
+    query = select(ReviewRow.frame_id, ReviewRow.task_id).where(ReviewRow.project_id == project_id)
+    rows = select_by_ids(session, query, ReviewRow.frame_id, frame_ids)
+    return {frame_id: task_id for frame_id, task_id in rows if task_id}
 
 
 def reconcile(session: Session, project_id: int, tasks: Mapping[int, int]) -> Reconciliation:
-    """Bring the outbox in line with the tasks by frame id that are in a project of Label Studio: all that
-    nobody has begun, and all that we know of frames without a truth, as far as they are there.
+    """Update the outbox to the tasks that exist in a Label Studio project.
 
-    A frame that is being sent and is not there stays as it is: the server may still be at it. One that
-    we know elsewhere and that is there after all has moved: the server has another address now.
+    `tasks`: task id by frame id, of all tasks that are not begun, and of all recorded tasks of frames without
+    a consensus, as far as they exist. A frame in `sending` without a task is left: the server may still be
+    importing it. A frame recorded in another project has moved: the server has another address now.
     """
-    here = _rows_of(session, project_id, tasks)
-    there = [(row, tasks[row.frame_id]) for row in here if row.frame_id in tasks]
-    adopted = [FrameTask(row.frame_id, task) for row, task in there if row.state in _WITHOUT_A_WORD]
+    rows = _rows_to_reconcile(session, project_id, tasks)
+    existing = [(row, tasks[row.frame_id]) for row in rows if row.frame_id in tasks]
+    adopted = [FrameTask(row.frame_id, task) for row, task in existing if row.state in _WITHOUT_TASK]
     moved = [
-        {"frame_id": row.frame_id, "project_id": project_id, "task": task}
-        for row, task in there
-        if row.state in (*HAVE_A_TASK, "reviewed") and (row.project_id, row.task) != (project_id, task)
+        {"frame_id": row.frame_id, "project_id": project_id, "task_id": task}
+        for row, task in existing
+        if row.state in (*_WITH_TASK, "reviewed") and (row.project_id, row.task_id) != (project_id, task)
     ]
-    left_over = tuple(FrameTask(row.frame_id, task) for row, task in there if row.state == "withdrawn")
-    gone = [
-        row.frame_id
-        for row in here
-        if row.frame_id not in tasks and row.task is not None and row.state in HAVE_A_TASK
+    left_over = tuple(FrameTask(row.frame_id, task) for row, task in existing if row.state == "withdrawn")
+    deleted = [
+        {"frame_id": row.frame_id, "task_id": None, "state": "deleted"}
+        for row in rows
+        if row.frame_id not in tasks and row.task_id is not None and row.state in _WITH_TASK
     ]
     confirm_sent(session, project_id, adopted)
     _update(session, moved)
-    return Reconciliation(len(adopted), _forget_tasks(session, gone), left_over)
+    _update(session, deleted)
+    return Reconciliation(len(adopted), len(deleted), left_over)
 
 
-def _rows_of(session: Session, project_id: int, tasks: Mapping[int, int]) -> list[ReviewRow]:
-    """Unfinished reviews of a project, and those of frames that have a task in it."""
-    unfinished = ReviewRow.state.in_((*HAVE_A_TASK, "sending"))
+def _rows_to_reconcile(session: Session, project_id: int, tasks: Mapping[int, int]) -> list[ReviewRow]:
+    """Read the unfinished reviews of a project, and those of frames that have a task in it."""
+    unfinished = ReviewRow.state.in_((*_WITH_TASK, "sending"))
     rows = list(session.scalars(select(ReviewRow).where(ReviewRow.project_id == project_id, unfinished)))
     known = {row.frame_id for row in rows}
-    for page in pages([frame_id for frame_id in tasks if frame_id not in known]):
-        rows += session.scalars(select(ReviewRow).where(ReviewRow.frame_id.in_(page)))
-    return rows
-
-
-def _forget_tasks(session: Session, frame_ids: Sequence[int]) -> int:
-    _update(session, [{"frame_id": frame_id, "task": None, "state": "deleted"} for frame_id in frame_ids])
-    return len(frame_ids)
+    others = [frame_id for frame_id in tasks if frame_id not in known]
+    return rows + [row for (row,) in select_by_ids(session, select(ReviewRow), ReviewRow.frame_id, others)]
 
 
 def frames_being_sent(session: Session, project_id: int) -> dict[int, datetime]:
-    """Frames that were handed over and not confirmed, and when."""
+    """Return the frames that were sent and not confirmed, with the time of sending."""
     query = select(ReviewRow.frame_id, ReviewRow.sent_at).where(
         ReviewRow.project_id == project_id, ReviewRow.state == "sending"
     )
@@ -240,7 +225,7 @@ def frames_being_sent(session: Session, project_id: int) -> dict[int, datetime]:
 
 
 def mark_sending(session: Session, project_id: int, fingerprints: Mapping[int, str]) -> None:
-    """Frames, with their predictions' fingerprints, that are about to be handed over."""
+    """Mark frames that are about to be sent, with the fingerprints of their predictions."""
     changes = {"project_id": project_id, "state": "sending", "sent_at": utc_now()}
     rows = [
         {"frame_id": frame_id, "fingerprint": fingerprint, **changes}
@@ -249,36 +234,35 @@ def mark_sending(session: Session, project_id: int, fingerprints: Mapping[int, s
     _update(session, rows)
 
 
-def confirm_sent(session: Session, project_id: int, placed: Iterable[FrameTask]) -> None:
-    """Frames that are there; what people have said of them meanwhile stands."""
-    rows = [{"of_frame": one.frame_id, "in_project": project_id, "as_task": one.task} for one in placed]
+def confirm_sent(session: Session, project_id: int, tasks: Iterable[FrameTask]) -> None:
+    """Mark frames as open; a state that was set by an annotation meanwhile is kept."""
+    rows = [{"of_frame": task.frame_id, "in_project": project_id, "as_task": task.task_id} for task in tasks]
     table = ReviewRow.__table__
     statement = (
         update(ReviewRow)
         .where(
             table.c.frame_id == bindparam("of_frame"),
-            or_(*(table.c.state == state for state in _WITHOUT_A_WORD)),
+            or_(*(table.c.state == state for state in _WITHOUT_TASK)),
         )
-        .values(project_id=bindparam("in_project"), task=bindparam("as_task"), state="open")
+        .values(project_id=bindparam("in_project"), task_id=bindparam("as_task"), state="open")
     )
     if rows:
         session.connection().execute(statement, rows)
 
 
 def requeue(session: Session, frame_ids: Collection[int]) -> None:
-    """Frames that were handed over and did not arrive."""
-    free = {"state": "waiting", "project_id": None, "task": None}
-    _update(session, [{"frame_id": frame_id, **free} for frame_id in frame_ids])
+    """Queue frames again that were sent and did not arrive."""
+    _update(session, [{"frame_id": frame_id, "state": "waiting", **_FREE} for frame_id in frame_ids])
 
 
 def extend_sending(session: Session, frame_ids: Iterable[int]) -> None:
-    """Frames whose request we gave up: the server may be at it from now on as long as from its start."""
+    """Restart the time limit of frames whose request timed out: the server may still be importing them."""
     _update(session, [{"frame_id": frame_id, "sent_at": utc_now()} for frame_id in frame_ids])
 
 
 def open_frames(session: Session, project_id: int, run_id: str) -> list[ReviewRow]:
-    """Frames that wait for a person and that this run wants reviewed, as they were sent."""
-    wanted = (
+    """Return the open frames of a project that this run decided need a review, highest priority first."""
+    to_review = (
         DecisionRow.frame_id == ReviewRow.frame_id,
         DecisionRow.run_id == run_id,
         DecisionRow.decision == "review",
@@ -286,48 +270,46 @@ def open_frames(session: Session, project_id: int, run_id: str) -> list[ReviewRo
     query = (
         select(ReviewRow)
         .where(ReviewRow.project_id == project_id, ReviewRow.state == "open")
-        .where(select(DecisionRow.frame_id).where(*wanted).exists())
-        .order_by(ReviewRow.value.desc(), ReviewRow.frame_id)
+        .where(select(DecisionRow.frame_id).where(*to_review).exists())
+        .order_by(ReviewRow.priority.desc(), ReviewRow.frame_id)
     )
     return list(session.scalars(query))
 
 
 def review_states(session: Session, frame_ids: Sequence[int]) -> dict[int, str]:
-    """Where frames are."""
-    found: dict[int, str] = {}
-    for page in pages(frame_ids):
-        query = select(ReviewRow.frame_id, ReviewRow.state).where(ReviewRow.frame_id.in_(page))
-        found |= dict(session.execute(query).tuples().all())
-    return found
+    """Return the states of frames in the outbox."""
+    query = select(ReviewRow.frame_id, ReviewRow.state)
+    return dict(select_by_ids(session, query, ReviewRow.frame_id, frame_ids))
 
 
 def withdraw(session: Session, frame_ids: Iterable[int]) -> None:
-    """Frames that are not to be shown, or cannot be; a later push looks at them again."""
-    nowhere = {"state": "withdrawn", "project_id": None, "task": None}
-    _update(session, [{"frame_id": frame_id, **nowhere} for frame_id in frame_ids])
+    """Withdraw frames that need no review or cannot be shown; a later push may queue them again."""
+    _update(session, [{"frame_id": frame_id, "state": "withdrawn", **_FREE} for frame_id in frame_ids])
 
 
 def count_elsewhere(session: Session, run_id: str, project_id: int) -> int:
-    """Frames of a run that wait for people in another project, or in one on another server."""
-    query = select(func.count()).select_from(ReviewRow)
-    elsewhere = (ReviewRow.project_id != project_id) & ReviewRow.state.in_(("open", "sending"))
-    return session.scalar(query.where(elsewhere, ReviewRow.run_id == run_id)) or 0
+    """Return how many frames of a run are open in another project, on this or another server."""
+    return count_rows(session, ReviewRow, _is_elsewhere(run_id, project_id))
 
 
 def move_from_other_project(session: Session, run_id: str, project_id: int) -> None:
-    """Frames of a run that wait in another project without a word of anybody: they are sent here."""
-    elsewhere = (ReviewRow.project_id != project_id) & ReviewRow.state.in_(("open", "sending"))
-    free = {"state": "waiting", "project_id": None, "task": None, "fingerprint": ""}
-    session.execute(update(ReviewRow).where(elsewhere, ReviewRow.run_id == run_id).values(**free))
+    """Queue the frames of a run again that are open in another project."""
+    waiting = {"state": "waiting", "fingerprint": "", **_FREE}
+    session.execute(update(ReviewRow).where(_is_elsewhere(run_id, project_id)).values(**waiting))
+
+
+def _is_elsewhere(run_id: str, project_id: int) -> ColumnElement[bool]:
+    is_open = (ReviewRow.run_id == run_id) & ReviewRow.state.in_(("open", "sending"))
+    return is_open & (ReviewRow.project_id != project_id)
 
 
 def send_again(session: Session, items: Iterable[ReviewItem], *, run_id: str) -> None:
-    """Frames that are to show this run's masks instead of others."""
-    fresh = {"run_id": run_id, "state": "waiting", "project_id": None, "task": None, "fingerprint": ""}
-    _update(session, [{"frame_id": item.frame_id, "value": item.value, **fresh} for item in items])
+    """Queue frames again that are to show the masks of this run instead of others."""
+    waiting = {"run_id": run_id, "state": "waiting", "fingerprint": "", **_FREE}
+    _update(session, [{"frame_id": item.frame_id, "priority": item.value, **waiting} for item in items])
 
 
 def _update(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Update by primary key, in one prepared statement."""
+    """Update rows by primary key in one prepared statement."""
     if rows:
         session.execute(update(ReviewRow), list(rows))

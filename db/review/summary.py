@@ -1,5 +1,6 @@
-"""What the reviews of a run's frames say, in numbers."""
+"""Summarizes the reviews of a run's frames in numbers."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,55 +14,55 @@ from db.runs.queries import run_models
 
 @dataclass(frozen=True, slots=True)
 class MaskCounts:
-    """What became of the masks that people were shown, over the frames with a usable truth."""
+    """What annotators did with the masks that were shown, over frames with a usable consensus."""
 
     shown: int
     untouched: int
     corrected: int
     removed: int
     added: int
-    """People whom the teacher did not see."""
+    """Persons that the teacher missed."""
     corrected_iou: float | None
-    """Mean IoU of a corrected mask with what it became; None: none was corrected."""
+    """Mean IoU of masks before and after their correction; None: none was corrected."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConsensusScores:
-    """A run's models beside the truth, over all frames of the run that have a usable one."""
+    """Agreement of a run's models with the consensus, over all frames of the run with a usable one."""
 
     frames: int
     teacher_iou: float | None
-    """Mean union IoU of teacher and truth; None: no such frame."""
+    """Mean union IoU of teacher and consensus; None: no such frame."""
     student_iou: float | None
-    """Of student and truth."""
+    """Of student and consensus."""
     student_iou_before: float | None
-    """Of student and teacher, on the same frames: what the student was thought to be worth."""
+    """Of student and teacher on the same frames: the estimate before the review."""
     teacher_causes: dict[str, int]
-    """What was wrong with the teacher, by cause (see labeling.comparison.mismatches)."""
+    """Mismatches of the teacher by cause (see labeling.comparison.mismatches)."""
     student_causes: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewSummary:
-    """Where a run's frames are, what people said, and what it says about the models."""
+    """States of a run's frames, verdicts of the annotators, and scores of the models."""
 
     frames: dict[str, int]
-    """Frames by where they are: waiting, open, reviewed and so on."""
+    """Frames by state: waiting, open, reviewed and so on."""
     verdicts: dict[str, int]
-    """Frames with a truth, by verdict."""
+    """Frames with a consensus, by verdict."""
     teacher: str
     """`kind:name`."""
     student: str
     masks: MaskCounts
     scores: ConsensusScores
     seconds: float
-    """Human work, over all annotations that stand."""
+    """Human work, over all current annotations."""
     seconds_per_mask: float | None
-    """By mask that was shown or added, where time was measured; None: nowhere."""
+    """Per mask that was shown or added, where time was measured; None: it was not measured."""
 
 
 def summarize_reviews(session: Session, run: RunRow) -> ReviewSummary:
-    """Where a run's masks were shown, what became of them; and the run's scores by all truths."""
+    """Summarize what annotators did with the masks of a run, and its scores against every consensus."""
     models = {role: f"{model.kind}:{model.name}" for role, model in run_models(session, run).items()}
     seconds, masks = _work(session, run.id)
     shown_here = and_(AnnotationRow.id == ConsensusRow.annotation_id, AnnotationRow.run_id == run.id)
@@ -84,12 +85,14 @@ def _count(session: Session, column: InstrumentedAttribute[str], rows: Select[An
 
 def _count_masks(session: Session, run_id: str) -> MaskCounts:
     usable = (AnnotationRow.run_id == run_id, ConsensusRow.verdict != "unusable")
-    truths = (
+    reviewed = (
         select(ConsensusRow)
         .join(AnnotationRow, AnnotationRow.id == ConsensusRow.annotation_id)
         .where(*usable)
     )
-    after = truths.join(ReviewedInstanceRow, ReviewedInstanceRow.annotation_id == ConsensusRow.annotation_id)
+    after = reviewed.join(
+        ReviewedInstanceRow, ReviewedInstanceRow.annotation_id == ConsensusRow.annotation_id
+    )
     kept = after.where(ReviewedInstanceRow.source_id.is_not(None)).with_only_columns(
         ReviewedInstanceRow.origin, func.count(), func.avg(ReviewedInstanceRow.iou)
     )
@@ -99,7 +102,7 @@ def _count_masks(session: Session, run_id: str) -> MaskCounts:
     }
     sources = after.with_only_columns(func.count(ReviewedInstanceRow.source_id.distinct()))
     added = after.where(ReviewedInstanceRow.source_id.is_(None)).with_only_columns(func.count())
-    shown = truths.with_only_columns(func.sum(_shown_of(ConsensusRow.frame_id, run_id)))
+    shown = reviewed.with_only_columns(func.sum(_shown_of(ConsensusRow.frame_id, run_id)))
     masks = int(session.scalar(shown) or 0)
     corrected, corrected_iou = found.get("prediction-changed", (0, None))
     return MaskCounts(
@@ -113,9 +116,9 @@ def _count_masks(session: Session, run_id: str) -> MaskCounts:
 
 
 def _shown_of(frame_id: InstrumentedAttribute[int], run_id: str) -> ScalarSelect[int]:
-    """Masks that were shown of a frame. (Asked frame by frame: joined, a planner may read all there are.)
+    """Count the masks that were shown of a frame; empty ones are not shown.
 
-    An empty mask is nobody and is not shown.
+    It is a subquery per frame, because planners may read all instances for a join.
     """
     shown = (InstanceRow.run_id == run_id, InstanceRow.role == "teacher", InstanceRow.area_px > 0)
     return select(func.count()).where(*shown, InstanceRow.frame_id == frame_id).scalar_subquery()
@@ -130,7 +133,9 @@ def _read_scores(session: Session, run_id: str) -> ConsensusScores:
         AgreementRow.run_id == run_id, AgreementRow.frame_id == ModelScoreRow.frame_id
     )
     students = (ModelScoreRow.run_id == run_id, ModelScoreRow.role == "student")
-    before = select(func.avg(iou.scalar_subquery())).where(*students)  # frame by frame, as `_shown_of`
+    before = select(func.avg(iou.scalar_subquery())).where(
+        *students
+    )  # a subquery per frame, as in `_shown_of`
     return ConsensusScores(
         frames=found.get("student", (0, None))[0],
         teacher_iou=found.get("teacher", (0, None))[1],
@@ -142,16 +147,15 @@ def _read_scores(session: Session, run_id: str) -> ConsensusScores:
 
 
 def _count_causes(session: Session, run_id: str, role: str) -> dict[str, int]:
-    counts: dict[str, int] = {}
+    counts = Counter[str]()
     query = select(ModelScoreRow.mismatches).where(ModelScoreRow.run_id == run_id, ModelScoreRow.role == role)
     for mismatches in session.scalars(query.execution_options(yield_per=2000)):
-        for cause, *_ in mismatches:
-            counts[cause] = counts.get(cause, 0) + 1
+        counts.update(cause for cause, *_ in mismatches)
     return dict(sorted(counts.items()))
 
 
 def _work(session: Session, run_id: str) -> tuple[float, int]:
-    """Seconds of human work, and the masks that were looked at or added in that time."""
+    """Return the seconds of human work, and the masks that were shown or added in that time."""
     timed = [
         AnnotationRow.run_id == run_id,
         AnnotationRow.state == "current",

@@ -1,1 +1,1 @@
-"""Runs, shards, leases and what they wrote."""
+"""Runs, shards, leases and their results."""

@@ -1,29 +1,31 @@
-"""A run by its videos, for those who watch it: sums over shards, names of shards, frames that wait."""
+"""Progress of a run by video: sums over shards, titles of shards, frames to review."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from db.frames.listing import video_title
 from db.models.core import DecisionRow, ShardRow, VideoRow
 from db.models.review import ConsensusRow
+from db.sql.reading import count_rows
 from labeling.text.titles import shard_title
 
 
 @dataclass(slots=True)
 class VideoWork:
-    """What one run did with one video, summed over its shards as they are read."""
+    """The work of one run on one video, summed over shards."""
 
     video_id: str
     done: int = 0
-    """Shards."""
+    """Shards that are done."""
     left: int = 0
+    """Shards that are not done."""
     counts: dict[str, int] = field(default_factory=dict)
     """Frames per stage."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """Wall seconds per stage; decoding and storing overlap the rest."""
+    """Wall seconds per stage; decoding and storing overlap the other stages."""
     failures: dict[str, int] = field(default_factory=dict)
     """Failed shards by code."""
 
@@ -41,12 +43,14 @@ class VideoWork:
 
 
 def video_works(session: Session, run_id: str) -> list[VideoWork]:
-    """The videos of a run: those with failures first, then by their hard frames, most first."""
+    """Return the videos of a run: those with failures first, then by number of hard frames, descending."""
     works: dict[str, VideoWork] = {}
     columns = (ShardRow.video_id, ShardRow.state, ShardRow.error_code, ShardRow.counts, ShardRow.seconds)
     for video_id, *shard in session.execute(select(*columns).where(ShardRow.run_id == run_id)).tuples():
         works.setdefault(video_id, VideoWork(video_id)).add(*shard)
-    return sorted(works.values(), key=lambda w: (not w.failures, -w.counts.get("hard", 0), w.video_id))
+    return sorted(
+        works.values(), key=lambda work: (not work.failures, -work.counts.get("hard", 0), work.video_id)
+    )
 
 
 def title_of(session: Session, video_id: str) -> str:
@@ -54,7 +58,7 @@ def title_of(session: Session, video_id: str) -> str:
 
 
 def title_of_shard(session: Session, shard: ShardRow) -> str:
-    """The last shard is open, but a person wants to know where it ends."""
+    """Return a title with the time range; a shard without an end takes the duration of its video."""
     video, end_ms = session.get_one(VideoRow, shard.video_id), shard.end_ms
     if end_ms is None and video.duration_ms and video.duration_ms > shard.start_ms:
         end_ms = video.duration_ms
@@ -63,16 +67,14 @@ def title_of_shard(session: Session, shard: ShardRow) -> str:
 
 
 def shards_ended(session: Session, run_id: str) -> tuple[int, set[int]]:
-    """Shards of a run that are done (how many), and that failed (which)."""
-    done = (
-        select(func.count()).select_from(ShardRow).where(ShardRow.run_id == run_id, ShardRow.state == "done")
-    )
+    """Return how many shards of a run are done, and the ids of those that failed."""
     failed = select(ShardRow.id).where(ShardRow.run_id == run_id, ShardRow.state == "failed")
-    return session.scalar(done) or 0, set(session.scalars(failed))
+    done = count_rows(session, ShardRow, ShardRow.run_id == run_id, ShardRow.state == "done")
+    return done, set(session.scalars(failed))
 
 
 def count_for_people(session: Session, run_id: str) -> int:
-    """Frames that a run wants reviewed and about which nobody has said anything yet."""
-    said = exists().where(ConsensusRow.frame_id == DecisionRow.frame_id)
-    wanted = (DecisionRow.run_id == run_id, DecisionRow.decision == "review", ~said)
-    return session.scalar(select(func.count()).select_from(DecisionRow).where(*wanted)) or 0
+    """Return how many frames of a run are to be reviewed and have no consensus yet."""
+    has_consensus = exists().where(ConsensusRow.frame_id == DecisionRow.frame_id)
+    to_review = (DecisionRow.run_id == run_id) & (DecisionRow.decision == "review")
+    return count_rows(session, DecisionRow, to_review, ~has_consensus)

@@ -1,5 +1,6 @@
-"""Runs, sources and shards, read from the ledger; frames are in `db.frames.listing`."""
+"""Reads runs, sources and shards; frames are in `db.frames.listing`."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,20 +21,22 @@ from db.models.core import (
     VideoRow,
 )
 from db.runs.leases import in_order
+from db.sql.reading import count_rows, select_by_ids
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip, ImageFile
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A source or a shard that gave nothing, and why."""
+    """A source or shard that failed, with the reason."""
 
     what: str
+    """The spec of the source, or the video and start of the shard."""
     code: str
     message: str
     retryable: bool
     shard_id: int | None = None
-    """None: a source, whose spec is `what`."""
+    """None: a source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class RunSummary:
     name: str
     videos: int
     images: int
-    """Images of folders, which count as videos nowhere."""
+    """Images of folders; they do not count as videos."""
     shards_done: int
     shards_pending: int
     counts: dict[str, int]
@@ -52,83 +55,81 @@ class RunSummary:
     seconds: dict[str, float]
     """Wall seconds per stage, summed over shards."""
     failures: tuple[Failure, ...]
-    """Of the run; what a run returns has those of this time only."""
+    """All of the run, or only those of this execution in the summary that a flow returns."""
     shards_worked: int = 0
-    """Shards that were worked on this time; 0: nothing was left to do."""
+    """Shards processed by this execution; 0: nothing was left to do."""
     videos_given: int = 0
-    """Videos and sets of images that this time's sources gave, done before or not."""
+    """Videos and sets of images from the sources of this execution, including those done before."""
 
     @property
     def nothing_was_read(self) -> bool:
-        """Whether something failed this time and nothing else came of it: no shard was done of those that were
-        worked on, and if there were none, no source gave anything."""
+        """Return whether this execution only failed: every shard, or every source if there was no shard."""
         failed_shards = sum(failure.shard_id is not None for failure in self.failures)
-        came_to_nothing = self.shards_worked <= failed_shards if self.shards_worked else not self.videos_given
-        return bool(self.failures) and came_to_nothing
+        has_no_result = self.shards_worked <= failed_shards if self.shards_worked else not self.videos_given
+        return bool(self.failures) and has_no_result
 
 
 @dataclass(frozen=True, slots=True)
 class SourceOfRun:
-    """A source that a run was asked for."""
+    """A source of a run, with its result."""
 
     source: SourceRow
     asked: RunSourceRow
-    """What became of it in this run."""
+    """The row of this source in this run."""
     looked_at: int | None
-    """Frames of its videos; None: the run has none of them."""
+    """Sampled frames of its videos; None: the run has none of its videos."""
     hard: int | None
 
 
 def latest_run(session: Session, run_id: str | None = None) -> RunRow:
-    """The run of that id (or the start of one), or the one that was worked on last.
+    """Return the run whose id is or starts with `run_id`; without one, the run worked on last.
 
     Raises:
-        NoRunYet: none at all, or none of that whole id.
-        ConfigError: none that begins so, or several.
+        NoRunYet: there is no run, or none with that complete id.
+        ConfigError: no run id starts like that, or several do.
     """
-    wanted = select(RunRow).order_by(RunRow.worked_at.desc(), RunRow.id)
+    query = select(RunRow).order_by(RunRow.worked_at.desc(), RunRow.id)
     if run_id:
-        wanted = wanted.where(RunRow.id.startswith(run_id, autoescape=True))
-    runs = session.scalars(wanted.limit(2)).all()
+        query = query.where(RunRow.id.startswith(run_id, autoescape=True))
+    runs = session.scalars(query.limit(2)).all()
     if not runs:
         known = ", ".join(session.scalars(select(RunRow.id).order_by(RunRow.id)).all())
         if not known:
-            raise NoRunYet("no run yet: `maskmill run SOURCE` makes one")
-        unknown = NoRunYet if run_id and len(run_id) == RUN_ID_LENGTH else ConfigError
-        raise unknown(f"no run {run_id!r}; known: {known}")
+            raise NoRunYet("no run yet: create one with `maskmill run SOURCE`")
+        error = NoRunYet if run_id and len(run_id) == RUN_ID_LENGTH else ConfigError
+        raise error(f"no run {run_id!r}; known: {known}")
     if run_id and len(runs) > 1:
-        raise ConfigError(f"several runs begin with {run_id!r}: {runs[0].id}, {runs[1].id}")
+        raise ConfigError(
+            f"several runs start with {run_id!r}: use a longer id, e.g. {runs[0].id} or {runs[1].id}"
+        )
     return runs[0]
 
 
 def failed_specs(session: Session, run_id: str) -> list[str]:
-    """Sources of a run that failed and may be tried again."""
+    """Return the specs of the sources that failed in a run."""
     failed = session.execute(_sources_of(run_id).where(RunSourceRow.state == "failed"))
     return [source.spec for source, _ in failed]
 
 
 def known_source(session: Session, spec: str) -> SourceRow | None:
-    """What is known of a source from an earlier time."""
+    """Return a source that was fetched before, or None."""
     return session.scalar(select(SourceRow).where(SourceRow.spec == spec))
 
 
 def known_images(session: Session, hashes: Sequence[str]) -> dict[str, tuple[str, int]]:
-    """(video id, position) of the images that are in a set already, by SHA-256."""
-    found: dict[str, tuple[str, int]] = {}
-    for start in range(0, len(hashes), 500):
-        query = select(ImageRow).where(ImageRow.sha256.in_(hashes[start : start + 500]))
-        found |= {p.sha256: (p.video_id, p.position) for p in session.scalars(query)}
-    return found
+    """Return (video id, position) by SHA-256, for the images that are in a set already."""
+    rows = select_by_ids(session, select(ImageRow), ImageRow.sha256, hashes)
+    return {image.sha256: (image.video_id, image.position) for (image,) in rows}
 
 
 def planned_shards(session: Session, run_id: str) -> list[int]:
-    """Shards that are to be worked on, by whomever, in their order."""
+    """Return the shards that are left to do, leased or not, in their order."""
     planned = select(ShardRow.id).where(ShardRow.run_id == run_id, ShardRow.state == "planned")
     return list(session.scalars(planned.order_by(*in_order())))
 
 
 def shard_progress(session: Session, run_id: str) -> tuple[int, int]:
-    """Shards (done or failed, all) of a run."""
+    """Return the number of shards of a run that are done or failed, and of all."""
     rows = session.execute(
         select(ShardRow.state, func.count()).where(ShardRow.run_id == run_id).group_by(ShardRow.state)
     )
@@ -137,7 +138,7 @@ def shard_progress(session: Session, run_id: str) -> tuple[int, int]:
 
 
 def shard_clip(session: Session, shard: ShardRow, home: Home) -> Clip:
-    """The part of a video that a shard covers."""
+    """Return the part of a video that a shard covers."""
     video = session.get_one(VideoRow, shard.video_id)
     if video.kind == "video":
         end = None if shard.end_ms is None else Fraction(shard.end_ms, 1000)
@@ -145,31 +146,30 @@ def shard_clip(session: Session, shard: ShardRow, home: Home) -> Clip:
     query = select(ImageRow).where(ImageRow.video_id == video.id, ImageRow.position >= shard.start_ms)
     if shard.end_ms is not None:
         query = query.where(ImageRow.position < shard.end_ms)
-    rows = session.scalars(query.order_by(ImageRow.position))
-    return Clip(video.id, images=tuple(ImageFile(p.position, home.absolute(p.path), p.name) for p in rows))
+    images = session.scalars(query.order_by(ImageRow.position))
+    files = (ImageFile(image.position, home.absolute(image.path), image.name) for image in images)
+    return Clip(video.id, images=tuple(files))
 
 
 def summarize_run(session: Session, run: RunRow) -> RunSummary:
-    counts: dict[str, int] = {}
+    counts, states = Counter[str](), Counter[str]()
     seconds: dict[str, float] = {}
-    states: dict[str, int] = {}
     shards = select(ShardRow.state, ShardRow.counts, ShardRow.seconds).where(ShardRow.run_id == run.id)
     for state, counts_here, seconds_here in session.execute(shards):
-        states[state] = states.get(state, 0) + 1
-        for total, part in ((counts, counts_here), (seconds, seconds_here)):
-            for name, value in part.items():
-                total[name] = total.get(name, 0) + value
+        states[state] += 1
+        counts.update(counts_here)
+        for stage, wall_s in seconds_here.items():
+            seconds[stage] = seconds.get(stage, 0.0) + wall_s
     videos_of_run = select(ShardRow.video_id).where(ShardRow.run_id == run.id)
     kinds = select(VideoRow.kind, func.count()).where(VideoRow.id.in_(videos_of_run)).group_by(VideoRow.kind)
     by_kind: dict[str, int] = dict(session.execute(kinds).tuples().all())
-    images = select(func.count()).select_from(ImageRow).where(ImageRow.video_id.in_(videos_of_run))
     return RunSummary(
         run_id=run.id,
         name=run.name,
         videos=by_kind.get("video", 0),
-        images=session.scalar(images) or 0,
-        shards_done=states.get("done", 0),
-        shards_pending=states.get("planned", 0) + states.get("failed", 0),
+        images=count_rows(session, ImageRow, ImageRow.video_id.in_(videos_of_run)),
+        shards_done=states["done"],
+        shards_pending=states["planned"] + states["failed"],
         counts=dict(sorted(counts.items())),
         seconds=dict(sorted(seconds.items())),
         failures=run_failures(session, run.id),
@@ -177,7 +177,7 @@ def summarize_run(session: Session, run: RunRow) -> RunSummary:
 
 
 def run_failures(session: Session, run_id: str) -> tuple[Failure, ...]:
-    """Failed sources, then failed shards."""
+    """Return failed sources, then failed shards."""
     sources = session.execute(_sources_of(run_id).where(RunSourceRow.state == "failed"))
     failures = [
         Failure(source.spec, asked.error_code or "", asked.error_message or "", asked.retryable)
@@ -196,7 +196,7 @@ def _sources_of(run_id: str) -> Select[tuple[SourceRow, RunSourceRow]]:
 
 
 def failed_shards(session: Session, run_id: str) -> list[tuple[ShardRow, str]]:
-    """Shards that failed, with the path of their video."""
+    """Return the shards that failed, with the path of their video."""
     query = (
         select(ShardRow, VideoRow.path)
         .join(VideoRow, VideoRow.id == ShardRow.video_id)
@@ -207,7 +207,7 @@ def failed_shards(session: Session, run_id: str) -> list[tuple[ShardRow, str]]:
 
 
 def run_sources(session: Session, run_id: str) -> Iterator[SourceOfRun]:
-    """Sources of a run, by spec."""
+    """Yield the sources of a run, by spec."""
     frames, videos = _frames_by_video(session, run_id), _videos_by_source(session, run_id)
     for source, asked in session.execute(_sources_of(run_id)):
         counts = [frames[video_id] for video_id in videos.get(source.id, ()) if video_id in frames]
@@ -216,7 +216,7 @@ def run_sources(session: Session, run_id: str) -> Iterator[SourceOfRun]:
 
 
 def _frames_by_video(session: Session, run_id: str) -> dict[str, tuple[int, int]]:
-    """Frames (looked at, hard) of a run."""
+    """Return the frames (sampled, hard) of a run by video."""
     counts: dict[str, tuple[int, int]] = {}
     shards = select(ShardRow.video_id, ShardRow.counts).where(ShardRow.run_id == run_id)
     for video_id, here in session.execute(shards):
@@ -226,7 +226,7 @@ def _frames_by_video(session: Session, run_id: str) -> dict[str, tuple[int, int]
 
 
 def _videos_by_source(session: Session, run_id: str) -> dict[int, list[str]]:
-    """What the sources of a run gave in whatever run."""
+    """Return the videos of each source of a run, whichever run fetched them."""
     in_run = (RunSourceRow.source_id == SourceVideoRow.source_id) & (RunSourceRow.run_id == run_id)
     videos: dict[int, list[str]] = {}
     for row in session.scalars(select(SourceVideoRow).join(RunSourceRow, in_run)):
@@ -235,5 +235,5 @@ def _videos_by_source(session: Session, run_id: str) -> dict[int, list[str]]:
 
 
 def run_models(session: Session, run: RunRow) -> dict[str, ModelRow]:
-    """The model of each role."""
+    """Return the model of each role."""
     return {role: session.get_one(ModelRow, model_id) for role, model_id in run.models.items()}

@@ -1,9 +1,10 @@
-"""Everything that is written to the ledger. Each write can be repeated: unique keys and upserts."""
+"""Writes of runs, sources and shards. Each write can be repeated: rows have unique keys and are upserted."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from more_itertools import batched
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
@@ -26,21 +27,26 @@ from db.models.core import (
     frame_id,
     utc_now,
 )
-from db.sql.mask_columns import mask_columns
-from db.sql.occupancy_column import occupancy_column
-from db.sql.paging import pages
+from db.sql.columns import (
+    box_columns,
+    keypoints_column,
+    mask_columns,
+    mismatches_column,
+    occupancy_column,
+)
+from db.sql.reading import PAGE
 from db.sql.upsert import upsert
 from labeling.sources.source import FailedSource, SourceItem
 from labeling.structures.instances import ModelCard
 from labeling.structures.records import LabeledFrame, LabeledShard
 
-_WORKED = {"state": "ok", "error_code": None, "error_message": None, "retryable": False}
-"""Of a source in a run that has its videos."""
+_OK = {"state": "ok", "error_code": None, "error_message": None, "retryable": False}
+"""State in a run of a source that gave videos."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShardRange:
-    """Start and end in ms (or positions of images); no end: to the end of the video."""
+    """Start and end in ms, or positions of images; without an end: to the end of the video."""
 
     start_ms: int
     end_ms: int | None
@@ -48,18 +54,20 @@ class ShardRange:
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """One image of a set: its place there, its bytes' SHA-256, its file and what it is called."""
+    """One image of a set."""
 
     position: int
+    """Position in the set, from 0."""
     sha256: str
     path: str
     name: str
+    """Original file name."""
 
 
 def upsert_run(
     session: Session, run_id: str, *, name: str, config: Mapping[str, Any], code_version: str
 ) -> None:
-    """Enter a run, or take up an earlier one with the same config."""
+    """Insert a run, or resume an earlier one with the same config."""
     row = {
         "id": run_id,
         "name": name or "custom",
@@ -71,23 +79,23 @@ def upsert_run(
         "counts": {},
         "models": {},
     }
-    changed = ["config", "code_version", "worked_at", *(["name"] if name else [])]
-    upsert(session, RunRow, [row], update_columns=changed)
+    update_columns = ["config", "code_version", "worked_at", *(["name"] if name else [])]
+    upsert(session, RunRow, [row], update_columns=update_columns)
 
 
 def record_models(session: Session, run_id: str, cards: Mapping[str, ModelCard]) -> None:
-    """Remember the models that a run began with, or make sure that they are still the same.
+    """Store the models of a run, or check that a resumed run still has the same ones.
 
     Raises:
-        ConfigError: a model's file was replaced: its masks would mix with those of the old one.
+        ConfigError: the weights changed: masks of two models would mix in one run.
     """
     run = session.get_one(RunRow, run_id)
     for role, card in cards.items():
         known = run.models.get(role, model_id(card))
         if known != model_id(card):
             raise ConfigError(
-                f"the {role} {card.kind}:{card.name} is not the one that run {run_id} began with: its "
-                f"weights changed. Give it another path, or its `sha256` or `version`, for a new run"
+                f"run {run_id} cannot be resumed with the {role} {card.kind}:{card.name}, because its weights changed: "
+                f"give it another path, or its `sha256` or `version`, to start a new run"
             )
     run.models = {role: model_id(card) for role, card in cards.items()}
     _store_models(session, cards.values())
@@ -99,16 +107,16 @@ def finish_run(session: Session, run_id: str, counts: Mapping[str, int]) -> None
 
 
 def record_source(session: Session, run_id: str, origin: SourceItem, *, video_ids: Iterable[str]) -> None:
-    """A source that gave videos; it stays credited with those that it gave earlier."""
-    place = {"kind": origin.kind, "url": origin.url, "upload_date": origin.upload_date}
-    source_id = _upsert_source(session, origin, place, update_columns=list(place))
+    """Store a source that gave videos; it keeps the videos that it gave before."""
+    details = {"kind": origin.kind, "url": origin.url, "upload_date": origin.upload_date}
+    source_id = _upsert_source(session, origin, details, update_columns=list(details))
     given = [{"source_id": source_id, "video_id": video_id} for video_id in video_ids]
     upsert(session, SourceVideoRow, given)
-    _set_state(session, run_id, source_id, _WORKED)
+    _set_state(session, run_id, source_id, _OK)
 
 
 def record_failed_source(session: Session, run_id: str, failed: FailedSource) -> None:
-    """A source that gave none this time; what it gave earlier and what is known of it stays known."""
+    """Store a source that gave no video; its earlier videos and metadata are kept."""
     source_id = _upsert_source(session, failed, {"kind": "unknown"})
     error = failed.error
     failure = {"error_code": error.code, "error_message": str(error), "retryable": error.retryable}
@@ -118,16 +126,18 @@ def record_failed_source(session: Session, run_id: str, failed: FailedSource) ->
 def _upsert_source(
     session: Session,
     origin: SourceItem | FailedSource,
-    place: Mapping[str, Any],
+    details: Mapping[str, Any],
     *,
     update_columns: Sequence[str] = (),
 ) -> int:
-    """What a list once said about a source holds until somebody says otherwise."""
+    """Count the fetch; metadata from a list is kept until a later list overrides it."""
     source_id = content_id("source", origin.spec)
     attempts = session.scalar(select(SourceRow.attempts).where(SourceRow.id == source_id)) or 0
-    said = {"title": origin.title, "uploader": origin.uploader, "license": origin.license}
-    row = {"id": source_id, "spec": origin.spec, "attempts": attempts + 1} | dict(place) | said
-    upsert(session, SourceRow, [row], update_columns=["attempts", *update_columns], fill_columns=list(said))
+    metadata = {"title": origin.title, "uploader": origin.uploader, "license": origin.license}
+    row = {"id": source_id, "spec": origin.spec, "attempts": attempts + 1} | dict(details) | metadata
+    upsert(
+        session, SourceRow, [row], update_columns=["attempts", *update_columns], fill_columns=list(metadata)
+    )
     return source_id
 
 
@@ -137,32 +147,32 @@ def _set_state(session: Session, run_id: str, source_id: int, state: Mapping[str
 
 
 def clear_failure(session: Session, run_id: str, specs: Collection[str]) -> None:
-    """A folder, archive or list that failed and now gave sources with names of their own."""
+    """Clear the failure of folders, archives or lists whose entries are sources of their own now."""
     ids = [content_id("source", spec) for spec in specs]
     failed = (RunSourceRow.run_id == run_id, RunSourceRow.source_id.in_(ids), RunSourceRow.state == "failed")
-    session.execute(update(RunSourceRow).where(*failed).values(_WORKED))
+    session.execute(update(RunSourceRow).where(*failed).values(_OK))
 
 
 def record_video(session: Session, row: Mapping[str, Any]) -> None:
-    """A video; seen again elsewhere, it is remembered where it was seen last."""
+    """Store a video; the path of a known one is updated."""
     upsert(session, VideoRow, [row], update_columns=["path"])
 
 
 def record_images(session: Session, video_id: str, images: Iterable[ImageRecord]) -> None:
-    """Images of a set; one seen again is remembered where it was seen last."""
+    """Store the images of a set; the paths of known ones are updated."""
     rows = [{"video_id": video_id} | asdict(image) for image in images]
     upsert(session, ImageRow, rows, update_columns=["path"])
 
 
 def plan_shards(session: Session, run_id: str, video_id: str, ranges: Sequence[ShardRange]) -> None:
-    """Enter a video's shards; the ones that are known stay as they are."""
+    """Insert the shards of a video; known ones are unchanged."""
     rows: list[dict[str, Any]] = [
         {
-            "id": content_id("shard", run_id, video_id, span.start_ms),
+            "id": content_id("shard", run_id, video_id, shard.start_ms),
             "run_id": run_id,
             "video_id": video_id,
-            "start_ms": span.start_ms,
-            "end_ms": span.end_ms,
+            "start_ms": shard.start_ms,
+            "end_ms": shard.end_ms,
             "state": "planned",
             "planned_at": utc_now(),
             "deaths": 0,
@@ -170,7 +180,7 @@ def plan_shards(session: Session, run_id: str, video_id: str, ranges: Sequence[S
             "seconds": {},
             "agreement_histogram": {},
         }
-        for span in ranges
+        for shard in ranges
     ]
     upsert(session, ShardRow, rows)
 
@@ -181,14 +191,14 @@ def fail_shard(session: Session, shard_id: int, error: MaskmillError) -> None:
 
 
 def requeue_failed(session: Session, run_id: str, video_ids: Sequence[str], *, every: bool) -> None:
-    """Let shards of a run that failed be tried again: those of these videos, or all."""
+    """Plan failed shards of a run again: those of these videos, or all (`every`)."""
     failed = update(ShardRow).where(ShardRow.run_id == run_id, ShardRow.state == "failed")
-    again = {"state": "planned", "error_code": None, "error_message": None, "deaths": 0}
+    planned = {"state": "planned", "error_code": None, "error_message": None, "deaths": 0}
     if every:
-        session.execute(failed.values(again))
+        session.execute(failed.values(planned))
         return
-    for some in pages(video_ids):
-        session.execute(failed.where(ShardRow.video_id.in_(some)).values(again))
+    for page in batched(video_ids, PAGE):
+        session.execute(failed.where(ShardRow.video_id.in_(page)).values(planned))
 
 
 def model_id(card: ModelCard) -> str:
@@ -196,9 +206,9 @@ def model_id(card: ModelCard) -> str:
 
 
 def store_shard(session: Session, shard: ShardRow, labeled: LabeledShard) -> bool:
-    """Write all rows of a shard and its `done` mark; False if another worker was quicker.
+    """Write all rows of a shard and its `done` mark in the transaction of the caller.
 
-    The caller's transaction makes rows and mark one.
+    Returns False, and writes nothing, if another worker has stored the shard.
     """
     done = update(ShardRow).where(ShardRow.id == shard.id, ShardRow.state != "done")
     changes = {
@@ -208,25 +218,27 @@ def store_shard(session: Session, shard: ShardRow, labeled: LabeledShard) -> boo
         "error_message": None,
         "counts": labeled.counts,
         "seconds": labeled.seconds,
-        "agreement_histogram": agreement_histogram(f.agreement for f in labeled.frames if f.agreement),
+        "agreement_histogram": agreement_histogram(
+            frame.agreement for frame in labeled.frames if frame.agreement
+        ),
         "finished_at": utc_now(),
     }
     if not session.execute(done.values(changes)).rowcount:  # type: ignore[attr-defined]  # of CursorResult
         return False
     _store_frames(session, shard, labeled.frames)
     _store_models(session, labeled.cards.values())
-    ids = {role: model_id(card) for role, card in labeled.cards.items()}
-    compared = [(frame_id(shard.video_id, f.t_ms), f) for f in labeled.frames if f.agreement]
-    people = _instance_rows(shard.run_id, compared, ids)
-    grids = occupancy_column(_sizes_of_hard(compared), people)
-    upsert(session, InstanceRow, people)
-    upsert(session, AgreementRow, [_agreement_row(shard.run_id, fid, f) for fid, f in compared])
+    model_ids = {role: model_id(card) for role, card in labeled.cards.items()}
+    compared = [(frame_id(shard.video_id, frame.t_ms), frame) for frame in labeled.frames if frame.agreement]
+    instances = _instance_rows(shard.run_id, compared, model_ids)
+    grids = occupancy_column(_sizes_of_hard(compared), instances)
+    upsert(session, InstanceRow, instances)
+    upsert(session, AgreementRow, [_agreement_row(shard.run_id, fid, frame) for fid, frame in compared])
     upsert(session, DecisionRow, [_decision_row(shard, frame, grids) for frame in labeled.frames])
     return True
 
 
 def _store_frames(session: Session, shard: ShardRow, frames: Sequence[LabeledFrame]) -> None:
-    """Frames are shared by runs: one that was rejected unseen may be kept by another run."""
+    """Upsert frames: a size is missing until a run decodes the frame to RGB."""
     rows = [
         {
             "id": frame_id(shard.video_id, frame.t_ms),
@@ -260,13 +272,13 @@ def _store_models(session: Session, cards: Iterable[ModelCard]) -> None:
 def _instance_rows(
     run_id: str, frames: Iterable[tuple[int, LabeledFrame]], model_ids: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    seen = [
+    predicted = [
         (fid, role, rank, instance)
         for fid, frame in frames
         for role, instances in (("teacher", frame.teacher), ("student", frame.student))
         for rank, instance in enumerate(instances)
     ]
-    measured = mask_columns([instance.mask for *_, instance in seen])
+    measured = mask_columns([instance.mask for *_, instance in predicted])
     return [
         {
             "id": content_id("instance", run_id, fid, role, rank),
@@ -275,19 +287,19 @@ def _instance_rows(
             "model_id": model_ids[role],
             "role": role,
             "rank": rank,
-            **dict(zip("xywh", instance.box_xywh, strict=True)),
+            **box_columns("detector_box", instance.box_xywh),
             "score": instance.score,
             "trust": instance.trust,
-            "keypoints": [list(point) for point in instance.keypoints] if instance.keypoints else None,
+            "keypoints": keypoints_column(instance.keypoints),
             **mask,
         }
-        for (fid, role, rank, instance), mask in zip(seen, measured, strict=True)
+        for (fid, role, rank, instance), mask in zip(predicted, measured, strict=True)
     ]
 
 
 def _sizes_of_hard(frames: Iterable[tuple[int, LabeledFrame]]) -> dict[int, tuple[int, int]]:
-    """Width and height."""
-    hard = ((fid, frame.size_hw) for fid, frame in frames if frame.value is not None)
+    """Return (width, height) of the hard frames."""
+    hard = ((fid, frame.size_hw) for fid, frame in frames if frame.priority is not None)
     return {fid: (size_hw[1], size_hw[0]) for fid, size_hw in hard if size_hw}
 
 
@@ -303,7 +315,7 @@ def _agreement_row(run_id: str, fid: int, frame: LabeledFrame) -> dict[str, Any]
         "both_empty": agreement.both_empty,
         "is_hard": agreement.is_hard,
         "matches": [list(match) for match in agreement.matches],
-        "mismatches": [[m.cause, list(m.teacher), list(m.student), m.iou] for m in agreement.mismatches],
+        "mismatches": mismatches_column(agreement),
     }
 
 
@@ -316,7 +328,7 @@ def _decision_row(shard: ShardRow, frame: LabeledFrame, grids: Mapping[int, byte
         "rule": frame.rule,
         "expected_iou": frame.agreement.expected_iou if frame.agreement else None,
         "trust": frame.trust,
-        "value": frame.value,
+        "priority": frame.priority,
         "reasons": list(frame.reasons),
         "shot_start_ms": frame.shot_start_ms,
         "image": frame.image,

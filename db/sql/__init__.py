@@ -1,1 +1,1 @@
-"""SQL that both SQLite and PostgreSQL understand."""
+"""SQL that works on both SQLite and PostgreSQL."""

@@ -1,4 +1,4 @@
-"""Rows into a table, as often as one likes: what is there already is updated or left alone."""
+"""Repeatable inserts: a row that exists is updated or left unchanged."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from db.models.core import Base
 
 COPY_FROM = 50
-"""Rows from which PostgreSQL's COPY into a temporary table beats one statement a row, on both sides."""
+"""Number of rows from which PostgreSQL's COPY into a temporary table is faster than one statement per row."""
 
 
 def upsert(
@@ -22,20 +22,20 @@ def upsert(
     update_columns: Sequence[str] = (),
     fill_columns: Sequence[str] = (),
 ) -> None:
-    """Insert rows; where the primary key exists, update the named columns, or leave the row as it is.
+    """Insert rows; where the primary key exists, update the named columns, or leave the row unchanged.
 
-    `fill_columns`: updated too, but a null leaves them as they are.
+    `fill_columns` are updated too, except with null.
     """
     if not rows:
         return
-    target: Table = table.__table__  # type: ignore[assignment]  # a mapped class of ours has one
+    target: Table = table.__table__  # type: ignore[assignment]  # every mapped class has one
     connection = session.connection()
     is_postgres = connection.dialect.name == "postgresql"
     statement: Any = (postgresql if is_postgres else sqlite).insert(target)
     by_copy = is_postgres and len(rows) >= COPY_FROM
     if by_copy:
         names = list(rows[0])
-        incoming = _copy_in(connection, target, _one_a_key(target, rows))
+        incoming = _copy_in(connection, target, _unique_by_key(target, rows))
         statement = statement.from_select(
             names, select(*(incoming.c[name] for name in names)), include_defaults=False
         )
@@ -49,26 +49,28 @@ def upsert(
     connection.execute(statement, None if by_copy else list(rows))
 
 
-def _one_a_key(target: Table, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The last of a key: one statement may not touch a row twice."""
+def _unique_by_key(target: Table, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Keep the last row of each key: one statement may not update a row twice."""
     return list({tuple(row[key.name] for key in target.primary_key): row for row in rows}.values())
 
 
 def _copy_in(connection: Connection, target: Table, rows: Sequence[Mapping[str, Any]]) -> Any:
-    """Fill a temporary table of this connection, which is empty again at the transaction's end."""
+    """Fill a temporary table of this connection; it is emptied when the transaction ends."""
     columns = [target.c[name] for name in rows[0]]
     incoming = any_table(f"incoming_{target.name}", *(c._copy() for c in columns))
     connection.exec_driver_sql(
         f"CREATE TEMPORARY TABLE IF NOT EXISTS {incoming.name} (LIKE {target.name}) ON COMMIT DELETE ROWS"
     )
-    connection.execute(delete(incoming))  # of an earlier call in this transaction
+    connection.execute(delete(incoming))  # rows of an earlier call in this transaction
     names = ", ".join(column.name for column in columns)
     bind = [
         column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect) for column in columns
     ]
-    driver: Any = connection.connection.driver_connection  # psycopg's, whose COPY SQLAlchemy does not know
+    driver: Any = connection.connection.driver_connection  # SQLAlchemy has no COPY, psycopg has
     with driver.cursor() as cursor, cursor.copy(f"COPY {incoming.name} ({names}) FROM STDIN") as copy:
         for row in rows:
             values = (row[column.name] for column in columns)
-            copy.write_row([to(value) if to else value for to, value in zip(bind, values, strict=True)])
+            copy.write_row(
+                [convert(value) if convert else value for convert, value in zip(bind, values, strict=True)]
+            )
     return incoming

@@ -1,1 +1,1 @@
-"""Writing and reading datasets."""
+"""Datasets: writers of several formats, and readers of masks and boxes made elsewhere."""

@@ -1,5 +1,4 @@
-"""Where a frame comes from, as JSON: in COCO's image records, and in `frames.jsonl` where a format
-has no room for it."""
+"""The origin of a frame as JSON: in COCO's image records, and in `frames.jsonl` for formats without such records."""
 
 import json
 from pathlib import Path
@@ -12,7 +11,7 @@ from labeling.datasets.staging import export_errors
 
 
 def describe_origin(frame: DatasetFrame) -> dict[str, Any]:
-    """Video, time, source and decision; `split` only where the dataset is divided."""
+    """Return video, time, source and decision; `split` only if the dataset is divided."""
     origin: dict[str, Any] = {
         "video_id": frame.video_id,
         "t_ms": frame.t_ms,
@@ -26,24 +25,24 @@ def describe_origin(frame: DatasetFrame) -> dict[str, Any]:
 
 
 def to_json(value: object) -> str:
-    """Compact, and escaped to ASCII so that a reader's default encoding does not matter."""
+    """Return compact JSON in ASCII, so that a reader's default encoding does not matter."""
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
 def record_line(record: dict[str, Any]) -> bytes:
-    """What `to_json` writes, several times as fast: by orjson, where that is known to write the same.
+    """Return the same bytes as `to_json`, several times as fast, with orjson where its output is the same.
 
-    orjson does not escape to ASCII, and writes other exponents than Python: no number may be below 1e-4.
+    orjson does not escape to ASCII and writes exponents differently: no number may be below 1e-4.
     """
     try:
         line = orjson.dumps(record)
-    except TypeError:  # a lone surrogate, as file names that are no UTF-8 have
+    except TypeError:  # a lone surrogate, from a file name that is not UTF-8
         return to_json(record).encode("ascii")
     return line if line.isascii() and b"\x7f" not in line else to_json(record).encode("ascii")
 
 
 class OriginLines:
-    """`frames.jsonl`: a line per frame."""
+    """Writes `frames.jsonl`, one line per frame."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""What a dataset is made of, before any format: frames with their origin and their instances."""
+"""Frames and instances of a dataset, independent of any format, and the checks before they are written."""
 
 import math
 import re
@@ -16,20 +16,20 @@ from labeling.structures.instances import COCO_KEYPOINTS, Keypoints
 from labeling.structures.masks import BoxXywh, Mask
 
 BIGGEST_ID = 2**53 - 1
-"""JSON readers keep numbers as doubles: a bigger id would come back as its neighbor."""
+"""JSON readers keep numbers as doubles, which would change a bigger id."""
 
 _PLAIN_NAME = re.compile(r"^[^/\\\x00-\x1f]+$")
 _PLAIN_SPLIT = re.compile(r"^[A-Za-z0-9_-]+$")
 
 
 class DatasetInstance(NamedTuple):
-    """One person of a frame, as it goes into a dataset; a tuple is made in a fifth of a dataclass's time."""
+    """One person of a frame in a dataset. A tuple, because it is created five times as fast as a dataclass."""
 
     id: int
     """1 to 2**53 - 1, unique in the dataset (0 would count as unmatched in COCOeval)."""
     mask: Mask
     area_px: int
-    """Pixels of the mask; 0: it is empty, and goes into no dataset."""
+    """Pixels of the mask; 0: the mask is empty and is not written."""
     tight_xywh: BoxXywh
     """Tight box of the mask, whole pixels."""
     score: float
@@ -38,24 +38,24 @@ class DatasetInstance(NamedTuple):
     """The detector's box in pixels."""
     keypoints: Keypoints | None
     model: str
-    """Which model made the mask."""
+    """The model that made the mask."""
     reviewer: str | None
-    """Who corrected or confirmed it; None: nobody looked."""
+    """The person who corrected or confirmed it; None: not reviewed."""
 
 
 class DatasetFrame(NamedTuple):
-    """One kept image with all that a dataset says about it."""
+    """One frame of a dataset."""
 
     id: int
     """1 to 2**53 - 1, unique in the dataset."""
     image: Path
-    """Where the image lies now: a file, or its name in `store`."""
+    """Current location of the image: a file, or its name in `store`."""
     file_name: str
     """Its name in the dataset's folder of images: plain, unique."""
     size_hw: tuple[int, int]
     video_id: str
     t_ms: int | None
-    """Presentation time; None for an image that came from no video."""
+    """Presentation time; None for an image that is not from a video."""
     source_url: str | None
     title: str | None
     uploader: str | None
@@ -69,39 +69,38 @@ class DatasetFrame(NamedTuple):
     split: str | None = None
     """`train`, `val`, `test`; None: the dataset is not divided."""
     store: ObjectStore | None = None
-    """Where the image is kept; None: on this machine's disks."""
+    """Object store of the image; None: it is on a local disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportSummary:
-    """What was written."""
+    """Counts of a written dataset."""
 
     frames: int
     instances: int
     files: int
     """Files of the dataset, images included."""
     notes: tuple[str, ...] = ()
-    """What the format could not keep and what was decided instead, for the user to read."""
+    """What the format could not represent, for the user to read."""
 
 
 def check_frame(frame: DatasetFrame) -> None:
-    """Refuse what would make a dataset wrong without a sign of it.
+    """Raise `ExportError` for a frame that would make the dataset wrong.
 
-    Raises:
-        ExportError: a file name with folders in it, an id out of range, a mask of another size
-            than its image, a score or a box that is no number, other than 17 keypoints.
+    That is a file name with folders in it, an id out of range, a mask of another size than its image, a
+    score or box that is not finite, or a number of keypoints other than 17.
     """
-    here = f"frame {frame.id} ({frame.file_name!r})"
+    where = f"frame {frame.id} ({frame.file_name!r})"
     if not _PLAIN_NAME.match(frame.file_name) or frame.file_name in (".", ".."):
-        raise ExportError(f"{here}: the file name must be one plain name, without folders")
+        raise ExportError(f"{where}: the file name must be one plain name, without folders")
     if frame.split is not None and not _PLAIN_SPLIT.match(frame.split):
-        raise ExportError(f"{here}: split {frame.split!r} must be letters, digits, - and _")
+        raise ExportError(f"{where}: split {frame.split!r} may contain only letters, digits, - and _")
     if not 1 <= frame.id <= BIGGEST_ID:
-        raise ExportError(f"{here}: the id must lie in 1 to {BIGGEST_ID}")
+        raise ExportError(f"{where}: the id must lie in 1 to {BIGGEST_ID}")
     for instance in frame.instances:
         fault = _find_fault(instance, frame.size_hw)
         if fault:
-            raise ExportError(f"{here}, instance {instance.id}: {fault}")
+            raise ExportError(f"{where}, instance {instance.id}: {fault}")
 
 
 def _find_fault(instance: DatasetInstance, size_hw: tuple[int, int]) -> str | None:
@@ -122,7 +121,7 @@ def _find_fault(instance: DatasetInstance, size_hw: tuple[int, int]) -> str | No
 
 @dataclass(slots=True)
 class ExportCheck:
-    """Checks and counts frames on their way out; remembers 8 bytes an id to refuse a second use."""
+    """Checks and counts frames while they are written; keeps 8 bytes per id to detect duplicates."""
 
     empty_masks: int = 0
     _frame_ids: "array[int]" = field(default_factory=lambda: array("q"))
@@ -133,20 +132,16 @@ class ExportCheck:
         return len(self._frame_ids)
 
     def admit(self, frame: DatasetFrame) -> list[DatasetInstance]:
-        """Give the instances to write: those with a mask, in their order.
-
-        Raises:
-            ExportError: the frame is unsound (`check_frame`).
-        """
+        """Check a frame (`check_frame`), and return its instances with a mask, in their order."""
         check_frame(frame)
-        kept = [one for one in frame.instances if one.area_px]
+        kept = [instance for instance in frame.instances if instance.area_px]
         self.empty_masks += len(frame.instances) - len(kept)
         self._frame_ids.append(frame.id)
-        self._instance_ids.extend([one.id for one in kept])
+        self._instance_ids.extend([instance.id for instance in kept])
         return kept
 
     def close(self, *, files: int, notes: Iterable[str] = ()) -> ExportSummary:
-        """Raises ExportError if an id was used twice."""
+        """Return the summary, or raise `ExportError` if an id occurs twice."""
         _check_unique("frame", self._frame_ids)
         _check_unique("instance", self._instance_ids)
         own = [f"{self.empty_masks} instances with an empty mask were left out"] if self.empty_masks else []

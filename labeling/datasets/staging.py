@@ -1,19 +1,20 @@
-"""A folder that becomes a dataset in one step, or stays as it was.
+"""Atomic replacement of a dataset folder: after an export it is complete or as before.
 
 Everything is written into a hidden folder inside the target (so that a mounted volume can be the
-target) and swapped in at the end by a handful of renames. A marker file says which entries are
-ours: only those are ever replaced.
+target) and swapped in at the end by a few renames. A marker file names the entries that maskmill wrote;
+only those are ever replaced.
 """
 
 import errno
 import json
 import os
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from labeling.errors import DiskFull, ExportError
 from labeling.runtime.thread_pool import BoundedThreadPool
@@ -29,14 +30,10 @@ _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP,
 
 @contextmanager
 def stage_export(folder: Path, *, entries: Collection[str]) -> Iterator[Path]:
-    """Give a folder to write `entries` into; they become `folder`'s when the block ends well.
+    """Yield a folder to write `entries` into; they move into `folder` when the block ends without an error.
 
     A previous export is replaced as a whole, whatever its format, including files that others put
     into its subfolders; other files beside it stay. If the block raises, `folder` is as before.
-
-    Raises:
-        ExportError: `folder` holds something that is not an export of ours, or cannot be written.
-        DiskFull: no space left.
     """
     existed = folder.is_dir()
     with export_errors(folder):
@@ -66,7 +63,7 @@ def export_errors(target: Path) -> Iterator[None]:
 
 
 def _claim(folder: Path, entries: Collection[str]) -> list[str]:
-    """Make sure that `folder` is empty or ours; give the entries of the export that lies there."""
+    """Check that `folder` is empty or holds an export of maskmill; return that export's entries."""
     if folder.exists() and not folder.is_dir():
         raise ExportError(f"{folder} is a file; name a folder to export to")
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +71,10 @@ def _claim(folder: Path, entries: Collection[str]) -> list[str]:
     for leftover in (_WRITING, _TRASH):
         shutil.rmtree(folder / leftover, ignore_errors=True)
     present = {entry.name for entry in folder.iterdir()}
-    previous = _read_marker(folder)
+    try:
+        previous = marker_entries((folder / MARKER).read_text())
+    except (FileNotFoundError, ValueError):
+        previous = None
     foreign = present - _OURS if previous is None else (present & set(entries)) - set(previous)
     if foreign:
         raise ExportError(
@@ -83,16 +83,8 @@ def _claim(folder: Path, entries: Collection[str]) -> list[str]:
     return previous or []
 
 
-def _read_marker(folder: Path) -> list[str] | None:
-    """Entries of the export in `folder`; None where there is no readable marker."""
-    try:
-        return marker_entries((folder / MARKER).read_text())
-    except (FileNotFoundError, ValueError):
-        return None
-
-
 def marker_entries(text: str) -> list[str] | None:
-    """Entries that a marker names; None: it is none of ours."""
+    """Return the entries that a marker names; None: it is not a marker of maskmill."""
     try:
         entries = json.loads(text)["entries"]
     except (ValueError, KeyError, TypeError):
@@ -115,7 +107,7 @@ def _write_marker(folder: Path, entries: Collection[str]) -> None:
 
 
 def _swap(folder: Path, *, previous: Collection[str], new: Collection[str]) -> None:
-    """Move the old entries aside and the new ones in; a stop in between is undone by the next export."""
+    """Move the old entries aside and the new ones in; the next export undoes an interrupted swap."""
     _write_marker(folder, {*previous, *new})
     aside = folder / _PREVIOUS
     aside.mkdir()
@@ -130,67 +122,37 @@ def _swap(folder: Path, *, previous: Collection[str], new: Collection[str]) -> N
 
 
 def _roll_back(folder: Path) -> None:
-    """Put an export back that was moved aside when a swap stopped half-way."""
+    """Move an export back that an interrupted swap moved aside."""
     aside = folder / _PREVIOUS
     if not aside.is_dir():
         return
     for entry in sorted(aside.iterdir()):
-        standing = folder / entry.name
-        if standing.is_dir():
-            shutil.rmtree(standing)
-        entry.replace(standing)
+        target = folder / entry.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        entry.replace(target)
     aside.rmdir()
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """Write a file that must not be there yet.
-
-    Raises:
-        ExportError: two frames lead to the same name.
-        DiskFull: no space left.
-    """
+    """Write a file that must not exist yet."""
     with export_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             file = path.open("xb")
         except FileExistsError as exc:
             raise ExportError(
-                f"two frames want the file {path.name!r}; give their images other names"
+                f"two frames have the file {path.name!r}; give their images other names"
             ) from exc
         with file:
             file.write(content)
 
 
-class ImageTarget(Protocol):
-    """Takes the images of a dataset; all are there when its block ends."""
+class ImageTarget(ABC):
+    """Places the images of a dataset; all of them are placed when its block ends."""
 
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def add(self, image: Path, *, name: str, store: ObjectStore | None = None) -> None:
-        """Place the file `image`, or what is called so in `store`, as `name`."""
-
-    def notes(self) -> list[str]:
-        """What the user should know."""
-
-
-class ImageFolder:
-    """Puts images into one folder by hard link, or by copy where that cannot be; those of an object
-    store are fetched, several at a time.
-
-    A hard link takes no space; a tool that changes such an image in place changes the original.
-    """
-
-    def __init__(self, folder: Path, *, copy: bool) -> None:
-        self._folder = folder
-        self._copy = copy
-        self._unlinkable = 0
+    def __init__(self) -> None:
         self._thread_pool = BoundedThreadPool()
-        self._made: set[Path] = set()
-        """Folders that are there: one a split."""
 
     def __enter__(self) -> Self:
         return self
@@ -200,27 +162,50 @@ class ImageFolder:
     ) -> None:
         self._thread_pool.__exit__(kind, error, trace)
 
+    @abstractmethod
     def add(self, image: Path, *, name: str, store: ObjectStore | None = None) -> None:
-        """Place the file `image`, or what is called so in `store`, as `name`.
+        """Place the file `image`, or the image of that name in `store`, as `name`.
 
         Raises:
-            ExportError: this or an earlier image is gone, or `name` is taken.
+            ExportError: this or an earlier image is missing, or `name` is taken.
             DiskFull: no space left.
-            StorageError: the store cannot be used.
+            StorageError: a store cannot be used.
         """
+
+    def notes(self) -> list[str]:
+        """Return notes for the user."""
+        return []
+
+
+class ImageFolder(ImageTarget):
+    """Places images in a folder by hard link, or by copy where links are not possible.
+
+    Images of an object store are downloaded, several at a time. A hard link takes no space, but a tool that
+    changes such an image in place changes the original.
+    """
+
+    def __init__(self, folder: Path, *, copy: bool) -> None:
+        super().__init__()
+        self._folder = folder
+        self._copy = copy
+        self._unlinkable = 0
+        self._made: set[Path] = set()
+        """Existing folders: one per split."""
+
+    def add(self, image: Path, *, name: str, store: ObjectStore | None = None) -> None:
         target = self._folder / name
         if store is not None:
             self._thread_pool.send(lambda: _fetch(store, str(image), target))
             return
         with export_errors(target):
             try:
-                # a link to a link would break when the home moves; looking at one file is quicker than at
-                # every folder above it
+                # A link to a link would break when the home moves. Checking only the file itself is faster than
+                # resolving every folder above it.
                 self._place(image.resolve(strict=True) if image.is_symlink() else image, target)
             except FileNotFoundError as exc:
-                raise ExportError(f"image {image} is gone; restore it or leave its frame out") from exc
+                raise ExportError(f"image {image} is missing; restore it or leave its frame out") from exc
             except FileExistsError as exc:
-                raise ExportError(f"two frames want the file name {name!r}; give each its own") from exc
+                raise ExportError(f"two frames have the file name {name!r}; give each its own") from exc
 
     def _place(self, image: Path, target: Path) -> None:
         if target.parent not in self._made:
@@ -251,5 +236,5 @@ def _fetch(store: ObjectStore, image: str, target: Path) -> None:
     try:
         content = store.get(image)
     except FileNotFoundError as exc:
-        raise ExportError(f"image {store.url}/{image} is gone; restore it or leave its frame out") from exc
+        raise ExportError(f"image {store.url}/{image} is missing; restore it or leave its frame out") from exc
     write_new(target, content)

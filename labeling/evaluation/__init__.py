@@ -1,1 +1,1 @@
-"""How right a run's models and decisions are, by ground truth."""
+"""Metrics of a run's models and decisions against ground truth."""

@@ -1,68 +1,72 @@
-"""How far a calibration can be believed: what it said of frames that it had not seen."""
+"""Cross-validation of a calibration: its predictions for frames that it has not seen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labeling.evaluation.calibration_error import CalibrationMetrics, judge_predictions
-from labeling.evaluation.metrics import share
+from labeling.evaluation.metrics import CalibrationMetrics, calibration_metrics, share
 from labeling.evaluation.summary import POOLED
 from labeling.trust.fit import Prediction
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptedFrames:
-    """What would be accepted of some frames, at the risk that was asked for."""
+    """The frames that would be accepted at the configured risk."""
 
     frames: int
     good: float | None
-    """Share of good ones among them: the precision of accepting all."""
+    """Share of good frames: the precision of accepting all."""
     accepted: int
     precision: float | None
-    """Share of good ones among the accepted."""
+    """Share of good frames among the accepted."""
     recall: float | None
-    """Share of the good ones that are accepted."""
+    """Share of accepted frames among the good."""
 
 
 @dataclass(frozen=True, slots=True)
 class CrossValidation:
-    """One labeled set that the calibration had not seen, or all of them together."""
+    """Results for one labeled set that the calibration has not seen, or for all sets together."""
 
     hard: AcceptedFrames
     every: AcceptedFrames
-    """Also frames on which student and teacher agree."""
+    """Hard frames, and those on which student and teacher agree."""
     frames: CalibrationMetrics
     masks: CalibrationMetrics
 
 
 def summarize_predictions(predictions: Sequence[Prediction]) -> dict[str, CrossValidation]:
-    """A summary of each group in order, and of `POOLED`, all together; frames nobody can judge are left out."""
-    groups = dict.fromkeys(one.example.group for one in predictions)
-    parts = {name: [one for one in predictions if one.example.group == name] for name in groups}
+    """Return results for each group in order, and for `POOLED`; frames without a known label are left out."""
+    groups = dict.fromkeys(prediction.example.group for prediction in predictions)
+    parts = {
+        name: [prediction for prediction in predictions if prediction.example.group == name]
+        for name in groups
+    }
     return {name: _summarize(some) for name, some in {**parts, POOLED: list(predictions)}.items()}
 
 
 def _summarize(predictions: Sequence[Prediction]) -> CrossValidation:
-    judged = [one for one in predictions if one.example.is_good is not None]
+    judged = [prediction for prediction in predictions if prediction.example.is_good is not None]
     masks = [
         (trust, is_good)
-        for one in predictions
-        for trust, is_good in zip(one.trust.instances, one.example.good_masks, strict=True)
+        for prediction in predictions
+        for trust, is_good in zip(prediction.trust.instances, prediction.example.good_masks, strict=True)
         if is_good is not None
     ]
     return CrossValidation(
-        hard=_accepted([one for one in judged if one.example.is_hard]),
+        hard=_accepted([prediction for prediction in judged if prediction.example.is_hard]),
         every=_accepted(judged),
-        frames=judge_predictions([(one.trust.frame, bool(one.example.is_good)) for one in judged]),
-        masks=judge_predictions(masks),
+        frames=calibration_metrics(
+            [(prediction.trust.frame, bool(prediction.example.is_good)) for prediction in judged]
+        ),
+        masks=calibration_metrics(masks),
     )
 
 
 def _accepted(judged: Sequence[Prediction]) -> AcceptedFrames:
-    accepted = [bool(one.example.is_good) for one in judged if one.accepted]
+    accepted = [bool(prediction.example.is_good) for prediction in judged if prediction.accepted]
     return AcceptedFrames(
         frames=len(judged),
-        good=share([bool(one.example.is_good) for one in judged]),
+        good=share([bool(prediction.example.is_good) for prediction in judged]),
         accepted=len(accepted),
         precision=share(accepted),
-        recall=share([one.accepted for one in judged if one.example.is_good]),
+        recall=share([prediction.accepted for prediction in judged if prediction.example.is_good]),
     )

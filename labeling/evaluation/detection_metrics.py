@@ -1,4 +1,4 @@
-"""People one by one: whom of the labeled a model found, and how often it saw somebody where nobody is."""
+"""Detection metrics: which labeled people a model found, and how many of its instances are people."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,83 +7,78 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeling.comparison.agreement import match_pairs
-from labeling.datasets.readers.boxes import fill_box
+from labeling.datasets.readers.coco import fill_box
 from labeling.evaluation.ground_truth import LabeledImage
 from labeling.evaluation.ignore_regions import cut_ignored, lie_outside
 from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask, box_iou_matrix, iou_matrix
 
 MATCH_IOU = 0.5
-"""An instance with at least this IoU with a labeled person may be that person, as in COCO's AP50."""
+"""Smallest IoU of an instance and a labeled person that match, as in COCO's AP50."""
 MISSED_BELOW = 0.1
-"""A person with whom no instance has this IoU was not seen at all."""
+"""A person with whom no instance has this IoU is missed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageMatches:
-    """One image's instances beside its labeled people, by their masks or by their boxes."""
+    """One image's instances matched with its labeled people, by masks or by boxes."""
 
     best_ious: tuple[float, ...]
-    """The best IoU of any instance with each labeled person, in [0, 1]; 0 where there is none."""
+    """Best IoU of any instance with each labeled person, in [0, 1]; 0 without instances."""
     matched: int
-    """Pairs of a person and an instance, one to one, with an IoU of at least `MATCH_IOU`."""
+    """One-to-one pairs of a person and an instance with an IoU of at least `MATCH_IOU`."""
     seen: int | None
-    """Instances that count: the matched ones, and all others but those of which most lies where nothing is
-    known. None where only some people are labeled: nobody knows about the others."""
+    """Matched instances, and all others that are not mostly in ignored regions. None if only some people are
+    labeled: whether the others are people is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageMatch:
-    """One image's instances beside its labeled people."""
+    """The matches of one image, by masks and by boxes."""
 
     masks: ImageMatches | None
-    """Outside what is ignored; None: the truth has only boxes."""
+    """Outside ignored regions; None: the ground truth has only boxes."""
     boxes: ImageMatches
-    """The instances' boxes beside the truth's, which are tight round its masks where it has such."""
+    """The instances' boxes with those of the ground truth, which are tight around its masks if it has masks."""
 
 
 def match_people(instances: Sequence[Instance], truth: LabeledImage) -> ImageMatch | None:
-    """Find the labeled people among the instances; None where the truth does not tell people apart.
+    """Match instances with the labeled people; None if one mask of the ground truth may show several people.
 
-    A person of whom most lies where nothing is known need not be found; what a model sees there
-    counts neither for nor against it, unless it is one of the others.
+    People and instances mostly in ignored regions do not count, except instances that match a person.
     """
     if truth.is_joined:
         return None
-    seen = [one for one in instances if one.mask]
-    is_known = lie_outside([one.mask for one in seen], truth.ignored)
-    wanted = _can_be_seen(truth)
-    by_boxes = box_iou_matrix(truth.person_boxes, [one.box_xywh for one in seen])
-    boxes = _match(by_boxes[wanted], is_known, truth)
+    seen = [instance for instance in instances if instance.mask]
+    is_known = lie_outside([instance.mask for instance in seen], truth.ignored)
+    is_visible = _are_visible(truth)
+    by_boxes = box_iou_matrix(truth.person_boxes, [instance.box_xywh for instance in seen])
+    boxes = _match(by_boxes[is_visible], is_known, truth)
     if truth.boxes is not None:
         return ImageMatch(None, boxes)
-    sides = (truth.people, [one.mask for one in seen])
+    sides = (truth.people, [instance.mask for instance in seen])
     by_masks = iou_matrix(*(cut_ignored(side, truth.ignored) for side in sides))
-    return ImageMatch(_match(by_masks[wanted], is_known, truth), boxes)
+    return ImageMatch(_match(by_masks[is_visible], is_known, truth), boxes)
 
 
 def visible_tracks(truth: LabeledImage) -> tuple[str, ...]:
-    """Which people the truth follows here, in order, but those of whom most lies where nothing is known."""
+    """Return the sorted tracks of the people who are not mostly in ignored regions."""
     if not truth.tracks:
         return ()
-    shown = zip(truth.tracks, _can_be_seen(truth), strict=True)
-    return tuple(sorted({track for track, is_seen in shown if is_seen and track is not None}))
+    tracks = zip(truth.tracks, _are_visible(truth), strict=True)
+    return tuple(sorted({track for track, is_visible in tracks if is_visible and track is not None}))
 
 
-def _can_be_seen(truth: LabeledImage) -> NDArray[np.bool_]:
-    """Of each labeled person, whether enough lies where something is known, (people,)."""
-    return lie_outside(_regions(truth), truth.ignored)
-
-
-def _regions(truth: LabeledImage) -> Sequence[Mask]:
-    """Where each labeled person is."""
-    if truth.boxes is None:
-        return truth.people
-    return [fill_box(box, truth.size_hw) for box in truth.boxes]
+def _are_visible(truth: LabeledImage) -> NDArray[np.bool_]:
+    """Return for each labeled person whether they are not mostly in ignored regions, (people,)."""
+    masks: Sequence[Mask] = truth.people
+    if truth.boxes is not None:
+        masks = [fill_box(box, truth.size_hw) for box in truth.boxes]
+    return lie_outside(masks, truth.ignored)
 
 
 def _match(ious: NDArray[np.float64], is_known: NDArray[np.bool_], truth: LabeledImage) -> ImageMatches:
-    """`ious`: labeled people x instances."""
+    """Match by IoU, (labeled people, instances)."""
     pairs = match_pairs(ious, min_iou=MATCH_IOU)
     counts = is_known.copy()
     counts[[column for _, column, _ in pairs]] = True
@@ -96,46 +91,45 @@ def _match(ious: NDArray[np.float64], is_known: NDArray[np.bool_], truth: Labele
 
 @dataclass(frozen=True, slots=True)
 class DetectionMetrics:
-    """How many of the labeled people a model found, by their masks or by their boxes."""
+    """How many of the labeled people a model found, by masks or by boxes."""
 
     people: int
-    """Labeled people, but those of whom most lies where nothing is known."""
+    """Labeled people who are not mostly in ignored regions."""
     iou: float | None
-    """Mean over them of the best IoU of any instance, 0 for whom nobody saw."""
+    """Mean over them of the best IoU of any instance, 0 where there is none."""
     missed: int
-    """Of them, those with whom no instance has an IoU of `MISSED_BELOW`."""
+    """Those with whom no instance has an IoU of `MISSED_BELOW`."""
     recall: float | None
-    """Share of them that an instance of its own has an IoU of at least `MATCH_IOU` with."""
+    """Share of the people that match an instance."""
     precision: float | None
-    """Of the instances, how many are such. None where only some people are labeled: nobody knows about
-    the others."""
+    """Share of the instances that match a person. None if only some people are labeled."""
 
 
 @dataclass(frozen=True, slots=True)
 class PersonMetrics:
-    """How well a model finds people, each for himself."""
+    """Detection metrics of one model."""
 
     masks: DetectionMetrics | None
-    """None: no image's truth has masks."""
+    """None: no image has masks as ground truth."""
     boxes: DetectionMetrics
 
 
 def summarize_people(images: Sequence[ImageMatch]) -> PersonMetrics | None:
-    """Of several images together; None for none."""
+    """Return the metrics of several images together; None without images."""
     if not images:
         return None
-    masks = [one.masks for one in images if one.masks]
-    return PersonMetrics(_count(masks) if masks else None, _count([one.boxes for one in images]))
+    masks = [image.masks for image in images if image.masks]
+    return PersonMetrics(_count(masks) if masks else None, _count([image.boxes for image in images]))
 
 
 def _count(images: Sequence[ImageMatches]) -> DetectionMetrics:
-    best = np.array([iou for one in images for iou in one.best_ious])
-    judged = [(one.matched, one.seen) for one in images if one.seen is not None]
+    best = np.array([iou for image in images for iou in image.best_ious])
+    judged = [(image.matched, image.seen) for image in images if image.seen is not None]
     right, seen = (sum(numbers) for numbers in zip(*judged, strict=True)) if judged else (0, 0)
     return DetectionMetrics(
         people=len(best),
         iou=float(best.mean()) if len(best) else None,
         missed=int((best < MISSED_BELOW).sum()),
-        recall=sum(one.matched for one in images) / len(best) if len(best) else None,
+        recall=sum(image.matched for image in images) / len(best) if len(best) else None,
         precision=right / seen if seen else None,
     )

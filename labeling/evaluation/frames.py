@@ -1,10 +1,9 @@
-"""One labeled image after a run: how right both models were, and what was decided."""
+"""Comparison of one labeled image's masks and decision with its ground truth."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from labeling.comparison.agreement import EPSILON_PX, expected_iou
-from labeling.errors import ModelOutputWrong
 from labeling.evaluation.detection_metrics import ImageMatch, match_people, visible_tracks
 from labeling.evaluation.ground_truth import LabeledImage
 from labeling.evaluation.ignore_regions import leave_out_unlabeled
@@ -17,55 +16,50 @@ _ROLES: tuple[Role, Role] = ("teacher", "student")
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedFrame:
-    """A frame beside its ground truth. IoUs are of unions: everybody's masks together."""
+    """A frame beside its ground truth. IoUs are of unions: the masks of all people together."""
 
     dataset: str
     name: str
     people: int
-    """Masks of the truth, or its boxes where it has only such."""
+    """Masks of the ground truth, or its boxes if it has only boxes."""
     decision: str
     reasons: tuple[str, ...]
     agreement: float | None
     """IoU of student and teacher; None: a filter rejected the frame."""
     expected_agreement: float | None
-    """That IoU with the teacher's scores borne in mind (`labeling.comparison.agreement.expected_iou`), by which frames are hardest first;
-    None likewise."""
+    """That IoU with the teacher's scores considered (`labeling.comparison.agreement.expected_iou`); it orders the
+    frames. None: a filter rejected the frame."""
     student_iou: float | None
-    """With the truth, what is ignored left out; 1 where both see nobody. None, as the next two: a filter
-    rejected the frame, or its truth has only boxes."""
+    """IoU with the ground truth outside ignored regions; 1 if both are empty. None, as for the next two: a filter
+    rejected the frame, or its ground truth has only boxes."""
     teacher_iou: float | None
     corrected_px: int | None
-    """Pixels that a person would change in the teacher's masks to make them true."""
+    """Pixels of the teacher's masks that a person would have to change."""
     trust: float | None = None
-    """Probability, by the calibration, that the teacher's masks are right; None also where only some people
-    are labeled, or by boxes: nobody can say whether it came true."""
+    """Probability, by the calibration, that the teacher's masks are right. None also if only some people are
+    labeled, or by boxes: it cannot be checked then."""
     value: float | None = None
-    """What a look is worth, by which the review queue is ordered; None: it is not hard."""
+    """Priority in the review queue; None: the frame is not hard."""
     teacher_people: ImageMatch | None = None
-    """Its instances beside the labeled people, one by one. None: a filter rejected the frame, or either the
-    truth or the model does not tell people apart."""
+    """Its instances matched with the labeled people. None: a filter rejected the frame, or the ground truth or the
+    model does not separate people."""
     student_people: ImageMatch | None = None
     tracks: tuple[str, ...] = ()
-    """Which people can be seen here, where the truth says so (`track_id`; `VIDEO/TRACK` where it names the
-    video)."""
+    """Visible people, if the ground truth has a `track_id` (`VIDEO/TRACK` if it also names the video)."""
 
 
 def evaluate_frame(
     dataset: str, truth: LabeledImage, row: LabeledFrame, cards: Mapping[str, ModelCard]
 ) -> EvaluatedFrame:
-    """Compare a frame's masks with the truth. `cards` are those of teacher and student.
-
-    Raises:
-        ModelOutputWrong: the truth has another size than the image.
-    """
+    """Compare a frame's masks with the ground truth; `cards` are those of teacher and student."""
     if row.size_hw:
-        check_size(truth, row.size_hw)
+        truth.check_size(row.size_hw)
     teacher_people, student_people = (_match(role, truth, row, cards) for role in _ROLES)
-    teacher_masks = [one.mask for one in row.teacher]
+    teacher_masks = [instance.mask for instance in row.teacher]
     truth = leave_out_unlabeled(truth, teacher_masks)
     is_judged = row.agreement is not None and truth.boxes is None
     student, teacher = (
-        iou_with_truth([one.mask for one in side], truth) if is_judged else None
+        iou_with_truth([instance.mask for instance in side], truth) if is_judged else None
         for side in (row.student, row.teacher)
     )
     agreement, expected_agreement = _agreements(truth, row)
@@ -81,7 +75,7 @@ def evaluate_frame(
         teacher_iou=teacher,
         corrected_px=_count_wrong(teacher_masks, truth) if is_judged else None,
         trust=None if truth.is_partial or truth.boxes is not None else row.trust,
-        value=row.value,
+        value=row.priority,
         teacher_people=teacher_people,
         student_people=student_people,
         tracks=visible_tracks(truth),
@@ -96,48 +90,39 @@ def _match(
     return match_people(row.teacher if role == "teacher" else row.student, truth)
 
 
-def check_size(truth: LabeledImage, size_hw: tuple[int, int]) -> None:
-    """Raises `ModelOutputWrong` where the truth has another size than the image."""
-    if size_hw != truth.size_hw:
-        raise ModelOutputWrong(
-            f"ground truth of {truth.path}: {truth.size_hw} (height, width), the image has {size_hw}"
-        )
-
-
 def _agreements(truth: LabeledImage, row: LabeledFrame) -> tuple[float | None, float | None]:
-    """IoU and expected IoU. Where only some people are labeled, of them alone: nobody knows about the others."""
+    """Return IoU and expected IoU of student and teacher; only of labeled people if not all are labeled."""
     if row.agreement is None:
         return None, None
     if not truth.is_partial:
         return row.agreement.iou, row.agreement.expected_iou
-    student, teacher = ([one.mask for one in side] for side in (row.student, row.teacher))
+    student, teacher = ([instance.mask for instance in side] for side in (row.student, row.teacher))
     return iou_outside(student, teacher, truth.ignored), expected_iou(
         row.teacher, truth.size_hw, lambda seen: iou_outside([seen], student, truth.ignored)
     )
 
 
 def iou_with_truth(masks: Sequence[Mask], truth: LabeledImage) -> float:
-    """IoU of two unions outside what is ignored, in [0, 1]; 1 where neither has a pixel there."""
+    """Return the IoU of the union of masks with the ground truth outside ignored regions, in [0, 1]."""
     return iou_outside(masks, truth.people, truth.ignored)
 
 
 def iou_outside(first: Sequence[Mask], second: Sequence[Mask], ignored: Mask) -> float:
-    """IoU of two unions outside of `ignored`, in [0, 1]; 1 where neither has a pixel there."""
+    """Return the IoU of two unions outside `ignored`, in [0, 1]; 1 if neither has a pixel there."""
     first_px, second_px, common_px = _areas(first, second, ignored)
     return (common_px + EPSILON_PX) / (first_px + second_px - common_px + EPSILON_PX)
 
 
 def _count_wrong(masks: Sequence[Mask], truth: LabeledImage) -> int:
-    """Pixels of one union that the other has not."""
+    """Count the pixels of only one of the two unions."""
     seen_px, true_px, common_px = _areas(masks, truth.people, truth.ignored)
     return seen_px + true_px - 2 * common_px
 
 
 def _areas(first: Sequence[Mask], second: Sequence[Mask], ignored: Mask) -> tuple[int, int, int]:
-    """Pixels of each union and of both, outside of `ignored`."""
-    one, other = union_masks(first, ignored.size_hw), union_masks(second, ignored.size_hw)
-    one_px, other_px, common_px = (
-        mask.area_px - intersect_masks(mask, ignored).area_px
-        for mask in (one, other, intersect_masks(one, other))
+    """Return the pixels of each union and of their intersection, outside `ignored`."""
+    unions = union_masks(first, ignored.size_hw), union_masks(second, ignored.size_hw)
+    first_px, second_px, common_px = (
+        mask.area_px - intersect_masks(mask, ignored).area_px for mask in (*unions, intersect_masks(*unions))
     )
-    return one_px, other_px, common_px
+    return first_px, second_px, common_px

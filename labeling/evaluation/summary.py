@@ -1,104 +1,107 @@
-"""What a set of evaluated frames says about models and decisions. The fields are the keys of the JSON."""
+"""Metrics of models and decisions over sets of evaluated frames. The fields are the keys of the JSON."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from labeling.evaluation.calibration_error import CalibrationMetrics, judge_predictions
 from labeling.evaluation.detection_metrics import PersonMetrics, summarize_people
 from labeling.evaluation.frames import EvaluatedFrame
-from labeling.evaluation.metrics import auroc, average_precision, share
+from labeling.evaluation.metrics import (
+    CalibrationMetrics,
+    auroc,
+    average_precision,
+    calibration_metrics,
+    share,
+)
 from labeling.review.occupancy import CELLS
 from labeling.review.queue import Candidate, select_frames_for_review
 
 GOOD_FROM = 0.8
-"""IoU with the truth from which a mask is good to learn from."""
+"""IoU with ground truth from which a mask is good enough for training."""
 BAD_BELOW = 0.5
-"""IoU below which a mask is wrong: the student's failures, the teacher's mistakes."""
+"""IoU below which a mask is wrong."""
 BUDGET = 0.2
-"""Share of the hard frames that people have time for."""
+"""Share of the hard frames that people have time to review."""
 POOLED = "all"
 
 
 @dataclass(frozen=True, slots=True)
 class MiningMetrics:
-    """How well low expected agreement finds the frames that the student gets wrong (IoU below `BAD_BELOW`)."""
+    """How well low expected agreement finds the student's failures (IoU below `BAD_BELOW`)."""
 
     failures: int
-    """Frames that the student gets wrong."""
     auroc: float | None
     ap: float | None
     precision: float | None
-    """Of the frames that were called hard, how many the student gets wrong."""
+    """Share of failures among the hard frames."""
     recall: float | None
-    """Of the frames that the student gets wrong, how many were called hard."""
+    """Share of hard frames among the failures."""
 
 
 @dataclass(frozen=True, slots=True)
 class SelectionMetrics:
-    """Whether the frames that nobody reviews have good masks. A frame's mask is good from `GOOD_FROM` on."""
+    """How many of the frames accepted without review have good masks (IoU of `GOOD_FROM` or more)."""
 
     hard: int
     good_among_hard: float | None
     """The baseline: the precision of accepting every hard frame."""
     bad_among_hard: float | None
-    """Of the hard frames, how many teacher's masks have an IoU below `BAD_BELOW`."""
+    """Share of hard frames in which the teacher's IoU is below `BAD_BELOW`."""
     accepted: int
     precision: float | None
-    """Of the accepted frames, how many have a good mask."""
+    """Share of good masks among the accepted frames."""
     recall: float | None
-    """Of the hard frames with a good mask, how many were accepted."""
+    """Share of accepted frames among the hard frames with a good mask."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewMetrics:
-    """What the queue's order is worth to people who have time for `BUDGET` of the hard frames."""
+    """How much the order of the review queue gains if people review `BUDGET` of the hard frames."""
 
     waiting: int
     """Frames for review."""
     budget: int
-    """Frames that they look at: the first of the queue."""
+    """Frames that they review: the first of the queue."""
     corrected: float | None
-    """Share of all pixels to be corrected in the hard frames, as far as the truth has masks, that these hold."""
+    """Share of all wrong pixels in the hard frames that are in the reviewed frames; frames with only boxes have none."""
     gain: float | None
-    """That over the share that as many hard frames picked at random hold on average."""
+    """Ratio of `corrected` to its mean for as many random hard frames."""
     gain_over_lowest_iou: float | None
-    """That over the share that the first of the same frames hold, lowest agreement first."""
+    """Ratio of `corrected` to its value in the order of lowest agreement."""
     people: int | None
-    """Different people in all frames, where the truth follows them through a video (COCO's `track_id`); None,
-    as the next two: it does not."""
+    """Different people in all frames, by COCO's `track_id`; None, as for the next two: the ground truth has none."""
     people_shown: int | None
-    """How many of them the frames show that are looked at."""
+    """Different people in the reviewed frames."""
     people_shown_by_lowest_iou: int | None
-    """How many of them as many of the same frames would show, lowest agreement first."""
+    """The same in the order of lowest agreement."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetSummary:
-    """One dataset, or all of them together."""
+    """Metrics of one set, or of all sets together."""
 
     frames: int
     with_people: int
     rejected: int
-    """By a filter: compared with nothing, and in none of the following."""
+    """Frames rejected by a filter; they are in none of the following."""
     without_masks: int
-    """Others whose truth has only boxes: in none of the IoUs, nor in `mining`, `accepting` and `trusting`."""
+    """Other frames with only boxes as ground truth; they are not in the IoUs, `mining`, `accepting` and `trusting`."""
     student_iou: float | None
     """Mean over the frames with people."""
     teacher_iou: float | None
     teacher_people: PersonMetrics | None
-    """The labeled people one by one; None where either the truth or the model does not tell people apart."""
+    """None if the ground truth or the model does not separate people."""
     student_people: PersonMetrics | None
     mining: MiningMetrics
     accepting: SelectionMetrics
     trusting: CalibrationMetrics
-    """The calibration's trust in the frames that it says something of."""
+    """Of the frames that have trust."""
     reviewing: ReviewMetrics
 
 
 def summarize_frames(frames: Sequence[EvaluatedFrame]) -> dict[str, SetSummary]:
-    """A summary of each dataset in order of its first frame, and of `POOLED`, all together."""
+    """Return the metrics of each set in order of its first frame, and of `POOLED`."""
     names = dict.fromkeys(frame.dataset for frame in frames)
     sets = {name: [frame for frame in frames if frame.dataset == name] for name in names}
     return {name: _summarize(some) for name, some in {**sets, POOLED: list(frames)}.items()}
@@ -115,11 +118,11 @@ def _summarize(frames: Sequence[EvaluatedFrame]) -> SetSummary:
         without_masks=len(compared) - len(judged),
         student_iou=_mean([frame.student_iou for frame in peopled]),
         teacher_iou=_mean([frame.teacher_iou for frame in peopled]),
-        teacher_people=summarize_people([one.teacher_people for one in compared if one.teacher_people]),
-        student_people=summarize_people([one.student_people for one in compared if one.student_people]),
+        teacher_people=summarize_people([frame.teacher_people for frame in compared if frame.teacher_people]),
+        student_people=summarize_people([frame.student_people for frame in compared if frame.student_people]),
         mining=_mining(judged),
         accepting=_accepting(judged),
-        trusting=judge_predictions(
+        trusting=calibration_metrics(
             [
                 (frame.trust, not _below(frame.teacher_iou, GOOD_FROM))
                 for frame in judged
@@ -162,7 +165,7 @@ def _reviewing(frames: Sequence[EvaluatedFrame], compared: Sequence[EvaluatedFra
     waiting = [frame for frame in hard if frame.decision == "review"]
     by_iou = sorted(waiting, key=lambda frame: (frame.agreement, frame.dataset, frame.name))
     budget = min(round(BUDGET * len(hard)), len(waiting))
-    queue = _choose(by_iou, budget)
+    queue = _first_of_queue(by_iou, budget)
     in_all, in_queue, in_lowest = (
         sum(frame.corrected_px or 0 for frame in some) for some in (hard, queue, by_iou[:budget])
     )
@@ -180,18 +183,18 @@ def _reviewing(frames: Sequence[EvaluatedFrame], compared: Sequence[EvaluatedFra
 
 
 def _count_people(frames: Sequence[EvaluatedFrame]) -> int:
-    """Those whom the truth tells apart from frame to frame, each once."""
+    """Count the different tracks."""
     return len({(frame.dataset, track) for frame in frames for track in frame.tracks})
 
 
-def _choose(waiting: Sequence[EvaluatedFrame], most: int) -> list[EvaluatedFrame]:
-    """What a push would send first. Images are shots of their own: where people are does not matter."""
-    nowhere = np.zeros(CELLS * CELLS, dtype=np.float16)
+def _first_of_queue(waiting: Sequence[EvaluatedFrame], most: int) -> list[EvaluatedFrame]:
+    """Return the frames that a push would send first. Each image is its own shot, so occupancy does not matter."""
+    empty = np.zeros(CELLS * CELLS, dtype=np.float16)
     candidates = [
-        Candidate(position, frame.value or 0.0, (frame.dataset, position), nowhere)
+        Candidate(position, frame.value or 0.0, (frame.dataset, position), empty)
         for position, frame in enumerate(waiting)
     ]
-    candidates.sort(key=lambda one: -one.value)
+    candidates.sort(key=lambda candidate: -candidate.value)
     return [waiting[position] for position in select_frames_for_review(candidates, most=most).frames]
 
 

@@ -1,1 +1,1 @@
-"""One self-contained HTML page about a run."""
+"""Self-contained HTML pages about a run and about an evaluation."""

@@ -1,4 +1,4 @@
-"""Charts as inline SVG. Horizontal places are percentages, so that text keeps its size on any screen."""
+"""Charts as inline SVG. Horizontal positions are percentages, so that text keeps its size on any screen."""
 
 import math
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ _AXIS_PX = 24
 _BAR_PX = 16
 _MOST_STEPS = 5
 _HAIR = 0.15
-"""Narrowest bar in percent: something is never drawn as nothing."""
+"""Narrowest bar in percent, so that a small number stays visible."""
 _GAP = 0.12
-"""Share of a histogram bin that stays free, half on each side."""
+"""Share of a histogram bin that stays empty, half on each side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +27,20 @@ class FunnelRow:
     label: str
     frames: int
     of_frames: int
-    """What `frames` is a part of, for the percentage in words."""
+    """The whole for the percentage."""
     css_class: str
     after: int = 0
-    """Frames that its bar begins behind."""
+    """Frames before the start of its bar."""
     is_part: bool = True
-    """Indented: a part of what stands above."""
+    """A part of the row above, indented."""
 
 
 def funnel_rows(counts: FrameCounts) -> list[FunnelRow]:
-    """Looked at, minus each rule's rejections, to compared, easy and hard, accepted and review.
+    """Return the rows from sampled frames, minus each rule's rejections, to accepted and review.
 
-    What goes away is drawn at the right end of what was left, so the eye follows what stays.
+    Removed frames are drawn at the right end of the frames that were left.
     """
-    rows = [FunnelRow("looked at", counts.looked_at, counts.looked_at, "all", is_part=False)]
+    rows = [FunnelRow("sampled", counts.looked_at, counts.looked_at, "all", is_part=False)]
     left = counts.looked_at
     for rule, frames in counts.rejected:
         left = max(0, left - frames)
@@ -55,35 +55,49 @@ def funnel_rows(counts: FrameCounts) -> list[FunnelRow]:
     ]
 
 
-def bar(start: float, share: float, css_class: str) -> Markup:
-    """One horizontal bar from `start`, `share` long, both in [0, 1] of its track.
+def element(name: str, content: str = "", **attributes: object) -> Markup:
+    """Return an SVG element; `css_class` becomes `class`, and other underscores become hyphens."""
+    names = {key: "class" if key == "css_class" else key.replace("_", "-") for key in attributes}
+    written = Markup("").join(Markup(' {}="{}"').format(names[key], attributes[key]) for key in attributes)
+    return Markup("<{0}{1}>{2}</{0}>").format(name, written, content)
 
-    It says nothing to a screen reader: its number stands beside it.
+
+def grid_line(y: float) -> Markup:
+    return element("line", css_class="grid", x1="0", x2="100%", y1=f"{y:.1f}", y2=f"{y:.1f}")
+
+
+def value_label(y: float, text: str) -> Markup:
+    """Return the label of a grid line, in the left margin."""
+    return element("text", text, x="0", dx="-8", y=f"{y + 4:.1f}", text_anchor="end")
+
+
+def bar(start: float, share: float, css_class: str) -> Markup:
+    """Draw one horizontal bar from `start`, `share` long, both in [0, 1] of its track.
+
+    It is hidden from screen readers, because its number is beside it.
     """
     across = (100 * start, 100 * share)
-    piece = _rect(css_class, across=across, down=(0, _BAR_PX)) if share > 0 else Markup("")
-    track = Markup('<rect class="track" width="100%" height="{}"/>').format(_BAR_PX)
-    return Markup('<svg class="bar" height="{}" aria-hidden="true">{}{}</svg>').format(_BAR_PX, track, piece)
+    filled = _rect(css_class, across=across, down=(0, _BAR_PX)) if share > 0 else Markup("")
+    track = element("rect", css_class="track", width="100%", height=_BAR_PX)
+    return element("svg", track + filled, css_class="bar", height=_BAR_PX, aria_hidden="true")
 
 
 def histogram_chart(histogram: AgreementHistogram) -> Markup:
-    """Frames by union IoU; what is below `hard_below` has its own color, even within a bin."""
+    """Draw frames by union IoU; those below `hard_below` have their own color, even within a bin."""
     step, top = _axis_steps(max(histogram.counts, default=0))
-    parts = [
-        *_grid(step, top),
-        *_bins(histogram, top),
-        *_threshold(histogram.hard_below),
-        *_iou_axis(),
-    ]
-    compared = count_of(sum(histogram.counts), "frame")
-    return Markup(
-        '<svg class="histogram" height="{}" role="img" aria-label="Histogram of the union IoU of {}">{}</svg>'
-    ).format(_TOP_PX + _PLOT_PX + _AXIS_PX, compared, Markup("").join(parts))
+    parts = [*_grid(step, top), *_bins(histogram, top), *_threshold(histogram.hard_below), *_iou_axis()]
+    return element(
+        "svg",
+        Markup("").join(parts),
+        css_class="histogram",
+        height=_TOP_PX + _PLOT_PX + _AXIS_PX,
+        role="img",
+        aria_label=f"Histogram of the union IoU of {count_of(sum(histogram.counts), 'frame')}",
+    )
 
 
 def _axis_steps(highest: int) -> tuple[int, int]:
-    """A round step (1, 2 or 5 times a power of ten) that is at most _MOST_STEPS times in the axis, and
-    the axis' top."""
+    """Return a round step (1, 2 or 5 times a power of ten) for at most `_MOST_STEPS` steps, and the axis' top."""
     magnitude = 10 ** max(0, len(str(highest)) - 2)
     steps = (magnitude * factor for factor in (1, 2, 5, 10, 20, 50))
     step = next(step for step in steps if highest <= _MOST_STEPS * step)
@@ -91,21 +105,19 @@ def _axis_steps(highest: int) -> tuple[int, int]:
 
 
 def _grid(step: int, top: int) -> Iterator[Markup]:
-    """Lines with their values in the margin on the left."""
     for value in range(0, top + 1, step):
         y = _TOP_PX + _PLOT_PX * (1 - value / top)
-        yield Markup('<line class="grid" x1="0" x2="100%" y1="{0:.1f}" y2="{0:.1f}"/>').format(y)
-        yield Markup('<text x="0" dx="-8" y="{:.1f}" text-anchor="end">{}</text>').format(y + 4, f"{value:,}")
+        yield grid_line(y) + value_label(y, f"{value:,}")
 
 
 def _bins(histogram: AgreementHistogram, top: int) -> Iterator[Markup]:
-    """The bin that the threshold falls into is drawn in two colors."""
+    """Yield the bars; the bin of the threshold has two colors."""
     width = 100 / max(len(histogram.counts), 1)
-    for place, frames in enumerate(histogram.counts):
-        left, right = (place + _GAP / 2) * width, (place + 1 - _GAP / 2) * width
+    for number, frames in enumerate(histogram.counts):
+        left, right = (number + _GAP / 2) * width, (number + 1 - _GAP / 2) * width
         split = min(max(100 * histogram.hard_below, left), right)
         height = max(1.0, _PLOT_PX * frames / top)
-        low, high = place / len(histogram.counts), (place + 1) / len(histogram.counts)
+        low, high = number / len(histogram.counts), (number + 1) / len(histogram.counts)
         title = f"IoU {low:.2f} to {high:.2f}: {count_of(frames, 'frame')}"
         for start, end, css_class in ((left, split, "hard"), (split, right, "easy")):
             if frames and end > start:
@@ -114,30 +126,26 @@ def _bins(histogram: AgreementHistogram, top: int) -> Iterator[Markup]:
 
 
 def _threshold(hard_below: float) -> Iterator[Markup]:
-    """A line and its label, on that side where there is more room."""
-    at = 100 * hard_below
-    yield Markup('<line class="threshold" x1="{0:.3f}%" x2="{0:.3f}%" y1="6" y2="{1}"/>').format(
-        at, _TOP_PX + _PLOT_PX
-    )
+    """Yield a line and its label, on the side with more room."""
+    x = f"{100 * hard_below:.3f}%"
+    yield element("line", css_class="threshold", x1=x, x2=x, y1="6", y2=_TOP_PX + _PLOT_PX)
     indent, anchor = (6, "start") if hard_below <= 1 / 2 else (-6, "end")
-    yield Markup(
-        '<text class="threshold-label" x="{:.3f}%" dx="{}" y="15" text-anchor="{}">hard below {}</text>'
-    ).format(at, indent, anchor, f"{hard_below:.2f}")
+    label = f"hard below {hard_below:.2f}"
+    yield element("text", label, css_class="threshold-label", x=x, dx=indent, y="15", text_anchor=anchor)
 
 
 def _iou_axis() -> Iterator[Markup]:
     anchors = ("start", "middle", "middle", "middle", "middle", "end")
     for fifth, anchor in enumerate(anchors):
-        yield Markup('<text x="{}%" y="{}" text-anchor="{}">{}</text>').format(
-            20 * fifth, _TOP_PX + _PLOT_PX + 17, anchor, f"{fifth / 5:.1f}"
-        )
+        y = _TOP_PX + _PLOT_PX + 17
+        yield element("text", f"{fifth / 5:.1f}", x=f"{20 * fifth}%", y=y, text_anchor=anchor)
 
 
 def _rect(
     css_class: str, *, across: tuple[float, float], down: tuple[float, float], title: str = ""
 ) -> Markup:
-    """A rectangle: left and width in percent, top and height in pixels; at least a hair wide."""
-    inside = Markup("<title>{}</title>").format(title) if title else Markup("")
-    return Markup('<rect class="{}" x="{:.3f}%" width="{:.3f}%" y="{:.1f}" height="{:.1f}">{}</rect>').format(
-        css_class, across[0], max(across[1], _HAIR), *down, inside
-    )
+    """Draw a rectangle: left and width in percent, top and height in pixels; at least `_HAIR` wide."""
+    x, width = f"{across[0]:.3f}%", f"{max(across[1], _HAIR):.3f}%"
+    content = element("title", title) if title else ""
+    y, height = f"{down[0]:.1f}", f"{down[1]:.1f}"
+    return element("rect", content, css_class=css_class, x=x, width=width, y=y, height=height)

@@ -1,4 +1,4 @@
-"""An evaluation as one HTML page that needs nothing else."""
+"""The HTML page of an evaluation."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,32 +14,37 @@ from labeling.text.figures import count, count_of, percent
 
 @dataclass(frozen=True, slots=True)
 class EvaluationPage:
-    """What the page says."""
+    """The content of the page."""
 
     run_id: str
     config_name: str
     hard_below: float
     sets: Mapping[str, SetSummary]
-    """By name, and `POOLED`."""
+    """Metrics by set name, and `POOLED`."""
     frames: Sequence[EvaluatedFrame]
     false_accepts: Iterable[ExampleImage]
-    """The truth and the teacher's masks."""
+    """Ground truth beside the teacher's masks."""
     missed_failures: Iterable[ExampleImage]
-    """The truth and the student's masks."""
+    """Ground truth beside the student's masks."""
 
 
 def render_evaluation(data: EvaluationPage) -> str:
-    """Write the page; the same data gives the same text. Everything in it is escaped."""
+    """Render the page; the same data gives the same text. All values are escaped."""
     judged = [frame for frame in data.frames if frame.teacher_iou is not None]
     teacher, student = (
         scatter_chart(
             [
-                Dot(frame.agreement or 0, getattr(frame, f"{role}_iou") or 0, frame.decision, _name(frame))
+                Dot(
+                    x=frame.agreement or 0,
+                    y=getattr(frame, f"{role}_iou") or 0,
+                    css_class=frame.decision,
+                    title=f"{frame.dataset}: {frame.name}",
+                )
                 for frame in judged
             ],
             split_x=data.hard_below,
             split_y=split_y,
-            what=f"agreement and the {role}'s IoU with the truth",
+            what=f"agreement and the {role}'s IoU with ground truth",
         )
         for role, split_y in (("teacher", GOOD_FROM), ("student", BAD_BELOW))
     )
@@ -48,12 +53,12 @@ def render_evaluation(data: EvaluationPage) -> str:
         "evaluation.html.j2",
         data=data,
         calibration_chart=line_chart(
-            [(one.said, one.true) for one in trusting.curve],
+            [(point.predicted, point.observed) for point in trusting.curve],
             diagonal=True,
-            what="probability said and share that came true",
+            what="predicted probability and observed share of good masks",
         ),
         risk_chart=line_chart(
-            [(one.coverage, one.risk) for one in trusting.risk_coverage],
+            [(point.coverage, point.risk) for point in trusting.risk_coverage],
             what="share of frames accepted and share of bad masks among them",
         ),
         sentence=_summarize(data),
@@ -71,16 +76,12 @@ def render_evaluation(data: EvaluationPage) -> str:
     )
 
 
-def _name(frame: EvaluatedFrame) -> str:
-    return f"{frame.dataset}: {frame.name}"
-
-
 def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
 def _knows_masks(pooled: SetSummary) -> bool:
-    """Not where the truth has only boxes."""
+    """Return whether some compared frames have masks as ground truth."""
     return not pooled.without_masks or pooled.without_masks < pooled.frames - pooled.rejected
 
 
@@ -88,12 +89,12 @@ def _summarize(data: EvaluationPage) -> str:
     pooled = data.sets[POOLED]
     accepting = pooled.accepting
     if not _knows_masks(pooled):
-        return f"{count_of(pooled.frames, 'labeled image')}, of whose people only boxes are known."
+        return f"{count_of(pooled.frames, 'labeled image')} with boxes only."
     frames, hard = count_of(pooled.frames, "labeled image"), count_of(accepting.hard, "hard frame")
     if accepting.good_among_hard is None:
         return f"{frames}, none of them hard."
     good = percent(accepting.good_among_hard, 1)
-    begin = f"{frames}, {hard}. The teacher's mask is good in {good} of these"
+    begin = f"{frames}, {hard}. The teacher's mask is good in {good} of the hard frames"
     if accepting.precision is None:
         return f"{begin}; none would be accepted without review."
     precision = percent(accepting.precision, 1)

@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else: no script, no other file, no other host."""
+"""The HTML page of a run: without scripts, other files or other hosts."""
 
 import base64
 from importlib import resources
@@ -7,44 +7,17 @@ from jinja2 import Environment, StrictUndefined
 
 from labeling.report import wording
 from labeling.report.charts import bar, funnel_rows, histogram_chart
-from labeling.report.contents import (
-    AgreementHistogram,
-    ExampleImage,
-    FrameCounts,
-    ModelLine,
-    ReportData,
-    RunHeader,
-    SourceFailure,
-    SourceLine,
-    StageTime,
-)
+from labeling.report.contents import ReportData
 from labeling.text import figures
-from labeling.text.figures import clock
-
-__all__ = [
-    "AgreementHistogram",
-    "ExampleImage",
-    "FrameCounts",
-    "ModelLine",
-    "ReportData",
-    "RunHeader",
-    "SourceFailure",
-    "SourceLine",
-    "StageTime",
-    "render_report",
-]
-
-_TEMPLATE = "report.html.j2"
-_STYLES = "report.css"
 
 
 def render_report(data: ReportData) -> str:
-    """Write the page; the same data gives the same text, which can always be encoded as UTF-8.
+    """Render the page; the same data gives the same text, which can be encoded as UTF-8.
 
-    Everything in it is escaped. `data.tiles` is gone through once.
+    All values are escaped. `data.tiles` is iterated once.
     """
     return render_page(
-        _TEMPLATE,
+        "report.html.j2",
         data=data,
         sentence=wording.summarize(data),
         funnel=funnel_rows(data.counts),
@@ -57,13 +30,13 @@ def render_report(data: ReportData) -> str:
 
 
 def render_page(template: str, **values: object) -> str:
-    """Fill one of this folder's templates, with the pages' styles and filters."""
+    """Render one of this folder's templates with the styles and filters."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
         "advice": wording.advice_for,
-        "clock": clock,
+        "clock": figures.clock,
         "count": figures.count,
         "count_of": figures.count_of,
         "data_uri": _data_uri,
@@ -72,7 +45,7 @@ def render_page(template: str, **values: object) -> str:
         "listing": wording.listing,
         "web_address": _web_address,
     }
-    page = environment.from_string(_read(template)).render(styles=_read(_STYLES), **values)
+    page = environment.from_string(_read(template)).render(styles=_read("report.css"), **values)
     return page.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -85,5 +58,5 @@ def _data_uri(jpeg: bytes) -> str:
 
 
 def _web_address(url: str | None) -> str:
-    """The address if it may become a link; empty for anything that could run or open a file."""
+    """Return the URL if it may become a link, or an empty string for one that could run code or open a file."""
     return url if url and url.lower().startswith(("http://", "https://")) else ""

@@ -1,1 +1,1 @@
-"""Review: what is asked first, and the consensus of the answers."""
+"""Selection of frames for review, and consensus of the annotations that come back."""

@@ -1,4 +1,4 @@
-"""Layouts: where in a frame people are, coarsely, from boxes and areas alone, no mask decoded."""
+"""Occupancy grids: where in a frame people are, coarsely, from boxes and areas without decoding masks."""
 
 from collections.abc import Sequence
 
@@ -6,60 +6,60 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 CELLS = 16
-"""Of a layout, across and down: a person across a street is about as wide as one."""
+"""Rows and columns of a grid: a person across a street is about as wide as one cell."""
 STUDENT_WEIGHT = 0.25
-"""Of the student's masks beside the teacher's, which people are shown: its noise would pass for news, and where
-the teacher sees nobody it is all that is known. The first 16 frames of a queue of PETS 2009 S2.L1 show
-as many people with 0 or 0.25, fewer with 1."""
+"""Weight of the student's masks beside the teacher's. The teacher's are the ones shown; the student's are noisy,
+but where the teacher finds no person they are all that is known. In the first 16 frames of a queue of PETS 2009
+S2.L1, weights of 0 and 0.25 show equally many people, a weight of 1 shows fewer."""
 _EPSILON = 1e-6
-"""Added to both sums of a distance: two layouts of nobody are the same."""
+"""Added to both sums of a distance, so that two empty grids are equal."""
 
 OccupancyGrid = NDArray[np.float16]
-"""(CELLS * CELLS,), by rows: the share of each cell that masks cover, if every mask's pixels lay evenly in
-its box; people who overlap are added up. 512 bytes a frame."""
+"""(CELLS * CELLS,), row by row: the share of each cell that masks cover, assuming that the pixels of a mask are
+spread evenly over its box. Overlapping people add up. 512 bytes per frame."""
 
 
 def occupancy_grids(
     boxes_xywh: ArrayLike, areas_px: ArrayLike, sizes_wh: ArrayLike, frame_of: ArrayLike, *, frames: int
 ) -> NDArray[np.float16]:
-    """Draw the layouts of several frames, (frames, CELLS * CELLS).
+    """Compute the grids of several frames, (frames, CELLS * CELLS).
 
-    For each instance: its box in pixels (n, 4), its mask's area (n,), its frame's width and height (n, 2)
-    and its frame's position (n,). Boxes without an area or in a frame without a size are nobody.
+    For each instance: its box in pixels (n, 4), the area of its mask (n,), the width and height of its frame
+    (n, 2) and the index of its frame (n,). Instances with an empty box or a frame without a size are ignored.
     """
     x, y, w, h = np.asarray(boxes_xywh, dtype=np.float64).reshape(-1, 4).T
     width, height = np.asarray(sizes_wh, dtype=np.float64).reshape(-1, 2).T
     areas = np.asarray(areas_px, dtype=np.float64)
-    is_somebody = (w > 0) & (h > 0) & (width > 0) & (height > 0)
-    x, y, w, h, width, height, areas = (one[is_somebody] for one in (x, y, w, h, width, height, areas))
+    is_valid = (w > 0) & (h > 0) & (width > 0) & (height > 0)
+    x, y, w, h, width, height, areas = (values[is_valid] for values in (x, y, w, h, width, height, areas))
     grids = np.zeros((frames, CELLS, CELLS), dtype=np.float32)
     across, down = _overlaps(x, w, width), _overlaps(y, h, height)
     filled = np.minimum(areas / (w * h), 1)
     cover = filled[:, None, None] * down[:, :, None] * across[:, None, :]
-    np.add.at(grids, np.asarray(frame_of, dtype=np.int64)[is_somebody], cover)
+    np.add.at(grids, np.asarray(frame_of, dtype=np.int64)[is_valid], cover)
     return grids.reshape(frames, CELLS * CELLS).astype(np.float16)
 
 
-def occupancy_distances(one: OccupancyGrid, others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Distance of a layout from each of others (n, cells), in [0, 1]: 0 for the same, 1 where no cell is shared.
+def occupancy_distances(grid: OccupancyGrid, others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the distances of a grid from others (n, cells), in [0, 1]: 0 if equal, 1 if no cell is shared.
 
-    1 - sum(min) / sum(max), the weighted Jaccard distance (Ruzicka, 1958): what an IoU is to masks.
+    1 - sum(min) / sum(max), the weighted Jaccard distance (Ruzicka, 1958), which extends IoU to shares.
     """
-    single = one.astype(np.float32)
-    common = np.minimum(single, others).sum(axis=1)
-    joint = np.maximum(single, others).sum(axis=1)
-    distances: NDArray[np.float32] = 1 - (common + _EPSILON) / (joint + _EPSILON)
+    single = grid.astype(np.float32)
+    intersection = np.minimum(single, others).sum(axis=1)
+    union = np.maximum(single, others).sum(axis=1)
+    distances: NDArray[np.float32] = 1 - (intersection + _EPSILON) / (union + _EPSILON)
     return distances
 
 
 def stack_grids(grids: Sequence[OccupancyGrid]) -> NDArray[np.float32]:
-    """(n, cells), as `occupancy_distances` takes them."""
+    """Return grids as (n, cells), the form that `occupancy_distances` takes."""
     return np.asarray(grids, dtype=np.float32).reshape(-1, CELLS * CELLS)
 
 
-def pack_grid(occupancy: OccupancyGrid) -> bytes:
-    """A layout as 512 bytes, little-endian."""
-    return occupancy.astype("<f2").tobytes()
+def pack_grid(grid: OccupancyGrid) -> bytes:
+    """Return a grid as 512 bytes, little-endian."""
+    return grid.astype("<f2").tobytes()
 
 
 def unpack_grid(packed: bytes) -> OccupancyGrid:
@@ -69,7 +69,7 @@ def unpack_grid(packed: bytes) -> OccupancyGrid:
 def _overlaps(
     start: NDArray[np.float64], length: NDArray[np.float64], whole: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Share of each of the CELLS parts of a side that lies between start and end, (n, CELLS)."""
+    """Return the share of each of the CELLS parts of a side that an interval covers, (n, CELLS)."""
     cells = np.arange(CELLS)
     first, last = (side[:, None] / whole[:, None] * CELLS for side in (start, start + length))
     overlaps: NDArray[np.float64] = np.clip(np.minimum(last, cells + 1) - np.maximum(first, cells), 0, 1)

@@ -1,11 +1,11 @@
-"""The review queue: what a person's look at a frame is worth, and which frames are worth one together.
+"""The review queue: the priority of each frame, and the set of frames that is most useful to review together.
 
-Frames are chosen greedily: again and again the one with the highest value x novelty, where novelty is
-the distance of its layout from the nearest one of its shot that people are asked about. That is the
-farthest-first traversal for k-center (Gonzalez, "Clustering to minimize the maximum intercluster
-distance", 1985; for labels: Sener and Savarese, "Active Learning for Convolutional Neural Networks: A
-Core-Set Approach", ICLR 2018), weighted by value. Novelty only falls, so what it was is a bound, and few
-candidates are looked at for each choice (Minoux, "Accelerated greedy algorithms", 1978).
+Frames are chosen greedily: repeatedly the one with the highest value x novelty. Novelty is the distance of
+its occupancy grid from the nearest one of its shot that is already selected for review. This is
+farthest-first traversal for k-center (Gonzalez, "Clustering to minimize the maximum intercluster distance",
+1985; for labels: Sener and Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set
+Approach", ICLR 2018), weighted by value. Novelty only falls, so an old value is an upper bound and few
+candidates are compared for each choice (Minoux, "Accelerated greedy algorithms", 1978).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,24 +18,24 @@ from numpy.typing import NDArray
 from labeling.review.occupancy import OccupancyGrid, occupancy_distances, stack_grids
 
 UNKNOWN_TRUST = 0.5
-"""Where nobody knows whether the teacher is right."""
+"""Assumed where no trust was computed."""
 NEAR_IDENTICAL = 0.1
-"""Frames of a shot whose layouts are less far apart are one to people. Half a second of walking moves a
-layout by 0.3 at least and 0.6 in the median (PETS 2009 S2.L1 at `lite`)."""
-
-AT_HAND = 2000
-"""Candidates that are weighed against each other at most: while so many more valuable ones wait, none is read that
-could only be chosen for its novelty. Half of a million frames that wait would be read for a choice of 500."""
+"""Frames of a shot whose grids are closer than this look the same to people. Half a second of walking
+moves a grid by 0.3 at least and by 0.6 in the median (PETS 2009 S2.L1 at `lite`)."""
+MAX_COMPARED = 2000
+"""Limit of candidates that are compared at a time: while so many more valuable ones wait, none is read that
+could only be chosen for its novelty. Without it, choosing 500 of a million frames would read half of them."""
 
 Shot = tuple[str, int]
-"""A video, and the time in ms at which the shot began; each image of a folder is a shot of its own."""
+"""Video id, and start of the shot in ms; each image of a folder is its own shot."""
 
 
 def review_priority(*, trust: float | None, symmetric_difference_share: float) -> float:
-    """Give what a look is expected to change, in [0, 1]: the probability that the teacher is wrong, times
-    the share of the image's pixels that one of teacher and student has and the other has not.
+    """Return the expected change by a review, in [0, 1].
 
-    `trust`: probability that the teacher's masks are right; None: not known; NaN is no trust.
+    This is the probability that the teacher is wrong, times the share of the image's pixels that exactly
+    one of teacher and student marks. `trust`: probability that the teacher's masks are right; None if
+    unknown; NaN counts as 0.
     """
     if trust is None:
         return (1 - UNKNOWN_TRUST) * symmetric_difference_share
@@ -44,7 +44,7 @@ def review_priority(*, trust: float | None, symmetric_difference_share: float) -
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A frame that people may be asked about."""
+    """A frame that may be selected for review."""
 
     frame_id: int
     value: float
@@ -54,14 +54,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What people are to be asked about, and what was passed over on the way."""
+    """The frames to review, and how many candidates were skipped."""
 
     frames: tuple[int, ...]
-    """Best first: whoever stops early has seen the best part."""
+    """Best first."""
     near_identical: int
-    """Frames too near to another one that people are asked about."""
+    """Skipped because they are too similar to a selected frame."""
     beyond_shot: int
-    """Frames of shots about which people are asked enough."""
+    """Skipped because enough frames of their shot are selected."""
 
 
 def select_frames_for_review(
@@ -71,12 +71,12 @@ def select_frames_for_review(
     max_per_shot: int | None = None,
     asked_of: Callable[[Shot], Sequence[OccupancyGrid]] = lambda _: (),
 ) -> Selection:
-    """Choose at most `most` frames, of no shot more than `max_per_shot`, those of `asked_of` included.
+    """Select at most `most` frames, and at most `max_per_shot` per shot, those of `asked_of` included.
 
-    `candidates` come by falling value, of equals the preferred one first, and are read only as far as
-    the choice needs them, at most `AT_HAND` ahead of it. `asked_of` gives the frames of a shot that
-    people are asked about already: what is chosen beside them is what would have been chosen next, so
-    many small choices are one large one, as long as no more than `AT_HAND` wait.
+    `candidates` come by falling value, of equal ones the preferred first. They are read only as far as
+    needed, at most `MAX_COMPARED` ahead. `asked_of` returns the grids of a shot that were already sent for
+    review. Many small selections therefore give the same frames as one large selection, as long as at
+    most `MAX_COMPARED` candidates wait.
     """
     queue = _Queue(enumerate(candidates), max_per_shot, asked_of)
     chosen: list[int] = []
@@ -87,16 +87,16 @@ def select_frames_for_review(
 
 @dataclass(order=True, slots=True)
 class _Entry:
-    """A candidate and what it is worth at most; the best is the least."""
+    """A candidate with an upper bound of its value x novelty; the best entry is the smallest."""
 
     loss: float
-    """Minus value x novelty, as far as it was compared."""
+    """Minus value x novelty, against the grids compared so far."""
     position: int
-    """Decides between equals."""
+    """Orders entries with equal loss."""
     candidate: Candidate = field(compare=False)
     novelty: float = field(default=1.0, compare=False)
     compared: int = field(default=0, compare=False)
-    """With so many layouts of its shot."""
+    """Number of grids of its shot that it was compared with."""
 
     def compare(self, grids: NDArray[np.float32]) -> None:
         nearest = occupancy_distances(self.candidate.occupancy, grids[self.compared :]).min()
@@ -107,7 +107,7 @@ class _Entry:
 
 @dataclass(slots=True)
 class _Queue:
-    """Candidates by what they are worth beside those that were taken."""
+    """Candidates, ordered by the upper bound of their value x novelty."""
 
     unread: Iterator[tuple[int, Candidate]]
     max_per_shot: int | None
@@ -116,24 +116,26 @@ class _Queue:
     beyond_shot: int = 0
     _entries: list[_Entry] = field(default_factory=list)
     _upcoming: tuple[int, Candidate] | None = None
-    _asked: dict[Shot, NDArray[np.float32]] = field(default_factory=dict)
-    """Layouts by shot, (n, cells)."""
+    _selected: dict[Shot, NDArray[np.float32]] = field(default_factory=dict)
+    """Grids by shot, (n, cells)."""
 
     def __post_init__(self) -> None:
         self._upcoming = next(self.unread, None)
 
     def take_best(self) -> Candidate | None:
-        """The frame that is worth most now; None: there is no more."""
+        """Select the best candidate; None: there is none left."""
         while entry := self._pop():
-            asked = self._grids_of(entry.candidate.shot)
-            if self.max_per_shot is not None and len(asked) >= self.max_per_shot:
+            shot = entry.candidate.shot
+            if shot not in self._selected:
+                self._selected[shot] = stack_grids(self.asked_of(shot))
+            selected = self._selected[shot]
+            if self.max_per_shot is not None and len(selected) >= self.max_per_shot:
                 self.beyond_shot += 1
-            elif entry.compared == len(asked):
-                occupancy = stack_grids([entry.candidate.occupancy])
-                self._asked[entry.candidate.shot] = np.concatenate([asked, occupancy])
+            elif entry.compared == len(selected):
+                self._selected[shot] = np.concatenate([selected, stack_grids([entry.candidate.occupancy])])
                 return entry.candidate
             else:
-                entry.compare(asked)
+                entry.compare(selected)
                 if entry.novelty < NEAR_IDENTICAL:
                     self.near_identical += 1
                 else:
@@ -141,19 +143,14 @@ class _Queue:
         return None
 
     def _pop(self) -> _Entry | None:
-        """The entry with the highest bound; a candidate that is not read yet is worth its value at most."""
-        while self._upcoming and self._wants(self._upcoming[1]):
+        """Return the entry with the highest bound; the bound of an unread candidate is its value."""
+        while self._upcoming and self._must_read(self._upcoming[1]):
             position, candidate = self._upcoming
             heappush(self._entries, _Entry(-candidate.value, position, candidate))
             self._upcoming = next(self.unread, None)
         return heappop(self._entries) if self._entries else None
 
-    def _wants(self, upcoming: Candidate) -> bool:
+    def _must_read(self, upcoming: Candidate) -> bool:
         if not self._entries:
             return True
-        return len(self._entries) < AT_HAND and upcoming.value > -self._entries[0].loss
-
-    def _grids_of(self, shot: Shot) -> NDArray[np.float32]:
-        if shot not in self._asked:
-            self._asked[shot] = stack_grids(self.asked_of(shot))
-        return self._asked[shot]
+        return len(self._entries) < MAX_COMPARED and upcoming.value > -self._entries[0].loss

@@ -8,19 +8,19 @@ from labeling.structures.instances import Keypoints
 from labeling.structures.masks import Mask
 
 Origin = Literal["prediction", "prediction-changed", "manual"]
-"""Label Studio's words: a region taken over untouched, corrected, or drawn by hand."""
+"""Label Studio's terms: a region that was accepted unchanged, corrected, or drawn by hand."""
 
-Verdict = Literal["correct", "fixed", "unusable", "skipped"]
-"""`correct`: every prediction untouched and none missing; `fixed`: something was changed, which includes
-that nobody is there; `unusable`: not fit for a dataset; `skipped`: the annotator passed it over."""
+Verdict = Literal["correct", "corrected", "unusable", "skipped"]
+"""`correct`: all predictions unchanged and none missing; `corrected`: something was changed, for example all
+people were removed; `unusable`: not fit for a dataset; `skipped`: the annotator skipped the task."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProposedInstance:
-    """One of the teacher's masks, as a person is shown it."""
+    """One of the teacher's masks, as it is shown to annotators."""
 
     id: int
-    """The instance's id in our database: a region keeps it through edits."""
+    """Id of the instance in the database; the id of its region contains it."""
     mask: Mask
     score: float
     keypoints: Keypoints | None = None
@@ -28,42 +28,42 @@ class ProposedInstance:
 
 @dataclass(frozen=True, slots=True)
 class ReviewItem:
-    """One frame on its way to a person."""
+    """One frame to be reviewed."""
 
     frame_id: int
     image: str
-    """Name of the image below the home's folder `images`, or in its store, such as `ab/abcd....jpg`."""
+    """Name of the image in the image store, such as `ab/abcd....jpg`."""
     size_hw: tuple[int, int]
     why: str
-    """Why this frame is here, one line for people."""
+    """Why this frame needs a review: one line for annotators."""
     title: str
-    """Video or image, and the time in it."""
+    """Video and time in it, or name of the image."""
     iou: float
     """Agreement of student and teacher."""
     teacher: tuple[ProposedInstance, ...]
     teacher_model: str
     """`kind:name`."""
     value: float
-    """What a look at it is worth: the order in which frames are shown, highest first."""
+    """Priority of its review, in [0, 1]: the highest is shown first."""
     student: Mask | None = None
-    """Everybody that the student saw; None or empty: nobody."""
+    """All people that the student found; None or empty: none."""
     student_model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewedInstance:
-    """One person as an annotator left it."""
+    """One person as an annotator submitted it."""
 
     mask: Mask
     origin: Origin
     source_id: int | None
-    """`ProposedInstance.id` of the region it comes from; None: drawn by hand."""
+    """`ProposedInstance.id` of the mask that it corrects; None: drawn by hand."""
     keypoints: Keypoints | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewedFrame:
-    """One annotation: one annotator's word on one frame."""
+    """One annotation: the result of one annotator for one frame."""
 
     frame_id: int
     task: int
@@ -71,7 +71,7 @@ class ReviewedFrame:
     number: int
     """Label Studio's annotation id."""
     annotator: str
-    """E-mail, or `user N` where the server does not tell."""
+    """E-mail, or `user N` where the server does not show it."""
     verdict: Verdict
     instances: tuple[ReviewedInstance, ...]
     seconds: float | None
@@ -81,6 +81,6 @@ class ReviewedFrame:
     updated_at: datetime
     """UTC, naive."""
     note: str = ""
-    """What the annotator wrote."""
+    """Text that the annotator wrote."""
     problems: tuple[str, ...] = ()
-    """What could not be understood: a label that is not ours, a region of another image size."""
+    """What could not be read, such as an unknown label or a region of another image size."""

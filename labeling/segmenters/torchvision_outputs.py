@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.segmenters import TorchvisionBlock
-from labeling.datasets.readers.boxes import fill_box
+from labeling.datasets.readers.coco import fill_box
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance, Keypoints
 from labeling.structures.masks import BoxXywh, Mask, mask_areas

@@ -4,9 +4,6 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-from PIL import Image, UnidentifiedImageError
-
 from labeling.structures.frames import RgbImage
 
 IMAGES = "images"
@@ -45,6 +42,8 @@ def image_key(stored: str) -> str:
 def _original_bytes(path: Path | None) -> tuple[bytes, str] | None:
     if path is None:
         return None
+    from PIL import Image, UnidentifiedImageError
+
     try:
         with Image.open(path) as image:
             suffix = {"JPEG": ".jpg", "PNG": ".png"}.get(image.format or "")
@@ -56,5 +55,7 @@ def _original_bytes(path: Path | None) -> tuple[bytes, str] | None:
 
 
 def _jpeg_bytes(rgb: RgbImage, quality: int) -> bytes:
+    import cv2
+
     _, content = cv2.imencode(".jpg", rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return content.tobytes()

@@ -25,7 +25,7 @@ class LabeledFrame:
     agreement: FrameAgreement | None = None
     trust: float | None = None
     """Probability that the teacher's masks are right; None: rejected, no person found, or no calibration."""
-    value: float | None = None
+    priority: float | None = None
     """Priority for review (see labeling.review.queue); None: the frame is not hard."""
     teacher: tuple[Instance, ...] = ()
     student: tuple[Instance, ...] = ()

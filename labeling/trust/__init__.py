@@ -1,1 +1,1 @@
-"""Whether a hard frame's teacher may be believed."""
+"""Evidence about the teacher's masks, and the decision to accept a hard frame or send it to review."""

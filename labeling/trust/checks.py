@@ -1,5 +1,5 @@
-"""Who is asked whether a batch's masks are right, each where its word can change a decision: the mirrored image
-where it can make a frame acceptable, the others where they can keep it from being accepted."""
+"""Evidence about a batch's masks. An expensive check runs only where its result can change the decision:
+the mirrored image where it can make a frame acceptable, the others where they can prevent acceptance."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,12 +16,12 @@ from labeling.trust.flow_consistency import PreviousFrame, measure_flow_iou
 from labeling.trust.second_opinion import SecondOpinionComparer
 from labeling.trust.static_regions import StaticRegionDetector
 
-_IsWanted = Callable[[FrameAgreement, Evidence, Trust], bool]
+_Condition = Callable[[FrameAgreement, Evidence, Trust], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedFrame:
-    """A compared frame."""
+    """A frame with the teacher's instances and their agreement with the student's."""
 
     frame: Frame
     teacher: Sequence[Instance]
@@ -30,7 +30,7 @@ class ComparedFrame:
 
 @dataclass(slots=True)
 class EvidenceCollector:
-    """Those of one clip, told of its frames in order."""
+    """Collects the evidence about one clip; its frames must come in order."""
 
     teacher: Segmenter
     verifier: Segmenter | None
@@ -39,48 +39,48 @@ class EvidenceCollector:
     watch: Stopwatch
     static_regions: StaticRegionDetector = field(default_factory=StaticRegionDetector)
     before: PreviousFrame | None = None
-    """The frame that was compared last."""
+    """The last compared frame."""
     times: dict[int, int] = field(init=False)
-    """In ms, of the images that have one, by position."""
+    """Times in ms by position, of the images that have one."""
 
     def __post_init__(self) -> None:
-        self.times = {one.position: one.t_ms for one in self.clip.images if one.t_ms is not None}
+        self.times = {image.position: image.t_ms for image in self.clip.images if image.t_ms is not None}
 
-    def see(self, frame: Frame) -> None:
-        """Take notice of a frame that is looked at, whatever becomes of it."""
-        timed = self._in_time(frame)
+    def observe(self, frame: Frame) -> None:
+        """Add a sampled frame to the statistics of its shot, whether it is kept or rejected later."""
+        timed = self._with_time(frame)
         if timed and self.config.trust.watches_shots:
             with self.watch.time("evidence"):
-                self.static_regions.watch(timed)
+                self.static_regions.observe(timed)
 
-    def question(self, cases: Sequence[ComparedFrame]) -> list[Evidence]:
-        """What there is to know about each of a batch's frames."""
+    def collect(self, frames: Sequence[ComparedFrame]) -> list[Evidence]:
+        """Return the evidence about each frame of a batch."""
         with self.watch.time("evidence"):
-            known = [self._measure(one) for one in cases]
-        known = self._with_mirrored(cases, known)
+            known = [self._measure(frame) for frame in frames]
+        known = self._add_flip(frames, known)
         with self.watch.time("evidence"):
-            known = self._with_motion(cases, known)
-        return self._with_second(cases, known)
+            known = self._add_flow(frames, known)
+        return self._add_second_opinion(frames, known)
 
-    def keep(self, frame: Frame) -> None:
-        """Remember an accepted frame, about whose masks the whole clip will be asked."""
-        timed = self._in_time(frame)
+    def remember(self, frame: Frame) -> None:
+        """Remember an accepted frame for `check_shot`."""
+        timed = self._with_time(frame)
         if timed and self.config.trust.watches_shots:
-            self.static_regions.keep(timed)
+            self.static_regions.remember(timed)
 
-    def check_shot(self, place: int, people: Sequence[Instance]) -> tuple[str, ...]:
-        """At the clip's end, of a frame that was kept: what a whole shot has to say against its masks.
+    def check_shot(self, time_or_position: int, people: Sequence[Instance]) -> tuple[str, ...]:
+        """Return the doubts that the whole shot raises about a remembered frame; call it at the clip's end.
 
-        Once some are of what does not move, nobody else is looked for: they are no measure of people.
+        If some masks do not move, missed people are not searched: such masks are no measure of a person's size.
 
         Args:
-            place: its time in ms, or its position among images.
+            time_or_position: the frame's time in ms, or its position in a clip of images.
         """
-        time_ms = place if self.clip.is_temporal else self.times.get(place)
+        time_ms = time_or_position if self.clip.is_temporal else self.times.get(time_or_position)
         settings = self.config.trust
         if time_ms is None or not settings.watches_shots:
             return ()
-        masks = [one.mask for one in people if one.mask]
+        masks = [instance.mask for instance in people if instance.mask]
         with self.watch.time("evidence"):
             shares = [self.static_regions.moving_fraction(mask, time_ms) for mask in masks]
             still = find_still_masks(shares, settings)
@@ -90,69 +90,76 @@ class EvidenceCollector:
                 self.static_regions.find_missed(masks, time_ms, min_share=settings.min_missed_person_size)
             )
 
-    def _in_time(self, frame: Frame) -> Frame | None:
-        """The frame with its time and shot: images that have times are of one shot. None: it has no time."""
+    def _with_time(self, frame: Frame) -> Frame | None:
+        """Return the frame with its time and shot, or None without a time. Images with times are one shot."""
         if self.clip.is_temporal:
             return frame
         t_ms = self.times.get(frame.t_ms)
         return None if t_ms is None else replace(frame, t_ms=t_ms, shot=0)
 
-    def _measure(self, case: ComparedFrame, mirrored: Sequence[Instance] | None = None) -> Evidence:
+    def _measure(self, compared: ComparedFrame, mirrored: Sequence[Instance] | None = None) -> Evidence:
         pose = self.config.pose_filter
         return gather_evidence(
-            case.teacher,
-            case.frame.size_hw,
+            compared.teacher,
+            compared.frame.size_hw,
             min_keypoint_score=pose.min_keypoint_score if pose else DEFAULT_KEYPOINT_SCORE,
-            mirrored=None if mirrored is None else [one.mask for one in mirrored],
+            mirrored=None if mirrored is None else [instance.mask for instance in mirrored],
         )
 
-    def _with_mirrored(self, cases: Sequence[ComparedFrame], known: Sequence[Evidence]) -> list[Evidence]:
-        """The teacher's word on the mirrored images, as one more batch."""
+    def _add_flip(self, frames: Sequence[ComparedFrame], known: Sequence[Evidence]) -> list[Evidence]:
+        """Run the teacher on the mirrored images, as one more batch."""
         result = list(known)
         if not self.teacher.card.sees_mirrored:
             return result
-        wanted = self._select(cases, known, needs_flip)
-        if wanted:
+        selected = self._select(frames, known, needs_flip)
+        if selected:
             with self.watch.time("flip"):
-                found = self.teacher.segment([cases[i].frame.mirror() for i in wanted])
+                found = self.teacher.segment([frames[i].frame.mirror() for i in selected])
             with self.watch.time("evidence"):
-                for i, instances in zip(wanted, found, strict=True):
-                    result[i] = self._measure(cases[i], instances)
+                for i, instances in zip(selected, found, strict=True):
+                    result[i] = self._measure(frames[i], instances)
         return result
 
-    def _with_motion(self, cases: Sequence[ComparedFrame], known: Sequence[Evidence]) -> list[Evidence]:
-        """The word of the frame before each."""
+    def _add_flow(self, frames: Sequence[ComparedFrame], known: Sequence[Evidence]) -> list[Evidence]:
+        """Compare each frame with the one before it."""
         if not self.config.trust.min_flow_iou:
             return list(known)
-        return [self._compare_with_before(case, one) for case, one in zip(cases, known, strict=True)]
+        return [
+            self._compare_with_previous(frame, evidence)
+            for frame, evidence in zip(frames, known, strict=True)
+        ]
 
-    def _compare_with_before(self, case: ComparedFrame, known: Evidence) -> Evidence:
-        """To be called of every frame, in order: each is the next one's."""
-        timed, before = self._in_time(case.frame), self.before
+    def _compare_with_previous(self, compared: ComparedFrame, known: Evidence) -> Evidence:
+        """Measure the flow IoU. Call it for every frame in order: each is the next one's previous frame."""
+        timed, before = self._with_time(compared.frame), self.before
         if timed is None:
             return known
-        self.before = now = PreviousFrame.of(timed, case.teacher)
-        if before is None or not would_accept(case.agreement, known, self.config.trust):
+        self.before = now = PreviousFrame.of(timed, compared.teacher)
+        if before is None or not would_accept(compared.agreement, known, self.config.trust):
             return known
         return replace(known, flow_iou=measure_flow_iou(now, before))
 
-    def _with_second(self, cases: Sequence[ComparedFrame], known: Sequence[Evidence]) -> list[Evidence]:
-        """Another segmenter's word, as one batch."""
+    def _add_second_opinion(
+        self, frames: Sequence[ComparedFrame], known: Sequence[Evidence]
+    ) -> list[Evidence]:
+        """Run the verifier, as one batch."""
         result = list(known)
-        wanted = self._select(cases, known, would_accept) if self.verifier else []
-        if self.verifier and wanted:
-            comparison = SecondOpinionComparer.of(self.config, self.teacher.card, self.verifier.card)
+        selected = self._select(frames, known, would_accept) if self.verifier else []
+        if self.verifier and selected:
+            comparer = SecondOpinionComparer.of(self.config, self.teacher.card, self.verifier.card)
             with self.watch.time("verifier"):
-                found = self.verifier.segment([cases[i].frame for i in wanted])
+                found = self.verifier.segment([frames[i].frame for i in selected])
             with self.watch.time("evidence"):
-                for i, others in zip(wanted, found, strict=True):
-                    opinion = comparison.compare(cases[i].teacher, others, cases[i].frame.size_hw)
+                for i, instances in zip(selected, found, strict=True):
+                    opinion = comparer.compare(frames[i].teacher, instances, frames[i].frame.size_hw)
                     result[i] = replace(known[i], verifier=opinion)
         return result
 
     def _select(
-        self, cases: Sequence[ComparedFrame], known: Sequence[Evidence], is_wanted: _IsWanted
+        self, frames: Sequence[ComparedFrame], known: Sequence[Evidence], condition: _Condition
     ) -> list[int]:
-        """Positions of the cases for which it matters."""
-        pairs = enumerate(zip(cases, known, strict=True))
-        return [i for i, (one, evidence) in pairs if is_wanted(one.agreement, evidence, self.config.trust)]
+        """Return the positions of the frames that fulfill the condition."""
+        pairs = enumerate(zip(frames, known, strict=True))
+        return [
+            i for i, (frame, evidence) in pairs if condition(frame.agreement, evidence, self.config.trust)
+        ]

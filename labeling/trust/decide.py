@@ -1,11 +1,11 @@
-"""When a hard frame's teacher is believed without review.
+"""The decision whether a hard frame is accepted without review.
 
-With a calibration, a frame is accepted when its trust reaches the threshold at which the calibration saw
-no larger share of bad masks than `accept_risk`. Without one, when nothing speaks against the teacher: it
-saw somebody wherever the student did, all its scores are high, the joints lie in the masks, and the
-mirrored image gives the same mask. Either way three others may object, of whom no calibration knows: the
-frame before, from which masks do not jump; a second segmenter; and a whole shot, in which people move and
-nothing else does. What was not measured does not speak against the teacher. The signs are told in words.
+With a calibration, a frame is accepted when its trust reaches the threshold from which the calibration saw
+at most `accept_risk` of bad masks. Without one, a frame is accepted when nothing speaks against the teacher:
+it found a person wherever the student did, all its scores are high, the keypoints lie in the masks, and the
+mirrored image gives the same mask. In both cases three more checks, which no calibration knows, may object:
+optical flow from the previous frame, the verifier, and the static regions of the whole shot. Evidence that was
+not measured does not speak against the teacher. The reasons are sentences for annotators.
 """
 
 from collections.abc import Sequence
@@ -25,11 +25,11 @@ from labeling.text.phrases import (
 from labeling.trust.evidence import Evidence, SecondOpinion
 from labeling.trust.scores import predict_trust
 
-_WHY = {
-    "miss": "student missed {people}",
-    "split": "student split {people} into {masks}",
-    "merge": "student merged {people} into {masks}",
-    "boundary": "student's outline of {people} is off",
+_WHY_HARD = {
+    "miss": "the student missed {people}",
+    "split": "the student split {people} into {masks}",
+    "merge": "the student merged {people} into {masks}",
+    "boundary": "the student's outline of {people} is inaccurate",
 }
 _Side = Literal["teacher", "student"]
 _SIDES: tuple[_Side, _Side] = ("teacher", "student")
@@ -37,20 +37,20 @@ _SIDES: tuple[_Side, _Side] = ("teacher", "student")
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of a compared frame, and why, in sentences for people.
+    """The decision about a compared frame.
 
-    A frame for review has the doubts about the teacher first; then, as for an accepted one, why it
-    is hard. An easy frame has no reasons.
+    The reasons of a frame for review start with the doubts about the teacher; then, as for an accepted
+    frame, they say why it is hard. An easy frame has no reasons.
     """
 
     decision: Literal["easy", "accepted", "review"]
     reasons: tuple[str, ...]
     is_objected: bool = False
-    """Whether somebody objected of whom no calibration knows: its trust is not to be relied on then."""
+    """A check that no calibration knows objected: the frame's trust is not reliable then."""
 
 
 def decide(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> Decision:
-    """Easy where student and teacher agree; else accepted where the teacher is trusted, or review.
+    """Return easy where student and teacher agree, else accepted or review.
 
     NaN, as a score or as evidence, is a doubt.
     """
@@ -64,125 +64,133 @@ def decide(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> De
         doubts = signs
     objections = _find_objections(evidence, settings)
     doubts = [*doubts, *objections]
-    reasons = (*doubts, *_say_why_hard(agreement))
+    reasons = (*doubts, *_explain_hard(agreement))
     return Decision("review" if doubts else "accepted", reasons, is_objected=bool(objections))
 
 
 def would_accept(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> bool:
-    """Whether it takes an objection to keep a frame from being accepted."""
+    """Return whether the frame is accepted unless a further check objects."""
     return decide(agreement, evidence, settings).decision == "accepted"
 
 
 def needs_flip(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> bool:
-    """Whether the mirrored image's result could change the decision, by the cheap signs alone."""
+    """Return whether the mirrored image's result could change the decision."""
     if not agreement.is_hard:
         return False
     if settings.calibration:
-        wanted = settings.calibration.threshold(settings.accept_risk)
+        threshold = settings.calibration.threshold(settings.accept_risk)
         trust = predict_trust(evidence, settings.calibration)
-        return wanted is not None and trust is not None and trust.frame >= wanted.ask_from
+        return threshold is not None and trust is not None and trust.frame >= threshold.ask_from
     return settings.min_flip_iou > 0 and not _find_cheap_doubts(agreement, evidence, settings)
 
 
-def find_still_masks(moving_shares: Sequence[float | None], settings: Trust) -> tuple[str, ...]:
-    """The doubt about masks of what has not moved in a whole shot, if there are any; None: unknown."""
-    still = [share for share in moving_shares if share is not None and share < settings.min_moving_fraction]
+def find_still_masks(moving_fractions: Sequence[float | None], settings: Trust) -> tuple[str, ...]:
+    """Return the doubt about masks that did not move in the whole shot, if any; None: not known."""
+    still = [
+        fraction
+        for fraction in moving_fractions
+        if fraction is not None and fraction < settings.min_moving_fraction
+    ]
     if not still:
         return ()
-    share = format_share_below(min(still), settings.min_moving_fraction, what="of its pixels")
-    return (f"{format_masks(len(still))} of what does not move, {share}: a coat, an image?",)
+    share, minimum = format_share_below(min(still), settings.min_moving_fraction).split(" < ")
+    subject = "1 mask barely moves" if len(still) == 1 else f"{len(still)} masks barely move"
+    guess = "it may be an object, not a person" if len(still) == 1 else "they may be objects, not people"
+    return (f"{subject} ({share} of its pixels, minimum {minimum}): {guess}",)
 
 
 def format_missed(box_xywh: BoxXywh | None) -> tuple[str, ...]:
-    """The doubt about a frame in which somebody moves outside all masks, if there is such a place."""
+    """Return the doubt about a frame in which something moves outside all masks, if any."""
     if box_xywh is None:
         return ()
     x, y, w, h = (round(side) for side in box_xywh)
-    return (f"something moves where the teacher saw nobody: {w}x{h} px at ({x}, {y})",)
+    return (f"something moves where the teacher found no person: {w}x{h} px at ({x}, {y})",)
 
 
 def _find_distrust(evidence: Evidence, settings: Trust) -> list[str]:
-    """Why a calibrated teacher is not believed; nothing where it is."""
+    """Return why the calibrated trust does not suffice; empty where it does."""
     if settings.calibration is None:
         return []
     trust = predict_trust(evidence, settings.calibration)
-    wanted = settings.calibration.threshold(settings.accept_risk)
+    threshold = settings.calibration.threshold(settings.accept_risk)
     if trust is None:
-        return ["no mask of the teacher's to believe"]
-    if wanted is None:
-        risk = format_percent(settings.accept_risk)
-        return [
-            f"no trust was ever high enough for a risk of {risk}, this one is {format_percent(trust.frame)}"
-        ]
-    is_known = evidence.flip_iou is not None or settings.calibration.full is None
-    if is_known and trust.frame >= wanted.trust:
+        return ["the teacher found no person"]
+    if threshold is None:
+        risk, of_frame = format_percent(settings.accept_risk), format_percent(trust.frame)
+        return [f"the calibration has no threshold for a risk of {risk} (trust of this frame: {of_frame})"]
+    is_complete = evidence.flip_iou is not None or settings.calibration.full is None
+    if is_complete and trust.frame >= threshold.trust:
         return []
-    if is_known or trust.frame < wanted.trust:
-        return [f"teacher right with a probability of {format_share_below(trust.frame, wanted.trust)}"]
-    return [f"teacher's scores alone, without the mirrored image, are not believed ({trust.frame:.2f})"]
+    if is_complete or trust.frame < threshold.trust:
+        share, minimum = format_share_below(trust.frame, threshold.trust).split(" < ")
+        return [f"the teacher is right with a probability of {share} (minimum {minimum})"]
+    return [f"the teacher's scores alone do not suffice without the mirrored image ({trust.frame:.2f})"]
 
 
 def _find_cheap_doubts(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> list[str]:
     doubts = []
     extras = _count(agreement.mismatches, "extra", "student")
     if extras:
-        doubts.append(f"teacher saw nobody where the student saw {format_people(extras)}")
+        doubts.append(f"the teacher found no person where the student found {format_people(extras)}")
     elif not evidence.instances:
-        doubts.append("teacher saw nobody")
-    unsure = [one.score for one in evidence.instances if not one.score >= settings.min_score]
+        doubts.append("the teacher found no person")
+    unsure = [instance.score for instance in evidence.instances if not instance.score >= settings.min_score]
     if unsure:
-        doubts.append(f"teacher unsure: lowest score {format_below(min(unsure), settings.min_score)}")
-    inside = evidence.keypoints_inside
-    if inside is not None and not inside >= settings.min_keypoints_inside:
-        compared = format_share_below(inside, settings.min_keypoints_inside, what="inside")
-        doubts.append(f"joints outside the mask: {compared}")
-    return doubts
+        score, minimum = format_below(min(unsure), settings.min_score).split(" < ")
+        doubts.append(f"the teacher is unsure: lowest score {score} (minimum {minimum})")
+    outside = _format_keypoints_outside(evidence.keypoints_inside, settings)
+    return [*doubts, f"keypoints lie outside the mask: {outside}"] if outside else doubts
+
+
+def _format_keypoints_outside(inside: float | None, settings: Trust) -> str:
+    """Return the share inside beside its minimum; empty where it is high enough or not known."""
+    if inside is None or inside >= settings.min_keypoints_inside:
+        return ""
+    share, minimum = format_share_below(inside, settings.min_keypoints_inside).split(" < ")
+    return f"{share} inside (minimum {minimum})"
 
 
 def _find_flicker(flip_iou: float | None, settings: Trust) -> list[str]:
     if flip_iou is None or flip_iou >= settings.min_flip_iou:
         return []
-    values = format_below(flip_iou, settings.min_flip_iou).replace(" <", " with the mirrored image's <")
-    return [f"mask flickers: IoU {values}"]
+    iou, minimum = format_below(flip_iou, settings.min_flip_iou).split(" < ")
+    return [f"the mirrored image gives another mask: IoU {iou} (minimum {minimum})"]
 
 
 def _find_objections(evidence: Evidence, settings: Trust) -> list[str]:
-    flow = evidence.flow_iou
     found = []
-    if flow is not None and not flow >= settings.min_flow_iou:
+    if evidence.flow_iou is not None and not evidence.flow_iou >= settings.min_flow_iou:
+        iou, minimum = format_below(evidence.flow_iou, settings.min_flow_iou).split(" < ")
         found.append(
-            f"mask jumps: IoU {format_below(flow, settings.min_flow_iou)} with the frame before, moved along"
+            f"the mask jumps: IoU {iou} with the previous frame's mask moved by optical flow (minimum {minimum})"
         )
-    return [*found, *(_find_second_doubts(evidence.verifier, settings) if evidence.verifier else ())]
+    return [*found, *(_find_verifier_doubts(evidence.verifier, settings) if evidence.verifier else ())]
 
 
-def _find_second_doubts(second: SecondOpinion, settings: Trust) -> list[str]:
+def _find_verifier_doubts(opinion: SecondOpinion, settings: Trust) -> list[str]:
     found = []
-    if second.missed:
-        found.append(f"teacher saw nobody where the second model saw {format_people(second.missed)}")
-    if second.unseen:
-        found.append(f"the second model saw nobody where the teacher saw {format_people(second.unseen)}")
-    if second.iou is not None and not second.iou >= settings.min_verifier_iou:
-        compared = format_below(second.iou, settings.min_verifier_iou)
-        found.append(f"the second model sees it differently: IoU {compared}")
-    inside = second.keypoints_inside
-    if inside is not None and not inside >= settings.min_keypoints_inside:
-        compared = format_share_below(inside, settings.min_keypoints_inside, what="inside")
-        found.append(f"the second model's joints lie outside the mask: {compared}")
-    return found
+    if opinion.missed:
+        found.append(f"the teacher found no person where the verifier found {format_people(opinion.missed)}")
+    if opinion.unseen:
+        found.append(f"the verifier found no person where the teacher found {format_people(opinion.unseen)}")
+    if opinion.iou is not None and not opinion.iou >= settings.min_verifier_iou:
+        iou, minimum = format_below(opinion.iou, settings.min_verifier_iou).split(" < ")
+        found.append(f"the verifier gives another mask: IoU {iou} (minimum {minimum})")
+    outside = _format_keypoints_outside(opinion.keypoints_inside, settings)
+    return [*found, f"the verifier's keypoints lie outside the mask: {outside}"] if outside else found
 
 
-def _say_why_hard(agreement: FrameAgreement) -> list[str]:
-    """Causes, but for extras, which are doubts; then how little the two overlap."""
-    people, masks = ({c: _count(agreement.mismatches, c, side) for c in _WHY} for side in _SIDES)
+def _explain_hard(agreement: FrameAgreement) -> list[str]:
+    """Return the causes, except extras, which are doubts; then the union IoU."""
+    people, masks = ({c: _count(agreement.mismatches, c, side) for c in _WHY_HARD} for side in _SIDES)
     found = [
-        _WHY[cause].format(people=format_people(people[cause]), masks=format_masks(masks[cause]))
-        for cause in _WHY
+        text.format(people=format_people(people[cause]), masks=format_masks(masks[cause]))
+        for cause, text in _WHY_HARD.items()
         if people[cause]
     ]
     return [*found, f"student and teacher overlap with IoU {agreement.iou:.2f}"]
 
 
 def _count(mismatches: Sequence[Mismatch], cause: str, side: _Side) -> int:
-    """Instances of one side with this cause."""
-    return sum(len(getattr(one, side)) for one in mismatches if one.cause == cause)
+    """Count one side's instances with this cause."""
+    return sum(len(getattr(mismatch, side)) for mismatch in mismatches if mismatch.cause == cause)

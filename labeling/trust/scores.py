@@ -1,7 +1,7 @@
-"""From evidence to the probability that a teacher's masks are right (IoU with the truth from 0.8 on).
+"""The probability, computed from evidence, that a teacher's masks are right (IoU with ground truth of 0.8 or more).
 
 Two small logistic regressions: one for each mask, one for all of a frame's masks together. Their
-coefficients are in a `Calibration`; `labeling.trust.fit` makes them.
+coefficients are in a `Calibration`; `labeling.trust.fit` fits them.
 """
 
 import math
@@ -16,7 +16,7 @@ from labeling.structures.instances import Instance
 from labeling.trust.evidence import Evidence, InstanceEvidence
 
 SURE = 0.99
-"""Shares are held within 1 - SURE and SURE before their log odds are taken: nothing is infinitely sure."""
+"""Shares are clipped to [1 - SURE, SURE], so that their log odds stay finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,10 @@ class MaskTrust:
 
 
 def predict_trust(evidence: Evidence, calibration: Calibration) -> MaskTrust | None:
-    """How far the masks are to be trusted; None where there are none: nothing is known of those.
+    """Return the trust in the frame and in each mask; None without a mask.
 
-    A NaN among the evidence gives 0, and so does a missing number that is weighed: a mask may be trusted with 0 in a
-    frame that is trusted by other numbers.
+    NaN evidence and a missing weighted feature give 0. A mask may have trust 0 in a trusted frame, because the
+    two regressions weigh different features.
     """
     if not evidence.instances:
         return None
@@ -41,21 +41,21 @@ def predict_trust(evidence: Evidence, calibration: Calibration) -> MaskTrust | N
 
 
 def measure_by_stage(evidence: Evidence, stage: Stage) -> MaskTrust:
-    """The same by what one stage knows; there must be a mask."""
-    instances = (_probability(instance_features(one), stage.instance) for one in evidence.instances)
+    """Return the trust by one stage's regressions; at least one mask is required."""
+    instances = (_probability(instance_features(instance), stage.instance) for instance in evidence.instances)
     return MaskTrust(_probability(frame_features(evidence), stage.frame), tuple(instances))
 
 
 def with_trust(teacher: Sequence[Instance], trust: MaskTrust | None) -> tuple[Instance, ...]:
-    """The instances with the trust in each; empty masks, of which there is no evidence, have none."""
+    """Return the instances with their trust; empty masks, which have no evidence, get none."""
     if trust is None:
         return tuple(teacher)
     values = iter(trust.instances)
-    return tuple(replace(one, trust=next(values)) if one.mask else one for one in teacher)
+    return tuple(replace(instance, trust=next(values)) if instance.mask else instance for instance in teacher)
 
 
 def instance_features(evidence: InstanceEvidence) -> dict[Feature, float]:
-    """The numbers that a mask's regression weighs, as log odds; what was not measured is left out."""
+    """Return a mask's measured features as log odds."""
     shares: dict[Feature, float | None] = {
         "score": evidence.score,
         "decided": evidence.stability,
@@ -65,14 +65,14 @@ def instance_features(evidence: InstanceEvidence) -> dict[Feature, float]:
 
 
 def frame_features(evidence: Evidence) -> dict[Feature, float]:
-    """The numbers that a frame's regression weighs: the log odds of its masks' means, weighed by area.
+    """Return a frame's features: the log odds of its masks' means, weighted by area.
 
-    A frame's masks are right when their union is, to which a mask adds what it covers. How decided masks
-    are says nothing of those that are missing or show nobody, and is left out (docs/calibration.md).
+    A frame is right when the union of its masks is, and a large mask covers more of it. Stability is left
+    out: it says nothing about missing masks or masks of objects (docs/calibration.md).
     """
-    areas = [one.area_px for one in evidence.instances]
-    scores = [one.score for one in evidence.instances]
-    flips = [one.flip_iou for one in evidence.instances if one.flip_iou is not None]
+    areas = [instance.area_px for instance in evidence.instances]
+    scores = [instance.score for instance in evidence.instances]
+    flips = [instance.flip_iou for instance in evidence.instances if instance.flip_iou is not None]
     features: dict[Feature, float] = {"score": log_odds(float(np.average(scores, weights=areas)))}
     if len(flips) == len(areas):
         features["flip_iou"] = log_odds(float(np.average(flips, weights=areas)))
@@ -80,12 +80,12 @@ def frame_features(evidence: Evidence) -> dict[Feature, float]:
 
 
 def log_odds(share: float) -> float:
-    """ln(p / (1 - p)) of a share held within 1 - `SURE` and `SURE`."""
-    held = min(max(share, 1 - SURE), SURE)
-    return math.log(held / (1 - held))
+    """Return ln(p / (1 - p)) of a share clipped to [1 - `SURE`, `SURE`]."""
+    clipped = min(max(share, 1 - SURE), SURE)
+    return math.log(clipped / (1 - clipped))
 
 
 def _probability(features: Mapping[Feature, float], model: Logistic) -> float:
-    weighed = sum(weight * features.get(name, math.nan) for name, weight in model.weights.items())
-    value = float(expit(model.bias + weighed))
+    weighted = sum(weight * features.get(name, math.nan) for name, weight in model.weights.items())
+    value = float(expit(model.bias + weighted))
     return value if math.isfinite(value) else 0.0

@@ -1,7 +1,7 @@
-"""What another segmenter says about the teacher's masks: all of them together, and person by person.
+"""Comparison of the verifier's result with the teacher's: the unions of masks, and person by person.
 
-It is held to what it gives. One that finds people and their joints but no outlines is not asked about outlines,
-and one that gives a single mask for everybody not about people.
+Only what the verifier gives is compared. A verifier with keypoints but no masks has no union, and one with a
+single mask for all people is not compared person by person.
 """
 
 from collections.abc import Sequence
@@ -15,20 +15,17 @@ from labeling.structures.keypoints import share_inside
 from labeling.structures.masks import box_iou_matrix, union_masks
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, SecondOpinion
 
-_Pairs = list[tuple[int, int, float]]
-
 
 @dataclass(frozen=True, slots=True)
 class SecondOpinionComparer:
-    """How the second segmenter's instances are held against the teacher's."""
+    """Compares a verifier's instances with the teacher's."""
 
     gives_masks: bool
-    tells_apart: bool
-    """Both segmenters tell people apart."""
+    both_give_instances: bool
     min_score: float
-    """From which the second is sure of a person."""
+    """Score from which the verifier is sure of a person."""
     match_iou: float
-    """Of boxes, from which two instances are the same person."""
+    """IoU of boxes from which two instances are the same person."""
     min_keypoint_score: float
 
     @classmethod
@@ -36,53 +33,54 @@ class SecondOpinionComparer:
         pose = config.pose_filter
         return cls(
             gives_masks=verifier.gives_masks,
-            tells_apart=teacher.gives_instances and verifier.gives_instances,
+            both_give_instances=teacher.gives_instances and verifier.gives_instances,
             min_score=config.trust.min_score,
             match_iou=config.agreement.match_iou,
             min_keypoint_score=pose.min_keypoint_score if pose else DEFAULT_KEYPOINT_SCORE,
         )
 
     def compare(
-        self, teacher: Sequence[Instance], others: Sequence[Instance], size_hw: tuple[int, int]
+        self, teacher: Sequence[Instance], verifier: Sequence[Instance], size_hw: tuple[int, int]
     ) -> SecondOpinion:
-        """The second's word on one frame.
+        """Compare one frame's instances.
 
-        An empty mask is nobody, unless it has joints: such people are no outlines either.
-
-        Raises:
-            ModelOutputWrong: a mask has not the size `size_hw`.
+        An empty mask without keypoints is no person; one with keypoints is a person without an outline.
         """
-        mine = [one for one in teacher if one.mask]
-        theirs = [one for one in others if one.mask or one.keypoints]
-        iou = self._compare_outlines(mine, theirs, size_hw)
-        if not self.tells_apart:
+        teacher = [instance for instance in teacher if instance.mask]
+        verifier = [instance for instance in verifier if instance.mask or instance.keypoints]
+        iou = self._union_iou(teacher, verifier, size_hw)
+        if not self.both_give_instances:
             return SecondOpinion(iou)
-        sure = [one for one in theirs if one.score >= self.min_score]
-        pairs = self._match(sure, mine)
+        sure = [instance for instance in verifier if instance.score >= self.min_score]
+        pairs = self._match(sure, teacher)
         return SecondOpinion(
             iou,
             missed=len(sure) - len(pairs),
-            unseen=len(mine) - len(self._match(theirs, mine)),
-            keypoints_inside=self._lowest_inside([(sure[other], mine[own]) for other, own, _ in pairs]),
+            unseen=len(teacher) - len(self._match(verifier, teacher)),
+            keypoints_inside=self._lowest_inside([(sure[row], teacher[column]) for row, column, _ in pairs]),
         )
 
-    def _compare_outlines(
-        self, mine: Sequence[Instance], theirs: Sequence[Instance], size_hw: tuple[int, int]
+    def _union_iou(
+        self, teacher: Sequence[Instance], verifier: Sequence[Instance], size_hw: tuple[int, int]
     ) -> float | None:
-        if theirs and not (self.gives_masks and any(one.mask for one in theirs)):
+        if verifier and not (self.gives_masks and any(instance.mask for instance in verifier)):
             return None
-        unions = (union_masks([one.mask for one in side], size_hw) for side in (mine, theirs))
+        unions = (union_masks([instance.mask for instance in side], size_hw) for side in (teacher, verifier))
         return union_iou(*unions)
 
-    def _match(self, theirs: Sequence[Instance], mine: Sequence[Instance]) -> _Pairs:
-        ious = box_iou_matrix([one.box_xywh for one in theirs], [one.box_xywh for one in mine])
+    def _match(
+        self, verifier: Sequence[Instance], teacher: Sequence[Instance]
+    ) -> list[tuple[int, int, float]]:
+        ious = box_iou_matrix(
+            [instance.box_xywh for instance in verifier], [instance.box_xywh for instance in teacher]
+        )
         return match_pairs(ious, min_iou=self.match_iou)
 
     def _lowest_inside(self, pairs: Sequence[tuple[Instance, Instance]]) -> float | None:
-        """Of the second's confident joints in the teacher's masks."""
+        """Return the lowest share of the verifier's confident keypoints in the teacher's mask."""
         shares = (
-            share_inside(other.keypoints, own.mask, min_keypoint_score=self.min_keypoint_score)
-            for other, own in pairs
-            if other.keypoints
+            share_inside(found.keypoints, own.mask, min_keypoint_score=self.min_keypoint_score)
+            for found, own in pairs
+            if found.keypoints
         )
         return min((share for share in shares if share is not None), default=None)

@@ -1,8 +1,8 @@
-"""What a static camera knows: somebody who is there moves, a coat on its hook does not, and nobody moves unseen.
+"""Detection of masks on objects that never move in a static shot (a coat, a poster), and of missed people.
 
-A pixel is still where it hardly changes in the course of a shot and looks now as it mostly does: who walks
-through changes each pixel for a moment only, but in that moment he covers it. Compared are small luma
-images of one shard's part of a shot. Where the camera moves, everything does, and nothing is said.
+A pixel is still where it hardly changes during a shot and looks now as it does in the median. A person who walks
+through changes each pixel only for a moment, but covers it in that moment. Small luma images of one shard's part of
+a shot are compared. Where the camera moves, every pixel changes, so no mask is called still.
 """
 
 from collections.abc import Sequence
@@ -19,20 +19,20 @@ from labeling.video.color import LumaImage
 from labeling.video.luma import shrink_luma, shrunk_wh
 
 WIDTH_PX = 160
-"""Of the images that are compared; a narrower one is not enlarged."""
+"""Width of the compared images; narrower images are not enlarged."""
 REMEMBERED = 64
-"""Images of a shot that are held at once; of a longer one every second, every fourth and so on."""
+"""Most images held of one shot; of a longer shot every second, every fourth and so on."""
 SHORTEST_SHOT_MS = 15_000
 FEWEST_IMAGES = 10
-"""A shot shorter than these says nothing: people stand still for so long."""
+"""Shorter shots give no result: people stand still for that long."""
 BRIEF = 5
-"""Per cent of the darkest and of the brightest moments of a pixel that are left out: somebody passed by."""
+"""Percentage of the darkest and of the brightest moments of a pixel that are ignored: a person passed by."""
 NOISE_LEVELS = 20
-"""Of 255, that a pixel of a still scene changes by: noise, coding, a lamp."""
+"""Levels, of 255, by which a pixel of a still scene changes: noise, coding, a lamp."""
 
 
 _Key = tuple[int, tuple[int, int]]
-"""When a shot began, and the width and height of its small images."""
+"""Start of the shot in ms, and the width and height of its small images."""
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class _ShotRecorder:
     seen: int = 0
     stride: int = 1
     times: list[int] = field(default_factory=list)
-    """In ms, of the images."""
+    """Of the images, in ms."""
     images: list[LumaImage] = field(default_factory=list)
 
     def add(self, t_ms: int, image: LumaImage) -> None:
@@ -57,17 +57,17 @@ class _ShotRecorder:
             self.times, self.images = self.times[::2], self.images[::2]
             self.stride *= 2
 
-    def close(self) -> "_ShotStatistics | None":
-        """What was there all the time; None: too short to say."""
+    def statistics(self) -> "_ShotStatistics | None":
+        """Return the statistics of the shot; None: it is too short."""
         if self.last_ms - self.first_ms < SHORTEST_SHOT_MS or len(self.images) < FEWEST_IMAGES:
             return None
         images = np.stack(self.images)
-        shares = (BRIEF, 25, 50, 75, 100 - BRIEF)
-        low, below, usual, above, high = np.percentile(images, shares, axis=0).astype(np.float32)
+        percentiles = (BRIEF, 25, 50, 75, 100 - BRIEF)
+        low, lower, median, upper, high = np.percentile(images, percentiles, axis=0).astype(np.float32)
         return _ShotStatistics(
-            usual=usual,
+            median=median,
             changes=np.asarray(high - low > NOISE_LEVELS),
-            stands=is_steady(usual, np.asarray(above - below <= NOISE_LEVELS)),
+            is_static=is_steady(median, np.asarray(upper - lower <= NOISE_LEVELS)),
             times=np.array(self.times),
             images=images,
         )
@@ -75,101 +75,102 @@ class _ShotRecorder:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _ShotStatistics:
-    """A shot that is over."""
+    """Statistics of a finished shot."""
 
-    usual: NDArray[np.float32]
-    """Median level of each small pixel."""
+    median: NDArray[np.float32]
+    """Level of each small pixel."""
     changes: BoolArray
     """Which of them vary."""
-    stands: bool
-    """Whether the camera does."""
+    is_static: bool
+    """The camera does not move."""
     times: NDArray[np.int64]
-    """In ms, of the images that were held."""
+    """Of the held images, in ms."""
     images: NDArray[np.uint8]
     """NxHxW."""
 
     def moving(self, image: LumaImage) -> BoolArray:
-        """Which pixels of one of its images belong to something that moves."""
-        differs: BoolArray = np.abs(image - self.usual) > NOISE_LEVELS
+        """Return which pixels of one of its images belong to something that moves."""
+        differs: BoolArray = np.abs(image - self.median) > NOISE_LEVELS
         return self.changes | differs
 
     def alike(self, image: LumaImage) -> BoolArray:
-        """Where each of the held images looks like this one, NxHxW."""
-        return np.array([cv2.absdiff(one, image) <= NOISE_LEVELS for one in self.images])
+        """Return where each of the held images looks like this one, NxHxW."""
+        return np.array([cv2.absdiff(held, image) <= NOISE_LEVELS for held in self.images])
 
     def beside(self, t_ms: int) -> list[int]:
-        """Positions of the held images before and after this time, as far as there are any."""
+        """Return the positions of the held images before and after this time, as far as they exist."""
         before = int(np.searchsorted(self.times, t_ms)) - 1
         after = int(np.searchsorted(self.times, t_ms, side="right"))
-        return [place for place in (before, after) if 0 <= place < len(self.times)]
+        return [position for position in (before, after) if 0 <= position < len(self.times)]
 
 
 class StaticRegionDetector:
-    """Watches the frames of a clip, in order of time; asked at its end."""
+    """Observes the frames of a clip, in order of time, and judges masks at the clip's end."""
 
     def __init__(self) -> None:
         self._current: tuple[_Key, _ShotRecorder] | None = None
-        self._scenes: dict[_Key, _ShotStatistics | None] = {}
-        self._kept: dict[int, tuple[_Key, LumaImage]] = {}
+        self._finished: dict[_Key, _ShotStatistics | None] = {}
+        self._remembered: dict[int, tuple[_Key, LumaImage]] = {}
 
-    def watch(self, frame: Frame) -> None:
-        key = frame.shot, shrunk_wh(frame.size_hw, WIDTH_PX)
+    def observe(self, frame: Frame) -> None:
+        key = _key_of(frame)
         if self._current is None or self._current[0] != key:
-            self._close_shot()
+            self._finish_shot()
             self._current = key, _ShotRecorder(frame.t_ms)
         self._current[1].add(frame.t_ms, shrink_luma(frame.rgb, WIDTH_PX))
 
-    def keep(self, frame: Frame) -> None:
-        """Remember a frame whose masks will be asked about."""
-        self._kept[frame.t_ms] = (
-            (frame.shot, shrunk_wh(frame.size_hw, WIDTH_PX)),
-            shrink_luma(frame.rgb, WIDTH_PX),
-        )
+    def remember(self, frame: Frame) -> None:
+        """Remember a frame whose masks will be judged."""
+        self._remembered[frame.t_ms] = (_key_of(frame), shrink_luma(frame.rgb, WIDTH_PX))
 
     def moving_fraction(self, mask: Mask, t_ms: int) -> float | None:
-        """Share of a kept frame's mask that belongs to something that moves, in [0, 1]; None: unknown.
+        """Return the share of a remembered frame's mask that moves, in [0, 1].
 
-        Unknown are masks of short shots, and those too small for a single one of the small pixels.
+        None: the shot is too short, or the mask is smaller than one small pixel.
         """
-        scene, image = self._recall(t_ms)
-        if scene is None:
+        shot, image = self._recall(t_ms)
+        if shot is None:
             return None
         inside = _shrink(mask, image)
-        return float(scene.moving(image)[inside].mean()) if inside.any() else None
+        return float(shot.moving(image)[inside].mean()) if inside.any() else None
 
     def find_missed(self, masks: Sequence[Mask], t_ms: int, *, min_share: float) -> BoxXywh | None:
-        """Where in a kept frame, in its pixels, somebody moves outside all masks; None: nowhere, or unknown.
+        """Return the box, in a remembered frame's pixels, of what moves outside all masks.
 
-        Unknown are frames of short shots, of a camera that moves, and without masks (see `missed.find_missed`).
+        None: nothing does, the shot is too short, the camera moves, or there is no mask (see
+        `labeling.trust.missed_people.find_missed`).
         """
-        scene, image = self._recall(t_ms)
-        if scene is None or not scene.stands:
+        shot, image = self._recall(t_ms)
+        if shot is None or not shot.is_static:
             return None
         people = [small for mask in masks if (small := _shrink(mask, image)).any()]
-        box = find_missed(scene.alike(image), scene.beside(t_ms), people, min_share=min_share)
+        box = find_missed(shot.alike(image), shot.beside(t_ms), people, min_share=min_share)
         return box and _enlarge(box, image, masks[0].size_hw)
 
     def _recall(self, t_ms: int) -> tuple[_ShotStatistics | None, LumaImage]:
-        """A kept frame's shot, None where it is too short, and its small image."""
-        self._close_shot()
-        key, image = self._kept[t_ms]
-        return self._scenes.get(key), image
+        """Return the statistics of a remembered frame's shot, None if it is too short, and its small image."""
+        self._finish_shot()
+        key, image = self._remembered[t_ms]
+        return self._finished.get(key), image
 
-    def _close_shot(self) -> None:
-        """Keep of a shot that is over what it says, and nothing of a short one."""
+    def _finish_shot(self) -> None:
         if self._current:
-            key, shot = self._current
-            self._scenes[key], self._current = shot.close(), None
+            key, recorder = self._current
+            self._finished[key], self._current = recorder.statistics(), None
+
+
+def _key_of(frame: Frame) -> _Key:
+    return frame.shot, shrunk_wh(frame.size_hw, WIDTH_PX)
 
 
 def _shrink(mask: Mask, image: LumaImage) -> BoolArray:
-    """A mask as small as the image."""
+    """Return the mask in the size of the small image."""
     pixels = mask.to_array().astype(np.uint8)
     return cv2.resize(pixels, image.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
 
 
 def _enlarge(box_xywh: BoxXywh, image: LumaImage, size_hw: tuple[int, int]) -> BoxXywh:
-    """A box of the small image in the frame's pixels."""
+    """Return a box of the small image in the frame's pixels."""
     across, down = size_hw[1] / image.shape[1], size_hw[0] / image.shape[0]
     x, y, w, h = box_xywh
     return x * across, y * down, w * across, h * down

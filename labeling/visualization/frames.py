@@ -1,74 +1,37 @@
-"""Images of instances for people to look at: one model's, two models' compared, tiles of a page."""
+"""Images of a frame's teacher and student masks for people: side by side, or as a tile.
 
-from collections.abc import Iterator, Sequence
-from itertools import cycle
+Colors are Okabe and Ito's, which people with any common color blindness can distinguish
+(https://jfly.uni-koeln.de/color/). The teacher is always blue and the student orange; in a tile the student's outline
+is dashed too, for images without color, on paper for example.
+"""
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from labeling.errors import ModelOutputWrong
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoolArray, Mask
+from labeling.visualization.contact_sheet import BACKGROUND
 from labeling.visualization.encode import encode_jpeg
-from labeling.visualization.overlays import (
-    BOTH,
-    PALETTE,
-    STUDENT,
-    TEACHER,
-    blend_mask,
-    draw_contours,
-    draw_skeleton,
-)
 from labeling.visualization.text import SMALLEST_TEXT_PX, Color, TextDrawer, shorten
 
+TEACHER: Color = (86, 180, 233)
+STUDENT: Color = (240, 150, 0)
+BOTH: Color = (190, 194, 200)
+
 SMALLEST_PANEL_PX = 256
-"""Narrower images are enlarged in a comparison, so that its titles can be read."""
+"""Narrower images are enlarged in a comparison, so that its titles are legible."""
 
-_BACKGROUND: Color = (24, 26, 31)
-_TEXT: Color = (244, 245, 247)
 _LEGEND = (("teacher only", TEACHER), ("student only", STUDENT), ("both", BOTH))
+_HALO: Color = (12, 14, 18)
+_SHORTER_SIDE_PER_LINE_PX = 480
+"""Lines get one pixel wider per this many pixels of the image's shorter side."""
 _TILE_MARGIN = 0.2
-"""Free room round the people of a tile, as a share of their box's size on each side."""
-
-
-def draw_instances(
-    rgb: RgbImage,
-    instances: Sequence[Instance],
-    *,
-    colors: Sequence[Color] = PALETTE,
-    keypoints: bool = True,
-    scores: bool = True,
-) -> RgbImage:
-    """Draw people on a copy of an image: tinted masks, crisp outlines, skeletons, scores.
-
-    `colors` are taken in turn, one per instance.
-
-    Raises:
-        ModelOutputWrong: a mask has another size than the image.
-    """
-    drawn = draw_masks(rgb, [one.mask for one in instances], colors=colors)
-    if keypoints:
-        for instance in instances:
-            if instance.keypoints is not None:
-                draw_skeleton(drawn, instance.keypoints)
-    return _with_scores(drawn, instances, colors) if scores and instances else drawn
-
-
-def draw_masks(
-    rgb: RgbImage, masks: Sequence[Mask], *, colors: Sequence[Color] = PALETTE, fill: float = 0.4
-) -> RgbImage:
-    """Tint and outline masks on a copy of an image; `fill` is the tint's opacity, 0 for outlines only.
-
-    Raises:
-        ModelOutputWrong: a mask has another size than the image.
-    """
-    drawn = rgb.copy()
-    for mask, color in zip(masks, cycle(colors), strict=False):
-        pixels = _fitting_pixels(mask, rgb)
-        blend_mask(drawn, pixels, color, opacity=fill)
-        draw_contours(drawn, pixels, color)
-    return drawn
+"""Margin around the people of a tile, as a share of their box's size on each side."""
 
 
 def draw_comparison(
@@ -85,17 +48,15 @@ def draw_comparison(
         caption: one line below, cut off where it does not fit; see `caption_of`.
         panel_width: of each of the three panels in pixels; None: the image's own, at least
             SMALLEST_PANEL_PX. Three panels of a 4K image are 80 MB.
-
-    Raises:
-        ModelOutputWrong: a mask has another size than the image.
     """
     width = panel_width or max(rgb.shape[1], SMALLEST_PANEL_PX)
     size_hw = (max(1, round(rgb.shape[0] * width / rgb.shape[1])), width)
-    background = _scaled(rgb, size_hw)
+    background = _scale(rgb, size_hw)
     panels, unions = [], []
     for side, color in ((teacher, TEACHER), (student, STUDENT)):
         panel, union = background.copy(), np.zeros(size_hw, dtype=bool)
-        for pixels in _scaled_masks(side, rgb, size_hw):
+        for instance in side:
+            pixels = _scale_mask(_mask_pixels(instance.mask, rgb), size_hw)
             blend_mask(panel, pixels, color, opacity=0.45)
             draw_contours(panel, pixels, color)
             union |= pixels
@@ -114,27 +75,26 @@ def tile_jpeg(
     width: int = 480,
     quality: int = 82,
 ) -> bytes:
-    """`draw_tile` as a JPEG."""
+    """Return `draw_tile` as a JPEG."""
     return encode_jpeg(draw_tile(rgb, teacher, student, width=width), quality=quality)
 
 
 def draw_tile(
     rgb: RgbImage, teacher: Sequence[Instance], student: Sequence[Instance], *, width: int = 480
 ) -> RgbImage:
-    """Make a tile of a contact sheet: the part with the people, about 4:3, `width` pixels wide.
+    """Draw a tile of a contact sheet: the part with the people, about 4:3, `width` pixels wide.
 
-    The teacher's outlines are blue and whole, the student's orange and dashed; where only one of the
-    two sees somebody is tinted.
-
-    Raises:
-        ModelOutputWrong: a mask has another size than the image.
+    The teacher's outlines are blue and solid, the student's orange and dashed; pixels of only one of the
+    two are tinted.
     """
-    x, y, w, h = focus_xywh([one.mask for one in (*teacher, *student)], (rgb.shape[0], rgb.shape[1]))
+    x, y, w, h = focus_xywh(
+        [instance.mask for instance in (*teacher, *student)], (rgb.shape[0], rgb.shape[1])
+    )
     rows, columns = slice(y, y + h), slice(x, x + w)
     size_hw = (max(1, round(h * width / w)), width)
-    drawn = _scaled(rgb[rows, columns], size_hw)
+    drawn = _scale(rgb[rows, columns], size_hw)
     sides = [
-        [_scaled_pixels(_fitting_pixels(one.mask, rgb)[rows, columns], size_hw) for one in side]
+        [_scale_mask(_mask_pixels(instance.mask, rgb)[rows, columns], size_hw) for instance in side]
         for side in (teacher, student)
     ]
     unions = [np.any([np.zeros(size_hw, dtype=bool), *side], axis=0) for side in sides]
@@ -147,8 +107,10 @@ def draw_tile(
 
 
 def focus_xywh(masks: Sequence[Mask], size_hw: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Part of the image that shows all masks with room round them, 4:3 where the image allows it
-    and at least a third of its width; the whole image without masks."""
+    """Return the part of the image that shows all masks with a margin, or the whole image without masks.
+
+    It is 4:3 where the image allows it, and at least a third of the image's width.
+    """
     height, width = size_hw
     boxes = [mask.box_xywh for mask in masks if mask]
     if not boxes:
@@ -156,53 +118,67 @@ def focus_xywh(masks: Sequence[Mask], size_hw: tuple[int, int]) -> tuple[int, in
     left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)
     people_w = max(box[0] + box[2] for box in boxes) - left
     people_h = max(box[1] + box[3] for box in boxes) - top
-    room = 1 + 2 * _TILE_MARGIN
-    w = min(float(width), max(people_w * room, people_h * room * 4 / 3, width / 3))
-    h = min(float(height), max(w * 3 / 4, people_h * room))
+    with_margin = 1 + 2 * _TILE_MARGIN
+    w = min(float(width), max(people_w * with_margin, people_h * with_margin * 4 / 3, width / 3))
+    h = min(float(height), max(w * 3 / 4, people_h * with_margin))
     x = min(max(0.0, left + people_w / 2 - w / 2), width - w)
     y = min(max(0.0, top + people_h / 2 - h / 2), height - h)
     return (int(x), int(y), max(1, int(w)), max(1, int(h)))
 
 
-def _fitting_pixels(mask: Mask, rgb: RgbImage) -> BoolArray:
+def blend_mask(drawn: RgbImage, pixels: BoolArray, color: Color, *, opacity: float) -> None:
+    """Blend a color into the pixels of a mask, in place."""
+    if opacity <= 0 or not pixels.any():
+        return
+    old = drawn[pixels].astype(np.float32)
+    drawn[pixels] = np.round(old + (np.array(color, dtype=np.float32) - old) * opacity).astype(np.uint8)
+
+
+def draw_contours(drawn: RgbImage, pixels: BoolArray, color: Color, *, dashed: bool = False) -> None:
+    """Draw the contours of a mask, those of holes included, in place: the color on a dark halo."""
+    found = cv2.findContours(pixels.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0]
+    lines = [np.asarray(contour, dtype=np.int32) for contour in found]
+    width = max(2, round(min(drawn.shape[:2]) / _SHORTER_SIDE_PER_LINE_PX))
+    dash = 6 * width if dashed else 0
+    for line_color, thickness in ((_HALO, width + 2), (color, width)):
+        for line in lines:
+            _draw_closed(drawn, line, line_color, thickness=thickness, dash=dash)
+
+
+def _draw_closed(
+    drawn: RgbImage, line: NDArray[np.int32], color: Color, *, thickness: int, dash: int
+) -> None:
+    """Draw a closed line, solid or in dashes and gaps of `dash` points."""
+    if not dash or len(line) < 2 * dash:
+        cv2.polylines(drawn, [line], True, color, thickness, cv2.LINE_AA)
+        return
+    for start in range(0, len(line), 2 * dash):
+        cv2.polylines(drawn, [line[start : start + dash]], False, color, thickness, cv2.LINE_AA)
+
+
+def _mask_pixels(mask: Mask, rgb: RgbImage) -> BoolArray:
     if mask.size_hw != rgb.shape[:2]:
         raise ModelOutputWrong(
-            f"a mask of {mask.size_hw} (height, width) does not belong on an image of {rgb.shape[:2]}; "
+            f"the mask's size {mask.size_hw} (height, width) differs from the image's {rgb.shape[:2]}; "
             "label this frame again"
         )
     return mask.to_array()
 
 
-def _with_scores(rgb: RgbImage, instances: Sequence[Instance], colors: Sequence[Color]) -> RgbImage:
-    letters = TextDrawer(rgb)
-    size_px = max(SMALLEST_TEXT_PX, min(rgb.shape[:2]) / 36)
-    for instance, color in zip(instances, cycle(colors), strict=False):
-        x, y, _, _ = instance.mask.box_xywh
-        letters.write_badge(f"{instance.score:.2f}", (x, y - size_px * 1.3), size_px=size_px, color=color)
-    return letters.finished()
+def _scale(rgb: RgbImage, size_hw: tuple[int, int]) -> RgbImage:
+    interpolation = cv2.INTER_AREA if size_hw[1] < rgb.shape[1] else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(rgb, size_hw[::-1], interpolation=interpolation), dtype=np.uint8)
 
 
-def _scaled(rgb: RgbImage, size_hw: tuple[int, int]) -> RgbImage:
-    shrinks = size_hw[1] < rgb.shape[1]
-    way = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(rgb, size_hw[::-1], interpolation=way), dtype=np.uint8)
-
-
-def _scaled_pixels(pixels: BoolArray, size_hw: tuple[int, int]) -> BoolArray:
-    """A pixel belongs to the scaled mask when at least half of what it shows does."""
-    way = cv2.INTER_AREA if size_hw[1] < pixels.shape[1] else cv2.INTER_LINEAR
-    scaled = cv2.resize(pixels.astype(np.uint8) * 255, size_hw[::-1], interpolation=way)
+def _scale_mask(pixels: BoolArray, size_hw: tuple[int, int]) -> BoolArray:
+    """Return the pixels of which at least half belongs to the mask."""
+    interpolation = cv2.INTER_AREA if size_hw[1] < pixels.shape[1] else cv2.INTER_LINEAR
+    scaled = cv2.resize(pixels.astype(np.uint8) * 255, size_hw[::-1], interpolation=interpolation)
     return np.asarray(scaled) > 255 // 2
 
 
-def _scaled_masks(
-    instances: Sequence[Instance], rgb: RgbImage, size_hw: tuple[int, int]
-) -> Iterator[BoolArray]:
-    return (_scaled_pixels(_fitting_pixels(one.mask, rgb), size_hw) for one in instances)
-
-
 def _draw_difference(rgb: RgbImage, teacher: BoolArray, student: BoolArray) -> RgbImage:
-    """Both, teacher only, student only, on the image in dark gray."""
+    """Tint pixels of both, of the teacher only and of the student only, on the darkened gray image."""
     gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) * 0.4
     drawn = np.repeat(gray.astype(np.uint8)[:, :, None], 3, axis=2)
     blend_mask(drawn, teacher & student, BOTH, opacity=0.55)
@@ -216,16 +192,14 @@ def _lay_out(panels: Sequence[RgbImage], titles: Sequence[str], caption: str) ->
     size_px = max(SMALLEST_TEXT_PX, width / 32)
     gap, band = max(2, width // 100), round(2 * size_px)
     total = len(panels) * (width + gap) + gap
-    sheet = np.full((3 * band + height + gap, total, 3), _BACKGROUND, dtype=np.uint8)
-    lefts = [gap + place * (width + gap) for place in range(len(panels))]
+    sheet = np.full((3 * band + height + gap, total, 3), BACKGROUND, dtype=np.uint8)
+    lefts = [gap + number * (width + gap) for number in range(len(panels))]
     for left, panel in zip(lefts, panels, strict=True):
         sheet[band : band + height, left : left + width] = panel
-    letters = TextDrawer(sheet)
+    text = TextDrawer(sheet)
     for left, title in zip(lefts, titles, strict=True):
-        fitting = shorten(title, width, size_px=size_px)
-        letters.write(fitting, (left, band / 2), size_px=size_px, color=_TEXT)
+        text.write(shorten(title, width, size_px=size_px), (left, band / 2), size_px=size_px)
     line_y = band + height + band * 0.6
-    fitting = shorten(caption, total - 2 * gap, size_px=size_px)
-    letters.write(fitting, (gap, line_y), size_px=size_px, color=_TEXT)
-    letters.write_legend(_LEGEND, (gap, line_y + band * 0.9), size_px=size_px)
-    return letters.finished()
+    text.write(shorten(caption, total - 2 * gap, size_px=size_px), (gap, line_y), size_px=size_px)
+    text.write_legend(_LEGEND, (gap, line_y + band * 0.9), size_px=size_px)
+    return text.finished()

@@ -26,7 +26,7 @@ def database_url(home: Home) -> str:
 
 def has_ledger(home: Home) -> bool:
     """Return whether there is a database to open: `database_of` would create the one at home."""
-    return bool(os.environ.get("MASKMILL_DATABASE_URL")) or home.database.exists()
+    return DATABASE_URL.read() is not None or home.database.exists()
 
 
 def database_of(home: Home) -> Database:

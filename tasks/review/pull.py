@@ -17,7 +17,6 @@ from db.review.annotations import (
     SentFrame,
     find_sent_frames,
     store_annotations,
-    update_consensus,
 )
 from db.review.items import proposed_instances
 from db.review.outbox import finished_frames, forget_project, known_tasks, reconcile, unanswered_frames
@@ -28,6 +27,7 @@ from labeling.review.label_studio.filters import Task
 from labeling.review.records import ProposedInstance, ReviewedFrame
 from labeling.storage.home import Home
 from tasks.execution.database import database_of
+from tasks.review.consensus import update_consensus
 from tasks.review.push import choose_task
 
 OVERLAP_S = 60.0
@@ -74,7 +74,7 @@ def pull_project(
     """
     settings = settings or Settings.model_validate(project.settings)
     database = database_of(home)
-    if not server.project_exists(project.number):
+    if not server.project_exists(project.external_id):
         with database.transaction() as session:
             taken_back = forget_project(session, project.id)
         return PullSummary(1, 0, (), 0, (project.title,), taken_back)
@@ -98,7 +98,9 @@ class _Pull:
         database = database_of(self.home)
         with database.session() as session:
             known = known_tasks(session, self.project.id)
-        found = self.server.look_for_tasks(self.project.number, known.unfinished.values(), last=known.last)
+        found = self.server.look_for_tasks(
+            self.project.external_id, known.unfinished.values(), last=known.last
+        )
         by_frame: dict[int, list[TaskState]] = {}
         for task in found:
             by_frame.setdefault(task.frame_id, []).append(task)
@@ -117,7 +119,7 @@ class _Pull:
         since = until - timedelta(seconds=OVERLAP_S) if until else None
         changed, latest = 0, None
         problems: list[str] = []
-        number = self.project.number
+        number = self.project.external_id
         seen: set[int] = set()
         for group in _groups(self.server.changed_tasks(number, since)):
             frames, said = self._take(group)
@@ -143,7 +145,7 @@ class _Pull:
             tasks = {
                 fid: task
                 for task in group
-                if (fid := _frame_id(task)) in sent and sent[fid].task == task["id"]
+                if (fid := _frame_id(task)) in sent and sent[fid].task_id == task["id"]
             }
             frames = session.scalars(select(FrameRow).where(FrameRow.id.in_(tasks))).all()
             shown = _shown_masks(session, {fid: sent[fid] for fid in tasks})

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import chain
 
+from more_itertools import batched
+
 from configs.models import Review as Settings
 from db.models.core import RunRow, utc_now
-from db.review.annotations import annotated_frames, update_consensus
+from db.review.annotations import annotated_frames
 from db.review.items import review_items
 from db.review.outbox import (
     FrameTask,
@@ -37,7 +39,6 @@ from db.review.outbox import (
 )
 from db.review.selection import SkippedFrames, choose_waiting, count_waiting
 from db.runs.queries import latest_run
-from db.sql.paging import pages
 from labeling.errors import LabelStudioError, LabelStudioRefused, LabelStudioUnreachable
 from labeling.review.label_studio.client import LabelStudioClient, TaskState
 from labeling.review.label_studio.s3_storage import bucket_of
@@ -47,6 +48,7 @@ from labeling.storage.encode import IMAGES
 from labeling.storage.home import Home
 from tasks.execution.database import database_of
 from tasks.review.connect import Place, open_project
+from tasks.review.consensus import update_consensus
 
 _LOOK_EVERY_S = 0.5
 
@@ -142,7 +144,7 @@ class Outbox:
                     sending = {}
             adopted, deleted = adopted + found.adopted, deleted + found.deleted
             if not sending:
-                left_over = {one.task for one in found.left_over}
+                left_over = {one.task_id for one in found.left_over}
                 self.delete_untouched(left_over)
                 return OutboxReconciliation(
                     adopted, deleted, [one for one in tasks if one.id not in left_over]
@@ -283,7 +285,7 @@ def open_outbox(server: LabelStudioClient, place: Place, settings: Settings, hom
     database = database_of(home)
     with database.session() as session:
         known = known_project(session, place.name, settings.project)
-    number = open_project(server, place, settings, home, known=known.number if known else None)
+    number = open_project(server, place, settings, home, known=known.external_id if known else None)
     with database.transaction() as session:
         before = Settings.model_validate(known.settings) if known else settings
         project_id = remember_project(
@@ -329,7 +331,7 @@ def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> tup
         deleted=reconciled.deleted,
         passed_over=choice.passed_over,
     )
-    return plan, [list(batch) for batch in pages(choice.frames, outbox.settings.batch)]
+    return plan, [list(batch) for batch in batched(choice.frames, outbox.settings.batch)]
 
 
 def push_batch(outbox: Outbox, run_id: str, frame_ids: Sequence[int]) -> Sent:

@@ -1,27 +1,65 @@
-"""Every run beside the truth: computed once for each truth, and again when it changes."""
+"""Scores of every run against the consensus: computed once per consensus, and again when it changes."""
 
+from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
 
+from more_itertools import batched
+from sqlalchemy.orm import Session
+
+from configs.models import Agreement
+from db.frames.listing import role_instances, to_instance
 from db.models.core import RunRow
-from db.review.scores import drop_stale_scores, score_frames, unscored
-from db.sql.paging import pages
+from db.review.scores import consensus_instances, delete_stale_scores, store_scores, unscored
+from db.runs.queries import run_models
+from labeling.comparison.agreement import compare_instances
 from labeling.storage.home import Home
+from labeling.structures.instances import Instance
 from tasks.execution.database import database_of
 
 GROUP = 50
 """Frames per transaction."""
+ROLES = ("teacher", "student")
 
 
 def score_models(home: Home) -> int:
-    """Compare every run with the truths that it has no score by; returns how many frames of runs."""
+    """Compare every run with the consensus about frames that it has no score for; returns how many were compared."""
     database = database_of(home)
     with database.transaction() as session:
-        drop_stale_scores(session)
+        delete_stale_scores(session)
     with database.session() as session:
         todo = unscored(session)
     for run_id, pairs in groupby(todo, key=itemgetter(0)):
-        for page in pages([frame_id for _, frame_id in pairs], GROUP):
+        for frame_ids in batched((frame_id for _, frame_id in pairs), GROUP):
             with database.transaction() as session:
-                score_frames(session, session.get_one(RunRow, run_id), page)
+                _score_frames(session, session.get_one(RunRow, run_id), frame_ids)
     return len(todo)
+
+
+def _score_frames(session: Session, run: RunRow, frame_ids: Sequence[int]) -> None:
+    """Compare both roles of a run with the consensus about frames, with the settings of the run."""
+    settings = Agreement.model_validate(run.config["agreement"])
+    models = run_models(session, run)
+    reviewed = [
+        (frame, consensus, [Instance(person.mask, 1.0, person.mask.box_xywh) for person in people])
+        for frame, consensus, people in consensus_instances(session, frame_ids)
+    ]
+    for role in ROLES:
+        is_semantic = role in models and models[role].gives_instances is False
+        predicted: dict[int, list[Instance]] = {}
+        for row, frame in role_instances(session, run.id, frame_ids, role):
+            predicted.setdefault(frame.id, []).append(to_instance(row, frame))
+        scores = [
+            (
+                consensus,
+                compare_instances(
+                    people,
+                    predicted.get(frame.id, []),
+                    (frame.height or 0, frame.width or 0),
+                    settings,
+                    student_is_semantic=is_semantic,
+                ),
+            )
+            for frame, consensus, people in reviewed
+        ]
+        store_scores(session, run.id, role, scores)

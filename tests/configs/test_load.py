@@ -1,4 +1,4 @@
-"""Presets, files, changes, and what is said about wrong ones."""
+"""Presets, files, changes, and the errors for wrong ones."""
 
 from pathlib import Path
 
@@ -35,24 +35,24 @@ def test_a_change_reaches_its_key_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "block"),
+    ("short", "block"),
     [
         ("lite", LiteBlock()),
         ("background:knn", BackgroundBlock(method="knn")),
         ("python:pkg.module:make", PythonBlock(factory="pkg.module:make")),
     ],
 )
-def test_a_segmenter_may_be_written_as_a_word(word: str, block: object) -> None:
-    assert load_config("lite", [f"student={word}"]).student == block
+def test_a_segmenter_has_a_short_form(short: str, block: object) -> None:
+    assert load_config("lite", [f"student={short}"]).student == block
 
 
-def test_a_block_written_as_a_word_takes_changes_of_its_keys() -> None:
+def test_keys_of_a_block_in_short_form_can_be_changed() -> None:
     student = load_config("lite", ["student.mask_threshold=0.7"]).student
     assert student.model_dump() == {"kind": "selfie", "mask_threshold": 0.7, "min_area": 0.001}
 
 
 @pytest.mark.parametrize(
-    ("change", "word"),
+    ("change", "key"),
     [
         ("agreement.hard_bellow=0.4", "hard_below"),
         ("samplng.every_s=1", "sampling"),
@@ -61,8 +61,8 @@ def test_a_block_written_as_a_word_takes_changes_of_its_keys() -> None:
         ("trust.verifier={kind: background, min_aera: 1}", "min_area"),
     ],
 )
-def test_an_unknown_key_names_the_nearest_known_one(change: str, word: str) -> None:
-    with pytest.raises(ConfigError, match=f"did you mean '{word}'"):
+def test_an_unknown_key_names_the_nearest_known_one(change: str, key: str) -> None:
+    with pytest.raises(ConfigError, match=f"did you mean '{key}'"):
         load_config("lite", [change])
 
 
@@ -77,21 +77,21 @@ def test_an_unknown_torchvision_model_names_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "message"),
     [
         ("agreement.hard_below=1.5", "less than or equal to 1"),
         ("agreement.hard_below=lots", "valid number"),
-        ("agreement.hard_below", "wants key=value"),
-        ("=3", "wants key=value"),
-        ("teacher.min_box_score.x=3", "holds no keys"),
+        ("agreement.hard_below", "write key=value"),
+        ("=3", "write key=value"),
+        ("teacher.min_box_score.x=3", "has no keys"),
         ("agreement.hard_below=[1", "not a YAML value"),
         (
             "schedules.generate=0 2 * * *",
-            r"schedules.generate: wants a block of keys \(known: cron, .*is '0 2",
+            r"schedules.generate: must be a block of keys \(known: cron, .*is '0 2",
         ),
-        ("trust=", r"trust: wants a block of keys \(known: accept_risk, .*is None"),
+        ("trust=", r"trust: must be a block of keys \(known: accept_risk, .*is None"),
         ("batch.size=3", "valid integer"),
-        ("trust.calibration.bias=1", "calibration is 'lite' and holds no keys"),
+        ("trust.calibration.bias=1", "calibration is 'lite' and has no keys"),
         (
             "trust.calibration={teacher: t, thresholds: [], cheap: {instance: {bias: 0, weights: {flip_iou: 1}}, "
             "frame: {bias: 0, weights: {}}}}",
@@ -99,8 +99,8 @@ def test_an_unknown_torchvision_model_names_the_known_ones() -> None:
         ),
     ],
 )
-def test_a_wrong_change_says_what_is_wrong(change: str, complaint: str) -> None:
-    with pytest.raises(ConfigError, match=complaint):
+def test_a_wrong_change_is_explained(change: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         load_config("lite", [change])
 
 
@@ -110,7 +110,7 @@ def test_an_unknown_preset_names_the_nearest_one() -> None:
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "teacher: [", "\x00", "just words"])
-def test_a_file_that_is_no_config_is_refused_by_name(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_config_is_named(tmp_path: Path, text: str) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(text)
     with pytest.raises(ConfigError, match=r"mine\.yaml"):
@@ -123,7 +123,7 @@ ingest: {cookies_file: ../cookies.txt}
 teacher: {kind: onnx, path: teacher.onnx, input_hw: [8, 8]}
 student: masks_folder:seen
 pose_filter: {segmenter: {kind: masks_folder, path: /poses}}
-trust: {calibration: fitted.json, second: {kind: python, factory: "a:b", options: {path: theirs}}}
+trust: {calibration: fitted.json, verifier: {kind: python, factory: "a:b", options: {path: theirs}}}
 export: {folder: out}
 """
 
@@ -139,19 +139,22 @@ def test_relative_paths_in_a_file_start_at_its_folder_wherever_it_is_read_from(
     (folder / "fitted.json").write_text(fitted.model_dump_json())
     monkeypatch.chdir(tmp_path)
     config = load_config("configs/mine.yaml")
-    told = config.model_dump(mode="json")
-    assert told["weights_dir"] == f"{folder}/weights"
-    assert told["ingest"]["cookies_file"] == f"{tmp_path}/cookies.txt"
-    assert (told["teacher"]["path"], told["student"]["path"]) == (f"{folder}/teacher.onnx", f"{folder}/seen")
-    assert told["pose_filter"]["segmenter"]["path"] == "/poses"
-    assert (told["trust"]["verifier"]["options"], told["export"]["folder"]) == ({"path": "theirs"}, "out")
+    dumped = config.model_dump(mode="json")
+    assert dumped["weights_dir"] == f"{folder}/weights"
+    assert dumped["ingest"]["cookies_file"] == f"{tmp_path}/cookies.txt"
+    assert (dumped["teacher"]["path"], dumped["student"]["path"]) == (
+        f"{folder}/teacher.onnx",
+        f"{folder}/seen",
+    )
+    assert dumped["pose_filter"]["segmenter"]["path"] == "/poses"
+    assert (dumped["trust"]["verifier"]["options"], dumped["export"]["folder"]) == ({"path": "theirs"}, "out")
     assert config.trust.calibration == fitted
     monkeypatch.chdir(folder)
     assert load_config("mine.yaml") == load_config("../configs/mine.yaml") == config
 
 
-def test_a_labeled_set_without_a_name_is_told() -> None:
-    with pytest.raises(ConfigError, match=r"line: images: wants a block of keys \(known: coco, .*, is 'x'"):
+def test_a_labeled_set_without_a_name_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"line: images: must be a block of keys \(known: coco, .*, is 'x'"):
         load_labeled_sets({"images": "x", "masks": "y"})
 
 
@@ -177,7 +180,7 @@ def test_yaml_cannot_make_python_objects(tmp_path: Path) -> None:
 
 def test_a_config_cannot_be_changed_after_it_was_made() -> None:
     with pytest.raises(Exception, match="frozen"):
-        load_config("lite").agreement.hard_below = 0.9  # type: ignore[misc]  # that is the point
+        load_config("lite").agreement.hard_below = 0.9  # type: ignore[misc]  # the assignment must fail
 
 
 def test_only_what_changes_the_result_changes_the_run() -> None:
@@ -187,11 +190,11 @@ def test_only_what_changes_the_result_changes_the_run() -> None:
 
 
 @pytest.mark.parametrize("change", ["runner=dask", "workers=7"])
-def test_who_works_on_a_run_makes_no_other_run_of_it(change: str) -> None:
+def test_the_runner_does_not_change_the_run(change: str) -> None:
     assert load_config("lite", [change]).run_id() == load_config("lite").run_id()
 
 
 @pytest.mark.parametrize("runner", ["threads", "processes"])
-def test_an_address_wants_a_cluster(runner: str) -> None:
-    with pytest.raises(ConfigError, match="runner: dask or runner: ray"):
+def test_an_address_requires_a_cluster(runner: str) -> None:
+    with pytest.raises(ConfigError, match="set runner to dask or ray"):
         load_config("lite", [f"runner={runner}", "address=tcp://127.0.0.1:8786"])

@@ -1,4 +1,4 @@
-"""Where videos come from, and what became of each source in each run."""
+"""The sources of videos, and their state in each run."""
 
 from collections.abc import Iterator
 
@@ -29,7 +29,7 @@ def session(database_url: str) -> Iterator[Session]:
     database.close()
 
 
-def test_every_video_that_a_source_ever_gave_is_credited_to_it(session: Session) -> None:
+def test_a_source_is_credited_with_every_video_it_ever_gave(session: Session) -> None:
     record_source(session, "one", CLIP, video_ids=["a"])
     record_source(session, "one", CLIP, video_ids=["a", "b"])
     record_source(session, "two", CLIP, video_ids=["c"])
@@ -37,7 +37,7 @@ def test_every_video_that_a_source_ever_gave_is_credited_to_it(session: Session)
     assert [source.license for source in credits if source] == ["CC0"] * 3
 
 
-def test_a_video_of_several_sources_is_credited_to_the_first_by_name(session: Session) -> None:
+def test_a_video_of_several_sources_is_credited_to_the_first_by_spec(session: Session) -> None:
     for spec in ("/m.mp4", "/b.mp4", "/z.mp4"):
         record_source(session, "one", SourceItem(spec, "file"), video_ids=["a"])
     source = source_of(session, "a")
@@ -46,7 +46,7 @@ def test_a_video_of_several_sources_is_credited_to_the_first_by_name(session: Se
     assert source_of(session, "b") is None
 
 
-def test_a_source_that_fails_in_one_run_still_works_in_the_other(session: Session) -> None:
+def test_the_state_of_a_source_belongs_to_a_run(session: Session) -> None:
     record_source(session, "one", CLIP, video_ids=["a"])
     record_failed_source(session, "two", GONE)
     assert failed_specs(session, "one") == []
@@ -58,16 +58,16 @@ def test_a_source_that_fails_in_one_run_still_works_in_the_other(session: Sessio
     assert [row.asked.state for row in run_sources(session, "one")] == ["failed"]
 
 
-def test_a_failure_is_forgotten_in_the_run_in_which_it_was_mended(session: Session) -> None:
+def test_a_failure_is_cleared_in_one_run_only(session: Session) -> None:
     for run_id in ("one", "two"):
         record_failed_source(session, run_id, FailedSource("/folder", NotAVideo("empty")))
     clear_failure(session, "one", {"/folder", "elsewhere"})
     assert (failed_specs(session, "one"), failed_specs(session, "two")) == ([], ["/folder"])
 
 
-def test_what_a_list_said_outlives_a_try_without_the_list(session: Session) -> None:
-    said = FailedSource(CLIP.spec, SourceNotFound("it is gone"), "Clip", "Ann", "CC0")
-    record_failed_source(session, "one", said)
+def test_metadata_from_a_list_is_kept_by_a_fetch_without_the_list(session: Session) -> None:
+    from_list = FailedSource(CLIP.spec, SourceNotFound("it is gone"), "Clip", "Ann", "CC0")
+    record_failed_source(session, "one", from_list)
     record_failed_source(session, "one", GONE)
     record_source(session, "one", PLAIN, video_ids=["a"])
     source = known_source(session, "/clip.mp4")
@@ -76,7 +76,7 @@ def test_what_a_list_said_outlives_a_try_without_the_list(session: Session) -> N
     assert (source.kind, source.attempts) == ("file", 3)
 
 
-def test_what_a_list_says_now_replaces_what_it_said(session: Session) -> None:
+def test_metadata_from_a_later_list_replaces_earlier_metadata(session: Session) -> None:
     record_source(session, "one", CLIP, video_ids=["a"])
     record_source(session, "one", SourceItem(CLIP.spec, "file", license="CC BY 4.0"), video_ids=["a"])
     source = known_source(session, "/clip.mp4")

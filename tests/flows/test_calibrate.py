@@ -10,13 +10,14 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from configs.models import Review as Settings
-from db.review.annotations import FrameAnnotations, SentFrame, store_annotations, update_consensus
+from db.review.annotations import FrameAnnotations, SentFrame, store_annotations
 from db.review.items import proposed_instances
 from db.review.outbox import FrameTask, confirm_sent, fill_outbox, remember_project
 from flows.cli.main import app
 from labeling.review.records import ReviewedFrame, ReviewedInstance
 from labeling.storage.home import Home
 from tasks.execution.database import close_databases, database_of
+from tasks.review.consensus import update_consensus
 from tests.planted_reviews import VIDEO, PlantedFrame, PlantedRun, box_mask, plant_run
 
 NOON = datetime(2026, 5, 1, 12)
@@ -53,7 +54,7 @@ def review(home: Home, run: PlantedRun, *, wrong: int) -> None:
             shown = proposed_instances(session, run.id, [frame_id])[frame_id]
             kept = tuple(ReviewedInstance(one.mask, "prediction", one.id) for one in shown)
             drawn = (ReviewedInstance(ELSEWHERE, "manual", None),)
-            people, verdict = (drawn, "fixed") if number < wrong else (kept, "correct")
+            people, verdict = (drawn, "corrected") if number < wrong else (kept, "correct")
             word = ReviewedFrame(frame_id, number, number, "ann", verdict, people, 5.0, NOON, NOON)  # type: ignore[arg-type]  # one of the verdicts
             sent = SentFrame(project, number, run.id)
             store_annotations(session, {frame_id: FrameAnnotations(sent, [word], shown)})

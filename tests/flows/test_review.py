@@ -80,7 +80,7 @@ class Desk:
         )
 
     def _numbers(self) -> dict[int, int]:
-        return self.studio.server.task_ids(self.number)
+        return {task.frame_id: task.id for task in self.studio.server.list_tasks(self.number)}
 
     def states(self) -> dict[int, str]:
         with database_of(self.home).session() as session:
@@ -187,7 +187,7 @@ def test_corrections_removals_and_additions_are_told_apart(desk: Desk) -> None:
     assert (masks.shown, masks.untouched, masks.corrected, masks.removed, masks.added) == (2, 0, 1, 1, 1)
     assert masks.corrected_iou == pytest.approx(0.8)
     assert summary.seconds_per_mask == pytest.approx(10.0)
-    assert summary.verdicts == {"fixed": 1}
+    assert summary.verdicts == {"corrected": 1}
 
 
 def test_nobody_unusable_and_skipped_each_mean_something(desk: Desk) -> None:
@@ -227,7 +227,10 @@ def test_a_later_word_replaces_an_earlier_one_and_history_stays(desk: Desk) -> N
     assert desk.dataset() == {}
     with database_of(desk.home).session() as session:
         versions = session.scalars(select(AnnotationRow).order_by(AnnotationRow.updated_at)).all()
-        assert [(one.number, one.verdict) for one in versions] == [(number, "correct"), (number, "fixed")]
+        assert [(one.external_id, one.verdict) for one in versions] == [
+            (number, "correct"),
+            (number, "corrected"),
+        ]
         assert {one.state for one in versions} == {"deleted"}
         assert session.scalars(select(ConsensusRow)).all() == []
         assert session.scalars(select(ModelScoreRow)).all() == []
@@ -381,7 +384,7 @@ def test_a_word_that_is_older_than_the_last_pull_is_found_when_its_task_is(desk:
     desk.submit(unknown, desk.regions(unknown))
     with database_of(desk.home).transaction() as session:
         row = session.get_one(ReviewRow, unknown)
-        row.state, row.task = "sending", None
+        row.state, row.task_id = "sending", None
         [project] = session.scalars(select(LabelStudioProjectRow))
         project.pulled_until = datetime(2100, 1, 1)  # long after every word  # naive, as stored
     desk.pull()

@@ -139,7 +139,7 @@ def test_the_image_is_on_the_annotators_screen(desk: Desk, kept_in_bucket: TestB
     with annotate(desk.studio) as annotator:
         annotator.open(desk.number, desk.task(int(data["frame_id"]))["id"])
         box = annotator.find_image()
-        screen = annotator.look()
+        screen = annotator.screenshot()
     [key] = [key for key in kept_in_bucket.objects() if key.endswith(".jpg")]
     assert f"GET /{kept_in_bucket.name}/{key}" in kept_in_bucket.gate.seen
     where_nobody_is = screen[int(box.y + box.height / 2), int(box.x + 0.75 * box.width)]

@@ -6,7 +6,7 @@ import pytest
 from pycocotools.coco import COCO
 from sqlalchemy import select
 
-from db.frames.listing import seen_instance
+from db.frames.listing import to_instance
 from db.models.core import FrameRow, InstanceRow
 from labeling.datasets.formats.coco import write_coco
 from labeling.structures.masks import Mask
@@ -50,4 +50,4 @@ def stored_masks(desk: Desk) -> dict[int, Mask]:
         .where(InstanceRow.role == "teacher")
     )
     with database_of(desk.home).session() as session:
-        return {row.id: seen_instance(row, frame).mask for row, frame in session.execute(query).tuples()}
+        return {row.id: to_instance(row, frame).mask for row, frame in session.execute(query).tuples()}

@@ -131,7 +131,7 @@ def test_a_mask_that_jumps_is_for_review_and_so_is_the_next(tmp_path: Path) -> N
     reasons = {row.t_ms: row.reasons[0] for row in reviewed.frames if row.decision == "review"}
     assert list(reasons) == [2000, 2500]
     assert all("mask jumps" in reason and "0.50" in reason for reason in reasons.values())
-    values = {row.t_ms: row.value for row in reviewed.frames if row.decision == "review"}
+    values = {row.t_ms: row.priority for row in reviewed.frames if row.decision == "review"}
     assert values[2500] == pytest.approx(
         review_priority(trust=None, symmetric_difference_share=30 * 60 / (image.size / 3))
     )
@@ -171,7 +171,7 @@ def test_a_person_who_walks_outside_of_all_masks_is_for_review(tmp_path: Path) -
     assert [row.t_ms for row in rows] == [10_000, 10_500, 12_000]
     assert all("something moves" in row.reasons[0] for row in rows)
     assert rows[0].reasons[0].endswith(f"24x70 px at ({scene.shape[1] - 30}, 10)")
-    assert rows[0].value == pytest.approx(
+    assert rows[0].priority == pytest.approx(
         review_priority(trust=None, symmetric_difference_share=30 * 60 / (scene.size / 3))
     )
     accepted = label(video, tmp_path, models, trust={"min_flow_iou": 0.0, "min_missed_person_size": 0.0})

@@ -74,7 +74,7 @@ def test_a_calibration_learns_what_the_teachers_score_says_and_a_run_follows_it(
     assert found.sets["all"].accepting.precision == 1.0
     assert found.sets["all"].accepting.accepted == 48
     doubtful = next(frame for frame in found.frames if frame.decision == "review")
-    assert doubtful.reasons[0].startswith("teacher right with a probability of ")
+    assert doubtful.reasons[0].startswith("the teacher is right with a probability of ")
     assert doubtful.trust is not None
     assert doubtful.trust < 0.5
 
@@ -139,9 +139,9 @@ def test_an_image_that_cannot_be_read_is_passed_over(images: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (None, "neither shipped .lite, surveillance. nor a file of `maskmill calibrate`"),
-        ("{", "that can be read"),
-        ("null", "is no file of `maskmill calibrate`"),
+        (None, "neither shipped .lite, surveillance. nor a readable file of `maskmill calibrate`"),
+        ("{", "nor a readable file"),
+        ("null", "is not a file of `maskmill calibrate`"),
         ('{"teacher": "a"}', "trust.calibration.cheap: Field required"),
         ('{"teachr": "a"}', "unknown key 'trust.calibration.teachr'; did you mean 'teacher'"),
     ],

@@ -78,10 +78,10 @@ def test_the_page_shows_what_would_be_learnt_wrongly_and_nothing_else(images: Pa
     sets = load_labeled_sets({"<b>": {"images": images / "images", "masks": images / "truth"}})
     page = evaluate(sets, change_config(_models(images), [], "test")).page("by hand & more")
     assert page.count("<img ") == 1
-    accepted, missed = page.split("Failures that nobody notices")
+    accepted, missed = page.split("Failures that are not found")
     assert "both_wrong.png</p>" in accepted
     assert "There are none." in missed
-    assert "in 33.3 % of these, and in 50.0 % of the 2 that would be accepted" in page
+    assert "in 33.3 % of the hard frames, and in 50.0 % of the 2 that would be accepted" in page
     assert "by hand &amp; more" in page
     assert "<b>" not in page
 
@@ -103,7 +103,7 @@ def test_no_set_takes_the_name_of_all_together(images: Path) -> None:
 def test_a_truth_of_another_size_is_told(images: Path) -> None:
     Image.fromarray(np.ones((7, 7), np.uint8)).save(images / "truth" / "agreed.png")
     sets = load_labeled_sets({"by hand": {"images": images / "images", "masks": images / "truth"}})
-    with pytest.raises(ModelOutputWrong, match=r"agreed.png: \(7, 7\)"):
+    with pytest.raises(ModelOutputWrong, match=r"agreed.png: the mask is 7x7 px"):
         evaluate(sets, change_config(_models(images), [], "test"))
 
 

@@ -33,101 +33,69 @@ def upgrade() -> None:
     )
     op.create_table(
         "label_studio_project",
-        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False, comment="from place and title"),
         sa.Column(
-            "place",
-            sa.String(),
-            nullable=False,
-            comment="the server's URL; local: the home's own, on any port",
+            "id", sa.BigInteger(), autoincrement=False, nullable=False, comment="hash of location, title"
         ),
-        sa.Column("title", sa.String(), nullable=False, comment="by which the project is found"),
         sa.Column(
-            "number",
-            sa.BigInteger(),
-            nullable=False,
-            comment="Label Studio's id; another one after it was deleted there",
+            "location", sa.String(), nullable=False, comment="server URL, or `local` for this home's own"
         ),
+        sa.Column("title", sa.String(), nullable=False, comment="as created; may differ by now"),
+        sa.Column("external_id", sa.BigInteger(), nullable=False, comment="id in Label Studio"),
         sa.Column("settings", sa.JSON(), nullable=False, comment="review settings of the last push"),
         sa.Column(
-            "pulled_until",
-            sa.DateTime(),
-            nullable=True,
-            comment="UTC by the server's clock: changes before are here; null: nothing was pulled",
+            "pulled_until", sa.DateTime(), nullable=True, comment="UTC of the server; null: never pulled"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_label_studio_project")),
     )
     op.create_table(
         "model",
-        sa.Column("id", sa.String(), nullable=False, comment="16 hex digits over the other columns"),
+        sa.Column("id", sa.String(), nullable=False, comment="16 hex digits, hash of the columns below"),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("weights_sha256", sa.String(), nullable=False, comment="empty: no weights"),
+        sa.Column("settings", sa.String(), nullable=False, comment="canonical JSON"),
         sa.Column(
-            "settings", sa.String(), nullable=False, comment="canonical JSON of what changes its output"
-        ),
-        sa.Column(
-            "gives_instances",
-            sa.Boolean(),
-            nullable=True,
-            comment="false: one mask for everybody; null: stored before this was known",
+            "gives_instances", sa.Boolean(), nullable=True, comment="false: one mask for all; null: unknown"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_model")),
     )
     op.create_table(
         "run",
         sa.Column("id", sa.String(), nullable=False, comment="16 hex digits of the config's SHA-256"),
-        sa.Column("name", sa.String(), nullable=False, comment="preset or file that the config came from"),
-        sa.Column("config", sa.JSON(), nullable=False, comment="the whole config, defaults filled in"),
-        sa.Column(
-            "code_version",
-            sa.String(),
-            nullable=False,
-            comment="maskmill's version when the run was last worked on",
-        ),
+        sa.Column("name", sa.String(), nullable=False, comment="preset or file of the config"),
+        sa.Column("config", sa.JSON(), nullable=False, comment="the complete config, defaults filled in"),
+        sa.Column("code_version", sa.String(), nullable=False, comment="last maskmill version used"),
         sa.Column("started_at", sa.DateTime(), nullable=False, comment="UTC, first time"),
         sa.Column("worked_at", sa.DateTime(), nullable=False, comment="UTC, last time"),
-        sa.Column(
-            "finished_at", sa.DateTime(), nullable=True, comment="UTC, last time nothing was left to do"
-        ),
+        sa.Column("finished_at", sa.DateTime(), nullable=True, comment="UTC, last time all shards were done"),
         sa.Column("models", sa.JSON(), nullable=False, comment="model id by role"),
-        sa.Column("counts", sa.JSON(), nullable=False, comment="frames by decision, at the finish"),
+        sa.Column("counts", sa.JSON(), nullable=False, comment="frames by decision at the end"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_run")),
     )
     op.create_table(
         "source",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False, comment="from the spec"),
-        sa.Column("spec", sa.String(), nullable=False, comment="path, archive!member or URL, no credentials"),
-        sa.Column(
-            "kind",
-            sa.String(),
-            nullable=False,
-            comment="file, image_folder, archive_member, url, camera, unknown",
-        ),
-        sa.Column("attempts", sa.BigInteger(), nullable=False, comment="times it was fetched"),
+        sa.Column("spec", sa.String(), nullable=False, comment="path, archive!member or URL; no credentials"),
+        sa.Column("kind", sa.String(), nullable=False, comment="see SourceKind; unknown if it failed"),
+        sa.Column("attempts", sa.BigInteger(), nullable=False, comment="number of fetches"),
         sa.Column("url", sa.String(), nullable=True, comment="page or file, without credentials"),
         sa.Column("title", sa.String(), nullable=True),
         sa.Column("uploader", sa.String(), nullable=True),
-        sa.Column("license", sa.String(), nullable=True, comment="as the origin states it; null: not stated"),
-        sa.Column("upload_date", sa.String(), nullable=True, comment="ISO 8601 day"),
+        sa.Column("license", sa.String(), nullable=True, comment="as stated by the origin; null: not stated"),
+        sa.Column("upload_date", sa.String(), nullable=True, comment="ISO 8601 date"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_source")),
         sa.UniqueConstraint("spec", name=op.f("uq_source_spec")),
     )
     op.create_table(
         "video",
         sa.Column("id", sa.String(), nullable=False, comment="SHA-256 of the bytes, 64 hex digits"),
-        sa.Column("kind", sa.String(), nullable=False, comment="video, or images without time"),
-        sa.Column(
-            "path", sa.String(), nullable=False, comment="absolute, or relative to the home when below it"
-        ),
+        sa.Column("kind", sa.String(), nullable=False, comment="video, or images (no time axis)"),
+        sa.Column("path", sa.String(), nullable=False, comment="absolute, or relative to the home"),
         sa.Column("duration_ms", sa.BigInteger(), nullable=True, comment="null for images"),
-        sa.Column(
-            "width", sa.BigInteger(), nullable=True, comment="px, upright; null for images, which differ"
-        ),
-        sa.Column("height", sa.BigInteger(), nullable=True, comment="px, upright"),
-        sa.Column(
-            "fps", sa.String(), nullable=True, comment="average frames per second as a fraction, 30000/1001"
-        ),
-        sa.Column("codec", sa.String(), nullable=True, comment="FFmpeg's name"),
+        sa.Column("width", sa.BigInteger(), nullable=True, comment="px after rotation; null for images"),
+        sa.Column("height", sa.BigInteger(), nullable=True, comment="px after rotation"),
+        sa.Column("fps", sa.String(), nullable=True, comment="average frames/s, such as 30000/1001"),
+        sa.Column("codec", sa.String(), nullable=True, comment="name in FFmpeg"),
         sa.CheckConstraint("kind IN ('video', 'images')", name=op.f("ck_video_kind")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_video")),
     )
@@ -135,13 +103,11 @@ def upgrade() -> None:
         "frame",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False, comment="from video and t_ms"),
         sa.Column("video_id", sa.String(), nullable=False),
-        sa.Column("t_ms", sa.BigInteger(), nullable=False, comment="presentation time; position for images"),
-        sa.Column("width", sa.BigInteger(), nullable=True, comment="px; null if the image was never made"),
+        sa.Column("t_ms", sa.BigInteger(), nullable=False, comment="presentation time; position of an image"),
+        sa.Column("width", sa.BigInteger(), nullable=True, comment="px; null if only rejected so far"),
         sa.Column("height", sa.BigInteger(), nullable=True, comment="px"),
-        sa.Column(
-            "sharpness", sa.Float(), nullable=False, comment="variance of the Laplacian at 640 px width"
-        ),
-        sa.Column("name", sa.String(), nullable=False, comment="file name, for images of a folder"),
+        sa.Column("sharpness", sa.Float(), nullable=False, comment="variance of the Laplacian, 640 px wide"),
+        sa.Column("name", sa.String(), nullable=False, comment="file name, for a set of images"),
         sa.ForeignKeyConstraint(["video_id"], ["video.id"], name=op.f("fk_frame_video_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_frame")),
         sa.UniqueConstraint("video_id", "t_ms", name=op.f("uq_frame_video_id_t_ms")),
@@ -149,10 +115,10 @@ def upgrade() -> None:
     op.create_table(
         "image",
         sa.Column("video_id", sa.String(), nullable=False),
-        sa.Column("position", sa.BigInteger(), nullable=False, comment="from 0, by name, fixed for good"),
-        sa.Column("sha256", sa.String(), nullable=False, comment="of the file's bytes: never in two sets"),
-        sa.Column("path", sa.String(), nullable=False, comment="where the file was seen last"),
-        sa.Column("name", sa.String(), nullable=False, comment="what it is called where it came from"),
+        sa.Column("position", sa.BigInteger(), nullable=False, comment="from 0, by name; never changes"),
+        sa.Column("sha256", sa.String(), nullable=False, comment="of the bytes; an image is in one set only"),
+        sa.Column("path", sa.String(), nullable=False, comment="last known path of the file"),
+        sa.Column("name", sa.String(), nullable=False, comment="original file name"),
         sa.ForeignKeyConstraint(["video_id"], ["video.id"], name=op.f("fk_image_video_id")),
         sa.PrimaryKeyConstraint("video_id", "position", name=op.f("pk_image")),
         sa.UniqueConstraint("sha256", name=op.f("uq_image_sha256")),
@@ -161,10 +127,10 @@ def upgrade() -> None:
         "run_source",
         sa.Column("run_id", sa.String(), nullable=False),
         sa.Column("source_id", sa.BigInteger(), nullable=False),
-        sa.Column("state", sa.String(), nullable=False, comment="ok or failed, the last time"),
-        sa.Column("error_code", sa.String(), nullable=True, comment="word of labeling.errors"),
+        sa.Column("state", sa.String(), nullable=False, comment="ok or failed, at the last fetch"),
+        sa.Column("error_code", sa.String(), nullable=True, comment="code of an error in labeling.errors"),
         sa.Column("error_message", sa.String(), nullable=True, comment="what happened and what to do"),
-        sa.Column("retryable", sa.Boolean(), nullable=False, comment="may the same call succeed later"),
+        sa.Column("retryable", sa.Boolean(), nullable=False, comment="the same fetch may succeed later"),
         sa.CheckConstraint("state IN ('ok', 'failed')", name=op.f("ck_run_source_state")),
         sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_run_source_run_id")),
         sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_run_source_source_id")),
@@ -173,30 +139,25 @@ def upgrade() -> None:
     op.create_table(
         "shard",
         sa.Column(
-            "id", sa.BigInteger(), autoincrement=False, nullable=False, comment="from run, video, start"
+            "id", sa.BigInteger(), autoincrement=False, nullable=False, comment="hash of run, video, start"
         ),
         sa.Column("run_id", sa.String(), nullable=False),
         sa.Column("video_id", sa.String(), nullable=False),
-        sa.Column(
-            "start_ms",
-            sa.BigInteger(),
-            nullable=False,
-            comment="first moment, or first position of a set of images",
-        ),
-        sa.Column("end_ms", sa.BigInteger(), nullable=True, comment="first moment after; null: to the end"),
+        sa.Column("start_ms", sa.BigInteger(), nullable=False, comment="first time, or position of an image"),
+        sa.Column("end_ms", sa.BigInteger(), nullable=True, comment="first time after it; null: open end"),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("error_code", sa.String(), nullable=True),
         sa.Column("error_message", sa.String(), nullable=True),
         sa.Column("counts", sa.JSON(), nullable=False, comment="frames per stage"),
         sa.Column("seconds", sa.JSON(), nullable=False, comment="wall seconds per stage"),
-        sa.Column("planned_at", sa.DateTime(), nullable=False, comment="UTC; first come, first served"),
+        sa.Column("planned_at", sa.DateTime(), nullable=False, comment="UTC; the oldest comes first"),
         sa.Column("claimed_by", sa.String(), nullable=True, comment="who works on it; null: nobody"),
         sa.Column("deaths", sa.BigInteger(), nullable=False, comment="times that whoever worked on it died"),
         sa.Column(
             "agreement_histogram",
             sa.JSON(),
             nullable=False,
-            comment="its frames by agreement and by cause: see db.frames.histograms; empty: not done",
+            comment="see db.frames.histograms; empty: not done",
         ),
         sa.Column("finished_at", sa.DateTime(), nullable=True, comment="UTC"),
         sa.CheckConstraint("state IN ('planned', 'done', 'failed')", name=op.f("ck_shard_state")),
@@ -222,14 +183,9 @@ def upgrade() -> None:
         "agreement",
         sa.Column("run_id", sa.String(), nullable=False),
         sa.Column("frame_id", sa.BigInteger(), nullable=False),
-        sa.Column("iou", sa.Float(), nullable=False, comment="of the unions, 0 to 1"),
-        sa.Column("boundary_iou", sa.Float(), nullable=False, comment="of the unions' contour bands"),
-        sa.Column(
-            "both_empty",
-            sa.Boolean(),
-            nullable=False,
-            comment="nobody seen by either: IoU is 1 by definition",
-        ),
+        sa.Column("iou", sa.Float(), nullable=False, comment="of the mask unions, 0 to 1"),
+        sa.Column("boundary_iou", sa.Float(), nullable=False, comment="of the mask unions, 0 to 1"),
+        sa.Column("both_empty", sa.Boolean(), nullable=False, comment="no person in either: IoU 1"),
         sa.Column("is_hard", sa.Boolean(), nullable=False),
         sa.Column(
             "matches", sa.JSON(none_as_null=True), nullable=False, comment="[teacher rank, student rank, IoU]"
@@ -238,7 +194,7 @@ def upgrade() -> None:
             "mismatches",
             sa.JSON(none_as_null=True),
             nullable=False,
-            comment="[cause, teacher ranks, student ranks, IoU]",
+            comment="[cause, teacher, student, IoU], by ranks",
         ),
         sa.ForeignKeyConstraint(["frame_id"], ["frame.id"], name=op.f("fk_agreement_frame_id")),
         sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_agreement_run_id")),
@@ -247,34 +203,24 @@ def upgrade() -> None:
     op.create_table(
         "annotation",
         sa.Column(
-            "id", sa.BigInteger(), autoincrement=False, nullable=False, comment="project, number, version"
+            "id", sa.BigInteger(), autoincrement=False, nullable=False, comment="hash of project, version"
         ),
         sa.Column("frame_id", sa.BigInteger(), nullable=False),
-        sa.Column("run_id", sa.String(), nullable=False, comment="whose masks were shown"),
+        sa.Column("run_id", sa.String(), nullable=False, comment="run whose masks were shown"),
         sa.Column("project_id", sa.BigInteger(), nullable=False),
-        sa.Column("task", sa.BigInteger(), nullable=False, comment="Label Studio's id"),
-        sa.Column("number", sa.BigInteger(), nullable=False, comment="Label Studio's id of the annotation"),
-        sa.Column(
-            "state",
-            sa.String(),
-            nullable=False,
-            comment="current; replaced by a later version; deleted there",
-        ),
+        sa.Column("task_id", sa.BigInteger(), nullable=False, comment="task id in Label Studio"),
+        sa.Column("external_id", sa.BigInteger(), nullable=False, comment="annotation id in Label Studio"),
+        sa.Column("state", sa.String(), nullable=False, comment="current, replaced or deleted"),
         sa.Column("annotator", sa.String(), nullable=False, comment="e-mail, or `user N`"),
         sa.Column("verdict", sa.String(), nullable=False),
-        sa.Column("seconds", sa.Float(), nullable=True, comment="of human work so far; null: not measured"),
+        sa.Column("seconds", sa.Float(), nullable=True, comment="human work so far; null: not measured"),
         sa.Column("created_at", sa.DateTime(), nullable=False, comment="UTC"),
-        sa.Column("updated_at", sa.DateTime(), nullable=False, comment="UTC: the version"),
-        sa.Column("note", sa.String(), nullable=False, comment="what the annotator wrote"),
-        sa.Column(
-            "problems",
-            sa.JSON(none_as_null=True),
-            nullable=False,
-            comment="regions that were left out, and why",
-        ),
+        sa.Column("updated_at", sa.DateTime(), nullable=False, comment="UTC; identifies the version"),
+        sa.Column("note", sa.String(), nullable=False, comment="text written by the annotator"),
+        sa.Column("problems", sa.JSON(none_as_null=True), nullable=False, comment="unreadable regions"),
         sa.CheckConstraint("state IN ('current', 'replaced', 'deleted')", name=op.f("ck_annotation_state")),
         sa.CheckConstraint(
-            "verdict IN ('correct', 'fixed', 'unusable', 'skipped')", name=op.f("ck_annotation_verdict")
+            "verdict IN ('correct', 'corrected', 'unusable', 'skipped')", name=op.f("ck_annotation_verdict")
         ),
         sa.ForeignKeyConstraint(["frame_id"], ["frame.id"], name=op.f("fk_annotation_frame_id")),
         sa.ForeignKeyConstraint(
@@ -289,44 +235,14 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(), nullable=False),
         sa.Column("frame_id", sa.BigInteger(), nullable=False),
         sa.Column("decision", sa.String(), nullable=False),
-        sa.Column("rule", sa.String(), nullable=True, comment="which filter said no, for rejected"),
-        sa.Column(
-            "expected_iou",
-            sa.Float(),
-            nullable=True,
-            comment="the agreement's, by which lists are ordered: see labeling.comparison.agreement; null: none",
-        ),
-        sa.Column(
-            "trust",
-            sa.Float(),
-            nullable=True,
-            comment="probability that the teacher's masks are right; null: nobody seen, or no calibration",
-        ),
-        sa.Column(
-            "value",
-            sa.Float(),
-            nullable=True,
-            comment="what a person's look is worth, 0 to 1: see labeling.review.queue; null: not hard",
-        ),
-        sa.Column("reasons", sa.JSON(none_as_null=True), nullable=False, comment="in words"),
-        sa.Column(
-            "shot_start_ms",
-            sa.BigInteger(),
-            nullable=False,
-            comment="time of the cut that began its shot, as this run cuts",
-        ),
-        sa.Column(
-            "image",
-            sa.String(),
-            nullable=True,
-            comment="file below the home in this run's quality, named by its SHA-256; null: rejected",
-        ),
-        sa.Column(
-            "occupancy",
-            sa.LargeBinary(),
-            nullable=True,
-            comment="where people are, 16 x 16 float16: see labeling.review.occupancy; null: not hard",
-        ),
+        sa.Column("rule", sa.String(), nullable=True, comment="filter that rejected it; null: none"),
+        sa.Column("expected_iou", sa.Float(), nullable=True, comment="sort key of lists; null: not compared"),
+        sa.Column("trust", sa.Float(), nullable=True, comment="probability that all masks are right"),
+        sa.Column("priority", sa.Float(), nullable=True, comment="of a review, 0 to 1; null: not hard"),
+        sa.Column("reasons", sa.JSON(none_as_null=True), nullable=False, comment="sentences for annotators"),
+        sa.Column("shot_start_ms", sa.BigInteger(), nullable=False, comment="start of its shot in this run"),
+        sa.Column("image", sa.String(), nullable=True, comment="path below the home; null: rejected"),
+        sa.Column("occupancy", sa.LargeBinary(), nullable=True, comment="16 x 16 float16; null: not hard"),
         sa.CheckConstraint(
             "decision IN ('rejected', 'easy', 'accepted', 'review')", name=op.f("ck_decision_decision")
         ),
@@ -343,44 +259,32 @@ def upgrade() -> None:
     op.create_table(
         "instance",
         sa.Column(
-            "id", sa.BigInteger(), autoincrement=False, nullable=False, comment="run, frame, role, rank"
+            "id",
+            sa.BigInteger(),
+            autoincrement=False,
+            nullable=False,
+            comment="hash of run, frame, role, rank",
         ),
         sa.Column("run_id", sa.String(), nullable=False),
         sa.Column("frame_id", sa.BigInteger(), nullable=False),
         sa.Column("model_id", sa.String(), nullable=False),
         sa.Column("role", sa.String(), nullable=False, comment="teacher or student"),
-        sa.Column("rank", sa.BigInteger(), nullable=False, comment="the model's own order, from 0"),
+        sa.Column("rank", sa.BigInteger(), nullable=False, comment="order given by the model, from 0"),
         sa.Column(
-            "rle",
-            sa.LargeBinary(),
-            nullable=False,
-            comment="counts of COCO's compressed RLE, size is the frame's",
+            "rle", sa.LargeBinary(), nullable=False, comment="counts of a COCO RLE in the frame's size"
         ),
-        sa.Column("x", sa.Float(), nullable=False, comment="detector's box, px"),
-        sa.Column("y", sa.Float(), nullable=False),
-        sa.Column("w", sa.Float(), nullable=False),
-        sa.Column("h", sa.Float(), nullable=False),
-        sa.Column("area_px", sa.BigInteger(), nullable=False, comment="pixels of the mask"),
-        sa.Column(
-            "mask_box_x",
-            sa.Float(),
-            server_default="0",
-            nullable=False,
-            comment="tight box of the mask, whole px",
-        ),
-        sa.Column("mask_box_y", sa.Float(), server_default="0", nullable=False),
-        sa.Column("mask_box_w", sa.Float(), server_default="0", nullable=False),
-        sa.Column("mask_box_h", sa.Float(), server_default="0", nullable=False),
+        sa.Column("detector_box_x", sa.Float(), nullable=False, comment="box from the detector, px"),
+        sa.Column("detector_box_y", sa.Float(), nullable=False),
+        sa.Column("detector_box_w", sa.Float(), nullable=False),
+        sa.Column("detector_box_h", sa.Float(), nullable=False),
+        sa.Column("area_px", sa.BigInteger(), nullable=False, comment="mask area"),
+        sa.Column("mask_box_x", sa.Float(), nullable=False, comment="tight box of the mask, whole px"),
+        sa.Column("mask_box_y", sa.Float(), nullable=False),
+        sa.Column("mask_box_w", sa.Float(), nullable=False),
+        sa.Column("mask_box_h", sa.Float(), nullable=False),
         sa.Column("score", sa.Float(), nullable=False, comment="0 to 1"),
-        sa.Column(
-            "keypoints", sa.JSON(none_as_null=True), nullable=True, comment="17 x [x px, y px, confidence]"
-        ),
-        sa.Column(
-            "trust",
-            sa.Float(),
-            nullable=True,
-            comment="probability that a teacher's mask is right; null: no calibration",
-        ),
+        sa.Column("keypoints", sa.JSON(none_as_null=True), nullable=True, comment="17 x [x, y, confidence]"),
+        sa.Column("trust", sa.Float(), nullable=True, comment="probability that the mask is right"),
         sa.CheckConstraint("role IN ('teacher', 'student')", name=op.f("ck_instance_role")),
         sa.ForeignKeyConstraint(["frame_id"], ["frame.id"], name=op.f("fk_instance_frame_id")),
         sa.ForeignKeyConstraint(["model_id"], ["model.id"], name=op.f("fk_instance_model_id")),
@@ -394,18 +298,16 @@ def upgrade() -> None:
     op.create_table(
         "review",
         sa.Column("frame_id", sa.BigInteger(), nullable=False),
-        sa.Column("run_id", sa.String(), nullable=False, comment="whose masks are shown"),
+        sa.Column("run_id", sa.String(), nullable=False, comment="run whose masks are shown"),
         sa.Column(
             "state",
             sa.String(),
             nullable=False,
-            comment="waiting: to be sent; sending: handed over, not confirmed; open: nobody's word yet; reviewed: there is a truth; unresolved: words that give none; skipped: passed over by all; withdrawn: not wanted any more; deleted: its task was deleted in Label Studio",
+            comment="waiting: to be sent; sending: sent, not confirmed; open: no annotation yet; reviewed: has a consensus; unresolved: annotated without a consensus; skipped: skipped by all annotators; withdrawn: no longer to be reviewed; deleted: its task was deleted in Label Studio",
         ),
-        sa.Column(
-            "value", sa.Float(), nullable=False, comment="of a look, as that run decided: highest first"
-        ),
+        sa.Column("priority", sa.Float(), nullable=False, comment="as decided by that run; highest first"),
         sa.Column("project_id", sa.BigInteger(), nullable=True, comment="null: waiting"),
-        sa.Column("task", sa.BigInteger(), nullable=True, comment="Label Studio's id"),
+        sa.Column("task_id", sa.BigInteger(), nullable=True, comment="task id in Label Studio"),
         sa.Column("fingerprint", sa.String(), nullable=False, comment="SHA-256 of the predictions sent"),
         sa.Column("sent_at", sa.DateTime(), nullable=True, comment="UTC, last time"),
         sa.CheckConstraint(
@@ -421,23 +323,16 @@ def upgrade() -> None:
     )
     op.create_index("ix_review_project_id_state", "review", ["project_id", "state"], unique=False)
     op.create_index(
-        "ix_review_run_id_state_value", "review", ["run_id", "state", "value", "frame_id"], unique=False
+        "ix_review_run_id_state_priority", "review", ["run_id", "state", "priority", "frame_id"], unique=False
     )
     op.create_table(
         "consensus",
         sa.Column("frame_id", sa.BigInteger(), nullable=False),
         sa.Column("annotation_id", sa.BigInteger(), nullable=False),
-        sa.Column("verdict", sa.String(), nullable=False, comment="correct, fixed or unusable"),
+        sa.Column("verdict", sa.String(), nullable=False, comment="correct, corrected or unusable"),
         sa.Column("rule", sa.String(), nullable=False, comment="latest or agreement"),
-        sa.Column(
-            "annotators",
-            sa.JSON(none_as_null=True),
-            nullable=False,
-            comment="everybody whose word was weighed",
-        ),
-        sa.Column(
-            "agreement", sa.Float(), nullable=True, comment="mean union IoU of their pairs; null: one alone"
-        ),
+        sa.Column("annotators", sa.JSON(none_as_null=True), nullable=False, comment="all considered"),
+        sa.Column("agreement", sa.Float(), nullable=True, comment="mean union IoU of pairs; null: no pair"),
         sa.ForeignKeyConstraint(
             ["annotation_id"], ["annotation.id"], name=op.f("fk_consensus_annotation_id")
         ),
@@ -450,15 +345,10 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(), nullable=False),
         sa.Column("frame_id", sa.BigInteger(), nullable=False),
         sa.Column("role", sa.String(), nullable=False),
-        sa.Column("annotation_id", sa.BigInteger(), nullable=False, comment="the truth of then"),
-        sa.Column("iou", sa.Float(), nullable=False, comment="of the unions, 0 to 1"),
-        sa.Column("boundary_iou", sa.Float(), nullable=False, comment="of the unions' contour bands"),
-        sa.Column(
-            "mismatches",
-            sa.JSON(none_as_null=True),
-            nullable=False,
-            comment="[cause, truth's ranks, role's ranks, IoU]",
-        ),
+        sa.Column("annotation_id", sa.BigInteger(), nullable=False, comment="of the consensus"),
+        sa.Column("iou", sa.Float(), nullable=False, comment="of the mask unions, 0 to 1"),
+        sa.Column("boundary_iou", sa.Float(), nullable=False, comment="of the mask unions, 0 to 1"),
+        sa.Column("mismatches", sa.JSON(none_as_null=True), nullable=False, comment="as in agreement"),
         sa.CheckConstraint("role IN ('teacher', 'student')", name=op.f("ck_model_score_role")),
         sa.ForeignKeyConstraint(
             ["annotation_id"], ["annotation.id"], name=op.f("fk_model_score_annotation_id")
@@ -471,38 +361,22 @@ def upgrade() -> None:
     op.create_table(
         "reviewed_instance",
         sa.Column(
-            "id", sa.BigInteger(), autoincrement=False, nullable=False, comment="from annotation and rank"
+            "id", sa.BigInteger(), autoincrement=False, nullable=False, comment="hash of annotation, rank"
         ),
         sa.Column("annotation_id", sa.BigInteger(), nullable=False),
         sa.Column("rank", sa.BigInteger(), nullable=False, comment="from 0"),
-        sa.Column(
-            "source_id",
-            sa.BigInteger(),
-            nullable=True,
-            comment="the mask that was shown; null: drawn by hand",
-        ),
+        sa.Column("source_id", sa.BigInteger(), nullable=True, comment="mask shown; null: drawn by hand"),
         sa.Column("origin", sa.String(), nullable=False, comment="untouched, corrected or drawn by hand"),
-        sa.Column("iou", sa.Float(), nullable=True, comment="with the mask that was shown"),
+        sa.Column("iou", sa.Float(), nullable=True, comment="with the mask shown; null: drawn by hand"),
         sa.Column(
-            "rle",
-            sa.LargeBinary(),
-            nullable=False,
-            comment="counts of COCO's compressed RLE, size is the frame's",
+            "rle", sa.LargeBinary(), nullable=False, comment="counts of a COCO RLE in the frame's size"
         ),
-        sa.Column("area_px", sa.BigInteger(), nullable=False),
-        sa.Column(
-            "mask_box_x",
-            sa.Float(),
-            server_default="0",
-            nullable=False,
-            comment="tight box of the mask, whole px",
-        ),
-        sa.Column("mask_box_y", sa.Float(), server_default="0", nullable=False),
-        sa.Column("mask_box_w", sa.Float(), server_default="0", nullable=False),
-        sa.Column("mask_box_h", sa.Float(), server_default="0", nullable=False),
-        sa.Column(
-            "keypoints", sa.JSON(none_as_null=True), nullable=True, comment="17 x [x px, y px, confidence]"
-        ),
+        sa.Column("area_px", sa.BigInteger(), nullable=False, comment="mask area"),
+        sa.Column("mask_box_x", sa.Float(), nullable=False, comment="tight box of the mask, whole px"),
+        sa.Column("mask_box_y", sa.Float(), nullable=False),
+        sa.Column("mask_box_w", sa.Float(), nullable=False),
+        sa.Column("mask_box_h", sa.Float(), nullable=False),
+        sa.Column("keypoints", sa.JSON(none_as_null=True), nullable=True, comment="17 x [x, y, confidence]"),
         sa.CheckConstraint(
             "origin IN ('prediction', 'prediction-changed', 'manual')",
             name=op.f("ck_reviewed_instance_origin"),
@@ -527,7 +401,7 @@ def downgrade() -> None:
     op.drop_table("model_score")
     op.drop_index(op.f("ix_consensus_annotation_id"), table_name="consensus")
     op.drop_table("consensus")
-    op.drop_index("ix_review_run_id_state_value", table_name="review")
+    op.drop_index("ix_review_run_id_state_priority", table_name="review")
     op.drop_index("ix_review_project_id_state", table_name="review")
     op.drop_table("review")
     op.drop_index("ix_instance_frame_id", table_name="instance")

@@ -1,1 +1,1 @@
-"""One file per dataset format."""
+"""Dataset formats, one file each, and their registry."""

@@ -1,4 +1,4 @@
-"""COCO: `annotations/instances.json`, `annotations/person_keypoints.json` and `images/`."""
+"""COCO format: `annotations/instances.json`, `annotations/person_keypoints.json` and `images/`."""
 
 import shutil
 import tempfile
@@ -18,7 +18,7 @@ from labeling.runtime.memory import collecting_rarely
 from labeling.structures.instances import COCO_KEYPOINTS, COCO_SKELETON
 
 _WRITTEN_AT_ONCE = 50
-"""Frames whose records are made together: each step has a cost of its own, which many share."""
+"""Frames whose records are written together, because each write has a fixed cost."""
 
 _RLE_NOTE = "Masks are run-length encodings, with holes and parts kept."
 _POLYGON_NOTE = "Masks are polygons of outer outlines: holes are filled."
@@ -32,20 +32,12 @@ def write_coco(
     copy: bool = False,
     images: ImageTarget | None = None,
 ) -> ExportSummary:
-    """Write a COCO dataset, one frame at a time; the same frames in the same order give the same bytes.
+    """Write a COCO dataset; the same frames in the same order give the same bytes.
 
-    Both annotation files list every image. Areas are pixels of the mask, boxes are tight round the
-    mask. Beside COCO's own fields an annotation has `model`, `score`, `reviewer` and `detector_bbox`,
-    an image has its video, time, source, title, uploader, upload date and decision.
-
-    Args:
-        polygons: outer outlines instead of run-length encodings; exact but for filled holes.
-        copy: copy images; otherwise they are hard links where the disk allows it.
-        images: where they go instead of into `folder`.
-
-    Raises:
-        ExportError: `folder` holds something else, or a frame is unsound (`check_frame`).
-        DiskFull: no space left. In either case `folder` stays as it was.
+    Both annotation files list every image. Areas are pixels of the mask, boxes are tight around the
+    mask. Besides COCO's own fields an annotation has `model`, `score`, `reviewer` and `detector_bbox`,
+    an image has its video, time, source, title, uploader, upload date and decision. `polygons` writes outer
+    outlines instead of run-length encodings; they are exact except for filled holes.
     """
     with (
         stage_export(folder, entries=("annotations", "images")) as staging,
@@ -63,8 +55,8 @@ def write_coco(
 
 
 class _CocoFiles:
-    """Annotations go straight into their files. Both end with the images, whose records wait in a
-    nameless temporary file beside them, and with the licenses that occurred."""
+    """The two annotation files. Annotations are written at once; the image records wait in an unnamed temporary
+    file, because both files end with the images and the licenses."""
 
     def __init__(self, staging: Path, *, polygons: bool) -> None:
         self.check = ExportCheck()
@@ -77,8 +69,8 @@ class _CocoFiles:
             folder.mkdir()
             self._instances = _RecordList((folder / "instances.json").open("w+b"), staging)
             self._people = _RecordList((folder / "person_keypoints.json").open("w+b"), staging)
-            nameless = tempfile.TemporaryFile(dir=staging)  # noqa: SIM115 - lives as long as this object
-            self._images = _RecordList(nameless, staging)
+            unnamed = tempfile.TemporaryFile(dir=staging)  # noqa: SIM115 - closed with this object
+            self._images = _RecordList(unnamed, staging)
 
     def __enter__(self) -> Self:
         for annotations in (self._instances, self._people):
@@ -90,20 +82,20 @@ class _CocoFiles:
             records.close()
 
     def add(self, frames: Sequence[DatasetFrame]) -> None:
-        seen: list[bytes] = []
-        posed: list[bytes] = []
+        all_records: list[bytes] = []
+        with_pose: list[bytes] = []
         for frame in frames:
-            for one in self.check.admit(frame):
-                record = annotation_record(frame, one, self._segmentation(one))
-                seen.append(record)
-                if one.keypoints is not None:
-                    posed.append(with_keypoints(record, one.keypoints, frame.size_hw))
-        self._instances.add(seen)
-        self._people.add(posed)
+            for instance in self.check.admit(frame):
+                record = annotation_record(frame, instance, self._segmentation(instance))
+                all_records.append(record)
+                if instance.keypoints is not None:
+                    with_pose.append(with_keypoints(record, instance.keypoints, frame.size_hw))
+        self._instances.add(all_records)
+        self._people.add(with_pose)
         self._images.add([record_line(self._image_record(frame)) for frame in frames])
 
     def finish(self) -> None:
-        """Write what both files end with."""
+        """Write the end of both files."""
         licenses = to_json(self._license_records()).encode("ascii")
         for annotations in (self._instances, self._people):
             annotations.write(b'\n],\n"images": [\n')
@@ -127,7 +119,7 @@ class _CocoFiles:
         }
 
     def _license_id(self, frame: DatasetFrame) -> int:
-        """0 for unknown, else numbered as they occur."""
+        """Return 0 for unknown, otherwise a number in order of occurrence."""
         if frame.license is None:
             self._any_unknown = True
             return 0
@@ -139,27 +131,24 @@ class _CocoFiles:
         known = [{"id": number, "name": name, "url": url} for (name, url), number in self._licenses.items()]
         return unknown + known
 
-    def _segmentation(self, one: DatasetInstance) -> bytes:
+    def _segmentation(self, instance: DatasetInstance) -> bytes:
         if not self._polygons:
-            return rle_json(one.mask)
-        parts: list[list[int]] = [outline.ravel().tolist() for outline in edge_outlines(one.mask)]
-        drawn = coco_mask.merge(coco_mask.frPyObjects(parts, *one.mask.size_hw))
-        self._holes_filled += int(coco_mask.area(drawn)) > one.area_px
+            return rle_json(instance.mask)
+        parts: list[list[int]] = [outline.ravel().tolist() for outline in edge_outlines(instance.mask)]
+        drawn = coco_mask.merge(coco_mask.frPyObjects(parts, *instance.mask.size_hw))
+        self._holes_filled += int(coco_mask.area(drawn)) > instance.area_px
         return to_json(parts).encode("ascii")
 
     def _head(self) -> bytes:
-        """What is known before the first frame."""
-        about, category = to_json(self._about()), to_json([_person_category()])
-        return f'{{"info": {about},\n"categories": {category},\n"annotations": [\n'.encode("ascii")
-
-    def _about(self) -> dict[str, str]:
-        """No date: the same content gives the same bytes."""
-        kept = _POLYGON_NOTE if self._polygons else _RLE_NOTE
-        return {"description": f"People in frames of video, labeled with maskmill. {kept}"}
+        """Return the beginning of both files; without a date, so that the same content gives the same bytes."""
+        note = _POLYGON_NOTE if self._polygons else _RLE_NOTE
+        info = to_json({"description": f"People in frames of video, labeled with maskmill. {note}"})
+        categories = to_json([_person_category()])
+        return f'{{"info": {info},\n"categories": {categories},\n"annotations": [\n'.encode("ascii")
 
 
 class _RecordList:
-    """A file that holds a JSON list, one record a line, and what is written before and after."""
+    """A file with a JSON list, one record per line."""
 
     def __init__(self, file: IO[bytes], folder: Path) -> None:
         self._file = file
@@ -177,7 +166,7 @@ class _RecordList:
             self._file.write(content)
 
     def pour(self, target: "_RecordList") -> None:
-        """Write all of it into another."""
+        """Copy the whole file into another."""
         with export_errors(self._folder):
             self._file.seek(0)
             shutil.copyfileobj(self._file, target._file, 1 << 16)

@@ -1,4 +1,4 @@
-"""COCO's annotation records, written as JSON at once: a quarter of what a dictionary for each and an encoder take."""
+"""COCO's annotation records, formatted as JSON directly: four times as fast as dictionaries and an encoder."""
 
 from functools import lru_cache
 
@@ -8,38 +8,36 @@ from labeling.structures.instances import Keypoints
 from labeling.structures.masks import Mask
 
 VISIBLE_FROM = 0.5
-"""Confidence from which a keypoint is written as visible (v = 2); the pose rules' own default."""
+"""Confidence from which a keypoint is written as visible (v = 2); the default of the pose filter."""
 
 LABELED_FROM = 0.2
-"""Confidence from which a keypoint is written at all (v = 1: there, but hidden or in doubt)."""
+"""Confidence from which a keypoint is written (v = 1: labeled, but hidden or uncertain)."""
 
 _RECORD = (
     b'{"id":%d,"image_id":%d,"category_id":1,"iscrowd":0,"area":%d,"bbox":[%d,%d,%d,%d],"segmentation":%b,'
     b'"model":%b,"score":%a,"reviewer":%b,"detector_bbox":[%.2f,%.2f,%.2f,%.2f]}'
 )
-"""Floats are written as Python does: the score in full, others to hundredths of a pixel."""
+"""The score is written in full, as Python does; other floats to hundredths of a pixel."""
 _RLE = b'{"size":[%d,%d],"counts":"%b"}'
 
 
-def annotation_record(frame: DatasetFrame, one: DatasetInstance, segmentation: bytes) -> bytes:
-    """One person's record; all numbers must be finite (`check_frame`).
-
-    Args:
-        segmentation: what is written for the mask, as JSON.
-    """
-    number, _, area_px, tight, score, box, _, model, reviewer = one
-    about = _word(model), score, _word(reviewer)
+def annotation_record(frame: DatasetFrame, instance: DatasetInstance, segmentation: bytes) -> bytes:
+    """Return one person's record; all numbers must be finite (`check_frame`). `segmentation` is JSON."""
+    number, _, area_px, tight, score, box, _, model, reviewer = instance
+    about = _text_json(model), score, _text_json(reviewer)
     return _RECORD % (number, frame.id, area_px, *tight, segmentation, *about, *box)
 
 
 def rle_json(mask: Mask) -> bytes:
-    """A mask as COCO's compressed RLE. Of what JSON escapes, its string has the backslash alone."""
+    """Return a mask as COCO's compressed RLE. The backslash is its only character that JSON escapes."""
     return _RLE % (*mask.size_hw, mask.counts.replace(b"\\", b"\\\\"))
 
 
 def with_keypoints(record: bytes, keypoints: Keypoints, size_hw: tuple[int, int]) -> bytes:
-    """The record with COCO's 17 x (x, y, v): v is 2 from `VISIBLE_FROM` on, 1 from `LABELED_FROM` on; below
-    that, and for a point outside the image, all three are 0."""
+    """Return the record with COCO's 17 x (x, y, v).
+
+    v is 2 from `VISIBLE_FROM` on and 1 from `LABELED_FROM` on; below that, and outside the image, all three are 0.
+    """
     height, width = size_hw
     triples = [
         b"%.2f,%.2f,%d" % (x, y, 1 + (confidence >= VISIBLE_FROM))
@@ -53,6 +51,6 @@ def with_keypoints(record: bytes, keypoints: Keypoints, size_hw: tuple[int, int]
 
 
 @lru_cache(maxsize=1024)
-def _word(text: str | None) -> bytes:
-    """The few models and reviewers of a dataset, as JSON."""
+def _text_json(text: str | None) -> bytes:
+    """Return a model's or reviewer's name as JSON; a dataset has few."""
     return to_json(text).encode("ascii")

@@ -1,4 +1,4 @@
-"""Label images: `images/`, `masks/` with a PNG per frame, `frames.jsonl`."""
+"""Label image format: `images/`, `masks/` with a PNG per frame, `frames.jsonl`."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -23,16 +23,11 @@ def write_mask_pngs(
     copy: bool = False,
     images: ImageTarget | None = None,
 ) -> ExportSummary:
-    """Write one label image per frame, one frame at a time.
+    """Write one label image per frame.
 
-    A pixel's value is the place of its instance in the frame, from 1; 0 is nobody. Where instances
-    overlap the smaller one is on top, as nearly always a limb or a child in front is. The PNG has 8
-    bits, 16 where a frame has more than 255 instances. `frames.jsonl` says which instance a value is.
-    Images go to `images` instead of into `folder` where it is given.
-
-    Raises:
-        ExportError: `folder` holds something else, or a frame is unsound (`check_frame`).
-        DiskFull: no space left. In either case `folder` stays as it was.
+    A pixel's value is the number of its instance in the frame, from 1; 0 is background. Where instances
+    overlap, the smaller one is on top, because it is nearly always a limb or a child in front. The PNG has 8
+    bits, or 16 if a frame has more than 255 instances. `frames.jsonl` lists the instance of each value.
     """
     entries = ("images", "masks", "frames.jsonl")
     with (
@@ -45,7 +40,7 @@ def write_mask_pngs(
             instances = check.admit(frame)
             labels = paint_labels(instances, frame.size_hw)
             name = Path(frame.file_name).with_suffix(".png").name
-            write_new(staging / "masks" / name, _encode_png(labels))
+            write_new(staging / "masks" / name, cv2.imencode(".png", labels)[1].tobytes())
             placed.add(frame.image, name=frame.file_name, store=frame.store)
             origins.add(frame, mask=name, instances=_instance_records(instances))
             hidden_px += sum(i.area_px for i in instances) - int(np.count_nonzero(labels))
@@ -56,23 +51,16 @@ def write_mask_pngs(
 def paint_labels(
     instances: Sequence[DatasetInstance], size_hw: tuple[int, int]
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """HxW, the place of the topmost instance from 1 on; of two equally big ones the later is on top.
-
-    Raises:
-        ExportError: more instances than 16 bits can tell apart.
-    """
+    """Return the number of the topmost instance, HxW; of two of equal size the later one is on top."""
     if len(instances) > _MOST_16_BIT:
-        raise ExportError(f"{len(instances)} instances in a frame; label images hold {_MOST_16_BIT}")
+        raise ExportError(
+            f"{len(instances)} instances in a frame; label images hold {_MOST_16_BIT}: export as coco"
+        )
     depth = np.uint8 if len(instances) <= _MOST_8_BIT else np.uint16
     labels = np.zeros(size_hw, dtype=depth)
-    places = range(len(instances))
-    for place in sorted(places, key=lambda place: -instances[place].area_px):
-        labels[instances[place].mask.to_array()] = place + 1
+    for value, instance in sorted(enumerate(instances, start=1), key=lambda pair: -pair[1].area_px):
+        labels[instance.mask.to_array()] = value
     return labels
-
-
-def _encode_png(labels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
-    return cv2.imencode(".png", labels)[1].tobytes()
 
 
 def _instance_records(instances: Iterable[DatasetInstance]) -> list[dict[str, object]]:

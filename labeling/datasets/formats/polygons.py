@@ -1,7 +1,6 @@
-"""Masks as polygons of their outer outlines: holes are filled, parts stay apart or are bridged.
+"""Masks as polygons of their outer outlines: holes are filled, parts stay separate or are bridged.
 
-Outlines are traced on the mask at twice its size, so that a pixel has four corners to go round and
-even a single pixel has an area.
+Outlines are traced on the mask at twice its size, so that even a single pixel has four corners and an area.
 """
 
 from itertools import pairwise
@@ -18,29 +17,29 @@ Points = NDArray[np.float64]
 """Nx2 corners (x, y) in pixels; pixel (0, 0) covers 0 to 1."""
 
 WholePoints = NDArray[np.int64]
-"""The same with whole numbers: corners of pixels."""
+"""Nx2 corners of pixels, whole numbers."""
 
 
 def edge_outlines(mask: Mask) -> list[WholePoints]:
-    """Outlines along the edges of the pixels, one per part, biggest first.
+    """Return the outlines along the edges of the pixels, one per part, biggest first.
 
-    pycocotools draws them back to exactly the mask with its holes filled.
+    pycocotools draws from them exactly the mask with its holes filled.
     """
     return [_without_repeats((outline + 1) // 2) for outline in _trace_doubled(mask)]
 
 
 def inner_outlines(mask: Mask) -> list[Points]:
-    """Outlines a quarter of a pixel inside the edges, one per part, biggest first.
+    """Return the outlines a quarter of a pixel inside the edges, one per part, biggest first.
 
-    Rounded down they are the border pixels, which is what tools that draw with `cv2.fillPoly` expect.
+    Rounded down they are the border pixels, as tools that draw with `cv2.fillPoly` expect.
     """
     return [(outline + 0.5) / 2 for outline in _trace_doubled(mask)]
 
 
 def bridge_outlines(outlines: list[Points]) -> Points:
-    """Join outlines to one polygon: there and back from each to the nearest point of those before it."""
-    joined, *others = outlines
-    for outline in others:
+    """Join outlines to one polygon by a line to and from the nearest point of the joined ones."""
+    joined, *further = outlines
+    for outline in further:
         distances, nearest = KDTree(joined).query(outline)
         landing = int(np.argmin(distances))
         leaving = int(np.asarray(nearest)[landing])
@@ -50,7 +49,7 @@ def bridge_outlines(outlines: list[Points]) -> Points:
 
 
 def _trace_doubled(mask: Mask) -> list[WholePoints]:
-    """Outer outlines on the doubled grid: pixel x becomes 2x and 2x + 1."""
+    """Trace the outer outlines on the doubled grid: pixel x becomes 2x and 2x + 1."""
     x, y, width, height = (int(side) for side in mask.box_xywh)
     cropped = mask.to_array()[y : y + height, x : x + width].astype(np.uint8)
     doubled = cropped.repeat(2, axis=0).repeat(2, axis=1)
@@ -61,13 +60,13 @@ def _trace_doubled(mask: Mask) -> list[WholePoints]:
 
 
 def _shoelace(points: WholePoints) -> float:
-    """Area inside a closed polygon (Gauss's shoelace formula)."""
+    """Return the area of a closed polygon (Gauss's shoelace formula)."""
     x, y = points.T
     return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
 
 
 def _without_repeats(points: WholePoints) -> WholePoints:
-    """Leave out a corner that is the same as the one before it, and corners amid a straight line."""
+    """Remove repeated corners, and corners within a straight line."""
     corners = points.tolist()
     distinct = [after for before, after in pairwise([corners[-1], *corners]) if before != after]
     around = zip([distinct[-1], *distinct[:-1]], distinct, [*distinct[1:], distinct[0]], strict=True)

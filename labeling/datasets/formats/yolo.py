@@ -1,4 +1,4 @@
-"""YOLO segmentation: `images/`, `labels/` with a polygon a line, `data.yaml`, `frames.jsonl`."""
+"""YOLO segmentation format: `images/`, `labels/` with one polygon per line, `data.yaml`, `frames.jsonl`."""
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -12,8 +12,8 @@ from labeling.datasets.staging import ImageFolder, ImageTarget, stage_export, wr
 from labeling.structures.masks import Mask
 
 _ENTRIES = ("images", "labels", "data.yaml", "frames.jsonl")
-_POLYGONS_NOTE = "polygons: holes are filled, the parts of a mask are joined by a line without width"
-_KEYPOINTS_NOTE = "keypoints are left out: this format has no room for them"
+_POLYGONS_NOTE = "polygons: holes are filled, the parts of a mask are joined by a line of zero width"
+_KEYPOINTS_NOTE = "keypoints are left out: this format does not have them"
 
 
 def write_yolo_seg(
@@ -23,17 +23,12 @@ def write_yolo_seg(
     copy: bool = False,
     images: ImageTarget | None = None,
 ) -> ExportSummary:
-    """Write a dataset for YOLO segmentation, one frame at a time.
+    """Write a dataset for YOLO segmentation.
 
     A label line is `0 x1 y1 x2 y2 ...` in shares of width and height, a quarter of a pixel inside
     the mask's edge. A frame without people has an empty label file and trains as background.
-    Frames with a `split` lie in `images/<split>` and `labels/<split>`; where no split is called
-    `val`, `data.yaml` validates on what it trains on, and a note says so.
-    Images go to `images` instead of into `folder` where it is given.
-
-    Raises:
-        ExportError: `folder` holds something else, or a frame is unsound (`check_frame`).
-        DiskFull: no space left. In either case `folder` stays as it was.
+    Frames with a `split` are in `images/<split>` and `labels/<split>`; without a split `val`,
+    `data.yaml` validates on the training frames, and a note says so.
     """
     with (
         stage_export(folder, entries=_ENTRIES) as staging,
@@ -67,7 +62,7 @@ def _polygon_text(mask: Mask) -> str:
 
 
 def _data_yaml(splits: Collection[str]) -> str:
-    """Paths are relative to the file itself, which is where YOLO looks when `path` is absent."""
+    """Return data.yaml with paths relative to itself, which YOLO expects if `path` is absent."""
     train = _split_for("train", splits)
     layout: dict[str, object] = {"train": train, "val": _split_for("val", splits, otherwise=train)}
     if "test" in splits:

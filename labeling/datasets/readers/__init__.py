@@ -1,1 +1,1 @@
-"""Reading COCO records, label images and boxes."""
+"""Readers of COCO files and PNG masks."""

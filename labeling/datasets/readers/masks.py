@@ -1,4 +1,4 @@
-"""Masks that others made, as instances: label images (PNG) and COCO's JSON records."""
+"""Masks made elsewhere, read as instances: label images (PNG) and COCO's JSON records."""
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,29 +15,30 @@ from labeling.structures.masks import Mask
 from labeling.structures.probability_maps import make_instance
 
 PERSON_ID = 1
-"""COCO's category, where a file does not name its own."""
+"""COCO's category, for a file without categories."""
 VOID = 255
-"""Beside other values: a border that nobody decided on (Pascal VOC, DAVIS). Alone: the one mask."""
+"""Beside other values: an undecided border (Pascal VOC, DAVIS). Alone: the one mask."""
 MOST_LABELS = 64
-"""More values than this in one image are levels of gray, not instances."""
+"""With more values, the image has levels of gray instead of labels."""
 _VALUES = {"1", "L", "P", "I;16", "I;16B", "I;16L", "I"}
 
 
 def read_label_png(png: bytes, size_hw: tuple[int, int], *, origin: str) -> list[Instance]:
-    """One instance of score 1 per value of a label image, in the order of values; 0 is nobody.
+    """Return one instance of score 1 per value of a label image, in the order of values; 0 is background.
 
-    A palette's indices, 8 or 16 bits of gray, or equal channels are values; an image of 0 and 255 is
-    one mask; 255 beside other values is left out. `origin` names the image in errors.
-
-    Raises:
-        ModelOutputWrong: no image, another size, colors, or levels of gray instead of labels.
+    Values are a palette's indices, 8 or 16 bits of gray, or equal channels. An image of 0 and 255 is
+    one mask; 255 beside other values is left out. Errors name `origin`.
     """
-    labels = _read_values(png, size_hw, origin)
+    return split_labels(_read_png(png, size_hw, origin), origin=origin)
+
+
+def split_labels(labels: NDArray[Any], *, origin: str) -> list[Instance]:
+    """Return the instances of a label image's values, HxW, as `read_label_png` does."""
     values = [int(value) for value in np.unique(labels) if value]
     if len(values) > MOST_LABELS:
         raise ModelOutputWrong(
             f"{origin}: {len(values)} different values; a label image has one value per person, at most "
-            f"{MOST_LABELS}: a map of probabilities must be thresholded first"
+            f"{MOST_LABELS}: apply a threshold to a probability map first"
         )
     if len(values) > 1:
         values = [value for value in values if value != VOID]
@@ -48,26 +49,29 @@ def read_label_png(png: bytes, size_hw: tuple[int, int], *, origin: str) -> list
 def read_probability_png(
     png: bytes, size_hw: tuple[int, int], *, mask_threshold: float, origin: str
 ) -> list[Instance]:
-    """One instance from an 8-bit map of probabilities (255 is 1); its score is their mean inside.
-
-    Raises:
-        ModelOutputWrong: no image, another size, or not 8 bits of gray.
-    """
-    levels = _read_values(png, size_hw, origin)
+    """Return one instance from an 8-bit probability map (255 is 1); its score is the mean inside the mask."""
+    levels = _read_png(png, size_hw, origin)
     if levels.dtype != np.uint8:
-        raise ModelOutputWrong(f"{origin}: a map of probabilities has 8 bits, this one {levels.dtype}")
+        raise ModelOutputWrong(f"{origin}: a probability map must have 8 bits, not {levels.dtype}")
     probability = levels / np.float32(255)
     inside = probability > mask_threshold
     return [make_instance(inside, probability[inside], mask_threshold=mask_threshold)] if inside.any() else []
 
 
-def _read_values(png: bytes, size_hw: tuple[int, int], origin: str) -> NDArray[Any]:
+def _read_png(png: bytes, size_hw: tuple[int, int], origin: str) -> NDArray[Any]:
+    values = read_values(png, origin=origin, formats=("PNG",))
+    check_size((values.shape[0], values.shape[1]), size_hw, origin)
+    return values
+
+
+def read_values(content: bytes, *, origin: str, formats: tuple[str, ...] | None = None) -> NDArray[Any]:
+    """Return the values of an image with one value per pixel, HxW: palette indices, gray, or equal channels."""
     try:
-        with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-            check_size((image.height, image.width), size_hw, origin)
+        with Image.open(io.BytesIO(content), formats=formats) as image:
             values, mode = np.asarray(image), image.mode
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as exc:
-        raise ModelOutputWrong(f"{origin}: not a PNG image that can be read: {exc}") from exc
+        kind = f"{formats[0]} image" if formats else "image"
+        raise ModelOutputWrong(f"{origin}: not a readable {kind}: {exc}") from exc
     if mode in _VALUES:
         return values
     channels = values[..., :1] if mode == "LA" else values[..., :3]
@@ -76,23 +80,23 @@ def _read_values(png: bytes, size_hw: tuple[int, int], origin: str) -> NDArray[A
     return np.asarray(channels[..., 0])
 
 
-def check_size(size_hw: tuple[int, int], wanted_hw: tuple[int, int], origin: str) -> None:
-    """Raises `ModelOutputWrong`, naming both sizes, unless they are equal."""
-    if size_hw != wanted_hw:
+def check_size(size_hw: tuple[int, int], frame_hw: tuple[int, int], origin: str) -> None:
+    """Raise `ModelOutputWrong` if a mask's size differs from its frame's."""
+    if size_hw != frame_hw:
         raise ModelOutputWrong(
-            f"{origin}: the mask is {size_hw[1]}x{size_hw[0]} px, its frame {wanted_hw[1]}x{wanted_hw[0]}; "
+            f"{origin}: the mask is {size_hw[1]}x{size_hw[0]} px, its frame {frame_hw[1]}x{frame_hw[0]}; "
             "make masks in the frame's size"
         )
 
 
 def person_ids(categories: Iterable[Any]) -> frozenset[int]:
-    """Ids of the categories named `person`; COCO's 1 where none is."""
+    """Return the ids of the categories named `person`, or COCO's 1 if there is none."""
     named = {c.get("id") for c in categories if isinstance(c, Mapping) and c.get("name") == "person"}
     return frozenset(i for i in named if isinstance(i, int)) or frozenset({PERSON_ID})
 
 
 def is_person(record: Mapping[str, Any], people: frozenset[int]) -> bool:
-    """Whether a record is of one of these categories; one without a category is."""
+    """Return whether a record is of one of these categories, or of none."""
     return record.get("category_id", min(people)) in [*people]
 
 
@@ -103,13 +107,9 @@ def read_coco_records(
     origin: str,
     people: frozenset[int] = frozenset({PERSON_ID}),
 ) -> list[Instance]:
-    """Instances of COCO results or annotations of one image; a record without a score has 1.
+    """Return the instances of one image's COCO results or annotations; the default score is 1.
 
     Records of other categories, crowds (`iscrowd`) and empty masks are left out.
-
-    Raises:
-        ModelOutputWrong: a record without a readable segmentation of the frame's size, or with a
-            score outside [0, 1].
     """
     found = []
     for number, record in enumerate(records):
@@ -143,11 +143,11 @@ def _read_segmentation(segmentation: Any, size_hw: tuple[int, int], origin: str)
         raise ModelOutputWrong(f"{origin}: the segmentation cannot be read: {exc!r}") from exc
     except ModelOutputWrong as exc:
         raise ModelOutputWrong(f"{origin}: {exc}" if origin not in str(exc) else str(exc)) from exc
-    raise ModelOutputWrong(f"{origin}: no segmentation; wants an RLE or a list of polygons")
+    raise ModelOutputWrong(f"{origin}: no segmentation; add an RLE or a list of polygons")
 
 
 def _fill_polygons(polygons: list[Any], size_hw: tuple[int, int]) -> Mask:
-    """Union of polygons [x0, y0, x1, y1, ...] in pixels, as pycocotools fills them."""
+    """Return the union of polygons [x0, y0, x1, y1, ...] in pixels, as pycocotools fills them."""
     outlines = [[float(value) for value in polygon] for polygon in polygons]
     if any(len(outline) < 6 or len(outline) % 2 for outline in outlines):  # noqa: PLR2004 - three points
         raise ValueError("a polygon needs x, y of at least three points")

@@ -1,9 +1,9 @@
-"""Label Studio's annotations as reviewed frames: every region one person again, known by who it was.
+"""Label Studio's annotations as reviewed frames: each region is one person, matched to the proposed mask.
 
-What Label Studio 1.23 keeps, as tried in its interface: a region's id through acceptance, strokes and
-erasing; `origin` follows (`prediction`, then `prediction-changed`). A duplicate gets a new id but keeps
-`origin` and score; a region erased to nothing stays, empty; the joints of a deleted region stay. So ids
-say who somebody is, and masks, not `origin`, say whether anything was changed.
+Behavior of Label Studio 1.23, as observed in its interface: a region keeps its id when it is accepted,
+painted or erased, and `origin` follows (`prediction`, then `prediction-changed`). A duplicate gets a new id
+but keeps `origin` and score. A region that is erased completely stays, empty. Keypoints of a deleted region
+stay. So ids identify people, and pixels, not `origin`, show what was changed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,14 @@ from pydantic import BaseModel, Field, ValidationError
 from configs.models import Review
 from labeling.comparison.agreement import match_pairs
 from labeling.errors import LabelStudioError
-from labeling.review.label_studio.keypoints import assign_keypoints
-from labeling.review.label_studio.regions import MaskRegion, ParsedResult, read_answer
-from labeling.review.label_studio.tasks import named_instance
+from labeling.review.label_studio.keypoints import assign_keypoints, known_keypoints
+from labeling.review.label_studio.regions import MaskRegion, ParsedResult, parse_result
+from labeling.review.label_studio.tasks import instance_id_of
 from labeling.review.records import Origin, ProposedInstance, ReviewedFrame, ReviewedInstance, Verdict
 from labeling.structures.masks import Mask, iou_matrix
 
 SAME_PERSON_IOU = 0.5
-"""From which a region drawn anew is a correction of a mask that is gone."""
+"""A new region that overlaps a removed mask at least so much is a correction of it."""
 
 
 class _User(BaseModel):
@@ -46,11 +46,6 @@ class _Data(BaseModel):
     label: str | None = None
     shows_keypoints: bool | None = None
 
-    def settings(self, settings: Review) -> Review:
-        """These settings as they were when the task was made."""
-        shown = {"label": self.label, "show_keypoints": self.shows_keypoints}
-        return settings.model_copy(update={name: one for name, one in shown.items() if one is not None})
-
 
 class _Task(BaseModel):
     id: int
@@ -60,11 +55,11 @@ class _Task(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What people were shown, and what is known about them."""
+    """What annotators were shown."""
 
     settings: Review
     people: Mapping[int, ProposedInstance]
-    """By id; an empty mask is nobody and was not shown."""
+    """By id, without empty masks, which are not shown."""
     size_hw: tuple[int, int]
     users: Mapping[int, str]
 
@@ -77,34 +72,36 @@ def read_annotations(
     size_hw: tuple[int, int],
     users: Mapping[int, str],
 ) -> list[ReviewedFrame]:
-    """Read a task's annotations in order of their numbers.
+    """Return a task's annotations in order of their ids.
 
-    `proposed` is what people were shown; how, the task says, or for one that does not, these settings; `users` are e-mails by user id. What
-    cannot be understood is left out and stands in `problems`: such a frame's instances are not all
-    that the annotator left.
+    `proposed`: the masks that were shown. `settings`: used where the task does not record how they were
+    shown. `users`: e-mails by user id. What cannot be read is ignored and listed in `problems`; the
+    instances of such a frame are incomplete.
 
     Raises:
-        LabelStudioError: the task is not one of ours, or not as Label Studio writes it.
+        LabelStudioError: the task is not one of maskmill's, or not in the expected format.
     """
     try:
         task = _Task.model_validate(task_json)
     except ValidationError as exc:
         raise LabelStudioError(
-            f"task {task_json.get('id')} is not one that maskmill made, or comes from a Label Studio of another "
-            f"version: {exc.errors()[0]['loc']} {exc.errors()[0]['msg']}"
+            f"task {task_json.get('id')} was not made by maskmill, or comes from another version of Label "
+            f"Studio: {exc.errors()[0]['loc']} {exc.errors()[0]['msg']}; delete it, or report this version"
         ) from exc
-    shown = _Shown(
-        task.data.settings(settings), {one.id: one for one in proposed if one.mask}, size_hw, users
+    recorded = {"label": task.data.label, "show_keypoints": task.data.shows_keypoints}
+    settings = settings.model_copy(
+        update={key: value for key, value in recorded.items() if value is not None}
     )
-    in_order = sorted(task.annotations, key=lambda one: one.id)
-    return [_read_annotation(one, task, shown) for one in in_order]
+    shown = _Shown(settings, {person.id: person for person in proposed if person.mask}, size_hw, users)
+    by_id = sorted(task.annotations, key=lambda annotation: annotation.id)
+    return [_read_annotation(annotation, task, shown) for annotation in by_id]
 
 
 def _read_annotation(annotation: _Annotation, task: _Task, shown: _Shown) -> ReviewedFrame:
-    """A skipped annotation holds what the page happened to show: nobody said anything about it."""
+    # A skipped annotation contains what the page showed, not a result.
     results = [] if annotation.was_cancelled else annotation.result or []
-    answer = read_answer(results, shown.size_hw, shown.settings)
-    instances, verdict, strays = _understand(answer, shown)
+    parsed = parse_result(results, shown.size_hw, shown.settings)
+    instances, verdict, keypoint_problems = _interpret(parsed, shown)
     return ReviewedFrame(
         frame_id=task.data.frame_id,
         task=task.id,
@@ -115,67 +112,67 @@ def _read_annotation(annotation: _Annotation, task: _Task, shown: _Shown) -> Rev
         seconds=annotation.lead_time,
         created_at=_to_naive_utc(annotation.created_at),
         updated_at=_to_naive_utc(annotation.updated_at),
-        note=answer.note,
-        problems=(*answer.problems, *strays),
+        note=parsed.note,
+        problems=(*parsed.problems, *keypoint_problems),
     )
 
 
-def _understand(
-    answer: ParsedResult, shown: _Shown
-) -> tuple[tuple[ReviewedInstance, ...], Verdict, tuple[str, ...]]:
-    """The people that are left, the verdict, and problems with joints.
+def _interpret(
+    parsed: ParsedResult, shown: _Shown
+) -> tuple[tuple[ReviewedInstance, ...], Verdict, list[str]]:
+    """Return the people, the verdict, and problems with keypoints.
 
-    What was ticked counts only where masks and joints cannot contradict it: `unusable`.
+    Of the verdicts that annotators choose, only `unusable` is used: the masks show whether anything changed.
     """
-    regions = _drop_copies([region for region in answer.masks if region.mask], shown)
+    regions = _without_copies([region for region in parsed.masks if region.mask], shown)
     sources = _find_sources(regions, shown)
-    joints = assign_keypoints(answer.joints, regions, sources, were_shown=shown.settings.show_keypoints)
+    were_shown = shown.settings.show_keypoints
+    keypoints, problems = assign_keypoints(parsed.keypoints, regions, sources, were_shown=were_shown)
     instances = tuple(
         ReviewedInstance(
-            region.mask, _find_origin(region.mask, source), source.id if source else None, keypoints
+            region.mask, _find_origin(region.mask, source), source.id if source else None, points
         )
-        for region, source, keypoints in zip(regions, sources, joints.keypoints, strict=True)
+        for region, source, points in zip(regions, sources, keypoints, strict=True)
     )
-    if answer.verdict == "unusable":
-        return instances, "unusable", joints.problems
-    is_untouched = all(one.origin == "prediction" for one in instances) and not joints.is_changed
-    is_complete = shown.people.keys() == {one.source_id for one in instances}
-    is_understood = not (answer.problems or joints.problems)
-    verdict: Verdict = "correct" if is_untouched and is_complete and is_understood else "fixed"
-    return instances, verdict, joints.problems
+    if parsed.verdict == "unusable":
+        return instances, "unusable", problems
+    proposed_keypoints = [known_keypoints(source.keypoints) if source else None for source in sources]
+    is_untouched = (
+        all(person.origin == "prediction" for person in instances) and keypoints == proposed_keypoints
+    )
+    is_complete = shown.people.keys() == {person.source_id for person in instances}
+    is_readable = not (parsed.problems or problems)
+    verdict: Verdict = "correct" if is_untouched and is_complete and is_readable else "corrected"
+    return instances, verdict, problems
 
 
-def _drop_copies(regions: Sequence[MaskRegion], shown: _Shown) -> list[MaskRegion]:
-    """Leave out what was drawn exactly as another region is: a copy made by a slip, no second person."""
-    is_shown = [named_instance(region.name) in shown.people for region in regions]
-    seen = {region.mask for region, known in zip(regions, is_shown, strict=True) if known}
+def _without_copies(regions: Sequence[MaskRegion], shown: _Shown) -> list[MaskRegion]:
+    """Remove exact copies of other regions: they are made by accident, and are no second person."""
+    is_proposed = [instance_id_of(region.region_id) in shown.people for region in regions]
+    seen = {region.mask for region, proposed in zip(regions, is_proposed, strict=True) if proposed}
     kept = []
-    for region, known in zip(regions, is_shown, strict=True):
-        if known or region.mask not in seen:
+    for region, proposed in zip(regions, is_proposed, strict=True):
+        if proposed or region.mask not in seen:
             kept.append(region)
             seen.add(region.mask)
     return kept
 
 
 def _find_sources(regions: Sequence[MaskRegion], shown: _Shown) -> list[ProposedInstance | None]:
-    """Whose mask each region was: by its id, else by overlap with a mask that has no region."""
-    sources = [_find_named(region, shown) for region in regions]
+    """Return the proposed instance of each region: by id, else by overlap with a mask without a region."""
+    ids = [instance_id_of(region.region_id) for region in regions]
+    sources = [None if key is None else shown.people.get(key) for key in ids]
     drawn = [position for position, source in enumerate(sources) if source is None]
-    left = {source.id for source in sources if source}
-    gone = [shown.people[number] for number in sorted(shown.people.keys() - left)]
-    ious = iou_matrix([regions[position].mask for position in drawn], [one.mask for one in gone])
+    kept = {source.id for source in sources if source}
+    removed = [shown.people[key] for key in sorted(shown.people.keys() - kept)]
+    ious = iou_matrix([regions[position].mask for position in drawn], [person.mask for person in removed])
     for row, column, _ in match_pairs(ious, min_iou=SAME_PERSON_IOU):
-        sources[drawn[row]] = gone[column]
+        sources[drawn[row]] = removed[column]
     return sources
 
 
-def _find_named(region: MaskRegion, shown: _Shown) -> ProposedInstance | None:
-    number = named_instance(region.name)
-    return None if number is None else shown.people.get(number)
-
-
 def _find_origin(mask: Mask, source: ProposedInstance | None) -> Origin:
-    """By pixels: a stroke that was undone changed nothing."""
+    """Compare pixels: a stroke that was undone changed nothing."""
     if source is None:
         return "manual"
     return "prediction" if mask == source.mask else "prediction-changed"
@@ -184,9 +181,8 @@ def _find_origin(mask: Mask, source: ProposedInstance | None) -> Origin:
 def _name_user(user: _User | int | None, users: Mapping[int, str]) -> str:
     if user is None:
         return "unknown user"
-    number = user if isinstance(user, int) else user.id
-    email = users.get(number, "") if isinstance(user, int) else user.email or users.get(number, "")
-    return email or f"user {number}"
+    key, email = (user, "") if isinstance(user, int) else (user.id, user.email)
+    return email or users.get(key, "") or f"user {key}"
 
 
 def _to_naive_utc(time: datetime) -> datetime:

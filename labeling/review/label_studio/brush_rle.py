@@ -1,13 +1,12 @@
-"""Label Studio's brush masks: the run-length code of its canvas, to and from COCO's run lengths.
+"""Label Studio's brush masks: the run-length code of its canvas, to and from COCO run lengths.
 
-The code is thi.ng's rle-pack over the image's RGBA values in row-major order, bits from high to low:
-32 bits number of values, 5 bits word size - 1, four times 4 bits width of a count - 1; then tokens of
-1 bit (1: one value repeated, 0: values one by one), 2 bits which width, the count - 1 in that width,
-and the value or values. Brush data lies on the image as it is stored, however the annotator turned
-it on the screen (`image_rotation`).
+The code is thi.ng's rle-pack of the image's RGBA values in row-major order, with bits from high to low:
+32 bits number of values, 5 bits word size - 1, four times 4 bits width of a count - 1. Tokens follow:
+1 bit (1: one value repeated, 0: single values), 2 bits that select a count width, the count - 1 in that
+width, and the value or values. Brush data refers to the stored image, whatever its `image_rotation`.
 
-Nothing here decodes an image. A mask is the sorted positions of its edges, where background and mask
-change over, in one order of pixels; an even number, so the last may be the end of the image.
+No function here decodes an image. A mask is the sorted positions of its edges, where background and mask
+alternate, in one pixel order. Their number is even, so the last one may be the end of the image.
 """
 
 from collections.abc import Sequence
@@ -20,24 +19,24 @@ from labeling.errors import LabelStudioError
 from labeling.structures.masks import Mask
 
 INSIDE_ABOVE = 127
-"""Alpha above which a pixel belongs to the mask: strokes drawn in a browser are anti-aliased."""
+"""A pixel with a higher alpha belongs to the mask: strokes drawn in a browser are anti-aliased."""
 
 _CHANNELS = 4
 _COUNT_BITS = (3, 4, 8, 16)
-"""Widths of a count that Label Studio writes."""
+"""Count widths that Label Studio writes."""
 _WORD_BITS = 8
 _HEADER_BITS = 32 + 5 + 4 * len(_COUNT_BITS)
 _KIND_BITS = 3
-"""Of a token: one value repeated or not, and which width."""
+"""First bits of a token: whether one value is repeated, and which count width follows."""
 _REPEATED = 4
-"""The first of them."""
+"""The first bit of the kind: one value is repeated."""
 _LONGEST = 1 << max(_COUNT_BITS)
 
 Ints = NDArray[np.int64]
 
 
 def encode_brush(mask: Mask) -> bytes:
-    """Code a mask as opaque white on transparent black, byte for byte as label-studio-sdk does.
+    """Encode a mask as opaque white on transparent black, byte for byte as label-studio-sdk does.
 
     A region's `rle` in JSON is the list of these bytes.
     """
@@ -47,42 +46,44 @@ def encode_brush(mask: Mask) -> bytes:
     lengths = np.diff(edges, prepend=0, append=height * width) * _CHANNELS
     values = np.where(np.arange(len(lengths)) % 2 == 1, 255, 0)
     words, widths = _write_tokens(lengths[lengths > 0], values[lengths > 0])
-    header = _write_header(height * width * _CHANNELS)
+    header = height * width * _CHANNELS << 5 | (_WORD_BITS - 1)
+    for bits in _COUNT_BITS:
+        header = header << 4 | (bits - 1)
     return _pack(np.append(header, words), np.append(_HEADER_BITS, widths))
 
 
 def decode_brush(code: Sequence[int], size_hw: tuple[int, int]) -> Mask:
-    """Read a region's bytes as a mask of its frame's size: where alpha is above `INSIDE_ABOVE`.
+    """Decode a region's bytes to a mask: the pixels with an alpha above `INSIDE_ABOVE`.
 
-    Takes any word size and widths of counts, any colors, and bytes after the last value.
+    Accepts any word size, count widths and colors, and ignores bytes after the last value.
 
     Raises:
-        LabelStudioError: not bytes, drawn on an image of another size, cut off, or damaged.
+        LabelStudioError: not bytes, of another image size, truncated, or damaged.
     """
     height, width = size_hw
     stream = _open_stream(code, size_hw)
     pixels, alphas = _read_alphas(stream, _read_tokens(stream))
     edges = pixels[np.diff(alphas > INSIDE_ABOVE, prepend=False)]
-    if len(edges) % 2:  # the mask goes on to the last pixel
+    if len(edges) % 2:  # the mask includes the last pixel
         edges = np.append(edges, height * width)
     edges = _transpose_edges(edges, line=width, lines=height)
     runs = np.diff(edges, prepend=0, append=height * width)
-    # COCO's encoding may begin with an empty run, never end with one
+    # COCO's encoding may begin with an empty run, but never end with one
     counts = runs[:-1] if runs[-1] == 0 else runs
     return Mask.from_coco({"size": [height, width], "counts": counts.tolist()})
 
 
 def _transpose_edges(edges: Ints, *, line: int, lines: int) -> Ints:
-    """Edges in the other order of pixels, from and to positions in `lines` lines of `line` pixels.
+    """Return the edges in the other pixel order (row-major or column-major).
 
-    A line and the one before it differ between each two edges that only one of them has; every pixel
-    there is an edge in the other direction.
+    `edges` are positions in `lines` lines of `line` pixels. A line differs from the one before it between
+    each two edges that only one of them has; every pixel there is an edge in the other direction.
     """
     begins, ends = edges[0::2], edges[1::2]
     first = begins // line
-    pieces = (ends - 1) // line - first + 1  # a run may go on in the next lines
+    pieces = (ends - 1) // line - first + 1  # a run may continue in the next lines
     at = _count_up(first, pieces)
-    wide = line + 1  # the end of a line is another place than the beginning of the next
+    wide = line + 1  # the end of a line is not the position of the next line's start
     left = np.maximum(np.repeat(begins, pieces), at * line) + at
     right = np.minimum(np.repeat(ends, pieces), (at + 1) * line) + at
     differs = _without_pairs(np.concatenate([left, right, left + wide, right + wide]))
@@ -92,13 +93,13 @@ def _transpose_edges(edges: Ints, *, line: int, lines: int) -> Ints:
 
 
 def _count_up(begins: Ints, counts: Ints) -> Ints:
-    """`begin, begin + 1, ...`, `count` of them, for each pair, one after the other."""
+    """Return `begin, begin + 1, ...`, `count` numbers for each pair, concatenated."""
     before = np.cumsum(counts) - counts
     return np.repeat(begins - before, counts) + np.arange(counts.sum())
 
 
 def _without_pairs(positions: Ints) -> Ints:
-    """Sorted, less every position that comes twice; none comes three times."""
+    """Return the sorted positions without those that occur twice; none occurs three times."""
     ordered = np.sort(positions)
     is_twice = ordered[1:] == ordered[:-1]
     is_single = np.ones(len(ordered), dtype=np.bool_)
@@ -107,17 +108,10 @@ def _without_pairs(positions: Ints) -> Ints:
     return ordered[is_single]
 
 
-def _write_header(size: int) -> int:
-    header = size << 5 | (_WORD_BITS - 1)
-    for bits in _COUNT_BITS:
-        header = header << 4 | (bits - 1)
-    return header
-
-
 def _write_tokens(lengths: Ints, values: Ints) -> tuple[Ints, Ints]:
-    """Tokens of repeated values as numbers, and their widths in bits.
+    """Return tokens of repeated values as numbers, and their widths in bits.
 
-    A run longer than the longest count is several; the SDK gives its last piece the widest count too,
+    A run longer than the longest count is split. Like the SDK, the last piece gets the widest count too,
     however short it is.
     """
     kinds = np.searchsorted([1 << bits for bits in _COUNT_BITS[:-1]], lengths)
@@ -131,12 +125,12 @@ def _write_tokens(lengths: Ints, values: Ints) -> tuple[Ints, Ints]:
 
 
 def _pack(words: Ints, widths: Ints) -> bytes:
-    """Write numbers of up to 53 bits one after the other; zeros, at least one, fill the last byte."""
+    """Concatenate numbers of up to 53 bits; zero bits, at least one, fill the last byte."""
     ends = np.cumsum(widths)
     slots, offsets = np.divmod(ends - widths, 32)
     shifted = words.astype(np.uint64) << (64 - widths - offsets).astype(np.uint64)
     count = int(ends[-1]) // 32 + 2
-    # no two words share a bit, so a sum puts them together; doubles hold 32 bits exactly
+    # no two words share a bit, so their sum combines them; doubles represent 32 bits exactly
     high = np.bincount(slots, (shifted >> np.uint64(32)).astype(np.float64), count)
     low = np.bincount(slots + 1, (shifted & np.uint64(0xFFFFFFFF)).astype(np.float64), count)
     return (high + low).astype(">u4").tobytes()[: int(ends[-1]) // 8 + 1]
@@ -144,17 +138,17 @@ def _pack(words: Ints, widths: Ints) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Stream:
-    """A code and what its header says."""
+    """A code and the fields of its header."""
 
     code: bytes
-    """With eight more bytes, so that every bit begins a window."""
+    """Padded with eight bytes, so that a window of 64 bits starts at every bit."""
     bits: int
     size: int
     word_bits: int
     count_bits: tuple[int, ...]
 
     def read(self, at: Ints, widths: Ints | int) -> Ints:
-        """Numbers of up to 32 bits at many places."""
+        """Read numbers of up to 32 bits at many positions."""
         windows: NDArray[np.uint64] = np.ndarray((len(self.code) - 7,), ">u8", self.code, strides=(1,))
         found = windows[at >> 3].astype(np.uint64) << (at & 7).astype(np.uint64)
         numbers: Ints = (found >> np.subtract(64, widths).astype(np.uint64)).astype(np.int64)
@@ -163,35 +157,35 @@ class _Stream:
 
 @dataclass(frozen=True, slots=True)
 class _Tokens:
-    """What a code consists of, each (number of tokens,)."""
+    """The tokens of a code, each array (number of tokens,)."""
 
     begins: Ints
-    """In values, counted from the first of the image."""
+    """Index of the token's first value in the image."""
     ends: Ints
     is_run: NDArray[np.bool_]
     values_at: Ints
-    """The bit at which its value or values begin."""
+    """Bit position of its value or values."""
 
 
 def _open_stream(code: Sequence[int], size_hw: tuple[int, int]) -> _Stream:
     try:
-        given = bytes(code[:])  # of a bare number, bytes() would make that many zeros
+        content = bytes(code[:])  # bytes(n) of a plain number would return n zeros
     except (TypeError, ValueError) as exc:
-        raise LabelStudioError(f"a brush region's rle is a list of numbers from 0 to 255: {exc}") from exc
-    header = int.from_bytes(given[:8].ljust(8, b"\0")) >> (64 - _HEADER_BITS)
+        raise LabelStudioError(f"a brush code is a list of numbers from 0 to 255: {exc}") from exc
+    header = int.from_bytes(content[:8].ljust(8, b"\0")) >> (64 - _HEADER_BITS)
     size = header >> (_HEADER_BITS - 32)
     expected = size_hw[0] * size_hw[1] * _CHANNELS
     if size != expected:
         raise LabelStudioError(
-            f"a brush region of {len(given)} bytes has {size} values, an image of "
-            f"{size_hw[1]}x{size_hw[0]} has {expected}: it was drawn on another image"
+            f"the brush code ({len(content)} bytes) has {size} values, an image of {size_hw[1]}x{size_hw[0]} has "
+            f"{expected}: it was drawn on another image"
         )
     count_bits = tuple((header >> shift & 15) + 1 for shift in (12, 8, 4, 0))
-    return _Stream(given + bytes(8), 8 * len(given), size, (header >> 16 & 31) + 1, count_bits)
+    return _Stream(content + bytes(8), 8 * len(content), size, (header >> 16 & 31) + 1, count_bits)
 
 
 def _read_tokens(stream: _Stream) -> _Tokens:
-    """Tokens up to the last value of the image."""
+    """Return the tokens up to the last value of the image."""
     starts, kinds = _find_tokens(stream)
     is_run, count_bits = kinds >= _REPEATED, np.take(stream.count_bits, kinds & 3)
     counts = stream.read(starts + _KIND_BITS, count_bits) + 1
@@ -201,18 +195,18 @@ def _read_tokens(stream: _Stream) -> _Tokens:
     is_whole = values_at + np.where(is_run, 1, counts) * stream.word_bits <= stream.bits
     if not is_whole[:used].all() or used > len(ends):
         raise LabelStudioError(
-            f"a brush region of {stream.bits // 8} bytes ends before the last of its {stream.size} values: "
-            "it was cut off"
+            f"the brush code ({stream.bits // 8} bytes) ends before the last of its {stream.size} values: "
+            "it is truncated"
         )
     if ends[used - 1] != stream.size:
         raise LabelStudioError(
-            f"a brush region of {stream.size} values goes on to {ends[used - 1]} of them: it is damaged"
+            f"the brush code has {ends[used - 1]} instead of {stream.size} values: it is damaged"
         )
     return _Tokens((ends - counts)[:used], ends[:used], is_run[:used], values_at[:used])
 
 
 def _find_tokens(stream: _Stream) -> tuple[Ints, Ints]:
-    """Where tokens begin, in bits, and the three bits there: one token tells where the next one is."""
+    """Return the bit position and kind of each token; the position of a token follows from the one before."""
     bits = np.unpackbits(np.frombuffer(stream.code, dtype=np.uint8))
     kinds = bits[:-2] << 2 | bits[1:-1] << 1 | bits[2:]
     kind_at = kinds.tobytes()
@@ -222,7 +216,7 @@ def _find_tokens(stream: _Stream) -> tuple[Ints, Ints]:
     while at + _KIND_BITS <= stream.bits:
         starts.append(at)
         kind = kind_at[at]
-        if kind < _REPEATED:  # values one by one, here counted from the second
+        if kind < _REPEATED:  # single values; the first one is in `sizes`
             width = stream.count_bits[kind]
             begin = at + _KIND_BITS
             window = int.from_bytes(stream.code[begin >> 3 : (begin >> 3) + 4])
@@ -233,8 +227,8 @@ def _find_tokens(stream: _Stream) -> tuple[Ints, Ints]:
 
 
 def _read_alphas(stream: _Stream, tokens: _Tokens) -> tuple[Ints, Ints]:
-    """Pixels in row-major order and their alpha; of a repeated value, the first pixel only."""
-    # alpha is a pixel's last value: those of the pixels from begin // 4 to end // 4 lie in the token
+    """Return pixels in row-major order with their alpha; of a repeated value, only the first pixel."""
+    # alpha is the last value of a pixel: a token holds the alphas of pixels begin // 4 to end // 4
     first, last = tokens.begins // _CHANNELS, tokens.ends // _CHANNELS
     counts = np.where(tokens.is_run, last > first, last - first)
     token = np.repeat(np.arange(len(counts)), counts)

@@ -1,5 +1,6 @@
-"""A Label Studio as we use it: projects, images, tasks out, annotations back."""
+"""Client for the parts of Label Studio that maskmill uses: projects, images, tasks and annotations."""
 
+import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,51 +14,52 @@ from labeling.review.label_studio.filters import (
     UNTOUCHED,
     Filter,
     Task,
-    count_tasks,
-    later_than,
-    one_of,
+    id_after,
+    id_in,
     read_tasks,
     touched_after,
     where,
 )
 from labeling.review.label_studio.http import DEFAULT_RETRY_POLICY, Connection, RetryPolicy
 from labeling.review.label_studio.s3_storage import Bucket, S3Keys, attach_bucket, signs_bucket
-from labeling.review.label_studio.uploads import upload_images
 
 OLDEST_VERSION = (1, 20)
-"""Personal access tokens and the filters that we use work from here on; tested with 1.23."""
+"""First version with personal access tokens and the filters that we use; tested with 1.23."""
 IDS_PAGE, TASKS_PAGE = 2000, 50
-"""Tasks per page: of ids alone, and with their annotations, which are large."""
+"""Tasks per page: without annotations, and with them, because annotations are large."""
 PROJECTS_PAGE = 100
+MAX_IDS = 300
+"""Task ids per request: they are part of the URL, which web servers limit to 8 kB."""
+MAX_FILES = 100
+"""Files per upload: Label Studio answers 500 to more (Django's DATA_UPLOAD_MAX_NUMBER_FILES)."""
 _ANNOTATED = "id,data,updated_at,annotations,result,was_cancelled,lead_time,created_at,completed_by"
-"""Fields of a task and of its annotations: predictions, ten times as large, stay where they are."""
-ASKED_IDS = 300
-"""By number in one request: they stand in its address, which web servers cut at 8 kB."""
+"""Fields of tasks and annotations, without predictions, which are ten times as large."""
 _WEBHOOK_ACTIONS = ["ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED", "TASKS_DELETED"]
+_UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")
+"""Label Studio puts it before the name of an uploaded file."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskState:
-    """A task of ours in Label Studio, without what it shows."""
+    """A task of a frame, without its content."""
 
     id: int
     frame_id: int
     is_started: bool
-    """Somebody has annotated or skipped it, or left a draft."""
+    """It has an annotation, a skip or a draft."""
 
 
 class LabelStudioClient:
-    """One Label Studio, seen by the user whose token it is.
+    """One Label Studio server, with the permissions of the token's user.
 
     Every method may raise
-        LabelStudioUnreachable: no answer in time, or one that says "later"; after writing, look before
-            writing again.
+        LabelStudioUnreachable: no response in time, or the server is busy; check before repeating a write.
         LabelStudioDenied: the token is refused.
-        LabelStudioRefused: the request is (`status` says how).
+        LabelStudioRefused: the request is refused; `status` gives the reason.
     """
 
     def __init__(self, url: str, token: str, *, retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY) -> None:
-        """Check both; nothing is sent. `token`: a legacy token or a personal access token.
+        """Check URL and token without a request. `token`: a legacy token or a personal access token.
 
         Raises:
             LabelStudioUnreachable: not an HTTP URL.
@@ -65,41 +67,43 @@ class LabelStudioClient:
             LabelStudioMissing: label-studio-sdk is not installed.
         """
         self._connection = Connection(url, token, retry_policy)
-        self._sdk = self._connection.sdk
 
     @property
     def url(self) -> str:
-        """Without a slash at its end."""
+        """The server's URL, without a slash at its end."""
         return self._connection.url
-
-    def close(self) -> None:
-        self._connection.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._connection.close()
 
     def check(self) -> str:
-        """Version of the server, once it has accepted our token.
+        """Return the server's version, after it has accepted the token.
 
         Raises:
+            LabelStudioError: it is another server.
             LabelStudioTooOld: older than `OLDEST_VERSION`.
         """
-        version = str(self._connection.read(self._sdk.versions.get).release)
+        response = self._connection.get("/api/version/")
+        version = str(response.get("release")) if isinstance(response, dict) else ""
         numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-        if numbers < OLDEST_VERSION:
-            wanted = ".".join(map(str, OLDEST_VERSION))
-            raise LabelStudioTooOld(
-                f"Label Studio at {self.url} is version {version}, wants {wanted} or newer: upgrade it"
+        if not numbers:
+            raise LabelStudioError(
+                f"the server at {self.url} does not respond like Label Studio: check the URL"
             )
-        self._connection.read(self._sdk.users.whoami)
+        if numbers < OLDEST_VERSION:
+            oldest = ".".join(map(str, OLDEST_VERSION))
+            raise LabelStudioTooOld(
+                f"Label Studio at {self.url} is version {version}: upgrade it to {oldest} or newer"
+            )
+        self._connection.get("/api/current-user/whoami")
         return version
 
     def find_project(self, title: str) -> int | None:
-        """Id of the oldest project of that title; None: there is none."""
-        # The server finds titles that contain this one.
+        """Return the id of the oldest project with this title; None: there is none."""
+        # The server returns titles that contain this one.
         projects = self._connection.get_pages(
             "/api/projects/", title=title, include="id,title", ordering="id", page_size=PROJECTS_PAGE
         )
@@ -108,9 +112,9 @@ class LabelStudioClient:
     def find_or_create_project(
         self, title: str, label_config: str, description: str, *, settings: Mapping[str, object] | None = None
     ) -> int:
-        """Id of the oldest project of that title; it is made when there is none.
+        """Return the id of the oldest project with this title, or of a new one.
 
-        `settings` are further fields of a new project, such as `sampling`.
+        `settings`: further fields of a new project, such as `sampling`.
         """
         if (found := self.find_project(title)) is not None:
             return found
@@ -118,16 +122,16 @@ class LabelStudioClient:
         try:
             return int(self._connection.post("/api/projects/", body)["id"])
         except LabelStudioRefused:
-            # Somebody else made it meanwhile: titles are unique per user.
+            # Another process may have created it meanwhile: titles are unique per user.
             if (found := self.find_project(title)) is not None:
                 return found
             raise
 
     def update_label_config(self, project: int, label_config: str) -> bool:
-        """Whether it had another one before.
+        """Set the label config; returns True if it was another one before.
 
         Raises:
-            LabelStudioRefused: annotations that are there do not fit the new one (400), or no such project (404).
+            LabelStudioRefused: existing annotations do not fit the new one (400), or no such project (404).
         """
         if self._connection.get(f"/api/projects/{project}/")["label_config"] == label_config:
             return False
@@ -135,11 +139,7 @@ class LabelStudioClient:
         return True
 
     def ensure_view(self, project: int, data: Mapping[str, object]) -> int:
-        """Have a tab of that title in the Data Manager; its id.
-
-        Of a tab that is there, the fields of `data` are set back to these, and others stay as people
-        left them.
-        """
+        """Create a tab of the Data Manager, or reset these fields of the one with its title; returns its id."""
         for view in self._connection.get("/api/dm/views/", project=project):
             if view["data"].get("title") == data["title"]:
                 if not data.items() <= view["data"].items():
@@ -158,119 +158,126 @@ class LabelStudioClient:
         return True
 
     def attach_images(self, project: int, folder: Path) -> None:
-        """Let the server show the images below `folder`, on its own disk; again changes nothing.
+        """Let the server show the images below `folder` on its own disk; can be repeated.
 
         Raises:
-            LabelStudioRefused: not a folder there, not strictly below the server's document root, or it was
-                started without local-files serving (400).
+            LabelStudioRefused: not a folder there, not strictly below the server's document root, or the
+                server was started without local-files serving (400).
         """
-        local = self._sdk.import_storage.local
-        storages = self._connection.read(lambda: local.list(project=project))
-        if not any(storage.path == str(folder) for storage in storages):
-            self._connection.write(
-                lambda: local.create(
-                    project=project, path=str(folder), title="maskmill images", use_blob_urls=True
-                )
-            )
+        path = "/api/storages/localfiles/"
+        if any(storage["path"] == str(folder) for storage in self._connection.get(path, project=project)):
+            return
+        body = {"project": project, "path": str(folder), "title": "maskmill images", "use_blob_urls": True}
+        self._connection.post(path, body)
 
     def upload_images(
         self, project: int, names: Sequence[str], read: Callable[[str], bytes]
     ) -> dict[str, str]:
-        """Send images to a server that does not share our disk; where it shows each."""
-        return upload_images(self._connection, project, names, read)
+        """Upload images to a server that does not share our disk; returns the path at which it shows each.
+
+        `names` may begin with a folder. An image that was uploaded before is uploaded again: to find it
+        would require a list of all uploads.
+        """
+        shown: dict[str, str] = {}
+        unique = list(dict.fromkeys(names))
+        for start in range(0, len(unique), MAX_FILES):
+            batch = enumerate(unique[start : start + MAX_FILES])
+            # One form field per file: of several files in one field, Label Studio reads only the last.
+            files = [(f"file{i}", (_file_name(name), read(name))) for i, name in batch]
+            path = f"/api/projects/{project}"
+            ids = self._connection.post(f"{path}/import", files=files, commit_to_project="false")
+            uploads = self._connection.get(f"{path}/file-uploads", ids=json.dumps(ids["file_upload_ids"]))
+            shown |= {_UPLOAD_PREFIX.sub("", _file_name(new["file"])): new["file"] for new in uploads}
+        return {name: f"/data/{shown[_file_name(name)]}" for name in names}
 
     def attach_bucket(self, project: int, bucket: Bucket, keys: S3Keys) -> None:
-        """Let the server sign URLs of the images in a bucket with these keys, which it keeps.
-
-        Raises:
-            LabelStudioRefused: it cannot open the bucket with them (400).
-        """
+        """Let the server sign URLs of a bucket's images with these keys, which it stores; see `attach_bucket`."""
         attach_bucket(self._connection, project, bucket, keys)
 
     def signs_bucket(self, project: int, bucket: Bucket) -> bool:
-        """Whether the project has a storage, made by whomever, that opens the bucket's images."""
+        """Return whether any storage of the project opens the bucket's images."""
         return signs_bucket(self._connection, project, bucket)
 
     def import_tasks(self, project: int, tasks: Sequence[Task]) -> list[int]:
-        """Ids of the new tasks, in the same order.
+        """Create tasks; returns their ids in the same order.
 
-        A body that is too large for the server (413) goes in two halves. After any failure, look at
-        `task_ids`: some of the tasks may be there.
+        A request that is too large for the server (413) is split in halves. After any failure, check
+        `list_tasks`: some of the tasks may exist.
 
         Raises:
-            LabelStudioRefused: 413 for one task alone; no such project (404); not as it wants them (400).
+            LabelStudioRefused: a single task is too large (413), no such project (404), or the format is
+                not valid (400).
         """
         if not tasks:
             return []
         try:
-            answer = self._connection.post(
+            response = self._connection.post(
                 f"/api/projects/{project}/import", list(tasks), return_task_ids="true"
             )
         except LabelStudioRefused as exc:
             if exc.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
                 raise
-            return self._import_halves(project, tasks, exc)
-        ids = [int(number) for number in answer.get("task_ids", [])]
+            if len(tasks) == 1:
+                frame = tasks[0].get("data", {}).get("frame_id")
+                raise LabelStudioRefused(
+                    f"the task of frame {frame} is too large for Label Studio at {self.url} (status 413): "
+                    "raise the limit of the web server before it (nginx: client_max_body_size)",
+                    status=exc.status,
+                ) from exc
+            middle = len(tasks) // 2
+            return self.import_tasks(project, tasks[:middle]) + self.import_tasks(project, tasks[middle:])
+        ids = [int(task_id) for task_id in response.get("task_ids", [])]
         if len(ids) != len(tasks):
             raise LabelStudioError(
-                f"Label Studio at {self.url} took {len(tasks)} tasks and named {len(ids)} ids"
+                f"Label Studio at {self.url} accepted {len(tasks)} tasks and returned {len(ids)} ids: "
+                "check whether its version is supported"
             )
         return ids
 
-    def task_ids(self, project: int) -> dict[int, int]:
-        """Task by frame id: whose data has a `frame_id`, the oldest where there are several."""
-        return {task.frame_id: task.id for task in reversed(self.list_tasks(project))}
-
     def list_tasks(self, project: int, *conditions: Filter) -> list[TaskState]:
-        """Tasks whose data has a `frame_id` and that meet all conditions, in order of id; a frame may have
-        several."""
-        # Drafts themselves are told of our own user only.
+        """Return the tasks with a `frame_id` that meet all conditions, by id; a frame may have several."""
+
+        def read(conditions: Sequence[Filter], fields: str) -> Iterator[Task]:
+            return read_tasks(self._connection, project, conditions, page_size=IDS_PAGE, include=fields)
+
+        # The field `drafts` contains only those of our own user.
         has_draft = where("draft_exists", "equal", "Boolean", True)
-        drafted = read_tasks(
-            self._connection, project, [*conditions, has_draft], page_size=IDS_PAGE, include="id"
-        )
-        begun = {task["id"] for task in drafted}
-        told = "id,data,total_annotations,cancelled_annotations"
-        tasks = read_tasks(self._connection, project, conditions, page_size=IDS_PAGE, include=told)
+        drafted = {task["id"] for task in read([*conditions, has_draft], "id")}
+        counts = ("total_annotations", "cancelled_annotations")
         return [
-            TaskState(int(task["id"]), int(frame_id), is_started=task["id"] in begun or _is_answered(task))
-            for task in tasks
+            TaskState(
+                int(task["id"]),
+                int(frame_id),
+                is_started=task["id"] in drafted or any(task[name] for name in counts),
+            )
+            for task in read(conditions, ",".join(("id", "data", *counts)))
             if (frame_id := str(task["data"].get("frame_id"))).isdecimal()
         ]
 
     def look_for_tasks(self, project: int, known: Collection[int], *, last: int) -> list[TaskState]:
-        """The tasks that nobody has annotated or skipped, those after the id `last`, and those of `known`
-        that are there: a few, in a project that may hold years of finished ones."""
+        """Return tasks that are untouched, have an id above `last`, or are in `known`: few of a large project."""
         found = {task.id: task for task in self.list_tasks(project, *UNTOUCHED)}
-        found |= {task.id: task for task in self.list_tasks(project, later_than(last))}
+        found |= {task.id: task for task in self.list_tasks(project, id_after(last))}
         found |= {task.id: task for task in self.find_tasks(project, set(known) - found.keys())}
         return sorted(found.values(), key=lambda task: task.id)
 
     def find_tasks(self, project: int, ids: Collection[int]) -> list[TaskState]:
-        """Those of these tasks that are there, in order of id."""
-        wanted = sorted(ids)
-        parts = (wanted[start : start + ASKED_IDS] for start in range(0, len(wanted), ASKED_IDS))
-        return [task for part in parts for task in self.list_tasks(project, one_of(part))]
-
-    def max_open_tasks(self, project: int) -> int:
-        """How many tasks nobody has annotated or skipped."""
-        return count_tasks(self._connection, project, UNTOUCHED)
+        """Return those of these tasks that exist, ordered by id."""
+        return [task for part in _id_filters(ids) for task in self.list_tasks(project, part)]
 
     def changed_tasks(self, project: int, since: datetime | None) -> Iterator[Task]:
-        """Tasks that were touched after `since` (UTC where it is naive), with everybody's annotations,
-        skipped ones (`was_cancelled`) included, and without predictions; in order of id.
+        """Yield tasks that were changed after `since` (naive: UTC), ordered by id, without predictions.
 
-        Reading is not of one moment: a task that changes meanwhile may come in its old or new state,
-        so ask again from a little before the time at which this began.
+        They contain the annotations of all users, also skipped ones (`was_cancelled`). The result is no
+        snapshot: a task that changes meanwhile may appear in its old or new state. So next time, start a
+        little before the time at which this read began.
         """
-        touched = [] if since is None else [touched_after(since)]
-        yield from self._read_annotated(project, touched)
+        return self._read_annotated(project, [] if since is None else [touched_after(since)])
 
     def annotated_tasks(self, project: int, ids: Collection[int]) -> Iterator[Task]:
-        """Those of these tasks that are there, as `changed_tasks` gives them."""
-        wanted = sorted(ids)
-        for start in range(0, len(wanted), ASKED_IDS):
-            yield from self._read_annotated(project, [one_of(wanted[start : start + ASKED_IDS])])
+        """Yield those of these tasks that exist, in the format of `changed_tasks`."""
+        for part in _id_filters(ids):
+            yield from self._read_annotated(project, [part])
 
     def _read_annotated(self, project: int, conditions: Sequence[Filter]) -> Iterator[Task]:
         return read_tasks(
@@ -278,20 +285,20 @@ class LabelStudioClient:
         )
 
     def delete_tasks(self, project: int, ids: Sequence[int]) -> None:
-        """Delete tasks with all that was annotated; ids that are not there are passed over."""
-        # Label Studio takes an empty selection for "all of them".
-        for begin in range(0, len(ids), IDS_PAGE):
-            selected = {"all": False, "included": list(ids[begin : begin + IDS_PAGE])}
+        """Delete tasks with their annotations; ids that do not exist are ignored."""
+        # Label Studio interprets an empty selection as all tasks.
+        for start in range(0, len(ids), IDS_PAGE):
+            selected = {"all": False, "included": list(ids[start : start + IDS_PAGE])}
             self._connection.post(
                 "/api/dm/actions", {"selectedItems": selected}, id="delete_tasks", project=project
             )
 
     def ensure_webhook(self, project: int, url: str, headers: Mapping[str, str]) -> int:
-        """Have the server call `url` with these headers when an annotation or a task changes; its id.
+        """Let the server call `url` with these headers when annotations or tasks change; returns its id.
 
         Raises:
-            LabelStudioRefused: the server calls no such address (400): to reach this machine it wants
-                LABEL_STUDIO_SSRF_PROTECTION_ENABLED=false.
+            LabelStudioRefused: the server does not call such an address (400); to reach this machine it
+                requires LABEL_STUDIO_SSRF_PROTECTION_ENABLED=false.
         """
         body = {
             "project": project,
@@ -311,24 +318,18 @@ class LabelStudioClient:
         self._connection.delete(f"/api/webhooks/{webhook}/")
 
     def user_emails(self) -> dict[int, str]:
-        """E-mail of each user by id (`completed_by`); empty where our user may not see the others."""
+        """Return the e-mail of each user by id (`completed_by`); empty if our user may not see them."""
         try:
-            users = self._connection.read(self._sdk.users.list)
+            users = self._connection.get("/api/users/")
         except LabelStudioDenied:
             return {}
-        return {int(user.id): str(user.email) for user in users}
-
-    def _import_halves(self, project: int, tasks: Sequence[Task], refusal: LabelStudioRefused) -> list[int]:
-        if len(tasks) == 1:
-            frame = tasks[0].get("data", {}).get("frame_id")
-            raise LabelStudioRefused(
-                f"the task of frame {frame} is too large for Label Studio at {self.url} (status 413): "
-                "raise the limit of the web server before it (nginx: client_max_body_size)",
-                status=refusal.status,
-            ) from refusal
-        middle = len(tasks) // 2
-        return self.import_tasks(project, tasks[:middle]) + self.import_tasks(project, tasks[middle:])
+        return {int(user["id"]): str(user["email"]) for user in users}
 
 
-def _is_answered(task: Task) -> bool:
-    return bool(task["total_annotations"] or task["cancelled_annotations"])
+def _id_filters(ids: Collection[int]) -> list[Filter]:
+    ordered = sorted(ids)
+    return [id_in(ordered[start : start + MAX_IDS]) for start in range(0, len(ordered), MAX_IDS)]
+
+
+def _file_name(path: str) -> str:
+    return str(path).rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""Where a Label Studio is, and what opens it."""
+"""URL and token of the Label Studio server to use."""
 
 import json
 import os
@@ -12,25 +12,28 @@ from labeling.storage.atomic import storage_errors
 
 URL_VARIABLE, TOKEN_VARIABLE = LABEL_STUDIO_URL.name, LABEL_STUDIO_API_KEY.name
 HOW_TO_START_ONE = (
-    f"`maskmill review up` starts one here; for your team's set {URL_VARIABLE} and {TOKEN_VARIABLE}"
+    f"`maskmill review up` starts one here; for your team's server, set {URL_VARIABLE} and {TOKEN_VARIABLE}"
 )
+
+LookUp = Callable[[str], str | None]
+"""Returns the value of a variable, from the environment or another store of secrets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An address and its keys, which no representation shows."""
+    """URL and secrets of a server; `repr` does not show the secrets."""
 
     url: str
     token: str = field(repr=False)
     email: str = ""
-    """For the browser; empty where only a token is known."""
+    """Login in the browser; empty if only a token is known."""
     password: str = field(default="", repr=False)
     local: bool = False
-    """The server is ours: it reads the images of this home on its own disk."""
+    """True for the home's own server, which reads the images from the same disk."""
 
 
 def label_studio_folder(home_root: Path) -> Path:
-    """Where a home keeps its own Label Studio."""
+    """Return the folder of a home's own Label Studio."""
     return home_root.resolve() / "studio"
 
 
@@ -38,15 +41,11 @@ def credentials_file(home_root: Path) -> Path:
     return label_studio_folder(home_root) / "credentials.json"
 
 
-LookUp = Callable[[str], str | None]
-"""Tells the value of a variable, from the environment or wherever else secrets are kept."""
-
-
 def find_credentials(home_root: Path, *, look_up: LookUp = read_variable) -> Credentials:
-    """The team's server that the variables name, else this home's own.
+    """Return the credentials of the server in the variables, else of this home's own server.
 
     Raises:
-        LabelStudioMissing: neither, only half of the variables, or a file that cannot be read.
+        LabelStudioMissing: neither exists, one variable is not set, or the file cannot be read.
     """
     if (found := known_credentials(home_root, look_up=look_up)) is None:
         raise LabelStudioMissing(f"no Label Studio for {home_root}: {HOW_TO_START_ONE}")
@@ -54,51 +53,44 @@ def find_credentials(home_root: Path, *, look_up: LookUp = read_variable) -> Cre
 
 
 def known_credentials(home_root: Path, *, look_up: LookUp = read_variable) -> Credentials | None:
-    """As `find_credentials`; None: there is none.
-
-    Raises:
-        LabelStudioMissing: only half of the variables, or a file that cannot be read.
-    """
+    """Like `find_credentials`, but return None if there is no server."""
     url, token = ((look_up(name) or "").strip() for name in (URL_VARIABLE, TOKEN_VARIABLE))
     if url and token:
         return Credentials(url=url, token=token)
     if url or token:
-        there, absent = (URL_VARIABLE, TOKEN_VARIABLE) if url else (TOKEN_VARIABLE, URL_VARIABLE)
+        present, absent = (URL_VARIABLE, TOKEN_VARIABLE) if url else (TOKEN_VARIABLE, URL_VARIABLE)
         raise LabelStudioMissing(
-            f"{there} is set and {absent} is not: set both, or neither to use the local one"
+            f"{present} is set and {absent} is not: set both, or neither to use the local server"
         )
     return read_credentials(home_root)
 
 
 def read_credentials(home_root: Path) -> Credentials | None:
-    """This home's own Label Studio, running or not; None: there is none.
+    """Return the credentials of this home's own server, running or not; None: it was never started.
 
     Raises:
-        LabelStudioMissing: the file is not as we wrote it.
+        LabelStudioMissing: the file is damaged.
     """
     path = credentials_file(home_root)
     try:
-        return _parse(path.read_text())
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
+            raise TypeError("not an object of strings")  # noqa: TRY301
+        return Credentials(**content, local=True)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as exc:
+        # The message must not quote the file, which contains the token.
         raise LabelStudioMissing(
-            f"{path} cannot be read ({type(exc).__name__}): remove it, then `maskmill review up` makes another user"
+            f"{path} cannot be read ({type(exc).__name__}): delete it, then `maskmill review up` creates another "
+            "user"
         ) from exc
 
 
-def _parse(text: str) -> Credentials:
-    """ValueErrors and TypeErrors of this do not repeat the text, which holds the keys."""
-    content = json.loads(text)
-    if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
-        raise TypeError("not a table of texts")
-    return Credentials(**content, local=True)
-
-
-def write_credentials(home_root: Path, access: Credentials) -> None:
-    """Keep it where nobody but this user can read it."""
+def write_credentials(home_root: Path, credentials: Credentials) -> None:
+    """Store credentials in a file that only this user can read."""
     path = credentials_file(home_root)
-    content = {name: value for name, value in asdict(access).items() if name != "local"}
+    content = {name: value for name, value in asdict(credentials).items() if name != "local"}
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         temporary = path.with_suffix(".writing")

@@ -1,98 +1,79 @@
-"""Whose the joints of an annotation are, and what was done to them."""
+"""Assignment of an annotation's keypoints to its people."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from labeling.review.label_studio.regions import KeypointRegion, MaskRegion
-from labeling.review.label_studio.tasks import named_instance, shown_keypoints
+from labeling.review.label_studio.tasks import instance_id_of, shown_keypoints
 from labeling.review.records import ProposedInstance
 from labeling.structures.instances import COCO_KEYPOINTS, Keypoints
 
-_SAME_PLACE_PX = 0.01
-"""Pixels become per cent and pixels again: nobody moves a joint by so little."""
-
-_NOWHERE = (0.0, 0.0, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class KeypointAssignment:
-    """The joints of an annotation, by whose they are."""
-
-    keypoints: tuple[Keypoints | None, ...]
-    """Of each region; None: not one joint."""
-    is_changed: bool
-    """A joint of somebody who is still there was moved, added or removed."""
-    problems: tuple[str, ...]
-    """Joints that nobody is there for."""
+_ROUNDING_PX = 0.01
+"""Pixels are converted to per cent and back: a smaller difference is not a move."""
+_ABSENT = (0.0, 0.0, 0.0)
 
 
 def assign_keypoints(
-    joints: Sequence[KeypointRegion],
+    points: Sequence[KeypointRegion],
     regions: Sequence[MaskRegion],
     sources: Sequence[ProposedInstance | None],
     *,
     were_shown: bool,
-) -> KeypointAssignment:
-    """Give every region its joints.
+) -> tuple[list[Keypoints | None], list[str]]:
+    """Return the keypoints of each region (None: it has none), and problems.
 
-    A joint belongs to the person it is named after, or hangs below, or is nearest to. The joints of
-    somebody who was removed go too. One that was shown and is gone is (0, 0, 0); one left where it was
-    keeps the teacher's confidence, any other has 1; one that was not shown stays as the teacher has it.
+    A keypoint belongs to the instance that its id names, otherwise to its parent region, otherwise to the
+    nearest region. Keypoints of a removed person are removed too. A shown keypoint that is missing becomes
+    (0, 0, 0). One that was not moved keeps the teacher's confidence, any other has confidence 1. One that
+    was not shown stays as the teacher gave it.
     """
     placed: list[dict[int, tuple[float, float]]] = [{} for _ in regions]
     problems = []
-    for joint in joints:
-        if named_instance(joint.name) is None and not regions:
+    for point in points:
+        instance_id = instance_id_of(point.region_id)
+        if instance_id is not None:
+            owners = [i for i, source in enumerate(sources) if source and source.id == instance_id]
+        elif regions:
+            owners = [_nearest_region(point, regions)]
+        else:
+            owners = []
             problems.append(
-                f"joint {COCO_KEYPOINTS[joint.joint]} left out: there is nobody whose it could be"
+                f"keypoint {COCO_KEYPOINTS[point.index]} ignored: there is no person in the frame"
             )
-        for owner in _find_owners(joint, regions, sources):
-            placed[owner][joint.joint] = (joint.x_px, joint.y_px)
-    before = [_teachers(source) for source in sources]
-    after = [
-        _update(source, where, were_shown=were_shown) for source, where in zip(sources, placed, strict=True)
+        for owner in owners:
+            placed[owner][point.index] = (point.x_px, point.y_px)
+    keypoints = [
+        _update(source, moved, were_shown=were_shown) for source, moved in zip(sources, placed, strict=True)
     ]
-    found = tuple(one if any(confidence > 0 for _, _, confidence in one) else None for one in after)
-    return KeypointAssignment(found, before != after, tuple(problems))
+    return keypoints, problems
 
 
-def _find_owners(
-    joint: KeypointRegion, regions: Sequence[MaskRegion], sources: Sequence[ProposedInstance | None]
-) -> list[int]:
-    """Positions of the regions whose joint it is: one, or none."""
-    number = named_instance(joint.name)
-    if number is None:
-        return [_find_nearest(joint, regions)] if regions else []
-    return [position for position, source in enumerate(sources) if source and source.id == number]
+def known_keypoints(keypoints: Keypoints | None) -> Keypoints | None:
+    """Return `keypoints`, or None if none of them has a confidence."""
+    return keypoints if any(confidence > 0 for _, _, confidence in keypoints or ()) else None
 
 
-def _find_nearest(joint: KeypointRegion, regions: Sequence[MaskRegion]) -> int:
-    """The region below which a joint hangs, else whose box is nearest; the smaller of two."""
+def _nearest_region(point: KeypointRegion, regions: Sequence[MaskRegion]) -> int:
+    """Return the parent region of a keypoint, else the one with the nearest box; of equal ones the smaller."""
 
     def distance(position: int) -> tuple[bool, float, int]:
         region = regions[position]
         x, y, w, h = region.mask.box_xywh
-        aside = max(x - joint.x_px, joint.x_px - x - w, 0.0), max(y - joint.y_px, joint.y_px - y - h, 0.0)
-        return region.name != joint.parent, aside[0] ** 2 + aside[1] ** 2, region.mask.area_px
+        dx, dy = max(x - point.x_px, point.x_px - x - w, 0.0), max(y - point.y_px, point.y_px - y - h, 0.0)
+        return region.region_id != point.parent, dx**2 + dy**2, region.mask.area_px
 
     return min(range(len(regions)), key=distance)
 
 
-def _teachers(source: ProposedInstance | None) -> Keypoints:
-    known = source.keypoints if source else None
-    return known or (_NOWHERE,) * len(COCO_KEYPOINTS)
-
-
 def _update(
     source: ProposedInstance | None, placed: Mapping[int, tuple[float, float]], *, were_shown: bool
-) -> Keypoints:
+) -> Keypoints | None:
     shown = set(shown_keypoints(source)) if source and were_shown else set()
-    updated = list(_teachers(source))
-    for joint in shown | placed.keys():
-        x, y, _ = updated[joint]
-        there = placed.get(joint)
-        if there is None:
-            updated[joint] = _NOWHERE
-        elif joint not in shown or max(abs(there[0] - x), abs(there[1] - y)) > _SAME_PLACE_PX:
-            updated[joint] = (*there, 1.0)
-    return tuple(updated)
+    updated = list((source and source.keypoints) or (_ABSENT,) * len(COCO_KEYPOINTS))
+    for index in shown | placed.keys():
+        x, y, _ = updated[index]
+        position = placed.get(index)
+        if position is None:
+            updated[index] = _ABSENT
+        elif index not in shown or max(abs(position[0] - x), abs(position[1] - y)) > _ROUNDING_PX:
+            updated[index] = (*position, 1.0)
+    return known_keypoints(tuple(updated))

@@ -1,18 +1,18 @@
-"""Ports of this machine's own address."""
+"""Free ports on this machine's loopback address."""
 
 import secrets
 import socket
 
 HOST = "127.0.0.1"
 OWN_PORTS = range(20_000, 32_768)
-"""Below those that Linux takes for outgoing connections, which hold them for a minute after their end."""
+"""Below Linux's ports for outgoing connections, which stay occupied for a minute after a connection ends."""
 _TRIES = 100
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen there just now."""
+    """Return whether a server could listen on this port now."""
     with socket.socket() as listener:
-        # As servers do: what a server left behind that has ended does not count.
+        # As servers do: connections of a server that has exited do not count.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, port))
@@ -22,8 +22,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """One that nothing listens on just now, and that no connection from this machine will take for itself while a
-    server that had it is started again."""
+    """Return a port that is free now, and that no outgoing connection takes while a server restarts."""
     for _ in range(_TRIES):
         port = OWN_PORTS[secrets.randbelow(len(OWN_PORTS))]
         if is_free(port):

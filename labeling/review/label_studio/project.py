@@ -1,25 +1,25 @@
-"""The labelling project: what the page shows and which names its answers carry."""
+"""The labeling project: its label config (the page), and the names that results carry."""
 
 from typing import Any
-from xml.etree import ElementTree as Xml
+from xml.sax.saxutils import quoteattr
 
 from configs.errors import ConfigError
 from configs.models import Review
 from labeling.structures.instances import COCO_KEYPOINTS
 
 IMAGE, MASKS, KEYPOINTS, VERDICT, NOTE = "image", "masks", "keypoints", "verdict", "note"
-"""Names of the page's parts: `to_name` and `from_name` of every result."""
+"""Names of the page's controls: `to_name` and `from_name` of every result."""
 
 TEACHER, STUDENT = "teacher", "student"
-"""Versions of the two predictions. Label Studio fills new annotations from the project's one version, so
-these are the same for every model; which model it was stands in the task's data."""
+"""Versions of the two predictions. Label Studio starts new annotations from one version per project, so
+these are the same for every model; the task's data names the models."""
 
 VERDICTS = (
-    ("correct", "Every person is masked as it should be"),
-    ("fixed", "I changed something, or nobody is there"),
-    ("unusable", "Not fit for a dataset"),
+    ("correct", "All people are masked correctly"),
+    ("corrected", "I changed something, or there is no person"),
+    ("unusable", "The image is not fit for a dataset"),
 )
-"""The choices of a verdict and what they mean. None is required: a plain submit says enough."""
+"""Choices and their tooltips. None is required: a submitted annotation is enough."""
 
 _MACHINE_COLUMNS = [
     f"tasks:{name}"
@@ -30,7 +30,7 @@ _MACHINE_COLUMNS = [
         "file_upload", "storage_filename", "created_at", "updated_at", "updated_by", "draft_exists",
     )
 ]  # fmt: skip
-"""What people choose no task by; without them, image and reason are on the screen."""
+"""Columns that do not help to choose a task; without them, image and reason fit on the screen."""
 
 BEST_FIRST: dict[str, Any] = {
     "title": "Most valuable first",
@@ -39,10 +39,10 @@ BEST_FIRST: dict[str, Any] = {
     "ordering": ["-tasks:data.value"],
     "hiddenColumns": {"explore": _MACHINE_COLUMNS, "labeling": [*_MACHINE_COLUMNS, "tasks:data.why"]},
 }
-"""Data of the Data Manager's tab (`/api/dm/views/`) from which people take their tasks."""
+"""Data of the Data Manager's tab (`/api/dm/views/`) from which annotators take their tasks."""
 
 _LABEL_COLOR, _STUDENT_COLOR, _KEYPOINT_COLOR = "#00c853", "#d500f9", "#ffd600"
-"""Green, magenta, yellow: told apart with every kind of color vision, and rare in images of people."""
+"""Green, magenta and yellow: distinct for every kind of color vision, and rare in images of people."""
 
 _STYLE = """
 .mm-page { display: flex; flex-direction: column; gap: 4px; --mm-around: 246px; }
@@ -66,80 +66,70 @@ _STYLE = """
   .mm-page .lsf-toolbar { zoom: 0.6; top: 0; }
 }
 """
-"""Room for the image: the header is one line, the list of tasks gives way in a small window.
+"""Leaves room for the image: a header of one line, and no task list in a small window.
 
-Beside it, room for the tools that is always there: by themselves they appear after Label Studio has
-measured the page, which enlarges images smaller than it beyond their frame and cuts their edges off;
-and the slider of the brush's size lies on the image."""
+The tools beside the image get a fixed width. By default they appear after Label Studio has measured the
+page; images smaller than the page are then enlarged beyond their frame and cut off at the edges, and the
+slider of the brush size covers the image."""
+
+
+_PAGE = f"""<View className="mm-page">
+<Style>{{style}}</Style>
+<View className="mm-why">
+  <Header value="$why" size="5" style="margin: 0" />
+  <Header value="$title" size="5" style="margin: 0; opacity: 0.7; font-weight: 400" />
+</View>
+<View className="mm-tools">
+  <BrushLabels name="{MASKS}" toName="{IMAGE}">
+    <Label value={{label}} background="{_LABEL_COLOR}" selected="true" />{{student}}
+  </BrushLabels>
+  <Choices name="{VERDICT}" toName="{IMAGE}" choice="single" showInline="true">{{verdicts}}</Choices>
+  <View className="mm-note">
+    <TextArea name="{NOTE}" toName="{IMAGE}" placeholder="Note" rows="1" maxSubmissions="1" editable="true" />
+  </View>
+</View>
+<Image name="{IMAGE}" value="${IMAGE}" zoom="true" zoomControl="true" brightnessControl="true"
+  contrastControl="true" rotateControl="false" maxHeight="calc(100vh - var(--mm-around))" />{{keypoints}}
+</View>"""
+
+_STUDENT = f"""
+    <View className="mm-hidden">
+      <Label value={{label}} background="{_STUDENT_COLOR}"
+        hint="The student's mask: only for comparison, do not submit it" />
+    </View>"""
+
+_KEYPOINT_LABELS = f"""
+<View className="mm-hidden">
+  <KeyPointLabels name="{KEYPOINTS}" toName="{IMAGE}" strokeWidth="1">
+    {"".join(f'<Label value="{name}" background="{_KEYPOINT_COLOR}" />' for name in COCO_KEYPOINTS)}
+  </KeyPointLabels>
+</View>"""
+"""COCO's 17 keypoints with a hidden legend: 17 buttons would push the image off the page."""
 
 
 def student_label(settings: Review) -> str:
-    """What the student's mask is called; never what a person's is."""
+    """Return the label of the student's mask, which always differs from a person's."""
     return "student" if settings.label != "student" else "student's"
 
 
 def label_config(settings: Review) -> str:
-    """Give the page as Label Studio's XML: the same settings give the same text.
+    """Return the page as Label Studio's XML; the same settings give the same text.
 
     Raises:
-        ConfigError: the label cannot be one there.
+        ConfigError: the label is not valid in Label Studio.
     """
-    _check_label(settings.label)
-    page = Xml.Element("View", className="mm-page")
-    Xml.SubElement(page, "Style").text = _STYLE
-    _add_why(page)
-    tools = Xml.SubElement(page, "View", className="mm-tools")
-    _add_labels(tools, settings)
-    _add_verdict(tools)
-    _add_image(page)
-    if settings.show_keypoints:
-        _add_keypoints(page)
-    return Xml.tostring(page, encoding="unicode")
-
-
-def _check_label(label: str) -> None:
-    """Label Studio fills in `$field` from the task, and XML folds white space."""
+    # Label Studio replaces `$field` by task data, and XML folds white space.
+    label = settings.label
     if "$" in label or not label.isprintable() or label != label.strip():
         raise ConfigError(
-            f"review.label is {label!r}: Label Studio needs a word without '$', line breaks and outer spaces"
+            f"review.label is {label!r}: set it to a word without '$', line breaks and outer spaces"
         )
-
-
-def _add_why(page: Xml.Element) -> None:
-    why = Xml.SubElement(page, "View", className="mm-why")
-    Xml.SubElement(why, "Header", value="$why", size="5", style="margin: 0")
-    Xml.SubElement(why, "Header", value="$title", size="5", style="margin: 0; opacity: 0.7; font-weight: 400")
-
-
-def _add_labels(tools: Xml.Element, settings: Review) -> None:
-    labels = Xml.SubElement(tools, "BrushLabels", name=MASKS, toName=IMAGE)
-    Xml.SubElement(labels, "Label", value=settings.label, background=_LABEL_COLOR, selected="true")
-    if settings.show_student:
-        hint = "What the student saw: to compare, never to submit"
-        hidden = Xml.SubElement(labels, "View", className="mm-hidden")
-        Xml.SubElement(hidden, "Label", value=student_label(settings), background=_STUDENT_COLOR, hint=hint)
-
-
-def _add_verdict(tools: Xml.Element) -> None:
-    choices = Xml.SubElement(tools, "Choices", name=VERDICT, toName=IMAGE, choice="single", showInline="true")
-    for value, hint in VERDICTS:
-        Xml.SubElement(choices, "Choice", value=value, hint=hint)
-    note = Xml.SubElement(tools, "View", className="mm-note")
-    Xml.SubElement(
-        note, "TextArea", name=NOTE, toName=IMAGE, placeholder="Note", rows="1", maxSubmissions="1", editable="true"
-    )  # fmt: skip
-
-
-def _add_image(page: Xml.Element) -> None:
-    Xml.SubElement(
-        page, "Image", name=IMAGE, value=f"${IMAGE}", zoom="true", zoomControl="true",
-        brightnessControl="true", contrastControl="true", rotateControl="false", maxHeight="calc(100vh - var(--mm-around))",
-    )  # fmt: skip
-
-
-def _add_keypoints(page: Xml.Element) -> None:
-    """COCO's 17, without a legend: seventeen buttons would push the image off the page."""
-    legend = Xml.SubElement(page, "View", className="mm-hidden")
-    joints = Xml.SubElement(legend, "KeyPointLabels", name=KEYPOINTS, toName=IMAGE, strokeWidth="1")
-    for name in COCO_KEYPOINTS:
-        Xml.SubElement(joints, "Label", value=name, background=_KEYPOINT_COLOR)
+    return _PAGE.format(
+        style=_STYLE,
+        label=quoteattr(label),
+        student=_STUDENT.format(label=quoteattr(student_label(settings))) if settings.show_student else "",
+        verdicts="".join(
+            f"<Choice value={quoteattr(value)} hint={quoteattr(hint)} />" for value, hint in VERDICTS
+        ),
+        keypoints=_KEYPOINT_LABELS if settings.show_keypoints else "",
+    )

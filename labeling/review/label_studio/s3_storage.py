@@ -1,9 +1,9 @@
-"""Images in an S3 bucket that Label Studio opens itself, by URLs that it signs when somebody looks.
+"""Images in an S3 bucket that Label Studio opens itself, with URLs that it signs on each view.
 
-A URL that we signed would be dead after a week at most, and tasks wait for longer. So tasks name
-`s3://bucket/key`, and a storage of the project says how that is opened. Somebody can have made that in
-Label Studio; or we make it, with keys that the user has named for this purpose: Label Studio keeps them,
-and our own go nowhere.
+A URL that we signed would expire after a week at most, and tasks wait longer. So tasks contain
+`s3://bucket/key`, and a storage of the project defines how to open it. A user can create that storage in
+Label Studio, or we create it with keys that the user has set for this purpose. Label Studio stores those
+keys; our own keys are never sent.
 """
 
 from collections.abc import Callable
@@ -19,12 +19,12 @@ KEY_VARIABLE = environment.LABEL_STUDIO_AWS_ACCESS_KEY_ID.name
 SECRET_VARIABLE = environment.LABEL_STUDIO_AWS_SECRET_ACCESS_KEY.name
 _TITLE = "maskmill images"
 _SIGNED_FOR_MIN = 60
-"""One minute, Label Studio's default, is over before a slow page has asked."""
+"""Label Studio's default of one minute is too short for slow pages."""
 
 
 @dataclass(frozen=True, slots=True)
 class S3Keys:
-    """A pair that opens the bucket for reading; no representation shows it."""
+    """A key pair that may read the bucket; `repr` does not show it."""
 
     key_id: str = field(repr=False)
     secret: str = field(repr=False)
@@ -32,11 +32,11 @@ class S3Keys:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Where images lie in S3, or in what speaks like it."""
+    """Location of images in S3 or a compatible store."""
 
     name: str
     prefix: str
-    """Without slashes around it; empty: the whole bucket."""
+    """Without slashes at its ends; empty: the whole bucket."""
     endpoint: str | None
     """None: Amazon's."""
     region: str | None
@@ -52,7 +52,7 @@ def find_s3_keys(look_up: Callable[[str], str | None]) -> S3Keys | None:
 
 
 def bucket_of(store: ObjectStore | None) -> Bucket | None:
-    """None: it is no bucket of S3."""
+    """Return the bucket of an image store; None: it is not in S3."""
     if store is None or protocol_of(store.url) not in {"s3", "s3a"}:
         return None
     name, _, prefix = store.url.partition("://")[2].partition("/")
@@ -62,11 +62,7 @@ def bucket_of(store: ObjectStore | None) -> Bucket | None:
 
 
 def attach_bucket(connection: Connection, project: int, bucket: Bucket, keys: S3Keys) -> None:
-    """Have a storage of the bucket in the project, with these keys: those that it had may be old.
-
-    Raises:
-        LabelStudioRefused: it cannot open the bucket with them.
-    """
+    """Create the project's storage for a bucket, or update its keys."""
     body = {
         "project": project,
         "title": _TITLE,
@@ -81,28 +77,24 @@ def attach_bucket(connection: Connection, project: int, bucket: Bucket, keys: S3
         "presign_ttl": _SIGNED_FOR_MIN,
     }
     storages = connection.get("/api/storages/s3", project=project)
-    ours = [one["id"] for one in storages if one["title"] == _TITLE and _opens(one, bucket)]
+    known = next((s["id"] for s in storages if (s["title"], s["bucket"]) == (_TITLE, bucket.name)), None)
     try:
-        if ours:
-            connection.patch(f"/api/storages/s3/{ours[0]}", body)
-        else:
+        if known is None:
             connection.post("/api/storages/s3", body)
+        else:
+            connection.patch(f"/api/storages/s3/{known}", body)
     except (LabelStudioRefused, LabelStudioUnreachable) as exc:
-        # A bucket that it cannot open is a fault of its own to Label Studio, for other servers than
-        # Amazon's: who answers right afterwards was not away.
+        # Label Studio answers 500 if it cannot open a bucket outside Amazon. If the next request works,
+        # the server is reachable, so the keys are the reason.
         connection.get("/api/storages/s3", project=project)
         raise LabelStudioRefused(
             f"Label Studio cannot open {bucket.url} with the keys in {KEY_VARIABLE} and {SECRET_VARIABLE} "
-            f"({exc}): they must be allowed to list and read there, from where it runs",
+            f"({exc}): allow them to list and read the bucket from the server's network",
             status=getattr(exc, "status", HTTPStatus.INTERNAL_SERVER_ERROR),
         ) from exc
 
 
 def signs_bucket(connection: Connection, project: int, bucket: Bucket) -> bool:
-    """Whether a storage of the project, made by whomever, opens what lies in the bucket."""
-    return any(_opens(storage, bucket) for storage in connection.get("/api/storages/s3", project=project))
-
-
-def _opens(storage: dict[str, object], bucket: Bucket) -> bool:
-    """Label Studio goes by the bucket alone."""
-    return storage["bucket"] == bucket.name
+    """Return whether any storage of the project opens the bucket; Label Studio compares only bucket names."""
+    storages = connection.get("/api/storages/s3", project=project)
+    return any(storage["bucket"] == bucket.name for storage in storages)

@@ -1,6 +1,7 @@
-"""Label Studio's webhooks: a small server that hears that something changed there.
+"""A small server for Label Studio's webhooks, which report changes.
 
-Label Studio sends each once and waits a second at most. So a hint says "look", never what happened.
+Label Studio sends each webhook once and waits one second at most, so a request only triggers a pull; its
+content is not used.
 """
 
 import hmac
@@ -15,9 +16,8 @@ from threading import Event, Thread
 from configs.errors import ConfigError
 
 SECRET_HEADER = "X-Maskmill-Secret"  # noqa: S105 - its name
-_LARGEST_BODY = 100_000_000
-"""Bytes that are read, to be polite, and thrown away."""
-_PART = 1 << 16
+_MAX_BODY = 100_000_000
+"""Limit of bytes that are read and discarded, so that the sender can finish."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +27,15 @@ class WebhookListener:
     port: int
     secret: str = field(repr=False)
     heard: Event
-    """Set by every request that knows the secret; whoever looks clears it first."""
+    """Set by every request with the secret; clear it before a pull."""
 
 
 @contextmanager
 def listen_for_webhooks(host: str, port: int) -> Iterator[WebhookListener]:
-    """Listen until the block ends; port 0 takes any that is free.
+    """Listen until the block ends; port 0 chooses a free port.
 
     Raises:
-        ConfigError: something else listens there, or the address is not this machine's.
+        ConfigError: the port is in use, or the address is not this machine's.
     """
     secret, heard = secrets.token_urlsafe(32), Event()
 
@@ -45,16 +45,14 @@ def listen_for_webhooks(host: str, port: int) -> Iterator[WebhookListener]:
     try:
         server = ThreadingHTTPServer((host, port), Handler)
     except OSError as exc:
-        raise ConfigError(f"cannot listen on {host}:{port}: {exc.strerror}; name another --port") from exc
-    server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True)
-    thread.start()
-    try:
-        yield WebhookListener(server.server_address[1], secret, heard)
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        raise ConfigError(f"cannot listen on {host}:{port}: {exc.strerror}; choose another --port") from exc
+    with server:
+        server.daemon_threads = True
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True).start()
+        try:
+            yield WebhookListener(server.server_address[1], secret, heard)
+        finally:
+            server.shutdown()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -68,14 +66,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.FORBIDDEN)
             return
         self.event.set()
-        self._skip_body()
-        self._answer(HTTPStatus.NO_CONTENT)
-
-    def _skip_body(self) -> None:
-        told = self.headers.get("Content-Length", "")
-        left = min(int(told) if told.isdecimal() else 0, _LARGEST_BODY)
-        while left > 0 and (part := self.rfile.read(min(left, _PART))):
+        length = self.headers.get("Content-Length", "")
+        left = min(int(length) if length.isdecimal() else 0, _MAX_BODY)
+        while left > 0 and (part := self.rfile.read(min(left, 1 << 16))):
             left -= len(part)
+        self._answer(HTTPStatus.NO_CONTENT)
 
     def _answer(self, status: HTTPStatus) -> None:
         self.close_connection = True
@@ -84,8 +79,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def version_string(self) -> str:
-        """Not which Python this is."""
+        """Hide the version of Python."""
         return "maskmill"
 
     def log_message(self, format: str, *args: object) -> None:
-        """Not to the terminal."""
+        """Write nothing to the terminal."""

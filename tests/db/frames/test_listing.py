@@ -1,4 +1,4 @@
-"""Frames of a run, listed and counted by the database as a reader in Python would."""
+"""Frames of a run are listed and counted as a simple Python loop would."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ CAUSES = ("boundary", "extra", "merge", "miss", "split")
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """A frame as it was entered."""
+    """A frame as it was stored."""
 
     id: int
     video_id: str
@@ -36,14 +36,14 @@ class Planted:
 
 
 def planted() -> list[Planted]:
-    """Some 400 frames in no order: every edge of a bin, many ties, some that were never compared."""
+    """About 400 shuffled frames: every bin edge, many ties, some frames that were not compared."""
     rng = np.random.default_rng(11)
     ious = [k / BINS for k in range(BINS + 1)] + [0.0] * 40 + [1.0] * 40 + list(rng.random(240))
     frames = [_compared(number, float(iou), rng) for number, iou in enumerate(ious)]
     for number in range(len(ious), len(ious) + 60):
         video_id, t_ms = "ab"[number % 2] * 64, number * 500
         frames.append(Planted(frame_id(video_id, t_ms), video_id, t_ms, "rejected", None, False, False, ()))
-    return [frames[place] for place in rng.permutation(len(frames))]
+    return [frames[position] for position in rng.permutation(len(frames))]
 
 
 def _compared(number: int, iou: float, rng: np.random.Generator) -> Planted:
@@ -60,13 +60,13 @@ FRAMES = planted()
 @pytest.fixture(scope="module")
 def database(module_database_url: str) -> Iterator[Database]:
     made = open_database(module_database_url)
-    enter(made)
+    store_frames(made)
     yield made
     made.close()
 
 
-def enter(database: Database) -> None:
-    """The frames in the run that is looked at, and some of them in another; two shards a video."""
+def store_frames(database: Database) -> None:
+    """Store all frames in the run under test and some in another run, with two shards per video."""
     for run_id, rows in (("this", FRAMES), ("other", FRAMES[:50])):
         with database.transaction() as session:
             upsert_run(session, run_id, name="test", config={}, code_version="test")
@@ -95,47 +95,49 @@ def _labeled(frame: Planted) -> LabeledFrame:
 
 
 def hardest_first(frame: Planted) -> tuple[float, int, str, int]:
-    """As hard ones by their id, whose order is nobody's; never compared ones by video and time."""
+    """Sort equally hard frames by id, and frames that were not compared by video and time."""
     if frame.iou is None:
         return 2.0, 0, frame.video_id, frame.t_ms
     return _expected(frame.iou), frame.id, "", 0
 
 
 def _expected(iou: float) -> float:
-    """The other way round, which shows by what lists are ordered."""
+    """Invert the IoU, to show which of the two lists are sorted by."""
     return 1 - iou
 
 
-def listed(database: Database, wanted: FrameQuery) -> list[int]:
+def listed(database: Database, query: FrameQuery) -> list[int]:
     with database.session() as session:
-        return [row.id for row in list_frames(session, "this", wanted)]
+        return [row.id for row in list_frames(session, "this", query)]
 
 
 @pytest.mark.parametrize("limit", [1, 10, len(FRAMES) - 30, len(FRAMES), None])
-def test_the_hardest_come_first_and_those_never_compared_last(database: Database, limit: int | None) -> None:
+def test_the_hardest_frames_come_first_and_uncompared_ones_last(
+    database: Database, limit: int | None
+) -> None:
     expected = [frame.id for frame in sorted(FRAMES, key=hardest_first)]
     assert listed(database, FrameQuery(limit=limit)) == expected[:limit]
 
 
 @pytest.mark.parametrize("decisions", [("review",), ("easy", "rejected"), ("rejected",)])
-def test_frames_are_chosen_by_their_decision(database: Database, decisions: tuple[str, ...]) -> None:
-    chosen = [frame for frame in sorted(FRAMES, key=hardest_first) if frame.decision in decisions]
-    assert listed(database, FrameQuery(decisions)) == [frame.id for frame in chosen]
+def test_frames_are_filtered_by_decision(database: Database, decisions: tuple[str, ...]) -> None:
+    expected = [frame for frame in sorted(FRAMES, key=hardest_first) if frame.decision in decisions]
+    assert listed(database, FrameQuery(decisions)) == [frame.id for frame in expected]
 
 
 @pytest.mark.parametrize("hard_only", [False, True])
 def test_frames_are_listed_by_video_and_time(database: Database, hard_only: bool) -> None:
-    chosen = [frame for frame in FRAMES if frame.is_hard or not hard_only]
-    expected = [frame.id for frame in sorted(chosen, key=lambda f: (f.video_id, f.t_ms))]
+    listable = [frame for frame in FRAMES if frame.is_hard or not hard_only]
+    expected = [frame.id for frame in sorted(listable, key=lambda f: (f.video_id, f.t_ms))]
     assert listed(database, FrameQuery(hard_only=hard_only, order="time")) == expected
 
 
-def test_hard_frames_alone_are_listed(database: Database) -> None:
+def test_only_hard_frames_are_listed(database: Database) -> None:
     expected = [frame.id for frame in sorted(FRAMES, key=hardest_first) if frame.is_hard]
     assert listed(database, FrameQuery(hard_only=True)) == expected
 
 
-def test_the_histogram_is_that_of_a_count_by_hand(database: Database) -> None:
+def test_the_histogram_equals_a_count_in_python(database: Database) -> None:
     expected, empty = [0] * BINS, 0
     for frame in FRAMES:
         if frame.both_empty:

@@ -1,4 +1,4 @@
-"""The outbox, people's words and the truth, without a Label Studio."""
+"""The outbox, annotations and their consensus, without a Label Studio."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +13,7 @@ from configs.models import Review as Settings
 from db.frames.dataset import REVIEWED, dataset_frames
 from db.models.core import RunRow
 from db.models.review import AnnotationRow, ConsensusRow, ModelScoreRow, ReviewRow
-from db.review.annotations import FrameAnnotations, SentFrame, store_annotations, update_consensus
+from db.review.annotations import FrameAnnotations, SentFrame, store_annotations
 from db.review.items import proposed_instances, review_items
 from db.review.outbox import (
     FrameTask,
@@ -33,6 +33,7 @@ from db.review.summary import summarize_reviews
 from labeling.review.records import ReviewedFrame, ReviewedInstance, Verdict
 from labeling.storage.home import Home
 from tasks.execution.database import close_databases, database_of
+from tasks.review.consensus import update_consensus
 from tasks.review.scores import score_models
 from tests.planted_reviews import PlantedRun, box_mask, person_frames, plant_run
 
@@ -46,17 +47,17 @@ def home(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     close_databases()
 
 
-def send_all(home: Home, run: PlantedRun, place: str = "http://one") -> int:
+def send_all(home: Home, run: PlantedRun, location: str = "http://one") -> int:
     with database_of(home).transaction() as session:
-        project = remember_project(session, place, "maskmill", 1, {})
+        project = remember_project(session, location, "maskmill", 1, {})
         fill_outbox(session, run.id)
-        placed = [FrameTask(frame_id, number) for number, frame_id in enumerate(run.frames, start=1)]
-        confirm_sent(session, project, placed)
+        tasks = [FrameTask(frame_id, task_id) for task_id, frame_id in enumerate(run.frames, start=1)]
+        confirm_sent(session, project, tasks)
     return project
 
 
 def chosen(session: Session, run_id: str, room: int, **settings: int) -> list[int]:
-    """What would be sent."""
+    """Return the frames that a push would send."""
     return list(choose_waiting(session, run_id, Settings(**settings), room=room).frames)
 
 
@@ -65,27 +66,30 @@ def states(home: Home) -> dict[int, str]:
         return dict(session.execute(select(ReviewRow.frame_id, ReviewRow.state)).tuples().all())
 
 
-def say(home: Home, run: PlantedRun, frame_id: int, *words: ReviewedFrame, settings: Settings) -> bool:
+def store(
+    home: Home, run: PlantedRun, frame_id: int, *annotations: ReviewedFrame, settings: Settings
+) -> bool:
+    """Store annotations of a frame and update its consensus; returns whether any is new."""
     sent = SentFrame(send_all(home, run), 1, run.id)
     with database_of(home).transaction() as session:
         proposed = proposed_instances(session, run.id, [frame_id]).get(frame_id, [])
-        changed = store_annotations(session, {frame_id: FrameAnnotations(sent, words, proposed)})
+        changed = store_annotations(session, {frame_id: FrameAnnotations(sent, annotations, proposed)})
         update_consensus(session, [frame_id], settings)
     return bool(changed)
 
 
-def word(home: Home, run: PlantedRun, number: int, who: str, *, keep: int) -> ReviewedFrame:
-    """An annotation of the run's first frame that leaves the first `keep` of the masks."""
+def annotation(home: Home, run: PlantedRun, number: int, annotator: str, *, keep: int) -> ReviewedFrame:
+    """Return an annotation of the run's first frame that keeps the first `keep` masks."""
     frame_id = run.frames[0]
     with database_of(home).session() as session:
         shown = proposed_instances(session, run.id, [frame_id])[frame_id]
     people = tuple(ReviewedInstance(one.mask, "prediction", one.id) for one in shown[:keep])
     moment = NOON + timedelta(minutes=number)
-    verdict: Verdict = "correct" if keep == len(shown) else "fixed"
-    return ReviewedFrame(frame_id, 1, number, who, verdict, people, 5.0, NOON, moment)
+    verdict: Verdict = "correct" if keep == len(shown) else "corrected"
+    return ReviewedFrame(frame_id, 1, number, annotator, verdict, people, 5.0, NOON, moment)
 
 
-def test_the_outbox_holds_what_a_run_wants_reviewed_best_first(home: Home) -> None:
+def test_the_outbox_holds_the_frames_to_review_by_priority(home: Home) -> None:
     frames = person_frames(4)[::-1]
     run = plant_run(home, [*frames, replace(frames[0], decision="accepted")])
     with database_of(home).transaction() as session:
@@ -95,7 +99,7 @@ def test_the_outbox_holds_what_a_run_wants_reviewed_best_first(home: Home) -> No
         assert len(session.scalars(select(ReviewRow)).all()) == 4
 
 
-def test_a_frame_that_is_being_sent_is_neither_lost_nor_sent_twice(home: Home) -> None:
+def test_a_frame_in_sending_is_neither_lost_nor_sent_twice(home: Home) -> None:
     first, second = (run := plant_run(home, person_frames(2))).frames
     with database_of(home).transaction() as session:
         project = remember_project(session, "http://one", "maskmill", 1, {})
@@ -109,7 +113,7 @@ def test_a_frame_that_is_being_sent_is_neither_lost_nor_sent_twice(home: Home) -
     assert states(home) == {first: "open", second: "waiting"}
 
 
-def test_a_server_that_has_another_address_now_keeps_its_frames(home: Home) -> None:
+def test_frames_follow_a_server_to_its_new_address(home: Home) -> None:
     run = plant_run(home, person_frames(2))
     send_all(home, run)
     with database_of(home).transaction() as session:
@@ -119,14 +123,14 @@ def test_a_server_that_has_another_address_now_keeps_its_frames(home: Home) -> N
     assert set(states(home).values()) == {"open"}
 
 
-def test_a_word_that_came_before_the_confirmation_stands(home: Home) -> None:
+def test_an_annotation_that_came_before_the_confirmation_is_kept(home: Home) -> None:
     [frame_id] = (run := plant_run(home, person_frames(1))).frames
-    say(home, run, frame_id, word(home, run, 1, "ann", keep=2), settings=Settings())
+    store(home, run, frame_id, annotation(home, run, 1, "ann", keep=2), settings=Settings())
     send_all(home, run)
     assert states(home) == {frame_id: "reviewed"}
 
 
-def test_a_run_withdraws_nothing_that_waits_in_another_project(home: Home) -> None:
+def test_a_run_withdraws_no_frame_of_another_project(home: Home) -> None:
     frames = person_frames(2)
     first = plant_run(home, frames)
     here = send_all(home, first)
@@ -139,7 +143,7 @@ def test_a_run_withdraws_nothing_that_waits_in_another_project(home: Home) -> No
     assert states(home) == {begun: "open", other: "withdrawn"}
 
 
-def test_frames_that_wait_elsewhere_are_counted_and_taken_only_when_asked(home: Home) -> None:
+def test_open_frames_of_another_project_are_counted_and_moved_on_request_only(home: Home) -> None:
     run = plant_run(home, person_frames(2))
     send_all(home, run)
     with database_of(home).transaction() as session:
@@ -151,35 +155,37 @@ def test_frames_that_wait_elsewhere_are_counted_and_taken_only_when_asked(home: 
         assert chosen(session, run.id, 9) == list(run.frames)
 
 
-def test_annotators_who_disagree_leave_a_frame_open_and_one_who_agrees_decides(home: Home) -> None:
+def test_disagreeing_annotators_leave_a_frame_unresolved_until_one_agrees(home: Home) -> None:
     [frame_id] = (run := plant_run(home, person_frames(1))).frames
-    agreed = Settings(consensus="agreement", min_agreement=0.6)
-    words = [word(home, run, 1, "ann", keep=2), word(home, run, 2, "bob", keep=0)]
-    say(home, run, frame_id, *words, settings=agreed)
+    settings = Settings(consensus="agreement", min_agreement=0.6)
+    annotations = [annotation(home, run, 1, "ann", keep=2), annotation(home, run, 2, "bob", keep=0)]
+    store(home, run, frame_id, *annotations, settings=settings)
     assert states(home) == {frame_id: "unresolved"}
-    words.append(
-        replace(words[1], number=3, updated_at=NOON + timedelta(hours=1), instances=words[0].instances)
+    annotations.append(
+        replace(
+            annotations[1], number=3, updated_at=NOON + timedelta(hours=1), instances=annotations[0].instances
+        )
     )
-    say(home, run, frame_id, words[0], words[2], settings=agreed)
+    store(home, run, frame_id, annotations[0], annotations[2], settings=settings)
     with database_of(home).session() as session:
-        [truth] = session.scalars(select(ConsensusRow))
-        assert truth.rule == "agreement"
-        assert truth.annotators == ["ann", "bob"]
-        assert truth.agreement == pytest.approx(1.0)
-        by_number = {one.number: one.state for one in session.scalars(select(AnnotationRow))}
-    assert by_number == {1: "current", 2: "deleted", 3: "current"}
+        [consensus] = session.scalars(select(ConsensusRow))
+        assert consensus.rule == "agreement"
+        assert consensus.annotators == ["ann", "bob"]
+        assert consensus.agreement == pytest.approx(1.0)
+        by_id = {one.external_id: one.state for one in session.scalars(select(AnnotationRow))}
+    assert by_id == {1: "current", 2: "deleted", 3: "current"}
 
 
-def test_the_same_words_again_are_no_news(home: Home) -> None:
+def test_a_known_annotation_changes_nothing(home: Home) -> None:
     [frame_id] = (run := plant_run(home, person_frames(1))).frames
-    said = word(home, run, 1, "ann", keep=1)
-    assert say(home, run, frame_id, said, settings=Settings())
-    assert not say(home, run, frame_id, said, settings=Settings())
+    known = annotation(home, run, 1, "ann", keep=1)
+    assert store(home, run, frame_id, known, settings=Settings())
+    assert not store(home, run, frame_id, known, settings=Settings())
 
 
-def test_a_run_that_comes_after_the_truth_is_scored_by_it_too(home: Home) -> None:
+def test_a_later_run_is_scored_against_an_earlier_consensus(home: Home) -> None:
     [frame_id] = (run := plant_run(home, person_frames(1))).frames
-    say(home, run, frame_id, word(home, run, 1, "ann", keep=1), settings=Settings())
+    store(home, run, frame_id, annotation(home, run, 1, "ann", keep=1), settings=Settings())
     assert score_models(home) == 1
     later = plant_run(home, person_frames(1), hard_below=0.6)
     assert score_models(home) == 1
@@ -193,7 +199,7 @@ def test_a_run_that_comes_after_the_truth_is_scored_by_it_too(home: Home) -> Non
     assert summary.seconds_per_mask == pytest.approx(2.5)
 
 
-def test_items_come_in_the_order_asked_for_with_both_models(home: Home) -> None:
+def test_items_come_in_the_requested_order_with_both_models(home: Home) -> None:
     run = plant_run(home, person_frames(3))
     with database_of(home).session() as session:
         items = review_items(session, session.get_one(RunRow, run.id), run.frames[::-1])
@@ -204,7 +210,7 @@ def test_items_come_in_the_order_asked_for_with_both_models(home: Home) -> None:
     assert [one.mask for one in items[0].teacher] == [box_mask(10, 10, 30, 80), box_mask(90, 20, 30, 90)]
 
 
-def test_a_dataset_that_is_not_read_to_its_end_leaves_no_cursor_open(
+def test_a_dataset_that_is_partly_read_leaves_no_cursor_open(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("db.frames.dataset.PAGE", 2)
@@ -218,12 +224,12 @@ def test_a_dataset_that_is_not_read_to_its_end_leaves_no_cursor_open(
             assert session.scalar(text("SELECT count(*) FROM pg_cursors")) == 0
 
 
-def test_a_dataset_tells_area_and_box_of_each_mask_whoever_made_it(home: Home) -> None:
+def test_a_dataset_has_area_and_box_of_predicted_corrected_and_drawn_masks(home: Home) -> None:
     run = plant_run(home, person_frames(2))
     drawn = ReviewedInstance(box_mask(3, 4, 50, 6), "manual", None)
-    corrected = replace(word(home, run, 1, "ann", keep=2), verdict="fixed")
+    corrected = replace(annotation(home, run, 1, "ann", keep=2), verdict="corrected")
     shown = replace(corrected.instances[0], mask=box_mask(11, 12, 28, 70), origin="prediction-changed")
-    say(home, run, run.frames[0], replace(corrected, instances=(shown, drawn)), settings=Settings())
+    store(home, run, run.frames[0], replace(corrected, instances=(shown, drawn)), settings=Settings())
     with database_of(home).session() as session:
         frames = list(dataset_frames(session, run.id, home, decisions=["review", REVIEWED]))
     assert [frame.decision for frame in frames] == [REVIEWED, "review"]

@@ -1,10 +1,12 @@
-"""Rows go in by one statement a row or by COPY, and end up the same."""
+"""Upserts by one statement per row and by COPY give the same rows."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import event, select
+from sqlalchemy.exc import IntegrityError
 
 from db.connection.database import Database, open_database
 from db.models.core import FrameRow, ImageRow, RunRow, VideoRow
@@ -33,7 +35,7 @@ def stored(database: Database) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("count", SIZES)
-def test_rows_come_back_as_they_went_in_however_often(database: Database, count: int) -> None:
+def test_a_repeated_insert_stores_the_same_rows(database: Database, count: int) -> None:
     rows = frames(count)
     for _ in range(2):
         with database.transaction() as session:
@@ -43,7 +45,7 @@ def test_rows_come_back_as_they_went_in_however_often(database: Database, count:
 
 
 @pytest.mark.parametrize("count", SIZES)
-def test_what_is_there_is_filled_and_updated_as_asked_and_no_further(database: Database, count: int) -> None:
+def test_only_named_columns_are_filled_and_updated(database: Database, count: int) -> None:
     with database.transaction() as session:
         upsert(session, FrameRow, frames(count))
         upsert(session, FrameRow, frames(count, width=64, name="other"), fill_columns=["width", "height"])
@@ -59,17 +61,15 @@ def test_what_is_there_is_filled_and_updated_as_asked_and_no_further(database: D
 
 
 @pytest.mark.parametrize("count", SIZES)
-def test_of_two_rows_with_one_key_the_last_stays(database: Database, count: int) -> None:
+def test_the_last_of_two_rows_with_one_key_is_stored(database: Database, count: int) -> None:
     with database.transaction() as session:
         rows = frames(count) + frames(1, sharpness=7.0)
         upsert(session, FrameRow, rows, update_columns=["sharpness"])
     assert [row[5] for row in stored(database)] == [7.0] + [1.5] * (count - 1)
 
 
-def test_json_and_times_go_in_by_copy_as_they_do_row_by_row(database: Database) -> None:
-    from datetime import datetime
-
-    at = datetime(2026, 5, 1, 12, 30, 15, 250)  # the ledger's are UTC without saying so
+def test_copy_stores_json_and_times_like_single_statements(database: Database) -> None:
+    at = datetime(2026, 5, 1, 12, 30, 15, 250)  # stored times are UTC without a time zone
     row = {"name": "r", "config": {"a": [1, None, "\u00e9'"]}, "code_version": "0", "started_at": at}
     row |= {"worked_at": at, "finished_at": None, "models": {}, "counts": {"x": 1}}
     with database.transaction() as session:
@@ -85,25 +85,22 @@ def test_json_and_times_go_in_by_copy_as_they_do_row_by_row(database: Database) 
 
 def test_many_rows_are_one_statement_on_postgresql(database: Database) -> None:
     if database.engine.dialect.name != "postgresql":
-        pytest.skip("SQLite has no COPY, and no way to a server")
-    asked: list[str] = []
+        pytest.skip("SQLite has no COPY")
+    statements: list[str] = []
 
-    def keep(
+    def record(
         _connection: Any, _cursor: Any, statement: str, _parameters: Any, _context: Any, many: bool
     ) -> None:
-        asked.append("many" if many else statement.split(maxsplit=1)[0])
+        statements.append("many" if many else statement.split(maxsplit=1)[0])
 
-    event.listen(database.engine, "before_cursor_execute", keep)
+    event.listen(database.engine, "before_cursor_execute", record)
     with database.transaction() as session:
         upsert(session, FrameRow, frames(1000))
-    assert "many" not in asked
-    assert asked[-1] == "INSERT"
+    assert "many" not in statements
+    assert statements[-1] == "INSERT"
 
 
-def test_a_second_key_still_forbids(database: Database) -> None:
-    """Only the primary key may meet what is there: an image in two sets is an error."""
-    from sqlalchemy.exc import IntegrityError
-
+def test_a_conflict_on_another_unique_key_is_an_error(database: Database) -> None:
     rows = [
         {"video_id": "v", "position": n, "sha256": "same", "path": "", "name": ""} for n in range(COPY_FROM)
     ]

@@ -1,4 +1,4 @@
-"""Made-up frames that the tests of all formats share."""
+"""Synthetic frames for the tests of all formats."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ SIZE_HW = (48, 64)
 
 
 def ring_and_dot() -> NDArray[np.bool_]:
-    """A square with a hole, an island in the hole, and a second part of one pixel."""
+    """Return a square with a hole, an island in the hole, and a second part of one pixel."""
     pixels = np.zeros(SIZE_HW, dtype=bool)
     pixels[4:24, 10:30] = True
     pixels[9:19, 15:25] = False
@@ -47,7 +47,7 @@ def frame(
     split: str | None = None,
     file_name: str = "",
 ) -> DatasetFrame:
-    """A frame whose image, a real JPEG of its own shade, lies in `folder`."""
+    """Return a frame whose image is a real JPEG in `folder`, with a shade of its own."""
     name = file_name or f"{number:04}.jpg"
     image = folder / name
     shade = np.full((*SIZE_HW, 3), number % 256, dtype=np.uint8)
@@ -57,7 +57,7 @@ def frame(
 
 
 def image_of(number: int, size_hw: tuple[int, int], *, license: str | None = "CC-BY-4.0") -> DatasetFrame:
-    """A frame with nobody in it, and no image on the disk."""
+    """Return a frame without people and without an image file."""
     return DatasetFrame(
         id=number,
         image=Path("none.jpg"),

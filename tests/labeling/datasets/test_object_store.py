@@ -1,4 +1,4 @@
-"""Datasets in a bucket: whole or not there, replaced as a whole, fed from folders and buckets."""
+"""Datasets in a bucket: complete or absent, replaced as a whole, with images from folders and buckets."""
 
 import threading
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import pytest
 from configs.errors import ConfigError
 from labeling.datasets.formats.coco import write_coco
 from labeling.datasets.formats.mask_png import write_mask_pngs
+from labeling.datasets.formats.registry import WRITERS
 from labeling.datasets.formats.yolo import write_yolo_seg
 from labeling.datasets.object_store import export_to, export_to_store
 from labeling.datasets.records import DatasetFrame, ExportSummary
@@ -17,12 +18,6 @@ from labeling.errors import ExportError, StoreUnreachable
 from labeling.storage.object_store import ObjectStore
 from tests.labeling.datasets.frames import files_under, frame, instance, ring_and_dot
 from tests.store_server import TestBucket
-
-WRITERS: dict[str, Callable[..., ExportSummary]] = {
-    "coco": write_coco,
-    "masks": write_mask_pngs,
-    "yolo": write_yolo_seg,
-}
 
 
 @pytest.fixture
@@ -38,8 +33,7 @@ def frames(tmp_path: Path) -> list[DatasetFrame]:
 
 
 def in_store(frames: list[DatasetFrame], store: ObjectStore) -> list[DatasetFrame]:
-    """The same frames with their images kept there."""
-
+    """Return the frames with their images in the store."""
     for one in frames:
         store.put(one.file_name, one.image.read_bytes())
     return [one._replace(image=Path(one.file_name), store=store) for one in frames]
@@ -60,24 +54,24 @@ def contents(bucket: TestBucket) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
-@pytest.mark.parametrize("kept", ["on disk", "in the same bucket", "in another store"])
+@pytest.mark.parametrize("stored", ["on disk", "in the same bucket", "in another store"])
 def test_a_dataset_in_a_bucket_has_the_files_of_one_in_a_folder(
     write: Callable[..., ExportSummary],
-    kept: str,
+    stored: str,
     frames: list[DatasetFrame],
     bucket: TestBucket,
     tmp_path: Path,
 ) -> None:
     store = ObjectStore(f"{bucket.url}/sets/first")
     there = {"in the same bucket": f"{bucket.url}/kept", "in another store": f"memory://{tmp_path.name}"}
-    kept_frames = in_store(frames, ObjectStore(there[kept])) if kept in there else frames
-    assert send(store, kept_frames, write) == write(frames, tmp_path / "folder")
+    stored_frames = in_store(frames, ObjectStore(there[stored])) if stored in there else frames
+    assert send(store, stored_frames, write) == write(frames, tmp_path / "folder")
     assert contents(bucket) == files_under(tmp_path / "folder")
-    write(kept_frames, tmp_path / "fetched")
+    write(stored_frames, tmp_path / "fetched")
     assert files_under(tmp_path / "fetched") == files_under(tmp_path / "folder")
 
 
-def test_what_lists_the_images_is_written_after_them(
+def test_lists_are_written_after_the_images(
     store: ObjectStore, frames: list[DatasetFrame], bucket: TestBucket
 ) -> None:
     send(store, frames)
@@ -88,20 +82,20 @@ def test_what_lists_the_images_is_written_after_them(
     assert written[listed + 1 :] == [MARKER]
 
 
-def test_an_export_that_breaks_off_leaves_the_earlier_one_readable(
+def test_a_failed_export_leaves_the_earlier_one_readable(
     store: ObjectStore, frames: list[DatasetFrame], bucket: TestBucket
 ) -> None:
     send(store, frames[:2])
     before = contents(bucket)["annotations/instances.json"]
     frames[2].image.unlink()
-    with pytest.raises(ExportError, match=r"0003\.jpg is gone"):
+    with pytest.raises(ExportError, match=r"0003\.jpg is missing"):
         send(store, frames)
     assert contents(bucket)["annotations/instances.json"] == before
     send(store, frames[:1])
     assert [key for key in contents(bucket) if key.startswith("images")] == ["images/0001.jpg"]
 
 
-def test_another_format_takes_the_place_of_an_export_as_a_whole(
+def test_another_format_replaces_an_export_as_a_whole(
     store: ObjectStore, frames: list[DatasetFrame], bucket: TestBucket, tmp_path: Path
 ) -> None:
     send(store, frames)
@@ -110,19 +104,19 @@ def test_another_format_takes_the_place_of_an_export_as_a_whole(
     assert contents(bucket) == files_under(tmp_path / "folder")
 
 
-def test_labels_of_two_ages_are_never_listed(
+def test_a_mixture_of_two_exports_is_never_listed(
     store: ObjectStore, frames: list[DatasetFrame], bucket: TestBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("labeling.storage.object_store.RETRY_FOR_S", 0.1)
     send(store, frames, write_yolo_seg)
     upload = ObjectStore.upload
 
-    def break_off(self: ObjectStore, file: Path, name: str) -> None:
+    def fail_at_second(self: ObjectStore, file: Path, name: str) -> None:
         if name == "labels/0002.txt":
             bucket.gate.fail_with = 503
         upload(self, file, name)
 
-    monkeypatch.setattr(ObjectStore, "upload", break_off)
+    monkeypatch.setattr(ObjectStore, "upload", fail_at_second)
     with pytest.raises(StoreUnreachable):
         send(store, frames, write_yolo_seg)
     monkeypatch.setattr(ObjectStore, "upload", upload)
@@ -132,7 +126,7 @@ def test_labels_of_two_ages_are_never_listed(
     assert contents(bucket).keys() >= {"data.yaml", "frames.jsonl"}
 
 
-def test_what_maskmill_did_not_write_is_left_alone(
+def test_files_of_others_are_left_alone(
     store: ObjectStore, frames: list[DatasetFrame], bucket: TestBucket
 ) -> None:
     store.put("thesis.tex", b"years of work")
@@ -154,14 +148,14 @@ def test_two_frames_of_one_name_are_refused(
 ) -> None:
     (tmp_path / "other").mkdir()
     twin = frame(4, tmp_path / "other", file_name=frames[0].file_name)
-    with pytest.raises(ExportError, match=r"two frames want the file name '0001\.jpg'"):
+    with pytest.raises(ExportError, match=r"two frames have the file name '0001\.jpg'"):
         send(store, [*frames, twin])
 
 
-def test_images_travel_side_by_side(
+def test_images_are_uploaded_in_parallel(
     store: ObjectStore, frames: list[DatasetFrame], bucket: TestBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All three are on their way before the first has arrived: one at a time this would never end."""
+    """All three uploads start before the first ends; one at a time, the barrier would time out."""
     together, put = threading.Barrier(3, timeout=30), ObjectStore.put
 
     def meet(self: ObjectStore, name: str, content: bytes, **options: threading.Event) -> None:

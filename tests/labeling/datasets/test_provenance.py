@@ -1,4 +1,4 @@
-"""A record is written by a quick encoder as the slow one would write it, byte for byte."""
+"""The fast encoder writes the same bytes as the standard library."""
 
 import json
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from labeling.datasets.provenance import record_line
 
 TEXTS = st.text(st.characters(codec="ascii")) | st.text(st.characters(exclude_categories=()))
-"""Lone surrogates too, as file names may have."""
+"""With lone surrogates, which file names may have."""
 
 
 @given(st.integers(1, 2**53 - 1), TEXTS, st.none() | TEXTS)
@@ -19,6 +19,6 @@ def test_a_record_is_written_as_by_the_standard_library(number: int, title: str,
 
 
 @pytest.mark.parametrize("text", ["a\x7fb", "caf\u00e9", "\ud800", 'quo"te\\', "\u2028", "\x00"])
-def test_characters_that_the_quick_encoder_leaves_alone_are_escaped(text: str) -> None:
+def test_characters_that_the_fast_encoder_does_not_escape_are_escaped(text: str) -> None:
     expected = json.dumps({"id": 1, "title": text}, separators=(",", ":")).encode()
     assert record_line({"id": 1, "title": text}) == expected

@@ -29,7 +29,9 @@ def _write(staging: Path, **entries: str) -> None:
         (staging / name).write_text(text)
 
 
-def test_images_are_hard_links_unless_copies_are_wanted(frames: list[DatasetFrame], tmp_path: Path) -> None:
+def test_images_are_hard_links_unless_copies_are_requested(
+    frames: list[DatasetFrame], tmp_path: Path
+) -> None:
     write_coco(frames, tmp_path / "linked")
     write_coco(frames, tmp_path / "copied", copy=True)
     assert (tmp_path / "linked/images/0001.jpg").samefile(frames[0].image)
@@ -46,7 +48,7 @@ def test_a_link_to_an_image_leads_to_the_image_itself(frames: list[DatasetFrame]
 
 
 def test_images_on_another_disk_are_copied_and_noted(tmp_path: Path) -> None:
-    other = Path("/dev/shm")  # noqa: S108 - the one other disk that a Linux machine always has
+    other = Path("/dev/shm")  # noqa: S108 - another file system on every Linux machine
     if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("no second disk on this machine")
     far = other / f"maskmill-{os.getpid()}.jpg"
@@ -127,14 +129,14 @@ def test_a_failure_half_way_leaves_the_earlier_export_as_it_was(
 
 def test_a_failure_leaves_no_new_folder_behind(frames: list[DatasetFrame], tmp_path: Path) -> None:
     frames[1].image.unlink()
-    with pytest.raises(ExportError, match=r"0002\.jpg is gone"):
+    with pytest.raises(ExportError, match=r"0002\.jpg is missing"):
         write_coco(frames, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("moved_in", [0, 1, 2])
 def test_a_swap_that_was_killed_is_undone_by_the_next_export(moved_in: int, tmp_path: Path) -> None:
-    """The state that a kill leaves: the old entries aside, some of the new ones moved in."""
+    """After a kill, the old entries are aside and some of the new ones moved in."""
     folder = tmp_path / "out"
     with stage_export(folder, entries=("a", "b")) as staging:
         _write(staging, a="old a", b="old b")
@@ -161,7 +163,7 @@ def test_a_first_export_that_was_killed_does_not_block_the_folder(
 
 
 @pytest.mark.parametrize("marker", ["", "[]", '{"entries": [".."]}', '{"entries": [""]}', '{"entries": "a"}'])
-def test_a_marker_that_is_not_ours_protects_what_lies_there(marker: str, tmp_path: Path) -> None:
+def test_a_foreign_marker_protects_the_folder(marker: str, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     _write(tmp_path / "out", **{MARKER: marker, "a": "precious"})
     with (
@@ -182,7 +184,7 @@ def test_a_file_name_that_leads_elsewhere_is_refused(
 
 def test_two_images_of_one_name_are_refused(frames: list[DatasetFrame], tmp_path: Path) -> None:
     for copy in (False, True):
-        with pytest.raises(ExportError, match=r"two frames want the file name '0001\.jpg'"):
+        with pytest.raises(ExportError, match=r"two frames have the file name '0001\.jpg'"):
             write_coco(
                 [frames[0], frames[1]._replace(file_name="0001.jpg")],
                 tmp_path / "out",
@@ -191,7 +193,7 @@ def test_two_images_of_one_name_are_refused(frames: list[DatasetFrame], tmp_path
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this machine")
-def test_a_full_disk_is_called_by_its_name(tmp_path: Path) -> None:
+def test_a_full_disk_has_its_own_error(tmp_path: Path) -> None:
     with pytest.raises(DiskFull, match="no space left"), export_errors(tmp_path):
         Path("/dev/full").write_text("more")
 

@@ -1,4 +1,4 @@
-"""People one by one, drawn by hand and beside a second implementation."""
+"""Detection metrics of hand-drawn people, and against a second implementation."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -51,7 +51,7 @@ def figures(*images: ImageMatch | None) -> PersonMetrics:
     return found
 
 
-def test_each_person_has_the_best_instance_and_each_pair_is_one_to_one() -> None:
+def test_each_person_has_the_best_instance_and_pairs_are_one_to_one() -> None:
     two = truth(LEFT, RIGHT)
     assert by_masks(seen(RIGHT, LEFT), two) == ImageMatches(best_ious=(1.0, 1.0), matched=2, seen=2)
     assert by_masks(seen(LEFT_TOP, LEFT), two) == ImageMatches(best_ious=(1.0, 0.0), matched=1, seen=2)
@@ -60,12 +60,12 @@ def test_each_person_has_the_best_instance_and_each_pair_is_one_to_one() -> None
     assert by_masks(seen(LEFT), twins) == ImageMatches(best_ious=(1.0, 0.75), matched=1, seen=1)
 
 
-def test_half_of_the_union_is_enough_and_less_is_not() -> None:
+def test_an_iou_of_a_half_matches_and_less_does_not() -> None:
     assert by_masks(seen(RIGHT_HALF), truth(RIGHT)) == ImageMatches(best_ious=(0.5,), matched=1, seen=1)
     assert by_masks(seen(LEFT_TOP), truth(LEFT)) == ImageMatches(best_ious=(1 / 3,), matched=0, seen=1)
 
 
-def test_nobody_seen_and_nobody_labeled() -> None:
+def test_no_instances_and_no_labeled_people() -> None:
     assert by_masks([], truth(LEFT)) == ImageMatches(best_ious=(0.0,), matched=0, seen=0)
     assert by_masks(seen(LEFT), truth()) == ImageMatches(best_ious=(), matched=0, seen=1)
     assert figures(match_people([], truth())).boxes == DetectionMetrics(0, None, 0, None, None)
@@ -80,7 +80,7 @@ def test_an_instance_mostly_on_a_crowd_counts_neither_for_nor_against() -> None:
     assert by_masks(seen(LEFT, rows), truth(LEFT, ignored=crowd)).seen == 2
 
 
-def test_an_instance_that_finds_somebody_counts_wherever_it_lies() -> None:
+def test_a_matched_instance_counts_even_in_ignored_regions() -> None:
     crowd = Mask.from_array(draw(".##.....", ".##.....", ".##....."))
     onto_the_crowd = Mask.from_array(draw("###.....", "###.....", "###....."))
     assert by_masks(seen(onto_the_crowd), truth(LEFT, ignored=crowd)) == ImageMatches(
@@ -88,7 +88,7 @@ def test_an_instance_that_finds_somebody_counts_wherever_it_lies() -> None:
     )
 
 
-def test_a_person_mostly_where_nothing_is_known_need_not_be_found() -> None:
+def test_a_person_mostly_in_ignored_regions_does_not_count() -> None:
     outside = Mask.from_array(draw("......##", "......##", "........"))
     match = match_people(seen(LEFT), truth(LEFT, RIGHT, ignored=outside))
     assert match == ImageMatch(ImageMatches((1.0,), 1, 1), ImageMatches((1.0,), 1, 1))
@@ -97,12 +97,12 @@ def test_a_person_mostly_where_nothing_is_known_need_not_be_found() -> None:
     assert of_boxes == ImageMatch(None, ImageMatches((1.0,), 1, 1))
 
 
-def test_a_truth_that_does_not_tell_people_apart_has_no_people() -> None:
+def test_joined_ground_truth_has_no_matches() -> None:
     assert match_people(seen(LEFT), replace(truth(LEFT), is_joined=True)) is None
     assert summarize_people([]) is None
 
 
-def test_where_some_are_labeled_nobody_knows_the_precision() -> None:
+def test_partial_ground_truth_has_no_precision() -> None:
     partial = match_people(seen(LEFT, MIDDLE), replace(truth(LEFT, RIGHT), is_partial=True))
     assert figures(partial).masks == DetectionMetrics(people=2, iou=0.5, missed=1, recall=0.5, precision=None)
     whole = match_people(seen(LEFT, MIDDLE), truth(LEFT))
@@ -111,7 +111,7 @@ def test_where_some_are_labeled_nobody_knows_the_precision() -> None:
     )
 
 
-def test_of_boxes_only_their_boxes_are_known() -> None:
+def test_ground_truth_of_boxes_has_only_box_metrics() -> None:
     ring = Mask.from_array(draw("###.....", "#.#.....", "###....."))
     boxed = match_people(seen(ring, RIGHT), truth(boxes=((0, 0, 3, 3), (3, 0, 2, 3))))
     assert boxed == ImageMatch(None, ImageMatches(best_ious=(1.0, 0.0), matched=1, seen=2))
@@ -123,12 +123,12 @@ def test_of_boxes_only_their_boxes_are_known() -> None:
     assert both.boxes.people == 3
 
 
-def test_a_box_is_the_instances_own_and_may_be_right_where_its_mask_is_not() -> None:
+def test_an_instance_has_its_own_box_which_may_match_where_its_mask_does_not() -> None:
     found = match_people([Instance(LEFT_TOP, 1.0, (0, 0, 2, 3))], truth(LEFT))
     assert found == ImageMatch(ImageMatches((1 / 3,), 0, 1), ImageMatches((1.0,), 1, 1))
 
 
-def test_who_has_less_than_a_tenth_is_missed() -> None:
+def test_a_person_with_an_iou_below_a_tenth_is_missed() -> None:
     images = [ImageMatch(None, ImageMatches((iou,), 0, 1)) for iou in (0.0, 0.099, 0.1, 0.4)]
     assert figures(*images).boxes.missed == 2
 
@@ -137,16 +137,16 @@ def test_who_has_less_than_a_tenth_is_missed() -> None:
 def test_random_images_agree_with_loops_over_pixels_and_all_pairings(seed: int) -> None:
     random = np.random.default_rng(seed)
     people, instances = ([rectangle(random) for _ in range(random.integers(0, 5))] for _ in range(2))
-    instances += [some_moved(random, one) for one in people if random.random() < 0.7]
+    instances += [shifted(random, one) for one in people if random.random() < 0.7]
     ignored = rectangle(random) if random.random() < 0.5 else np.zeros(SIZE_HW, bool)
     image = truth(*map(Mask.from_array, people), ignored=Mask.from_array(ignored))
     found = match_people(seen(*map(Mask.from_array, instances)), image)
     assert found is not None
     for match, cut, of_both in ((found.masks, ~ignored, pixel_iou), (found.boxes, ~ignored | True, box_iou)):
         assert match is not None
-        wanted = [one for one in people if (one & ignored).sum() <= one.sum() / 2]
-        ious = np.array([[of_both(one & cut, other & cut) for other in instances] for one in wanted])
-        ious = ious.reshape(len(wanted), len(instances))
+        visible = [one for one in people if (one & ignored).sum() <= one.sum() / 2]
+        ious = np.array([[of_both(one & cut, other & cut) for other in instances] for one in visible])
+        ious = ious.reshape(len(visible), len(instances))
         pairs = best_pairing(ious)
         free = [number for number in range(len(instances)) if number not in {column for _, column in pairs}]
         against = [n for n in free if (instances[n] & ignored).sum() <= instances[n].sum() / 2]
@@ -164,7 +164,7 @@ def rectangle(random: np.random.Generator) -> BoolArray:
     return pixels
 
 
-def some_moved(random: np.random.Generator, pixels: BoolArray) -> BoolArray:
+def shifted(random: np.random.Generator, pixels: BoolArray) -> BoolArray:
     moved: BoolArray = np.roll(pixels, int(random.integers(0, 2)), axis=int(random.integers(0, 2)))
     return moved
 
@@ -187,7 +187,7 @@ def fill_tight_box(pixels: BoolArray) -> BoolArray:
 
 
 def best_pairing(ious: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> list[tuple[int, int]]:
-    """Of all one-to-one pairings the one with the largest sum of IoUs of at least 0.5."""
+    """Return the one-to-one pairing with the largest sum of IoUs of at least 0.5."""
     rows, columns = ious.shape
     if rows > columns:
         return [(row, column) for column, row in best_pairing(ious.T)]
@@ -197,7 +197,7 @@ def best_pairing(ious: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> lis
     return [pair for pair in best if eligible[pair] > 0]
 
 
-def test_people_can_be_seen_who_stand_half_outside_of_what_is_ignored_and_are_followed() -> None:
+def test_visible_tracks_are_those_of_people_half_outside_ignored_regions() -> None:
     crowd = Mask.from_array(draw("....####", "....####", "....####"))
     masked = replace(truth(LEFT, MIDDLE, RIGHT, ignored=crowd), tracks=("9", "10", "7"))
     assert visible_tracks(masked) == ("10", "9")

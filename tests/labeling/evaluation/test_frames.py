@@ -1,4 +1,4 @@
-"""IoU with ground truth, of which a part may be unknown."""
+"""IoU with ground truth, of which a part may be ignored."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ SIZE_HW = (10, 20)
 
 
 def box(x: int, w: int) -> Mask:
-    """All rows of some columns."""
+    """Return all rows of some columns."""
     pixels = np.zeros(SIZE_HW, bool)
     pixels[:, x : x + w] = True
     return Mask.from_array(pixels)
@@ -30,26 +30,26 @@ def truth(*people: Mask, ignored: Mask | None = None) -> LabeledImage:
     return LabeledImage(Path("a.jpg"), SIZE_HW, people, ignored or Mask.empty(SIZE_HW))
 
 
-def test_everybodys_masks_are_compared_together() -> None:
+def test_the_masks_of_all_people_are_compared_together() -> None:
     assert iou_with_truth([box(0, 4), box(4, 4)], truth(box(2, 8))) == pytest.approx(6 / 10)
 
 
-def test_what_is_ignored_counts_neither_for_nor_against() -> None:
-    seen = [box(0, 4), box(12, 8)]  # the second on ignored ground
+def test_ignored_regions_do_not_count() -> None:
+    seen = [box(0, 4), box(12, 8)]  # the second is ignored
     assert iou_with_truth(seen, truth(box(0, 2), ignored=box(12, 8))) == pytest.approx(0.5)
     assert iou_with_truth([box(12, 8)], truth(ignored=box(12, 8))) == 1
 
 
-def test_nobody_where_nobody_is_is_right() -> None:
+def test_no_mask_is_right_where_no_person_is() -> None:
     assert iou_with_truth([], truth()) == 1
     assert iou_with_truth([box(0, 3)], truth()) == pytest.approx(0, abs=1e-6)
     assert iou_with_truth([], truth(box(0, 3))) == pytest.approx(0, abs=1e-6)
 
 
-def test_a_truth_of_another_size_is_told() -> None:
+def test_ground_truth_of_another_size_is_refused() -> None:
     row = LabeledFrame(0, 0, 0.0, "a.jpg", "easy", size_hw=(5, 5))
     with pytest.raises(
-        ModelOutputWrong, match=r"a.jpg: \(10, 20\) \(height, width\), the image has \(5, 5\)"
+        ModelOutputWrong, match=r"ground truth of a\.jpg: the mask is 20x10 px, its frame 5x5"
     ):
         evaluate_frame("set", truth(), row, CARDS)
 
@@ -57,11 +57,11 @@ def test_a_truth_of_another_size_is_told() -> None:
 CARDS = {role: ModelCard("kind", role, "", "{}") for role in ("teacher", "student")}
 
 
-def test_a_truth_of_boxes_says_nothing_about_masks() -> None:
+def test_ground_truth_of_boxes_has_no_mask_metrics() -> None:
     person = Instance(box(0, 4), 1.0, (0, 0, 4, 10))
     agreement = compare_instances([person], [], SIZE_HW, Agreement())
     row = LabeledFrame(
-        0, 0, 0.0, "a.jpg", "review", agreement=agreement, trust=0.9, value=0.1, teacher=(person,)
+        0, 0, 0.0, "a.jpg", "review", agreement=agreement, trust=0.9, priority=0.1, teacher=(person,)
     )
     boxed = replace(truth(), boxes=((0, 0, 4, 10), (9, 0, 4, 10)), tracks=("b", "a"))
     found = evaluate_frame("set", boxed, row, CARDS)
@@ -74,7 +74,7 @@ def test_a_truth_of_boxes_says_nothing_about_masks() -> None:
     assert evaluate_frame("set", replace(boxed, is_partial=True), row, CARDS).agreement == found.agreement
 
 
-def test_people_are_not_looked_for_in_one_mask_of_everybody_or_in_a_rejected_frame() -> None:
+def test_people_are_not_matched_for_a_semantic_model_or_a_rejected_frame() -> None:
     agreement = compare_instances([], [], SIZE_HW, Agreement())
     row = LabeledFrame(0, 0, 0.0, "a.jpg", "easy", agreement=agreement)
     semantic = {**CARDS, "student": replace(CARDS["student"], gives_instances=False)}

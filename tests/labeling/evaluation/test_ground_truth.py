@@ -1,4 +1,4 @@
-"""Ground truth as others write it."""
+"""Ground truth in the formats of public datasets."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def image(folder: Path, name: str) -> None:
 
 
 def values(**boxes: tuple[int, int, int, int]) -> np.ndarray[Any, Any]:
-    """A label image of boxes (x, y, w, h) by their value, as `v85=(0, 0, 3, 3)`."""
+    """Return a label image of boxes (x, y, w, h) by their value, as `v85=(0, 0, 3, 3)`."""
     made = np.zeros(SIZE_HW, np.uint8)
     for name, (x, y, w, h) in boxes.items():
         made[y : y + h, x : x + w] = int(name[1:])
@@ -62,11 +62,11 @@ def test_cdnets_grays_are_what_moves_and_what_is_not_decided(folder: Path) -> No
     mask(folder, "gt000001.png", v85=(0, 0, 30, 20))
     mask(folder, "gt000002.png", v255=(3, 3, 4, 4), v170=(7, 3, 2, 4), v85=(0, 18, 30, 2), v50=(12, 3, 5, 5))
     mask(folder, "gt000003.png", v50=(0, 0, 5, 5))
-    somebody, nobody = read_labeled(of_masks(folder, codes="cdnet"))
-    assert [person.box_xywh for person in somebody.people] == [(3, 3, 4, 4)]
-    assert somebody.ignored.area_px == 2 * 4 + 30 * 2
-    assert nobody.name == "in000003.jpg"
-    assert nobody.people == ()
+    moving, still = read_labeled(of_masks(folder, codes="cdnet"))
+    assert [person.box_xywh for person in moving.people] == [(3, 3, 4, 4)]
+    assert moving.ignored.area_px == 2 * 4 + 30 * 2
+    assert still.name == "in000003.jpg"
+    assert still.people == ()
 
 
 def coco(folder: Path, **changes: Any) -> LabeledSet:
@@ -98,11 +98,11 @@ def test_a_coco_files_people_count_and_its_crowds_are_ignored(folder: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("../a.jpg", "leads out of"), ("gone.jpg", "'gone.jpg' is not in")]
+    ("name", "message"), [("../a.jpg", "is outside"), ("gone.jpg", "'gone.jpg' is not in")]
 )
-def test_an_image_that_is_elsewhere_is_told(name: str, told: str, folder: Path) -> None:
+def test_an_image_outside_the_folder_is_refused(name: str, message: str, folder: Path) -> None:
     record = {"id": 7, "file_name": name, "height": 20, "width": 30}
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         read_labeled(coco(folder, images=[record]))
 
 
@@ -120,18 +120,18 @@ def test_an_image_that_is_elsewhere_is_told(name: str, told: str, folder: Path) 
         '{"images": [3], "annotations": []}',
     ],
 )
-def test_what_is_no_coco_file_is_told(text: str, folder: Path) -> None:
+def test_a_file_that_is_not_coco_is_refused(text: str, folder: Path) -> None:
     (folder / "truth.json").write_text(text)
-    with pytest.raises(ConfigError, match="is no COCO file"):
+    with pytest.raises(ConfigError, match="is not a COCO file"):
         read_labeled(LabeledSet(images=folder / "images", coco=folder / "truth.json"))
 
 
-def test_a_truth_without_an_image_is_told(folder: Path) -> None:
-    with pytest.raises(ConfigError, match="not one image"):
+def test_a_set_without_an_image_is_refused(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no image in .* is labeled"):
         read_labeled(coco(folder, images=[], annotations=[]))
 
 
-def test_one_in_so_many_and_only_the_region_of_interest(folder: Path) -> None:
+def test_every_second_image_and_only_the_region_of_interest(folder: Path) -> None:
     for number in range(5):
         image(folder, f"{number}.jpg")
         mask(folder, f"{number}.png", v1=(0, 0, 30, 20))
@@ -141,25 +141,25 @@ def test_one_in_so_many_and_only_the_region_of_interest(folder: Path) -> None:
     assert {one.ignored.box_xywh for one in found} == {(10, 0, 20, 20)}
 
 
-def test_folders_where_nothing_fits_are_told(folder: Path) -> None:
+def test_folders_without_matching_masks_are_refused(folder: Path) -> None:
     image(folder, "a.jpg")
     mask(folder, "b.png", v1=(0, 0, 3, 3))
     with pytest.raises(ConfigError, match=r"no image in .* has a mask in .* NAME_mask.png"):
         read_labeled(of_masks(folder))
-    with pytest.raises(ConfigError, match="is no folder"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         read_labeled(LabeledSet(images=folder / "nowhere", masks=folder / "masks"))
-    with pytest.raises(ConfigError, match="is no folder"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         read_labeled(LabeledSet(images=folder / "images", masks=folder / "nowhere"))
 
 
-def test_a_mask_that_cannot_be_read_is_told(folder: Path) -> None:
+def test_an_unreadable_mask_is_named(folder: Path) -> None:
     image(folder, "a.jpg")
     (folder / "masks" / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n, and no more")
-    with pytest.raises(ConfigError, match=r"a.png: not an image that can be read"):
+    with pytest.raises(ConfigError, match=r"a.png: not a readable image"):
         read_labeled(of_masks(folder))
 
 
-def test_an_image_of_a_shot_has_its_time_by_its_place_among_all_images(folder: Path) -> None:
+def test_an_image_of_a_shot_has_its_time_by_its_position_among_all_images(folder: Path) -> None:
     for name in ("f1.jpg", "f2.jpg", "f9.jpg", "f10.jpg"):
         image(folder, name)
     for name in ("f2.png", "f10.png"):

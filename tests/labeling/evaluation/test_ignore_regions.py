@@ -1,4 +1,4 @@
-"""Which masks can be judged, and how good they are."""
+"""Which masks can be judged, and their IoU."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -28,24 +28,24 @@ def test_a_mask_is_as_good_as_its_best_overlap_with_a_person() -> None:
     assert judge_masks([], image(DANCER)) == []
 
 
-def test_what_is_ignored_is_no_part_of_either_mask() -> None:
+def test_ignored_pixels_are_part_of_neither_mask() -> None:
     border = Mask.from_array(draw(".#....", ".#....", ".#....", ".#...."))
     assert judge_masks([SLIM], image(DANCER, ignored=border)) == [1.0]
 
 
-def test_a_mask_that_lies_mostly_where_nothing_is_known_cannot_be_judged() -> None:
+def test_a_mask_mostly_in_ignored_regions_cannot_be_judged() -> None:
     three_quarters = Mask.from_array(draw("##....", "##....", "##....", "......"))
     half = Mask.from_array(draw("##....", "##....", "......", "......"))
     assert judge_masks([DANCER], image(SLIM, ignored=three_quarters)) == [None]
     assert find_known([DANCER], image(SLIM, ignored=half)) == [True]
 
 
-def test_where_some_are_labeled_a_mask_apart_from_them_cannot_be_judged() -> None:
+def test_with_partial_ground_truth_a_mask_apart_from_labeled_people_cannot_be_judged() -> None:
     assert judge_masks([DANCER, AUDIENCE], image(DANCER)) == [1.0, 0.0]
     assert judge_masks([DANCER, AUDIENCE], image(DANCER, is_partial=True)) == [1.0, None]
 
 
-def test_a_truth_of_several_people_in_one_mask_judges_a_mask_that_lies_on_it_alone() -> None:
+def test_joined_ground_truth_judges_a_mask_only_if_no_other_lies_on_it() -> None:
     both = Mask.from_array(DANCER.to_array() | AUDIENCE.to_array())
     joined = replace(image(both), is_joined=True)
     elsewhere = Mask.from_array(draw("..##..", "......", "......", "......"))
@@ -54,7 +54,7 @@ def test_a_truth_of_several_people_in_one_mask_judges_a_mask_that_lies_on_it_alo
     assert judge_masks([both], replace(image(), is_joined=True)) == [0.0]
 
 
-def test_people_whom_only_the_teacher_saw_are_ignored_where_some_are_labeled() -> None:
+def test_with_partial_ground_truth_people_found_only_by_the_teacher_are_ignored() -> None:
     partial, whole = (image(DANCER, is_partial=is_partial) for is_partial in (True, False))
     seen = [SLIM, AUDIENCE]
     assert iou_with_truth(seen, whole) == pytest.approx(4 / 16)

@@ -1,4 +1,4 @@
-"""Measures against their definitions, written out."""
+"""Metrics against their definitions, written out."""
 
 from itertools import product
 
@@ -17,7 +17,7 @@ from labeling.evaluation.metrics import (
 )
 
 RANKED = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=30)
-"""Few different scores: ties are where such functions go wrong."""
+"""Few different scores, because errors occur at ties."""
 
 
 def split(ranked: list[tuple[int, bool]]) -> tuple[list[int], list[bool]]:
@@ -51,19 +51,19 @@ def test_a_share_of_nothing_is_none() -> None:
     assert share([True, False, False, False]) == 0.25
 
 
-def test_what_comes_true_as_often_as_was_said_has_no_calibration_error() -> None:
-    said = [0.25] * 4 + [0.75] * 4
-    assert expected_calibration_error(said, [1, 0, 0, 0, 1, 1, 1, 0]) == 0.0
-    assert expected_calibration_error(said, [0, 0, 0, 0, 1, 1, 1, 1]) == 0.25
+def test_predictions_equal_to_the_observed_share_have_no_calibration_error() -> None:
+    predicted = [0.25] * 4 + [0.75] * 4
+    assert expected_calibration_error(predicted, [1, 0, 0, 0, 1, 1, 1, 0]) == 0.0
+    assert expected_calibration_error(predicted, [0, 0, 0, 0, 1, 1, 1, 1]) == 0.25
     assert expected_calibration_error([], []) is None
 
 
-def test_each_bin_is_told_with_its_mean_and_what_came_true() -> None:
+def test_each_bin_has_its_mean_and_its_observed_share() -> None:
     curve = calibration_curve([0.0, 0.04, 0.95, 1.0], [False, True, True, True])
-    assert [(one.said, one.true, one.count) for one in curve] == [(0.02, 0.5, 2), (0.975, 1.0, 2)]
+    assert [(one.predicted, one.observed, one.count) for one in curve] == [(0.02, 0.5, 2), (0.975, 1.0, 2)]
 
 
-def test_the_risk_of_taking_more_is_counted_from_the_most_trusted_on() -> None:
+def test_risk_is_counted_from_the_most_trusted_on() -> None:
     curve = risk_coverage([0.1, 0.9, 0.8, 0.2], [False, True, False, True])
     assert {(one.coverage, one.risk) for one in curve} == {(0.25, 0), (0.5, 0.5), (0.75, 1 / 3), (1.0, 0.5)}
     assert risk_coverage([], []) == []

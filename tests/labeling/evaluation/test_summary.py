@@ -1,4 +1,4 @@
-"""What the order of the review queue is worth, counted by hand."""
+"""The gain of the review queue's order, counted by hand."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ def waiting(name: str, *, agreement: float, value: float | None, corrected_px: i
     )
 
 
-def test_the_queue_looks_at_the_most_valuable_frames_first_however_low_the_others_agree() -> None:
+def test_the_queue_starts_with_the_highest_priority_not_the_lowest_agreement() -> None:
     frames = [
         waiting("far away", agreement=0.0, value=0.001, corrected_px=50),
         waiting("large", agreement=0.4, value=0.3, corrected_px=300),
@@ -32,14 +32,14 @@ def test_the_queue_looks_at_the_most_valuable_frames_first_however_low_the_other
     )
 
 
-def test_where_nothing_is_to_be_corrected_nothing_is_gained() -> None:
+def test_without_wrong_pixels_there_is_no_gain() -> None:
     reviewing = summarize_frames([waiting("a", agreement=0.0, value=0.1, corrected_px=0)] * 5)[
         "all"
     ].reviewing
     assert (reviewing.corrected, reviewing.gain, reviewing.gain_over_lowest_iou) == (None, None, None)
 
 
-def test_people_who_are_followed_are_counted_once_in_all_frames_and_in_those_shown() -> None:
+def test_each_track_is_counted_once_in_all_frames_and_in_those_shown() -> None:
     one_by_one = [
         replace(waiting(f"{i}", agreement=0.1 * i, value=0.1 * i, corrected_px=1), tracks=(f"{i}",))
         for i in range(4)
@@ -55,7 +55,7 @@ def test_people_who_are_followed_are_counted_once_in_all_frames_and_in_those_sho
     assert sets["other"].reviewing.people_shown == 0
 
 
-def test_frames_known_by_boxes_are_in_nothing_about_masks() -> None:
+def test_frames_with_only_boxes_are_in_no_mask_metric() -> None:
     masked = [
         EvaluatedFrame("set", "found", 1, "accepted", (), 0.1, 0.1, 0.2, 0.9, 50, trust=0.9, value=0.1),
         EvaluatedFrame("set", "easy", 1, "easy", (), 0.9, 0.9, 0.9, 0.9, 10, trust=0.9),

@@ -1,4 +1,4 @@
-"""Which frames a page shows."""
+"""The frames with the worst errors."""
 
 from labeling.evaluation.frames import EvaluatedFrame
 from labeling.evaluation.worst import false_accepts, missed_failures

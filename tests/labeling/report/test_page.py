@@ -12,7 +12,7 @@ import pytest
 from configs.errors import MaskmillError
 from labeling.errors import SourceError
 from labeling.report.charts import funnel_rows, histogram_chart
-from labeling.report.page import (
+from labeling.report.contents import (
     AgreementHistogram,
     ExampleImage,
     FrameCounts,
@@ -22,8 +22,8 @@ from labeling.report.page import (
     SourceFailure,
     SourceLine,
     StageTime,
-    render_report,
 )
+from labeling.report.page import render_report
 from labeling.report.wording import advice_for, listing, rate, summarize
 from labeling.text.figures import duration, percent
 from labeling.visualization.encode import encode_jpeg
@@ -47,12 +47,12 @@ NOTHING = FrameCounts.from_counts({})
 
 
 class _Reader(HTMLParser):
-    """Every element with its attributes, and all text outside of styles."""
+    """All elements with their attributes, and all text outside styles."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
+        self.texts: list[str] = []
         self._open = ""
         self.feed(page)
 
@@ -62,11 +62,11 @@ class _Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self._open != "style":
-            self.words.append(data)
+            self.texts.append(data)
 
     @property
     def text(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.words))
+        return re.sub(r"\s+", " ", " ".join(self.texts))
 
     def named(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
@@ -76,7 +76,7 @@ def _tile(title: str = "Evening walk", **changes: object) -> ExampleImage:
     tile = ExampleImage(
         JPEG, title, 83_040, "", 0.31, "review", ("the mirrored image disagrees",), ("miss", "miss")
     )
-    return dataclasses.replace(tile, **changes)  # type: ignore[arg-type] # a test names real fields
+    return dataclasses.replace(tile, **changes)  # type: ignore[arg-type] # tests use existing fields
 
 
 def _report(**changes: object) -> ReportData:
@@ -101,21 +101,21 @@ def _report(**changes: object) -> ReportData:
             SourceLine("https://video.example/x", failure=SourceFailure("removed", "x: taken down")),
         ),
     )
-    return dataclasses.replace(data, **changes)  # type: ignore[arg-type] # a test names real fields
+    return dataclasses.replace(data, **changes)  # type: ignore[arg-type] # tests use existing fields
 
 
 def _read(**changes: object) -> _Reader:
     return _Reader(render_report(_report(**changes)))
 
 
-def test_the_page_says_what_was_found() -> None:
+def test_the_page_has_the_results() -> None:
     text = _read().text
-    for words in (
+    for expected in (
         "street-night",
         "3f9a1c0be7d24456",
         "torchvision:maskrcnn_resnet50_fpn_v2",
         "Of 1,000 frames looked at in 3 videos, 600 were compared: the student got 60 wrong (10.0 %).",
-        "7 frames in which both saw nobody",
+        "7 frames in which neither found a person",
         "01:23.040",
         "IoU 0.31",
         "the mirrored image disagrees",
@@ -124,10 +124,10 @@ def test_the_page_says_what_was_found() -> None:
         advice_for("removed"),
         "CC-BY-4.0",
     ):
-        assert words in text
+        assert expected in text
 
 
-def test_the_page_needs_nothing_but_itself() -> None:
+def test_the_page_requires_no_other_files() -> None:
     page = render_report(_report())
     reader = _Reader(page)
     assert not reader.named("script")
@@ -139,7 +139,7 @@ def test_the_page_needs_nothing_but_itself() -> None:
     assert (policy["content"] or "").startswith("default-src 'none'")
 
 
-def test_an_image_is_carried_byte_for_byte() -> None:
+def test_an_image_is_embedded_unchanged() -> None:
     (image,) = _read().named("img")
     assert base64.b64decode((image["src"] or "").partition(",")[2]) == JPEG
 
@@ -173,13 +173,13 @@ def test_only_web_addresses_become_links() -> None:
     assert [link["href"] for link in _read(sources=sources).named("a")] == addresses[:2]
 
 
-def test_an_image_of_a_folder_shows_its_name_in_place_of_a_time() -> None:
+def test_an_image_of_a_folder_shows_its_name_instead_of_a_time() -> None:
     text = _read(tiles=(_tile(t_ms=None, name="IMG_0042.jpg"),)).text
     assert "IMG_0042.jpg" in text
     assert "01:23.040" not in text
 
 
-def test_tiles_are_drawn_while_the_page_is_written_and_only_once() -> None:
+def test_tiles_are_drawn_only_once() -> None:
     drawn = []
 
     def tiles() -> Iterator[ExampleImage]:
@@ -201,7 +201,7 @@ def test_a_name_with_undecodable_bytes_still_makes_a_page() -> None:
     assert "w?g.mp4" in page.encode("utf-8").decode("utf-8")
 
 
-def test_a_run_that_saw_nothing_has_a_page_that_says_so() -> None:
+def test_a_run_without_frames_has_a_page() -> None:
     reader = _read(
         videos=0,
         counts=NOTHING,
@@ -227,10 +227,10 @@ def test_the_sentence_fits_the_numbers(counts: FrameCounts, videos: int, images:
     assert summarize(_report(counts=counts, videos=videos, images=images)) == sentence
 
 
-def test_the_funnel_takes_rejections_from_the_right_end_of_what_was_left() -> None:
+def test_the_funnel_draws_rejections_at_the_right_end_of_the_remaining_frames() -> None:
     rows = {row.label: (row.after, row.frames) for row in funnel_rows(COUNTS)}
     assert rows == {
-        "looked at": (0, 1000),
+        "sampled": (0, 1000),
         "no people": (700, 300),
         "blurred": (600, 100),
         "compared": (0, 600),
@@ -285,7 +285,7 @@ def _subclasses(error: type[MaskmillError]) -> Iterator[type[MaskmillError]]:
 
 @pytest.mark.parametrize("error", list(_subclasses(SourceError)))
 def test_every_failure_of_a_source_comes_with_advice_of_its_own(error: type[MaskmillError]) -> None:
-    assert advice_for(error.code) != advice_for("a code that nobody knows")
+    assert advice_for(error.code) != advice_for("an unknown code")
 
 
 def test_stages_show_their_rate_and_share() -> None:
@@ -295,7 +295,7 @@ def test_stages_show_their_rate_and_share() -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "whole", "words"),
+    ("part", "whole", "text"),
     [
         (0, 0, "0 %"),
         (1, 3, "33.3 %"),
@@ -304,16 +304,16 @@ def test_stages_show_their_rate_and_share() -> None:
         (10**6 - 1, 10**6, "over 99.9 %"),
     ],
 )
-def test_a_share_is_never_rounded_to_nothing_or_all(part: int, whole: int, words: str) -> None:
-    assert percent(part, whole) == words
+def test_a_share_is_never_rounded_to_0_or_100_percent(part: int, whole: int, text: str) -> None:
+    assert percent(part, whole) == text
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "text"),
     [(0, "0 s"), (0.25, "0.25 s"), (9.96, "10 s"), (59.4, "59 s"), (59.9, "1 min 00 s"), (72, "1 min 12 s"), (3599.9, "1 h 00 min"), (4000, "1 h 07 min")],
 )  # fmt: skip
-def test_a_duration_uses_the_units_that_a_person_would(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
+def test_a_duration_has_suitable_units(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
 def test_a_rate_needs_frames_and_time() -> None:
@@ -324,6 +324,6 @@ def test_causes_are_listed_once_with_their_counts() -> None:
     assert listing(("miss", "boundary", "miss")) == "miss (2), boundary"
 
 
-def test_template_and_styles_lie_in_the_package() -> None:
+def test_template_and_styles_are_in_the_package() -> None:
     shipped = {entry.name for entry in resources.files("labeling.report").iterdir()}
     assert {"report.html.j2", "report.css"} <= shipped

@@ -211,7 +211,7 @@ def test_a_response_that_trickles_times_out() -> None:
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (reply(b"\x89PNG rubbish"), "not a PNG"),
+        (reply(b"\x89PNG rubbish"), "not a readable PNG"),
         (reply(labels_png(1, size_hw=(3, 4))), "the mask is 4x3 px, its frame 8x6"),
         (reply(b"<html>", media_type="text/html"), "Content-Type 'text/html'"),
         (reply(b"{", media_type="application/json"), "not JSON"),

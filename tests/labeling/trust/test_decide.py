@@ -1,4 +1,4 @@
-"""Each sign for and against the teacher, its edge, and the sentences."""
+"""Each sign for and against the teacher, at its threshold, and the reasons."""
 
 import math
 from dataclasses import replace
@@ -27,6 +27,7 @@ class Signs(NamedTuple):
 
 UNKNOWN = Signs()
 GOOD = Signs(flip_iou=0.95, keypoints_inside=1.0)
+JUMPS = "the mask jumps: IoU {} with the previous frame's mask moved by optical flow (minimum 0.50)"
 LEFT = draw("##..", "##..", "....", "....")
 RIGHT = draw("...#", "...#", "...#", "...#")
 
@@ -35,14 +36,14 @@ def compare(teacher: list[Instance], student: list[BoolArray]) -> FrameAgreement
     return compare_instances(teacher, instances(student), (4, 4), Agreement())
 
 
-def stability(
+def decision_of(
     teacher: list[Instance], student: list[BoolArray], signs: Signs = GOOD, settings: Trust = SETTINGS
 ) -> Decision:
     return decide(compare(teacher, student), known(teacher, signs), settings)
 
 
 def known(teacher: list[Instance], signs: Signs = UNKNOWN) -> Evidence:
-    """A teacher's evidence, with signs that are set rather than measured."""
+    """Return a teacher's evidence with given signs instead of measured ones."""
     measured = gather_evidence(teacher, (4, 4), min_keypoint_score=0.5)
     instances = tuple(replace(one, keypoints_inside=signs.keypoints_inside) for one in measured.instances)
     return Evidence(instances, signs.flip_iou)
@@ -50,77 +51,77 @@ def known(teacher: list[Instance], signs: Signs = UNKNOWN) -> Evidence:
 
 def test_a_frame_on_which_both_agree_is_easy() -> None:
     unsure = instance(LEFT, score=0.1)
-    assert stability([unsure], [LEFT], Signs(flip_iou=0.0, keypoints_inside=0.0)) == Decision("easy", ())
-    assert stability([], []) == Decision("easy", ())
+    assert decision_of([unsure], [LEFT], Signs(flip_iou=0.0, keypoints_inside=0.0)) == Decision("easy", ())
+    assert decision_of([], []) == Decision("easy", ())
 
 
 def test_a_hard_frame_with_a_sure_teacher_is_accepted() -> None:
-    result = stability([instance(LEFT, score=0.7)], [])
+    result = decision_of([instance(LEFT, score=0.7)], [])
     assert result == Decision(
-        "accepted", ("student missed 1 person", "student and teacher overlap with IoU 0.00")
+        "accepted", ("the student missed 1 person", "student and teacher overlap with IoU 0.00")
     )
 
 
 def test_the_lowest_score_must_be_high() -> None:
     teacher = [instance(LEFT, score=0.9), instance(RIGHT, score=0.43)]
-    result = stability(teacher, [])
+    result = decision_of(teacher, [])
     assert result.decision == "review"
     assert result.reasons == (
-        "teacher unsure: lowest score 0.43 < 0.70",
-        "student missed 2 people",
+        "the teacher is unsure: lowest score 0.43 (minimum 0.70)",
+        "the student missed 2 people",
         "student and teacher overlap with IoU 0.00",
     )
     edge = [teacher[0], replace(teacher[1], score=0.7)]
-    assert stability(edge, []).decision == "accepted"
+    assert decision_of(edge, []).decision == "accepted"
     below = [teacher[0], replace(teacher[1], score=math.nextafter(0.7, 0))]
-    assert stability(below, []).decision == "review"
+    assert decision_of(below, []).decision == "review"
 
 
 @pytest.mark.parametrize(
     ("flip_iou", "decision"), [(0.8, "accepted"), (0.799, "review"), (math.nan, "review")]
 )
 def test_the_mirrored_image_must_give_the_same_mask(flip_iou: float, decision: str) -> None:
-    assert stability([instance(LEFT)], [], Signs(flip_iou=flip_iou)).decision == decision
+    assert decision_of([instance(LEFT)], [], Signs(flip_iou=flip_iou)).decision == decision
 
 
 def test_a_flickering_mask_is_named_with_both_values() -> None:
-    result = stability([instance(LEFT)], [], Signs(flip_iou=0.62))
-    assert result.reasons[0] == "mask flickers: IoU 0.62 with the mirrored image's < 0.80"
+    result = decision_of([instance(LEFT)], [], Signs(flip_iou=0.62))
+    assert result.reasons[0] == "the mirrored image gives another mask: IoU 0.62 (minimum 0.80)"
 
 
 @pytest.mark.parametrize(("inside", "decision"), [(0.9, "accepted"), (0.89, "review"), (math.nan, "review")])
-def test_the_joints_must_lie_in_the_mask(inside: float, decision: str) -> None:
-    assert stability([instance(LEFT)], [], Signs(keypoints_inside=inside)).decision == decision
+def test_the_keypoints_must_lie_in_the_mask(inside: float, decision: str) -> None:
+    assert decision_of([instance(LEFT)], [], Signs(keypoints_inside=inside)).decision == decision
 
 
-def test_joints_outside_are_named_with_both_values() -> None:
-    result = stability([instance(LEFT)], [], Signs(keypoints_inside=0.7))
-    assert result.reasons[0] == "joints outside the mask: 70 % inside < 90 %"
+def test_keypoints_outside_are_named_with_both_values() -> None:
+    result = decision_of([instance(LEFT)], [], Signs(keypoints_inside=0.7))
+    assert result.reasons[0] == "keypoints lie outside the mask: 70 % inside (minimum 90 %)"
 
 
-def test_what_was_not_measured_does_not_speak_against_the_teacher() -> None:
-    assert stability([instance(LEFT)], [], UNKNOWN).decision == "accepted"
+def test_missing_evidence_does_not_speak_against_the_teacher() -> None:
+    assert decision_of([instance(LEFT)], [], UNKNOWN).decision == "accepted"
 
 
 @pytest.mark.parametrize(
     ("sign", "reason"),
     [
-        ({"flow_iou": 0.31}, "mask jumps: IoU 0.31 < 0.50 with the frame before, moved along"),
-        ({"verifier": SecondOpinion(0.31)}, "the second model sees it differently: IoU 0.31 < 0.70"),
+        ({"flow_iou": 0.31}, JUMPS.format("0.31")),
+        ({"verifier": SecondOpinion(0.31)}, "the verifier gives another mask: IoU 0.31 (minimum 0.70)"),
         (
             {"verifier": SecondOpinion(missed=1)},
-            "teacher saw nobody where the second model saw 1 person",
+            "the teacher found no person where the verifier found 1 person",
         ),
         (
             {"verifier": SecondOpinion(unseen=2)},
-            "the second model saw nobody where the teacher saw 2 people",
+            "the verifier found no person where the teacher found 2 people",
         ),
         (
             {"verifier": SecondOpinion(keypoints_inside=0.7)},
-            "the second model's joints lie outside the mask: 70 % inside < 90 %",
+            "the verifier's keypoints lie outside the mask: 70 % inside (minimum 90 %)",
         ),
-        ({"verifier": SecondOpinion(math.nan)}, "the second model sees it differently: IoU nan < 0.70"),
-        ({"flow_iou": math.nan}, "mask jumps: IoU nan < 0.50 with the frame before, moved along"),
+        ({"verifier": SecondOpinion(math.nan)}, "the verifier gives another mask: IoU nan (minimum 0.70)"),
+        ({"flow_iou": math.nan}, JUMPS.format("nan")),
     ],
 )
 @pytest.mark.parametrize("is_calibrated", [False, True])
@@ -137,46 +138,51 @@ def test_an_objection_keeps_a_trusted_frame_from_being_accepted(
     assert decide(agreement, fine, settings).decision == "accepted"
 
 
-def test_a_teacher_that_saw_nobody_is_not_trusted() -> None:
-    result = stability([], [RIGHT])
+def test_a_teacher_that_found_no_person_is_not_trusted() -> None:
+    result = decision_of([], [RIGHT])
     assert result.decision == "review"
-    assert result.reasons[0] == "teacher saw nobody where the student saw 1 person"
-    assert stability([], [LEFT, RIGHT]).reasons[0] == "teacher saw nobody where the student saw 2 people"
+    assert result.reasons[0] == "the teacher found no person where the student found 1 person"
+    assert (
+        decision_of([], [LEFT, RIGHT]).reasons[0]
+        == "the teacher found no person where the student found 2 people"
+    )
 
 
-def test_a_sure_teacher_that_saw_nobody_at_one_place_is_not_trusted() -> None:
-    result = stability([instance(LEFT, score=1.0)], [RIGHT])
+def test_a_sure_teacher_that_missed_one_person_is_not_trusted() -> None:
+    result = decision_of([instance(LEFT, score=1.0)], [RIGHT])
     assert result.decision == "review"
     assert result.reasons == (
-        "teacher saw nobody where the student saw 1 person",
-        "student missed 1 person",
+        "the teacher found no person where the student found 1 person",
+        "the student missed 1 person",
         "student and teacher overlap with IoU 0.00",
     )
 
 
-def test_a_teacher_that_saw_nobody_where_a_semantic_student_saw_only_a_speck_is_not_trusted() -> None:
+def test_a_teacher_that_found_no_person_where_a_semantic_student_found_a_speck_is_not_trusted() -> None:
     speck = np.zeros((100, 100), dtype=np.bool_)
     speck[50, 50] = True
     agreement = compare_instances([], instances([speck]), (100, 100), Agreement(), student_is_semantic=True)
     result = decide(agreement, Evidence(), SETTINGS)
-    assert result == Decision("review", ("teacher saw nobody", "student and teacher overlap with IoU 0.00"))
+    assert result == Decision(
+        "review", ("the teacher found no person", "student and teacher overlap with IoU 0.00")
+    )
 
 
 def test_a_score_that_is_not_a_number_is_a_doubt() -> None:
     assert (
-        stability([instance(LEFT, score=math.nan)], []).reasons[0]
-        == "teacher unsure: lowest score nan < 0.70"
+        decision_of([instance(LEFT, score=math.nan)], []).reasons[0]
+        == "the teacher is unsure: lowest score nan (minimum 0.70)"
     )
 
 
-def test_all_doubts_are_named_with_the_costly_one_last() -> None:
+def test_all_doubts_are_named_and_the_costly_one_is_last() -> None:
     teacher = [instance(LEFT, score=0.5)]
-    doubts = stability(teacher, [RIGHT], Signs(flip_iou=0.1, keypoints_inside=0.2)).reasons[:4]
+    doubts = decision_of(teacher, [RIGHT], Signs(flip_iou=0.1, keypoints_inside=0.2)).reasons[:4]
     assert [doubt.split(":")[0] for doubt in doubts] == [
-        "teacher saw nobody where the student saw 1 person",
-        "teacher unsure",
-        "joints outside the mask",
-        "mask flickers",
+        "the teacher found no person where the student found 1 person",
+        "the teacher is unsure",
+        "keypoints lie outside the mask",
+        "the mirrored image gives another mask",
     ]
 
 
@@ -188,9 +194,9 @@ def test_each_cause_says_why_a_frame_is_hard() -> None:
     assert decide(agreement, measured, SETTINGS) == Decision(
         "accepted",
         (
-            "student missed 1 person",
-            "student split 1 person into 2 masks",
-            "student merged 2 people into 1 mask",
+            "the student missed 1 person",
+            "the student split 1 person into 2 masks",
+            "the student merged 2 people into 1 mask",
             f"student and teacher overlap with IoU {agreement.iou:.2f}",
         ),
     )
@@ -198,8 +204,8 @@ def test_each_cause_says_why_a_frame_is_hard() -> None:
 
 def test_a_loose_outline_says_why_a_frame_is_hard() -> None:
     shifted = draw(".##.", ".##.", "....", "....")
-    assert stability([instance(LEFT)], [shifted]).reasons == (
-        "student's outline of 1 person is off",
+    assert decision_of([instance(LEFT)], [shifted]).reasons == (
+        "the student's outline of 1 person is inaccurate",
         "student and teacher overlap with IoU 0.33",
     )
 
@@ -213,45 +219,47 @@ def calibration(**changes: object) -> Calibration:
     return Calibration.model_validate(tree | changes)
 
 
-def test_a_calibrated_teacher_is_believed_from_the_trust_that_the_risk_allows() -> None:
+def test_a_calibrated_teacher_is_accepted_from_the_threshold_of_the_risk() -> None:
     careful, bold = (Trust(calibration=calibration(), accept_risk=risk) for risk in (0.05, 0.2))
     teacher = [instance(LEFT, score=0.8)]
-    refused = stability(teacher, [], Signs(flip_iou=0.1), careful)
+    refused = decision_of(teacher, [], Signs(flip_iou=0.1), careful)
     assert refused.decision == "review"
-    assert refused.reasons[0] == "teacher right with a probability of 80 % < 90 %"
-    assert refused.reasons[1].startswith("mask flickers")
-    accepted = stability(teacher, [], Signs(flip_iou=0.1), bold)
+    assert refused.reasons[0] == "the teacher is right with a probability of 80 % (minimum 90 %)"
+    assert refused.reasons[1].startswith("the mirrored image gives another mask")
+    accepted = decision_of(teacher, [], Signs(flip_iou=0.1), bold)
     assert accepted == Decision(
-        "accepted", ("student missed 1 person", "student and teacher overlap with IoU 0.00")
+        "accepted", ("the student missed 1 person", "student and teacher overlap with IoU 0.00")
     )
 
 
-def test_a_risk_that_was_never_reached_accepts_nothing() -> None:
+def test_a_risk_without_a_threshold_accepts_nothing() -> None:
     settings = Trust(calibration=calibration(), accept_risk=0.01)
-    result = stability([instance(LEFT, score=0.99)], [], Signs(flip_iou=1.0), settings)
+    result = decision_of([instance(LEFT, score=0.99)], [], Signs(flip_iou=1.0), settings)
     assert result.decision == "review"
-    assert result.reasons[0] == "no trust was ever high enough for a risk of 1 %, this one is 99 %"
+    assert result.reasons[0] == (
+        "the calibration has no threshold for a risk of 1 % (trust of this frame: 99 %)"
+    )
 
 
 def test_cheap_trust_accepts_nothing_unless_the_teacher_cannot_see_mirrored_images() -> None:
     teacher = [instance(LEFT, score=0.95)]
-    refused = stability(teacher, [], UNKNOWN, Trust(calibration=calibration()))
+    refused = decision_of(teacher, [], UNKNOWN, Trust(calibration=calibration()))
     assert refused.decision == "review"
     assert refused.reasons[0] == (
-        "teacher's scores alone, without the mirrored image, are not believed (0.95)"
+        "the teacher's scores alone do not suffice without the mirrored image (0.95)"
     )
     blind = Trust(calibration=calibration(full=None))
-    assert stability(teacher, [], UNKNOWN, blind).decision == "accepted"
+    assert decision_of(teacher, [], UNKNOWN, blind).decision == "accepted"
 
 
-def test_a_calibrated_teacher_who_saw_nobody_is_not_believed() -> None:
-    result = stability([], [LEFT], GOOD, Trust(calibration=calibration()))
+def test_a_calibrated_teacher_that_found_no_person_is_not_trusted() -> None:
+    result = decision_of([], [LEFT], GOOD, Trust(calibration=calibration()))
     assert result.decision == "review"
-    assert result.reasons[0] == "no mask of the teacher's to believe"
+    assert result.reasons[0] == "the teacher found no person"
 
 
-def test_a_calibration_asks_for_the_mirrored_image_from_its_own_threshold() -> None:
-    settings, bold, hopeful = (
+def test_a_calibration_has_its_own_threshold_for_measuring_the_mirrored_image() -> None:
+    settings, bold, strict = (
         Trust(calibration=calibration(), accept_risk=risk) for risk in (0.05, 0.2, 0.01)
     )
     likely, hopeless = [instance(LEFT, score=0.51)], [instance(LEFT, score=0.49)]
@@ -259,11 +267,11 @@ def test_a_calibration_asks_for_the_mirrored_image_from_its_own_threshold() -> N
     assert not needs_flip(compare(likely, [LEFT]), known(likely), settings)
     assert not needs_flip(compare(hopeless, []), known(hopeless), settings)
     assert needs_flip(compare(hopeless, []), known(hopeless), bold)
-    assert not needs_flip(compare(likely, []), known(likely), hopeful)
+    assert not needs_flip(compare(likely, []), known(likely), strict)
     assert not needs_flip(compare([], [LEFT]), known([]), settings)
 
 
-def test_the_mirrored_image_is_asked_for_only_where_it_decides() -> None:
+def test_the_mirrored_image_is_measured_only_where_it_decides() -> None:
     sure, unsure = [instance(LEFT)], [instance(LEFT, score=0.69)]
     assert needs_flip(compare(sure, []), known(sure), SETTINGS)
     assert not needs_flip(compare(sure, [LEFT]), known(sure), SETTINGS)
@@ -276,7 +284,7 @@ def test_the_mirrored_image_is_asked_for_only_where_it_decides() -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_asking_for_the_mirrored_image_is_the_same_as_it_changing_the_decision(seed: int) -> None:
+def test_the_mirrored_image_is_needed_exactly_where_it_can_change_the_decision(seed: int) -> None:
     rng = np.random.default_rng(seed)
     scores = rng.uniform(0.6, 1.0, 2)
     teacher = [

@@ -1,4 +1,4 @@
-"""Each sign against a hand-drawn image or a second computation."""
+"""Each number against a hand-drawn image or a second computation."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from tests.labeling.strategies import blobs, draw, instance, instances, joints
 
 LEFT = draw("##..", "##..", "....", "....")
 RIGHT = draw("...#", "...#", "...#", "...#")
-NOBODY = draw("....", "....", "....", "....")
+EMPTY = draw("....", "....", "....", "....")
 
 
 def gathered(teacher: list[BoolArray], mirrored: list[Mask] | None = None) -> Evidence:
@@ -28,10 +28,10 @@ def test_size_and_score_are_those_of_the_mask() -> None:
     assert (one.score, one.area_px, one.stability, one.flip_iou) == (0.7, 4, None, None)
 
 
-def test_how_decided_a_mask_is_is_passed_on_with_its_own_mask() -> None:
+def test_stability_stays_with_its_own_mask() -> None:
     people = [
         replace(one, stability=share)
-        for one, share in zip(instances([LEFT, NOBODY, RIGHT]), (0.4, 0.1, 0.9), strict=True)
+        for one, share in zip(instances([LEFT, EMPTY, RIGHT]), (0.4, 0.1, 0.9), strict=True)
     ]
     result = gather_evidence(people, (4, 4), min_keypoint_score=0.5)
     assert [one.stability for one in result.instances] == [0.4, 0.9]
@@ -46,7 +46,7 @@ def test_mirrored_masks_are_mirrored_back_before_they_are_compared() -> None:
     assert flips(turned) == [0.0]
 
 
-def test_a_mask_that_the_mirrored_image_lacks_is_told_apart_from_one_that_it_has() -> None:
+def test_each_mask_has_its_own_flip_iou() -> None:
     one = gathered([LEFT, RIGHT], [flip_mask(Mask.from_array(LEFT))])
     assert flips(one) == [1.0, 0.0]
     assert one.flip_iou == pytest.approx(0.5)
@@ -67,13 +67,13 @@ def test_the_agreement_with_the_mirrored_image_is_the_iou_of_the_pixels(seed: in
     assert flips(result) == [pytest.approx(expected, abs=1e-9)]
 
 
-def test_nobody_in_either_image_agrees() -> None:
+def test_two_empty_images_agree() -> None:
     assert gathered([], []) == Evidence((), 1.0)
 
 
-def test_an_empty_mask_is_nobody() -> None:
-    assert gathered([NOBODY]) == Evidence()
-    assert len(gathered([NOBODY, LEFT]).instances) == 1
+def test_an_empty_mask_is_left_out() -> None:
+    assert gathered([EMPTY]) == Evidence()
+    assert len(gathered([EMPTY, LEFT]).instances) == 1
 
 
 def test_mirrored_masks_of_another_size_are_refused() -> None:
@@ -81,7 +81,7 @@ def test_mirrored_masks_of_another_size_are_refused() -> None:
         gathered([LEFT], [Mask.empty((4, 5))])
 
 
-def test_joints_are_looked_up_in_their_own_mask_and_the_lowest_share_counts() -> None:
+def test_keypoints_are_compared_with_their_own_mask_and_the_lowest_share_counts() -> None:
     inside: Keypoints = ((0.5, 0.5, 0.9), (1.5, 1.5, 0.9), (9.0, 9.0, 0.1))
     half: Keypoints = ((3.5, 0.5, 0.9), (0.5, 3.5, 0.9))
     people = [
@@ -93,7 +93,7 @@ def test_joints_are_looked_up_in_their_own_mask_and_the_lowest_share_counts() ->
     assert gathered([LEFT]).keypoints_inside is None
 
 
-def test_the_worst_instance_speaks_for_the_frame() -> None:
+def test_the_worst_instance_counts_for_the_frame() -> None:
     mask = draw("##....", "##....", "......")
     good = instance(mask, keypoints=joints((0, 0), (1, 1)))
     bad = instance(mask, keypoints=joints((0, 0), (5, 2), (5, 1), (5, 0)))

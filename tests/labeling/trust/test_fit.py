@@ -1,4 +1,4 @@
-"""Fitting, on examples that are drawn from known probabilities."""
+"""Fitting, on examples drawn from known probabilities."""
 
 import itertools
 from dataclasses import replace
@@ -16,7 +16,7 @@ from labeling.trust.scores import predict_trust
 
 
 def drawn(groups: str = "abc", frames: int = 150, seed: int = 0) -> list[Example]:
-    """One mask a frame; it is good with the probability that its score and its flip IoU say on average."""
+    """Return frames of one mask that is good with the probability given by its score and its flip IoU."""
     rng = np.random.default_rng(seed)
     examples = []
     for group in groups:
@@ -29,7 +29,7 @@ def drawn(groups: str = "abc", frames: int = 150, seed: int = 0) -> list[Example
 
 
 def chance(example: Example) -> float:
-    """The probability by which an example was drawn."""
+    """Return the probability with which an example was drawn."""
     (mask,) = example.evidence.instances
     flip = example.evidence.flip_iou or 0.0
     return mask.score * flip / (mask.score * flip + (1 - mask.score) * (1 - flip))
@@ -39,7 +39,7 @@ def fitted(examples: list[Example]) -> Calibration:
     return fit_calibration(examples, teacher="kind:name", good_from=0.8)
 
 
-def test_what_is_said_comes_true_on_groups_that_were_not_seen() -> None:
+def test_predictions_are_calibrated_on_unseen_groups() -> None:
     examples = drawn(frames=400)
     unseen = summarize_predictions(predict_unseen(examples, accept_risk=0.05))["all"]
     best = auroc([chance(one) for one in examples], [bool(one.is_good) for one in examples])
@@ -50,7 +50,7 @@ def test_what_is_said_comes_true_on_groups_that_were_not_seen() -> None:
     assert unseen.every.accepted > 200
 
 
-def test_evidence_that_says_nothing_has_next_to_no_weight() -> None:
+def test_uninformative_evidence_has_almost_no_weight() -> None:
     rng = np.random.default_rng(1)
     blind = [shuffled(one, float(rng.uniform(0.02, 0.98))) for one in drawn(frames=400)]
     calibration = fitted(blind)
@@ -61,26 +61,26 @@ def test_evidence_that_says_nothing_has_next_to_no_weight() -> None:
 
 
 @pytest.mark.slow
-def test_how_decided_masks_are_is_weighed_where_the_teacher_tells_it_of_each() -> None:
-    told = [with_decided(one, 0.9 if one.is_good else 0.6) for one in drawn()]
-    calibration = fitted(told)
+def test_stability_is_weighted_where_the_teacher_gives_it_for_each_mask() -> None:
+    stable = [with_stability(one, 0.9 if one.is_good else 0.6) for one in drawn()]
+    calibration = fitted(stable)
     assert calibration.full is not None
     for stage in (calibration.cheap, calibration.full):
         assert stage.instance.weights["decided"] > 1.0
         assert "decided" not in stage.frame.weights
-    unseen = summarize_predictions(predict_unseen(told, accept_risk=0.05))["all"]
+    unseen = summarize_predictions(predict_unseen(stable, accept_risk=0.05))["all"]
     assert (unseen.masks.auroc or 0) > 0.99
-    assert fitted([*told[:-1], with_decided(told[-1], None)]) == fitted(drawn())
+    assert fitted([*stable[:-1], with_stability(stable[-1], None)]) == fitted(drawn())
 
 
-def with_decided(example: Example, stability: float | None) -> Example:
+def with_stability(example: Example, stability: float | None) -> Example:
     (mask,) = example.evidence.instances
     evidence = replace(example.evidence, instances=(replace(mask, stability=stability),))
     return replace(example, evidence=evidence)
 
 
 def shuffled(example: Example, flip: float) -> Example:
-    """The same with another flip IoU, which says nothing."""
+    """Return the example with an uninformative flip IoU."""
     (mask,) = example.evidence.instances
     return replace(example, evidence=Evidence((replace(mask, flip_iou=flip),), flip))
 
@@ -91,16 +91,16 @@ def test_a_larger_risk_accepts_from_a_lower_trust() -> None:
     assert all(a.risk < b.risk and a.trust >= b.trust for a, b in itertools.pairwise(thresholds))
 
 
-def test_no_frame_that_would_be_accepted_is_lost_by_not_asking_for_its_mirrored_image() -> None:
+def test_no_acceptable_frame_is_lost_by_skipping_its_mirrored_image() -> None:
     examples = drawn()
     calibration = fitted(examples)
     for risk in (0.05, 0.2):
-        wanted = calibration.threshold(risk)
-        assert wanted is not None
-        accepted = [one for one in examples if full_trust(one, calibration) >= wanted.trust]
-        lost = [one for one in accepted if cheap_trust(one, calibration) < wanted.ask_from]
+        threshold = calibration.threshold(risk)
+        assert threshold is not None
+        accepted = [one for one in examples if full_trust(one, calibration) >= threshold.trust]
+        lost = [one for one in accepted if cheap_trust(one, calibration) < threshold.ask_from]
         assert not lost
-        assert 0.0 < wanted.ask_from < wanted.trust
+        assert 0.0 < threshold.ask_from < threshold.trust
 
 
 def full_trust(example: Example, calibration: Calibration) -> float:
@@ -121,14 +121,14 @@ def test_a_single_group_is_judged_by_its_parts() -> None:
 
 
 @pytest.mark.slow
-def test_groups_without_which_nothing_could_be_learnt_are_judged_by_their_parts() -> None:
-    telling, silent = drawn("a"), [replace(one, good_masks=(None,), is_good=None) for one in drawn("b")]
-    predictions = predict_unseen(telling + silent, accept_risk=0.05)
+def test_groups_without_which_the_rest_does_not_suffice_are_judged_by_their_parts() -> None:
+    known, unknown = drawn("a"), [replace(one, good_masks=(None,), is_good=None) for one in drawn("b")]
+    predictions = predict_unseen(known + unknown, accept_risk=0.05)
     assert len(predictions) == 300
-    assert fitted(telling + silent).thresholds
+    assert fitted(known + unknown).thresholds
 
 
-def test_what_nobody_can_judge_teaches_nothing() -> None:
+def test_examples_without_a_label_do_not_change_the_fit() -> None:
     known = drawn()
     unknown = [Example("d", one.evidence, (None,), None) for one in known[:150]]
     alone, together = fitted(known), fitted(known + unknown)
@@ -136,7 +136,7 @@ def test_what_nobody_can_judge_teaches_nothing() -> None:
     assert together.fitted_on == {"a": 150, "b": 150, "c": 150, "d": 150}
 
 
-def test_a_teacher_that_cannot_see_mirrored_images_gets_one_stage_and_thresholds_of_it() -> None:
+def test_a_teacher_that_cannot_see_mirrored_images_has_one_stage_with_thresholds() -> None:
     plain = [
         Example(one.group, Evidence((InstanceEvidence(mask.score, 5),)), one.good_masks, one.is_good)
         for one in drawn()
@@ -152,7 +152,7 @@ def test_fitting_twice_gives_the_same_file() -> None:
 
 
 @pytest.mark.parametrize("is_good", [True, False])
-def test_examples_that_are_all_alike_are_refused(is_good: bool) -> None:
+def test_examples_that_are_all_good_or_all_bad_are_refused(is_good: bool) -> None:
     alike = [one for one in drawn() if one.is_good == is_good]
     with pytest.raises(ConfigError, match="good and bad"):
         fitted(alike)

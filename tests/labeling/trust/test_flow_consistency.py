@@ -1,4 +1,4 @@
-"""A textured image in which a patch walks, and masks that go along with it or jump."""
+"""A textured image in which a patch moves, and masks that move with it or jump."""
 
 import numpy as np
 import pytest
@@ -17,17 +17,17 @@ STEP_PX = 7
 
 
 def image(x: int, *, scale: int = 1) -> NDArray[np.uint8]:
-    """The patch at x, 50 on a scene of another texture."""
+    """Draw the patch at (x, 50) on a background of another texture."""
     background = np.resize(textured_scene(1)(0), (*SIZE_HW, 3)).copy()
     patch = np.random.default_rng(4).integers(0, 255, (PATCH_HW[0] // 4, PATCH_HW[1] // 4, 3), np.uint8)
     background[50 : 50 + PATCH_HW[0], x : x + PATCH_HW[1]] = patch.repeat(4, axis=0).repeat(4, axis=1)
     return background.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def glimpse(
+def patch_frame(
     x: int, *, mask_x: int | None = None, t_ms: int = 0, shot: int = 0, scale: int = 1
 ) -> PreviousFrame:
-    """The patch at `x`; its mask there too, or elsewhere."""
+    """Return the patch at `x` with its mask there, or at `mask_x`."""
     left = x if mask_x is None else mask_x
     pixels = np.zeros((SIZE_HW[0] * scale, SIZE_HW[1] * scale), np.bool_)
     box = slice(50 * scale, (50 + PATCH_HW[0]) * scale), slice(left * scale, (left + PATCH_HW[1]) * scale)
@@ -38,71 +38,71 @@ def glimpse(
 
 
 @pytest.mark.parametrize("scale", [1, 3])
-def test_a_mask_that_goes_along_with_its_person_is_where_it_is_expected(scale: int) -> None:
-    before, now = glimpse(100, scale=scale), glimpse(100 + STEP_PX, t_ms=100, scale=scale)
+def test_a_mask_that_moves_with_its_person_is_consistent(scale: int) -> None:
+    before, now = patch_frame(100, scale=scale), patch_frame(100 + STEP_PX, t_ms=100, scale=scale)
     iou = measure_flow_iou(now, before)
     assert iou is not None
     assert iou > 0.95
 
 
-def test_a_mask_that_stays_while_its_person_goes_is_not() -> None:
-    iou = measure_flow_iou(glimpse(112, mask_x=100, t_ms=100), glimpse(100))
+def test_a_mask_that_stays_while_its_person_moves_is_not_consistent() -> None:
+    iou = measure_flow_iou(patch_frame(112, mask_x=100, t_ms=100), patch_frame(100))
     assert iou is not None
     assert iou < 0.8
 
 
-def test_a_mask_that_jumps_to_something_else_is_not() -> None:
-    iou = measure_flow_iou(glimpse(100, mask_x=220, t_ms=100), glimpse(100))
+def test_a_mask_that_jumps_is_not_consistent() -> None:
+    iou = measure_flow_iou(patch_frame(100, mask_x=220, t_ms=100), patch_frame(100))
     assert iou is not None
     assert iou < 0.1
 
 
-def test_nothing_is_said_of_another_shot_another_size_or_after_a_long_time() -> None:
-    before = glimpse(100)
-    assert measure_flow_iou(glimpse(100, t_ms=100, shot=100), before) is None
-    assert measure_flow_iou(glimpse(100, t_ms=100, scale=2), before) is None
-    assert measure_flow_iou(glimpse(100, t_ms=LONGEST_MS + 1), before) is None
+def test_another_shot_another_size_or_a_long_time_gives_no_result() -> None:
+    before = patch_frame(100)
+    assert measure_flow_iou(patch_frame(100, t_ms=100, shot=100), before) is None
+    assert measure_flow_iou(patch_frame(100, t_ms=100, scale=2), before) is None
+    assert measure_flow_iou(patch_frame(100, t_ms=LONGEST_MS + 1), before) is None
     assert measure_flow_iou(before, before) is None
 
 
 @pytest.mark.parametrize("size_hw", [(72, 1920), (24, 89), (13, 52), (6, 100), (8, 8), (720, 40)])
-def test_nothing_is_said_of_strips(size_hw: tuple[int, int]) -> None:
-    """OpenCV fails on some of them, and crashes on others."""
+def test_strips_give_no_result(size_hw: tuple[int, int]) -> None:
+    """OpenCV fails on some of them and crashes on others."""
     image = np.random.default_rng(0).integers(0, 255, (*size_hw, 3), np.uint8)
-    everybody = Mask.from_array(np.ones(size_hw))
+    full = Mask.from_array(np.ones(size_hw))
     before, now = (
-        PreviousFrame.of(Frame("v", t_ms, image), [Instance(everybody, 1.0, (0, 0, 1, 1))]) for t_ms in (0, 9)
+        PreviousFrame.of(Frame("v", t_ms, image), [Instance(full, 1.0, (0, 0, 1, 1))]) for t_ms in (0, 9)
     )
     assert measure_flow_iou(now, before) is None
 
 
 def test_neighbors_on_a_grid_of_seconds_are_near_in_a_video_of_29_97_frames_a_second() -> None:
-    assert measure_flow_iou(glimpse(100, t_ms=1001), glimpse(100)) == pytest.approx(1.0)
+    assert measure_flow_iou(patch_frame(100, t_ms=1001), patch_frame(100)) == pytest.approx(1.0)
 
 
-def test_nothing_is_said_where_nobody_was_seen() -> None:
-    nobody = glimpse(100, mask_x=SIZE_HW[1])
-    assert measure_flow_iou(glimpse(100, t_ms=100), nobody) is None
-    assert measure_flow_iou(glimpse(100, mask_x=SIZE_HW[1], t_ms=100), glimpse(100)) is None
+def test_an_empty_mask_gives_no_result() -> None:
+    empty = patch_frame(100, mask_x=SIZE_HW[1])
+    assert measure_flow_iou(patch_frame(100, t_ms=100), empty) is None
+    assert measure_flow_iou(patch_frame(100, mask_x=SIZE_HW[1], t_ms=100), patch_frame(100)) is None
 
 
-def test_nothing_is_said_of_an_image_that_the_flow_does_not_explain() -> None:
+def test_an_image_that_the_flow_does_not_explain_gives_no_result() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (*SIZE_HW, 3), np.uint8)
-    other = PreviousFrame.of(Frame("v", 100, noise), [Instance(glimpse(100).masks[0], 0.9, (0, 0, 1, 1))])
-    assert measure_flow_iou(other, glimpse(100)) is None
+    other = PreviousFrame.of(Frame("v", 100, noise), [Instance(patch_frame(100).masks[0], 0.9, (0, 0, 1, 1))])
+    assert measure_flow_iou(other, patch_frame(100)) is None
 
 
-def test_the_flow_leads_back_to_where_the_patch_was() -> None:
-    now, before = glimpse(100 + STEP_PX), glimpse(100)
-    places, is_known = backward_flow_with_consistency(now.luma, before.luma)
+def test_the_flow_leads_back_to_the_patch_before() -> None:
+    now, before = patch_frame(100 + STEP_PX), patch_frame(100)
+    sources, is_known = backward_flow_with_consistency(now.luma, before.luma)
     inside = now.small_union() & is_known
     columns = np.arange(SIZE_HW[1])[None, :].repeat(SIZE_HW[0], axis=0)
     assert is_known[now.small_union()].mean() > 0.8
-    assert np.median((columns - places[..., 0])[inside]) == pytest.approx(STEP_PX, abs=0.3)
+    assert np.median((columns - sources[..., 0])[inside]) == pytest.approx(STEP_PX, abs=0.3)
 
 
-def test_what_was_covered_is_not_known() -> None:
-    """The strip that the patch has left was not to be seen before."""
-    _, is_known = backward_flow_with_consistency(glimpse(130).luma, glimpse(100).luma)
+def test_occluded_pixels_are_not_known() -> None:
+    """The strip that the patch uncovers was hidden before."""
+    _, is_known = backward_flow_with_consistency(patch_frame(130).luma, patch_frame(100).luma)
     assert is_known[55:125, 102:128].mean() < 0.5
     assert is_known[:, 200:].mean() > 0.95

@@ -1,4 +1,4 @@
-"""A still scene with noise, in which somebody walks, somebody sways and a coat hangs."""
+"""A still scene with noise, in which one person walks, one sways and a coat hangs."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from labeling.trust.static_regions import REMEMBERED, StaticRegionDetector
 SIZE_HW = (120, 160)
 COAT, SWAYING = (10, 20, 20, 60), (120, 20, 20, 60)
 WALKER_XS = range(0, 144, 18)
-"""Of who walks through, in each of the first frames."""
+"""Position of the walker in each of the first frames."""
 
 
 def box(x: int, y: int, w: int, h: int, size_hw: tuple[int, int] = SIZE_HW) -> Mask:
@@ -20,11 +20,11 @@ def box(x: int, y: int, w: int, h: int, size_hw: tuple[int, int] = SIZE_HW) -> M
     return Mask.from_array(pixels)
 
 
-def watched(
+def observed(
     *, seconds: int = 60, shot: int = 0, scale: int = 1, passes_by: bool = False
 ) -> StaticRegionDetector:
-    """Two frames a second, each kept; who passes by covers the coat for one of sixty seconds. Somebody
-    walks through from left to right in the first four."""
+    """Observe and remember two frames a second. A person walks from left to right in the first four
+    seconds; with `passes_by`, another covers the coat for one second."""
     rng, static_regions = np.random.default_rng(0), StaticRegionDetector()
     for number in range(2 * seconds):
         image = np.full((*SIZE_HW, 3), 120, np.uint8)
@@ -38,14 +38,14 @@ def watched(
         noisy = np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8)
         rgb = noisy.repeat(scale, axis=0).repeat(scale, axis=1)
         frame = Frame("v", shot + 500 * number, rgb, shot=shot)
-        static_regions.watch(frame)
-        static_regions.keep(frame)
+        static_regions.observe(frame)
+        static_regions.remember(frame)
     return static_regions
 
 
 @pytest.mark.parametrize("scale", [1, 3])
-def test_a_coat_does_not_move_and_who_sways_does(scale: int) -> None:
-    static_regions = watched(scale=scale)
+def test_a_coat_does_not_move_and_a_swaying_person_does(scale: int) -> None:
+    static_regions = observed(scale=scale)
     size_hw = (SIZE_HW[0] * scale, SIZE_HW[1] * scale)
     coat, swaying = (
         box(x * scale, y * scale, w * scale, h * scale, size_hw) for x, y, w, h in (COAT, SWAYING)
@@ -56,8 +56,8 @@ def test_a_coat_does_not_move_and_who_sways_does(scale: int) -> None:
     assert share > 0.5
 
 
-def test_who_walks_through_moves_though_no_pixel_changes_for_long() -> None:
-    static_regions = watched()
+def test_a_walker_moves_though_no_pixel_changes_for_long() -> None:
+    static_regions = observed()
     shares = [
         static_regions.moving_fraction(box(x, 85, 16, 30), 500 * number) for number, x in enumerate(WALKER_XS)
     ]
@@ -66,8 +66,8 @@ def test_who_walks_through_moves_though_no_pixel_changes_for_long() -> None:
 
 
 @pytest.mark.parametrize("scale", [1, 3])
-def test_who_walks_through_without_a_mask_is_found_where_he_is(scale: int) -> None:
-    static_regions = watched(scale=scale)
+def test_a_walker_without_a_mask_is_found(scale: int) -> None:
+    static_regions = observed(scale=scale)
     size_hw = (SIZE_HW[0] * scale, SIZE_HW[1] * scale)
     x, y, w, h = SWAYING
     swaying = box(x * scale, y * scale, w * scale, h * scale, size_hw)
@@ -78,19 +78,19 @@ def test_who_walks_through_without_a_mask_is_found_where_he_is(scale: int) -> No
     assert static_regions.find_missed([swaying], 20_000, min_share=0.3) is None
 
 
-def test_who_passes_by_does_not_move_a_coat() -> None:
-    assert watched(passes_by=True).moving_fraction(box(*COAT), 0) == 0.0
+def test_a_passer_by_does_not_move_a_coat() -> None:
+    assert observed(passes_by=True).moving_fraction(box(*COAT), 0) == 0.0
 
 
-def test_a_short_shot_says_nothing() -> None:
-    assert watched(seconds=15).moving_fraction(box(*COAT), 0) is None
-    assert watched(seconds=16).moving_fraction(box(*COAT), 0) == 0.0
-    assert watched(seconds=15).find_missed([box(*SWAYING)], 1000, min_share=0.3) is None
-    assert watched(seconds=16).find_missed([box(*SWAYING)], 1000, min_share=0.3) is not None
+def test_a_short_shot_gives_no_result() -> None:
+    assert observed(seconds=15).moving_fraction(box(*COAT), 0) is None
+    assert observed(seconds=16).moving_fraction(box(*COAT), 0) == 0.0
+    assert observed(seconds=15).find_missed([box(*SWAYING)], 1000, min_share=0.3) is None
+    assert observed(seconds=16).find_missed([box(*SWAYING)], 1000, min_share=0.3) is not None
 
 
-def test_nobody_is_missed_by_a_camera_that_moves() -> None:
-    """The scene of somebody who crosses a room once, in front of a camera that stands and one that pans."""
+def test_a_moving_camera_misses_no_person() -> None:
+    """A person crosses a room once, in front of a static camera and of one that pans."""
     rng = np.random.default_rng(0)
     wall = rng.integers(0, 200, (30, 80, 3), np.uint8).repeat(4, axis=0).repeat(4, axis=1)
     found = [_cross(wall, step) for step in (0, 2)]
@@ -99,36 +99,36 @@ def test_nobody_is_missed_by_a_camera_that_moves() -> None:
 
 
 def _cross(wall: NDArray[np.uint8], pan_px: int) -> BoxXywh | None:
-    """What is found in the twentieth of sixty frames, in which he is in the middle; he leaves in the next one."""
+    """Return what is found in the only frame of sixty with a person, in the middle of the image."""
     static_regions = StaticRegionDetector()
     for number in range(60):
         rgb = wall[:, pan_px * number : pan_px * number + 160].copy()
         if number == 20:
             rgb[40:100, 80:96] = 255
         frame = Frame("v", 500 * number, rgb)
-        static_regions.watch(frame)
-        static_regions.keep(frame)
+        static_regions.observe(frame)
+        static_regions.remember(frame)
     return static_regions.find_missed([box(10, 10, 12, 40)], 10_000, min_share=0.5)
 
 
 def test_each_shot_is_judged_by_itself() -> None:
-    static_regions = watched(seconds=30)
+    static_regions = observed(seconds=30)
     other = Frame("v", 30_000, np.zeros((*SIZE_HW, 3), np.uint8), shot=30_000)
-    static_regions.watch(other)
-    static_regions.keep(other)
+    static_regions.observe(other)
+    static_regions.remember(other)
     assert static_regions.moving_fraction(box(*COAT), 0) == 0.0
     assert static_regions.moving_fraction(box(*COAT), 30_000) is None
 
 
-def test_a_mask_smaller_than_what_is_compared_is_not_judged() -> None:
-    static_regions = watched(scale=8)
+def test_a_mask_smaller_than_a_compared_pixel_is_not_judged() -> None:
+    static_regions = observed(scale=8)
     size_hw = (SIZE_HW[0] * 8, SIZE_HW[1] * 8)
     assert static_regions.moving_fraction(box(81, 161, 1, 1, size_hw), 0) is None
     assert static_regions.moving_fraction(Mask.empty(size_hw), 0) is None
 
 
 def test_a_long_shot_takes_no_more_memory_than_a_short_one() -> None:
-    static_regions = watched(seconds=1000)
+    static_regions = observed(seconds=1000)
     assert static_regions._current is not None
     assert len(static_regions._current[1].images) <= REMEMBERED
     assert static_regions.moving_fraction(box(*COAT), 0) == 0.0

@@ -1,4 +1,4 @@
-"""A contact sheet: every tile in its place, whole, and small enough to be kept in a database."""
+"""A contact sheet: every tile in its position, whole, and small enough for a database."""
 
 import io
 

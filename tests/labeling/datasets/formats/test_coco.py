@@ -60,7 +60,7 @@ def test_pycocotools_reads_back_every_pixel_of_every_mask(images: Path, tmp_path
         np.testing.assert_array_equal(got, expected)
 
 
-def test_polygons_are_exact_but_for_filled_holes(images: Path, tmp_path: Path) -> None:
+def test_polygons_are_exact_except_for_filled_holes(images: Path, tmp_path: Path) -> None:
     summary = write_coco([_shapes_frame(images)], tmp_path / "out", polygons=True)
     coco = _coco(tmp_path / "out")
     for expected, got in zip(SHAPES.values(), _masks(coco), strict=True):
@@ -79,7 +79,7 @@ def test_areas_are_pixels_of_the_mask_and_boxes_tight(images: Path, tmp_path: Pa
     assert (first["model"], first["score"], first["reviewer"]) == ("lite", 0.75, None)
 
 
-def test_an_image_keeps_its_origin_and_true_license(images: Path, tmp_path: Path) -> None:
+def test_an_image_keeps_its_origin_and_license(images: Path, tmp_path: Path) -> None:
     frames = [
         frame(1, images, license=None),
         frame(2, images, license="CC0-1.0"),
@@ -124,8 +124,8 @@ def test_keypoint_visibility_follows_confidence_and_the_image(images: Path, tmp_
         (63.994, 47.9, 0.9),
         *((0.0, 0.0, 0.0),) * 9,
     )
-    posed = instance(5, rectangle(0, 0, 9, 9), keypoints=points)
-    write_coco([frame(1, images, instance(4, rectangle(2, 2, 2, 2)), posed)], tmp_path / "out")
+    with_pose = instance(5, rectangle(0, 0, 9, 9), keypoints=points)
+    write_coco([frame(1, images, instance(4, rectangle(2, 2, 2, 2)), with_pose)], tmp_path / "out")
     document = _document(tmp_path / "out", "person_keypoints")
     (annotation,) = document["annotations"]
     assert annotation["id"] == 5
@@ -164,10 +164,10 @@ def test_the_same_frames_give_the_same_bytes(images: Path, tmp_path: Path) -> No
     assert [record["id"] for record in _document(tmp_path / "one")["images"]] == [3, 1, 2]
 
 
-def test_every_record_has_a_line_of_its_own_whatever_a_title_says(images: Path, tmp_path: Path) -> None:
+def test_every_record_has_a_line_of_its_own_with_any_title(images: Path, tmp_path: Path) -> None:
     odd = frame(1, images)._replace(title='},{"id":1},"},{"id":', decision="},{")
-    posed = [frame(n, images, instance(n, ring_and_dot(), keypoints=STANDING)) for n in (2, 3)]
-    write_coco([odd, *posed], tmp_path / "out")
+    with_pose = [frame(n, images, instance(n, ring_and_dot(), keypoints=STANDING)) for n in (2, 3)]
+    write_coco([odd, *with_pose], tmp_path / "out")
     for name in ("instances", "person_keypoints"):
         lines = (tmp_path / f"out/annotations/{name}.json").read_text().splitlines()
         records = [json.loads(line.removesuffix(",")) for line in lines if line.startswith('{"id"')]
@@ -176,7 +176,7 @@ def test_every_record_has_a_line_of_its_own_whatever_a_title_says(images: Path, 
         assert document["images"][0]["title"] == odd.title
 
 
-def test_a_dataset_without_frames_is_sound_and_empty(tmp_path: Path) -> None:
+def test_a_dataset_without_frames_is_valid_and_empty(tmp_path: Path) -> None:
     summary = write_coco([], tmp_path / "out")
     assert (summary.frames, summary.instances, summary.files) == (0, 0, 2)
     assert _coco(tmp_path / "out").getImgIds() == []
@@ -189,7 +189,7 @@ def test_an_empty_mask_is_left_out_and_noted(images: Path, tmp_path: Path) -> No
     assert _coco(tmp_path / "out").getAnnIds() == [2]
 
 
-def test_the_greatest_id_survives_a_reader_that_keeps_doubles(images: Path, tmp_path: Path) -> None:
+def test_the_greatest_id_is_exact_for_a_reader_that_keeps_doubles(images: Path, tmp_path: Path) -> None:
     write_coco([frame(2**53 - 1, images, instance(2**53 - 1, ring_and_dot()))], tmp_path / "out")
     document = json.loads((tmp_path / "out/annotations/instances.json").read_bytes(), parse_int=float)
     assert int(document["annotations"][0]["id"]) == int(document["images"][0]["id"]) == 2**53 - 1
@@ -214,7 +214,7 @@ def test_a_mask_of_another_size_than_its_image_is_refused(images: Path, tmp_path
         write_coco([frame(1, images, turned)], tmp_path / "out")
 
 
-def test_a_score_that_is_no_number_is_refused(images: Path, tmp_path: Path) -> None:
+def test_a_score_of_nan_is_refused(images: Path, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="score is nan"):
         write_coco([frame(1, images, instance(1, ring_and_dot(), score=np.nan))], tmp_path / "out")
 
@@ -248,7 +248,7 @@ def test_memory_does_not_grow_with_the_number_of_frames(images: Path, tmp_path: 
 
 
 @pytest.mark.shared
-def test_real_images_and_masks_come_back_as_they_were(shared: Path, tmp_path: Path) -> None:
+def test_real_images_and_masks_are_read_back_unchanged(shared: Path, tmp_path: Path) -> None:
     home = shared / "data" / "pennfudan"
     labels = {}
     frames = []
@@ -270,14 +270,14 @@ def test_real_images_and_masks_come_back_as_they_were(shared: Path, tmp_path: Pa
         np.testing.assert_array_equal(got, expected)
 
 
-def test_a_box_that_is_no_number_is_refused(images: Path, tmp_path: Path) -> None:
-    """JSON has no word for it."""
-    odd = instance(1, rectangle(0, 0, 4, 4))._replace(box_xywh=(0.0, float("nan"), 4.0, 4.0))
+def test_a_box_with_nan_is_refused(images: Path, tmp_path: Path) -> None:
+    """JSON cannot represent it."""
+    broken = instance(1, rectangle(0, 0, 4, 4))._replace(box_xywh=(0.0, float("nan"), 4.0, 4.0))
     with pytest.raises(ExportError, match=r"instance 1: the score is 0.75, the box \(0.0, nan"):
-        write_coco([frame(1, images, odd)], tmp_path / "out")
+        write_coco([frame(1, images, broken)], tmp_path / "out")
 
 
-def test_more_frames_than_are_measured_at_once_keep_their_own_measures(images: Path, tmp_path: Path) -> None:
+def test_more_frames_than_one_batch_keep_their_own_areas_and_boxes(images: Path, tmp_path: Path) -> None:
     frames = [
         frame(n, images, *(instance(1000 * n + k, rectangle(k, n % 50, 2 + n % 7, 3)) for k in range(n % 4)))
         for n in range(1, 125)

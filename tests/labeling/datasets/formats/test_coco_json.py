@@ -1,4 +1,4 @@
-"""Records are written as a dictionary of the same would be by the standard library."""
+"""Records are equal to dictionaries written by the standard library."""
 
 import json
 
@@ -12,14 +12,14 @@ from labeling.structures.masks import Mask
 from tests.labeling.datasets.frames import image_of
 
 TIES = st.integers(-(10**9), 10**9).map(lambda whole: (2 * whole + 1) / 200)
-"""As near to the middle of two hundredths as a double comes: above or below it."""
+"""Doubles nearest to the middle between two hundredths: above or below it."""
 NUMBERS = (
     st.floats(-1e22, 1e22) | st.floats(-2000, 2000) | TIES | st.sampled_from([2.675, 0.125, -0.001, 0.0])
 )
 SCORES = st.floats(0, 1) | st.sampled_from([0.0, 1e-4, 1e-5, 1e-7, 5e-324, 1.0])
-TEXTS = st.text(st.characters(exclude_categories=()))  # lone surrogates too
+TEXTS = st.text(st.characters(exclude_categories=()))  # with lone surrogates
 COUNTS = st.text(st.characters(min_codepoint=48, max_codepoint=111)).map(str.encode)
-"""What COCO's compressed runs are made of: a backslash among it."""
+"""The characters of COCO's compressed runs, with the backslash."""
 
 
 PEOPLE = st.builds(
@@ -37,7 +37,7 @@ PEOPLE = st.builds(
 
 
 @given(PEOPLE)
-def test_a_record_is_what_the_standard_library_reads(one: DatasetInstance) -> None:
+def test_the_standard_library_reads_the_record(one: DatasetInstance) -> None:
     expected = {
         "id": one.id,
         "image_id": 7,
@@ -58,7 +58,7 @@ def test_a_record_is_what_the_standard_library_reads(one: DatasetInstance) -> No
 
 
 @given(st.lists(st.tuples(NUMBERS, NUMBERS, st.floats(0, 1)), min_size=17, max_size=17).map(tuple))
-def test_keypoints_are_written_as_a_second_implementation_counts_them(points: Keypoints) -> None:
+def test_keypoints_agree_with_a_second_implementation(points: Keypoints) -> None:
     expected: list[float] = []
     seen = 0
     for x, y, confidence in points:

@@ -28,7 +28,7 @@ def _lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "frames.jsonl").read_text().splitlines()]
 
 
-def test_a_pixel_says_which_instance_it_belongs_to(images: Path, tmp_path: Path) -> None:
+def test_a_pixel_has_the_number_of_its_instance(images: Path, tmp_path: Path) -> None:
     one, two = rectangle(0, 0, 10, 10), rectangle(20, 20, 5, 9)
     write_mask_pngs([frame(1, images, instance(71, one), instance(72, two))], tmp_path / "out")
     labels = _labels(tmp_path / "out")

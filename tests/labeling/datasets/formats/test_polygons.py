@@ -10,7 +10,7 @@ from labeling.structures.masks import Mask
 
 
 def _random_pixels(seed: int) -> NDArray[np.bool_]:
-    """Speckles, or blobs with holes and islands, up to 40 pixels wide."""
+    """Return speckles, or blobs with holes and islands, up to 40 pixels wide."""
     generator = np.random.default_rng(seed)
     pixels = generator.random(generator.integers(1, 40, 2)) < generator.choice([0.05, 0.4, 0.8])
     pixels.flat[generator.integers(pixels.size)] = True
@@ -23,7 +23,7 @@ def _drawn_by_pycocotools(mask: Mask) -> NDArray[np.bool_]:
 
 
 def _drawn_by_opencv(polygons: list[Points], size_hw: tuple[int, int]) -> NDArray[np.bool_]:
-    """As YOLO trainers draw a label: truncate to whole pixels, fill with the border."""
+    """Draw a label as YOLO trainers do: truncate to whole pixels, fill with the border."""
     canvas = np.zeros(size_hw, dtype=np.uint8)
     for polygon in polygons:
         cv2.fillPoly(canvas, [polygon.astype(np.int32)], 1)
@@ -31,7 +31,7 @@ def _drawn_by_opencv(polygons: list[Points], size_hw: tuple[int, int]) -> NDArra
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_outlines_draw_back_to_the_mask_with_its_holes_filled(seed: int) -> None:
+def test_drawn_outlines_are_the_mask_with_its_holes_filled(seed: int) -> None:
     mask = Mask.from_array(_random_pixels(seed))
     filled = ndimage.binary_fill_holes(mask.to_array())
     np.testing.assert_array_equal(_drawn_by_pycocotools(mask), filled)

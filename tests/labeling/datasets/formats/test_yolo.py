@@ -21,7 +21,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def _draw(line: str) -> NDArray[np.bool_]:
-    """Read a label line as YOLO trainers do: class, then shares of width and height."""
+    """Draw a label line as YOLO trainers do: class, then shares of width and height."""
     label, *shares = line.split()
     assert label == "0"
     points = np.array(shares, dtype=np.float32).reshape(-1, 2) * (SIZE_HW[1], SIZE_HW[0])
@@ -59,7 +59,7 @@ def test_a_frame_without_people_trains_as_background(images: Path, tmp_path: Pat
     assert (summary.frames, summary.instances, summary.files) == (1, 0, 4)
 
 
-def test_without_splits_the_only_frames_serve_both_ends_and_a_note_says_so(
+def test_without_splits_data_yaml_validates_on_the_training_frames_with_a_note(
     images: Path, tmp_path: Path
 ) -> None:
     summary = write_yolo_seg([frame(1, images, instance(1, ring_and_dot()))], tmp_path / "out")
@@ -85,10 +85,10 @@ def test_splits_become_folders_that_data_yaml_names(images: Path, tmp_path: Path
     assert not any("'val'" in note for note in summary.notes)
 
 
-def test_keypoints_that_are_lost_are_noted(images: Path, tmp_path: Path) -> None:
-    posed = instance(1, ring_and_dot(), keypoints=((1.0, 1.0, 1.0),) * 17)
-    summary = write_yolo_seg([frame(1, images, posed)], tmp_path / "out")
-    assert "keypoints are left out: this format has no room for them" in summary.notes
+def test_dropped_keypoints_are_noted(images: Path, tmp_path: Path) -> None:
+    with_pose = instance(1, ring_and_dot(), keypoints=((1.0, 1.0, 1.0),) * 17)
+    summary = write_yolo_seg([frame(1, images, with_pose)], tmp_path / "out")
+    assert "keypoints are left out: this format does not have them" in summary.notes
 
 
 def test_images_that_would_share_a_label_file_are_refused(images: Path, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_images_that_would_share_a_label_file_are_refused(images: Path, tmp_path
         write_yolo_seg(frames, tmp_path / "out")
 
 
-def test_origins_and_licenses_go_with_the_labels(images: Path, tmp_path: Path) -> None:
+def test_origins_and_licenses_are_written_with_the_labels(images: Path, tmp_path: Path) -> None:
     write_yolo_seg([frame(1, images), frame(2, images, license=None)], tmp_path / "out")
     lines = [json.loads(line) for line in (tmp_path / "out/frames.jsonl").read_text().splitlines()]
     assert [line["license"] for line in lines] == ["CC-BY-4.0", None]

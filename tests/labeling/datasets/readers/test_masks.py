@@ -1,4 +1,4 @@
-"""Label images and COCO records that others made."""
+"""Label images and COCO records made elsewhere."""
 
 import io
 from typing import Any
@@ -55,7 +55,7 @@ def test_each_value_is_an_instance_in_the_order_of_values() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "wanted"),
+    ("data", "expected"),
     [
         (with_palette(LABELS), [3, 4]),
         (png(LABELS.astype(np.uint16) * 300), [3, 4]),
@@ -64,15 +64,15 @@ def test_each_value_is_an_instance_in_the_order_of_values() -> None:
         (png(LABELS > 0), [7]),
         (png((LABELS > 0).astype(np.uint8) * 255), [7]),
         (png(LABELS * 0), []),
-        (png(np.where(LABELS == 1, 255, LABELS).astype(np.uint8)), [4]),  # a border that is undecided
+        (png(np.where(LABELS == 1, 255, LABELS).astype(np.uint8)), [4]),  # an undecided border
     ],
-    ids=["palette", "16 bits", "gray as RGB", "gray with alpha", "1 bit", "0 and 255", "nobody", "void"],
+    ids=["palette", "16 bits", "gray as RGB", "gray with alpha", "1 bit", "0 and 255", "empty", "void"],
 )
-def test_every_way_to_write_labels_is_read(data: bytes, wanted: list[int]) -> None:
-    assert areas(data) == wanted
+def test_every_kind_of_label_image_is_read(data: bytes, expected: list[int]) -> None:
+    assert areas(data) == expected
 
 
-def test_levels_of_gray_are_not_taken_for_a_crowd() -> None:
+def test_levels_of_gray_are_not_labels() -> None:
     with pytest.raises(ModelOutputWrong, match="99 different values"):
         areas(png(np.arange(100, dtype=np.uint8).reshape(10, 10)), (10, 10))
 
@@ -80,27 +80,27 @@ def test_levels_of_gray_are_not_taken_for_a_crowd() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (png(LABELS)[:40], "cannot|not a PNG"),
-        (b"<html>busy</html>", "not a PNG"),
-        (b"", "not a PNG"),
+        (png(LABELS)[:40], "not a readable PNG"),
+        (b"<html>busy</html>", "not a readable PNG"),
+        (b"", "not a readable PNG"),
         (png(np.stack([LABELS, LABELS * 2, LABELS], axis=2)), "colored"),
         (png(LABELS[:3]), "the mask is 5x3 px, its frame 5x4"),
     ],
     ids=["cut", "html", "nothing", "colored", "size"],
 )
-def test_garbage_is_refused_and_named(data: bytes, message: str) -> None:
+def test_an_unusable_image_is_named(data: bytes, message: str) -> None:
     with pytest.raises(ModelOutputWrong, match=rf"^mine.*({message})"):
         read_label_png(data, (4, 5), origin="mine")
 
 
-def test_probabilities_are_cut_and_their_mean_is_the_score() -> None:
+def test_a_probability_map_is_thresholded_and_its_mean_is_the_score() -> None:
     levels = np.array([[0, 102, 153, 255]], dtype=np.uint8)
     found = read_probability_png(png(levels), (1, 4), mask_threshold=0.5, origin="x")
     assert found[0].mask.to_array().tolist() == [[False, False, True, True]]
     assert found[0].score == pytest.approx(0.8)
     assert found[0].stability == 0.5  # 0.6 is not sure, 1 is
     assert read_probability_png(png(levels), (1, 4), mask_threshold=1.0, origin="x") == []
-    with pytest.raises(ModelOutputWrong, match="8 bits"):
+    with pytest.raises(ModelOutputWrong, match="must have 8 bits"):
         read_probability_png(png(levels.astype(np.uint16)), (1, 4), mask_threshold=0.5, origin="x")
 
 

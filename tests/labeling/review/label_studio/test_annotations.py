@@ -1,4 +1,4 @@
-"""Annotations as reviewed frames: who everybody was, what was done to them, and the verdict."""
+"""Annotations as reviewed frames: which person each region is, what was changed, and the verdict."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from labeling.errors import LabelStudioError
 from labeling.review.label_studio.annotations import read_annotations
 from labeling.review.records import ReviewedFrame, ReviewItem
 from labeling.structures.masks import BoolArray, Mask
-from tests.labeling.review.label_studio.answers import (
+from tests.labeling.review.label_studio.results import (
     annotation_of,
     item_of,
     person,
@@ -35,9 +35,9 @@ TWO = item_of(person(11, LEFT), person(12, RIGHT))
 
 
 def regions(left: BoolArray | None = LEFT, right: BoolArray | None = RIGHT) -> list[dict[str, Any]]:
-    """What is left of the two people who were shown; None: removed."""
-    drawn = {"i11": left, "i12": right}
-    return [region(one, name, origin="prediction-changed") for name, one in drawn.items() if one is not None]
+    """The regions of the two proposed people; None: removed."""
+    masks = {"i11": left, "i12": right}
+    return [region(one, name, origin="prediction-changed") for name, one in masks.items() if one is not None]
 
 
 def people(frame: ReviewedFrame) -> list[tuple[int | None, str, Mask]]:
@@ -48,7 +48,7 @@ def mask(drawn: BoolArray) -> Mask:
     return Mask.from_array(drawn)
 
 
-def test_untouched_predictions_are_correct_whatever_label_studio_calls_them() -> None:
+def test_untouched_predictions_are_correct_whatever_their_origin() -> None:
     frame = read_back(TWO, regions())
     assert frame.verdict == "correct"
     assert people(frame) == [(11, "prediction", mask(LEFT)), (12, "prediction", mask(RIGHT))]
@@ -56,39 +56,39 @@ def test_untouched_predictions_are_correct_whatever_label_studio_calls_them() ->
 
 def test_a_corrected_mask_is_the_same_person_and_the_other_is_untouched() -> None:
     frame = read_back(TWO, regions(left=CORRECTED))
-    assert frame.verdict == "fixed"
+    assert frame.verdict == "corrected"
     assert people(frame) == [(11, "prediction-changed", mask(CORRECTED)), (12, "prediction", mask(RIGHT))]
 
 
-def test_a_name_is_kept_however_much_the_mask_changed() -> None:
+def test_a_region_id_identifies_the_person_however_much_the_mask_changed() -> None:
     frame = read_back(TWO, regions(left=MIDDLE))
     assert people(frame)[0] == (11, "prediction-changed", mask(MIDDLE))
 
 
-def test_a_removed_person_is_gone_and_the_frame_fixed() -> None:
+def test_a_removed_person_is_absent_and_the_frame_is_not_correct() -> None:
     frame = read_back(TWO, regions(left=None))
-    assert frame.verdict == "fixed"
+    assert frame.verdict == "corrected"
     assert people(frame) == [(12, "prediction", mask(RIGHT))]
 
 
-def test_a_region_erased_to_nothing_is_a_removed_person() -> None:
+def test_a_completely_erased_region_is_a_removed_person() -> None:
     erased, removed = read_back(TWO, regions(left=NOTHING)), read_back(TWO, regions(left=None))
     assert erased == removed
     assert erased.problems == ()
 
 
-def test_somebody_drawn_by_hand_is_nobody_s_prediction() -> None:
+def test_a_person_drawn_by_hand_has_no_source() -> None:
     frame = read_back(TWO, [*regions(), region(MIDDLE)])
-    assert frame.verdict == "fixed"
+    assert frame.verdict == "corrected"
     assert people(frame)[2] == (None, "manual", mask(MIDDLE))
 
 
-def test_somebody_removed_and_drawn_anew_is_the_same_person() -> None:
+def test_a_removed_and_redrawn_person_is_the_same_person() -> None:
     frame = read_back(TWO, [region(CORRECTED), *regions(left=None)])
     assert people(frame) == [(11, "prediction-changed", mask(CORRECTED)), (12, "prediction", mask(RIGHT))]
 
 
-def test_somebody_drawn_elsewhere_does_not_take_the_place_of_the_removed() -> None:
+def test_a_person_drawn_elsewhere_does_not_replace_the_removed_one() -> None:
     shifted = draw("..###...", "..###...", "..###...", "........")
     frame = read_back(TWO, [region(shifted), *regions(left=None)])
     assert people(frame)[0] == (None, "manual", mask(shifted))
@@ -104,7 +104,7 @@ def test_one_person_painted_as_two_regions_stays_two() -> None:
     assert people(frame)[2] == (None, "manual", mask(lower))
 
 
-def test_of_two_regions_drawn_anew_the_one_that_covers_most_is_the_person() -> None:
+def test_of_two_redrawn_regions_the_one_with_the_larger_overlap_is_the_person() -> None:
     upper, lower = (
         draw("###.....", "###.....", *["........"] * 2),
         draw(*["........"] * 2, "###.....", "........"),
@@ -116,13 +116,13 @@ def test_of_two_regions_drawn_anew_the_one_that_covers_most_is_the_person() -> N
     ]
 
 
-def test_two_people_painted_together_are_the_one_whose_region_is_left() -> None:
+def test_two_people_merged_into_one_region_are_the_person_of_that_region() -> None:
     frame = read_back(TWO, regions(left=LEFT | RIGHT, right=None))
-    assert frame.verdict == "fixed"
+    assert frame.verdict == "corrected"
     assert people(frame) == [(11, "prediction-changed", mask(LEFT | RIGHT))]
 
 
-def test_two_parts_with_one_name_are_one_person() -> None:
+def test_two_parts_with_one_id_are_one_person() -> None:
     part, rest = LEFT.copy(), LEFT.copy()
     part[1:], rest[0] = False, False
     frame = read_back(TWO, [region(part, "i11"), region(RIGHT, "i12"), region(rest, "i11")])
@@ -130,13 +130,13 @@ def test_two_parts_with_one_name_are_one_person() -> None:
     assert people(frame)[0] == (11, "prediction", mask(LEFT))
 
 
-def test_an_exact_copy_of_a_region_is_a_slip_and_left_out() -> None:
+def test_an_exact_copy_of_a_region_is_ignored() -> None:
     frame = read_back(TWO, [region(LEFT, "C0py"), *regions(), region(RIGHT, "C0py2"), region(LEFT, "C0py3")])
     assert frame.verdict == "correct"
     assert [one.source_id for one in frame.instances] == [11, 12]
 
 
-def test_a_copy_that_was_worked_on_is_another_person() -> None:
+def test_an_edited_copy_is_another_person() -> None:
     frame = read_back(TWO, [*regions(), region(CORRECTED, origin="prediction", score=0.9)])
     assert people(frame)[2] == (None, "manual", mask(CORRECTED))
 
@@ -154,14 +154,14 @@ def test_two_proposed_masks_that_are_equal_stay_two_people() -> None:
     assert [one.source_id for one in frame.instances] == [11, 12]
 
 
-def test_nobody_where_nobody_was_proposed_is_correct() -> None:
+def test_no_person_where_none_was_proposed_is_correct() -> None:
     frame = read_back(item_of(size_hw=(4, 8)), [])
     assert (frame.verdict, frame.instances, frame.problems) == ("correct", (), ())
 
 
-def test_nobody_where_somebody_was_proposed_is_fixed() -> None:
+def test_no_person_where_one_was_proposed_is_not_correct() -> None:
     frame = read_back(TWO, [])
-    assert (frame.verdict, frame.instances, frame.problems) == ("fixed", (), ())
+    assert (frame.verdict, frame.instances, frame.problems) == ("corrected", (), ())
 
 
 def test_an_empty_proposed_mask_was_not_shown_and_is_not_missing() -> None:
@@ -169,8 +169,8 @@ def test_an_empty_proposed_mask_was_not_shown_and_is_not_missing() -> None:
     assert read_back(item, shown_results(item)).verdict == "correct"
 
 
-def test_the_name_of_somebody_who_was_not_shown_says_nothing() -> None:
-    """Such as one from masks that were replaced since."""
+def test_the_id_of_a_person_who_was_not_shown_is_ignored() -> None:
+    """For example after the masks were replaced."""
     frame = read_back(TWO, [*regions(), region(MIDDLE, "i99")])
     assert people(frame)[2] == (None, "manual", mask(MIDDLE))
 
@@ -179,30 +179,30 @@ def test_the_name_of_somebody_who_was_not_shown_says_nothing() -> None:
     ("ticked", "left", "verdict"),
     [
         ("correct", LEFT, "correct"),
-        ("correct", CORRECTED, "fixed"),
-        ("fixed", LEFT, "correct"),
-        ("fixed", CORRECTED, "fixed"),
+        ("correct", CORRECTED, "corrected"),
+        ("corrected", LEFT, "correct"),
+        ("corrected", CORRECTED, "corrected"),
         ("unusable", LEFT, "unusable"),
         ("unusable", CORRECTED, "unusable"),
         ("another", LEFT, "correct"),
     ],
 )
-def test_pixels_say_what_was_changed_and_only_unusable_is_taken_at_its_word(
+def test_pixels_decide_the_verdict_unless_unusable_was_chosen(
     ticked: str, left: BoolArray, verdict: str
 ) -> None:
     assert read_back(TWO, [*regions(left=left), tick(ticked)]).verdict == verdict
 
 
-def test_a_skipped_annotation_says_nothing_about_anybody() -> None:
+def test_a_skipped_annotation_has_no_instances() -> None:
     skipped = annotation_of([*regions(left=CORRECTED), region(MIDDLE, label="dog")], was_cancelled=True)
     [frame] = read_task(skipped)
     assert (frame.verdict, frame.instances, frame.problems) == ("skipped", (), ())
 
 
-def test_a_frame_with_a_region_that_was_left_out_is_not_correct() -> None:
+def test_a_frame_with_an_ignored_region_is_not_correct() -> None:
     frame = read_back(TWO, [*regions(), region(MIDDLE, "D0g", label="dog")])
-    assert frame.verdict == "fixed"
-    assert frame.problems == ("region D0g left out: it is called dog, not person",)
+    assert frame.verdict == "corrected"
+    assert frame.problems == ("region D0g ignored: its label is dog, not person",)
     assert len(frame.instances) == 2
 
 
@@ -211,9 +211,9 @@ def test_a_frame_with_a_problem_may_still_be_unusable() -> None:
     assert (frame.verdict, len(frame.problems)) == ("unusable", 1)
 
 
-def test_a_relabeled_person_is_a_problem_and_no_removed_one() -> None:
+def test_a_relabeled_person_is_a_problem() -> None:
     frame = read_back(TWO, [region(LEFT, "i11", label="student"), *regions(left=None)])
-    assert (frame.verdict, len(frame.problems)) == ("fixed", 1)
+    assert (frame.verdict, len(frame.problems)) == ("corrected", 1)
 
 
 def read_task(*annotations: dict[str, Any], item: ReviewItem = TWO, **fields: Any) -> list[ReviewedFrame]:
@@ -226,7 +226,7 @@ def read_task(*annotations: dict[str, Any], item: ReviewItem = TWO, **fields: An
     )
 
 
-def test_who_when_and_how_long_are_kept() -> None:
+def test_annotator_times_and_note_are_read() -> None:
     [frame] = read_task(annotation_of([*regions(), write("glare")]))
     assert (frame.frame_id, frame.task, frame.number) == (7, 40, 5)
     assert (frame.annotator, frame.seconds, frame.note) == ("ann@example.org", 12.5, "glare")
@@ -244,20 +244,20 @@ def test_who_when_and_how_long_are_kept() -> None:
         (None, "unknown user"),
     ],
 )
-def test_an_annotator_is_named_as_far_as_the_server_tells(by: object, name: str) -> None:
+def test_an_annotator_is_named_by_email_or_id(by: object, name: str) -> None:
     [frame] = read_task(annotation_of([], completed_by=by))
     assert frame.annotator == name
 
 
-def test_annotations_come_in_order_of_their_numbers() -> None:
+def test_annotations_come_in_order_of_their_ids() -> None:
     frames = read_task(annotation_of(regions(), id=9, completed_by=4), annotation_of([], id=2))
     assert [(one.number, one.annotator) for one in frames] == [(2, "ann@example.org"), (9, "bob@example.org")]
-    assert [one.verdict for one in frames] == ["fixed", "correct"]
+    assert [one.verdict for one in frames] == ["corrected", "correct"]
 
 
-def test_an_annotation_without_results_is_one_that_found_nobody() -> None:
+def test_an_annotation_without_results_has_no_people() -> None:
     [frame] = read_task(annotation_of(None, lead_time=None))
-    assert (frame.verdict, frame.seconds) == ("fixed", None)
+    assert (frame.verdict, frame.seconds) == ("corrected", None)
 
 
 def test_a_task_without_annotations_has_none() -> None:
@@ -274,15 +274,13 @@ def test_a_task_without_annotations_has_none() -> None:
         {"annotations": 3},
     ],
 )
-def test_a_task_that_is_not_ours_is_refused(fields: dict[str, Any]) -> None:
-    with pytest.raises(LabelStudioError, match="not one that maskmill made"):
+def test_a_task_of_another_format_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(LabelStudioError, match="was not made by maskmill"):
         read_task(**fields)
 
 
 @given(st.lists(pixels((5, 6)), max_size=4), st.booleans())
-def test_any_masks_that_nobody_touched_come_back_as_they_went(
-    drawn: list[BoolArray], is_ticked: bool
-) -> None:
+def test_any_untouched_masks_come_back_unchanged(drawn: list[BoolArray], is_ticked: bool) -> None:
     item = item_of(*(person(number, one) for number, one in enumerate(drawn)), size_hw=(5, 6))
     frame = read_back(item, shown_results(item) + [tick("correct")] * is_ticked)
     assert frame.verdict == "correct"

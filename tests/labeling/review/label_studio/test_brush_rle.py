@@ -1,4 +1,4 @@
-"""The brush codec against label-studio-sdk's own, and against what browsers write."""
+"""The brush codec compared with label-studio-sdk's, and with codes from browsers."""
 
 import tracemalloc
 from typing import Any
@@ -26,7 +26,7 @@ RING_FROM_A_BROWSER = bytes.fromhex(
     "000000fc391bfdb008d02344c2601187c7891ffc77f1ea46476c0238f8ffe34b8c0234b8e9ed80477f1ffc653180"
     "46531ecdb008e3e3ff8f1e3738f1e3a7b601187c7893ffc7a9191e13008d02344be000"
 )
-"""What @thi.ng/rle-pack 2.1 wrote for an anti-aliased ring of 9x7 pixels, all channels equal as
+"""Output of @thi.ng/rle-pack 2.1 for an anti-aliased ring of 9x7 pixels, all channels equal as
 Label Studio's exportRLE leaves them."""
 
 
@@ -74,7 +74,9 @@ SHAPES = (
 
 @pytest.mark.parametrize("size_hw", [(57, 21), (33, 48), (1, 1), (1, 40), (40, 1)])
 @pytest.mark.parametrize("name", SHAPES)
-def test_a_hand_drawn_mask_is_coded_byte_for_byte_as_by_the_sdk(name: str, size_hw: tuple[int, int]) -> None:
+def test_a_hand_drawn_mask_is_encoded_byte_for_byte_as_by_the_sdk(
+    name: str, size_hw: tuple[int, int]
+) -> None:
     pixels = hand_drawn(size_hw, name)
     mask = Mask.from_array(pixels)
     assert encode_brush(mask) == sdk_encode(pixels)
@@ -82,25 +84,25 @@ def test_a_hand_drawn_mask_is_coded_byte_for_byte_as_by_the_sdk(name: str, size_
 
 
 @given(images())
-def test_any_mask_is_coded_byte_for_byte_as_by_the_sdk(pixels: BoolArray) -> None:
+def test_any_mask_is_encoded_byte_for_byte_as_by_the_sdk(pixels: BoolArray) -> None:
     assert encode_brush(Mask.from_array(pixels)) == sdk_encode(pixels)
 
 
 @given(images())
-def test_a_mask_comes_back_as_it_went(pixels: BoolArray) -> None:
+def test_a_mask_survives_encoding_and_decoding(pixels: BoolArray) -> None:
     mask = Mask.from_array(pixels)
     assert decode_brush(encode_brush(mask), mask.size_hw) == mask
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_smooth_masks_with_parts_and_holes_are_coded_as_by_the_sdk(seed: int) -> None:
+def test_smooth_masks_with_parts_and_holes_are_encoded_as_by_the_sdk(seed: int) -> None:
     for pixels in blobs(seed, (240, 320)):
         code = encode_brush(Mask.from_array(pixels))
         assert code == sdk_encode(pixels)
         assert np.array_equal(decode_brush(code, (240, 320)).to_array(), pixels)
 
 
-def test_a_4k_mask_with_runs_longer_than_a_count_can_say_is_coded_as_by_the_sdk() -> None:
+def test_a_4k_mask_with_runs_longer_than_the_longest_count_is_encoded_as_by_the_sdk() -> None:
     pixels = blobs(4, (540, 960))[0].repeat(4, axis=0).repeat(4, axis=1)
     pixels[1000:1200] = True
     mask = Mask.from_array(pixels)
@@ -109,7 +111,7 @@ def test_a_4k_mask_with_runs_longer_than_a_count_can_say_is_coded_as_by_the_sdk(
 
 
 @pytest.mark.parametrize("pixels_in_run", [1, 2, 3, 4, 5, 63, 64, 65, 16383, 16384, 16385, 32768, 32769])
-def test_runs_at_the_ends_of_each_count_are_coded_as_by_the_sdk(pixels_in_run: int) -> None:
+def test_runs_at_the_limits_of_each_count_are_encoded_as_by_the_sdk(pixels_in_run: int) -> None:
     pixels = np.zeros((2, 20_000), dtype=np.bool_)
     pixels.ravel()[7 : 7 + pixels_in_run] = True
     mask = Mask.from_array(pixels)
@@ -117,7 +119,7 @@ def test_runs_at_the_ends_of_each_count_are_coded_as_by_the_sdk(pixels_in_run: i
     assert decode_brush(encode_brush(mask), (2, 20_000)) == mask
 
 
-def test_a_stroke_from_a_browser_belongs_to_the_mask_where_it_covers_half_a_pixel() -> None:
+def test_pixels_half_covered_by_a_stroke_belong_to_the_mask() -> None:
     assert np.array_equal(decode_brush(RING_FROM_A_BROWSER, (7, 9)).to_array(), RING)
     assert np.array_equal(sdk_decode(RING_FROM_A_BROWSER, (7, 9)), RING)
 
@@ -129,11 +131,11 @@ def test_alpha_128_is_inside_and_127_is_not_whatever_the_color() -> None:
 
 
 Token = tuple[bool, list[int]]
-"""Repeated (then the one value comes as often as it stands there) or one by one; the values."""
+"""True for one repeated value, listed once per repetition; the values."""
 
 
 def pack(size: int, word_bits: int, widths: tuple[int, ...], tokens: list[Token]) -> bytes:
-    """rle-pack from its description, as text; of the widths of a count, the last that is enough."""
+    """Encode by the description of rle-pack, as text; the last sufficient count width is used."""
     text = f"{size:032b}{word_bits - 1:05b}" + "".join(f"{width - 1:04b}" for width in widths)
     for is_run, values in tokens:
         kind = max(i for i, width in enumerate(widths) if len(values) <= 1 << width)
@@ -145,7 +147,7 @@ def pack(size: int, word_bits: int, widths: tuple[int, ...], tokens: list[Token]
 
 @st.composite
 def foreign_codes(draw_: st.DrawFn) -> tuple[bytes, tuple[int, int]]:
-    """Any word size, widths of counts and values that the SDK can read; tokens cut pixels anywhere."""
+    """Any word size, count widths and values that the SDK can read; tokens may split pixels."""
     height, width = draw_(st.integers(1, 8)), draw_(st.integers(1, 8))
     word_bits = draw_(st.integers(1, 32))
     widths = tuple(draw_(st.lists(st.integers(1, 16), min_size=4, max_size=4)))
@@ -170,41 +172,41 @@ def test_any_legal_code_is_read_as_by_the_sdk(foreign: tuple[bytes, tuple[int, i
 
 
 @given(images())
-def test_json_numbers_are_read_as_bytes_are(pixels: BoolArray) -> None:
+def test_json_numbers_are_read_like_bytes(pixels: BoolArray) -> None:
     mask = Mask.from_array(pixels)
     assert decode_brush(list(encode_brush(mask)), mask.size_hw) == mask
 
 
 @given(images(), st.data())
-def test_a_code_that_was_cut_off_is_refused_with_its_sizes(pixels: BoolArray, data: st.DataObject) -> None:
+def test_a_truncated_code_is_refused_with_its_sizes(pixels: BoolArray, data: st.DataObject) -> None:
     code = encode_brush(Mask.from_array(pixels))
-    # the last byte may be filling only
+    # the last byte may be padding only
     kept = data.draw(st.integers(4, len(code) - 2))
     with pytest.raises(
-        LabelStudioError, match=rf"{kept} bytes ends before the last of its {pixels.size * 4} val"
+        LabelStudioError, match=rf"{kept} bytes\) ends before the last of its {pixels.size * 4} val"
     ):
         decode_brush(code[:kept], (pixels.shape[0], pixels.shape[1]))
 
 
 @pytest.mark.parametrize("code", [b"", b"\0", b"\0\0\0"])
 def test_a_code_without_a_header_is_refused(code: bytes) -> None:
-    with pytest.raises(LabelStudioError, match=rf"{len(code)} bytes has 0 values, an image of 3x2 has 24"):
+    with pytest.raises(LabelStudioError, match=rf"{len(code)} bytes\) has 0 values, an image of 3x2 has 24"):
         decode_brush(code, (2, 3))
 
 
 @given(st.binary(max_size=60))
 def test_noise_is_refused_or_read_as_by_the_sdk(noise: bytes) -> None:
-    announced = (5 * 7 * 4).to_bytes(4) + noise
+    claimed = (5 * 7 * 4).to_bytes(4) + noise
     try:
-        decoded = decode_brush(announced, (5, 7))
+        decoded = decode_brush(claimed, (5, 7))
     except LabelStudioError:
         return
-    assert np.array_equal(decoded.to_array(), sdk_decode(announced, (5, 7)))
+    assert np.array_equal(decoded.to_array(), sdk_decode(claimed, (5, 7)))
 
 
-def test_a_token_beyond_the_last_value_is_damage() -> None:
+def test_a_token_beyond_the_last_value_is_refused() -> None:
     code = pack(16, 8, (3, 4, 8, 16), [(True, [255] * 12), (True, [0] * 5)])
-    with pytest.raises(LabelStudioError, match="16 values goes on to 17"):
+    with pytest.raises(LabelStudioError, match="17 instead of 16 values"):
         decode_brush(code, (2, 2))
 
 
@@ -217,16 +219,16 @@ def test_a_region_of_another_image_size_is_refused() -> None:
 
 
 @pytest.mark.parametrize("code", [[0, 256], [-1], ["0"], [0.5], "text", 7, None, [[0]]])
-def test_what_is_not_a_list_of_bytes_is_refused(code: Any) -> None:
+def test_anything_but_a_list_of_bytes_is_refused(code: Any) -> None:
     with pytest.raises(LabelStudioError, match="list of numbers from 0 to 255"):
         decode_brush(code, (4, 6))
 
 
-def test_a_small_code_that_announces_gigabytes_takes_no_memory() -> None:
+def test_a_small_code_that_claims_gigabytes_allocates_no_memory() -> None:
     size_hw = (32_768, 32_767)
     code = pack(size_hw[0] * size_hw[1] * 4, 8, (3, 4, 8, 16), [(True, [255] * 65_536)] * 9)
     tracemalloc.start()
-    with pytest.raises(LabelStudioError, match="cut off"):
+    with pytest.raises(LabelStudioError, match="truncated"):
         decode_brush(code, size_hw)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -1,4 +1,4 @@
-"""What we ask of a Label Studio, asked of a real one."""
+"""The client with a real Label Studio."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,12 +7,14 @@ from typing import Any
 import httpx
 import pytest
 
+from configs.models import Review
 from labeling.errors import (
     LabelStudioRefused,
     LabelStudioUnreachable,
 )
 from labeling.review.label_studio.client import LabelStudioClient
-from labeling.review.label_studio.project import BEST_FIRST
+from labeling.review.label_studio.filters import UNTOUCHED
+from labeling.review.label_studio.project import BEST_FIRST, label_config
 from tests.studio_server import LABEL_CONFIG, RunningStudio, gate_before
 
 pytestmark = pytest.mark.labelstudio
@@ -22,7 +24,7 @@ Task = dict[str, Any]
 
 @pytest.fixture
 def project(studio: RunningStudio, request: pytest.FixtureRequest) -> int:
-    """An empty project of this test's own."""
+    """An empty project for this test."""
     return studio.server.find_or_create_project(request.node.name[:50], LABEL_CONFIG, "")
 
 
@@ -30,7 +32,11 @@ def make_task(frame_id: int, *, padding: int = 0) -> Task:
     return {"data": {"image": "/data/x.jpg", "frame_id": str(frame_id), "padding": "x" * padding}}
 
 
-def test_a_project_is_made_once(studio: RunningStudio, monkeypatch: pytest.MonkeyPatch) -> None:
+def tasks_by_frame(studio: RunningStudio, project: int) -> dict[int, int]:
+    return {task.frame_id: task.id for task in studio.server.list_tasks(project)}
+
+
+def test_a_project_is_created_once(studio: RunningStudio, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("labeling.review.label_studio.client.PROJECTS_PAGE", 1)
     studio.server.find_or_create_project("not made once", LABEL_CONFIG, "")
     first = studio.server.find_or_create_project("made once", LABEL_CONFIG, "why")
@@ -45,7 +51,7 @@ def test_settings_reach_a_new_project(studio: RunningStudio) -> None:
         assert http.get(f"/api/projects/{made}/").json()["sampling"] == "Uncertainty sampling"
 
 
-def test_a_deleted_project_is_gone(studio: RunningStudio, project: int) -> None:
+def test_a_deleted_project_does_not_exist(studio: RunningStudio, project: int) -> None:
     assert studio.server.project_exists(project)
     with studio.http() as http:
         http.delete(f"/api/projects/{project}/").raise_for_status()
@@ -56,7 +62,7 @@ def test_a_deleted_project_is_gone(studio: RunningStudio, project: int) -> None:
 
 
 def test_a_label_config_is_sent_when_it_differs(studio: RunningStudio, project: int) -> None:
-    other = LABEL_CONFIG.replace("person", "someone")
+    other = label_config(Review())
     assert not studio.server.update_label_config(project, LABEL_CONFIG)
     assert studio.server.update_label_config(project, other)
     assert not studio.server.update_label_config(project, other)
@@ -70,8 +76,8 @@ def test_attached_images_are_served_and_nothing_else_of_the_home(studio: Running
     studio.server.attach_images(project, studio.home_root / "images")
     with studio.http() as http:
         assert http.get("/data/local-files/?d=images/ab/attached.jpg").content == image.read_bytes()
-        assert http.get("/data/local-files/?d=studio/access.json").status_code in {403, 404}
-        assert http.get("/data/local-files/?d=images/../studio/access.json").status_code in {403, 404}
+        assert http.get("/data/local-files/?d=studio/credentials.json").status_code in {403, 404}
+        assert http.get("/data/local-files/?d=images/../studio/credentials.json").status_code in {403, 404}
         assert len(http.get("/api/storages/localfiles", params={"project": project}).json()) == 1
 
 
@@ -89,40 +95,41 @@ def test_uploaded_images_are_served_and_make_no_tasks(studio: RunningStudio, pro
         for name in (names[0], names[149], names[204]):
             assert shown[name].startswith("/data/upload/")
             assert http.get(shown[name]).content == images[name]
-    assert studio.server.task_ids(project) == {}
+    assert tasks_by_frame(studio, project) == {}
 
 
-def test_imported_tasks_are_found_by_their_frames(studio: RunningStudio, project: int) -> None:
+def test_imported_tasks_are_listed_with_their_frames(studio: RunningStudio, project: int) -> None:
     ids = studio.server.import_tasks(project, [make_task(frame) for frame in (70, 30, 50)])
-    assert studio.server.task_ids(project) == {70: ids[0], 30: ids[1], 50: ids[2]}
+    assert tasks_by_frame(studio, project) == {70: ids[0], 30: ids[1], 50: ids[2]}
     assert studio.server.import_tasks(project, []) == []
 
 
-def test_listing_goes_over_pages(
+def test_a_listing_reads_all_pages(
     studio: RunningStudio, project: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("labeling.review.label_studio.client.IDS_PAGE", 3)
     frames = list(range(100, 107))
     ids = studio.server.import_tasks(project, [make_task(frame) for frame in frames])
-    assert studio.server.task_ids(project) == dict(zip(frames, ids, strict=True))
+    assert tasks_by_frame(studio, project) == dict(zip(frames, ids, strict=True))
     monkeypatch.setattr("labeling.review.label_studio.client.IDS_PAGE", 7)
-    assert len(studio.server.task_ids(project)) == 7
+    assert len(tasks_by_frame(studio, project)) == 7
 
 
-def test_the_oldest_of_two_tasks_of_a_frame_counts_and_tasks_of_others_do_not(
+def test_a_frame_may_have_two_tasks_and_other_tasks_are_not_listed(
     studio: RunningStudio, project: int
 ) -> None:
-    first, _, _ = studio.server.import_tasks(
+    first, second, _ = studio.server.import_tasks(
         project, [make_task(1), make_task(1), {"data": {"image": "by hand"}}]
     )
-    assert studio.server.task_ids(project) == {1: first}
+    listed = studio.server.list_tasks(project)
+    assert [(task.id, task.frame_id) for task in listed] == [(first, 1), (second, 1)]
 
 
-def test_tasks_that_are_too_large_together_go_in_halves(studio: RunningStudio, project: int) -> None:
+def test_tasks_that_are_too_large_together_are_sent_in_halves(studio: RunningStudio, project: int) -> None:
     with gate_before(studio.access.url) as gate, LabelStudioClient(gate.url, studio.access.token) as server:
         gate.largest_body = 25_000
         ids = server.import_tasks(project, [make_task(frame, padding=10_000) for frame in range(7)])
-    assert studio.server.task_ids(project) == dict(enumerate(ids))
+    assert tasks_by_frame(studio, project) == dict(enumerate(ids))
 
 
 def test_a_task_that_is_too_large_alone_is_refused_with_its_frame(
@@ -136,18 +143,18 @@ def test_a_task_that_is_too_large_alone_is_refused_with_its_frame(
     assert refused.value.status == 413
 
 
-def test_an_import_whose_answer_is_lost_is_not_repeated(studio: RunningStudio, project: int) -> None:
+def test_an_import_whose_response_is_lost_is_not_repeated(studio: RunningStudio, project: int) -> None:
     with gate_before(studio.access.url) as gate, LabelStudioClient(gate.url, studio.access.token) as server:
         gate.hang_up_after = ["POST"]
         with pytest.raises(LabelStudioUnreachable):
             server.import_tasks(project, [make_task(8)])
-    assert list(studio.server.task_ids(project)) == [8]
+    assert list(tasks_by_frame(studio, project)) == [8]
     with studio.http() as http:
         assert http.get(f"/api/projects/{project}/").json()["task_number"] == 1
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 429])
-def test_an_import_that_meets_a_broken_server_is_not_repeated(
+def test_an_import_to_a_failing_server_is_not_repeated(
     studio: RunningStudio, project: int, status: int
 ) -> None:
     with gate_before(studio.access.url) as gate, LabelStudioClient(gate.url, studio.access.token) as server:
@@ -162,7 +169,7 @@ def submit(http: httpx.Client, task: int, **fields: object) -> int:
     return int(answer.raise_for_status().json()["id"])
 
 
-def test_whatever_an_annotator_does_marks_the_task_as_changed(studio: RunningStudio, project: int) -> None:
+def test_every_action_of_an_annotator_marks_the_task_as_changed(studio: RunningStudio, project: int) -> None:
     task, _ = studio.server.import_tasks(project, [make_task(1), make_task(2)])
 
     def changed_since(moment: datetime) -> list[int]:
@@ -184,7 +191,7 @@ def test_whatever_an_annotator_does_marks_the_task_as_changed(studio: RunningStu
     assert changed_since(datetime.now(UTC)) == []
 
 
-def test_changed_tasks_hold_annotations_with_skipped_ones_and_no_predictions(
+def test_changed_tasks_contain_all_annotations_and_no_predictions(
     studio: RunningStudio, project: int
 ) -> None:
     prediction = {"model_version": "teacher", "score": 0.5, "result": []}
@@ -216,7 +223,7 @@ def test_open_tasks_are_neither_annotated_nor_skipped(studio: RunningStudio, pro
     with studio.http() as http:
         submit(http, tasks[0])
         submit(http, tasks[1], was_cancelled=True)
-    assert studio.server.max_open_tasks(project) == 3
+    assert [task.id for task in studio.server.list_tasks(project, *UNTOUCHED)] == tasks[2:]
 
 
 def test_a_task_is_started_by_an_annotation_a_skip_or_a_draft(studio: RunningStudio, project: int) -> None:
@@ -231,7 +238,7 @@ def test_a_task_is_started_by_an_annotation_a_skip_or_a_draft(studio: RunningStu
     assert [state.is_started for state in states] == [True, True, True, False]
 
 
-def test_a_tab_is_made_once_and_set_back_without_what_people_chose_besides(
+def test_a_tab_is_created_once_and_reset_except_for_the_users_own_fields(
     studio: RunningStudio, project: int
 ) -> None:
     number = studio.server.ensure_view(project, BEST_FIRST)
@@ -249,7 +256,7 @@ def test_a_tab_is_made_once_and_set_back_without_what_people_chose_besides(
 
 def test_the_tab_shows_the_most_valuable_first(studio: RunningStudio, project: int) -> None:
     values = ["0.250000", "1.000000", "0.500000", "0.000012"]
-    tasks = [{"data": {"image": "x", "frame_id": str(i), "value": one}} for i, one in enumerate(values)]
+    tasks = [{"data": {"image": "x", "frame_id": str(i), "value": value}} for i, value in enumerate(values)]
     ids = studio.server.import_tasks(project, tasks)
     view = studio.server.ensure_view(project, BEST_FIRST)
     with studio.http() as http:
@@ -257,13 +264,13 @@ def test_the_tab_shows_the_most_valuable_first(studio: RunningStudio, project: i
     assert [task["id"] for task in listed] == [ids[1], ids[2], ids[0], ids[3]]
 
 
-def test_deleting_tasks_takes_those_and_no_others(studio: RunningStudio, project: int) -> None:
+def test_deleting_tasks_deletes_only_those(studio: RunningStudio, project: int) -> None:
     ids = studio.server.import_tasks(project, [make_task(frame) for frame in range(4)])
     studio.server.delete_tasks(project, [])
-    assert len(studio.server.task_ids(project)) == 4
+    assert len(tasks_by_frame(studio, project)) == 4
     studio.server.delete_tasks(project, ids[:2])
     studio.server.delete_tasks(project, ids[:2])
-    assert studio.server.task_ids(project) == {2: ids[2], 3: ids[3]}
+    assert tasks_by_frame(studio, project) == {2: ids[2], 3: ids[3]}
 
 
 def test_a_webhook_is_registered_once_and_called_with_its_secret(studio: RunningStudio, project: int) -> None:

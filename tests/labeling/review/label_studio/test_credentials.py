@@ -1,4 +1,4 @@
-"""Where a Label Studio is, and that its keys stay between us."""
+"""Credentials of a Label Studio, and their protection."""
 
 import json
 import stat
@@ -18,11 +18,11 @@ from labeling.review.label_studio.credentials import (
     write_credentials,
 )
 
-KEYS = ("t0ken", "passw0rd")
+SECRETS = ("t0ken", "passw0rd")
 OWN = Credentials(
-    url="http://127.0.0.1:8080", token=KEYS[0], email="a@localhost", password=KEYS[1], local=True
+    url="http://127.0.0.1:8080", token=SECRETS[0], email="a@localhost", password=SECRETS[1], local=True
 )
-THEIRS = Credentials(url="https://studio.example", token=KEYS[0])
+THEIRS = Credentials(url="https://studio.example", token=SECRETS[0])
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_what_was_written_is_read_by_this_user_alone(tmp_path: Path) -> None:
+def test_written_credentials_are_readable_by_this_user_only(tmp_path: Path) -> None:
     write_credentials(tmp_path, OWN)
     assert read_credentials(tmp_path) == OWN
     assert find_credentials(tmp_path) == OWN
@@ -40,7 +40,7 @@ def test_what_was_written_is_read_by_this_user_alone(tmp_path: Path) -> None:
     assert list(credentials_file(tmp_path).parent.iterdir()) == [credentials_file(tmp_path)]
 
 
-def test_a_file_that_others_could_read_is_closed_by_the_next_writing(tmp_path: Path) -> None:
+def test_the_next_write_protects_a_file_that_others_could_read(tmp_path: Path) -> None:
     write_credentials(tmp_path, OWN)
     credentials_file(tmp_path).chmod(0o644)
     credentials_file(tmp_path).with_suffix(".writing").write_text("left by a killed process, readable by all")
@@ -49,13 +49,13 @@ def test_a_file_that_others_could_read_is_closed_by_the_next_writing(tmp_path: P
     assert read_credentials(tmp_path) == OWN
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "studio").write_text("a file")
     with pytest.raises(HomeNotWritable, match="studio"):
         write_credentials(tmp_path, OWN)
 
 
-def test_the_environment_comes_before_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_has_priority_over_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_credentials(tmp_path, OWN)
     monkeypatch.setenv(URL_VARIABLE, f" {THEIRS.url} ")
     monkeypatch.setenv(TOKEN_VARIABLE, f"{THEIRS.token}\n")
@@ -68,19 +68,19 @@ def test_variables_may_come_from_elsewhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("there", "absent"), [(URL_VARIABLE, TOKEN_VARIABLE), (TOKEN_VARIABLE, URL_VARIABLE)]
+    ("present", "absent"), [(URL_VARIABLE, TOKEN_VARIABLE), (TOKEN_VARIABLE, URL_VARIABLE)]
 )
 @pytest.mark.parametrize("empty", [None, "", " "])
-def test_half_of_the_variables_is_not_passed_over(
-    tmp_path: Path, there: str, absent: str, empty: str | None
+def test_one_of_two_variables_is_an_error(
+    tmp_path: Path, present: str, absent: str, empty: str | None
 ) -> None:
     write_credentials(tmp_path, OWN)
-    with pytest.raises(LabelStudioMissing, match=f"{there} is set and {absent} is not") as missing:
-        find_credentials(tmp_path, look_up={there: "s3cret", absent: empty}.get)
+    with pytest.raises(LabelStudioMissing, match=f"{present} is set and {absent} is not") as missing:
+        find_credentials(tmp_path, look_up={present: "s3cret", absent: empty}.get)
     assert "s3cret" not in str(missing.value)
 
 
-def test_without_any_it_says_how_to_get_one(tmp_path: Path) -> None:
+def test_the_error_without_a_server_explains_how_to_start_one(tmp_path: Path) -> None:
     assert read_credentials(tmp_path) is None
     with pytest.raises(
         LabelStudioMissing, match=f"`maskmill review up` .* {URL_VARIABLE} and {TOKEN_VARIABLE}"
@@ -106,14 +106,14 @@ def test_without_any_it_says_how_to_get_one(tmp_path: Path) -> None:
 def test_a_broken_file_is_named_and_not_quoted(tmp_path: Path, content: str) -> None:
     credentials_file(tmp_path).parent.mkdir()
     credentials_file(tmp_path).write_bytes(content.encode("latin-1"))
-    with pytest.raises(LabelStudioMissing, match=r"access\.json cannot be read .* remove it") as missing:
+    with pytest.raises(LabelStudioMissing, match=r"credentials\.json cannot be read .* delete it") as missing:
         find_credentials(tmp_path)
     assert "t0ken" not in "".join(format_exception(missing.value))
 
 
-def test_no_representation_shows_a_key() -> None:
+def test_no_representation_shows_a_secret() -> None:
     assert OWN.url in repr(OWN)
     for shown in (repr(OWN), str(OWN), f"{[OWN]}"):
         assert OWN.token not in shown
         assert OWN.password not in shown
-    assert OWN.token in json.dumps([OWN.token]), "the test could see it"
+    assert OWN.token in json.dumps([OWN.token]), "the check can fail"

@@ -1,4 +1,4 @@
-"""Listing tasks from a server that has its own mind about pages."""
+"""Listing of tasks from a server that limits its pages."""
 
 import json
 from typing import Any
@@ -11,15 +11,15 @@ TASKS = list(range(1, 12))
 
 
 class PagedServer:
-    """Answers as Label Studio does, in pages no longer than it likes."""
+    """Responds like Label Studio, with at most `longest` tasks per page."""
 
     def __init__(self, longest: int, tasks: list[int]) -> None:
-        self.longest, self.tasks, self.asked = longest, tasks, 0
+        self.longest, self.tasks, self.requests = longest, tasks, 0
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
-        self.asked += 1
-        beyond = json.loads(query["query"])["filters"]["items"][-1]["value"]
-        left = [number for number in self.tasks if number > beyond]
+        self.requests += 1
+        after = json.loads(query["query"])["filters"]["items"][-1]["value"]
+        left = [number for number in self.tasks if number > after]
         page = left[: min(self.longest, query["page_size"])]
         return {"total": len(left), "tasks": [{"id": number} for number in page]}
 
@@ -33,4 +33,4 @@ def test_all_tasks_are_read_however_short_the_pages_are(longest: int) -> None:
 def test_an_empty_project_is_read_with_one_request() -> None:
     server: Any = PagedServer(5, [])
     assert list(read_tasks(server, 1, [], page_size=5)) == []
-    assert server.asked == 1
+    assert server.requests == 1

@@ -1,4 +1,4 @@
-"""Getting through to a Label Studio: addresses, tokens, and servers that fail."""
+"""Connections to a Label Studio: URLs, tokens, and servers that fail."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ from tests.studio_server import RunningStudio, gate_before, without_legacy_token
 
 labelstudio = pytest.mark.labelstudio
 
-HASTE = RetryPolicy(first_pause_s=0.001)
+FAST = RetryPolicy(first_pause_s=0.001)
 
 
 def make_jwt(claims: dict[str, object]) -> str:
@@ -32,7 +32,7 @@ def make_jwt(claims: dict[str, object]) -> str:
 
 
 @labelstudio
-def test_a_good_token_shows_the_version(studio: RunningStudio) -> None:
+def test_a_valid_token_gives_the_version(studio: RunningStudio) -> None:
     assert studio.server.check().startswith("1.")
 
 
@@ -49,10 +49,10 @@ def test_no_log_and_no_representation_shows_the_token(
     assert studio.access.token not in caplog.text
 
 
-def test_a_server_that_is_busy_says_nothing_about_a_personal_access_token() -> None:
-    """The SDK asks for a token of five minutes first, and takes any answer for JSON."""
+def test_a_busy_server_is_no_denial_of_a_personal_access_token() -> None:
+    """The SDK first requests a short-lived token, and expects JSON whatever the status."""
     token = make_jwt({"token_type": "refresh", "exp": 4_000_000_000})
-    with serve() as site, LabelStudioClient(site.url("/"), token, retry_policy=HASTE) as server:
+    with serve() as site, LabelStudioClient(site.url("/"), token, retry_policy=FAST) as server:
         site.pages["/api/token/refresh/"] = send_status(503)
         with pytest.raises(LabelStudioUnreachable, match="POST /api/token/refresh/: status 503"):
             server.check()
@@ -97,7 +97,7 @@ def test_a_personal_access_token_of_another_server_is_denied(studio: RunningStud
 
 
 @pytest.mark.parametrize("token", ["", "a b", "tøken", "line\nbreak"])
-def test_what_is_no_token_is_denied_before_anything_is_sent(token: str) -> None:
+def test_an_invalid_token_is_denied_before_any_request(token: str) -> None:
     with pytest.raises(LabelStudioDenied, match="Account & Settings"):
         LabelStudioClient("http://127.0.0.1:1", token)
 
@@ -105,31 +105,32 @@ def test_what_is_no_token_is_denied_before_anything_is_sent(token: str) -> None:
 @pytest.mark.parametrize(
     "url", ["", "studio.example", "ftp://x", "http://user:secret@x", "http://[x", "http://x:99999"]
 )
-def test_what_is_no_address_is_unreachable(url: str) -> None:
+def test_an_invalid_url_is_unreachable(url: str) -> None:
     with pytest.raises(LabelStudioUnreachable, match="URL") as failed:
         LabelStudioClient(url, "token")
     assert "secret" not in str(failed.value)
 
 
-def test_nobody_there_is_unreachable() -> None:
+def test_a_closed_port_is_unreachable() -> None:
     with (
-        LabelStudioClient("http://127.0.0.1:1", "token", retry_policy=HASTE) as server,
+        LabelStudioClient("http://127.0.0.1:1", "token", retry_policy=FAST) as server,
         pytest.raises(LabelStudioUnreachable, match=r"http://127\.0\.0\.1:1 cannot be reached"),
     ):
         server.check()
 
 
-def test_another_web_server_is_recognized() -> None:
+@pytest.mark.parametrize("content", ["<html>shop</html>", "[]", '{"version": 1}', ""])
+def test_another_web_server_is_recognized(content: str) -> None:
     with serve() as site, LabelStudioClient(site.url("/"), "token") as server:
-        site.pages["/api/version/"] = send_page("<html>shop</html>")
-        with pytest.raises(LabelStudioError, match="not as Label Studio does"):
+        site.pages["/api/version/"] = send_page(content)
+        with pytest.raises(LabelStudioError, match="does not respond like Label Studio"):
             server.check()
 
 
 def test_an_old_version_is_refused() -> None:
     with serve() as site, LabelStudioClient(site.url("/"), "token") as server:
         site.pages["/api/version/"] = send_page('{"release": "1.9.2"}', kind="application/json")
-        with pytest.raises(LabelStudioTooOld, match=r"1\.9\.2, wants 1\.20"):
+        with pytest.raises(LabelStudioTooOld, match=r"1\.9\.2: upgrade it to 1\.20"):
             server.check()
 
 
@@ -141,19 +142,19 @@ def test_a_redirect_is_named_and_not_followed() -> None:
 
 
 @labelstudio
-def test_reading_goes_on_after_a_busy_and_a_broken_answer(studio: RunningStudio) -> None:
+def test_a_read_is_repeated_after_busy_and_failed_responses(studio: RunningStudio) -> None:
     with gate_before(studio.access.url) as gate:
         gate.answer_with = [503, 429]
-        with LabelStudioClient(gate.url, studio.access.token, retry_policy=HASTE) as server:
+        with LabelStudioClient(gate.url, studio.access.token, retry_policy=FAST) as server:
             assert server.check()
     assert gate.seen.count("GET /api/version/") == 3
 
 
 @labelstudio
-def test_a_server_that_answers_too_late_is_unreachable(studio: RunningStudio) -> None:
+def test_a_server_that_responds_too_late_is_unreachable(studio: RunningStudio) -> None:
     with (
         serve() as site,
-        LabelStudioClient(site.url("/"), "t", retry_policy=replace(HASTE, timeout_s=0.1)) as server,
+        LabelStudioClient(site.url("/"), "t", retry_policy=replace(FAST, timeout_s=0.1)) as server,
     ):
         site.pages["/api/projects/1/"] = lambda _: time.sleep(0.3)
         with pytest.raises(LabelStudioUnreachable, match=r"did not answer within 0\.1 s"):

@@ -1,4 +1,4 @@
-"""The Label Studio of a home's own: started, killed, and started again."""
+"""A home's own Label Studio: started, killed, and started again."""
 
 import os
 import re
@@ -27,21 +27,21 @@ from tests.studio_server import LABEL_CONFIG, RunningStudio
 labelstudio = pytest.mark.labelstudio
 
 LOOPBACK = {"0100007F", "00000000000000000000000001000000"}
-"""127.0.0.1 and ::1 as Linux writes them."""
+"""127.0.0.1 and ::1 in /proc/net."""
 
 
 @pytest.fixture(scope="module")
 def spare(studio: RunningStudio, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalLabelStudio]:
-    """A second home, whose server a test may kill; `up` gives it in working order."""
+    """A second home, whose server a test may kill; call `up` first."""
     local = LocalLabelStudio(tmp_path_factory.mktemp("spare home"))
     yield local
     local.down()
 
 
-def wait_until(is_so: Callable[[], bool], *, limit_s: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], *, limit_s: float = 60.0) -> None:
     latest = time.monotonic() + limit_s
-    while not is_so():
-        assert time.monotonic() < latest, "it never was so"
+    while not condition():
+        assert time.monotonic() < latest, "the condition was never true"
         time.sleep(0.05)
 
 
@@ -55,7 +55,7 @@ def processes_of(group: int) -> list[int]:
 
 
 def listening_addresses(group: int) -> list[str]:
-    """Where the processes of a group listen, in Linux's hexadecimal."""
+    """Addresses on which the processes of a group listen, in hexadecimal as in /proc/net."""
     targets = []
     for link in [link for pid in processes_of(group) for link in Path(f"/proc/{pid}/fd").iterdir()]:
         with suppress(FileNotFoundError):  # closed since it was listed
@@ -70,7 +70,7 @@ def listening_addresses(group: int) -> list[str]:
 
 
 def send_form(http: httpx.Client, path: str, **fields: str) -> httpx.Response:
-    """As a page does, with the token of a form that it was given."""
+    """Submit a form like a browser, with the CSRF token of the page."""
     page = http.get("/user/login/").raise_for_status()
     hidden = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
     assert hidden
@@ -86,11 +86,10 @@ def test_starting_twice_starts_once(studio: RunningStudio) -> None:
     assert after == before
     assert after.running
     assert after.answers
-    assert after.installed
 
 
 @labelstudio
-def test_nothing_listens_beyond_this_machine(studio: RunningStudio) -> None:
+def test_it_listens_on_the_loopback_address_only(studio: RunningStudio) -> None:
     pid = studio.local.status().pid
     assert pid
     addresses = listening_addresses(pid)
@@ -99,7 +98,7 @@ def test_nothing_listens_beyond_this_machine(studio: RunningStudio) -> None:
 
 
 @labelstudio
-def test_its_keys_are_for_this_user_alone(studio: RunningStudio) -> None:
+def test_its_secrets_are_readable_by_this_user_only(studio: RunningStudio) -> None:
     path, log = credentials_file(studio.home_root), studio.local.log
     assert studio.access.token in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -115,7 +114,7 @@ def test_its_keys_are_for_this_user_alone(studio: RunningStudio) -> None:
 
 
 @labelstudio
-def test_a_person_logs_in_with_the_password_and_nobody_signs_up(studio: RunningStudio) -> None:
+def test_the_password_works_and_sign_up_is_disabled(studio: RunningStudio) -> None:
     def browse() -> httpx.Client:
         return httpx.Client(base_url=studio.access.url, trust_env=False, timeout=60.0)
 
@@ -133,13 +132,13 @@ def test_a_person_logs_in_with_the_password_and_nobody_signs_up(studio: RunningS
 
 
 @labelstudio
-def test_another_port_than_the_one_it_has_is_refused(studio: RunningStudio) -> None:
+def test_another_port_is_refused_while_it_runs(studio: RunningStudio) -> None:
     with pytest.raises(ConfigError, match="`maskmill review down` first"):
         studio.local.up(free_port())
 
 
 @labelstudio
-def test_a_port_in_use_is_named_and_nothing_starts(studio: RunningStudio, tmp_path: Path) -> None:
+def test_a_port_in_use_is_refused_and_nothing_starts(studio: RunningStudio, tmp_path: Path) -> None:
     local = LocalLabelStudio(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -149,24 +148,26 @@ def test_a_port_in_use_is_named_and_nothing_starts(studio: RunningStudio, tmp_pa
 
 
 @labelstudio
-def test_a_server_that_takes_too_long_is_stopped(studio: RunningStudio, tmp_path: Path) -> None:
+def test_a_server_that_starts_too_slowly_is_stopped(studio: RunningStudio, tmp_path: Path) -> None:
     local = LocalLabelStudio(tmp_path, start_limit_s=0.5)
-    with pytest.raises(LabelStudioMissing, match=r"did not serve within 0\.5 s and was stopped"):
+    with pytest.raises(LabelStudioMissing, match=r"did not respond within 0\.5 s and was stopped"):
         local.up(free_port())
     assert not local.status().running
 
 
 @labelstudio
-def test_a_server_that_ends_at_once_is_quoted(studio: RunningStudio, tmp_path: Path) -> None:
+def test_the_log_of_a_server_that_exits_is_quoted(studio: RunningStudio, tmp_path: Path) -> None:
     data = tmp_path / "studio" / "data"
     data.parent.mkdir()
     data.write_text("a file where its folder should be")
-    with pytest.raises(LabelStudioMissing, match=r"ended while it started; .*server\.log says:\n") as failed:
+    with pytest.raises(
+        LabelStudioMissing, match=r"exited while it started; end of .*server\.log:\n"
+    ) as failed:
         LocalLabelStudio(tmp_path).up(free_port())
-    assert str(data) in str(failed.value).partition("says:")[2]
+    assert str(data) in str(failed.value).partition("server.log:")[2]
 
 
-def test_a_home_without_one_has_nothing_to_stop_and_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_home_without_a_server_is_not_changed_by_down_and_status(tmp_path: Path) -> None:
     local = LocalLabelStudio(tmp_path / "home")
     assert not local.down()
     status = local.status()
@@ -175,9 +176,7 @@ def test_a_home_without_one_has_nothing_to_stop_and_stays_as_it_is(tmp_path: Pat
 
 
 @labelstudio
-def test_a_start_that_is_killed_is_taken_up_by_the_next(
-    spare: LocalLabelStudio, studio: RunningStudio
-) -> None:
+def test_a_killed_start_is_completed_by_the_next_one(spare: LocalLabelStudio, studio: RunningStudio) -> None:
     home_root = spare.log.parent.parent
     spare.down()
     command = "import sys, pathlib, labeling.review.label_studio.local_server as l; l.LocalLabelStudio(pathlib.Path(sys.argv[1])).up()"
@@ -202,7 +201,7 @@ def test_a_start_that_is_killed_is_taken_up_by_the_next(
 
 
 @labelstudio
-def test_a_killed_server_comes_back_with_all_it_had(spare: LocalLabelStudio) -> None:
+def test_a_killed_server_is_restarted_with_its_data(spare: LocalLabelStudio) -> None:
     access = spare.up()
     with LabelStudioClient(access.url, access.token) as server:
         project = server.find_or_create_project("kept", LABEL_CONFIG, "")
@@ -217,14 +216,14 @@ def test_a_killed_server_comes_back_with_all_it_had(spare: LocalLabelStudio) -> 
 
 
 @labelstudio
-def test_a_token_that_never_worked_is_replaced_and_one_that_did_is_not(spare: LocalLabelStudio) -> None:
+def test_only_a_token_that_was_never_accepted_is_replaced(spare: LocalLabelStudio) -> None:
     home_root = spare.log.parent.parent
     access = spare.up()
     with LabelStudioClient(access.url, access.token) as server:
         project = server.find_or_create_project("of another user", LABEL_CONFIG, "")
     other = replace(access, token="f" * 40)
     write_credentials(home_root, other)
-    with pytest.raises(LabelStudioDenied, match=r"refuses our token .*access\.json") as denied:
+    with pytest.raises(LabelStudioDenied, match=r"refuses our token .*credentials\.json") as denied:
         spare.up()
     assert other.token not in str(denied.value)
     assert spare.status().access == other

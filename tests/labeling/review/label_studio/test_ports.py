@@ -8,7 +8,7 @@ from labeling.review.label_studio import ports
 from labeling.review.label_studio.ports import HOST, OWN_PORTS, free_port, is_free
 
 
-def test_a_free_port_can_be_listened_on_and_is_none_that_connections_take() -> None:
+def test_a_free_port_can_be_used_and_is_below_those_of_connections() -> None:
     port = free_port()
     assert port in OWN_PORTS
     with socket.socket() as listener:
@@ -18,7 +18,7 @@ def test_a_free_port_can_be_listened_on_and_is_none_that_connections_take() -> N
     assert is_free(port)
 
 
-def test_a_port_that_is_taken_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_in_use_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as listener:
         listener.bind((HOST, free_port()))
         listener.listen()

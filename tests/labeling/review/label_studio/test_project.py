@@ -1,4 +1,4 @@
-"""The page's XML: the names that answers carry, and what the settings change."""
+"""The label config: its names, and the effect of the settings."""
 
 from xml.etree import ElementTree as Xml
 
@@ -19,30 +19,30 @@ def labels(config: str, kind: str) -> list[str]:
     return [str(one.get("value")) for group in parse(config).iter(kind) for one in group.iter("Label")]
 
 
-def test_people_are_painted_with_one_label_beside_the_student_s() -> None:
+def test_people_have_one_label_beside_the_student_s() -> None:
     assert labels(label_config(Review(label="human")), "BrushLabels") == ["human", "student"]
     assert labels(label_config(Review(show_student=False)), "BrushLabels") == ["person"]
 
 
-def test_a_label_called_student_is_not_mixed_up_with_the_student_s_mask() -> None:
+def test_the_label_student_differs_from_that_of_the_student_s_mask() -> None:
     settings = Review(label="student")
     first, second = labels(label_config(settings), "BrushLabels")
     assert (first, second) == ("student", student_label(settings))
     assert first != second
 
 
-def test_joints_are_coco_s_seventeen_or_absent() -> None:
+def test_keypoints_are_coco_s_seventeen_or_absent() -> None:
     assert labels(label_config(Review()), "KeyPointLabels") == list(COCO_KEYPOINTS)
     assert labels(label_config(Review(show_keypoints=False)), "KeyPointLabels") == []
 
 
-def test_every_verdict_can_be_ticked_and_none_must() -> None:
+def test_every_verdict_can_be_chosen_and_none_is_required() -> None:
     [choices] = parse(label_config(Review())).iter("Choices")
     assert [one.get("value") for one in choices] == [name for name, _ in VERDICTS]
     assert choices.get("required") is None
 
 
-def test_the_image_cannot_be_turned() -> None:
+def test_the_image_cannot_be_rotated() -> None:
     [image] = parse(label_config(Review())).iter("Image")
     assert image.get("rotateControl") == "false"
 
@@ -57,6 +57,6 @@ def test_a_label_that_label_studio_would_change_is_refused(label: str) -> None:
         label_config(Review(label=label))
 
 
-def test_a_label_may_hold_what_xml_quotes() -> None:
+def test_a_label_may_contain_characters_that_xml_escapes() -> None:
     label = """<b> & "q" 'é' 人"""
     assert labels(label_config(Review(label=label)), "BrushLabels")[0] == label

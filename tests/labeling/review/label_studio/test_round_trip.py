@@ -1,4 +1,4 @@
-"""Masks to a real Label Studio and back, accepted as they are: not one pixel may differ."""
+"""Masks sent to a real Label Studio and accepted unchanged: no pixel may differ."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from labeling.review.label_studio.project import TEACHER, label_config
 from labeling.review.label_studio.tasks import make_task
 from labeling.review.records import ReviewedFrame, ReviewItem
 from labeling.structures.masks import BoolArray, iou_matrix
-from tests.labeling.review.label_studio.answers import item_of, joints_at, person
+from tests.labeling.review.label_studio.results import item_of, keypoints_at, person
 from tests.labeling.strategies import blobs
 from tests.studio_server import RunningStudio
 
@@ -31,7 +31,7 @@ def shape(size_hw: tuple[int, int], rows: slice, columns: slice) -> BoolArray:
 
 
 def ring(size_hw: tuple[int, int], *, holes: int) -> BoolArray:
-    """A rectangle with holes of one row each, and its last pixel apart in the corner."""
+    """A rectangle with holes of one row each, and a separate pixel in the corner."""
     h, w = size_hw
     drawn = shape(size_hw, slice(h // 5, 4 * h // 5), slice(w // 5, 4 * w // 5))
     for hole in range(holes):
@@ -73,7 +73,7 @@ def random_images(rng: np.random.Generator, size_hw: tuple[int, int]) -> Images:
 
 
 def all_images() -> Iterator[Images]:
-    """Three overlapping people each."""
+    """Yield three overlapping people per frame."""
     rng = np.random.default_rng(5)
     for size_hw in ((57, 21), (360, 480), (120, 121), UHD):
         yield from hand_drawn(size_hw)
@@ -83,10 +83,10 @@ def all_images() -> Iterator[Images]:
 
 
 def make_items() -> list[ReviewItem]:
-    joints = joints_at(nose=(5.25, 7.5, 0.7), left_knee=(1 / 3, 1e-9, 0.123456789))
+    keypoints = keypoints_at(nose=(5.25, 7.5, 0.7), left_knee=(1 / 3, 1e-9, 0.123456789))
     return [
         item_of(
-            *(person(1000 * number + i, one, keypoints=joints) for i, one in enumerate(images)),
+            *(person(1000 * number + i, one, keypoints=keypoints) for i, one in enumerate(images)),
             frame_id=2**62 + number,
             student=images[0],
         )
@@ -95,10 +95,10 @@ def make_items() -> list[ReviewItem]:
 
 
 def accept(http: httpx.Client, project: int, task_id: int) -> None:
-    """Submit the teacher's prediction as the browser does when nobody touches anything (seen in 1.23)."""
+    """Submit the teacher's prediction like a browser does without a change (observed in 1.23)."""
     task = http.get(f"/api/tasks/{task_id}", params={"project": project}).raise_for_status().json()
     [shown] = [one for one in task["predictions"] if one["model_version"] == TEACHER]
-    answer: dict[str, Any] = {
+    annotation: dict[str, Any] = {
         "lead_time": 1.561,
         "result": shown["result"],
         "draft_id": 0,
@@ -108,7 +108,7 @@ def accept(http: httpx.Client, project: int, task_id: int) -> None:
         "project": str(project),
     }
     http.post(
-        f"/api/tasks/{task_id}/annotations", params={"project": project}, json=answer
+        f"/api/tasks/{task_id}/annotations", params={"project": project}, json=annotation
     ).raise_for_status()
 
 
@@ -119,7 +119,7 @@ def items() -> list[ReviewItem]:
 
 @pytest.fixture(scope="module")
 def frames(studio: RunningStudio, items: list[ReviewItem]) -> list[ReviewedFrame]:
-    """What came back of the items, in their order."""
+    """The items as they were reviewed, in the same order."""
     settings = Review()
     project = studio.server.find_or_create_project("round trip", label_config(settings), "")
     tasks = studio.server.import_tasks(project, [make_task(item, settings, "/data/x.jpg") for item in items])
@@ -141,7 +141,7 @@ def frames(studio: RunningStudio, items: list[ReviewItem]) -> list[ReviewedFrame
     return [found[item.frame_id] for item in items]
 
 
-def test_the_set_is_large_and_has_holes_parts_single_pixels_full_frames_and_4k(
+def test_the_set_is_large_and_covers_holes_parts_single_pixels_full_frames_and_4k(
     items: list[ReviewItem],
 ) -> None:
     masks = [one.mask for item in items for one in item.teacher]
@@ -159,7 +159,7 @@ def _has_hole(drawn: BoolArray) -> bool:
     return bool((ndimage.binary_fill_holes(drawn) != drawn).any())
 
 
-def test_every_mask_comes_back_as_it_went(items: list[ReviewItem], frames: list[ReviewedFrame]) -> None:
+def test_every_mask_comes_back_unchanged(items: list[ReviewItem], frames: list[ReviewedFrame]) -> None:
     for item, frame in zip(items, frames, strict=True):
         before, after = [one.mask for one in item.teacher], [one.mask for one in frame.instances]
         assert after == before
@@ -168,7 +168,7 @@ def test_every_mask_comes_back_as_it_went(items: list[ReviewItem], frames: list[
         ] * 3
 
 
-def test_everybody_comes_back_as_one_and_the_same_untouched_person(
+def test_every_person_comes_back_as_the_same_untouched_person(
     items: list[ReviewItem], frames: list[ReviewedFrame]
 ) -> None:
     for item, frame in zip(items, frames, strict=True):
@@ -177,7 +177,7 @@ def test_everybody_comes_back_as_one_and_the_same_untouched_person(
         assert [one.keypoints for one in frame.instances] == [one.keypoints for one in item.teacher]
 
 
-def test_every_frame_comes_back_as_correct_from_whoever_accepted_it(
+def test_every_frame_comes_back_as_correct_with_its_annotator(
     studio: RunningStudio, frames: list[ReviewedFrame]
 ) -> None:
     assert {(one.verdict, one.problems, one.note) for one in frames} == {("correct", (), "")}

@@ -1,6 +1,7 @@
-"""Review items as tasks: which predictions they have, and how their regions are called."""
+"""Review items as tasks: their predictions and region ids."""
 
 from dataclasses import replace
+from xml.etree import ElementTree as Xml
 
 import pytest
 from hypothesis import given
@@ -9,22 +10,24 @@ from hypothesis import strategies as st
 from configs.models import Review
 from labeling.errors import LabelStudioError
 from labeling.review.label_studio.brush_rle import decode_brush
+from labeling.review.label_studio.project import label_config
 from labeling.review.label_studio.tasks import (
+    instance_id_of,
     keypoint_id,
     make_task,
-    named_instance,
     prediction_fingerprint,
     region_id,
     shown_keypoints,
 )
+from labeling.review.records import ReviewItem
 from labeling.structures.instances import COCO_KEYPOINTS
 from labeling.structures.masks import Mask
-from tests.labeling.review.label_studio.answers import NO_KEYPOINTS, item_of, joints_at, person
+from tests.labeling.review.label_studio.results import NO_KEYPOINTS, item_of, keypoints_at, person
 from tests.labeling.strategies import draw
 
 LEFT, RIGHT = draw("##..", "##..", "...."), draw("....", "..##", "..##")
-NOBODY = draw("....", "....", "....")
-KEYPOINTS = joints_at(nose=(1.0, 1.5, 0.9), left_eye=(3.0, 3.0, 0.0), right_eye=(4.5, 1.0, 0.9))
+EMPTY = draw("....", "....", "....")
+KEYPOINTS = keypoints_at(nose=(1.0, 1.5, 0.9), left_eye=(3.0, 3.0, 0.0), right_eye=(4.5, 1.0, 0.9))
 
 
 def test_every_person_is_a_region_of_the_last_prediction_with_its_own_mask_and_score() -> None:
@@ -38,7 +41,7 @@ def test_every_person_is_a_region_of_the_last_prediction_with_its_own_mask_and_s
     assert teacher["score"] == 0.6
 
 
-def test_the_data_say_why_the_frame_is_here_and_whose_it_is() -> None:
+def test_the_data_contain_the_reason_the_frame_and_the_models() -> None:
     task = make_task(item_of(person(1, LEFT), frame_id=2**62, iou=1 / 3), Review(), "/data/x.jpg")
     assert task["data"] == {
         "frame_id": "4611686018427387904",
@@ -54,18 +57,18 @@ def test_the_data_say_why_the_frame_is_here_and_whose_it_is() -> None:
     }
 
 
-def test_an_empty_mask_is_nobody_and_not_shown() -> None:
-    task = make_task(item_of(person(1, NOBODY), person(2, LEFT), student=NOBODY), Review(), "/x.jpg")
+def test_an_empty_mask_is_not_shown() -> None:
+    task = make_task(item_of(person(1, EMPTY), person(2, LEFT), student=EMPTY), Review(), "/x.jpg")
     [teacher] = task["predictions"]
     assert [one["id"] for one in teacher["result"]] == ["i2"]
 
 
-def test_a_frame_in_which_the_teacher_sees_nobody_is_still_a_task() -> None:
+def test_a_frame_without_teacher_masks_is_still_a_task() -> None:
     task = make_task(item_of(size_hw=(3, 4), student=LEFT), Review(), "/x.jpg")
     assert task["predictions"][-1] == {"model_version": "teacher", "score": 0.0, "result": []}
 
 
-def test_the_student_is_shown_under_a_label_of_its_own_or_not_at_all() -> None:
+def test_the_student_is_shown_with_its_own_label_or_not_at_all() -> None:
     item = item_of(person(1, LEFT), student=RIGHT)
     [region] = make_task(item, Review(), "/x.jpg")["predictions"][0]["result"]
     assert region["value"]["brushlabels"] == ["student"]
@@ -74,42 +77,81 @@ def test_the_student_is_shown_under_a_label_of_its_own_or_not_at_all() -> None:
     assert [one["model_version"] for one in hidden["predictions"]] == ["teacher"]
 
 
-def test_joints_in_the_image_that_have_a_confidence_hang_below_their_person() -> None:
+def test_keypoints_in_the_image_with_a_confidence_are_children_of_their_person() -> None:
     item = item_of(person(11, LEFT, keypoints=KEYPOINTS))
-    mask, *joints = make_task(item, Review(), "/x.jpg")["predictions"][-1]["result"]
+    mask, *points = make_task(item, Review(), "/x.jpg")["predictions"][-1]["result"]
     assert mask["id"] == "i11"
-    [nose] = joints
+    [nose] = points
     assert (nose["id"], nose["parentID"], nose["score"]) == ("i11-nose", "i11", 0.9)
     assert nose["value"] == {"x": 25.0, "y": 50.0, "width": 0.5, "keypointlabels": ["nose"]}
     assert list(shown_keypoints(item.teacher[0])) == [0]
     assert len(make_task(item, NO_KEYPOINTS, "/x.jpg")["predictions"][-1]["result"]) == 1
 
 
-def test_a_joint_whose_place_is_no_number_is_not_shown() -> None:
-    lost = joints_at(nose=(float("nan"), 1.0, 0.9), left_eye=(1.0, 1.0, float("nan")))
+def test_a_keypoint_whose_position_is_nan_is_not_shown() -> None:
+    lost = keypoints_at(nose=(float("nan"), 1.0, 0.9), left_eye=(1.0, 1.0, float("nan")))
     item = item_of(person(11, LEFT, keypoints=lost))
     assert len(make_task(item, Review(), "/x.jpg")["predictions"][-1]["result"]) == 1
 
 
-def test_a_mask_of_another_image_is_refused() -> None:
-    with pytest.raises(LabelStudioError, match=r"frame 7 .* region i1 is of an image of 4x3 pixels, not 3x4"):
-        make_task(item_of(person(1, LEFT), size_hw=(4, 3)), Review(), "/x.jpg")
+def refusal(item: ReviewItem, settings: Review | None = None, url: str = "/x.jpg") -> str:
+    with pytest.raises(LabelStudioError, match=f"frame {item.frame_id} ") as refused:
+        make_task(item, settings or Review(), url)
+    return str(refused.value)
 
 
-def test_a_student_mask_of_another_image_is_refused() -> None:
-    with pytest.raises(LabelStudioError, match=r"region student is of an image of 3x4 pixels, not 4x3"):
-        make_task(item_of(person(1, LEFT), student=LEFT.T), Review(), "/x.jpg")
+def test_masks_of_another_image_are_refused() -> None:
+    item = item_of(person(1, LEFT), size_hw=(4, 3), student=RIGHT)
+    assert "the mask of instance 1 has 4x3 pixels, the image 3x4" in refusal(item)
+    assert "the mask of the student has 4x3 pixels, the image 3x4" in refusal(item)
+    assert "student" not in refusal(item, Review(show_student=False))
 
 
-@pytest.mark.parametrize("iou", [float("nan"), -0.1, 1.5])
-def test_an_agreement_that_is_none_is_refused(iou: float) -> None:
-    with pytest.raises(LabelStudioError, match="iou is"):
-        make_task(item_of(person(1, LEFT), iou=iou), Review(), "/x.jpg")
+@pytest.mark.parametrize("share", [float("nan"), float("inf"), -0.1, 1.5])
+@pytest.mark.parametrize("field", ["iou", "value"])
+def test_an_invalid_share_is_refused(field: str, share: float) -> None:
+    item = replace(item_of(person(1, LEFT)), **{field: share})  # type: ignore[arg-type]  # its name is a parameter
+    assert f"the {field} is {share}, not in [0, 1]" in refusal(item)
+
+
+def test_an_invalid_score_or_confidence_is_refused() -> None:
+    infinite = keypoints_at(nose=(1.0, 1.0, float("inf")))
+    item = item_of(person(1, LEFT, score=7.0), person(2, RIGHT, keypoints=infinite))
+    assert "the score of instance 1 is 7.0" in refusal(item)
+    assert "the confidence of i2-nose is inf" in refusal(item)
+    assert "confidence" not in refusal(item, NO_KEYPOINTS)
+
+
+def test_an_image_without_url_or_pixels_and_a_repeated_id_are_refused() -> None:
+    assert "its image has no URL" in refusal(item_of(person(1, LEFT)), url="")
+    assert "its image has 0x0 pixels" in refusal(item_of(size_hw=(0, 0)))
+    assert "instance ids [1] are not unique" in refusal(item_of(person(1, LEFT), person(1, RIGHT)))
+
+
+@pytest.mark.parametrize("settings", [Review(), Review(label="human"), Review(label="student")])
+def test_every_region_matches_a_control_of_the_label_config(settings: Review) -> None:
+    """Label Studio does not check this."""
+    page = Xml.fromstring(label_config(settings))  # noqa: S314  # our own
+    controls = {control.get("name"): control for control in page.iter() if control.get("toName")}
+    item = item_of(person(11, LEFT, keypoints=KEYPOINTS), person(12, RIGHT), student=LEFT)
+    regions = [
+        region for one in make_task(item, settings, "/x.jpg")["predictions"] for region in one["result"]
+    ]
+    assert len({region["id"] for region in regions}) == 4
+    for region in regions:
+        control = controls[region["from_name"]]
+        assert region["to_name"] == control.get("toName")
+        assert region["type"] == control.tag.lower()
+        assert (region["original_height"], region["original_width"]) == item.size_hw
+        labels = {label.get("value") for label in control.iter("Label")}
+        assert set(region["value"][region["type"]]) <= labels
+        if region["type"] == "brushlabels":
+            assert int.from_bytes(region["value"]["rle"][:4]) == 4 * LEFT.size
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, len(COCO_KEYPOINTS) - 1))
-def test_names_say_which_instance_they_stand_for(number: int, joint: int) -> None:
-    assert named_instance(region_id(number)) == named_instance(keypoint_id(number, joint)) == number
+def test_ids_contain_the_instance_id(number: int, index: int) -> None:
+    assert instance_id_of(region_id(number)) == instance_id_of(keypoint_id(number, index)) == number
 
 
 @pytest.mark.parametrize(
@@ -131,11 +173,11 @@ def test_names_say_which_instance_they_stand_for(number: int, joint: int) -> Non
         "jR_i7",
     ],
 )
-def test_a_name_that_label_studio_made_up_stands_for_nobody(name: str) -> None:
-    assert named_instance(name) is None
+def test_an_id_made_by_label_studio_contains_no_instance_id(name: str) -> None:
+    assert instance_id_of(name) is None
 
 
-def test_the_fingerprint_changes_with_everything_that_predictions_show() -> None:
+def test_the_fingerprint_changes_with_everything_that_is_shown() -> None:
     item = item_of(person(1, LEFT, keypoints=KEYPOINTS), student=LEFT)
     [one] = item.teacher
     others = [
@@ -155,11 +197,11 @@ def test_the_fingerprint_changes_with_everything_that_predictions_show() -> None
     assert len(prints | {prediction_fingerprint(item, way) for way in ways}) == len(prints) + len(ways)
 
 
-def test_the_fingerprint_does_not_change_with_words_or_with_masks_that_are_not_shown() -> None:
-    item = item_of(person(1, LEFT), student=NOBODY)
+def test_the_fingerprint_does_not_change_with_texts_or_hidden_masks() -> None:
+    item = item_of(person(1, LEFT), student=EMPTY)
     same = [
         replace(item, why="something else", title="another", iou=0.9),
         replace(item, student=None),
-        replace(item, teacher=(*item.teacher, person(2, NOBODY))),
+        replace(item, teacher=(*item.teacher, person(2, EMPTY))),
     ]
     assert {prediction_fingerprint(one, Review()) for one in same} == {prediction_fingerprint(item, Review())}

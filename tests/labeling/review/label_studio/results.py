@@ -1,4 +1,4 @@
-"""Frames on their way to people, and what people's browsers send back."""
+"""Review items, and the results that an annotator's browser submits."""
 
 from typing import Any
 
@@ -22,9 +22,9 @@ def person(
     return ProposedInstance(number, Mask.from_array(pixels), score, keypoints)
 
 
-def joints_at(**places: tuple[float, float, float]) -> Keypoints:
-    """`joints_at(nose=(x, y, confidence))`: the others are (0, 0, 0)."""
-    return tuple(places.get(name, (0.0, 0.0, 0.0)) for name in COCO_KEYPOINTS)
+def keypoints_at(**points: tuple[float, float, float]) -> Keypoints:
+    """Make keypoints from some of them, `nose=(x, y, confidence)`; the others are (0, 0, 0)."""
+    return tuple(points.get(name, (0.0, 0.0, 0.0)) for name in COCO_KEYPOINTS)
 
 
 def item_of(
@@ -51,13 +51,13 @@ def item_of(
 
 
 def shown_results(item: ReviewItem, settings: Review | None = None) -> list[Result]:
-    """What a browser submits when nothing was touched: the teacher's prediction."""
+    """The results of an unchanged submit: the teacher's prediction."""
     results: list[Result] = make_task(item, settings or Review(), "/x.jpg")["predictions"][-1]["result"]
     return results
 
 
 def region(pixels: BoolArray, name: str = "Xy3_abc-90", *, label: str = "person", **changes: Any) -> Result:
-    """A brush region that was drawn by hand."""
+    """A brush region drawn by hand."""
     height, width = pixels.shape
     drawn = {
         "id": name,
@@ -77,10 +77,10 @@ def region(pixels: BoolArray, name: str = "Xy3_abc-90", *, label: str = "person"
     return {**drawn, **changes}
 
 
-def joint(
-    name: str, x: float, y: float, size_hw: tuple[int, int], *, number: str = "Jo1nt", **changes: Any
+def keypoint(
+    name: str, x: float, y: float, size_hw: tuple[int, int], *, number: str = "Keyp0int", **changes: Any
 ) -> Result:
-    """A joint that was placed by hand, at pixels."""
+    """A keypoint placed by hand, in pixels."""
     value = {"x": 100 * x / size_hw[1], "y": 100 * y / size_hw[0], "width": 0.5, "keypointlabels": [name]}
     placed = {
         "id": number,
@@ -123,13 +123,13 @@ def annotation_of(results: list[Result] | None, **fields: Any) -> dict[str, Any]
 def task_json(
     item: ReviewItem, *annotations: dict[str, Any], settings: Review | None = None
 ) -> dict[str, Any]:
-    """A task as Label Studio's list of tasks gives it."""
+    """A task in the format of Label Studio's task list."""
     task = make_task(item, settings or Review(), "/x.jpg")
     return {"id": 40, **task, "annotations": list(annotations)}
 
 
 def read_back(item: ReviewItem, results: list[Result], settings: Review | None = None) -> ReviewedFrame:
-    """The one annotation with these results, read."""
+    """Read a task whose only annotation has these results."""
     [frame] = read_annotations(
         task_json(item, annotation_of(results), settings=settings),
         settings=settings or Review(),

@@ -1,0 +1,28 @@
+"""Short forms of frequent queries."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+from more_itertools import batched
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from db.models.core import Base
+
+PAGE = 500
+"""Ids in one statement, and rows read at a time: SQLite before 3.32 takes at most 999 parameters."""
+
+Columns = TypeVar("Columns", bound=tuple[Any, ...])
+
+
+def select_by_ids(
+    session: Session, query: Select[Columns], column: InstrumentedAttribute[Any], ids: Iterable[int | str]
+) -> Iterator[Columns]:
+    """Yield the rows of a query whose column is one of `ids`; one statement is executed per page of ids."""
+    for page in batched(ids, PAGE):
+        yield from session.execute(query.where(column.in_(page))).tuples()
+
+
+def count_rows(session: Session, table: type[Base], *conditions: ColumnElement[bool]) -> int:
+    """Return the number of rows that fulfill all conditions."""
+    return session.scalar(select(func.count()).select_from(table).where(*conditions)) or 0
