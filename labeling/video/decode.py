@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
 
 import av
 from av.codec.context import ThreadType
@@ -25,21 +24,13 @@ SEEK_MARGINS_S = (Fraction(0), Fraction(1), Fraction(10), Fraction(60))
 """Seek this far before the start, in turn, until a frame before the start decodes."""
 
 
-class DecodedImage(Protocol):
-    """Pixels that are read or converted on request."""
-
-    def to_rgb(self) -> RgbImage: ...
-
-    def scaled_luma(self, width_px: int) -> LumaImage: ...
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
     """A frame of a video, or an image of a folder, before it is sampled or rejected."""
 
     t: Fraction
     """Exact presentation time in seconds; the video's first frame is 0."""
-    image: DecodedImage
+    image: VideoImage | FileImage
     name: str = ""
     """File name, for images of a folder."""
 

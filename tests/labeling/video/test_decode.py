@@ -13,6 +13,7 @@ import pytest
 from labeling.errors import EmptyVideo, NotAVideo, SourceNotFound
 from labeling.structures.frames import Clip, ImageFile
 from labeling.video.decode import Decoded, DecodeStats, decode_clip
+from labeling.video.images import FileImage
 from tests.fakes import broken_videos, videos
 from tests.fakes.videos import Coding, draw_number, read_number, write_numbered_video
 
@@ -242,11 +243,4 @@ def test_reordered_frames_of_the_pets_video_lie_a_tenth_of_a_second_apart(shared
 
 
 def test_a_decoded_frame_rounds_its_time_to_milliseconds() -> None:
-    class Plain:
-        def to_rgb(self) -> videos.Image:
-            return draw_number(1)
-
-        def scaled_luma(self, width_px: int) -> videos.Image:
-            return draw_number(1)[:, :width_px, 0]
-
-    assert Decoded(Fraction(1001, 30000), Plain()).t_ms == 33
+    assert Decoded(Fraction(1001, 30000), FileImage(Path("unread.png"))).t_ms == 33
