@@ -103,7 +103,7 @@ def test_a_cluster_that_is_there_is_used_by_its_address(
 
 def fragile_config(notes: Path, runner: str, *, t_ms: int = -1, deaths: int = 0) -> RunConfig:
     notes.mkdir()
-    options = {"folder": str(notes), "t_ms": t_ms, "deaths": deaths}
+    options = {"folder": str(notes), "t_ms": t_ms, "attempts_lost": deaths}
     teacher = {"kind": "python", "factory": "tests.fakes.segmenters:crashing", "options": options}
     student = {"kind": "python", "factory": "tests.fakes.segmenters:scripted", "options": {"name": "student"}}
     tree = {"teacher": teacher, "student": student, "runner": runner, "workers": 2, "device": "cpu"}
@@ -120,7 +120,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shards_of(home: Path) -> list[tuple[str, int, str | None]]:
     with database_of(Home(home)).session() as session:
         rows = session.execute(
-            select(ShardRow.state, ShardRow.deaths, ShardRow.error_code).order_by(ShardRow.start_ms)
+            select(ShardRow.state, ShardRow.attempts_lost, ShardRow.error_code).order_by(ShardRow.start_ms)
         )
         return list(rows.tuples())
 
