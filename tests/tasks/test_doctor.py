@@ -56,7 +56,7 @@ def test_a_broken_credentials_file_is_not_ok(tmp_path: Path) -> None:
     credentials_file(tmp_path).write_text("{")
     found = check_studio(tmp_path)
     assert not found.ok
-    assert "remove it" in found.finding
+    assert "delete it" in found.finding
 
 
 def test_an_unreachable_server_is_reported_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
