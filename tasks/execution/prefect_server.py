@@ -1,4 +1,4 @@
-"""A Prefect server that stays, which schedules, workers and slots want."""
+"""The permanent Prefect server that schedules, workers and slots require."""
 
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -15,24 +15,24 @@ START_A_SERVER = (
 
 
 def server_url() -> str:
-    """The address of the user's Prefect server.
+    """Return the address of the user's Prefect server.
 
     Raises:
-        ConfigError: none is named, or by half.
+        ConfigError: PREFECT_API_URL is not set, or not a full URL.
     """
     url: str | None = PREFECT_API_URL.value()
     if not url:
-        raise ConfigError(f"schedules want a Prefect server that stays: {START_A_SERVER}")
+        raise ConfigError(f"schedules require a permanent Prefect server: {START_A_SERVER}")
     if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"PREFECT_API_URL={url}: wants a whole address, as 'http://127.0.0.1:4200/api'")
+        raise ConfigError(f"PREFECT_API_URL={url} is not a full URL, such as 'http://127.0.0.1:4200/api'")
     return url
 
 
 def require_server() -> None:
-    """See to it that the user's Prefect server is there.
+    """Check that the user's Prefect server answers.
 
     Raises:
-        ConfigError: none is named, it does not answer, or it does not let us in.
+        ConfigError: no server is configured, it does not answer, or it refuses access.
     """
     url = server_url()
     with get_client(sync_client=True) as client:
@@ -43,12 +43,12 @@ def require_server() -> None:
         except PrefectHTTPStatusError as exc:
             raise ConfigError(
                 f"{url} answers with HTTP {exc.response.status_code}: is it a Prefect server, and is "
-                "PREFECT_API_AUTH_STRING what it wants?"
+                "PREFECT_API_AUTH_STRING right?"
             ) from exc
 
 
 def is_this_machine(url: str) -> bool:
-    """Whether the server listens on this machine alone.
+    """Return whether the server listens on this machine only.
 
     >>> is_this_machine("http://127.0.0.1:4200/api"), is_this_machine("http://prefect.example.org/api")
     (True, False)

@@ -265,7 +265,7 @@ def test_the_weights_of_presets_are_fetched_by_their_names(shared: Path) -> None
     found = as_json("models", "fetch", "lite", "surveillance", "offline", "--weights-dir", weights)
     assert list(found) == ["fastestdet", "pose_landmark_lite", "selfie_segmentation"]
     assert all(Path(path).is_file() for path in found.values())
-    assert "offline: needs no weights" in maskmill("models", "fetch", "offline").stdout
+    assert "offline: requires no weights" in maskmill("models", "fetch", "offline").stdout
 
 
 @pytest.mark.usefixtures("prefect")

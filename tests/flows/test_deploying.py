@@ -151,7 +151,7 @@ def test_a_schedule_fires_by_itself_and_a_worker_elsewhere_completes_it(team: Te
     assert done.returncode == 0, done.stderr
     starts = {one["name"]: one["starts"] for one in json.loads(done.stdout)}
     assert starts[f"generate-dataset/{team.name}"] == "every 20 s"
-    assert starts[f"push-reviews/{team.name}"] == "when somebody starts it"
+    assert starts[f"push-reviews/{team.name}"] == "only manually"
     assert starts[f"export-dataset/{team.name}"] == "cron * * * * *, UTC"
     with team.worker("one") as worker:
         wait_until(lambda: team.runs("generate-dataset", StateType.COMPLETED), worker)
@@ -222,10 +222,10 @@ def test_sources_that_are_not_on_this_machine_are_deployed_with_a_warning(team: 
     done = team.command("deploy", *sources, "--config", "offline", "--pool", team.name, "--name", team.name)
     assert done.returncode == 0
     told = done.stderr.splitlines()
-    assert [line.partition(": nothing")[0] for line in told] == [
+    assert [line.partition(" does not exist")[0] for line in told] == [
         f"warning: source {team.folder}/{name}" for name in ("gone", "gone.zip!a.mp4")
     ]
-    assert all("on this machine; the workers must find it by this path" in line for line in told)
+    assert all("on this machine; the workers must find it under this path" in line for line in told)
     kept = team.deployments()["generate-dataset"].parameters["sources"]
     assert kept[:2] == [f"{team.folder}/scene.mp4", f"{team.folder}/gone"]
 
@@ -238,7 +238,7 @@ def test_a_pool_of_another_type_is_refused_by_deploy_and_worker(team: Team) -> N
         client.create_work_pool(WorkPoolCreate(name=team.name, type="kubernetes"))
     for done in (team.deploy(), team.command("worker", "--pool", team.name)):
         assert done.returncode == 2
-        assert "of the type 'kubernetes'" in done.stdout + done.stderr
+        assert "has the type 'kubernetes'" in done.stdout + done.stderr
     assert not team.deployments()
 
 
@@ -256,7 +256,7 @@ def test_what_workers_run_is_not_served_too(team: Team) -> None:
 @pytest.mark.parametrize("words", [["deploy", "video.mp4", "--pool", "night"], ["worker", "--pool", "night"]])
 @pytest.mark.parametrize(
     ("url", "told"),
-    [("", "want a Prefect server that stays"), ("http://127.0.0.1:1/api", "answers at http://127.0.0.1:1")],
+    [("", "require a permanent Prefect server"), ("http://127.0.0.1:1/api", "answers at http://127.0.0.1:1")],
 )
 def test_without_a_server_it_is_said_how_to_start_one(words: list[str], url: str, told: str) -> None:
     done = command_here(url, *words)
@@ -284,7 +284,7 @@ class _LetsNobodyIn(BaseHTTPRequestHandler):
         """Nothing: the test's output is enough."""
 
 
-def test_a_server_that_wants_a_password_is_told_from_one_that_is_away() -> None:
+def test_a_server_that_requires_a_password_is_told_from_one_that_is_away() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), _LetsNobodyIn) as closed:
         Thread(target=closed.serve_forever, daemon=True).start()
         done = command_here(f"http://127.0.0.1:{closed.server_port}/api", "worker", "--pool", "night")
@@ -319,4 +319,4 @@ def test_a_server_named_without_http_is_told(command: tuple[str, ...]) -> None:
     """Not a relative path: `127.0.0.1:4200/api` has no host, and looks like a server elsewhere."""
     done = command_here("127.0.0.1:4200/api", *command, "--pool", "night")
     assert done.exit_code == 2
-    assert "PREFECT_API_URL=127.0.0.1:4200/api: wants a whole address" in done.stderr
+    assert "PREFECT_API_URL=127.0.0.1:4200/api is not a full URL" in done.stderr

@@ -126,7 +126,7 @@ def test_a_schedule_fires_by_itself_and_goes_on_where_ctrl_c_stopped_it(service:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("url", "told"),
-    [("", "want a Prefect server that stays"), ("http://127.0.0.1:1/api", "answers at http://127.0.0.1:1")],
+    [("", "require a permanent Prefect server"), ("http://127.0.0.1:1/api", "answers at http://127.0.0.1:1")],
 )
 def test_without_a_server_it_is_said_how_to_start_one(url: str, told: str, tmp_path: Path) -> None:
     done = subprocess.run(
@@ -139,7 +139,7 @@ def test_without_a_server_it_is_said_how_to_start_one(url: str, told: str, tmp_p
     )
     assert done.returncode == 2
     assert told in done.stderr
-    assert f"warning: source {tmp_path}/video.mp4: nothing is there on this machine" in done.stderr
+    assert f"warning: source {tmp_path}/video.mp4 does not exist on this machine" in done.stderr
     assert "`prefect server start`" in done.stderr
 
 
