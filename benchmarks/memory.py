@@ -47,13 +47,13 @@ def repeat_video(video: Path, out: Path, times: int) -> None:
 
 def work(video: Path, home: Path, config_name: str, changes: list[str]) -> None:
     """Label a video as plain functions and print this process's peak."""
-    from configs import load_config
+    from configs.load import load_config
     from db.runs.queries import planned_shards
     from db.runs.writes import upsert_run
     from labeling.storage.home import Home
     from tasks.execution.context import open_context
     from tasks.ingest import ingest_spec
-    from tasks.label import work_on_shard
+    from tasks.label import process_shard
 
     config = load_config(config_name, changes)
     place = Home(home)
@@ -65,7 +65,7 @@ def work(video: Path, home: Path, config_name: str, changes: list[str]) -> None:
     with context.database.session() as session:
         shards = planned_shards(session, config.run_id())
     for shard in shards:
-        work_on_shard(context, shard, config)
+        process_shard(context, shard, config)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 

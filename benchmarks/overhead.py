@@ -26,7 +26,8 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 from more_itertools import batched
 
-from configs import RunConfig, load_config
+from configs.load import load_config
+from configs.models import RunConfig
 from db.runs.queries import planned_shards
 from db.runs.writes import upsert_run
 from flows.cli.temporary_server import temporary_server
@@ -42,7 +43,7 @@ from tasks.execution.context import open_context
 from tasks.execution.database import close_databases
 from tasks.execution.models import load_models
 from tasks.ingest import ingest_spec
-from tasks.label import work_on_shard
+from tasks.label import process_shard
 
 PLAIN = "whole run, plain functions"
 FLOW = "whole flow, Prefect warm"
@@ -95,7 +96,7 @@ def time_plain(video: Path, config: RunConfig) -> tuple[float, float]:
             shards = planned_shards(session, run_id)
         begin_shards = time.perf_counter()
         for shard in shards:
-            work_on_shard(context, shard, config)
+            process_shard(context, shard, config)
         shards_s = time.perf_counter() - begin_shards
         close_run(context, run_id, shards=shards)
         whole_s = time.perf_counter() - begin

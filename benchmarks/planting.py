@@ -13,7 +13,8 @@ import numpy as np
 from sqlalchemy import select, update
 from sqlalchemy.engine import make_url
 
-from configs import RunConfig, load_config
+from configs.load import load_config
+from configs.models import RunConfig
 from db.connection.database import Database
 from db.models.core import ShardRow, content_id, utc_now
 from db.models.review import AnnotationRow, ConsensusRow, ModelScoreRow, ReviewedInstanceRow, ReviewRow

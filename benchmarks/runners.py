@@ -20,7 +20,8 @@ os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ["OMP_NUM_THREADS"] = "1"  # of each worker, and of what it loads
 
-from configs import RunConfig, load_config
+from configs.load import load_config
+from configs.models import RunConfig
 from labeling.synthetic.scene import render_scene
 from tasks.execution.database import close_databases
 

@@ -1,4 +1,1 @@
-"""The configuration of a run: frozen models and presets."""
-
-from configs.load import load_config as load_config
-from configs.models import RunConfig as RunConfig
+"""The configuration of a run: frozen models and presets. The public names are in `maskmill`."""

@@ -90,3 +90,20 @@ def read_variable(name: str) -> str | None:
 def all_variables() -> Mapping[str, str]:
     """Return the whole environment, in which `$NAME` of a source is looked up."""
     return os.environ
+
+
+def set_prefect_defaults(*, logging_level: str | None = None) -> None:
+    """Set Prefect's variables for a temporary server; values that the user has set are kept.
+
+    To be called before Prefect is imported, which reads them then.
+    """
+    defaults = {
+        "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "DO_NOT_TRACK": "1",
+    }
+    if logging_level:
+        defaults["PREFECT_LOGGING_LEVEL"] = logging_level
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)

@@ -19,7 +19,7 @@ class LabeledSet(Block):
     `segmentation`, only boxes are used for that image."""
     masks: Path | None = None
     """Folder of PNG masks: `NAME.png`, `NAME_mask.png`, or CDnet's `gtNUMBER.png` for `inNUMBER.jpg`."""
-    codes: Literal["instances", "cdnet"] = "instances"
+    mask_encoding: Literal["instances", "cdnet"] = "instances"
     """Meaning of a mask's values: one value per person (0 is background, 255 alone is one person), or CDnet's
     grays (255 moving; 85 and 170 not decided; 0 and 50 background)."""
     roi: Path | None = None
@@ -36,9 +36,9 @@ class LabeledSet(Block):
     def _check_one_source(self) -> Self:
         if (self.coco is None) == (self.masks is None):
             raise PydanticCustomError("one_truth", "set either coco (a file) or masks (a folder)")
-        if self.coco and self.codes != "instances":
+        if self.coco and self.mask_encoding != "instances":
             raise PydanticCustomError(
-                "codes_of_coco", "codes applies to PNG masks, not to a COCO file: remove it"
+                "mask_encoding_of_coco", "mask_encoding applies to PNG masks, not to a COCO file: remove it"
             )
         return self
 

@@ -11,7 +11,7 @@ from flows.home import complete_if_no_run, existing_context, whole_path
 from labeling.datasets.records import ExportSummary
 from labeling.storage.object_store import local_path
 from tasks.execution.context import Context
-from tasks.execution.leases import at_work
+from tasks.execution.leases import hold_lease
 from tasks.export import ExportOrder, write_dataset
 from tasks.observability.assets import trace_dataset
 
@@ -37,7 +37,7 @@ def export_dataset(
     order = ExportOrder(format, tuple(decisions), run or None)
     context = existing_context(whole_path(home, "home"))
     target = out if "://" in out else str(whole_path(Path(out), "out"))
-    with at_work(context.home, "export-dataset"):
+    with hold_lease(context.home, "export-dataset"):
         return write_dataset_task(context, target, order)
 
 

@@ -6,7 +6,7 @@ from prefect import flow
 from prefect.logging import get_run_logger
 
 from flows.home import complete_if_no_run, existing_context, whole_path
-from tasks.execution.leases import at_work
+from tasks.execution.leases import hold_lease
 from tasks.garbage import Ages, Garbage, collect_garbage
 
 
@@ -27,7 +27,7 @@ def collect_garbage_flow(
         delete: delete them; otherwise only list them.
     """
     context = existing_context(whole_path(home, "home"))
-    with at_work(context.home, "collect-garbage"):
+    with hold_lease(context.home, "collect-garbage"):
         found = collect_garbage(context, Ages(older_than, runs_older_than), delete=delete)
     get_run_logger().info(
         "%s: %d images, %d unfinished files, %d bytes; %d runs",

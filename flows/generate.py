@@ -14,7 +14,7 @@ from configs.models import RunConfig
 from db.runs.queries import RunSummary, failed_specs, planned_shards
 from db.runs.writes import record_models, requeue_failed, upsert_run
 from flows.home import whole_path
-from flows.label import work_on_shards
+from flows.label import process_shards
 from flows.runners.select import check_runner
 from labeling.errors import Interrupted
 from labeling.sources.content_store import remove_leftovers
@@ -23,7 +23,7 @@ from labeling.sources.url_policy import refuse_passwords
 from labeling.storage.home import Home
 from tasks.close import close_run_task
 from tasks.execution.context import Context, open_context
-from tasks.execution.leases import Execution, at_work, bury_the_dead, cancelled
+from tasks.execution.leases import Lease, cancelled, hold_lease, recover_stale_leases
 from tasks.execution.models import calibration_warning, forget_models, load_models
 from tasks.ingest import ingest_source_task
 from tasks.observability.final_state import final_state
@@ -65,8 +65,8 @@ def generate_dataset(
     check_runner(config)
     context = _create_home(home)
     try:
-        with at_work(context.home, "generate-dataset") as execution:
-            bury_the_dead(context.home)
+        with hold_lease(context.home, "generate-dataset") as execution:
+            recover_stale_leases(context.home)
             remove_leftovers(context.home.videos)
             _begin_run(context, config, name)
             _try_models(context, config)  # before anything is fetched: missing weights are reported at once
@@ -104,7 +104,7 @@ def _try_models(context: Context, config: RunConfig) -> None:
 
 
 def _generate(
-    context: Context, sources: list[str], config: RunConfig, execution: Execution, *, retry_failed: bool
+    context: Context, sources: list[str], config: RunConfig, execution: Lease, *, retry_failed: bool
 ) -> RunSummary:
     run_id = config.run_id()
     states = []
@@ -118,7 +118,7 @@ def _generate(
         planned = planned_shards(session, run_id)
     get_run_logger().info("run %s: %d shards to do", run_id, len(planned))
     with show_progress(context, run_id, len(planned)):
-        worked = work_on_shards(context, config, execution) if planned else []
+        worked = process_shards(context, config, execution) if planned else []
     failed = list(chain.from_iterable(source.failed for source in ingested))
     summary = close_run_task(context, run_id, failed_specs=failed, shards=worked, videos_given=len(videos))
     publish_run(context, summary)

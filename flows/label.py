@@ -13,7 +13,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fi
 from configs.errors import ConfigError
 from configs.models import RunConfig
 from db.models.core import ShardRow
-from db.runs.leases import MAX_DEATHS, claim_shard, claimed_by_others, release_shard, release_shards
+from db.runs.leases import MAX_ATTEMPTS, claim_shard, leased_by_others, release_shard, release_shards
 from db.runs.overview import title_of_shard
 from db.runs.queries import latest_run
 from db.runs.writes import fail_shard
@@ -28,7 +28,7 @@ from labeling.errors import (
     WorkerLost,
 )
 from tasks.execution.context import SAME_DATABASE, Context
-from tasks.execution.leases import Execution, at_work, bury_the_dead, cancelled
+from tasks.execution.leases import Lease, cancelled, hold_lease, recover_stale_leases
 from tasks.label import label_shard_task
 
 TICK_S = 1.0
@@ -54,8 +54,8 @@ def label_shards(run: str = "", home: Path = Path(".maskmill")) -> int:
     """
     context = existing_context(whole_path(home, "home"))
     try:
-        with at_work(context.home, "label-shards") as execution:
-            bury_the_dead(context.home)
+        with hold_lease(context.home, "label-shards") as execution:
+            recover_stale_leases(context.home)
             with context.database.session() as session:
                 found = latest_run(session, run or None)
                 config = RunConfig.model_validate(found.config)
@@ -64,13 +64,13 @@ def label_shards(run: str = "", home: Path = Path(".maskmill")) -> int:
                     f"run {found.id} was started by a version of maskmill with other settings: `maskmill run` with "
                     "its config starts it again"
                 )
-            return len(work_on_shards(context, config, execution, wait_for_others=False))
+            return len(process_shards(context, config, execution, wait_for_others=False))
     except Interrupted as error:
         return cancelled(error)  # type: ignore[no-any-return]  # Prefect accepts a state as the result
 
 
-def work_on_shards(
-    context: Context, config: RunConfig, execution: Execution, *, wait_for_others: bool = True
+def process_shards(
+    context: Context, config: RunConfig, execution: Lease, *, wait_for_others: bool = True
 ) -> list[int]:
     """Give each free worker the run's next shard; return the ids of the shards that were worked on.
 
@@ -97,7 +97,7 @@ class ShardScheduler:
 
     context: Context
     config: RunConfig
-    execution: Execution
+    execution: Lease
     workers: Workers
     working: dict[PrefectFuture[str], int] = field(default_factory=dict)
     worked: list[int] = field(default_factory=list)
@@ -118,10 +118,10 @@ class ShardScheduler:
     def wait_for_others_step(self) -> bool:
         """Wait a moment if others work on this run, and recover the shards of those that crashed."""
         with self.context.database.session() as session:
-            if not claimed_by_others(session, self.config.run_id(), self.execution.id):
+            if not leased_by_others(session, self.config.run_id(), self.execution.id):
                 return False
         time.sleep(TICK_S)
-        bury_the_dead(self.context.home)
+        recover_stale_leases(self.context.home)
         return True
 
     def stop(self) -> None:
@@ -137,7 +137,7 @@ class ShardScheduler:
     def _claim(self) -> tuple[int, str] | None:
         """Claim the next shard; return its id and title."""
         with self.context.database.transaction() as session:
-            self.execution.give_sign_of_life(session)  # so that the holder of a shard always has a lease
+            self.execution.record_heartbeat(session)  # so that the holder of a shard always has a lease
             shard = claim_shard(session, self.config.run_id(), self.execution.id)
             return (shard.id, title_of_shard(session, shard)) if shard else None
 
@@ -146,7 +146,7 @@ class ShardScheduler:
             "shard_id": shard_id,
             "config": self.config,
             "home": self.context.home.root,
-            "claimed_by": self.execution.id,
+            "leased_by": self.execution.id,
             "title": title,
         }
         future = self.workers.submit(label_shard_task, parameters)
@@ -178,8 +178,10 @@ class ShardScheduler:
 
     @_retry_unreachable
     def _requeue(self, shard_id: int, lost: WorkerLost) -> None:
-        """Requeue a shard whose worker crashed; fail it after MAX_DEATHS crashes."""
+        """Requeue a shard whose worker crashed; fail it after MAX_ATTEMPTS crashes."""
         with self.context.database.transaction() as session:
-            deaths = release_shard(session, shard_id, self.execution.id, died=True)
-            if deaths >= MAX_DEATHS:
-                fail_shard(session, shard_id, WorkerLost(f"{deaths} workers crashed on this shard: {lost}"))
+            attempts_lost = release_shard(session, shard_id, self.execution.id, worker_lost=True)
+            if attempts_lost >= MAX_ATTEMPTS:
+                fail_shard(
+                    session, shard_id, WorkerLost(f"{attempts_lost} workers crashed on this shard: {lost}")
+                )

@@ -14,7 +14,7 @@ from db.runs.queries import latest_run
 from flows.home import Parameters, Result, complete_if_no_run, existing_context, whole_path
 from labeling.errors import DatabaseUnreachable, LabelStudioUnreachable
 from tasks.execution.context import Context
-from tasks.execution.leases import at_work
+from tasks.execution.leases import hold_lease
 from tasks.observability.artifacts import show_reviews
 from tasks.review.connect import connect
 from tasks.review.pull import PullSummary, pull_project, sum_pulls
@@ -73,7 +73,7 @@ def push_reviews(
     with context.database.session() as session:
         row = latest_run(session, run or None)
     settings = settings or Settings.model_validate(row.config.get("review", {}))
-    with at_work(context.home, "push-reviews"), context.database.alone(LOCK):
+    with hold_lease(context.home, "push-reviews"), context.database.alone(LOCK):
         check_label_studio_task(context)
         plan = plan_push_task(context, row.id, settings, again)
         sent = [push_batch_task(context, plan, settings, batch) for batch in plan.batches]
@@ -89,7 +89,7 @@ def pull_reviews(home: Path = Path(".maskmill")) -> PullSummary:
         home: folder with the database.
     """
     context = existing_context(whole_path(home, "home"))
-    with at_work(context.home, "pull-reviews"), context.database.alone(LOCK):
+    with hold_lease(context.home, "pull-reviews"), context.database.alone(LOCK):
         pulled = pull_task(context)
         score_task(context)
     return pulled

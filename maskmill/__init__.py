@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from configs import RunConfig, load_config
+from configs.environment import set_prefect_defaults
 from configs.errors import MaskmillError
-from configs.models import ExportedDecision, ExportFormat
+from configs.load import load_config
+from configs.models import ExportedDecision, ExportFormat, RunConfig
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance, ModelCard
@@ -66,12 +67,15 @@ def run(
         >>> summary.counts["looked_at"], summary.shards_pending
         (8, 0)
     """
+    set_prefect_defaults()
+    from flows.cli.temporary_server import temporary_server
     from flows.generate import generate_dataset
 
     name = Path(config).stem if isinstance(config, str) else ""
     run_config = load_config(config) if isinstance(config, str) else config
     specs = [str(source) for source in sources]
-    return generate_dataset(specs, run_config, name=name, home=Path(home), retry_failed=retry_failed)
+    with temporary_server():
+        return generate_dataset(specs, run_config, name=name, home=Path(home), retry_failed=retry_failed)
 
 
 def export(

@@ -17,7 +17,7 @@ from db.runs.queries import latest_run
 from labeling.datasets.records import DatasetFrame
 from labeling.errors import SourceError
 from labeling.evaluation.cross_validation import CrossValidation, summarize_predictions
-from labeling.evaluation.frames import iou_outside, iou_with_truth
+from labeling.evaluation.frames import iou_outside, iou_with_ground_truth
 from labeling.evaluation.ground_truth import LabeledImage, read_labeled
 from labeling.evaluation.ignore_regions import find_known, judge_masks, leave_out_unlabeled
 from labeling.evaluation.summary import GOOD_FROM, POOLED
@@ -186,6 +186,6 @@ def _example(group: str, labeled: LabeledImage, predicted: _Predictions, config:
             mirrored=None if flipped is None else [instance.mask for instance in flipped],
         ),
         good_masks=tuple(None if iou is None else iou >= GOOD_FROM for iou in judge_masks(masks, labeled)),
-        is_good=iou_with_truth(masks, truth) >= GOOD_FROM,
+        is_good=iou_with_ground_truth(masks, truth) >= GOOD_FROM,
         is_hard=iou_outside(masks, others, truth.ignored) < config.agreement.hard_below,
     )

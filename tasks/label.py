@@ -43,7 +43,7 @@ CHECK_S = 1.0
 _NOT_FINISHED = "not finished: the next run, or a helper of this one, continues it"
 
 
-def work_on_shard(context: Context, shard_id: int, config: RunConfig, claimed_by: str | None = None) -> str:
+def process_shard(context: Context, shard_id: int, config: RunConfig, leased_by: str | None = None) -> str:
     """Label one shard and commit it whole; return its state, or `released` if the claim ended first.
 
     A failure of the shard itself is stored with it. A failure of the storage or database concerns all
@@ -55,7 +55,7 @@ def work_on_shard(context: Context, shard_id: int, config: RunConfig, claimed_by
         clip = shard_clip(session, shard, context.home)
     if shard.state == "done":
         return "done"
-    check = _claim_checker(database, shard_id, claimed_by) if claimed_by else lambda: None
+    check = _claim_checker(database, shard_id, leased_by) if leased_by else lambda: None
     try:
         with gpu_slot(config, check):
             labeled = label_shard(clip, load_models(config), config, context.home, check)
@@ -80,7 +80,7 @@ def _find_shard(session: Session, shard_id: int, config: RunConfig) -> ShardRow:
     return shard
 
 
-def _claim_checker(database: Database, shard_id: int, claimed_by: str) -> Callable[[], None]:
+def _claim_checker(database: Database, shard_id: int, leased_by: str) -> Callable[[], None]:
     """Return a check that raises Interrupted if the run was cancelled or the lease was recovered by another."""
     next_check = time.monotonic() + CHECK_S
 
@@ -90,7 +90,7 @@ def _claim_checker(database: Database, shard_id: int, claimed_by: str) -> Callab
             return
         # a database that does not answer now is noticed by the next check, or when the shard is stored
         with suppress(DatabaseUnreachable), database.session() as session:
-            if not holds_shard(session, shard_id, claimed_by):
+            if not holds_shard(session, shard_id, leased_by):
                 raise Interrupted(f"shard {shard_id} was taken back")
         next_check = time.monotonic() + CHECK_S
 
@@ -115,8 +115,8 @@ def _may_recover(_task: object, _run: object, state: State[str]) -> bool:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def label_shard_task(shard_id: int, config: RunConfig, home: Path, claimed_by: str, title: str) -> str:
-    """Run `work_on_shard` as a Prefect task, retried after a short failure of storage or database.
+def label_shard_task(shard_id: int, config: RunConfig, home: Path, leased_by: str, title: str) -> str:
+    """Run `process_shard` as a Prefect task, retried after a short failure of storage or database.
 
     It may run in another process or on another machine, so it opens its own context.
 
@@ -124,7 +124,7 @@ def label_shard_task(shard_id: int, config: RunConfig, home: Path, claimed_by: s
         title: video and range, the task run's name in Prefect.
     """
     context = open_worker_context(Home(home), config)
-    state = work_on_shard(context, shard_id, config, claimed_by)
+    state = process_shard(context, shard_id, config, leased_by)
     _log_shard(context, shard_id, title, state)
     if state == "released":
         # a future returns the data of the state

@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -93,6 +94,8 @@ def test_the_commands_of_the_pages_do_what_they_say(
         assert result.exit_code == 0, (arguments, result.output)
         if not frame and arguments[0] == "frames":
             frame = first_compared_frame()
+    (tmp_path / "example.py").write_text(blocks("python")[0])
+    runpy.run_path(str(tmp_path / "example.py"))
     assert (tmp_path / "dataset" / "annotations" / "instances.json").is_file()
     assert (tmp_path / "reviewed" / "annotations" / "instances.json").is_file()
     assert (tmp_path / "report.html").is_file()

@@ -127,19 +127,19 @@ class RunSourceRow(Base):
     retryable: Mapped[bool] = mapped_column(default=False, comment="the same fetch may succeed later")
 
 
-class Execution(Base):
-    """A flow that is at work: who holds shards. The row goes with its end."""
+class LeaseRow(Base):
+    """A running flow, which may hold shards. It refreshes its heartbeat; the row is deleted at its end."""
 
-    __tablename__ = "execution"
+    __tablename__ = "lease"
 
     id: Mapped[str] = mapped_column(primary_key=True, comment="Prefect's id of the flow run")
-    flow: Mapped[str] = mapped_column(comment="what it does")
-    place: Mapped[str] = mapped_column(comment="host and process")
+    flow: Mapped[str] = mapped_column(comment="name of the flow")
+    host: Mapped[str] = mapped_column(comment="host and process")
     process: Mapped[str | None] = mapped_column(
         comment="machine, pid and start time of the process; null: unknown"
     )
-    began_at: Mapped[datetime] = mapped_column(comment="UTC, the database's clock")
-    seen_at: Mapped[datetime] = mapped_column(comment="UTC, last sign of life, the database's clock")
+    started_at: Mapped[datetime] = mapped_column(comment="UTC, the database's clock")
+    heartbeat_at: Mapped[datetime] = mapped_column(comment="UTC, last heartbeat, the database's clock")
 
 
 class ShardRow(Base):
@@ -165,10 +165,10 @@ class ShardRow(Base):
     counts: Mapped[dict[str, Any]] = mapped_column(default=dict, comment="frames per stage")
     seconds: Mapped[dict[str, Any]] = mapped_column(default=dict, comment="wall seconds per stage")
     planned_at: Mapped[datetime] = mapped_column(comment="UTC; the oldest comes first")
-    claimed_by: Mapped[str | None] = mapped_column(
-        ForeignKey("execution.id"), index=True, comment="who works on it; null: nobody"
+    leased_by: Mapped[str | None] = mapped_column(
+        ForeignKey("lease.id"), index=True, comment="the lease that holds it; null: free"
     )
-    deaths: Mapped[int] = mapped_column(default=0, comment="times that whoever worked on it died")
+    attempts_lost: Mapped[int] = mapped_column(default=0, comment="times its worker crashed")
     agreement_histogram: Mapped[dict[str, Any]] = mapped_column(
         default=dict,
         comment="see db.frames.histograms; empty: not done",

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session, aliased
 
-from db.models.core import AgreementRow, DecisionRow, Execution, InstanceRow, RunRow, ShardRow
+from db.models.core import AgreementRow, DecisionRow, InstanceRow, LeaseRow, RunRow, ShardRow
 from db.models.review import AnnotationRow, ModelScoreRow, ReviewRow
 from db.sql.reading import count_rows
 
@@ -73,8 +73,8 @@ def delete_predictions(session: Session, run_id: str) -> None:
 
 def writer_host(session: Session) -> str | None:
     """Return where a run is executing that may have stored images without their rows yet, or None."""
-    writes = Execution.flow.in_(_WRITERS)
-    return session.scalar(select(Execution.place).where(writes).order_by(Execution.seen_at.desc()).limit(1))
+    writes = LeaseRow.flow.in_(_WRITERS)
+    return session.scalar(select(LeaseRow.host).where(writes).order_by(LeaseRow.heartbeat_at.desc()).limit(1))
 
 
 def images_by_folder(session: Session, *, without_runs: Collection[str]) -> Iterator[tuple[str, set[str]]]:

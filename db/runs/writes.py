@@ -175,7 +175,7 @@ def plan_shards(session: Session, run_id: str, video_id: str, ranges: Sequence[S
             "end_ms": shard.end_ms,
             "state": "planned",
             "planned_at": utc_now(),
-            "deaths": 0,
+            "attempts_lost": 0,
             "counts": {},
             "seconds": {},
             "agreement_histogram": {},
@@ -186,14 +186,14 @@ def plan_shards(session: Session, run_id: str, video_id: str, ranges: Sequence[S
 
 
 def fail_shard(session: Session, shard_id: int, error: MaskmillError) -> None:
-    changes = {"state": "failed", "error_code": error.code, "error_message": str(error), "claimed_by": None}
+    changes = {"state": "failed", "error_code": error.code, "error_message": str(error), "leased_by": None}
     session.execute(update(ShardRow).where(ShardRow.id == shard_id, ShardRow.state != "done").values(changes))
 
 
 def requeue_failed(session: Session, run_id: str, video_ids: Sequence[str], *, every: bool) -> None:
     """Plan failed shards of a run again: those of these videos, or all (`every`)."""
     failed = update(ShardRow).where(ShardRow.run_id == run_id, ShardRow.state == "failed")
-    planned = {"state": "planned", "error_code": None, "error_message": None, "deaths": 0}
+    planned = {"state": "planned", "error_code": None, "error_message": None, "attempts_lost": 0}
     if every:
         session.execute(failed.values(planned))
         return
@@ -213,7 +213,7 @@ def store_shard(session: Session, shard: ShardRow, labeled: LabeledShard) -> boo
     done = update(ShardRow).where(ShardRow.id == shard.id, ShardRow.state != "done")
     changes = {
         "state": "done",
-        "claimed_by": None,
+        "leased_by": None,
         "error_code": None,
         "error_message": None,
         "counts": labeled.counts,

@@ -21,10 +21,10 @@ from flows.cli.console import (
 )
 from flows.cli.labeled_sets import (
     CocoOption,
-    Codes,
-    CodesOption,
+    EncodingOption,
     EveryOption,
     ImagesOption,
+    MaskEncoding,
     MasksOption,
     PartialOption,
     RoiOption,
@@ -48,7 +48,7 @@ def calibrate(
     images: ImagesOption = None,
     coco: CocoOption = None,
     masks: MasksOption = None,
-    codes: CodesOption = Codes.instances,
+    mask_encoding: EncodingOption = MaskEncoding.instances,
     roi: RoiOption = None,
     partial: PartialOption = False,
     every: EveryOption = 1,
@@ -88,7 +88,13 @@ def calibrate(
         fit = calibrate_on_reviews(context, run, run_config)
     else:
         run_config = load_config(config or "default", changes)
-        options = {"images": images, "coco": coco, "masks": masks, "codes": codes.value, "roi": roi}
+        options = {
+            "images": images,
+            "coco": coco,
+            "masks": masks,
+            "mask_encoding": mask_encoding.value,
+            "roi": roi,
+        }
         fit = calibrate_on_sets(read_sets(sets, {**options, "partial": partial, "every": every}), run_config)
     emit(fit.figures(), lambda: _print(fit.unseen, fit.accept_risk), as_json=as_json)
     write_file(to, fit.calibration.model_dump_json(indent=1).encode() + b"\n")

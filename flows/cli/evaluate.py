@@ -19,11 +19,11 @@ from flows.cli.console import (
 )
 from flows.cli.labeled_sets import (
     CocoOption,
-    Codes,
-    CodesOption,
+    EncodingOption,
     EveryOption,
     FpsOption,
     ImagesOption,
+    MaskEncoding,
     MasksOption,
     PartialOption,
     RoiOption,
@@ -41,7 +41,7 @@ def evaluate(
     images: ImagesOption = None,
     coco: CocoOption = None,
     masks: MasksOption = None,
-    codes: CodesOption = Codes.instances,
+    mask_encoding: EncodingOption = MaskEncoding.instances,
     roi: RoiOption = None,
     partial: PartialOption = False,
     every: EveryOption = 1,
@@ -61,7 +61,13 @@ def evaluate(
     from tasks.evaluate import evaluate as evaluate_sets
 
     run_config = load_config(config, changes or [])
-    options = {"images": images, "coco": coco, "masks": masks, "codes": codes.value, "roi": roi}
+    options = {
+        "images": images,
+        "coco": coco,
+        "masks": masks,
+        "mask_encoding": mask_encoding.value,
+        "roi": roi,
+    }
     labeled = read_sets(sets, {**options, "partial": partial, "every": every, "fps": fps})
     evaluation = evaluate_sets(labeled, run_config)
     emit(evaluation.figures(), lambda: _print(evaluation.sets), as_json=as_json)

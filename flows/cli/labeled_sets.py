@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from configs.ground_truth import LabeledSet
 
 
-class Codes(StrEnum):
+class MaskEncoding(StrEnum):
     instances = "instances"
     cdnet = "cdnet"
 
@@ -27,9 +27,7 @@ CocoOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="COCO annotations of --images; or use --masks.")
 ]
 MasksOption = Annotated[Path | None, typer.Option(metavar="DIR", help="PNG masks of --images.")]
-CodesOption = Annotated[
-    Codes, typer.Option("--mask-encoding", help="Meaning of the pixel values in --masks.")
-]
+EncodingOption = Annotated[MaskEncoding, typer.Option(help="Meaning of the pixel values in --masks.")]
 RoiOption = Annotated[Path | None, typer.Option(metavar="PNG", help="Black pixels of it are ignored.")]
 PartialOption = Annotated[bool, typer.Option("--partial", help="Only some of the people are labeled.")]
 FpsOption = Annotated[

@@ -1,12 +1,12 @@
 """The command line. Heavy modules are imported inside the commands, so that `--help` answers at once."""
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from configs.environment import set_prefect_defaults
 from flows.cli import browse, export, review, services, system
 from flows.cli import calibrate as calibrate_command
 from flows.cli import evaluate as evaluate_command
@@ -68,15 +68,7 @@ def main(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    # Prefect reads these when it is imported; values that the user has set are kept.
-    for name, value in {
-        "PREFECT_LOGGING_LEVEL": "INFO" if context.invoked_subcommand in LONG_RUNNING else "CRITICAL",
-        "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-        "DO_NOT_TRACK": "1",
-    }.items():
-        os.environ.setdefault(name, value)
+    set_prefect_defaults(logging_level="INFO" if context.invoked_subcommand in LONG_RUNNING else "CRITICAL")
 
 
 @app.command()

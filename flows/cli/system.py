@@ -83,7 +83,7 @@ def recover(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> Non
 
     def show() -> None:
         for lease in expired:
-            typer.echo(f"{lease.place} has crashed; {lease.shards} shards are free for the next run")
+            typer.echo(f"{lease.host} has crashed; {lease.shards} shards are free for the next run")
         if not expired:
             typer.echo("no run has crashed")
 

@@ -13,8 +13,8 @@ from prefect.client.orchestration import get_client
 from prefect.logging import get_logger
 
 from labeling.storage.home import Home
-from tasks.execution.database import has_ledger
-from tasks.execution.leases import Buried, bury_the_dead
+from tasks.execution.database import has_database
+from tasks.execution.leases import ExpiredLease, recover_stale_leases
 from tasks.execution.process_identity import ProcessIdentity, identify_process
 from tasks.execution.zombies import crash_stuck_flow_runs, end_flow_run, label_process
 from tasks.observability.best_effort import PREFECT_ERRORS, has_server
@@ -28,13 +28,13 @@ _REMEMBERED = 500
 _log = get_logger("maskmill.recovery")
 
 
-def recover_now(home: Home) -> list[Buried]:
+def recover_now(home: Home) -> list[ExpiredLease]:
     """Free what processes of this machine left behind when they crashed, once.
 
     Raises:
         DatabaseError: the database cannot be read or written.
     """
-    expired = bury_the_dead(home)
+    expired = recover_stale_leases(home)
     if has_server():
         with suppress(*PREFECT_ERRORS):
             crash_stuck_flow_runs(home)
@@ -129,13 +129,13 @@ class RecoveryLoop:
 
     def _existing_homes(self) -> list[Home]:
         homes = [Home(path.expanduser().resolve()) for path in dict.fromkeys(self.homes())]
-        return [home for home in homes if has_ledger(home) or home.root.is_dir()]
+        return [home for home in homes if has_database(home) or home.root.is_dir()]
 
     def _recover(self, home: Home) -> None:
-        if has_ledger(home):
-            for lease in bury_the_dead(home):
+        if has_database(home):
+            for lease in recover_stale_leases(home):
                 _log.warning(
-                    "run %s (%s) has crashed; %d shards are free", lease.id, lease.place, lease.shards
+                    "run %s (%s) has crashed; %d shards are free", lease.id, lease.host, lease.shards
                 )
         with self._lock:
             started = dict(self._started)

@@ -17,26 +17,26 @@ from labeling.storage.home import Home
 from tasks.execution.prefect_runner import ReportingRunner
 from tasks.execution.prefect_server import require_server
 
-_PATIENCE_S = 10.0
-"""How long a run that is told to end may take."""
+_STOP_TIMEOUT_S = 10.0
+"""How long a run may take to end after SIGTERM."""
 
 
-def serve_flows(job: DeploymentSpec) -> None:
-    """Register the flows with the user's Prefect server and work on their runs, until Ctrl-C.
+def serve_flows(spec: DeploymentSpec) -> None:
+    """Register the flows with the user's Prefect server and execute their runs until Ctrl-C.
 
-    While nobody serves them, their schedules are paused.
+    Their schedules are paused while no process serves them.
 
     Raises:
-        ConfigError: there is no server, it does not answer, or it has workers do this.
-        HomeNotWritable: found before the first run finds it.
+        ConfigError: no server, it does not answer, or these deployments belong to a work pool.
+        HomeNotWritable: checked before the first run.
     """
     require_server()
-    Home(job.home).create()
-    with RecoveryLoop(lambda: [job.home]) as recovery:  # at once: registering takes a while
-        deployments = make_deployments(job)
+    Home(spec.home).create()
+    with RecoveryLoop(lambda: [spec.home]) as recovery:  # at once: registering takes a while
+        deployments = make_deployments(spec)
         with get_client(sync_client=True) as client:
-            _refuse_those_of_workers(client, deployments)
-            set_gpu_slots(client, job.config)
+            _refuse_pool_deployments(client, deployments)
+            set_gpu_slots(client, spec.config)
         try:
             _serve(deployments, recovery)
         finally:
@@ -57,8 +57,8 @@ def _serve(deployments: list[RunnerDeployment], recovery: RecoveryLoop) -> None:
         asyncio.run(runner.start())
 
 
-def _refuse_those_of_workers(client: SyncPrefectClient, deployments: list[RunnerDeployment]) -> None:
-    """Both would start each run, and we would pause the workers' schedules at our end."""
+def _refuse_pool_deployments(client: SyncPrefectClient, deployments: list[RunnerDeployment]) -> None:
+    """Refuse deployments of a work pool: both would start each run, and this process would pause their schedules."""
     for name in (deployment.full_name for deployment in deployments):
         try:
             pool = client.read_deployment_by_name(name).work_pool_name
@@ -72,12 +72,12 @@ def _refuse_those_of_workers(client: SyncPrefectClient, deployments: list[Runner
 
 
 def _end_workers() -> None:
-    """A terminal's Ctrl-C reaches them too; a service manager's SIGTERM need not."""
+    """Stop the children; Ctrl-C of a terminal reaches them, SIGTERM of a service manager may not."""
     workers = multiprocessing.active_children()
     for worker in workers:
         worker.terminate()
     for worker in workers:
-        worker.join(_PATIENCE_S)
+        worker.join(_STOP_TIMEOUT_S)
         worker.kill()
 
 

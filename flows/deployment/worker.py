@@ -1,4 +1,4 @@
-"""A worker of a work pool: it starts a process for each run that is due."""
+"""A worker of a work pool: starts a process for each run that is due."""
 
 import asyncio
 import os
@@ -25,22 +25,22 @@ from tasks.execution.zombies import TAG
 
 
 def work(pool: str, *, name: str | None = None, limit: int | None = None, healthcheck: bool = False) -> None:
-    """Work on the runs of a pool, until SIGINT or SIGTERM. One is enough: runs at work end with us.
+    """Execute the runs of a pool until SIGINT or SIGTERM, which also ends the runs in progress.
 
     Args:
-        pool: made when there is none.
-        name: of this worker, as Prefect shows it.
-        limit: runs at once at most; None: all that are due.
+        pool: work pool; created if missing.
+        name: name of this worker in Prefect.
+        limit: concurrent runs; None: no limit.
         healthcheck: answer `/health` at Prefect's `worker.webserver` host and port.
 
     Raises:
-        ConfigError: there is no server, it does not answer, or the pool is of another type.
+        ConfigError: no server, it does not answer, or the pool has another type.
     """
     require_server()
     with get_client(sync_client=True) as client:
         if ensure_pool(client, pool):
             typer.echo(
-                f"made the work pool {pool!r}: `maskmill deploy SOURCE... --pool {pool}` gives it work"
+                f"created the work pool {pool!r}: `maskmill deploy SOURCE... --pool {pool}` registers flows for it"
             )
     name = name or f"{socket.gethostname()}-{os.getpid()}"
     recovery = RecoveryLoop(lambda: _homes(pool))
@@ -51,12 +51,12 @@ def work(pool: str, *, name: str | None = None, limit: int | None = None, health
 
 
 async def _start(worker: ProcessWorker, *, healthcheck: bool) -> None:
-    """Until a signal. Prefect's own command waits for a second one after SIGTERM."""
-    this = asyncio.create_task(worker.start(with_healthcheck=healthcheck, printer=typer.echo))
+    """Run until a signal; Prefect's own command waits for a second one after SIGTERM."""
+    task = asyncio.create_task(worker.start(with_healthcheck=healthcheck, printer=typer.echo))
     for signum in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(signum, this.cancel)
+        asyncio.get_running_loop().add_signal_handler(signum, task.cancel)
     with suppress(asyncio.CancelledError):
-        await this
+        await task
 
 
 def _homes(pool: str) -> list[Path]:

@@ -49,62 +49,62 @@ class EvaluatedFrame:
 
 
 def evaluate_frame(
-    dataset: str, truth: LabeledImage, row: LabeledFrame, cards: Mapping[str, ModelCard]
+    dataset: str, labeled: LabeledImage, row: LabeledFrame, cards: Mapping[str, ModelCard]
 ) -> EvaluatedFrame:
     """Compare a frame's masks with the ground truth; `cards` are those of teacher and student."""
     if row.size_hw:
-        truth.check_size(row.size_hw)
-    teacher_people, student_people = (_match(role, truth, row, cards) for role in _ROLES)
+        labeled.check_size(row.size_hw)
+    teacher_people, student_people = (_match(role, labeled, row, cards) for role in _ROLES)
     teacher_masks = [instance.mask for instance in row.teacher]
-    truth = leave_out_unlabeled(truth, teacher_masks)
-    is_judged = row.agreement is not None and truth.boxes is None
+    labeled = leave_out_unlabeled(labeled, teacher_masks)
+    is_judged = row.agreement is not None and labeled.boxes is None
     student, teacher = (
-        iou_with_truth([instance.mask for instance in side], truth) if is_judged else None
+        iou_with_ground_truth([instance.mask for instance in side], labeled) if is_judged else None
         for side in (row.student, row.teacher)
     )
-    agreement, expected_agreement = _agreements(truth, row)
+    agreement, expected_agreement = _agreements(labeled, row)
     return EvaluatedFrame(
         dataset=dataset,
-        name=truth.name,
-        people=len(truth.person_boxes),
+        name=labeled.name,
+        people=len(labeled.person_boxes),
         decision=row.decision,
         reasons=row.reasons,
         agreement=agreement,
         expected_agreement=expected_agreement,
         student_iou=student,
         teacher_iou=teacher,
-        corrected_px=_count_wrong(teacher_masks, truth) if is_judged else None,
-        trust=None if truth.is_partial or truth.boxes is not None else row.trust,
+        corrected_px=_count_wrong(teacher_masks, labeled) if is_judged else None,
+        trust=None if labeled.is_partial or labeled.boxes is not None else row.trust,
         value=row.priority,
         teacher_people=teacher_people,
         student_people=student_people,
-        tracks=visible_tracks(truth),
+        tracks=visible_tracks(labeled),
     )
 
 
 def _match(
-    role: Role, truth: LabeledImage, row: LabeledFrame, cards: Mapping[str, ModelCard]
+    role: Role, labeled: LabeledImage, row: LabeledFrame, cards: Mapping[str, ModelCard]
 ) -> ImageMatch | None:
     if row.agreement is None or not cards[role].gives_instances:
         return None
-    return match_people(row.teacher if role == "teacher" else row.student, truth)
+    return match_people(row.teacher if role == "teacher" else row.student, labeled)
 
 
-def _agreements(truth: LabeledImage, row: LabeledFrame) -> tuple[float | None, float | None]:
+def _agreements(labeled: LabeledImage, row: LabeledFrame) -> tuple[float | None, float | None]:
     """Return IoU and expected IoU of student and teacher; only of labeled people if not all are labeled."""
     if row.agreement is None:
         return None, None
-    if not truth.is_partial:
+    if not labeled.is_partial:
         return row.agreement.iou, row.agreement.expected_iou
     student, teacher = ([instance.mask for instance in side] for side in (row.student, row.teacher))
-    return iou_outside(student, teacher, truth.ignored), expected_iou(
-        row.teacher, truth.size_hw, lambda seen: iou_outside([seen], student, truth.ignored)
+    return iou_outside(student, teacher, labeled.ignored), expected_iou(
+        row.teacher, labeled.size_hw, lambda seen: iou_outside([seen], student, labeled.ignored)
     )
 
 
-def iou_with_truth(masks: Sequence[Mask], truth: LabeledImage) -> float:
+def iou_with_ground_truth(masks: Sequence[Mask], labeled: LabeledImage) -> float:
     """Return the IoU of the union of masks with the ground truth outside ignored regions, in [0, 1]."""
-    return iou_outside(masks, truth.people, truth.ignored)
+    return iou_outside(masks, labeled.people, labeled.ignored)
 
 
 def iou_outside(first: Sequence[Mask], second: Sequence[Mask], ignored: Mask) -> float:
@@ -113,9 +113,9 @@ def iou_outside(first: Sequence[Mask], second: Sequence[Mask], ignored: Mask) ->
     return (common_px + EPSILON_PX) / (first_px + second_px - common_px + EPSILON_PX)
 
 
-def _count_wrong(masks: Sequence[Mask], truth: LabeledImage) -> int:
+def _count_wrong(masks: Sequence[Mask], labeled: LabeledImage) -> int:
     """Count the pixels of only one of the two unions."""
-    seen_px, true_px, common_px = _areas(masks, truth.people, truth.ignored)
+    seen_px, true_px, common_px = _areas(masks, labeled.people, labeled.ignored)
     return seen_px + true_px - 2 * common_px
 
 

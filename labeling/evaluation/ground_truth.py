@@ -124,7 +124,7 @@ def _read_masks(labeled: LabeledSet) -> Iterator[LabeledImage]:
             "or NAME_mask.png, that of in0001.jpg gt0001.png"
         )
     for path, mask in masks:
-        image = _read_mask(path, mask, is_cdnet=labeled.codes == "cdnet")
+        image = _read_mask(path, mask, is_cdnet=labeled.mask_encoding == "cdnet")
         if image.ignored.area_px < image.size_hw[0] * image.size_hw[1]:
             yield image
 

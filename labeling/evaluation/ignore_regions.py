@@ -14,16 +14,16 @@ KNOWN_SHARE = 0.5
 share must be on one of them."""
 
 
-def judge_masks(masks: Sequence[Mask], truth: LabeledImage) -> list[float | None]:
+def judge_masks(masks: Sequence[Mask], labeled: LabeledImage) -> list[float | None]:
     """Return each mask's best IoU with a labeled person, outside ignored regions; None: it cannot be judged.
 
     If one mask of the ground truth may show several people, a mask that lies mostly on it is judged only if
     there is no other such mask.
     """
-    seen, people = cut_ignored(masks, truth.ignored), cut_ignored(truth.people, truth.ignored)
+    seen, people = cut_ignored(masks, labeled.ignored), cut_ignored(labeled.people, labeled.ignored)
     best = iou_matrix(seen, people).max(axis=1, initial=0.0)
-    known = np.array(find_known(masks, truth), dtype=np.bool_)
-    if truth.is_joined and people:
+    known = np.array(find_known(masks, labeled), dtype=np.bool_)
+    if labeled.is_joined and people:
         on_people = intersection_areas(seen, people).max(axis=1, initial=0) / mask_areas(seen).clip(1)
         is_shared = on_people >= KNOWN_SHARE
         if is_shared.sum() > 1:
@@ -31,11 +31,11 @@ def judge_masks(masks: Sequence[Mask], truth: LabeledImage) -> list[float | None
     return [float(iou) if is_known else None for iou, is_known in zip(best, known, strict=True)]
 
 
-def find_known(masks: Sequence[Mask], truth: LabeledImage) -> list[bool]:
+def find_known(masks: Sequence[Mask], labeled: LabeledImage) -> list[bool]:
     """Return which masks can be judged."""
-    known = lie_outside(masks, truth.ignored)
-    if truth.is_partial:
-        on_people = intersection_areas(masks, truth.people).max(axis=1, initial=0)
+    known = lie_outside(masks, labeled.ignored)
+    if labeled.is_partial:
+        on_people = intersection_areas(masks, labeled.people).max(axis=1, initial=0)
         known &= on_people / mask_areas(masks).clip(1) >= KNOWN_SHARE
     return [bool(is_known) for is_known in known]
 
@@ -47,18 +47,18 @@ def lie_outside(masks: Sequence[Mask], ignored: Mask) -> NDArray[np.bool_]:
     return outside
 
 
-def leave_out_unlabeled(truth: LabeledImage, teacher: Sequence[Mask]) -> LabeledImage:
+def leave_out_unlabeled(labeled: LabeledImage, teacher: Sequence[Mask]) -> LabeledImage:
     """If only some people are labeled, also ignore the pixels of others whom the teacher found.
 
     With boxes as ground truth, those pixels are not known."""
-    if not truth.is_partial or truth.boxes is not None:
-        return truth
-    known = find_known(teacher, truth)
+    if not labeled.is_partial or labeled.boxes is not None:
+        return labeled
+    known = find_known(teacher, labeled)
     unknown = [mask for mask, is_known in zip(teacher, known, strict=True) if not is_known]
-    people = union_masks(truth.people, truth.size_hw).to_array()
-    unlabeled = union_masks(unknown, truth.size_hw).to_array() & ~people
-    ignored = union_masks([truth.ignored, Mask.from_array(unlabeled)], truth.size_hw)
-    return replace(truth, ignored=ignored)
+    people = union_masks(labeled.people, labeled.size_hw).to_array()
+    unlabeled = union_masks(unknown, labeled.size_hw).to_array() & ~people
+    ignored = union_masks([labeled.ignored, Mask.from_array(unlabeled)], labeled.size_hw)
+    return replace(labeled, ignored=ignored)
 
 
 def cut_ignored(masks: Sequence[Mask], ignored: Mask) -> list[Mask]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
 
 import av
 from av.codec.context import ThreadType
@@ -34,14 +33,6 @@ def to_ms(t_s: Fraction) -> int:
     return round(t_s * 1000)
 
 
-class DecodedImage(Protocol):
-    """Pixels that are read or converted on request."""
-
-    def to_rgb(self) -> RgbImage: ...
-
-    def scaled_luma(self, width_px: int) -> LumaImage: ...
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
     """A frame of a video, or an image of a folder, before it is sampled or rejected."""
@@ -50,7 +41,7 @@ class Decoded:
     """Exact presentation time in seconds; 0 for the first frame of a video, and for an image without a time."""
     pts_ms: int | None
     """Presentation time in ms; None for an image without a time."""
-    image: DecodedImage
+    image: VideoImage | FileImage
     name: str = ""
     """File name, for images of a folder."""
     index: int | None = None

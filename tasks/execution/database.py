@@ -20,7 +20,7 @@ def database_url(home: Home) -> str:
     return DATABASE_URL.read() or home.database_url
 
 
-def has_ledger(home: Home) -> bool:
+def has_database(home: Home) -> bool:
     """Return whether there is a database to open: `database_of` would create the one at home."""
     return DATABASE_URL.read() is not None or home.database.exists()
 

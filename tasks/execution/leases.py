@@ -1,4 +1,4 @@
-"""Being at work, seen by others: signs of life, and what becomes of those that give none any more."""
+"""Leases with heartbeats, and recovery of expired ones."""
 
 import os
 import socket
@@ -19,16 +19,16 @@ from sqlalchemy.orm import Session
 
 from db.connection.database import Database
 from db.runs.leases import (
-    BEAT_S,
+    HEARTBEAT_S,
     LEASE_S,
     LOST_MACHINE_S,
-    SilentExecution,
-    bury_execution,
-    enter_execution,
-    give_sign_of_life,
-    hearing_s,
-    leave_execution,
-    silent_executions,
+    StaleLease,
+    database_uptime_s,
+    expire_lease,
+    record_heartbeat,
+    register_lease,
+    release_lease,
+    stale_leases,
 )
 from labeling.errors import DatabaseError, Interrupted, StorageError
 from labeling.storage.home import Home
@@ -37,103 +37,98 @@ from tasks.execution.process_identity import ProcessIdentity, identify_process
 from tasks.execution.zombies import end_flow_run
 from tasks.observability.best_effort import PREFECT_ERRORS, has_server
 
-_ENDING = {StateType.CANCELLING, StateType.CANCELLED}
+_CANCELLING = {StateType.CANCELLING, StateType.CANCELLED}
 
 
 @dataclass(frozen=True, slots=True)
-class Execution:
-    """This time that a flow is at work."""
+class Lease:
+    """The lease of a running flow."""
 
     id: str
     home: Home
     flow: str
-    place: str
+    host: str
     process: ProcessIdentity | None
-    """None: the system cannot tell."""
+    """None: unknown to the system."""
     is_watched: bool
-    """Whether people see it, and may cancel it, on a Prefect server that stays."""
+    """Whether a permanent Prefect server shows it and can cancel it."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
-    _speaking: threading.Lock = field(default_factory=threading.Lock)
+    _writing: threading.Lock = field(default_factory=threading.Lock)
 
     def check(self) -> None:
-        """Nothing, unless somebody cancelled the flow run in Prefect.
-
-        Raises:
-            Interrupted: somebody did.
-        """
+        """Raise Interrupted if the flow run was cancelled in Prefect."""
         if self.cancelled.is_set():
-            raise Interrupted("this run was cancelled; what is not done waits for the next one")
+            raise Interrupted("this run was cancelled; unfinished shards wait for the next run")
 
-    def give_sign_of_life(self, session: Session) -> None:
-        give_sign_of_life(session, self.id, **self.row)
+    def record_heartbeat(self, session: Session) -> None:
+        record_heartbeat(session, self.id, **self.row)
 
     @property
     def row(self) -> dict[str, Any]:
-        """The columns of its row that do not change."""
+        """Constant columns of its row."""
         return {
             "flow": self.flow,
-            "place": self.place,
+            "host": self.host,
             "process": str(self.process) if self.process else None,
         }
 
     def beat(self) -> None:
-        """The same, unless this execution has ended meanwhile."""
-        with self._speaking:
+        """Record a heartbeat, unless the lease has ended."""
+        with self._writing:
             if not self.ended.is_set():
                 with database_of(self.home).transaction() as session:
-                    self.give_sign_of_life(session)
+                    self.record_heartbeat(session)
 
     def end(self) -> None:
-        """The last word: no sign of life comes after it."""
+        """Release the lease; no heartbeat follows."""
         self.ended.set()
-        with self._speaking, database_of(self.home).transaction() as session:
-            leave_execution(session, self.id)
+        with self._writing, database_of(self.home).transaction() as session:
+            release_lease(session, self.id)
 
 
 @dataclass(frozen=True, slots=True)
-class Buried:
-    """An execution that had died."""
+class ExpiredLease:
+    """An expired lease and the number of shards that it held."""
 
     id: str
-    place: str
+    host: str
     shards: int
-    """That wait for somebody else now."""
 
 
 @contextmanager
-def at_work(home: Home, flow: str) -> Iterator[Execution]:
-    """Give signs of life until the block ends, however it ends; then nothing is claimed any more.
+def hold_lease(home: Home, flow: str) -> Iterator[Lease]:
+    """Hold a lease with heartbeats until the block ends, then release its shards.
 
     Raises:
-        DatabaseError: the ledger cannot be written.
-        AlreadyRunning: this very flow run is at work elsewhere.
+        DatabaseError: the database cannot be written.
+        AlreadyRunning: this flow run is running elsewhere.
     """
-    database, place = database_of(home), f"{socket.gethostname()}, process {os.getpid()}"
-    our_id = flow_run.id or uuid.uuid4().hex
-    us = Execution(our_id, home, flow, place, identify_process(), is_watched=has_server())
-    with database.alone(_lock(us.id)):
+    database, host = database_of(home), f"{socket.gethostname()}, process {os.getpid()}"
+    lease_id = flow_run.id or uuid.uuid4().hex
+    lease = Lease(lease_id, home, flow, host, identify_process(), is_watched=has_server())
+    with database.alone(_lock(lease.id)):
         with database.transaction() as session:
-            enter_execution(session, us.id, **us.row)
-        heart = threading.Thread(target=_live, args=(us,), name="signs-of-life", daemon=True)
-        heart.start()
+            register_lease(session, lease.id, **lease.row)
+        heartbeats = threading.Thread(target=_send_heartbeats, args=(lease,), name="heartbeats", daemon=True)
+        heartbeats.start()
         try:
-            yield us
+            yield lease
         finally:
-            us.end()
-            heart.join(BEAT_S)  # it may be asking a server that does not answer
-    database.is_alone(_lock(us.id))
+            lease.end()
+            heartbeats.join(HEARTBEAT_S)  # it may be waiting for a server that does not answer
+    database.is_alone(_lock(lease.id))
 
 
 def cancelled(error: Interrupted) -> Any:
-    """What a flow returns when it was cancelled: Prefect shows that state, and raises for Python callers."""
+    """Return the state with which a cancelled flow ends; Prefect raises it for Python callers."""
     return Cancelled(message=str(error))
 
 
-def bury_the_dead(home: Home) -> list[Buried]:
+def recover_stale_leases(home: Home) -> list[ExpiredLease]:
     """Expire the leases of processes that are gone, free their shards, set their flow runs to Crashed.
 
-    A process of this machine is looked up by pid and start time, and how long it has been silent does not
+    A process of this machine is looked up by pid and start time, and the age of its heartbeat does not
     matter: it may be paused, or the machine may be busy. Of other processes the lock and the last heartbeat
     are known. A lock of SQLite is the system's and is free only if its process is gone. One of PostgreSQL
     is lost with its connection too; so its shards are freed, which a living process notices before it
@@ -144,15 +139,15 @@ def bury_the_dead(home: Home) -> list[Buried]:
     """
     database = database_of(home)
     with database.session() as session:
-        heard_s = hearing_s(session)  # a database that was away received no heartbeats
-        leases = silent_executions(session, silent_s=0.0)
+        uptime_s = database_uptime_s(session)  # a database that was down received no heartbeats
+        leases = stale_leases(session, age_s=0.0)
     expired = []
     for lease in leases:
         process = ProcessIdentity.parse(lease.process)
         if process and process.is_here():
             is_gone, is_lost = process.is_gone(), False
         else:
-            is_gone, is_lost = _judge_by_lock(database, lease, min(lease.silent_s, heard_s))
+            is_gone, is_lost = _judge_by_lock(database, lease, min(lease.age_s, uptime_s))
         if (is_gone or is_lost) and (one := _expire(database, lease)):
             expired.append(one)
             if is_gone:
@@ -160,30 +155,30 @@ def bury_the_dead(home: Home) -> list[Buried]:
     return expired
 
 
-def _judge_by_lock(database: Database, lease: SilentExecution, silent_s: float) -> tuple[bool, bool]:
+def _judge_by_lock(database: Database, lease: StaleLease, age_s: float) -> tuple[bool, bool]:
     """Return whether the process of a lease is known to be gone, and whether it counts as lost."""
     if not database.is_alone(_lock(lease.id)):
-        return False, silent_s >= LOST_MACHINE_S
+        return False, age_s >= LOST_MACHINE_S
     if database.engine.dialect.name == "postgresql":
-        return False, silent_s >= LEASE_S
+        return False, age_s >= LEASE_S
     return True, False
 
 
-def _expire(database: Database, lease: SilentExecution) -> Buried | None:
+def _expire(database: Database, lease: StaleLease) -> ExpiredLease | None:
     """Free the shards; None if the lease was renewed since it was read."""
     with database.transaction() as session:
-        shards = bury_execution(session, lease.id, seen_at=lease.seen_at)
+        shards = expire_lease(session, lease.id, heartbeat_at=lease.heartbeat_at)
     if shards is None:
         return None
     database.is_alone(_lock(lease.id))  # removes its file
-    return Buried(lease.id, lease.place, shards)
+    return ExpiredLease(lease.id, lease.host, shards)
 
 
-def _show_as_crashed(lease: SilentExecution) -> None:
+def _show_as_crashed(lease: StaleLease) -> None:
     """Prefect would show the run as running for good if its worker ended with it."""
     if not (has_server() or FlowRunContext.get()):
-        return  # a temporary server was it, which ended too
-    message = f"{lease.place} ended without a final state; the next run goes on from here"
+        return  # its temporary server has ended too
+    message = f"{lease.host} ended without a final state; the next run goes on from here"
     with (
         suppress(*PREFECT_ERRORS),
         get_client(sync_client=True) as api,
@@ -191,25 +186,25 @@ def _show_as_crashed(lease: SilentExecution) -> None:
         end_flow_run(api, UUID(lease.id), message, ProcessIdentity.parse(lease.process))
 
 
-def _live(us: Execution) -> None:
-    """A beat that fails is followed by another: a database may be started again, a full disk emptied."""
-    while not us.ended.wait(BEAT_S):
+def _send_heartbeats(lease: Lease) -> None:
+    """Send heartbeats; after a failure too, because a database may restart and a full disk be emptied."""
+    while not lease.ended.wait(HEARTBEAT_S):
         with suppress(DatabaseError, StorageError):
-            us.beat()
-        if us.is_watched and _is_cancelled(us.id):
-            us.cancelled.set()
+            lease.beat()
+        if lease.is_watched and _is_cancelled(lease.id):
+            lease.cancelled.set()
 
 
 def _is_cancelled(flow_run_id: str) -> bool:
-    """Whether somebody asked Prefect to end this: where no worker watches, nobody else tells us."""
+    """Return whether the flow run was cancelled in Prefect; without a worker, no other process reports it."""
     with (
         suppress(*PREFECT_ERRORS),
         get_client(sync_client=True) as api,
     ):
         state = api.read_flow_run(UUID(flow_run_id)).state
-        return state is not None and state.type in _ENDING
+        return state is not None and state.type in _CANCELLING
     return False
 
 
-def _lock(execution_id: str) -> str:
-    return f"execution {execution_id}"
+def _lock(lease_id: str) -> str:
+    return f"execution {lease_id}"

@@ -23,9 +23,9 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.states import Cancelled, Crashed
 
-from db.runs.leases import who_is_at_work
+from db.runs.leases import live_lease_ids
 from labeling.storage.home import Home
-from tasks.execution.database import database_of, has_ledger
+from tasks.execution.database import database_of, has_database
 from tasks.execution.process_identity import ProcessIdentity
 
 TAG = "maskmill"
@@ -105,10 +105,10 @@ def _unregistered_runs(api: SyncPrefectClient, home: Home) -> list[FlowRun]:
     state = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(_LIVE)))
     ours = FlowRunFilter(state=state, tags=FlowRunFilterTags(all_=[TAG]))
     runs = [run for run in api.read_flow_runs(flow_run_filter=ours) if _is_of(run, home)]
-    if not runs or not has_ledger(home):
+    if not runs or not has_database(home):
         return runs
     with database_of(home).session() as session:  # after the runs: one that registers now is not missing
-        registered = who_is_at_work(session)
+        registered = live_lease_ids(session)
     return [run for run in runs if str(run.id) not in registered]
 
 

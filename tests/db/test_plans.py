@@ -24,7 +24,8 @@ CREATE TABLE number AS WITH RECURSIVE counted (i) AS
 INSERT INTO video (id, kind, path) SELECT 'v' || i, 'video', 'v.mp4' FROM number WHERE i <= 1000;
 INSERT INTO frame (id, video_id, pts_ms, width, height, sharpness, name)
     SELECT i, 'v' || (i % 1000 + 1), i, 64, 48, 9.5, '' FROM number;
-INSERT INTO shard (id, run_id, video_id, start_ms, state, planned_at, deaths, counts, seconds, agreement_histogram)
+INSERT INTO shard (id, run_id, video_id, start_ms, state, planned_at, attempts_lost, counts, seconds,
+        agreement_histogram)
     SELECT i + CASE run.id WHEN 'this' THEN 0 ELSE 1000 END, run.id, 'v' || i, 0, 'done', '2026-05-01', 0,
            '{"easy"\: 10, "accepted"\: 5, "review"\: 5}', '{}', '{}' FROM number, run WHERE i <= 1000;
 INSERT INTO decision (run_id, frame_id, decision, reasons, shot_start_ms, expected_iou, priority)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from db.models.core import Execution, RunRow, ShardRow
+from db.models.core import LeaseRow, RunRow, ShardRow
 from labeling.storage.home import Home
 from tasks.execution.database import database_of
 from tests.conftest import ROOT
@@ -73,9 +73,9 @@ class Job:
         with database_of(Home(self.home)).session() as session:
             return session.scalar(select(RunRow.finished_at)) is not None
 
-    def at_work(self) -> list[str]:
+    def hold_lease(self) -> list[str]:
         with database_of(Home(self.home)).session() as session:
-            return list(session.scalars(select(Execution.id)))
+            return list(session.scalars(select(LeaseRow.id)))
 
     def wait_for_work(self, process: "subprocess.Popen[bytes]") -> None:
         """Until another shard is done, and a random moment longer: in the middle of the next."""
@@ -94,7 +94,7 @@ class Job:
 
         def is_quiet() -> bool:
             assert self.begin("recover", "--home", str(self.home)).wait(PATIENCE_S) == 0
-            return not self.at_work()
+            return not self.hold_lease()
 
         wait_until(is_quiet)
 

@@ -11,7 +11,7 @@ from db.models.core import Base
 from labeling.storage.home import Home
 from tasks.execution.database import database_url
 
-VOLATILE = {"started_at", "worked_at", "finished_at", "planned_at", "seconds", "attempts", "deaths"}
+VOLATILE = {"started_at", "worked_at", "finished_at", "planned_at", "seconds", "attempts", "attempts_lost"}
 """Clock times and the numbers of tries: all that may differ."""
 
 

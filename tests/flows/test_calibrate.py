@@ -94,7 +94,9 @@ def test_a_run_without_reviews_is_told(home: Home, config: Path, tmp_path: Path)
     plant_run(home, [PlantedFrame([SOMEBODY])] * 2)
     done = maskmill("--from", "reviews", "--home", home.root, "--config", config, "--to", tmp_path / "a.json")
     assert done.exit_code == 2
-    assert "has no reviewed frames: `maskmill review pull`" in " ".join(done.stderr.split())
+    assert "has no reviewed frames: fetch reviews with `maskmill review pull`" in " ".join(
+        done.stderr.split()
+    )
     assert not (tmp_path / "a.json").exists()
 
 
@@ -102,8 +104,8 @@ def test_a_run_without_reviews_is_told(home: Home, config: Path, tmp_path: Path)
     ("words", "told"),
     [
         ((), "no ground truth: name a SETS.yaml"),
-        (("--from", "reviews", "--images", "x"), "--from reviews brings its own images"),
-        (("gone.yaml",), "no readable file gone.yaml"),
+        (("--from", "reviews", "--images", "x"), "--from reviews uses the run's own images"),
+        (("gone.yaml",), "cannot read gone.yaml"),
     ],
 )
 def test_wrong_use_is_told(words: tuple[str, ...], told: str, config: Path) -> None:

@@ -131,7 +131,7 @@ class Shift:
 
     def kill_something(self, number: int) -> None:
         worker = self.workers[self.job.moments.choice(["one", "two"])]
-        runs = self.runs_at_work()
+        runs = self.running_flow_runs()
         theirs = {run for run, of_run in runs.items() if any(one.parent == worker.pid for one in of_run)}
         if number % 3 == 0:
             self._kill([worker], theirs, runs)
@@ -140,7 +140,7 @@ class Shift:
         else:
             self._kill([worker], set(), runs)
 
-    def runs_at_work(self) -> dict[str, list[Process]]:
+    def running_flow_runs(self) -> dict[str, list[Process]]:
         """The processes of each run, by its id."""
         found: dict[str, list[Process]] = {}
         for process in self.job.processes().values():

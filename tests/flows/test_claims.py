@@ -79,7 +79,7 @@ class Team:
             return list(session.scalars(select(ShardRow).where(ShardRow.state == state)))
 
     def holders(self) -> set[str]:
-        return {shard.claimed_by for shard in self.shards("planned") if shard.claimed_by}
+        return {shard.leased_by for shard in self.shards("planned") if shard.leased_by}
 
     def flow_run(self, member: "subprocess.Popen[bytes]") -> FlowRun:
         """The only one that is not over."""
@@ -146,7 +146,7 @@ def test_what_a_killed_one_held_is_taken_over_by_the_one_that_waits(team: Team) 
     summary = answer(second)
     assert summary["shards_pending"] == 0
     assert summary["shards_done"] == 5
-    assert sum(shard.deaths for shard in team.shards("done")) == 1
+    assert sum(shard.attempts_lost for shard in team.shards("done")) == 1
 
 
 def test_a_paused_run_keeps_its_shard_and_its_state_and_goes_on(team: Team) -> None:
@@ -160,7 +160,7 @@ def test_a_paused_run_keeps_its_shard_and_its_state_and_goes_on(team: Team) -> N
     assert (team.holders(), team.state_of(run)) == (held, StateType.RUNNING)
     os.kill(member.pid, signal.SIGCONT)
     assert answer(member)["shards_done"] == 5
-    assert [shard.deaths for shard in team.shards("done")] == [0] * 5
+    assert [shard.attempts_lost for shard in team.shards("done")] == [0] * 5
     assert team.state_of(run) == StateType.COMPLETED
 
 

@@ -297,8 +297,8 @@ def test_a_server_that_wants_a_password_is_told_from_one_that_is_away() -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["scene.mp4", "--home", "/srv/m"], "source scene.mp4: a relative path"),
-        (["/nas/a.mp4"], "home .maskmill: a relative path"),
+        (["scene.mp4", "--home", "/srv/m"], "source scene.mp4 is relative"),
+        (["/nas/a.mp4"], "home .maskmill is relative"),
         (["rtsp://me:hush@10.0.0.7/live", "--home", "/srv/m"], "environment variable"),
         ([], "no sources"),
         (["/nas/a.mp4", "--set", "schedules.generate.cron=daily"], "minute, hour"),

@@ -156,7 +156,9 @@ def test_a_person_finds_every_field_of_a_form_explained(tmp_path: Path) -> None:
             assert field.get("description"), f"{deployment.flow_name}: {name}"
     generate = make_deployments(job(tmp_path))[0]._parameter_openapi_schema
     blocks: dict[str, Any] = generate.model_dump()["definitions"]
-    assert "a restart moves none" in blocks["FlowSchedule"]["properties"]["interval_s"]["description"]
+    assert (
+        "a restart does not shift them" in blocks["FlowSchedule"]["properties"]["interval_s"]["description"]
+    )
     assert blocks["Sampling"]["properties"]["every_s"]["title"] == "every_s"
     assert "union IoU" in blocks["Agreement"]["properties"]["hard_below"]["description"]
 

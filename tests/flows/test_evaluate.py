@@ -46,7 +46,7 @@ def test_figures_of_real_networks_on_real_ground_truth(shared: Path, tmp_path: P
     )
     sets.write_text(
         f"office: {{images: {data}/cdnet_office/input, masks: {data}/cdnet_office/groundtruth, "
-        "codes: cdnet, every: 50}\n"
+        "mask_encoding: cdnet, every: 50}\n"
         f"streets: {{images: {data}/pennfudan/images, masks: {data}/pennfudan/masks, every: 15}}\n"
     )
     words = (

@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Pending
 from sqlalchemy import select
 
-from db.models.core import Execution, ShardRow
+from db.models.core import LeaseRow, ShardRow
 from flows.deployment import recovery
 from flows.deployment.recovery import RecoveryLoop
 from flows.recover import recover
@@ -26,7 +26,7 @@ from labeling.errors import DatabaseUnreachable
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
 from tasks.execution import zombies
-from tasks.execution.database import close_databases, database_of, has_ledger
+from tasks.execution.database import close_databases, database_of, has_database
 from tasks.execution.process_identity import ProcessIdentity
 from tasks.execution.zombies import PROCESS_LABEL, TAG
 from tests.conftest import ROOT
@@ -90,7 +90,7 @@ def test_a_start_is_labeled_and_crashed_when_its_process_is_killed(
         assert read(run).state_type == StateType.PENDING
         child.kill()
         wait_until(lambda: read(run).state_type == StateType.CRASHED)
-    assert not has_ledger(home)  # a look makes none
+    assert not has_database(home)  # a look makes none
 
 
 @pytest.mark.usefixtures("prefect")
@@ -196,10 +196,10 @@ class Site:
 
     def working(self) -> FlowRun | None:
         """A flow run that holds a shard."""
-        if not has_ledger(Home(self.home)):
+        if not has_database(Home(self.home)):
             return None
         with database_of(Home(self.home)).session() as session:
-            holder = session.scalar(select(ShardRow.claimed_by).where(ShardRow.claimed_by.is_not(None)))
+            holder = session.scalar(select(ShardRow.leased_by).where(ShardRow.leased_by.is_not(None)))
         return self.read(UUID(holder)) if holder else None
 
     def read(self, run_id: UUID) -> FlowRun:
@@ -209,8 +209,8 @@ class Site:
     def is_recovered(self, run: FlowRun) -> bool:
         """Whether Prefect shows the end of a run, and no lease and shard of it is left."""
         with database_of(Home(self.home)).session() as session:
-            leases = session.scalars(select(Execution).where(Execution.id == str(run.id))).all()
-            shards = session.scalars(select(ShardRow).where(ShardRow.claimed_by == str(run.id))).all()
+            leases = session.scalars(select(LeaseRow).where(LeaseRow.id == str(run.id))).all()
+            shards = session.scalars(select(ShardRow).where(ShardRow.leased_by == str(run.id))).all()
         state = self.read(run.id).state
         return not leases and not shards and state is not None and state.is_final()
 
@@ -281,10 +281,10 @@ def test_a_run_that_is_paused_is_left_alone_and_completes(site: Site) -> None:
     time.sleep(45)  # an age at which leases of other machines expire
     assert site.read(run.id).state_type == StateType.RUNNING
     with database_of(Home(site.home)).session() as session:
-        assert session.scalars(select(Execution.id).where(Execution.id == str(run.id))).all()
+        assert session.scalars(select(LeaseRow.id).where(LeaseRow.id == str(run.id))).all()
     os.kill(pid_of(run), signal.SIGCONT)
     wait_until(lambda: site.read(run.id).state_type != StateType.RUNNING)
     assert site.read(run.id).state_type == StateType.COMPLETED
     with database_of(Home(site.home)).session() as session:
         shards = session.scalars(select(ShardRow)).all()
-    assert {(shard.state, shard.deaths) for shard in shards} == {("done", 0)}
+    assert {(shard.state, shard.attempts_lost) for shard in shards} == {("done", 0)}

@@ -120,7 +120,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shards_of(home: Path) -> list[tuple[str, int, str | None]]:
     with database_of(Home(home)).session() as session:
         rows = session.execute(
-            select(ShardRow.state, ShardRow.deaths, ShardRow.error_code).order_by(ShardRow.start_ms)
+            select(ShardRow.state, ShardRow.attempts_lost, ShardRow.error_code).order_by(ShardRow.start_ms)
         )
         return list(rows.tuples())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from configs import load_config
+from configs.load import load_config
 from labeling.review.label_studio.credentials import TOKEN_VARIABLE, URL_VARIABLE, credentials_file
 from labeling.storage.image_store import VARIABLE
 from tasks.doctor import CheckResult, run_checks
@@ -56,7 +56,7 @@ def test_a_broken_credentials_file_is_not_ok(tmp_path: Path) -> None:
     credentials_file(tmp_path).write_text("{")
     found = check_studio(tmp_path)
     assert not found.ok
-    assert "remove it" in found.finding
+    assert "delete it" in found.finding
 
 
 def test_an_unreachable_server_is_reported_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from configs.errors import ConfigError
 from db.models.core import AgreementRow, DecisionRow, InstanceRow, RunRow, ShardRow, utc_now
 from db.review.outbox import fill_outbox
-from db.runs.leases import enter_execution, leave_execution
+from db.runs.leases import register_lease, release_lease
 from db.runs.writes import finish_run
 from labeling.errors import AlreadyRunning
 from labeling.storage.home import Home
@@ -176,13 +176,13 @@ def test_nothing_is_deleted_while_a_run_is_in_progress(home: Home) -> None:
     before = images(home) | litter(home)
     make_old(home)
     with database_of(home).transaction() as session:
-        enter_execution(session, "e", flow="generate-dataset", place="host 1")
+        register_lease(session, "e", flow="generate-dataset", host="host 1")
     with pytest.raises(AlreadyRunning, match="host 1"):
         collect_garbage(open_context(home), Ages(), delete=True)
     assert images(home) == before
     assert collect_garbage(open_context(home), Ages()).images > 0  # a dry run works
     with database_of(home).transaction() as session:
-        leave_execution(session, "e")
+        release_lease(session, "e")
     collect_garbage(open_context(home), Ages(), delete=True)
     assert images(home) == referred(home)
 
@@ -213,7 +213,7 @@ def test_the_command_lists_first_and_deletes_on_request(home: Home) -> None:
     arguments = ["gc", "--home", str(home.root)]
     printed = CliRunner().invoke(app, arguments).output
     assert "... and 10 more" in printed
-    assert "30 files with 0.0 MB, predictions of 0 runs: to be deleted (--delete does it)" in printed
+    assert "30 files (0.0 MB) and the predictions of 0 runs: would be deleted" in printed
     done = json.loads(CliRunner().invoke(app, [*arguments, "--delete", "--json"]).output)
     assert (done["images"], done["unfinished"], done["deleted"]) == (20, 10, True)
     assert images(home) == referred(home)

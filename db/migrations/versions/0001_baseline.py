@@ -15,23 +15,6 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
-        "execution",
-        sa.Column("id", sa.String(), nullable=False, comment="Prefect's id of the flow run"),
-        sa.Column("flow", sa.String(), nullable=False, comment="what it does"),
-        sa.Column("place", sa.String(), nullable=False, comment="host and process"),
-        sa.Column(
-            "process",
-            sa.String(),
-            nullable=True,
-            comment="machine, pid and start time of the process; null: unknown",
-        ),
-        sa.Column("began_at", sa.DateTime(), nullable=False, comment="UTC, the database's clock"),
-        sa.Column(
-            "seen_at", sa.DateTime(), nullable=False, comment="UTC, last sign of life, the database's clock"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_execution")),
-    )
-    op.create_table(
         "label_studio_project",
         sa.Column(
             "id", sa.BigInteger(), autoincrement=False, nullable=False, comment="hash of location, title"
@@ -46,6 +29,23 @@ def upgrade() -> None:
             "pulled_until", sa.DateTime(), nullable=True, comment="UTC of the server; null: never pulled"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_label_studio_project")),
+    )
+    op.create_table(
+        "lease",
+        sa.Column("id", sa.String(), nullable=False, comment="Prefect's id of the flow run"),
+        sa.Column("flow", sa.String(), nullable=False, comment="name of the flow"),
+        sa.Column("host", sa.String(), nullable=False, comment="host and process"),
+        sa.Column(
+            "process",
+            sa.String(),
+            nullable=True,
+            comment="machine, pid and start time of the process; null: unknown",
+        ),
+        sa.Column("started_at", sa.DateTime(), nullable=False, comment="UTC, the database's clock"),
+        sa.Column(
+            "heartbeat_at", sa.DateTime(), nullable=False, comment="UTC, last heartbeat, the database's clock"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_lease")),
     )
     op.create_table(
         "model",
@@ -193,8 +193,8 @@ def upgrade() -> None:
         sa.Column("counts", sa.JSON(), nullable=False, comment="frames per stage"),
         sa.Column("seconds", sa.JSON(), nullable=False, comment="wall seconds per stage"),
         sa.Column("planned_at", sa.DateTime(), nullable=False, comment="UTC; the oldest comes first"),
-        sa.Column("claimed_by", sa.String(), nullable=True, comment="who works on it; null: nobody"),
-        sa.Column("deaths", sa.BigInteger(), nullable=False, comment="times that whoever worked on it died"),
+        sa.Column("leased_by", sa.String(), nullable=True, comment="the lease that holds it; null: free"),
+        sa.Column("attempts_lost", sa.BigInteger(), nullable=False, comment="times its worker crashed"),
         sa.Column(
             "agreement_histogram",
             sa.JSON(),
@@ -203,13 +203,13 @@ def upgrade() -> None:
         ),
         sa.Column("finished_at", sa.DateTime(), nullable=True, comment="UTC"),
         sa.CheckConstraint("state IN ('planned', 'done', 'failed')", name=op.f("ck_shard_state")),
-        sa.ForeignKeyConstraint(["claimed_by"], ["execution.id"], name=op.f("fk_shard_claimed_by")),
+        sa.ForeignKeyConstraint(["leased_by"], ["lease.id"], name=op.f("fk_shard_leased_by")),
         sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_shard_run_id")),
         sa.ForeignKeyConstraint(["video_id"], ["video.id"], name=op.f("fk_shard_video_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_shard")),
         sa.UniqueConstraint("run_id", "video_id", "start_ms", name=op.f("uq_shard_run_id_video_id_start_ms")),
     )
-    op.create_index(op.f("ix_shard_claimed_by"), "shard", ["claimed_by"], unique=False)
+    op.create_index(op.f("ix_shard_leased_by"), "shard", ["leased_by"], unique=False)
     op.create_index("ix_shard_run_id_state", "shard", ["run_id", "state"], unique=False)
     op.create_index(op.f("ix_shard_video_id"), "shard", ["video_id"], unique=False)
     op.create_table(
@@ -462,7 +462,7 @@ def downgrade() -> None:
     op.drop_table("source_video")
     op.drop_index(op.f("ix_shard_video_id"), table_name="shard")
     op.drop_index("ix_shard_run_id_state", table_name="shard")
-    op.drop_index(op.f("ix_shard_claimed_by"), table_name="shard")
+    op.drop_index(op.f("ix_shard_leased_by"), table_name="shard")
     op.drop_table("shard")
     op.drop_table("run_source")
     op.drop_table("image")
@@ -484,5 +484,5 @@ def downgrade() -> None:
     op.drop_table("source")
     op.drop_table("run")
     op.drop_table("model")
+    op.drop_table("lease")
     op.drop_table("label_studio_project")
-    op.drop_table("execution")

@@ -17,7 +17,7 @@ from configs.models import Review
 from labeling.comparison.agreement import match_pairs
 from labeling.errors import LabelStudioError
 from labeling.review.label_studio.keypoints import assign_keypoints, known_keypoints
-from labeling.review.label_studio.regions import MaskRegion, ParsedResult, parse_result
+from labeling.review.label_studio.results import MaskRegion, ParsedResult, parse_result
 from labeling.review.label_studio.tasks import instance_id_of
 from labeling.review.records import Origin, ProposedInstance, ReviewedFrame, ReviewedInstance, Verdict
 from labeling.structures.masks import Mask, iou_matrix

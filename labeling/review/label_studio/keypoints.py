@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from labeling.review.label_studio.regions import KeypointRegion, MaskRegion
+from labeling.review.label_studio.results import KeypointRegion, MaskRegion
 from labeling.review.label_studio.tasks import instance_id_of, shown_keypoints
 from labeling.review.records import ProposedInstance
 from labeling.structures.instances import COCO_KEYPOINTS, Keypoints

@@ -9,19 +9,19 @@ import pytest
 from sqlalchemy import func, select, update
 
 from db.connection.database import Database, open_database
-from db.models.core import Execution, ShardRow
+from db.models.core import LeaseRow, ShardRow
 from db.runs.leases import (
     LEASE_S,
-    bury_execution,
     claim_shard,
-    claimed_by_others,
-    enter_execution,
-    give_sign_of_life,
-    hearing_s,
+    database_uptime_s,
+    expire_lease,
     holds_shard,
-    leave_execution,
+    leased_by_others,
+    record_heartbeat,
+    register_lease,
+    release_lease,
     release_shard,
-    silent_executions,
+    stale_leases,
 )
 from db.runs.writes import ShardRange, plan_shards, record_video, upsert_run
 
@@ -40,7 +40,7 @@ def database(database_url: str) -> Iterator[Database]:
             plan_shards(session, "run", video, ranges)
     for name in ("ann", "bob"):
         with opened.transaction() as session:
-            enter_execution(session, name, flow="generate-dataset", place=f"{name}'s machine")
+            register_lease(session, name, flow="generate-dataset", host=f"{name}'s machine")
     yield opened
     opened.close()
 
@@ -73,7 +73,7 @@ def test_what_is_done_or_failed_is_claimed_by_nobody(database: Database) -> None
 def test_a_shard_of_the_dead_is_free_again_and_comes_last(database: Database) -> None:
     first = claim_id(database, "ann")
     with database.transaction() as session:
-        assert bury_execution(session, "ann") == 1
+        assert expire_lease(session, "ann") == 1
         assert not holds_shard(session, first, "ann")
     rest = [claim_id(database, "bob") for _ in range(4)]
     assert rest[-1] == first
@@ -82,33 +82,33 @@ def test_a_shard_of_the_dead_is_free_again_and_comes_last(database: Database) ->
 def test_who_leaves_on_purpose_frees_what_it_has_without_blame(database: Database) -> None:
     first = claim_id(database, "ann")
     with database.transaction() as session:
-        leave_execution(session, "ann")
+        release_lease(session, "ann")
     assert claim_id(database, "bob") == first
     with database.session() as session:
-        assert session.get_one(ShardRow, first).deaths == 0
-        assert session.scalars(select(Execution.id)).all() == ["bob"]
+        assert session.get_one(ShardRow, first).attempts_lost == 0
+        assert session.scalars(select(LeaseRow.id)).all() == ["bob"]
 
 
 def test_who_comes_back_under_the_same_id_has_nothing(database: Database) -> None:
     first = claim_id(database, "ann")
     with database.transaction() as session:
-        enter_execution(session, "ann", flow="generate-dataset", place="elsewhere")
+        register_lease(session, "ann", flow="generate-dataset", host="elsewhere")
         assert not holds_shard(session, first, "ann")
 
 
 def test_a_released_shard_counts_its_dead(database: Database) -> None:
     shard = claim_id(database, "ann")
-    again = update(ShardRow).where(ShardRow.id == shard).values(claimed_by="ann")
-    for died, deaths in ((True, 1), (False, 1), (True, 2)):
+    again = update(ShardRow).where(ShardRow.id == shard).values(leased_by="ann")
+    for worker_lost, attempts_lost in ((True, 1), (False, 1), (True, 2)):
         with database.transaction() as session:
             session.execute(again)
-            assert release_shard(session, shard, "ann", died=died) == deaths
+            assert release_shard(session, shard, "ann", worker_lost=worker_lost) == attempts_lost
 
 
 def test_a_shard_that_another_execution_holds_is_not_released(database: Database) -> None:
     shard = claim_id(database, "bob")
     with database.transaction() as session:
-        assert release_shard(session, shard, "ann", died=True) == 0
+        assert release_shard(session, shard, "ann", worker_lost=True) == 0
         assert holds_shard(session, shard, "bob")
 
 
@@ -117,24 +117,24 @@ def test_a_lease_that_was_renewed_or_taken_again_since_it_was_read_does_not_expi
 ) -> None:
     shard = claim_id(database, "ann")
     with database.session() as session:
-        read = {one.id: one.seen_at for one in silent_executions(session, silent_s=0)}
+        read = {one.id: one.heartbeat_at for one in stale_leases(session, age_s=0)}
     with database.transaction() as session:
-        give_sign_of_life(session, "ann", flow="generate-dataset", place="ann's machine")
+        record_heartbeat(session, "ann", flow="generate-dataset", host="ann's machine")
     with database.transaction() as session:
-        assert bury_execution(session, "ann", seen_at=read["ann"]) is None
+        assert expire_lease(session, "ann", heartbeat_at=read["ann"]) is None
         assert holds_shard(session, shard, "ann")
-        assert bury_execution(session, "bob", seen_at=read["bob"]) == 0
-        assert bury_execution(session, "bob", seen_at=read["bob"]) is None
+        assert expire_lease(session, "bob", heartbeat_at=read["bob"]) == 0
+        assert expire_lease(session, "bob", heartbeat_at=read["bob"]) is None
 
 
 def test_a_process_is_kept_with_its_lease_and_with_one_that_is_made_again(database: Database) -> None:
-    facts = {"flow": "generate-dataset", "place": "here", "process": "machine 1 2"}
+    facts = {"flow": "generate-dataset", "host": "here", "process": "machine 1 2"}
     with database.transaction() as session:
-        enter_execution(session, "eve", **facts)
-        bury_execution(session, "bob")
-        give_sign_of_life(session, "bob", **facts)
+        register_lease(session, "eve", **facts)
+        expire_lease(session, "bob")
+        record_heartbeat(session, "bob", **facts)
     with database.session() as session:
-        kept = {one.id: one.process for one in silent_executions(session, silent_s=0)}
+        kept = {one.id: one.process for one in stale_leases(session, age_s=0)}
     assert kept == {"ann": None, "bob": "machine 1 2", "eve": "machine 1 2"}
 
 
@@ -142,41 +142,41 @@ def test_others_are_those_who_hold_what_is_not_done(database: Database) -> None:
     claim(database, "ann")
     mine = claim_id(database, "bob")
     with database.transaction() as session:
-        assert claimed_by_others(session, "run", "bob") == 1
-        assert claimed_by_others(session, "run", "ann") == 1
+        assert leased_by_others(session, "run", "bob") == 1
+        assert leased_by_others(session, "run", "ann") == 1
         session.execute(update(ShardRow).where(ShardRow.id == mine).values(state="done"))
-        assert claimed_by_others(session, "run", "ann") == 0
+        assert leased_by_others(session, "run", "ann") == 0
 
 
 def test_only_who_gave_no_sign_of_life_for_long_is_silent(database: Database) -> None:
     with database.transaction() as session:
-        for execution in session.scalars(select(Execution)):
-            execution.seen_at -= timedelta(seconds=2 * LEASE_S)
+        for execution in session.scalars(select(LeaseRow)):
+            execution.heartbeat_at -= timedelta(seconds=2 * LEASE_S)
     with database.transaction() as session:
-        give_sign_of_life(session, "bob", flow="generate-dataset", place="bob's machine")
+        record_heartbeat(session, "bob", flow="generate-dataset", host="bob's machine")
     with database.session() as session:
-        (silent,) = silent_executions(session, silent_s=LEASE_S)
-        assert len(silent_executions(session, silent_s=0)) == 2
-    assert (silent.id, silent.place) == ("ann", "ann's machine")
-    assert 2 * LEASE_S <= silent.silent_s < 2 * LEASE_S + 10
+        (silent,) = stale_leases(session, age_s=LEASE_S)
+        assert len(stale_leases(session, age_s=0)) == 2
+    assert (silent.id, silent.host) == ("ann", "ann's machine")
+    assert 2 * LEASE_S <= silent.age_s < 2 * LEASE_S + 10
 
 
 def test_who_was_taken_for_dead_is_at_work_again_with_its_next_sign_of_life(database: Database) -> None:
     with database.transaction() as session:
-        bury_execution(session, "ann")
+        expire_lease(session, "ann")
     for _ in range(2):
         with database.transaction() as session:
-            give_sign_of_life(session, "ann", flow="generate-dataset", place="ann's machine")
+            record_heartbeat(session, "ann", flow="generate-dataset", host="ann's machine")
     with database.session() as session:
-        assert set(session.scalars(select(Execution.id))) == {"ann", "bob"}
-        assert {one.id for one in silent_executions(session, silent_s=0)} == {"ann", "bob"}
-        assert silent_executions(session, silent_s=LEASE_S) == []
+        assert set(session.scalars(select(LeaseRow.id))) == {"ann", "bob"}
+        assert {one.id for one in stale_leases(session, age_s=0)} == {"ann", "bob"}
+        assert stale_leases(session, age_s=LEASE_S) == []
 
 
 def test_a_database_that_was_away_has_heard_nobody(database: Database) -> None:
     """Of PostgreSQL it is known since when it has been there; a file always was."""
     with database.session() as session:
-        first, second = hearing_s(session), hearing_s(session)
+        first, second = database_uptime_s(session), database_uptime_s(session)
     if database.engine.dialect.name == "postgresql":
         assert 0 < first < second < 86400
     else:

@@ -10,7 +10,7 @@ from configs.models import Agreement
 from labeling.comparison.agreement import compare_instances
 from labeling.errors import ModelOutputWrong
 from labeling.evaluation.detection_metrics import ImageMatch, ImageMatches
-from labeling.evaluation.frames import evaluate_frame, iou_with_truth
+from labeling.evaluation.frames import evaluate_frame, iou_with_ground_truth
 from labeling.evaluation.ground_truth import LabeledImage
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import Mask
@@ -31,19 +31,19 @@ def truth(*people: Mask, ignored: Mask | None = None) -> LabeledImage:
 
 
 def test_the_masks_of_all_people_are_compared_together() -> None:
-    assert iou_with_truth([box(0, 4), box(4, 4)], truth(box(2, 8))) == pytest.approx(6 / 10)
+    assert iou_with_ground_truth([box(0, 4), box(4, 4)], truth(box(2, 8))) == pytest.approx(6 / 10)
 
 
 def test_ignored_regions_do_not_count() -> None:
     seen = [box(0, 4), box(12, 8)]  # the second is ignored
-    assert iou_with_truth(seen, truth(box(0, 2), ignored=box(12, 8))) == pytest.approx(0.5)
-    assert iou_with_truth([box(12, 8)], truth(ignored=box(12, 8))) == 1
+    assert iou_with_ground_truth(seen, truth(box(0, 2), ignored=box(12, 8))) == pytest.approx(0.5)
+    assert iou_with_ground_truth([box(12, 8)], truth(ignored=box(12, 8))) == 1
 
 
 def test_no_mask_is_right_where_no_person_is() -> None:
-    assert iou_with_truth([], truth()) == 1
-    assert iou_with_truth([box(0, 3)], truth()) == pytest.approx(0, abs=1e-6)
-    assert iou_with_truth([], truth(box(0, 3))) == pytest.approx(0, abs=1e-6)
+    assert iou_with_ground_truth([], truth()) == 1
+    assert iou_with_ground_truth([box(0, 3)], truth()) == pytest.approx(0, abs=1e-6)
+    assert iou_with_ground_truth([], truth(box(0, 3))) == pytest.approx(0, abs=1e-6)
 
 
 def test_ground_truth_of_another_size_is_refused() -> None:

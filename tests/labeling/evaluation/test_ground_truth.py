@@ -62,7 +62,7 @@ def test_cdnets_grays_are_what_moves_and_what_is_not_decided(folder: Path) -> No
     mask(folder, "gt000001.png", v85=(0, 0, 30, 20))
     mask(folder, "gt000002.png", v255=(3, 3, 4, 4), v170=(7, 3, 2, 4), v85=(0, 18, 30, 2), v50=(12, 3, 5, 5))
     mask(folder, "gt000003.png", v50=(0, 0, 5, 5))
-    moving, still = read_labeled(of_masks(folder, codes="cdnet"))
+    moving, still = read_labeled(of_masks(folder, mask_encoding="cdnet"))
     assert [person.box_xywh for person in moving.people] == [(3, 3, 4, 4)]
     assert moving.ignored.area_px == 2 * 4 + 30 * 2
     assert still.name == "in000003.jpg"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labeling.evaluation.frames import iou_with_truth
+from labeling.evaluation.frames import iou_with_ground_truth
 from labeling.evaluation.ground_truth import LabeledImage
 from labeling.evaluation.ignore_regions import find_known, judge_masks, leave_out_unlabeled
 from labeling.structures.masks import Mask
@@ -57,13 +57,13 @@ def test_joined_ground_truth_judges_a_mask_only_if_no_other_lies_on_it() -> None
 def test_with_partial_ground_truth_people_found_only_by_the_teacher_are_ignored() -> None:
     partial, whole = (image(DANCER, is_partial=is_partial) for is_partial in (True, False))
     seen = [SLIM, AUDIENCE]
-    assert iou_with_truth(seen, whole) == pytest.approx(4 / 16)
-    assert iou_with_truth(seen, leave_out_unlabeled(partial, seen)) == pytest.approx(0.5)
+    assert iou_with_ground_truth(seen, whole) == pytest.approx(4 / 16)
+    assert iou_with_ground_truth(seen, leave_out_unlabeled(partial, seen)) == pytest.approx(0.5)
     assert leave_out_unlabeled(whole, seen) is whole
 
 
 def test_a_labeled_person_is_never_ignored() -> None:
     everything = Mask.from_array(np.ones((4, 6)))
     truth = leave_out_unlabeled(image(DANCER, is_partial=True), [everything])
-    assert iou_with_truth([], truth) == pytest.approx(0.0, abs=1e-6)
-    assert iou_with_truth([DANCER], truth) == pytest.approx(1.0)
+    assert iou_with_ground_truth([], truth) == pytest.approx(0.0, abs=1e-6)
+    assert iou_with_ground_truth([DANCER], truth) == pytest.approx(1.0)

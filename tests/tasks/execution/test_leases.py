@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from db.models.core import Execution
-from db.runs.leases import LEASE_S, LOST_MACHINE_S, enter_execution
+from db.models.core import LeaseRow
+from db.runs.leases import LEASE_S, LOST_MACHINE_S, register_lease
 from labeling.storage.home import Home
 from tasks.execution import leases as executions
 from tasks.execution.database import close_databases, database_of
-from tasks.execution.leases import at_work, bury_the_dead
+from tasks.execution.leases import hold_lease, recover_stale_leases
 from tasks.execution.process_identity import ProcessIdentity, identify_process
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -52,15 +52,15 @@ def gone() -> ProcessIdentity:
     return process
 
 
-def lease(home: Home, process: ProcessIdentity | None, *, silent_s: float = 0.0) -> None:
+def lease(home: Home, process: ProcessIdentity | None, *, age_s: float = 0.0) -> None:
     with database_of(home).transaction() as session:
         known = str(process) if process else None
-        enter_execution(session, "lease", flow="generate-dataset", place="some host", process=known)
+        register_lease(session, "lease", flow="generate-dataset", host="some host", process=known)
         session.flush()
-        earlier = update(Execution).values(seen_at=Execution.seen_at - timedelta(seconds=silent_s))
-        if silent_s:
-            row = session.scalars(select(Execution)).one()
-            session.execute(earlier.values(seen_at=row.seen_at - timedelta(seconds=silent_s)))
+        earlier = update(LeaseRow).values(heartbeat_at=LeaseRow.heartbeat_at - timedelta(seconds=age_s))
+        if age_s:
+            row = session.scalars(select(LeaseRow)).one()
+            session.execute(earlier.values(heartbeat_at=row.heartbeat_at - timedelta(seconds=age_s)))
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def locked(home: Home) -> Iterator[None]:
 
 
 def recovered(home: Home) -> list[str]:
-    return [one.id for one in bury_the_dead(home)]
+    return [one.id for one in recover_stale_leases(home)]
 
 
 def test_a_process_that_is_gone_loses_its_lease_at_once(home: Home, crashed: list[str]) -> None:
@@ -82,10 +82,10 @@ def test_a_process_that_is_gone_loses_its_lease_at_once(home: Home, crashed: lis
 
 @pytest.mark.parametrize("silent_s", [0, 60, 1000 * LOST_MACHINE_S])
 def test_a_process_that_lives_keeps_its_lease_however_long_it_is_silent(
-    silent_s: float, home: Home, crashed: list[str]
+    age_s: float, home: Home, crashed: list[str]
 ) -> None:
     """Its lock may be lost with a connection to PostgreSQL, and a paused process sends no heartbeat."""
-    lease(home, here(), silent_s=silent_s)
+    lease(home, here(), age_s=age_s)
     assert recovered(home) == crashed == []
 
 
@@ -93,11 +93,11 @@ def test_a_process_that_lives_keeps_its_lease_however_long_it_is_silent(
 def test_the_lock_tells_of_a_process_that_cannot_be_looked_up(
     process: ProcessIdentity | None, home: Home, crashed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executions, "hearing_s", lambda _session: 10 * LOST_MACHINE_S)
+    monkeypatch.setattr(executions, "database_uptime_s", lambda _session: 10 * LOST_MACHINE_S)
     is_sqlite = database_of(home).engine.dialect.name == "sqlite"
-    lease(home, process, silent_s=LEASE_S - 20)
+    lease(home, process, age_s=LEASE_S - 20)
     assert recovered(home) == (["lease"] if is_sqlite else [])
-    lease(home, process, silent_s=LEASE_S + 1)
+    lease(home, process, age_s=LEASE_S + 1)
     assert recovered(home) == ["lease"]
     assert crashed == (["lease", "lease"] if is_sqlite else [])  # PostgreSQL's is lost with the connection
 
@@ -105,11 +105,11 @@ def test_the_lock_tells_of_a_process_that_cannot_be_looked_up(
 def test_a_process_elsewhere_that_holds_its_lock_loses_its_shards_after_ten_minutes_but_not_its_state(
     home: Home, crashed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executions, "hearing_s", lambda _session: 10 * LOST_MACHINE_S)
+    monkeypatch.setattr(executions, "database_uptime_s", lambda _session: 10 * LOST_MACHINE_S)
     with locked(home):
-        lease(home, ELSEWHERE, silent_s=LOST_MACHINE_S - 60)
+        lease(home, ELSEWHERE, age_s=LOST_MACHINE_S - 60)
         assert recovered(home) == []
-        lease(home, ELSEWHERE, silent_s=LOST_MACHINE_S + 1)
+        lease(home, ELSEWHERE, age_s=LOST_MACHINE_S + 1)
         assert recovered(home) == ["lease"]
     assert crashed == []
 
@@ -119,20 +119,20 @@ def test_a_database_that_was_away_makes_no_lease_old(
 ) -> None:
     if database_of(home).engine.dialect.name == "sqlite":
         pytest.skip("a file always was there")
-    monkeypatch.setattr(executions, "hearing_s", lambda _session: LEASE_S - 1)
-    lease(home, ELSEWHERE, silent_s=LOST_MACHINE_S + 1)
+    monkeypatch.setattr(executions, "database_uptime_s", lambda _session: LEASE_S - 1)
+    lease(home, ELSEWHERE, age_s=LOST_MACHINE_S + 1)
     assert recovered(home) == crashed == []
 
 
 def test_an_execution_stores_its_own_process_and_is_left_alone(home: Home, crashed: list[str]) -> None:
     home.create()
-    with at_work(home, "generate-dataset"):
+    with hold_lease(home, "generate-dataset"):
         with database_of(home).session() as session:
-            (row,) = session.scalars(select(Execution))
+            (row,) = session.scalars(select(LeaseRow))
         assert row.process == str(here())
         assert recovered(home) == []
     with database_of(home).session() as session:
-        assert session.scalars(select(Execution)).all() == []
+        assert session.scalars(select(LeaseRow)).all() == []
 
 
 def test_a_lease_that_is_renewed_between_the_look_and_the_end_stays(

@@ -14,7 +14,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Cancelling, Completed, Pending, Running, Scheduled
 
-from db.runs.leases import enter_execution
+from db.runs.leases import register_lease
 from labeling.storage.home import Home
 from tasks.execution import zombies
 from tasks.execution.database import close_databases, database_of
@@ -190,7 +190,7 @@ def test_runs_with_a_lease_or_of_others_are_left_alone(home: Home, tmp_path: Pat
     age.ahead_s = 2 * ORPHAN_S
     with_lease = shown(home.root, Running(), process=elsewhere())
     with database_of(home).transaction() as session:
-        enter_execution(session, str(with_lease), flow="generate-dataset", place="here")
+        register_lease(session, str(with_lease), flow="generate-dataset", host="here")
     others = [
         shown(home.root, Scheduled(), process=gone()),
         shown(tmp_path / "elsewhere", Running(), process=gone()),

@@ -7,7 +7,7 @@ import pytest
 
 from configs.models import Review
 from labeling.review.label_studio.brush_rle import encode_brush
-from labeling.review.label_studio.regions import ParsedResult, parse_result
+from labeling.review.label_studio.results import ParsedResult, parse_result
 from labeling.structures.masks import Mask
 from tests.labeling.review.label_studio.results import Result, keypoint, region, tick, write
 from tests.labeling.strategies import draw
