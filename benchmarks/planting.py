@@ -152,16 +152,16 @@ def label_planted(shard: ShardRow, image: str) -> LabeledShard:
     return LabeledShard(frames, CARDS, counts, seconds)
 
 
-def _rejected(rng: np.random.Generator, t_ms: int) -> LabeledFrame:
-    return LabeledFrame(t_ms, 0, float(rng.uniform(1, 50)), "", "rejected", rule="near_duplicate")
+def _rejected(rng: np.random.Generator, pts_ms: int) -> LabeledFrame:
+    return LabeledFrame(pts_ms, 0, float(rng.uniform(1, 50)), "", "rejected", rule="near_duplicate")
 
 
-def _compared(rng: np.random.Generator, t_ms: int, image: str) -> LabeledFrame:
+def _compared(rng: np.random.Generator, pts_ms: int, image: str) -> LabeledFrame:
     agreement = _agreement(rng)
     people = [_person(rng) for _ in range(TEACHERS)]
     decision = "easy" if not agreement.is_hard else "accepted" if rng.random() < 0.5 else "review"
     return LabeledFrame(
-        t_ms,
+        pts_ms,
         0,
         float(rng.uniform(50, 900)),
         "",

@@ -92,7 +92,7 @@ def label_shard(
     with watch.time("prepare"):
         prepared = models.prepare(clip)
     gap = MinGap.of(config.sampling) if config.pose_filter and clip.is_temporal else None
-    evidence = EvidenceCollector(prepared.teacher, prepared.verifier, clip, config, watch)
+    evidence = EvidenceCollector(prepared.teacher, prepared.verifier, config, watch)
     shard = _Shard(config, prepared, clip, watch, check, evidence, gap)
     originals = {image.position: image.path for image in clip.images}
     pending: list[tuple[LabeledFrame, Future[str]]] = []
@@ -100,7 +100,7 @@ def label_shard(
 
         def save(frame: Frame) -> str:
             with watch.time("store"):
-                original = originals.get(frame.t_ms)
+                original = originals.get(frame.key)
                 image = encode_image(frame.rgb, quality=config.jpeg_quality, original=original)
                 keep(image.name, image.content)
                 return image.stored
@@ -113,7 +113,7 @@ def label_shard(
             for future in saved:
                 future.result()
         shard.rows += [replace(_recheck(shard, row), image=future.result()) for row, future in pending]
-    shard.rows.sort(key=lambda row: row.t_ms)
+    shard.rows.sort(key=lambda row: row.key)
     cards = {"teacher": prepared.teacher.card, "student": prepared.student.card}
     return LabeledShard(shard.rows, cards, _count(shard.rows, shard.stats), watch.seconds)
 
@@ -219,7 +219,8 @@ def _decide(
     if decision.decision == "accepted":
         shard.evidence.remember(frame)
     return LabeledFrame(
-        t_ms=frame.t_ms,
+        pts_ms=frame.pts_ms,
+        index=frame.index,
         shot_start_ms=frame.shot,
         sharpness=frame.sharpness,
         name=frame.name,
@@ -238,7 +239,7 @@ def _recheck(shard: _Shard, row: LabeledFrame) -> LabeledFrame:
     """Check an accepted frame again, against the whole clip."""
     if row.decision != "accepted" or row.agreement is None:
         return row
-    objections = shard.evidence.check_shot(row.t_ms, row.teacher)
+    objections = shard.evidence.check_shot(row.pts_ms, row.teacher)
     if not objections:
         return row
     share = row.agreement.symmetric_difference_share
@@ -248,7 +249,8 @@ def _recheck(shard: _Shard, row: LabeledFrame) -> LabeledFrame:
 
 def _rejected_row(frame: Frame | SkippedFrame, rule: str, *reasons: str) -> LabeledFrame:
     return LabeledFrame(
-        t_ms=frame.t_ms,
+        pts_ms=frame.pts_ms,
+        index=frame.index,
         shot_start_ms=frame.shot,
         sharpness=frame.sharpness,
         name=frame.name,

@@ -127,7 +127,10 @@ def _reviewed_image(frame: DatasetFrame, folder: Path) -> LabeledImage:
 
 def _examples(group: str, images: list[LabeledImage], config: RunConfig) -> Iterator[Example]:
     """Run both models on each image, the teacher also on its mirror image, and compare with ground truth."""
-    clip = Clip(group, images=tuple(ImageFile(position, one.path) for position, one in enumerate(images)))
+    clip = Clip(
+        group,
+        images=tuple(ImageFile(position, one.path, pts_ms=one.pts_ms) for position, one in enumerate(images)),
+    )
     models = load_models(config)
     teacher, student = models.teacher.prepare(clip), models.student.prepare(clip)
     for batch in batched(_read(group, images), config.batch):
@@ -145,7 +148,7 @@ def _read(group: str, images: Iterable[LabeledImage]) -> Iterator[tuple[Frame, L
     """Decode the images as a run would, skipping those that cannot be read."""
     for position, labeled in enumerate(images):
         try:
-            frame = Frame(group, position, read_image(labeled.path), name=labeled.name)
+            frame = Frame(group, labeled.pts_ms, read_image(labeled.path), name=labeled.name, index=position)
         except SourceError:
             continue
         labeled.check_size(frame.size_hw)

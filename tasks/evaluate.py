@@ -86,7 +86,7 @@ class Evaluation:
             yield ExampleImage(
                 jpeg=tile_jpeg(read_image(case.labeled.path), truth, predicted),
                 title=frame.name,
-                t_ms=None,
+                pts_ms=None,
                 name=frame.dataset,
                 iou=frame.teacher_iou if role == "teacher" else frame.student_iou,
                 decision=frame.decision,
@@ -113,11 +113,11 @@ def evaluate(sets: Mapping[str, LabeledSet], config: RunConfig) -> Evaluation:
 
 
 def _evaluate_set(name: str, images: list[LabeledImage], config: RunConfig) -> Iterator[EvaluatedImage]:
-    files = tuple(ImageFile(position, one.path, t_ms=one.t_ms) for position, one in enumerate(images))
+    files = tuple(ImageFile(position, one.path, pts_ms=one.pts_ms) for position, one in enumerate(images))
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
         home.create()
         shard = label_shard(Clip(name, images=files), load_models(config), config, home)
     for predicted in shard.frames:
-        labeled = images[predicted.t_ms]
+        labeled = images[predicted.key]
         yield EvaluatedImage(labeled, predicted, evaluate_frame(name, labeled, predicted, shard.cards))

@@ -106,7 +106,7 @@ def _example(frame: HardFrame) -> ExampleImage:
         jpeg=tile_jpeg(frame.rgb, frame.teacher, frame.student),
         frame_id=line.id,
         title=line.title,
-        t_ms=line.t_ms if line.kind == "video" else None,
+        pts_ms=line.pts_ms,
         name=line.name,
         iou=line.iou,
         decision=line.decision,

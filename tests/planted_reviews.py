@@ -84,7 +84,7 @@ def _labeled(home: Home, position: int, frame: PlantedFrame) -> LabeledFrame:
     agreement = compare_instances(people, seen, frame.size_hw, config.agreement)
     is_easy = frame.decision in ("easy", "rejected")
     return LabeledFrame(
-        t_ms=500 * position,
+        pts_ms=500 * position,
         shot_start_ms=500 * position if frame.shot is None else frame.shot,
         sharpness=100.0,
         name="",

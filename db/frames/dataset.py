@@ -19,6 +19,7 @@ from labeling.datasets.records import DatasetFrame, DatasetInstance
 from labeling.storage.encode import image_key
 from labeling.storage.home import Home
 from labeling.storage.image_store import ImageStore
+from labeling.structures.frames import frame_key
 from labeling.structures.masks import Mask
 
 REVIEWED = "reviewed"
@@ -33,7 +34,8 @@ class _Row(NamedTuple):
     """One frame of the dataset without its instances, as `_frames_query` selects it."""
 
     id: int
-    t_ms: int
+    pts_ms: int | None
+    image_index: int | None
     width: int | None
     height: int | None
     name: str
@@ -45,6 +47,10 @@ class _Row(NamedTuple):
     consensus_id: int | None
     """The annotation that counts; None: not reviewed."""
     reviewer: str | None
+
+    @property
+    def key(self) -> int:
+        return frame_key(self.pts_ms, self.image_index)
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -88,7 +94,8 @@ def _frames_query(decisions: Sequence[str]) -> Select[Any]:
         conditions.append(ConsensusRow.frame_id.is_not(None))
     return (
         select(
-            *(FrameRow.id, FrameRow.t_ms, FrameRow.width, FrameRow.height, FrameRow.name),
+            *(FrameRow.id, FrameRow.pts_ms, FrameRow.image_index),
+            *(FrameRow.width, FrameRow.height, FrameRow.name),
             *(VideoRow.id, VideoRow.kind, VideoRow.path, DecisionRow.decision, DecisionRow.image),
             *(ConsensusRow.annotation_id, AnnotationRow.annotator),
         )
@@ -99,7 +106,7 @@ def _frames_query(decisions: Sequence[str]) -> Select[Any]:
         .where(FrameRow.video_id == bindparam("video_id"), DecisionRow.run_id == bindparam("run_id"))
         .where(DecisionRow.image.is_not(None), or_(*conditions))
         .where(or_(ConsensusRow.verdict.is_(None), ConsensusRow.verdict != "unusable"))
-        .order_by(FrameRow.t_ms)
+        .order_by(FrameRow.image_index, FrameRow.pts_ms)
     )
 
 
@@ -181,10 +188,10 @@ def _dataset_frame(
     return DatasetFrame(
         id=row.id,
         image=images.path(image_key(row.image)),
-        file_name=f"{row.video_id[:12]}_{row.t_ms:09d}.{row.image.rpartition('.')[2]}",
+        file_name=f"{row.video_id[:12]}_{row.key:09d}.{row.image.rpartition('.')[2]}",
         size_hw=row.size_hw,
         video_id=row.video_id,
-        t_ms=row.t_ms if row.kind == "video" else None,
+        pts_ms=row.pts_ms,
         source_url=credit.url,
         title=credit.title or row.name or row.path.rpartition("/")[2],
         uploader=credit.uploader,

@@ -41,7 +41,10 @@ class FrameLine:
     video_id: str
     title: str
     kind: str
-    t_ms: int
+    pts_ms: int | None
+    """Presentation time in ms; None for an image without a time."""
+    index: int | None
+    """Position of an image in its set; None for a frame of a video."""
     name: str
     decision: str
     rule: str | None
@@ -75,7 +78,8 @@ def list_frames(session: Session, run_id: str, query: FrameQuery) -> Iterator[Fr
             video_id=row.video_id,
             title=_title(source_of(session, row.video_id), row.path),
             kind=row.kind,
-            t_ms=row.t_ms,
+            pts_ms=row.pts_ms,
+            index=row.image_index,
             name=row.name,
             decision=row.decision,
             rule=row.rule,
@@ -124,7 +128,7 @@ def _by_time(
     session: Session, run_id: str, query: FrameQuery, *conditions: ColumnElement[bool]
 ) -> Iterator[Row[Any]]:
     """Read one video after another, each in the order of an index; videos without such frames are skipped."""
-    frames = _frames(run_id, query).where(*conditions).order_by(FrameRow.t_ms)
+    frames = _frames(run_id, query).where(*conditions).order_by(FrameRow.image_index, FrameRow.pts_ms)
     if query.decisions:
         frames = frames.where(DecisionRow.decision.in_(query.decisions))
     for video_id in _videos_with(session, run_id, query.decisions or DECISIONS):
@@ -146,7 +150,8 @@ def _videos_with(session: Session, run_id: str, decisions: Sequence[str]) -> lis
 def _frames(run_id: str, query: FrameQuery) -> Select[Any]:
     frames = (
         select(
-            *(FrameRow.id, FrameRow.video_id, FrameRow.t_ms, FrameRow.name, VideoRow.kind, VideoRow.path),
+            *(FrameRow.id, FrameRow.video_id, FrameRow.pts_ms, FrameRow.image_index, FrameRow.name),
+            *(VideoRow.kind, VideoRow.path),
             *(DecisionRow.decision, DecisionRow.rule, DecisionRow.reasons, DecisionRow.image),
             *(DecisionRow.expected_iou, AgreementRow.iou, AgreementRow.boundary_iou, AgreementRow.mismatches),
         )

@@ -43,12 +43,17 @@ class Shots:
         shard = bisect_right(starts_ms, shot_start_ms) - 1
         if shard < 1 or shot_start_ms - starts_ms[shard] >= frame_ms:
             return None
-        before = (FrameRow.t_ms < starts_ms[shard], FrameRow.t_ms >= starts_ms[shard - 1])
+        # only frames of videos get here: they are found by the index on pts_ms
+        before = (
+            FrameRow.image_index.is_(None),
+            FrameRow.pts_ms < starts_ms[shard],
+            FrameRow.pts_ms >= starts_ms[shard - 1],
+        )
         query = (
             select(DecisionRow.shot_start_ms)
             .join(FrameRow, FrameRow.id == DecisionRow.frame_id)
             .where(DecisionRow.run_id == self.run_id, FrameRow.video_id == video_id, *before)
-            .order_by(FrameRow.t_ms.desc())
+            .order_by(FrameRow.pts_ms.desc())
             .limit(1)
         )
         start_before_ms = self.session.scalar(query)

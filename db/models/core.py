@@ -8,7 +8,7 @@ import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, MetaData, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, MetaData, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 ID_BITS = 53
@@ -22,8 +22,9 @@ def content_id(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> (64 - ID_BITS)
 
 
-def frame_id(video_id: str, t_ms: int) -> int:
-    return content_id("frame", video_id, t_ms)
+def frame_id(video_id: str, key: int) -> int:
+    """Return the id of the frame with this `labeling.structures.frames.frame_key`."""
+    return content_id("frame", video_id, key)
 
 
 def utc_now() -> datetime:
@@ -76,7 +77,7 @@ class VideoRow(Base):
 
 
 class ImageRow(Base):
-    """One image of a set; its position is the `t_ms` of its frame."""
+    """One image of a set; its position is the `image_index` of its frame."""
 
     __tablename__ = "image"
 
@@ -156,8 +157,8 @@ class ShardRow(Base):
     )
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"))
     video_id: Mapped[str] = mapped_column(ForeignKey("video.id"), index=True)
-    start_ms: Mapped[int] = mapped_column(comment="first time, or position of an image")
-    end_ms: Mapped[int | None] = mapped_column(comment="first time after it; null: open end")
+    start_ms: Mapped[int] = mapped_column(comment="first time; for images, the first index")
+    end_ms: Mapped[int | None] = mapped_column(comment="first time or index after it; null: open end")
     state: Mapped[str] = mapped_column(default="planned")
     error_code: Mapped[str | None] = mapped_column()
     error_message: Mapped[str | None] = mapped_column()
@@ -175,15 +176,30 @@ class ShardRow(Base):
     finished_at: Mapped[datetime | None] = mapped_column(comment="UTC")
 
 
+def _unique_where(name: str, *columns: str, where: str) -> Index:
+    """Return a unique index of some rows: a constraint on all rows would not compare null with null."""
+    return Index(name, *columns, unique=True, sqlite_where=text(where), postgresql_where=text(where))
+
+
 class FrameRow(Base):
     """One sampled image; shared by all runs that sampled it."""
 
     __tablename__ = "frame"
-    __table_args__ = (UniqueConstraint("video_id", "t_ms"),)
+    __table_args__ = (
+        CheckConstraint("pts_ms IS NOT NULL OR image_index IS NOT NULL", name="time_or_index"),
+        Index("ix_frame_video_id_image_index_pts_ms", "video_id", "image_index", "pts_ms"),
+        _unique_where("uq_frame_video_id_pts_ms", "video_id", "pts_ms", where="image_index IS NULL"),
+        _unique_where(
+            "uq_frame_video_id_image_index", "video_id", "image_index", where="image_index IS NOT NULL"
+        ),
+    )
 
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="from video and t_ms")
+    id: Mapped[int] = mapped_column(
+        primary_key=True, autoincrement=False, comment="hash of video, and image_index or pts_ms"
+    )
     video_id: Mapped[str] = mapped_column(ForeignKey("video.id"))
-    t_ms: Mapped[int] = mapped_column(comment="presentation time; position of an image")
+    pts_ms: Mapped[int | None] = mapped_column(comment="presentation time; null: an image without a time")
+    image_index: Mapped[int | None] = mapped_column(comment="position in its set; null: a frame of a video")
     width: Mapped[int | None] = mapped_column(comment="px; null if only rejected so far")
     height: Mapped[int | None] = mapped_column(comment="px")
     sharpness: Mapped[float] = mapped_column(comment="variance of the Laplacian, 640 px wide")
@@ -271,6 +287,6 @@ class DecisionRow(Base):
     trust: Mapped[float | None] = mapped_column(comment="probability that all masks are right")
     priority: Mapped[float | None] = mapped_column(comment="of a review, 0 to 1; null: not hard")
     reasons: Mapped[list[Any]] = mapped_column(comment="sentences for annotators")
-    shot_start_ms: Mapped[int] = mapped_column(comment="start of its shot in this run")
+    shot_start_ms: Mapped[int] = mapped_column(comment="start of its shot in this run; index of an image")
     image: Mapped[str | None] = mapped_column(comment="path below the home; null: rejected")
     occupancy: Mapped[bytes | None] = mapped_column(comment="16 x 16 float16; null: not hard")

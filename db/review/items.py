@@ -47,9 +47,9 @@ def review_items(session: Session, run: RunRow, frame_ids: Sequence[int]) -> lis
 def _title(session: Session, video: VideoRow, frame: FrameRow) -> str:
     """Return a title such as `vtest.avi, 0:42.5`, or the name of an image."""
     title = video_title(session, video)
-    if video.kind != "video":
+    if frame.pts_ms is None:
         return frame.name or title
-    minutes, ms = divmod(frame.t_ms, 60_000)
+    minutes, ms = divmod(frame.pts_ms, 60_000)
     return f"{title}, {minutes}:{ms / 1000:04.1f}"
 
 

@@ -46,7 +46,7 @@ _OK = {"state": "ok", "error_code": None, "error_message": None, "retryable": Fa
 
 @dataclass(frozen=True, slots=True)
 class ShardRange:
-    """Start and end in ms, or positions of images; without an end: to the end of the video."""
+    """Start and end in ms, or indices of images; without an end: to the end of the video."""
 
     start_ms: int
     end_ms: int | None
@@ -228,7 +228,7 @@ def store_shard(session: Session, shard: ShardRow, labeled: LabeledShard) -> boo
     _store_frames(session, shard, labeled.frames)
     _store_models(session, labeled.cards.values())
     model_ids = {role: model_id(card) for role, card in labeled.cards.items()}
-    compared = [(frame_id(shard.video_id, frame.t_ms), frame) for frame in labeled.frames if frame.agreement]
+    compared = [(frame_id(shard.video_id, frame.key), frame) for frame in labeled.frames if frame.agreement]
     instances = _instance_rows(shard.run_id, compared, model_ids)
     grids = occupancy_column(_sizes_of_hard(compared), instances)
     upsert(session, InstanceRow, instances)
@@ -241,9 +241,10 @@ def _store_frames(session: Session, shard: ShardRow, frames: Sequence[LabeledFra
     """Upsert frames: a size is missing until a run decodes the frame to RGB."""
     rows = [
         {
-            "id": frame_id(shard.video_id, frame.t_ms),
+            "id": frame_id(shard.video_id, frame.key),
             "video_id": shard.video_id,
-            "t_ms": frame.t_ms,
+            "pts_ms": frame.pts_ms,
+            "image_index": frame.index,
             "width": frame.size_hw[1] if frame.size_hw else None,
             "height": frame.size_hw[0] if frame.size_hw else None,
             "sharpness": frame.sharpness,
@@ -320,7 +321,7 @@ def _agreement_row(run_id: str, fid: int, frame: LabeledFrame) -> dict[str, Any]
 
 
 def _decision_row(shard: ShardRow, frame: LabeledFrame, grids: Mapping[int, bytes]) -> dict[str, Any]:
-    fid = frame_id(shard.video_id, frame.t_ms)
+    fid = frame_id(shard.video_id, frame.key)
     return {
         "run_id": shard.run_id,
         "frame_id": fid,

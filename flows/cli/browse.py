@@ -88,7 +88,7 @@ def frames(
         (
             row.id,
             row.title,
-            clock(row.t_ms) if row.kind == "video" else row.name,
+            row.name if row.pts_ms is None else clock(row.pts_ms),
             format_cell(row.iou),
             format_cell(row.expected_iou),
             row.decision,

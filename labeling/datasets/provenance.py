@@ -14,7 +14,7 @@ def describe_origin(frame: DatasetFrame) -> dict[str, Any]:
     """Return video, time, source and decision; `split` only if the dataset is divided."""
     origin: dict[str, Any] = {
         "video_id": frame.video_id,
-        "t_ms": frame.t_ms,
+        "t_ms": frame.pts_ms,
         "source_url": frame.source_url,
         "title": frame.title,
         "uploader": frame.uploader,

@@ -54,8 +54,8 @@ class DatasetFrame(NamedTuple):
     """Its name in the dataset's folder of images: plain, unique."""
     size_hw: tuple[int, int]
     video_id: str
-    t_ms: int | None
-    """Presentation time; None for an image that is not from a video."""
+    pts_ms: int | None
+    """Presentation time in ms; None for an image without a time."""
     source_url: str | None
     title: str | None
     uploader: str | None

@@ -42,7 +42,7 @@ class LabeledImage:
     """One box per person if not all have a mask, which leaves `people` empty; None: all have."""
     tracks: tuple[str | None, ...] = ()
     """The track of each person, which may be None; empty: the ground truth has no tracks."""
-    t_ms: int | None = None
+    pts_ms: int | None = None
     """Time of the image, if the set's images are the frames of one shot."""
 
     @property
@@ -92,7 +92,7 @@ def _with_times(found: Sequence[LabeledImage], labeled: LabeledSet, fps: float) 
         )
     frames = _images_in(folders.pop())
     times = {path.resolve(): round(1000 * position / fps) for position, path in enumerate(frames)}
-    return [replace(image, t_ms=times.get(image.path.resolve())) for image in found]
+    return [replace(image, pts_ms=times.get(image.path.resolve())) for image in found]
 
 
 def _images_in(folder: Path) -> list[Path]:

@@ -124,7 +124,7 @@ class ExampleImage:
     """Made by `labeling.visualization.frames.tile_jpeg`."""
     title: str
     """Of its video."""
-    t_ms: int | None
+    pts_ms: int | None
     """None for an image of a folder."""
     name: str = ""
     """File name, shown if there is no time."""

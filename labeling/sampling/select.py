@@ -12,9 +12,9 @@ import imagehash
 from configs.models import Sampling
 from labeling.errors import NotAVideo, UnsupportedVideo
 from labeling.sampling.shots import begins_a_shot
-from labeling.structures.frames import Clip, Frame
+from labeling.structures.frames import Clip, Frame, frame_key
 from labeling.video.color import LumaImage
-from labeling.video.decode import Decoded, DecodeStats, decode_clip
+from labeling.video.decode import Decoded, DecodeStats, decode_clip, to_ms
 from labeling.video.luma import hash_luma, measure_sharpness
 
 THUMBNAIL_WIDTH_PX = 64
@@ -27,15 +27,22 @@ REMEMBERED_CANDIDATES = 8
 """Number of kept frames of a shot that a new frame is compared with."""
 
 
+SkipRule = Literal["blurred", "near_duplicate", "unreadable"]
+
+
 @dataclass(frozen=True, slots=True)
 class SkippedFrame:
     """A sampled frame that a cheap rule rejected, before its colors were converted."""
 
-    t_ms: int
+    pts_ms: int | None
+    """Presentation time in ms; None for an image without a time."""
     shot: int
+    """As in `Frame`."""
     sharpness: float
-    rule: Literal["blurred", "near_duplicate", "unreadable"]
+    rule: SkipRule
     name: str = ""
+    index: int | None = None
+    """Position of an image in its set; None for a frame of a video."""
 
 
 class Timed(Protocol):
@@ -80,7 +87,7 @@ def select_frames(
     caller applies a `MinGap` after its own filters. The gap and the memory of duplicates begin anew
     with each clip. `Frame.shot` is the time of the last cut, or of the clip's first frame.
 
-    All images of a folder are sampled, each as a shot of its own.
+    All images of a folder are sampled. Each is a shot of its own; images with times are one shot together.
 
     Raises:
         SourceError: the video cannot be opened.
@@ -108,11 +115,13 @@ def _select_from_video(
 
 def _select_images(clip: Clip, sampling: Sampling) -> Iterator[Frame | SkippedFrame]:
     frame_filter = _FrameFilter(clip.video_id, sampling.model_copy(update={"max_hash_distance": None}))
+    first_ms = next((image.pts_ms for image in clip.images if image.pts_ms is not None), 0)
     for decoded in decode_clip(clip):
+        shot = frame_key(decoded.pts_ms, decoded.index) if decoded.pts_ms is None else first_ms
         try:
-            yield frame_filter.apply(decoded, shot=decoded.t_ms)
+            yield frame_filter.apply(decoded, shot)
         except (NotAVideo, UnsupportedVideo):
-            yield SkippedFrame(decoded.t_ms, decoded.t_ms, 0.0, "unreadable", decoded.name)
+            yield _skipped(decoded, shot, 0.0, "unreadable")
 
 
 class _Grid:
@@ -121,14 +130,15 @@ class _Grid:
     def __init__(self, every_s: Fraction) -> None:
         self._every_s = every_s
         self._step = -1
-        self._t_ms = -1
+        self._last_ms = -1
 
     def reaches(self, decoded: Decoded) -> bool:
         """Return whether this frame is the first to reach an instant; requires every frame, in order."""
         step = math.floor(decoded.t / self._every_s) if self._every_s else self._step + 1
-        is_first = step > self._step and decoded.t_ms > self._t_ms
-        if decoded.t_ms > self._t_ms:
-            self._step, self._t_ms = step, decoded.t_ms
+        now_ms = to_ms(decoded.t)
+        is_first = step > self._step and now_ms > self._last_ms
+        if now_ms > self._last_ms:
+            self._step, self._last_ms = step, now_ms
         return is_first
 
 
@@ -148,7 +158,7 @@ class _ShotTracker:
             before, self._thumbnail, shot_threshold=self._shot_threshold
         )
         if self._is_lead_in or self._start_ms is None or is_cut:
-            self._start_ms = decoded.t_ms
+            self._start_ms = to_ms(decoded.t)
         self._is_lead_in = is_lead_in
         return self._start_ms
 
@@ -168,15 +178,16 @@ class _FrameFilter:
         sharpness = measure_sharpness(luma)
         rule = self._find_rule(luma, sharpness, shot)
         if rule is not None:
-            return SkippedFrame(decoded.t_ms, shot, sharpness, rule, decoded.name)
+            return _skipped(decoded, shot, sharpness, rule)
         return Frame(
             video_id=self._video_id,
-            t_ms=decoded.t_ms,
+            pts_ms=decoded.pts_ms,
             rgb=decoded.to_rgb(),
             shot=shot,
             sharpness=sharpness,
             name=decoded.name,
             t=decoded.t,
+            index=decoded.index,
         )
 
     def _find_rule(
@@ -194,6 +205,10 @@ class _FrameFilter:
             return "near_duplicate"
         self._kept_hashes.append(hashed)
         return None
+
+
+def _skipped(decoded: Decoded, shot: int, sharpness: float, rule: SkipRule) -> SkippedFrame:
+    return SkippedFrame(decoded.pts_ms, shot, sharpness, rule, decoded.name, decoded.index)
 
 
 def _exact(seconds: float) -> Fraction:

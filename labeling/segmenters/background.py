@@ -93,7 +93,7 @@ class BackgroundSegmenter:
         if frame.size_hw != learned.size_hw:
             (height, width), (learned_height, learned_width) = frame.size_hw, learned.size_hw
             raise ModelOutputWrong(
-                f"background: frame {frame.name or frame.t_ms} of {frame.video_id[:12]} is "
+                f"background: frame {frame.name or frame.key} of {frame.video_id[:12]} is "
                 f"{width}x{height} px, the learned background is {learned_width}x{learned_height}; "
                 "it requires one static camera: use another segmenter here"
             )

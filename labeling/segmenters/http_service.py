@@ -106,7 +106,7 @@ class HttpSegmenter(StatelessSegmenter):
             "Content-Type": "image/png",
             "Accept": "image/png, application/json",
             "X-Video-Id": frame.video_id,
-            "X-Time-Ms": str(frame.t_ms),
+            "X-Time-Ms": str(frame.key),
         }
         try:
             with client.stream("POST", self._url, content=_encode_png(frame), headers=headers) as response:
@@ -155,7 +155,7 @@ class HttpSegmenter(StatelessSegmenter):
         return bytes(body)
 
     def _read_instances(self, status: int, content_type: str, body: bytes, frame: Frame) -> list[Instance]:
-        origin = f"http: response of {self.shown_url} for {frame.video_id[:12]} at {frame.t_ms} ms"
+        origin = f"http: response of {self.shown_url} for {frame.video_id[:12]} at {frame.key} ms"
         if status == HTTPStatus.NO_CONTENT:
             return []
         media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))

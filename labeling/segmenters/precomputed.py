@@ -209,8 +209,8 @@ def _video_names(names: Iterable[str]) -> frozenset[str]:
 def _timed_names(frame: Frame, videos: frozenset[str]) -> list[str]:
     """Return the possible names of a video frame, longest first."""
     names = sorted((name for name in videos if frame.video_id.startswith(name)), key=len, reverse=True)
-    return [f"{name}{separator}{frame.t_ms}" for name in names for separator in "/_"]
+    return [f"{name}{separator}{frame.key}" for name in names for separator in "/_"]
 
 
 def _describe(frame: Frame) -> str:
-    return frame.name or f"video {frame.video_id[:12]} at {frame.t_ms} ms"
+    return frame.name or f"video {frame.video_id[:12]} at {frame.pts_ms} ms"

@@ -16,8 +16,7 @@ RgbImage = NDArray[np.uint8]
 class Clip:
     """A time range of one video, `start_s` <= t < `end_s` (None: to the end), or a list of images.
 
-    A video has a `path`. A folder has `images`: their positions take the place of milliseconds,
-    and no temporal step applies to them.
+    A video has a `path`. A folder has `images`, and no temporal step applies to them.
 
     >>> Clip("1f0c", Path("street.mp4"), start_s=Fraction(60), end_s=Fraction(120)).is_temporal
     True
@@ -44,17 +43,29 @@ class ImageFile:
     path: Path
     original_name: str = ""
     """Name at the source; empty if it is the name of the file."""
-    t_ms: int | None = None
-    """Time of capture, if the images are the frames of one shot."""
+    pts_ms: int | None = None
+    """Presentation time in ms, if the images are the frames of one shot."""
 
     @property
     def name(self) -> str:
         return self.original_name or self.path.name
 
 
+def frame_key(pts_ms: int | None, index: int | None) -> int:
+    """Return the number that identifies a frame within its video or set: the index, or else the time in ms.
+
+    >>> frame_key(2500, None), frame_key(2500, 5)
+    (2500, 5)
+    """
+    key = pts_ms if index is None else index
+    if key is None:
+        raise TypeError("a frame requires pts_ms or index: set pts_ms for a video, index for an image")
+    return key
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One image of a clip, identified by (video, `t_ms`).
+    """One image of a clip, identified by (`video_id`, `key`).
 
     >>> frame = Frame("1f0c", 2500, np.zeros((360, 640, 3), dtype=np.uint8))
     >>> frame.size_hw
@@ -62,15 +73,22 @@ class Frame:
     """
 
     video_id: str
-    t_ms: int
+    pts_ms: int | None
+    """Presentation time in ms; None for an image without a time."""
     rgb: RgbImage
     shot: int = 0
-    """Presentation time in ms of the first frame of this shot."""
+    """Presentation time in ms of the first frame of this shot; the index of an image without a time."""
     sharpness: float = 0.0
     name: str = ""
     """File name of an image of a folder; empty for frames of a video."""
     t: Fraction = Fraction(0)
-    """Exact presentation time in seconds; `t_ms` is this, rounded."""
+    """Exact presentation time in seconds; `pts_ms` is this, rounded. 0 for an image without a time."""
+    index: int | None = None
+    """Position of an image in its set; None for a frame of a video."""
+
+    @property
+    def key(self) -> int:
+        return frame_key(self.pts_ms, self.index)
 
     @property
     def size_hw(self) -> tuple[int, int]:

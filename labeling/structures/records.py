@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from labeling.structures.agreement import FrameAgreement
+from labeling.structures.frames import frame_key
 from labeling.structures.instances import Instance, ModelCard
 
 Role = Literal["teacher", "student"]
@@ -13,8 +14,10 @@ Role = Literal["teacher", "student"]
 class LabeledFrame:
     """Everything that is stored about one sampled frame."""
 
-    t_ms: int
+    pts_ms: int | None
+    """Presentation time in ms; None for an image without a time."""
     shot_start_ms: int
+    """Presentation time of the first frame of its shot; the index of an image without a time."""
     sharpness: float
     name: str
     decision: Literal["rejected", "easy", "accepted", "review"]
@@ -29,6 +32,12 @@ class LabeledFrame:
     """Priority for review (see labeling.review.queue); None: the frame is not hard."""
     teacher: tuple[Instance, ...] = ()
     student: tuple[Instance, ...] = ()
+    index: int | None = None
+    """Position of an image in its set; None for a frame of a video."""
+
+    @property
+    def key(self) -> int:
+        return frame_key(self.pts_ms, self.index)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,13 +68,13 @@ def caption_of(decision: str, iou: float | None, causes: Sequence[str] = ()) -> 
     return " · ".join([*parts, named] if named else parts)
 
 
-def clock(t_ms: int) -> str:
+def clock(pts_ms: int) -> str:
     """Format a time in a video as mm:ss.mmm, with hours from one hour on.
 
     >>> clock(83_040), clock(3_600_000)
     ('01:23.040', '1:00:00.000')
     """
-    minutes, ms = divmod(t_ms, 60_000)
+    minutes, ms = divmod(pts_ms, 60_000)
     hours, minutes = divmod(minutes, 60)
     rest = f"{minutes:02}:{ms // 1000:02}.{ms % 1000:03}"
     return f"{hours}:{rest}" if hours else rest

@@ -8,7 +8,7 @@ from configs.models import RunConfig, Trust
 from labeling.runtime.prefetch import Stopwatch
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.agreement import FrameAgreement
-from labeling.structures.frames import Clip, Frame
+from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance
 from labeling.trust.decide import find_still_masks, format_missed, needs_flip, would_accept
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, Evidence, gather_evidence
@@ -34,24 +34,17 @@ class EvidenceCollector:
 
     teacher: Segmenter
     verifier: Segmenter | None
-    clip: Clip
     config: RunConfig
     watch: Stopwatch
     static_regions: StaticRegionDetector = field(default_factory=StaticRegionDetector)
     before: PreviousFrame | None = None
     """The last compared frame."""
-    times: dict[int, int] = field(init=False)
-    """Times in ms by position, of the images that have one."""
-
-    def __post_init__(self) -> None:
-        self.times = {image.position: image.t_ms for image in self.clip.images if image.t_ms is not None}
 
     def observe(self, frame: Frame) -> None:
         """Add a sampled frame to the statistics of its shot, whether it is kept or rejected later."""
-        timed = self._with_time(frame)
-        if timed and self.config.trust.watches_shots:
+        if self.config.trust.watches_shots:
             with self.watch.time("evidence"):
-                self.static_regions.observe(timed)
+                self.static_regions.observe(frame)
 
     def collect(self, frames: Sequence[ComparedFrame]) -> list[Evidence]:
         """Return the evidence about each frame of a batch."""
@@ -64,38 +57,27 @@ class EvidenceCollector:
 
     def remember(self, frame: Frame) -> None:
         """Remember an accepted frame for `check_shot`."""
-        timed = self._with_time(frame)
-        if timed and self.config.trust.watches_shots:
-            self.static_regions.remember(timed)
+        if self.config.trust.watches_shots:
+            self.static_regions.remember(frame)
 
-    def check_shot(self, time_or_position: int, people: Sequence[Instance]) -> tuple[str, ...]:
+    def check_shot(self, pts_ms: int | None, people: Sequence[Instance]) -> tuple[str, ...]:
         """Return the doubts that the whole shot raises about a remembered frame; call it at the clip's end.
 
         If some masks do not move, missed people are not searched: such masks are no measure of a person's size.
-
-        Args:
-            time_or_position: the frame's time in ms, or its position in a clip of images.
+        Without a time, there are no doubts.
         """
-        time_ms = time_or_position if self.clip.is_temporal else self.times.get(time_or_position)
         settings = self.config.trust
-        if time_ms is None or not settings.watches_shots:
+        if pts_ms is None or not settings.watches_shots:
             return ()
         masks = [instance.mask for instance in people if instance.mask]
         with self.watch.time("evidence"):
-            shares = [self.static_regions.moving_fraction(mask, time_ms) for mask in masks]
+            shares = [self.static_regions.moving_fraction(mask, pts_ms) for mask in masks]
             still = find_still_masks(shares, settings)
             if still or not settings.min_missed_person_size:
                 return still
             return format_missed(
-                self.static_regions.find_missed(masks, time_ms, min_share=settings.min_missed_person_size)
+                self.static_regions.find_missed(masks, pts_ms, min_share=settings.min_missed_person_size)
             )
-
-    def _with_time(self, frame: Frame) -> Frame | None:
-        """Return the frame with its time and shot, or None without a time. Images with times are one shot."""
-        if self.clip.is_temporal:
-            return frame
-        t_ms = self.times.get(frame.t_ms)
-        return None if t_ms is None else replace(frame, t_ms=t_ms, shot=0)
 
     def _measure(self, compared: ComparedFrame, mirrored: Sequence[Instance] | None = None) -> Evidence:
         pose = self.config.pose_filter
@@ -131,10 +113,10 @@ class EvidenceCollector:
 
     def _compare_with_previous(self, compared: ComparedFrame, known: Evidence) -> Evidence:
         """Measure the flow IoU. Call it for every frame in order: each is the next one's previous frame."""
-        timed, before = self._with_time(compared.frame), self.before
-        if timed is None:
+        if compared.frame.pts_ms is None:
             return known
-        self.before = now = PreviousFrame.of(timed, compared.teacher)
+        before, now = self.before, PreviousFrame.of(compared.frame, compared.teacher)
+        self.before = now
         if before is None or not would_accept(compared.agreement, known, self.config.trust):
             return known
         return replace(known, flow_iou=measure_flow_iou(now, before))

@@ -37,7 +37,8 @@ class PreviousFrame:
     """The parts of a frame that the next frame is compared with; small enough to be kept."""
 
     shot: int
-    t_ms: int
+    pts_ms: int | None
+    """Presentation time; None for an image without a time."""
     luma: NDArray[Any]
     """Small image, 8 bits."""
     size_hw: tuple[int, int]
@@ -46,7 +47,7 @@ class PreviousFrame:
     @classmethod
     def of(cls, frame: Frame, people: Sequence[Instance]) -> Self:
         masks = tuple(instance.mask for instance in people)
-        return cls(frame.shot, frame.t_ms, shrink_luma(frame.rgb, WIDTH_PX), frame.size_hw, masks)
+        return cls(frame.shot, frame.pts_ms, shrink_luma(frame.rgb, WIDTH_PX), frame.size_hw, masks)
 
     def small_union(self) -> BoolArray:
         """Return the union of all masks in the size of the small image."""
@@ -57,12 +58,11 @@ class PreviousFrame:
 def measure_flow_iou(now: PreviousFrame, before: PreviousFrame) -> float | None:
     """Return the IoU of the masks with the previous frame's masks moved by optical flow, in [0, 1].
 
-    None: another shot or image size, too long a time, a strip (`SMALLEST_PX`), no mask in one of them, or too
-    few pixels with a consistent flow.
+    None: another shot or image size, no time, too long a time between them, a strip (`SMALLEST_PX`), no mask in
+    one of them, or too few pixels with a consistent flow.
     """
-    is_near = 0 < now.t_ms - before.t_ms <= LONGEST_MS
     if (
-        not is_near
+        not _is_near(now.pts_ms, before.pts_ms)
         or min(now.luma.shape) < SMALLEST_PX
         or (now.shot, now.size_hw) != (before.shot, before.size_hw)
     ):
@@ -76,3 +76,7 @@ def measure_flow_iou(now: PreviousFrame, before: PreviousFrame) -> float | None:
         return None
     common, either = (here & moved & is_known).sum(), ((here | moved) & is_known).sum()
     return float(common / either)
+
+
+def _is_near(now_ms: int | None, before_ms: int | None) -> bool:
+    return now_ms is not None and before_ms is not None and 0 < now_ms - before_ms <= LONGEST_MS

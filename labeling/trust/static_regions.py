@@ -47,10 +47,10 @@ class _ShotRecorder:
     """Of the images, in ms."""
     images: list[LumaImage] = field(default_factory=list)
 
-    def add(self, t_ms: int, image: LumaImage) -> None:
-        self.last_ms = t_ms
+    def add(self, pts_ms: int, image: LumaImage) -> None:
+        self.last_ms = pts_ms
         if self.seen % self.stride == 0:
-            self.times.append(t_ms)
+            self.times.append(pts_ms)
             self.images.append(image)
         self.seen += 1
         if len(self.images) > REMEMBERED:
@@ -97,10 +97,10 @@ class _ShotStatistics:
         """Return where each of the held images looks like this one, NxHxW."""
         return np.array([cv2.absdiff(held, image) <= NOISE_LEVELS for held in self.images])
 
-    def beside(self, t_ms: int) -> list[int]:
+    def beside(self, pts_ms: int) -> list[int]:
         """Return the positions of the held images before and after this time, as far as they exist."""
-        before = int(np.searchsorted(self.times, t_ms)) - 1
-        after = int(np.searchsorted(self.times, t_ms, side="right"))
+        before = int(np.searchsorted(self.times, pts_ms)) - 1
+        after = int(np.searchsorted(self.times, pts_ms, side="right"))
         return [position for position in (before, after) if 0 <= position < len(self.times)]
 
 
@@ -113,44 +113,48 @@ class StaticRegionDetector:
         self._remembered: dict[int, tuple[_Key, LumaImage]] = {}
 
     def observe(self, frame: Frame) -> None:
+        """Add a frame to its shot; a frame without a time is ignored."""
+        if frame.pts_ms is None:
+            return
         key = _key_of(frame)
         if self._current is None or self._current[0] != key:
             self._finish_shot()
-            self._current = key, _ShotRecorder(frame.t_ms)
-        self._current[1].add(frame.t_ms, shrink_luma(frame.rgb, WIDTH_PX))
+            self._current = key, _ShotRecorder(frame.pts_ms)
+        self._current[1].add(frame.pts_ms, shrink_luma(frame.rgb, WIDTH_PX))
 
     def remember(self, frame: Frame) -> None:
-        """Remember a frame whose masks will be judged."""
-        self._remembered[frame.t_ms] = (_key_of(frame), shrink_luma(frame.rgb, WIDTH_PX))
+        """Remember a frame whose masks will be judged; a frame without a time is ignored."""
+        if frame.pts_ms is not None:
+            self._remembered[frame.pts_ms] = (_key_of(frame), shrink_luma(frame.rgb, WIDTH_PX))
 
-    def moving_fraction(self, mask: Mask, t_ms: int) -> float | None:
+    def moving_fraction(self, mask: Mask, pts_ms: int) -> float | None:
         """Return the share of a remembered frame's mask that moves, in [0, 1].
 
         None: the shot is too short, or the mask is smaller than one small pixel.
         """
-        shot, image = self._recall(t_ms)
+        shot, image = self._recall(pts_ms)
         if shot is None:
             return None
         inside = _shrink(mask, image)
         return float(shot.moving(image)[inside].mean()) if inside.any() else None
 
-    def find_missed(self, masks: Sequence[Mask], t_ms: int, *, min_share: float) -> BoxXywh | None:
+    def find_missed(self, masks: Sequence[Mask], pts_ms: int, *, min_share: float) -> BoxXywh | None:
         """Return the box, in a remembered frame's pixels, of what moves outside all masks.
 
         None: nothing does, the shot is too short, the camera moves, or there is no mask (see
         `labeling.trust.missed_people.find_missed`).
         """
-        shot, image = self._recall(t_ms)
+        shot, image = self._recall(pts_ms)
         if shot is None or not shot.is_static:
             return None
         people = [small for mask in masks if (small := _shrink(mask, image)).any()]
-        box = find_missed(shot.alike(image), shot.beside(t_ms), people, min_share=min_share)
+        box = find_missed(shot.alike(image), shot.beside(pts_ms), people, min_share=min_share)
         return box and _enlarge(box, image, masks[0].size_hw)
 
-    def _recall(self, t_ms: int) -> tuple[_ShotStatistics | None, LumaImage]:
+    def _recall(self, pts_ms: int) -> tuple[_ShotStatistics | None, LumaImage]:
         """Return the statistics of a remembered frame's shot, None if it is too short, and its small image."""
         self._finish_shot()
-        key, image = self._remembered[t_ms]
+        key, image = self._remembered[pts_ms]
         return self._finished.get(key), image
 
     def _finish_shot(self) -> None:

@@ -24,19 +24,28 @@ SEEK_MARGINS_S = (Fraction(0), Fraction(1), Fraction(10), Fraction(60))
 """Seek this far before the start, in turn, until a frame before the start decodes."""
 
 
+def to_ms(t_s: Fraction) -> int:
+    """Return a time in seconds in milliseconds, rounded.
+
+    >>> to_ms(Fraction(1001, 30000))
+    33
+    """
+    return round(t_s * 1000)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
     """A frame of a video, or an image of a folder, before it is sampled or rejected."""
 
     t: Fraction
-    """Exact presentation time in seconds; the video's first frame is 0."""
+    """Exact presentation time in seconds; 0 for the first frame of a video, and for an image without a time."""
+    pts_ms: int | None
+    """Presentation time in ms; None for an image without a time."""
     image: VideoImage | FileImage
     name: str = ""
     """File name, for images of a folder."""
-
-    @property
-    def t_ms(self) -> int:
-        return round(self.t * 1000)
+    index: int | None = None
+    """Position of an image in its set; None for a frame of a video."""
 
     def to_rgb(self) -> RgbImage:
         """Convert to upright HxWx3 uint8. Raises `NotAVideo` for an unreadable image of a folder."""
@@ -70,15 +79,16 @@ def decode_clip(
     dropped. AVI stores no presentation times: reordered frames take the stored times in order. After
     damage, frames are dropped up to the next key frame; `stats` counts them.
 
-    `with_lead_in` also yields the last frame before `start_s`, if there is one. An image of a folder
-    has its position in ms as t; it may turn out to be unreadable when its pixels are read.
+    `with_lead_in` also yields the last frame before `start_s`, if there is one. An image of a folder has an
+    index, and a time only if its file has one; it may turn out to be unreadable when its pixels are read.
 
     Raises:
         SourceError: the file cannot be opened; see `probe_video`.
     """
     if clip.path is None:
         for file in clip.images:
-            yield Decoded(Fraction(file.position, 1000), FileImage(file.path), file.name)
+            t = Fraction(file.pts_ms or 0, 1000)
+            yield Decoded(t, file.pts_ms, FileImage(file.path), file.name, file.position)
         return
     before: Decoded | None = None
     for decoded in _decode_before_and_from(clip.path, clip.start_s, stats or DecodeStats()):
@@ -152,7 +162,7 @@ class _DecodePass:
                         return
                     t = clock.next_time(frame)
                     if self._is_intact(frame) and t is not None:
-                        yield Decoded(t, VideoImage(frame))
+                        yield Decoded(t, to_ms(t), VideoImage(frame))
 
     def _is_intact(self, frame: av.VideoFrame) -> bool:
         if frame.is_corrupt:

@@ -193,7 +193,7 @@ def _agreement(histogram: AgreementHistogram) -> Iterator[str]:
 def _tile(frame: HardFrame) -> SheetTile:
     line = frame.line
     rgb = draw_tile(frame.rgb, frame.teacher, frame.student, width=300)
-    title = printable(line.name or f"{clock(line.t_ms)} {line.title}")
+    title = printable(line.name if line.pts_ms is None else f"{clock(line.pts_ms)} {line.title}")
     return SheetTile(rgb, (title, caption_of(line.decision, line.iou, line.causes)))
 
 

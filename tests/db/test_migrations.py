@@ -20,11 +20,12 @@ ROWS = """
 INSERT INTO run (id, name, config, code_version, started_at, worked_at, models, counts)
     VALUES ('r1', 'lite', '{}', '0', '2026-05-01', '2026-05-01', '{}', '{}'),
            ('r2', 'lite', '{}', '0', '2026-05-01', '2026-05-01', '{}', '{}');
-INSERT INTO video (id, kind, path) VALUES ('v1', 'video', 'a.mp4');
+INSERT INTO video (id, kind, path) VALUES ('v1', 'video', 'a.mp4'), ('v2', 'images', 'a');
 INSERT INTO source (id, spec, kind, attempts) VALUES (1, '/a.mp4', 'file', 1);
 INSERT INTO source_video VALUES (1, 'v1');
 INSERT INTO run_source VALUES ('r1', 1, 'ok', NULL, NULL, FALSE);
-INSERT INTO frame (id, video_id, t_ms, sharpness, name) VALUES (1, 'v1', 0, 9.5, ''), (3, 'v1', 900, 0.5, '');
+INSERT INTO frame (id, video_id, pts_ms, sharpness, name) VALUES (1, 'v1', 0, 9.5, ''), (3, 'v1', 900, 0.5, '');
+INSERT INTO frame (id, video_id, image_index, sharpness, name) VALUES (5, 'v2', 7, 9.5, 'a.png');
 INSERT INTO decision (run_id, frame_id, decision, reasons, shot_start_ms) VALUES ('r1', 1, 'easy', '[]', 0);
 INSERT INTO label_studio_project (id, location, title, external_id, settings)
     VALUES (1, 'local', 'maskmill', 1, '{}')
@@ -45,7 +46,9 @@ REFUSED = (
     f"{REVIEW} (9, 'r1', 'open', 0, '')",
     ANNOTATION.format("odd", "corrected"),
     ANNOTATION.format("current", "fixed"),
-    "INSERT INTO frame (id, video_id, t_ms, sharpness, name) VALUES (4, 'v1', 900, 0.5, '')",
+    "INSERT INTO frame (id, video_id, pts_ms, sharpness, name) VALUES (4, 'v1', 900, 0.5, '')",
+    "INSERT INTO frame (id, video_id, image_index, sharpness, name) VALUES (4, 'v2', 7, 0.5, 'a.png')",
+    "INSERT INTO frame (id, video_id, sharpness, name) VALUES (4, 'v1', 0.5, '')",
     "DELETE FROM frame WHERE id = 1",
     "INSERT INTO run_source VALUES ('r2', 1, 'odd', NULL, NULL, FALSE)",
     "INSERT INTO run_source VALUES ('r2', 9, 'ok', NULL, NULL, FALSE)",

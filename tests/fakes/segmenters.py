@@ -20,15 +20,15 @@ LEFT_PERSON: Box = (40, 20, 30, 60)
 
 
 class ScriptedSegmenter(StatelessSegmenter):
-    """Returns `boxes_by_ms[t_ms]`, or `boxes`, as filled rectangles with `score`.
+    """Returns `boxes_by_key[frame.key]`, or `boxes`, as filled rectangles with `score`.
 
-    `batches` has the times of the frames of each call.
+    `batches` has the keys of the frames of each call: times in ms, or indices of images.
     """
 
     def __init__(
         self,
         boxes: Sequence[Box] = (),
-        boxes_by_ms: Mapping[int, Sequence[Box]] | None = None,
+        boxes_by_key: Mapping[int, Sequence[Box]] | None = None,
         *,
         name: str = "scripted",
         score: float = 0.9,
@@ -37,15 +37,15 @@ class ScriptedSegmenter(StatelessSegmenter):
         self.card = ModelCard("python", name, "", "{}", sees_mirrored=sees_mirrored)
         self.batches: list[list[int]] = []
         self._boxes = boxes
-        self._by_ms = boxes_by_ms or {}
+        self._by_key = boxes_by_key or {}
         self._score = score
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
-        self.batches.append([frame.t_ms for frame in frames])
+        self.batches.append([frame.key for frame in frames])
         return [self._instances(frame) for frame in frames]
 
     def _instances(self, frame: Frame) -> list[Instance]:
-        boxes = self._by_ms.get(frame.t_ms, self._boxes)
+        boxes = self._by_key.get(frame.key, self._boxes)
         return [self._instance(frame, box) for box in boxes]
 
     def _instance(self, frame: Frame, box: Box) -> Instance:
@@ -100,22 +100,22 @@ class BrightSegmenter(StatelessSegmenter):
 
 
 class CrashingSegmenter(StatelessSegmenter):
-    """Finds no person; kills its process (SIGKILL) at the frame of `t_ms`, in `deaths` processes at most.
+    """Finds no person; kills its process (SIGKILL) at the frame of `pts_ms`, in `deaths` processes at most.
 
     Leaves a file in `folder` for each process that loads it or uses it, and for each kill.
     """
 
     card = ModelCard("python", "fragile", "", "{}", sees_mirrored=False)
 
-    def __init__(self, folder: Path, t_ms: int, deaths: int) -> None:
+    def __init__(self, folder: Path, pts_ms: int, deaths: int) -> None:
         self._folder = folder
-        self._t_ms = t_ms
+        self._pts_ms = pts_ms
         self._deaths = deaths
         self._note(f"load-{os.getpid()}", os.environ.get("OMP_NUM_THREADS", ""))
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
         self._note(f"work-{os.getpid()}", "")
-        if any(frame.t_ms == self._t_ms for frame in frames) and self._should_crash():
+        if any(frame.pts_ms == self._pts_ms for frame in frames) and self._should_crash():
             os.kill(os.getpid(), signal.SIGKILL)
         return [[] for _ in frames]
 
@@ -139,7 +139,7 @@ def one_person(
 ) -> ScriptedSegmenter:
     """Return a segmenter that finds `LEFT_PERSON` in every frame, and at the times of `at_ms` another box."""
     boxes = [LEFT_PERSON] if found else []
-    moved = {t_ms: [box] for t_ms, box in (at_ms or {}).items()}
+    moved = {pts_ms: [box] for pts_ms, box in (at_ms or {}).items()}
     return ScriptedSegmenter(boxes, moved, score=score, sees_mirrored=sees_mirrored)
 
 
@@ -162,6 +162,6 @@ def bright(*, dark: bool = False) -> BrightSegmenter:
     return BrightSegmenter(dark=dark)
 
 
-def crashing(folder: str, t_ms: int = -1, deaths: int = 0) -> CrashingSegmenter:
+def crashing(folder: str, pts_ms: int = -1, deaths: int = 0) -> CrashingSegmenter:
     """Factory `python:tests.fakes.segmenters:crashing`."""
-    return CrashingSegmenter(Path(folder), t_ms, deaths)
+    return CrashingSegmenter(Path(folder), pts_ms, deaths)

@@ -65,9 +65,11 @@ def failing_run(sources: list[Path], config: RunConfig, home: Path) -> RunSummar
 def rows_by_ms(home: Path) -> dict[int, tuple[float, float | None, str]]:
     with database_of(Home(home.resolve())).session() as session:
         query = (
-            select(FrameRow.t_ms, AgreementRow.iou, AgreementRow.boundary_iou, DecisionRow.decision)
+            select(FrameRow.pts_ms, AgreementRow.iou, AgreementRow.boundary_iou, DecisionRow.decision)
             .join(DecisionRow, DecisionRow.frame_id == FrameRow.id)
             .outerjoin(AgreementRow, AgreementRow.frame_id == FrameRow.id)
-            .order_by(FrameRow.t_ms)
+            .order_by(FrameRow.pts_ms)
         )
-        return {t_ms: (iou, boundary, decision) for t_ms, iou, boundary, decision in session.execute(query)}
+        return {
+            pts_ms: (iou, boundary, decision) for pts_ms, iou, boundary, decision in session.execute(query)
+        }

@@ -108,7 +108,7 @@ def test_a_run_is_browsed_shown_reported_and_exported(workplace: Path) -> None:
     )
     assert datetime.fromisoformat(listed["worked_at"]).tzinfo == UTC
     frames = as_json("frames", "--decision", "accepted", "--order", "time", "--limit", "3")
-    assert [frame["t_ms"] for frame in frames] == [0, 500, 1000]
+    assert [frame["pts_ms"] for frame in frames] == [0, 500, 1000]
     assert frames[0]["iou"] == pytest.approx(30 / 80)
     assert "student" in maskmill("frames").stdout
     maskmill("show", str(frames[0]["id"]), "-o", "frame.png")

@@ -58,9 +58,9 @@ def test_each_frame_gets_the_scripted_iou_and_decision(video: Path, home: Path) 
         2500: (1.0, "easy"),  # neither found a person
     }
     assert set(rows) == set(expected)
-    for t_ms, (iou, decision) in expected.items():
-        assert rows[t_ms][0] == pytest.approx(iou, abs=1e-9), t_ms
-        assert rows[t_ms][2] == decision, t_ms
+    for pts_ms, (iou, decision) in expected.items():
+        assert rows[pts_ms][0] == pytest.approx(iou, abs=1e-9), pts_ms
+        assert rows[pts_ms][2] == decision, pts_ms
     assert summary.counts == {
         "accepted": 2, "compared": 6, "easy": 3, "hard": 3, "looked_at": 6, "review": 1,
     }  # fmt: skip

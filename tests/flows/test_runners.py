@@ -101,9 +101,9 @@ def test_a_cluster_that_is_there_is_used_by_its_address(
     assert outcome(summary, tmp_path) == on_one_thread
 
 
-def fragile_config(notes: Path, runner: str, *, t_ms: int = -1, deaths: int = 0) -> RunConfig:
+def fragile_config(notes: Path, runner: str, *, pts_ms: int = -1, deaths: int = 0) -> RunConfig:
     notes.mkdir()
-    options = {"folder": str(notes), "t_ms": t_ms, "attempts_lost": deaths}
+    options = {"folder": str(notes), "pts_ms": pts_ms, "deaths": deaths}
     teacher = {"kind": "python", "factory": "tests.fakes.segmenters:crashing", "options": options}
     student = {"kind": "python", "factory": "tests.fakes.segmenters:scripted", "options": {"name": "student"}}
     tree = {"teacher": teacher, "student": student, "runner": runner, "workers": 2, "device": "cpu"}
@@ -131,7 +131,7 @@ def shards_of(home: Path) -> list[tuple[str, int, str | None]]:
 def test_a_shard_whose_worker_is_killed_is_done_by_another_one(
     runner: str, video: Path, tmp_path: Path
 ) -> None:
-    config = fragile_config(tmp_path / "notes", runner, t_ms=2500, deaths=2)
+    config = fragile_config(tmp_path / "notes", runner, pts_ms=2500, deaths=2)
     summary = generate_dataset([str(video)], config, name="fragile", home=tmp_path / "home")
     assert (summary.shards_done, summary.shards_pending, summary.failures) == (6, 0, ())
     assert shards_of(tmp_path / "home") == [
@@ -144,7 +144,7 @@ def test_a_shard_whose_worker_is_killed_is_done_by_another_one(
 def test_a_shard_that_kills_every_worker_fails_and_the_others_get_done(
     runner: str, video: Path, tmp_path: Path
 ) -> None:
-    config = fragile_config(tmp_path / "notes", runner, t_ms=2500, deaths=99)
+    config = fragile_config(tmp_path / "notes", runner, pts_ms=2500, deaths=99)
     summary = generate_dataset([str(video)], config, name="fragile", home=tmp_path / "home")
     assert (summary.shards_done, summary.shards_pending) == (5, 1)  # it may be tried again
     (failure,) = summary.failures

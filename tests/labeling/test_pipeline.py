@@ -44,7 +44,7 @@ def test_models_see_full_batches_whatever_the_filters_remove(video: Path, tmp_pa
     labeled = label(video, tmp_path, Models(teacher, student), batch=3, sampling={"every_s": 0.5})
     assert [len(batch) for batch in teacher.batches] == [3, 3, 2]
     assert [len(batch) for batch in student.batches] == [3, 3, 2]
-    assert [row.t_ms for row in labeled.frames] == list(range(0, 4000, 500))
+    assert [row.pts_ms for row in labeled.frames] == list(range(0, 4000, 500))
 
 
 def test_a_frame_the_pose_model_rejects_never_reaches_the_teacher(video: Path, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_after_a_kept_frame_the_gap_is_skipped_and_not_counted(video: Path, tmp_
         labeled = label(
             video, tmp_path, Models(one_person(), one_person()), sampling=sampling, pose_filter=pose_filter
         )
-        assert [row.t_ms for row in labeled.frames] == [0, 1000, 2000, 3000]
+        assert [row.pts_ms for row in labeled.frames] == [0, 1000, 2000, 3000]
 
 
 def test_the_mirrored_image_is_segmented_only_if_it_can_decide(video: Path, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def poses() -> ScriptedPoseSegmenter:
 def test_a_person_only_a_verifier_without_masks_finds_is_for_review(video: Path, tmp_path: Path) -> None:
     models = Models(one_person(sees_mirrored=False), one_person(found=False), verifier=poses())
     labeled = label(video, tmp_path, models)
-    decisions = {row.t_ms: row.decision for row in labeled.frames}
+    decisions = {row.pts_ms: row.decision for row in labeled.frames}
     assert decisions == {t: "accepted" if t < 3000 else "review" for t in range(0, 4000, 500)}
     objection, mismatch = labeled.frames[-1].reasons[:2]
     assert "1 person" in objection
@@ -128,10 +128,10 @@ def test_a_mask_that_jumps_is_for_review_and_so_is_the_next(tmp_path: Path) -> N
         {"min_flip_iou": 0.0},
     )
     reviewed = label(video, tmp_path, models, batch=3, trust=trust)
-    reasons = {row.t_ms: row.reasons[0] for row in reviewed.frames if row.decision == "review"}
+    reasons = {row.pts_ms: row.reasons[0] for row in reviewed.frames if row.decision == "review"}
     assert list(reasons) == [2000, 2500]
     assert all("mask jumps" in reason and "0.50" in reason for reason in reasons.values())
-    values = {row.t_ms: row.priority for row in reviewed.frames if row.decision == "review"}
+    values = {row.pts_ms: row.priority for row in reviewed.frames if row.decision == "review"}
     assert values[2500] == pytest.approx(
         review_priority(trust=None, symmetric_difference_share=30 * 60 / (image.size / 3))
     )
@@ -168,7 +168,7 @@ def test_a_person_who_walks_outside_of_all_masks_is_for_review(tmp_path: Path) -
     models = Models(one_person(sees_mirrored=False), one_person(found=False))
     reviewed = label(video, tmp_path, models, trust={"min_flow_iou": 0.0})
     rows = [row for row in reviewed.frames if row.decision == "review"]
-    assert [row.t_ms for row in rows] == [10_000, 10_500, 12_000]
+    assert [row.pts_ms for row in rows] == [10_000, 10_500, 12_000]
     assert all("something moves" in row.reasons[0] for row in rows)
     assert rows[0].reasons[0].endswith(f"24x70 px at ({scene.shape[1] - 30}, 10)")
     assert rows[0].priority == pytest.approx(
@@ -183,11 +183,13 @@ def test_images_with_times_are_a_shot(tmp_path: Path, step_ms: int | None, decis
     """Nothing in them moves over time."""
     path = tmp_path / "p.png"
     Image.fromarray(textured_scene(3)(0)).save(path)
-    files = [ImageFile(n, path, t_ms=None if step_ms is None else step_ms * n) for n in range(60)]
+    files = [ImageFile(n, path, pts_ms=None if step_ms is None else step_ms * n) for n in range(60)]
     models = Models(one_person(sees_mirrored=False), one_person(found=False))
     labeled = label_clip(Clip("p", images=tuple(files)), tmp_path, models)
     assert {row.decision for row in labeled.frames} == {decision}
-    assert [row.t_ms for row in labeled.frames] == list(range(60))
+    assert [row.index for row in labeled.frames] == list(range(60))
+    times_ms = [None if step_ms is None else step_ms * n for n in range(60)]
+    assert [row.pts_ms for row in labeled.frames] == times_ms
 
 
 def test_kept_images_are_on_disk_when_the_rows_are_returned(video: Path, tmp_path: Path) -> None:

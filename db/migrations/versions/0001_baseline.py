@@ -101,16 +101,54 @@ def upgrade() -> None:
     )
     op.create_table(
         "frame",
-        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False, comment="from video and t_ms"),
+        sa.Column(
+            "id",
+            sa.BigInteger(),
+            autoincrement=False,
+            nullable=False,
+            comment="hash of video, and image_index or pts_ms",
+        ),
         sa.Column("video_id", sa.String(), nullable=False),
-        sa.Column("t_ms", sa.BigInteger(), nullable=False, comment="presentation time; position of an image"),
+        sa.Column(
+            "pts_ms",
+            sa.BigInteger(),
+            nullable=True,
+            comment="presentation time; null: an image without a time",
+        ),
+        sa.Column(
+            "image_index",
+            sa.BigInteger(),
+            nullable=True,
+            comment="position in its set; null: a frame of a video",
+        ),
         sa.Column("width", sa.BigInteger(), nullable=True, comment="px; null if only rejected so far"),
         sa.Column("height", sa.BigInteger(), nullable=True, comment="px"),
         sa.Column("sharpness", sa.Float(), nullable=False, comment="variance of the Laplacian, 640 px wide"),
         sa.Column("name", sa.String(), nullable=False, comment="file name, for a set of images"),
+        sa.CheckConstraint(
+            "pts_ms IS NOT NULL OR image_index IS NOT NULL", name=op.f("ck_frame_time_or_index")
+        ),
         sa.ForeignKeyConstraint(["video_id"], ["video.id"], name=op.f("fk_frame_video_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_frame")),
-        sa.UniqueConstraint("video_id", "t_ms", name=op.f("uq_frame_video_id_t_ms")),
+    )
+    op.create_index(
+        "ix_frame_video_id_image_index_pts_ms", "frame", ["video_id", "image_index", "pts_ms"], unique=False
+    )
+    op.create_index(
+        "uq_frame_video_id_image_index",
+        "frame",
+        ["video_id", "image_index"],
+        unique=True,
+        sqlite_where=sa.text("image_index IS NOT NULL"),
+        postgresql_where=sa.text("image_index IS NOT NULL"),
+    )
+    op.create_index(
+        "uq_frame_video_id_pts_ms",
+        "frame",
+        ["video_id", "pts_ms"],
+        unique=True,
+        sqlite_where=sa.text("image_index IS NULL"),
+        postgresql_where=sa.text("image_index IS NULL"),
     )
     op.create_table(
         "image",
@@ -143,8 +181,12 @@ def upgrade() -> None:
         ),
         sa.Column("run_id", sa.String(), nullable=False),
         sa.Column("video_id", sa.String(), nullable=False),
-        sa.Column("start_ms", sa.BigInteger(), nullable=False, comment="first time, or position of an image"),
-        sa.Column("end_ms", sa.BigInteger(), nullable=True, comment="first time after it; null: open end"),
+        sa.Column(
+            "start_ms", sa.BigInteger(), nullable=False, comment="first time; for images, the first index"
+        ),
+        sa.Column(
+            "end_ms", sa.BigInteger(), nullable=True, comment="first time or index after it; null: open end"
+        ),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("error_code", sa.String(), nullable=True),
         sa.Column("error_message", sa.String(), nullable=True),
@@ -240,7 +282,12 @@ def upgrade() -> None:
         sa.Column("trust", sa.Float(), nullable=True, comment="probability that all masks are right"),
         sa.Column("priority", sa.Float(), nullable=True, comment="of a review, 0 to 1; null: not hard"),
         sa.Column("reasons", sa.JSON(none_as_null=True), nullable=False, comment="sentences for annotators"),
-        sa.Column("shot_start_ms", sa.BigInteger(), nullable=False, comment="start of its shot in this run"),
+        sa.Column(
+            "shot_start_ms",
+            sa.BigInteger(),
+            nullable=False,
+            comment="start of its shot in this run; index of an image",
+        ),
         sa.Column("image", sa.String(), nullable=True, comment="path below the home; null: rejected"),
         sa.Column("occupancy", sa.LargeBinary(), nullable=True, comment="16 x 16 float16; null: not hard"),
         sa.CheckConstraint(
@@ -419,6 +466,19 @@ def downgrade() -> None:
     op.drop_table("shard")
     op.drop_table("run_source")
     op.drop_table("image")
+    op.drop_index(
+        "uq_frame_video_id_pts_ms",
+        table_name="frame",
+        sqlite_where=sa.text("image_index IS NULL"),
+        postgresql_where=sa.text("image_index IS NULL"),
+    )
+    op.drop_index(
+        "uq_frame_video_id_image_index",
+        table_name="frame",
+        sqlite_where=sa.text("image_index IS NOT NULL"),
+        postgresql_where=sa.text("image_index IS NOT NULL"),
+    )
+    op.drop_index("ix_frame_video_id_image_index_pts_ms", table_name="frame")
     op.drop_table("frame")
     op.drop_table("video")
     op.drop_table("source")

@@ -27,7 +27,7 @@ class Planted:
 
     id: int
     video_id: str
-    t_ms: int
+    pts_ms: int
     decision: str
     iou: float | None
     both_empty: bool
@@ -41,17 +41,19 @@ def planted() -> list[Planted]:
     ious = [k / BINS for k in range(BINS + 1)] + [0.0] * 40 + [1.0] * 40 + list(rng.random(240))
     frames = [_compared(number, float(iou), rng) for number, iou in enumerate(ious)]
     for number in range(len(ious), len(ious) + 60):
-        video_id, t_ms = "ab"[number % 2] * 64, number * 500
-        frames.append(Planted(frame_id(video_id, t_ms), video_id, t_ms, "rejected", None, False, False, ()))
+        video_id, pts_ms = "ab"[number % 2] * 64, number * 500
+        frames.append(
+            Planted(frame_id(video_id, pts_ms), video_id, pts_ms, "rejected", None, False, False, ())
+        )
     return [frames[position] for position in rng.permutation(len(frames))]
 
 
 def _compared(number: int, iou: float, rng: np.random.Generator) -> Planted:
-    video_id, t_ms = "ab"[number % 2] * 64, number * 500
+    video_id, pts_ms = "ab"[number % 2] * 64, number * 500
     both_empty = iou == 1.0 and number % 3 == 0
     decision = "easy" if iou >= 0.5 else ("accepted", "review")[number % 2]
     causes = () if iou == 1.0 else tuple(str(cause) for cause in rng.choice(CAUSES, rng.integers(0, 4)))
-    return Planted(frame_id(video_id, t_ms), video_id, t_ms, decision, iou, both_empty, iou < 0.5, causes)
+    return Planted(frame_id(video_id, pts_ms), video_id, pts_ms, decision, iou, both_empty, iou < 0.5, causes)
 
 
 FRAMES = planted()
@@ -76,7 +78,9 @@ def store_frames(database: Database) -> None:
                 plan_shards(session, run_id, video_id, [ShardRange(0, 90_000), ShardRange(90_000, None)])
             for shard in session.query(ShardRow).filter_by(run_id=run_id).all():
                 end_ms = shard.end_ms or 10**9
-                here = [f for f in rows if f.video_id == shard.video_id and shard.start_ms <= f.t_ms < end_ms]
+                here = [
+                    f for f in rows if f.video_id == shard.video_id and shard.start_ms <= f.pts_ms < end_ms
+                ]
                 counts = dict(Counter("rejected:dark" if f.iou is None else f.decision for f in here))
                 store_shard(session, shard, LabeledShard([_labeled(f) for f in here], CARDS, counts, {}))
 
@@ -91,13 +95,13 @@ def _labeled(frame: Planted) -> LabeledFrame:
         )
     decision: Any = frame.decision
     rule = "dark" if agreement is None else None
-    return LabeledFrame(frame.t_ms, 0, 50.0, "", decision, rule=rule, agreement=agreement)
+    return LabeledFrame(frame.pts_ms, 0, 50.0, "", decision, rule=rule, agreement=agreement)
 
 
 def hardest_first(frame: Planted) -> tuple[float, int, str, int]:
     """Sort equally hard frames by id, and frames that were not compared by video and time."""
     if frame.iou is None:
-        return 2.0, 0, frame.video_id, frame.t_ms
+        return 2.0, 0, frame.video_id, frame.pts_ms
     return _expected(frame.iou), frame.id, "", 0
 
 
@@ -128,7 +132,7 @@ def test_frames_are_filtered_by_decision(database: Database, decisions: tuple[st
 @pytest.mark.parametrize("hard_only", [False, True])
 def test_frames_are_listed_by_video_and_time(database: Database, hard_only: bool) -> None:
     listable = [frame for frame in FRAMES if frame.is_hard or not hard_only]
-    expected = [frame.id for frame in sorted(listable, key=lambda f: (f.video_id, f.t_ms))]
+    expected = [frame.id for frame in sorted(listable, key=lambda f: (f.video_id, f.pts_ms))]
     assert listed(database, FrameQuery(hard_only=hard_only, order="time")) == expected
 
 

@@ -25,8 +25,15 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 def frames(count: int, **fields: Any) -> list[dict[str, Any]]:
-    row = {"video_id": "v", "width": None, "height": None, "sharpness": 1.5, "name": 'a "b"\\\t\n\x7f\u00e9'}
-    return [row | {"id": number, "t_ms": 10 * number} | fields for number in range(1, count + 1)]
+    row = {
+        "video_id": "v",
+        "image_index": None,
+        "width": None,
+        "height": None,
+        "sharpness": 1.5,
+        "name": 'a "b"\\\t\n\x7f\u00e9',
+    }
+    return [row | {"id": number, "pts_ms": 10 * number} | fields for number in range(1, count + 1)]
 
 
 def stored(database: Database) -> list[tuple[Any, ...]]:
@@ -56,7 +63,7 @@ def test_only_named_columns_are_filled_and_updated(database: Database, count: in
             fill_columns=["width"],
             update_columns=["sharpness"],
         )
-    found = {(row[3], row[4], row[5], row[6]) for row in stored(database)}
+    found = {row[4:] for row in stored(database)}
     assert found == {(64, None, 9.0, frames(1)[0]["name"])}
 
 
@@ -65,7 +72,7 @@ def test_the_last_of_two_rows_with_one_key_is_stored(database: Database, count: 
     with database.transaction() as session:
         rows = frames(count) + frames(1, sharpness=7.0)
         upsert(session, FrameRow, rows, update_columns=["sharpness"])
-    assert [row[5] for row in stored(database)] == [7.0] + [1.5] * (count - 1)
+    assert [row[6] for row in stored(database)] == [7.0] + [1.5] * (count - 1)
 
 
 def test_copy_stores_json_and_times_like_single_statements(database: Database) -> None:

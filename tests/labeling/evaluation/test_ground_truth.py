@@ -164,6 +164,6 @@ def test_an_image_of_a_shot_has_its_time_by_its_position_among_all_images(folder
         image(folder, name)
     for name in ("f2.png", "f10.png"):
         mask(folder, name, v1=(0, 0, 5, 5))
-    assert [one.t_ms for one in read_labeled(of_masks(folder, fps=2.0))] == [500, 1500]
-    assert [one.t_ms for one in read_labeled(of_masks(folder, fps=2.0, every=2))] == [500]
-    assert [one.t_ms for one in read_labeled(of_masks(folder))] == [None, None]
+    assert [one.pts_ms for one in read_labeled(of_masks(folder, fps=2.0))] == [500, 1500]
+    assert [one.pts_ms for one in read_labeled(of_masks(folder, fps=2.0, every=2))] == [500]
+    assert [one.pts_ms for one in read_labeled(of_masks(folder))] == [None, None]

@@ -174,7 +174,7 @@ def test_only_web_addresses_become_links() -> None:
 
 
 def test_an_image_of_a_folder_shows_its_name_instead_of_a_time() -> None:
-    text = _read(tiles=(_tile(t_ms=None, name="IMG_0042.jpg"),)).text
+    text = _read(tiles=(_tile(pts_ms=None, name="IMG_0042.jpg"),)).text
     assert "IMG_0042.jpg" in text
     assert "01:23.040" not in text
 

@@ -61,7 +61,9 @@ def test_the_first_frame_at_or_after_each_instant_is_chosen(
     chosen = select(Clip("v", path), Sampling(every_s=0.3, min_gap_s=0))
     expected = first_at_or_after([i / fps for i in range(150)], Fraction(3, 10))
     assert [read_number(frame.rgb) for frame in chosen] == expected
-    assert [(frame.t, frame.t_ms) for frame in chosen] == [(i / fps, round(1000 * i / fps)) for i in expected]
+    assert [(frame.t, frame.pts_ms) for frame in chosen] == [
+        (i / fps, round(1000 * i / fps)) for i in expected
+    ]
 
 
 def test_a_variable_rate_is_sampled_by_time_not_by_count(tmp_path: Path) -> None:
@@ -90,7 +92,7 @@ def test_shards_sample_the_same_frames_as_the_whole_video(name: str, tmp_path: P
         for start_s in range(0, 10, 2)
         for frame in select(Clip("v", path, Fraction(start_s), Fraction(start_s + 2)), sampling)
     ]
-    assert [(f.t, f.t_ms, f.sharpness) for f in shards] == [(f.t, f.t_ms, f.sharpness) for f in whole]
+    assert [(f.t, f.pts_ms, f.sharpness) for f in shards] == [(f.t, f.pts_ms, f.sharpness) for f in whole]
     assert all(np.array_equal(a.rgb, b.rgb) for a, b in zip(shards, whole, strict=True))
 
 
@@ -126,7 +128,7 @@ def test_frames_in_one_millisecond_count_once_also_across_shards(tmp_path: Path)
         tmp_path / "v.mp4", fps=Fraction(30), frames=6, pts=pts, time_base=Fraction(1, 20_000)
     )
     whole = select(Clip("v", path), EVERY_FRAME)
-    assert [(frame.t_ms, read_number(frame.rgb)) for frame in whole] == [
+    assert [(frame.pts_ms, read_number(frame.rgb)) for frame in whole] == [
         (0, 0),
         (1000, 2),
         (1001, 4),
@@ -164,7 +166,7 @@ def test_blurred_frames_are_skipped_with_their_sharpness(tmp_path: Path) -> None
     path = write_images(tmp_path / "v.mkv", [sharp, blurred, sharp], fps=Fraction(10), coding=lossless)
     sampling = EVERY_FRAME.model_copy(update={"min_sharpness": 20.0})
     items = list(select_frames(Clip("v", path), sampling, gap_here=True))
-    assert [(item.t_ms, getattr(item, "rule", "")) for item in items] == [
+    assert [(item.pts_ms, getattr(item, "rule", "")) for item in items] == [
         (0, ""),
         (100, "blurred"),
         (200, ""),
@@ -211,28 +213,41 @@ def test_cuts_between_frames_that_are_not_sampled_are_found(tmp_path: Path) -> N
     scenes = [videos.textured_scene(seed) for seed in range(2)]
     path = videos.write_scene_cuts(tmp_path / "v.mp4", scenes, frames_each=20, fps=Fraction(25))
     frames = select(Clip("v", path), Sampling(every_s=0.5, min_gap_s=0.4))
-    assert [(frame.t_ms, frame.shot) for frame in frames] == [(0, 0), (520, 0), (1000, 800), (1520, 800)]
+    assert [(frame.pts_ms, frame.shot) for frame in frames] == [(0, 0), (520, 0), (1000, 800), (1520, 800)]
 
 
-def album(folder: Path) -> Clip:
+def album(folder: Path, *, fps: int | None = None) -> Clip:
+    """Return four images at positions 10 to 13; with `fps`, the first is at 0 ms."""
     paths = [folder / name for name in ("a.png", "b.jpg", "c.png", "d.png")]
     Image.fromarray(draw_number(5)).save(paths[0])
     paths[1].write_text("no image")
     Image.fromarray(draw_number(5)).save(paths[2])
     Image.fromarray(np.full((96, 144, 3), 90, np.uint8)).save(paths[3])
-    return Clip("album", images=tuple(ImageFile(10 + i, path) for i, path in enumerate(paths)))
+    files = (ImageFile(10 + i, path, pts_ms=fps and 1000 * i // fps) for i, path in enumerate(paths))
+    return Clip("album", images=tuple(files))
 
 
 def test_images_of_a_folder_have_no_time_and_an_unreadable_one_is_skipped(tmp_path: Path) -> None:
     sampling = Sampling(every_s=5, min_gap_s=5, max_hash_distance=20, min_sharpness=1)
     items = list(select_frames(album(tmp_path), sampling, gap_here=True))
-    assert [(item.t_ms, item.shot, item.name, getattr(item, "rule", "")) for item in items] == [
-        (10, 10, "a.png", ""),
-        (11, 11, "b.jpg", "unreadable"),
-        (12, 12, "c.png", ""),
-        (13, 13, "d.png", "blurred"),
+    assert [(item.index, item.pts_ms, item.shot, item.name, getattr(item, "rule", "")) for item in items] == [
+        (10, None, 10, "a.png", ""),
+        (11, None, 11, "b.jpg", "unreadable"),
+        (12, None, 12, "c.png", ""),
+        (13, None, 13, "d.png", "blurred"),
     ]
     assert [read_number(item.rgb) for item in items if isinstance(item, Frame)] == [5, 5]
+
+
+def test_images_with_times_have_an_index_and_a_time_and_are_one_shot(tmp_path: Path) -> None:
+    items = list(select_frames(album(tmp_path, fps=2), Sampling(min_sharpness=0), gap_here=True))
+    assert [(item.index, item.pts_ms, item.shot) for item in items] == [
+        (10, 0, 0),
+        (11, 500, 0),
+        (12, 1000, 0),
+        (13, 1500, 0),
+    ]
+    assert [item.t for item in items if isinstance(item, Frame)] == [0, 1, Fraction(3, 2)]
 
 
 @pytest.mark.slow
@@ -298,5 +313,5 @@ def test_no_cut_is_found_in_a_fast_dance(shared: Path, tmp_path: Path) -> None:
 def test_a_gap_equal_to_the_sampling_step_loses_no_frame_at_25_fps(tmp_path: Path) -> None:
     path = videos.write_numbered_video(tmp_path / "v.mp4", fps=Fraction(25), frames=75)
     sampling = Sampling(every_s=0.5, min_gap_s=0.5)
-    times = [frame.t_ms for frame in select_frames(Clip("v", path), sampling, gap_here=True)]
+    times = [frame.pts_ms for frame in select_frames(Clip("v", path), sampling, gap_here=True)]
     assert times == [0, 520, 1000, 1520, 2000, 2520]

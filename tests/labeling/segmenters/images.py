@@ -14,8 +14,8 @@ from labeling.structures.masks import Mask, iou_matrix
 VIDEO_ID = "ab" * 32
 
 
-def make_frame(rgb: RgbImage, t_ms: int = 0) -> Frame:
-    return Frame(video_id="v", t_ms=t_ms, rgb=rgb)
+def make_frame(rgb: RgbImage, pts_ms: int = 0) -> Frame:
+    return Frame(video_id="v", pts_ms=pts_ms, rgb=rgb)
 
 
 def noise(height: int, width: int, seed: int = 0) -> RgbImage:

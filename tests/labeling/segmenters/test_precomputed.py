@@ -21,8 +21,8 @@ VIDEO_ID = "1f0cab42" + "9e" * 28
 SIZE_HW = (6, 8)
 
 
-def frame(name: str = "", t_ms: int = 2500) -> Frame:
-    return Frame(VIDEO_ID, t_ms, np.zeros((*SIZE_HW, 3), dtype=np.uint8), name=name)
+def frame(name: str = "", pts_ms: int = 2500) -> Frame:
+    return Frame(VIDEO_ID, pts_ms, np.zeros((*SIZE_HW, 3), dtype=np.uint8), name=name)
 
 
 def write_labels(path: Path, *values: int, size_hw: tuple[int, int] = SIZE_HW) -> None:
@@ -57,7 +57,7 @@ def test_a_video_frame_finds_its_mask_by_video_name_and_time(tmp_path: Path, nam
     write_labels(tmp_path / name, 0, 7)
     write_labels(tmp_path / "ffffffff" / "2500.png", 3)
     write_labels(tmp_path / "1f0cab42_99.png", 0, 0, 0, 3)
-    assert rows_found(opened(tmp_path), frame(), frame(t_ms=99), frame(t_ms=98)) == [[1], [3], []]
+    assert rows_found(opened(tmp_path), frame(), frame(pts_ms=99), frame(pts_ms=98)) == [[1], [3], []]
 
 
 def test_a_video_name_has_eight_digits_and_the_longest_name_counts(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_results_are_found_by_file_name_or_image_id(tmp_path: Path) -> None:
         ],
     )
     segmenter = opened(path)
-    frames = [frame("cat.png"), frame("000123.jpg"), frame("shot.0001.jpg"), frame(), frame(t_ms=99)]
+    frames = [frame("cat.png"), frame("000123.jpg"), frame("shot.0001.jpg"), frame(), frame(pts_ms=99)]
     assert rows_found(segmenter, *frames) == [[1, 2], [3], [4], [5], [0]]
     assert [i.score for i in segmenter.segment(frames[:1])[0]] == [0.9, 0.4]
 

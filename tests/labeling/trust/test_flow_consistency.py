@@ -25,7 +25,7 @@ def image(x: int, *, scale: int = 1) -> NDArray[np.uint8]:
 
 
 def patch_frame(
-    x: int, *, mask_x: int | None = None, t_ms: int = 0, shot: int = 0, scale: int = 1
+    x: int, *, mask_x: int | None = None, pts_ms: int = 0, shot: int = 0, scale: int = 1
 ) -> PreviousFrame:
     """Return the patch at `x` with its mask there, or at `mask_x`."""
     left = x if mask_x is None else mask_x
@@ -34,34 +34,34 @@ def patch_frame(
     pixels[box] = True
     mask = Mask.from_array(pixels)
     people = [Instance(mask, 0.9, mask.box_xywh)] if pixels.any() else []
-    return PreviousFrame.of(Frame("v", t_ms, image(x, scale=scale), shot=shot), people)
+    return PreviousFrame.of(Frame("v", pts_ms, image(x, scale=scale), shot=shot), people)
 
 
 @pytest.mark.parametrize("scale", [1, 3])
 def test_a_mask_that_moves_with_its_person_is_consistent(scale: int) -> None:
-    before, now = patch_frame(100, scale=scale), patch_frame(100 + STEP_PX, t_ms=100, scale=scale)
+    before, now = patch_frame(100, scale=scale), patch_frame(100 + STEP_PX, pts_ms=100, scale=scale)
     iou = measure_flow_iou(now, before)
     assert iou is not None
     assert iou > 0.95
 
 
 def test_a_mask_that_stays_while_its_person_moves_is_not_consistent() -> None:
-    iou = measure_flow_iou(patch_frame(112, mask_x=100, t_ms=100), patch_frame(100))
+    iou = measure_flow_iou(patch_frame(112, mask_x=100, pts_ms=100), patch_frame(100))
     assert iou is not None
     assert iou < 0.8
 
 
 def test_a_mask_that_jumps_is_not_consistent() -> None:
-    iou = measure_flow_iou(patch_frame(100, mask_x=220, t_ms=100), patch_frame(100))
+    iou = measure_flow_iou(patch_frame(100, mask_x=220, pts_ms=100), patch_frame(100))
     assert iou is not None
     assert iou < 0.1
 
 
 def test_another_shot_another_size_or_a_long_time_gives_no_result() -> None:
     before = patch_frame(100)
-    assert measure_flow_iou(patch_frame(100, t_ms=100, shot=100), before) is None
-    assert measure_flow_iou(patch_frame(100, t_ms=100, scale=2), before) is None
-    assert measure_flow_iou(patch_frame(100, t_ms=LONGEST_MS + 1), before) is None
+    assert measure_flow_iou(patch_frame(100, pts_ms=100, shot=100), before) is None
+    assert measure_flow_iou(patch_frame(100, pts_ms=100, scale=2), before) is None
+    assert measure_flow_iou(patch_frame(100, pts_ms=LONGEST_MS + 1), before) is None
     assert measure_flow_iou(before, before) is None
 
 
@@ -71,19 +71,19 @@ def test_strips_give_no_result(size_hw: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 255, (*size_hw, 3), np.uint8)
     full = Mask.from_array(np.ones(size_hw))
     before, now = (
-        PreviousFrame.of(Frame("v", t_ms, image), [Instance(full, 1.0, (0, 0, 1, 1))]) for t_ms in (0, 9)
+        PreviousFrame.of(Frame("v", pts_ms, image), [Instance(full, 1.0, (0, 0, 1, 1))]) for pts_ms in (0, 9)
     )
     assert measure_flow_iou(now, before) is None
 
 
 def test_neighbors_on_a_grid_of_seconds_are_near_in_a_video_of_29_97_frames_a_second() -> None:
-    assert measure_flow_iou(patch_frame(100, t_ms=1001), patch_frame(100)) == pytest.approx(1.0)
+    assert measure_flow_iou(patch_frame(100, pts_ms=1001), patch_frame(100)) == pytest.approx(1.0)
 
 
 def test_an_empty_mask_gives_no_result() -> None:
     empty = patch_frame(100, mask_x=SIZE_HW[1])
-    assert measure_flow_iou(patch_frame(100, t_ms=100), empty) is None
-    assert measure_flow_iou(patch_frame(100, mask_x=SIZE_HW[1], t_ms=100), patch_frame(100)) is None
+    assert measure_flow_iou(patch_frame(100, pts_ms=100), empty) is None
+    assert measure_flow_iou(patch_frame(100, mask_x=SIZE_HW[1], pts_ms=100), patch_frame(100)) is None
 
 
 def test_an_image_that_the_flow_does_not_explain_gives_no_result() -> None:

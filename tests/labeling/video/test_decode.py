@@ -12,8 +12,7 @@ import pytest
 
 from labeling.errors import EmptyVideo, NotAVideo, SourceNotFound
 from labeling.structures.frames import Clip, ImageFile
-from labeling.video.decode import Decoded, DecodeStats, decode_clip
-from labeling.video.images import FileImage
+from labeling.video.decode import DecodeStats, decode_clip, to_ms
 from tests.fakes import broken_videos, videos
 from tests.fakes.videos import Coding, draw_number, read_number, write_numbered_video
 
@@ -67,7 +66,7 @@ def test_frame_rates_and_rotations_give_exact_times_of_upright_images(
     coding = Coding(rotation_deg=rotation_deg)
     path = write_numbered_video(tmp_path / "v.mp4", fps=fps, frames=40, size_hw=(96, 144), coding=coding)
     decoded = list(decode_clip(Clip("v", path)))
-    assert [(frame.t, frame.t_ms) for frame in decoded] == [
+    assert [(frame.t, frame.pts_ms) for frame in decoded] == [
         (i / fps, round(i * 1000 / fps)) for i in range(40)
     ]
     images = [frame.to_rgb() for frame in decoded]
@@ -210,17 +209,24 @@ def test_closing_early_ends_the_decoder_threads(tmp_path: Path) -> None:
     assert threading.active_count() == before
 
 
-def test_images_of_a_folder_have_their_position_as_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("times_ms", "t_s"), [((None, None), [0, 0]), ((1500, 3500), [Fraction(3, 2), Fraction(7, 2)])]
+)
+def test_images_of_a_folder_have_an_index_and_a_time_only_if_their_files_have_one(
+    times_ms: tuple[int | None, ...], t_s: list[Fraction], tmp_path: Path
+) -> None:
     files = []
-    for position in (3, 7):
+    for position, pts_ms in zip((3, 7), times_ms, strict=True):
         path = tmp_path / f"p{position}.png"
         write_png(path, draw_number(position))
-        files.append(ImageFile(position, path))
+        files.append(ImageFile(position, path, pts_ms=pts_ms))
     decoded = list(decode_clip(Clip("album", images=tuple(files))))
-    assert [(d.t_ms, d.name, read_number(d.to_rgb())) for d in decoded] == [
+    assert [(d.index, d.name, read_number(d.to_rgb())) for d in decoded] == [
         (3, "p3.png", 3),
         (7, "p7.png", 7),
     ]
+    assert tuple(d.pts_ms for d in decoded) == times_ms
+    assert [d.t for d in decoded] == t_s
 
 
 def write_png(path: Path, rgb: videos.Image) -> None:
@@ -242,5 +248,6 @@ def test_reordered_frames_of_the_pets_video_lie_a_tenth_of_a_second_apart(shared
     assert [np.array_equal(d.scaled_luma(64), frames[300 + i][1]) for i, d in enumerate(part)] == [True] * 10
 
 
-def test_a_decoded_frame_rounds_its_time_to_milliseconds() -> None:
-    assert Decoded(Fraction(1001, 30000), FileImage(Path("unread.png"))).t_ms == 33
+@pytest.mark.parametrize(("t_s", "expected"), [(Fraction(1001, 30000), 33), (Fraction(1, 400), 2)])
+def test_times_are_rounded_to_milliseconds(t_s: Fraction, expected: int) -> None:
+    assert to_ms(t_s) == expected

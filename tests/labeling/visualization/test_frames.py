@@ -160,11 +160,11 @@ def test_a_caption_counts_causes_in_order_of_first_use() -> None:
 
 
 @pytest.mark.parametrize(
-    ("t_ms", "text"),
+    ("pts_ms", "text"),
     [(0, "00:00.000"), (83_040, "01:23.040"), (3_599_999, "59:59.999"), (3_600_000, "1:00:00.000")],
 )
-def test_a_clock_shows_milliseconds_and_hours_only_when_needed(t_ms: int, text: str) -> None:
-    assert clock(t_ms) == text
+def test_a_clock_shows_milliseconds_and_hours_only_when_needed(pts_ms: int, text: str) -> None:
+    assert clock(pts_ms) == text
 
 
 @pytest.mark.parametrize("kind", [None, *MACHADO])
