@@ -194,8 +194,9 @@ def test_a_folder_of_images_is_a_source_without_times(home: Path, tmp_path: Path
     grown = run([folder], config, home)
     assert (grown.images, grown.counts["accepted"]) == (6, 6)  # one is new, none is labeled twice
     with database_of(Home(home.resolve())).session() as session:
-        names = session.scalars(select(FrameRow.name).order_by(FrameRow.name)).all()
-    assert names == ["p0.png", "p1.png", "p2.png", "p3.png", "p4.png", "p9.png"]
+        rows = session.scalars(select(FrameRow).order_by(FrameRow.name)).all()
+    assert [row.name for row in rows] == ["p0.png", "p1.png", "p2.png", "p3.png", "p4.png", "p9.png"]
+    assert all(row.pts_ms is None and row.image_index is not None for row in rows)
 
 
 def test_all_images_of_a_folder_are_labeled_after_a_part_of_it(home: Path, tmp_path: Path) -> None:
