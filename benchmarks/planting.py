@@ -143,7 +143,7 @@ def label_planted(shard: ShardRow, image: str) -> LabeledShard:
         else _rejected(rng, shard.start_ms + 500 * k)
         for k in range(FRAMES_PER_SHARD)
     ]
-    counts = {"looked_at": len(frames), "compared": len(compared)}
+    counts = {"sampled": len(frames), "compared": len(compared)}
     for frame in frames:
         name = frame.decision if frame.rule is None else f"rejected:{frame.rule}"
         counts[name] = counts.get(name, 0) + 1

@@ -49,7 +49,7 @@ def time_flow(video: Path, config: RunConfig) -> tuple[float, int]:
         close_databases()
     if summary.failures or summary.shards_pending:
         raise SystemExit(f"the run failed: {summary.failures}")
-    return seconds, summary.counts["looked_at"]
+    return seconds, summary.counts["sampled"]
 
 
 def measure(video: Path, config: RunConfig, *, workers: int, rounds: int) -> None:

@@ -262,7 +262,7 @@ def _rejected_row(frame: Frame | SkippedFrame, rule: str, *reasons: str) -> Labe
 
 
 def _count(rows: Sequence[LabeledFrame], stats: DecodeStats) -> dict[str, int]:
-    counts = Counter({"looked_at": len(rows)})
+    counts = Counter({"sampled": len(rows)})
     if stats.damaged:
         counts["damaged_packets"] = stats.damaged
     for row in rows:
@@ -270,4 +270,4 @@ def _count(rows: Sequence[LabeledFrame], stats: DecodeStats) -> dict[str, int]:
         if row.agreement:
             counts["compared"] += 1
             counts["hard"] += row.agreement.is_hard
-    return {name: count for name, count in sorted(counts.items()) if count or name == "looked_at"}
+    return {name: count for name, count in sorted(counts.items()) if count or name == "sampled"}

@@ -64,7 +64,7 @@ def run(
         `video` is a rendered scene of four seconds.
 
         >>> summary = run([video], "offline", home=home)
-        >>> summary.counts["looked_at"], summary.shards_pending
+        >>> summary.counts["sampled"], summary.shards_pending
         (8, 0)
     """
     set_prefect_defaults()

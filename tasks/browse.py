@@ -34,7 +34,7 @@ class RunLine:
     """When it was last worked on."""
     finished: bool
     """Nothing is left to do for its sources so far."""
-    looked_at: int
+    sampled: int
     """Sampled frames."""
     hard: int
 
@@ -52,7 +52,7 @@ def _run_line(run: RunRow, summary: RunSummary) -> RunLine:
         started_at=run.started_at.replace(tzinfo=UTC),
         worked_at=run.worked_at.replace(tzinfo=UTC),
         finished=run.finished_at is not None and not summary.shards_pending,
-        looked_at=summary.counts.get("looked_at", 0),
+        sampled=summary.counts.get("sampled", 0),
         hard=summary.counts.get("hard", 0),
     )
 

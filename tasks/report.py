@@ -32,7 +32,7 @@ from tasks.browse import read_kept, write_file
 from tasks.execution.context import Context
 from tasks.review.summary import review_rows
 
-STAGE_FRAMES = {"decode": "looked_at", "teacher": "compared", "student": "compared", "agreement": "compared"}
+STAGE_FRAMES = {"decode": "sampled", "teacher": "compared", "student": "compared", "agreement": "compared"}
 """The count that a stage's frame rate refers to; other stages have none."""
 
 
@@ -133,7 +133,7 @@ def _sources(session: Session, run_id: str) -> Iterator[SourceLine]:
             url=source.url,
             uploader=source.uploader,
             license=source.license,
-            frames=row.looked_at,
+            frames=row.sampled,
             hard=row.hard,
             failure=failure,
         )

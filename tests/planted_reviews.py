@@ -63,7 +63,7 @@ def plant_run(
     shown = [_labeled(home, position, frame) for position, frame in enumerate(frames)]
     with database.transaction() as session:
         [shard] = session.query(ShardRow).filter_by(run_id=config.run_id()).all()
-        store_shard(session, shard, LabeledShard(shown, cards, {"looked_at": len(shown)}, {}))
+        store_shard(session, shard, LabeledShard(shown, cards, {"sampled": len(shown)}, {}))
     ids = tuple(frame_id(VIDEO, 500 * position) for position in range(len(frames)))
     return PlantedRun(config.run_id(), config, ids)
 

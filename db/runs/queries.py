@@ -76,7 +76,7 @@ class SourceOfRun:
     source: SourceRow
     asked: RunSourceRow
     """The row of this source in this run."""
-    looked_at: int | None
+    sampled: int | None
     """Sampled frames of its videos; None: the run has none of its videos."""
     hard: int | None
 
@@ -211,8 +211,8 @@ def run_sources(session: Session, run_id: str) -> Iterator[SourceOfRun]:
     frames, videos = _frames_by_video(session, run_id), _videos_by_source(session, run_id)
     for source, asked in session.execute(_sources_of(run_id)):
         counts = [frames[video_id] for video_id in videos.get(source.id, ()) if video_id in frames]
-        looked_at, hard = (sum(column) for column in zip(*counts, strict=True)) if counts else (None, None)
-        yield SourceOfRun(source, asked, looked_at, hard)
+        sampled, hard = (sum(column) for column in zip(*counts, strict=True)) if counts else (None, None)
+        yield SourceOfRun(source, asked, sampled, hard)
 
 
 def _frames_by_video(session: Session, run_id: str) -> dict[str, tuple[int, int]]:
@@ -220,8 +220,8 @@ def _frames_by_video(session: Session, run_id: str) -> dict[str, tuple[int, int]
     counts: dict[str, tuple[int, int]] = {}
     shards = select(ShardRow.video_id, ShardRow.counts).where(ShardRow.run_id == run_id)
     for video_id, here in session.execute(shards):
-        looked_at, hard = counts.get(video_id, (0, 0))
-        counts[video_id] = (looked_at + here.get("looked_at", 0), hard + here.get("hard", 0))
+        sampled, hard = counts.get(video_id, (0, 0))
+        counts[video_id] = (sampled + here.get("sampled", 0), hard + here.get("hard", 0))
     return counts
 
 

@@ -53,7 +53,7 @@ def runs(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
             f"{row.started_at:%Y-%m-%d %H:%M}",
             f"{row.worked_at:%Y-%m-%d %H:%M}",
             "finished" if row.finished else "not finished",
-            row.looked_at,
+            row.sampled,
             row.hard,
         )
         for row in rows

@@ -40,14 +40,14 @@ def funnel_rows(counts: FrameCounts) -> list[FunnelRow]:
 
     Removed frames are drawn at the right end of the frames that were left.
     """
-    rows = [FunnelRow("sampled", counts.looked_at, counts.looked_at, "all", is_part=False)]
-    left = counts.looked_at
+    rows = [FunnelRow("sampled", counts.sampled, counts.sampled, "all", is_part=False)]
+    left = counts.sampled
     for rule, frames in counts.rejected:
         left = max(0, left - frames)
-        rows.append(FunnelRow(spaced(rule), frames, counts.looked_at, "rejected", after=left))
+        rows.append(FunnelRow(spaced(rule), frames, counts.sampled, "rejected", after=left))
     return [
         *rows,
-        FunnelRow("compared", counts.compared, counts.looked_at, "all", is_part=False),
+        FunnelRow("compared", counts.compared, counts.sampled, "all", is_part=False),
         FunnelRow("easy", counts.easy, counts.compared, "rejected", after=counts.hard),
         FunnelRow("hard", counts.hard, counts.compared, "hard", is_part=False),
         FunnelRow("accepted", counts.accepted, counts.hard, "accepted"),

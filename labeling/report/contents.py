@@ -36,7 +36,7 @@ class RunHeader:
 class FrameCounts:
     """Frames at each stage: sampled = rejected + compared, compared = easy + hard, hard = accepted + review."""
 
-    looked_at: int
+    sampled: int
     """Sampled frames."""
     rejected: tuple[tuple[str, int], ...]
     """(rule, frames), in the order of display."""
@@ -48,14 +48,14 @@ class FrameCounts:
 
     @classmethod
     def from_counts(cls, counts: Mapping[str, int]) -> Self:
-        """Read a run's counts by name: `looked_at`, `rejected:<rule>`, `compared` and so on.
+        """Read a run's counts by name: `sampled`, `rejected:<rule>`, `compared` and so on.
 
         A missing name counts 0. The rule that rejected most frames comes first.
         """
         prefix = "rejected:"
         rules = [(name.removeprefix(prefix), n) for name, n in counts.items() if name.startswith(prefix)]
         return cls(
-            looked_at=counts.get("looked_at", 0),
+            sampled=counts.get("sampled", 0),
             rejected=tuple(sorted(rules, key=lambda rule: (-rule[1], rule[0]))),
             compared=counts.get("compared", 0),
             easy=counts.get("easy", 0),

@@ -27,7 +27,7 @@ def summarize(data: ReportData) -> str:
     """Summarize a run; if it sampled no frame, count the failed sources."""
     sentence = summary_sentence(data.counts, videos=data.videos, images=data.images)
     failed = sum(source.failure is not None for source in data.sources)
-    if data.counts.looked_at or not failed:
+    if data.counts.sampled or not failed:
         return sentence
     return f"{sentence} {count_of(failed, 'source')} failed: see below."
 
@@ -38,11 +38,11 @@ def summary_sentence(counts: FrameCounts, *, videos: int, images: int) -> str:
     >>> summary_sentence(FrameCounts(9, (), 8, 5, 3, 1, 2), videos=1, images=0)
     'Of 9 frames sampled from 1 video, 8 were compared: the student got 3 wrong (37.5 %). The teacher is trusted on 1 of these; 2 wait for review by a person.'
     """
-    if not counts.looked_at:
+    if not counts.sampled:
         return "No frame was sampled."
     kinds = ((videos, "video"), (images, "image"))
     media = " and ".join(count_of(number, noun) for number, noun in kinds if number) or "0 videos"
-    opening = f"Of {count_of(counts.looked_at, 'frame')} sampled from {media},"
+    opening = f"Of {count_of(counts.sampled, 'frame')} sampled from {media},"
     if not counts.compared:
         return f"{opening} none was compared: the filters rejected every one."
     opening += f" {count(counts.compared)} {'was' if counts.compared == 1 else 'were'} compared:"
@@ -58,10 +58,10 @@ def summary_sentence(counts: FrameCounts, *, videos: int, images: int) -> str:
 def count_name(name: str) -> str:
     """Format the name of a count.
 
-    >>> count_name("looked_at"), count_name("rejected:several_people")
-    ('sampled', 'rejected: several people')
+    >>> count_name("rejected:several_people")
+    'rejected: several people'
     """
-    return "sampled" if name == "looked_at" else spaced(name.replace(":", ": "))
+    return spaced(name.replace(":", ": "))
 
 
 def rate(frames: int | None, seconds: float) -> str:

@@ -48,7 +48,7 @@ class LabeledShard:
     cards: dict[str, ModelCard]
     """The model of each role."""
     counts: dict[str, int]
-    """Frames per stage: looked_at (all sampled frames), rejected by each rule, compared, hard, and by
+    """Frames per stage: sampled (all sampled frames), rejected by each rule, compared, hard, and by
     decision; and packets that could not be decoded, if any."""
     seconds: dict[str, float]
     """Wall seconds per stage; decoding and storing overlap the others."""

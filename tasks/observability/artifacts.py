@@ -43,14 +43,14 @@ STAGES = ("prepare", "decode", "pose", "teacher", "student", "agreement", "flip"
 PARALLEL_STAGES = ("decode", "store")
 """Stages that run in threads beside the models."""
 
-FUNNEL = ("looked_at", "compared", "easy", "hard", "accepted", "review")
+FUNNEL = ("sampled", "compared", "easy", "hard", "accepted", "review")
 """Counts in the order in which frames pass; the filters' rejections come after the first."""
 
 MIN_STAGE_S = 0.05
 """A stage with less time in total has no column: it would show 0."""
 
 _COLUMNS = {
-    "sampled": "looked_at",
+    "sampled": "sampled",
     "compared": "compared",
     "hard": "hard",
     "accepted": "accepted",
@@ -140,12 +140,12 @@ def _sum(works: Sequence[VideoWork]) -> VideoWork:
 def frames_per_s(counts: Mapping[str, int], seconds: Mapping[str, float]) -> float | None:
     """Return sampled frames per second of the slowest part: decoder, models or writer.
 
-    >>> frames_per_s({"looked_at": 100}, {"decode": 4, "teacher": 15, "student": 5, "store": 2})
+    >>> frames_per_s({"sampled": 100}, {"decode": 4, "teacher": 15, "student": 5, "store": 2})
     5.0
     """
     models = sum(wall_s for stage, wall_s in seconds.items() if stage not in PARALLEL_STAGES)
     slowest = max(models, *(seconds.get(stage, 0.0) for stage in PARALLEL_STAGES))
-    return round(counts.get("looked_at", 0) / slowest, 1) if slowest else None
+    return round(counts.get("sampled", 0) / slowest, 1) if slowest else None
 
 
 def run_sections(session: Session, summary: RunSummary, image: bytes) -> Iterator[str]:

@@ -55,7 +55,7 @@ def summary(tmp_path_factory: pytest.TempPathFactory, prefect: None) -> Iterator
 
 def test_the_good_videos_are_labeled(summary: RunSummary) -> None:
     assert summary.videos == 2
-    assert summary.counts["looked_at"] == 4 + 1
+    assert summary.counts["sampled"] == 4 + 1
     assert summary.shards_pending == 0
 
 

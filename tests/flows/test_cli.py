@@ -100,7 +100,7 @@ def test_a_run_is_browsed_shown_reported_and_exported(workplace: Path) -> None:
     assert "Of 4 frames sampled from 1 video, 4 were compared: the student got 4 wrong (100 %)." in printed
     assert as_json("status")["counts"]["accepted"] == 4
     (listed,) = as_json("runs")
-    assert (listed["name"], listed["finished"], listed["looked_at"], listed["hard"]) == (
+    assert (listed["name"], listed["finished"], listed["sampled"], listed["hard"]) == (
         "scripted",
         True,
         4,
@@ -130,7 +130,7 @@ def test_a_run_with_a_bad_source_ends_with_3_and_lists_it(workplace: Path) -> No
     write_text_as_video(workplace / "text.mp4")
     summary = as_json("run", "text.mp4", "video.mp4", "--config", "scripted.yaml", code=3)
     assert [failure["code"] for failure in summary["failures"]] == ["not_a_video"]
-    assert summary["counts"]["looked_at"] == 4
+    assert summary["counts"]["sampled"] == 4
     (workplace / "text.mp4").write_bytes((workplace / "video.mp4").read_bytes())
     again = as_json("run", "--retry-failed", "--config", "scripted.yaml")
     assert again["failures"] == []

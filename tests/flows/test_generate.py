@@ -62,7 +62,7 @@ def test_each_frame_gets_the_scripted_iou_and_decision(video: Path, home: Path) 
         assert rows[pts_ms][0] == pytest.approx(iou, abs=1e-9), pts_ms
         assert rows[pts_ms][2] == decision, pts_ms
     assert summary.counts == {
-        "accepted": 2, "compared": 6, "easy": 3, "hard": 3, "looked_at": 6, "review": 1,
+        "accepted": 2, "compared": 6, "easy": 3, "hard": 3, "sampled": 6, "review": 1,
     }  # fmt: skip
     assert (summary.videos, summary.shards_done, summary.shards_pending) == (1, 1, 0)
 
@@ -117,7 +117,7 @@ def test_a_copy_of_a_video_is_the_same_video(video: Path, home: Path, tmp_path: 
     copy = tmp_path / "copy.mp4"
     shutil.copy(video, copy)
     summary = run([video, copy], scripted_config({"boxes": [WHOLE]}, {}), home)
-    assert (summary.videos, summary.counts["looked_at"]) == (1, 6)
+    assert (summary.videos, summary.counts["sampled"]) == (1, 6)
     with database_of(Home(home.resolve())).session() as session:
         assert len(session.scalars(select(SourceRow)).all()) == 2
 
@@ -211,7 +211,7 @@ def test_all_images_of_a_folder_are_labeled_after_a_part_of_it(home: Path, tmp_p
     run([whole], scripted_config({"boxes": [HALF]}, {}, jpeg_quality=90), home)
     config = scripted_config({"boxes": [HALF]}, {}, sampling={"shard_images": 4})
     run([part], config, home)
-    assert run([whole], config, home).counts["looked_at"] == 10
+    assert run([whole], config, home).counts["sampled"] == 10
 
 
 def test_shards_left_by_a_killed_run_are_labeled_without_naming_their_source(
@@ -227,7 +227,7 @@ def test_shards_left_by_a_killed_run_are_labeled_without_naming_their_source(
         open_context(opened), str(other), config.run_id(), config
     )  # then killed before the first shard
     summary = run([video], config, home)
-    assert (summary.shards_done, summary.shards_pending, summary.counts["looked_at"]) == (2, 0, 8)
+    assert (summary.shards_done, summary.shards_pending, summary.counts["sampled"]) == (2, 0, 8)
 
 
 def test_more_workers_than_shards_finish_all_shards(video: Path, home: Path) -> None:

@@ -44,7 +44,7 @@ def test_a_bad_source_is_stored_with_its_reason_and_the_others_are_labeled(
     text.write_text("this is no video\n" * 100)
     missing = tmp_path / "missing.mp4"
     summary = run([empty, video, text, missing], scripted_config({"boxes": [WHOLE]}, {}), home)
-    assert summary.counts["looked_at"] == 6
+    assert summary.counts["sampled"] == 6
     found = {Path(failure.what).name: failure.code for failure in summary.failures}
     assert found == {"empty.mp4": "empty_video", "text.mp4": "not_a_video", "missing.mp4": "not_found"}
     assert all(Path(f.what).name in f.message for f in summary.failures)
@@ -58,7 +58,7 @@ def test_a_repaired_source_is_no_longer_a_failure(video: Path, home: Path, tmp_p
     shutil.copy(video, later)
     mended = run([later], config, home)
     assert mended.failures == ()
-    assert mended.counts["looked_at"] == 6
+    assert mended.counts["sampled"] == 6
 
 
 def test_an_unexpected_error_in_one_source_is_raised_after_the_others_are_done(
@@ -129,7 +129,7 @@ def test_a_segmenter_error_fails_its_shards_which_can_be_retried(
     assert [f.code for f in failed.failures] == ["model", "model"]
     assert all("CUDA out of memory" in f.message for f in failed.failures)
     retried = generate_dataset([], config, name="test", home=home, retry_failed=True)
-    assert (retried.failures, retried.counts["looked_at"]) == ((), 6)
+    assert (retried.failures, retried.counts["sampled"]) == ((), 6)
 
 
 def test_changed_weights_are_refused_in_the_same_run(video: Path, home: Path, tmp_path: Path) -> None:

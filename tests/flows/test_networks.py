@@ -62,7 +62,7 @@ def test_three_torchvision_networks_run_in_the_whole_pipeline(tmp_path: Path) ->
     home = Home((tmp_path / "home").resolve())
     summary = generate_dataset([str(video)], validate_config(tree, "test"), name="test", home=home.root)
     assert summary.failures == ()
-    assert summary.counts["looked_at"] == 2
+    assert summary.counts["sampled"] == 2
     assert {"pose", "teacher", "student"} <= set(summary.seconds)
     with database_of(home).session() as session:
         names = set(session.scalars(select(ModelRow.name)))

@@ -120,7 +120,7 @@ def test_a_schedule_fires_by_itself_and_goes_on_where_ctrl_c_stopped_it(service:
     with database_of(Home(service.folder / "home")).session() as session:
         summary = summarize_run(session, latest_run(session, None))
     assert summary.shards_pending == 0
-    assert summary.counts["looked_at"] == 6 * 25
+    assert summary.counts["sampled"] == 6 * 25
 
 
 @pytest.mark.slow

@@ -59,7 +59,7 @@ def test_a_frame_the_pose_model_rejects_never_reaches_the_teacher(video: Path, t
     assert {(row.decision, row.rule, row.image) for row in labeled.frames} == {
         ("rejected", "no_people", None)
     }
-    assert labeled.counts == {"looked_at": 8, "rejected:no_people": 8}
+    assert labeled.counts == {"sampled": 8, "rejected:no_people": 8}
 
 
 def test_after_a_kept_frame_the_gap_is_skipped_and_not_counted(video: Path, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ JPEG = encode_jpeg(np.full((9, 12, 3), 90, dtype=np.uint8), quality=80)
 
 COUNTS = FrameCounts.from_counts(
     {
-        "looked_at": 1000,
+        "sampled": 1000,
         "rejected:blurred": 100,
         "rejected:no_people": 300,
         "compared": 600,
@@ -151,7 +151,7 @@ def test_no_text_from_outside_becomes_markup(hostile: str) -> None:
     run = RunHeader(hostile, hostile, hostile, (ModelLine(hostile, hostile, hostile),))
     reader = _read(
         run=run,
-        counts=FrameCounts.from_counts({"looked_at": 9, f"rejected:{hostile}": 9}),
+        counts=FrameCounts.from_counts({"sampled": 9, f"rejected:{hostile}": 9}),
         causes=((hostile, 1),),
         tiles=(ExampleImage(JPEG, hostile, None, hostile, 0.1, hostile, (hostile,), (hostile,)),),
         stages=(StageTime(hostile, 1.0, 1),),

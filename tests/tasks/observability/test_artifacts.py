@@ -85,7 +85,7 @@ def test_planned_shards_have_titles_with_video_and_seconds(home: Home, tmp_path:
 
 
 def test_a_table_of_hundreds_of_videos_is_cut_and_ends_with_their_sum() -> None:
-    works = [VideoWork(f"{n}", 1, counts={"looked_at": 2}, seconds={"teacher": 1}) for n in range(257)]
+    works = [VideoWork(f"{n}", 1, counts={"sampled": 2}, seconds={"teacher": 1}) for n in range(257)]
     rows = list(table_rows(works, {work.video_id: f"{work.video_id}.mp4" for work in works}))
     assert len(rows) == MAX_ROWS + 1
     assert rows[-1]["video"] == "all 257 videos"

@@ -8,7 +8,7 @@ import pytest
 from db.runs.queries import Failure, RunSummary
 from tasks.observability.final_state import NOTHING_TO_DO, WITH_FAILURES, NoSourceReadable, final_state
 
-WORKED = RunSummary("ab", "lite", 1, 0, 2, 0, {"looked_at": 9}, {}, (), shards_worked=2, videos_given=1)
+WORKED = RunSummary("ab", "lite", 1, 0, 2, 0, {"sampled": 9}, {}, (), shards_worked=2, videos_given=1)
 
 
 def failure(name: str, shard_id: int | None = None) -> Failure:
