@@ -110,7 +110,7 @@ def test_the_commands_of_the_pages_do_what_they_say(
         "office": len(OFFICE[::7]),
         "dance": len(DANCE),
     }
-    assert "beside ground truth" in (tmp_path / "evaluation.html").read_text()
+    assert "IoU with ground truth" in (tmp_path / "evaluation.html").read_text()
     close_databases()
 
 

@@ -190,6 +190,6 @@ def test_a_run_that_is_cancelled_in_prefect_stops_within_seconds_and_frees_its_s
     assert team.state_of(run) == StateType.CANCELLED
     assert not team.holders()
     assert team.shards("planned")
-    given_back = "Cancelled: not finished: it waits for the next run, or for others"
+    given_back = "Cancelled: not finished: the next run, or a helper of this one, continues it"
     wait_until(lambda: given_back in team.shown_shards(run))
     assert answer(team.start(shard_s=10))["shards_pending"] == 0

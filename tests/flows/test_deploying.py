@@ -161,7 +161,7 @@ def test_a_schedule_fires_by_itself_and_a_worker_elsewhere_completes_it(team: Te
         team.start("pull-reviews", home=".maskmill")
         wait_until(lambda: team.runs("pull-reviews", StateType.FAILED), worker)
     (failed,) = team.runs("pull-reviews", StateType.FAILED)
-    assert "name the whole path" in str(failed.state and failed.state.message)
+    assert "give an absolute path" in str(failed.state and failed.state.message)
     with database_of(Home(team.home)).session() as session:
         summary = summarize_run(session, latest_run(session, None))
     assert (summary.name, summary.shards_pending) == (team.name, 0)

@@ -148,7 +148,7 @@ def test_a_shard_that_kills_every_worker_fails_and_the_others_get_done(
     summary = generate_dataset([str(video)], config, name="fragile", home=tmp_path / "home")
     assert (summary.shards_done, summary.shards_pending) == (5, 1)  # it may be tried again
     (failure,) = summary.failures
-    assert "3 workers died at this shard" in str(failure)
+    assert "3 workers crashed on this shard" in str(failure)
     assert shards_of(tmp_path / "home")[2] == ("failed", 3, "worker_lost")
 
 
@@ -232,7 +232,7 @@ def test_a_scheduler_that_goes_away_ends_the_run_and_fails_no_shard() -> None:
     future: Any = Ended(FutureCancelledError("shard", "scheduler-connection-lost"))
     with (
         make_runner(load_config("offline", ["runner=dask", "workers=1"])) as workers,
-        pytest.raises(ClusterUnreachable, match="run the same again"),
+        pytest.raises(ClusterUnreachable, match="run the same command again"),
     ):
         workers.outcome_of(future)
 
