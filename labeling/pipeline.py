@@ -18,6 +18,7 @@ from labeling.review.queue import review_priority
 from labeling.runtime.prefetch import Stopwatch, prefetch
 from labeling.sampling.pose_filter import Rejection, attach_keypoints, check_people
 from labeling.sampling.select import MinGap, SkippedFrame, select_frames
+from labeling.segmenters.models import Models
 from labeling.segmenters.protocol import Segmenter
 from labeling.storage.encode import encode_image
 from labeling.storage.home import Home
@@ -30,20 +31,6 @@ from labeling.trust.decide import decide
 from labeling.trust.evidence import Evidence
 from labeling.trust.scores import predict_trust, with_trust
 from labeling.video.decode import DecodeStats
-
-
-@dataclass(frozen=True, slots=True)
-class Models:
-    """The loaded segmenters of a run; `pose` and `verifier` only if they are configured."""
-
-    teacher: Segmenter
-    student: Segmenter
-    pose: Segmenter | None = None
-    verifier: Segmenter | None = None
-
-    def prepare(self, clip: Clip) -> "Models":
-        pose, verifier = (model.prepare(clip) if model else None for model in (self.pose, self.verifier))
-        return Models(self.teacher.prepare(clip), self.student.prepare(clip), pose, verifier)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,20 +6,13 @@ Overlaps are computed on run-length encodings; only the boundary bands are decod
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-
 from configs.models import Agreement
 from labeling.comparison.boundary_iou import boundary_iou
+from labeling.comparison.iou import match_pairs, union_iou
 from labeling.comparison.mismatches import find_mismatches, find_semantic_mismatches
 from labeling.structures.agreement import FrameAgreement, Match
 from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask, intersect_masks, iou_matrix, union_masks
-
-EPSILON_PX = 1e-7
-"""Added to both areas of an IoU, so that two empty masks agree (1) and nothing divides by zero. It is too
-small to lift an IoU above a threshold: areas are whole pixels."""
 
 
 def compare_instances(
@@ -87,25 +80,3 @@ def symmetric_difference_share(first: Mask, second: Mask) -> float:
     height, width = first.size_hw
     common = intersect_masks(first, second).area_px
     return (first.area_px + second.area_px - 2 * common) / max(1, height * width)
-
-
-def union_iou(first: Mask, second: Mask) -> float:
-    """Return (|I| + eps) / (|U| + eps) in pixels: 1 for two empty masks, about 0 for one."""
-    common = intersect_masks(first, second).area_px
-    joint = first.area_px + second.area_px - common
-    return (common + EPSILON_PX) / (joint + EPSILON_PX)
-
-
-def match_pairs(ious: NDArray[np.float64], *, min_iou: float) -> list[tuple[int, int, float]]:
-    """Match rows with columns of an IoU matrix one to one: (row, column, IoU), in order of rows.
-
-    Maximizes the sum of IoU (Hungarian method). Pairs below `min_iou`, or of IoU 0, count as 0:
-    otherwise two of them could outweigh one valid pair.
-
-    >>> match_pairs(np.array([[0.9, 0.2], [0.6, 0.0]]), min_iou=0.5)
-    [(0, 0, 0.9)]
-    """
-    eligible = np.where((ious >= min_iou) & (ious > 0), ious, 0.0)
-    rows, columns = linear_sum_assignment(eligible, maximize=True)
-    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
-    return [(row, column, float(ious[row, column])) for row, column in pairs if eligible[row, column] > 0]

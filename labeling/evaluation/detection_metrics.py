@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.comparison.agreement import match_pairs
+from labeling.comparison.iou import match_pairs
 from labeling.datasets.readers.coco import fill_box
 from labeling.evaluation.ground_truth import LabeledImage
 from labeling.evaluation.ignore_regions import cut_ignored, lie_outside

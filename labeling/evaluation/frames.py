@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from labeling.comparison.agreement import EPSILON_PX, expected_iou
+from labeling.comparison.agreement import expected_iou
+from labeling.comparison.iou import EPSILON_PX
 from labeling.evaluation.detection_metrics import ImageMatch, match_people, visible_tracks
 from labeling.evaluation.ground_truth import LabeledImage
 from labeling.evaluation.ignore_regions import leave_out_unlabeled

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Literal
 
 from configs.models import Review
-from labeling.comparison.agreement import union_iou
+from labeling.comparison.iou import union_iou
 from labeling.review.records import ReviewedFrame
 from labeling.structures.masks import union_masks
 

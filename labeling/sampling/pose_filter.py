@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from configs.errors import ConfigError
 from configs.models import PoseFilter
-from labeling.comparison.agreement import match_pairs
+from labeling.comparison.iou import match_pairs
 from labeling.structures.instances import COCO_KEYPOINTS, Instance
 from labeling.structures.keypoints import foot_reach_px, share_inside
 from labeling.structures.masks import Mask, box_iou_matrix

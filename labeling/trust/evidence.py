@@ -7,7 +7,7 @@ decision (`labeling.trust.decide.needs_flip`).
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labeling.comparison.agreement import union_iou
+from labeling.comparison.iou import union_iou
 from labeling.structures.instances import Instance
 from labeling.structures.keypoints import share_inside
 from labeling.structures.masks import Mask, flip_mask, iou_matrix, mask_areas, union_masks

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from configs.models import RunConfig
-from labeling.comparison.agreement import match_pairs, union_iou
+from labeling.comparison.iou import match_pairs, union_iou
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.keypoints import share_inside
 from labeling.structures.masks import box_iou_matrix, union_masks

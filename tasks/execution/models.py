@@ -9,10 +9,10 @@ from typing import Any
 from configs.errors import ConfigError
 from configs.models import RunConfig
 from configs.segmenters import SegmenterBlock
-from labeling.pipeline import Models
 from labeling.runtime.memory import bound_heaps
 from labeling.runtime.threads import bound_image_threads
 from labeling.segmenters.factory import make_segmenter
+from labeling.segmenters.models import Models
 from labeling.segmenters.shared import SerializedSegmenter
 from labeling.structures.instances import ModelCard
 

@@ -13,8 +13,9 @@ from PIL import Image
 from configs.load import validate_config
 from configs.models import RunConfig
 from labeling.errors import ModelOutputWrong
-from labeling.pipeline import Models, label_shard
+from labeling.pipeline import label_shard
 from labeling.review.queue import review_priority
+from labeling.segmenters.models import Models
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip, ImageFile
 from labeling.structures.records import LabeledShard

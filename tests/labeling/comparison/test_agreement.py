@@ -7,7 +7,8 @@ import pytest
 from hypothesis import assume, given
 
 from configs.models import Agreement
-from labeling.comparison.agreement import compare_instances, match_pairs, union_iou
+from labeling.comparison.agreement import compare_instances
+from labeling.comparison.iou import match_pairs, union_iou
 from labeling.errors import ModelOutputWrong
 from labeling.structures.agreement import FrameAgreement, Match
 from labeling.structures.masks import BoolArray, Mask

@@ -1,0 +1,33 @@
+"""IoU of two masks, and one-to-one matching by IoU; `iou_matrix` of many pairs is in structures/masks.py."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from labeling.structures.masks import Mask, intersect_masks
+
+EPSILON_PX = 1e-7
+"""Added to both areas of an IoU, so that two empty masks agree (1) and nothing divides by zero. It is too
+small to lift an IoU above a threshold: areas are whole pixels."""
+
+
+def union_iou(first: Mask, second: Mask) -> float:
+    """Return (|I| + eps) / (|U| + eps) in pixels: 1 for two empty masks, about 0 for one."""
+    common = intersect_masks(first, second).area_px
+    joint = first.area_px + second.area_px - common
+    return (common + EPSILON_PX) / (joint + EPSILON_PX)
+
+
+def match_pairs(ious: NDArray[np.float64], *, min_iou: float) -> list[tuple[int, int, float]]:
+    """Match rows with columns of an IoU matrix one to one: (row, column, IoU), in order of rows.
+
+    Maximizes the sum of IoU (Hungarian method). Pairs below `min_iou`, or of IoU 0, count as 0:
+    otherwise two of them could outweigh one valid pair.
+
+    >>> match_pairs(np.array([[0.9, 0.2], [0.6, 0.0]]), min_iou=0.5)
+    [(0, 0, 0.9)]
+    """
+    eligible = np.where((ious >= min_iou) & (ious > 0), ious, 0.0)
+    rows, columns = linear_sum_assignment(eligible, maximize=True)
+    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
+    return [(row, column, float(ious[row, column])) for row, column in pairs if eligible[row, column] > 0]
