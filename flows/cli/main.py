@@ -38,17 +38,6 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Mine video for the frames a segmentation model gets wrong, and build a COCO dataset from them.",
 )
-app.add_typer(export.app, name="export")
-app.add_typer(review.app, name="review")
-app.add_typer(system.models_app, name="models")
-app.add_typer(system.db_app, name="db")
-for command in (
-    *(system.doctor, system.gc, system.recover, browse.runs, browse.frames, browse.show, browse.report),
-    *(evaluate_command.evaluate, calibrate_command.calibrate),
-    *(services.serve, services.deploy, services.worker),
-):
-    app.command(command.__name__)(command)
-
 LONG_RUNNING = ("serve", "worker")
 """Commands whose log is shown, because their runs are followed in Prefect's UI and in the log only."""
 
@@ -190,6 +179,19 @@ def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:
     if summary.failures:
         typer.echo("")
     print_failures(summary.failures)
+
+
+for command in (
+    *(browse.runs, browse.frames, browse.show, browse.report),
+    *(evaluate_command.evaluate, calibrate_command.calibrate),
+    *(services.serve, services.deploy, services.worker),
+    *(system.doctor, system.recover, system.gc),
+):
+    app.command(command.__name__)(command)
+app.add_typer(export.app, name="export")
+app.add_typer(review.app, name="review")
+app.add_typer(system.models_app, name="models")
+app.add_typer(system.db_app, name="db")
 
 
 if __name__ == "__main__":
