@@ -48,7 +48,7 @@ def write(url: str, work: list[tuple[ShardRow, LabeledShard]], start: Barrier) -
 
 
 def time_writers(url: str, writers: int, shards: int, first_video: int) -> float:
-    """Rows a second of so many processes, each with `shards` shards of videos that nobody stored yet."""
+    """Return the rows per second of several processes, each storing `shards` shards of new videos."""
     database = open_database(url)
     config = config_of(0.5)
     begin_planted(database, config)
