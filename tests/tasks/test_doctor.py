@@ -92,7 +92,7 @@ def test_an_old_version_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ("url", "message"),
     [
         ("http://127.0.0.1:1/api", "no Prefect server answers at http://127.0.0.1:1/api: start one with"),
-        ("127.0.0.1:4200/api", "PREFECT_API_URL=127.0.0.1:4200/api: "),
+        ("127.0.0.1:4200/api", "PREFECT_API_URL=127.0.0.1:4200/api is not"),
     ],
 )
 def test_a_prefect_server_that_does_not_answer_is_not_ok(url: str, message: str, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_process_that_is_gone_loses_its_lease_at_once(home: Home, crashed: lis
     assert recovered(home) == []
 
 
-@pytest.mark.parametrize("silent_s", [0, 60, 1000 * LOST_MACHINE_S])
+@pytest.mark.parametrize("age_s", [0, 60, 1000 * LOST_MACHINE_S])
 def test_a_process_that_lives_keeps_its_lease_however_long_it_is_silent(
     age_s: float, home: Home, crashed: list[str]
 ) -> None:
