@@ -74,6 +74,7 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
+@pytest.mark.slow
 def test_skips_are_counted_at_the_end_with_several_processes_too(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

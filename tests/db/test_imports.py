@@ -36,12 +36,14 @@ def runs() -> list[tuple[float, set[str]]]:
     return [run_fresh("import " + ", ".join(module_names())) for _ in range(3)]
 
 
+@pytest.mark.slow
 def test_no_heavy_package_is_imported(runs: list[tuple[float, set[str]]]) -> None:
     _, modules = runs[0]
     assert modules.issuperset(module_names())
     assert modules.isdisjoint(HEAVY)
 
 
+@pytest.mark.slow
 def test_imports_take_at_most_twice_the_time_of_what_they_require(
     runs: list[tuple[float, set[str]]],
 ) -> None:

@@ -126,6 +126,7 @@ def test_a_run_is_browsed_shown_reported_and_exported(workplace: Path) -> None:
 
 
 @pytest.mark.usefixtures("prefect")
+@pytest.mark.slow
 def test_a_run_with_a_bad_source_ends_with_3_and_lists_it(workplace: Path) -> None:
     write_text_as_video(workplace / "text.mp4")
     summary = as_json("run", "text.mp4", "video.mp4", "--config", "scripted.yaml", code=3)
@@ -165,6 +166,7 @@ def test_a_run_of_missing_paths_fails_before_prefect_starts(
 
 
 @pytest.mark.usefixtures("prefect")
+@pytest.mark.slow
 def test_the_same_command_again_says_that_nothing_was_to_do() -> None:
     assert "nothing to do" not in maskmill("run", "video.mp4", "--config", "scripted.yaml").stdout
     assert "nothing to do" in maskmill("run", "video.mp4", "--config", "scripted.yaml").stdout
@@ -199,6 +201,7 @@ def test_wrong_use_ends_with_2_and_says_what_to_do(arguments: list[str], complai
 
 
 @pytest.mark.usefixtures("prefect")
+@pytest.mark.slow
 def test_runs_are_listed_the_last_one_worked_on_first() -> None:
     stricter = ["run", "video.mp4", "--config", "scripted.yaml", "--set", "agreement.hard_below=0.1"]
     maskmill(*stricter)

@@ -57,6 +57,7 @@ def sets_of(images: Path) -> dict[str, object]:
     }
 
 
+@pytest.mark.slow
 def test_a_calibration_learns_from_the_score_and_a_run_uses_it(images: Path) -> None:
     sets = load_labeled_sets(sets_of(images))
     fit = calibrate_on_sets(sets, config())

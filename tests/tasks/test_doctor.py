@@ -67,6 +67,7 @@ def test_an_unreachable_server_is_reported_at_once(tmp_path: Path, monkeypatch: 
     assert WRONG_KEY not in found.finding
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         set_server(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}")

@@ -82,6 +82,7 @@ def test_a_variable_rate_is_sampled_by_time_not_by_count(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["v.mp4", "v.ts", "v.avi"])
+@pytest.mark.slow
 def test_shards_sample_the_same_frames_as_the_whole_video(name: str, tmp_path: Path) -> None:
     coding = Coding(options={"g": "48", "bf": "3"})
     path = write_numbered_video(tmp_path / name, fps=NTSC, frames=250, size_hw=(72, 96), coding=coding)
@@ -284,6 +285,7 @@ def real_clips(shared: Path) -> dict[str, Callable[[int], videos.Image]]:
 
 
 @pytest.mark.shared
+@pytest.mark.slow
 def test_cuts_between_real_videos_are_found_exactly(shared: Path, tmp_path: Path) -> None:
     clips = list(real_clips(shared).values())
     order = [clips[i] for i in (0, 1, 2, 0, 2, 1)]

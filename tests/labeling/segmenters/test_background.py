@@ -78,6 +78,7 @@ def test_a_light_that_is_switched_on_is_no_person(scene_clip: Clip) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.slow
 def test_masks_do_not_depend_on_the_frames_before(method: Method, scene_clip: Clip) -> None:
     frames = [scene_frame(index) for index in range(60, 460, 50)]
     forwards = learn(method, scene_clip).segment(frames)

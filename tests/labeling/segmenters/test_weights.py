@@ -197,6 +197,7 @@ def test_torchs_own_cache_is_searched(tmp_path: Path) -> None:
     assert rows["lraspp_mobilenet_v3_large:COCO_WITH_VOC_LABELS_V1"] == kept
 
 
+@pytest.mark.slow
 def test_torchvisions_rows_are_those_of_its_enums() -> None:
     from typing import get_args
 

@@ -85,6 +85,7 @@ def times_of(path: Path) -> list[float]:
         return [frame.time for frame in container.decode(video=0) if frame.time is not None]
 
 
+@pytest.mark.slow
 def test_a_dropped_stream_is_reconnected_and_no_complete_frame_is_lost(site: Site, tmp_path: Path) -> None:
     """Three connections in real time, two cut in the middle of a packet; then only errors."""
     clips = [ts(start, start + 20, grain=60) for start in (0, 100, 200)]
@@ -179,6 +180,7 @@ def test_recording_continues_after_drops_until_it_is_long_enough(site: Site, tmp
     assert [read_numbers(recording.path)[0] for recording in recordings] == [0, 100, 200, 300]
 
 
+@pytest.mark.slow
 def test_a_camera_that_sends_little_is_not_recorded_for_ever(site: Site, tmp_path: Path) -> None:
     site.pages["/cam"] = send_stream(ts(0, 30), seconds=4, pieces=40)
     start = time.monotonic()
@@ -334,6 +336,7 @@ def test_a_caller_that_stops_early_leaves_complete_files(site: Site, tmp_path: P
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [first.path]
 
 
+@pytest.mark.slow
 def test_an_interrupted_recording_is_closed_and_given_to_the_caller(site: Site, tmp_path: Path) -> None:
     site.pages["/cam"] = send_stream(ts(0, 100), seconds=6, pieces=80)
     program = textwrap.dedent(

@@ -59,6 +59,7 @@ def test_an_existing_image_stays(images: ImageStore) -> None:
     assert images.read("ab/abc.jpg") == b"first"
 
 
+@pytest.mark.slow
 def test_uploads_run_in_parallel(bucket: TestBucket) -> None:
     images, expected = StoredImages(ObjectStore(bucket.url)), made(32)
     images.create()

@@ -39,6 +39,7 @@ def fitted(examples: list[Example]) -> Calibration:
     return fit_calibration(examples, teacher="kind:name", good_from=0.8)
 
 
+@pytest.mark.slow
 def test_predictions_are_calibrated_on_unseen_groups() -> None:
     examples = drawn(frames=400)
     unseen = summarize_predictions(predict_unseen(examples, accept_risk=0.05))["all"]

@@ -127,6 +127,7 @@ def test_a_mask_smaller_than_a_compared_pixel_is_not_judged() -> None:
     assert static_regions.moving_fraction(Mask.empty(size_hw), 0) is None
 
 
+@pytest.mark.slow
 def test_a_long_shot_takes_no_more_memory_than_a_short_one() -> None:
     static_regions = observed(seconds=1000)
     assert static_regions._current is not None

@@ -62,6 +62,7 @@ def test_a_shard_waits_for_a_free_slot(client: SyncPrefectClient) -> None:
     assert order == ["first", "second"]
 
 
+@pytest.mark.slow
 def test_the_check_ends_the_wait(client: SyncPrefectClient) -> None:
     def stop() -> None:
         raise Interrupted("cancelled")

@@ -224,6 +224,7 @@ def test_a_split_is_written_where_the_dataset_is_divided(images: Path, tmp_path:
     assert [record.get("split") for record in _document(tmp_path / "out")["images"]] == ["train", None]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_frames(images: Path, tmp_path: Path) -> None:
     speckled = np.random.default_rng(0).random(SIZE_HW) > 0.5
     only = frame(1, images, instance(1, speckled))
