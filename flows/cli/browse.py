@@ -18,15 +18,13 @@ from flows.cli.console import (
     print_table,
 )
 
-DECISIONS = ("rejected", "easy", "accepted", "review")
-
 
 class FrameOrder(StrEnum):
     agreement = "agreement"
     time = "time"
 
 
-def check_decisions(decisions: Sequence[str], known: Sequence[str] = DECISIONS) -> tuple[str, ...]:
+def check_decisions(decisions: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     """Return the decisions.
 
     Raises:
@@ -74,12 +72,12 @@ def frames(
     as_json: JsonOption = False,
 ) -> None:
     """List the frames of a run, hardest first."""
-    from db.frames.listing import FrameQuery, list_frames
+    from db.frames.listing import DECISIONS, FrameQuery, list_frames
     from db.runs.queries import latest_run
     from flows.home import existing_context
     from labeling.text.figures import clock
 
-    decisions = check_decisions(decision or [])
+    decisions = check_decisions(decision or [], DECISIONS)
     query = FrameQuery(decisions, order="time" if order is FrameOrder.time else "agreement", limit=limit)
     with existing_context(home).database.session() as session:
         rows = list(list_frames(session, latest_run(session, run).id, query))

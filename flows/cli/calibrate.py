@@ -34,6 +34,7 @@ from flows.cli.labeled_sets import (
 
 if TYPE_CHECKING:
     from labeling.evaluation.cross_validation import CrossValidation
+    from tasks.calibrate import Fit
 
 
 class ImageOrigin(StrEnum):
@@ -68,10 +69,9 @@ def calibrate(
     as_json: JsonOption = False,
 ) -> None:
     """Fit the probability that the teacher's masks are right, cross-validated by labeled set or video."""
-    from configs.load import change_config, load_config
-    from flows.home import existing_context
+    from configs.load import load_config
     from tasks.browse import write_file
-    from tasks.calibrate import calibrate_on_reviews, calibrate_on_sets, config_of_run
+    from tasks.calibrate import calibrate_on_sets
 
     for path in filter(None, (to, figures)):
         if path.is_dir() or not path.absolute().parent.is_dir():
@@ -80,12 +80,7 @@ def calibrate(
     if origin:
         if sets or images or coco or masks:
             raise ConfigError("--from reviews uses the run's own images: leave out SETS.yaml and --images")
-        context = existing_context(home)
-        if config:
-            run_config = load_config(config, changes)
-        else:
-            run_config = change_config(config_of_run(context, run), changes, "of the run")
-        fit = calibrate_on_reviews(context, run, run_config)
+        fit = _fit_on_reviews(home, run, config, changes)
     else:
         run_config = load_config(config or "default", changes)
         options = {
@@ -96,12 +91,27 @@ def calibrate(
             "roi": roi,
         }
         fit = calibrate_on_sets(read_sets(sets, {**options, "partial": partial, "every": every}), run_config)
-    emit(fit.figures(), lambda: _print(fit.unseen, fit.accept_risk), as_json=as_json)
+    all_figures = fit.figures()
+    emit(all_figures, lambda: _print(fit.unseen, fit.accept_risk), as_json=as_json)
     write_file(to, fit.calibration.model_dump_json(indent=1).encode() + b"\n")
     if figures:
-        write_file(figures, json.dumps(fit.figures(), indent=1).encode() + b"\n")
+        write_file(figures, json.dumps(all_figures, indent=1).encode() + b"\n")
     if not as_json:
         typer.echo(f"{to}: use it with --set trust.calibration={to}")
+
+
+def _fit_on_reviews(home: Path, run: str | None, config: str | None, changes: list[str]) -> "Fit":
+    """Fit on the reviewed frames of a run, with its own config unless another is named."""
+    from configs.load import change_config, load_config
+    from flows.home import existing_context
+    from tasks.calibrate import calibrate_on_reviews, config_of_run
+
+    context = existing_context(home)
+    if config:
+        run_config = load_config(config, changes)
+    else:
+        run_config = change_config(config_of_run(context, run), changes, "of the run")
+    return calibrate_on_reviews(context, run, run_config)
 
 
 def _print(unseen: "dict[str, CrossValidation]", accept_risk: float) -> None:

@@ -70,9 +70,10 @@ def evaluate(
     }
     labeled = read_sets(sets, {**options, "partial": partial, "every": every, "fps": fps})
     evaluation = evaluate_sets(labeled, run_config)
-    emit(evaluation.figures(), lambda: _print(evaluation.sets), as_json=as_json)
+    all_figures = evaluation.figures() if as_json or figures else None
+    emit(all_figures, lambda: _print(evaluation.sets), as_json=as_json)
     if figures:
-        write_file(figures, json.dumps(evaluation.figures(), indent=1).encode() + b"\n")
+        write_file(figures, json.dumps(all_figures, indent=1).encode() + b"\n")
     if report:
         write_file(report, evaluation.page(config).encode())
 

@@ -14,7 +14,6 @@ from labeling.runtime.thread_pool import AT_ONCE, BoundedThreadPool
 from labeling.storage.atomic import storage_errors, write_atomically
 from labeling.storage.object_store import ObjectStore, known_store, local_path
 
-VARIABLE = IMAGE_STORE.name
 MARKER = ".maskmill"
 """Written at each start of a run, so that a store without write access is found before the models are loaded."""
 _MARK = b"Images that maskmill kept, each named by its SHA-256.\n"

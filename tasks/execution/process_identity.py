@@ -54,10 +54,6 @@ class ProcessIdentity:
         state = _read_state(self.pid)
         return state is not None and (state[0] in _ENDED or state[1] != self.started)
 
-    def is_alive(self) -> bool:
-        """Return whether the process is known to exist; False if this machine cannot know."""
-        return self.is_here() and not self.is_gone()
-
 
 def identify_process(pid: int | None = None) -> ProcessIdentity | None:
     """Return the identity of a process of this machine, by default of this process.

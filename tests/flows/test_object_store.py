@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from configs.environment import IMAGE_STORE
 from configs.load import load_config
 from db.frames.dataset import dataset_frames
 from db.runs.queries import RunSummary
@@ -19,7 +20,6 @@ from labeling.datasets.formats.coco import write_coco
 from labeling.datasets.object_store import export_to
 from labeling.errors import StoreDenied, StoreUnreachable
 from labeling.storage.home import Home
-from labeling.storage.image_store import VARIABLE
 from labeling.synthetic.scene import render_scene
 from tasks.execution.database import database_of
 from tests.flows.dump import dump_files, dump_rows
@@ -46,7 +46,7 @@ def local_home(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def in_bucket(bucket: TestBucket, local_home: Path, monkeypatch: pytest.MonkeyPatch) -> TestBucket:
     """A bucket that is set as the image store."""
-    monkeypatch.setenv(VARIABLE, f"{bucket.url}/kept")
+    monkeypatch.setenv(IMAGE_STORE.name, f"{bucket.url}/kept")
     return bucket
 
 
@@ -79,7 +79,7 @@ def assert_same(home: Path, local_home: Path, bucket: TestBucket, folder: Path) 
     export(home, str(folder / "from_bucket"))
     kept = images_in(bucket)
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(VARIABLE)
+        patch.delenv(IMAGE_STORE.name)
         assert kept == kept_files(local_home)
         export(local_home, str(folder / "from_disk"))
     files = dump_files(folder / "from_bucket")
@@ -125,7 +125,7 @@ def test_a_home_moves_into_a_bucket_by_copying_its_images(
         client.put_object(Bucket=in_bucket.name, Key=name, Body=content)
     export(local_home, str(tmp_path / "from_bucket"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(VARIABLE)
+        patch.delenv(IMAGE_STORE.name)
         export(local_home, str(tmp_path / "from_disk"))
     assert dump_files(tmp_path / "from_bucket") == dump_files(tmp_path / "from_disk")
 
@@ -172,12 +172,12 @@ def test_an_unreachable_server_stops_the_run_which_continues_afterwards(
 def test_a_missing_bucket_and_refused_keys_are_reported_before_the_run(
     scene: Path, in_bucket: TestBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(VARIABLE, "s3://nobody-made-this/kept")
+    monkeypatch.setenv(IMAGE_STORE.name, "s3://nobody-made-this/kept")
     began = time.monotonic()
     with pytest.raises(StoreDenied, match="s3://nobody-made-this/kept: there is no such bucket"):
         run(scene, tmp_path / "home")
     in_bucket.gate.fail_with = 403
-    monkeypatch.setenv(VARIABLE, f"{in_bucket.url}/kept")
+    monkeypatch.setenv(IMAGE_STORE.name, f"{in_bucket.url}/kept")
     with pytest.raises(StoreDenied, match=r"refuses our keys .*AWS_SECRET_ACCESS_KEY"):
         run(scene, tmp_path / "home")
     assert time.monotonic() - began < 20

@@ -7,9 +7,9 @@ import httpx
 import numpy as np
 import pytest
 
+from configs.environment import IMAGE_STORE
 from labeling.errors import LabelStudioRefused
 from labeling.review.label_studio.s3_storage import KEY_VARIABLE, SECRET_VARIABLE
-from labeling.storage.image_store import VARIABLE
 from tests.flows.test_review import Desk, desk
 from tests.planted_reviews import PlantedFrame, box_mask, plant_run
 from tests.store_server import TestBucket
@@ -27,7 +27,7 @@ KEY_ID, SECRET = "AKIAREADER", "only-reads-images"
 
 @pytest.fixture
 def kept_in_bucket(bucket: TestBucket, monkeypatch: pytest.MonkeyPatch) -> TestBucket:
-    monkeypatch.setenv(VARIABLE, f"{bucket.url}/kept")
+    monkeypatch.setenv(IMAGE_STORE.name, f"{bucket.url}/kept")
     for name in (KEY_VARIABLE, SECRET_VARIABLE):
         monkeypatch.delenv(name, raising=False)
     return bucket

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from configs.environment import IMAGE_STORE
 from configs.load import load_config
 from labeling.review.label_studio.credentials import TOKEN_VARIABLE, URL_VARIABLE, credentials_file
-from labeling.storage.image_store import VARIABLE
 from tasks.doctor import CheckResult, run_checks
 from tests.servers import send_page, serve
 from tests.store_server import TestBucket
@@ -131,9 +131,9 @@ def check_images(home: Path) -> CheckResult:
 def test_the_image_store_is_named_and_a_bucket_is_tried(
     tmp_path: Path, bucket: TestBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(IMAGE_STORE.name, raising=False)
     assert check_images(tmp_path).finding == f"in {tmp_path / 'images'}"
-    monkeypatch.setenv(VARIABLE, f"{bucket.url}/kept")
+    monkeypatch.setenv(IMAGE_STORE.name, f"{bucket.url}/kept")
     found = check_images(tmp_path)
     assert found.ok
     assert found.finding.startswith(f"{bucket.url}/kept: write, read and list work")

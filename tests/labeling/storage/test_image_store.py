@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from configs.environment import IMAGE_STORE
 from configs.errors import ConfigError
 from labeling.errors import StorageError, StoreUnreachable
 from labeling.runtime.thread_pool import BoundedThreadPool
 from labeling.storage.home import Home
 from labeling.storage.image_store import (
     MARKER,
-    VARIABLE,
     FolderImages,
     ImageStore,
     StoredImages,
@@ -132,13 +132,13 @@ def test_an_error_in_the_block_cancels_pending_calls() -> None:
 
 def test_the_environment_sets_the_image_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = Home(tmp_path / "home")
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(IMAGE_STORE.name, raising=False)
     assert home.images.address == str(tmp_path / "home" / "images")
     for address in (str(tmp_path / "elsewhere"), f"file://{tmp_path}/elsewhere"):
-        monkeypatch.setenv(VARIABLE, address)
+        monkeypatch.setenv(IMAGE_STORE.name, address)
         assert open_images(tmp_path).path("ab/c.jpg") == tmp_path / "elsewhere/ab/c.jpg"
-    monkeypatch.setenv(VARIABLE, "memory://kept")
+    monkeypatch.setenv(IMAGE_STORE.name, "memory://kept")
     assert open_images(tmp_path).store is not None
-    monkeypatch.setenv(VARIABLE, "s4://kept")
+    monkeypatch.setenv(IMAGE_STORE.name, "s4://kept")
     with pytest.raises(ConfigError, match="s4://kept"):
         home.create()

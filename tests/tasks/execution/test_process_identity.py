@@ -30,19 +30,19 @@ def identity_of(process: "subprocess.Popen[bytes]") -> ProcessIdentity:
 
 def test_a_process_is_alive_until_it_ends(child: "subprocess.Popen[bytes]") -> None:
     identity = identity_of(child)
-    assert identity.is_alive()
+    assert identity.is_here()
     assert not identity.is_gone()
     child.kill()
     child.wait()
     assert identity.is_gone()
-    assert not identity.is_alive()
     assert identify_process(child.pid) is None
 
 
 def test_a_paused_process_is_alive(child: "subprocess.Popen[bytes]") -> None:
     identity = identity_of(child)
     os.kill(child.pid, signal.SIGSTOP)
-    assert identity.is_alive()
+    assert identity.is_here()
+    assert not identity.is_gone()
 
 
 def test_a_killed_process_is_gone_before_its_parent_waits_for_it(child: "subprocess.Popen[bytes]") -> None:
@@ -59,7 +59,7 @@ def test_a_later_process_with_the_same_pid_is_another_one(child: "subprocess.Pop
 
 def test_of_another_machine_nothing_is_known(child: "subprocess.Popen[bytes]") -> None:
     elsewhere = replace(identity_of(child), machine="elsewhere")
-    assert not elsewhere.is_alive()
+    assert not elsewhere.is_here()
     assert not elsewhere.is_gone()
     assert not replace(elsewhere, pid=2**22 + 1).is_gone()
 
