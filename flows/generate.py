@@ -8,7 +8,7 @@ from typing import cast
 from prefect import flow, runtime
 from prefect.logging import get_run_logger
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, Interrupted
 from configs.load import load_config
 from configs.models import RunConfig
 from db.runs.queries import RunSummary, failed_specs, planned_shards
@@ -16,7 +16,6 @@ from db.runs.writes import record_models, requeue_failed, upsert_run
 from flows.home import whole_path
 from flows.label import process_shards
 from flows.runners.select import check_runner
-from labeling.errors import Interrupted
 from labeling.sources.content_store import remove_leftovers
 from labeling.sources.titles import run_title
 from labeling.sources.url_policy import refuse_passwords

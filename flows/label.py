@@ -10,7 +10,15 @@ from prefect import flow
 from prefect.futures import PrefectFuture
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from configs.errors import ConfigError
+from configs.errors import (
+    ConfigError,
+    DatabaseError,
+    DatabaseUnreachable,
+    Interrupted,
+    OtherDatabase,
+    StorageError,
+    WorkerLost,
+)
 from configs.models import RunConfig
 from db.models.core import ShardRow
 from db.runs.leases import MAX_ATTEMPTS, claim_shard, leased_by_others, release_shard, release_shards
@@ -19,14 +27,6 @@ from db.runs.queries import latest_run
 from db.runs.writes import fail_shard
 from flows.home import complete_if_no_run, existing_context, whole_path
 from flows.runners.select import Workers, make_runner
-from labeling.errors import (
-    DatabaseError,
-    DatabaseUnreachable,
-    Interrupted,
-    OtherDatabase,
-    StorageError,
-    WorkerLost,
-)
 from tasks.execution.context import SAME_DATABASE, Context
 from tasks.execution.leases import Lease, cancelled, hold_lease, recover_stale_leases
 from tasks.label import label_shard_task

@@ -8,11 +8,11 @@ from prefect import State, Task, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
+from configs.errors import DatabaseUnreachable, LabelStudioUnreachable
 from configs.models import Review as Settings
 from db.review.annotations import projects_at
 from db.runs.queries import latest_run
 from flows.home import Parameters, Result, complete_if_no_run, existing_context, whole_path
-from labeling.errors import DatabaseUnreachable, LabelStudioUnreachable
 from tasks.execution.context import Context
 from tasks.execution.leases import hold_lease
 from tasks.observability.artifacts import show_reviews

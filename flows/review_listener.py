@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from configs.errors import ConfigError, MaskmillError
+from configs.errors import AlreadyRunning, ConfigError, MaskmillError
 from db.review.annotations import projects_at
 from flows.review import pull_reviews
-from labeling.errors import AlreadyRunning
 from labeling.review.label_studio.webhook import SECRET_HEADER, WebhookListener, listen_for_webhooks
 from labeling.storage.home import Home
 from tasks.execution.context import open_context

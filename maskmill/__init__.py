@@ -58,7 +58,7 @@ def run(
     Raises:
         ConfigError: no source, or a config that cannot work on this machine.
         NoSourceReadable: every source failed; its `summary` lists them.
-        ModelError, StorageError, DatabaseError: see `labeling.errors`.
+        ModelError, StorageError, DatabaseError: see `configs.errors`.
 
     Example:
         `video` is a rendered scene of four seconds.

@@ -9,11 +9,10 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, ExportError, StorageError
 from db.frames.listing import frame_instances
 from db.models.core import AgreementRow, DecisionRow, FrameRow, RunRow
 from db.runs.queries import RunSummary, summarize_run
-from labeling.errors import ExportError, StorageError
 from labeling.storage.atomic import write_atomically
 from labeling.storage.encode import image_key
 from labeling.storage.home import Home

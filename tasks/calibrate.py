@@ -9,13 +9,12 @@ from typing import Any
 from more_itertools import batched
 
 from configs.calibration import Calibration
-from configs.errors import ConfigError
+from configs.errors import ConfigError, SourceError
 from configs.ground_truth import LabeledSet
 from configs.models import RunConfig
 from db.frames.dataset import REVIEWED, dataset_frames
 from db.runs.queries import latest_run
 from labeling.datasets.records import DatasetFrame
-from labeling.errors import SourceError
 from labeling.evaluation.cross_validation import CrossValidation, summarize_predictions
 from labeling.evaluation.frames import iou_outside, iou_with_ground_truth
 from labeling.evaluation.ground_truth import LabeledImage, read_labeled

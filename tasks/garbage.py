@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
-from configs.errors import ConfigError
+from configs.errors import AlreadyRunning, ConfigError
 from db.models.core import utc_now
 from db.runs.garbage import (
     SupersededRun,
@@ -18,7 +18,6 @@ from db.runs.garbage import (
     writer_host,
 )
 from db.runs.queries import latest_run
-from labeling.errors import AlreadyRunning
 from labeling.storage.home import Home
 from labeling.storage.image_files import KeptFile, delete_file, image_folders
 from tasks.execution.context import Context

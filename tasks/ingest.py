@@ -11,6 +11,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
+from configs.errors import NotAVideo, SourceError, UnsupportedVideo
 from configs.models import RunConfig, Sampling
 from db.runs.queries import known_images, known_source
 from db.runs.writes import (
@@ -23,7 +24,6 @@ from db.runs.writes import (
     record_source,
     record_video,
 )
-from labeling.errors import NotAVideo, SourceError, UnsupportedVideo
 from labeling.sources.content_store import sha256_of
 from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch

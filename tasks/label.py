@@ -12,24 +12,24 @@ from prefect.logging import get_run_logger
 from prefect.states import Cancelled
 from sqlalchemy.orm import Session
 
-from configs.errors import MaskmillError
+from configs.errors import (
+    DatabaseError,
+    DatabaseUnreachable,
+    DiskFull,
+    HomeNotWritable,
+    Interrupted,
+    MaskmillError,
+    OtherDatabase,
+    StorageError,
+    StoreDenied,
+    StoreUnreachable,
+)
 from configs.models import RunConfig
 from db.connection.database import Database
 from db.models.core import ShardRow
 from db.runs.leases import holds_shard
 from db.runs.queries import shard_clip
 from db.runs.writes import fail_shard, store_shard
-from labeling.errors import (
-    DatabaseError,
-    DatabaseUnreachable,
-    DiskFull,
-    HomeNotWritable,
-    Interrupted,
-    OtherDatabase,
-    StorageError,
-    StoreDenied,
-    StoreUnreachable,
-)
 from labeling.pipeline import label_shard
 from labeling.report.wording import count_name
 from labeling.runtime.memory import release_memory

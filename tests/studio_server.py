@@ -10,7 +10,7 @@ from threading import Thread
 import httpx
 import pytest
 
-from labeling.errors import LabelStudioMissing
+from configs.errors import LabelStudioMissing
 from labeling.review.label_studio.client import LabelStudioClient
 from labeling.review.label_studio.credentials import Credentials
 from labeling.review.label_studio.http import RetryPolicy

@@ -6,10 +6,10 @@ from contextlib import ExitStack, contextmanager
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
+from configs.errors import AlreadyRunning, DatabaseUnreachable, DiskFull
 from db.connection.engines import address_of, make_engine, writing
 from db.connection.locks import hold_lock, remove_lock
 from db.connection.schema import check_schema
-from labeling.errors import AlreadyRunning, DatabaseUnreachable, DiskFull
 
 _DISK_FULL = "53100"
 """SQLSTATE of PostgreSQL."""

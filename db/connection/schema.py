@@ -12,8 +12,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, func, inspect, select
 from sqlalchemy.exc import DBAPIError
 
+from configs.errors import DatabaseUnreachable, SchemaTooNew, SchemaTooOld
 from db.connection.engines import address_of, make_engine, writing
-from labeling.errors import DatabaseUnreachable, SchemaTooNew, SchemaTooOld
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 

@@ -122,7 +122,7 @@ class RunSourceRow(Base):
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), primary_key=True)
     source_id: Mapped[int] = mapped_column(ForeignKey("source.id"), primary_key=True)
     state: Mapped[str] = mapped_column(comment="ok or failed, at the last fetch")
-    error_code: Mapped[str | None] = mapped_column(comment="code of an error in labeling.errors")
+    error_code: Mapped[str | None] = mapped_column(comment="code of an error in configs.errors")
     error_message: Mapped[str | None] = mapped_column(comment="what happened and what to do")
     retryable: Mapped[bool] = mapped_column(default=False, comment="the same fetch may succeed later")
 

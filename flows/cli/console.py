@@ -14,8 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from configs.environment import HOME
-from configs.errors import ConfigError, MaskmillError
-from labeling.errors import ExportError, ModelError, SourceNotFound
+from configs.errors import ConfigError, ExportError, MaskmillError, ModelError, SourceNotFound
 
 if TYPE_CHECKING:
     from db.runs.queries import Failure

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from configs.environment import set_prefect_defaults
+from configs.errors import Interrupted, SourceNotFound
 from flows.cli import browse, export, review, services, system
 from flows.cli import calibrate as calibrate_command
 from flows.cli import evaluate as evaluate_command
@@ -26,7 +27,6 @@ from flows.cli.console import (
     print_table,
     require_sources,
 )
-from labeling.errors import Interrupted, SourceNotFound
 
 if TYPE_CHECKING:
     from configs.models import RunConfig

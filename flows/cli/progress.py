@@ -14,8 +14,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from configs.errors import DatabaseError
 from db.runs.queries import shard_progress
-from labeling.errors import DatabaseError
 from labeling.storage.home import Home
 from tasks.execution.context import open_context
 from tasks.observability.progress import repeat

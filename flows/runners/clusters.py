@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from labeling.errors import ClusterUnreachable
+from configs.errors import ClusterUnreachable
 from tasks.execution.workers import environment
 
 if TYPE_CHECKING:

@@ -15,10 +15,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from configs.environment import DATABASE_URL
-from configs.errors import ConfigError
+from configs.errors import ClusterUnreachable, ConfigError, WorkerLost
 from configs.models import RunConfig
 from flows.runners.processes import ProcessRunner
-from labeling.errors import ClusterUnreachable, WorkerLost
 from tasks.execution.prefect_server import is_this_machine
 from tasks.execution.workers import environment, may_use_gpus, thread_limits, worker_environments
 

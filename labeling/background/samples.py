@@ -16,7 +16,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.errors import EmptyVideo, ModelOutputWrong, NotAVideo, UnsupportedVideo
+from configs.errors import EmptyVideo, ModelOutputWrong, NotAVideo, UnsupportedVideo
 from labeling.runtime.memory import release_memory
 from labeling.structures.frames import Clip, RgbImage
 from labeling.structures.probability_maps import resize_image

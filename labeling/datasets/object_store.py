@@ -10,9 +10,9 @@ import tempfile
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from configs.errors import ExportError
 from labeling.datasets.records import ExportSummary
 from labeling.datasets.staging import MARKER, ImageTarget, marker_entries, marker_text
-from labeling.errors import ExportError
 from labeling.runtime.thread_pool import BoundedThreadPool
 from labeling.storage.object_store import ObjectStore, known_store, local_path
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from labeling.errors import ExportError
+from configs.errors import ExportError
 from labeling.storage.object_store import ObjectStore
 from labeling.structures.instances import COCO_KEYPOINTS, Keypoints
 from labeling.structures.masks import BoxXywh, Mask

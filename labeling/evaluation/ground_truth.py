@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, ModelOutputWrong
 from configs.ground_truth import LabeledSet
 from labeling.datasets.readers.coco import read_coco_file
 from labeling.datasets.readers.masks import check_size, read_values, split_labels
-from labeling.errors import ModelOutputWrong
 from labeling.sources.file_types import is_image_name, natural_order
 from labeling.structures.masks import BoxXywh, Mask, union_masks
 

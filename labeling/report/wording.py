@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import labeling.errors  # noqa: F401  # defines the classes
 from configs.errors import MaskmillError, error_classes
 from labeling.report.contents import FrameCounts, ReportData
 from labeling.text.figures import count, count_of, percent, spaced

@@ -9,8 +9,8 @@ from typing import Literal, Protocol, Self
 
 import imagehash
 
+from configs.errors import NotAVideo, UnsupportedVideo
 from configs.models import Sampling
-from labeling.errors import NotAVideo, UnsupportedVideo
 from labeling.sampling.shots import begins_a_shot
 from labeling.structures.frames import Clip, Frame, frame_key
 from labeling.video.color import LumaImage

@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.errors import ModelError, ModelOutputWrong
 from configs.segmenters import BackgroundBlock
 from labeling.background.plate import Stack, color_distance, learn_plate
 from labeling.background.samples import SampleStack, gather_samples
 from labeling.background.subtraction import Change, clean_mask, score_component, subtract_plate
-from labeling.errors import ModelError, ModelOutputWrong
 from labeling.runtime.memory import release_memory
 from labeling.structures.components import find_components
 from labeling.structures.frames import Clip, Frame, RgbImage

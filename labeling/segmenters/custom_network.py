@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, ModelOutputWrong, WeightsMissing
 from configs.segmenters import CustomNetworkBlock
-from labeling.errors import ModelOutputWrong, WeightsMissing
 from labeling.segmenters.network_files import OpenNetwork, open_network
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.segmenters.weights import check_sha256

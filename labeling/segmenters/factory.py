@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-from configs.errors import ConfigError, UnknownModel
+from configs.errors import ConfigError, ExtraMissing, UnknownModel
 from configs.segmenters import (
     BackgroundBlock,
     CustomNetworkBlock,
@@ -15,7 +15,6 @@ from configs.segmenters import (
     SelfieBlock,
     TorchvisionBlock,
 )
-from labeling.errors import ExtraMissing
 from labeling.segmenters.protocol import Segmenter
 
 _EXTRA_OF = {"onnxruntime": "lite", "ai_edge_litert": "lite", "torch": "torch", "torchvision": "torch"}

@@ -9,8 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.errors import ConfigError
-from labeling.errors import ModelOutputWrong
+from configs.errors import ConfigError, ModelOutputWrong
 from labeling.runtime.threads import thread_limit
 
 FloatBatch = NDArray[np.float32]

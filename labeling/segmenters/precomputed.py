@@ -19,10 +19,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, ModelOutputWrong
 from configs.segmenters import MasksFolderBlock
 from labeling.datasets.readers.masks import check_size, person_ids, read_coco_records, read_label_png
-from labeling.errors import ModelOutputWrong
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance, ModelCard

@@ -4,8 +4,7 @@ import math
 import threading
 from collections.abc import Sequence
 
-from configs.errors import MaskmillError
-from labeling.errors import ModelError, ModelOutputWrong
+from configs.errors import MaskmillError, ModelError, ModelOutputWrong
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance, ModelCard

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, WeightsCorrupt
 from configs.segmenters import TorchvisionBlock
-from labeling.errors import WeightsCorrupt
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.segmenters.torchvision_outputs import InstanceNetwork, SemanticNetwork
 from labeling.segmenters.weights import check_sha256, find_weights

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.environment import TORCH_HOME, XDG_CACHE_HOME
-from configs.errors import UnknownModel
+from configs.errors import UnknownModel, WeightsCorrupt, WeightsMissing
 from configs.models import RunConfig
 from configs.segmenters import SegmenterBlock, TorchvisionBlock
-from labeling.errors import WeightsCorrupt, WeightsMissing
 from labeling.storage.atomic import storage_errors
 from labeling.storage.cache import cache_dir
 

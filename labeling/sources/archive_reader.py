@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, cast
 
-from labeling.errors import (
+from configs.errors import (
     NotAVideo,
     SourceNotFound,
     SourcePrivate,

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from configs.errors import SourceError, SourceNotFound, UnsafeArchive
 from configs.models import Ingest
-from labeling.errors import SourceError, SourceNotFound, UnsafeArchive
 from labeling.sources.archive_reader import Budget, Member, open_members
 from labeling.sources.content_store import move_into_store, staging
 from labeling.sources.file_types import (

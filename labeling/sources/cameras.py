@@ -11,8 +11,7 @@ import av
 from av.container import InputContainer
 from av.error import FFmpegError
 
-from configs.models import Ingest
-from labeling.errors import (
+from configs.errors import (
     NotAVideo,
     SourceError,
     SourceNotFound,
@@ -20,6 +19,7 @@ from labeling.errors import (
     SourceUnreachable,
     UnsupportedVideo,
 )
+from configs.models import Ingest
 from labeling.sources.content_store import move_into_store, staging
 from labeling.sources.interrupt import Interrupt
 from labeling.sources.recording_segments import SegmentTimeline, SegmentWriter, date_back, open_segment

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 
-from labeling.errors import (
+from configs.errors import (
     BotWall,
     DiskFull,
     EmptyVideo,

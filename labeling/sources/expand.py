@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from configs.environment import all_variables
-from labeling.errors import NotAVideo, SourceError, SourceNotFound, SourcePrivate, UnsupportedVideo
+from configs.errors import NotAVideo, SourceError, SourceNotFound, SourcePrivate, UnsupportedVideo
 from labeling.sources.file_types import LIST_SUFFIXES, is_archive_name, is_image_name, suffix_of
 from labeling.sources.folders import PATTERN, find_in_folder, find_matches
 from labeling.sources.lists import ListRow, read_list

@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 
+from configs.errors import SourceError, SourceNotFound
 from configs.models import Ingest
-from labeling.errors import SourceError, SourceNotFound
 from labeling.sources.archives import fetch_archive, fetch_member
 from labeling.sources.cameras import record_camera, recording_name
 from labeling.sources.expand import split_member

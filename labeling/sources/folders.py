@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from labeling.errors import SourceError, SourceNotFound, SourcePrivate, UnsupportedVideo
+from configs.errors import SourceError, SourceNotFound, SourcePrivate, UnsupportedVideo
 from labeling.sources.file_types import (
     is_archive_name,
     is_image_name,

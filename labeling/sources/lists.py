@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from labeling.errors import NotAVideo, SourceNotFound, UnsupportedVideo
+from configs.errors import NotAVideo, SourceNotFound, UnsupportedVideo
 
 SPEC_COLUMNS = ("url", "path", "source")
 LICENSE_COLUMNS = ("license", "licence")

@@ -13,7 +13,7 @@ from av.container import InputContainer
 from av.error import FFmpegError, InvalidDataError
 from av.video.stream import VideoStream
 
-from labeling.errors import UnsupportedVideo
+from configs.errors import UnsupportedVideo
 from labeling.storage.atomic import storage_errors
 
 COPIED_INTO = {

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import SecretStr
 
-from labeling.errors import SourceError
+from configs.errors import SourceError
 
 SourceKind = Literal["file", "image_folder", "archive", "archive_member", "url", "camera"]
 

@@ -10,8 +10,7 @@ import socket
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote, unquote, urlsplit
 
-from configs.errors import ConfigError
-from labeling.errors import SourcePrivate, UnsupportedVideo
+from configs.errors import ConfigError, SourcePrivate, UnsupportedVideo
 
 CAMERA_PREFIX = "camera:"
 """Written before a camera's http URL."""

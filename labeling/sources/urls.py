@@ -10,9 +10,15 @@ from typing import Any, TypeVar
 from pydantic import SecretStr
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
-from configs.errors import MaskmillError
+from configs.errors import (
+    MaskmillError,
+    RateLimited,
+    SourceError,
+    SourceUnreachable,
+    TruncatedVideo,
+    UnsupportedVideo,
+)
 from configs.models import Ingest
-from labeling.errors import RateLimited, SourceError, SourceUnreachable, TruncatedVideo, UnsupportedVideo
 from labeling.sources.content_store import move_into_store, staging
 from labeling.sources.download_archive import DownloadArchive
 from labeling.sources.download_errors import classify_failure, reason_of, retry_after_s, storage_failure

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, UnsupportedVideo
 from configs.models import Ingest
-from labeling.errors import UnsupportedVideo
 from labeling.sources.js_runtime import RUNTIMES
 from labeling.sources.url_policy import check_resolved, redact_text
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from labeling.errors import DiskFull, HomeNotWritable, StorageError
+from configs.errors import DiskFull, HomeNotWritable, StorageError
 
 WRITING_PREFIX = ".writing-"
 """Prefix of temporary files; a killed writer leaves them behind."""

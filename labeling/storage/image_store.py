@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Event
 
 from configs.environment import IMAGE_STORE
-from labeling.errors import StorageError
+from configs.errors import StorageError
 from labeling.runtime.thread_pool import AT_ONCE, BoundedThreadPool
 from labeling.storage.atomic import storage_errors, write_atomically
 from labeling.storage.object_store import ObjectStore, known_store, local_path

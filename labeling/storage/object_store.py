@@ -17,8 +17,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_when_event_set
 
-from configs.errors import ConfigError
-from labeling.errors import StorageError, StoreDenied, StoreUnreachable
+from configs.errors import ConfigError, StorageError, StoreDenied, StoreUnreachable
 from labeling.runtime.thread_pool import AT_ONCE
 
 T = TypeVar("T")

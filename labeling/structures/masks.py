@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from labeling.errors import ModelOutputWrong
+from configs.errors import ModelOutputWrong
 
 BoolArray = NDArray[np.bool_]
 BoxXywh = tuple[float, float, float, float]

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.calibration import Calibration, Feature, Logistic, Stage, Threshold
-from configs.errors import ConfigError
-from labeling.errors import ExtraMissing
+from configs.errors import ConfigError, ExtraMissing
 from labeling.trust.evidence import Evidence
 from labeling.trust.scores import (
     MaskTrust,

@@ -12,7 +12,7 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from labeling.errors import EmptyVideo, NotAVideo, SourceNotFound, TruncatedVideo, UnsupportedVideo
+from configs.errors import EmptyVideo, NotAVideo, SourceNotFound, TruncatedVideo, UnsupportedVideo
 
 FORMATS = (
     "mov", "matroska", "webm", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "live_flv", "asf", "ogg",

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from labeling.errors import NotAVideo, SourceNotFound, SourceUnreachable, UnsupportedVideo
+from configs.errors import NotAVideo, SourceNotFound, SourceUnreachable, UnsupportedVideo
 from labeling.structures.frames import RgbImage
 from labeling.video.color import SMALLEST_SIDE_PX, LumaImage
 from labeling.video.luma import shrunk_wh

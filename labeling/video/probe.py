@@ -16,7 +16,7 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from labeling.errors import EmptyVideo, TruncatedVideo, UnsupportedVideo
+from configs.errors import EmptyVideo, TruncatedVideo, UnsupportedVideo
 from labeling.video.color import SMALLEST_SIDE_PX, upright_hw
 from labeling.video.containers import main_stream, open_video, read_packets
 from labeling.video.timestamps import FALLBACK_STEP_S, first_intact_frame

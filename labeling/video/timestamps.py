@@ -15,7 +15,7 @@ import av
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from labeling.errors import EmptyVideo
+from configs.errors import EmptyVideo
 from labeling.video.containers import main_stream, open_video, read_packets
 
 FALLBACK_STEP_S = Fraction(1, 25)

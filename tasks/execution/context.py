@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from configs.environment import DATABASE_URL
+from configs.errors import OtherDatabase
 from configs.models import RunConfig
 from db.connection.database import Database
-from labeling.errors import OtherDatabase
 from labeling.storage.home import Home
 from tasks.execution.database import database_of
 

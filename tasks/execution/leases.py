@@ -17,6 +17,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled
 from sqlalchemy.orm import Session
 
+from configs.errors import DatabaseError, Interrupted, StorageError
 from db.connection.database import Database
 from db.runs.leases import (
     HEARTBEAT_S,
@@ -30,7 +31,6 @@ from db.runs.leases import (
     release_lease,
     stale_leases,
 )
-from labeling.errors import DatabaseError, Interrupted, StorageError
 from labeling.storage.home import Home
 from tasks.execution.database import database_of
 from tasks.execution.process_identity import ProcessIdentity, identify_process

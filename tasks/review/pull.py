@@ -10,6 +10,7 @@ from more_itertools import batched
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from configs.errors import LabelStudioError
 from configs.models import Review as Settings
 from db.models.core import FrameRow
 from db.models.review import LabelStudioProjectRow
@@ -21,7 +22,6 @@ from db.review.annotations import (
 )
 from db.review.items import proposed_instances
 from db.review.outbox import finished_frames, forget_project, known_tasks, reconcile, unanswered_frames
-from labeling.errors import LabelStudioError
 from labeling.review.label_studio.annotations import read_annotations
 from labeling.review.label_studio.client import LabelStudioClient
 from labeling.review.label_studio.filters import Task

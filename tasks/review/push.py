@@ -12,6 +12,7 @@ from itertools import chain
 
 from more_itertools import batched
 
+from configs.errors import LabelStudioError, LabelStudioRefused, LabelStudioUnreachable
 from configs.models import Review as Settings
 from db.models.core import RunRow, utc_now
 from db.review.annotations import annotated_frames
@@ -39,7 +40,6 @@ from db.review.outbox import (
 )
 from db.review.selection import SkippedFrames, choose_waiting, count_waiting
 from db.runs.queries import latest_run
-from labeling.errors import LabelStudioError, LabelStudioRefused, LabelStudioUnreachable
 from labeling.review.label_studio.client import TaskState
 from labeling.review.label_studio.s3_storage import bucket_of
 from labeling.review.label_studio.tasks import make_task, prediction_fingerprint

@@ -10,11 +10,11 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
+from configs.errors import SchemaTooOld
 from db.connection import schema
 from db.connection.database import Database, open_database
 from db.connection.engines import make_engine, writing
 from db.models.core import Base
-from labeling.errors import SchemaTooOld
 
 ROWS = """
 INSERT INTO run (id, name, config, code_version, started_at, worked_at, models, counts)

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy.orm import Session
 
+from configs.errors import NotAVideo, SourceNotFound
 from db.connection.database import open_database
 from db.frames.listing import source_of
 from db.runs.queries import failed_specs, known_source, run_failures, run_sources
 from db.runs.writes import clear_failure, record_failed_source, record_source, record_video, upsert_run
-from labeling.errors import NotAVideo, SourceNotFound
 from labeling.sources.source import FailedSource, SourceItem
 
 CLIP = SourceItem("/clip.mp4", "file", title="Clip", uploader="Ann", license="CC0")

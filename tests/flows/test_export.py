@@ -7,13 +7,12 @@ from typing import get_args
 import pytest
 from typer.testing import CliRunner
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, ExportError
 from configs.load import load_config
 from configs.models import ExportFormat
 from flows.cli.main import app
 from flows.export import export_dataset
 from flows.generate import generate_dataset
-from labeling.errors import ExportError
 from labeling.synthetic.scene import render_scene
 from tasks.execution.database import close_databases
 

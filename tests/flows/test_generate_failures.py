@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, DiskFull, WeightsMissing
 from configs.load import validate_config
 from db.models.core import ShardRow
 from flows.generate import generate_dataset
-from labeling.errors import DiskFull, WeightsMissing
 from labeling.pipeline import label_shard
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip

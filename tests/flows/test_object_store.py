@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from configs.environment import IMAGE_STORE
+from configs.errors import StoreDenied, StoreUnreachable
 from configs.load import load_config
 from db.frames.dataset import dataset_frames
 from db.runs.queries import RunSummary
@@ -18,7 +19,6 @@ from flows.cli.main import app
 from flows.generate import generate_dataset
 from labeling.datasets.formats.coco import write_coco
 from labeling.datasets.object_store import export_to
-from labeling.errors import StoreDenied, StoreUnreachable
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
 from tasks.execution.database import database_of

@@ -18,11 +18,11 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Pending
 from sqlalchemy import select
 
+from configs.errors import DatabaseUnreachable
 from db.models.core import LeaseRow, ShardRow
 from flows.deployment import recovery
 from flows.deployment.recovery import RecoveryLoop
 from flows.recover import recover
-from labeling.errors import DatabaseUnreachable
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
 from tasks.execution import zombies

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from configs.errors import AlreadyRunning, LabelStudioDenied
 from configs.models import Review as Settings
 from db.frames.dataset import dataset_frames
 from db.models.core import InstanceRow
@@ -17,7 +18,6 @@ from db.review.summary import summarize_reviews
 from db.runs.queries import latest_run
 from flows.review import LOCK, pull_reviews, push_reviews
 from labeling.datasets.records import DatasetFrame
-from labeling.errors import AlreadyRunning, LabelStudioDenied
 from labeling.review.label_studio.brush_rle import encode_brush
 from labeling.review.label_studio.credentials import TOKEN_VARIABLE, URL_VARIABLE
 from labeling.storage.home import Home

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs.environment import IMAGE_STORE
-from labeling.errors import LabelStudioRefused
+from configs.errors import LabelStudioRefused
 from labeling.review.label_studio.s3_storage import KEY_VARIABLE, SECRET_VARIABLE
 from tests.flows.test_review import Desk, desk
 from tests.planted_reviews import PlantedFrame, box_mask, plant_run

@@ -15,7 +15,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from sqlalchemy import select
 
-from configs.errors import ConfigError
+from configs.errors import ClusterUnreachable, ConfigError, OtherDatabase
 from configs.load import load_config, validate_config
 from configs.models import RunConfig
 from db.frames.dataset import dataset_frames
@@ -24,7 +24,6 @@ from db.runs.queries import RunSummary
 from flows.generate import generate_dataset
 from flows.runners.select import check_runner, make_runner
 from labeling.datasets.formats.coco import write_coco
-from labeling.errors import ClusterUnreachable, OtherDatabase
 from labeling.review.label_studio.ports import free_port
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene

@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from configs.errors import ModelOutputWrong
 from configs.load import validate_config
 from configs.models import RunConfig
-from labeling.errors import ModelOutputWrong
 from labeling.pipeline import label_shard
 from labeling.review.queue import review_priority
 from labeling.segmenters.models import Models

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, ModelOutputWrong
 from configs.load import change_config, load_labeled_sets
-from labeling.errors import ModelOutputWrong
 from tasks.evaluate import evaluate
 
 SIZE_HW = (40, 60)

@@ -16,12 +16,11 @@ import pytest
 from sqlalchemy import select, update
 from typer.testing import CliRunner
 
-from configs.errors import ConfigError
+from configs.errors import AlreadyRunning, ConfigError
 from db.models.core import AgreementRow, DecisionRow, InstanceRow, RunRow, ShardRow, utc_now
 from db.review.outbox import fill_outbox
 from db.runs.leases import register_lease, release_lease
 from db.runs.writes import finish_run
-from labeling.errors import AlreadyRunning
 from labeling.storage.home import Home
 from labeling.storage.image_files import KeptFile, delete_file
 from tasks.execution.context import open_context

@@ -166,7 +166,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(), nullable=False),
         sa.Column("source_id", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.String(), nullable=False, comment="ok or failed, at the last fetch"),
-        sa.Column("error_code", sa.String(), nullable=True, comment="code of an error in labeling.errors"),
+        sa.Column("error_code", sa.String(), nullable=True, comment="code of an error in configs.errors"),
         sa.Column("error_message", sa.String(), nullable=True, comment="what happened and what to do"),
         sa.Column("retryable", sa.Boolean(), nullable=False, comment="the same fetch may succeed later"),
         sa.CheckConstraint("state IN ('ok', 'failed')", name=op.f("ck_run_source_state")),

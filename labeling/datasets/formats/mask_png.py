@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.errors import ExportError
 from labeling.datasets.provenance import OriginLines
 from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportCheck, ExportSummary
 from labeling.datasets.staging import ImageFolder, ImageTarget, stage_export, write_new
-from labeling.errors import ExportError
 
 _MOST_8_BIT = 255
 _MOST_16_BIT = 65_535

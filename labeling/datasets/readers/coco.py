@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from configs.errors import ModelOutputWrong
 from labeling.datasets.readers.masks import is_person, person_ids, read_coco_records
-from labeling.errors import ModelOutputWrong
 from labeling.structures.masks import BoxXywh, Mask, union_masks
 
 _SIDES = 4

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from pycocotools import mask as coco_mask
 
-from labeling.errors import ModelOutputWrong
+from configs.errors import ModelOutputWrong
 from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask
 from labeling.structures.probability_maps import make_instance

@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
+from configs.errors import LabelStudioError
 from configs.models import Review
 from labeling.comparison.iou import match_pairs
-from labeling.errors import LabelStudioError
 from labeling.review.label_studio.keypoints import assign_keypoints, known_keypoints
 from labeling.review.label_studio.results import MaskRegion, ParsedResult, parse_result
 from labeling.review.label_studio.tasks import instance_id_of

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.errors import LabelStudioError
+from configs.errors import LabelStudioError
 from labeling.structures.masks import Mask
 
 INSIDE_ABOVE = 127

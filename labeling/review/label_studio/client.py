@@ -9,7 +9,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Self
 
-from labeling.errors import LabelStudioDenied, LabelStudioError, LabelStudioRefused, LabelStudioTooOld
+from configs.errors import LabelStudioDenied, LabelStudioError, LabelStudioRefused, LabelStudioTooOld
 from labeling.review.label_studio.filters import (
     UNTOUCHED,
     Filter,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from configs.environment import LABEL_STUDIO_API_KEY, LABEL_STUDIO_URL, read_variable
-from labeling.errors import LabelStudioMissing
+from configs.errors import LabelStudioMissing
 from labeling.storage.atomic import storage_errors
 
 URL_VARIABLE, TOKEN_VARIABLE = LABEL_STUDIO_URL.name, LABEL_STUDIO_API_KEY.name

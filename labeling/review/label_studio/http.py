@@ -17,7 +17,7 @@ import httpx
 from pydantic_core import to_json
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from labeling.errors import LabelStudioDenied, LabelStudioError, LabelStudioRefused, LabelStudioUnreachable
+from configs.errors import LabelStudioDenied, LabelStudioError, LabelStudioRefused, LabelStudioUnreachable
 from labeling.review.label_studio.sdk_compat import make_authenticator, sdk_errors
 
 MAX_DETAIL = 300

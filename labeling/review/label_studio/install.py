@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from labeling.errors import LabelStudioMissing
+from configs.errors import LabelStudioMissing
 from labeling.storage.atomic import storage_errors
 from labeling.storage.cache import cache_dir
 

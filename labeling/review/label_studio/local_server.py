@@ -22,8 +22,7 @@ from typing import IO, TypeVar
 
 import httpx
 
-from configs.errors import ConfigError
-from labeling.errors import LabelStudioDenied, LabelStudioMissing
+from configs.errors import ConfigError, LabelStudioDenied, LabelStudioMissing
 from labeling.review.label_studio.credentials import (
     Credentials,
     credentials_file,

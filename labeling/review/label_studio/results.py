@@ -7,8 +7,8 @@ from typing import Any, TypeGuard
 
 from pydantic import BaseModel, Field, ValidationError
 
+from configs.errors import LabelStudioError
 from configs.models import Review
-from labeling.errors import LabelStudioError
 from labeling.review.label_studio.brush_rle import decode_brush
 from labeling.review.label_studio.project import NOTE, VERDICT, student_label
 from labeling.structures.instances import COCO_KEYPOINTS

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from configs import environment
-from labeling.errors import LabelStudioRefused, LabelStudioUnreachable
+from configs.errors import LabelStudioRefused, LabelStudioUnreachable
 from labeling.review.label_studio.http import Connection
 from labeling.storage.object_store import ObjectStore, protocol_of
 

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 import httpx
 
-from labeling.errors import LabelStudioMissing
+from configs.errors import LabelStudioMissing
 
 TESTED_SDK = "2.1"
 """Version for which the tests check the private API."""

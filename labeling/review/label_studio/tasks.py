@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from configs.errors import LabelStudioError
 from configs.models import Review
-from labeling.errors import LabelStudioError
 from labeling.review.label_studio.brush_rle import encode_brush
 from labeling.review.label_studio.project import IMAGE, KEYPOINTS, MASKS, STUDENT, TEACHER, student_label
 from labeling.review.records import ProposedInstance, ReviewItem

@@ -12,11 +12,17 @@ import pytest
 from sqlalchemy import text
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from configs.errors import ConfigError
+from configs.errors import (
+    AlreadyRunning,
+    ConfigError,
+    DatabaseUnreachable,
+    DiskFull,
+    SchemaTooNew,
+    SchemaTooOld,
+)
 from db.connection.database import Database, open_database
 from db.connection.schema import schema_revision, upgrade_schema
 from db.models.core import RunRow, utc_now
-from labeling.errors import AlreadyRunning, DatabaseUnreachable, DiskFull, SchemaTooNew, SchemaTooOld
 from tests.postgres_server import RunningPostgres
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 
+from configs.errors import ModelOutputWrong
 from configs.models import Agreement
 from labeling.comparison.agreement import compare_instances
 from labeling.comparison.iou import match_pairs, union_iou
-from labeling.errors import ModelOutputWrong
 from labeling.structures.agreement import FrameAgreement, Match
 from labeling.structures.masks import BoolArray, Mask
 from tests.labeling.comparison.slow_comparison import slow_boundary_iou

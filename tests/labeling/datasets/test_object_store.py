@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, ExportError, StoreUnreachable
 from labeling.datasets.formats.coco import write_coco
 from labeling.datasets.formats.mask_png import write_mask_pngs
 from labeling.datasets.formats.registry import WRITERS
@@ -14,7 +14,6 @@ from labeling.datasets.formats.yolo import write_yolo_seg
 from labeling.datasets.object_store import export_to, export_to_store
 from labeling.datasets.records import DatasetFrame, ExportSummary
 from labeling.datasets.staging import MARKER, ImageTarget
-from labeling.errors import ExportError, StoreUnreachable
 from labeling.storage.object_store import ObjectStore
 from tests.labeling.datasets.frames import files_under, frame, instance, ring_and_dot
 from tests.store_server import TestBucket

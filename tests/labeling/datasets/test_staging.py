@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from configs.errors import DiskFull, ExportError
 from labeling.datasets.formats.coco import write_coco
 from labeling.datasets.formats.yolo import write_yolo_seg
 from labeling.datasets.records import DatasetFrame
 from labeling.datasets.staging import MARKER, ImageFolder, export_errors, stage_export
-from labeling.errors import DiskFull, ExportError
 from tests.labeling.datasets.frames import files_under, frame, instance, ring_and_dot
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from configs.errors import ModelOutputWrong
 from configs.models import Agreement
 from labeling.comparison.agreement import compare_instances
-from labeling.errors import ModelOutputWrong
 from labeling.evaluation.detection_metrics import ImageMatch, ImageMatches
 from labeling.evaluation.frames import evaluate_frame, iou_with_ground_truth
 from labeling.evaluation.ground_truth import LabeledImage

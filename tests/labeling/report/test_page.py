@@ -9,8 +9,7 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from configs.errors import MaskmillError
-from labeling.errors import SourceError
+from configs.errors import MaskmillError, SourceError
 from labeling.report.charts import funnel_rows, histogram_chart
 from labeling.report.contents import (
     AgreementHistogram,

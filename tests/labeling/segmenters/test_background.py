@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from configs.errors import EmptyVideo, ModelError, ModelOutputWrong, NotAVideo
 from configs.segmenters import BackgroundBlock
-from labeling.errors import EmptyVideo, ModelError, ModelOutputWrong, NotAVideo
 from labeling.segmenters.background import BackgroundSegmenter
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.frames import Clip, Frame, ImageFile

@@ -10,9 +10,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, ModelOutputWrong, WeightsCorrupt, WeightsMissing
 from configs.segmenters import CustomNetworkBlock, SelfieBlock
-from labeling.errors import ModelOutputWrong, WeightsCorrupt, WeightsMissing
 from labeling.segmenters.custom_network import CustomNetworkSegmenter, prepare_input, read_person_map
 from labeling.segmenters.network_files import dequantize, quantize
 from labeling.segmenters.selfie import SelfieSegmenter

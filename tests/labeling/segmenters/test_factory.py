@@ -7,9 +7,8 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, ExtraMissing, WeightsMissing
 from configs.segmenters import SegmenterBlock
-from labeling.errors import ExtraMissing, WeightsMissing
 from labeling.segmenters.factory import make_segmenter, resolve_device
 from labeling.segmenters.protocol import Segmenter
 from tests.labeling.segmenters.images import make_frame, noise

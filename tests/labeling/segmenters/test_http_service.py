@@ -17,10 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, ModelOutputWrong, SegmenterUnreachable
 from configs.load import load_config
 from configs.segmenters import HttpBlock
-from labeling.errors import ModelOutputWrong, SegmenterUnreachable
 from labeling.segmenters import http_service
 from labeling.segmenters.http_service import HttpSegmenter
 from labeling.segmenters.protocol import Segmenter

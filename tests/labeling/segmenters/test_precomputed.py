@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, ModelOutputWrong
 from configs.segmenters import MasksFolderBlock
-from labeling.errors import ModelOutputWrong
 from labeling.segmenters.precomputed import MasksFolderSegmenter
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.frames import Clip, Frame

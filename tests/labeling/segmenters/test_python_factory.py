@@ -5,15 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, WeightsMissing
 from configs.segmenters import PythonBlock
-from labeling.errors import WeightsMissing
 from labeling.segmenters.protocol import Segmenter
 from labeling.segmenters.python_factory import load_factory
 from labeling.structures.frames import Clip, Frame
 
 MODULE = '''
-from labeling.errors import WeightsMissing
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import Mask
 

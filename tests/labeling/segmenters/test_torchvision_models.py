@@ -11,9 +11,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, WeightsCorrupt
 from configs.segmenters import TorchvisionBlock
-from labeling.errors import WeightsCorrupt
 from labeling.segmenters.torchvision_models import RANDOM_SEED, TorchvisionSegmenter, load_state
 from labeling.segmenters.torchvision_outputs import InstanceNetwork, cover_box
 from labeling.structures.instances import Instance

@@ -11,9 +11,8 @@ from pathlib import Path
 import pooch
 import pytest
 
-from configs.errors import UnknownModel
+from configs.errors import UnknownModel, WeightsCorrupt, WeightsMissing
 from configs.load import load_config, validate_config
-from labeling.errors import WeightsCorrupt, WeightsMissing
 from labeling.segmenters.weights import (
     KNOWN_WEIGHTS,
     RETRIES,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from configs.errors import SourceError
 from configs.models import Ingest
-from labeling.errors import SourceError
 from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch
 from labeling.sources.source import FailedSource, FetchedSource, SourceItem

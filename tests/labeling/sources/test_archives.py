@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.models import Ingest
-from labeling.errors import (
+from configs.errors import (
     NotAVideo,
     SourceError,
     SourceNotFound,
@@ -24,6 +23,7 @@ from labeling.errors import (
     UnsafeArchive,
     UnsupportedVideo,
 )
+from configs.models import Ingest
 from labeling.sources.content_store import sha256_of
 from labeling.sources.fetching import fetch
 from labeling.sources.source import FailedSource, FetchedSource, SourceItem

@@ -17,8 +17,7 @@ import av
 import pytest
 from numpy.typing import NDArray
 
-from configs.models import Ingest
-from labeling.errors import (
+from configs.errors import (
     NotAVideo,
     SourceError,
     SourceNotFound,
@@ -26,6 +25,7 @@ from labeling.errors import (
     SourceUnreachable,
     UnsupportedVideo,
 )
+from configs.models import Ingest
 from labeling.sources.cameras import Recording, record_camera
 from labeling.sources.content_store import sha256_of
 from labeling.sources.expand import expand_sources

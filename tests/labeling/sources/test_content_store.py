@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from configs.errors import HomeNotWritable, SourceNotFound
 from configs.models import Ingest
-from labeling.errors import HomeNotWritable, SourceNotFound
 from labeling.sources.content_store import LEFT_AFTER_S, move_into_store, remove_leftovers, sha256_of, staging
 from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch

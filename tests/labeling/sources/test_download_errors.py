@@ -14,7 +14,7 @@ from yt_dlp.utils import (
     UserNotLive,
 )
 
-from labeling.errors import (
+from configs.errors import (
     BotWall,
     EmptyVideo,
     JsRuntimeMissing,

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from yt_dlp.utils import DownloadError
 
-from configs.errors import ConfigError
-from labeling.errors import SourceError
+from configs.errors import ConfigError, SourceError
 from labeling.sources.expand import expand_sources
 from labeling.sources.source import FailedSource, SourceItem
 from labeling.sources.urls import _Page, _PageReader

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from configs.errors import NotAVideo, SourceError, SourceNotFound, UnsupportedVideo
 from configs.models import Ingest
-from labeling.errors import NotAVideo, SourceError, SourceNotFound, UnsupportedVideo
 from labeling.sources.expand import expand_sources, is_missing_path
 from labeling.sources.fetching import fetch
 from labeling.sources.source import FailedSource, SourceItem

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from labeling.errors import SourceNotFound, TruncatedVideo, UnsupportedVideo
+from configs.errors import SourceNotFound, TruncatedVideo, UnsupportedVideo
 from labeling.sources.source import FailedSource, FetchedSource
 from tests.fakes.videos import encode_numbers, read_numbers
 from tests.labeling.sources.downloads import (

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import ConfigError
-from labeling.errors import SourcePrivate, UnsupportedVideo
+from configs.errors import ConfigError, SourcePrivate, UnsupportedVideo
 from labeling.sources.expand import expand_sources
 from labeling.sources.source import FailedSource, SourceItem
 from labeling.sources.url_policy import fill_secrets, name_source, refuse_passwords

@@ -2,7 +2,7 @@
 
 import pytest
 
-from labeling.errors import UnsupportedVideo
+from configs.errors import UnsupportedVideo
 from labeling.sources.url_policy import check_resolved, check_url, is_forbidden_host, redact_text, redact_url
 
 

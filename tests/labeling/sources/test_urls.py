@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from labeling.errors import (
+from configs.errors import (
     DiskFull,
     EmptyVideo,
     NotAVideo,

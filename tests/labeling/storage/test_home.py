@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labeling.errors import DiskFull, HomeNotWritable, StorageError
+from configs.errors import DiskFull, HomeNotWritable, StorageError
 from labeling.storage.atomic import storage_errors, write_atomically
 from labeling.storage.home import Home
 from labeling.structures.frames import RgbImage

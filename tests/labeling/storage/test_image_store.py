@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from configs.environment import IMAGE_STORE
-from configs.errors import ConfigError
-from labeling.errors import StorageError, StoreUnreachable
+from configs.errors import ConfigError, StorageError, StoreUnreachable
 from labeling.runtime.thread_pool import BoundedThreadPool
 from labeling.storage.home import Home
 from labeling.storage.image_store import (

@@ -9,8 +9,7 @@ import httpx
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from configs.errors import ConfigError
-from labeling.errors import StorageError, StoreDenied, StoreUnreachable
+from configs.errors import ConfigError, StorageError, StoreDenied, StoreUnreachable
 from labeling.storage import object_store
 from labeling.storage.object_store import ObjectStore, known_store, local_path
 from tests.store_server import TestBucket

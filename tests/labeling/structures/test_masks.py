@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as st_numpy
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from labeling.errors import ModelOutputWrong
+from configs.errors import ModelOutputWrong
 from labeling.structures.masks import (
     BoolArray,
     Mask,

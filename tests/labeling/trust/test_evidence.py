@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from labeling.errors import ModelOutputWrong
+from configs.errors import ModelOutputWrong
 from labeling.structures.instances import Instance, Keypoints
 from labeling.structures.masks import BoolArray, Mask, flip_mask
 from labeling.trust.evidence import Evidence, gather_evidence

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from labeling.errors import EmptyVideo, NotAVideo, SourceNotFound
+from configs.errors import EmptyVideo, NotAVideo, SourceNotFound
 from labeling.structures.frames import Clip, ImageFile
 from labeling.video.decode import DecodeStats, decode_clip, to_ms
 from tests.fakes import broken_videos, videos

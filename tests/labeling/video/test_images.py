@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labeling.errors import NotAVideo, SourceNotFound, UnsupportedVideo
+from configs.errors import NotAVideo, SourceNotFound, UnsupportedVideo
 from labeling.structures.frames import RgbImage
 from labeling.video.images import FileImage, read_image
 from tests.fakes.videos import draw_number, read_number

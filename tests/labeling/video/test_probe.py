@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from labeling.errors import (
+from configs.errors import (
     EmptyVideo,
     NotAVideo,
     SourceError,

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from labeling.errors import ModelError, ModelOutputWrong
+from configs.errors import ModelError, ModelOutputWrong
 from labeling.segmenters.shared import SerializedSegmenter
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance

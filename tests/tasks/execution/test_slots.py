@@ -8,10 +8,10 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from configs.errors import Interrupted
 from configs.load import load_config
 from configs.models import RunConfig
 from flows.deployment.pools import set_gpu_slots
-from labeling.errors import Interrupted
 from tasks.execution.slots import GPU_LIMIT, gpu_slot
 
 

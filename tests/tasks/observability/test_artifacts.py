@@ -12,12 +12,12 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import Artifact
 
+from configs.errors import ModelError
 from db.models.core import ShardRow
 from db.runs.overview import VideoWork, count_for_people, shards_ended, title_of_shard, video_works
 from db.runs.queries import RunSummary, latest_run, planned_shards, summarize_run
 from db.runs.writes import fail_shard
 from flows.generate import generate_dataset
-from labeling.errors import ModelError
 from labeling.storage.home import Home
 from tasks.execution.context import open_context
 from tasks.execution.database import close_databases, database_of

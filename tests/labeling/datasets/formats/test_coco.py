@@ -12,9 +12,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from scipy import ndimage
 
+from configs.errors import ExportError
 from labeling.datasets.formats.coco import write_coco
 from labeling.datasets.records import DatasetFrame
-from labeling.errors import ExportError
 from labeling.structures.instances import Keypoints
 from tests.labeling.datasets.frames import SIZE_HW, files_under, frame, instance, rectangle, ring_and_dot
 

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from configs.errors import ExportError
 from labeling.datasets.formats.mask_png import write_mask_pngs
-from labeling.errors import ExportError
 from tests.labeling.datasets.frames import SIZE_HW, files_under, frame, instance, rectangle
 
 

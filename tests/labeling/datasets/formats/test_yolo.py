@@ -8,8 +8,8 @@ import yaml
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from configs.errors import ExportError
 from labeling.datasets.formats.yolo import write_yolo_seg
-from labeling.errors import ExportError
 from tests.labeling.datasets.frames import SIZE_HW, frame, instance, rectangle, ring_and_dot
 
 

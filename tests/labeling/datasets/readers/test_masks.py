@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from configs.errors import ModelOutputWrong
 from labeling.datasets.readers.masks import (
     person_ids,
     read_coco_records,
     read_label_png,
     read_probability_png,
 )
-from labeling.errors import ModelOutputWrong
 
 LABELS = np.array(
     [

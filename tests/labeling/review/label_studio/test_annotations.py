@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from configs.errors import LabelStudioError
 from configs.models import Review
-from labeling.errors import LabelStudioError
 from labeling.review.label_studio.annotations import read_annotations
 from labeling.review.records import ReviewedFrame, ReviewItem
 from labeling.structures.masks import BoolArray, Mask

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labeling.errors import LabelStudioError
+from configs.errors import LabelStudioError
 from labeling.review.label_studio.brush_rle import decode_brush, encode_brush
 from labeling.structures.masks import BoolArray, Mask
 from tests.labeling.strategies import blobs, draw, images

@@ -7,11 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from configs.errors import LabelStudioRefused, LabelStudioUnreachable
 from configs.models import Review
-from labeling.errors import (
-    LabelStudioRefused,
-    LabelStudioUnreachable,
-)
 from labeling.review.label_studio.client import LabelStudioClient
 from labeling.review.label_studio.filters import UNTOUCHED
 from labeling.review.label_studio.project import BEST_FIRST, label_config

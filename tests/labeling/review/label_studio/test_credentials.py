@@ -7,7 +7,7 @@ from traceback import format_exception
 
 import pytest
 
-from labeling.errors import HomeNotWritable, LabelStudioMissing
+from configs.errors import HomeNotWritable, LabelStudioMissing
 from labeling.review.label_studio.credentials import (
     TOKEN_VARIABLE,
     URL_VARIABLE,

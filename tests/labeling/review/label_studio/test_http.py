@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from labeling.errors import (
+from configs.errors import (
     LabelStudioDenied,
     LabelStudioError,
     LabelStudioRefused,

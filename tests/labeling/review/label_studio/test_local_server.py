@@ -16,8 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from configs.errors import ConfigError
-from labeling.errors import LabelStudioDenied, LabelStudioMissing
+from configs.errors import ConfigError, LabelStudioDenied, LabelStudioMissing
 from labeling.review.label_studio.client import LabelStudioClient
 from labeling.review.label_studio.credentials import credentials_file, write_credentials
 from labeling.review.label_studio.local_server import LocalLabelStudio

@@ -5,7 +5,7 @@ from importlib.metadata import version
 import httpx
 import pytest
 
-from labeling.errors import LabelStudioMissing
+from configs.errors import LabelStudioMissing
 from labeling.review.label_studio import sdk_compat
 from labeling.review.label_studio.client import LabelStudioClient
 from labeling.review.label_studio.sdk_compat import TESTED_SDK, make_authenticator

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from configs.errors import LabelStudioError
 from configs.models import Review
-from labeling.errors import LabelStudioError
 from labeling.review.label_studio.brush_rle import decode_brush
 from labeling.review.label_studio.project import label_config
 from labeling.review.label_studio.tasks import (

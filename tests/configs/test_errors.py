@@ -5,9 +5,8 @@ import sys
 
 import pytest
 
-import labeling.errors
-from configs.errors import MaskmillError, error_classes
-from labeling.errors import SourceError
+import configs.errors
+from configs.errors import MaskmillError, SourceError, error_classes
 from tasks.observability.final_state import NoSourceReadable
 
 CODES = {
@@ -46,7 +45,7 @@ def test_codes_stay_as_they_are_stored() -> None:
 def test_the_docstring_shows_every_class_below_its_base() -> None:
     path: list[str] = []
     shown = {}
-    for line in (labeling.errors.__doc__ or "").splitlines():
+    for line in (configs.errors.__doc__ or "").splitlines():
         if match := re.match(r"([│├└─ ]*)([A-Z]\w+)(?=\s|$)", line):
             depth = len(match[1]) // 4
             path[depth:] = [match[2]]
@@ -74,5 +73,5 @@ def test_every_failure_of_a_source_has_advice_that_continues_a_message(error: ty
 
 
 def test_an_http_status_is_kept() -> None:
-    assert labeling.errors.LabelStudioRefused("no", status=413).status == 413
+    assert configs.errors.LabelStudioRefused("no", status=413).status == 413
     assert NoSourceReadable.__module__ in sys.modules
