@@ -36,8 +36,9 @@ from labeling.sampling.select import SkippedFrame, select_frames
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip, Frame
 from labeling.synthetic.scene import render_scene
+from labeling.trust.checks import gather_evidence
 from labeling.trust.decide import needs_flip
-from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, gather_evidence
+from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE
 from tasks.close import close_run
 from tasks.execution.context import open_context
 from tasks.execution.database import close_databases

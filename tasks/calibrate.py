@@ -16,14 +16,15 @@ from db.frames.dataset import REVIEWED, dataset_frames
 from db.runs.queries import latest_run
 from labeling.datasets.records import DatasetFrame
 from labeling.evaluation.cross_validation import CrossValidation, summarize_predictions
-from labeling.evaluation.frames import iou_outside, iou_with_ground_truth
+from labeling.evaluation.evaluate import iou_outside, iou_with_ground_truth
 from labeling.evaluation.ground_truth import LabeledImage, read_labeled
 from labeling.evaluation.ignore_regions import find_known, judge_masks, leave_out_unlabeled
 from labeling.evaluation.summary import GOOD_FROM, POOLED
 from labeling.structures.frames import Clip, Frame, ImageFile
 from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask
-from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, gather_evidence
+from labeling.trust.checks import gather_evidence
+from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE
 from labeling.trust.fit import Example, check_scikit_learn, fit_calibration, predict_unseen
 from labeling.video.images import read_image
 from tasks.execution.context import Context

@@ -10,7 +10,8 @@ from typing import Any
 from configs.errors import ConfigError
 from configs.ground_truth import LabeledSet
 from configs.models import RunConfig
-from labeling.evaluation.frames import EvaluatedFrame, evaluate_frame
+from labeling.evaluation.evaluate import evaluate_frame
+from labeling.evaluation.frames import EvaluatedFrame
 from labeling.evaluation.ground_truth import LabeledImage, read_labeled
 from labeling.evaluation.summary import POOLED, SetSummary, summarize_frames
 from labeling.evaluation.worst import false_accepts, missed_failures

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from configs.errors import ConfigError, ModelOutputWrong
 from configs.ground_truth import LabeledSet
 from labeling.datasets.readers.coco import read_coco_file
-from labeling.datasets.readers.masks import check_size, read_values, split_labels
+from labeling.datasets.readers.masks import read_values, split_labels
 from labeling.sources.file_types import is_image_name, natural_order
-from labeling.structures.masks import BoxXywh, Mask, union_masks
+from labeling.structures.masks import BoxXywh, Mask, check_size, union_masks
 
 MOVING = 255
 """CDnet's foreground."""

@@ -25,7 +25,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from configs.environment import read_variable
 from configs.errors import ConfigError, ModelOutputWrong, SegmenterUnreachable
 from configs.segmenters import HttpBlock
-from labeling.datasets.readers.masks import read_coco_records, read_label_png, read_probability_png
+from labeling.datasets.readers.coco import read_coco_records
+from labeling.datasets.readers.masks import read_label_png, read_probability_png
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance, ModelCard

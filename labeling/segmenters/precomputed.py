@@ -21,10 +21,12 @@ from typing import Any, Protocol
 
 from configs.errors import ConfigError, ModelOutputWrong
 from configs.segmenters import MasksFolderBlock
-from labeling.datasets.readers.masks import check_size, person_ids, read_coco_records, read_label_png
+from labeling.datasets.readers.coco import person_ids, read_coco_records
+from labeling.datasets.readers.masks import read_label_png
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance, ModelCard
+from labeling.structures.masks import check_size
 
 _VIDEO_NAME = re.compile(r"([0-9a-f]{8,64})(?:[_/](\d+))?")
 """A video's SHA-256 or its first digits, alone or with a time in ms."""

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.segmenters import TorchvisionBlock
-from labeling.datasets.readers.coco import fill_box
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance, Keypoints
-from labeling.structures.masks import BoxXywh, Mask, mask_areas
+from labeling.structures.masks import BoxXywh, Mask, fill_box, mask_areas
 from labeling.structures.probability_maps import FloatMap, instances_from_map, stable_threshold
 
 Rows = NDArray[np.intp]

@@ -188,6 +188,24 @@ def flip_mask(mask: Mask) -> Mask:
     return Mask.from_array(mask.to_array()[:, ::-1])
 
 
+def fill_box(box_xywh: BoxXywh, size_hw: tuple[int, int]) -> Mask:
+    """Return the image's pixels in a box with rounded edges."""
+    x, y, w, h = box_xywh
+    pixels = np.zeros(size_hw, dtype=np.bool_)
+    left, top, right, bottom = (max(0, round(edge)) for edge in (x, y, x + w, y + h))
+    pixels[top:bottom, left:right] = True
+    return Mask.from_array(pixels)
+
+
+def check_size(size_hw: tuple[int, int], frame_hw: tuple[int, int], origin: str) -> None:
+    """Raise `ModelOutputWrong` if a mask's size differs from its frame's."""
+    if size_hw != frame_hw:
+        raise ModelOutputWrong(
+            f"{origin}: the mask is {size_hw[1]}x{size_hw[0]} px, its frame {frame_hw[1]}x{frame_hw[0]}; "
+            "make masks in the frame's size"
+        )
+
+
 def _compare(rows: Sequence[Mask], columns: Sequence[Mask], *, is_crowd: int) -> NDArray[np.float64]:
     if not rows or not columns:
         return np.zeros((len(rows), len(columns)))

@@ -1,4 +1,4 @@
-"""Instances from a map of person probabilities."""
+"""Instances from a map of person probabilities, and the connected components of a mask."""
 
 from typing import Any
 
@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.structures.components import find_components
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoolArray, Mask
@@ -48,6 +47,19 @@ def instances_from_map(
     return [
         make_instance(part, probability[part], mask_threshold=mask_threshold) for part in parts if part.any()
     ]
+
+
+def find_components(foreground: BoolArray, *, min_area: float, min_aspect_ratio: float) -> list[BoolArray]:
+    """Split a mask into 8-connected parts, as HxW masks, largest first.
+
+    Parts below `min_area` (share of the image) or `min_aspect_ratio` (height over width) are dropped.
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(foreground.astype(np.uint8), connectivity=8)
+    big = stats[:, cv2.CC_STAT_AREA] >= min_area * foreground.size
+    tall = stats[:, cv2.CC_STAT_HEIGHT] >= min_aspect_ratio * stats[:, cv2.CC_STAT_WIDTH]
+    kept = [label for label in range(1, count) if big[label] and tall[label]]
+    kept.sort(key=lambda label: -int(stats[label, cv2.CC_STAT_AREA]))
+    return [labels == label for label in kept]
 
 
 def make_instance(pixels: BoolArray, within: NDArray[np.floating[Any]], *, mask_threshold: float) -> Instance:

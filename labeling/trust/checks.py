@@ -5,13 +5,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from configs.models import RunConfig, Trust
+from labeling.comparison.iou import union_iou
 from labeling.runtime.prefetch import Stopwatch
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.agreement import FrameAgreement
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance
+from labeling.structures.keypoints import share_inside
+from labeling.structures.masks import Mask, flip_mask, iou_matrix, mask_areas, union_masks
 from labeling.trust.decide import find_still_masks, format_missed, needs_flip, would_accept
-from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, Evidence, gather_evidence
+from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, Evidence, InstanceEvidence
 from labeling.trust.flow_consistency import PreviousFrame, measure_flow_iou
 from labeling.trust.second_opinion import SecondOpinionComparer
 from labeling.trust.static_regions import StaticRegionDetector
@@ -145,3 +148,34 @@ class EvidenceCollector:
         return [
             i for i, (frame, evidence) in pairs if condition(frame.agreement, evidence, self.config.trust)
         ]
+
+
+def gather_evidence(
+    teacher: Sequence[Instance],
+    size_hw: tuple[int, int],
+    *,
+    min_keypoint_score: float,
+    mirrored: Sequence[Mask] | None = None,
+) -> Evidence:
+    """Measure a frame's masks; `mirrored` are the mirrored image's masks, not yet mirrored back."""
+    masks = [instance.mask for instance in teacher]
+    flips: Sequence[float | None] = [None] * len(masks)
+    union_flip = None
+    if mirrored is not None:
+        back = [flip_mask(mask) for mask in mirrored]
+        union_flip = union_iou(union_masks(masks, size_hw), union_masks(back, size_hw))
+        flips = iou_matrix(masks, back).max(axis=1, initial=0.0).tolist()
+    instances = tuple(
+        InstanceEvidence(
+            score=instance.score,
+            area_px=int(area),
+            stability=instance.stability,
+            keypoints_inside=None
+            if instance.keypoints is None
+            else share_inside(instance.keypoints, instance.mask, min_keypoint_score=min_keypoint_score),
+            flip_iou=flip,
+        )
+        for instance, area, flip in zip(teacher, mask_areas(masks), flips, strict=True)
+        if area
+    )
+    return Evidence(instances, union_flip)

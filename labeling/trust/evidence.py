@@ -1,16 +1,6 @@
-"""Numbers that speak for or against a teacher's masks.
+"""Numbers that speak for or against a teacher's masks."""
 
-The mirrored image costs as much as the teacher itself, so it is measured only where it can change the
-decision (`labeling.trust.decide.needs_flip`).
-"""
-
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-from labeling.comparison.iou import union_iou
-from labeling.structures.instances import Instance
-from labeling.structures.keypoints import share_inside
-from labeling.structures.masks import Mask, flip_mask, iou_matrix, mask_areas, union_masks
 
 DEFAULT_KEYPOINT_SCORE = 0.5
 """Score from which a keypoint is confident, unless a pose filter sets another."""
@@ -65,34 +55,3 @@ class Evidence:
             instance.keypoints_inside for instance in self.instances if instance.keypoints_inside is not None
         ]
         return min(shares, default=None)
-
-
-def gather_evidence(
-    teacher: Sequence[Instance],
-    size_hw: tuple[int, int],
-    *,
-    min_keypoint_score: float,
-    mirrored: Sequence[Mask] | None = None,
-) -> Evidence:
-    """Measure a frame's masks; `mirrored` are the mirrored image's masks, not yet mirrored back."""
-    masks = [instance.mask for instance in teacher]
-    flips: Sequence[float | None] = [None] * len(masks)
-    union_flip = None
-    if mirrored is not None:
-        back = [flip_mask(mask) for mask in mirrored]
-        union_flip = union_iou(union_masks(masks, size_hw), union_masks(back, size_hw))
-        flips = iou_matrix(masks, back).max(axis=1, initial=0.0).tolist()
-    instances = tuple(
-        InstanceEvidence(
-            score=instance.score,
-            area_px=int(area),
-            stability=instance.stability,
-            keypoints_inside=None
-            if instance.keypoints is None
-            else share_inside(instance.keypoints, instance.mask, min_keypoint_score=min_keypoint_score),
-            flip_iou=flip,
-        )
-        for instance, area, flip in zip(teacher, mask_areas(masks), flips, strict=True)
-        if area
-    )
-    return Evidence(instances, union_flip)

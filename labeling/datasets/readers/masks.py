@@ -1,21 +1,17 @@
-"""Masks made elsewhere, read as instances: label images (PNG) and COCO's JSON records."""
+"""PNG masks made elsewhere, read as instances: label images and probability maps."""
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from pycocotools import mask as coco_mask
 
 from configs.errors import ModelOutputWrong
 from labeling.structures.instances import Instance
-from labeling.structures.masks import Mask
+from labeling.structures.masks import Mask, check_size
 from labeling.structures.probability_maps import make_instance
 
-PERSON_ID = 1
-"""COCO's category, for a file without categories."""
 VOID = 255
 """Beside other values: an undecided border (Pascal VOC, DAVIS). Alone: the one mask."""
 MOST_LABELS = 64
@@ -78,81 +74,3 @@ def read_values(content: bytes, *, origin: str, formats: tuple[str, ...] | None 
     if not (channels == channels[..., :1]).all():
         raise ModelOutputWrong(f"{origin}: a colored image ({mode}); a mask has one value per pixel")
     return np.asarray(channels[..., 0])
-
-
-def check_size(size_hw: tuple[int, int], frame_hw: tuple[int, int], origin: str) -> None:
-    """Raise `ModelOutputWrong` if a mask's size differs from its frame's."""
-    if size_hw != frame_hw:
-        raise ModelOutputWrong(
-            f"{origin}: the mask is {size_hw[1]}x{size_hw[0]} px, its frame {frame_hw[1]}x{frame_hw[0]}; "
-            "make masks in the frame's size"
-        )
-
-
-def person_ids(categories: Iterable[Any]) -> frozenset[int]:
-    """Return the ids of the categories named `person`, or COCO's 1 if there is none."""
-    named = {c.get("id") for c in categories if isinstance(c, Mapping) and c.get("name") == "person"}
-    return frozenset(i for i in named if isinstance(i, int)) or frozenset({PERSON_ID})
-
-
-def is_person(record: Mapping[str, Any], people: frozenset[int]) -> bool:
-    """Return whether a record is of one of these categories, or of none."""
-    return record.get("category_id", min(people)) in [*people]
-
-
-def read_coco_records(
-    records: Sequence[Any],
-    size_hw: tuple[int, int],
-    *,
-    origin: str,
-    people: frozenset[int] = frozenset({PERSON_ID}),
-) -> list[Instance]:
-    """Return the instances of one image's COCO results or annotations; the default score is 1.
-
-    Records of other categories, crowds (`iscrowd`) and empty masks are left out.
-    """
-    found = []
-    for number, record in enumerate(records):
-        name = f"{origin}, record {number}"
-        if not isinstance(record, Mapping):
-            raise ModelOutputWrong(f"{name}: a COCO record is an object, this is {type(record).__name__}")
-        if not is_person(record, people) or record.get("iscrowd"):
-            continue
-        mask = _read_segmentation(record.get("segmentation"), size_hw, name)
-        if mask:
-            found.append(Instance(mask, _read_score(record, name), mask.box_xywh))
-    return found
-
-
-def _read_score(record: Mapping[str, Any], origin: str) -> float:
-    score = record.get("score", 1.0)
-    if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
-        raise ModelOutputWrong(f"{origin}: score {score!r} is not a number from 0 to 1")
-    return float(score)
-
-
-def _read_segmentation(segmentation: Any, size_hw: tuple[int, int], origin: str) -> Mask:
-    try:
-        if isinstance(segmentation, Mapping):
-            height, width = segmentation["size"]
-            check_size((int(height), int(width)), size_hw, origin)
-            return Mask.from_coco(dict(segmentation))
-        if isinstance(segmentation, list):
-            return _fill_polygons(segmentation, size_hw)
-    except (KeyError, TypeError, ValueError, OverflowError) as exc:
-        raise ModelOutputWrong(f"{origin}: the segmentation cannot be read: {exc!r}") from exc
-    except ModelOutputWrong as exc:
-        raise ModelOutputWrong(f"{origin}: {exc}" if origin not in str(exc) else str(exc)) from exc
-    raise ModelOutputWrong(f"{origin}: no segmentation; add an RLE or a list of polygons")
-
-
-def _fill_polygons(polygons: list[Any], size_hw: tuple[int, int]) -> Mask:
-    """Return the union of polygons [x0, y0, x1, y1, ...] in pixels, as pycocotools fills them."""
-    outlines = [[float(value) for value in polygon] for polygon in polygons]
-    if any(len(outline) < 6 or len(outline) % 2 for outline in outlines):  # noqa: PLR2004 - three points
-        raise ValueError("a polygon needs x, y of at least three points")
-    if not np.isfinite(np.concatenate([*outlines, np.zeros(1)])).all():
-        raise ValueError("a polygon's coordinates must be finite")
-    if not outlines:
-        return Mask.empty(size_hw)
-    return Mask.from_coco(coco_mask.merge(coco_mask.frPyObjects(outlines, *size_hw)))

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from labeling.background.plate import Plate, brightness_gain, learn_plate, masked_median
 from labeling.background.subtraction import Change, clean_mask, find_shadow, score_component, subtract_plate
-from labeling.structures.components import find_components
 from labeling.structures.masks import BoolArray
+from labeling.structures.probability_maps import find_components
 
 SIZE_HW = (72, 96)
 

@@ -13,11 +13,10 @@ from labeling.evaluation.detection_metrics import (
     ImageMatch,
     ImageMatches,
     PersonMetrics,
-    match_people,
     summarize_people,
-    visible_tracks,
 )
 from labeling.evaluation.ground_truth import LabeledImage
+from labeling.evaluation.matching import match_people, visible_tracks
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoolArray, BoxXywh, Mask
 from tests.labeling.strategies import draw

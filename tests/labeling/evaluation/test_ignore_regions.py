@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labeling.evaluation.frames import iou_with_ground_truth
+from labeling.evaluation.evaluate import iou_with_ground_truth
 from labeling.evaluation.ground_truth import LabeledImage
 from labeling.evaluation.ignore_regions import find_known, judge_masks, leave_out_unlabeled
 from labeling.structures.masks import Mask

@@ -12,6 +12,7 @@ from configs.errors import ModelOutputWrong
 from labeling.structures.masks import (
     BoolArray,
     Mask,
+    fill_box,
     flip_mask,
     intersect_masks,
     intersection_areas,
@@ -245,3 +246,9 @@ def test_any_number_of_masks_is_measured_in_one_call(count: int) -> None:
     assert mask_areas(masks).tolist() == [int(image.sum()) for image in images]
     assert mask_boxes(masks).tolist() == [list(mask.box_xywh) for mask in masks]
     assert mask_boxes(masks).shape == (count, 4)
+
+
+def test_a_box_over_the_edge_fills_what_is_in_the_image() -> None:
+    assert fill_box((-2.0, 1.4, 4.0, 30.0), (5, 6)).box_xywh == (0, 1, 2, 4)
+    assert not fill_box((-9.0, 0.0, 4.0, 5.0), (5, 6))
+    assert fill_box((0, 0, 6, 5), (5, 6)).area_px == 30

@@ -13,8 +13,9 @@ from labeling.comparison.agreement import compare_instances
 from labeling.structures.agreement import FrameAgreement
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoolArray
+from labeling.trust.checks import gather_evidence
 from labeling.trust.decide import Decision, decide, needs_flip, would_accept
-from labeling.trust.evidence import Evidence, SecondOpinion, gather_evidence
+from labeling.trust.evidence import Evidence, SecondOpinion
 from tests.labeling.strategies import draw, draw_labels, instance, instances
 
 SETTINGS = Trust(min_score=0.7, min_flip_iou=0.8, min_keypoints_inside=0.9)

@@ -7,7 +7,8 @@ import pytest
 from configs.errors import ModelOutputWrong
 from labeling.structures.instances import Instance, Keypoints
 from labeling.structures.masks import BoolArray, Mask, flip_mask
-from labeling.trust.evidence import Evidence, gather_evidence
+from labeling.trust.checks import gather_evidence
+from labeling.trust.evidence import Evidence
 from tests.labeling.strategies import blobs, draw, instance, instances, joints
 
 LEFT = draw("##..", "##..", "....", "....")

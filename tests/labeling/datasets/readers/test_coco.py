@@ -10,7 +10,6 @@ from PIL import Image
 
 from configs.errors import ConfigError
 from configs.ground_truth import LabeledSet
-from labeling.datasets.readers.coco import fill_box
 from labeling.evaluation.ground_truth import LabeledImage, read_labeled
 
 SQUARE = [[2, 2, 8, 2, 8, 8, 2, 8]]
@@ -100,9 +99,3 @@ def test_a_mask_without_a_pixel_has_no_track(tmp_path: Path) -> None:
     outside = {"segmentation": [[50, 50, 60, 50, 60, 60]], "track_id": 1}
     one = read(tmp_path, outside, {"segmentation": SQUARE, "track_id": 2})
     assert (len(one.people), one.tracks) == (1, ("2",))
-
-
-def test_a_box_over_the_edge_fills_what_is_in_the_image() -> None:
-    assert fill_box((-2.0, 1.4, 4.0, 30.0), (5, 6)).box_xywh == (0, 1, 2, 4)
-    assert not fill_box((-9.0, 0.0, 4.0, 5.0), (5, 6))
-    assert fill_box((0, 0, 6, 5), (5, 6)).area_px == 30

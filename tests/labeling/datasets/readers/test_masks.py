@@ -10,12 +10,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from configs.errors import ModelOutputWrong
-from labeling.datasets.readers.masks import (
-    person_ids,
-    read_coco_records,
-    read_label_png,
-    read_probability_png,
-)
+from labeling.datasets.readers.coco import person_ids, read_coco_records
+from labeling.datasets.readers.masks import read_label_png, read_probability_png
 
 LABELS = np.array(
     [

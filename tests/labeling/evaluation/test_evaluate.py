@@ -10,7 +10,7 @@ from configs.errors import ModelOutputWrong
 from configs.models import Agreement
 from labeling.comparison.agreement import compare_instances
 from labeling.evaluation.detection_metrics import ImageMatch, ImageMatches
-from labeling.evaluation.frames import evaluate_frame, iou_with_ground_truth
+from labeling.evaluation.evaluate import evaluate_frame, iou_with_ground_truth
 from labeling.evaluation.ground_truth import LabeledImage
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import Mask
