@@ -14,9 +14,9 @@ from pathlib import Path
 
 from configs.load import load_config
 from labeling.pipeline import label_shard
+from labeling.segmenters.factory import load_models
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip
-from tasks.execution.models import load_models
 
 EVIDENCE = ("flip", "second", "evidence")
 

@@ -33,6 +33,7 @@ from db.runs.writes import upsert_run
 from flows.cli.temporary_server import temporary_server
 from labeling.comparison.agreement import compare_instances
 from labeling.sampling.select import SkippedFrame, select_frames
+from labeling.segmenters.factory import load_models
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip, Frame
 from labeling.synthetic.scene import render_scene
@@ -40,9 +41,7 @@ from labeling.trust.checks import gather_evidence
 from labeling.trust.decide import needs_flip
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE
 from tasks.close import close_run
-from tasks.execution.context import open_context
-from tasks.execution.database import close_databases
-from tasks.execution.models import load_models
+from tasks.execution.context import close_databases, open_context
 from tasks.ingest import ingest_spec
 from tasks.label import process_shard
 

@@ -14,8 +14,10 @@ from configs.models import RunConfig
 from db.runs.queries import RunSummary, failed_specs, planned_shards
 from db.runs.writes import record_models, requeue_failed, upsert_run
 from flows.home import whole_path
-from flows.label import process_shards
 from flows.runners.select import check_runner
+from flows.runners.shards import process_shards
+from labeling.segmenters.factory import forget_models, load_models
+from labeling.segmenters.models import calibration_warning
 from labeling.sources.content_store import remove_leftovers
 from labeling.sources.titles import run_title
 from labeling.sources.url_policy import refuse_passwords
@@ -23,7 +25,6 @@ from labeling.storage.home import Home
 from tasks.close import close_run_task
 from tasks.execution.context import Context, open_context
 from tasks.execution.leases import Lease, cancelled, hold_lease, recover_stale_leases
-from tasks.execution.models import calibration_warning, forget_models, load_models
 from tasks.ingest import ingest_source_task
 from tasks.observability.final_state import final_state
 from tasks.observability.progress import show_progress

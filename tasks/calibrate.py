@@ -20,6 +20,8 @@ from labeling.evaluation.evaluate import iou_outside, iou_with_ground_truth
 from labeling.evaluation.ground_truth import LabeledImage, read_labeled
 from labeling.evaluation.ignore_regions import find_known, judge_masks, leave_out_unlabeled
 from labeling.evaluation.summary import GOOD_FROM, POOLED
+from labeling.segmenters.factory import load_models
+from labeling.segmenters.models import settings_of
 from labeling.structures.frames import Clip, Frame, ImageFile
 from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask
@@ -28,7 +30,6 @@ from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE
 from labeling.trust.fit import Example, check_scikit_learn, fit_calibration, predict_unseen
 from labeling.video.images import read_image
 from tasks.execution.context import Context
-from tasks.execution.models import load_models, settings_of
 
 TEMPORARY_PREFIX = "maskmill-reviews-"
 

@@ -97,7 +97,7 @@ def _models(config: RunConfig) -> Iterator[CheckResult]:
 
 
 def _calibration(config: RunConfig, teacher: ModelCard) -> CheckResult:
-    from tasks.execution.models import calibration_warning, check_calibration
+    from labeling.segmenters.models import calibration_warning, check_calibration
 
     def check() -> str:
         check_calibration(config, teacher)
@@ -109,7 +109,7 @@ def _calibration(config: RunConfig, teacher: ModelCard) -> CheckResult:
 
 def _database(home: Path) -> str:
     from db.connection.schema import schema_revision
-    from tasks.execution.database import database_url
+    from tasks.execution.context import database_url
 
     if not home.exists() and DATABASE_URL.read() is None:
         return f"none yet; the first run creates {Home(home).database}"

@@ -18,13 +18,13 @@ from labeling.evaluation.worst import false_accepts, missed_failures
 from labeling.pipeline import label_shard
 from labeling.report.contents import ExampleImage
 from labeling.report.evaluation import EvaluationPage, render_evaluation
+from labeling.segmenters.factory import load_models
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip, ImageFile
 from labeling.structures.instances import Instance
 from labeling.structures.records import LabeledFrame
 from labeling.video.images import read_image
 from labeling.visualization.frames import tile_jpeg
-from tasks.execution.models import load_models
 
 MAX_TILES = 12
 """Images in each part of the page."""

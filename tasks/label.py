@@ -33,9 +33,9 @@ from db.runs.writes import fail_shard, store_shard
 from labeling.pipeline import label_shard
 from labeling.report.wording import count_name
 from labeling.runtime.memory import release_memory
+from labeling.segmenters.factory import load_models
 from labeling.storage.home import Home
 from tasks.execution.context import SAME_DATABASE, Context, open_worker_context
-from tasks.execution.models import load_models
 from tasks.execution.slots import gpu_slot
 
 CHECK_S = 1.0
@@ -52,7 +52,7 @@ def process_shard(context: Context, shard_id: int, config: RunConfig, leased_by:
     database = context.database
     with database.session() as session:
         shard = _find_shard(session, shard_id, config)
-        clip = shard_clip(session, shard, context.home)
+        clip = shard_clip(session, shard, context.home.absolute)
     if shard.state == "done":
         return "done"
     check = _claim_checker(database, shard_id, leased_by) if leased_by else lambda: None

@@ -16,7 +16,7 @@ from labeling.storage.home import Home
 from labeling.structures.instances import Instance, Keypoints, ModelCard
 from labeling.structures.masks import BoolArray, Mask
 from labeling.structures.records import LabeledFrame, LabeledShard
-from tasks.execution.database import database_of
+from tasks.execution.context import database_of
 
 VIDEO = "ab" * 32
 CARDS = {

@@ -1,9 +1,10 @@
 """Reads runs, sources and shards; frames are in `db.frames.listing`."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
@@ -22,7 +23,6 @@ from db.models.core import (
 )
 from db.runs.leases import in_order
 from db.sql.reading import count_rows, select_by_ids
-from labeling.storage.home import Home
 from labeling.structures.frames import Clip, ImageFile
 
 
@@ -137,17 +137,17 @@ def shard_progress(session: Session, run_id: str) -> tuple[int, int]:
     return sum(by_state.values()) - by_state.get("planned", 0), sum(by_state.values())
 
 
-def shard_clip(session: Session, shard: ShardRow, home: Home) -> Clip:
-    """Return the part of a video that a shard covers."""
+def shard_clip(session: Session, shard: ShardRow, locate: Callable[[str], Path]) -> Clip:
+    """Return the part of a video that a shard covers; `locate` gives the file of a stored path."""
     video = session.get_one(VideoRow, shard.video_id)
     if video.kind == "video":
         end = None if shard.end_ms is None else Fraction(shard.end_ms, 1000)
-        return Clip(video.id, home.absolute(video.path), Fraction(shard.start_ms, 1000), end)
+        return Clip(video.id, locate(video.path), Fraction(shard.start_ms, 1000), end)
     query = select(ImageRow).where(ImageRow.video_id == video.id, ImageRow.position >= shard.start_ms)
     if shard.end_ms is not None:
         query = query.where(ImageRow.position < shard.end_ms)
     images = session.scalars(query.order_by(ImageRow.position))
-    files = (ImageFile(image.position, home.absolute(image.path), image.name) for image in images)
+    files = (ImageFile(image.position, locate(image.path), image.name) for image in images)
     return Clip(video.id, images=tuple(files))
 
 

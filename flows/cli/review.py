@@ -186,13 +186,14 @@ def listen(
 ) -> None:
     """Pull whenever a webhook of Label Studio reports a change, until Ctrl-C."""
     from flows.home import existing_home
-    from flows.review_listener import listen as keep_listening
+    from flows.review import pull_reviews
+    from tasks.review.listen import ListenSettings
+    from tasks.review.listen import listen as keep_listening
 
     root = existing_home(home).root
+    settings = ListenSettings(host, port, url, every_s)
     with suppress(KeyboardInterrupt):
-        keep_listening(
-            root, host=host, port=port, url=url, every_s=every_s, log=typer.echo, report=_print_pulled
-        )
+        keep_listening(root, settings, pull=pull_reviews, log=typer.echo, report=_print_pulled)
 
 
 def _print_pulled(pulled: "PullSummary") -> None:

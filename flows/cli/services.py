@@ -1,7 +1,7 @@
 """`maskmill serve`, `deploy` and `worker`: scheduled runs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +19,10 @@ from flows.cli.console import (
 )
 
 if TYPE_CHECKING:
+    from prefect import Flow
+
     from configs.models import RunConfig
+    from flows.deployment.deployments import DeploymentSpec
 
 PoolOption = Annotated[
     str, typer.Option("--pool", metavar="NAME", help="Prefect work pool; created if missing.")
@@ -38,12 +41,11 @@ def serve(
 ) -> None:
     """Run the flows on this machine, by the config's `schedules` or from Prefect's UI, until Ctrl-C."""
     specs, run_config = _read(sources, config, changes)
-    from flows.deployment.deployments import DeploymentSpec
     from flows.deployment.serve import serve_flows
 
     _warn_of_missing(specs, "each run reports it as failed until it exists")
     root = home.expanduser().resolve()
-    serve_flows(DeploymentSpec(sources=specs, config=run_config, name=name or Path(config).stem, home=root))
+    serve_flows(_specify(specs, run_config, name or Path(config).stem, root))
 
 
 def deploy(
@@ -59,7 +61,7 @@ def deploy(
     specs, run_config = _read(sources, config, changes)
     from flows.deployment.deploy import deploy_flows
 
-    deployed = deploy_flows(specs, run_config, name=name or Path(config).stem, home=home, pool=pool)
+    deployed = deploy_flows(_specify(specs, run_config, name or Path(config).stem, home), pool=pool)
     _warn_of_missing(specs, "the workers must find it under this path; otherwise deploy with another path")
 
     def show() -> None:
@@ -100,3 +102,29 @@ def _read(sources: list[str] | None, config: str, changes: list[str] | None) -> 
 
     run_config = load_config(config, changes or [])
     return require_sources(sources), run_config
+
+
+def _specify(sources: list[str], config: "RunConfig", name: str, home: Path) -> "DeploymentSpec":
+    from flows.deployment.deployments import DeploymentSpec
+
+    return DeploymentSpec(sources=sources, config=config, name=name, home=home, flows=scheduled_flows())
+
+
+def scheduled_flows() -> "dict[str, Flow[..., Any]]":
+    """Return the flows that can be scheduled, by their key in the config's `schedules`."""
+    from flows.export import export_dataset
+    from flows.garbage import collect_garbage_flow
+    from flows.generate import generate_dataset
+    from flows.label import label_shards
+    from flows.recover import recover
+    from flows.review import pull_reviews, push_reviews
+
+    return {
+        "generate": generate_dataset,
+        "label": label_shards,
+        "push": push_reviews,
+        "pull": pull_reviews,
+        "export": export_dataset,
+        "recover": recover,
+        "gc": collect_garbage_flow,
+    }

@@ -67,7 +67,7 @@ def upgrade(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> Non
     """Migrate the database to the schema of this version."""
     from db.connection.schema import upgrade_schema
     from flows.home import existing_home
-    from tasks.execution.database import database_url
+    from tasks.execution.context import database_url
 
     before, after = upgrade_schema(database_url(existing_home(home)))
     text = f"schema {before or 'none'} -> {after}" if before != after else f"schema {after}: up to date"

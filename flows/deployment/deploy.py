@@ -1,13 +1,12 @@
 """Registering the flows for the workers of a pool, on this machine or others."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prefect.client.orchestration import get_client
 from prefect.deployments.runner import DeploymentApplyError
 
 from configs.errors import ConfigError
-from configs.models import RunConfig
 from flows.deployment.deployments import (
     SCHEDULED_FLOWS,
     DeploymentSpec,
@@ -30,9 +29,7 @@ class Deployed:
     """Its schedule, as text."""
 
 
-def deploy_flows(
-    sources: list[str], config: RunConfig, *, name: str, home: Path, pool: str
-) -> list[Deployed]:
+def deploy_flows(spec: DeploymentSpec, *, pool: str) -> list[Deployed]:
     """Register or update the flows on the user's Prefect server, for the workers of a pool.
 
     Nothing is opened or created here: home and sources are on the workers' machines.
@@ -41,20 +38,18 @@ def deploy_flows(
         ConfigError: no server, a pool of another type, or a relative path for workers elsewhere.
     """
     url = server_url()
-    spec = DeploymentSpec(
-        sources=_absolute_sources(sources, url), config=config, name=name, home=_absolute(home, "home", url)
-    )
+    spec = replace(spec, sources=_absolute_sources(spec.sources, url), home=_absolute(spec.home, "home", url))
     require_server()
     deployments = make_deployments(spec)
     with get_client(sync_client=True) as client:
         ensure_pool(client, pool)
-        set_gpu_slots(client, config)
+        set_gpu_slots(client, spec.config)
     try:
         for deployment in deployments:
             deployment.apply(work_pool_name=pool)
     except DeploymentApplyError as exc:
         raise ConfigError(f"the Prefect server at {url} refused {deployment.full_name}: {exc}") from exc
-    schedules = [format_schedule(schedule_of(flow, config)) for flow in SCHEDULED_FLOWS]
+    schedules = [format_schedule(schedule_of(flow, spec.config)) for flow in SCHEDULED_FLOWS]
     names = [deployment.full_name for deployment in deployments]
     return [Deployed(name, starts) for name, starts in zip(names, schedules, strict=True)]
 

@@ -1,6 +1,6 @@
 """The deployments of a config: flows, schedules and parameters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
@@ -17,12 +17,6 @@ from prefect.types.entrypoint import EntrypointType
 from configs.errors import ConfigError
 from configs.models import RunConfig
 from configs.schedules import FlowSchedule
-from flows.export import export_dataset
-from flows.garbage import collect_garbage_flow
-from flows.generate import generate_dataset
-from flows.label import label_shards
-from flows.recover import recover
-from flows.review import pull_reviews, push_reviews
 from labeling.storage.object_store import local_path
 
 ONE_AT_A_TIME = ConcurrencyLimitConfig(
@@ -38,7 +32,7 @@ _NOT_IN_NAMES = str.maketrans(dict.fromkeys("/%&<>", "-"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentSpec:
-    """Sources, config and home of a set of deployments."""
+    """Sources, config, home and flows of a set of deployments."""
 
     sources: list[str]
     """As for `generate_dataset`, without passwords: Prefect shows them."""
@@ -47,13 +41,14 @@ class DeploymentSpec:
     """Name of the config; the same name on one server means the same deployments."""
     home: Path
     """Absolute, because workers start in any folder."""
+    flows: Mapping[str, Flow[..., Any]]
+    """The flow of each schedule, by its key in the config's `schedules`."""
 
 
 @dataclass(frozen=True, slots=True)
 class _ScheduledFlow:
-    """A flow that every `DeploymentSpec` deploys."""
+    """How a flow is deployed."""
 
-    flow: Flow[..., Any]
     schedule: str
     """Its key in the config's `schedules`."""
     parameters: Callable[[DeploymentSpec], dict[str, Any]]
@@ -90,31 +85,32 @@ def _no_parameters(_spec: DeploymentSpec) -> dict[str, Any]:
 
 
 SCHEDULED_FLOWS = (
-    _ScheduledFlow(generate_dataset, "generate", _generate_parameters),
-    _ScheduledFlow(label_shards, "label", _label_parameters, one_at_a_time=False),
-    _ScheduledFlow(push_reviews, "push", _push_parameters),
-    _ScheduledFlow(pull_reviews, "pull", _no_parameters),
-    _ScheduledFlow(export_dataset, "export", _export_parameters),
-    _ScheduledFlow(recover, "recover", _no_parameters),
-    _ScheduledFlow(collect_garbage_flow, "gc", _delete_parameters),
+    _ScheduledFlow("generate", _generate_parameters),
+    _ScheduledFlow("label", _label_parameters, one_at_a_time=False),
+    _ScheduledFlow("push", _push_parameters),
+    _ScheduledFlow("pull", _no_parameters),
+    _ScheduledFlow("export", _export_parameters),
+    _ScheduledFlow("recover", _no_parameters),
+    _ScheduledFlow("gc", _delete_parameters),
 )
-"""Every flow that can be scheduled; a new one is a line here and a field of `configs.schedules.Schedules`."""
+"""Every flow that can be scheduled; a new one is a line here, a field of `configs.schedules.Schedules` and an entry of
+`flows.cli.services.scheduled_flows`."""
 
 
 def make_deployments(spec: DeploymentSpec) -> list[RunnerDeployment]:
     """Return `generate-dataset/NAME`, `push-reviews/NAME` ..., in the order of `SCHEDULED_FLOWS`."""
-    return [_make(flow, spec) for flow in SCHEDULED_FLOWS]
+    return [_make(spec.flows[scheduled.schedule], scheduled, spec) for scheduled in SCHEDULED_FLOWS]
 
 
-def _make(scheduled: _ScheduledFlow, spec: DeploymentSpec) -> RunnerDeployment:
+def _make(flow: Flow[..., Any], scheduled: _ScheduledFlow, spec: DeploymentSpec) -> RunnerDeployment:
     when = schedule_of(scheduled, spec.config)
     # as a module path: with a file path, Prefect would put flows/ first on sys.path
     return RunnerDeployment.from_flow(
-        scheduled.flow,
+        flow,
         name=spec.name.translate(_NOT_IN_NAMES),
         schedule=prefect_schedule(when) if when else None,
         parameters=scheduled.parameters(spec) | {"home": str(spec.home)},
-        description=(scheduled.flow.description or "").partition("\n\n")[0],
+        description=(flow.description or "").partition("\n\n")[0],
         concurrency_limit=ONE_AT_A_TIME if scheduled.one_at_a_time else None,
         tags=["maskmill", spec.name],
         version=version("maskmill"),

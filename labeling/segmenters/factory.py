@@ -1,9 +1,13 @@
-"""Construction of the segmenter that a config block describes."""
+"""The segmenters of this process: made from their config blocks once, shared by all its shards."""
 
+import gc
 import importlib.util
+import sys
+import threading
 from pathlib import Path
 
 from configs.errors import ConfigError, ExtraMissing, UnknownModel
+from configs.models import RunConfig
 from configs.segmenters import (
     BackgroundBlock,
     CustomNetworkBlock,
@@ -15,7 +19,11 @@ from configs.segmenters import (
     SelfieBlock,
     TorchvisionBlock,
 )
+from labeling.runtime.memory import bound_heaps
+from labeling.runtime.threads import bound_image_threads
+from labeling.segmenters.models import Models, check_calibration
 from labeling.segmenters.protocol import Segmenter
+from labeling.segmenters.shared import SerializedSegmenter
 
 _EXTRA_OF = {"onnxruntime": "lite", "ai_edge_litert": "lite", "torch": "torch", "torchvision": "torch"}
 _LIBRARIES: dict[str, tuple[str, ...]] = {
@@ -26,6 +34,43 @@ _LIBRARIES: dict[str, tuple[str, ...]] = {
     "litert": ("ai_edge_litert",),
     "onnx": ("onnxruntime",),
 }
+
+_loaded: dict[str, Models] = {}
+_loading = threading.Lock()
+
+
+def load_models(config: RunConfig) -> Models:
+    """Return the models of a config, loading them unless this process has them."""
+    key = f"{config.identity()}|{config.weights_dir}|{config.device}|{config.batch}"
+    with _loading:
+        if key not in _loaded:
+            _loaded[key] = _load(config)
+            bound_heaps()
+            bound_image_threads()
+            gc.freeze()  # libraries and networks stay: later collections need not visit them
+        return _loaded[key]
+
+
+def forget_models() -> None:
+    """Free all loaded models; the next use loads them again, from files that may have changed."""
+    with _loading:
+        _loaded.clear()
+    if torch := sys.modules.get("torch"):
+        torch.cuda.empty_cache()
+
+
+def _load(config: RunConfig) -> Models:
+    turn = threading.Lock()
+
+    def make(block: SegmenterBlock) -> SerializedSegmenter:
+        segmenter = make_segmenter(
+            block, weights_dir=config.weights_dir, device=config.device, batch=config.batch
+        )
+        return SerializedSegmenter(segmenter, turn)
+
+    models = Models(**{role: make(block) for role, block in config.segmenters().items()})
+    check_calibration(config, models.teacher.card)
+    return models
 
 
 def make_segmenter(  # noqa: PLR0911 - one line per kind

@@ -1,9 +1,14 @@
-"""The segmenters of a run, by role."""
+"""The segmenters of a run, by role, and the calibration that fits its teacher."""
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
+from configs.errors import ConfigError
+from configs.models import RunConfig
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.frames import Clip
+from labeling.structures.instances import ModelCard
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +23,44 @@ class Models:
     def prepare(self, clip: Clip) -> "Models":
         pose, verifier = (model.prepare(clip) if model else None for model in (self.pose, self.verifier))
         return Models(self.teacher.prepare(clip), self.student.prepare(clip), pose, verifier)
+
+
+def check_calibration(config: RunConfig, teacher: ModelCard) -> None:
+    """Raise ConfigError if the calibration was fitted to another teacher, or to other weights of it."""
+    calibration, name = config.trust.calibration, f"{teacher.kind}:{teacher.name}"
+    if calibration is None:
+        return
+    fitted = (calibration.teacher, calibration.weights_sha256)
+    if fitted == (name, teacher.weights_sha256):
+        return
+    difference = "is" if calibration.teacher != name else "now has other weights:"
+    raise ConfigError(
+        f"trust.calibration was fitted to {calibration.teacher}, but the teacher {difference} {name}: fit one to it "
+        "with `maskmill calibrate`, or set trust.calibration to null"
+    )
+
+
+def calibration_warning(config: RunConfig, teacher: ModelCard) -> str:
+    """Return which settings of the teacher differ from those it was calibrated with; empty if none do."""
+    fitted = config.trust.calibration.settings if config.trust.calibration else {}
+    current = settings_of(teacher)
+    changed = [
+        f"{key} is {current.get(key)}, was {fitted[key]}"
+        for key in sorted(fitted)
+        if current.get(key) != fitted[key]
+    ]
+    if not changed:
+        return ""
+    return (
+        f"trust.calibration was fitted to {teacher.kind}:{teacher.name} with other settings ({', '.join(changed)}): "
+        "its probabilities may be wrong; `maskmill calibrate` fits one to the current settings"
+    )
+
+
+def settings_of(card: ModelCard) -> dict[str, Any]:
+    """Return the settings that change a model's output; empty if a user's factory describes them as free text."""
+    try:
+        settings = json.loads(card.settings)
+    except ValueError:
+        return {}
+    return settings if isinstance(settings, dict) else {}

@@ -12,6 +12,7 @@ from prefect.flows import Flow, load_flow_from_entrypoint
 from configs.errors import ConfigError, NoRunYet
 from configs.load import load_config
 from configs.schedules import FlowSchedule, Schedules
+from flows.cli.services import scheduled_flows
 from flows.deployment.deployments import (
     ONE_AT_A_TIME,
     SCHEDULED_FLOWS,
@@ -29,7 +30,11 @@ DECLARED = yaml.safe_load((ROOT / "prefect.yaml").read_text("utf-8"))
 
 def job(home: Path, *changes: str, name: str = "offline") -> DeploymentSpec:
     return DeploymentSpec(
-        sources=["/a.mp4", "/b"], config=load_config("offline", changes), name=name, home=home
+        sources=["/a.mp4", "/b"],
+        config=load_config("offline", changes),
+        name=name,
+        home=home,
+        flows=scheduled_flows(),
     )
 
 
@@ -72,8 +77,10 @@ def test_what_a_schedule_starts_before_the_first_run_says_that_there_is_nothing_
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [(flow, made)] = [
-        (offer.flow, made)
-        for offer, made in zip(SCHEDULED_FLOWS, make_deployments(job(tmp_path / "home")), strict=True)
+        (flow, made)
+        for flow, made in zip(
+            scheduled_flows().values(), make_deployments(job(tmp_path / "home")), strict=True
+        )
         if made.flow_name == name
     ]
     with pytest.raises(NoRunYet, match="no home at"):
@@ -109,7 +116,9 @@ def test_a_scheduled_export_writes_where_it_is_told_and_else_in_the_home(folder:
 
 
 def test_each_schedule_of_a_config_starts_a_flow() -> None:
-    assert {offer.schedule for offer in SCHEDULED_FLOWS} == set(Schedules.model_fields)
+    assert (
+        {offer.schedule for offer in SCHEDULED_FLOWS} == set(Schedules.model_fields) == set(scheduled_flows())
+    )
     changes = [
         f"schedules.{offer.schedule}.interval_s={i}" for i, offer in enumerate(SCHEDULED_FLOWS, start=60)
     ]

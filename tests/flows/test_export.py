@@ -14,7 +14,7 @@ from flows.cli.main import app
 from flows.export import export_dataset
 from flows.generate import generate_dataset
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import close_databases
+from tasks.execution.context import close_databases
 
 pytestmark = pytest.mark.usefixtures("prefect")
 

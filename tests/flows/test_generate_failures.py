@@ -14,12 +14,12 @@ from configs.load import validate_config
 from db.models.core import ShardRow
 from flows.generate import generate_dataset
 from labeling.pipeline import label_shard
+from labeling.segmenters.factory import forget_models
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip
 from labeling.structures.records import LabeledShard
 from labeling.video.probe import VideoFacts, probe_video
-from tasks.execution.database import database_of
-from tasks.execution.models import forget_models
+from tasks.execution.context import database_of
 from tests.flows.scripted_runs import (
     WHOLE,
     closed_databases,

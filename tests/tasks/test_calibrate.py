@@ -11,12 +11,12 @@ from configs.calibration import Calibration
 from configs.errors import ConfigError
 from configs.load import change_config, load_config, load_labeled_sets
 from configs.models import RunConfig
+from labeling.segmenters.models import calibration_warning, settings_of
 from labeling.structures.instances import ModelCard
 from labeling.trust.evidence import Evidence, InstanceEvidence
 from labeling.trust.scores import predict_trust
 from tasks.calibrate import calibrate_on_sets
 from tasks.evaluate import evaluate
-from tasks.execution.models import calibration_warning, settings_of
 
 SIZE_HW = (64, 96)
 

@@ -3,11 +3,11 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from configs.errors import AlreadyRunning, ConfigError, MaskmillError
 from db.review.annotations import projects_at
-from flows.review import pull_reviews
 from labeling.review.label_studio.webhook import SECRET_HEADER, WebhookListener, listen_for_webhooks
 from labeling.storage.home import Home
 from tasks.execution.context import open_context
@@ -21,13 +21,24 @@ BUSY_S = 5.0
 """Wait before trying again after a pull found another push or pull in progress."""
 
 
+@dataclass(frozen=True, slots=True)
+class ListenSettings:
+    """Where to listen for webhooks, and how often to pull without one."""
+
+    host: str
+    port: int
+    """0: any free port."""
+    url: str | None
+    """URL at which Label Studio reaches this process; None: made of `host` and `port`."""
+    every_s: float
+    """Maximum time between two pulls."""
+
+
 def listen(
     home: Path,
+    settings: ListenSettings,
     *,
-    host: str,
-    port: int,
-    url: str | None,
-    every_s: float,
+    pull: Callable[[Path], PullSummary],
     log: Callable[[str], None],
     report: Callable[[PullSummary], None],
 ) -> None:
@@ -37,10 +48,8 @@ def listen(
 
     Args:
         home: folder with the database.
-        host: address to listen on.
-        port: port to listen on; 0: any.
-        url: URL at which Label Studio reaches this process; None: made of `host` and `port`.
-        every_s: maximum time between two pulls.
+        settings: the address to listen on, and the pause between pulls.
+        pull: takes over the annotations of a home.
         log: called with each message.
         report: called with the result of each pull.
 
@@ -48,20 +57,20 @@ def listen(
         ConfigError: the port is in use, or nothing was pushed yet.
         LabelStudioError: Label Studio does not accept the webhook.
     """
-    with listen_for_webhooks(host, port) as listener:
-        address = url or f"http://{host}:{listener.port}/"
+    with listen_for_webhooks(settings.host, settings.port) as listener:
+        address = settings.url or f"http://{settings.host}:{listener.port}/"
         with _registered(Home(home), listener, address):
-            log(f"listening on {host}:{listener.port}; Label Studio calls {address}")
+            log(f"listening on {settings.host}:{listener.port}; Label Studio calls {address}")
             while True:
                 listener.heard.clear()
                 try:
-                    report(pull_reviews(home))
+                    report(pull(home))
                 except AlreadyRunning:  # a push, whose own changes caused the webhook
                     time.sleep(BUSY_S)
                     listener.heard.set()
                 except MaskmillError as error:
                     log(f"not pulled ({error.code}): {error}")
-                if listener.heard.wait(every_s):
+                if listener.heard.wait(settings.every_s):
                     time.sleep(SETTLE_S)
 
 
