@@ -12,8 +12,7 @@ import imagehash
 from configs.errors import NotAVideo, UnsupportedVideo
 from configs.models import Sampling
 from labeling.sampling.shots import begins_a_shot
-from labeling.structures.frames import Clip, Frame, frame_key
-from labeling.video.color import LumaImage
+from labeling.structures.frames import Clip, Frame, LumaImage, frame_key
 from labeling.video.decode import Decoded, DecodeStats, decode_clip, to_ms
 from labeling.video.luma import hash_luma, measure_sharpness
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.video.color import LumaImage
+from labeling.structures.frames import LumaImage
 
 CUT_LARGEST_CORRELATION = 0.6
 """A change of light keeps the structure: on the clips used to choose this value, 99 % of images stayed

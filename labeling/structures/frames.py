@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 RgbImage = NDArray[np.uint8]
 """HxWx3, RGB, 0 to 255."""
+LumaImage = NDArray[np.uint8]
+"""HxW, 0 (black) to 255 (white), for any coded range."""
 
 
 @dataclass(frozen=True, slots=True)

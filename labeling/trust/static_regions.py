@@ -12,10 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.structures.frames import Frame
+from labeling.structures.frames import Frame, LumaImage
 from labeling.structures.masks import BoolArray, BoxXywh, Mask
 from labeling.trust.missed_people import find_missed, is_steady
-from labeling.video.color import LumaImage
 from labeling.video.luma import shrink_luma, shrunk_wh
 
 WIDTH_PX = 160

@@ -13,10 +13,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from numpy.typing import NDArray
 
-from labeling.structures.frames import RgbImage
-
-LumaImage = NDArray[np.uint8]
-"""HxW, 0 (black) to 255 (white), for any coded range."""
+from labeling.structures.frames import LumaImage, RgbImage
 
 _EXACT = (
     Interpolation.BILINEAR

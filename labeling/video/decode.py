@@ -14,8 +14,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from labeling.runtime.threads import thread_limit
-from labeling.structures.frames import Clip, RgbImage
-from labeling.video.color import LumaImage, VideoImage
+from labeling.structures.frames import Clip, LumaImage, RgbImage
+from labeling.video.color import VideoImage
 from labeling.video.containers import main_stream, open_video, read_packets
 from labeling.video.images import FileImage
 from labeling.video.timestamps import FrameClock, Timeline, read_timeline

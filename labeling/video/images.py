@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from configs.errors import NotAVideo, SourceNotFound, SourceUnreachable, UnsupportedVideo
-from labeling.structures.frames import RgbImage
-from labeling.video.color import SMALLEST_SIDE_PX, LumaImage
+from labeling.structures.frames import LumaImage, RgbImage
+from labeling.video.color import SMALLEST_SIDE_PX
 from labeling.video.luma import shrunk_wh
 
 _UNREADABLE = (

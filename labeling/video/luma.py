@@ -5,8 +5,7 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from labeling.structures.frames import RgbImage
-from labeling.video.color import LumaImage
+from labeling.structures.frames import LumaImage, RgbImage
 
 HASH_SIDE = 16
 """A perceptual hash has 16 x 16 = 256 bits."""

@@ -12,8 +12,7 @@ from PIL import Image
 from scipy.ndimage import laplace
 
 from labeling.sampling.shots import begins_a_shot
-from labeling.structures.frames import Clip, ImageFile
-from labeling.video.color import LumaImage
+from labeling.structures.frames import Clip, ImageFile, LumaImage
 from labeling.video.decode import decode_clip
 from labeling.video.luma import hash_luma, measure_sharpness
 from tests.fakes import videos
