@@ -21,7 +21,6 @@ from flows.cli.console import (
 if TYPE_CHECKING:
     from prefect import Flow
 
-    from configs.models import RunConfig
     from flows.deployment.deployments import DeploymentSpec
 
 PoolOption = Annotated[
@@ -40,12 +39,11 @@ def serve(
     name: NameOption = None,
 ) -> None:
     """Run the flows on this machine, by the config's `schedules` or from Prefect's UI, until Ctrl-C."""
-    specs, run_config = _read(sources, config, changes)
+    spec = _specify(sources, config, changes, name=name, home=home.expanduser().resolve())
     from flows.deployment.serve import serve_flows
 
-    _warn_of_missing(specs, "each run reports it as failed until it exists")
-    root = home.expanduser().resolve()
-    serve_flows(_specify(specs, run_config, name or Path(config).stem, root))
+    _warn_of_missing(spec.sources, "each run reports it as failed until it exists")
+    serve_flows(spec)
 
 
 def deploy(
@@ -58,11 +56,13 @@ def deploy(
     as_json: JsonOption = False,
 ) -> None:
     """Register the flows for the workers of a pool; run it again to change them."""
-    specs, run_config = _read(sources, config, changes)
+    spec = _specify(sources, config, changes, name=name, home=home)
     from flows.deployment.deploy import deploy_flows
 
-    deployed = deploy_flows(_specify(specs, run_config, name or Path(config).stem, home), pool=pool)
-    _warn_of_missing(specs, "the workers must find it under this path; otherwise deploy with another path")
+    deployed = deploy_flows(spec, pool=pool)
+    _warn_of_missing(
+        spec.sources, "the workers must find it under this path; otherwise deploy with another path"
+    )
 
     def show() -> None:
         print_table(("deployment", "starts"), ((one.name, one.starts) for one in deployed))
@@ -97,17 +97,22 @@ def _warn_of_missing(sources: list[str], consequence: str) -> None:
         warn(f"source {path} does not exist on this machine; {consequence}")
 
 
-def _read(sources: list[str] | None, config: str, changes: list[str] | None) -> "tuple[list[str], RunConfig]":
+def _specify(
+    sources: list[str] | None, config: str, changes: list[str] | None, *, name: str | None, home: Path
+) -> "DeploymentSpec":
     from configs.load import load_config
 
     run_config = load_config(config, changes or [])
-    return require_sources(sources), run_config
-
-
-def _specify(sources: list[str], config: "RunConfig", name: str, home: Path) -> "DeploymentSpec":
+    sources = require_sources(sources)
     from flows.deployment.deployments import DeploymentSpec
 
-    return DeploymentSpec(sources=sources, config=config, name=name, home=home, flows=scheduled_flows())
+    return DeploymentSpec(
+        sources=sources,
+        config=run_config,
+        name=name or Path(config).stem,
+        home=home,
+        flows=scheduled_flows(),
+    )
 
 
 def scheduled_flows() -> "dict[str, Flow[..., Any]]":

@@ -1,7 +1,7 @@
 """The frames with the worst errors."""
 
 from labeling.evaluation.frames import EvaluatedFrame
-from labeling.evaluation.worst import false_accepts, missed_failures
+from labeling.evaluation.summary import false_accepts, missed_failures
 
 
 def frame(name: str, decision: str, teacher: float | None, student: float | None) -> EvaluatedFrame:
