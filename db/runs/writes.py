@@ -27,13 +27,7 @@ from db.models.core import (
     frame_id,
     utc_now,
 )
-from db.sql.columns import (
-    box_columns,
-    keypoints_column,
-    mask_columns,
-    mismatches_column,
-    occupancy_column,
-)
+from db.sql.columns import box_columns, keypoints_column, mask_columns, mismatches_column, occupancy_column
 from db.sql.reading import PAGE
 from db.sql.upsert import upsert
 from labeling.sources.source import FailedSource, SourceItem

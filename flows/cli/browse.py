@@ -8,15 +8,7 @@ from typing import Annotated
 import typer
 
 from configs.errors import ConfigError
-from flows.cli.console import (
-    DEFAULT_HOME,
-    HomeOption,
-    JsonOption,
-    RunOption,
-    emit,
-    format_cell,
-    print_table,
-)
+from flows.cli.console import DEFAULT_HOME, HomeOption, JsonOption, RunOption, emit, format_cell, print_table
 
 
 class FrameOrder(StrEnum):

@@ -61,10 +61,6 @@ def _generate_parameters(spec: DeploymentSpec) -> dict[str, Any]:
     return {"sources": spec.sources, "config": config, "name": spec.name}
 
 
-def _label_parameters(spec: DeploymentSpec) -> dict[str, Any]:
-    return {"run": spec.config.run_id()}
-
-
 def _push_parameters(spec: DeploymentSpec) -> dict[str, Any]:
     return {"run": spec.config.run_id(), "settings": spec.config.review.model_dump(mode="json")}
 
@@ -76,22 +72,14 @@ def _export_parameters(spec: DeploymentSpec) -> dict[str, Any]:
     return {"out": out, "run": spec.config.run_id()} | chosen
 
 
-def _delete_parameters(_spec: DeploymentSpec) -> dict[str, Any]:
-    return {"delete": True}
-
-
-def _no_parameters(_spec: DeploymentSpec) -> dict[str, Any]:
-    return {}
-
-
 SCHEDULED_FLOWS = (
     _ScheduledFlow("generate", _generate_parameters),
-    _ScheduledFlow("label", _label_parameters, one_at_a_time=False),
+    _ScheduledFlow("label", lambda spec: {"run": spec.config.run_id()}, one_at_a_time=False),
     _ScheduledFlow("push", _push_parameters),
-    _ScheduledFlow("pull", _no_parameters),
+    _ScheduledFlow("pull", lambda _: {}),
     _ScheduledFlow("export", _export_parameters),
-    _ScheduledFlow("recover", _no_parameters),
-    _ScheduledFlow("gc", _delete_parameters),
+    _ScheduledFlow("recover", lambda _: {}),
+    _ScheduledFlow("gc", lambda _: {"delete": True}),
 )
 """Every flow that can be scheduled; a new one is a line here, a field of `configs.schedules.Schedules` and an entry of
 `flows.cli.services.scheduled_flows`."""

@@ -8,13 +8,7 @@ from queue import Empty, SimpleQueue
 from prefect.futures import PrefectFuture
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from configs.errors import (
-    DatabaseError,
-    DatabaseUnreachable,
-    OtherDatabase,
-    StorageError,
-    WorkerLost,
-)
+from configs.errors import DatabaseError, DatabaseUnreachable, OtherDatabase, StorageError, WorkerLost
 from configs.models import RunConfig
 from db.models.core import ShardRow
 from db.runs.leases import MAX_ATTEMPTS, claim_shard, leased_by_others, release_shard, release_shards

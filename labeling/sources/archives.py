@@ -10,13 +10,7 @@ from configs.errors import SourceError, SourceNotFound, UnsafeArchive
 from configs.models import Ingest
 from labeling.sources.archive_reader import Budget, Member, open_members
 from labeling.sources.content_store import move_into_store, staging
-from labeling.sources.file_types import (
-    is_image_name,
-    is_packed_name,
-    is_video_name,
-    natural_order,
-    suffix_of,
-)
+from labeling.sources.file_types import is_image_name, is_packed_name, is_video_name, natural_order, suffix_of
 from labeling.sources.source import FailedSource, FetchedSource, SourceItem
 from labeling.storage.atomic import storage_errors
 

@@ -14,12 +14,7 @@ from configs.errors import LabelStudioError
 from configs.models import Review as Settings
 from db.models.core import FrameRow
 from db.models.review import LabelStudioProjectRow
-from db.review.annotations import (
-    FrameAnnotations,
-    SentFrame,
-    find_sent_frames,
-    store_annotations,
-)
+from db.review.annotations import FrameAnnotations, SentFrame, find_sent_frames, store_annotations
 from db.review.items import proposed_instances
 from db.review.outbox import finished_frames, forget_project, known_tasks, reconcile, unanswered_frames
 from labeling.review.label_studio.annotations import read_annotations

@@ -75,7 +75,7 @@ def test_help_names_the_commands_and_loads_nothing_else() -> None:
     done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, cwd=ROOT, check=True)
     for command in ("run", "status", "frames", "show", "report", "export", "models", "db", "doctor"):
         assert re.search(rf"\b{command}\b", done.stdout)
-    assert set(done.stderr.split()) - TERMINAL == {"configs", "flows", "labeling"}
+    assert set(done.stderr.split()) - TERMINAL == {"configs", "flows"}
 
 
 def test_help_takes_little_longer_than_a_bare_typer_program() -> None:

@@ -11,13 +11,7 @@ from configs.environment import IMAGE_STORE
 from configs.errors import ConfigError, StorageError, StoreUnreachable
 from labeling.runtime.thread_pool import BoundedThreadPool
 from labeling.storage.home import Home
-from labeling.storage.image_store import (
-    MARKER,
-    FolderImages,
-    ImageStore,
-    StoredImages,
-    open_images,
-)
+from labeling.storage.image_store import MARKER, FolderImages, ImageStore, StoredImages, open_images
 from labeling.storage.object_store import ObjectStore
 from tests.store_server import TestBucket
 

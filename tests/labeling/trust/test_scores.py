@@ -7,12 +7,7 @@ import pytest
 
 from configs.calibration import Calibration, Logistic, Stage
 from labeling.trust.evidence import Evidence, InstanceEvidence
-from labeling.trust.scores import (
-    MaskTrust,
-    log_odds,
-    predict_trust,
-    with_trust,
-)
+from labeling.trust.scores import MaskTrust, log_odds, predict_trust, with_trust
 from tests.labeling.strategies import draw, instances
 
 PERSON = InstanceEvidence(score=0.9, area_px=100, flip_iou=0.8)
