@@ -1,7 +1,4 @@
-"""Metrics of models and decisions over sets of evaluated frames, and the frames with the worst errors.
-
-The fields of the metrics are the keys of the JSON.
-"""
+"""Metrics of models and decisions over sets of evaluated frames. The fields are the keys of the JSON."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -201,26 +198,6 @@ def _first_of_queue(waiting: Sequence[EvaluatedFrame], most: int) -> list[Evalua
     return [waiting[position] for position in select_frames_for_review(candidates, most=most).frames]
 
 
-def false_accepts(frames: Sequence[EvaluatedFrame]) -> list[EvaluatedFrame]:
-    """Return accepted frames whose mask is not good: a student would learn errors from them."""
-    accepted = [frame for frame in frames if frame.decision == "accepted"]
-    return _worst_first(accepted, GOOD_FROM, lambda frame: frame.teacher_iou)
-
-
-def missed_failures(frames: Sequence[EvaluatedFrame]) -> list[EvaluatedFrame]:
-    """Return easy frames in which the student is wrong: failures that are not found."""
-    easy = [frame for frame in frames if frame.decision == "easy"]
-    return _worst_first(easy, BAD_BELOW, lambda frame: frame.student_iou)
-
-
-def _worst_first(
-    frames: Sequence[EvaluatedFrame], threshold: float, iou_of: Callable[[EvaluatedFrame], float | None]
-) -> list[EvaluatedFrame]:
-    """Return the frames below a threshold, lowest IoU first, without those of unknown IoU."""
-    known = [(iou, frame) for frame in frames if (iou := iou_of(frame)) is not None and iou < threshold]
-    return [frame for _, frame in sorted(known, key=lambda pair: pair[0])]
-
-
 def _below(iou: float | None, threshold: float) -> bool:
     return iou is None or iou < threshold
 
@@ -228,3 +205,23 @@ def _below(iou: float | None, threshold: float) -> bool:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
+
+
+def false_accepts(frames: Sequence[EvaluatedFrame]) -> list[EvaluatedFrame]:
+    """Return accepted frames whose mask is not good: a student would learn errors from them."""
+    accepted = [frame for frame in frames if frame.decision == "accepted"]
+    return _worst(accepted, GOOD_FROM, lambda frame: frame.teacher_iou)
+
+
+def missed_failures(frames: Sequence[EvaluatedFrame]) -> list[EvaluatedFrame]:
+    """Return easy frames in which the student is wrong: failures that are not found."""
+    easy = [frame for frame in frames if frame.decision == "easy"]
+    return _worst(easy, BAD_BELOW, lambda frame: frame.student_iou)
+
+
+def _worst(
+    frames: Sequence[EvaluatedFrame], threshold: float, iou_of: Callable[[EvaluatedFrame], float | None]
+) -> list[EvaluatedFrame]:
+    """Return the frames below a threshold, lowest IoU first, without those of unknown IoU."""
+    known = [(iou, frame) for frame in frames if (iou := iou_of(frame)) is not None and iou < threshold]
+    return [frame for _, frame in sorted(known, key=lambda pair: pair[0])]

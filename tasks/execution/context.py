@@ -1,7 +1,4 @@
-"""The home and database of an execution, opened at the front door and passed down to every use case.
-
-Databases are opened only here, each once per process.
-"""
+"""The home and its database, opened once per process and passed down to every use case."""
 
 import atexit
 import os
