@@ -17,7 +17,8 @@ from db.runs.queries import latest_run
 from labeling.datasets.records import DatasetFrame
 from labeling.evaluation.cross_validation import CrossValidation, summarize_predictions
 from labeling.evaluation.evaluate import iou_outside, iou_with_ground_truth
-from labeling.evaluation.ground_truth import LabeledImage, read_labeled
+from labeling.evaluation.frames import LabeledImage
+from labeling.evaluation.ground_truth import read_labeled
 from labeling.evaluation.ignore_regions import find_known, judge_masks, leave_out_unlabeled
 from labeling.evaluation.summary import GOOD_FROM, POOLED
 from labeling.segmenters.factory import load_models

@@ -11,8 +11,8 @@ from configs.errors import ConfigError
 from configs.ground_truth import LabeledSet
 from configs.models import RunConfig
 from labeling.evaluation.evaluate import evaluate_frame
-from labeling.evaluation.frames import EvaluatedFrame
-from labeling.evaluation.ground_truth import LabeledImage, read_labeled
+from labeling.evaluation.frames import EvaluatedFrame, LabeledImage
+from labeling.evaluation.ground_truth import read_labeled
 from labeling.evaluation.summary import POOLED, SetSummary, false_accepts, missed_failures, summarize_frames
 from labeling.pipeline import label_shard
 from labeling.report.contents import ExampleImage

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from labeling.comparison.agreement import expected_iou
 from labeling.comparison.iou import EPSILON_PX
 from labeling.evaluation.detection_metrics import ImageMatch
-from labeling.evaluation.frames import EvaluatedFrame
-from labeling.evaluation.ground_truth import LabeledImage
+from labeling.evaluation.frames import EvaluatedFrame, LabeledImage
 from labeling.evaluation.ignore_regions import leave_out_unlabeled
 from labeling.evaluation.matching import match_people, visible_tracks
 from labeling.structures.instances import ModelCard

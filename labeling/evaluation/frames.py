@@ -1,8 +1,45 @@
-"""A frame beside its ground truth."""
+"""Labeled images, and frames beside their ground truth."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from labeling.evaluation.detection_metrics import ImageMatch
+from labeling.structures.masks import BoxXywh, Mask, check_size
+
+
+@dataclass(frozen=True, slots=True)
+class LabeledImage:
+    """An image and its labeled people."""
+
+    path: Path
+    size_hw: tuple[int, int]
+    people: tuple[Mask, ...]
+    """One mask per person; one mask for all people if `is_joined`."""
+    ignored: Mask
+    """Pixels whose ground truth is not known."""
+    is_partial: bool = False
+    """There may be more people."""
+    is_joined: bool = False
+    """One mask may show several people."""
+    boxes: tuple[BoxXywh, ...] | None = None
+    """One box per person if not all have a mask, which leaves `people` empty; None: all have."""
+    tracks: tuple[str | None, ...] = ()
+    """The track of each person, which may be None; empty: the ground truth has no tracks."""
+    pts_ms: int | None = None
+    """Time of the image, if the set's images are the frames of one shot."""
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def person_boxes(self) -> tuple[BoxXywh, ...]:
+        """One box per person, tight around the masks if there are masks."""
+        return tuple(mask.box_xywh for mask in self.people) if self.boxes is None else self.boxes
+
+    def check_size(self, size_hw: tuple[int, int]) -> None:
+        """Raise `ModelOutputWrong` if the image's size differs from that of the ground truth."""
+        check_size(self.size_hw, size_hw, f"ground truth of {self.path}")
 
 
 @dataclass(frozen=True, slots=True)

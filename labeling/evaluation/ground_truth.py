@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,49 +13,15 @@ from configs.errors import ConfigError, ModelOutputWrong
 from configs.ground_truth import LabeledSet
 from labeling.datasets.readers.coco import read_coco_file
 from labeling.datasets.readers.masks import read_values, split_labels
+from labeling.evaluation.frames import LabeledImage
 from labeling.sources.file_types import is_image_name, natural_order
-from labeling.structures.masks import BoxXywh, Mask, check_size, union_masks
+from labeling.structures.masks import Mask, union_masks
 
 MOVING = 255
 """CDnet's foreground."""
 UNDECIDED = (85, 170)
 """CDnet's outside of the region of interest, and border of what moves."""
 _CDNET_NAME = re.compile(r"in(\d+)")
-
-
-@dataclass(frozen=True, slots=True)
-class LabeledImage:
-    """An image and its labeled people."""
-
-    path: Path
-    size_hw: tuple[int, int]
-    people: tuple[Mask, ...]
-    """One mask per person; one mask for all people if `is_joined`."""
-    ignored: Mask
-    """Pixels whose ground truth is not known."""
-    is_partial: bool = False
-    """There may be more people."""
-    is_joined: bool = False
-    """One mask may show several people."""
-    boxes: tuple[BoxXywh, ...] | None = None
-    """One box per person if not all have a mask, which leaves `people` empty; None: all have."""
-    tracks: tuple[str | None, ...] = ()
-    """The track of each person, which may be None; empty: the ground truth has no tracks."""
-    pts_ms: int | None = None
-    """Time of the image, if the set's images are the frames of one shot."""
-
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-    @property
-    def person_boxes(self) -> tuple[BoxXywh, ...]:
-        """One box per person, tight around the masks if there are masks."""
-        return tuple(mask.box_xywh for mask in self.people) if self.boxes is None else self.boxes
-
-    def check_size(self, size_hw: tuple[int, int]) -> None:
-        """Raise `ModelOutputWrong` if the image's size differs from that of the ground truth."""
-        check_size(self.size_hw, size_hw, f"ground truth of {self.path}")
 
 
 def read_labeled(labeled: LabeledSet) -> list[LabeledImage]:

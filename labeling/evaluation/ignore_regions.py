@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.evaluation.ground_truth import LabeledImage
+from labeling.evaluation.frames import LabeledImage
 from labeling.structures.masks import Mask, intersection_areas, iou_matrix, mask_areas, union_masks
 
 KNOWN_SHARE = 0.5

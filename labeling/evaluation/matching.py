@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from labeling.comparison.iou import match_pairs
 from labeling.evaluation.detection_metrics import MATCH_IOU, ImageMatch, ImageMatches
-from labeling.evaluation.ground_truth import LabeledImage
+from labeling.evaluation.frames import LabeledImage
 from labeling.evaluation.ignore_regions import cut_ignored, lie_outside
 from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask, box_iou_matrix, fill_box, iou_matrix

@@ -15,7 +15,7 @@ from labeling.evaluation.detection_metrics import (
     PersonMetrics,
     summarize_people,
 )
-from labeling.evaluation.ground_truth import LabeledImage
+from labeling.evaluation.frames import LabeledImage
 from labeling.evaluation.matching import match_people, visible_tracks
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoolArray, BoxXywh, Mask

@@ -11,7 +11,7 @@ from configs.models import Agreement
 from labeling.comparison.agreement import compare_instances
 from labeling.evaluation.detection_metrics import ImageMatch, ImageMatches
 from labeling.evaluation.evaluate import evaluate_frame, iou_with_ground_truth
-from labeling.evaluation.ground_truth import LabeledImage
+from labeling.evaluation.frames import LabeledImage
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import Mask
 from labeling.structures.records import LabeledFrame

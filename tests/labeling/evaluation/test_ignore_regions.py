@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from labeling.evaluation.evaluate import iou_with_ground_truth
-from labeling.evaluation.ground_truth import LabeledImage
+from labeling.evaluation.frames import LabeledImage
 from labeling.evaluation.ignore_regions import find_known, judge_masks, leave_out_unlabeled
 from labeling.structures.masks import Mask
 from tests.labeling.strategies import draw

@@ -10,7 +10,8 @@ from PIL import Image
 
 from configs.errors import ConfigError
 from configs.ground_truth import LabeledSet
-from labeling.evaluation.ground_truth import LabeledImage, read_labeled
+from labeling.evaluation.frames import LabeledImage
+from labeling.evaluation.ground_truth import read_labeled
 
 SQUARE = [[2, 2, 8, 2, 8, 8, 2, 8]]
 
