@@ -197,3 +197,26 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     done = maskmill(*words, "--figures", tmp_path)
     assert done.exit_code == 2
     assert "is a folder: name a file to write" in " ".join(done.stderr.split())
+
+
+def test_mattes_beside_labeled_images(boxes: Path) -> None:
+    (boxes / "sets.yaml").write_text(
+        "people: {images: images, coco: boxes.json}\nmatted: {matte: teacher, alpha: student}\n"
+    )
+    words = (boxes / "sets.yaml", "--config", boxes / "mine.yaml")
+    done = maskmill(*words, "--json", "--report", boxes / "page.html")
+    assert done.exit_code == 0, done.output
+    figures = json.loads(done.stdout)
+    assert (set(figures["sets"]), set(figures["mattes"])) == ({"people", "all"}, {"matted", "all"})
+    assert figures["plates"] == {}
+    html = (boxes / "page.html").read_text()
+    assert "6 labeled images with boxes only. 1 matte compared with ground truth." in html
+    assert html.index("Order of the review queue") < html.index("Worst frames of the mattes")
+
+
+def test_a_wrong_matte_is_refused_before_models_are_loaded(boxes: Path) -> None:
+    (boxes / "sets.yaml").write_text("office: {matte: gone, cdnet: images}\n")
+    done = maskmill(boxes / "sets.yaml", "--config", "default")
+    assert done.exit_code == 2
+    assert "(config) matte: " in " ".join(done.stderr.split())
+    assert "gone is not a folder; check the path" in " ".join(done.stderr.split())
