@@ -14,7 +14,7 @@ from configs.errors import ConfigError
 from configs.ground_truth import MattedVideo
 from labeling.datasets.readers.masks import read_values
 from labeling.errors import ModelOutputWrong, SourceError
-from labeling.evaluation.ground_truth import MOVING, UNDECIDED
+from labeling.evaluation.ground_truth import MOVING, UNDECIDED, read_roi
 from labeling.evaluation.mask_sweep import MASK_THRESHOLD
 from labeling.evaluation.matte_metrics import Alpha
 from labeling.sources.file_types import is_image_name
@@ -137,7 +137,7 @@ class MatteReader:
     def __init__(self, video: MattedVideo) -> None:
         self._is_exact = video.alpha is not None
         self._roi = video.roi
-        self._inside = _read_values(video.roi) != 0 if video.roi else None
+        self._inside = read_roi(video.roi) if video.roi else None
 
     def read(self, frame: MatteFrame) -> MattePair:
         """Read matte and ground truth.
