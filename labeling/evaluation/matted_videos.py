@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -56,11 +57,19 @@ class MatteSummary:
     """Per frame, in order."""
 
     def worst(self, most: int) -> list[MatteFrameScore]:
-        """Return the frames with the largest MAD or, without exact alpha, the smallest IoU; worst first."""
-        if self.alpha:
-            return sorted(self.scores, key=lambda one: -(one.mad or 0.0))[:most]
-        known = [one for one in self.scores if one.iou is not None]
-        return sorted(known, key=lambda one: one.iou or 0.0)[:most]
+        """Return the worst frame of each of `most` equal parts of the video, worst first.
+
+        By largest MAD or, without exact alpha, by smallest IoU. The worst frames of all are often neighbors, which look
+        alike.
+        """
+        known = [one for one in self.scores if one.iou is not None or one.mad is not None]
+        starts = np.linspace(0, len(known), min(most, len(known)) + 1).astype(int).tolist()
+        worst = [min(known[start:end], key=_goodness) for start, end in pairwise(starts)]
+        return sorted(worst, key=_goodness)
+
+
+def _goodness(score: MatteFrameScore) -> float:
+    return -score.mad if score.mad is not None else score.iou or 0.0
 
 
 def evaluate_matte(video: MattedVideo) -> MatteSummary:

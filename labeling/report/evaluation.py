@@ -105,9 +105,10 @@ def _knows_masks(pooled: SetSummary) -> bool:
 def _summarize(data: EvaluationPage) -> Iterator[str]:
     if data.sets:
         yield _summarize_models(data.sets[POOLED])
-    for noun, videos in (("matte", data.mattes), ("background plate", data.plates)):
-        if videos:
-            yield f"{count_of(len(videos) - 1, noun)} compared with ground truth."
+    videos = ((data.mattes, "matte"), (data.plates, "background plate"))
+    counts = [count_of(len(some) - 1, noun) for some, noun in videos if some]  # without their mean
+    if counts:
+        yield f"{' and '.join(counts)} compared with ground truth."
 
 
 def _summarize_models(pooled: SetSummary) -> str:

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 
 from labeling.evaluation.matted_videos import MatteSummary
 from labeling.evaluation.plate_metrics import ERROR_LEVELS, PlateMetrics
+from labeling.evaluation.summary import POOLED
+
+_MEAN = "The last row is the mean over the videos."
 
 Cell = str | int | float | None
 
 
 @dataclass(frozen=True, slots=True)
 class FigureTable:
-    """Figures of each video, and `all`: their mean over the videos."""
+    """Figures of each video and, except for counts, `all`: their mean over the videos."""
 
     title: str
     columns: tuple[str, ...]
@@ -32,7 +35,9 @@ def _matched(mattes: Mapping[str, MatteSummary]) -> FigureTable:
     return FigureTable(
         title="matte, frames",
         columns=("compared", "missing", "offset"),
-        rows=tuple((name, (one.frames, one.missing, _offset(one))) for name, one in mattes.items()),
+        rows=tuple(
+            (name, (one.frames, one.missing, _offset(one))) for name, one in mattes.items() if name != POOLED
+        ),
         note="Missing: frames of the ground truth that the matte lacks. Offset: number of a frame in the ground truth "
         "minus its number in the matte.",
     )
@@ -58,7 +63,7 @@ def _masks(mattes: Mapping[str, MatteSummary]) -> FigureTable:
             for name, one in rows
         ),
         note="Precision, recall and F count the pixels of all frames of a video; IoU is a mean over frames. Best F: of "
-        "19 thresholds.",
+        f"19 thresholds. {_MEAN}",
     )
 
 
@@ -77,7 +82,7 @@ def _exact(mattes: Mapping[str, MatteSummary]) -> FigureTable:
             )
             for name, one in rows
         ),
-        note="SAD, Grad and Conn are sums over pixels divided by 1000; dtSSD and MESSDdt are means over pixels.",
+        note=f"SAD, Grad and Conn are sums over pixels divided by 1000; dtSSD and MESSDdt are means over pixels. {_MEAN}",
     )
 
 
@@ -94,5 +99,5 @@ def _plates(plates: Mapping[str, PlateMetrics]) -> FigureTable:
             for name, one in plates.items()
         ),
         note=f"AGE: mean difference in gray levels. pEPs: share of pixels that differ by more than {ERROR_LEVELS} "
-        "levels; pCEPs: of these, those whose four neighbors do too.",
+        f"levels; pCEPs: of these, those whose four neighbors do too. {_MEAN}",
     )

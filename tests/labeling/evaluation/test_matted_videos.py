@@ -52,7 +52,7 @@ def test_exact_alpha_gives_errors_per_frame_and_over_time(exact: MattedVideo) ->
     assert summary.alpha.mad == pytest.approx((4 * 0.4 + 1) / 5 * area / pixels, rel=1e-5)
     assert summary.alpha.sad == pytest.approx((4 * 0.4 + 1) / 5 * area / 1000, rel=1e-5)
     assert [score.iou for score in summary.scores] == [1, 1, 1, 0, 1]
-    assert [score.number for score in summary.worst(1)] == [3]
+    assert [[score.number for score in summary.worst(most)] for most in (1, 2)] == [[3], [3, 0]]
     assert summary.masks.iou == pytest.approx(0.8)
     assert summary.masks.recall == pytest.approx(0.8)
     assert summary.alpha.dtssd is not None
