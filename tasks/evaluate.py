@@ -12,7 +12,7 @@ from configs.ground_truth import GroundTruth, LabeledSet, MattedVideo
 from configs.models import RunConfig
 from labeling.evaluation.frames import EvaluatedFrame, evaluate_frame
 from labeling.evaluation.ground_truth import LabeledImage, read_labeled
-from labeling.evaluation.matte_files import MatteReader, match_frames, read_rgb
+from labeling.evaluation.matte_files import MatteReader, match_frames, read_frame_image
 from labeling.evaluation.matted_videos import (
     MatteFrameScore,
     MatteSummary,
@@ -123,7 +123,7 @@ class Evaluation:
             frames, reader = {frame.number: frame for frame in match_frames(video).frames}, MatteReader(video)
             for score in worst:
                 frame, pair = frames[score.number], reader.read(frames[score.number])
-                rgb = read_rgb(frame.image, "images") if frame.image else None
+                rgb = read_frame_image(frame.image, pair.truth.shape) if frame.image else None
                 yield ExampleImage(
                     jpeg=matte_jpeg(pair.alpha, pair.truth, pair.known, rgb=rgb),
                     title=frame.truth.name,

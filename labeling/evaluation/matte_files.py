@@ -185,6 +185,21 @@ def read_rgb(path: Path, key: str) -> RgbImage:
         raise ConfigError(f"{key}: {exc}") from exc
 
 
+def read_frame_image(path: Path, size_hw: tuple[int, ...]) -> RgbImage:
+    """Read one of a video's `images`, HxWx3 uint8.
+
+    Raises:
+        ConfigError: it is missing, unreadable or of another size than the ground truth.
+    """
+    rgb = read_rgb(path, "images")
+    if rgb.shape[:2] != size_hw:
+        raise ConfigError(
+            f"images: {path} is {rgb.shape[1]}x{rgb.shape[0]} px, the ground truth {size_hw[1]}x{size_hw[0]} px; "
+            "use images of the same size, or leave images out"
+        )
+    return rgb
+
+
 def _read_cdnet(path: Path) -> tuple[Alpha, BoolArray]:
     """Return where a person is, as 0 and 1, and which pixels are decided."""
     values = _read_values(path)

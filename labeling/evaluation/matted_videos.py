@@ -13,12 +13,18 @@ from numpy.typing import NDArray
 from configs.errors import ConfigError
 from configs.ground_truth import MattedVideo
 from labeling.evaluation.mask_sweep import MaskMeter, MaskMetrics, ThresholdScore
-from labeling.evaluation.matte_files import MatchedFrames, MatteReader, match_frames, read_rgb
+from labeling.evaluation.matte_files import (
+    MatchedFrames,
+    MatteReader,
+    match_frames,
+    read_frame_image,
+    read_rgb,
+)
 from labeling.evaluation.matte_metrics import MatteMeter, MatteMetrics
 from labeling.evaluation.plate_metrics import PlateMetrics, plate_metrics
 from labeling.evaluation.summary import POOLED
 from labeling.structures.masks import BoolArray
-from labeling.video.optical_flow import Flow, backward_flow_with_consistency
+from labeling.video.optical_flow import SMALLEST_PX, Flow, backward_flow_with_consistency
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -128,21 +134,18 @@ class _MotionReader:
     def follow(
         self, path: Path | None, size_hw: tuple[int, ...], *, is_successor: bool
     ) -> tuple[Flow, BoolArray] | None:
-        """Return the positions of the last image's pixels in this one, and which are known; None without images."""
+        """Return the positions of the last image's pixels in this one, and which are known.
+
+        None without images, or if they are strips (`SMALLEST_PX`).
+        """
         last, self._last = self._last, _read_luma(path, size_hw) if path else None
-        if last is None or self._last is None or not is_successor:
+        if last is None or self._last is None or not is_successor or min(last.shape) < SMALLEST_PX:
             return None
         return backward_flow_with_consistency(last, self._last)
 
 
 def _read_luma(path: Path, size_hw: tuple[int, ...]) -> NDArray[np.uint8]:
-    luma = cv2.cvtColor(read_rgb(path, "images"), cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
-    if luma.shape != size_hw:
-        raise ConfigError(
-            f"images: {path} is {luma.shape[1]}x{luma.shape[0]} px, the ground truth {size_hw[1]}x{size_hw[0]}; "
-            "use images of the same size, or leave images out"
-        )
-    return luma
+    return cv2.cvtColor(read_frame_image(path, size_hw), cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
 
 
 def evaluate_plate(plate: Path, background: Path) -> PlateMetrics:

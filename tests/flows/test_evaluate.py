@@ -214,6 +214,17 @@ def test_mattes_beside_labeled_images(boxes: Path) -> None:
     assert html.index("Order of the review queue") < html.index("Worst frames of the mattes")
 
 
+def test_images_of_another_size_than_the_ground_truth_are_refused_on_the_page(boxes: Path) -> None:
+    (boxes / "sets.yaml").write_text("matted: {matte: matte, cdnet: truth, images: images}\n")
+    for folder in ("matte", "truth"):
+        (boxes / folder).mkdir()
+        Image.fromarray(np.full((20, 30), 255, np.uint8)).save(boxes / folder / "1.png")
+    assert maskmill(boxes / "sets.yaml", "--config", "offline").exit_code == 0
+    done = maskmill(boxes / "sets.yaml", "--config", "offline", "--report", boxes / "page.html")
+    assert done.exit_code == 2
+    assert "1.png is 60x40 px, the ground truth 30x20 px" in " ".join(done.stderr.split())
+
+
 def test_a_wrong_matte_is_refused_before_models_are_loaded(boxes: Path) -> None:
     (boxes / "sets.yaml").write_text("office: {matte: gone, cdnet: images}\n")
     done = maskmill(boxes / "sets.yaml", "--config", "default")
