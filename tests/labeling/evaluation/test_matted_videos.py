@@ -69,10 +69,10 @@ def test_without_images_there_is_no_error_along_the_motion(exact: MattedVideo) -
 
 def test_strips_have_no_error_along_the_motion(tmp_path: Path) -> None:
     # OpenCV crashes on images of this size.
-    mattes = {f"{number}.png": gray(24, 120, 255) for number in range(2)}
-    images = {f"{number}.png": np.zeros((24, 120, 3), np.uint8) for number in range(2)}
-    folders: dict[str, dict[str, NDArray[np.uint8]]] = {"matte": mattes, "alpha": mattes, "images": images}
-    keys = {key: save_images(tmp_path / key, some) for key, some in folders.items()}
+    levels = {"matte": gray(24, 120), "alpha": gray(24, 120), "images": np.zeros((24, 120, 3), np.uint8)}
+    keys = {
+        key: save_images(tmp_path / key, {"0.png": level, "1.png": level}) for key, level in levels.items()
+    }
     summary = evaluate_matte(MattedVideo.model_validate(keys))
     assert summary.alpha is not None
     assert (summary.alpha.dtssd, summary.alpha.messddt) == (0, None)
