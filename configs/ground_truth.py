@@ -1,11 +1,13 @@
-"""Labeled sets: images with ground truth, and how their masks are read."""
+"""Ground truth of `maskmill evaluate`: labeled sets of images, and videos with mattes and background plates."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from configs.errors import ConfigError
 from configs.segmenters import Block
 
 
@@ -46,3 +48,78 @@ class LabeledSet(Block):
         """Return the set with relative paths resolved against a folder."""
         paths = {name: getattr(self, name) for name in ("images", "coco", "masks", "roi")}
         return self.model_copy(update={name: folder / path for name, path in paths.items() if path})
+
+
+class MattedVideo(Block):
+    """The matte of a video, its background plate, or both, with ground truth."""
+
+    matte: Path | None = None
+    """Folder of the alpha of each frame, as gray images of 8 or 16 bits, or a folder with such a subfolder `alpha`.
+    The last number in a file's name is that of the frame."""
+    alpha: Path | None = None
+    """Folder of exact alpha, as gray images of 8 or 16 bits."""
+    cdnet: Path | None = None
+    """Folder of CDnet's ground truth, if there is no exact alpha: 255 is a person, 85 and 170 are not decided, 0 and 50
+    are background."""
+    roi: Path | None = None
+    """Image whose black pixels are not decided in every frame of `cdnet`."""
+    images: Path | None = None
+    """Folder of the video's frames, with the numbers of the ground truth. They are shown in the report, and the error
+    along the motion (MESSDdt) requires them."""
+    offset: int | None = None
+    """Number of a frame in the ground truth, minus its number in the matte. None: both start with the first frame,
+    which is 0 if the folder has a number 0, and 1 otherwise; CDnet's is 1."""
+    plate: Path | None = None
+    """Image of the background plate."""
+    background: Path | None = None
+    """Image of the true background."""
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> Self:
+        if not self.matte and not self.plate:
+            raise PydanticCustomError("no_matte", "set matte (a folder), plate (an image), or both")
+        if (self.plate is None) != (self.background is None):
+            raise PydanticCustomError("plate_pair", "set plate and background together: each is an image")
+        if self.matte and (self.alpha is None) == (self.cdnet is None):
+            raise PydanticCustomError(
+                "one_matte_truth", "matte: set either alpha (exact mattes) or cdnet (CDnet masks)"
+            )
+        of_matte = ("alpha", "cdnet", "roi", "images", "offset")
+        unused = [name for name in of_matte if getattr(self, name) is not None and not self.matte]
+        unused += ["roi"] if self.roi and self.alpha else []
+        if unused:
+            raise PydanticCustomError(
+                "unused",
+                "{keys}: not used here; alpha, cdnet, images and offset belong to matte, and roi to cdnet",
+                {"keys": ", ".join(unused)},
+            )
+        return self
+
+    def below(self, folder: Path) -> "MattedVideo":
+        """Return the video with relative paths resolved against a folder."""
+        paths = {name: getattr(self, name) for name in type(self).model_fields if name != "offset"}
+        return self.model_copy(update={name: folder / path for name, path in paths.items() if path})
+
+
+GroundTruth = LabeledSet | MattedVideo
+
+
+def kind_of_set(block: object) -> type[LabeledSet] | type[MattedVideo]:
+    """Return the class of a set's block: it is a matted video if it has a key that only those have."""
+    own = MattedVideo.model_fields.keys() - LabeledSet.model_fields.keys()
+    return MattedVideo if isinstance(block, Mapping) and own & block.keys() else LabeledSet
+
+
+def require_labeled(sets: Mapping[str, GroundTruth]) -> dict[str, LabeledSet]:
+    """Return the sets if all are labeled images.
+
+    Raises:
+        ConfigError: one is a matted video.
+    """
+    videos = [name for name, one in sets.items() if isinstance(one, MattedVideo)]
+    if videos:
+        raise ConfigError(
+            f"labeled set {videos[0]}: a matte or plate has no labeled images; only `maskmill evaluate` reads it: "
+            "remove the set"
+        )
+    return {name: one for name, one in sets.items() if isinstance(one, LabeledSet)}

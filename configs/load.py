@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from configs.errors import ConfigError, UnknownModel
-from configs.ground_truth import LabeledSet
+from configs.ground_truth import GroundTruth, LabeledSet, kind_of_set, require_labeled
 from configs.models import RunConfig
 from configs.segmenters import expand_shorthand
 
@@ -97,7 +97,16 @@ def _read_calibration(tree: Mapping[str, Any], origin: str) -> Mapping[str, Any]
 
 
 def load_labeled_sets(file_or_tree: Path | Mapping[str, Any]) -> dict[str, LabeledSet]:
-    """Read labeled sets by name from a YAML file, whose relative paths start at its folder, or a plain tree.
+    """Read sets of labeled images as `load_ground_truth` does.
+
+    Raises:
+        ConfigError: as there, or a set has a matte or a plate.
+    """
+    return require_labeled(load_ground_truth(file_or_tree))
+
+
+def load_ground_truth(file_or_tree: Path | Mapping[str, Any]) -> dict[str, GroundTruth]:
+    """Read sets by name from a YAML file, whose relative paths start at its folder, or a plain tree.
 
     Raises:
         ConfigError: no such file, not YAML, no set in it, an unknown key or a wrong value.
@@ -112,12 +121,13 @@ def load_labeled_sets(file_or_tree: Path | Mapping[str, Any]) -> dict[str, Label
         tree, origin, folder = file_or_tree, "command line", Path()
     if not tree:
         raise ConfigError(f"{origin}: no labeled set; add a line NAME: {{images: DIR, masks: DIR}}")
-    sets = {}
+    sets: dict[str, GroundTruth] = {}
     for name, block in tree.items():
+        kind = kind_of_set(block)
         try:
-            sets[str(name)] = LabeledSet.model_validate(block).below(folder)
+            sets[str(name)] = kind.model_validate(block).below(folder)
         except ValidationError as exc:
-            lines = [_explain(problem, LabeledSet) for problem in exc.errors()]
+            lines = [_explain(problem, kind) for problem in exc.errors()]
             raise ConfigError(f"labeled set {origin}: {name}: " + "; ".join(dict.fromkeys(lines))) from exc
     return sets
 

@@ -115,14 +115,16 @@ def export(
 def evaluate(
     sets: Path | Mapping[str, Mapping[str, Any]], config: RunConfig | str = "default"
 ) -> "Evaluation":
-    """Compare teacher, student and decisions of a config with ground truth; nothing is stored.
+    """Compare teacher, student and decisions of a config, and mattes and plates, with ground truth; nothing is stored.
 
     Args:
-        sets: labeled sets by name, or a YAML file of them: `images` with `coco` or `masks`.
+        sets: sets by name, or a YAML file of them: `images` with `coco` or `masks`; `matte` with `alpha` or `cdnet`;
+            `plate` with `background`.
         config: a config, or the name of a preset or YAML file.
 
     Returns:
-        IoU, AUROC, precision and recall by set (`sets`), every frame (`frames`), and an HTML `page`.
+        IoU, AUROC, precision and recall by set (`sets`), every frame (`frames`), metrics of `mattes` and `plates` by
+        video, and an HTML `page`.
 
     Raises:
         ConfigError: a set cannot be read.
@@ -134,8 +136,8 @@ def evaluate(
         >>> evaluate({"scene": {"images": images, "masks": masks}}, config).sets["all"].student_iou
         1.0
     """
-    from configs.load import load_labeled_sets
+    from configs.load import load_ground_truth
     from tasks.evaluate import evaluate as evaluate_sets
 
     run_config = load_config(config) if isinstance(config, str) else config
-    return evaluate_sets(load_labeled_sets(sets), run_config)
+    return evaluate_sets(load_ground_truth(sets), run_config)

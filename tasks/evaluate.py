@@ -1,18 +1,28 @@
-"""Run teacher, student, agreement and decision on labeled images, exactly as a run does, and score them."""
+"""Compare models with labeled images, exactly as a run labels them, and mattes and plates with their ground truth."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError
-from configs.ground_truth import LabeledSet
+from configs.ground_truth import GroundTruth, LabeledSet, MattedVideo
 from configs.models import RunConfig
 from labeling.evaluation.evaluate import evaluate_frame
 from labeling.evaluation.frames import EvaluatedFrame, LabeledImage
 from labeling.evaluation.ground_truth import read_labeled
+from labeling.evaluation.matte_files import MatteReader, match_frames, read_frame_image
+from labeling.evaluation.matted_videos import (
+    MatteFrameScore,
+    MatteSummary,
+    evaluate_matte,
+    evaluate_plate,
+    with_mean_of_mattes,
+    with_mean_of_plates,
+)
+from labeling.evaluation.plate_metrics import PlateMetrics
 from labeling.evaluation.summary import POOLED, SetSummary, false_accepts, missed_failures, summarize_frames
 from labeling.pipeline import label_shard
 from labeling.report.contents import ExampleImage
@@ -24,6 +34,7 @@ from labeling.structures.instances import Instance
 from labeling.structures.records import LabeledFrame
 from labeling.video.images import read_image
 from labeling.visualization.frames import tile_jpeg
+from labeling.visualization.mattes import matte_jpeg
 
 MAX_TILES = 12
 """Images in each part of the page."""
@@ -40,12 +51,16 @@ class EvaluatedImage:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores of a config against ground truth."""
+    """The scores of a config, and of mattes and plates, against ground truth."""
 
     run: str
     """Id that a run of this config has: the same settings, the same id."""
     hard_below: float
     cases: list[EvaluatedImage]
+    videos: Mapping[str, MattedVideo] = field(default_factory=dict)
+    mattes: Mapping[str, MatteSummary] = field(default_factory=dict)
+    """Metrics by name of the video, and their mean as `all`; empty without mattes."""
+    plates: Mapping[str, PlateMetrics] = field(default_factory=dict)
 
     @cached_property
     def frames(self) -> list[EvaluatedFrame]:
@@ -53,14 +68,18 @@ class Evaluation:
 
     @cached_property
     def sets(self) -> dict[str, SetSummary]:
-        """Summaries by name of the set, and `all` sets pooled."""
-        return summarize_frames(self.frames)
+        """Summaries by name of the set, and `all` sets pooled; empty without labeled images."""
+        return summarize_frames(self.frames) if self.frames else {}
 
     def figures(self) -> dict[str, Any]:
         """Return what `maskmill evaluate --json` writes, with the fields of `SetSummary` and `EvaluatedFrame`."""
         sets = {name: asdict(summary) for name, summary in self.sets.items()}
         frames = [asdict(frame) for frame in self.frames]
-        return {"run": self.run, "hard_below": self.hard_below, "sets": sets, "frames": frames}
+        videos = {
+            kind: {name: asdict(one) for name, one in rows.items()}
+            for kind, rows in (("mattes", self.mattes), ("plates", self.plates))
+        }
+        return {"run": self.run, "hard_below": self.hard_below, "sets": sets, "frames": frames, **videos}
 
     def page(self, config_name: str) -> str:
         """Render all figures and the worst images as one HTML page."""
@@ -73,6 +92,9 @@ class Evaluation:
                 frames=self.frames,
                 false_accepts=self._tiles(false_accepts(self.frames)[:MAX_TILES], "teacher"),
                 missed_failures=self._tiles(missed_failures(self.frames)[:MAX_TILES], "student"),
+                mattes=self.mattes,
+                plates=self.plates,
+                worst_mattes=self._matte_tiles(),
             )
         )
 
@@ -93,23 +115,61 @@ class Evaluation:
                 reasons=frame.reasons,
             )
 
+    def _matte_tiles(self) -> Iterator[ExampleImage]:
+        """Draw the worst frames of each matte beside their ground truth."""
+        with_matte = {name: video for name, video in self.videos.items() if name in self.mattes}
+        for name, video in with_matte.items():
+            worst = self.mattes[name].worst(max(1, MAX_TILES // len(with_matte)))
+            frames, reader = {frame.number: frame for frame in match_frames(video).frames}, MatteReader(video)
+            for score in worst:
+                frame, pair = frames[score.number], reader.read(frames[score.number])
+                rgb = read_frame_image(frame.image, pair.truth.shape) if frame.image else None
+                yield ExampleImage(
+                    jpeg=matte_jpeg(pair.alpha, pair.truth, pair.known, rgb=rgb),
+                    title=frame.truth.name,
+                    pts_ms=None,
+                    name=name,
+                    iou=score.iou,
+                    reasons=_describe(score),
+                )
 
-def evaluate(sets: Mapping[str, LabeledSet], config: RunConfig) -> Evaluation:
-    """Evaluate every labeled image as a run of this config would label it; nothing is stored.
 
-    The images of a set are one clip, so a background model learns from all of them.
+def _describe(score: MatteFrameScore) -> tuple[str, ...]:
+    return () if score.mad is None else (f"MAD {1000 * score.mad:.2f} x1e-3",)
+
+
+def evaluate(sets: Mapping[str, GroundTruth], config: RunConfig) -> Evaluation:
+    """Evaluate every labeled image as a run of this config would label it, and every matte and plate; nothing is stored.
+
+    The images of a set are one clip, so a background model learns from all of them. Mattes and plates do not depend on
+    the config; without labeled images no model is loaded.
 
     Raises:
-        ConfigError: ground truth cannot be read, or a set is called `POOLED`.
+        ConfigError: ground truth, a matte or a plate cannot be read, or a set is called `POOLED`.
         ModelError: a segmenter cannot be loaded, or ground truth and image differ in size.
     """
     if POOLED in sets:
         raise ConfigError(
             f"a labeled set cannot be called {POOLED!r}, the name of all sets pooled: rename it"
         )
-    labeled = {name: read_labeled(one) for name, one in sets.items()}  # fails before models are loaded
+    labeled = {name: read_labeled(one) for name, one in sets.items() if isinstance(one, LabeledSet)}
+    videos = {name: one for name, one in sets.items() if isinstance(one, MattedVideo)}
+    # What can fail for a wrong path comes before models are loaded.
+    mattes = {name: evaluate_matte(video) for name, video in videos.items() if video.matte}
+    plates = {
+        name: evaluate_plate(video.plate, video.background)
+        for name, video in videos.items()
+        if video.plate and video.background
+    }
     cases = [case for name, images in labeled.items() for case in _evaluate_set(name, images, config)]
-    return Evaluation(config.run_id(), config.agreement.hard_below, cases)
+    return Evaluation(
+        config.run_id(),
+        config.agreement.hard_below,
+        cases,
+        videos,
+        with_mean_of_mattes(mattes),
+        with_mean_of_plates(plates),
+    )
 
 
 def _evaluate_set(name: str, images: list[LabeledImage], config: RunConfig) -> Iterator[EvaluatedImage]:

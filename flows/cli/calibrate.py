@@ -69,6 +69,7 @@ def calibrate(
     as_json: JsonOption = False,
 ) -> None:
     """Fit the probability that the teacher's masks are right, cross-validated by labeled set or video."""
+    from configs.ground_truth import require_labeled
     from configs.load import load_config
     from tasks.browse import write_file
     from tasks.calibrate import calibrate_on_sets
@@ -90,7 +91,8 @@ def calibrate(
             "mask_encoding": mask_encoding.value,
             "roi": roi,
         }
-        fit = calibrate_on_sets(read_sets(sets, {**options, "partial": partial, "every": every}), run_config)
+        labeled = read_sets(sets, {**options, "partial": partial, "every": every})
+        fit = calibrate_on_sets(require_labeled(labeled), run_config)
     all_figures = fit.figures()
     emit(all_figures, lambda: _print(fit.unseen, fit.accept_risk), as_json=as_json)
     write_file(to, fit.calibration.model_dump_json(indent=1).encode() + b"\n")

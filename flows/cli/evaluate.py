@@ -1,4 +1,4 @@
-"""`maskmill evaluate`: models and decisions compared with ground truth."""
+"""`maskmill evaluate`: models and decisions, mattes and plates, compared with ground truth."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +34,7 @@ from flows.cli.labeled_sets import (
 if TYPE_CHECKING:
     from labeling.evaluation.detection_metrics import DetectionMetrics, PersonMetrics
     from labeling.evaluation.summary import SetSummary
+    from tasks.evaluate import Evaluation
 
 
 def evaluate(
@@ -55,7 +56,7 @@ def evaluate(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare teacher, student and the accepted frames with ground truth."""
+    """Compare teacher, student and the accepted frames, or mattes and plates, with ground truth."""
     from configs.load import load_config
     from tasks.browse import write_file
     from tasks.evaluate import evaluate as evaluate_sets
@@ -71,14 +72,24 @@ def evaluate(
     labeled = read_sets(sets, {**options, "partial": partial, "every": every, "fps": fps})
     evaluation = evaluate_sets(labeled, run_config)
     all_figures = evaluation.figures() if as_json or figures else None
-    emit(all_figures, lambda: _print(evaluation.sets), as_json=as_json)
+    emit(all_figures, lambda: _print(evaluation), as_json=as_json)
     if figures:
         write_file(figures, json.dumps(all_figures, indent=1).encode() + b"\n")
     if report:
         write_file(report, evaluation.page(config).encode())
 
 
-def _print(sets: "dict[str, SetSummary]") -> None:
+def _print(evaluation: "Evaluation") -> None:
+    from labeling.report.mattes import matte_tables
+
+    if evaluation.sets:
+        _print_sets(evaluation.sets)
+    for table in matte_tables(evaluation.mattes, evaluation.plates):
+        rows = ((name, *map(format_cell, values)) for name, values in table.rows)
+        print_table((table.title, *table.columns), rows)
+
+
+def _print_sets(sets: "dict[str, SetSummary]") -> None:
     _print_rows(
         ("IoU with ground truth", "frames", "with people", "rejected", "boxes only", "student", "teacher"),
         sets,

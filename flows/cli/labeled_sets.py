@@ -1,4 +1,4 @@
-"""Options that name labeled images, for the commands that compare with ground truth."""
+"""Options that name ground truth, for the commands that compare with it."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -10,7 +10,7 @@ import typer
 from configs.errors import ConfigError
 
 if TYPE_CHECKING:
-    from configs.ground_truth import LabeledSet
+    from configs.ground_truth import GroundTruth
 
 
 class MaskEncoding(StrEnum):
@@ -37,13 +37,13 @@ FpsOption = Annotated[
 EveryOption = Annotated[int, typer.Option(min=1, help="Use every Nth labeled image.")]
 
 
-def read_sets(sets: Path | None, options: Mapping[str, Any]) -> "dict[str, LabeledSet]":
+def read_sets(sets: Path | None, options: Mapping[str, Any]) -> "dict[str, GroundTruth]":
     """Return the sets of a file, or the one set that the options describe, named after its folder.
 
     Raises:
         ConfigError: neither or both are given, or one is invalid.
     """
-    from configs.load import load_labeled_sets
+    from configs.load import load_ground_truth
 
     images: Path | None = options["images"]
     if sets:
@@ -52,7 +52,7 @@ def read_sets(sets: Path | None, options: Mapping[str, Any]) -> "dict[str, Label
             raise ConfigError(
                 f"{sets} names its own images: leave out --images, --coco, --masks and the like"
             )
-        return load_labeled_sets(sets)
+        return load_ground_truth(sets)
     if images is None:
         raise ConfigError("no ground truth: name a SETS.yaml, or --images with --coco or --masks")
-    return load_labeled_sets({images.resolve().name: dict(options)})
+    return load_ground_truth({images.resolve().name: dict(options)})

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from configs.errors import ConfigError, ModelOutputWrong
 from configs.ground_truth import LabeledSet
@@ -15,7 +16,7 @@ from labeling.datasets.readers.coco import read_coco_file
 from labeling.datasets.readers.masks import read_values, split_labels
 from labeling.evaluation.frames import LabeledImage
 from labeling.sources.file_types import is_image_name, natural_order
-from labeling.structures.masks import Mask, union_masks
+from labeling.structures.masks import BoolArray, Mask, union_masks
 
 MOVING = 255
 """CDnet's foreground."""
@@ -36,7 +37,7 @@ def read_labeled(labeled: LabeledSet) -> list[LabeledImage]:
         raise ConfigError(f"images: {labeled.images} is not a folder")
     try:
         found = list(_read_coco(labeled, labeled.coco) if labeled.coco else _read_masks(labeled))
-        outside = Mask.from_array(_read_image(labeled.roi) == 0) if labeled.roi else None
+        outside = Mask.from_array(~read_roi(labeled.roi)) if labeled.roi else None
     except ModelOutputWrong as exc:
         raise ConfigError(f"ground truth: {exc}") from exc
     if not found:
@@ -117,6 +118,20 @@ def _read_image(path: Path) -> NDArray[Any]:
         return read_values(path.read_bytes(), origin=str(path))
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read: {exc}") from exc
+
+
+def read_roi(path: Path) -> BoolArray:
+    """Return the pixels of an image that are not black, HxW; a palette's colors count, not its indices.
+
+    Raises:
+        ConfigError: the image cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            inside: BoolArray = np.asarray(image.convert("L")) > 0
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as exc:
+        raise ConfigError(f"roi: {path} cannot be read as an image: {exc}; check the path") from exc
+    return inside
 
 
 def _ignore(image: LabeledImage, outside: Mask) -> LabeledImage:

@@ -1,12 +1,17 @@
 """The HTML page of an evaluation."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+from markupsafe import Markup
 
 from labeling.evaluation.detection_metrics import MATCH_IOU, MISSED_BELOW
 from labeling.evaluation.frames import EvaluatedFrame
+from labeling.evaluation.matted_videos import MatteSummary
+from labeling.evaluation.plate_metrics import PlateMetrics
 from labeling.evaluation.summary import BAD_BELOW, GOOD_FROM, POOLED, SetSummary
 from labeling.report.contents import ExampleImage
+from labeling.report.mattes import matte_tables
 from labeling.report.page import render_page
 from labeling.report.scatter import Dot, line_chart, scatter_chart
 from labeling.text.figures import count, count_of, percent
@@ -20,64 +25,76 @@ class EvaluationPage:
     config_name: str
     hard_below: float
     sets: Mapping[str, SetSummary]
-    """Metrics by set name, and `POOLED`."""
+    """Metrics by set name, and `POOLED`; empty without labeled images."""
     frames: Sequence[EvaluatedFrame]
     false_accepts: Iterable[ExampleImage]
     """Ground truth beside the teacher's masks."""
     missed_failures: Iterable[ExampleImage]
     """Ground truth beside the student's masks."""
+    mattes: Mapping[str, MatteSummary]
+    """Metrics by name of the video, and `POOLED`."""
+    plates: Mapping[str, PlateMetrics]
+    worst_mattes: Iterable[ExampleImage]
+    """Mattes beside ground truth."""
 
 
 def render_evaluation(data: EvaluationPage) -> str:
     """Render the page; the same data gives the same text. All values are escaped."""
-    judged = [frame for frame in data.frames if frame.teacher_iou is not None]
-    teacher, student = (
-        scatter_chart(
-            [
-                Dot(
-                    x=frame.agreement or 0,
-                    y=getattr(frame, f"{role}_iou") or 0,
-                    css_class=frame.decision,
-                    title=f"{frame.dataset}: {frame.name}",
-                )
-                for frame in judged
-            ],
-            split_x=data.hard_below,
-            split_y=split_y,
-            what=f"agreement and the {role}'s IoU with ground truth",
-        )
-        for role, split_y in (("teacher", GOOD_FROM), ("student", BAD_BELOW))
-    )
-    trusting = data.sets[POOLED].trusting
     return render_page(
         "evaluation.html.j2",
         data=data,
-        calibration_chart=line_chart(
-            [(point.predicted, point.observed) for point in trusting.curve],
-            diagonal=True,
-            what="predicted probability and observed share of good masks",
-        ),
-        risk_chart=line_chart(
-            [(point.coverage, point.risk) for point in trusting.risk_coverage],
-            what="share of frames accepted and share of bad masks among them",
-        ),
-        sentence=_summarize(data),
-        knows_masks=_knows_masks(data.sets[POOLED]),
-        teacher_chart=teacher,
-        student_chart=student,
-        good_from=GOOD_FROM,
-        bad_below=BAD_BELOW,
-        match_iou=MATCH_IOU,
-        missed_below=MISSED_BELOW,
+        sentence=" ".join(_summarize(data)),
+        matte_tables=list(matte_tables(data.mattes, data.plates)),
         figure=_figure,
         number=lambda value: "-" if value is None else count(value),
         share=lambda value: "-" if value is None else percent(value, 1),
         times=lambda value: "-" if value is None else f"{value:.2f} x",
+        **(_model_sections(data) if data.sets else {}),
     )
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _model_sections(data: EvaluationPage) -> dict[str, object]:
+    """Return what the sections about models and decisions show."""
+    trusting = data.sets[POOLED].trusting
+    return {
+        "calibration_chart": line_chart(
+            [(point.predicted, point.observed) for point in trusting.curve],
+            diagonal=True,
+            what="predicted probability and observed share of good masks",
+        ),
+        "risk_chart": line_chart(
+            [(point.coverage, point.risk) for point in trusting.risk_coverage],
+            what="share of frames accepted and share of bad masks among them",
+        ),
+        "knows_masks": _knows_masks(data.sets[POOLED]),
+        "teacher_chart": _model_chart(data, "teacher", GOOD_FROM),
+        "student_chart": _model_chart(data, "student", BAD_BELOW),
+        "good_from": GOOD_FROM,
+        "bad_below": BAD_BELOW,
+        "match_iou": MATCH_IOU,
+        "missed_below": MISSED_BELOW,
+    }
+
+
+def _model_chart(data: EvaluationPage, role: str, split_y: float) -> Markup:
+    dots = [
+        Dot(
+            x=frame.agreement or 0,
+            y=getattr(frame, f"{role}_iou") or 0,
+            css_class=frame.decision,
+            title=f"{frame.dataset}: {frame.name}",
+        )
+        for frame in data.frames
+        if frame.teacher_iou is not None
+    ]
+    what = f"agreement and the {role}'s IoU with ground truth"
+    return scatter_chart(dots, split_x=data.hard_below, split_y=split_y, what=what)
+
+
+def _figure(value: str | float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _knows_masks(pooled: SetSummary) -> bool:
@@ -85,8 +102,16 @@ def _knows_masks(pooled: SetSummary) -> bool:
     return not pooled.without_masks or pooled.without_masks < pooled.frames - pooled.rejected
 
 
-def _summarize(data: EvaluationPage) -> str:
-    pooled = data.sets[POOLED]
+def _summarize(data: EvaluationPage) -> Iterator[str]:
+    if data.sets:
+        yield _summarize_models(data.sets[POOLED])
+    videos = ((data.mattes, "matte"), (data.plates, "background plate"))
+    counts = [count_of(len(some) - 1, noun) for some, noun in videos if some]  # without their mean
+    if counts:
+        yield f"{' and '.join(counts)} compared with ground truth."
+
+
+def _summarize_models(pooled: SetSummary) -> str:
     accepting = pooled.accepting
     if not _knows_masks(pooled):
         return f"{count_of(pooled.frames, 'labeled image')} with boxes only."

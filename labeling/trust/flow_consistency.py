@@ -17,15 +17,13 @@ from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoolArray, Mask, union_masks
 from labeling.video.luma import shrink_luma
-from labeling.video.optical_flow import backward_flow_with_consistency, bilinear_sample
+from labeling.video.optical_flow import SMALLEST_PX, backward_flow_with_consistency, bilinear_sample
 
 WIDTH_PX = 320
 """Width of the images between which the flow is computed; narrower images are not enlarged."""
 LONGEST_MS = 1100
 """Longest time between two frames; after more, people have moved too far. A second, plus the error of a grid of
 whole seconds in a video of 29.97 frames a second."""
-SMALLEST_PX = 48
-"""Smallest shorter side of the small images: OpenCV fails on strips of 12 pixels and crashes on some of 24."""
 MOVED_FROM = 0.5
 """Interpolated mask value from which a moved pixel belongs to the mask."""
 KNOWN_SHARE = 0.5

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from labeling.structures.masks import BoolArray
 
+SMALLEST_PX = 48
+"""Smallest shorter side of the images: OpenCV fails on strips of 12 pixels and crashes on some of 31."""
 Flow = NDArray[np.float32]
 """HxWx2, pixels right and down."""
 

@@ -112,3 +112,10 @@ def test_wrong_use_is_told(words: tuple[str, ...], told: str, config: Path) -> N
     done = maskmill(*words, "--config", config)
     assert done.exit_code == 2
     assert told in " ".join(done.stderr.split())
+
+
+def test_a_matte_is_no_labeled_set(tmp_path: Path) -> None:
+    (tmp_path / "sets.yaml").write_text("office: {matte: a, cdnet: b}\n")
+    done = maskmill(tmp_path / "sets.yaml", "--config", "offline", "--to", tmp_path / "mine.json")
+    assert done.exit_code == 2
+    assert "office: a matte or plate has no labeled images" in " ".join(done.stderr.split())

@@ -197,3 +197,37 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     done = maskmill(*words, "--figures", tmp_path)
     assert done.exit_code == 2
     assert "is a folder: name a file to write" in " ".join(done.stderr.split())
+
+
+def test_mattes_beside_labeled_images(boxes: Path) -> None:
+    (boxes / "sets.yaml").write_text(
+        "people: {images: images, coco: boxes.json}\nmatted: {matte: teacher, alpha: student}\n"
+    )
+    words = (boxes / "sets.yaml", "--config", boxes / "mine.yaml")
+    done = maskmill(*words, "--json", "--report", boxes / "page.html")
+    assert done.exit_code == 0, done.output
+    figures = json.loads(done.stdout)
+    assert (set(figures["sets"]), set(figures["mattes"])) == ({"people", "all"}, {"matted", "all"})
+    assert figures["plates"] == {}
+    html = (boxes / "page.html").read_text()
+    assert "6 labeled images with boxes only. 1 matte compared with ground truth." in html
+    assert html.index("Order of the review queue") < html.index("Worst frames of the mattes")
+
+
+def test_images_of_another_size_than_the_ground_truth_are_refused_on_the_page(boxes: Path) -> None:
+    (boxes / "sets.yaml").write_text("matted: {matte: matte, cdnet: truth, images: images}\n")
+    for folder in ("matte", "truth"):
+        (boxes / folder).mkdir()
+        Image.fromarray(np.full((20, 30), 255, np.uint8)).save(boxes / folder / "1.png")
+    assert maskmill(boxes / "sets.yaml", "--config", "offline").exit_code == 0
+    done = maskmill(boxes / "sets.yaml", "--config", "offline", "--report", boxes / "page.html")
+    assert done.exit_code == 2
+    assert "1.png is 60x40 px, the ground truth 30x20 px" in " ".join(done.stderr.split())
+
+
+def test_a_wrong_matte_is_refused_before_models_are_loaded(boxes: Path) -> None:
+    (boxes / "sets.yaml").write_text("office: {matte: gone, cdnet: images}\n")
+    done = maskmill(boxes / "sets.yaml", "--config", "default")
+    assert done.exit_code == 2
+    assert "(config) matte: " in " ".join(done.stderr.split())
+    assert "gone is not a folder; check the path" in " ".join(done.stderr.split())

@@ -10,7 +10,7 @@ from PIL import Image
 
 from configs.errors import ConfigError
 from configs.ground_truth import LabeledSet
-from labeling.evaluation.ground_truth import read_labeled
+from labeling.evaluation.ground_truth import read_labeled, read_roi
 from labeling.structures.masks import Mask
 
 SIZE_HW = (20, 30)
@@ -167,3 +167,13 @@ def test_an_image_of_a_shot_has_its_time_by_its_position_among_all_images(folder
     assert [one.pts_ms for one in read_labeled(of_masks(folder, fps=2.0))] == [500, 1500]
     assert [one.pts_ms for one in read_labeled(of_masks(folder, fps=2.0, every=2))] == [500]
     assert [one.pts_ms for one in read_labeled(of_masks(folder))] == [None, None]
+
+
+def test_a_roi_is_read_by_the_colors_of_its_palette(tmp_path: Path) -> None:
+    # As in CDnet's ROI.bmp, index 0 is white.
+    roi = Image.fromarray(np.array([[0, 0, 1]], np.uint8))
+    roi.putpalette([255, 255, 255, 0, 0, 0])
+    roi.save(tmp_path / "ROI.bmp")
+    assert read_roi(tmp_path / "ROI.bmp").tolist() == [[True, True, False]]
+    with pytest.raises(ConfigError, match=r"roi: .*gone\.bmp cannot be read as an image"):
+        read_roi(tmp_path / "gone.bmp")

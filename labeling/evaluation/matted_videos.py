@@ -1,0 +1,196 @@
+"""Evaluation of videos' mattes and background plates, and means over videos. The fields are the keys of the JSON."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.errors import ConfigError
+from configs.ground_truth import MattedVideo
+from labeling.evaluation.mask_sweep import MaskMeter, MaskMetrics, ThresholdScore
+from labeling.evaluation.matte_files import (
+    MatchedFrames,
+    MatteReader,
+    match_frames,
+    read_frame_image,
+    read_rgb,
+)
+from labeling.evaluation.matte_metrics import MatteMeter, MatteMetrics
+from labeling.evaluation.plate_metrics import PlateMetrics, plate_metrics
+from labeling.evaluation.summary import POOLED
+from labeling.structures.masks import BoolArray
+from labeling.video.optical_flow import SMALLEST_PX, Flow, backward_flow_with_consistency
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    Row = TypeVar("Row", bound=DataclassInstance)
+
+
+@dataclass(frozen=True, slots=True)
+class MatteFrameScore:
+    """One frame's matte."""
+
+    number: int
+    """In the ground truth."""
+    iou: float | None
+    """IoU of the mask; None: neither it nor the ground truth has a pixel."""
+    mad: float | None
+    """Mean absolute difference; None: there is no exact alpha."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatteSummary:
+    """Metrics of one video's matte, or their means over videos."""
+
+    frames: int
+    """Compared frames: those with a pixel whose ground truth is decided."""
+    missing: int
+    """Frames of the ground truth that the matte lacks."""
+    offset: int | None
+    """Number of a frame in the ground truth minus its number in the matte; None for several videos."""
+    is_offset_inferred: bool
+    alpha: MatteMetrics | None
+    """None: there is no exact alpha."""
+    masks: MaskMetrics
+    sweep: tuple[ThresholdScore, ...]
+    scores: tuple[MatteFrameScore, ...] = ()
+    """Per frame, in order."""
+
+    def worst(self, most: int) -> list[MatteFrameScore]:
+        """Return the worst frame of each of `most` equal parts of the video, worst first.
+
+        By largest MAD or, without exact alpha, by smallest IoU. The worst frames of all are often neighbors, which look
+        alike.
+        """
+        known = [one for one in self.scores if one.iou is not None or one.mad is not None]
+        starts = np.linspace(0, len(known), min(most, len(known)) + 1).astype(int).tolist()
+        worst = [min(known[start:end], key=_goodness) for start, end in pairwise(starts)]
+        return sorted(worst, key=_goodness)
+
+
+def _goodness(score: MatteFrameScore) -> float:
+    return -score.mad if score.mad is not None else score.iou or 0.0
+
+
+def evaluate_matte(video: MattedVideo) -> MatteSummary:
+    """Compare a video's matte with its ground truth, frame by frame.
+
+    Raises:
+        ConfigError: a folder or file is missing, unreadable or of another size, or no frame is decided.
+    """
+    matched, reader = match_frames(video), MatteReader(video)
+    matte, masks, motion = MatteMeter(), MaskMeter(), _MotionReader()
+    scores: list[MatteFrameScore] = []
+    last = None
+    for frame in matched.frames:
+        pair = reader.read(frame)
+        if not pair.known.any():
+            continue
+        iou, mad = masks.update(pair.alpha, pair.person, pair.known), None
+        if video.alpha:
+            is_successor = frame.number - 1 == last
+            steps = motion.follow(frame.image, pair.alpha.shape, is_successor=is_successor)
+            mad = matte.update(pair.alpha, pair.truth, motion=steps, is_successor=is_successor).mad
+        last = frame.number
+        scores.append(MatteFrameScore(frame.number, iou, mad))
+    if not scores:
+        raise ConfigError(
+            f"matte: no pixel of {video.cdnet} is decided in the frames of {video.matte}; check roi and offset"
+        )
+    return _summarize(video, matched, matte, masks, scores)
+
+
+def _summarize(
+    video: MattedVideo,
+    matched: MatchedFrames,
+    matte: MatteMeter,
+    masks: MaskMeter,
+    scores: Sequence[MatteFrameScore],
+) -> MatteSummary:
+    return MatteSummary(
+        frames=len(scores),
+        missing=matched.missing,
+        offset=matched.offset,
+        is_offset_inferred=video.offset is None,
+        alpha=matte.compute(),
+        masks=masks.compute(),
+        sweep=masks.sweep(),
+        scores=tuple(scores),
+    )
+
+
+class _MotionReader:
+    """Optical flow between successive images of a video; keeps the last one."""
+
+    def __init__(self) -> None:
+        self._last: NDArray[np.uint8] | None = None
+
+    def follow(
+        self, path: Path | None, size_hw: tuple[int, ...], *, is_successor: bool
+    ) -> tuple[Flow, BoolArray] | None:
+        """Return the positions of the last image's pixels in this one, and which are known.
+
+        None without images, or if they are strips (`SMALLEST_PX`).
+        """
+        last, self._last = self._last, _read_luma(path, size_hw) if path else None
+        if last is None or self._last is None or not is_successor or min(last.shape) < SMALLEST_PX:
+            return None
+        return backward_flow_with_consistency(last, self._last)
+
+
+def _read_luma(path: Path, size_hw: tuple[int, ...]) -> NDArray[np.uint8]:
+    return cv2.cvtColor(read_frame_image(path, size_hw), cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
+
+
+def evaluate_plate(plate: Path, background: Path) -> PlateMetrics:
+    """Compare a background plate with the true background.
+
+    Raises:
+        ConfigError: an image is missing or unreadable, or their sizes differ.
+    """
+    first, second = read_rgb(plate, "plate"), read_rgb(background, "background")
+    if first.shape != second.shape:
+        sizes = [f"{side.shape[1]}x{side.shape[0]} px" for side in (first, second)]
+        raise ConfigError(
+            f"plate: {plate} is {sizes[0]}, {background} {sizes[1]}: compare images of the same size"
+        )
+    return plate_metrics(first, second)
+
+
+def with_mean_of_mattes(videos: Mapping[str, MatteSummary]) -> dict[str, MatteSummary]:
+    """Return the videos and `POOLED`: the mean of each metric over the videos that have it."""
+    if not videos:
+        return {}
+    several = list(videos.values())
+    exact = [one.alpha for one in several if one.alpha]
+    thresholds = zip(*(one.sweep for one in several), strict=True)
+    pooled = MatteSummary(
+        frames=sum(one.frames for one in several),
+        missing=sum(one.missing for one in several),
+        offset=None,
+        is_offset_inferred=False,
+        alpha=replace(_mean(exact), frames=sum(one.frames for one in exact)) if exact else None,
+        masks=replace(_mean([one.masks for one in several]), best_threshold=None),
+        sweep=tuple(replace(_mean(scores), threshold=scores[0].threshold) for scores in thresholds),
+    )
+    return {**videos, POOLED: pooled}
+
+
+def with_mean_of_plates(plates: Mapping[str, PlateMetrics]) -> dict[str, PlateMetrics]:
+    """Return the plates and `POOLED`: the mean of each metric over the plates that have it."""
+    return {**plates, POOLED: _mean(list(plates.values()))} if plates else {}
+
+
+def _mean(rows: "Sequence[Row]") -> "Row":
+    """Return the mean of each field over the rows in which it is not None."""
+    means = {}
+    for field in fields(rows[0]):
+        known = [value for row in rows if (value := getattr(row, field.name)) is not None]
+        means[field.name] = float(np.mean(known)) if known else None
+    return replace(rows[0], **means)
