@@ -17,7 +17,8 @@ MaskmillError
 │   ├── EmptyVideo           a container without one decodable frame
 │   ├── TruncatedVideo       the content ends too early
 │   ├── UnsupportedVideo     recognized, but not supported
-│   └── UnsafeArchive        a member that points out of the archive, or a decompression bomb
+│   ├── UnsafeArchive        a member that points out of the archive, or a decompression bomb
+│   └── CameraMoves          a background requires a still camera
 ├── ModelError               a segmenter cannot be created, or its output is invalid
 │   ├── WeightsMissing       not in the folder, and download is off or failed
 │   ├── WeightsCorrupt       the file has another SHA-256
@@ -145,6 +146,10 @@ class UnsupportedVideo(SourceError):
 
 class UnsafeArchive(SourceError):
     advice = "unpack it by hand in a safe place, check it, then use the folder as source"
+
+
+class CameraMoves(SourceError):
+    advice = "use a clip with a still camera, or one shot of it between two cuts"
 
 
 class ModelError(MaskmillError): ...

@@ -7,17 +7,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.structures.frames import RgbImage
+from labeling.background.illumination import brightness_gain, relight
 from labeling.structures.masks import BoolArray
 
 Stack = NDArray[np.uint8]
 """NxHxWx3 or NxHxW."""
 FloatImage = NDArray[np.float32]
 
-USABLE_RANGE = (16, 245)
-"""Levels used to compare brightness: lower ones are noise, higher ones saturated."""
-GAIN_LIMITS = (0.5, 2.0)
-"""A larger change of brightness is another scene."""
 BAND_ROWS = 16
 """Rows per median computation: bounds temporary memory."""
 MIN_SEEN = 0.2
@@ -65,19 +61,12 @@ def _median_of_band(stack: Stack, seen: BoolArray | None) -> NDArray[np.uint8]:
     return high
 
 
-def brightness_gain(rgb: RgbImage, reference: NDArray[Any]) -> NDArray[np.float32]:
-    """Return per channel the factor by which the image is brighter than the reference.
-
-    This is the median ratio over pixels that are neither black nor saturated, correct while people and
-    other changes cover less than half of the image, limited to `GAIN_LIMITS`.
-    """
-    image, base = (p[::4, ::4].astype(np.float32).reshape(-1, 3) for p in (rgb, reference))
-    dark, bright = USABLE_RANGE
-    usable = ((base > dark) & (base < bright) & (image > dark / 2) & (image < bright)).all(axis=1)
-    if not usable.any():
-        return np.ones(3, dtype=np.float32)
-    gain = np.median(image[usable] / base[usable], axis=0)
-    return np.asarray(np.clip(gain, *GAIN_LIMITS), dtype=np.float32)
+def masked_mean(stack: Stack, seen: BoolArray) -> NDArray[np.uint8]:
+    """Return the rounded mean over the first axis of the samples that are `seen`; 255 where none is."""
+    seen = seen.reshape(seen.shape + (1,) * (stack.ndim - seen.ndim))
+    count = seen.sum(axis=0, dtype=np.uint32)
+    total = np.sum(stack, axis=0, dtype=np.uint32, where=seen)
+    return np.where(count, (2 * total + count) // np.maximum(2 * count, 1), 255).astype(np.uint8)
 
 
 def learn_plate(samples: Stack, *, min_difference: float, close_px: int) -> Plate:
@@ -88,7 +77,7 @@ def learn_plate(samples: Stack, *, min_difference: float, close_px: int) -> Plat
     for a while leaves no trace.
     """
     first = masked_median(samples)
-    even = np.stack([_relight(s, 1.0 / brightness_gain(s, first)) for s in samples])
+    even = np.stack([relight(s, 1.0 / brightness_gain(s, first)) for s in samples])
     first = masked_median(even)
     moving = np.stack([_grow(color_distance(s, first) > min_difference, close_px) for s in even])
     seen = ~moving
@@ -97,11 +86,6 @@ def learn_plate(samples: Stack, *, min_difference: float, close_px: int) -> Plat
     away = np.stack([np.minimum(color_distance(s, rgb), 255).astype(np.uint8) for s in even])
     noise = np.where(enough, masked_median(away, seen), 0)
     return Plate(rgb.astype(np.float32), (SIGMA_OF_MAD * noise).astype(np.float32))
-
-
-def _relight(rgb: RgbImage, gain: NDArray[np.float32]) -> RgbImage:
-    levels = np.clip(np.arange(256)[:, None] * gain + 0.5, 0, 255).astype(np.uint8)
-    return cv2.LUT(rgb, levels[None]).astype(np.uint8)
 
 
 def color_distance(first: NDArray[Any], second: NDArray[Any]) -> FloatImage:

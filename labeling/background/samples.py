@@ -16,9 +16,9 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.errors import EmptyVideo, ModelOutputWrong, NotAVideo, UnsupportedVideo
+from configs.errors import EmptyVideo, ModelOutputWrong, NotAVideo, SourceError, UnsupportedVideo
 from labeling.runtime.memory import release_memory
-from labeling.structures.frames import Clip, RgbImage
+from labeling.structures.frames import Clip, Frame, RgbImage
 from labeling.structures.probability_maps import resize_image
 from labeling.video.decode import Decoded, decode_clip
 from labeling.video.probe import probe_video
@@ -56,19 +56,28 @@ def gather_samples(clip: Clip, count: int) -> SampleStack:
         if number == 1:
             size_hw = image_hw
             stack = np.empty((count, *_working_hw(size_hw), 3), dtype=np.uint8)
-        elif image_hw != size_hw:
-            raise ModelOutputWrong(
-                f"background: clip of {clip.video_id[:12]} has images of {size_hw[1]}x{size_hw[0]} and of "
-                f"{image_hw[1]}x{image_hw[0]} px; a background requires one static camera: use another "
-                "segmenter here"
-            )
+        check_size(clip, image_hw, size_hw)
         stack[number - 1] = resize_image(image, _working_hw(size_hw))
     if not number:
-        raise EmptyVideo(
-            f"background: clip of {clip.video_id[:12]} ({clip.path or 'folder'}) has no readable image: check it"
-        )
+        raise no_image_error(clip)
     release_memory()  # held by up to `count` opened files
     return SampleStack(size_hw, stack[:number])
+
+
+def check_size(clip: Clip, image_hw: tuple[int, int], size_hw: tuple[int, int]) -> None:
+    """Raise `ModelOutputWrong` if an image of the clip has another size than its first."""
+    if image_hw != size_hw:
+        raise ModelOutputWrong(
+            f"background: clip of {clip.video_id[:12]} has images of {size_hw[1]}x{size_hw[0]} and of "
+            f"{image_hw[1]}x{image_hw[0]} px; a background requires one static camera: use another "
+            "segmenter here"
+        )
+
+
+def no_image_error(clip: Clip) -> EmptyVideo:
+    return EmptyVideo(
+        f"background: clip of {clip.video_id[:12]} ({clip.path or 'folder'}) has no readable image: check it"
+    )
 
 
 def _working_hw(size_hw: tuple[int, int]) -> tuple[int, int]:
@@ -79,20 +88,61 @@ def _working_hw(size_hw: tuple[int, int]) -> tuple[int, int]:
 
 
 def read_samples(clip: Clip, count: int) -> Iterator[RgbImage]:
-    """Yield images spread evenly over the clip, in order of time; unreadable images of a folder are skipped."""
+    """Yield images spread evenly over the widened clip, in order of time; unreadable images of a folder are skipped.
+
+    A video with fewer frames gives some of them several times.
+    """
+    for decoded in _decode_spread(clip, count, is_widened=True):
+        with suppress(*_unreadable(clip)):
+            yield decoded.to_rgb()
+
+
+def sample_frames(clip: Clip, count: int) -> Iterator[Frame]:
+    """Yield up to `count` different frames spread evenly over the clip, in order of time.
+
+    The clip is not widened: it may be one shot of its video. If it has at most `count` frames, all are
+    yielded; unreadable images of a folder are skipped.
+    """
+    last: tuple[Fraction, int | None] | None = None
+    for decoded in _decode_spread(clip, count, is_widened=False):
+        position = decoded.t, decoded.index
+        if position == last:
+            continue
+        last = position
+        with suppress(*_unreadable(clip)):
+            yield Frame(
+                clip.video_id,
+                decoded.pts_ms,
+                decoded.to_rgb(),
+                name=decoded.name,
+                t=decoded.t,
+                index=decoded.index,
+            )
+
+
+def _unreadable(clip: Clip) -> tuple[type[SourceError], ...]:
+    """Errors of single images in a folder, which sampling reports."""
+    return () if clip.is_temporal else (NotAVideo, UnsupportedVideo)
+
+
+def _decode_spread(clip: Clip, count: int, *, is_widened: bool) -> Iterator[Decoded]:
+    """Decode the frames at the middles (widened) or starts of `count` equal parts, or images of a folder."""
     if clip.path is None:
         chosen = np.linspace(0, len(clip.images) - 1, min(count, len(clip.images))).round().astype(int)
-        for decoded_image in decode_clip(replace(clip, images=tuple(clip.images[i] for i in chosen))):
-            with suppress(NotAVideo, UnsupportedVideo):  # sampling reports these
-                yield decoded_image.to_rgb()
+        yield from decode_clip(replace(clip, images=tuple(clip.images[i] for i in chosen)))
         return
-    start_s, end_s = widen_range(clip, probe_video(clip.path).duration_s)
-    times = sample_times(start_s, end_s, count)
+    duration_s = probe_video(clip.path).duration_s
+    if is_widened:
+        start_s, end_s = widen_range(clip, duration_s)
+        times = sample_times(start_s, end_s, count)
+    else:
+        start_s, end_s = clip.start_s, duration_s if clip.end_s is None else min(clip.end_s, duration_s)
+        times = [start_s + (end_s - start_s) * i / count for i in range(count)]
     if times[1] - times[0] > SEEK_FROM_S:
         for time_s in times:
             decoded = next(decode_clip(replace(clip, start_s=time_s, end_s=None)), None)
             if decoded is not None:
-                yield decoded.to_rgb()
+                yield decoded
             del decoded
             gc.collect(1)  # the file just closed: see release_memory
     else:
@@ -118,7 +168,7 @@ def widen_range(clip: Clip, duration_s: Fraction) -> tuple[Fraction, Fraction]:
     return start_s, start_s + span_s
 
 
-def _pick(frames: Iterator[Decoded], times: Sequence[Fraction]) -> Iterator[RgbImage]:
+def _pick(frames: Iterator[Decoded], times: Sequence[Fraction]) -> Iterator[Decoded]:
     """Yield for each time the first frame from it on, or the last frame."""
     frame: Decoded | None = None
     for time_s in times:
@@ -127,4 +177,4 @@ def _pick(frames: Iterator[Decoded], times: Sequence[Fraction]) -> Iterator[RgbI
                 if frame.t >= time_s:
                     break
         if frame is not None:
-            yield frame.to_rgb()
+            yield frame

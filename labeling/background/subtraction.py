@@ -7,14 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.background.plate import (
-    FloatImage,
-    Plate,
-    brightness_gain,
-    color_distance,
-    disc_kernel,
-    open_mask,
-)
+from labeling.background.illumination import brightness_gain
+from labeling.background.plate import FloatImage, Plate, color_distance, disc_kernel, open_mask
 from labeling.structures.frames import RgbImage
 from labeling.structures.masks import BoolArray
 

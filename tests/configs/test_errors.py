@@ -15,7 +15,7 @@ CODES = {
     "SourceRemoved": "removed", "SourcePrivate": "private", "SourceGeoBlocked": "geo_blocked", "BotWall": "bot_wall",
     "RateLimited": "rate_limited", "JsRuntimeMissing": "no_js_runtime", "NotAVideo": "not_a_video",
     "EmptyVideo": "empty_video", "TruncatedVideo": "truncated", "UnsupportedVideo": "unsupported_video",
-    "UnsafeArchive": "unsafe_archive", "ModelError": "model", "WeightsMissing": "weights_missing",
+    "UnsafeArchive": "unsafe_archive", "CameraMoves": "camera_moves", "ModelError": "model", "WeightsMissing": "weights_missing",
     "WeightsCorrupt": "weights_corrupt", "ExtraMissing": "extra_missing", "ModelOutputWrong": "model_output",
     "SegmenterUnreachable": "segmenter_unreachable", "StorageError": "storage", "DiskFull": "disk_full",
     "HomeNotWritable": "home_not_writable", "StoreUnreachable": "store_unreachable", "StoreDenied": "store_denied",

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from labeling.background.plate import Plate, brightness_gain, learn_plate, masked_median
+from labeling.background.plate import Plate, learn_plate, masked_mean, masked_median
 from labeling.background.subtraction import Change, clean_mask, find_shadow, score_component, subtract_plate
 from labeling.structures.masks import BoolArray
 from labeling.structures.probability_maps import find_components
@@ -52,15 +54,19 @@ def test_the_median_of_seen_samples_is_that_of_a_sort(count: int, highest: int) 
     assert np.array_equal(masked_median(stack), slow_masked_median(stack, everything))
 
 
-def test_the_gain_is_right_though_a_third_of_the_image_changed() -> None:
-    scene = textured()
-    brighter = exposed(with_box(scene, np.s_[:, :32], (255, 0, 0)) * np.array([1.2, 1.1, 1.0], np.float32), 1)
-    assert brightness_gain(brighter, scene) == pytest.approx([1.2, 1.1, 1.0], abs=0.02)
-
-
-def test_the_gain_of_a_black_image_is_one() -> None:
-    black = np.zeros((*SIZE_HW, 3), dtype=np.uint8)
-    assert brightness_gain(black, black).tolist() == [1.0, 1.0, 1.0]
+@given(st.integers(1, 9), st.integers(1, 20), st.integers(0, 2**32 - 1), st.sampled_from([2, 40, 255]))
+def test_median_and_mean_of_seen_samples_are_those_of_numpy(
+    count: int, rows: int, seed: int, highest: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    stack = rng.integers(0, highest, (count, rows, 4, 3), dtype=np.uint8, endpoint=True)
+    seen = rng.random((count, rows, 4)) < rng.random()
+    values = np.where(seen[..., None], stack.astype(float), np.nan)
+    never = ~seen.any(axis=0)
+    values[:, never] = 255
+    lower_median = np.nanpercentile(values, 50, axis=0, method="lower")
+    assert np.array_equal(masked_median(stack, seen), lower_median)
+    assert np.array_equal(masked_mean(stack, seen), np.floor(np.nanmean(values, axis=0) + 0.5))
 
 
 def test_a_person_in_45_percent_of_the_samples_is_not_in_the_plate() -> None:

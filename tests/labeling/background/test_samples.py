@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labeling.background.samples import read_samples, sample_times, widen_range
+from labeling.background.samples import read_samples, sample_frames, sample_times, widen_range
 from labeling.structures.frames import Clip
 from tests.fakes.videos import Coding, read_number, write_numbered_video
 from tests.labeling.segmenters.images import VIDEO_ID, save_images
@@ -65,3 +65,29 @@ def test_samples_of_a_folder_are_spread_over_its_images(tmp_path: Path) -> None:
     assert [int(rgb[0, 0, 0]) for rgb in read_samples(clip, 12)] == [
         0, 18, 36, 54, 72, 90, 108, 126, 144, 162, 180, 198,
     ]  # fmt: skip
+
+
+def test_sampled_frames_are_spread_over_the_clip_alone(tmp_path: Path) -> None:
+    video = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(10), frames=100)
+    clip = Clip(VIDEO_ID, video, start_s=Fraction(2), end_s=Fraction(4))
+    frames = list(sample_frames(clip, 5))
+    assert [read_number(frame.rgb) for frame in frames] == [20, 24, 28, 32, 36]
+    assert [frame.key for frame in frames] == [2000, 2400, 2800, 3200, 3600]
+
+
+@pytest.mark.parametrize("count", [12, 13, 30, 1000])
+def test_all_frames_of_a_short_video_are_sampled_once(tmp_path: Path, count: int) -> None:
+    video = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(30000, 1001), frames=12)
+    shown = [read_number(frame.rgb) for frame in sample_frames(Clip(VIDEO_ID, video), count)]
+    assert shown == list(range(12))
+
+
+def test_sampled_images_of_a_folder_have_their_index_and_name(tmp_path: Path) -> None:
+    clip = save_images([np.full((16, 16, 3), value, dtype=np.uint8) for value in range(10)], tmp_path)
+    clip.images[3].path.write_bytes(b"no image")
+    frames = list(sample_frames(clip, 4))
+    assert [(frame.index, frame.name) for frame in frames] == [
+        (0, "0000.png"),
+        (6, "0006.png"),
+        (9, "0009.png"),
+    ]
