@@ -15,7 +15,6 @@ from labeling.evaluation.ground_truth import LabeledImage, read_labeled
 from labeling.evaluation.summary import POOLED, SetSummary, summarize_frames
 from labeling.evaluation.worst import false_accepts, missed_failures
 from labeling.pipeline import label_shard
-from labeling.report.contents import ExampleImage
 from labeling.report.evaluation import EvaluationPage, render_evaluation
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip, ImageFile
@@ -76,22 +75,14 @@ class Evaluation:
             )
         )
 
-    def _tiles(self, frames: list[EvaluatedFrame], role: str) -> Iterator[ExampleImage]:
-        """Draw the ground truth beside the masks of one of the models."""
+    def _tiles(self, frames: list[EvaluatedFrame], role: str) -> Iterator[tuple[EvaluatedFrame, bytes]]:
+        """Draw the ground truth beside the masks of one of the models, as JPEG."""
         cases = {(case.frame.dataset, case.frame.name): case for case in self.cases}
         for frame in frames:
             case = cases[frame.dataset, frame.name]
             truth = [Instance(mask, 1.0, mask.box_xywh) for mask in case.labeled.people]
             predicted = case.predicted.teacher if role == "teacher" else case.predicted.student
-            yield ExampleImage(
-                jpeg=tile_jpeg(read_image(case.labeled.path), truth, predicted),
-                title=frame.name,
-                pts_ms=None,
-                name=frame.dataset,
-                iou=frame.teacher_iou if role == "teacher" else frame.student_iou,
-                decision=frame.decision,
-                reasons=frame.reasons,
-            )
+            yield frame, tile_jpeg(read_image(case.labeled.path), truth, predicted)
 
 
 def evaluate(sets: Mapping[str, LabeledSet], config: RunConfig) -> Evaluation:

@@ -1,12 +1,11 @@
 """Charts as inline SVG. Horizontal positions are percentages, so that text keeps its size on any screen."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from labeling.report.contents import AgreementHistogram, FrameCounts
 from labeling.text.figures import count_of, spaced
 
 _PLOT_PX = 168
@@ -18,6 +17,18 @@ _HAIR = 0.15
 """Narrowest bar in percent, so that a small number stays visible."""
 _GAP = 0.12
 """Share of a histogram bin that stays empty, half on each side."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementHistogram:
+    """Compared frames by union IoU."""
+
+    counts: tuple[int, ...]
+    """Frames in each of equally wide bins over [0, 1], without those in which neither model found a person."""
+    both_empty: int
+    """Frames in which neither model found a person."""
+    hard_below: float
+    """The run's threshold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +46,28 @@ class FunnelRow:
     """A part of the row above, indented."""
 
 
-def funnel_rows(counts: FrameCounts) -> list[FunnelRow]:
+def funnel_rows(counts: Mapping[str, int]) -> list[FunnelRow]:
     """Return the rows from sampled frames, minus each rule's rejections, to accepted and review.
 
-    Removed frames are drawn at the right end of the frames that were left.
+    Removed frames are drawn at the right end of the frames that were left; the rule that rejected most comes first.
     """
-    rows = [FunnelRow("sampled", counts.sampled, counts.sampled, "all", is_part=False)]
-    left = counts.sampled
-    for rule, frames in counts.rejected:
+    names = ("sampled", "compared", "easy", "hard", "accepted", "review")
+    sampled, compared, easy, hard, accepted, review = (counts.get(name, 0) for name in names)
+    prefix = "rejected:"
+    rejected = [
+        (frames, name.removeprefix(prefix)) for name, frames in counts.items() if name.startswith(prefix)
+    ]
+    rows, left = [FunnelRow("sampled", sampled, sampled, "all", is_part=False)], sampled
+    for frames, rule in sorted(rejected, key=lambda pair: (-pair[0], pair[1])):
         left = max(0, left - frames)
-        rows.append(FunnelRow(spaced(rule), frames, counts.sampled, "rejected", after=left))
+        rows.append(FunnelRow(spaced(rule), frames, sampled, "rejected", after=left))
     return [
         *rows,
-        FunnelRow("compared", counts.compared, counts.sampled, "all", is_part=False),
-        FunnelRow("easy", counts.easy, counts.compared, "rejected", after=counts.hard),
-        FunnelRow("hard", counts.hard, counts.compared, "hard", is_part=False),
-        FunnelRow("accepted", counts.accepted, counts.hard, "accepted"),
-        FunnelRow("review", counts.review, counts.hard, "review", after=counts.accepted),
+        FunnelRow("compared", compared, sampled, "all", is_part=False),
+        FunnelRow("easy", easy, compared, "rejected", after=hard),
+        FunnelRow("hard", hard, compared, "hard", is_part=False),
+        FunnelRow("accepted", accepted, hard, "accepted"),
+        FunnelRow("review", review, hard, "review", after=accepted),
     ]
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from labeling.evaluation.detection_metrics import MATCH_IOU, MISSED_BELOW
 from labeling.evaluation.frames import EvaluatedFrame
 from labeling.evaluation.summary import BAD_BELOW, GOOD_FROM, POOLED, SetSummary
-from labeling.report.contents import ExampleImage
 from labeling.report.page import render_page
 from labeling.report.scatter import Dot, line_chart, scatter_chart
 from labeling.text.figures import count, count_of, percent
@@ -22,10 +21,10 @@ class EvaluationPage:
     sets: Mapping[str, SetSummary]
     """Metrics by set name, and `POOLED`."""
     frames: Sequence[EvaluatedFrame]
-    false_accepts: Iterable[ExampleImage]
-    """Ground truth beside the teacher's masks."""
-    missed_failures: Iterable[ExampleImage]
-    """Ground truth beside the student's masks."""
+    false_accepts: Iterable[tuple[EvaluatedFrame, bytes]]
+    """Frames and JPEGs of ground truth beside the teacher's masks."""
+    missed_failures: Iterable[tuple[EvaluatedFrame, bytes]]
+    """Frames and JPEGs of ground truth beside the student's masks."""
 
 
 def render_evaluation(data: EvaluationPage) -> str:
