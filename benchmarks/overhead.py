@@ -39,8 +39,7 @@ from labeling.synthetic.scene import render_scene
 from labeling.trust.decide import needs_flip
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, gather_evidence
 from tasks.close import close_run
-from tasks.execution.context import open_context
-from tasks.execution.database import close_databases
+from tasks.execution.context import close_databases, open_context
 from tasks.execution.models import load_models
 from tasks.ingest import ingest_spec
 from tasks.label import process_shard

@@ -35,6 +35,7 @@ from db.sql.columns import mask_columns
 from db.sql.upsert import upsert
 from labeling.review.queue import review_priority
 from labeling.sources.source import SourceItem
+from labeling.storage.encode import encode_image
 from labeling.storage.home import Home
 from labeling.structures.agreement import FrameAgreement, Mismatch
 from labeling.structures.instances import Instance, ModelCard
@@ -130,7 +131,9 @@ def plan_video(database: Database, run_id: str, number: int) -> list[ShardRow]:
 def save_planted(home: Home, video_id: str) -> str:
     """One image for a whole video: a file takes 65,000 links at most."""
     gray = np.full((*SIZE_HW, 3), int(video_id[:2], 16), np.uint8)
-    return home.save_image(gray, quality=30)
+    image = encode_image(gray, quality=30)
+    home.images.save(image.name, image.content)
+    return image.stored
 
 
 def label_planted(shard: ShardRow, image: str) -> LabeledShard:

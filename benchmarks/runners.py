@@ -23,7 +23,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # of each worker, and of what it loads
 from configs.load import load_config
 from configs.models import RunConfig
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import close_databases
+from tasks.execution.context import close_databases
 
 
 @contextmanager

@@ -109,7 +109,7 @@ def _calibration(config: RunConfig, teacher: ModelCard) -> CheckResult:
 
 def _database(home: Path) -> str:
     from db.connection.schema import schema_revision
-    from tasks.execution.database import database_url
+    from tasks.execution.context import database_url
 
     if not home.exists() and DATABASE_URL.read() is None:
         return f"none yet; the first run creates {Home(home).database}"

@@ -12,8 +12,7 @@ from configs.ground_truth import LabeledSet
 from configs.models import RunConfig
 from labeling.evaluation.frames import EvaluatedFrame, evaluate_frame
 from labeling.evaluation.ground_truth import LabeledImage, read_labeled
-from labeling.evaluation.summary import POOLED, SetSummary, summarize_frames
-from labeling.evaluation.worst import false_accepts, missed_failures
+from labeling.evaluation.summary import POOLED, SetSummary, false_accepts, missed_failures, summarize_frames
 from labeling.pipeline import label_shard
 from labeling.report.evaluation import EvaluationPage, render_evaluation
 from labeling.storage.home import Home

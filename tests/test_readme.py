@@ -16,7 +16,7 @@ from flows.cli.main import app
 from labeling.review.label_studio.install import environment_folder
 from labeling.review.label_studio.local_server import LocalLabelStudio
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import close_databases
+from tasks.execution.context import close_databases
 from tests.conftest import ROOT
 from tests.labeling.segmenters.tiny_networks import save_onnx
 from tests.requirements import skip_or_fail

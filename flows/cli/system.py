@@ -31,8 +31,14 @@ def list_models(weights_dir: WeightsOption = None, as_json: JsonOption = False) 
     """List the known weights and where they were found."""
     from labeling.segmenters.weights import list_weights
 
-    rows = list_weights(weights_dir)
-    table = [(r.name, r.kind, r.file, r.license, r.found or "missing") for r in rows]
+    keys = ("name", "kind", "file", "sha256", "license")
+    rows = [
+        {key: getattr(known, key) for key in keys} | {"found": found}
+        for known, found in list_weights(weights_dir)
+    ]
+    table = [
+        (row["name"], row["kind"], row["file"], row["license"], row["found"] or "missing") for row in rows
+    ]
     columns = ("model", "kind", "file", "license", "found")
     emit(rows, lambda: print_table(columns, table), as_json=as_json)
 
@@ -67,7 +73,7 @@ def upgrade(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> Non
     """Migrate the database to the schema of this version."""
     from db.connection.schema import upgrade_schema
     from flows.home import existing_home
-    from tasks.execution.database import database_url
+    from tasks.execution.context import database_url
 
     before, after = upgrade_schema(database_url(existing_home(home)))
     text = f"schema {before or 'none'} -> {after}" if before != after else f"schema {after}: up to date"

@@ -13,7 +13,7 @@ from prefect.client.orchestration import get_client
 from prefect.logging import get_logger
 
 from labeling.storage.home import Home
-from tasks.execution.database import has_database
+from tasks.execution.context import has_database
 from tasks.execution.leases import ExpiredLease, recover_stale_leases
 from tasks.execution.process_identity import ProcessIdentity, identify_process
 from tasks.execution.zombies import crash_stuck_flow_runs, end_flow_run, label_process

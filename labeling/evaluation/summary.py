@@ -1,6 +1,6 @@
 """Metrics of models and decisions over sets of evaluated frames. The fields are the keys of the JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -205,3 +205,23 @@ def _below(iou: float | None, threshold: float) -> bool:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
+
+
+def false_accepts(frames: Sequence[EvaluatedFrame]) -> list[EvaluatedFrame]:
+    """Return accepted frames whose mask is not good: a student would learn errors from them."""
+    accepted = [frame for frame in frames if frame.decision == "accepted"]
+    return _worst(accepted, GOOD_FROM, lambda frame: frame.teacher_iou)
+
+
+def missed_failures(frames: Sequence[EvaluatedFrame]) -> list[EvaluatedFrame]:
+    """Return easy frames in which the student is wrong: failures that are not found."""
+    easy = [frame for frame in frames if frame.decision == "easy"]
+    return _worst(easy, BAD_BELOW, lambda frame: frame.student_iou)
+
+
+def _worst(
+    frames: Sequence[EvaluatedFrame], threshold: float, iou_of: Callable[[EvaluatedFrame], float | None]
+) -> list[EvaluatedFrame]:
+    """Return the frames below a threshold, lowest IoU first, without those of unknown IoU."""
+    known = [(iou, frame) for frame in frames if (iou := iou_of(frame)) is not None and iou < threshold]
+    return [frame for _, frame in sorted(known, key=lambda pair: pair[0])]

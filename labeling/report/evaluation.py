@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from labeling.evaluation.detection_metrics import MATCH_IOU, MISSED_BELOW
 from labeling.evaluation.frames import EvaluatedFrame
 from labeling.evaluation.summary import BAD_BELOW, GOOD_FROM, POOLED, SetSummary
+from labeling.report.charts import Dot, line_chart, scatter_chart
 from labeling.report.page import render_page
-from labeling.report.scatter import Dot, line_chart, scatter_chart
 from labeling.text.figures import count, count_of, percent
 
 

@@ -45,20 +45,6 @@ class KnownWeights:
         return self.url.rpartition("/")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class WeightsRow:
-    """A line of `maskmill models list`."""
-
-    name: str
-    kind: str
-    file: str
-    sha256: str
-    """64 digits, or the first 8."""
-    license: str
-    found: Path | None
-    """None: missing."""
-
-
 def _torchvision(model: str, member: str, stem: str) -> KnownWeights:
     url = f"{_TORCHVISION}/{stem}.pth"
     return KnownWeights(f"{model}:{member}", "torchvision", url, stem[-8:], "BSD-3-Clause")
@@ -146,15 +132,9 @@ fetch_weights = find_weights
 """`maskmill models fetch`: weights that are present are verified, not downloaded again."""
 
 
-def list_weights(weights_dir: Path | None = None) -> list[WeightsRow]:
-    """Return every known file and its location, without reading or downloading any."""
-    return [
-        WeightsRow(
-            *(known.name, known.kind, known.file, known.sha256, known.license),
-            found=_locate(known, weights_dir),
-        )
-        for known in _TABLE
-    ]
+def list_weights(weights_dir: Path | None = None) -> list[tuple[KnownWeights, Path | None]]:
+    """Return every known file and its location (None: missing), without reading or downloading any."""
+    return [(known, _locate(known, weights_dir)) for known in _TABLE]
 
 
 def check_sha256(path: Path, prefix: str) -> str:

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labeling.storage.atomic import storage_errors
-from labeling.storage.encode import IMAGES, encode_image
+from labeling.storage.encode import IMAGES
 from labeling.storage.image_store import ImageStore, open_images
-from labeling.structures.frames import RgbImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +54,3 @@ class Home:
 
     def absolute(self, stored: str) -> Path:
         return self.root / stored
-
-    def save_image(self, rgb: RgbImage, *, quality: int, original: Path | None = None) -> str:
-        """Store an image as `encode_image` encodes it, and return its name in the database."""
-        image = encode_image(rgb, quality=quality, original=original)
-        self.images.save(image.name, image.content)
-        return image.stored

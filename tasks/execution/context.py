@@ -1,18 +1,22 @@
-"""The home and database of an execution, opened at the front door and passed down to every use case."""
+"""The home and its database, opened once per process and passed down to every use case."""
 
+import atexit
+import os
+import threading
 from dataclasses import dataclass
 
 from configs.environment import DATABASE_URL
 from configs.models import RunConfig
-from db.connection.database import Database
+from db.connection.database import Database, open_database
 from labeling.errors import OtherDatabase
 from labeling.storage.home import Home
-from tasks.execution.database import database_of
 
 SAME_DATABASE = (
     "workers of a cluster require the run's database and home: set MASKMILL_DATABASE_URL in their environment "
     "as for the run, and have the home at the same path"
 )
+_open: dict[tuple[int, str], Database] = {}
+_opening = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +41,34 @@ def open_worker_context(home: Home, config: RunConfig) -> Context:
     if config.address and not named and not home.database.exists():
         raise OtherDatabase(f"no database at {home.database}: {SAME_DATABASE}")
     return open_context(home)
+
+
+def database_url(home: Home) -> str:
+    """Return `MASKMILL_DATABASE_URL`, or SQLite in the home.
+
+    The URL may contain a password, so it is not part of a config.
+    """
+    return DATABASE_URL.read() or home.database_url
+
+
+def has_database(home: Home) -> bool:
+    """Return whether there is a database to open: `database_of` would create the one at home."""
+    return DATABASE_URL.read() is not None or home.database.exists()
+
+
+def database_of(home: Home) -> Database:
+    """Return the database of a home, opened once per process; a forked child opens its own."""
+    key = (os.getpid(), database_url(home))
+    with _opening:
+        if key not in _open:
+            _open[key] = open_database(key[1])
+        return _open[key]
+
+
+@atexit.register
+def close_databases() -> None:
+    """Close all databases; SQLite then writes its log back into the database file."""
+    with _opening:
+        for database in _open.values():
+            database.close()
+        _open.clear()

@@ -32,7 +32,7 @@ from db.runs.leases import (
 )
 from labeling.errors import DatabaseError, Interrupted, StorageError
 from labeling.storage.home import Home
-from tasks.execution.database import database_of
+from tasks.execution.context import database_of
 from tasks.execution.process_identity import ProcessIdentity, identify_process
 from tasks.execution.zombies import end_flow_run
 from tasks.observability.best_effort import PREFECT_ERRORS, has_server

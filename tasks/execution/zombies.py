@@ -25,7 +25,7 @@ from prefect.states import Cancelled, Crashed
 
 from db.runs.leases import live_lease_ids
 from labeling.storage.home import Home
-from tasks.execution.database import database_of, has_database
+from tasks.execution.context import database_of, has_database
 from tasks.execution.process_identity import ProcessIdentity
 
 TAG = "maskmill"

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 
 from db.models.core import LeaseRow, RunRow, ShardRow
 from labeling.storage.home import Home
-from tasks.execution.database import database_of
+from tasks.execution.context import database_of
 from tests.conftest import ROOT
 from tests.flows.dump import dump_files, dump_rows
 

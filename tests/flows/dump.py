@@ -9,7 +9,7 @@ import db.models.review  # noqa: F401  # whoever has not used them yet has fewer
 from db.connection.database import open_database
 from db.models.core import Base
 from labeling.storage.home import Home
-from tasks.execution.database import database_url
+from tasks.execution.context import database_url
 
 VOLATILE = {"started_at", "worked_at", "finished_at", "planned_at", "seconds", "attempts", "attempts_lost"}
 """Clock times and the numbers of tries: all that may differ."""

@@ -13,7 +13,7 @@ from db.models.core import AgreementRow, DecisionRow, FrameRow
 from db.runs.queries import RunSummary
 from flows.generate import generate_dataset
 from labeling.storage.home import Home
-from tasks.execution.database import close_databases, database_of
+from tasks.execution.context import close_databases, database_of
 from tasks.observability.final_state import NoSourceReadable
 from tests.fakes.videos import write_numbered_video
 

@@ -10,7 +10,7 @@ import pytest
 from configs.load import validate_config
 from db.runs.queries import RunSummary
 from flows.generate import generate_dataset
-from tasks.execution.database import close_databases
+from tasks.execution.context import close_databases
 from tests.fakes.broken_videos import (
     write_single_pixel,
     write_sound_only,

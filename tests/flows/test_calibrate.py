@@ -16,7 +16,7 @@ from db.review.outbox import FrameTask, confirm_sent, fill_outbox, remember_proj
 from flows.cli.main import app
 from labeling.review.records import ReviewedFrame, ReviewedInstance
 from labeling.storage.home import Home
-from tasks.execution.database import close_databases, database_of
+from tasks.execution.context import close_databases, database_of
 from tasks.review.consensus import update_consensus
 from tests.planted_reviews import VIDEO, PlantedFrame, PlantedRun, box_mask, plant_run
 

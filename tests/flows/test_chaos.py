@@ -20,7 +20,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
 
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import close_databases
+from tasks.execution.context import close_databases
 from tests.flows.chaos import KILLS, SHARD_S, SHARDS, Job, Outcome, Process, differences, kill, wait_until
 from tests.postgres_server import RunningPostgres
 

@@ -23,7 +23,7 @@ from db.models.core import ShardRow
 from db.runs.leases import LEASE_S
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import close_databases, database_of
+from tasks.execution.context import close_databases, database_of
 from tests.conftest import ROOT
 from tests.flows.dump import dump_rows
 

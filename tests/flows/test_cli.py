@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from flows.cli.main import app
-from tasks.execution.database import close_databases
+from tasks.execution.context import close_databases
 from tests.conftest import ROOT
 from tests.fakes.broken_videos import write_text_as_video
 from tests.fakes.videos import write_numbered_video

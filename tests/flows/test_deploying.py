@@ -27,7 +27,7 @@ from db.runs.queries import latest_run, summarize_run
 from flows.cli.main import app
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import close_databases, database_of
+from tasks.execution.context import close_databases, database_of
 from tasks.execution.slots import GPU_LIMIT
 from tests.conftest import ROOT
 

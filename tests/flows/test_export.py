@@ -15,7 +15,7 @@ from flows.export import export_dataset
 from flows.generate import generate_dataset
 from labeling.errors import ExportError
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import close_databases
+from tasks.execution.context import close_databases
 
 pytestmark = pytest.mark.usefixtures("prefect")
 

@@ -22,8 +22,7 @@ from db.runs.writes import upsert_run
 from labeling.datasets.formats.coco import write_coco
 from labeling.storage.home import Home
 from tasks.browse import draw_frame
-from tasks.execution.context import open_context
-from tasks.execution.database import database_of
+from tasks.execution.context import database_of, open_context
 from tasks.ingest import ingest_spec
 from tests.fakes.videos import write_numbered_video
 from tests.flows.dump import dump_rows

@@ -19,7 +19,7 @@ from labeling.storage.home import Home
 from labeling.structures.frames import Clip
 from labeling.structures.records import LabeledShard
 from labeling.video.probe import VideoFacts, probe_video
-from tasks.execution.database import database_of
+from tasks.execution.context import database_of
 from tasks.execution.models import forget_models
 from tests.flows.scripted_runs import (
     WHOLE,

@@ -16,7 +16,7 @@ from db.models.core import InstanceRow, ModelRow
 from db.runs.queries import RunSummary
 from flows.generate import generate_dataset
 from labeling.storage.home import Home
-from tasks.execution.database import close_databases, database_of
+from tasks.execution.context import close_databases, database_of
 from tests.conftest import ROOT
 from tests.fakes.videos import write_numbered_video
 

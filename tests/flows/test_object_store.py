@@ -21,7 +21,7 @@ from labeling.datasets.object_store import export_to
 from labeling.errors import StoreDenied, StoreUnreachable
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import database_of
+from tasks.execution.context import database_of
 from tests.flows.dump import dump_files, dump_rows
 from tests.store_server import TestBucket
 

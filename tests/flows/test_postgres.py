@@ -18,7 +18,7 @@ from flows.generate import generate_dataset
 from labeling.datasets.formats.coco import write_coco
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import close_databases, database_of
+from tasks.execution.context import close_databases, database_of
 from tests.conftest import ROOT
 from tests.flows.dump import dump_files, dump_rows
 from tests.planted_reviews import PlantedFrame, box_mask, plant_run

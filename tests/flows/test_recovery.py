@@ -26,7 +26,7 @@ from labeling.errors import DatabaseUnreachable
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
 from tasks.execution import zombies
-from tasks.execution.database import close_databases, database_of, has_database
+from tasks.execution.context import close_databases, database_of, has_database
 from tasks.execution.process_identity import ProcessIdentity
 from tasks.execution.zombies import PROCESS_LABEL, TAG
 from tests.conftest import ROOT

@@ -21,7 +21,7 @@ from labeling.errors import AlreadyRunning, LabelStudioDenied
 from labeling.review.label_studio.brush_rle import encode_brush
 from labeling.review.label_studio.credentials import TOKEN_VARIABLE, URL_VARIABLE
 from labeling.storage.home import Home
-from tasks.execution.database import database_of
+from tasks.execution.context import database_of
 from tasks.review.pull import PullSummary
 from tasks.review.push import PushSummary
 from tests.planted_reviews import PlantedFrame, PlantedRun, box_mask, person_frames, plant_run

@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_API_URL
 from db.models.review import ReviewRow
 from labeling.review.label_studio.credentials import URL_VARIABLE
 from labeling.structures.masks import Mask
-from tasks.execution.database import database_of
+from tasks.execution.context import database_of
 from tests.flows.test_review import Desk, desk
 from tests.planted_reviews import PlantedFrame, person_frames, plant_run
 from tests.studio_server import gate_before

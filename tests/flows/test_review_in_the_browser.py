@@ -12,7 +12,7 @@ from labeling.datasets.formats.coco import write_coco
 from labeling.review.label_studio.credentials import TOKEN_VARIABLE, URL_VARIABLE
 from labeling.storage.home import Home
 from labeling.structures.masks import Mask
-from tasks.execution.database import close_databases
+from tasks.execution.context import close_databases
 from tests.flows.test_review import Desk
 from tests.planted_reviews import PlantedFrame, box_mask, plant_run
 from tests.studio_browser import annotate

@@ -14,7 +14,7 @@ from db.review.outbox import fill_outbox
 from db.review.selection import choose_waiting
 from flows.generate import generate_dataset
 from labeling.storage.home import Home
-from tasks.execution.database import close_databases, database_of
+from tasks.execution.context import close_databases, database_of
 
 pytestmark = pytest.mark.usefixtures("prefect")
 

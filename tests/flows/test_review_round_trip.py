@@ -10,7 +10,7 @@ from db.frames.listing import to_instance
 from db.models.core import FrameRow, InstanceRow
 from labeling.datasets.formats.coco import write_coco
 from labeling.structures.masks import Mask
-from tasks.execution.database import database_of
+from tasks.execution.context import database_of
 from tests.flows.test_review import Desk, desk, teachers_regions
 from tests.labeling.review.label_studio.test_round_trip import all_images
 from tests.planted_reviews import PlantedFrame, plant_run

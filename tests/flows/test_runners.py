@@ -28,7 +28,7 @@ from labeling.errors import ClusterUnreachable, OtherDatabase
 from labeling.review.label_studio.ports import free_port
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import database_of
+from tasks.execution.context import database_of
 from tests.fakes.videos import write_numbered_video
 from tests.flows.dump import dump_files, dump_rows
 from tests.flows.test_kill import processes_of

@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from db.runs.queries import latest_run, summarize_run
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import close_databases, database_of
+from tasks.execution.context import close_databases, database_of
 from tests.conftest import ROOT
 from tests.prefect_server import run_prefect_server
 

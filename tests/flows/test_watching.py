@@ -24,7 +24,7 @@ from configs.load import load_config, validate_config
 from db.runs.queries import RunSummary, latest_run, summarize_run
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
-from tasks.execution.database import close_databases, database_of
+from tasks.execution.context import close_databases, database_of
 from tests.conftest import ROOT
 from tests.prefect_server import run_prefect_server
 from tests.servers import Site, send_page, serve

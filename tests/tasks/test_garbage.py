@@ -24,8 +24,7 @@ from db.runs.writes import finish_run
 from labeling.errors import AlreadyRunning
 from labeling.storage.home import Home
 from labeling.storage.image_files import KeptFile, delete_file
-from tasks.execution.context import open_context
-from tasks.execution.database import close_databases, database_of
+from tasks.execution.context import close_databases, database_of, open_context
 from tasks.garbage import Ages, Garbage, collect_garbage
 from tests.flows.dump import dump_rows
 from tests.planted_reviews import PlantedRun, person_frames, plant_run

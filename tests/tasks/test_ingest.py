@@ -17,8 +17,7 @@ from db.models.core import SourceRow, VideoRow
 from db.runs.queries import failed_specs
 from db.runs.writes import ShardRange, upsert_run
 from labeling.storage.home import Home
-from tasks.execution.context import open_context
-from tasks.execution.database import close_databases, database_of
+from tasks.execution.context import close_databases, database_of, open_context
 from tasks.ingest import Ingested, ingest_spec, position_ranges, time_ranges
 from tests.fakes.videos import encode_numbers, write_numbered_video
 from tests.servers import send_file, serve

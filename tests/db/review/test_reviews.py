@@ -32,8 +32,7 @@ from db.review.selection import choose_waiting
 from db.review.summary import summarize_reviews
 from labeling.review.records import ReviewedFrame, ReviewedInstance, Verdict
 from labeling.storage.home import Home
-from tasks.execution.context import open_context
-from tasks.execution.database import close_databases, database_of
+from tasks.execution.context import close_databases, database_of, open_context
 from tasks.review.consensus import update_consensus
 from tasks.review.scores import score_models
 from tests.planted_reviews import PlantedRun, box_mask, person_frames, plant_run

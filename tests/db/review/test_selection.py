@@ -13,7 +13,7 @@ from db.review.outbox import fill_outbox
 from db.review.selection import PushChoice, SkippedFrames, choose_waiting
 from db.runs.writes import ShardRange, plan_shards
 from labeling.storage.home import Home
-from tasks.execution.database import close_databases, database_of
+from tasks.execution.context import close_databases, database_of
 from tests.planted_reviews import VIDEO, PlantedFrame, PlantedRun, box_mask, plant_run
 
 

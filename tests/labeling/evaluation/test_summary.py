@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from labeling.evaluation.frames import EvaluatedFrame
-from labeling.evaluation.summary import ReviewMetrics, summarize_frames
+from labeling.evaluation.summary import ReviewMetrics, false_accepts, missed_failures, summarize_frames
 
 
 def waiting(name: str, *, agreement: float, value: float | None, corrected_px: int) -> EvaluatedFrame:
@@ -71,3 +71,27 @@ def test_frames_with_only_boxes_are_in_no_mask_metric() -> None:
     of_boxes = sets["boxes"]
     assert (of_boxes.student_iou, of_boxes.mining.auroc, of_boxes.accepting.hard) == (None, None, 0)
     assert (of_boxes.reviewing.waiting, of_boxes.reviewing.corrected) == (1, None)
+
+
+def frame(name: str, decision: str, teacher: float | None, student: float | None) -> EvaluatedFrame:
+    return EvaluatedFrame("set", name, 1, decision, (), 0.4, 0.4, student, teacher, 0)
+
+
+FRAMES = [
+    frame("good accept", "accepted", 0.8, 0.1),
+    frame("bad accept", "accepted", 0.6, 0.1),
+    frame("worse accept", "accepted", 0.2, 0.1),
+    frame("asked", "review", 0.1, 0.1),
+    frame("missed", "easy", 0.3, 0.4),
+    frame("missed more", "easy", 0.3, 0.1),
+    frame("easy", "easy", 0.9, 0.5),
+    *(frame("known by boxes", decision, None, None) for decision in ("accepted", "easy")),
+]
+
+
+def test_accepted_masks_that_are_not_good_come_worst_first() -> None:
+    assert [one.name for one in false_accepts(FRAMES)] == ["worse accept", "bad accept"]
+
+
+def test_failures_in_easy_frames_come_worst_first() -> None:
+    assert [one.name for one in missed_failures(FRAMES)] == ["missed more", "missed"]

@@ -15,7 +15,7 @@ from db.models.core import LeaseRow
 from db.runs.leases import LEASE_S, LOST_MACHINE_S, register_lease
 from labeling.storage.home import Home
 from tasks.execution import leases as executions
-from tasks.execution.database import close_databases, database_of
+from tasks.execution.context import close_databases, database_of
 from tasks.execution.leases import hold_lease, recover_stale_leases
 from tasks.execution.process_identity import ProcessIdentity, identify_process
 

@@ -17,7 +17,7 @@ from prefect.states import Cancelling, Completed, Pending, Running, Scheduled
 from db.runs.leases import register_lease
 from labeling.storage.home import Home
 from tasks.execution import zombies
-from tasks.execution.database import close_databases, database_of
+from tasks.execution.context import close_databases, database_of
 from tasks.execution.process_identity import ProcessIdentity, identify_process
 from tasks.execution.zombies import (
     ORPHAN_S,

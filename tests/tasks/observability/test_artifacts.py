@@ -19,8 +19,7 @@ from db.runs.writes import fail_shard
 from flows.generate import generate_dataset
 from labeling.errors import ModelError
 from labeling.storage.home import Home
-from tasks.execution.context import open_context
-from tasks.execution.database import close_databases, database_of
+from tasks.execution.context import close_databases, database_of, open_context
 from tasks.ingest import ingest_spec
 from tasks.observability.artifacts import MAX_ROWS, run_sections, table_rows
 from tasks.observability.progress import show_progress

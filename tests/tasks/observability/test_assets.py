@@ -9,8 +9,7 @@ from prefect import flow
 
 from db.runs.writes import upsert_run
 from labeling.storage.home import Home
-from tasks.execution.context import open_context
-from tasks.execution.database import close_databases, database_of
+from tasks.execution.context import close_databases, database_of, open_context
 from tasks.observability.assets import (
     MAX_VIDEOS,
     dataset_version,

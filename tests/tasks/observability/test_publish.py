@@ -13,8 +13,7 @@ from db.runs.queries import RunSummary
 from db.runs.writes import upsert_run
 from labeling.storage.home import Home
 from tasks.close import close_run_task
-from tasks.execution.context import Context, open_context
-from tasks.execution.database import close_databases
+from tasks.execution.context import Context, close_databases, open_context
 from tasks.observability.publish import publish_run
 
 pytestmark = pytest.mark.usefixtures("prefect")
