@@ -83,14 +83,15 @@ def calibrate(
         fit = _fit_on_reviews(home, run, config, changes)
     else:
         run_config = load_config(config or "default", changes)
-        options = {
+        files = {
             "images": images,
             "coco": coco,
             "masks": masks,
             "mask_encoding": mask_encoding.value,
             "roi": roi,
         }
-        fit = calibrate_on_sets(read_sets(sets, {**options, "partial": partial, "every": every}), run_config)
+        labeled = read_sets(sets, files | {"partial": partial, "every": every})
+        fit = calibrate_on_sets(labeled, run_config)
     all_figures = fit.figures()
     emit(all_figures, lambda: _print(fit.unseen, fit.accept_risk), as_json=as_json)
     write_file(to, fit.calibration.model_dump_json(indent=1).encode() + b"\n")
