@@ -19,7 +19,6 @@ from db.connection.database import Database
 from db.models.core import ShardRow, content_id, utc_now
 from db.models.review import AnnotationRow, ConsensusRow, ModelScoreRow, ReviewedInstanceRow, ReviewRow
 from db.review.items import proposed_instances
-from db.review.outbox import FrameTask as PlacedFrame
 from db.review.outbox import confirm_sent, fill_outbox, mark_sending, remember_project
 from db.runs.writes import (
     ShardRange,
@@ -235,7 +234,7 @@ def plant_reviews(database: Database, run_id: str, plan: Plan) -> None:
         )
         frames = session.scalars(best).all()
         mark_sending(session, project, {frame: f"{frame:064x}" for frame in frames})
-        confirm_sent(session, project, [PlacedFrame(frame, task) for task, frame in enumerate(frames, 1)])
+        confirm_sent(session, project, {frame: task for task, frame in enumerate(frames, 1)})
         reviewed = frames[: plan.reviewed]
         shown = proposed_instances(session, run_id, reviewed)
         people = [(frame, [(one.id, one.mask) for one in shown.get(frame, ())]) for frame in reviewed]

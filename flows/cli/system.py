@@ -53,11 +53,11 @@ def fetch_models(
 ) -> None:
     """Download weights into the cache and check their SHA-256; a preset stands for all it requires."""
     from configs.load import PRESETS, load_config
-    from labeling.segmenters.weights import fetch_weights, needed_weights
+    from labeling.segmenters.weights import find_weights, needed_weights
 
     requested = {name: needed_weights(load_config(name)) if name in PRESETS else [name] for name in names}
     models = dict.fromkeys(chain.from_iterable(requested.values()))
-    fetched = {model: fetch_weights(model, weights_dir) for model in models}
+    fetched = {model: find_weights(model, weights_dir) for model in models}
 
     def show() -> None:
         for model, path in fetched.items():

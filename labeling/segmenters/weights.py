@@ -12,7 +12,7 @@ from configs.models import RunConfig
 from configs.segmenters import SegmenterBlock, TorchvisionBlock
 from labeling.errors import WeightsCorrupt, WeightsMissing
 from labeling.storage.atomic import storage_errors
-from labeling.storage.cache import cache_dir
+from labeling.storage.home import cache_dir
 
 FOLDER_DEPTH = 2
 """Levels of subfolders of the weights folder that are searched."""
@@ -126,10 +126,6 @@ def find_weights(name: str, weights_dir: Path | None) -> Path:
             "of these folders (--set weights_dir=FOLDER), or use the preset `offline`, which needs no weights"
         ) from exc
     return target
-
-
-fetch_weights = find_weights
-"""`maskmill models fetch`: weights that are present are verified, not downloaded again."""
 
 
 def list_weights(weights_dir: Path | None = None) -> list[tuple[KnownWeights, Path | None]]:

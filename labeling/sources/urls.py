@@ -13,8 +13,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from configs.errors import MaskmillError
 from configs.models import Ingest
 from labeling.errors import RateLimited, SourceError, SourceUnreachable, TruncatedVideo, UnsupportedVideo
-from labeling.sources.content_store import move_into_store, staging
-from labeling.sources.download_archive import DownloadArchive
+from labeling.sources.content_store import DownloadArchive, move_into_store, staging
 from labeling.sources.download_errors import classify_failure, reason_of, retry_after_s, storage_failure
 from labeling.sources.source import FailedSource, FetchedSource, SourceItem
 from labeling.sources.url_policy import PAGE_SCHEMES, redact_text, redact_url, url_scheme

@@ -1,9 +1,12 @@
-"""The home: the folder of the database, fetched videos and kept images."""
+"""The home, the folder of the database, fetched videos and kept images; and the cache folder of this user."""
 
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
+
+from configs.environment import CACHE
 from labeling.storage.atomic import storage_errors
 from labeling.storage.encode import IMAGES
 from labeling.storage.image_store import ImageStore, open_images
@@ -54,3 +57,8 @@ class Home:
 
     def absolute(self, stored: str) -> Path:
         return self.root / stored
+
+
+def cache_dir() -> Path:
+    """Return the folder for downloaded weights: `$MASKMILL_CACHE`, else `maskmill/weights` in the user's cache folder."""
+    return CACHE.read() or platformdirs.user_cache_path("maskmill") / "weights"

@@ -12,7 +12,7 @@ from db.models.core import ModelRow, RunRow, RunSourceRow, SourceRow
 from db.runs.queries import Failure, RunSummary, SourceOfRun
 from labeling.report.charts import AgreementHistogram
 from labeling.report.wording import advice_for
-from labeling.visualization.encode import encode_jpeg
+from labeling.visualization.contact_sheet import encode_jpeg
 from tasks.report import RunReport, render_report
 from tests.labeling.report.page_reader import PageReader
 

@@ -18,12 +18,11 @@ from labeling.segmenters.weights import (
     KNOWN_WEIGHTS,
     RETRIES,
     KnownWeights,
-    fetch_weights,
     find_weights,
     list_weights,
     needed_weights,
 )
-from labeling.storage.cache import cache_dir
+from labeling.storage.home import cache_dir
 
 CONTENT = bytes(range(256)) * 400
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -141,7 +140,7 @@ def test_missing_weights_are_downloaded_into_the_cache_once(
     deep = tmp_path / "given" / "one" / "two" / "three" / "tiny.onnx"
     deep.parent.mkdir(parents=True)
     deep.write_bytes(CONTENT)
-    assert fetch_weights("tiny", tmp_path / "given") == empty_cache / "tiny.onnx"
+    assert find_weights("tiny", tmp_path / "given") == empty_cache / "tiny.onnx"
     assert find_weights("tiny", None) == empty_cache / "tiny.onnx"
     assert tiny.requests == 1
 
