@@ -62,14 +62,8 @@ def evaluate(
     from tasks.evaluate import evaluate as evaluate_sets
 
     run_config = load_config(config, changes or [])
-    options = {
-        "images": images,
-        "coco": coco,
-        "masks": masks,
-        "mask_encoding": mask_encoding.value,
-        "roi": roi,
-    }
-    labeled = read_sets(sets, {**options, "partial": partial, "every": every, "fps": fps})
+    files = {"images": images, "coco": coco, "masks": masks, "mask_encoding": mask_encoding.value, "roi": roi}
+    labeled = read_sets(sets, files | {"partial": partial, "every": every, "fps": fps})
     evaluation = evaluate_sets(labeled, run_config)
     all_figures = evaluation.figures() if as_json or figures else None
     emit(all_figures, lambda: _print(evaluation), as_json=as_json)
