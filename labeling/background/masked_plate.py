@@ -62,8 +62,8 @@ class MaskedPlate:
 
     @property
     def valid(self) -> BoolArray:
-        """HxW: the pixels that are known to show the background."""
-        valid: BoolArray = self.coverage <= Coverage.ALL_FRAMES
+        """HxW: the pixels that show the background, also where masks cover what never moves."""
+        valid: BoolArray = self.coverage <= Coverage.LEAST_MOTION
         return valid
 
 
