@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from labeling.background.plate import color_distance
 from labeling.matting.inputs import CROP_MARGIN, Crop, FloatImage, GrayImage, NetworkInput, make_input
 from labeling.matting.network import Matte, MattingNetwork
 from labeling.structures.frames import RgbImage
@@ -17,6 +18,10 @@ from labeling.structures.masks import BoxXywh, Mask, union_masks
 
 ALPHA_THRESHOLD = 0.5
 """A pixel belongs to a mask from this alpha on."""
+MIN_CHANGED_LEVELS = 30.0
+"""Color distance (0 to 441) from which a pixel differs from the plate, as in the `background` segmenter."""
+MIN_CHANGED_SHARE = 0.05
+"""Share of a mask's pixels; trust rejects masks of which less than this moves."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,6 +117,22 @@ def _merge(frame: MattingFrame, parts: Sequence[tuple[Crop, Matte]]) -> FrameMat
         foreground[is_better] = np.clip(color[is_better] + 0.5, 0, 255).astype(np.uint8)
         alpha = np.maximum(alpha, pasted)
     return FrameMatte(np.clip(alpha, 0, 1), foreground)
+
+
+def hides_plate(rgb: RgbImage, plate: RgbImage, is_seen: NDArray[np.bool_], person: Instance) -> bool:
+    """Return whether a person's mask differs from the empty scene in more than `MIN_CHANGED_SHARE` of its pixels.
+
+    Otherwise it lies on something that belongs to the scene, such as a coat on a hook. True where less
+    than half of the pixels are seen in the plate.
+    """
+    x, y, w, h = (int(side) for side in person.mask.box_xywh)
+    box = np.s_[y : y + h, x : x + w]
+    pixels = person.mask.to_crop((x, y, w, h))
+    known = pixels & is_seen[box]
+    if 2 * known.sum() <= pixels.sum():
+        return True
+    changed = color_distance(rgb[box], plate[box]) > MIN_CHANGED_LEVELS
+    return bool((changed & known).sum() > MIN_CHANGED_SHARE * known.sum())
 
 
 def split_alpha(alpha: FloatImage, people: Sequence[Instance]) -> list[Mask]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from labeling.background.camera_motion import estimate_homography
 from labeling.background.illumination import fit_gain_bias, relight
 from labeling.background.masked_plate import MaskedPlate
-from labeling.matting.frame import FrameMatte, MattingFrame, matte_frames
+from labeling.matting.frame import FrameMatte, MattingFrame, hides_plate, matte_frames
 from labeling.matting.inputs import MOTION_STEP_S, MOTION_STEPS, GrayImage, to_gray
 from labeling.matting.network import MattingNetwork
 from labeling.structures.frames import Clip, Frame, RgbImage
@@ -70,8 +70,8 @@ def matte_clip(
     neighbors = _Neighbors(clip) if clip.is_temporal else None
     for batch in batched(_with_people(clip, find, start), BATCH):
         frames = [_prepare(item, plate, neighbors) for item in batch]
-        for item, matte in zip(batch, matte_frames(network, frames), strict=True):
-            yield MattedFrame(item.index, item.decoded.t, item.rgb, item.people, matte)
+        for item, frame, matte in zip(batch, frames, matte_frames(network, frames), strict=True):
+            yield MattedFrame(item.index, item.decoded.t, item.rgb, tuple(frame.people), matte)
 
 
 def _with_people(clip: Clip, find: FindInstances, start: int) -> Iterator[_Found]:
@@ -127,11 +127,12 @@ def _prepare(item: _Found, plate: MaskedPlate, neighbors: "_Neighbors | None") -
     if not item.people:
         return MattingFrame(item.rgb, plate.rgb, plate.valid, (), None)
     size_hw = (item.rgb.shape[0], item.rgb.shape[1])
-    people = union_masks([person.mask for person in item.people], size_hw).to_array().astype(np.uint8)
-    excluded = cv2.dilate(people, np.ones((EXCLUDED_PX, EXCLUDED_PX), np.uint8)).astype(np.bool_)
+    covered = union_masks([person.mask for person in item.people], size_hw).to_array().astype(np.uint8)
+    excluded = cv2.dilate(covered, np.ones((EXCLUDED_PX, EXCLUDED_PX), np.uint8)).astype(np.bool_)
     rgb, is_seen = _aligned(plate, item.rgb, excluded)
     lit = relight(rgb, *fit_gain_bias(item.rgb, rgb, excluded))
-    return MattingFrame(item.rgb, lit, is_seen, item.people, motion)
+    people = [person for person in item.people if hides_plate(item.rgb, lit, is_seen, person)]
+    return MattingFrame(item.rgb, lit, is_seen, people, motion)
 
 
 def _aligned(
