@@ -329,7 +329,6 @@ def test_100_samples_of_1080p_need_less_than_250_mb(tmp_path: Path) -> None:
         import resource, sys
         import numpy as np
         from pathlib import Path
-from typing import Any
         from configs.matting import PlateBlock
         from labeling.background.masked_plate import build_plate
         from labeling.structures.frames import Clip, ImageFile
