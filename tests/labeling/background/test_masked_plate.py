@@ -323,6 +323,7 @@ def test_memory_holds_a_part_of_the_samples(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 def test_100_samples_of_1080p_need_less_than_250_mb(tmp_path: Path) -> None:
     save_images([texture(size_hw=(1080, 1920))], tmp_path)
     code = """
