@@ -8,7 +8,7 @@ import typer
 
 from configs.environment import set_prefect_defaults
 from configs.errors import Interrupted, SourceNotFound
-from flows.cli import browse, export, review, services, system
+from flows.cli import browse, export, review, services, system, train
 from flows.cli import calibrate as calibrate_command
 from flows.cli import evaluate as evaluate_command
 from flows.cli import matte as matte_command
@@ -191,6 +191,7 @@ for command in (
     app.command(command.__name__)(command)
 app.add_typer(export.app, name="export")
 app.add_typer(review.app, name="review")
+app.add_typer(train.app, name="train")
 app.add_typer(system.models_app, name="models")
 app.add_typer(system.db_app, name="db")
 

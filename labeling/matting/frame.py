@@ -13,7 +13,7 @@ from labeling.background.plate import color_distance
 from labeling.matting.inputs import CROP_MARGIN, Crop, FloatImage, GrayImage, NetworkInput, make_input
 from labeling.matting.network import Matte, MattingNetwork
 from labeling.structures.frames import RgbImage
-from labeling.structures.instances import Instance
+from labeling.structures.instances import Instance, Keypoints
 from labeling.structures.masks import BoxXywh, Mask, union_masks
 
 ALPHA_THRESHOLD = 0.5
@@ -50,7 +50,7 @@ def matte_frames(network: MattingNetwork, frames: Sequence[MattingFrame]) -> lis
     """Compute the mattes of frames in one batch; alpha is 0 without people."""
     crops = [cluster_crops([instance.mask.box_xywh for instance in frame.people]) for frame in frames]
     samples = [
-        _crop_input(frame, crop, network.side_px)
+        cut_crop(frame, crop, network.side_px).to_input()
         for frame, of_frame in zip(frames, crops, strict=True)
         for crop in of_frame
     ]
@@ -89,20 +89,37 @@ def _overlap(first: BoxXywh, second: BoxXywh) -> bool:
     return all(first[i] < second[i] + second[i + 2] and second[i] < first[i] + first[i + 2] for i in (0, 1))
 
 
-def _crop_input(frame: MattingFrame, crop: Crop, side_px: int) -> NetworkInput:
+@dataclass(frozen=True, slots=True, eq=False)
+class CropImages:
+    """One crop of a frame at the network's size S; see `inputs.make_input`."""
+
+    image: RgbImage
+    plate: RgbImage
+    is_seen: NDArray[np.bool_]
+    mask: NDArray[np.bool_]
+    motion: Sequence[GrayImage] | None
+    people: Sequence[Keypoints]
+
+    def to_input(self) -> NetworkInput:
+        return make_input(
+            self.image, self.plate, self.is_seen, self.mask, motion=self.motion, people=self.people
+        )
+
+
+def cut_crop(frame: MattingFrame, crop: Crop, side_px: int) -> CropImages:
+    """Scale one crop of a frame to `side_px`."""
     height, width = frame.rgb.shape[:2]
     people = union_masks([instance.mask for instance in frame.people], (height, width)).to_array()
     motion = frame.motion and [
         crop.scaled(gray.shape[0] / height).cut(gray, side_px) for gray in frame.motion
     ]
-    keypoints = [crop.to_crop(person.keypoints, side_px) for person in frame.people if person.keypoints]
-    return make_input(
+    return CropImages(
         crop.cut(frame.rgb, side_px),
         crop.cut(frame.plate, side_px),
         crop.cut(frame.is_seen.astype(np.uint8), side_px) > 0,
         crop.cut(people.astype(np.uint8) * 255, side_px) > 127,  # noqa: PLR2004 - half covered
-        motion=motion,
-        people=keypoints,
+        motion,
+        [crop.to_crop(person.keypoints, side_px) for person in frame.people if person.keypoints],
     )
 
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -72,6 +73,17 @@ def matte_clip(
         frames = [_prepare(item, plate, neighbors) for item in batch]
         for item, frame, matte in zip(batch, frames, matte_frames(network, frames), strict=True):
             yield MattedFrame(item.index, item.decoded.t, item.rgb, tuple(frame.people), matte)
+
+
+def prepare_frames(
+    clip: Clip, find: FindInstances, plate: MaskedPlate, *, every: int
+) -> Iterator[MattingFrame]:
+    """Yield one in `every` frames of a clip, with what the network needs and the people found in it."""
+    neighbors = _Neighbors(clip) if clip.is_temporal else None
+    for batch in batched(islice(enumerate(decode_clip(clip)), 0, None, every), BATCH):
+        frames = [_to_frame(clip, decoded, index) for index, decoded in batch]
+        for (index, decoded), frame, people in zip(batch, frames, find(frames), strict=True):
+            yield _prepare(_Found(index, decoded, frame.rgb, tuple(people)), plate, neighbors)
 
 
 def _with_people(clip: Clip, find: FindInstances, start: int) -> Iterator[_Found]:
