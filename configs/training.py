@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from configs.segmenters import Block, Fraction01
+from configs.block import Block, Fraction01
 
 
 class MattingTraining(Block):

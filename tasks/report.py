@@ -11,6 +11,7 @@ from db.frames.listing import FrameLine, FrameQuery, frame_instances, list_frame
 from db.models.core import FrameRow, RunRow
 from db.review.summary import summarize_reviews
 from db.runs.queries import RunSummary, latest_run, run_models, run_sources, summarize_run
+from labeling.refinement.protocol import refiners_in
 from labeling.report.contents import (
     AgreementHistogram,
     ExampleImage,
@@ -58,7 +59,12 @@ def collect_report(session: Session, run: RunRow, home: Home, *, hardest: int) -
     summary = summarize_run(session, run)
     models = run_models(session, run)
     lines = [
-        ModelLine(role, f"{models[role].kind}:{models[role].name}", models[role].weights_sha256)
+        ModelLine(
+            role,
+            f"{models[role].kind}:{models[role].name}",
+            models[role].weights_sha256,
+            refiners_in(models[role].settings),
+        )
         for role in ("teacher", "student")
         if role in models
     ]

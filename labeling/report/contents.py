@@ -16,6 +16,8 @@ class ModelLine:
     """Kind and name, `torchvision:maskrcnn_resnet50_fpn_v2`."""
     weights_sha256: str
     """Empty for a model without weights."""
+    refiners: tuple[str, ...] = ()
+    """Refiners of its masks, in order."""
 
 
 @dataclass(frozen=True, slots=True)

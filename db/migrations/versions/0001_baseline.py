@@ -332,6 +332,15 @@ def upgrade() -> None:
         sa.Column("score", sa.Float(), nullable=False, comment="0 to 1"),
         sa.Column("keypoints", sa.JSON(none_as_null=True), nullable=True, comment="17 x [x, y, confidence]"),
         sa.Column("trust", sa.Float(), nullable=True, comment="probability that the mask is right"),
+        sa.Column(
+            "refined_by", sa.String(), nullable=True, comment="refiners that replaced the mask; null: none"
+        ),
+        sa.Column(
+            "iou_before",
+            sa.Float(),
+            nullable=True,
+            comment="IoU with the model's own mask; null: not refined",
+        ),
         sa.CheckConstraint("role IN ('teacher', 'student')", name=op.f("ck_instance_role")),
         sa.ForeignKeyConstraint(["frame_id"], ["frame.id"], name=op.f("fk_instance_frame_id")),
         sa.ForeignKeyConstraint(["model_id"], ["model.id"], name=op.f("fk_instance_model_id")),

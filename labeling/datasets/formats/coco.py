@@ -35,8 +35,8 @@ def write_coco(
     """Write a COCO dataset; the same frames in the same order give the same bytes.
 
     Both annotation files list every image. Areas are pixels of the mask, boxes are tight around the
-    mask. Besides COCO's own fields an annotation has `model`, `score`, `reviewer` and `detector_bbox`,
-    an image has its video, time, source, title, uploader, upload date and decision. `polygons` writes outer
+    mask. Besides COCO's own fields an annotation has `model`, `score`, `reviewer` and `detector_bbox`, and,
+    if its mask was refined, `refined_by` and `iou_before`; an image has its video, time, source, title, uploader, upload date and decision. `polygons` writes outer
     outlines instead of run-length encodings; they are exact except for filled holes.
     """
     with (
