@@ -142,9 +142,8 @@ def _generate(
     """Call the flow in this process and show its progress."""
     from prefect.exceptions import CancelledRun
 
-    from flows.cli.interrupt import exit_on_sigint
     from flows.cli.progress import watch_progress
-    from flows.cli.temporary_server import temporary_server
+    from flows.cli.temporary_server import exit_on_sigint, temporary_server
     from flows.generate import generate_dataset
     from tasks.observability.final_state import NoSourceReadable
 

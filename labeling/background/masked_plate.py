@@ -34,9 +34,9 @@ class Coverage(IntEnum):
     ALL_FRAMES = 1
     """Background in at least one other frame of the clip."""
     LEAST_MOTION = 2
-    """Covered in all frames, but still in at least one sample: the mask is probably wrong there."""
+    """Covered in all frames, but as still as background: the mask is probably wrong there."""
     INPAINTED = 3
-    """Covered in all frames and never still: filled in from the pixels around."""
+    """Covered in all frames and not still: filled in from the pixels around."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,8 +62,8 @@ class MaskedPlate:
 
     @property
     def valid(self) -> BoolArray:
-        """HxW: the pixels that are known to show the background."""
-        valid: BoolArray = self.coverage <= Coverage.ALL_FRAMES
+        """HxW: the pixels that show the background, also where masks cover what never moves."""
+        valid: BoolArray = self.coverage <= Coverage.LEAST_MOTION
         return valid
 
 
@@ -128,7 +128,7 @@ def _fill_unseen(
     if (unseen := coverage != Coverage.SEEN).any():
         coverage[fill_from_frames(rgb, unseen, others, combine)] = Coverage.ALL_FRAMES
     if (unseen := coverage > Coverage.ALL_FRAMES).any():
-        coverage[fill_least_motion(rgb, unseen, samples.images)] = Coverage.LEAST_MOTION
+        coverage[fill_least_motion(rgb, unseen, samples)] = Coverage.LEAST_MOTION
     if (unseen := coverage == Coverage.INPAINTED).any():
         fill_inpainted(rgb, unseen)
 

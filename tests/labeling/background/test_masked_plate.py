@@ -121,6 +121,21 @@ def test_unseen_pixels_come_from_other_frames_then_least_motion_then_inpainting(
     assert "6.7% was found in other frames, 6.7% taken where least moves, 6.7% inpainted" in plate.warnings[0]
 
 
+def test_a_covered_coat_is_kept_and_a_person_who_sways_is_inpainted_under_noise(tmp_path: Path) -> None:
+    background, clothes = texture(), texture(seed=2)
+    images = []
+    for index in range(30):
+        image = background.copy()
+        sway = round(3 * np.sin(index))
+        image[:, 180:210] = clothes[:, 30 + sway : 60 + sway]
+        images.append(add_noise(image, 3, index))
+    masks = [columns(60, 90) | columns(180, 210)] * 30
+    plate = plate_of(images, masks, tmp_path)
+    assert (plate.coverage[:, 57:93] == Coverage.LEAST_MOTION).all()
+    assert (plate.coverage[:, 177:213] == Coverage.INPAINTED).all()
+    assert gray_error(plate.rgb, background, columns(57, 93)) < 4
+
+
 def test_no_other_frame_is_searched_if_the_samples_show_everything_or_the_search_is_off(
     tmp_path: Path,
 ) -> None:
