@@ -12,10 +12,10 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from configs.block import expand_shorthand
 from configs.errors import ConfigError, UnknownModel
 from configs.ground_truth import GroundTruth, LabeledSet, kind_of_set, require_labeled
 from configs.models import RunConfig
-from configs.segmenters import expand_shorthand
 from configs.training import MattingTraining
 
 CALIBRATIONS = ("lite", "surveillance")
@@ -58,6 +58,8 @@ def _with_absolute_paths(tree: Mapping[str, Any], folder: Path) -> dict[str, Any
 
 def _absolute(key: str, value: Any, folder: Path) -> Any:
     value = expand_shorthand(value) if key in _SEGMENTERS else value
+    if key == "refine" and isinstance(value, list | tuple):
+        return [_absolute_refiner(expand_shorthand(block), folder) for block in value]
     if isinstance(value, Mapping) and key != "calibration":
         return _with_absolute_paths(value, folder)
     is_shipped = key == "calibration" and value in CALIBRATIONS
@@ -65,6 +67,13 @@ def _absolute(key: str, value: Any, folder: Path) -> Any:
         return value
     path = os.path.expanduser(value)  # noqa: PTH111  # pathlib's raises where there is no such user
     return os.path.normpath(folder.absolute() / path)  # links are not resolved: their targets may change
+
+
+def _absolute_refiner(block: Any, folder: Path) -> Any:
+    """Resolve the file of a matting network; the `weights` of torchvision are a name."""
+    if not isinstance(block, Mapping) or not isinstance(block.get("weights"), str):
+        return block
+    return {**block, "weights": _absolute("path", block["weights"], folder)}
 
 
 def validate_config(tree: Mapping[str, Any], origin: str) -> RunConfig:

@@ -5,8 +5,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from configs.block import Block, Fraction01
 from configs.matting import PlateBlock
-from configs.segmenters import Block, Fraction01, LiteBlock, SegmenterBlock
+from configs.segmenters import LiteBlock, SegmenterBlock
 
 
 class AdversarialTraining(Block):

@@ -31,7 +31,7 @@ def matte_videos(
         sources: video files.
         out: folder; each video gets a folder of its name in it.
         settings: background, format, plate; None: the defaults.
-        config: its teacher finds the people; None: the preset `lite`.
+        config: its teacher finds the people, without its refiners; None: the preset `lite`.
         home: folder of the database, in which the run is registered.
     """
     if not sources:
@@ -40,7 +40,10 @@ def matte_videos(
     orders = plan_mattes([Path(source) for source in sources], whole_path(out, "out"), settings)
     network = MattingNetwork(settings.weights)
     teacher = make_segmenter(
-        config.teacher, weights_dir=config.weights_dir, device=config.device, batch=config.batch
+        config.teacher.model_copy(update={"refine": ()}),
+        weights_dir=config.weights_dir,
+        device=config.device,
+        batch=config.batch,
     )
     created = Home(whole_path(home, "home"))
     created.create()

@@ -1,7 +1,7 @@
 """The matte of one video: background plate, alpha of each frame, composite."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -18,14 +18,14 @@ from prefect.cache_policies import NO_CACHE
 from configs.errors import ConfigError, MaskmillError
 from configs.matting import MatteSettings, PlateBlock
 from labeling.background.masked_plate import MaskedPlate, build_plate
+from labeling.background.sample_store import find_people_with
 from labeling.matting.encode import compose, side_by_side, write_alpha_video, write_composite, write_preview
 from labeling.matting.network import MattingNetwork
 from labeling.matting.output import MatteFolder
 from labeling.matting.replacement import Replacement, open_replacement
 from labeling.matting.stream import BATCH, MattedFrame, matte_clip
 from labeling.segmenters.protocol import Segmenter
-from labeling.structures.frames import Clip, Frame
-from labeling.structures.masks import Mask, union_masks
+from labeling.structures.frames import Clip
 from labeling.video.probe import probe_video
 
 PROGRESS_EVERY_S = 1.0
@@ -140,14 +140,7 @@ def _plate(folder: MatteFolder, clip: Clip, teacher: Segmenter, settings: PlateB
         return stored
     _report(folder, "plate", 0, 0)
 
-    def find_people(frames: Sequence[Frame]) -> list[Mask]:
-        found = teacher.segment(frames)
-        return [
-            union_masks([person.mask for person in people], frame.size_hw)
-            for frame, people in zip(frames, found, strict=True)
-        ]
-
-    plate = build_plate(clip, find_people, settings)
+    plate = build_plate(clip, find_people_with(teacher.segment), settings)
     folder.write_plate(plate)
     return plate
 

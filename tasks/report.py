@@ -12,6 +12,7 @@ from db.frames.listing import FrameLine, FrameQuery, frame_instances, list_frame
 from db.models.core import FrameRow, ModelRow, RunRow
 from db.review.summary import summarize_reviews
 from db.runs.queries import RunSummary, SourceOfRun, latest_run, run_models, run_sources, summarize_run
+from labeling.refinement.protocol import refiners_in
 from labeling.report.charts import AgreementHistogram, funnel_rows, histogram_chart
 from labeling.report.page import render_page
 from labeling.report.wording import summary_sentence
@@ -42,6 +43,10 @@ class RunReport:
     sources: tuple[SourceOfRun, ...]
     reviews: tuple[tuple[str, str], ...]
     """(what, value); empty: no frame was sent for review."""
+
+    def refiners(self, role: str) -> tuple[str, ...]:
+        """Return the refiners of a model's masks, in order."""
+        return refiners_in(self.models[role].settings)
 
     @property
     def stage_frames(self) -> dict[str, int | None]:

@@ -259,6 +259,10 @@ class InstanceRow(Base):
     score: Mapped[float] = mapped_column(comment="0 to 1")
     keypoints: Mapped[list[Any] | None] = mapped_column(comment="17 x [x, y, confidence]")
     trust: Mapped[float | None] = mapped_column(comment="probability that the mask is right")
+    refined_by: Mapped[str | None] = mapped_column(comment="refiners that replaced the mask; null: none")
+    iou_before: Mapped[float | None] = mapped_column(
+        comment="IoU with the model's own mask; null: not refined"
+    )
 
 
 class AgreementRow(Base):

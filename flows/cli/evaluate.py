@@ -85,11 +85,14 @@ def _print(evaluation: "Evaluation") -> None:
 
 def _print_sets(sets: "dict[str, SetSummary]") -> None:
     _print_rows(
-        ("IoU with ground truth", "frames", "with people", "rejected", "boxes only", "student", "teacher"),
+        (
+            *("IoU with ground truth", "frames", "with people", "rejected", "boxes only"),
+            *("student", "teacher", "teacher boundary"),
+        ),
         sets,
         lambda one: (
             *(one.frames, one.with_people, one.rejected, one.without_masks),
-            *(one.student_iou, one.teacher_iou),
+            *(one.student_iou, one.teacher_iou, one.teacher_boundary_iou),
         ),
     )
     for role in ("teacher", "student"):

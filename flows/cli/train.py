@@ -47,8 +47,7 @@ def matting(
 ) -> None:
     """Train the network of `maskmill matte`. The same command again continues an interrupted training."""
     from configs.load import load_training
-    from flows.cli.interrupt import exit_on_sigint
-    from flows.cli.temporary_server import temporary_server
+    from flows.cli.temporary_server import exit_on_sigint, temporary_server
     from flows.train import train_matting
 
     settings = load_training(config, changes or [])

@@ -11,20 +11,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 
-import cv2
 import numpy as np
 from more_itertools import batched
-from numpy.typing import NDArray
 
-from labeling.background.camera_motion import estimate_homography
-from labeling.background.illumination import fit_gain_bias, relight
 from labeling.background.masked_plate import MaskedPlate
 from labeling.matting.frame import FrameMatte, MattingFrame, hides_plate, matte_frames
 from labeling.matting.inputs import MOTION_STEP_S, MOTION_STEPS, GrayImage, to_gray
 from labeling.matting.network import MattingNetwork
+from labeling.matting.plate_fit import fit_plate
 from labeling.structures.frames import Clip, Frame, RgbImage
 from labeling.structures.instances import Instance
-from labeling.structures.masks import iou_matrix, union_masks
+from labeling.structures.masks import iou_matrix
 from labeling.structures.probability_maps import resize_image
 from labeling.video.decode import Decoded, decode_clip
 
@@ -39,8 +36,6 @@ MOTION_HEIGHT_PX = 540
 """Rows of the gray neighbors; taller frames are reduced."""
 MIN_FRAMES = 5
 """A clip with fewer frames has no motion input."""
-EXCLUDED_PX = 9
-"""Pixels around people that do not count when a frame's light is compared with the plate's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,28 +133,9 @@ def _prepare(item: _Found, plate: MaskedPlate, neighbors: "_Neighbors | None") -
     motion = neighbors.around(item.decoded.t) if neighbors else None
     if not item.people:
         return MattingFrame(item.rgb, plate.rgb, plate.valid, (), None)
-    size_hw = (item.rgb.shape[0], item.rgb.shape[1])
-    covered = union_masks([person.mask for person in item.people], size_hw).to_array().astype(np.uint8)
-    excluded = cv2.dilate(covered, np.ones((EXCLUDED_PX, EXCLUDED_PX), np.uint8)).astype(np.bool_)
-    rgb, is_seen = _aligned(plate, item.rgb, excluded)
-    lit = relight(rgb, *fit_gain_bias(item.rgb, rgb, excluded))
+    lit, is_seen = fit_plate(plate, item.rgb, item.people)
     people = [person for person in item.people if hides_plate(item.rgb, lit, is_seen, person)]
     return MattingFrame(item.rgb, lit, is_seen, people, motion)
-
-
-def _aligned(
-    plate: MaskedPlate, rgb: RgbImage, excluded: NDArray[np.bool_]
-) -> tuple[RgbImage, NDArray[np.bool_]]:
-    """Bring the plate to the position of a frame, if the camera moves."""
-    if not plate.is_stabilized:
-        return plate.rgb, plate.valid
-    homography = estimate_homography(rgb, plate.rgb, excluded)
-    if homography is None:
-        return plate.rgb, plate.valid
-    size = (rgb.shape[1], rgb.shape[0])
-    warped = cv2.warpPerspective(plate.rgb, homography, size, borderMode=cv2.BORDER_REPLICATE)
-    seen = cv2.warpPerspective(plate.valid.astype(np.uint8), homography, size)
-    return np.asarray(warped, dtype=np.uint8), seen > 0
 
 
 class _Neighbors:

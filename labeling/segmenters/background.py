@@ -53,7 +53,7 @@ class BackgroundSegmenter:
 
     @property
     def card(self) -> ModelCard:
-        settings = self._block.model_dump(mode="json", exclude={"kind", "method"})
+        settings = self._block.model_dump(mode="json", exclude={"kind", "method", "refine"})
         return ModelCard(
             kind=self._block.kind,
             name=self._block.method,

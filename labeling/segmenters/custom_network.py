@@ -42,7 +42,7 @@ class CustomNetworkSegmenter(StatelessSegmenter):
 
     @property
     def card(self) -> ModelCard:
-        settings = self._block.model_dump(mode="json", exclude={"kind", "path", "sha256"})
+        settings = self._block.model_dump(mode="json", exclude={"kind", "path", "sha256", "refine"})
         return ModelCard(
             kind=self._block.kind,
             name=self._block.path.name,

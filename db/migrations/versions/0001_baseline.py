@@ -268,6 +268,8 @@ sa.Table(
     sa.Column("score", sa.Float, nullable=False, comment="0 to 1"),
     sa.Column("keypoints", _LIST, comment="17 x [x, y, confidence]"),
     sa.Column("trust", sa.Float, comment="probability that the mask is right"),
+    sa.Column("refined_by", sa.String, comment="refiners that replaced the mask; null: none"),
+    sa.Column("iou_before", sa.Float, comment="IoU with the model's own mask; null: not refined"),
     sa.CheckConstraint("role IN ('teacher', 'student')", name="role"),
     sa.UniqueConstraint("run_id", "frame_id", "role", "rank"),
     sa.Index("ix_instance_frame_id", "frame_id"),
