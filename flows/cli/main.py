@@ -11,6 +11,7 @@ from configs.errors import Interrupted, SourceNotFound
 from flows.cli import browse, export, review, services, system
 from flows.cli import calibrate as calibrate_command
 from flows.cli import evaluate as evaluate_command
+from flows.cli import matte as matte_command
 from flows.cli import web as web_command
 from flows.cli.console import (
     DEFAULT_HOME,
@@ -183,6 +184,7 @@ def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:
 
 
 for command in (
+    matte_command.matte,
     *(browse.runs, browse.frames, browse.show, browse.report),
     *(evaluate_command.evaluate, calibrate_command.calibrate),
     *(services.serve, services.deploy, services.worker, web_command.web),

@@ -1,0 +1,1 @@
+"""Background matting: alpha and foreground of people in front of a known background."""

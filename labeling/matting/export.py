@@ -1,0 +1,33 @@
+"""The matting network as an ONNX file."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+
+from labeling.matting.background_matting import KEYPOINT_STRIDE, BackgroundMattingNetwork
+from labeling.matting.inputs import NAMES
+from labeling.matting.keypoint_maps import KEYPOINT_CHANNELS
+
+OPSET = 17
+
+
+def export_network(network: BackgroundMattingNetwork, path: Path) -> str:
+    """Write the network, for batches of any size, and return the SHA-256 of the file."""
+    side = network.size.side_px
+    channels = {"image": 3, "plate": 3, "coverage": 1, "prior": 1, "motion": 4}
+    examples = [torch.zeros(1, channels[name], side, side) for name in NAMES if name in channels]
+    examples.append(torch.zeros(1, KEYPOINT_CHANNELS, side // KEYPOINT_STRIDE, side // KEYPOINT_STRIDE))
+    outputs = ("alpha", "foreground")
+    network.eval()
+    torch.onnx.export(
+        network,
+        tuple(examples),
+        str(path),
+        input_names=list(NAMES),
+        output_names=list(outputs),
+        dynamic_axes={name: {0: "batch"} for name in (*NAMES, *outputs)},
+        opset_version=OPSET,
+        dynamo=False,
+    )
+    return hashlib.sha256(path.read_bytes()).hexdigest()

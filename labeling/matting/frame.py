@@ -1,0 +1,128 @@
+"""Matting of whole frames: one crop per cluster of people, merged."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from labeling.matting.inputs import CROP_MARGIN, Crop, FloatImage, GrayImage, NetworkInput, make_input
+from labeling.matting.network import Matte, MattingNetwork
+from labeling.structures.frames import RgbImage
+from labeling.structures.instances import Instance
+from labeling.structures.masks import BoxXywh, Mask, union_masks
+
+ALPHA_THRESHOLD = 0.5
+"""A pixel belongs to a mask from this alpha on."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MattingFrame:
+    """One frame with everything that the network needs."""
+
+    rgb: RgbImage
+    plate: RgbImage
+    """The empty scene in this frame's light, HxWx3."""
+    is_seen: NDArray[np.bool_]
+    """HxW: False where the plate is a guess."""
+    people: Sequence[Instance]
+    motion: Sequence[GrayImage] | None = None
+    """Gray frames at `inputs.MOTION_STEPS`, perhaps reduced; None without neighbors in time."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameMatte:
+    """Alpha (HxW in [0, 1]) and foreground (HxWx3 uint8; the frame's colors where alpha is 0)."""
+
+    alpha: FloatImage
+    foreground: RgbImage
+
+
+def matte_frames(network: MattingNetwork, frames: Sequence[MattingFrame]) -> list[FrameMatte]:
+    """Compute the mattes of frames in one batch; alpha is 0 without people."""
+    crops = [cluster_crops([instance.mask.box_xywh for instance in frame.people]) for frame in frames]
+    samples = [
+        _crop_input(frame, crop, network.side_px)
+        for frame, of_frame in zip(frames, crops, strict=True)
+        for crop in of_frame
+    ]
+    mattes = iter(network.run(samples))
+    return [
+        _merge(frame, [(crop, next(mattes)) for crop in of_frame])
+        for frame, of_frame in zip(frames, crops, strict=True)
+    ]
+
+
+def cluster_crops(boxes: Sequence[BoxXywh]) -> list[Crop]:
+    """Return one square crop per group of people whose crops overlap.
+
+    >>> len(cluster_crops([(0, 0, 10, 50), (8, 0, 10, 50), (300, 0, 10, 50)]))
+    2
+    """
+    groups: list[list[BoxXywh]] = []
+    for box in boxes:
+        near = [group for group in groups if _touch(group, box)]
+        groups = [group for group in groups if group not in near] + [[box, *chain.from_iterable(near)]]
+    return [Crop.around(group) for group in groups]
+
+
+def _touch(group: Sequence[BoxXywh], box: BoxXywh) -> bool:
+    """Return whether a box overlaps one of a group, each with its margin."""
+    return any(_overlap(_widen(other), _widen(box)) for other in group)
+
+
+def _widen(box: BoxXywh) -> BoxXywh:
+    x, y, w, h = box
+    margin = CROP_MARGIN * max(w, h) / 2
+    return x - margin, y - margin, w + 2 * margin, h + 2 * margin
+
+
+def _overlap(first: BoxXywh, second: BoxXywh) -> bool:
+    return all(first[i] < second[i] + second[i + 2] and second[i] < first[i] + first[i + 2] for i in (0, 1))
+
+
+def _crop_input(frame: MattingFrame, crop: Crop, side_px: int) -> NetworkInput:
+    height, width = frame.rgb.shape[:2]
+    people = union_masks([instance.mask for instance in frame.people], (height, width)).to_array()
+    motion = frame.motion and [
+        crop.scaled(gray.shape[0] / height).cut(gray, side_px) for gray in frame.motion
+    ]
+    keypoints = [crop.to_crop(person.keypoints, side_px) for person in frame.people if person.keypoints]
+    return make_input(
+        crop.cut(frame.rgb, side_px),
+        crop.cut(frame.plate, side_px),
+        crop.cut(frame.is_seen.astype(np.uint8), side_px) > 0,
+        crop.cut(people.astype(np.uint8) * 255, side_px) > 127,  # noqa: PLR2004 - half covered
+        motion=motion,
+        people=keypoints,
+    )
+
+
+def _merge(frame: MattingFrame, parts: Sequence[tuple[Crop, Matte]]) -> FrameMatte:
+    """Paste the parts; where they overlap the larger alpha is taken, with its color."""
+    size_hw = (frame.rgb.shape[0], frame.rgb.shape[1])
+    alpha, foreground = np.zeros(size_hw, dtype=np.float32), frame.rgb.copy()
+    for crop, matte in parts:
+        pasted = crop.paste(matte.alpha, size_hw)
+        is_better = pasted > alpha
+        color = crop.paste(matte.foreground, size_hw)
+        foreground[is_better] = np.clip(color[is_better] + 0.5, 0, 255).astype(np.uint8)
+        alpha = np.maximum(alpha, pasted)
+    return FrameMatte(np.clip(alpha, 0, 1), foreground)
+
+
+def split_alpha(alpha: FloatImage, people: Sequence[Instance]) -> list[Mask]:
+    """Return each person's mask: the pixels above `ALPHA_THRESHOLD` that are nearest to their old mask."""
+    inside = alpha > ALPHA_THRESHOLD
+    if len(people) == 1:
+        return [Mask.from_array(inside)]
+    distances = np.stack([_distance(person.mask) for person in people])
+    nearest = distances.argmin(axis=0)
+    return [Mask.from_array(inside & (nearest == number)) for number in range(len(people))]
+
+
+def _distance(mask: Mask) -> NDArray[Any]:
+    return cv2.distanceTransform(1 - mask.to_array().astype(np.uint8, order="C"), cv2.DIST_L2, 3)

@@ -1,0 +1,186 @@
+"""The mattes of a clip, frame by frame: memory does not grow with its length.
+
+The frame at one time is matted with the people found in it, and with those found up to `KEEP_PEOPLE_S`
+before it that are missing now: detectors lose a person for a frame or two. A frame's matte therefore
+depends on this stretch of the clip only, and an interrupted clip continues with equal results.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import cv2
+import numpy as np
+from more_itertools import batched
+from numpy.typing import NDArray
+
+from labeling.background.camera_motion import estimate_homography
+from labeling.background.illumination import fit_gain_bias, relight
+from labeling.background.masked_plate import MaskedPlate
+from labeling.matting.frame import FrameMatte, MattingFrame, matte_frames
+from labeling.matting.inputs import MOTION_STEP_S, MOTION_STEPS, GrayImage, to_gray
+from labeling.matting.network import MattingNetwork
+from labeling.structures.frames import Clip, Frame, RgbImage
+from labeling.structures.instances import Instance
+from labeling.structures.masks import iou_matrix, union_masks
+from labeling.structures.probability_maps import resize_image
+from labeling.video.decode import Decoded, decode_clip
+
+FindInstances = Callable[[Sequence[Frame]], list[list[Instance]]]
+BATCH = 4
+"""Frames per call of a network."""
+KEEP_PEOPLE_S = Fraction(2, 5)
+"""A person who is no longer found is looked for at the same place for this time."""
+SAME_PERSON_IOU = 0.2
+"""A person found now is the one found before if their masks overlap by more than this IoU."""
+MOTION_HEIGHT_PX = 540
+"""Rows of the gray neighbors; taller frames are reduced."""
+MIN_FRAMES = 5
+"""A clip with fewer frames has no motion input."""
+EXCLUDED_PX = 9
+"""Pixels around people that do not count when a frame's light is compared with the plate's."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MattedFrame:
+    """One frame of a clip with its matte."""
+
+    index: int
+    """Position in the clip, from 0."""
+    t: Fraction
+    """Presentation time in seconds."""
+    rgb: RgbImage
+    people: tuple[Instance, ...]
+    matte: FrameMatte
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    index: int
+    decoded: Decoded
+    rgb: RgbImage
+    people: tuple[Instance, ...]
+
+
+def matte_clip(
+    clip: Clip, find: FindInstances, network: MattingNetwork, plate: MaskedPlate, *, start: int = 0
+) -> Iterator[MattedFrame]:
+    """Yield the mattes of a clip's frames from position `start` on."""
+    neighbors = _Neighbors(clip) if clip.is_temporal else None
+    for batch in batched(_with_people(clip, find, start), BATCH):
+        frames = [_prepare(item, plate, neighbors) for item in batch]
+        for item, matte in zip(batch, matte_frames(network, frames), strict=True):
+            yield MattedFrame(item.index, item.decoded.t, item.rgb, item.people, matte)
+
+
+def _with_people(clip: Clip, find: FindInstances, start: int) -> Iterator[_Found]:
+    """Yield the frames from `start` on with the people found in them and shortly before."""
+    recent: deque[tuple[Fraction, list[Instance]]] = deque()
+    for batch in batched(_from(clip, start), BATCH):
+        frames = [_to_frame(clip, decoded, index) for index, decoded in batch]
+        for (index, decoded), frame, people in zip(batch, frames, find(frames), strict=True):
+            while recent and recent[0][0] < decoded.t - KEEP_PEOPLE_S:
+                recent.popleft()
+            recent.append((decoded.t, people))
+            if index >= start:
+                kept = _merge_people(
+                    [found for _, found in reversed(recent)] if clip.is_temporal else [people]
+                )
+                yield _Found(index, decoded, frame.rgb, tuple(kept))
+
+
+def _from(clip: Clip, start: int) -> Iterator[tuple[int, Decoded]]:
+    """Yield the frames from `KEEP_PEOPLE_S` before position `start` on, with their positions."""
+    waiting: deque[tuple[int, Decoded]] = deque()
+    for index, decoded in enumerate(decode_clip(clip)):
+        if index < start:
+            waiting.append((index, decoded))
+            while waiting[0][1].t < decoded.t - KEEP_PEOPLE_S:
+                waiting.popleft()
+            continue
+        while waiting:
+            early = waiting.popleft()
+            if early[1].t >= decoded.t - KEEP_PEOPLE_S:
+                yield early
+        yield index, decoded
+
+
+def _to_frame(clip: Clip, decoded: Decoded, index: int) -> Frame:
+    return Frame(clip.video_id, decoded.pts_ms, decoded.to_rgb(), t=decoded.t, index=decoded.index)
+
+
+def _merge_people(found: Iterable[Sequence[Instance]]) -> list[Instance]:
+    """Return the people of the first list, and of each further one those that are not yet among them."""
+    people: list[Instance] = []
+    for others in found:
+        masks = [person.mask for person in people]
+        ious = iou_matrix([other.mask for other in others], masks) if people and others else None
+        people += [
+            other for i, other in enumerate(others) if ious is None or ious[i].max() <= SAME_PERSON_IOU
+        ]
+    return people
+
+
+def _prepare(item: _Found, plate: MaskedPlate, neighbors: "_Neighbors | None") -> MattingFrame:
+    motion = neighbors.around(item.decoded.t) if neighbors else None
+    if not item.people:
+        return MattingFrame(item.rgb, plate.rgb, plate.valid, (), None)
+    size_hw = (item.rgb.shape[0], item.rgb.shape[1])
+    people = union_masks([person.mask for person in item.people], size_hw).to_array().astype(np.uint8)
+    excluded = cv2.dilate(people, np.ones((EXCLUDED_PX, EXCLUDED_PX), np.uint8)).astype(np.bool_)
+    rgb, is_seen = _aligned(plate, item.rgb, excluded)
+    lit = relight(rgb, *fit_gain_bias(item.rgb, rgb, excluded))
+    return MattingFrame(item.rgb, lit, is_seen, item.people, motion)
+
+
+def _aligned(
+    plate: MaskedPlate, rgb: RgbImage, excluded: NDArray[np.bool_]
+) -> tuple[RgbImage, NDArray[np.bool_]]:
+    """Bring the plate to the position of a frame, if the camera moves."""
+    if not plate.is_stabilized:
+        return plate.rgb, plate.valid
+    homography = estimate_homography(rgb, plate.rgb, excluded)
+    if homography is None:
+        return plate.rgb, plate.valid
+    size = (rgb.shape[1], rgb.shape[0])
+    warped = cv2.warpPerspective(plate.rgb, homography, size, borderMode=cv2.BORDER_REPLICATE)
+    seen = cv2.warpPerspective(plate.valid.astype(np.uint8), homography, size)
+    return np.asarray(warped, dtype=np.uint8), seen > 0
+
+
+class _Neighbors:
+    """The gray frames before and after each frame, read by a second decoder that runs ahead."""
+
+    def __init__(self, clip: Clip) -> None:
+        self._ahead = decode_clip(clip)
+        self._window: deque[tuple[Fraction, GrayImage]] = deque()
+        self._count = 0
+
+    def around(self, t: Fraction) -> list[GrayImage] | None:
+        """Return the frames nearest to the `MOTION_STEPS` around `t`; times must not decrease.
+
+        At the ends of the clip the first or last frame stands for the missing ones. None for a clip of
+        fewer than `MIN_FRAMES` frames.
+        """
+        reach = Fraction(MOTION_STEP_S).limit_denominator(1000) * max(MOTION_STEPS)
+        while not self._window or self._window[-1][0] < t + reach:
+            decoded = next(self._ahead, None)
+            if decoded is None:
+                break
+            self._window.append((decoded.t, _reduced_gray(decoded.to_rgb())))
+            self._count += 1
+        while len(self._window) > 1 and self._window[1][0] <= t - reach:
+            self._window.popleft()
+        if self._count < MIN_FRAMES:
+            return None
+        times = np.array([float(at) for at, _ in self._window])
+        nearest = [int(np.abs(times - (float(t) + step * MOTION_STEP_S)).argmin()) for step in MOTION_STEPS]
+        return [self._window[i][1] for i in nearest]
+
+
+def _reduced_gray(rgb: RgbImage) -> GrayImage:
+    height, width = rgb.shape[:2]
+    if height > MOTION_HEIGHT_PX:
+        rgb = resize_image(rgb, (MOTION_HEIGHT_PX, max(1, round(width * MOTION_HEIGHT_PX / height))))
+    return to_gray(rgb)
