@@ -1,5 +1,6 @@
 """`maskmill web`: the web page for video editors and the team."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,6 +22,12 @@ def web(
     config: Annotated[
         str, typer.Option("--config", metavar="NAME|FILE", help="Preset or YAML file for the person masks.")
     ] = "",
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A network of `maskmill train matting` instead of the shipped one."
+        ),
+    ] = None,
 ) -> None:
     """Serve the web page: drop videos in, download people without background; browse runs. Until Ctrl-C."""
     from configs.environment import WEB_TOKEN
@@ -34,4 +41,5 @@ def web(
     from flows.web.app import WebSettings
     from flows.web.serve import serve_page
 
-    serve_page(WebSettings(home.expanduser().resolve(), access, config), host=host, port=port)
+    network = weights.expanduser().resolve() if weights else None
+    serve_page(WebSettings(home.expanduser().resolve(), access, config, network), host=host, port=port)

@@ -26,6 +26,7 @@ IdempotencyKey = Annotated[
     str | None, Header(max_length=200, description="The same key sent again gives the same job.")
 ]
 _UNCHANGING = {"cache-control": "private, max-age=31536000, immutable"}
+_IMAGES = {"latest.jpg": "image/jpeg", "preview.webp": "image/webp"}
 _UPLOAD_FORM: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -111,9 +112,10 @@ def job_routes(service: JobService) -> APIRouter:
     def show_file(job_id: JobId, number: VideoNumber, name: str) -> Response:
         """Show the latest image (`latest.jpg`, `preview.webp`) or the finished video (`video.mp4`)."""
         _, file = _find_video(store, job_id, number)
-        stored = {"video.mp4": "composite.mp4", "latest.jpg": "latest.jpg", "preview.webp": "preview.webp"}
         folder = store.folder_of(job_id) / "result" / file.stem
-        return _file_answer(folder / stored.get(name, "missing"), {"cache-control": "private, no-cache"})
+        if name == "video.mp4":
+            return _file_answer(folder / "composite.mp4", {"cache-control": "private, no-cache"})
+        return _image_answer(folder, name)
 
     @routes.get(
         "/{job_id}/videos/{number}/comparison/{side}-{moment}.jpg",
@@ -173,6 +175,17 @@ def _file_answer(path: Path, headers: dict[str, str]) -> FileResponse:
     if not path.is_file():
         raise JobNotFound("this file does not exist yet: reload the page later")
     return FileResponse(path, headers=headers)
+
+
+def _image_answer(folder: Path, name: str) -> Response:
+    """Answer an image that is replaced while the job runs: read at once, so that its length is right."""
+    if name not in _IMAGES:
+        raise JobNotFound("there is no such file: reload the page")
+    try:
+        content = (folder / name).read_bytes()
+    except FileNotFoundError as exc:
+        raise JobNotFound("there is no image yet: reload the page later") from exc
+    return Response(content, media_type=_IMAGES[name], headers={"cache-control": "private, no-cache"})
 
 
 def _zip_answer(

@@ -49,6 +49,8 @@ class WebSettings:
     access: AccessRules
     config: str = ""
     """Preset or file for the network and the plate; empty: the flow's own default."""
+    weights: Path | None = None
+    """A matting network instead of the one of the package."""
     limits: UploadLimits = field(default_factory=UploadLimits)
     command: tuple[str, ...] = ()
     """Starts the process of a job; empty: `flows.web.run_job`."""
@@ -60,6 +62,7 @@ class WebSettings:
             "flows.web.run_job",
             str(self.home),
             self.config,
+            str(self.weights or ""),
         )
 
 

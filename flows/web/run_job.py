@@ -1,4 +1,4 @@
-"""The process of one job: `python -m flows.web.run_job HOME CONFIG FOLDER`. It ends when its server does."""
+"""The process of one job: `python -m flows.web.run_job HOME CONFIG WEIGHTS FOLDER`. It ends when its server does."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def process_job(folder: Path, matte: Matte) -> int:
     return 0
 
 
-def main(home: str, config: str, folder: str) -> int:
+def main(home: str, config: str, weights: str, folder: str) -> int:
     follow_server()
     set_prefect_defaults(logging_level="INFO")
 
@@ -57,7 +57,9 @@ def main(home: str, config: str, folder: str) -> int:
         from flows.cli.temporary_server import temporary_server
         from flows.matte import matte_videos
 
-        settings = MatteSettings(background=background, format=job.format)
+        settings = MatteSettings(
+            background=background, format=job.format, weights=Path(weights) if weights else None
+        )
         run_config = load_config(config, []) if config else None
         with temporary_server():
             matte_videos(sources, out, settings=settings, config=run_config, home=Path(home))

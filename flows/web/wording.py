@@ -13,13 +13,16 @@ _SENTENCES = {
     "unsafe_archive": "This archive could damage the server, so it was not opened. Upload the videos themselves.",
     "disk_full": "The server has no space left. Ask the person who runs it to free some space, then try again.",
     "crashed": "The program stopped twice while it processed this video. Convert the video to MP4 (H.264) and try again.",
-    "moving_camera": "The camera moves in this video. Use a video that was recorded with a fixed camera.",
+    "camera_moves": "The camera moves in this video. Use a video that was recorded with a fixed camera.",
     "weights_missing": "The server lacks a file that it needs. Ask the person who runs it to look at its log.",
 }
 
 
 def problem_of(code: str, message: str, folder: Path) -> Problem:
     """Return a failure in words for the user of the page; paths of the server are left out."""
+    if code == "config" and "background" in message:
+        sentence = "The picture or video for the background cannot be read. Choose another file."
+        return Problem(code="background_unreadable", message=sentence)
     return Problem(code=code, message=_SENTENCES.get(code) or without_paths(message, folder))
 
 

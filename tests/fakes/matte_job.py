@@ -1,4 +1,4 @@
-"""A process of a job whose matting is instant nonsense: `python -m tests.fakes.matte_job SECONDS_PER_FRAME FOLDER`.
+"""A process of a job that mattes what differs from the median of the frames: `python -m tests.fakes.matte_job SECONDS_PER_FRAME FOLDER`.
 
 It writes the files of `flows.matte.matte_videos`. Each frame that it works on is a line in `work.txt` of the job.
 A video called `crash...` kills the process at its third frame. `no-weights...` fails the whole job.
@@ -43,7 +43,7 @@ def matte_video(source: Path, target: Path, background: str, seconds_per_frame: 
     frames = [decoded.to_rgb() for decoded in decode_clip(Clip("", source))]
     total = len(frames)
     write_progress(target, "plate", 0, total)
-    composites = []
+    plate, composites = np.median(frames[:: max(1, total // 9)], axis=0).astype(np.uint8), []
     for number, rgb in enumerate(frames):
         write_progress(target, "matte", number, total)
         with (target.parent.parent / "work.txt").open("a") as file:
@@ -51,26 +51,23 @@ def matte_video(source: Path, target: Path, background: str, seconds_per_frame: 
         time.sleep(seconds_per_frame)
         if source.stem.startswith("crash") and number == 2:
             os.kill(os.getpid(), signal.SIGKILL)
-        alpha = person_alpha(rgb)
+        alpha = person_alpha(rgb, plate)
         composites.append(compose(rgb, alpha, background))
         write_atomically(target / "alpha" / f"{number:05}.png", cv2.imencode(".png", alpha)[1].tobytes())
         beside = np.hstack([rgb, composites[-1]])
         write_atomically(target / "latest.jpg", encode_jpeg(beside, quality=85))
     write_progress(target, "encode", total, total)
     write_images(target / "composite.mp4", composites, fps=Fraction(10))
-    write_atomically(
-        target / "preview.webp", cv2.imencode(".webp", composites[total // 2][..., ::-1])[1].tobytes()
-    )
+    middle = np.hstack([frames[total // 2], composites[total // 2]])
+    write_atomically(target / "preview.webp", cv2.imencode(".webp", middle[..., ::-1])[1].tobytes())
     write_progress(target, "done", total, total)
     write_atomically(target / "matte.json", json.dumps({"frames": total}).encode())
 
 
-def person_alpha(rgb: RgbImage) -> RgbImage:
-    """Return an ellipse in the middle."""
-    height, width = rgb.shape[:2]
-    alpha = np.zeros((height, width), np.uint8)
-    cv2.ellipse(alpha, (width // 2, height // 2), (width // 6, height // 3), 0, 0, 360, 255, -1, cv2.LINE_AA)
-    return alpha
+def person_alpha(rgb: RgbImage, plate: RgbImage) -> RgbImage:
+    """Return where a frame differs from the plate."""
+    difference = np.abs(rgb.astype(np.int16) - plate).max(axis=2)
+    return cv2.GaussianBlur((difference > 40).astype(np.uint8) * 255, (5, 5), 0).astype(np.uint8)
 
 
 def compose(rgb: RgbImage, alpha: RgbImage, background: str) -> RgbImage:

@@ -25,7 +25,7 @@ function durationText(seconds) {
 function dateText(iso) {
   const date = new Date(iso), today = new Date();
   const clock = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  if (date.toDateString() === today.toDateString()) return `today, ${clock}`;
+  if (date.toDateString() === today.toDateString()) return `Today, ${clock}`;
   return `${date.toLocaleDateString([], { day: "numeric", month: "short", year: "numeric" })}, ${clock}`;
 }
 
@@ -236,21 +236,28 @@ function videoRow(video) {
   name.title = video.name;
   bar.append(fill);
   status.append(text, bar);
-  row.append(thumb, name, status, actions);
-  row.parts = { thumb, image, text, bar, fill, actions };
+  const live = make("figure", "live"), latest = make("img");
+  latest.alt = "Latest frame, before and after";
+  live.append(latest);
+  row.append(thumb, name, status, actions, live);
+  row.parts = { thumb, image, text, bar, fill, actions, live, latest };
   thumb.addEventListener("click", () => { if (row.video.comparison) openCompare(row.video); else if (row.video.video) openPlayer(row.video); });
   return row;
 }
 
 function updateRow(row, video, job) {
-  const { thumb, image, text, bar, fill, actions } = row.parts;
+  const { thumb, image, text, bar, fill, actions, live, latest } = row.parts;
   row.className = `video ${video.state}`;
   setText(text, statusText(video, job));
   bar.hidden = video.state !== "running";
   bar.className = video.frames_total ? "bar" : "bar unknown";
   fill.style.width = video.frames_total ? `${100 * video.frames_done / video.frames_total}%` : "";
+  const isLive = video.state === "running" && Boolean(video.preview);
   image.hidden = !video.preview;
-  if (video.preview && image.getAttribute("src") !== video.preview) image.src = video.preview;
+  live.hidden = !isLive;
+  for (const shown of isLive ? [image, latest] : [image]) {
+    if (video.preview && shown.getAttribute("src") !== video.preview) shown.src = video.preview;
+  }
   thumb.disabled = !video.comparison && !video.video;
   thumb.setAttribute("aria-label", video.comparison ? `Compare ${video.name}` : `Play ${video.name}`);
   const signature = [video.comparison, video.video, video.result].join();

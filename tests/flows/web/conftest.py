@@ -41,7 +41,7 @@ def client_of(
 ) -> Iterator[httpx.Client]:
     """Run the application on a home."""
     settings = WebSettings(
-        home, access or access_rules("127.0.0.1", None, []), "", limits, command or fake_command()
+        home, access or access_rules("127.0.0.1", None, []), limits=limits, command=command or fake_command()
     )
     with serving(settings) as address, httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
         yield client
