@@ -36,11 +36,17 @@ const STAGES = { plate: "Looking at the background", matte: "Cutting people out"
 function statusText(video, job) {
   if (video.state === "done") return video.frames_total ? `Finished, ${plural(video.frames_total, "frame")}` : "Finished";
   if (video.state === "failed") return video.error ? video.error.message : "This video could not be processed.";
-  if (video.state === "waiting") return job.state === "running" ? "Starts after the video before it" : "Waiting";
+  if (video.state === "waiting") return waitingText(video, job);
   let text = STAGES[video.stage] || "Starting";
   if (video.frames_total) text += `, frame ${video.frames_done} of ${video.frames_total}`;
   if (video.seconds_left !== null) text += `, ${durationText(video.seconds_left)} left`;
   return text;
+}
+
+function waitingText(video, job) {
+  if (job.state !== "running") return "Waiting";
+  const next = job.videos.find((other) => other.state === "waiting" || other.state === "running");
+  return next === video ? "Starting" : "Starts after the video before it";
 }
 
 function jobTitle(job) {
