@@ -12,6 +12,7 @@ from flows.cli import browse, export, review, services, system, train
 from flows.cli import calibrate as calibrate_command
 from flows.cli import evaluate as evaluate_command
 from flows.cli import matte as matte_command
+from flows.cli import web as web_command
 from flows.cli.console import (
     DEFAULT_HOME,
     Commands,
@@ -185,7 +186,7 @@ for command in (
     matte_command.matte,
     *(browse.runs, browse.frames, browse.show, browse.report),
     *(evaluate_command.evaluate, calibrate_command.calibrate),
-    *(services.serve, services.deploy, services.worker),
+    *(services.serve, services.deploy, services.worker, web_command.web),
     *(system.doctor, system.recover, system.gc),
 ):
     app.command(command.__name__)(command)
