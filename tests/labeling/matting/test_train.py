@@ -55,7 +55,8 @@ class FourComposites:
 
 
 def test_the_network_overfits_four_composites(tmp_path: Path) -> None:
-    from labeling.matting.train import NAMES, train_supervised
+    from labeling.matting.inputs import NAMES
+    from labeling.matting.train import train_supervised
 
     source = FourComposites()
     settings = TINY.model_copy(
@@ -76,7 +77,9 @@ def test_the_network_overfits_four_composites(tmp_path: Path) -> None:
 
 
 def test_an_epoch_has_its_own_indices_and_devices_share_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    from labeling.matting.train import EpochSampler, distributed
+    from torch import distributed
+
+    from labeling.matting.train import EpochSampler
 
     sampler = EpochSampler(4)
     assert (len(sampler), list(sampler)) == (4, [0, 1, 2, 3])
