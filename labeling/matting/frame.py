@@ -54,7 +54,7 @@ def matte_frames(network: MattingNetwork, frames: Sequence[MattingFrame]) -> lis
         for frame, of_frame in zip(frames, crops, strict=True)
         for crop in of_frame
     ]
-    mattes = iter(network.run(samples))
+    mattes = iter(network.run(samples) if samples else [])
     return [
         _merge(frame, [(crop, next(mattes)) for crop in of_frame])
         for frame, of_frame in zip(frames, crops, strict=True)
