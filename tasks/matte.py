@@ -17,7 +17,8 @@ from prefect.cache_policies import NO_CACHE
 
 from configs.errors import ConfigError, MaskmillError
 from configs.matting import MatteSettings, PlateBlock
-from labeling.background.masked_plate import MaskedPlate, build_plate
+from labeling.background.coverage import MaskedPlate
+from labeling.background.masked_plate import build_plate
 from labeling.background.sample_store import find_people_with
 from labeling.matting.encode import compose, side_by_side, write_alpha_video, write_composite, write_preview
 from labeling.matting.network import MattingNetwork

@@ -14,8 +14,9 @@ from labeling.background.labgen import motion_scores
 from labeling.background.plate import Stack
 from labeling.background.sample_store import SampleStore
 from labeling.structures.frames import RgbImage
+from labeling.structures.images import resize_image
 from labeling.structures.masks import BoolArray
-from labeling.structures.probability_maps import resize_image, resize_map
+from labeling.structures.probability_maps import resize_map
 
 Combine = Callable[[Stack, BoolArray], Stack]
 """Combines the seen samples of each pixel: NxHxWx3 and NxHxW to HxWx3."""

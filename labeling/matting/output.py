@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.matting import PlateBlock
-from labeling.background.masked_plate import Coverage, MaskedPlate
+from labeling.background.coverage import Coverage, MaskedPlate
 from labeling.matting.frame import ALPHA_THRESHOLD
 from labeling.matting.stream import MattedFrame
 from labeling.storage.atomic import WRITING_PREFIX, storage_errors, write_atomically

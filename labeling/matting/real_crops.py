@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import StorageError
-from labeling.background.masked_plate import MaskedPlate
+from labeling.background.coverage import MaskedPlate
 from labeling.matting.composites import RNG, looks_like_shadow
 from labeling.matting.frame import CropImages, MattingFrame, cluster_crops, cut_crop
 from labeling.matting.inputs import Crop, FloatImage, NetworkInput

@@ -10,7 +10,7 @@ from PIL import Image, ImageColor, UnidentifiedImageError
 
 from configs.errors import ConfigError, SourceError
 from labeling.structures.frames import Clip, RgbImage
-from labeling.structures.probability_maps import resize_image
+from labeling.structures.images import resize_image
 from labeling.video.decode import decode_clip
 
 BLUR_SHARE = 0.03

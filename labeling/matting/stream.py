@@ -14,15 +14,15 @@ from itertools import islice
 import numpy as np
 from more_itertools import batched
 
-from labeling.background.masked_plate import MaskedPlate
+from labeling.background.coverage import MaskedPlate
 from labeling.matting.frame import FrameMatte, MattingFrame, hides_plate, matte_frames
 from labeling.matting.inputs import MOTION_STEP_S, MOTION_STEPS, GrayImage, to_gray
 from labeling.matting.network import MattingNetwork
 from labeling.matting.plate_fit import fit_plate
 from labeling.structures.frames import Clip, Frame, RgbImage
+from labeling.structures.images import resize_image
 from labeling.structures.instances import Instance
 from labeling.structures.masks import iou_matrix
-from labeling.structures.probability_maps import resize_image
 from labeling.video.decode import Decoded, decode_clip
 
 FindInstances = Callable[[Sequence[Frame]], list[list[Instance]]]

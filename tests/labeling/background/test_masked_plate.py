@@ -18,7 +18,8 @@ from pydantic import ValidationError
 
 from configs.errors import CameraMoves, DiskFull, EmptyVideo, ModelOutputWrong
 from configs.matting import PlateBlock
-from labeling.background.masked_plate import Coverage, build_plate
+from labeling.background.coverage import Coverage
+from labeling.background.masked_plate import build_plate
 from labeling.background.plate import masked_median
 from labeling.structures.frames import Clip, Frame, ImageFile, RgbImage
 from labeling.structures.masks import BoolArray, Mask, union_masks

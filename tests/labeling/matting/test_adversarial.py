@@ -9,7 +9,7 @@ import torch
 
 from configs.errors import StorageError
 from configs.training import AdversarialTraining, MattingTraining
-from labeling.background.masked_plate import Coverage, MaskedPlate
+from labeling.background.coverage import Coverage, MaskedPlate
 from labeling.matting.frame import CropImages
 from labeling.matting.real_crops import RealSamples, read_crop, store_crops, write_crop
 from labeling.structures.frames import Clip
