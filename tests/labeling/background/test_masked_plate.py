@@ -116,7 +116,7 @@ def test_unseen_pixels_come_from_other_frames_then_least_motion_then_inpainting(
     around = background[:, [196, 213]]
     assert plate.rgb[:, 205].min() >= around.min() - 5
     assert plate.rgb[:, 205].max() <= around.max() + 5
-    assert np.array_equal(plate.valid, expected <= Coverage.ALL_FRAMES)
+    assert np.array_equal(plate.valid, expected <= Coverage.LEAST_MOTION)
     assert len(plate.warnings) == 1
     assert "20.0% of the background is visible in no sample" in plate.warnings[0]
     assert "6.7% was found in other frames, 6.7% taken where least moves, 6.7% inpainted" in plate.warnings[0]
