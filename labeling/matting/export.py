@@ -24,8 +24,8 @@ def export_network(network: BackgroundMattingNetwork, path: Path) -> str:
     outputs = ("alpha", "foreground")
     content = io.BytesIO()
     with warnings.catch_warnings():
-        # the newer exporter requires onnxscript
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        # it is deprecated, but the newer exporter requires onnxscript; not all constants are folded
+        warnings.simplefilter("ignore")
         torch.onnx.export(
             network.eval().cpu(),
             tuple(examples),

@@ -54,7 +54,6 @@ def test_gradients_reach_every_encoder_selector_and_head(network: BackgroundMatt
 @pytest.mark.parametrize("name", NAMES)
 def test_each_input_changes_alpha(network: BackgroundMattingNetwork, name: str) -> None:
     inputs = random_inputs()
-    network.eval()
     with torch.no_grad():
         before, _ = network(**inputs)
         after, _ = network(**inputs | {name: -inputs[name]})

@@ -33,7 +33,7 @@ CALM = CompositeSettings(
 def scenes() -> list[RgbImage]:
     rng = np.random.default_rng(5)
     noise = np.dstack([value_noise(rng, (120, 160), cell_px=20) for _ in range(3)])
-    return [np.clip(128 + 90 * noise, 0, 255).astype(np.uint8)]
+    return [np.clip(128 + 60 * noise, 60, 220).astype(np.uint8)]
 
 
 def compositor(settings: CompositeSettings | None = None, *, seed: int = 1) -> Compositor:
