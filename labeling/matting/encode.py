@@ -91,7 +91,9 @@ def write_composite(
             frame = decoded.to_rgb()
             alpha, foreground = folder.read_alpha(index), folder.read_rgb("foreground", index)
             image = compose(frame, foreground, alpha, replacement(frame))
-            video = video or _add_h264(container, image.shape[:2])
+            if video is None:
+                video = _add_h264(container, image.shape[:2])
+                sound.add_stream()
             video.write(av.VideoFrame.from_ndarray(_even(image), format="rgb24"), decoded.t)
             sound.write_until(decoded.t)
             preview.add(index, frame, image)
@@ -240,10 +242,6 @@ class _Sound:
             timeline = read_timeline(clip.path)
             self._frames = self._decode(track, (timeline.origin or 0) * timeline.time_base)
         self._next = next(self._frames, None)
-        if track is not None and self._next is not None:
-            rate = track.rate if track.rate in AAC_RATES else DEFAULT_RATE
-            self._stream = container.add_stream("aac", rate=rate)
-            self._resampler = AudioResampler(format="fltp", layout="stereo", rate=rate)
 
     def __enter__(self) -> "_Sound":
         return self
@@ -251,6 +249,14 @@ class _Sound:
     def __exit__(self, *_: object) -> None:
         if self._source:
             self._source.close()
+
+    def add_stream(self) -> None:
+        """Add the track to the container, after that of the video."""
+        if self._next is not None:
+            rate = self._next[1].sample_rate
+            rate = rate if rate in AAC_RATES else DEFAULT_RATE
+            self._stream = self._container.add_stream("aac", rate=rate)
+            self._resampler = AudioResampler(format="fltp", layout="stereo", rate=rate)
 
     def write_until(self, t: Fraction | None) -> None:
         """Encode the sound up to `t`, so that the file has both tracks side by side; None: to its end."""

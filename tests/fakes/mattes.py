@@ -124,8 +124,14 @@ def read_folder(folder: Path, kinds: Sequence[str] = ("alpha", "mask", "foregrou
 def times_of(video: Path) -> list[Fraction]:
     """Return the frames' times in seconds since the first."""
     with av.open(str(video)) as container:
-        times = [frame.pts * frame.time_base for frame in container.decode(video=0)]
+        times = [_time_of(frame) for frame in container.decode(video=0)]
     return [t - times[0] for t in times]
+
+
+def _time_of(frame: av.VideoFrame) -> Fraction:
+    if frame.pts is None or frame.time_base is None:
+        raise ValueError("the frame has no time")
+    return frame.pts * frame.time_base
 
 
 def add_beeps(
@@ -154,8 +160,7 @@ def add_beeps(
 def beeps_in(video: Path) -> list[float]:
     """Return when each beep starts, in seconds since the first frame."""
     with av.open(str(video)) as container:
-        first = next(container.decode(video=0))
-        start_s = float(first.pts * first.time_base)
+        start_s = float(_time_of(next(container.decode(video=0))))
     with av.open(str(video)) as container:
         starts: list[float] = []
         for frame in container.decode(audio=0):

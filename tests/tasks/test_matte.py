@@ -18,6 +18,7 @@ from configs.errors import ConfigError, DiskFull, Interrupted, SourceNotFound, U
 from configs.matting import MatteSettings, PlateBlock
 from labeling.matting.network import MattingNetwork
 from labeling.matting.output import MatteFolder
+from labeling.storage.atomic import write_atomically
 from tasks.matte import MatteOrder, MatteSummary, matte_video
 from tests.conftest import ROOT
 from tests.fakes.broken_videos import write_single_pixel
@@ -208,19 +209,17 @@ def test_a_cancelled_matte_continues_with_the_same_bytes(
 def test_after_a_full_disk_the_same_order_continues(
     video: Path, network: MattingNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from labeling.matting import output
-
-    out, written, write = tmp_path / "walk", 0, output.write_atomically
+    out, written = tmp_path / "walk", 0
 
     def fill_up(path: Path, content: bytes) -> None:
         nonlocal written
         written += path.parent.name == "foreground"
         if written > 6:
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(path, content)
+        write_atomically(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(output, "write_atomically", fill_up)
+        patch.setattr("labeling.matting.output.write_atomically", fill_up)
         with pytest.raises(DiskFull, match="run the same command again"):
             matte_video(order_of(video, out), find_walker(), network, go_on)
     assert 0 < MatteFolder(out).frames_done() < FRAMES
