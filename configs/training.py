@@ -1,5 +1,6 @@
 """Settings of trainings."""
 
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -42,7 +43,7 @@ class MattingTraining(Block):
     batch: int = Field(8, ge=1)
     """Samples of a step, on each device."""
     steps: int = Field(4000, ge=1)
-    """Optimizer steps in all."""
+    """Optimizer steps in all, rounded up to whole epochs."""
     steps_per_epoch: int = Field(50, ge=1)
     """Steps between two checkpoints; a killed training repeats at most so many."""
     learning_rate: float = Field(1e-3, gt=0)
@@ -72,6 +73,11 @@ class MattingTraining(Block):
     """Processes that make samples, for each device."""
     threads: int | None = Field(None, ge=1)
     """CPU threads of the network; None: all."""
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the supervised stage."""
+        return math.ceil(self.steps / self.steps_per_epoch)
 
     def identity(self) -> dict[str, object]:
         """Return the settings that determine the result, as plain values."""

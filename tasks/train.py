@@ -1,7 +1,8 @@
 """Training of the matting network: data sets to cut-outs, videos to crops, both stages, export."""
 
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -192,7 +193,7 @@ def read_training_data(order: TrainingOrder, teacher: Segmenter | None, data: Tr
             data.fingerprints[name] = "rendered"
             continue
         with _recorded(name, data):
-            cutouts, images = _read_dataset(Path(name), teacher, share)
+            cutouts, images = _read_dataset(Path(name), teacher, share, data)
             data.fingerprints[name] = fingerprint_cutouts(cutouts)
             data.cutouts += cutouts
             paths += images
@@ -211,7 +212,9 @@ def _recorded(name: str, data: TrainingData) -> Iterator[None]:
         data.failures.append(FailedInput(name, error.code, str(error)))
 
 
-def _read_dataset(path: Path, teacher: Segmenter | None, count: int) -> tuple[list[Cutout], list[Path]]:
+def _read_dataset(
+    path: Path, teacher: Segmenter | None, count: int, data: TrainingData
+) -> tuple[list[Cutout], list[Path]]:
     """Return up to `count` cut-outs, and the images they come from if these can be backgrounds."""
     if not path.is_dir():
         sets = list(load_labeled_sets(path).values())
@@ -222,9 +225,9 @@ def _read_dataset(path: Path, teacher: Segmenter | None, count: int) -> tuple[li
     elif (path / "data.yaml").is_file():
         raise ConfigError(f"data set {path} is in YOLO's format: export it again with `maskmill export coco`")
     else:
-        return _read_cutouts(path, count), []
+        return _read_cutouts(path, count, data), []
     labeled = [image for one in sets for image in read_labeled(one)]
-    cutouts = list(_cut_out_all(labeled, teacher, count))
+    cutouts = list(_cut_out_all(labeled, teacher, count, data))
     if not cutouts:
         raise ConfigError(
             f"data set {path} has no person of at least 90 px height with a mask away from the borders: "
@@ -233,35 +236,46 @@ def _read_dataset(path: Path, teacher: Segmenter | None, count: int) -> tuple[li
     return cutouts, [image.path for image in labeled]
 
 
-def _read_cutouts(path: Path, count: int) -> list[Cutout]:
+def _read_cutouts(path: Path, count: int, data: TrainingData) -> list[Cutout]:
     images = _images_in(path)
     if not images:
         raise ConfigError(
             f"data set {path} has neither a COCO or mask export of maskmill nor PNG cut-outs: name a YAML "
             "file of labeled sets, an exported folder, or a folder of PNG files with transparency"
         )
-    return [read_cutout(image) for image in _spread(images, count)]
+    cutouts: list[Cutout] = []
+    for image in _spread(images, count):
+        with _recorded(str(image), data):
+            cutouts.append(read_cutout(image))
+    if not cutouts:
+        raise ConfigError(f"data set {path} has no PNG file with transparency: name another folder")
+    return cutouts
 
 
-def _cut_out_all(labeled: Sequence[LabeledImage], teacher: Segmenter | None, count: int) -> Iterator[Cutout]:
+def _cut_out_all(
+    labeled: Sequence[LabeledImage], teacher: Segmenter | None, count: int, data: TrainingData
+) -> Iterator[Cutout]:
     """Yield the usable people of images, each image decoded once."""
     usable = [(image, mask) for image in labeled for mask in image.people if is_usable(mask)]
     by_image: dict[Path, tuple[LabeledImage, list[Mask]]] = {}
     for image, mask in _spread(usable, count):
         by_image.setdefault(image.path, (image, []))[1].append(mask)
-    for batch in batched(by_image.values(), BATCH):
-        images = [read_image(image.path) for image, _ in batch]
-        for (image, _), rgb in zip(batch, images, strict=True):
-            image.check_size((rgb.shape[0], rgb.shape[1]))
-        found = (
-            teacher.segment(
-                [Frame(image.name, None, rgb) for (image, _), rgb in zip(batch, images, strict=True)]
-            )
-            if teacher
-            else [[] for _ in batch]
-        )
-        for (_, masks), rgb, people in zip(batch, images, found, strict=True):
+    for batch in batched(_read_images(by_image.values(), data), BATCH):
+        frames = [Frame("", None, rgb, index=number) for number, (rgb, _) in enumerate(batch)]
+        found = teacher.segment(frames) if teacher else [[] for _ in frames]
+        for (rgb, masks), people in zip(batch, found, strict=True):
             yield from (cut_out(rgb, mask, find_keypoints(mask, people)) for mask in masks)
+
+
+def _read_images(
+    images: Iterable[tuple[LabeledImage, list[Mask]]], data: TrainingData
+) -> Iterator[tuple[RgbImage, list[Mask]]]:
+    """Yield the images that can be read; the others are recorded."""
+    for image, masks in images:
+        with _recorded(str(image.path), data):
+            rgb = read_image(image.path)
+            image.check_size((rgb.shape[0], rgb.shape[1]))
+            yield rgb, masks
 
 
 def _read_backgrounds(order: TrainingOrder, labeled: Sequence[Path], data: TrainingData) -> None:
@@ -347,7 +361,7 @@ def _store_video(
 
     plate = build_plate(clip, find_people, adversarial.plate)
     total = round(float(facts.duration_s * facts.fps)) if facts.fps else 0
-    every = max(1, total // adversarial.frames_per_video)
+    every = max(1, math.ceil(total / adversarial.frames_per_video))
     crops = store_crops(
         clip, prepared.segment, plate, target, side_px=side_px, every=every, seed=settings.seed
     )

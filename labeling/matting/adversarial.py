@@ -173,7 +173,7 @@ def train_adversarial(
     plan = StagePlan(
         folder,
         settings.adversarial.steps_per_epoch,
-        max_epochs=settings.adversarial.epochs,
+        settings.adversarial.epochs,
         strategy="ddp_spawn_find_unused_parameters_true",
         show_progress=show_progress,
     )

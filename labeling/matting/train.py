@@ -121,7 +121,7 @@ class SupervisedStage(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             max_lr=self.settings.learning_rate,
-            total_steps=self.settings.steps,
+            total_steps=self.settings.epochs * self.settings.steps_per_epoch,
             pct_start=self.settings.warm_up,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -157,7 +157,7 @@ def train_supervised(
         stage,
         SampleDataset(source),
         settings,
-        StagePlan(folder, settings.steps_per_epoch, max_steps=settings.steps, show_progress=show_progress),
+        StagePlan(folder, settings.steps_per_epoch, settings.epochs, show_progress=show_progress),
     )
     return stage.network
 
@@ -175,8 +175,7 @@ class StagePlan:
 
     folder: Path
     steps_per_epoch: int
-    max_steps: int = -1
-    max_epochs: int | None = None
+    epochs: int
     strategy: str = "ddp_spawn"
     """Lightning's strategy for several devices."""
     show_progress: bool = False
@@ -220,8 +219,7 @@ def _make_trainer(settings: MattingTraining, plan: StagePlan) -> lightning.Train
     )
     several = settings.devices > 1
     return lightning.Trainer(
-        max_steps=plan.max_steps,
-        max_epochs=plan.max_epochs,
+        max_epochs=plan.epochs,  # with max_steps, Lightning resumes as if an epoch was not finished
         precision=PRECISIONS[settings.precision],
         accelerator=_ACCELERATORS[settings.device],
         devices=settings.devices,

@@ -124,6 +124,16 @@ def test_bad_data_sets_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
         read(order(tmp_path, empty))
 
 
+def test_a_broken_image_of_a_data_set_is_named_and_the_others_are_used(tmp_path: Path) -> None:
+    masks, rgba = make_mask_export(tmp_path / "masks"), make_cutouts(tmp_path / "rgba")
+    (masks / "images" / "1.jpg").write_bytes(b"no image")
+    cv2.imwrite(str(rgba / "opaque.png"), np.zeros((9, 9, 3), np.uint8))
+    data = read(order(tmp_path, masks, rgba, backgrounds=(masks / "images",)))
+    assert len(data.cutouts) == 2 + 1
+    broken = str(masks / "images" / "1.jpg")
+    assert [failure.name for failure in data.failures] == [broken, str(rgba / "opaque.png"), broken]
+
+
 def test_backgrounds_are_the_folders_images_and_a_bad_one_is_named(tmp_path: Path) -> None:
     folder, bad = tmp_path / "rooms", tmp_path / "nothing"
     folder.mkdir()
