@@ -44,7 +44,7 @@ def test_without_people_alpha_is_zero_and_the_network_is_not_used() -> None:
     assert matte.alpha.shape == (40, 60)
     assert not matte.alpha.any()
     assert np.array_equal(matte.foreground, frame.rgb)
-    assert network.sizes == [0]
+    assert network.sizes == []
 
 
 def test_people_far_apart_have_their_own_crops_and_near_ones_share_one() -> None:

@@ -15,7 +15,15 @@ from labeling.matting.stream import BATCH, FindInstances, MattedFrame, _merge_pe
 from labeling.structures.frames import Clip, Frame, ImageFile
 from labeling.structures.instances import Instance
 from labeling.structures.masks import fill_box
-from tests.fakes.mattes import draw_walk, find_walker, walkers_at, write_network, write_walk
+from tests.fakes.mattes import (
+    FIRST_WITH_PERSON,
+    draw_walk,
+    find_walker,
+    walkers_at,
+    walking_box,
+    write_network,
+    write_walk,
+)
 from tests.fakes.segmenters import ScriptedSegmenter
 from tests.fakes.videos import Coding
 from tests.labeling.segmenters.images import save_images
@@ -136,13 +144,14 @@ def test_a_frame_of_another_size_than_the_plate_is_refused(tmp_path: Path, netwo
 
 
 def test_the_images_of_a_folder_have_no_motion_and_no_memory(tmp_path: Path, network: MattingNetwork) -> None:
-    clip = save_images([draw_walk(i) for i in range(6)], tmp_path)
+    first = FIRST_WITH_PERSON
+    clip = save_images([draw_walk(i) for i in range(first, first + 6)], tmp_path)
 
     def find(frames: Sequence[Frame]) -> list[list[Instance]]:
-        return [boxes_in(frame) if frame.index == 2 else [] for frame in frames]
+        return [person_in(frame) if frame.index == 2 else [] for frame in frames]
 
-    def boxes_in(frame: Frame) -> list[Instance]:
-        mask = fill_box((10, 10, 20, 40), frame.size_hw)
+    def person_in(frame: Frame) -> list[Instance]:
+        mask = fill_box(walking_box(first + 2, frame.size_hw), frame.size_hw)
         return [Instance(mask, 0.9, mask.box_xywh)]
 
     frames = list(matte_clip(clip, find, network, plate()))
