@@ -39,4 +39,5 @@ def test_a_video_is_matted_and_a_broken_one_beside_it_fails(tmp_path: Path) -> N
         assert job["videos"][0]["moments"] == 20
         with zipfile.ZipFile(io.BytesIO(client.get(job["result"]).content)) as archive:
             names = set(archive.namelist())
-    assert {"scene/composite.mp4", "scene/scene.webm", "scene/alpha/00019.png", "scene/matte.json"} <= names
+    assert {"scene/composite.mp4", "scene/scene.webm", "scene/alpha/00019.png", "scene/plate.png"} <= names
+    assert not any(name.endswith((".json", ".jsonl")) for name in names)  # they name folders of the server
