@@ -13,7 +13,8 @@ from tests.conftest import ROOT
 
 TEXT = (ROOT / "compose.yaml").read_text("utf-8")
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
-WORKERS = ("worker", "gpu-worker")
+WORKERS = ("worker", "gpu-worker", "web")
+"""Services that run maskmill."""
 
 
 def test_each_variable_is_explained_in_the_example_and_each_of_those_is_used() -> None:

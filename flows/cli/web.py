@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.console import DEFAULT_HOME, HomeOption
+from flows.cli.console import DEFAULT_HOME, ConfigOption, HomeOption, SetOption
 
 
 def web(
@@ -19,9 +19,8 @@ def web(
         list[str] | None,
         typer.Option(metavar="NAME", help="Further name of this server in browsers; repeatable."),
     ] = None,
-    config: Annotated[
-        str, typer.Option("--config", metavar="NAME|FILE", help="Preset or YAML file for the person masks.")
-    ] = "",
+    config: ConfigOption = "lite",
+    changes: SetOption = None,
     weights: Annotated[
         Path | None,
         typer.Option(
@@ -29,17 +28,21 @@ def web(
         ),
     ] = None,
 ) -> None:
-    """Serve the web page: drop videos in, download people without background; browse runs. Until Ctrl-C."""
+    """Serve the web page: cut people out of videos, browse runs. Until Ctrl-C."""
     from configs.environment import WEB_TOKEN
+    from configs.load import load_config
     from flows.web.security import access_rules
 
     access = access_rules(host, WEB_TOKEN.read(), allow_host or [])
-    if config:
-        from configs.load import load_config
-
-        load_config(config, [])  # report mistakes now, not in each job
+    load_config(config, changes or [])  # reports mistakes now, not in each job
     from flows.web.app import WebSettings
+    from flows.web.run_job import JobOptions
     from flows.web.serve import serve_page
 
-    network = weights.expanduser().resolve() if weights else None
-    serve_page(WebSettings(home.expanduser().resolve(), access, config, network), host=host, port=port)
+    options = JobOptions(
+        home=home.expanduser().resolve(),
+        config=str(Path(config).resolve()) if Path(config).is_file() else config,
+        changes=tuple(changes or ()),
+        weights=weights.expanduser().resolve() if weights else None,
+    )
+    serve_page(WebSettings(options, access), host=host, port=port)

@@ -26,6 +26,7 @@ from flows.web.api import JobService, job_routes
 from flows.web.job_queue import JobQueue
 from flows.web.jobs import JobStore
 from flows.web.pages import page_routes, render
+from flows.web.run_job import JobOptions
 from flows.web.runs import run_routes
 from flows.web.security import AccessRules, Guard
 from flows.web.uploads import UploadLimits
@@ -45,25 +46,19 @@ _STATUS: tuple[tuple[type[MaskmillError], int], ...] = (
 class WebSettings:
     """How the page is served."""
 
-    home: Path
+    options: JobOptions
     access: AccessRules
-    config: str = ""
-    """Preset or file for the network and the plate; empty: the flow's own default."""
-    weights: Path | None = None
-    """A matting network instead of the one of the package."""
     limits: UploadLimits = field(default_factory=UploadLimits)
     command: tuple[str, ...] = ()
     """Starts the process of a job; empty: `flows.web.run_job`."""
 
+    @property
+    def home(self) -> Path:
+        return self.options.home
+
     def job_command(self) -> tuple[str, ...]:
-        return self.command or (
-            sys.executable,
-            "-m",
-            "flows.web.run_job",
-            str(self.home),
-            self.config,
-            str(self.weights or ""),
-        )
+        own = (sys.executable, "-m", "flows.web.run_job", self.options.model_dump_json())
+        return self.command or own
 
 
 def create_app(settings: WebSettings) -> FastAPI:

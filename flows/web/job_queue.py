@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from configs.errors import MaskmillError
 from flows.web.jobs import Job, JobFile, JobStore, Problem, now
 from flows.web.progress import VideoProgress, read_progress
 from flows.web.wording import problem_of
@@ -19,6 +20,8 @@ from tasks.execution.process_identity import ProcessIdentity, identify_process
 MAX_CRASHES = 2
 """A video, or a job, during which the process ended this often without an error has failed."""
 POLL_S = 0.2
+RETRY_S = 5.0
+"""Pause after the queue could not read or write the jobs."""
 STOP_S = 5.0
 """Time for a process to end on SIGTERM before it is killed."""
 LOG_FILE, ERROR_FILE = "log.txt", "error.json"
@@ -87,11 +90,14 @@ class JobQueue:
     def _work(self) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
-            job = self._begin_next()
-            if job is None:
-                self._wake.wait(1.0)
-            else:
-                self._run(job)
+            try:
+                job = self._begin_next()
+                if job is not None:
+                    self._run(job)
+                    continue
+            except (OSError, MaskmillError):  # the disk is full, or a job was changed by hand: try again
+                self._stopping.wait(RETRY_S)
+            self._wake.wait(1.0)
 
     def _begin_next(self) -> Job | None:
         with self._lock:
@@ -108,10 +114,6 @@ class JobQueue:
             code = self._run_process(job, folder) if job.videos() else 0
             if not self._cancelled:
                 self._store.save(self._settle(self._store.read(job.id), folder, code))
-        except OSError as exc:
-            problem = problem_of("storage", f"The server cannot work on this job: {exc}", folder)
-            with suppress(OSError):
-                self._store.save(job.model_copy(update={"state": "failed", "error": problem}))
         finally:
             with self._lock:
                 self._running = None
@@ -137,15 +139,16 @@ class JobQueue:
                 "started_at": job.started_at or now(),
             }
         )
-        self._store.save(running)
         try:
+            self._store.save(running)
             while process.poll() is None:
                 if self._cancelled or self._stopping.is_set():
-                    _stop_group(process)
                     break
                 self._note_pace(running, folder)
                 time.sleep(POLL_S)
         finally:
+            if process.poll() is None:
+                _stop_group(process)
             process.communicate()
         return process.returncode
 

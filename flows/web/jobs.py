@@ -213,5 +213,6 @@ def _write(folder: Path, job: Job) -> None:
 
 
 def is_result_file(path: Path) -> bool:
-    """Return whether a file in a video's folder belongs to its result: not progress, not an unfinished file."""
-    return path.name not in ("progress.json", "latest.jpg") and not path.name.startswith(WRITING_PREFIX)
+    """Return whether a file in a video's folder is for its user: an image or video, finished, not for diagnosis."""
+    is_internal = path.suffix in (".json", ".jsonl") or path.name in ("latest.jpg", "coverage.png")
+    return not is_internal and not path.name.startswith(WRITING_PREFIX)

@@ -45,7 +45,8 @@ def page_routes(settings: "WebSettings") -> APIRouter:
 
     @routes.get("/")
     def show_start() -> Response:
-        return render("videos.html.j2", active="videos", has_sign_out=access.token is not None)
+        has_sign_out = access.token is not None
+        return render("videos.html.j2", active="videos", has_sign_out=has_sign_out, limits=settings.limits)
 
     @routes.get(LOGIN_PATH)
     def show_login() -> Response:

@@ -1,4 +1,4 @@
-"""The process of one job: `python -m flows.web.run_job HOME CONFIG WEIGHTS FOLDER`. It ends when its server does."""
+"""The process of one job: `python -m flows.web.run_job OPTIONS FOLDER`. It ends when its server does."""
 
 import json
 import os
@@ -12,18 +12,31 @@ from configs.environment import set_prefect_defaults
 from configs.errors import MaskmillError
 from flows.web.comparison import comparing
 from flows.web.job_queue import ERROR_FILE
-from flows.web.jobs import Job, read_job
+from flows.web.jobs import Frozen, Job, read_job
 from labeling.storage.atomic import write_atomically
 
 Matte = Callable[[Job, list[str], str, Path], None]
 """Mattes sources on a background into a folder, as `flows.matte.matte_videos` does."""
 
 
+class JobOptions(Frozen):
+    """What is the same for all jobs of a server; as JSON, it is an argument of the process."""
+
+    home: Path
+    config: str = "lite"
+    """Preset or file whose teacher finds the people."""
+    changes: tuple[str, ...] = ()
+    """Changed values of the config, as `key=value`."""
+    weights: Path | None = None
+    """A matting network instead of the one of the package."""
+
+
 def follow_server() -> None:
     """Kill this process and all that it started as soon as the server has ended, which closes stdin."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1):  # not sys.stdin, whose lock would abort the interpreter at its end
+            pass
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=wait, name="follow-server", daemon=True).start()
@@ -47,7 +60,7 @@ def process_job(folder: Path, matte: Matte) -> int:
     return 0
 
 
-def main(home: str, config: str, weights: str, folder: str) -> int:
+def main(options: JobOptions, folder: Path) -> int:
     follow_server()
     set_prefect_defaults(logging_level="INFO")
 
@@ -57,15 +70,13 @@ def main(home: str, config: str, weights: str, folder: str) -> int:
         from flows.cli.temporary_server import temporary_server
         from flows.matte import matte_videos
 
-        settings = MatteSettings(
-            background=background, format=job.format, weights=Path(weights) if weights else None
-        )
-        run_config = load_config(config, []) if config else None
+        settings = MatteSettings(background=background, format=job.format, weights=options.weights)
+        config = load_config(options.config, list(options.changes))
         with temporary_server():
-            matte_videos(sources, out, settings=settings, config=run_config, home=Path(home))
+            matte_videos(sources, out, settings=settings, config=config, home=options.home)
 
-    return process_job(Path(folder), matte)
+    return process_job(folder, matte)
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(JobOptions.model_validate_json(sys.argv[1]), Path(sys.argv[2])))

@@ -23,6 +23,7 @@ CODES = {
     "OtherDatabase": "other_database", "SchemaTooOld": "schema_too_old", "SchemaTooNew": "schema_too_new",
     "NoSourceReadable": "nothing_read", "Interrupted": "interrupted", "WorkerError": "worker",
     "WorkerLost": "worker_lost", "ClusterUnreachable": "cluster_unreachable", "ExportError": "export",
+    "WebError": "web", "UploadRefused": "upload_refused", "JobNotFound": "job_not_found",
     "LabelStudioError": "studio", "LabelStudioUnreachable": "label_studio_unreachable",
     "LabelStudioDenied": "label_studio_denied", "LabelStudioTooOld": "label_studio_too_old",
     "LabelStudioRefused": "label_studio_refused", "LabelStudioMissing": "label_studio_missing",

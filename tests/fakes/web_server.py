@@ -4,13 +4,14 @@ import sys
 from pathlib import Path
 
 from flows.web.app import WebSettings
+from flows.web.run_job import JobOptions
 from flows.web.security import access_rules
 from flows.web.serve import serve_page
 
 
 def main(home: str, port: str, seconds_per_frame: str) -> None:
     command = (sys.executable, "-m", "tests.fakes.matte_job", seconds_per_frame)
-    settings = WebSettings(Path(home), access_rules("127.0.0.1", None, []), command=command)
+    settings = WebSettings(JobOptions(home=Path(home)), access_rules("127.0.0.1", None, []), command=command)
     serve_page(settings, host="127.0.0.1", port=int(port))
 
 

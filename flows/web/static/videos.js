@@ -96,9 +96,18 @@ function showChosen() {
     return item;
   }));
   list.hidden = chosen.length === 0;
-  byId("start").disabled = chosen.length === 0 || request !== null;
+  byId("start").disabled = chosen.length === 0 || request !== null || limitError() !== "";
   setText(byId("start"), chosen.length ? `Start with ${plural(chosen.length, "file")}` : "Start");
-  showError("");
+  showError(limitError());
+}
+
+function limitError() {
+  const limits = byId("upload").dataset, bytes = chosen.reduce((sum, file) => sum + file.size, 0);
+  const large = chosen.find((file) => file.size > Number(limits.fileBytes));
+  if (large) return `${large.name} is larger than ${sizeText(Number(limits.fileBytes))}. Remove it to upload the others.`;
+  if (bytes > Number(limits.jobBytes)) return `Together the files are larger than ${sizeText(Number(limits.jobBytes))}. Upload some of them later.`;
+  if (chosen.length > Number(limits.files)) return `Only ${limits.files} files can be uploaded at a time. Upload some of them later.`;
+  return "";
 }
 
 function showError(message) {

@@ -15,6 +15,7 @@ import pytest
 import uvicorn
 
 from flows.web.app import WebSettings, create_app
+from flows.web.run_job import JobOptions
 from flows.web.security import AccessRules, access_rules
 from flows.web.uploads import UploadLimits
 from tests.fakes.videos import write_numbered_video
@@ -41,7 +42,10 @@ def client_of(
 ) -> Iterator[httpx.Client]:
     """Run the application on a home."""
     settings = WebSettings(
-        home, access or access_rules("127.0.0.1", None, []), limits=limits, command=command or fake_command()
+        JobOptions(home=home),
+        access or access_rules("127.0.0.1", None, []),
+        limits=limits,
+        command=command or fake_command(),
     )
     with serving(settings) as address, httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
         yield client
