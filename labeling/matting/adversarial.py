@@ -69,7 +69,7 @@ class AdversarialStage(lightning.LightningModule):
         self.discriminator = PatchDiscriminator()
 
     def training_step(self, batch: Batch, index: int) -> None:
-        network_optimizer, discriminator_optimizer = self.optimizers()  # type: ignore[attr-defined, misc]  # a list
+        network_optimizer, discriminator_optimizer = self.optimizers()  # type: ignore[attr-defined]  # a list
         self.toggle_optimizer(network_optimizer)
         alpha, foreground = predict(self.network, batch)
         fake = compose_on_other(alpha, foreground, batch)
