@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from sqlalchemy import Select, String, cast, select, tuple_
+from sqlalchemy import Select, String, cast, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from db.frames.listing import FrameLine, frame_lines, frame_rows
@@ -64,7 +64,7 @@ def frame_page(
     query = _filtered(frame_rows(run_id), chosen).where(DecisionRow.expected_iou.is_not(None))
     if after is not None:
         position = tuple_(DecisionRow.expected_iou, FrameRow.id)
-        query = query.where(position > tuple_(after.expected_iou, after.frame_id))
+        query = query.where(position > tuple_(literal(after.expected_iou), literal(after.frame_id)))
     rows = session.execute(query.order_by(DecisionRow.expected_iou, FrameRow.id).limit(size + 1)).all()
     shown, has_more = rows[:size], len(rows) > size
     following = Cursor(shown[-1].expected_iou, shown[-1].id) if has_more else None

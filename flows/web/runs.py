@@ -33,7 +33,7 @@ from tasks.report import collect_report, sentence_of
 
 DECISION_WORDS = {
     "easy": "Both models agree",
-    "accepted": "Teacher is right",
+    "accepted": "Teacher trusted",
     "review": "To be reviewed",
 }
 _FRAME_CACHE = {"cache-control": "private, max-age=300"}

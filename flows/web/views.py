@@ -98,7 +98,7 @@ def _view_video(job: Job, folder: Path, video: VideoProgress, queue: JobQueue) -
         name=file.name,
         size_bytes=file.size_bytes,
         state=video.state,
-        stage=video.stage if video.stage in ("plate", "matte", "encode", "done") else "",  # type: ignore[arg-type]
+        stage=video.stage if video.stage in ("plate", "matte", "encode", "done") else "",
         frames_done=video.frames_done,
         frames_total=video.frames_total,
         seconds_left=queue.seconds_left(job.id, video) if video.state == "running" else None,
