@@ -19,7 +19,6 @@ from db.connection.database import Database
 from db.models.core import ShardRow, content_id, utc_now
 from db.models.review import AnnotationRow, ConsensusRow, ModelScoreRow, ReviewedInstanceRow, ReviewRow
 from db.review.items import proposed_instances
-from db.review.outbox import FrameTask as PlacedFrame
 from db.review.outbox import confirm_sent, fill_outbox, mark_sending, remember_project
 from db.runs.writes import (
     ShardRange,
@@ -35,6 +34,7 @@ from db.sql.columns import mask_columns
 from db.sql.upsert import upsert
 from labeling.review.queue import review_priority
 from labeling.sources.source import SourceItem
+from labeling.storage.encode import encode_image
 from labeling.storage.home import Home
 from labeling.structures.agreement import FrameAgreement, Mismatch
 from labeling.structures.instances import Instance, ModelCard
@@ -130,7 +130,9 @@ def plan_video(database: Database, run_id: str, number: int) -> list[ShardRow]:
 def save_planted(home: Home, video_id: str) -> str:
     """One image for a whole video: a file takes 65,000 links at most."""
     gray = np.full((*SIZE_HW, 3), int(video_id[:2], 16), np.uint8)
-    return home.save_image(gray, quality=30)
+    image = encode_image(gray, quality=30)
+    home.images.save(image.name, image.content)
+    return image.stored
 
 
 def label_planted(shard: ShardRow, image: str) -> LabeledShard:
@@ -232,7 +234,7 @@ def plant_reviews(database: Database, run_id: str, plan: Plan) -> None:
         )
         frames = session.scalars(best).all()
         mark_sending(session, project, {frame: f"{frame:064x}" for frame in frames})
-        confirm_sent(session, project, [PlacedFrame(frame, task) for task, frame in enumerate(frames, 1)])
+        confirm_sent(session, project, {frame: task for task, frame in enumerate(frames, 1)})
         reviewed = frames[: plan.reviewed]
         shown = proposed_instances(session, run_id, reviewed)
         people = [(frame, [(one.id, one.mask) for one in shown.get(frame, ())]) for frame in reviewed]

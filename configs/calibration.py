@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from configs.segmenters import Block, Fraction01
+from configs.block import Block, Fraction01
 
 Feature = Literal["score", "decided", "flip_iou"]
 

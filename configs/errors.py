@@ -154,6 +154,11 @@ class UnsafeArchive(SourceError):
 class CameraMoves(SourceError):
     advice = "use a clip with a still camera, or one shot of it between two cuts"
 
+    def __init__(self, message: str, *, motion: str = "the camera moves") -> None:
+        """`motion` describes the motion without advice."""
+        super().__init__(message)
+        self.motion = motion
+
 
 class ModelError(MaskmillError): ...
 

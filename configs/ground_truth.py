@@ -7,8 +7,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from configs.block import Block
 from configs.errors import ConfigError
-from configs.segmenters import Block
 
 
 class LabeledSet(Block):

@@ -12,10 +12,11 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from configs.block import expand_shorthand
 from configs.errors import ConfigError, UnknownModel
 from configs.ground_truth import GroundTruth, LabeledSet, kind_of_set, require_labeled
 from configs.models import RunConfig
-from configs.segmenters import expand_shorthand
+from configs.training import MattingTraining
 
 CALIBRATIONS = ("lite", "surveillance")
 """Shipped calibrations, named after the preset whose teacher they are fitted to."""
@@ -57,6 +58,8 @@ def _with_absolute_paths(tree: Mapping[str, Any], folder: Path) -> dict[str, Any
 
 def _absolute(key: str, value: Any, folder: Path) -> Any:
     value = expand_shorthand(value) if key in _SEGMENTERS else value
+    if key == "refine" and isinstance(value, list | tuple):
+        return [_absolute_refiner(expand_shorthand(block), folder) for block in value]
     if isinstance(value, Mapping) and key != "calibration":
         return _with_absolute_paths(value, folder)
     is_shipped = key == "calibration" and value in CALIBRATIONS
@@ -64,6 +67,13 @@ def _absolute(key: str, value: Any, folder: Path) -> Any:
         return value
     path = os.path.expanduser(value)  # noqa: PTH111  # pathlib's raises where there is no such user
     return os.path.normpath(folder.absolute() / path)  # links are not resolved: their targets may change
+
+
+def _absolute_refiner(block: Any, folder: Path) -> Any:
+    """Resolve the file of a matting network; the `weights` of torchvision are a name."""
+    if not isinstance(block, Mapping) or not isinstance(block.get("weights"), str):
+        return block
+    return {**block, "weights": _absolute("path", block["weights"], folder)}
 
 
 def validate_config(tree: Mapping[str, Any], origin: str) -> RunConfig:
@@ -94,6 +104,28 @@ def _read_calibration(tree: Mapping[str, Any], origin: str) -> Mapping[str, Any]
     if not isinstance(content, dict):
         raise ConfigError(f"{where} is not a file of `maskmill calibrate`; make one with that command")
     return {**tree, "trust": {**trust, "calibration": content}}
+
+
+def load_training(file: Path | None, changes: Sequence[str] = ()) -> MattingTraining:
+    """Read the settings of a training from a YAML file, or take the defaults, and apply changes (`steps=100`).
+
+    Raises:
+        ConfigError: no such file, not YAML, an unknown key (the message names the nearest known key), or a
+            value out of range.
+    """
+    try:
+        text = file.read_text("utf-8") if file else ""
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"cannot read {file}: {exc}; check the path") from exc
+    origin = str(file or "of the training")
+    tree = _with_absolute_paths(_parse_yaml(text, origin), file.parent if file else Path())
+    for change in changes:
+        _apply_change(tree, change)
+    try:
+        return MattingTraining.model_validate(_with_absolute_paths(tree, Path()))
+    except ValidationError as exc:
+        lines = [_explain(problem, MattingTraining) for problem in exc.errors()]
+        raise ConfigError(f"config {origin}: " + "; ".join(dict.fromkeys(lines))) from exc
 
 
 def load_labeled_sets(file_or_tree: Path | Mapping[str, Any]) -> dict[str, LabeledSet]:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from configs.segmenters import Block
+from configs.block import Block
 
 
 class PlateBlock(Block):

@@ -8,9 +8,10 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from configs.block import Block, Fraction01
 from configs.calibration import Calibration
 from configs.schedules import Schedules
-from configs.segmenters import Block, Fraction01, SegmenterBlock
+from configs.segmenters import SegmenterBlock
 
 ExportFormat = Literal["coco", "yolo-seg", "masks"]
 ExportedDecision = Literal["accepted", "reviewed", "review", "easy"]

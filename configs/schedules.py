@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from configs.segmenters import Block
+from configs.block import Block
 
 
 class FlowSchedule(Block):

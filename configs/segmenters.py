@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-Fraction01 = Annotated[float, Field(ge=0.0, le=1.0)]
+from configs.block import Block, Fraction01, expand_shorthand
+from configs.refinement import RefineBlock
+
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -34,20 +36,14 @@ def _refuse_secrets(url: str) -> str:
     return url
 
 
-class Block(BaseModel):
-    """A frozen part of a config; unknown keys are errors."""
+class MaskBlock(Block):
+    """Base of the segmenters' blocks."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        allow_inf_nan=False,
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,  # Prefect's UI shows a field's docstring
-        field_title_generator=lambda key, _: key,  # and its key as the title
-    )
+    refine: tuple[RefineBlock, ...] = ()
+    """Refiners that improve its masks, in order: `matting` (static camera), `guided_filter` (any clip)."""
 
 
-class TorchvisionBlock(Block):
+class TorchvisionBlock(MaskBlock):
     """Networks of torchvision with their published weights."""
 
     kind: Literal["torchvision"] = "torchvision"
@@ -70,7 +66,7 @@ class TorchvisionBlock(Block):
     """Detectors only: images are scaled to this shorter side in pixels; None: the model's own."""
 
 
-class LiteBlock(Block):
+class LiteBlock(MaskBlock):
     """FastestDet boxes and MediaPipe pose landmarks: a mask and 17 keypoints per box, on a CPU."""
 
     kind: Literal["lite"] = "lite"
@@ -86,7 +82,7 @@ class LiteBlock(Block):
     """1: the whole image; n: also n x n overlapping tiles; auto: 2 if the people found are small."""
 
 
-class SelfieBlock(Block):
+class SelfieBlock(MaskBlock):
     """MediaPipe selfie segmentation: one mask per image."""
 
     kind: Literal["selfie"] = "selfie"
@@ -95,7 +91,7 @@ class SelfieBlock(Block):
     """Masks smaller than this share of the image are dropped."""
 
 
-class CustomNetworkBlock(Block):
+class CustomNetworkBlock(MaskBlock):
     """Your own network: one image in, one map of people out."""
 
     kind: Literal["onnx", "torchscript", "litert"]
@@ -123,7 +119,7 @@ class CustomNetworkBlock(Block):
     """Each connected component becomes an instance."""
 
 
-class MasksFolderBlock(Block):
+class MasksFolderBlock(MaskBlock):
     """Masks made elsewhere, for example on a device."""
 
     kind: Literal["masks_folder"] = "masks_folder"
@@ -135,7 +131,7 @@ class MasksFolderBlock(Block):
     """What to do for a frame without a mask: no person, or an error."""
 
 
-class HttpBlock(Block):
+class HttpBlock(MaskBlock):
     """A service that receives an image by POST and returns a mask (PNG) or COCO results (JSON)."""
 
     kind: Literal["http"] = "http"
@@ -149,7 +145,7 @@ class HttpBlock(Block):
     """Environment variable that holds a bearer token; the token itself is never stored."""
 
 
-class BackgroundBlock(Block):
+class BackgroundBlock(MaskBlock):
     """Difference from the background of a static camera; requires no weights."""
 
     kind: Literal["background"] = "background"
@@ -166,29 +162,12 @@ class BackgroundBlock(Block):
     """Components whose height is less than this times their width are dropped; 0 keeps all."""
 
 
-class PythonBlock(Block):
+class PythonBlock(MaskBlock):
     """Your own Python code: `package.module:factory` is called with `options` and returns a segmenter."""
 
     kind: Literal["python"] = "python"
     factory: str = Field(pattern=r"^[\w.]+:\w+$")
-    options: dict[str, Any] = {}
-
-
-_SHORTHAND = {
-    "torchvision": "model",
-    "background": "method",
-    "masks_folder": "path",
-    "http": "url",
-    "python": "factory",
-}
-
-
-def expand_shorthand(block: Any) -> Any:
-    """Return the mapping of a block in short form; return anything else as it is."""
-    if not isinstance(block, str):
-        return block
-    kind, _, value = block.partition(":")
-    return {"kind": kind, _SHORTHAND.get(kind, "path"): value} if value else {"kind": kind}
+    options: dict[str, Any] = Field(default_factory=dict)
 
 
 SegmenterBlock = Annotated[

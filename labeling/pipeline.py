@@ -20,6 +20,7 @@ from labeling.sampling.pose_filter import Rejection, attach_keypoints, check_peo
 from labeling.sampling.select import MinGap, SkippedFrame, select_frames
 from labeling.segmenters.models import Models
 from labeling.segmenters.protocol import Segmenter
+from labeling.segmenters.refined import describe_unrefined
 from labeling.storage.encode import encode_image
 from labeling.storage.home import Home
 from labeling.structures.agreement import FrameAgreement
@@ -213,7 +214,7 @@ def _decide(
         name=frame.name,
         size_hw=frame.size_hw,
         decision=decision.decision,
-        reasons=decision.reasons,
+        reasons=(*decision.reasons, *describe_unrefined(candidate.teacher)),
         agreement=agreement,
         trust=frame_trust,
         priority=priority if agreement.is_hard else None,

@@ -11,6 +11,7 @@ from configs.environment import set_prefect_defaults
 from configs.errors import MaskmillError
 from configs.load import load_config
 from configs.models import ExportedDecision, ExportFormat, RunConfig
+from labeling.refinement.protocol import Refiner
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance, ModelCard
@@ -28,6 +29,7 @@ __all__ = [
     "Mask",
     "MaskmillError",
     "ModelCard",
+    "Refiner",
     "RunConfig",
     "Segmenter",
     "evaluate",

@@ -22,6 +22,7 @@ _TIMEOUT_S = 3.0
 _EXTRAS = {
     "lite": ("onnxruntime", "ai-edge-litert"),
     "torch": ("torch", "torchvision"),
+    "train": ("torch", "lightning"),
     "review": ("label-studio-sdk",),
     "s3": ("s3fs",),
 }
@@ -146,7 +147,7 @@ def _label_studio(home: Path, project: str) -> str:
 
 
 def _js_runtime() -> CheckResult:
-    from labeling.sources.js_runtime import js_runtime_status
+    from labeling.sources.ytdlp import js_runtime_status
 
     found = js_runtime_status()
     return CheckResult("JavaScript runtime", ok=found.ok, finding=found.explanation)

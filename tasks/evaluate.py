@@ -15,7 +15,6 @@ from labeling.evaluation.frames import EvaluatedFrame, LabeledImage
 from labeling.evaluation.ground_truth import read_labeled
 from labeling.evaluation.matte_files import MatteReader, match_frames, read_frame_image
 from labeling.evaluation.matted_videos import (
-    MatteFrameScore,
     MatteSummary,
     evaluate_matte,
     evaluate_plate,
@@ -25,8 +24,8 @@ from labeling.evaluation.matted_videos import (
 from labeling.evaluation.plate_metrics import PlateMetrics
 from labeling.evaluation.summary import POOLED, SetSummary, false_accepts, missed_failures, summarize_frames
 from labeling.pipeline import label_shard
-from labeling.report.contents import ExampleImage
 from labeling.report.evaluation import EvaluationPage, render_evaluation
+from labeling.report.mattes import MatteTile
 from labeling.segmenters.factory import load_models
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip, ImageFile
@@ -98,24 +97,16 @@ class Evaluation:
             )
         )
 
-    def _tiles(self, frames: list[EvaluatedFrame], role: str) -> Iterator[ExampleImage]:
-        """Draw the ground truth beside the masks of one of the models."""
+    def _tiles(self, frames: list[EvaluatedFrame], role: str) -> Iterator[tuple[EvaluatedFrame, bytes]]:
+        """Draw the ground truth beside the masks of one of the models, as JPEG."""
         cases = {(case.frame.dataset, case.frame.name): case for case in self.cases}
         for frame in frames:
             case = cases[frame.dataset, frame.name]
             truth = [Instance(mask, 1.0, mask.box_xywh) for mask in case.labeled.people]
             predicted = case.predicted.teacher if role == "teacher" else case.predicted.student
-            yield ExampleImage(
-                jpeg=tile_jpeg(read_image(case.labeled.path), truth, predicted),
-                title=frame.name,
-                pts_ms=None,
-                name=frame.dataset,
-                iou=frame.teacher_iou if role == "teacher" else frame.student_iou,
-                decision=frame.decision,
-                reasons=frame.reasons,
-            )
+            yield frame, tile_jpeg(read_image(case.labeled.path), truth, predicted)
 
-    def _matte_tiles(self) -> Iterator[ExampleImage]:
+    def _matte_tiles(self) -> Iterator[MatteTile]:
         """Draw the worst frames of each matte beside their ground truth."""
         with_matte = {name: video for name, video in self.videos.items() if name in self.mattes}
         for name, video in with_matte.items():
@@ -124,18 +115,8 @@ class Evaluation:
             for score in worst:
                 frame, pair = frames[score.number], reader.read(frames[score.number])
                 rgb = read_frame_image(frame.image, pair.truth.shape) if frame.image else None
-                yield ExampleImage(
-                    jpeg=matte_jpeg(pair.alpha, pair.truth, pair.known, rgb=rgb),
-                    title=frame.truth.name,
-                    pts_ms=None,
-                    name=name,
-                    iou=score.iou,
-                    reasons=_describe(score),
-                )
-
-
-def _describe(score: MatteFrameScore) -> tuple[str, ...]:
-    return () if score.mad is None else (f"MAD {1000 * score.mad:.2f} x1e-3",)
+                jpeg = matte_jpeg(pair.alpha, pair.truth, pair.known, rgb=rgb)
+                yield MatteTile(jpeg, frame.truth.name, name, score.iou, score.mad)
 
 
 def evaluate(sets: Mapping[str, GroundTruth], config: RunConfig) -> Evaluation:

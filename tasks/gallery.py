@@ -11,7 +11,7 @@ from db.frames.listing import FrameLine, frame_instances, frame_lines, frame_row
 from db.models.core import FrameRow
 from labeling.review.label_studio.credentials import read_credentials
 from labeling.storage.home import Home
-from labeling.visualization.encode import encode_jpeg
+from labeling.visualization.contact_sheet import encode_jpeg
 from labeling.visualization.frames import STUDENT, TEACHER, tile_jpeg
 from labeling.visualization.layers import difference_layer, encode_layer, mask_layer
 from tasks.browse import read_kept

@@ -17,6 +17,7 @@ from labeling.structures.instances import Instance, Keypoints, ModelCard
 from labeling.structures.masks import BoolArray, Mask
 from labeling.structures.records import LabeledFrame, LabeledShard
 from tasks.execution.context import database_of
+from tests.fakes.images import save_image
 
 VIDEO = "ab" * 32
 CARDS = {
@@ -91,7 +92,7 @@ def _labeled(home: Home, position: int, frame: PlantedFrame) -> LabeledFrame:
         decision=frame.decision,  # type: ignore[arg-type]  # one of the four
         reasons=("student missed 1 person",) if frame.decision == "review" else (),
         size_hw=frame.size_hw,
-        image=home.save_image(_image(position, frame), quality=80),
+        image=save_image(home, _image(position, frame), quality=80),
         agreement=agreement,
         priority=None
         if is_easy

@@ -229,8 +229,15 @@ def role_instances(
 
 def to_instance(row: InstanceRow, frame: FrameRow) -> Instance:
     box_xywh = (row.detector_box_x, row.detector_box_y, row.detector_box_w, row.detector_box_h)
-    mask = Mask((frame.height or 0, frame.width or 0), row.rle)
-    return Instance(mask, row.score, box_xywh, to_keypoints(row.keypoints))
+    mask = Mask(frame.size_hw, row.rle)
+    return Instance(
+        mask,
+        row.score,
+        box_xywh,
+        to_keypoints(row.keypoints),
+        refined_by=row.refined_by,
+        iou_before=row.iou_before,
+    )
 
 
 def to_keypoints(stored: list[Any] | None) -> Keypoints | None:

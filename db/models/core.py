@@ -205,6 +205,10 @@ class FrameRow(Base):
     sharpness: Mapped[float] = mapped_column(comment="variance of the Laplacian, 640 px wide")
     name: Mapped[str] = mapped_column(default="", comment="file name, for a set of images")
 
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        return self.height or 0, self.width or 0
+
 
 class ModelRow(Base):
     """A segmenter with its weights and settings."""
@@ -217,6 +221,11 @@ class ModelRow(Base):
     weights_sha256: Mapped[str] = mapped_column(comment="empty: no weights")
     settings: Mapped[str] = mapped_column(comment="canonical JSON")
     gives_instances: Mapped[bool | None] = mapped_column(comment="false: one mask for all; null: unknown")
+
+    @property
+    def full_name(self) -> str:
+        """Kind and name, such as `torchvision:maskrcnn_resnet50_fpn_v2`."""
+        return f"{self.kind}:{self.name}"
 
 
 class InstanceRow(Base):
@@ -250,6 +259,10 @@ class InstanceRow(Base):
     score: Mapped[float] = mapped_column(comment="0 to 1")
     keypoints: Mapped[list[Any] | None] = mapped_column(comment="17 x [x, y, confidence]")
     trust: Mapped[float | None] = mapped_column(comment="probability that the mask is right")
+    refined_by: Mapped[str | None] = mapped_column(comment="refiners that replaced the mask; null: none")
+    iou_before: Mapped[float | None] = mapped_column(
+        comment="IoU with the model's own mask; null: not refined"
+    )
 
 
 class AgreementRow(Base):

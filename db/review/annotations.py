@@ -6,7 +6,7 @@ An annotation is never overwritten: a later version supersedes an earlier one, w
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from more_itertools import batched
+from more_itertools import batched, map_reduce
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
@@ -60,7 +60,8 @@ def store_annotations(session: Session, frames: Mapping[int, FrameAnnotations]) 
 
     A known version is not written again; one that no longer exists is marked, not deleted.
     """
-    known = _known_versions(session, list(frames))
+    stored = select_by_ids(session, select(AnnotationRow), AnnotationRow.frame_id, list(frames))
+    known = map_reduce((row for (row,) in stored), lambda row: row.frame_id)
     annotations, instances, changed = [], [], []
     for frame_id, frame in frames.items():
         versions = {_version_id(frame.sent.project_id, one): one for one in frame.annotations}
@@ -75,13 +76,6 @@ def store_annotations(session: Session, frames: Mapping[int, FrameAnnotations]) 
     upsert(session, AnnotationRow, annotations)
     upsert(session, ReviewedInstanceRow, instances)
     return changed
-
-
-def _known_versions(session: Session, frame_ids: Sequence[int]) -> dict[int, list[AnnotationRow]]:
-    found: dict[int, list[AnnotationRow]] = {}
-    for (row,) in select_by_ids(session, select(AnnotationRow), AnnotationRow.frame_id, frame_ids):
-        found.setdefault(row.frame_id, []).append(row)
-    return found
 
 
 def _mark_versions(known: Iterable[AnnotationRow], current: Mapping[int, ReviewedFrame]) -> bool:
@@ -163,7 +157,7 @@ def annotation_instances(
     for (row,) in select_by_ids(session, query, ReviewedInstanceRow.annotation_id, frames):
         frame = frames[row.annotation_id]
         instance = ReviewedInstance(
-            mask=Mask((frame.height or 0, frame.width or 0), row.rle),
+            mask=Mask(frame.size_hw, row.rle),
             origin=row.origin,  # type: ignore[arg-type]  # the table has a check for it
             source_id=row.source_id,
             keypoints=to_keypoints(row.keypoints),

@@ -16,7 +16,7 @@ from labeling.structures.masks import Mask, union_masks
 
 def review_items(session: Session, run: RunRow, frame_ids: Sequence[int]) -> list[ReviewItem]:
     """Return frames with their predictions by a run, in the order given."""
-    models = {role: f"{model.kind}:{model.name}" for role, model in run_models(session, run).items()}
+    models = {role: model.full_name for role, model in run_models(session, run).items()}
     teacher = proposed_instances(session, run.id, frame_ids)
     student = _student_masks(session, run.id, frame_ids)
     query = (
@@ -29,7 +29,7 @@ def review_items(session: Session, run: RunRow, frame_ids: Sequence[int]) -> lis
         frame.id: ReviewItem(
             frame_id=frame.id,
             image=image_key(decision.image or ""),
-            size_hw=(frame.height or 0, frame.width or 0),
+            size_hw=frame.size_hw,
             why="; ".join(decision.reasons),
             title=_title(session, video, frame),
             iou=iou,

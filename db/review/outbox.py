@@ -27,14 +27,6 @@ _FREE = {"project_id": None, "task_id": None}
 """Columns of a frame that is in no project."""
 
 
-@dataclass(frozen=True, slots=True)
-class FrameTask:
-    """A frame and its task in Label Studio."""
-
-    frame_id: int
-    task_id: int
-
-
 def remember_project(
     session: Session, location: str, title: str, external_id: int, settings: Mapping[str, Any] | None = None
 ) -> int:
@@ -137,7 +129,7 @@ class Reconciliation:
     """Frames whose task exists although sending it was not confirmed."""
     deleted: int
     """Frames whose task was deleted."""
-    left_over: tuple[FrameTask, ...]
+    left_over: set[int]
     """Tasks of withdrawn frames."""
 
 
@@ -189,13 +181,13 @@ def reconcile(session: Session, project_id: int, tasks: Mapping[int, int]) -> Re
     """
     rows = _rows_to_reconcile(session, project_id, tasks)
     existing = [(row, tasks[row.frame_id]) for row in rows if row.frame_id in tasks]
-    adopted = [FrameTask(row.frame_id, task) for row, task in existing if row.state in _WITHOUT_TASK]
+    adopted = {row.frame_id: task for row, task in existing if row.state in _WITHOUT_TASK}
     moved = [
         {"frame_id": row.frame_id, "project_id": project_id, "task_id": task}
         for row, task in existing
         if row.state in (*_WITH_TASK, "reviewed") and (row.project_id, row.task_id) != (project_id, task)
     ]
-    left_over = tuple(FrameTask(row.frame_id, task) for row, task in existing if row.state == "withdrawn")
+    left_over = {task for row, task in existing if row.state == "withdrawn"}
     deleted = [
         {"frame_id": row.frame_id, "task_id": None, "state": "deleted"}
         for row in rows
@@ -234,9 +226,9 @@ def mark_sending(session: Session, project_id: int, fingerprints: Mapping[int, s
     _update(session, rows)
 
 
-def confirm_sent(session: Session, project_id: int, tasks: Iterable[FrameTask]) -> None:
-    """Mark frames as open; a state that was set by an annotation meanwhile is kept."""
-    rows = [{"of_frame": task.frame_id, "in_project": project_id, "as_task": task.task_id} for task in tasks]
+def confirm_sent(session: Session, project_id: int, tasks: Mapping[int, int]) -> None:
+    """Mark frames, given with their tasks, as open; a state that was set by an annotation meanwhile is kept."""
+    rows = [{"of_frame": frame, "in_project": project_id, "as_task": task} for frame, task in tasks.items()]
     table = ReviewRow.__table__
     statement = (
         update(ReviewRow)

@@ -63,7 +63,7 @@ class ReviewSummary:
 
 def summarize_reviews(session: Session, run: RunRow) -> ReviewSummary:
     """Summarize what annotators did with the masks of a run, and its scores against every consensus."""
-    models = {role: f"{model.kind}:{model.name}" for role, model in run_models(session, run).items()}
+    models = {role: model.full_name for role, model in run_models(session, run).items()}
     seconds, masks = _work(session, run.id)
     shown_here = and_(AnnotationRow.id == ConsensusRow.annotation_id, AnnotationRow.run_id == run.id)
     return ReviewSummary(

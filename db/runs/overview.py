@@ -42,6 +42,15 @@ class VideoWork:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + wall_s
 
 
+def run_work(session: Session, run_id: str) -> VideoWork:
+    """Return the sum over all videos of a run."""
+    total = VideoWork("")
+    columns = (ShardRow.state, ShardRow.error_code, ShardRow.counts, ShardRow.seconds)
+    for shard in session.execute(select(*columns).where(ShardRow.run_id == run_id)).tuples():
+        total.add(*shard)
+    return total
+
+
 def video_works(session: Session, run_id: str) -> list[VideoWork]:
     """Return the videos of a run: those with failures first, then by number of hard frames, descending."""
     works: dict[str, VideoWork] = {}

@@ -1,11 +1,11 @@
 """Reads runs, sources and shards; frames are in `db.frames.listing`."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from more_itertools import map_reduce
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
@@ -22,6 +22,7 @@ from db.models.core import (
     VideoRow,
 )
 from db.runs.leases import in_order
+from db.runs.overview import run_work, video_works
 from db.sql.reading import count_rows, select_by_ids
 from labeling.structures.frames import Clip, ImageFile
 
@@ -152,14 +153,7 @@ def shard_clip(session: Session, shard: ShardRow, locate: Callable[[str], Path])
 
 
 def summarize_run(session: Session, run: RunRow) -> RunSummary:
-    counts, states = Counter[str](), Counter[str]()
-    seconds: dict[str, float] = {}
-    shards = select(ShardRow.state, ShardRow.counts, ShardRow.seconds).where(ShardRow.run_id == run.id)
-    for state, counts_here, seconds_here in session.execute(shards):
-        states[state] += 1
-        counts.update(counts_here)
-        for stage, wall_s in seconds_here.items():
-            seconds[stage] = seconds.get(stage, 0.0) + wall_s
+    total = run_work(session, run.id)
     videos_of_run = select(ShardRow.video_id).where(ShardRow.run_id == run.id)
     kinds = select(VideoRow.kind, func.count()).where(VideoRow.id.in_(videos_of_run)).group_by(VideoRow.kind)
     by_kind: dict[str, int] = dict(session.execute(kinds).tuples().all())
@@ -168,10 +162,10 @@ def summarize_run(session: Session, run: RunRow) -> RunSummary:
         name=run.name,
         videos=by_kind.get("video", 0),
         images=count_rows(session, ImageRow, ImageRow.video_id.in_(videos_of_run)),
-        shards_done=states["done"],
-        shards_pending=states["planned"] + states["failed"],
-        counts=dict(sorted(counts.items())),
-        seconds=dict(sorted(seconds.items())),
+        shards_done=total.done,
+        shards_pending=total.left,
+        counts=dict(sorted(total.counts.items())),
+        seconds=dict(sorted(total.seconds.items())),
         failures=run_failures(session, run.id),
     )
 
@@ -183,7 +177,13 @@ def run_failures(session: Session, run_id: str) -> tuple[Failure, ...]:
         Failure(source.spec, asked.error_code or "", asked.error_message or "", asked.retryable)
         for source, asked in sources
     ]
-    for shard, path in failed_shards(session, run_id):
+    shards = (
+        select(ShardRow, VideoRow.path)
+        .join(VideoRow, VideoRow.id == ShardRow.video_id)
+        .where(ShardRow.run_id == run_id, ShardRow.state == "failed")
+        .order_by(VideoRow.path, ShardRow.start_ms)
+    )
+    for shard, path in session.execute(shards):
         what = f"{path} from {shard.start_ms / 1000:g} s"
         message = shard.error_message or ""
         failures.append(Failure(what, shard.error_code or "", message, retryable=True, shard_id=shard.id))
@@ -195,43 +195,19 @@ def _sources_of(run_id: str) -> Select[tuple[SourceRow, RunSourceRow]]:
     return select(SourceRow, RunSourceRow).join(RunSourceRow, in_run).order_by(SourceRow.spec)
 
 
-def failed_shards(session: Session, run_id: str) -> list[tuple[ShardRow, str]]:
-    """Return the shards that failed, with the path of their video."""
-    query = (
-        select(ShardRow, VideoRow.path)
-        .join(VideoRow, VideoRow.id == ShardRow.video_id)
-        .where(ShardRow.run_id == run_id, ShardRow.state == "failed")
-        .order_by(VideoRow.path, ShardRow.start_ms)
-    )
-    return [(shard, path) for shard, path in session.execute(query)]
-
-
 def run_sources(session: Session, run_id: str) -> Iterator[SourceOfRun]:
     """Yield the sources of a run, by spec."""
-    frames, videos = _frames_by_video(session, run_id), _videos_by_source(session, run_id)
+    frames = {work.video_id: work.counts for work in video_works(session, run_id)}
+    in_run = (RunSourceRow.source_id == SourceVideoRow.source_id) & (RunSourceRow.run_id == run_id)
+    fetched = session.scalars(select(SourceVideoRow).join(RunSourceRow, in_run))  # by whichever run
+    videos = map_reduce(fetched, lambda row: row.source_id, lambda row: row.video_id)
     for source, asked in session.execute(_sources_of(run_id)):
         counts = [frames[video_id] for video_id in videos.get(source.id, ()) if video_id in frames]
-        sampled, hard = (sum(column) for column in zip(*counts, strict=True)) if counts else (None, None)
+        sampled, hard = (
+            sum(of_video.get(name, 0) for of_video in counts) if counts else None
+            for name in ("sampled", "hard")
+        )
         yield SourceOfRun(source, asked, sampled, hard)
-
-
-def _frames_by_video(session: Session, run_id: str) -> dict[str, tuple[int, int]]:
-    """Return the frames (sampled, hard) of a run by video."""
-    counts: dict[str, tuple[int, int]] = {}
-    shards = select(ShardRow.video_id, ShardRow.counts).where(ShardRow.run_id == run_id)
-    for video_id, here in session.execute(shards):
-        sampled, hard = counts.get(video_id, (0, 0))
-        counts[video_id] = (sampled + here.get("sampled", 0), hard + here.get("hard", 0))
-    return counts
-
-
-def _videos_by_source(session: Session, run_id: str) -> dict[int, list[str]]:
-    """Return the videos of each source of a run, whichever run fetched them."""
-    in_run = (RunSourceRow.source_id == SourceVideoRow.source_id) & (RunSourceRow.run_id == run_id)
-    videos: dict[int, list[str]] = {}
-    for row in session.scalars(select(SourceVideoRow).join(RunSourceRow, in_run)):
-        videos.setdefault(row.source_id, []).append(row.video_id)
-    return videos
 
 
 def run_models(session: Session, run: RunRow) -> dict[str, ModelRow]:

@@ -285,6 +285,8 @@ def _instance_rows(
             **box_columns("detector_box", instance.box_xywh),
             "score": instance.score,
             "trust": instance.trust,
+            "refined_by": instance.refined_by,
+            "iou_before": instance.iou_before,
             "keypoints": keypoints_column(instance.keypoints),
             **mask,
         }

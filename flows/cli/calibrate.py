@@ -84,14 +84,14 @@ def calibrate(
         fit = _fit_on_reviews(home, run, config, changes)
     else:
         run_config = load_config(config or "default", changes)
-        options = {
+        files = {
             "images": images,
             "coco": coco,
             "masks": masks,
             "mask_encoding": mask_encoding.value,
             "roi": roi,
         }
-        labeled = read_sets(sets, {**options, "partial": partial, "every": every})
+        labeled = read_sets(sets, files | {"partial": partial, "every": every})
         fit = calibrate_on_sets(require_labeled(labeled), run_config)
     all_figures = fit.figures()
     emit(all_figures, lambda: _print(fit.unseen, fit.accept_risk), as_json=as_json)

@@ -62,14 +62,8 @@ def evaluate(
     from tasks.evaluate import evaluate as evaluate_sets
 
     run_config = load_config(config, changes or [])
-    options = {
-        "images": images,
-        "coco": coco,
-        "masks": masks,
-        "mask_encoding": mask_encoding.value,
-        "roi": roi,
-    }
-    labeled = read_sets(sets, {**options, "partial": partial, "every": every, "fps": fps})
+    files = {"images": images, "coco": coco, "masks": masks, "mask_encoding": mask_encoding.value, "roi": roi}
+    labeled = read_sets(sets, files | {"partial": partial, "every": every, "fps": fps})
     evaluation = evaluate_sets(labeled, run_config)
     all_figures = evaluation.figures() if as_json or figures else None
     emit(all_figures, lambda: _print(evaluation), as_json=as_json)
@@ -91,11 +85,14 @@ def _print(evaluation: "Evaluation") -> None:
 
 def _print_sets(sets: "dict[str, SetSummary]") -> None:
     _print_rows(
-        ("IoU with ground truth", "frames", "with people", "rejected", "boxes only", "student", "teacher"),
+        (
+            *("IoU with ground truth", "frames", "with people", "rejected", "boxes only"),
+            *("student", "teacher", "teacher boundary"),
+        ),
         sets,
         lambda one: (
             *(one.frames, one.with_people, one.rejected, one.without_masks),
-            *(one.student_iou, one.teacher_iou),
+            *(one.student_iou, one.teacher_iou, one.teacher_boundary_iou),
         ),
     )
     for role in ("teacher", "student"):

@@ -41,30 +41,23 @@ def coco(
     _export(target, home, decisions, as_json, format="coco", run=run, copy=copy, polygons=polygons)
 
 
-@app.command("yolo-seg")
-def yolo_seg(
-    target: TargetArgument,
-    copy: CopyOption = False,
-    decisions: DecisionOption = None,
-    run: RunOption = None,
-    home: HomeOption = DEFAULT_HOME,
-    as_json: JsonOption = False,
-) -> None:
-    """Ultralytics YOLO polygons; holes are lost."""
-    _export(target, home, decisions, as_json, format="yolo-seg", run=run, copy=copy)
+def _add_command(format: str, description: str) -> None:
+    """Add the command of a format without options of its own."""
+
+    @app.command(format, help=description)
+    def command(
+        target: TargetArgument,
+        copy: CopyOption = False,
+        decisions: DecisionOption = None,
+        run: RunOption = None,
+        home: HomeOption = DEFAULT_HOME,
+        as_json: JsonOption = False,
+    ) -> None:
+        _export(target, home, decisions, as_json, format=format, run=run, copy=copy)
 
 
-@app.command()
-def masks(
-    target: TargetArgument,
-    copy: CopyOption = False,
-    decisions: DecisionOption = None,
-    run: RunOption = None,
-    home: HomeOption = DEFAULT_HOME,
-    as_json: JsonOption = False,
-) -> None:
-    """One PNG per frame; the pixel value is the instance number."""
-    _export(target, home, decisions, as_json, format="masks", run=run, copy=copy)
+_add_command("yolo-seg", "Ultralytics YOLO polygons; holes are lost.")
+_add_command("masks", "One PNG per frame; the pixel value is the instance number.")
 
 
 def _export(target: str, home: Path, decisions: list[str] | None, as_json: bool, **order: Any) -> None:

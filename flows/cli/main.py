@@ -8,7 +8,7 @@ import typer
 
 from configs.environment import set_prefect_defaults
 from configs.errors import Interrupted, SourceNotFound
-from flows.cli import browse, export, review, services, system
+from flows.cli import browse, export, review, services, system, train
 from flows.cli import calibrate as calibrate_command
 from flows.cli import evaluate as evaluate_command
 from flows.cli import matte as matte_command
@@ -143,9 +143,8 @@ def _generate(
     """Call the flow in this process and show its progress."""
     from prefect.exceptions import CancelledRun
 
-    from flows.cli.interrupt import exit_on_sigint
     from flows.cli.progress import watch_progress
-    from flows.cli.temporary_server import temporary_server
+    from flows.cli.temporary_server import exit_on_sigint, temporary_server
     from flows.generate import generate_dataset
     from tasks.observability.final_state import NoSourceReadable
 
@@ -193,6 +192,7 @@ for command in (
     app.command(command.__name__)(command)
 app.add_typer(export.app, name="export")
 app.add_typer(review.app, name="review")
+app.add_typer(train.app, name="train")
 app.add_typer(system.models_app, name="models")
 app.add_typer(system.db_app, name="db")
 

@@ -112,7 +112,7 @@ def push(
     as_json: JsonOption = False,
 ) -> None:
     """Send the frames that wait for review, highest priority first. The same command again sends new ones."""
-    from flows.cli.interrupt import exit_on_sigint
+    from flows.cli.temporary_server import exit_on_sigint
     from flows.home import existing_home
     from flows.review import push_reviews
 
@@ -163,7 +163,7 @@ def _settings(home: Path, run: str | None, changes: list[str]) -> "Settings":
 @app.command()
 def pull(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Fetch the annotations made since the last pull, and score teacher and student by them."""
-    from flows.cli.interrupt import exit_on_sigint
+    from flows.cli.temporary_server import exit_on_sigint
     from flows.home import existing_home
     from flows.review import pull_reviews
 

@@ -31,8 +31,14 @@ def list_models(weights_dir: WeightsOption = None, as_json: JsonOption = False) 
     """List the known weights and where they were found."""
     from labeling.segmenters.weights import list_weights
 
-    rows = list_weights(weights_dir)
-    table = [(r.name, r.kind, r.file, r.license, r.found or "missing") for r in rows]
+    keys = ("name", "kind", "file", "sha256", "license")
+    rows = [
+        {key: getattr(known, key) for key in keys} | {"found": found}
+        for known, found in list_weights(weights_dir)
+    ]
+    table = [
+        (row["name"], row["kind"], row["file"], row["license"], row["found"] or "missing") for row in rows
+    ]
     columns = ("model", "kind", "file", "license", "found")
     emit(rows, lambda: print_table(columns, table), as_json=as_json)
 
@@ -47,11 +53,11 @@ def fetch_models(
 ) -> None:
     """Download weights into the cache and check their SHA-256; a preset stands for all it requires."""
     from configs.load import PRESETS, load_config
-    from labeling.segmenters.weights import fetch_weights, needed_weights
+    from labeling.segmenters.weights import find_weights, needed_weights
 
     requested = {name: needed_weights(load_config(name)) if name in PRESETS else [name] for name in names}
     models = dict.fromkeys(chain.from_iterable(requested.values()))
-    fetched = {model: fetch_weights(model, weights_dir) for model in models}
+    fetched = {model: find_weights(model, weights_dir) for model in models}
 
     def show() -> None:
         for model, path in fetched.items():

@@ -1,11 +1,19 @@
-"""Prefect's temporary server, bound to the life of this process."""
+"""Prefect's temporary server: it ends with this process, and Ctrl-C ends both at once."""
 
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
 
+import typer
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-from tasks.execution.prefect_compat import ParentBoundServer
+from tasks.execution.prefect_compat import ParentBoundServer, kill_temporary_servers
+
+INTERRUPTED = 130
+"""A shell's exit code of a program that Ctrl-C ended."""
 
 
 @contextmanager
@@ -20,3 +28,26 @@ def temporary_server() -> Iterator[None]:
     ParentBoundServer()
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
+
+
+@contextmanager
+def exit_on_sigint() -> Iterator[None]:
+    """End the process on SIGINT if Prefect's server is a temporary one.
+
+    The terminal's Ctrl-C reaches that server too. It ends before the flow run could report its own end,
+    and Prefect would keep calling it for more than a minute. A permanent server gets the report.
+    """
+    if PREFECT_API_URL.value():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, _stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _stop(signum: int, frame: FrameType | None) -> NoReturn:
+    typer.echo("\nstopped; finished work is kept: run the same command again to continue", err=True)
+    kill_temporary_servers()
+    os._exit(INTERRUPTED)

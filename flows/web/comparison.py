@@ -14,7 +14,7 @@ from flows.web.jobs import Job, JobFile
 from labeling.storage.atomic import write_atomically
 from labeling.structures.frames import Clip, RgbImage
 from labeling.video.decode import decode_clip
-from labeling.visualization.encode import encode_jpeg
+from labeling.visualization.contact_sheet import encode_jpeg
 
 MAX_MOMENTS = 40
 MAX_WIDTH_PX = 1280

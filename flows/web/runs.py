@@ -24,12 +24,11 @@ from db.runs.overview import title_of
 from db.runs.queries import latest_run, summarize_run
 from flows.home import existing_context
 from flows.web.pages import render
-from labeling.report.page import render_report
 from labeling.report.wording import CAUSES as CAUSE_WORDS
 from tasks.browse import list_runs
 from tasks.execution.context import Context, has_database
 from tasks.gallery import Layer, frame_details, frame_jpeg, frame_layer, frame_thumbnail
-from tasks.report import collect_report, sentence_of
+from tasks.report import render_run, sentence_of
 
 DECISION_WORDS = {
     "easy": "Both models agree",
@@ -90,8 +89,8 @@ def run_routes(home: Path) -> APIRouter:
     def show_report(run_id: str) -> HTMLResponse:
         context = _open(home)
         with context.database.session() as session:
-            data = collect_report(session, latest_run(session, run_id), context.home, hardest=_HARDEST)
-            content = render_report(data)
+            run = latest_run(session, run_id)
+            content = render_run(session, run, context.home, hardest=_HARDEST)
         return HTMLResponse(content, headers={"content-security-policy": _REPORT_POLICY})
 
     @routes.get("/{run_id}/frames/{frame_id}")

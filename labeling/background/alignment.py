@@ -64,7 +64,8 @@ def align_samples(samples: SampleStore) -> tuple[Aligner, float]:
     aligner = Aligner(rgb, seen, is_stabilizing=shift_px > STILL_PX)
     kept = [index for index, match in enumerate(matches) if index == reference or aligner.can_align(match)]
     if len(samples) - len(kept) > MAX_LOST_SHARE * len(samples):
-        raise CameraMoves(_describe_motion(shift_px, len(samples) - len(kept), len(samples)))
+        motion = _describe_motion(shift_px, len(samples) - len(kept), len(samples))
+        raise CameraMoves(f"background: {motion}; {CameraMoves.advice}", motion=motion)
     samples.replace_all(_aligned(samples, aligner, matches, kept, reference))
     return aligner, shift_px
 
@@ -80,6 +81,6 @@ def _aligned(
 def _describe_motion(shift_px: float, lost: int, count: int) -> str:
     shift = f"by {shift_px:.1f} px (median)" if math.isfinite(shift_px) else "to other views"
     return (
-        f"background: the camera moves {shift}: {lost} of {count} samples cannot be aligned with the others, "
-        f"at most {MAX_LOST_SHARE:.0%} may; {CameraMoves.advice}"
+        f"the camera moves {shift}: {lost} of {count} samples cannot be aligned with the others, "
+        f"at most {MAX_LOST_SHARE:.0%} may"
     )

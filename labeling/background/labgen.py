@@ -51,18 +51,9 @@ def motion_scores(images: Iterable[RgbImage]) -> Iterator[MotionScores]:
         yield np.zeros(before.shape, dtype=np.int32)
 
 
-def box_side(size_hw: tuple[int, ...]) -> int:
-    """Return the odd side of the box in pixels.
-
-    >>> box_side((240, 360)), box_side((96, 144))
-    (81, 33)
-    """
-    return (min(size_hw) // BOX_SHARE) | 1
-
-
 def _box_sum(difference: NDArray[np.uint8]) -> MotionScores:
     """Sum over the box; outside the image nothing moves."""
-    side = box_side(difference.shape)
+    side = (min(difference.shape) // BOX_SHARE) | 1  # odd
     total = cv2.boxFilter(
         difference, cv2.CV_32S, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT
     )

@@ -11,12 +11,13 @@ from more_itertools import chunked
 from numpy.typing import NDArray
 
 from configs.errors import ModelOutputWrong
-from labeling.background.camera_motion import thumbnail
 from labeling.background.disk_stack import DiskStack
 from labeling.background.plate import Stack, disc_kernel
 from labeling.background.samples import check_size, no_image_error, sample_frames
 from labeling.structures.frames import Clip, Frame, RgbImage
-from labeling.structures.masks import BoolArray, Mask
+from labeling.structures.images import thumbnail
+from labeling.structures.instances import Instance
+from labeling.structures.masks import BoolArray, Mask, union_masks
 
 FindPeople = Callable[[Sequence[Frame]], list[Mask]]
 """Returns the union of the person masks of each frame."""
@@ -28,6 +29,18 @@ DILATE_SHARE = 0.005
 """Dilation as a share of the image's diagonal, for larger images."""
 BAND_BYTES = 16 << 20
 """Size of a band of rows of all samples."""
+
+
+def find_people_with(segment: Callable[[Sequence[Frame]], list[list[Instance]]]) -> FindPeople:
+    """Return a function that joins the masks that a segmenter finds."""
+
+    def find_people(frames: Sequence[Frame]) -> list[Mask]:
+        return [
+            union_masks([person.mask for person in people], frame.size_hw)
+            for frame, people in zip(frames, segment(frames), strict=True)
+        ]
+
+    return find_people
 
 
 class SampleStore:

@@ -69,17 +69,16 @@ class StoreImages(ImageTarget):
         if to in self.names:
             raise ExportError(f"two frames have the file name {name!r}; give each its own")
         self.names.add(to)
-        self._thread_pool.send(lambda: self._place(image, to, store))
+        self.send(lambda: self._place(image, to, store))
 
     def _place(self, image: Path, to: str, source: ObjectStore | None) -> None:
-        abandoned = self._thread_pool.abandoned
         try:
             if source is None:
-                self._store.put(to, image.read_bytes(), abandoned=abandoned)
+                self._store.put(to, image.read_bytes(), abandoned=self.abandoned)
             elif source.protocol == self._store.protocol:
-                self._store.copy(source, str(image), to, abandoned=abandoned)
+                self._store.copy(source, str(image), to, abandoned=self.abandoned)
             else:
-                self._store.put(to, source.get(str(image)), abandoned=abandoned)
+                self._store.put(to, source.get(str(image)), abandoned=self.abandoned)
         except FileNotFoundError as exc:
             raise ExportError(f"image {image} is missing; restore it or leave its frame out") from exc
 

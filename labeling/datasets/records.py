@@ -41,6 +41,10 @@ class DatasetInstance(NamedTuple):
     """The model that made the mask."""
     reviewer: str | None
     """The person who corrected or confirmed it; None: not reviewed."""
+    refined_by: str | None = None
+    """The refiners that replaced the model's mask; None: not refined."""
+    iou_before: float | None = None
+    """IoU of the refined mask with the model's own, in [0, 1]; None: not refined."""
 
 
 class DatasetFrame(NamedTuple):

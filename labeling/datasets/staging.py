@@ -13,8 +13,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from configs.errors import DiskFull, ExportError
 from labeling.runtime.thread_pool import BoundedThreadPool
@@ -148,19 +146,8 @@ def write_new(path: Path, content: bytes) -> None:
             file.write(content)
 
 
-class ImageTarget(ABC):
-    """Places the images of a dataset; all of them are placed when its block ends."""
-
-    def __init__(self) -> None:
-        self._thread_pool = BoundedThreadPool()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._thread_pool.__exit__(kind, error, trace)
+class ImageTarget(BoundedThreadPool, ABC):
+    """Places the images of a dataset, several at a time in an object store; all are placed when its block ends."""
 
     @abstractmethod
     def add(self, image: Path, *, name: str, store: ObjectStore | None = None) -> None:
@@ -195,7 +182,7 @@ class ImageFolder(ImageTarget):
     def add(self, image: Path, *, name: str, store: ObjectStore | None = None) -> None:
         target = self._folder / name
         if store is not None:
-            self._thread_pool.send(lambda: _fetch(store, str(image), target))
+            self.send(lambda: _fetch(store, str(image), target))
             return
         with export_errors(target):
             try:

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from labeling.comparison.agreement import expected_iou
+from labeling.comparison.boundary_iou import band_width_px, boundary_band
 from labeling.comparison.iou import EPSILON_PX
 from labeling.evaluation.detection_metrics import ImageMatch
 from labeling.evaluation.frames import EvaluatedFrame, LabeledImage
@@ -43,6 +46,7 @@ def evaluate_frame(
         corrected_px=_count_wrong(teacher_masks, labeled) if is_judged else None,
         trust=None if labeled.is_partial or labeled.boxes is not None else row.trust,
         value=row.priority,
+        teacher_boundary_iou=boundary_iou_with_ground_truth(teacher_masks, labeled) if is_judged else None,
         teacher_people=teacher_people,
         student_people=student_people,
         tracks=visible_tracks(labeled),
@@ -72,6 +76,18 @@ def _agreements(labeled: LabeledImage, row: LabeledFrame) -> tuple[float | None,
 def iou_with_ground_truth(masks: Sequence[Mask], labeled: LabeledImage) -> float:
     """Return the IoU of the union of masks with the ground truth outside ignored regions, in [0, 1]."""
     return iou_outside(masks, labeled.people, labeled.ignored)
+
+
+def boundary_iou_with_ground_truth(masks: Sequence[Mask], labeled: LabeledImage) -> float:
+    """Return the boundary IoU of two unions, in [0, 1]; ignored pixels count in neither band.
+
+    The bands are those of the whole unions, so that the edge of an ignored region is no contour.
+    """
+    unions = (union_masks(side, labeled.size_hw) for side in (masks, labeled.people))
+    width_px, known = band_width_px(labeled.size_hw), ~labeled.ignored.to_array()
+    first, second = (boundary_band(union.to_array().T, width_px).T & known for union in unions)
+    total = int(np.count_nonzero(first | second))
+    return float(np.count_nonzero(first & second) / total) if total else 1.0
 
 
 def iou_outside(first: Sequence[Mask], second: Sequence[Mask], ignored: Mask) -> float:

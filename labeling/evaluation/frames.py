@@ -72,5 +72,7 @@ class EvaluatedFrame:
     """Its instances matched with the labeled people. None: a filter rejected the frame, or the ground truth or the
     model does not separate people."""
     student_people: ImageMatch | None = None
+    teacher_boundary_iou: float | None = None
+    """Boundary IoU of the unions with the ground truth outside ignored regions; None as for `teacher_iou`."""
     tracks: tuple[str, ...] = ()
     """Visible people, if the ground truth has a `track_id` (`VIDEO/TRACK` if it also names the video)."""

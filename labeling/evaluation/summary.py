@@ -90,6 +90,8 @@ class SetSummary:
     student_iou: float | None
     """Mean over the frames with people."""
     teacher_iou: float | None
+    teacher_boundary_iou: float | None
+    """The same of the boundary IoU (Cheng et al. 2021)."""
     teacher_people: PersonMetrics | None
     """None if the ground truth or the model does not separate people."""
     student_people: PersonMetrics | None
@@ -118,6 +120,7 @@ def _summarize(frames: Sequence[EvaluatedFrame]) -> SetSummary:
         without_masks=len(compared) - len(judged),
         student_iou=_mean([frame.student_iou for frame in peopled]),
         teacher_iou=_mean([frame.teacher_iou for frame in peopled]),
+        teacher_boundary_iou=_mean([frame.teacher_boundary_iou for frame in peopled]),
         teacher_people=summarize_people([frame.teacher_people for frame in compared if frame.teacher_people]),
         student_people=summarize_people([frame.student_people for frame in compared if frame.student_people]),
         mining=_mining(judged),

@@ -40,6 +40,8 @@ class CompositeSettings:
     rendered_share: float = 0.4
     """Samples with a rendered figure instead of a cut-out."""
     second_person: float = 0.15
+    absent_person: float = 0.15
+    """The segmentation and the keypoints show a second person where there is none, such as a coat on a hook."""
     camouflage: float = 0.35
     """People in the colors of the background behind them: the segmentation must decide there."""
     shadow: float = 0.7
@@ -123,7 +125,10 @@ class Compositor:
         plate, coverage = self._plate(rng, empty, alpha)
         relit = light if rng.random() < 0.7 else np.float32(1.0)  # noqa: PLR2004 - most plates are relit
         plate_rgb = self._perturb(rng, plate * relit)
-        mask = _degrade(rng, alpha, settings.prior_error)
+        if rng.random() < settings.absent_person:
+            people.append(self._place(rng, main=False))
+        claimed = np.maximum.reduce([person.alpha for person in people])
+        mask = _degrade(rng, claimed, settings.prior_error)
         keypoints = [self._jitter(rng, person.keypoints) for person in people]
         network_input = make_input(
             shown, plate_rgb, coverage, mask, motion=motion, people=[k for k in keypoints if k is not None]
@@ -431,11 +436,11 @@ def render_cutout(rng: RNG) -> Cutout:
         joints += [np.array(at[f"{left}_{part}"]), np.array(at[f"{right}_{part}"])]
     visible = [1.0, 0.0, 0.0, 0.0, 0.0] + [1.0] * 12
     keypoints = tuple((float(x), float(y), v) for (x, y), v in zip(joints, visible, strict=True))
-    return Cutout(_extend_color(layer.rgb, layer.coverage), layer.coverage, keypoints)
+    return Cutout(extend_color(layer.rgb, layer.coverage), layer.coverage, keypoints)
 
 
-def _extend_color(rgb: FloatImage, coverage: FloatImage) -> RgbImage:
-    """Continue the colors beyond the contour, so that a blurred contour has no dark rim."""
+def extend_color(rgb: FloatImage, coverage: FloatImage) -> RgbImage:
+    """Continue the colors of pixels that are wholly covered beyond the contour: it has no rim of other colors."""
     near = cv2.GaussianBlur(np.dstack([rgb * coverage[..., None], coverage]), (0, 0), 3)
     outside = near[..., :3] / np.maximum(near[..., 3:], 1e-3)
     solid = (coverage > 0.99)[..., None]  # noqa: PLR2004

@@ -1,23 +1,38 @@
 """Charts as inline SVG. Horizontal positions are percentages, so that text keeps its size on any screen."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup
 
-from labeling.report.contents import AgreementHistogram, FrameCounts
 from labeling.text.figures import count_of, spaced
 
 _PLOT_PX = 168
 _TOP_PX = 26
 _AXIS_PX = 24
 _BAR_PX = 16
+_SQUARE_PX = 260
+_MARGIN_PX = 26
+_FIFTHS = 5
 _MOST_STEPS = 5
 _HAIR = 0.15
 """Narrowest bar in percent, so that a small number stays visible."""
 _GAP = 0.12
 """Share of a histogram bin that stays empty, half on each side."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementHistogram:
+    """Compared frames by union IoU."""
+
+    counts: tuple[int, ...]
+    """Frames in each of equally wide bins over [0, 1], without those in which neither model found a person."""
+    both_empty: int
+    """Frames in which neither model found a person."""
+    hard_below: float
+    """The run's threshold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +50,28 @@ class FunnelRow:
     """A part of the row above, indented."""
 
 
-def funnel_rows(counts: FrameCounts) -> list[FunnelRow]:
+def funnel_rows(counts: Mapping[str, int]) -> list[FunnelRow]:
     """Return the rows from sampled frames, minus each rule's rejections, to accepted and review.
 
-    Removed frames are drawn at the right end of the frames that were left.
+    Removed frames are drawn at the right end of the frames that were left; the rule that rejected most comes first.
     """
-    rows = [FunnelRow("sampled", counts.sampled, counts.sampled, "all", is_part=False)]
-    left = counts.sampled
-    for rule, frames in counts.rejected:
+    names = ("sampled", "compared", "easy", "hard", "accepted", "review")
+    sampled, compared, easy, hard, accepted, review = (counts.get(name, 0) for name in names)
+    prefix = "rejected:"
+    rejected = [
+        (frames, name.removeprefix(prefix)) for name, frames in counts.items() if name.startswith(prefix)
+    ]
+    rows, left = [FunnelRow("sampled", sampled, sampled, "all", is_part=False)], sampled
+    for frames, rule in sorted(rejected, key=lambda pair: (-pair[0], pair[1])):
         left = max(0, left - frames)
-        rows.append(FunnelRow(spaced(rule), frames, counts.sampled, "rejected", after=left))
+        rows.append(FunnelRow(spaced(rule), frames, sampled, "rejected", after=left))
     return [
         *rows,
-        FunnelRow("compared", counts.compared, counts.sampled, "all", is_part=False),
-        FunnelRow("easy", counts.easy, counts.compared, "rejected", after=counts.hard),
-        FunnelRow("hard", counts.hard, counts.compared, "hard", is_part=False),
-        FunnelRow("accepted", counts.accepted, counts.hard, "accepted"),
-        FunnelRow("review", counts.review, counts.hard, "review", after=counts.accepted),
+        FunnelRow("compared", compared, sampled, "all", is_part=False),
+        FunnelRow("easy", easy, compared, "rejected", after=hard),
+        FunnelRow("hard", hard, compared, "hard", is_part=False),
+        FunnelRow("accepted", accepted, hard, "accepted"),
+        FunnelRow("review", review, hard, "review", after=accepted),
     ]
 
 
@@ -149,3 +169,60 @@ def _rect(
     content = element("title", title) if title else ""
     y, height = f"{down[0]:.1f}", f"{down[1]:.1f}"
     return element("rect", content, css_class=css_class, x=x, width=width, y=y, height=height)
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """One frame."""
+
+    x: float
+    y: float
+    css_class: str
+    title: str
+
+
+def scatter_chart(dots: Sequence[Dot], *, split_x: float, split_y: float, what: str) -> Markup:
+    """Draw a dot per frame, and a line at each threshold; `what` names the two numbers for screen readers."""
+    thresholds = [
+        _line("threshold", (split_x, 1), (split_x, 0)),
+        _line("threshold", (0, split_y), (1, split_y)),
+    ]
+    drawn = [_dot(dot, f"{dot.title}, {dot.css_class}: {dot.x:.2f}, {dot.y:.2f}") for dot in dots]
+    return _chart([*_axes(), *thresholds, *drawn], f"{what} of {len(dots)} frames")
+
+
+def line_chart(points: Sequence[tuple[float, float]], *, what: str, diagonal: bool = False) -> Markup:
+    """Draw a line through points in order, with a dot at each; `diagonal` marks equal numbers."""
+    ideal = [_line("threshold", (0, 0), (1, 1))] if diagonal else []
+    lines = [_line("curve", first, second) for first, second in pairwise(points)]
+    dots = [_dot(Dot(x, y, "accepted", ""), f"{x:.2f}, {y:.2f}") for x, y in points]
+    return _chart([*_axes(), *ideal, *lines, *dots], f"{what}: {len(points)} points")
+
+
+def _chart(parts: Iterable[Markup], label: str) -> Markup:
+    height = _SQUARE_PX + 2 * _MARGIN_PX
+    content = Markup("").join(parts)
+    return element("svg", content, css_class="histogram scatter", height=height, role="img", aria_label=label)
+
+
+def _axes() -> Iterator[Markup]:
+    for fifth in range(_FIFTHS + 1):
+        value = fifth / _FIFTHS
+        yield grid_line(_y(value)) + value_label(_y(value), f"{value:.1f}")
+        yield element(
+            "text", f"{value:.1f}", x=f"{100 * value:.0f}%", y=f"{_y(0) + 17:.1f}", text_anchor="middle"
+        )
+
+
+def _line(css_class: str, start: tuple[float, float], end: tuple[float, float]) -> Markup:
+    (x1, y1), (x2, y2) = ((f"{100 * x:.2f}%", f"{_y(y):.1f}") for x, y in (start, end))
+    return element("line", css_class=css_class, x1=x1, x2=x2, y1=y1, y2=y2)
+
+
+def _dot(dot: Dot, title: str) -> Markup:
+    x, y = f"{100 * dot.x:.2f}%", f"{_y(dot.y):.1f}"
+    return element("circle", element("title", title), css_class=dot.css_class, cx=x, cy=y, r="4")
+
+
+def _y(value: float) -> float:
+    return _MARGIN_PX + _SQUARE_PX * (1 - value)

@@ -10,10 +10,9 @@ from labeling.evaluation.frames import EvaluatedFrame
 from labeling.evaluation.matted_videos import MatteSummary
 from labeling.evaluation.plate_metrics import PlateMetrics
 from labeling.evaluation.summary import BAD_BELOW, GOOD_FROM, POOLED, SetSummary
-from labeling.report.contents import ExampleImage
-from labeling.report.mattes import matte_tables
+from labeling.report.charts import Dot, line_chart, scatter_chart
+from labeling.report.mattes import MatteTile, matte_tables
 from labeling.report.page import render_page
-from labeling.report.scatter import Dot, line_chart, scatter_chart
 from labeling.text.figures import count, count_of, percent
 
 
@@ -27,14 +26,14 @@ class EvaluationPage:
     sets: Mapping[str, SetSummary]
     """Metrics by set name, and `POOLED`; empty without labeled images."""
     frames: Sequence[EvaluatedFrame]
-    false_accepts: Iterable[ExampleImage]
-    """Ground truth beside the teacher's masks."""
-    missed_failures: Iterable[ExampleImage]
-    """Ground truth beside the student's masks."""
+    false_accepts: Iterable[tuple[EvaluatedFrame, bytes]]
+    """Frames and JPEGs of ground truth beside the teacher's masks."""
+    missed_failures: Iterable[tuple[EvaluatedFrame, bytes]]
+    """Frames and JPEGs of ground truth beside the student's masks."""
     mattes: Mapping[str, MatteSummary]
     """Metrics by name of the video, and `POOLED`."""
     plates: Mapping[str, PlateMetrics]
-    worst_mattes: Iterable[ExampleImage]
+    worst_mattes: Iterable[MatteTile]
     """Mattes beside ground truth."""
 
 

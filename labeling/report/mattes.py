@@ -13,6 +13,18 @@ Cell = str | int | float | None
 
 
 @dataclass(frozen=True, slots=True)
+class MatteTile:
+    """One frame of a matte beside its ground truth."""
+
+    jpeg: bytes
+    title: str
+    video: str
+    iou: float | None
+    mad: float | None
+    """None without exact alpha."""
+
+
+@dataclass(frozen=True, slots=True)
 class FigureTable:
     """Figures of each video and, except for counts, `all`: their mean over the videos."""
 

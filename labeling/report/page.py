@@ -1,4 +1,4 @@
-"""The HTML page of a run: without scripts, other files or other hosts."""
+"""HTML pages without scripts, other files or other hosts."""
 
 import base64
 from importlib import resources
@@ -6,31 +6,15 @@ from importlib import resources
 from jinja2 import Environment, StrictUndefined
 
 from labeling.report import wording
-from labeling.report.charts import bar, funnel_rows, histogram_chart
-from labeling.report.contents import ReportData
+from labeling.report.charts import bar
 from labeling.text import figures
 
 
-def render_report(data: ReportData) -> str:
-    """Render the page; the same data gives the same text, which can be encoded as UTF-8.
-
-    All values are escaped. `data.tiles` is iterated once.
-    """
-    return render_page(
-        "report.html.j2",
-        data=data,
-        sentence=wording.summarize(data),
-        funnel=funnel_rows(data.counts),
-        histogram=histogram_chart(data.histogram),
-        cause_words=wording.CAUSES,
-        bar=bar,
-        percent=figures.percent,
-        rate=wording.rate,
-    )
-
-
 def render_page(template: str, **values: object) -> str:
-    """Render one of this folder's templates with the styles and filters."""
+    """Render one of this folder's templates; the same values give the same text, which can be encoded as UTF-8.
+
+    All values are escaped.
+    """
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -44,6 +28,12 @@ def render_page(template: str, **values: object) -> str:
         "spaced": figures.spaced,
         "listing": wording.listing,
         "web_address": _web_address,
+    }
+    environment.globals |= {
+        "bar": bar,
+        "cause_words": wording.CAUSES,
+        "percent": figures.percent,
+        "rate": wording.rate,
     }
     page = environment.from_string(_read(template)).render(styles=_read("report.css"), **values)
     return page.encode("utf-8", "replace").decode("utf-8")

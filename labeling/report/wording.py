@@ -1,9 +1,8 @@
 """Texts of a report: the sentence at the top, rates, causes, advice about failures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from configs.errors import MaskmillError, error_classes
-from labeling.report.contents import FrameCounts, ReportData
 from labeling.text.figures import count, count_of, percent, spaced
 
 CAUSES = {
@@ -22,35 +21,29 @@ def advice_for(code: str) -> str:
     return f"{advice[0].upper()}{advice[1:]}."
 
 
-def summarize(data: ReportData) -> str:
-    """Summarize a run; if it sampled no frame, count the failed sources."""
-    sentence = summary_sentence(data.counts, videos=data.videos, images=data.images)
-    failed = sum(source.failure is not None for source in data.sources)
-    if data.counts.sampled or not failed:
-        return sentence
-    return f"{sentence} {count_of(failed, 'source')} failed: see below."
-
-
-def summary_sentence(counts: FrameCounts, *, videos: int, images: int) -> str:
+def summary_sentence(counts: Mapping[str, int], *, videos: int, images: int) -> str:
     """Summarize a run's counts.
 
-    >>> summary_sentence(FrameCounts(9, (), 8, 5, 3, 1, 2), videos=1, images=0)
+    >>> counts = {"sampled": 9, "compared": 8, "hard": 3, "accepted": 1, "review": 2}
+    >>> summary_sentence(counts, videos=1, images=0)
     'Of 9 frames sampled from 1 video, 8 were compared: the student got 3 wrong (37.5 %). The teacher is trusted on 1 of these; 2 wait for review by a person.'
     """
-    if not counts.sampled:
+    names = ("sampled", "compared", "hard", "accepted", "review")
+    sampled, compared, hard, accepted, review = (counts.get(name, 0) for name in names)
+    if not sampled:
         return "No frame was sampled."
     kinds = ((videos, "video"), (images, "image"))
     media = " and ".join(count_of(number, noun) for number, noun in kinds if number) or "0 videos"
-    opening = f"Of {count_of(counts.sampled, 'frame')} sampled from {media},"
-    if not counts.compared:
+    opening = f"Of {count_of(sampled, 'frame')} sampled from {media},"
+    if not compared:
         return f"{opening} none was compared: the filters rejected every one."
-    opening += f" {count(counts.compared)} {'was' if counts.compared == 1 else 'were'} compared:"
-    if not counts.hard:
+    opening += f" {count(compared)} {'was' if compared == 1 else 'were'} compared:"
+    if not hard:
         return f"{opening} the student agrees with the teacher on all of them."
     return (
-        f"{opening} the student got {count(counts.hard)} wrong ({percent(counts.hard, counts.compared)}). "
-        f"The teacher is trusted on {count(counts.accepted)} of these; "
-        f"{count(counts.review)} {'waits' if counts.review == 1 else 'wait'} for review by a person."
+        f"{opening} the student got {count(hard)} wrong ({percent(hard, compared)}). "
+        f"The teacher is trusted on {count(accepted)} of these; "
+        f"{count(review)} {'waits' if review == 1 else 'wait'} for review by a person."
     )
 
 

@@ -13,8 +13,9 @@ from labeling.segmenters.network_files import OpenNetwork, open_network
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.segmenters.weights import check_sha256
 from labeling.structures.frames import Frame, RgbImage
+from labeling.structures.images import resize_image
 from labeling.structures.instances import Instance, ModelCard
-from labeling.structures.probability_maps import FloatMap, instances_from_map, resize_image, resize_map
+from labeling.structures.probability_maps import FloatMap, instances_from_map, resize_map
 
 RANGE_TOLERANCE = 0.01
 """How far probabilities may exceed [0, 1], due to rounding in half precision or 8 bits."""
@@ -42,7 +43,7 @@ class CustomNetworkSegmenter(StatelessSegmenter):
 
     @property
     def card(self) -> ModelCard:
-        settings = self._block.model_dump(mode="json", exclude={"kind", "path", "sha256"})
+        settings = self._block.model_dump(mode="json", exclude={"kind", "path", "sha256", "refine"})
         return ModelCard(
             kind=self._block.kind,
             name=self._block.path.name,

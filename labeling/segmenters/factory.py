@@ -19,10 +19,12 @@ from configs.segmenters import (
     SelfieBlock,
     TorchvisionBlock,
 )
+from labeling.refinement.factory import make_refiner
 from labeling.runtime.memory import bound_heaps
 from labeling.runtime.threads import bound_image_threads
 from labeling.segmenters.models import Models, check_calibration
 from labeling.segmenters.protocol import Segmenter
+from labeling.segmenters.refined import RefinedSegmenter
 from labeling.segmenters.shared import SerializedSegmenter
 
 _EXTRA_OF = {"onnxruntime": "lite", "ai_edge_litert": "lite", "torch": "torch", "torchvision": "torch"}
@@ -73,10 +75,8 @@ def _load(config: RunConfig) -> Models:
     return models
 
 
-def make_segmenter(  # noqa: PLR0911 - one line per kind
-    block: SegmenterBlock, *, weights_dir: Path | None, device: str, batch: int
-) -> Segmenter:
-    """Load the segmenter that `block` describes.
+def make_segmenter(block: SegmenterBlock, *, weights_dir: Path | None, device: str, batch: int) -> Segmenter:
+    """Load the segmenter that `block` describes, and its refiners.
 
     `device` is "auto", "cpu" or "cuda" and applies to torch networks; the others run on the CPU.
     `batch` frames go through a network at once.
@@ -86,6 +86,19 @@ def make_segmenter(  # noqa: PLR0911 - one line per kind
         ConfigError: the block is invalid, or there is no CUDA device for "cuda".
         WeightsMissing, WeightsCorrupt: the weights cannot be downloaded, or are wrong.
     """
+    segmenter = _make_unrefined(block, weights_dir=weights_dir, device=device, batch=batch)
+    if not block.refine:
+        return segmenter
+    if not segmenter.card.gives_masks:
+        raise ConfigError(
+            f"refine: {block.kind}:{segmenter.card.name} gives boxes, which cannot be refined: remove `refine`"
+        )
+    return RefinedSegmenter(segmenter, [make_refiner(one) for one in block.refine])
+
+
+def _make_unrefined(  # noqa: PLR0911 - one line per kind
+    block: SegmenterBlock, *, weights_dir: Path | None, device: str, batch: int
+) -> Segmenter:
     for library in _LIBRARIES.get(block.kind, ()):
         if importlib.util.find_spec(library) is None:
             raise ExtraMissing(

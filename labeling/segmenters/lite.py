@@ -95,7 +95,7 @@ class LiteSegmenter(StatelessSegmenter):
 
     @property
     def card(self) -> ModelCard:
-        settings = self._block.model_dump(mode="json", exclude={"kind"})
+        settings = self._block.model_dump(mode="json", exclude={"kind", "refine"})
         return ModelCard(
             kind=self._block.kind,
             name="fastestdet+pose_landmark_lite",

@@ -1,6 +1,7 @@
 """The segmenters of a run, by role, and the calibration that fits its teacher."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,16 +45,29 @@ def calibration_warning(config: RunConfig, teacher: ModelCard) -> str:
     """Return which settings of the teacher differ from those it was calibrated with; empty if none do."""
     fitted = config.trust.calibration.settings if config.trust.calibration else {}
     current = settings_of(teacher)
+    compared = sorted(fitted.keys() | ({"refine"} & current.keys())) if config.trust.calibration else []
     changed = [
-        f"{key} is {current.get(key)}, was {fitted[key]}"
-        for key in sorted(fitted)
-        if current.get(key) != fitted[key]
+        f"{key} is {_format(current.get(key))}, was {_format(fitted.get(key))}"
+        for key in compared
+        if current.get(key) != fitted.get(key)
     ]
     if not changed:
         return ""
     return (
         f"trust.calibration was fitted to {teacher.kind}:{teacher.name} with other settings ({', '.join(changed)}): "
         "its probabilities may be wrong; `maskmill calibrate` fits one to the current settings"
+    )
+
+
+def _format(setting: Any) -> str:
+    """Return a setting as text; of refiners, their kinds and the start of their weights' SHA-256."""
+    if not isinstance(setting, list):
+        return str(setting)
+    return " + ".join(
+        " ".join(str(part) for part in (one.get("kind"), str(one.get("weights_sha256", ""))[:8]) if part)
+        if isinstance(one, Mapping)
+        else str(one)
+        for one in setting
     )
 
 

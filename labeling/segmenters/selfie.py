@@ -29,7 +29,7 @@ class SelfieSegmenter(CustomNetworkSegmenter):
 
     @property
     def card(self) -> ModelCard:
-        settings = self._selfie.model_dump(mode="json", exclude={"kind"})
+        settings = self._selfie.model_dump(mode="json", exclude={"kind", "refine"})
         return replace(
             super().card,
             kind="selfie",

@@ -47,7 +47,7 @@ class TorchvisionSegmenter(StatelessSegmenter):
 
     @property
     def card(self) -> ModelCard:
-        settings = self._block.model_dump(mode="json", exclude={"kind", "model"})
+        settings = self._block.model_dump(mode="json", exclude={"kind", "model", "refine"})
         gives_keypoints = self._block.model.startswith("keypoint")
         return ModelCard(
             kind=self._block.kind,

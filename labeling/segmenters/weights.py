@@ -11,7 +11,7 @@ from configs.errors import UnknownModel, WeightsCorrupt, WeightsMissing
 from configs.models import RunConfig
 from configs.segmenters import SegmenterBlock, TorchvisionBlock
 from labeling.storage.atomic import storage_errors
-from labeling.storage.cache import cache_dir
+from labeling.storage.home import cache_dir
 
 FOLDER_DEPTH = 2
 """Levels of subfolders of the weights folder that are searched."""
@@ -42,20 +42,6 @@ class KnownWeights:
     @property
     def file(self) -> str:
         return self.url.rpartition("/")[2]
-
-
-@dataclass(frozen=True, slots=True)
-class WeightsRow:
-    """A line of `maskmill models list`."""
-
-    name: str
-    kind: str
-    file: str
-    sha256: str
-    """64 digits, or the first 8."""
-    license: str
-    found: Path | None
-    """None: missing."""
 
 
 def _torchvision(model: str, member: str, stem: str) -> KnownWeights:
@@ -141,19 +127,9 @@ def find_weights(name: str, weights_dir: Path | None) -> Path:
     return target
 
 
-fetch_weights = find_weights
-"""`maskmill models fetch`: weights that are present are verified, not downloaded again."""
-
-
-def list_weights(weights_dir: Path | None = None) -> list[WeightsRow]:
-    """Return every known file and its location, without reading or downloading any."""
-    return [
-        WeightsRow(
-            *(known.name, known.kind, known.file, known.sha256, known.license),
-            found=_locate(known, weights_dir),
-        )
-        for known in _TABLE
-    ]
+def list_weights(weights_dir: Path | None = None) -> list[tuple[KnownWeights, Path | None]]:
+    """Return every known file and its location (None: missing), without reading or downloading any."""
+    return [(known, _locate(known, weights_dir)) for known in _TABLE]
 
 
 def check_sha256(path: Path, prefix: str) -> str:

@@ -1,10 +1,14 @@
 """Recording of cameras and live streams into files that start with a key frame."""
 
+import signal
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import av
@@ -21,7 +25,6 @@ from configs.errors import (
 )
 from configs.models import Ingest
 from labeling.sources.content_store import move_into_store, staging
-from labeling.sources.interrupt import Interrupt
 from labeling.sources.recording_segments import SegmentTimeline, SegmentWriter, date_back, open_segment
 from labeling.sources.url_policy import PAGE_SCHEMES, check_resolved, name_source, redact_url, url_scheme
 
@@ -38,6 +41,43 @@ _REFUSALS: dict[type[FFmpegError], type[SourceError]] = {
     av.error.ProtocolNotFoundError: UnsupportedVideo,
 }
 """Errors that another attempt would not change."""
+
+
+class Interrupt:
+    """Holds back the first Ctrl-C until `pass_on`. A second one has its usual effect at once.
+
+    The exception that Python would raise immediately is lost in a callback of a C library or in a finalizer, and
+    may interrupt any write halfway.
+    """
+
+    def __init__(self) -> None:
+        self.came = False
+        """Ctrl-C was pressed: finish, then call `pass_on`."""
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold back Ctrl-C during the block. No effect outside the main thread, or where SIGINT is ignored."""
+        usual = signal.getsignal(signal.SIGINT)
+        in_main = threading.current_thread() is threading.main_thread()
+        if not in_main or usual in (signal.SIG_IGN, None):
+            yield
+            return
+
+        def keep(signum: int, frame: FrameType | None) -> None:
+            self.came = True
+            signal.signal(signal.SIGINT, usual)
+
+        signal.signal(signal.SIGINT, keep)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, usual)
+
+    def pass_on(self) -> None:
+        """Give a held Ctrl-C its usual effect now."""
+        if self.came:
+            self.came = False
+            signal.raise_signal(signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)

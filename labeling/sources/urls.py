@@ -19,8 +19,7 @@ from configs.errors import (
     UnsupportedVideo,
 )
 from configs.models import Ingest
-from labeling.sources.content_store import move_into_store, staging
-from labeling.sources.download_archive import DownloadArchive
+from labeling.sources.content_store import DownloadArchive, move_into_store, staging
 from labeling.sources.download_errors import classify_failure, reason_of, retry_after_s, storage_failure
 from labeling.sources.source import FailedSource, FetchedSource, SourceItem
 from labeling.sources.url_policy import PAGE_SCHEMES, redact_text, redact_url, url_scheme

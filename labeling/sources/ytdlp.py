@@ -3,12 +3,12 @@
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from configs.errors import ConfigError, UnsupportedVideo
 from configs.models import Ingest
-from labeling.sources.js_runtime import RUNTIMES
 from labeling.sources.url_policy import check_resolved, redact_text
 
 MAX_PAUSE_S = 120.0
@@ -138,3 +138,38 @@ class _AddressGuard:
         self._responses = [*(known for known in self._responses if not known.closed), response]
         if response.url != request.url:
             check_resolved(response.url, allow_link_local=self._allow_link_local)
+
+
+RUNTIMES = ("deno", "node", "bun", "quickjs")
+"""In yt-dlp's own order of preference. It tries only those in its options, by default only deno."""
+
+
+class JsRuntimeStatus(NamedTuple):
+    """The runtime as `maskmill doctor` shows it."""
+
+    name: str | None
+    version: str | None
+    ok: bool
+    explanation: str
+
+
+def js_runtime_status() -> JsRuntimeStatus:
+    """Return the best runtime that is installed; starts each candidate once to get its version."""
+    import yt_dlp
+    from yt_dlp.globals import supported_js_runtimes
+
+    found = [info for name in RUNTIMES if (info := supported_js_runtimes.value[name]().info)]
+    if not found:
+        advice = "none found; YouTube needs one: install deno, or node 22 or later"
+        return JsRuntimeStatus(None, None, False, advice)
+    best = next((info for info in found if info.supported), found[0])
+    if not best.supported:
+        explanation = (
+            f"{best.name} {best.version} is too old for yt-dlp {yt_dlp.version.__version__}; "
+            "install deno, or node 22 or later"
+        )
+    elif find_spec("yt_dlp_ejs") is None:
+        explanation = "the package yt-dlp-ejs is missing: pip install 'yt-dlp[default]'"
+    else:
+        return JsRuntimeStatus(best.name, best.version, True, f"found at {best.path}")
+    return JsRuntimeStatus(best.name, best.version, False, explanation)

@@ -1,13 +1,15 @@
-"""The home: the folder of the database, fetched videos and kept images."""
+"""The home, the folder of the database, fetched videos and kept images; and the cache folder of this user."""
 
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
+
+from configs.environment import CACHE
 from labeling.storage.atomic import storage_errors
-from labeling.storage.encode import IMAGES, encode_image
+from labeling.storage.encode import IMAGES
 from labeling.storage.image_store import ImageStore, open_images
-from labeling.structures.frames import RgbImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,7 @@ class Home:
     def absolute(self, stored: str) -> Path:
         return self.root / stored
 
-    def save_image(self, rgb: RgbImage, *, quality: int, original: Path | None = None) -> str:
-        """Store an image as `encode_image` encodes it, and return its name in the database."""
-        image = encode_image(rgb, quality=quality, original=original)
-        self.images.save(image.name, image.content)
-        return image.stored
+
+def cache_dir() -> Path:
+    """Return the folder for downloaded weights: `$MASKMILL_CACHE`, else `maskmill/weights` in the user's cache folder."""
+    return CACHE.read() or platformdirs.user_cache_path("maskmill") / "weights"

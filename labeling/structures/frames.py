@@ -87,6 +87,8 @@ class Frame:
     """Exact presentation time in seconds; `pts_ms` is this, rounded. 0 for an image without a time."""
     index: int | None = None
     """Position of an image in its set; None for a frame of a video."""
+    is_mirrored: bool = False
+    """The image is flipped left to right."""
 
     @property
     def key(self) -> int:
@@ -99,4 +101,4 @@ class Frame:
 
     def mirror(self) -> Self:
         """Return the frame flipped left to right."""
-        return replace(self, rgb=np.ascontiguousarray(self.rgb[:, ::-1]))
+        return replace(self, rgb=np.ascontiguousarray(self.rgb[:, ::-1]), is_mirrored=not self.is_mirrored)

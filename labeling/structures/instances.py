@@ -1,8 +1,9 @@
 """Instances and model cards, the output of a segmenter."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
-from labeling.structures.masks import BoxXywh, Mask
+from labeling.structures.masks import BoxXywh, Mask, flip_mask
 
 Keypoints = tuple[tuple[float, float, float], ...]
 """COCO's 17 as (x_px, y_px, confidence in [0, 1])."""
@@ -18,6 +19,9 @@ COCO_SKELETON = (
     (8, 10), (9, 11), (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
 )  # fmt: skip
 """Limbs as pairs of 1-based keypoint numbers, as in COCO's category record."""
+
+_MIRRORED = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
+"""For each of COCO's keypoints the one of the other side of the body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,22 @@ class Instance:
     probabilities. See `labeling.structures.probability_maps.stability_share`."""
     trust: float | None = None
     """Calibrated probability that a teacher's mask is right."""
+    refined_by: str | None = None
+    """The refiners that replaced the segmenter's mask, such as `matting:NAME@1f0c22ab`; None: the mask is its own."""
+    iou_before: float | None = None
+    """IoU of the refined mask with the segmenter's own, in [0, 1]; None: not refined."""
+    not_refined: tuple[str, ...] = ()
+    """Why refiners left the mask as it was, each as `NAME: reason`."""
+
+    def mirror(self, width: int) -> Self:
+        """Return the instance flipped left to right in an image of this width."""
+        x, y, w, h = self.box_xywh
+        keypoints = self.keypoints
+        if keypoints is not None and len(keypoints) == len(_MIRRORED):
+            keypoints = tuple((width - keypoints[i][0], *keypoints[i][1:]) for i in _MIRRORED)
+        return replace(
+            self, mask=flip_mask(self.mask), box_xywh=(width - x - w, y, w, h), keypoints=keypoints
+        )
 
 
 @dataclass(frozen=True, slots=True)

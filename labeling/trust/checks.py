@@ -174,6 +174,7 @@ def gather_evidence(
             if instance.keypoints is None
             else share_inside(instance.keypoints, instance.mask, min_keypoint_score=min_keypoint_score),
             flip_iou=flip,
+            refined_iou=instance.iou_before,
         )
         for instance, area, flip in zip(teacher, mask_areas(masks), flips, strict=True)
         if area

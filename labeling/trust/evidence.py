@@ -19,6 +19,8 @@ class InstanceEvidence:
     """Share of the confident keypoints inside the mask, in [0, 1]; None: no confident keypoint."""
     flip_iou: float | None = None
     """Best IoU with a mask of the mirrored image, mirrored back, in [0, 1]; None: not measured."""
+    refined_iou: float | None = None
+    """IoU of the refined mask with the teacher's first one, in [0, 1]; None: not refined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,12 @@ class Evidence:
     to measure (`labeling.trust.flow_consistency`)."""
     verifier: SecondOpinion | None = None
     """None: the verifier did not run."""
+
+    @property
+    def refined_iou(self) -> float | None:
+        """The lowest of all instances: how much refinement changed; None: none was refined."""
+        ious = [instance.refined_iou for instance in self.instances if instance.refined_iou is not None]
+        return min(ious, default=None)
 
     @property
     def keypoints_inside(self) -> float | None:

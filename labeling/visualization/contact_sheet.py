@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 
 from labeling.structures.frames import RgbImage
-from labeling.visualization.encode import encode_jpeg
 from labeling.visualization.text import Color, TextDrawer, shorten
 
 CELL_HW = (225, 300)
@@ -70,3 +69,8 @@ def _fit(cell: RgbImage, rgb: RgbImage) -> None:
     cell[top : top + height, left : left + width] = cv2.resize(
         rgb, (width, height), interpolation=interpolation
     )
+
+
+def encode_jpeg(rgb: RgbImage, *, quality: int) -> bytes:
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()

@@ -15,8 +15,7 @@ from configs.errors import ModelOutputWrong
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoolArray, Mask
-from labeling.visualization.contact_sheet import BACKGROUND
-from labeling.visualization.encode import encode_jpeg
+from labeling.visualization.contact_sheet import BACKGROUND, encode_jpeg
 from labeling.visualization.text import SMALLEST_TEXT_PX, Color, TextDrawer, shorten
 
 TEACHER: Color = (86, 180, 233)

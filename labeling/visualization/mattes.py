@@ -6,8 +6,7 @@ from numpy.typing import NDArray
 
 from labeling.structures.frames import RgbImage
 from labeling.structures.masks import BoolArray
-from labeling.visualization.contact_sheet import BACKGROUND
-from labeling.visualization.encode import encode_jpeg
+from labeling.visualization.contact_sheet import BACKGROUND, encode_jpeg
 from labeling.visualization.frames import STUDENT, TEACHER
 
 TILE_WIDTH_PX = 640

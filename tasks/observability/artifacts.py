@@ -15,7 +15,7 @@ from db.models.review import AnnotationRow
 from db.review.summary import summarize_reviews
 from db.runs.overview import VideoWork, title_of
 from db.runs.queries import Failure, RunSummary
-from labeling.report.contents import AgreementHistogram
+from labeling.report.charts import AgreementHistogram
 from labeling.report.wording import count_name
 from labeling.sources.titles import source_title
 from labeling.storage.home import Home

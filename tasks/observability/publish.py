@@ -10,6 +10,7 @@ from prefect.logging import get_run_logger
 from configs.models import RunConfig
 from db.runs.overview import count_for_people, title_of, video_works
 from db.runs.queries import RunSummary
+from labeling.refinement.protocol import refiners_in
 from labeling.sources.url_policy import redact_text
 from labeling.structures.instances import ModelCard
 from tasks.execution.context import Context
@@ -45,6 +46,7 @@ def describe_run(config: RunConfig, cards: Mapping[str, ModelCard]) -> str:
     models = [
         f"{role}: {card.kind}:{card.name}, "
         + (f"weights sha256 {card.weights_sha256}" if card.weights_sha256 else "no weights")
+        + "".join(f", refined by {label}" for label in refiners_in(card.settings))
         for role, card in cards.items()
     ]
     tree = config.model_dump(mode="json", exclude={"schedules"})

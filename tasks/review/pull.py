@@ -163,9 +163,8 @@ class _Pull:
         return len(changed), problems
 
     def _read(self, task: Task, frame: FrameRow, proposed: Sequence[ProposedInstance]) -> list[ReviewedFrame]:
-        size_hw = (frame.height or 0, frame.width or 0)
         return read_annotations(
-            task, settings=self.settings, proposed=proposed, size_hw=size_hw, users=self.users
+            task, settings=self.settings, proposed=proposed, size_hw=frame.size_hw, users=self.users
         )
 
 

@@ -18,7 +18,6 @@ from db.models.core import RunRow, utc_now
 from db.review.annotations import annotated_frames
 from db.review.items import review_items
 from db.review.outbox import (
-    FrameTask,
     confirm_sent,
     count_elsewhere,
     extend_sending,
@@ -128,9 +127,8 @@ class Outbox:
                     sending = {}
             adopted, deleted = adopted + found.adopted, deleted + found.deleted
             if not sending:
-                left_over = {frame_task.task_id for frame_task in found.left_over}
-                self.delete_untouched(left_over)
-                return adopted, deleted, [task for task in tasks if task.id not in left_over]
+                self.delete_untouched(found.left_over)
+                return adopted, deleted, [task for task in tasks if task.id not in found.left_over]
             time.sleep(_POLL_S)
 
     def remove_duplicate_tasks(self) -> list[TaskState]:
@@ -225,7 +223,7 @@ class Outbox:
             fingerprints = {item.frame_id: self._fingerprint(item) for item in items}
             mark_sending(session, self.project_id, fingerprints)
         task_ids = self.connection.server.import_tasks(self.label_studio_id, tasks)
-        sent = [FrameTask(item.frame_id, task_id) for item, task_id in zip(items, task_ids, strict=True)]
+        sent = dict(zip((item.frame_id for item in items), task_ids, strict=True))
         with database.transaction() as session:
             confirm_sent(session, self.project_id, sent)
 

@@ -54,7 +54,7 @@ def _score_frames(session: Session, run: RunRow, frame_ids: Sequence[int]) -> No
                 compare_instances(
                     people,
                     predicted.get(frame.id, []),
-                    (frame.height or 0, frame.width or 0),
+                    frame.size_hw,
                     settings,
                     student_is_semantic=is_semantic,
                 ),

@@ -21,7 +21,7 @@ from flows.web.run_job import follow_server, process_job
 from labeling.storage.atomic import write_atomically
 from labeling.structures.frames import Clip, RgbImage
 from labeling.video.decode import decode_clip
-from labeling.visualization.encode import encode_jpeg
+from labeling.visualization.contact_sheet import encode_jpeg
 from tests.fakes.videos import write_images
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from configs.models import Review as Settings
 from db.review.annotations import FrameAnnotations, SentFrame, store_annotations
 from db.review.items import proposed_instances
-from db.review.outbox import FrameTask, confirm_sent, fill_outbox, remember_project
+from db.review.outbox import confirm_sent, fill_outbox, remember_project
 from flows.cli.main import app
 from labeling.review.records import ReviewedFrame, ReviewedInstance
 from labeling.storage.home import Home
@@ -49,7 +49,7 @@ def review(home: Home, run: PlantedRun, *, wrong: int) -> None:
     with database_of(home).transaction() as session:
         project = remember_project(session, "http://one", "maskmill", 1, {})
         fill_outbox(session, run.id)
-        confirm_sent(session, project, [FrameTask(one, task) for task, one in enumerate(run.frames, start=1)])
+        confirm_sent(session, project, {one: task for task, one in enumerate(run.frames, start=1)})
         for number, frame_id in enumerate(run.frames):
             shown = proposed_instances(session, run.id, [frame_id])[frame_id]
             kept = tuple(ReviewedInstance(one.mask, "prediction", one.id) for one in shown)

@@ -112,15 +112,17 @@ def test_a_calibration_is_refused_for_other_weights(images: Path) -> None:
 def test_a_preset_has_the_settings_of_its_calibration(preset: str) -> None:
     config = load_config(preset)
     assert config.trust.calibration
-    assert config.trust.calibration.settings == config.teacher.model_dump(mode="json", exclude={"kind"})
+    assert config.trust.calibration.settings == config.teacher.model_dump(
+        mode="json", exclude={"kind", "refine"}
+    )
 
 
 def test_settings_that_differ_from_the_calibration_are_warned_of() -> None:
     config = load_config("surveillance", ["trust.calibration=lite"])
-    settings = json.dumps(config.teacher.model_dump(mode="json", exclude={"kind"}))
+    settings = json.dumps(config.teacher.model_dump(mode="json", exclude={"kind", "refine"}))
     warning = calibration_warning(config, ModelCard("lite", "both", "", settings))
     assert "(min_box_score is 0.5, was 0.4, tiles is 2, was auto)" in warning
-    same = json.dumps(load_config("lite").teacher.model_dump(mode="json", exclude={"kind"}))
+    same = json.dumps(load_config("lite").teacher.model_dump(mode="json", exclude={"kind", "refine"}))
     assert calibration_warning(config, ModelCard("lite", "both", "", same)) == ""
 
 

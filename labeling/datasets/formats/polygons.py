@@ -55,14 +55,8 @@ def _trace_doubled(mask: Mask) -> list[WholePoints]:
     doubled = cropped.repeat(2, axis=0).repeat(2, axis=1)
     traced: Any = cv2.findContours(doubled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
     corner = np.array([2 * x, 2 * y])
-    outlines = [outline[:, 0, :].astype(np.int64) + corner for outline in traced]
-    return sorted(outlines, key=lambda points: (-_shoelace(points), points[0].tolist()))
-
-
-def _shoelace(points: WholePoints) -> float:
-    """Return the area of a closed polygon (Gauss's shoelace formula)."""
-    x, y = points.T
-    return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
+    ordered = sorted(traced, key=lambda outline: (-cv2.contourArea(outline), outline[0, 0].tolist()))
+    return [outline[:, 0, :].astype(np.int64) + corner for outline in ordered]
 
 
 def _without_repeats(points: WholePoints) -> WholePoints:

@@ -6,10 +6,11 @@ after a timeout it is unknown whether the server executed them, so callers must 
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from importlib.util import find_spec
 from itertools import count
 from typing import Any, NoReturn
 
@@ -17,9 +18,16 @@ import httpx
 from pydantic_core import to_json
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from configs.errors import LabelStudioDenied, LabelStudioError, LabelStudioRefused, LabelStudioUnreachable
-from labeling.review.label_studio.sdk_compat import make_authenticator, sdk_errors
+from configs.errors import (
+    LabelStudioDenied,
+    LabelStudioError,
+    LabelStudioMissing,
+    LabelStudioRefused,
+    LabelStudioUnreachable,
+)
 
+TESTED_SDK = "2.1"
+"""Version for which the tests check the private API."""
 MAX_DETAIL = 300
 """Characters of the server's explanation in a message."""
 _CONNECT_LIMIT_S = 10.0
@@ -219,3 +227,31 @@ def _detail(body: object) -> str:
         detail = detail.get("validation_errors") or detail.get("detail") or detail
     text = str(detail).strip()
     return "no explanation" if not text or text.startswith("<") else text[:MAX_DETAIL]
+
+
+def make_authenticator(url: str, token: str, http: httpx.Client) -> Callable[[], Mapping[str, str]]:
+    """Return a function that gives the headers of a request, and refreshes the token if necessary.
+
+    label-studio-sdk exchanges personal access tokens for short-lived ones, but has no public access to the
+    resulting headers. Its own requests encode large bodies twice, which triples their time.
+
+    Raises:
+        LabelStudioMissing: label-studio-sdk is not installed.
+        ApiError: the token has expired (an exception of the SDK, see `sdk_errors`).
+    """
+    if find_spec("label_studio_sdk") is None:
+        raise LabelStudioMissing("label-studio-sdk is not installed: pip install 'maskmill[review]'")
+    from label_studio_sdk import LabelStudio
+
+    # No retries by the SDK: it would repeat writes too.
+    sdk = LabelStudio(base_url=url, api_key=token, httpx_client=http, max_retries=0)
+    headers: Callable[[], Mapping[str, str]] = sdk._client_wrapper.get_headers
+    return headers
+
+
+def sdk_errors() -> tuple[type[Exception], ...]:
+    """Return the exceptions of an authentication: the SDK's, and those of an unexpected response."""
+    from label_studio_sdk.core.api_error import ApiError
+    from label_studio_sdk.core.parse_error import ParsingError
+
+    return ApiError, ParsingError, ValueError, AttributeError

@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from configs.errors import LabelStudioMissing
 from labeling.storage.atomic import storage_errors
-from labeling.storage.cache import cache_dir
+from labeling.storage.home import cache_dir
 
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 DATABASE = "label_studio.sqlite3"

@@ -16,7 +16,6 @@ from db.models.review import AnnotationRow, ConsensusRow, ModelScoreRow, ReviewR
 from db.review.annotations import FrameAnnotations, SentFrame, store_annotations
 from db.review.items import proposed_instances, review_items
 from db.review.outbox import (
-    FrameTask,
     confirm_sent,
     count_elsewhere,
     fill_outbox,
@@ -51,7 +50,7 @@ def send_all(home: Home, run: PlantedRun, location: str = "http://one") -> int:
     with database_of(home).transaction() as session:
         project = remember_project(session, location, "maskmill", 1, {})
         fill_outbox(session, run.id)
-        tasks = [FrameTask(frame_id, task_id) for task_id, frame_id in enumerate(run.frames, start=1)]
+        tasks = {frame_id: task_id for task_id, frame_id in enumerate(run.frames, start=1)}
         confirm_sent(session, project, tasks)
     return project
 

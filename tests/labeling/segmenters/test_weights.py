@@ -17,12 +17,11 @@ from labeling.segmenters.weights import (
     KNOWN_WEIGHTS,
     RETRIES,
     KnownWeights,
-    fetch_weights,
     find_weights,
     list_weights,
     needed_weights,
 )
-from labeling.storage.cache import cache_dir
+from labeling.storage.home import cache_dir
 
 CONTENT = bytes(range(256)) * 400
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -140,7 +139,7 @@ def test_missing_weights_are_downloaded_into_the_cache_once(
     deep = tmp_path / "given" / "one" / "two" / "three" / "tiny.onnx"
     deep.parent.mkdir(parents=True)
     deep.write_bytes(CONTENT)
-    assert fetch_weights("tiny", tmp_path / "given") == empty_cache / "tiny.onnx"
+    assert find_weights("tiny", tmp_path / "given") == empty_cache / "tiny.onnx"
     assert find_weights("tiny", None) == empty_cache / "tiny.onnx"
     assert tiny.requests == 1
 
@@ -179,10 +178,9 @@ def test_the_cache_follows_the_xdg_convention(monkeypatch: pytest.MonkeyPatch, t
 def test_the_list_names_what_is_found_and_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "mediapipe").mkdir()
     (tmp_path / "mediapipe" / "selfie_segmentation.tflite").touch()
-    rows = {row.name: row for row in list_weights(tmp_path)}
-    assert rows["selfie_segmentation"].found == tmp_path / "mediapipe" / "selfie_segmentation.tflite"
-    assert rows["fastestdet"].found is None
-    assert rows["fastestdet"].license == "BSD-3-Clause"
+    found = {known.name: path for known, path in list_weights(tmp_path)}
+    assert found["selfie_segmentation"] == tmp_path / "mediapipe" / "selfie_segmentation.tflite"
+    assert found["fastestdet"] is None
 
 
 def test_torchs_own_cache_is_searched(tmp_path: Path) -> None:
@@ -192,7 +190,7 @@ def test_torchs_own_cache_is_searched(tmp_path: Path) -> None:
     assert kept.is_relative_to(tmp_path)
     kept.parent.mkdir(parents=True)
     kept.touch()
-    rows = {row.name: row.found for row in list_weights()}
+    rows = {known.name: path for known, path in list_weights()}
     assert rows["lraspp_mobilenet_v3_large:COCO_WITH_VOC_LABELS_V1"] == kept
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from labeling.sources.js_runtime import js_runtime_status
+from labeling.sources.ytdlp import js_runtime_status
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from configs.errors import DiskFull, HomeNotWritable, StorageError
 from labeling.storage.atomic import storage_errors, write_atomically
 from labeling.storage.home import Home
 from labeling.structures.frames import RgbImage
+from tests.fakes.images import save_image
 
 
 @pytest.fixture
@@ -30,8 +31,8 @@ def rgb() -> RgbImage:
 
 
 def test_an_image_is_named_by_its_bytes_and_stored_once(home: Home, rgb: RgbImage) -> None:
-    first = home.save_image(rgb, quality=95)
-    assert home.save_image(rgb, quality=95) == first
+    first = save_image(home, rgb, quality=95)
+    assert save_image(home, rgb, quality=95) == first
     content = home.absolute(first).read_bytes()
     assert Path(first).stem == hashlib.sha256(content).hexdigest()
     assert len([p for p in (home.root / "images").rglob("*") if p.is_file()]) == 1
@@ -40,7 +41,7 @@ def test_an_image_is_named_by_its_bytes_and_stored_once(home: Home, rgb: RgbImag
 def test_colors_keep_their_order(home: Home) -> None:
     red = np.zeros((16, 16, 3), np.uint8)
     red[..., 0] = 255
-    stored = home.absolute(home.save_image(red, quality=95))
+    stored = home.absolute(save_image(home, red, quality=95))
     with Image.open(stored) as image:
         pixel = image.convert("RGB").getpixel((8, 8))
     assert isinstance(pixel, tuple)
@@ -54,7 +55,7 @@ def test_an_upright_original_is_kept_byte_for_byte(
 ) -> None:
     original = tmp_path / f"original{suffix}"
     Image.fromarray(rgb).save(original, **options)  # type: ignore[arg-type]  # Pillow types its options as Any
-    stored = home.absolute(home.save_image(rgb, quality=95, original=original))
+    stored = home.absolute(save_image(home, rgb, quality=95, original=original))
     assert stored.read_bytes() == original.read_bytes()
     assert stored.suffix == suffix
 
@@ -66,7 +67,7 @@ def test_a_rotated_original_is_encoded_upright(home: Home, rgb: RgbImage, tmp_pa
     original = tmp_path / "turned.jpg"
     turned.save(original, exif=exif)
     upright = np.ascontiguousarray(np.rot90(rgb, -1))
-    stored = cv2.imread(str(home.absolute(home.save_image(upright, quality=95, original=original))))
+    stored = cv2.imread(str(home.absolute(save_image(home, upright, quality=95, original=original))))
     assert stored is not None
     assert stored.shape[:2] == upright.shape[:2]
 
@@ -115,5 +116,5 @@ def test_paths_below_the_home_move_with_it(home: Home, tmp_path: Path) -> None:
 def test_a_kept_image_has_the_permissions_of_the_umask(home: Home, rgb: RgbImage) -> None:
     usual = home.root / "usual"
     usual.touch()
-    stored = home.absolute(home.save_image(rgb, quality=95))
+    stored = home.absolute(save_image(home, rgb, quality=95))
     assert stored.stat().st_mode == usual.stat().st_mode

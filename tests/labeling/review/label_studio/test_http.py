@@ -5,18 +5,22 @@ import json
 import logging
 import time
 from dataclasses import replace
+from importlib.metadata import version
 
+import httpx
 import pytest
 
 from configs.errors import (
     LabelStudioDenied,
     LabelStudioError,
+    LabelStudioMissing,
     LabelStudioRefused,
     LabelStudioTooOld,
     LabelStudioUnreachable,
 )
+from labeling.review.label_studio import http as label_studio_http
 from labeling.review.label_studio.client import LabelStudioClient
-from labeling.review.label_studio.http import RetryPolicy
+from labeling.review.label_studio.http import TESTED_SDK, RetryPolicy, make_authenticator
 from tests.servers import send_page, send_status, serve
 from tests.studio_server import RunningStudio, gate_before, without_legacy_tokens
 
@@ -159,3 +163,17 @@ def test_a_server_that_responds_too_late_is_unreachable(studio: RunningStudio) -
         site.pages["/api/projects/1/"] = lambda _: time.sleep(0.3)
         with pytest.raises(LabelStudioUnreachable, match=r"did not answer within 0\.1 s"):
             server.project_exists(1)
+
+
+def test_the_installed_sdk_gives_the_headers_of_a_request() -> None:
+    """After an upgrade of the SDK: check this private API, then set `TESTED_SDK`."""
+    assert version("label-studio-sdk").startswith(f"{TESTED_SDK}.")
+    with httpx.Client() as http:
+        headers = make_authenticator("http://127.0.0.1:1/", "t0ken", http)()
+    assert headers["Authorization"] == "Token t0ken"
+
+
+def test_a_missing_sdk_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label_studio_http, "find_spec", lambda _: None)
+    with pytest.raises(LabelStudioMissing, match=r"maskmill\[review\]"):
+        LabelStudioClient("http://127.0.0.1:1", "t0ken")

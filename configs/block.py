@@ -1,0 +1,40 @@
+"""The base of all parts of a config."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction01 = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Block(BaseModel):
+    """A frozen part of a config; unknown keys are errors."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,  # Prefect's UI shows a field's docstring
+        field_title_generator=lambda key, _: key,  # and its key as the title
+    )
+
+
+_SHORTHAND = {
+    "torchvision": "model",
+    "background": "method",
+    "masks_folder": "path",
+    "http": "url",
+    "python": "factory",
+    "matting": "weights",
+    "guided_filter": "radius",
+}
+"""The key that the part after the colon of a short form sets, by kind of segmenter or refiner."""
+
+
+def expand_shorthand(block: Any) -> Any:
+    """Return the mapping of a block in short form; return anything else as it is."""
+    if not isinstance(block, str):
+        return block
+    kind, _, value = block.partition(":")
+    return {"kind": kind, _SHORTHAND.get(kind, "path"): value} if value else {"kind": kind}

@@ -1,0 +1,50 @@
+"""One config block per kind of refiner, selected by `kind`.
+
+A refiner replaces the masks of a segmenter by better ones. A block has a short form: `matting`,
+`guided_filter`, `guided_filter:0.03` (the radius).
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from configs.block import Block, Fraction01, expand_shorthand
+from configs.matting import PlateBlock
+
+
+class RefinePlateBlock(PlateBlock):
+    """The background plate of a shard."""
+
+    samples: int = Field(60, ge=2, le=1000)
+    """Frames of the shard from which the plate is computed; the segmenter runs once more on each."""
+    search_frames: int = Field(0, ge=0, le=10_000)
+    """Most frames searched for background that no sample shows; 0 for no search."""
+
+
+class MattingRefineBlock(Block):
+    """Background matting: the frame is compared with the static camera's background."""
+
+    kind: Literal["matting"] = "matting"
+    weights: Path | None = None
+    """ONNX file of a matting network that `maskmill train matting` wrote; None: the network of the package."""
+    plate: RefinePlateBlock = RefinePlateBlock()
+    max_unseen: Fraction01 = 0.25
+    """A mask stays as it is if the background behind a larger share of its pixels is unknown."""
+
+
+class GuidedFilterBlock(Block):
+    """Guided filter: a mask's contour moves to the edges of the image."""
+
+    kind: Literal["guided_filter"] = "guided_filter"
+    radius: float = Field(0.02, gt=0, le=0.5)
+    """Radius of the filter's window, as a share of the longer side of the mask's box; at least one pixel."""
+    eps: float = Field(1e-4, gt=0)
+    """Variance of the image (values 0 to 1) below which a window counts as flat and the mask is only blurred."""
+    guide: Literal["color", "gray"] = "color"
+
+
+RefineBlock = Annotated[
+    Annotated[MattingRefineBlock | GuidedFilterBlock, Field(discriminator="kind")],
+    BeforeValidator(expand_shorthand),
+]

@@ -1,0 +1,1 @@
+"""Refiners: from a segmenter's masks to better masks of the same people."""
