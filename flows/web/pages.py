@@ -27,7 +27,7 @@ _templates.filters |= {
     "clock": figures.clock,
     "count": figures.count,
     "count_of": figures.count_of,
-    "spaced": figures.spaced,
+    "sentence": lambda text: text[:1].upper() + text[1:],
 }
 
 

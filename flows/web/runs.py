@@ -32,7 +32,7 @@ from tasks.report import render_run, sentence_of
 
 DECISION_WORDS = {
     "easy": "Both models agree",
-    "accepted": "Teacher is right",
+    "accepted": "Teacher trusted",
     "review": "To be reviewed",
 }
 _FRAME_CACHE = {"cache-control": "private, max-age=300"}

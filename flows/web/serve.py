@@ -38,6 +38,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen()  # browsers wait from now on, until the application is ready
     except OSError as exc:
         listening.close()
         raise ConfigError(

@@ -67,8 +67,8 @@ def matte_video(source: Path, target: Path, background: str, seconds_per_frame: 
 def person_alpha(rgb: RgbImage, plate: RgbImage) -> RgbImage:
     """Return where a frame differs from the plate."""
     difference = np.abs(rgb.astype(np.int16) - plate).max(axis=2)
-    soft = cv2.GaussianBlur((difference > 40).astype(np.uint8) * 255, (5, 5), 0)
-    return np.asarray(soft, dtype=np.uint8)
+    changed = (difference > 40).astype(np.uint8) * 255
+    return np.asarray(cv2.GaussianBlur(changed, (5, 5), 0), dtype=np.uint8)
 
 
 def compose(rgb: RgbImage, alpha: RgbImage, background: str) -> RgbImage:

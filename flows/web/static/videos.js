@@ -375,7 +375,7 @@ function showMoment() {
 
 function showSplit() {
   const share = Number(byId("split").value);
-  byId("before").style.clipPath = `inset(0 ${100 - share}% 0 0)`;
+  byId("before").style.clipPath = `inset(-1px ${100 - share}% -1px -1px)`;
   byId("handle").style.left = `${share}%`;
 }
 
@@ -383,6 +383,7 @@ function openPlayer(video) {
   setText(byId("player-title"), video.name);
   byId("player-video").src = video.video;
   byId("player").showModal();
+  byId("player-video").play().catch(() => {});
 }
 
 /* ---- events ---- */
