@@ -57,7 +57,8 @@ class Refusing(Change):
 def cut_right(pixels: Pixels) -> Pixels:
     """Remove the last column of the mask."""
     columns = np.flatnonzero(pixels.any(axis=0))
-    return pixels & (np.arange(pixels.shape[1]) < columns.max(initial=0))
+    cut: Pixels = pixels & (np.arange(pixels.shape[1]) < columns.max(initial=0))
+    return cut
 
 
 def shift_right(pixels: Pixels) -> Pixels:
