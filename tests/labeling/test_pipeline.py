@@ -234,7 +234,7 @@ class Refusing(StatelessRefiner):
         ]
 
 
-def test_a_frame_tells_why_masks_were_not_refined(video: Path, tmp_path: Path) -> None:
+def test_a_frame_states_why_masks_were_not_refined(video: Path, tmp_path: Path) -> None:
     two = ScriptedSegmenter([LEFT_PERSON], {1000: [LEFT_PERSON, (90, 20, 10, 30)]})
     teacher = RefinedSegmenter(two, [Refusing()])
     labeled = label(video, tmp_path, Models(teacher, one_person()), sampling={"every_s": 1})
