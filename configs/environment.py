@@ -62,6 +62,11 @@ LABEL_STUDIO_AWS_ACCESS_KEY_ID = Variable(
 LABEL_STUDIO_AWS_SECRET_ACCESS_KEY = Variable(
     "MASKMILL_LABEL_STUDIO_AWS_SECRET_ACCESS_KEY", str, "The secret access key that belongs to it. Secret."
 )
+WEB_TOKEN = Variable(
+    "MASKMILL_WEB_TOKEN",
+    str,
+    "Token for the web page; required if `maskmill web --host` lets other machines use it. Secret.",
+)
 AWS_ENDPOINT_URL_S3 = Variable(
     "AWS_ENDPOINT_URL_S3", str, "S3 server that Label Studio connects to, if it is not Amazon's."
 )

@@ -42,6 +42,9 @@ MaskmillError
 │   ├── WorkerLost           its process ended: killed, or out of memory
 │   └── ClusterUnreachable   the cluster's scheduler does not answer
 ├── ExportError              a dataset cannot be written as requested
+├── WebError                 the web page cannot do what a request asks for
+│   ├── UploadRefused        not a form, too large, or without a usable file
+│   └── JobNotFound          no job with that id, or not any more
 └── LabelStudioError         Label Studio cannot be used, or its answer is unexpected
     ├── LabelStudioUnreachable    it did not answer, or not in time
     ├── LabelStudioDenied         the token is missing, wrong, expired or of a disabled kind
@@ -226,6 +229,17 @@ class ClusterUnreachable(WorkerError): ...
 
 
 class ExportError(MaskmillError): ...
+
+
+class WebError(MaskmillError): ...
+
+
+class UploadRefused(WebError):
+    advice = "upload fewer or smaller videos"
+
+
+class JobNotFound(WebError):
+    advice = "go back to the list of videos"
 
 
 class LabelStudioError(MaskmillError):

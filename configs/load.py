@@ -16,6 +16,7 @@ from configs.block import expand_shorthand
 from configs.errors import ConfigError, UnknownModel
 from configs.ground_truth import GroundTruth, LabeledSet, kind_of_set, require_labeled
 from configs.models import RunConfig
+from configs.training import MattingTraining
 
 CALIBRATIONS = ("lite", "surveillance")
 """Shipped calibrations, named after the preset whose teacher they are fitted to."""
@@ -103,6 +104,28 @@ def _read_calibration(tree: Mapping[str, Any], origin: str) -> Mapping[str, Any]
     if not isinstance(content, dict):
         raise ConfigError(f"{where} is not a file of `maskmill calibrate`; make one with that command")
     return {**tree, "trust": {**trust, "calibration": content}}
+
+
+def load_training(file: Path | None, changes: Sequence[str] = ()) -> MattingTraining:
+    """Read the settings of a training from a YAML file, or take the defaults, and apply changes (`steps=100`).
+
+    Raises:
+        ConfigError: no such file, not YAML, an unknown key (the message names the nearest known key), or a
+            value out of range.
+    """
+    try:
+        text = file.read_text("utf-8") if file else ""
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"cannot read {file}: {exc}; check the path") from exc
+    origin = str(file or "of the training")
+    tree = _with_absolute_paths(_parse_yaml(text, origin), file.parent if file else Path())
+    for change in changes:
+        _apply_change(tree, change)
+    try:
+        return MattingTraining.model_validate(_with_absolute_paths(tree, Path()))
+    except ValidationError as exc:
+        lines = [_explain(problem, MattingTraining) for problem in exc.errors()]
+        raise ConfigError(f"config {origin}: " + "; ".join(dict.fromkeys(lines))) from exc
 
 
 def load_labeled_sets(file_or_tree: Path | Mapping[str, Any]) -> dict[str, LabeledSet]:

@@ -1,19 +1,46 @@
 """Settings of trainings."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from configs.block import Block, Fraction01
+from configs.matting import PlateBlock
+from configs.segmenters import LiteBlock, SegmenterBlock
+
+
+class AdversarialTraining(Block):
+    """The second stage: unlabeled video of static cameras, with the supervised network as teacher."""
+
+    epochs: int = Field(15, ge=1)
+    steps_per_epoch: int = Field(100, ge=1)
+    """Steps between two checkpoints."""
+    learning_rate: float = Field(1e-4, gt=0)
+    """Adam's, of the matting network (thesis)."""
+    discriminator_learning_rate: float = Field(1e-5, gt=0)
+    discriminator_every: int = Field(5, ge=1)
+    """Steps of the matting network per step of the discriminator."""
+    teacher_weight: float = Field(0.05, ge=0)
+    """Weight of the difference from the teacher, beside the discriminator's loss."""
+    halve_every: int = Field(2, ge=1)
+    """The teacher's weight is halved after so many epochs."""
+    divergence: float = Field(1.0, ge=0)
+    """Weight of the divergence loss; 0 turns it off."""
+    frames_per_video: int = Field(100, ge=1)
+    """Frames of each video from which crops are taken, at equal distances."""
+    plate: PlateBlock = PlateBlock()
 
 
 class MattingTraining(Block):
-    """The supervised stage of the matting network."""
+    """Training of the matting network. The keys outside `adversarial` are those of the supervised stage."""
 
-    size: Literal["cpu", "full"] = "cpu"
-    """`cpu`: 256 pixels, 6.5 billion multiplications a sample; `full`: the paper's, 512 pixels, 406 billion."""
-    seed: int = 1
+    size: Literal["cpu", "full", "tiny"] = "cpu"
+    """`cpu`: 256 pixels, 6.5 billion multiplications a sample; `full`: the paper's, 512 pixels, 406 billion;
+    `tiny`: 64 pixels, for tests."""
+    seed: int = Field(1, ge=0)
     batch: int = Field(8, ge=1)
+    """Samples of a step, on each device."""
     steps: int = Field(4000, ge=1)
     """Optimizer steps in all."""
     steps_per_epoch: int = Field(50, ge=1)
@@ -26,9 +53,26 @@ class MattingTraining(Block):
     only_shadows: bool = True
     """Apply the divergence loss only where the image looks like darkened background: otherwise hats and guitars
     vanish too."""
+    rendered_share: Fraction01 = 0.4
+    """Share of the samples with a rendered person, if `synthetic` is among several data sets."""
+    max_cutouts: int = Field(4000, ge=1)
+    """Most people that are kept in memory, spread over the labeled images."""
+    max_backgrounds: int = Field(1000, ge=1)
+    adversarial: AdversarialTraining = AdversarialTraining()
+    teacher: SegmenterBlock = LiteBlock()
+    """Finds the keypoints of labeled people, and the people of unlabeled videos."""
+    weights_dir: Path | None = None
+    """Folder of the teacher's weights; None: they are downloaded to the cache."""
     precision: Literal["32", "bf16", "16"] = "32"
     """`bf16` is several times as fast on CPUs with AMX and on recent GPUs."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = Field(1, ge=1)
+    """GPUs, or processes on the CPU, that share the work. Another number is another training."""
     workers: int = Field(1, ge=0)
-    """Processes that make samples."""
+    """Processes that make samples, for each device."""
     threads: int | None = Field(None, ge=1)
     """CPU threads of the network; None: all."""
+
+    def identity(self) -> dict[str, object]:
+        """Return the settings that determine the result, as plain values."""
+        return self.model_dump(mode="json", exclude={"weights_dir", "device", "workers", "threads"})

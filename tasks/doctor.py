@@ -22,6 +22,7 @@ _TIMEOUT_S = 3.0
 _EXTRAS = {
     "lite": ("onnxruntime", "ai-edge-litert"),
     "torch": ("torch", "torchvision"),
+    "train": ("torch", "lightning"),
     "review": ("label-studio-sdk",),
     "s3": ("s3fs",),
 }

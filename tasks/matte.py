@@ -1,10 +1,11 @@
 """The matte of one video: background plate, alpha of each frame, composite."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,21 +16,35 @@ from more_itertools import batched
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from configs.errors import ConfigError, MaskmillError
+from configs.errors import (
+    AlreadyRunning,
+    ConfigError,
+    MaskmillError,
+    ModelError,
+    SourceError,
+    SourceNotFound,
+    StorageError,
+)
 from configs.matting import MatteSettings, PlateBlock
-from labeling.background.masked_plate import MaskedPlate, build_plate
+from labeling.background.coverage import MaskedPlate
+from labeling.background.masked_plate import build_plate
 from labeling.background.sample_store import find_people_with
-from labeling.matting.encode import compose, side_by_side, write_alpha_video, write_composite, write_preview
+from labeling.matting.encode import compose, side_by_side, write_alpha_video, write_composite
 from labeling.matting.network import MattingNetwork
-from labeling.matting.output import MatteFolder
+from labeling.matting.output import COVERAGE_COLORS, MatteFolder
 from labeling.matting.replacement import Replacement, open_replacement
 from labeling.matting.stream import BATCH, MattedFrame, matte_clip
+from labeling.report.matte_page import MattePage, render_matte
 from labeling.segmenters.protocol import Segmenter
-from labeling.structures.frames import Clip
+from labeling.structures.frames import Clip, Frame
+from labeling.structures.instances import Instance
 from labeling.video.probe import probe_video
 
 PROGRESS_EVERY_S = 1.0
 LATEST_WIDTH_PX = 480
+TIMELINE_COLUMNS = 400
+COMPARED_BYTES = 1 << 20
+"""Bytes at the start and at the end of a video by which it is recognized."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +56,17 @@ class MatteSummary:
     frames: int = 0
     frames_with_people: int = 0
     seconds: float = 0.0
+    """Of the run that finished it."""
+    frames_per_s: float = 0.0
+    """Frames of that run over its time for them, without plate and encoding."""
     warnings: tuple[str, ...] = ()
     error: str = ""
-    """Code of the error, if the video failed."""
+    """Code of the error; empty for none."""
     message: str = ""
+
+    @classmethod
+    def failed(cls, source: str, folder: Path | str, error: MaskmillError) -> "MatteSummary":
+        return cls(source, str(folder), error=error.code, message=str(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +82,15 @@ class MatteOrder:
 def matte_video_task(
     order: MatteOrder, teacher: Segmenter, network: MattingNetwork, check: Callable[[], None]
 ) -> MatteSummary:
-    """Matte one video; a failure is returned, so that the others go on."""
+    """Matte one video; an error of this video is returned, so that the others go on.
+
+    Raises:
+        ConfigError, StorageError, Interrupted: the others cannot go on either.
+    """
     try:
         return matte_video(order, teacher, network, check)
-    except MaskmillError as error:
-        with suppress(MaskmillError):
-            MatteFolder(order.folder).create()
-            _report(MatteFolder(order.folder), "failed", 0, 0, error=error)
-        return MatteSummary(str(order.source), str(order.folder), error=error.code, message=str(error))
+    except (SourceError, ModelError, AlreadyRunning) as error:
+        return MatteSummary.failed(str(order.source), order.folder, error)
 
 
 def matte_video(
@@ -81,68 +104,152 @@ def matte_video(
     Raises:
         SourceError: the video cannot be read, or its camera moves.
         ConfigError: the folder holds the matte of another video or of other settings.
+        AlreadyRunning: another process writes the folder.
         ModelError, StorageError.
     """
-    started, folder, clip = time.monotonic(), MatteFolder(order.folder), Clip(order.source.stem, order.source)
-    facts = probe_video(order.source)
-    replacement = open_replacement(order.settings.background)
+    folder = MatteFolder(order.folder)
     folder.create()
-    _claim_folder(folder, order, teacher, network)
-    output = order.settings.model_dump(mode="json", include={"background", "format"})
+    with folder.alone():
+        try:
+            return _matte(folder, order, teacher, network, check)
+        except (SourceError, ModelError, StorageError) as error:
+            with suppress(StorageError):
+                _report(folder, "failed", 0, 0, error=error)
+            raise
+
+
+def _matte(
+    folder: MatteFolder,
+    order: MatteOrder,
+    teacher: Segmenter,
+    network: MattingNetwork,
+    check: Callable[[], None],
+) -> MatteSummary:
+    started, clip = time.monotonic(), Clip(order.source.stem, order.source)
+    facts = probe_video(order.source)
+    output = _output_of(order.settings)
+    check_identity(order, teacher, network)
+    if folder.read_json("identity.json") is None:
+        folder.write_json("identity.json", _identity(order, teacher, network))
     done = folder.read_json("matte.json")
     if done and done["output"] == output:
-        return MatteSummary(**done["summary"])
+        return _stored_summary(done)
     prepared = teacher.prepare(clip)
-    plate = _plate(folder, clip, prepared, order.settings.plate)
+    plate = _plate(folder, clip, prepared, order.settings.plate, check)
+    speed = _stored_summary(done).frames_per_s if done else 0.0
     if not done:
         total = round(float(facts.duration_s * facts.fps)) if facts.fps else 0
-        work = _Work(folder, clip, prepared, network, plate, replacement, total, check)
-        work.matte()
+        replacement = open_replacement(order.settings.background)
+        speed = _Work(folder, clip, prepared, network, plate, replacement, total, check).matte()
     count = folder.frames_done()
-    _report(folder, "encode", count, count)
-    _encode(folder, clip, order, count)
-    with_people = sum(record["status"] == "matted" for record in folder.frame_records())
-    seconds = round(time.monotonic() - started, 2)
+    _encode(folder, clip, order, count, check)
     summary = MatteSummary(
-        str(order.source), str(order.folder), count, with_people, seconds, tuple(plate.warnings)
+        str(order.source),
+        str(order.folder),
+        count,
+        sum(record["status"] == "matted" for record in folder.frame_records()),
+        round(time.monotonic() - started, 2),
+        round(speed, 2),
+        tuple(plate.warnings),
     )
-    _write_result(folder, order, {"teacher": prepared.card.name, "matting": network.name}, plate, summary)
+    _write_page(folder, order, plate, summary)
+    _write_result(folder, output, {"teacher": prepared.card.name, "matting": network.name}, plate, summary)
     _report(folder, "done", count, count)
     return summary
 
 
-def _claim_folder(
-    folder: MatteFolder, order: MatteOrder, teacher: Segmenter, network: MattingNetwork
-) -> None:
-    """Write what determines the frames to `identity.json`, or compare with what is there."""
-    status = order.source.stat()
-    identity = {
+def check_identity(order: MatteOrder, teacher: Segmenter, network: MattingNetwork) -> None:
+    """Compare what determines the frames with what an earlier run wrote into the folder.
+
+    Raises:
+        ConfigError: they differ.
+        SourceNotFound: the video is not there.
+    """
+    there = MatteFolder(order.folder).read_json("identity.json")
+    if there is None:
+        return
+    identity = _identity(order, teacher, network)
+    if changed := [key for key in identity if there.get(key) != identity[key]]:
+        raise ConfigError(
+            f"{order.folder} holds the matte of another video or of other settings ({', '.join(changed)}): name "
+            "another --out, or delete the folder"
+        )
+
+
+def _identity(order: MatteOrder, teacher: Segmenter, network: MattingNetwork) -> dict[str, Any]:
+    return {
         "file": order.source.name,
-        "bytes": status.st_size,
+        "content": _fingerprint(order.source),
         "plate": order.settings.plate.model_dump(mode="json"),
         "teacher": [teacher.card.name, teacher.card.weights_sha256, teacher.card.settings],
         "matting_sha256": network.sha256,
     }
-    there = folder.read_json("identity.json")
-    if there is None:
-        folder.write_json("identity.json", identity)
-    elif there != identity:
-        changed = ", ".join(key for key in identity if there.get(key) != identity[key])
-        raise ConfigError(
-            f"{folder.root} holds the matte of another video or of other settings ({changed}): name another --out, or "
-            "delete the folder"
-        )
 
 
-def _plate(folder: MatteFolder, clip: Clip, teacher: Segmenter, settings: PlateBlock) -> MaskedPlate:
+def _fingerprint(path: Path) -> str:
+    """Return a hash of a file's size, start and end: a whole long video takes too long for each command."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(COMPARED_BYTES)
+            file.seek(max(0, size - COMPARED_BYTES))
+            return sha256(b"%d," % size + start + file.read(COMPARED_BYTES)).hexdigest()
+    except OSError as exc:
+        raise SourceNotFound(
+            f"{path} cannot be read ({exc.strerror}): check the name and its permissions"
+        ) from exc
+
+
+def _output_of(settings: MatteSettings) -> dict[str, Any]:
+    """Return what determines the encoded files beside the frames; a file of the background by its content."""
+    output: dict[str, Any] = settings.model_dump(mode="json", include={"background", "format"})
+    with suppress(OSError, ValueError):
+        status = Path(settings.background).stat()
+        output["background_file"] = [status.st_size, status.st_mtime_ns]
+    return output
+
+
+def _stored_summary(done: dict[str, Any]) -> MatteSummary:
+    stored = done["summary"]
+    return MatteSummary(**stored | {"warnings": tuple(stored["warnings"])})
+
+
+def _plate(
+    folder: MatteFolder, clip: Clip, teacher: Segmenter, settings: PlateBlock, check: Callable[[], None]
+) -> MaskedPlate:
     """Return the plate of a clip: the stored one, if an earlier attempt got so far."""
     if stored := folder.read_plate(settings):
         return stored
-    _report(folder, "plate", 0, 0)
+    progress, searched = _Progress(folder, "plate", check), 0
 
-    plate = build_plate(clip, find_people_with(teacher.segment), settings)
+    def find(frames: Sequence[Frame]) -> list[list[Instance]]:
+        nonlocal searched
+        searched += len(frames)
+        progress(searched, max(settings.samples, searched))
+        return teacher.segment(frames)
+
+    plate = build_plate(clip, find_people_with(find), settings)
     folder.write_plate(plate)
     return plate
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Writes `progress.json` once per second, and ends the work if `check` raises."""
+
+    folder: MatteFolder
+    stage: str
+    check: Callable[[], None]
+    _reported: float = field(default=-1.0)
+
+    def __call__(self, done: int, total: int) -> bool:
+        """Return whether the file was written now."""
+        self.check()
+        if self._reported >= 0 and time.monotonic() - self._reported < PROGRESS_EVERY_S:
+            return False
+        self._reported = time.monotonic()
+        _report(self.folder, self.stage, done, max(done, total))
+        return True
 
 
 @dataclass(slots=True)
@@ -157,30 +264,28 @@ class _Work:
     replacement: Replacement
     total: int
     check: Callable[[], None]
-    reported: float = 0.0
 
-    def matte(self) -> None:
-        """Write the missing frames; images are written by threads beside the networks."""
-        frames = matte_clip(
-            self.clip, self.teacher.segment, self.network, self.plate, start=self.folder.frames_done()
-        )
+    def matte(self) -> float:
+        """Write the missing frames, and return frames per second; threads write images beside the networks."""
+        start, started = self.folder.frames_done(), time.monotonic()
+        progress, written = _Progress(self.folder, "matte", self.check), 0
+        frames = matte_clip(self.clip, self.teacher.segment, self.network, self.plate, start=start)
         with ThreadPoolExecutor(2, thread_name_prefix="write") as writers:
             for batch in batched(frames, BATCH):
-                self.check()
                 self.folder.append_frame_records([_record(frame) for frame in batch])
                 list(writers.map(self.folder.write_frame, batch))
-                if time.monotonic() - self.reported > PROGRESS_EVERY_S:
+                written += len(batch)
+                if progress(start + written, self.total):
                     self._show(batch[-1])
+        return written / max(time.monotonic() - started, 1e-9)
 
     def _show(self, frame: MattedFrame) -> None:
-        self.reported = time.monotonic()
         alpha = np.rint(frame.matte.alpha * 255).astype(np.uint8)
         image = compose(frame.rgb, frame.matte.foreground, alpha, self.replacement(frame.rgb))
         width = min(LATEST_WIDTH_PX, frame.rgb.shape[1])
         self.folder.write_image(
             "latest.jpg", cv2.cvtColor(side_by_side(frame.rgb, image, width), cv2.COLOR_RGB2BGR)
         )
-        _report(self.folder, "matte", frame.index + 1, max(self.total, frame.index + 1))
 
 
 def _record(frame: MattedFrame) -> dict[str, Any]:
@@ -192,17 +297,48 @@ def _record(frame: MattedFrame) -> dict[str, Any]:
     }
 
 
-def _encode(folder: MatteFolder, clip: Clip, order: MatteOrder, count: int) -> None:
+def _encode(
+    folder: MatteFolder, clip: Clip, order: MatteOrder, count: int, check: Callable[[], None]
+) -> None:
     background, kind = order.settings.background, order.settings.format
-    write_composite(clip, folder, open_replacement(background))
-    write_preview(clip, folder, open_replacement(background), count)
+    progress = _Progress(folder, "encode", check)
+    passes = 1 if kind == "png" else 2
+    write_composite(
+        clip, folder, open_replacement(background), count, lambda done: progress(done // passes, count)
+    )
     if kind != "png":
-        write_alpha_video(clip, folder, kind, f"{order.folder.name}.{kind}")
+        write_alpha_video(clip, folder, kind, count, lambda done: progress((count + done) // 2, count))
+
+
+def _write_page(folder: MatteFolder, order: MatteOrder, plate: MaskedPlate, summary: MatteSummary) -> None:
+    columns = [0] * min(TIMELINE_COLUMNS, summary.frames)
+    end_s, most = 0.0, 0
+    for record in folder.frame_records():
+        column = record["index"] * len(columns) // summary.frames
+        columns[column] = max(columns[column], record["people"])
+        end_s, most = record["time_s"], max(most, record["people"])
+    coverage = {
+        code.name.lower(): (rgb, float((plate.coverage == code).mean()))
+        for code, rgb in COVERAGE_COLORS.items()
+    }
+    kind = order.settings.format
+    page = MattePage(
+        order.source.name,
+        summary.frames,
+        summary.frames_with_people,
+        most,
+        end_s,
+        tuple(columns),
+        coverage,
+        summary.warnings,
+        None if kind == "png" else f"{order.folder.name}.{kind}",
+    )
+    folder.write("report.html", render_matte(page).encode())
 
 
 def _write_result(
     folder: MatteFolder,
-    order: MatteOrder,
+    output: dict[str, Any],
     models: dict[str, str],
     plate: MaskedPlate,
     summary: MatteSummary,
@@ -211,7 +347,7 @@ def _write_result(
     tree = {
         "maskmill": version("maskmill"),
         "models": models,
-        "output": order.settings.model_dump(mode="json", include={"background", "format"}),
+        "output": output,
         "plate": {
             "settings": plate.settings.model_dump(mode="json"),
             "unseen_share": round(plate.unseen_share, 6),

@@ -67,10 +67,15 @@ class HardFrame:
 def write_report(context: Context, run_id: str | None, out: Path, *, hardest: int) -> None:
     """Write a run's HTML page, with at most `hardest` example frames."""
     with context.database.session() as session:
-        report = collect_report(session, latest_run(session, run_id))
-        frames = hard_frames(session, report.run.id, context.home, limit=hardest)
-        tiles = ((frame.line, tile_jpeg(frame.rgb, frame.teacher, frame.student)) for frame in frames)
-        write_file(out, render_report(report, tiles).encode())
+        page = render_run(session, latest_run(session, run_id), context.home, hardest=hardest)
+    write_file(out, page.encode())
+
+
+def render_run(session: Session, run: RunRow, home: Home, *, hardest: int) -> str:
+    """Return a run's HTML page, with at most `hardest` example frames."""
+    frames = hard_frames(session, run.id, home, limit=hardest)
+    tiles = ((frame.line, tile_jpeg(frame.rgb, frame.teacher, frame.student)) for frame in frames)
+    return render_report(collect_report(session, run), tiles)
 
 
 def collect_report(session: Session, run: RunRow) -> RunReport:

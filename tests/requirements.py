@@ -23,6 +23,7 @@ REQUIREMENTS = {
     "dask": "Dask: `pip install prefect-dask`",
     "ray": "Ray: `pip install prefect-ray`",
     "torch": "PyTorch: `pip install torch`",
+    "train": "Lightning: `pip install lightning`",
     "make": "the environment that make installs: `make demo`",
 }
 """What can be required, and how to get it."""

@@ -1,7 +1,6 @@
 """An annotator: a headless Chromium with a user logged in to Label Studio."""
 
 import io
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,13 +11,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.requirements import require_module, skip_or_fail
+from tests.browser import open_page
 from tests.studio_server import RunningStudio
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _DRAWN = "document.querySelectorAll('.konvajs-content canvas').length"
 _IMAGE = ".lsf-image > canvas"
 """Covers exactly the image, without its margins."""
@@ -94,20 +92,10 @@ class Annotator:
 @contextmanager
 def annotate(studio: RunningStudio) -> Iterator[Annotator]:
     """Log in with the server's own user, until the end of the block."""
-    require_module("browser", "playwright")
-    chromium = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    if chromium is None:
-        skip_or_fail("browser", "no chromium on the PATH")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.set_default_timeout(60_000)
+    with open_page() as page:
         page.goto(f"{studio.access.url}/user/login/")
         page.fill("#email", studio.access.email)
         page.fill("#password", studio.access.password)
         page.click("[type=submit]")
         page.wait_for_url(lambda url: "login" not in url)
         yield Annotator(page, studio.access.url)
-        browser.close()

@@ -72,7 +72,12 @@ def list_frames(session: Session, run_id: str, query: FrameQuery) -> Iterator[Fr
     """Yield frames of a run. Equally hard ones come by id; frames that were not compared come last, by
     video and time."""
     rows = _by_time(session, run_id, query) if query.order == "time" else _hardest(session, run_id, query)
-    for row in _with_sources(session, islice(rows, query.limit)):
+    yield from frame_lines(session, islice(rows, query.limit))
+
+
+def frame_lines(session: Session, rows: Iterable[Row[Any]]) -> Iterator[FrameLine]:
+    """Turn rows of `frame_rows` into lines, with the titles of their sources."""
+    for row in _with_sources(session, rows):
         yield FrameLine(
             id=row.id,
             video_id=row.video_id,
@@ -148,7 +153,13 @@ def _videos_with(session: Session, run_id: str, decisions: Sequence[str]) -> lis
 
 
 def _frames(run_id: str, query: FrameQuery) -> Select[Any]:
-    frames = (
+    frames = frame_rows(run_id)
+    return frames.where(AgreementRow.is_hard) if query.hard_only else frames
+
+
+def frame_rows(run_id: str) -> Select[Any]:
+    """Select the frames of a run with what `frame_lines` reads."""
+    return (
         select(
             *(FrameRow.id, FrameRow.video_id, FrameRow.pts_ms, FrameRow.image_index, FrameRow.name),
             *(VideoRow.kind, VideoRow.path),
@@ -162,7 +173,6 @@ def _frames(run_id: str, query: FrameQuery) -> Select[Any]:
         )
         .where(DecisionRow.run_id == run_id)
     )
-    return frames.where(AgreementRow.is_hard) if query.hard_only else frames
 
 
 def _stream(session: Session, frames: Select[Any], limit: int | None) -> Iterator[Row[Any]]:

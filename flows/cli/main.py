@@ -8,10 +8,11 @@ import typer
 
 from configs.environment import set_prefect_defaults
 from configs.errors import Interrupted, SourceNotFound
-from flows.cli import browse, export, review, services, system
+from flows.cli import browse, export, review, services, system, train
 from flows.cli import calibrate as calibrate_command
 from flows.cli import evaluate as evaluate_command
 from flows.cli import matte as matte_command
+from flows.cli import web as web_command
 from flows.cli.console import (
     DEFAULT_HOME,
     Commands,
@@ -185,12 +186,13 @@ for command in (
     matte_command.matte,
     *(browse.runs, browse.frames, browse.show, browse.report),
     *(evaluate_command.evaluate, calibrate_command.calibrate),
-    *(services.serve, services.deploy, services.worker),
+    *(services.serve, services.deploy, services.worker, web_command.web),
     *(system.doctor, system.recover, system.gc),
 ):
     app.command(command.__name__)(command)
 app.add_typer(export.app, name="export")
 app.add_typer(review.app, name="review")
+app.add_typer(train.app, name="train")
 app.add_typer(system.models_app, name="models")
 app.add_typer(system.db_app, name="db")
 

@@ -1,5 +1,6 @@
 """`maskmill matte`: people cut out of videos of a static camera."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -7,9 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.console import DEFAULT_HOME, Exit, HomeOption, JsonOption, SetOption, print_json, print_table
+from configs.errors import Interrupted, SourceNotFound
+from flows.cli.console import (
+    DEFAULT_HOME,
+    Exit,
+    HomeOption,
+    JsonOption,
+    SetOption,
+    print_json,
+    print_table,
+    warn,
+)
 
 if TYPE_CHECKING:
+    from configs.matting import MatteSettings
+    from configs.models import RunConfig
     from tasks.matte import MatteSummary
 
 
@@ -23,7 +36,10 @@ class MatteFormat(StrEnum):
 
 def matte(
     videos: Annotated[
-        list[Path], typer.Argument(metavar="VIDEO...", help="Videos of a camera that does not move.")
+        list[str],
+        typer.Argument(
+            metavar="VIDEO...", help="Videos of a camera that does not move: files, folders, globs."
+        ),
     ],
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder; each video gets a folder in it.")
@@ -54,13 +70,15 @@ def matte(
     """Cut the people out of videos: alpha, foreground, composite. The same command again continues."""
     from configs.load import load_config
     from configs.matting import MatteSettings
-    from flows.cli.temporary_server import temporary_server
-    from flows.matte import matte_videos
+    from labeling.sources.expand import is_missing_path
 
     settings = MatteSettings(background=background, format=output_format.value, weights=weights)
     run_config = load_config(config, changes or [])
-    with temporary_server():
-        summaries = matte_videos([str(video) for video in videos], out, settings, run_config, home)
+    if all(map(is_missing_path, videos)):  # before the seconds that Prefect takes to start
+        raise SourceNotFound(
+            f"no file or folder {', '.join(videos)}: check the path and the working directory"
+        )
+    summaries = _matte(videos, out, settings, run_config, home, show_progress=not as_json)
     if as_json:
         print_json([asdict(summary) for summary in summaries])
     else:
@@ -70,18 +88,45 @@ def matte(
         raise typer.Exit(Exit.NOTHING_READ if failed == len(summaries) else Exit.SOURCES_FAILED)
 
 
-def _print(summaries: "list[MatteSummary]") -> None:
-    rows = [
-        [
-            Path(s.source).name,
-            str(s.frames),
-            str(s.frames_with_people),
-            f"{s.seconds:.1f}",
-            s.message or s.folder,
+def _matte(
+    videos: list[str],
+    out: Path,
+    settings: "MatteSettings",
+    config: "RunConfig",
+    home: Path,
+    *,
+    show_progress: bool,
+) -> "list[MatteSummary]":
+    """Call the flow in this process and show its progress."""
+    from prefect.exceptions import CancelledRun
+
+    from flows.cli.progress import watch_mattes
+    from flows.cli.temporary_server import exit_on_sigint, temporary_server
+    from flows.home import whole_path
+    from flows.matte import matte_videos, plan_mattes
+    from tasks.matte import MatteOrder
+
+    planned = plan_mattes(videos, whole_path(out, "out"), settings)
+    folders = [order.folder for order in planned if isinstance(order, MatteOrder)]
+    try:
+        with temporary_server(), exit_on_sigint(), watch_mattes(folders, enabled=show_progress):
+            return matte_videos(videos, out, settings, config, home)
+    except CancelledRun as exc:
+        raise Interrupted("the run was cancelled; run the same command again to continue it") from exc
+
+
+def _print(summaries: "Sequence[MatteSummary]") -> None:
+    done = [summary for summary in summaries if not summary.error]
+    if done:
+        rows = [
+            (Path(s.source).name, s.frames, s.frames_with_people, f"{s.frames_per_s:.1f}", s.folder)
+            for s in done
         ]
-        for s in summaries
-    ]
-    print_table(["video", "frames", "with people", "seconds", "folder"], rows)
-    for summary in summaries:
+        print_table(("video", "frames", "with people", "frames/s", "folder"), rows)
+        typer.echo("\ncomposite.mp4, alpha/, foreground/ and report.html are in each folder")
+    if failed := [(s.source, s.error, s.message) for s in summaries if s.error]:
+        typer.echo("")
+        print_table(("failed", "why", "what to do"), failed)
+    for summary in done:
         for warning in summary.warnings:
-            typer.echo(f"{Path(summary.source).name}: {warning}", err=True)
+            warn(f"{Path(summary.source).name}: {warning}")

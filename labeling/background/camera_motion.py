@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeling.structures.frames import RgbImage
+from labeling.structures.images import resize_image, thumbnail
 from labeling.structures.masks import BoolArray
-from labeling.structures.probability_maps import resize_image
 
 Homography = NDArray[np.float64]
 """3x3: maps pixel centers (x, y, 1) of the reference to pixel centers of the image."""
@@ -42,7 +42,6 @@ MIN_HOMOGRAPHY_INLIERS = 60
 """With fewer inliers a similarity (4 parameters) is fitted: a homography (8) would bend the rest of the image."""
 MAX_SHIFT_SHARE = 0.2
 """A larger shift of a corner of the image, as a share of its diagonal, is another view."""
-THUMBNAIL_WH = (32, 18)
 COMPARED_SIDE_PX = 480
 """Longer side of the images whose details are compared."""
 MIN_CORRELATION = 0.55
@@ -124,12 +123,6 @@ def warp_to_reference(rgb: RgbImage, seen: BoolArray, homography: Homography) ->
     )
     visible = cv2.warpPerspective(seen.astype(np.uint8) * 255, homography, (width, height), flags=flags)
     return warped.astype(np.uint8), np.asarray(visible == 255)  # noqa: PLR2004 - wholly seen
-
-
-def thumbnail(rgb: RgbImage) -> NDArray[np.float32]:
-    """Return a small gray image, by which images are compared."""
-    gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    return cv2.resize(gray, THUMBNAIL_WH, interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def choose_reference(thumbnails: Sequence[NDArray[np.float32]]) -> int:

@@ -11,11 +11,11 @@ from more_itertools import chunked
 from numpy.typing import NDArray
 
 from configs.errors import ModelOutputWrong
-from labeling.background.camera_motion import thumbnail
 from labeling.background.disk_stack import DiskStack
 from labeling.background.plate import Stack, disc_kernel
 from labeling.background.samples import check_size, no_image_error, sample_frames
 from labeling.structures.frames import Clip, Frame, RgbImage
+from labeling.structures.images import thumbnail
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoolArray, Mask, union_masks
 

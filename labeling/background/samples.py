@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from configs.errors import EmptyVideo, ModelOutputWrong, NotAVideo, SourceError, UnsupportedVideo
 from labeling.runtime.memory import release_memory
 from labeling.structures.frames import Clip, Frame, RgbImage
-from labeling.structures.probability_maps import resize_image
+from labeling.structures.images import resize_image
 from labeling.video.decode import Decoded, decode_clip
 from labeling.video.probe import probe_video
 

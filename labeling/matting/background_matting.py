@@ -40,6 +40,7 @@ class NetworkSize:
 SIZES = {
     "full": NetworkSize(512, base=64, shared_blocks=7, head_blocks=3, fine_alpha=False),
     "cpu": NetworkSize(256, base=16, shared_blocks=5, head_blocks=2, fine_alpha=True),
+    "tiny": NetworkSize(64, base=4, shared_blocks=1, head_blocks=1, fine_alpha=True),
 }
 
 

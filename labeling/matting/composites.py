@@ -436,11 +436,11 @@ def render_cutout(rng: RNG) -> Cutout:
         joints += [np.array(at[f"{left}_{part}"]), np.array(at[f"{right}_{part}"])]
     visible = [1.0, 0.0, 0.0, 0.0, 0.0] + [1.0] * 12
     keypoints = tuple((float(x), float(y), v) for (x, y), v in zip(joints, visible, strict=True))
-    return Cutout(_extend_color(layer.rgb, layer.coverage), layer.coverage, keypoints)
+    return Cutout(extend_color(layer.rgb, layer.coverage), layer.coverage, keypoints)
 
 
-def _extend_color(rgb: FloatImage, coverage: FloatImage) -> RgbImage:
-    """Continue the colors beyond the contour, so that a blurred contour has no dark rim."""
+def extend_color(rgb: FloatImage, coverage: FloatImage) -> RgbImage:
+    """Continue the colors of pixels that are wholly covered beyond the contour: it has no rim of other colors."""
     near = cv2.GaussianBlur(np.dstack([rgb * coverage[..., None], coverage]), (0, 0), 3)
     outside = near[..., :3] / np.maximum(near[..., 3:], 1e-3)
     solid = (coverage > 0.99)[..., None]  # noqa: PLR2004

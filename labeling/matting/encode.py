@@ -1,46 +1,64 @@
 """The videos of a matte: the composite with the source's sound, videos with alpha, and a small preview."""
 
-from collections.abc import Iterator
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import cv2
 import numpy as np
 from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image
 
-from configs.errors import StorageError
+from configs.errors import DiskFull, MaskmillError, StorageError
 from labeling.matting.output import MatteFolder
 from labeling.matting.replacement import Replacement
 from labeling.storage.atomic import WRITING_PREFIX, storage_errors
 from labeling.structures.frames import Clip, RgbImage
 from labeling.video.containers import open_video
 from labeling.video.decode import decode_clip
+from labeling.video.timestamps import read_timeline
 
 TIME_BASE = Fraction(1, 90_000)
 """Ticks of the written videos: 29.97 frames/s and every common rate are whole numbers of them."""
 PREVIEW_FRAMES, PREVIEW_WIDTH_PX = 40, 320
 
 
+AAC_RATES = frozenset(
+    (7350, 8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 64_000, 88_200, 96_000)
+)
+"""Sampling rates that AAC has; sound of another rate is resampled to `DEFAULT_RATE`."""
+DEFAULT_RATE = 48_000
+
+EachFrame = Callable[[int], object]
+"""Called after each frame with the number of frames done; an exception from it ends the work."""
+
+
 @dataclass(frozen=True, slots=True)
-class AlphaVideo:
-    """An encoding with alpha."""
+class Encoding:
+    """How a video is coded."""
 
     codec: str
     pixel_format: str
     options: dict[str, str]
+    colorspace: Colorspace | None = None
 
 
+COMPOSITE = Encoding("libx264", "yuv420p", {"crf": "18", "preset": "veryfast"}, Colorspace.ITU709)
+COMPOSITE_WITHOUT_X264 = Encoding("mpeg4", "yuv420p", {"qscale": "3"}, Colorspace.ITU709)
 ALPHA_VIDEOS = {
-    "webm": AlphaVideo("libvpx-vp9", "yuva420p", {"crf": "24", "b": "0", "cpu-used": "5", "row-mt": "1"}),
-    "mov": AlphaVideo("prores_ks", "yuva444p10le", {"profile": "4444", "vendor": "apl0"}),
+    "webm": Encoding("libvpx-vp9", "yuva420p", {"crf": "24", "b": "0", "cpu-used": "5", "row-mt": "1"}),
+    "mov": Encoding("prores_ks", "yuva444p10le", {"profile": "4444", "vendor": "apl0"}),
 }
 """VP9 for browsers, ProRes 4444 for editors."""
 
@@ -52,53 +70,77 @@ def compose(frame: RgbImage, foreground: RgbImage, alpha: NDArray[np.uint8], beh
     return np.asarray(weight * front + (1 - weight) * behind + np.float32(0.5), dtype=np.uint8)
 
 
-def write_composite(clip: Clip, folder: MatteFolder, replacement: Replacement) -> None:
-    """Write `composite.mp4` (H.264) with the sound of the source."""
-    with _writing(folder.root / "composite.mp4", "mp4") as container, _Sound.of(clip, container) as sound:
-        video: VideoStream | None = None
-        for index, t, frame in _frames(clip, folder):
+def write_composite(
+    clip: Clip, folder: MatteFolder, replacement: Replacement, count: int, each: EachFrame
+) -> None:
+    """Write `composite.mp4` (H.264) with the sound of the source, and `preview.webp`, of `count` frames.
+
+    `each` is called with the number of frames done.
+
+    Raises:
+        StorageError: a file cannot be written, or an image of the matte cannot be read.
+        SourceError: the clip can no longer be read.
+    """
+    preview = _Preview(count)
+    with (
+        _writing(folder.root / "composite.mp4", "mp4", {"movflags": "+faststart"}) as container,
+        _Sound(clip, container) as sound,
+    ):
+        video: _VideoWriter | None = None
+        for index, decoded in enumerate(islice(decode_clip(clip), count)):
+            frame = decoded.to_rgb()
             alpha, foreground = folder.read_alpha(index), folder.read_rgb("foreground", index)
             image = compose(frame, foreground, alpha, replacement(frame))
-            video = video or _add_h264(container, image.shape[:2])
-            coded = av.VideoFrame.from_ndarray(_even(image), format="rgb24")
-            _encode(container, video, coded.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709), t)
+            if video is None:
+                video = _add_h264(container, image.shape[:2])
+                sound.add_stream()
+            video.write(av.VideoFrame.from_ndarray(_even(image), format="rgb24"), decoded.t)
+            sound.write_until(decoded.t)
+            preview.add(index, frame, image)
+            each(index + 1)
         if video:
-            container.mux(video.encode(None))
-        sound.copy()
+            video.end()
+        sound.write_until(None)
+    preview.write(folder.root / "preview.webp")
 
 
-def write_alpha_video(clip: Clip, folder: MatteFolder, kind: str, name: str) -> None:
-    """Write the people over nothing, with alpha, as `name`."""
+def write_alpha_video(clip: Clip, folder: MatteFolder, kind: str, count: int, each: EachFrame) -> None:
+    """Write the people of `count` frames over nothing, with alpha, in a file named like the folder.
+
+    Raises as `write_composite`.
+    """
     encoding = ALPHA_VIDEOS[kind]
-    with _writing(folder.root / name, kind) as container:
-        video: VideoStream | None = None
-        for index, t, _ in _frames(clip, folder):
+    with _writing(folder.root / f"{folder.root.name}.{kind}", kind) as container:
+        video: _VideoWriter | None = None
+        for index, decoded in enumerate(islice(decode_clip(clip), count)):
             rgba = np.dstack([folder.read_rgb("foreground", index), folder.read_alpha(index)])
-            video = video or _add_video(
-                container, encoding.codec, encoding.pixel_format, encoding.options, rgba.shape[:2]
-            )
-            coded = av.VideoFrame.from_ndarray(_even(rgba), format="rgba")
-            _encode(container, video, coded.reformat(format=encoding.pixel_format), t)
+            video = video or _VideoWriter(container, encoding, rgba.shape[:2])
+            video.write(av.VideoFrame.from_ndarray(_even(rgba), format="rgba"), decoded.t)
+            each(index + 1)
         if video:
-            container.mux(video.encode(None))
+            video.end()
 
 
-def write_preview(clip: Clip, folder: MatteFolder, replacement: Replacement, count: int) -> None:
-    """Write `preview.webp`: up to 40 frames beside their composites, animated."""
-    chosen = set(
-        np.linspace(0, max(0, count - 1), min(PREVIEW_FRAMES, max(1, count))).round().astype(int).tolist()
-    )
-    images: list[Image.Image] = []
-    for index, _, frame in _frames(clip, folder):
-        behind = replacement(frame)
-        if index in chosen:
-            image = compose(frame, folder.read_rgb("foreground", index), folder.read_alpha(index), behind)
-            images.append(Image.fromarray(side_by_side(frame, image, PREVIEW_WIDTH_PX)))
-    if images:
-        path = folder.root / f"{WRITING_PREFIX}preview.webp"
-        with storage_errors(path):
-            images[0].save(path, save_all=True, append_images=images[1:], duration=120, loop=0, quality=70)
-            path.replace(folder.root / "preview.webp")
+class _Preview:
+    """Up to 40 frames beside their composites, as an animation."""
+
+    def __init__(self, count: int) -> None:
+        shown = min(PREVIEW_FRAMES, count)
+        self._chosen = {int(i) for i in np.linspace(0, max(0, count - 1), shown).round()}
+        self._images: list[Image.Image] = []
+
+    def add(self, index: int, frame: RgbImage, composite: RgbImage) -> None:
+        if index in self._chosen:
+            self._images.append(Image.fromarray(side_by_side(frame, composite, PREVIEW_WIDTH_PX)))
+
+    def write(self, path: Path) -> None:
+        if not self._images:
+            return
+        temporary = path.with_name(f"{WRITING_PREFIX}{path.name}")
+        first, *others = self._images
+        with storage_errors(path, option="--out"):
+            first.save(temporary, save_all=True, append_images=others, duration=120, loop=0, quality=70)
+            temporary.replace(path)
 
 
 def side_by_side(frame: RgbImage, composite: RgbImage, width_px: int) -> RgbImage:
@@ -111,24 +153,20 @@ def side_by_side(frame: RgbImage, composite: RgbImage, width_px: int) -> RgbImag
     return np.asarray(np.hstack([left, line, right]), dtype=np.uint8)
 
 
-def _frames(clip: Clip, folder: MatteFolder) -> Iterator[tuple[int, Fraction, RgbImage]]:
-    for index, decoded in enumerate(decode_clip(clip)):
-        if not folder.image_path("alpha", index).is_file():
-            return
-        yield index, decoded.t, decoded.to_rgb()
-
-
 class _writing:  # noqa: N801 - used like a function
     """A new video file that appears when it is complete."""
 
-    def __init__(self, path: Path, container_format: str) -> None:
-        self._path, self._format = path, container_format
+    def __init__(self, path: Path, container_format: str, options: dict[str, str] | None = None) -> None:
+        self._path, self._format, self._options = path, container_format, options or {}
         self._temporary = path.with_name(f"{WRITING_PREFIX}{path.name}")
 
     def __enter__(self) -> OutputContainer:
-        with storage_errors(self._path):
-            self._temporary.unlink(missing_ok=True)
-        self._container = av.open(str(self._temporary), "w", format=self._format)
+        try:
+            self._container = av.open(
+                str(self._temporary), "w", format=self._format, container_options=self._options
+            )
+        except av.FFmpegError as exc:
+            raise self._error(exc) from exc
         return self._container
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
@@ -136,34 +174,50 @@ class _writing:  # noqa: N801 - used like a function
             self._container.close()
             if error is None:
                 self._temporary.replace(self._path)
-        except av.FFmpegError as exc:
+        except (av.FFmpegError, OSError) as exc:
             error = error or exc
         finally:
-            self._temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._temporary.unlink(missing_ok=True)
         if isinstance(error, av.FFmpegError | OSError):
-            raise StorageError(f"cannot write {self._path}: {error}; check the disk") from error
+            raise self._error(error) from error
+
+    def _error(self, error: av.FFmpegError | OSError) -> MaskmillError:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return DiskFull(
+                f"no space left for {self._path}: free some, then run the same command again; it continues from here"
+            )
+        return StorageError(f"cannot write {self._path}: {error}; check the disk")
 
 
-def _add_h264(container: OutputContainer, size_hw: tuple[int, ...]) -> VideoStream:
-    has_x264 = "libx264" in av.codecs_available
-    options = {"crf": "18", "preset": "veryfast"} if has_x264 else {"qscale": "3"}
-    video = _add_video(container, "libx264" if has_x264 else "mpeg4", "yuv420p", options, size_hw)
-    video.codec_context.colorspace = Colorspace.ITU709
-    return video
+class _VideoWriter:
+    """A video stream whose frames have exact times."""
+
+    def __init__(self, container: OutputContainer, encoding: Encoding, size_hw: tuple[int, ...]) -> None:
+        stream: Any = container.add_stream(encoding.codec, options=encoding.options)
+        stream.height, stream.width = size_hw[0] // 2 * 2, size_hw[1] // 2 * 2
+        stream.pix_fmt, stream.time_base = encoding.pixel_format, TIME_BASE
+        stream.codec_context.time_base = TIME_BASE
+        if encoding.colorspace is not None:
+            stream.codec_context.colorspace = encoding.colorspace
+        self._container, self._encoding = container, encoding
+        self._stream: VideoStream = stream
+        self._last = -1
+
+    def write(self, frame: av.VideoFrame, t: Fraction) -> None:
+        """Encode a frame that is shown from `t` on; frames of one tick are put one tick apart."""
+        coded = frame.reformat(format=self._encoding.pixel_format, dst_colorspace=self._encoding.colorspace)
+        coded.pts = self._last = max(round(t / TIME_BASE), self._last + 1)
+        coded.time_base = TIME_BASE
+        self._container.mux(self._stream.encode(coded))
+
+    def end(self) -> None:
+        self._container.mux(self._stream.encode(None))
 
 
-def _add_video(
-    container: OutputContainer,
-    codec: str,
-    pixel_format: str,
-    options: dict[str, str],
-    size_hw: tuple[int, ...],
-) -> VideoStream:
-    stream: Any = container.add_stream(codec, options=options)
-    stream.height, stream.width = size_hw[0] // 2 * 2, size_hw[1] // 2 * 2
-    stream.pix_fmt, stream.time_base, stream.codec_context.time_base = pixel_format, TIME_BASE, TIME_BASE
-    video: VideoStream = stream
-    return video
+def _add_h264(container: OutputContainer, size_hw: tuple[int, ...]) -> _VideoWriter:
+    encoding = COMPOSITE if COMPOSITE.codec in av.codecs_available else COMPOSITE_WITHOUT_X264
+    return _VideoWriter(container, encoding, size_hw)
 
 
 def _even(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -171,53 +225,81 @@ def _even(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2])
 
 
-def _encode(container: OutputContainer, stream: VideoStream, frame: av.VideoFrame, t: Fraction) -> None:
-    frame.pts, frame.time_base = round(t / TIME_BASE), TIME_BASE
-    container.mux(stream.encode(frame))
-
-
 class _Sound:
-    """The first sound track of a clip, as AAC; nothing if there is none."""
+    """The first sound track of a clip, as AAC; nothing if there is none that can be decoded."""
 
-    def __init__(self, source: InputContainer | None, container: OutputContainer, start_s: Fraction) -> None:
-        self._source, self._container, self._start_s = source, container, start_s
-        if source:
-            rate = source.streams.audio[0].rate or 48_000
-            self._stream = container.add_stream("aac", rate=rate)
-
-    @classmethod
-    def of(cls, clip: Clip, container: OutputContainer) -> "_Sound":
+    def __init__(self, clip: Clip, container: OutputContainer) -> None:
+        self._container = container
+        self._source: InputContainer | None = None
+        self._stream: Any = None
+        self._next: tuple[Fraction, av.AudioFrame] | None = None
+        self._frames: Iterator[tuple[Fraction, av.AudioFrame]] = iter(())
         if clip.path is None:
-            return cls(None, container, Fraction(0))
-        source = open_video(clip.path)
-        if not source.streams.audio or not source.streams.audio[0].codec_context:
-            source.close()
-            return cls(None, container, Fraction(0))
-        first = source.streams.video[0]
-        start_s = (first.start_time or 0) * (first.time_base or Fraction(0))
-        return cls(source, container, start_s)
+            return
+        self._source = open_video(clip.path)
+        track = next((s for s in self._source.streams.audio if cast(object, s.codec_context)), None)
+        if track is not None:
+            timeline = read_timeline(clip.path)
+            self._frames = self._decode(track, (timeline.origin or 0) * timeline.time_base)
+        self._next = next(self._frames, None)
 
     def __enter__(self) -> "_Sound":
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._source:
             self._source.close()
 
-    def copy(self) -> None:
-        """Encode the sound; its times are relative to the first frame, what lies before it is cut off."""
-        if not self._source:
+    def add_stream(self) -> None:
+        """Add the track to the container, after that of the video."""
+        if self._next is not None:
+            rate = self._next[1].sample_rate
+            rate = rate if rate in AAC_RATES else DEFAULT_RATE
+            self._stream = self._container.add_stream("aac", rate=rate)
+            self._resampler = AudioResampler(format="fltp", layout="stereo", rate=rate)
+
+    def write_until(self, t: Fraction | None) -> None:
+        """Encode the sound up to `t`, so that the file has both tracks side by side; None: to its end."""
+        if self._stream is None:
             return
-        resampler = AudioResampler(format="fltp", layout="stereo", rate=self._stream.rate)
-        for frame in self._source.decode(audio=0):
-            if frame.time is None or frame.pts is None or frame.time_base is None:
-                continue
-            at = frame.pts * frame.time_base - self._start_s
-            if at < 0:
-                continue
-            frame.pts = round(at / frame.time_base)
-            for part in resampler.resample(frame):
-                self._container.mux(self._stream.encode(part))
-        for part in resampler.resample(None):
+        while self._next is not None and (t is None or self._next[0] <= t):
+            self._encode(self._next[1])
+            self._next = next(self._frames, None)
+        if t is None:
+            self._encode(None)
+            self._container.mux(self._stream.encode(None))
+
+    def _encode(self, frame: av.AudioFrame | None) -> None:
+        for part in self._resampler.resample(frame):
             self._container.mux(self._stream.encode(part))
-        self._container.mux(self._stream.encode(None))
+
+    def _decode(self, track: AudioStream, start_s: Fraction) -> Iterator[tuple[Fraction, av.AudioFrame]]:
+        """Yield sound with its times relative to the first frame of the video; what lies before is cut off.
+
+        Packets that do not decode are left out. A track that changes its format ends there.
+        """
+        first: tuple[object, ...] | None = None
+        for frame in _intact_frames(cast(InputContainer, self._source), track):
+            if frame.pts is None or frame.time_base is None:
+                continue
+            form = (frame.format.name, frame.layout.name, frame.sample_rate)
+            first = first or form
+            if form != first:
+                return
+            at_s = frame.pts * frame.time_base - start_s
+            if at_s >= 0:
+                frame.pts = round(at_s / frame.time_base)
+                yield at_s, frame
+
+
+def _intact_frames(source: InputContainer, track: AudioStream) -> Iterator[av.AudioFrame]:
+    packets = source.demux(track)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, av.FFmpegError):
+            return
+        frames: list[Any] = []
+        with suppress(av.FFmpegError):
+            frames = packet.decode()
+        yield from frames

@@ -1,6 +1,8 @@
 """The matting network as an ONNX file."""
 
 import hashlib
+import io
+import warnings
 from pathlib import Path
 
 import torch
@@ -8,6 +10,7 @@ import torch
 from labeling.matting.background_matting import KEYPOINT_STRIDE, BackgroundMattingNetwork
 from labeling.matting.inputs import NAMES
 from labeling.matting.keypoint_maps import KEYPOINT_CHANNELS
+from labeling.storage.atomic import storage_errors, write_atomically
 
 OPSET = 17
 
@@ -19,15 +22,20 @@ def export_network(network: BackgroundMattingNetwork, path: Path) -> str:
     examples = [torch.zeros(1, channels[name], side, side) for name in NAMES if name in channels]
     examples.append(torch.zeros(1, KEYPOINT_CHANNELS, side // KEYPOINT_STRIDE, side // KEYPOINT_STRIDE))
     outputs = ("alpha", "foreground")
-    network.eval()
-    torch.onnx.export(
-        network,
-        tuple(examples),
-        str(path),
-        input_names=list(NAMES),
-        output_names=list(outputs),
-        dynamic_axes={name: {0: "batch"} for name in (*NAMES, *outputs)},
-        opset_version=OPSET,
-        dynamo=False,
-    )
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    content = io.BytesIO()
+    with warnings.catch_warnings():
+        # it is deprecated, but the newer exporter requires onnxscript; not all constants are folded
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network.eval().cpu(),
+            tuple(examples),
+            content,  # type: ignore[arg-type]  # its types know paths only
+            input_names=list(NAMES),
+            output_names=list(outputs),
+            dynamic_axes={name: {0: "batch"} for name in (*NAMES, *outputs)},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    with storage_errors(path):
+        write_atomically(path, content.getvalue())
+    return hashlib.sha256(content.getvalue()).hexdigest()

@@ -9,14 +9,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from labeling.background.plate import color_distance
 from labeling.matting.inputs import CROP_MARGIN, Crop, FloatImage, GrayImage, NetworkInput, make_input
 from labeling.matting.network import Matte, MattingNetwork
 from labeling.structures.frames import RgbImage
-from labeling.structures.instances import Instance
+from labeling.structures.instances import Instance, Keypoints
 from labeling.structures.masks import BoxXywh, Mask, union_masks
 
 ALPHA_THRESHOLD = 0.5
 """A pixel belongs to a mask from this alpha on."""
+MIN_CHANGED_LEVELS = 30.0
+"""Color distance (0 to 441) from which a pixel differs from the plate, as in the `background` segmenter."""
+MIN_CHANGED_SHARE = 0.05
+"""Share of a mask's pixels; trust rejects masks of which less than this moves."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,11 +50,11 @@ def matte_frames(network: MattingNetwork, frames: Sequence[MattingFrame]) -> lis
     """Compute the mattes of frames in one batch; alpha is 0 without people."""
     crops = [cluster_crops([instance.mask.box_xywh for instance in frame.people]) for frame in frames]
     samples = [
-        _crop_input(frame, crop, network.side_px)
+        cut_crop(frame, crop, network.side_px).to_input()
         for frame, of_frame in zip(frames, crops, strict=True)
         for crop in of_frame
     ]
-    mattes = iter(network.run(samples))
+    mattes = iter(network.run(samples) if samples else [])
     return [
         _merge(frame, [(crop, next(mattes)) for crop in of_frame])
         for frame, of_frame in zip(frames, crops, strict=True)
@@ -84,20 +89,37 @@ def _overlap(first: BoxXywh, second: BoxXywh) -> bool:
     return all(first[i] < second[i] + second[i + 2] and second[i] < first[i] + first[i + 2] for i in (0, 1))
 
 
-def _crop_input(frame: MattingFrame, crop: Crop, side_px: int) -> NetworkInput:
+@dataclass(frozen=True, slots=True, eq=False)
+class CropImages:
+    """One crop of a frame at the network's size S; see `inputs.make_input`."""
+
+    image: RgbImage
+    plate: RgbImage
+    is_seen: NDArray[np.bool_]
+    mask: NDArray[np.bool_]
+    motion: Sequence[GrayImage] | None
+    people: Sequence[Keypoints]
+
+    def to_input(self) -> NetworkInput:
+        return make_input(
+            self.image, self.plate, self.is_seen, self.mask, motion=self.motion, people=self.people
+        )
+
+
+def cut_crop(frame: MattingFrame, crop: Crop, side_px: int) -> CropImages:
+    """Scale one crop of a frame to `side_px`."""
     height, width = frame.rgb.shape[:2]
     people = union_masks([instance.mask for instance in frame.people], (height, width)).to_array()
     motion = frame.motion and [
         crop.scaled(gray.shape[0] / height).cut(gray, side_px) for gray in frame.motion
     ]
-    keypoints = [crop.to_crop(person.keypoints, side_px) for person in frame.people if person.keypoints]
-    return make_input(
+    return CropImages(
         crop.cut(frame.rgb, side_px),
         crop.cut(frame.plate, side_px),
         crop.cut(frame.is_seen.astype(np.uint8), side_px) > 0,
         crop.cut(people.astype(np.uint8) * 255, side_px) > 127,  # noqa: PLR2004 - half covered
-        motion=motion,
-        people=keypoints,
+        motion,
+        [crop.to_crop(person.keypoints, side_px) for person in frame.people if person.keypoints],
     )
 
 
@@ -112,6 +134,22 @@ def _merge(frame: MattingFrame, parts: Sequence[tuple[Crop, Matte]]) -> FrameMat
         foreground[is_better] = np.clip(color[is_better] + 0.5, 0, 255).astype(np.uint8)
         alpha = np.maximum(alpha, pasted)
     return FrameMatte(np.clip(alpha, 0, 1), foreground)
+
+
+def hides_plate(rgb: RgbImage, plate: RgbImage, is_seen: NDArray[np.bool_], person: Instance) -> bool:
+    """Return whether a person's mask differs from the empty scene in more than `MIN_CHANGED_SHARE` of its pixels.
+
+    Otherwise it lies on something that belongs to the scene, such as a coat on a hook. True where less
+    than half of the pixels are seen in the plate.
+    """
+    x, y, w, h = (int(side) for side in person.mask.box_xywh)
+    box = np.s_[y : y + h, x : x + w]
+    pixels = person.mask.to_crop((x, y, w, h))
+    known = pixels & is_seen[box]
+    if 2 * known.sum() <= pixels.sum():
+        return True
+    changed = color_distance(rgb[box], plate[box]) > MIN_CHANGED_LEVELS
+    return bool((changed & known).sum() > MIN_CHANGED_SHARE * known.sum())
 
 
 def split_alpha(alpha: FloatImage, people: Sequence[Instance]) -> list[Mask]:

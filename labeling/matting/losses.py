@@ -5,7 +5,7 @@ Alpha is N x 1 x H x W in [0, 1], colors are N x 3 x H x W in [-1, 1].
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, conv2d, l1_loss, max_pool2d, pad
+from torch.nn.functional import conv2d, l1_loss, max_pool2d, pad
 
 DIVERGENCE_RADIUS = (10 / 512, 20 / 512)
 """Range of the dilation, as shares of the side: 5 to 10 times a 5x5 square at 512 pixels (thesis, 3.4.3)."""
@@ -41,7 +41,8 @@ def sobel(alpha: Tensor) -> Tensor:
     """Return the horizontal and vertical gradient, N x 2 x H x W; 0 along the border of a flat image."""
     across = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
     kernel = torch.stack([across, across.T])[:, None].to(alpha)
-    return conv2d(pad(alpha, (1, 1, 1, 1), mode="replicate"), kernel)
+    with torch.autocast(alpha.device.type, enabled=False):
+        return conv2d(pad(alpha, (1, 1, 1, 1), mode="replicate"), kernel)
 
 
 def divergence_loss(
@@ -62,11 +63,14 @@ def divergence_loss(
 
 
 def _blur(image: Tensor, sigma: float) -> Tensor:
-    """Blur by three box filters, which together are close to a Gaussian; the border repeats."""
-    width = max(1, round((sigma**2 * 12 / 3 + 1) ** 0.5)) | 1
-    for _ in range(3):
-        image = avg_pool2d(pad(image, (width // 2,) * 4, mode="replicate"), width, stride=1)
-    return image
+    """Blur by a Gaussian, cut off at 3 sigma; the border repeats."""
+    radius = int(3 * sigma + 0.5)
+    offsets = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
+    weights = torch.exp(-(offsets**2) / (2 * sigma**2))
+    weights /= weights.sum()
+    padded = pad(image, (radius,) * 4, mode="replicate")
+    with torch.autocast(image.device.type, enabled=False):
+        return conv2d(conv2d(padded, weights[None, None, None]), weights[None, None, :, None])
 
 
 def least_squares_loss(scores: Tensor, target: float) -> Tensor:

@@ -8,6 +8,8 @@
     progress.json         what is being done, and the error if it failed
     latest.jpg            the latest frame beside its composite
     composite.mp4, preview.webp, NAME.webm or NAME.mov
+    report.html           a page with the plate, the preview and the people over time
+    identity.json         what determines the frames: source, plate settings, models
     matte.json            written last: the matte is complete
 
 A frame is complete when its alpha is there, which is written after the others. Files appear whole.
@@ -15,21 +17,26 @@ A frame is complete when its alpha is there, which is written after the others. 
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from configs.errors import AlreadyRunning, StorageError
 from configs.matting import PlateBlock
-from labeling.background.masked_plate import Coverage, MaskedPlate
+from labeling.background.coverage import Coverage, MaskedPlate
 from labeling.matting.frame import ALPHA_THRESHOLD
 from labeling.matting.stream import MattedFrame
 from labeling.storage.atomic import WRITING_PREFIX, storage_errors, write_atomically
 from labeling.structures.frames import RgbImage
 
+IMAGE_KINDS = ("alpha", "mask", "foreground")
+LOCK = f"{WRITING_PREFIX}lock"
 COMPRESSION = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 COVERAGE_COLORS = {
     Coverage.SEEN: (255, 255, 255),
@@ -47,13 +54,34 @@ class MatteFolder:
     root: Path
 
     def create(self) -> None:
-        with storage_errors(self.root):
-            for name in ("alpha", "mask", "foreground"):
+        with _storage_errors(self.root):
+            for name in IMAGE_KINDS:
                 (self.root / name).mkdir(parents=True, exist_ok=True)
 
-    @property
-    def summary_path(self) -> Path:
-        return self.root / "matte.json"
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let no other process write this folder, and delete the temporary files of a killed one.
+
+        Raises:
+            AlreadyRunning: another process writes it.
+        """
+        lock = FileLock(self.root / LOCK, timeout=0)
+        with _storage_errors(self.root):
+            try:
+                lock.acquire()
+            except Timeout as exc:  # an OSError too
+                raise AlreadyRunning(
+                    f"another process writes {self.root}: wait until it ends, or name another --out"
+                ) from exc
+        try:
+            for folder in (self.root, *(self.root / kind for kind in IMAGE_KINDS)):
+                for path in folder.glob(f"{WRITING_PREFIX}*"):
+                    if path.name != LOCK:
+                        path.unlink(missing_ok=True)
+            yield
+        finally:
+            (self.root / LOCK).unlink(missing_ok=True)
+            lock.release()
 
     def image_path(self, kind: str, index: int) -> Path:
         return self.root / kind / f"{index:05d}.png"
@@ -86,29 +114,39 @@ class MatteFolder:
         self.write_json("plate.json", facts)
 
     def read_plate(self, settings: PlateBlock) -> MaskedPlate | None:
-        """Return the plate that was written, None if there is none."""
+        """Return the plate that was written; None if it is not there or incomplete."""
         facts = self.read_json("plate.json")
+        try:
+            colors, rgb = (self._read_rgb(self.root / name) for name in ("coverage.png", "plate.png"))
+        except StorageError:
+            return None
         if facts is None:
             return None
-        colors = self._read_rgb(self.root / "coverage.png")
         coverage = np.zeros(colors.shape[:2], dtype=np.uint8)
         for code, color in COVERAGE_COLORS.items():
             coverage[(colors == color).all(axis=2)] = code
         facts["warnings"] = tuple(facts["warnings"])
-        return MaskedPlate(self._read_rgb(self.root / "plate.png"), coverage, settings, **facts)
+        return MaskedPlate(rgb, coverage, settings, **facts)
 
     def read_rgb(self, kind: str, index: int) -> RgbImage:
         return self._read_rgb(self.image_path(kind, index))
 
-    @staticmethod
-    def _read_rgb(path: Path) -> RgbImage:
-        content = np.fromfile(path, dtype=np.uint8)
-        bgr = np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR))
-        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8)
+    def _read_rgb(self, path: Path) -> RgbImage:
+        return cv2.cvtColor(self._read_image(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB).astype(np.uint8)
 
     def read_alpha(self, index: int) -> NDArray[np.uint8]:
-        content = np.fromfile(self.image_path("alpha", index), dtype=np.uint8)
-        return np.asarray(cv2.imdecode(content, cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
+        return self._read_image(self.image_path("alpha", index), cv2.IMREAD_GRAYSCALE)
+
+    def _read_image(self, path: Path, flags: int) -> NDArray[np.uint8]:
+        """Read an image; OpenCV's own reader cannot open every path."""
+        image = None
+        with suppress(OSError, cv2.error):
+            image = cv2.imdecode(np.fromfile(path, dtype=np.uint8), flags)
+        if image is None:
+            raise StorageError(
+                f"{path} cannot be read: delete the folder {self.root} and run the command again"
+            )
+        return np.asarray(image, dtype=np.uint8)
 
     def write_image(self, name: str, bgr: NDArray[Any]) -> None:
         path = self.root / name
@@ -120,9 +158,9 @@ class MatteFolder:
 
     def write_json_with_frames(self, name: str, tree: Mapping[str, Any]) -> None:
         """Write a JSON object with the records of the frames as `frames`, one per line."""
-        head = json.dumps(tree, indent=1, ensure_ascii=False).encode().rstrip(b"}\n")
+        head = json.dumps(tree, indent=1, ensure_ascii=False).encode().removesuffix(b"\n}")
         path = self.root / f"{WRITING_PREFIX}{name}"
-        with storage_errors(path), path.open("wb") as file:
+        with _storage_errors(path), path.open("wb") as file:
             file.write(head + b',\n "frames": [')
             for number, record in enumerate(self.frame_records()):
                 file.write((b",\n  " if number else b"\n  ") + json.dumps(record).encode())
@@ -140,7 +178,7 @@ class MatteFolder:
 
     def write(self, name: str, content: bytes) -> None:
         path = self.root / name
-        with storage_errors(path):
+        with _storage_errors(path):
             write_atomically(path, content)
 
     def append_frame_records(self, records: list[dict[str, Any]]) -> None:
@@ -149,7 +187,7 @@ class MatteFolder:
         Called before the frames' images are written: a frame that is matted again has two equal lines.
         """
         path = self.root / "frames.jsonl"
-        with storage_errors(path), path.open("ab") as file:
+        with _storage_errors(path), path.open("ab") as file:
             file.write(b"".join(b"\n" + json.dumps(record).encode() for record in records) + b"\n")
 
     def frame_records(self) -> Iterator[dict[str, Any]]:
@@ -164,3 +202,7 @@ class MatteFolder:
                 if record["index"] == done + 1:
                     done += 1
                     yield record
+
+
+def _storage_errors(path: Path) -> AbstractContextManager[None]:
+    return storage_errors(path, option="--out")

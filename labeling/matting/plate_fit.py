@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeling.background.camera_motion import estimate_homography
+from labeling.background.coverage import MaskedPlate
 from labeling.background.illumination import fit_gain_bias, relight
-from labeling.background.masked_plate import MaskedPlate
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoolArray, union_masks

@@ -1,16 +1,17 @@
 """What replaces the background in a composite: a color, a picture, a video, or the blurred frame."""
 
+import os
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageColor, UnidentifiedImageError
+from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
 from configs.errors import ConfigError, SourceError
 from labeling.structures.frames import Clip, RgbImage
-from labeling.structures.probability_maps import resize_image
+from labeling.structures.images import resize_image
 from labeling.video.decode import decode_clip
 
 BLUR_SHARE = 0.03
@@ -35,8 +36,8 @@ def open_replacement(background: str) -> Replacement:
         color = np.array(ImageColor.getrgb(background)[:3], dtype=np.uint8)
         return lambda frame: np.broadcast_to(color, frame.shape).copy()
     except ValueError:
-        path = Path(background).expanduser()
-    if not path.is_file():
+        path = Path(os.path.expanduser(background))  # noqa: PTH111 - Path.expanduser raises for an unknown user
+    if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises for a name that is too long
         raise ConfigError(
             f"background {background!r} is neither a color (green, #00b140), the path of a picture or video, nor blur: "
             "check the spelling and the path"
@@ -44,11 +45,24 @@ def open_replacement(background: str) -> Replacement:
     try:
         with Image.open(path) as image:
             if not getattr(image, "is_animated", False):
-                picture = np.asarray(image.convert("RGB"))
-                return lambda frame: _cover(picture, frame)
+                upright = ImageOps.exif_transpose(image).convert("RGB")
+                return _Picture(np.asarray(upright))
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
         pass
     return _Video(path)
+
+
+class _Picture:
+    """One picture, scaled once per size of frames."""
+
+    def __init__(self, picture: RgbImage) -> None:
+        self._picture = picture
+        self._scaled: RgbImage = np.empty((0, 0, 3), dtype=np.uint8)
+
+    def __call__(self, frame: RgbImage) -> RgbImage:
+        if self._scaled.shape != frame.shape:
+            self._scaled = _cover(self._picture, frame)
+        return self._scaled
 
 
 class _Video:

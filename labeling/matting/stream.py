@@ -7,21 +7,23 @@ depends on this stretch of the clip only, and an interrupted clip continues with
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 
 import numpy as np
 from more_itertools import batched
 
-from labeling.background.masked_plate import MaskedPlate
-from labeling.matting.frame import FrameMatte, MattingFrame, matte_frames
+from configs.errors import UnsupportedVideo
+from labeling.background.coverage import MaskedPlate
+from labeling.matting.frame import FrameMatte, MattingFrame, hides_plate, matte_frames
 from labeling.matting.inputs import MOTION_STEP_S, MOTION_STEPS, GrayImage, to_gray
 from labeling.matting.network import MattingNetwork
 from labeling.matting.plate_fit import fit_plate
 from labeling.structures.frames import Clip, Frame, RgbImage
+from labeling.structures.images import resize_image
 from labeling.structures.instances import Instance
 from labeling.structures.masks import iou_matrix
-from labeling.structures.probability_maps import resize_image
 from labeling.video.decode import Decoded, decode_clip
 
 FindInstances = Callable[[Sequence[Frame]], list[list[Instance]]]
@@ -31,6 +33,8 @@ KEEP_PEOPLE_S = Fraction(2, 5)
 """A person who is no longer found is looked for at the same place for this time."""
 SAME_PERSON_IOU = 0.2
 """A person found now is the one found before if their masks overlap by more than this IoU."""
+REACH_S = Fraction(MOTION_STEP_S).limit_denominator(1000) * max(MOTION_STEPS)
+"""Seconds to the furthest neighbor."""
 MOTION_HEIGHT_PX = 540
 """Rows of the gray neighbors; taller frames are reduced."""
 MIN_FRAMES = 5
@@ -61,12 +65,33 @@ class _Found:
 def matte_clip(
     clip: Clip, find: FindInstances, network: MattingNetwork, plate: MaskedPlate, *, start: int = 0
 ) -> Iterator[MattedFrame]:
-    """Yield the mattes of a clip's frames from position `start` on."""
+    """Yield the mattes of a clip's frames from position `start` on.
+
+    Raises:
+        SourceError: the clip cannot be read; `UnsupportedVideo`: a frame has another size than the plate.
+    """
     neighbors = _Neighbors(clip) if clip.is_temporal else None
-    for batch in batched(_with_people(clip, find, start), BATCH):
+    for batch in batched(_with_people(clip, find, _batch_start(start)), BATCH):
         frames = [_prepare(item, plate, neighbors) for item in batch]
-        for item, matte in zip(batch, matte_frames(network, frames), strict=True):
-            yield MattedFrame(item.index, item.decoded.t, item.rgb, item.people, matte)
+        for item, frame, matte in zip(batch, frames, matte_frames(network, frames), strict=True):
+            if item.index >= start:
+                yield MattedFrame(item.index, item.decoded.t, item.rgb, tuple(frame.people), matte)
+
+
+def prepare_frames(
+    clip: Clip, find: FindInstances, plate: MaskedPlate, *, every: int
+) -> Iterator[MattingFrame]:
+    """Yield one in `every` frames of a clip, with what the network needs and the people found in it."""
+    neighbors = _Neighbors(clip) if clip.is_temporal else None
+    for batch in batched(islice(enumerate(decode_clip(clip)), 0, None, every), BATCH):
+        frames = [_to_frame(clip, decoded, index) for index, decoded in batch]
+        for (index, decoded), frame, people in zip(batch, frames, find(frames), strict=True):
+            yield _prepare(_Found(index, decoded, frame.rgb, tuple(people)), plate, neighbors)
+
+
+def _batch_start(index: int) -> int:
+    """Return the first position of the batch of a frame: networks may round differently in other batches."""
+    return index - index % BATCH
 
 
 def _with_people(clip: Clip, find: FindInstances, start: int) -> Iterator[_Found]:
@@ -86,19 +111,21 @@ def _with_people(clip: Clip, find: FindInstances, start: int) -> Iterator[_Found
 
 
 def _from(clip: Clip, start: int) -> Iterator[tuple[int, Decoded]]:
-    """Yield the frames from `KEEP_PEOPLE_S` before position `start` on, with their positions."""
+    """Yield the frames from `KEEP_PEOPLE_S` before position `start` on, in whole batches, with their positions."""
+    frames = enumerate(decode_clip(clip))
     waiting: deque[tuple[int, Decoded]] = deque()
-    for index, decoded in enumerate(decode_clip(clip)):
-        if index < start:
-            waiting.append((index, decoded))
-            while waiting[0][1].t < decoded.t - KEEP_PEOPLE_S:
+    for index, decoded in frames:
+        waiting.append((index, decoded))
+        while len(waiting) > BATCH and waiting[BATCH - 1][1].t < decoded.t - KEEP_PEOPLE_S:
+            for _ in range(BATCH):
                 waiting.popleft()
-            continue
-        while waiting:
-            early = waiting.popleft()
-            if early[1].t >= decoded.t - KEEP_PEOPLE_S:
-                yield early
-        yield index, decoded
+        if index >= start:
+            break
+    if not waiting or waiting[-1][0] < start:
+        return
+    while waiting:
+        yield waiting.popleft()
+    yield from frames
 
 
 def _to_frame(clip: Clip, decoded: Decoded, index: int) -> Frame:
@@ -106,53 +133,78 @@ def _to_frame(clip: Clip, decoded: Decoded, index: int) -> Frame:
 
 
 def _merge_people(found: Iterable[Sequence[Instance]]) -> list[Instance]:
-    """Return the people of the first list, and of each further one those that are not yet among them."""
+    """Return the people of the first list, and from each longer one those that are missing so far.
+
+    A list that is not longer adds no one: its people have moved, and none is missing.
+    """
     people: list[Instance] = []
     for others in found:
+        missing = len(others) - len(people)
+        if missing <= 0:
+            continue
         masks = [person.mask for person in people]
-        ious = iou_matrix([other.mask for other in others], masks) if people and others else None
-        people += [
+        ious = iou_matrix([other.mask for other in others], masks) if people else None
+        unmatched = [
             other for i, other in enumerate(others) if ious is None or ious[i].max() <= SAME_PERSON_IOU
         ]
+        people += unmatched[:missing]
     return people
 
 
 def _prepare(item: _Found, plate: MaskedPlate, neighbors: "_Neighbors | None") -> MattingFrame:
-    motion = neighbors.around(item.decoded.t) if neighbors else None
+    if item.rgb.shape != plate.rgb.shape:
+        height, width = item.rgb.shape[:2]
+        raise UnsupportedVideo(
+            f"frame {item.index} at {float(item.decoded.t):.2f} s has {width}x{height} px, the background plate "
+            f"{plate.rgb.shape[1]}x{plate.rgb.shape[0]}: cut the video where its size changes"
+        )
+    motion = neighbors.around(item.decoded.t, item.index) if neighbors else None
     if not item.people:
         return MattingFrame(item.rgb, plate.rgb, plate.valid, (), None)
     lit, is_seen = fit_plate(plate, item.rgb, item.people)
-    return MattingFrame(item.rgb, lit, is_seen, item.people, motion)
+    people = [person for person in item.people if hides_plate(item.rgb, lit, is_seen, person)]
+    return MattingFrame(item.rgb, lit, is_seen, people, motion)
 
 
 class _Neighbors:
     """The gray frames before and after each frame, read by a second decoder that runs ahead."""
 
     def __init__(self, clip: Clip) -> None:
-        self._ahead = decode_clip(clip)
+        self._clip = clip
+        self._ahead: Iterator[Decoded] | None = None
         self._window: deque[tuple[Fraction, GrayImage]] = deque()
         self._count = 0
+        """Frames of the clip that are known to exist, up to `MIN_FRAMES`."""
 
-    def around(self, t: Fraction) -> list[GrayImage] | None:
-        """Return the frames nearest to the `MOTION_STEPS` around `t`; times must not decrease.
+    def around(self, t: Fraction, index: int) -> list[GrayImage] | None:
+        """Return the frames nearest to the `MOTION_STEPS` around the frame at `t`; times must not decrease.
 
         At the ends of the clip the first or last frame stands for the missing ones. None for a clip of
         fewer than `MIN_FRAMES` frames.
         """
-        reach = Fraction(MOTION_STEP_S).limit_denominator(1000) * max(MOTION_STEPS)
-        while not self._window or self._window[-1][0] < t + reach:
-            decoded = next(self._ahead, None)
+        ahead = self._ahead = self._ahead or self._open(t, index)
+        while self._count < MIN_FRAMES or not self._window or self._window[-1][0] < t + REACH_S:
+            decoded = next(ahead, None)
             if decoded is None:
                 break
             self._window.append((decoded.t, _reduced_gray(decoded.to_rgb())))
             self._count += 1
-        while len(self._window) > 1 and self._window[1][0] <= t - reach:
+        while len(self._window) > 1 and self._window[1][0] <= t - REACH_S:
             self._window.popleft()
         if self._count < MIN_FRAMES:
             return None
         times = np.array([float(at) for at, _ in self._window])
         nearest = [int(np.abs(times - (float(t) + step * MOTION_STEP_S)).argmin()) for step in MOTION_STEPS]
         return [self._window[i][1] for i in nearest]
+
+    def _open(self, t: Fraction, index: int) -> Iterator[Decoded]:
+        """Decode from the first neighbor of the frame at `t` on: all frames before it would fill the memory."""
+        first_s = self._clip.start_s
+        if index < MIN_FRAMES or t - REACH_S <= first_s:
+            return decode_clip(self._clip)
+        self._count = MIN_FRAMES
+        later = decode_clip(replace(self._clip, start_s=t - REACH_S), with_lead_in=True)
+        return (decoded for decoded in later if decoded.t >= first_s)
 
 
 def _reduced_gray(rgb: RgbImage) -> GrayImage:

@@ -1,21 +1,30 @@
-"""Training of the matting network: supervised on composites, then adversarial on real video.
+"""The loop of a training stage, and the supervised stage of the matting network.
 
 Lightning runs the loops, checkpoints, precision, devices and logs. An epoch is a fixed number of samples
 whose content depends on the seed and their index alone, and a checkpoint is written after each: a killed
 training continues with the next epoch, to the same loss curve.
 """
 
+import csv
+import io
+import logging
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import cv2
 import lightning
 import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from configs.errors import Interrupted
 from configs.training import MattingTraining
 from labeling.matting.background_matting import SIZES, BackgroundMattingNetwork
 from labeling.matting.composites import Sample
@@ -26,9 +35,13 @@ from labeling.matting.losses import (
     divergence_loss,
     supervised_losses,
 )
+from labeling.storage.atomic import storage_errors, write_atomically
 
 Batch = dict[str, Tensor]
 PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+_ACCELERATORS = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
+LOGS = "logs"
+"""Folder of one log per start, in that of the stage."""
 
 
 class SampleSource(Protocol):
@@ -56,7 +69,10 @@ class SampleDataset(Dataset[Batch]):
 
 
 class EpochSampler(Sampler[int]):
-    """Indices epoch * n to (epoch + 1) * n; Lightning calls `set_epoch`."""
+    """The indices of one epoch, dealt out to the devices; Lightning calls `set_epoch`.
+
+    With one device, epoch e has the indices e * n to (e + 1) * n.
+    """
 
     def __init__(self, samples_per_epoch: int) -> None:
         self._count, self._epoch = samples_per_epoch, 0
@@ -65,8 +81,11 @@ class EpochSampler(Sampler[int]):
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
-        start = self._epoch * self._count
-        return iter(range(start, start + self._count))
+        is_one_of_many = distributed.is_available() and distributed.is_initialized()
+        rank = distributed.get_rank() if is_one_of_many else 0
+        devices = distributed.get_world_size() if is_one_of_many else 1
+        start = self._epoch * self._count * devices
+        return iter(range(start + rank, start + self._count * devices, devices))
 
     def __len__(self) -> int:
         return self._count
@@ -81,7 +100,7 @@ class SupervisedStage(lightning.LightningModule):
         self.network = BackgroundMattingNetwork(SIZES[settings.size]).to(memory_format=torch.channels_last)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        alpha, foreground = _predict(self.network, batch)
+        alpha, foreground = predict(self.network, batch)
         terms = supervised_losses(
             alpha,
             foreground,
@@ -91,21 +110,11 @@ class SupervisedStage(lightning.LightningModule):
         )
         loss = torch.stack([SUPERVISED_WEIGHTS[name] * term for name, term in terms.items()]).sum()
         if self.settings.divergence:
-            terms["divergence"] = self._divergence(alpha, batch)
+            where = batch["shadow_like"] if self.settings.only_shadows else None
+            terms["divergence"] = random_divergence(alpha, batch["prior"], self.global_step, where)
             loss = loss + self.settings.divergence * terms["divergence"]
         self.log_dict({"loss": loss, **terms}, on_step=True, on_epoch=False)
         return loss
-
-    def _divergence(self, alpha: Tensor, batch: Batch) -> Tensor:
-        side = alpha.shape[-1]
-        shares = torch.empty(1).uniform_(
-            *DIVERGENCE_RADIUS, generator=torch.Generator().manual_seed(self.global_step)
-        )
-        segmentation = (batch["prior"] > 0).to(alpha.dtype)
-        where = batch["shadow_like"] if self.settings.only_shadows else None
-        return divergence_loss(
-            alpha, segmentation, radius_px=max(1, round(float(shares) * side)), only_where=where
-        )
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.Adam(self.network.parameters(), lr=self.settings.learning_rate)
@@ -118,47 +127,158 @@ class SupervisedStage(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def _predict(network: BackgroundMattingNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
+def predict(network: BackgroundMattingNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
     inputs = (batch[name].contiguous(memory_format=torch.channels_last) for name in NAMES)
     alpha, foreground = network(*inputs)
     return alpha.float(), foreground.float()
 
 
+def random_divergence(alpha: Tensor, prior: Tensor, step: int, only_where: Tensor | None) -> Tensor:
+    """Return the divergence loss; the radius of the dilation is random, but fixed for a step."""
+    shares = torch.empty(1).uniform_(*DIVERGENCE_RADIUS, generator=torch.Generator().manual_seed(step))
+    radius_px = max(1, round(float(shares) * alpha.shape[-1]))
+    return divergence_loss(alpha, (prior > 0).to(alpha.dtype), radius_px=radius_px, only_where=only_where)
+
+
 def train_supervised(
-    settings: MattingTraining, source: SampleSource, folder: Path
+    settings: MattingTraining, source: SampleSource, folder: Path, *, show_progress: bool = False
 ) -> BackgroundMattingNetwork:
     """Train, or continue a training that was interrupted, and return the network.
 
     `folder` receives `last.ckpt` after each epoch, and the loss of each step in `metrics.csv`.
+
+    Raises:
+        Interrupted: Ctrl-C; the same call continues.
+        StorageError: a file cannot be written.
     """
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    lightning.seed_everything(settings.seed, verbose=False)
+    seed_everything(settings)
     stage = SupervisedStage(settings)
-    loader = DataLoader(
+    fit_stage(
+        stage,
         SampleDataset(source),
-        batch_size=settings.batch,
-        sampler=EpochSampler(settings.batch * settings.steps_per_epoch),
-        num_workers=settings.workers,
-        persistent_workers=settings.workers > 0,
+        settings,
+        StagePlan(folder, settings.steps_per_epoch, max_steps=settings.steps, show_progress=show_progress),
     )
-    _fit(stage, loader, settings, folder)
     return stage.network
 
 
-def _fit(
-    stage: lightning.LightningModule, loader: DataLoader[Batch], settings: MattingTraining, folder: Path
+def seed_everything(settings: MattingTraining) -> None:
+    """Seed the initial weights, and set the number of threads, on which the last digits of a loss depend."""
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    lightning.seed_everything(settings.seed, verbose=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """Where a stage writes, and how long it takes."""
+
+    folder: Path
+    steps_per_epoch: int
+    max_steps: int = -1
+    max_epochs: int | None = None
+    strategy: str = "ddp_spawn"
+    """Lightning's strategy for several devices."""
+    show_progress: bool = False
+
+
+def fit_stage(
+    stage: lightning.LightningModule, dataset: Dataset[Batch], settings: MattingTraining, plan: StagePlan
 ) -> None:
-    checkpoints = ModelCheckpoint(
-        dirpath=folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True
+    """Run a stage from its last checkpoint to its end."""
+    last = plan.folder / "last.ckpt"
+    with storage_errors(plan.folder), _quiet(show=plan.show_progress):
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        merge_metrics(plan.folder)
+        trainer = _make_trainer(settings, plan)
+        try:
+            trainer.fit(
+                stage,
+                _make_loader(dataset, settings, plan),
+                ckpt_path=last if last.is_file() else None,
+                weights_only=True,
+            )
+        except SystemExit as exc:  # Lightning's answer to Ctrl-C
+            raise Interrupted("training was stopped; run the same command again to continue it") from exc
+        finally:
+            merge_metrics(plan.folder)
+
+
+def _make_loader(dataset: Dataset[Batch], settings: MattingTraining, plan: StagePlan) -> DataLoader[Batch]:
+    return DataLoader(
+        dataset,
+        batch_size=settings.batch,
+        sampler=EpochSampler(settings.batch * plan.steps_per_epoch),
+        num_workers=settings.workers,
+        persistent_workers=settings.workers > 0,
     )
-    trainer = lightning.Trainer(
-        max_steps=settings.steps,
+
+
+def _make_trainer(settings: MattingTraining, plan: StagePlan) -> lightning.Trainer:
+    checkpoints = ModelCheckpoint(
+        dirpath=plan.folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True
+    )
+    several = settings.devices > 1
+    return lightning.Trainer(
+        max_steps=plan.max_steps,
+        max_epochs=plan.max_epochs,
         precision=PRECISIONS[settings.precision],
+        accelerator=_ACCELERATORS[settings.device],
+        devices=settings.devices,
+        strategy=plan.strategy if several else "auto",
+        sync_batchnorm=several,
+        use_distributed_sampler=False,  # EpochSampler deals the samples out
+        plugins=[AtomicCheckpoints()],
         callbacks=[checkpoints],
-        logger=CSVLogger(folder, name="", version="", flush_logs_every_n_steps=settings.steps_per_epoch),
+        logger=CSVLogger(plan.folder, name=LOGS, flush_logs_every_n_steps=plan.steps_per_epoch),
         log_every_n_steps=1,
         enable_model_summary=False,
+        enable_progress_bar=plan.show_progress,
     )
-    last = folder / "last.ckpt"
-    trainer.fit(stage, loader, ckpt_path=last if last.is_file() else None, weights_only=True)
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Writes checkpoints beside their target and renames them: a killed writer leaves the earlier one."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        with storage_errors(Path(path)):
+            write_atomically(Path(path), content.getvalue())
+
+
+@contextmanager
+def _quiet(*, show: bool) -> Iterator[None]:
+    """Keep OpenCV to one thread, since processes are forked, and leave out Lightning's advice."""
+    threads, logger = cv2.getNumThreads(), logging.getLogger("lightning.pytorch")
+    level = logger.level
+    cv2.setNumThreads(1)
+    logger.setLevel(level if show else logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        cv2.setNumThreads(threads)
+        logger.setLevel(level)
+
+
+def merge_metrics(folder: Path) -> None:
+    """Write `metrics.csv` from the logs of all starts: of a step that was repeated, the last values count.
+
+    Each start has a log of its own, because Lightning deletes the log that it finds in a folder.
+    """
+    by_step: dict[int, dict[str, str]] = {}
+    logs = sorted(folder.glob(f"{LOGS}/version_*/metrics.csv"), key=lambda log: int(log.parent.name[8:]))
+    for log in logs:
+        whole_lines = log.read_text("utf-8").rpartition("\n")[0].splitlines()
+        rows = [row for row in csv.DictReader(whole_lines) if row.get("step")]
+        by_step |= {int(row["step"]): row for row in rows}
+    if not by_step:
+        return
+    names = ["step", *sorted({name for row in by_step.values() for name in row} - {"step"})]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(by_step[step] for step in sorted(by_step))
+    write_atomically(folder / "metrics.csv", text.getvalue().encode())

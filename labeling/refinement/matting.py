@@ -11,7 +11,8 @@ from configs.errors import CameraMoves, ModelError, ModelOutputWrong
 from configs.refinement import MattingRefineBlock
 from labeling.background.alignment import STILL_PX
 from labeling.background.camera_motion import match_image
-from labeling.background.masked_plate import Coverage, MaskedPlate, build_plate
+from labeling.background.coverage import Coverage, MaskedPlate
+from labeling.background.masked_plate import build_plate
 from labeling.background.sample_store import find_people_with
 from labeling.matting.frame import MattingFrame, matte_frames, split_alpha
 from labeling.matting.network import MattingNetwork

@@ -23,9 +23,10 @@ from labeling.background.samples import SampleStack, gather_samples
 from labeling.background.subtraction import Change, clean_mask, score_component, subtract_plate
 from labeling.runtime.memory import release_memory
 from labeling.structures.frames import Clip, Frame, RgbImage
+from labeling.structures.images import resize_image
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import BoolArray, Mask
-from labeling.structures.probability_maps import find_components, resize_image, resize_map
+from labeling.structures.probability_maps import find_components, resize_map
 
 KNN_FROZEN = 1e-8
 """Learning rate at which OpenCV's KNN stops; at 0 it goes on (a division by log(1 - rate))."""

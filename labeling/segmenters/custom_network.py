@@ -13,8 +13,9 @@ from labeling.segmenters.network_files import OpenNetwork, open_network
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.segmenters.weights import check_sha256
 from labeling.structures.frames import Frame, RgbImage
+from labeling.structures.images import resize_image
 from labeling.structures.instances import Instance, ModelCard
-from labeling.structures.probability_maps import FloatMap, instances_from_map, resize_image, resize_map
+from labeling.structures.probability_maps import FloatMap, instances_from_map, resize_map
 
 RANGE_TOLERANCE = 0.01
 """How far probabilities may exceed [0, 1], due to rounding in half precision or 8 bits."""

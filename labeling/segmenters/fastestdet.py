@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from labeling.structures.frames import RgbImage
-from labeling.structures.probability_maps import resize_image
+from labeling.structures.images import resize_image
 
 INPUT_HW = (352, 352)
 OBJECTNESS_POWER = 0.6

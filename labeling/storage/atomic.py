@@ -25,8 +25,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Turn the system's errors while writing `path` into ours."""
+def storage_errors(path: Path, *, option: str = "--home") -> Iterator[None]:
+    """Turn the system's errors while writing `path` into ours; `option` is what the user can change."""
     try:
         yield
     except OSError as exc:
@@ -35,5 +35,5 @@ def storage_errors(path: Path) -> Iterator[None]:
                 f"no space left for {path}: free some, then run the same command again; it continues from here"
             ) from exc
         if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
-            raise HomeNotWritable(f"cannot write {path}: {exc.strerror}; choose another --home") from exc
+            raise HomeNotWritable(f"cannot write {path}: {exc.strerror}; choose another {option}") from exc
         raise StorageError(f"cannot write {path}: {exc}; check the disk") from exc

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoolArray, Mask
 
@@ -14,14 +13,6 @@ FloatMap = NDArray[np.float32]
 """HxW."""
 CLEAR_ODDS = 3
 """A pixel is stable where the odds of a person are this many times the odds at the mask threshold."""
-
-
-def resize_image(rgb: RgbImage, size_hw: tuple[int, int]) -> RgbImage:
-    """Scale to `size_hw`, ignoring proportions: by area to shrink, bilinear to enlarge."""
-    height, width = size_hw
-    shrinks = rgb.shape[0] >= height and rgb.shape[1] >= width
-    resized = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return np.asarray(resized, dtype=np.uint8)
 
 
 def resize_map(values: FloatMap, size_hw: tuple[int, int], *, nearest: bool = False) -> FloatMap:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from db.connection.database import Database, open_database
+from db.frames.gallery import GalleryFilter, frame_page
 from db.frames.histograms import BINS, cause_counts, iou_histogram
 from db.frames.listing import FrameQuery, list_frames
 from db.models.core import ShardRow, frame_id
@@ -160,3 +161,41 @@ def test_causes_are_counted_over_hard_frames(database: Database) -> None:
     with database.session() as session:
         assert cause_counts(session, "this") == dict(sorted(expected.items()))
         assert cause_counts(session, "no such run") == {}
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        GalleryFilter(),
+        GalleryFilter(decision="review"),
+        GalleryFilter(cause="miss"),
+        GalleryFilter(video_id="b" * 64, cause="boundary"),
+        GalleryFilter(iou_from=0.25, iou_to=0.75),
+        GalleryFilter(decision="accepted", iou_to=0.0),
+        GalleryFilter(iou_from=0.999, decision="accepted"),
+    ],
+)
+@pytest.mark.parametrize("size", [7, 500])
+def test_pages_of_the_gallery_together_are_all_frames_that_match(
+    database: Database, chosen: GalleryFilter, size: int
+) -> None:
+    pages, after = [], None
+    with database.session() as session:
+        while True:
+            page = frame_page(session, "this", chosen, after=after, size=size)
+            pages.append([frame.id for frame in page.frames])
+            if (after := page.following) is None:
+                break
+    expected = [frame.id for frame in sorted(FRAMES, key=hardest_first) if matches(frame, chosen)]
+    assert [frame_id for page in pages for frame_id in page] == expected
+    assert all(len(page) == size for page in pages[:-1])
+
+
+def matches(frame: Planted, chosen: GalleryFilter) -> bool:
+    return (
+        frame.iou is not None
+        and chosen.decision in (None, frame.decision)
+        and chosen.cause in (None, *frame.causes)
+        and chosen.video_id in (None, frame.video_id)
+        and chosen.iou_from <= frame.iou <= chosen.iou_to
+    )

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.matting import PlateBlock
-from labeling.background.masked_plate import MaskedPlate, build_plate
+from labeling.background.coverage import MaskedPlate
+from labeling.background.masked_plate import build_plate
 from labeling.structures.frames import Frame, RgbImage
 from labeling.structures.masks import BoolArray, Mask
 from tests.labeling.segmenters.images import save_images

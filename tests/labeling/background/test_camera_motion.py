@@ -12,11 +12,10 @@ from labeling.background.camera_motion import (
     estimate_homography,
     match_image,
     measure_shift,
-    thumbnail,
     warp_to_reference,
 )
 from labeling.structures.frames import RgbImage
-from labeling.structures.probability_maps import resize_image
+from labeling.structures.images import resize_image, thumbnail
 from tests.labeling.background.planted import add_noise, columns, shake, texture, view
 
 MARGIN = 40

@@ -57,8 +57,7 @@ class Refusing(Change):
 def cut_right(pixels: Pixels) -> Pixels:
     """Remove the last column of the mask."""
     columns = np.flatnonzero(pixels.any(axis=0))
-    cut: Pixels = pixels & (np.arange(pixels.shape[1]) < columns.max(initial=0))
-    return cut
+    return np.asarray(pixels & (np.arange(pixels.shape[1]) < columns.max(initial=0)))
 
 
 def shift_right(pixels: Pixels) -> Pixels:

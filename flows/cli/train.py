@@ -1,0 +1,72 @@
+"""`maskmill train`: training of the networks that maskmill ships."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.console import Exit, JsonOption, SetOption, emit, print_table, warn
+
+if TYPE_CHECKING:
+    from tasks.train import TrainingSummary
+
+app = typer.Typer(no_args_is_help=True, help="Train the networks that maskmill ships.")
+
+
+@app.callback()
+def main() -> None: ...
+
+
+@app.command()
+def matting(
+    datasets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATASET...",
+            help="`synthetic`, a YAML file of labeled sets, an exported folder, or a folder of PNG cut-outs.",
+        ),
+    ],
+    to: Annotated[
+        Path, typer.Option("--to", metavar="DIR", help="Folder of the checkpoints and the network.")
+    ],
+    backgrounds: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", help="Images behind the people; repeatable. Default: labeled images."),
+    ] = None,
+    videos: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--video", metavar="VIDEO", help="Static camera, for the adversarial stage; repeatable."
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="YAML file of the training's settings.")
+    ] = None,
+    changes: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the network of `maskmill matte`. The same command again continues an interrupted training."""
+    from configs.load import load_training
+    from flows.cli.temporary_server import exit_on_sigint, temporary_server
+    from flows.train import train_matting
+
+    settings = load_training(config, changes or [])
+    with temporary_server(), exit_on_sigint():
+        summary = train_matting(datasets, to, settings, backgrounds, videos, show_progress=not as_json)
+    emit(summary, lambda: _print(summary), as_json=as_json)
+    if summary.failures:
+        raise typer.Exit(Exit.SOURCES_FAILED)
+
+
+def _print(summary: "TrainingSummary") -> None:
+    for warning in summary.warnings:
+        warn(warning)
+    if summary.failures:
+        print_table(
+            ("left out", "why", "what to do"), [(f.name, f.code, f.message) for f in summary.failures]
+        )
+    typer.echo(
+        f"{summary.cutouts} cut-outs ({summary.with_keypoints} with keypoints), {summary.backgrounds} backgrounds, "
+        f"{summary.crops} crops of videos, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
+        f"use it: maskmill matte VIDEO --out DIR --weights {summary.network}"
+    )

@@ -1,0 +1,51 @@
+"""The flow that trains the matting network."""
+
+from pathlib import Path
+
+from prefect import flow
+from prefect.logging import get_run_logger
+
+from configs.errors import ConfigError
+from configs.training import MattingTraining
+from flows.home import whole_path
+from tasks.train import TrainingOrder, TrainingSummary, train_matting_task
+
+
+@flow(name="train-matting", flow_run_name="train {to}", persist_result=False)
+def train_matting(
+    datasets: list[str],
+    to: Path,
+    settings: MattingTraining | None = None,
+    backgrounds: list[Path] | None = None,
+    videos: list[Path] | None = None,
+    *,
+    show_progress: bool = False,
+) -> TrainingSummary:
+    """Train the network on composites, then on unlabeled videos; an interrupted training continues.
+
+    Args:
+        datasets: `synthetic`, YAML files of labeled sets, folders exported by maskmill, folders of cut-outs.
+        to: folder of the checkpoints and the network.
+        settings: None: the defaults.
+        backgrounds: folders of images for the composites; None: the labeled images and rendered rooms.
+        videos: videos of static cameras for the adversarial stage; None: no such stage.
+        show_progress: show Lightning's progress bar.
+    """
+    if not datasets:
+        raise ConfigError("no data set: name at least one, or `synthetic`")
+    order = TrainingOrder(
+        tuple(datasets),
+        whole_path(to, "to"),
+        settings or MattingTraining(),
+        tuple(backgrounds or ()),
+        tuple(videos or ()),
+        show_progress,
+    )
+    summary = train_matting_task(order)
+    for failure in summary.failures:
+        get_run_logger().warning("%s: %s: %s", failure.name, failure.code, failure.message)
+    return summary
+
+
+if __name__ == "__main__":
+    train_matting.serve("train-matting")

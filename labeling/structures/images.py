@@ -1,0 +1,23 @@
+"""Images as arrays: changes of size."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from labeling.structures.frames import RgbImage
+
+THUMBNAIL_WH = (32, 18)
+
+
+def resize_image(rgb: RgbImage, size_hw: tuple[int, int]) -> RgbImage:
+    """Scale to `size_hw`, ignoring proportions: by area to shrink, bilinear to enlarge."""
+    height, width = size_hw
+    shrinks = rgb.shape[0] >= height and rgb.shape[1] >= width
+    resized = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(resized, dtype=np.uint8)
+
+
+def thumbnail(rgb: RgbImage) -> NDArray[np.float32]:
+    """Return a small gray image, by which images are compared."""
+    gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    return cv2.resize(gray, THUMBNAIL_WH, interpolation=cv2.INTER_AREA).astype(np.float32)

@@ -1,0 +1,158 @@
+"""The mattes of a clip, frame by frame."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from configs.errors import UnsupportedVideo
+from configs.matting import PlateBlock
+from labeling.background.coverage import MaskedPlate
+from labeling.matting.network import MattingNetwork
+from labeling.matting.stream import BATCH, FindInstances, MattedFrame, _merge_people, _Neighbors, matte_clip
+from labeling.structures.frames import Clip, Frame, ImageFile
+from labeling.structures.instances import Instance
+from labeling.structures.masks import fill_box
+from tests.fakes.mattes import draw_walk, find_walker, walkers_at, write_network, write_walk
+from tests.fakes.segmenters import ScriptedSegmenter
+from tests.fakes.videos import Coding
+from tests.labeling.segmenters.images import save_images
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> MattingNetwork:
+    return MattingNetwork(write_network(tmp_path_factory.mktemp("network") / "tiny.onnx"))
+
+
+def plate(size_hw: tuple[int, int] = (64, 96)) -> MaskedPlate:
+    return MaskedPlate(draw_walk(0, size_hw), np.zeros(size_hw, np.uint8), PlateBlock())
+
+
+def matte(path: Path, network: MattingNetwork, find: FindInstances, *, start: int = 0) -> list[MattedFrame]:
+    return list(matte_clip(Clip("walk", path), find, network, plate(), start=start))
+
+
+@pytest.mark.parametrize("start", [1, 4, 7, 16, 23, 29, 30])
+def test_a_clip_that_starts_in_the_middle_gives_the_same_bits(
+    tmp_path: Path, network: MattingNetwork, start: int
+) -> None:
+    path = write_walk(tmp_path / "walk.mp4", frames=30)
+    whole = matte(path, network, find_walker().segment)
+    later = matte(path, network, find_walker().segment, start=start)
+    assert [frame.index for frame in later] == list(range(start, 30))
+    for one, other in zip(whole[start:], later, strict=True):
+        assert one.t == other.t
+        assert one.people == other.people
+        assert np.array_equal(one.matte.alpha, other.matte.alpha)
+        assert np.array_equal(one.matte.foreground, other.matte.foreground)
+
+
+def test_the_teacher_sees_the_same_batches_after_an_interruption(
+    tmp_path: Path, network: MattingNetwork
+) -> None:
+    """A network may round differently in a batch of another size."""
+    path = write_walk(tmp_path / "walk.mp4", frames=30)
+    whole, later = find_walker(), find_walker()
+    matte(path, network, whole.segment)
+    matte(path, network, later.segment, start=18)
+    assert later.batches == whole.batches[-len(later.batches) :]
+    assert len(later.batches) < len(whole.batches)
+
+
+def test_times_with_gaps_and_a_late_first_frame_stay_exact(tmp_path: Path, network: MattingNetwork) -> None:
+    stamps = [700, 740, 900, 903, 2500, 2600, 2601, 5000]
+    path = write_walk(tmp_path / "gaps.mkv", frames=8, pts=stamps)
+    frames = matte(path, network, ScriptedSegmenter().segment)
+    assert [frame.t for frame in frames] == [Fraction(stamp - 700, 1000) for stamp in stamps]
+    relative = [stamp - 700 for stamp in stamps]
+    find = ScriptedSegmenter((), walkers_at(relative)).segment
+    whole = matte(path, network, find)
+    for start in (3, 5, 7):
+        later = matte(path, network, find, start=start)
+        assert all(
+            np.array_equal(a.matte.alpha, b.matte.alpha) for a, b in zip(whole[start:], later, strict=True)
+        )
+
+
+@pytest.mark.parametrize(("frames", "has_motion"), [(4, False), (5, True)])
+def test_a_clip_of_fewer_than_five_frames_has_no_motion(
+    tmp_path: Path, frames: int, has_motion: bool
+) -> None:
+    for form, pts in (("mp4", None), ("mkv", [1000 * i for i in range(frames)])):  # 10 and 1 frames/s
+        path = write_walk(tmp_path / f"short.{form}", frames=frames, pts=pts)
+        neighbors = _Neighbors(Clip("short", path))
+        found = neighbors.around(Fraction(0), 0)
+        assert (found is not None) == has_motion
+
+
+def test_the_neighbors_are_the_frames_nearest_in_time(tmp_path: Path) -> None:
+    path = write_walk(tmp_path / "walk.mp4", frames=40)
+    neighbors = _Neighbors(Clip("walk", path))
+    at_two_seconds = neighbors.around(Fraction(2), 20)
+    later = _Neighbors(Clip("walk", path))
+    for index in range(21):
+        step_by_step = later.around(Fraction(index, 10), index)
+    assert at_two_seconds is not None
+    assert step_by_step is not None
+    assert all(np.array_equal(a, b) for a, b in zip(at_two_seconds, step_by_step, strict=True))
+    assert len(neighbors._window) < 30  # not all frames from the start on
+
+
+def boxes(*lefts: int) -> list[Instance]:
+    masks = [fill_box((left, 0, 10, 10), (10, 200)) for left in lefts]
+    return [Instance(mask, 0.9, mask.box_xywh) for mask in masks]
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ([boxes(0), boxes(100)], [0]),  # one person who moved fast, not two
+        ([boxes(), boxes(100)], [100]),  # lost for a moment
+        ([boxes(0), boxes(1, 100)], [0, 100]),  # one of two is lost
+        ([boxes(0, 50), boxes(100)], [0, 50]),
+        ([boxes(), boxes(), boxes()], []),
+    ],
+)
+def test_a_person_found_shortly_before_is_kept_only_if_someone_is_missing(
+    found: Sequence[Sequence[Instance]], expected: Sequence[int]
+) -> None:
+    assert [int(person.box_xywh[0]) for person in _merge_people(found)] == expected
+
+
+def test_a_person_who_is_lost_for_two_frames_stays(tmp_path: Path, network: MattingNetwork) -> None:
+    path = write_walk(tmp_path / "walk.mp4", frames=20)
+    times = walkers_at([100 * i for i in range(20)])
+    times[1000] = times[1100] = []
+    frames = matte(path, network, ScriptedSegmenter((), times).segment)
+    assert [len(frame.people) for frame in frames] == [0] * 4 + [1] * 16
+
+
+def test_a_frame_of_another_size_than_the_plate_is_refused(tmp_path: Path, network: MattingNetwork) -> None:
+    path = write_walk(tmp_path / "wide.mp4", frames=6, size_hw=(64, 128))
+    with pytest.raises(UnsupportedVideo, match="128x64"):
+        matte(path, network, find_walker().segment)
+
+
+def test_the_images_of_a_folder_have_no_motion_and_no_memory(tmp_path: Path, network: MattingNetwork) -> None:
+    clip = save_images([draw_walk(i) for i in range(6)], tmp_path)
+
+    def find(frames: Sequence[Frame]) -> list[list[Instance]]:
+        return [boxes_in(frame) if frame.index == 2 else [] for frame in frames]
+
+    def boxes_in(frame: Frame) -> list[Instance]:
+        mask = fill_box((10, 10, 20, 40), frame.size_hw)
+        return [Instance(mask, 0.9, mask.box_xywh)]
+
+    frames = list(matte_clip(clip, find, network, plate()))
+    assert [len(frame.people) for frame in frames] == [0, 0, 1, 0, 0, 0]
+    assert isinstance(clip.images[0], ImageFile)
+
+
+def test_rotated_and_odd_sized_videos_are_matted_upright(tmp_path: Path, network: MattingNetwork) -> None:
+    path = write_walk(tmp_path / "turned.mp4", frames=6, coding=Coding(rotation_deg=90))
+    frames = matte(path, network, find_walker().segment)
+    assert {frame.matte.alpha.shape for frame in frames} == {(64, 96)}
+    assert len(frames) == 6
+    assert BATCH == 4
