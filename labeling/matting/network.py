@@ -14,7 +14,7 @@ from labeling.matting.inputs import NAMES, FloatImage, NetworkInput
 from labeling.runtime.threads import available_cores, thread_limit
 
 SHIPPED = "background_matting_cpu.onnx"
-"""The weights in this package: the `cpu` size; docs/matting.md has their recipe."""
+"""The weights in this package: the `cpu` size; docs/training.md has their recipe."""
 SAMPLES_PER_RUN = 4
 """A crowd has many crops: 8 samples at once take 230 MB more than 4, and no less time."""
 
