@@ -2,7 +2,7 @@
 
     python benchmarks/refinement.py --office SHARED/data/cdnet_office --weights DIR [--matting FILE.onnx]
 
-The sets are CDnet's office (every fifth labeled frame of 570 to 1100) and the rendered scene. Each is evaluated
+The sets are CDnet's office (every fifth frame of 570 to 1100) and the rendered scene. Each is evaluated
 as `maskmill evaluate` does, without refinement and with each list of refiners. It fails if a set gets worse by
 more than `MAX_LOSS`.
 """
@@ -25,7 +25,7 @@ from configs.models import RunConfig
 from labeling.synthetic.scene import Scene
 from tasks.evaluate import evaluate
 
-FIRST, LAST, EVERY = 570, 1100, 5
+FIRST, LAST = 570, 1100
 """Frames of CDnet's office: the person enters after 570."""
 OFFICE_FPS = 25.0
 SCENE_FPS = Fraction(5)
@@ -38,14 +38,15 @@ def main() -> int:
     matting: dict[str, Any] = {"kind": "matting", "weights": options.matting}
     rows: Mapping[str, list[Any]] = {
         "teacher": [],
-        "guided_filter": ["guided_filter"],
         "matting": [matting],
+        "guided_filter": ["guided_filter"],
         "matting + guided_filter": [matting, "guided_filter"],
     }
     with tempfile.TemporaryDirectory() as folder:
-        sets = {"scene": render_set(Path(folder) / "scene", options.seconds)}
+        sets = {}
         if options.office:
-            sets["office"] = office_set(options.office, Path(folder) / "office")
+            sets["office"] = office_set(options.office, Path(folder) / "office", options.every)
+        sets["scene"] = render_set(Path(folder) / "scene", options.seconds)
         print(f"{'':26}{'set':10}{'IoU':>8}{'boundary':>10}{'refined':>9}{'s':>8}")
         results = {name: evaluate_row(name, refine, sets, options) for name, refine in rows.items()}
     worse = [
@@ -64,6 +65,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--office", type=Path, help="folder of CDnet's office, with input and groundtruth")
     parser.add_argument("--weights", type=Path, help="folder of the teacher's weights")
     parser.add_argument("--matting", type=Path, help="ONNX file; default: the network of the package")
+    parser.add_argument("--every", type=int, default=5, help="use one in this many frames of the office")
     parser.add_argument("--teacher", default="lite")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of the rendered scene")
     return parser.parse_args()
@@ -84,17 +86,17 @@ def render_set(folder: Path, seconds: float) -> LabeledSet:
     return LabeledSet(images=folder / "images", masks=folder / "masks", fps=float(SCENE_FPS))
 
 
-def office_set(office: Path, folder: Path) -> LabeledSet:
+def office_set(office: Path, folder: Path, every: int) -> LabeledSet:
     """Link the measured frames into a folder."""
     folder.mkdir()
-    for number in range(FIRST, LAST + 1, EVERY):
+    for number in range(FIRST, LAST + 1, every):
         (folder / f"in{number:06}.jpg").symlink_to((office / "input" / f"in{number:06}.jpg").resolve())
     return LabeledSet(
         images=folder,
         masks=office / "groundtruth",
         mask_encoding="cdnet",
         roi=office / "ROI.bmp",
-        fps=OFFICE_FPS / EVERY,
+        fps=OFFICE_FPS / every,
     )
 
 

@@ -22,7 +22,7 @@ from tests.labeling.segmenters.tiny_networks import save_onnx
 from tests.requirements import skip_or_fail
 
 PAGES = ("README.md", "docs/configuration.md", "docs/review.md", "docs/trust.md")
-"""Pages whose commands run here; those of two others run in tests/test_schedules_page.py and test_evaluate_page.py."""
+"""Pages whose commands run here; those of the others run in tests/test_*_page.py."""
 MANUAL = "".join((ROOT / page).read_text("utf-8") for page in PAGES)
 STREETS = (790, 30752, 100667, 113488, 174632, 211891, 234748, 256353, 322517, 442450, 463557, 535506)
 OFFICE = range(590, 633)
@@ -39,7 +39,10 @@ def commands() -> list[list[str]]:
 
 
 def test_the_pages_have_no_command_that_no_test_runs() -> None:
-    tested = {*PAGES, "docs/schedules.md", "docs/evaluate.md", "docs/web.md"}
+    tested = {
+        *PAGES,
+        *(f"docs/{name}.md" for name in ("schedules", "evaluate", "matting", "refinement", "training", "web")),
+    }
     others = [page for page in (ROOT / "docs").glob("*.md") if f"docs/{page.name}" not in tested]
     assert not [page for page in others if "```" in page.read_text("utf-8")]
     programs = {" ".join(command[:2]) for command in commands() if command[0] != "maskmill"}

@@ -40,7 +40,7 @@ def test_wrong_settings_are_refused_before_anything_starts() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect")
 @pytest.mark.requires("train", module="lightning")
-def test_the_command_of_the_page_trains_and_a_bad_data_set_is_listed(
+def test_the_command_of_the_page_trains_and_its_folder_is_not_used_for_other_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -55,4 +55,4 @@ def test_the_command_of_the_page_trains_and_a_bad_data_set_is_listed(
 
     again = run(*words, "gone", "--set", "device=cpu", "--json")
     assert again.exit_code == 2
-    assert 'datasets was [\\"synthetic\\"]' in again.stdout
+    assert 'datasets was ["synthetic"], is ["synthetic", "gone"]' in " ".join(again.stderr.split())

@@ -29,7 +29,7 @@ def export_network(network: BackgroundMattingNetwork, path: Path) -> str:
         torch.onnx.export(
             network.eval().cpu(),
             tuple(examples),
-            content,  # type: ignore[arg-type]  # its types know paths only
+            content,  # type: ignore[arg-type]  # this exporter also takes a file object
             input_names=list(NAMES),
             output_names=list(outputs),
             dynamic_axes={name: {0: "batch"} for name in (*NAMES, *outputs)},

@@ -38,6 +38,8 @@ from labeling.matting.losses import (
 from labeling.storage.atomic import storage_errors, write_atomically
 
 Batch = dict[str, Tensor]
+STATISTICS_BATCHES = 24
+"""Batches from which the statistics of batch normalization are computed after the training."""
 PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 _ACCELERATORS = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
 LOGS = "logs"
@@ -152,14 +154,43 @@ def train_supervised(
         StorageError: a file cannot be written.
     """
     seed_everything(settings)
-    stage = SupervisedStage(settings)
+    stage, samples = SupervisedStage(settings), SampleDataset(source)
     fit_stage(
         stage,
-        SampleDataset(source),
+        samples,
         settings,
         StagePlan(folder, settings.steps_per_epoch, settings.epochs, show_progress=show_progress),
     )
+    recompute_batch_norm(stage.network, samples, batch=settings.batch)
     return stage.network
+
+
+def recompute_batch_norm(
+    network: BackgroundMattingNetwork,
+    samples: SampleDataset,
+    *,
+    batch: int,
+    batches: int = STATISTICS_BATCHES,
+) -> None:
+    """Replace the running statistics of batch normalization by those of the final weights.
+
+    Running averages of small batches lag behind the weights: in the middle of a training, a network was
+    wrong with them that was right with its own statistics (MAD 0.049 and 0.002 on the same clip).
+    """
+    layers = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the mean over all batches
+    device = next(network.parameters()).device
+    network.train()
+    with torch.no_grad():
+        for start in range(0, batch * batches, batch):
+            chosen = [samples[start + offset] for offset in range(batch)]
+            network(*(torch.stack([sample[name] for sample in chosen]).to(device) for name in NAMES))
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    network.eval()
 
 
 def seed_everything(settings: MattingTraining) -> None:

@@ -14,7 +14,7 @@ from labeling.background.camera_motion import match_image
 from labeling.background.coverage import Coverage, MaskedPlate
 from labeling.background.masked_plate import build_plate
 from labeling.background.sample_store import find_people_with
-from labeling.matting.frame import MattingFrame, matte_frames, split_alpha
+from labeling.matting.frame import MattingFrame, hides_plate, matte_frames, split_alpha
 from labeling.matting.network import MattingNetwork
 from labeling.matting.plate_fit import around_people, fit_plate
 from labeling.refinement.protocol import Segment
@@ -98,7 +98,7 @@ class MattingRefiner:
         mattes = matte_frames(self._network, [prepared for _, prepared in selected])
         for (position, prepared), matte in zip(selected, mattes, strict=True):
             masks = split_alpha(matte.alpha, prepared.people)
-            result[position] = self._with_masks(result[position], masks)
+            result[position] = self._with_masks(result[position], masks, prepared)
         return result
 
     @staticmethod
@@ -114,7 +114,9 @@ class MattingRefiner:
         plate_rgb, is_seen = fit_plate(background, frame.rgb, people)
         return MattingFrame(frame.rgb, plate_rgb, is_seen, people)
 
-    def _with_masks(self, people: Sequence[Instance], masks: Sequence[Mask]) -> list[Instance]:
+    def _with_masks(
+        self, people: Sequence[Instance], masks: Sequence[Mask], frame: MattingFrame
+    ) -> list[Instance]:
         """Give each person with a mask the next one, unless too much of its background is unknown."""
         refined, new = list(people), iter(masks)
         for position, person in enumerate(people):
@@ -124,6 +126,10 @@ class MattingRefiner:
             if share > self._block.max_unseen:
                 refined[position] = _refuse(
                     person, f"{share:.0%} of the background behind the mask is unknown"
+                )
+            elif not hides_plate(frame.rgb, frame.plate, frame.is_seen, person):
+                refined[position] = _refuse(
+                    person, "the frame shows the empty scene there: the mask lies on no person"
                 )
             else:
                 refined[position] = replace(person, mask=mask)

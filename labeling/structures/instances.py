@@ -49,7 +49,7 @@ class Instance:
     iou_before: float | None = None
     """IoU of the refined mask with the segmenter's own, in [0, 1]; None: not refined."""
     not_refined: tuple[str, ...] = ()
-    """Why refiners left the mask as it was, each as `NAME: reason`."""
+    """Reasons of the refiners that left the mask as it was, each as `KIND: reason`."""
 
     def mirror(self, width: int) -> Self:
         """Return the instance flipped left to right in an image of this width."""

@@ -24,6 +24,7 @@ from tasks.matte import MatteOrder, MatteSummary
 from tests.conftest import ROOT
 from tests.fakes.broken_videos import write_text_as_video, write_truncated, write_zero_frames
 from tests.fakes.mattes import read_folder, times_of, write_network, write_walk
+from tests.prefect_server import plant_database
 
 CONFIG = """
 teacher: {kind: python, factory: "tests.fakes.mattes:walker"}
@@ -198,18 +199,14 @@ def test_only_missing_files_fail_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("number", "codes"), [(signal.SIGINT, {130}), (signal.SIGTERM, {-15, 143, 1})])
-def test_a_signal_ends_the_command_and_the_next_one_continues(
-    tmp_path: Path, number: int, codes: set[int]
-) -> None:
-    write_walk(tmp_path / "walk.mp4", frames=150)
+def test_ctrl_c_ends_the_command_and_the_next_one_continues(tmp_path: Path) -> None:
+    write_walk(tmp_path / "walk.mp4", frames=100)
     command = [sys.executable, "-m", "flows.cli.main", "matte", "walk.mp4", "--out", "out"]
     command += ["--config", "walker.yaml", "--weights", "tiny.onnx"]
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "PREFECT_API_URL": "",
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-    }
+    (tmp_path / "prefect").mkdir()
+    plant_database(tmp_path / "prefect" / "prefect.db")
+    environment = os.environ | {"PREFECT_API_URL": "", "PREFECT_HOME": str(tmp_path / "prefect")}
+    environment["PYTHONPATH"] = str(ROOT)
 
     def start() -> "subprocess.Popen[bytes]":
         return subprocess.Popen(command, env=environment, start_new_session=True)
@@ -218,11 +215,11 @@ def test_a_signal_ends_the_command_and_the_next_one_continues(
     while not (tmp_path / "out" / "walk" / "alpha" / "00008.png").exists():
         assert process.poll() is None
         time.sleep(0.01)
-    os.killpg(process.pid, number)
-    assert process.wait(60) in codes
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to Prefect's temporary server too
+    assert process.wait(60) == 130
     assert not (tmp_path / "out" / "walk" / "matte.json").exists()
     assert start().wait(300) == 0
-    assert len(json.loads((tmp_path / "out" / "walk" / "matte.json").read_bytes())["frames"]) == 150
+    assert len(json.loads((tmp_path / "out" / "walk" / "matte.json").read_bytes())["frames"]) == 100
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """The stages from decoding to rows, with segmenters that record their input."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,12 +16,21 @@ from configs.errors import ModelOutputWrong
 from configs.load import validate_config
 from configs.models import RunConfig
 from labeling.pipeline import label_shard
+from labeling.refinement.protocol import StatelessRefiner
 from labeling.review.queue import review_priority
 from labeling.segmenters.models import Models
+from labeling.segmenters.refined import RefinedSegmenter
 from labeling.storage.home import Home
-from labeling.structures.frames import Clip, ImageFile
+from labeling.structures.frames import Clip, Frame, ImageFile
+from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.records import LabeledShard
-from tests.fakes.segmenters import LEFT_PERSON, FixedSegmenter, ScriptedPoseSegmenter, one_person
+from tests.fakes.segmenters import (
+    LEFT_PERSON,
+    FixedSegmenter,
+    ScriptedPoseSegmenter,
+    ScriptedSegmenter,
+    one_person,
+)
 from tests.fakes.videos import textured_scene, write_images, write_numbered_video
 
 
@@ -204,6 +215,34 @@ def test_the_error_of_a_segmenter_ends_the_shard(video: Path, tmp_path: Path) ->
     broken = FixedSegmenter(ModelOutputWrong("the network gave NaN"))
     with pytest.raises(ModelOutputWrong, match="NaN"):
         label(video, tmp_path, Models(broken, one_person()))
+
+
+class Refusing(StatelessRefiner):
+    """Refines the person at `LEFT_PERSON` only."""
+
+    card = ModelCard("python", "refusing", "", "{}")
+
+    def refine(
+        self, frames: Sequence[Frame], instances: Sequence[Sequence[Instance]]
+    ) -> list[list[Instance]]:
+        return [
+            [
+                person if person.box_xywh == LEFT_PERSON else replace(person, not_refined=("too small",))
+                for person in people
+            ]
+            for people in instances
+        ]
+
+
+def test_a_frame_states_why_masks_were_not_refined(video: Path, tmp_path: Path) -> None:
+    two = ScriptedSegmenter([LEFT_PERSON], {1000: [LEFT_PERSON, (90, 20, 10, 30)]})
+    teacher = RefinedSegmenter(two, [Refusing()])
+    labeled = label(video, tmp_path, Models(teacher, one_person()), sampling={"every_s": 1})
+    rows = {row.pts_ms: row for row in labeled.frames}
+    assert rows[1000].reasons[-1] == "1 of 2 masks not refined by python: too small"
+    assert rows[0].reasons == ()
+    assert [person.refined_by for person in rows[1000].teacher] == ["python:refusing", None]
+    assert json.loads(labeled.cards["teacher"].settings)["refine"][0]["name"] == "refusing"
 
 
 def test_stages_are_timed(video: Path, tmp_path: Path) -> None:

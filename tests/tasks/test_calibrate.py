@@ -126,6 +126,15 @@ def test_settings_that_differ_from_the_calibration_are_warned_of() -> None:
     assert calibration_warning(config, ModelCard("lite", "both", "", same)) == ""
 
 
+def test_refiners_that_the_calibration_did_not_have_are_warned_of() -> None:
+    config = load_config("lite", ["teacher.refine=[guided_filter]"])
+    plain = config.teacher.model_dump(mode="json", exclude={"kind", "refine"})
+    refiner = {"kind": "matting", "name": "own.onnx", "weights_sha256": "1f0c22ab93"}
+    guided = {"kind": "guided_filter", "name": "color", "weights_sha256": ""}
+    card = ModelCard("lite", "both", "", json.dumps({**plain, "refine": [refiner, guided]}))
+    assert "(refine is matting 1f0c22ab + guided_filter, was None)" in calibration_warning(config, card)
+
+
 def test_unknown_settings_are_not_warned_of() -> None:
     plain = config()
     card = ModelCard("python", "own", "", "words of its own")

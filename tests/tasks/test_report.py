@@ -1,5 +1,6 @@
 import base64
 import dataclasses
+import json
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -93,7 +94,10 @@ def _render(tiles: Iterable[tuple[FrameLine, bytes]] | None = None, **changes: o
         ),
         models={
             "teacher": ModelRow(
-                kind="torchvision", name="maskrcnn_resnet50_fpn_v2", weights_sha256="73cbd019" + "0" * 56
+                kind="torchvision",
+                name="maskrcnn_resnet50_fpn_v2",
+                weights_sha256="73cbd019" + "0" * 56,
+                settings='{"refine":[{"kind":"guided_filter","name":"color","weights_sha256":""}]}',
             )
         },
         summary=_summary(),
@@ -109,6 +113,10 @@ def _render(tiles: Iterable[tuple[FrameLine, bytes]] | None = None, **changes: o
     return render_report(changed, ((_line(), JPEG),) if tiles is None else tiles)
 
 
+def _refined_by(name: str) -> str:
+    return json.dumps({"refine": [{"kind": name, "name": name, "weights_sha256": name}]})
+
+
 def _read(tiles: Iterable[tuple[FrameLine, bytes]] | None = None, **changes: object) -> PageReader:
     return PageReader(_render(tiles, **changes))
 
@@ -119,6 +127,7 @@ def test_the_page_has_the_results() -> None:
         "street-night",
         "3f9a1c0be7d24456",
         "torchvision:maskrcnn_resnet50_fpn_v2",
+        "refined by guided_filter:color",
         "Of 1,000 frames sampled from 3 videos, 600 were compared: the student got 60 wrong (10.0 %).",
         "7 frames in which neither found a person",
         "01:23.040",
@@ -160,7 +169,11 @@ def test_no_text_from_outside_becomes_markup(hostile: str) -> None:
     reader = _read(
         tiles=((line, JPEG),),
         run=RunRow(id=hostile, name=hostile, code_version=hostile, started_at=START),
-        models={"teacher": ModelRow(kind=hostile, name=hostile, weights_sha256=hostile)},
+        models={
+            "teacher": ModelRow(
+                kind=hostile, name=hostile, weights_sha256=hostile, settings=_refined_by(hostile)
+            )
+        },
         summary=_summary(
             counts={"sampled": 9, f"rejected:{hostile}": 9}, seconds={hostile: 1.0}, failures=failures
         ),

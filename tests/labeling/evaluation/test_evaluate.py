@@ -10,7 +10,11 @@ from configs.errors import ModelOutputWrong
 from configs.models import Agreement
 from labeling.comparison.agreement import compare_instances
 from labeling.evaluation.detection_metrics import ImageMatch, ImageMatches
-from labeling.evaluation.evaluate import evaluate_frame, iou_with_ground_truth
+from labeling.evaluation.evaluate import (
+    boundary_iou_with_ground_truth,
+    evaluate_frame,
+    iou_with_ground_truth,
+)
 from labeling.evaluation.frames import LabeledImage
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import Mask
@@ -44,6 +48,16 @@ def test_no_mask_is_right_where_no_person_is() -> None:
     assert iou_with_ground_truth([], truth()) == 1
     assert iou_with_ground_truth([box(0, 3)], truth()) == pytest.approx(0, abs=1e-6)
     assert iou_with_ground_truth([], truth(box(0, 3))) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_boundary_counts_near_the_contours_of_whole_unions_only() -> None:
+    # of 10x20 px the band is one pixel wide, and the image's border is a contour
+    assert boundary_iou_with_ground_truth([box(0, 4), box(4, 4)], truth(box(0, 8))) == 1
+    assert boundary_iou_with_ground_truth([box(2, 8)], truth(box(2, 8), ignored=box(5, 15))) == 1
+    # 32 and 30 pixels of contour, of which the left column and 12 of the rows' ends are common
+    assert boundary_iou_with_ground_truth([box(2, 8)], truth(box(2, 7))) == pytest.approx(22 / 40)
+    assert boundary_iou_with_ground_truth([], truth()) == 1
+    assert boundary_iou_with_ground_truth([box(0, 3)], truth()) == 0
 
 
 def test_ground_truth_of_another_size_is_refused() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from configs.errors import ConfigError
 from labeling.matting.inputs import make_input
-from labeling.matting.network import MattingNetwork
+from labeling.matting.network import SAMPLES_PER_RUN, MattingNetwork
 from tests.fakes.mattes import SIDE_PX, write_network
 from tests.labeling.segmenters.tiny_networks import save_onnx
 
@@ -43,3 +43,18 @@ def test_a_missing_file_and_another_network_are_wrong_use(tmp_path: Path) -> Non
     )
     with pytest.raises(ConfigError, match="train matting"):
         MattingNetwork(other)
+
+
+def test_a_crowd_is_run_in_parts_with_equal_results(tmp_path: Path) -> None:
+    network = MattingNetwork(write_network(tmp_path / "tiny.onnx"))
+    rng = np.random.default_rng(5)
+    image = rng.integers(0, 256, (SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
+    samples = []
+    for row in range(11):
+        mask = np.zeros((SIDE_PX, SIDE_PX), dtype=np.uint8)
+        mask[row : row + 18] = 1
+        samples.append(make_input(image, image, mask > 0, mask, motion=None, people=[]))
+    together, alone = network.run(samples), [network.run([sample])[0] for sample in samples]
+    assert len(together) == 11 > SAMPLES_PER_RUN
+    assert all(np.array_equal(a.alpha, b.alpha) for a, b in zip(together, alone, strict=True))
+    assert len({float(matte.alpha.sum()) for matte in together}) > 1

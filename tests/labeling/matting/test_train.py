@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 
 from configs.training import MattingTraining
 from labeling.matting.composites import CompositeSettings, Compositor, Sample
+from labeling.matting.inputs import NAMES
 from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.requires("train", module="lightning")]
@@ -55,7 +55,6 @@ class FourComposites:
 
 
 def test_the_network_overfits_four_composites(tmp_path: Path) -> None:
-    from labeling.matting.inputs import NAMES
     from labeling.matting.train import train_supervised
 
     source = FourComposites()
@@ -77,19 +76,17 @@ def test_the_network_overfits_four_composites(tmp_path: Path) -> None:
 
 
 def test_an_epoch_has_its_own_indices_and_devices_share_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    from torch import distributed
-
     from labeling.matting.train import EpochSampler
 
     sampler = EpochSampler(4)
     assert (len(sampler), list(sampler)) == (4, [0, 1, 2, 3])
     sampler.set_epoch(2)
     assert list(sampler) == [8, 9, 10, 11]
-    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
     dealt = []
     for rank in range(2):
-        monkeypatch.setattr(distributed, "get_rank", lambda rank=rank: rank)
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
         dealt.append(list(sampler))
     assert dealt == [[16, 18, 20, 22], [17, 19, 21, 23]]
 
@@ -112,70 +109,70 @@ def test_metrics_of_several_starts_are_merged_and_half_a_line_is_left_out(tmp_pa
     assert rows == [("0", "4.0", ""), ("1", "3.0", ""), ("2", "2.5", "7"), ("3", "2.0", "")]
 
 
-@pytest.fixture
-def undisturbed(tmp_path: Path) -> list[float]:
-    from labeling.matting.train import train_supervised
-
-    train_supervised(TINY, compositor(), tmp_path / "undisturbed")
-    return losses(tmp_path / "undisturbed")
-
-
 SCRIPT = """
 import sys, time
 from pathlib import Path
 from labeling.matting.train import train_supervised
 from tests.labeling.matting.test_train import TINY, compositor
 
-folder, source = Path(sys.argv[1]), compositor()
-
 class Stuck:
+    def __init__(self, folder):
+        self.folder, self.source = folder, compositor()
+
     def sample(self, index):
         if index == 11:
-            (folder / "stuck").touch()
+            (self.folder / "stuck").touch()
             time.sleep(600)
-        return source.sample(index)
+        return self.source.sample(index)
 
-train_supervised(TINY, Stuck(), folder)
+folder = Path(sys.argv[1])
+if sys.argv[2] == "stuck":
+    train_supervised(TINY, Stuck(folder / "killed"), folder / "killed")
+for name in ("killed", "undisturbed"):
+    train_supervised(TINY, compositor(), folder / name)
 """
-"""Stops in the last step of the second epoch."""
+"""Stops in the last step of the second epoch, or continues and also trains without a stop.
+
+All in processes of its own, because the last digits depend on what a process did before.
+"""
+
+
+def start(folder: Path, how: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-c", SCRIPT, str(folder), how]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, env=environment, start_new_session=True)
 
 
 @pytest.fixture
-def stuck(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(tmp_path / "killed")],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        start_new_session=True,
-    )
-    while not (tmp_path / "killed" / "stuck").is_file():
-        assert process.poll() is None, "it ended before it could be killed"
-        time.sleep(0.05)
-    yield process
-    process.kill()
-    process.wait()
+def killed(tmp_path: Path) -> Path:
+    """Folder of a training that was killed in its second epoch."""
+    process = start(tmp_path, "stuck")
+    try:
+        while not (tmp_path / "killed" / "stuck").is_file():
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.05)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    return tmp_path / "killed"
 
 
-def test_a_killed_training_continues_to_the_same_losses(
-    undisturbed: list[float], stuck: "subprocess.Popen[bytes]", tmp_path: Path
-) -> None:
-    from labeling.matting.train import train_supervised
-
-    os.kill(stuck.pid, signal.SIGKILL)
-    stuck.wait()
-    folder = tmp_path / "killed"
-    assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 3
-    train_supervised(TINY, compositor(), folder)
-    assert len([*(folder / "logs").iterdir()]) == 2
-    np.testing.assert_allclose(losses(folder), undisturbed, atol=1e-6, rtol=0)
-    assert [int(row["step"]) for row in read_metrics(folder)] == list(range(TINY.steps))
+def test_a_killed_training_continues_to_the_same_losses(killed: Path, tmp_path: Path) -> None:
+    assert torch.load(killed / "last.ckpt", weights_only=True)["global_step"] == 3
+    assert start(tmp_path, "continue").wait() == 0
+    assert len([*(killed / "logs").iterdir()]) == 2
+    np.testing.assert_allclose(losses(killed), losses(tmp_path / "undisturbed"), atol=1e-6, rtol=0)
+    assert [int(row["step"]) for row in read_metrics(killed)] == list(range(TINY.steps))
 
 
-def test_a_finished_training_is_not_trained_again(undisturbed: list[float], tmp_path: Path) -> None:
+def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
     from labeling.matting.train import train_supervised
 
     class NoSamples:
         def sample(self, index: int) -> Sample:
             raise AssertionError("a finished training reads no sample")
 
-    train_supervised(TINY, NoSamples(), tmp_path / "undisturbed")
-    assert losses(tmp_path / "undisturbed") == undisturbed
+    train_supervised(TINY, compositor(), tmp_path)
+    before = losses(tmp_path)
+    train_supervised(TINY, NoSamples(), tmp_path)
+    assert losses(tmp_path) == before

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -77,10 +78,16 @@ class Case:
         self.teacher = Planted(places)
         self.network = DifferenceNetwork()
 
-    def refine(self, *frames: Frame, clip: Clip | None = None) -> list[list[Instance]]:
+    @cached_property
+    def segmenter(self) -> RefinedSegmenter:
+        return self.prepare(self.clip)
+
+    def prepare(self, clip: Clip) -> RefinedSegmenter:
         refiner = MattingRefiner(MattingRefineBlock(), self.network)
-        segmenter = RefinedSegmenter(self.teacher, [refiner]).prepare(clip or self.clip)
-        return segmenter.segment(frames)
+        return RefinedSegmenter(self.teacher, [refiner]).prepare(clip)
+
+    def refine(self, *frames: Frame) -> list[list[Instance]]:
+        return self.segmenter.segment(frames)
 
     def frame(self, index: int, rgb: RgbImage | None = None) -> Frame:
         return Frame("v", 40 * index, self.images[index] if rgb is None else rgb, index=index)
@@ -111,6 +118,11 @@ def test_masks_are_the_same_whatever_the_batch(case: Case) -> None:
     assert [case.refine(case.frame(index))[0] for index in range(9)] == together
 
 
+def test_the_clip_gives_the_same_masks_again(case: Case) -> None:
+    frames = [case.frame(index) for index in (1, 5)]
+    assert case.prepare(case.clip).segment(frames) == case.refine(*frames)
+
+
 def test_a_mirrored_frame_is_compared_with_the_plate(case: Case, tmp_path: Path) -> None:
     class Mirroring(Planted):
         def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
@@ -127,7 +139,7 @@ def test_a_mirrored_frame_is_compared_with_the_plate(case: Case, tmp_path: Path)
 
 def test_images_without_times_are_not_refined(case: Case) -> None:
     untimed = tuple(replace(file, pts_ms=None) for file in case.clip.images)
-    [people] = case.refine(case.frame(2), clip=replace(case.clip, images=untimed))
+    [people] = case.prepare(replace(case.clip, images=untimed)).segment([case.frame(2)])
     assert describe_unrefined(people) == (
         "not refined by matting: the images are not the frames of one shot",
     )
@@ -139,7 +151,7 @@ def test_a_moving_camera_is_the_reason(tmp_path: Path) -> None:
     [people] = moving.refine(moving.frame(2))
     [reason] = describe_unrefined(people)
     assert reason.startswith("not refined by matting: the camera moves to other views: ")
-    assert not moving.network.batches
+    assert sum(moving.network.batches) == 0
 
 
 def test_images_of_several_sizes_are_not_refined(tmp_path: Path) -> None:

@@ -29,6 +29,17 @@ def test_size_and_score_are_those_of_the_mask() -> None:
     assert (one.score, one.area_px, one.stability, one.flip_iou) == (0.7, 4, None, None)
 
 
+def test_refinement_is_evidence_by_the_mask_that_changed_most() -> None:
+    people = [
+        replace(one, iou_before=iou)
+        for one, iou in zip(instances([LEFT, EMPTY, RIGHT, RIGHT]), (0.9, 0.1, 0.6, None), strict=True)
+    ]
+    result = gather_evidence(people, (4, 4), min_keypoint_score=0.5)
+    assert [one.refined_iou for one in result.instances] == [0.9, 0.6, None]
+    assert result.refined_iou == 0.6
+    assert gathered([LEFT]).refined_iou is None
+
+
 def test_stability_stays_with_its_own_mask() -> None:
     people = [
         replace(one, stability=share)

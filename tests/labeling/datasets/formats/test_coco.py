@@ -325,12 +325,14 @@ PEOPLE = st.builds(
     keypoints=st.none(),
     model=TEXTS,
     reviewer=st.none() | TEXTS,
+    refined_by=st.none() | TEXTS,
+    iou_before=st.none() | SCORES,
 )
 
 
 @given(PEOPLE)
 def test_the_standard_library_reads_the_record(one: DatasetInstance) -> None:
-    expected = {
+    expected: dict[str, object] = {
         "id": one.id,
         "image_id": 7,
         "category_id": 1,
@@ -343,6 +345,8 @@ def test_the_standard_library_reads_the_record(one: DatasetInstance) -> None:
         "reviewer": one.reviewer,
         "detector_bbox": [round(side, 2) for side in one.box_xywh],
     }
+    if one.refined_by is not None and one.iou_before is not None:
+        expected |= {"refined_by": one.refined_by, "iou_before": one.iou_before}
     record = annotation_record(image_of(7, (720, 1280)), one, rle_json(one.mask))
     assert json.loads(record) == expected
     assert list(json.loads(record)) == list(expected)
