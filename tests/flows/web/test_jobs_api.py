@@ -15,6 +15,8 @@ from flows.web.jobs import JobStore
 from tasks.execution.process_identity import ProcessIdentity
 from tests.flows.web.conftest import FRAMES, client_of, fake_command, is_finished, problems, upload, wait_for
 
+pytestmark = pytest.mark.slow  # most start processes that load the video libraries
+
 
 def members(content: bytes) -> dict[str, bytes]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:

@@ -124,7 +124,7 @@ def test_an_editor_uploads_follows_compares_and_downloads_although_the_server_is
 def check_comparison(page: "Page") -> None:
     page.wait_for_selector("text=Compare")
     page.locator("text=Compare").first.click()
-    page.wait_for_function("document.getElementById('before').naturalWidth > 0")
+    assert page.locator("#before").evaluate("it => it.decode().then(() => it.naturalWidth)") == 144
     sources = [page.locator(f"#{side}").get_attribute("src") for side in ("before", "after")]
     assert sources[0] != sources[1]
     page.locator("#split").focus()
@@ -132,7 +132,7 @@ def check_comparison(page: "Page") -> None:
         page.keyboard.press("ArrowLeft")
     assert " 55% " in page.locator("#before").evaluate("it => getComputedStyle(it).clipPath")
     page.locator("#moment").fill("0")
-    page.wait_for_function("document.getElementById('after').src.endsWith('after-00.jpg')")
+    assert str(page.locator("#after").get_attribute("src")).endswith("after-00.jpg")
     page.click("#compare-close")
 
 
@@ -147,7 +147,7 @@ def check_downloads(page: "Page") -> None:
     assert waiting.value.suggested_filename == "Take 1.zip"
 
 
-def test_files_are_dropped_and_removed_and_mistakes_are_said_at_once(
+def test_files_are_dropped_and_removed_and_mistakes_are_reported_at_once(
     server: Server, page: "Page", three_files: list[Path]
 ) -> None:
     page.goto(server.url)
