@@ -41,7 +41,10 @@ def commands() -> list[list[str]]:
 def test_the_pages_have_no_command_that_no_test_runs() -> None:
     tested = {
         *PAGES,
-        *(f"docs/{name}.md" for name in ("schedules", "evaluate", "matting", "refinement", "training", "web")),
+        *(
+            f"docs/{name}.md"
+            for name in ("schedules", "evaluate", "matting", "refinement", "training", "web")
+        ),
     }
     others = [page for page in (ROOT / "docs").glob("*.md") if f"docs/{page.name}" not in tested]
     assert not [page for page in others if "```" in page.read_text("utf-8")]
