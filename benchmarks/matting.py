@@ -175,7 +175,7 @@ def guided_filter(rgb: RgbImage, mask: FloatImage, radius: int = 6, eps: float =
 
 def closed_form(rgb: RgbImage, mask: FloatImage, margin: int = 7) -> FloatImage:
     """Closed-form matting (Levin et al. 2008) between an eroded and a dilated mask."""
-    from pymatting import estimate_alpha_cf  # type: ignore[import-untyped]
+    from pymatting import estimate_alpha_cf
 
     kernel = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
     inside, near = cv2.erode(mask, kernel), cv2.dilate(mask, kernel)
