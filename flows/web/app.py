@@ -1,5 +1,6 @@
 """The application: wires the store of jobs, the queue, the routes and the access rules together."""
 
+import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,6 +33,8 @@ from flows.web.security import AccessRules, Guard
 from flows.web.uploads import UploadLimits
 
 STATIC = Path(__file__).parent / "static"
+_SERVER_ERROR = 500
+_log = logging.getLogger(__name__)
 _STATUS: tuple[tuple[type[MaskmillError], int], ...] = (
     (UploadRefused, 400),
     (JobNotFound, 404),
@@ -97,6 +100,8 @@ def create_app(settings: WebSettings) -> FastAPI:
 def _answer_error(request: Request, error: Exception) -> Response:
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     code = error.code if isinstance(error, MaskmillError) else "error"
+    if status >= _SERVER_ERROR:
+        _log.error("%s %s: %s", request.method, request.url.path, error)
     return _answer(request, status, code, _sentence(str(error)))
 
 

@@ -1,6 +1,7 @@
 """The queue: the oldest job runs in a process of its own, so that a crash of a decoder does not stop the page."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from flows.web.progress import VideoProgress, read_progress
 from flows.web.wording import problem_of
 from tasks.execution.process_identity import ProcessIdentity, identify_process
 
+_log = logging.getLogger(__name__)
 MAX_CRASHES = 2
 """A video, or a job, during which the process ended this often without an error has failed."""
 POLL_S = 0.2
@@ -95,7 +97,8 @@ class JobQueue:
                 if job is not None:
                     self._run(job)
                     continue
-            except (OSError, MaskmillError):  # the disk is full, or a job was changed by hand: try again
+            except (OSError, MaskmillError) as error:  # the disk is full, or a job was changed by hand
+                _log.error("the queue tries again in %g s: %s", RETRY_S, error)
                 self._stopping.wait(RETRY_S)
             self._wake.wait(1.0)
 
