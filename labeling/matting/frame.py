@@ -18,6 +18,8 @@ from labeling.structures.masks import BoxXywh, Mask, union_masks
 
 ALPHA_THRESHOLD = 0.5
 """A pixel belongs to a mask from this alpha on."""
+ALPHA_END = 0.01
+"""Alpha this near to 0 or 1 is 0 or 1: the network's tanh hardly reaches its ends, which would leave specks."""
 MIN_CHANGED_LEVELS = 30.0
 """Color distance (0 to 441) from which a pixel differs from the plate, as in the `background` segmenter."""
 MIN_CHANGED_SHARE = 0.05
@@ -133,7 +135,8 @@ def _merge(frame: MattingFrame, parts: Sequence[tuple[Crop, Matte]]) -> FrameMat
         color = crop.paste(matte.foreground, size_hw)
         foreground[is_better] = np.clip(color[is_better] + 0.5, 0, 255).astype(np.uint8)
         alpha = np.maximum(alpha, pasted)
-    return FrameMatte(np.clip(alpha, 0, 1), foreground)
+    stretched = (alpha - ALPHA_END) / (1 - 2 * ALPHA_END)
+    return FrameMatte(np.clip(stretched, 0, 1).astype(np.float32), foreground)
 
 
 def hides_plate(rgb: RgbImage, plate: RgbImage, is_seen: NDArray[np.bool_], person: Instance) -> bool:
