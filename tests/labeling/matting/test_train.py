@@ -166,13 +166,18 @@ def test_a_killed_training_continues_to_the_same_losses(killed: Path, tmp_path: 
 
 
 def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
-    from labeling.matting.train import train_supervised
+    from labeling.matting.train import STATISTICS_BATCHES, train_supervised
 
-    class NoSamples:
+    class Counted:
+        read = 0
+
         def sample(self, index: int) -> Sample:
-            raise AssertionError("a finished training reads no sample")
+            self.read += 1
+            return compositor().sample(index)
 
+    counted = Counted()
     train_supervised(TINY, compositor(), tmp_path)
     before = losses(tmp_path)
-    train_supervised(TINY, NoSamples(), tmp_path)
+    train_supervised(TINY, counted, tmp_path)
     assert losses(tmp_path) == before
+    assert counted.read == STATISTICS_BATCHES * TINY.batch  # for batch normalization only
