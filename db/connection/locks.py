@@ -6,6 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 from sqlalchemy import Engine, func, select
+from sqlalchemy.exc import DBAPIError
 
 from labeling.storage.atomic import storage_errors
 
@@ -27,13 +28,15 @@ def remove_lock(engine: Engine, name: str) -> None:
 @contextmanager
 def _advisory_lock(engine: Engine, name: str) -> Iterator[bool]:
     """Hold a PostgreSQL advisory lock, which ends with its connection."""
-    lock = select(func.pg_try_advisory_lock(func.hashtextextended(f"maskmill {name}", 0)))
+    key = func.hashtextextended(f"maskmill {name}", 0)
     # autocommit: no transaction stays open while the lock is held
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         try:
-            yield bool(connection.scalar(lock))
+            yield bool(connection.scalar(select(func.pg_try_advisory_lock(key))))
         finally:
-            connection.invalidate()  # the pool must not reuse a connection that holds the lock
+            with suppress(DBAPIError):  # a server that sees the closed connection later releases it later
+                connection.execute(select(func.pg_advisory_unlock_all()))
+            connection.invalidate()  # the pool must not reuse a connection that may hold the lock
 
 
 @contextmanager

@@ -201,6 +201,14 @@ def test_a_lock_on_an_unreachable_server_is_an_error() -> None:
     database.close()
 
 
+def test_a_lock_is_free_as_soon_as_its_block_ends(url: str) -> None:
+    database = open_database(url)
+    for _ in range(30):
+        with database.alone("review push"):
+            pass
+    database.close()
+
+
 def test_an_error_in_the_block_releases_the_lock(url: str) -> None:
     database, other = open_database(url), open_database(url)
     with pytest.raises(ZeroDivisionError), database.alone("review push"):
