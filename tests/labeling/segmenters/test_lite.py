@@ -339,4 +339,4 @@ def test_the_card_names_both_networks_and_every_setting(lite: LiteSegmenter) -> 
     card = lite.card
     assert card.weights_sha256.startswith("31cb14c0")
     assert "+0e0d2245" in card.weights_sha256
-    assert json.loads(card.settings) == LiteBlock().model_dump(exclude={"kind"})
+    assert json.loads(card.settings) == LiteBlock().model_dump(exclude={"kind", "refine"})

@@ -12,6 +12,7 @@ from labeling.segmenters.python_factory import load_factory
 from labeling.structures.frames import Clip, Frame
 
 MODULE = '''
+from configs.errors import WeightsMissing
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import Mask
 
