@@ -17,9 +17,6 @@ from torch.nn.functional import interpolate
 
 from labeling.matting.keypoint_maps import KEYPOINT_CHANNELS
 
-KEYPOINT_STRIDE = 4
-"""Keypoint maps have a quarter of the image's side, the resolution of the encoded features."""
-
 
 @dataclass(frozen=True, slots=True)
 class NetworkSize:

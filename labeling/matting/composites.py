@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from labeling.background.subtraction import SHADOW_BRIGHTNESS
 from labeling.matting.inputs import MOTION_STEPS, FloatImage, NetworkInput, make_input
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Keypoints
@@ -384,8 +385,6 @@ def _add_distractor(rng: RNG, scene: FloatImage, texture: RgbImage) -> None:
     scene[blob] = cv2.resize(texture, (side, side)).astype(np.float32)[blob]
 
 
-SHADOW_BRIGHTNESS = (0.4, 0.95)
-"""A shadow keeps this share of the plate's brightness."""
 SHADOW_TINT = 0.1
 """Largest difference of that share between channels."""
 

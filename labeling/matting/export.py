@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from labeling.matting.background_matting import KEYPOINT_STRIDE, BackgroundMattingNetwork
-from labeling.matting.inputs import NAMES
+from labeling.matting.background_matting import BackgroundMattingNetwork
+from labeling.matting.inputs import KEYPOINT_STRIDE, NAMES
 from labeling.matting.keypoint_maps import KEYPOINT_CHANNELS
 from labeling.storage.atomic import storage_errors, write_atomically
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.background.camera_motion import estimate_homography
+from labeling.background.camera_motion import estimate_homography, warp_to_reference
 from labeling.background.coverage import MaskedPlate
 from labeling.background.illumination import fit_gain_bias, relight
 from labeling.structures.frames import RgbImage
@@ -39,7 +39,5 @@ def _align(
     homography = estimate_homography(rgb, plate.rgb, excluded)
     if homography is None:
         return plate.rgb, plate.valid
-    size = (rgb.shape[1], rgb.shape[0])
-    warped = cv2.warpPerspective(plate.rgb, homography, size, borderMode=cv2.BORDER_REPLICATE)
-    seen = cv2.warpPerspective(plate.valid.astype(np.uint8), homography, size)
-    return np.asarray(warped, dtype=np.uint8), seen > 0
+    to_plate = np.asarray(np.linalg.inv(homography), dtype=np.float64)
+    return warp_to_reference(plate.rgb, plate.valid, to_plate)  # here the frame is the reference

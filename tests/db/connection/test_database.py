@@ -206,6 +206,7 @@ def test_a_lock_is_free_as_soon_as_its_block_ends(url: str) -> None:
     for _ in range(30):
         with database.alone("review push"):
             pass
+        assert database.is_alone("review push")
     database.close()
 
 
