@@ -119,7 +119,7 @@ _TEACHER_INSTANCES = (
     select(
         *(InstanceRow.frame_id, InstanceRow.id, InstanceRow.model_id, InstanceRow.rle, InstanceRow.area_px),
         *(*_MASK_BOX, InstanceRow.score, *_detector_box(InstanceRow), InstanceRow.keypoints),
-        *(InstanceRow.refined_by, InstanceRow.iou_before),
+        *(InstanceRow.refined_by, InstanceRow.iou_before, InstanceRow.track_id),
     )
     .where(InstanceRow.run_id == bindparam("run_id"), InstanceRow.role == "teacher")
     .where(InstanceRow.frame_id.in_(bindparam("frames", expanding=True)))
@@ -136,14 +136,10 @@ def _teacher_instances(
     parameters = {"run_id": run_id, "frames": list(sizes)}
     found: _Instances = {}
     for row in session.connection().execute(_TEACHER_INSTANCES, parameters).all():
-        frame_id, key, model, rle, area, left, top, width, height, score, x, y, w, h, keypoints, *refined = (
-            row
-        )
+        frame_id, key, model, rle, area, left, top, width, height, score, x, y, w, h, keypoints, *rest = row
         mask, mask_box, box = Mask(sizes[frame_id], rle), (left, top, width, height), (x, y, w, h)
         points = to_keypoints(keypoints)
-        instance = DatasetInstance(
-            key, mask, area, mask_box, score, box, points, models[model], None, *refined
-        )
+        instance = DatasetInstance(key, mask, area, mask_box, score, box, points, models[model], None, *rest)
         found.setdefault(frame_id, []).append(instance)
     return found
 
@@ -157,7 +153,7 @@ def _reviewed_instances(session: Session, rows: Sequence[_Row], models: dict[str
             *(reviewed.annotation_id, reviewed.id, reviewed.rle, reviewed.area_px),
             *(reviewed.mask_box_x, reviewed.mask_box_y, reviewed.mask_box_w, reviewed.mask_box_h),
             *(reviewed.keypoints, shown.id, shown.model_id, *_detector_box(shown)),
-            *(shown.refined_by, shown.iou_before),
+            *(shown.refined_by, shown.iou_before, shown.track_id),
         )
         .outerjoin(shown, shown.id == reviewed.source_id)
         .where(reviewed.annotation_id.in_(by_annotation))
@@ -166,7 +162,7 @@ def _reviewed_instances(session: Session, rows: Sequence[_Row], models: dict[str
     found: _Instances = {}
     for columns in session.connection().execute(query).all():
         annotation, key, rle, area, left, top, width, height, keypoints, *of_shown = columns
-        source, model, x, y, w, h, refined_by, iou_before = of_shown
+        source, model, x, y, w, h, refined_by, iou_before, track_id = of_shown
         row, mask_box = by_annotation[annotation], (left, top, width, height)
         instance = DatasetInstance(
             id=key if source is None else source,
@@ -180,6 +176,7 @@ def _reviewed_instances(session: Session, rows: Sequence[_Row], models: dict[str
             reviewer=row.reviewer,
             refined_by=refined_by,
             iou_before=iou_before,
+            track_id=track_id,
         )
         found.setdefault(row.id, []).append(instance)
     return found

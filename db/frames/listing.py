@@ -237,6 +237,7 @@ def to_instance(row: InstanceRow, frame: FrameRow) -> Instance:
         to_keypoints(row.keypoints),
         refined_by=row.refined_by,
         iou_before=row.iou_before,
+        track_id=row.track_id,
     )
 
 

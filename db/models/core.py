@@ -263,6 +263,7 @@ class InstanceRow(Base):
     iou_before: Mapped[float | None] = mapped_column(
         comment="IoU with the model's own mask; null: not refined"
     )
+    track_id: Mapped[int | None] = mapped_column(comment="the person in this video; null: not tracked")
 
 
 class AgreementRow(Base):

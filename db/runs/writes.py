@@ -287,6 +287,7 @@ def _instance_rows(
             "trust": instance.trust,
             "refined_by": instance.refined_by,
             "iou_before": instance.iou_before,
+            "track_id": instance.track_id,
             "keypoints": keypoints_column(instance.keypoints),
             **mask,
         }

@@ -45,6 +45,8 @@ class DatasetInstance(NamedTuple):
     """The refiners that replaced the model's mask; None: not refined."""
     iou_before: float | None = None
     """IoU of the refined mask with the model's own, in [0, 1]; None: not refined."""
+    track_id: int | None = None
+    """Number of the person in the video; None: not tracked."""
 
 
 class DatasetFrame(NamedTuple):

@@ -50,6 +50,8 @@ class Instance:
     """IoU of the refined mask with the segmenter's own, in [0, 1]; None: not refined."""
     not_refined: tuple[str, ...] = ()
     """Reasons of the refiners that left the mask as it was, each as `KIND: reason`."""
+    track_id: int | None = None
+    """Number of the person in the video, from 1; None: not tracked."""
 
     def mirror(self, width: int) -> Self:
         """Return the instance flipped left to right in an image of this width."""

@@ -30,20 +30,21 @@ _RECORD = (
 )
 """The score is written in full, as Python does; other floats to hundredths of a pixel."""
 _REFINED = b'%b,"refined_by":%b,"iou_before":%a}'
+_TRACKED = b'%b,"track_id":%d}'
 _RLE = b'{"size":[%d,%d],"counts":"%b"}'
 
 
 def annotation_record(frame: DatasetFrame, instance: DatasetInstance, segmentation: bytes) -> bytes:
     """Return one person's record; all numbers must be finite (`check_frame`). `segmentation` is JSON.
 
-    Only a refined mask has `refined_by` and `iou_before`.
+    Only a refined mask has `refined_by` and `iou_before`, and only a tracked person `track_id`.
     """
-    number, _, area_px, tight, score, box, _, model, reviewer, refined_by, iou_before = instance
+    number, _, area_px, tight, score, box, _, model, reviewer, refined_by, iou_before, track_id = instance
     about = _text_json(model), score, _text_json(reviewer)
     record = _RECORD % (number, frame.id, area_px, *tight, segmentation, *about, *box)
-    if refined_by is None or iou_before is None:
-        return record
-    return _REFINED % (record[:-1], _text_json(refined_by), iou_before)
+    if refined_by is not None and iou_before is not None:
+        record = _REFINED % (record[:-1], _text_json(refined_by), iou_before)
+    return record if track_id is None else _TRACKED % (record[:-1], track_id)
 
 
 def rle_json(mask: Mask) -> bytes:
@@ -92,9 +93,10 @@ def write_coco(
     """Write a COCO dataset; the same frames in the same order give the same bytes.
 
     Both annotation files list every image. Areas are pixels of the mask, boxes are tight around the
-    mask. Besides COCO's own fields an annotation has `model`, `score`, `reviewer` and `detector_bbox`, and,
-    if its mask was refined, `refined_by` and `iou_before`; an image has its video, time, source, title, uploader, upload date and decision. `polygons` writes outer
-    outlines instead of run-length encodings; they are exact except for filled holes.
+    mask. Besides COCO's own fields an annotation has `model`, `score`, `reviewer` and `detector_bbox`; if its
+    mask was refined, `refined_by` and `iou_before`; if the person was tracked, `track_id`, which is unique
+    in its video. An image has its video, time, source, title, uploader, upload date and decision. `polygons`
+    writes outer outlines instead of run-length encodings; they are exact except for filled holes.
     """
     with (
         stage_export(folder, entries=("annotations", "images")) as staging,

@@ -27,7 +27,9 @@ from labeling.structures.records import LabeledFrame, LabeledShard
 CARDS = {role: ModelCard("test", role, "", "{}") for role in ("teacher", "student")}
 MASK = Mask.from_array(np.pad(np.ones((10, 6), dtype=bool), ((4, 6), (3, 11))))
 PLAIN = Instance(MASK, 0.75, MASK.box_xywh)
-REFINED = replace(PLAIN, refined_by="matting:own.onnx@1f0c22ab, guided_filter:color", iou_before=0.8125)
+REFINED = replace(
+    PLAIN, refined_by="matting:own.onnx@1f0c22ab, guided_filter:color", iou_before=0.8125, track_id=3
+)
 
 
 @pytest.fixture
@@ -54,8 +56,12 @@ def session(database_url: str, tmp_path: Path) -> Iterator[Session]:
 
 
 def test_the_columns_of_an_instance_name_its_refiners(session: Session) -> None:
-    rows = session.execute(select(InstanceRow.refined_by, InstanceRow.iou_before).order_by(InstanceRow.rank))
-    assert list(rows.tuples()) == [(None, None), (REFINED.refined_by, 0.8125)]
+    rows = session.execute(
+        select(InstanceRow.refined_by, InstanceRow.iou_before, InstanceRow.track_id).order_by(
+            InstanceRow.rank
+        )
+    )
+    assert list(rows.tuples()) == [(None, None, None), (REFINED.refined_by, 0.8125, 3)]
 
 
 def test_instances_are_read_with_them(session: Session) -> None:
@@ -68,6 +74,7 @@ def test_coco_has_them_for_refined_masks_only(session: Session, tmp_path: Path) 
     write_coco(frames, tmp_path / "coco")
     tree = json.loads((tmp_path / "coco" / "annotations" / "instances.json").read_text())
     plain, refined = tree["annotations"]
-    assert "refined_by" not in plain
+    assert not {"refined_by", "iou_before", "track_id"} & set(plain)
+    assert refined["track_id"] == 3
     assert (refined["refined_by"], refined["iou_before"]) == (REFINED.refined_by, 0.8125)
     assert refined["detector_bbox"] == plain["detector_bbox"]

@@ -327,6 +327,7 @@ PEOPLE = st.builds(
     reviewer=st.none() | TEXTS,
     refined_by=st.none() | TEXTS,
     iou_before=st.none() | SCORES,
+    track_id=st.none() | st.integers(1, 2**53 - 1),
 )
 
 
@@ -347,6 +348,8 @@ def test_the_standard_library_reads_the_record(one: DatasetInstance) -> None:
     }
     if one.refined_by is not None and one.iou_before is not None:
         expected |= {"refined_by": one.refined_by, "iou_before": one.iou_before}
+    if one.track_id is not None:
+        expected["track_id"] = one.track_id
     record = annotation_record(image_of(7, (720, 1280)), one, rle_json(one.mask))
     assert json.loads(record) == expected
     assert list(json.loads(record)) == list(expected)
