@@ -14,6 +14,7 @@ from configs.segmenters import (
     HttpBlock,
     LiteBlock,
     MasksFolderBlock,
+    OsvosBlock,
     PythonBlock,
     SegmenterBlock,
     SelfieBlock,
@@ -27,7 +28,13 @@ from labeling.segmenters.protocol import Segmenter
 from labeling.segmenters.refined import RefinedSegmenter
 from labeling.segmenters.shared import SerializedSegmenter
 
-_EXTRA_OF = {"onnxruntime": "lite", "ai_edge_litert": "lite", "torch": "torch", "torchvision": "torch"}
+_EXTRA_OF = {
+    "onnxruntime": "lite",
+    "ai_edge_litert": "lite",
+    "torch": "torch",
+    "torchvision": "torch",
+    "timm": "osvos",
+}
 _LIBRARIES: dict[str, tuple[str, ...]] = {
     "torchvision": ("torch", "torchvision"),
     "torchscript": ("torch",),
@@ -35,6 +42,7 @@ _LIBRARIES: dict[str, tuple[str, ...]] = {
     "selfie": ("ai_edge_litert",),
     "litert": ("ai_edge_litert",),
     "onnx": ("onnxruntime",),
+    "osvos": ("torch", "timm"),
 }
 
 _loaded: dict[str, Models] = {}
@@ -137,6 +145,11 @@ def _make_unrefined(  # noqa: PLR0911 - one line per kind
             from labeling.segmenters.http_service import HttpSegmenter
 
             return HttpSegmenter(block)
+        case OsvosBlock():
+            from labeling.segmenters.osvos import OsvosSegmenter
+
+            teacher = make_segmenter(block.teacher, weights_dir=weights_dir, device=device, batch=batch)
+            return OsvosSegmenter(block, teacher)
         case PythonBlock():
             from labeling.segmenters.python_factory import load_factory
 
