@@ -17,6 +17,7 @@ from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import Mask
 from labeling.tracking.anchors import Conventions
 from labeling.tracking.homography import read_homography
+from labeling.tracking.osvos_files import OsvosFiles
 from labeling.tracking.osvos_fine_tuning import TrainedHead
 from labeling.tracking.osvos_network import Backbone
 from labeling.tracking.osvos_prediction import PeoplePredictor, Scene
@@ -66,7 +67,7 @@ class OsvosSegmenter:
         """
         preparation = self.open(clip)
         wanted = self.people_of(preparation)
-        with preparation.lock():
+        with preparation.files.lock():
             heads = self._heads(preparation, clip, wanted)
         scene = Scene(
             preparation.annotation.trajectories,
@@ -102,7 +103,9 @@ class OsvosSegmenter:
         whole = replace(clip, start_s=Fraction(0), end_s=None)
         folder = (block.cache or cache_dir() / "osvos") / self._key(clip, trajectories)[:24]
         prepared = self._teacher.prepare(whole)
-        return OsvosPreparation(folder, whole, annotation, block, prepared.segment, self._backbone)
+        return OsvosPreparation(
+            OsvosFiles(folder), whole, annotation, block, prepared.segment, self._backbone
+        )
 
     def people_of(self, preparation: OsvosPreparation) -> list[int]:
         """Return the ids of the people to segment."""

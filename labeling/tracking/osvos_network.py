@@ -133,6 +133,26 @@ class PersonHead(nn.Module):
         return outputs
 
 
+def read_parent(path: Path, backbone: Backbone) -> PersonHead:
+    """Load a network of `maskmill train osvos-parent`: the backbone's weights, and a head to start from.
+
+    Raises:
+        WeightsMissing, WeightsCorrupt: the file is absent, or belongs to another backbone.
+    """
+    if not path.is_file():
+        raise WeightsMissing(f"parent network {path}: no such file; check the path")
+    head = PersonHead(backbone.channels)
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        head.load_state_dict(stored["head"])
+        backbone.network.load_state_dict(stored["backbone"])
+    except Exception as exc:  # torch raises many kinds for a file that is not its own
+        raise WeightsCorrupt(
+            f"parent network {path} does not fit the backbone {backbone.name}: {exc}"
+        ) from exc
+    return head
+
+
 def enlarge(maps: Tensor, size_hw: Sequence[int]) -> Tensor:
     """Enlarge maps by bilinear interpolation, the fixed transposed convolution of OSVOS."""
     if tuple(maps.shape[-2:]) == tuple(size_hw):

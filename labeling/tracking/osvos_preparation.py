@@ -1,47 +1,31 @@
-"""What is learned of a video before its people are segmented, kept as files so that no work is repeated.
+"""What is learned of a video before its people are segmented; see `osvos_files` for how it is kept."""
 
-    frames.npy            presentation time of each frame of the video, in ms
-    instances/N.json      the teacher's instances in frame N
-    scene.json            the conventions that were found, and the size of people
-    patches/P/N.npz       surroundings of person P in frame N, to learn from
-    parent.pt             a head trained on all people of the video
-    person_P.pt           the head of person P; person_P.json if too few masks were found
-
-A folder belongs to one video, one file of trajectories and one set of settings; its name is their digest. Files are
-written whole, so a killed process, or another shard of the video, continues where the files end.
-"""
-
-import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from io import BytesIO
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from more_itertools import batched
+from numpy.typing import NDArray
 
-from configs.errors import InsufficientMasks, SourceError, TrajectoriesInvalid
+from configs.errors import EmptyVideo, InsufficientMasks, TrajectoriesInvalid
 from configs.segmenters import OsvosBlock
 from labeling.background.plate import Plate, learn_plate
 from labeling.background.samples import gather_samples
 from labeling.background.subtraction import clean_mask, subtract_plate
-from labeling.storage.atomic import storage_errors, write_atomically
 from labeling.structures.frames import Clip, Frame
-from labeling.structures.images import resize_image
 from labeling.structures.instances import Instance
-from labeling.structures.masks import Mask
+from labeling.structures.probability_maps import resize_map
 from labeling.tracking.anchors import Conventions, Projection
 from labeling.tracking.body_size import BodySize
 from labeling.tracking.conventions import DetectedVideo, find_projection, trial_frames
 from labeling.tracking.homography import GroundHomography
 from labeling.tracking.osvos_crops import TrainingPatch, difference_image
-from labeling.tracking.osvos_fine_tuning import FineTuning, TrainedHead, fine_tune, restore, state_of
-from labeling.tracking.osvos_network import Backbone, PersonHead
+from labeling.tracking.osvos_files import OsvosFiles
+from labeling.tracking.osvos_fine_tuning import FineTuning, TrainedHead, fine_tune
+from labeling.tracking.osvos_network import Backbone, PersonHead, read_parent
 from labeling.tracking.osvos_prediction import MIN_DIFFERENCE
 from labeling.tracking.proportional import proportional_homography, refine_homography
 from labeling.tracking.training_masks import (
@@ -66,8 +50,7 @@ MASKS_PER_PERSON = 24
 """Masks of one person to learn from, at most, spread over the annotated frames."""
 FRAMES_PER_PERSON = 40
 """Annotated frames of one person in which the teacher runs, at most."""
-PARENT_PATCHES = 72
-PARENT_EPOCHS = 12
+PARENT_PATCHES, PARENT_EPOCHS = 72, 12
 PLATE_SAMPLES = 60
 PLATE_CLOSE = 0.02
 """Gaps up to this share of the image's height are closed."""
@@ -86,9 +69,9 @@ class Annotation:
 
 @dataclass(eq=False)
 class OsvosPreparation:
-    """The files of one video, each made when it is first needed."""
+    """What is known of one video, each part computed when it is first needed."""
 
-    folder: Path
+    files: OsvosFiles
     clip: Clip
     """The whole video."""
     annotation: Annotation
@@ -96,23 +79,12 @@ class OsvosPreparation:
     segment: Segment
     backbone: Backbone
 
-    def lock(self) -> FileLock:
-        """Keep other processes from doing the same work; the file stays."""
-        with storage_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.folder / ".lock")
-
     @cached_property
-    def pts_ms(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def pts_ms(self) -> NDArray[np.int64]:
         """Return the time of each frame of the video, in ms; positions of the images of a folder."""
-        path = self.folder / "frames.npy"
-        if not path.is_file():
-            if self.clip.path is None:
-                numbers = [image.position for image in self.clip.images]
-            else:
-                numbers = [one.pts_ms or 0 for one in decode_clip(self.clip)]
-            self._write_array(path, np.array(numbers, dtype=np.int64))
-        return np.asarray(np.load(path), dtype=np.int64)
+        if self.clip.path is None:
+            return np.array([image.position for image in self.clip.images], dtype=np.int64)
+        return self.files.times(lambda: [one.pts_ms or 0 for one in decode_clip(self.clip)])
 
     @property
     def frame_s(self) -> float:
@@ -137,56 +109,35 @@ class OsvosPreparation:
 
     def instances(self, numbers: Sequence[int]) -> dict[int, list[Instance]]:
         """Return the teacher's instances in frames, running it where it has not run yet."""
-        missing = [number for number in numbers if not self._instances_file(number).is_file()]
+        missing = [number for number in numbers if not self.files.has_instances(number)]
         for batch in batched(self.read_frames(missing), BATCH):
             for frame, found in zip(batch, self.segment(list(batch)), strict=True):
-                self._write_json(self._instances_file(frame.key), [_to_json(one) for one in found])
-        return {number: self._read_instances(number) for number in numbers}
-
-    def known_instances(self, number: int) -> list[Instance]:
-        """Return the teacher's instances in a frame in which it has run, else none."""
-        return self._read_instances(number) if self._instances_file(number).is_file() else []
-
-    def _instances_file(self, number: int) -> Path:
-        return self.folder / "instances" / f"{number}.json"
-
-    def _read_instances(self, number: int) -> list[Instance]:
-        return [_from_json(one) for one in json.loads(self._instances_file(number).read_bytes())]
+                self.files.write_instances(frame.key, found)
+        return {number: self.files.read_instances(number) for number in numbers}
 
     @cached_property
     def size_hw(self) -> tuple[int, int]:
         frame = next(self.read_frames([0]), None)
         if frame is None:
-            raise SourceError(f"{self.clip.path or self.clip.video_id[:12]} has no frame that can be decoded")
+            raise EmptyVideo(f"{self.clip.path or self.clip.video_id[:12]} has no frame that can be decoded")
         return frame.size_hw
 
     @cached_property
     def projection(self) -> Projection:
         """Return how annotated points become pixels, by trial where the block leaves it open."""
-        path = self.folder / "projection.json"
-        if not path.is_file():
-            found = self._find_projection()
-            log.info("trajectories: %s", found.describe())
-            self._write_json(path, {**asdict(found), "to_pixels": found.to_pixels.tolist()})
-        stored = json.loads(path.read_bytes())
-        known = stored.pop("conventions")
-        known["homography_hw"] = tuple(known["homography_hw"])
-        matrix = np.array(stored.pop("to_pixels"))
-        return Projection(matrix, conventions=Conventions(**known), **stored)
+        return self.files.projection(self._find_projection)
 
     def _find_projection(self) -> Projection:
-        count = len(self.pts_ms)
-        frames = trial_frames(self.annotation.trajectories, count)
-        boxes = {number: [one.box_xywh for one in found] for number, found in self.instances(frames).items()}
-        given, fixed = self.annotation, self.annotation.fixed
-        homography = given.homography
-        if homography is None:
-            homography = refine_homography(
-                proportional_homography(given.trajectories, self.size_hw), given.trajectories, boxes, fixed
-            )
-        return find_projection(
-            given.trajectories, homography, DetectedVideo(boxes, self.size_hw, count), fixed
+        given, count = self.annotation, len(self.pts_ms)
+        found = self.instances(trial_frames(given.trajectories, count))
+        boxes = {number: [one.box_xywh for one in people] for number, people in found.items()}
+        homography = given.homography or refine_homography(
+            proportional_homography(given.trajectories, self.size_hw), given.trajectories, boxes, given.fixed
         )
+        video = DetectedVideo(boxes, self.size_hw, count)
+        projection = find_projection(given.trajectories, homography, video, given.fixed)
+        log.info("trajectories: %s", projection.describe())
+        return projection
 
     @cached_property
     def annotated(self) -> dict[int, AnnotatedFrame]:
@@ -202,10 +153,7 @@ class OsvosPreparation:
             )
         return {
             number: match_frame(
-                number,
-                found,
-                self.annotation.trajectories,
-                self.projection,
+                *(number, found, self.annotation.trajectories, self.projection),
                 max_distance_px=self.max_distance_px,
             )
             for number, found in sorted(self.instances(sorted(numbers)).items())
@@ -232,15 +180,12 @@ class OsvosPreparation:
         plate = learn_plate(samples.images, min_difference=MIN_DIFFERENCE, close_px=close_px)
         if plate.rgb.shape[:2] == samples.size_hw:
             return plate
-        return Plate(*(_enlarge(one, samples.size_hw) for one in (plate.rgb, plate.noise)))
+        return Plate(resize_map(plate.rgb, samples.size_hw), resize_map(plate.noise, samples.size_hw))
 
     def matches(self, person: int) -> PersonMatches:
         """Return the frames from which a person can be learned."""
         return match_person(
-            person,
-            list(self.annotated.values()),
-            self.bodies,
-            self.projection,
+            *(person, list(self.annotated.values()), self.bodies, self.projection),
             max_distance_px=self.max_distance_px,
         )
 
@@ -248,17 +193,17 @@ class OsvosPreparation:
         """Return the frames of a person's patches."""
         return spread(self.matches(person).frames, MASKS_PER_PERSON)
 
-    def patches(self, people: Sequence[int]) -> None:
+    def write_patches(self, people: Sequence[int]) -> None:
         """Write the patches of people that are not there yet, decoding the video once."""
         wanted: dict[int, list[int]] = {}
         for person in people:
             for number in self.learned_frames(person):
-                if not self._patch_file(person, number).is_file():
+                if not self.files.has_patch(person, number):
                     wanted.setdefault(number, []).append(person)
         for frame in self.read_frames(wanted):
-            self._write_patches(frame, wanted[frame.key])
+            self._write_patches_of(frame, wanted[frame.key])
 
-    def _write_patches(self, frame: Frame, people: Sequence[int]) -> None:
+    def _write_patches_of(self, frame: Frame, people: Sequence[int]) -> None:
         annotated, difference, foreground = self.annotated[frame.key], None, None
         if self.plate is not None:
             change = subtract_plate(frame.rgb, self.plate, min_difference=MIN_DIFFERENCE)
@@ -270,68 +215,43 @@ class OsvosPreparation:
             box = self.bodies.box(np.array(annotated.points[person]))
             instance = annotated.instances[annotated.matched[person]]
             patch = TrainingPatch.cut(frame.key, frame.rgb, labels, difference, box)
-            self._write_patch(person, patch, is_usable=is_filled(labels, instance))
-
-    def _patch_file(self, person: int, number: int) -> Path:
-        return self.folder / "patches" / str(person) / f"{number}.npz"
-
-    def _write_patch(self, person: int, patch: TrainingPatch, *, is_usable: bool) -> None:
-        content = BytesIO()
-        none = np.zeros((0, 0), dtype=np.uint8)
-        np.savez_compressed(
-            content,
-            rgb=patch.rgb,
-            labels=patch.labels,
-            difference=none if patch.difference is None else patch.difference,
-            box=np.array(patch.box_xywh),
-            usable=np.array(is_usable),
-        )
-        self._write(self._patch_file(person, patch.frame), content.getvalue())
+            self.files.write_patch(person, patch, is_usable=is_filled(labels, instance))
 
     def read_patches(self, person: int, *, limit: int = MASKS_PER_PERSON) -> list[TrainingPatch]:
         """Return the usable patches of a person."""
-        self.patches([person])
-        read: list[TrainingPatch] = []
-        for number in spread(self.learned_frames(person), limit):
-            with np.load(self._patch_file(person, number)) as stored:
-                if stored["usable"]:
-                    x, y, w, h = stored["box"].tolist()
-                    difference = stored["difference"] if stored["difference"].size else None
-                    read.append(
-                        TrainingPatch(number, stored["rgb"], stored["labels"], difference, (x, y, w, h))
-                    )
-        return read
+        self.write_patches([person])
+        chosen = spread(self.learned_frames(person), limit)
+        patches = (self.files.read_patch(person, number) for number in chosen)
+        return [patch for patch in patches if patch is not None]
 
     @cached_property
-    def parent(self) -> TrainedHead:
-        """Return a head trained on all people of the video, from which each person's head starts."""
-        path = self.folder / "parent.pt"
-        if not path.is_file():
-            people = list(self.annotation.trajectories)
-            self.patches(people)
-            share = max(2, PARENT_PATCHES // len(people))
-            chosen = [patch for one in people for patch in self.read_patches(one, limit=share)][
-                :PARENT_PATCHES
-            ]
-            if not chosen:
-                raise InsufficientMasks(
-                    f"no person of {self.clip.path or 'the folder'} has a mask near their trajectory, "
-                    f"{len(people)} people: {self.projection.describe()}"
-                )
-            torch.manual_seed(self.block.seed)
-            start = self._start_head()
-            trained = fine_tune(
-                self.backbone, start, chosen, self.fine_tuning(samples=2 * len(chosen), epochs=PARENT_EPOCHS)
-            )
-            log.info("trajectories: parent of %d crops, IoU %.2f", len(chosen), trained.iou)
-            self._write_head(path, trained)
-        return self._read_head(path)
+    def parent(self) -> PersonHead:
+        """Return the head from which each person's head starts.
 
-    def _start_head(self) -> PersonHead:
+        It is that of the block's file, or one trained on all people of the video.
+        """
+        if self.block.parent is not None:
+            return read_parent(self.block.parent, self.backbone).eval()
+        return self.files.head("parent", self.backbone, self._train_parent).head
+
+    def _train_parent(self) -> TrainedHead:
+        people = list(self.annotation.trajectories)
+        self.write_patches(people)
+        share = max(2, PARENT_PATCHES // len(people))
+        patches = [patch for one in people for patch in self.read_patches(one, limit=share)]
+        if not patches:
+            raise InsufficientMasks(
+                f"none of {len(people)} people has a mask near the trajectory: {self.projection.describe()}"
+            )
         torch.manual_seed(self.block.seed)
-        return PersonHead(self.backbone.channels)
+        chosen = patches[:PARENT_PATCHES]
+        settings = self.fine_tuning(samples=2 * len(chosen), epochs=PARENT_EPOCHS)
+        trained = fine_tune(self.backbone, PersonHead(self.backbone.channels), chosen, settings)
+        log.info("trajectories: parent of %d crops, IoU %.2f", len(chosen), trained.iou)
+        return trained
 
     def fine_tuning(self, *, samples: int | None = None, epochs: int | None = None) -> FineTuning:
+        """Return the settings of a training, the block's where none are given."""
         block = self.block
         return FineTuning(
             samples=samples or block.samples,
@@ -346,58 +266,18 @@ class OsvosPreparation:
         Raises:
             InsufficientMasks: fewer than three usable masks; the message lists the distances.
         """
-        path = self.folder / f"person_{person}.pt"
-        if not path.is_file():
-            patches = self.read_patches(person)
-            if len(patches) < MIN_MASKS:
-                raise InsufficientMasks(
-                    f"person {person}: {len(patches)} masks to learn from, at least {MIN_MASKS} are required; "
-                    f"{self.matches(person).describe()}"
-                )
-            trained = fine_tune(self.backbone, self.parent.head, patches, self.fine_tuning())
-            log.info(
-                "trajectories: person %d, %d masks, IoU %.2f after %d epochs, %.1f s of the processor",
-                *(person, len(patches), trained.iou, trained.epochs, trained.seconds),
+        return self.files.head(f"person_{person}", self.backbone, lambda: self._train_person(person))
+
+    def _train_person(self, person: int) -> TrainedHead:
+        patches = self.read_patches(person)
+        if len(patches) < MIN_MASKS:
+            raise InsufficientMasks(
+                f"person {person}: {len(patches)} masks to learn from, at least {MIN_MASKS} are required; "
+                f"{self.matches(person).describe()}"
             )
-            self._write_head(path, trained)
-        return self._read_head(path)
-
-    def _write_head(self, path: Path, trained: TrainedHead) -> None:
-        content = BytesIO()
-        torch.save(state_of(trained), content)
-        self._write(path, content.getvalue())
-
-    def _read_head(self, path: Path) -> TrainedHead:
-        return restore(self.backbone, torch.load(path, map_location="cpu", weights_only=True))
-
-    def _write_array(self, path: Path, array: np.ndarray[Any, Any]) -> None:
-        content = BytesIO()
-        np.save(content, array)
-        self._write(path, content.getvalue())
-
-    def _write_json(self, path: Path, tree: Any) -> None:
-        self._write(path, json.dumps(tree).encode())
-
-    def _write(self, path: Path, content: bytes) -> None:
-        with storage_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, content)
-
-
-def _to_json(instance: Instance) -> dict[str, Any]:
-    return {
-        "size": instance.mask.size_hw,
-        "counts": instance.mask.counts.decode(),
-        "score": instance.score,
-        "box": instance.box_xywh,
-    }
-
-
-def _from_json(tree: Mapping[str, Any]) -> Instance:
-    height, width = tree["size"]
-    x, y, w, h = tree["box"]
-    return Instance(Mask((height, width), tree["counts"].encode()), tree["score"], (x, y, w, h))
-
-
-def _enlarge(image: Any, size_hw: tuple[int, int]) -> Any:
-    return resize_image(image, size_hw)
+        trained = fine_tune(self.backbone, self.parent, patches, self.fine_tuning())
+        log.info(
+            "trajectories: person %d, %d masks, IoU %.2f after %d epochs, %.1f s of the processor",
+            *(person, len(patches), trained.iou, trained.epochs, trained.seconds),
+        )
+        return trained
