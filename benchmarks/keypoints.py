@@ -66,7 +66,9 @@ def main() -> int:
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seconds", type=float, default=20.0, help="length of the scene")
-    parser.add_argument("--fps", type=Fraction, nargs="+", default=[Fraction(25), Fraction(25, 2), Fraction(5)])
+    parser.add_argument(
+        "--fps", type=Fraction, nargs="+", default=[Fraction(25), Fraction(25, 2), Fraction(5)]
+    )
     parser.add_argument("--jitter", type=float, default=2.0, help="standard deviation in pixels")
     parser.add_argument("--dropped", type=float, default=0.3, help="share of the keypoints")
     parser.add_argument("--seed", type=int, default=7)
@@ -91,7 +93,9 @@ def render(options: argparse.Namespace, fps: Fraction) -> Iterator[TestFrame]:
             mask = own_mask(masks, true)
             positions[track_id] = true
             counted[track_id] = (dropped > 0) & is_inside(mask, true)
-            people.append(imitate(true, dropped > 0, mask, track_id, rng.normal(0, options.jitter, true.shape)))
+            people.append(
+                imitate(true, dropped > 0, mask, track_id, rng.normal(0, options.jitter, true.shape))
+            )
         yield TestFrame(frame, tuple(people), positions, counted)
 
 
@@ -115,7 +119,8 @@ def is_inside(mask: Mask, positions: NDArray[np.float64]) -> NDArray[np.bool_]:
     columns, rows = np.floor(positions).astype(int).T
     inside = (columns >= 0) & (columns < SIZE_HW[1]) & (rows >= 0) & (rows < SIZE_HW[0])
     pixels = mask.to_array()
-    return inside & pixels[rows.clip(0, SIZE_HW[0] - 1), columns.clip(0, SIZE_HW[1] - 1)].astype(bool)
+    is_person = pixels[rows.clip(0, SIZE_HW[0] - 1), columns.clip(0, SIZE_HW[1] - 1)].astype(bool)
+    return np.asarray(inside & is_person)
 
 
 def imitate(
@@ -152,10 +157,10 @@ def measure(frames: Sequence[TestFrame], update: Update) -> Result:
         people = update(one.frame, one.people)
         result.seconds += time.process_time() - began
         for person in people:
-            assert person.track_id is not None
+            track_id = person.track_id or 0
             found = np.array(person.keypoints)
-            counted = one.counted[person.track_id]
-            errors = np.linalg.norm(found[:, :2] - one.positions[person.track_id], axis=1)
+            counted = one.counted[track_id]
+            errors = np.linalg.norm(found[:, :2] - one.positions[track_id], axis=1)
             filled = errors[counted & (found[:, 2] > 0)]
             result.errors_px += filled.tolist()
             result.dropped += int(counted.sum())
@@ -183,15 +188,15 @@ class Hold:
         return tuple(self._fill(frame, person) for person in people)
 
     def _fill(self, frame: Frame, person: Instance) -> Instance:
-        assert person.track_id is not None
+        track_id = person.track_id or 0
         found = np.array(person.keypoints)
-        last = self._last.get(person.track_id, found)
-        age = self._age.get(person.track_id, np.zeros(len(found), dtype=np.int64))
+        last = self._last.get(track_id, found)
+        age = self._age.get(track_id, np.zeros(len(found), dtype=np.int64))
         is_seen = found[:, 2] > 0
         age = np.where(is_seen, 0, age + 1)
         kept = np.where(is_seen[:, None], found, self._carry(frame, last, ~is_seen))
         kept[age > LONGEST_RUN] = 0
-        self._last[person.track_id], self._age[person.track_id] = kept, age
+        self._last[track_id], self._age[track_id] = kept, age
         return replace(person, keypoints=tuple((float(x), float(y), float(c)) for x, y, c in kept))
 
     def _carry(
@@ -220,15 +225,20 @@ class Orb(Hold):
     ) -> NDArray[np.float64]:
         moved = last.copy()
         rows = np.flatnonzero(is_missing & (last[:, 2] > 0))
-        points = [cv2.KeyPoint(float(x), float(y), ORB_PATCH_PX, class_id=int(i)) for i, (x, y, _) in zip(rows, last[rows], strict=True)]
+        points = [
+            cv2.KeyPoint(float(x), float(y), ORB_PATCH_PX, class_id=int(i))
+            for i, (x, y, _) in zip(rows, last[rows], strict=True)
+        ]
         if not points or "before" not in self._gray:
             return moved
-        points, own = self._orb.compute(self._gray["before"], points)
+        described, own = self._orb.compute(self._gray["before"], points)
         positions, others = self._detect(frame)
-        for point, descriptor in zip(points, own if own is not None else (), strict=True):
+        for point, descriptor in zip(described, own if described else (), strict=True):
             near = np.flatnonzero(np.linalg.norm(positions - point.pt, axis=1) < ORB_RADIUS_PX)
             if len(near):
-                distances = np.unpackbits(others[near] ^ descriptor, axis=1).sum(axis=1)
+                distances = np.unpackbits(
+                    np.bitwise_xor(others[near], descriptor).astype(np.uint8), axis=1
+                ).sum(axis=1)
                 moved[point.class_id, :2] = positions[near[distances.argmin()]]
         return moved
 

@@ -1,7 +1,6 @@
 """Displacement of keypoints between two frames by dense optical flow."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -19,6 +18,8 @@ FLOW_RADIUS_PX = 8
 FLOW_STD_PX = 1.0
 """Standard deviation of a displacement, in pixels of those images. The flow's own error is 0.1 px; the rest is
 the border of a limb, where part of the window belongs to the background."""
+FLOW_MARGIN_PX = 48
+"""Margin around keypoints of the part of the small images between which the flow is computed."""
 MIN_FLOW_SHARE = 0.25
 """Smallest share of the pixels within the radius that must have a consistent flow."""
 
@@ -41,9 +42,9 @@ class FlowFrame:
         return cls(float(frame.t), frame.shot, frame.size_hw, shrink_luma(frame.rgb, FLOW_WIDTH_PX))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class KeypointFlow:
-    """The flow from one frame to the next of its shot, computed at the first use."""
+    """Moves keypoints from one frame to the next of its shot."""
 
     start: FlowFrame
     end: FlowFrame
@@ -65,30 +66,39 @@ class KeypointFlow:
         return self.start.size_hw[1] / self.start.luma.shape[1]
 
     def move(self, positions: FloatArray) -> FloatArray:
-        """Return the positions (Nx2 pixels of the frame) in the end frame; NaN where the flow is unknown."""
+        """Return the positions (Nx2 pixels of the frame) in the end frame; NaN where the flow is unknown.
+
+        The flow is computed within `FLOW_MARGIN_PX` around the positions: those of one person, best.
+        """
         scale = self.px_per_flow_px
-        if min(self.start.luma.shape) < SMALLEST_PX:
-            return np.full_like(positions, np.nan)
-        moves = [median_displacement(*self._flow, x / scale, y / scale) for x, y in positions]
-        return positions + scale * np.array(moves).reshape(positions.shape)
+        points = np.floor(positions / scale)
+        height, width = self.start.luma.shape
+        inside = ((points >= 0) & (points < (width, height))).all(axis=1)
+        moved = np.full_like(positions, np.nan)
+        if not inside.any() or min(height, width) < SMALLEST_PX:
+            return moved
+        left, top = np.maximum(points[inside].min(axis=0) - FLOW_MARGIN_PX, 0).astype(int).tolist()
+        right, bottom = (points[inside].max(axis=0) + FLOW_MARGIN_PX + 1).astype(int).tolist()
+        crop = np.s_[
+            max(0, min(top, height - SMALLEST_PX)) : bottom, max(0, min(left, width - SMALLEST_PX)) : right
+        ]
+        start, end = (np.ascontiguousarray(image.luma[crop]) for image in (self.start, self.end))
+        flow = follow_flow(start, end, preset="medium")
+        origin = crop[1].start, crop[0].start
+        moves = [median_displacement(*flow, point) for point in points[inside] - origin]
+        moved[inside] = positions[inside] + scale * np.array(moves)
+        return moved
 
-    @cached_property
-    def _flow(self) -> tuple[Flow, BoolArray]:
-        return follow_flow(self.start.luma, self.end.luma, preset="medium")
 
+def median_displacement(positions: Flow, is_consistent: BoolArray, point: FloatArray) -> tuple[float, float]:
+    """Return the median displacement (right, down) of the consistent pixels within `FLOW_RADIUS_PX` of a pixel.
 
-def median_displacement(positions: Flow, is_consistent: BoolArray, x: float, y: float) -> tuple[float, float]:
-    """Return the median displacement (right, down) of the consistent pixels within `FLOW_RADIUS_PX` of a point.
-
-    `positions` and `is_consistent` are those of `follow_flow`. NaN if fewer than `MIN_FLOW_SHARE` of these pixels
-    are consistent, or the point lies outside the image.
+    `positions` and `is_consistent` are those of `follow_flow`, `point` is (column, row). NaN if fewer than
+    `MIN_FLOW_SHARE` of these pixels are consistent.
     """
-    height, width = is_consistent.shape
-    column, row = np.floor(x), np.floor(y)
-    if not (0 <= column < width and 0 <= row < height):
-        return np.nan, np.nan
-    left, top = max(0, int(column) - FLOW_RADIUS_PX), max(0, int(row) - FLOW_RADIUS_PX)
-    window = np.s_[top : int(row) + FLOW_RADIUS_PX + 1, left : int(column) + FLOW_RADIUS_PX + 1]
+    column, row = int(point[0]), int(point[1])
+    left, top = max(0, column - FLOW_RADIUS_PX), max(0, row - FLOW_RADIUS_PX)
+    window = np.s_[top : row + FLOW_RADIUS_PX + 1, left : column + FLOW_RADIUS_PX + 1]
     rows, columns = np.indices(is_consistent[window].shape) + np.array([top, left])[:, None, None]
     is_near = (rows - row) ** 2 + (columns - column) ** 2 <= FLOW_RADIUS_PX**2
     chosen = is_near & is_consistent[window]

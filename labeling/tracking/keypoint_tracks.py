@@ -25,6 +25,9 @@ SPEED_STD = 1.0
 """Speed of a keypoint seen for the first time, in heights per second: a walking person's ankle has up to two."""
 ACCELERATION_STD = 6.0
 """Heights per second squared: a wrist that swings by 0.15 heights once a second (0.15 x (2 pi)^2)."""
+LIMB_TIME_S = 0.05
+"""Time constant with which a limb's own velocity decays. Of 0.05, 0.1, 0.15 s and never, the best on rendered people at
+5 and 12.5 frames a second (benchmarks/keypoints.py)."""
 HALF_LIFE_S = 1.0
 """Time in which the confidence of a keypoint halves while the pose model does not find it."""
 
@@ -101,8 +104,8 @@ class _Track:
         self, measured: _Measured | None, flow: KeypointFlow | None, dt_s: float, settings: KeypointTracking
     ) -> "_Track":
         """Return the track `dt_s` later; `measured` is None in a frame without the person."""
-        state = self.state.predict(dt_s=dt_s, acceleration_std=ACCELERATION_STD * self.height_px)
-        is_seen = np.zeros(len(self.confidence), dtype=bool)
+        state = self._damp(dt_s).predict(dt_s=dt_s, acceleration_std=ACCELERATION_STD * self.height_px)
+        is_seen: BoolArray = np.zeros_like(self.is_alive)
         if measured is not None:
             distance = state.distance(measured.positions, position_std=measured.std_px)
             is_seen = self.is_alive & (distance < settings.gate)
@@ -117,6 +120,16 @@ class _Track:
         confidence = np.where(is_lost, 0.0, self.confidence)
         moved = _Track(state, confidence, coasted_frames, coasted_s, self.height_px)
         return moved if measured is None else moved._renew(measured, is_seen)
+
+    def _damp(self, dt_s: float) -> KalmanState:
+        """Let each velocity return to the person's own, the median of the keypoints', by its mean over `dt_s`.
+
+        A limb swings, a body goes on: the mean of v exp(-t / T) over dt is v T / dt (1 - exp(-dt / T)).
+        """
+        ratio = dt_s / LIMB_TIME_S
+        share = (1 - np.exp(-ratio)) / ratio
+        body = np.median(self.state.velocity[self.is_alive], axis=0) if self.is_alive.any() else 0.0
+        return replace(self.state, velocity=body + share * (self.state.velocity - body))
 
     def _renew(self, measured: _Measured, is_seen: BoolArray) -> "_Track":
         """Take over the confidence of what was seen, and start keypoints that were lost, or never seen."""

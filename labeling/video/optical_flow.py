@@ -27,9 +27,7 @@ def backward_flow_with_consistency(
     return follow_flow(now, before, preset=preset)
 
 
-def follow_flow(
-    start: NDArray[Any], end: NDArray[Any], *, preset: Preset = "fast"
-) -> tuple[Flow, BoolArray]:
+def follow_flow(start: NDArray[Any], end: NDArray[Any], *, preset: Preset = "fast") -> tuple[Flow, BoolArray]:
     """Return the position in `end` of each pixel of `start` (HxWx2: x, y), and whether the flow is consistent.
 
     Consistent: following the flow there and back ends near the start (Sundaram, Brox, Keutzer, ECCV
