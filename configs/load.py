@@ -199,7 +199,7 @@ def _apply_change(tree: dict[str, Any], change: str) -> None:
     node = tree
     for parent in parents:
         value = node.get(parent)
-        child = (expand_shorthand(value) if parent in _SEGMENTERS else value) or {}
+        child = (expand_shorthand(value) if parent in (*_SEGMENTERS, "tracking") else value) or {}
         if not isinstance(child, dict):
             raise ConfigError(f"--set {change!r}: {parent} is {child!r} and has no keys")
         node[parent] = child
