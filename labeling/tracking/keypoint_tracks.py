@@ -42,6 +42,8 @@ class KeypointTracking:
     """Frames in a row for which a keypoint is filled; then it is lost."""
     max_coast_s: float = 1.0
     """Time for which a keypoint is filled; then it is lost."""
+    max_std: float = 0.05
+    """Largest standard deviation of a filled keypoint by the filter, in heights of the person's box."""
     gate: float = CHI2_99[2]
     """Squared Mahalanobis distance from which a measurement is an outlier, which the filter ignores."""
     uses_flow: bool = True
@@ -97,8 +99,11 @@ class _Track:
     def is_alive(self) -> BoolArray:
         return self.confidence > 0
 
-    def decayed_confidence(self) -> FloatArray:
-        return np.asarray(self.confidence * 0.5 ** (self.coasted_s / HALF_LIFE_S))
+    def decayed_confidence(self, max_std: float) -> FloatArray:
+        """Return the confidence at this time; 0 where the position is less certain than `max_std` heights."""
+        variance = self.state.position_variance.max(axis=1)
+        is_certain = variance <= max(MIN_STD_PX, max_std * self.height_px) ** 2
+        return np.where(is_certain, self.confidence * 0.5 ** (self.coasted_s / HALF_LIFE_S), 0.0)
 
     def advance(
         self, measured: _Measured | None, flow: KeypointFlow | None, dt_s: float, settings: KeypointTracking
@@ -175,7 +180,8 @@ class KeypointTracker:
         A filled keypoint has the tracked position, and the confidence of its last measurement, halved each
         `HALF_LIFE_S`. Where the pose model's own confidence is higher than that, its keypoint stays.
         """
-        now = FlowFrame.of(frame)
+        has_keypoints = self._tracks or any(person.keypoints for person in people)
+        now = FlowFrame.of(frame) if has_keypoints else None
         flow = KeypointFlow.between(self._previous, now)
         self._previous = now
         if now is None:
@@ -208,7 +214,8 @@ class KeypointTracker:
         if person.track_id is None or not person.keypoints or person.track_id not in self._tracks:
             return person
         track = self._tracks[person.track_id]
-        filled = zip(*track.state.position.T.tolist(), track.decayed_confidence().tolist(), strict=True)
+        confidence = track.decayed_confidence(self._settings.max_std)
+        filled = zip(*track.state.position.T.tolist(), confidence.tolist(), strict=True)
         threshold = self._settings.min_confidence
         keypoints = tuple(
             own if own[2] >= threshold or own[2] >= tracked[2] or not tracked[2] else tracked

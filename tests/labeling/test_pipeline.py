@@ -22,10 +22,11 @@ from labeling.segmenters.models import Models
 from labeling.segmenters.refined import RefinedSegmenter
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip, Frame, ImageFile
-from labeling.structures.instances import Instance, ModelCard
+from labeling.structures.instances import COCO_KEYPOINTS, Instance, ModelCard
 from labeling.structures.records import LabeledShard
 from tests.fakes.segmenters import (
     LEFT_PERSON,
+    Box,
     FixedSegmenter,
     ScriptedPoseSegmenter,
     ScriptedSegmenter,
@@ -248,3 +249,28 @@ def test_a_frame_states_why_masks_were_not_refined(video: Path, tmp_path: Path) 
 def test_stages_are_timed(video: Path, tmp_path: Path) -> None:
     labeled = label(video, tmp_path, Models(one_person(), one_person()))
     assert {"decode", "teacher", "student", "agreement", "store", "prepare"} <= set(labeled.seconds)
+
+
+class FlickeringWrists(ScriptedSegmenter):
+    """Drops the left wrist of every other frame."""
+
+    def _instance(self, frame: Frame, box: Box) -> Instance:
+        x, y, w, h = box
+        dropped = COCO_KEYPOINTS.index("left_wrist") if frame.key % 400 else None
+        keypoints = tuple(
+            (x + w / 2, y + h / 2, 0.1 if number == dropped else 0.9) for number in range(len(COCO_KEYPOINTS))
+        )
+        found = super()._instance(frame, box)
+        return replace(found, keypoints=keypoints)
+
+
+def test_the_pose_filter_reads_keypoints_that_tracking_filled(video: Path, tmp_path: Path) -> None:
+    models = Models(FlickeringWrists([LEFT_PERSON]), one_person())
+    settings = {"sampling": {"every_s": 0.2}, "pose_filter": {"full_body": True}}
+    rules = {}
+    for keypoints in (True, False):
+        labeled = label(video, tmp_path, models, **settings, tracking={"keypoints": keypoints})
+        rules[keypoints] = {row.pts_ms: row.rule for row in labeled.frames}
+    assert {rules[False][t] for t in range(200, 4000, 400)} == {"wrist_missing"}
+    assert "wrist_missing" not in rules[True].values()
+    assert rules[True].keys() == rules[False].keys()

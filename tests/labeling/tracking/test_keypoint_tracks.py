@@ -21,7 +21,7 @@ MASK = Mask.from_array(np.ones(SIZE_HW, dtype=bool))
 RNG = np.random.default_rng(5)
 TEXTURE = cv2.GaussianBlur(RNG.uniform(0, 255, (*SIZE_HW, 3)), (0, 0), 2.0)
 TEXTURE = (TEXTURE - TEXTURE.min()) / np.ptp(TEXTURE) * 255
-WITHOUT_FLOW = KeypointTracking(uses_flow=False)
+WITHOUT_FLOW = KeypointTracking(uses_flow=False, max_std=1.0)
 
 
 def make_frame(t: Fraction, *, shot: int = 0, moves: bool = True) -> Frame:
@@ -124,6 +124,14 @@ def test_the_filter_knows_an_uneven_frame_rate() -> None:
     tracked = run(KeypointTracker(WITHOUT_FLOW), times, dropped_from=8)
     for t, person in list(zip(times, tracked, strict=True))[8:]:
         assert np.abs(positions_of(person)[1] - true_at(t)[1]).max() < 1.5
+
+
+def test_a_keypoint_whose_position_is_too_uncertain_is_not_filled() -> None:
+    times = [Fraction(i, 2) for i in range(6)]
+    unsure = run(KeypointTracker(KeypointTracking(uses_flow=False)), times, dropped_from=5)
+    assert unsure[5] == make_person(true_at(times[5]), (1,))
+    guessed = run(KeypointTracker(WITHOUT_FLOW), times, dropped_from=5)
+    assert confidences_of(guessed[5])[1] > 0.5
 
 
 def test_a_person_who_is_missed_for_a_frame_is_carried_along() -> None:
