@@ -49,6 +49,7 @@ def main() -> int:
             if isinstance(result, PropagatedMask) and row == ROWS[-1]:
                 before = overlap(best_match(teacher[position], truth[position]), truth[position])
                 agreed.append((result.confidence, result.agreement or 0.0, iou, before))
+        print(first, {row: round(float(np.mean(ious[row])), 4) for row in ROWS}, flush=True)
     for row in ROWS:
         print(f"{row:24}{np.mean(ious[row]):8.4f}{len(ious[row]):6} masks")
     print(f"{time.process_time() - started:.0f} CPU seconds")

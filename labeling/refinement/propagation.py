@@ -29,6 +29,8 @@ TEACHER_WEIGHT, TEACHER_WEIGHT_UNKNOWN = 0.15, 0.5
 """Weight of the teacher's mask in a fused one, and how much more it has where the flow is not consistent."""
 LEAST_CONSISTENCY = 0.05
 """Added to the consistency of both sides, so that where neither flow is known the nearer frame counts more."""
+LEAST_NEARNESS = 0.01
+"""Where there is only one side, the last image of the gap is the farthest target."""
 INSIDE_FROM = 0.5
 SMALLEST_PX = 20
 """Smallest area of a carried mask in the small image; less has left the image."""
@@ -218,8 +220,8 @@ def _carry(
         sides = [
             (chain, mask, nearness)
             for chain, mask, nearness in (
-                (before, person.before, 1 - share),
-                (after, person.after, share),
+                (before, person.before, max(LEAST_NEARNESS, 1 - share)),
+                (after, person.after, max(LEAST_NEARNESS, share)),
             )
             if chain is not None and mask is not None
         ]

@@ -63,7 +63,8 @@ def follow(steps: Iterable[FlowStep], size_hw: tuple[int, int], *, is_forward: b
     """
     height, width = size_hw
     grid = np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
-    positions, consistency = grid, np.ones(size_hw, dtype=np.float32)
+    positions: Flow = grid
+    consistency: NDArray[np.float32] = np.ones(size_hw, dtype=np.float32)
     for step in steps:
         towards, away = (step.back, step.forth) if is_forward else (step.forth, step.back)
         flow = towards.astype(np.float32)
