@@ -22,8 +22,16 @@ from configs.training import MattingTraining
 from labeling.background.masked_plate import build_plate
 from labeling.evaluation.frames import LabeledImage
 from labeling.evaluation.ground_truth import read_labeled
-from labeling.matting.composites import CompositeSettings, Compositor, Cutout
-from labeling.matting.cutouts import (
+from labeling.matting.composites import CompositeSettings, Compositor
+from labeling.matting.real_crops import RealSamples, store_crops
+from labeling.segmenters.factory import make_segmenter
+from labeling.segmenters.protocol import Segmenter
+from labeling.sources.file_types import is_image_name, natural_order
+from labeling.structures.frames import Clip, Frame, RgbImage
+from labeling.structures.masks import Mask, union_masks
+from labeling.synthetic.room import draw_room
+from labeling.training.cutouts import (
+    Cutout,
     cut_out,
     find_keypoints,
     fingerprint_cutouts,
@@ -32,14 +40,7 @@ from labeling.matting.cutouts import (
     read_cutout,
     reduce_image,
 )
-from labeling.matting.real_crops import RealSamples, store_crops
-from labeling.matting.training_folder import TrainingFolder
-from labeling.segmenters.factory import make_segmenter
-from labeling.segmenters.protocol import Segmenter
-from labeling.sources.file_types import is_image_name, natural_order
-from labeling.structures.frames import Clip, Frame, RgbImage
-from labeling.structures.masks import Mask, union_masks
-from labeling.synthetic.room import draw_room
+from labeling.training.folder import TrainingFolder
 from labeling.video.images import read_image
 from labeling.video.probe import probe_video
 
