@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import ExtraMissing
+from labeling.pose_masks.inputs import in_prior_units
 from labeling.pose_masks.max_flow import OFFSETS, FloatImage, cut_grid, edges
-from labeling.pose_masks.prior import FloatArray
+from labeling.pose_masks.prior import FloatArray, draw_prior
+from labeling.pose_masks.prior import FloatImage as PriorImage
 from labeling.pose_masks.seeds import Seeds, find_seeds
 from labeling.structures.frames import RgbImage
 from labeling.structures.masks import BoolArray
@@ -37,7 +39,7 @@ DISCOUNT_FROM, DISCOUNT_TO = 0.05, 0.2
 
 
 def cut_person(rgb: RgbImage, joints: FloatArray, *, solver: Solver = "grab_cut") -> BoolArray:
-    """Return the person's mask in a crop, HxW, from joints (14x3) in its pixels; it may be empty.
+    """Return the person's mask in a square crop, SxS, from joints (14x3) in its pixels; it may be empty.
 
     Raises:
         ExtraMissing: scikit-image or scikit-learn is not installed.
@@ -46,7 +48,7 @@ def cut_person(rgb: RgbImage, joints: FloatArray, *, solver: Solver = "grab_cut"
     if not seeds.foreground.any():
         return np.zeros(rgb.shape[:2], dtype=np.bool_)
     if solver == "grab_cut" or not seeds.background.any():
-        return cut_with_grab_cut(rgb, seeds)
+        return cut_with_grab_cut(rgb, seeds, draw_prior(in_prior_units(joints, rgb.shape[0]), rgb.shape[0]))
     foreground_cost, background_cost = color_costs(rgb, seeds)
     pairwise = contrast_costs(rgb)
     if solver == "cooperative":
@@ -54,10 +56,10 @@ def cut_person(rgb: RgbImage, joints: FloatArray, *, solver: Solver = "grab_cut"
     return cut_grid(foreground_cost, background_cost, pairwise)
 
 
-def cut_with_grab_cut(rgb: RgbImage, seeds: Seeds) -> BoolArray:
-    """Return the mask of OpenCV's GrabCut; pixels that are no seed start as background."""
+def cut_with_grab_cut(rgb: RgbImage, seeds: Seeds, prior: PriorImage) -> BoolArray:
+    """Return the mask of OpenCV's GrabCut; pixels that are no seed start as the prior (HxW) says."""
     labels = np.full(rgb.shape[:2], cv2.GC_PR_BGD, dtype=np.uint8)
-    labels[_near(seeds)] = cv2.GC_PR_FGD
+    labels[prior > 0.5] = cv2.GC_PR_FGD  # noqa: PLR2004 - more likely than not
     labels[seeds.background] = cv2.GC_BGD
     labels[seeds.foreground] = cv2.GC_FGD
     return run_grab_cut(rgb, labels)
@@ -74,13 +76,6 @@ def run_grab_cut(rgb: RgbImage, labels: NDArray[np.uint8]) -> BoolArray:
     except cv2.error:  # fewer colors than components
         return np.asarray(labels == cv2.GC_FGD)
     return np.asarray((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
-
-
-def _near(seeds: Seeds) -> BoolArray:
-    """Return the pixels that are nearer to the foreground's seeds than to the background's."""
-    to_foreground = cv2.distanceTransform((~seeds.foreground).astype(np.uint8), cv2.DIST_L2, 3)
-    to_background = cv2.distanceTransform((~seeds.background).astype(np.uint8), cv2.DIST_L2, 3)
-    return np.asarray(to_foreground < to_background)
 
 
 def color_costs(rgb: RgbImage, seeds: Seeds) -> tuple[FloatImage, FloatImage]:
