@@ -15,6 +15,7 @@ from configs.segmenters import (
     LiteBlock,
     MasksFolderBlock,
     OsvosBlock,
+    PoseGuidedBlock,
     PythonBlock,
     SegmenterBlock,
     SelfieBlock,
@@ -150,6 +151,13 @@ def _make_unrefined(  # noqa: PLR0911 - one line per kind
 
             teacher = make_segmenter(block.teacher, weights_dir=weights_dir, device=device, batch=batch)
             return OsvosSegmenter(block, teacher)
+        case PoseGuidedBlock():
+            from labeling.segmenters.pose_guided import PoseGuidedSegmenter
+
+            def make(inner: SegmenterBlock) -> Segmenter:
+                return make_segmenter(inner, weights_dir=weights_dir, device=device, batch=batch)
+
+            return PoseGuidedSegmenter(block, make(block.pose), make(block.base) if block.base else None)
         case PythonBlock():
             from labeling.segmenters.python_factory import load_factory
 
