@@ -19,7 +19,7 @@ from labeling.tracking.anchors import Conventions
 from labeling.tracking.homography import read_homography
 from labeling.tracking.osvos_files import OsvosFiles
 from labeling.tracking.osvos_fine_tuning import TrainedHead
-from labeling.tracking.osvos_network import Backbone
+from labeling.tracking.osvos_network import Backbone, read_parent
 from labeling.tracking.osvos_prediction import PeoplePredictor, Scene
 from labeling.tracking.osvos_preparation import Annotation, OsvosPreparation
 from labeling.tracking.trajectories import read_trajectories, select_people
@@ -39,22 +39,26 @@ class OsvosSegmenter:
     ) -> None:
         self._block, self._teacher, self._predictor = block, teacher, predictor
         self._backbone = predictor.backbone if predictor else Backbone(block.backbone, block.weights)
+        self._parent = read_parent(block.parent, self._backbone) if block.parent and not predictor else None
         self._backbone.eval()
         self._preparation: OsvosPreparation | None = None
 
     @property
     def card(self) -> ModelCard:
-        settings = self._block.model_dump(
-            mode="json", exclude={"kind", "refine", "trajectories", "homography", "weights", "teacher"}
-        )
+        files = {"trajectories", "homography", "weights", "parent", "cache"}
+        settings = self._block.model_dump(mode="json", exclude={"kind", "refine", "teacher", *files})
         settings["teacher"] = f"{self._teacher.card.kind}:{self._teacher.card.name}"
         return ModelCard(
             kind=self._block.kind,
             name=self._block.backbone,
-            weights_sha256=self._backbone.sha256,
+            weights_sha256="+".join([self._backbone.sha256, *self._parent_sha256()]),
             settings=json.dumps(settings, sort_keys=True, separators=(",", ":")),
             sees_mirrored=False,
         )
+
+    def _parent_sha256(self) -> list[str]:
+        path = self._block.parent
+        return [sha256(path.read_bytes()).hexdigest()] if path else []
 
     def prepare(self, clip: Clip) -> "OsvosSegmenter":
         """Learn the people who are in this clip, from the whole video.
@@ -116,10 +120,19 @@ class OsvosSegmenter:
         block = self._block
         settings = block.model_dump(
             mode="json",
-            exclude={"people", "beyond_s", "trajectories", "homography", "weights", "cache", "refine"},
+            exclude={
+                "people",
+                "beyond_s",
+                "trajectories",
+                "homography",
+                "weights",
+                "parent",
+                "cache",
+                "refine",
+            },
         )
         homography = file_of_clip(block.homography, clip, ".homography.txt") if block.homography else None
-        files = [one.read_bytes() for one in (trajectories, homography) if one]
+        files = [one.read_bytes() for one in (trajectories, homography, block.parent) if one]
         digests = [sha256(content).hexdigest() for content in files]
         video = clip.video_id if len(clip.video_id) == SHA256_DIGITS else f"{clip.video_id} {clip.path}"
         tree = [VERSION, video, settings, digests, self._backbone.sha256]

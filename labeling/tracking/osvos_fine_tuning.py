@@ -133,7 +133,7 @@ def make_samples(backbone: Backbone, patches: Sequence[TrainingPatch], settings:
             inputs.append(cut_input(crop, patch.rgb, change.gain))
             difference = None if patch.difference is None else crop.cut(patch.difference)
             guides.append(torch.from_numpy(crop.guides(difference)))
-            target, weight = _targets(crop.cut(patch.labels, nearest=True, border=IGNORED))
+            target, weight = targets_of(crop.cut(patch.labels, nearest=True, border=IGNORED))
             targets.append(target)
             weights.append(weight)
     size = guides[0].shape[-2:]
@@ -161,7 +161,7 @@ def compute_maps(backbone: Backbone, inputs: Sequence[Tensor]) -> list[Tensor]:
     return [torch.cat(stage).clone() for stage in zip(*parts, strict=True)]
 
 
-def _targets(labels: np.ndarray) -> tuple[Tensor, Tensor]:  # type: ignore[type-arg]
+def targets_of(labels: np.ndarray) -> tuple[Tensor, Tensor]:  # type: ignore[type-arg]
     target = (labels == PERSON).astype(np.float32)
     weight = np.ones(labels.shape, dtype=np.float32)
     weight[labels == OTHERS] = HARD_NEGATIVE

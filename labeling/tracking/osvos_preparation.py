@@ -25,7 +25,7 @@ from labeling.tracking.homography import GroundHomography
 from labeling.tracking.osvos_crops import TrainingPatch, difference_image
 from labeling.tracking.osvos_files import OsvosFiles
 from labeling.tracking.osvos_fine_tuning import FineTuning, TrainedHead, fine_tune
-from labeling.tracking.osvos_network import Backbone, PersonHead, read_parent
+from labeling.tracking.osvos_network import Backbone, PersonHead
 from labeling.tracking.osvos_prediction import MIN_DIFFERENCE
 from labeling.tracking.proportional import proportional_homography, refine_homography
 from labeling.tracking.training_masks import (
@@ -78,6 +78,8 @@ class OsvosPreparation:
     block: OsvosBlock
     segment: Segment
     backbone: Backbone
+    given_parent: PersonHead | None = None
+    """The head of the block's parent network, whose backbone is loaded already."""
 
     @cached_property
     def pts_ms(self) -> NDArray[np.int64]:
@@ -230,8 +232,8 @@ class OsvosPreparation:
 
         It is that of the block's file, or one trained on all people of the video.
         """
-        if self.block.parent is not None:
-            return read_parent(self.block.parent, self.backbone).eval()
+        if self.given_parent is not None:
+            return self.given_parent
         return self.files.head("parent", self.backbone, self._train_parent).head
 
     def _train_parent(self) -> TrainedHead:
