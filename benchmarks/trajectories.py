@@ -20,7 +20,7 @@ import torch
 
 from configs.segmenters import LiteBlock, OsvosBlock
 from labeling.segmenters.factory import make_segmenter
-from labeling.segmenters.osvos import OsvosSegmenter
+from labeling.segmenters.osvos import OsvosSegmenter, PreparedOsvosSegmenter
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.masks import BoxXywh, box_iou_matrix
 from labeling.tracking.anchors import nearest_box
@@ -118,7 +118,9 @@ def measure_before(preparation: OsvosPreparation, person: int, truth: Boxes, row
             row.before.append(mask is not None and fits(mask.box_xywh, truth[person][annotated.frame]))
 
 
-def predict(segmenter: OsvosSegmenter, clip: Clip, truth: Boxes, rows: dict[int, Row], every: int) -> None:
+def predict(
+    segmenter: PreparedOsvosSegmenter, clip: Clip, truth: Boxes, rows: dict[int, Row], every: int
+) -> None:
     started = time.process_time()
     count = 0
     for number, decoded in enumerate(decode_clip(clip)):

@@ -265,6 +265,10 @@ class OsvosBlock(MaskBlock):
     """How long people are followed before their first and after their last annotation."""
     uses_plate: bool = True
     """The camera is static: the difference from the empty scene is an input of the network."""
+    method: Literal["osvos", "sam2"] = "osvos"
+    """`osvos`: a network is fine-tuned to each person; `sam2`: SAM 2 is prompted with the expected boxes."""
+    sam2: Path | None = None
+    """Folder of a video model of SAM 2, as `transformers` saves it (requires `maskmill[sam2]`)."""
     backbone: str = "tf_efficientnet_lite0"
     """Network of `timm` whose feature maps are used."""
     weights: Path | None = None

@@ -20,8 +20,10 @@ def held_out_ious(preparation: OsvosPreparation, person: int, *, folds: int) -> 
     for fold in range(min(folds, len(patches))):
         kept = [patch for index, patch in enumerate(patches) if index % folds != fold]
         if kept:
-            trained = fine_tune(preparation.backbone, preparation.parent, kept, preparation.fine_tuning())
-            ious += patch_ious(preparation.backbone, trained, patches[fold::folds])
+            trained = fine_tune(
+                preparation.trained_backbone, preparation.parent, kept, preparation.fine_tuning()
+            )
+            ious += patch_ious(preparation.trained_backbone, trained, patches[fold::folds])
     return ious
 
 

@@ -1,26 +1,23 @@
 """Masks of people through a video: from their trajectories, trained heads, and the previous frame."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from labeling.background.plate import Plate
 from labeling.background.subtraction import subtract_plate
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoolArray, BoxXywh, Mask, box_iou_matrix
 from labeling.structures.probability_maps import stability_share
-from labeling.tracking.anchors import Projection, anchor_points
-from labeling.tracking.body_size import BodySize
-from labeling.tracking.kalman import KalmanState
 from labeling.tracking.osvos_crops import CropFrame, FloatMap, difference_image
 from labeling.tracking.osvos_fine_tuning import TrainedHead, compute_maps, cut_input, predict_maps
 from labeling.tracking.osvos_network import Backbone
-from labeling.tracking.trajectories import FloatArray, Trajectory
+from labeling.tracking.people_locator import PeopleLocator, Scene
+from labeling.tracking.trajectories import FloatArray
 from labeling.video.optical_flow import SMALLEST_PX, backward_flow_with_consistency
 
 MIN_DIFFERENCE = 30.0
@@ -35,23 +32,6 @@ CORE = 0.8
 """Components must reach into this share of the expected box's width and height, or the moved mask before."""
 HISTOGRAM_BINS = 8
 MIN_APPEARANCE = 0.05
-POSITION_STD, ACCELERATION_STD = 0.1, 0.5
-"""Of a person's anchor, in body heights, and per second squared."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scene:
-    """What all frames of a video share."""
-
-    trajectories: Mapping[int, Trajectory]
-    projection: Projection
-    bodies: BodySize
-    plate: Plate | None
-    """The empty scene of a static camera, in the size of the frames; None: not used."""
-    beyond_s: float = 0.0
-    """How long people are followed before their first and after their last annotation."""
-    frame_s: float = 0.04
-    """Mean time between two frames."""
 
 
 @dataclass(slots=True, eq=False)
@@ -64,7 +44,7 @@ class _Before:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Found:
+class FoundPerson:
     """A person in a frame, before overlaps are resolved."""
 
     person: int
@@ -83,8 +63,11 @@ class PeoplePredictor:
     backbone: Backbone
     heads: Mapping[int, TrainedHead]
     _before: _Before | None = None
-    _beyond: dict[int, KalmanState] = field(default_factory=dict)
+    _locator: PeopleLocator = field(init=False)
     _appearance: dict[int, FloatArray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._locator = PeopleLocator(self.scene, tuple(self.heads))
 
     def predict(
         self, rgb: RgbImage, *, frame: float, t_s: float, matched: Mapping[int, Mask] | None = None
@@ -96,7 +79,7 @@ class PeoplePredictor:
         """
         size_hw = (rgb.shape[0], rgb.shape[1])
         moved = self._move_masks(rgb, t_s)
-        boxes = self._expect_people(frame, t_s, size_hw)
+        boxes = self._locator.expect(frame, size_hw)
         found = self._run_heads(rgb, boxes)
         pixels = {
             person: self._clean(one, seeds)
@@ -105,55 +88,13 @@ class PeoplePredictor:
         }
         instances = [
             self._instance(rgb, found[person], mask)
-            for person, mask in _resolve_overlaps(found, pixels, size_hw).items()
+            for person, mask in resolve_overlaps(found, pixels, size_hw).items()
         ]
         kept = [one for one in instances if one is not None]
         self._remember(rgb, t_s, kept)
         return kept
 
-    def _expect_people(self, frame: float, t_s: float, size_hw: tuple[int, int]) -> dict[int, BoxXywh]:
-        """Return the expected box of each person in the image."""
-        boxes: dict[int, BoxXywh] = {}
-        for person in self.heads:
-            point = self._locate(person, frame, t_s)
-            if point is None or not np.isfinite(point).all():
-                continue
-            box = self.scene.bodies.box(point)
-            if _is_inside(box, size_hw):
-                boxes[person] = box
-        return boxes
-
-    def _locate(self, person: int, frame: float, t_s: float) -> FloatArray | None:
-        """Return where a person is; outside the annotations by a Kalman filter, for `beyond_s`."""
-        scene, trajectory = self.scene, self.scene.trajectories[person]
-        point = scene.projection.locate(trajectory, frame)
-        if point is not None:
-            self._beyond.pop(person, None)
-            return point
-        first, last = scene.projection.video_frames(trajectory)[[0, -1]]
-        away = (first - frame if frame < first else frame - last) * scene.frame_s
-        if not 0 < away <= scene.beyond_s:
-            return None
-        if frame < first or person not in self._beyond:
-            return self._extrapolate(person, frame, is_after=frame > last)
-        return self._beyond[person].position
-
-    def _extrapolate(self, person: int, frame: float, *, is_after: bool) -> FloatArray:
-        scene, trajectory = self.scene, self.scene.trajectories[person]
-        number = (frame - scene.projection.frame_offset) / scene.projection.frame_step
-        end = -1 if is_after else 0
-        velocity = trajectory.speed(at_end=is_after)
-        world = trajectory.points[end] + velocity * (number - trajectory.frames[end])
-        point = scene.projection.map(world[None])[0]
-        if is_after:
-            height = scene.bodies.height(float(point[1]))
-            ahead = scene.projection.map((world + velocity)[None])[0]
-            state = KalmanState.start(point, position_std=POSITION_STD * height, velocity_std=height)
-            per_s = (ahead - point) / (scene.projection.frame_step * scene.frame_s)
-            self._beyond[person] = replace(state, velocity=per_s)
-        return point
-
-    def _run_heads(self, rgb: RgbImage, boxes: Mapping[int, BoxXywh]) -> dict[int, _Found]:
+    def _run_heads(self, rgb: RgbImage, boxes: Mapping[int, BoxXywh]) -> dict[int, FoundPerson]:
         """Run the backbone on all crops at once, and each person's head on its own."""
         if not boxes:
             return {}
@@ -161,7 +102,7 @@ class PeoplePredictor:
         difference = self._difference(rgb)
         crops = {person: CropFrame.around(box) for person, box in boxes.items()}
         maps = compute_maps(self.backbone, [cut_input(crop, rgb) for crop in crops.values()])
-        found: dict[int, _Found] = {}
+        found: dict[int, FoundPerson] = {}
         for index, (person, crop) in enumerate(crops.items()):
             guides = crop.guides(None if difference is None else crop.cut(difference))
             of_person = [one[index : index + 1] for one in maps]
@@ -169,7 +110,7 @@ class PeoplePredictor:
             values = predict_maps(head.head, of_person, torch.from_numpy(guides)[None], crop.side_px)[0]
             rows, columns, pasted = crop.paste(values.numpy(), size_hw)
             if pasted.size and rows.stop > rows.start and columns.stop > columns.start:
-                found[person] = _Found(person, boxes[person], rows, columns, pasted, head.threshold)
+                found[person] = FoundPerson(person, boxes[person], rows, columns, pasted, head.threshold)
         return found
 
     def _difference(self, rgb: RgbImage) -> NDArray[np.uint8] | None:
@@ -190,7 +131,7 @@ class PeoplePredictor:
             moved[person] = (values > 0) & is_consistent
         return moved
 
-    def _seeds(self, found: _Found, moved: BoolArray | None, matched: Mask | None) -> BoolArray:
+    def _seeds(self, found: FoundPerson, moved: BoolArray | None, matched: Mask | None) -> BoolArray:
         """Return the pixels that a component must reach, in the crop's part of the image."""
         here = found.rows, found.columns
         x, y, w, h = found.box_xywh
@@ -204,7 +145,7 @@ class PeoplePredictor:
             seeds |= matched.to_array()[here]
         return seeds
 
-    def _clean(self, found: _Found, seeds: BoolArray) -> BoolArray:
+    def _clean(self, found: FoundPerson, seeds: BoolArray) -> BoolArray:
         """Return the components of the probable pixels that reach the seeds, without specks."""
         probable = (found.probability > found.threshold).astype(np.uint8)
         count, labels, stats, _ = cv2.connectedComponentsWithStats(probable, connectivity=8)
@@ -214,7 +155,7 @@ class PeoplePredictor:
         kept = reached & (areas >= MIN_PART * areas.max(initial=0))
         return np.asarray(kept[labels])
 
-    def _instance(self, rgb: RgbImage, found: _Found, pixels: BoolArray) -> Instance | None:
+    def _instance(self, rgb: RgbImage, found: FoundPerson, pixels: BoolArray) -> Instance | None:
         """Make an instance with its confidence; None for a mask that is too small for the person."""
         _, _, w, h = found.box_xywh
         if pixels.sum() < MIN_AREA * w * h:
@@ -239,28 +180,16 @@ class PeoplePredictor:
         masks = {one.track_id: one.mask.to_array() for one in instances if one.track_id is not None}
         dt_s = t_s - self._before.t_s if self._before else self.scene.frame_s
         self._before = _Before(t_s, _luma(rgb), masks)
-        boxes = {one.track_id: one.box_xywh for one in instances}
-        for person, state in list(self._beyond.items()):
-            height = self.scene.bodies.height(float(state.position[1]))
-            ahead = state.predict(dt_s=dt_s, acceleration_std=ACCELERATION_STD * height)
-            if person in boxes:
-                seen = anchor_points([boxes[person]], self.scene.bodies.anchor)[0]
-                ahead = ahead.update(seen, position_std=POSITION_STD * height)
-            self._beyond[person] = ahead
+        boxes = {one.track_id: one.box_xywh for one in instances if one.track_id is not None}
+        self._locator.observe(boxes, dt_s)
 
 
 def _luma(rgb: RgbImage) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
-def _is_inside(box_xywh: BoxXywh, size_hw: tuple[int, int]) -> bool:
-    """Return whether the middle of a box is in the image."""
-    x, y, w, h = box_xywh
-    return 0 <= x + w / 2 < size_hw[1] and -h / 4 <= y + h / 2 < size_hw[0] + h / 4
-
-
-def _resolve_overlaps(
-    found: Mapping[int, _Found], pixels: Mapping[int, BoolArray], size_hw: tuple[int, int]
+def resolve_overlaps(
+    found: Mapping[int, FoundPerson], pixels: Mapping[int, BoolArray], size_hw: tuple[int, int]
 ) -> dict[int, BoolArray]:
     """Give each pixel to the person with the highest odds over that person's threshold."""
     best = np.zeros(size_hw, dtype=np.float32)

@@ -77,7 +77,8 @@ class OsvosPreparation:
     annotation: Annotation
     block: OsvosBlock
     segment: Segment
-    backbone: Backbone
+    backbone: Backbone | None
+    """None: no head is trained."""
     given_parent: PersonHead | None = None
     """The head of the block's parent network, whose backbone is loaded already."""
 
@@ -226,6 +227,12 @@ class OsvosPreparation:
         patches = (self.files.read_patch(person, number) for number in chosen)
         return [patch for patch in patches if patch is not None]
 
+    @property
+    def trained_backbone(self) -> Backbone:
+        if self.backbone is None:
+            raise TypeError("heads require a backbone")
+        return self.backbone
+
     @cached_property
     def parent(self) -> PersonHead:
         """Return the head from which each person's head starts.
@@ -234,7 +241,7 @@ class OsvosPreparation:
         """
         if self.given_parent is not None:
             return self.given_parent
-        return self.files.head("parent", self.backbone, self._train_parent).head
+        return self.files.head("parent", self.trained_backbone, self._train_parent).head
 
     def _train_parent(self) -> TrainedHead:
         people = list(self.annotation.trajectories)
@@ -248,7 +255,9 @@ class OsvosPreparation:
         torch.manual_seed(self.block.seed)
         chosen = patches[:PARENT_PATCHES]
         settings = self.fine_tuning(samples=2 * len(chosen), epochs=PARENT_EPOCHS)
-        trained = fine_tune(self.backbone, PersonHead(self.backbone.channels), chosen, settings)
+        trained = fine_tune(
+            self.trained_backbone, PersonHead(self.trained_backbone.channels), chosen, settings
+        )
         log.info("trajectories: parent of %d crops, IoU %.2f", len(chosen), trained.iou)
         return trained
 
@@ -268,7 +277,7 @@ class OsvosPreparation:
         Raises:
             InsufficientMasks: fewer than three usable masks; the message lists the distances.
         """
-        return self.files.head(f"person_{person}", self.backbone, lambda: self._train_person(person))
+        return self.files.head(f"person_{person}", self.trained_backbone, lambda: self._train_person(person))
 
     def _train_person(self, person: int) -> TrainedHead:
         patches = self.read_patches(person)
@@ -277,7 +286,7 @@ class OsvosPreparation:
                 f"person {person}: {len(patches)} masks to learn from, at least {MIN_MASKS} are required; "
                 f"{self.matches(person).describe()}"
             )
-        trained = fine_tune(self.backbone, self.parent, patches, self.fine_tuning())
+        trained = fine_tune(self.trained_backbone, self.parent, patches, self.fine_tuning())
         log.info(
             "trajectories: person %d, %d masks, IoU %.2f after %d epochs, %.1f s of the processor",
             *(person, len(patches), trained.iou, trained.epochs, trained.seconds),
