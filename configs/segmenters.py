@@ -275,6 +275,7 @@ class OsvosBlock(MaskBlock):
     """File of the backbone's weights; None: random weights, which are worse."""
     parent: Path | None = None
     """File of `maskmill train osvos-parent`; None: the head starts from a training on all people of the video."""
+    mask_threshold: Fraction01 = 0.5
     samples: int = Field(48, ge=1)
     """Augmented crops from which a person is learned."""
     epochs: int = Field(8, ge=1)

@@ -85,6 +85,7 @@ class OsvosSegmenter:
                 None if self._sam2 else preparation.plate,
                 beyond_s=beyond_s,
                 frame_s=preparation.frame_s,
+                threshold=self._block.mask_threshold,
             )
             return PreparedOsvosSegmenter(self, preparation, self._predictor(scene, preparation, present))
 
@@ -132,7 +133,17 @@ class OsvosSegmenter:
 
     def _key(self, clip: Clip, files: Sequence[Path]) -> str:
         """Return a digest of all that determines what is learned."""
-        left_out = {"people", "beyond_s", "trajectories", "homography", "weights", "parent", "sam2", "cache"}
+        left_out = {
+            "people",
+            "beyond_s",
+            "mask_threshold",
+            "trajectories",
+            "homography",
+            "weights",
+            "parent",
+            "sam2",
+            "cache",
+        }
         settings = self._block.model_dump(mode="json", exclude=left_out | {"refine", "version"})
         digests = [sha256(one.read_bytes()).hexdigest() for one in files]
         video = clip.video_id if len(clip.video_id) == SHA256_DIGITS else f"{clip.video_id} {clip.path}"

@@ -10,6 +10,10 @@ from labeling.tracking.osvos_network import Backbone
 from labeling.tracking.osvos_preparation import OsvosPreparation
 
 
+THRESHOLD = 0.5
+"""Probability above which a pixel is the person."""
+
+
 def held_out_ious(preparation: OsvosPreparation, person: int, *, folds: int) -> list[float]:
     """Return the IoU (J) of each mask of a person with its prediction by a head that did not see it.
 
@@ -36,7 +40,7 @@ def patch_ious(backbone: Backbone, trained: TrainedHead, patches: Sequence[Train
         difference = None if patch.difference is None else crop.cut(patch.difference)
         guides = torch.from_numpy(crop.guides(difference))[None]
         maps = compute_maps(backbone, [cut_input(crop, patch.rgb)])
-        found = predict_maps(trained.head, maps, guides, crop.side_px)[0].numpy() > trained.threshold
+        found = predict_maps(trained.head, maps, guides, crop.side_px)[0].numpy() > THRESHOLD
         counted = labels != IGNORED
         both = (found & (labels == PERSON) & counted).sum()
         either = ((found | (labels == PERSON)) & counted).sum()

@@ -14,8 +14,6 @@ from labeling.tracking.osvos_network import Backbone, PersonHead, balanced_loss,
 
 HARD_NEGATIVE = 3.0
 """Weight of the pixels of other people."""
-THRESHOLDS = (0.5, 0.6, 0.7, 200 / 255, 0.85, 0.9)
-"""Thresholds that are tried on the crops; the published code has 200/255."""
 FORWARD_BATCH = 16
 MIN_GAIN = 1e-3
 """Smallest reduction of the loss, as a share of it, that is progress."""
@@ -44,10 +42,8 @@ class TrainedHead:
     """A head and how it was trained."""
 
     head: PersonHead
-    threshold: float
-    """Probability above which a pixel is the person."""
     iou: float
-    """Mean IoU with the masks of the crops themselves, not augmented."""
+    """Mean IoU with the masks of the crops themselves, not augmented, at a threshold of 0.5."""
     epochs: int
     seconds: float
     """Of the processor."""
@@ -96,8 +92,8 @@ def fine_tune(
         since_best = 0 if losses[-1] < best * (1 - MIN_GAIN) else since_best + 1
         best = min(best, losses[-1])
     trained.eval()
-    threshold, iou = choose_threshold(trained, samples)
-    return TrainedHead(trained, threshold, iou, len(losses), time.process_time() - started, tuple(losses))
+    iou = measure_iou(trained, samples)
+    return TrainedHead(trained, iou, len(losses), time.process_time() - started, tuple(losses))
 
 
 def _epoch(
@@ -179,26 +175,20 @@ def predict_maps(head: PersonHead, maps: Sequence[Tensor], guides: Tensor, side_
         return enlarge(head(maps, guides), (side_px, side_px))[:, 0].sigmoid()
 
 
-def choose_threshold(head: PersonHead, samples: Samples) -> tuple[float, float]:
-    """Return the threshold with the best mean IoU on the crops that are not augmented, and that IoU."""
+def measure_iou(head: PersonHead, samples: Samples) -> float:
+    """Return the mean IoU with the masks of the crops that are not augmented."""
     maps, guides, target, weight = samples.batch(torch.tensor(samples.plain))
     with torch.inference_mode():
-        probability = head(maps, guides).sigmoid()
+        found = (head(maps, guides) > 0) & (weight > 0)
     truth = (target > 0.5) & (weight > 0)  # noqa: PLR2004 - more than half of the reduced pixel
-    ious = {}
-    for threshold in THRESHOLDS:
-        found = (probability > threshold) & (weight > 0)
-        both, either = (found & truth).sum((1, 2, 3)), (found | truth).sum((1, 2, 3))
-        ious[threshold] = float((both / either.clamp_min(1)).mean())
-    best = max(ious, key=lambda one: ious[one])
-    return best, ious[best]
+    both, either = (found & truth).sum((1, 2, 3)), (found | truth).sum((1, 2, 3))
+    return float((both / either.clamp_min(1)).mean())
 
 
 def state_of(trained: TrainedHead) -> dict[str, object]:
     """Return a head as plain values that `torch.load(weights_only=True)` reads."""
     return {
         "head": trained.head.state_dict(),
-        "threshold": trained.threshold,
         "iou": trained.iou,
         "epochs": trained.epochs,
         "seconds": trained.seconds,
@@ -213,7 +203,6 @@ def restore(backbone: Backbone, state: Mapping[str, object]) -> TrainedHead:
     head.eval()
     return TrainedHead(
         head,
-        threshold=float(state["threshold"]),  # type: ignore[arg-type]
         iou=float(state["iou"]),  # type: ignore[arg-type]
         epochs=int(state["epochs"]),  # type: ignore[call-overload]
         seconds=float(state["seconds"]),  # type: ignore[arg-type]

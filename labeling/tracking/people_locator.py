@@ -29,6 +29,12 @@ class Scene:
     """How long people are followed before their first and after their last annotation."""
     frame_s: float = 0.04
     """Mean time between two frames."""
+    threshold: float = 0.5
+    """Probability above which a pixel may be the person."""
+
+    def is_annotated_span(self, person: int, frame: float) -> bool:
+        """Return whether the trajectory says where a person is in a frame of the video."""
+        return self.projection.locate(self.trajectories[person], frame) is not None
 
 
 @dataclass(slots=True, eq=False)

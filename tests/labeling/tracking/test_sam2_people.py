@@ -39,7 +39,7 @@ def save_tiny_model(folder: Path) -> None:
         "blocks_per_stage": [1, 1, 1, 1],
         "embed_dim_per_stage": [8, 16, 32, 64],
         "num_attention_heads_per_stage": [1, 1, 1, 1],
-        "window_size_per_stage": [4, 2, 2, 2],
+        "window_size_per_stage": [8, 4, 4, 4],
         "global_attention_blocks": [2],
         "window_positional_embedding_background_size": [4, 4],
     }
