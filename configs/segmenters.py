@@ -276,6 +276,8 @@ class OsvosBlock(MaskBlock):
     parent: Path | None = None
     """File of `maskmill train osvos-parent`; None: the head starts from a training on all people of the video."""
     mask_threshold: Fraction01 = 0.5
+    batch: int = Field(16, ge=1)
+    """Crops per step of the training."""
     samples: int = Field(48, ge=1)
     """Augmented crops from which a person is learned."""
     epochs: int = Field(8, ge=1)

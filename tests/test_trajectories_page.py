@@ -54,7 +54,7 @@ def test_the_command_of_the_page_writes_masks_coco_video_and_summary(
     monkeypatch.setenv("MASKMILL_CACHE", str(tmp_path / "weights"))
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(yaml.safe_load(block("yaml")) | {"teacher": TEACHER}))
     (line,) = block("sh").splitlines()
-    quick = [f"teacher.{one}" for one in ("backbone=test_efficientnet", "samples=32", "epochs=6")]
+    quick = [f"teacher.{one}" for one in ("backbone=test_efficientnet", "samples=24", "batch=3", "epochs=10")]
     words = [*shlex.split(line)[1:], *(word for one in quick for word in ("--set", one)), "--json"]
     done = run(*words)
     assert done.exit_code == 0, done.output

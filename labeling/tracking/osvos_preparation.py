@@ -270,6 +270,7 @@ class OsvosPreparation:
         block = self.block
         return FineTuning(
             samples=samples or block.samples,
+            batch=block.batch,
             epochs=epochs or block.epochs,
             cpu_cap_s=block.cpu_cap_s,
             seed=block.seed,

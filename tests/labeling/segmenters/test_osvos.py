@@ -32,8 +32,9 @@ def block_of(folder: Path, **changes: object) -> OsvosBlock:
         "homography": folder / "H.txt",
         "backbone": BACKBONE,
         "teacher": LiteBlock(),
-        "samples": 32,
-        "epochs": 6,
+        "samples": 24,
+        "batch": 3,
+        "epochs": 10,
         "cache": folder / "cache",
     }
     return OsvosBlock.model_validate(settings | changes)

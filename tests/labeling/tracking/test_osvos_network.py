@@ -87,7 +87,7 @@ def test_three_frames_are_learned_well() -> None:
         patches.append(TrainingPatch.cut(number, rgb, labels, None, box))
     backbone = Backbone("test_efficientnet").eval()
     torch.manual_seed(0)
-    settings = FineTuning(samples=3, batch=3, epochs=60, patience=60, learning_rate=1e-2)
+    settings = FineTuning(samples=3, batch=1, epochs=50, patience=50, learning_rate=1e-2)
     trained = fine_tune(backbone, PersonHead(backbone.channels), patches, settings)
     assert trained.iou > 0.9
     assert trained.losses[-1] < 0.2 * trained.losses[0]
