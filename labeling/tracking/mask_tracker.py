@@ -64,6 +64,11 @@ class _Track:
         moved = replace(self.points, xy=np.asarray(self.points.xy + shift, dtype=np.float32))
         return replace(self, state=state, points=moved)
 
+    def is_in_view(self, size_hw: tuple[int, int]) -> bool:
+        """Return whether its center is in the image."""
+        x, y = self.state.position[:2].tolist()
+        return bool(0 <= x < size_hw[1] and 0 <= y < size_hw[0])
+
     def see(self, seen: _Seen, now_s: float) -> Self:
         state = self.state.update(seen.place, position_std=place_stds(float(seen.place[3])))
         colors = COLOR_MEMORY * self.colors + (1 - COLOR_MEMORY) * seen.colors
@@ -103,9 +108,11 @@ class MaskTracker:
 
     def _follow(self, now: SmallFrame, seen: Sequence[_Seen]) -> list[int]:
         """Continue tracks, start new ones; return the number of each instance."""
-        old = [track for track in self._tracks if self._is_alive(track, now.pts_s)]
         before = self._before[1] if self._before else None
-        predicted = [track.predict(now.pts_s - before.pts_s) for track in old] if before else []
+        alive = [track for track in self._tracks if self._is_alive(track, now.pts_s)]
+        moved = [(track, track.predict(now.pts_s - before.pts_s)) for track in alive] if before else []
+        moved = [pair for pair in moved if pair[1].is_in_view(now.size_hw)]
+        old, predicted = [track for track, _ in moved], [track for _, track in moved]
         pairs = self._match(old, predicted, before, now, seen)
         continued = {row: predicted[row].see(seen[column], now.pts_s) for row, column in pairs}
         number_of = {column: predicted[row].number for row, column in pairs}

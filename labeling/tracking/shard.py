@@ -18,7 +18,7 @@ class ShardTracker:
     """A tracker and the record of its tracks."""
 
     def __init__(self, tracker: Tracker, edges: EdgeRecorder) -> None:
-        self._tracker, self._edges = tracker, edges
+        self._tracker, self.edges = tracker, edges
 
     @classmethod
     def of(cls, block: TrackingBlock, clip: Clip) -> Self | None:
@@ -31,7 +31,7 @@ class ShardTracker:
     def update(self, frame: Frame, instances: Sequence[Instance]) -> tuple[Instance, ...]:
         """See `Tracker.update`."""
         tracked = self._tracker.update(frame, instances)
-        self._edges.observe(frame, instances, tracked)
+        self.edges.observe(frame, instances, tracked)
         return tracked
 
     def tracks(
@@ -43,4 +43,4 @@ class ShardTracker:
             for one in row.teacher:
                 if one.track_id is not None:
                     stored[one.track_id].append(row.key)
-        return self._edges.tracks(stored, last_shot=last_shot, starts_with_cut=starts_with_cut)
+        return self.edges.tracks(stored, last_shot=last_shot, starts_with_cut=starts_with_cut)
