@@ -26,7 +26,7 @@ from labeling.tracking.association import (
 )
 from labeling.tracking.crops import MaskCrop, MaskPoints
 from labeling.tracking.kalman import KalmanState
-from labeling.tracking.motion import gated_distances, place_stds, predict_motion, start_motion
+from labeling.tracking.motion import gated_distances, is_in_view, place_stds, predict_motion, start_motion
 
 COLOR_MEMORY = 0.8
 """Share of a track's colors that a new instance leaves unchanged."""
@@ -63,11 +63,6 @@ class _Track:
         shift = (state.position - self.state.position)[:2]
         moved = replace(self.points, xy=np.asarray(self.points.xy + shift, dtype=np.float32))
         return replace(self, state=state, points=moved)
-
-    def is_in_view(self, size_hw: tuple[int, int]) -> bool:
-        """Return whether its center is in the image."""
-        x, y = self.state.position[:2].tolist()
-        return bool(0 <= x < size_hw[1] and 0 <= y < size_hw[0])
 
     def see(self, seen: _Seen, now_s: float) -> Self:
         state = self.state.update(seen.place, position_std=place_stds(float(seen.place[3])))
@@ -111,7 +106,7 @@ class MaskTracker:
         before = self._before[1] if self._before else None
         alive = [track for track in self._tracks if self._is_alive(track, now.pts_s)]
         moved = [(track, track.predict(now.pts_s - before.pts_s)) for track in alive] if before else []
-        moved = [pair for pair in moved if pair[1].is_in_view(now.size_hw)]
+        moved = [pair for pair in moved if is_in_view(pair[1].state, now.size_hw)]
         old, predicted = [track for track, _ in moved], [track for _, track in moved]
         pairs = self._match(old, predicted, before, now, seen)
         continued = {row: predicted[row].see(seen[column], now.pts_s) for row, column in pairs}
