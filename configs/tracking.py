@@ -18,6 +18,8 @@ class MaskTrackingBlock(Block):
     """The same for a person who was seen in one frame only."""
     max_cost: Fraction01 = 0.7
     """Largest cost at which an instance continues a track (labeling/tracking/association.py)."""
+    keypoints: bool = True
+    """Fill keypoints that the teacher drops for a few frames, from the frames before (labeling/tracking/keypoint_tracks.py)."""
 
 
 class ByteTrackBlock(Block):
@@ -30,6 +32,8 @@ class ByteTrackBlock(Block):
     """Smallest IoU of a box with the predicted one."""
     high_score: Fraction01 = 0.6
     """Score from which an instance is matched first and may start a track."""
+    keypoints: bool = True
+    """Fill keypoints that the teacher drops for a few frames, from the frames before (labeling/tracking/keypoint_tracks.py)."""
 
 
 def _read_short(block: Any) -> Any:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from more_itertools import batched
 
-from configs.models import RunConfig
+from configs.models import PoseFilter, RunConfig
 from labeling.comparison.agreement import compare_instances
 from labeling.review.queue import review_priority
 from labeling.runtime.prefetch import Stopwatch, prefetch
@@ -84,7 +84,8 @@ def label_shard(
         prepared = models.prepare(clip)
     gap = MinGap.of(config.sampling) if config.pose_filter and clip.is_temporal else None
     evidence = EvidenceCollector(prepared.teacher, prepared.verifier, config, watch)
-    tracker = ShardTracker.of(config.tracking, clip)
+    min_keypoint_score = (config.pose_filter or PoseFilter()).min_keypoint_score
+    tracker = ShardTracker.of(config.tracking, clip, min_keypoint_score=min_keypoint_score)
     shard = _Shard(config, prepared, clip, watch, check, evidence, gap, tracker)
     originals = {image.position: image.path for image in clip.images}
     pending: list[tuple[LabeledFrame, Future[str]]] = []

@@ -11,28 +11,36 @@ from labeling.structures.records import LabeledFrame
 from labeling.structures.tracks import ShardTrack
 from labeling.tracking.edges import EdgeRecorder
 from labeling.tracking.factory import make_tracker
+from labeling.tracking.keypoint_tracks import KeypointTracker, KeypointTracking
 from labeling.tracking.protocol import Tracker
 
 
 class ShardTracker:
-    """A tracker and the record of its tracks."""
+    """A tracker, the record of its tracks, and the tracker of their keypoints."""
 
-    def __init__(self, tracker: Tracker, edges: EdgeRecorder) -> None:
-        self._tracker, self.edges = tracker, edges
+    def __init__(
+        self, tracker: Tracker, edges: EdgeRecorder, keypoints: KeypointTracker | None = None
+    ) -> None:
+        self._tracker, self.edges, self._keypoints = tracker, edges, keypoints
 
     @classmethod
-    def of(cls, block: TrackingBlock, clip: Clip) -> Self | None:
-        """Return the tracker of a clip; None for a folder of images, or if tracking is off."""
+    def of(cls, block: TrackingBlock, clip: Clip, *, min_keypoint_score: float = 0.5) -> Self | None:
+        """Return the tracker of a clip; None for a folder of images, or if tracking is off.
+
+        Keypoints below `min_keypoint_score` are filled where `block.keypoints` is set.
+        """
         if block is None or not clip.is_temporal:
             return None
         end_s = None if clip.end_s is None else float(clip.end_s)
-        return cls(make_tracker(block), EdgeRecorder(float(clip.start_s), end_s))
+        keypoints = KeypointTracker(KeypointTracking(min_confidence=min_keypoint_score))
+        edges = EdgeRecorder(float(clip.start_s), end_s)
+        return cls(make_tracker(block), edges, keypoints if block.keypoints else None)
 
     def update(self, frame: Frame, instances: Sequence[Instance]) -> tuple[Instance, ...]:
-        """See `Tracker.update`."""
+        """See `Tracker.update`; dropped keypoints are filled as well."""
         tracked = self._tracker.update(frame, instances)
         self.edges.observe(frame, instances, tracked)
-        return tracked
+        return self._keypoints.update(frame, tracked) if self._keypoints else tracked
 
     def tracks(
         self, rows: Iterable[LabeledFrame], *, starts_with_cut: bool, last_shot: int | None

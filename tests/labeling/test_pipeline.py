@@ -22,10 +22,11 @@ from labeling.segmenters.models import Models
 from labeling.segmenters.refined import RefinedSegmenter
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip, Frame, ImageFile
-from labeling.structures.instances import Instance, ModelCard
+from labeling.structures.instances import COCO_KEYPOINTS, Instance, ModelCard
 from labeling.structures.records import LabeledShard
 from tests.fakes.segmenters import (
     LEFT_PERSON,
+    Box,
     FixedSegmenter,
     ScriptedPoseSegmenter,
     ScriptedSegmenter,
@@ -294,3 +295,32 @@ def test_without_tracking_and_without_a_time_axis_there_are_no_tracks(video: Pat
 def test_stages_are_timed(video: Path, tmp_path: Path) -> None:
     labeled = label(video, tmp_path, Models(one_person(), one_person()))
     assert {"decode", "teacher", "student", "agreement", "store", "prepare"} <= set(labeled.seconds)
+
+
+class FlickeringWrists(ScriptedSegmenter):
+    """Drops the left wrist of every other frame."""
+
+    def _instance(self, frame: Frame, box: Box) -> Instance:
+        x, y, w, h = box
+        dropped = COCO_KEYPOINTS.index("left_wrist") if frame.key % 400 else None
+        keypoints = tuple(
+            (x + w / 2, y + h / 2, 0.1 if number == dropped else 0.9) for number in range(len(COCO_KEYPOINTS))
+        )
+        found = super()._instance(frame, box)
+        return replace(found, keypoints=keypoints)
+
+
+def test_the_pose_filter_reads_keypoints_that_tracking_filled(tmp_path: Path) -> None:
+    image = textured_scene(3)(0)
+    video = write_images(tmp_path / "still.mp4", (image for _ in range(10)), fps=Fraction(5))
+    models = Models(FlickeringWrists([LEFT_PERSON]), one_person())
+    sampling, pose_filter = {"every_s": 0.2, "min_gap_s": 0}, {"full_body": True}
+    rules = {}
+    for keypoints in (True, False):
+        tracking = {"keypoints": keypoints}
+        labeled = label(
+            video, tmp_path, models, sampling=sampling, pose_filter=pose_filter, tracking=tracking
+        )
+        rules[keypoints] = [row.rule for row in labeled.frames]
+    assert rules[False] == [None, "wrist_missing"] * 5
+    assert rules[True] == [None] * 10
