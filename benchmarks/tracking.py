@@ -23,8 +23,8 @@ from typing import Any
 
 import cv2
 import numpy as np
+from teacher_boxes import read_frames, read_people
 
-from benchmarks.teacher_boxes import read_frames, read_people
 from configs.segmenters import LiteBlock
 from configs.tracking import ByteTrackBlock, MaskTrackingBlock
 from labeling.segmenters.lite import LiteSegmenter
