@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance
@@ -77,13 +77,13 @@ class EdgeRecorder:
             path.begin = self._edge(frame, now_s, one, path)
         elif near_start and path.begin and now_s - path.begin.t_s <= VELOCITY_S:
             begin = path.begin
-            path.begin = TrackEdge(begin.t_s, begin.box_xywh, path.velocity_xy(), begin.colors)
+            path.begin = replace(begin, velocity_xy=path.velocity_xy())
         if self._end_s is not None and self._end_s - now_s <= LINK_S:
             path.end = self._edge(frame, now_s, one, path)
 
     def _edge(self, frame: Frame, now_s: float, one: Instance, path: _Path) -> TrackEdge:
         colors = describe_colors(frame.rgb, MaskCrop.of(one.mask))
-        return TrackEdge(now_s, one.mask.box_xywh, path.velocity_xy(), colors)
+        return TrackEdge(now_s, one.mask.box_xywh, path.velocity_xy(), colors, frame.size_hw)
 
     def tracks(
         self, stored: Mapping[int, Sequence[int]], *, last_shot: int | None, starts_with_cut: bool
