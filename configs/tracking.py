@@ -12,7 +12,7 @@ class MaskTrackingBlock(Block):
     """The overlap of masks moved by optical flow, motion, and colors (labeling/tracking/mask_tracker.py)."""
 
     kind: Literal["mask"] = "mask"
-    lost_s: float = Field(2.0, gt=0, le=60)
+    lost_s: float = Field(3.0, gt=0, le=60)
     """A person who was not seen for longer is a new one."""
     unconfirmed_s: float = Field(0.6, gt=0, le=60)
     """The same for a person who was seen in one frame only."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from labeling.structures.masks import BoxXywh
 
-LINK_S = 2.0
+LINK_S = 3.0
 """Longest time between a track's end in one shard and its start in the next."""
 
 

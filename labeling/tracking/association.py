@@ -1,7 +1,7 @@
 """Costs of taking an instance for a continuation of a track, and the cheapest assignment.
 
 cost = `OVERLAP` (1 - overlap) + `COLOR` (distance of colors) + `MOTION` (distance from the predicted place),
-where overlap is the IoU of the instance's mask with the track's mask, moved by optical flow or by the track's
+where overlap is the IoU (see `mask_overlaps`) of the instance's mask with the track's mask, moved by optical flow or by the track's
 velocity, whichever is larger.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from labeling.structures.frames import Frame, LumaImage
-from labeling.structures.masks import BoolArray, Mask
+from labeling.tracking.crops import MaskCrop, MaskPoints
 from labeling.video.luma import shrink_luma
 from labeling.video.optical_flow import SMALLEST_PX, Flow
 
@@ -24,53 +24,9 @@ FLOW_WIDTH_PX = 320
 """Width of the images between which the flow is computed."""
 LONGEST_FLOW_S = 0.6
 """Longest time between two frames for optical flow; after more, small people have moved too far."""
-POINTS = 400
-"""Pixels of a mask that are moved, at most."""
-OVERLAP, COLOR, MOTION = 0.5, 0.3, 0.2
+OVERLAP, COLOR, MOTION = 0.4, 0.4, 0.2
 """Weights of the parts of a cost; their sum is 1."""
 IMPOSSIBLE = 1e6
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MaskPoints:
-    """A regular sample of a mask's pixels."""
-
-    xy: NDArray[np.float32]
-    """Nx2, pixels of the image; empty for an empty mask."""
-    area_px: int
-
-    @classmethod
-    def of(cls, mask: Mask) -> Self:
-        area_px = mask.area_px
-        x, y, w, h = (int(side) for side in mask.box_xywh)
-        step = max(1, round((area_px / POINTS) ** 0.5))
-        rows, columns = np.nonzero(mask.to_crop((x, y, w, h))[::step, ::step])
-        xy = np.column_stack([columns, rows]).astype(np.float32) * step + (x, y)
-        return cls(np.asarray(xy, dtype=np.float32), area_px)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MaskCrop:
-    """The pixels of a mask within its box."""
-
-    left: int
-    top: int
-    pixels: BoolArray
-    area_px: int
-
-    @classmethod
-    def of(cls, mask: Mask) -> Self:
-        x, y, w, h = (int(side) for side in mask.box_xywh)
-        return cls(x, y, mask.to_crop((x, y, w, h)), mask.area_px)
-
-    def share_inside(self, xy: NDArray[np.float32]) -> float:
-        """Return the share of points (Nx2) that lie in the mask."""
-        if not len(xy):
-            return 0.0
-        columns, rows = np.rint(xy - (self.left, self.top)).astype(np.int64).T
-        height, width = self.pixels.shape
-        known = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-        return float(self.pixels[rows[known], columns[known]].sum() / len(xy))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,15 +66,21 @@ class ForwardFlow:
         return np.asarray(xy + self.flow[rows, columns] / self.scale, dtype=np.float32)
 
 
-def overlap_ious(moved: Sequence[MaskPoints], masks: Sequence[MaskCrop]) -> FloatArray:
-    """Return the pairwise IoU of moved masks with masks, (len(moved), len(masks))."""
-    ious = np.zeros((len(moved), len(masks)))
+def mask_overlaps(moved: Sequence[MaskPoints], masks: Sequence[MaskCrop]) -> FloatArray:
+    """Return the pairwise overlap of moved masks with masks in [0, 1], (len(moved), len(masks)).
+
+    It is the IoU, or the common share of the smaller mask where the image's border cuts a mask off: a person who
+    comes into view grows from frame to frame.
+    """
+    overlaps = np.zeros((len(moved), len(masks)))
     for i, points in enumerate(moved):
+        corners = points.corners
         for j, mask in enumerate(masks):
-            common = mask.share_inside(points.xy) * points.area_px
-            either = points.area_px + mask.area_px - common
-            ious[i, j] = common / either if common else 0.0
-    return np.minimum(ious, 1.0)
+            if mask.meets(corners):
+                common = mask.share_inside(points) * points.area_px
+                smaller, both = min(points.area_px, mask.area_px), points.area_px + mask.area_px - common
+                overlaps[i, j] = common / max(smaller if mask.is_cut_off else both, 1)
+    return np.minimum(overlaps, 1.0)
 
 
 def combine_costs(overlap: FloatArray, color: FloatArray, motion: FloatArray) -> FloatArray:

@@ -9,6 +9,7 @@ from labeling.structures.instances import Instance
 from labeling.structures.masks import BoxXywh
 from labeling.structures.tracks import LINK_S, ShardTrack, TrackEdge
 from labeling.tracking.appearance import describe_colors
+from labeling.tracking.crops import MaskCrop
 
 VELOCITY_S = 1.0
 """Time over which a velocity is measured."""
@@ -81,7 +82,8 @@ class EdgeRecorder:
             path.end = self._edge(frame, now_s, one, path)
 
     def _edge(self, frame: Frame, now_s: float, one: Instance, path: _Path) -> TrackEdge:
-        return TrackEdge(now_s, one.mask.box_xywh, path.velocity_xy(), describe_colors(frame.rgb, one.mask))
+        colors = describe_colors(frame.rgb, MaskCrop.of(one.mask))
+        return TrackEdge(now_s, one.mask.box_xywh, path.velocity_xy(), colors)
 
     def tracks(
         self, stored: Mapping[int, Sequence[int]], *, last_shot: int | None, starts_with_cut: bool

@@ -19,13 +19,12 @@ from labeling.structures.masks import mask_boxes
 from labeling.tracking.appearance import Histogram, describe_colors, histogram_distances
 from labeling.tracking.association import (
     FloatArray,
-    MaskCrop,
-    MaskPoints,
     SmallFrame,
     assign,
     combine_costs,
-    overlap_ious,
+    mask_overlaps,
 )
+from labeling.tracking.crops import MaskCrop, MaskPoints
 from labeling.tracking.kalman import KalmanState
 from labeling.tracking.motion import gated_distances, place_stds, predict_motion, start_motion
 
@@ -104,7 +103,7 @@ class MaskTracker:
 
     def _follow(self, now: SmallFrame, seen: Sequence[_Seen]) -> list[int]:
         """Continue tracks, start new ones; return the number of each instance."""
-        old = self._tracks
+        old = [track for track in self._tracks if self._is_alive(track, now.pts_s)]
         before = self._before[1] if self._before else None
         predicted = [track.predict(now.pts_s - before.pts_s) for track in old] if before else []
         pairs = self._match(old, predicted, before, now, seen)
@@ -116,8 +115,7 @@ class MaskTracker:
             if column not in number_of:
                 self._last_number = number_of[column] = self._last_number + 1
                 born.append(_Track.start(self._last_number, one, now.pts_s))
-        alive = [track for track in coasting if self._is_alive(track, now.pts_s)]
-        self._tracks = [*continued.values(), *alive, *born]
+        self._tracks = [*continued.values(), *coasting, *born]
         return [number_of[column] for column in range(len(seen))]
 
     def _is_alive(self, track: _Track, now_s: float) -> bool:
@@ -135,12 +133,12 @@ class MaskTracker:
         if before is None or not predicted or not seen:
             return []
         crops = [one.crop for one in seen]
-        overlap = overlap_ious([track.points for track in predicted], crops)
+        overlap = mask_overlaps([track.points for track in predicted], crops)
         if flow := before.flow_to(now):
             for row, track in enumerate(old):
                 if track.last_s == before.pts_s:
                     moved = replace(track.points, xy=flow.move(track.points.xy))
-                    overlap[row] = np.maximum(overlap[row], overlap_ious([moved], crops)[0])
+                    overlap[row] = np.maximum(overlap[row], mask_overlaps([moved], crops)[0])
         places = np.stack([one.place for one in seen])
         motion = np.stack([gated_distances(track.state, places) for track in predicted])
         color = histogram_distances(
@@ -153,7 +151,8 @@ def _measure(frame: Frame, instances: Sequence[Instance]) -> list[_Seen]:
     masks = [instance.mask for instance in instances]
     boxes = mask_boxes(masks)
     places = np.column_stack([boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:]])
+    crops = [MaskCrop.of(mask) for mask in masks]
     return [
-        _Seen(place, describe_colors(frame.rgb, mask), MaskCrop.of(mask), MaskPoints.of(mask))
-        for place, mask in zip(places, masks, strict=True)
+        _Seen(place, describe_colors(frame.rgb, crop), crop, crop.points())
+        for place, crop in zip(places, crops, strict=True)
     ]

@@ -47,10 +47,13 @@ def predict_motion(state: KalmanState, dt_s: float) -> KalmanState:
 def gated_distances(state: KalmanState, places: FloatArray) -> FloatArray:
     """Return the squared distances of places (Nx4) from a predicted one over the gate: above 1 is too far.
 
-    Only the center counts: the sides change with the pose and where people are partly hidden.
+    Only the center counts: the sides change with the pose and where people are partly hidden. A person who comes
+    into view is small at first, so the errors are those of the larger of both heights.
     """
-    error = places[:, :2] - state.position[:2]
-    total = state.position_variance[:2] + place_stds(float(state.position[3]))[:2] ** 2
+    height = float(state.position[3])
+    growth = np.maximum(1.0, places[:, 3] / max(height, 1.0))
+    error = (places[:, :2] - state.position[:2]) / growth[:, None]
+    total = state.position_variance[:2] + place_stds(height)[:2] ** 2
     return np.asarray((error**2 / total).sum(axis=1) / CHI2_99[2], dtype=np.float64)
 
 
