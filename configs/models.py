@@ -14,7 +14,7 @@ from configs.schedules import Schedules
 from configs.segmenters import SegmenterBlock
 from configs.tracking import MaskTrackingBlock, TrackingBlock
 
-ExportFormat = Literal["coco", "yolo-seg", "masks"]
+ExportFormat = Literal["coco", "yolo-seg", "masks", "mots", "youtube-vis"]
 ExportedDecision = Literal["accepted", "reviewed", "confirmed", "review", "easy"]
 
 RUN_ID_LENGTH = 16
