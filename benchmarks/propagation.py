@@ -17,6 +17,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from configs.segmenters import LiteBlock
 from labeling.refinement.propagation import CorrectedPerson, Gap, PropagatedMask, flow_steps, propagate
@@ -34,7 +35,7 @@ def main() -> int:
     options = read_options()
     images = [read_rgb(path) for path in sorted(options.images.glob("*.jpg"))]
     truth = [
-        Mask.from_array(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) > 0)  # type: ignore[operator]
+        Mask.from_array(np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) > 0)
         for path in sorted(options.masks.glob("*.png"))
     ]
     teacher = read_teacher(images, options)
@@ -131,7 +132,7 @@ def measure_gap(
     return results
 
 
-def report_agreement(cases: "np.ndarray[tuple[int, int], np.dtype[np.float64]]") -> None:
+def report_agreement(cases: NDArray[np.float64]) -> None:
     """Print how good the teacher's masks are where the carried mask agrees with them."""
     for confidence in (0.0, 0.3, 0.5, 0.6, 0.7):
         chosen = cases[(cases[:, 0] >= confidence) & (cases[:, 1] >= AGREES_FROM)]

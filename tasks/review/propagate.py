@@ -149,13 +149,13 @@ def _read_gap(context: Context, session: Session, run_id: str, video_id: str, ga
     clip = clip_around(
         Clip(video_id, context.home.absolute(video.path)), from_ms=gap.from_ms, to_ms=gap.to_ms
     )
-    sides = [
+    before, after = (
         reviewed_people(session, run_id, one.annotation_id) if one else None
         for one in (gap.before, gap.after)
-    ]
+    )
     frame_ids = [frame.frame_id for frame in gap.frames]
     size_hw = session.get_one(FrameRow, frame_ids[0]).size_hw
-    return _GapData(clip, size_hw, *sides, proposed_instances(session, run_id, frame_ids))
+    return _GapData(clip, size_hw, before, after, proposed_instances(session, run_id, frame_ids))
 
 
 def _results(known: _GapData, strip: Sequence[StripImage], gap: PlannedGap) -> list[FramePropagation]:
