@@ -42,7 +42,7 @@ def main() -> int:
     ious: dict[str, list[float]] = {row: [] for row in ROWS}
     agreed: list[tuple[float, float, float, float]] = []
     started = time.process_time()
-    for first in range(0, len(images) - options.every, options.every):
+    for first in range(options.first, min(options.last, len(images)) - options.every, options.every):
         for row, position, result in measure_gap(images, truth, teacher, first, options):
             mask = result.mask if isinstance(result, PropagatedMask) else result
             iou = overlap(mask, truth[position])
@@ -66,6 +66,8 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--masks", type=Path, required=True, help="folder of PNG files, one person")
     parser.add_argument("--weights", type=Path, required=True, help="folder of the teacher's weights")
     parser.add_argument("--every", type=int, default=10, help="one frame in this many is corrected")
+    parser.add_argument("--first", type=int, default=0, help="number of the first corrected frame")
+    parser.add_argument("--last", type=int, default=sys.maxsize, help="use the frames before this number")
     parser.add_argument("--fps", type=float, default=24.0)
     parser.add_argument("--step", type=int, default=1, help="use one image in this many for the flow")
     parser.add_argument("--width", type=int, default=640, help="width of the images for the flow")
