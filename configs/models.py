@@ -12,6 +12,7 @@ from configs.block import Block, Fraction01
 from configs.calibration import Calibration
 from configs.schedules import Schedules
 from configs.segmenters import SegmenterBlock
+from configs.tracking import MaskTrackingBlock, TrackingBlock
 
 ExportFormat = Literal["coco", "yolo-seg", "masks"]
 ExportedDecision = Literal["accepted", "reviewed", "confirmed", "review", "easy"]
@@ -194,6 +195,9 @@ class RunConfig(Block):
     pose_filter: PoseFilter | None = None
     teacher: SegmenterBlock
     student: SegmenterBlock
+    tracking: TrackingBlock = MaskTrackingBlock()
+    """How the teacher's instances get the track of their person in a video; None (`none`): they do not. Folders of
+    images have no tracks."""
     agreement: Agreement = Agreement()
     trust: Trust = Trust()
     review: Review = Review()
