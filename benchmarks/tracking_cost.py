@@ -12,8 +12,9 @@ import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.teacher_boxes import read_frames
-from benchmarks.tracking import FRAME_S, lite_instances
+from teacher_boxes import read_frames
+from tracking import FRAME_S, lite_instances
+
 from configs.segmenters import LiteBlock
 from configs.tracking import MaskTrackingBlock
 from labeling.segmenters.lite import LiteSegmenter
