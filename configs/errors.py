@@ -3,6 +3,9 @@
 MaskmillError
 ├── ConfigError              wrong use: the run does not start (exit 2)
 │   ├── UnknownModel         no segmenter of that kind or name
+│   ├── TrajectoriesInvalid  a file of trajectories that cannot be read
+│   ├── HomographyInvalid    not 3x3 finite numbers, or singular
+│   ├── UnknownPerson        no trajectory of that person
 │   └── NoRunYet             the home has no run yet
 ├── SourceError              one source failed: recorded, and the run continues (exit 3)
 │   ├── SourceNotFound       no such file, folder, page or archive member
@@ -24,6 +27,7 @@ MaskmillError
 │   ├── WeightsCorrupt       the file has another SHA-256
 │   ├── ExtraMissing         a required optional library is not installed
 │   ├── ModelOutputWrong     shape, type or range differs from the declared one
+│   ├── InsufficientMasks    too few frames of a person have a mask to learn from
 │   └── SegmenterUnreachable the service behind a segmenter did not answer
 ├── StorageError             the home or the image store cannot be read or written
 │   ├── DiskFull             no space left
@@ -76,6 +80,15 @@ class ConfigError(MaskmillError): ...
 
 
 class UnknownModel(ConfigError): ...
+
+
+class TrajectoriesInvalid(ConfigError): ...
+
+
+class HomographyInvalid(ConfigError): ...
+
+
+class UnknownPerson(ConfigError): ...
 
 
 class NoRunYet(ConfigError): ...
@@ -176,6 +189,10 @@ class ExtraMissing(ModelError): ...
 
 class ModelOutputWrong(ModelError):
     code = "model_output"
+
+
+class InsufficientMasks(ModelError):
+    advice = "give a larger max_distance_px, other conventions, or a teacher that finds the person"
 
 
 class SegmenterUnreachable(ModelError): ...

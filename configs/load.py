@@ -16,15 +16,24 @@ from configs.block import expand_shorthand
 from configs.errors import ConfigError, UnknownModel
 from configs.ground_truth import GroundTruth, LabeledSet, kind_of_set, require_labeled
 from configs.models import RunConfig
-from configs.training import MattingTraining, PoseMaskTraining
+from configs.training import MattingTraining, OsvosParentTraining, PoseMaskTraining
 
 CALIBRATIONS = ("lite", "surveillance")
 """Shipped calibrations, named after the preset whose teacher they are fitted to."""
 _SEGMENTERS = ("teacher", "student", "segmenter", "verifier", "pose", "base")
 """Keys whose block may have the short form."""
-_PATHS = ("weights_dir", "cookies_file", "path", "calibration")
+_PATHS = (
+    "weights_dir",
+    "cookies_file",
+    "path",
+    "calibration",
+    "trajectories",
+    "homography",
+    "parent",
+    "cache",
+)
 """Keys whose value is a path; not the export's folder, which is relative to the home."""
-Training = TypeVar("Training", MattingTraining, PoseMaskTraining)
+Training = TypeVar("Training", MattingTraining, PoseMaskTraining, OsvosParentTraining)
 PRESETS = ("default", "lite", "offline", "surveillance")
 
 
@@ -126,6 +135,15 @@ def load_pose_mask_training(file: Path | None, changes: Sequence[str] = ()) -> P
         ConfigError: as there.
     """
     return _load_training(PoseMaskTraining, file, changes)
+
+
+def load_osvos_parent_training(file: Path | None, changes: Sequence[str] = ()) -> OsvosParentTraining:
+    """Read the settings of the parent network's training, as `load_training`.
+
+    Raises:
+        ConfigError: as there.
+    """
+    return _load_training(OsvosParentTraining, file, changes)
 
 
 def _load_training(kind: type[Training], file: Path | None, changes: Sequence[str]) -> Training:

@@ -23,6 +23,8 @@ REQUIREMENTS = {
     "dask": "Dask: `pip install prefect-dask`",
     "ray": "Ray: `pip install prefect-ray`",
     "torch": "PyTorch: `pip install torch`",
+    "timm": "timm: `pip install timm`",
+    "transformers": "transformers: `pip install transformers`",
     "train": "Lightning: `pip install lightning`",
     "bytetrack": "the library trackers: docs/tracking.md says how",
     "make": "the environment that make installs: `make demo`",

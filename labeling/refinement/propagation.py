@@ -155,20 +155,19 @@ def _join_people(gap: Gap, steps: Sequence[FlowStep]) -> list[_Person]:
 
 
 def _make_person(gap: Gap, before: CorrectedPerson | None, after: CorrectedPerson | None) -> _Person:
-    sides = [(before, gap.images[0]), (after, gap.images[-1])]
-    soft = [_shrink_mask(person.mask, image) if person else None for person, image in sides]
-    known = [person for person in (before, after) if person]
-    examples = [
-        (image.rgb, mask > INSIDE_FROM)
-        for mask, (_, image) in zip(soft, sides, strict=True)
-        if mask is not None
+    known = [
+        (person, image)
+        for person, image in ((before, gap.images[0]), (after, gap.images[-1]))
+        if person is not None
     ]
-    tracks = [person.track_id for person in known if person.track_id is not None]
+    soft = {person.id: _shrink_mask(person.mask, image) for person, image in known}
+    tracks = [person.track_id for person, _ in known if person.track_id is not None]
     return _Person(
-        tuple(person.id for person in known),
-        tracks[0] if tracks else None,
-        *soft,
-        PersonColors.learn(examples),
+        origins=tuple(person.id for person, _ in known),
+        track_id=tracks[0] if tracks else None,
+        before=soft[before.id] if before else None,
+        after=soft[after.id] if after else None,
+        colors=PersonColors.learn([(image.rgb, soft[one.id] > INSIDE_FROM) for one, image in known]),
     )
 
 

@@ -14,6 +14,7 @@ from configs.segmenters import (
     HttpBlock,
     LiteBlock,
     MasksFolderBlock,
+    OsvosBlock,
     PoseGuidedBlock,
     PythonBlock,
     SegmenterBlock,
@@ -28,7 +29,13 @@ from labeling.segmenters.protocol import Segmenter
 from labeling.segmenters.refined import RefinedSegmenter
 from labeling.segmenters.shared import SerializedSegmenter
 
-_EXTRA_OF = {"onnxruntime": "lite", "ai_edge_litert": "lite", "torch": "torch", "torchvision": "torch"}
+_EXTRA_OF = {
+    "onnxruntime": "lite",
+    "ai_edge_litert": "lite",
+    "torch": "torch",
+    "torchvision": "torch",
+    "timm": "osvos",
+}
 _LIBRARIES: dict[str, tuple[str, ...]] = {
     "torchvision": ("torch", "torchvision"),
     "torchscript": ("torch",),
@@ -36,6 +43,7 @@ _LIBRARIES: dict[str, tuple[str, ...]] = {
     "selfie": ("ai_edge_litert",),
     "litert": ("ai_edge_litert",),
     "onnx": ("onnxruntime",),
+    "osvos": ("torch", "timm"),
 }
 
 _loaded: dict[str, Models] = {}
@@ -138,6 +146,11 @@ def _make_unrefined(  # noqa: PLR0911 - one line per kind
             from labeling.segmenters.http_service import HttpSegmenter
 
             return HttpSegmenter(block)
+        case OsvosBlock():
+            from labeling.segmenters.osvos import OsvosSegmenter
+
+            teacher = make_segmenter(block.teacher, weights_dir=weights_dir, device=device, batch=batch)
+            return OsvosSegmenter(block, teacher)
         case PoseGuidedBlock():
             from labeling.segmenters.pose_guided import PoseGuidedSegmenter
 

@@ -11,6 +11,8 @@ from tasks.observability.final_state import NoSourceReadable
 
 CODES = {
     "MaskmillError": "error", "ConfigError": "config", "UnknownModel": "unknown_model", "NoRunYet": "no_run_yet",
+    "TrajectoriesInvalid": "trajectories_invalid", "HomographyInvalid": "homography_invalid",
+    "UnknownPerson": "unknown_person", "InsufficientMasks": "insufficient_masks",
     "SourceError": "source", "SourceNotFound": "not_found", "SourceUnreachable": "unreachable",
     "SourceRemoved": "removed", "SourcePrivate": "private", "SourceGeoBlocked": "geo_blocked", "BotWall": "bot_wall",
     "RateLimited": "rate_limited", "JsRuntimeMissing": "no_js_runtime", "NotAVideo": "not_a_video",

@@ -120,6 +120,8 @@ def test_a_run_is_browsed_shown_reported_and_exported(workplace: Path) -> None:
         ("coco", "annotations/instances.json"),
         ("yolo-seg", "data.yaml"),
         ("masks", "frames.jsonl"),
+        ("mots", "frames.jsonl"),
+        ("youtube-vis", "annotations/youtube_vis.json"),
     ):
         assert as_json("export", kind, kind)["frames"] == 4
         assert (workplace / kind / made).is_file()
