@@ -24,6 +24,8 @@ class ProposedInstance:
     mask: Mask
     score: float
     keypoints: Keypoints | None = None
+    track_id: int | None = None
+    """Number of the person in the video; None: not tracked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class ReviewItem:
     why: str
     """Why this frame needs a review: one line for annotators."""
     title: str
-    """Video and time in it, or name of the image."""
+    """Video, time in it and numbers of the people, or name of the image."""
     iou: float
     """Agreement of student and teacher."""
     teacher: tuple[ProposedInstance, ...]
