@@ -28,6 +28,8 @@ _SHORTHAND = {
     "python": "factory",
     "matting": "weights",
     "guided_filter": "radius",
+    "dense_crf": "backend",
+    "pose_guided": "method",
 }
 """The key that the part after the colon of a short form sets, by kind of segmenter or refiner."""
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -16,14 +16,15 @@ from configs.block import expand_shorthand
 from configs.errors import ConfigError, UnknownModel
 from configs.ground_truth import GroundTruth, LabeledSet, kind_of_set, require_labeled
 from configs.models import RunConfig
-from configs.training import MattingTraining
+from configs.training import MattingTraining, PoseMaskTraining
 
 CALIBRATIONS = ("lite", "surveillance")
 """Shipped calibrations, named after the preset whose teacher they are fitted to."""
-_SEGMENTERS = ("teacher", "student", "segmenter", "verifier")
+_SEGMENTERS = ("teacher", "student", "segmenter", "verifier", "pose", "base")
 """Keys whose block may have the short form."""
 _PATHS = ("weights_dir", "cookies_file", "path", "calibration")
 """Keys whose value is a path; not the export's folder, which is relative to the home."""
+Training = TypeVar("Training", MattingTraining, PoseMaskTraining)
 PRESETS = ("default", "lite", "offline", "surveillance")
 
 
@@ -107,12 +108,27 @@ def _read_calibration(tree: Mapping[str, Any], origin: str) -> Mapping[str, Any]
 
 
 def load_training(file: Path | None, changes: Sequence[str] = ()) -> MattingTraining:
-    """Read the settings of a training from a YAML file, or take the defaults, and apply changes (`steps=100`).
+    """Read the settings of a matting training from a YAML file, or take the defaults, and apply changes.
+
+    A change is such as `steps=100`.
 
     Raises:
         ConfigError: no such file, not YAML, an unknown key (the message names the nearest known key), or a
             value out of range.
     """
+    return _load_training(MattingTraining, file, changes)
+
+
+def load_pose_mask_training(file: Path | None, changes: Sequence[str] = ()) -> PoseMaskTraining:
+    """Read the settings of a pose-mask training as `load_training` does.
+
+    Raises:
+        ConfigError: as there.
+    """
+    return _load_training(PoseMaskTraining, file, changes)
+
+
+def _load_training(kind: type[Training], file: Path | None, changes: Sequence[str]) -> Training:
     try:
         text = file.read_text("utf-8") if file else ""
     except (OSError, UnicodeDecodeError) as exc:
@@ -122,9 +138,9 @@ def load_training(file: Path | None, changes: Sequence[str] = ()) -> MattingTrai
     for change in changes:
         _apply_change(tree, change)
     try:
-        return MattingTraining.model_validate(_with_absolute_paths(tree, Path()))
+        return kind.model_validate(_with_absolute_paths(tree, Path()))
     except ValidationError as exc:
-        lines = [_explain(problem, MattingTraining) for problem in exc.errors()]
+        lines = [_explain(problem, kind) for problem in exc.errors()]
         raise ConfigError(f"config {origin}: " + "; ".join(dict.fromkeys(lines))) from exc
 
 

@@ -1,7 +1,7 @@
 """One config block per kind of refiner, selected by `kind`.
 
 A refiner replaces the masks of a segmenter by better ones. A block has a short form: `matting`,
-`guided_filter`, `guided_filter:0.03` (the radius).
+`guided_filter`, `guided_filter:0.03` (the radius), `dense_crf`.
 """
 
 from pathlib import Path
@@ -44,7 +44,35 @@ class GuidedFilterBlock(Block):
     guide: Literal["color", "gray"] = "color"
 
 
+class DenseCrfBlock(Block):
+    """Fully connected CRF (Kraehenbuehl and Koltun, 2011): a mask's contour moves to the colors around it."""
+
+    kind: Literal["dense_crf"] = "dense_crf"
+    backend: Literal["window", "exact"] = "window"
+    """`window`: colors are compared with every `dilation`-th neighbor within `radius_px`; `exact`: with every
+    pixel, in an image of at most 64 x 64."""
+    side_px: int = Field(160, ge=16, le=512)
+    """Longer side of the image in which the CRF works, a crop around the mask; lengths are in its pixels."""
+    softness: float = Field(0.02, ge=0, le=0.5)
+    """Blur of the mask before, as a share of the longer side of its box: how wrong its contour may be."""
+    appearance_weight: float = Field(1.5, ge=0)
+    """Weight of the agreement of near pixels of similar colors (published: 10)."""
+    appearance_sigma_px: float = Field(15.0, gt=0)
+    """Their standard deviation in position (published: 80)."""
+    color_sigma: float = Field(8.0, gt=0)
+    """Their standard deviation in color, of 0 to 255 (published: 13)."""
+    smoothness_weight: float = Field(3.0, ge=0)
+    """Weight of the agreement of near pixels (published: 3)."""
+    smoothness_sigma_px: float = Field(3.0, gt=0)
+    """Their standard deviation in position (published: 3)."""
+    iterations: int = Field(5, ge=1, le=100)
+    radius_px: int = Field(40, ge=1)
+    """Half the side of the window."""
+    dilation: int = Field(5, ge=1)
+    """Distance of the neighbors in the window."""
+
+
 RefineBlock = Annotated[
-    Annotated[MattingRefineBlock | GuidedFilterBlock, Field(discriminator="kind")],
+    Annotated[MattingRefineBlock | GuidedFilterBlock | DenseCrfBlock, Field(discriminator="kind")],
     BeforeValidator(expand_shorthand),
 ]

@@ -6,10 +6,10 @@ A block has a short form: `lite`, `torchvision:maskrcnn_resnet50_fpn_v2`, `backg
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from configs.block import Block, Fraction01, expand_shorthand
@@ -40,7 +40,8 @@ class MaskBlock(Block):
     """Base of the segmenters' blocks."""
 
     refine: tuple[RefineBlock, ...] = ()
-    """Refiners that improve its masks, in order: `matting` (static camera), `guided_filter` (any clip)."""
+    """Refiners that improve its masks, in order: `matting` (static camera), `guided_filter` and `dense_crf`
+    (any clip)."""
 
 
 class TorchvisionBlock(MaskBlock):
@@ -170,6 +171,65 @@ class PythonBlock(MaskBlock):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+KeypointsBlock = Annotated[
+    Annotated[
+        TorchvisionBlock | LiteBlock | MasksFolderBlock | HttpBlock | PythonBlock,
+        Field(discriminator="kind"),
+    ],
+    BeforeValidator(expand_shorthand),
+]
+"""Segmenters that can give keypoints."""
+
+BaseBlock = Annotated[
+    Annotated[
+        TorchvisionBlock
+        | LiteBlock
+        | SelfieBlock
+        | CustomNetworkBlock
+        | MasksFolderBlock
+        | HttpBlock
+        | BackgroundBlock
+        | PythonBlock,
+        Field(discriminator="kind"),
+    ],
+    BeforeValidator(expand_shorthand),
+]
+"""All segmenters but `pose_guided`."""
+
+
+class PoseGuidedBlock(MaskBlock):
+    """Masks from the keypoints of a pose model: by graph cut, or by a small network."""
+
+    kind: Literal["pose_guided"] = "pose_guided"
+    pose: KeypointsBlock = LiteBlock()
+    """Finds people and their keypoints; its masks are not used."""
+    method: Literal["network", "graph_cut"] = "network"
+    """`network`: a U-Net that corrects a prior along the limbs (requires `maskmill[lite]`); `graph_cut`: seeds of the
+    skeleton (requires `maskmill[graphcut]`)."""
+    solver: Literal["grab_cut", "max_flow", "cooperative"] = "grab_cut"
+    """Graph cut only: OpenCV's GrabCut, one minimum cut, or several with a discount for contours that are cut often."""
+    path: Path | None = None
+    """ONNX file that `maskmill train pose-mask` wrote; None: the network of the package."""
+    base: BaseBlock | None = None
+    """A segmenter whose masks are kept as they are: only people that it misses get a pose-guided mask. None: all
+    people that `pose` finds get one."""
+    min_confidence: Fraction01 = 0.2
+    """Keypoints of less confidence are treated as missing."""
+    min_keypoints: int = Field(4, ge=1, le=17)
+    """With fewer keypoints, the mask is GrabCut's in the person's box, and the score is halved."""
+    mask_threshold: Fraction01 = 0.5
+
+    @model_validator(mode="after")
+    def _check_keypoints(self) -> Self:
+        if isinstance(self.pose, TorchvisionBlock) and not self.pose.model.startswith("keypoint"):
+            raise PydanticCustomError(
+                "no_keypoints",
+                "pose: {model} gives no keypoints: use lite or torchvision:keypointrcnn_resnet50_fpn",
+                {"model": self.pose.model},
+            )
+        return self
+
+
 SegmenterBlock = Annotated[
     Annotated[
         TorchvisionBlock
@@ -179,6 +239,7 @@ SegmenterBlock = Annotated[
         | MasksFolderBlock
         | HttpBlock
         | BackgroundBlock
+        | PoseGuidedBlock
         | PythonBlock,
         Field(discriminator="kind"),
     ],

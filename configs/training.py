@@ -82,3 +82,51 @@ class MattingTraining(Block):
     def identity(self) -> dict[str, object]:
         """Return the settings that determine the result, as plain values."""
         return self.model_dump(mode="json", exclude={"weights_dir", "device", "workers", "threads"})
+
+
+class PoseMaskTraining(Block):
+    """Training of the network of `kind: pose_guided`."""
+
+    size: Literal["cpu", "full", "tiny"] = "cpu"
+    """`cpu`: 2.4 billion multiplications a sample; `full`: the paper's figure, 10 billion; `tiny`: 64 pixels, for
+    tests."""
+    seed: int = Field(1, ge=0)
+    batch: int = Field(16, ge=1)
+    """Samples of a step, on each device."""
+    steps: int = Field(2600, ge=1)
+    """Optimizer steps in all, rounded up to whole epochs."""
+    steps_per_epoch: int = Field(50, ge=1)
+    """Steps between two checkpoints; a killed training repeats at most so many."""
+    learning_rate: float = Field(2e-3, gt=0)
+    """Largest learning rate of AdamW; it rises during `warm_up` and then falls to 0 along a cosine."""
+    weight_decay: float = Field(1e-2, ge=0)
+    warm_up: Fraction01 = 0.08
+    real_share: Fraction01 = 0.4
+    """Share of the samples that show a person where they stood."""
+    figure_share: Fraction01 = 0.3
+    """Share with a rendered figure, if `synthetic` is among the data sets; the rest are cut-outs of real people
+    over other backgrounds."""
+    max_people: int = Field(4000, ge=1)
+    """Most labeled images that are kept in memory for each data set."""
+    max_backgrounds: int = Field(1000, ge=1)
+    teacher: SegmenterBlock = LiteBlock(min_score=0.5)
+    """Finds the keypoints of labeled people that have none."""
+    weights_dir: Path | None = None
+    """Folder of the teacher's weights; None: they are downloaded to the cache."""
+    precision: Literal["32", "bf16", "16"] = "32"
+    """`bf16` is several times as fast on CPUs with AMX and on recent GPUs."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = Field(1, ge=1)
+    """GPUs, or processes on the CPU, that share the work. Another number is another training."""
+    workers: int = Field(1, ge=0)
+    """Processes that make samples, for each device."""
+    threads: int | None = Field(None, ge=1)
+    """CPU threads of the network; None: all."""
+
+    @property
+    def epochs(self) -> int:
+        return math.ceil(self.steps / self.steps_per_epoch)
+
+    def identity(self) -> dict[str, object]:
+        """Return the settings that determine the result, as plain values."""
+        return self.model_dump(mode="json", exclude={"weights_dir", "device", "workers", "threads"})

@@ -1,14 +1,17 @@
-"""The flow that trains the matting network."""
+"""The flows that train the networks of the package."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from prefect import flow
 from prefect.logging import get_run_logger
 
 from configs.errors import ConfigError
-from configs.training import MattingTraining
+from configs.training import MattingTraining, PoseMaskTraining
 from flows.home import whole_path
 from tasks.train import TrainingOrder, TrainingSummary, train_matting_task
+from tasks.train_pose_masks import PoseMaskOrder, PoseMaskSummary, train_pose_mask_task
+from tasks.training_data import FailedInput
 
 
 @flow(name="train-matting", flow_run_name="train {to}", persist_result=False)
@@ -42,9 +45,45 @@ def train_matting(
         show_progress,
     )
     summary = train_matting_task(order)
-    for failure in summary.failures:
-        get_run_logger().warning("%s: %s: %s", failure.name, failure.code, failure.message)
+    _log_failures(summary.failures)
     return summary
+
+
+@flow(name="train-pose-mask", flow_run_name="train {to}", persist_result=False)
+def train_pose_mask(
+    datasets: list[str],
+    to: Path,
+    settings: PoseMaskTraining | None = None,
+    backgrounds: list[Path] | None = None,
+    *,
+    show_progress: bool = False,
+) -> PoseMaskSummary:
+    """Train the network of `kind: pose_guided`; an interrupted training continues.
+
+    Args:
+        datasets: `synthetic`, YAML files of labeled sets, folders exported by maskmill.
+        to: folder of the checkpoints and the network.
+        settings: None: the defaults.
+        backgrounds: folders of images; None: the labeled images without their people, and rendered rooms.
+        show_progress: show Lightning's progress bar.
+    """
+    if not datasets:
+        raise ConfigError("no data set: name at least one, or `synthetic`")
+    order = PoseMaskOrder(
+        tuple(datasets),
+        whole_path(to, "to"),
+        settings or PoseMaskTraining(),
+        tuple(backgrounds or ()),
+        show_progress,
+    )
+    summary = train_pose_mask_task(order)
+    _log_failures(summary.failures)
+    return summary
+
+
+def _log_failures(failures: Iterable[FailedInput]) -> None:
+    for failure in failures:
+        get_run_logger().warning("%s: %s: %s", failure.name, failure.code, failure.message)
 
 
 if __name__ == "__main__":

@@ -2,28 +2,29 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
 from more_itertools import batched
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from configs.errors import ConfigError, ExtraMissing, MaskmillError, ModelError, WeightsMissing
-from configs.ground_truth import LabeledSet
-from configs.load import load_labeled_sets
+from configs.errors import ConfigError, ExtraMissing, ModelError
 from configs.training import MattingTraining
 from labeling.background.masked_plate import build_plate
 from labeling.evaluation.frames import LabeledImage
 from labeling.evaluation.ground_truth import read_labeled
-from labeling.matting.composites import CompositeSettings, Compositor, Cutout
-from labeling.matting.cutouts import (
+from labeling.matting.composites import CompositeSettings, Compositor
+from labeling.matting.real_crops import RealSamples, store_crops
+from labeling.segmenters.protocol import Segmenter
+from labeling.structures.frames import Clip, Frame
+from labeling.structures.masks import Mask, union_masks
+from labeling.training.cutouts import (
+    Cutout,
     cut_out,
     find_keypoints,
     fingerprint_cutouts,
@@ -32,33 +33,23 @@ from labeling.matting.cutouts import (
     read_cutout,
     reduce_image,
 )
-from labeling.matting.real_crops import RealSamples, store_crops
-from labeling.matting.training_folder import TrainingFolder
-from labeling.segmenters.factory import make_segmenter
-from labeling.segmenters.protocol import Segmenter
-from labeling.sources.file_types import is_image_name, natural_order
-from labeling.structures.frames import Clip, Frame, RgbImage
-from labeling.structures.masks import Mask, union_masks
-from labeling.synthetic.room import draw_room
+from labeling.training.folder import TrainingFolder
 from labeling.video.images import read_image
 from labeling.video.probe import probe_video
-
-SYNTHETIC = "synthetic"
-"""Name of the data set of rendered people and rooms."""
-ROOMS = 20
-ROOM_HW = (360, 640)
-BATCH = 4
-"""Images per call of the teacher."""
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class FailedInput:
-    """A data set, a folder of backgrounds or a video that was left out."""
-
-    name: str
-    code: str
-    message: str
+from tasks.training_data import (
+    BATCH,
+    SYNTHETIC,
+    FailedInput,
+    TrainingData,
+    find_labeled_sets,
+    images_in,
+    make_teacher,
+    read_image_folders,
+    read_images,
+    recorded,
+    render_rooms,
+    spread,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +84,6 @@ class TrainingSummary:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class TrainingData:
-    """What was read, and what could not be."""
-
-    cutouts: list[Cutout] = field(default_factory=list)
-    backgrounds: list[RgbImage] = field(default_factory=list)
-    fingerprints: dict[str, str] = field(default_factory=dict)
-    failures: list[FailedInput] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-
 @task(name="train-matting", task_run_name="{order.to.name}", cache_policy=NO_CACHE, persist_result=False)
 def train_matting_task(order: TrainingOrder) -> TrainingSummary:
     """Train; see `train_matting_network`."""
@@ -123,7 +103,8 @@ def train_matting_network(order: TrainingOrder) -> TrainingSummary:
     started, folder, settings = time.monotonic(), TrainingFolder(order.to), order.settings
     with folder.lock():
         data = TrainingData()
-        teacher = _make_teacher(order, data)
+        needs_teacher = set(order.datasets) != {SYNTHETIC} or order.videos
+        teacher = make_teacher(settings, data) if needs_teacher else None
         read_training_data(order, teacher, data)
         crops = _store_videos(order, teacher, folder, data)
         folder.claim(
@@ -166,19 +147,6 @@ def _load_libraries() -> tuple[Callable[..., Any], Callable[..., Any], Callable[
     return train_supervised, train_adversarial, export_network
 
 
-def _make_teacher(order: TrainingOrder, data: TrainingData) -> Segmenter | None:
-    """Load the teacher if something requires it; without its weights, cut-outs have no keypoints."""
-    if set(order.datasets) == {SYNTHETIC} and not order.videos:
-        return None
-    settings = order.settings
-    device = "cpu" if settings.device == "cpu" else "auto"
-    try:
-        return make_segmenter(settings.teacher, weights_dir=settings.weights_dir, device=device, batch=BATCH)
-    except (WeightsMissing, ExtraMissing) as error:
-        data.warnings.append(f"no keypoints, because the teacher cannot be loaded: {error}")
-        return None
-
-
 def read_training_data(order: TrainingOrder, teacher: Segmenter | None, data: TrainingData) -> None:
     """Read cut-outs and backgrounds into `data`; what cannot be read is recorded there.
 
@@ -192,7 +160,7 @@ def read_training_data(order: TrainingOrder, teacher: Segmenter | None, data: Tr
         if name == SYNTHETIC:
             data.fingerprints[name] = "rendered"
             continue
-        with _recorded(name, data):
+        with recorded(name, data):
             cutouts, images = _read_dataset(Path(name), teacher, share, data)
             data.fingerprints[name] = fingerprint_cutouts(cutouts)
             data.cutouts += cutouts
@@ -203,28 +171,12 @@ def read_training_data(order: TrainingOrder, teacher: Segmenter | None, data: Tr
     _read_backgrounds(order, paths, data)
 
 
-@contextmanager
-def _recorded(name: str, data: TrainingData) -> Iterator[None]:
-    """Record an error of maskmill, so that the other inputs go on."""
-    try:
-        yield
-    except MaskmillError as error:
-        data.failures.append(FailedInput(name, error.code, str(error)))
-
-
 def _read_dataset(
     path: Path, teacher: Segmenter | None, count: int, data: TrainingData
 ) -> tuple[list[Cutout], list[Path]]:
     """Return up to `count` cut-outs, and the images they come from if these can be backgrounds."""
-    if not path.is_dir():
-        sets = list(load_labeled_sets(path).values())
-    elif (path / "annotations" / "instances.json").is_file():
-        sets = [LabeledSet(images=path / "images", coco=path / "annotations" / "instances.json")]
-    elif (path / "masks").is_dir() and (path / "images").is_dir():
-        sets = [LabeledSet(images=path / "images", masks=path / "masks")]
-    elif (path / "data.yaml").is_file():
-        raise ConfigError(f"data set {path} is in YOLO's format: export it again with `maskmill export coco`")
-    else:
+    sets = find_labeled_sets(path)
+    if not sets:
         return _read_cutouts(path, count, data), []
     labeled = [image for one in sets for image in read_labeled(one)]
     cutouts = list(_cut_out_all(labeled, teacher, count, data))
@@ -237,15 +189,15 @@ def _read_dataset(
 
 
 def _read_cutouts(path: Path, count: int, data: TrainingData) -> list[Cutout]:
-    images = _images_in(path)
+    images = images_in(path)
     if not images:
         raise ConfigError(
             f"data set {path} has neither a COCO or mask export of maskmill nor PNG cut-outs: name a YAML "
             "file of labeled sets, an exported folder, or a folder of PNG files with transparency"
         )
     cutouts: list[Cutout] = []
-    for image in _spread(images, count):
-        with _recorded(str(image), data):
+    for image in spread(images, count):
+        with recorded(str(image), data):
             cutouts.append(read_cutout(image))
     if not cutouts:
         raise ConfigError(f"data set {path} has no PNG file with transparency: name another folder")
@@ -258,61 +210,23 @@ def _cut_out_all(
     """Yield the usable people of images, each image decoded once."""
     usable = [(image, mask) for image in labeled for mask in image.people if is_usable(mask)]
     by_image: dict[Path, tuple[LabeledImage, list[Mask]]] = {}
-    for image, mask in _spread(usable, count):
+    for image, mask in spread(usable, count):
         by_image.setdefault(image.path, (image, []))[1].append(mask)
-    for batch in batched(_read_images(by_image.values(), data), BATCH):
+    for batch in batched(read_images(by_image.values(), data), BATCH):
         frames = [Frame("", None, rgb, index=number) for number, (rgb, _) in enumerate(batch)]
         found = teacher.segment(frames) if teacher else [[] for _ in frames]
         for (rgb, masks), people in zip(batch, found, strict=True):
             yield from (cut_out(rgb, mask, find_keypoints(mask, people)) for mask in masks)
 
 
-def _read_images(
-    images: Iterable[tuple[LabeledImage, list[Mask]]], data: TrainingData
-) -> Iterator[tuple[RgbImage, list[Mask]]]:
-    """Yield the images that can be read; the others are recorded."""
-    for image, masks in images:
-        with _recorded(str(image.path), data):
-            rgb = read_image(image.path)
-            image.check_size((rgb.shape[0], rgb.shape[1]))
-            yield rgb, masks
-
-
 def _read_backgrounds(order: TrainingOrder, labeled: Sequence[Path], data: TrainingData) -> None:
-    paths: list[Path] = []
-    for folder in order.backgrounds:
-        with _recorded(str(folder), data):
-            if not (images := _images_in(folder)):
-                raise ConfigError(f"backgrounds {folder}: no image in it; name a folder of images")
-            paths += images
-    if not order.backgrounds:
-        paths += labeled
-    for path in _spread(paths, order.settings.max_backgrounds):
-        with _recorded(str(path), data):
+    paths = read_image_folders(order.backgrounds, data) if order.backgrounds else labeled
+    for path in spread(paths, order.settings.max_backgrounds):
+        with recorded(str(path), data):
             data.backgrounds.append(reduce_image(read_image(path)))
     if SYNTHETIC in order.datasets or not data.backgrounds:
-        rooms = (draw_room(ROOM_HW, seed).backdrop for seed in range(ROOMS))
-        data.backgrounds += [np.clip(room, 0, 255).astype(np.uint8) for room in rooms]
+        data.backgrounds += render_rooms()
     data.fingerprints["backgrounds"] = fingerprint_images(data.backgrounds)
-
-
-def _images_in(folder: Path) -> list[Path]:
-    """Return the images of a folder in natural order of their names; none if it is not a folder."""
-    if not folder.is_dir():
-        raise ConfigError(f"{folder} is not a folder: check the path")
-    images = (path for path in folder.iterdir() if is_image_name(path.name))
-    return sorted(images, key=lambda path: natural_order(path.name))
-
-
-def _spread(items: Sequence[T], count: int) -> list[T]:
-    """Return `count` items at equal distances, or all.
-
-    >>> _spread([0, 1, 2, 3, 4], 2)
-    [0, 2]
-    """
-    if len(items) <= count:
-        return list(items)
-    return [items[index * len(items) // count] for index in range(count)]
 
 
 def _store_videos(
@@ -329,7 +243,7 @@ def _store_videos(
         raise ModelError(f"the adversarial stage requires the teacher: {data.warnings[-1]}")
     crops: list[list[Path]] = []
     for video in order.videos:
-        with _recorded(str(video), data):
+        with recorded(str(video), data):
             crops.append(_store_video(video, order.settings, teacher, folder))
             data.fingerprints[str(video)] = _digest_files(crops[-1])
     if not any(crops):

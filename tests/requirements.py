@@ -24,6 +24,7 @@ REQUIREMENTS = {
     "ray": "Ray: `pip install prefect-ray`",
     "torch": "PyTorch: `pip install torch`",
     "train": "Lightning: `pip install lightning`",
+    "bytetrack": "the library trackers: docs/tracking.md says how",
     "make": "the environment that make installs: `make demo`",
 }
 """What can be required, and how to get it."""

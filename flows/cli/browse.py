@@ -35,7 +35,7 @@ def runs(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
 
     with existing_context(home).database.session() as session:
         rows = list_runs(session)
-    columns = ("run", "name", "started (UTC)", "last worked on (UTC)", "", "frames sampled", "hard")
+    columns = ("run", "name", "started (UTC)", "last worked on (UTC)", "", "frames sampled", "hard", "people")
     table = [
         (
             row.id,
@@ -45,6 +45,7 @@ def runs(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
             "finished" if row.finished else "not finished",
             row.sampled,
             row.hard,
+            row.people,
         )
         for row in rows
     ]

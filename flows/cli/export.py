@@ -18,7 +18,7 @@ DecisionOption = Annotated[
     list[str] | None,
     typer.Option(
         "--decision",
-        help="accepted, reviewed, review or easy; repeatable. Default: accepted and reviewed.",
+        help="accepted, reviewed, confirmed, review or easy; repeatable. Default: accepted and reviewed.",
         metavar="D",
     ),
 ]

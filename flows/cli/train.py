@@ -9,6 +9,7 @@ from flows.cli.console import Exit, JsonOption, SetOption, emit, print_table, wa
 
 if TYPE_CHECKING:
     from tasks.train import TrainingSummary
+    from tasks.train_pose_masks import PoseMaskSummary
 
 app = typer.Typer(no_args_is_help=True, help="Train the networks that maskmill ships.")
 
@@ -58,13 +59,64 @@ def matting(
         raise typer.Exit(Exit.SOURCES_FAILED)
 
 
-def _print(summary: "TrainingSummary") -> None:
+@app.command(name="pose-mask")
+def pose_mask(
+    datasets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATASET...",
+            help="`synthetic`, a YAML file of labeled sets, or an exported folder.",
+        ),
+    ],
+    to: Annotated[
+        Path, typer.Option("--to", metavar="DIR", help="Folder of the checkpoints and the network.")
+    ],
+    backgrounds: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Images behind the people; repeatable. Default: the labeled images without their people.",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="YAML file of the training's settings.")
+    ] = None,
+    changes: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the network of `kind: pose_guided`. The same command again continues an interrupted training."""
+    from configs.load import load_pose_mask_training
+    from flows.cli.temporary_server import exit_on_sigint, temporary_server
+    from flows.train import train_pose_mask
+
+    settings = load_pose_mask_training(config, changes or [])
+    with temporary_server(), exit_on_sigint():
+        summary = train_pose_mask(datasets, to, settings, backgrounds, show_progress=not as_json)
+    emit(summary, lambda: _print_pose_mask(summary), as_json=as_json)
+    if summary.failures:
+        raise typer.Exit(Exit.SOURCES_FAILED)
+
+
+def _print_problems(summary: "TrainingSummary | PoseMaskSummary") -> None:
     for warning in summary.warnings:
         warn(warning)
     if summary.failures:
         print_table(
             ("left out", "why", "what to do"), [(f.name, f.code, f.message) for f in summary.failures]
         )
+
+
+def _print_pose_mask(summary: "PoseMaskSummary") -> None:
+    _print_problems(summary)
+    typer.echo(
+        f"{summary.images} images with {summary.people} people ({summary.with_keypoints} with keypoints), "
+        f"{summary.backgrounds} backgrounds, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
+        f"use it: --set 'teacher={{kind: pose_guided, path: {summary.network}}}'"
+    )
+
+
+def _print(summary: "TrainingSummary") -> None:
+    _print_problems(summary)
     typer.echo(
         f"{summary.cutouts} cut-outs ({summary.with_keypoints} with keypoints), {summary.backgrounds} backgrounds, "
         f"{summary.crops} crops of videos, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"

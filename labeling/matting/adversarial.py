@@ -22,14 +22,8 @@ from labeling.matting.discriminator import PatchDiscriminator
 from labeling.matting.inputs import NAMES
 from labeling.matting.losses import least_squares_loss, sobel
 from labeling.matting.real_crops import RealSample
-from labeling.matting.train import (
-    Batch,
-    StagePlan,
-    fit_stage,
-    predict,
-    random_divergence,
-    seed_everything,
-)
+from labeling.matting.train import predict, random_divergence
+from labeling.training.loop import Batch, StagePlan, fit_stage, seed_everything
 
 IS_PERSON = 0.1
 """Colors are compared with the teacher's where its alpha is above."""

@@ -18,20 +18,11 @@ from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Keypoints
 from labeling.synthetic.canvas import Color, value_noise
 from labeling.synthetic.figure import Clothes, PlacedFigure, Stance, draw_figure, pose_keypoints
+from labeling.training.cutouts import Cutout, extend_color
 
-NO_KEYPOINTS: Keypoints = ((0.0, 0.0, 0.0),) * 17
 RNG = np.random.Generator
 _NOISE_MARGIN = 199
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Cutout:
-    """A person: RGB (hxwx3), alpha (hxw in [0, 1]), and keypoints in its pixels."""
-
-    rgb: RgbImage
-    alpha: FloatImage
-    keypoints: Keypoints = NO_KEYPOINTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,11 +427,3 @@ def render_cutout(rng: RNG) -> Cutout:
     visible = [1.0, 0.0, 0.0, 0.0, 0.0] + [1.0] * 12
     keypoints = tuple((float(x), float(y), v) for (x, y), v in zip(joints, visible, strict=True))
     return Cutout(extend_color(layer.rgb, layer.coverage), layer.coverage, keypoints)
-
-
-def extend_color(rgb: FloatImage, coverage: FloatImage) -> RgbImage:
-    """Continue the colors of pixels that are wholly covered beyond the contour: it has no rim of other colors."""
-    near = cv2.GaussianBlur(np.dstack([rgb * coverage[..., None], coverage]), (0, 0), 3)
-    outside = near[..., :3] / np.maximum(near[..., 3:], 1e-3)
-    solid = (coverage > 0.99)[..., None]  # noqa: PLR2004
-    return np.clip(np.where(solid, rgb, outside), 0, 255).astype(np.uint8)

@@ -17,13 +17,15 @@ people were removed; `unusable`: not fit for a dataset; `skipped`: the annotator
 
 @dataclass(frozen=True, slots=True)
 class ProposedInstance:
-    """One of the teacher's masks, as it is shown to annotators."""
+    """One of the teacher's masks, or one carried from a reviewed frame, as it is shown to annotators."""
 
     id: int
     """Id of the instance in the database; the id of its region contains it."""
     mask: Mask
     score: float
     keypoints: Keypoints | None = None
+    is_carried_only: bool = False
+    """It was carried from a reviewed frame and the teacher has no mask of this person; `id` is no instance's."""
     track_id: int | None = None
     """Number of the person in the video; None: not tracked."""
 
@@ -50,6 +52,8 @@ class ReviewItem:
     student: Mask | None = None
     """All people that the student found; None or empty: none."""
     student_model: str = ""
+    propagation_id: int | None = None
+    """What was carried from reviewed frames and is shown as the teacher's masks; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from configs.segmenters import (
     HttpBlock,
     LiteBlock,
     MasksFolderBlock,
+    PoseGuidedBlock,
     PythonBlock,
     SegmenterBlock,
     SelfieBlock,
@@ -137,6 +138,13 @@ def _make_unrefined(  # noqa: PLR0911 - one line per kind
             from labeling.segmenters.http_service import HttpSegmenter
 
             return HttpSegmenter(block)
+        case PoseGuidedBlock():
+            from labeling.segmenters.pose_guided import PoseGuidedSegmenter
+
+            def make(inner: SegmenterBlock) -> Segmenter:
+                return make_segmenter(inner, weights_dir=weights_dir, device=device, batch=batch)
+
+            return PoseGuidedSegmenter(block, make(block.pose), make(block.base) if block.base else None)
         case PythonBlock():
             from labeling.segmenters.python_factory import load_factory
 

@@ -106,6 +106,11 @@ def value_noise(
     return np.asarray(total - total.mean(), dtype=np.float32)
 
 
+def happens(rng: np.random.Generator, chance: float) -> bool:
+    """Return True with the given probability."""
+    return bool(rng.random() < chance)
+
+
 def paint(image: FloatImage, layer: Layer) -> None:
     """Paint a layer over an HxWx3 image, in place."""
     inside, part = visible_part(layer, image.shape[:2])

@@ -13,16 +13,16 @@ from configs.segmenters import PythonBlock
 from configs.training import AdversarialTraining, MattingTraining
 from labeling.datasets.readers.coco import read_coco_file
 from labeling.matting.network import MattingNetwork
-from labeling.matting.training_folder import TrainingFolder
 from labeling.structures.masks import Mask
 from labeling.synthetic.scene import render_scene
+from labeling.training.folder import TrainingFolder
 from tasks.train import (
-    TrainingData,
     TrainingOrder,
     TrainingSummary,
     read_training_data,
     train_matting_network,
 )
+from tasks.training_data import TrainingData
 
 TINY = MattingTraining(
     size="tiny",

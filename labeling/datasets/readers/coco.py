@@ -10,12 +10,13 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from configs.errors import ModelOutputWrong
-from labeling.structures.instances import Instance
+from labeling.structures.instances import COCO_KEYPOINTS, Instance, Keypoints
 from labeling.structures.masks import BoxXywh, Mask, check_size, fill_box, union_masks
 
 PERSON_ID = 1
 """COCO's category, for a file without categories."""
 _SIDES = 4
+_PER_KEYPOINT = 3
 BIGGEST_LENGTH = 1e9
 """Pixels; no image is as large, and a double holds all such numbers exactly."""
 
@@ -147,7 +148,8 @@ def read_coco_records(
 ) -> list[Instance]:
     """Return the instances of one image's COCO results or annotations; the default score is 1.
 
-    Records of other categories, crowds (`iscrowd`) and empty masks are left out.
+    Records of other categories, crowds (`iscrowd`) and empty masks are left out. A visibility of 1 or 2 is a
+    confidence of 1; a fraction is a confidence.
     """
     found = []
     for number, record in enumerate(records):
@@ -158,8 +160,23 @@ def read_coco_records(
             continue
         mask = _read_segmentation(record.get("segmentation"), size_hw, name)
         if mask:
-            found.append(Instance(mask, _read_score(record, name), mask.box_xywh))
+            keypoints = _read_keypoints(record, name)
+            found.append(Instance(mask, _read_score(record, name), mask.box_xywh, keypoints))
     return found
+
+
+def _read_keypoints(record: Mapping[str, Any], origin: str) -> Keypoints | None:
+    """Return COCO's 17 keypoints; None without any, or for another number of them."""
+    values = record.get("keypoints")
+    if not isinstance(values, list) or len(values) != _PER_KEYPOINT * len(COCO_KEYPOINTS):
+        return None
+    try:
+        points = np.asarray(values, dtype=np.float64).reshape(-1, _PER_KEYPOINT)
+    except (TypeError, ValueError) as exc:
+        raise ModelOutputWrong(f"{origin}: keypoints are not numbers: {exc}") from exc
+    if not np.isfinite(points).all():
+        raise ModelOutputWrong(f"{origin}: keypoints are not finite numbers")
+    return tuple((float(x), float(y), float(min(max(seen, 0.0), 1.0))) for x, y, seen in points)
 
 
 def _read_score(record: Mapping[str, Any], origin: str) -> float:

@@ -76,7 +76,7 @@ def test_the_network_overfits_four_composites(tmp_path: Path) -> None:
 
 
 def test_an_epoch_has_its_own_indices_and_devices_share_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    from labeling.matting.train import EpochSampler
+    from labeling.training.loop import EpochSampler
 
     sampler = EpochSampler(4)
     assert (len(sampler), list(sampler)) == (4, [0, 1, 2, 3])
@@ -92,7 +92,7 @@ def test_an_epoch_has_its_own_indices_and_devices_share_them(monkeypatch: pytest
 
 
 def test_metrics_of_several_starts_are_merged_and_half_a_line_is_left_out(tmp_path: Path) -> None:
-    from labeling.matting.train import merge_metrics
+    from labeling.training.loop import merge_metrics
 
     merge_metrics(tmp_path)
     assert not (tmp_path / "metrics.csv").exists()
@@ -166,7 +166,8 @@ def test_a_killed_training_continues_to_the_same_losses(killed: Path, tmp_path: 
 
 
 def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
-    from labeling.matting.train import STATISTICS_BATCHES, train_supervised
+    from labeling.matting.train import train_supervised
+    from labeling.training.loop import STATISTICS_BATCHES
 
     class Counted:
         read = 0

@@ -8,17 +8,17 @@ import pytest
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError
-from labeling.matting.composites import NO_KEYPOINTS
-from labeling.matting.cutouts import (
+from labeling.structures.instances import Instance, Keypoints
+from labeling.structures.masks import Mask
+from labeling.training.cutouts import (
     MAX_SIDE_PX,
+    NO_KEYPOINTS,
     cut_out,
     find_keypoints,
     fingerprint_cutouts,
     is_usable,
     read_cutout,
 )
-from labeling.structures.instances import Instance, Keypoints
-from labeling.structures.masks import Mask
 
 SIZE_HW = (200, 160)
 

@@ -1,6 +1,7 @@
 """People cut out of labeled images, and cut-outs with an alpha channel."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError
-from labeling.matting.composites import NO_KEYPOINTS, Cutout, extend_color
-from labeling.matting.inputs import FloatImage
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance, Keypoints
 from labeling.structures.masks import Mask, iou_matrix
 
+FloatImage = NDArray[np.float32]
+NO_KEYPOINTS: Keypoints = ((0.0, 0.0, 0.0),) * 17
 MIN_HEIGHT_PX, MIN_WIDTH_PX, MIN_AREA_PX = 90, 25, 4000
 """Smaller people are blurred when they are enlarged to the network's input."""
 MAX_SIDE_PX = 1024
@@ -27,6 +28,15 @@ RIM_PX = 2
 SAME_PERSON_IOU = 0.5
 """The keypoints of a found person belong to a labeled one if their masks overlap by more than this IoU."""
 _RGBA_CHANNELS = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cutout:
+    """A person: RGB (hxwx3), alpha (hxw in [0, 1]), and keypoints in its pixels."""
+
+    rgb: RgbImage
+    alpha: FloatImage
+    keypoints: Keypoints = NO_KEYPOINTS
 
 
 def is_usable(mask: Mask) -> bool:
@@ -128,3 +138,11 @@ def _reduce(cutout: Cutout) -> Cutout:
     alpha = cv2.resize(cutout.alpha, rgb.shape[1::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
     points = tuple((x * scale, y * scale, score) for x, y, score in cutout.keypoints)
     return Cutout(rgb, alpha, points)
+
+
+def extend_color(rgb: FloatImage, coverage: FloatImage) -> RgbImage:
+    """Continue the colors of pixels that are wholly covered beyond the contour: it has no rim of other colors."""
+    near = cv2.GaussianBlur(np.dstack([rgb * coverage[..., None], coverage]), (0, 0), 3)
+    outside = near[..., :3] / np.maximum(near[..., 3:], 1e-3)
+    solid = (coverage > 0.99)[..., None]  # noqa: PLR2004
+    return np.clip(np.where(solid, rgb, outside), 0, 255).astype(np.uint8)

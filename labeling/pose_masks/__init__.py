@@ -1,0 +1,1 @@
+"""Masks of people from their keypoints: a prior, graph cut, and a pose-conditioned network."""

@@ -1,0 +1,134 @@
+"""What trainings read: labeled sets, backgrounds, and the teacher that finds keypoints."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from configs.errors import ConfigError, ExtraMissing, MaskmillError, WeightsMissing
+from configs.ground_truth import LabeledSet
+from configs.load import load_labeled_sets
+from configs.training import MattingTraining, PoseMaskTraining
+from labeling.evaluation.frames import LabeledImage
+from labeling.segmenters.factory import make_segmenter
+from labeling.segmenters.protocol import Segmenter
+from labeling.sources.file_types import is_image_name, natural_order
+from labeling.structures.frames import RgbImage
+from labeling.structures.masks import Mask
+from labeling.synthetic.room import draw_room
+from labeling.training.cutouts import Cutout
+from labeling.video.images import read_image
+
+SYNTHETIC = "synthetic"
+"""Name of the data set of rendered people and rooms."""
+ROOMS = 20
+ROOM_HW = (360, 640)
+BATCH = 4
+"""Images per call of the teacher."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class FailedInput:
+    """A data set, a folder of backgrounds or a video that was left out."""
+
+    name: str
+    code: str
+    message: str
+
+
+@dataclass(slots=True)
+class TrainingData:
+    """What was read, and what could not be."""
+
+    cutouts: list[Cutout] = field(default_factory=list)
+    backgrounds: list[RgbImage] = field(default_factory=list)
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    failures: list[FailedInput] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def make_teacher(settings: MattingTraining | PoseMaskTraining, data: TrainingData) -> Segmenter | None:
+    """Load the teacher; without its weights, cut-outs have no keypoints, and `data` has a warning."""
+    device = "cpu" if settings.device == "cpu" else "auto"
+    try:
+        return make_segmenter(settings.teacher, weights_dir=settings.weights_dir, device=device, batch=BATCH)
+    except (WeightsMissing, ExtraMissing) as error:
+        data.warnings.append(f"no keypoints, because the teacher cannot be loaded: {error}")
+        return None
+
+
+@contextmanager
+def recorded(name: str, data: TrainingData) -> Iterator[None]:
+    """Record an error of maskmill, so that the other inputs go on."""
+    try:
+        yield
+    except MaskmillError as error:
+        data.failures.append(FailedInput(name, error.code, str(error)))
+
+
+def find_labeled_sets(path: Path) -> list[LabeledSet]:
+    """Return the sets of a YAML file or of an exported folder; none for another folder.
+
+    Raises:
+        ConfigError: the file is wrong, or the folder is in YOLO's format.
+    """
+    if not path.is_dir():
+        return list(load_labeled_sets(path).values())
+    if (path / "annotations" / "instances.json").is_file():
+        return [LabeledSet(images=path / "images", coco=path / "annotations" / "instances.json")]
+    if (path / "masks").is_dir() and (path / "images").is_dir():
+        return [LabeledSet(images=path / "images", masks=path / "masks")]
+    if (path / "data.yaml").is_file():
+        raise ConfigError(f"data set {path} is in YOLO's format: export it again with `maskmill export coco`")
+    return []
+
+
+def read_images(
+    images: Iterable[tuple[LabeledImage, list[Mask]]], data: TrainingData
+) -> Iterator[tuple[RgbImage, list[Mask]]]:
+    """Yield the images that can be read; the others are recorded."""
+    for image, masks in images:
+        with recorded(str(image.path), data):
+            rgb = read_image(image.path)
+            image.check_size((rgb.shape[0], rgb.shape[1]))
+            yield rgb, masks
+
+
+def read_image_folders(folders: Sequence[Path], data: TrainingData) -> list[Path]:
+    """Return the images of folders of backgrounds; a folder without any is recorded."""
+    paths: list[Path] = []
+    for folder in folders:
+        with recorded(str(folder), data):
+            if not (images := images_in(folder)):
+                raise ConfigError(f"backgrounds {folder}: no image in it; name a folder of images")
+            paths += images
+    return paths
+
+
+def render_rooms() -> list[RgbImage]:
+    """Return rendered empty rooms."""
+    rooms = (draw_room(ROOM_HW, seed).backdrop for seed in range(ROOMS))
+    return [np.clip(room, 0, 255).astype(np.uint8) for room in rooms]
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Return the images of a folder in natural order of their names; none if it is not a folder."""
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is not a folder: check the path")
+    images = (path for path in folder.iterdir() if is_image_name(path.name))
+    return sorted(images, key=lambda path: natural_order(path.name))
+
+
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """Return `count` items at equal distances, or all.
+
+    >>> spread([0, 1, 2, 3, 4], 2)
+    [0, 2]
+    """
+    if len(items) <= count:
+        return list(items)
+    return [items[index * len(items) // count] for index in range(count)]
