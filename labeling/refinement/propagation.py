@@ -21,7 +21,7 @@ from labeling.structures.masks import BoolArray, Mask, iou_matrix
 from labeling.tracking.flow_chain import ChainedFlow, FlowStep, flow_step, follow
 from labeling.tracking.frame_strip import StripImage
 
-SAME_PERSON_IOU = 0.4
+SAME_PERSON_IOU = 0.2
 """IoU in the middle of a gap from which the masks carried from both sides are one person."""
 FUSE_IOU = 0.6
 """IoU with the teacher's mask from which the two are fused: below, one of them is wrong."""
