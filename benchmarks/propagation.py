@@ -109,7 +109,7 @@ def measure_gap(
     last = first + options.every
     used = sorted({*range(first, last + 1, options.step), last})
     strip = [StripImage(round(1000 * i / options.fps), shrink(images[i], options.width)) for i in used]
-    people = [[CorrectedPerson(index, truth[index])] for index in (first, last)]
+    people = [[CorrectedPerson(index, truth[index], track_id=1)] for index in (first, last)]
     targets = {position: teacher[index] for position, index in enumerate(used) if index not in (first, last)}
     gap = Gap(strip, truth[0].size_hw, people[0], people[1], targets)
     frames = {position: used[position] for position in targets}
