@@ -22,7 +22,7 @@ from configs.training import MattingTraining
 from labeling.background.masked_plate import build_plate
 from labeling.evaluation.frames import LabeledImage
 from labeling.evaluation.ground_truth import read_labeled
-from labeling.matting.composites import CompositeSettings, Compositor, Cutout
+from labeling.matting.composites import CompositeSettings, Compositor
 from labeling.matting.cutouts import (
     cut_out,
     find_keypoints,
@@ -37,6 +37,7 @@ from labeling.matting.training_folder import TrainingFolder
 from labeling.segmenters.factory import make_segmenter
 from labeling.segmenters.protocol import Segmenter
 from labeling.sources.file_types import is_image_name, natural_order
+from labeling.structures.cutouts import Cutout
 from labeling.structures.frames import Clip, Frame, RgbImage
 from labeling.structures.masks import Mask, union_masks
 from labeling.synthetic.room import draw_room
@@ -66,7 +67,7 @@ class TrainingOrder:
     """What to train on, and where to."""
 
     datasets: tuple[str, ...]
-    """`synthetic`, YAML files of labeled sets, exported data sets, folders of cut-outs."""
+    """`synthetic`, COCO files, YAML files of labeled sets, exported data sets, folders of cut-outs."""
     to: Path
     settings: MattingTraining
     backgrounds: tuple[Path, ...] = ()
@@ -192,8 +193,8 @@ def read_training_data(order: TrainingOrder, teacher: Segmenter | None, data: Tr
         if name == SYNTHETIC:
             data.fingerprints[name] = "rendered"
             continue
-        with _recorded(name, data):
-            cutouts, images = _read_dataset(Path(name), teacher, share, data)
+        with recorded(name, data):
+            cutouts, images = read_dataset(Path(name), teacher, share, data)
             data.fingerprints[name] = fingerprint_cutouts(cutouts)
             data.cutouts += cutouts
             paths += images
@@ -204,7 +205,7 @@ def read_training_data(order: TrainingOrder, teacher: Segmenter | None, data: Tr
 
 
 @contextmanager
-def _recorded(name: str, data: TrainingData) -> Iterator[None]:
+def recorded(name: str, data: TrainingData) -> Iterator[None]:
     """Record an error of maskmill, so that the other inputs go on."""
     try:
         yield
@@ -212,11 +213,13 @@ def _recorded(name: str, data: TrainingData) -> Iterator[None]:
         data.failures.append(FailedInput(name, error.code, str(error)))
 
 
-def _read_dataset(
+def read_dataset(
     path: Path, teacher: Segmenter | None, count: int, data: TrainingData
 ) -> tuple[list[Cutout], list[Path]]:
     """Return up to `count` cut-outs, and the images they come from if these can be backgrounds."""
-    if not path.is_dir():
+    if path.suffix == ".json":
+        sets = [LabeledSet(images=_images_of(path), coco=path)]
+    elif not path.is_dir():
         sets = list(load_labeled_sets(path).values())
     elif (path / "annotations" / "instances.json").is_file():
         sets = [LabeledSet(images=path / "images", coco=path / "annotations" / "instances.json")]
@@ -236,6 +239,13 @@ def _read_dataset(
     return cutouts, [image.path for image in labeled]
 
 
+def _images_of(coco: Path) -> Path:
+    """Return the folder of a COCO file's images: `../NAME` of `instances_NAME.json`, `images` near it, or its own."""
+    name = coco.stem.removeprefix("instances_").removeprefix("person_keypoints_")
+    candidates = (coco.parent.parent / name, coco.parent / "images", coco.parent.parent / "images")
+    return next((folder for folder in candidates if folder.is_dir()), coco.parent)
+
+
 def _read_cutouts(path: Path, count: int, data: TrainingData) -> list[Cutout]:
     images = _images_in(path)
     if not images:
@@ -245,7 +255,7 @@ def _read_cutouts(path: Path, count: int, data: TrainingData) -> list[Cutout]:
         )
     cutouts: list[Cutout] = []
     for image in _spread(images, count):
-        with _recorded(str(image), data):
+        with recorded(str(image), data):
             cutouts.append(read_cutout(image))
     if not cutouts:
         raise ConfigError(f"data set {path} has no PNG file with transparency: name another folder")
@@ -272,7 +282,7 @@ def _read_images(
 ) -> Iterator[tuple[RgbImage, list[Mask]]]:
     """Yield the images that can be read; the others are recorded."""
     for image, masks in images:
-        with _recorded(str(image.path), data):
+        with recorded(str(image.path), data):
             rgb = read_image(image.path)
             image.check_size((rgb.shape[0], rgb.shape[1]))
             yield rgb, masks
@@ -281,14 +291,14 @@ def _read_images(
 def _read_backgrounds(order: TrainingOrder, labeled: Sequence[Path], data: TrainingData) -> None:
     paths: list[Path] = []
     for folder in order.backgrounds:
-        with _recorded(str(folder), data):
+        with recorded(str(folder), data):
             if not (images := _images_in(folder)):
                 raise ConfigError(f"backgrounds {folder}: no image in it; name a folder of images")
             paths += images
     if not order.backgrounds:
         paths += labeled
     for path in _spread(paths, order.settings.max_backgrounds):
-        with _recorded(str(path), data):
+        with recorded(str(path), data):
             data.backgrounds.append(reduce_image(read_image(path)))
     if SYNTHETIC in order.datasets or not data.backgrounds:
         rooms = (draw_room(ROOM_HW, seed).backdrop for seed in range(ROOMS))
@@ -329,7 +339,7 @@ def _store_videos(
         raise ModelError(f"the adversarial stage requires the teacher: {data.warnings[-1]}")
     crops: list[list[Path]] = []
     for video in order.videos:
-        with _recorded(str(video), data):
+        with recorded(str(video), data):
             crops.append(_store_video(video, order.settings, teacher, folder))
             data.fingerprints[str(video)] = _digest_files(crops[-1])
     if not any(crops):

@@ -14,24 +14,15 @@ from numpy.typing import NDArray
 
 from labeling.background.subtraction import SHADOW_BRIGHTNESS
 from labeling.matting.inputs import MOTION_STEPS, FloatImage, NetworkInput, make_input
+from labeling.structures.cutouts import Cutout
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Keypoints
 from labeling.synthetic.canvas import Color, value_noise
 from labeling.synthetic.figure import Clothes, PlacedFigure, Stance, draw_figure, pose_keypoints
 
-NO_KEYPOINTS: Keypoints = ((0.0, 0.0, 0.0),) * 17
 RNG = np.random.Generator
 _NOISE_MARGIN = 199
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Cutout:
-    """A person: RGB (hxwx3), alpha (hxw in [0, 1]), and keypoints in its pixels."""
-
-    rgb: RgbImage
-    alpha: FloatImage
-    keypoints: Keypoints = NO_KEYPOINTS
 
 
 @dataclass(frozen=True, slots=True)

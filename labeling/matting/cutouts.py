@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError
-from labeling.matting.composites import NO_KEYPOINTS, Cutout, extend_color
+from labeling.matting.composites import extend_color
 from labeling.matting.inputs import FloatImage
+from labeling.structures.cutouts import NO_KEYPOINTS, Cutout
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance, Keypoints
 from labeling.structures.masks import Mask, iou_matrix

@@ -8,7 +8,6 @@ import pytest
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError
-from labeling.matting.composites import NO_KEYPOINTS
 from labeling.matting.cutouts import (
     MAX_SIDE_PX,
     cut_out,
@@ -17,6 +16,7 @@ from labeling.matting.cutouts import (
     is_usable,
     read_cutout,
 )
+from labeling.structures.cutouts import NO_KEYPOINTS
 from labeling.structures.instances import Instance, Keypoints
 from labeling.structures.masks import Mask
 
