@@ -7,17 +7,19 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from configs.block import expand_shorthand
+from configs.block import Block, expand_shorthand
 from configs.errors import ConfigError, UnknownModel
 from configs.ground_truth import GroundTruth, LabeledSet, kind_of_set, require_labeled
 from configs.models import RunConfig
+from configs.synthesis import FakeMotionBlock
 from configs.training import MattingTraining
 
+Settings = TypeVar("Settings", bound=Block)
 CALIBRATIONS = ("lite", "surveillance")
 """Shipped calibrations, named after the preset whose teacher they are fitted to."""
 _SEGMENTERS = ("teacher", "student", "segmenter", "verifier")
@@ -119,12 +121,26 @@ def load_training(file: Path | None, changes: Sequence[str] = ()) -> MattingTrai
         raise ConfigError(f"cannot read {file}: {exc}; check the path") from exc
     origin = str(file or "of the training")
     tree = _with_absolute_paths(_parse_yaml(text, origin), file.parent if file else Path())
+    return _validate(MattingTraining, tree, changes, origin)
+
+
+def load_synthesis(changes: Sequence[str] = ()) -> FakeMotionBlock:
+    """Return the default settings of `maskmill synthesize` with changes (`duration_s=2`).
+
+    Raises:
+        ConfigError: an unknown key (the message names the nearest known key), or a value out of range.
+    """
+    return _validate(FakeMotionBlock, {}, changes, "of the synthesis")
+
+
+def _validate(kind: type[Settings], tree: Mapping[str, Any], changes: Sequence[str], origin: str) -> Settings:
+    changed = copy.deepcopy(dict(tree))
     for change in changes:
-        _apply_change(tree, change)
+        _apply_change(changed, change)
     try:
-        return MattingTraining.model_validate(_with_absolute_paths(tree, Path()))
+        return kind.model_validate(_with_absolute_paths(changed, Path()))
     except ValidationError as exc:
-        lines = [_explain(problem, MattingTraining) for problem in exc.errors()]
+        lines = [_explain(problem, kind) for problem in exc.errors()]
         raise ConfigError(f"config {origin}: " + "; ".join(dict.fromkeys(lines))) from exc
 
 
