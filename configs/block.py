@@ -28,6 +28,7 @@ _SHORTHAND = {
     "python": "factory",
     "matting": "weights",
     "guided_filter": "radius",
+    "flow_smoothing": "neighbors",
 }
 """The key that the part after the colon of a short form sets, by kind of segmenter or refiner."""
 

@@ -4,7 +4,7 @@ import importlib.util
 from typing import assert_never
 
 from configs.errors import ExtraMissing
-from configs.refinement import GuidedFilterBlock, MattingRefineBlock, RefineBlock
+from configs.refinement import FlowSmoothingBlock, GuidedFilterBlock, MattingRefineBlock, RefineBlock
 from labeling.refinement.protocol import Refiner
 
 
@@ -28,4 +28,8 @@ def make_refiner(block: RefineBlock) -> Refiner:
             from labeling.refinement.guided_filter import GuidedFilterRefiner
 
             return GuidedFilterRefiner(block)
+        case FlowSmoothingBlock():
+            from labeling.refinement.flow_smoothing import FlowSmoothingRefiner
+
+            return FlowSmoothingRefiner(block)
     assert_never(block)
