@@ -25,7 +25,7 @@ from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from configs.errors import Interrupted
-from configs.training import MattingTraining
+from configs.training import MattingTraining, TemporalTraining
 from labeling.matting.background_matting import SIZES, BackgroundMattingNetwork
 from labeling.matting.composites import Sample
 from labeling.matting.inputs import NAMES
@@ -38,6 +38,7 @@ from labeling.matting.losses import (
 from labeling.storage.atomic import storage_errors, write_atomically
 
 Batch = dict[str, Tensor]
+LoopSettings = MattingTraining | TemporalTraining
 STATISTICS_BATCHES = 24
 """Batches from which the statistics of batch normalization are computed after the training."""
 PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
@@ -193,7 +194,7 @@ def recompute_batch_norm(
     network.eval()
 
 
-def seed_everything(settings: MattingTraining) -> None:
+def seed_everything(settings: LoopSettings) -> None:
     """Seed the initial weights, and set the number of threads, on which the last digits of a loss depend."""
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -213,7 +214,7 @@ class StagePlan:
 
 
 def fit_stage(
-    stage: lightning.LightningModule, dataset: Dataset[Batch], settings: MattingTraining, plan: StagePlan
+    stage: lightning.LightningModule, dataset: Dataset[Batch], settings: LoopSettings, plan: StagePlan
 ) -> None:
     """Run a stage from its last checkpoint to its end."""
     last = plan.folder / "last.ckpt"
@@ -234,7 +235,7 @@ def fit_stage(
             merge_metrics(plan.folder)
 
 
-def _make_loader(dataset: Dataset[Batch], settings: MattingTraining, plan: StagePlan) -> DataLoader[Batch]:
+def _make_loader(dataset: Dataset[Batch], settings: LoopSettings, plan: StagePlan) -> DataLoader[Batch]:
     return DataLoader(
         dataset,
         batch_size=settings.batch,
@@ -244,7 +245,7 @@ def _make_loader(dataset: Dataset[Batch], settings: MattingTraining, plan: Stage
     )
 
 
-def _make_trainer(settings: MattingTraining, plan: StagePlan) -> lightning.Trainer:
+def _make_trainer(settings: LoopSettings, plan: StagePlan) -> lightning.Trainer:
     checkpoints = ModelCheckpoint(
         dirpath=plan.folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True
     )

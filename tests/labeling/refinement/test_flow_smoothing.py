@@ -208,7 +208,9 @@ def test_flow_of_a_small_image_serves_large_masks() -> None:
         np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
         for height, width in ((4, 6), (8, 12))
     )
-    assert np.allclose(enlarge_positions(small + np.float32([2, 1]), (8, 12)), large + np.float32([4, 2]))
+    assert np.allclose(
+        enlarge_positions(small + np.array([2, 1], np.float32), (8, 12)), large + np.array([4, 2], np.float32)
+    )
     now, later = (np.asarray(image(number)[..., 0]) for number in (4, 5))
     link = link_frames(now, later, dt_s=0.04, sigma_s=0.08, size_hw=(192, 256))
     assert (link.positions.shape, link.weights.shape) == ((192, 256, 2), (192, 256))
