@@ -87,9 +87,7 @@ def frames(
         run_id = latest_run(session, run).id
         key = None if person is None else find_person(session, run_id, person)
         by_time = order is FrameOrder.time
-        query = FrameQuery(
-            decisions, person=key, order="time" if by_time else "agreement", limit=limit
-        )
+        query = FrameQuery(decisions, person=key, order="time" if by_time else "agreement", limit=limit)
         rows = list(list_frames(session, run_id, query))
     if strip is not None and person is not None:
         write_strip(context, run_id, person, strip)
