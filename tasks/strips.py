@@ -23,6 +23,8 @@ from tasks.execution.context import Context
 
 MAX_MOMENTS = 12
 _QUALITY = 82
+_PAGE_COLUMNS = 6
+"""As many cells fit into the width of the pages."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +98,7 @@ def person_agreement(mask: Mask, student: Sequence[Mask]) -> float:
 
 def strip_jpeg(strip: PersonStrip) -> bytes:
     """Return the strip as a JPEG, for a page."""
-    return encode_jpeg(draw_strip(strip.cells), quality=_QUALITY)
+    return encode_jpeg(draw_strip(strip.cells, columns=_PAGE_COLUMNS), quality=_QUALITY)
 
 
 def write_strip(context: Context, run_id: str, person: str, out: Path) -> PersonStrip:

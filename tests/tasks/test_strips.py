@@ -146,7 +146,8 @@ def test_the_strip_is_written_as_png_and_shown_as_jpeg(context: Context, tmp_pat
     assert drawn.shape[1] > MAX_MOMENTS * 100
     jpeg = cv2.imdecode(np.frombuffer(person_jpeg(context, "this", "1f0c:1"), np.uint8), cv2.IMREAD_COLOR)
     assert jpeg is not None
-    assert jpeg.shape == drawn.shape
+    assert jpeg.shape[0] > 1.9 * drawn.shape[0]
+    assert jpeg.shape[1] < 1000
 
 
 def test_the_report_shows_the_people_of_the_hardest_frames(context: Context) -> None:
