@@ -168,8 +168,8 @@ class Review(Block):
     """A frame needs no review if each carried mask has this IoU with the teacher's mask of the person, no person is
     in only one of both, and every confidence reaches `confirm_confidence`."""
     confirm_confidence: Fraction01 = 0.3
-    """Smallest confidence of a carried mask in such a frame, in [0, 1]; 1: every frame is reviewed. In DAVIS' dance-twirl, 21 of
-    21 frames that agree from 0.8 and 0.3 on have teacher masks of IoU 0.8 or more."""
+    """Smallest confidence of a carried mask in such a frame, in [0, 1]; 1: every frame is reviewed. In DAVIS' dance-twirl,
+    24 of 25 frames that reach both values have a teacher's mask of IoU 0.8 or more."""
 
 
 class Export(Block):

@@ -24,7 +24,8 @@ def test_one_correction_updates_its_neighbors_and_begun_tasks_are_kept(desk: Des
     region["value"]["rle"] = list(encode_brush(sampled_mask(0)))
     number = desk.submit(corrected, [region])
     draft = {"result": desk.regions(begun), "lead_time": 3.0}
-    desk.http.post(f"/api/tasks/{desk.task(begun)['id']}/drafts/", json=draft).raise_for_status()
+    drafts = f"/api/tasks/{desk.task(begun)['id']}/drafts"
+    desk.http.post(drafts, params={"project": desk.number}, json=draft).raise_for_status()
     pulled = desk.pull()
     assert (pulled.propagation.carried, pulled.propagation.confirmed) == (3, 2)
     pushed = desk.push()
