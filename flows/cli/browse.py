@@ -135,7 +135,7 @@ def report(
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a self-contained HTML report of a run."""
+    """Write a self-contained HTML report of a run. Mattes have their own: `report.html` in each video's folder."""
     from flows.home import existing_context
     from tasks.report import write_report
 

@@ -1,11 +1,10 @@
 """People whom the teacher does not find in a frame, but shortly before or after it.
 
 Detectors lose a person for a frame or two, and find one who walks into the image only when half of them is
-visible. Their mask comes from the nearest frame in which they were found, moved to what differs from the
-plate now.
+visible. Their mask comes from the frames around, moved to what differs from the plate now.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -32,16 +31,28 @@ APART_PX = 8
 
 
 @dataclass(frozen=True, slots=True)
-class MissingPerson:
-    """A person found in another frame, and not in this one."""
+class Sighting:
+    """A person found in another frame."""
 
     person: Instance
     dt_s: Fraction
     """Time between the two frames, positive."""
 
 
+@dataclass(frozen=True, slots=True)
+class MissingPerson:
+    """A person found in other frames, and not in this one."""
+
+    sightings: tuple[Sighting, ...]
+    """The nearest first; more than one only if no one else is missing."""
+
+    @property
+    def person(self) -> Instance:
+        return self.sightings[0].person
+
+
 def find_missing(
-    now: Sequence[Instance], others: Iterable[tuple[Fraction, Sequence[Instance]]]
+    now: Sequence[Instance], others: Sequence[tuple[Fraction, Sequence[Instance]]]
 ) -> list[MissingPerson]:
     """Return the people of other frames who are missing in this one.
 
@@ -50,17 +61,24 @@ def find_missing(
     """
     people, missing = list(now), []
     for dt_s, found in others:
-        count = len(found) - len(people)
-        if count <= 0:
-            continue
-        masks = [person.mask for person in people]
-        ious = iou_matrix([other.mask for other in found], masks) if people else None
-        unmatched = [
-            other for i, other in enumerate(found) if ious is None or ious[i].max() <= SAME_PERSON_IOU
-        ]
-        people += unmatched[:count]
-        missing += [MissingPerson(person, dt_s) for person in unmatched[:count]]
-    return missing
+        for person in _unmatched(people, found):
+            people.append(person)
+            missing.append(MissingPerson((Sighting(person, dt_s),)))
+    if len(missing) != 1:
+        return missing
+    again = ((dt_s, _unmatched(now, found)) for dt_s, found in others)
+    return [MissingPerson(tuple(Sighting(people[0], dt_s) for dt_s, people in again if len(people) == 1))]
+
+
+def _unmatched(now: Sequence[Instance], found: Sequence[Instance]) -> list[Instance]:
+    """Return as many people of another frame as it has more than this one, of those at other places."""
+    count = len(found) - len(now)
+    if count <= 0:
+        return []
+    if not now:
+        return list(found)
+    ious = iou_matrix([other.mask for other in found], [person.mask for person in now])
+    return [other for i, other in enumerate(found) if ious[i].max() <= SAME_PERSON_IOU][:count]
 
 
 def locate_missing(
@@ -72,7 +90,8 @@ def locate_missing(
 ) -> list[Instance]:
     """Return missing people with their masks moved to what differs from the plate, HxWx3.
 
-    A mask for which no such place is found within reach stays where it was.
+    Of several masks of a person the one that agrees best is taken: where people walk in, the first ones often
+    lack a part. Without such a place within reach, the nearest mask stays where it was.
     """
     if not missing:
         return []
@@ -88,24 +107,32 @@ def find_change(rgb: RgbImage, plate: RgbImage, is_seen: BoolArray) -> BoolArray
 
 
 def _locate(missing: MissingPerson, changed: BoolArray, others: Sequence[Instance]) -> Instance:
-    """Move a mask to where it agrees best with the changed pixels; a part of it may be outside the image."""
-    person = missing.person
-    left, top, width, height = (int(side) for side in person.mask.box_xywh)
+    """Return the moved mask that agrees best with the changed pixels."""
+    places = [_find_place(sighting, changed, others) for sighting in missing.sightings]
+    best = max(range(len(places)), key=lambda number: places[number][0])  # of equal ones the nearest
+    match, dx, dy = places[best]
+    return _move(missing.sightings[best].person, dx, dy) if match >= MIN_MATCH else missing.person
+
+
+def _find_place(sighting: Sighting, changed: BoolArray, others: Sequence[Instance]) -> tuple[float, int, int]:
+    """Return how well a moved mask agrees with the changed pixels at best, and its move to the right and down.
+
+    A part of the mask may be outside the image then.
+    """
+    left, top, width, height = (int(side) for side in sighting.person.mask.box_xywh)
     long = max(width, height)
     scale = min(1.0, SEARCH_ROWS / long)
-    reach = max(2, round(MAX_SPEED_PER_S * long * float(missing.dt_s)))
+    reach = max(2, round(MAX_SPEED_PER_S * long * float(sighting.dt_s)))
     around = (left - reach, top - reach, width + 2 * reach, height + 2 * reach)
     field = _cut(changed, around, scale)
     if others:
         field[_near(others, around, scale) > 0] = 0
     inside = _cut(np.ones_like(changed), around, scale)
-    shape = _reduced(person.mask.to_crop((left, top, width, height)), scale)
+    shape = _reduced(sighting.person.mask.to_crop((left, top, width, height)), scale)
     common, shown = (cv2.matchTemplate(part, shape, cv2.TM_CCORR) for part in (field, inside))
     match = 2 * common / np.maximum(field.sum() + shown, 1e-6)
     row, column = divmod(int(match.argmax()), match.shape[1])
-    if match[row, column] < MIN_MATCH:
-        return person
-    return _move(person, round(column / scale) - reach, round(row / scale) - reach)
+    return float(match[row, column]), round(column / scale) - reach, round(row / scale) - reach
 
 
 def _near(others: Sequence[Instance], around: tuple[int, int, int, int], scale: float) -> FloatImage:

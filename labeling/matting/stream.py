@@ -15,7 +15,7 @@ import numpy as np
 from more_itertools import batched
 
 from configs.errors import UnsupportedVideo
-from labeling.background.coverage import MaskedPlate
+from labeling.background.coverage import Coverage, MaskedPlate
 from labeling.matting.frame import FrameMatte, MattingFrame, hides_plate, matte_frames
 from labeling.matting.inputs import MOTION_STEP_S, MOTION_STEPS, GrayImage, to_gray
 from labeling.matting.missing_people import MissingPerson, find_missing, locate_missing
@@ -24,6 +24,7 @@ from labeling.matting.plate_fit import fit_plate
 from labeling.structures.frames import Clip, Frame, RgbImage
 from labeling.structures.images import resize_image
 from labeling.structures.instances import Instance
+from labeling.structures.masks import BoolArray, union_masks
 from labeling.video.decode import Decoded, decode_clip
 
 FindInstances = Callable[[Sequence[Frame]], list[list[Instance]]]
@@ -172,7 +173,15 @@ def _prepare(item: _Found, plate: MaskedPlate, neighbors: "_Neighbors | None") -
     lit, is_seen = fit_plate(plate, rgb, claimed)
     people = [*item.people, *locate_missing(item.missing, rgb, lit, is_seen, item.people)]
     shown = [person for person in people if hides_plate(rgb, lit, is_seen, person)]
-    return MattingFrame(rgb, lit, is_seen, shown, motion)
+    return MattingFrame(rgb, lit, is_seen & ~_always_covered(plate, shown), shown, motion)
+
+
+def _always_covered(plate: MaskedPlate, people: Sequence[Instance]) -> BoolArray:
+    """Return the pixels of people that masks cover in all frames: the plate shows the people there, HxW."""
+    covered = plate.coverage == Coverage.LEAST_MOTION
+    if not covered.any():
+        return covered
+    return covered & union_masks([person.mask for person in people], covered.shape).to_array()
 
 
 class _Neighbors:

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from labeling.matting.missing_people import MissingPerson, find_change, find_missing, locate_missing
+from labeling.matting.missing_people import (
+    MissingPerson,
+    Sighting,
+    find_change,
+    find_missing,
+    locate_missing,
+)
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoxXywh, Mask, fill_box, iou_matrix
 
@@ -38,7 +44,7 @@ def show(*masks: Mask) -> NDArray[np.uint8]:
 
 
 def locate(found: Instance, image: NDArray[np.uint8], others: Sequence[Instance] = ()) -> Instance:
-    missing = [MissingPerson(found, Fraction(2, 5))]
+    missing = [MissingPerson((Sighting(found, Fraction(2, 5)),))]
     (located,) = locate_missing(missing, image, room(), np.ones(SIZE_HW, bool), others)
     return located
 
@@ -60,7 +66,7 @@ def test_a_person_of_another_frame_is_missing_only_if_that_frame_has_more_people
     near = [(Fraction(i + 1, 25), boxes(*lefts)) for i, lefts in enumerate(others)]
     missing = find_missing(boxes(*now), near)
     assert [int(one.person.box_xywh[0]) for one in missing] == expected
-    assert [one.dt_s for one in missing] == [Fraction(1, 25)] * len(expected)
+    assert [one.sightings[0].dt_s for one in missing] == [Fraction(1, 25)] * len(expected)
 
 
 @pytest.mark.parametrize("left", [-12, 10, 30, 49, 62])
@@ -69,6 +75,21 @@ def test_the_mask_moves_to_where_the_image_differs_from_the_plate(left: int) -> 
     located = locate(person((36, 18, 20, 50)), show(now.mask))
     assert iou_matrix([located.mask], [now.mask]).item() > 0.85
     assert located.box_xywh == located.mask.box_xywh
+
+
+def test_all_sightings_of_a_single_missing_person_are_kept_and_those_of_several_are_not() -> None:
+    near = [(Fraction(i, 25), boxes(*lefts)) for i, lefts in ((1, [100]), (2, [120]), (3, []))]
+    assert [len(one.sightings) for one in find_missing([], near)] == [2]
+    near = [(Fraction(i, 25), boxes(*lefts)) for i, lefts in ((1, [100]), (2, [100, 20]))]
+    assert [len(one.sightings) for one in find_missing([], near)] == [1, 1]
+
+
+def test_of_several_masks_the_one_that_agrees_best_is_taken() -> None:
+    now = person((0, 20, 12, 50))
+    legs, whole = person((0, 50, 16, 20)), person((20, 20, 20, 50))
+    missing = MissingPerson((Sighting(legs, Fraction(1, 25)), Sighting(whole, Fraction(2, 5))))
+    (located,) = locate_missing([missing], show(now.mask), room(), np.ones(SIZE_HW, bool), [])
+    assert iou_matrix([located.mask], [now.mask]).item() > 0.85
 
 
 def test_keypoints_move_with_the_mask() -> None:
@@ -102,5 +123,5 @@ def test_a_shadow_is_no_change() -> None:
 def test_images_of_any_size(size_hw: tuple[int, int]) -> None:
     whole = person((0.0, 0.0, 1.0 * size_hw[1], 1.0 * size_hw[0]), size_hw)
     plate = np.zeros((*size_hw, 3), np.uint8)
-    missing = [MissingPerson(whole, Fraction(2, 5))]
+    missing = [MissingPerson((Sighting(whole, Fraction(2, 5)),))]
     assert locate_missing(missing, plate, plate, np.ones(size_hw, bool), []) == [whole]

@@ -1,6 +1,7 @@
 """The mattes of a clip, frame by frame."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,9 +10,17 @@ import pytest
 
 from configs.errors import UnsupportedVideo
 from configs.matting import PlateBlock
-from labeling.background.coverage import MaskedPlate
+from labeling.background.coverage import Coverage, MaskedPlate
 from labeling.matting.network import MattingNetwork
-from labeling.matting.stream import BATCH, MAX_AHEAD, FindInstances, MattedFrame, _Neighbors, matte_clip
+from labeling.matting.stream import (
+    BATCH,
+    MAX_AHEAD,
+    FindInstances,
+    MattedFrame,
+    _Neighbors,
+    matte_clip,
+    prepare_frames,
+)
 from labeling.structures.frames import Clip, Frame, ImageFile
 from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask, fill_box, iou_matrix
@@ -144,6 +153,20 @@ def test_few_frames_of_a_fast_camera_are_kept_in_memory(tmp_path: Path, network:
 
     for frame in matte_clip(Clip("fast", path), find, network, plate()):
         assert max(seen) <= frame.index + MAX_AHEAD + 2 * BATCH
+
+
+def test_a_person_who_never_leaves_a_place_is_not_known_background(
+    tmp_path: Path, network: MattingNetwork
+) -> None:
+    path = write_walk(tmp_path / "walk.mp4", frames=12)
+    empty = plate()
+    coverage = np.zeros((64, 96), np.uint8)
+    coverage[16:48, 12:26] = Coverage.LEAST_MOTION  # where the person is at the fifth frame
+    covered = replace(empty, coverage=coverage)
+    (prepared,) = list(prepare_frames(Clip("walk", path), find_walker().segment, covered, every=20))[:1]
+    assert prepared.is_seen.all()  # no person is there: what masks cover may be a coat
+    frames = list(prepare_frames(Clip("walk", path), find_walker().segment, covered, every=4))
+    assert frames[1].is_seen.sum() == 64 * 96 - 32 * 14
 
 
 def test_a_frame_of_another_size_than_the_plate_is_refused(tmp_path: Path, network: MattingNetwork) -> None:
