@@ -24,6 +24,7 @@ REQUIREMENTS = {
     "ray": "Ray: `pip install prefect-ray`",
     "torch": "PyTorch: `pip install torch`",
     "train": "Lightning: `pip install lightning`",
+    "graphcut": "scikit-image and scikit-learn: `pip install scikit-image scikit-learn`",
     "make": "the environment that make installs: `make demo`",
 }
 """What can be required, and how to get it."""

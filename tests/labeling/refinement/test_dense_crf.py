@@ -119,6 +119,6 @@ def test_the_search_finds_constants_that_are_better_than_those_it_starts_with() 
     case = CrfCase(make_frame(rgb), (Instance(mask, 0.9, mask.box_xywh),), (Mask.from_array(truth),))
     start = DenseCrfBlock(side_px=40, radius_px=6, dilation=3, appearance_weight=0.5, iterations=2)
     seen: list[float] = []
-    best = search_constants([case], start, report=lambda block, iou: seen.append(iou))
+    best = search_constants([case], start, report=lambda _, iou: seen.append(iou))
     assert seen == sorted(seen)
     assert mean_iou([case], best) == seen[-1] > seen[0]
