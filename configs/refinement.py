@@ -45,7 +45,10 @@ class GuidedFilterBlock(Block):
 
 
 class DenseCrfBlock(Block):
-    """Fully connected CRF (Kraehenbuehl and Koltun, 2011): a mask's contour moves to the colors around it."""
+    """Fully connected CRF (Kraehenbuehl and Koltun, 2011): a mask's contour moves to the colors around it.
+
+    The constants were searched on 26 people of PennFudan and DAVIS with masks of the pose-mask network.
+    """
 
     kind: Literal["dense_crf"] = "dense_crf"
     backend: Literal["window", "exact"] = "window"
@@ -53,22 +56,22 @@ class DenseCrfBlock(Block):
     pixel, in an image of at most 64 x 64."""
     side_px: int = Field(160, ge=16, le=512)
     """Longer side of the image in which the CRF works, a crop around the mask; lengths are in its pixels."""
-    softness: float = Field(0.02, ge=0, le=0.5)
+    softness: float = Field(0.0025, ge=0, le=0.5)
     """Blur of the mask before, as a share of the longer side of its box: how wrong its contour may be."""
-    appearance_weight: float = Field(1.5, ge=0)
+    appearance_weight: float = Field(3.0, ge=0)
     """Weight of the agreement of near pixels of similar colors (published: 10)."""
-    appearance_sigma_px: float = Field(15.0, gt=0)
+    appearance_sigma_px: float = Field(7.5, gt=0)
     """Their standard deviation in position (published: 80)."""
-    color_sigma: float = Field(8.0, gt=0)
+    color_sigma: float = Field(16.0, gt=0)
     """Their standard deviation in color, of 0 to 255 (published: 13)."""
     smoothness_weight: float = Field(3.0, ge=0)
     """Weight of the agreement of near pixels (published: 3)."""
-    smoothness_sigma_px: float = Field(3.0, gt=0)
+    smoothness_sigma_px: float = Field(1.5, gt=0)
     """Their standard deviation in position (published: 3)."""
     iterations: int = Field(5, ge=1, le=100)
-    radius_px: int = Field(40, ge=1)
+    radius_px: int = Field(21, ge=1)
     """Half the side of the window."""
-    dilation: int = Field(5, ge=1)
+    dilation: int = Field(3, ge=1)
     """Distance of the neighbors in the window."""
 
 
