@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -24,15 +24,17 @@ from db.models.core import VideoRow
 from labeling.datasets.formats.coco import annotation_record, rle_json
 from labeling.datasets.records import DatasetFrame
 from labeling.segmenters.factory import make_segmenter
-from labeling.segmenters.osvos import OsvosSegmenter
-from labeling.storage.atomic import storage_errors, write_atomically
+from labeling.storage.atomic import WRITING_PREFIX, storage_errors, write_atomically
 from labeling.structures.frames import Clip
 from labeling.structures.masks import BoxXywh, Mask, box_iou_matrix
 from labeling.tracking.anchors import nearest_box
-from labeling.tracking.osvos_preparation import OsvosPreparation
 from labeling.video.decode import decode_clip
 from labeling.visualization.overlay_video import OverlayVideo
 from tasks.execution.context import Context
+
+if TYPE_CHECKING:  # they import torch
+    from labeling.segmenters.osvos import OsvosSegmenter
+    from labeling.tracking.osvos_preparation import OsvosPreparation
 
 DECISIONS = ("easy", "accepted", "review", REVIEWED)
 MIN_IOU = 0.5
@@ -162,18 +164,20 @@ def _clip_of(context: Context, video_id: str) -> Clip:
     return Clip(video_id, context.home.absolute(path))
 
 
-def _open(order: TrackOrder, clip: Clip) -> tuple[OsvosSegmenter, OsvosPreparation]:
+def _open(order: TrackOrder, clip: Clip) -> "tuple[OsvosSegmenter, OsvosPreparation]":
     block, config = order.config.teacher, order.config
     segmenter = make_segmenter(
         block, weights_dir=config.weights_dir, device=config.device, batch=config.batch
     )
+    from labeling.segmenters.osvos import OsvosSegmenter
+
     if not isinstance(segmenter, OsvosSegmenter) or not isinstance(block, OsvosBlock):
         raise TypeError("the teacher of this run is not osvos")
     return segmenter, segmenter.open(clip)
 
 
 def _join(
-    context: Context, order: TrackOrder, clip: Clip, preparation: OsvosPreparation
+    context: Context, order: TrackOrder, clip: Clip, preparation: "OsvosPreparation"
 ) -> Iterator[tuple[int, Any, DatasetFrame | None]]:
     """Yield the video's frames with their numbers, and the run's frame where there is one."""
     with context.database.session() as session:
@@ -228,7 +232,10 @@ class _CocoFile:
 @contextmanager
 def _coco_file(path: Path) -> Iterator[_CocoFile]:
     """Yield a writer whose file appears when the block ends."""
-    with storage_errors(path, option="--to"), tempfile.TemporaryDirectory(dir=path.parent) as folder:
+    with (
+        storage_errors(path, option="--to"),
+        tempfile.TemporaryDirectory(dir=path.parent, prefix=WRITING_PREFIX) as folder,
+    ):
         whole = Path(folder) / path.name
         with whole.open("wb") as file, tempfile.TemporaryFile(dir=folder) as images:
             file.write(b'{"categories":[{"id":1,"name":"person"}],"annotations":[\n')
@@ -241,7 +248,7 @@ def _coco_file(path: Path) -> Iterator[_CocoFile]:
 
 
 def _describe(
-    preparation: OsvosPreparation, person: int, boxes: Mapping[int, BoxXywh], scores: Sequence[float]
+    preparation: "OsvosPreparation", person: int, boxes: Mapping[int, BoxXywh], scores: Sequence[float]
 ) -> TrackedPerson:
     matches = preparation.matches(person)
     numbers = preparation.projection.video_frames(preparation.annotation.trajectories[person]).round()
@@ -249,7 +256,7 @@ def _describe(
     error = message = ""
     cpu_s, masks = 0.0, len(preparation.read_patches(person))
     try:
-        cpu_s = preparation.head(person).seconds
+        cpu_s = preparation.head(person).seconds if preparation.backbone else 0.0
     except InsufficientMasks as failure:
         error, message = failure.code, str(failure)
     before, after = _shares(preparation, person, boxes)
@@ -271,7 +278,9 @@ def _describe(
     )
 
 
-def _shares(preparation: OsvosPreparation, person: int, boxes: Mapping[int, BoxXywh]) -> tuple[float, float]:
+def _shares(
+    preparation: "OsvosPreparation", person: int, boxes: Mapping[int, BoxXywh]
+) -> tuple[float, float]:
     """Return the shares of annotated frames with a mask of the expected place and size, before and after."""
     before: list[bool] = []
     after: list[bool] = []

@@ -1,9 +1,10 @@
 """`maskmill track`: the masks of people whose trajectories are known."""
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -72,7 +73,6 @@ def track(
 ) -> None:
     """Follow people with known trajectories through a video. The same command again continues."""
     from configs.load import load_config
-    from configs.segmenters import LiteBlock, OsvosBlock
     from flows.track_people import track_config
     from labeling.tracking.homography import read_homography
     from labeling.tracking.trajectories import parse_people, read_trajectories, select_people
@@ -81,21 +81,21 @@ def track(
     people = select_people(read_trajectories(trajectories), parse_people(person))
     if homography is not None:
         read_homography(homography)
-    block = OsvosBlock(
-        trajectories=trajectories.absolute(),
-        homography=homography.absolute() if homography else None,
-        version=_digest(trajectories, homography),
-        people=None if person.strip() == "all" else tuple(people),
-        mask_source=mask_source.value,
-        homography_hw=parse_size(homography_size) if homography_size else None,
-        beyond_s=beyond_s,
-        weights=weights.absolute() if weights else None,
-        parent=parent.absolute() if parent else None,
-        teacher=base.teacher if not isinstance(base.teacher, OsvosBlock) else LiteBlock(),  # type: ignore[arg-type]  # a segmenter without masks is refused by the model
+    block = _make_block(
+        {
+            "trajectories": trajectories.absolute(),
+            "homography": homography.absolute() if homography else None,
+            "version": _digest(trajectories, homography),
+            "people": None if person.strip() == "all" else tuple(people),
+            "mask_source": mask_source.value,
+            "homography_hw": parse_size(homography_size) if homography_size else None,
+            "beyond_s": beyond_s,
+            "weights": weights.absolute() if weights else None,
+            "parent": parent.absolute() if parent else None,
+            "teacher": base.teacher.model_dump(),
+        },
+        [one.removeprefix("teacher.") for one in changes or [] if one.startswith("teacher.")],
     )
-    for change in changes or []:
-        if change.startswith("teacher."):
-            block = _change(block, change.removeprefix("teacher."))
     run = track_config(block, base, every_s=every_s)
     summary = _track(video, to, block, base, run, home, every_s=every_s, show_progress=not as_json)
     emit(summary, lambda: _print(summary), as_json=as_json)
@@ -122,17 +122,23 @@ def _digest(*paths: Path | None) -> str:
     return sha256(b"|".join(path.read_bytes() for path in paths if path)).hexdigest()[:16]
 
 
-def _change(block: "OsvosBlock", change: str) -> "OsvosBlock":
+def _make_block(settings: dict[str, Any], changes: Sequence[str]) -> "OsvosBlock":
+    """Return the block of the run's teacher, with changes such as `anchor=top`."""
     import yaml
     from pydantic import ValidationError
 
     from configs.segmenters import OsvosBlock
 
-    key, _, value = change.partition("=")
     try:
-        return OsvosBlock.model_validate(block.model_dump() | {key: yaml.safe_load(value)})
-    except (ValidationError, yaml.YAMLError) as exc:
-        raise ConfigError(f"--set teacher.{change}: {' '.join(str(exc).split())}") from exc
+        for change in changes:
+            key, _, value = change.partition("=")
+            settings[key] = yaml.safe_load(value)
+        return OsvosBlock.model_validate(settings)
+    except ValidationError as exc:
+        problems = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in exc.errors())
+        raise ConfigError(f"people to track: {'; '.join(problems)}; see docs/trajectories.md") from exc
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"--set teacher.{changes}: not a YAML value") from exc
 
 
 def _track(

@@ -35,6 +35,7 @@ _EXTRA_OF = {
     "torch": "torch",
     "torchvision": "torch",
     "timm": "osvos",
+    "transformers": "sam2",
 }
 _LIBRARIES: dict[str, tuple[str, ...]] = {
     "torchvision": ("torch", "torchvision"),
@@ -108,7 +109,7 @@ def make_segmenter(block: SegmenterBlock, *, weights_dir: Path | None, device: s
 def _make_unrefined(  # noqa: PLR0911 - one line per kind
     block: SegmenterBlock, *, weights_dir: Path | None, device: str, batch: int
 ) -> Segmenter:
-    for library in _LIBRARIES.get(block.kind, ()):
+    for library in _libraries_of(block):
         if importlib.util.find_spec(library) is None:
             raise ExtraMissing(
                 f"the segmenter {block.kind!r} needs {library}, which is not installed: "
@@ -163,6 +164,12 @@ def _make_unrefined(  # noqa: PLR0911 - one line per kind
 
             return load_factory(block)
     raise UnknownModel(f"there is no segmenter of the kind {block.kind!r}: check `kind`")
+
+
+def _libraries_of(block: SegmenterBlock) -> tuple[str, ...]:
+    if isinstance(block, OsvosBlock) and block.method == "sam2":
+        return ("torch", "transformers")
+    return _LIBRARIES.get(block.kind, ())
 
 
 def resolve_device(device: str) -> str:

@@ -44,6 +44,7 @@ from labeling.video.decode import decode_clip
 Segment = Callable[[Sequence[Frame]], list[list[Instance]]]
 BATCH = 4
 """Frames per call of the teacher."""
+USUAL_FRAME_S = 0.04
 MIN_MASKS = 3
 """Fewer masks are not enough to learn a person from."""
 MASKS_PER_PERSON = 24
@@ -91,9 +92,11 @@ class OsvosPreparation:
 
     @property
     def frame_s(self) -> float:
-        """Return the mean time between two frames, in seconds."""
+        """Return the mean time between two frames, in seconds; a usual one for images without times."""
         times = self.pts_ms
-        return float(times[-1] - times[0]) / 1000 / max(len(times) - 1, 1) or 0.04
+        if self.clip.path is None or times[-1] == times[0]:
+            return USUAL_FRAME_S
+        return float(times[-1] - times[0]) / 1000 / (len(times) - 1)
 
     def frame_number(self, frame: Frame) -> int:
         """Return the number of a frame in its video."""
