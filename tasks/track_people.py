@@ -109,12 +109,13 @@ def write_tracks(context: Context, order: TrackOrder) -> TrackSummary:
     clip = _clip_of(context, order.video_id)
     segmenter, preparation = _open(order, clip)
     results = _Results()
+    overlay = order.to / f"{WRITING_PREFIX}overlay.mp4"
     with storage_errors(order.to, option="--to"):
         order.to.mkdir(parents=True, exist_ok=True)
         for person in segmenter.people_of(preparation):
             shutil.rmtree(order.to / f"person_{person}", ignore_errors=True)
     with (
-        OverlayVideo(order.to / "overlay.mp4", preparation.size_hw) as video,
+        OverlayVideo(overlay, preparation.size_hw) as video,
         _coco_file(order.to / "instances.json") as coco,
     ):
         for number, decoded, frame in _join(context, order, clip, preparation):
@@ -125,6 +126,8 @@ def write_tracks(context: Context, order: TrackOrder) -> TrackSummary:
                 _write_masks(order.to, number, masks)
                 results.add(number, frame)
             video.write(decoded.to_rgb(), masks, decoded.t)
+    with storage_errors(order.to, option="--to"):
+        overlay.replace(order.to / "overlay.mp4")
     people = [
         _describe(preparation, person, results.boxes.get(person, {}), results.scores.get(person, []))
         for person in segmenter.people_of(preparation)

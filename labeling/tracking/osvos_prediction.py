@@ -81,10 +81,10 @@ class PeoplePredictor:
         moved = self._move_masks(rgb, t_s)
         boxes = self._locator.expect(frame, size_hw)
         found = self._run_heads(rgb, boxes)
+        seen = matched or {}
         pixels = {
-            person: self._clean(one, seeds)
+            person: self._clean(one, self._seeds(one, moved.get(person), seen.get(person)))
             for person, one in found.items()
-            if (seeds := self._seeds(one, moved.get(person), (matched or {}).get(person)))
         }
         instances = [
             self._instance(rgb, found[person], mask)

@@ -12,7 +12,6 @@ import numpy as np
 from av.video.reformatter import Colorspace
 
 from configs.errors import StorageError
-from labeling.storage.atomic import WRITING_PREFIX, storage_errors
 from labeling.structures.frames import RgbImage
 from labeling.structures.masks import Mask
 from labeling.visualization.frames import blend_mask, draw_contours
@@ -27,18 +26,23 @@ COLORS: tuple[Color, ...] = (
 
 
 class OverlayVideo:
-    """Writes an H.264 video (MPEG-4 without an encoder for it) that appears when it is complete."""
+    """Writes an H.264 video, or MPEG-4 without an encoder for it.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
 
     def __init__(self, path: Path, size_hw: tuple[int, int]) -> None:
         self._path, self._size_hw = path, size_hw
-        self._temporary = path.with_name(f"{WRITING_PREFIX}{path.name}")
         self._last = -1
 
     def __enter__(self) -> Self:
         has_x264 = "libx264" in av.codecs_available
         options = {"crf": "20", "preset": "veryfast"} if has_x264 else {"qscale": "3"}
-        with storage_errors(self._path, option="--to"):
-            self._container = av.open(str(self._temporary), "w", format="mp4")
+        try:
+            self._container = av.open(str(self._path), "w", format="mp4")
+        except OSError as exc:  # PyAV's errors are OSErrors
+            raise StorageError(f"cannot write {self._path}: {exc}; check the folder and the disk") from exc
         stream: Any = self._container.add_stream("libx264" if has_x264 else "mpeg4", options=options)
         stream.height, stream.width = (side // 2 * 2 for side in self._size_hw)
         stream.pix_fmt, stream.time_base = "yuv420p", TIME_BASE
@@ -65,12 +69,8 @@ class OverlayVideo:
             if error is None:
                 self._container.mux(self._stream.encode(None))
             self._container.close()
-            if error is None:
-                self._temporary.replace(self._path)
         except (av.FFmpegError, OSError) as exc:
             raise StorageError(f"cannot write {self._path}: {exc}; check the disk") from exc
-        finally:
-            self._temporary.unlink(missing_ok=True)
 
 
 def draw_people(rgb: RgbImage, masks: Mapping[int, Mask]) -> RgbImage:
