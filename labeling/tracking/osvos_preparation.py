@@ -142,7 +142,8 @@ class OsvosPreparation:
         )
         video = DetectedVideo(boxes, self.size_hw, count)
         projection = find_projection(given.trajectories, homography, video, given.fixed)
-        log.info("trajectories: %s", projection.describe())
+        is_near = projection.distance_px < self.max_distance_px
+        log.log(logging.INFO if is_near else logging.WARNING, "trajectories: %s", projection.describe())
         return projection
 
     @cached_property
