@@ -121,9 +121,11 @@ def matte_video(
             _report_failure(folder, error)
             raise
         except Exception as exc:  # one video that a library cannot process must not stop the others
-            error = UnexpectedError(f"{order.source}: {type(exc).__name__}: {exc}; {UnexpectedError.advice}")
-            _report_failure(folder, error)
-            raise error from exc
+            failure = UnexpectedError(
+                f"{order.source}: {type(exc).__name__}: {exc}; {UnexpectedError.advice}"
+            )
+            _report_failure(folder, failure)
+            raise failure from exc
 
 
 def _report_failure(folder: MatteFolder, error: MaskmillError) -> None:
