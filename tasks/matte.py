@@ -121,11 +121,11 @@ def matte_video(
             _report_failure(folder, error)
             raise
         except Exception as exc:  # one video that a library cannot process must not stop the others
-            unexpected = UnexpectedError(
+            failure = UnexpectedError(
                 f"{order.source}: {type(exc).__name__}: {exc}; {UnexpectedError.advice}"
             )
-            _report_failure(folder, unexpected)
-            raise unexpected from exc
+            _report_failure(folder, failure)
+            raise failure from exc
 
 
 def _report_failure(folder: MatteFolder, error: MaskmillError) -> None:

@@ -178,10 +178,11 @@ def _prepare(item: _Found, plate: MaskedPlate, neighbors: "_Neighbors | None") -
 
 def _always_covered(plate: MaskedPlate, people: Sequence[Instance]) -> BoolArray:
     """Return the pixels of people that masks cover in all frames: the plate shows the people there, HxW."""
-    covered = plate.coverage == Coverage.LEAST_MOTION
+    covered: BoolArray = plate.coverage == Coverage.LEAST_MOTION
     if not covered.any():
         return covered
-    return covered & union_masks([person.mask for person in people], covered.shape).to_array()
+    size_hw = (covered.shape[0], covered.shape[1])
+    return np.logical_and(covered, union_masks([person.mask for person in people], size_hw).to_array())
 
 
 class _Neighbors:

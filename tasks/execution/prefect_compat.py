@@ -71,12 +71,12 @@ def replace_sigterm_handler(stop: Callable[[int, FrameType | None], NoReturn]) -
     Prefect's handler reports the end of the flow run to the server. A temporary server has received the signal
     too and has ended: Prefect would keep calling it for more than a minute.
     """
-    before = engine._prefect_sigterm_handler
-    engine._prefect_sigterm_handler = stop
+    module: dict[str, Any] = vars(engine)
+    before, module["_prefect_sigterm_handler"] = module["_prefect_sigterm_handler"], stop
     try:
         yield
     finally:
-        engine._prefect_sigterm_handler = before
+        module["_prefect_sigterm_handler"] = before
 
 
 class StartObserver(Protocol):

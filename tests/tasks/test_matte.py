@@ -19,6 +19,7 @@ from configs.errors import ConfigError, DiskFull, Interrupted, SourceNotFound, U
 from configs.matting import MatteSettings, PlateBlock
 from labeling.matting.network import MattingNetwork
 from labeling.matting.output import MatteFolder
+from labeling.segmenters.protocol import Segmenter
 from labeling.storage.atomic import write_atomically
 from tasks.matte import MatteOrder, MatteSummary, matte_video, matte_video_task
 from tests.conftest import ROOT
@@ -274,7 +275,7 @@ def test_an_unexpected_exception_fails_its_video_only(
 ) -> None:
     @flow
     def matte_both() -> list[MatteSummary]:
-        teachers = {"bad": FixedSegmenter(KeyError("shape")), "good": find_walker()}
+        teachers: dict[str, Segmenter] = {"bad": FixedSegmenter(KeyError("shape")), "good": find_walker()}
         return [
             matte_video_task(order_of(video, tmp_path / name), teacher, network, go_on)
             for name, teacher in teachers.items()
