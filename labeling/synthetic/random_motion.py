@@ -117,7 +117,7 @@ def half_out_shift(box_center_px: float, edge_px: float, frames: int) -> NDArray
 
     The shift follows sin^2 over the clip; frame `frames // 2` has its largest value.
 
-    >>> half_out_shift(100.0, 0.0, 5).round(1).tolist()
+    >>> (0 + half_out_shift(100.0, 0.0, 5).round(1)).tolist()
     [0.0, -50.0, -100.0, -50.0, 0.0]
     """
     peak = frames // 2
