@@ -8,7 +8,8 @@ furniture and no other person hides (its position lies in its own person's mask)
 filled within `RECOVERED` of its person's height.
 
 Methods: `none` (dropped keypoints stay dropped), `hold` (the last measured position), `orb` (the paper's first attempt:
-the nearest ORB descriptor within a radius), `kalman` (constant velocity), `flow + kalman` (the product's).
+the nearest ORB descriptor within a radius), `kalman` (the filter without flow, however uncertain), `flow + kalman`
+(the product's; it fills no keypoint whose position is uncertain).
 """
 
 import argparse
@@ -257,7 +258,7 @@ METHODS: dict[str, Callable[[], Update]] = {
     "none": lambda: fill_nothing,
     "hold": Hold,
     "orb": Orb,
-    "kalman": lambda: KeypointTracker(KeypointTracking(uses_flow=False)).update,
+    "kalman": lambda: KeypointTracker(KeypointTracking(uses_flow=False, max_std=np.inf)).update,
     "flow + kalman": lambda: KeypointTracker().update,
 }
 

@@ -79,7 +79,7 @@ class LabeledPoses(StatelessSegmenter):
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
         return [
             [
-                Instance(Mask.empty(frame.size_hw), 1.0, p.box_xywh, p.keypoints)
+                Instance(Mask.empty(frame.size_hw), 1.0, (0.0, 0.0, 0.0, 0.0), p.keypoints)
                 for p in self._people[frame.key]
             ]
             for frame in frames

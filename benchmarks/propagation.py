@@ -17,6 +17,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from configs.segmenters import LiteBlock
 from labeling.refinement.propagation import CorrectedPerson, Gap, PropagatedMask, flow_steps, propagate
@@ -34,14 +35,14 @@ def main() -> int:
     options = read_options()
     images = [read_rgb(path) for path in sorted(options.images.glob("*.jpg"))]
     truth = [
-        Mask.from_array(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) > 0)  # type: ignore[operator]
+        Mask.from_array(np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) > 0)
         for path in sorted(options.masks.glob("*.png"))
     ]
     teacher = read_teacher(images, options)
     ious: dict[str, list[float]] = {row: [] for row in ROWS}
     agreed: list[tuple[float, float, float, float]] = []
     started = time.process_time()
-    for first in range(0, len(images) - options.every, options.every):
+    for first in range(options.first, min(options.last, len(images)) - options.every, options.every):
         for row, position, result in measure_gap(images, truth, teacher, first, options):
             mask = result.mask if isinstance(result, PropagatedMask) else result
             iou = overlap(mask, truth[position])
@@ -65,6 +66,8 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--masks", type=Path, required=True, help="folder of PNG files, one person")
     parser.add_argument("--weights", type=Path, required=True, help="folder of the teacher's weights")
     parser.add_argument("--every", type=int, default=10, help="one frame in this many is corrected")
+    parser.add_argument("--first", type=int, default=0, help="number of the first corrected frame")
+    parser.add_argument("--last", type=int, default=sys.maxsize, help="use the frames before this number")
     parser.add_argument("--fps", type=float, default=24.0)
     parser.add_argument("--step", type=int, default=1, help="use one image in this many for the flow")
     parser.add_argument("--width", type=int, default=640, help="width of the images for the flow")
@@ -106,7 +109,7 @@ def measure_gap(
     last = first + options.every
     used = sorted({*range(first, last + 1, options.step), last})
     strip = [StripImage(round(1000 * i / options.fps), shrink(images[i], options.width)) for i in used]
-    people = [[CorrectedPerson(index, truth[index])] for index in (first, last)]
+    people = [[CorrectedPerson(index, truth[index], track_id=1)] for index in (first, last)]
     targets = {position: teacher[index] for position, index in enumerate(used) if index not in (first, last)}
     gap = Gap(strip, truth[0].size_hw, people[0], people[1], targets)
     frames = {position: used[position] for position in targets}
@@ -131,7 +134,7 @@ def measure_gap(
     return results
 
 
-def report_agreement(cases: "np.ndarray[tuple[int, int], np.dtype[np.float64]]") -> None:
+def report_agreement(cases: NDArray[np.float64]) -> None:
     """Print how good the teacher's masks are where the carried mask agrees with them."""
     for confidence in (0.0, 0.3, 0.5, 0.6, 0.7):
         chosen = cases[(cases[:, 0] >= confidence) & (cases[:, 1] >= AGREES_FROM)]

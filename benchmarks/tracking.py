@@ -15,24 +15,30 @@ false in all rows.
 import argparse
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from teacher_boxes import read_frames, read_people
 
-from benchmarks.teacher_boxes import read_frames, read_people
 from configs.segmenters import LiteBlock
 from configs.tracking import ByteTrackBlock, MaskTrackingBlock
 from labeling.segmenters.lite import LiteSegmenter
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoxXywh, Mask, box_iou_matrix
+from labeling.structures.tracks import ShardTrack
+from labeling.tracking.edges import EdgeRecorder
 from labeling.tracking.factory import make_tracker
 from labeling.tracking.protocol import Tracker
+from labeling.tracking.shard import ShardTracker
+from labeling.tracking.stitching import NumberedTrack, link_shards, number_tracks
 
 FRAME_S = Fraction(1, 10)
 DROPPED, JITTER = 0.1, 0.05
@@ -101,6 +107,34 @@ def track(
         tracked = tracker.update(frame, instances)
         found.append([(one.track_id, one.mask.box_xywh) for one in tracked if one.track_id is not None])
     return found, 1000 * (time.perf_counter() - start) / len(frames)
+
+
+def track_in_shards(
+    make: Callable[[], Tracker], frames: Sequence[tuple[Frame, Sequence[Instance]]], shard_s: int
+) -> list[Labeled]:
+    """Track each shard alone, then join the shards as the database does."""
+    tracks: list[tuple[ShardTrack, ...]] = []
+    people: list[list[tuple[Instance, ...]]] = []
+    for number, group in groupby(frames, key=lambda pair: pair[0].t // shard_s):
+        start_s = float(number * shard_s)
+        shard, stored = ShardTracker(make(), EdgeRecorder(start_s, start_s + shard_s)), defaultdict(list)
+        people.append([shard.update(*pair) for pair in group])
+        for position, of_frame in enumerate(people[-1]):
+            for one in of_frame:
+                stored[one.track_id or 0].append(position)
+        stored.pop(0, None)
+        tracks.append(shard.edges.tracks(stored, starts_with_cut=False, last_shot=0))
+    links = [{}, *(link_shards(*pair) for pair in pairwise(tracks))]
+    parts = [
+        [NumberedTrack(track.number, previous.get(track.number), is_given=False) for track in of_shard]
+        for previous, of_shard in zip(links, tracks, strict=True)
+    ]
+    numbered = number_tracks(parts, known={}, first_free=1)
+    return [
+        [(numbers[one.track_id], one.mask.box_xywh) for one in of_frame if one.track_id is not None]
+        for numbers, of_shard in zip(numbered, people, strict=True)
+        for of_frame in of_shard
+    ]
 
 
 def lite_instances(video: Path, weights: Path, cache: Path) -> Iterator[list[Instance]]:
@@ -179,10 +213,12 @@ def main() -> None:
                 pairs = list(zip(frames, instances, strict=True))[::every]
                 found, ms = track(trackers[kind](), pairs)
                 scores = score_tracks(found, truth[::every])
-                print(
-                    f"| {name} | {every * float(FRAME_S):g} s | {kind} | {scores.row()} | {ms:.1f} |",
-                    flush=True,
-                )
+                rate = f"{every * float(FRAME_S):g} s"
+                print(f"| {name} | {rate} | {kind} | {scores.row()} | {ms:.1f} |", flush=True)
+                if options.shard_s:
+                    joined = track_in_shards(trackers[kind], pairs, options.shard_s)
+                    row = score_tracks(joined, truth[::every]).row()
+                    print(f"| {name} | {rate} | {kind}, shards | {row} | |", flush=True)
 
 
 def _read_options() -> argparse.Namespace:
@@ -193,6 +229,7 @@ def _read_options() -> argparse.Namespace:
     )
     parser.add_argument("--every", type=int, nargs="+", default=[1, 5], help="take every n-th frame")
     parser.add_argument("--frames", type=int, default=795)
+    parser.add_argument("--shard-s", type=int, help="also in shards of this length")
     parser.add_argument("--kinds", nargs="+", default=["mask", "bytetrack"])
     return parser.parse_args()
 

@@ -42,6 +42,7 @@ MaskmillError
 │   └── SchemaTooNew         upgrade maskmill
 ├── NoSourceReadable         all sources of a run failed, or all its shards (in tasks/observability/final_state.py; exit 4)
 ├── Interrupted              stopped by the user: the rest is done by a later run
+├── UnexpectedError          a defect of maskmill or of a library; the log has the traceback
 ├── WorkerError              a worker did not finish its shard
 │   ├── WorkerLost           its process ended: killed, or out of memory
 │   └── ClusterUnreachable   the cluster's scheduler does not answer
@@ -234,6 +235,10 @@ class SchemaTooNew(DatabaseError): ...
 
 
 class Interrupted(MaskmillError): ...
+
+
+class UnexpectedError(MaskmillError):
+    advice = "report it with the traceback in the log; it is a defect of maskmill or of a library"
 
 
 class WorkerError(MaskmillError): ...

@@ -1,7 +1,7 @@
 """One config block per kind of refiner, selected by `kind`.
 
-A refiner replaces the masks of a segmenter by better ones. A block has a short form: `matting`,
-`guided_filter`, `guided_filter:0.03` (the radius), `dense_crf`.
+A refiner replaces the masks of a segmenter by better ones. A block has a short form: `matting`, `guided_filter`,
+`guided_filter:0.03` (the radius), `dense_crf`, `flow_smoothing`, `flow_smoothing:2` (the neighbors).
 """
 
 from pathlib import Path
@@ -45,7 +45,10 @@ class GuidedFilterBlock(Block):
 
 
 class DenseCrfBlock(Block):
-    """Fully connected CRF (Kraehenbuehl and Koltun, 2011): a mask's contour moves to the colors around it."""
+    """Fully connected CRF (Kraehenbuehl and Koltun, 2011): a mask's contour moves to the colors around it.
+
+    The constants were searched on 26 people of PennFudan and DAVIS with masks of the pose-mask network.
+    """
 
     kind: Literal["dense_crf"] = "dense_crf"
     backend: Literal["window", "exact"] = "window"
@@ -53,26 +56,47 @@ class DenseCrfBlock(Block):
     pixel, in an image of at most 64 x 64."""
     side_px: int = Field(160, ge=16, le=512)
     """Longer side of the image in which the CRF works, a crop around the mask; lengths are in its pixels."""
-    softness: float = Field(0.02, ge=0, le=0.5)
+    softness: float = Field(0.0025, ge=0, le=0.5)
     """Blur of the mask before, as a share of the longer side of its box: how wrong its contour may be."""
-    appearance_weight: float = Field(1.5, ge=0)
+    appearance_weight: float = Field(3.0, ge=0)
     """Weight of the agreement of near pixels of similar colors (published: 10)."""
-    appearance_sigma_px: float = Field(15.0, gt=0)
+    appearance_sigma_px: float = Field(7.5, gt=0)
     """Their standard deviation in position (published: 80)."""
-    color_sigma: float = Field(8.0, gt=0)
+    color_sigma: float = Field(16.0, gt=0)
     """Their standard deviation in color, of 0 to 255 (published: 13)."""
     smoothness_weight: float = Field(3.0, ge=0)
     """Weight of the agreement of near pixels (published: 3)."""
-    smoothness_sigma_px: float = Field(3.0, gt=0)
+    smoothness_sigma_px: float = Field(1.5, gt=0)
     """Their standard deviation in position (published: 3)."""
     iterations: int = Field(5, ge=1, le=100)
-    radius_px: int = Field(40, ge=1)
+    radius_px: int = Field(21, ge=1)
     """Half the side of the window."""
-    dilation: int = Field(5, ge=1)
+    dilation: int = Field(3, ge=1)
     """Distance of the neighbors in the window."""
 
 
+class FlowSmoothingBlock(Block):
+    """Smoothing over time: each mask becomes the majority of its neighbors', moved along optical flow."""
+
+    kind: Literal["flow_smoothing"] = "flow_smoothing"
+    neighbors: int = Field(2, ge=1, le=10)
+    """Frames on each side; the segmenter runs once more on each."""
+    window_s: float = Field(0.2, gt=0, le=5)
+    """Longest time to a neighbor, in seconds."""
+    sigma_s: float = Field(0.08, gt=0)
+    """Standard deviation of the weights over time, in seconds."""
+    causal: bool = False
+    """Use only frames before, as a camera has them."""
+    width_px: int = Field(480, ge=64, le=4096)
+    """Width of the images between which optical flow is computed; narrower images are not enlarged."""
+    shot_threshold: float = Field(30.0, gt=0)
+    """As `sampling.shot_threshold`: there are no neighbors beyond a cut."""
+
+
 RefineBlock = Annotated[
-    Annotated[MattingRefineBlock | GuidedFilterBlock | DenseCrfBlock, Field(discriminator="kind")],
+    Annotated[
+        MattingRefineBlock | GuidedFilterBlock | DenseCrfBlock | FlowSmoothingBlock,
+        Field(discriminator="kind"),
+    ],
     BeforeValidator(expand_shorthand),
 ]

@@ -184,6 +184,7 @@ BaseBlock = Annotated[
     Annotated[
         TorchvisionBlock
         | LiteBlock
+        | SelfieBlock
         | CustomNetworkBlock
         | MasksFolderBlock
         | HttpBlock
@@ -287,6 +288,14 @@ class OsvosBlock(MaskBlock):
     seed: int = Field(0, ge=0)
     cache: Path | None = None
     """Folder for what was learned; None: `osvos` in the cache folder."""
+
+    @model_validator(mode="after")
+    def _check_teacher(self) -> Self:
+        if isinstance(self.teacher, SelfieBlock):
+            raise PydanticCustomError(
+                "no_instances", "teacher: selfie gives one mask for all people: use lite or torchvision"
+            )
+        return self
 
 
 SegmenterBlock = Annotated[

@@ -170,3 +170,37 @@ class OsvosParentTraining(Block):
     def identity(self) -> dict[str, object]:
         """Return the settings that determine the result, as plain values."""
         return self.model_dump(mode="json", exclude={"device", "workers", "threads"})
+
+
+class TemporalTraining(Block):
+    """Training of the recurrent matting network on fake-motion clips (Molodetskikh et al. 2022)."""
+
+    size: Literal["cpu", "full", "tiny"] = "cpu"
+    """`full`: the paper's; `cpu`: half of its channels or less; `tiny`: 64 pixels, for tests."""
+    seed: int = Field(1, ge=0)
+    batch: int = Field(4, ge=1)
+    """Clips of a step, on each device."""
+    frames: int = Field(4, ge=2)
+    """Frames of a clip (the paper's k)."""
+    steps: int = Field(20_000, ge=1)
+    """Optimizer steps in all, rounded up to whole epochs."""
+    steps_per_epoch: int = Field(100, ge=1)
+    """Steps between two checkpoints; a killed training repeats at most so many."""
+    learning_rate: float = Field(1e-4, gt=0)
+    """Adam's (the paper's)."""
+    precision: Literal["32", "bf16", "16"] = "32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = Field(1, ge=1)
+    """GPUs, or processes on the CPU, that share the work. Another number is another training."""
+    workers: int = Field(1, ge=0)
+    """Processes that make clips, for each device."""
+    threads: int | None = Field(None, ge=1)
+    """CPU threads of the network; None: all."""
+
+    @property
+    def epochs(self) -> int:
+        return math.ceil(self.steps / self.steps_per_epoch)
+
+    def identity(self) -> dict[str, object]:
+        """Return the settings that determine the result, as plain values."""
+        return self.model_dump(mode="json", exclude={"device", "workers", "threads"})

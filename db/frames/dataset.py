@@ -105,7 +105,7 @@ _MODELS = select(ModelRow.id, ModelRow.kind, ModelRow.name)
 
 
 def _frames_query(decisions: Sequence[str]) -> Select[Any]:
-    conditions = [DecisionRow.decision.in_(decisions)]
+    conditions: list[ColumnElement[bool]] = [DecisionRow.decision.in_(decisions)]
     if REVIEWED in decisions:
         conditions.append(ConsensusRow.frame_id.is_not(None))
     is_confirmed = and_(ReviewRow.state == CONFIRMED, ReviewRow.run_id == DecisionRow.run_id)

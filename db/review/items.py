@@ -37,7 +37,7 @@ def review_items(session: Session, run: RunRow, frame_ids: Sequence[int]) -> lis
             image=image_key(decision.image or ""),
             size_hw=frame.size_hw,
             why="; ".join([*decision.reasons, *([_CARRIED] if frame.id in carried else [])]),
-            title=_title(session, video, frame),
+            title=_title(session, video, frame) + _people(teacher.get(frame.id, ())),
             iou=iou,
             value=carried[frame.id].priority if frame.id in carried else decision.priority or 0.0,
             teacher=tuple(teacher.get(frame.id, ())),
@@ -60,6 +60,14 @@ def _title(session: Session, video: VideoRow, frame: FrameRow) -> str:
     return f"{title}, {minutes}:{ms / 1000:04.1f}"
 
 
+def _people(proposed: Sequence[ProposedInstance]) -> str:
+    """Return `, person 3` or `, people 3, 7`: the numbers in the video, in the order of the masks."""
+    numbers = [str(one.track_id) for one in proposed if one.track_id is not None]
+    if not numbers:
+        return ""
+    return f", {'person' if len(numbers) == 1 else 'people'} {', '.join(numbers)}"
+
+
 def proposed_instances(
     session: Session, run_id: str, frame_ids: Sequence[int]
 ) -> dict[int, list[ProposedInstance]]:
@@ -67,7 +75,9 @@ def proposed_instances(
     found: dict[int, list[ProposedInstance]] = {}
     for row, frame in role_instances(session, run_id, frame_ids, "teacher"):
         instance = to_instance(row, frame)
-        proposed = ProposedInstance(row.id, instance.mask, instance.score, instance.keypoints)
+        proposed = ProposedInstance(
+            row.id, instance.mask, instance.score, instance.keypoints, track_id=instance.track_id
+        )
         found.setdefault(frame.id, []).append(proposed)
     return found
 

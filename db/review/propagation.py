@@ -229,6 +229,7 @@ def with_carried_masks(
                 row.confidence,
                 source.keypoints if source else None,
                 is_carried_only=source is None,
+                track_id=source.track_id if source else None,
             )
         )
     return {

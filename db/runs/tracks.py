@@ -156,12 +156,13 @@ def _renumber(
 
 
 def count_people(session: Session, run_id: str) -> int:
-    """Return how many people of all videos of a run have a track."""
-    per_video = (
-        select(func.count(TrackRow.track_id.distinct()).label("people"))
+    """Return how many people of all videos of a run have a track of at least two frames."""
+    people = (
+        select(ShardRow.video_id, TrackRow.track_id)
         .join(ShardRow, ShardRow.id == TrackRow.shard_id)
         .where(TrackRow.run_id == run_id)
-        .group_by(ShardRow.video_id)
+        .group_by(ShardRow.video_id, TrackRow.track_id)
+        .having(func.sum(TrackRow.frames) > 1)
         .subquery()
     )
-    return session.scalar(select(func.sum(per_video.c.people))) or 0
+    return session.scalar(select(func.count()).select_from(people)) or 0

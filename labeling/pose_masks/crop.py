@@ -7,6 +7,7 @@ import numpy as np
 
 from labeling.pose_masks.prior import HIPS, SHOULDERS, FloatArray, FloatImage
 from labeling.structures.frames import RgbImage
+from labeling.structures.masks import BoxXywh
 
 MIN_ENLARGEMENT = 1.3
 """Least side of the crop, in longer sides of the box around the joints."""
@@ -27,16 +28,22 @@ class PersonCrop:
     grid_px: int = 256
 
     @classmethod
-    def around(cls, joints: FloatArray, grid_px: int = 256) -> "PersonCrop":
+    def around(
+        cls, joints: FloatArray, grid_px: int = 256, *, box_xywh: BoxXywh | None = None
+    ) -> "PersonCrop":
         """Return the crop around joints (14x3, at least one found), in pixels of the image.
 
         Its side is that of the box around them plus one torso length: where the legs are missing, part of
-        them is inside.
+        them is inside. With a detector's box, nothing is missing, and the crop is around both.
         """
         points = joints[joints[:, 2] > 0, :2]
         low, high = points.min(axis=0), points.max(axis=0)
+        if box_xywh is not None:
+            x, y, w, h = box_xywh
+            low, high = np.minimum(low, [x, y]), np.maximum(high, [x + w, y + h])
         longest = float((high - low).max())
-        side = max(MIN_ENLARGEMENT * longest, longest + _torso_length(joints, longest), MIN_SIDE_PX)
+        beyond = _torso_length(joints, longest) if box_xywh is None else 0.0
+        side = max(MIN_ENLARGEMENT * longest, longest + beyond, MIN_SIDE_PX)
         x, y = (low + high) / 2
         return cls(float(x) - side / 2, float(y) - side / 2, side, grid_px)
 

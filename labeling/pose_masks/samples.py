@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from labeling.pose_masks.augment import change_colors, degrade, random_blob, random_texture
 from labeling.pose_masks.inputs import PoseMaskInput, make_pose_input
 from labeling.pose_masks.prior import MIN_CONFIDENCE, FloatArray, FloatImage, joints_of
-from labeling.pose_masks.views import random_crop, random_turn, random_window, to_crop, warp_crop
+from labeling.pose_masks.views import random_box, random_crop, random_turn, random_window, to_crop, warp_crop
+from labeling.structures.cutouts import Cutout
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Keypoints
 from labeling.synthetic.canvas import happens
 from labeling.synthetic.random_figure import draw_random_figure
-from labeling.training.cutouts import Cutout
 
 RNG = np.random.Generator
 MIN_KEYPOINTS = 5
@@ -60,6 +60,8 @@ class SampleSettings:
     """Largest chance for each keypoint to be missing."""
     lost_limb: float = 0.12
     """Chance that all keypoints of the legs, an arm or the face are missing."""
+    boxed: float = 0.4
+    """Chance that the crop is around the box of a detector, not around the keypoints alone."""
     no_others: float = 0.4
     """Chance that the keypoints of the other people are not known."""
 
@@ -186,7 +188,8 @@ class PoseMaskSampler:
         if (seen[:, 2] > 0).sum() < MIN_KEYPOINTS:
             return None
         joints = joints_of(_as_keypoints(seen))
-        crop = random_crop(rng, joints, side)
+        box = random_box(rng, world.mask, turn, window) if happens(rng, settings.boxed) else None
+        crop = random_crop(rng, joints, side, box)
         rgb, mask = (warp_crop(array, turn, crop) for array in (world.rgb, world.mask))
         rgb, mask = (window.blacken(array, crop) for array in (rgb, mask))
         if (mask > 127).mean() < 0.01:  # noqa: PLR2004

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from labeling.pose_masks.crop import PersonCrop
 from labeling.pose_masks.inputs import in_prior_units
 from labeling.pose_masks.prior import MIN_CONFIDENCE, FloatArray
+from labeling.structures.masks import BoxXywh
 from labeling.synthetic.canvas import happens
 
 RNG = np.random.Generator
@@ -88,8 +89,20 @@ def random_window(rng: RNG, keypoints: FloatArray, chance: float) -> Window:
     return Window(low, high)
 
 
-def random_crop(rng: RNG, joints: FloatArray, side: int) -> PersonCrop:
-    crop = PersonCrop.around(joints, side)
+def random_box(rng: RNG, mask: NDArray[np.uint8], turn: Turn, window: Window) -> BoxXywh | None:
+    """Return the box that a detector finds in the turned frame, a little wrong; None without a visible pixel."""
+    rows, columns = np.nonzero(mask[::4, ::4] > 127)  # noqa: PLR2004 - half of 255
+    points = 4.0 * np.stack([columns, rows], axis=1) @ turn.matrix[:, :2].T + turn.matrix[:, 2]
+    points = points[((points >= window.low) & (points <= window.high)).all(axis=1)]
+    if not len(points):
+        return None
+    low, high = points.min(axis=0), points.max(axis=0)
+    low, high = (side + rng.normal(0, 0.03, 2) * (high - low) for side in (low, high))
+    return (*low.tolist(), *np.maximum(high - low, 1).tolist())
+
+
+def random_crop(rng: RNG, joints: FloatArray, side: int, box_xywh: BoxXywh | None = None) -> PersonCrop:
+    crop = PersonCrop.around(joints, side, box_xywh=box_xywh)
     larger = crop.side * rng.uniform(0.92, 1.12)
     shift = rng.normal(0, 0.03, 2) * crop.side + (crop.side - larger) / 2
     return PersonCrop(crop.x0 + float(shift[0]), crop.y0 + float(shift[1]), larger, side)

@@ -64,7 +64,8 @@ def refine_exactly(rgb: RgbImage, probability: FloatImage, constants: CrfConstan
     rows, columns = np.mgrid[0:height, 0:width].reshape(2, -1).astype(np.float64)
     distance2 = (rows[:, None] - rows) ** 2 + (columns[:, None] - columns) ** 2
     colors = rgb.reshape(-1, 3).astype(np.float64)
-    color2 = ((colors[:, None] - colors) ** 2).sum(axis=2)
+    squares = (colors**2).sum(axis=1)
+    color2 = squares[:, None] + squares - 2 * colors @ colors.T
     appearance = np.exp(
         -distance2 / (2 * constants.appearance_sigma_px**2) - color2 / (2 * constants.color_sigma**2)
     )

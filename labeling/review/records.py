@@ -26,6 +26,8 @@ class ProposedInstance:
     keypoints: Keypoints | None = None
     is_carried_only: bool = False
     """It was carried from a reviewed frame and the teacher has no mask of this person; `id` is no instance's."""
+    track_id: int | None = None
+    """Number of the person in the video; None: not tracked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class ReviewItem:
     why: str
     """Why this frame needs a review: one line for annotators."""
     title: str
-    """Video and time in it, or name of the image."""
+    """Video, time in it and numbers of the people, or name of the image."""
     iou: float
     """Agreement of student and teacher."""
     teacher: tuple[ProposedInstance, ...]

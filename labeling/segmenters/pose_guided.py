@@ -20,7 +20,7 @@ from labeling.pose_masks.prior import FloatArray, FloatImage, draw_prior, joints
 from labeling.segmenters.models import settings_of
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.frames import Clip, Frame, RgbImage
-from labeling.structures.instances import Instance, ModelCard
+from labeling.structures.instances import Instance, Keypoints, ModelCard
 from labeling.structures.masks import BoolArray, Mask
 from labeling.structures.probability_maps import stability_share
 
@@ -33,6 +33,8 @@ GRAPH_SIDE_PX = 128
 BOX_SIDE_PX = 160
 BOX_MARGIN = 0.3
 """Context around the box of a person with too few keypoints, as a share of its longer side."""
+SPECK = 0.1
+"""Parts of a mask below this share of its largest part are dropped if they have no keypoint."""
 MIN_INSIDE = 0.5
 """A person is not missed by `base` if one of its masks contains this share of their keypoints."""
 
@@ -45,6 +47,8 @@ class _Guided:
     left: int
     top: int
     probability: FloatImage
+    is_guess: bool = False
+    """There were too few keypoints."""
 
 
 class PoseGuidedSegmenter:
@@ -134,15 +138,17 @@ class PoseGuidedSegmenter:
             owner[region][is_better] = number
         if taken is not None:
             owner[taken] = -1
-        made = (self._make_instance(one.person, owner == number, best) for number, one in enumerate(guided))
+        made = (self._make_instance(one, owner == number, best) for number, one in enumerate(guided))
         return [instance for instance in made if instance is not None]
 
-    def _make_instance(self, person: Instance, inside: BoolArray, best: FloatImage) -> Instance | None:
+    def _make_instance(self, one: "_Guided", inside: BoolArray, best: FloatImage) -> Instance | None:
+        person = one.person
+        inside = drop_specks(inside, person.keypoints or ())
         if not inside.any():
             return None
         within, mask = best[inside], Mask.from_array(inside)
         score = float(np.sqrt(np.clip(person.score, 0, 1) * within.mean()))
-        if self._count_keypoints(person) < self._block.min_keypoints:
+        if one.is_guess:
             score *= LOW_CONFIDENCE
         stability = stability_share(within, mask_threshold=self._block.mask_threshold)
         return replace(
@@ -150,14 +156,28 @@ class PoseGuidedSegmenter:
             iou_before=None, not_refined=(),
         )  # fmt: skip
 
-    def _count_keypoints(self, person: Instance) -> int:
-        return sum(score >= self._block.min_confidence for _, _, score in person.keypoints or ())
+    def _is_posed(self, rgb: RgbImage, person: Instance) -> bool:
+        """Return whether a person has enough keypoints within the image."""
+        seen = sum(score >= self._block.min_confidence for _, _, score in self._visible(rgb, person))
+        return seen >= self._block.min_keypoints
+
+    @staticmethod
+    def _visible(rgb: RgbImage, person: Instance) -> Keypoints:
+        """Return the keypoints; those outside of the image have a confidence of 0."""
+        height, width = rgb.shape[:2]
+        return tuple(
+            (x, y, score if 0 <= x < width and 0 <= y < height else 0.0)
+            for x, y, score in person.keypoints or ()
+        )
 
     def _guide_all(self, rgb: RgbImage, people: Sequence[Instance]) -> list[_Guided]:
-        posed = [p for p in people if self._count_keypoints(p) >= self._block.min_keypoints]
-        joints = [joints_of(p.keypoints or (), min_confidence=self._block.min_confidence) for p in posed]
+        posed = [p for p in people if self._is_posed(rgb, p)]
+        joints = [joints_of(self._visible(rgb, p), min_confidence=self._block.min_confidence) for p in posed]
         side = self._network.side_px if self._network else GRAPH_SIDE_PX
-        crops = [PersonCrop.around(one, side) for one in joints]
+        crops = [
+            PersonCrop.around(one, side, box_xywh=p.box_xywh if min(p.box_xywh[2:]) > 1 else None)
+            for one, p in zip(joints, posed, strict=True)
+        ]
         if self._network:
             inputs = [self._make_input(rgb, crops[n], joints, n) for n in range(len(posed))]
             maps = self._network.run(inputs)
@@ -165,7 +185,7 @@ class PoseGuidedSegmenter:
             maps = [self._cut(rgb, crop, one) for crop, one in zip(crops, joints, strict=True)]
         maps = [self._or_prior(one, crop, j) for one, crop, j in zip(maps, crops, joints, strict=True)]
         found = [_paste(rgb, *one) for one in zip(posed, crops, maps, strict=True)]
-        found += [_cut_box(rgb, p) for p in people if self._count_keypoints(p) < self._block.min_keypoints]
+        found += [_cut_box(rgb, p) for p in people if not self._is_posed(rgb, p)]
         return [one for one in found if one is not None]
 
     @staticmethod
@@ -196,6 +216,21 @@ class PoseGuidedSegmenter:
         if (probability > self._block.mask_threshold).any():
             return probability
         return draw_prior(in_prior_units(crop.to_grid(joints), crop.grid_px), crop.grid_px)
+
+
+def drop_specks(inside: BoolArray, keypoints: Keypoints) -> BoolArray:
+    """Return a mask without its small parts, unless a keypoint lies in them, HxW."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(inside.astype(np.uint8), connectivity=8)
+    if count <= 2:  # noqa: PLR2004 - the background and one part
+        return inside
+    areas = stats[:, cv2.CC_STAT_AREA]
+    kept = areas >= SPECK * areas[1:].max()
+    height, width = inside.shape
+    for x, y, score in keypoints:
+        if score > 0 and 0 <= x < width and 0 <= y < height:
+            kept[labels[int(y), int(x)]] = True
+    kept[0] = False
+    return np.asarray(kept[labels], dtype=np.bool_)
 
 
 def _describe(card: ModelCard) -> dict[str, object]:
@@ -241,4 +276,4 @@ def _cut_box(rgb: RgbImage, person: Instance) -> _Guided | None:
     inside = run_grab_cut(small, labels) if not box.all() else box
     chosen = (inside if inside.any() else box).astype(np.float32)
     pixels = cv2.resize(chosen, region.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    return _Guided(person, left, top, pixels.astype(np.float32))
+    return _Guided(person, left, top, pixels.astype(np.float32), is_guess=True)

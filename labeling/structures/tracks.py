@@ -23,6 +23,8 @@ class TrackEdge:
     """Of the box's center, in pixels per second."""
     colors: NDArray[np.float32]
     """Histogram, see `labeling.tracking.appearance`."""
+    size_hw: tuple[int, int]
+    """Of the image."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; the histogram without its empty bins."""
@@ -31,6 +33,7 @@ class TrackEdge:
             "t_s": round(self.t_s, 4),
             "box_xywh": [round(side, 2) for side in self.box_xywh],
             "velocity_xy": [round(speed, 2) for speed in self.velocity_xy],
+            "size_hw": list(self.size_hw),
             "bins": len(self.colors),
             "colors": [[int(number), round(float(self.colors[number]), 4)] for number in filled],
         }
@@ -42,7 +45,8 @@ class TrackEdge:
             colors[number] = share
         x, y, w, h = tree["box_xywh"]
         speed_x, speed_y = tree["velocity_xy"]
-        return cls(tree["t_s"], (x, y, w, h), (speed_x, speed_y), colors)
+        height, width = tree["size_hw"]
+        return cls(tree["t_s"], (x, y, w, h), (speed_x, speed_y), colors, (height, width))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,10 +4,8 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
-from av.video.reformatter import Colorspace
 
 from configs.errors import ConfigError
 from labeling.structures.frames import RgbImage
@@ -16,6 +14,7 @@ from labeling.synthetic.canvas import FloatImage, Layer, paint, value_noise, vis
 from labeling.synthetic.choreography import CYCLE_S, Actor, cast_actors, light_at, place_actor
 from labeling.synthetic.figure import Keypoints2d, PlacedFigure, Stance, draw_figure, place_keypoints
 from labeling.synthetic.room import HORIZON_Y, draw_room
+from labeling.video.encode import VideoWriter
 
 ADULT = 1.12
 """Body height over the distance from feet to horizon: 1.75 m seen from a camera at 1.56 m."""
@@ -170,19 +169,7 @@ def render_scene(
 ) -> Path:
     """Write the scene as a video (H.264, or MPEG-4 without an encoder for it) and return its path."""
     scene = Scene(seconds=seconds, fps=fps, size_hw=size_hw, seed=seed)
-    has_x264 = "libx264" in av.codecs_available
-    options = {"crf": "18", "preset": "veryfast"} if has_x264 else {"qscale": "3"}
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264" if has_x264 else "mpeg4", rate=fps, options=options)
-        stream.height, stream.width = size_hw
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.colorspace = (
-            Colorspace.ITU709
-        )  # stated in the file, so that players need not guess
+    with VideoWriter(path, fps=fps, size_hw=size_hw) as writer:
         for index in range(scene.frame_count):
-            image = av.VideoFrame.from_ndarray(scene.frame(index)[0], format="rgb24")
-            coded = image.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
-            coded.pts, coded.time_base = index, 1 / fps
-            container.mux(stream.encode(coded))
-        container.mux(stream.encode(None))
+            writer.write(scene.frame(index)[0])
     return path

@@ -15,13 +15,18 @@ _FRAMES_PER_S = 30.0
 
 
 class ByteTracker:
-    """Boxes and motion only; an instance of low score that continues no track stays without one."""
+    """Boxes and motion only.
+
+    An instance of low score that continues no track stays without one, and so does the first of every track.
+    """
 
     def __init__(self, block: ByteTrackBlock) -> None:
         self._block = block
         self._shot: int | None = None
         self._tracker: Any = None
-        self._first_number = self._last_number = 0
+        self._last_number = 0
+        self._numbers: dict[int, int] = {}
+        """Our number of each of the library's."""
 
     def update(self, frame: Frame, instances: Sequence[Instance]) -> tuple[Instance, ...]:
         """See `Tracker.update`."""
@@ -39,7 +44,7 @@ class ByteTracker:
     def _restart(self, shot: int) -> None:
         from trackers import ByteTrackTracker
 
-        self._shot, self._first_number = shot, self._last_number + 1
+        self._shot, self._numbers = shot, {}
         self._tracker = ByteTrackTracker(
             lost_track_buffer=round(self._block.lost_s * _FRAMES_PER_S),
             frame_rate=_FRAMES_PER_S,
@@ -63,6 +68,10 @@ class ByteTracker:
         numbers: list[int | None] = [None] * len(instances)
         for position, number in zip(tracked.data.get("position", ()), tracked.tracker_id, strict=True):
             if number >= 0:
-                numbers[int(position)] = self._first_number + int(number)
-        self._last_number = max([self._last_number, *(number or 0 for number in numbers)])
+                numbers[int(position)] = self._number(int(number))
         return numbers
+
+    def _number(self, theirs: int) -> int:
+        if theirs not in self._numbers:
+            self._last_number = self._numbers[theirs] = self._last_number + 1
+        return self._numbers[theirs]

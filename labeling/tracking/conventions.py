@@ -73,7 +73,8 @@ class _Trial:
         if tried.order == "row_col":
             matrix = _SWAP @ matrix
         from_height, from_width = tried.homography_hw or self.size_hw
-        return np.diag([self.size_hw[1] / from_width, self.size_hw[0] / from_height, 1.0]) @ matrix
+        scale = np.diag([self.size_hw[1] / from_width, self.size_hw[0] / from_height, 1.0])
+        return np.asarray(scale @ matrix, dtype=np.float64)
 
     def points(self, step: float, offset: float) -> dict[int, FloatArray]:
         """Return the annotated points, (n, 2), of the people in each frame with detections."""

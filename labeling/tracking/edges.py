@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance
@@ -69,21 +69,20 @@ class EdgeRecorder:
             del self._paths[number]
 
     def _see(self, frame: Frame, now_s: float, number: int, one: Instance) -> None:
+        is_new = number not in self._paths
         path = self._paths.setdefault(number, _Path(frame.shot))
         path.see(now_s, one.mask.box_xywh)
         path.shot = frame.shot
-        near_start = now_s - self._start_s <= LINK_S + VELOCITY_S and frame.shot == self._first_shot
-        if near_start and path.begin is None and now_s - self._start_s <= LINK_S and len(path.recent) == 1:
+        if is_new and frame.shot == self._first_shot and now_s - self._start_s <= LINK_S:
             path.begin = self._edge(frame, now_s, one, path)
-        elif near_start and path.begin and now_s - path.begin.t_s <= VELOCITY_S:
-            begin = path.begin
-            path.begin = TrackEdge(begin.t_s, begin.box_xywh, path.velocity_xy(), begin.colors)
+        elif path.begin and now_s - path.begin.t_s <= VELOCITY_S:
+            path.begin = replace(path.begin, velocity_xy=path.velocity_xy())
         if self._end_s is not None and self._end_s - now_s <= LINK_S:
             path.end = self._edge(frame, now_s, one, path)
 
     def _edge(self, frame: Frame, now_s: float, one: Instance, path: _Path) -> TrackEdge:
         colors = describe_colors(frame.rgb, MaskCrop.of(one.mask))
-        return TrackEdge(now_s, one.mask.box_xywh, path.velocity_xy(), colors)
+        return TrackEdge(now_s, one.mask.box_xywh, path.velocity_xy(), colors, frame.size_hw)
 
     def tracks(
         self, stored: Mapping[int, Sequence[int]], *, last_shot: int | None, starts_with_cut: bool

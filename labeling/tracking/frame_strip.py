@@ -15,6 +15,8 @@ WIDTH_PX = 640
 """Width of the images; narrower videos are not enlarged. 50 images of 640x360 are 35 MB."""
 STEP_MS = 30
 """Shortest time between two images that are not asked for: a video of 60 frames a second is read at 30."""
+MOST_IMAGES = 64
+"""Images of a strip, besides those asked for; a longer time is read at longer steps. With their flow they take 160 MB."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,18 +32,25 @@ class StripImage:
         return np.asarray(cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
-def read_strip(clip: Clip, *, keep_ms: Collection[int], step_ms: int = STEP_MS) -> list[StripImage]:
-    """Read a time range of a video in order: the frames at `keep_ms`, and others at least `step_ms` apart.
+def read_strip(clip: Clip, *, keep_ms: Collection[int]) -> list[StripImage]:
+    """Read a time range of a video in order: the frames at `keep_ms`, and others at least `STEP_MS` apart.
 
     Raises:
         SourceError: the file cannot be opened.
     """
     strip: list[StripImage] = []
+    step_ms = _step_ms(keep_ms)
     for decoded in decode_clip(clip):
         pts_ms = decoded.pts_ms if decoded.pts_ms is not None else to_ms(decoded.t)
         if pts_ms in keep_ms or not strip or pts_ms - strip[-1].pts_ms >= step_ms:
             strip.append(StripImage(pts_ms, shrink(decoded.to_rgb())))
     return strip
+
+
+def _step_ms(keep_ms: Collection[int]) -> float:
+    """Return the time between two images, for a strip that reaches from the first to the last frame asked for."""
+    span_ms = max(keep_ms, default=0) - min(keep_ms, default=0)
+    return max(STEP_MS, span_ms / MOST_IMAGES)
 
 
 def clip_around(clip: Clip, *, from_ms: int, to_ms: int) -> Clip:

@@ -42,11 +42,11 @@ class GroundHomography:
 
     def to_pixels(self, world: FloatArray) -> FloatArray:
         """Map (n, 2) world points to pixels; NaN on the horizon."""
-        return apply_homography(np.linalg.inv(self.matrix), world)
+        return apply_homography(np.linalg.inv(self.matrix).astype(np.float64), world)
 
     def inverse(self) -> Self:
         """Return the homography of a file that maps the world to pixels."""
-        return type(self)(np.linalg.inv(self.matrix))
+        return type(self)(np.linalg.inv(self.matrix).astype(np.float64))
 
     def resized(self, from_hw: tuple[int, int], to_hw: tuple[int, int]) -> Self:
         """Return the homography for the image scaled from one size to another."""

@@ -26,7 +26,7 @@ from labeling.tracking.association import (
 )
 from labeling.tracking.crops import MaskCrop, MaskPoints
 from labeling.tracking.kalman import KalmanState
-from labeling.tracking.motion import gated_distances, place_stds, predict_motion, start_motion
+from labeling.tracking.motion import gated_distances, is_in_view, place_stds, predict_motion, start_motion
 
 COLOR_MEMORY = 0.8
 """Share of a track's colors that a new instance leaves unchanged."""
@@ -103,9 +103,11 @@ class MaskTracker:
 
     def _follow(self, now: SmallFrame, seen: Sequence[_Seen]) -> list[int]:
         """Continue tracks, start new ones; return the number of each instance."""
-        old = [track for track in self._tracks if self._is_alive(track, now.pts_s)]
         before = self._before[1] if self._before else None
-        predicted = [track.predict(now.pts_s - before.pts_s) for track in old] if before else []
+        alive = [track for track in self._tracks if self._is_alive(track, now.pts_s)]
+        moved = [(track, track.predict(now.pts_s - before.pts_s)) for track in alive] if before else []
+        moved = [pair for pair in moved if is_in_view(pair[1].state, now.size_hw)]
+        old, predicted = [track for track, _ in moved], [track for _, track in moved]
         pairs = self._match(old, predicted, before, now, seen)
         continued = {row: predicted[row].see(seen[column], now.pts_s) for row, column in pairs}
         number_of = {column: predicted[row].number for row, column in pairs}

@@ -44,6 +44,12 @@ def predict_motion(state: KalmanState, dt_s: float) -> KalmanState:
     return state.predict(dt_s=dt_s, acceleration_std=ACCELERATION_STD * state.position[3] * scale)
 
 
+def is_in_view(state: KalmanState, size_hw: tuple[int, int]) -> bool:
+    """Return whether the center is in the image."""
+    x, y = state.position[:2].tolist()
+    return bool(0 <= x < size_hw[1] and 0 <= y < size_hw[0])
+
+
 def gated_distances(state: KalmanState, places: FloatArray) -> FloatArray:
     """Return the squared distances of places (Nx4) from a predicted one over the gate: above 1 is too far.
 

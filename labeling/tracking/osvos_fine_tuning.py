@@ -106,7 +106,7 @@ def _epoch(
     """Train on all samples once and return their mean loss."""
     order = torch.randperm(len(samples.guides), generator=generator)
     total = 0.0
-    for chosen in order.split(batch):
+    for chosen in torch.split(order, batch):
         maps, guides, target, weight = samples.batch(chosen)
         loss = balanced_loss(head(maps, guides), target, weight)
         optimizer.zero_grad()
@@ -120,7 +120,8 @@ def make_samples(backbone: Backbone, patches: Sequence[TrainingPatch], settings:
     """Cut augmented crops and compute their features."""
     copies = max(1, round(settings.samples / max(len(patches), 1)))
     rng = np.random.default_rng([settings.seed, len(patches)])
-    inputs, guides, targets, weights, plain = [], [], [], [], []
+    inputs: list[Tensor] = []
+    guides, targets, weights, plain = [], [], [], []
     for patch in patches:
         plain.append(len(inputs))
         for number in range(copies):

@@ -9,6 +9,7 @@ trains some tens of thousands of weights on features that are computed once.
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,10 +68,10 @@ def _create(name: str) -> tuple[nn.Module, list[int], list[int]]:
             f"the backbone {name!r} requires timm, which is not installed: pip install 'maskmill[osvos]'"
         ) from exc
     try:
-        whole = timm.create_model(name, features_only=True, pretrained=False)
+        whole: Any = timm.create_model(name, features_only=True, pretrained=False)
         strides = [int(one) for one in whole.feature_info.reduction()]
         used = tuple(index for index, stride in enumerate(strides) if stride <= LARGEST_STRIDE)
-        network = timm.create_model(name, features_only=True, pretrained=False, out_indices=used)
+        network: Any = timm.create_model(name, features_only=True, pretrained=False, out_indices=used)
     except (RuntimeError, AssertionError, AttributeError, IndexError) as exc:  # timm has no error classes
         raise UnknownModel(
             f"backbone {name!r}: timm has no such network with feature maps ({exc}); see timm.list_models()"

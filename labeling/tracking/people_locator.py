@@ -87,7 +87,7 @@ class PeopleLocator:
         velocity = trajectory.speed(at_end=is_after)
         end = -1 if is_after else 0
         world = trajectory.points[end] + velocity * (number - trajectory.frames[end])
-        point = scene.projection.map(world[None])[0]
+        point: FloatArray = scene.projection.map(world[None])[0]
         if is_after:
             height = scene.bodies.height(float(point[1]))
             ahead = scene.projection.map((world + velocity)[None])[0]

@@ -8,7 +8,7 @@ import numpy as np
 from configs.errors import HomographyInvalid, TrajectoriesInvalid
 from labeling.tracking.anchors import Conventions, anchor_points, assign_boxes
 from labeling.tracking.conventions import Detections
-from labeling.tracking.homography import GroundHomography, apply_homography
+from labeling.tracking.homography import GroundHomography
 from labeling.tracking.trajectories import FloatArray, Trajectory
 
 ROUNDS = 4
@@ -66,7 +66,7 @@ def refine_homography(
             return found
         matrix, _ = cv2.findHomography(world, pixels, cv2.RANSAC, INLIER * diagonal)
         try:
-            found = GroundHomography(np.linalg.inv(np.asarray(matrix, dtype=np.float64)))
+            found = GroundHomography(np.linalg.inv(np.asarray(matrix, dtype=np.float64)).astype(np.float64))
         except (HomographyInvalid, np.linalg.LinAlgError, TypeError, ValueError):
             return found
     return found
@@ -85,7 +85,7 @@ def _pairs(
     for frame, boxes in detections.items():
         at = [one.at((frame - fixed.frame_offset) / step) for one in trajectories.values()]
         points = np.array([point for point in at if point is not None]).reshape(-1, 2)
-        mapped = apply_homography(np.linalg.inv(homography.matrix), points)
+        mapped = homography.to_pixels(points)
         chosen = assign_boxes(mapped, boxes, anchor=anchor, max_distance_px=max_distance_px)
         anchors = anchor_points(boxes, anchor)
         for point, box in zip(points, chosen, strict=True):

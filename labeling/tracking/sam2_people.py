@@ -58,7 +58,8 @@ def load_sam2(folder: Path) -> Sam2:
             "files and model.safetensors, such as a download of facebook/sam2.1-hiera-tiny"
         )
     try:
-        model = Sam2VideoModel.from_pretrained(folder, local_files_only=True).eval()
+        model: Any = Sam2VideoModel.from_pretrained(folder, local_files_only=True)
+        model.eval()
         processor = Sam2VideoProcessor.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, RuntimeError, TypeError) as exc:
         raise WeightsCorrupt(f"sam2 {folder}: not a video model of SAM 2: {exc}") from exc

@@ -21,7 +21,7 @@ class ShardTracker:
     def __init__(
         self, tracker: Tracker, edges: EdgeRecorder, keypoints: KeypointTracker | None = None
     ) -> None:
-        self._tracker, self._edges, self._keypoints = tracker, edges, keypoints
+        self._tracker, self.edges, self._keypoints = tracker, edges, keypoints
 
     @classmethod
     def of(cls, block: TrackingBlock, clip: Clip, *, min_keypoint_score: float = 0.5) -> Self | None:
@@ -39,7 +39,7 @@ class ShardTracker:
     def update(self, frame: Frame, instances: Sequence[Instance]) -> tuple[Instance, ...]:
         """See `Tracker.update`; dropped keypoints are filled as well."""
         tracked = self._tracker.update(frame, instances)
-        self._edges.observe(frame, instances, tracked)
+        self.edges.observe(frame, instances, tracked)
         return self._keypoints.update(frame, tracked) if self._keypoints else tracked
 
     def tracks(
@@ -51,4 +51,4 @@ class ShardTracker:
             for one in row.teacher:
                 if one.track_id is not None:
                     stored[one.track_id].append(row.key)
-        return self._edges.tracks(stored, last_shot=last_shot, starts_with_cut=starts_with_cut)
+        return self.edges.tracks(stored, last_shot=last_shot, starts_with_cut=starts_with_cut)

@@ -12,7 +12,7 @@ from labeling.structures.masks import box_iou_matrix
 from labeling.structures.tracks import LINK_S, ShardTrack, TrackEdge
 from labeling.tracking.appearance import histogram_distances
 from labeling.tracking.association import IMPOSSIBLE, FloatArray, assign, combine_costs
-from labeling.tracking.motion import gated_distances, place_of, predict_box
+from labeling.tracking.motion import gated_distances, is_in_view, place_of, predict_box
 
 MAX_LINK_COST = 0.7
 """Largest cost at which two tracks are the same person."""
@@ -58,6 +58,8 @@ def _compare(end: TrackEdge, begin: TrackEdge) -> tuple[float, float]:
     if not 0 < dt_s <= LINK_S:
         return 0.0, IMPOSSIBLE
     state, moved = predict_box(end.box_xywh, end.velocity_xy, dt_s)
+    if end.size_hw != begin.size_hw or not is_in_view(state, end.size_hw):
+        return 0.0, IMPOSSIBLE
     overlap = box_iou_matrix([moved], [begin.box_xywh])[0, 0]
     return float(overlap), float(gated_distances(state, place_of(begin.box_xywh)[None])[0])
 

@@ -42,7 +42,7 @@ class Trajectory:
             return None
         after = int(np.searchsorted(self.frames, frame))
         if self.frames[after] == frame:
-            return self.points[after]
+            return np.asarray(self.points[after], dtype=np.float64)
         if self.frames[after] - self.frames[after - 1] > self.longest_gap:
             return None
         return np.array([np.interp(frame, self.frames, self.points[:, axis]) for axis in (0, 1)])

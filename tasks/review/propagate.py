@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
-from configs.errors import MaskmillError
+from configs.errors import MaskmillError, TruncatedVideo
 from configs.models import Review as Settings
 from db.models.core import FrameRow, VideoRow
 from db.models.review import LabelStudioProjectRow
@@ -138,10 +138,22 @@ def _carry_gap(context: Context, run_id: str, video_id: str, gap: PlannedGap) ->
         known = _read_gap(context, session, run_id, video_id, gap)
     keep_ms = {gap.from_ms, gap.to_ms, *(frame.pts_ms for frame in gap.frames)}
     strip = read_strip(known.clip, keep_ms=keep_ms)
+    _check_strip(strip, gap, known.clip)
     results = _results(known, strip, gap)
     with context.database.transaction() as session:
         store_propagations(session, run_id, results)
     return len(results)
+
+
+def _check_strip(strip: Sequence[StripImage], gap: PlannedGap, clip: Clip) -> None:
+    """Raise `TruncatedVideo` if the video lacks a reviewed frame: its masks would be carried from another image."""
+    times = {image.pts_ms for image in strip}
+    for reviewed in (gap.before, gap.after):
+        if reviewed is not None and reviewed.pts_ms not in times:
+            raise TruncatedVideo(
+                f"{clip.path} has no frame at {reviewed.pts_ms / 1000:g} s, which was reviewed: put back the file that "
+                "was labeled"
+            )
 
 
 def _read_gap(context: Context, session: Session, run_id: str, video_id: str, gap: PlannedGap) -> _GapData:
@@ -149,13 +161,13 @@ def _read_gap(context: Context, session: Session, run_id: str, video_id: str, ga
     clip = clip_around(
         Clip(video_id, context.home.absolute(video.path)), from_ms=gap.from_ms, to_ms=gap.to_ms
     )
-    sides = [
+    before, after = (
         reviewed_people(session, run_id, one.annotation_id) if one else None
         for one in (gap.before, gap.after)
-    ]
+    )
     frame_ids = [frame.frame_id for frame in gap.frames]
     size_hw = session.get_one(FrameRow, frame_ids[0]).size_hw
-    return _GapData(clip, size_hw, *sides, proposed_instances(session, run_id, frame_ids))
+    return _GapData(clip, size_hw, before, after, proposed_instances(session, run_id, frame_ids))
 
 
 def _results(known: _GapData, strip: Sequence[StripImage], gap: PlannedGap) -> list[FramePropagation]:

@@ -23,7 +23,7 @@ CODES = {
     "HomeNotWritable": "home_not_writable", "StoreUnreachable": "store_unreachable", "StoreDenied": "store_denied",
     "DatabaseError": "database", "DatabaseUnreachable": "database_unreachable", "AlreadyRunning": "already_running",
     "OtherDatabase": "other_database", "SchemaTooOld": "schema_too_old", "SchemaTooNew": "schema_too_new",
-    "NoSourceReadable": "nothing_read", "Interrupted": "interrupted", "WorkerError": "worker",
+    "NoSourceReadable": "nothing_read", "Interrupted": "interrupted", "UnexpectedError": "unexpected", "WorkerError": "worker",
     "WorkerLost": "worker_lost", "ClusterUnreachable": "cluster_unreachable", "ExportError": "export",
     "WebError": "web", "UploadRefused": "upload_refused", "JobNotFound": "job_not_found",
     "LabelStudioError": "studio", "LabelStudioUnreachable": "label_studio_unreachable",

@@ -45,7 +45,7 @@ def test_the_result_starts_a_segmenter_and_belongs_to_its_backbone(tmp_path: Pat
     assert len((tmp_path / "to" / "metrics.csv").read_text().splitlines()) == 1 + 4
     assert json.loads((tmp_path / "to" / "training.json").read_text())["result"]["sha256"] == summary.sha256
     head = read_parent(Path(summary.network), Backbone(TINY.backbone))
-    assert head.fuse[0].weight.isfinite().all()
+    assert all(one.isfinite().all() for one in head.fuse.parameters())
     with pytest.raises(WeightsCorrupt, match="does not fit the backbone test_resnet"):
         read_parent(Path(summary.network), Backbone("test_resnet"))
     with pytest.raises(ConfigError, match="other settings or data"):

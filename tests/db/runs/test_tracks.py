@@ -46,7 +46,7 @@ def _shard(position: int, people: People, given: Sequence[int] = ()) -> LabeledS
     start_ms = 10_000 * position
 
     def edge(color: int, t_ms: int) -> TrackEdge:
-        return TrackEdge(t_ms / 1000, (100.0 * color, 0, 20, 60), (0, 0), COLORS[color])
+        return TrackEdge(t_ms / 1000, (100.0 * color, 0, 20, 60), (0, 0), COLORS[color], (480, 640))
 
     tracks = tuple(
         ShardTrack(

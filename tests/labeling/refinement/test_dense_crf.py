@@ -83,11 +83,13 @@ def refine(block: DenseCrfBlock, rgb: NDArray[np.uint8], *masks: NDArray[Any]) -
     return [one.mask for one in DenseCrfRefiner(block).refine([make_frame(rgb)], [people])[0]]
 
 
-@pytest.mark.parametrize("backend", ["window", "exact"])
-def test_a_mask_that_is_shifted_moves_to_the_colors_of_its_object(backend: Any) -> None:
+@pytest.mark.parametrize(("backend", "side_px"), [("window", 160), ("exact", 32)])
+def test_a_mask_that_is_shifted_moves_to_the_colors_of_its_object(backend: Any, side_px: int) -> None:
     truth, given = disc((45, 50), 20), disc((47, 53), 20)
     rgb = np.where(truth[..., None], (200, 90, 60), (60, 120, 160)).astype(np.uint8)
-    (refined,) = refine(DenseCrfBlock(backend=backend, softness=0.1, appearance_weight=5), rgb, given)
+    (refined,) = refine(
+        DenseCrfBlock(backend=backend, side_px=side_px, softness=0.1, appearance_weight=5), rgb, given
+    )
     before, after = (
         float(iou_matrix([Mask.from_array(truth)], [one])[0, 0]) for one in (Mask.from_array(given), refined)
     )
@@ -119,6 +121,6 @@ def test_the_search_finds_constants_that_are_better_than_those_it_starts_with() 
     case = CrfCase(make_frame(rgb), (Instance(mask, 0.9, mask.box_xywh),), (Mask.from_array(truth),))
     start = DenseCrfBlock(side_px=40, radius_px=6, dilation=3, appearance_weight=0.5, iterations=2)
     seen: list[float] = []
-    best = search_constants([case], start, report=lambda block, iou: seen.append(iou))
+    best = search_constants([case], start, report=lambda _, iou: seen.append(iou))
     assert seen == sorted(seen)
     assert mean_iou([case], best) == seen[-1] > seen[0]

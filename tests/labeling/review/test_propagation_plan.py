@@ -13,14 +13,14 @@ def waiting(pts_ms: int, shot: tuple[str, int] = SHOT) -> OpenTime:
     return OpenTime(pts_ms, pts_ms, shot)
 
 
+def time_of(side: ReviewedTime | None) -> int | None:
+    return side.pts_ms if side else None
+
+
 def sides(window_ms: int = 1000) -> dict[int, tuple[int | None, int | None]]:
     frames = [waiting(t) for t in (200, 700, 1500)] + [waiting(t, OTHER) for t in (2100, 9000)]
     gaps = plan_gaps([reviewed(1000), reviewed(0), reviewed(2500, OTHER)], frames, window_ms=window_ms)
-    return {
-        frame.frame_id: (gap.before and gap.before.pts_ms, gap.after and gap.after.pts_ms)
-        for gap in gaps
-        for frame in gap.frames
-    }
+    return {frame.frame_id: (time_of(gap.before), time_of(gap.after)) for gap in gaps for frame in gap.frames}
 
 
 def test_the_nearest_reviewed_frames_of_the_shot_within_the_window_count() -> None:

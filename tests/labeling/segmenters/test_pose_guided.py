@@ -13,7 +13,7 @@ from configs.load import load_config
 from configs.segmenters import PoseGuidedBlock
 from labeling.pose_masks.inputs import PoseMaskInput
 from labeling.segmenters.factory import make_segmenter
-from labeling.segmenters.pose_guided import PoseGuidedSegmenter
+from labeling.segmenters.pose_guided import PoseGuidedSegmenter, drop_specks
 from labeling.structures.instances import COCO_KEYPOINTS, Instance, Keypoints
 from labeling.structures.masks import Mask
 from labeling.synthetic.scene import Scene
@@ -147,7 +147,6 @@ def test_the_config_has_short_forms_and_refuses_a_model_without_keypoints(tmp_pa
 
 
 @pytest.mark.shared
-@pytest.mark.requires("lite", module="ai_edge_litert")
 def test_people_of_the_rendered_scene_are_found_by_the_network_of_the_package(shared: Path) -> None:
     segmenter = make_segmenter(PoseGuidedBlock(), weights_dir=shared / "weights", device="cpu", batch=1)
     rgb, masks = Scene(seconds=4).frame(50)
@@ -161,3 +160,13 @@ def test_people_of_the_rendered_scene_are_found_by_the_network_of_the_package(sh
         for one in found
     ]
     assert np.mean(best) > 0.7
+
+
+def test_small_parts_without_a_keypoint_are_dropped() -> None:
+    mask = np.zeros((40, 60), np.bool_)
+    mask[5:30, 5:25] = mask[2:6, 40:44] = mask[30:34, 40:44] = mask[10:20, 50:58] = True
+    cleaned = drop_specks(mask, ((41.0, 31.0, 0.9), (41.0, 3.0, 0.0)))
+    assert cleaned[10, 10]
+    assert cleaned[31, 41]  # a keypoint
+    assert cleaned[15, 55]  # large
+    assert not cleaned[3, 41]

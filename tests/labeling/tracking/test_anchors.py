@@ -52,7 +52,7 @@ def plant(
 ) -> tuple[dict[int, Trajectory], GroundHomography, dict[int, list[BoxXywh]]]:
     """Return trajectories with a planted convention, the matrix of their file, and detections."""
     people = range(1, 7)
-    numbers = np.arange(0, COUNT / step, 10 / step if step > 1 else 10)
+    numbers = np.arange(0, COUNT / step, 10 / step if step > 1 else 10, dtype=np.float64)
     to_world = PETS @ np.linalg.inv(TO_VIDEO) if step > 1 else PETS
     swap = np.array([[0.0, 1, 0], [1, 0, 0], [0, 0, 1]])
     matrix = to_world @ swap if order == "row_col" else to_world

@@ -10,9 +10,10 @@ import pytest
 from configs.tracking import MaskTrackingBlock
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance
-from labeling.structures.masks import Mask
+from labeling.structures.masks import Mask, fill_box
 from labeling.synthetic.choreography import CYCLE_S, cast_actors, place_actor
 from labeling.synthetic.scene import Scene
+from labeling.tracking.edges import EdgeRecorder
 from labeling.tracking.mask_tracker import MaskTracker
 
 FPS = Fraction(10)
@@ -118,3 +119,22 @@ def test_an_empty_mask_has_no_track_and_a_strip_no_flow() -> None:
     found = [[one.track_id for one in tracker.update(frame, people)] for frame in frames]
     assert found == [[None, 1]] * 3
     assert tracker.update(frames[0], []) == ()
+
+
+def test_memory_does_not_grow_with_the_number_of_people() -> None:
+    """Someone new appears in every second frame and stays for one more."""
+    tracker, edges = MaskTracker(MaskTrackingBlock()), EdgeRecorder(0.0, None)
+    rng, rgb = np.random.default_rng(2), np.zeros((40, 60, 3), dtype=np.uint8)
+    most = 0
+    for step in range(400):
+        if step % 2 == 0:
+            x, y = int(rng.integers(0, 50)), int(rng.integers(0, 24))
+            rgb = np.full_like(rgb, rng.integers(0, 255))
+        mask = fill_box((x, y, 8, 16), (40, 60))
+        frame = Frame("v", 200 * step, rgb, t=Fraction(step, 5))
+        tracked = tracker.update(frame, [Instance(mask, 0.9, mask.box_xywh)])
+        edges.observe(frame, [], tracked)
+        most = max(most, len(tracker._tracks), len(edges._paths))
+    assert most < 50
+    assert tracked[0].track_id is not None
+    assert tracked[0].track_id > 60

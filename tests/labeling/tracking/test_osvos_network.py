@@ -39,7 +39,7 @@ def test_a_crop_returns_to_its_place() -> None:
     for change in (Augmentation(), turned):
         crop = CropFrame.around(box, change)
         there = crop.cut(masks[1].astype(np.uint8) * 255)
-        rows, columns, back = crop.paste(there.astype(np.float32) / 255, (144, 256))
+        rows, columns, back = crop.paste((there / 255).astype(np.float32), (144, 256))
         pasted = np.zeros((144, 256), dtype=bool)
         pasted[rows, columns] = back > 0.5
         both = (pasted & masks[1]).sum() / (pasted | masks[1]).sum()

@@ -21,6 +21,7 @@ from db.models.review import (
 from db.review.annotations import FrameAnnotations, SentFrame, find_sent_frames, store_annotations
 from db.review.items import proposed_instances, review_items, shown_instances
 from db.review.outbox import confirm_sent, fill_outbox, mark_sending, remember_project
+from db.review.propagation import store_propagations
 from db.review.summary import summarize_reviews
 from labeling.comparison.iou import union_iou
 from labeling.datasets.provenance import describe_origin
@@ -75,7 +76,7 @@ class Walk:
     def propagate(self, **settings: float) -> PropagationSummary:
         with database_of(self.home).session() as session:
             project = session.get_one(LabelStudioProjectRow, self.project)
-            project.settings = Settings(**settings).model_dump(mode="json")  # type: ignore[arg-type]
+            project.settings = Settings(**settings).model_dump(mode="json")
             return propagate_reviews(open_context(self.home), [project])
 
     def states(self) -> list[str]:
@@ -171,19 +172,18 @@ def test_an_interrupted_call_continues_and_gives_the_same(
 ) -> None:
     walk.review(0, [sampled_mask(0)])
     walk.review(2, [sampled_mask(2)])
-    store = propagate.store_propagations
     calls = []
 
     def crash_at_the_second(*args: object) -> None:
         calls.append(args)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        store(*args)  # type: ignore[arg-type]
+        store_propagations(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(propagate, "store_propagations", crash_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         walk.propagate()
-    monkeypatch.setattr(propagate, "store_propagations", store)
+    monkeypatch.setattr(propagate, "store_propagations", store_propagations)
     assert 0 < len(walk.dump()) < 3
     assert walk.propagate().carried == 3 - 1
     assert len(walk.dump()) == 3
