@@ -73,7 +73,6 @@ def track(
 ) -> None:
     """Follow people with known trajectories through a video. The same command again continues."""
     from configs.load import load_config
-    from flows.track_people import track_config
     from labeling.tracking.homography import read_homography
     from labeling.tracking.trajectories import parse_people, read_trajectories, select_people
 
@@ -96,6 +95,8 @@ def track(
         },
         [one.removeprefix("teacher.") for one in changes or [] if one.startswith("teacher.")],
     )
+    from flows.track_people import track_config  # Prefect takes seconds: only for what can run
+
     run = track_config(block, base, every_s=every_s)
     summary = _track(video, to, block, base, run, home, every_s=every_s, show_progress=not as_json)
     emit(summary, lambda: _print(summary), as_json=as_json)
