@@ -9,7 +9,6 @@ from labeling.tracking.osvos_fine_tuning import TrainedHead, compute_maps, cut_i
 from labeling.tracking.osvos_network import Backbone
 from labeling.tracking.osvos_preparation import OsvosPreparation
 
-
 THRESHOLD = 0.5
 """Probability above which a pixel is the person."""
 

@@ -176,11 +176,11 @@ def predict_maps(head: PersonHead, maps: Sequence[Tensor], guides: Tensor, side_
         return enlarge(head(maps, guides), (side_px, side_px))[:, 0].sigmoid()
 
 
-def measure_iou(head: PersonHead, samples: Samples) -> float:
+def measure_iou(head: PersonHead, samples: Samples, *, threshold: float = 0.5) -> float:
     """Return the mean IoU with the masks of the crops that are not augmented."""
     maps, guides, target, weight = samples.batch(torch.tensor(samples.plain))
     with torch.inference_mode():
-        found = (head(maps, guides) > 0) & (weight > 0)
+        found = (head(maps, guides).sigmoid() > threshold) & (weight > 0)
     truth = (target > 0.5) & (weight > 0)  # noqa: PLR2004 - more than half of the reduced pixel
     both, either = (found & truth).sum((1, 2, 3)), (found | truth).sum((1, 2, 3))
     return float((both / either.clamp_min(1)).mean())

@@ -36,7 +36,7 @@ def save_tiny_model(folder: Path) -> None:
         "model_type": "sam2_hiera_det_model",
         "hidden_size": 8,
         "image_size": [SIDE_PX, SIDE_PX],
-        "blocks_per_stage": [1, 1, 1, 1],
+        "blocks_per_stage": [1, 2, 1, 1],
         "embed_dim_per_stage": [8, 16, 32, 64],
         "num_attention_heads_per_stage": [1, 1, 1, 1],
         "window_size_per_stage": [8, 4, 4, 4],
