@@ -50,7 +50,7 @@ def work(video: Path, out: Path, config_name: str, changes: list[str], weights: 
     """Matte a video without Prefect and print the figures of this process as JSON."""
     from configs.load import load_config
     from configs.matting import MatteSettings
-    from labeling.matting import stream
+    from labeling.matting import plate_fit, stream
     from labeling.matting.network import MattingNetwork
     from labeling.segmenters.factory import make_segmenter
     from tasks import matte
@@ -63,7 +63,8 @@ def work(video: Path, out: Path, config_name: str, changes: list[str], weights: 
     teacher.segment = stages.timed("teacher", teacher.segment)
     network.run = stages.timed("network", network.run)
     for name in ("fit_gain_bias", "relight"):
-        vars(stream)[name] = stages.timed("light", vars(stream)[name])
+        vars(plate_fit)[name] = stages.timed("light", vars(plate_fit)[name])
+    vars(stream)["locate_missing"] = stages.timed("missing people", vars(stream)["locate_missing"])
     vars(stream)["_reduced_gray"] = stages.timed("neighbors", vars(stream)["_reduced_gray"])
     module["build_plate"] = stages.timed("plate", module["build_plate"])
     module["_encode"] = stages.timed("encode", module["_encode"])

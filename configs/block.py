@@ -30,6 +30,7 @@ _SHORTHAND = {
     "guided_filter": "radius",
     "dense_crf": "backend",
     "pose_guided": "method",
+    "flow_smoothing": "neighbors",
 }
 """The key that the part after the colon of a short form sets, by kind of segmenter or refiner."""
 

@@ -3,6 +3,9 @@
 MaskmillError
 ├── ConfigError              wrong use: the run does not start (exit 2)
 │   ├── UnknownModel         no segmenter of that kind or name
+│   ├── TrajectoriesInvalid  a file of trajectories that cannot be read
+│   ├── HomographyInvalid    not 3x3 finite numbers, or singular
+│   ├── UnknownPerson        no trajectory of that person
 │   └── NoRunYet             the home has no run yet
 ├── SourceError              one source failed: recorded, and the run continues (exit 3)
 │   ├── SourceNotFound       no such file, folder, page or archive member
@@ -24,6 +27,7 @@ MaskmillError
 │   ├── WeightsCorrupt       the file has another SHA-256
 │   ├── ExtraMissing         a required optional library is not installed
 │   ├── ModelOutputWrong     shape, type or range differs from the declared one
+│   ├── InsufficientMasks    too few frames of a person have a mask to learn from
 │   └── SegmenterUnreachable the service behind a segmenter did not answer
 ├── StorageError             the home or the image store cannot be read or written
 │   ├── DiskFull             no space left
@@ -38,6 +42,7 @@ MaskmillError
 │   └── SchemaTooNew         upgrade maskmill
 ├── NoSourceReadable         all sources of a run failed, or all its shards (in tasks/observability/final_state.py; exit 4)
 ├── Interrupted              stopped by the user: the rest is done by a later run
+├── UnexpectedError          a defect of maskmill or of a library; the log has the traceback
 ├── WorkerError              a worker did not finish its shard
 │   ├── WorkerLost           its process ended: killed, or out of memory
 │   └── ClusterUnreachable   the cluster's scheduler does not answer
@@ -76,6 +81,15 @@ class ConfigError(MaskmillError): ...
 
 
 class UnknownModel(ConfigError): ...
+
+
+class TrajectoriesInvalid(ConfigError): ...
+
+
+class HomographyInvalid(ConfigError): ...
+
+
+class UnknownPerson(ConfigError): ...
 
 
 class NoRunYet(ConfigError): ...
@@ -178,6 +192,10 @@ class ModelOutputWrong(ModelError):
     code = "model_output"
 
 
+class InsufficientMasks(ModelError):
+    advice = "give a larger max_distance_px, other conventions, or a teacher that finds the person"
+
+
 class SegmenterUnreachable(ModelError): ...
 
 
@@ -217,6 +235,10 @@ class SchemaTooNew(DatabaseError): ...
 
 
 class Interrupted(MaskmillError): ...
+
+
+class UnexpectedError(MaskmillError):
+    advice = "report it with the traceback in the log; it is a defect of maskmill or of a library"
 
 
 class WorkerError(MaskmillError): ...

@@ -12,19 +12,29 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from configs.block import expand_shorthand
+from configs.block import Block, expand_shorthand
 from configs.errors import ConfigError, UnknownModel
 from configs.ground_truth import GroundTruth, LabeledSet, kind_of_set, require_labeled
 from configs.models import RunConfig
-from configs.training import MattingTraining, PoseMaskTraining
+from configs.synthesis import FakeMotionBlock
+from configs.training import MattingTraining, OsvosParentTraining, PoseMaskTraining
 
+Settings = TypeVar("Settings", bound=Block)
 CALIBRATIONS = ("lite", "surveillance")
 """Shipped calibrations, named after the preset whose teacher they are fitted to."""
 _SEGMENTERS = ("teacher", "student", "segmenter", "verifier", "pose", "base")
 """Keys whose block may have the short form."""
-_PATHS = ("weights_dir", "cookies_file", "path", "calibration")
+_PATHS = (
+    "weights_dir",
+    "cookies_file",
+    "path",
+    "calibration",
+    "trajectories",
+    "homography",
+    "parent",
+    "cache",
+)
 """Keys whose value is a path; not the export's folder, which is relative to the home."""
-Training = TypeVar("Training", MattingTraining, PoseMaskTraining)
 PRESETS = ("default", "lite", "offline", "surveillance")
 
 
@@ -128,17 +138,40 @@ def load_pose_mask_training(file: Path | None, changes: Sequence[str] = ()) -> P
     return _load_training(PoseMaskTraining, file, changes)
 
 
-def _load_training(kind: type[Training], file: Path | None, changes: Sequence[str]) -> Training:
+def load_osvos_parent_training(file: Path | None, changes: Sequence[str] = ()) -> OsvosParentTraining:
+    """Read the settings of the parent network's training, as `load_training`.
+
+    Raises:
+        ConfigError: as there.
+    """
+    return _load_training(OsvosParentTraining, file, changes)
+
+
+def _load_training(kind: type[Settings], file: Path | None, changes: Sequence[str]) -> Settings:
     try:
         text = file.read_text("utf-8") if file else ""
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"cannot read {file}: {exc}; check the path") from exc
     origin = str(file or "of the training")
     tree = _with_absolute_paths(_parse_yaml(text, origin), file.parent if file else Path())
+    return _validate(kind, tree, changes, origin)
+
+
+def load_synthesis(changes: Sequence[str] = ()) -> FakeMotionBlock:
+    """Return the default settings of `maskmill synthesize` with changes (`duration_s=2`).
+
+    Raises:
+        ConfigError: an unknown key (the message names the nearest known key), or a value out of range.
+    """
+    return _validate(FakeMotionBlock, {}, changes, "of the synthesis")
+
+
+def _validate(kind: type[Settings], tree: Mapping[str, Any], changes: Sequence[str], origin: str) -> Settings:
+    changed = copy.deepcopy(dict(tree))
     for change in changes:
-        _apply_change(tree, change)
+        _apply_change(changed, change)
     try:
-        return kind.model_validate(_with_absolute_paths(tree, Path()))
+        return kind.model_validate(_with_absolute_paths(changed, Path()))
     except ValidationError as exc:
         lines = [_explain(problem, kind) for problem in exc.errors()]
         raise ConfigError(f"config {origin}: " + "; ".join(dict.fromkeys(lines))) from exc
@@ -215,7 +248,7 @@ def _apply_change(tree: dict[str, Any], change: str) -> None:
     node = tree
     for parent in parents:
         value = node.get(parent)
-        child = (expand_shorthand(value) if parent in _SEGMENTERS else value) or {}
+        child = (expand_shorthand(value) if parent in (*_SEGMENTERS, "tracking") else value) or {}
         if not isinstance(child, dict):
             raise ConfigError(f"--set {change!r}: {parent} is {child!r} and has no keys")
         node[parent] = child

@@ -1,7 +1,7 @@
 """One config block per kind of refiner, selected by `kind`.
 
-A refiner replaces the masks of a segmenter by better ones. A block has a short form: `matting`,
-`guided_filter`, `guided_filter:0.03` (the radius), `dense_crf`.
+A refiner replaces the masks of a segmenter by better ones. A block has a short form: `matting`, `guided_filter`,
+`guided_filter:0.03` (the radius), `dense_crf`, `flow_smoothing`, `flow_smoothing:2` (the neighbors).
 """
 
 from pathlib import Path
@@ -75,7 +75,28 @@ class DenseCrfBlock(Block):
     """Distance of the neighbors in the window."""
 
 
+class FlowSmoothingBlock(Block):
+    """Smoothing over time: each mask becomes the majority of its neighbors', moved along optical flow."""
+
+    kind: Literal["flow_smoothing"] = "flow_smoothing"
+    neighbors: int = Field(2, ge=1, le=10)
+    """Frames on each side; the segmenter runs once more on each."""
+    window_s: float = Field(0.2, gt=0, le=5)
+    """Longest time to a neighbor, in seconds."""
+    sigma_s: float = Field(0.08, gt=0)
+    """Standard deviation of the weights over time, in seconds."""
+    causal: bool = False
+    """Use only frames before, as a camera has them."""
+    width_px: int = Field(480, ge=64, le=4096)
+    """Width of the images between which optical flow is computed; narrower images are not enlarged."""
+    shot_threshold: float = Field(30.0, gt=0)
+    """As `sampling.shot_threshold`: there are no neighbors beyond a cut."""
+
+
 RefineBlock = Annotated[
-    Annotated[MattingRefineBlock | GuidedFilterBlock | DenseCrfBlock, Field(discriminator="kind")],
+    Annotated[
+        MattingRefineBlock | GuidedFilterBlock | DenseCrfBlock | FlowSmoothingBlock,
+        Field(discriminator="kind"),
+    ],
     BeforeValidator(expand_shorthand),
 ]

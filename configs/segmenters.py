@@ -194,7 +194,7 @@ BaseBlock = Annotated[
     ],
     BeforeValidator(expand_shorthand),
 ]
-"""All segmenters but `pose_guided`."""
+"""All segmenters but `pose_guided` and `osvos`."""
 
 
 class PoseGuidedBlock(MaskBlock):
@@ -230,6 +230,71 @@ class PoseGuidedBlock(MaskBlock):
         return self
 
 
+class OsvosBlock(MaskBlock):
+    """People whose trajectories are known: a network is fine-tuned to each, and follows them through the video."""
+
+    kind: Literal["osvos"] = "osvos"
+    trajectories: Path
+    """Text file `frame pID x y`, in world coordinates or pixels, or a folder with `VIDEO.txt` for each video."""
+    homography: Path | None = None
+    """3x3 text file, pixels to the world, or a folder with `VIDEO.homography.txt`; None: fitted to the people found."""
+    version: str = ""
+    """Any text. Change it when the files change: only then it is another run."""
+    people: tuple[int, ...] | None = None
+    """Ids of the people to segment; None: all."""
+    mask_source: Literal["teacher", "background"] = "teacher"
+    """Masks to learn from: the teacher's, or what differs from the background inside the teacher's boxes."""
+    teacher: BaseBlock = LiteBlock()
+    """Finds people in the annotated frames."""
+    homography_hw: tuple[int, int] | None = None
+    """Height and width of the image that the homography was made for; None: found by trial."""
+    order: Literal["xy", "row_col"] | None = None
+    """Order of the homography's pixel coordinates; None: found by trial."""
+    inverse: bool | None = None
+    """The homography maps the world to pixels; None: found by trial."""
+    anchor: Literal["top", "center", "bottom"] | None = None
+    """Point of a person that is annotated; None: found by trial."""
+    frame_step: float | None = Field(None, gt=0)
+    """Frames of the video per annotated frame number; None: found by trial."""
+    frame_offset: float = 0.0
+    """Frame of the video at the annotated number 0."""
+    max_distance_px: float = Field(40.0, gt=0)
+    """A box must be nearer than this to an annotated point; otherwise the frame is skipped."""
+    max_distance: Fraction01 | None = None
+    """The same as a share of the image's diagonal; None: `max_distance_px` holds."""
+    beyond_s: float = Field(0.0, ge=0)
+    """How long people are followed before their first and after their last annotation."""
+    uses_plate: bool = True
+    """The camera is static: the difference from the empty scene is an input of the network."""
+    method: Literal["osvos", "sam2"] = "osvos"
+    """`osvos`: a network is fine-tuned to each person; `sam2`: SAM 2 is prompted with the expected boxes."""
+    sam2: Path | None = None
+    """Folder of a video model of SAM 2, as `transformers` saves it (requires `maskmill[sam2]`)."""
+    backbone: str = "tf_efficientnet_lite0"
+    """Network of `timm` whose feature maps are used."""
+    weights: Path | None = None
+    """File of the backbone's weights; None: random weights, which are worse."""
+    parent: Path | None = None
+    """File of `maskmill train osvos-parent`; None: the head starts from a training on all people of the video."""
+    samples: int = Field(48, ge=1)
+    """Augmented crops from which a person is learned."""
+    epochs: int = Field(8, ge=1)
+    """Passes over the crops, at most; the training ends earlier when the loss stops falling."""
+    cpu_cap_s: float = Field(30.0, gt=0)
+    """Processor seconds after which the training of a person ends."""
+    seed: int = Field(0, ge=0)
+    cache: Path | None = None
+    """Folder for what was learned; None: `osvos` in the cache folder."""
+
+    @model_validator(mode="after")
+    def _check_teacher(self) -> Self:
+        if isinstance(self.teacher, SelfieBlock):
+            raise PydanticCustomError(
+                "no_instances", "teacher: selfie gives one mask for all people: use lite or torchvision"
+            )
+        return self
+
+
 SegmenterBlock = Annotated[
     Annotated[
         TorchvisionBlock
@@ -239,6 +304,7 @@ SegmenterBlock = Annotated[
         | MasksFolderBlock
         | HttpBlock
         | BackgroundBlock
+        | OsvosBlock
         | PoseGuidedBlock
         | PythonBlock,
         Field(discriminator="kind"),

@@ -130,3 +130,77 @@ class PoseMaskTraining(Block):
     def identity(self) -> dict[str, object]:
         """Return the settings that determine the result, as plain values."""
         return self.model_dump(mode="json", exclude={"weights_dir", "device", "workers", "threads"})
+
+
+class OsvosParentTraining(Block):
+    """Training of the parent network of `kind: osvos`."""
+
+    backbone: str = "tf_efficientnet_lite0"
+    """Network of `timm` whose feature maps are used."""
+    weights: Path | None = None
+    """File of the backbone's weights; None: random weights."""
+    seed: int = Field(1, ge=0)
+    batch: int = Field(8, ge=1)
+    """Samples of a step, on each device."""
+    steps: int = Field(2000, ge=1)
+    """Optimizer steps in all, rounded up to whole epochs."""
+    steps_per_epoch: int = Field(50, ge=1)
+    """Steps between two checkpoints; a killed training repeats at most so many."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """AdamW's, of the head; it falls to 0 along a cosine."""
+    backbone_share: Fraction01 = 0.1
+    """Learning rate of the backbone, as a share of the head's; 0 leaves it as it is."""
+    weight_decay: float = Field(2e-4, ge=0)
+    max_people: int = Field(500, ge=1)
+    """Most people that are kept in memory, over all data sets."""
+    precision: Literal["32", "bf16", "16"] = "32"
+    """`bf16` is several times as fast on CPUs with AMX and on recent GPUs."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = Field(1, ge=1)
+    """GPUs, or processes on the CPU, that share the work. Another number is another training."""
+    workers: int = Field(1, ge=0)
+    """Processes that make samples, for each device."""
+    threads: int | None = Field(None, ge=1)
+    """CPU threads of the network; None: all."""
+
+    @property
+    def epochs(self) -> int:
+        return math.ceil(self.steps / self.steps_per_epoch)
+
+    def identity(self) -> dict[str, object]:
+        """Return the settings that determine the result, as plain values."""
+        return self.model_dump(mode="json", exclude={"device", "workers", "threads"})
+
+
+class TemporalTraining(Block):
+    """Training of the recurrent matting network on fake-motion clips (Molodetskikh et al. 2022)."""
+
+    size: Literal["cpu", "full", "tiny"] = "cpu"
+    """`full`: the paper's; `cpu`: half of its channels or less; `tiny`: 64 pixels, for tests."""
+    seed: int = Field(1, ge=0)
+    batch: int = Field(4, ge=1)
+    """Clips of a step, on each device."""
+    frames: int = Field(4, ge=2)
+    """Frames of a clip (the paper's k)."""
+    steps: int = Field(20_000, ge=1)
+    """Optimizer steps in all, rounded up to whole epochs."""
+    steps_per_epoch: int = Field(100, ge=1)
+    """Steps between two checkpoints; a killed training repeats at most so many."""
+    learning_rate: float = Field(1e-4, gt=0)
+    """Adam's (the paper's)."""
+    precision: Literal["32", "bf16", "16"] = "32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = Field(1, ge=1)
+    """GPUs, or processes on the CPU, that share the work. Another number is another training."""
+    workers: int = Field(1, ge=0)
+    """Processes that make clips, for each device."""
+    threads: int | None = Field(None, ge=1)
+    """CPU threads of the network; None: all."""
+
+    @property
+    def epochs(self) -> int:
+        return math.ceil(self.steps / self.steps_per_epoch)
+
+    def identity(self) -> dict[str, object]:
+        """Return the settings that determine the result, as plain values."""
+        return self.model_dump(mode="json", exclude={"device", "workers", "threads"})

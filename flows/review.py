@@ -1,6 +1,7 @@
 """The flows that send frames to review in Label Studio and take over the annotations, with their tasks."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ from prefect.logging import get_run_logger
 
 from configs.errors import DatabaseUnreachable, LabelStudioUnreachable
 from configs.models import Review as Settings
-from db.review.annotations import projects_at
+from db.review.annotations import all_projects, projects_at
 from db.runs.queries import latest_run
 from flows.home import Parameters, Result, complete_if_no_run, existing_context, whole_path
 from tasks.execution.context import Context
 from tasks.execution.leases import hold_lease
 from tasks.observability.artifacts import show_reviews
 from tasks.review.connect import connect
+from tasks.review.propagate import PropagationSummary, propagate_reviews
 from tasks.review.pull import PullSummary, pull_project, sum_pulls
 from tasks.review.push import (
     Outbox,
@@ -85,14 +87,17 @@ def push_reviews(
 def pull_reviews(home: Path = Path(".maskmill")) -> PullSummary:
     """Take over the annotations made in Label Studio since the last pull, and score every run against them.
 
+    The masks of reviewed frames are carried to the frames near them.
+
     Args:
         home: folder with the database.
     """
     context = existing_context(whole_path(home, "home"))
     with hold_lease(context.home, "pull-reviews"), context.database.alone(LOCK):
         pulled = pull_task(context)
+        propagated = propagate_task(context)
         score_task(context)
-    return pulled
+    return replace(pulled, propagation=propagated)
 
 
 @_review_task("check-label-studio", pauses_s=[])
@@ -143,6 +148,17 @@ def pull_task(context: Context) -> PullSummary:
     for problem in pulled.problems:
         get_run_logger().warning(problem)
     return pulled
+
+
+@_review_task("propagate-masks", pauses_s=[])
+def propagate_task(context: Context) -> PropagationSummary:
+    """Run `propagate_reviews` for all projects of this home."""
+    with context.database.session() as session:
+        projects = all_projects(session)
+    propagated = propagate_reviews(context, projects)
+    for problem in propagated.problems:
+        get_run_logger().warning(problem)
+    return propagated
 
 
 @_review_task("score-models", pauses_s=[])

@@ -7,9 +7,10 @@ from prefect import flow
 from prefect.logging import get_run_logger
 
 from configs.errors import ConfigError
-from configs.training import MattingTraining, PoseMaskTraining
+from configs.training import MattingTraining, OsvosParentTraining, PoseMaskTraining
 from flows.home import whole_path
 from tasks.train import TrainingOrder, TrainingSummary, train_matting_task
+from tasks.train_osvos_parent import OsvosParentOrder, OsvosParentSummary, train_osvos_parent_task
 from tasks.train_pose_masks import PoseMaskOrder, PoseMaskSummary, train_pose_mask_task
 from tasks.training_data import FailedInput
 
@@ -77,6 +78,32 @@ def train_pose_mask(
         show_progress,
     )
     summary = train_pose_mask_task(order)
+    _log_failures(summary.failures)
+    return summary
+
+
+@flow(name="train-osvos-parent", flow_run_name="train {to}", persist_result=False)
+def train_osvos_parent(
+    datasets: list[str],
+    to: Path,
+    settings: OsvosParentTraining | None = None,
+    *,
+    show_progress: bool = False,
+) -> OsvosParentSummary:
+    """Train the parent network of `kind: osvos`; an interrupted training continues.
+
+    Args:
+        datasets: YAML files of labeled sets, folders exported by maskmill.
+        to: folder of the checkpoints and the network.
+        settings: None: the defaults.
+        show_progress: show Lightning's progress bar.
+    """
+    if not datasets:
+        raise ConfigError("no data set: name at least one")
+    order = OsvosParentOrder(
+        tuple(datasets), whole_path(to, "to"), settings or OsvosParentTraining(), show_progress
+    )
+    summary = train_osvos_parent_task(order)
     _log_failures(summary.failures)
     return summary
 

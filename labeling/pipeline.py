@@ -1,4 +1,4 @@
-"""One shard through all stages: decode, sample, filter, teacher, student, agreement, decision.
+"""One shard through all stages: decode, sample, filter, teacher, tracks, student, agreement, decision.
 
 Frames flow through generators one after another, so that only the rows grow with the shard. Each model
 gets full batches, however many frames the filters before it remove. Decoding and writing images run in
@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 
 from more_itertools import batched
 
-from configs.models import RunConfig
+from configs.models import PoseFilter, RunConfig
 from labeling.comparison.agreement import compare_instances
 from labeling.review.queue import review_priority
 from labeling.runtime.prefetch import Stopwatch, prefetch
 from labeling.sampling.pose_filter import Rejection, attach_keypoints, check_people
-from labeling.sampling.select import MinGap, SkippedFrame, select_frames
+from labeling.sampling.select import MinGap, ShotBounds, SkippedFrame, select_frames
 from labeling.segmenters.models import Models
 from labeling.segmenters.protocol import Segmenter
 from labeling.segmenters.refined import describe_unrefined
@@ -27,6 +27,7 @@ from labeling.structures.agreement import FrameAgreement
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance
 from labeling.structures.records import LabeledFrame, LabeledShard
+from labeling.tracking.shard import ShardTracker
 from labeling.trust.checks import ComparedFrame, EvidenceCollector
 from labeling.trust.decide import decide
 from labeling.trust.evidence import Evidence
@@ -56,8 +57,10 @@ class _Shard:
     evidence: EvidenceCollector
     gap: MinGap | None
     """Applied after the pose filter; without one, sampling applies it."""
+    tracker: ShardTracker | None
     rows: list[LabeledFrame] = field(default_factory=list)
     stats: DecodeStats = field(default_factory=DecodeStats)
+    bounds: ShotBounds = field(default_factory=ShotBounds)
 
 
 def _continue() -> None:
@@ -81,7 +84,9 @@ def label_shard(
         prepared = models.prepare(clip)
     gap = MinGap.of(config.sampling) if config.pose_filter and clip.is_temporal else None
     evidence = EvidenceCollector(prepared.teacher, prepared.verifier, config, watch)
-    shard = _Shard(config, prepared, clip, watch, check, evidence, gap)
+    min_keypoint_score = (config.pose_filter or PoseFilter()).min_keypoint_score
+    tracker = ShardTracker.of(config.tracking, clip, min_keypoint_score=min_keypoint_score)
+    shard = _Shard(config, prepared, clip, watch, check, evidence, gap, tracker)
     originals = {image.position: image.path for image in clip.images}
     pending: list[tuple[LabeledFrame, Future[str]]] = []
     with home.images.saving() as keep, ThreadPoolExecutor(1, thread_name_prefix="store") as storing:
@@ -103,12 +108,20 @@ def label_shard(
         shard.rows += [replace(_recheck(shard, row), image=future.result()) for row, future in pending]
     shard.rows.sort(key=lambda row: row.key)
     cards = {"teacher": prepared.teacher.card, "student": prepared.student.card}
-    return LabeledShard(shard.rows, cards, _count(shard.rows, shard.stats), watch.seconds)
+    bounds = shard.bounds
+    tracks = (
+        tracker.tracks(shard.rows, starts_with_cut=bounds.starts_with_cut, last_shot=bounds.last_shot)
+        if tracker
+        else ()
+    )
+    return LabeledShard(shard.rows, cards, _count(shard.rows, shard.stats), watch.seconds, tracks)
 
 
 def _sample(shard: _Shard) -> Iterator[_Candidate]:
     gap_here = shard.config.pose_filter is None
-    selected = select_frames(shard.clip, shard.config.sampling, gap_here=gap_here, stats=shard.stats)
+    selected = select_frames(
+        shard.clip, shard.config.sampling, gap_here=gap_here, stats=shard.stats, bounds=shard.bounds
+    )
     timed = shard.watch.time_items("decode", selected)
     for item in prefetch(timed, depth=2 * shard.config.batch):
         shard.check()
@@ -146,17 +159,26 @@ def _run_teacher(shard: _Shard, candidates: Iterable[_Candidate]) -> Iterator[_C
     """Run the teacher, and the part of the pose filter that requires it."""
     settings = shard.config.pose_filter
     for batch in _segment(shard, "teacher", shard.models.teacher, candidates):
-        for candidate, teacher in batch:
+        for candidate, found in batch:
             frame, poses = candidate.frame, candidate.poses
+            teacher = _track(shard, frame, found)
             if settings is None:
-                yield replace(candidate, teacher=tuple(teacher))
+                yield replace(candidate, teacher=teacher)
             elif poses is None:
                 if _passes(shard, frame, check_people(teacher, None, frame.size_hw, settings)):
-                    yield replace(candidate, teacher=tuple(teacher))
+                    yield replace(candidate, teacher=teacher)
             elif rejection := check_people(poses, teacher, frame.size_hw, settings):
                 shard.rows.append(_rejected_row(frame, rejection.rule, rejection.reason))
             else:
                 yield replace(candidate, teacher=tuple(attach_keypoints(teacher, poses, settings)))
+
+
+def _track(shard: _Shard, frame: Frame, instances: Sequence[Instance]) -> tuple[Instance, ...]:
+    """Give instances their tracks, in every frame that the teacher saw: frames rejected later keep tracks alive."""
+    if shard.tracker is None:
+        return tuple(instances)
+    with shard.watch.time("track"):
+        return shard.tracker.update(frame, instances)
 
 
 def _passes(shard: _Shard, frame: Frame, rejection: Rejection | None) -> bool:

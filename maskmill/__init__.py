@@ -93,7 +93,7 @@ def export(
 
     Args:
         target: folder, or URL such as `s3://bucket/dataset`.
-        format: `coco` (masks as RLE), `yolo-seg` or `masks` (PNG files).
+        format: `coco` (masks as RLE), `yolo-seg`, `masks` (PNG files), `mots` or `youtube-vis` (tracks).
         home: folder of the database and the images.
         run: id of a run or its first digits; default: the latest run.
         decisions: frames to write.

@@ -13,6 +13,7 @@ from configs.errors import ConfigError, ExportError, StorageError
 from db.frames.listing import frame_instances
 from db.models.core import AgreementRow, DecisionRow, FrameRow, RunRow
 from db.runs.queries import RunSummary, summarize_run
+from db.runs.tracks import count_people
 from labeling.storage.atomic import write_atomically
 from labeling.storage.encode import image_key
 from labeling.storage.home import Home
@@ -36,15 +37,17 @@ class RunLine:
     sampled: int
     """Sampled frames."""
     hard: int
+    people: int
+    """People with a track of at least two frames; one who is lost and found again counts twice."""
 
 
 def list_runs(session: Session) -> list[RunLine]:
     """Return all runs, last worked on first."""
     runs = session.scalars(select(RunRow).order_by(RunRow.worked_at.desc(), RunRow.id))
-    return [_run_line(run, summarize_run(session, run)) for run in runs.all()]
+    return [_run_line(run, summarize_run(session, run), count_people(session, run.id)) for run in runs.all()]
 
 
-def _run_line(run: RunRow, summary: RunSummary) -> RunLine:
+def _run_line(run: RunRow, summary: RunSummary, people: int) -> RunLine:
     return RunLine(
         id=run.id,
         name=run.name,
@@ -53,6 +56,7 @@ def _run_line(run: RunRow, summary: RunSummary) -> RunLine:
         finished=run.finished_at is not None and not summary.shards_pending,
         sampled=summary.counts.get("sampled", 0),
         hard=summary.counts.get("hard", 0),
+        people=people,
     )
 
 

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from configs.errors import ConfigError
 from db.frames.gallery import ReviewTask, review_task
 from db.frames.listing import FrameLine, frame_instances, frame_lines, frame_rows
+from db.frames.people import find_person
 from db.models.core import FrameRow
 from labeling.review.label_studio.credentials import read_credentials
 from labeling.storage.home import Home
@@ -17,6 +18,7 @@ from labeling.visualization.layers import difference_layer, encode_layer, mask_l
 from tasks.browse import read_kept
 from tasks.execution.context import Context
 from tasks.review.connect import LOCAL
+from tasks.strips import collect_strip, strip_jpeg
 
 Layer = Literal["teacher", "student", "difference"]
 LAYERS: tuple[Layer, ...] = get_args(Layer)
@@ -90,6 +92,19 @@ def frame_layer(context: Context, run_id: str, frame_id: int, layer: Layer) -> b
         return encode_layer(difference_layer(teacher, student, size_hw))
     instances, color = (teacher, TEACHER) if layer == "teacher" else (student, STUDENT)
     return encode_layer(mask_layer(instances, size_hw, color))
+
+
+def person_jpeg(context: Context, run_id: str, person: str) -> bytes:
+    """Return the strip of a person (`find_person`) as JPEG.
+
+    Raises:
+        ConfigError: there is no such person in the run, or no image of it was kept.
+    """
+    with context.database.session() as session:
+        strip = collect_strip(session, run_id, find_person(session, run_id, person), context.home)
+    if strip is None:
+        raise ConfigError(f"person {person!r}: no image was kept; go back to the list of frames")
+    return strip_jpeg(strip)
 
 
 def _find(session: Session, run_id: str, frame_id: int) -> tuple[FrameLine, FrameRow]:

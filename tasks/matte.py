@@ -15,6 +15,7 @@ import numpy as np
 from more_itertools import batched
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
 
 from configs.errors import (
     AlreadyRunning,
@@ -24,6 +25,7 @@ from configs.errors import (
     SourceError,
     SourceNotFound,
     StorageError,
+    UnexpectedError,
 )
 from configs.matting import MatteSettings, PlateBlock
 from labeling.background.coverage import MaskedPlate
@@ -89,7 +91,9 @@ def matte_video_task(
     """
     try:
         return matte_video(order, teacher, network, check)
-    except (SourceError, ModelError, AlreadyRunning) as error:
+    except (SourceError, ModelError, AlreadyRunning, UnexpectedError) as error:
+        if isinstance(error, UnexpectedError):
+            get_run_logger().error("%s", error, exc_info=error)
         return MatteSummary.failed(str(order.source), order.folder, error)
 
 
@@ -105,6 +109,7 @@ def matte_video(
         SourceError: the video cannot be read, or its camera moves.
         ConfigError: the folder holds the matte of another video or of other settings.
         AlreadyRunning: another process writes the folder.
+        UnexpectedError: any other exception, such as one of a library.
         ModelError, StorageError.
     """
     folder = MatteFolder(order.folder)
@@ -112,10 +117,22 @@ def matte_video(
     with folder.alone():
         try:
             return _matte(folder, order, teacher, network, check)
-        except (SourceError, ModelError, StorageError) as error:
-            with suppress(StorageError):
-                _report(folder, "failed", 0, 0, error=error)
+        except MaskmillError as error:
+            _report_failure(folder, error)
             raise
+        except Exception as exc:  # one video that a library cannot process must not stop the others
+            failure = UnexpectedError(
+                f"{order.source}: {type(exc).__name__}: {exc}; {UnexpectedError.advice}"
+            )
+            _report_failure(folder, failure)
+            raise failure from exc
+
+
+def _report_failure(folder: MatteFolder, error: MaskmillError) -> None:
+    """Write the error to `progress.json`; a run that was stopped or refused has not failed."""
+    if isinstance(error, (SourceError, ModelError, StorageError, UnexpectedError)):
+        with suppress(StorageError):
+            _report(folder, "failed", 0, 0, error=error)
 
 
 def _matte(

@@ -24,7 +24,10 @@ from labeling.visualization.frames import tile_jpeg
 from tasks.browse import read_kept, write_file
 from tasks.execution.context import Context
 from tasks.review.summary import review_rows
+from tasks.strips import PersonStrip, strip_jpeg, strips_of_frames
 
+MAX_STRIPS = 6
+"""People of a report."""
 STAGE_FRAMES = {"decode": "sampled", "teacher": "compared", "student": "compared", "agreement": "compared"}
 """The count that a stage's frame rate refers to; other stages have none."""
 
@@ -75,7 +78,11 @@ def render_run(session: Session, run: RunRow, home: Home, *, hardest: int) -> st
     """Return a run's HTML page, with at most `hardest` example frames."""
     frames = hard_frames(session, run.id, home, limit=hardest)
     tiles = ((frame.line, tile_jpeg(frame.rgb, frame.teacher, frame.student)) for frame in frames)
-    return render_report(collect_report(session, run), tiles)
+    lines = list_frames(session, run.id, FrameQuery(hard_only=True, limit=hardest)) if hardest else ()
+    ids = [line.id for line in lines]
+    strips = strips_of_frames(session, run.id, ids, home, limit=MAX_STRIPS)
+    people = ((strip, strip_jpeg(strip)) for strip in strips)
+    return render_report(collect_report(session, run), tiles, people)
 
 
 def collect_report(session: Session, run: RunRow) -> RunReport:
@@ -91,12 +98,17 @@ def collect_report(session: Session, run: RunRow) -> RunReport:
     )
 
 
-def render_report(report: RunReport, tiles: Iterable[tuple[FrameLine, bytes]]) -> str:
+def render_report(
+    report: RunReport,
+    tiles: Iterable[tuple[FrameLine, bytes]],
+    people: Iterable[tuple[PersonStrip, bytes]] = (),
+) -> str:
     """Render the HTML page.
 
     Args:
         report: the figures.
         tiles: example frames and their JPEGs, hardest first; iterated once, so a generator holds one at a time.
+        people: strips of people in these frames and their JPEGs; iterated once, too.
     """
     summary, sentence = report.summary, sentence_of(report.summary)
     if summary.failures and not summary.counts.get("sampled"):
@@ -109,6 +121,7 @@ def render_report(report: RunReport, tiles: Iterable[tuple[FrameLine, bytes]]) -
         funnel=funnel_rows(summary.counts),
         histogram=histogram_chart(report.histogram),
         tiles=tiles,
+        people=people,
     )
 
 

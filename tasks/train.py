@@ -21,10 +21,10 @@ from labeling.evaluation.ground_truth import read_labeled
 from labeling.matting.composites import CompositeSettings, Compositor
 from labeling.matting.real_crops import RealSamples, store_crops
 from labeling.segmenters.protocol import Segmenter
+from labeling.structures.cutouts import Cutout
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.masks import Mask, union_masks
 from labeling.training.cutouts import (
-    Cutout,
     cut_out,
     find_keypoints,
     fingerprint_cutouts,
@@ -161,7 +161,7 @@ def read_training_data(order: TrainingOrder, teacher: Segmenter | None, data: Tr
             data.fingerprints[name] = "rendered"
             continue
         with recorded(name, data):
-            cutouts, images = _read_dataset(Path(name), teacher, share, data)
+            cutouts, images = read_dataset(Path(name), teacher, share, data)
             data.fingerprints[name] = fingerprint_cutouts(cutouts)
             data.cutouts += cutouts
             paths += images
@@ -171,7 +171,7 @@ def read_training_data(order: TrainingOrder, teacher: Segmenter | None, data: Tr
     _read_backgrounds(order, paths, data)
 
 
-def _read_dataset(
+def read_dataset(
     path: Path, teacher: Segmenter | None, count: int, data: TrainingData
 ) -> tuple[list[Cutout], list[Path]]:
     """Return up to `count` cut-outs, and the images they come from if these can be backgrounds."""

@@ -16,10 +16,10 @@ from labeling.evaluation.frames import LabeledImage
 from labeling.segmenters.factory import make_segmenter
 from labeling.segmenters.protocol import Segmenter
 from labeling.sources.file_types import is_image_name, natural_order
+from labeling.structures.cutouts import Cutout
 from labeling.structures.frames import RgbImage
 from labeling.structures.masks import Mask
 from labeling.synthetic.room import draw_room
-from labeling.training.cutouts import Cutout
 from labeling.video.images import read_image
 
 SYNTHETIC = "synthetic"
@@ -71,11 +71,13 @@ def recorded(name: str, data: TrainingData) -> Iterator[None]:
 
 
 def find_labeled_sets(path: Path) -> list[LabeledSet]:
-    """Return the sets of a YAML file or of an exported folder; none for another folder.
+    """Return the sets of a COCO or YAML file or of an exported folder; none for another folder.
 
     Raises:
         ConfigError: the file is wrong, or the folder is in YOLO's format.
     """
+    if path.suffix == ".json":
+        return [LabeledSet(images=_images_of(path), coco=path)]
     if not path.is_dir():
         return list(load_labeled_sets(path).values())
     if (path / "annotations" / "instances.json").is_file():
@@ -85,6 +87,13 @@ def find_labeled_sets(path: Path) -> list[LabeledSet]:
     if (path / "data.yaml").is_file():
         raise ConfigError(f"data set {path} is in YOLO's format: export it again with `maskmill export coco`")
     return []
+
+
+def _images_of(coco: Path) -> Path:
+    """Return the folder of a COCO file's images: `../NAME` of `instances_NAME.json`, `images` near it, or its own."""
+    name = coco.stem.removeprefix("instances_").removeprefix("person_keypoints_")
+    candidates = (coco.parent.parent / name, coco.parent / "images", coco.parent.parent / "images")
+    return next((folder for folder in candidates if folder.is_dir()), coco.parent)
 
 
 def read_images(

@@ -23,7 +23,10 @@ REQUIREMENTS = {
     "dask": "Dask: `pip install prefect-dask`",
     "ray": "Ray: `pip install prefect-ray`",
     "torch": "PyTorch: `pip install torch`",
+    "timm": "timm: `pip install timm`",
+    "transformers": "transformers: `pip install transformers`",
     "train": "Lightning: `pip install lightning`",
+    "bytetrack": "the library trackers: docs/tracking.md says how",
     "graphcut": "scikit-image and scikit-learn: `pip install scikit-image scikit-learn`",
     "make": "the environment that make installs: `make demo`",
 }

@@ -43,7 +43,10 @@ def test_the_pages_have_no_command_that_no_test_runs() -> None:
         *PAGES,
         *(
             f"docs/{name}.md"
-            for name in ("schedules", "evaluate", "matting", "pose-masks", "refinement", "training", "web")
+            for name in (
+                *("schedules", "evaluate", "matting", "pose-masks", "refinement", "synthesis"),
+                *("training", "trajectories", "web"),
+            )
         ),
     }
     others = [page for page in (ROOT / "docs").glob("*.md") if f"docs/{page.name}" not in tested]

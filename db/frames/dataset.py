@@ -8,13 +8,19 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from more_itertools import batched
-from sqlalchemy import Select, bindparam, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from db.frames.listing import load_sources, source_of, to_keypoints
 from db.models.core import DecisionRow, FrameRow, InstanceRow, ModelRow, ShardRow, SourceRow, VideoRow
-from db.models.review import AnnotationRow, ConsensusRow, ReviewedInstanceRow
-from db.sql.reading import PAGE
+from db.models.review import (
+    AnnotationRow,
+    ConsensusRow,
+    PropagationRow,
+    ReviewedInstanceRow,
+    ReviewRow,
+)
+from db.sql.reading import PAGE, select_by_ids
 from labeling.datasets.records import DatasetFrame, DatasetInstance
 from labeling.storage.encode import image_key
 from labeling.storage.home import Home
@@ -24,6 +30,8 @@ from labeling.structures.masks import Mask
 
 REVIEWED = "reviewed"
 """Stands beside the decisions: a frame with a consensus of its annotators."""
+CONFIRMED = "confirmed"
+"""Stands beside the decisions: no person has seen the frame, but masks carried from reviewed frames agree with it."""
 DRAWN_BY_HAND = "manual"
 """Stands for the model of a mask drawn by hand, as in Label Studio."""
 _Instances = dict[int, list[DatasetInstance]]
@@ -47,6 +55,10 @@ class _Row(NamedTuple):
     consensus_id: int | None
     """The annotation that counts; None: not reviewed."""
     reviewer: str | None
+    before_id: int | None
+    """What its masks were confirmed by: the annotation of the reviewed frame before; None: none, or not confirmed."""
+    after_id: int | None
+    is_confirmed: bool
 
     @property
     def key(self) -> int:
@@ -63,7 +75,8 @@ def dataset_frames(
     """Yield frames with their instances, by video and time.
 
     A reviewed frame has the masks of its consensus instead of the teacher's, and the decision `REVIEWED`;
-    one that was found unusable is in no dataset.
+    one that was found unusable is in no dataset. A confirmed frame has the masks of the teacher, the decision
+    `CONFIRMED`, and the ids of the reviewed frames whose carried masks agree.
     """
     images = home.images
     models = {key: f"{kind}:{name}" for key, kind, name in session.execute(_MODELS)}
@@ -71,8 +84,11 @@ def dataset_frames(
         credits = _credits(session, {row.video_id for row in rows})
         instances = _teacher_instances(session, run_id, rows, models)
         instances |= _reviewed_instances(session, rows, models)
+        origins = _frames_of_annotations(session, rows)
         for row in rows:
-            yield _dataset_frame(row, credits[row.video_id], images, instances.get(row.id, ()))
+            confirmed_by = tuple(origins[key] for key in (row.before_id, row.after_id) if key is not None)
+            people = instances.get(row.id, ())
+            yield _dataset_frame(row, credits[row.video_id], images, people, confirmed_by)
 
 
 def _read_rows(session: Session, run_id: str, decisions: Sequence[str]) -> Iterator[_Row]:
@@ -89,24 +105,38 @@ _MODELS = select(ModelRow.id, ModelRow.kind, ModelRow.name)
 
 
 def _frames_query(decisions: Sequence[str]) -> Select[Any]:
-    conditions = [DecisionRow.decision.in_(decisions)]
+    conditions: list[ColumnElement[bool]] = [DecisionRow.decision.in_(decisions)]
     if REVIEWED in decisions:
         conditions.append(ConsensusRow.frame_id.is_not(None))
+    is_confirmed = and_(ReviewRow.state == CONFIRMED, ReviewRow.run_id == DecisionRow.run_id)
+    if CONFIRMED in decisions:
+        conditions.append(is_confirmed)
     return (
         select(
             *(FrameRow.id, FrameRow.pts_ms, FrameRow.image_index),
             *(FrameRow.width, FrameRow.height, FrameRow.name),
             *(VideoRow.id, VideoRow.kind, VideoRow.path, DecisionRow.decision, DecisionRow.image),
             *(ConsensusRow.annotation_id, AnnotationRow.annotator),
+            *(PropagationRow.before_id, PropagationRow.after_id, PropagationRow.id.is_not(None)),
         )
         .join(DecisionRow, DecisionRow.frame_id == FrameRow.id)
         .join(VideoRow, VideoRow.id == FrameRow.video_id)
         .outerjoin(ConsensusRow, ConsensusRow.frame_id == FrameRow.id)
         .outerjoin(AnnotationRow, AnnotationRow.id == ConsensusRow.annotation_id)
+        .outerjoin(ReviewRow, ReviewRow.frame_id == FrameRow.id)
+        .outerjoin(PropagationRow, and_(is_confirmed, _is_current()))
         .where(FrameRow.video_id == bindparam("video_id"), DecisionRow.run_id == bindparam("run_id"))
         .where(DecisionRow.image.is_not(None), or_(*conditions))
         .where(or_(ConsensusRow.verdict.is_(None), ConsensusRow.verdict != "unusable"))
         .order_by(FrameRow.image_index, FrameRow.pts_ms)
+    )
+
+
+def _is_current() -> ColumnElement[bool]:
+    return and_(
+        PropagationRow.frame_id == FrameRow.id,
+        PropagationRow.run_id == DecisionRow.run_id,
+        PropagationRow.state == "current",
     )
 
 
@@ -182,6 +212,13 @@ def _reviewed_instances(session: Session, rows: Sequence[_Row], models: dict[str
     return found
 
 
+def _frames_of_annotations(session: Session, rows: Sequence[_Row]) -> dict[int, int]:
+    """Return the frames of the annotations that confirmed any of these rows."""
+    ids = {key for row in rows for key in (row.before_id, row.after_id) if key is not None}
+    query = select(AnnotationRow.id, AnnotationRow.frame_id)
+    return dict(select_by_ids(session, query, AnnotationRow.id, sorted(ids)))
+
+
 def _credits(session: Session, video_ids: Collection[str]) -> dict[str, SourceRow]:
     """Return the source that each video is credited to; an empty one where there is none."""
     load_sources(session, sorted(video_ids))
@@ -189,7 +226,11 @@ def _credits(session: Session, video_ids: Collection[str]) -> dict[str, SourceRo
 
 
 def _dataset_frame(
-    row: _Row, credit: SourceRow, images: ImageStore, instances: Sequence[DatasetInstance]
+    row: _Row,
+    credit: SourceRow,
+    images: ImageStore,
+    instances: Sequence[DatasetInstance],
+    origins: tuple[int, ...],
 ) -> DatasetFrame:
     return DatasetFrame(
         id=row.id,
@@ -204,7 +245,14 @@ def _dataset_frame(
         license=credit.license,
         license_url=None,
         upload_date=credit.upload_date,
-        decision=row.decision if row.consensus_id is None else REVIEWED,
+        decision=_decision(row),
         instances=tuple(instances),
         store=images.store,
+        propagated_from=origins,
     )
+
+
+def _decision(row: _Row) -> str:
+    if row.consensus_id is not None:
+        return REVIEWED
+    return CONFIRMED if row.is_confirmed else row.decision

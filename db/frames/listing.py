@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from more_itertools import batched
-from sqlalchemy import ColumnElement, Row, Select, func, select
+from sqlalchemy import ColumnElement, Row, Select, exists, func, select
 from sqlalchemy.orm import Session
 
+from db.frames.people import PersonKey, people_of_frames
 from db.models.core import (
     AgreementRow,
     DecisionRow,
@@ -55,6 +56,8 @@ class FrameLine:
     causes: tuple[str, ...]
     reasons: tuple[str, ...]
     image: str | None
+    people: tuple[str, ...] = ()
+    """The teacher's tracked people, as `maskmill frames --person` reads them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,8 @@ class FrameQuery:
     decisions: tuple[str, ...] = ()
     """Empty: all."""
     hard_only: bool = False
+    person: PersonKey | None = None
+    """Only frames with this person."""
     order: Order = "agreement"
     limit: int | None = None
 
@@ -77,7 +82,7 @@ def list_frames(session: Session, run_id: str, query: FrameQuery) -> Iterator[Fr
 
 def frame_lines(session: Session, rows: Iterable[Row[Any]]) -> Iterator[FrameLine]:
     """Turn rows of `frame_rows` into lines, with the titles of their sources."""
-    for row in _with_sources(session, rows):
+    for row, people in _with_sources(session, rows):
         yield FrameLine(
             id=row.id,
             video_id=row.video_id,
@@ -94,13 +99,20 @@ def frame_lines(session: Session, rows: Iterable[Row[Any]]) -> Iterator[FrameLin
             causes=tuple(cause for cause, *_ in row.mismatches or ()),
             reasons=tuple(row.reasons),
             image=row.image,
+            people=tuple(person.text for person in people),
         )
 
 
-def _with_sources(session: Session, rows: Iterable[Row[Any]]) -> Iterator[Row[Any]]:
+def _with_sources(
+    session: Session, rows: Iterable[Row[Any]]
+) -> Iterator[tuple[Row[Any], tuple[PersonKey, ...]]]:
     for page in batched(rows, _STREAM_ROWS):
         load_sources(session, [row.video_id for row in page])
-        yield from page
+        people: dict[int, tuple[PersonKey, ...]] = {}
+        for run_id in {row.run_id for row in page}:
+            people |= people_of_frames(session, run_id, [row.id for row in page])
+        for row in page:
+            yield row, people.get(row.id, ())
 
 
 def _hardest(session: Session, run_id: str, query: FrameQuery) -> Iterator[Row[Any]]:
@@ -154,6 +166,13 @@ def _videos_with(session: Session, run_id: str, decisions: Sequence[str]) -> lis
 
 def _frames(run_id: str, query: FrameQuery) -> Select[Any]:
     frames = frame_rows(run_id)
+    if query.person is not None:
+        with_person = (
+            *(InstanceRow.frame_id == FrameRow.id, InstanceRow.run_id == run_id),
+            *(InstanceRow.role == "teacher", InstanceRow.track_id == query.person.track_id),
+        )
+        of_video = FrameRow.video_id == query.person.video_id
+        frames = frames.where(of_video, exists().where(*with_person).correlate(FrameRow))
     return frames.where(AgreementRow.is_hard) if query.hard_only else frames
 
 
@@ -162,7 +181,7 @@ def frame_rows(run_id: str) -> Select[Any]:
     return (
         select(
             *(FrameRow.id, FrameRow.video_id, FrameRow.pts_ms, FrameRow.image_index, FrameRow.name),
-            *(VideoRow.kind, VideoRow.path),
+            *(VideoRow.kind, VideoRow.path, DecisionRow.run_id),
             *(DecisionRow.decision, DecisionRow.rule, DecisionRow.reasons, DecisionRow.image),
             *(DecisionRow.expected_iou, AgreementRow.iou, AgreementRow.boundary_iou, AgreementRow.mismatches),
         )

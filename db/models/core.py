@@ -266,6 +266,31 @@ class InstanceRow(Base):
     track_id: Mapped[int | None] = mapped_column(comment="the person in this video; null: not tracked")
 
 
+class TrackRow(Base):
+    """A person's track within one shard. Tracks of one person in several shards have one `track_id`."""
+
+    __tablename__ = "track"
+    __table_args__ = (Index("ix_track_run_id", "run_id"),)
+
+    shard_id: Mapped[int] = mapped_column(ForeignKey("shard.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, comment="in the shard, from 1")
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"))
+    track_id: Mapped[int | None] = mapped_column(comment="the person in the video, as in instance")
+    is_given: Mapped[bool] = mapped_column(comment="the segmenter gave the number; it never changes")
+    previous: Mapped[int | None] = mapped_column(
+        comment="number in the shard before of the track that it continues; null: a new person"
+    )
+    first_ms: Mapped[int] = mapped_column(comment="time of its first instance")
+    last_ms: Mapped[int] = mapped_column(comment="time of its last instance")
+    frames: Mapped[int] = mapped_column(comment="frames with an instance of it")
+    begin: Mapped[dict[str, Any] | None] = mapped_column(
+        JSON(none_as_null=True), comment="state where it begins, near the shard's start; null: later"
+    )
+    end: Mapped[dict[str, Any] | None] = mapped_column(
+        JSON(none_as_null=True), comment="state where it ends, near the shard's end; null: earlier"
+    )
+
+
 class AgreementRow(Base):
     """How well teacher and student agree on one frame of one run."""
 

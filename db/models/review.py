@@ -31,7 +31,8 @@ class ReviewRow(Base):
     __tablename__ = "review"
     __table_args__ = (
         CheckConstraint(
-            "state IN ('waiting', 'sending', 'open', 'reviewed', 'unresolved', 'skipped', 'withdrawn', 'deleted')",
+            "state IN ('waiting', 'sending', 'open', 'reviewed', 'unresolved', 'skipped', 'withdrawn', 'deleted', "
+            "'confirmed')",
             name="state",
         ),
         Index("ix_review_run_id_state_priority", "run_id", "state", "priority", "frame_id"),
@@ -43,7 +44,8 @@ class ReviewRow(Base):
     state: Mapped[str] = mapped_column(
         comment="waiting: to be sent; sending: sent, not confirmed; open: no annotation yet; reviewed: has a "
         "consensus; unresolved: annotated without a consensus; skipped: skipped by all annotators; withdrawn: "
-        "no longer to be reviewed; deleted: its task was deleted in Label Studio"
+        "no longer to be reviewed; deleted: its task was deleted in Label Studio; confirmed: masks carried from reviewed "
+        "frames agree with the teacher's, no review is required"
     )
     priority: Mapped[float] = mapped_column(comment="as decided by that run; highest first")
     project_id: Mapped[int | None] = mapped_column(
@@ -51,6 +53,9 @@ class ReviewRow(Base):
     )
     task_id: Mapped[int | None] = mapped_column(comment="task id in Label Studio")
     fingerprint: Mapped[str] = mapped_column(default="", comment="SHA-256 of the predictions sent")
+    propagation_id: Mapped[int | None] = mapped_column(
+        comment="the carried masks that were shown; null: the teacher's"
+    )
     sent_at: Mapped[datetime | None] = mapped_column(comment="UTC, last time")
 
 
@@ -78,6 +83,9 @@ class AnnotationRow(Base):
     updated_at: Mapped[datetime] = mapped_column(comment="UTC; identifies the version")
     note: Mapped[str] = mapped_column(comment="text written by the annotator")
     problems: Mapped[list[Any]] = mapped_column(comment="unreadable regions")
+    propagation_id: Mapped[int | None] = mapped_column(
+        comment="the carried masks that were shown; null: the teacher's"
+    )
 
 
 class ReviewedInstanceRow(Base):
@@ -105,6 +113,58 @@ class ReviewedInstanceRow(Base):
     mask_box_w: Mapped[float] = mapped_column()
     mask_box_h: Mapped[float] = mapped_column()
     keypoints: Mapped[list[Any] | None] = mapped_column(comment="17 x [x, y, confidence]")
+
+
+class PropagationRow(Base):
+    """Masks carried to one frame from the reviewed frames before and after. It is only superseded, never changed."""
+
+    __tablename__ = "propagation"
+    __table_args__ = (
+        CheckConstraint("state IN ('current', 'replaced')", name="state"),
+        Index("ix_propagation_run_id_state", "run_id", "state"),
+        Index("ix_propagation_frame_id", "frame_id"),
+    )
+
+    id: Mapped[int] = mapped_column(
+        primary_key=True, autoincrement=False, comment="hash of run, frame, annotations"
+    )
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), comment="run whose teacher is compared")
+    frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"))
+    before_id: Mapped[int | None] = mapped_column(
+        ForeignKey("annotation.id"), comment="consensus of the reviewed frame before; null: none"
+    )
+    after_id: Mapped[int | None] = mapped_column(ForeignKey("annotation.id"), comment="of the one after")
+    state: Mapped[str] = mapped_column(comment="current or replaced")
+    agreement: Mapped[float | None] = mapped_column(
+        comment="lowest IoU with the teacher's masks; null: no person"
+    )
+    confidence: Mapped[float | None] = mapped_column(comment="lowest of a person; null: no person")
+    unmatched: Mapped[int] = mapped_column(
+        comment="people whom only the teacher or only the reviewed frames have"
+    )
+    priority: Mapped[float] = mapped_column(comment="of a review, 0 to 1, instead of the decision's")
+
+
+class PropagatedInstanceRow(Base):
+    """One person carried to one frame."""
+
+    __tablename__ = "propagated_instance"
+    __table_args__ = (Index("ix_propagated_instance_propagation_id", "propagation_id"),)
+
+    id: Mapped[int] = mapped_column(
+        primary_key=True, autoincrement=False, comment="hash of propagation, rank"
+    )
+    propagation_id: Mapped[int] = mapped_column(ForeignKey("propagation.id"))
+    rank: Mapped[int] = mapped_column(comment="from 0")
+    source_id: Mapped[int | None] = mapped_column(
+        ForeignKey("instance.id"), comment="the teacher's mask of this person; null: it has none"
+    )
+    track_id: Mapped[int | None] = mapped_column(comment="the person in this video; null: not tracked")
+    confidence: Mapped[float] = mapped_column(comment="0 to 1")
+    agreement: Mapped[float | None] = mapped_column(
+        comment="IoU with the teacher's mask before both were fused"
+    )
+    rle: Mapped[bytes] = mapped_column(comment="counts of a COCO RLE in the frame's size")
 
 
 class ConsensusRow(Base):

@@ -34,13 +34,15 @@ class SentFrame:
     task_id: int
     run_id: str
     """The run whose masks were shown."""
+    propagation_id: int | None = None
+    """The carried masks that were shown; None: the teacher's."""
 
 
 def find_sent_frames(session: Session, project_id: int, frame_ids: Sequence[int]) -> dict[int, SentFrame]:
     """Return those of these frames that were sent to a project."""
     query = select(ReviewRow).where(ReviewRow.project_id == project_id)
     return {
-        row.frame_id: SentFrame(project_id, row.task_id or 0, row.run_id)
+        row.frame_id: SentFrame(project_id, row.task_id or 0, row.run_id, row.propagation_id)
         for (row,) in select_by_ids(session, query, ReviewRow.frame_id, frame_ids)
     }
 
@@ -70,7 +72,7 @@ def store_annotations(session: Session, frames: Mapping[int, FrameAnnotations]) 
         new = {key: one for key, one in versions.items() if key not in {row.id for row in rows}}
         if is_outdated or new:
             changed.append(frame_id)
-        shown = {one.id: one.mask for one in frame.shown}
+        shown = {one.id: one for one in frame.shown}
         annotations += [_annotation_row(key, one, frame.sent) for key, one in new.items()]
         instances += [row for key, one in new.items() for row in _instance_rows(key, one, shown)]
     upsert(session, AnnotationRow, annotations)
@@ -111,11 +113,12 @@ def _annotation_row(key: int, annotation: ReviewedFrame, sent: SentFrame) -> dic
         "updated_at": annotation.updated_at,
         "note": annotation.note,
         "problems": list(annotation.problems),
+        "propagation_id": sent.propagation_id,
     }
 
 
 def _instance_rows(
-    key: int, annotation: ReviewedFrame, shown: Mapping[int, Mask]
+    key: int, annotation: ReviewedFrame, shown: Mapping[int, ProposedInstance]
 ) -> Iterator[dict[str, object]]:
     measured = mask_columns([instance.mask for instance in annotation.instances])
     for rank, (instance, mask) in enumerate(zip(annotation.instances, measured, strict=True)):
@@ -124,9 +127,9 @@ def _instance_rows(
             "id": content_id("reviewed", key, rank),
             "annotation_id": key,
             "rank": rank,
-            "source_id": instance.source_id,
+            "source_id": None if before is not None and before.is_carried_only else instance.source_id,
             "origin": instance.origin,
-            "iou": None if before is None else float(iou_matrix([before], [instance.mask])[0, 0]),
+            "iou": None if before is None else float(iou_matrix([before.mask], [instance.mask])[0, 0]),
             "keypoints": keypoints_column(instance.keypoints),
             **mask,
         }
@@ -202,6 +205,12 @@ def annotated_frames(session: Session, project_id: int) -> list[int]:
         AnnotationRow.project_id == project_id, AnnotationRow.state == "current"
     )
     return list(session.scalars(query.distinct().order_by(AnnotationRow.frame_id)))
+
+
+def all_projects(session: Session) -> list[LabelStudioProjectRow]:
+    """Return all projects that frames were sent to, those that were pulled last at the end."""
+    order = (LabelStudioProjectRow.pulled_until.is_not(None), LabelStudioProjectRow.pulled_until)
+    return list(session.scalars(select(LabelStudioProjectRow).order_by(*order, LabelStudioProjectRow.id)))
 
 
 def projects_at(session: Session, location: str) -> list[LabelStudioProjectRow]:

@@ -1,23 +1,29 @@
 """Reads frames as they are shown to annotators."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.frames.listing import role_instances, to_instance, video_title
 from db.models.core import AgreementRow, DecisionRow, FrameRow, RunRow, VideoRow
+from db.review.propagation import shown_propagations, with_carried_masks
 from db.runs.queries import run_models
 from db.sql.reading import select_by_ids
 from labeling.review.records import ProposedInstance, ReviewItem
 from labeling.storage.encode import image_key
 from labeling.structures.masks import Mask, union_masks
 
+_CARRIED = "the masks were carried from a reviewed frame"
+
 
 def review_items(session: Session, run: RunRow, frame_ids: Sequence[int]) -> list[ReviewItem]:
     """Return frames with their predictions by a run, in the order given."""
     models = {role: model.full_name for role, model in run_models(session, run).items()}
-    teacher = proposed_instances(session, run.id, frame_ids)
+    carried = shown_propagations(session, run.id, frame_ids)
+    teacher = shown_instances(
+        session, run.id, frame_ids, {frame_id: row.id for frame_id, row in carried.items()}
+    )
     student = _student_masks(session, run.id, frame_ids)
     query = (
         select(FrameRow, VideoRow, DecisionRow, AgreementRow.iou)
@@ -30,14 +36,15 @@ def review_items(session: Session, run: RunRow, frame_ids: Sequence[int]) -> lis
             frame_id=frame.id,
             image=image_key(decision.image or ""),
             size_hw=frame.size_hw,
-            why="; ".join(decision.reasons),
-            title=_title(session, video, frame),
+            why="; ".join([*decision.reasons, *([_CARRIED] if frame.id in carried else [])]),
+            title=_title(session, video, frame) + _people(teacher.get(frame.id, ())),
             iou=iou,
-            value=decision.priority or 0.0,
+            value=carried[frame.id].priority if frame.id in carried else decision.priority or 0.0,
             teacher=tuple(teacher.get(frame.id, ())),
             teacher_model=models.get("teacher", ""),
             student=student.get(frame.id),
             student_model=models.get("student", ""),
+            propagation_id=carried[frame.id].id if frame.id in carried else None,
         )
         for frame, video, decision, iou in select_by_ids(session, query, FrameRow.id, frame_ids)
     }
@@ -53,6 +60,14 @@ def _title(session: Session, video: VideoRow, frame: FrameRow) -> str:
     return f"{title}, {minutes}:{ms / 1000:04.1f}"
 
 
+def _people(proposed: Sequence[ProposedInstance]) -> str:
+    """Return `, person 3` or `, people 3, 7`: the numbers in the video, in the order of the masks."""
+    numbers = [str(one.track_id) for one in proposed if one.track_id is not None]
+    if not numbers:
+        return ""
+    return f", {'person' if len(numbers) == 1 else 'people'} {', '.join(numbers)}"
+
+
 def proposed_instances(
     session: Session, run_id: str, frame_ids: Sequence[int]
 ) -> dict[int, list[ProposedInstance]]:
@@ -60,9 +75,19 @@ def proposed_instances(
     found: dict[int, list[ProposedInstance]] = {}
     for row, frame in role_instances(session, run_id, frame_ids, "teacher"):
         instance = to_instance(row, frame)
-        proposed = ProposedInstance(row.id, instance.mask, instance.score, instance.keypoints)
+        proposed = ProposedInstance(
+            row.id, instance.mask, instance.score, instance.keypoints, track_id=instance.track_id
+        )
         found.setdefault(frame.id, []).append(proposed)
     return found
+
+
+def shown_instances(
+    session: Session, run_id: str, frame_ids: Sequence[int], propagations: Mapping[int, int]
+) -> dict[int, list[ProposedInstance]]:
+    """Return the masks that annotators are shown: the teacher's, or those of a propagation, by frame id."""
+    teacher = proposed_instances(session, run_id, frame_ids)
+    return teacher | with_carried_masks(session, teacher, propagations)
 
 
 def _student_masks(session: Session, run_id: str, frame_ids: Sequence[int]) -> dict[int, Mask]:

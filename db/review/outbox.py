@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, literal, null, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, func, literal, null, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -64,10 +64,9 @@ def fill_outbox(session: Session, run_id: str, *, again: bool = False) -> None:
 
     `again`: also frames whose task was deleted in Label Studio.
     """
-    replaceable = ("waiting", "withdrawn", *(("deleted",) if again else ()))
-    stays = or_(
-        ReviewRow.state.not_in(replaceable), and_(ReviewRow.state == "waiting", ReviewRow.run_id == run_id)
-    )
+    replaceable = ("waiting", "withdrawn", "confirmed", *(("deleted",) if again else ()))
+    in_queue = ReviewRow.state.in_(("waiting", "confirmed")) & (ReviewRow.run_id == run_id)
+    stays = or_(ReviewRow.state.not_in(replaceable), in_queue)
     queued = (ReviewRow.frame_id == DecisionRow.frame_id) & stays
     missing = (  # a query on indexes alone: usually none are missing
         select(DecisionRow.frame_id)
@@ -216,11 +215,26 @@ def frames_being_sent(session: Session, project_id: int) -> dict[int, datetime]:
     return {frame_id: sent_at for frame_id, sent_at in session.execute(query) if sent_at}
 
 
-def mark_sending(session: Session, project_id: int, fingerprints: Mapping[int, str]) -> None:
-    """Mark frames that are about to be sent, with the fingerprints of their predictions."""
+def mark_sending(
+    session: Session,
+    project_id: int,
+    fingerprints: Mapping[int, str],
+    *,
+    propagations: Mapping[int, int | None] | None = None,
+) -> None:
+    """Mark frames that are about to be sent, with the fingerprints of their predictions.
+
+    `propagations`: the carried masks that are shown, by frame id.
+    """
+    shown = propagations or {}
     changes = {"project_id": project_id, "state": "sending", "sent_at": utc_now()}
     rows = [
-        {"frame_id": frame_id, "fingerprint": fingerprint, **changes}
+        {
+            "frame_id": frame_id,
+            "fingerprint": fingerprint,
+            "propagation_id": shown.get(frame_id),
+            **changes,
+        }
         for frame_id, fingerprint in fingerprints.items()
     ]
     _update(session, rows)

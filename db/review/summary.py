@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ScalarSelect, Select, and_, func, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.models.core import AgreementRow, InstanceRow, RunRow
@@ -14,7 +14,7 @@ from db.runs.queries import run_models
 
 @dataclass(frozen=True, slots=True)
 class MaskCounts:
-    """What annotators did with the masks that were shown, over frames with a usable consensus."""
+    """What annotators did with the teacher's masks, over frames that showed them and have a usable consensus."""
 
     shown: int
     untouched: int
@@ -43,6 +43,22 @@ class ConsensusScores:
 
 
 @dataclass(frozen=True, slots=True)
+class PropagationCounts:
+    """What carrying masks to other frames saves; an accepted mask is one of a current annotation, or a confirmed one."""
+
+    frames: int
+    """Frames with an annotation of carried masks."""
+    confirmed_masks: int
+    """Masks of the teacher that need no review: carried masks agree with them."""
+    seconds_per_mask_before: float | None
+    """Human work per accepted mask where the teacher's masks were shown; None: it was not measured."""
+    seconds_per_mask_carried: float | None
+    """Where carried masks were shown."""
+    seconds_per_mask_after: float | None
+    """All human work per accepted mask, confirmed ones included; None: no mask was carried or confirmed."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReviewSummary:
     """States of a run's frames, verdicts of the annotators, and scores of the models."""
 
@@ -59,6 +75,7 @@ class ReviewSummary:
     """Human work, over all current annotations."""
     seconds_per_mask: float | None
     """Per mask that was shown or added, where time was measured; None: it was not measured."""
+    propagation: PropagationCounts
 
 
 def summarize_reviews(session: Session, run: RunRow) -> ReviewSummary:
@@ -75,6 +92,52 @@ def summarize_reviews(session: Session, run: RunRow) -> ReviewSummary:
         scores=_read_scores(session, run.id),
         seconds=seconds,
         seconds_per_mask=seconds / masks if masks else None,
+        propagation=_count_propagation(session, run.id),
+    )
+
+
+def _count_propagation(session: Session, run_id: str) -> PropagationCounts:
+    teacher_s, teacher_masks = _accepted(session, run_id, AnnotationRow.propagation_id.is_(None))
+    carried_s, carried_masks = _accepted(session, run_id, AnnotationRow.propagation_id.is_not(None))
+    confirmed = select(func.sum(_shown_of(ReviewRow.frame_id, run_id))).where(
+        ReviewRow.run_id == run_id, ReviewRow.state == "confirmed"
+    )
+    confirmed_masks = int(session.scalar(confirmed) or 0)
+    frames = select(func.count(AnnotationRow.frame_id.distinct())).where(
+        AnnotationRow.run_id == run_id,
+        AnnotationRow.state == "current",
+        AnnotationRow.propagation_id.is_not(None),
+    )
+    accepted = teacher_masks + carried_masks + confirmed_masks
+    helped = carried_masks + confirmed_masks
+    return PropagationCounts(
+        frames=session.scalar(frames) or 0,
+        confirmed_masks=confirmed_masks,
+        seconds_per_mask_before=teacher_s / teacher_masks if teacher_masks else None,
+        seconds_per_mask_carried=carried_s / carried_masks if carried_masks else None,
+        seconds_per_mask_after=(teacher_s + carried_s) / accepted if helped else None,
+    )
+
+
+def _accepted(session: Session, run_id: str, *shown: ColumnElement[bool]) -> tuple[float, int]:
+    """Return the measured seconds of current annotations, and the masks in them."""
+    timed = (*_timed(run_id), *shown)
+    masks = (
+        select(func.count())
+        .select_from(AnnotationRow)
+        .join(ReviewedInstanceRow, ReviewedInstanceRow.annotation_id == AnnotationRow.id)
+        .where(*timed)
+    )
+    seconds = session.scalar(select(func.sum(AnnotationRow.seconds)).where(*timed)) or 0.0
+    return seconds, session.scalar(masks) or 0
+
+
+def _timed(run_id: str) -> tuple[ColumnElement[bool], ...]:
+    return (
+        AnnotationRow.run_id == run_id,
+        AnnotationRow.state == "current",
+        AnnotationRow.verdict != "skipped",
+        AnnotationRow.seconds.is_not(None),
     )
 
 
@@ -84,7 +147,11 @@ def _count(session: Session, column: InstrumentedAttribute[str], rows: Select[An
 
 
 def _count_masks(session: Session, run_id: str) -> MaskCounts:
-    usable = (AnnotationRow.run_id == run_id, ConsensusRow.verdict != "unusable")
+    usable = (
+        AnnotationRow.run_id == run_id,
+        AnnotationRow.propagation_id.is_(None),
+        ConsensusRow.verdict != "unusable",
+    )
     reviewed = (
         select(ConsensusRow)
         .join(AnnotationRow, AnnotationRow.id == ConsensusRow.annotation_id)
@@ -156,12 +223,7 @@ def _count_causes(session: Session, run_id: str, role: str) -> dict[str, int]:
 
 def _work(session: Session, run_id: str) -> tuple[float, int]:
     """Return the seconds of human work, and the masks that were shown or added in that time."""
-    timed = [
-        AnnotationRow.run_id == run_id,
-        AnnotationRow.state == "current",
-        AnnotationRow.verdict != "skipped",
-        AnnotationRow.seconds.is_not(None),
-    ]
+    timed = _timed(run_id)
     shown = select(func.sum(_shown_of(AnnotationRow.frame_id, run_id))).where(*timed)
     added = (
         select(func.count())

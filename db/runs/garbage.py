@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session, aliased
 
-from db.models.core import AgreementRow, DecisionRow, InstanceRow, LeaseRow, RunRow, ShardRow
+from db.models.core import AgreementRow, DecisionRow, InstanceRow, LeaseRow, RunRow, ShardRow, TrackRow
 from db.models.review import AnnotationRow, ModelScoreRow, ReviewRow
 from db.sql.reading import count_rows
 
@@ -58,7 +58,7 @@ def count_run(session: Session, run: RunRow) -> SupersededRun:
 
 def delete_predictions(session: Session, run_id: str) -> None:
     """Delete what a run stored about its frames; its shards are planned again in case it is resumed."""
-    for table in (ModelScoreRow, InstanceRow, AgreementRow, DecisionRow):
+    for table in (ModelScoreRow, InstanceRow, TrackRow, AgreementRow, DecisionRow):
         session.execute(delete(table).where(table.run_id == run_id))
     planned: dict[str, Any] = {
         "state": "planned",

@@ -27,11 +27,12 @@ from db.models.core import (
     frame_id,
     utc_now,
 )
+from db.runs.tracks import lock_tracks, store_tracks
 from db.sql.columns import box_columns, keypoints_column, mask_columns, mismatches_column, occupancy_column
 from db.sql.reading import PAGE
 from db.sql.upsert import upsert
 from labeling.sources.source import FailedSource, SourceItem
-from labeling.structures.instances import ModelCard
+from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.records import LabeledFrame, LabeledShard
 
 _OK = {"state": "ok", "error_code": None, "error_message": None, "retryable": False}
@@ -204,6 +205,7 @@ def store_shard(session: Session, shard: ShardRow, labeled: LabeledShard) -> boo
 
     Returns False, and writes nothing, if another worker has stored the shard.
     """
+    lock_tracks(session, shard.video_id)
     done = update(ShardRow).where(ShardRow.id == shard.id, ShardRow.state != "done")
     changes = {
         "state": "done",
@@ -223,7 +225,8 @@ def store_shard(session: Session, shard: ShardRow, labeled: LabeledShard) -> boo
     _store_models(session, labeled.cards.values())
     model_ids = {role: model_id(card) for role, card in labeled.cards.items()}
     compared = [(frame_id(shard.video_id, frame.key), frame) for frame in labeled.frames if frame.agreement]
-    instances = _instance_rows(shard.run_id, compared, model_ids)
+    track_ids = store_tracks(session, shard, labeled.tracks)
+    instances = _instance_rows(shard.run_id, compared, model_ids, track_ids)
     grids = occupancy_column(_sizes_of_hard(compared), instances)
     upsert(session, InstanceRow, instances)
     upsert(session, AgreementRow, [_agreement_row(shard.run_id, fid, frame) for fid, frame in compared])
@@ -265,7 +268,10 @@ def _store_models(session: Session, cards: Iterable[ModelCard]) -> None:
 
 
 def _instance_rows(
-    run_id: str, frames: Iterable[tuple[int, LabeledFrame]], model_ids: Mapping[str, str]
+    run_id: str,
+    frames: Iterable[tuple[int, LabeledFrame]],
+    model_ids: Mapping[str, str],
+    track_ids: Mapping[int, int],
 ) -> list[dict[str, Any]]:
     predicted = [
         (fid, role, rank, instance)
@@ -287,12 +293,18 @@ def _instance_rows(
             "trust": instance.trust,
             "refined_by": instance.refined_by,
             "iou_before": instance.iou_before,
-            "track_id": instance.track_id,
+            "track_id": _track_id(role, instance, track_ids),
             "keypoints": keypoints_column(instance.keypoints),
             **mask,
         }
         for (fid, role, rank, instance), mask in zip(predicted, measured, strict=True)
     ]
+
+
+def _track_id(role: str, instance: Instance, track_ids: Mapping[int, int]) -> int | None:
+    """Return the number in the video of a teacher's track; others keep theirs."""
+    number = instance.track_id
+    return number if number is None or role != "teacher" else track_ids.get(number, number)
 
 
 def _sizes_of_hard(frames: Iterable[tuple[int, LabeledFrame]]) -> dict[int, tuple[int, int]]:

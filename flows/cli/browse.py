@@ -35,7 +35,7 @@ def runs(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
 
     with existing_context(home).database.session() as session:
         rows = list_runs(session)
-    columns = ("run", "name", "started (UTC)", "last worked on (UTC)", "", "frames sampled", "hard")
+    columns = ("run", "name", "started (UTC)", "last worked on (UTC)", "", "frames sampled", "hard", "people")
     table = [
         (
             row.id,
@@ -45,6 +45,7 @@ def runs(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
             "finished" if row.finished else "not finished",
             row.sampled,
             row.hard,
+            row.people,
         )
         for row in rows
     ]
@@ -59,26 +60,44 @@ def frames(
         FrameOrder, typer.Option(help="Hardest first, or by video and time.")
     ] = FrameOrder.agreement,
     limit: Annotated[int, typer.Option(min=1, help="Largest number of frames.")] = 20,
+    person: Annotated[
+        str | None,
+        typer.Option(metavar="VIDEO:NUMBER", help="Only frames with this person, as in the column `people`."),
+    ] = None,
+    strip: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="With --person: draw the person over time.")
+    ] = None,
     run: RunOption = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
     """List the frames of a run, hardest first."""
     from db.frames.listing import DECISIONS, FrameQuery, list_frames
+    from db.frames.people import find_person
     from db.runs.queries import latest_run
     from flows.home import existing_context
     from labeling.text.figures import clock
+    from tasks.strips import write_strip
 
     decisions = check_decisions(decision or [], DECISIONS)
-    query = FrameQuery(decisions, order="time" if order is FrameOrder.time else "agreement", limit=limit)
-    with existing_context(home).database.session() as session:
-        rows = list(list_frames(session, latest_run(session, run).id, query))
-    columns = ("frame", "video", "time", "IoU", "expected IoU", "decision", "why")
+    if strip is not None and person is None:
+        raise ConfigError("--strip draws one person: add --person VIDEO:NUMBER, from the column `people`")
+    context = existing_context(home)
+    with context.database.session() as session:
+        run_id = latest_run(session, run).id
+        key = None if person is None else find_person(session, run_id, person)
+        by_time = order is FrameOrder.time
+        query = FrameQuery(decisions, person=key, order="time" if by_time else "agreement", limit=limit)
+        rows = list(list_frames(session, run_id, query))
+    if strip is not None and person is not None:
+        write_strip(context, run_id, person, strip)
+    columns = ("frame", "video", "time", "people", "IoU", "expected IoU", "decision", "why")
     table = [
         (
             row.id,
             row.title,
             row.name if row.pts_ms is None else clock(row.pts_ms),
+            " ".join(row.people),
             format_cell(row.iou),
             format_cell(row.expected_iou),
             row.decision,
@@ -116,7 +135,7 @@ def report(
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a self-contained HTML report of a run."""
+    """Write a self-contained HTML report of a run. Mattes have their own: `report.html` in each video's folder."""
     from flows.home import existing_context
     from tasks.report import write_report
 

@@ -18,7 +18,7 @@ DecisionOption = Annotated[
     list[str] | None,
     typer.Option(
         "--decision",
-        help="accepted, reviewed, review or easy; repeatable. Default: accepted and reviewed.",
+        help="accepted, reviewed, confirmed, review or easy; repeatable. Default: accepted and reviewed.",
         metavar="D",
     ),
 ]
@@ -58,6 +58,8 @@ def _add_command(format: str, description: str) -> None:
 
 _add_command("yolo-seg", "Ultralytics YOLO polygons; holes are lost.")
 _add_command("masks", "One PNG per frame; the pixel value is the instance number.")
+_add_command("mots", "MOTS: tracks as 16-bit PNG files and gt.txt, one folder per video.")
+_add_command("youtube-vis", "YouTube-VIS: one JSON file with the masks of each track.")
 
 
 def _export(target: str, home: Path, decisions: list[str] | None, as_json: bool, **order: Any) -> None:

@@ -12,6 +12,8 @@ from flows.cli import browse, export, review, services, system, train
 from flows.cli import calibrate as calibrate_command
 from flows.cli import evaluate as evaluate_command
 from flows.cli import matte as matte_command
+from flows.cli import synthesize as synthesize_command
+from flows.cli import track as track_command
 from flows.cli import web as web_command
 from flows.cli.console import (
     DEFAULT_HOME,
@@ -183,7 +185,7 @@ def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:
 
 
 for command in (
-    matte_command.matte,
+    *(matte_command.matte, track_command.track, synthesize_command.synthesize),
     *(browse.runs, browse.frames, browse.show, browse.report),
     *(evaluate_command.evaluate, calibrate_command.calibrate),
     *(services.serve, services.deploy, services.worker, web_command.web),

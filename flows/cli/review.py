@@ -130,7 +130,8 @@ def _print_pushed(pushed: "PushSummary") -> None:
     skipped = pushed.passed_over
     counts = {
         "were already there: an earlier push was interrupted": pushed.adopted,
-        "showed the masks of another run and were sent again": pushed.replaced,
+        "showed other masks than now and were sent again": pushed.replaced,
+        "need no review: masks carried from reviewed frames agree": pushed.confirmed,
         "were withdrawn: this run does not need them reviewed": pushed.withdrawn,
         "were deleted in Label Studio: `maskmill review push --again` sends them again": pushed.deleted,
         "wait (review.max_open_tasks is reached): push again when some are done": pushed.waiting,
@@ -201,6 +202,16 @@ def _print_pulled(pulled: "PullSummary") -> None:
     typer.echo(f"{pulled.changed} frames have new annotations")
     if not pulled.projects:
         typer.echo("nothing was sent to this Label Studio yet: `maskmill review push`")
+    if pulled.propagation.confirmed:
+        typer.echo(
+            f"{pulled.propagation.confirmed} frames need no review: carried masks agree with the teacher's"
+        )
+    if pulled.propagation.carried:
+        typer.echo(
+            f"masks were carried to {pulled.propagation.carried} frames: `maskmill review push` shows them"
+        )
+    for problem in pulled.propagation.problems:
+        typer.echo(problem)
     if pulled.deleted:
         typer.echo(f"{pulled.deleted} tasks were deleted in Label Studio: {again}")
     for title in pulled.lost:

@@ -1,4 +1,4 @@
-"""Prefect's temporary server: it ends with this process, and Ctrl-C ends both at once."""
+"""Prefect's temporary server: it ends with this process, and Ctrl-C or SIGTERM ends both at once."""
 
 import os
 import signal
@@ -10,23 +10,29 @@ from typing import NoReturn
 import typer
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-from tasks.execution.prefect_compat import ParentBoundServer, kill_temporary_servers
+from tasks.execution.prefect_compat import (
+    ParentBoundServer,
+    kill_temporary_servers,
+    replace_sigterm_handler,
+)
 
-INTERRUPTED = 130
-"""A shell's exit code of a program that Ctrl-C ended."""
+SIGNAL_BASE = 128
+"""A program that a signal ended has this exit code in a shell, plus the number of the signal."""
 
 
 @contextmanager
 def temporary_server() -> Iterator[None]:
     """If Prefect is going to start its temporary server, make it one that ends with this process.
 
+    SIGTERM, which a service manager sends to all processes of a group, ends both at once.
     Flow runs send it no heartbeats, which no one reads: at the end, Prefect would wait up to a second for them.
     """
     if PREFECT_API_URL.value():
         yield
         return
     ParentBoundServer()
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    no_heartbeat = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+    with no_heartbeat, replace_sigterm_handler(_stop), _on_signal(signal.SIGTERM):
         yield
 
 
@@ -40,14 +46,20 @@ def exit_on_sigint() -> Iterator[None]:
     if PREFECT_API_URL.value():
         yield
         return
-    before = signal.signal(signal.SIGINT, _stop)
+    with _on_signal(signal.SIGINT):
+        yield
+
+
+@contextmanager
+def _on_signal(signum: signal.Signals) -> Iterator[None]:
+    before = signal.signal(signum, _stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signum, before)
 
 
 def _stop(signum: int, frame: FrameType | None) -> NoReturn:
     typer.echo("\nstopped; finished work is kept: run the same command again to continue", err=True)
     kill_temporary_servers()
-    os._exit(INTERRUPTED)
+    os._exit(SIGNAL_BASE + signum)

@@ -9,6 +9,7 @@ from flows.cli.console import Exit, JsonOption, SetOption, emit, print_table, wa
 
 if TYPE_CHECKING:
     from tasks.train import TrainingSummary
+    from tasks.train_osvos_parent import OsvosParentSummary
     from tasks.train_pose_masks import PoseMaskSummary
 
 app = typer.Typer(no_args_is_help=True, help="Train the networks that maskmill ships.")
@@ -121,4 +122,43 @@ def _print(summary: "TrainingSummary") -> None:
         f"{summary.cutouts} cut-outs ({summary.with_keypoints} with keypoints), {summary.backgrounds} backgrounds, "
         f"{summary.crops} crops of videos, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
         f"use it: maskmill matte VIDEO --out DIR --weights {summary.network}"
+    )
+
+
+@app.command(name="osvos-parent")
+def osvos_parent(
+    datasets: Annotated[
+        list[str],
+        typer.Argument(metavar="DATASET...", help="A YAML file of labeled sets, or an exported folder."),
+    ],
+    to: Annotated[
+        Path, typer.Option("--to", metavar="DIR", help="Folder of the checkpoints and the network.")
+    ],
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="YAML file of the training's settings.")
+    ] = None,
+    changes: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the network from which `maskmill track` starts. The same command again continues."""
+    from configs.load import load_osvos_parent_training
+    from flows.cli.temporary_server import exit_on_sigint, temporary_server
+    from flows.train import train_osvos_parent
+
+    settings = load_osvos_parent_training(config, changes or [])
+    with temporary_server(), exit_on_sigint():
+        summary = train_osvos_parent(datasets, to, settings, show_progress=not as_json)
+    emit(summary, lambda: _print_parent(summary), as_json=as_json)
+    if summary.failures:
+        raise typer.Exit(Exit.SOURCES_FAILED)
+
+
+def _print_parent(summary: "OsvosParentSummary") -> None:
+    if summary.failures:
+        print_table(
+            ("left out", "why", "what to do"), [(f.name, f.code, f.message) for f in summary.failures]
+        )
+    typer.echo(
+        f"{summary.people} people, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
+        f"use it: maskmill track VIDEO --trajectories FILE --to DIR --parent {summary.network}"
     )

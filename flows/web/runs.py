@@ -27,7 +27,7 @@ from flows.web.pages import render
 from labeling.report.wording import CAUSES as CAUSE_WORDS
 from tasks.browse import list_runs
 from tasks.execution.context import Context, has_database
-from tasks.gallery import Layer, frame_details, frame_jpeg, frame_layer, frame_thumbnail
+from tasks.gallery import Layer, frame_details, frame_jpeg, frame_layer, frame_thumbnail, person_jpeg
 from tasks.report import render_run, sentence_of
 
 DECISION_WORDS = {
@@ -113,6 +113,10 @@ def run_routes(home: Path) -> APIRouter:
     @routes.get("/{run_id}/frames/{frame_id}/thumbnail.jpg")
     def show_thumbnail(run_id: str, frame_id: int) -> Response:
         return _image(frame_thumbnail(_open(home), run_id, frame_id), "image/jpeg")
+
+    @routes.get("/{run_id}/people/{person}.jpg")
+    def show_person(run_id: str, person: str) -> Response:
+        return _image(person_jpeg(_open(home), run_id, person), "image/jpeg")
 
     @routes.get("/{run_id}/frames/{frame_id}/{layer}.png")
     def show_layer(run_id: str, frame_id: int, layer: Layer) -> Response:

@@ -2,7 +2,7 @@
 
 Images are written first: an image's name stands for the same frame in every export, so an earlier export stays
 complete. The files that list them (`annotations/`, `data.yaml`, `frames.jsonl`) are written last. If a
-format has other files for each frame (`labels/`, `masks/`), the earlier lists are removed before these
+format has other files for each frame (`labels/`, `masks/`, `sequences/`), the earlier lists are removed before these
 are written: for a moment there is no dataset, instead of a mixture of two.
 """
 
@@ -16,7 +16,7 @@ from labeling.datasets.staging import MARKER, ImageTarget, marker_entries, marke
 from labeling.runtime.thread_pool import BoundedThreadPool
 from labeling.storage.object_store import ObjectStore, known_store, local_path
 
-_OF_FRAMES = {"images", "labels", "masks"}
+_OF_FRAMES = {"images", "labels", "masks", "sequences"}
 """Folders with a file for each frame."""
 _ENTRIES = _OF_FRAMES | {"annotations", "data.yaml", "frames.jsonl"}
 """Of all formats."""

@@ -11,7 +11,10 @@ from labeling.datasets.staging import export_errors
 
 
 def describe_origin(frame: DatasetFrame) -> dict[str, Any]:
-    """Return video, time, source and decision; `split` only if the dataset is divided."""
+    """Return video, time, source and decision; `split` only if the dataset is divided.
+
+    `propagated_from`, the ids of reviewed frames, only if masks carried from them confirmed this frame.
+    """
     origin: dict[str, Any] = {
         "video_id": frame.video_id,
         "t_ms": frame.pts_ms,
@@ -21,6 +24,8 @@ def describe_origin(frame: DatasetFrame) -> dict[str, Any]:
         "upload_date": frame.upload_date,
         "decision": frame.decision,
     }
+    if frame.propagated_from:
+        origin["propagated_from"] = list(frame.propagated_from)
     return origin if frame.split is None else {**origin, "split": frame.split}
 
 

@@ -76,6 +76,8 @@ class DatasetFrame(NamedTuple):
     """`train`, `val`, `test`; None: the dataset is not divided."""
     store: ObjectStore | None = None
     """Object store of the image; None: it is on a local disk."""
+    propagated_from: tuple[int, ...] = ()
+    """Ids of the reviewed frames whose masks, carried here, confirmed the teacher's; empty: not confirmed that way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from labeling.background.subtraction import SHADOW_BRIGHTNESS
 from labeling.matting.inputs import MOTION_STEPS, FloatImage, NetworkInput, make_input
+from labeling.structures.cutouts import Cutout
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Keypoints
 from labeling.synthetic.canvas import Color, value_noise
 from labeling.synthetic.figure import Clothes, PlacedFigure, Stance, draw_figure, pose_keypoints
-from labeling.training.cutouts import Cutout, extend_color
+from labeling.training.cutouts import extend_color
 
 RNG = np.random.Generator
 _NOISE_MARGIN = 199

@@ -20,6 +20,8 @@ ALPHA_THRESHOLD = 0.5
 """A pixel belongs to a mask from this alpha on."""
 ALPHA_END = 0.01
 """Alpha this near to 0 or 1 is 0 or 1: the network's tanh hardly reaches its ends, which would leave specks."""
+MASK_SIGMA_PX = 1.0
+"""Blur of a mask that is used as alpha."""
 MIN_CHANGED_LEVELS = 30.0
 """Color distance (0 to 441) from which a pixel differs from the plate, as in the `background` segmenter."""
 MIN_CHANGED_SHARE = 0.05
@@ -135,8 +137,18 @@ def _merge(frame: MattingFrame, parts: Sequence[tuple[Crop, Matte]]) -> FrameMat
         color = crop.paste(matte.foreground, size_hw)
         foreground[is_better] = np.clip(color[is_better] + 0.5, 0, 255).astype(np.uint8)
         alpha = np.maximum(alpha, pasted)
-    stretched = (alpha - ALPHA_END) / (1 - 2 * ALPHA_END)
-    return FrameMatte(np.clip(stretched, 0, 1).astype(np.float32), foreground)
+    stretched = np.clip((alpha - ALPHA_END) / (1 - 2 * ALPHA_END), 0, 1).astype(np.float32)
+    return FrameMatte(_trust_masks(frame, stretched), foreground)
+
+
+def _trust_masks(frame: MattingFrame, alpha: FloatImage) -> FloatImage:
+    """Return alpha with the masks where the plate is a guess: it may show the people themselves there."""
+    if frame.is_seen.all() or not frame.people:
+        return alpha
+    size_hw = (alpha.shape[0], alpha.shape[1])
+    mask = union_masks([person.mask for person in frame.people], size_hw).to_array().astype(np.float32)
+    soft = cv2.GaussianBlur(np.ascontiguousarray(mask), (0, 0), MASK_SIGMA_PX)
+    return np.where(frame.is_seen, alpha, np.maximum(alpha, soft)).astype(np.float32)
 
 
 def hides_plate(rgb: RgbImage, plate: RgbImage, is_seen: NDArray[np.bool_], person: Instance) -> bool:

@@ -1,8 +1,8 @@
 """The mattes of a clip, frame by frame: memory does not grow with its length.
 
 The frame at one time is matted with the people found in it, and with those found up to `KEEP_PEOPLE_S`
-before it that are missing now: detectors lose a person for a frame or two. A frame's matte therefore
-depends on this stretch of the clip only, and an interrupted clip continues with equal results.
+before or after it that are missing in it. A frame's matte therefore depends on this stretch of the clip
+only, and an interrupted clip continues with equal results.
 """
 
 from collections import deque
@@ -15,24 +15,25 @@ import numpy as np
 from more_itertools import batched
 
 from configs.errors import UnsupportedVideo
-from labeling.background.coverage import MaskedPlate
+from labeling.background.coverage import Coverage, MaskedPlate
 from labeling.matting.frame import FrameMatte, MattingFrame, hides_plate, matte_frames
 from labeling.matting.inputs import MOTION_STEP_S, MOTION_STEPS, GrayImage, to_gray
+from labeling.matting.missing_people import MissingPerson, find_missing, locate_missing
 from labeling.matting.network import MattingNetwork
 from labeling.matting.plate_fit import fit_plate
 from labeling.structures.frames import Clip, Frame, RgbImage
 from labeling.structures.images import resize_image
 from labeling.structures.instances import Instance
-from labeling.structures.masks import iou_matrix
+from labeling.structures.masks import BoolArray, union_masks
 from labeling.video.decode import Decoded, decode_clip
 
 FindInstances = Callable[[Sequence[Frame]], list[list[Instance]]]
 BATCH = 4
 """Frames per call of a network."""
 KEEP_PEOPLE_S = Fraction(2, 5)
-"""A person who is no longer found is looked for at the same place for this time."""
-SAME_PERSON_IOU = 0.2
-"""A person found now is the one found before if their masks overlap by more than this IoU."""
+"""A person who is not found is looked for near the place where they are found up to this time before or after."""
+MAX_AHEAD = 12
+"""Frames kept in memory to look ahead; fast cameras take more in `KEEP_PEOPLE_S`."""
 REACH_S = Fraction(MOTION_STEP_S).limit_denominator(1000) * max(MOTION_STEPS)
 """Seconds to the furthest neighbor."""
 MOTION_HEIGHT_PX = 540
@@ -58,8 +59,12 @@ class MattedFrame:
 class _Found:
     index: int
     decoded: Decoded
-    rgb: RgbImage
-    people: tuple[Instance, ...]
+    people: Sequence[Instance]
+    missing: Sequence[MissingPerson] = ()
+
+    @property
+    def t(self) -> Fraction:
+        return self.decoded.t
 
 
 def matte_clip(
@@ -75,7 +80,7 @@ def matte_clip(
         frames = [_prepare(item, plate, neighbors) for item in batch]
         for item, frame, matte in zip(batch, frames, matte_frames(network, frames), strict=True):
             if item.index >= start:
-                yield MattedFrame(item.index, item.decoded.t, item.rgb, tuple(frame.people), matte)
+                yield MattedFrame(item.index, item.t, frame.rgb, tuple(frame.people), matte)
 
 
 def prepare_frames(
@@ -85,8 +90,8 @@ def prepare_frames(
     neighbors = _Neighbors(clip) if clip.is_temporal else None
     for batch in batched(islice(enumerate(decode_clip(clip)), 0, None, every), BATCH):
         frames = [_to_frame(clip, decoded, index) for index, decoded in batch]
-        for (index, decoded), frame, people in zip(batch, frames, find(frames), strict=True):
-            yield _prepare(_Found(index, decoded, frame.rgb, tuple(people)), plate, neighbors)
+        for (index, decoded), people in zip(batch, find(frames), strict=True):
+            yield _prepare(_Found(index, decoded, people), plate, neighbors)
 
 
 def _batch_start(index: int) -> int:
@@ -95,19 +100,40 @@ def _batch_start(index: int) -> int:
 
 
 def _with_people(clip: Clip, find: FindInstances, start: int) -> Iterator[_Found]:
-    """Yield the frames from `start` on with the people found in them and shortly before."""
-    recent: deque[tuple[Fraction, list[Instance]]] = deque()
+    """Yield the frames from `start` on with the people found in them, and those who are missing."""
+    found = _find_people(clip, find, start)
+    if not clip.is_temporal:
+        yield from (item for item in found if item.index >= start)
+        return
+    before: deque[tuple[Fraction, Sequence[Instance]]] = deque()
+    for item, ahead in _with_ahead(found):
+        while before and before[0][0] < item.t - KEEP_PEOPLE_S:
+            before.popleft()
+        if item.index >= start:
+            others = [(item.t - t, people) for t, people in before]
+            others += [(later.t - item.t, later.people) for later in ahead]
+            others.sort(key=lambda other: other[0])
+            yield replace(item, missing=find_missing(item.people, others))
+        before.append((item.t, item.people))
+
+
+def _with_ahead(found: Iterable[_Found]) -> Iterator[tuple[_Found, list[_Found]]]:
+    """Yield each frame with those up to `KEEP_PEOPLE_S` after it, at most `MAX_AHEAD`."""
+    waiting: deque[_Found] = deque()
+    for item in found:
+        waiting.append(item)
+        while waiting[0].t < item.t - KEEP_PEOPLE_S or len(waiting) > MAX_AHEAD + 1:
+            first = waiting.popleft()
+            yield first, [one for one in list(waiting)[:MAX_AHEAD] if one.t <= first.t + KEEP_PEOPLE_S]
+    while waiting:
+        yield waiting.popleft(), list(waiting)
+
+
+def _find_people(clip: Clip, find: FindInstances, start: int) -> Iterator[_Found]:
     for batch in batched(_from(clip, start), BATCH):
         frames = [_to_frame(clip, decoded, index) for index, decoded in batch]
-        for (index, decoded), frame, people in zip(batch, frames, find(frames), strict=True):
-            while recent and recent[0][0] < decoded.t - KEEP_PEOPLE_S:
-                recent.popleft()
-            recent.append((decoded.t, people))
-            if index >= start:
-                kept = _merge_people(
-                    [found for _, found in reversed(recent)] if clip.is_temporal else [people]
-                )
-                yield _Found(index, decoded, frame.rgb, tuple(kept))
+        for (index, decoded), people in zip(batch, find(frames), strict=True):
+            yield _Found(index, decoded, people)
 
 
 def _from(clip: Clip, start: int) -> Iterator[tuple[int, Decoded]]:
@@ -132,38 +158,31 @@ def _to_frame(clip: Clip, decoded: Decoded, index: int) -> Frame:
     return Frame(clip.video_id, decoded.pts_ms, decoded.to_rgb(), t=decoded.t, index=decoded.index)
 
 
-def _merge_people(found: Iterable[Sequence[Instance]]) -> list[Instance]:
-    """Return the people of the first list, and from each longer one those that are missing so far.
-
-    A list that is not longer adds no one: its people have moved, and none is missing.
-    """
-    people: list[Instance] = []
-    for others in found:
-        missing = len(others) - len(people)
-        if missing <= 0:
-            continue
-        masks = [person.mask for person in people]
-        ious = iou_matrix([other.mask for other in others], masks) if people else None
-        unmatched = [
-            other for i, other in enumerate(others) if ious is None or ious[i].max() <= SAME_PERSON_IOU
-        ]
-        people += unmatched[:missing]
-    return people
-
-
 def _prepare(item: _Found, plate: MaskedPlate, neighbors: "_Neighbors | None") -> MattingFrame:
-    if item.rgb.shape != plate.rgb.shape:
-        height, width = item.rgb.shape[:2]
+    rgb = item.decoded.to_rgb()
+    if rgb.shape != plate.rgb.shape:
+        height, width = rgb.shape[:2]
         raise UnsupportedVideo(
-            f"frame {item.index} at {float(item.decoded.t):.2f} s has {width}x{height} px, the background plate "
+            f"frame {item.index} at {float(item.t):.2f} s has {width}x{height} px, the background plate "
             f"{plate.rgb.shape[1]}x{plate.rgb.shape[0]}: cut the video where its size changes"
         )
-    motion = neighbors.around(item.decoded.t, item.index) if neighbors else None
-    if not item.people:
-        return MattingFrame(item.rgb, plate.rgb, plate.valid, (), None)
-    lit, is_seen = fit_plate(plate, item.rgb, item.people)
-    people = [person for person in item.people if hides_plate(item.rgb, lit, is_seen, person)]
-    return MattingFrame(item.rgb, lit, is_seen, people, motion)
+    motion = neighbors.around(item.t, item.index) if neighbors else None
+    if not item.people and not item.missing:
+        return MattingFrame(rgb, plate.rgb, plate.valid, (), None)
+    claimed = [*item.people, *(missing.person for missing in item.missing)]
+    lit, is_seen = fit_plate(plate, rgb, claimed)
+    people = [*item.people, *locate_missing(item.missing, rgb, lit, is_seen, item.people)]
+    shown = [person for person in people if hides_plate(rgb, lit, is_seen, person)]
+    return MattingFrame(rgb, lit, is_seen & ~_always_covered(plate, shown), shown, motion)
+
+
+def _always_covered(plate: MaskedPlate, people: Sequence[Instance]) -> BoolArray:
+    """Return the pixels of people that masks cover in all frames: the plate shows the people there, HxW."""
+    covered: BoolArray = plate.coverage == Coverage.LEAST_MOTION
+    if not covered.any():
+        return covered
+    size_hw = (covered.shape[0], covered.shape[1])
+    return np.logical_and(covered, union_masks([person.mask for person in people], size_hw).to_array())
 
 
 class _Neighbors:

@@ -17,11 +17,11 @@ from labeling.pose_masks.augment import change_colors, degrade, random_blob, ran
 from labeling.pose_masks.inputs import PoseMaskInput, make_pose_input
 from labeling.pose_masks.prior import MIN_CONFIDENCE, FloatArray, FloatImage, joints_of
 from labeling.pose_masks.views import random_box, random_crop, random_turn, random_window, to_crop, warp_crop
+from labeling.structures.cutouts import Cutout
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Keypoints
 from labeling.synthetic.canvas import happens
 from labeling.synthetic.random_figure import draw_random_figure
-from labeling.training.cutouts import Cutout
 
 RNG = np.random.Generator
 MIN_KEYPOINTS = 5

@@ -4,7 +4,13 @@ import importlib.util
 from typing import assert_never
 
 from configs.errors import ExtraMissing
-from configs.refinement import DenseCrfBlock, GuidedFilterBlock, MattingRefineBlock, RefineBlock
+from configs.refinement import (
+    DenseCrfBlock,
+    FlowSmoothingBlock,
+    GuidedFilterBlock,
+    MattingRefineBlock,
+    RefineBlock,
+)
 from labeling.refinement.protocol import Refiner
 
 
@@ -32,4 +38,8 @@ def make_refiner(block: RefineBlock) -> Refiner:
             from labeling.refinement.dense_crf import DenseCrfRefiner
 
             return DenseCrfRefiner(block)
+        case FlowSmoothingBlock():
+            from labeling.refinement.flow_smoothing import FlowSmoothingRefiner
+
+            return FlowSmoothingRefiner(block)
     assert_never(block)

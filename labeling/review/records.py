@@ -17,13 +17,17 @@ people were removed; `unusable`: not fit for a dataset; `skipped`: the annotator
 
 @dataclass(frozen=True, slots=True)
 class ProposedInstance:
-    """One of the teacher's masks, as it is shown to annotators."""
+    """One of the teacher's masks, or one carried from a reviewed frame, as it is shown to annotators."""
 
     id: int
     """Id of the instance in the database; the id of its region contains it."""
     mask: Mask
     score: float
     keypoints: Keypoints | None = None
+    is_carried_only: bool = False
+    """It was carried from a reviewed frame and the teacher has no mask of this person; `id` is no instance's."""
+    track_id: int | None = None
+    """Number of the person in the video; None: not tracked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class ReviewItem:
     why: str
     """Why this frame needs a review: one line for annotators."""
     title: str
-    """Video and time in it, or name of the image."""
+    """Video, time in it and numbers of the people, or name of the image."""
     iou: float
     """Agreement of student and teacher."""
     teacher: tuple[ProposedInstance, ...]
@@ -48,6 +52,8 @@ class ReviewItem:
     student: Mask | None = None
     """All people that the student found; None or empty: none."""
     student_model: str = ""
+    propagation_id: int | None = None
+    """What was carried from reviewed frames and is shown as the teacher's masks; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,16 @@ class Timed(Protocol):
     def t(self) -> Fraction: ...
 
 
+@dataclass(slots=True)
+class ShotBounds:
+    """Where the shots of a clip begin and end, beside the sampled frames."""
+
+    starts_with_cut: bool = False
+    """The first frame does not continue the shot of the frame before it; True for the beginning of a video."""
+    last_shot: int | None = None
+    """The shot of the last frame, sampled or not."""
+
+
 class MinGap:
     """The shortest time from one kept frame to the next, in exact arithmetic."""
 
@@ -76,7 +86,12 @@ class MinGap:
 
 
 def select_frames(
-    clip: Clip, sampling: Sampling, *, gap_here: bool, stats: DecodeStats | None = None
+    clip: Clip,
+    sampling: Sampling,
+    *,
+    gap_here: bool,
+    stats: DecodeStats | None = None,
+    bounds: ShotBounds | None = None,
 ) -> Iterator[Frame | SkippedFrame]:
     """Yield the sampled frames of a clip, accepted or rejected.
 
@@ -84,7 +99,8 @@ def select_frames(
     beginning of the video, so that shards do not matter; of frames in the same millisecond only one is
     sampled. With `gap_here`, frames within `min_gap_s` of a kept one are not sampled; without, the
     caller applies a `MinGap` after its own filters. The gap and the memory of duplicates begin anew
-    with each clip. `Frame.shot` is the time of the last cut, or of the clip's first frame.
+    with each clip. `Frame.shot` is the time of the last cut, or of the clip's first frame; `bounds` are complete
+    after the last frame.
 
     All images of a folder are sampled. Each is a shot of its own; images with times are one shot together.
 
@@ -92,14 +108,15 @@ def select_frames(
         SourceError: the video cannot be opened.
     """
     if clip.is_temporal:
-        return _select_from_video(clip, sampling, gap_here=gap_here, stats=stats)
+        bounds = bounds or ShotBounds()
+        return _select_from_video(clip, sampling, gap_here=gap_here, stats=stats, bounds=bounds)
     return _select_images(clip, sampling)
 
 
 def _select_from_video(
-    clip: Clip, sampling: Sampling, *, gap_here: bool, stats: DecodeStats | None
+    clip: Clip, sampling: Sampling, *, gap_here: bool, stats: DecodeStats | None, bounds: ShotBounds
 ) -> Iterator[Frame | SkippedFrame]:
-    grid, shots = _Grid(_exact(sampling.every_s)), _ShotTracker(sampling.shot_threshold)
+    grid, shots = _Grid(_exact(sampling.every_s)), _ShotTracker(sampling.shot_threshold, bounds)
     gap = MinGap.of(sampling) if gap_here else MinGap(0.0)
     frame_filter = _FrameFilter(clip.video_id, sampling)
     for decoded in decode_clip(clip, with_lead_in=True, stats=stats):
@@ -144,8 +161,9 @@ class _Grid:
 class _ShotTracker:
     """The start of the current shot, updated frame by frame."""
 
-    def __init__(self, shot_threshold: float) -> None:
+    def __init__(self, shot_threshold: float, bounds: ShotBounds) -> None:
         self._shot_threshold = shot_threshold
+        self._bounds = bounds
         self._thumbnail: LumaImage | None = None
         self._start_ms: int | None = None
         self._is_lead_in = False
@@ -156,9 +174,13 @@ class _ShotTracker:
         is_cut = before is not None and begins_a_shot(
             before, self._thumbnail, shot_threshold=self._shot_threshold
         )
-        if self._is_lead_in or self._start_ms is None or is_cut:
+        is_first = not is_lead_in and (self._is_lead_in or self._start_ms is None)
+        if is_first:
+            self._bounds.starts_with_cut = is_cut or before is None
+        if is_first or is_cut or self._start_ms is None:
             self._start_ms = to_ms(decoded.t)
         self._is_lead_in = is_lead_in
+        self._bounds.last_shot = self._start_ms
         return self._start_ms
 
 

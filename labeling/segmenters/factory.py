@@ -14,6 +14,7 @@ from configs.segmenters import (
     HttpBlock,
     LiteBlock,
     MasksFolderBlock,
+    OsvosBlock,
     PoseGuidedBlock,
     PythonBlock,
     SegmenterBlock,
@@ -28,7 +29,14 @@ from labeling.segmenters.protocol import Segmenter
 from labeling.segmenters.refined import RefinedSegmenter
 from labeling.segmenters.shared import SerializedSegmenter
 
-_EXTRA_OF = {"onnxruntime": "lite", "ai_edge_litert": "lite", "torch": "torch", "torchvision": "torch"}
+_EXTRA_OF = {
+    "onnxruntime": "lite",
+    "ai_edge_litert": "lite",
+    "torch": "torch",
+    "torchvision": "torch",
+    "timm": "osvos",
+    "transformers": "sam2",
+}
 _LIBRARIES: dict[str, tuple[str, ...]] = {
     "torchvision": ("torch", "torchvision"),
     "torchscript": ("torch",),
@@ -36,6 +44,7 @@ _LIBRARIES: dict[str, tuple[str, ...]] = {
     "selfie": ("ai_edge_litert",),
     "litert": ("ai_edge_litert",),
     "onnx": ("onnxruntime",),
+    "osvos": ("torch", "timm"),
 }
 
 _loaded: dict[str, Models] = {}
@@ -100,7 +109,7 @@ def make_segmenter(block: SegmenterBlock, *, weights_dir: Path | None, device: s
 def _make_unrefined(  # noqa: PLR0911 - one line per kind
     block: SegmenterBlock, *, weights_dir: Path | None, device: str, batch: int
 ) -> Segmenter:
-    for library in _LIBRARIES.get(block.kind, ()):
+    for library in _libraries_of(block):
         if importlib.util.find_spec(library) is None:
             raise ExtraMissing(
                 f"the segmenter {block.kind!r} needs {library}, which is not installed: "
@@ -138,6 +147,11 @@ def _make_unrefined(  # noqa: PLR0911 - one line per kind
             from labeling.segmenters.http_service import HttpSegmenter
 
             return HttpSegmenter(block)
+        case OsvosBlock():
+            from labeling.segmenters.osvos import OsvosSegmenter
+
+            teacher = make_segmenter(block.teacher, weights_dir=weights_dir, device=device, batch=batch)
+            return OsvosSegmenter(block, teacher)
         case PoseGuidedBlock():
             from labeling.segmenters.pose_guided import PoseGuidedSegmenter
 
@@ -150,6 +164,12 @@ def _make_unrefined(  # noqa: PLR0911 - one line per kind
 
             return load_factory(block)
     raise UnknownModel(f"there is no segmenter of the kind {block.kind!r}: check `kind`")
+
+
+def _libraries_of(block: SegmenterBlock) -> tuple[str, ...]:
+    if isinstance(block, OsvosBlock) and block.method == "sam2":
+        return ("torch", "transformers")
+    return _LIBRARIES.get(block.kind, ())
 
 
 def resolve_device(device: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from configs.environment import TORCH_HOME, XDG_CACHE_HOME
 from configs.errors import UnknownModel, WeightsCorrupt, WeightsMissing
 from configs.models import RunConfig
-from configs.segmenters import SegmenterBlock, TorchvisionBlock
+from configs.segmenters import OsvosBlock, SegmenterBlock, TorchvisionBlock
 from labeling.storage.atomic import storage_errors
 from labeling.storage.home import cache_dir
 
@@ -86,8 +86,13 @@ KNOWN_WEIGHTS = {known.name: known for known in _TABLE}
 
 def needed_weights(config: RunConfig) -> list[str]:
     """Return the names of the published weights that a config's segmenters require, each once."""
-    blocks = config.segmenters().values()
+    blocks = [one for block in config.segmenters().values() for one in (block, *_inner_blocks(block))]
     return list(dict.fromkeys(name for block in blocks for name in _weights_of(block)))
+
+
+def _inner_blocks(block: SegmenterBlock) -> list[SegmenterBlock]:
+    """Return the segmenters that another one uses."""
+    return [block.teacher] if isinstance(block, OsvosBlock) else []
 
 
 def _weights_of(block: SegmenterBlock) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Literal
 from labeling.structures.agreement import FrameAgreement
 from labeling.structures.frames import frame_key
 from labeling.structures.instances import Instance, ModelCard
+from labeling.structures.tracks import ShardTrack
 
 Role = Literal["teacher", "student"]
 
@@ -52,3 +53,5 @@ class LabeledShard:
     decision; and packets that could not be decoded, if any."""
     seconds: dict[str, float]
     """Wall seconds per stage; decoding and storing overlap the others."""
+    tracks: tuple[ShardTrack, ...] = ()
+    """Tracks of the teacher's instances, in the order in which they appear."""

@@ -64,6 +64,14 @@ def pose_keypoints(stance: Stance) -> Keypoints2d:
     return {name: (x - middle, y - ground) for name, (x, y) in points.items()}
 
 
+def place_keypoints(stance: Stance, placed: PlacedFigure) -> Keypoints2d:
+    """Return the keypoints of a pose in the image, in pixels right and down."""
+    return {
+        name: (placed.feet_x + x * placed.tall_px, placed.feet_y - y * placed.tall_px)
+        for name, (x, y) in pose_keypoints(stance).items()
+    }
+
+
 def _limb_end(start: Point, angle: float, length: float, *, up: int = -1) -> Point:
     """Return the end of a limb that is turned by `angle` to the right from hanging or upright."""
     return start[0] + length * float(np.sin(angle)), start[1] + up * length * float(np.cos(angle))
@@ -101,11 +109,7 @@ def draw_figure(
         int(2 * HALF_WIDTH * tall) + 2,
         int((HALF_TALL + 0.04) * tall) + 2,
     )
-    points = {
-        name: (placed.feet_x + x * tall, placed.feet_y - y * tall)
-        for name, (x, y) in pose_keypoints(stance).items()
-    }
-    pen = _Pen(canvas, points, tall, clothes, stance.facing)
+    pen = _Pen(canvas, place_keypoints(stance, placed), tall, clothes, stance.facing)
     pen.arm("far", 0.78)
     pen.leg("far", 0.78)
     pen.leg("near", 1.0)

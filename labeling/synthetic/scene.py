@@ -4,18 +4,17 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
-from av.video.reformatter import Colorspace
 
 from configs.errors import ConfigError
 from labeling.structures.frames import RgbImage
 from labeling.structures.masks import Mask
 from labeling.synthetic.canvas import FloatImage, Layer, paint, value_noise, visible_part
 from labeling.synthetic.choreography import CYCLE_S, Actor, cast_actors, light_at, place_actor
-from labeling.synthetic.figure import PlacedFigure, draw_figure
+from labeling.synthetic.figure import Keypoints2d, PlacedFigure, Stance, draw_figure, place_keypoints
 from labeling.synthetic.room import HORIZON_Y, draw_room
+from labeling.video.encode import VideoWriter
 
 ADULT = 1.12
 """Body height over the distance from feet to horizon: 1.75 m seen from a camera at 1.56 m."""
@@ -68,22 +67,47 @@ class Scene:
 
     def frame(self, index: int) -> tuple[RgbImage, list[Mask]]:
         """Return the image, HxWx3, and a mask of each visible person, disjoint, back to front."""
-        if not 0 <= index < self.frame_count:
-            raise IndexError(f"scene: there is no frame {index}, only {self.frame_count} frames")
-        cycle, t = divmod(float(index / self.fps) / min(CYCLE_S, self.seconds), 1.0)
-        people = [self._draw(actor, t) for actor in cast_actors(self.seed, int(cycle))]
+        t, actors = self._cast(index)
+        people = [self._draw(actor, t) for actor in actors]
         visible = [person for person in people if person is not None]
         return self._expose(visible, t, index), self._masks(visible)
 
-    def _draw(self, actor: Actor, t: float) -> Layer | None:
+    def keypoints(self, index: int) -> list[Keypoints2d | None]:
+        """Return each actor's keypoints in pixels right and down; None for one who is not in the scene.
+
+        Keypoints that something hides, or that lie outside the image, are among them.
+
+        >>> scene = Scene(seconds=4, size_hw=(90, 160))
+        >>> [person is None for person in scene.keypoints(40)]
+        [False, False, False]
+        """
+        t, actors = self._cast(index)
+        placed = [self._place(actor, t) for actor in actors]
+        return [None if person is None else place_keypoints(*person) for person in placed]
+
+    def _cast(self, index: int) -> tuple[float, tuple[Actor, ...]]:
+        """Return the share of the cycle at a frame, and the cycle's actors."""
+        if not 0 <= index < self.frame_count:
+            raise IndexError(f"scene: there is no frame {index}, only {self.frame_count} frames")
+        cycle, t = divmod(float(index / self.fps) / min(CYCLE_S, self.seconds), 1.0)
+        return t, cast_actors(self.seed, int(cycle))
+
+    def _place(self, actor: Actor, t: float) -> tuple[Stance, PlacedFigure] | None:
         height, width = self.size_hw
         standing_row = actor.marks[0].y
         moment = place_actor(actor, t, ADULT * actor.height * (standing_row - HORIZON_Y) * height / width)
         if moment is None:
             return None
         tall = ADULT * actor.height * (moment.y - HORIZON_Y) * height
-        placed = PlacedFigure(moment.x * width, moment.y * height, tall)
-        return draw_figure(moment.stance, placed, actor.clothes, fabric=self._fabric, ground_y=moment.y)
+        return moment.stance, PlacedFigure(moment.x * width, moment.y * height, tall)
+
+    def _draw(self, actor: Actor, t: float) -> Layer | None:
+        person = self._place(actor, t)
+        if person is None:
+            return None
+        stance, placed = person
+        ground_y = placed.feet_y / self.size_hw[0]
+        return draw_figure(stance, placed, actor.clothes, fabric=self._fabric, ground_y=ground_y)
 
     def _expose(self, people: list[Layer], t: float, index: int) -> RgbImage:
         """Paint shadows, layers from back to front, light, and the sensor's noise."""
@@ -145,19 +169,7 @@ def render_scene(
 ) -> Path:
     """Write the scene as a video (H.264, or MPEG-4 without an encoder for it) and return its path."""
     scene = Scene(seconds=seconds, fps=fps, size_hw=size_hw, seed=seed)
-    has_x264 = "libx264" in av.codecs_available
-    options = {"crf": "18", "preset": "veryfast"} if has_x264 else {"qscale": "3"}
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264" if has_x264 else "mpeg4", rate=fps, options=options)
-        stream.height, stream.width = size_hw
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.colorspace = (
-            Colorspace.ITU709
-        )  # stated in the file, so that players need not guess
+    with VideoWriter(path, fps=fps, size_hw=size_hw) as writer:
         for index in range(scene.frame_count):
-            image = av.VideoFrame.from_ndarray(scene.frame(index)[0], format="rgb24")
-            coded = image.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
-            coded.pts, coded.time_base = index, 1 / fps
-            container.mux(stream.encode(coded))
-        container.mux(stream.encode(None))
+            writer.write(scene.frame(index)[0])
     return path

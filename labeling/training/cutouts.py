@@ -1,7 +1,6 @@
 """People cut out of labeled images, and cut-outs with an alpha channel."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError
+from labeling.structures.cutouts import NO_KEYPOINTS, Cutout
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance, Keypoints
 from labeling.structures.masks import Mask, iou_matrix
 
 FloatImage = NDArray[np.float32]
-NO_KEYPOINTS: Keypoints = ((0.0, 0.0, 0.0),) * 17
 MIN_HEIGHT_PX, MIN_WIDTH_PX, MIN_AREA_PX = 90, 25, 4000
 """Smaller people are blurred when they are enlarged to the network's input."""
 MAX_SIDE_PX = 1024
@@ -28,15 +27,6 @@ RIM_PX = 2
 SAME_PERSON_IOU = 0.5
 """The keypoints of a found person belong to a labeled one if their masks overlap by more than this IoU."""
 _RGBA_CHANNELS = 4
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Cutout:
-    """A person: RGB (hxwx3), alpha (hxw in [0, 1]), and keypoints in its pixels."""
-
-    rgb: RgbImage
-    alpha: FloatImage
-    keypoints: Keypoints = NO_KEYPOINTS
 
 
 def is_usable(mask: Mask) -> bool:

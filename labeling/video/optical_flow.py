@@ -1,6 +1,6 @@
 """Dense optical flow with a forward-backward check."""
 
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -12,22 +12,40 @@ SMALLEST_PX = 48
 """Smallest shorter side of the images: OpenCV fails on strips of 12 pixels and crashes on some of 31."""
 Flow = NDArray[np.float32]
 """HxWx2, pixels right and down."""
+Preset = Literal["fast", "medium"]
+"""Of dense inverse search (Kroeger et al., ECCV 2016): `medium` is slower and more exact."""
+_PRESETS: dict[Preset, int] = {
+    "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+}
 
 
-def backward_flow_with_consistency(now: NDArray[Any], before: NDArray[Any]) -> tuple[Flow, BoolArray]:
-    """Return each pixel's position in the previous frame (HxWx2: x, y), and whether the flow is consistent.
+def backward_flow_with_consistency(
+    now: NDArray[Any], before: NDArray[Any], *, preset: Preset = "fast"
+) -> tuple[Flow, BoolArray]:
+    """Return each pixel's position in the previous frame (HxWx2: x, y), and whether the flow is consistent."""
+    return follow_flow(now, before, preset=preset)
 
-    Consistent: following the flow back and forth ends near the start (Sundaram, Brox, Keutzer, ECCV
-    2010, eq. 5), and the position lies within the image.
+
+def follow_flow(start: NDArray[Any], end: NDArray[Any], *, preset: Preset = "fast") -> tuple[Flow, BoolArray]:
+    """Return the position in `end` of each pixel of `start` (HxWx2: x, y), and whether the flow is consistent.
+
+    Consistent: following the flow there and back ends near the start (Sundaram, Brox, Keutzer, ECCV
+    2010, eq. 5), and the position lies within the image. Images are HxW, 8 bits, of one size.
+
+    >>> image = np.random.default_rng(1).integers(0, 255, (64, 64), dtype=np.uint8)
+    >>> positions, is_consistent = follow_flow(image, image)
+    >>> bool(is_consistent.all()), positions[20, 30].round(1)
+    (True, array([30., 20.], dtype=float32))
     """
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    pairs = (now, before), (before, now)
-    back, forth = (search.calc(first, second, None) for first, second in pairs)  # type: ignore[call-overload]  # OpenCV's stub does not know None: no initial flow
-    height, width = now.shape
-    positions = np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32) + back
-    returned = bilinear_sample(forth, positions)
-    error = ((back + returned) ** 2).sum(axis=2)
-    length = (back**2).sum(axis=2) + (returned**2).sum(axis=2)
+    search = cv2.DISOpticalFlow.create(_PRESETS[preset])
+    pairs = (start, end), (end, start)
+    there, back = (search.calc(first, second, None) for first, second in pairs)  # type: ignore[call-overload]  # OpenCV's stub does not know None: no initial flow
+    height, width = start.shape
+    positions = np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32) + there
+    returned = bilinear_sample(back, positions)
+    error = ((there + returned) ** 2).sum(axis=2)
+    length = (there**2).sum(axis=2) + (returned**2).sum(axis=2)
     inside = ((positions >= 0) & (positions <= (width - 1, height - 1))).all(axis=2)
     return positions, (error < 0.01 * length + 0.5) & inside
 

@@ -4,14 +4,17 @@ The temporary server uses some, and so do `serve` and `worker`, to know which pr
 """
 
 import subprocess
-from collections.abc import Callable
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn, Protocol, cast
 from uuid import UUID
 
 from anyio.abc import TaskStatus
 from prefect.client.schemas.objects import FlowRun
 from prefect.runner import Runner
 from prefect.server.api.server import SubprocessASGIServer
+from prefect.utilities import engine
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 PREFECT_VERSION = "3.8"
@@ -59,6 +62,21 @@ def kill_temporary_servers() -> None:
     for server in SubprocessASGIServer._instances.values():
         if server.server_process:
             server.server_process.kill()
+
+
+@contextmanager
+def replace_sigterm_handler(stop: Callable[[int, FrameType | None], NoReturn]) -> Iterator[None]:
+    """Install a handler in flow runs instead of Prefect's own for SIGTERM.
+
+    Prefect's handler reports the end of the flow run to the server. A temporary server has received the signal
+    too and has ended: Prefect would keep calling it for more than a minute.
+    """
+    module: dict[str, Any] = vars(engine)
+    before, module["_prefect_sigterm_handler"] = module["_prefect_sigterm_handler"], stop
+    try:
+        yield
+    finally:
+        module["_prefect_sigterm_handler"] = before
 
 
 class StartObserver(Protocol):

@@ -39,7 +39,7 @@ MAX_TEXT_LENGTH = 400
 HARDEST = 9
 """Frames on the contact sheet: about 100 kB, which Prefect keeps in its database."""
 
-STAGES = ("prepare", "decode", "pose", "teacher", "student", "agreement", "flip", "store")
+STAGES = ("prepare", "decode", "pose", "teacher", "track", "student", "agreement", "flip", "store")
 PARALLEL_STAGES = ("decode", "store")
 """Stages that run in threads beside the models."""
 

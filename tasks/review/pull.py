@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 
@@ -15,7 +15,7 @@ from configs.models import Review as Settings
 from db.models.core import FrameRow
 from db.models.review import LabelStudioProjectRow
 from db.review.annotations import FrameAnnotations, SentFrame, find_sent_frames, store_annotations
-from db.review.items import proposed_instances
+from db.review.items import shown_instances
 from db.review.outbox import finished_frames, forget_project, known_tasks, reconcile, unanswered_frames
 from labeling.review.label_studio.annotations import read_annotations
 from labeling.review.label_studio.client import LabelStudioClient
@@ -23,6 +23,7 @@ from labeling.review.label_studio.filters import Task
 from labeling.review.records import ProposedInstance, ReviewedFrame
 from tasks.execution.context import Context
 from tasks.review.consensus import update_consensus
+from tasks.review.propagate import PropagationSummary
 from tasks.review.push import one_per_frame
 
 OVERLAP_S = 60.0
@@ -46,6 +47,8 @@ class PullSummary:
     """Titles of projects that were deleted in Label Studio."""
     taken_back: int
     """Frames of deleted projects, which wait for the next push."""
+    propagation: PropagationSummary = field(default_factory=PropagationSummary)
+    """What was carried to other frames afterwards."""
 
 
 def sum_pulls(pulls: Sequence[PullSummary]) -> PullSummary:
@@ -181,6 +184,8 @@ def _shown_masks(session: Session, sent: Mapping[int, SentFrame]) -> dict[int, l
     """Return the masks that annotators were shown, by frame."""
     found: dict[int, list[ProposedInstance]] = {}
     for run_id in {frame.run_id for frame in sent.values()}:
-        frames = [frame_id for frame_id, frame in sent.items() if frame.run_id == run_id]
-        found |= proposed_instances(session, run_id, frames)
+        frames = {frame_id: frame for frame_id, frame in sent.items() if frame.run_id == run_id}
+        carried = {frame_id: frame.propagation_id for frame_id, frame in frames.items()}
+        known = {frame_id: key for frame_id, key in carried.items() if key is not None}
+        found |= shown_instances(session, run_id, list(frames), known)
     return found

@@ -37,6 +37,7 @@ from db.review.outbox import (
     withdraw,
     withdraw_unwanted,
 )
+from db.review.propagation import confirmed_tasks, release_confirmed
 from db.review.selection import SkippedFrames, choose_waiting, count_waiting
 from db.runs.queries import latest_run
 from labeling.review.label_studio.client import TaskState
@@ -63,8 +64,10 @@ class PushSummary:
     """Frames that were there already: an earlier push was interrupted before it could record them."""
     withdrawn: int
     """Tasks that this run no longer requires."""
+    confirmed: int
+    """Tasks whose masks were confirmed by reviewed frames near them: they were deleted."""
     replaced: int
-    """Tasks that showed other masks than this run's: they are sent again."""
+    """Tasks that showed other masks than this run's, or than those carried since: they are sent again."""
     deleted: int
     """Tasks that a person deleted in Label Studio since the last push."""
     refused: tuple[str, ...]
@@ -167,6 +170,18 @@ class Outbox:
         self.delete_untouched(leaving_tasks)
         return len(leaving_tasks)
 
+    def release_confirmed(self) -> int:
+        """Delete the tasks of frames that need no review any more, unless an annotator has started them."""
+        with self.context.database.session() as session:
+            tasks = confirmed_tasks(session, self.project_id)
+        self.delete_untouched(list(tasks.values()))
+        left = self.connection.server.find_tasks(self.label_studio_id, list(tasks.values()))
+        started = {task.frame_id for task in left if tasks.get(task.frame_id) == task.id}
+        released = [frame_id for frame_id in tasks if frame_id not in started]
+        with self.context.database.transaction() as session:
+            release_confirmed(session, released, reopen=started)
+        return len(released)
+
     def replace_masks(self, run: RunRow, tasks: Sequence[TaskState]) -> int:
         """Requeue frames whose tasks show other masks than this run's, unless an annotator has started."""
         untouched = {task.frame_id: task.id for task in tasks if not task.is_started}
@@ -221,7 +236,8 @@ class Outbox:
         tasks = [make_task(item, self.settings, urls[item.image]) for item in items]
         with database.transaction() as session:
             fingerprints = {item.frame_id: self._fingerprint(item) for item in items}
-            mark_sending(session, self.project_id, fingerprints)
+            carried = {item.frame_id: item.propagation_id for item in items}
+            mark_sending(session, self.project_id, fingerprints, propagations=carried)
         task_ids = self.connection.server.import_tasks(self.label_studio_id, tasks)
         sent = dict(zip((item.frame_id for item in items), task_ids, strict=True))
         with database.transaction() as session:
@@ -284,6 +300,7 @@ def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> Pus
         fill_outbox(session, run.id, again=again)
         if again:
             move_from_other_project(session, run.id, outbox.project_id)
+    confirmed = outbox.release_confirmed()
     adopted, deleted, tasks = outbox.reconcile_tasks()
     withdrawn = outbox.withdraw(run.id, tasks)
     replaced = outbox.replace_masks(run, tasks)
@@ -297,6 +314,7 @@ def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> Pus
         sent=0,
         adopted=adopted,
         withdrawn=withdrawn,
+        confirmed=confirmed,
         replaced=replaced,
         deleted=deleted,
         refused=(),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from db.review.summary import ReviewSummary
+from db.review.summary import PropagationCounts, ReviewSummary
 from labeling.text.figures import count, duration, percent
 
 
@@ -31,3 +31,19 @@ def review_rows(summary: ReviewSummary) -> Iterator[tuple[str, str]]:
     if summary.seconds_per_mask is not None:
         yield "annotation time", duration(summary.seconds)
         yield "annotation time per mask", duration(summary.seconds_per_mask)
+    yield from _propagation_rows(summary.propagation)
+
+
+def _propagation_rows(counts: PropagationCounts) -> Iterator[tuple[str, str]]:
+    """Yield what carrying masks to other frames saves, if any was used."""
+    if not counts.frames and not counts.confirmed_masks:
+        return
+    yield "frames reviewed with carried masks", count(counts.frames)
+    yield "masks that need no review", count(counts.confirmed_masks)
+    for what, seconds in (
+        ("teacher's masks shown", counts.seconds_per_mask_before),
+        ("carried masks shown", counts.seconds_per_mask_carried),
+        ("all work and all accepted masks", counts.seconds_per_mask_after),
+    ):
+        if seconds is not None:
+            yield f"seconds per accepted mask, {what}", duration(seconds)

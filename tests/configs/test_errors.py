@@ -11,6 +11,8 @@ from tasks.observability.final_state import NoSourceReadable
 
 CODES = {
     "MaskmillError": "error", "ConfigError": "config", "UnknownModel": "unknown_model", "NoRunYet": "no_run_yet",
+    "TrajectoriesInvalid": "trajectories_invalid", "HomographyInvalid": "homography_invalid",
+    "UnknownPerson": "unknown_person", "InsufficientMasks": "insufficient_masks",
     "SourceError": "source", "SourceNotFound": "not_found", "SourceUnreachable": "unreachable",
     "SourceRemoved": "removed", "SourcePrivate": "private", "SourceGeoBlocked": "geo_blocked", "BotWall": "bot_wall",
     "RateLimited": "rate_limited", "JsRuntimeMissing": "no_js_runtime", "NotAVideo": "not_a_video",
@@ -21,7 +23,7 @@ CODES = {
     "HomeNotWritable": "home_not_writable", "StoreUnreachable": "store_unreachable", "StoreDenied": "store_denied",
     "DatabaseError": "database", "DatabaseUnreachable": "database_unreachable", "AlreadyRunning": "already_running",
     "OtherDatabase": "other_database", "SchemaTooOld": "schema_too_old", "SchemaTooNew": "schema_too_new",
-    "NoSourceReadable": "nothing_read", "Interrupted": "interrupted", "WorkerError": "worker",
+    "NoSourceReadable": "nothing_read", "Interrupted": "interrupted", "UnexpectedError": "unexpected", "WorkerError": "worker",
     "WorkerLost": "worker_lost", "ClusterUnreachable": "cluster_unreachable", "ExportError": "export",
     "WebError": "web", "UploadRefused": "upload_refused", "JobNotFound": "job_not_found",
     "LabelStudioError": "studio", "LabelStudioUnreachable": "label_studio_unreachable",

@@ -7,7 +7,7 @@ import pytest
 from configs.errors import ConfigError
 from configs.load import load_config
 from configs.matting import PlateBlock
-from configs.refinement import GuidedFilterBlock, MattingRefineBlock
+from configs.refinement import FlowSmoothingBlock, GuidedFilterBlock, MattingRefineBlock
 from configs.segmenters import LiteBlock
 
 MATTING = "teacher.refine=[matting, {kind: guided_filter, radius: 0.03}]"
@@ -18,6 +18,10 @@ def test_refiners_have_a_short_form() -> None:
     assert teacher.refine == (MattingRefineBlock(), GuidedFilterBlock(radius=0.03))
     assert load_config("lite", ["teacher.refine=['guided_filter:0.03']"]).teacher.refine == (
         GuidedFilterBlock(radius=0.03),
+    )
+
+    assert load_config("lite", ["teacher.refine=['flow_smoothing:3']"]).teacher.refine == (
+        FlowSmoothingBlock(neighbors=3),
     )
 
 
@@ -50,7 +54,8 @@ def test_weights_are_relative_to_the_file(tmp_path: Path) -> None:
         ("[{kind: matting, wieghts: a.onnx}]", "did you mean 'weights'"),
         ("[{kind: matting, plate: {sample: 3}}]", "did you mean 'samples'"),
         ("[{kind: guided_filter, radius: 2}]", "less than or equal to 0.5"),
-        ("[crf]", "'matting', 'guided_filter'"),
+        ("[crf]", "'guided_filter', 'dense_crf', 'flow_smoothing'"),
+        ("[{kind: flow_smoothing, causale: true}]", "did you mean 'causal'"),
         ("matting", "valid tuple"),
     ],
 )

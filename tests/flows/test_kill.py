@@ -131,11 +131,14 @@ def test_ctrl_c_while_a_camera_is_recorded_keeps_what_came(tmp_path: Path, serve
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_within_seconds_and_the_same_command_goes_on(scene: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_group_stops_within_seconds_and_the_same_command_goes_on(
+    scene: Path, tmp_path: Path, signum: signal.Signals
+) -> None:
     process = start(scene, tmp_path / "home", tmp_path)
     wait_for_images(process, tmp_path)
     begin = time.monotonic()
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to Prefect's temporary server too
-    assert process.wait(20) == 130
+    os.killpg(process.pid, signum)  # as terminals and service managers do: to Prefect's temporary server too
+    assert process.wait(20) == 128 + signum
     assert time.monotonic() - begin < 5
     assert start(scene, tmp_path / "home", tmp_path).wait(300) == 0

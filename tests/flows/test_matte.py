@@ -199,7 +199,10 @@ def test_only_missing_files_fail_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_ctrl_c_ends_the_command_and_the_next_one_continues(tmp_path: Path) -> None:
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_group_ends_the_command_and_the_next_one_continues(
+    tmp_path: Path, signum: signal.Signals
+) -> None:
     write_walk(tmp_path / "walk.mp4", frames=100)
     command = [sys.executable, "-m", "flows.cli.main", "matte", "walk.mp4", "--out", "out"]
     command += ["--config", "walker.yaml", "--weights", "tiny.onnx"]
@@ -215,8 +218,8 @@ def test_ctrl_c_ends_the_command_and_the_next_one_continues(tmp_path: Path) -> N
     while not (tmp_path / "out" / "walk" / "alpha" / "00008.png").exists():
         assert process.poll() is None
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to Prefect's temporary server too
-    assert process.wait(60) == 130
+    os.killpg(process.pid, signum)  # as terminals and service managers do: to Prefect's temporary server too
+    assert process.wait(20) == 128 + signum
     assert not (tmp_path / "out" / "walk" / "matte.json").exists()
     assert start().wait(300) == 0
     assert len(json.loads((tmp_path / "out" / "walk" / "matte.json").read_bytes())["frames"]) == 100

@@ -22,16 +22,17 @@ from labeling.segmenters.models import Models
 from labeling.segmenters.refined import RefinedSegmenter
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip, Frame, ImageFile
-from labeling.structures.instances import Instance, ModelCard
+from labeling.structures.instances import COCO_KEYPOINTS, Instance, ModelCard
 from labeling.structures.records import LabeledShard
 from tests.fakes.segmenters import (
     LEFT_PERSON,
+    Box,
     FixedSegmenter,
     ScriptedPoseSegmenter,
     ScriptedSegmenter,
     one_person,
 )
-from tests.fakes.videos import textured_scene, write_images, write_numbered_video
+from tests.fakes.videos import textured_scene, write_images, write_numbered_video, write_scene_cuts
 
 
 @pytest.fixture
@@ -245,6 +246,81 @@ def test_a_frame_states_why_masks_were_not_refined(video: Path, tmp_path: Path) 
     assert json.loads(labeled.cards["teacher"].settings)["refine"][0]["name"] == "refusing"
 
 
+def test_people_get_tracks_that_end_at_a_cut(tmp_path: Path) -> None:
+    scenes = [textured_scene(seed) for seed in range(2)]
+    video = write_scene_cuts(tmp_path / "v.mp4", scenes, frames_each=20, fps=Fraction(10))
+    models = Models(one_person(), one_person())
+    labeled = label(video, tmp_path, models)
+    assert [row.teacher[0].track_id for row in labeled.frames] == [1] * 4 + [2] * 4
+    assert {row.student[0].track_id for row in labeled.frames} == {None}
+    assert [(t.number, t.first_ms, t.last_ms, t.frames) for t in labeled.tracks] == [
+        (1, 0, 1500, 4),
+        (2, 2000, 3500, 4),
+    ]
+    again = label(video, tmp_path, models)
+    assert [row.teacher for row in again.frames] == [row.teacher for row in labeled.frames]
+    assert "track" in labeled.seconds
+
+
+def test_frames_that_the_pose_filter_rejects_keep_tracks_alive(tmp_path: Path) -> None:
+    video = write_images(tmp_path / "v.mp4", map(textured_scene(3), range(40)), fps=Fraction(10))
+    x, y, w, h = LEFT_PERSON
+    both = [LEFT_PERSON, (x + 50, y, w, h)]
+    teacher = ScriptedSegmenter([LEFT_PERSON], dict.fromkeys(range(500, 3500, 100), both))
+    labeled = label(
+        video,
+        tmp_path,
+        Models(teacher, one_person()),
+        pose_filter={"people": "single"},
+        tracking={"lost_s": 1},
+    )
+    kept = [(row.pts_ms, row.teacher[0].track_id) for row in labeled.frames if row.agreement]
+    assert kept == [(0, 1), (3500, 1)]
+    assert [track.number for track in labeled.tracks] == [1]
+
+
+def test_without_tracking_and_without_a_time_axis_there_are_no_tracks(video: Path, tmp_path: Path) -> None:
+    models = Models(one_person(), one_person())
+    labeled = label(video, tmp_path, models, tracking=None)
+    path = tmp_path / "p.png"
+    Image.fromarray(textured_scene(3)(0)).save(path)
+    files = tuple(ImageFile(n, path, pts_ms=500 * n) for n in range(3))
+    of_images = label_clip(Clip("p", images=files), tmp_path, models)
+    for shard in (labeled, of_images):
+        assert {one.track_id for row in shard.frames for one in row.teacher} == {None}
+        assert shard.tracks == ()
+        assert "track" not in shard.seconds
+
+
 def test_stages_are_timed(video: Path, tmp_path: Path) -> None:
     labeled = label(video, tmp_path, Models(one_person(), one_person()))
     assert {"decode", "teacher", "student", "agreement", "store", "prepare"} <= set(labeled.seconds)
+
+
+class FlickeringWrists(ScriptedSegmenter):
+    """Drops the left wrist of every other frame."""
+
+    def _instance(self, frame: Frame, box: Box) -> Instance:
+        x, y, w, h = box
+        dropped = COCO_KEYPOINTS.index("left_wrist") if frame.key % 400 else None
+        keypoints = tuple(
+            (x + w / 2, y + h / 2, 0.1 if number == dropped else 0.9) for number in range(len(COCO_KEYPOINTS))
+        )
+        found = super()._instance(frame, box)
+        return replace(found, keypoints=keypoints)
+
+
+def test_the_pose_filter_reads_keypoints_that_tracking_filled(tmp_path: Path) -> None:
+    image = textured_scene(3)(0)
+    video = write_images(tmp_path / "still.mp4", (image for _ in range(10)), fps=Fraction(5))
+    models = Models(FlickeringWrists([LEFT_PERSON]), one_person())
+    sampling, pose_filter = {"every_s": 0.2, "min_gap_s": 0}, {"full_body": True}
+    rules = {}
+    for keypoints in (True, False):
+        tracking = {"keypoints": keypoints}
+        labeled = label(
+            video, tmp_path, models, sampling=sampling, pose_filter=pose_filter, tracking=tracking
+        )
+        rules[keypoints] = [row.rule for row in labeled.frames]
+    assert rules[False] == [None, "wrist_missing"] * 5
+    assert rules[True] == [None] * 10

@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prefect import flow
 
 from configs.errors import ConfigError, DiskFull, Interrupted, SourceNotFound, UnsupportedVideo
 from configs.matting import MatteSettings, PlateBlock
 from labeling.matting.network import MattingNetwork
 from labeling.matting.output import MatteFolder
+from labeling.segmenters.protocol import Segmenter
 from labeling.storage.atomic import write_atomically
-from tasks.matte import MatteOrder, MatteSummary, matte_video
+from tasks.matte import MatteOrder, MatteSummary, matte_video, matte_video_task
 from tests.conftest import ROOT
 from tests.fakes.broken_videos import write_single_pixel
 from tests.fakes.mattes import (
@@ -30,7 +32,7 @@ from tests.fakes.mattes import (
     write_network,
     write_walk,
 )
-from tests.fakes.segmenters import ScriptedSegmenter
+from tests.fakes.segmenters import FixedSegmenter, ScriptedSegmenter
 from tests.fakes.videos import Coding
 
 FRAMES = 20
@@ -265,6 +267,25 @@ def test_a_killed_matte_continues_with_the_same_bytes(weights: Path, tmp_path: P
     assert one["frames"] == other["frames"]
     assert [record["index"] for record in one["frames"]] == list(range(60))
     assert not list(out.rglob(".writing-*"))
+
+
+@pytest.mark.usefixtures("prefect")
+def test_an_unexpected_exception_fails_its_video_only(
+    video: Path, network: MattingNetwork, tmp_path: Path
+) -> None:
+    @flow
+    def matte_both() -> list[MatteSummary]:
+        teachers: dict[str, Segmenter] = {"bad": FixedSegmenter(KeyError("shape")), "good": find_walker()}
+        return [
+            matte_video_task(order_of(video, tmp_path / name), teacher, network, go_on)
+            for name, teacher in teachers.items()
+        ]
+
+    bad, good = matte_both()
+    assert (bad.error, good.error, good.frames) == ("unexpected", "", FRAMES)
+    assert bad.message.startswith(f"{video}: KeyError: 'shape'; report it")
+    progress = json.loads((tmp_path / "bad" / "progress.json").read_bytes())
+    assert (progress["stage"], progress["error"]["code"]) == ("failed", "unexpected")
 
 
 def test_a_failed_summary_has_the_code_and_the_words() -> None:

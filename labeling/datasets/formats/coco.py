@@ -1,15 +1,15 @@
 """COCO format: `annotations/instances.json`, `annotations/person_keypoints.json` and `images/`."""
 
-import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from more_itertools import batched
 from pycocotools import mask as coco_mask
 
+from labeling.datasets.formats.coco_lists import Licenses, RecordList
 from labeling.datasets.formats.polygons import edge_outlines
 from labeling.datasets.provenance import describe_origin, record_line, to_json
 from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportCheck, ExportSummary
@@ -120,16 +120,15 @@ class _CocoFiles:
     def __init__(self, staging: Path, *, polygons: bool) -> None:
         self.check = ExportCheck()
         self._polygons = polygons
-        self._licenses: dict[tuple[str, str], int] = {}
-        self._any_unknown = False
+        self._licenses = Licenses()
         self._holes_filled = 0
         folder = staging / "annotations"
         with export_errors(staging):
             folder.mkdir()
-            self._instances = _RecordList((folder / "instances.json").open("w+b"), staging)
-            self._people = _RecordList((folder / "person_keypoints.json").open("w+b"), staging)
+            self._instances = RecordList((folder / "instances.json").open("w+b"), staging)
+            self._people = RecordList((folder / "person_keypoints.json").open("w+b"), staging)
             unnamed = tempfile.TemporaryFile(dir=staging)  # noqa: SIM115 - closed with this object
-            self._images = _RecordList(unnamed, staging)
+            self._images = RecordList(unnamed, staging)
 
     def __enter__(self) -> Self:
         for annotations in (self._instances, self._people):
@@ -155,7 +154,7 @@ class _CocoFiles:
 
     def finish(self) -> None:
         """Write the end of both files."""
-        licenses = to_json(self._license_records()).encode("ascii")
+        licenses = to_json(self._licenses.records()).encode("ascii")
         for annotations in (self._instances, self._people):
             annotations.write(b'\n],\n"images": [\n')
             self._images.pour(annotations)
@@ -173,22 +172,9 @@ class _CocoFiles:
             "file_name": frame.file_name,
             "width": width,
             "height": height,
-            "license": self._license_id(frame),
+            "license": self._licenses.number(frame),
             **describe_origin(frame),
         }
-
-    def _license_id(self, frame: DatasetFrame) -> int:
-        """Return 0 for unknown, otherwise a number in order of occurrence."""
-        if frame.license is None:
-            self._any_unknown = True
-            return 0
-        license = (frame.license, frame.license_url or "")
-        return self._licenses.setdefault(license, len(self._licenses) + 1)
-
-    def _license_records(self) -> list[dict[str, Any]]:
-        unknown = [{"id": 0, "name": "unknown", "url": ""}] if self._any_unknown else []
-        known = [{"id": number, "name": name, "url": url} for (name, url), number in self._licenses.items()]
-        return unknown + known
 
     def _segmentation(self, instance: DatasetInstance) -> bytes:
         if not self._polygons:
@@ -204,35 +190,6 @@ class _CocoFiles:
         info = to_json({"description": f"People in frames of video, labeled with maskmill. {note}"})
         categories = to_json([_person_category()])
         return f'{{"info": {info},\n"categories": {categories},\n"annotations": [\n'.encode("ascii")
-
-
-class _RecordList:
-    """A file with a JSON list, one record per line."""
-
-    def __init__(self, file: IO[bytes], folder: Path) -> None:
-        self._file = file
-        self._folder = folder
-        self._is_empty = True
-
-    def add(self, records: Sequence[bytes]) -> None:
-        if records:
-            self.write(b"" if self._is_empty else b",\n")
-            self.write(b",\n".join(records))
-            self._is_empty = False
-
-    def write(self, content: bytes) -> None:
-        with export_errors(self._folder):
-            self._file.write(content)
-
-    def pour(self, target: "_RecordList") -> None:
-        """Copy the whole file into another."""
-        with export_errors(self._folder):
-            self._file.seek(0)
-            shutil.copyfileobj(self._file, target._file, 1 << 16)
-
-    def close(self) -> None:
-        with export_errors(self._folder):
-            self._file.close()
 
 
 def _person_category() -> dict[str, Any]:

@@ -11,7 +11,9 @@ from typing import Protocol
 from configs.models import ExportFormat
 from labeling.datasets.formats.coco import write_coco
 from labeling.datasets.formats.mask_png import write_mask_pngs
+from labeling.datasets.formats.mots import write_mots
 from labeling.datasets.formats.yolo import write_yolo_seg
+from labeling.datasets.formats.youtube_vis import write_youtube_vis
 from labeling.datasets.records import DatasetFrame, ExportSummary
 from labeling.datasets.staging import ImageTarget
 
@@ -39,5 +41,7 @@ class DatasetWriter(Protocol):
 WRITERS: dict[ExportFormat, DatasetWriter] = {
     "coco": write_coco,
     "masks": write_mask_pngs,
+    "mots": write_mots,
     "yolo-seg": write_yolo_seg,
+    "youtube-vis": write_youtube_vis,
 }

@@ -6,12 +6,12 @@ import pytest
 from labeling.matting.composites import (
     CompositeSettings,
     Compositor,
-    Cutout,
     Sample,
     looks_like_shadow,
     render_cutout,
 )
 from labeling.matting.inputs import NAMES
+from labeling.structures.cutouts import Cutout
 from labeling.structures.frames import RgbImage
 from labeling.synthetic.canvas import value_noise
 

@@ -1,6 +1,7 @@
 """Crops of people, and their mattes merged into frames."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,6 +72,20 @@ def test_frames_of_any_size_are_matted(size_hw: tuple[int, int]) -> None:
     assert matte.alpha.shape == size_hw
     assert matte.foreground.shape == (*size_hw, 3)
     assert 0 <= matte.alpha.min() <= matte.alpha.max() <= 1
+
+
+def test_masks_count_where_the_plate_is_a_guess() -> None:
+    class BlindNetwork(PriorNetwork):
+        def run(self, samples: Sequence[NetworkInput]) -> list[Matte]:
+            return [Matte(0 * matte.alpha, matte.foreground) for matte in super().run(samples)]
+
+    frame = frame_with([(20.0, 10.0, 20.0, 40.0)], (60, 60))
+    is_seen = np.ones((60, 60), bool)
+    is_seen[:30] = False
+    (matte,) = matte_frames(BlindNetwork(), [replace(frame, is_seen=is_seen)])
+    assert matte.alpha[14:30, 24:36].min() > 0.99
+    assert matte.alpha[30:].max() == 0
+    assert matte.alpha[:30, 44:].max() == 0
 
 
 def test_a_crop_beyond_the_border_is_pasted_back_where_it_was_cut() -> None:

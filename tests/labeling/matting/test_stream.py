@@ -1,6 +1,7 @@
 """The mattes of a clip, frame by frame."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,12 +10,20 @@ import pytest
 
 from configs.errors import UnsupportedVideo
 from configs.matting import PlateBlock
-from labeling.background.coverage import MaskedPlate
+from labeling.background.coverage import Coverage, MaskedPlate
 from labeling.matting.network import MattingNetwork
-from labeling.matting.stream import BATCH, FindInstances, MattedFrame, _merge_people, _Neighbors, matte_clip
+from labeling.matting.stream import (
+    BATCH,
+    MAX_AHEAD,
+    FindInstances,
+    MattedFrame,
+    _Neighbors,
+    matte_clip,
+    prepare_frames,
+)
 from labeling.structures.frames import Clip, Frame, ImageFile
 from labeling.structures.instances import Instance
-from labeling.structures.masks import fill_box
+from labeling.structures.masks import Mask, fill_box, iou_matrix
 from tests.fakes.mattes import (
     FIRST_WITH_PERSON,
     draw_walk,
@@ -108,33 +117,56 @@ def test_the_neighbors_are_the_frames_nearest_in_time(tmp_path: Path) -> None:
     assert len(neighbors._window) < 30  # not all frames from the start on
 
 
-def boxes(*lefts: int) -> list[Instance]:
-    masks = [fill_box((left, 0, 10, 10), (10, 200)) for left in lefts]
-    return [Instance(mask, 0.9, mask.box_xywh) for mask in masks]
-
-
-@pytest.mark.parametrize(
-    ("found", "expected"),
-    [
-        ([boxes(0), boxes(100)], [0]),  # one person who moved fast, not two
-        ([boxes(), boxes(100)], [100]),  # lost for a moment
-        ([boxes(0), boxes(1, 100)], [0, 100]),  # one of two is lost
-        ([boxes(0, 50), boxes(100)], [0, 50]),
-        ([boxes(), boxes(), boxes()], []),
-    ],
-)
-def test_a_person_found_shortly_before_is_kept_only_if_someone_is_missing(
-    found: Sequence[Sequence[Instance]], expected: Sequence[int]
-) -> None:
-    assert [int(person.box_xywh[0]) for person in _merge_people(found)] == expected
-
-
 def test_a_person_who_is_lost_for_two_frames_stays(tmp_path: Path, network: MattingNetwork) -> None:
     path = write_walk(tmp_path / "walk.mp4", frames=20)
     times = walkers_at([100 * i for i in range(20)])
     times[1000] = times[1100] = []
     frames = matte(path, network, ScriptedSegmenter((), times).segment)
     assert [len(frame.people) for frame in frames] == [0] * 4 + [1] * 16
+    for index in (10, 11):  # the mask has moved with the person
+        assert iou_matrix([frames[index].people[0].mask], [box_mask(index)]).item() > 0.7
+
+
+def test_a_person_who_is_found_late_is_cut_out_from_the_start(
+    tmp_path: Path, network: MattingNetwork
+) -> None:
+    path = write_walk(tmp_path / "walk.mp4", frames=20)
+    times = walkers_at([100 * i for i in range(20)])
+    for index in range(FIRST_WITH_PERSON, 9):
+        times[100 * index] = []
+    frames = matte(path, network, ScriptedSegmenter((), times).segment)
+    assert [len(frame.people) for frame in frames] == [0] * 5 + [1] * 15  # 0.4 s before the ninth frame
+    assert iou_matrix([frames[5].people[0].mask], [box_mask(5)]).item() > 0.7
+
+
+def box_mask(index: int) -> Mask:
+    return fill_box(walking_box(index), (64, 96))
+
+
+def test_few_frames_of_a_fast_camera_are_kept_in_memory(tmp_path: Path, network: MattingNetwork) -> None:
+    path = write_walk(tmp_path / "fast.mkv", frames=60, pts=[4 * i for i in range(60)])
+    seen: list[int] = []
+
+    def find(frames: Sequence[Frame]) -> list[list[Instance]]:
+        seen.extend(round(250 * float(frame.t or 0)) for frame in frames)
+        return [[] for _ in frames]
+
+    for frame in matte_clip(Clip("fast", path), find, network, plate()):
+        assert max(seen) <= frame.index + MAX_AHEAD + 2 * BATCH
+
+
+def test_a_person_who_never_leaves_a_place_is_not_known_background(
+    tmp_path: Path, network: MattingNetwork
+) -> None:
+    path = write_walk(tmp_path / "walk.mp4", frames=12)
+    empty = plate()
+    coverage = np.zeros((64, 96), np.uint8)
+    coverage[16:48, 12:26] = Coverage.LEAST_MOTION  # where the person is at the fifth frame
+    covered = replace(empty, coverage=coverage)
+    (prepared,) = list(prepare_frames(Clip("walk", path), find_walker().segment, covered, every=20))[:1]
+    assert prepared.is_seen.all()  # no person is there: what masks cover may be a coat
+    frames = list(prepare_frames(Clip("walk", path), find_walker().segment, covered, every=4))
+    assert frames[1].is_seen.sum() == 64 * 96 - 32 * 14
 
 
 def test_a_frame_of_another_size_than_the_plate_is_refused(tmp_path: Path, network: MattingNetwork) -> None:

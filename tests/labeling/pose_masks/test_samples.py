@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from labeling.pose_masks.samples import LabeledPeople, PoseMaskSampler, SampleSettings
+from labeling.structures.cutouts import Cutout
 from labeling.structures.instances import COCO_KEYPOINTS
 from labeling.synthetic.random_figure import draw_random_figure
-from labeling.training.cutouts import Cutout
 from tests.labeling.pose_masks.test_prior import keypoints
 
 

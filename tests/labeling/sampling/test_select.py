@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from configs.models import Sampling
-from labeling.sampling.select import MinGap, SkippedFrame, select_frames
+from labeling.sampling.select import MinGap, ShotBounds, SkippedFrame, select_frames
 from labeling.structures.frames import Clip, Frame, ImageFile
 from labeling.video.color import VideoImage
 from labeling.video.decode import Decoded
@@ -208,6 +208,29 @@ def test_planted_cuts_begin_shots_at_their_exact_times(tmp_path: Path) -> None:
     assert [frame.shot for frame in in_shot] == [400] * 10 + [800] * 10
     at_cut = select(Clip("v", path, Fraction("0.8"), Fraction("0.84")), EVERY_FRAME)
     assert [frame.shot for frame in at_cut] == [800]
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "expected"),
+    [
+        ("0", "0.6", ShotBounds(starts_with_cut=True, last_shot=0)),  # the beginning of the video
+        ("0.4", "0.8", ShotBounds(starts_with_cut=False, last_shot=400)),
+        ("0.8", "1.2", ShotBounds(starts_with_cut=True, last_shot=800)),
+        (
+            "0.4",
+            "0.88",
+            ShotBounds(starts_with_cut=False, last_shot=800),
+        ),  # no frame after the cut is sampled
+    ],
+)
+def test_a_clip_knows_whether_its_shots_go_on_before_and_after_it(
+    start_s: str, end_s: str, expected: ShotBounds, tmp_path: Path
+) -> None:
+    scenes = [videos.textured_scene(seed) for seed in range(2)]
+    path = videos.write_scene_cuts(tmp_path / "v.mp4", scenes, frames_each=20, fps=Fraction(25))
+    clip, bounds = Clip("v", path, Fraction(start_s), Fraction(end_s)), ShotBounds()
+    list(select_frames(clip, Sampling(every_s=0.5), gap_here=True, bounds=bounds))
+    assert bounds == expected
 
 
 def test_cuts_between_frames_that_are_not_sampled_are_found(tmp_path: Path) -> None:

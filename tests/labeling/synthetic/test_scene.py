@@ -147,3 +147,19 @@ def test_impossible_scenes_are_refused() -> None:
             Scene(seconds=seconds, fps=Fraction(fps), size_hw=size_hw)
     with pytest.raises(IndexError):
         SMALL.frame(500)
+
+
+def test_the_keypoints_of_people_lie_in_their_masks() -> None:
+    for index in range(60, SMALL.frame_count, 60):
+        masks = [mask.to_array() for mask in SMALL.frame(index)[1]]
+        for person in SMALL.keypoints(index):
+            points = [(int(x), int(y)) for x, y in (person or {}).values()]
+            inside = [(x, y) for x, y in points if 0 <= x < 320 and 0 <= y < 180]
+            if len(inside) > 10 and masks:
+                shares = [np.mean([bool(mask[y, x]) for x, y in inside]) for mask in masks]
+                assert max(shares) > 0.5
+
+
+def test_the_keypoints_of_a_frame_that_is_not_there_are_an_error() -> None:
+    with pytest.raises(IndexError, match="frame 500"):
+        SMALL.keypoints(500)

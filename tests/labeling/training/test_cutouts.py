@@ -8,11 +8,11 @@ import pytest
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError
+from labeling.structures.cutouts import NO_KEYPOINTS
 from labeling.structures.instances import Instance, Keypoints
 from labeling.structures.masks import Mask
 from labeling.training.cutouts import (
     MAX_SIDE_PX,
-    NO_KEYPOINTS,
     cut_out,
     find_keypoints,
     fingerprint_cutouts,

@@ -1,7 +1,9 @@
 """The parts of Prefect that are not public: a new version is checked here first."""
 
 import inspect
-from typing import Any
+import signal
+from types import FrameType
+from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
 import anyio
@@ -10,6 +12,8 @@ import pytest
 from prefect.runner import Runner
 from prefect.runner._process_manager import ProcessManager
 from prefect.server.api.server import SubprocessASGIServer
+from prefect.utilities import engine
+from prefect.utilities.engine import capture_sigterm
 from prefect.workers.base import BaseWorker
 from prefect.workers.process import ProcessWorker
 
@@ -18,6 +22,7 @@ from tasks.execution.prefect_compat import (
     ParentBoundServer,
     ReportingRunner,
     ReportingWorker,
+    replace_sigterm_handler,
 )
 
 
@@ -30,6 +35,18 @@ def test_the_private_members_of_the_temporary_server_exist() -> None:
     assert "server_process" in inspect.getsource(SubprocessASGIServer.__init__)
     overridden = inspect.signature(SubprocessASGIServer._run_uvicorn_command).parameters
     assert list(inspect.signature(ParentBoundServer._run_uvicorn_command).parameters) == list(overridden)
+
+
+def test_a_flow_run_takes_the_replaced_handler_of_sigterm_and_puts_the_earlier_one_back() -> None:
+    def stop(signum: int, frame: FrameType | None) -> NoReturn:
+        raise InterruptedError(signum)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with replace_sigterm_handler(stop), pytest.raises(InterruptedError), capture_sigterm():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before
+    with capture_sigterm():
+        assert signal.getsignal(signal.SIGTERM) is engine._prefect_sigterm_handler is not stop
 
 
 class Recorder:

@@ -1,0 +1,65 @@
+"""`maskmill synthesize`: people set in motion before moving backgrounds, with exact ground truth."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.console import Exit, JsonOption, SetOption, emit, print_table
+
+if TYPE_CHECKING:
+    from tasks.synthesize import SynthesisSummary
+
+
+def synthesize(
+    people: Annotated[
+        list[str],
+        typer.Option(
+            metavar="COCO|FOLDER|synthetic",
+            help="COCO file, YAML file of labeled sets, exported folder, or folder of PNG cut-outs; repeatable.",
+        ),
+    ],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder of the clips and their COCO file.")],
+    backgrounds: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="VIDEO|IMAGE|FOLDER",
+            help="Backgrounds without people; repeatable. Default: rendered rooms.",
+        ),
+    ] = None,
+    clips: Annotated[int, typer.Option(min=1, metavar="N", help="Number of clips.")] = 20,
+    changes: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make clips of moving people with exact alpha, masks, tracks and optical flow.
+
+    The same command again continues an interrupted one; with more clips, it adds them.
+    """
+    from configs.load import load_synthesis
+    from tasks.synthesize import SynthesisOrder, synthesize_clips
+
+    settings = load_synthesis(changes or [])
+    order = SynthesisOrder(
+        tuple(people), clips, to.expanduser().resolve(), tuple(backgrounds or ()), settings
+    )
+
+    def show_progress(done: int, total: int) -> None:
+        if not as_json:
+            typer.echo(f"\rclip {done} of {total}", nl=done == total, err=True)
+
+    summary = synthesize_clips(order, show_progress)
+    emit(summary, lambda: _print(summary), as_json=as_json)
+    if summary.failures:
+        raise typer.Exit(Exit.SOURCES_FAILED)
+
+
+def _print(summary: "SynthesisSummary") -> None:
+    if summary.failures:
+        print_table(
+            ("left out", "why", "what to do"), [(f.name, f.code, f.message) for f in summary.failures]
+        )
+    typer.echo(
+        f"{summary.clips} clips ({summary.written} new) of {summary.cutouts} people and {summary.backgrounds} "
+        f"backgrounds: {summary.frames} frames with {summary.instances} masks, {summary.seconds:.0f} s\n"
+        f"clips  {summary.folder}/clips\ncoco   {summary.coco}"
+    )

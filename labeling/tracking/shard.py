@@ -1,0 +1,54 @@
+"""Tracks the people of one shard, and returns what is stored of their tracks."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Self
+
+from configs.tracking import TrackingBlock
+from labeling.structures.frames import Clip, Frame
+from labeling.structures.instances import Instance
+from labeling.structures.records import LabeledFrame
+from labeling.structures.tracks import ShardTrack
+from labeling.tracking.edges import EdgeRecorder
+from labeling.tracking.factory import make_tracker
+from labeling.tracking.keypoint_tracks import KeypointTracker, KeypointTracking
+from labeling.tracking.protocol import Tracker
+
+
+class ShardTracker:
+    """A tracker, the record of its tracks, and the tracker of their keypoints."""
+
+    def __init__(
+        self, tracker: Tracker, edges: EdgeRecorder, keypoints: KeypointTracker | None = None
+    ) -> None:
+        self._tracker, self.edges, self._keypoints = tracker, edges, keypoints
+
+    @classmethod
+    def of(cls, block: TrackingBlock, clip: Clip, *, min_keypoint_score: float = 0.5) -> Self | None:
+        """Return the tracker of a clip; None for a folder of images, or if tracking is off.
+
+        Keypoints below `min_keypoint_score` are filled where `block.keypoints` is set.
+        """
+        if block is None or not clip.is_temporal:
+            return None
+        end_s = None if clip.end_s is None else float(clip.end_s)
+        keypoints = KeypointTracker(KeypointTracking(min_confidence=min_keypoint_score))
+        edges = EdgeRecorder(float(clip.start_s), end_s)
+        return cls(make_tracker(block), edges, keypoints if block.keypoints else None)
+
+    def update(self, frame: Frame, instances: Sequence[Instance]) -> tuple[Instance, ...]:
+        """See `Tracker.update`; dropped keypoints are filled as well."""
+        tracked = self._tracker.update(frame, instances)
+        self.edges.observe(frame, instances, tracked)
+        return self._keypoints.update(frame, tracked) if self._keypoints else tracked
+
+    def tracks(
+        self, rows: Iterable[LabeledFrame], *, starts_with_cut: bool, last_shot: int | None
+    ) -> tuple[ShardTrack, ...]:
+        """Return the tracks of the stored instances."""
+        stored: dict[int, list[int]] = defaultdict(list)
+        for row in rows:
+            for one in row.teacher:
+                if one.track_id is not None:
+                    stored[one.track_id].append(row.key)
+        return self.edges.tracks(stored, last_shot=last_shot, starts_with_cut=starts_with_cut)
