@@ -38,7 +38,7 @@ def test_wrong_settings_are_refused_before_anything_starts() -> None:
     assert "unknown key 'step'; did you mean 'steps'?" in " ".join(done.stderr.split())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("prefect")
 @pytest.mark.requires("train", module="lightning")
 def test_the_command_of_the_page_trains_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """What a pose-mask training reads: people with keypoints, cut-outs, backgrounds, and what is refused."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 
 from configs.errors import ConfigError
+from configs.segmenters import PythonBlock
 from configs.training import PoseMaskTraining
+from labeling.pose_masks.network import PoseMaskSession
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance, ModelCard
@@ -19,6 +22,7 @@ from tasks.train_pose_masks import (
     label_people,
     read_pose_mask_data,
     remove_people,
+    train_pose_mask_network,
 )
 from tests.labeling.pose_masks.test_prior import keypoints
 from tests.tasks.test_train import make_mask_export, person_mask
@@ -62,6 +66,22 @@ def test_bad_data_sets_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     assert names == [str(empty), str(masks / "images" / "1.jpg"), str(tmp_path / "missing.yaml")]
     with pytest.raises(ConfigError, match=r"no data set can be read: .*neither an export of maskmill"):
         read(tmp_path, empty)
+
+
+@pytest.mark.slow
+@pytest.mark.requires("train", module="lightning")
+def test_a_training_writes_a_network_and_what_repeats_it(tmp_path: Path) -> None:
+    settings = PoseMaskTraining(
+        size="tiny", batch=1, steps=2, steps_per_epoch=2, workers=0, threads=1, device="cpu",
+        teacher=PythonBlock(factory="tests.fakes.segmenters:scripted"),
+    )  # fmt: skip
+    order = PoseMaskOrder((str(make_mask_export(tmp_path / "masks")),), tmp_path / "out", settings)
+    summary = train_pose_mask_network(order)
+    assert (summary.images, summary.people, summary.with_keypoints) == (3, 3, 0)
+    assert PoseMaskSession(Path(summary.network)).sha256 == summary.sha256
+    changed = replace(order, settings=settings.model_copy(update={"seed": 9}))
+    with pytest.raises(ConfigError, match=r"settings\.seed was 1, is 9"):
+        train_pose_mask_network(changed)
 
 
 def test_a_large_image_is_reduced_with_its_labels_and_keypoints() -> None:
