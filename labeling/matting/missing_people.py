@@ -26,6 +26,8 @@ SEARCH_ROWS = 96
 """Rows of a person's mask while its place is searched; larger masks are reduced."""
 MIN_MATCH = 0.5
 """Dice coefficient of the moved mask and the changed pixels; below it the mask stays where it was."""
+MAX_SIGHTINGS = 4
+"""Masks of a person that are compared with the changed pixels, spread over the time."""
 APART_PX = 8
 """Change this near to other people is theirs; pixels of the reduced image."""
 
@@ -67,7 +69,8 @@ def find_missing(
     if len(missing) != 1:
         return missing
     again = ((dt_s, _unmatched(now, found)) for dt_s, found in others)
-    return [MissingPerson(tuple(Sighting(people[0], dt_s) for dt_s, people in again if len(people) == 1))]
+    sightings = [Sighting(people[0], dt_s) for dt_s, people in again if len(people) == 1]
+    return [MissingPerson(tuple(sightings[:: -(-len(sightings) // MAX_SIGHTINGS)]))]
 
 
 def _unmatched(now: Sequence[Instance], found: Sequence[Instance]) -> list[Instance]:

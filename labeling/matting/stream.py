@@ -172,12 +172,13 @@ def _prepare(item: _Found, plate: MaskedPlate, neighbors: "_Neighbors | None") -
     claimed = [*item.people, *(missing.person for missing in item.missing)]
     lit, is_seen = fit_plate(plate, rgb, claimed)
     people = [*item.people, *locate_missing(item.missing, rgb, lit, is_seen, item.people)]
-    shown = [person for person in people if hides_plate(rgb, lit, is_seen, person)]
-    return MattingFrame(rgb, lit, is_seen & ~_always_covered(plate, shown), shown, motion)
+    known = is_seen & ~_always_covered(plate, people)
+    shown = [person for person in people if hides_plate(rgb, lit, known, person)]
+    return MattingFrame(rgb, lit, known, shown, motion)
 
 
 def _always_covered(plate: MaskedPlate, people: Sequence[Instance]) -> BoolArray:
-    """Return the pixels of people that masks cover in all frames: the plate shows the people there, HxW."""
+    """Return the pixels of people that masks cover in all frames: the plate may show the people, HxW."""
     covered: BoolArray = plate.coverage == Coverage.LEAST_MOTION
     if not covered.any():
         return covered

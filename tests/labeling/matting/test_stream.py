@@ -163,10 +163,20 @@ def test_a_person_who_never_leaves_a_place_is_not_known_background(
     coverage = np.zeros((64, 96), np.uint8)
     coverage[16:48, 12:26] = Coverage.LEAST_MOTION  # where the person is at the fifth frame
     covered = replace(empty, coverage=coverage)
-    (prepared,) = list(prepare_frames(Clip("walk", path), find_walker().segment, covered, every=20))[:1]
-    assert prepared.is_seen.all()  # no person is there: what masks cover may be a coat
-    frames = list(prepare_frames(Clip("walk", path), find_walker().segment, covered, every=4))
-    assert frames[1].is_seen.sum() == 64 * 96 - 32 * 14
+    first, second, _ = prepare_frames(Clip("walk", path), find_walker().segment, covered, every=4)
+    assert first.is_seen.all()  # no person is found there
+    assert second.is_seen.sum() == 64 * 96 - 32 * 14
+
+
+@pytest.mark.parametrize(("code", "kept"), [(Coverage.SEEN, 0), (Coverage.LEAST_MOTION, 1)])
+def test_a_mask_on_the_empty_scene_is_kept_only_if_it_is_there_in_all_frames(
+    tmp_path: Path, code: Coverage, kept: int
+) -> None:
+    path = write_walk(tmp_path / "walk.mp4", frames=6)
+    covered = replace(plate(), coverage=np.full((64, 96), code, np.uint8))
+    coat = ScriptedSegmenter(((60, 10, 12, 30),))
+    (frame,) = prepare_frames(Clip("walk", path), coat.segment, covered, every=20)
+    assert len(frame.people) == kept
 
 
 def test_a_frame_of_another_size_than_the_plate_is_refused(tmp_path: Path, network: MattingNetwork) -> None:
