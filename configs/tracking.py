@@ -19,7 +19,8 @@ class MaskTrackingBlock(Block):
     max_cost: Fraction01 = 0.7
     """Largest cost at which an instance continues a track (labeling/tracking/association.py)."""
     keypoints: bool = True
-    """Fill keypoints that the teacher drops for a few frames, from the frames before (labeling/tracking/keypoint_tracks.py)."""
+    """For `pose_filter.full_body`: fill keypoints that the teacher drops for a few frames, from the frames before
+    (labeling/tracking/keypoint_tracks.py)."""
 
 
 class ByteTrackBlock(Block):
@@ -33,7 +34,8 @@ class ByteTrackBlock(Block):
     high_score: Fraction01 = 0.6
     """Score from which an instance is matched first and may start a track."""
     keypoints: bool = True
-    """Fill keypoints that the teacher drops for a few frames, from the frames before (labeling/tracking/keypoint_tracks.py)."""
+    """For `pose_filter.full_body`: fill keypoints that the teacher drops for a few frames, from the frames before
+    (labeling/tracking/keypoint_tracks.py)."""
 
 
 def _read_short(block: Any) -> Any:

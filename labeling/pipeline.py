@@ -84,8 +84,7 @@ def label_shard(
         prepared = models.prepare(clip)
     gap = MinGap.of(config.sampling) if config.pose_filter and clip.is_temporal else None
     evidence = EvidenceCollector(prepared.teacher, prepared.verifier, config, watch)
-    min_keypoint_score = (config.pose_filter or PoseFilter()).min_keypoint_score
-    tracker = ShardTracker.of(config.tracking, clip, min_keypoint_score=min_keypoint_score)
+    tracker = ShardTracker.of(config.tracking, clip, fill_below=_fill_below(config.pose_filter))
     shard = _Shard(config, prepared, clip, watch, check, evidence, gap, tracker)
     originals = {image.position: image.path for image in clip.images}
     pending: list[tuple[LabeledFrame, Future[str]]] = []
@@ -165,7 +164,8 @@ def _run_teacher(shard: _Shard, candidates: Iterable[_Candidate]) -> Iterator[_C
             if settings is None:
                 yield replace(candidate, teacher=teacher)
             elif poses is None:
-                if _passes(shard, frame, check_people(teacher, None, frame.size_hw, settings)):
+                filled = _fill_keypoints(shard, frame, teacher)
+                if _passes(shard, frame, check_people(filled, None, frame.size_hw, settings)):
                     yield replace(candidate, teacher=teacher)
             elif rejection := check_people(poses, teacher, frame.size_hw, settings):
                 shard.rows.append(_rejected_row(frame, rejection.rule, rejection.reason))
@@ -179,6 +179,22 @@ def _track(shard: _Shard, frame: Frame, instances: Sequence[Instance]) -> tuple[
         return tuple(instances)
     with shard.watch.time("track"):
         return shard.tracker.update(frame, instances)
+
+
+def _fill_below(settings: PoseFilter | None) -> float | None:
+    """Return the confidence below which keypoints are filled: only the rules of whole bodies require that.
+
+    What is stored, and what trust is computed from, are the teacher's own keypoints.
+    """
+    is_used = settings is not None and settings.full_body and settings.segmenter is None
+    return settings.min_keypoint_score if settings is not None and is_used else None
+
+
+def _fill_keypoints(shard: _Shard, frame: Frame, teacher: tuple[Instance, ...]) -> tuple[Instance, ...]:
+    if shard.tracker is None:
+        return teacher
+    with shard.watch.time("track"):
+        return shard.tracker.fill_keypoints(frame, teacher)
 
 
 def _passes(shard: _Shard, frame: Frame, rejection: Rejection | None) -> bool:

@@ -24,22 +24,28 @@ class ShardTracker:
         self._tracker, self.edges, self._keypoints = tracker, edges, keypoints
 
     @classmethod
-    def of(cls, block: TrackingBlock, clip: Clip, *, min_keypoint_score: float = 0.5) -> Self | None:
+    def of(cls, block: TrackingBlock, clip: Clip, *, fill_below: float | None = None) -> Self | None:
         """Return the tracker of a clip; None for a folder of images, or if tracking is off.
 
-        Keypoints below `min_keypoint_score` are filled where `block.keypoints` is set.
+        `fill_keypoints` fills keypoints below the confidence `fill_below`, if `block.keypoints` is set; None: it
+        fills none.
         """
         if block is None or not clip.is_temporal:
             return None
         end_s = None if clip.end_s is None else float(clip.end_s)
-        keypoints = KeypointTracker(KeypointTracking(min_confidence=min_keypoint_score))
-        edges = EdgeRecorder(float(clip.start_s), end_s)
-        return cls(make_tracker(block), edges, keypoints if block.keypoints else None)
+        keypoints = None
+        if fill_below is not None and block.keypoints:
+            keypoints = KeypointTracker(KeypointTracking(min_confidence=fill_below))
+        return cls(make_tracker(block), EdgeRecorder(float(clip.start_s), end_s), keypoints)
 
     def update(self, frame: Frame, instances: Sequence[Instance]) -> tuple[Instance, ...]:
-        """See `Tracker.update`; dropped keypoints are filled as well."""
+        """See `Tracker.update`."""
         tracked = self._tracker.update(frame, instances)
         self.edges.observe(frame, instances, tracked)
+        return tracked
+
+    def fill_keypoints(self, frame: Frame, tracked: tuple[Instance, ...]) -> tuple[Instance, ...]:
+        """Return the tracked instances with the keypoints that the teacher dropped; call this for every frame."""
         return self._keypoints.update(frame, tracked) if self._keypoints else tracked
 
     def tracks(

@@ -316,11 +316,14 @@ def test_the_pose_filter_reads_keypoints_that_tracking_filled(tmp_path: Path) ->
     models = Models(FlickeringWrists([LEFT_PERSON]), one_person())
     sampling, pose_filter = {"every_s": 0.2, "min_gap_s": 0}, {"full_body": True}
     rules = {}
+    found = tuple(0.9 if name != "left_wrist" else 0.1 for name in COCO_KEYPOINTS)
     for keypoints in (True, False):
         tracking = {"keypoints": keypoints}
         labeled = label(
             video, tmp_path, models, sampling=sampling, pose_filter=pose_filter, tracking=tracking
         )
         rules[keypoints] = [row.rule for row in labeled.frames]
+        stored = [tuple(score for _, _, score in one.keypoints or ()) for one in labeled.frames[1].teacher]
+        assert stored == ([found] if keypoints else []), "what is stored is the teacher's"
     assert rules[False] == [None, "wrist_missing"] * 5
     assert rules[True] == [None] * 10
