@@ -108,7 +108,7 @@ def test_two_samples_are_learned(tmp_path: Path) -> None:
             return self.samples[index % 2]
 
     source = TwoSamples()
-    settings = TINY.model_copy(update={"steps": 40, "steps_per_epoch": 40, "learning_rate": 0.01})
+    settings = TINY.model_copy(update={"steps": 25, "steps_per_epoch": 25, "learning_rate": 0.01})
     network = train_pose_masks(settings, source, tmp_path)
     with (tmp_path / "metrics.csv").open(newline="") as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
