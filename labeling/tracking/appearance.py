@@ -39,9 +39,3 @@ def describe_colors(rgb: RgbImage, crop: MaskCrop) -> Histogram:
     bins = ((is_lower * 6 + light) * 6 + tint[:, 0]) * 6 + tint[:, 1]
     counts = np.bincount(bins, minlength=PARTS * BINS)
     return np.asarray(counts / counts.sum(), dtype=np.float32)
-
-
-def histogram_distances(rows: NDArray[np.float32], columns: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the pairwise Hellinger distances, (len(rows), len(columns)): 0 same, 1 no color in common."""
-    common = np.sqrt(rows) @ np.sqrt(columns).T
-    return np.asarray(np.sqrt(np.clip(1.0 - common, 0.0, 1.0)), dtype=np.float64)

@@ -16,15 +16,16 @@ from configs.tracking import MaskTrackingBlock
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance
 from labeling.structures.masks import mask_boxes
-from labeling.tracking.appearance import Histogram, describe_colors, histogram_distances
+from labeling.tracking.appearance import Histogram, describe_colors
 from labeling.tracking.association import (
     FloatArray,
-    SmallFrame,
     assign,
     combine_costs,
+    histogram_distances,
     mask_overlaps,
 )
 from labeling.tracking.crops import MaskCrop, MaskPoints
+from labeling.tracking.frame_flow import SmallFrame
 from labeling.tracking.kalman import KalmanState
 from labeling.tracking.motion import gated_distances, is_in_view, place_stds, predict_motion, start_motion
 

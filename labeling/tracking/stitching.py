@@ -10,8 +10,7 @@ import numpy as np
 
 from labeling.structures.masks import box_iou_matrix
 from labeling.structures.tracks import LINK_S, ShardTrack, TrackEdge
-from labeling.tracking.appearance import histogram_distances
-from labeling.tracking.association import IMPOSSIBLE, FloatArray, assign, combine_costs
+from labeling.tracking.association import IMPOSSIBLE, FloatArray, assign, combine_costs, histogram_distances
 from labeling.tracking.motion import gated_distances, is_in_view, place_of, predict_box
 
 MAX_LINK_COST = 0.7
