@@ -120,7 +120,7 @@ def test_a_run_is_browsed_shown_reported_and_exported(workplace: Path) -> None:
     assert (workplace / "frame.png").read_bytes().startswith(b"\x89PNG")
     maskmill("report", "report.html")
     page = (workplace / "report.html").read_text()
-    assert page.count("data:image/jpeg") == 4
+    assert page.count("data:image/jpeg") == 4 + 2, "four frames and the strips of two people"
     for kind, made in (
         ("coco", "annotations/instances.json"),
         ("yolo-seg", "data.yaml"),
