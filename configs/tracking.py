@@ -8,34 +8,35 @@ from pydantic import BeforeValidator, Field
 from configs.block import Block, Fraction01, expand_shorthand
 
 
-class MaskTrackingBlock(Block):
+class TrackerBlock(Block):
+    """What all trackers have."""
+
+    lost_s: float = Field(2.0, gt=0, le=60)
+    """A person who was not seen for longer is a new one."""
+    keypoints: bool = True
+    """For `pose_filter.full_body`: fill keypoints that the teacher drops for a few frames, from the frames before
+    (labeling/tracking/keypoint_tracks.py)."""
+
+
+class MaskTrackingBlock(TrackerBlock):
     """The overlap of masks moved by optical flow, motion, and colors (labeling/tracking/mask_tracker.py)."""
 
     kind: Literal["mask"] = "mask"
     lost_s: float = Field(3.0, gt=0, le=60)
-    """A person who was not seen for longer is a new one."""
     unconfirmed_s: float = Field(0.6, gt=0, le=60)
-    """The same for a person who was seen in one frame only."""
+    """As `lost_s`, for a person who was seen in one frame only."""
     max_cost: Fraction01 = 0.7
     """Largest cost at which an instance continues a track (labeling/tracking/association.py)."""
-    keypoints: bool = True
-    """For `pose_filter.full_body`: fill keypoints that the teacher drops for a few frames, from the frames before
-    (labeling/tracking/keypoint_tracks.py)."""
 
 
-class ByteTrackBlock(Block):
+class ByteTrackBlock(TrackerBlock):
     """ByteTrack of the library `trackers` (Zhang et al., ECCV 2022): boxes and motion only."""
 
     kind: Literal["bytetrack"] = "bytetrack"
-    lost_s: float = Field(2.0, gt=0, le=60)
-    """A person who was not seen for longer is a new one."""
     min_iou: Fraction01 = 0.1
     """Smallest IoU of a box with the predicted one."""
     high_score: Fraction01 = 0.6
     """Score from which an instance is matched first and may start a track."""
-    keypoints: bool = True
-    """For `pose_filter.full_body`: fill keypoints that the teacher drops for a few frames, from the frames before
-    (labeling/tracking/keypoint_tracks.py)."""
 
 
 def _read_short(block: Any) -> Any:

@@ -11,6 +11,36 @@ from configs.matting import PlateBlock
 from configs.segmenters import LiteBlock, SegmenterBlock
 
 
+class Training(Block):
+    """What all trainings have."""
+
+    seed: int = Field(1, ge=0)
+    batch: int = Field(8, ge=1)
+    """Samples of a step, on each device."""
+    steps: int = Field(2000, ge=1)
+    """Optimizer steps in all, rounded up to whole epochs."""
+    steps_per_epoch: int = Field(50, ge=1)
+    """Steps between two checkpoints; a killed training repeats at most so many."""
+    precision: Literal["32", "bf16", "16"] = "32"
+    """`bf16` is several times as fast on CPUs with AMX and on recent GPUs."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = Field(1, ge=1)
+    """GPUs, or processes on the CPU, that share the work. Another number is another training."""
+    workers: int = Field(1, ge=0)
+    """Processes that make samples, for each device."""
+    threads: int | None = Field(None, ge=1)
+    """CPU threads of the network; None: all."""
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the (first) stage."""
+        return math.ceil(self.steps / self.steps_per_epoch)
+
+    def identity(self) -> dict[str, object]:
+        """Return the settings that determine the result, as plain values."""
+        return self.model_dump(mode="json", exclude={"weights_dir", "device", "workers", "threads"})
+
+
 class AdversarialTraining(Block):
     """The second stage: unlabeled video of static cameras, with the supervised network as teacher."""
 
@@ -33,19 +63,13 @@ class AdversarialTraining(Block):
     plate: PlateBlock = PlateBlock()
 
 
-class MattingTraining(Block):
+class MattingTraining(Training):
     """Training of the matting network. The keys outside `adversarial` are those of the supervised stage."""
 
     size: Literal["cpu", "full", "tiny"] = "cpu"
     """`cpu`: 256 pixels, 6.5 billion multiplications a sample; `full`: the paper's, 512 pixels, 406 billion;
     `tiny`: 64 pixels, for tests."""
-    seed: int = Field(1, ge=0)
-    batch: int = Field(8, ge=1)
-    """Samples of a step, on each device."""
     steps: int = Field(4000, ge=1)
-    """Optimizer steps in all, rounded up to whole epochs."""
-    steps_per_epoch: int = Field(50, ge=1)
-    """Steps between two checkpoints; a killed training repeats at most so many."""
     learning_rate: float = Field(1e-3, gt=0)
     """Largest learning rate of Adam; it rises during `warm_up` and then falls to 0 along a cosine."""
     warm_up: Fraction01 = 0.1
@@ -64,39 +88,16 @@ class MattingTraining(Block):
     """Finds the keypoints of labeled people, and the people of unlabeled videos."""
     weights_dir: Path | None = None
     """Folder of the teacher's weights; None: they are downloaded to the cache."""
-    precision: Literal["32", "bf16", "16"] = "32"
-    """`bf16` is several times as fast on CPUs with AMX and on recent GPUs."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    devices: int = Field(1, ge=1)
-    """GPUs, or processes on the CPU, that share the work. Another number is another training."""
-    workers: int = Field(1, ge=0)
-    """Processes that make samples, for each device."""
-    threads: int | None = Field(None, ge=1)
-    """CPU threads of the network; None: all."""
-
-    @property
-    def epochs(self) -> int:
-        """Epochs of the supervised stage."""
-        return math.ceil(self.steps / self.steps_per_epoch)
-
-    def identity(self) -> dict[str, object]:
-        """Return the settings that determine the result, as plain values."""
-        return self.model_dump(mode="json", exclude={"weights_dir", "device", "workers", "threads"})
 
 
-class PoseMaskTraining(Block):
+class PoseMaskTraining(Training):
     """Training of the network of `kind: pose_guided`."""
 
     size: Literal["cpu", "full", "tiny"] = "cpu"
     """`cpu`: 2.4 billion multiplications a sample; `full`: the paper's figure, 10 billion; `tiny`: 64 pixels, for
     tests."""
-    seed: int = Field(1, ge=0)
     batch: int = Field(16, ge=1)
-    """Samples of a step, on each device."""
     steps: int = Field(2600, ge=1)
-    """Optimizer steps in all, rounded up to whole epochs."""
-    steps_per_epoch: int = Field(50, ge=1)
-    """Steps between two checkpoints; a killed training repeats at most so many."""
     learning_rate: float = Field(2e-3, gt=0)
     """Largest learning rate of AdamW; it rises during `warm_up` and then falls to 0 along a cosine."""
     weight_decay: float = Field(1e-2, ge=0)
@@ -113,39 +114,15 @@ class PoseMaskTraining(Block):
     """Finds the keypoints of labeled people that have none."""
     weights_dir: Path | None = None
     """Folder of the teacher's weights; None: they are downloaded to the cache."""
-    precision: Literal["32", "bf16", "16"] = "32"
-    """`bf16` is several times as fast on CPUs with AMX and on recent GPUs."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    devices: int = Field(1, ge=1)
-    """GPUs, or processes on the CPU, that share the work. Another number is another training."""
-    workers: int = Field(1, ge=0)
-    """Processes that make samples, for each device."""
-    threads: int | None = Field(None, ge=1)
-    """CPU threads of the network; None: all."""
-
-    @property
-    def epochs(self) -> int:
-        return math.ceil(self.steps / self.steps_per_epoch)
-
-    def identity(self) -> dict[str, object]:
-        """Return the settings that determine the result, as plain values."""
-        return self.model_dump(mode="json", exclude={"weights_dir", "device", "workers", "threads"})
 
 
-class OsvosParentTraining(Block):
+class OsvosParentTraining(Training):
     """Training of the parent network of `kind: osvos`."""
 
     backbone: str = "tf_efficientnet_lite0"
     """Network of `timm` whose feature maps are used."""
     weights: Path | None = None
     """File of the backbone's weights; None: random weights."""
-    seed: int = Field(1, ge=0)
-    batch: int = Field(8, ge=1)
-    """Samples of a step, on each device."""
-    steps: int = Field(2000, ge=1)
-    """Optimizer steps in all, rounded up to whole epochs."""
-    steps_per_epoch: int = Field(50, ge=1)
-    """Steps between two checkpoints; a killed training repeats at most so many."""
     learning_rate: float = Field(1e-3, gt=0)
     """AdamW's, of the head; it falls to 0 along a cosine."""
     backbone_share: Fraction01 = 0.1
@@ -153,54 +130,18 @@ class OsvosParentTraining(Block):
     weight_decay: float = Field(2e-4, ge=0)
     max_people: int = Field(500, ge=1)
     """Most people that are kept in memory, over all data sets."""
-    precision: Literal["32", "bf16", "16"] = "32"
-    """`bf16` is several times as fast on CPUs with AMX and on recent GPUs."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    devices: int = Field(1, ge=1)
-    """GPUs, or processes on the CPU, that share the work. Another number is another training."""
-    workers: int = Field(1, ge=0)
-    """Processes that make samples, for each device."""
-    threads: int | None = Field(None, ge=1)
-    """CPU threads of the network; None: all."""
-
-    @property
-    def epochs(self) -> int:
-        return math.ceil(self.steps / self.steps_per_epoch)
-
-    def identity(self) -> dict[str, object]:
-        """Return the settings that determine the result, as plain values."""
-        return self.model_dump(mode="json", exclude={"device", "workers", "threads"})
 
 
-class TemporalTraining(Block):
+class TemporalTraining(Training):
     """Training of the recurrent matting network on fake-motion clips (Molodetskikh et al. 2022)."""
 
     size: Literal["cpu", "full", "tiny"] = "cpu"
     """`full`: the paper's; `cpu`: half of its channels or less; `tiny`: 64 pixels, for tests."""
-    seed: int = Field(1, ge=0)
     batch: int = Field(4, ge=1)
     """Clips of a step, on each device."""
     frames: int = Field(4, ge=2)
     """Frames of a clip (the paper's k)."""
     steps: int = Field(20_000, ge=1)
-    """Optimizer steps in all, rounded up to whole epochs."""
     steps_per_epoch: int = Field(100, ge=1)
-    """Steps between two checkpoints; a killed training repeats at most so many."""
     learning_rate: float = Field(1e-4, gt=0)
     """Adam's (the paper's)."""
-    precision: Literal["32", "bf16", "16"] = "32"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    devices: int = Field(1, ge=1)
-    """GPUs, or processes on the CPU, that share the work. Another number is another training."""
-    workers: int = Field(1, ge=0)
-    """Processes that make clips, for each device."""
-    threads: int | None = Field(None, ge=1)
-    """CPU threads of the network; None: all."""
-
-    @property
-    def epochs(self) -> int:
-        return math.ceil(self.steps / self.steps_per_epoch)
-
-    def identity(self) -> dict[str, object]:
-        """Return the settings that determine the result, as plain values."""
-        return self.model_dump(mode="json", exclude={"device", "workers", "threads"})

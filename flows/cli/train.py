@@ -1,5 +1,6 @@
 """`maskmill train`: training of the networks that maskmill ships."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,14 @@ if TYPE_CHECKING:
     from tasks.train import TrainingSummary
     from tasks.train_osvos_parent import OsvosParentSummary
     from tasks.train_pose_masks import PoseMaskSummary
+    from tasks.training_data import FailedInput
+
+ToOption = Annotated[
+    Path, typer.Option("--to", metavar="DIR", help="Folder of the checkpoints and the network.")
+]
+SettingsOption = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="YAML file of the training's settings.")
+]
 
 app = typer.Typer(no_args_is_help=True, help="Train the networks that maskmill ships.")
 
@@ -28,9 +37,7 @@ def matting(
             help="`synthetic`, a YAML file of labeled sets, an exported folder, or a folder of PNG cut-outs.",
         ),
     ],
-    to: Annotated[
-        Path, typer.Option("--to", metavar="DIR", help="Folder of the checkpoints and the network.")
-    ],
+    to: ToOption,
     backgrounds: Annotated[
         list[Path] | None,
         typer.Option(metavar="FOLDER", help="Images behind the people; repeatable. Default: labeled images."),
@@ -41,9 +48,7 @@ def matting(
             "--video", metavar="VIDEO", help="Static camera, for the adversarial stage; repeatable."
         ),
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="YAML file of the training's settings.")
-    ] = None,
+    config: SettingsOption = None,
     changes: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -69,9 +74,7 @@ def pose_mask(
             help="`synthetic`, a YAML file of labeled sets, or an exported folder.",
         ),
     ],
-    to: Annotated[
-        Path, typer.Option("--to", metavar="DIR", help="Folder of the checkpoints and the network.")
-    ],
+    to: ToOption,
     backgrounds: Annotated[
         list[Path] | None,
         typer.Option(
@@ -79,9 +82,7 @@ def pose_mask(
             help="Images behind the people; repeatable. Default: the labeled images without their people.",
         ),
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="YAML file of the training's settings.")
-    ] = None,
+    config: SettingsOption = None,
     changes: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -98,17 +99,15 @@ def pose_mask(
         raise typer.Exit(Exit.SOURCES_FAILED)
 
 
-def _print_problems(summary: "TrainingSummary | PoseMaskSummary") -> None:
-    for warning in summary.warnings:
+def _print_problems(failures: "Sequence[FailedInput]", warnings: Sequence[str] = ()) -> None:
+    for warning in warnings:
         warn(warning)
-    if summary.failures:
-        print_table(
-            ("left out", "why", "what to do"), [(f.name, f.code, f.message) for f in summary.failures]
-        )
+    if failures:
+        print_table(("left out", "why", "what to do"), [(f.name, f.code, f.message) for f in failures])
 
 
 def _print_pose_mask(summary: "PoseMaskSummary") -> None:
-    _print_problems(summary)
+    _print_problems(summary.failures, summary.warnings)
     typer.echo(
         f"{summary.images} images with {summary.people} people ({summary.with_keypoints} with keypoints), "
         f"{summary.backgrounds} backgrounds, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
@@ -117,7 +116,7 @@ def _print_pose_mask(summary: "PoseMaskSummary") -> None:
 
 
 def _print(summary: "TrainingSummary") -> None:
-    _print_problems(summary)
+    _print_problems(summary.failures, summary.warnings)
     typer.echo(
         f"{summary.cutouts} cut-outs ({summary.with_keypoints} with keypoints), {summary.backgrounds} backgrounds, "
         f"{summary.crops} crops of videos, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
@@ -131,12 +130,8 @@ def osvos_parent(
         list[str],
         typer.Argument(metavar="DATASET...", help="A YAML file of labeled sets, or an exported folder."),
     ],
-    to: Annotated[
-        Path, typer.Option("--to", metavar="DIR", help="Folder of the checkpoints and the network.")
-    ],
-    config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="YAML file of the training's settings.")
-    ] = None,
+    to: ToOption,
+    config: SettingsOption = None,
     changes: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -154,10 +149,7 @@ def osvos_parent(
 
 
 def _print_parent(summary: "OsvosParentSummary") -> None:
-    if summary.failures:
-        print_table(
-            ("left out", "why", "what to do"), [(f.name, f.code, f.message) for f in summary.failures]
-        )
+    _print_problems(summary.failures)
     typer.echo(
         f"{summary.people} people, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
         f"use it: maskmill track VIDEO --trajectories FILE --to DIR --parent {summary.network}"

@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 from more_itertools import batched
 
-from configs.errors import ConfigError, ExtraMissing
 from labeling.matting.inputs import NAMES, FloatImage, NetworkInput
-from labeling.runtime.threads import available_cores, thread_limit
+from labeling.runtime.onnx_session import OnnxSession
 
 SHIPPED = "background_matting_cpu.onnx"
 """The weights in this package: the `cpu` size; docs/training.md has their recipe."""
@@ -28,39 +26,14 @@ class Matte:
 
 
 class MattingNetwork:
-    """Runs the network on batches.
-
-    Raises:
-        ExtraMissing: onnxruntime is not installed.
-        ConfigError: the file is missing or is another network.
-    """
+    """Runs the network on batches; errors are those of `OnnxSession`."""
 
     def __init__(self, path: Path | None = None) -> None:
-        try:
-            import onnxruntime
-        except ImportError as exc:
-            raise ExtraMissing(
-                "matting requires onnxruntime, which is not installed: pip install 'maskmill[lite]'"
-            ) from exc
-        path = path or shipped_weights()
-        try:
-            content = path.read_bytes()
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = thread_limit() or available_cores()
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as exc:  # onnxruntime's errors have no other public base class
-            raise ConfigError(
-                f"matting weights {path} cannot be loaded: {exc}; name a file that `maskmill train matting` wrote"
-            ) from exc
-        inputs = {node.name: node.shape for node in self._session.get_inputs()}
-        if set(inputs) != set(NAMES):
-            raise ConfigError(
-                f"matting weights {path} have the inputs {sorted(inputs)}, not {sorted(NAMES)}: name a file that "
-                "`maskmill train matting` wrote"
-            )
-        self.side_px = int(inputs["image"][-1])
-        self.sha256 = sha256(content).hexdigest()
-        self.name = path.name
+        self._session = OnnxSession(
+            path or shipped_weights(), NAMES, what="matting", command="maskmill train matting"
+        )
+        self.side_px, self.sha256 = self._session.side_px, self._session.sha256
+        self.name = self._session.name
 
     def run(self, samples: Sequence[NetworkInput]) -> list[Matte]:
         """Return the mattes of samples, in order."""

@@ -18,7 +18,14 @@ from labeling.matting.losses import (
     divergence_loss,
     supervised_losses,
 )
-from labeling.training.loop import Batch, StagePlan, fit_stage, recompute_batch_norm, seed_everything
+from labeling.training.loop import (
+    Batch,
+    StagePlan,
+    fit_stage,
+    recompute_batch_norm,
+    seed_everything,
+    with_one_cycle,
+)
 
 
 class SampleSource(Protocol):
@@ -72,13 +79,12 @@ class SupervisedStage(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.Adam(self.network.parameters(), lr=self.settings.learning_rate)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
+        return with_one_cycle(
             optimizer,
-            max_lr=self.settings.learning_rate,
-            total_steps=self.settings.epochs * self.settings.steps_per_epoch,
-            pct_start=self.settings.warm_up,
+            self.settings,
+            learning_rate=self.settings.learning_rate,
+            warm_up=self.settings.warm_up,
         )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def predict(network: BackgroundMattingNetwork, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,6 @@
 """The trained pose-mask network as an ONNX file, without torch."""
 
 from collections.abc import Sequence
-from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,10 +8,9 @@ import numpy as np
 from more_itertools import batched
 from scipy.special import expit
 
-from configs.errors import ConfigError, ExtraMissing
 from labeling.pose_masks.inputs import NAMES, PoseMaskInput
 from labeling.pose_masks.prior import FloatImage
-from labeling.runtime.threads import available_cores, thread_limit
+from labeling.runtime.onnx_session import OnnxSession
 
 SHIPPED = "pose_mask.onnx"
 """The weights in this package: the size `cpu`; docs/pose-masks.md has their recipe."""
@@ -20,40 +18,14 @@ SAMPLES_PER_RUN = 4
 
 
 class PoseMaskSession:
-    """Runs the network on batches.
-
-    Raises:
-        ExtraMissing: onnxruntime is not installed.
-        ConfigError: the file is missing or is another network.
-    """
+    """Runs the network on batches; errors are those of `OnnxSession`."""
 
     def __init__(self, path: Path | None = None) -> None:
-        try:
-            import onnxruntime
-        except ImportError as exc:
-            raise ExtraMissing(
-                "method: network requires onnxruntime, which is not installed: pip install 'maskmill[lite]'"
-            ) from exc
-        path = path or shipped_pose_masks()
-        try:
-            content = path.read_bytes()
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = thread_limit() or available_cores()
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as exc:  # onnxruntime's errors have no other public base class
-            raise ConfigError(
-                f"pose-mask weights {path} cannot be loaded: {exc}; name a file that `maskmill train pose-mask` "
-                "wrote"
-            ) from exc
-        inputs = {node.name: node.shape for node in self._session.get_inputs()}
-        if set(inputs) != set(NAMES):
-            raise ConfigError(
-                f"pose-mask weights {path} have the inputs {sorted(inputs)}, not {sorted(NAMES)}: name a file that "
-                "`maskmill train pose-mask` wrote"
-            )
-        self.side_px = int(inputs["image"][-1])
-        self.sha256 = sha256(content).hexdigest()
-        self.name = path.name
+        self._session = OnnxSession(
+            path or shipped_pose_masks(), NAMES, what="pose-mask", command="maskmill train pose-mask"
+        )
+        self.side_px, self.sha256 = self._session.side_px, self._session.sha256
+        self.name = self._session.name
 
     def run(self, inputs: Sequence[PoseMaskInput]) -> list[FloatImage]:
         """Return the probability of each person, SxS, in order."""

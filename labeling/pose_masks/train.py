@@ -13,7 +13,14 @@ from labeling.pose_masks.inputs import NAMES
 from labeling.pose_masks.losses import mask_losses
 from labeling.pose_masks.samples import PoseMaskSample
 from labeling.pose_masks.unet import SIZES, PoseMaskNetwork
-from labeling.training.loop import Batch, StagePlan, fit_stage, recompute_batch_norm, seed_everything
+from labeling.training.loop import (
+    Batch,
+    StagePlan,
+    fit_stage,
+    recompute_batch_norm,
+    seed_everything,
+    with_one_cycle,
+)
 
 
 class PoseMaskSource(Protocol):
@@ -52,13 +59,12 @@ class PoseMaskStage(lightning.LightningModule):
         optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
         )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
+        return with_one_cycle(
             optimizer,
-            max_lr=self.settings.learning_rate,
-            total_steps=self.settings.epochs * self.settings.steps_per_epoch,
-            pct_start=self.settings.warm_up,
+            self.settings,
+            learning_rate=self.settings.learning_rate,
+            warm_up=self.settings.warm_up,
         )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def predict(network: PoseMaskNetwork, batch: Batch) -> Tensor:

@@ -5,12 +5,10 @@ certain.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from configs.refinement import DenseCrfBlock
 from labeling.refinement.dense_crf_inference import (
@@ -20,9 +18,9 @@ from labeling.refinement.dense_crf_inference import (
     refine_exactly,
     refine_in_window,
 )
-from labeling.refinement.protocol import StatelessRefiner
-from labeling.structures.frames import Frame, RgbImage
-from labeling.structures.instances import Instance, ModelCard
+from labeling.refinement.mask_by_mask import MaskByMaskRefiner
+from labeling.structures.frames import RgbImage
+from labeling.structures.instances import ModelCard
 from labeling.structures.masks import BoolArray, Mask
 
 MARGIN = 0.25
@@ -33,7 +31,7 @@ EXACT_SIDE_PX = 64
 """Longer side of the crop of the exact method."""
 
 
-class DenseCrfRefiner(StatelessRefiner):
+class DenseCrfRefiner(MaskByMaskRefiner):
     """Refines each mask in a reduced crop; a person does not grow into the mask of another."""
 
     def __init__(self, block: DenseCrfBlock) -> None:
@@ -44,24 +42,7 @@ class DenseCrfRefiner(StatelessRefiner):
         settings = self._block.model_dump(mode="json", exclude={"kind", "backend"})
         return ModelCard(self._block.kind, self._block.backend, "", json.dumps(settings, sort_keys=True))
 
-    def refine(
-        self, frames: Sequence[Frame], instances: Sequence[Sequence[Instance]]
-    ) -> list[list[Instance]]:
-        return [
-            self._refine_frame(frame.rgb, people) for frame, people in zip(frames, instances, strict=True)
-        ]
-
-    def _refine_frame(self, rgb: RgbImage, people: Sequence[Instance]) -> list[Instance]:
-        taken = np.zeros(rgb.shape[:2], dtype=np.int32)
-        for person in people:
-            taken += person.mask.to_array()
-        return [
-            replace(person, mask=self._refine_mask(rgb, person.mask, taken)) if person.mask else person
-            for person in people
-        ]
-
-    def _refine_mask(self, rgb: RgbImage, mask: Mask, taken: NDArray[np.int32]) -> Mask:
-        """Refine a mask; `taken` counts the masks of each pixel, HxW."""
+    def refine_mask(self, rgb: RgbImage, mask: Mask, others: BoolArray) -> Mask:
         x, y, w, h = (int(side) for side in mask.box_xywh)
         margin = round(MARGIN * max(w, h))
         rows = slice(max(0, y - margin), y + h + margin)
@@ -69,7 +50,7 @@ class DenseCrfRefiner(StatelessRefiner):
         inside: BoolArray = mask.to_array()[rows, columns].astype(np.bool_)
         probability = soften(inside, self._block.softness * max(w, h))
         refined = refine_probability(rgb[rows, columns], probability, self._block)
-        is_free = inside | (taken[rows, columns] == 0)
+        is_free = inside | ~others[rows, columns]
         pixels = np.zeros(mask.size_hw, dtype=np.bool_)
         pixels[rows, columns] = (refined > 0.5) & is_free  # noqa: PLR2004 - more likely than not
         return Mask.from_array(pixels)

@@ -5,8 +5,6 @@ linear function of the image; a pixel's value is the mean over the windows that 
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -14,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.refinement import GuidedFilterBlock
-from labeling.refinement.protocol import StatelessRefiner
-from labeling.structures.frames import Frame, RgbImage
-from labeling.structures.instances import Instance, ModelCard
+from labeling.refinement.mask_by_mask import MaskByMaskRefiner
+from labeling.structures.frames import RgbImage
+from labeling.structures.instances import ModelCard
 from labeling.structures.masks import BoolArray, Mask
 
 FloatImage = NDArray[np.float64]
@@ -24,7 +22,7 @@ INSIDE_FROM = 0.5
 """A pixel belongs to the mask above this filtered value."""
 
 
-class GuidedFilterRefiner(StatelessRefiner):
+class GuidedFilterRefiner(MaskByMaskRefiner):
     """Filters each mask with the image as guide; a person does not grow into the mask of another."""
 
     def __init__(self, block: GuidedFilterBlock) -> None:
@@ -35,23 +33,8 @@ class GuidedFilterRefiner(StatelessRefiner):
         settings = self._block.model_dump(mode="json", exclude={"kind", "guide"})
         return ModelCard(self._block.kind, self._block.guide, "", json.dumps(settings, sort_keys=True))
 
-    def refine(
-        self, frames: Sequence[Frame], instances: Sequence[Sequence[Instance]]
-    ) -> list[list[Instance]]:
-        return [
-            self._refine_frame(frame.rgb, people) for frame, people in zip(frames, instances, strict=True)
-        ]
-
-    def _refine_frame(self, rgb: RgbImage, people: Sequence[Instance]) -> list[Instance]:
-        masks = [person.mask.to_array() for person in people]
-        taken = np.sum(masks, axis=0, dtype=np.int32) if masks else np.zeros(rgb.shape[:2], dtype=np.int32)
-        return [
-            replace(person, mask=self._refine_mask(rgb, person.mask, taken > mask)) if person.mask else person
-            for person, mask in zip(people, masks, strict=True)
-        ]
-
-    def _refine_mask(self, rgb: RgbImage, mask: Mask, others: BoolArray) -> Mask:
-        """Filter a mask in a crop around it; `others` are the pixels of other people's masks, HxW."""
+    def refine_mask(self, rgb: RgbImage, mask: Mask, others: BoolArray) -> Mask:
+        """Filter a mask in a crop around it."""
         x, y, w, h = (int(side) for side in mask.box_xywh)
         radius_px = max(1, round(self._block.radius * max(w, h)))
         margin = 2 * radius_px  # farther away the result is 0

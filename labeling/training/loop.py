@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import lightning
@@ -25,6 +25,7 @@ from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from configs.errors import Interrupted
+from configs.training import Training
 from labeling.storage.atomic import storage_errors, write_atomically
 
 Batch = dict[str, Tensor]
@@ -34,25 +35,6 @@ PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-m
 _ACCELERATORS = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
 LOGS = "logs"
 """Folder of one log per start, in that of the stage."""
-
-
-class LoopSettings(Protocol):
-    """The settings of a training that its loop uses; see `configs.training`."""
-
-    @property
-    def seed(self) -> int: ...
-    @property
-    def batch(self) -> int: ...
-    @property
-    def precision(self) -> str: ...
-    @property
-    def device(self) -> str: ...
-    @property
-    def devices(self) -> int: ...
-    @property
-    def workers(self) -> int: ...
-    @property
-    def threads(self) -> int | None: ...
 
 
 class EpochSampler(Sampler[int]):
@@ -78,11 +60,24 @@ class EpochSampler(Sampler[int]):
         return self._count
 
 
-def seed_everything(settings: LoopSettings) -> None:
+def seed_everything(settings: Training) -> None:
     """Seed the initial weights, and set the number of threads, on which the last digits of a loss depend."""
     if settings.threads:
         torch.set_num_threads(settings.threads)
     lightning.seed_everything(settings.seed, verbose=False)
+
+
+def with_one_cycle(
+    optimizer: torch.optim.Optimizer, settings: Training, *, learning_rate: float, warm_up: float
+) -> dict[str, Any]:
+    """Return the optimizer as Lightning expects it, with a rate that rises during `warm_up` and then falls to 0."""
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=learning_rate,
+        total_steps=settings.epochs * settings.steps_per_epoch,
+        pct_start=warm_up,
+    )
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +93,7 @@ class StagePlan:
 
 
 def fit_stage(
-    stage: lightning.LightningModule, dataset: Dataset[Batch], settings: LoopSettings, plan: StagePlan
+    stage: lightning.LightningModule, dataset: Dataset[Batch], settings: Training, plan: StagePlan
 ) -> None:
     """Run a stage from its last checkpoint to its end."""
     last = plan.folder / "last.ckpt"
@@ -119,7 +114,7 @@ def fit_stage(
             merge_metrics(plan.folder)
 
 
-def _make_loader(dataset: Dataset[Batch], settings: LoopSettings, plan: StagePlan) -> DataLoader[Batch]:
+def _make_loader(dataset: Dataset[Batch], settings: Training, plan: StagePlan) -> DataLoader[Batch]:
     return DataLoader(
         dataset,
         batch_size=settings.batch,
@@ -129,7 +124,7 @@ def _make_loader(dataset: Dataset[Batch], settings: LoopSettings, plan: StagePla
     )
 
 
-def _make_trainer(settings: LoopSettings, plan: StagePlan) -> lightning.Trainer:
+def _make_trainer(settings: Training, plan: StagePlan) -> lightning.Trainer:
     checkpoints = ModelCheckpoint(
         dirpath=plan.folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True
     )

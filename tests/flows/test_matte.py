@@ -199,7 +199,7 @@ def test_only_missing_files_fail_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("signum", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_a_signal_to_the_group_ends_the_command_and_the_next_one_continues(
     tmp_path: Path, signum: signal.Signals
 ) -> None:
