@@ -1,6 +1,5 @@
 """Training of the recurrent matting network on fake-motion clips, on the loop of `train`."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,14 +13,18 @@ from torch.utils.data import Dataset
 from configs.training import TemporalTraining
 from labeling.matting.temporal_losses import TEMPORAL_WEIGHTS, ClipTruth, temporal_losses
 from labeling.matting.temporal_matting import TEMPORAL_SIZES, TemporalMattingNetwork
-from labeling.training.loop import Batch, StagePlan, fit_stage, seed_everything
-
-STATISTICS_BATCHES = 24
-"""Batches from which the statistics of batch normalization are computed after the training."""
+from labeling.training.loop import (
+    Batch,
+    StagePlan,
+    fit_stage,
+    recompute_batch_norm,
+    seed_everything,
+    with_one_cycle,
+)
 
 
 class ClipMaker(Protocol):
-    """Makes clip `index`; see `temporal_clips.ClipSource`."""
+    """Makes sample `index`; see `temporal_clips.ClipSamples`."""
 
     def clip(self, index: int) -> dict[str, NDArray[np.float32]]: ...
 
@@ -42,7 +45,9 @@ class TemporalStage(lightning.LightningModule):
     def __init__(self, settings: TemporalTraining) -> None:
         super().__init__()
         self.settings = settings
-        self.network = TemporalMattingNetwork(TEMPORAL_SIZES[settings.size])
+        self.network = TemporalMattingNetwork(
+            TEMPORAL_SIZES[settings.size], is_recurrent=settings.is_recurrent
+        ).to(memory_format=torch.channels_last)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         alpha, foreground, _ = self.network(batch["image"], batch["probability"])
@@ -55,7 +60,11 @@ class TemporalStage(lightning.LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        return torch.optim.Adam(self.network.parameters(), lr=self.settings.learning_rate)
+        settings = self.settings
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
+        return with_one_cycle(
+            optimizer, settings, learning_rate=settings.learning_rate, warm_up=settings.warm_up
+        )
 
 
 def train_temporal(
@@ -73,28 +82,5 @@ def train_temporal(
     stage, clips = TemporalStage(settings), ClipDataset(source)
     plan = StagePlan(folder, settings.steps_per_epoch, settings.epochs, show_progress=show_progress)
     fit_stage(stage, clips, settings, plan)
-    _recompute_statistics(stage.network, clips, settings.batch)
+    recompute_batch_norm(stage.network, clips, inputs=("image", "probability"), batch=settings.batch)
     return stage.network
-
-
-def _recompute_statistics(network: TemporalMattingNetwork, clips: ClipDataset, batch: int) -> None:
-    """Replace the running statistics of batch normalization by those of the final weights; see `train`."""
-    layers = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
-    momenta: Sequence[float | None] = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None  # the mean over all batches
-    device = next(network.parameters()).device
-    network.train()
-    with torch.no_grad():
-        for start in range(0, batch * STATISTICS_BATCHES, batch):
-            chosen = [clips[start + offset] for offset in range(batch)]
-            network(
-                *(
-                    torch.stack([clip[name] for clip in chosen]).to(device)
-                    for name in ("image", "probability")
-                )
-            )
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
-    network.eval()

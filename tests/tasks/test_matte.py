@@ -22,6 +22,7 @@ from labeling.matting.output import MatteFolder
 from labeling.segmenters.protocol import Segmenter
 from labeling.storage.atomic import write_atomically
 from tasks.matte import MatteOrder, MatteSummary, matte_video, matte_video_task
+from tasks.matte_methods import StaticCamera
 from tests.conftest import ROOT
 from tests.fakes.broken_videos import write_single_pixel
 from tests.fakes.mattes import (
@@ -45,8 +46,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def network(weights: Path) -> MattingNetwork:
-    return MattingNetwork(weights)
+def network(weights: Path) -> StaticCamera:
+    return StaticCamera(MattingNetwork(weights))
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def stop_after(calls: int) -> Check:
 
 
 def test_every_frame_has_its_images_and_the_result_is_complete(
-    video: Path, network: MattingNetwork, tmp_path: Path
+    video: Path, network: StaticCamera, tmp_path: Path
 ) -> None:
     out = tmp_path / "walk"
     summary = matte_video(order_of(video, out), find_walker(), network, go_on)
@@ -108,7 +109,7 @@ def test_every_frame_has_its_images_and_the_result_is_complete(
     assert not list(out.rglob(".*"))
 
 
-def test_the_same_order_again_does_nothing(video: Path, network: MattingNetwork, tmp_path: Path) -> None:
+def test_the_same_order_again_does_nothing(video: Path, network: StaticCamera, tmp_path: Path) -> None:
     out = tmp_path / "walk"
     first = matte_video(order_of(video, out), find_walker(), network, go_on)
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
@@ -119,7 +120,7 @@ def test_the_same_order_again_does_nothing(video: Path, network: MattingNetwork,
 
 
 def test_another_background_or_format_is_only_encoded_again(
-    video: Path, network: MattingNetwork, tmp_path: Path
+    video: Path, network: StaticCamera, tmp_path: Path
 ) -> None:
     out = tmp_path / "walk"
     first = matte_video(order_of(video, out), find_walker(), network, go_on)
@@ -135,7 +136,7 @@ def test_another_background_or_format_is_only_encoded_again(
 
 
 def test_other_settings_and_another_video_are_refused_and_nothing_changes(
-    video: Path, network: MattingNetwork, tmp_path: Path
+    video: Path, network: StaticCamera, tmp_path: Path
 ) -> None:
     out = tmp_path / "walk"
     matte_video(order_of(video, out), find_walker(), network, go_on)
@@ -156,9 +157,7 @@ def test_other_settings_and_another_video_are_refused_and_nothing_changes(
     )
 
 
-def test_without_people_alpha_is_zero_and_the_status_is_empty(
-    network: MattingNetwork, tmp_path: Path
-) -> None:
+def test_without_people_alpha_is_zero_and_the_status_is_empty(network: StaticCamera, tmp_path: Path) -> None:
     video = write_walk(tmp_path / "room.mp4", frames=6, empty=True)
     summary = matte_video(order_of(video, tmp_path / "out"), ScriptedSegmenter(), network, go_on)
     folder = MatteFolder(tmp_path / "out")
@@ -169,7 +168,7 @@ def test_without_people_alpha_is_zero_and_the_status_is_empty(
 
 @pytest.mark.parametrize("size_hw", [(16, 16), (17, 33)])
 def test_the_smallest_videos_and_a_single_frame_are_matted(
-    network: MattingNetwork, tmp_path: Path, size_hw: tuple[int, int]
+    network: StaticCamera, tmp_path: Path, size_hw: tuple[int, int]
 ) -> None:
     lossless = Coding(codec="ffv1", pix_fmt="bgr0")
     video = write_walk(tmp_path / "small.mkv", frames=1, size_hw=size_hw, coding=lossless)
@@ -180,7 +179,7 @@ def test_the_smallest_videos_and_a_single_frame_are_matted(
 
 
 def test_a_video_of_one_pixel_and_a_missing_one_are_refused_in_words(
-    network: MattingNetwork, tmp_path: Path
+    network: StaticCamera, tmp_path: Path
 ) -> None:
     tiny = write_single_pixel(tmp_path / "pixel.mkv")
     with pytest.raises(UnsupportedVideo, match="too small"):
@@ -193,7 +192,7 @@ def test_a_video_of_one_pixel_and_a_missing_one_are_refused_in_words(
 
 @pytest.mark.parametrize("calls", [1, 2, 3, 4, 6, 9, 20])
 def test_a_cancelled_matte_continues_with_the_same_bytes(
-    video: Path, network: MattingNetwork, tmp_path: Path, calls: int
+    video: Path, network: StaticCamera, tmp_path: Path, calls: int
 ) -> None:
     """In the plate, between frames, and while encoding."""
     whole = tmp_path / "whole"
@@ -209,7 +208,7 @@ def test_a_cancelled_matte_continues_with_the_same_bytes(
 
 
 def test_after_a_full_disk_the_same_order_continues(
-    video: Path, network: MattingNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    video: Path, network: StaticCamera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, written = tmp_path / "walk", 0
 
@@ -235,10 +234,11 @@ import sys
 from pathlib import Path
 from labeling.matting.network import MattingNetwork
 from tasks.matte import matte_video
+from tasks.matte_methods import StaticCamera
 from tests.fakes.mattes import find_walker
 from tests.tasks.test_matte import go_on, order_of
 video, out, weights = map(Path, sys.argv[1:])
-matte_video(order_of(video, out, format="webm"), find_walker(), MattingNetwork(weights), go_on)
+matte_video(order_of(video, out, format="webm"), find_walker(), StaticCamera(MattingNetwork(weights)), go_on)
 """
 
 
@@ -271,7 +271,7 @@ def test_a_killed_matte_continues_with_the_same_bytes(weights: Path, tmp_path: P
 
 @pytest.mark.usefixtures("prefect")
 def test_an_unexpected_exception_fails_its_video_only(
-    video: Path, network: MattingNetwork, tmp_path: Path
+    video: Path, network: StaticCamera, tmp_path: Path
 ) -> None:
     @flow
     def matte_both() -> list[MatteSummary]:
