@@ -19,10 +19,11 @@ from configs.errors import ConfigError, DiskFull, Interrupted, SourceNotFound, U
 from configs.matting import MatteSettings, PlateBlock
 from labeling.matting.network import MattingNetwork
 from labeling.matting.output import MatteFolder
+from labeling.matting.temporal_network import TemporalNetwork
 from labeling.segmenters.protocol import Segmenter
 from labeling.storage.atomic import write_atomically
 from tasks.matte import MatteOrder, MatteSummary, matte_video, matte_video_task
-from tasks.matte_methods import StaticCamera
+from tasks.matte_methods import STATE, MovingCamera, StaticCamera
 from tests.conftest import ROOT
 from tests.fakes.broken_videos import write_single_pixel
 from tests.fakes.mattes import (
@@ -31,6 +32,7 @@ from tests.fakes.mattes import (
     read_folder,
     times_of,
     write_network,
+    write_temporal_network,
     write_walk,
 )
 from tests.fakes.segmenters import FixedSegmenter, ScriptedSegmenter
@@ -229,6 +231,17 @@ def test_after_a_full_disk_the_same_order_continues(
     assert read_folder(out) == read_folder(tmp_path / "whole")
 
 
+MOVING = """
+import sys
+from pathlib import Path
+from labeling.matting.temporal_network import TemporalNetwork
+from tasks.matte import matte_video
+from tasks.matte_methods import MovingCamera
+from tests.fakes.mattes import find_walker
+from tests.tasks.test_matte import go_on, order_of
+video, out, weights = map(Path, sys.argv[1:])
+matte_video(order_of(video, out, camera="moving"), find_walker(), MovingCamera(TemporalNetwork(weights)), go_on)
+"""
 WORK = """
 import sys
 from pathlib import Path
@@ -267,6 +280,62 @@ def test_a_killed_matte_continues_with_the_same_bytes(weights: Path, tmp_path: P
     assert one["frames"] == other["frames"]
     assert [record["index"] for record in one["frames"]] == list(range(60))
     assert not list(out.rglob(".writing-*"))
+
+
+@pytest.fixture(scope="module")
+def temporal_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_temporal_network(tmp_path_factory.mktemp("network") / "temporal.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_killed_matte_of_a_moving_camera_continues_with_the_same_bytes(
+    temporal_weights: Path, tmp_path: Path
+) -> None:
+    """Killed before a state was kept, after it, and among the last frames."""
+    video = write_walk(tmp_path / "walk.mp4", frames=60)
+    out, whole = tmp_path / "walk", tmp_path / "whole"
+
+    def start(folder: Path) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-c", MOVING, str(video), str(folder), str(temporal_weights)]
+        return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)})
+
+    assert start(whole).wait(300) == 0
+    for reached in ("alpha/00005.png", STATE, "alpha/00050.png"):
+        process = start(out)
+        while not (out / reached).exists() and process.poll() is None:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (out / "matte.json").exists()
+    assert start(out).wait(300) == 0
+    assert read_folder(out) == read_folder(whole)
+    frames = [json.loads((folder / "matte.json").read_bytes())["frames"] for folder in (out, whole)]
+    assert frames[0] == frames[1]
+    assert not (out / STATE).exists()
+
+
+def test_a_moving_camera_has_no_plate(temporal_weights: Path, video: Path, tmp_path: Path) -> None:
+    method = MovingCamera(TemporalNetwork(temporal_weights))
+    order = order_of(video, tmp_path / "out", camera="moving")
+    summary = matte_video(order, find_walker(), method, go_on)
+    assert (summary.frames, summary.error) == (FRAMES, "")
+    assert not (tmp_path / "out" / "plate.png").exists()
+    assert "Background plate" not in (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert len(list((tmp_path / "out" / "alpha").iterdir())) == FRAMES
+
+
+def test_a_matte_of_the_other_kind_of_camera_is_refused(
+    temporal_weights: Path, network: StaticCamera, video: Path, tmp_path: Path
+) -> None:
+    matte_video(order_of(video, tmp_path / "out"), find_walker(), network, go_on)
+    with pytest.raises(ConfigError, match="camera"):
+        matte_video(
+            order_of(video, tmp_path / "out", camera="moving"),
+            find_walker(),
+            MovingCamera(TemporalNetwork(temporal_weights)),
+            go_on,
+        )
 
 
 @pytest.mark.usefixtures("prefect")
