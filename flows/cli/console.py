@@ -18,6 +18,7 @@ from configs.errors import ConfigError, ExportError, MaskmillError, ModelError, 
 
 if TYPE_CHECKING:
     from db.runs.queries import Failure
+    from labeling.sources.source import PassedOver
 
 
 class Exit(IntEnum):
@@ -177,6 +178,13 @@ def print_table(
         table.add_row(*(Text(str(cell)) for cell in row))
     console = Console()
     Console(width=console.width if console.is_terminal else 200).print(table)
+
+
+def print_passed_over(found: "Sequence[PassedOver]") -> None:
+    """Print what was not looked at, if there is something."""
+    if found:
+        rows = [(one.spec, one.count, one.reason, ", ".join(one.examples)) for one in found]
+        print_table(("not looked at in", "number", "what, and what to do", "for example"), rows)
 
 
 def print_failures(failures: "Sequence[Failure]") -> None:

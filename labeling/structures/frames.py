@@ -31,6 +31,8 @@ class Clip:
     start_s: Fraction = Fraction(0)
     end_s: Fraction | None = None
     images: tuple["ImageFile", ...] = ()
+    levels: tuple[int, int] | None = None
+    """The levels of 16-bit images that are shown as black and as white; None: each image's own."""
 
     @property
     def is_temporal(self) -> bool:

@@ -63,13 +63,17 @@ def main_stream(container: InputContainer, path: Path) -> VideoStream:
     """Choose the video stream: the first with moving images, preferably of a default track."""
     if not container.streams:
         raise EmptyVideo(f"{path} has no streams: record or fetch it again")
-    moving = [s for s in container.streams.video if not s.disposition & _NO_MOVING_IMAGE]
+    moving = moving_streams(container)
     if not moving:
         raise NotAVideo(f"{path} has no video stream ({container.format.name}): check what it is")
     stream = next((s for s in moving if s.disposition & Disposition.default), moving[0])
     if cast(object, stream.codec_context) is None:
         raise UnsupportedVideo(f"{path}: there is no decoder for its video; convert it, for example to H.264")
     return stream
+
+
+def moving_streams(container: InputContainer) -> list[VideoStream]:
+    return [s for s in container.streams.video if not s.disposition & _NO_MOVING_IMAGE]
 
 
 def read_packets(

@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 
 from configs.errors import EmptyVideo, TruncatedVideo, UnsupportedVideo
 from labeling.video.color import SMALLEST_SIDE_PX, upright_hw
-from labeling.video.containers import main_stream, open_video, read_packets
+from labeling.video.containers import main_stream, moving_streams, open_video, read_packets
 from labeling.video.timestamps import FALLBACK_STEP_S, first_intact_frame
 
 TAIL_MARGINS_S = (5, 60)
@@ -48,6 +48,8 @@ class VideoFacts:
     fps: Fraction | None
     """Average; None if the file does not declare it."""
     codec: str
+    other_streams: int = 0
+    """Further video streams with moving images, such as the rear camera's."""
 
 
 @dataclass(slots=True)
@@ -83,10 +85,11 @@ def probe_video(path: Path) -> VideoFacts:
         origin_s = _seconds(first.pts, stream)
         fps = stream.average_rate or None
         codec = stream.codec_context.codec.canonical_name
+        others = len(moving_streams(container)) - 1
         height, width = size_hw = upright_hw(first)
     if min(size_hw) < SMALLEST_SIDE_PX:
         raise UnsupportedVideo(f"{path} is {width}x{height} px, too small to show a person: remove it")
-    return VideoFacts(_measure_duration(path, origin_s), size_hw, fps, codec)
+    return VideoFacts(_measure_duration(path, origin_s), size_hw, fps, codec, others)
 
 
 def _seconds(stamp: int | None, stream: Stream) -> Fraction | None:
