@@ -32,6 +32,7 @@ from labeling.sources.fetching import fetch
 from labeling.sources.file_types import has_pages_name
 from labeling.sources.source import FailedSource, FetchedSource, PassedOverCounter, SourceItem
 from labeling.sources.titles import source_title
+from labeling.video.gaps import find_gaps
 from labeling.video.images import count_images, find_levels
 from labeling.video.probe import probe_video
 from tasks.execution.context import Context
@@ -39,6 +40,8 @@ from tasks.execution.context import Context
 OTHER_STREAM = (
     "further video streams: the first is looked at; extract another one, for example with ffmpeg -map 0:v:1"
 )
+NOT_THERE = "seconds that the header declares after the last frame: nothing was recorded there"
+NOT_FILMED = "seconds between frames, in which nothing was recorded: the camera was off, or its clock jumped"
 MORE_PAGES = "pages after the first of images, or images of animations: save each as a file of its own"
 
 
@@ -141,9 +144,16 @@ def _ingest_video(work: _Work, fetched: FetchedSource, path: Path) -> str:
     context, facts = work.context, probe_video(path)
     if facts.other_streams:
         work.passed_over.add(fetched.origin.spec, OTHER_STREAM, path.name, count=facts.other_streams)
+    if facts.lacking_s:
+        seconds = max(1, round(facts.lacking_s))
+        work.passed_over.add(fetched.origin.spec, NOT_THERE, path.name, count=seconds)
+    gaps = [[round(1000 * start), round(1000 * end)] for start, end in find_gaps(path, facts.fps)]
+    if gaps:
+        seconds = sum(end - start for start, end in gaps) // 1000
+        work.passed_over.add(fetched.origin.spec, NOT_FILMED, path.name, count=seconds)
     video_id = sha256_of(path)
     duration_ms = round(facts.duration_s * 1000)
-    row: dict[str, str | int | None] = {
+    row: dict[str, Any] = {
         "id": video_id,
         "kind": "video",
         "path": context.home.relative(path),
@@ -152,19 +162,31 @@ def _ingest_video(work: _Work, fetched: FetchedSource, path: Path) -> str:
         "height": facts.size_hw[0],
         "fps": str(facts.fps) if facts.fps else None,
         "codec": facts.codec,
+        "gaps": gaps or None,
     }
     with context.database.transaction() as session:
         record_video(session, row)
         record_source(session, work.run_id, fetched.origin, video_ids=[video_id])
-        plan_shards(session, work.run_id, video_id, time_ranges(duration_ms, work.sampling))
+        plan_shards(session, work.run_id, video_id, time_ranges(duration_ms, work.sampling, gaps))
     return video_id
 
 
-def time_ranges(duration_ms: int, sampling: Sampling) -> list[ShardRange]:
-    """Cut a video into shards; the last has no end, because a declared duration may be wrong."""
+def time_ranges(duration_ms: int, sampling: Sampling, gaps: Sequence[Sequence[int]] = ()) -> list[ShardRange]:
+    """Cut a video into shards; the last has no end, because a declared duration may be wrong.
+
+    Those that lie in a gap ([start, end] in ms) as a whole are left out.
+
+    >>> time_ranges(200_000, Sampling(), [[10_000, 190_000]])
+    [ShardRange(start_ms=0, end_ms=60000), ShardRange(start_ms=180000, end_ms=None)]
+    """
     shard_ms = max(1, round(Fraction(str(sampling.shard_s)) * 1000))
     starts = list(range(0, max(duration_ms, 1), shard_ms))
-    return [ShardRange(a, b) for a, b in zip(starts, [*starts[1:], None], strict=True)]
+    ranges = [ShardRange(a, b) for a, b in zip(starts, [*starts[1:], None], strict=True)]
+    return [
+        one
+        for one in ranges
+        if one.end_ms is None or not any(start < one.start_ms and one.end_ms <= end for start, end in gaps)
+    ]
 
 
 def _ingest_images(work: _Work, fetched: FetchedSource) -> list[str]:

@@ -74,6 +74,9 @@ class VideoRow(Base):
     height: Mapped[int | None] = mapped_column(comment="px after rotation")
     fps: Mapped[str | None] = mapped_column(comment="average frames/s, such as 30000/1001")
     codec: Mapped[str | None] = mapped_column(comment="name in FFmpeg")
+    gaps: Mapped[list[Any] | None] = mapped_column(
+        comment="[start, end] in ms of stretches without frames; null: none"
+    )
     black_level: Mapped[int | None] = mapped_column(comment="of 16-bit images, shown as black; null: 8 bits")
     white_level: Mapped[int | None] = mapped_column(comment="of 16-bit images, shown as white")
 

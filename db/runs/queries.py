@@ -147,7 +147,8 @@ def shard_clip(session: Session, shard: ShardRow, locate: Callable[[str], Path])
     video = session.get_one(VideoRow, shard.video_id)
     if video.kind == "video":
         end = None if shard.end_ms is None else Fraction(shard.end_ms, 1000)
-        return Clip(video.id, locate(video.path), Fraction(shard.start_ms, 1000), end)
+        gaps = tuple((Fraction(start, 1000), Fraction(stop, 1000)) for start, stop in video.gaps or ())
+        return Clip(video.id, locate(video.path), Fraction(shard.start_ms, 1000), end, gaps=gaps)
     query = select(ImageRow).where(ImageRow.video_id == video.id, ImageRow.position >= shard.start_ms)
     if shard.end_ms is not None:
         query = query.where(ImageRow.position < shard.end_ms)

@@ -133,8 +133,8 @@ def _to_rgb(image: Image.Image, levels: Levels | None) -> RgbImage:
     if image.mode.startswith("I"):  # Pillow would clip these at 255 instead of scaling them
         values = _sixteen_bits(image)
         low, high = levels or _join_levels([_used_levels(values)])
-        scaled = np.clip((values - low) / (high - low), 0, 1) * 255
-        return np.repeat(np.rint(scaled).astype(np.uint8)[:, :, None], 3, axis=2)
+        scaled = np.clip((values - low) * 256 // (high - low + 1), 0, 255)
+        return np.repeat(scaled.astype(np.uint8)[:, :, None], 3, axis=2)
     if image.mode == "F":
         raise ValueError("floating-point levels have no standard range")
     opaque = image.convert("RGBA") if image.mode in {"P", "PA", "LA"} else image

@@ -1,4 +1,4 @@
-"""What sources hold and was not looked at; the levels of 16-bit images.
+"""What sources hold and was not looked at; gaps of videos, and the levels of 16-bit images.
 
 Revision ID: 0005
 Revises: 0004
@@ -27,6 +27,13 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("video") as batch:
         batch.add_column(
+            sa.Column(
+                "gaps",
+                sa.JSON(none_as_null=True),
+                comment="[start, end] in ms of stretches without frames; null: none",
+            )
+        )
+        batch.add_column(
             sa.Column("black_level", sa.BigInteger, comment="of 16-bit images, shown as black; null: 8 bits")
         )
         batch.add_column(sa.Column("white_level", sa.BigInteger, comment="of 16-bit images, shown as white"))
@@ -36,4 +43,5 @@ def downgrade() -> None:
     with op.batch_alter_table("video") as batch:
         batch.drop_column("white_level")
         batch.drop_column("black_level")
+        batch.drop_column("gaps")
     op.drop_table("passed_over")
