@@ -70,13 +70,24 @@ UsageError: Any = typer.BadParameter.__mro__[1]
 class Commands(TyperGroup):
     """A command group that turns maskmill's errors into one sentence and an exit code."""
 
-    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **kwargs: Any) -> Any:
         with _handle_errors():
-            return super().make_context(*args, **kwargs)
+            for argument in args:
+                _refuse_undecodable(argument)
+            return super().make_context(info_name, args, *rest, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
         with _handle_errors():
             return super().invoke(ctx)
+
+
+def _refuse_undecodable(argument: str) -> None:
+    """Raise `ConfigError` for a name that is not UTF-8: neither Prefect nor a database can store it."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError as exc:
+        shown = argument.encode(errors="replace").decode()
+        raise ConfigError(f"{shown}: the name is not UTF-8: rename it, or name its folder") from exc
 
 
 @contextmanager

@@ -173,7 +173,7 @@ def test_coco_counts_may_be_bytes_text_or_a_list() -> None:
     assert Mask.from_coco({"size": [2, 4], "counts": mask.counts.decode()}) == mask
 
 
-HOSTILE_RUNS = (
+HOSTILE_RUNS: tuple[list[object], ...] = (
     [0, 0, *[4294967295, 4294967295, 0, 0] * 5000],
     [4294967295, 9],  # 8 in 32 bits
     [-4, 12],
