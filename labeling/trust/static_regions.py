@@ -23,7 +23,8 @@ REMEMBERED = 64
 """Most images held of one shot; of a longer shot every second, every fourth and so on."""
 SHORTEST_SHOT_MS = 15_000
 FEWEST_IMAGES = 10
-"""Shorter shots give no result: people stand still for that long."""
+"""In shorter shots people may stand still. Where the camera does too, their masks are doubted all the same: whether a
+recorder cuts its files after ten seconds or after a minute must not decide what is accepted."""
 BRIEF = 5
 """Percentage of the darkest and of the brightest moments of a pixel that are ignored: a person passed by."""
 NOISE_LEVELS = 20
@@ -57,9 +58,10 @@ class _ShotRecorder:
             self.stride *= 2
 
     def statistics(self) -> "_ShotStatistics | None":
-        """Return the statistics of the shot; None: it is too short."""
-        if self.last_ms - self.first_ms < SHORTEST_SHOT_MS or len(self.images) < FEWEST_IMAGES:
+        """Return the statistics of the shot; None: it has one image."""
+        if len(self.images) < 2:  # noqa: PLR2004 - one image shows no change
             return None
+        is_long = self.last_ms - self.first_ms >= SHORTEST_SHOT_MS and len(self.images) >= FEWEST_IMAGES
         images = np.stack(self.images)
         percentiles = (BRIEF, 25, 50, 75, 100 - BRIEF)
         low, lower, median, upper, high = np.percentile(images, percentiles, axis=0).astype(np.float32)
@@ -67,6 +69,7 @@ class _ShotRecorder:
             median=median,
             changes=np.asarray(high - low > NOISE_LEVELS),
             is_static=is_steady(median, np.asarray(upper - lower <= NOISE_LEVELS)),
+            is_long=is_long,
             times=np.array(self.times),
             images=images,
         )
@@ -82,6 +85,8 @@ class _ShotStatistics:
     """Which of them vary."""
     is_static: bool
     """The camera does not move."""
+    is_long: bool
+    """People do not stand still for so long."""
     times: NDArray[np.int64]
     """Of the held images, in ms."""
     images: NDArray[np.uint8]
@@ -129,10 +134,10 @@ class StaticRegionDetector:
     def moving_fraction(self, mask: Mask, pts_ms: int) -> float | None:
         """Return the share of a remembered frame's mask that moves, in [0, 1].
 
-        None: the shot is too short, or the mask is smaller than one small pixel.
+        None: the shot has one image, or is short and the camera moves, or the mask is smaller than one small pixel.
         """
         shot, image = self._recall(pts_ms)
-        if shot is None:
+        if shot is None or not (shot.is_long or shot.is_static):
             return None
         inside = _shrink(mask, image)
         return float(shot.moving(image)[inside].mean()) if inside.any() else None
@@ -144,14 +149,14 @@ class StaticRegionDetector:
         `labeling.trust.missed_people.find_missed`).
         """
         shot, image = self._recall(pts_ms)
-        if shot is None or not shot.is_static:
+        if shot is None or not (shot.is_long and shot.is_static):
             return None
         people = [small for mask in masks if (small := _shrink(mask, image)).any()]
         box = find_missed(shot.alike(image), shot.beside(pts_ms), people, min_share=min_share)
         return box and _enlarge(box, image, masks[0].size_hw)
 
     def _recall(self, pts_ms: int) -> tuple[_ShotStatistics | None, LumaImage]:
-        """Return the statistics of a remembered frame's shot, None if it is too short, and its small image."""
+        """Return the statistics of a remembered frame's shot, None if it has one image, and its small image."""
         self._finish_shot()
         key, image = self._remembered[pts_ms]
         return self._finished.get(key), image
