@@ -118,7 +118,9 @@ def _cross(wall: NDArray[np.uint8], pan_px: int) -> BoxXywh | None:
 
 
 def test_a_short_shot_of_a_moving_camera_gives_no_result() -> None:
-    wall = np.random.default_rng(0).integers(0, 200, (30, 80, 3), np.uint8).repeat(4, axis=0).repeat(4, axis=1)
+    wall = (
+        np.random.default_rng(0).integers(0, 200, (30, 80, 3), np.uint8).repeat(4, axis=0).repeat(4, axis=1)
+    )
     static_regions = StaticRegionDetector()
     for number in range(10):
         frame = Frame("v", 500 * number, wall[:, 4 * number : 4 * number + 160].copy())
