@@ -15,7 +15,7 @@ from configs.errors import ConfigError, SourceError
 from configs.synthesis import FakeMotionBlock
 from labeling.datasets.formats.coco import write_coco
 from labeling.datasets.moving_clips import ClipFolder
-from labeling.matting.composites import render_cutout
+from labeling.matting.rendered_cutouts import render_cutout
 from labeling.sources.file_types import is_image_name, is_video_name, natural_order
 from labeling.structures.cutouts import Cutout
 from labeling.synthetic.fake_motion import ClipPlan, FakeMotion

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from configs.errors import StorageError
 from labeling.background.coverage import MaskedPlate
-from labeling.matting.composites import RNG, looks_like_shadow
+from labeling.matting.disturbances import RNG
 from labeling.matting.frame import CropImages, MattingFrame, cluster_crops, cut_crop
 from labeling.matting.inputs import Crop, FloatImage, NetworkInput
+from labeling.matting.shadow_look import looks_like_shadow
 from labeling.matting.stream import FindInstances, prepare_frames
 from labeling.storage.atomic import storage_errors, write_atomically
 from labeling.structures.frames import Clip, RgbImage
