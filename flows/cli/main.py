@@ -152,8 +152,8 @@ def _generate(
 
     try:
         with (
-            temporary_server(),
             exit_on_sigint(),
+            temporary_server(),
             watch_progress(home, config.run_id(), enabled=show_progress),
         ):
             return generate_dataset(specs, config, name=Path(name).stem, home=home, retry_failed=retry_failed)

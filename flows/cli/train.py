@@ -58,7 +58,7 @@ def matting(
     from flows.train import train_matting
 
     settings = load_training(config, changes or [])
-    with temporary_server(), exit_on_sigint():
+    with exit_on_sigint(), temporary_server():
         summary = train_matting(datasets, to, settings, backgrounds, videos, show_progress=not as_json)
     emit(summary, lambda: _print(summary), as_json=as_json)
     if summary.failures:
@@ -92,7 +92,7 @@ def pose_mask(
     from flows.train import train_pose_mask
 
     settings = load_pose_mask_training(config, changes or [])
-    with temporary_server(), exit_on_sigint():
+    with exit_on_sigint(), temporary_server():
         summary = train_pose_mask(datasets, to, settings, backgrounds, show_progress=not as_json)
     emit(summary, lambda: _print_pose_mask(summary), as_json=as_json)
     if summary.failures:
@@ -141,7 +141,7 @@ def osvos_parent(
     from flows.train import train_osvos_parent
 
     settings = load_osvos_parent_training(config, changes or [])
-    with temporary_server(), exit_on_sigint():
+    with exit_on_sigint(), temporary_server():
         summary = train_osvos_parent(datasets, to, settings, show_progress=not as_json)
     emit(summary, lambda: _print_parent(summary), as_json=as_json)
     if summary.failures:
