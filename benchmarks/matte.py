@@ -53,9 +53,9 @@ def work(video: Path, out: Path, config_name: str, changes: list[str], weights: 
     from labeling.matting import plate_fit, stream
     from labeling.matting.network import MattingNetwork
     from labeling.segmenters.factory import make_segmenter
-    from tasks import matte
+    from tasks import matte, matte_methods
 
-    config, stages, module = load_config(config_name, changes), Stages(), vars(matte)
+    config, stages = load_config(config_name, changes), Stages()
     network: Any = MattingNetwork(weights)
     teacher: Any = make_segmenter(
         config.teacher, weights_dir=config.weights_dir, device=config.device, batch=config.batch
@@ -66,11 +66,14 @@ def work(video: Path, out: Path, config_name: str, changes: list[str], weights: 
         vars(plate_fit)[name] = stages.timed("light", vars(plate_fit)[name])
     vars(stream)["locate_missing"] = stages.timed("missing people", vars(stream)["locate_missing"])
     vars(stream)["_reduced_gray"] = stages.timed("neighbors", vars(stream)["_reduced_gray"])
-    module["build_plate"] = stages.timed("plate", module["build_plate"])
-    module["_encode"] = stages.timed("encode", module["_encode"])
+    vars(matte_methods)["build_plate"] = stages.timed("plate", vars(matte_methods)["build_plate"])
+    vars(matte)["_encode"] = stages.timed("encode", vars(matte)["_encode"])
     whole = stages.timed("frames: decode, crop, merge, write", matte.matte_video)
     summary = whole(
-        matte.MatteOrder(video, out, MatteSettings(weights=weights)), teacher, network, lambda: None
+        matte.MatteOrder(video, out, MatteSettings(weights=weights)),
+        teacher,
+        matte_methods.StaticCamera(network),
+        lambda: None,
     )
     print(
         json.dumps(

@@ -65,7 +65,10 @@ class MattedVideo(Block):
     """Image whose black pixels are not decided in every frame of `cdnet`."""
     images: Path | None = None
     """Folder of the video's frames, with the numbers of the ground truth. They are shown in the report, and the error
-    along the motion (MESSDdt) requires them."""
+    along the motion (MESSDdt) requires them, or `flow`."""
+    flow: Path | None = None
+    """Folder of exact optical flow as KITTI stores it, such as `maskmill synthesize` writes: the file with the number of
+    a frame is the motion to the next one. Where it is not valid, that between `images` is used."""
     offset: int | None = None
     """Number of a frame in the ground truth, minus its number in the matte. None: both start with the first frame,
     which is 0 if the folder has a number 0, and 1 otherwise; CDnet's is 1."""
@@ -84,13 +87,14 @@ class MattedVideo(Block):
             raise PydanticCustomError(
                 "one_matte_truth", "matte: set either alpha (exact mattes) or cdnet (CDnet masks)"
             )
-        of_matte = ("alpha", "cdnet", "roi", "images", "offset")
+        of_matte = ("alpha", "cdnet", "roi", "images", "flow", "offset")
         unused = [name for name in of_matte if getattr(self, name) is not None and not self.matte]
         unused += ["roi"] if self.roi and self.alpha else []
+        unused += ["flow"] if self.flow and self.cdnet else []
         if unused:
             raise PydanticCustomError(
                 "unused",
-                "{keys}: not used here; alpha, cdnet, images and offset belong to matte, and roi to cdnet",
+                "{keys}: not used here; alpha, cdnet, images and offset belong to matte, roi to cdnet, and flow to alpha",
                 {"keys": ", ".join(unused)},
             )
         return self

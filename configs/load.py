@@ -17,7 +17,7 @@ from configs.errors import ConfigError, UnknownModel
 from configs.ground_truth import GroundTruth, LabeledSet, kind_of_set, require_labeled
 from configs.models import RunConfig
 from configs.synthesis import FakeMotionBlock
-from configs.training import MattingTraining, OsvosParentTraining, PoseMaskTraining
+from configs.training import MattingTraining, OsvosParentTraining, PoseMaskTraining, TemporalTraining
 
 Settings = TypeVar("Settings", bound=Block)
 CALIBRATIONS = ("lite", "surveillance")
@@ -35,7 +35,7 @@ _PATHS = (
     "cache",
 )
 """Keys whose value is a path; not the export's folder, which is relative to the home."""
-PRESETS = ("default", "lite", "offline", "surveillance")
+PRESETS = ("default", "lite", "moving", "offline", "surveillance")
 
 
 def load_config(name_or_file: str, changes: Sequence[str] = ()) -> RunConfig:
@@ -145,6 +145,15 @@ def load_osvos_parent_training(file: Path | None, changes: Sequence[str] = ()) -
         ConfigError: as there.
     """
     return _load_training(OsvosParentTraining, file, changes)
+
+
+def load_temporal_training(file: Path | None, changes: Sequence[str] = ()) -> TemporalTraining:
+    """Read the settings of the recurrent matting network's training, as `load_training`.
+
+    Raises:
+        ConfigError: as there.
+    """
+    return _load_training(TemporalTraining, file, changes)
 
 
 def _load_training(kind: type[Settings], file: Path | None, changes: Sequence[str]) -> Settings:

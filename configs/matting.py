@@ -21,6 +21,15 @@ class PlateBlock(Block):
     """Most frames searched for background that no sample shows; 0 for no search."""
 
 
+class MovingBlock(Block):
+    """Matting of a moving camera, by the recurrent network."""
+
+    short_side_px: int = Field(256, ge=64, le=2048, multiple_of=32)
+    """Shorter side of the images that the network sees; larger ones take longer, in proportion to the pixels."""
+    shot_threshold: float = Field(30.0, gt=0)
+    """As `sampling.shot_threshold`: the network forgets everything at a cut."""
+
+
 class MatteSettings(Block):
     """How people are cut out of a video, and what is written."""
 
@@ -29,6 +38,11 @@ class MatteSettings(Block):
     video, or `blur`."""
     format: Literal["png", "webm", "mov"] = "png"
     """png: images only; webm: also a VP9 video with alpha; mov: also ProRes 4444 with alpha, for editors."""
+    camera: Literal["static", "moving"] = "static"
+    """static: the network compares each frame with the plate of the empty scene; moving: no plate, a recurrent network
+    follows the people."""
     plate: PlateBlock = PlateBlock()
+    moving: MovingBlock = MovingBlock()
     weights: Path | None = None
-    """ONNX file of a matting network that `maskmill train matting` wrote; None: the network of the package."""
+    """ONNX file of a network that `maskmill train matting` wrote, or `maskmill train temporal` for a moving camera; None:
+    the network of the package."""

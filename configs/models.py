@@ -185,7 +185,7 @@ class Export(Block):
 
 _NOT_IN_THE_OUTCOME = {
     *("review", "schedules", "export", "ingest", "weights_dir", "device", "batch"),
-    *("workers", "runner", "address", "gpu_slots"),
+    *("workers", "runner", "address", "gpu_slots", "camera"),
 }
 
 
@@ -204,6 +204,8 @@ class RunConfig(Block):
     review: Review = Review()
     schedules: Schedules = Schedules()
     """When flows start, once `maskmill serve` or `maskmill deploy` registered them."""
+    camera: Literal["static", "moving"] = "static"
+    """For `maskmill matte`: static: people are compared with the empty scene; moving: a recurrent network follows them."""
     export: Export = Export()
     ingest: Ingest = Ingest()
     jpeg_quality: int = Field(95, ge=1, le=100)

@@ -2,13 +2,15 @@
 
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from configs.block import Block, Fraction01
 from configs.matting import PlateBlock
 from configs.segmenters import LiteBlock, SegmenterBlock
+from configs.synthesis import FakeMotionBlock
 
 
 class Training(Block):
@@ -140,8 +142,34 @@ class TemporalTraining(Training):
     batch: int = Field(4, ge=1)
     """Clips of a step, on each device."""
     frames: int = Field(4, ge=2)
-    """Frames of a clip (the paper's k)."""
-    steps: int = Field(20_000, ge=1)
-    steps_per_epoch: int = Field(100, ge=1)
-    learning_rate: float = Field(1e-4, gt=0)
-    """Adam's (the paper's)."""
+    """Frames of a sample (the paper's k)."""
+    steps: int = Field(4000, ge=1)
+    learning_rate: float = Field(2e-3, gt=0)
+    """Largest learning rate of Adam; it rises during `warm_up` and then falls to 0 along a cosine."""
+    warm_up: Fraction01 = 0.1
+    is_recurrent: bool = True
+    """False: neither memory nor attention across frames, to measure what they give."""
+    clips: int = Field(600, ge=1)
+    """Clips that are made before the training; samples are random parts of them."""
+    clip_frames: int = Field(6, ge=2)
+    """Frames of each that are kept: they are consecutive, from a random time of a clip of `motion.duration_s`."""
+    motion: FakeMotionBlock = FakeMotionBlock(width=384, height=256, duration_s=2.0, second_person=0.4)
+    """The clips; its seed is not used."""
+    rendered_share: Fraction01 = 0.25
+    """Share of the people that are rendered, if `synthetic` is among several data sets."""
+    simulated_share: Fraction01 = 0.3
+    """Share of the samples whose probability is not the teacher's but has random errors; 1 without a teacher."""
+    teacher: SegmenterBlock = LiteBlock()
+    """Makes the person probability that the network refines."""
+    weights_dir: Path | None = None
+    """Folder of the teacher's weights; None: they are downloaded to the cache."""
+
+    @model_validator(mode="after")
+    def _check_frames(self) -> Self:
+        if self.clip_frames < self.frames or self.motion.frames < self.clip_frames:
+            raise PydanticCustomError(
+                "clip_frames",
+                "frames ({frames}) must not exceed clip_frames ({clip_frames}), nor these the clip's {motion}",
+                {"frames": self.frames, "clip_frames": self.clip_frames, "motion": self.motion.frames},
+            )
+        return self

@@ -1,4 +1,4 @@
-"""The flow that cuts people out of videos of a static camera."""
+"""The flow that cuts people out of videos."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,6 @@ from configs.load import load_config
 from configs.matting import MatteSettings
 from configs.models import RunConfig
 from flows.home import whole_path
-from labeling.matting.network import MattingNetwork
 from labeling.matting.replacement import open_replacement
 from labeling.segmenters.factory import make_segmenter
 from labeling.sources.expand import expand_sources
@@ -23,6 +22,7 @@ from labeling.sources.url_policy import refuse_passwords
 from labeling.storage.home import Home
 from tasks.execution.leases import cancelled, hold_lease
 from tasks.matte import MatteOrder, MatteSummary, check_identity, matte_video_task
+from tasks.matte_methods import open_method
 
 REFUSED: dict[SourceKind, str] = {
     "image_folder": "these are images; join them to a video, for example with ffmpeg",
@@ -89,7 +89,7 @@ def _matte_all(
     """Return all summaries, in order; before anything is written, the folders are compared with the settings."""
     if not any(isinstance(one, MatteOrder) for one in planned):
         return [one for one in planned if isinstance(one, MatteSummary)]
-    network = MattingNetwork(settings.weights)
+    method = open_method(settings)
     teacher = make_segmenter(
         config.teacher.model_copy(update={"refine": ()}),
         weights_dir=config.weights_dir,
@@ -99,12 +99,12 @@ def _matte_all(
     for one in planned:
         if isinstance(one, MatteOrder):
             with suppress(SourceError):  # reported with the other results
-                check_identity(one, teacher, network)
+                check_identity(one, teacher, method)
     created = Home(home)
     created.create()
     with hold_lease(created, "matte-videos") as lease:
         return [
-            matte_video_task(one, teacher, network, lease.check) if isinstance(one, MatteOrder) else one
+            matte_video_task(one, teacher, method, lease.check) if isinstance(one, MatteOrder) else one
             for one in planned
         ]
 

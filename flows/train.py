@@ -7,11 +7,12 @@ from prefect import flow
 from prefect.logging import get_run_logger
 
 from configs.errors import ConfigError
-from configs.training import MattingTraining, OsvosParentTraining, PoseMaskTraining
+from configs.training import MattingTraining, OsvosParentTraining, PoseMaskTraining, TemporalTraining
 from flows.home import whole_path
 from tasks.train import TrainingOrder, TrainingSummary, train_matting_task
 from tasks.train_osvos_parent import OsvosParentOrder, OsvosParentSummary, train_osvos_parent_task
 from tasks.train_pose_masks import PoseMaskOrder, PoseMaskSummary, train_pose_mask_task
+from tasks.train_temporal import TemporalOrder, TemporalSummary, train_temporal_task
 from tasks.training_data import FailedInput
 
 
@@ -104,6 +105,38 @@ def train_osvos_parent(
         tuple(datasets), whole_path(to, "to"), settings or OsvosParentTraining(), show_progress
     )
     summary = train_osvos_parent_task(order)
+    _log_failures(summary.failures)
+    return summary
+
+
+@flow(name="train-temporal", flow_run_name="train {to}", persist_result=False)
+def train_temporal(
+    datasets: list[str],
+    to: Path,
+    settings: TemporalTraining | None = None,
+    backgrounds: list[Path] | None = None,
+    *,
+    show_progress: bool = False,
+) -> TemporalSummary:
+    """Train the network of `maskmill matte --config moving`; an interrupted training continues.
+
+    Args:
+        datasets: `synthetic`, COCO files, YAML files of labeled sets, exported folders, folders of PNG cut-outs.
+        to: folder of the clips, the checkpoints and the network.
+        settings: None: the defaults.
+        backgrounds: videos, images and folders of them; None: the labeled images without their people.
+        show_progress: show Lightning's progress bar.
+    """
+    if not datasets:
+        raise ConfigError("no data set: name at least one, or `synthetic`")
+    order = TemporalOrder(
+        tuple(datasets),
+        whole_path(to, "to"),
+        settings or TemporalTraining(),
+        tuple(backgrounds or ()),
+        show_progress,
+    )
+    summary = train_temporal_task(order)
     _log_failures(summary.failures)
     return summary
 

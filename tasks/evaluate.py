@@ -10,8 +10,9 @@ from typing import Any
 from configs.errors import ConfigError
 from configs.ground_truth import GroundTruth, LabeledSet, MattedVideo
 from configs.models import RunConfig
+from labeling.evaluation.consecutive_frames import add_errors_over_time
 from labeling.evaluation.evaluate import evaluate_frame
-from labeling.evaluation.frames import EvaluatedFrame, LabeledImage
+from labeling.evaluation.frames import EvaluatedFrame, EvaluatedImage, LabeledImage
 from labeling.evaluation.ground_truth import read_labeled
 from labeling.evaluation.matte_files import MatteReader, match_frames, read_frame_image
 from labeling.evaluation.matted_videos import (
@@ -30,22 +31,12 @@ from labeling.segmenters.factory import load_models
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip, ImageFile
 from labeling.structures.instances import Instance
-from labeling.structures.records import LabeledFrame
 from labeling.video.images import read_image
 from labeling.visualization.frames import tile_jpeg
 from labeling.visualization.mattes import matte_jpeg
 
 MAX_TILES = 12
 """Images in each part of the page."""
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluatedImage:
-    """One labeled image with the predictions for it and their scores."""
-
-    labeled: LabeledImage
-    predicted: LabeledFrame
-    frame: EvaluatedFrame
 
 
 @dataclass(frozen=True)
@@ -153,12 +144,13 @@ def evaluate(sets: Mapping[str, GroundTruth], config: RunConfig) -> Evaluation:
     )
 
 
-def _evaluate_set(name: str, images: list[LabeledImage], config: RunConfig) -> Iterator[EvaluatedImage]:
+def _evaluate_set(name: str, images: list[LabeledImage], config: RunConfig) -> list[EvaluatedImage]:
     files = tuple(ImageFile(position, one.path, pts_ms=one.pts_ms) for position, one in enumerate(images))
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
         home.create()
         shard = label_shard(Clip(name, images=files), load_models(config), config, home)
-    for predicted in shard.frames:
-        labeled = images[predicted.key]
-        yield EvaluatedImage(labeled, predicted, evaluate_frame(name, labeled, predicted, shard.cards))
+    pairs = [(images[predicted.key], predicted) for predicted in shard.frames]
+    return add_errors_over_time(
+        [EvaluatedImage(*pair, evaluate_frame(name, *pair, shard.cards)) for pair in pairs]
+    )

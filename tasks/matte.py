@@ -1,10 +1,10 @@
-"""The matte of one video: background plate, alpha of each frame, composite."""
+"""The matte of one video: alpha of each frame, composite, page."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from more_itertools import batched
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
@@ -27,22 +26,18 @@ from configs.errors import (
     StorageError,
     UnexpectedError,
 )
-from configs.matting import MatteSettings, PlateBlock
-from labeling.background.coverage import MaskedPlate
-from labeling.background.masked_plate import build_plate
-from labeling.background.sample_store import find_people_with
+from configs.matting import MatteSettings
 from labeling.matting.encode import compose, side_by_side, write_alpha_video, write_composite
-from labeling.matting.network import MattingNetwork
-from labeling.matting.output import COVERAGE_COLORS, MatteFolder
+from labeling.matting.frame import ALPHA_THRESHOLD
+from labeling.matting.output import MatteFolder
 from labeling.matting.replacement import Replacement, open_replacement
-from labeling.matting.stream import BATCH, MattedFrame, matte_clip
+from labeling.matting.stream import MattedFrame
 from labeling.report.matte_page import MattePage, render_matte
 from labeling.segmenters.protocol import Segmenter
-from labeling.structures.frames import Clip, Frame
-from labeling.structures.instances import Instance
+from labeling.structures.frames import Clip
 from labeling.video.probe import probe_video
+from tasks.matte_methods import STATE, MatteMethod, MatteWork, PreparedMatte, Progress, report_progress
 
-PROGRESS_EVERY_S = 1.0
 LATEST_WIDTH_PX = 480
 TIMELINE_COLUMNS = 400
 COMPARED_BYTES = 1 << 20
@@ -82,7 +77,7 @@ class MatteOrder:
 
 @task(name="matte-video", task_run_name="{order.source.name}", cache_policy=NO_CACHE, persist_result=False)
 def matte_video_task(
-    order: MatteOrder, teacher: Segmenter, network: MattingNetwork, check: Callable[[], None]
+    order: MatteOrder, teacher: Segmenter, method: MatteMethod, check: Callable[[], None]
 ) -> MatteSummary:
     """Matte one video; an error of this video is returned, so that the others go on.
 
@@ -90,7 +85,7 @@ def matte_video_task(
         ConfigError, StorageError, Interrupted: the others cannot go on either.
     """
     try:
-        return matte_video(order, teacher, network, check)
+        return matte_video(order, teacher, method, check)
     except (SourceError, ModelError, AlreadyRunning, UnexpectedError) as error:
         if isinstance(error, UnexpectedError):
             get_run_logger().error("%s", error, exc_info=error)
@@ -98,7 +93,7 @@ def matte_video_task(
 
 
 def matte_video(
-    order: MatteOrder, teacher: Segmenter, network: MattingNetwork, check: Callable[[], None]
+    order: MatteOrder, teacher: Segmenter, method: MatteMethod, check: Callable[[], None]
 ) -> MatteSummary:
     """Write the folder of one video; an interrupted one continues with the first frame that is missing.
 
@@ -116,7 +111,7 @@ def matte_video(
     folder.create()
     with folder.alone():
         try:
-            return _matte(folder, order, teacher, network, check)
+            return _matte(folder, order, teacher, method, check)
         except MaskmillError as error:
             _report_failure(folder, error)
             raise
@@ -132,32 +127,32 @@ def _report_failure(folder: MatteFolder, error: MaskmillError) -> None:
     """Write the error to `progress.json`; a run that was stopped or refused has not failed."""
     if isinstance(error, (SourceError, ModelError, StorageError, UnexpectedError)):
         with suppress(StorageError):
-            _report(folder, "failed", 0, 0, error=error)
+            report_progress(folder, "failed", 0, 0, error=error)
 
 
 def _matte(
     folder: MatteFolder,
     order: MatteOrder,
     teacher: Segmenter,
-    network: MattingNetwork,
+    method: MatteMethod,
     check: Callable[[], None],
 ) -> MatteSummary:
     started, clip = time.monotonic(), Clip(order.source.stem, order.source)
     facts = probe_video(order.source)
     output = _output_of(order.settings)
-    check_identity(order, teacher, network)
+    check_identity(order, teacher, method)
     if folder.read_json("identity.json") is None:
-        folder.write_json("identity.json", _identity(order, teacher, network))
+        folder.write_json("identity.json", _identity(order, teacher, method))
     done = folder.read_json("matte.json")
     if done and done["output"] == output:
         return _stored_summary(done)
     prepared = teacher.prepare(clip)
-    plate = _plate(folder, clip, prepared, order.settings.plate, check)
+    matte = method.prepare(MatteWork(folder, clip, prepared, order.settings, check))
     speed = _stored_summary(done).frames_per_s if done else 0.0
     if not done:
         total = round(float(facts.duration_s * facts.fps)) if facts.fps else 0
         replacement = open_replacement(order.settings.background)
-        speed = _Work(folder, clip, prepared, network, plate, replacement, total, check).matte()
+        speed = _Work(folder, matte, replacement, total, check).matte()
     count = folder.frames_done()
     _encode(folder, clip, order, count, check)
     summary = MatteSummary(
@@ -167,15 +162,16 @@ def _matte(
         sum(record["status"] == "matted" for record in folder.frame_records()),
         round(time.monotonic() - started, 2),
         round(speed, 2),
-        tuple(plate.warnings),
+        matte.warnings,
     )
-    _write_page(folder, order, plate, summary)
-    _write_result(folder, output, {"teacher": prepared.card.name, "matting": network.name}, plate, summary)
-    _report(folder, "done", count, count)
+    _write_page(folder, order, matte, summary)
+    _write_result(folder, output, {"teacher": prepared.card.name, "matting": method.name}, matte, summary)
+    folder.remove(STATE)
+    report_progress(folder, "done", count, count)
     return summary
 
 
-def check_identity(order: MatteOrder, teacher: Segmenter, network: MattingNetwork) -> None:
+def check_identity(order: MatteOrder, teacher: Segmenter, method: MatteMethod) -> None:
     """Compare what determines the frames with what an earlier run wrote into the folder.
 
     Raises:
@@ -185,7 +181,7 @@ def check_identity(order: MatteOrder, teacher: Segmenter, network: MattingNetwor
     there = MatteFolder(order.folder).read_json("identity.json")
     if there is None:
         return
-    identity = _identity(order, teacher, network)
+    identity = _identity(order, teacher, method)
     if changed := [key for key in identity if there.get(key) != identity[key]]:
         raise ConfigError(
             f"{order.folder} holds the matte of another video or of other settings ({', '.join(changed)}): name "
@@ -193,13 +189,12 @@ def check_identity(order: MatteOrder, teacher: Segmenter, network: MattingNetwor
         )
 
 
-def _identity(order: MatteOrder, teacher: Segmenter, network: MattingNetwork) -> dict[str, Any]:
+def _identity(order: MatteOrder, teacher: Segmenter, method: MatteMethod) -> dict[str, Any]:
     return {
         "file": order.source.name,
         "content": _fingerprint(order.source),
-        "plate": order.settings.plate.model_dump(mode="json"),
         "teacher": [teacher.card.name, teacher.card.weights_sha256, teacher.card.settings],
-        "matting_sha256": network.sha256,
+        **method.identity(order.settings),
     }
 
 
@@ -231,68 +226,25 @@ def _stored_summary(done: dict[str, Any]) -> MatteSummary:
     return MatteSummary(**stored | {"warnings": tuple(stored["warnings"])})
 
 
-def _plate(
-    folder: MatteFolder, clip: Clip, teacher: Segmenter, settings: PlateBlock, check: Callable[[], None]
-) -> MaskedPlate:
-    """Return the plate of a clip: the stored one, if an earlier attempt got so far."""
-    if stored := folder.read_plate(settings):
-        return stored
-    progress, searched = _Progress(folder, "plate", check), 0
-
-    def find(frames: Sequence[Frame]) -> list[list[Instance]]:
-        nonlocal searched
-        searched += len(frames)
-        progress(searched, max(settings.samples, searched))
-        return teacher.segment(frames)
-
-    plate = build_plate(clip, find_people_with(find), settings)
-    folder.write_plate(plate)
-    return plate
-
-
-@dataclass(slots=True)
-class _Progress:
-    """Writes `progress.json` once per second, and ends the work if `check` raises."""
-
-    folder: MatteFolder
-    stage: str
-    check: Callable[[], None]
-    _reported: float = field(default=-1.0)
-
-    def __call__(self, done: int, total: int) -> bool:
-        """Return whether the file was written now."""
-        self.check()
-        if self._reported >= 0 and time.monotonic() - self._reported < PROGRESS_EVERY_S:
-            return False
-        self._reported = time.monotonic()
-        _report(self.folder, self.stage, done, max(done, total))
-        return True
-
-
 @dataclass(slots=True)
 class _Work:
     """The frames of one video."""
 
     folder: MatteFolder
-    clip: Clip
-    teacher: Segmenter
-    network: MattingNetwork
-    plate: MaskedPlate
+    prepared: PreparedMatte
     replacement: Replacement
     total: int
     check: Callable[[], None]
 
     def matte(self) -> float:
         """Write the missing frames, and return frames per second; threads write images beside the networks."""
-        start, started = self.folder.frames_done(), time.monotonic()
-        progress, written = _Progress(self.folder, "matte", self.check), 0
-        frames = matte_clip(self.clip, self.teacher.segment, self.network, self.plate, start=start)
+        started, progress, written = time.monotonic(), Progress(self.folder, "matte", self.check), 0
         with ThreadPoolExecutor(2, thread_name_prefix="write") as writers:
-            for batch in batched(frames, BATCH):
+            for batch in self.prepared.frames():
                 self.folder.append_frame_records([_record(frame) for frame in batch])
                 list(writers.map(self.folder.write_frame, batch))
                 written += len(batch)
-                if progress(start + written, self.total):
+                if progress(batch[-1].index + 1, self.total):
                     self._show(batch[-1])
         return written / max(time.monotonic() - started, 1e-9)
 
@@ -309,7 +261,7 @@ def _record(frame: MattedFrame) -> dict[str, Any]:
     return {
         "index": frame.index,
         "time_s": round(float(frame.t), 6),
-        "status": "matted" if frame.people else "empty",
+        "status": "matted" if frame.people or (frame.matte.alpha > ALPHA_THRESHOLD).any() else "empty",
         "people": len(frame.people),
     }
 
@@ -318,7 +270,7 @@ def _encode(
     folder: MatteFolder, clip: Clip, order: MatteOrder, count: int, check: Callable[[], None]
 ) -> None:
     background, kind = order.settings.background, order.settings.format
-    progress = _Progress(folder, "encode", check)
+    progress = Progress(folder, "encode", check)
     passes = 1 if kind == "png" else 2
     write_composite(
         clip, folder, open_replacement(background), count, lambda done: progress(done // passes, count)
@@ -327,17 +279,15 @@ def _encode(
         write_alpha_video(clip, folder, kind, count, lambda done: progress((count + done) // 2, count))
 
 
-def _write_page(folder: MatteFolder, order: MatteOrder, plate: MaskedPlate, summary: MatteSummary) -> None:
+def _write_page(
+    folder: MatteFolder, order: MatteOrder, prepared: PreparedMatte, summary: MatteSummary
+) -> None:
     columns = [0] * min(TIMELINE_COLUMNS, summary.frames)
     end_s, most = 0.0, 0
     for record in folder.frame_records():
         column = record["index"] * len(columns) // summary.frames
         columns[column] = max(columns[column], record["people"])
         end_s, most = record["time_s"], max(most, record["people"])
-    coverage = {
-        code.name.lower(): (rgb, float((plate.coverage == code).mean()))
-        for code, rgb in COVERAGE_COLORS.items()
-    }
     kind = order.settings.format
     page = MattePage(
         order.source.name,
@@ -346,7 +296,7 @@ def _write_page(folder: MatteFolder, order: MatteOrder, plate: MaskedPlate, summ
         most,
         end_s,
         tuple(columns),
-        coverage,
+        prepared.coverage,
         summary.warnings,
         None if kind == "png" else f"{order.folder.name}.{kind}",
     )
@@ -357,7 +307,7 @@ def _write_result(
     folder: MatteFolder,
     output: dict[str, Any],
     models: dict[str, str],
-    plate: MaskedPlate,
+    prepared: PreparedMatte,
     summary: MatteSummary,
 ) -> None:
     """Write `matte.json`; its frames are copied line by line."""
@@ -365,21 +315,7 @@ def _write_result(
         "maskmill": version("maskmill"),
         "models": models,
         "output": output,
-        "plate": {
-            "settings": plate.settings.model_dump(mode="json"),
-            "unseen_share": round(plate.unseen_share, 6),
-            "shift_px": round(plate.shift_px, 3),
-        },
+        **prepared.facts,
         "summary": asdict(summary),
     }
     folder.write_json_with_frames("matte.json", tree)
-
-
-def _report(
-    folder: MatteFolder, stage: str, done: int, total: int, *, error: MaskmillError | None = None
-) -> None:
-    described = {"code": error.code, "message": str(error)} if error else None
-    folder.write_json(
-        "progress.json",
-        {"stage": stage, "frames_done": done, "frames_total": total, "error": described},
-    )

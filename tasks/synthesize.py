@@ -85,7 +85,7 @@ def synthesize_clips(order: SynthesisOrder, each: EachClip = _no_progress) -> Sy
         raise ConfigError(f"--clips {order.clips}: make at least one clip")
     started, data = time.monotonic(), TrainingData()
     cutouts = _read_people(order, data)
-    backgrounds = _find_backgrounds(order.backgrounds, data)
+    backgrounds = find_backgrounds(order.backgrounds, data)
     maker, folder = FakeMotion(cutouts, backgrounds, order.settings), ClipFolder(order.to)
     written = 0
     with folder.alone():
@@ -131,7 +131,7 @@ def _read_people(order: SynthesisOrder, data: TrainingData) -> list[Cutout]:
     return cutouts
 
 
-def _find_backgrounds(paths: Sequence[Path], data: TrainingData) -> list[Background]:
+def find_backgrounds(paths: Sequence[Path], data: TrainingData) -> list[Background]:
     if not paths:
         return [RoomBackground(seed) for seed in range(ROOMS)]
     found: list[Background] = []

@@ -11,7 +11,7 @@ import numpy as np
 from configs.errors import ConfigError, ExtraMissing, MaskmillError, WeightsMissing
 from configs.ground_truth import LabeledSet
 from configs.load import load_labeled_sets
-from configs.training import MattingTraining, PoseMaskTraining
+from configs.training import MattingTraining, PoseMaskTraining, TemporalTraining
 from labeling.evaluation.frames import LabeledImage
 from labeling.segmenters.factory import make_segmenter
 from labeling.segmenters.protocol import Segmenter
@@ -51,13 +51,15 @@ class TrainingData:
     warnings: list[str] = field(default_factory=list)
 
 
-def make_teacher(settings: MattingTraining | PoseMaskTraining, data: TrainingData) -> Segmenter | None:
-    """Load the teacher; without its weights, cut-outs have no keypoints, and `data` has a warning."""
+def make_teacher(
+    settings: MattingTraining | PoseMaskTraining | TemporalTraining, data: TrainingData
+) -> Segmenter | None:
+    """Load the teacher; None without its weights, and `data` has a warning."""
     device = "cpu" if settings.device == "cpu" else "auto"
     try:
         return make_segmenter(settings.teacher, weights_dir=settings.weights_dir, device=device, batch=BATCH)
     except (WeightsMissing, ExtraMissing) as error:
-        data.warnings.append(f"no keypoints, because the teacher cannot be loaded: {error}")
+        data.warnings.append(f"the training goes on without its teacher, which cannot be loaded: {error}")
         return None
 
 

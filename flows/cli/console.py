@@ -42,7 +42,7 @@ SourcesArgument = Annotated[
 ConfigOption = Annotated[
     str,
     typer.Option(
-        "--config", metavar="NAME|FILE", help="default, lite, offline, surveillance, or a YAML file."
+        "--config", metavar="NAME|FILE", help="default, lite, moving, offline, surveillance, or a YAML file."
     ),
 ]
 HomeOption = Annotated[

@@ -1,7 +1,7 @@
 """`maskmill evaluate`: models and decisions, mattes and plates, compared with ground truth."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,6 +34,7 @@ from flows.cli.labeled_sets import (
 if TYPE_CHECKING:
     from labeling.evaluation.detection_metrics import DetectionMetrics, PersonMetrics
     from labeling.evaluation.summary import SetSummary
+    from labeling.report.mattes import FigureTable
     from tasks.evaluate import Evaluation
 
 
@@ -78,12 +79,18 @@ def _print(evaluation: "Evaluation") -> None:
 
     if evaluation.sets:
         _print_sets(evaluation.sets)
-    for table in matte_tables(evaluation.mattes, evaluation.plates):
+    _print_tables(matte_tables(evaluation.mattes, evaluation.plates))
+
+
+def _print_tables(tables: "Iterable[FigureTable]") -> None:
+    for table in tables:
         rows = ((name, *map(format_cell, values)) for name, values in table.rows)
         print_table((table.title, *table.columns), rows)
 
 
 def _print_sets(sets: "dict[str, SetSummary]") -> None:
+    from labeling.report.over_time import over_time_tables
+
     _print_rows(
         (
             *("IoU with ground truth", "frames", "with people", "rejected", "boxes only"),
@@ -97,6 +104,7 @@ def _print_sets(sets: "dict[str, SetSummary]") -> None:
     )
     for role in ("teacher", "student"):
         _print_people(role, {name: getattr(one, f"{role}_people") for name, one in sets.items()})
+    _print_tables(over_time_tables(sets))
     _print_rows(
         ("student's failures", "frames", "AUROC", "AP", "precision", "recall"),
         sets,

@@ -1,4 +1,4 @@
-"""`maskmill matte`: people cut out of videos of a static camera."""
+"""`maskmill matte`: people cut out of videos."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -38,7 +38,7 @@ def matte(
     videos: Annotated[
         list[str],
         typer.Argument(
-            metavar="VIDEO...", help="Videos of a camera that does not move: files, folders, globs."
+            metavar="VIDEO...", help="Videos: files, folders, globs. For a moving camera: --config moving."
         ),
     ],
     out: Annotated[
@@ -61,7 +61,7 @@ def matte(
     weights: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="A network of `maskmill train matting` instead of the shipped one."
+            metavar="FILE", help="A network of `maskmill train matting` or `temporal`, not the shipped one."
         ),
     ] = None,
     home: HomeOption = DEFAULT_HOME,
@@ -72,8 +72,10 @@ def matte(
     from configs.matting import MatteSettings
     from labeling.sources.expand import is_missing_path
 
-    settings = MatteSettings(background=background, format=output_format.value, weights=weights)
     run_config = load_config(config, changes or [])
+    settings = MatteSettings(
+        background=background, format=output_format.value, camera=run_config.camera, weights=weights
+    )
     if all(map(is_missing_path, videos)):  # before the seconds that Prefect takes to start
         raise SourceNotFound(
             f"no file or folder {', '.join(videos)}: check the path and the working directory"

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tasks.train import TrainingSummary
     from tasks.train_osvos_parent import OsvosParentSummary
     from tasks.train_pose_masks import PoseMaskSummary
+    from tasks.train_temporal import TemporalSummary
     from tasks.training_data import FailedInput
 
 ToOption = Annotated[
@@ -97,6 +98,49 @@ def pose_mask(
     emit(summary, lambda: _print_pose_mask(summary), as_json=as_json)
     if summary.failures:
         raise typer.Exit(Exit.SOURCES_FAILED)
+
+
+@app.command()
+def temporal(
+    datasets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATASET...",
+            help="`synthetic`, a COCO file, a YAML file of labeled sets, an exported folder, or PNG cut-outs.",
+        ),
+    ],
+    to: ToOption,
+    backgrounds: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="PATH",
+            help="Video, image or folder without people; repeatable. Default: labeled images without their people.",
+        ),
+    ] = None,
+    config: SettingsOption = None,
+    changes: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the network of `maskmill matte --config moving`. The same command again continues."""
+    from configs.load import load_temporal_training
+    from flows.cli.temporary_server import exit_on_sigint, temporary_server
+    from flows.train import train_temporal
+
+    settings = load_temporal_training(config, changes or [])
+    with temporary_server(), exit_on_sigint():
+        summary = train_temporal(datasets, to, settings, backgrounds, show_progress=not as_json)
+    emit(summary, lambda: _print_temporal(summary), as_json=as_json)
+    if summary.failures:
+        raise typer.Exit(Exit.SOURCES_FAILED)
+
+
+def _print_temporal(summary: "TemporalSummary") -> None:
+    _print_problems(summary.failures, summary.warnings)
+    typer.echo(
+        f"{summary.cutouts} cut-outs, {summary.backgrounds} backgrounds, {summary.clips} clips, "
+        f"{summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
+        f"use it: maskmill matte VIDEO --out DIR --config moving --weights {summary.network}"
+    )
 
 
 def _print_problems(failures: "Sequence[FailedInput]", warnings: Sequence[str] = ()) -> None:

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labeling.evaluation.detection_metrics import ImageMatch
+from labeling.evaluation.temporal_metrics import TemporalErrors
 from labeling.structures.masks import BoxXywh, Mask, check_size
+from labeling.structures.records import LabeledFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class LabeledImage:
     """The track of each person, which may be None; empty: the ground truth has no tracks."""
     pts_ms: int | None = None
     """Time of the image, if the set's images are the frames of one shot."""
+    moment: tuple[str, int] | None = None
+    """Name of its video and time in it in ms, for the errors over time; None: not a frame of a video."""
 
     @property
     def name(self) -> str:
@@ -74,5 +78,17 @@ class EvaluatedFrame:
     student_people: ImageMatch | None = None
     teacher_boundary_iou: float | None = None
     """Boundary IoU of the unions with the ground truth outside ignored regions; None as for `teacher_iou`."""
+    teacher_over_time: TemporalErrors | None = None
+    """Errors of its masks' union over time; None: the set has no consecutive frames, or as for `teacher_iou`."""
+    student_over_time: TemporalErrors | None = None
     tracks: tuple[str, ...] = ()
     """Visible people, if the ground truth has a `track_id` (`VIDEO/TRACK` if it also names the video)."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatedImage:
+    """One labeled image with the predictions for it and their scores."""
+
+    labeled: LabeledImage
+    predicted: LabeledFrame
+    frame: EvaluatedFrame

@@ -58,7 +58,11 @@ def _with_times(found: Sequence[LabeledImage], labeled: LabeledSet, fps: float) 
         )
     frames = _images_in(folders.pop())
     times = {path.resolve(): round(1000 * position / fps) for position, path in enumerate(frames)}
-    return [replace(image, pts_ms=times.get(image.path.resolve())) for image in found]
+    return [_at(image, times.get(image.path.resolve())) for image in found]
+
+
+def _at(image: LabeledImage, pts_ms: int | None) -> LabeledImage:
+    return replace(image, pts_ms=pts_ms, moment=None if pts_ms is None else ("", pts_ms))
 
 
 def _images_in(folder: Path) -> list[Path]:
@@ -75,7 +79,13 @@ def _read_coco(labeled: LabeledSet, coco: Path) -> Iterator[LabeledImage]:
         if not path.is_file():
             raise ConfigError(f"coco: image {image.file_name!r} is not in {labeled.images}")
         yield LabeledImage(
-            path, image.size_hw, image.people, image.ignored, boxes=image.boxes, tracks=image.tracks
+            path,
+            image.size_hw,
+            image.people,
+            image.ignored,
+            boxes=image.boxes,
+            tracks=image.tracks,
+            moment=image.moment,
         )
 
 

@@ -35,6 +35,8 @@ class MatteFrame:
     alpha: Path
     truth: Path
     image: Path | None
+    flow: Path | None = None
+    """Exact optical flow from this frame to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ def match_frames(video: MattedVideo) -> MatchedFrames:
     alphas = _number_files(matte, "matte")
     truths = _number_files(truth, "alpha" if video.alpha else "cdnet")
     images = _number_files(video.images, "images") if video.images else {}
+    flows = _number_files(video.flow, "flow") if video.flow else {}
     offset = _infer_offset(video, alphas, truths) if video.offset is None else video.offset
     shared = [number for number in truths if number - offset in alphas]
     if not shared:
@@ -83,13 +86,16 @@ def match_frames(video: MattedVideo) -> MatchedFrames:
             f"matte: no frame of {matte} ({_range_of(alphas)}) is in {truth} ({_range_of(truths)}) with the offset "
             f"{offset}; set offset to the number of a frame in the ground truth minus its number in the matte"
         )
-    if images and not images.keys() & set(shared):
-        raise ConfigError(
-            f"images: no image of {video.images} ({_range_of(images)}) has the number of a frame in {truth} "
-            f"({_range_of(truths)}); number them alike, or leave images out"
-        )
+    for key, folder, files in (("images", video.images, images), ("flow", video.flow, flows)):
+        if files and not files.keys() & set(shared):
+            raise ConfigError(
+                f"{key}: no image of {folder} ({_range_of(files)}) has the number of a frame in {truth} "
+                f"({_range_of(truths)}); number them alike, or leave {key} out"
+            )
     return MatchedFrames(
-        frames=tuple(MatteFrame(n, alphas[n - offset], truths[n], images.get(n)) for n in shared),
+        frames=tuple(
+            MatteFrame(n, alphas[n - offset], truths[n], images.get(n), flows.get(n)) for n in shared
+        ),
         offset=offset,
         missing=len(truths) - len(shared),
     )

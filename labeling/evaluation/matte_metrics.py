@@ -4,8 +4,8 @@ Alpha is HxW float32 in [0, 1]. Functions return plain values; papers show MAD, 
 Video Matting shows dtSSD times 100). All pixels count, not only those of a trimap's unknown region.
 
 Sources: Rhemann et al., A Perceptually Motivated Online Benchmark for Image Matting, CVPR 2009 (SAD, Grad, Conn), in
-the normalization of the Deep Image Matting evaluation code, which later papers use; Erofeev et al., Perceptually
-Motivated Benchmark for Video Matting, BMVC 2015 (SSDA, dtSSD, MESSDdt).
+the normalization of the Deep Image Matting evaluation code, which later papers use. SSDA, dtSSD and MESSDdt are in
+labeling/evaluation/temporal_metrics.py.
 """
 
 import math
@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from labeling.evaluation.temporal_metrics import Motion, TemporalMeter, root_of_sum
 from labeling.structures.masks import BoolArray
-from labeling.video.optical_flow import Flow, bilinear_sample
 
 Alpha = NDArray[np.float32]
 """HxW, in [0, 1]."""
@@ -55,11 +55,9 @@ class MatteMetrics(FrameErrors):
 
     frames: int
     dtssd: float | None
-    """Mean over pairs of successive frames of the root mean square of d(alpha)/dt - d(truth)/dt, with frames as the
-    unit of time. Erofeev et al. sum over pixels, which is sqrt(H * W) times this. None: no two frames are successive."""
+    """Mean over pairs of successive frames; see `TemporalErrors`. None: no two frames are successive."""
     messddt: float | None
-    """Mean over such pairs of the mean of |error(p, t)^2 - error(p + v, t + 1)^2|, with v the optical flow. Erofeev et
-    al. sum over pixels. None: no optical flow is known."""
+    """Mean over such pairs; see `TemporalErrors`. None: no optical flow is known."""
 
 
 def frame_errors(alpha: Alpha, truth: Alpha) -> FrameErrors:
@@ -78,7 +76,7 @@ def frame_errors(alpha: Alpha, truth: Alpha) -> FrameErrors:
         sad=absolute / _THOUSAND,
         grad=gradient_error(alpha, truth),
         conn=connectivity_error(alpha, truth),
-        ssda=math.sqrt(squared),
+        ssda=root_of_sum(difference),
     )
 
 
@@ -155,14 +153,14 @@ class MatteMeter:
 
     def __init__(self) -> None:
         self._frames, self._dtssd, self._messddt = _Mean(), _Mean(), _Mean()
-        self._last: Alpha | None = None
+        self._over_time = TemporalMeter()
 
     def update(
         self,
         alpha: Alpha,
         truth: Alpha,
         *,
-        motion: tuple[Flow, BoolArray] | None = None,
+        motion: Motion | None = None,
         is_successor: bool = True,
     ) -> FrameErrors:
         """Add a frame and return its errors.
@@ -170,17 +168,16 @@ class MatteMeter:
         Args:
             alpha: HxW in [0, 1].
             truth: exact alpha of the same size.
-            motion: for each pixel of the last frame, its position in this one (HxWx2: x, y), and whether it is known
-                (HxW); None: no MESSDdt for this pair.
+            motion: from the last frame to this one; None: no MESSDdt for this pair.
             is_successor: it directly follows the last frame in time; otherwise the pair has no dtSSD.
         """
-        errors, difference = frame_errors(alpha, truth), alpha - truth
+        errors = frame_errors(alpha, truth)
         self._frames.add(*astuple(errors))
-        if self._last is not None and is_successor:
-            self._dtssd.add(math.sqrt(np.square(difference - self._last).mean(dtype=np.float64)))
-            if motion is not None and motion[1].any():
-                self._messddt.add(_change_along_motion(self._last, difference, *motion))
-        self._last = difference
+        change = self._over_time.update(alpha - truth, motion=motion, is_successor=is_successor)
+        if change.dtssd is not None:
+            self._dtssd.add(change.dtssd)
+        if change.messddt is not None:
+            self._messddt.add(change.messddt)
         return errors
 
     def compute(self) -> MatteMetrics | None:
@@ -193,12 +190,6 @@ class MatteMeter:
             dtssd=next(iter(self._dtssd.mean()), None),
             messddt=next(iter(self._messddt.mean()), None),
         )
-
-
-def _change_along_motion(before: Alpha, now: Alpha, positions: Flow, is_known: BoolArray) -> float:
-    moved = bilinear_sample(now, positions)
-    change = np.abs(np.square(before) - np.square(moved))
-    return float(change[is_known].mean(dtype=np.float64))
 
 
 class _Mean:

@@ -6,9 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from configs.errors import ConfigError
 from configs.ground_truth import MattedVideo
@@ -17,14 +15,12 @@ from labeling.evaluation.matte_files import (
     MatchedFrames,
     MatteReader,
     match_frames,
-    read_frame_image,
     read_rgb,
 )
 from labeling.evaluation.matte_metrics import MatteMeter, MatteMetrics
+from labeling.evaluation.matte_motion import MotionReader
 from labeling.evaluation.plate_metrics import PlateMetrics, plate_metrics
 from labeling.evaluation.summary import POOLED
-from labeling.structures.masks import BoolArray
-from labeling.video.optical_flow import SMALLEST_PX, Flow, backward_flow_with_consistency
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -85,7 +81,7 @@ def evaluate_matte(video: MattedVideo) -> MatteSummary:
         ConfigError: a folder or file is missing, unreadable or of another size, or no frame is decided.
     """
     matched, reader = match_frames(video), MatteReader(video)
-    matte, masks, motion = MatteMeter(), MaskMeter(), _MotionReader()
+    matte, masks, motion = MatteMeter(), MaskMeter(), MotionReader()
     scores: list[MatteFrameScore] = []
     last = None
     for frame in matched.frames:
@@ -95,7 +91,7 @@ def evaluate_matte(video: MattedVideo) -> MatteSummary:
         iou, mad = masks.update(pair.alpha, pair.person, pair.known), None
         if video.alpha:
             is_successor = frame.number - 1 == last
-            steps = motion.follow(frame.image, pair.alpha.shape, is_successor=is_successor)
+            steps = motion.follow(frame, pair.alpha.shape, is_successor=is_successor)
             mad = matte.update(pair.alpha, pair.truth, motion=steps, is_successor=is_successor).mad
         last = frame.number
         scores.append(MatteFrameScore(frame.number, iou, mad))
@@ -123,29 +119,6 @@ def _summarize(
         sweep=masks.sweep(),
         scores=tuple(scores),
     )
-
-
-class _MotionReader:
-    """Optical flow between successive images of a video; keeps the last one."""
-
-    def __init__(self) -> None:
-        self._last: NDArray[np.uint8] | None = None
-
-    def follow(
-        self, path: Path | None, size_hw: tuple[int, ...], *, is_successor: bool
-    ) -> tuple[Flow, BoolArray] | None:
-        """Return the positions of the last image's pixels in this one, and which are known.
-
-        None without images, or if they are strips (`SMALLEST_PX`).
-        """
-        last, self._last = self._last, _read_luma(path, size_hw) if path else None
-        if last is None or self._last is None or not is_successor or min(last.shape) < SMALLEST_PX:
-            return None
-        return backward_flow_with_consistency(last, self._last)
-
-
-def _read_luma(path: Path, size_hw: tuple[int, ...]) -> NDArray[np.uint8]:
-    return cv2.cvtColor(read_frame_image(path, size_hw), cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
 
 
 def evaluate_plate(plate: Path, background: Path) -> PlateMetrics:

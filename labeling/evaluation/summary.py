@@ -14,6 +14,7 @@ from labeling.evaluation.metrics import (
     calibration_metrics,
     share,
 )
+from labeling.evaluation.temporal_metrics import TemporalMetrics, mean_errors
 from labeling.review.occupancy import CELLS
 from labeling.review.queue import Candidate, select_frames_for_review
 
@@ -95,6 +96,9 @@ class SetSummary:
     teacher_people: PersonMetrics | None
     """None if the ground truth or the model does not separate people."""
     student_people: PersonMetrics | None
+    teacher_over_time: TemporalMetrics | None
+    """Errors of the masks over time; None, as for the next: no two frames are consecutive frames of a video."""
+    student_over_time: TemporalMetrics | None
     mining: MiningMetrics
     accepting: SelectionMetrics
     trusting: CalibrationMetrics
@@ -123,6 +127,8 @@ def _summarize(frames: Sequence[EvaluatedFrame]) -> SetSummary:
         teacher_boundary_iou=_mean([frame.teacher_boundary_iou for frame in peopled]),
         teacher_people=summarize_people([frame.teacher_people for frame in compared if frame.teacher_people]),
         student_people=summarize_people([frame.student_people for frame in compared if frame.student_people]),
+        teacher_over_time=mean_errors([one.teacher_over_time for one in judged if one.teacher_over_time]),
+        student_over_time=mean_errors([one.student_over_time for one in judged if one.student_over_time]),
         mining=_mining(judged),
         accepting=_accepting(judged),
         trusting=calibration_metrics(

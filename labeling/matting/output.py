@@ -4,7 +4,8 @@
     mask/00000.png        alpha above one half, 0 or 255
     foreground/00000.png  color of the people, without the background
     frames.jsonl          one line per frame: time, status, people
-    plate.png             the empty scene; coverage.png: where each pixel of it comes from
+    plate.png             static camera: the empty scene; coverage.png: where each pixel of it comes from
+    state.npz             moving camera: what the network knows, until all frames are done
     progress.json         what is being done, and the error if it failed
     latest.jpg            the latest frame beside its composite
     composite.mp4, preview.webp, NAME.webm or NAME.mov
@@ -175,6 +176,16 @@ class MatteFolder:
         except (FileNotFoundError, ValueError):
             return None
         return tree
+
+    def read(self, name: str) -> bytes | None:
+        """Return the content of a file; None if it is not there."""
+        try:
+            return (self.root / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def remove(self, name: str) -> None:
+        (self.root / name).unlink(missing_ok=True)
 
     def write(self, name: str, content: bytes) -> None:
         path = self.root / name

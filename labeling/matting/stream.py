@@ -89,7 +89,7 @@ def prepare_frames(
     """Yield one in `every` frames of a clip, with what the network needs and the people found in it."""
     neighbors = _Neighbors(clip) if clip.is_temporal else None
     for batch in batched(islice(enumerate(decode_clip(clip)), 0, None, every), BATCH):
-        frames = [_to_frame(clip, decoded, index) for index, decoded in batch]
+        frames = [to_frame(clip, decoded, index) for index, decoded in batch]
         for (index, decoded), people in zip(batch, find(frames), strict=True):
             yield _prepare(_Found(index, decoded, people), plate, neighbors)
 
@@ -131,7 +131,7 @@ def _with_ahead(found: Iterable[_Found]) -> Iterator[tuple[_Found, list[_Found]]
 
 def _find_people(clip: Clip, find: FindInstances, start: int) -> Iterator[_Found]:
     for batch in batched(_from(clip, start), BATCH):
-        frames = [_to_frame(clip, decoded, index) for index, decoded in batch]
+        frames = [to_frame(clip, decoded, index) for index, decoded in batch]
         for (index, decoded), people in zip(batch, find(frames), strict=True):
             yield _Found(index, decoded, people)
 
@@ -154,18 +154,23 @@ def _from(clip: Clip, start: int) -> Iterator[tuple[int, Decoded]]:
     yield from frames
 
 
-def _to_frame(clip: Clip, decoded: Decoded, index: int) -> Frame:
+def check_size(rgb: RgbImage, size_hw: tuple[int, ...], *, what: str, t: Fraction, other: str) -> None:
+    """Raise `UnsupportedVideo` if an image does not have the size of `other`."""
+    height, width = rgb.shape[:2]
+    if (height, width) != size_hw:
+        raise UnsupportedVideo(
+            f"{what} at {float(t):.2f} s has {width}x{height} px, {other} {size_hw[1]}x{size_hw[0]}: cut the "
+            "video where its size changes"
+        )
+
+
+def to_frame(clip: Clip, decoded: Decoded, index: int) -> Frame:
     return Frame(clip.video_id, decoded.pts_ms, decoded.to_rgb(), t=decoded.t, index=decoded.index)
 
 
 def _prepare(item: _Found, plate: MaskedPlate, neighbors: "_Neighbors | None") -> MattingFrame:
     rgb = item.decoded.to_rgb()
-    if rgb.shape != plate.rgb.shape:
-        height, width = rgb.shape[:2]
-        raise UnsupportedVideo(
-            f"frame {item.index} at {float(item.t):.2f} s has {width}x{height} px, the background plate "
-            f"{plate.rgb.shape[1]}x{plate.rgb.shape[0]}: cut the video where its size changes"
-        )
+    check_size(rgb, plate.rgb.shape[:2], what=f"frame {item.index}", t=item.t, other="the background plate")
     motion = neighbors.around(item.t, item.index) if neighbors else None
     if not item.people and not item.missing:
         return MattingFrame(rgb, plate.rgb, plate.valid, (), None)

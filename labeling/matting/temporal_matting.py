@@ -52,7 +52,7 @@ class TemporalSize:
 
 TEMPORAL_SIZES = {
     "full": TemporalSize(256, width=1.0, skip=64, bottleneck=96, last=32),
-    "cpu": TemporalSize(256, width=0.5, skip=24, bottleneck=48, last=16),
+    "cpu": TemporalSize(192, width=0.5, skip=24, bottleneck=48, last=16),
     "tiny": TemporalSize(64, width=0.25, skip=8, bottleneck=16, last=8, heads=2, group=2),
 }
 
@@ -62,14 +62,16 @@ class TemporalMattingNetwork(nn.Module):
 
     Inputs are N x T x 3 x H x W (RGB in [-1, 1]) and N x T x 1 x H x W (in [0, 1]). Returns alpha, N x T x 1 x H x W in
     [0, 1], the foreground's RGB, N x T x 3 x H x W around [-1, 1], and the state for the next frames. A new shot starts
-    with the state None.
+    with the state None. A network that is not recurrent, for comparison, sees each frame alone.
     """
 
-    def __init__(self, size: TemporalSize) -> None:
+    def __init__(self, size: TemporalSize, *, is_recurrent: bool = True) -> None:
         super().__init__()
-        self.size = size
+        self.size, self.is_recurrent = size, is_recurrent
         self.encoder = MobileNetEncoder(INPUTS, size.width)
         half, quarter, eighth, sixteenth, coarsest = self.encoder.channels
+        self.state_channels = ((INPUTS, 1), (half, 2), (quarter, 4), (eighth, 8), (coarsest, STRIDE))
+        """Channels of each ConvLSTM, and its stride in pixels."""
         self.skips = nn.ModuleList(
             RecurrentSkip(channels, size.skip) for channels in (INPUTS, half, quarter, eighth, coarsest)
         )
@@ -89,7 +91,8 @@ class TemporalMattingNetwork(nn.Module):
     def forward(
         self, image: Tensor, probability: Tensor, state: State | None = None
     ) -> tuple[Tensor, Tensor, State]:
-        count, height, width = image.shape[1], image.shape[-2], image.shape[-1]
+        clips, height, width = image.shape[0], image.shape[-2], image.shape[-1]
+        count = image.shape[1] if self.is_recurrent else 1
         frames = _pad(torch.cat([image, 2 * probability - 1], dim=2).flatten(0, 1))
         half, quarter, eighth, sixteenth, coarsest = self.encoder(frames)
 
@@ -97,17 +100,19 @@ class TemporalMattingNetwork(nn.Module):
         for number, (skip, features) in enumerate(
             zip(self.skips, (frames, half, quarter, eighth, coarsest), strict=True)
         ):
-            values, after = skip(features.unflatten(0, (-1, count)), state[number] if state else None)
+            values, after = skip(_by_clip(features, count), state[number] if state else None)
             remembered.append(values.flatten(0, 1))
             states.append(after)
-        attended = self.attention(coarsest.unflatten(0, (-1, count)), self.size.group).flatten(0, 1)
+        attended = self.attention(_by_clip(coarsest, count), self.size.group).flatten(0, 1)
 
         decoded = self.bottleneck(torch.cat([attended, remembered[4]], dim=1))
         skips = (sixteenth, remembered[3], remembered[2], remembered[1], remembered[0])
         for decoder, skip in zip(self.decoders, skips, strict=True):
-            larger = interpolate(decoded, size=skip.shape[-2:], mode="bilinear", align_corners=False)
+            larger = interpolate(
+                decoded, size=(skip.shape[-2], skip.shape[-1]), mode="bilinear", align_corners=False
+            )
             decoded = decoder(torch.cat([larger, skip], dim=1))
-        output = self.output(decoded)[..., :height, :width].unflatten(0, (-1, count))
+        output = self.output(decoded)[..., :height, :width].unflatten(0, (clips, -1))
         return torch.sigmoid(output[:, :, 3:]), output[:, :, :3], tuple(states)
 
 
@@ -162,15 +167,23 @@ class GroupAttention(nn.Module):
         return torch.cat([self._attend(features[:, start : start + group]) for start in starts], dim=1)
 
     def _attend(self, features: Tensor) -> Tensor:
-        count, _, height, width = features.shape[1:]
-        tokens = features.permute(0, 1, 3, 4, 2).flatten(1, 3)
+        # a slice of a shape would be constant in an ONNX file
+        count, height, width = features.shape[1], features.shape[3], features.shape[4]
+        clips, channels = features.shape[0], features.shape[2]
+        tokens = features.permute(0, 1, 3, 4, 2).reshape(clips, -1, channels)
         mixed = self.queries_keys_values(self.normalize(tokens))
         queries, keys, values = (
             part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in mixed.chunk(3, dim=-1)
         )
         seen = scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2)
         changed: Tensor = tokens + self.project(seen)
-        return changed.reshape(-1, count, height, width, changed.shape[-1]).permute(0, 1, 4, 2, 3)
+        return changed.reshape(clips, count, height, width, channels).permute(0, 1, 4, 2, 3)
+
+
+def _by_clip(features: Tensor, count: int) -> Tensor:
+    """Return M x C x h x w as N x count x C x h x w; `unflatten` would fix h and w in an ONNX file."""
+    channels, height, width = features.shape[1], features.shape[2], features.shape[3]
+    return features.reshape(-1, count, channels, height, width)
 
 
 def detach_state(state: State) -> State:

@@ -1,6 +1,5 @@
 """Training of the recurrent matting network on fake-motion clips, on the loop of `train`."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,15 +12,24 @@ from torch.utils.data import Dataset
 
 from configs.training import TemporalTraining
 from labeling.matting.temporal_losses import TEMPORAL_WEIGHTS, ClipTruth, temporal_losses
-from labeling.matting.temporal_matting import TEMPORAL_SIZES, TemporalMattingNetwork
-from labeling.training.loop import Batch, StagePlan, fit_stage, seed_everything
-
-STATISTICS_BATCHES = 24
-"""Batches from which the statistics of batch normalization are computed after the training."""
+from labeling.matting.temporal_matting import (
+    TEMPORAL_SIZES,
+    State,
+    TemporalMattingNetwork,
+    detach_state,
+)
+from labeling.training.loop import (
+    Batch,
+    StagePlan,
+    fit_stage,
+    recompute_batch_norm,
+    seed_everything,
+    with_one_cycle,
+)
 
 
 class ClipMaker(Protocol):
-    """Makes clip `index`; see `temporal_clips.ClipSource`."""
+    """Makes sample `index`; see `temporal_clips.ClipSamples`."""
 
     def clip(self, index: int) -> dict[str, NDArray[np.float32]]: ...
 
@@ -42,10 +50,21 @@ class TemporalStage(lightning.LightningModule):
     def __init__(self, settings: TemporalTraining) -> None:
         super().__init__()
         self.settings = settings
-        self.network = TemporalMattingNetwork(TEMPORAL_SIZES[settings.size])
+        self.network = TemporalMattingNetwork(
+            TEMPORAL_SIZES[settings.size], is_recurrent=settings.is_recurrent
+        ).to(memory_format=torch.channels_last)
+
+        self._kept: State | None = None
+        """The state after the last step; not in checkpoints, since it is dropped at the start of an epoch."""
+
+    def on_train_epoch_start(self) -> None:
+        self._kept = None
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        alpha, foreground, _ = self.network(batch["image"], batch["probability"])
+        image, probability = batch["image"], batch["probability"]
+        state = self._first_state(image, probability, index) if self.network.is_recurrent else None
+        alpha, foreground, after = self.network(image, probability, state)
+        self._kept = detach_state(after)
         names = ("alpha", "foreground", "background", "flow", "is_known")
         terms = temporal_losses(
             alpha.float(), foreground.float(), ClipTruth(*(batch[name] for name in names))
@@ -54,8 +73,31 @@ class TemporalStage(lightning.LightningModule):
         self.log_dict({"loss": loss, **terms}, on_step=True, on_epoch=False)
         return loss
 
+    def _first_state(self, image: Tensor, probability: Tensor, index: int) -> State | None:
+        """Return what the network remembers before the first frame: it runs for minutes, but is trained on few frames.
+
+        In turn: the frames of the clip backwards; nothing; the frames backwards, after another clip; another clip. With
+        nothing in all steps, as in the paper, a network never learned to forget: after 90 frames, alpha covered every
+        place where a person had been.
+        """
+        before = None if self._kept is None or index % 4 < 2 else _of_other_clips(self._kept)  # noqa: PLR2004
+        if index % 2:
+            return before
+        with torch.no_grad():
+            _, _, state = self.network(image.flip(1), probability.flip(1), before)
+        return detach_state(state)
+
     def configure_optimizers(self) -> Any:
-        return torch.optim.Adam(self.network.parameters(), lr=self.settings.learning_rate)
+        settings = self.settings
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
+        return with_one_cycle(
+            optimizer, settings, learning_rate=settings.learning_rate, warm_up=settings.warm_up
+        )
+
+
+def _of_other_clips(state: State) -> State:
+    """Return the state with each clip's part moved to the next clip."""
+    return tuple((hidden.roll(1, dims=0), memory.roll(1, dims=0)) for hidden, memory in state)
 
 
 def train_temporal(
@@ -73,28 +115,5 @@ def train_temporal(
     stage, clips = TemporalStage(settings), ClipDataset(source)
     plan = StagePlan(folder, settings.steps_per_epoch, settings.epochs, show_progress=show_progress)
     fit_stage(stage, clips, settings, plan)
-    _recompute_statistics(stage.network, clips, settings.batch)
+    recompute_batch_norm(stage.network, clips, inputs=("image", "probability"), batch=settings.batch)
     return stage.network
-
-
-def _recompute_statistics(network: TemporalMattingNetwork, clips: ClipDataset, batch: int) -> None:
-    """Replace the running statistics of batch normalization by those of the final weights; see `train`."""
-    layers = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
-    momenta: Sequence[float | None] = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None  # the mean over all batches
-    device = next(network.parameters()).device
-    network.train()
-    with torch.no_grad():
-        for start in range(0, batch * STATISTICS_BATCHES, batch):
-            chosen = [clips[start + offset] for offset in range(batch)]
-            network(
-                *(
-                    torch.stack([clip[name] for clip in chosen]).to(device)
-                    for name in ("image", "probability")
-                )
-            )
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
-    network.eval()

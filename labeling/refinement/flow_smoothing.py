@@ -20,12 +20,12 @@ from configs.refinement import FlowSmoothingBlock
 from labeling.refinement.neighbor_frames import Neighborhood, NeighborReader
 from labeling.refinement.protocol import Segment
 from labeling.refinement.temporal_average import FloatMap, Link, average_maps, link_frames
-from labeling.sampling.shots import begins_a_shot
 from labeling.structures.frames import Clip, Frame, LumaImage
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import Mask, iou_matrix
 from labeling.video.luma import shrink_luma
 from labeling.video.optical_flow import SMALLEST_PX, bilinear_sample
+from labeling.video.shots import begins_a_shot
 
 VERSION = "1"
 """Changes when the same settings give other masks."""

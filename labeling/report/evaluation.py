@@ -12,6 +12,7 @@ from labeling.evaluation.plate_metrics import PlateMetrics
 from labeling.evaluation.summary import BAD_BELOW, GOOD_FROM, POOLED, SetSummary
 from labeling.report.charts import Dot, line_chart, scatter_chart
 from labeling.report.mattes import MatteTile, matte_tables
+from labeling.report.over_time import over_time_tables
 from labeling.report.page import render_page
 from labeling.text.figures import count, count_of, percent
 
@@ -68,6 +69,7 @@ def _model_sections(data: EvaluationPage) -> dict[str, object]:
         "knows_masks": _knows_masks(data.sets[POOLED]),
         "teacher_chart": _model_chart(data, "teacher", GOOD_FROM),
         "student_chart": _model_chart(data, "student", BAD_BELOW),
+        "over_time_tables": list(over_time_tables(data.sets)),
         "good_from": GOOD_FROM,
         "bad_below": BAD_BELOW,
         "match_iou": MATCH_IOU,

@@ -26,7 +26,7 @@ class MattePage:
     people: tuple[int, ...]
     """Largest number of people in each of equal parts of the frames."""
     coverage: Mapping[str, tuple[tuple[int, int, int], float]]
-    """RGB and share of the pixels of each code in `coverage.png`."""
+    """RGB and share of the pixels of each code in `coverage.png`; empty without a plate."""
     warnings: tuple[str, ...]
     alpha_video: str | None
     """File name of the video with alpha."""

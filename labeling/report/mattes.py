@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from labeling.evaluation.matted_videos import MatteSummary
 from labeling.evaluation.plate_metrics import ERROR_LEVELS, PlateMetrics
 from labeling.evaluation.summary import POOLED
+from labeling.text.figures import thousandfold
 
 _MEAN = "The last row is the mean over the videos."
 
@@ -88,18 +89,14 @@ def _exact(mattes: Mapping[str, MatteSummary]) -> FigureTable:
             (
                 name,
                 (
-                    *(_thousandfold(one.mad), _thousandfold(one.mse), one.sad, one.grad, one.conn),
-                    *(_thousandfold(one.dtssd), _thousandfold(one.messddt), one.ssda),
+                    *(thousandfold(one.mad), thousandfold(one.mse), one.sad, one.grad, one.conn),
+                    *(thousandfold(one.dtssd), thousandfold(one.messddt), one.ssda),
                 ),
             )
             for name, one in rows
         ),
         note=f"SAD, Grad and Conn are sums over pixels divided by 1000; dtSSD and MESSDdt are means over pixels. {_MEAN}",
     )
-
-
-def _thousandfold(value: float | None) -> float | None:
-    return None if value is None else 1000 * value
 
 
 def _plates(plates: Mapping[str, PlateMetrics]) -> FigureTable:

@@ -13,7 +13,7 @@ from labeling.runtime.threads import available_cores, thread_limit
 
 
 class OnnxSession:
-    """A network with named inputs, of which `image` is square.
+    """A network with named inputs.
 
     `what` names the network in errors, and `command` what writes its file.
 
@@ -37,14 +37,21 @@ class OnnxSession:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as exc:  # onnxruntime's errors have no other public base class
             raise ConfigError(f"{what} weights {path} cannot be loaded: {exc}; {advice}") from exc
-        shapes = {node.name: node.shape for node in self._session.get_inputs()}
-        if set(shapes) != set(inputs):
+        self.shapes: dict[str, list[int | str]] = {
+            node.name: node.shape for node in self._session.get_inputs()
+        }
+        """Of the inputs; a name stands for any size."""
+        if set(self.shapes) != set(inputs):
             raise ConfigError(
-                f"{what} weights {path} have the inputs {sorted(shapes)}, not {sorted(inputs)}: {advice}"
+                f"{what} weights {path} have the inputs {sorted(self.shapes)}, not {sorted(inputs)}: {advice}"
             )
-        self.side_px = int(shapes["image"][-1])
         self.sha256 = sha256(content).hexdigest()
         self.name = path.name
+
+    @property
+    def side_px(self) -> int:
+        """Side of `image`, of a network whose images are square and of one size."""
+        return int(self.shapes["image"][-1])
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, NDArray[np.float32]]) -> list[Any]:
         """Return the named outputs for a batch of inputs."""

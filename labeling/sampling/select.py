@@ -11,10 +11,10 @@ import imagehash
 
 from configs.errors import NotAVideo, UnsupportedVideo
 from configs.models import Sampling
-from labeling.sampling.shots import begins_a_shot
 from labeling.structures.frames import Clip, Frame, LumaImage, frame_key
 from labeling.video.decode import Decoded, DecodeStats, decode_clip, to_ms
 from labeling.video.luma import hash_luma, measure_sharpness
+from labeling.video.shots import begins_a_shot
 
 THUMBNAIL_WIDTH_PX = 64
 """Size at which every decoded frame is checked for a cut."""

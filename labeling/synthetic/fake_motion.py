@@ -7,6 +7,7 @@ Digital Signal Processing 126, 2022. Clip `index` depends on the seed, the index
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -105,22 +106,23 @@ class FakeMotion:
     def background_of(self, plan: ClipPlan) -> Background:
         return self._backgrounds[plan.background]
 
-    def frames(self, plan: ClipPlan) -> Iterator[FakeFrame]:
-        """Render the frames of a clip, one after another.
+    def frames(self, plan: ClipPlan, *, start: int = 0, stop: int | None = None) -> Iterator[FakeFrame]:
+        """Render the frames of a clip from `start` to before `stop`, one after another. The last has no flow.
 
         Raises:
             SourceError: the background can no longer be read.
         """
         count, fps = self.settings.frames, Fraction(self.settings.fps).limit_denominator(1001)
-        times_s = [i / fps for i in range(count)]
+        stop, times_s = count if stop is None else stop, [i / fps for i in range(count)]
         rng = np.random.default_rng([self.settings.seed, plan.index, 1])
         sprites = [Sprite.of(self._cutouts[person.cutout], person) for person in plan.people]
         moved = [
-            sprite.at(person.displacement(0)) for sprite, person in zip(sprites, plan.people, strict=True)
+            sprite.at(person.displacement(start)) for sprite, person in zip(sprites, plan.people, strict=True)
         ]
-        for i, rgb in enumerate(self._backgrounds[plan.background].images(rng, times_s)):
+        images = enumerate(self._backgrounds[plan.background].images(rng, times_s))
+        for i, rgb in islice(images, start, stop):
             later = None
-            if i + 1 < count:
+            if i + 1 < stop:
                 later = [
                     sprite.at(person.displacement(i + 1))
                     for sprite, person in zip(sprites, plan.people, strict=True)

@@ -15,18 +15,20 @@ from labeling.storage.atomic import storage_errors, write_atomically
 OPSET = 17
 
 
-def write_onnx(
+def write_onnx(  # noqa: PLR0913 - what torch's exporter requires
     network: nn.Module,
     examples: Mapping[str, Tensor],
     outputs: Sequence[str],
     path: Path,
     *,
     half: bool = False,
+    free_axes: Mapping[str, Mapping[int, str]] | None = None,
 ) -> str:
     """Write a network, for batches of any size, and return the SHA-256 of the file.
 
     `examples` are inputs by name, in order, with a batch of one. With `half`, the weights of convolutions are
-    stored with 16 bits and cast to 32 when they are used.
+    stored with 16 bits and cast to 32 when they are used. `free_axes` names the axes of any size for each input and
+    output; None: the batch alone.
     """
     content = io.BytesIO()
     prepared = network.eval().cpu()
@@ -42,7 +44,7 @@ def write_onnx(
             content,  # type: ignore[arg-type]  # this exporter also takes a file object
             input_names=list(examples),
             output_names=list(outputs),
-            dynamic_axes={name: {0: "batch"} for name in (*examples, *outputs)},
+            dynamic_axes=free_axes or {name: {0: "batch"} for name in (*examples, *outputs)},
             opset_version=OPSET,
             do_constant_folding=not half,  # it would fold the weights back to 32 bits
             dynamo=False,
@@ -68,8 +70,8 @@ class _HalfConvolution(nn.Module):
         super().__init__()
         self.register_buffer("weight", convolution.weight.detach().half())
         self.bias = convolution.bias
-        self.stride, self.padding = convolution.stride, convolution.padding
+        self.stride, self.padding, self.groups = convolution.stride, convolution.padding, convolution.groups
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.get_buffer("weight").float()
-        return nn.functional.conv2d(x, weight, self.bias, self.stride, self.padding)
+        return nn.functional.conv2d(x, weight, self.bias, self.stride, self.padding, groups=self.groups)

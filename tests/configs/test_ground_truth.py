@@ -19,6 +19,7 @@ from configs.load import load_ground_truth, load_labeled_sets
         ({"matte": "a", "cdnet": "c", "background": "b.png"}, "set plate and background together"),
         ({"matte": "a", "alpha": "b", "roi": "r.png"}, "roi: not used here"),
         ({"plate": "p.png", "background": "b.png", "offset": 0}, "offset: not used here"),
+        ({"matte": "a", "cdnet": "c", "flow": "f"}, "flow: not used here"),
         ({"mate": "a", "cdnet": "c"}, "unknown key 'mate'; did you mean 'matte'?"),
         ({"matte": "a", "cdnet": "c", "offset": "x"}, "offset: Input should be a valid integer"),
         ({"matte": "a", "cdnet": "c", "masks": "m"}, "unknown key 'masks'"),

@@ -58,6 +58,23 @@ def write_network(path: Path) -> Path:
     return path
 
 
+def write_temporal_network(path: Path) -> Path:
+    """Write a recurrent matting network of the tiny size with random weights."""
+    import torch
+
+    from labeling.matting.temporal_export import export_temporal
+    from labeling.matting.temporal_matting import TEMPORAL_SIZES, TemporalMattingNetwork
+
+    torch.manual_seed(1)
+    network = TemporalMattingNetwork(TEMPORAL_SIZES["tiny"])
+    with torch.no_grad():
+        for _ in range(2):  # statistics of its normalization
+            network(torch.rand(2, 2, 3, 64, 64) * 2 - 1, torch.rand(2, 2, 1, 64, 64))
+        network.output.weight *= 20  # so that alpha is not about one half everywhere
+    export_temporal(network.eval(), path)
+    return path
+
+
 def walking_box(index: int, size_hw: tuple[int, int] = (64, 96)) -> Box:
     """Return where the person of `write_walk` is in a frame."""
     height, width = size_hw

@@ -93,6 +93,22 @@ def test_rejected_frames_are_counted_but_not_compared(images: Path) -> None:
     assert found.sets["all"].rejected == 1
 
 
+def test_images_of_a_video_have_tables_over_time_and_others_have_none(images: Path) -> None:
+    block = {"images": images / "images", "masks": images / "truth"}
+    sets = load_labeled_sets({"video": {**block, "fps": 25}, "images": block})
+    found = evaluate(sets, change_config(_models(images), [], "test"))
+    over_time = found.sets["video"].teacher_over_time
+    assert over_time is not None
+    assert (over_time.pairs, over_time.messddt) == (4, None)  # strips have no optical flow
+    assert found.sets["images"].teacher_over_time is None
+    assert found.sets["all"].teacher_over_time == over_time
+    page = found.page("by hand")
+    assert page.count("over time</h2>") == 2
+    assert f"{1000 * over_time.dtssd:.3f}" in page
+    without = evaluate({"images": sets["images"]}, change_config(_models(images), [], "test"))
+    assert "over time" not in without.page("by hand")
+
+
 def test_a_set_cannot_be_called_all(images: Path) -> None:
     sets = load_labeled_sets({"all": {"images": images / "images", "masks": images / "truth"}})
     with pytest.raises(ConfigError, match="cannot be called 'all'"):

@@ -19,9 +19,11 @@ from configs.errors import ConfigError, DiskFull, Interrupted, SourceNotFound, U
 from configs.matting import MatteSettings, PlateBlock
 from labeling.matting.network import MattingNetwork
 from labeling.matting.output import MatteFolder
+from labeling.matting.temporal_network import TemporalNetwork
 from labeling.segmenters.protocol import Segmenter
 from labeling.storage.atomic import write_atomically
 from tasks.matte import MatteOrder, MatteSummary, matte_video, matte_video_task
+from tasks.matte_methods import STATE, MovingCamera, StaticCamera
 from tests.conftest import ROOT
 from tests.fakes.broken_videos import write_single_pixel
 from tests.fakes.mattes import (
@@ -30,6 +32,7 @@ from tests.fakes.mattes import (
     read_folder,
     times_of,
     write_network,
+    write_temporal_network,
     write_walk,
 )
 from tests.fakes.segmenters import FixedSegmenter, ScriptedSegmenter
@@ -45,8 +48,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def network(weights: Path) -> MattingNetwork:
-    return MattingNetwork(weights)
+def network(weights: Path) -> StaticCamera:
+    return StaticCamera(MattingNetwork(weights))
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +80,7 @@ def stop_after(calls: int) -> Check:
 
 
 def test_every_frame_has_its_images_and_the_result_is_complete(
-    video: Path, network: MattingNetwork, tmp_path: Path
+    video: Path, network: StaticCamera, tmp_path: Path
 ) -> None:
     out = tmp_path / "walk"
     summary = matte_video(order_of(video, out), find_walker(), network, go_on)
@@ -108,7 +111,7 @@ def test_every_frame_has_its_images_and_the_result_is_complete(
     assert not list(out.rglob(".*"))
 
 
-def test_the_same_order_again_does_nothing(video: Path, network: MattingNetwork, tmp_path: Path) -> None:
+def test_the_same_order_again_does_nothing(video: Path, network: StaticCamera, tmp_path: Path) -> None:
     out = tmp_path / "walk"
     first = matte_video(order_of(video, out), find_walker(), network, go_on)
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
@@ -119,7 +122,7 @@ def test_the_same_order_again_does_nothing(video: Path, network: MattingNetwork,
 
 
 def test_another_background_or_format_is_only_encoded_again(
-    video: Path, network: MattingNetwork, tmp_path: Path
+    video: Path, network: StaticCamera, tmp_path: Path
 ) -> None:
     out = tmp_path / "walk"
     first = matte_video(order_of(video, out), find_walker(), network, go_on)
@@ -135,7 +138,7 @@ def test_another_background_or_format_is_only_encoded_again(
 
 
 def test_other_settings_and_another_video_are_refused_and_nothing_changes(
-    video: Path, network: MattingNetwork, tmp_path: Path
+    video: Path, network: StaticCamera, tmp_path: Path
 ) -> None:
     out = tmp_path / "walk"
     matte_video(order_of(video, out), find_walker(), network, go_on)
@@ -156,9 +159,7 @@ def test_other_settings_and_another_video_are_refused_and_nothing_changes(
     )
 
 
-def test_without_people_alpha_is_zero_and_the_status_is_empty(
-    network: MattingNetwork, tmp_path: Path
-) -> None:
+def test_without_people_alpha_is_zero_and_the_status_is_empty(network: StaticCamera, tmp_path: Path) -> None:
     video = write_walk(tmp_path / "room.mp4", frames=6, empty=True)
     summary = matte_video(order_of(video, tmp_path / "out"), ScriptedSegmenter(), network, go_on)
     folder = MatteFolder(tmp_path / "out")
@@ -169,7 +170,7 @@ def test_without_people_alpha_is_zero_and_the_status_is_empty(
 
 @pytest.mark.parametrize("size_hw", [(16, 16), (17, 33)])
 def test_the_smallest_videos_and_a_single_frame_are_matted(
-    network: MattingNetwork, tmp_path: Path, size_hw: tuple[int, int]
+    network: StaticCamera, tmp_path: Path, size_hw: tuple[int, int]
 ) -> None:
     lossless = Coding(codec="ffv1", pix_fmt="bgr0")
     video = write_walk(tmp_path / "small.mkv", frames=1, size_hw=size_hw, coding=lossless)
@@ -180,7 +181,7 @@ def test_the_smallest_videos_and_a_single_frame_are_matted(
 
 
 def test_a_video_of_one_pixel_and_a_missing_one_are_refused_in_words(
-    network: MattingNetwork, tmp_path: Path
+    network: StaticCamera, tmp_path: Path
 ) -> None:
     tiny = write_single_pixel(tmp_path / "pixel.mkv")
     with pytest.raises(UnsupportedVideo, match="too small"):
@@ -193,7 +194,7 @@ def test_a_video_of_one_pixel_and_a_missing_one_are_refused_in_words(
 
 @pytest.mark.parametrize("calls", [1, 2, 3, 4, 6, 9, 20])
 def test_a_cancelled_matte_continues_with_the_same_bytes(
-    video: Path, network: MattingNetwork, tmp_path: Path, calls: int
+    video: Path, network: StaticCamera, tmp_path: Path, calls: int
 ) -> None:
     """In the plate, between frames, and while encoding."""
     whole = tmp_path / "whole"
@@ -209,7 +210,7 @@ def test_a_cancelled_matte_continues_with_the_same_bytes(
 
 
 def test_after_a_full_disk_the_same_order_continues(
-    video: Path, network: MattingNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    video: Path, network: StaticCamera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, written = tmp_path / "walk", 0
 
@@ -230,15 +231,27 @@ def test_after_a_full_disk_the_same_order_continues(
     assert read_folder(out) == read_folder(tmp_path / "whole")
 
 
+MOVING = """
+import sys
+from pathlib import Path
+from labeling.matting.temporal_network import TemporalNetwork
+from tasks.matte import matte_video
+from tasks.matte_methods import MovingCamera
+from tests.fakes.mattes import find_walker
+from tests.tasks.test_matte import go_on, order_of
+video, out, weights = map(Path, sys.argv[1:])
+matte_video(order_of(video, out, camera="moving"), find_walker(), MovingCamera(TemporalNetwork(weights)), go_on)
+"""
 WORK = """
 import sys
 from pathlib import Path
 from labeling.matting.network import MattingNetwork
 from tasks.matte import matte_video
+from tasks.matte_methods import StaticCamera
 from tests.fakes.mattes import find_walker
 from tests.tasks.test_matte import go_on, order_of
 video, out, weights = map(Path, sys.argv[1:])
-matte_video(order_of(video, out, format="webm"), find_walker(), MattingNetwork(weights), go_on)
+matte_video(order_of(video, out, format="webm"), find_walker(), StaticCamera(MattingNetwork(weights)), go_on)
 """
 
 
@@ -269,9 +282,65 @@ def test_a_killed_matte_continues_with_the_same_bytes(weights: Path, tmp_path: P
     assert not list(out.rglob(".writing-*"))
 
 
+@pytest.fixture(scope="module")
+def temporal_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_temporal_network(tmp_path_factory.mktemp("network") / "temporal.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_killed_matte_of_a_moving_camera_continues_with_the_same_bytes(
+    temporal_weights: Path, tmp_path: Path
+) -> None:
+    """Killed before a state was kept, after it, and among the last frames."""
+    video = write_walk(tmp_path / "walk.mp4", frames=60)
+    out, whole = tmp_path / "walk", tmp_path / "whole"
+
+    def start(folder: Path) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-c", MOVING, str(video), str(folder), str(temporal_weights)]
+        return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)})
+
+    assert start(whole).wait(300) == 0
+    for reached in ("alpha/00005.png", STATE, "alpha/00050.png"):
+        process = start(out)
+        while not (out / reached).exists() and process.poll() is None:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (out / "matte.json").exists()
+    assert start(out).wait(300) == 0
+    assert read_folder(out) == read_folder(whole)
+    frames = [json.loads((folder / "matte.json").read_bytes())["frames"] for folder in (out, whole)]
+    assert frames[0] == frames[1]
+    assert not (out / STATE).exists()
+
+
+def test_a_moving_camera_has_no_plate(temporal_weights: Path, video: Path, tmp_path: Path) -> None:
+    method = MovingCamera(TemporalNetwork(temporal_weights))
+    order = order_of(video, tmp_path / "out", camera="moving")
+    summary = matte_video(order, find_walker(), method, go_on)
+    assert (summary.frames, summary.error) == (FRAMES, "")
+    assert not (tmp_path / "out" / "plate.png").exists()
+    assert "Background plate" not in (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert len(list((tmp_path / "out" / "alpha").iterdir())) == FRAMES
+
+
+def test_a_matte_of_the_other_kind_of_camera_is_refused(
+    temporal_weights: Path, network: StaticCamera, video: Path, tmp_path: Path
+) -> None:
+    matte_video(order_of(video, tmp_path / "out"), find_walker(), network, go_on)
+    with pytest.raises(ConfigError, match="camera"):
+        matte_video(
+            order_of(video, tmp_path / "out", camera="moving"),
+            find_walker(),
+            MovingCamera(TemporalNetwork(temporal_weights)),
+            go_on,
+        )
+
+
 @pytest.mark.usefixtures("prefect")
 def test_an_unexpected_exception_fails_its_video_only(
-    video: Path, network: MattingNetwork, tmp_path: Path
+    video: Path, network: StaticCamera, tmp_path: Path
 ) -> None:
     @flow
     def matte_both() -> list[MatteSummary]:

@@ -34,6 +34,8 @@ class CocoImage:
     """Crowds."""
     tracks: tuple[str | None, ...]
     """`track_id` of each person; with `VIDEO/` before it if the image has a `video_id`."""
+    moment: tuple[str, int] | None = None
+    """`video_id` and `t_ms` (time in ms), if the image has both, as `maskmill export coco` writes them."""
 
 
 def read_coco_file(path: Path) -> Iterator[CocoImage]:
@@ -84,7 +86,13 @@ def _read_image(
     video = "" if record.get("video_id") is None else f"{record['video_id']}/"
     ids = [person.get("track_id") for person in persons]
     tracks = tuple(None if number is None else f"{video}{number}" for number in ids)
-    return CocoImage(name, size_hw, masks, boxes, ignored, tracks)
+    return CocoImage(name, size_hw, masks, boxes, ignored, tracks, _read_moment(record))
+
+
+def _read_moment(record: Mapping[str, Any]) -> tuple[str, int] | None:
+    video, time_ms = record.get("video_id"), record.get("t_ms")
+    is_time = isinstance(time_ms, int) and not isinstance(time_ms, bool)
+    return None if video is None or not is_time else (str(video), int(time_ms or 0))
 
 
 def _has_mask(record: Mapping[str, Any]) -> bool:

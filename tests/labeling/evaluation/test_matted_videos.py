@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from configs.errors import ConfigError
 from configs.ground_truth import MattedVideo
+from labeling.datasets.formats.kitti_flow import encode_flow
 from labeling.evaluation.matted_videos import (
     evaluate_matte,
     evaluate_plate,
@@ -58,6 +59,28 @@ def test_exact_alpha_gives_errors_per_frame_and_over_time(exact: MattedVideo) ->
     assert summary.alpha.dtssd is not None
     # Between frames that are alike, the error moves along the motion; into frame 3 and out of it, it changes.
     assert summary.alpha.messddt == pytest.approx(2 / 4 * area / pixels * (1 - 0.4**2), rel=0.25)
+
+
+def test_exact_flow_replaces_that_of_the_images_where_it_is_valid(exact: MattedVideo, tmp_path: Path) -> None:
+    area, pixels = 24 * 24, SIZE_HW[0] * SIZE_HW[1]
+    flow = np.zeros((*SIZE_HW, 2), np.float32)
+    flow[..., 0] = 2
+    for number in range(4):
+        truth = np.zeros(SIZE_HW, np.bool_)
+        truth[12:36, 8 + 2 * number : 32 + 2 * number] = True
+        path = tmp_path / "flow" / f"{number:05}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(encode_flow(flow, truth))
+    alone = evaluate_matte(exact.model_copy(update={"images": None, "flow": tmp_path / "flow"}))
+    both = evaluate_matte(exact.model_copy(update={"flow": tmp_path / "flow"}))
+    assert alone.alpha is not None
+    assert both.alpha is not None
+    # only the person's pixels are known, and their error changes into frame 3 and out of it
+    assert alone.alpha.messddt == pytest.approx(2 / 4 * (1 - 0.4**2), rel=1e-5)
+    assert both.alpha.messddt == pytest.approx(2 / 4 * area / pixels * (1 - 0.4**2), rel=0.1)
+    (tmp_path / "flow" / "00001.png").write_bytes(b"no image")
+    with pytest.raises(ConfigError, match=r"flow: .*00001\.png cannot be read"):
+        evaluate_matte(exact.model_copy(update={"flow": tmp_path / "flow"}))
 
 
 def test_without_images_there_is_no_error_along_the_motion(exact: MattedVideo) -> None:

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 from scipy.ndimage import laplace
 
-from labeling.sampling.shots import begins_a_shot
 from labeling.structures.frames import Clip, ImageFile, LumaImage
 from labeling.video.decode import decode_clip
 from labeling.video.luma import hash_luma, measure_sharpness
+from labeling.video.shots import begins_a_shot
 from tests.fakes import videos
 
 CUT = 30.0

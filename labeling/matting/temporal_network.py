@@ -1,0 +1,138 @@
+"""The trained recurrent matting network as an ONNX file, without torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.matting import MovingBlock
+from labeling.matting.frame import FrameMatte
+from labeling.matting.temporal_inputs import FloatImage, to_probability
+from labeling.runtime.onnx_session import OnnxSession
+from labeling.structures.frames import RgbImage
+from labeling.structures.images import resize_image
+from labeling.structures.masks import BoolArray
+
+SHIPPED = "temporal_matting_cpu.onnx"
+"""The weights in this package: the `cpu` size; docs/training.md has their recipe."""
+STRIDE = 32
+LEVELS = 5
+STATE = tuple(f"{part}{level}" for level in range(LEVELS) for part in ("hidden", "memory"))
+STRIDES = (1, 1, 2, 2, 4, 4, 8, 8, STRIDE, STRIDE)
+"""Pixels between two values of each part of the state."""
+ALPHA_END = 0.02
+"""Alpha this near to 0 or 1 is 0 or 1."""
+OPAQUE = 0.98
+"""From this alpha on, the foreground has the image's own color, which is sharper than the network's."""
+
+NetworkState = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """The size at which the network sees a frame: scaled, then padded by reflection to multiples of 32."""
+
+    inner_hw: tuple[int, int]
+    padded_hw: tuple[int, int]
+
+    @classmethod
+    def of(cls, size_hw: tuple[int, int], short_side_px: int) -> "_Size":
+        """Return the size for a frame; small frames are not enlarged.
+
+        >>> _Size.of((320, 480), 256)
+        _Size(inner_hw=(256, 384), padded_hw=(256, 384))
+        >>> _Size.of((50, 41), 256)
+        _Size(inner_hw=(50, 41), padded_hw=(64, 64))
+        """
+        scale = min(1.0, short_side_px / min(size_hw))
+        height, width = (max(1, round(side * scale)) for side in size_hw)
+        return cls((height, width), (-(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE))
+
+    def to_network(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        below, right = (outer - inner for outer, inner in zip(self.padded_hw, self.inner_hw, strict=True))
+        inner = resize_image(image, self.inner_hw)
+        if not below and not right:
+            return inner
+        fits = below < self.inner_hw[0] and right < self.inner_hw[1]
+        kind = cv2.BORDER_REFLECT_101 if fits else cv2.BORDER_REPLICATE
+        return np.asarray(cv2.copyMakeBorder(inner, 0, below, 0, right, kind), dtype=np.uint8)
+
+    def to_frame(self, values: FloatImage, size_hw: tuple[int, int]) -> FloatImage:
+        inner = np.ascontiguousarray(values[: self.inner_hw[0], : self.inner_hw[1]])
+        return np.asarray(cv2.resize(inner, size_hw[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+class TemporalNetwork:
+    """Runs the network on groups of consecutive frames; errors are those of `OnnxSession`."""
+
+    def __init__(self, path: Path | None = None, settings: MovingBlock | None = None) -> None:
+        self._session = OnnxSession(
+            path or shipped_weights(),
+            ("image", "probability", *STATE),
+            what="matting",
+            command="maskmill train temporal",
+        )
+        self.sha256, self.name = self._session.sha256, self._session.name
+        self.group = int(self._session.shapes["image"][1])
+        """Frames of a group."""
+        self._short_side_px = (settings or MovingBlock()).short_side_px
+
+    def run(
+        self, images: Sequence[RgbImage], masks: Sequence[BoolArray], state: NetworkState | None
+    ) -> tuple[list[FrameMatte], NetworkState]:
+        """Return the mattes of 1 to `group` consecutive frames of one size, and the state for the next ones.
+
+        `masks` are the people that a segmenter found, HxW. The state is None at the start of a shot. The state after
+        fewer than `group` frames is of no use: the shot has ended.
+        """
+        size_hw = (images[0].shape[0], images[0].shape[1])
+        size = _Size.of(size_hw, self._short_side_px)
+        missing = [len(images) - 1] * (self.group - len(images))
+        order = [*range(len(images)), *missing]  # the last frame stands for those after it
+        fed = {
+            "image": np.stack([_colors(size.to_network(images[i])) for i in order])[None],
+            "probability": np.stack(
+                [to_probability(size.to_network(masks[i] * np.uint8(255)))[None] for i in order]
+            )[None],
+            **(state or self._first_state(size)),
+        }
+        names = ("alpha", "foreground", *(f"next_{name}" for name in STATE))
+        alphas, colors, *after = self._session.run(names, fed)
+        mattes = [
+            _to_matte(image, size.to_frame(alphas[0, i, 0], size_hw), _to_levels(size, colors[0, i], size_hw))
+            for i, image in enumerate(images)
+        ]
+        return mattes, dict(zip(STATE, after, strict=True))
+
+    def _first_state(self, size: _Size) -> NetworkState:
+        height, width = size.padded_hw
+        return {
+            name: np.zeros(
+                (1, int(self._session.shapes[name][1]), height // stride, width // stride), dtype=np.float32
+            )
+            for name, stride in zip(STATE, STRIDES, strict=True)
+        }
+
+
+def _to_matte(image: RgbImage, alpha: FloatImage, colors: FloatImage) -> FrameMatte:
+    stretched = np.clip((alpha - ALPHA_END) / (1 - 2 * ALPHA_END), 0, 1).astype(np.float32)
+    foreground = np.where(stretched[..., None] < OPAQUE, colors, image)
+    foreground = np.where(stretched[..., None] > 0, foreground, image)
+    return FrameMatte(stretched, np.clip(foreground + 0.5, 0, 255).astype(np.uint8))
+
+
+def _to_levels(size: _Size, colors: FloatImage, size_hw: tuple[int, int]) -> FloatImage:
+    return size.to_frame((colors.transpose(1, 2, 0) + 1) * np.float32(127.5), size_hw)
+
+
+def _colors(rgb: NDArray[np.uint8]) -> FloatImage:
+    return np.ascontiguousarray(rgb.transpose(2, 0, 1), dtype=np.float32) / np.float32(127.5) - 1
+
+
+def shipped_weights() -> Path:
+    """Return the path of the weights that the package contains."""
+    return Path(str(files("labeling.matting") / SHIPPED))

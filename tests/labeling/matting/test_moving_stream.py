@@ -1,0 +1,134 @@
+"""The mattes of a clip whose camera moves, with a tiny network of random weights."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from configs.errors import ConfigError
+from configs.matting import MovingBlock
+from labeling.matting.moving_stream import MattedGroup, StreamState, matte_moving_clip
+from labeling.matting.temporal_export import export_temporal
+from labeling.matting.temporal_inputs import to_probability
+from labeling.matting.temporal_matting import TEMPORAL_SIZES, TemporalMattingNetwork
+from labeling.matting.temporal_network import TemporalNetwork
+from labeling.structures.frames import Clip
+from tests.fakes.mattes import draw_walk, find_walker, walkers_at, write_network, write_walk
+from tests.fakes.segmenters import ScriptedSegmenter
+from tests.fakes.videos import write_images
+
+GROUP, FRAMES = TEMPORAL_SIZES["tiny"].group, 13
+
+
+@pytest.fixture(scope="module")
+def made() -> TemporalMattingNetwork:
+    torch.manual_seed(1)
+    network = TemporalMattingNetwork(TEMPORAL_SIZES["tiny"])
+    with torch.no_grad():
+        for _ in range(2):
+            network(torch.rand(2, 2, 3, 64, 64) * 2 - 1, torch.rand(2, 2, 1, 64, 64))
+        network.output.weight *= 20  # so that alpha is not about one half everywhere
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def network(made: TemporalMattingNetwork, tmp_path_factory: pytest.TempPathFactory) -> TemporalNetwork:
+    path = tmp_path_factory.mktemp("network") / "tiny.onnx"
+    export_temporal(made, path)
+    return TemporalNetwork(path)
+
+
+def groups_of(path: Path, network: TemporalNetwork, *, start: StreamState | None = None) -> list[MattedGroup]:
+    find = find_walker().segment
+    return list(matte_moving_clip(Clip("walk", path), find, network, shot_threshold=30.0, start=start))
+
+
+def test_the_file_gives_what_the_network_gives(
+    made: TemporalMattingNetwork, network: TemporalNetwork
+) -> None:
+    images = [draw_walk(index) for index in range(4, 4 + 2 * GROUP)]
+    masks = [(image[..., 0] > 190) & (image[..., 1] < 60) for image in images]
+    first, state = network.run(images[:GROUP], masks[:GROUP], None)
+    second, _ = network.run(images[GROUP:], masks[GROUP:], state)
+    colors = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
+    soft = torch.from_numpy(np.stack([to_probability(mask * np.uint8(255)) for mask in masks]))[None, :, None]
+    with torch.no_grad():
+        alpha, _, _ = made(colors, soft)
+    expected = np.clip((alpha[0, :, 0].numpy() - 0.02) / 0.96, 0, 1)
+    found = np.stack([matte.alpha for matte in (*first, *second)])
+    assert np.abs(found - expected).max() < 2e-3  # its weights have 16 bits
+    assert expected.std() > 0.05
+
+
+def test_all_frames_are_matted_in_groups(tmp_path: Path, network: TemporalNetwork) -> None:
+    groups = groups_of(write_walk(tmp_path / "walk.mp4", frames=FRAMES), network)
+    assert [len(group.frames) for group in groups] == [GROUP] * (FRAMES // GROUP) + [FRAMES % GROUP]
+    assert [frame.index for group in groups for frame in group.frames] == list(range(FRAMES))
+    assert groups[0].frames[0].matte.alpha.shape == (64, 96)
+
+
+@pytest.mark.parametrize("number", range(1, FRAMES // GROUP))
+def test_a_clip_that_is_continued_gives_the_same_bits(
+    tmp_path: Path, network: TemporalNetwork, number: int
+) -> None:
+    path = write_walk(tmp_path / "walk.mp4", frames=FRAMES)
+    whole = groups_of(path, network)
+    kept = StreamState.from_bytes(whole[number - 1].state.to_bytes())
+    assert kept.index == number * GROUP
+    later = groups_of(path, network, start=kept)
+    assert len(later) == len(whole) - number
+    for one, other in zip(whole[number:], later, strict=True):
+        for a, b in zip(one.frames, other.frames, strict=True):
+            assert (a.index, a.t, a.people) == (b.index, b.t, b.people)
+            assert np.array_equal(a.matte.alpha, b.matte.alpha)
+            assert np.array_equal(a.matte.foreground, b.matte.foreground)
+
+
+def test_the_state_matters_and_is_forgotten_at_a_cut(tmp_path: Path, network: TemporalNetwork) -> None:
+    """The second shot of a video is matted as if it were alone; the second half of a shot is not."""
+    first = [draw_walk(index) for index in range(5)]
+    second = [np.full_like(first[0], 250) for _ in range(6)]
+    shots = write_images(tmp_path / "both.mkv", [*first, *second], fps=Fraction(10))
+    alone = write_images(tmp_path / "second.mkv", second, fps=Fraction(10))
+    both, only = groups_of(shots, network), groups_of(alone, network)
+    assert [len(group.frames) for group in both] == [GROUP, GROUP, 1, *(len(one.frames) for one in only)]
+    assert [group.state.network is None for group in both] == [False, False, True, False, False, False]
+
+
+def test_a_state_that_is_damaged_is_recognized() -> None:
+    content = StreamState(4, {"hidden0": np.ones((1, 2, 3, 3), np.float32)}).to_bytes()
+    assert StreamState.from_bytes(content).index == 4
+    for damaged in (b"", b"PK", content[: len(content) // 2]):
+        with pytest.raises(ValueError, match="not the state"):
+            StreamState.from_bytes(damaged)
+
+
+def test_another_network_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="train temporal"):
+        TemporalNetwork(write_network(tmp_path / "plate.onnx"))
+
+
+@pytest.mark.parametrize("size_hw", [(33, 50), (64, 96), (20, 300)])
+def test_frames_of_any_size_are_matted(network: TemporalNetwork, size_hw: tuple[int, int]) -> None:
+    image = draw_walk(5, size_hw)
+    (matte,), _ = network.run([image], [np.zeros(size_hw, bool)], None)
+    assert matte.alpha.shape == size_hw
+    assert matte.foreground.shape == (*size_hw, 3)
+
+
+def test_large_frames_are_reduced(made: TemporalMattingNetwork, tmp_path: Path) -> None:
+    export_temporal(made, tmp_path / "tiny.onnx")
+    small = TemporalNetwork(tmp_path / "tiny.onnx", MovingBlock(short_side_px=64))
+    image = draw_walk(5, (256, 384))
+    (matte,), state = small.run([image], [np.zeros((256, 384), bool)], None)
+    assert matte.alpha.shape == (256, 384)
+    assert state["hidden0"].shape[-2:] == (64, 96)
+
+
+def test_people_of_a_scripted_segmenter_are_passed_on(tmp_path: Path, network: TemporalNetwork) -> None:
+    path = write_walk(tmp_path / "walk.mp4", frames=6)
+    find = ScriptedSegmenter((), walkers_at([100 * i for i in range(6)]))
+    groups = list(matte_moving_clip(Clip("walk", path), find.segment, network, shot_threshold=30.0))
+    assert [len(frame.people) for group in groups for frame in group.frames] == [0, 0, 0, 0, 1, 1]
