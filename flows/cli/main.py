@@ -167,7 +167,7 @@ def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:
     if as_json:
         print_json(summary)
         return
-    from tasks.report import sentence_of
+    from tasks.run_figures import sentence_of
 
     typer.echo(f"run {summary.run_id} ({summary.name})")
     if summary.counts:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tasks.train_osvos_parent import OsvosParentSummary
     from tasks.train_pose_masks import PoseMaskSummary
     from tasks.train_temporal import TemporalSummary
-    from tasks.training_data import FailedInput
+    from tasks.training_records import FailedInput
 
 ToOption = Annotated[
     Path, typer.Option("--to", metavar="DIR", help="Folder of the checkpoints and the network.")

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeling.matting.disturbances import RNG, add_distractor, degrade, random_blob, random_light
-from labeling.matting.inputs import MOTION_STEPS, FloatImage, NetworkInput, make_input
+from labeling.matting.inputs import MOTION_STEPS, FloatImage, make_input
 from labeling.matting.placed_people import PlacedPerson, Shadow, paint, paint_gray
 from labeling.matting.rendered_cutouts import render_cutout
+from labeling.matting.samples import Sample
 from labeling.matting.shadow_look import looks_like_shadow
 from labeling.structures.cutouts import Cutout
 from labeling.structures.frames import RgbImage
@@ -51,19 +52,6 @@ class CompositeSettings:
     """Largest standard deviation of the sensor's noise, in levels."""
     prior_error: float = 0.05
     """Distance by which the contour of the segmentation is displaced."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sample:
-    """A composite: network input, exact alpha (1xSxS), and foreground (3xSxS in [-1, 1])."""
-
-    input: NetworkInput
-    alpha: FloatImage
-    foreground: FloatImage
-    background: FloatImage
-    """The scene behind the people, with their shadows (3xSxS in [-1, 1])."""
-    shadow_like: FloatImage
-    """1 where the image looks like darkened background (1xSxS)."""
 
 
 class Compositor:
