@@ -57,6 +57,7 @@ MaskmillError
     ├── LabelStudioTooOld         a version with an unknown interface
     ├── LabelStudioRefused        a request was answered with an error: too large, invalid, gone
     └── LabelStudioMissing        the local Label Studio cannot be installed or started
+        └── NoLabelStudio         none was ever started or named here
 """
 
 import re
@@ -289,6 +290,10 @@ class LabelStudioRefused(LabelStudioError):
 
 
 class LabelStudioMissing(LabelStudioError): ...
+
+
+class NoLabelStudio(LabelStudioMissing):
+    """None was ever started or named here; the other cases of `LabelStudioMissing` are mistakes."""
 
 
 def error_classes(base: type[MaskmillError] = MaskmillError) -> Iterator[type[MaskmillError]]:

@@ -35,7 +35,7 @@ class Ingest(Block):
     cookies_file: Path | None = None
     """Cookies file in Netscape format; it is read, never copied or logged."""
     max_height: int = Field(1080, gt=0)
-    """Height in pixels of the tallest format to download."""
+    """Shorter side in pixels of the largest format to download."""
     max_items: int | None = Field(None, gt=0)
     """Newest entries of a playlist or channel to download."""
     max_archive_bytes: int = Field(20_000_000_000, gt=0)

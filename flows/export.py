@@ -7,7 +7,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from configs.models import ExportedDecision, ExportFormat
-from flows.home import complete_if_no_run, existing_context, whole_path
+from flows.home import complete_if_nothing_to_do, existing_context, whole_path
 from labeling.datasets.records import ExportSummary
 from labeling.storage.object_store import local_path
 from tasks.execution.context import Context
@@ -17,7 +17,7 @@ from tasks.observability.assets import trace_dataset
 
 
 @flow(name="export-dataset", flow_run_name="export {format}", persist_result=False)
-@complete_if_no_run
+@complete_if_nothing_to_do
 def export_dataset(
     out: str,
     home: Path = Path(".maskmill"),

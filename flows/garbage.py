@@ -5,13 +5,13 @@ from pathlib import Path
 from prefect import flow
 from prefect.logging import get_run_logger
 
-from flows.home import complete_if_no_run, existing_context, whole_path
+from flows.home import complete_if_nothing_to_do, existing_context, whole_path
 from tasks.execution.leases import hold_lease
 from tasks.garbage import Ages, Garbage, collect_garbage
 
 
 @flow(name="collect-garbage", flow_run_name="collect garbage", persist_result=False)
-@complete_if_no_run
+@complete_if_nothing_to_do
 def collect_garbage_flow(
     home: Path = Path(".maskmill"),
     older_than: float = 1.0,

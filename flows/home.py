@@ -5,7 +5,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
-from configs.errors import ConfigError, NoRunYet
+from configs.errors import ConfigError, NoLabelStudio, NoRunYet
 
 if TYPE_CHECKING:
     from labeling.storage.home import Home
@@ -15,8 +15,8 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
-def complete_if_no_run(work: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Let a flow that its schedule starts before the first run end as `NothingToDo`.
+def complete_if_nothing_to_do(work: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Let a flow that its schedule starts before the first run, or without a Label Studio, end as `NothingToDo`.
 
     A direct caller gets the error.
     """
@@ -30,7 +30,7 @@ def complete_if_no_run(work: Callable[Parameters, Result]) -> Callable[Parameter
 
         try:
             return work(*args, **named)
-        except NoRunYet as error:
+        except (NoRunYet, NoLabelStudio) as error:
             if not deployment.id:
                 raise
             message = f"nothing to do yet: {error}"

@@ -7,13 +7,13 @@ from prefect import flow
 from configs.errors import ConfigError, Interrupted
 from configs.models import RunConfig
 from db.runs.queries import latest_run
-from flows.home import complete_if_no_run, existing_context, whole_path
+from flows.home import complete_if_nothing_to_do, existing_context, whole_path
 from flows.runners.shards import process_shards
 from tasks.execution.leases import cancelled, hold_lease, recover_stale_leases
 
 
 @flow(name="label-shards", flow_run_name="help with {run}", persist_result=False)
-@complete_if_no_run
+@complete_if_nothing_to_do
 def label_shards(run: str = "", home: Path = Path(".maskmill")) -> int:
     """Help with a run: label its free shards until none is left; return how many this flow labeled.
 

@@ -13,11 +13,12 @@ from configs.errors import DatabaseUnreachable, LabelStudioUnreachable
 from configs.models import Review as Settings
 from db.review.annotations import all_projects, projects_at
 from db.runs.queries import latest_run
-from flows.home import Parameters, Result, complete_if_no_run, existing_context, whole_path
+from flows.home import Parameters, Result, complete_if_nothing_to_do, existing_context, whole_path
+from labeling.review.label_studio.credentials import find_credentials
 from tasks.execution.context import Context
 from tasks.execution.leases import hold_lease
 from tasks.observability.artifacts import show_reviews
-from tasks.review.connect import connect
+from tasks.review.connect import connect, secret_from_prefect
 from tasks.review.propagate import PropagationSummary, propagate_reviews
 from tasks.review.pull import PullSummary, pull_project, sum_pulls
 from tasks.review.push import (
@@ -59,7 +60,7 @@ def _review_task(
 
 
 @flow(name="push-reviews", flow_run_name="push to Label Studio", persist_result=False)
-@complete_if_no_run
+@complete_if_nothing_to_do
 def push_reviews(
     home: Path = Path(".maskmill"), run: str = "", settings: Settings | None = None, again: bool = False
 ) -> PushSummary:
@@ -74,6 +75,7 @@ def push_reviews(
     context = existing_context(whole_path(home, "home"))
     with context.database.session() as session:
         row = latest_run(session, run or None)
+    find_credentials(context.home.root, look_up=secret_from_prefect)  # before a task that would fail
     settings = settings or Settings.model_validate(row.config.get("review", {}))
     with hold_lease(context.home, "push-reviews"), context.database.alone(LOCK):
         check_label_studio_task(context)
@@ -83,7 +85,7 @@ def push_reviews(
 
 
 @flow(name="pull-reviews", flow_run_name="pull from Label Studio", persist_result=False)
-@complete_if_no_run
+@complete_if_nothing_to_do
 def pull_reviews(home: Path = Path(".maskmill")) -> PullSummary:
     """Take over the annotations made in Label Studio since the last pull, and score every run against them.
 
@@ -93,6 +95,7 @@ def pull_reviews(home: Path = Path(".maskmill")) -> PullSummary:
         home: folder with the database.
     """
     context = existing_context(whole_path(home, "home"))
+    find_credentials(context.home.root, look_up=secret_from_prefect)  # before a task that would fail
     with hold_lease(context.home, "pull-reviews"), context.database.alone(LOCK):
         pulled = pull_task(context)
         propagated = propagate_task(context)

@@ -74,6 +74,11 @@ class VideoRow(Base):
     height: Mapped[int | None] = mapped_column(comment="px after rotation")
     fps: Mapped[str | None] = mapped_column(comment="average frames/s, such as 30000/1001")
     codec: Mapped[str | None] = mapped_column(comment="name in FFmpeg")
+    gaps: Mapped[list[Any] | None] = mapped_column(
+        comment="[start, end] in ms of stretches without frames; null: none"
+    )
+    black_level: Mapped[int | None] = mapped_column(comment="of 16-bit images, shown as black; null: 8 bits")
+    white_level: Mapped[int | None] = mapped_column(comment="of 16-bit images, shown as white")
 
 
 class ImageRow(Base):
@@ -125,6 +130,21 @@ class RunSourceRow(Base):
     error_code: Mapped[str | None] = mapped_column(comment="code of an error in configs.errors")
     error_message: Mapped[str | None] = mapped_column(comment="what happened and what to do")
     retryable: Mapped[bool] = mapped_column(default=False, comment="the same fetch may succeed later")
+
+
+class PassedOverRow(Base):
+    """Contents of a run's sources that were not looked at, counted by reason at the last fetch."""
+
+    __tablename__ = "passed_over"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), primary_key=True)
+    given: Mapped[str] = mapped_column(primary_key=True, comment="source as it was given to the run")
+    spec: Mapped[str] = mapped_column(
+        primary_key=True, comment="folder, list, archive or video that has them"
+    )
+    reason: Mapped[str] = mapped_column(primary_key=True, comment="what they are, and what to do")
+    count: Mapped[int]
+    examples: Mapped[list[Any]] = mapped_column(comment="names of the first ones")
 
 
 class LeaseRow(Base):

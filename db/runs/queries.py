@@ -14,6 +14,7 @@ from configs.models import RUN_ID_LENGTH
 from db.models.core import (
     ImageRow,
     ModelRow,
+    PassedOverRow,
     RunRow,
     RunSourceRow,
     ShardRow,
@@ -24,6 +25,7 @@ from db.models.core import (
 from db.runs.leases import in_order
 from db.runs.overview import run_work, video_works
 from db.sql.reading import count_rows, select_by_ids
+from labeling.sources.source import PassedOver
 from labeling.structures.frames import Clip, ImageFile
 
 
@@ -57,6 +59,8 @@ class RunSummary:
     """Wall seconds per stage, summed over shards."""
     failures: tuple[Failure, ...]
     """All of the run, or only those of this execution in the summary that a flow returns."""
+    passed_over: tuple[PassedOver, ...] = ()
+    """Contents of its sources that were not looked at."""
     shards_worked: int = 0
     """Shards processed by this execution; 0: nothing was left to do."""
     videos_given: int = 0
@@ -143,13 +147,17 @@ def shard_clip(session: Session, shard: ShardRow, locate: Callable[[str], Path])
     video = session.get_one(VideoRow, shard.video_id)
     if video.kind == "video":
         end = None if shard.end_ms is None else Fraction(shard.end_ms, 1000)
-        return Clip(video.id, locate(video.path), Fraction(shard.start_ms, 1000), end)
+        gaps = tuple((Fraction(start, 1000), Fraction(stop, 1000)) for start, stop in video.gaps or ())
+        return Clip(video.id, locate(video.path), Fraction(shard.start_ms, 1000), end, gaps=gaps)
     query = select(ImageRow).where(ImageRow.video_id == video.id, ImageRow.position >= shard.start_ms)
     if shard.end_ms is not None:
         query = query.where(ImageRow.position < shard.end_ms)
     images = session.scalars(query.order_by(ImageRow.position))
     files = (ImageFile(image.position, locate(image.path), image.name) for image in images)
-    return Clip(video.id, images=tuple(files))
+    levels = None
+    if video.black_level is not None and video.white_level is not None:
+        levels = (video.black_level, video.white_level)
+    return Clip(video.id, images=tuple(files), levels=levels)
 
 
 def summarize_run(session: Session, run: RunRow) -> RunSummary:
@@ -167,7 +175,19 @@ def summarize_run(session: Session, run: RunRow) -> RunSummary:
         counts=dict(sorted(total.counts.items())),
         seconds=dict(sorted(total.seconds.items())),
         failures=run_failures(session, run.id),
+        passed_over=run_passed_over(session, run.id),
     )
+
+
+def run_passed_over(session: Session, run_id: str) -> tuple[PassedOver, ...]:
+    """Return what the sources of a run hold and was not looked at, each place and reason once."""
+    rows = session.scalars(
+        select(PassedOverRow)
+        .where(PassedOverRow.run_id == run_id)
+        .order_by(PassedOverRow.spec, PassedOverRow.reason, PassedOverRow.given)
+    )
+    found = {(row.spec, row.reason): row for row in rows}
+    return tuple(PassedOver(row.spec, row.reason, row.count, tuple(row.examples)) for row in found.values())
 
 
 def run_failures(session: Session, run_id: str) -> tuple[Failure, ...]:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from more_itertools import batched
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from configs.errors import ConfigError, MaskmillError
@@ -17,6 +17,7 @@ from db.models.core import (
     ImageRow,
     InstanceRow,
     ModelRow,
+    PassedOverRow,
     RunRow,
     RunSourceRow,
     ShardRow,
@@ -31,7 +32,7 @@ from db.runs.tracks import lock_tracks, store_tracks
 from db.sql.columns import box_columns, keypoints_column, mask_columns, mismatches_column, occupancy_column
 from db.sql.reading import PAGE
 from db.sql.upsert import upsert
-from labeling.sources.source import FailedSource, SourceItem
+from labeling.sources.source import FailedSource, PassedOver, SourceItem
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.records import LabeledFrame, LabeledShard
 
@@ -146,6 +147,16 @@ def clear_failure(session: Session, run_id: str, specs: Collection[str]) -> None
     ids = [content_id("source", spec) for spec in specs]
     failed = (RunSourceRow.run_id == run_id, RunSourceRow.source_id.in_(ids), RunSourceRow.state == "failed")
     session.execute(update(RunSourceRow).where(*failed).values(_OK))
+
+
+def record_passed_over(session: Session, run_id: str, given: str, found: Iterable[PassedOver]) -> None:
+    """Replace what was counted when this source was given before."""
+    of_source = (PassedOverRow.run_id == run_id, PassedOverRow.given == given)
+    session.execute(delete(PassedOverRow).where(*of_source))
+    rows = [
+        {"run_id": run_id, "given": given} | asdict(one) | {"examples": list(one.examples)} for one in found
+    ]
+    upsert(session, PassedOverRow, rows)
 
 
 def record_video(session: Session, row: Mapping[str, Any]) -> None:

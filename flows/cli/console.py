@@ -18,6 +18,7 @@ from configs.errors import ConfigError, ExportError, MaskmillError, ModelError, 
 
 if TYPE_CHECKING:
     from db.runs.queries import Failure
+    from labeling.sources.source import PassedOver
 
 
 class Exit(IntEnum):
@@ -69,13 +70,24 @@ UsageError: Any = typer.BadParameter.__mro__[1]
 class Commands(TyperGroup):
     """A command group that turns maskmill's errors into one sentence and an exit code."""
 
-    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **kwargs: Any) -> Any:
         with _handle_errors():
-            return super().make_context(*args, **kwargs)
+            for argument in args:
+                _refuse_undecodable(argument)
+            return super().make_context(info_name, args, *rest, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
         with _handle_errors():
             return super().invoke(ctx)
+
+
+def _refuse_undecodable(argument: str) -> None:
+    """Raise `ConfigError` for a name that is not UTF-8: neither Prefect nor a database can store it."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError as exc:
+        shown = argument.encode(errors="replace").decode()
+        raise ConfigError(f"{shown}: the name is not UTF-8: rename it, or name its folder") from exc
 
 
 @contextmanager
@@ -177,6 +189,13 @@ def print_table(
         table.add_row(*(Text(str(cell)) for cell in row))
     console = Console()
     Console(width=console.width if console.is_terminal else 200).print(table)
+
+
+def print_passed_over(found: "Sequence[PassedOver]") -> None:
+    """Print what was not looked at, if there is something."""
+    if found:
+        rows = [(one.spec, one.count, one.reason, ", ".join(one.examples)) for one in found]
+        print_table(("not looked at in", "number", "what, and what to do", "for example"), rows)
 
 
 def print_failures(failures: "Sequence[Failure]") -> None:

@@ -28,6 +28,7 @@ from flows.cli.console import (
     emit,
     print_failures,
     print_json,
+    print_passed_over,
     print_table,
     require_sources,
 )
@@ -179,6 +180,9 @@ def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:
         typer.echo(sentence_of(summary))
     if summary.shards_pending:
         typer.echo(f"\n{summary.shards_pending} shards are left: run the same command again")
+    if summary.passed_over:
+        typer.echo("")
+    print_passed_over(summary.passed_over)
     if summary.failures:
         typer.echo("")
     print_failures(summary.failures)

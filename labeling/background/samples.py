@@ -8,7 +8,7 @@ Samples have at most `WORKING_HEIGHT` rows, which bounds memory: 60 samples of 1
 """
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -21,6 +21,7 @@ from labeling.runtime.memory import release_memory
 from labeling.structures.frames import Clip, Frame, RgbImage
 from labeling.structures.images import resize_image
 from labeling.video.decode import Decoded, decode_clip
+from labeling.video.gaps import to_filmed, to_stamped
 from labeling.video.probe import probe_video
 
 MIN_SPAN_S = Fraction(120)
@@ -88,11 +89,11 @@ def _working_hw(size_hw: tuple[int, int]) -> tuple[int, int]:
 
 
 def read_samples(clip: Clip, count: int) -> Iterator[RgbImage]:
-    """Yield images spread evenly over the widened clip, in order of time; unreadable images of a folder are skipped.
+    """Yield up to `count` different images spread evenly over the widened clip, in order of time.
 
-    A video with fewer frames gives some of them several times.
+    Unreadable images of a folder are skipped.
     """
-    for decoded in _decode_spread(clip, count, is_widened=True):
+    for decoded in _each_once(_decode_spread(clip, count, is_widened=True)):
         with suppress(*_unreadable(clip)):
             yield decoded.to_rgb()
 
@@ -103,12 +104,7 @@ def sample_frames(clip: Clip, count: int) -> Iterator[Frame]:
     The clip is not widened: it may be one shot of its video. If it has at most `count` frames, all are
     yielded; unreadable images of a folder are skipped.
     """
-    last: tuple[Fraction, int | None] | None = None
-    for decoded in _decode_spread(clip, count, is_widened=False):
-        position = decoded.t, decoded.index
-        if position == last:
-            continue
-        last = position
+    for decoded in _each_once(_decode_spread(clip, count, is_widened=False)):
         with suppress(*_unreadable(clip)):
             yield Frame(
                 clip.video_id,
@@ -118,6 +114,15 @@ def sample_frames(clip: Clip, count: int) -> Iterator[Frame]:
                 t=decoded.t,
                 index=decoded.index,
             )
+
+
+def _each_once(frames: Iterable[Decoded]) -> Iterator[Decoded]:
+    """Leave out a frame that is the one before: several of the asked times may fall on it."""
+    last: tuple[Fraction, int | None] | None = None
+    for decoded in frames:
+        if (decoded.t, decoded.index) != last:
+            yield decoded
+        last = decoded.t, decoded.index
 
 
 def _unreadable(clip: Clip) -> tuple[type[SourceError], ...]:
@@ -134,7 +139,8 @@ def _decode_spread(clip: Clip, count: int, *, is_widened: bool) -> Iterator[Deco
     duration_s = probe_video(clip.path).duration_s
     if is_widened:
         start_s, end_s = widen_range(clip, duration_s)
-        times = sample_times(start_s, end_s, count)
+        times = [to_stamped(time_s, clip.gaps) for time_s in sample_times(start_s, end_s, count)]
+        start_s, end_s = to_stamped(start_s, clip.gaps), to_stamped(end_s, clip.gaps)
     else:
         start_s, end_s = clip.start_s, duration_s if clip.end_s is None else min(clip.end_s, duration_s)
         times = [start_s + (end_s - start_s) * i / count for i in range(count)]
@@ -160,10 +166,14 @@ def sample_times(start_s: Fraction, end_s: Fraction, count: int) -> list[Fractio
 
 
 def widen_range(clip: Clip, duration_s: Fraction) -> tuple[Fraction, Fraction]:
-    """Return the clip's range, or `MIN_SPAN_S` seconds around its middle, within a video of `duration_s`."""
-    end_s = duration_s if clip.end_s is None else min(clip.end_s, duration_s)
-    span_s = min(max(end_s - clip.start_s, MIN_SPAN_S), duration_s)
-    middle_s = (clip.start_s + end_s) / 2
+    """Return the clip's range, or `MIN_SPAN_S` seconds around its middle, within a video of `duration_s`.
+
+    The range is in filmed time: gaps do not count.
+    """
+    end_s = to_filmed(duration_s if clip.end_s is None else min(clip.end_s, duration_s), clip.gaps)
+    first_s, duration_s = to_filmed(clip.start_s, clip.gaps), to_filmed(duration_s, clip.gaps)
+    span_s = min(max(end_s - first_s, MIN_SPAN_S), duration_s)
+    middle_s = (first_s + end_s) / 2
     start_s = min(max(Fraction(0), middle_s - span_s / 2), duration_s - span_s)
     return start_s, start_s + span_s
 

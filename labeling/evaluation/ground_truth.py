@@ -16,6 +16,7 @@ from labeling.datasets.readers.coco import read_coco_file
 from labeling.datasets.readers.masks import read_values, split_labels
 from labeling.evaluation.frames import LabeledImage
 from labeling.sources.file_types import is_image_name, natural_order
+from labeling.structures.images import IMAGE_FORMATS
 from labeling.structures.masks import BoolArray, Mask, union_masks
 
 MOVING = 255
@@ -137,7 +138,7 @@ def read_roi(path: Path) -> BoolArray:
         ConfigError: the image cannot be read.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=IMAGE_FORMATS) as image:
             inside: BoolArray = np.asarray(image.convert("L")) > 0
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as exc:
         raise ConfigError(f"roi: {path} cannot be read as an image: {exc}; check the path") from exc

@@ -126,6 +126,8 @@ def _archive_errors(archive: Path) -> Iterator[None]:
         raise TruncatedVideo(
             f"{archive}: the archive is damaged or incomplete ({exc}); download or copy it again"
         ) from exc
+    except RecursionError as exc:  # tarfile reads a header that follows a header by calling itself
+        raise UnsafeArchive(f"{archive}: thousands of headers without a file; do not trust it") from exc
     except NotImplementedError as exc:
         raise UnsupportedVideo(f"{archive}: cannot be unpacked here ({exc}); unpack it yourself") from exc
 

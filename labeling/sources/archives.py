@@ -10,12 +10,19 @@ from configs.errors import SourceError, SourceNotFound, UnsafeArchive
 from configs.models import Ingest
 from labeling.sources.archive_reader import Budget, Member, open_members
 from labeling.sources.content_store import move_into_store, staging
-from labeling.sources.file_types import is_image_name, is_packed_name, is_video_name, natural_order, suffix_of
-from labeling.sources.source import FailedSource, FetchedSource, SourceItem
+from labeling.sources.file_types import (
+    is_image_name,
+    is_packed_name,
+    is_system_folder,
+    is_video_name,
+    natural_order,
+    suffix_of,
+    why_passed_over,
+)
+from labeling.sources.source import FailedSource, FetchedSource, PassedOverCounter, SourceItem
 from labeling.storage.atomic import storage_errors
 
 _DRIVE = re.compile(r"^[A-Za-z]:")
-_IGNORED_FOLDERS = frozenset({"__MACOSX"})
 _REFUSED_KINDS = {
     "link": "a link, which could point anywhere",
     "device": "a device, not a file",
@@ -45,11 +52,15 @@ class _ExtractedMembers:
 
     files: list[_Extracted] = field(default_factory=list)
     refused: list[tuple[str, SourceError]] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    """Files that are neither videos nor images."""
     stopped_by: SourceError | None = None
     """Ended the extraction early: damage, never a bomb."""
 
 
-def fetch_archive(source: SourceItem, folder: Path, ingest: Ingest) -> Iterator[FetchedSource | FailedSource]:
+def fetch_archive(
+    source: SourceItem, folder: Path, ingest: Ingest, passed_over: PassedOverCounter | None = None
+) -> Iterator[FetchedSource | FailedSource]:
     """Unpack an archive's videos, and its images grouped by folder, into `folder`.
 
     A member is refused if it could escape (`..`, an absolute path, a link, a device), is encrypted, has the name of
@@ -64,6 +75,10 @@ def fetch_archive(source: SourceItem, folder: Path, ingest: Ingest) -> Iterator[
     archive = Path(source.spec)
     with staging(folder) as here:
         members = _extract(archive, here, ingest, is_requested=_is_visible_media)
+        for name in members.others:
+            (passed_over or PassedOverCounter()).add(
+                source.spec, why_passed_over(PurePosixPath(name).name), name
+            )
         for name, error in members.refused:
             yield FailedSource.of(_member_item(source, archive, name), error)
         if members.stopped_by and not members.files:
@@ -113,6 +128,8 @@ def _extract(
                     members.refused.append((entry.name, error))
                 elif entry.kind == "file" and is_requested(entry.name):
                     members.files.append(_stage(entry, here / str(len(members.files))))
+                elif entry.kind == "file" and _is_visible(entry.name):
+                    members.others.append(entry.name)
     except UnsafeArchive:
         raise
     except SourceError as exc:
@@ -156,9 +173,11 @@ def _member_item(source: SourceItem, archive: Path, name: str) -> SourceItem:
 
 
 def _is_visible_media(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    hidden = any(part.startswith(".") or part in _IGNORED_FOLDERS for part in parts)
-    return not hidden and (is_video_name(name) or is_image_name(name))
+    return _is_visible(name) and (is_video_name(name) or is_image_name(name))
+
+
+def _is_visible(name: str) -> bool:
+    return not any(part.startswith(".") or is_system_folder(part) for part in PurePosixPath(name).parts)
 
 
 def _reason_to_refuse(member: Member, seen: set[str]) -> str | None:

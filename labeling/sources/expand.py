@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -13,7 +13,7 @@ from configs.errors import NotAVideo, SourceError, SourceNotFound, SourcePrivate
 from labeling.sources.file_types import LIST_SUFFIXES, is_archive_name, is_image_name, suffix_of
 from labeling.sources.folders import PATTERN, find_in_folder, find_matches
 from labeling.sources.lists import ListRow, read_list
-from labeling.sources.source import FailedSource, SourceItem
+from labeling.sources.source import FailedSource, PassedOverCounter, SourceItem
 from labeling.sources.url_policy import (
     CAMERA_PREFIX,
     CAMERA_SCHEMES,
@@ -42,6 +42,7 @@ class _Context:
     environment: Mapping[str, str]
     lists: tuple[Path, ...] = ()
     allow_link_local: bool = False
+    passed_over: PassedOverCounter = field(default_factory=PassedOverCounter)
 
 
 def expand_sources(
@@ -50,6 +51,7 @@ def expand_sources(
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
     allow_link_local: bool = False,
+    passed_over: PassedOverCounter | None = None,
 ) -> Expanded:
     """Yield the single sources that a user's specs name, each once and in order; opens no video, asks no server.
 
@@ -57,10 +59,16 @@ def expand_sources(
     `archive.zip!member.mp4`, a list (.txt, .csv), a page's URL, a camera's URL or device, or `camera:` before a
     camera's http URL. Relative paths start at `folder` (None: the current one). A `$NAME` in place of a password or
     token is looked up in `environment` (None: this process's). A spec that cannot be expanded is yielded as a
-    FailedSource. Link-local and metadata addresses are refused unless allowed; private ones are fine.
+    FailedSource; what folders and lists hold beside sources is counted in `passed_over`. Link-local and metadata
+    addresses are refused unless allowed; private ones are fine.
     """
     variables = all_variables() if environment is None else environment
-    context = _Context(folder or Path.cwd(), variables, allow_link_local=allow_link_local)
+    context = _Context(
+        folder or Path.cwd(),
+        variables,
+        allow_link_local=allow_link_local,
+        passed_over=passed_over or PassedOverCounter(),
+    )
     seen: set[tuple[str, str]] = set()
     for spec in specs:
         for found in _expand(spec, context):
@@ -151,7 +159,7 @@ def _address(url: str, context: _Context) -> SecretStr:
 def _expand_path(spec: str, context: _Context) -> Expanded:
     path = context.folder / Path(spec).expanduser()
     if path.is_dir():
-        yield from find_in_folder(path)
+        yield from find_in_folder(path, context.passed_over)
     elif path.is_file():
         yield from _expand_file(path, context)
     elif os.path.lexists(path) and path.exists():
@@ -185,7 +193,7 @@ def _expand_pattern(path: Path, context: _Context) -> Expanded:
         except SourceError as exc:
             yield FailedSource(str(file), exc)
     for folder in matches.folders:
-        yield from find_in_folder(folder)
+        yield from find_in_folder(folder, context.passed_over)
 
 
 def _expand_list(path: Path, context: _Context) -> Expanded:
@@ -196,7 +204,7 @@ def _expand_list(path: Path, context: _Context) -> Expanded:
     if len(context.lists) >= MAX_LIST_DEPTH:
         raise UnsupportedVideo(f"{path}: lists within lists more than {MAX_LIST_DEPTH} deep; join them")
     inside = replace(context, folder=path.parent.resolve(), lists=(*context.lists, real))
-    for row in read_list(path):
+    for row in read_list(path, context.passed_over):
         for found in _expand(row.spec, inside):
             yield replace(
                 found if isinstance(found, SourceItem) else _located(found, row, path),

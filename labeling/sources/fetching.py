@@ -11,24 +11,33 @@ from labeling.sources.archives import fetch_archive, fetch_member
 from labeling.sources.cameras import record_camera, recording_name
 from labeling.sources.expand import split_member
 from labeling.sources.folders import list_images
-from labeling.sources.source import FailedSource, FetchedSource, SourceItem
+from labeling.sources.source import FailedSource, FetchedSource, PassedOverCounter, SourceItem
 from labeling.sources.urls import fetch_url
 
 
 def fetch(
-    source: SourceItem, folder: Path, ingest: Ingest, *, allow_link_local: bool = False
+    source: SourceItem,
+    folder: Path,
+    ingest: Ingest,
+    *,
+    allow_link_local: bool = False,
+    passed_over: PassedOverCounter | None = None,
 ) -> Iterator[FetchedSource | FailedSource]:
     """Yield a source's videos and images as files, each as soon as it is complete.
 
     Local files stay where they are. Downloads, unpacked members and recordings go into `folder`, named by the SHA-256
     of their content; an unfinished file never has such a name. A playlist, an archive or a camera gives several
-    results, each with a SourceItem of its own. A failure is yielded as a FailedSource beside the results.
+    results, each with a SourceItem of its own. A failure is yielded as a FailedSource beside the results. What an
+    archive holds beside videos and images is counted in `passed_over`.
 
     Raises:
         DiskFull, HomeNotWritable, ConfigError: no source can be fetched. A SourceError is never raised.
     """
     try:
-        yield from _fetch(source, folder, ingest, allow_link_local=allow_link_local)
+        if source.kind == "archive":
+            yield from fetch_archive(source, folder, ingest, passed_over)
+        else:
+            yield from _fetch(source, folder, ingest, allow_link_local=allow_link_local)
     except SourceError as exc:
         yield FailedSource.of(source, exc)
 
@@ -44,8 +53,6 @@ def _fetch(
         case "image_folder":
             images = list_images(source.spec)
             yield FetchedSource(source, images=images, image_names=tuple(path.name for path in images))
-        case "archive":
-            yield from fetch_archive(source, folder, ingest)
         case "archive_member":
             if not (parts := split_member(source.spec)):
                 raise SourceNotFound(f"{source.spec}: the archive no longer exists")

@@ -10,13 +10,16 @@ from labeling.sources.file_types import (
     is_archive_name,
     is_image_name,
     is_packed_name,
+    is_system_folder,
     is_video_name,
     natural_order,
+    why_passed_over,
 )
-from labeling.sources.source import FailedSource, SourceItem
+from labeling.sources.source import FailedSource, PassedOverCounter, SourceItem
 
 PATTERN = re.compile(r"[*?\[]")
 """Characters that make a path a pattern."""
+SYSTEM_FOLDER = "system folders (thumbnails, deleted files, snapshots): name one to have it searched"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +32,25 @@ class Matches:
     folders: tuple[Path, ...]
 
 
-def find_in_folder(folder: Path) -> Iterator[SourceItem | FailedSource]:
+def find_in_folder(
+    folder: Path, passed_over: PassedOverCounter | None = None
+) -> Iterator[SourceItem | FailedSource]:
     """Yield every video below a folder, and each folder's images together, in natural order of names.
 
-    Hidden entries and unknown suffixes are skipped. Links are followed, and each real folder is entered once. A
+    Hidden entries are skipped; system folders and unknown suffixes too, which are counted. Links are followed, and each real folder is entered once. A
     folder that cannot be read is yielded as a failure. Raises SourceNotFound if nothing is found.
     """
     found_any, packed = False, 0
-    for real_folder, names in _walk(folder):
+    counter = passed_over or PassedOverCounter()
+    for real_folder, names in _walk(folder, counter):
         if isinstance(names, SourceError):
             found_any = True
             yield FailedSource(str(real_folder), names)
             continue
         packed += sum(map(is_packed_name, names))
+        for name in names:
+            if not (is_video_name(name) or is_image_name(name)):
+                counter.add(str(folder), why_passed_over(name), name)
         for item in _items_in(real_folder, names):
             found_any = True
             yield item
@@ -67,7 +76,13 @@ def find_matches(pattern: Path) -> Matches:
         matched = sorted(set(base.glob("/".join(parts))), key=lambda path: natural_order(str(path)))
     except (ValueError, NotImplementedError) as exc:
         raise UnsupportedVideo(f"{pattern}: not a valid pattern ({exc}); use `*`, `?` and `**`") from exc
-    visible = [path for path in matched if not _is_hidden(path.relative_to(base), parts)]
+    visible = [
+        path
+        for path in matched
+        if not (
+            _is_hidden(path.relative_to(base), parts) or _is_in_system_folder(path.relative_to(base), parts)
+        )
+    ]
     if not visible:
         raise SourceNotFound(f"{pattern}: nothing matches; check the spelling")
     files = [path for path in visible if path.is_file()]
@@ -95,7 +110,7 @@ def list_images(spec: str) -> tuple[Path, ...]:
     return tuple(sorted(images, key=lambda image: natural_order(image.name)))
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, list[str] | SourceError]]:
+def _walk(folder: Path, passed_over: PassedOverCounter) -> Iterator[tuple[Path, list[str] | SourceError]]:
     """Yield each real folder with the names of its files, or with the reason why it cannot be read."""
     seen: set[tuple[int, int]] = set()
     waiting = [folder]
@@ -112,9 +127,11 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[str] | SourceError]]:
             error.__cause__ = exc
             yield here, error
             continue
-        below = [here / name for name in names if (here / name).is_dir()]
-        waiting[:0] = below
-        yield here.resolve(), [name for name in names if here / name not in set(below)]
+        below = {name for name in names if (here / name).is_dir()}
+        for name in sorted(filter(is_system_folder, below)):
+            passed_over.add(str(folder), SYSTEM_FOLDER, str((here / name).relative_to(folder)))
+        waiting[:0] = [here / name for name in names if name in below and not is_system_folder(name)]
+        yield here.resolve(), [name for name in names if name not in below]
 
 
 def _items_in(folder: Path, names: list[str]) -> Iterator[SourceItem | FailedSource]:
@@ -132,6 +149,11 @@ def _is_hidden(relative: Path, parts: list[str]) -> bool:
     return not any(part.startswith(".") for part in parts) and any(
         part.startswith(".") for part in relative.parts
     )
+
+
+def _is_in_system_folder(relative: Path, parts: list[str]) -> bool:
+    """Return whether a match lies in a system folder that the pattern does not name."""
+    return any(is_system_folder(part) and part not in parts for part in relative.parts)
 
 
 def _is_known(name: str) -> bool:

@@ -1,16 +1,22 @@
 """Lists of sources: a text file with one source per line, or a CSV table with a header."""
 
 import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from configs.errors import NotAVideo, SourceNotFound, UnsupportedVideo
+from labeling.sources.source import PassedOverCounter
 
 SPEC_COLUMNS = ("url", "path", "source")
+TABLE_SUFFIXES = (".csv", ".tsv")
 LICENSE_COLUMNS = ("license", "licence")
 _DELIMITERS = ",;\t"
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+"""Excel's first line, which names the delimiter."""
+NO_SPEC = f"rows without a value in {', '.join(SPEC_COLUMNS)}"
 _COMMENT = "#"
 
 
@@ -25,17 +31,20 @@ class ListRow:
     license: str | None = None
 
 
-def read_list(path: Path) -> Iterator[ListRow]:
+def read_list(path: Path, passed_over: PassedOverCounter | None = None) -> Iterator[ListRow]:
     """Yield the sources of a list in order. Empty lines and lines that start with `#` are skipped.
+
+    A row of a table names its source in the first of `SPEC_COLUMNS` that it fills; rows without any are counted.
 
     Raises SourceNotFound for an empty list, UnsupportedVideo for a table without a column of sources, and NotAVideo
     for content that is not UTF-8 text.
     """
-    read_rows = _read_table if path.suffix.lower() == ".csv" else _read_lines
+    is_table = path.suffix.lower() in TABLE_SUFFIXES
+    counter = passed_over or PassedOverCounter()
     is_empty = True
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            for row in read_rows(file, path):
+            for row in _read_table(file, path, counter) if is_table else _read_lines(file):
                 is_empty = False
                 yield row
     except (UnicodeDecodeError, csv.Error) as exc:
@@ -44,26 +53,40 @@ def read_list(path: Path) -> Iterator[ListRow]:
         raise SourceNotFound(f"{path}: the list is empty; write a path or a URL on each line")
 
 
-def _read_lines(file: TextIO, path: Path) -> Iterator[ListRow]:
+def _read_lines(file: TextIO) -> Iterator[ListRow]:
     for number, line in enumerate(file, start=1):
         spec = line.strip()
         if spec and not spec.startswith(_COMMENT):
             yield ListRow(spec, number)
 
 
-def _read_table(file: TextIO, path: Path) -> Iterator[ListRow]:
-    header_line = file.readline()
-    delimiter = max(_DELIMITERS, key=header_line.count)
+def _read_table(file: TextIO, path: Path, passed_over: PassedOverCounter) -> Iterator[ListRow]:
+    header_line, first_line = _first_filled(file, 0)
+    named = _SEPARATOR_LINE.fullmatch(header_line)
+    if named:
+        header_line, first_line = _first_filled(file, first_line)
+    delimiter = named[1] if named else max(_DELIMITERS, key=header_line.count)
     header = [name.strip().lower() for name in next(csv.reader([header_line], delimiter=delimiter), [])]
-    column = next((name for name in SPEC_COLUMNS if name in header), None)
-    if column is None:
+    columns = [name for name in SPEC_COLUMNS if name in header]
+    if not columns:
         raise UnsupportedVideo(
             f"{path}: the table has the columns {', '.join(header)}; name one of them {', '.join(SPEC_COLUMNS)}"
         )
     table = csv.reader(file, delimiter=delimiter)
     for cells in table:
         row = {name: cell.strip() for name, cell in zip(header, cells, strict=False) if cell.strip()}
-        if row.get(column, _COMMENT).startswith(_COMMENT):
+        spec, line = next((row[name] for name in columns if name in row), ""), table.line_num + first_line
+        if not spec and row and not next(iter(row.values())).startswith(_COMMENT):
+            passed_over.add(str(path), NO_SPEC, f"line {line}")
+        if not spec or spec.startswith(_COMMENT):
             continue
         license = next((row[name] for name in LICENSE_COLUMNS if name in row), None)
-        yield ListRow(row[column], table.line_num + 1, row.get("title"), row.get("uploader"), license)
+        yield ListRow(spec, line, row.get("title"), row.get("uploader"), license)
+
+
+def _first_filled(file: TextIO, line: int) -> tuple[str, int]:
+    """Return the next line that is not empty, and its number; `line` are read."""
+    for number, text in enumerate(iter(file.readline, ""), start=line + 1):
+        if text.strip():
+            return text, number
+    return "", line

@@ -35,8 +35,23 @@ _MIN_SECRET_LENGTH = 4
 
 _FORBIDDEN = "link-local and metadata addresses are refused; use another address"
 _METADATA_HOSTS = frozenset({"metadata", "metadata.google.internal", "instance-data"})
-_METADATA_ADDRESSES = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "fd00:ec2::254")))
+_METADATA_ADDRESSES = frozenset(
+    map(
+        ipaddress.ip_address,
+        (
+            "100.100.100.200",  # Alibaba Cloud
+            "168.63.129.16",  # Azure: WireServer
+            "192.0.0.192",  # Oracle Cloud, earlier generation
+            "fd00:42::42",  # Scaleway
+            "fd00:ec2::254",  # Amazon EC2
+            "fd20:ce::254",  # Google Cloud
+        ),
+    )
+)
+"""Those that are not link-local, from the clouds' documentation."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
+_COMPATIBLE = ipaddress.ip_network("::/96")
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -171,9 +186,10 @@ def _as_address(host: str) -> IpAddress | None:
         except (OSError, ValueError, UnicodeError):
             return None
     if isinstance(address, ipaddress.IPv6Address):
-        if address in _NAT64:
+        if address in _NAT64 or address in _LOCAL_NAT64 or (address in _COMPATIBLE and int(address) > 1):
             return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        return address.ipv4_mapped or address.sixtofour or address
+        teredo = address.teredo
+        return address.ipv4_mapped or address.sixtofour or (teredo and teredo[1]) or address
     return address
 
 

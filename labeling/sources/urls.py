@@ -24,6 +24,7 @@ from labeling.sources.download_errors import classify_failure, reason_of, retry_
 from labeling.sources.source import FailedSource, FetchedSource, SourceItem
 from labeling.sources.url_policy import PAGE_SCHEMES, redact_text, redact_url, url_scheme
 from labeling.sources.ytdlp import MAX_PAUSE_S, YtDlpLogger, backoff, make_downloader
+from labeling.text.titles import whole_text
 
 MAX_PLAYLIST_DEPTH = 4
 """A channel lists its tabs, a tab lists playlists, a playlist lists videos."""
@@ -217,13 +218,13 @@ def _listed_page(
             return None
         shown = redact_url(str(unsmuggle_url(url)[0]))  # without yt-dlp's own notes after the `#`
         source = SourceItem(
-            shown, "url", url=shown, title=entry.get("title"), address=SecretStr(url), **inherited
+            shown, "url", url=shown, title=whole_text(entry.get("title")), address=SecretStr(url), **inherited
         )
         whole = entry if entry["_type"] == "url_transparent" else None  # its data overrides the page's
         return _Page(source, extractor=entry.get("ie_key"), info=whole, parents=parents)
     keys = ("webpage_url", "original_url", "extractor", "extractor_key")
     info = {key: listing[key] for key in keys if key in listing} | entry
-    shown = f"{redact_url(info.get('webpage_url') or page.url)}#{entry.get('id') or position}"
+    shown = f"{redact_url(info.get('webpage_url') or page.url)}#{whole_text(entry.get('id')) or position}"
     source = SourceItem(shown, "url", url=page.source.url, address=page.source.address, **inherited)
     return _Page(source, info=info, parents=parents)
 
@@ -233,9 +234,9 @@ def _downloaded_item(info: Info, source: SourceItem) -> SourceItem:
     return replace(
         source,
         url=redact_url(info.get("webpage_url") or source.connect_url),
-        title=source.title or info.get("title"),
-        uploader=source.uploader or info.get("uploader") or info.get("channel"),
-        license=source.license or info.get("license"),
+        title=source.title or whole_text(info.get("title")),
+        uploader=source.uploader or whole_text(info.get("uploader") or info.get("channel")),
+        license=source.license or whole_text(info.get("license")),
         upload_date=date.fromisoformat(uploaded).isoformat() if uploaded else None,
         address=None,
     )

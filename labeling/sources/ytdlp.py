@@ -76,9 +76,11 @@ def _options(ingest: Ingest, logger: YtDlpLogger) -> dict[str, Any]:
         "quiet": True,
         "noprogress": True,
         "color": "never",
-        # One video stream, not taller than max_height, else the smallest. Sound is never needed, so ffmpeg is not
+        # The largest video stream whose shorter side is not above max_height, else the smallest: a portrait of
+        # 1080x1920 is as sharp as a landscape of 1920x1080. Sound is never needed, so ffmpeg is not
         # needed to merge it.
-        "format": f"bv*[height<=?{ingest.max_height}]/wv*",
+        "format": "bv*",
+        "format_sort": [f"res:{ingest.max_height}"],
         "external_downloader": {"m3u8": "native"},
         "fixup": "never",
         "outtmpl": {"default": "%(format_id).40B.%(ext)s"},

@@ -44,8 +44,10 @@ def _original_bytes(path: Path | None) -> tuple[bytes, str] | None:
         return None
     from PIL import Image, UnidentifiedImageError
 
+    from labeling.structures.images import IMAGE_FORMATS
+
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=IMAGE_FORMATS) as image:
             suffix = {"JPEG": ".jpg", "PNG": ".png"}.get(image.format or "")
             upright = image.getexif().get(_EXIF_ORIENTATION, 1) in _UPRIGHT
             plain = image.mode in ("L", "RGB")

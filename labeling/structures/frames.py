@@ -14,6 +14,10 @@ LumaImage = NDArray[np.uint8]
 """HxW, 0 (black) to 255 (white), for any coded range."""
 
 
+Gap = tuple[Fraction, Fraction]
+"""Start and end, in seconds, of a stretch without frames."""
+
+
 @dataclass(frozen=True, slots=True)
 class Clip:
     """A time range of one video, `start_s` <= t < `end_s` (None: to the end), or a list of images.
@@ -31,6 +35,10 @@ class Clip:
     start_s: Fraction = Fraction(0)
     end_s: Fraction | None = None
     images: tuple["ImageFile", ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    """Stretches of the whole video without frames, in order: the camera was off."""
+    levels: tuple[int, int] | None = None
+    """The levels of 16-bit images that are shown as black and as white; None: each image's own."""
 
     @property
     def is_temporal(self) -> bool:

@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 
 from labeling.structures.frames import RgbImage
 
+IMAGE_FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+"""Pillow's names of the formats that may be opened. It would start Ghostscript, another program, for an EPS file."""
 THUMBNAIL_WH = (32, 18)
 
 

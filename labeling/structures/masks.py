@@ -61,15 +61,12 @@ class Mask:
         height, width = (int(side) for side in rle["size"])
         counts = rle["counts"]
         if isinstance(counts, list):
+            # pycocotools adds runs up in 32 bits: wrong ones would pass there, and overwrite memory
+            _check_runs([_whole(run) for run in counts], (height, width))
             counts = coco_mask.frPyObjects(rle, height, width)["counts"]
         mask = cls((height, width), counts.encode() if isinstance(counts, str) else counts)
         runs = _run_lengths(mask.counts)
-        if runs.sum() != height * width or runs.min(initial=0) < 0:
-            raise ModelOutputWrong(
-                f"an RLE of {height}x{width} pixels requires runs that add up to {height * width}, got "
-                f"{runs.sum()} in {len(runs)} runs, the shortest {runs.min(initial=height * width)}: it is "
-                "truncated or belongs to another image size; write it again for this image"
-            )
+        _check_runs(runs.tolist(), (height, width))
         # pycocotools' comparisons stop at an empty run in the middle: encode such masks again
         return mask if runs[1:].all() else cls.from_array(mask.to_array())
 
@@ -248,6 +245,23 @@ def _transpose(pixels: BoolArray) -> NDArray[np.uint8]:
 
         return np.asarray(cv2.transpose(pixels.view(np.uint8)), dtype=np.uint8)
     return np.ascontiguousarray(columns)
+
+
+def _whole(run: Any) -> int:
+    if isinstance(run, bool) or not isinstance(run, (int, np.integer)):
+        raise ModelOutputWrong(f"a run of an RLE is a whole number, got {run!r}")
+    return int(run)
+
+
+def _check_runs(runs: Sequence[int], size_hw: tuple[int, int]) -> None:
+    """Raise `ModelOutputWrong` unless the runs fill the image; Python's integers do not overflow."""
+    pixels, total, shortest = size_hw[0] * size_hw[1], sum(runs), min(runs, default=size_hw[0] * size_hw[1])
+    if total != pixels or shortest < 0:
+        raise ModelOutputWrong(
+            f"an RLE of {size_hw[0]}x{size_hw[1]} pixels requires runs that add up to {pixels}, got "
+            f"{total} in {len(runs)} runs, the shortest {shortest}: it is "
+            "truncated or belongs to another image size; write it again for this image"
+        )
 
 
 def _run_lengths(counts: bytes) -> NDArray[np.int64]:

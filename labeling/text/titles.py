@@ -40,3 +40,16 @@ def shorten_middle(text: str, longest: int = LONGEST) -> str:
         return text
     head = (longest - 3) * 2 // 5
     return f"{text[:head]}...{text[-(longest - 3 - head) :]}"
+
+
+def whole_text(text: object) -> str | None:
+    """Return a page's text without halves of characters, which no file can store; None for none.
+
+    Sites cut titles in the middle of an emoji.
+
+    >>> whole_text("a walk " + chr(0xD83D)) == "a walk " + chr(0xFFFD), whole_text(None)
+    (True, None)
+    """
+    if not text:
+        return None
+    return str(text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -4,7 +4,7 @@ from __future__ import annotations  # PyAV's packets are generic only in its stu
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, cast
 
 import av
 from av.container import InputContainer
@@ -22,6 +22,7 @@ FORMATS = (
 """FFmpeg's names of the formats that may be opened. Still images are read elsewhere; playlists and
 scripts (hls, concat, dash) are refused, since they would open other files and URLs."""
 
+_SEGMENT_ID = 0x18538067
 _NO_MOVING_IMAGE = (
     Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 )  # cover art of a song, preview strips, AVIF stills
@@ -63,13 +64,17 @@ def main_stream(container: InputContainer, path: Path) -> VideoStream:
     """Choose the video stream: the first with moving images, preferably of a default track."""
     if not container.streams:
         raise EmptyVideo(f"{path} has no streams: record or fetch it again")
-    moving = [s for s in container.streams.video if not s.disposition & _NO_MOVING_IMAGE]
+    moving = moving_streams(container)
     if not moving:
         raise NotAVideo(f"{path} has no video stream ({container.format.name}): check what it is")
     stream = next((s for s in moving if s.disposition & Disposition.default), moving[0])
     if cast(object, stream.codec_context) is None:
         raise UnsupportedVideo(f"{path}: there is no decoder for its video; convert it, for example to H.264")
     return stream
+
+
+def moving_streams(container: InputContainer) -> list[VideoStream]:
+    return [s for s in container.streams.video if not s.disposition & _NO_MOVING_IMAGE]
 
 
 def read_packets(
@@ -103,3 +108,34 @@ def _begins_like_a_video(path: Path) -> bool:
         or head.startswith((b"\x1aE\xdf\xa3", b"FLV\x01", b"\x30\x26\xb2\x75", b"OggS"))
         or (head.startswith(b"RIFF") and head[8:12] == b"AVI ")
     )
+
+
+def matroska_bytes(path: Path) -> int | None:
+    """Return the bytes that a Matroska or WebM file says it has; None if it does not say.
+
+    RFC 8794: an element's id and size are numbers whose first byte tells their length. The header is followed by the
+    segment, which is the rest of the file; all ones are the unknown size of a live stream.
+    """
+    with path.open("rb") as file:
+        for _ in range(2):  # the header, and the segment
+            element, size = _read_vint(file, keeps_marker=True), _read_vint(file)
+            if element == _SEGMENT_ID:
+                return None if size is None else file.tell() + size
+            if size is None:
+                return None
+            file.seek(size, 1)
+    return None
+
+
+def _read_vint(file: BinaryIO, *, keeps_marker: bool = False) -> int | None:
+    """Return a number of 1 to 8 bytes; None if it is unknown or missing."""
+    first = file.read(1)
+    length = 9 - first[0].bit_length() if first and first[0] else 0
+    rest = file.read(length - 1) if length else b""
+    if not length or len(rest) < length - 1:
+        return None
+    value = int.from_bytes(first + rest)
+    ones = (1 << 7 * length) - 1
+    if keeps_marker:
+        return value
+    return None if value & ones == ones else value & ones

@@ -88,7 +88,7 @@ def decode_clip(
     if clip.path is None:
         for file in clip.images:
             t = Fraction(file.pts_ms or 0, 1000)
-            yield Decoded(t, file.pts_ms, FileImage(file.path), file.name, file.position)
+            yield Decoded(t, file.pts_ms, FileImage(file.path, clip.levels), file.name, file.position)
         return
     before: Decoded | None = None
     for decoded in _decode_before_and_from(clip.path, clip.start_s, stats or DecodeStats()):

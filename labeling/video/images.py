@@ -3,18 +3,29 @@
 import struct
 import warnings
 import zlib
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from configs.errors import NotAVideo, SourceNotFound, SourceUnreachable, UnsupportedVideo
 from labeling.structures.frames import LumaImage, RgbImage
+from labeling.structures.images import IMAGE_FORMATS
 from labeling.video.color import SMALLEST_SIDE_PX
 from labeling.video.luma import shrunk_wh
 
+Levels = tuple[int, int]
+"""The levels of 16-bit images that are shown as black and as white."""
+WHOLE_RANGE: Levels = (0, 2**16 - 1)
+SAMPLED_IMAGES = 20
+"""Images of a set from which the range of levels is taken."""
+USED_SHARE = (0.1, 99.9)
+"""Percentiles of the levels that are taken as the darkest and the brightest: single pixels are often broken."""
 _UNREADABLE = (
     OSError,
     SyntaxError,
@@ -30,12 +41,12 @@ _UNREADABLE = (
 class FileImage:
     """An image file, read on first use and then kept."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, levels: Levels | None = None) -> None:
+        self._path, self._levels = path, levels
 
     @cached_property
     def _rgb(self) -> RgbImage:
-        return read_image(self._path)
+        return read_image(self._path, self._levels)
 
     def to_rgb(self) -> RgbImage:
         """Return upright HxWx3 uint8. Raises `NotAVideo` for an unreadable file."""
@@ -48,11 +59,11 @@ class FileImage:
         return cv2.resize(luma, size_wh, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
-def read_image(path: Path) -> RgbImage:
+def read_image(path: Path, levels: Levels | None = None) -> RgbImage:
     """Read an image file as upright HxWx3 uint8; of an animation, the first image.
 
-    The EXIF orientation is applied, transparency is ignored, 16 bits are reduced to the upper 8, gray
-    and palettes become RGB. A truncated file is an error.
+    The EXIF orientation is applied, transparency is ignored, gray and palettes become RGB. Of 16 bits, `levels` become
+    black and white; None: as `find_levels` says of this image alone. A truncated file is an error.
 
     Raises:
         SourceNotFound: the file does not exist.
@@ -65,8 +76,8 @@ def read_image(path: Path) -> RgbImage:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about metadata and size; an unreadable image raises
-            with Image.open(path) as image:
-                rgb = _to_rgb(ImageOps.exif_transpose(image))
+            with Image.open(path, formats=IMAGE_FORMATS) as image:
+                rgb = _to_rgb(ImageOps.exif_transpose(image), levels)
     except _UNREADABLE as exc:
         if isinstance(exc, OSError) and exc.errno:
             raise SourceUnreachable(
@@ -80,12 +91,50 @@ def read_image(path: Path) -> RgbImage:
     return rgb
 
 
-def _to_rgb(image: Image.Image) -> RgbImage:
+def find_levels(paths: Sequence[Path]) -> Levels | None:
+    """Return the levels that 16-bit images of one set use, for all of them; None if they have 8 bits.
+
+    Thermal cameras store 14 bits, of which one scene uses a part: of the upper 8 bits, three levels would be left.
+    Images that use more than half of the range are photos, and are not changed. Unreadable ones are passed over.
+    """
+    used: list[tuple[float, float]] = []
+    for path in paths[:: max(1, -(-len(paths) // SAMPLED_IMAGES))]:
+        with suppress(*_UNREADABLE), Image.open(path, formats=IMAGE_FORMATS) as image:
+            if image.mode.startswith("I"):
+                used.append(_used_levels(_sixteen_bits(image)))
+    return _join_levels(used) if used else None
+
+
+def count_images(path: Path) -> int:
+    """Return the number of images in a file: pages, or images of an animation. 1 for an unreadable file."""
+    with suppress(*_UNREADABLE), Image.open(path, formats=IMAGE_FORMATS) as image:
+        return int(getattr(image, "n_frames", 1))
+    return 1
+
+
+def _join_levels(used: Sequence[tuple[float, float]]) -> Levels:
+    low, high = min(low for low, _ in used), max(high for _, high in used)
+    return WHOLE_RANGE if high - low > WHOLE_RANGE[1] / 2 else (int(low), max(int(high), int(low) + 1))
+
+
+def _used_levels(values: NDArray[np.int64]) -> tuple[float, float]:
+    low, high = np.percentile(values, USED_SHARE)
+    return float(low), float(high)
+
+
+def _sixteen_bits(image: Image.Image) -> NDArray[np.int64]:
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > WHOLE_RANGE[1]:
+        raise ValueError(f"levels from {values.min()} to {values.max()} are not 16-bit gray")
+    return values
+
+
+def _to_rgb(image: Image.Image, levels: Levels | None) -> RgbImage:
     if image.mode.startswith("I"):  # Pillow would clip these at 255 instead of scaling them
-        levels = np.asarray(image)
-        if levels.min() < 0 or levels.max() > np.iinfo(np.uint16).max:
-            raise ValueError(f"levels from {levels.min()} to {levels.max()} are not 16-bit gray")
-        return np.repeat((levels >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
+        values = _sixteen_bits(image)
+        low, high = levels or _join_levels([_used_levels(values)])
+        scaled = np.clip((values - low) * 256 // (high - low + 1), 0, 255)
+        return np.repeat(scaled.astype(np.uint8)[:, :, None], 3, axis=2)
     if image.mode == "F":
         raise ValueError("floating-point levels have no standard range")
     opaque = image.convert("RGBA") if image.mode in {"P", "PA", "LA"} else image

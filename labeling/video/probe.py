@@ -18,7 +18,13 @@ from av.video.stream import VideoStream
 
 from configs.errors import EmptyVideo, TruncatedVideo, UnsupportedVideo
 from labeling.video.color import SMALLEST_SIDE_PX, upright_hw
-from labeling.video.containers import main_stream, open_video, read_packets
+from labeling.video.containers import (
+    main_stream,
+    matroska_bytes,
+    moving_streams,
+    open_video,
+    read_packets,
+)
 from labeling.video.timestamps import FALLBACK_STEP_S, first_intact_frame
 
 TAIL_MARGINS_S = (5, 60)
@@ -26,6 +32,11 @@ TAIL_MARGINS_S = (5, 60)
 
 LARGEST_LACK_S, LARGEST_LACK_SHARE = Fraction(1), Fraction(1, 10)
 """The lesser of these is how far before the declared end the streams of a complete file may end."""
+
+LARGEST_STEP_S = Fraction(10)
+"""A longer frame is a wrong stamp, unless the video has so few frames."""
+LARGEST_RATE_ERROR = 4
+"""So many times the usual frame rate or duration is a wrong stamp."""
 
 _UNKNOWN_RIFF_SIZE = 0xFFFFFFFF
 """Written by recorders that do not update the header at the end."""
@@ -48,6 +59,10 @@ class VideoFacts:
     fps: Fraction | None
     """Average; None if the file does not declare it."""
     codec: str
+    other_streams: int = 0
+    """Further video streams with moving images, such as the rear camera's."""
+    lacking_s: Fraction = Fraction(0)
+    """The header declares so many seconds more than there are, and nothing says that bytes are missing."""
 
 
 @dataclass(slots=True)
@@ -81,12 +96,22 @@ def probe_video(path: Path) -> VideoFacts:
         _check_riff_size(container, path)
         first = _read_first_frame(container, stream, path)
         origin_s = _seconds(first.pts, stream)
-        fps = stream.average_rate or None
+        fps = _frame_rate(stream)
         codec = stream.codec_context.codec.canonical_name
+        others = len(moving_streams(container)) - 1
         height, width = size_hw = upright_hw(first)
     if min(size_hw) < SMALLEST_SIDE_PX:
         raise UnsupportedVideo(f"{path} is {width}x{height} px, too small to show a person: remove it")
-    return VideoFacts(_measure_duration(path, origin_s), size_hw, fps, codec)
+    duration_s, lacking_s = _measure_duration(path, origin_s)
+    return VideoFacts(duration_s, size_hw, fps, codec, others, lacking_s)
+
+
+def _frame_rate(stream: VideoStream) -> Fraction | None:
+    """Return the average rate, or the usual one where a single absurd duration spoils the average."""
+    average, usual = stream.average_rate, stream.guessed_rate
+    if average and usual and usual > LARGEST_RATE_ERROR * average:
+        return usual
+    return average or None
 
 
 def _seconds(stamp: int | None, stream: Stream) -> Fraction | None:
@@ -123,15 +148,20 @@ def _read_first_frame(container: InputContainer, stream: VideoStream, path: Path
     return frame
 
 
-def _measure_duration(path: Path, origin_s: Fraction | None) -> Fraction:
-    """Return seconds from the first frame to the end of the last; check the end against the declared."""
+def _measure_duration(path: Path, origin_s: Fraction | None) -> tuple[Fraction, Fraction]:
+    """Return the seconds from the first frame to the end of the last, and how many more the header declares.
+
+    Raises:
+        TruncatedVideo: the header declares more, and the file has fewer bytes than it should.
+    """
     for margin_s in (*TAIL_MARGINS_S, None):
         with open_video(path) as container:
             if margin_s is not None and container.format.name in JOINABLE_FORMATS:
                 continue
             stream = main_stream(container, path)
             declared_s = _declared_end(container)
-            step_s = 1 / stream.average_rate if stream.average_rate else FALLBACK_STEP_S
+            rate = _frame_rate(stream)
+            step_s = 1 / rate if rate else FALLBACK_STEP_S
             if margin_s is not None and not _seek_tail(container, declared_s, margin_s):
                 continue
             tail = _read_tail(container, stream, step_s)
@@ -141,11 +171,16 @@ def _measure_duration(path: Path, origin_s: Fraction | None) -> Fraction:
                 f"{float(tail.restart_s):.2f} s: split it, or convert it to another container"
             )
         if tail.has_frame and tail.video_end_s is not None:
-            _check_end(tail, declared_s, step_s, path)
-            return tail.video_end_s - (origin_s or 0)
+            lacking_s = _lack(tail, declared_s, step_s)
+            if lacking_s and _lacks_bytes(path):
+                raise TruncatedVideo(
+                    f"{path} declares its end at {float(declared_s or 0):.2f} s, but its bytes end "
+                    f"{float(lacking_s):.2f} s before: fetch it again"
+                )
+            return tail.video_end_s - (origin_s or 0), lacking_s
     if not tail.has_frame:
         raise TruncatedVideo(f"{path}: nothing decodes near its end: fetch it again")
-    return tail.packets * step_s
+    return tail.packets * step_s, Fraction(0)
 
 
 def _declared_end(container: InputContainer) -> Fraction | None:
@@ -185,8 +220,12 @@ def _read_tail(container: InputContainer, stream: VideoStream, step_s: Fraction)
 
 
 def _end_of(packet: Packet[Stream], step_s: Fraction) -> Fraction | None:
+    """Return the end of a packet. Recorders that end in disorder stamp their last one with hours."""
     start_s = _seconds(packet.pts if packet.pts is not None else packet.dts, packet.stream)
-    return None if start_s is None else start_s + (_seconds(packet.duration or None, packet.stream) or step_s)
+    if start_s is None:
+        return None
+    duration_s = _seconds(packet.duration or None, packet.stream) or step_s
+    return start_s + (step_s if duration_s > max(LARGEST_STEP_S, LARGEST_RATE_ERROR * step_s) else duration_s)
 
 
 def _later(first: Fraction | None, second: Fraction | None) -> Fraction | None:
@@ -197,12 +236,26 @@ def _gives_frame(stream: VideoStream, packet: Packet[Stream] | None) -> bool:
     return first_intact_frame(stream, [cast("Packet[VideoStream] | None", packet)]) is not None
 
 
-def _check_end(tail: _Tail, declared_s: Fraction | None, step_s: Fraction, path: Path) -> None:
+def _lack(tail: _Tail, declared_s: Fraction | None, step_s: Fraction) -> Fraction:
+    """Return how many seconds before the declared end all streams end; 0 for what a complete file may lack."""
     if declared_s is None or tail.end_s is None:
-        return
+        return Fraction(0)
     allowed_s = max(2 * step_s, min(LARGEST_LACK_S, declared_s * LARGEST_LACK_SHARE))
-    if tail.end_s < declared_s - allowed_s:
-        raise TruncatedVideo(
-            f"{path} declares its end at {float(declared_s):.2f} s, but its bytes end at "
-            f"{float(tail.end_s):.2f} s: fetch it again"
-        )
+    lacking_s = declared_s - tail.end_s
+    return lacking_s if lacking_s > allowed_s else Fraction(0)
+
+
+def _lacks_bytes(path: Path) -> bool:
+    """Return whether a file has fewer bytes than its container says; True where a container does not say.
+
+    Recorders of browsers and streams write a duration that was never filmed, or none, and no size.
+    """
+    with open_video(path) as container:
+        names = set(container.format.name.split(","))
+        if names & {"mov", "mp4"}:  # its index was compared with its bytes
+            return False
+        if names & {"matroska", "webm"}:
+            return (matroska_bytes(path) or 0) > path.stat().st_size
+        if "flv" in names:
+            return float(container.metadata.get("filesize", 0) or 0) > path.stat().st_size
+    return True

@@ -30,6 +30,7 @@ CODES = {
     "LabelStudioError": "studio", "LabelStudioUnreachable": "label_studio_unreachable",
     "LabelStudioDenied": "label_studio_denied", "LabelStudioTooOld": "label_studio_too_old",
     "LabelStudioRefused": "label_studio_refused", "LabelStudioMissing": "label_studio_missing",
+    "NoLabelStudio": "no_label_studio",
 }  # fmt: skip
 """Codes are stored in databases: a renamed class keeps its code."""
 PACKAGES = ("configs", "labeling", "db", "tasks", "flows")

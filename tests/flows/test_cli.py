@@ -186,6 +186,7 @@ def test_the_same_command_again_says_that_nothing_was_to_do() -> None:
             ["run", "video.mp4", "--config", "lite", "--set", "agreement.hard_bellow=1"],
             "did you mean 'hard_below'",
         ),
+        (["run", "v\udcff.mp4"], "v?.mp4: the name is not UTF-8"),
         (["run", "video.mp4", "--config", "lita"], "did you mean the preset 'lite'"),
         (["run", "video.mp4", "--config", "lite", "--set", "teacher=yolo"], "'torchvision', 'lite'"),
         (["run", "--config", "lite"], "no sources"),

@@ -9,7 +9,7 @@ import yaml
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.flows import Flow, load_flow_from_entrypoint
 
-from configs.errors import ConfigError, NoRunYet
+from configs.errors import ConfigError, NoLabelStudio, NoRunYet
 from configs.load import load_config
 from configs.schedules import FlowSchedule, Schedules
 from flows.cli.services import scheduled_flows
@@ -21,6 +21,7 @@ from flows.deployment.deployments import (
     prefect_schedule,
 )
 from flows.label import label_shards
+from flows.review import pull_reviews, push_reviews
 from labeling.storage.home import Home
 from tests.conftest import ROOT
 from tests.planted_reviews import plant_run
@@ -103,6 +104,23 @@ def test_a_schedule_waits_for_its_own_run_and_a_mistyped_one_fails(
     assert "no run '0123456789abcdef'; known: " in (state.message or "")
     with pytest.raises(ConfigError, match="no run '01234'; known: "):
         label_shards("01234", home.root)
+
+
+@pytest.mark.usefixtures("prefect")
+@pytest.mark.parametrize("flow", [push_reviews, pull_reviews])
+def test_without_a_label_studio_a_scheduled_review_has_nothing_to_do(
+    flow: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path / "home")
+    plant_run(home, [])
+    for variable in ("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"):
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(NoLabelStudio, match="maskmill review up"):
+        flow(home=home.root)
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "scheduled")
+    state: Any = flow(home=home.root, return_state=True)
+    assert (state.type.value, state.name) == ("COMPLETED", "NothingToDo")
+    assert "no Label Studio for" in state.message
 
 
 @pytest.mark.parametrize(("folder", "out"), [("coco", "/home/m/coco"), ("/nas/coco", "/nas/coco")])

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from configs.environment import LABEL_STUDIO_API_KEY, LABEL_STUDIO_URL, read_variable
-from configs.errors import LabelStudioMissing
+from configs.errors import LabelStudioMissing, NoLabelStudio
 from labeling.storage.atomic import storage_errors
 
 URL_VARIABLE, TOKEN_VARIABLE = LABEL_STUDIO_URL.name, LABEL_STUDIO_API_KEY.name
@@ -45,10 +45,11 @@ def find_credentials(home_root: Path, *, look_up: LookUp = read_variable) -> Cre
     """Return the credentials of the server in the variables, else of this home's own server.
 
     Raises:
-        LabelStudioMissing: neither exists, one variable is not set, or the file cannot be read.
+        NoLabelStudio: neither exists.
+        LabelStudioMissing: one variable is not set, or the file cannot be read.
     """
     if (found := known_credentials(home_root, look_up=look_up)) is None:
-        raise LabelStudioMissing(f"no Label Studio for {home_root}: {HOW_TO_START_ONE}")
+        raise NoLabelStudio(f"no Label Studio for {home_root}: {HOW_TO_START_ONE}")
     return found
 
 

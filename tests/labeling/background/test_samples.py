@@ -49,9 +49,9 @@ def test_samples_far_apart_are_found_by_seeking(tmp_path: Path) -> None:
     assert [read_number(rgb) for rgb in read_samples(clip, 8)] == [10, 30, 50, 70, 90, 110, 130, 150]
 
 
-def test_a_video_of_one_frame_gives_it_for_every_sample(tmp_path: Path) -> None:
+def test_a_video_of_one_frame_gives_it_once(tmp_path: Path) -> None:
     video = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(10), frames=1)
-    assert [read_number(rgb) for rgb in read_samples(Clip(VIDEO_ID, video), 8)] == [0] * 8
+    assert [read_number(rgb) for rgb in read_samples(Clip(VIDEO_ID, video), 8)] == [0]
 
 
 def test_rotated_videos_give_upright_samples(tmp_path: Path) -> None:

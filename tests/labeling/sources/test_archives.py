@@ -386,3 +386,13 @@ def test_no_damage_escapes_as_another_error(tmp_path: Path, seed: int) -> None:
     archive.write_bytes(content)
     found = list(fetch(SourceItem(str(archive), "archive"), tmp_path / "home", INGEST))
     assert found
+
+
+def test_a_chain_of_headers_is_refused(tmp_path: Path) -> None:
+    long_name = tarfile.TarInfo("././@LongLink")
+    long_name.type, long_name.size = tarfile.GNUTYPE_LONGNAME, 10
+    header = long_name.tobuf(tarfile.USTAR_FORMAT) + b"x" * 10 + b"\0" * 502
+    (tmp_path / "chain.tar").write_bytes(header * 3000 + b"\0" * 1024)
+    (failed,) = fetch(SourceItem(str(tmp_path / "chain.tar"), "archive"), tmp_path / "home", INGEST)
+    assert isinstance(failed, FailedSource)
+    assert failed.error.code == "unsafe_archive"

@@ -106,8 +106,8 @@ low.m3u8
 SEGMENTS = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{0}0.ts\n#EXTINF:1,\n{0}1.ts\n#EXT-X-ENDLIST\n"
 
 
-def offer_heights(site: Site) -> None:
-    site.pages["/v.m3u8"] = send_file(MASTER.encode(), kind="application/vnd.apple.mpegurl")
+def offer_heights(site: Site, master: str = MASTER) -> None:
+    site.pages["/v.m3u8"] = send_file(master.encode(), kind="application/vnd.apple.mpegurl")
     for name, start in (("tall", 0), ("mid", 200), ("low", 400)):
         site.pages[f"/{name}.m3u8"] = send_file(
             SEGMENTS.format(name).encode(), kind="application/vnd.apple.mpegurl"
@@ -127,6 +127,27 @@ def test_the_tallest_allowed_format_is_used_or_else_the_smallest(
     fetched = get_one(site.url("/v.m3u8"), tmp_path, INGEST.model_copy(update={"max_height": max_height}))
     assert fetched.path is not None
     assert read_numbers(fetched.path) == list(range(start, start + 20))
+
+
+def test_the_shorter_side_of_a_portrait_counts(site: Site, tmp_path: Path) -> None:
+    portrait = (
+        MASTER.replace("3840x2160", "2160x3840")
+        .replace("1280x720", "1080x1920")
+        .replace("640x360", "480x854")
+    )
+    offer_heights(site, portrait)
+    fetched = get_one(site.url("/v.m3u8"), tmp_path, INGEST.model_copy(update={"max_height": 1080}))
+    assert fetched.path is not None
+    assert read_numbers(fetched.path)[0] == 200
+
+
+def test_half_an_emoji_in_a_title_is_replaced(site: Site, tmp_path: Path) -> None:
+    data = '{"@context":"https://schema.org","@type":"VideoObject","name":"In the park \\ud83d","contentUrl":"%s"}'
+    site.pages["/page"] = send_page(
+        f'<html><script type="application/ld+json">{data % site.url("/a.mp4")}</script></html>'
+    )
+    site.pages["/a.mp4"] = send_file(VIDEO)
+    assert get_one(site.url("/page"), tmp_path).origin.title == "In the park \ufffd"
 
 
 def test_a_missing_part_of_a_stream_is_not_skipped(site: Site, tmp_path: Path) -> None:

@@ -173,6 +173,48 @@ def test_coco_counts_may_be_bytes_text_or_a_list() -> None:
     assert Mask.from_coco({"size": [2, 4], "counts": mask.counts.decode()}) == mask
 
 
+HOSTILE_RUNS: tuple[list[object], ...] = (
+    [0, 0, *[4294967295, 4294967295, 0, 0] * 5000],
+    [4294967295, 9],  # 8 in 32 bits
+    [-4, 12],
+    [8, 2**63, -(2**63)],
+    [True, 7],
+    [3.5, 4.5],
+    ["8"],
+    [None],
+    [],
+)
+
+
+@pytest.mark.parametrize("runs", HOSTILE_RUNS, ids=str)
+def test_runs_that_do_not_fill_the_image_never_reach_pycocotools(
+    runs: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would write outside of its memory."""
+    monkeypatch.setattr("labeling.structures.masks.coco_mask.frPyObjects", None)
+    with pytest.raises(ModelOutputWrong, match="RLE"):
+        Mask.from_coco({"size": [2, 4], "counts": runs})
+
+
+@given(st.lists(st.one_of(st.integers(), st.integers(0, 9), st.floats(), st.booleans()), max_size=12))
+def test_any_list_of_runs_is_a_mask_or_an_error(runs: list[object]) -> None:
+    try:
+        mask = Mask.from_coco({"size": [2, 4], "counts": runs})
+    except ModelOutputWrong:
+        return
+    assert mask.to_array().shape == (2, 4)
+    assert sum(runs) == 8  # type: ignore[arg-type]  # numbers, since it was accepted
+
+
+@given(st.one_of(st.binary(max_size=12), st.text("0123456789:;<=>?@PQRo", max_size=12)))
+def test_any_string_of_runs_is_a_mask_or_an_error(counts: bytes | str) -> None:
+    try:
+        mask = Mask.from_coco({"size": [2, 4], "counts": counts})
+    except ModelOutputWrong:
+        return
+    assert 0 <= mask.area_px == int(mask.to_array().sum()) <= 8
+
+
 def test_equal_pixels_are_equal_masks_from_any_encoding() -> None:
     assert Mask.from_coco({"size": [2, 4], "counts": [1, 2, 0, 3, 1, 1]}) == Mask.from_array(
         draw(".##.", "####")

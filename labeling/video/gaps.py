@@ -1,0 +1,60 @@
+"""Stretches of a video in which nothing was filmed although its clock went on.
+
+Times are exact seconds from the first frame, as in `Clip`.
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+from labeling.structures.frames import Gap
+from labeling.video.containers import main_stream, open_video, read_packets
+from labeling.video.probe import LARGEST_RATE_ERROR
+
+LARGEST_STEP_S = Fraction(10)
+"""A longer time between two frames is a gap, unless the video has so few frames."""
+
+
+def find_gaps(path: Path, fps: Fraction | None) -> tuple[Gap, ...]:
+    """Return the gaps of a video in order; reads all packets and decodes none.
+
+    Raises:
+        SourceError: the file cannot be opened.
+    """
+    longest_s = max(LARGEST_STEP_S, LARGEST_RATE_ERROR / fps if fps else LARGEST_STEP_S)
+    gaps: list[Gap] = []
+    with open_video(path) as container:
+        stream = main_stream(container, path)
+        first: int | None = None
+        before: int | None = None
+        for packet in read_packets(container, stream, from_key=False):
+            stamp = None if packet is None else packet.dts if packet.dts is not None else packet.pts
+            if packet is None or stamp is None or packet.time_base is None:
+                continue
+            first = stamp if first is None else first
+            if before is not None and (stamp - before) * packet.time_base > longest_s:
+                gaps.append(((before - first) * packet.time_base, (stamp - first) * packet.time_base))
+            before = stamp
+    return tuple(gaps)
+
+
+def to_filmed(time_s: Fraction, gaps: Sequence[Gap]) -> Fraction:
+    """Return the filmed time at a stamped one: what lies in gaps before it does not count.
+
+    >>> float(to_filmed(Fraction(70), [(Fraction(20), Fraction(60))]))
+    30.0
+    """
+    return time_s - sum((min(end, time_s) - start for start, end in gaps if start < time_s), Fraction(0))
+
+
+def to_stamped(filmed_s: Fraction, gaps: Sequence[Gap]) -> Fraction:
+    """Return the stamped time at a filmed one.
+
+    >>> float(to_stamped(Fraction(30), [(Fraction(20), Fraction(60))]))
+    70.0
+    """
+    for start, end in gaps:
+        if start >= filmed_s:
+            break
+        filmed_s += end - start
+    return filmed_s

@@ -1,0 +1,130 @@
+"""What folders, patterns, lists and archives hold beside sources is counted; system folders are left alone."""
+
+from pathlib import Path
+from zipfile import ZipFile
+
+import av
+import pytest
+from PIL import Image
+
+from configs.models import Ingest
+from labeling.sources.expand import expand_sources
+from labeling.sources.fetching import fetch
+from labeling.sources.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_order, why_passed_over
+from labeling.sources.lists import NO_SPEC, read_list
+from labeling.sources.source import PassedOver, PassedOverCounter, SourceItem
+from labeling.structures.images import IMAGE_FORMATS
+from labeling.video.containers import FORMATS
+from tests.fakes.videos import encode_numbers
+from tests.labeling.sources.test_expand import fill
+
+SOUND_ONLY = {".m4a", ".m4b", ".mka", ".mks", ".isma"}
+
+
+def search(folder: Path, *specs: str) -> tuple[list[str], list[PassedOver]]:
+    counter = PassedOverCounter()
+    found = list(expand_sources(specs or [str(folder)], folder=folder, passed_over=counter))
+    return [item.spec.removeprefix(f"{folder.resolve()}/") for item in found], counter.found()
+
+
+def test_every_suffix_of_the_formats_that_are_read_is_known() -> None:
+    of_formats = {
+        f".{suffix}"
+        for name in FORMATS
+        for suffix in av.format.ContainerFormat(name, "r").extensions
+        if not {".avif", ".heic", ".heif", ".mpo"} & {f".{suffix}"}  # images
+    }
+    assert of_formats - SOUND_ONLY <= VIDEO_SUFFIXES
+    Image.init()
+    formats = Image.registered_extensions()
+    assert {formats[suffix] for suffix in IMAGE_SUFFIXES} <= set(IMAGE_FORMATS)
+    assert set(Image.OPEN) >= set(IMAGE_FORMATS)
+
+
+def test_files_of_other_types_are_counted_by_type(tmp_path: Path) -> None:
+    fill(
+        tmp_path,
+        "a.mp4",
+        "p/1.HEIC",
+        "p/2.heic",
+        "p/3.heic",
+        "p/4.heic",
+        "notes.doc",
+        "more.zip",
+        "x",
+        "l.csv",
+    )
+    found, passed_over = search(tmp_path)
+    assert found == ["a.mp4"]
+    assert {(one.reason.split(",")[0].split(":")[0], one.count) for one in passed_over} == {
+        ("images of type .heic", 4),
+        ("files of type .doc", 1),
+        ("archives", 1),
+        ("files without a suffix", 1),
+        ("lists (.csv)", 1),
+    }
+    (heic,) = [one for one in passed_over if "heic" in one.reason]
+    assert heic.examples == ("1.HEIC", "2.heic", "3.heic")
+
+
+@pytest.mark.parametrize(
+    "name", ["@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found", "@Recycle"]
+)
+def test_system_folders_are_skipped_unless_they_are_named(tmp_path: Path, name: str) -> None:
+    fill(tmp_path, "cam/a.mp4", f"cam/{name}/deep/b.mp4", f"cam/{name}/t.jpg")
+    found, passed_over = search(tmp_path)
+    assert found == ["cam/a.mp4"]
+    assert [(one.count, one.examples) for one in passed_over] == [(1, (f"cam/{name}",))]
+    assert search(tmp_path, "**/*.mp4")[0] == ["cam/a.mp4"]
+    assert sorted(search(tmp_path, str(tmp_path / "cam" / name))[0]) == [
+        f"cam/{name}",
+        f"cam/{name}/deep/b.mp4",
+    ]
+
+
+def test_what_an_archive_holds_beside_media_is_counted(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("in/v.mp4", encode_numbers([1]))
+        for name in ("in/readme.md", "in/p.heic", "__MACOSX/in/v.mp4", ".hidden"):
+            archive.writestr(name, b"x")
+    counter = PassedOverCounter()
+    item = SourceItem(str(tmp_path / "a.zip"), "archive")
+    (video,) = fetch(item, tmp_path, Ingest(), passed_over=counter)
+    assert video
+    assert [one.examples for one in counter.found()] == [("in/readme.md",), ("in/p.heic",)]
+
+
+def rows_of(path: Path, text: str) -> tuple[list[str], list[PassedOver]]:
+    path.write_text(text)
+    counter = PassedOverCounter()
+    return [row.spec for row in read_list(path, counter)], counter.found()
+
+
+def test_a_row_names_its_source_in_the_first_column_that_it_fills(tmp_path: Path) -> None:
+    table = (
+        "url,path,title\nhttps://a.example/v,a.mp4,both\n,b.mp4,a file\n,,only a title\n# a comment,,\n,,\n"
+    )
+    specs, passed_over = rows_of(tmp_path / "l.csv", table)
+    assert specs == ["https://a.example/v", "b.mp4"]
+    assert passed_over == [PassedOver(str(tmp_path / "l.csv"), NO_SPEC, 1, ("line 4",))]
+
+
+@pytest.mark.parametrize("first", ["sep=;\r\n", '"sep=;"\n', "\n\n", "\nSEP=;\n", ""])
+def test_lines_before_the_header_are_understood(tmp_path: Path, first: str) -> None:
+    specs, _ = rows_of(tmp_path / "l.csv", f"{first}URL;Title\na.mp4;one, two\nb.mp4;three\n")
+    assert specs == ["a.mp4", "b.mp4"]
+
+
+def test_a_table_may_be_separated_by_tabs(tmp_path: Path) -> None:
+    assert rows_of(tmp_path / "l.tsv", "title\tpath\none, two\ta.mp4\n")[0] == ["a.mp4"]
+
+
+def test_digits_of_other_kinds_are_letters_in_the_order_of_names() -> None:
+    names = ["v10", "v9", "3①2.mp4", "2002³", "٣", "v²"]
+    assert sorted(names, key=natural_order)  # raised before
+    assert natural_order("v9") < natural_order("v10")
+
+
+def test_a_reason_says_what_to_do() -> None:
+    for name in ("a.heic", "a.zip", "a.txt", "a.xyz", "a"):
+        assert ":" in why_passed_over(name)
