@@ -4,7 +4,6 @@ That one imports the whole server into this process too, which takes longer than
 """
 
 import atexit
-import os
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
+from configs.environment import all_variables
 from configs.errors import PrefectNotStarted
 from labeling.review.label_studio.ports import HOST, free_port
 
@@ -95,7 +95,8 @@ class TemporaryServer:
 
 
 def _start_server(port: int) -> "subprocess.Popen[bytes]":
-    variables = os.environ | _VARIABLES | get_current_settings().to_environment_variables(exclude_unset=True)
+    settings = get_current_settings().to_environment_variables(exclude_unset=True)
+    variables = {**all_variables(), **_VARIABLES, **settings}
     command = [sys.executable, "-m", "uvicorn", "--factory", APPLICATION, "--host", HOST, "--port", str(port)]
     return subprocess.Popen([*command, "--log-level", "error", "--lifespan", "on"], env=variables)  # noqa: S603
 
