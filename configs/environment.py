@@ -93,7 +93,7 @@ def read_variable(name: str) -> str | None:
 
 
 def all_variables() -> Mapping[str, str]:
-    """Return the whole environment, in which `$NAME` of a source is looked up."""
+    """Return the whole environment: `$NAME` of a source is looked up in it, and other programs get it."""
     return os.environ
 
 

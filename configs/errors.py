@@ -46,6 +46,7 @@ MaskmillError
 ├── WorkerError              a worker did not finish its shard
 │   ├── WorkerLost           its process ended: killed, or out of memory
 │   └── ClusterUnreachable   the cluster's scheduler does not answer
+├── PrefectNotStarted        Prefect's temporary server could not be started
 ├── ExportError              a dataset cannot be written as requested
 ├── WebError                 the web page cannot do what a request asks for
 │   ├── UploadRefused        not a form, too large, or without a usable file
@@ -249,6 +250,9 @@ class WorkerLost(WorkerError): ...
 
 
 class ClusterUnreachable(WorkerError): ...
+
+
+class PrefectNotStarted(MaskmillError): ...
 
 
 class ExportError(MaskmillError): ...

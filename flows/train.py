@@ -13,7 +13,7 @@ from tasks.train import TrainingOrder, TrainingSummary, train_matting_task
 from tasks.train_osvos_parent import OsvosParentOrder, OsvosParentSummary, train_osvos_parent_task
 from tasks.train_pose_masks import PoseMaskOrder, PoseMaskSummary, train_pose_mask_task
 from tasks.train_temporal import TemporalOrder, TemporalSummary, train_temporal_task
-from tasks.training_data import FailedInput
+from tasks.training_records import FailedInput
 
 
 @flow(name="train-matting", flow_run_name="train {to}", persist_result=False)

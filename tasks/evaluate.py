@@ -15,8 +15,8 @@ from labeling.evaluation.evaluate import evaluate_frame
 from labeling.evaluation.frames import EvaluatedFrame, EvaluatedImage, LabeledImage
 from labeling.evaluation.ground_truth import read_labeled
 from labeling.evaluation.matte_files import MatteReader, match_frames, read_frame_image
+from labeling.evaluation.matte_summary import MatteSummary
 from labeling.evaluation.matted_videos import (
-    MatteSummary,
     evaluate_matte,
     evaluate_plate,
     with_mean_of_mattes,

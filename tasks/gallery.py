@@ -15,8 +15,8 @@ from labeling.storage.home import Home
 from labeling.visualization.contact_sheet import encode_jpeg
 from labeling.visualization.frames import STUDENT, TEACHER, tile_jpeg
 from labeling.visualization.layers import difference_layer, encode_layer, mask_layer
-from tasks.browse import read_kept
 from tasks.execution.context import Context
+from tasks.files import read_kept
 from tasks.review.connect import LOCAL
 from tasks.strips import collect_strip, strip_jpeg
 

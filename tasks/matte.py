@@ -28,10 +28,9 @@ from configs.errors import (
 )
 from configs.matting import MatteSettings
 from labeling.matting.encode import compose, side_by_side, write_alpha_video, write_composite
-from labeling.matting.frame import ALPHA_THRESHOLD
+from labeling.matting.frame import ALPHA_THRESHOLD, MattedFrame
 from labeling.matting.output import MatteFolder
 from labeling.matting.replacement import Replacement, open_replacement
-from labeling.matting.stream import MattedFrame
 from labeling.report.matte_page import MattePage, render_matte
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.frames import Clip

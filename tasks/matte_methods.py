@@ -11,11 +11,12 @@ from configs.errors import CameraMoves, MaskmillError
 from configs.matting import MatteSettings
 from labeling.background.coverage import MaskedPlate
 from labeling.background.masked_plate import build_plate
-from labeling.background.sample_store import find_people_with
+from labeling.background.masked_samples import find_people_with
+from labeling.matting.frame import MattedFrame
 from labeling.matting.moving_stream import StreamState, matte_moving_clip
 from labeling.matting.network import MattingNetwork
 from labeling.matting.output import COVERAGE_COLORS, MatteFolder
-from labeling.matting.stream import BATCH, MattedFrame, matte_clip
+from labeling.matting.stream import BATCH, matte_clip
 from labeling.matting.temporal_network import TemporalNetwork
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.frames import Clip, Frame

@@ -1,29 +1,27 @@
 """Collect the report of a run; the CLI, the HTML page and Prefect's artifacts render it."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from db.frames.histograms import cause_counts, iou_histogram
-from db.frames.listing import FrameLine, FrameQuery, frame_instances, list_frames
-from db.models.core import FrameRow, ModelRow, RunRow
+from db.frames.histograms import cause_counts
+from db.frames.listing import FrameLine, FrameQuery, list_frames
+from db.models.core import ModelRow, RunRow
 from db.review.summary import summarize_reviews
 from db.runs.queries import RunSummary, SourceOfRun, latest_run, run_models, run_sources, summarize_run
 from labeling.refinement.protocol import refiners_in
 from labeling.report.charts import AgreementHistogram, funnel_rows, histogram_chart
 from labeling.report.page import render_page
-from labeling.report.wording import summary_sentence
 from labeling.storage.home import Home
-from labeling.structures.frames import RgbImage
-from labeling.structures.instances import Instance
 from labeling.text.figures import count_of
 from labeling.visualization.frames import tile_jpeg
-from tasks.browse import read_kept, write_file
 from tasks.execution.context import Context
+from tasks.files import write_file
 from tasks.review.summary import review_rows
+from tasks.run_figures import agreement_histogram, hard_frames, sentence_of
 from tasks.strips import PersonStrip, strip_jpeg, strips_of_frames
 
 MAX_STRIPS = 6
@@ -55,16 +53,6 @@ class RunReport:
     def stage_frames(self) -> dict[str, int | None]:
         """Frames that passed through a stage, where they are counted."""
         return {stage: self.summary.counts.get(name) for stage, name in STAGE_FRAMES.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class HardFrame:
-    """A hard frame with its image and the masks of both models."""
-
-    line: FrameLine
-    rgb: RgbImage
-    teacher: list[Instance]
-    student: list[Instance]
 
 
 def write_report(context: Context, run_id: str | None, out: Path, *, hardest: int) -> None:
@@ -123,26 +111,3 @@ def render_report(
         tiles=tiles,
         people=people,
     )
-
-
-def sentence_of(summary: RunSummary) -> str:
-    """Summarize a run in one or two sentences."""
-    return summary_sentence(summary.counts, videos=summary.videos, images=summary.images)
-
-
-def agreement_histogram(session: Session, run: RunRow) -> AgreementHistogram:
-    counts, both_empty = iou_histogram(session, run.id)
-    hard_below = run.config.get("agreement", {}).get("hard_below", 0.5)
-    return AgreementHistogram(tuple(counts), both_empty, hard_below)
-
-
-def hard_frames(session: Session, run_id: str, home: Home, *, limit: int) -> Iterator[HardFrame]:
-    """Yield at most `limit` frames, hardest first, reading one image at a time."""
-    for line in list_frames(session, run_id, FrameQuery(hard_only=True, limit=limit)) if limit else ():
-        frame = session.get_one(FrameRow, line.id)
-        yield HardFrame(
-            line,
-            read_kept(line.id, line.image, home),
-            frame_instances(session, run_id, frame, "teacher"),
-            frame_instances(session, run_id, frame, "student"),
-        )

@@ -18,8 +18,8 @@ from labeling.structures.masks import Mask, fill_box, intersect_masks, union_mas
 from labeling.text.figures import clock
 from labeling.visualization.contact_sheet import encode_jpeg
 from labeling.visualization.strip import StripCell, crop_person, draw_strip
-from tasks.browse import read_kept, write_file
 from tasks.execution.context import Context
+from tasks.files import read_kept, write_file
 
 MAX_MOMENTS = 12
 _QUALITY = 82

@@ -15,25 +15,19 @@ from configs.errors import ConfigError, SourceError
 from configs.synthesis import FakeMotionBlock
 from labeling.datasets.formats.coco import write_coco
 from labeling.datasets.moving_clips import ClipFolder
-from labeling.matting.composites import render_cutout
-from labeling.sources.file_types import is_image_name, is_video_name, natural_order
+from labeling.matting.rendered_cutouts import render_cutout
 from labeling.structures.cutouts import Cutout
 from labeling.synthetic.fake_motion import ClipPlan, FakeMotion
 from labeling.synthetic.moving_backgrounds import (
     Background,
-    RoomBackground,
-    StillBackground,
-    VideoBackground,
 )
 from labeling.training.cutouts import fingerprint_cutouts
-from labeling.video.images import read_image
-from labeling.video.probe import probe_video
-from tasks.train import read_dataset
-from tasks.training_data import SYNTHETIC, FailedInput, TrainingData, recorded
+from tasks.moving_backgrounds import find_backgrounds
+from tasks.training_data import SYNTHETIC, read_dataset
+from tasks.training_records import FailedInput, TrainingData, recorded
 
 RENDERED_PEOPLE = 40
 """People of the data set `synthetic`."""
-ROOMS = 20
 EachClip = Callable[[int, int], object]
 """Called after each clip with the number of clips done and the number of all."""
 
@@ -129,40 +123,6 @@ def _read_people(order: SynthesisOrder, data: TrainingData) -> list[Cutout]:
         reasons = "; ".join(failure.message for failure in data.failures)
         raise ConfigError(f"no person can be read: {reasons}")
     return cutouts
-
-
-def find_backgrounds(paths: Sequence[Path], data: TrainingData) -> list[Background]:
-    if not paths:
-        return [RoomBackground(seed) for seed in range(ROOMS)]
-    found: list[Background] = []
-    for path in paths:
-        with recorded(str(path), data):
-            files = _files_in(path)
-            if not files:
-                raise ConfigError(f"backgrounds {path}: neither a video nor an image; name other ones")
-            for file in files:
-                with recorded(str(file), data):
-                    found.append(_open_background(file))
-    if not found:
-        reasons = "; ".join(failure.message for failure in data.failures)
-        raise ConfigError(f"no background can be read: {reasons}")
-    return found
-
-
-def _files_in(path: Path) -> list[Path]:
-    """Return the videos and images of a folder, or the file itself."""
-    if not path.exists():
-        raise ConfigError(f"backgrounds {path}: no such file or folder; check the path")
-    listed = path.iterdir() if path.is_dir() else [path]
-    files = [file for file in listed if is_video_name(file.name) or is_image_name(file.name)]
-    return sorted(files, key=lambda file: natural_order(file.name))
-
-
-def _open_background(file: Path) -> Background:
-    if is_video_name(file.name):
-        return VideoBackground(file, probe_video(file).duration_s)
-    read_image(file)  # raises where it is not an image
-    return StillBackground(file)
 
 
 def _identity(

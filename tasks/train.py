@@ -2,54 +2,41 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from more_itertools import batched
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from configs.errors import ConfigError, ExtraMissing, ModelError
 from configs.training import MattingTraining
 from labeling.background.masked_plate import build_plate
-from labeling.evaluation.frames import LabeledImage
-from labeling.evaluation.ground_truth import read_labeled
 from labeling.matting.composites import CompositeSettings, Compositor
 from labeling.matting.real_crops import RealSamples, store_crops
 from labeling.segmenters.protocol import Segmenter
-from labeling.structures.cutouts import Cutout
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.masks import Mask, union_masks
 from labeling.training.cutouts import (
-    cut_out,
-    find_keypoints,
     fingerprint_cutouts,
     fingerprint_images,
-    is_usable,
-    read_cutout,
     reduce_image,
 )
 from labeling.training.folder import TrainingFolder
 from labeling.video.images import read_image
 from labeling.video.probe import probe_video
 from tasks.training_data import (
-    BATCH,
     SYNTHETIC,
-    FailedInput,
-    TrainingData,
-    find_labeled_sets,
-    images_in,
     make_teacher,
+    read_dataset,
     read_image_folders,
-    read_images,
-    recorded,
     render_rooms,
     spread,
 )
+from tasks.training_records import FailedInput, TrainingData, recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,54 +156,6 @@ def read_training_data(order: TrainingOrder, teacher: Segmenter | None, data: Tr
         reasons = "; ".join(failure.message for failure in data.failures)
         raise ConfigError(f"no data set can be read: {reasons or 'name at least one, or `synthetic`'}")
     _read_backgrounds(order, paths, data)
-
-
-def read_dataset(
-    path: Path, teacher: Segmenter | None, count: int, data: TrainingData
-) -> tuple[list[Cutout], list[Path]]:
-    """Return up to `count` cut-outs, and the images they come from if these can be backgrounds."""
-    sets = find_labeled_sets(path)
-    if not sets:
-        return _read_cutouts(path, count, data), []
-    labeled = [image for one in sets for image in read_labeled(one)]
-    cutouts = list(_cut_out_all(labeled, teacher, count, data))
-    if not cutouts:
-        raise ConfigError(
-            f"data set {path} has no person of at least 90 px height with a mask away from the borders: "
-            "name another one"
-        )
-    return cutouts, [image.path for image in labeled]
-
-
-def _read_cutouts(path: Path, count: int, data: TrainingData) -> list[Cutout]:
-    images = images_in(path)
-    if not images:
-        raise ConfigError(
-            f"data set {path} has neither a COCO or mask export of maskmill nor PNG cut-outs: name a YAML "
-            "file of labeled sets, an exported folder, or a folder of PNG files with transparency"
-        )
-    cutouts: list[Cutout] = []
-    for image in spread(images, count):
-        with recorded(str(image), data):
-            cutouts.append(read_cutout(image))
-    if not cutouts:
-        raise ConfigError(f"data set {path} has no PNG file with transparency: name another folder")
-    return cutouts
-
-
-def _cut_out_all(
-    labeled: Sequence[LabeledImage], teacher: Segmenter | None, count: int, data: TrainingData
-) -> Iterator[Cutout]:
-    """Yield the usable people of images, each image decoded once."""
-    usable = [(image, mask) for image in labeled for mask in image.people if is_usable(mask)]
-    by_image: dict[Path, tuple[LabeledImage, list[Mask]]] = {}
-    for image, mask in spread(usable, count):
-        by_image.setdefault(image.path, (image, []))[1].append(mask)
-    for batch in batched(read_images(by_image.values(), data), BATCH):
-        frames = [Frame("", None, rgb, index=number) for number, (rgb, _) in enumerate(batch)]
-        found = teacher.segment(frames) if teacher else [[] for _ in frames]
-        for (rgb, masks), people in zip(batch, found, strict=True):
-            yield from (cut_out(rgb, mask, find_keypoints(mask, people)) for mask in masks)
 
 
 def _read_backgrounds(order: TrainingOrder, labeled: Sequence[Path], data: TrainingData) -> None:

@@ -15,7 +15,8 @@ from configs.training import OsvosParentTraining
 from labeling.evaluation.ground_truth import read_labeled
 from labeling.storage.atomic import storage_errors, write_atomically
 from labeling.training.folder import TrainingFolder
-from tasks.training_data import FailedInput, TrainingData, find_labeled_sets, read_images, recorded, spread
+from tasks.training_data import find_labeled_sets, read_images, spread
+from tasks.training_records import FailedInput, TrainingData, recorded
 
 if TYPE_CHECKING:
     from labeling.tracking.osvos_crops import TrainingPatch

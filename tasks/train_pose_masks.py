@@ -10,7 +10,6 @@ from typing import Any
 import cv2
 import numpy as np
 from more_itertools import batched
-from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -30,26 +29,22 @@ from labeling.training.cutouts import (
     reduce_image,
 )
 from labeling.training.folder import TrainingFolder
+from labeling.training.inpainting import remove_people
 from labeling.video.images import read_image
 from tasks.training_data import (
     BATCH,
     SYNTHETIC,
-    FailedInput,
-    TrainingData,
     find_labeled_sets,
     make_teacher,
     read_image_folders,
     read_images,
-    recorded,
     render_rooms,
     spread,
 )
+from tasks.training_records import FailedInput, TrainingData, recorded
 
 MAX_PEOPLE = 254
 """Labels of an image are bytes."""
-INPAINT_SIDE_PX = 360
-INPAINT_MARGIN_PX = 9
-INPAINT_RADIUS_PX = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,15 +216,6 @@ def _read_backgrounds(order: PoseMaskOrder, data: PoseMaskData) -> None:
     if SYNTHETIC in order.datasets or not data.backgrounds:
         data.backgrounds += render_rooms()
     data.fingerprints["backgrounds"] = fingerprint_images(data.backgrounds)
-
-
-def remove_people(rgb: RgbImage, inside: NDArray[np.bool_]) -> RgbImage:
-    """Return a small image in which the pixels around are continued over people (Telea 2004)."""
-    scale = min(1.0, INPAINT_SIDE_PX / max(rgb.shape[:2]))
-    grown = cv2.dilate(inside.astype(np.uint8), np.ones((INPAINT_MARGIN_PX, INPAINT_MARGIN_PX), np.uint8))
-    small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    hole = cv2.resize(grown, small.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    return np.asarray(cv2.inpaint(small, hole, INPAINT_RADIUS_PX, cv2.INPAINT_TELEA), dtype=np.uint8)
 
 
 def _make_sampler(order: PoseMaskOrder, data: PoseMaskData, side_px: int) -> PoseMaskSampler:

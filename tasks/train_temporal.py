@@ -16,7 +16,7 @@ from configs.synthesis import FakeMotionBlock
 from configs.training import TemporalTraining
 from labeling.evaluation.ground_truth import read_labeled
 from labeling.matting.clip_store import ClipStore
-from labeling.matting.composites import render_cutout
+from labeling.matting.rendered_cutouts import render_cutout
 from labeling.matting.temporal_clips import ClipSamples
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.cutouts import Cutout
@@ -26,18 +26,10 @@ from labeling.synthetic.fake_motion import FakeMotion
 from labeling.synthetic.moving_backgrounds import Background, DrawnBackground, RoomBackground
 from labeling.training.cutouts import fingerprint_cutouts, reduce_image
 from labeling.training.folder import TrainingFolder
-from tasks.synthesize import ROOMS, find_backgrounds
-from tasks.train import read_dataset
-from tasks.train_pose_masks import remove_people
-from tasks.training_data import (
-    SYNTHETIC,
-    FailedInput,
-    TrainingData,
-    find_labeled_sets,
-    make_teacher,
-    read_images,
-    recorded,
-)
+from labeling.training.inpainting import remove_people
+from tasks.moving_backgrounds import ROOMS, find_backgrounds
+from tasks.training_data import SYNTHETIC, find_labeled_sets, make_teacher, read_dataset, read_images
+from tasks.training_records import FailedInput, TrainingData, recorded
 
 RENDERED_PEOPLE = 200
 """People of the data set `synthetic` if it is the only one."""

@@ -1,26 +1,28 @@
 """What trainings read: labeled sets, backgrounds, and the teacher that finds keypoints."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from more_itertools import batched
 
-from configs.errors import ConfigError, ExtraMissing, MaskmillError, WeightsMissing
+from configs.errors import ConfigError, ExtraMissing, WeightsMissing
 from configs.ground_truth import LabeledSet
 from configs.load import load_labeled_sets
 from configs.training import MattingTraining, PoseMaskTraining, TemporalTraining
 from labeling.evaluation.frames import LabeledImage
+from labeling.evaluation.ground_truth import read_labeled
 from labeling.segmenters.factory import make_segmenter
 from labeling.segmenters.protocol import Segmenter
 from labeling.sources.file_types import is_image_name, natural_order
 from labeling.structures.cutouts import Cutout
-from labeling.structures.frames import RgbImage
+from labeling.structures.frames import Frame, RgbImage
 from labeling.structures.masks import Mask
 from labeling.synthetic.room import draw_room
+from labeling.training.cutouts import cut_out, find_keypoints, is_usable, read_cutout
 from labeling.video.images import read_image
+from tasks.training_records import TrainingData, recorded
 
 SYNTHETIC = "synthetic"
 """Name of the data set of rendered people and rooms."""
@@ -29,26 +31,6 @@ ROOM_HW = (360, 640)
 BATCH = 4
 """Images per call of the teacher."""
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class FailedInput:
-    """A data set, a folder of backgrounds or a video that was left out."""
-
-    name: str
-    code: str
-    message: str
-
-
-@dataclass(slots=True)
-class TrainingData:
-    """What was read, and what could not be."""
-
-    cutouts: list[Cutout] = field(default_factory=list)
-    backgrounds: list[RgbImage] = field(default_factory=list)
-    fingerprints: dict[str, str] = field(default_factory=dict)
-    failures: list[FailedInput] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
 
 
 def make_teacher(
@@ -61,15 +43,6 @@ def make_teacher(
     except (WeightsMissing, ExtraMissing) as error:
         data.warnings.append(f"the training goes on without its teacher, which cannot be loaded: {error}")
         return None
-
-
-@contextmanager
-def recorded(name: str, data: TrainingData) -> Iterator[None]:
-    """Record an error of maskmill, so that the other inputs go on."""
-    try:
-        yield
-    except MaskmillError as error:
-        data.failures.append(FailedInput(name, error.code, str(error)))
 
 
 def find_labeled_sets(path: Path) -> list[LabeledSet]:
@@ -96,6 +69,54 @@ def _images_of(coco: Path) -> Path:
     name = coco.stem.removeprefix("instances_").removeprefix("person_keypoints_")
     candidates = (coco.parent.parent / name, coco.parent / "images", coco.parent.parent / "images")
     return next((folder for folder in candidates if folder.is_dir()), coco.parent)
+
+
+def read_dataset(
+    path: Path, teacher: Segmenter | None, count: int, data: TrainingData
+) -> tuple[list[Cutout], list[Path]]:
+    """Return up to `count` cut-outs, and the images they come from if these can be backgrounds."""
+    sets = find_labeled_sets(path)
+    if not sets:
+        return _read_cutouts(path, count, data), []
+    labeled = [image for one in sets for image in read_labeled(one)]
+    cutouts = list(_cut_out_all(labeled, teacher, count, data))
+    if not cutouts:
+        raise ConfigError(
+            f"data set {path} has no person of at least 90 px height with a mask away from the borders: "
+            "name another one"
+        )
+    return cutouts, [image.path for image in labeled]
+
+
+def _read_cutouts(path: Path, count: int, data: TrainingData) -> list[Cutout]:
+    images = images_in(path)
+    if not images:
+        raise ConfigError(
+            f"data set {path} has neither a COCO or mask export of maskmill nor PNG cut-outs: name a YAML "
+            "file of labeled sets, an exported folder, or a folder of PNG files with transparency"
+        )
+    cutouts: list[Cutout] = []
+    for image in spread(images, count):
+        with recorded(str(image), data):
+            cutouts.append(read_cutout(image))
+    if not cutouts:
+        raise ConfigError(f"data set {path} has no PNG file with transparency: name another folder")
+    return cutouts
+
+
+def _cut_out_all(
+    labeled: Sequence[LabeledImage], teacher: Segmenter | None, count: int, data: TrainingData
+) -> Iterator[Cutout]:
+    """Yield the usable people of images, each image decoded once."""
+    usable = [(image, mask) for image in labeled for mask in image.people if is_usable(mask)]
+    by_image: dict[Path, tuple[LabeledImage, list[Mask]]] = {}
+    for image, mask in spread(usable, count):
+        by_image.setdefault(image.path, (image, []))[1].append(mask)
+    for batch in batched(read_images(by_image.values(), data), BATCH):
+        frames = [Frame("", None, rgb, index=number) for number, (rgb, _) in enumerate(batch)]
+        found = teacher.segment(frames) if teacher else [[] for _ in frames]
+        for (rgb, masks), people in zip(batch, found, strict=True):
+            yield from (cut_out(rgb, mask, find_keypoints(mask, people)) for mask in masks)
 
 
 def read_images(

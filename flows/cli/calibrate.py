@@ -71,8 +71,8 @@ def calibrate(
     """Fit the probability that the teacher's masks are right, cross-validated by labeled set or video."""
     from configs.ground_truth import require_labeled
     from configs.load import load_config
-    from tasks.browse import write_file
     from tasks.calibrate import calibrate_on_sets
+    from tasks.files import write_file
 
     for path in filter(None, (to, figures)):
         if path.is_dir() or not path.absolute().parent.is_dir():

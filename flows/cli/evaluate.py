@@ -34,7 +34,7 @@ from flows.cli.labeled_sets import (
 if TYPE_CHECKING:
     from labeling.evaluation.detection_metrics import DetectionMetrics, PersonMetrics
     from labeling.evaluation.summary import SetSummary
-    from labeling.report.mattes import FigureTable
+    from labeling.report.tables import FigureTable
     from tasks.evaluate import Evaluation
 
 
@@ -59,8 +59,8 @@ def evaluate(
 ) -> None:
     """Compare teacher, student and the accepted frames, or mattes and plates, with ground truth."""
     from configs.load import load_config
-    from tasks.browse import write_file
     from tasks.evaluate import evaluate as evaluate_sets
+    from tasks.files import write_file
 
     run_config = load_config(config, changes or [])
     files = {"images": images, "coco": coco, "masks": masks, "mask_encoding": mask_encoding.value, "roi": roi}

@@ -153,8 +153,8 @@ def _generate(
 
     try:
         with (
-            temporary_server(),
             exit_on_sigint(),
+            temporary_server(),
             watch_progress(home, config.run_id(), enabled=show_progress),
         ):
             return generate_dataset(specs, config, name=Path(name).stem, home=home, retry_failed=retry_failed)
@@ -168,7 +168,7 @@ def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:
     if as_json:
         print_json(summary)
         return
-    from tasks.report import sentence_of
+    from tasks.run_figures import sentence_of
 
     typer.echo(f"run {summary.run_id} ({summary.name})")
     if summary.counts:

@@ -111,7 +111,7 @@ def _matte(
     planned = plan_mattes(videos, whole_path(out, "out"), settings)
     folders = [order.folder for order in planned if isinstance(order, MatteOrder)]
     try:
-        with temporary_server(), exit_on_sigint(), watch_mattes(folders, enabled=show_progress):
+        with exit_on_sigint(), temporary_server(), watch_mattes(folders, enabled=show_progress):
             return matte_videos(videos, out, settings, config, home)
     except CancelledRun as exc:
         raise Interrupted("the run was cancelled; run the same command again to continue it") from exc

@@ -112,13 +112,13 @@ def push(
     as_json: JsonOption = False,
 ) -> None:
     """Send the frames that wait for review, highest priority first. The same command again sends new ones."""
-    from flows.cli.temporary_server import exit_on_sigint
+    from flows.cli.temporary_server import exit_on_sigint, temporary_server
     from flows.home import existing_home
     from flows.review import push_reviews
 
     root = existing_home(home).root
     settings = _settings(home, run, changes or [])
-    with exit_on_sigint():
+    with exit_on_sigint(), temporary_server():
         pushed = push_reviews(root, run or "", settings, again)
     emit(pushed, lambda: _print_pushed(pushed), as_json=as_json)
     if pushed.refused:
@@ -164,11 +164,11 @@ def _settings(home: Path, run: str | None, changes: list[str]) -> "Settings":
 @app.command()
 def pull(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Fetch the annotations made since the last pull, and score teacher and student by them."""
-    from flows.cli.temporary_server import exit_on_sigint
+    from flows.cli.temporary_server import exit_on_sigint, temporary_server
     from flows.home import existing_home
     from flows.review import pull_reviews
 
-    with exit_on_sigint():
+    with exit_on_sigint(), temporary_server():
         pulled = pull_reviews(existing_home(home).root)
     emit(pulled, lambda: _print_pulled(pulled), as_json=as_json)
     if pulled.problems:

@@ -8,13 +8,11 @@ from types import FrameType
 from typing import NoReturn
 
 import typer
-from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-from tasks.execution.prefect_compat import (
-    ParentBoundServer,
-    kill_temporary_servers,
-    replace_sigterm_handler,
-)
+from tasks.execution.prefect_compat.signals import replace_sigterm_handler
+from tasks.execution.prefect_compat.temporary_server import kill_temporary_server, use_temporary_server
+from tasks.observability.best_effort import has_server
 
 SIGNAL_BASE = 128
 """A program that a signal ended has this exit code in a shell, plus the number of the signal."""
@@ -22,17 +20,16 @@ SIGNAL_BASE = 128
 
 @contextmanager
 def temporary_server() -> Iterator[None]:
-    """If Prefect is going to start its temporary server, make it one that ends with this process.
+    """Without a permanent server, use one in the block that ends with this process.
 
     SIGTERM, which a service manager sends to all processes of a group, ends both at once.
     Flow runs send it no heartbeats, which no one reads: at the end, Prefect would wait up to a second for them.
     """
-    if PREFECT_API_URL.value():
+    if has_server():
         yield
         return
-    ParentBoundServer()
     no_heartbeat = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    with no_heartbeat, replace_sigterm_handler(_stop), _on_signal(signal.SIGTERM):
+    with no_heartbeat, replace_sigterm_handler(_stop), _on_signal(signal.SIGTERM), use_temporary_server():
         yield
 
 
@@ -43,7 +40,7 @@ def exit_on_sigint() -> Iterator[None]:
     The terminal's Ctrl-C reaches that server too. It ends before the flow run could report its own end,
     and Prefect would keep calling it for more than a minute. A permanent server gets the report.
     """
-    if PREFECT_API_URL.value():
+    if has_server():
         yield
         return
     with _on_signal(signal.SIGINT):
@@ -61,5 +58,5 @@ def _on_signal(signum: signal.Signals) -> Iterator[None]:
 
 def _stop(signum: int, frame: FrameType | None) -> NoReturn:
     typer.echo("\nstopped; finished work is kept: run the same command again to continue", err=True)
-    kill_temporary_servers()
+    kill_temporary_server()
     os._exit(SIGNAL_BASE + signum)

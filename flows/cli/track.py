@@ -162,7 +162,7 @@ def _track(
     from tasks.observability.final_state import NoSourceReadable
 
     try:
-        with temporary_server(), exit_on_sigint(), watch_progress(home, run.run_id(), enabled=show_progress):
+        with exit_on_sigint(), temporary_server(), watch_progress(home, run.run_id(), enabled=show_progress):
             return track_people(video, to, block, base, home, every_s)
     except NoSourceReadable as error:
         reasons = "; ".join(f"{one.what}: {one.code}: {one.message}" for one in error.summary.failures)

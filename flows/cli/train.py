@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tasks.train_osvos_parent import OsvosParentSummary
     from tasks.train_pose_masks import PoseMaskSummary
     from tasks.train_temporal import TemporalSummary
-    from tasks.training_data import FailedInput
+    from tasks.training_records import FailedInput
 
 ToOption = Annotated[
     Path, typer.Option("--to", metavar="DIR", help="Folder of the checkpoints and the network.")
@@ -59,7 +59,7 @@ def matting(
     from flows.train import train_matting
 
     settings = load_training(config, changes or [])
-    with temporary_server(), exit_on_sigint():
+    with exit_on_sigint(), temporary_server():
         summary = train_matting(datasets, to, settings, backgrounds, videos, show_progress=not as_json)
     emit(summary, lambda: _print(summary), as_json=as_json)
     if summary.failures:
@@ -93,7 +93,7 @@ def pose_mask(
     from flows.train import train_pose_mask
 
     settings = load_pose_mask_training(config, changes or [])
-    with temporary_server(), exit_on_sigint():
+    with exit_on_sigint(), temporary_server():
         summary = train_pose_mask(datasets, to, settings, backgrounds, show_progress=not as_json)
     emit(summary, lambda: _print_pose_mask(summary), as_json=as_json)
     if summary.failures:
@@ -185,7 +185,7 @@ def osvos_parent(
     from flows.train import train_osvos_parent
 
     settings = load_osvos_parent_training(config, changes or [])
-    with temporary_server(), exit_on_sigint():
+    with exit_on_sigint(), temporary_server():
         summary = train_osvos_parent(datasets, to, settings, show_progress=not as_json)
     emit(summary, lambda: _print_parent(summary), as_json=as_json)
     if summary.failures:

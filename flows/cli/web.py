@@ -36,7 +36,7 @@ def web(
     access = access_rules(host, WEB_TOKEN.read(), allow_host or [])
     load_config(config, changes or [])  # reports mistakes now, not in each job
     from flows.web.app import WebSettings
-    from flows.web.run_job import JobOptions
+    from flows.web.job_options import JobOptions
     from flows.web.serve import serve_page
 
     options = JobOptions(

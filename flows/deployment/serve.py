@@ -14,7 +14,7 @@ from flows.deployment.deployments import DeploymentSpec, make_deployments
 from flows.deployment.pools import set_gpu_slots
 from flows.deployment.recovery import RecoveryLoop
 from labeling.storage.home import Home
-from tasks.execution.prefect_compat import ReportingRunner
+from tasks.execution.prefect_compat.processes import ReportingRunner
 from tasks.execution.prefect_server import require_server
 
 _STOP_TIMEOUT_S = 10.0

@@ -19,7 +19,7 @@ from prefect.workers.process import ProcessWorker
 
 from flows.deployment.pools import ensure_pool
 from flows.deployment.recovery import RecoveryLoop
-from tasks.execution.prefect_compat import ReportingWorker
+from tasks.execution.prefect_compat.processes import ReportingWorker
 from tasks.execution.prefect_server import require_server
 from tasks.execution.zombies import TAG
 

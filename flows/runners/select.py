@@ -20,6 +20,7 @@ from configs.models import RunConfig
 from flows.runners.processes import ProcessRunner
 from tasks.execution.prefect_server import is_this_machine
 from tasks.execution.workers import environment, may_use_gpus, thread_limits, worker_environments
+from tasks.observability.best_effort import has_server
 
 _LIBRARIES = {"dask": "prefect_dask", "ray": "prefect_ray"}
 
@@ -87,7 +88,7 @@ def check_runner(config: RunConfig) -> None:
             f"the workers of {config.address} cannot write into a file on this machine: use PostgreSQL, and set "
             "MASKMILL_DATABASE_URL (postgresql+psycopg://...) here and in their environment"
         )
-    if not PREFECT_API_URL.value():
+    if not has_server():
         raise ConfigError(
             f"the workers of {config.address} cannot reach a temporary Prefect server: start one that stays "
             "with `prefect server start --host 0.0.0.0`, and set PREFECT_API_URL to where they can reach it"

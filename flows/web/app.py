@@ -24,10 +24,10 @@ from configs.errors import (
     UploadRefused,
 )
 from flows.web.api import JobService, job_routes
+from flows.web.job_options import JobOptions
 from flows.web.job_queue import JobQueue
 from flows.web.jobs import JobStore
 from flows.web.pages import page_routes, render
-from flows.web.run_job import JobOptions
 from flows.web.runs import run_routes
 from flows.web.security import AccessRules, Guard
 from flows.web.uploads import UploadLimits

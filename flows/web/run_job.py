@@ -11,24 +11,13 @@ from pathlib import Path
 from configs.environment import set_prefect_defaults
 from configs.errors import MaskmillError
 from flows.web.comparison import comparing
+from flows.web.job_options import JobOptions
 from flows.web.job_queue import ERROR_FILE
-from flows.web.jobs import Frozen, Job, read_job
+from flows.web.jobs import Job, read_job
 from labeling.storage.atomic import write_atomically
 
 Matte = Callable[[Job, list[str], str, Path], None]
 """Mattes sources on a background into a folder, as `flows.matte.matte_videos` does."""
-
-
-class JobOptions(Frozen):
-    """What is the same for all jobs of a server; as JSON, it is an argument of the process."""
-
-    home: Path
-    config: str = "lite"
-    """Preset or file whose teacher finds the people."""
-    changes: tuple[str, ...] = ()
-    """Changed values of the config, as `key=value`."""
-    weights: Path | None = None
-    """A matting network instead of the one of the package."""
 
 
 def follow_server() -> None:

@@ -28,7 +28,8 @@ from labeling.report.wording import CAUSES as CAUSE_WORDS
 from tasks.browse import list_runs
 from tasks.execution.context import Context, has_database
 from tasks.gallery import Layer, frame_details, frame_jpeg, frame_layer, frame_thumbnail, person_jpeg
-from tasks.report import render_run, sentence_of
+from tasks.report import render_run
+from tasks.run_figures import sentence_of
 
 DECISION_WORDS = {
     "easy": "Both models agree",

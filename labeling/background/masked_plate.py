@@ -14,8 +14,9 @@ from labeling.background.alignment import Aligner, align_samples
 from labeling.background.coverage import Coverage, MaskedPlate
 from labeling.background.disk_stack import DiskStack
 from labeling.background.labgen import KEPT_SAMPLES, least_motion, motion_scores
+from labeling.background.masked_samples import FindPeople, find_background, gather_with_masks
 from labeling.background.plate import masked_mean, masked_median
-from labeling.background.sample_store import FindPeople, SampleStore, find_background, gather_with_masks
+from labeling.background.sample_store import SampleStore
 from labeling.background.samples import sample_frames
 from labeling.background.unseen_pixels import Combine, fill_from_frames, fill_inpainted, fill_least_motion
 from labeling.structures.frames import Clip, RgbImage

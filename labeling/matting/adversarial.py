@@ -21,7 +21,7 @@ from labeling.matting.background_matting import BackgroundMattingNetwork
 from labeling.matting.discriminator import PatchDiscriminator
 from labeling.matting.inputs import NAMES
 from labeling.matting.losses import least_squares_loss, sobel
-from labeling.matting.real_crops import RealSample
+from labeling.matting.samples import RealSample
 from labeling.matting.train import predict, random_divergence
 from labeling.training.loop import Batch, StagePlan, fit_stage, seed_everything
 

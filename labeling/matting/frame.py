@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import chain
 from typing import Any
 
@@ -9,7 +10,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.background.plate import color_distance
 from labeling.matting.inputs import CROP_MARGIN, Crop, FloatImage, GrayImage, NetworkInput, make_input
 from labeling.matting.network import Matte, MattingNetwork
 from labeling.structures.frames import RgbImage
@@ -22,10 +22,6 @@ ALPHA_END = 0.01
 """Alpha this near to 0 or 1 is 0 or 1: the network's tanh hardly reaches its ends, which would leave specks."""
 MASK_SIGMA_PX = 1.0
 """Blur of a mask that is used as alpha."""
-MIN_CHANGED_LEVELS = 30.0
-"""Color distance (0 to 441) from which a pixel differs from the plate, as in the `background` segmenter."""
-MIN_CHANGED_SHARE = 0.05
-"""Share of a mask's pixels; trust rejects masks of which less than this moves."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +44,19 @@ class FrameMatte:
 
     alpha: FloatImage
     foreground: RgbImage
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MattedFrame:
+    """One frame of a clip with its matte."""
+
+    index: int
+    """Position in the clip, from 0."""
+    t: Fraction
+    """Presentation time in seconds."""
+    rgb: RgbImage
+    people: tuple[Instance, ...]
+    matte: FrameMatte
 
 
 def matte_frames(network: MattingNetwork, frames: Sequence[MattingFrame]) -> list[FrameMatte]:
@@ -149,22 +158,6 @@ def _trust_masks(frame: MattingFrame, alpha: FloatImage) -> FloatImage:
     mask = union_masks([person.mask for person in frame.people], size_hw).to_array().astype(np.float32)
     soft = cv2.GaussianBlur(np.ascontiguousarray(mask), (0, 0), MASK_SIGMA_PX)
     return np.where(frame.is_seen, alpha, np.maximum(alpha, soft)).astype(np.float32)
-
-
-def hides_plate(rgb: RgbImage, plate: RgbImage, is_seen: NDArray[np.bool_], person: Instance) -> bool:
-    """Return whether a person's mask differs from the empty scene in more than `MIN_CHANGED_SHARE` of its pixels.
-
-    Otherwise it lies on something that belongs to the scene, such as a coat on a hook. True where less
-    than half of the pixels are seen in the plate.
-    """
-    x, y, w, h = (int(side) for side in person.mask.box_xywh)
-    box = np.s_[y : y + h, x : x + w]
-    pixels = person.mask.to_crop((x, y, w, h))
-    known = pixels & is_seen[box]
-    if 2 * known.sum() <= pixels.sum():
-        return True
-    changed = color_distance(rgb[box], plate[box]) > MIN_CHANGED_LEVELS
-    return bool((changed & known).sum() > MIN_CHANGED_SHARE * known.sum())
 
 
 def split_alpha(alpha: FloatImage, people: Sequence[Instance]) -> list[Mask]:

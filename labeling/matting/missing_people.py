@@ -13,7 +13,7 @@ import numpy as np
 
 from labeling.background.plate import FloatImage, color_distance, disc_kernel, open_mask
 from labeling.background.subtraction import find_shadow
-from labeling.matting.frame import MIN_CHANGED_LEVELS
+from labeling.matting.plate_difference import MIN_CHANGED_LEVELS
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoolArray, Mask, iou_matrix, union_masks

@@ -14,7 +14,8 @@ from zipfile import BadZipFile
 import numpy as np
 from more_itertools import batched
 
-from labeling.matting.stream import BATCH, FindInstances, MattedFrame, check_size, to_frame
+from labeling.matting.frame import MattedFrame
+from labeling.matting.stream import BATCH, FindInstances, check_size, to_frame
 from labeling.matting.temporal_network import NetworkState, TemporalNetwork
 from labeling.structures.frames import Clip, LumaImage, RgbImage
 from labeling.structures.instances import Instance

@@ -31,8 +31,7 @@ from numpy.typing import NDArray
 from configs.errors import AlreadyRunning, StorageError
 from configs.matting import PlateBlock
 from labeling.background.coverage import Coverage, MaskedPlate
-from labeling.matting.frame import ALPHA_THRESHOLD
-from labeling.matting.stream import MattedFrame
+from labeling.matting.frame import ALPHA_THRESHOLD, MattedFrame
 from labeling.storage.atomic import WRITING_PREFIX, storage_errors, write_atomically
 from labeling.structures.frames import RgbImage
 

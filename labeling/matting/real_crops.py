@@ -5,7 +5,6 @@ They are stored, so that a training that continues reads them instead of segment
 
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,11 @@ from numpy.typing import NDArray
 
 from configs.errors import StorageError
 from labeling.background.coverage import MaskedPlate
-from labeling.matting.composites import RNG, looks_like_shadow
+from labeling.matting.disturbances import RNG
 from labeling.matting.frame import CropImages, MattingFrame, cluster_crops, cut_crop
-from labeling.matting.inputs import Crop, FloatImage, NetworkInput
+from labeling.matting.inputs import Crop, FloatImage
+from labeling.matting.samples import RealSample
+from labeling.matting.shadow_look import looks_like_shadow
 from labeling.matting.stream import FindInstances, prepare_frames
 from labeling.storage.atomic import storage_errors, write_atomically
 from labeling.structures.frames import Clip, RgbImage
@@ -26,19 +27,6 @@ CROP_MARGIN = (0.0, 0.2)
 """Range of the margin around a crop, beside its own: the thesis crops real frames with 10 to 40 %."""
 MAX_MASK_CHANGE = 4 / 256
 """Largest radius by which a mask is eroded or dilated, as a share of the side."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RealSample:
-    """A crop of a real frame, and what its people are composed onto."""
-
-    input: NetworkInput
-    other_background: FloatImage
-    """Another empty scene (3xSxS in [-1, 1])."""
-    shift_px: int
-    """Horizontal move of the people on it; they stay inside."""
-    shadow_like: FloatImage
-    """1 where the image looks like darkened background (1xSxS)."""
 
 
 def store_crops(  # noqa: PLR0913 - one clip and where its crops go

@@ -16,10 +16,11 @@ from more_itertools import batched
 
 from configs.errors import UnsupportedVideo
 from labeling.background.coverage import Coverage, MaskedPlate
-from labeling.matting.frame import FrameMatte, MattingFrame, hides_plate, matte_frames
+from labeling.matting.frame import MattedFrame, MattingFrame, matte_frames
 from labeling.matting.inputs import MOTION_STEP_S, MOTION_STEPS, GrayImage, to_gray
 from labeling.matting.missing_people import MissingPerson, find_missing, locate_missing
 from labeling.matting.network import MattingNetwork
+from labeling.matting.plate_difference import hides_plate
 from labeling.matting.plate_fit import fit_plate
 from labeling.structures.frames import Clip, Frame, RgbImage
 from labeling.structures.images import resize_image
@@ -40,19 +41,6 @@ MOTION_HEIGHT_PX = 540
 """Rows of the gray neighbors; taller frames are reduced."""
 MIN_FRAMES = 5
 """A clip with fewer frames has no motion input."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MattedFrame:
-    """One frame of a clip with its matte."""
-
-    index: int
-    """Position in the clip, from 0."""
-    t: Fraction
-    """Presentation time in seconds."""
-    rgb: RgbImage
-    people: tuple[Instance, ...]
-    matte: FrameMatte
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,6 @@ from torch.utils.data import Dataset
 
 from configs.training import MattingTraining
 from labeling.matting.background_matting import SIZES, BackgroundMattingNetwork
-from labeling.matting.composites import Sample
 from labeling.matting.inputs import NAMES
 from labeling.matting.losses import (
     DIVERGENCE_RADIUS,
@@ -18,6 +17,7 @@ from labeling.matting.losses import (
     divergence_loss,
     supervised_losses,
 )
+from labeling.matting.samples import Sample
 from labeling.training.loop import (
     Batch,
     StagePlan,

@@ -13,9 +13,10 @@ from labeling.background.alignment import STILL_PX
 from labeling.background.camera_motion import match_image
 from labeling.background.coverage import Coverage, MaskedPlate
 from labeling.background.masked_plate import build_plate
-from labeling.background.sample_store import find_people_with
-from labeling.matting.frame import MattingFrame, hides_plate, matte_frames, split_alpha
+from labeling.background.masked_samples import find_people_with
+from labeling.matting.frame import MattingFrame, matte_frames, split_alpha
 from labeling.matting.network import MattingNetwork
+from labeling.matting.plate_difference import hides_plate
 from labeling.matting.plate_fit import around_people, fit_plate
 from labeling.refinement.protocol import Segment
 from labeling.structures.frames import Clip, Frame

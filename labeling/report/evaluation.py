@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from labeling.evaluation.detection_metrics import MATCH_IOU, MISSED_BELOW
 from labeling.evaluation.frames import EvaluatedFrame
-from labeling.evaluation.matted_videos import MatteSummary
+from labeling.evaluation.matte_summary import MatteSummary
 from labeling.evaluation.plate_metrics import PlateMetrics
 from labeling.evaluation.summary import BAD_BELOW, GOOD_FROM, POOLED, SetSummary
 from labeling.report.charts import Dot, line_chart, scatter_chart

@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from labeling.evaluation.matted_videos import MatteSummary
+from labeling.evaluation.matte_summary import MatteSummary
 from labeling.evaluation.plate_metrics import ERROR_LEVELS, PlateMetrics
 from labeling.evaluation.summary import POOLED
+from labeling.report.tables import Cell, FigureTable
 from labeling.text.figures import thousandfold
 
 _MEAN = "The last row is the mean over the videos."
-
-Cell = str | int | float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +22,6 @@ class MatteTile:
     iou: float | None
     mad: float | None
     """None without exact alpha."""
-
-
-@dataclass(frozen=True, slots=True)
-class FigureTable:
-    """Figures of each video and, except for counts, `all`: their mean over the videos."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
-    """Name and values."""
-    note: str
 
 
 def matte_tables(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from labeling.evaluation.summary import SetSummary
-from labeling.report.mattes import FigureTable
+from labeling.report.tables import FigureTable
 from labeling.text.figures import thousandfold
 
 _NOTE = (

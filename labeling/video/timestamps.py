@@ -20,6 +20,8 @@ from labeling.video.containers import main_stream, open_video, read_packets
 
 FALLBACK_STEP_S = Fraction(1, 25)
 """Time between frames without time stamps, in a stream without a frame rate."""
+LARGEST_RATE_ERROR = 4
+"""So many times the usual frame rate or duration is a wrong stamp."""
 
 SEEKABLE_CODECS = frozenset({
     "h264", "hevc", "vp8", "vp9", "av1", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2",

@@ -25,8 +25,8 @@ from labeling.visualization.contact_sheet import SheetTile, contact_sheet
 from labeling.visualization.frames import draw_tile
 from tasks.execution.context import Context
 from tasks.observability.best_effort import log_prefect_errors
-from tasks.report import HardFrame, agreement_histogram, hard_frames, sentence_of
 from tasks.review.summary import review_rows
+from tasks.run_figures import HardFrame, agreement_histogram, hard_frames, sentence_of
 
 MAX_ROWS = 200
 """Rows of the table, which Prefect's page renders all at once."""

@@ -9,6 +9,7 @@ from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL
 
 from configs.errors import MaskmillError
+from tasks.execution.prefect_compat.temporary_server import is_temporary
 
 PREFECT_ERRORS = (HTTPError, PrefectException, MaskmillError, OSError, ValueError)
 """Server unreachable or refusing, an image to be shown that is gone, a value that Prefect rejects."""
@@ -16,7 +17,8 @@ PREFECT_ERRORS = (HTTPError, PrefectException, MaskmillError, OSError, ValueErro
 
 def has_server() -> bool:
     """Return whether a permanent server is set; a temporary one ends with the run, and its pages with it."""
-    return bool(PREFECT_API_URL.value())
+    url: str | None = PREFECT_API_URL.value()
+    return bool(url) and not is_temporary(str(url))
 
 
 @contextmanager

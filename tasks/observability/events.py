@@ -12,7 +12,7 @@ from db.models.core import content_id
 from db.runs.queries import Failure, RunSummary
 from labeling.sources.titles import source_title
 from tasks.observability.best_effort import log_prefect_errors
-from tasks.report import sentence_of
+from tasks.run_figures import sentence_of
 
 RUN_FINISHED = "maskmill.run.finished"
 REVIEW_WAITING = "maskmill.review.waiting"

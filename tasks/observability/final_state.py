@@ -8,7 +8,7 @@ from db.runs.queries import Failure, RunSummary
 from labeling.sources.titles import source_title
 from labeling.text.figures import count_of
 from labeling.text.titles import printable, shorten_middle
-from tasks.report import sentence_of
+from tasks.run_figures import sentence_of
 
 NOTHING_TO_DO = "NothingToDo"
 WITH_FAILURES = "CompletedWithFailures"

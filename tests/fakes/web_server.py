@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from flows.web.app import WebSettings
-from flows.web.run_job import JobOptions
+from flows.web.job_options import JobOptions
 from flows.web.security import access_rules
 from flows.web.serve import serve_page
 

@@ -20,16 +20,14 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.settings import PREFECT_API_URL, temporary_settings
-from typer.testing import CliRunner, Result
 
 from db.runs.queries import latest_run, summarize_run
-from flows.cli.main import app
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
 from tasks.execution.context import close_databases, database_of
 from tasks.execution.slots import GPU_LIMIT
 from tests.conftest import ROOT
+from tests.refused_commands import command_here
 
 PATIENCE_S = 120
 SMALL_SHARDS = ("sampling.every_s=0", "sampling.min_gap_s=0", "sampling.shard_s=1")
@@ -263,12 +261,6 @@ def test_without_a_server_it_is_said_how_to_start_one(words: list[str], url: str
     assert done.exit_code == 2
     assert told in done.stderr
     assert "`prefect server start`" in done.stderr
-
-
-def command_here(url: str, *words: str) -> Result:
-    """A command in this process: what is refused at once needs no new one, which takes seconds to start."""
-    with temporary_settings({PREFECT_API_URL: url}):
-        return CliRunner().invoke(app, words)
 
 
 class _LetsNobodyIn(BaseHTTPRequestHandler):

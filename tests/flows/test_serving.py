@@ -20,6 +20,7 @@ from labeling.synthetic.scene import render_scene
 from tasks.execution.context import close_databases, database_of
 from tests.conftest import ROOT
 from tests.prefect_server import run_prefect_server
+from tests.refused_commands import command_here
 
 PATIENCE_S = 90
 """Less than the five minutes after which Prefect believes that a run is gone."""
@@ -123,42 +124,25 @@ def test_a_schedule_fires_by_itself_and_goes_on_where_ctrl_c_stopped_it(service:
     assert summary.counts["sampled"] == 6 * 25
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("url", "told"),
     [("", "require a permanent Prefect server"), ("http://127.0.0.1:1/api", "answers at http://127.0.0.1:1")],
 )
-def test_without_a_server_it_is_said_how_to_start_one(url: str, told: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.cli.main", "serve", "video.mp4", "--config", "offline"],
-        cwd=tmp_path,
-        env=os.environ | {"PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": url, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
+def test_without_a_server_it_is_said_how_to_start_one(
+    url: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = command_here(url, "serve", "video.mp4", "--config", "offline")
+    assert done.exit_code == 2
     assert told in done.stderr
     assert f"warning: source {tmp_path}/video.mp4 does not exist on this machine" in done.stderr
     assert "`prefect server start`" in done.stderr
 
 
 def test_a_password_in_a_source_is_refused_before_prefect_stores_it(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "flows.cli.main",
-            "serve",
-            "rtsp://me:hush@10.0.0.7/live",
-            "--home",
-            str(tmp_path),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
+    """The server is nowhere: it is not even asked."""
+    words = ["serve", "rtsp://me:hush@10.0.0.7/live", "--home", str(tmp_path)]
+    done = command_here("http://prefect.invalid/api", *words)
+    assert done.exit_code == 2
     assert "hush" not in done.stderr
     assert "environment" in done.stderr

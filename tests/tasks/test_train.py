@@ -22,7 +22,7 @@ from tasks.train import (
     read_training_data,
     train_matting_network,
 )
-from tasks.training_data import TrainingData
+from tasks.training_records import TrainingData
 
 TINY = MattingTraining(
     size="tiny",

@@ -10,7 +10,7 @@ import pytest
 from configs.errors import ConfigError, WeightsCorrupt
 from configs.training import OsvosParentTraining
 from tasks.train_osvos_parent import OsvosParentOrder, read_parent_data, train_osvos_parent_network
-from tasks.training_data import TrainingData
+from tasks.training_records import TrainingData
 from tests.labeling.tracking.crossing import draw_frame
 
 pytestmark = [pytest.mark.requires("train", "lightning"), pytest.mark.requires("timm", "timm")]

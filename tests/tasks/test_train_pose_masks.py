@@ -16,12 +16,12 @@ from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import Mask
+from labeling.training.inpainting import remove_people
 from tasks.train_pose_masks import (
     PoseMaskData,
     PoseMaskOrder,
     label_people,
     read_pose_mask_data,
-    remove_people,
     train_pose_mask_network,
 )
 from tests.labeling.pose_masks.test_prior import keypoints

@@ -20,7 +20,7 @@ from configs.training import TemporalTraining
 from labeling.matting.clip_store import ClipStore
 from labeling.matting.temporal_network import TemporalNetwork
 from tasks.train_temporal import TemporalOrder, read_backgrounds, read_people, train_temporal_network
-from tasks.training_data import TrainingData
+from tasks.training_records import TrainingData
 from tests.conftest import ROOT
 from tests.tasks.test_train import make_coco_export, make_cutouts
 

@@ -15,7 +15,7 @@ import pytest
 import uvicorn
 
 from flows.web.app import WebSettings, create_app
-from flows.web.run_job import JobOptions
+from flows.web.job_options import JobOptions
 from flows.web.security import AccessRules, access_rules
 from flows.web.uploads import UploadLimits
 from tests.fakes.videos import write_numbered_video

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from flows.web.app import WebSettings
-from flows.web.run_job import JobOptions
+from flows.web.job_options import JobOptions
 from flows.web.security import access_rules
 from labeling.matting.network import shipped_weights
 from labeling.synthetic.scene import render_scene

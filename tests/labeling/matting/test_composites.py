@@ -3,14 +3,11 @@
 import numpy as np
 import pytest
 
-from labeling.matting.composites import (
-    CompositeSettings,
-    Compositor,
-    Sample,
-    looks_like_shadow,
-    render_cutout,
-)
+from labeling.matting.composites import CompositeSettings, Compositor
 from labeling.matting.inputs import NAMES
+from labeling.matting.rendered_cutouts import render_cutout
+from labeling.matting.samples import Sample
+from labeling.matting.shadow_look import looks_like_shadow
 from labeling.structures.cutouts import Cutout
 from labeling.structures.frames import RgbImage
 from labeling.synthetic.canvas import value_noise

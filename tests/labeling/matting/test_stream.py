@@ -11,12 +11,12 @@ import pytest
 from configs.errors import UnsupportedVideo
 from configs.matting import PlateBlock
 from labeling.background.coverage import Coverage, MaskedPlate
+from labeling.matting.frame import MattedFrame
 from labeling.matting.network import MattingNetwork
 from labeling.matting.stream import (
     BATCH,
     MAX_AHEAD,
     FindInstances,
-    MattedFrame,
     _Neighbors,
     matte_clip,
     prepare_frames,

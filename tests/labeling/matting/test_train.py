@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from configs.training import MattingTraining
-from labeling.matting.composites import CompositeSettings, Compositor, Sample
+from labeling.matting.composites import CompositeSettings, Compositor
 from labeling.matting.inputs import NAMES
+from labeling.matting.samples import Sample
 from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.requires("train", module="lightning")]

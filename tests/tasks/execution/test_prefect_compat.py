@@ -1,7 +1,11 @@
 """The parts of Prefect that are not public: a new version is checked here first."""
 
 import inspect
+import re
 import signal
+import subprocess
+import sys
+from threading import Thread
 from types import FrameType
 from typing import Any, NoReturn
 from uuid import UUID, uuid4
@@ -9,32 +13,79 @@ from uuid import UUID, uuid4
 import anyio
 import prefect
 import pytest
+from prefect.client.orchestration import get_client
 from prefect.runner import Runner
 from prefect.runner._process_manager import ProcessManager
-from prefect.server.api.server import SubprocessASGIServer
+from prefect.server.api.server import SubprocessASGIServer, create_app
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS as STARTUP_TIMEOUT
 from prefect.utilities import engine
 from prefect.utilities.engine import capture_sigterm
 from prefect.workers.base import BaseWorker
 from prefect.workers.process import ProcessWorker
 
-from tasks.execution.prefect_compat import (
-    PREFECT_VERSION,
-    ParentBoundServer,
-    ReportingRunner,
-    ReportingWorker,
-    replace_sigterm_handler,
+from configs.errors import PrefectNotStarted
+from tasks.execution.prefect_compat import PREFECT_VERSION, temporary_server
+from tasks.execution.prefect_compat.processes import ReportingRunner, ReportingWorker
+from tasks.execution.prefect_compat.signals import replace_sigterm_handler
+from tasks.execution.prefect_compat.temporary_server import (
+    APPLICATION,
+    TemporaryServer,
+    is_temporary,
+    use_temporary_server,
 )
+from tasks.observability.best_effort import has_server
 
 
 def test_prefect_has_the_version_that_was_checked() -> None:
     assert prefect.__version__.startswith(f"{PREFECT_VERSION}."), "check prefect_compat, then PREFECT_VERSION"
 
 
-def test_the_private_members_of_the_temporary_server_exist() -> None:
-    assert isinstance(SubprocessASGIServer._instances, dict)
-    assert "server_process" in inspect.getsource(SubprocessASGIServer.__init__)
-    overridden = inspect.signature(SubprocessASGIServer._run_uvicorn_command).parameters
-    assert list(inspect.signature(ParentBoundServer._run_uvicorn_command).parameters) == list(overridden)
+def test_the_temporary_server_is_started_as_prefect_starts_its_own() -> None:
+    own = inspect.getsource(SubprocessASGIServer._run_uvicorn_command)
+    assert f"{create_app.__module__}:{create_app.__name__}" == APPLICATION
+    ours = inspect.getsource(temporary_server)
+    for word in re.findall(r'"(?:PREFECT_+\w+|--\w[\w-]+|uvicorn|on|error)"', own):
+        assert word.strip('"') in ours or word == '"--app-dir"', word
+
+
+def test_importing_the_temporary_server_loads_no_server() -> None:
+    """Prefect's whole server takes longer to import than a small run takes."""
+    code = "import sys, flows.cli.temporary_server, flows.generate; print('prefect.server.api.server' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_temporary_server_is_used_in_the_block_in_all_threads_and_kept_for_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(temporary_server, "APPLICATION", "tests.fakes.healthy_server:create_app")
+    servers: list[TemporaryServer] = []
+    monkeypatch.setattr(temporary_server, "_servers", servers)
+    in_thread: list[str] = []
+    with temporary_settings({PREFECT_API_URL: None, STARTUP_TIMEOUT: 120}):
+        for _ in range(2):
+            with use_temporary_server(), get_client(sync_client=True) as client:
+                assert client.api_healthcheck() is None
+                (server,) = servers
+                assert server.url == PREFECT_API_URL.value() == str(client.api_url).rstrip("/")
+                assert is_temporary(server.url)
+                assert not has_server()
+                thread = Thread(target=lambda: in_thread.append(PREFECT_API_URL.value()))
+                thread.start()
+                thread.join()
+            assert PREFECT_API_URL.value() is None
+    assert in_thread == [server.url] * 2
+    server.stop()
+    assert not server.is_running
+
+
+def test_a_server_that_ends_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(temporary_server, "APPLICATION", "no.such.module:create_app")
+    server = TemporaryServer()
+    with temporary_settings({STARTUP_TIMEOUT: 120}), pytest.raises(PrefectNotStarted, match="exit code 1"):
+        server.wait()
+    assert not server.is_running
 
 
 def test_a_flow_run_takes_the_replaced_handler_of_sigterm_and_puts_the_earlier_one_back() -> None:

@@ -1,0 +1,50 @@
+"""Figures and hard frames of a run, for its report and for Prefect."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from db.frames.histograms import iou_histogram
+from db.frames.listing import FrameLine, FrameQuery, frame_instances, list_frames
+from db.models.core import FrameRow, RunRow
+from db.runs.queries import RunSummary
+from labeling.report.charts import AgreementHistogram
+from labeling.report.wording import summary_sentence
+from labeling.storage.home import Home
+from labeling.structures.frames import RgbImage
+from labeling.structures.instances import Instance
+from tasks.files import read_kept
+
+
+@dataclass(frozen=True, slots=True)
+class HardFrame:
+    """A hard frame with its image and the masks of both models."""
+
+    line: FrameLine
+    rgb: RgbImage
+    teacher: list[Instance]
+    student: list[Instance]
+
+
+def sentence_of(summary: RunSummary) -> str:
+    """Summarize a run in one or two sentences."""
+    return summary_sentence(summary.counts, videos=summary.videos, images=summary.images)
+
+
+def agreement_histogram(session: Session, run: RunRow) -> AgreementHistogram:
+    counts, both_empty = iou_histogram(session, run.id)
+    hard_below = run.config.get("agreement", {}).get("hard_below", 0.5)
+    return AgreementHistogram(tuple(counts), both_empty, hard_below)
+
+
+def hard_frames(session: Session, run_id: str, home: Home, *, limit: int) -> Iterator[HardFrame]:
+    """Yield at most `limit` frames, hardest first, reading one image at a time."""
+    for line in list_frames(session, run_id, FrameQuery(hard_only=True, limit=limit)) if limit else ():
+        frame = session.get_one(FrameRow, line.id)
+        yield HardFrame(
+            line,
+            read_kept(line.id, line.image, home),
+            frame_instances(session, run_id, frame, "teacher"),
+            frame_instances(session, run_id, frame, "student"),
+        )
