@@ -17,7 +17,7 @@ from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoolArray, Mask, union_masks
 from labeling.video.luma import shrink_luma
-from labeling.video.optical_flow import SMALLEST_PX, backward_flow_with_consistency, bilinear_sample
+from labeling.video.optical_flow import SMALLEST_PX, Flow, backward_flow_with_consistency, bilinear_sample
 
 WIDTH_PX = 320
 """Width of the images between which the flow is computed; narrower images are not enlarged."""
@@ -43,13 +43,20 @@ class PreviousFrame:
     masks: tuple[Mask, ...]
 
     @classmethod
-    def of(cls, frame: Frame, people: Sequence[Instance]) -> Self:
+    def of(cls, frame: Frame, people: Sequence[Instance], *, width_px: int = WIDTH_PX) -> Self:
         masks = tuple(instance.mask for instance in people)
-        return cls(frame.shot, frame.pts_ms, shrink_luma(frame.rgb, WIDTH_PX), frame.size_hw, masks)
+        return cls(frame.shot, frame.pts_ms, shrink_luma(frame.rgb, width_px), frame.size_hw, masks)
 
     def small_union(self) -> BoolArray:
         """Return the union of all masks in the size of the small image."""
-        pixels = union_masks(self.masks, self.size_hw).to_array().astype(np.uint8)
+        return self._shrink(union_masks(self.masks, self.size_hw))
+
+    def small_masks(self) -> list[BoolArray]:
+        """Return the masks that are not empty in the size of the small image."""
+        return [self._shrink(mask) for mask in self.masks if mask]
+
+    def _shrink(self, mask: Mask) -> BoolArray:
+        pixels = mask.to_array().astype(np.uint8)
         return cv2.resize(pixels, self.luma.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
 
 
@@ -59,21 +66,53 @@ def measure_flow_iou(now: PreviousFrame, before: PreviousFrame) -> float | None:
     None: another shot or image size, no time, too long a time between them, a strip (`SMALLEST_PX`), no mask in
     one of them, or too few pixels with a consistent flow.
     """
-    if (
-        not _is_near(now.pts_ms, before.pts_ms)
-        or min(now.luma.shape) < SMALLEST_PX
-        or (now.shot, now.size_hw) != (before.shot, before.size_hw)
-    ):
+    if not _are_comparable(now, before):
         return None
     here, there = now.small_union(), before.small_union()
     if not here.any() or not there.any():
         return None
     sources, is_known = backward_flow_with_consistency(now.luma, before.luma)
-    moved = bilinear_sample(there.astype(np.float32), sources) > MOVED_FROM
+    return _iou_where_known(here, _move(there, sources), is_known)
+
+
+def measure_coherence(now: PreviousFrame, before: PreviousFrame) -> list[float | None]:
+    """Return how well each mask, empty ones left out, continues one of the previous frame along the motion, in [0, 1].
+
+    That is the best IoU with one of the previous masks moved by optical flow; 0 if the previous frame has no mask there.
+    None: as for `measure_flow_iou`, except that a previous frame without masks is known too.
+    """
+    here = now.small_masks()
+    if not here or not _are_comparable(now, before):
+        return [None] * len(here)
+    sources, is_known = backward_flow_with_consistency(now.luma, before.luma)
+    moved = [_move(mask, sources) for mask in before.small_masks()]
+    return [_best_iou(mask, moved, is_known) for mask in here]
+
+
+def _best_iou(mask: BoolArray, moved: Sequence[BoolArray], is_known: BoolArray) -> float | None:
+    if not mask.any() or is_known[mask].mean() < KNOWN_SHARE:
+        return None
+    return max((_iou_where_known(mask, other, is_known) or 0.0 for other in moved), default=0.0)
+
+
+def _iou_where_known(here: BoolArray, moved: BoolArray, is_known: BoolArray) -> float | None:
     if is_known[here].mean() < KNOWN_SHARE:
         return None
     common, either = (here & moved & is_known).sum(), ((here | moved) & is_known).sum()
     return float(common / either)
+
+
+def _move(mask: BoolArray, sources: Flow) -> BoolArray:
+    moved: BoolArray = bilinear_sample(mask.astype(np.float32), sources) > MOVED_FROM
+    return moved
+
+
+def _are_comparable(now: PreviousFrame, before: PreviousFrame) -> bool:
+    return (
+        _is_near(now.pts_ms, before.pts_ms)
+        and min(now.luma.shape) >= SMALLEST_PX
+        and (now.shot, now.size_hw) == (before.shot, before.size_hw)
+    )
 
 
 def _is_near(now_ms: int | None, before_ms: int | None) -> bool:
