@@ -105,7 +105,7 @@ def read_alphas(folder: Path, chosen: slice) -> Iterator[list[Instance]]:
     """Yield the connected parts of each matte, so that those apart from the labeled person can be left out."""
     paths = sorted(filter(lambda path: is_image_name(path.name), folder.iterdir()), key=order)
     for path in paths[chosen]:
-        parts = find_components(read_alpha(path) > 0.5, min_area=0.0, min_aspect_ratio=0.0)  # noqa: PLR2004
+        parts = find_components(read_alpha(path) > 0.5, min_area=0.0, min_aspect_ratio=0.0)
         masks = map(Mask.from_array, parts)
         yield [Instance(mask, 1.0, mask.box_xywh) for mask in masks]
 

@@ -41,55 +41,76 @@ class PreviousFrame:
     """Small image, 8 bits."""
     size_hw: tuple[int, int]
     masks: tuple[Mask, ...]
+    """Those that are not empty."""
+    tracks: tuple[int | None, ...]
+    """The track of each mask; None: it has none."""
 
     @classmethod
     def of(cls, frame: Frame, people: Sequence[Instance], *, width_px: int = WIDTH_PX) -> Self:
-        masks = tuple(instance.mask for instance in people)
-        return cls(frame.shot, frame.pts_ms, shrink_luma(frame.rgb, width_px), frame.size_hw, masks)
+        seen = [one for one in people if one.mask]
+        luma = shrink_luma(frame.rgb, width_px)
+        masks, tracks = tuple(one.mask for one in seen), tuple(one.track_id for one in seen)
+        return cls(frame.shot, frame.pts_ms, luma, frame.size_hw, masks, tracks)
 
     def small_union(self) -> BoolArray:
         """Return the union of all masks in the size of the small image."""
         return self._shrink(union_masks(self.masks, self.size_hw))
 
     def small_masks(self) -> list[BoolArray]:
-        """Return the masks that are not empty in the size of the small image."""
-        return [self._shrink(mask) for mask in self.masks if mask]
+        """Return each mask in the size of the small image."""
+        return [self._shrink(mask) for mask in self.masks]
 
     def _shrink(self, mask: Mask) -> BoolArray:
         pixels = mask.to_array().astype(np.uint8)
         return cv2.resize(pixels, self.luma.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
 
 
-def measure_flow_iou(now: PreviousFrame, before: PreviousFrame) -> float | None:
-    """Return the IoU of the masks with the previous frame's masks moved by optical flow, in [0, 1].
+@dataclass(frozen=True, slots=True)
+class FlowConsistency:
+    """How well the masks of a frame continue those of the previous frame along the motion, in [0, 1]."""
 
-    None: another shot or image size, no time, too long a time between them, a strip (`SMALLEST_PX`), no mask in
-    one of them, or too few pixels with a consistent flow.
+    iou: float | None
+    """IoU of both unions. None: no mask in one of the frames, or too few pixels with a consistent flow."""
+    coherence: tuple[float | None, ...]
+    """For each mask, the IoU with the previous mask of the same track, or, without tracks, the best of all; 0 if there is
+    none. None: too few pixels with a consistent flow."""
+
+
+def compare_along_motion(now: PreviousFrame, before: PreviousFrame) -> FlowConsistency | None:
+    """Compare the masks with the previous frame's masks moved by optical flow.
+
+    None: another shot or image size, no time, too long a time between them, or a strip (`SMALLEST_PX`).
     """
     if not _are_comparable(now, before):
         return None
-    here, there = now.small_union(), before.small_union()
-    if not here.any() or not there.any():
-        return None
-    sources, is_known = backward_flow_with_consistency(now.luma, before.luma)
-    return _iou_where_known(here, _move(there, sources), is_known)
-
-
-def measure_coherence(now: PreviousFrame, before: PreviousFrame) -> list[float | None]:
-    """Return how well each mask, empty ones left out, continues one of the previous frame along the motion, in [0, 1].
-
-    That is the best IoU with one of the previous masks moved by optical flow; 0 if the previous frame has no mask there.
-    None: as for `measure_flow_iou`, except that a previous frame without masks is known too.
-    """
-    here = now.small_masks()
-    if not here or not _are_comparable(now, before):
-        return [None] * len(here)
+    here, union = now.small_masks(), now.small_union()
+    if not union.any():
+        return FlowConsistency(None, (None,) * len(here))
     sources, is_known = backward_flow_with_consistency(now.luma, before.luma)
     moved = [_move(mask, sources) for mask in before.small_masks()]
-    return [_best_iou(mask, moved, is_known) for mask in here]
+    coherence = [
+        _coherence(mask, [moved[i] for i in _same_person(track, before.tracks)], is_known)
+        for mask, track in zip(here, now.tracks, strict=True)
+    ]
+    there = before.small_union()
+    iou = _iou_where_known(union, _move(there, sources), is_known) if there.any() else None
+    return FlowConsistency(iou, tuple(coherence))
 
 
-def _best_iou(mask: BoolArray, moved: Sequence[BoolArray], is_known: BoolArray) -> float | None:
+def measure_flow_iou(now: PreviousFrame, before: PreviousFrame) -> float | None:
+    """Return the IoU of both unions; None: not known (`compare_along_motion`)."""
+    found = compare_along_motion(now, before)
+    return found.iou if found else None
+
+
+def _same_person(track: int | None, tracks: Sequence[int | None]) -> list[int]:
+    """Return the positions of the previous masks that may show the person."""
+    if track is not None and None not in tracks:
+        return [i for i, other in enumerate(tracks) if other == track]
+    return list(range(len(tracks)))
+
+
+def _coherence(mask: BoolArray, moved: Sequence[BoolArray], is_known: BoolArray) -> float | None:
     if not mask.any() or is_known[mask].mean() < KNOWN_SHARE:
         return None
     return max((_iou_where_known(mask, other, is_known) or 0.0 for other in moved), default=0.0)
