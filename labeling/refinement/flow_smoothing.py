@@ -1,4 +1,4 @@
-"""Smoothing over time as a refiner: each mask becomes the majority of its neighbors', moved along optical flow.
+"""Smoothing over time as a refiner: each mask's contour becomes the mean of its neighbors', moved along optical flow.
 
 The neighbors are the frames just before and after in the video, sampled or not; the segmenter runs on them. So the
 result depends neither on the batch nor on the shard: the first frame of a shard has neighbors in the shard before.
@@ -19,7 +19,7 @@ from configs.errors import ModelError
 from configs.refinement import FlowSmoothingBlock
 from labeling.refinement.neighbor_frames import Neighborhood, NeighborReader
 from labeling.refinement.protocol import Segment
-from labeling.refinement.temporal_average import FloatMap, Link, average_maps, link_frames
+from labeling.refinement.temporal_average import FloatMap, Link, average_maps, contour_ramp, link_frames
 from labeling.sampling.shots import begins_a_shot
 from labeling.structures.frames import Clip, Frame, LumaImage
 from labeling.structures.instances import Instance, ModelCard
@@ -27,7 +27,7 @@ from labeling.structures.masks import Mask, iou_matrix
 from labeling.video.luma import shrink_luma
 from labeling.video.optical_flow import SMALLEST_PX, bilinear_sample
 
-VERSION = "1"
+VERSION = "2"
 """Changes when the same settings give other masks."""
 INSIDE_FROM = 0.5
 SAME_PERSON_IOU = 0.3
@@ -35,6 +35,8 @@ SAME_PERSON_IOU = 0.3
 KEPT_FRAMES = 64
 """Frames whose neighbors are kept: the mirrored frames of a batch come again after the batch."""
 _THUMBNAIL_PX = 64
+Links = Sequence[tuple[Sequence[Instance], Link]]
+"""Each neighbor's people, and the way to it."""
 Value = TypeVar("Value")
 
 
@@ -87,28 +89,45 @@ class FlowSmoothingRefiner:
         """
         return [self._refine_frame(*pair) for pair in zip(frames, instances, strict=True)]
 
+    def smooth_maps(self, frame: Frame, people: Sequence[Instance]) -> list[FloatMap]:
+        """Return the weighted mean over time of each person's mask, HxW in [0, 1].
+
+        These maps flicker less than the masks of `refine`, whose pixels must be 0 or 1. Without a neighbor, a map is the
+        mask itself.
+
+        Raises:
+            ModelError: `prepare` was not called.
+            SourceError: the clip can no longer be read.
+        """
+        links, _ = self._links(frame)
+        return smooth_people(people, links)
+
     def _refine_frame(self, frame: Frame, people: Sequence[Instance]) -> list[Instance]:
         if not any(person.mask for person in people):
             return list(people)
-        if self._reader is None:
-            raise ModelError(
-                "flow_smoothing: no clip is known yet; call prepare(clip, segment) and use its result"
-            )
-        if frame.pts_ms is None:
-            return [_refuse(person, "the images are not the frames of one shot") for person in people]
-        if min(shrink_luma(frame.rgb, self._block.width_px).shape) < SMALLEST_PX:
-            return [_refuse(person, f"the image is narrower than {SMALLEST_PX} px") for person in people]
-        neighbors = self._find_neighbors(frame, self._reader)
-        if not neighbors:
-            reason = f"no frame of the shot within {self._block.window_s:g} s"
-            return [_refuse(person, reason) for person in people]
-        links = [self._link(frame, neighbor) for neighbor in neighbors]
-        maps = smooth_people(people, [(one.people, link) for one, link in zip(neighbors, links, strict=True)])
+        links, reason = self._links(frame)
+        if not links:
+            return [replace(person, not_refined=(*person.not_refined, reason)) for person in people]
+        maps = smooth_people(people, links, softness=self._block.softness)
         masks = _separate(maps, [person.mask for person in people])
         return [
             replace(person, mask=mask) if person.mask else person
             for person, mask in zip(people, masks, strict=True)
         ]
+
+    def _links(self, frame: Frame) -> tuple[Links, str]:
+        """Return the neighbors of a frame; if there are none, why."""
+        if self._reader is None:
+            raise ModelError(
+                "flow_smoothing: no clip is known yet; call prepare(clip, segment) and use its result"
+            )
+        if frame.pts_ms is None:
+            return (), "the images are not the frames of one shot"
+        if min(shrink_luma(frame.rgb, self._block.width_px).shape) < SMALLEST_PX:
+            return (), f"the image is narrower than {SMALLEST_PX} px"
+        neighbors = self._find_neighbors(frame, self._reader)
+        links = [(one.people, self._link(frame, one)) for one in neighbors]
+        return links, f"no frame of the shot within {self._block.window_s:g} s"
 
     def _find_neighbors(self, frame: Frame, reader: NeighborReader) -> tuple[_Neighbor, ...]:
         """Return the neighbors of the same shot and size, with their people."""
@@ -155,22 +174,22 @@ class FlowSmoothingRefiner:
         )
 
 
-def smooth_people(
-    people: Sequence[Instance], neighbors: Sequence[tuple[Sequence[Instance], Link]]
-) -> list[FloatMap]:
-    """Return the smoothed map of each person, HxW in [0, 1].
+def smooth_people(people: Sequence[Instance], neighbors: Links, *, softness: float = 0.0) -> list[FloatMap]:
+    """Return the smoothed map of each person, HxW in [0, 1]; it is inside from `INSIDE_FROM` on.
 
     A neighbor counts for a person if it shows the person: the same `track_id`, or, without tracks, the mask with the
-    largest IoU, of at least `SAME_PERSON_IOU`, after it is moved here.
+    largest IoU, of at least `SAME_PERSON_IOU`, after it is moved here. With `softness`, masks are averaged as ramps
+    across their contours (`contour_ramp`) of this share of the longer side of the mask's box, on each side.
     """
-    own = [_to_map(person.mask) for person in people]
-    others: list[list[tuple[FloatMap, Link]]] = [[] for _ in people]
+    own = [_to_map(person.mask, softness) for person in people]
+    others: list[list[tuple[FloatMap, FloatMap]]] = [[] for _ in people]
     for shown, link in neighbors:
-        moved = [_move(one.mask, link) for one in shown]
+        moved = [bilinear_sample(_to_map(one.mask, softness), link.positions) for one in shown]
+        masks = [Mask.from_array(values > INSIDE_FROM) for values in moved]
         for number, person in enumerate(people):
-            match = _find_same(person, shown, moved)
+            match = _find_same(person, shown, masks)
             if match is not None:
-                others[number].append((_to_map(shown[match].mask), link))
+                others[number].append((moved[match], link.weights))
     return [average_maps(*pair) for pair in zip(own, others, strict=True)]
 
 
@@ -184,12 +203,11 @@ def _find_same(person: Instance, shown: Sequence[Instance], moved: Sequence[Mask
     return best if ious[best] >= SAME_PERSON_IOU else None
 
 
-def _move(mask: Mask, link: Link) -> Mask:
-    return Mask.from_array(bilinear_sample(_to_map(mask), link.positions) > INSIDE_FROM)
-
-
-def _to_map(mask: Mask) -> FloatMap:
-    return np.ascontiguousarray(mask.to_array(), dtype=np.float32)
+def _to_map(mask: Mask, softness: float) -> FloatMap:
+    pixels = mask.to_array()
+    if not softness or not mask:
+        return np.ascontiguousarray(pixels, dtype=np.float32)
+    return contour_ramp(pixels, half_px=softness * max(mask.box_xywh[2:]))
 
 
 def _separate(maps: Sequence[FloatMap], before: Sequence[Mask]) -> list[Mask]:
@@ -205,10 +223,6 @@ def _separate(maps: Sequence[FloatMap], before: Sequence[Mask]) -> list[Mask]:
 
 def _time_of(frame: Frame) -> Fraction:
     return Fraction(frame.pts_ms or 0, 1000) if frame.index is not None else frame.t
-
-
-def _refuse(person: Instance, reason: str) -> Instance:
-    return replace(person, not_refined=(*person.not_refined, reason))
 
 
 Key = TypeVar("Key")
