@@ -7,19 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as st_numpy
 
 from configs.errors import ModelError
 from configs.refinement import FlowSmoothingBlock
 from labeling.refinement.factory import make_refiner
 from labeling.refinement.flow_smoothing import FlowSmoothingRefiner, smooth_people
-from labeling.refinement.temporal_average import Link, enlarge_positions, link_frames
+from labeling.refinement.temporal_average import Link, contour_ramp, enlarge_positions, link_frames
 from labeling.structures.frames import Clip, Frame, RgbImage
 from labeling.structures.instances import Instance
-from labeling.structures.masks import Mask, iou_matrix
+from labeling.structures.masks import BoolArray, Mask, iou_matrix
 from labeling.synthetic.canvas import value_noise
 from labeling.video.decode import decode_clip
 from labeling.video.encode import VideoWriter
 from labeling.video.optical_flow import Flow
+from tests.labeling import strategies  # noqa: F401  # the profile that repeats its examples
 
 SIZE = (96, 128)
 FPS = Fraction(25)
@@ -190,6 +194,36 @@ def test_people_are_matched_by_track_or_else_by_iou() -> None:
     assert by_track[0] == pytest.approx([2 / 3] * 4 + [1 / 3] * 4)
     [without_match] = smooth_people([mine], [([other], still_link())])
     assert np.array_equal(without_match, mine.mask.to_array())
+
+
+def test_near_contours_are_averaged_and_a_missed_part_is_decided_by_the_majority() -> None:
+    wide, narrow = person(box(0, 7)), person(box(0, 3))
+    neighbors = [([narrow], still_link()), ([person(box(0, 4))], still_link())]
+    [median], [mean] = (smooth_people([wide], neighbors, softness=share) for share in (0.0, 0.5))
+    assert (median[0] > 0.5).sum() == 4
+    assert (mean[0] > 0.5).sum() == 5  # of 7, 3 and 4 columns
+    [outvoted] = smooth_people([wide], [([narrow], still_link())] * 2, softness=0.1)
+    assert (outvoted[0] > 0.5).sum() == 3
+
+
+@given(st_numpy.arrays(np.bool_, (6, 8)), st.floats(0.5, 4))
+def test_a_ramp_keeps_the_contour_and_rises_across_it(pixels: BoolArray, half_px: float) -> None:
+    ramp = contour_ramp(pixels, half_px=half_px)
+    assert np.array_equal(ramp > 0.5, pixels)
+    assert ((ramp >= 0) & (ramp <= 1)).all()
+    assert np.allclose(ramp + contour_ramp(~pixels, half_px=half_px), 1) or pixels.all() or not pixels.any()
+
+
+def test_maps_over_time_are_means_and_without_neighbors_the_masks(video: Path) -> None:
+    teacher, frames = FlickeringTeacher(), frames_of(video)
+    refiner = FlowSmoothingRefiner(FlowSmoothingBlock()).prepare(Clip("v", video), teacher.segment)
+    [values] = refiner.smooth_maps(frames[4], [person(flickering(4))])
+    inside = true_mask(4).to_array()
+    assert values[inside].min() < 0.8
+    assert values[24:44, 36:60].mean() > 0.5
+    assert values[~inside].mean() < 0.05
+    [alone] = refiner.smooth_maps(replace(frames[4], pts_ms=None, index=4), [person(flickering(4))])
+    assert np.array_equal(alone, flickering(4).to_array())
 
 
 def test_weights_fall_with_time_and_with_the_photometric_error() -> None:
