@@ -88,6 +88,8 @@ class FlowSmoothingBlock(Block):
     softness: float = Field(0.03, ge=0, le=0.5)
     """Distance up to which contours are averaged, as a share of the longer side of the mask's box; what differs by more,
     as a missed arm, is decided by the majority. 0: everything is."""
+    fill_missed: bool = True
+    """Add a person whom the segmenter missed in a frame, but found in the majority of its neighbors."""
     causal: bool = False
     """Use only frames before, as a camera has them."""
     width_px: int = Field(480, ge=64, le=4096)

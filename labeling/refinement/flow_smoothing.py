@@ -18,25 +18,27 @@ from numpy.typing import NDArray
 from configs.errors import ModelError
 from configs.refinement import FlowSmoothingBlock
 from labeling.refinement.neighbor_frames import Neighborhood, NeighborReader
+from labeling.refinement.people_over_time import (
+    INSIDE_FROM,
+    Links,
+    average_people,
+    find_missed,
+    move_people,
+)
 from labeling.refinement.protocol import Segment
-from labeling.refinement.temporal_average import FloatMap, Link, average_maps, contour_ramp, link_frames
+from labeling.refinement.temporal_average import FloatMap, Link, link_frames
 from labeling.sampling.shots import begins_a_shot
 from labeling.structures.frames import Clip, Frame, LumaImage
 from labeling.structures.instances import Instance, ModelCard
-from labeling.structures.masks import Mask, iou_matrix
+from labeling.structures.masks import Mask
 from labeling.video.luma import shrink_luma
-from labeling.video.optical_flow import SMALLEST_PX, bilinear_sample
+from labeling.video.optical_flow import SMALLEST_PX
 
 VERSION = "2"
 """Changes when the same settings give other masks."""
-INSIDE_FROM = 0.5
-SAME_PERSON_IOU = 0.3
-"""Least IoU of a mask and a neighbor's moved mask of the same person, without tracks."""
 KEPT_FRAMES = 64
 """Frames whose neighbors are kept: the mirrored frames of a batch come again after the batch."""
 _THUMBNAIL_PX = 64
-Links = Sequence[tuple[Sequence[Instance], Link]]
-"""Each neighbor's people, and the way to it."""
 Value = TypeVar("Value")
 
 
@@ -100,20 +102,23 @@ class FlowSmoothingRefiner:
             SourceError: the clip can no longer be read.
         """
         links, _ = self._links(frame)
-        return smooth_people(people, links)
+        return average_people(people, move_people(links))
 
     def _refine_frame(self, frame: Frame, people: Sequence[Instance]) -> list[Instance]:
-        if not any(person.mask for person in people):
-            return list(people)
+        if not people and not self._block.fill_missed:
+            return []
         links, reason = self._links(frame)
         if not links:
             return [replace(person, not_refined=(*person.not_refined, reason)) for person in people]
-        maps = smooth_people(people, links, softness=self._block.softness)
-        masks = _separate(maps, [person.mask for person in people])
-        return [
+        moved = move_people(links, softness=self._block.softness)
+        masks = _separate(average_people(people, moved), [person.mask for person in people])
+        refined = [
             replace(person, mask=mask) if person.mask else person
             for person, mask in zip(people, masks, strict=True)
         ]
+        if not self._block.fill_missed:
+            return refined
+        return [*refined, *find_missed(people, moved, taken=[one.mask for one in refined])]
 
     def _links(self, frame: Frame) -> tuple[Links, str]:
         """Return the neighbors of a frame; if there are none, why."""
@@ -172,42 +177,6 @@ class FlowSmoothingRefiner:
             sigma_s=self._block.sigma_s,
             size_hw=frame.size_hw,
         )
-
-
-def smooth_people(people: Sequence[Instance], neighbors: Links, *, softness: float = 0.0) -> list[FloatMap]:
-    """Return the smoothed map of each person, HxW in [0, 1]; it is inside from `INSIDE_FROM` on.
-
-    A neighbor counts for a person if it shows the person: the same `track_id`, or, without tracks, the mask with the
-    largest IoU, of at least `SAME_PERSON_IOU`, after it is moved here. With `softness`, masks are averaged as ramps
-    across their contours (`contour_ramp`) of this share of the longer side of the mask's box, on each side.
-    """
-    own = [_to_map(person.mask, softness) for person in people]
-    others: list[list[tuple[FloatMap, FloatMap]]] = [[] for _ in people]
-    for shown, link in neighbors:
-        moved = [bilinear_sample(_to_map(one.mask, softness), link.positions) for one in shown]
-        masks = [Mask.from_array(values > INSIDE_FROM) for values in moved]
-        for number, person in enumerate(people):
-            match = _find_same(person, shown, masks)
-            if match is not None:
-                others[number].append((moved[match], link.weights))
-    return [average_maps(*pair) for pair in zip(own, others, strict=True)]
-
-
-def _find_same(person: Instance, shown: Sequence[Instance], moved: Sequence[Mask]) -> int | None:
-    if not person.mask or not shown:
-        return None
-    if person.track_id is not None and all(one.track_id is not None for one in shown):
-        return next((i for i, one in enumerate(shown) if one.track_id == person.track_id), None)
-    ious = iou_matrix([person.mask], moved)[0]
-    best = int(ious.argmax())
-    return best if ious[best] >= SAME_PERSON_IOU else None
-
-
-def _to_map(mask: Mask, softness: float) -> FloatMap:
-    pixels = mask.to_array()
-    if not softness or not mask:
-        return np.ascontiguousarray(pixels, dtype=np.float32)
-    return contour_ramp(pixels, half_px=softness * max(mask.box_xywh[2:]))
 
 
 def _separate(maps: Sequence[FloatMap], before: Sequence[Mask]) -> list[Mask]:

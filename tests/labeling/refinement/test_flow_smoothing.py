@@ -14,8 +14,9 @@ from hypothesis.extra import numpy as st_numpy
 from configs.errors import ModelError
 from configs.refinement import FlowSmoothingBlock
 from labeling.refinement.factory import make_refiner
-from labeling.refinement.flow_smoothing import FlowSmoothingRefiner, smooth_people
-from labeling.refinement.temporal_average import Link, contour_ramp, enlarge_positions, link_frames
+from labeling.refinement.flow_smoothing import FlowSmoothingRefiner
+from labeling.refinement.people_over_time import Links, average_people, find_missed, move_people
+from labeling.refinement.temporal_average import FloatMap, Link, contour_ramp, enlarge_positions, link_frames
 from labeling.structures.frames import Clip, Frame, RgbImage
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoolArray, Mask, iou_matrix
@@ -167,6 +168,47 @@ def test_images_without_a_time_and_frames_far_apart_keep_their_masks(video: Path
     assert prepared.refine([frame], [[]]) == [[]]
 
 
+@dataclass
+class ForgetfulTeacher:
+    """Finds the person only in some frames."""
+
+    shows: Sequence[int]
+
+    def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
+        numbers = [round(frame.t * FPS) for frame in frames]
+        return [[person(true_mask(number), track_id=3)] if number in self.shows else [] for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("shows", "is_added"),
+    [((2, 3, 5, 6), True), ((3, 5, 6), True), ((2, 3), False), ((5,), False)],
+)
+def test_a_person_missed_in_one_frame_is_added_if_most_neighbors_show_them(
+    video: Path, shows: tuple[int, ...], is_added: bool
+) -> None:
+    refiner = FlowSmoothingRefiner(FlowSmoothingBlock())
+    prepared = refiner.prepare(Clip("v", video), ForgetfulTeacher(shows).segment)
+    [added] = prepared.refine([frames_of(video)[4]], [[]])
+    assert len(added) == is_added
+    for one in added:
+        assert (one.score, one.track_id) == (pytest.approx(0.9), 3)
+        assert iou(one.mask, true_mask(4)) > 0.85
+    never = FlowSmoothingRefiner(FlowSmoothingBlock(fill_missed=False))
+    prepared = never.prepare(Clip("v", video), ForgetfulTeacher(shows).segment)
+    assert prepared.refine([frames_of(video)[4]], [[]]) == [[]]
+
+
+def test_each_missed_person_is_added_once_beside_the_others() -> None:
+    here, left, right = person(box(3, 2)), person(box(0, 3)), person(box(5, 3))
+    moved = move_people([([left, here, right], still_link()), ([here, right, left], still_link())])
+    added = find_missed([here], moved, taken=[here.mask])
+    assert [one.mask for one in added] == [left.mask, right.mask]
+    assert find_missed([here, left, right], moved, taken=[]) == []
+    [alone] = find_missed([here, right], moved, taken=[box(0, 1)])
+    assert alone.mask == box(1, 2)
+    assert find_missed([here, right], moved, taken=[box(0, 2)]) == []  # a remainder of a third
+
+
 def test_it_must_be_prepared(video: Path) -> None:
     frame = frames_of(video)[4]
     with pytest.raises(ModelError, match="call prepare"):
@@ -182,6 +224,10 @@ def box(x: int, width: int) -> Mask:
     pixels = np.zeros((6, 8), dtype=np.bool_)
     pixels[:, x : x + width] = True
     return Mask.from_array(pixels)
+
+
+def smooth_people(people: Sequence[Instance], links: Links, *, softness: float = 0.0) -> list[FloatMap]:
+    return average_people(people, move_people(links, softness=softness))
 
 
 def test_people_are_matched_by_track_or_else_by_iou() -> None:
