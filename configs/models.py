@@ -123,6 +123,9 @@ class Trust(Block):
     """Smallest IoU of the teacher's union mask with the previous frame's, moved by optical flow, if that frame is of
     the same shot and at most a second older. 0: off. In CDnet's office and DAVIS, 0 of 142 good masks and 4 of 53
     worse ones have less."""
+    min_coherence: Fraction01 = 0.0
+    """Smallest IoU of each of the teacher's masks with the same person's mask in the previous frame, moved by optical flow;
+    known as for `min_flow_iou`. A person who has just come into the image has 0. 0: off."""
     verifier: SegmenterBlock | None = None
     """A second segmenter that checks frames about to be accepted; None: off. It must find the same people (boxes that
     match by `agreement.match_iou`; people that the teacher missed count from `min_score`), the same union of masks, and

@@ -76,7 +76,7 @@ class DenseCrfBlock(Block):
 
 
 class FlowSmoothingBlock(Block):
-    """Smoothing over time: each mask becomes the majority of its neighbors', moved along optical flow."""
+    """Smoothing over time: each contour becomes the mean of its neighbors', moved along optical flow."""
 
     kind: Literal["flow_smoothing"] = "flow_smoothing"
     neighbors: int = Field(2, ge=1, le=10)
@@ -85,6 +85,11 @@ class FlowSmoothingBlock(Block):
     """Longest time to a neighbor, in seconds."""
     sigma_s: float = Field(0.08, gt=0)
     """Standard deviation of the weights over time, in seconds."""
+    softness: float = Field(0.03, ge=0, le=0.5)
+    """Distance up to which contours are averaged, as a share of the longer side of the mask's box; what differs by more,
+    as a missed arm, is decided by the majority. 0: everything is."""
+    fill_missed: bool = True
+    """Add a person whom the segmenter missed in a frame, but found in the majority of its neighbors."""
     causal: bool = False
     """Use only frames before, as a camera has them."""
     width_px: int = Field(480, ge=64, le=4096)

@@ -1,4 +1,4 @@
-"""Smoothing over time as a refiner: each mask becomes the majority of its neighbors', moved along optical flow.
+"""Smoothing over time as a refiner: each mask's contour becomes the mean of its neighbors', moved along optical flow.
 
 The neighbors are the frames just before and after in the video, sampled or not; the segmenter runs on them. So the
 result depends neither on the batch nor on the shard: the first frame of a shard has neighbors in the shard before.
@@ -18,20 +18,24 @@ from numpy.typing import NDArray
 from configs.errors import ModelError
 from configs.refinement import FlowSmoothingBlock
 from labeling.refinement.neighbor_frames import Neighborhood, NeighborReader
+from labeling.refinement.people_over_time import (
+    INSIDE_FROM,
+    Links,
+    average_people,
+    find_missed,
+    move_people,
+)
 from labeling.refinement.protocol import Segment
-from labeling.refinement.temporal_average import FloatMap, Link, average_maps, link_frames
+from labeling.refinement.temporal_average import FloatMap, Link, link_frames
 from labeling.structures.frames import Clip, Frame, LumaImage
 from labeling.structures.instances import Instance, ModelCard
-from labeling.structures.masks import Mask, iou_matrix
+from labeling.structures.masks import Mask
 from labeling.video.luma import shrink_luma
-from labeling.video.optical_flow import SMALLEST_PX, bilinear_sample
+from labeling.video.optical_flow import SMALLEST_PX
 from labeling.video.shots import begins_a_shot
 
-VERSION = "1"
+VERSION = "2"
 """Changes when the same settings give other masks."""
-INSIDE_FROM = 0.5
-SAME_PERSON_IOU = 0.3
-"""Least IoU of a mask and a neighbor's moved mask of the same person, without tracks."""
 KEPT_FRAMES = 64
 """Frames whose neighbors are kept: the mirrored frames of a batch come again after the batch."""
 _THUMBNAIL_PX = 64
@@ -87,28 +91,48 @@ class FlowSmoothingRefiner:
         """
         return [self._refine_frame(*pair) for pair in zip(frames, instances, strict=True)]
 
+    def smooth_maps(self, frame: Frame, people: Sequence[Instance]) -> list[FloatMap]:
+        """Return the weighted mean over time of each person's mask, HxW in [0, 1].
+
+        These maps flicker less than the masks of `refine`, whose pixels must be 0 or 1. Without a neighbor, a map is the
+        mask itself.
+
+        Raises:
+            ModelError: `prepare` was not called.
+            SourceError: the clip can no longer be read.
+        """
+        links, _ = self._links(frame)
+        return average_people(people, move_people(links))
+
     def _refine_frame(self, frame: Frame, people: Sequence[Instance]) -> list[Instance]:
-        if not any(person.mask for person in people):
-            return list(people)
+        if not people and not self._block.fill_missed:
+            return []
+        links, reason = self._links(frame)
+        if not links:
+            return [replace(person, not_refined=(*person.not_refined, reason)) for person in people]
+        moved = move_people(links, softness=self._block.softness)
+        masks = _separate(average_people(people, moved), [person.mask for person in people])
+        refined = [
+            replace(person, mask=mask) if person.mask else person
+            for person, mask in zip(people, masks, strict=True)
+        ]
+        if not self._block.fill_missed:
+            return refined
+        return [*refined, *find_missed(people, moved, taken=[one.mask for one in refined])]
+
+    def _links(self, frame: Frame) -> tuple[Links, str]:
+        """Return the neighbors of a frame; if there are none, why."""
         if self._reader is None:
             raise ModelError(
                 "flow_smoothing: no clip is known yet; call prepare(clip, segment) and use its result"
             )
         if frame.pts_ms is None:
-            return [_refuse(person, "the images are not the frames of one shot") for person in people]
+            return (), "the images are not the frames of one shot"
         if min(shrink_luma(frame.rgb, self._block.width_px).shape) < SMALLEST_PX:
-            return [_refuse(person, f"the image is narrower than {SMALLEST_PX} px") for person in people]
+            return (), f"the image is narrower than {SMALLEST_PX} px"
         neighbors = self._find_neighbors(frame, self._reader)
-        if not neighbors:
-            reason = f"no frame of the shot within {self._block.window_s:g} s"
-            return [_refuse(person, reason) for person in people]
-        links = [self._link(frame, neighbor) for neighbor in neighbors]
-        maps = smooth_people(people, [(one.people, link) for one, link in zip(neighbors, links, strict=True)])
-        masks = _separate(maps, [person.mask for person in people])
-        return [
-            replace(person, mask=mask) if person.mask else person
-            for person, mask in zip(people, masks, strict=True)
-        ]
+        links = [(one.people, self._link(frame, one)) for one in neighbors]
+        return links, f"no frame of the shot within {self._block.window_s:g} s"
 
     def _find_neighbors(self, frame: Frame, reader: NeighborReader) -> tuple[_Neighbor, ...]:
         """Return the neighbors of the same shot and size, with their people."""
@@ -155,43 +179,6 @@ class FlowSmoothingRefiner:
         )
 
 
-def smooth_people(
-    people: Sequence[Instance], neighbors: Sequence[tuple[Sequence[Instance], Link]]
-) -> list[FloatMap]:
-    """Return the smoothed map of each person, HxW in [0, 1].
-
-    A neighbor counts for a person if it shows the person: the same `track_id`, or, without tracks, the mask with the
-    largest IoU, of at least `SAME_PERSON_IOU`, after it is moved here.
-    """
-    own = [_to_map(person.mask) for person in people]
-    others: list[list[tuple[FloatMap, Link]]] = [[] for _ in people]
-    for shown, link in neighbors:
-        moved = [_move(one.mask, link) for one in shown]
-        for number, person in enumerate(people):
-            match = _find_same(person, shown, moved)
-            if match is not None:
-                others[number].append((_to_map(shown[match].mask), link))
-    return [average_maps(*pair) for pair in zip(own, others, strict=True)]
-
-
-def _find_same(person: Instance, shown: Sequence[Instance], moved: Sequence[Mask]) -> int | None:
-    if not person.mask or not shown:
-        return None
-    if person.track_id is not None and all(one.track_id is not None for one in shown):
-        return next((i for i, one in enumerate(shown) if one.track_id == person.track_id), None)
-    ious = iou_matrix([person.mask], moved)[0]
-    best = int(ious.argmax())
-    return best if ious[best] >= SAME_PERSON_IOU else None
-
-
-def _move(mask: Mask, link: Link) -> Mask:
-    return Mask.from_array(bilinear_sample(_to_map(mask), link.positions) > INSIDE_FROM)
-
-
-def _to_map(mask: Mask) -> FloatMap:
-    return np.ascontiguousarray(mask.to_array(), dtype=np.float32)
-
-
 def _separate(maps: Sequence[FloatMap], before: Sequence[Mask]) -> list[Mask]:
     """Make masks of the maps; a pixel that several people claim, but did not before, goes to the largest value."""
     if not maps:
@@ -205,10 +192,6 @@ def _separate(maps: Sequence[FloatMap], before: Sequence[Mask]) -> list[Mask]:
 
 def _time_of(frame: Frame) -> Fraction:
     return Fraction(frame.pts_ms or 0, 1000) if frame.index is not None else frame.t
-
-
-def _refuse(person: Instance, reason: str) -> Instance:
-    return replace(person, not_refined=(*person.not_refined, reason))
 
 
 Key = TypeVar("Key")

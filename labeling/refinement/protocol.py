@@ -15,8 +15,8 @@ Segment = Callable[[Sequence[Frame]], list[list[Instance]]]
 class Refiner(Protocol):
     """Replaces the masks of instances by better masks of the same people.
 
-    `refine` returns the instances of each frame in the same number and order. It changes `mask`, or, where
-    it cannot improve a mask, sets `not_refined` to the reason. An empty mask, or one that overlaps little
+    `refine` returns the instances of each frame in the same order; people whom it adds come after them. It changes
+    `mask`, or, where it cannot improve a mask, sets `not_refined` to the reason. An empty mask, or one that overlaps little
     with the mask before, is not accepted: the caller keeps the mask before it.
 
     >>> import cv2, numpy as np

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from labeling.structures.masks import BoolArray
 from labeling.video.optical_flow import Flow, backward_flow_with_consistency, bilinear_sample
 
 FloatMap = NDArray[np.float32]
@@ -43,19 +44,50 @@ def link_frames(
     return Link(enlarge_positions(positions, size_hw), _resize(weights.astype(np.float32), size_hw))
 
 
-def average_maps(own: FloatMap, others: Sequence[tuple[FloatMap, Link]]) -> FloatMap:
-    """Return the weighted mean of a map (HxW, weight 1) and of its neighbors' maps, moved here.
+def average_maps(own: FloatMap, others: Sequence[tuple[FloatMap, FloatMap]]) -> FloatMap:
+    """Return the weighted mean of a map (HxW, weight 1) and of its neighbors' maps, moved here, with their weights.
 
-    >>> still = np.dstack(np.meshgrid(np.arange(2), np.arange(1))).astype(np.float32)
-    >>> link = Link(still, np.array([[1.0, 0.0]], np.float32))
-    >>> average_maps(np.array([[1.0, 1.0]], np.float32), [(np.zeros((1, 2), np.float32), link)]).tolist()
+    >>> own, other = np.array([[1.0, 1.0]], np.float32), np.zeros((1, 2), np.float32)
+    >>> average_maps(own, [(other, np.array([[1.0, 0.0]], np.float32))]).tolist()
     [[0.5, 1.0]]
     """
     total, weight = own.copy(), np.ones_like(own)
-    for values, link in others:
-        total += link.weights * bilinear_sample(values, link.positions)
-        weight += link.weights
+    for values, weights in others:
+        total += weights * values
+        weight += weights
     return np.asarray(total / weight, dtype=np.float32)
+
+
+def contour_ramp(pixels: BoolArray, *, half_px: float) -> FloatMap:
+    """Return a map that rises from 0 to 1 across a mask's contour, over `half_px` on each side; 0.5 is the contour.
+
+    The mean of such maps has its contour at the mean of theirs, where the mean of masks has it at their median.
+
+    >>> contour_ramp(np.array([[False, False, True, True]]), half_px=1.0).tolist()
+    [[0.0, 0.25, 0.75, 1.0]]
+    """
+    ramp = pixels.astype(np.float32)
+    if not pixels.any():
+        return ramp
+    part = _around(pixels, math.ceil(half_px) + 1)
+    inside = pixels[part].astype(np.uint8)
+    # distances are to the center of the nearest pixel of the other side: half a pixel beyond the contour
+    depth = _distance(inside) - _distance(1 - inside)
+    depth -= np.float32(0.5) * np.sign(depth)
+    ramp[part] = np.clip(0.5 + depth / np.float32(2 * max(half_px, 0.5)), 0, 1)
+    return ramp
+
+
+def _distance(pixels: NDArray[np.uint8]) -> FloatMap:
+    """Return the distance of each pixel to the next 0; far away if there is none."""
+    return np.asarray(cv2.distanceTransform(pixels, cv2.DIST_L2, cv2.DIST_MASK_5), dtype=np.float32)
+
+
+def _around(pixels: BoolArray, margin_px: int) -> tuple[slice, slice]:
+    """Return the rows and columns of a mask's box and a margin."""
+    spans = (np.flatnonzero(pixels.any(axis=axis)) for axis in (1, 0))
+    rows, columns = (slice(max(0, int(at[0]) - margin_px), int(at[-1]) + margin_px + 1) for at in spans)
+    return rows, columns
 
 
 def enlarge_positions(positions: Flow, size_hw: tuple[int, int]) -> Flow:

@@ -12,7 +12,7 @@ from labeling.segmenters.models import settings_of
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance, ModelCard
-from labeling.structures.masks import iou_matrix
+from labeling.structures.masks import Mask, iou_matrix
 
 MIN_IOU = 0.3
 """A refined mask that overlaps less with the mask before is another object; the mask before is kept."""
@@ -48,7 +48,7 @@ class RefinedSegmenter:
         """Segment each frame and refine the masks.
 
         Raises:
-            ModelOutputWrong: a refiner changed the number of instances or the size of a mask.
+            ModelOutputWrong: a refiner lost instances or changed the size of a mask.
         """
         found = self._teacher.segment(frames)
         upright = [frame.mirror() if frame.is_mirrored else frame for frame in frames]
@@ -56,10 +56,7 @@ class RefinedSegmenter:
         refined = first
         for refiner in self._refiners:
             refined = _apply(refiner, upright, refined)
-        compared = [
-            [_with_iou(*pair) for pair in zip(before, after, strict=True)]
-            for before, after in zip(first, refined, strict=True)
-        ]
+        compared = [_with_ious(*pair) for pair in zip(first, refined, strict=True)]
         return [_mirror_if(frame, people) for frame, people in zip(frames, compared, strict=True)]
 
 
@@ -85,16 +82,21 @@ def describe_unrefined(instances: Sequence[Instance]) -> tuple[str, ...]:
 def _apply(
     refiner: Refiner, frames: Sequence[Frame], instances: Sequence[Sequence[Instance]]
 ) -> list[list[Instance]]:
-    """Run one refiner and accept its masks one by one."""
+    """Run one refiner and accept its masks one by one; those of people whom it adds come last."""
     card = refiner.card
     refined = refiner.refine(frames, instances)
-    if [len(people) for people in refined] != [len(people) for people in instances]:
+    if len(refined) != len(instances) or any(
+        len(after) < len(before) for before, after in zip(instances, refined, strict=True)
+    ):
         raise ModelOutputWrong(
             f"{refiner_label(card)}: {[len(people) for people in refined]} instances for "
             f"{[len(people) for people in instances]}; return each instance, in order"
         )
     return [
-        [_accept(card, *pair) for pair in zip(before, after, strict=True)]
+        [
+            *(_accept(card, *pair) for pair in zip(before, after, strict=False)),
+            *(replace(one, refined_by=refiner_label(card)) for one in after[len(before) :] if one.mask),
+        ]
         for before, after in zip(instances, refined, strict=True)
     ]
 
@@ -125,10 +127,15 @@ def _keep(card: ModelCard, instance: Instance, *reasons: str) -> Instance:
     return replace(instance, not_refined=(*instance.not_refined, *named))
 
 
-def _with_iou(before: Instance, after: Instance) -> Instance:
-    if after.refined_by is None:
-        return after
-    return replace(after, iou_before=float(iou_matrix([before.mask], [after.mask])[0, 0]))
+def _with_ious(before: Sequence[Instance], after: Sequence[Instance]) -> list[Instance]:
+    """Return the refined instances with the IoU of mask and mask before; 0 for a person whom a refiner added."""
+    masks = [*(one.mask for one in before), *(Mask.empty(one.mask.size_hw) for one in after[len(before) :])]
+    return [
+        one
+        if one.refined_by is None
+        else replace(one, iou_before=float(iou_matrix([mask], [one.mask])[0, 0]))
+        for mask, one in zip(masks, after, strict=True)
+    ]
 
 
 def _mirror_if(frame: Frame, people: Sequence[Instance]) -> list[Instance]:

@@ -15,7 +15,7 @@ from labeling.structures.keypoints import share_inside
 from labeling.structures.masks import Mask, flip_mask, iou_matrix, mask_areas, union_masks
 from labeling.trust.decide import find_still_masks, format_missed, needs_flip, would_accept
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, Evidence, InstanceEvidence
-from labeling.trust.flow_consistency import PreviousFrame, measure_flow_iou
+from labeling.trust.flow_consistency import PreviousFrame, compare_along_motion
 from labeling.trust.second_opinion import SecondOpinionComparer
 from labeling.trust.static_regions import StaticRegionDetector
 
@@ -107,7 +107,7 @@ class EvidenceCollector:
 
     def _add_flow(self, frames: Sequence[ComparedFrame], known: Sequence[Evidence]) -> list[Evidence]:
         """Compare each frame with the one before it."""
-        if not self.config.trust.min_flow_iou:
+        if not (self.config.trust.min_flow_iou or self.config.trust.min_coherence):
             return list(known)
         return [
             self._compare_with_previous(frame, evidence)
@@ -115,14 +115,15 @@ class EvidenceCollector:
         ]
 
     def _compare_with_previous(self, compared: ComparedFrame, known: Evidence) -> Evidence:
-        """Measure the flow IoU. Call it for every frame in order: each is the next one's previous frame."""
+        """Measure the consistency along the motion. Call it for every frame in order: each is the next one's previous frame."""
         if compared.frame.pts_ms is None:
             return known
         before, now = self.before, PreviousFrame.of(compared.frame, compared.teacher)
         self.before = now
         if before is None or not would_accept(compared.agreement, known, self.config.trust):
             return known
-        return replace(known, flow_iou=measure_flow_iou(now, before))
+        found = compare_along_motion(now, before)
+        return with_coherence(replace(known, flow_iou=found.iou), found.coherence) if found else known
 
     def _add_second_opinion(
         self, frames: Sequence[ComparedFrame], known: Sequence[Evidence]
@@ -148,6 +149,12 @@ class EvidenceCollector:
         return [
             i for i, (frame, evidence) in pairs if condition(frame.agreement, evidence, self.config.trust)
         ]
+
+
+def with_coherence(evidence: Evidence, coherence: Sequence[float | None]) -> Evidence:
+    """Return the evidence with the coherence of each mask, in order; empty masks have neither."""
+    pairs = zip(evidence.instances, coherence, strict=True)
+    return replace(evidence, instances=tuple(replace(one, coherence=value) for one, value in pairs))
 
 
 def gather_evidence(

@@ -3,7 +3,7 @@
 With a calibration, a frame is accepted when its trust reaches the threshold from which the calibration saw
 at most `accept_risk` of bad masks. Without one, a frame is accepted when nothing speaks against the teacher:
 it found a person wherever the student did, all its scores are high, the keypoints lie in the masks, and the
-mirrored image gives the same mask. In both cases three more checks, which no calibration knows, may object:
+mirrored image gives the same mask. In both cases further checks, which no calibration knows, may object:
 optical flow from the previous frame, the verifier, and the static regions of the whole shot. Evidence that was
 not measured does not speak against the teacher. The reasons are sentences for annotators.
 """
@@ -163,6 +163,12 @@ def _find_objections(evidence: Evidence, settings: Trust) -> list[str]:
         iou, minimum = format_below(evidence.flow_iou, settings.min_flow_iou).split(" < ")
         found.append(
             f"the mask jumps: IoU {iou} with the previous frame's mask moved by optical flow (minimum {minimum})"
+        )
+    coherence = evidence.coherence
+    if settings.min_coherence and coherence is not None and not coherence >= settings.min_coherence:
+        iou, minimum = format_below(coherence, settings.min_coherence).split(" < ")
+        found.append(
+            f"a person's mask changes along the motion: IoU {iou} with that in the previous frame (minimum {minimum})"
         )
     return [*found, *(_find_verifier_doubts(evidence.verifier, settings) if evidence.verifier else ())]
 

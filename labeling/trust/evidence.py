@@ -21,6 +21,9 @@ class InstanceEvidence:
     """Best IoU with a mask of the mirrored image, mirrored back, in [0, 1]; None: not measured."""
     refined_iou: float | None = None
     """IoU of the refined mask with the teacher's first one, in [0, 1]; None: not refined."""
+    coherence: float | None = None
+    """IoU with the person's mask in the previous frame, moved by optical flow, in [0, 1]; None: not measured, or not known
+    (`labeling.trust.flow_consistency`). The shipped calibrations do not use it (docs/calibration.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,12 @@ class Evidence:
         """The lowest of all instances: how much refinement changed; None: none was refined."""
         ious = [instance.refined_iou for instance in self.instances if instance.refined_iou is not None]
         return min(ious, default=None)
+
+    @property
+    def coherence(self) -> float | None:
+        """The lowest of all instances; None: of none known."""
+        known = [instance.coherence for instance in self.instances if instance.coherence is not None]
+        return min(known, default=None)
 
     @property
     def keypoints_inside(self) -> float | None:

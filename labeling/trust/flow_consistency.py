@@ -17,7 +17,7 @@ from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoolArray, Mask, union_masks
 from labeling.video.luma import shrink_luma
-from labeling.video.optical_flow import SMALLEST_PX, backward_flow_with_consistency, bilinear_sample
+from labeling.video.optical_flow import SMALLEST_PX, Flow, backward_flow_with_consistency, bilinear_sample
 
 WIDTH_PX = 320
 """Width of the images between which the flow is computed; narrower images are not enlarged."""
@@ -41,39 +41,99 @@ class PreviousFrame:
     """Small image, 8 bits."""
     size_hw: tuple[int, int]
     masks: tuple[Mask, ...]
+    """Those that are not empty."""
+    tracks: tuple[int | None, ...]
+    """The track of each mask; None: it has none."""
 
     @classmethod
-    def of(cls, frame: Frame, people: Sequence[Instance]) -> Self:
-        masks = tuple(instance.mask for instance in people)
-        return cls(frame.shot, frame.pts_ms, shrink_luma(frame.rgb, WIDTH_PX), frame.size_hw, masks)
+    def of(cls, frame: Frame, people: Sequence[Instance], *, width_px: int = WIDTH_PX) -> Self:
+        seen = [one for one in people if one.mask]
+        luma = shrink_luma(frame.rgb, width_px)
+        masks, tracks = tuple(one.mask for one in seen), tuple(one.track_id for one in seen)
+        return cls(frame.shot, frame.pts_ms, luma, frame.size_hw, masks, tracks)
 
     def small_union(self) -> BoolArray:
         """Return the union of all masks in the size of the small image."""
-        pixels = union_masks(self.masks, self.size_hw).to_array().astype(np.uint8)
+        return self._shrink(union_masks(self.masks, self.size_hw))
+
+    def small_masks(self) -> list[BoolArray]:
+        """Return each mask in the size of the small image."""
+        return [self._shrink(mask) for mask in self.masks]
+
+    def _shrink(self, mask: Mask) -> BoolArray:
+        pixels = mask.to_array().astype(np.uint8)
         return cv2.resize(pixels, self.luma.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
 
 
-def measure_flow_iou(now: PreviousFrame, before: PreviousFrame) -> float | None:
-    """Return the IoU of the masks with the previous frame's masks moved by optical flow, in [0, 1].
+@dataclass(frozen=True, slots=True)
+class FlowConsistency:
+    """How well the masks of a frame continue those of the previous frame along the motion, in [0, 1]."""
 
-    None: another shot or image size, no time, too long a time between them, a strip (`SMALLEST_PX`), no mask in
-    one of them, or too few pixels with a consistent flow.
+    iou: float | None
+    """IoU of both unions. None: no mask in one of the frames, or too few pixels with a consistent flow."""
+    coherence: tuple[float | None, ...]
+    """For each mask, the IoU with the previous mask of the same track, or, without tracks, the best of all; 0 if there is
+    none. None: too few pixels with a consistent flow."""
+
+
+def compare_along_motion(now: PreviousFrame, before: PreviousFrame) -> FlowConsistency | None:
+    """Compare the masks with the previous frame's masks moved by optical flow.
+
+    None: another shot or image size, no time, too long a time between them, or a strip (`SMALLEST_PX`).
     """
-    if (
-        not _is_near(now.pts_ms, before.pts_ms)
-        or min(now.luma.shape) < SMALLEST_PX
-        or (now.shot, now.size_hw) != (before.shot, before.size_hw)
-    ):
+    if not _are_comparable(now, before):
         return None
-    here, there = now.small_union(), before.small_union()
-    if not here.any() or not there.any():
-        return None
+    here, union = now.small_masks(), now.small_union()
+    if not union.any():
+        return FlowConsistency(None, (None,) * len(here))
     sources, is_known = backward_flow_with_consistency(now.luma, before.luma)
-    moved = bilinear_sample(there.astype(np.float32), sources) > MOVED_FROM
+    moved = [_move(mask, sources) for mask in before.small_masks()]
+    coherence = [
+        _coherence(mask, [moved[i] for i in _same_person(track, before.tracks)], is_known)
+        for mask, track in zip(here, now.tracks, strict=True)
+    ]
+    there = before.small_union()
+    iou = _iou_where_known(union, _move(there, sources), is_known) if there.any() else None
+    return FlowConsistency(iou, tuple(coherence))
+
+
+def measure_flow_iou(now: PreviousFrame, before: PreviousFrame) -> float | None:
+    """Return the IoU of both unions; None: not known (`compare_along_motion`)."""
+    found = compare_along_motion(now, before)
+    return found.iou if found else None
+
+
+def _same_person(track: int | None, tracks: Sequence[int | None]) -> list[int]:
+    """Return the positions of the previous masks that may show the person."""
+    if track is not None and None not in tracks:
+        return [i for i, other in enumerate(tracks) if other == track]
+    return list(range(len(tracks)))
+
+
+def _coherence(mask: BoolArray, moved: Sequence[BoolArray], is_known: BoolArray) -> float | None:
+    if not mask.any() or is_known[mask].mean() < KNOWN_SHARE:
+        return None
+    return max((_iou_where_known(mask, other, is_known) or 0.0 for other in moved), default=0.0)
+
+
+def _iou_where_known(here: BoolArray, moved: BoolArray, is_known: BoolArray) -> float | None:
     if is_known[here].mean() < KNOWN_SHARE:
         return None
     common, either = (here & moved & is_known).sum(), ((here | moved) & is_known).sum()
     return float(common / either)
+
+
+def _move(mask: BoolArray, sources: Flow) -> BoolArray:
+    moved: BoolArray = bilinear_sample(mask.astype(np.float32), sources) > MOVED_FROM
+    return moved
+
+
+def _are_comparable(now: PreviousFrame, before: PreviousFrame) -> bool:
+    return (
+        _is_near(now.pts_ms, before.pts_ms)
+        and min(now.luma.shape) >= SMALLEST_PX
+        and (now.shot, now.size_hw) == (before.shot, before.size_hw)
+    )
 
 
 def _is_near(now_ms: int | None, before_ms: int | None) -> bool:

@@ -7,19 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as st_numpy
 
 from configs.errors import ModelError
 from configs.refinement import FlowSmoothingBlock
 from labeling.refinement.factory import make_refiner
-from labeling.refinement.flow_smoothing import FlowSmoothingRefiner, smooth_people
-from labeling.refinement.temporal_average import Link, enlarge_positions, link_frames
+from labeling.refinement.flow_smoothing import FlowSmoothingRefiner
+from labeling.refinement.people_over_time import Links, average_people, find_missed, move_people
+from labeling.refinement.temporal_average import FloatMap, Link, contour_ramp, enlarge_positions, link_frames
 from labeling.structures.frames import Clip, Frame, RgbImage
 from labeling.structures.instances import Instance
-from labeling.structures.masks import Mask, iou_matrix
+from labeling.structures.masks import BoolArray, Mask, iou_matrix
 from labeling.synthetic.canvas import value_noise
 from labeling.video.decode import decode_clip
 from labeling.video.encode import VideoWriter
 from labeling.video.optical_flow import Flow
+from tests.labeling import strategies  # noqa: F401  # the profile that repeats its examples
 
 SIZE = (96, 128)
 FPS = Fraction(25)
@@ -163,6 +168,47 @@ def test_images_without_a_time_and_frames_far_apart_keep_their_masks(video: Path
     assert prepared.refine([frame], [[]]) == [[]]
 
 
+@dataclass
+class ForgetfulTeacher:
+    """Finds the person only in some frames."""
+
+    shows: Sequence[int]
+
+    def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
+        numbers = [round(frame.t * FPS) for frame in frames]
+        return [[person(true_mask(number), track_id=3)] if number in self.shows else [] for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("shows", "is_added"),
+    [((2, 3, 5, 6), True), ((3, 5, 6), True), ((2, 3), False), ((5,), False)],
+)
+def test_a_person_missed_in_one_frame_is_added_if_most_neighbors_show_them(
+    video: Path, shows: tuple[int, ...], is_added: bool
+) -> None:
+    refiner = FlowSmoothingRefiner(FlowSmoothingBlock())
+    prepared = refiner.prepare(Clip("v", video), ForgetfulTeacher(shows).segment)
+    [added] = prepared.refine([frames_of(video)[4]], [[]])
+    assert len(added) == is_added
+    for one in added:
+        assert (one.score, one.track_id) == (pytest.approx(0.9), 3)
+        assert iou(one.mask, true_mask(4)) > 0.85
+    never = FlowSmoothingRefiner(FlowSmoothingBlock(fill_missed=False))
+    prepared = never.prepare(Clip("v", video), ForgetfulTeacher(shows).segment)
+    assert prepared.refine([frames_of(video)[4]], [[]]) == [[]]
+
+
+def test_each_missed_person_is_added_once_beside_the_others() -> None:
+    here, left, right = person(box(3, 2)), person(box(0, 3)), person(box(5, 3))
+    moved = move_people([([left, here, right], still_link()), ([here, right, left], still_link())])
+    added = find_missed([here], moved, taken=[here.mask])
+    assert [one.mask for one in added] == [left.mask, right.mask]
+    assert find_missed([here, left, right], moved, taken=[]) == []
+    [alone] = find_missed([here, right], moved, taken=[box(0, 1)])
+    assert alone.mask == box(1, 2)
+    assert find_missed([here, right], moved, taken=[box(0, 2)]) == []  # a remainder of a third
+
+
 def test_it_must_be_prepared(video: Path) -> None:
     frame = frames_of(video)[4]
     with pytest.raises(ModelError, match="call prepare"):
@@ -180,6 +226,10 @@ def box(x: int, width: int) -> Mask:
     return Mask.from_array(pixels)
 
 
+def smooth_people(people: Sequence[Instance], links: Links, *, softness: float = 0.0) -> list[FloatMap]:
+    return average_people(people, move_people(links, softness=softness))
+
+
 def test_people_are_matched_by_track_or_else_by_iou() -> None:
     mine, other = person(box(0, 4)), person(box(4, 4))
     [by_iou] = smooth_people([mine], [([other, person(box(0, 3))], still_link())])
@@ -190,6 +240,36 @@ def test_people_are_matched_by_track_or_else_by_iou() -> None:
     assert by_track[0] == pytest.approx([2 / 3] * 4 + [1 / 3] * 4)
     [without_match] = smooth_people([mine], [([other], still_link())])
     assert np.array_equal(without_match, mine.mask.to_array())
+
+
+def test_near_contours_are_averaged_and_a_missed_part_is_decided_by_the_majority() -> None:
+    wide, narrow = person(box(0, 7)), person(box(0, 3))
+    neighbors = [([narrow], still_link()), ([person(box(0, 4))], still_link())]
+    [median], [mean] = (smooth_people([wide], neighbors, softness=share) for share in (0.0, 0.5))
+    assert (median[0] > 0.5).sum() == 4
+    assert (mean[0] > 0.5).sum() == 5  # of 7, 3 and 4 columns
+    [outvoted] = smooth_people([wide], [([narrow], still_link())] * 2, softness=0.1)
+    assert (outvoted[0] > 0.5).sum() == 3
+
+
+@given(st_numpy.arrays(np.bool_, (6, 8)), st.floats(0.5, 4))
+def test_a_ramp_keeps_the_contour_and_rises_across_it(pixels: BoolArray, half_px: float) -> None:
+    ramp = contour_ramp(pixels, half_px=half_px)
+    assert np.array_equal(ramp > 0.5, pixels)
+    assert ((ramp >= 0) & (ramp <= 1)).all()
+    assert np.allclose(ramp + contour_ramp(~pixels, half_px=half_px), 1) or pixels.all() or not pixels.any()
+
+
+def test_maps_over_time_are_means_and_without_neighbors_the_masks(video: Path) -> None:
+    teacher, frames = FlickeringTeacher(), frames_of(video)
+    refiner = FlowSmoothingRefiner(FlowSmoothingBlock()).prepare(Clip("v", video), teacher.segment)
+    [values] = refiner.smooth_maps(frames[4], [person(flickering(4))])
+    inside = true_mask(4).to_array()
+    assert values[inside].min() < 0.8
+    assert values[24:44, 36:60].mean() > 0.5
+    assert values[~inside].mean() < 0.05
+    [alone] = refiner.smooth_maps(replace(frames[4], pts_ms=None, index=4), [person(flickering(4))])
+    assert np.array_equal(alone, flickering(4).to_array())
 
 
 def test_weights_fall_with_time_and_with_the_photometric_error() -> None:

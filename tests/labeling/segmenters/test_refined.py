@@ -151,6 +151,18 @@ def test_a_wrong_number_of_instances_is_an_error() -> None:
         refined(Losing(cut_right))
 
 
+def test_people_whom_a_refiner_adds_come_last_with_its_name_and_no_mask_before() -> None:
+    class Adding(Change):
+        def refine(
+            self, frames: Sequence[Frame], instances: Sequence[Sequence[Instance]]
+        ) -> list[list[Instance]]:
+            return [[*people, replace(people[0], score=0.3)] for people in instances]
+
+    *before, added = refined(Adding(cut_right))
+    assert len(before) == 2
+    assert (added.score, added.refined_by, added.iou_before) == (0.3, "python:change", 0.0)
+
+
 def test_refiners_are_prepared_with_the_clip_and_the_segmenter() -> None:
     seen: list[tuple[Clip, int]] = []
 

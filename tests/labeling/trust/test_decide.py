@@ -13,7 +13,7 @@ from labeling.comparison.agreement import compare_instances
 from labeling.structures.agreement import FrameAgreement
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoolArray
-from labeling.trust.checks import gather_evidence
+from labeling.trust.checks import gather_evidence, with_coherence
 from labeling.trust.decide import Decision, decide, needs_flip, would_accept
 from labeling.trust.evidence import Evidence, SecondOpinion
 from tests.labeling.strategies import draw, draw_labels, instance, instances
@@ -102,6 +102,28 @@ def test_keypoints_outside_are_named_with_both_values() -> None:
 
 def test_missing_evidence_does_not_speak_against_the_teacher() -> None:
     assert decision_of([instance(LEFT)], [], UNKNOWN).decision == "accepted"
+
+
+@pytest.mark.parametrize("is_calibrated", [False, True])
+def test_a_mask_that_changes_along_the_motion_objects_only_if_the_check_is_on(is_calibrated: bool) -> None:
+    calibrated = calibration() if is_calibrated else None
+    teacher = [instance(LEFT, score=0.95), instance(RIGHT, score=0.95)]
+    agreement = compare(teacher, [])
+    evidence = with_coherence(known(teacher, GOOD), [0.9, 0.42])
+    assert decide(agreement, evidence, replace_trust(calibrated, 0.0)).decision == "accepted"
+    objected = decide(agreement, evidence, replace_trust(calibrated, 0.5))
+    assert objected.is_objected
+    assert objected.reasons[0] == (
+        "a person's mask changes along the motion: IoU 0.42 with that in the previous frame (minimum 0.50)"
+    )
+    for values in ([0.5, 0.9], [None, 0.9], [None, None]):
+        fine = with_coherence(evidence, values)
+        assert decide(agreement, fine, replace_trust(calibrated, 0.5)).decision == "accepted"
+
+
+def replace_trust(calibrated: Calibration | None, min_coherence: float) -> Trust:
+    settings = Trust(calibration=calibrated) if calibrated else SETTINGS
+    return settings.model_copy(update={"min_coherence": min_coherence})
 
 
 @pytest.mark.parametrize(

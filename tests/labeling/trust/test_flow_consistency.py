@@ -7,7 +7,12 @@ from numpy.typing import NDArray
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask
-from labeling.trust.flow_consistency import LONGEST_MS, PreviousFrame, measure_flow_iou
+from labeling.trust.flow_consistency import (
+    LONGEST_MS,
+    PreviousFrame,
+    compare_along_motion,
+    measure_flow_iou,
+)
 from labeling.video.optical_flow import backward_flow_with_consistency
 from tests.fakes.videos import textured_scene
 
@@ -106,3 +111,52 @@ def test_occluded_pixels_are_not_known() -> None:
     _, is_known = backward_flow_with_consistency(patch_frame(130).luma, patch_frame(100).luma)
     assert is_known[55:125, 102:128].mean() < 0.5
     assert is_known[:, 200:].mean() > 0.95
+
+
+def people_frame(*people: tuple[int, int | None], pts_ms: int = 0) -> PreviousFrame:
+    """Return the patch at 100, with masks of its size at these columns and tracks."""
+    found = []
+    for left, track in people:
+        pixels = np.zeros(SIZE_HW, np.bool_)
+        pixels[50 : 50 + PATCH_HW[0], left : left + PATCH_HW[1]] = True
+        mask = Mask.from_array(pixels)
+        found.append(Instance(mask, 0.9, mask.box_xywh, track_id=track))
+    return PreviousFrame.of(Frame("v", pts_ms, image(100)), found)
+
+
+def coherence(now: PreviousFrame, before: PreviousFrame) -> list[float | None]:
+    found = compare_along_motion(now, before)
+    assert found is not None
+    return [value if value is None else round(value, 1) for value in found.coherence]
+
+
+def test_each_mask_is_compared_with_that_of_its_person() -> None:
+    now = people_frame((100, None), (240, None), pts_ms=100)
+    assert coherence(now, people_frame((240, None), (100, None))) == [1, 1]
+    assert coherence(now, people_frame((100, None), (180, None))) == [1, 0]
+    found = compare_along_motion(now, people_frame((100, None), (180, None)))
+    assert found is not None
+    assert found.iou == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_with_tracks_only_the_mask_of_the_same_track_counts() -> None:
+    now = people_frame((100, 1), (240, 2), pts_ms=100)
+    assert coherence(now, people_frame((100, 1), (240, 3))) == [1, 0]
+    assert coherence(now, people_frame((100, 2), (240, 1))) == [0, 0]
+    assert coherence(now, people_frame((100, None), (240, 3))) == [1, 1]
+
+
+def test_a_previous_frame_without_masks_is_known_and_a_missing_one_is_not() -> None:
+    now = people_frame((100, None), pts_ms=100)
+    assert coherence(now, people_frame()) == [0]
+    assert compare_along_motion(now, people_frame((100, None), pts_ms=100)) is None
+    assert measure_flow_iou(now, people_frame()) is None
+    assert coherence(people_frame(pts_ms=100), people_frame()) == []
+
+
+def test_a_mask_of_pixels_without_consistent_flow_is_not_known() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (2, *SIZE_HW, 3), np.uint8)
+    full = Mask.from_array(np.ones(SIZE_HW))
+    people = [Instance(full, 1.0, full.box_xywh)]
+    before, now = (PreviousFrame.of(Frame("v", 40 * i, one), people) for i, one in enumerate(noise))
+    assert coherence(now, before) == [None]
