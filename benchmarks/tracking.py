@@ -209,10 +209,10 @@ def main() -> None:
         frames.append(image)
         truth.append(annotation.get(number, []))
         shaken = true_instances(truth[-1], image.size_hw, rng)
-        for name, found in zip(
+        for name, people in zip(
             INPUTS, (lite, true_instances(truth[-1], image.size_hw, None), shaken), strict=True
         ):
-            inputs[name].append(found)
+            inputs[name].append(people)
     trackers: dict[str, Callable[[], Tracker]] = {
         "mask": lambda: make_tracker(MaskTrackingBlock()),
         "bytetrack": lambda: make_tracker(ByteTrackBlock()),

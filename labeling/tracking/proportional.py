@@ -109,7 +109,7 @@ def _starts(
         corners = _CORNERS[:, ::-1] if is_swapped else _CORNERS
         pixels = first + np.abs(corners - flips) * np.maximum(last - first, 1.0)
         to_pixels = cv2.getPerspectiveTransform(world, pixels.astype(np.float32))
-        yield GroundHomography(np.linalg.inv(np.asarray(to_pixels, dtype=np.float64)))
+        yield GroundHomography(np.linalg.inv(np.asarray(to_pixels, dtype=np.float64)).astype(np.float64))
 
 
 def _misfit(
