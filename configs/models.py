@@ -169,7 +169,7 @@ class Review(Block):
     in only one of both, and every confidence reaches `confirm_confidence`."""
     confirm_confidence: Fraction01 = 0.25
     """Smallest confidence of a carried mask in such a frame, in [0, 1]; 1: every frame is reviewed. Of the masks that reach
-    it, 3 of 67 carried from both sides and 4 of 46 from one have an IoU below 0.8 in DAVIS' dance-twirl."""
+    it, 3 of 68 carried from both sides and 4 of 46 from one have an IoU below 0.8 in DAVIS' dance-twirl."""
 
 
 class Export(Block):
