@@ -17,7 +17,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -25,12 +25,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from teacher_boxes import read_frames, read_people
+from teacher_boxes import read_people
 
 from configs.segmenters import LiteBlock
 from configs.tracking import ByteTrackBlock, MaskTrackingBlock
 from labeling.segmenters.lite import LiteSegmenter
-from labeling.structures.frames import Frame
+from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoxXywh, Mask, box_iou_matrix
 from labeling.structures.tracks import ShardTrack
@@ -39,10 +39,14 @@ from labeling.tracking.factory import make_tracker
 from labeling.tracking.protocol import Tracker
 from labeling.tracking.shard import ShardTracker
 from labeling.tracking.stitching import NumberedTrack, link_shards, number_tracks
+from labeling.video.decode import decode_clip
 
 FRAME_S = Fraction(1, 10)
 DROPPED, JITTER = 0.1, 0.05
 """Share of annotated boxes left out, and error of their edges as a share of their sides."""
+
+INPUTS = ("lite", "annotated", "inexact")
+"""Masks of the teacher, and ellipses in the annotated boxes: exact ones, and with `DROPPED` and `JITTER`."""
 
 Labeled = list[tuple[int, BoxXywh]]
 """Number and box of each person in a frame."""
@@ -137,12 +141,18 @@ def track_in_shards(
     ]
 
 
+def read_frames(video: Path) -> Iterator[Frame]:
+    """Yield the frames as a run decodes them: with other colors, lite finds other people at the limit of its score."""
+    for number, decoded in enumerate(decode_clip(Clip("vtest", video))):
+        yield Frame("vtest", 100 * number, decoded.to_rgb(), t=number * FRAME_S)
+
+
 def lite_instances(video: Path, weights: Path, cache: Path) -> Iterator[list[Instance]]:
     """Yield the instances of every frame, from the cache if it exists."""
     if not cache.exists():
         segmenter = LiteSegmenter(LiteBlock(), weights_dir=weights)
         with cache.open("w", encoding="utf-8") as lines:
-            for _, frame in read_frames(video, 1):
+            for frame in read_frames(video):
                 lines.write(json.dumps([_to_json(one) for one in segmenter.segment([frame])[0]]) + "\n")
     for line in cache.read_text("utf-8").splitlines():
         yield [_from_json(person) for person in json.loads(line)]
@@ -190,17 +200,19 @@ def main() -> None:
     data = options.shared / "data" / "pets2009_s2l1"
     annotation = read_people(data / "PETS2009-S2L1.xml")
     rng = np.random.default_rng(1)
-    inputs: dict[str, list[list[Instance]]] = {"lite": [], "true boxes": [], "true, dropped and shaken": []}
+    inputs: dict[str, list[list[Instance]]] = {name: [] for name in INPUTS}
     cached = lite_instances(data / "vtest.avi", options.shared / "weights", options.detections)
     frames, truth = [], []
-    for (number, image), lite in zip(read_frames(data / "vtest.avi", 1), cached, strict=False):
+    for number, (image, lite) in enumerate(zip(read_frames(data / "vtest.avi"), cached, strict=True)):
         if number == options.frames:
             break
-        frames.append(replace(image, t=number * FRAME_S))
+        frames.append(image)
         truth.append(annotation.get(number, []))
-        inputs["lite"].append(lite)
-        inputs["true boxes"].append(true_instances(truth[-1], image.size_hw, None))
-        inputs["true, dropped and shaken"].append(true_instances(truth[-1], image.size_hw, rng))
+        shaken = true_instances(truth[-1], image.size_hw, rng)
+        for name, people in zip(
+            INPUTS, (lite, true_instances(truth[-1], image.size_hw, None), shaken), strict=True
+        ):
+            inputs[name].append(people)
     trackers: dict[str, Callable[[], Tracker]] = {
         "mask": lambda: make_tracker(MaskTrackingBlock()),
         "bytetrack": lambda: make_tracker(ByteTrackBlock()),
@@ -208,7 +220,7 @@ def main() -> None:
     print("| input | every | tracker | HOTA | DetA | AssA | IDF1 | MOTA | switches | tracks | ms a frame |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for every in options.every:
-        for name, instances in inputs.items():
+        for name, instances in ((name, inputs[name]) for name in options.inputs):
             for kind in options.kinds:
                 pairs = list(zip(frames, instances, strict=True))[::every]
                 found, ms = track(trackers[kind](), pairs)
@@ -230,6 +242,7 @@ def _read_options() -> argparse.Namespace:
     parser.add_argument("--every", type=int, nargs="+", default=[1, 5], help="take every n-th frame")
     parser.add_argument("--frames", type=int, default=795)
     parser.add_argument("--shard-s", type=int, help="also in shards of this length")
+    parser.add_argument("--inputs", nargs="+", choices=INPUTS, default=list(INPUTS))
     parser.add_argument("--kinds", nargs="+", default=["mask", "bytetrack"])
     return parser.parse_args()
 

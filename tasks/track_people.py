@@ -110,10 +110,7 @@ def write_tracks(context: Context, order: TrackOrder) -> TrackSummary:
     segmenter, preparation = _open(order, clip)
     results = _Results()
     overlay = order.to / f"{WRITING_PREFIX}overlay.mp4"
-    with storage_errors(order.to, option="--to"):
-        order.to.mkdir(parents=True, exist_ok=True)
-        for person in segmenter.people_of(preparation):
-            shutil.rmtree(order.to / f"person_{person}", ignore_errors=True)
+    _clear(order.to, segmenter.people_of(preparation))
     with (
         OverlayVideo(overlay, preparation.size_hw) as video,
         _coco_file(order.to / "instances.json") as coco,
@@ -143,6 +140,19 @@ def write_tracks(context: Context, order: TrackOrder) -> TrackSummary:
     with storage_errors(order.to, option="--to"):
         write_atomically(order.to / "summary.json", json.dumps(asdict(summary), indent=1).encode())
     return summary
+
+
+def _clear(folder: Path, people: Sequence[int]) -> None:
+    """Remove the masks of an earlier call, and what a killed one left half written."""
+    with storage_errors(folder, option="--to"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for person in people:
+            shutil.rmtree(folder / f"person_{person}", ignore_errors=True)
+        for leftover in folder.glob(f"{WRITING_PREFIX}*"):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
 
 
 class _Results:

@@ -26,7 +26,7 @@ from labeling.review.propagation_plan import OpenTime, PropagationQuality, Revie
 from labeling.review.records import ProposedInstance
 from labeling.structures.masks import Mask
 
-FORMAT = 1
+FORMAT = 2
 """Increase it with every change to the numerics, so that masks are carried again."""
 _OPEN = ("waiting", "open", "confirmed")
 """States of frames that masks are carried to."""

@@ -13,11 +13,17 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from labeling.comparison.iou import match_pairs
+from labeling.refinement.carried_mask import (
+    INSIDE_FROM,
+    CarriedMask,
+    blend_sides,
+    carry_confidence,
+    carry_side,
+)
 from labeling.refinement.mask_colors import PersonColors, SoftMask, refine_by_color
-from labeling.structures.masks import BoolArray, Mask, iou_matrix
+from labeling.structures.masks import Mask, iou_matrix
 from labeling.tracking.flow_chain import ChainedFlow, FlowStep, flow_step, follow
 from labeling.tracking.frame_strip import StripImage
 
@@ -29,11 +35,8 @@ TEACHER_WEIGHT, TEACHER_WEIGHT_UNKNOWN = 0.15, 0.5
 """Weight of the teacher's mask in a fused one, and how much more it has where the flow is not consistent; both are times
 1 - confidence. Without that factor, DAVIS' dance-twirl loses 0.026 in a gap with slow motion and gains 0.027 in one with
 fast motion, in which the flow fails."""
-LEAST_CONSISTENCY = 0.05
-"""Added to the consistency of both sides, so that where neither flow is known the nearer frame counts more."""
 LEAST_NEARNESS = 0.01
 """Where there is only one side, the last image of the gap is the farthest target."""
-INSIDE_FROM = 0.5
 SMALLEST_PX = 20
 """Smallest area of a carried mask in the small image; less has left the image."""
 
@@ -55,7 +58,7 @@ class PropagatedMask:
     mask: Mask
     """In the frame's size; fused with the teacher's where they agree."""
     confidence: float
-    """In [0, 1]; see `_confidence`."""
+    """In [0, 1]; see `carry_confidence`."""
     origins: tuple[int, ...]
     """Ids of the person in the corrected frames before and after."""
     track_id: int | None
@@ -124,10 +127,7 @@ class _Carried:
     """One person at one target, before refinement."""
 
     person: _Person
-    soft: SoftMask
-    consistency: NDArray[np.float32]
-    meeting_iou: float | None
-    """IoU of the masks from both sides; None: there is one side only."""
+    mask: CarriedMask
 
 
 def _chains(gap: Gap, steps: Sequence[FlowStep], *, is_forward: bool) -> dict[int, ChainedFlow]:
@@ -216,38 +216,29 @@ def _carry(
     """Blend the masks from both sides at a target; people who have left the image are dropped."""
     times = [image.pts_ms for image in gap.images]
     share = (times[position] - times[0]) / max(1, times[-1] - times[0])
+    target = gap.images[position].rgb
     carried = []
     for person in people:
         sides = [
-            (chain, mask, nearness)
-            for chain, mask, nearness in (
-                (before, person.before, max(LEAST_NEARNESS, 1 - share)),
-                (after, person.after, max(LEAST_NEARNESS, share)),
+            (carry_side(chain, mask, origin.rgb, target), nearness)
+            for chain, mask, nearness, origin in (
+                (before, person.before, max(LEAST_NEARNESS, 1 - share), gap.images[0]),
+                (after, person.after, max(LEAST_NEARNESS, share), gap.images[-1]),
             )
             if chain is not None and mask is not None
         ]
-        one = _blend(person, sides)
-        if np.count_nonzero(one.soft > INSIDE_FROM) >= SMALLEST_PX:
-            carried.append(one)
+        blended = blend_sides(*zip(*sides, strict=True))
+        if np.count_nonzero(blended.soft > INSIDE_FROM) >= SMALLEST_PX:
+            carried.append(_Carried(person, blended))
     return carried
-
-
-def _blend(person: _Person, sides: Sequence[tuple[ChainedFlow, SoftMask, float]]) -> _Carried:
-    """Average the carried masks, weighted by nearness in time and consistency of the flow."""
-    masks = [chain.carry(mask) for chain, mask, _ in sides]
-    weights = [nearness * (LEAST_CONSISTENCY + chain.consistency) for chain, _, nearness in sides]
-    total = np.maximum(np.sum(weights, axis=0), 1e-6)
-    soft = np.sum([w * m for w, m in zip(weights, masks, strict=True)], axis=0) / total
-    consistency = np.max([chain.consistency for chain, _, _ in sides], axis=0)
-    meeting_iou = _iou(masks[0] > INSIDE_FROM, masks[1] > INSIDE_FROM) if len(masks) > 1 else None
-    return _Carried(person, soft.astype(np.float32), consistency, meeting_iou)
 
 
 def _finish(gap: Gap, carried: Sequence[_Carried], position: int, method: Method) -> list[PropagatedMask]:
     """Refine the people of a target, compare them with the teacher's masks, and fuse them."""
     rgb = gap.images[position].rgb
     refined = [
-        one.soft if method == "flow" else refine_by_color(rgb, one.soft, one.person.colors) for one in carried
+        one.mask.soft if method == "flow" else refine_by_color(rgb, one.mask.soft, one.person.colors)
+        for one in carried
     ]
     own = [_enlarge(mask, gap.size_hw) for mask in _apart(refined)]
     teachers = gap.targets[position]
@@ -255,9 +246,9 @@ def _finish(gap: Gap, carried: Sequence[_Carried], position: int, method: Method
     found = []
     for index, (one, soft, mask) in enumerate(zip(carried, refined, own, strict=True)):
         teacher, iou = matches.get(index, (None, None))
-        result = PropagatedMask(
-            mask, _confidence(one, soft), one.person.origins, one.person.track_id, teacher, iou
-        )
+        person = one.person
+        confidence = carry_confidence(one.mask, soft, rgb, person.colors)
+        result = PropagatedMask(mask, confidence, person.origins, person.track_id, teacher, iou)
         if method == "fused" and teacher is not None and iou is not None and iou >= FUSE_IOU:
             result = replace(result, mask=_fuse(gap, position, one, teachers[teacher], result.confidence))
         found.append(result)
@@ -271,8 +262,8 @@ def _match_teacher(own: Sequence[Mask], teachers: Sequence[Mask]) -> list[tuple[
 def _fuse(gap: Gap, position: int, one: _Carried, teacher: Mask, confidence: float) -> Mask:
     """Average with the teacher's mask, which counts more where the flow is not consistent, and refine that."""
     image = gap.images[position]
-    weight = (1 - confidence) * (TEACHER_WEIGHT + TEACHER_WEIGHT_UNKNOWN * (1 - one.consistency))
-    soft = (1 - weight) * one.soft + weight * _shrink_mask(teacher, image)
+    weight = (1 - confidence) * (TEACHER_WEIGHT + TEACHER_WEIGHT_UNKNOWN * (1 - one.mask.consistency))
+    soft = (1 - weight) * one.mask.soft + weight * _shrink_mask(teacher, image)
     return _enlarge(refine_by_color(image.rgb, soft.astype(np.float32), one.person.colors), gap.size_hw)
 
 
@@ -282,21 +273,6 @@ def _apart(softs: Sequence[SoftMask]) -> list[SoftMask]:
         return list(softs)
     best = np.argmax(softs, axis=0)
     return [np.where(best == index, soft, 0).astype(np.float32) for index, soft in enumerate(softs)]
-
-
-def _confidence(one: _Carried, refined: SoftMask) -> float:
-    """Return the product of: share of consistent pixels, IoU of both sides where they meet, and of color and flow."""
-    flow, mask = one.soft > INSIDE_FROM, refined > INSIDE_FROM
-    if not mask.any():
-        return 0.0
-    consistent = float(one.consistency[flow | mask].mean())
-    meeting = 1.0 if one.meeting_iou is None else one.meeting_iou
-    return consistent * meeting * _iou(flow, mask)
-
-
-def _iou(first: BoolArray, second: BoolArray) -> float:
-    either = np.count_nonzero(first | second)
-    return float(np.count_nonzero(first & second) / either) if either else 0.0
 
 
 def _size(image: StripImage) -> tuple[int, int]:

@@ -26,6 +26,8 @@ ROUGH_FRAMES, SHORTLIST = 6, 12
 """All candidates are compared on a few frames, and the best of them on all frames."""
 MIN_INSIDE = 0.95
 """Smallest share of points inside the image."""
+MIN_INSIDE_FITTED = 0.5
+"""The same where the map was fitted to people of this image: many of them may be about to leave it."""
 CLEARLY_BETTER = 0.7
 """Another image size or frame rate than the video's must reduce the distance to this share."""
 COMMON_SIZES = (
@@ -103,10 +105,12 @@ def find_projection(
     homography: GroundHomography,
     video: DetectedVideo,
     fixed: Conventions,
+    *,
+    min_inside: float = MIN_INSIDE,
 ) -> Projection:
     """Try all conventions that `fixed` leaves open on a video's own detections.
 
-    At least 95 % of the points must be inside the image. The rest is decided by the median distance between
+    A share `min_inside` of the points must be inside the image. The rest is decided by the median distance between
     points and boxes, each box taken once.
 
     Raises:
@@ -115,11 +119,11 @@ def find_projection(
     trial = _Trial(trajectories, video.boxes, video.size_hw, video.frame_count)
     size_hw = video.size_hw
     views = [_view(trial, homography, tried) for tried in _views(trial, fixed)]
-    inside = [view for view in views if view.inside >= MIN_INSIDE]
+    inside = [view for view in views if view.inside >= min_inside]
     if not inside:
         best = max(views, key=lambda one: one.inside)
         raise TrajectoriesInvalid(
-            f"no convention puts {MIN_INSIDE:.0%} of the annotated points into the image of "
+            f"no convention puts {min_inside:.0%} of the annotated points into the image of "
             f"{size_hw[1]}x{size_hw[0]} px; the best is {best.describe()}: check the homography and name the "
             "size of its image (homography_size)"
         )

@@ -12,7 +12,8 @@ written whole, so a killed process, or another shard of the video, continues whe
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -23,7 +24,7 @@ import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from labeling.storage.atomic import storage_errors, write_atomically
+from labeling.storage.atomic import WRITING_PREFIX, storage_errors, write_atomically
 from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask
 from labeling.tracking.anchors import Conventions, Projection
@@ -38,11 +39,16 @@ class OsvosFiles:
 
     folder: Path
 
-    def lock(self) -> FileLock:
-        """Keep other processes from doing the same work; the file stays."""
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from doing the same work, and remove what a killed one left half written."""
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.folder / ".lock")
+        with FileLock(self.folder / ".lock"):
+            with storage_errors(self.folder):
+                for leftover in self.folder.rglob(f"{WRITING_PREFIX}*"):
+                    leftover.unlink(missing_ok=True)
+            yield
 
     def times(self, make: Callable[[], Sequence[int]]) -> NDArray[np.int64]:
         """Return the times of the frames, from `make` the first time."""

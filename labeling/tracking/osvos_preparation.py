@@ -27,7 +27,7 @@ from labeling.tracking.osvos_files import OsvosFiles
 from labeling.tracking.osvos_fine_tuning import FineTuning, TrainedHead, fine_tune
 from labeling.tracking.osvos_network import Backbone, PersonHead
 from labeling.tracking.osvos_prediction import MIN_DIFFERENCE
-from labeling.tracking.proportional import proportional_homography, refine_homography
+from labeling.tracking.proportional import fit_projection
 from labeling.tracking.training_masks import (
     AnnotatedFrame,
     PersonMatches,
@@ -137,11 +137,11 @@ class OsvosPreparation:
         given, count = self.annotation, len(self.pts_ms)
         found = self.instances(trial_frames(given.trajectories, count))
         boxes = {number: [one.box_xywh for one in people] for number, people in found.items()}
-        homography = given.homography or refine_homography(
-            proportional_homography(given.trajectories, self.size_hw), given.trajectories, boxes, given.fixed
-        )
         video = DetectedVideo(boxes, self.size_hw, count)
-        projection = find_projection(given.trajectories, homography, video, given.fixed)
+        if given.homography is None:
+            projection = fit_projection(given.trajectories, video, given.fixed)
+        else:
+            projection = find_projection(given.trajectories, given.homography, video, given.fixed)
         is_near = projection.distance_px < self.max_distance_px
         log.log(logging.INFO if is_near else logging.WARNING, "trajectories: %s", projection.describe())
         return projection

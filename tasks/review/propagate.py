@@ -1,7 +1,8 @@
 """Carry reviewed masks to the open frames near them; update which frames need a review, and with which priority.
 
 Each gap between reviewed frames is one transaction. What is stored under the annotations that it comes from is not
-computed again, so that an interrupted run continues, and a changed or deleted annotation replaces it.
+computed again, so that an interrupted run continues. What comes from a changed or deleted annotation is withdrawn
+first, in one transaction with the states of its frames: after a crash, no frame is confirmed by masks that are outdated.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -77,9 +78,11 @@ def _propagate_run(context: Context, run_id: str, settings: Settings) -> Propaga
         known = current_propagations(session, run_id)
         plans = list(_plan_run(session, run_id, settings))
     valid = {frame.frame_id: _key(run_id, gap, frame.frame_id) for _, gap in plans for frame in gap.frames}
-    outdated = [frame_id for frame_id in known if frame_id not in valid]
+    outdated = [frame_id for frame_id, key in known.items() if valid.get(frame_id) != key]
+    limits = {"min_iou": settings.confirm_iou, "min_confidence": settings.confirm_confidence}
     with context.database.transaction() as session:
         replace_propagations(session, run_id, outdated)
+        confirmed = update_review_states(session, run_id, **limits)
     carried, problems = 0, []
     for video_id, gap in plans:
         new = tuple(frame for frame in gap.frames if known.get(frame.frame_id) != valid[frame.frame_id])
@@ -90,10 +93,9 @@ def _propagate_run(context: Context, run_id: str, settings: Settings) -> Propaga
         except MaskmillError as error:
             problems.append(f"masks of video {video_id[:12]} were not carried ({error.code}): {error}")
     with context.database.transaction() as session:
-        confirmed = update_review_states(
-            session, run_id, min_iou=settings.confirm_iou, min_confidence=settings.confirm_confidence
-        )
-    return PropagationSummary(carried, confirmed, len(outdated), tuple(dict.fromkeys(problems)))
+        confirmed += update_review_states(session, run_id, **limits)
+    withdrawn = sum(frame_id not in valid for frame_id in outdated)
+    return PropagationSummary(carried, confirmed, withdrawn, tuple(dict.fromkeys(problems)))
 
 
 def _plan_run(session: Session, run_id: str, settings: Settings) -> Iterator[tuple[str, PlannedGap]]:

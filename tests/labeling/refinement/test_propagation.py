@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from configs.models import Review
 from labeling.refinement.propagation import CorrectedPerson, Gap, PropagatedMask, flow_steps, propagate
 from labeling.structures.masks import Mask, iou_matrix
 from labeling.tracking.flow_chain import FlowStep, follow
@@ -79,6 +80,7 @@ def test_one_corrected_frame_suffices(
     gap = gap_of(strip, **{other: None})
     [person] = carried(gap, steps)
     assert iou(person.mask, true_mask(5)) > 0.9
+    assert person.confidence > 0.5
     assert person.origins == (1 if side == "before" else 2,)
 
 
@@ -96,6 +98,17 @@ def test_a_wrong_correction_lowers_the_confidence(strip: list[StripImage], steps
     after = [CorrectedPerson(2, box_mask(40, 25, 30, 30), track_id=7)]
     gap = gap_of(strip, before=[CorrectedPerson(1, true_mask(0), track_id=7)], after=after)
     assert carried(gap, steps)[0].confidence < 0.6 * right
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_a_mask_that_lies_on_the_background_has_a_low_confidence(strip: list[StripImage], side: str) -> None:
+    """The flow forth and back agrees: one step misses the person, who jumps, and finds the still room."""
+    still = np.zeros((*SIZE_HW, 2), np.float16)
+    steps = [FlowStep(still, still)] * LAST
+    other = "after" if side == "before" else "before"
+    [smeared] = carried(gap_of(strip, **{other: None}), steps)
+    assert iou(smeared.mask, true_mask(5)) < 0.6
+    assert smeared.confidence < Review().confirm_confidence
 
 
 def test_another_person_is_carried_beside(strip: list[StripImage], steps: list[FlowStep]) -> None:

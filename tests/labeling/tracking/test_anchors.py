@@ -11,7 +11,7 @@ from labeling.structures.masks import BoxXywh
 from labeling.tracking.anchors import Anchor, Conventions, Order, assign_boxes, nearest_box
 from labeling.tracking.conventions import DetectedVideo, find_projection, trial_frames
 from labeling.tracking.homography import GroundHomography, read_homography
-from labeling.tracking.proportional import proportional_homography, refine_homography
+from labeling.tracking.proportional import fit_projection, proportional_homography, refine_homography
 from labeling.tracking.trajectories import FloatArray, Trajectory, read_trajectories
 
 SIZE_HW = (360, 480)
@@ -136,6 +136,24 @@ def test_without_a_homography_the_proportional_map_is_fitted_to_the_people() -> 
     rough, fine = (find_projection(flat, one, video(boxes), Conventions()) for one in (start, found))
     assert fine.distance_px < 4
     assert fine.distance_px < 0.5 * rough.distance_px
+
+
+@pytest.mark.parametrize("turn", [((0, 1), (1, 0)), ((-1, 0), (0, 1)), ((0, -1), (1, 0))])
+def test_without_a_homography_the_axes_of_the_world_may_point_anywhere(
+    turn: tuple[tuple[int, int], tuple[int, int]],
+) -> None:
+    trajectories, _, boxes = plant("xy", inverse=False, anchor="bottom")
+    turned = {
+        person: Trajectory(person, one.frames, 0.05 * walk_pixels(person, one.frames) @ np.array(turn))
+        for person, one in trajectories.items()
+    }
+    found = fit_projection(turned, video(boxes), Conventions())
+    assert (found.anchor, found.distance_px < 4) == ("bottom", True)
+    errors = [
+        np.linalg.norm(found.map(one.points) - walk_pixels(person, one.frames), axis=1)
+        for person, one in turned.items()
+    ]
+    assert np.median(np.concatenate(errors)) < 3
 
 
 def test_points_on_a_line_cannot_be_placed_without_a_homography() -> None:

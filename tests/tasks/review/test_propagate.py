@@ -190,6 +190,23 @@ def test_an_interrupted_call_continues_and_gives_the_same(
     assert walk.states() == ["reviewed", "confirmed", "reviewed", "confirmed", "confirmed"]
 
 
+def test_what_a_changed_annotation_confirmed_is_open_before_masks_are_carried_again(
+    walk: Walk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk.review(0, [sampled_mask(0)])
+    walk.propagate(propagate_s=0.6)
+    assert walk.states() == ["reviewed", "confirmed", *["open"] * 3]
+    walk.review(0, [HALF], number=9)
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(propagate, "store_propagations", crash)
+    with pytest.raises(KeyboardInterrupt):
+        walk.propagate(propagate_s=0.6)
+    assert walk.states() == ["reviewed", *["open"] * 4]
+
+
 def test_a_video_that_is_gone_is_reported_and_changes_nothing(walk: Walk) -> None:
     walk.review(0, [sampled_mask(0)])
     (walk.home.root / "planted.mp4").unlink()
