@@ -296,7 +296,8 @@ def test_the_card_names_the_service_without_its_query() -> None:
     asked = segmenter("https://host:8443/segment?area=hidden#part", mask_threshold=0.25)
     card = asked.card
     assert (card.kind, card.name, card.settings) == (
-        "http", "https://host:8443/segment", '{"mask_threshold":0.25}',
+        "http", "https://host:8443/segment",
+        '{"mask_threshold":0.25,"min_score":0.5,"person_category":[]}',
     )  # fmt: skip
     assert asked.prepare(Clip("ab" * 32)) is asked
     assert isinstance(asked, Segmenter)

@@ -129,7 +129,7 @@ def test_results_are_found_by_file_name_or_image_id(tmp_path: Path) -> None:
             {"file_name": "1f0cab42/99.png", "category_id": 1, "segmentation": row_rle(0)},
         ],
     )
-    segmenter = opened(path)
+    segmenter = MasksFolderSegmenter(MasksFolderBlock(path=path, min_score=0.4))
     frames = [frame("cat.png"), frame("000123.jpg"), frame("shot.0001.jpg"), frame(), frame(pts_ms=99)]
     assert rows_found(segmenter, *frames) == [[1, 2], [3], [4], [5], [0]]
     assert [i.score for i in segmenter.segment(frames[:1])[0]] == [0.9, 0.4]
@@ -171,7 +171,8 @@ def test_the_card_holds_the_hash_of_the_file(tmp_path: Path) -> None:
     path = write_json(tmp_path / "results.json", [])
     card = opened(path, "error").card
     assert card.weights_sha256 == hashlib.sha256(b"[]").hexdigest()
-    assert (card.kind, card.name, card.settings) == ("masks_folder", "results.json", '{"missing":"error"}')
+    settings = '{"missing":"error","min_score":0.5,"person_category":[]}'
+    assert (card.kind, card.name, card.settings) == ("masks_folder", "results.json", settings)
     assert opened(tmp_path).card.weights_sha256 == ""
 
 
