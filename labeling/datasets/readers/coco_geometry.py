@@ -173,7 +173,7 @@ class GeometryCheck:
             return
         outlines = read_polygons(segmentation, name)
         points = np.concatenate([np.asarray(outline).reshape(-1, 2) for outline in outlines])
-        if len(points) and 0 <= points.min() and points.max() <= 1:
+        if len(points) and points.min() >= 0 and points.max() <= 1:
             raise AnnotationsContradict(
                 f"{name}: the polygon's coordinates reach from {points.min():.3g} to {points.max():.3g}: they seem to be "
                 "shares of the image; COCO's are pixels: multiply them by the image's width and height"
