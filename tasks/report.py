@@ -15,7 +15,7 @@ from db.runs.queries import RunSummary, SourceOfRun, latest_run, run_models, run
 from labeling.refinement.protocol import refiners_in
 from labeling.report.charts import AgreementHistogram, funnel_rows, histogram_chart
 from labeling.report.page import render_page
-from labeling.report.wording import summary_sentence
+from labeling.report.wording import doubt_about_student, summary_sentence
 from labeling.storage.home import Home
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance
@@ -127,7 +127,9 @@ def render_report(
 
 def sentence_of(summary: RunSummary) -> str:
     """Summarize a run in one or two sentences."""
-    return summary_sentence(summary.counts, videos=summary.videos, images=summary.images)
+    sentence = summary_sentence(summary.counts, videos=summary.videos, images=summary.images)
+    doubt = doubt_about_student(summary.counts, sees_people=summary.student_sees_people)
+    return f"{sentence} {doubt}" if doubt else sentence
 
 
 def agreement_histogram(session: Session, run: RunRow) -> AgreementHistogram:

@@ -17,6 +17,7 @@ from labeling.runtime.threads import thread_limit
 from labeling.segmenters.weights import check_sha256
 
 FloatBatch = NDArray[np.float32]
+_FLOAT: np.dtype[Any] = np.dtype(np.float32)
 Outputs = list[NDArray[np.generic]]
 Kind = Literal["onnx", "torchscript", "litert"]
 _LOCATION = re.compile(rb"\x0a\x08location\x12(?:([\x01-\x7f])|([\x80-\xff])([\x01-\x7f]))", re.DOTALL)
@@ -32,7 +33,7 @@ class OpenNetwork:
     """None for an axis of any length, or if the file does not declare its input."""
     run: Callable[[FloatBatch], Outputs]
     """Takes the prepared image with a batch axis; quantized inputs and outputs are converted."""
-    input_dtype: np.dtype[Any] = np.dtype(np.float32)
+    input_dtype: np.dtype[Any] = _FLOAT
     quantization: tuple[float, int] = (0.0, 0)
     """Scale and zero point of the input; a scale of 0: none."""
 
