@@ -105,8 +105,8 @@ class CustomNetworkBlock(MaskBlock):
     lengths, and only where they fit both orders, this one counts."""
     channels: Literal["rgb", "bgr"] = "rgb"
     scale: float | None = None
-    """Factor for pixel values, applied first. None: 1 for a network that takes whole numbers from 0 to 255, otherwise
-    1/255."""
+    """Factor for pixel values, applied first. None: 1 for a network that takes whole numbers from 0 to 255, if there is
+    no mean and std; otherwise 1/255."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Subtracted after scaling."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)

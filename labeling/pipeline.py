@@ -35,7 +35,6 @@ from labeling.trust.evidence import Evidence
 from labeling.trust.scores import predict_trust, with_trust
 from labeling.video.decode import DecodeStats
 
-
 OUTPUT_RULE = "model_output"
 """Rule of a frame whose masks, made elsewhere, cannot be read."""
 _ONE_RECORD_PER_FRAME = frozenset({"masks_folder", "http"})

@@ -21,6 +21,8 @@ from labeling.structures.probability_maps import instances_from_map, resize_map
 _BYTE = 255
 _FEWEST_LEVELS = 16
 """Levels to which an image may shrink in a network that takes whole numbers."""
+_LEAST_KEPT = 0.7
+"""Share of the range of an image's values that must lie within the type's limits."""
 _WIDE_RANGE = 32.0
 """A quantized input that holds numbers so far apart takes pixels from 0 to 255, not from 0 to 1."""
 _RGB = 3
@@ -130,7 +132,8 @@ def complete_block(block: CustomNetworkBlock, network: OpenNetwork) -> CustomNet
         is_last = len(shape) > _RGB and shape[-1] == _RGB and shape[1] != _RGB
         found["layout"] = "nhwc" if is_last else "nchw"
     if block.scale is None:
-        found["scale"] = 1.0 if _takes_pixels(network) else 1 / _BYTE
+        is_plain = not any(block.mean) and set(block.std) == {1.0}
+        found["scale"] = 1.0 if is_plain and _takes_pixels(network) else 1 / _BYTE
     return block.model_copy(update=found)
 
 
@@ -200,10 +203,13 @@ def _check_levels(block: CustomNetworkBlock, network: OpenNetwork) -> None:
     ends = (np.array([[0.0], [_BYTE]]) * (block.scale or 1.0) - mean) / std
     levels = quantize(ends.astype(np.float32), network.input_dtype, *network.quantization).astype(np.float64)
     number = int(abs(levels[1] - levels[0]).max()) + 1
-    if number < _FEWEST_LEVELS:
+    step, zero = network.quantization
+    unbounded = ends / (step or 1.0) + zero
+    kept = float((abs(levels[1] - levels[0]) / abs(unbounded[1] - unbounded[0])).max())
+    if number < _FEWEST_LEVELS or kept < _LEAST_KEPT:
         low, high = float(ends.min()), float(ends.max())
         raise ConfigError(
             f"{block.kind} model {block.path.name}: its input is {network.input_dtype}, but scale {block.scale:.3g}, "
             f"mean {list(block.mean)} and std {list(block.std)} turn pixels from 0 to 255 into numbers from {low:.3g} to "
-            f"{high:.3g}, which are {number} levels: remove scale, mean and std, or set scale: 1"
+            f"{high:.3g}, which are {number} levels, {min(kept, 1.0):.0%} of that range: remove scale, mean and std, or set scale: 1"
         )

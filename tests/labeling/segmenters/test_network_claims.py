@@ -69,12 +69,16 @@ def test_a_network_of_bytes_gets_pixels_where_no_scale_is_declared(bytes_in: Pat
         ({"scale": 1 / 255}, 2),
         ({"mean": (0.5,) * 3, "std": (0.5,) * 3, "scale": 1 / 255}, 2),
         ({"scale": 0.05}, 14),
+        ({"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}, 4),
+        ({"scale": 4}, 256),
     ],
 )
 def test_values_that_fall_on_a_few_levels_are_an_error(
     bytes_in: Path, options: dict[str, Any], levels: int
 ) -> None:
-    with pytest.raises(ConfigError, match=rf"its input is uint8, .* which are {levels} levels: remove scale"):
+    with pytest.raises(
+        ConfigError, match=rf"its input is uint8, .* which are {levels} levels, .*: remove scale"
+    ):
         opened(bytes_in, **options)
 
 
