@@ -121,7 +121,7 @@ class CustomNetworkSegmenter(StatelessSegmenter):
 
 def _describe_array(values: NDArray[np.generic], dtype: np.dtype[np.generic]) -> str:
     shape = "x".join(map(str, values.shape))
-    return f"{shape} {dtype} from {float(np.min(values)):.3g} to {float(np.max(values)):.3g}"  # type: ignore[arg-type]  # numbers
+    return f"{shape} {dtype} from {float(np.min(values)):.3g} to {float(np.max(values)):.3g}"
 
 
 def complete_block(block: CustomNetworkBlock, network: OpenNetwork) -> CustomNetworkBlock:

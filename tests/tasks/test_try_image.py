@@ -18,6 +18,7 @@ from labeling.segmenters.factory import load_models
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip, ImageFile
 from labeling.structures.records import LabeledShard
+from labeling.video.images import read_image
 from tasks.try_image import try_segmenter
 
 HW = (60, 80)
@@ -78,7 +79,7 @@ def test_a_trial_describes_and_draws_what_a_segmenter_sees(tmp_path: Path) -> No
     printed = CliRunner().invoke(app, [*words, "--to", str(drawn)]).stdout
     assert "masks_folder:student\np0.png is read as one mask\n1 mask, 25.0 % of the image\n" in printed
     assert "  score 1.00, 1,200 px, 30x40 at 20, 10" in printed
-    assert cv2.imread(str(drawn)).shape == (*HW, 3)
+    assert read_image(drawn).shape == (*HW, 3)
     figures = json.loads(CliRunner().invoke(app, [*words, "--role", "teacher", "--json"]).stdout)
     assert (figures["model"], figures["person_share"]) == ("masks_folder:exact", 0.25)
 

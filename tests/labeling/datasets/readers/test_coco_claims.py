@@ -1,6 +1,7 @@
 """COCO files whose records contradict each other, their images or their categories."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def test_ids_that_match_nothing_or_twice_are_errors(tmp_path: Path) -> None:
         read(truth(tmp_path, PERSON, images=[image, {**image, "id": 5}]))
 
 
-def shares(values: list[float]) -> list[float]:
+def shares(values: Sequence[float]) -> list[float]:
     return [value / HW[1 - n % 2] for n, value in enumerate(values)]
 
 

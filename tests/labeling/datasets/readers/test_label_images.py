@@ -92,7 +92,7 @@ def values_of(content: bytes) -> list[int]:
 
 
 def two_people(first: int, second: int, dtype: type = np.uint8) -> NDArray[Any]:
-    pixels = np.zeros((60, 80), dtype=dtype)
+    pixels: NDArray[Any] = np.zeros((60, 80), dtype=dtype)
     pixels[10:50, 5:25] = first
     pixels[10:50, 45:70] = second
     return pixels
