@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Fraction01 = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -19,6 +19,15 @@ class Block(BaseModel):
         field_title_generator=lambda key, _: key,  # and its key as the title
     )
 
+
+def _as_names(value: object) -> object:
+    """Return one name or id, or several, as a list of texts."""
+    several = value if isinstance(value, list | tuple) else [value]
+    return [str(one) if isinstance(one, int) and not isinstance(one, bool) else one for one in several]
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_names)]
+"""Names or ids; one alone needs no list."""
 
 _SHORTHAND = {
     "torchvision": "model",

@@ -27,6 +27,7 @@ MaskmillError
 │   ├── WeightsCorrupt       the file has another SHA-256
 │   ├── ExtraMissing         a required optional library is not installed
 │   ├── ModelOutputWrong     shape, type or range differs from the declared one
+│   │   └── AnnotationsContradict  coordinates of a record contradict the image or each other
 │   ├── InsufficientMasks    too few frames of a person have a mask to learn from
 │   └── SegmenterUnreachable the service behind a segmenter did not answer
 ├── StorageError             the home or the image store cannot be read or written
@@ -192,6 +193,9 @@ class ExtraMissing(ModelError): ...
 
 class ModelOutputWrong(ModelError):
     code = "model_output"
+
+
+class AnnotationsContradict(ModelOutputWrong): ...
 
 
 class InsufficientMasks(ModelError):

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from configs.block import Block
+from configs.block import Block, Names
 from configs.errors import ConfigError
 
 
@@ -17,10 +17,12 @@ class LabeledSet(Block):
     images: Path
     """Folder of the images."""
     coco: Path | None = None
-    """COCO file. People are its category `person`; crowds are ignored. If a person of an image has a `bbox` but no
+    """COCO file. Crowds, and regions with the flag `ignore`, are ignored. If a person of an image has a `bbox` but no
     `segmentation`, only boxes are used for that image."""
+    person_category: Names = ()
+    """Names or ids of the COCO file's categories of people. Empty: `person` or `people`, in any case."""
     masks: Path | None = None
-    """Folder of PNG masks: `NAME.png`, `NAME_mask.png`, or CDnet's `gtNUMBER.png` for `inNUMBER.jpg`."""
+    """Folder of PNG masks: `NAME.png`, `NAME_mask.png`, `NAME.jpg.png`, or CDnet's `gtNUMBER.png` for `inNUMBER.jpg`."""
     mask_encoding: Literal["instances", "cdnet"] = "instances"
     """Meaning of a mask's values: one value per person (0 is background, 255 alone is one person), or CDnet's
     grays (255 moving; 85 and 170 not decided; 0 and 50 background)."""
@@ -41,6 +43,10 @@ class LabeledSet(Block):
         if self.coco and self.mask_encoding != "instances":
             raise PydanticCustomError(
                 "mask_encoding_of_coco", "mask_encoding applies to PNG masks, not to a COCO file: remove it"
+            )
+        if self.person_category and not self.coco:
+            raise PydanticCustomError(
+                "category_of_masks", "person_category applies to a COCO file, not to PNG masks: remove it"
             )
         return self
 

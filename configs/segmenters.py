@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from configs.block import Block, Fraction01, expand_shorthand
+from configs.block import Block, Fraction01, Names, expand_shorthand
 from configs.refinement import RefineBlock
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -100,10 +100,13 @@ class CustomNetworkBlock(MaskBlock):
     sha256: Sha256 | None = None
     input_hw: tuple[int, int]
     """Height and width of the network's input."""
-    layout: Literal["nchw", "nhwc"] = "nchw"
+    layout: Literal["nchw", "nhwc"] | None = None
+    """Order of the input's axes; None: found from the file, or else nchw. Those of the output are found from its
+    lengths, and only where they fit both orders, this one counts."""
     channels: Literal["rgb", "bgr"] = "rgb"
-    scale: float = 1 / 255
-    """Factor for pixel values, applied first; 1 for a network that takes 0 to 255."""
+    scale: float | None = None
+    """Factor for pixel values, applied first. None: 1 for a network that takes whole numbers from 0 to 255, if there is
+    no mean and std; otherwise 1/255."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Subtracted after scaling."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -114,6 +117,9 @@ class CustomNetworkBlock(MaskBlock):
     """Channel of people in a map with several channels, or their value in a class map."""
     softmax: bool = False
     """Apply softmax over the channels of logits instead of a sigmoid."""
+    output_scale: float | None = Field(None, gt=0)
+    """Factor for the output's values; None: whole numbers of 8 or 16 bits without a quantization of their own are scaled
+    by their range, such as 1/255, and other values are taken as they are."""
     mask_threshold: Fraction01 = 0.5
     min_area: Fraction01 = 0.001
     connected_components: bool = False
@@ -129,7 +135,12 @@ class MasksFolderBlock(MaskBlock):
     version: str = ""
     """Any text. Change it when the masks change: only then they are another run."""
     missing: Literal["empty", "error"] = "empty"
-    """What to do for a frame without a mask: no person, or an error."""
+    """What to do for a frame without a mask: no person, or an error. It is an error in any case if no frame has one."""
+    person_category: Names = ()
+    """COCO only: names or ids of the categories of people. Empty: `person` or `people` in any case, or id 1 where no
+    categories are listed."""
+    min_score: Fraction01 = 0.5
+    """COCO only: records below this score are dropped."""
 
 
 class HttpBlock(MaskBlock):
@@ -142,6 +153,11 @@ class HttpBlock(MaskBlock):
     timeout_s: float = Field(10.0, gt=0)
     retries: int = Field(3, ge=0)
     mask_threshold: Fraction01 = 0.5
+    person_category: Names = ()
+    """COCO only: names or ids of the categories of people. Empty: `person` or `people` in any case, or id 1 where no
+    categories are listed."""
+    min_score: Fraction01 = 0.5
+    """COCO only: records below this score are dropped."""
     token_env: str | None = None
     """Environment variable that holds a bearer token; the token itself is never stored."""
 

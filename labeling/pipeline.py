@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from more_itertools import batched
 
+from configs.errors import ModelOutputWrong
 from configs.models import PoseFilter, RunConfig
 from labeling.comparison.agreement import compare_instances
 from labeling.review.queue import review_priority
@@ -33,6 +34,11 @@ from labeling.trust.decide import decide
 from labeling.trust.evidence import Evidence
 from labeling.trust.scores import predict_trust, with_trust
 from labeling.video.decode import DecodeStats
+
+OUTPUT_RULE = "model_output"
+"""Rule of a frame whose masks, made elsewhere, cannot be read."""
+_ONE_RECORD_PER_FRAME = frozenset({"masks_folder", "http"})
+"""Kinds of segmenters in which one frame's masks can be wrong by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +140,42 @@ def _sample(shard: _Shard) -> Iterator[_Candidate]:
 def _segment(
     shard: _Shard, stage: str, model: Segmenter, candidates: Iterable[_Candidate]
 ) -> Iterator[list[tuple[_Candidate, list[Instance]]]]:
-    """Run a model on full batches of candidates."""
+    """Run a model on full batches of candidates.
+
+    A frame whose own masks cannot be read is rejected, unless that happens to all of them.
+    """
+    first_error: ModelOutputWrong | None = None
+    has_output = False
     for batch in batched(candidates, shard.config.batch):
-        with shard.watch.time(stage):
-            found = model.segment([candidate.frame for candidate in batch])
-        yield list(zip(batch, found, strict=True))
+        try:
+            with shard.watch.time(stage):
+                found = model.segment([candidate.frame for candidate in batch])
+            pairs = list(zip(batch, found, strict=True))
+        except ModelOutputWrong as error:
+            if model.card.kind not in _ONE_RECORD_PER_FRAME:
+                raise
+            first_error = first_error or error
+            pairs = _segment_singly(shard, stage, model, batch)
+        has_output = has_output or bool(pairs)
+        if pairs:
+            yield pairs
+    if first_error and not has_output:
+        raise first_error
+
+
+def _segment_singly(
+    shard: _Shard, stage: str, model: Segmenter, batch: Sequence[_Candidate]
+) -> list[tuple[_Candidate, list[Instance]]]:
+    """Run a model frame by frame; reject those whose output is wrong, with the reason."""
+    pairs = []
+    for candidate in batch:
+        try:
+            with shard.watch.time(stage):
+                (found,) = model.segment([candidate.frame])
+            pairs.append((candidate, found))
+        except ModelOutputWrong as error:
+            shard.rows.append(_rejected_row(candidate.frame, OUTPUT_RULE, f"{stage}: {error}"))
+    return pairs
 
 
 def _filter_poses(shard: _Shard, candidates: Iterable[_Candidate]) -> Iterator[_Candidate]:

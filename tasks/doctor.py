@@ -90,7 +90,9 @@ def _models(config: RunConfig) -> Iterator[CheckResult]:
         def load(role: str = role, block: SegmenterBlock = block) -> str:
             segmenter = make_segmenter(block, weights_dir=config.weights_dir, device=config.device, batch=1)
             cards[role] = segmenter.card
-            return f"{segmenter.card.kind}:{segmenter.card.name} loads"
+            describe = getattr(segmenter, "describe", None)
+            seen = f": {describe()}" if describe else ""
+            return f"{segmenter.card.kind}:{segmenter.card.name} loads{seen}"
 
         yield _check(role, load)
     if config.trust.calibration and "teacher" in cards:

@@ -10,6 +10,7 @@ from typing import Any
 from configs.errors import ConfigError
 from configs.ground_truth import GroundTruth, LabeledSet, MattedVideo
 from configs.models import RunConfig
+from labeling.datasets.readers.notes import ReaderNotes
 from labeling.evaluation.consecutive_frames import add_errors_over_time
 from labeling.evaluation.evaluate import evaluate_frame
 from labeling.evaluation.frames import EvaluatedFrame, EvaluatedImage, LabeledImage
@@ -51,6 +52,8 @@ class Evaluation:
     mattes: Mapping[str, MatteSummary] = field(default_factory=dict)
     """Metrics by name of the video, and their mean as `all`; empty without mattes."""
     plates: Mapping[str, PlateMetrics] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What was left out of the ground truth, and how unusual masks were read."""
 
     @cached_property
     def frames(self) -> list[EvaluatedFrame]:
@@ -69,7 +72,9 @@ class Evaluation:
             kind: {name: asdict(one) for name, one in rows.items()}
             for kind, rows in (("mattes", self.mattes), ("plates", self.plates))
         }
-        return {"run": self.run, "hard_below": self.hard_below, "sets": sets, "frames": frames, **videos}
+        return {"run": self.run, "hard_below": self.hard_below, "sets": sets, "frames": frames, **videos} | {
+            "notes": list(self.notes)
+        }
 
     def page(self, config_name: str) -> str:
         """Render all figures and the worst images as one HTML page."""
@@ -124,7 +129,10 @@ def evaluate(sets: Mapping[str, GroundTruth], config: RunConfig) -> Evaluation:
         raise ConfigError(
             f"a labeled set cannot be called {POOLED!r}, the name of all sets pooled: rename it"
         )
-    labeled = {name: read_labeled(one) for name, one in sets.items() if isinstance(one, LabeledSet)}
+    notes = ReaderNotes()
+    labeled = {
+        name: read_labeled(one, notes=notes) for name, one in sets.items() if isinstance(one, LabeledSet)
+    }
     videos = {name: one for name, one in sets.items() if isinstance(one, MattedVideo)}
     # What can fail for a wrong path comes before models are loaded.
     mattes = {name: evaluate_matte(video) for name, video in videos.items() if video.matte}
@@ -141,6 +149,7 @@ def evaluate(sets: Mapping[str, GroundTruth], config: RunConfig) -> Evaluation:
         videos,
         with_mean_of_mattes(mattes),
         with_mean_of_plates(plates),
+        tuple(notes.lines()),
     )
 
 

@@ -10,7 +10,7 @@ from db.frames.listing import FrameLine, FrameQuery, frame_instances, list_frame
 from db.models.core import FrameRow, RunRow
 from db.runs.queries import RunSummary
 from labeling.report.charts import AgreementHistogram
-from labeling.report.wording import summary_sentence
+from labeling.report.wording import doubt_about_student, summary_sentence
 from labeling.storage.home import Home
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance
@@ -29,7 +29,9 @@ class HardFrame:
 
 def sentence_of(summary: RunSummary) -> str:
     """Summarize a run in one or two sentences."""
-    return summary_sentence(summary.counts, videos=summary.videos, images=summary.images)
+    sentence = summary_sentence(summary.counts, videos=summary.videos, images=summary.images)
+    doubt = doubt_about_student(summary.counts, sees_people=summary.student_sees_people)
+    return f"{sentence} {doubt}" if doubt else sentence
 
 
 def agreement_histogram(session: Session, run: RunRow) -> AgreementHistogram:

@@ -129,6 +129,8 @@ def copy_labeled_sets(data: Path, folder: Path) -> None:
     tree = json.loads((coco / "annotations" / "instances_train2017.json").read_text())
     tree["images"] = [image for image in tree["images"] if image["file_name"] in names]
     assert len(tree["images"]) == len(STREETS)
+    kept = {image["id"] for image in tree["images"]}
+    tree["annotations"] = [one for one in tree["annotations"] if one["image_id"] in kept]
     for name in names:
         copy(coco / "train2017" / name, folder / "streets" / "images" / name)
     (folder / "streets" / "instances.json").write_text(json.dumps(tree))

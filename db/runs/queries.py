@@ -12,7 +12,10 @@ from sqlalchemy.orm import Session
 from configs.errors import ConfigError, NoRunYet
 from configs.models import RUN_ID_LENGTH
 from db.models.core import (
+    DecisionRow,
+    FrameRow,
     ImageRow,
+    InstanceRow,
     ModelRow,
     PassedOverRow,
     RunRow,
@@ -28,6 +31,11 @@ from db.sql.reading import count_rows, select_by_ids
 from labeling.sources.source import PassedOver
 from labeling.structures.frames import Clip, ImageFile
 
+FAILED_FRAME = "model_output"
+"""Rule of a frame that was rejected because masks made elsewhere cannot be read (labeling.pipeline.OUTPUT_RULE)."""
+MOST_FRAMES = 100
+"""Failed frames that are listed; the counts have all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -40,6 +48,8 @@ class Failure:
     retryable: bool
     shard_id: int | None = None
     """None: a source."""
+    frame: str = ""
+    """Name or time of the one frame of the shard that failed; empty: the shard or source as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +73,15 @@ class RunSummary:
     """Contents of its sources that were not looked at."""
     shards_worked: int = 0
     """Shards processed by this execution; 0: nothing was left to do."""
+    student_sees_people: bool = True
+    """The student found a person in some frame, or no frame was compared."""
     videos_given: int = 0
     """Videos and sets of images from the sources of this execution, including those done before."""
 
     @property
     def nothing_was_read(self) -> bool:
         """Return whether this execution only failed: every shard, or every source if there was no shard."""
-        failed_shards = sum(failure.shard_id is not None for failure in self.failures)
+        failed_shards = sum(one.shard_id is not None and not one.frame for one in self.failures)
         has_no_result = self.shards_worked <= failed_shards if self.shards_worked else not self.videos_given
         return bool(self.failures) and has_no_result
 
@@ -175,6 +187,7 @@ def summarize_run(session: Session, run: RunRow) -> RunSummary:
         counts=dict(sorted(total.counts.items())),
         seconds=dict(sorted(total.seconds.items())),
         failures=run_failures(session, run.id),
+        student_sees_people=not total.counts.get("compared") or _has_instances(session, run.id, "student"),
         passed_over=run_passed_over(session, run.id),
     )
 
@@ -190,8 +203,13 @@ def run_passed_over(session: Session, run_id: str) -> tuple[PassedOver, ...]:
     return tuple(PassedOver(row.spec, row.reason, row.count, tuple(row.examples)) for row in found.values())
 
 
+def _has_instances(session: Session, run_id: str, role: str) -> bool:
+    found = select(InstanceRow.id).where(InstanceRow.run_id == run_id, InstanceRow.role == role)
+    return session.scalar(found.limit(1)) is not None
+
+
 def run_failures(session: Session, run_id: str) -> tuple[Failure, ...]:
-    """Return failed sources, then failed shards."""
+    """Return failed sources, then failed shards, then the first frames that failed by themselves."""
     sources = session.execute(_sources_of(run_id).where(RunSourceRow.state == "failed"))
     failures = [
         Failure(source.spec, asked.error_code or "", asked.error_message or "", asked.retryable)
@@ -207,7 +225,30 @@ def run_failures(session: Session, run_id: str) -> tuple[Failure, ...]:
         what = f"{path} from {shard.start_ms / 1000:g} s"
         message = shard.error_message or ""
         failures.append(Failure(what, shard.error_code or "", message, retryable=True, shard_id=shard.id))
-    return tuple(failures)
+    return (*failures, *_failed_frames(session, run_id))
+
+
+def _failed_frames(session: Session, run_id: str) -> Iterator[Failure]:
+    key = func.coalesce(FrameRow.image_index, FrameRow.pts_ms)
+    in_shard = (
+        (ShardRow.run_id == run_id)
+        & (ShardRow.video_id == FrameRow.video_id)
+        & (ShardRow.start_ms <= key)
+        & (ShardRow.end_ms.is_(None) | (ShardRow.end_ms > key))
+    )
+    rows = (
+        select(FrameRow, DecisionRow.rule, DecisionRow.reasons, VideoRow.path, ShardRow.id)
+        .join(DecisionRow, DecisionRow.frame_id == FrameRow.id)
+        .join(VideoRow, VideoRow.id == FrameRow.video_id)
+        .join(ShardRow, in_shard)
+        .where(DecisionRow.run_id == run_id, DecisionRow.rule == FAILED_FRAME)
+        .order_by(VideoRow.path, key)
+        .limit(MOST_FRAMES)
+    )
+    for frame, rule, reasons, path, shard_id in session.execute(rows).tuples():
+        name = frame.name or f"{(frame.pts_ms or 0) / 1000:g} s"
+        message = str(reasons[0]) if reasons else ""
+        yield Failure(f"{path} {name}", rule or "", message, retryable=False, shard_id=shard_id, frame=name)
 
 
 def _sources_of(run_id: str) -> Select[tuple[SourceRow, RunSourceRow]]:

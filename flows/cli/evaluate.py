@@ -18,6 +18,7 @@ from flows.cli.console import (
     print_table,
 )
 from flows.cli.labeled_sets import (
+    CategoryOption,
     CocoOption,
     EncodingOption,
     EveryOption,
@@ -46,6 +47,7 @@ def evaluate(
     mask_encoding: EncodingOption = MaskEncoding.instances,
     roi: RoiOption = None,
     partial: PartialOption = False,
+    person_category: CategoryOption = None,
     every: EveryOption = 1,
     fps: FpsOption = None,
     config: ConfigOption = "default",
@@ -64,7 +66,16 @@ def evaluate(
 
     run_config = load_config(config, changes or [])
     files = {"images": images, "coco": coco, "masks": masks, "mask_encoding": mask_encoding.value, "roi": roi}
-    labeled = read_sets(sets, files | {"partial": partial, "every": every, "fps": fps})
+    labeled = read_sets(
+        sets,
+        files
+        | {
+            "partial": partial,
+            "every": every,
+            "fps": fps,
+            "person_category": person_category or [],
+        },
+    )
     evaluation = evaluate_sets(labeled, run_config)
     all_figures = evaluation.figures() if as_json or figures else None
     emit(all_figures, lambda: _print(evaluation), as_json=as_json)
@@ -77,6 +88,8 @@ def evaluate(
 def _print(evaluation: "Evaluation") -> None:
     from labeling.report.mattes import matte_tables
 
+    for note in evaluation.notes:
+        typer.echo(f"note: {note}")
     if evaluation.sets:
         _print_sets(evaluation.sets)
     _print_tables(matte_tables(evaluation.mattes, evaluation.plates))

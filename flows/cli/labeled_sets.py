@@ -30,6 +30,10 @@ MasksOption = Annotated[Path | None, typer.Option(metavar="DIR", help="PNG masks
 EncodingOption = Annotated[MaskEncoding, typer.Option(help="Meaning of the pixel values in --masks.")]
 RoiOption = Annotated[Path | None, typer.Option(metavar="PNG", help="Black pixels of it are ignored.")]
 PartialOption = Annotated[bool, typer.Option("--partial", help="Only some of the people are labeled.")]
+CategoryOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME|ID", help="Category of people in --coco, unless it is called person."),
+]
 FpsOption = Annotated[
     float | None,
     typer.Option(min=0.001, help="Images per second, if the folder's images are the frames of one shot."),
@@ -47,7 +51,7 @@ def read_sets(sets: Path | None, options: Mapping[str, Any]) -> "dict[str, Groun
 
     images: Path | None = options["images"]
     if sets:
-        own = ("images", "coco", "masks", "roi", "partial", "fps")
+        own = ("images", "coco", "masks", "roi", "partial", "fps", "person_category")
         if any(options.get(name) for name in own) or options["every"] > 1:
             raise ConfigError(
                 f"{sets} names its own images: leave out --images, --coco, --masks and the like"

@@ -14,6 +14,7 @@ from flows.cli import evaluate as evaluate_command
 from flows.cli import matte as matte_command
 from flows.cli import synthesize as synthesize_command
 from flows.cli import track as track_command
+from flows.cli import try_image as try_command
 from flows.cli import web as web_command
 from flows.cli.console import (
     DEFAULT_HOME,
@@ -196,6 +197,7 @@ for command in (
     *(system.doctor, system.recover, system.gc),
 ):
     app.command(command.__name__)(command)
+app.command("try")(try_command.try_image)
 app.add_typer(export.app, name="export")
 app.add_typer(review.app, name="review")
 app.add_typer(train.app, name="train")

@@ -4,16 +4,17 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from configs.errors import ConfigError, ModelOutputWrong
 from configs.ground_truth import LabeledSet
-from labeling.datasets.readers.coco import read_coco_file
+from labeling.datasets.readers.coco import read_coco_file, upright_size
+from labeling.datasets.readers.label_images import read_label_image
+from labeling.datasets.readers.mask_names import find_mask, name_examples
 from labeling.datasets.readers.masks import read_values, split_labels
+from labeling.datasets.readers.notes import ReaderNotes
 from labeling.evaluation.frames import LabeledImage
 from labeling.sources.file_types import is_image_name, natural_order
 from labeling.structures.images import IMAGE_FORMATS
@@ -26,24 +27,29 @@ UNDECIDED = (85, 170)
 _CDNET_NAME = re.compile(r"in(\d+)")
 
 
-def read_labeled(labeled: LabeledSet) -> list[LabeledImage]:
+def read_labeled(labeled: LabeledSet, *, notes: ReaderNotes | None = None) -> list[LabeledImage]:
     """Return the labeled images of a set, in natural order of their names.
 
-    Images without a mask, or completely ignored ones, are left out.
+    Images without a mask, or completely ignored ones, are left out. `notes` collects what was left out of a COCO file,
+    and how mask images were read.
 
     Raises:
         ConfigError: a folder or file is missing or unreadable, or no image is labeled.
     """
     if not labeled.images.is_dir():
         raise ConfigError(f"images: {labeled.images} is not a folder")
+    notes = ReaderNotes() if notes is None else notes
     try:
-        found = list(_read_coco(labeled, labeled.coco) if labeled.coco else _read_masks(labeled))
+        found = list(
+            _read_coco(labeled, labeled.coco, notes) if labeled.coco else _read_masks(labeled, notes)
+        )
         outside = Mask.from_array(~read_roi(labeled.roi)) if labeled.roi else None
     except ModelOutputWrong as exc:
         raise ConfigError(f"ground truth: {exc}") from exc
     if not found:
+        reasons = "".join(f"; {line}" for line in notes.lines())
         raise ConfigError(
-            f"ground truth: no image in {labeled.images} is labeled; check the paths of the set"
+            f"ground truth: no image in {labeled.images} is labeled; check the paths of the set{reasons}"
         )
     found = [replace(image, is_partial=labeled.partial) for image in found[:: labeled.every]]
     found = _with_times(found, labeled, labeled.fps) if labeled.fps else found
@@ -72,61 +78,73 @@ def _images_in(folder: Path) -> list[Path]:
     return sorted(images, key=lambda path: natural_order(path.name))
 
 
-def _read_coco(labeled: LabeledSet, coco: Path) -> Iterator[LabeledImage]:
-    for image in sorted(read_coco_file(coco), key=lambda image: natural_order(image.file_name)):
-        path = (labeled.images / image.file_name).resolve()
-        if not path.is_relative_to(labeled.images.resolve()):
-            raise ConfigError(f"coco: {image.file_name!r} is outside {labeled.images}: refused")
-        if not path.is_file():
-            raise ConfigError(f"coco: image {image.file_name!r} is not in {labeled.images}")
-        yield LabeledImage(
-            path,
-            image.size_hw,
-            image.people,
-            image.ignored,
-            boxes=image.boxes,
-            tracks=image.tracks,
-            moment=image.moment,
-        )
+def _read_coco(labeled: LabeledSet, coco: Path, notes: ReaderNotes) -> Iterator[LabeledImage]:
+    images = read_coco_file(coco, images=labeled.images, person_category=labeled.person_category, notes=notes)
+    for image in sorted(images, key=lambda image: natural_order(image.file_name)):
+        if image.path is not None:
+            yield LabeledImage(
+                image.path.resolve(),
+                image.size_hw,
+                image.people,
+                image.ignored,
+                boxes=image.boxes,
+                tracks=image.tracks,
+                moment=image.moment,
+            )
 
 
-def _read_masks(labeled: LabeledSet) -> Iterator[LabeledImage]:
+def _read_masks(labeled: LabeledSet, notes: ReaderNotes) -> Iterator[LabeledImage]:
     folder = labeled.masks or labeled.images
     if not folder.is_dir():
         raise ConfigError(f"masks: {folder} is not a folder")
-    masks = [(path, mask) for path in _images_in(labeled.images) if (mask := _find_mask(folder, path.stem))]
+    images = _images_in(labeled.images)
+    masks = [(path, mask) for path in images if (mask := _find_mask(folder, path))]
     if not masks:
         raise ConfigError(
-            f"masks: no image in {labeled.images} has a mask in {folder}; name the mask of NAME.jpg NAME.png "
-            "or NAME_mask.png, that of in0001.jpg gt0001.png"
+            f"masks: no image in {labeled.images} has a mask in {folder} (images: "
+            f"{name_examples(path.name for path in images)}; there: {name_examples(_names_in(folder))}); name the mask "
+            "of NAME.jpg NAME.png or NAME_mask.png, that of in0001.jpg gt0001.png"
         )
     for path, mask in masks:
-        image = _read_mask(path, mask, is_cdnet=labeled.mask_encoding == "cdnet")
+        image = _read_mask(path, mask, is_cdnet=labeled.mask_encoding == "cdnet", notes=notes)
+        if upright_hw := upright_size(path):
+            image.check_size(upright_hw)
         if image.ignored.area_px < image.size_hw[0] * image.size_hw[1]:
             yield image
 
 
-def _find_mask(folder: Path, stem: str) -> Path | None:
-    cdnet = _CDNET_NAME.fullmatch(stem)
-    names = [f"{stem}.png", f"{stem}_mask.png", *([f"gt{cdnet[1]}.png"] if cdnet else [])]
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+def _names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
-def _read_mask(path: Path, mask: Path, *, is_cdnet: bool) -> LabeledImage:
-    values = _read_image(mask)
-    size_hw = (values.shape[0], values.shape[1])
+def _find_mask(folder: Path, image: Path) -> Path | None:
+    cdnet = _CDNET_NAME.fullmatch(image.stem)
+    numbered = folder / f"gt{cdnet[1]}.png" if cdnet else None
+    found = find_mask(folder, image.name)
+    if found is not None and found.resolve() != image.resolve():
+        return found
+    return numbered if numbered and numbered.is_file() else None
+
+
+def _read_mask(path: Path, mask: Path, *, is_cdnet: bool, notes: ReaderNotes) -> LabeledImage:
+    content = _read_bytes(mask)
     if is_cdnet:
+        values = read_values(content, origin=str(mask))
         moving = Mask.from_array(values == MOVING)
-        people = (moving,) if moving else ()
+        joined = (moving,) if moving else ()
         ignored = Mask.from_array(np.isin(values, UNDECIDED))
-        return LabeledImage(path, size_hw, people, ignored, is_joined=True)
-    instances = split_labels(values, origin=str(mask))
-    return LabeledImage(path, size_hw, tuple(instance.mask for instance in instances), Mask.empty(size_hw))
+        return LabeledImage(path, (values.shape[0], values.shape[1]), joined, ignored, is_joined=True)
+    image = read_label_image(content, origin=str(mask))
+    if image.is_special:
+        notes.add(f"masks read as {image.kind}", str(mask))
+    size_hw = (image.labels.shape[0], image.labels.shape[1])
+    people = tuple(instance.mask for instance in split_labels(image.labels))
+    return LabeledImage(path, size_hw, people, Mask.empty(size_hw))
 
 
-def _read_image(path: Path) -> NDArray[Any]:
+def _read_bytes(path: Path) -> bytes:
     try:
-        return read_values(path.read_bytes(), origin=str(path))
+        return path.read_bytes()
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read: {exc}") from exc
 

@@ -13,6 +13,9 @@ CAUSES = {
     "boundary": "the same person with a different outline",
 }
 
+FEWEST_FRAMES = 3
+"""Compared frames from which on it is suspicious that all of them are hard."""
+
 
 def advice_for(code: str) -> str:
     """Return what to do about a failure with this code, as a sentence."""
@@ -44,6 +47,27 @@ def summary_sentence(counts: Mapping[str, int], *, videos: int, images: int) -> 
         f"{opening} the student got {count(hard)} wrong ({percent(hard, compared)}). "
         f"The teacher is trusted on {count(accepted)} of these; "
         f"{count(review)} {'waits' if review == 1 else 'wait'} for review by a person."
+    )
+
+
+def doubt_about_student(counts: Mapping[str, int], *, sees_people: bool) -> str:
+    """Return a warning if the student seems to be declared wrong rather than to be bad; empty otherwise.
+
+    >>> doubt_about_student({"compared": 4, "hard": 3}, sees_people=True)
+    ''
+    >>> doubt_about_student({"compared": 4, "hard": 4}, sees_people=True)[:30]
+    'Every compared frame is hard: '
+    """
+    compared, hard = counts.get("compared", 0), counts.get("hard", 0)
+    if hard and not sees_people:
+        fact = "The student saw no person in any frame"
+    elif hard == compared >= FEWEST_FRAMES:
+        fact = "Every compared frame is hard"
+    else:
+        return ""
+    return (
+        f"{fact}: is its scale, layout, person class or path declared right? `maskmill try` shows what it sees in one "
+        "image."
     )
 
 

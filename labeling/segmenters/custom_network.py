@@ -2,33 +2,55 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, softmax
 
 from configs.errors import ConfigError, ModelOutputWrong, WeightsMissing
 from configs.segmenters import CustomNetworkBlock
-from labeling.segmenters.network_files import OpenNetwork, open_network
+from labeling.segmenters.network_files import OpenNetwork, check_model_hash, open_network, quantize
+from labeling.segmenters.network_output import Levels, read_person_map
 from labeling.segmenters.protocol import StatelessSegmenter
-from labeling.segmenters.weights import check_sha256
 from labeling.structures.frames import Frame, RgbImage
 from labeling.structures.images import resize_image
 from labeling.structures.instances import Instance, ModelCard
-from labeling.structures.probability_maps import FloatMap, instances_from_map, resize_map
+from labeling.structures.probability_maps import instances_from_map, resize_map
 
-RANGE_TOLERANCE = 0.01
-"""How far probabilities may exceed [0, 1], due to rounding in half precision or 8 bits."""
-_MAP_AXES = 2
+_BYTE = 255
+_FEWEST_LEVELS = 16
+"""Levels to which an image may shrink in a network that takes whole numbers."""
+_LEAST_KEPT = 0.7
+"""Share of the range of an image's values that must lie within the type's limits."""
+_WIDE_RANGE = 32.0
+"""A quantized input that holds numbers so far apart takes pixels from 0 to 255, not from 0 to 1."""
+_RGB = 3
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkReport:
+    """What a network did with a sample image."""
+
+    input_text: str
+    output_text: str
+    person_share: float
+    """Share of the sample's pixels above `mask_threshold`."""
+
+    def __str__(self) -> str:
+        return f"input {self.input_text}, output {self.output_text}, people on {self.person_share:.0%} of a sample image"
 
 
 class CustomNetworkSegmenter(StatelessSegmenter):
     """One instance per image, or one per connected component of the map.
 
+    The network is run on a sample image when it is loaded, so that a wrong declaration is found before any video.
+
     Raises:
         WeightsMissing: there is no file at `path`.
         WeightsCorrupt: its SHA-256 is not the declared one.
         ConfigError: it is not such a network, or its input is not the declared one.
+        ModelOutputWrong: its output is not the declared one.
     """
 
     def __init__(self, block: CustomNetworkBlock, *, device: str = "cpu") -> None:
@@ -36,10 +58,13 @@ class CustomNetworkSegmenter(StatelessSegmenter):
             raise WeightsMissing(
                 f"{block.kind} model: no file at {block.path}; correct `path`, or use the preset `offline`"
             )
-        self._block = block
-        self._sha256 = check_sha256(block.path, block.sha256 or "")
+        self._sha256 = check_model_hash(block.kind, block.path, block.sha256 or "")
         self._network = open_network(block.kind, block.path, device=device)
+        self._block = block = complete_block(block, self._network)
         _check_input(block, self._network)
+        _check_levels(block, self._network)
+        self._levels = Levels()
+        self.report = self._try_sample()
 
     @property
     def card(self) -> ModelCard:
@@ -52,18 +77,16 @@ class CustomNetworkSegmenter(StatelessSegmenter):
             gives_instances=self._block.connected_components,
         )
 
+    def describe(self) -> str:
+        """Return shapes, types and ranges that a sample image had."""
+        return str(self.report)
+
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
         return [self._segment_image(frame.rgb) for frame in frames]
 
     def _segment_image(self, rgb: RgbImage) -> list[Instance]:
         block = self._block
-        outputs = self._network.run(prepare_input(rgb, block))
-        if block.output_index >= len(outputs):
-            raise ModelOutputWrong(
-                f"{block.path.name}: output_index is {block.output_index}, but the model has {len(outputs)} "
-                "outputs, counted from 0: correct it"
-            )
-        person = read_person_map(outputs[block.output_index], block)
+        person = read_person_map(self._run(prepare_input(rgb, block)), block, self._levels)
         size_hw = rgb.shape[0], rgb.shape[1]
         person = resize_map(person, size_hw, nearest=block.output == "class_map")
         return instances_from_map(
@@ -73,6 +96,54 @@ class CustomNetworkSegmenter(StatelessSegmenter):
             connected_components=block.connected_components,
         )
 
+    def _run(self, batch: NDArray[np.float32]) -> NDArray[np.generic]:
+        block, outputs = self._block, self._network.run(batch)
+        if block.output_index >= len(outputs):
+            raise ModelOutputWrong(
+                f"{block.path.name}: output_index is {block.output_index}, but the model has {len(outputs)} "
+                "outputs, counted from 0: correct it"
+            )
+        return outputs[block.output_index]
+
+    def _try_sample(self) -> NetworkReport:
+        """Run the network on a sample image, and decide what the levels of its output mean."""
+        block = self._block
+        batch = prepare_input(sample_image(block.input_hw), block)
+        output = self._run(batch)
+        self._levels = Levels.of(output, block)
+        person = read_person_map(output, block, self._levels)
+        return NetworkReport(
+            _describe_array(batch, self._network.input_dtype),
+            _describe_array(output, output.dtype),
+            float((person > block.mask_threshold).mean()),
+        )
+
+
+def _describe_array(values: NDArray[np.generic], dtype: np.dtype[np.generic]) -> str:
+    shape = "x".join(map(str, values.shape))
+    return f"{shape} {dtype} from {float(np.min(values)):.3g} to {float(np.max(values)):.3g}"
+
+
+def complete_block(block: CustomNetworkBlock, network: OpenNetwork) -> CustomNetworkBlock:
+    """Return the block with the layout and scale that the file requires, where the block names none."""
+    found: dict[str, object] = {}
+    if block.layout is None:
+        shape = network.input_shape or ()
+        is_last = len(shape) > _RGB and shape[-1] == _RGB and shape[1] != _RGB
+        found["layout"] = "nhwc" if is_last else "nchw"
+    if block.scale is None:
+        is_plain = not any(block.mean) and set(block.std) == {1.0}
+        found["scale"] = 1.0 if is_plain and _takes_pixels(network) else 1 / _BYTE
+    return block.model_copy(update=found)
+
+
+def _takes_pixels(network: OpenNetwork) -> bool:
+    """Return whether the network takes whole numbers from 0 to 255."""
+    if not np.issubdtype(network.input_dtype, np.integer):
+        return False
+    step = network.quantization[0]
+    return not step or step * (_BYTE + 1) > _WIDE_RANGE
+
 
 def prepare_input(rgb: RgbImage, block: CustomNetworkBlock) -> NDArray[np.float32]:
     """Return 1x3xHxW or 1xHxWx3: resized, channels in order, (pixel x scale - mean) / std."""
@@ -80,74 +151,30 @@ def prepare_input(rgb: RgbImage, block: CustomNetworkBlock) -> NDArray[np.float3
     if block.channels == "bgr":
         pixels = pixels[:, :, ::-1]
     mean, std = np.array(block.mean, dtype=np.float32), np.array(block.std, dtype=np.float32)
-    values = (pixels * np.float32(block.scale) - mean) / std
-    if block.layout == "nchw":
+    scale = 1 / _BYTE if block.scale is None else block.scale
+    values = (pixels * np.float32(scale) - mean) / std
+    if block.layout != "nhwc":
         values = values.transpose(2, 0, 1)
     return np.ascontiguousarray(values[None], dtype=np.float32)
 
 
-def read_person_map(output: NDArray[np.generic], block: CustomNetworkBlock) -> FloatMap:
-    """Return the person probability, hxw in the network's size, from one of its outputs."""
-    channels = _split_channels(output, block)
-    name = block.path.name
-    if block.output == "class_map":
-        if len(channels) > 1:
-            raise ModelOutputWrong(
-                f"{name}: a class_map has one channel, but the output has the shape {output.shape}; "
-                "declare output: logits or probability"
-            )
-        return np.asarray(np.rint(channels[0]) == block.person_class, dtype=np.float32)
-    if block.person_class >= len(channels):
-        raise ModelOutputWrong(
-            f"{name}: person_class is {block.person_class}, the output of shape {output.shape} "
-            f"(layout {block.layout}) has {len(channels)} channels: correct one of them"
-        )
-    if np.isnan(channels).any():
-        raise ModelOutputWrong(
-            f"{name}: the output has {np.isnan(channels).sum()} NaN: check scale, mean and std"
-        )
-    if block.output == "logits":
-        return _to_probability(channels, block)
-    return _check_range(channels[block.person_class], name)
+def sample_image(size_hw: tuple[int, int]) -> RgbImage:
+    """Paint a person in a room with noise, HxWx3; every level from 0 to 255 occurs.
 
-
-def _to_probability(logits: FloatMap, block: CustomNetworkBlock) -> FloatMap:
-    if block.softmax and len(logits) == 1:
-        raise ModelOutputWrong(
-            f"{block.path.name}: softmax over one channel is 1 everywhere; declare softmax: false"
-        )
-    if block.softmax:
-        return np.asarray(softmax(logits, axis=0)[block.person_class], dtype=np.float32)
-    return np.asarray(expit(logits[block.person_class]), dtype=np.float32)
-
-
-def _check_range(probability: FloatMap, name: str) -> FloatMap:
-    low, high = float(probability.min()), float(probability.max())
-    if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
-        raise ModelOutputWrong(
-            f"{name}: output: probability is declared, but values range from {low:.3g} to {high:.3g}; "
-            "declare output: logits or class_map"
-        )
-    return probability
-
-
-def _split_channels(output: NDArray[np.generic], block: CustomNetworkBlock) -> NDArray[np.float32]:
-    """Return Cxhxw from hxw, 1xhxw, Cxhxw or hxwxC, with or without a batch axis of 1."""
-    values = np.asarray(output, dtype=np.float32)
-    if values.ndim == _MAP_AXES + 2 and values.shape[0] == 1:
-        values = values[0]
-    if values.ndim == _MAP_AXES:
-        return values[None]
-    if values.ndim != _MAP_AXES + 1:
-        raise ModelOutputWrong(
-            f"{block.path.name}: output {block.output_index} has the shape {output.shape}; it must be one "
-            "map with height and width, channels, and a batch of 1: set output_index to another output"
-        )
-    if 1 in (values.shape[0], values.shape[-1]):
-        channels_first = values.shape[0] == 1
-    else:
-        channels_first = block.layout == "nchw"
-    return values if channels_first else np.moveaxis(values, -1, 0)
+    >>> image = sample_image((120, 160))
+    >>> image.shape, int(image.min()), int(image.max())
+    ((120, 160, 3), 0, 255)
+    """
+    height, width = size_hw
+    rows = np.linspace(150, 210, height)[:, None, None]
+    image = np.broadcast_to(rows, (height, width, 3)).astype(np.float32).copy()
+    center, unit = (width // 2, height // 2), max(1, height // 10)
+    cv2.ellipse(image, (center[0], center[1] + unit), (unit, 3 * unit), 0, 0, 360, (190, 40, 40), -1)
+    cv2.circle(image, (center[0], center[1] - 3 * unit), unit, (224, 172, 150), -1)
+    noise = np.random.default_rng(7).normal(0, 6, image.shape)
+    pixels = np.clip(image + noise, 0, _BYTE).astype(np.uint8)
+    pixels[0, 0], pixels[-1, -1] = 0, _BYTE
+    return pixels
 
 
 def _check_input(block: CustomNetworkBlock, network: OpenNetwork) -> None:
@@ -165,4 +192,24 @@ def _check_input(block: CustomNetworkBlock, network: OpenNetwork) -> None:
         raise ConfigError(
             f"{block.kind} model {block.path.name}: input_hw {list(block.input_hw)} and layout {block.layout} "
             f"declare an input of {'x'.join(map(str, declared))}, the model requires {shown}: correct them"
+        )
+
+
+def _check_levels(block: CustomNetworkBlock, network: OpenNetwork) -> None:
+    """Check that an image keeps its levels in a network that takes whole numbers."""
+    if not np.issubdtype(network.input_dtype, np.integer):
+        return
+    mean, std = np.array(block.mean), np.array(block.std)
+    ends = (np.array([[0.0], [_BYTE]]) * (block.scale or 1.0) - mean) / std
+    levels = quantize(ends.astype(np.float32), network.input_dtype, *network.quantization).astype(np.float64)
+    number = int(abs(levels[1] - levels[0]).max()) + 1
+    step, zero = network.quantization
+    unbounded = ends / (step or 1.0) + zero
+    kept = float((abs(levels[1] - levels[0]) / abs(unbounded[1] - unbounded[0])).max())
+    if number < _FEWEST_LEVELS or kept < _LEAST_KEPT:
+        low, high = float(ends.min()), float(ends.max())
+        raise ConfigError(
+            f"{block.kind} model {block.path.name}: its input is {network.input_dtype}, but scale {block.scale:.3g}, "
+            f"mean {list(block.mean)} and std {list(block.std)} turn pixels from 0 to 255 into numbers from {low:.3g} to "
+            f"{high:.3g}, which are {number} levels, {min(kept, 1.0):.0%} of that range: remove scale, mean and std, or set scale: 1"
         )

@@ -26,6 +26,7 @@ from configs.environment import read_variable
 from configs.errors import ConfigError, ModelOutputWrong, SegmenterUnreachable
 from configs.segmenters import HttpBlock
 from labeling.datasets.readers.coco import read_coco_records
+from labeling.datasets.readers.coco_categories import person_ids, refuse_other_categories
 from labeling.datasets.readers.masks import read_label_png, read_probability_png
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.structures.frames import Frame
@@ -58,6 +59,7 @@ class HttpSegmenter(StatelessSegmenter):
         self._url = _parse_url(block.url)
         self._sleep = sleep
         self._verify = httpx.create_ssl_context() if self._url.scheme == "https" else False
+        self._people = person_ids([], origin="http", person_category=block.person_category)
         _read_token(block.token_env)
 
     @property
@@ -67,7 +69,13 @@ class HttpSegmenter(StatelessSegmenter):
 
     @property
     def card(self) -> ModelCard:
-        settings = json.dumps({"mask_threshold": self._block.mask_threshold}, separators=(",", ":"))
+        block = self._block
+        chosen = {
+            "mask_threshold": block.mask_threshold,
+            "min_score": block.min_score,
+            "person_category": list(block.person_category),
+        }
+        settings = json.dumps(chosen, separators=(",", ":"))
         return ModelCard(kind=self._block.kind, name=self.shown_url, weights_sha256="", settings=settings)
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
@@ -160,7 +168,7 @@ class HttpSegmenter(StatelessSegmenter):
             return []
         media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
         if media_type == "application/json":
-            return read_coco_records(_parse_records(body, origin), frame.size_hw, origin=origin)
+            return self._read_records(_parse_records(body, origin), frame, origin)
         if media_type != "image/png":
             raise ModelOutputWrong(
                 f"{origin}: Content-Type {content_type!r}: send image/png or application/json"
@@ -169,6 +177,13 @@ class HttpSegmenter(StatelessSegmenter):
             threshold = self._block.mask_threshold
             return read_probability_png(body, frame.size_hw, mask_threshold=threshold, origin=origin)
         return read_label_png(body, frame.size_hw, origin=origin)
+
+    def _read_records(self, records: list[object], frame: Frame, origin: str) -> list[Instance]:
+        if not self._block.person_category:
+            refuse_other_categories(records, self._people, origin=origin, only_zero=True)
+        return read_coco_records(
+            records, frame.size_hw, origin=origin, people=self._people, min_score=self._block.min_score
+        )
 
 
 def _parse_url(text: str) -> httpx.URL:

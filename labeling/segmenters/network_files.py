@@ -1,5 +1,8 @@
 """Loading of ONNX, TorchScript and LiteRT files, behind one call that runs the network."""
 
+import hashlib
+import mmap
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,11 +12,17 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.errors import ConfigError, ModelOutputWrong
+from configs.errors import ConfigError, ModelOutputWrong, WeightsCorrupt
 from labeling.runtime.threads import thread_limit
+from labeling.segmenters.weights import check_sha256
 
 FloatBatch = NDArray[np.float32]
+_FLOAT: np.dtype[Any] = np.dtype(np.float32)
 Outputs = list[NDArray[np.generic]]
+Kind = Literal["onnx", "torchscript", "litert"]
+_LOCATION = re.compile(rb"\x0a\x08location\x12(?:([\x01-\x7f])|([\x80-\xff])([\x01-\x7f]))", re.DOTALL)
+"""Begin of the name of a file of external data in ONNX: a protobuf entry with the key `location` (field 1) and the length
+of its value (field 2), in one or two groups of seven bits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,11 +33,46 @@ class OpenNetwork:
     """None for an axis of any length, or if the file does not declare its input."""
     run: Callable[[FloatBatch], Outputs]
     """Takes the prepared image with a batch axis; quantized inputs and outputs are converted."""
+    input_dtype: np.dtype[Any] = _FLOAT
+    quantization: tuple[float, int] = (0.0, 0)
+    """Scale and zero point of the input; a scale of 0: none."""
 
 
-def open_network(
-    kind: Literal["onnx", "torchscript", "litert"], path: Path, *, device: str = "cpu"
-) -> OpenNetwork:
+def external_files(path: Path) -> list[Path]:
+    """Return the files beside an ONNX file that hold its weights, as far as they exist."""
+    if not path.stat().st_size:
+        return []
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        names = set()
+        for match in _LOCATION.finditer(content):
+            short, low, high = match.groups()
+            length = short[0] if short else (low[0] & 127) | high[0] << 7
+            names.add(content[match.end() : match.end() + length].decode("utf-8", "replace"))
+    return [
+        path.parent / name for name in sorted(names) if "\0" not in name and (path.parent / name).is_file()
+    ]
+
+
+def check_model_hash(kind: Kind, path: Path, prefix: str) -> str:
+    """Return the SHA-256 of a model; of one with external data, that of the names and SHA-256 of all its files.
+
+    Raises:
+        WeightsCorrupt: it does not begin with `prefix`.
+    """
+    files = external_files(path) if kind == "onnx" else []
+    if not files:
+        return check_sha256(path, prefix)
+    lines = [f"{one.name} {check_sha256(one, '')}\n" for one in (path, *files)]
+    sha256 = hashlib.sha256("".join(lines).encode()).hexdigest()
+    if not sha256.startswith(prefix):
+        raise WeightsCorrupt(
+            f"weights {path} with {', '.join(one.name for one in files)} have together the SHA-256 {sha256}, expected "
+            f"{prefix}: fetch the files again, or set sha256 to this value"
+        )
+    return sha256
+
+
+def open_network(kind: Kind, path: Path, *, device: str = "cpu") -> OpenNetwork:
     """Load `path`; `device`, as torch names it, applies to TorchScript only."""
     if kind == "onnx":
         return _open_onnx(path)
@@ -60,7 +104,7 @@ def _open_onnx(path: Path) -> OpenNetwork:
             raise _failed("onnx", path, batch, exc) from exc
 
     shape = tuple(side if isinstance(side, int) else None for side in inputs[0].shape)
-    return OpenNetwork(shape or None, run)
+    return OpenNetwork(shape or None, run, dtype)
 
 
 def _onnx_dtype(declared: str, path: Path) -> np.dtype[Any]:
@@ -75,7 +119,10 @@ def _onnx_dtype(declared: str, path: Path) -> np.dtype[Any]:
 
 
 def _open_litert(path: Path) -> OpenNetwork:
-    """Load a LiteRT file; quantized tensors are converted with the scale and zero point of the file."""
+    """Load a LiteRT file; quantized tensors are converted with the scale and zero point of the file.
+
+    An axis of any length gets that of the prepared image.
+    """
     from ai_edge_litert.interpreter import Interpreter
 
     try:
@@ -90,12 +137,27 @@ def _open_litert(path: Path) -> OpenNetwork:
 
     def run(batch: FloatBatch) -> Outputs:
         is_integer = np.issubdtype(dtype, np.integer)
+        index = inputs[0]["index"]
         fed = quantize(batch, dtype, *inputs[0]["quantization"]) if is_integer else batch.astype(dtype)
-        net.set_tensor(inputs[0]["index"], fed)
-        net.invoke()
-        return [dequantize(net.get_tensor(out["index"]), *out["quantization"]) for out in outputs]
+        try:
+            if tuple(net.get_input_details()[0]["shape"]) != fed.shape:
+                net.resize_tensor_input(index, fed.shape, strict=True)
+                net.allocate_tensors()
+            net.set_tensor(index, fed)
+            net.invoke()
+        except (ValueError, RuntimeError) as exc:
+            raise _failed("litert", path, batch, exc) from exc
+        return [_real_values(net.get_tensor(out["index"]), out["quantization"]) for out in outputs]
 
-    return OpenNetwork(tuple(int(side) for side in inputs[0]["shape"]), run)
+    sides = inputs[0].get("shape_signature", ())
+    sides = sides if len(sides) else inputs[0]["shape"]
+    shape = tuple(None if side < 0 else int(side) for side in sides)
+    return OpenNetwork(shape, run, dtype, inputs[0]["quantization"])
+
+
+def _real_values(tensor: NDArray[np.generic], quantization: tuple[float, int]) -> NDArray[np.generic]:
+    """Return a tensor's real numbers; without a quantization, its own values in their own type."""
+    return dequantize(tensor, *quantization) if quantization[0] else tensor
 
 
 def _open_torchscript(path: Path, device: str) -> OpenNetwork:

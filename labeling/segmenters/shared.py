@@ -38,24 +38,24 @@ class SerializedSegmenter:
                 raise
             except Exception as exc:  # a network, a driver or a user's code can raise anything
                 raise ModelError(f"{self._name} failed: {type(exc).__name__}: {exc}") from exc
-        self._check(frames, found)
+        check_output(self._name, frames, found)
         return found
 
     @property
     def _name(self) -> str:
         return f"{self.card.kind}:{self.card.name}"
 
-    def _check(self, frames: Sequence[Frame], found: Sequence[Sequence[Instance]]) -> None:
-        if len(found) != len(frames):
-            raise ModelOutputWrong(f"{self._name}: {len(found)} results for {len(frames)} frames")
-        for frame, instances in zip(frames, found, strict=True):
-            for instance in instances:
-                if instance.mask.size_hw != frame.size_hw:
-                    sizes = f"{instance.mask.size_hw} for an image of {frame.size_hw} (height, width)"
-                    raise ModelOutputWrong(f"{self._name}: a mask of {sizes}")
-                if not all(map(math.isfinite, (instance.score, *instance.box_xywh))):
-                    raise ModelOutputWrong(f"{self._name}: score {instance.score}, box {instance.box_xywh}")
-                if instance.stability is not None and not 0 <= instance.stability <= 1:
-                    raise ModelOutputWrong(
-                        f"{self._name}: stability {instance.stability} is not a share from 0 to 1"
-                    )
+
+def check_output(name: str, frames: Sequence[Frame], found: Sequence[Sequence[Instance]]) -> None:
+    """Raise `ModelOutputWrong` if there is not one result per frame, or a mask, score or box is invalid."""
+    if len(found) != len(frames):
+        raise ModelOutputWrong(f"{name}: {len(found)} results for {len(frames)} frames")
+    for frame, instances in zip(frames, found, strict=True):
+        for instance in instances:
+            if instance.mask.size_hw != frame.size_hw:
+                sizes = f"{instance.mask.size_hw} for an image of {frame.size_hw} (height, width)"
+                raise ModelOutputWrong(f"{name}: a mask of {sizes}")
+            if not all(map(math.isfinite, (instance.score, *instance.box_xywh))):
+                raise ModelOutputWrong(f"{name}: score {instance.score}, box {instance.box_xywh}")
+            if instance.stability is not None and not 0 <= instance.stability <= 1:
+                raise ModelOutputWrong(f"{name}: stability {instance.stability} is not a share from 0 to 1")

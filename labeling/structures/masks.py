@@ -197,9 +197,12 @@ def fill_box(box_xywh: BoxXywh, size_hw: tuple[int, int]) -> Mask:
 def check_size(size_hw: tuple[int, int], frame_hw: tuple[int, int], origin: str) -> None:
     """Raise `ModelOutputWrong` if a mask's size differs from its frame's."""
     if size_hw != frame_hw:
+        advice = "make masks in the frame's size"
+        if size_hw == frame_hw[::-1]:
+            advice += ", which is that of the upright image, with its EXIF orientation applied"
         raise ModelOutputWrong(
             f"{origin}: the mask is {size_hw[1]}x{size_hw[0]} px, its frame {frame_hw[1]}x{frame_hw[0]}; "
-            "make masks in the frame's size"
+            f"{advice}"
         )
 
 

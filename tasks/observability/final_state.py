@@ -66,8 +66,11 @@ def failure_text(failures: tuple[Failure, ...], sources: int) -> str:
     parts = []
     if of_sources:
         parts.append(f"{of_sources} of {count_of(max(sources, of_sources), 'source')}")
-    if len(failures) > of_sources:
-        parts.append(count_of(len(failures) - of_sources, "shard"))
+    of_frames = sum(bool(failure.frame) for failure in failures)
+    if len(failures) > of_sources + of_frames:
+        parts.append(count_of(len(failures) - of_sources - of_frames, "shard"))
+    if of_frames:
+        parts.append(count_of(of_frames, "frame"))
     named = [
         f"{source_title(f.what)}: {f.code}: {shorten_middle(printable(f.message), _MAX_LENGTH)}"
         for f in failures[:MAX_NAMED]

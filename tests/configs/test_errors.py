@@ -19,6 +19,7 @@ CODES = {
     "EmptyVideo": "empty_video", "TruncatedVideo": "truncated", "UnsupportedVideo": "unsupported_video",
     "UnsafeArchive": "unsafe_archive", "CameraMoves": "camera_moves", "ModelError": "model", "WeightsMissing": "weights_missing",
     "WeightsCorrupt": "weights_corrupt", "ExtraMissing": "extra_missing", "ModelOutputWrong": "model_output",
+    "AnnotationsContradict": "annotations_contradict",
     "SegmenterUnreachable": "segmenter_unreachable", "StorageError": "storage", "DiskFull": "disk_full",
     "HomeNotWritable": "home_not_writable", "StoreUnreachable": "store_unreachable", "StoreDenied": "store_denied",
     "DatabaseError": "database", "DatabaseUnreachable": "database_unreachable", "AlreadyRunning": "already_running",

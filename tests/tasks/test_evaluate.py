@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs.errors import ConfigError, ModelOutputWrong
+from configs.errors import ConfigError
 from configs.load import change_config, load_labeled_sets
 from tasks.evaluate import evaluate
 
@@ -118,7 +118,7 @@ def test_a_set_cannot_be_called_all(images: Path) -> None:
 def test_ground_truth_of_another_size_is_refused(images: Path) -> None:
     Image.fromarray(np.ones((7, 7), np.uint8)).save(images / "truth" / "agreed.png")
     sets = load_labeled_sets({"by hand": {"images": images / "images", "masks": images / "truth"}})
-    with pytest.raises(ModelOutputWrong, match=r"agreed\.png: the mask is 7x7 px"):
+    with pytest.raises(ConfigError, match=r"agreed\.png: the mask is 7x7 px"):
         evaluate(sets, change_config(_models(images), [], "test"))
 
 

@@ -1,24 +1,34 @@
 """COCO annotations: records as instances, and files as ground truth, with masks or only with boxes."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
-from pycocotools import mask as coco_mask
+from PIL import Image
 
-from configs.errors import ModelOutputWrong
+from configs.errors import ConfigError, ModelOutputWrong
+from labeling.datasets.readers.coco_categories import PERSON_ID, id_text, is_person, person_ids
+from labeling.datasets.readers.coco_geometry import (
+    GeometryCheck,
+    has_mask,
+    may_be_corners,
+    read_box,
+    read_segmentation,
+    resolve_turned_size,
+)
+from labeling.datasets.readers.notes import ReaderNotes
 from labeling.structures.instances import COCO_KEYPOINTS, Instance, Keypoints
-from labeling.structures.masks import BoxXywh, Mask, check_size, fill_box, union_masks
+from labeling.structures.masks import BoxXywh, Mask, fill_box, union_masks
 
-PERSON_ID = 1
-"""COCO's category, for a file without categories."""
-_SIDES = 4
 _PER_KEYPOINT = 3
-BIGGEST_LENGTH = 1e9
-"""Pixels; no image is as large, and a double holds all such numbers exactly."""
+_TURNED = range(5, 9)
+"""EXIF orientations that exchange width and height."""
+_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,62 +41,185 @@ class CocoImage:
     boxes: tuple[BoxXywh, ...] | None
     """One box per person if not all have a mask, which leaves `people` empty; None: all have."""
     ignored: Mask
-    """Crowds."""
+    """Crowds, and regions with the flag `ignore`."""
     tracks: tuple[str | None, ...]
     """`track_id` of each person; with `VIDEO/` before it if the image has a `video_id`."""
     moment: tuple[str, int] | None = None
     """`video_id` and `t_ms` (time in ms), if the image has both, as `maskmill export coco` writes them."""
+    path: Path | None = None
+    """The image's file, if a folder of images was given."""
 
 
-def read_coco_file(path: Path) -> Iterator[CocoImage]:
-    """Yield the images of a COCO file; people are its category `person`."""
+def read_coco_file(
+    path: Path,
+    *,
+    images: Path | None = None,
+    person_category: Sequence[str] = (),
+    notes: ReaderNotes | None = None,
+) -> Iterator[CocoImage]:
+    """Yield the images of a COCO file with their people.
+
+    An image that is not in the folder `images`, or one of whose records cannot be read, is left out and noted. What
+    contradicts itself is an error, because it puts every other record in doubt.
+
+    Raises:
+        ModelOutputWrong: not a COCO file, no category of people, ids that match nothing or are not unique, or
+            coordinates that contradict the image, `bbox` or `area`.
+        ConfigError: an image is outside the folder.
+    """
     try:
         tree = json.loads(path.read_bytes())
-        images, annotations = list(tree["images"]), list(tree["annotations"])
-        people = person_ids(tree.get("categories", []))
-        by_image: dict[Any, list[Any]] = {}
-        for record in annotations:
-            by_image.setdefault(record.get("image_id"), []).append(record)
-        persons = [
-            annotation
-            for annotation in annotations
-            if is_person(annotation, people) and not annotation.get("iscrowd")
-        ]
-        has_masks = not persons or any(map(_has_mask, persons))
-        for record in images:
-            image = _read_image(path, record, by_image.get(record.get("id"), []), people)
-            # in a file of boxes, the ground truth of an image without people is boxes too
-            yield image if has_masks else replace(image, boxes=image.boxes or ())
+        records, annotations = list(tree["images"]), list(tree["annotations"])
+        people = person_ids(tree.get("categories", []), origin=str(path), person_category=person_category)
+        by_image = _group(path, records, annotations)
+        persons = [one for one in annotations if is_person(one, people) and not is_crowd(one)]
+        file = _CocoFile(
+            path, people, not persons or any(map(has_mask, persons)), may_be_corners(annotations), notes
+        )
+        for record in records:
+            image = file.read_image(record, by_image.get(id_text(record.get("id")), []), images)
+            if image is not None:
+                yield image
     except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as exc:
         raise ModelOutputWrong(
             f"{path} is not a COCO file with `images` and `annotations`: {exc!r}; export it again as COCO"
         ) from exc
 
 
-def _read_image(
-    path: Path, record: Mapping[str, Any], records: Sequence[Any], people: frozenset[int]
+def _group(path: Path, images: Sequence[Any], annotations: Sequence[Any]) -> dict[str, list[Any]]:
+    """Return the annotations by the id of their image, as text."""
+    refuse_double_images(images, str(path))
+    by_image: dict[str, list[Any]] = {}
+    for record in annotations:
+        by_image.setdefault(id_text(record.get("image_id")), []).append(record)
+    refuse_orphans(by_image, [id_text(record.get("id")) for record in images], str(path))
+    return by_image
+
+
+def refuse_double_images(images: Sequence[Mapping[str, Any]], origin: str) -> None:
+    """Raise `ModelOutputWrong` if two images have the same id, or one file has two."""
+    for key in ("id", "file_name"):
+        counts = Counter(id_text(image.get(key)) for image in images)
+        double = next((value for value, number in counts.items() if number > 1), None)
+        if double is not None:
+            both = [image for image in images if id_text(image.get(key)) == double][:2]
+            shown = " and ".join(f"{one.get('file_name')!r} (id {one.get('id')})" for one in both)
+            raise ModelOutputWrong(
+                f"{origin}: two images have the same {key}: {shown}; their annotations would be mixed: give each image "
+                "one record and one id"
+            )
+
+
+def refuse_orphans(by_image: Mapping[str, Sequence[Any]], ids: Sequence[str], origin: str) -> None:
+    """Raise `ModelOutputWrong` if annotations belong to no image."""
+    known = set(ids)
+    orphans = [image_id for image_id in by_image if image_id not in known]
+    if orphans:
+        number = sum(len(by_image[image_id]) for image_id in orphans)
+        example = f"the first has image_id {orphans[0]!r}, the images have the ids {ids[:3]} ..."
+        raise ModelOutputWrong(
+            f"{origin}: {number} annotation{'s' * (number > 1)} belong{'s' * (number == 1)} to no image: {example}; "
+            "correct the ids, or remove them"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _CocoFile:
+    """What the images of a file share."""
+
+    path: Path
+    people: frozenset[str]
+    has_masks: bool
+    boxes_may_be_corners: bool
+    notes: ReaderNotes | None
+
+    def read_image(
+        self, record: Mapping[str, Any], annotations: Sequence[Any], images: Path | None
+    ) -> CocoImage | None:
+        """Return an image with its people; None: it is left out, and noted."""
+        name, size_hw = str(record.get("file_name")), (int(record["height"]), int(record["width"]))
+        origin = f"{self.path}, image {name!r}"
+        found = None
+        if images is not None:
+            found = locate_image(images, name)
+            if found is None:
+                self._note(f"images left out: not in {images}", f"image {name!r} is not in {images}")
+                return None
+            upright_hw = upright_size(found)
+            size_hw = resolve_turned_size(size_hw, upright_hw, annotations, origin) if upright_hw else size_hw
+        annotations = self._without_doubles(
+            [one for one in annotations if is_person(one, self.people)], origin
+        )
+        try:
+            regions = [self._read(one, size_hw, origin) for one in annotations]
+        except ModelOutputWrong as exc:
+            self._note("images left out: an annotation cannot be read", str(exc))
+            return None
+        check = GeometryCheck(size_hw, self.boxes_may_be_corners, self.notes)
+        for one, region in zip(annotations, regions, strict=True):
+            self._check(check, one, region, f"{origin}, annotation {one.get('id')!r}")
+        image = _make_image(name, size_hw, record, annotations, regions)
+        # in a file of boxes, the ground truth of an image without people is boxes too
+        image = image if self.has_masks else replace(image, boxes=image.boxes or ())
+        return replace(image, path=found)
+
+    def _read(self, record: Mapping[str, Any], size_hw: tuple[int, int], origin: str) -> Mask:
+        """Return the pixels of a person or a crowd, from its mask or its box."""
+        name = f"{origin}, annotation {record.get('id')!r}"
+        if not has_mask(record):
+            return fill_box(read_box(record, name), size_hw)
+        return read_segmentation(record.get("segmentation"), size_hw, name, self.notes)
+
+    @staticmethod
+    def _check(check: GeometryCheck, record: Mapping[str, Any], region: Mask, name: str) -> None:
+        if has_mask(record):
+            check.check_mask(record, region, name)
+        else:
+            check.check_box(read_box(record, name), name)
+
+    def _without_doubles(self, annotations: Sequence[Any], origin: str) -> list[Any]:
+        """Leave out annotations that are the same as another one of the image, except for their id."""
+        kept: dict[str, Any] = {}
+        for one in annotations:
+            key = json.dumps(
+                [one.get(part) for part in ("segmentation", "bbox", "track_id", "iscrowd", "ignore")]
+            )
+            if kept.setdefault(key, one) is not one:
+                self._note(
+                    "annotations that are there twice, dropped", f"{origin}, annotation {one.get('id')!r}"
+                )
+        return list(kept.values())
+
+    def _note(self, reason: str, example: str) -> None:
+        if self.notes is not None:
+            self.notes.add(reason, example)
+
+
+def _make_image(
+    name: str,
+    size_hw: tuple[int, int],
+    record: Mapping[str, Any],
+    annotations: Sequence[Mapping[str, Any]],
+    regions: Sequence[Mask],
 ) -> CocoImage:
-    name, size_hw = str(record.get("file_name")), (int(record["height"]), int(record["width"]))
-    origin = f"{path}, image {name!r}"
-    records = [annotation for annotation in records if is_person(annotation, people)]
-    crowds = [annotation for annotation in records if annotation.get("iscrowd")]
-    persons = [annotation for annotation in records if not annotation.get("iscrowd")]
-    masks: tuple[Mask, ...] = ()
-    boxes: tuple[BoxXywh, ...] | None = None
-    if all(map(_has_mask, persons)):
-        found_masks = [_read_region(person, size_hw, origin, people) for person in persons]
-        persons = [person for person, mask in zip(persons, found_masks, strict=True) if mask]
-        masks = tuple(filter(None, found_masks))
-    else:
-        found_boxes = [_read_person_box(person, size_hw, origin, people) for person in persons]
-        persons = [person for person, box in zip(persons, found_boxes, strict=True) if box]
-        boxes = tuple(filter(None, found_boxes))
-    ignored = union_masks([_read_region(crowd, size_hw, origin, people) for crowd in crowds], size_hw)
+    pairs = list(zip(annotations, regions, strict=True))
+    persons = [(one, region) for one, region in pairs if not is_crowd(one) and region]
+    ignored = union_masks([region for one, region in pairs if is_crowd(one)], size_hw)
+    # whether masks are known does not depend on people without a pixel
+    is_masked = all(has_mask(one) for one in annotations if not is_crowd(one))
+    boxes = [region.box_xywh if has_mask(one) else read_box(one, name) for one, region in persons]
     # some files count tracks per video
     video = "" if record.get("video_id") is None else f"{record['video_id']}/"
-    ids = [person.get("track_id") for person in persons]
-    tracks = tuple(None if number is None else f"{video}{number}" for number in ids)
-    return CocoImage(name, size_hw, masks, boxes, ignored, tracks, _read_moment(record))
+    ids = [one.get("track_id") for one, _ in persons]
+    return CocoImage(
+        name,
+        size_hw,
+        tuple(region for _, region in persons) if is_masked else (),
+        None if is_masked else tuple(boxes),
+        ignored,
+        tuple(None if number is None else f"{video}{number}" for number in ids),
+        _read_moment(record),
+    )
 
 
 def _read_moment(record: Mapping[str, Any]) -> tuple[str, int] | None:
@@ -95,81 +228,71 @@ def _read_moment(record: Mapping[str, Any]) -> tuple[str, int] | None:
     return None if video is None or not is_time else (str(video), int(time_ms or 0))
 
 
-def _has_mask(record: Mapping[str, Any]) -> bool:
-    """Return whether the annotation has a `segmentation` that is not empty."""
-    segmentation = record.get("segmentation")
-    return any(segmentation) if isinstance(segmentation, list) else bool(segmentation)
+def locate_image(images: Path, file_name: str) -> Path | None:
+    r"""Return the file of an image, whose name may have `\`, `%20`, or folders that are not there; None: no such file.
+
+    Raises:
+        ConfigError: it is outside the folder.
+    """
+    plain = file_name.replace("\\", "/")
+    names = dict.fromkeys((file_name, plain, unquote(plain), Path(plain).name, Path(unquote(plain)).name))
+    for name in names:
+        path = (images / name).resolve()
+        if not path.is_relative_to(images.resolve()):
+            raise ConfigError(f"coco: {file_name!r} is outside {images}: refused")
+        if name and path.is_file():
+            return path
+    return None
 
 
-def _read_region(
-    record: Mapping[str, Any], size_hw: tuple[int, int], origin: str, people: frozenset[int]
-) -> Mask:
-    """Return the pixels of a person or a crowd, from its mask or its box."""
-    name = f"{origin}, annotation {record.get('id')!r}"
-    if not _has_mask(record):
-        return fill_box(_read_box(record, name), size_hw)
-    found = read_coco_records([{**record, "iscrowd": 0}], size_hw, origin=name, people=people)
-    return found[0].mask if found else Mask.empty(size_hw)
-
-
-def _read_person_box(
-    record: Mapping[str, Any], size_hw: tuple[int, int], origin: str, people: frozenset[int]
-) -> BoxXywh | None:
-    """Return the tight box of the mask, or else `bbox`; None: no pixel of it is in the image."""
-    region = _read_region(record, size_hw, origin, people)
-    if not region:
+def upright_size(path: Path) -> tuple[int, int] | None:
+    """Return height and width with the EXIF orientation applied, from the file's header; None: not readable."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            is_turned = image.getexif().get(_ORIENTATION) in _TURNED
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
-    return region.box_xywh if _has_mask(record) else _read_box(record, origin)
+    return (width, height) if is_turned else (height, width)
 
 
-def _read_box(record: Mapping[str, Any], name: str) -> BoxXywh:
-    box = record.get("bbox")
-    if box is None:
-        raise ModelOutputWrong(f"{name}: neither a segmentation nor a bbox; add one")
-    if not isinstance(box, list) or len(box) != _SIDES or not all(map(_is_length, box)) or min(box[2:]) < 0:
-        raise ModelOutputWrong(f"{name}: bbox {box!r} is not x, y, width and height in pixels")
-    x, y, w, h = (float(side) for side in box)
-    return x, y, w, h
+def is_crowd(record: Mapping[str, Any]) -> bool:
+    """Return whether a record is a region to ignore: `iscrowd` or `ignore` is set."""
+    return any(str(record.get(flag)).casefold() in {"1", "1.0", "true"} for flag in ("iscrowd", "ignore"))
 
 
-def _is_length(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < BIGGEST_LENGTH
-
-
-def person_ids(categories: Iterable[Any]) -> frozenset[int]:
-    """Return the ids of the categories named `person`, or COCO's 1 if there is none."""
-    named = {c.get("id") for c in categories if isinstance(c, Mapping) and c.get("name") == "person"}
-    return frozenset(i for i in named if isinstance(i, int)) or frozenset({PERSON_ID})
-
-
-def is_person(record: Mapping[str, Any], people: frozenset[int]) -> bool:
-    """Return whether a record is of one of these categories, or of none."""
-    return record.get("category_id", min(people)) in [*people]
-
-
-def read_coco_records(
+def read_coco_records(  # noqa: PLR0913 - keyword-only options
     records: Sequence[Any],
     size_hw: tuple[int, int],
     *,
     origin: str,
-    people: frozenset[int] = frozenset({PERSON_ID}),
+    people: frozenset[str] = frozenset({PERSON_ID}),
+    min_score: float = 0.0,
+    notes: ReaderNotes | None = None,
 ) -> list[Instance]:
     """Return the instances of one image's COCO results or annotations; the default score is 1.
 
-    Records of other categories, crowds (`iscrowd`) and empty masks are left out. A visibility of 1 or 2 is a
-    confidence of 1; a fraction is a confidence.
+    Records of other categories, crowds (`iscrowd`, `ignore`), scores below `min_score` and empty masks are left out. A
+    visibility of 1 or 2 is a confidence of 1; a fraction is a confidence.
+
+    Raises:
+        ModelOutputWrong: a record cannot be read, or contradicts itself.
     """
     found = []
+    check = GeometryCheck(size_hw, may_be_corners(records), notes)
     for number, record in enumerate(records):
         name = f"{origin}, record {number}"
         if not isinstance(record, Mapping):
             raise ModelOutputWrong(f"{name}: a COCO record is an object, this is {type(record).__name__}")
-        if not is_person(record, people) or record.get("iscrowd"):
+        if not is_person(record, people) or is_crowd(record):
             continue
-        mask = _read_segmentation(record.get("segmentation"), size_hw, name)
+        score = read_score(record, name)
+        if score < min_score:
+            continue
+        mask = read_segmentation(record.get("segmentation"), size_hw, name, notes)
+        check.check_mask(record, mask, name)
         if mask:
-            keypoints = _read_keypoints(record, name)
-            found.append(Instance(mask, _read_score(record, name), mask.box_xywh, keypoints))
+            found.append(Instance(mask, score, mask.box_xywh, _read_keypoints(record, name)))
     return found
 
 
@@ -187,35 +310,13 @@ def _read_keypoints(record: Mapping[str, Any], origin: str) -> Keypoints | None:
     return tuple((float(x), float(y), float(min(max(seen, 0.0), 1.0))) for x, y, seen in points)
 
 
-def _read_score(record: Mapping[str, Any], origin: str) -> float:
+def read_score(record: Mapping[str, Any], origin: str) -> float:
+    """Return the score, 1 if there is none.
+
+    Raises:
+        ModelOutputWrong: it is not a number from 0 to 1.
+    """
     score = record.get("score", 1.0)
     if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
         raise ModelOutputWrong(f"{origin}: score {score!r} is not a number from 0 to 1")
     return float(score)
-
-
-def _read_segmentation(segmentation: Any, size_hw: tuple[int, int], origin: str) -> Mask:
-    try:
-        if isinstance(segmentation, Mapping):
-            height, width = segmentation["size"]
-            check_size((int(height), int(width)), size_hw, origin)
-            return Mask.from_coco(dict(segmentation))
-        if isinstance(segmentation, list):
-            return _fill_polygons(segmentation, size_hw)
-    except (KeyError, TypeError, ValueError, OverflowError) as exc:
-        raise ModelOutputWrong(f"{origin}: the segmentation cannot be read: {exc!r}") from exc
-    except ModelOutputWrong as exc:
-        raise ModelOutputWrong(f"{origin}: {exc}" if origin not in str(exc) else str(exc)) from exc
-    raise ModelOutputWrong(f"{origin}: no segmentation; add an RLE or a list of polygons")
-
-
-def _fill_polygons(polygons: list[Any], size_hw: tuple[int, int]) -> Mask:
-    """Return the union of polygons [x0, y0, x1, y1, ...] in pixels, as pycocotools fills them."""
-    outlines = [[float(value) for value in polygon] for polygon in polygons]
-    if any(len(outline) < 6 or len(outline) % 2 for outline in outlines):  # noqa: PLR2004 - three points
-        raise ValueError("a polygon needs x, y of at least three points")
-    if not np.isfinite(np.concatenate([*outlines, np.zeros(1)])).all():
-        raise ValueError("a polygon's coordinates must be finite")
-    if not outlines:
-        return Mask.empty(size_hw)
-    return Mask.from_coco(coco_mask.merge(coco_mask.frPyObjects(outlines, *size_hw)))

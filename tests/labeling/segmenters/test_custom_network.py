@@ -12,8 +12,9 @@ from onnx import TensorProto, helper
 
 from configs.errors import ConfigError, ModelOutputWrong, WeightsCorrupt, WeightsMissing
 from configs.segmenters import CustomNetworkBlock, SelfieBlock
-from labeling.segmenters.custom_network import CustomNetworkSegmenter, prepare_input, read_person_map
+from labeling.segmenters.custom_network import CustomNetworkSegmenter, prepare_input
 from labeling.segmenters.network_files import dequantize, quantize
+from labeling.segmenters.network_output import read_person_map
 from labeling.segmenters.selfie import SelfieSegmenter
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance

@@ -146,6 +146,20 @@ def test_coco_results_and_an_empty_response_are_read() -> None:
     assert found[1] == []
 
 
+def test_results_have_a_category_and_a_score() -> None:
+    square = {"category_id": 0, "segmentation": [[1, 1, 4, 1, 4, 3, 1, 3]], "score": 0.75}
+    dog = {**square, "category_id": 18}
+    answers = [
+        reply(json.dumps(records).encode(), media_type="application/json")
+        for records in ([square, {**square, "score": 0.3}], [dog], [square])
+    ]
+    with serve(*answers) as service:
+        found = segmenter(service.url, person_category=("0",)).segment([FRAME, FRAME])
+        assert [len(one) for one in found] == [1, 0]
+        with pytest.raises(ModelOutputWrong, match=r"none of category_id 1 \(people\); found: 0"):
+            segmenter(service.url).segment([FRAME])
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_requests_to_a_busy_service_are_repeated_with_growing_pauses(status: int) -> None:
     pauses: list[float] = []
@@ -296,7 +310,8 @@ def test_the_card_names_the_service_without_its_query() -> None:
     asked = segmenter("https://host:8443/segment?area=hidden#part", mask_threshold=0.25)
     card = asked.card
     assert (card.kind, card.name, card.settings) == (
-        "http", "https://host:8443/segment", '{"mask_threshold":0.25}',
+        "http", "https://host:8443/segment",
+        '{"mask_threshold":0.25,"min_score":0.5,"person_category":[]}',
     )  # fmt: skip
     assert asked.prepare(Clip("ab" * 32)) is asked
     assert isinstance(asked, Segmenter)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from configs.errors import ConfigError, ModelOutputWrong
 from configs.segmenters import MasksFolderBlock
 from labeling.segmenters.precomputed import MasksFolderSegmenter
 from labeling.segmenters.protocol import Segmenter
-from labeling.structures.frames import Clip, Frame
+from labeling.structures.frames import Clip, Frame, ImageFile
 from labeling.structures.masks import Mask
 
 VIDEO_ID = "1f0cab42" + "9e" * 28
@@ -129,7 +130,7 @@ def test_results_are_found_by_file_name_or_image_id(tmp_path: Path) -> None:
             {"file_name": "1f0cab42/99.png", "category_id": 1, "segmentation": row_rle(0)},
         ],
     )
-    segmenter = opened(path)
+    segmenter = MasksFolderSegmenter(MasksFolderBlock(path=path, min_score=0.4))
     frames = [frame("cat.png"), frame("000123.jpg"), frame("shot.0001.jpg"), frame(), frame(pts_ms=99)]
     assert rows_found(segmenter, *frames) == [[1, 2], [3], [4], [5], [0]]
     assert [i.score for i in segmenter.segment(frames[:1])[0]] == [0.9, 0.4]
@@ -171,7 +172,8 @@ def test_the_card_holds_the_hash_of_the_file(tmp_path: Path) -> None:
     path = write_json(tmp_path / "results.json", [])
     card = opened(path, "error").card
     assert card.weights_sha256 == hashlib.sha256(b"[]").hexdigest()
-    assert (card.kind, card.name, card.settings) == ("masks_folder", "results.json", '{"missing":"error"}')
+    settings = '{"missing":"error","min_score":0.5,"person_category":[]}'
+    assert (card.kind, card.name, card.settings) == ("masks_folder", "results.json", settings)
     assert opened(tmp_path).card.weights_sha256 == ""
 
 
@@ -179,3 +181,100 @@ def test_prepare_returns_the_segmenter_itself(tmp_path: Path) -> None:
     segmenter = opened(tmp_path)
     assert segmenter.prepare(Clip(VIDEO_ID)) is segmenter
     assert isinstance(segmenter, Segmenter)
+
+
+def images_of(folder: Path, *names: str) -> Clip:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).touch()
+    return Clip(VIDEO_ID, images=tuple(ImageFile(n, folder / name) for n, name in enumerate(names)))
+
+
+@pytest.mark.parametrize("name", ["cat.PNG", "cat_mask.png", "cat.jpg.png", "cat_mask.PNG"])
+def test_usual_names_of_masks_are_found(tmp_path: Path, name: str) -> None:
+    write_labels(tmp_path / "masks" / "x.png", 0, 1)
+    (tmp_path / "masks" / "x.png").rename(tmp_path / "masks" / name)
+    segmenter = opened(tmp_path / "masks").prepare(images_of(tmp_path / "images", "cat.jpg"))
+    assert rows_found(segmenter, frame("cat.jpg")) == [[1]]
+
+
+def test_the_mask_of_a_png_image_beside_it_is_not_the_image(tmp_path: Path) -> None:
+    write_labels(tmp_path / "cat.png", 9, 9, 9)
+    write_labels(tmp_path / "cat_mask.png", 0, 0, 1)
+    assert rows_found(opened(tmp_path), frame("cat.png")) == [[2]]
+
+
+def test_names_that_match_nothing_are_an_error_with_examples_of_both_sides(tmp_path: Path) -> None:
+    clip = images_of(tmp_path / "images", "cat.jpg", "dog.jpg")
+    write_labels(tmp_path / "masks" / "cats.png", 1)
+    results = [{"image_id": 1, "segmentation": row_rle(1)}]
+    for path in (tmp_path / "masks", write_json(tmp_path / "results.json", results)):
+        with pytest.raises(
+            ModelOutputWrong, match=r"none of the images cat\.jpg, dog\.jpg; there: (cats\.png|1)\. "
+        ):
+            opened(path).prepare(clip)
+    with pytest.raises(ModelOutputWrong, match=r"no mask of video 1f0cab429e9e \(a\.mp4\); there: cats\.png"):
+        opened(tmp_path / "masks").prepare(Clip(VIDEO_ID, Path("a.mp4")))
+
+
+def test_a_part_of_a_set_without_masks_shows_no_person(tmp_path: Path) -> None:
+    clip = images_of(tmp_path / "images", "cat.jpg", "dog.jpg")
+    write_labels(tmp_path / "masks" / "dog.png", 1)
+    segmenter = opened(tmp_path / "masks")
+    assert segmenter.prepare(replace(clip, images=clip.images[:1])) is segmenter
+
+
+def results_of(*records: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"image_id": "cat", "category_id": 1, "segmentation": row_rle(1), **one} for one in records]
+
+
+def test_records_below_the_score_are_dropped_and_a_file_without_any_above_is_refused(tmp_path: Path) -> None:
+    path = write_json(tmp_path / "r.json", results_of({"score": 0.97}, {"score": 0.12}, {"score": 0.5}))
+    assert len(opened(path).segment([frame("cat.jpg")])[0]) == 2
+    low = write_json(tmp_path / "low.json", results_of({"score": 0.3}))
+    with pytest.raises(ConfigError, match=r"low\.json: no record has .* 0\.5 or more, the highest is 0\.3"):
+        opened(low)
+    block = MasksFolderBlock(path=low, min_score=0.2)
+    assert len(MasksFolderSegmenter(block).segment([frame("cat.jpg")])[0]) == 1
+
+
+def test_results_of_another_category_are_refused_unless_it_is_declared(tmp_path: Path) -> None:
+    path = write_json(tmp_path / "yolo.json", results_of({"category_id": 0}))
+    with pytest.raises(ConfigError, match=r"1 records, none of category_id 1 \(people\); found: 0"):
+        opened(path)
+    block = MasksFolderBlock.model_validate({"path": path, "person_category": 0})
+    assert len(MasksFolderSegmenter(block).segment([frame("cat.jpg")])[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"segmentation": None, "bbox": [1, 1, 3, 3]}, "no segmentation"),
+        ({"bbox": [0, 4, 8, 1]}, "one of them is of another image"),
+        ({"area": 400}, "8 pixels, but area is 400"),
+        ({"segmentation": [[0.1, 0.1, 0.9, 0.1, 0.9, 0.9]]}, "shares of the image"),
+    ],
+)
+def test_results_that_contradict_themselves_are_refused_when_they_are_opened(
+    tmp_path: Path, record: dict[str, Any], message: str
+) -> None:
+    tree = {
+        "images": [{"id": "cat", "file_name": "cat.jpg", "height": 6, "width": 8}],
+        "annotations": results_of(record),
+    }
+    with pytest.raises(ConfigError, match=rf"x\.json, image 'cat'.*{message}"):
+        opened(write_json(tmp_path / "x.json", tree))
+
+
+def test_annotations_of_no_image_are_counted(tmp_path: Path) -> None:
+    tree = annotations()
+    tree["annotations"] += [{"image_id": 99, "category_id": 5, "segmentation": row_rle(3)}] * 2
+    with pytest.raises(ConfigError, match=r"2 annotations belong to no image: the first has image_id '99'"):
+        opened(write_json(tmp_path / "instances.json", tree))
+
+
+def test_what_the_masks_were_taken_for_is_described(tmp_path: Path) -> None:
+    write_labels(tmp_path / "cat.png", 255, 255, 128)
+    assert opened(tmp_path).describe() == "cat.png is read as one mask with soft edges, above 127"
+    path = write_json(tmp_path / "instances.json", annotations())
+    assert opened(path).describe() == "2 records of 2 images, people are category 5"

@@ -1,0 +1,172 @@
+"""The output of a user's own network as a map of person probabilities: its axes, type and range."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
+
+from configs.errors import ModelOutputWrong
+from configs.segmenters import CustomNetworkBlock
+from labeling.structures.probability_maps import FloatMap
+
+RANGE_TOLERANCE = 0.01
+"""How far probabilities may exceed [0, 1], due to rounding in half precision or 8 bits."""
+MOST_CLASSES = 64
+"""With more values in one image, a map shows levels, not classes."""
+_MAP_AXES = 2
+_MOST_DISTORTED = 1.5
+"""How far the proportion of a map's sides may differ from that of the input."""
+_BYTE = 255
+_SCALED_TYPES = ("int8", "uint8", "int16", "uint16")
+"""Types in which probabilities are stored as levels of their whole range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """How the values of an output become real numbers: (value + offset) x factor."""
+
+    factor: float = 1.0
+    offset: float = 0.0
+
+    @classmethod
+    def of(cls, output: NDArray[np.generic], block: CustomNetworkBlock) -> "Levels":
+        """Decide from the output for a sample image.
+
+        Probabilities in whole numbers of 8 or 16 bits are levels of the type's range, unless none is above 1: then
+        they are a mask of 0 and 1.
+        """
+        if block.output_scale is not None:
+            return cls(block.output_scale)
+        if block.output != "probability" or output.dtype.name not in _SCALED_TYPES:
+            return cls()
+        low, high = int(np.min(output)), int(np.max(output))
+        if low >= 0 and high <= 1:
+            return cls()
+        limits = np.iinfo(output.dtype.name)
+        if low >= 0:
+            return cls(1 / limits.max)
+        return cls(1 / (limits.max - limits.min), float(-limits.min))
+
+
+def read_person_map(
+    output: NDArray[np.generic], block: CustomNetworkBlock, levels: Levels | None = None
+) -> FloatMap:
+    """Return the person probability, hxw in the network's size, from one of its outputs.
+
+    Raises:
+        ModelOutputWrong: its shape, type or range is not the declared one.
+    """
+    channels = split_channels(output, block)
+    name = block.path.name
+    if block.output == "class_map":
+        return _read_classes(channels, output, block)
+    if block.person_class >= len(channels):
+        raise ModelOutputWrong(
+            f"{name}: person_class is {block.person_class}, the output of shape {output.shape} "
+            f"(layout {block.layout}) has {len(channels)} channels: correct one of them"
+        )
+    if np.isnan(channels).any():
+        raise ModelOutputWrong(
+            f"{name}: the output has {np.isnan(channels).sum()} NaN: check scale, mean and std"
+        )
+    levels = levels or Levels.of(output, block)
+    channels = (channels + np.float32(levels.offset)) * np.float32(levels.factor)
+    if block.output == "logits":
+        _refuse_integer_logits(output, block)
+        return _to_probability(channels, block)
+    return _check_range(channels[block.person_class], name)
+
+
+def _read_classes(
+    channels: NDArray[np.float32], output: NDArray[np.generic], block: CustomNetworkBlock
+) -> FloatMap:
+    name = block.path.name
+    if len(channels) > 1:
+        raise ModelOutputWrong(
+            f"{name}: a class_map has one channel, but the output has the shape {output.shape}; "
+            "declare output: logits or probability"
+        )
+    classes = np.rint(channels[0])
+    if not np.allclose(classes, channels[0], atol=RANGE_TOLERANCE):
+        raise ModelOutputWrong(
+            f"{name}: output: class_map is declared, but the values are no whole numbers, they range from "
+            f"{channels.min():.3g} to {channels.max():.3g}: declare output: probability or logits"
+        )
+    number = len(np.unique(classes))
+    if number > MOST_CLASSES:
+        raise ModelOutputWrong(
+            f"{name}: output: class_map is declared, but one image has {number} different values from "
+            f"{channels.min():.0f} to {channels.max():.0f}: declare output: probability"
+        )
+    return np.asarray(classes == block.person_class, dtype=np.float32)
+
+
+def _refuse_integer_logits(output: NDArray[np.generic], block: CustomNetworkBlock) -> None:
+    if output.dtype.name in _SCALED_TYPES and block.output_scale is None:
+        raise ModelOutputWrong(
+            f"{block.path.name}: output: logits is declared, but the output is {output.dtype}, whose scale the file does "
+            "not say: declare output: probability if its range stands for 0 to 1, or set output_scale"
+        )
+
+
+def _to_probability(logits: FloatMap, block: CustomNetworkBlock) -> FloatMap:
+    if block.softmax and len(logits) == 1:
+        raise ModelOutputWrong(
+            f"{block.path.name}: softmax over one channel is 1 everywhere; declare softmax: false"
+        )
+    if block.softmax:
+        return np.asarray(softmax(logits, axis=0)[block.person_class], dtype=np.float32)
+    return np.asarray(expit(logits[block.person_class]), dtype=np.float32)
+
+
+def _check_range(probability: FloatMap, name: str) -> FloatMap:
+    low, high = float(probability.min()), float(probability.max())
+    if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
+        advice = ""
+        if low >= 0 and high <= _BYTE:
+            advice = "; or, if 255 is certain, set output_scale: 0.00392 (1/255)"
+        raise ModelOutputWrong(
+            f"{name}: output: probability is declared, but values range from {low:.3g} to {high:.3g}; "
+            f"declare output: logits or class_map{advice}"
+        )
+    return probability
+
+
+def split_channels(output: NDArray[np.generic], block: CustomNetworkBlock) -> NDArray[np.float32]:
+    """Return Cxhxw from hxw, 1xhxw, Cxhxw or hxwxC, with or without a batch axis of 1.
+
+    The axes whose lengths are in proportion to those of the input are the image's.
+    """
+    values = np.asarray(output, dtype=np.float32)
+    if values.ndim == _MAP_AXES + 2 and values.shape[0] == 1:
+        values = values[0]
+    if values.ndim == _MAP_AXES:
+        return values[None]
+    if values.ndim != _MAP_AXES + 1:
+        raise ModelOutputWrong(
+            f"{block.path.name}: output {block.output_index} has the shape {output.shape}; it must be one "
+            "map with height and width, channels, and a batch of 1: set output_index to another output"
+        )
+    return values if _has_channels_first(values.shape, block) else np.moveaxis(values, -1, 0)
+
+
+def _has_channels_first(shape: tuple[int, ...], block: CustomNetworkBlock) -> bool:
+    if (shape[0] == 1) != (shape[-1] == 1):
+        return shape[0] == 1
+    first, last = (_distortion(sides, block.input_hw) for sides in (shape[1:], shape[:-1]))
+    if min(first, last) > math.log(_MOST_DISTORTED):
+        raise ModelOutputWrong(
+            f"{block.path.name}: an output of shape {shape} for an input of {block.input_hw} (height, width): no two "
+            "neighboring axes have the proportion of the input; export the network with a map per class, or set "
+            "output_index to another output"
+        )
+    if math.isclose(first, last, abs_tol=1e-3):
+        return block.layout != "nhwc"
+    return first < last
+
+
+def _distortion(sides: Any, input_hw: tuple[int, int]) -> float:
+    return abs(math.log(sides[0] * input_hw[1] / (sides[1] * input_hw[0])))

@@ -1,0 +1,92 @@
+"""Run one segmenter on one image, and describe what it sees."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+
+from configs.models import RunConfig
+from labeling.segmenters.factory import make_segmenter
+from labeling.segmenters.shared import check_output
+from labeling.structures.frames import Clip, Frame, ImageFile, RgbImage
+from labeling.structures.instances import Instance
+from labeling.structures.masks import union_masks
+from labeling.text.figures import count_of, percent
+from labeling.video.images import read_image
+from labeling.visualization.overlay_video import draw_people
+
+_NEARLY_ALL = 0.95
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """What a segmenter saw in one image."""
+
+    rgb: RgbImage
+    model: str
+    description: str
+    """Shapes, types and ranges of a network, or what masks were taken for; empty for other segmenters."""
+    instances: tuple[Instance, ...]
+
+    @property
+    def person_share(self) -> float:
+        """Share of the image's pixels that belong to people."""
+        size_hw = (self.rgb.shape[0], self.rgb.shape[1])
+        area_px = union_masks([one.mask for one in self.instances], size_hw).area_px
+        return area_px / (size_hw[0] * size_hw[1])
+
+    def figures(self) -> dict[str, Any]:
+        """Return what `maskmill try --json` writes."""
+        people = [
+            {"score": one.score, "area_px": one.mask.area_px, "box_xywh": one.mask.box_xywh}
+            for one in self.instances
+        ]
+        return {
+            "model": self.model,
+            "description": self.description,
+            "person_share": self.person_share,
+            "people": people,
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Yield the description for people, with a question where the result is suspicious."""
+        yield self.model
+        if self.description:
+            yield self.description
+        share = percent(self.person_share, 1.0)
+        yield f"{count_of(len(self.instances), 'mask')}, {share} of the image"
+        for one in self.instances:
+            x, y, w, h = (round(side) for side in one.mask.box_xywh)
+            yield f"  score {one.score:.2f}, {one.mask.area_px:,} px, {w}x{h} at {x}, {y}"
+        if not self.instances:
+            yield "No person: if the image shows one, check scale, layout, channels, output and person_class."
+        elif self.person_share > _NEARLY_ALL:
+            yield "Nearly the whole image is a person: check output (logits or probability), layout and person_class."
+
+
+def try_segmenter(config: RunConfig, image: Path, *, role: Literal["student", "teacher"] | str) -> Trial:
+    """Load a config's student or teacher, and run it on one image.
+
+    Raises:
+        SourceError: the image cannot be read.
+        ModelError: the segmenter cannot be loaded, or its output is wrong.
+    """
+    rgb = read_image(image)
+    block = config.segmenters()[role]
+    segmenter = make_segmenter(block, weights_dir=config.weights_dir, device=config.device, batch=1)
+    clip = Clip("try", images=(ImageFile(0, image),))
+    frames = [Frame("try", None, rgb, name=image.name, index=0)]
+    found = segmenter.prepare(clip).segment(frames)
+    name = f"{segmenter.card.kind}:{segmenter.card.name}"
+    check_output(name, frames, found)
+    describe = getattr(segmenter, "describe", None)
+    return Trial(rgb, name, describe() if describe else "", tuple(found[0]))
+
+
+def draw_trial(trial: Trial) -> bytes:
+    """Return the image with its masks drawn on it, as PNG."""
+    masks = {number: one.mask for number, one in enumerate(trial.instances, start=1)}
+    drawn = draw_people(trial.rgb, masks)
+    return cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes()

@@ -1,0 +1,233 @@
+"""Networks whose axes, types, ranges or files are not what a declaration would have them."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from configs.errors import ConfigError, ModelOutputWrong, WeightsCorrupt
+from configs.segmenters import CustomNetworkBlock
+from labeling.segmenters.custom_network import CustomNetworkSegmenter, sample_image
+from labeling.segmenters.network_files import check_model_hash, external_files
+from labeling.segmenters.network_output import Levels, read_person_map, split_channels
+from labeling.structures.frames import RgbImage
+from labeling.structures.instances import Instance
+from tests.labeling.segmenters.images import make_frame, noise
+from tests.labeling.segmenters.tiny_networks import save_onnx, save_quantized_sigmoid
+
+HW = (12, 20)
+RED = {"first": np.array([0]), "last": np.array([1]), "axis": np.array([1])}
+
+
+def opened(path: Path, **options: Any) -> CustomNetworkSegmenter:
+    return CustomNetworkSegmenter(
+        CustomNetworkBlock(**{"kind": "onnx", "path": path, "input_hw": HW, **options})
+    )
+
+
+def segment(rgb: RgbImage, path: Path, **options: Any) -> list[Instance]:
+    ((*instances,),) = opened(path, **options).segment([make_frame(rgb)])
+    return instances
+
+
+def block(**options: Any) -> CustomNetworkBlock:
+    return CustomNetworkBlock(**{"kind": "onnx", "path": Path("m.onnx"), "input_hw": HW, **options})
+
+
+@pytest.fixture
+def bytes_in(tmp_path: Path) -> Path:
+    """Whole numbers in; a map of the pixels whose red is above 200 out."""
+    return save_onnx(
+        tmp_path / "bytes.onnx",
+        [
+            helper.make_node("Cast", ["image"], ["numbers"], to=TensorProto.FLOAT),
+            helper.make_node("Slice", ["numbers", "first", "last", "axis"], ["red"]),
+            helper.make_node("Greater", ["red", "limit"], ["above"]),
+            helper.make_node("Cast", ["above"], ["map"], to=TensorProto.FLOAT),
+        ],
+        input_shape=[1, 3, *HW],
+        input_type=TensorProto.UINT8,
+        outputs=[("map", TensorProto.FLOAT)],
+        constants={**RED, "limit": np.array([200.0], dtype=np.float32)},
+    )
+
+
+def test_a_network_of_bytes_gets_pixels_where_no_scale_is_declared(bytes_in: Path) -> None:
+    rgb = noise(*HW)
+    (instance,) = segment(rgb, bytes_in)
+    assert (instance.mask.to_array() == (rgb[:, :, 0] > 200)).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "levels"),
+    [
+        ({"scale": 1 / 255}, 2),
+        ({"mean": (0.5,) * 3, "std": (0.5,) * 3, "scale": 1 / 255}, 2),
+        ({"scale": 0.05}, 14),
+        ({"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}, 4),
+        ({"scale": 4}, 256),
+    ],
+)
+def test_values_that_fall_on_a_few_levels_are_an_error(
+    bytes_in: Path, options: dict[str, Any], levels: int
+) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"its input is uint8, .* which are {levels} levels, .*: remove scale"
+    ):
+        opened(bytes_in, **options)
+
+
+def test_a_quantized_network_of_pixels_gets_pixels(tmp_path: Path) -> None:
+    path = save_quantized_sigmoid(tmp_path / "pixels.tflite", HW, scale=1.0, zero=-128)
+    found = opened(path, kind="litert", person_class=1, mask_threshold=0.9)
+    assert found.report.input_text == "1x12x20x3 int8 from 0 to 255"
+    with pytest.raises(ConfigError, match="which are 2 levels"):
+        opened(path, kind="litert", scale=1 / 255)
+
+
+def bytes_out(folder: Path, kind: int = TensorProto.UINT8, factor: float = 255) -> Path:
+    """Return the red channel times a factor, as whole numbers."""
+    return save_onnx(
+        folder / "out.onnx",
+        [
+            helper.make_node("Slice", ["image", "first", "last", "axis"], ["red"]),
+            helper.make_node("Mul", ["red", "factor"], ["scaled"]),
+            helper.make_node("Cast", ["scaled"], ["map"], to=kind),
+        ],
+        input_shape=[1, 3, *HW],
+        outputs=[("map", kind)],
+        constants={**RED, "factor": np.array([factor], dtype=np.float32)},
+    )
+
+
+def test_whole_numbers_of_an_output_are_scaled_by_their_range(tmp_path: Path) -> None:
+    rgb = noise(*HW)
+    for kind, factor in ((TensorProto.UINT8, 255), (TensorProto.UINT16, 65535), (TensorProto.INT8, 127)):
+        (instance,) = segment(rgb, bytes_out(tmp_path, kind, factor))
+        assert (instance.mask.to_array() != (rgb[:, :, 0] > 127)).mean() < 0.01
+    (instance,) = segment(rgb, bytes_out(tmp_path, TensorProto.UINT8, 1.6))  # a mask of 0 and 1
+    assert (instance.mask.to_array() == (rgb[:, :, 0] >= 160)).all()
+    (instance,) = segment(rgb, bytes_out(tmp_path, TensorProto.FLOAT, 255), output_scale=1 / 255)
+    assert (instance.mask.to_array() == (rgb[:, :, 0] > 127)).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"output": "logits"}, "the output is uint8, whose scale the file does not say"),
+        ({"output": "class_map"}, "one image has .* different values"),
+        ({"output_scale": 1.0}, "range from .*; or, if 255 is certain, set output_scale"),
+    ],
+)
+def test_a_declaration_that_whole_numbers_contradict_is_refused_when_the_network_is_loaded(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelOutputWrong, match=message):
+        opened(bytes_out(tmp_path), **options)
+
+
+def test_signed_levels_are_moved_and_fractions_are_no_classes() -> None:
+    signed = np.array([[[[-128, 0, 127, 1]]]], dtype=np.int8)
+    levels = Levels.of(signed, block(input_hw=(1, 4)))
+    found = read_person_map(signed, block(input_hw=(1, 4)), levels)[0]
+    assert found.tolist() == pytest.approx([0.0, 128 / 255, 1.0, 129 / 255])
+    with pytest.raises(ModelOutputWrong, match="no whole numbers"):
+        read_person_map(np.full(HW, 0.3, dtype=np.float32), block(output="class_map"))
+
+
+@pytest.mark.parametrize("layout", [None, "nchw"])
+@pytest.mark.parametrize(
+    ("shape", "first"),
+    [((2, 12, 20), True), ((12, 20, 2), False), ((2, 6, 10), True), ((3, 5, 21), False), ((12, 6, 10), True)],
+)
+def test_the_axes_in_proportion_to_the_input_are_the_images(
+    shape: tuple[int, ...], first: bool, layout: Any
+) -> None:
+    values: NDArray[np.float32] = np.random.default_rng(1).random((1, *shape), dtype=np.float32)
+    found = split_channels(values, block(layout=layout))
+    assert found.shape == (shape if first else (shape[2], *shape[:2]))
+
+
+def test_an_output_without_an_image_is_refused() -> None:
+    with pytest.raises(ModelOutputWrong, match="no two neighboring axes"):
+        split_channels(np.zeros((1, 20, 12, 40), dtype=np.float32), block())
+
+
+def save_external(folder: Path, gain: float) -> Path:
+    """Save a network whose weights are in a file of their own."""
+    folder.mkdir(exist_ok=True)
+    weights = onnx.numpy_helper.from_array(np.full((1, 3, 1, 1), gain, dtype=np.float32), "w")
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["image", "w"], ["map"])],
+        "external",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, *HW])],
+        [helper.make_tensor_value_info("map", TensorProto.FLOAT, None)],
+        [weights],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    path = folder / "net.onnx"
+    name = "weights-" + "x" * 150 + ".data"
+    (folder / name).unlink(missing_ok=True)
+    onnx.save(model, str(path), save_as_external_data=True, location=name, size_threshold=0)
+    return path
+
+
+def test_external_weights_are_part_of_the_hash(tmp_path: Path) -> None:
+    path, other = save_external(tmp_path / "a", 0.1), save_external(tmp_path / "b", 0.2)
+    assert path.read_bytes() == other.read_bytes()
+    assert [one.suffix for one in external_files(path)] == [".data"]
+    hashes = [opened(one).card.weights_sha256 for one in (path, other)]
+    assert hashes[0] != hashes[1]
+    assert opened(path, sha256=hashes[0]).card.weights_sha256 == hashes[0]
+    with pytest.raises(WeightsCorrupt, match=rf"\.data have together the SHA-256 {hashes[1]}"):
+        opened(other, sha256=hashes[0])
+    external_files(path)[0].unlink()
+    with pytest.raises(ConfigError, match="cannot be loaded as a onnx model"):
+        opened(path)
+
+
+def test_the_sample_has_all_levels() -> None:
+    rgb = sample_image(HW)
+    assert (rgb.shape, rgb.min(), rgb.max()) == ((*HW, 3), 0, 255)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("file", "options", "error"),
+    [
+        ("13-onnx-uint8-input/u8.onnx", {}, ""),
+        ("14-onnx-uint8-output/q.onnx", {"scale": 1}, ""),
+        (
+            "14-onnx-uint8-output/q.onnx",
+            {"scale": 1, "output": "logits"},
+            "whose scale the file does not say",
+        ),
+        ("15-onnx-nchw-in-nhwc-out/tf.onnx", {"person_class": 1}, ""),
+        ("18-litert-dynamic-shape/dyn.tflite", {"kind": "litert"}, ""),
+        ("18-litert-dynamic-shape/batch.tflite", {"kind": "litert"}, ""),
+    ],
+)
+def test_networks_of_other_tools_see_the_person_or_are_refused(
+    file: str, options: dict[str, Any], error: str, shared: Path
+) -> None:
+    path = shared / "cases" / file
+    if error:
+        with pytest.raises(ModelOutputWrong, match=error):
+            opened(path, input_hw=(120, 160), **options)
+    else:
+        assert opened(path, input_hw=(120, 160), **options).report.person_share > 0
+
+
+@pytest.mark.shared
+def test_other_weights_beside_the_same_file_are_another_model(shared: Path, tmp_path: Path) -> None:
+    case = shared / "cases" / "17-onnx-external-data"
+    hashes = set()
+    for name in ("old", "new"):
+        shutil.copytree(case / name, tmp_path / name)
+        hashes.add(check_model_hash("onnx", tmp_path / name / "student.onnx", ""))
+    assert len(hashes) == 2
