@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 
 from labeling.structures.frames import RgbImage
 
+SMALLEST_SIDE_PX = 16
+"""A smaller image cannot show a person, and networks fail on it."""
 IMAGE_FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow's names of the formats that may be opened. It would start Ghostscript, another program, for an EPS file."""
 THUMBNAIL_WH = (32, 18)

@@ -37,8 +37,6 @@ _LARGEST_SD_HW = (576, 1024)
 _OTHER_LUMA = ("p0", "p2", "p4", "ya", "xyz")
 """Prefixes of formats whose first plane holds levels in the high bits, alpha, or no luma."""
 
-SMALLEST_SIDE_PX = 16
-"""A smaller image cannot show a person, and networks fail on it."""
 
 _BYTE = 8
 

@@ -15,8 +15,7 @@ from PIL import Image, ImageOps
 
 from configs.errors import NotAVideo, SourceNotFound, SourceUnreachable, UnsupportedVideo
 from labeling.structures.frames import LumaImage, RgbImage
-from labeling.structures.images import IMAGE_FORMATS
-from labeling.video.color import SMALLEST_SIDE_PX
+from labeling.structures.images import IMAGE_FORMATS, SMALLEST_SIDE_PX
 from labeling.video.luma import shrunk_wh
 
 Levels = tuple[int, int]

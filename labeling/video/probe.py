@@ -17,7 +17,8 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from configs.errors import EmptyVideo, TruncatedVideo, UnsupportedVideo
-from labeling.video.color import SMALLEST_SIDE_PX, upright_hw
+from labeling.structures.images import SMALLEST_SIDE_PX
+from labeling.video.color import upright_hw
 from labeling.video.containers import (
     main_stream,
     matroska_bytes,
