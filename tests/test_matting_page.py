@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from flows.cli.main import app
 from tasks.execution.context import close_databases
 from tests.conftest import ROOT
-from tests.fakes.mattes import write_network, write_walk
+from tests.fakes.mattes import write_network, write_temporal_network, write_walk
 
 PAGE = (ROOT / "docs" / "matting.md").read_text("utf-8")
 CONFIG = """
@@ -26,7 +26,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MASKMILL_HOME", str(tmp_path / "home"))
     (tmp_path / "walker.yaml").write_text(CONFIG)
+    (tmp_path / "moving.yaml").write_text(f"{CONFIG}camera: moving\n")
     write_network(tmp_path / "tiny.onnx")
+    write_temporal_network(tmp_path / "temporal.onnx")
     yield
     close_databases()
 
@@ -34,16 +36,17 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 @pytest.mark.usefixtures("prefect")
 def test_the_commands_of_the_page_write_what_its_table_lists(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
-    for name in ("interview.mp4", "videos/office.mp4", "walk.mp4"):
+    for name in ("interview.mp4", "videos/office.mp4", "walk.mp4", "handheld.mp4"):
         write_walk(tmp_path / name, frames=6)
     Image.new("RGB", (64, 48), "brown").save(tmp_path / "office.jpg")
     commands = [
         shlex.split(line, comments=True)
         for line in "".join(re.findall(r"```sh\n(.*?)```", PAGE, re.S)).splitlines()
     ]
-    assert [command[0] for command in commands] == ["pip", "maskmill", "maskmill", "maskmill"]
+    assert [command[0] for command in commands] == ["pip", *["maskmill"] * 4]
     for _, *arguments in commands[1:]:
-        result = CliRunner().invoke(app, [*arguments, "--config", "walker.yaml", "--weights", "tiny.onnx"])
+        small = ["moving.yaml", "temporal.onnx"] if "moving" in arguments else ["walker.yaml", "tiny.onnx"]
+        result = CliRunner().invoke(app, [*arguments, "--config", small[0], "--weights", small[1]])
         assert result.exit_code == 0, result.output
     listed = [
         name for row in re.findall(r"^\| (`.*?) \|", PAGE, re.M) for name in re.findall(r"`(.*?)`", row)
@@ -54,3 +57,5 @@ def test_the_commands_of_the_page_write_what_its_table_lists(tmp_path: Path) -> 
     assert {name.replace("NAME", "walk") for name in listed} - there == {"walk.webm"}
     assert (tmp_path / "mattes" / "office" / "composite.mp4").is_file()
     assert (tmp_path / "mattes" / "interview" / "report.html").is_file()
+    assert (tmp_path / "mattes" / "handheld" / "matte.json").is_file()
+    assert not (tmp_path / "mattes" / "handheld" / "plate.png").exists()

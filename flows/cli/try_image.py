@@ -28,7 +28,7 @@ def try_image(
 ) -> None:
     """Show what the student or teacher of a config sees in one image, without a run."""
     from configs.load import load_config
-    from tasks.browse import write_file
+    from tasks.files import write_file
     from tasks.try_image import draw_trial, try_segmenter
 
     trial = try_segmenter(load_config(config, changes or []), image, role=role.value)
