@@ -155,7 +155,7 @@ class TemporalTraining(Training):
     """Frames of each that are kept: they are consecutive, from a random time of a clip of `motion.duration_s`."""
     motion: FakeMotionBlock = FakeMotionBlock(width=384, height=256, duration_s=2.0, second_person=0.4)
     """The clips; its seed is not used."""
-    rendered_share: Fraction01 = 0.25
+    rendered_share: float = Field(0.25, ge=0, lt=1)
     """Share of the people that are rendered, if `synthetic` is among several data sets."""
     simulated_share: Fraction01 = 0.3
     """Share of the samples whose probability is not the teacher's but has random errors; 1 without a teacher."""

@@ -26,6 +26,10 @@ PROGRESS_EVERY_S = 1.0
 KEEP_STATE_EVERY = 8
 """Groups of frames between two states of a moving camera's stream on disk; a killed run repeats at most so many."""
 STATE = "state.npz"
+PREVIEW = (
+    "the recurrent network of the package is a preview, often worse than the teacher's masks (docs/matting.md): train "
+    "one with `maskmill train temporal` and name it with --weights"
+)
 
 
 @dataclass(slots=True)
@@ -216,8 +220,11 @@ class MovingCamera:
 class _Moving:
     work: MatteWork
     network: TemporalNetwork
-    warnings: tuple[str, ...] = ()
     coverage: Mapping[str, tuple[tuple[int, int, int], float]] = field(default_factory=dict)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return () if self.work.settings.weights else (PREVIEW,)
 
     @property
     def facts(self) -> Mapping[str, Any]:

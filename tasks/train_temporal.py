@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -23,11 +24,11 @@ from labeling.structures.cutouts import Cutout
 from labeling.structures.frames import Frame
 from labeling.structures.masks import union_masks
 from labeling.synthetic.fake_motion import FakeMotion
-from labeling.synthetic.moving_backgrounds import Background, DrawnBackground, RoomBackground
+from labeling.synthetic.moving_backgrounds import Background, DrawnBackground
 from labeling.training.cutouts import fingerprint_cutouts, reduce_image
 from labeling.training.folder import TrainingFolder
 from labeling.training.inpainting import remove_people
-from tasks.moving_backgrounds import ROOMS, find_backgrounds
+from tasks.moving_backgrounds import find_backgrounds
 from tasks.training_data import SYNTHETIC, find_labeled_sets, make_teacher, read_dataset, read_images
 from tasks.training_records import FailedInput, TrainingData, recorded
 
@@ -139,8 +140,8 @@ def read_people(order: TemporalOrder, data: TrainingData) -> list[Cutout]:
             share = max(1, order.settings.motion.max_cutouts // len(labeled))
             cutouts += read_dataset(Path(name), None, share, data)[0]
     if SYNTHETIC in order.datasets:
-        share_of_all = order.settings.rendered_share
-        count = round(len(cutouts) * share_of_all / (1 - share_of_all)) if cutouts else RENDERED_PEOPLE
+        rendered = order.settings.rendered_share
+        count = round(len(cutouts) * rendered / (1 - rendered)) if cutouts else RENDERED_PEOPLE
         rng = np.random.default_rng([order.settings.seed, 2])
         cutouts += [render_cutout(rng) for _ in range(max(1, count))]
     if not cutouts:
@@ -162,7 +163,7 @@ def read_backgrounds(order: TemporalOrder, data: TrainingData) -> list[Backgroun
     else:
         found += _labeled_images(order, data)
     if SYNTHETIC in order.datasets or not found:
-        found += [RoomBackground(seed) for seed in range(ROOMS)]
+        found += find_backgrounds((), data)
     digest = sha256("\n".join(background.fingerprint() for background in found).encode())
     data.fingerprints["backgrounds"] = digest.hexdigest()
     return found
@@ -172,17 +173,25 @@ def _labeled_images(order: TemporalOrder, data: TrainingData) -> list[Background
     """Return the images of the labeled sets, with the pixels around continued over their people."""
     found: list[Background] = []
     for name in order.datasets:
-        sets = find_labeled_sets(Path(name)) if name != SYNTHETIC else []
-        labeled = [image for one in sets for image in read_labeled(one)]
-        for rgb, masks in read_images(((image, list(image.people)) for image in labeled), data):
-            inside = union_masks(masks, (rgb.shape[0], rgb.shape[1])).to_array() > 0
-            empty = remove_people(rgb, inside) if masks else reduce_image(rgb)
-            found.append(DrawnBackground(f"{name} {len(found)}", empty))
+        if name == SYNTHETIC:
+            continue
+        with suppress(ConfigError):  # it was recorded when its people were read
+            sets = find_labeled_sets(Path(name))
+            labeled = [image for one in sets for image in read_labeled(one)]
+            for rgb, masks in read_images(((image, list(image.people)) for image in labeled), data):
+                inside = union_masks(masks, (rgb.shape[0], rgb.shape[1])).to_array() > 0
+                empty = remove_people(rgb, inside) if masks else reduce_image(rgb)
+                found.append(DrawnBackground(f"{name} {len(found)}", empty))
     return found
 
 
 def store_clips(order: TemporalOrder, maker: FakeMotion, teacher: Segmenter | None, store: ClipStore) -> None:
-    """Write the clips that are missing; a background that can no longer be read is replaced by the next clip's."""
+    """Write the clips that are missing.
+
+    Raises:
+        ConfigError: a background can no longer be read.
+        StorageError: a clip cannot be written.
+    """
     settings = order.settings
     for index in range(settings.clips):
         if not store.has(index):

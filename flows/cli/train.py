@@ -127,7 +127,7 @@ def temporal(
     from flows.train import train_temporal
 
     settings = load_temporal_training(config, changes or [])
-    with temporary_server(), exit_on_sigint():
+    with exit_on_sigint(), temporary_server():
         summary = train_temporal(datasets, to, settings, backgrounds, show_progress=not as_json)
     emit(summary, lambda: _print_temporal(summary), as_json=as_json)
     if summary.failures:

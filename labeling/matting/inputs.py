@@ -132,8 +132,8 @@ def make_input(  # noqa: PLR0913 - the network's inputs
     small = side // KEYPOINT_STRIDE
     scaled = [tuple((x / KEYPOINT_STRIDE, y / KEYPOINT_STRIDE, s) for x, y, s in person) for person in people]
     return NetworkInput(
-        image=_channels_first(image),
-        plate=_channels_first(plate),
+        image=channels_first(image),
+        plate=channels_first(plate),
         coverage=coverage[None].astype(np.float32),
         prior=soft_prior(mask)[None] * 2 - 1,
         motion=np.stack(motion).astype(np.float32) / np.float32(127.5) - 1,
@@ -154,5 +154,6 @@ def to_gray(rgb: RgbImage) -> GrayImage:
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
-def _channels_first(rgb: RgbImage) -> FloatImage:
+def channels_first(rgb: RgbImage) -> FloatImage:
+    """Return an image, HxWx3 of bytes, as 3xHxW in [-1, 1]."""
     return np.ascontiguousarray(rgb.transpose(2, 0, 1), dtype=np.float32) / np.float32(127.5) - 1

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from labeling.matting.temporal_matting import STRIDE, TemporalMattingNetwork
+from labeling.matting.temporal_inputs import STRIDE
+from labeling.matting.temporal_matting import TemporalMattingNetwork
 from labeling.training.onnx_file import write_onnx
 
 FREE_SIDES = {3: "height", 4: "width"}

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatImage = NDArray[np.float32]
+STRIDE = 32
+"""Sides of the network's images are multiples of this, padded by reflection."""
 SIGMA_PX = 2.0
 """Blur of a mask's contour, at the network's size."""
 

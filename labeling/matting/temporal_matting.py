@@ -23,9 +23,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, scaled_dot_product_attention
 
 from labeling.matting.mobilenet import MobileNetEncoder
+from labeling.matting.temporal_inputs import STRIDE
 
-STRIDE = 32
-"""Sides are padded to multiples of this by reflection."""
 INPUTS = 4
 State = tuple[tuple[Tensor, Tensor], ...]
 """Hidden and cell values of each ConvLSTM, from the finest to the coarsest: N x C x h x w each."""

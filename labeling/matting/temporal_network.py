@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from configs.matting import MovingBlock
 from labeling.matting.frame import FrameMatte
-from labeling.matting.temporal_inputs import FloatImage, to_probability
+from labeling.matting.inputs import channels_first
+from labeling.matting.temporal_inputs import STRIDE, FloatImage, to_probability
 from labeling.runtime.onnx_session import OnnxSession
 from labeling.structures.frames import RgbImage
 from labeling.structures.images import resize_image
@@ -19,7 +20,6 @@ from labeling.structures.masks import BoolArray
 
 SHIPPED = "temporal_matting_cpu.onnx"
 """The weights in this package: the `cpu` size; docs/training.md has their recipe."""
-STRIDE = 32
 LEVELS = 5
 STATE = tuple(f"{part}{level}" for level in range(LEVELS) for part in ("hidden", "memory"))
 STRIDES = (1, 1, 2, 2, 4, 4, 8, 8, STRIDE, STRIDE)
@@ -94,7 +94,7 @@ class TemporalNetwork:
         missing = [len(images) - 1] * (self.group - len(images))
         order = [*range(len(images)), *missing]  # the last frame stands for those after it
         fed = {
-            "image": np.stack([_colors(size.to_network(images[i])) for i in order])[None],
+            "image": np.stack([channels_first(size.to_network(images[i])) for i in order])[None],
             "probability": np.stack(
                 [to_probability(size.to_network(masks[i] * np.uint8(255)))[None] for i in order]
             )[None],
@@ -127,10 +127,6 @@ def _to_matte(image: RgbImage, alpha: FloatImage, colors: FloatImage) -> FrameMa
 
 def _to_levels(size: _Size, colors: FloatImage, size_hw: tuple[int, int]) -> FloatImage:
     return size.to_frame((colors.transpose(1, 2, 0) + 1) * np.float32(127.5), size_hw)
-
-
-def _colors(rgb: NDArray[np.uint8]) -> FloatImage:
-    return np.ascontiguousarray(rgb.transpose(2, 0, 1), dtype=np.float32) / np.float32(127.5) - 1
 
 
 def shipped_weights() -> Path:

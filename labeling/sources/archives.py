@@ -72,13 +72,11 @@ def fetch_archive(
         SourceNotFound: no such archive, or no video in it.
         NotAVideo, UnsupportedVideo: not an archive, or an unsupported kind.
     """
-    archive = Path(source.spec)
+    archive, counter = Path(source.spec), passed_over or PassedOverCounter()
     with staging(folder) as here:
         members = _extract(archive, here, ingest, is_requested=_is_visible_media)
         for name in members.others:
-            (passed_over or PassedOverCounter()).add(
-                source.spec, why_passed_over(PurePosixPath(name).name), name
-            )
+            counter.add(source.spec, why_passed_over(PurePosixPath(name).name), name)
         for name, error in members.refused:
             yield FailedSource.of(_member_item(source, archive, name), error)
         if members.stopped_by and not members.files:

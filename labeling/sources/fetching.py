@@ -34,16 +34,19 @@ def fetch(
         DiskFull, HomeNotWritable, ConfigError: no source can be fetched. A SourceError is never raised.
     """
     try:
-        if source.kind == "archive":
-            yield from fetch_archive(source, folder, ingest, passed_over)
-        else:
-            yield from _fetch(source, folder, ingest, allow_link_local=allow_link_local)
+        counter = passed_over or PassedOverCounter()
+        yield from _fetch(source, folder, ingest, counter, allow_link_local=allow_link_local)
     except SourceError as exc:
         yield FailedSource.of(source, exc)
 
 
 def _fetch(
-    source: SourceItem, folder: Path, ingest: Ingest, *, allow_link_local: bool
+    source: SourceItem,
+    folder: Path,
+    ingest: Ingest,
+    passed_over: PassedOverCounter,
+    *,
+    allow_link_local: bool,
 ) -> Iterator[FetchedSource | FailedSource]:
     match source.kind:
         case "file":
@@ -53,6 +56,8 @@ def _fetch(
         case "image_folder":
             images = list_images(source.spec)
             yield FetchedSource(source, images=images, image_names=tuple(path.name for path in images))
+        case "archive":
+            yield from fetch_archive(source, folder, ingest, passed_over)
         case "archive_member":
             if not (parts := split_member(source.spec)):
                 raise SourceNotFound(f"{source.spec}: the archive no longer exists")

@@ -58,10 +58,9 @@ class _ShotRecorder:
             self.stride *= 2
 
     def statistics(self) -> "_ShotStatistics | None":
-        """Return the statistics of the shot; None: it has one image."""
-        if len(self.images) < 2:  # noqa: PLR2004 - one image shows no change
+        """Return the statistics of the shot; None: it has too few images."""
+        if len(self.images) < FEWEST_IMAGES:
             return None
-        is_long = self.last_ms - self.first_ms >= SHORTEST_SHOT_MS and len(self.images) >= FEWEST_IMAGES
         images = np.stack(self.images)
         percentiles = (BRIEF, 25, 50, 75, 100 - BRIEF)
         low, lower, median, upper, high = np.percentile(images, percentiles, axis=0).astype(np.float32)
@@ -69,7 +68,7 @@ class _ShotRecorder:
             median=median,
             changes=np.asarray(high - low > NOISE_LEVELS),
             is_static=is_steady(median, np.asarray(upper - lower <= NOISE_LEVELS)),
-            is_long=is_long,
+            is_long=self.last_ms - self.first_ms >= SHORTEST_SHOT_MS,
             times=np.array(self.times),
             images=images,
         )
@@ -134,7 +133,7 @@ class StaticRegionDetector:
     def moving_fraction(self, mask: Mask, pts_ms: int) -> float | None:
         """Return the share of a remembered frame's mask that moves, in [0, 1].
 
-        None: the shot has one image, or is short and the camera moves, or the mask is smaller than one small pixel.
+        None: the shot has too few images, or is short and the camera moves, or the mask is smaller than one small pixel.
         """
         shot, image = self._recall(pts_ms)
         if shot is None or not (shot.is_long or shot.is_static):
@@ -156,7 +155,7 @@ class StaticRegionDetector:
         return box and _enlarge(box, image, masks[0].size_hw)
 
     def _recall(self, pts_ms: int) -> tuple[_ShotStatistics | None, LumaImage]:
-        """Return the statistics of a remembered frame's shot, None if it has one image, and its small image."""
+        """Return the statistics of a remembered frame's shot, None if it has too few images, and its small image."""
         self._finish_shot()
         key, image = self._remembered[pts_ms]
         return self._finished.get(key), image

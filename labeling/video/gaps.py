@@ -9,10 +9,7 @@ from pathlib import Path
 
 from labeling.structures.frames import Gap
 from labeling.video.containers import main_stream, open_video, read_packets
-from labeling.video.timestamps import LARGEST_RATE_ERROR
-
-LARGEST_STEP_S = Fraction(10)
-"""A longer time between two frames is a gap, unless the video has so few frames."""
+from labeling.video.timestamps import LARGEST_RATE_ERROR, LARGEST_STEP_S
 
 
 def find_gaps(path: Path, fps: Fraction | None) -> tuple[Gap, ...]:

@@ -26,16 +26,13 @@ from labeling.video.containers import (
     open_video,
     read_packets,
 )
-from labeling.video.timestamps import FALLBACK_STEP_S, LARGEST_RATE_ERROR, first_intact_frame
+from labeling.video.timestamps import FALLBACK_STEP_S, LARGEST_RATE_ERROR, LARGEST_STEP_S, first_intact_frame
 
 TAIL_MARGINS_S = (5, 60)
 """The file is read from this far before its declared end until a frame decodes; else from the start."""
 
 LARGEST_LACK_S, LARGEST_LACK_SHARE = Fraction(1), Fraction(1, 10)
 """The lesser of these is how far before the declared end the streams of a complete file may end."""
-
-LARGEST_STEP_S = Fraction(10)
-"""A longer frame is a wrong stamp, unless the video has so few frames."""
 
 _UNKNOWN_RIFF_SIZE = 0xFFFFFFFF
 """Written by recorders that do not update the header at the end."""

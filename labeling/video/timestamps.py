@@ -20,6 +20,8 @@ from labeling.video.containers import main_stream, open_video, read_packets
 
 FALLBACK_STEP_S = Fraction(1, 25)
 """Time between frames without time stamps, in a stream without a frame rate."""
+LARGEST_STEP_S = Fraction(10)
+"""A longer frame, or time between two, is a wrong stamp or a gap, unless the video has so few frames."""
 LARGEST_RATE_ERROR = 4
 """So many times the usual frame rate or duration is a wrong stamp."""
 

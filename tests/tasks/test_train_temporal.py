@@ -67,6 +67,20 @@ def test_people_behind_the_people_are_painted_over(tmp_path: Path) -> None:
     assert shown.max() < 130
 
 
+def test_a_data_set_that_cannot_be_read_is_recorded_once_and_the_others_are_used(tmp_path: Path) -> None:
+    coco = make_coco_export(tmp_path / "coco")
+    order = TemporalOrder((str(tmp_path / "no-such"), str(coco)), tmp_path / "to", TINY)
+    data = TrainingData()
+    assert len(read_people(order, data)) == len(read_backgrounds(order, data)) == 1
+    assert [failure.name for failure in data.failures] == [str(tmp_path / "no-such")]
+
+
+@pytest.mark.parametrize("share", ["1", "1.5", "-0.1"])
+def test_not_all_people_can_be_rendered_beside_other_data(share: str) -> None:
+    with pytest.raises(ConfigError, match="rendered_share"):
+        load_temporal_training(None, [f"rendered_share={share}"])
+
+
 def test_without_any_data_it_says_why(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no data set can be read: .*no-such"):
         read_people(order_of(tmp_path / "no-such", tmp_path / "to"), TrainingData())
