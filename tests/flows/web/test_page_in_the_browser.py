@@ -194,6 +194,9 @@ def test_the_team_browses_frames_and_switches_layers(tmp_path: Path, page: "Page
         page.locator(".sheet a").first.click()
         page.wait_for_selector(".layer[data-layer=difference]")
         page.click("text=Student")
+        page.wait_for_selector(
+            ".layer[data-layer=student]:not([hidden])", state="attached"
+        )  # the script is deferred
         visible = page.locator(".layer:not([hidden])")
         assert [visible.count(), visible.get_attribute("data-layer")] == [1, "student"]
         page.click("text=Image only")
