@@ -1,11 +1,13 @@
 """Sources, models, disks and bugs that make a run fail, partly or completely."""
 
 import errno
+import json
 import shutil
 from pathlib import Path
 from threading import Barrier
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import select
 
@@ -15,8 +17,10 @@ from db.models.core import ShardRow
 from flows.generate import generate_dataset
 from labeling.pipeline import label_shard
 from labeling.segmenters.factory import forget_models
+from labeling.sources.content_store import sha256_of
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip
+from labeling.structures.masks import Mask
 from labeling.structures.records import LabeledShard
 from labeling.video.probe import VideoFacts, probe_video
 from tasks.execution.context import database_of
@@ -133,11 +137,16 @@ def test_a_segmenter_error_fails_its_shards_which_can_be_retried(
 
 def test_changed_weights_are_refused_in_the_same_run(video: Path, home: Path, tmp_path: Path) -> None:
     masks = tmp_path / "masks.json"
-    masks.write_text("[]")
+    pixels = np.zeros((96, 144), np.uint8)
+    pixels[20:80, 40:80] = 1
+    found = {"image_id": f"{sha256_of(video)[:12]}_0", "category_id": 1, "score": 1.0}
+    counts = Mask.from_array(pixels).counts.decode()
+    record = found | {"segmentation": {"size": [96, 144], "counts": counts}}
+    masks.write_text(json.dumps([record]))
     block = {"kind": "masks_folder", "path": str(masks)}
     config = validate_config({"teacher": block, "student": block}, "test")
     run([video], config, home)
-    masks.write_text("[ ]")
+    masks.write_text(json.dumps([record], indent=1))
     forget_models()
     with pytest.raises(ConfigError, match="weights changed"):
         run([video], config, home)

@@ -138,7 +138,7 @@ def test_a_mask_that_jumps_is_for_review_and_so_is_the_next(tmp_path: Path) -> N
     video = write_images(tmp_path / "still.mp4", (image for _ in range(10)), fps=Fraction(2))
     models, trust = (
         Models(one_person(at_ms={2000: (104, 0, 40, 20)}), one_person(found=False)),
-        {"min_flip_iou": 0.0},
+        {"min_flip_iou": 0.0, "min_moving_fraction": 0.0},  # only the jump is looked for
     )
     reviewed = label(video, tmp_path, models, batch=3, trust=trust)
     reasons = {row.pts_ms: row.reasons[0] for row in reviewed.frames if row.decision == "review"}
