@@ -9,12 +9,15 @@ FAST = not (long or slow or prefect or labelstudio or shared or postgresql or s3
 # Tests and tools start hundreds of Python processes. With this variable, each compiles all libraries again.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test test-fast test-long check docs format bench clean
+.PHONY: fuzz demo test test-fast test-long check docs format bench clean
 
 demo: .venv/.core
 	$(BIN)/maskmill demo --home $(DEMO)
 
 # Three for two cores: each waits for servers a quarter of its time.
+fuzz: .venv/.all ## try a thousand times as many damaged inputs, without end in sight: stop it with Ctrl-C
+	MASKMILL_FUZZ_EXAMPLES=25000 .venv/bin/python -m pytest tests/labeling/test_fuzz.py --timeout 0
+
 test: .venv/.all
 	$(BIN)/python -m pytest -n 3 --dist loadfile
 

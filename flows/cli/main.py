@@ -169,6 +169,7 @@ def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:
     if as_json:
         print_json(summary)
         return
+    from labeling.text.figures import count_of
     from tasks.run_figures import sentence_of
 
     typer.echo(f"run {summary.run_id} ({summary.name})")
@@ -180,7 +181,8 @@ def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:
     else:
         typer.echo(sentence_of(summary))
     if summary.shards_pending:
-        typer.echo(f"\n{summary.shards_pending} shards are left: run the same command again")
+        left, are = count_of(summary.shards_pending, "shard"), "is" if summary.shards_pending == 1 else "are"
+        typer.echo(f"\n{left} {are} left: run the same command again")
     if summary.passed_over:
         typer.echo("")
     print_passed_over(summary.passed_over)

@@ -31,8 +31,16 @@ def absolute_playlist(text: bytes, base: str) -> bytes:
 
 def _absolute_line(line: bytes, base: bytes) -> bytes:
     if line.startswith(b"#"):
-        return _URI.sub(lambda found: found[1] + urljoin(base, found[2]) + found[3], line)
-    return urljoin(base, line) if line else line
+        return _URI.sub(lambda found: found[1] + _join(base, found[2]) + found[3], line)
+    return _join(base, line) if line else line
+
+
+def _join(base: bytes, name: bytes) -> bytes:
+    """Join as text of single bytes; what is no address stays as it is, and is refused when it is opened."""
+    try:
+        return urljoin(base.decode("latin-1"), name.decode("latin-1")).encode("latin-1")
+    except ValueError:
+        return name
 
 
 class DecryptedFile:

@@ -116,7 +116,7 @@ class HttpStreams:
                 self._check_status(response, url)
                 return response, asked
             response.close()
-            url = urljoin(asked, location)
+            url = _joined(asked, location)
             if url_scheme(url) not in PAGE_SCHEMES:
                 raise UnsupportedVideo(
                     f"{redact_url(asked)}: redirects to {redact_url(url)}, which is not http; use its address"
@@ -278,6 +278,15 @@ class HttpFile:
                     f"{redact_url(self.url)}: a playlist of more than {MAX_PLAYLIST_BYTES} bytes; use another"
                 )
         return bytes(text)
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise UnsupportedVideo(
+            f"{redact_url(url)}: redirects to what is not an address; use another"
+        ) from None
 
 
 def _length(response: Any) -> int | None:

@@ -38,7 +38,7 @@ from tests.labeling.sources.downloads import (
     only_this_machine,
     site,
 )
-from tests.servers import Answer, Site, in_turn, send_file, send_page, send_status
+from tests.servers import Answer, Site, in_turn, send_file, send_page, send_status, serve
 
 __all__ = ["only_this_machine", "site"]
 
