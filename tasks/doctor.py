@@ -12,6 +12,7 @@ from configs.environment import DATABASE_URL
 from configs.errors import MaskmillError
 from configs.models import RunConfig
 from configs.segmenters import SegmenterBlock
+from configs.shipped import unused_calibration
 from labeling.storage.home import Home
 from labeling.structures.instances import ModelCard
 
@@ -97,6 +98,8 @@ def _models(config: RunConfig) -> Iterator[CheckResult]:
         yield _check(role, load)
     if config.trust.calibration and "teacher" in cards:
         yield _calibration(config, cards["teacher"])
+    elif warning := unused_calibration(config):
+        yield CheckResult("calibration", ok=False, finding=warning)
 
 
 def _calibration(config: RunConfig, teacher: ModelCard) -> CheckResult:

@@ -46,6 +46,15 @@ ConfigOption = Annotated[
         "--config", metavar="NAME|FILE", help="default, lite, moving, offline, surveillance, or a YAML file."
     ),
 ]
+AnyConfigOption = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="NAME|FILE",
+        help="default, lite, moving, offline, surveillance, or a YAML file. Without it: the best preset whose parts "
+        "are installed.",
+    ),
+]
 HomeOption = Annotated[
     Path,
     typer.Option("--home", envvar=HOME.name, help="Folder of the database, videos and images."),
@@ -122,6 +131,17 @@ def require_sources(sources: list[str] | None) -> list[str]:
         raise ConfigError("no sources: name a file, folder, glob, archive, list, URL or camera")
     refuse_passwords(sources)
     return sources
+
+
+def chosen_config(config: str | None) -> str:
+    """Return the named config, or the best preset that is installed here; the choice is printed to stderr."""
+    if config is not None:
+        return config
+    from labeling.segmenters.requirements import choose_preset
+
+    choice = choose_preset()
+    typer.echo(f"preset {choice.name}: {choice.reason} (--config names another)", err=True)
+    return choice.name
 
 
 def emit(value: Any, show: Callable[[], None], *, as_json: bool) -> None:

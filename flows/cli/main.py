@@ -10,6 +10,7 @@ from configs.environment import set_prefect_defaults
 from configs.errors import Interrupted, SourceNotFound
 from flows.cli import browse, export, review, services, system, train
 from flows.cli import calibrate as calibrate_command
+from flows.cli import config as config_command
 from flows.cli import evaluate as evaluate_command
 from flows.cli import matte as matte_command
 from flows.cli import synthesize as synthesize_command
@@ -18,20 +19,22 @@ from flows.cli import try_image as try_command
 from flows.cli import web as web_command
 from flows.cli.console import (
     DEFAULT_HOME,
+    AnyConfigOption,
     Commands,
-    ConfigOption,
     Exit,
     HomeOption,
     JsonOption,
     RunOption,
     SetOption,
     SourcesArgument,
+    chosen_config,
     emit,
     print_failures,
     print_json,
     print_passed_over,
     print_table,
     require_sources,
+    warn,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +72,7 @@ def main(
 @app.command()
 def run(
     sources: SourcesArgument = None,
-    config: ConfigOption = "default",
+    config: AnyConfigOption = None,
     changes: SetOption = None,
     home: HomeOption = DEFAULT_HOME,
     retry_failed: Annotated[
@@ -79,8 +82,11 @@ def run(
 ) -> None:
     """Find and label the hard frames of videos. The same command again continues an interrupted run."""
     from configs.load import load_config
+    from configs.shipped import unused_calibration
+    from labeling.segmenters.requirements import require_parts
     from labeling.sources.expand import is_missing_path
 
+    config = chosen_config(config)
     run_config = load_config(config, changes or [])
     specs = [] if retry_failed and not sources else require_sources(sources)
     if not retry_failed and all(
@@ -89,6 +95,9 @@ def run(
         raise SourceNotFound(
             f"no file or folder {', '.join(specs)}: check the path and the working directory"
         )
+    require_parts(run_config)
+    if warning := unused_calibration(run_config):
+        warn(warning)
     summary = _generate(specs, run_config, config, home, show_progress=not as_json, retry_failed=retry_failed)
     if not (as_json or summary.shards_worked or summary.failures):
         typer.echo("nothing to do: every shard of these sources is already done")
@@ -198,6 +207,7 @@ for command in (
 ):
     app.command(command.__name__)(command)
 app.command("try")(try_command.try_image)
+app.add_typer(config_command.app, name="config")
 app.add_typer(export.app, name="export")
 app.add_typer(review.app, name="review")
 app.add_typer(train.app, name="train")

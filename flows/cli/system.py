@@ -9,11 +9,12 @@ import typer
 from configs.errors import ConfigError
 from flows.cli.console import (
     DEFAULT_HOME,
+    AnyConfigOption,
     Commands,
-    ConfigOption,
     HomeOption,
     JsonOption,
     SetOption,
+    chosen_config,
     emit,
     print_table,
 )
@@ -52,7 +53,8 @@ def fetch_models(
     as_json: JsonOption = False,
 ) -> None:
     """Download weights into the cache and check their SHA-256; a preset stands for all it requires."""
-    from configs.load import PRESETS, load_config
+    from configs.load import load_config
+    from configs.trees import PRESETS
     from labeling.segmenters.weights import find_weights, needed_weights
 
     requested = {name: needed_weights(load_config(name)) if name in PRESETS else [name] for name in names}
@@ -97,7 +99,7 @@ def recover(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> Non
 
 
 def doctor(
-    config: ConfigOption = "default",
+    config: AnyConfigOption = None,
     changes: SetOption = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
@@ -108,7 +110,7 @@ def doctor(
 
     if home.expanduser().is_file():
         raise ConfigError(f"--home {home} is a file: name a folder")
-    checks = run_checks(load_config(config, changes or []), home.expanduser().resolve())
+    checks = run_checks(load_config(chosen_config(config), changes or []), home.expanduser().resolve())
     table = [("ok" if check.ok else "--", check.what, check.finding) for check in checks]
     emit(checks, lambda: print_table(("", "check", "result"), table), as_json=as_json)
 
