@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
@@ -197,16 +197,23 @@ def format_cell(value: object) -> str:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    title: str | None = None,
+    styles: Mapping[str, str] | None = None,
 ) -> None:
-    """Print a table as wide as the terminal, or without wrapping where the output is a file."""
+    """Print a table as wide as the terminal, or without wrapping where the output is a file.
+
+    `styles` gives the style of a cell by its text.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(Text(str(cell), (styles or {}).get(str(cell), "")) for cell in row))
     console = Console()
     Console(width=console.width if console.is_terminal else 200).print(table)
 

@@ -25,6 +25,8 @@ class Demo:
     video: Path
     coco: Path
     report: Path
+    exported: str
+    """How many frames the dataset has, and why."""
 
 
 def make_demo(root: Path, *, seconds: float, generate: Callable[..., RunSummary], quiet: bool) -> Demo:
@@ -38,6 +40,7 @@ def make_demo(root: Path, *, seconds: float, generate: Callable[..., RunSummary]
     context = open_context(home)
     with context.database.session() as session:
         run_id = latest_run(session, summary.run_id).id
-        write_coco(dataset_frames(session, run_id, home, decisions=DEMO_DECISIONS), coco)
+        written = write_coco(dataset_frames(session, run_id, home, decisions=DEMO_DECISIONS), coco)
     write_report(context, run_id, report, hardest=24)
-    return Demo(summary, video, coco / "annotations" / "instances.json", report)
+    exported = f"The dataset has {written.frames} frames: the accepted ones, and the easy ones because the scene is short."
+    return Demo(summary, video, coco / "annotations" / "instances.json", report, exported)

@@ -36,6 +36,7 @@ from flows.cli.console import (
     require_sources,
     warn,
 )
+from flows.cli.next_steps import next_after_run, print_next
 
 if TYPE_CHECKING:
     from configs.models import RunConfig
@@ -102,6 +103,8 @@ def run(
     if not (as_json or summary.shards_worked or summary.failures):
         typer.echo("nothing to do: every shard of these sources is already done")
     _print_summary(summary, as_json=as_json)
+    if not as_json:
+        print_next(*next_after_run(summary.counts, home))
     if summary.failures:
         raise typer.Exit(Exit.NOTHING_READ if summary.nothing_was_read else Exit.SOURCES_FAILED)
 
@@ -140,6 +143,8 @@ def demo(
     def show() -> None:
         _print_summary(made.summary, as_json=False)
         typer.echo(f"\nvideo    {made.video}\ndataset  {made.coco}\nreport   {made.report}")
+        typer.echo(made.exported)
+        print_next(f"maskmill open --home {home}", "maskmill run YOUR_VIDEO")
 
     emit(made, show, as_json=as_json)
 
@@ -178,6 +183,7 @@ def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:
     if as_json:
         print_json(summary)
         return
+    from labeling.text.figures import count_of
     from tasks.run_figures import sentence_of
 
     typer.echo(f"run {summary.run_id} ({summary.name})")
@@ -189,7 +195,9 @@ def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:
     else:
         typer.echo(sentence_of(summary))
     if summary.shards_pending:
-        typer.echo(f"\n{summary.shards_pending} shards are left: run the same command again")
+        typer.echo(
+            f"\nnot finished ({count_of(summary.shards_pending, 'part')} of the videos left): run the same command again"
+        )
     if summary.passed_over:
         typer.echo("")
     print_passed_over(summary.passed_over)
@@ -200,13 +208,15 @@ def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:
 
 for command in (
     *(matte_command.matte, track_command.track, synthesize_command.synthesize),
-    *(browse.runs, browse.frames, browse.show, browse.report),
+    *(browse.frames, browse.show, browse.report),
     *(evaluate_command.evaluate, calibrate_command.calibrate),
     *(services.serve, services.deploy, services.worker, web_command.web),
     *(system.doctor, system.recover, system.gc),
 ):
     app.command(command.__name__)(command)
 app.command("try")(try_command.try_image)
+app.command("open")(browse.open_report)
+app.add_typer(browse.runs_app, name="runs")
 app.add_typer(config_command.app, name="config")
 app.add_typer(export.app, name="export")
 app.add_typer(review.app, name="review")

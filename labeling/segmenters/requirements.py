@@ -60,14 +60,18 @@ def require_parts(config: RunConfig) -> None:
         WeightsMissing, WeightsCorrupt: weights cannot be downloaded, or are wrong.
     """
     try:
-        for block in config.segmenters().values():
-            for one in (block, *_inner(block)):
-                require_libraries(one)
+        for block in _blocks(config):
+            require_libraries(block)
     except ExtraMissing as exc:
         choice = choose_preset()
         raise ExtraMissing(f"{exc}; or use --config {choice.name}: {choice.reason}") from exc
     for name in needed_weights(config):
         find_weights(name, config.weights_dir)
+
+
+def required_extras(config: RunConfig) -> set[str]:
+    """Return the extras, such as `torch`, that a config's segmenters require."""
+    return {_EXTRA_OF[library] for block in _blocks(config) for library in _libraries_of(block)}
 
 
 def choose_preset() -> PresetChoice:
@@ -85,6 +89,11 @@ def choose_preset() -> PresetChoice:
         "offline",
         "no network's library is installed; it requires a static camera. Better: pip install 'maskmill[lite]'",
     )
+
+
+def _blocks(config: RunConfig) -> Iterator[SegmenterBlock]:
+    for block in config.segmenters().values():
+        yield from (block, *_inner(block))
 
 
 def _inner(block: SegmenterBlock) -> Iterator[SegmenterBlock]:
