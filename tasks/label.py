@@ -34,6 +34,7 @@ from labeling.pipeline import label_shard
 from labeling.report.wording import count_name
 from labeling.runtime.memory import release_memory
 from labeling.segmenters.factory import load_models
+from labeling.segmenters.kept import PredictionKeeper
 from labeling.storage.home import Home
 from tasks.execution.context import SAME_DATABASE, Context, open_worker_context
 from tasks.execution.slots import gpu_slot
@@ -43,8 +44,16 @@ CHECK_S = 1.0
 _NOT_FINISHED = "not finished: the next run, or a helper of this one, continues it"
 
 
-def process_shard(context: Context, shard_id: int, config: RunConfig, leased_by: str | None = None) -> str:
+def process_shard(
+    context: Context,
+    shard_id: int,
+    config: RunConfig,
+    leased_by: str | None = None,
+    keeper: PredictionKeeper | None = None,
+) -> str:
     """Label one shard and commit it whole; return its state, or `released` if the claim ended first.
+
+    What the models find is kept in the home, and looked up there first.
 
     A failure of the shard itself is stored with it. A failure of the storage or database concerns all
     shards: it is raised, and the shard stays as it was.
@@ -56,9 +65,11 @@ def process_shard(context: Context, shard_id: int, config: RunConfig, leased_by:
     if shard.state == "done":
         return "done"
     check = _claim_checker(database, shard_id, leased_by) if leased_by else lambda: None
+    keeper = keeper or PredictionKeeper(context.home.predictions)
     try:
         with gpu_slot(config, check):
-            labeled = label_shard(clip, load_models(config), config, context.home, check)
+            labeled = label_shard(clip, keeper.wrap(load_models(config)), config, context.home, check)
+        keeper.save()
     except Interrupted:
         return "released"
     except (StorageError, DatabaseError):

@@ -191,6 +191,24 @@ def plan_shards(session: Session, run_id: str, video_id: str, ranges: Sequence[S
     upsert(session, ShardRow, rows)
 
 
+def copy_sources(session: Session, from_run: str, to_run: str) -> None:
+    """Give a run the sources of another one, and its shards as planned ones; what it has already stays."""
+    for table in (RunSourceRow, PassedOverRow):
+        rows = session.scalars(select(table).where(table.run_id == from_run))
+        names = [column.key for column in table.__table__.columns]
+        upsert(
+            session,
+            table,
+            [{name: getattr(row, name) for name in names} | {"run_id": to_run} for row in rows],
+        )
+    columns = (ShardRow.video_id, ShardRow.start_ms, ShardRow.end_ms)
+    shards = session.execute(
+        select(*columns).where(ShardRow.run_id == from_run).order_by(ShardRow.planned_at)
+    )
+    for video_id, start_ms, end_ms in shards.tuples().all():
+        plan_shards(session, to_run, video_id, [ShardRange(start_ms, end_ms)])
+
+
 def fail_shard(session: Session, shard_id: int, error: MaskmillError) -> None:
     changes = {"state": "failed", "error_code": error.code, "error_message": str(error), "leased_by": None}
     session.execute(update(ShardRow).where(ShardRow.id == shard_id, ShardRow.state != "done").values(changes))

@@ -11,6 +11,7 @@ from configs.errors import Interrupted, SourceNotFound
 from flows.cli import browse, export, review, services, system, train
 from flows.cli import calibrate as calibrate_command
 from flows.cli import config as config_command
+from flows.cli import decide as decide_command
 from flows.cli import evaluate as evaluate_command
 from flows.cli import matte as matte_command
 from flows.cli import synthesize as synthesize_command
@@ -102,7 +103,7 @@ def run(
     summary = _generate(specs, run_config, config, home, show_progress=not as_json, retry_failed=retry_failed)
     if not (as_json or summary.shards_worked or summary.failures):
         typer.echo("nothing to do: every shard of these sources is already done")
-    _print_summary(summary, as_json=as_json)
+    print_summary(summary, as_json=as_json)
     if not as_json:
         print_next(*next_after_run(summary.counts, home))
     if summary.failures:
@@ -123,7 +124,7 @@ def status(home: HomeOption = DEFAULT_HOME, run: RunOption = None, as_json: Json
     if as_json:
         print_json(asdict(summary) | {"reviews": asdict(reviews)})
         return
-    _print_summary(summary, as_json=False)
+    print_summary(summary, as_json=False)
     if rows := list(review_rows(reviews)):
         typer.echo("")
         print_table(("review", ""), rows)
@@ -141,7 +142,7 @@ def demo(
     made = make_demo(home, seconds=seconds, generate=_generate, quiet=as_json)
 
     def show() -> None:
-        _print_summary(made.summary, as_json=False)
+        print_summary(made.summary, as_json=False)
         typer.echo(f"\nvideo    {made.video}\ndataset  {made.coco}\nreport   {made.report}")
         typer.echo(made.exported)
         print_next(f"maskmill open --home {home}", "maskmill run YOUR_VIDEO")
@@ -179,7 +180,8 @@ def _generate(
         raise Interrupted("the run was cancelled; run the same command again to continue it") from exc
 
 
-def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:
+def print_summary(summary: "RunSummary", *, as_json: bool) -> None:
+    """Print what a run found."""
     if as_json:
         print_json(summary)
         return
@@ -208,7 +210,7 @@ def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:
 
 for command in (
     *(matte_command.matte, track_command.track, synthesize_command.synthesize),
-    *(browse.frames, browse.show, browse.report),
+    *(decide_command.decide, browse.frames, browse.show, browse.report),
     *(evaluate_command.evaluate, calibrate_command.calibrate),
     *(services.serve, services.deploy, services.worker, web_command.web),
     *(system.doctor, system.recover, system.gc),
