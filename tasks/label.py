@@ -32,6 +32,7 @@ from db.runs.queries import shard_clip
 from db.runs.writes import fail_shard, store_shard
 from labeling.pipeline import label_shard
 from labeling.report.wording import count_name
+from labeling.runtime.frame_counts import FramesDone, forget_frames, report_frames
 from labeling.runtime.memory import release_memory
 from labeling.segmenters.factory import load_models
 from labeling.segmenters.kept import PredictionKeeper
@@ -66,9 +67,14 @@ def process_shard(
         return "done"
     check = _claim_checker(database, shard_id, leased_by) if leased_by else lambda: None
     keeper = keeper or PredictionKeeper(context.home.predictions)
+
+    def report(done: int, hard: int) -> None:
+        report_frames(shard_id, FramesDone(clip.video_id, done, hard))
+
     try:
         with gpu_slot(config, check):
-            labeled = label_shard(clip, keeper.wrap(load_models(config)), config, context.home, check)
+            models = keeper.wrap(load_models(config))
+            labeled = label_shard(clip, models, config, context.home, check, report=report)
         keeper.save()
     except Interrupted:
         return "released"
@@ -78,6 +84,8 @@ def process_shard(
         with database.transaction() as session:
             fail_shard(session, shard_id, error)
         return "failed"
+    finally:
+        forget_frames(shard_id)
     with database.transaction() as session:
         store_shard(session, shard, labeled)
     release_memory()

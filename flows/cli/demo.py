@@ -7,6 +7,7 @@ from pathlib import Path
 from configs.load import load_config
 from db.frames.dataset import dataset_frames
 from db.runs.queries import RunSummary, latest_run
+from flows.cli.working import working
 from labeling.datasets.formats.coco import write_coco
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
@@ -34,7 +35,8 @@ def make_demo(root: Path, *, seconds: float, generate: Callable[..., RunSummary]
     home = Home(root.expanduser().resolve())
     home.create()
     video = home.root / "scene.mp4"
-    render_scene(video, seconds=seconds)
+    with working(f"rendering a scene of {seconds:g} s", enabled=not quiet):
+        render_scene(video, seconds=seconds)
     summary = generate([str(video)], load_config("offline"), "offline", home.root, show_progress=not quiet)
     coco, report = home.root / "coco", home.root / "report.html"
     context = open_context(home)

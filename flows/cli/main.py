@@ -30,6 +30,7 @@ from flows.cli.console import (
     SourcesArgument,
     chosen_config,
     emit,
+    format_cell,
     print_failures,
     print_json,
     print_passed_over,
@@ -42,6 +43,7 @@ from flows.cli.next_steps import next_after_run, print_next
 if TYPE_CHECKING:
     from configs.models import RunConfig
     from db.runs.queries import RunSummary
+    from flows.cli.working import Update
 
 app = typer.Typer(
     cls=Commands,
@@ -80,6 +82,9 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Also retry what failed earlier in this run.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print what would be read, and an estimate of the time.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find and label the hard frames of videos. The same command again continues an interrupted run."""
@@ -97,6 +102,9 @@ def run(
         raise SourceNotFound(
             f"no file or folder {', '.join(specs)}: check the path and the working directory"
         )
+    if dry_run:
+        _preview(specs, run_config, home, as_json=as_json)
+        return
     require_parts(run_config)
     if warning := unused_calibration(run_config):
         warn(warning)
@@ -108,6 +116,33 @@ def run(
         print_next(*next_after_run(summary.counts, home))
     if summary.failures:
         raise typer.Exit(Exit.NOTHING_READ if summary.nothing_was_read else Exit.SOURCES_FAILED)
+
+
+def _preview(specs: list[str], config: "RunConfig", home: Path, *, as_json: bool) -> None:
+    from labeling.storage.home import Home
+    from labeling.text.figures import duration
+    from tasks.preview import preview_run
+
+    preview = preview_run(specs, config, Home(home.expanduser().resolve()))
+
+    def show() -> None:
+        rows = [
+            (
+                one.spec,
+                "-" if one.duration_s is None else duration(round(one.duration_s)),
+                format_cell(one.frames),
+                one.note,
+            )
+            for one in preview.sources
+        ]
+        print_table(("source", "duration", "frames to sample", ""), rows)
+        print_passed_over(preview.passed_over)
+        time = "unknown: no earlier run of this home has these models"
+        if preview.seconds is not None:
+            time = f"about {duration(round(preview.seconds))}, at the rate of earlier runs"
+        typer.echo(f"\n{preview.frames} frames at most; time: {time}\nnothing was read or written")
+
+    emit(preview, show, as_json=as_json)
 
 
 @app.command()
@@ -160,6 +195,15 @@ def _generate(
     retry_failed: bool = False,
 ) -> "RunSummary":
     """Call the flow in this process and show its progress."""
+    from flows.cli.working import working
+
+    with working("starting", enabled=show_progress) as update:
+        return _call_flow(specs, config, name, home, update, retry_failed=retry_failed)
+
+
+def _call_flow(
+    specs: list[str], config: "RunConfig", name: str, home: Path, update: "Update", *, retry_failed: bool
+) -> "RunSummary":
     from prefect.exceptions import CancelledRun
 
     from flows.cli.progress import watch_progress
@@ -171,7 +215,7 @@ def _generate(
         with (
             exit_on_sigint(),
             temporary_server(),
-            watch_progress(home, config.run_id(), enabled=show_progress),
+            watch_progress(home, config.run_id(), update),
         ):
             return generate_dataset(specs, config, name=Path(name).stem, home=home, retry_failed=retry_failed)
     except NoSourceReadable as error:

@@ -10,6 +10,8 @@ from flows.cli.console import DEFAULT_HOME
 
 def print_next(*commands: str) -> None:
     """Print the commands, most useful first."""
+    if commands:
+        typer.echo("")
     for number, command in enumerate(commands):
         typer.echo(("next: " if not number else "      ") + command)
 

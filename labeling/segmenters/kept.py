@@ -15,7 +15,7 @@ from labeling.structures.instances import Instance, ModelCard
 
 _KINDS = frozenset({"lite", "selfie", "torchvision", "onnx", "torchscript", "litert"})
 """Networks in files: their result depends on nothing but the image."""
-_CODE = ("segmenters", "video", "runtime", "structures")
+_CODE = ("segmenters", "video", "structures")
 """Rooms whose code changes what a model sees or returns."""
 
 

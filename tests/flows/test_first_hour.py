@@ -164,3 +164,30 @@ def test_doctor_ends_with_a_verdict_and_1_if_the_config_cannot_run(tmp_path: Pat
     words = ("doctor", "--config", str(tmp_path / "mine.yaml"), "--home", str(tmp_path))
     assert "cannot run: see student" in maskmill(*words, code=1).stdout.replace("\n", " ")
     assert {row["mark"] for row in json.loads(maskmill(*words, "--json", code=1).stdout)} >= {"ok", "FAIL"}
+
+
+def test_a_dry_run_says_what_would_be_read_and_writes_nothing(context: Context, tmp_path: Path) -> None:
+    make_run(context, scripted())
+    (tmp_path / "scripted.yaml").write_text(json.dumps(scripted().model_dump(mode="json")))
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "video.mp4").rename(tmp_path / "clips" / "video.mp4")
+    (tmp_path / "clips" / "notes.docx").write_text("no video")
+    (tmp_path / "clips" / "broken.mp4").write_text("no video")
+    words = ("run", "clips", "http://192.0.2.1/a.mp4", "--config", "scripted.yaml", "--dry-run")
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*") if file.is_file()}
+    preview = json.loads(maskmill(*words, "--json").stdout)
+    found = {Path(one["spec"]).name: one for one in preview["sources"]}
+    assert (found["video.mp4"]["duration_s"], found["video.mp4"]["frames"]) == (2.0, 4)
+    assert found["broken.mp4"]["note"].startswith("not_a_video")
+    assert found["a.mp4"]["note"] == "would be downloaded"
+    assert preview["frames"] == 4
+    assert preview["seconds"] > 0
+    assert preview["passed_over"]
+    assert "nothing was read or written" in maskmill(*words).stdout
+    after = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*") if file.is_file()}
+    assert {name for name in after if name.suffix not in (".db-wal", ".db-shm")} == {
+        name for name in before if name.suffix not in (".db-wal", ".db-shm")
+    }
+    fresh = json.loads(maskmill(*words, "--home", "elsewhere", "--json").stdout)
+    assert fresh["seconds"] is None
+    assert not (tmp_path / "elsewhere").exists()
