@@ -85,7 +85,7 @@ def _base_schema() -> dict[str, Any]:
 
 
 def _with_short_form(found: dict[str, Any]) -> dict[str, Any]:
-    about = {name: found[name] for name in ("description", "default") if name in found}
+    about: dict[str, Any] = {name: found[name] for name in ("description", "default") if name in found}
     inner = {name: value for name, value in found.items() if name not in about}
     return {
         "anyOf": [{"type": "string", "description": "Short form, such as lite or background:mog2."}, inner],
@@ -94,7 +94,7 @@ def _with_short_form(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _allow_name(properties: dict[str, Any], key: str, description: str) -> None:
-    about = {"anyOf": [{"type": "string", "description": description}, properties[key]]}
+    about: dict[str, Any] = {"anyOf": [{"type": "string", "description": description}, properties[key]]}
     properties[key] = about | {
         name: properties[key][name] for name in ("description",) if name in properties[key]
     }

@@ -79,15 +79,10 @@ def merge_trees(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, An
     merged = dict(base)
     for key, value in own.items():
         before = merged.get(key)
-        is_same_kind = isinstance(before, Mapping) and isinstance(value, Mapping)
-        if (
-            is_same_kind
-            and value.get("kind", before.get("kind")) == before.get("kind")
-            and key != "calibration"
-        ):
-            merged[key] = merge_trees(before, value)
-        else:
-            merged[key] = value
+        merged[key] = value
+        if isinstance(before, Mapping) and isinstance(value, Mapping) and key != "calibration":
+            kind = before.get("kind")
+            merged[key] = merge_trees(before, value) if value.get("kind", kind) == kind else value
     return merged
 
 

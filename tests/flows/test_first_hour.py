@@ -1,6 +1,9 @@
 """What a new user meets after the first run: the last run, empty lists, deleting runs, the report, `doctor`."""
 
 import json
+import os
+import subprocess
+import sys
 import webbrowser
 from collections.abc import Iterator
 from fractions import Fraction
@@ -22,6 +25,7 @@ from tasks.doctor import CheckResult, verdict
 from tasks.execution.context import Context, close_databases, open_context
 from tasks.ingest import ingest_spec
 from tasks.label import process_shard
+from tests.conftest import ROOT
 from tests.fakes.videos import write_numbered_video
 
 
@@ -134,7 +138,7 @@ def test_the_report_is_opened_where_there_is_a_browser(
     display: str, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or True)
+    monkeypatch.setattr(webbrowser, "open", lambda url: opened.extend([url]) is None)
     monkeypatch.setenv("DISPLAY", display)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     run = make_run(context, scripted())
@@ -191,3 +195,23 @@ def test_a_dry_run_says_what_would_be_read_and_writes_nothing(context: Context, 
     fresh = json.loads(maskmill(*words, "--home", "elsewhere", "--json").stdout)
     assert fresh["seconds"] is None
     assert not (tmp_path / "elsewhere").exists()
+
+
+LOADED = """
+import sys
+from flows.cli.main import app
+try:
+    app()
+finally:
+    heavy = {"prefect", "torch", "scipy", "alembic", "av", "httpx", "yt_dlp", "imagehash", "onnxruntime"}
+    print(*sorted(heavy & set(sys.modules)), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("words", [["status"], ["runs"], ["frames", "--json"], ["config", "show", "lite"]])
+def test_commands_that_only_read_load_little(words: list[str], context: Context) -> None:
+    make_run(context, scripted())
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", LOADED, *words]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert done.stderr.split() == []
