@@ -6,6 +6,7 @@ more shapes, comes back to hardly any of them exactly, and is taller than a line
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -168,7 +169,7 @@ def _is_overlay(patches: NDArray[np.uint8], pixels: BoolArray) -> bool:
     edges = np.linspace(0, width, windows + 1).astype(int)
     verdicts = [
         _has_few_shapes(patches[:, :, left:right])
-        for left, right in zip(edges, edges[1:], strict=False)
+        for left, right in pairwise(edges)
         if pixels[:, left:right].sum() >= SMALLEST_PX
     ]
     return bool(verdicts) and 3 * sum(verdicts) >= len(verdicts)
