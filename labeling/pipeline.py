@@ -111,6 +111,7 @@ def label_shard(
             for future in saved:
                 future.result()
         shard.rows += [replace(_recheck(shard, row), image=future.result()) for row, future in pending]
+    notes = shard.evidence.notes()
     shard.rows.sort(key=lambda row: row.key)
     cards = {"teacher": prepared.teacher.card, "student": prepared.student.card}
     bounds = shard.bounds
@@ -119,7 +120,7 @@ def label_shard(
         if tracker
         else ()
     )
-    return LabeledShard(shard.rows, cards, _count(shard.rows, shard.stats), watch.seconds, tracks)
+    return LabeledShard(shard.rows, cards, _count(shard.rows, shard.stats), watch.seconds, tracks, notes)
 
 
 def _sample(shard: _Shard) -> Iterator[_Candidate]:

@@ -38,6 +38,9 @@ SHAPE_SHARE = 1 / 3
 """Most different shapes, as a share of the images."""
 RECURRING = 0.85
 """Share of the images whose shape was there before or comes back, with another one in between."""
+SMALLEST_JUMP = 0.2
+"""An overlay changes from shape to shape at once: even the two most alike digits differ by 0.26 and more of the largest
+difference. The positions of what sways differ by 0.12 and less."""
 SMALLEST_SHARE = 0.0005
 """Box of the smallest overlay, as a share of the image; smaller ones are no people for any segmenter."""
 SMALLEST_PX = 8
@@ -180,16 +183,28 @@ def _has_few_shapes(patches: NDArray[np.uint8]) -> bool:
 
     Half of the time is enough: at midnight a longer date moves the clock beside it.
     """
-    shapes = _number_shapes(_changed_shares(patches.reshape(len(patches), -1)))
+    changed = _changed_shares(patches.reshape(len(patches), -1))
+    shapes = _number_shapes(changed)
     half = len(shapes) // 2
-    return any(_are_few(part) for part in (shapes, shapes[:half], shapes[half:]))
+    parts = (slice(None), slice(half), slice(half, None))
+    return any(_are_few(shapes[part], changed[part, part]) for part in parts)
 
 
-def _are_few(shapes: NDArray[np.int_]) -> bool:
+def _are_few(shapes: NDArray[np.int_], changed: NDArray[np.float64]) -> bool:
     number = len(np.unique(shapes))
     if number < 2 or number > max(MOST_SHAPES, SHAPE_SHARE * len(shapes)):  # noqa: PLR2004 - nothing changes
         return False
-    return _recurring_share(shapes) >= RECURRING or _is_regular(shapes)
+    return (_recurring_share(shapes) >= RECURRING or _is_regular(shapes)) and _jump(
+        shapes, changed
+    ) >= SMALLEST_JUMP
+
+
+def _jump(shapes: NDArray[np.int_], changed: NDArray[np.float64]) -> float:
+    """Return the median change from a shape to the one most like it, as a share of the largest change."""
+    _, first = np.unique(shapes, return_index=True)
+    between = changed[np.ix_(first, first)]
+    nearest = np.where(np.eye(len(first), dtype=bool), np.inf, between).min(axis=1)
+    return float(np.median(nearest) / between.max())
 
 
 def _changed_shares(flat: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations  # PyAV's packets are generic only in its stubs
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -68,7 +68,7 @@ class DecodeStats:
     damaged: int = 0
     """Frames lost: packets that did not decode, frames that the decoder had to conceal, and all frames
     after them up to the next key frame, since they refer to missing ones."""
-    decoded: int = 0
+    decoded: int = field(default=0, compare=False)
     """Frames that the decoder gave, those before the clip included."""
 
 

@@ -14,7 +14,7 @@ from tests.fakes.videos import Coding, read_number, write_numbered_video
 
 ONE_KEY = Coding(options={"g": "10000", "keyint_min": "10000", "sc_threshold": "0"})
 PROGRAM_STREAM = Coding(codec="mpeg2video", options={"g": "10", "bf": "2"}, container_format="mpeg")
-CODINGS = {"one-key.mp4": ONE_KEY, "program-stream.mp4": PROGRAM_STREAM, "one-key.mkv": ONE_KEY}
+CODINGS = {"one-key.mp4": ONE_KEY, "program-stream.mp4": PROGRAM_STREAM}
 
 
 def clips_of(path: Path, *, clips: int, length_s: int) -> list[Clip]:
@@ -24,13 +24,13 @@ def clips_of(path: Path, *, clips: int, length_s: int) -> list[Clip]:
 
 @pytest.mark.parametrize("name", CODINGS)
 def test_clips_one_after_the_other_decode_each_frame_once(name: str, tmp_path: Path) -> None:
-    path = write_numbered_video(tmp_path / name, fps=Fraction(25), frames=1500, coding=CODINGS[name])
+    path = write_numbered_video(tmp_path / name, fps=Fraction(25), frames=600, coding=CODINGS[name])
     stats, numbers = DecodeStats(), []
-    for clip in clips_of(path, clips=5, length_s=12):
+    for clip in clips_of(path, clips=2, length_s=12):
         numbers += [read_number(one.to_rgb()) for one in decode_clip(clip, stats=stats)]
     assert numbers == [read_number(one.to_rgb()) for one in decode_clip(Clip("v", path))]
-    assert len(numbers) >= 1498  # FFmpeg stamps some frames of program streams twice
-    assert stats.decoded <= 1.1 * 1500
+    assert len(numbers) >= 598  # FFmpeg stamps some frames of program streams twice
+    assert stats.decoded <= 1.1 * 600
 
 
 def test_the_lead_in_of_a_clip_that_goes_on_is_the_frame_before_it(tmp_path: Path) -> None:
