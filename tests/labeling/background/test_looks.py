@@ -11,7 +11,8 @@ from labeling.structures.frames import RgbImage
 
 def room(seed: int = 0) -> RgbImage:
     rng = np.random.default_rng(seed)
-    return rng.integers(30, 220, (9, 16, 3)).astype(np.uint8).repeat(20, axis=0).repeat(20, axis=1)
+    small = rng.integers(30, 220, (9, 16, 3)).astype(np.uint8)
+    return np.asarray(small.repeat(20, axis=0).repeat(20, axis=1), dtype=np.uint8)
 
 
 def infrared(image: RgbImage) -> RgbImage:

@@ -1,7 +1,6 @@
 """Clocks, counters and spinners are overlays; people who walk, stand or sway are none."""
 
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -118,9 +117,9 @@ def test_a_person_behind_the_text_is_whole_and_text_in_the_line_is_no_person() -
     assert not Overlays(np.zeros(SIZE_HW, dtype=bool)).is_text(beside)
 
 
-def lumas_of(path: Path, end_s: int | None = None) -> NDArray[np.uint8]:
-    clip = Clip("v", path, end_s=end_s and Fraction(end_s))
-    return np.array([cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) for rgb in read_samples(clip, 60)], dtype=np.uint8)
+def lumas_of(path: Path) -> NDArray[np.uint8]:
+    images = read_samples(Clip("v", path), 60)
+    return np.array([cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) for rgb in images], dtype=np.uint8)
 
 
 @pytest.mark.long
