@@ -5,23 +5,21 @@ protocol to open others.
 """
 
 import io
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import DataHandler, Request
 
 from configs.errors import SourceError, SourceNotFound, SourcePrivate, SourceUnreachable, UnsupportedVideo
 from labeling.sources.connections import checked_connections
 from labeling.sources.hls import DecryptedFile, absolute_playlist, is_playlist
+from labeling.sources.http_answers import joined, length_of, login_for, reason_of, without_warnings
 from labeling.sources.url_policy import (
     PAGE_SCHEMES,
     check_resolved,
     check_url,
-    redact_text,
     redact_url,
     url_scheme,
 )
@@ -116,7 +114,7 @@ class HttpStreams:
                 self._check_status(response, url)
                 return response, asked
             response.close()
-            url = _joined(asked, location)
+            url = joined(asked, location)
             if url_scheme(url) not in PAGE_SCHEMES:
                 raise UnsupportedVideo(
                     f"{redact_url(asked)}: redirects to {redact_url(url)}, which is not http; use its address"
@@ -133,7 +131,7 @@ class HttpStreams:
         if response.status_code != HTTPStatus.UNAUTHORIZED or origin not in self._accounts:
             return response, bare
         response.close()
-        self._logins[origin] = _login(wanted, *self._accounts[origin])
+        self._logins[origin] = login_for(wanted, *self._accounts[origin])
         return self._send(bare, headers, self._logins[origin]), bare
 
     def _send(self, url: str, headers: Mapping[str, str], login: Any) -> Any:
@@ -141,7 +139,7 @@ class HttpStreams:
         import urllib3
 
         try:
-            with checked_connections(allow_link_local=self._allow_link_local) as check, _quiet():
+            with checked_connections(allow_link_local=self._allow_link_local) as check, without_warnings():
                 return self._session.get(
                     url,
                     headers={"Accept": "*/*", "Accept-Encoding": "identity", **headers},
@@ -198,7 +196,7 @@ class HttpFile:
         self.media_type = (
             str(self._response.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
         )
-        self._length = None if is_entry else _length(self._response)
+        self._length = None if is_entry else length_of(self._response)
         self._ahead = self._read_some(_HEAD_BYTES)
         if is_playlist(self._ahead) and self.url != url:
             self._ahead = absolute_playlist(self._ahead + self._read_rest(), self.url)
@@ -278,56 +276,3 @@ class HttpFile:
                     f"{redact_url(self.url)}: a playlist of more than {MAX_PLAYLIST_BYTES} bytes; use another"
                 )
         return bytes(text)
-
-
-def _joined(url: str, location: str) -> str:
-    try:
-        return urljoin(url, location)
-    except ValueError:
-        raise UnsupportedVideo(
-            f"{redact_url(url)}: redirects to what is not an address; use another"
-        ) from None
-
-
-def _length(response: Any) -> int | None:
-    """Return the bytes of the whole file where the server sends any part of it; None else."""
-    total = str(response.headers.get("Content-Range", "")).rpartition("/")[2]
-    if response.status_code == HTTPStatus.PARTIAL_CONTENT and total.isdecimal():
-        return int(total)
-    length = str(response.headers.get("Content-Length", ""))
-    accepts = response.headers.get("Accept-Ranges", "").lower() == "bytes"
-    return int(length) if accepts and response.status_code == HTTPStatus.OK and length.isdecimal() else None
-
-
-def _login(wanted: str, user: str, password: str) -> Any:
-    import requests
-
-    return requests.auth.HTTPDigestAuth(user, password) if "digest" in wanted else (user, password)
-
-
-def reason_of(failure: Exception, timeout_s: float) -> str:
-    """Return why a server did not answer, in a few words and without its URL."""
-    causes, cause = [failure], failure
-    while (
-        cause := cause.__cause__
-        or cause.__context__
-        or next(  # type: ignore[assignment]
-            (part for part in (getattr(cause, "reason", None), *cause.args) if isinstance(part, Exception)),
-            None,
-        )
-    ):
-        causes.append(cause)
-    if any(isinstance(one, TimeoutError) or "Timeout" in type(one).__name__ for one in causes):
-        return f"no data for {timeout_s:g} s"
-    known = next(
-        (one.strerror for one in reversed(causes) if isinstance(one, OSError) and one.strerror), None
-    )
-    return redact_text(known or "the stream broke off")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide the warning that a certificate is not verified."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -60,15 +60,17 @@ class Mask:
         """
         height, width = _size_of(rle)
         counts = rle.get("counts")
-        if not isinstance(counts, (list, str, bytes)) or (isinstance(counts, str) and not counts.isascii()):
-            raise ModelOutputWrong(f"the counts of an RLE are a list or an ASCII string, got {counts!r:.60}")
+        if not isinstance(counts, (list, str, bytes)):
+            raise ModelOutputWrong(f"the counts of an RLE are a list or a string, got {counts!r:.60}")
         if isinstance(counts, list):
             # pycocotools adds runs up in 32 bits: wrong ones would pass there, and overwrite memory
             _check_runs([_whole(run) for run in counts], (height, width))
             counts = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)[
                 "counts"
             ]
-        mask = cls((height, width), counts.encode() if isinstance(counts, str) else counts)
+        mask = cls(
+            (height, width), counts.encode(errors="surrogatepass") if isinstance(counts, str) else counts
+        )
         runs = _run_lengths(mask.counts)
         _check_runs(runs.tolist(), (height, width))
         # pycocotools' comparisons stop at an empty run in the middle: encode such masks again
