@@ -9,7 +9,7 @@ FAST = not (long or slow or prefect or labelstudio or shared or postgresql or s3
 # Tests and tools start hundreds of Python processes. With this variable, each compiles all libraries again.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test test-fast test-long check docs format bench clean
+.PHONY: demo test test-fast test-long fuzz check docs format bench clean
 
 demo: .venv/.core
 	$(BIN)/maskmill demo --home $(DEMO)
@@ -21,6 +21,10 @@ test: .venv/.all
 # Unit tests: no servers, networks, real videos, or tests of more than some seconds.
 test-fast: .venv/.all
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m '$(FAST)'
+
+# Damaged inputs at every boundary, a thousand times as many as the tests try.
+fuzz: .venv/.all
+	MASKMILL_FUZZ_EXAMPLES=25000 $(BIN)/python -m pytest tests/labeling/test_fuzz.py --timeout 0
 
 # kill -9 at random on three set-ups, databases that go away, workers that die: MASKMILL_TEST_KILLS=20 for more
 test-long: .venv/.all

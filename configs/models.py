@@ -42,6 +42,9 @@ class Ingest(Block):
     """An archive that unpacks to more is refused."""
     max_archive_ratio: float = Field(200.0, gt=1)
     """An archive member that unpacks to more than this times its packed size is refused."""
+    max_pixels: int = Field(120_000_000, gt=0)
+    """An image or a video with larger frames is refused: the default, 360 MB as RGB, is above medium-format cameras
+    (102 million) and below Pillow's own limit (179 million)."""
     record_s: float = Field(60.0, gt=0)
     """Duration of a camera's recording."""
     segment_s: float = Field(20.0, gt=0)

@@ -136,8 +136,10 @@ def parse_yaml(text: str, origin: str) -> dict[str, Any]:
     """
     try:
         tree = yaml.safe_load(text)
-    except yaml.YAMLError as exc:
+    except (yaml.YAMLError, ValueError) as exc:  # ValueError: a date such as 2026-99-99
         raise ConfigError(f"config {origin}: not YAML: {' '.join(str(exc).split())}") from exc
+    except RecursionError:
+        raise ConfigError(f"config {origin}: too many brackets within brackets; write it flatter") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):

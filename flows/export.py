@@ -7,6 +7,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from configs.models import ExportedDecision, ExportFormat
+from db.runs.queries import latest_run
 from flows.home import complete_if_nothing_to_do, existing_context, whole_path
 from labeling.datasets.records import ExportSummary
 from labeling.storage.object_store import local_path
@@ -36,6 +37,10 @@ def export_dataset(
     """
     order = ExportOrder(format, tuple(decisions), run or None)
     context = existing_context(whole_path(home, "home"))
+    with context.database.session() as session:
+        latest_run(
+            session, order.run
+        )  # without a run, the task has nothing to do and must not look like a failure
     target = out if "://" in out else str(whole_path(Path(out), "out"))
     with hold_lease(context.home, "export-dataset"):
         return write_dataset_task(context, target, order)

@@ -33,7 +33,7 @@ from labeling.sources.file_types import has_pages_name
 from labeling.sources.source import FailedSource, FetchedSource, PassedOverCounter, SourceItem
 from labeling.sources.titles import source_title
 from labeling.video.gaps import find_gaps
-from labeling.video.images import count_images, find_levels
+from labeling.video.images import count_images, find_levels, image_pixels
 from labeling.video.probe import probe_video
 from tasks.execution.context import Context
 
@@ -43,6 +43,8 @@ OTHER_STREAM = (
 NOT_THERE = "seconds that the header declares after the last frame: nothing was recorded there"
 NOT_FILMED = "seconds between frames, in which nothing was recorded: the camera was off, or its clock jumped"
 MORE_PAGES = "pages after the first of images, or images of animations: save each as a file of its own"
+
+TOO_LARGE = "images with more pixels than ingest.max_pixels: raise it, or shrink them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class _Work:
     context: Context
     run_id: str
     sampling: Sampling
+    max_pixels: int
     passed_over: PassedOverCounter
 
 
@@ -72,7 +75,7 @@ def ingest_spec(context: Context, spec: str, run_id: str, config: RunConfig) -> 
     """
     videos: list[str] = []
     failed: list[str] = []
-    work = _Work(context, run_id, config.sampling, PassedOverCounter())
+    work = _Work(context, run_id, config.sampling, config.ingest.max_pixels, PassedOverCounter())
     for fetched in _fetch_all(work, spec, config):
         outcome = _try_to_ingest(work, fetched)
         if isinstance(outcome, FailedSource):
@@ -142,6 +145,12 @@ def _with_known_metadata(context: Context, item: SourceItem) -> SourceItem:
 
 def _ingest_video(work: _Work, fetched: FetchedSource, path: Path) -> str:
     context, facts = work.context, probe_video(path)
+    height, width = facts.size_hw
+    if height * width > work.max_pixels:
+        raise UnsupportedVideo(
+            f"{path}: its frames of {width}x{height} px have more pixels than ingest.max_pixels, {work.max_pixels:,}: "
+            "raise it, or scale the video"
+        )
     if facts.other_streams:
         work.passed_over.add(fetched.origin.spec, OTHER_STREAM, path.name, count=facts.other_streams)
     if facts.lacking_s:
@@ -196,8 +205,18 @@ def _ingest_images(work: _Work, fetched: FetchedSource) -> list[str]:
     """
     context, home = work.context, work.context.home
     by_hash: dict[str, tuple[Path, str]] = {}
+    too_large = 0
     for path, name in zip(fetched.images, fetched.image_names, strict=True):
+        if image_pixels(path) > work.max_pixels:
+            work.passed_over.add(fetched.origin.spec, TOO_LARGE, name)
+            too_large += 1
+            continue
         by_hash.setdefault(sha256_of(path), (path, name))
+    if too_large and not by_hash:
+        raise UnsupportedVideo(
+            f"{fetched.origin.spec}: its images have more pixels than ingest.max_pixels, {work.max_pixels:,}: "
+            "raise it, or shrink them"
+        )
     if not by_hash:
         raise NotAVideo(f"{fetched.origin.spec}: no images in it")
     _count_pages(work, fetched)

@@ -30,18 +30,19 @@ class Site:
     bodies: list[bytes] = field(default_factory=list)
     """What was posted."""
     port: int = 0
+    host: str = "127.0.0.1"
 
     def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
+        return f"http://{self.host}:{self.port}{path}"
 
     def count(self, path: str) -> int:
         return sum(asked == path for _, asked, _ in self.requests)
 
 
 @contextmanager
-def serve() -> Iterator[Site]:
+def serve(host: str = "127.0.0.1") -> Iterator[Site]:
     """Run a site until the end of the block."""
-    site = Site()
+    site = Site(host=host)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -62,7 +63,7 @@ def serve() -> Iterator[Site]:
         def log_message(self, format: str, *args: object) -> None:
             """Not to the terminal."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((host, 0), Handler)
     server.daemon_threads = True
     site.port = server.server_address[1]
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)

@@ -6,13 +6,10 @@ from contextlib import ExitStack, contextmanager
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
-from configs.errors import AlreadyRunning, DatabaseUnreachable, DiskFull
+from configs.errors import AlreadyRunning, DatabaseUnreachable
 from db.connection.engines import address_of, make_engine, writing
 from db.connection.locks import hold_lock, remove_lock
 from db.connection.schema import check_schema
-
-_DISK_FULL = "53100"
-"""SQLSTATE of PostgreSQL."""
 
 
 class Database:
@@ -78,9 +75,6 @@ class Database:
             yield
         except OperationalError as exc:
             address = address_of(self.engine)
-            if "disk is full" in str(exc.orig) or getattr(exc.orig, "sqlstate", None) == _DISK_FULL:
-                message = f"the disk of {address} is full: free some space, then run the same command again"
-                raise DiskFull(message) from exc
             raise DatabaseUnreachable(f"{address}: {exc.orig}; nothing was written: run it again") from exc
 
     def close(self) -> None:

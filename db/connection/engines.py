@@ -1,7 +1,9 @@
 """SQLAlchemy engines for SQLite and PostgreSQL, configured to behave alike."""
 
 import json
+import shutil
 import threading
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,12 +12,17 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, DiskFull
 
 BUSY_S = 60
 """How long a SQLite writer waits for the other one: there is one writer at a time."""
 RESTART_S = 30
 """How long to reconnect to a PostgreSQL server that was reachable before."""
+_DISK_FULL = "53100"
+"""PostgreSQL's state: https://www.postgresql.org/docs/current/errcodes-appendix.html."""
+_PERHAPS_FULL = ("disk I/O error", "unable to open database file", "attempt to write a readonly database")
+_LITTLE_BYTES = 1 << 20
+"""Less is not enough for SQLite's journal and index of it."""
 _URLS = "use sqlite:///FILE or postgresql+psycopg://..."
 
 
@@ -30,6 +37,7 @@ def make_engine(url: str) -> Engine:
         if exc.name == "psycopg":
             raise ConfigError(f"{address} requires psycopg: run pip install 'maskmill[postgres]'") from exc
         raise ConfigError(f"{address} is not a supported database: {_URLS}") from exc
+    event.listen(engine, "handle_error", _raise_disk_full)
     if engine.dialect.name == "postgresql":
         _reconnect_after_restart(engine)
     if engine.driver == "psycopg":
@@ -56,6 +64,27 @@ def _read_json(text: str | bytes) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return json.loads(text)
+
+
+def _raise_disk_full(context: Any) -> None:
+    """Turn a full disk into DiskFull at every connection, statement and commit: the one place where it is mapped.
+
+    SQLite has other words for it where it cannot make its journal, so that the free space decides.
+    """
+    original, engine = context.original_exception, context.engine or context.dialect
+    text = str(original)
+    url = getattr(engine, "url", None)
+    file = (
+        Path(url.database) if url is not None and url.database and context.dialect.name == "sqlite" else None
+    )
+    is_full = "disk is full" in text or getattr(original, "sqlstate", None) == _DISK_FULL
+    if not is_full and file and any(words in text for words in _PERHAPS_FULL):
+        is_full = file.parent.is_dir() and shutil.disk_usage(file.parent).free < _LITTLE_BYTES
+    if is_full:
+        address = url.render_as_string(hide_password=True) if url is not None else "the database"
+        raise DiskFull(
+            f"the disk of {address} is full: free some space, then run the same command again; it continues from here"
+        ) from original
 
 
 def _reconnect_after_restart(engine: Engine) -> None:

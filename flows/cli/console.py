@@ -111,6 +111,17 @@ def _handle_errors() -> Iterator[None]:
             raise
         _print_json_error("usage", error.format_message())
         raise typer.Exit(Exit.WRONG_USE) from error
+    except Exception as error:
+        if (full := _disk_full(error)) is None:
+            raise
+        print_error(full)
+        raise typer.Exit(Exit.STOPPED) from error
+
+
+def _disk_full(error: Exception) -> MaskmillError | None:
+    from labeling.storage.atomic import disk_full
+
+    return disk_full(error)
 
 
 def _exit_code(error: MaskmillError) -> Exit:

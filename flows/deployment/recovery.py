@@ -16,7 +16,7 @@ from labeling.storage.home import Home
 from tasks.execution.context import has_database
 from tasks.execution.leases import ExpiredLease, recover_stale_leases
 from tasks.execution.process_identity import ProcessIdentity, identify_process
-from tasks.execution.zombies import crash_stuck_flow_runs, end_flow_run, label_process
+from tasks.execution.zombies import crash_stuck_flow_runs, end_flow_run, label_process, reword_states
 from tasks.observability.best_effort import PREFECT_ERRORS, has_server
 
 INTERVAL_S = 5.0
@@ -38,6 +38,7 @@ def recover_now(home: Home) -> list[ExpiredLease]:
     if has_server():
         with suppress(*PREFECT_ERRORS):
             crash_stuck_flow_runs(home)
+            reword_states()
     return expired
 
 
@@ -111,6 +112,7 @@ class RecoveryLoop:
                 self._label_started()
                 for home in self._existing_homes():
                     self._recover(home)
+                reword_states()
                 self._forget_ended()
             except Exception as exc:  # noqa: BLE001  # the next round may succeed, and must take place
                 _log.warning("recovery failed, next try in %g s: %s: %s", INTERVAL_S, type(exc).__name__, exc)

@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,13 +26,11 @@ from configs.errors import (
 from configs.models import Ingest
 from labeling.sources.content_store import move_into_store, staging
 from labeling.sources.recording_segments import SegmentTimeline, SegmentWriter, date_back, open_segment
-from labeling.sources.url_policy import PAGE_SCHEMES, check_resolved, name_source, redact_url, url_scheme
+from labeling.sources.streams import OpenStream, open_stream
+from labeling.sources.url_policy import PAGE_SCHEMES, name_source, redact_url, url_scheme
 
 MAX_PAUSE_S = 30.0
 """Longest pause between two attempts to reconnect."""
-_DEVICE_FORMAT = "v4l2"
-_PROTOCOLS = "crypto,http,httpproxy,https,rtmp,rtmps,rtp,rtsp,rtsps,srtp,tcp,tls,udp"
-"""Protocols that a stream may make FFmpeg open: never a file."""
 _REFUSALS: dict[type[FFmpegError], type[SourceError]] = {
     av.error.HTTPUnauthorizedError: SourcePrivate,
     av.error.HTTPForbiddenError: SourcePrivate,
@@ -130,6 +128,7 @@ class _Recorder:
         self._recorded_s = 0.0
         self._first_at: float | None = None
         self._segments = 0
+        self._connection = ExitStack()
         self._drop = "the stream ended"
         self.interrupt = Interrupt()
 
@@ -161,16 +160,17 @@ class _Recorder:
 
     def _record_connection(self) -> Iterator[Recording]:
         """Record until done or dropped; `_drop` then holds the reason."""
-        container = self._connect()
-        if container is None:
-            return
-        with container:
+        with ExitStack() as self._connection:
+            stream = self._connect()
+            if stream is None:
+                return
+            container = stream.container
             if not container.streams.video:
                 raise NotAVideo(f"{self._shown}: the stream has no video; select another stream")
             timeline = SegmentTimeline(container)
             writer: SegmentWriter | None = None
             try:
-                for packet in self._whole_packets(container):
+                for packet in self._whole_packets(stream):
                     continuous = timeline.stamp(packet)
                     if writer and (not continuous or self._is_full(writer, packet)):
                         finished, writer = writer, None
@@ -191,18 +191,21 @@ class _Recorder:
     def _is_full(self, writer: SegmentWriter, packet: "av.Packet[Any]") -> bool:
         return packet.is_keyframe and writer.duration_s >= self._ingest.segment_s
 
-    def _whole_packets(self, container: InputContainer) -> Iterator["av.Packet[Any]"]:
+    def _whole_packets(self, stream: OpenStream) -> Iterator["av.Packet[Any]"]:
         """Yield the camera's packets until it drops, without the last one, which may be cut short."""
         held: av.Packet[Any] | None = None
-        packets = container.demux(container.streams.video[0])
+        packets = stream.container.demux(stream.container.streams.video[0])
         while not self.interrupt.came:
             try:
                 packet = next(packets, None)
             except FFmpegError as exc:
-                self._drop = self._reason_of(exc)
+                self._drop = stream.failure() or self._reason_of(exc)
+                return
+            except SourceUnreachable as exc:  # another place of the file was not answered
+                self._drop = str(exc)
                 return
             if packet is None or packet.size == 0:
-                self._drop = "the stream ended"
+                self._drop = stream.failure() or "the stream ended"
                 return
             if packet.is_corrupt:
                 continue
@@ -211,13 +214,17 @@ class _Recorder:
                 yield held
             held = packet
 
-    def _connect(self) -> InputContainer | None:
+    def _connect(self) -> OpenStream | None:
         """Open the stream; return None if another attempt may succeed."""
-        check_resolved(self._url, allow_link_local=self._allow_link_local)
-        timeout_s = self._ingest.timeout_s
-        device_format, options = _device_format(self._url), _options(self._url, timeout_s)
         try:
-            return av.open(self._url, format=device_format, options=options, timeout=timeout_s)
+            return self._connection.enter_context(
+                open_stream(
+                    self._url, timeout_s=self._ingest.timeout_s, allow_link_local=self._allow_link_local
+                )
+            )
+        except SourceUnreachable as exc:
+            self._drop = str(exc)
+            return None
         except FFmpegError as exc:
             # `from None`: the cause holds the URL with its password.
             if isinstance(exc, av.error.InvalidDataError) and url_scheme(self._url) in PAGE_SCHEMES:
@@ -250,31 +257,3 @@ class _Recorder:
 def recording_name(url: str, started_at: datetime) -> str:
     """Return the identity of one recording: the camera's address without passwords, and its start."""
     return f"{name_source(url)}#{started_at.astimezone(UTC).isoformat(timespec='milliseconds')}"
-
-
-def _device_format(url: str) -> str | None:
-    """Return FFmpeg's driver for a device; None for a URL."""
-    if not url.startswith("/"):
-        return None
-    if not Path(url).exists():
-        raise SourceNotFound(f"{url}: no such device; `ls /dev/video*` lists them")
-    if _DEVICE_FORMAT not in av.formats_available:
-        raise UnsupportedVideo(
-            f"{url}: this build of PyAV reads no devices; stream it, for example "
-            f"`ffmpeg -f v4l2 -i {url} -f mpegts udp://127.0.0.1:5000`, and record udp://127.0.0.1:5000"
-        )
-    return _DEVICE_FORMAT
-
-
-def _options(url: str, timeout_s: float) -> dict[str, str]:
-    """Return FFmpeg's limits for the protocol. RTMP gets no timeout: the option would make it listen."""
-    scheme = url_scheme(url)
-    if scheme is None:
-        return {}
-    microseconds = str(int(timeout_s * 1_000_000))
-    options = {"protocol_whitelist": _PROTOCOLS}
-    if scheme in ("rtsp", "rtsps"):
-        return options | {"timeout": microseconds, "rtsp_transport": "tcp"}
-    if scheme in ("http", "https", "tcp", "udp"):
-        return options | {"timeout": microseconds}
-    return options

@@ -161,6 +161,12 @@ def check_resolved(url: str, *, allow_link_local: bool = False) -> None:
         raise UnsupportedVideo(f"{redact_url(url)}: {_FORBIDDEN}")
 
 
+def refuse_address(address: str) -> None:
+    """Raise UnsupportedVideo for a numerical address that is refused; sockets are connected to no other kind."""
+    if is_forbidden_host(address):
+        raise UnsupportedVideo(f"{address}: {_FORBIDDEN}")
+
+
 def _resolve(host: str) -> set[str]:
     try:
         answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)

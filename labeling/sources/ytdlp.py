@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from configs.errors import ConfigError, UnsupportedVideo
 from configs.models import Ingest
+from labeling.sources.connections import checked_connections
 from labeling.sources.url_policy import check_resolved, redact_text
 
 MAX_PAUSE_S = 120.0
@@ -36,8 +37,9 @@ class YtDlpLogger:
 def make_downloader(ingest: Ingest, logger: YtDlpLogger, *, allow_link_local: bool) -> Any:
     """Return a `YoutubeDL` with this run's limits, to be used as a context manager.
 
-    Every address that it requests passes `check_resolved` first. The target of a redirect is checked when the server
-    has answered, and a refused answer is not used. Raises ConfigError for an invalid cookies file.
+    Every address that it requests passes `check_resolved` first, and again as it is connected to: also the target of a
+    redirect. Behind a proxy, which connects itself, the target of a redirect is checked when it has answered, and a
+    refused answer is not used. Raises ConfigError for an invalid cookies file.
     """
     import yt_dlp
 
@@ -123,11 +125,16 @@ class _AddressGuard:
 
         request = Request(url_or_request) if isinstance(url_or_request, str) else url_or_request
         check_resolved(request.url, allow_link_local=self._allow_link_local)
-        try:
-            response = self._urlopen(request)
-        except HTTPError as exc:
-            self._accept(exc.response, request)
-            raise
+        with checked_connections(allow_link_local=self._allow_link_local) as check:
+            try:
+                response = self._urlopen(request)
+            except HTTPError as exc:
+                self._accept(exc.response, request)
+                raise
+            except Exception as exc:
+                if check.refusal:  # yt-dlp hides it behind its own
+                    raise check.refusal from exc
+                raise
         self._accept(response, request)
         return response
 

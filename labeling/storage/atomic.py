@@ -24,6 +24,20 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+def disk_full(failure: BaseException | None) -> DiskFull | None:
+    """Return the full disk behind an error of any library, by its chain of causes; None if there is another reason."""
+    while failure is not None:
+        if isinstance(failure, DiskFull):
+            return failure
+        if isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = f" for {failure.filename}" if failure.filename else ""
+            return DiskFull(
+                f"no space left{where}: free some, then run the same command again; it continues from here"
+            )
+        failure = failure.__cause__ or failure.__context__
+    return None
+
+
 @contextmanager
 def storage_errors(path: Path, *, option: str = "--home") -> Iterator[None]:
     """Turn the system's errors while writing `path` into ours; `option` is what the user can change."""

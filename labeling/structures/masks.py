@@ -58,12 +58,16 @@ class Mask:
             ModelOutputWrong: the runs do not fill the image. (pycocotools would decode such an RLE to
                 uninitialized memory.)
         """
-        height, width = (int(side) for side in rle["size"])
-        counts = rle["counts"]
+        height, width = _size_of(rle)
+        counts = rle.get("counts")
+        if not isinstance(counts, (list, str, bytes)) or (isinstance(counts, str) and not counts.isascii()):
+            raise ModelOutputWrong(f"the counts of an RLE are a list or an ASCII string, got {counts!r:.60}")
         if isinstance(counts, list):
             # pycocotools adds runs up in 32 bits: wrong ones would pass there, and overwrite memory
             _check_runs([_whole(run) for run in counts], (height, width))
-            counts = coco_mask.frPyObjects(rle, height, width)["counts"]
+            counts = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)[
+                "counts"
+            ]
         mask = cls((height, width), counts.encode() if isinstance(counts, str) else counts)
         runs = _run_lengths(mask.counts)
         _check_runs(runs.tolist(), (height, width))
@@ -248,6 +252,14 @@ def _transpose(pixels: BoolArray) -> NDArray[np.uint8]:
 
         return np.asarray(cv2.transpose(pixels.view(np.uint8)), dtype=np.uint8)
     return np.ascontiguousarray(columns)
+
+
+def _size_of(rle: dict[str, Any]) -> tuple[int, int]:
+    size = rle.get("size")
+    sides = size if isinstance(size, (list, tuple, np.ndarray)) else ()
+    if len(sides) != 2 or min(map(_whole, sides), default=0) < 0:  # noqa: PLR2004  # height and width
+        raise ModelOutputWrong(f"the size of an RLE is [height, width], got {size!r:.60}")
+    return _whole(sides[0]), _whole(sides[1])
 
 
 def _whole(run: Any) -> int:

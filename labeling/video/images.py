@@ -1,10 +1,11 @@
 """Images of a folder, read one at a time."""
 
 import struct
+import sys
 import warnings
 import zlib
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def find_levels(paths: Sequence[Path]) -> Levels | None:
     """
     used: list[tuple[float, float]] = []
     for path in paths[:: max(1, -(-len(paths) // SAMPLED_IMAGES))]:
-        with suppress(*_UNREADABLE), Image.open(path, formats=IMAGE_FORMATS) as image:
+        with suppress(*_UNREADABLE), _header_of(path) as image:
             if image.mode.startswith("I"):
                 used.append(_used_levels(_sixteen_bits(image)))
     return _join_levels(used) if used else None
@@ -106,9 +107,29 @@ def find_levels(paths: Sequence[Path]) -> Levels | None:
 
 def count_images(path: Path) -> int:
     """Return the number of images in a file: pages, or images of an animation. 1 for an unreadable file."""
-    with suppress(*_UNREADABLE), Image.open(path, formats=IMAGE_FORMATS) as image:
+    with suppress(*_UNREADABLE), _header_of(path) as image:
         return int(getattr(image, "n_frames", 1))
     return 1
+
+
+def image_pixels(path: Path) -> int:
+    """Return width times height by the header alone; 0 for an unreadable file, which fails when it is read."""
+    try:
+        with _header_of(path) as image:
+            return image.width * image.height
+    except Image.DecompressionBombError:
+        return sys.maxsize  # Pillow refuses by itself what is too large for any setting
+    except _UNREADABLE:
+        return 0
+
+
+@contextmanager
+def _header_of(path: Path) -> Iterator[Image.Image]:
+    """Open an image without Pillow's warnings about its size and metadata."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(path, formats=IMAGE_FORMATS) as image:
+            yield image
 
 
 def _join_levels(used: Sequence[tuple[float, float]]) -> Levels:

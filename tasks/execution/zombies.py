@@ -15,13 +15,15 @@ from prefect import State
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterEndTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import SetStateStatus
-from prefect.states import Cancelled, Crashed
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.states import Cancelled, Completed, Crashed
 
 from db.runs.leases import live_lease_ids
 from labeling.storage.home import Home
@@ -39,6 +41,26 @@ ORPHAN_S = 600.0
 SETTLE_S = 30.0
 """Minimum age of a state before a process label counts: a run that Prefect starts again has the label of
 its last process until the new one is started."""
+
+SKIPPED = "Skipped"
+"""State of a start for which there was nothing to do, because the deployment was at work."""
+RECENT_S = 24 * 3600.0
+"""Age of the latest states that are put into words; others were seen, or are history."""
+_NO_SLOT = "Deployment concurrency limit reached."
+_STILL_GOING = "skipped: the previous run of this deployment is still going"
+_STOPPED = "{place} was stopped while it worked on this run; the next run continues"
+_KILLED = "{place} was killed while it worked on this run, as the system does when memory runs out; the next run continues"
+_PREFECT_SAYS = {
+    "Execution was aborted by Python system exit call.": _STOPPED,
+    "Execution was aborted by a termination signal.": _STOPPED,
+    "Execution was aborted by an interrupt signal.": _STOPPED,
+    "Execution was cancelled by the runtime environment.": _STOPPED,
+    "Flow run process exited with non-zero status code -9.": _KILLED,
+    "Flow run infrastructure exited with non-zero status code -9.": _KILLED,
+    "Flow run process exited with non-zero status code -15.": _STOPPED,
+    "Flow run infrastructure exited with non-zero status code -15.": _STOPPED,
+}
+"""Prefect's messages (prefect/states.py, runner/runner.py, workers/base.py, 3.8), and ours for an operator."""
 
 _MESSAGE = "the process of this run ended without a final state; the next run goes on from here"
 _LIVE = {StateType.PENDING, StateType.RUNNING, StateType.CANCELLING}
@@ -72,6 +94,42 @@ def crash_stuck_flow_runs(
             if is_stuck and end_flow_run(api, run.id, _MESSAGE, process):
                 crashed.append(run.name)
     return crashed
+
+
+def reword_states() -> int:
+    """Give recent flow runs of ours, where only Prefect's words are known, a state that says what happened.
+
+    A start that was skipped since another run is going is Completed, with the name `Skipped`, instead of Cancelled;
+    a run whose process was stopped or killed stays Crashed, with another message.
+
+    Returns:
+        The number of flow runs.
+
+    Raises:
+        PrefectException, HTTPError: Prefect does not answer or refuses.
+    """
+    ended = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLED, StateType.CRASHED]))
+    recent = FlowRunFilterEndTime(after_=_now() - timedelta(seconds=RECENT_S))
+    ours = FlowRunFilter(state=ended, end_time=recent, tags=FlowRunFilterTags(all_=[TAG]))
+    reworded = 0
+    with get_client(sync_client=True) as api:
+        for run in api.read_flow_runs(flow_run_filter=ours, sort=FlowRunSort.END_TIME_DESC):
+            if state := _in_words(run):
+                api.set_flow_run_state(run.id, state, force=True)
+                reworded += 1
+    return reworded
+
+
+def _in_words(run: FlowRun) -> State[Any] | None:
+    """Return the state that says what happened; None if it does already."""
+    said = run.state.message if run.state else None
+    if run.state_type == StateType.CANCELLED and said == _NO_SLOT:
+        return Completed(name=SKIPPED, message=_STILL_GOING)
+    if run.state_type != StateType.CRASHED or said not in _PREFECT_SAYS:
+        return None
+    process = _labeled_process(run)
+    place = f"its worker (process {process.pid})" if process else "its process"
+    return Crashed(message=_PREFECT_SAYS[said].format(place=place))
 
 
 def end_flow_run(api: SyncPrefectClient, run_id: UUID, message: str, ended: ProcessIdentity | None) -> bool:

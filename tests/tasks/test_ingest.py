@@ -8,13 +8,14 @@ from zipfile import ZipFile
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from sqlalchemy import func, select
 
 from configs.load import load_config
 from configs.models import Ingest, Sampling
 from db.frames.listing import source_of
-from db.models.core import SourceRow, VideoRow
-from db.runs.queries import failed_specs
+from db.models.core import PassedOverRow, SourceRow, VideoRow
+from db.runs.queries import failed_specs, latest_run, summarize_run
 from db.runs.writes import ShardRange, upsert_run
 from labeling.storage.home import Home
 from tasks.execution.context import close_databases, database_of, open_context
@@ -140,3 +141,28 @@ def test_a_title_in_a_list_takes_precedence_over_the_page_on_retry(home: Home, t
         site.pages["/page.mp4"] = send_file(encode_numbers(range(20)))
         [found] = retry(home)
     assert credits(home) == {found.videos[0]: ("Mine", "CC0")}
+
+
+@pytest.mark.filterwarnings("error")
+def test_images_with_too_many_pixels_are_passed_over_and_the_others_kept(home: Home, tmp_path: Path) -> None:
+    write_images(tmp_path / "images", 1)
+    Image.new("1", (13_300, 13_300)).save(tmp_path / "images" / "huge.png")
+    ingested = ingest_spec(open_context(home), str(tmp_path / "images"), RUN, CONFIG)
+    assert len(ingested.videos) == 1
+    with database_of(home).session() as session:
+        (reason,) = session.scalars(select(PassedOverRow.reason))
+    assert "ingest.max_pixels" in reason
+
+
+@pytest.mark.parametrize("source", ["images", "walk.mp4"])
+def test_a_source_of_too_many_pixels_is_refused_by_the_name_of_the_limit(
+    home: Home, tmp_path: Path, source: str
+) -> None:
+    write_images(tmp_path / "images", 1)
+    write_numbered_video(tmp_path / "walk.mp4", fps=Fraction(10), frames=3)
+    small = CONFIG.model_copy(update={"ingest": CONFIG.ingest.model_copy(update={"max_pixels": 1000})})
+    ingested = ingest_spec(open_context(home), str(tmp_path / source), RUN, small)
+    assert not ingested.videos
+    with database_of(home).session() as session:
+        (failure,) = summarize_run(session, latest_run(session, RUN)).failures
+    assert "ingest.max_pixels" in failure.message

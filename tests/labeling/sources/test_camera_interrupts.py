@@ -83,10 +83,8 @@ def test_ctrl_c_before_the_first_packet_ends_the_recording(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    name = "check_resolved" if moment == "while a camera is called" else "time.sleep"
-    monkeypatch.setattr(
-        f"labeling.sources.cameras.{name}", lambda *_, **__: signal.raise_signal(signal.SIGINT)
-    )
+    name = "streams.check_resolved" if moment == "while a camera is called" else "cameras.time.sleep"
+    monkeypatch.setattr(f"labeling.sources.{name}", lambda *_, **__: signal.raise_signal(signal.SIGINT))
     patient = INGEST.model_copy(update={"backoff_s": 30})
     try:
         with socket.create_server(("127.0.0.1", 0)) as closing:

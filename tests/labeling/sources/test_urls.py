@@ -1,5 +1,6 @@
 """Downloads, by the real yt-dlp from a real server on this machine."""
 
+import ipaddress
 import socket
 import time
 from dataclasses import replace
@@ -37,7 +38,7 @@ from tests.labeling.sources.downloads import (
     only_this_machine,
     site,
 )
-from tests.servers import Answer, Site, in_turn, send_file, send_page, send_status
+from tests.servers import Answer, Site, in_turn, send_file, send_page, send_status, serve
 
 __all__ = ["only_this_machine", "site"]
 
@@ -143,6 +144,18 @@ def test_the_answer_of_a_redirect_to_a_metadata_service_is_neither_used_nor_show
     failed = get_error(site.url("/old.mp4"), tmp_path)
     assert isinstance(failed, UnsupportedVideo)
     assert "metadata addresses are refused" in str(failed)
+
+
+def test_the_target_of_a_redirect_is_checked_before_it_is_asked(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = frozenset({ipaddress.ip_address("127.0.0.2")})
+    monkeypatch.setattr("labeling.sources.url_policy._METADATA_ADDRESSES", refused)
+    with serve("127.0.0.2") as metadata:
+        site.pages["/old.mp4"] = send_status(302, Location=metadata.url("/x.mp4"))
+        failed = get_error(site.url("/old.mp4"), tmp_path)
+        assert isinstance(failed, UnsupportedVideo)
+        assert metadata.requests == []
 
 
 @pytest.mark.parametrize(

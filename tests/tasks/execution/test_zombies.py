@@ -12,7 +12,7 @@ import pytest
 from prefect import State, flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.states import Cancelling, Completed, Pending, Running, Scheduled
+from prefect.states import Cancelled, Cancelling, Completed, Crashed, Pending, Running, Scheduled
 
 from db.runs.leases import register_lease
 from labeling.storage.home import Home
@@ -26,6 +26,7 @@ from tasks.execution.zombies import (
     crash_stuck_flow_runs,
     end_flow_run,
     label_process,
+    reword_states,
 )
 
 pytestmark = [
@@ -206,3 +207,42 @@ def test_no_database_is_made_for_a_look(home: Home, age: Clock) -> None:
     shown(home.root, Pending(), process=gone())
     assert len(crash_stuck_flow_runs(home)) == 1
     assert not home.database.exists()
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "name", "words"),
+    [
+        (Cancelled(message="Deployment concurrency limit reached."), StateType.COMPLETED, "Skipped", "still going"),
+        (Crashed(message="Execution was aborted by Python system exit call."), StateType.CRASHED, "Crashed", "was stopped"),
+        (Crashed(message="Execution was aborted by a termination signal."), StateType.CRASHED, "Crashed", "was stopped"),
+        (Crashed(message="Flow run process exited with non-zero status code -9."), StateType.CRASHED, "Crashed", "memory"),
+        (Cancelled(message="by the user"), StateType.CANCELLED, "Cancelled", "by the user"),
+        (Crashed(message="its disk is full"), StateType.CRASHED, "Crashed", "its disk is full"),
+    ],
+)  # fmt: skip
+def test_what_only_prefect_put_into_words_is_told_to_an_operator(
+    home: Home, state: State[None], kind: StateType, name: str, words: str
+) -> None:
+    run_id = shown(home.root, Running())
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(run_id, state, force=True)
+    reword_states()
+    reword_states()
+    told = read(run_id).state
+    assert told is not None
+    assert (told.type, told.name) == (kind, name)
+    assert words in str(told.message)
+
+
+def test_a_killed_worker_is_named(home: Home) -> None:
+    process = identify_process()
+    assert process is not None
+    run_id = shown(home.root, Running(), process=process)
+    with get_client(sync_client=True) as client:
+        crashed = Crashed(message="Execution was aborted by Python system exit call.")
+        client.set_flow_run_state(run_id, crashed, force=True)
+    reword_states()
+    told = read(run_id).state
+    assert told is not None
+    assert f"process {process.pid}" in str(told.message)
+    assert "the next run continues" in str(told.message)
