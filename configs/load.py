@@ -3,45 +3,28 @@
 import copy
 import difflib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
-from configs.block import Block, expand_shorthand
+from configs.block import Block
 from configs.errors import ConfigError, UnknownModel
 from configs.ground_truth import GroundTruth, LabeledSet, kind_of_set, require_labeled
 from configs.models import RunConfig
 from configs.synthesis import FakeMotionBlock
 from configs.training import MattingTraining, OsvosParentTraining, PoseMaskTraining, TemporalTraining
+from configs.trees import CALIBRATIONS, apply_change, parse_yaml, read_tree, with_absolute_paths
 
 Settings = TypeVar("Settings", bound=Block)
-CALIBRATIONS = ("lite", "surveillance")
-"""Shipped calibrations, named after the preset whose teacher they are fitted to."""
-_SEGMENTERS = ("teacher", "student", "segmenter", "verifier", "pose", "base")
-"""Keys whose block may have the short form."""
-_PATHS = (
-    "weights_dir",
-    "cookies_file",
-    "path",
-    "calibration",
-    "trajectories",
-    "homography",
-    "parent",
-    "cache",
-)
-"""Keys whose value is a path; not the export's folder, which is relative to the home."""
-PRESETS = ("default", "lite", "moving", "offline", "surveillance")
 
 
 def load_config(name_or_file: str, changes: Sequence[str] = ()) -> RunConfig:
     """Read a preset (`lite`) or a file (`./mine.yaml`) and apply changes (`agreement.hard_below=0.6`).
 
-    Relative paths in a file start at its folder, those in changes at the current folder. The returned config has
+    A file changes the values of the preset or file that its key `base` names, if it has one. Relative paths in a file start at its folder, those in changes at the current folder. The returned config has
     absolute paths, so that the run does not depend on the current folder, which differs between workers.
 
     Raises:
@@ -49,42 +32,28 @@ def load_config(name_or_file: str, changes: Sequence[str] = ()) -> RunConfig:
             key), or a value out of range.
         UnknownModel: a segmenter of unknown kind or name.
     """
-    tree = _parse_yaml(_read(name_or_file), name_or_file)
-    folder = Path() if name_or_file in PRESETS else Path(name_or_file).parent
-    return change_config(_with_absolute_paths(tree, folder), changes, name_or_file)
+    return validate_config(load_tree(name_or_file, changes), name_or_file)
+
+
+def load_tree(name_or_file: str, changes: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a config as `load_config` does, as a plain tree without defaults.
+
+    Raises:
+        ConfigError: no such preset or file, not YAML, a circle of bases, or not a change.
+    """
+    return _changed(read_tree(name_or_file), changes)
 
 
 def change_config(tree: Mapping[str, Any], changes: Sequence[str], origin: str) -> RunConfig:
     """Apply changes to a plain tree, whose relative paths start at the current folder; errors name `origin`."""
+    return validate_config(_changed(tree, changes), origin)
+
+
+def _changed(tree: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
     changed = copy.deepcopy(dict(tree))
     for change in changes:
-        _apply_change(changed, change)
-    return validate_config(_with_absolute_paths(changed, Path()), origin)
-
-
-def _with_absolute_paths(tree: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Resolve relative paths against a folder, except in the options of a user's own factory."""
-    return {key: value if key == "options" else _absolute(key, value, folder) for key, value in tree.items()}
-
-
-def _absolute(key: str, value: Any, folder: Path) -> Any:
-    value = expand_shorthand(value) if key in _SEGMENTERS else value
-    if key == "refine" and isinstance(value, list | tuple):
-        return [_absolute_refiner(expand_shorthand(block), folder) for block in value]
-    if isinstance(value, Mapping) and key != "calibration":
-        return _with_absolute_paths(value, folder)
-    is_shipped = key == "calibration" and value in CALIBRATIONS
-    if key not in _PATHS or is_shipped or not isinstance(value, str):
-        return value
-    path = os.path.expanduser(value)  # noqa: PTH111  # pathlib's raises where there is no such user
-    return os.path.normpath(folder.absolute() / path)  # links are not resolved: their targets may change
-
-
-def _absolute_refiner(block: Any, folder: Path) -> Any:
-    """Resolve the file of a matting network; the `weights` of torchvision are a name."""
-    if not isinstance(block, Mapping) or not isinstance(block.get("weights"), str):
-        return block
-    return {**block, "weights": _absolute("path", block["weights"], folder)}
+        apply_change(changed, change)
+    return with_absolute_paths(changed, Path())
 
 
 def validate_config(tree: Mapping[str, Any], origin: str) -> RunConfig:
@@ -162,7 +131,7 @@ def _load_training(kind: type[Settings], file: Path | None, changes: Sequence[st
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"cannot read {file}: {exc}; check the path") from exc
     origin = str(file or "of the training")
-    tree = _with_absolute_paths(_parse_yaml(text, origin), file.parent if file else Path())
+    tree = with_absolute_paths(parse_yaml(text, origin), file.parent if file else Path())
     return _validate(kind, tree, changes, origin)
 
 
@@ -176,11 +145,8 @@ def load_synthesis(changes: Sequence[str] = ()) -> FakeMotionBlock:
 
 
 def _validate(kind: type[Settings], tree: Mapping[str, Any], changes: Sequence[str], origin: str) -> Settings:
-    changed = copy.deepcopy(dict(tree))
-    for change in changes:
-        _apply_change(changed, change)
     try:
-        return kind.model_validate(_with_absolute_paths(changed, Path()))
+        return kind.model_validate(_changed(tree, changes))
     except ValidationError as exc:
         lines = [_explain(problem, kind) for problem in exc.errors()]
         raise ConfigError(f"config {origin}: " + "; ".join(dict.fromkeys(lines))) from exc
@@ -204,7 +170,7 @@ def load_ground_truth(file_or_tree: Path | Mapping[str, Any]) -> dict[str, Groun
     if isinstance(file_or_tree, Path):
         origin, folder = str(file_or_tree), file_or_tree.parent
         try:
-            tree: Mapping[str, Any] = _parse_yaml(file_or_tree.read_text("utf-8"), origin)
+            tree: Mapping[str, Any] = parse_yaml(file_or_tree.read_text("utf-8"), origin)
         except (OSError, UnicodeDecodeError) as exc:
             raise ConfigError(f"cannot read {origin}: {exc}; check the path") from exc
     else:
@@ -220,52 +186,6 @@ def load_ground_truth(file_or_tree: Path | Mapping[str, Any]) -> dict[str, Groun
             lines = [_explain(problem, kind) for problem in exc.errors()]
             raise ConfigError(f"labeled set {origin}: {name}: " + "; ".join(dict.fromkeys(lines))) from exc
     return sets
-
-
-def _read(name_or_file: str) -> str:
-    if name_or_file in PRESETS:
-        return (files("configs") / f"{name_or_file}.yaml").read_text("utf-8")
-    path = Path(name_or_file)
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        near = difflib.get_close_matches(name_or_file, PRESETS, n=1)
-        hint = f"did you mean the preset {near[0]!r}?" if near else f"presets: {', '.join(PRESETS)}"
-        raise ConfigError(
-            f"no config {name_or_file!r}: neither a preset nor a readable file; {hint}"
-        ) from exc
-
-
-def _parse_yaml(text: str, origin: str) -> dict[str, Any]:
-    try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as exc:
-        raise ConfigError(f"config {origin}: not YAML: {' '.join(str(exc).split())}") from exc
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise ConfigError(f"config {origin}: write `key: value` lines (it is a {type(tree).__name__})")
-    return tree
-
-
-def _apply_change(tree: dict[str, Any], change: str) -> None:
-    """Set one dotted key; the short form of a segmenter becomes a mapping first."""
-    key, equals, text = change.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"--set {change!r}: write key=value, for example agreement.hard_below=0.6")
-    *parents, leaf = key.split(".")
-    node = tree
-    for parent in parents:
-        value = node.get(parent)
-        child = (expand_shorthand(value) if parent in (*_SEGMENTERS, "tracking") else value) or {}
-        if not isinstance(child, dict):
-            raise ConfigError(f"--set {change!r}: {parent} is {child!r} and has no keys")
-        node[parent] = child
-        node = child
-    try:
-        node[leaf] = yaml.safe_load(text)
-    except yaml.YAMLError as exc:
-        raise ConfigError(f"--set {change!r}: {text!r} is not a YAML value") from exc
 
 
 def _is_unknown_model(problem: Any) -> bool:

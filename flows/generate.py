@@ -11,6 +11,7 @@ from prefect.logging import get_run_logger
 from configs.errors import ConfigError, Interrupted
 from configs.load import load_config
 from configs.models import RunConfig
+from configs.shipped import unused_calibration
 from db.runs.queries import RunSummary, failed_specs, planned_shards
 from db.runs.writes import record_models, requeue_failed, upsert_run
 from flows.home import whole_path
@@ -68,8 +69,7 @@ def generate_dataset(
         with hold_lease(context.home, "generate-dataset") as execution:
             recover_stale_leases(context.home)
             remove_leftovers(context.home.videos)
-            _begin_run(context, config, name)
-            _try_models(context, config)  # before anything is fetched: missing weights are reported at once
+            _begin_run(context, config, name)  # loads the models first: missing weights are reported at once
             with context.database.session() as session:
                 sources = sources + (failed_specs(session, config.run_id()) if retry_failed else [])
             return _generate(context, sources, config, execution, retry_failed=retry_failed)
@@ -84,19 +84,18 @@ def _create_home(home: Path) -> Context:
 
 
 def _begin_run(context: Context, config: RunConfig, name: str) -> None:
-    tree = config.model_dump(mode="json")
-    with context.database.transaction() as session:
-        upsert_run(session, config.run_id(), name=name, config=tree, code_version=version("maskmill"))
+    """Load the models, and record the run with their cards; free them if worker processes load their own.
 
-
-def _try_models(context: Context, config: RunConfig) -> None:
-    """Load the models and record their cards; free them if worker processes load their own."""
+    A run whose models cannot be loaded is not recorded.
+    """
     models = load_models(config)
     cards = {role: getattr(models, role).card for role in config.segmenters()}
     get_run_logger().info(describe_run(config, cards))
-    if warning := calibration_warning(config, cards["teacher"]):
+    for warning in filter(None, (calibration_warning(config, cards["teacher"]), unused_calibration(config))):
         get_run_logger().warning(warning)
+    tree = config.model_dump(mode="json")
     with context.database.transaction() as session:
+        upsert_run(session, config.run_id(), name=name, config=tree, code_version=version("maskmill"))
         record_models(session, config.run_id(), {role: cards[role] for role in ("teacher", "student")})
     if config.runner != "threads":
         del models

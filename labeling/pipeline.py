@@ -73,12 +73,19 @@ def _continue() -> None:
     """Do nothing: the default check never stops."""
 
 
-def label_shard(
-    clip: Clip, models: Models, config: RunConfig, home: Home, check: Callable[[], None] = _continue
+def label_shard(  # noqa: PLR0913 - its work, and two ways to follow it
+    clip: Clip,
+    models: Models,
+    config: RunConfig,
+    home: Home,
+    check: Callable[[], None] = _continue,
+    *,
+    report: Callable[[int, int], None] | None = None,
 ) -> LabeledShard:
     """Label one clip; the images of kept frames are stored when this returns.
 
-    `check` is called at each frame; an exception from it ends the work.
+    `check` is called at each frame; an exception from it ends the work. `report` is called after each batch with the
+    number of frames that are done, and of hard ones.
 
     Raises:
         SourceError: the video can no longer be read.
@@ -110,7 +117,11 @@ def label_shard(
             # once; uploads to an object store go on.
             for future in saved:
                 future.result()
+            if report:
+                hard = sum(row.agreement is not None and row.agreement.is_hard for row, _ in pending)
+                report(len(shard.rows) + len(pending), hard)
         shard.rows += [replace(_recheck(shard, row), image=future.result()) for row, future in pending]
+    notes = shard.evidence.notes()
     shard.rows.sort(key=lambda row: row.key)
     cards = {"teacher": prepared.teacher.card, "student": prepared.student.card}
     bounds = shard.bounds
@@ -119,7 +130,7 @@ def label_shard(
         if tracker
         else ()
     )
-    return LabeledShard(shard.rows, cards, _count(shard.rows, shard.stats), watch.seconds, tracks)
+    return LabeledShard(shard.rows, cards, _count(shard.rows, shard.stats), watch.seconds, tracks, notes)
 
 
 def _sample(shard: _Shard) -> Iterator[_Candidate]:

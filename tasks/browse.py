@@ -1,22 +1,24 @@
 """List runs and draw frames, for `maskmill runs` and `maskmill show`."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import cv2
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from configs.errors import ConfigError
 from db.frames.listing import frame_instances
 from db.models.core import AgreementRow, DecisionRow, FrameRow, RunRow
-from db.runs.queries import RunSummary, summarize_run
+from db.runs.garbage import delete_run
+from db.runs.queries import RunSummary, latest_run, runs_with_frames, summarize_run
 from db.runs.tracks import count_people
 from labeling.text.figures import caption_of
-from labeling.visualization.frames import draw_comparison
 from tasks.execution.context import Context
-from tasks.files import read_kept, write_file
+
+MOST_OTHERS = 5
+"""Runs that are named where a list is empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,48 @@ def _run_line(run: RunRow, summary: RunSummary, people: int) -> RunLine:
     )
 
 
+def explain_no_frames(session: Session, run: RunRow, decisions: Sequence[str]) -> str:
+    """Say why a list of a run's frames is empty, and which other runs have frames."""
+    summary = summarize_run(session, run)
+    others = [f"{other.id[:6]} ({other.name})" for other in runs_with_frames(session) if other.id != run.id]
+    if summary.counts.get("sampled"):
+        why = f"run {run.id} ({run.name}) has no such frame: {_named_counts(summary.counts)}"
+    elif summary.shards_pending:
+        why = f"run {run.id} ({run.name}) has no frame yet: run its command again to continue it"
+    else:
+        first = f": {summary.failures[0].message}" if summary.failures else ""
+        why = f"run {run.id} ({run.name}) has no frame, because nothing was read{first}"
+    return why + (f"; other runs, for --run: {', '.join(others[:MOST_OTHERS])}" if others else "")
+
+
+def _named_counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in counts.items())
+
+
+def remove_runs(context: Context, run_ids: Sequence[str]) -> list[str]:
+    """Delete these runs, all or none, and return their ids. Images stay for `maskmill gc`.
+
+    Raises:
+        ConfigError: no such run, it was reviewed, or a run is executing.
+    """
+    with context.database.transaction() as session:
+        ids = [latest_run(session, run_id).id for run_id in run_ids]
+        for run_id in dict.fromkeys(ids):
+            delete_run(session, run_id)
+    return list(dict.fromkeys(ids))
+
+
 def draw_frame(context: Context, run_id: str, frame_id: int, out: Path) -> str:
     """Draw teacher, student and difference of a frame into a PNG; return the caption.
 
     Raises:
         ConfigError: the run has no such frame, or rejected it and kept no image.
     """
+    import cv2
+
+    from labeling.visualization.frames import draw_comparison
+    from tasks.files import read_kept, write_file
+
     with context.database.session() as session:
         frame = session.get(FrameRow, frame_id)
         decision = session.get(DecisionRow, (run_id, frame_id))

@@ -1,17 +1,21 @@
 """Check this machine: device, libraries, models, database, servers, disk."""
 
 import os
+import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal
 
 from configs.environment import DATABASE_URL
 from configs.errors import MaskmillError
 from configs.models import RunConfig
 from configs.segmenters import SegmenterBlock
+from configs.shipped import unused_calibration
+from labeling.segmenters.requirements import required_extras
 from labeling.storage.home import Home
 from labeling.structures.instances import ModelCard
 
@@ -28,57 +32,99 @@ _EXTRAS = {
 }
 
 
+Importance = Literal["required", "advised", "optional"]
+"""What follows from a check that is not ok: the config cannot run, it runs worse, or nothing."""
+_MARKS: dict[Importance, str] = {"required": "FAIL", "advised": "warn", "optional": "--"}
+
+
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The result of one check; not ok is not always an error: a CPU is only slower than a GPU."""
+    """The result of one check."""
 
     what: str
     ok: bool
     finding: str
+    importance: Importance = "optional"
+
+    @property
+    def mark(self) -> str:
+        """`ok`, `FAIL`, `warn`, or `--` for what is not needed."""
+        return "ok" if self.ok else _MARKS[self.importance]
+
+    @property
+    def is_failure(self) -> bool:
+        return not self.ok and self.importance == "required"
+
+
+def verdict(checks: Sequence[CheckResult], name: str) -> str:
+    """Return one line: whether the config can run on this machine.
+
+    >>> verdict([CheckResult("disk", True, ""), CheckResult("teacher", False, "", "required")], "lite")
+    'config lite cannot run: see teacher'
+    """
+    failed = [check.what for check in checks if check.is_failure]
+    warned = [check.what for check in checks if check.mark == "warn"]
+    if failed:
+        return f"config {name} cannot run: see {', '.join(failed)}"
+    return f"config {name} can run" + (f"; see {', '.join(warned)}" if warned else "")
 
 
 def run_checks(config: RunConfig, home: Path) -> list[CheckResult]:
     """Check the machine, the libraries, the config's models and the servers; nothing is started."""
     return [
-        _device(),
-        *_libraries(),
+        _device(config),
+        *_libraries(config),
         *_models(config),
-        _check("database", lambda: _database(home)),
-        _check("images", lambda: _images(home)),
-        _check("Label Studio", lambda: _label_studio(home, config.review.project)),
+        _check("database", lambda: _database(home), "required"),
+        _check("images", lambda: _images(home), "required"),
+        _check("Label Studio", lambda: _label_studio(home, config.review.project), "advised"),
         _js_runtime(),
         _disk(home),
-        _check("Prefect", _prefect),
+        _check("Prefect", _prefect, "required"),
     ]
 
 
-def _check(what: str, find: Callable[[], str]) -> CheckResult:
+def _check(what: str, find: Callable[[], str], importance: Importance) -> CheckResult:
     try:
-        return CheckResult(what, ok=True, finding=find())
+        return CheckResult(what, True, find(), importance)
     except MaskmillError as error:
-        return CheckResult(what, ok=False, finding=str(error))
+        return CheckResult(what, False, _shorten_urls(str(error)), importance)
 
 
-def _device() -> CheckResult:
+def _shorten_urls(text: str) -> str:
+    """Shorten long addresses of files.
+
+    >>> _shorten_urls("https://raw.githubusercontent.com/a-name/a-repository/0123456789abcdef0123456789/net.onnx")
+    'raw.githubusercontent.com/.../net.onnx'
+    """
+    return re.sub(r"https?://([^/\s]+)/\S{30,}/([^/\s]+)", r"\1/.../\2", text)
+
+
+def _device(config: RunConfig) -> CheckResult:
+    """Check for a GPU, which only networks of torch use; torch is loaded only for them."""
     cpu = f"CPU, {os.cpu_count()} cores"
+    if "torch" not in required_extras(config):
+        return CheckResult("device", ok=True, finding=f"{cpu}; this config does not use a GPU")
     try:
         import torch
     except ImportError:
-        return CheckResult("device", ok=False, finding=f"{cpu}; torch is not installed")
+        return CheckResult("device", False, f"{cpu}; torch is not installed", "advised")
     if torch.cuda.is_available():
         return CheckResult("device", ok=True, finding=f"GPU: {torch.cuda.get_device_name()}")
-    slow = f"{cpu}; no CUDA device: the default preset is slow here, `--config lite` is faster"
-    return CheckResult("device", ok=False, finding=slow)
+    slow = f"{cpu}; no CUDA device: networks of torch are slow here, `--config lite` is faster"
+    return CheckResult("device", False, slow, "advised")
 
 
-def _libraries() -> Iterator[CheckResult]:
+def _libraries(config: RunConfig) -> Iterator[CheckResult]:
+    required = required_extras(config)
     for extra, packages in _EXTRAS.items():
+        importance: Importance = "required" if extra in required else "optional"
         try:
             found = ", ".join(f"{package} {version(package)}" for package in packages)
             yield CheckResult(f"extra {extra}", ok=True, finding=found)
         except PackageNotFoundError as exc:
             missing = f"{exc.name} is missing: pip install 'maskmill[{extra}]'"
-            yield CheckResult(f"extra {extra}", ok=False, finding=missing)
+            yield CheckResult(f"extra {extra}", False, missing, importance)
 
 
 def _models(config: RunConfig) -> Iterator[CheckResult]:
@@ -94,9 +140,11 @@ def _models(config: RunConfig) -> Iterator[CheckResult]:
             seen = f": {describe()}" if describe else ""
             return f"{segmenter.card.kind}:{segmenter.card.name} loads{seen}"
 
-        yield _check(role, load)
+        yield _check(role, load, "required")
     if config.trust.calibration and "teacher" in cards:
         yield _calibration(config, cards["teacher"])
+    elif warning := unused_calibration(config):
+        yield CheckResult("calibration", False, warning, "advised")
 
 
 def _calibration(config: RunConfig, teacher: ModelCard) -> CheckResult:
@@ -106,8 +154,8 @@ def _calibration(config: RunConfig, teacher: ModelCard) -> CheckResult:
         check_calibration(config, teacher)
         return "fitted to this teacher"
 
-    result, warning = _check("calibration", check), calibration_warning(config, teacher)
-    return CheckResult("calibration", ok=False, finding=warning) if result.ok and warning else result
+    result, warning = _check("calibration", check, "required"), calibration_warning(config, teacher)
+    return CheckResult("calibration", False, warning, "advised") if result.ok and warning else result
 
 
 def _database(home: Path) -> str:
@@ -160,7 +208,8 @@ def _disk(home: Path) -> CheckResult:
     free = shutil.disk_usage(existing).free
     writable = os.access(existing, os.W_OK)
     finding = f"{free / 1e9:.1f} GB free at {home}" + ("" if writable else ", which is not writable")
-    return CheckResult("disk", ok=writable and free > LOW_DISK_BYTES, finding=finding)
+    importance: Importance = "advised" if writable else "required"
+    return CheckResult("disk", writable and free > LOW_DISK_BYTES, finding, importance)
 
 
 def _prefect() -> str:

@@ -32,8 +32,10 @@ from db.runs.queries import shard_clip
 from db.runs.writes import fail_shard, store_shard
 from labeling.pipeline import label_shard
 from labeling.report.wording import count_name
+from labeling.runtime.frame_counts import FramesDone, forget_frames, report_frames
 from labeling.runtime.memory import release_memory
 from labeling.segmenters.factory import load_models
+from labeling.segmenters.kept import PredictionKeeper
 from labeling.storage.home import Home
 from tasks.execution.context import SAME_DATABASE, Context, open_worker_context
 from tasks.execution.slots import gpu_slot
@@ -43,8 +45,16 @@ CHECK_S = 1.0
 _NOT_FINISHED = "not finished: the next run, or a helper of this one, continues it"
 
 
-def process_shard(context: Context, shard_id: int, config: RunConfig, leased_by: str | None = None) -> str:
+def process_shard(
+    context: Context,
+    shard_id: int,
+    config: RunConfig,
+    leased_by: str | None = None,
+    keeper: PredictionKeeper | None = None,
+) -> str:
     """Label one shard and commit it whole; return its state, or `released` if the claim ended first.
+
+    What the models find is kept in the home, and looked up there first.
 
     A failure of the shard itself is stored with it. A failure of the storage or database concerns all
     shards: it is raised, and the shard stays as it was.
@@ -56,9 +66,16 @@ def process_shard(context: Context, shard_id: int, config: RunConfig, leased_by:
     if shard.state == "done":
         return "done"
     check = _claim_checker(database, shard_id, leased_by) if leased_by else lambda: None
+    keeper = keeper or PredictionKeeper(context.home.predictions)
+
+    def report(done: int, hard: int) -> None:
+        report_frames(shard_id, FramesDone(clip.video_id, done, hard))
+
     try:
         with gpu_slot(config, check):
-            labeled = label_shard(clip, load_models(config), config, context.home, check)
+            models = keeper.wrap(load_models(config))
+            labeled = label_shard(clip, models, config, context.home, check, report=report)
+        keeper.save()
     except Interrupted:
         return "released"
     except (StorageError, DatabaseError):
@@ -67,6 +84,8 @@ def process_shard(context: Context, shard_id: int, config: RunConfig, leased_by:
         with database.transaction() as session:
             fail_shard(session, shard_id, error)
         return "failed"
+    finally:
+        forget_frames(shard_id)
     with database.transaction() as session:
         store_shard(session, shard, labeled)
     release_memory()

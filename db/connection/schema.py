@@ -5,17 +5,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, func, inspect, select
+from sqlalchemy import Connection, Engine, String, column, func, inspect, select, table
 from sqlalchemy.exc import DBAPIError
 
 from configs.errors import DatabaseUnreachable, SchemaTooNew, SchemaTooOld
 from db.connection.engines import address_of, make_engine, writing
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
+_VERSION = table("alembic_version", column("version_num", String))
+"""Where Alembic keeps the revision."""
 
 
 def check_schema(engine: Engine) -> None:
@@ -34,8 +32,7 @@ def check_schema(engine: Engine) -> None:
 
 
 def _refuse_newer(revision: str | None) -> None:
-    known = {script.revision for script in _scripts().walk_revisions()}
-    if revision is not None and revision not in known:
+    if revision is not None and revision not in _revisions():
         raise SchemaTooNew(
             f"the database has schema {revision}, created by a newer version than this one (schema {_head()}): "
             "upgrade maskmill"
@@ -45,7 +42,9 @@ def _refuse_newer(revision: str | None) -> None:
 def _revision(engine: Engine) -> str | None:
     try:
         with engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
+            if not inspect(connection).has_table(_VERSION.name):
+                return None
+            return connection.scalar(select(_VERSION.c.version_num))
     except DBAPIError as exc:  # file cannot be opened or is not a database, connection refused
         problem = " ".join(str(exc.orig).split())
         raise DatabaseUnreachable(
@@ -82,25 +81,23 @@ def schema_revision(url: str) -> tuple[str | None, str]:
         engine.dispose()
 
 
-def _alembic() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    return config
-
-
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_alembic())
+def _revisions() -> list[str]:
+    """Return the revisions of this version, oldest first: the files of migrations begin with them."""
+    return sorted(file.name.partition("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
 
 
 def _head() -> str:
-    head = _scripts().get_current_head()
-    if head is None:
+    if not (revisions := _revisions()):
         raise SchemaTooNew(f"no migrations at {MIGRATIONS}: reinstall maskmill")
-    return head
+    return revisions[-1]
 
 
 def _upgrade(engine: Engine) -> None:
-    config = _alembic()
+    from alembic import command  # only here: every command opens a database, and few migrate it
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     with writing(engine).connect() as connection, _foreign_keys_off(connection), connection.begin():
         config.attributes["connection"] = connection
         if connection.dialect.name == "postgresql":  # SQLite has one writer at a time

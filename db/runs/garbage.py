@@ -9,10 +9,22 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session, aliased
 
-from db.models.core import AgreementRow, DecisionRow, InstanceRow, LeaseRow, RunRow, ShardRow, TrackRow
-from db.models.review import AnnotationRow, ModelScoreRow, ReviewRow
+from configs.errors import ConfigError
+from db.models.core import (
+    AgreementRow,
+    DecisionRow,
+    InstanceRow,
+    LeaseRow,
+    PassedOverRow,
+    RunRow,
+    RunSourceRow,
+    ShardRow,
+    TrackRow,
+)
+from db.models.review import AnnotationRow, ModelScoreRow, PropagationRow, ReviewRow
 from db.sql.reading import count_rows
 
+_PREDICTIONS = (ModelScoreRow, InstanceRow, TrackRow, AgreementRow, DecisionRow)
 _WRITERS = ("generate-dataset", "label-shards")
 """Flows that store images."""
 
@@ -45,9 +57,10 @@ def superseded_runs(session: Session, *, before: datetime) -> list[SupersededRun
 
 def is_reviewed(session: Session, run_id: str) -> bool:
     """Return whether any of its frames was queued for review or annotated."""
+    carried = select(PropagationRow.id).where(PropagationRow.run_id == run_id).limit(1)
     queued = select(ReviewRow.frame_id).where(ReviewRow.run_id == run_id).limit(1)
     annotated = select(AnnotationRow.id).where(AnnotationRow.run_id == run_id).limit(1)
-    return session.scalar(queued) is not None or session.scalar(annotated) is not None
+    return any(session.scalar(query) is not None for query in (queued, annotated, carried))
 
 
 def count_run(session: Session, run: RunRow) -> SupersededRun:
@@ -58,7 +71,7 @@ def count_run(session: Session, run: RunRow) -> SupersededRun:
 
 def delete_predictions(session: Session, run_id: str) -> None:
     """Delete what a run stored about its frames; its shards are planned again in case it is resumed."""
-    for table in (ModelScoreRow, InstanceRow, TrackRow, AgreementRow, DecisionRow):
+    for table in _PREDICTIONS:
         session.execute(delete(table).where(table.run_id == run_id))
     planned: dict[str, Any] = {
         "state": "planned",
@@ -69,6 +82,25 @@ def delete_predictions(session: Session, run_id: str) -> None:
     }
     session.execute(update(ShardRow).where(ShardRow.run_id == run_id).values(planned))
     session.execute(update(RunRow).where(RunRow.id == run_id).values(finished_at=None, counts={}))
+
+
+def delete_run(session: Session, run_id: str) -> None:
+    """Delete a run that was never reviewed, with all it stored; frames, videos and images belong to all runs.
+
+    Raises:
+        ConfigError: its frames were sent for review or annotated, or a run is executing.
+    """
+    if is_reviewed(session, run_id):
+        raise ConfigError(
+            f"run {run_id} stays: its frames were sent for review, and the reviews are used by other runs too"
+        )
+    if host := writer_host(session):
+        raise ConfigError(
+            f"a run is executing at {host}: stop it first; if it has crashed, `maskmill recover` ends it"
+        )
+    for table in (*_PREDICTIONS, ShardRow, RunSourceRow, PassedOverRow):
+        session.execute(delete(table).where(table.run_id == run_id))
+    session.execute(delete(RunRow).where(RunRow.id == run_id))
 
 
 def writer_host(session: Session) -> str | None:

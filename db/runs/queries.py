@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from more_itertools import map_reduce
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, exists, func, select
 from sqlalchemy.orm import Session
 
 from configs.errors import ConfigError, NoRunYet
@@ -101,11 +101,13 @@ class SourceOfRun:
 def latest_run(session: Session, run_id: str | None = None) -> RunRow:
     """Return the run whose id is or starts with `run_id`; without one, the run worked on last.
 
+    A run of which nothing could be read is the last one only if there is no other.
+
     Raises:
         NoRunYet: there is no run, or none with that complete id.
         ConfigError: no run id starts like that, or several do.
     """
-    query = select(RunRow).order_by(RunRow.worked_at.desc(), RunRow.id)
+    query = select(RunRow).order_by(_has_frames().desc(), RunRow.worked_at.desc(), RunRow.id)
     if run_id:
         query = query.where(RunRow.id.startswith(run_id, autoescape=True))
     runs = session.scalars(query.limit(2)).all()
@@ -120,6 +122,17 @@ def latest_run(session: Session, run_id: str | None = None) -> RunRow:
             f"several runs start with {run_id!r}: use a longer id, e.g. {runs[0].id} or {runs[1].id}"
         )
     return runs[0]
+
+
+def _has_frames() -> ColumnElement[bool]:
+    """Whether a run has shards that are done or left to do: it does not if everything failed."""
+    return exists().where(ShardRow.run_id == RunRow.id, ShardRow.state != "failed")
+
+
+def runs_with_frames(session: Session) -> list[RunRow]:
+    """Return the runs that have frames, or will have some; last worked on first."""
+    query = select(RunRow).where(_has_frames()).order_by(RunRow.worked_at.desc(), RunRow.id)
+    return list(session.scalars(query))
 
 
 def failed_specs(session: Session, run_id: str) -> list[str]:

@@ -1,5 +1,7 @@
 """`maskmill runs`, `frames`, `show` and `report`: what runs found."""
 
+import sys
+import webbrowser
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -7,8 +9,21 @@ from typing import Annotated
 
 import typer
 
+from configs.environment import read_variable
 from configs.errors import ConfigError
-from flows.cli.console import DEFAULT_HOME, HomeOption, JsonOption, RunOption, emit, format_cell, print_table
+from flows.cli.console import (
+    DEFAULT_HOME,
+    Commands,
+    HomeOption,
+    JsonOption,
+    RunOption,
+    emit,
+    format_cell,
+    print_table,
+)
+
+HARD = "hard"
+"""Both decisions about hard frames."""
 
 
 class FrameOrder(StrEnum):
@@ -28,8 +43,13 @@ def check_decisions(decisions: Sequence[str], known: Sequence[str]) -> tuple[str
     return tuple(decisions)
 
 
-def runs(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
-    """List the runs of a home, most recent first."""
+runs_app = typer.Typer(cls=Commands, help="List the runs of a home, most recent first; `rm` deletes some.")
+
+
+@runs_app.callback(invoke_without_command=True)
+def runs(calling: typer.Context, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    if calling.invoked_subcommand:
+        return
     from flows.home import existing_context
     from tasks.browse import list_runs
 
@@ -52,9 +72,34 @@ def runs(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     emit(rows, lambda: print_table(columns, table), as_json=as_json)
 
 
+@runs_app.command("rm")
+def remove(
+    run: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run ids or their first digits.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete runs that were never reviewed. Images and exported datasets stay: `maskmill gc` finds unused images."""
+    from db.runs.queries import latest_run
+    from flows.home import existing_context
+    from tasks.browse import remove_runs
+
+    context = existing_context(home)
+    with context.database.session() as session:
+        rows = [latest_run(session, one) for one in run]
+    if not (yes or as_json):
+        named = ", ".join(f"{row.id} ({row.name})" for row in rows)
+        typer.confirm(f"delete {named}?", abort=True)
+    removed = remove_runs(context, [row.id for row in rows])
+    emit({"removed": removed}, lambda: typer.echo(f"deleted {', '.join(removed)}"), as_json=as_json)
+
+
 def frames(
     decision: Annotated[
-        list[str] | None, typer.Option(metavar="D", help="rejected, easy, accepted or review; repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="D", help="rejected, easy, accepted, review, or hard (the last two); repeatable."
+        ),
     ] = None,
     order: Annotated[
         FrameOrder, typer.Option(help="Hardest first, or by video and time.")
@@ -77,19 +122,27 @@ def frames(
     from db.runs.queries import latest_run
     from flows.home import existing_context
     from labeling.text.figures import clock
-    from tasks.strips import write_strip
 
-    decisions = check_decisions(decision or [], DECISIONS)
+    decisions = check_decisions(decision or [], (*DECISIONS, HARD))
+    if HARD in decisions:
+        decisions = tuple(dict.fromkeys([one for one in decisions if one != HARD] + ["accepted", "review"]))
     if strip is not None and person is None:
         raise ConfigError("--strip draws one person: add --person VIDEO:NUMBER, from the column `people`")
     context = existing_context(home)
     with context.database.session() as session:
-        run_id = latest_run(session, run).id
+        row = latest_run(session, run)
+        run_id = row.id
         key = None if person is None else find_person(session, run_id, person)
         by_time = order is FrameOrder.time
         query = FrameQuery(decisions, person=key, order="time" if by_time else "agreement", limit=limit)
         rows = list(list_frames(session, run_id, query))
+        if not rows:
+            from tasks.browse import explain_no_frames
+
+            typer.echo(explain_no_frames(session, row, decisions), err=True)
     if strip is not None and person is not None:
+        from tasks.strips import write_strip
+
         write_strip(context, run_id, person, strip)
     columns = ("frame", "video", "time", "people", "IoU", "expected IoU", "decision", "why")
     table = [
@@ -105,7 +158,7 @@ def frames(
         )
         for row in rows
     ]
-    emit(rows, lambda: print_table(columns, table), as_json=as_json)
+    emit(rows, lambda: print_table(columns, table) if table else None, as_json=as_json)
 
 
 def show(
@@ -126,6 +179,35 @@ def show(
     caption = draw_frame(context, run_id, frame, out)
     written = {"frame": frame, "file": out, "caption": caption}
     emit(written, lambda: typer.echo(f"{out}: {caption}"), as_json=as_json)
+
+
+def open_report(
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="Run id or its first digits; default: the latest run."),
+    ] = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the report of a run into the home and open it in the browser; print its path where there is none."""
+    from db.runs.queries import latest_run
+    from flows.home import existing_context
+    from tasks.report import write_report
+
+    context = existing_context(home)
+    with context.database.session() as session:
+        run_id = latest_run(session, run).id
+    out = context.home.root / "reports" / f"{run_id}.html"
+    write_report(context, run_id, out, hardest=24)
+    is_shown = not as_json and has_display() and webbrowser.open(out.as_uri())
+    emit({"file": out}, lambda: typer.echo(f"opened {out}" if is_shown else out), as_json=as_json)
+
+
+def has_display() -> bool:
+    """Return whether a browser window can be shown; elsewhere a browser of the terminal would start."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return any(map(read_variable, ("DISPLAY", "WAYLAND_DISPLAY")))
 
 
 def report(

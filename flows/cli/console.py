@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
@@ -44,6 +44,15 @@ ConfigOption = Annotated[
     str,
     typer.Option(
         "--config", metavar="NAME|FILE", help="default, lite, moving, offline, surveillance, or a YAML file."
+    ),
+]
+AnyConfigOption = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="NAME|FILE",
+        help="default, lite, moving, offline, surveillance, or a YAML file. Without it: the best preset whose parts "
+        "are installed.",
     ),
 ]
 HomeOption = Annotated[
@@ -124,6 +133,17 @@ def require_sources(sources: list[str] | None) -> list[str]:
     return sources
 
 
+def chosen_config(config: str | None) -> str:
+    """Return the named config, or the best preset that is installed here; the choice is printed to stderr."""
+    if config is not None:
+        return config
+    from labeling.segmenters.requirements import choose_preset
+
+    choice = choose_preset()
+    typer.echo(f"preset {choice.name}: {choice.reason} (--config names another)", err=True)
+    return choice.name
+
+
 def emit(value: Any, show: Callable[[], None], *, as_json: bool) -> None:
     """Print `value` as JSON, or call `show`, which prints it for people."""
     if as_json:
@@ -177,16 +197,23 @@ def format_cell(value: object) -> str:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    title: str | None = None,
+    styles: Mapping[str, str] | None = None,
 ) -> None:
-    """Print a table as wide as the terminal, or without wrapping where the output is a file."""
+    """Print a table as wide as the terminal, or without wrapping where the output is a file.
+
+    `styles` gives the style of a cell by its text.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(Text(str(cell), (styles or {}).get(str(cell), "")) for cell in row))
     console = Console()
     Console(width=console.width if console.is_terminal else 200).print(table)
 
@@ -195,7 +222,7 @@ def print_passed_over(found: "Sequence[PassedOver]") -> None:
     """Print what was not looked at, if there is something."""
     if found:
         rows = [(one.spec, one.count, one.reason, ", ".join(one.examples)) for one in found]
-        print_table(("not looked at in", "number", "what, and what to do", "for example"), rows)
+        print_table(("not looked at, or noted, in", "number", "what, and what to do", "for example"), rows)
 
 
 def print_failures(failures: "Sequence[Failure]") -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from configs.load import load_config
 from db.frames.dataset import dataset_frames
 from db.runs.queries import RunSummary, latest_run
+from flows.cli.working import working
 from labeling.datasets.formats.coco import write_coco
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
@@ -25,6 +26,8 @@ class Demo:
     video: Path
     coco: Path
     report: Path
+    exported: str
+    """How many frames the dataset has, and why."""
 
 
 def make_demo(root: Path, *, seconds: float, generate: Callable[..., RunSummary], quiet: bool) -> Demo:
@@ -32,12 +35,14 @@ def make_demo(root: Path, *, seconds: float, generate: Callable[..., RunSummary]
     home = Home(root.expanduser().resolve())
     home.create()
     video = home.root / "scene.mp4"
-    render_scene(video, seconds=seconds)
+    with working(f"rendering a scene of {seconds:g} s", enabled=not quiet):
+        render_scene(video, seconds=seconds)
     summary = generate([str(video)], load_config("offline"), "offline", home.root, show_progress=not quiet)
     coco, report = home.root / "coco", home.root / "report.html"
     context = open_context(home)
     with context.database.session() as session:
         run_id = latest_run(session, summary.run_id).id
-        write_coco(dataset_frames(session, run_id, home, decisions=DEMO_DECISIONS), coco)
+        written = write_coco(dataset_frames(session, run_id, home, decisions=DEMO_DECISIONS), coco)
     write_report(context, run_id, report, hardest=24)
-    return Demo(summary, video, coco / "annotations" / "instances.json", report)
+    exported = f"The dataset has {written.frames} frames: the accepted ones, and the easy ones because the scene is short."
+    return Demo(summary, video, coco / "annotations" / "instances.json", report, exported)

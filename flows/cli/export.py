@@ -7,6 +7,7 @@ import typer
 
 from flows.cli.browse import check_decisions
 from flows.cli.console import DEFAULT_HOME, Commands, HomeOption, JsonOption, RunOption, emit
+from flows.cli.next_steps import print_next
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, help="Write a run's frames as a dataset.")
 
@@ -23,6 +24,13 @@ DecisionOption = Annotated[
     ),
 ]
 CopyOption = Annotated[bool, typer.Option("--copy", help="Copy images instead of hard-linking them.")]
+
+
+_NEXT = {
+    "coco": "load {target}/annotations/instances.json with pycocotools, torchvision or FiftyOne",
+    "yolo-seg": "yolo segment train data={target}/data.yaml model=yolo11n-seg.pt",
+}
+"""How a dataset is used, by format."""
 
 
 @app.command()
@@ -77,7 +85,10 @@ def _export(target: str, home: Path, decisions: list[str] | None, as_json: bool,
             typer.echo(f"note: {note}")
         if not written.frames:
             typer.echo(
-                "no frame has that decision yet: see `maskmill status`, or add --decision review or easy"
+                "no frame has that decision yet: see `maskmill status`, or add --decision review or easy; `maskmill "
+                "runs` lists other runs"
             )
+        elif not as_json:
+            print_next(_NEXT.get(order["format"], f"train on {target}").format(target=target.rstrip("/")))
 
     emit(written, show, as_json=as_json)

@@ -10,6 +10,8 @@ from configs.environment import set_prefect_defaults
 from configs.errors import Interrupted, SourceNotFound
 from flows.cli import browse, export, review, services, system, train
 from flows.cli import calibrate as calibrate_command
+from flows.cli import config as config_command
+from flows.cli import decide as decide_command
 from flows.cli import evaluate as evaluate_command
 from flows.cli import matte as matte_command
 from flows.cli import synthesize as synthesize_command
@@ -18,25 +20,30 @@ from flows.cli import try_image as try_command
 from flows.cli import web as web_command
 from flows.cli.console import (
     DEFAULT_HOME,
+    AnyConfigOption,
     Commands,
-    ConfigOption,
     Exit,
     HomeOption,
     JsonOption,
     RunOption,
     SetOption,
     SourcesArgument,
+    chosen_config,
     emit,
+    format_cell,
     print_failures,
     print_json,
     print_passed_over,
     print_table,
     require_sources,
+    warn,
 )
+from flows.cli.next_steps import next_after_run, print_next
 
 if TYPE_CHECKING:
     from configs.models import RunConfig
     from db.runs.queries import RunSummary
+    from flows.cli.working import Update
 
 app = typer.Typer(
     cls=Commands,
@@ -69,18 +76,24 @@ def main(
 @app.command()
 def run(
     sources: SourcesArgument = None,
-    config: ConfigOption = "default",
+    config: AnyConfigOption = None,
     changes: SetOption = None,
     home: HomeOption = DEFAULT_HOME,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Also retry what failed earlier in this run.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print what would be read, and an estimate of the time.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find and label the hard frames of videos. The same command again continues an interrupted run."""
     from configs.load import load_config
+    from configs.shipped import unused_calibration
+    from labeling.segmenters.requirements import require_parts
     from labeling.sources.expand import is_missing_path
 
+    config = chosen_config(config)
     run_config = load_config(config, changes or [])
     specs = [] if retry_failed and not sources else require_sources(sources)
     if not retry_failed and all(
@@ -89,12 +102,47 @@ def run(
         raise SourceNotFound(
             f"no file or folder {', '.join(specs)}: check the path and the working directory"
         )
+    if dry_run:
+        _preview(specs, run_config, home, as_json=as_json)
+        return
+    require_parts(run_config)
+    if warning := unused_calibration(run_config):
+        warn(warning)
     summary = _generate(specs, run_config, config, home, show_progress=not as_json, retry_failed=retry_failed)
     if not (as_json or summary.shards_worked or summary.failures):
         typer.echo("nothing to do: every shard of these sources is already done")
-    _print_summary(summary, as_json=as_json)
+    print_summary(summary, as_json=as_json)
+    if not as_json:
+        print_next(*next_after_run(summary.counts, home))
     if summary.failures:
         raise typer.Exit(Exit.NOTHING_READ if summary.nothing_was_read else Exit.SOURCES_FAILED)
+
+
+def _preview(specs: list[str], config: "RunConfig", home: Path, *, as_json: bool) -> None:
+    from labeling.storage.home import Home
+    from labeling.text.figures import duration
+    from tasks.preview import preview_run
+
+    preview = preview_run(specs, config, Home(home.expanduser().resolve()))
+
+    def show() -> None:
+        rows = [
+            (
+                one.spec,
+                "-" if one.duration_s is None else duration(round(one.duration_s)),
+                format_cell(one.frames),
+                one.note,
+            )
+            for one in preview.sources
+        ]
+        print_table(("source", "duration", "frames to sample", ""), rows)
+        print_passed_over(preview.passed_over)
+        time = "unknown: no earlier run of this home has these models"
+        if preview.seconds is not None:
+            time = f"about {duration(round(preview.seconds))}, at the rate of earlier runs"
+        typer.echo(f"\n{preview.frames} frames at most; time: {time}\nnothing was read or written")
+
+    emit(preview, show, as_json=as_json)
 
 
 @app.command()
@@ -111,7 +159,7 @@ def status(home: HomeOption = DEFAULT_HOME, run: RunOption = None, as_json: Json
     if as_json:
         print_json(asdict(summary) | {"reviews": asdict(reviews)})
         return
-    _print_summary(summary, as_json=False)
+    print_summary(summary, as_json=False)
     if rows := list(review_rows(reviews)):
         typer.echo("")
         print_table(("review", ""), rows)
@@ -129,8 +177,10 @@ def demo(
     made = make_demo(home, seconds=seconds, generate=_generate, quiet=as_json)
 
     def show() -> None:
-        _print_summary(made.summary, as_json=False)
+        print_summary(made.summary, as_json=False)
         typer.echo(f"\nvideo    {made.video}\ndataset  {made.coco}\nreport   {made.report}")
+        typer.echo(made.exported)
+        print_next(f"maskmill open --home {home}", "maskmill run YOUR_VIDEO")
 
     emit(made, show, as_json=as_json)
 
@@ -145,6 +195,15 @@ def _generate(
     retry_failed: bool = False,
 ) -> "RunSummary":
     """Call the flow in this process and show its progress."""
+    from flows.cli.working import working
+
+    with working("starting", enabled=show_progress) as update:
+        return _call_flow(specs, config, name, home, update, retry_failed=retry_failed)
+
+
+def _call_flow(
+    specs: list[str], config: "RunConfig", name: str, home: Path, update: "Update", *, retry_failed: bool
+) -> "RunSummary":
     from prefect.exceptions import CancelledRun
 
     from flows.cli.progress import watch_progress
@@ -156,7 +215,7 @@ def _generate(
         with (
             exit_on_sigint(),
             temporary_server(),
-            watch_progress(home, config.run_id(), enabled=show_progress),
+            watch_progress(home, config.run_id(), update),
         ):
             return generate_dataset(specs, config, name=Path(name).stem, home=home, retry_failed=retry_failed)
     except NoSourceReadable as error:
@@ -165,10 +224,12 @@ def _generate(
         raise Interrupted("the run was cancelled; run the same command again to continue it") from exc
 
 
-def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:
+def print_summary(summary: "RunSummary", *, as_json: bool) -> None:
+    """Print what a run found."""
     if as_json:
         print_json(summary)
         return
+    from labeling.text.figures import count_of
     from tasks.run_figures import sentence_of
 
     typer.echo(f"run {summary.run_id} ({summary.name})")
@@ -180,7 +241,9 @@ def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:
     else:
         typer.echo(sentence_of(summary))
     if summary.shards_pending:
-        typer.echo(f"\n{summary.shards_pending} shards are left: run the same command again")
+        typer.echo(
+            f"\nnot finished ({count_of(summary.shards_pending, 'part')} of the videos left): run the same command again"
+        )
     if summary.passed_over:
         typer.echo("")
     print_passed_over(summary.passed_over)
@@ -191,13 +254,16 @@ def _print_summary(summary: "RunSummary", *, as_json: bool) -> None:
 
 for command in (
     *(matte_command.matte, track_command.track, synthesize_command.synthesize),
-    *(browse.runs, browse.frames, browse.show, browse.report),
+    *(decide_command.decide, browse.frames, browse.show, browse.report),
     *(evaluate_command.evaluate, calibrate_command.calibrate),
     *(services.serve, services.deploy, services.worker, web_command.web),
     *(system.doctor, system.recover, system.gc),
 ):
     app.command(command.__name__)(command)
 app.command("try")(try_command.try_image)
+app.command("open")(browse.open_report)
+app.add_typer(browse.runs_app, name="runs")
+app.add_typer(config_command.app, name="config")
 app.add_typer(export.app, name="export")
 app.add_typer(review.app, name="review")
 app.add_typer(train.app, name="train")

@@ -1,7 +1,8 @@
-"""Progress bars that read what a flow writes: the database, or the folders of mattes."""
+"""Progress that reads what a flow writes: the database, the frames in progress, or the folders of mattes."""
 
 import json
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,36 +18,79 @@ from rich.progress import (
 )
 
 from configs.errors import DatabaseError
-from db.runs.queries import shard_progress
+from db.runs.frame_progress import VideoProgress, frame_progress
+from flows.cli.working import Update
+from labeling.runtime.frame_counts import FramesDone, frames_in_progress
+from labeling.runtime.repeat import repeat
 from labeling.storage.home import Home
+from labeling.text.figures import duration
 from tasks.execution.context import open_context
-from tasks.observability.progress import repeat
 
 EVERY_S = 0.5
 
 
 @contextmanager
-def watch_progress(home: Path, run_id: str, *, enabled: bool) -> Iterator[None]:
-    """Show on stderr how many shards of a run are done, until the block ends."""
-    console = Console(stderr=True)
-    if not (enabled and console.is_terminal):
+def watch_progress(home: Path, run_id: str, update: Update) -> Iterator[None]:
+    """Report the frames of a run that are done, of each source, until the block ends."""
+    root, rate = Home(home.expanduser().resolve()), FrameRate()
+
+    def step() -> None:
+        if not root.database.exists():
+            return
+        with suppress(DatabaseError), open_context(root).database.session() as session:
+            videos = frame_progress(session, run_id)
+            if videos:
+                update(*describe_progress(videos, frames_in_progress(), rate))
+
+    with repeat(step, EVERY_S):
         yield
-        return
-    root = Home(home.expanduser().resolve())
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        bar = progress.add_task("preparing", total=None)
 
-        def update() -> None:
-            if not root.database.exists():
-                return
-            with suppress(DatabaseError), open_context(root).database.session() as session:
-                done, total = shard_progress(session, run_id)
-                if total:
-                    progress.update(bar, description="shards", completed=done, total=total)
 
-        with repeat(update, EVERY_S):
-            yield
+class FrameRate:
+    """Frames per second since the first frame of this run that was seen."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._first: tuple[float, int] | None = None
+
+    def of(self, done: int) -> float | None:
+        """Return the rate at `done` frames; None: too early."""
+        if self._first is None:
+            self._first = (self._clock(), done)
+        begin_s, before = self._first
+        seconds = self._clock() - begin_s
+        return (done - before) / seconds if seconds > 0 and done > before else None
+
+
+def describe_progress(
+    videos: Sequence[VideoProgress], current: Sequence[FramesDone], rate: FrameRate
+) -> tuple[str, int, int]:
+    """Return a line about the source in progress and the whole run, the frames done, and all of them.
+
+    >>> street = VideoProgress("1f0c", "street.mp4", done=120, hard=40, expected=280, is_finished=False)
+    >>> describe_progress([street], [FramesDone("1f0c", 16, 1)], FrameRate())
+    ('street.mp4 · 136/280 frames · hard 41', 136, 280)
+    """
+    live = {video.video_id: [one for one in current if one.video_id == video.video_id] for video in videos}
+    done = sum(video.done for video in videos) + sum(one.done for one in current)
+    hard = sum(video.hard for video in videos) + sum(one.hard for one in current)
+    total = max(done, sum(video.expected for video in videos))
+    working_on = [video for video in videos if live[video.video_id]] or [
+        v for v in videos if not v.is_finished
+    ]
+    parts = [f"{done}/{total} frames"]
+    if len(videos) > 1 and working_on:
+        number = videos.index(working_on[0]) + 1
+        own = working_on[0].done + sum(one.done for one in live[working_on[0].video_id])
+        parts = [
+            f"{own}/{max(own, working_on[0].expected)} frames",
+            f"source {number} of {len(videos)}, {parts[0]} in all",
+        ]
+    frames_s = rate.of(done)
+    if frames_s and done < total:
+        parts += [f"{frames_s:.1f} frames/s", f"ETA {duration(round((total - done) / frames_s))}"]
+    name = working_on[0].title if working_on else "done"
+    return " · ".join([name, *parts, f"hard {hard}"]), done, total
 
 
 @contextmanager

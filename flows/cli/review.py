@@ -39,15 +39,17 @@ def up(
     as_json: JsonOption = False,
 ) -> None:
     """Start this home's own Label Studio, reachable from this machine only. The first start installs it."""
+    from flows.cli.working import working
     from flows.home import existing_home
     from labeling.review.label_studio.credentials import credentials_file
     from labeling.review.label_studio.install import find_environment
     from labeling.review.label_studio.local_server import LocalLabelStudio
 
     root = existing_home(home).root
-    if find_environment() is None and not as_json:
-        typer.echo("installing Label Studio, once: a few minutes and 1 GB", err=True)
-    credentials = LocalLabelStudio(root).up(port)
+    is_new = find_environment() is None
+    text = "installing Label Studio, once: a few minutes and 1 GB" if is_new else "starting Label Studio"
+    with working(text, enabled=not as_json):
+        credentials = LocalLabelStudio(root).up(port)
     url, email, file = credentials.url, credentials.email, credentials_file(root)
 
     def show() -> None:
@@ -118,7 +120,9 @@ def push(
 
     root = existing_home(home).root
     settings = _settings(home, run, changes or [])
-    with exit_on_sigint(), temporary_server():
+    from flows.cli.working import working
+
+    with working("sending frames to Label Studio", enabled=not as_json), exit_on_sigint(), temporary_server():
         pushed = push_reviews(root, run or "", settings, again)
     emit(pushed, lambda: _print_pushed(pushed), as_json=as_json)
     if pushed.refused:
@@ -165,10 +169,11 @@ def _settings(home: Path, run: str | None, changes: list[str]) -> "Settings":
 def pull(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Fetch the annotations made since the last pull, and score teacher and student by them."""
     from flows.cli.temporary_server import exit_on_sigint, temporary_server
+    from flows.cli.working import working
     from flows.home import existing_home
     from flows.review import pull_reviews
 
-    with exit_on_sigint(), temporary_server():
+    with working("reading annotations", enabled=not as_json), exit_on_sigint(), temporary_server():
         pulled = pull_reviews(existing_home(home).root)
     emit(pulled, lambda: _print_pulled(pulled), as_json=as_json)
     if pulled.problems:

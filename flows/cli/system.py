@@ -1,5 +1,6 @@
 """`maskmill models`, `db`, `recover`, `doctor` and `gc`: the installation and the home."""
 
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
@@ -9,11 +10,13 @@ import typer
 from configs.errors import ConfigError
 from flows.cli.console import (
     DEFAULT_HOME,
+    AnyConfigOption,
     Commands,
-    ConfigOption,
+    Exit,
     HomeOption,
     JsonOption,
     SetOption,
+    chosen_config,
     emit,
     print_table,
 )
@@ -21,6 +24,8 @@ from flows.cli.console import (
 WeightsOption = Annotated[
     Path | None, typer.Option("--weights-dir", help="Folder to search before the cache.")
 ]
+
+_MARK_STYLES = {"ok": "green", "warn": "yellow", "FAIL": "bold red", "--": "dim"}
 
 models_app = typer.Typer(cls=Commands, no_args_is_help=True, help="Weights of the built-in networks.")
 db_app = typer.Typer(cls=Commands, no_args_is_help=True, help="The database schema.")
@@ -52,7 +57,8 @@ def fetch_models(
     as_json: JsonOption = False,
 ) -> None:
     """Download weights into the cache and check their SHA-256; a preset stands for all it requires."""
-    from configs.load import PRESETS, load_config
+    from configs.load import load_config
+    from configs.trees import PRESETS
     from labeling.segmenters.weights import find_weights, needed_weights
 
     requested = {name: needed_weights(load_config(name)) if name in PRESETS else [name] for name in names}
@@ -97,20 +103,30 @@ def recover(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> Non
 
 
 def doctor(
-    config: ConfigOption = "default",
+    config: AnyConfigOption = None,
     changes: SetOption = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Check what works on this machine and what is missing."""
+    """Check what works on this machine and what is missing. The exit code is 1 if the config cannot run."""
     from configs.load import load_config
-    from tasks.doctor import run_checks
+    from tasks.doctor import run_checks, verdict
 
     if home.expanduser().is_file():
         raise ConfigError(f"--home {home} is a file: name a folder")
-    checks = run_checks(load_config(config, changes or []), home.expanduser().resolve())
-    table = [("ok" if check.ok else "--", check.what, check.finding) for check in checks]
-    emit(checks, lambda: print_table(("", "check", "result"), table), as_json=as_json)
+    name = chosen_config(config)
+    checks = run_checks(load_config(name, changes or []), home.expanduser().resolve())
+    table = [(check.mark, check.what, check.finding) for check in checks]
+
+    def show() -> None:
+        print_table(("", "check", "result"), table, styles=_MARK_STYLES)
+        typer.echo("")
+        failed = any(check.is_failure for check in checks)
+        typer.secho(verdict(checks, name), bold=True, fg=typer.colors.RED if failed else typer.colors.GREEN)
+
+    emit([asdict(check) | {"mark": check.mark} for check in checks], show, as_json=as_json)
+    if any(check.is_failure for check in checks):
+        raise typer.Exit(Exit.STOPPED)
 
 
 def gc(

@@ -158,11 +158,17 @@ def _track(
 
     from flows.cli.progress import watch_progress
     from flows.cli.temporary_server import exit_on_sigint, temporary_server
+    from flows.cli.working import working
     from flows.track_people import track_people
     from tasks.observability.final_state import NoSourceReadable
 
     try:
-        with exit_on_sigint(), temporary_server(), watch_progress(home, run.run_id(), enabled=show_progress):
+        with (
+            working("starting", enabled=show_progress) as update,
+            exit_on_sigint(),
+            temporary_server(),
+            watch_progress(home, run.run_id(), update),
+        ):
             return track_people(video, to, block, base, home, every_s)
     except NoSourceReadable as error:
         reasons = "; ".join(f"{one.what}: {one.code}: {one.message}" for one in error.summary.failures)

@@ -7,6 +7,7 @@ import torch
 from labeling.matting.background_matting import BackgroundMattingNetwork
 from labeling.matting.inputs import KEYPOINT_STRIDE, NAMES
 from labeling.matting.keypoint_maps import KEYPOINT_CHANNELS
+from labeling.training.block_convolution import with_block_convolutions
 from labeling.training.onnx_file import write_onnx
 
 
@@ -20,4 +21,4 @@ def export_network(network: BackgroundMattingNetwork, path: Path) -> str:
         else torch.zeros(1, KEYPOINT_CHANNELS, side // KEYPOINT_STRIDE, side // KEYPOINT_STRIDE)
         for name in NAMES
     }
-    return write_onnx(network, examples, ("alpha", "foreground"), path)
+    return write_onnx(with_block_convolutions(network), examples, ("alpha", "foreground"), path)

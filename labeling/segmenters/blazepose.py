@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from labeling.runtime.native_output import without_lines
 from labeling.structures.frames import RgbImage
 from labeling.structures.masks import BoxXywh
 
@@ -134,8 +135,9 @@ class LandmarkNetwork:
 
         self._idle: SimpleQueue[Interpreter] = SimpleQueue()
         for _ in range(interpreters):
-            net = Interpreter(str(weights), num_threads=1)
-            net.allocate_tensors()
+            with without_lines(b"XNNPACK delegate"):
+                net = Interpreter(str(weights), num_threads=1)
+                net.allocate_tensors()
             self._idle.put(net)
         self._input = net.get_input_details()[0]["index"]
         self._outputs = {output["name"]: output["index"] for output in net.get_output_details()}

@@ -1,12 +1,11 @@
 """The segmenters of this process: made from their config blocks once, shared by all its shards."""
 
 import gc
-import importlib.util
 import sys
 import threading
 from pathlib import Path
 
-from configs.errors import ConfigError, ExtraMissing, UnknownModel
+from configs.errors import ConfigError, UnknownModel
 from configs.models import RunConfig
 from configs.segmenters import (
     BackgroundBlock,
@@ -27,25 +26,8 @@ from labeling.runtime.threads import bound_image_threads
 from labeling.segmenters.models import Models, check_calibration
 from labeling.segmenters.protocol import Segmenter
 from labeling.segmenters.refined import RefinedSegmenter
+from labeling.segmenters.requirements import require_libraries
 from labeling.segmenters.shared import SerializedSegmenter
-
-_EXTRA_OF = {
-    "onnxruntime": "lite",
-    "ai_edge_litert": "lite",
-    "torch": "torch",
-    "torchvision": "torch",
-    "timm": "osvos",
-    "transformers": "sam2",
-}
-_LIBRARIES: dict[str, tuple[str, ...]] = {
-    "torchvision": ("torch", "torchvision"),
-    "torchscript": ("torch",),
-    "lite": ("onnxruntime", "ai_edge_litert"),
-    "selfie": ("ai_edge_litert",),
-    "litert": ("ai_edge_litert",),
-    "onnx": ("onnxruntime",),
-    "osvos": ("torch", "timm"),
-}
 
 _loaded: dict[str, Models] = {}
 _loading = threading.Lock()
@@ -109,12 +91,7 @@ def make_segmenter(block: SegmenterBlock, *, weights_dir: Path | None, device: s
 def _make_unrefined(  # noqa: PLR0911 - one line per kind
     block: SegmenterBlock, *, weights_dir: Path | None, device: str, batch: int
 ) -> Segmenter:
-    for library in _libraries_of(block):
-        if importlib.util.find_spec(library) is None:
-            raise ExtraMissing(
-                f"the segmenter {block.kind!r} needs {library}, which is not installed: "
-                f"pip install 'maskmill[{_EXTRA_OF[library]}]'"
-            )
+    require_libraries(block)
     match block:
         case TorchvisionBlock():
             from labeling.segmenters.torchvision_models import TorchvisionSegmenter
@@ -164,12 +141,6 @@ def _make_unrefined(  # noqa: PLR0911 - one line per kind
 
             return load_factory(block)
     raise UnknownModel(f"there is no segmenter of the kind {block.kind!r}: check `kind`")
-
-
-def _libraries_of(block: SegmenterBlock) -> tuple[str, ...]:
-    if isinstance(block, OsvosBlock) and block.method == "sam2":
-        return ("torch", "transformers")
-    return _LIBRARIES.get(block.kind, ())
 
 
 def resolve_device(device: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError, ModelOutputWrong, WeightsCorrupt
+from labeling.runtime.native_output import without_lines
 from labeling.runtime.threads import thread_limit
 from labeling.segmenters.weights import check_sha256
 
@@ -126,8 +127,9 @@ def _open_litert(path: Path) -> OpenNetwork:
     from ai_edge_litert.interpreter import Interpreter
 
     try:
-        net = Interpreter(str(path))
-        net.allocate_tensors()
+        with without_lines(b"XNNPACK delegate"):
+            net = Interpreter(str(path))
+            net.allocate_tensors()
     except (ValueError, RuntimeError) as exc:
         raise _unreadable("litert", path, exc) from exc
     inputs, outputs = net.get_input_details(), net.get_output_details()

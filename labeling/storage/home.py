@@ -32,6 +32,11 @@ class Home:
         return self.root / "videos"
 
     @property
+    def predictions(self) -> Path:
+        """Folder of what models found, by model and video; it can be deleted at any time."""
+        return self.root / "predictions"
+
+    @property
     def images(self) -> ImageStore:
         """The store of kept images: the folder `images`, or the value of `MASKMILL_IMAGE_STORE`."""
         return open_images(self.root / IMAGES)

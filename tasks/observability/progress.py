@@ -1,46 +1,21 @@
 """The progress of a run as a Prefect artifact, read from the database."""
 
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from contextvars import copy_context
 from typing import cast
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from db.runs.overview import shards_ended
+from labeling.runtime.repeat import repeat
 from labeling.text.figures import count_of, duration
 from tasks.execution.context import Context
 from tasks.observability.best_effort import PREFECT_ERRORS, has_server, log_prefect_errors
 
 EVERY_S = 2.0
 """Between two reads of the database; Prefect is called only after a change."""
-
-_JOIN_TIMEOUT_S = 10.0
-"""Time for the last update at the end of a run."""
-
-
-@contextmanager
-def repeat(step: Callable[[], None], every_s: float) -> Iterator[None]:
-    """Call `step` regularly in a thread until the block ends, and once more at its end."""
-    stop = threading.Event()
-
-    def run() -> None:
-        last = False
-        while not last:
-            last = stop.wait(every_s)
-            step()
-
-    # the context holds Prefect's settings and its connection
-    thread = threading.Thread(target=copy_context().run, args=(run,), name="progress", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(_JOIN_TIMEOUT_S)
 
 
 @contextmanager

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError, UnknownModel
-from configs.load import PRESETS, load_config, load_labeled_sets
+from configs.load import load_config, load_labeled_sets
 from configs.models import RunConfig
 from configs.segmenters import BackgroundBlock, LiteBlock, PythonBlock, SelfieBlock, TorchvisionBlock
+from configs.trees import PRESETS
 
 
 @pytest.mark.parametrize("preset", PRESETS)

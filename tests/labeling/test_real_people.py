@@ -22,7 +22,7 @@ from tests.fakes.videos import write_images
 from tests.labeling.tracking.test_anchors import PETS
 
 pytestmark = pytest.mark.shared
-LAST, ANNOTATED_LAST, EVERY = 80, 60, 10
+LAST, ANNOTATED_LAST, EVERY = 80, 60, 5
 """Frames of the excerpt, and those of them that are annotated."""
 Boxes = dict[int, dict[int, BoxXywh]]
 
@@ -66,7 +66,7 @@ def feet_of(box: BoxXywh) -> tuple[float, float]:
 
 
 def write_excerpt(shared: Path, folder: Path, boxes: Boxes) -> Clip:
-    """Write the first 8 s of the video, and the feet of every 10th frame of 6 s in metres."""
+    """Write the first 8 s of the video, and the feet of every 5th frame of 6 s in metres."""
     source = Clip("pets", shared / "data" / "pets2009_s2l1" / "vtest.avi", Fraction(0), Fraction(LAST, 10))
     images = (one.to_rgb() for one in decode_clip(source))
     path = write_images(folder / "pets.mp4", images, fps=Fraction(10))

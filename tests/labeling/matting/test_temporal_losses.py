@@ -8,6 +8,7 @@ from labeling.matting.temporal_losses import (
     PYRAMID_LEVELS,
     TEMPORAL_WEIGHTS,
     ClipTruth,
+    continue_motion,
     laplacian_loss,
     laplacian_pyramid,
     temporal_difference_loss,
@@ -55,8 +56,35 @@ def test_an_error_that_comes_and_goes_flickers_by_its_size() -> None:
     flow, known = flow_of(truth, 2)
     alpha = truth.clone()
     alpha[:, 1] *= 0.6  # the error is 0, -0.4, 0: a change of 0.4 in both steps
-    assert temporal_difference_loss(alpha, truth, flow, known).item() == pytest.approx(0.4, abs=1e-6)
+    share = 144 / SIDE**2
+    assert temporal_difference_loss(alpha, truth, flow, known).item() == pytest.approx(0.4 * share, abs=1e-6)
     assert temporal_difference_loss(alpha, truth, flow, torch.zeros_like(known)) == 0
+
+
+def test_an_outline_that_is_too_wide_costs_what_a_narrow_one_costs() -> None:
+    """Else the network learns outlines that are too wide, as it did when the pixels of people counted alone."""
+    truth = moving_square()
+    flow, known = flow_of(truth, 2)
+    wide, narrow = truth.clone(), truth.clone()
+    wide[:, 1, :, 8:20, 18] = 1  # in the second frame, the column beside the square, or its last one
+    narrow[:, 1, :, 8:20, 17] = 0
+    costs = [temporal_difference_loss(alpha, truth, flow, known).item() for alpha in (wide, narrow)]
+    assert costs[0] == pytest.approx(costs[1])
+    assert costs[0] == pytest.approx(12 / SIDE**2)
+
+
+def test_motion_goes_on_beside_people_but_not_over_people_whose_motion_is_unknown() -> None:
+    flow, known = torch.zeros(1, 1, 2, SIDE, SIDE), torch.zeros(1, 1, 1, SIDE, SIDE)
+    known[..., 8:20, 4:16] = 1
+    flow[:, :, 0] = 3 * known[:, :, 0]
+    person = known.clone()
+    person[..., 8:20, 16:20] = 1  # another person
+    continued, counted = continue_motion(flow, known, person > 0)
+    assert continued[0, 0, 0, 4, 10].item() == pytest.approx(3)
+    assert continued[0, 0, 1].abs().max() == 0
+    assert counted[0, 0, 0, 4, 10] == 1  # beside
+    assert counted[0, 0, 0, 10, 18] == 0  # the other person
+    assert counted[0, 0, 0, 10, 31] == 0  # far away
 
 
 def test_the_pyramid_adds_up_to_the_image() -> None:

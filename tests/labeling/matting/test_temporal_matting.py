@@ -5,6 +5,7 @@ import torch
 
 from labeling.matting.mobilenet import MobileNetEncoder
 from labeling.matting.temporal_matting import (
+    PRIOR_LOGIT,
     TEMPORAL_SIZES,
     ConvLstmCell,
     GroupAttention,
@@ -30,6 +31,7 @@ def network() -> TemporalMattingNetwork:
     with torch.no_grad():
         for _ in range(2):  # so that the running means of the normalization are not those of the start
             made(*clip(batch=2))
+        made.output.weight.normal_(std=0.5)  # else alpha is the person probability
     return made.eval()
 
 
@@ -48,6 +50,15 @@ def test_the_channels_are_those_of_the_paper() -> None:
         (64, 192), (64, 128), (64, 128), (64, 128), (32, 128),
     ]  # fmt: skip
     assert (sizes["bottleneck.0.weight"], sizes["output.weight"]) == ((96, 384), (4, 32))
+
+
+def test_an_untrained_network_returns_the_probability() -> None:
+    image, probability = clip(2)
+    with torch.no_grad():
+        alpha, _, _ = TemporalMattingNetwork(TINY)(image, probability)
+    assert torch.allclose(alpha, torch.sigmoid(PRIOR_LOGIT * (2 * probability - 1)), atol=1e-6)
+    assert alpha[probability > 0.9].min() > 0.98
+    assert alpha[probability < 0.1].max() < 0.02
 
 
 def test_sides_need_not_be_multiples_of_32(network: TemporalMattingNetwork) -> None:

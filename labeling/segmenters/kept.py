@@ -1,0 +1,111 @@
+"""Segmenters whose predictions are kept: a frame that the same model has seen is not inferred again."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import labeling
+from labeling.segmenters.models import Models, settings_of
+from labeling.segmenters.protocol import Segmenter
+from labeling.storage.predictions import PredictionFiles
+from labeling.structures.frames import Clip, Frame
+from labeling.structures.instances import Instance, ModelCard
+
+_KINDS = frozenset({"lite", "selfie", "torchvision", "onnx", "torchscript", "litert"})
+"""Networks in files: their result depends on nothing but the image."""
+_CODE = ("segmenters", "video", "structures")
+"""Rooms whose code changes what a model sees or returns."""
+
+
+@dataclass(slots=True)
+class PredictionKeeper:
+    """Keeps the predictions of a home, and counts those that were there and those that were made."""
+
+    folder: Path
+    known: int = 0
+    computed: int = 0
+    _open: list["KeptSegmenter"] = field(default_factory=list)
+
+    def wrap(self, models: Models) -> Models:
+        """Return the models of one shard; those that depend on more than the image are as before."""
+        roles = {"pose": models.pose, "verifier": models.verifier}
+        others = {role: self._wrap(model) if model else None for role, model in roles.items()}
+        return Models(self._wrap(models.teacher), self._wrap(models.student), **others)
+
+    def _wrap(self, model: Segmenter) -> Segmenter:
+        card = model.card
+        if card.kind not in _KINDS or not card.weights_sha256 or settings_of(card).get("refine"):
+            return model
+        kept = KeptSegmenter(model, self.folder / _model_key(card))
+        self._open.append(kept)
+        return kept
+
+    def save(self) -> None:
+        """Write what the models of the shard found, and count it."""
+        for model in self._open:
+            known, computed = model.save()
+            self.known += known
+            self.computed += computed
+        self._open.clear()
+
+
+class KeptSegmenter:
+    """Looks each frame up before it calls the model. Its state is one shard's."""
+
+    def __init__(self, inner: Segmenter, folder: Path) -> None:
+        self._inner = inner
+        self._folder = folder
+        self._files: PredictionFiles | None = None
+        self._known: dict[str, list[Instance]] = {}
+        self._added: dict[str, list[Instance]] = {}
+        self._looked_up = 0
+
+    @property
+    def card(self) -> ModelCard:
+        return self._inner.card
+
+    def prepare(self, clip: Clip) -> "KeptSegmenter":
+        """Read what is known about this clip."""
+        self._inner = self._inner.prepare(clip)
+        self._files = PredictionFiles(self._folder / clip.video_id)
+        self._known = self._files.read(*_key_range(clip))
+        return self
+
+    def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
+        """Return the instances of each frame, calling the model for the frames that it has not seen."""
+        keys = [f"m{frame.key}" if frame.is_mirrored else str(frame.key) for frame in frames]
+        unseen = [i for i, key in enumerate(keys) if key not in self._known]
+        found = self._inner.segment([frames[i] for i in unseen]) if unseen else []
+        made = {keys[i]: instances for i, instances in zip(unseen, found, strict=True)}
+        self._added |= made
+        self._looked_up += len(frames) - len(unseen)
+        return [made[key] if key in made else self._known[key] for key in keys]
+
+    def save(self) -> tuple[int, int]:
+        """Write the new predictions; return how many frames were known, and how many were inferred."""
+        if self._added and self._files:
+            self._files.write(self._added)
+        return self._looked_up, len(self._added)
+
+
+def _key_range(clip: Clip) -> tuple[int, int | None]:
+    """Return the first key of a clip's frames, and the first after them."""
+    if clip.images:
+        positions = [image.position for image in clip.images]
+        return min(positions), max(positions) + 1
+    return int(1000 * clip.start_s), None if clip.end_s is None else int(1000 * clip.end_s) + 1
+
+
+def _model_key(card: ModelCard) -> str:
+    parts = (card.kind, card.name, card.weights_sha256, card.settings, _code_hash())
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
+
+
+@cache
+def _code_hash() -> str:
+    """Hash the code that decodes images and runs models: predictions of other code are not used."""
+    root = Path(labeling.__file__).parent
+    files = sorted(file for room in _CODE for file in (root / room).rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

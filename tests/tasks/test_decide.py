@@ -1,0 +1,100 @@
+"""Other settings for the same frames: the same result as a run, without inference."""
+
+import json
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from onnx import TensorProto, helper
+from typer.testing import CliRunner
+
+from configs.errors import ConfigError
+from configs.models import RunConfig
+from db.frames.listing import FrameQuery, list_frames
+from flows.cli.main import app
+from labeling.segmenters.factory import forget_models
+from labeling.storage.home import Home
+from tasks.decide import decide_again
+from tasks.execution.context import Context, close_databases, open_context
+from tests.fakes.videos import write_numbered_video
+from tests.flows.test_first_hour import make_run
+from tests.labeling.segmenters.tiny_networks import save_onnx
+
+LOWER = "agreement.hard_below=0"
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Iterator[Context]:
+    write_numbered_video(tmp_path / "video.mp4", fps=Fraction(10), frames=20, size_hw=(64, 64))
+    for name, operation in (("bright", "ReduceMax"), ("dark", "ReduceMin")):
+        node = helper.make_node(operation, ["image"], ["map"], axes=[1], keepdims=1)
+        outputs = [("map", TensorProto.FLOAT)]
+        save_onnx(tmp_path / f"{name}.onnx", [node], input_shape=[1, 3, 64, 64], outputs=outputs)
+    home = Home(tmp_path / "home")
+    home.create()
+    yield open_context(home)
+    close_databases()
+    forget_models()
+
+
+def config_of(folder: Path, **agreement: float) -> RunConfig:
+    models: dict[str, dict[str, Any]] = {
+        role: {"kind": "onnx", "path": folder / f"{name}.onnx", "input_hw": [64, 64]}
+        for role, name in (("teacher", "bright"), ("student", "dark"))
+    }
+    models["student"]["mask_threshold"] = 0.9  # it misses what is gray
+    settings = {"hard_below": 0.99} | agreement
+    return RunConfig.model_validate(models | {"agreement": settings, "trust": {"min_score": 0}})
+
+
+def lines(context: Context, run_id: str) -> list[object]:
+    with context.database.session() as session:
+        return list(list_frames(session, run_id, FrameQuery(order="time")))
+
+
+def test_another_threshold_gives_what_a_run_gives_without_inference(context: Context, tmp_path: Path) -> None:
+    old = make_run(context, config_of(tmp_path), source=str(tmp_path / "video.mp4"))
+    decided = decide_again(context, old, [LOWER])
+    assert (decided.known > 0, decided.computed) == (True, 0)
+    assert decided.summary.counts["sampled"] == 4
+    Home(tmp_path / "fresh").create()
+    fresh = open_context(Home(tmp_path / "fresh"))
+    whole = make_run(fresh, config_of(tmp_path, hard_below=0), source=str(tmp_path / "video.mp4"))
+    assert whole == decided.summary.run_id
+    assert lines(fresh, whole) == lines(context, whole) != lines(context, old)
+
+
+def test_a_new_run_infers_only_what_is_new_and_a_broken_file_is_made_again(
+    context: Context, tmp_path: Path
+) -> None:
+    old = make_run(context, config_of(tmp_path), source=str(tmp_path / "video.mp4"))
+    files = list(context.home.predictions.rglob("*.json.gz"))
+    assert len(files) == 2
+    files[0].write_bytes(b"\x1f\x8bhalf")
+    decided = decide_again(context, old, [LOWER])
+    assert decided.computed >= 4
+    assert decide_again(context, old, ["agreement.hard_below=0.1"]).computed == 0
+    mirrored = decide_again(context, decided.summary.run_id, ["agreement.hard_below=0.995"])
+    assert mirrored.computed == 0, "of the first run, whose frames were hard"
+    denser = decide_again(context, old, ["sampling.every_s=0.2", "sampling.min_gap_s=0"])
+    assert denser.known >= 4
+    assert denser.computed > 0
+
+
+def test_what_decides_nothing_is_refused(context: Context, tmp_path: Path) -> None:
+    old = make_run(context, config_of(tmp_path), source=str(tmp_path / "video.mp4"))
+    with pytest.raises(ConfigError, match="leave run"):
+        decide_again(context, old, ["batch=2"])
+    with pytest.raises(ConfigError, match="shard_s cannot be changed"):
+        decide_again(context, old, ["sampling.shard_s=10"])
+
+
+def test_the_command_prints_the_new_run(context: Context, tmp_path: Path) -> None:
+    old = make_run(context, config_of(tmp_path), source=str(tmp_path / "video.mp4"))
+    words = ["decide", old[:6], "--set", LOWER, "--home", str(context.home.root)]
+    done = CliRunner().invoke(app, words)
+    assert "kept from earlier runs, 0 made now" in done.stdout, done.output
+    again = CliRunner().invoke(app, [*words, "--json"])
+    assert json.loads(again.stdout)["summary"]["counts"]["sampled"] == 4
