@@ -121,6 +121,7 @@ def label_shard(  # noqa: PLR0913 - its work, and two ways to follow it
                 hard = sum(row.agreement is not None and row.agreement.is_hard for row, _ in pending)
                 report(len(shard.rows) + len(pending), hard)
         shard.rows += [replace(_recheck(shard, row), image=future.result()) for row, future in pending]
+    notes = shard.evidence.notes()
     shard.rows.sort(key=lambda row: row.key)
     cards = {"teacher": prepared.teacher.card, "student": prepared.student.card}
     bounds = shard.bounds
@@ -129,7 +130,7 @@ def label_shard(  # noqa: PLR0913 - its work, and two ways to follow it
         if tracker
         else ()
     )
-    return LabeledShard(shard.rows, cards, _count(shard.rows, shard.stats), watch.seconds, tracks)
+    return LabeledShard(shard.rows, cards, _count(shard.rows, shard.stats), watch.seconds, tracks, notes)
 
 
 def _sample(shard: _Shard) -> Iterator[_Candidate]:

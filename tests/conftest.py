@@ -35,13 +35,16 @@ INSTALLING_S = 900
 
 
 def pytest_configure() -> None:
-    """Undo two settings of the environment for the tests and the commands that they start.
+    """Change three settings of the environment for the tests and the commands that they start.
 
     A shell makes tests that it starts in the background ignore Ctrl-C. PYTHONDONTWRITEBYTECODE makes each of some
-    hundred Python processes compile all libraries again, which takes longer than what most of them do.
+    hundred Python processes compile all libraries again, which takes longer than what most of them do. Processes
+    that share the cores lose most of their time if each has a thread per core, since threads wait for each other
+    in busy loops.
     """
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

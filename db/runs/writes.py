@@ -34,7 +34,7 @@ from db.sql.reading import PAGE
 from db.sql.upsert import upsert
 from labeling.sources.source import FailedSource, PassedOver, SourceItem
 from labeling.structures.instances import Instance, ModelCard
-from labeling.structures.records import LabeledFrame, LabeledShard
+from labeling.structures.records import LabeledFrame, LabeledShard, ShardNote
 
 _OK = {"state": "ok", "error_code": None, "error_message": None, "retryable": False}
 """State in a run of a source that gave videos."""
@@ -159,6 +159,26 @@ def record_passed_over(session: Session, run_id: str, given: str, found: Iterabl
     upsert(session, PassedOverRow, rows)
 
 
+def record_notes(session: Session, shard: ShardRow, notes: Iterable[ShardNote]) -> None:
+    """Store what a shard's images showed under the name of its video; the greatest number of its shards is kept."""
+    of_video = SourceVideoRow.video_id == shard.video_id
+    query = (
+        select(SourceRow.spec).join(SourceVideoRow, SourceVideoRow.source_id == SourceRow.id).where(of_video)
+    )
+    spec = session.scalar(query.order_by(SourceRow.spec).limit(1)) or shard.video_id
+    for note in notes:
+        key = {
+            "run_id": shard.run_id,
+            "given": f"video {shard.video_id}",
+            "spec": spec,
+            "reason": note.reason,
+        }
+        known = session.get(PassedOverRow, tuple(key.values()))
+        if known is None or known.count < note.count:
+            row = key | {"count": note.count, "examples": list(note.examples)}
+            upsert(session, PassedOverRow, [row], update_columns=["count", "examples"])
+
+
 def record_video(session: Session, row: Mapping[str, Any]) -> None:
     """Store a video; the path of a known one is updated."""
     upsert(session, VideoRow, [row], update_columns=["path"])
@@ -251,6 +271,7 @@ def store_shard(session: Session, shard: ShardRow, labeled: LabeledShard) -> boo
     if not session.execute(done.values(changes)).rowcount:  # type: ignore[attr-defined]  # of CursorResult
         return False
     _store_frames(session, shard, labeled.frames)
+    record_notes(session, shard, labeled.notes)
     _store_models(session, labeled.cards.values())
     model_ids = {role: model_id(card) for role, card in labeled.cards.items()}
     compared = [(frame_id(shard.video_id, frame.key), frame) for frame in labeled.frames if frame.agreement]

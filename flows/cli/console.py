@@ -222,7 +222,7 @@ def print_passed_over(found: "Sequence[PassedOver]") -> None:
     """Print what was not looked at, if there is something."""
     if found:
         rows = [(one.spec, one.count, one.reason, ", ".join(one.examples)) for one in found]
-        print_table(("not looked at in", "number", "what, and what to do", "for example"), rows)
+        print_table(("not looked at, or noted, in", "number", "what, and what to do", "for example"), rows)
 
 
 def print_failures(failures: "Sequence[Failure]") -> None:

@@ -10,13 +10,14 @@ Samples have at most `WORKING_HEIGHT` rows, which bounds memory: 60 samples of 1
 import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import EmptyVideo, ModelOutputWrong, NotAVideo, SourceError, UnsupportedVideo
+from labeling.background.looks import MIN_SAMPLES, LookFinder, LookThumbnail
 from labeling.runtime.memory import release_memory
 from labeling.structures.frames import Clip, Frame, RgbImage
 from labeling.structures.images import resize_image
@@ -34,35 +35,70 @@ WORKING_HEIGHT = 540
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SampleStack:
-    """Samples of one clip."""
+    """Samples of one look of a clip."""
 
-    size_hw: tuple[int, int]
-    """Size of the clip's images; the samples may be smaller."""
+    look: LookThumbnail
+    """The median of the samples, with the size of the clip's images; the samples may be smaller."""
     images: NDArray[np.uint8]
     """NxHxWx3."""
 
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        return self.look.size_hw
+
 
 def gather_samples(clip: Clip, count: int) -> SampleStack:
-    """Read up to `count` samples of a clip into one array.
+    """Read up to `count` samples of a clip into one array: of the look that most of them have.
 
     Raises:
         SourceError: the clip cannot be read, or has no image.
-        ModelOutputWrong: its images have several sizes.
+        ModelOutputWrong: the images of a folder have several sizes.
     """
-    size_hw = (0, 0)
-    stack = np.empty((0, 0, 0, 3), dtype=np.uint8)
-    number = 0
-    for number, image in enumerate(read_samples(clip, count), start=1):
-        image_hw = (image.shape[0], image.shape[1])
-        if number == 1:
-            size_hw = image_hw
-            stack = np.empty((count, *_working_hw(size_hw), 3), dtype=np.uint8)
-        check_size(clip, image_hw, size_hw)
-        stack[number - 1] = resize_image(image, _working_hw(size_hw))
-    if not number:
+    return max(gather_looks(clip, count), key=lambda look: len(look.images))
+
+
+def gather_looks(clip: Clip, count: int) -> tuple[SampleStack, ...]:
+    """Read up to `count` samples of a clip, by look.
+
+    Looks of fewer than `MIN_SAMPLES` samples are left out where another one has more.
+
+    Raises:
+        SourceError: the clip cannot be read, or has no image.
+        ModelOutputWrong: the images of a folder have several sizes.
+    """
+    finder = LookFinder()
+    looks: list[_GrowingStack] = []
+    first_hw: tuple[int, int] | None = None
+    for image in read_samples(clip, count):
+        thumbnail = LookThumbnail.of(image)
+        first_hw = first_hw or thumbnail.size_hw
+        if not clip.is_temporal:
+            check_size(clip, thumbnail.size_hw, first_hw)
+        number = finder.find(thumbnail)
+        if number == len(looks):
+            looks.append(_GrowingStack(np.empty((count, *_working_hw(thumbnail.size_hw), 3), dtype=np.uint8)))
+        looks[number].add(image, thumbnail)
+    if not looks:
         raise no_image_error(clip)
     release_memory()  # held by up to `count` opened files
-    return SampleStack(size_hw, stack[:number])
+    fewest = min(MIN_SAMPLES, max(len(look.thumbnails) for look in looks))
+    return tuple(look.finish() for look in looks if len(look.thumbnails) >= fewest)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _GrowingStack:
+    """Samples of one look while they are read; the system gives memory only to those that are written."""
+
+    images: NDArray[np.uint8]
+    thumbnails: list[LookThumbnail] = field(default_factory=list)
+
+    def add(self, image: RgbImage, thumbnail: LookThumbnail) -> None:
+        _, height, width, _ = self.images.shape
+        self.images[len(self.thumbnails)] = resize_image(image, (height, width))
+        self.thumbnails.append(thumbnail)
+
+    def finish(self) -> SampleStack:
+        return SampleStack(LookThumbnail.median_of(self.thumbnails), self.images[: len(self.thumbnails)])
 
 
 def check_size(clip: Clip, image_hw: tuple[int, int], size_hw: tuple[int, int]) -> None:

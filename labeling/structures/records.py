@@ -42,6 +42,16 @@ class LabeledFrame:
 
 
 @dataclass(frozen=True, slots=True)
+class ShardNote:
+    """Something about a shard's images that a user should know."""
+
+    reason: str
+    """In words that fit after the number."""
+    count: int
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LabeledShard:
     """Frames, models and statistics of one shard."""
 
@@ -55,3 +65,4 @@ class LabeledShard:
     """Wall seconds per stage; decoding and storing overlap the others."""
     tracks: tuple[ShardTrack, ...] = ()
     """Tracks of the teacher's instances, in the order in which they appear."""
+    notes: tuple[ShardNote, ...] = ()

@@ -13,11 +13,18 @@ from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance
 from labeling.structures.keypoints import share_inside
 from labeling.structures.masks import Mask, flip_mask, iou_matrix, mask_areas, union_masks
+from labeling.structures.records import ShardNote
 from labeling.trust.decide import find_still_masks, format_missed, needs_flip, would_accept
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, Evidence, InstanceEvidence
 from labeling.trust.flow_consistency import PreviousFrame, compare_along_motion
 from labeling.trust.second_opinion import SecondOpinionComparer
 from labeling.trust.static_regions import StaticRegionDetector
+
+OVERLAYS = (
+    "places where the image changes all the time in the same few shapes, such as a clock: they are taken neither for people "
+    "nor for motion"
+)
+LOOKS = "looks of the camera (day, infrared, lamps, image sizes): each has its own background and statistics"
 
 _Condition = Callable[[FrameAgreement, Evidence, Trust], bool]
 
@@ -81,6 +88,13 @@ class EvidenceCollector:
             return format_missed(
                 self.static_regions.find_missed(masks, pts_ms, min_share=settings.min_missed_person_size)
             )
+
+    def notes(self) -> tuple[ShardNote, ...]:
+        """Return what was found out about the clip's camera; call it at the clip's end."""
+        with self.watch.time("evidence"):
+            overlays, looks = self.static_regions.most_overlays(), self.static_regions.most_looks()
+        found = [ShardNote(OVERLAYS, len(overlays), overlays)] if overlays else []
+        return (*found, ShardNote(LOOKS, looks)) if looks > 1 else tuple(found)
 
     def _measure(self, compared: ComparedFrame, mirrored: Sequence[Instance] | None = None) -> Evidence:
         pose = self.config.pose_filter

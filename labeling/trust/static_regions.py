@@ -3,8 +3,12 @@
 A pixel is still where it hardly changes during a shot and looks now as it does in the median. A person who walks
 through changes each pixel only for a moment, but covers it in that moment. Small luma images of one shard's part of
 a shot are compared. Where the camera moves, every pixel changes, so no mask is called still.
+
+Each look of a shot (day, infrared) has its own statistics. Clocks and other overlays change all the time and are no people:
+they neither move nor are missed.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,7 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.structures.frames import Frame, LumaImage
+from labeling.background.looks import LookFinder, LookThumbnail
+from labeling.background.overlays import find_overlays
+from labeling.structures.frames import Frame, LumaImage, RgbImage
 from labeling.structures.masks import BoolArray, BoxXywh, Mask
 from labeling.trust.missed_people import find_missed, is_steady
 from labeling.video.luma import shrink_luma, shrunk_wh
@@ -31,8 +37,11 @@ NOISE_LEVELS = 20
 """Levels, of 255, by which a pixel of a still scene changes: noise, coding, a lamp."""
 
 
-_Key = tuple[int, tuple[int, int]]
-"""Start of the shot in ms, and the width and height of its small images."""
+OVERLAY_WIDTH_PX = 480
+"""Width of the images in which clocks and other overlays are found: digits must be legible."""
+
+_Key = tuple[int, tuple[int, int], int]
+"""Start of the shot in ms, the width and height of its small images, and the number of the look."""
 
 
 @dataclass(slots=True)
@@ -46,15 +55,21 @@ class _ShotRecorder:
     times: list[int] = field(default_factory=list)
     """Of the images, in ms."""
     images: list[LumaImage] = field(default_factory=list)
+    scale: float = 1.0
+    """Of the frames to the sharp images."""
+    sharp: list[LumaImage] = field(default_factory=list)
+    """The same images, large enough to find overlays."""
 
-    def add(self, pts_ms: int, image: LumaImage) -> None:
+    def add(self, pts_ms: int, rgb: RgbImage) -> None:
         self.last_ms = pts_ms
         if self.seen % self.stride == 0:
             self.times.append(pts_ms)
-            self.images.append(image)
+            self.images.append(shrink_luma(rgb, WIDTH_PX))
+            self.sharp.append(shrink_luma(rgb, OVERLAY_WIDTH_PX))
+            self.scale = rgb.shape[1] / self.sharp[-1].shape[1]
         self.seen += 1
         if len(self.images) > REMEMBERED:
-            self.times, self.images = self.times[::2], self.images[::2]
+            self.times, self.images, self.sharp = self.times[::2], self.images[::2], self.sharp[::2]
             self.stride *= 2
 
     def statistics(self) -> "_ShotStatistics | None":
@@ -62,6 +77,7 @@ class _ShotRecorder:
         if len(self.images) < FEWEST_IMAGES:
             return None
         images = np.stack(self.images)
+        overlays = find_overlays(np.stack(self.sharp))
         percentiles = (BRIEF, 25, 50, 75, 100 - BRIEF)
         low, lower, median, upper, high = np.percentile(images, percentiles, axis=0).astype(np.float32)
         return _ShotStatistics(
@@ -71,6 +87,16 @@ class _ShotRecorder:
             is_long=self.last_ms - self.first_ms >= SHORTEST_SHOT_MS,
             times=np.array(self.times),
             images=images,
+            overlay_boxes=tuple(
+                (self.scale * x, self.scale * y, self.scale * w, self.scale * h)
+                for x, y, w, h in overlays.boxes
+            ),
+            overlay=cv2.resize(
+                overlays.mask.astype(np.uint8), images.shape[:0:-1], interpolation=cv2.INTER_AREA
+            )
+            > 0
+            if overlays
+            else np.zeros(images.shape[1:], dtype=bool),
         )
 
 
@@ -90,15 +116,19 @@ class _ShotStatistics:
     """Of the held images, in ms."""
     images: NDArray[np.uint8]
     """NxHxW."""
+    overlay_boxes: tuple[BoxXywh, ...]
+    """In the frames' pixels."""
+    overlay: BoolArray
+    """Which small pixels belong to overlays."""
 
     def moving(self, image: LumaImage) -> BoolArray:
         """Return which pixels of one of its images belong to something that moves."""
         differs: BoolArray = np.abs(image - self.median) > NOISE_LEVELS
-        return self.changes | differs
+        return (self.changes | differs) & ~self.overlay
 
     def alike(self, image: LumaImage) -> BoolArray:
-        """Return where each of the held images looks like this one, NxHxW."""
-        return np.array([cv2.absdiff(held, image) <= NOISE_LEVELS for held in self.images])
+        """Return where each of the held images looks like this one, NxHxW; overlays always do."""
+        return np.array([(cv2.absdiff(held, image) <= NOISE_LEVELS) | self.overlay for held in self.images])
 
     def beside(self, pts_ms: int) -> list[int]:
         """Return the positions of the held images before and after this time, as far as they exist."""
@@ -111,24 +141,43 @@ class StaticRegionDetector:
     """Observes the frames of a clip, in order of time, and judges masks at the clip's end."""
 
     def __init__(self) -> None:
-        self._current: tuple[_Key, _ShotRecorder] | None = None
+        self._shot: int | None = None
+        self._finder = LookFinder()
+        self._current: dict[_Key, _ShotRecorder] = {}
+        """Of the looks of the current shot."""
+        self._keys: dict[int, _Key] = {}
+        """Of the observed frames, by time in ms."""
         self._finished: dict[_Key, _ShotStatistics | None] = {}
         self._remembered: dict[int, tuple[_Key, LumaImage]] = {}
 
     def observe(self, frame: Frame) -> None:
-        """Add a frame to its shot; a frame without a time is ignored."""
+        """Add a frame to its look and shot; a frame without a time is ignored."""
         if frame.pts_ms is None:
             return
-        key = _key_of(frame)
-        if self._current is None or self._current[0] != key:
+        if frame.shot != self._shot:
             self._finish_shot()
-            self._current = key, _ShotRecorder(frame.pts_ms)
-        self._current[1].add(frame.pts_ms, shrink_luma(frame.rgb, WIDTH_PX))
+            self._shot, self._finder = frame.shot, LookFinder()
+        look = self._finder.find(LookThumbnail.of(frame.rgb))
+        key = frame.shot, shrunk_wh(frame.size_hw, WIDTH_PX), look
+        self._keys[frame.pts_ms] = key
+        self._current.setdefault(key, _ShotRecorder(frame.pts_ms)).add(frame.pts_ms, frame.rgb)
 
     def remember(self, frame: Frame) -> None:
-        """Remember a frame whose masks will be judged; a frame without a time is ignored."""
+        """Remember an observed frame whose masks will be judged; a frame without a time is ignored."""
         if frame.pts_ms is not None:
-            self._remembered[frame.pts_ms] = (_key_of(frame), shrink_luma(frame.rgb, WIDTH_PX))
+            self._remembered[frame.pts_ms] = (self._keys[frame.pts_ms], shrink_luma(frame.rgb, WIDTH_PX))
+
+    def most_overlays(self) -> tuple[str, ...]:
+        """Return size and place of the overlays, in the part of the clip that has most of them; call it at the end."""
+        self._finish_shot()
+        boxes = max((shot.overlay_boxes for shot in self._finished.values() if shot), key=len, default=())
+        return tuple(f"{w:.0f}x{h:.0f} px at ({x:.0f}, {y:.0f})" for x, y, w, h in boxes)
+
+    def most_looks(self) -> int:
+        """Return how many looks the shot with most of them has; call it at the end."""
+        self._finish_shot()
+        by_shot = Counter(key[0] for key, shot in self._finished.items() if shot)
+        return max(by_shot.values(), default=0)
 
     def moving_fraction(self, mask: Mask, pts_ms: int) -> float | None:
         """Return the share of a remembered frame's mask that moves, in [0, 1].
@@ -161,13 +210,8 @@ class StaticRegionDetector:
         return self._finished.get(key), image
 
     def _finish_shot(self) -> None:
-        if self._current:
-            key, recorder = self._current
-            self._finished[key], self._current = recorder.statistics(), None
-
-
-def _key_of(frame: Frame) -> _Key:
-    return frame.shot, shrunk_wh(frame.size_hw, WIDTH_PX)
+        self._finished |= {key: recorder.statistics() for key, recorder in self._current.items()}
+        self._current = {}
 
 
 def _shrink(mask: Mask, image: LumaImage) -> BoolArray:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations  # PyAV's packets are generic only in its stubs
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,9 +17,12 @@ from labeling.runtime.threads import thread_limit
 from labeling.structures.frames import Clip, LumaImage, RgbImage
 from labeling.video.color import VideoImage
 from labeling.video.containers import main_stream, open_video, read_packets
+from labeling.video.cursors import Cursor, CursorCache, file_key
 from labeling.video.images import FileImage
 from labeling.video.timestamps import FrameClock, Timeline, read_timeline
 
+SLOW_SEEK_S = Fraction(10)
+"""If the last key frame is further back, the decoder is kept for the next clip."""
 SEEK_MARGINS_S = (Fraction(0), Fraction(1), Fraction(10), Fraction(60))
 """Seek this far before the start, in turn, until a frame before the start decodes."""
 
@@ -46,6 +49,8 @@ class Decoded:
     """File name, for images of a folder."""
     index: int | None = None
     """Position of an image in its set; None for a frame of a video."""
+    is_key: bool = False
+    """A frame of a video that needs no other one."""
 
     def to_rgb(self) -> RgbImage:
         """Convert to upright HxWx3 uint8. Raises `NotAVideo` for an unreadable image of a folder."""
@@ -58,11 +63,13 @@ class Decoded:
 
 @dataclass(slots=True)
 class DecodeStats:
-    """Losses while decoding a clip."""
+    """Losses and work while decoding a clip."""
 
     damaged: int = 0
     """Frames lost: packets that did not decode, frames that the decoder had to conceal, and all frames
     after them up to the next key frame, since they refer to missing ones."""
+    decoded: int = field(default=0, compare=False)
+    """Frames that the decoder gave, those before the clip included."""
 
 
 class _DamageInThreads(Exception):
@@ -90,22 +97,79 @@ def decode_clip(
             t = Fraction(file.pts_ms or 0, 1000)
             yield Decoded(t, file.pts_ms, FileImage(file.path, clip.levels), file.name, file.position)
         return
-    before: Decoded | None = None
-    for decoded in _decode_before_and_from(clip.path, clip.start_s, stats or DecodeStats()):
-        if decoded.t < clip.start_s:
-            before = decoded
-            continue
-        if clip.end_s is not None and decoded.t >= clip.end_s:
-            return
-        if with_lead_in and before is not None:
-            yield before
-        before = None
-        yield decoded
+    stats = stats or DecodeStats()
+    cursor = _open_cursor(clip.path, clip.start_s)
+    reader = cursor.frames
+    known = replace(reader.stats)
+    try:
+        cursor.advance_to(clip.start_s)
+        if with_lead_in and cursor.before is not None and _is_within(cursor.peek(), clip):
+            yield cursor.before
+        while (decoded := cursor.peek()) is not None and _is_within(decoded, clip):
+            cursor.step()
+            yield decoded
+    finally:
+        stats.damaged += reader.stats.damaged - known.damaged
+        stats.decoded += reader.stats.decoded - known.decoded
+        if reader.is_worth_keeping:
+            _cursors.keep(reader.key, cursor)
+        else:
+            reader.close()
 
 
-def _decode_before_and_from(path: Path, start_s: Fraction, stats: DecodeStats) -> Iterator[Decoded]:
-    """Decode from the nearest key frame that yields a frame before `start_s`."""
+def _is_within(decoded: Decoded | None, clip: Clip) -> bool:
+    return decoded is not None and (clip.end_s is None or decoded.t < clip.end_s)
+
+
+def _open_cursor(path: Path, start_s: Fraction) -> Cursor[Decoded, _FrameReader]:
     timeline = read_timeline(path)
+    found = _cursors.take(file_key(path), start_s)
+    return found or Cursor(_FrameReader(path, start_s, timeline), is_seekable=timeline.is_seekable)
+
+
+class _FrameReader:
+    """The frames of a file from the key frame before a time on."""
+
+    def __init__(self, path: Path, start_s: Fraction, timeline: Timeline) -> None:
+        self.stats = DecodeStats()
+        self.key = file_key(path)
+        self._is_seekable = timeline.is_seekable
+        self._frames = _decode_before_and_from(path, start_s, timeline, self.stats)
+        self._last_key_s: Fraction | None = None
+        self._last_s = Fraction(0)
+        self._has_ended = False
+
+    def __iter__(self) -> Iterator[Decoded]:
+        return self
+
+    def __next__(self) -> Decoded:
+        try:
+            decoded = next(self._frames)
+        except BaseException:  # the end, or an error: a generator gives nothing afterwards
+            self._has_ended = True
+            raise
+        if decoded.is_key or self._last_key_s is None:
+            self._last_key_s = decoded.t
+        self._last_s = decoded.t
+        return decoded
+
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Whether to find this position again, much would be decoded a second time."""
+        is_far = self._last_s - (self._last_key_s or 0) > SLOW_SEEK_S
+        return not self._has_ended and (is_far or not self._is_seekable)
+
+    def close(self) -> None:
+        self._frames.close()
+
+
+_cursors: CursorCache[Decoded, _FrameReader] = CursorCache()
+
+
+def _decode_before_and_from(
+    path: Path, start_s: Fraction, timeline: Timeline, stats: DecodeStats
+) -> Generator[Decoded, None, None]:
+    """Decode from the nearest key frame that yields a frame before `start_s`."""
     margins = SEEK_MARGINS_S if timeline.is_seekable else ()
     for from_s in (start_s - margin_s for margin_s in margins):
         if from_s <= 0:
@@ -162,9 +226,10 @@ class _DecodePass:
                         return
                     t = clock.next_time(frame)
                     if self._is_intact(frame) and t is not None:
-                        yield Decoded(t, to_ms(t), VideoImage(frame))
+                        yield Decoded(t, to_ms(t), VideoImage(frame), is_key=frame.key_frame)
 
     def _is_intact(self, frame: av.VideoFrame) -> bool:
+        self.stats.decoded += 1
         if frame.is_corrupt:
             self._note_damage(is_key=frame.key_frame)
         elif frame.key_frame and frame.pts == self.resume_pts:

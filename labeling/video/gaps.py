@@ -9,7 +9,8 @@ from pathlib import Path
 
 from labeling.structures.frames import Gap
 from labeling.video.containers import main_stream, open_video, read_packets
-from labeling.video.timestamps import LARGEST_RATE_ERROR, LARGEST_STEP_S
+from labeling.video.recordings import ContinuousTime
+from labeling.video.timestamps import FALLBACK_STEP_S, LARGEST_RATE_ERROR, LARGEST_STEP_S
 
 
 def find_gaps(path: Path, fps: Fraction | None) -> tuple[Gap, ...]:
@@ -22,16 +23,18 @@ def find_gaps(path: Path, fps: Fraction | None) -> tuple[Gap, ...]:
     gaps: list[Gap] = []
     with open_video(path) as container:
         stream = main_stream(container, path)
-        first: int | None = None
-        before: int | None = None
+        time = ContinuousTime(1 / fps if fps else FALLBACK_STEP_S)
+        first_s: Fraction | None = None
+        before_s: Fraction | None = None
         for packet in read_packets(container, stream, from_key=False):
             stamp = None if packet is None else packet.dts if packet.dts is not None else packet.pts
             if packet is None or stamp is None or packet.time_base is None:
                 continue
-            first = stamp if first is None else first
-            if before is not None and (stamp - before) * packet.time_base > longest_s:
-                gaps.append(((before - first) * packet.time_base, (stamp - first) * packet.time_base))
-            before = stamp
+            now_s = time.next(stamp * packet.time_base)
+            first_s = now_s if first_s is None else first_s
+            if before_s is not None and now_s - before_s > longest_s:
+                gaps.append((before_s - first_s, now_s - first_s))
+            before_s = now_s
     return tuple(gaps)
 
 

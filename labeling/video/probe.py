@@ -26,6 +26,7 @@ from labeling.video.containers import (
     open_video,
     read_packets,
 )
+from labeling.video.recordings import ContinuousTime, count_restarts
 from labeling.video.timestamps import FALLBACK_STEP_S, LARGEST_RATE_ERROR, LARGEST_STEP_S, first_intact_frame
 
 TAIL_MARGINS_S = (5, 60)
@@ -36,12 +37,6 @@ LARGEST_LACK_S, LARGEST_LACK_SHARE = Fraction(1), Fraction(1, 10)
 
 _UNKNOWN_RIFF_SIZE = 0xFFFFFFFF
 """Written by recorders that do not update the header at the end."""
-
-JOINABLE_FORMATS = frozenset({"mpegts", "mpeg"})
-"""Formats whose files can be concatenated, which restarts the time stamps: they are read completely."""
-
-LARGEST_STEP_BACK_S = Fraction(1)
-"""Damaged streams step back a little; a larger step back is the start of another recording."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +66,6 @@ class _Tail:
     packets: int = 0
     """Video packets; all of them if the file was read from the start."""
     has_frame: bool = False
-    restart_s: Fraction | None = None
-    """Time at which the video's time stamps step back."""
 
 
 def probe_video(path: Path) -> VideoFacts:
@@ -83,8 +76,7 @@ def probe_video(path: Path) -> VideoFacts:
         NotAVideo: the bytes are something else, or have no moving image.
         EmptyVideo: no bytes, or no frame that can be decoded.
         TruncatedVideo: the bytes end before the declared end.
-        UnsupportedVideo: encrypted, no decoder, smaller than 16 pixels on a side, or several MPEG
-            recordings concatenated, whose times contradict each other.
+        UnsupportedVideo: encrypted, no decoder, or smaller than 16 pixels on a side.
     """
     with open_video(path) as container:
         stream = main_stream(container, path)
@@ -150,24 +142,18 @@ def _measure_duration(path: Path, origin_s: Fraction | None) -> tuple[Fraction, 
     Raises:
         TruncatedVideo: the header declares more, and the file has fewer bytes than it should.
     """
-    for margin_s in (*TAIL_MARGINS_S, None):
+    is_joined = count_restarts(path) > 0
+    for margin_s in (None,) if is_joined else (*TAIL_MARGINS_S, None):
         with open_video(path) as container:
-            if margin_s is not None and container.format.name in JOINABLE_FORMATS:
-                continue
             stream = main_stream(container, path)
             declared_s = _declared_end(container)
             rate = _frame_rate(stream)
             step_s = 1 / rate if rate else FALLBACK_STEP_S
             if margin_s is not None and not _seek_tail(container, declared_s, margin_s):
                 continue
-            tail = _read_tail(container, stream, step_s)
-        if tail.restart_s is not None:
-            raise UnsupportedVideo(
-                f"{path}: several recordings were concatenated, the second begins after "
-                f"{float(tail.restart_s):.2f} s: split it, or convert it to another container"
-            )
+            tail = _read_tail(container, stream, step_s, is_joined=is_joined)
         if tail.has_frame and tail.video_end_s is not None:
-            lacking_s = _lack(tail, declared_s, step_s)
+            lacking_s = Fraction(0) if is_joined else _lack(tail, declared_s, step_s)
             if lacking_s and _lacks_bytes(path):
                 raise TruncatedVideo(
                     f"{path} declares its end at {float(declared_s or 0):.2f} s, but its bytes end "
@@ -196,19 +182,21 @@ def _seek_tail(container: InputContainer, declared_s: Fraction | None, margin_s:
     return True
 
 
-def _read_tail(container: InputContainer, stream: VideoStream, step_s: Fraction) -> _Tail:
-    """Read all packets to the end, and decode until there is a frame."""
-    tail = _Tail()
+def _read_tail(container: InputContainer, stream: VideoStream, step_s: Fraction, *, is_joined: bool) -> _Tail:
+    """Read all packets to the end, and decode until there is a frame.
+
+    Where recordings are joined, FFmpeg takes intact packets for corrupt ones: their counters start again.
+    """
+    tail, time = _Tail(), ContinuousTime(step_s)
     with suppress(av.FFmpegError):  # a read error is the end
         for packet in container.demux():
-            if not packet.size or packet.is_corrupt:
+            if not packet.size or (packet.is_corrupt and not is_joined):
                 continue
             end_s = _end_of(packet, step_s)
             tail.end_s = _later(tail.end_s, end_s)
             if packet.stream_index == stream.index:
                 tail.packets += 1
-                if tail.video_end_s and end_s and end_s < tail.video_end_s - LARGEST_STEP_BACK_S:
-                    tail.restart_s = tail.restart_s or tail.video_end_s
+                end_s = end_s and time.next(end_s)
                 tail.video_end_s = _later(tail.video_end_s, end_s)
                 tail.has_frame = tail.has_frame or _gives_frame(stream, packet)
     tail.has_frame = tail.has_frame or _gives_frame(stream, None)

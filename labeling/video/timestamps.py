@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from av.video.stream import VideoStream
 
 from configs.errors import EmptyVideo
 from labeling.video.containers import main_stream, open_video, read_packets
+from labeling.video.cursors import FileKey, file_key
+from labeling.video.recordings import ContinuousTime, can_restart, count_restarts
 
 FALLBACK_STEP_S = Fraction(1, 25)
 """Time between frames without time stamps, in a stream without a frame rate."""
@@ -51,6 +54,8 @@ class Timeline:
     is_seekable: bool
     from_key: bool
     """Packets before the first key frame are skipped."""
+    is_joined: bool = False
+    """Recordings were joined, so that the time stamps start again in the middle."""
 
     def stamp_before(self, t: Fraction) -> int:
         """Return the last time stamp before `t` seconds."""
@@ -64,6 +69,7 @@ class FrameClock:
         self._timeline = timeline
         self._stored: deque[int] = deque()
         self._last: Fraction | None = None
+        self._continuous = ContinuousTime(timeline.step_s) if timeline.is_joined else None
 
     def note_packet(self, packet: Packet[VideoStream]) -> None:
         if self._timeline.is_stored_order and packet.dts is not None:
@@ -84,6 +90,7 @@ class FrameClock:
             t = Fraction(0) if self._last is None else self._last + timeline.step_s
         else:
             t = (stamp - timeline.origin) * timeline.time_base
+            t = self._continuous.next(t) if self._continuous else t
         if self._last is not None and t <= self._last:
             return None
         self._last = t
@@ -91,7 +98,16 @@ class FrameClock:
 
 
 def read_timeline(path: Path) -> Timeline:
-    """Find the origin of time by decoding the first frame, on one thread."""
+    """Find the origin of time by decoding the first frame, on one thread.
+
+    Raises:
+        SourceError: the file cannot be opened, or has no frame.
+    """
+    return _cached_timeline(path, file_key(path) if path.is_file() else None)
+
+
+@lru_cache(maxsize=64)
+def _cached_timeline(path: Path, _key: FileKey | None) -> Timeline:
     timeline = _read_timeline(path, from_key=True) or _read_timeline(path, from_key=False)
     if timeline is None:
         raise EmptyVideo(f"{path} has no frame that can be decoded: record or fetch it again")
@@ -107,6 +123,7 @@ def _read_timeline(path: Path, *, from_key: bool) -> Timeline | None:
         frame = head and first_intact_frame(stream, chain([head], packets))
         if head is None or frame is None:
             return None
+        is_joined = can_restart(container.format.name) and count_restarts(path) > 0
         is_stored_order = container.format.name == "avi" and stream.codec_context.has_b_frames
         origin = head.dts if is_stored_order else frame.pts
         can_seek = (
@@ -118,8 +135,9 @@ def _read_timeline(path: Path, *, from_key: bool) -> Timeline | None:
             time_base=stream.time_base or FALLBACK_STEP_S,
             step_s=1 / stream.average_rate if stream.average_rate else FALLBACK_STEP_S,
             is_stored_order=is_stored_order,
-            is_seekable=can_seek and not is_stored_order and origin is not None,
+            is_seekable=can_seek and not (is_stored_order or is_joined) and origin is not None,
             from_key=from_key,
+            is_joined=is_joined,
         )
 
 

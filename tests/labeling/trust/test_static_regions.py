@@ -1,5 +1,6 @@
 """A still scene with noise, in which one person walks, one sways and a coat hangs."""
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -148,6 +149,41 @@ def test_a_mask_smaller_than_a_compared_pixel_is_not_judged() -> None:
 @pytest.mark.slow
 def test_a_long_shot_takes_no_more_memory_than_a_short_one() -> None:
     static_regions = observed(seconds=1000)
-    assert static_regions._current is not None
-    assert len(static_regions._current[1].images) <= REMEMBERED
+    (recorder,) = static_regions._current.values()
+    assert len(recorder.images) == len(recorder.sharp) <= REMEMBERED
     assert static_regions.moving_fraction(box(*COAT), 0) == 0.0
+
+
+def show_clock(image: NDArray[np.uint8], second: int) -> None:
+    cv2.putText(image, f"{second % 60:02d}", (118, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 255, 255), 2)
+
+
+def test_a_clock_neither_moves_nor_is_missed() -> None:
+    rng, static_regions = np.random.default_rng(0), StaticRegionDetector()
+    for number in range(120):
+        image = np.full((240, 320, 3), 120, np.uint8)
+        image[60:160, 20 + number : 44 + number] = 30
+        show_clock(image, number // 2)
+        noisy = np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8)
+        frame = Frame("v", 500 * number, noisy)
+        static_regions.observe(frame)
+        static_regions.remember(frame)
+    clock, walker = box(118, 8, 30, 18, (240, 320)), box(80, 60, 24, 100, (240, 320))
+    assert static_regions.moving_fraction(clock, 30_000) == pytest.approx(0, abs=0.1)
+    assert static_regions.find_missed([walker], 30_000, min_share=0.02) is None
+    (place,) = static_regions.most_overlays()
+    assert place.endswith(")")
+    assert static_regions.most_looks() == 1
+
+
+def test_day_and_infrared_have_their_own_statistics() -> None:
+    rng, static_regions = np.random.default_rng(0), StaticRegionDetector()
+    day = rng.integers(0, 255, (15, 20, 3)).astype(np.uint8).repeat(16, axis=0).repeat(16, axis=1)
+    infrared = (day.mean(axis=2, keepdims=True) * 0.6 + 60).astype(np.uint8).repeat(3, axis=2)
+    for number in range(120):
+        frame = Frame("v", 500 * number, day if number < 60 else infrared)
+        static_regions.observe(frame)
+        static_regions.remember(frame)
+    coat = box(40, 60, 40, 100, (240, 320))
+    assert [static_regions.moving_fraction(coat, 500 * number) for number in (10, 59, 60, 110)] == [0.0] * 4
+    assert static_regions.most_looks() == 2

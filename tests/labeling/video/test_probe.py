@@ -97,11 +97,6 @@ def write_song_with_cover(path: Path) -> Path:
     return path
 
 
-def write_joined_recordings(path: Path) -> Path:
-    one = write_numbered_video(path.parent / "one.ts", fps=Fraction(25), frames=60).read_bytes()
-    return write_bytes(path, one + one)
-
-
 BAD: dict[str, tuple[Callable[[Path], Path], type[SourceError]]] = {
     "a missing file": (lambda d: d / "missing.mp4", SourceNotFound),
     "a folder": (lambda d: d, SourceNotFound),
@@ -129,7 +124,6 @@ BAD: dict[str, tuple[Callable[[Path], Path], type[SourceError]]] = {
         TruncatedVideo,
     ),
     "one pixel": (lambda d: broken_videos.write_single_pixel(d / "v.mkv"), UnsupportedVideo),
-    "joined recordings": (lambda d: write_joined_recordings(d / "v.ts"), UnsupportedVideo),
     "encrypted": (lambda d: broken_videos.write_encrypted(d / "v.mp4"), UnsupportedVideo),
 }
 
