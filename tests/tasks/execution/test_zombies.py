@@ -239,7 +239,7 @@ def test_a_killed_worker_is_named(home: Home) -> None:
     assert process is not None
     run_id = shown(home.root, Running(), process=process)
     with get_client(sync_client=True) as client:
-        crashed = Crashed(message="Execution was aborted by Python system exit call.")
+        crashed: State[None] = Crashed(message="Execution was aborted by Python system exit call.")
         client.set_flow_run_state(run_id, crashed, force=True)
     reword_states()
     told = read(run_id).state
