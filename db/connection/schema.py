@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, String, column, func, inspect, select, table
 from sqlalchemy.exc import DBAPIError
 
 from configs.errors import DatabaseUnreachable, SchemaTooNew, SchemaTooOld
 from db.connection.engines import address_of, make_engine, writing
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 _VERSION = table("alembic_version", column("version_num", String))
@@ -92,12 +95,18 @@ def _head() -> str:
     return revisions[-1]
 
 
-def _upgrade(engine: Engine) -> None:
-    from alembic import command  # only here: every command opens a database, and few migrate it
-    from alembic.config import Config
+def _alembic() -> "Config":
+    from alembic.config import Config  # only here: every command opens a database, and few migrate it
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def _upgrade(engine: Engine) -> None:
+    from alembic import command
+
+    config = _alembic()
     with writing(engine).connect() as connection, _foreign_keys_off(connection), connection.begin():
         config.attributes["connection"] = connection
         if connection.dialect.name == "postgresql":  # SQLite has one writer at a time

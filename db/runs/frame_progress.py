@@ -62,4 +62,5 @@ def _expected(session: Session, video: VideoRow, every_s: float) -> int:
     seconds = (video.duration_ms or 0) / 1000 - sum(end - start for start, end in video.gaps or ()) / 1000
     numerator, _, denominator = (video.fps or "25").partition("/")
     per_s: float = 1 / every_s if every_s else int(numerator) / int(denominator or 1)
-    return max(1, round(seconds * per_s))
+    frames: int = round(seconds * per_s)
+    return max(1, frames)

@@ -17,8 +17,8 @@ def decide(
     as_json: JsonOption = False,
 ) -> None:
     """Decide about a run's frames again with other settings, as a new run. Kept predictions are not made again."""
-    from flows.cli.main import print_summary
     from flows.cli.next_steps import next_after_run, print_next
+    from flows.cli.summary import print_summary
     from flows.home import existing_context
     from tasks.decide import decide_again
 

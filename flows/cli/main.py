@@ -31,7 +31,6 @@ from flows.cli.console import (
     chosen_config,
     emit,
     format_cell,
-    print_failures,
     print_json,
     print_passed_over,
     print_table,
@@ -39,6 +38,7 @@ from flows.cli.console import (
     warn,
 )
 from flows.cli.next_steps import next_after_run, print_next
+from flows.cli.summary import print_summary
 
 if TYPE_CHECKING:
     from configs.models import RunConfig
@@ -222,34 +222,6 @@ def _call_flow(
         return error.summary
     except CancelledRun as exc:
         raise Interrupted("the run was cancelled; run the same command again to continue it") from exc
-
-
-def print_summary(summary: "RunSummary", *, as_json: bool) -> None:
-    """Print what a run found."""
-    if as_json:
-        print_json(summary)
-        return
-    from labeling.text.figures import count_of
-    from tasks.run_figures import sentence_of
-
-    typer.echo(f"run {summary.run_id} ({summary.name})")
-    if summary.counts:
-        typer.echo(sentence_of(summary) + "\n")
-        print_table(("frames", ""), summary.counts.items())
-        typer.echo("")
-        print_table(("stage", "seconds"), ((name, f"{s:.1f}") for name, s in summary.seconds.items()))
-    else:
-        typer.echo(sentence_of(summary))
-    if summary.shards_pending:
-        typer.echo(
-            f"\nnot finished ({count_of(summary.shards_pending, 'part')} of the videos left): run the same command again"
-        )
-    if summary.passed_over:
-        typer.echo("")
-    print_passed_over(summary.passed_over)
-    if summary.failures:
-        typer.echo("")
-    print_failures(summary.failures)
 
 
 for command in (

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeling.structures.frames import RgbImage
-from labeling.structures.masks import BoolArray
 
 PerChannel = NDArray[np.float32]
 """Shape (3,), red, green and blue."""
@@ -49,7 +48,7 @@ def brightness_gain(rgb: RgbImage, reference: NDArray[Any]) -> PerChannel:
 
 
 def fit_gain_bias(
-    rgb: RgbImage, plate_rgb: RgbImage, exclude: BoolArray | None = None
+    rgb: RgbImage, plate_rgb: RgbImage, exclude: NDArray[np.bool_] | None = None
 ) -> tuple[PerChannel, PerChannel]:
     """Fit `rgb = gain * plate_rgb + bias` per channel, over the pixels outside `exclude` (HxW).
 
@@ -75,7 +74,7 @@ def relight(plate_rgb: RgbImage, gain: PerChannel, bias: PerChannel | float = 0.
 
 
 def _spread_pixels(
-    rgb: RgbImage, plate_rgb: RgbImage, exclude: BoolArray | None
+    rgb: RgbImage, plate_rgb: RgbImage, exclude: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return up to four times `FIT_PIXELS` pixels of both images, Nx3, spread over what is not excluded."""
     step = max(1, int(np.sqrt(rgb.shape[0] * rgb.shape[1] / (4 * FIT_PIXELS))))

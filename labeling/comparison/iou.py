@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from labeling.structures.masks import Mask, intersect_masks
 
@@ -28,6 +27,10 @@ def match_pairs(ious: NDArray[np.float64], *, min_iou: float) -> list[tuple[int,
     [(0, 0, 0.9)]
     """
     eligible = np.where((ious >= min_iou) & (ious > 0), ious, 0.0)
-    rows, columns = linear_sum_assignment(eligible, maximize=True)
+    rows, columns = np.nonzero(eligible)  # in order of rows
+    if len(set(rows.tolist())) < len(rows) or len(set(columns.tolist())) < len(columns):
+        from scipy.optimize import linear_sum_assignment  # imported only if required: it takes half a second
+
+        rows, columns = linear_sum_assignment(eligible, maximize=True)
     pairs = zip(rows.tolist(), columns.tolist(), strict=True)
     return [(row, column, float(ious[row, column])) for row, column in pairs if eligible[row, column] > 0]

@@ -111,3 +111,11 @@ class CursorCache(Generic[T, Reader]):
             self._held = self._held[-MOST_CURSORS:]
         for _, old in dropped:
             old.frames.close()
+
+    def close(self) -> None:
+        """Close all of them; else decoders end after the modules that they use, with messages on the terminal."""
+        with self._lock:
+            held, self._held = self._held, []
+            is_own = self._process == os.getpid()
+        for _, cursor in held if is_own else []:
+            cursor.frames.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # PyAV's packets are generic only in its stubs
 
+import atexit
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -164,6 +165,7 @@ class _FrameReader:
 
 
 _cursors: CursorCache[Decoded, _FrameReader] = CursorCache()
+atexit.register(_cursors.close)
 
 
 def _decode_before_and_from(

@@ -26,8 +26,14 @@ from labeling.video.containers import (
     open_video,
     read_packets,
 )
-from labeling.video.recordings import ContinuousTime, count_restarts
-from labeling.video.timestamps import FALLBACK_STEP_S, LARGEST_RATE_ERROR, LARGEST_STEP_S, first_intact_frame
+from labeling.video.recordings import ContinuousTime
+from labeling.video.timestamps import (
+    FALLBACK_STEP_S,
+    LARGEST_RATE_ERROR,
+    LARGEST_STEP_S,
+    count_restarts,
+    first_intact_frame,
+)
 
 TAIL_MARGINS_S = (5, 60)
 """The file is read from this far before its declared end until a frame decodes; else from the start."""

@@ -19,7 +19,10 @@ from av.video.stream import VideoStream
 from configs.errors import EmptyVideo
 from labeling.video.containers import main_stream, open_video, read_packets
 from labeling.video.cursors import FileKey, file_key
-from labeling.video.recordings import ContinuousTime, can_restart, count_restarts
+from labeling.video.recordings import ContinuousTime
+
+RESTARTING_FORMATS = frozenset({"mpegts", "mpeg", "flv", "live_flv", "matroska", "webm", "asf", "nut", "ogg"})
+"""Formats whose stamps can start again in the middle; the index of others, such as MP4, has durations instead."""
 
 FALLBACK_STEP_S = Fraction(1, 25)
 """Time between frames without time stamps, in a stream without a frame rate."""
@@ -151,3 +154,31 @@ def first_intact_frame(
                 if not frame.is_corrupt:
                     return frame
     return None
+
+
+def can_restart(format_name: str) -> bool:
+    """Return whether the stamps of an FFmpeg format can start again in the middle."""
+    return not RESTARTING_FORMATS.isdisjoint(format_name.split(","))
+
+
+def count_restarts(path: Path) -> int:
+    """Return how often the stamps of a file start again; reads all packets where the format allows that.
+
+    Raises:
+        SourceError: the file cannot be opened.
+    """
+    return _cached_restarts(path, file_key(path) if path.is_file() else None)
+
+
+@lru_cache(maxsize=64)
+def _cached_restarts(path: Path, _key: FileKey | None) -> int:
+    with open_video(path) as container:
+        if not can_restart(container.format.name):
+            return 0
+        stream = main_stream(container, path)
+        time = ContinuousTime(Fraction(0))
+        for packet in read_packets(container, stream, from_key=False):
+            stamp = None if packet is None else packet.dts if packet.dts is not None else packet.pts
+            if packet is not None and stamp is not None and packet.time_base is not None:
+                time.next(stamp * packet.time_base)
+    return time.restarts

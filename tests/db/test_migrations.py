@@ -7,6 +7,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
@@ -128,3 +129,9 @@ def test_a_partly_created_database_is_refused(url: str) -> None:
     database.close()
     with pytest.raises(SchemaTooOld, match="maskmill db upgrade"):
         open_database(url)
+
+
+def test_the_names_of_the_files_of_migrations_are_their_revisions() -> None:
+    """The schema is checked by them, because loading Alembic takes longer than a command that reads."""
+    walked = ScriptDirectory.from_config(schema._alembic()).walk_revisions()
+    assert [script.revision for script in walked] == schema._revisions()[::-1]

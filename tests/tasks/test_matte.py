@@ -79,6 +79,14 @@ def stop_after(calls: int) -> Check:
     return check
 
 
+@pytest.fixture(scope="module")
+def whole(video: Path, network: StaticCamera, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of an undisturbed matte of the video, which tests only read."""
+    folder = tmp_path_factory.mktemp("whole") / "walk"
+    matte_video(order_of(video, folder), find_walker(), network, go_on)
+    return folder
+
+
 def test_every_frame_has_its_images_and_the_result_is_complete(
     video: Path, network: StaticCamera, tmp_path: Path
 ) -> None:
@@ -194,11 +202,9 @@ def test_a_video_of_one_pixel_and_a_missing_one_are_refused_in_words(
 
 @pytest.mark.parametrize("calls", [1, 2, 3, 4, 6, 9, 20])
 def test_a_cancelled_matte_continues_with_the_same_bytes(
-    video: Path, network: StaticCamera, tmp_path: Path, calls: int
+    video: Path, network: StaticCamera, whole: Path, tmp_path: Path, calls: int
 ) -> None:
     """In the plate, between frames, and while encoding."""
-    whole = tmp_path / "whole"
-    matte_video(order_of(video, whole), find_walker(), network, go_on)
     out = tmp_path / "walk"
     with pytest.raises(Interrupted):
         matte_video(order_of(video, out), find_walker(), network, stop_after(calls))
@@ -210,7 +216,7 @@ def test_a_cancelled_matte_continues_with_the_same_bytes(
 
 
 def test_after_a_full_disk_the_same_order_continues(
-    video: Path, network: StaticCamera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    video: Path, network: StaticCamera, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, written = tmp_path / "walk", 0
 
@@ -227,8 +233,7 @@ def test_after_a_full_disk_the_same_order_continues(
             matte_video(order_of(video, out), find_walker(), network, go_on)
     assert 0 < MatteFolder(out).frames_done() < FRAMES
     assert matte_video(order_of(video, out), find_walker(), network, go_on).frames == FRAMES
-    matte_video(order_of(video, tmp_path / "whole"), find_walker(), network, go_on)
-    assert read_folder(out) == read_folder(tmp_path / "whole")
+    assert read_folder(out) == read_folder(whole)
 
 
 MOVING = """

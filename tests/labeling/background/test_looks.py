@@ -16,7 +16,8 @@ def room(seed: int = 0) -> RgbImage:
 
 
 def infrared(image: RgbImage) -> RgbImage:
-    return (image.mean(axis=2, keepdims=True) * 0.7 + 40).astype(np.uint8).repeat(3, axis=2)
+    gray = image.mean(axis=2, keepdims=True) * 0.7 + 40
+    return np.asarray(gray.astype(np.uint8).repeat(3, axis=2), dtype=np.uint8)
 
 
 def with_person(image: RgbImage, *, width: int = 60, color: int = 230) -> RgbImage:

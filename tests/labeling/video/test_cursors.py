@@ -25,11 +25,11 @@ def clips_of(path: Path, *, clips: int, length_s: int) -> list[Clip]:
 @pytest.mark.parametrize("name", CODINGS)
 def test_clips_one_after_the_other_decode_each_frame_once(name: str, tmp_path: Path) -> None:
     path = write_numbered_video(tmp_path / name, fps=Fraction(25), frames=600, coding=CODINGS[name])
-    stats, numbers = DecodeStats(), []
+    stats, times = DecodeStats(), []
     for clip in clips_of(path, clips=2, length_s=12):
-        numbers += [read_number(one.to_rgb()) for one in decode_clip(clip, stats=stats)]
-    assert numbers == [read_number(one.to_rgb()) for one in decode_clip(Clip("v", path))]
-    assert len(numbers) >= 598  # FFmpeg stamps some frames of program streams twice
+        times += [one.t for one in decode_clip(clip, stats=stats)]
+    assert times == [one.t for one in decode_clip(Clip("v", path))]
+    assert len(times) >= 598  # FFmpeg stamps some frames of program streams twice
     assert stats.decoded <= 1.1 * 600
 
 
