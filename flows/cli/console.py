@@ -111,6 +111,8 @@ def _handle_errors() -> Iterator[None]:
             raise
         _print_json_error("usage", error.format_message())
         raise typer.Exit(Exit.WRONG_USE) from error
+    except (typer.Exit, typer.Abort):
+        raise
     except Exception as error:
         if (full := _disk_full(error)) is None:
             raise
