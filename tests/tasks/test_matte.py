@@ -328,7 +328,7 @@ def test_a_moving_camera_has_no_plate(temporal_weights: Path, video: Path, tmp_p
     order = order_of(video, tmp_path / "out", camera="moving")
     summary = matte_video(order, find_walker(), method, go_on)
     assert (summary.frames, summary.error) == (FRAMES, "")
-    assert ["preview" in warning for warning in summary.warnings] == [True]
+    assert ["short training" in warning for warning in summary.warnings] == [True]
     assert not (tmp_path / "out" / "plate.png").exists()
     assert "Background plate" not in (tmp_path / "out" / "report.html").read_text("utf-8")
     assert len(list((tmp_path / "out" / "alpha").iterdir())) == FRAMES
