@@ -102,7 +102,7 @@ def test_the_same_run_again_does_nothing(video: Path, home: Path, monkeypatch: p
     first = run([video], config, home)
     before = dump_rows(home)
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a done shard was labeled again")
 
     monkeypatch.setattr("tasks.label.label_shard", refuse)

@@ -183,7 +183,7 @@ def test_after_a_full_disk_no_further_shard_is_started(
     started = 0
     all_started = Barrier(workers)
 
-    def fill_up(*_: object) -> None:
+    def fill_up(*_: object, **__: object) -> None:
         nonlocal started
         started += 1
         all_started.wait(60)
@@ -202,10 +202,10 @@ def test_an_unexpected_error_in_one_shard_is_raised_after_the_others_are_done(
 ) -> None:
     config = scripted_config({"boxes": [WHOLE]}, {}, sampling={"shard_s": 1})
 
-    def label(clip: Clip, *rest: Any) -> LabeledShard:
+    def label(clip: Clip, *rest: Any, **named: Any) -> LabeledShard:
         if clip.start_s == 0:
             raise ZeroDivisionError("a bug")
-        return label_shard(clip, *rest)
+        return label_shard(clip, *rest, **named)
 
     monkeypatch.setattr("tasks.label.label_shard", label)
     with pytest.raises(ZeroDivisionError, match="a bug"):

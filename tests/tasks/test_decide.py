@@ -70,11 +70,11 @@ def test_a_new_run_infers_only_what_is_new_and_a_broken_file_is_made_again(
     context: Context, tmp_path: Path
 ) -> None:
     old = make_run(context, config_of(tmp_path), source=str(tmp_path / "video.mp4"))
-    files = list(context.home.predictions.rglob("*.json.gz"))
+    files = sorted(context.home.predictions.rglob("*.json.gz"), key=lambda file: file.stat().st_size)
     assert len(files) == 2
-    files[0].write_bytes(b"\x1f\x8bhalf")
+    files[0].write_bytes(b"\x1f\x8bhalf")  # the student's: the teacher's has the mirrored images too
     decided = decide_again(context, old, [LOWER])
-    assert decided.computed >= 4
+    assert decided.computed == 4
     assert decide_again(context, old, ["agreement.hard_below=0.1"]).computed == 0
     mirrored = decide_again(context, decided.summary.run_id, ["agreement.hard_below=0.995"])
     assert mirrored.computed == 0, "of the first run, whose frames were hard"
