@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.frames.listing import video_title
+from db.frames.listing import load_sources, video_title
 from db.models.core import ImageRow, RunRow, ShardRow, VideoRow
 
 
@@ -35,18 +35,22 @@ def frame_progress(session: Session, run_id: str) -> list[VideoProgress]:
     query = select(*columns).where(ShardRow.run_id == run_id).order_by(ShardRow.planned_at, ShardRow.video_id)
     for video_id, state, counts in session.execute(query).tuples():
         shards.setdefault(video_id, []).append((state, counts))
+    of_run = select(ShardRow.video_id).where(ShardRow.run_id == run_id)
+    videos = {row.id: row for row in session.scalars(select(VideoRow).where(VideoRow.id.in_(of_run)))}
+    load_sources(session, list(videos))
     every_s = run.config.get("sampling", {}).get("every_s", 0.5)
-    return [_video_progress(session, video_id, of_video, every_s) for video_id, of_video in shards.items()]
+    return [
+        _video_progress(session, videos[video_id], of_video, every_s) for video_id, of_video in shards.items()
+    ]
 
 
 def _video_progress(
-    session: Session, video_id: str, shards: list[tuple[str, dict[str, Any]]], every_s: float
+    session: Session, video: VideoRow, shards: list[tuple[str, dict[str, Any]]], every_s: float
 ) -> VideoProgress:
-    video = session.get_one(VideoRow, video_id)
     done = sum(counts.get("sampled", 0) for _, counts in shards)
     is_finished = all(state != "planned" for state, _ in shards)
     return VideoProgress(
-        video_id,
+        video.id,
         video_title(session, video),
         done=done,
         hard=sum(counts.get("hard", 0) for _, counts in shards),

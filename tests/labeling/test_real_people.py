@@ -22,7 +22,7 @@ from tests.fakes.videos import write_images
 from tests.labeling.tracking.test_anchors import PETS
 
 pytestmark = pytest.mark.shared
-LAST, ANNOTATED_LAST, EVERY = 80, 60, 5
+LAST, ANNOTATED_LAST = 80, 60
 """Frames of the excerpt, and those of them that are annotated."""
 Boxes = dict[int, dict[int, BoxXywh]]
 
@@ -65,13 +65,13 @@ def feet_of(box: BoxXywh) -> tuple[float, float]:
     return box[0] + box[2] / 2, box[1] + box[3]
 
 
-def write_excerpt(shared: Path, folder: Path, boxes: Boxes) -> Clip:
-    """Write the first 8 s of the video, and the feet of every 5th frame of 6 s in metres."""
+def write_excerpt(shared: Path, folder: Path, boxes: Boxes, every: int) -> Clip:
+    """Write the first 8 s of the video, and the feet of one in `every` frames of 6 s in metres."""
     source = Clip("pets", shared / "data" / "pets2009_s2l1" / "vtest.avi", Fraction(0), Fraction(LAST, 10))
     images = (one.to_rgb() for one in decode_clip(source))
     path = write_images(folder / "pets.mp4", images, fps=Fraction(10))
     to_world, lines = GroundHomography(PETS), list[str]()
-    for number in range(0, ANNOTATED_LAST + 1, EVERY):
+    for number in range(0, ANNOTATED_LAST + 1, every):
         for person, box in boxes[number].items():
             x, y = to_world.to_world(np.array([feet_of(box)]) / 0.625)[0]
             lines.append(f"{number} {person} {x:.4f} {y:.4f}")
@@ -82,13 +82,25 @@ def write_excerpt(shared: Path, folder: Path, boxes: Boxes) -> Clip:
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 @pytest.mark.requires("timm", module="timm")
+@pytest.mark.parametrize(
+    "every",
+    [
+        5,
+        pytest.param(
+            10,
+            marks=pytest.mark.xfail(
+                reason="7 annotated frames without a homography place one of two people wrongly", strict=True
+            ),
+        ),
+    ],
+)
 def test_people_are_followed_without_a_homography_and_beyond_their_annotations(
-    shared: Path, tmp_path: Path
+    shared: Path, tmp_path: Path, every: int
 ) -> None:
     from labeling.segmenters.osvos import OsvosSegmenter
 
     boxes = read_boxes(shared)
-    clip = write_excerpt(shared, tmp_path, boxes)
+    clip = write_excerpt(shared, tmp_path, boxes, every)
     people = tuple(sorted(set.intersection(*(set(boxes[number]) for number in range(LAST)))))[:2]
     block = OsvosBlock(
         trajectories=tmp_path / "pets.txt",
