@@ -7,6 +7,7 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from configs.errors import AlreadyRunning, ConfigError
+from db.datasets.writes import delete_unreferenced
 from db.models.core import utc_now
 from db.runs.garbage import (
     SupersededRun,
@@ -66,14 +67,14 @@ def collect_garbage(context: Context, ages: Ages, *, run: str | None = None, del
 
     Raises:
         ConfigError: `run` was sent for review, so its predictions stay.
-        AlreadyRunning: `delete`, and a run or another collection is in progress.
+        AlreadyRunning: `delete`, and a run, another collection or `dataset create` is in progress.
         HomeNotWritable: no permission to delete.
     """
     if not delete:
         with context.database.session() as session:
             found = Garbage(deleted=False, runs=_runs(session, ages, run))
         return _add_files(context, found, ages)
-    with context.database.alone("gc"):
+    with context.database.alone("gc"), context.database.alone("dataset create"):
         with context.database.transaction() as session:
             if location := writer_host(session):
                 raise AlreadyRunning(
@@ -83,6 +84,7 @@ def collect_garbage(context: Context, ages: Ages, *, run: str | None = None, del
             found = Garbage(deleted=True, runs=_runs(session, ages, run))
             for superseded in found.runs:
                 delete_predictions(session, superseded.id)
+            delete_unreferenced(session)
         return _add_files(context, found, ages)
 
 

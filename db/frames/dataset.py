@@ -4,7 +4,8 @@ Rows are read from the connection, a page of frames at a time: this is many time
 and memory does not grow with the dataset.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from more_itertools import batched
@@ -38,7 +39,7 @@ _Instances = dict[int, list[DatasetInstance]]
 """By frame id."""
 
 
-class _Row(NamedTuple):
+class SelectedFrame(NamedTuple):
     """One frame of the dataset without its instances, as `_frames_query` selects it."""
 
     id: int
@@ -69,10 +70,29 @@ class _Row(NamedTuple):
         return self.height or 0, self.width or 0
 
 
+@dataclass(frozen=True, slots=True)
+class FrameChoice:
+    """Which frames of a run are chosen."""
+
+    decisions: Sequence[str]
+    conditions: tuple[ColumnElement[bool], ...] = ()
+    """On columns of frame, video and decision; all must hold."""
+    videos: Collection[str] | None = None
+    """Only frames of these videos; None: of all."""
+
+
 def dataset_frames(
     session: Session, run_id: str, home: Home, *, decisions: Sequence[str]
 ) -> Iterator[DatasetFrame]:
-    """Yield frames with their instances, by video and time.
+    """Yield frames with their instances, by video and time; see `frames_with_masks`."""
+    rows = selected_frames(session, run_id, FrameChoice(decisions))
+    return frames_with_masks(session, run_id, home, rows)
+
+
+def frames_with_masks(
+    session: Session, run_id: str, home: Home, selected: Iterable[SelectedFrame]
+) -> Iterator[DatasetFrame]:
+    """Yield these frames with their instances, in the same order.
 
     A reviewed frame has the masks of its consensus instead of the teacher's, and the decision `REVIEWED`;
     one that was found unusable is in no dataset. A confirmed frame has the masks of the teacher, the decision
@@ -80,7 +100,7 @@ def dataset_frames(
     """
     images = home.images
     models = {key: f"{kind}:{name}" for key, kind, name in session.execute(_MODELS)}
-    for rows in batched(_read_rows(session, run_id, decisions), PAGE):
+    for rows in batched(selected, PAGE):
         credits = _credits(session, {row.video_id for row in rows})
         instances = _teacher_instances(session, run_id, rows, models)
         instances |= _reviewed_instances(session, rows, models)
@@ -91,14 +111,20 @@ def dataset_frames(
             yield _dataset_frame(row, credits[row.video_id], images, people, confirmed_by)
 
 
-def _read_rows(session: Session, run_id: str, decisions: Sequence[str]) -> Iterator[_Row]:
+def videos_of_run(session: Session, run_id: str) -> list[str]:
+    """Return the videos and sets of images of a run, in order."""
+    return sorted(session.scalars(select(ShardRow.video_id).where(ShardRow.run_id == run_id).distinct()))
+
+
+def selected_frames(session: Session, run_id: str, choice: FrameChoice) -> Iterator[SelectedFrame]:
     """Read one video after another, each in the order of an index: nothing is sorted."""
-    query = _frames_query(decisions).execution_options(yield_per=PAGE)
-    videos = session.scalars(select(ShardRow.video_id).where(ShardRow.run_id == run_id).distinct()).all()
-    for video_id in sorted(videos):
+    query = _frames_query(choice.decisions).where(*choice.conditions).execution_options(yield_per=PAGE)
+    for video_id in videos_of_run(session, run_id):
+        if choice.videos is not None and video_id not in choice.videos:
+            continue
         parameters = {"run_id": run_id, "video_id": video_id}
         with session.connection().execute(query, parameters) as rows:  # closes PostgreSQL's cursor
-            yield from map(_Row._make, rows)
+            yield from map(SelectedFrame._make, rows)
 
 
 _MODELS = select(ModelRow.id, ModelRow.kind, ModelRow.name)
@@ -159,7 +185,7 @@ _TEACHER_INSTANCES = (
 
 
 def _teacher_instances(
-    session: Session, run_id: str, rows: Sequence[_Row], models: dict[str, str]
+    session: Session, run_id: str, rows: Sequence[SelectedFrame], models: dict[str, str]
 ) -> _Instances:
     """Read the masks of the teacher on frames without a consensus."""
     sizes = {row.id: row.size_hw for row in rows if row.consensus_id is None}
@@ -174,7 +200,9 @@ def _teacher_instances(
     return found
 
 
-def _reviewed_instances(session: Session, rows: Sequence[_Row], models: dict[str, str]) -> _Instances:
+def _reviewed_instances(
+    session: Session, rows: Sequence[SelectedFrame], models: dict[str, str]
+) -> _Instances:
     """Read the masks of the consensus; one that was shown keeps its id through every correction."""
     by_annotation = {row.consensus_id: row for row in rows if row.consensus_id is not None}
     shown, reviewed = aliased(InstanceRow), ReviewedInstanceRow
@@ -183,7 +211,7 @@ def _reviewed_instances(session: Session, rows: Sequence[_Row], models: dict[str
             *(reviewed.annotation_id, reviewed.id, reviewed.rle, reviewed.area_px),
             *(reviewed.mask_box_x, reviewed.mask_box_y, reviewed.mask_box_w, reviewed.mask_box_h),
             *(reviewed.keypoints, shown.id, shown.model_id, *_detector_box(shown)),
-            *(shown.refined_by, shown.iou_before, shown.track_id),
+            *(shown.refined_by, shown.iou_before, shown.track_id, reviewed.origin),
         )
         .outerjoin(shown, shown.id == reviewed.source_id)
         .where(reviewed.annotation_id.in_(by_annotation))
@@ -192,7 +220,7 @@ def _reviewed_instances(session: Session, rows: Sequence[_Row], models: dict[str
     found: _Instances = {}
     for columns in session.connection().execute(query).all():
         annotation, key, rle, area, left, top, width, height, keypoints, *of_shown = columns
-        source, model, x, y, w, h, refined_by, iou_before, track_id = of_shown
+        source, model, x, y, w, h, refined_by, iou_before, track_id, origin = of_shown
         row, mask_box = by_annotation[annotation], (left, top, width, height)
         instance = DatasetInstance(
             id=key if source is None else source,
@@ -207,12 +235,13 @@ def _reviewed_instances(session: Session, rows: Sequence[_Row], models: dict[str
             refined_by=refined_by,
             iou_before=iou_before,
             track_id=track_id,
+            origin=origin,
         )
         found.setdefault(row.id, []).append(instance)
     return found
 
 
-def _frames_of_annotations(session: Session, rows: Sequence[_Row]) -> dict[int, int]:
+def _frames_of_annotations(session: Session, rows: Sequence[SelectedFrame]) -> dict[int, int]:
     """Return the frames of the annotations that confirmed any of these rows."""
     ids = {key for row in rows for key in (row.before_id, row.after_id) if key is not None}
     query = select(AnnotationRow.id, AnnotationRow.frame_id)
@@ -226,7 +255,7 @@ def _credits(session: Session, video_ids: Collection[str]) -> dict[str, SourceRo
 
 
 def _dataset_frame(
-    row: _Row,
+    row: SelectedFrame,
     credit: SourceRow,
     images: ImageStore,
     instances: Sequence[DatasetInstance],
@@ -252,7 +281,7 @@ def _dataset_frame(
     )
 
 
-def _decision(row: _Row) -> str:
+def _decision(row: SelectedFrame) -> str:
     if row.consensus_id is not None:
         return REVIEWED
     return CONFIRMED if row.is_confirmed else row.decision

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from db.models import review as review_models  # noqa: F401  # registers its tables
+from db.models import datasets, review  # noqa: F401  # register their tables
 from db.models.core import Base
 
 context.configure(

@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, union, update
 from sqlalchemy.orm import Session, aliased
 
 from configs.errors import ConfigError
@@ -21,6 +21,7 @@ from db.models.core import (
     ShardRow,
     TrackRow,
 )
+from db.models.datasets import FrameLabelsRow
 from db.models.review import AnnotationRow, ModelScoreRow, PropagationRow, ReviewRow
 from db.sql.reading import count_rows
 
@@ -110,14 +111,12 @@ def writer_host(session: Session) -> str | None:
 
 
 def images_by_folder(session: Session, *, without_runs: Collection[str]) -> Iterator[tuple[str, set[str]]]:
-    """Yield the images that other runs than these refer to, a folder at a time, in order."""
-    query = (
-        select(DecisionRow.image)
-        .where(DecisionRow.image.is_not(None), DecisionRow.run_id.not_in(without_runs))
-        .distinct()
-        .order_by(DecisionRow.image)
-        .execution_options(yield_per=2000)
+    """Yield the images that other runs than these, or dataset versions, refer to, a folder at a time, in order."""
+    of_runs = select(DecisionRow.image.label("image")).where(
+        DecisionRow.image.is_not(None), DecisionRow.run_id.not_in(without_runs)
     )
+    of_versions = select(FrameLabelsRow.image.label("image"))
+    query = union(of_runs, of_versions).order_by("image").execution_options(yield_per=2000)
     with session.execute(query) as rows:  # closes PostgreSQL's cursor
         images = (image for image in rows.scalars() if image)
         for folder, group in groupby(images, key=lambda image: image.rpartition("/")[0]):

@@ -26,3 +26,9 @@ def select_by_ids(
 def count_rows(session: Session, table: type[Base], *conditions: ColumnElement[bool]) -> int:
     """Return the number of rows that fulfill all conditions."""
     return session.scalar(select(func.count()).select_from(table).where(*conditions)) or 0
+
+
+def read_consistently(session: Session) -> None:
+    """Have everything that a new session reads come from one moment; in SQLite it does so anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})

@@ -8,7 +8,7 @@ import typer
 
 from configs.environment import set_prefect_defaults
 from configs.errors import Interrupted, SourceNotFound
-from flows.cli import browse, export, review, services, system, train
+from flows.cli import browse, dataset, export, review, services, system, train
 from flows.cli import calibrate as calibrate_command
 from flows.cli import config as config_command
 from flows.cli import decide as decide_command
@@ -237,6 +237,7 @@ app.command("open")(browse.open_report)
 app.add_typer(browse.runs_app, name="runs")
 app.add_typer(config_command.app, name="config")
 app.add_typer(export.app, name="export")
+app.add_typer(dataset.app, name="dataset")
 app.add_typer(review.app, name="review")
 app.add_typer(train.app, name="train")
 app.add_typer(system.models_app, name="models")

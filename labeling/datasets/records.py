@@ -47,6 +47,8 @@ class DatasetInstance(NamedTuple):
     """IoU of the refined mask with the model's own, in [0, 1]; None: not refined."""
     track_id: int | None = None
     """Number of the person in the video; None: not tracked."""
+    origin: str | None = None
+    """`prediction`, `prediction-changed` or `manual`: what the reviewer did with it; None: not reviewed."""
 
 
 class DatasetFrame(NamedTuple):

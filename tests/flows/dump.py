@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlalchemy import select
 
-import db.models.review  # noqa: F401  # whoever has not used them yet has fewer tables
+import db.models.datasets  # whoever has not used them yet has fewer tables
+import db.models.review  # noqa: F401
 from db.connection.database import open_database
 from db.models.core import Base
 from labeling.storage.home import Home

@@ -39,7 +39,7 @@ def annotation_record(frame: DatasetFrame, instance: DatasetInstance, segmentati
 
     Only a refined mask has `refined_by` and `iou_before`, and only a tracked person `track_id`.
     """
-    number, _, area_px, tight, score, box, _, model, reviewer, refined_by, iou_before, track_id = instance
+    number, _, area_px, tight, score, box, _, model, reviewer, refined_by, iou_before, track_id, _ = instance
     about = _text_json(model), score, _text_json(reviewer)
     record = _RECORD % (number, frame.id, area_px, *tight, segmentation, *about, *box)
     if refined_by is not None and iou_before is not None:
@@ -75,7 +75,7 @@ def _text_json(text: str | None) -> bytes:
     return to_json(text).encode("ascii")
 
 
-_WRITTEN_AT_ONCE = 50
+WRITTEN_AT_ONCE = 50
 """Frames whose records are written together, because each write has a fixed cost."""
 
 _RLE_NOTE = "Masks are run-length encodings, with holes and parts kept."
@@ -103,8 +103,8 @@ def write_coco(
         images or ImageFolder(staging / "images", copy=copy) as placed,
         collecting_rarely(),
     ):
-        with _CocoFiles(staging, polygons=polygons) as files:
-            for batch in batched(frames, _WRITTEN_AT_ONCE):
+        with CocoFiles(staging, polygons=polygons) as files:
+            for batch in batched(frames, WRITTEN_AT_ONCE):
                 files.add(batch)
                 for frame in batch:
                     placed.add(frame.image, name=frame.file_name, store=frame.store)
@@ -113,20 +113,22 @@ def write_coco(
         return files.check.close(files=files.check.frames + 2, notes=notes)
 
 
-class _CocoFiles:
-    """The two annotation files. Annotations are written at once; the image records wait in an unnamed temporary
+class CocoFiles:
+    """The two annotation files, with `suffix` in their names. Annotations are written at once; the image records wait in an unnamed temporary
     file, because both files end with the images and the licenses."""
 
-    def __init__(self, staging: Path, *, polygons: bool) -> None:
-        self.check = ExportCheck()
+    def __init__(
+        self, staging: Path, *, polygons: bool = False, suffix: str = "", check: ExportCheck | None = None
+    ) -> None:
+        self.check = check or ExportCheck()
         self._polygons = polygons
         self._licenses = Licenses()
         self._holes_filled = 0
         folder = staging / "annotations"
         with export_errors(staging):
-            folder.mkdir()
-            self._instances = RecordList((folder / "instances.json").open("w+b"), staging)
-            self._people = RecordList((folder / "person_keypoints.json").open("w+b"), staging)
+            folder.mkdir(exist_ok=True)
+            self._instances = RecordList((folder / f"instances{suffix}.json").open("w+b"), staging)
+            self._people = RecordList((folder / f"person_keypoints{suffix}.json").open("w+b"), staging)
             unnamed = tempfile.TemporaryFile(dir=staging)  # noqa: SIM115 - closed with this object
             self._images = RecordList(unnamed, staging)
 

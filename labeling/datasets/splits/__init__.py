@@ -1,0 +1,1 @@
+"""Train, val and test without leaks: near-duplicates, groups, assignment, and the certificate."""

@@ -1,0 +1,1 @@
+"""Dataset versions: which frames are chosen, what identifies them, how two versions differ, and their card."""
