@@ -1,11 +1,20 @@
 """Reads which videos are assigned to splits already, in a dataset and in those that it must stay away from."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models.datasets import DatasetRow, DatasetSplitRow, DatasetVersionRow, SnapshotVideoRow
+from db.models.core import FrameRow
+from db.models.datasets import (
+    DatasetRow,
+    DatasetSplitRow,
+    DatasetVersionRow,
+    FrameLabelsRow,
+    SnapshotVideoRow,
+)
+from db.sql.reading import PAGE
 from labeling.datasets.splits.assignment import Anchor, source_key
 from labeling.datasets.versions.content import VideoCredit
 
@@ -28,32 +37,55 @@ def own_videos(session: Session, name: str) -> dict[str, str]:
     return dict(session.execute(query.distinct()).tuples().all())
 
 
+@dataclass(frozen=True, slots=True)
+class _Assigned:
+    """Some frames of a dataset, and what they mean for the dataset that is made."""
+
+    name: str
+    splits: tuple[str, ...]
+    reason: str | None
+    """Why what is near to them is left out; None: their split counts."""
+
+
+def _assigned(session: Session, name: str, *, is_frozen: bool) -> Iterator[_Assigned]:
+    yield _Assigned(name, ("train", "val", "test"), None)
+    others = select(DatasetRow.name, DatasetRow.is_frozen).where(DatasetRow.name != name)
+    for other, other_is_frozen in session.execute(others.order_by(DatasetRow.name)).tuples().all():
+        if other_is_frozen and not is_frozen:
+            yield _Assigned(other, ("test",), f"in the frozen set {other}, or of its group")
+        elif is_frozen and not other_is_frozen:
+            yield _Assigned(other, ("train", "val"), f"in train or val of {other}, or of its group")
+
+
 def anchors_of(session: Session, name: str, *, is_frozen: bool) -> list[Anchor]:
     """Return the videos of a dataset with their splits, and those of others that it must stay away from.
 
     These are the frozen sets; for a frozen set, what other datasets train on or choose models with.
     """
-    anchors = [
-        Anchor(video_id, source, split)
-        for video_id, split in own_videos(session, name).items()
-        for source in _sources(session, name).get(video_id, {None})
+    return [
+        Anchor(video_id, source, one.reason or split)
+        for one in _assigned(session, name, is_frozen=is_frozen)
+        for video_id, split in own_videos(session, one.name).items()
+        if split in one.splits
+        for source in _sources(session, one.name).get(video_id, {None})
     ]
-    others = select(DatasetRow.name, DatasetRow.is_frozen).where(DatasetRow.name != name)
-    for other, other_is_frozen in session.execute(others.order_by(DatasetRow.name)).tuples():
-        if other_is_frozen and not is_frozen:
-            anchors += _foreign(session, other, f"in the frozen set {other}, or of its group", ("test",))
-        elif is_frozen and not other_is_frozen:
-            anchors += _foreign(
-                session, other, f"in train or val of {other}, or of its group", ("train", "val")
-            )
-    return anchors
 
 
-def _foreign(session: Session, name: str, reason: str, splits: tuple[str, ...]) -> Iterator[Anchor]:
-    sources = _sources(session, name)
-    for video_id, split in own_videos(session, name).items():
-        if split in splits:
-            yield from (Anchor(video_id, source, reason) for source in sources.get(video_id, {None}))
+def anchor_images(session: Session, name: str, *, is_frozen: bool) -> Iterator[tuple[str, str, str]]:
+    """Yield (video, label, image) of the frames of `anchors_of`; one with several images several times."""
+    for one in _assigned(session, name, is_frozen=is_frozen):
+        query = (
+            select(FrameRow.video_id, DatasetSplitRow.split, FrameLabelsRow.image)
+            .join(DatasetSplitRow, DatasetSplitRow.frame_id == FrameRow.id)
+            .join(FrameLabelsRow, FrameLabelsRow.frame_id == FrameRow.id)
+            .where(DatasetSplitRow.name == one.name, DatasetSplitRow.split.in_(one.splits))
+            .distinct()
+            .order_by(FrameRow.video_id, FrameLabelsRow.image)
+            .execution_options(yield_per=PAGE)
+        )
+        with session.execute(query) as rows:  # closes PostgreSQL's cursor
+            for video_id, split, image in rows.tuples():
+                yield video_id, one.reason or split, image
 
 
 def _sources(session: Session, name: str) -> dict[str, set[str | None]]:

@@ -66,7 +66,8 @@ def create(
     from flows.home import existing_context
     from labeling.datasets.splits.assignment import Division, parse_shares
     from labeling.datasets.versions.query import parse_query
-    from tasks.datasets.create import DatasetOrder, create_dataset
+    from tasks.datasets.create import create_dataset
+    from tasks.datasets.order import DatasetOrder
 
     chosen = check_decisions(decisions or ("accepted", "reviewed"), get_args(ExportedDecision))
     query = parse_query(runs or (), chosen, where or ())

@@ -1,6 +1,6 @@
 """Make a version of a dataset: choose frames, divide them, freeze their labels."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
@@ -9,27 +9,14 @@ from db.datasets.queries import VersionLine, version_line
 from db.datasets.selection import run_records
 from db.datasets.writes import NewVersion, require_dataset, store_version
 from db.sql.reading import read_consistently
-from labeling.datasets.splits.assignment import TEST_ONLY, Division
+from labeling.datasets.splits.assignment import TEST_ONLY
 from labeling.datasets.versions.content import snapshot_id
-from labeling.datasets.versions.query import FrameQuery, check_name
+from labeling.datasets.versions.query import check_name
 from tasks.datasets.choose import ChosenFrames, choose_frames
 from tasks.datasets.divide import DividedFrames, divide_frames
 from tasks.datasets.freeze import FrozenFrames, freeze_version, with_earlier
+from tasks.datasets.order import LOCK, DatasetOrder
 from tasks.execution.context import Context
-
-LOCK = "dataset create"
-"""One version at a time, and no garbage is collected meanwhile."""
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetOrder:
-    """What to make."""
-
-    name: str
-    query: FrameQuery = field(default_factory=FrameQuery)
-    division: Division = field(default_factory=Division)
-    is_frozen: bool = False
-    """An evaluation set: all of it is test, and it grows by whole videos only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +46,7 @@ def create_dataset(context: Context, order: DatasetOrder) -> CreatedDataset:
     with context.database.alone(LOCK), context.database.session() as session:
         read_consistently(session)
         frames = choose_frames(session, order.query)
-        divided = divide_frames(session, order.name, frames, order.division, is_frozen=order.is_frozen)
+        divided = divide_frames(context, session, order, frames)
         version = freeze_version(context, session, frames, divided)
         if order.is_frozen:
             version = with_earlier(session, order.name, version)

@@ -1,6 +1,7 @@
 """Divide the frames of a dataset version into train, val and test."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,17 +9,25 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from db.datasets.splits import anchors_of, frame_splits, own_videos
-from labeling.datasets.splits.assignment import SPLITS, Assignment, Division, assign_videos
+from labeling.datasets.splits.assignment import SPLITS, Assignment, assign_videos
+from labeling.datasets.splits.thumbnail_file import ThumbnailFile
 from tasks.datasets.choose import ChosenFrames
+from tasks.datasets.compare import AnchorFrames, describe_all, near_keys, near_other_splits
+from tasks.datasets.order import DatasetOrder
+from tasks.execution.context import Context
 
 IN_THE_SET = "of a video that the frozen set has: it grows by whole videos"
+UNREADABLE = "without a readable image"
+NEAR_OTHERS = "of a known video, and near frames of another split or set"
+_CODES = {split: code for code, split in enumerate(SPLITS)}
+Codes = NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True)
 class DividedFrames:
     """The split of each chosen frame."""
 
-    codes: NDArray[np.int8]
+    codes: Codes
     """Positions in `SPLITS`; -1: left out."""
     excluded: dict[str, int]
     """Frames that were left out, by reason."""
@@ -27,37 +36,47 @@ class DividedFrames:
 
 
 def divide_frames(
-    session: Session, name: str, frames: ChosenFrames, division: Division, *, is_frozen: bool
+    context: Context, session: Session, order: DatasetOrder, frames: ChosenFrames
 ) -> DividedFrames:
     """Divide frames: those of earlier versions stay where they are, new ones follow their group."""
-    own = own_videos(session, name)
-    new = [frames.credits[video_id] for video_id in frames.used_videos if video_id not in own]
-    assigned = assign_videos(new, anchors_of(session, name, is_frozen=is_frozen), (), division)
+    name, is_frozen = order.name, order.is_frozen
     older = _older_codes(session, name, frames)
-    codes = np.where(older >= 0, older, _codes_by_video(frames, own, assigned)[frames.videos])
-    excluded = Counter(assigned.reasons[_video(frames, at)] for at in np.flatnonzero(codes < 0).tolist())
+    own = own_videos(session, name)
+    known = AnchorFrames.read(session, name, is_frozen=is_frozen)
+    with ThumbnailFile(len(frames.ids) + len(known), context.home.root) as file:
+        unreadable = describe_all(context, session, frames, known, file)
+        near = near_keys(frames, older < 0, known, file)
+        own_codes = _codes_by_video(frames, own)[frames.videos]
+        is_near = near_other_splits(np.flatnonzero((own_codes >= 0) & (older < 0)), own_codes, known, file)
+    new = [frames.credits[video_id] for video_id in frames.used_videos if video_id not in own]
+    assigned = assign_videos(new, anchors_of(session, name, is_frozen=is_frozen), near, order.division)
+    codes = np.where(older >= 0, older, _codes_by_video(frames, own | dict(assigned.splits))[frames.videos])
+    reasons = dict(_left_out(frames, codes, assigned))
     if is_frozen:
-        is_known = np.isin(frames.videos, [n for n, one in enumerate(frames.video_ids) if one in own])
-        excluded[IN_THE_SET] = int((is_known & (older < 0)).sum())
-        codes = np.where(is_known, -1, codes)
-    return DividedFrames(codes.astype(np.int8), dict(+excluded), assigned.groups)
+        reasons |= dict.fromkeys(np.flatnonzero((own_codes >= 0) & (older < 0)).tolist(), IN_THE_SET)
+        codes[own_codes >= 0] = -1
+    else:
+        reasons |= dict.fromkeys(is_near, NEAR_OTHERS)
+    reasons |= dict.fromkeys((at for at in unreadable if older[at] < 0), UNREADABLE)
+    codes[list(reasons)] = -1
+    return DividedFrames(codes.astype(np.int8), dict(Counter(reasons.values())), assigned.groups)
 
 
-def _video(frames: ChosenFrames, position: int) -> str:
-    return frames.video_ids[int(frames.videos[position])]
+def _left_out(frames: ChosenFrames, codes: Codes, assigned: Assignment) -> Iterator[tuple[int, str]]:
+    """Yield the positions of frames of videos that are left out, with the reason."""
+    for at in np.flatnonzero(codes < 0).tolist():
+        yield at, assigned.reasons[frames.video_ids[int(frames.videos[at])]]
 
 
-def _older_codes(session: Session, name: str, frames: ChosenFrames) -> NDArray[np.int8]:
+def _older_codes(session: Session, name: str, frames: ChosenFrames) -> Codes:
     """Return the splits of frames that an earlier version has; -1 for the others."""
-    rows = ((frame_id, SPLITS.index(split)) for frame_id, split in frame_splits(session, name))  # type: ignore[arg-type]  # the schema allows no other
+    rows = ((frame_id, _CODES[split]) for frame_id, split in frame_splits(session, name))  # type: ignore[index]  # the schema allows no other
     known = np.fromiter((value for row in rows for value in row), dtype=np.int64).reshape(-1, 2)
-    codes = np.full(len(frames.ids), -1, dtype=np.int8)
-    if len(known):
-        at = np.minimum(np.searchsorted(known[:, 0], frames.ids), len(known) - 1)
-        codes = np.where(known[at, 0] == frames.ids, known[at, 1], -1).astype(np.int8)
-    return codes
+    if not len(known):
+        return np.full(len(frames.ids), -1, dtype=np.int8)
+    at = np.minimum(np.searchsorted(known[:, 0], frames.ids), len(known) - 1)
+    return np.where(known[at, 0] == frames.ids, known[at, 1], -1).astype(np.int8)
 
 
-def _codes_by_video(frames: ChosenFrames, own: dict[str, str], assigned: Assignment) -> NDArray[np.int8]:
-    splits = [own.get(one) or assigned.splits.get(one) for one in frames.video_ids]
-    return np.array([-1 if one is None else SPLITS.index(one) for one in splits], dtype=np.int8)  # type: ignore[arg-type]  # the schema allows no other
+def _codes_by_video(frames: ChosenFrames, splits: dict[str, str]) -> Codes:
+    return np.array([_CODES.get(splits.get(one), -1) for one in frames.video_ids], dtype=np.int8)  # type: ignore[call-overload]  # any text may be asked for

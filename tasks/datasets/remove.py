@@ -3,7 +3,7 @@
 from configs.errors import ConfigError
 from db.datasets.queries import latest_version
 from db.datasets.writes import delete_dataset
-from tasks.datasets.create import LOCK
+from tasks.datasets.order import LOCK
 from tasks.execution.context import Context
 
 

@@ -103,6 +103,11 @@ def source_key(credit: VideoCredit) -> str | None:
     return f"camera {credit.spec}" if credit.kind == "camera" else None
 
 
+def group_key(video_id: str, source: str | None) -> str:
+    """Return what names the videos that belong together before any frame is compared."""
+    return source or video_id
+
+
 def assign_videos(
     new: Sequence[VideoCredit],
     anchors: Iterable[Anchor],
@@ -114,66 +119,55 @@ def assign_videos(
     Args:
         new: videos without an assignment.
         anchors: videos with one, and videos of other datasets to stay away from.
-        near: pairs of videos with near-duplicate frames; at least one of each is new.
+        near: pairs of `group_key` whose videos have near-duplicate frames.
         division: shares and seed.
     """
-    sources = {credit.video_id: source_key(credit) for credit in new}
-    labels = _labels(sources, list(anchors), near)
+    keys = {credit.video_id: group_key(credit.video_id, source_key(credit)) for credit in new}
+    labels = _labels(anchors, near)
+    found = {one: labels.get(one, set()) | labels.get(key, set()) for one, key in keys.items()}
+    reasons = {one: _reason(of_one) for one, of_one in found.items() if _is_barred(of_one)}
     splits: dict[str, str] = {}
-    reasons: dict[str, str] = {}
-    groups = _groups(sources, near)
+    groups = _groups({one: key for one, key in keys.items() if one not in reasons}, near)
     for group in groups:
-        found = {label for video_id in group for label in labels.get(video_id, ())}
-        if len(found) > 1 or not found <= set(SPLITS):
-            reasons |= dict.fromkeys(group, _reason(found))
+        of_group = set[str]().union(*(found[one] for one in group))
+        if _is_barred(of_group):
+            reasons |= dict.fromkeys(group, _reason(of_group))
             continue
-        split = min(found) if found else division.split_of(_identity(group, sources))
+        split = min(of_group) if of_group else division.split_of(min(keys[one] for one in group))
         splits |= dict.fromkeys(group, split)
     return Assignment(splits, reasons, len(groups))
 
 
+def _is_barred(labels: Collection[str]) -> bool:
+    return len(labels) > 1 or not set(labels) <= set(SPLITS)
+
+
 def _reason(labels: Collection[str]) -> str:
     foreign = sorted(set(labels) - set(SPLITS))
-    return foreign[0] if foreign else f"near frames of {' and '.join(sorted(labels))}"
+    return foreign[0] if foreign else f"near or of the group of frames of {' and '.join(sorted(labels))}"
 
 
-def _identity(group: Sequence[str], sources: Mapping[str, str | None]) -> str:
-    """Return what names a group: its first source, or its first video."""
-    return min((key for one in group if (key := sources[one])), default=min(group))
-
-
-def _labels(
-    sources: Mapping[str, str | None], anchors: Sequence[Anchor], near: Collection[tuple[str, str]]
-) -> dict[str, set[str]]:
-    """Return the labels of anchors that touch each new video, by source or by frames."""
-    by_video: dict[str, set[str]] = {}
-    by_source: dict[str, set[str]] = {}
+def _labels(anchors: Iterable[Anchor], near: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+    """Return the labels of each video and `group_key`: of anchors, and of what is near to them."""
+    own: dict[str, set[str]] = {}
     for anchor in anchors:
-        by_video.setdefault(anchor.video_id, set()).add(anchor.label)
-        if anchor.source:
-            by_source.setdefault(anchor.source, set()).add(anchor.label)
-    found = {
-        video_id: by_video.get(video_id, set()) | by_source.get(key or "", set())
-        for video_id, key in sources.items()
-    }
+        for name in filter(None, (anchor.video_id, anchor.source)):
+            own.setdefault(name, set()).add(anchor.label)
+    found = {name: set(labels) for name, labels in own.items()}
     for pair in near:
         for one, other in (pair, pair[::-1]):
-            if one in found:
-                found[one] |= by_video.get(other, set())
+            found.setdefault(one, set()).update(own.get(other, ()))
     return found
 
 
-def _groups(sources: Mapping[str, str | None], near: Iterable[tuple[str, str]]) -> list[list[str]]:
-    """Return the connected components of the new videos."""
-    nodes = {name: number for number, name in enumerate(sources)}
-    keys = {key: len(nodes) + n for n, key in enumerate(sorted({key for key in sources.values() if key}))}
-    edges = [(nodes[video_id], keys[key]) for video_id, key in sources.items() if key]
-    edges += [(nodes[one], nodes[other]) for one, other in near if one in nodes and other in nodes]
+def _groups(keys: Mapping[str, str], near: Iterable[tuple[str, str]]) -> list[list[str]]:
+    """Return the new videos that are connected, each group by video id."""
+    nodes = {key: number for number, key in enumerate(sorted(set(keys.values())))}
+    edges = [(nodes[one], nodes[other]) for one, other in near if one in nodes and other in nodes]
     rows, columns = np.array(edges, dtype=np.int64).reshape(-1, 2).T
-    size = len(nodes) + len(keys)
-    graph = coo_array((np.ones(len(edges), dtype=np.int8), (rows, columns)), shape=(size, size))
+    graph = coo_array((np.ones(len(edges), dtype=np.int8), (rows, columns)), shape=(len(nodes), len(nodes)))
     _, components = connected_components(graph, directed=False)
     found: dict[int, list[str]] = {}
-    for video_id, number in nodes.items():
-        found.setdefault(int(components[number]), []).append(video_id)
+    for video_id, key in sorted(keys.items()):
+        found.setdefault(int(components[nodes[key]]), []).append(video_id)
     return list(found.values())

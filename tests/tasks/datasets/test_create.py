@@ -30,7 +30,8 @@ from labeling.datasets.splits.assignment import Division
 from labeling.datasets.versions.query import FrameQuery, parse_query
 from labeling.storage.home import Home
 from tasks.browse import remove_runs
-from tasks.datasets.create import LOCK, CreatedDataset, DatasetOrder, create_dataset
+from tasks.datasets.create import CreatedDataset, create_dataset
+from tasks.datasets.order import LOCK, DatasetOrder
 from tasks.datasets.remove import remove_dataset
 from tasks.execution.context import close_databases, database_of, open_context
 from tasks.garbage import Ages, collect_garbage
