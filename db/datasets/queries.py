@@ -163,6 +163,11 @@ class VersionFrame(NamedTuple):
     def key(self) -> int:
         return frame_key(self.pts_ms, self.image_index)
 
+    @property
+    def file_name(self) -> str:
+        """Its name in an exported dataset."""
+        return f"{self.video_id[:12]}_{self.key:09d}.{self.image.rpartition('.')[2]}"
+
 
 def version_rows(session: Session, made: DatasetVersionRow) -> Iterator[VersionFrame]:
     """Yield the frames of a version by video and time, without their people."""
@@ -199,7 +204,7 @@ def version_frames(session: Session, made: DatasetVersionRow, home: Home) -> Ite
             yield DatasetFrame(
                 id=row.frame_id,
                 image=images.path(image_key(row.image)),
-                file_name=f"{row.video_id[:12]}_{row.key:09d}.{row.image.rpartition('.')[2]}",
+                file_name=row.file_name,
                 size_hw=(row.height, row.width),
                 video_id=row.video_id,
                 pts_ms=row.pts_ms,

@@ -1,5 +1,6 @@
 """`maskmill dataset`: frozen versions of datasets, divided without leaks."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
@@ -158,18 +159,77 @@ def export(
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a version as COCO files of train, val and test."""
+    """Write a version as COCO files of train, val and test, with a leak certificate and a dataset card."""
     from flows.home import existing_context
     from tasks.datasets.export import export_dataset_version
 
     written = export_dataset_version(existing_context(home), version, target, copy=copy)
 
     def print_written() -> None:
-        typer.echo(f"{written.frames} frames with {written.instances} instances in {target}")
-        for note in written.notes:
+        summary = written.written
+        typer.echo(f"{summary.frames} frames with {summary.instances} instances in {target}")
+        for note in summary.notes:
             typer.echo(f"note: {note}")
+        found = "no leak found" if written.is_clean else f"{written.frames_near_train} frames are near train"
+        typer.echo(f"{found}: see leak_certificate.json and leaks.html there")
 
     emit(written, print_written, as_json=as_json)
+
+
+@app.command()
+def diff(
+    before: Annotated[str, typer.Argument(metavar="A", help="Version: NAME, NAME@2 or an id.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="Version to compare with.")],
+    limit: Annotated[int, typer.Option(min=0, help="Frames that are listed; the counts have all.")] = 20,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """List the frames that were added, removed or changed from A to B, with the IoU of changed masks."""
+    from flows.home import existing_context
+    from tasks.datasets.compare_versions import compare_versions, summarize_changes
+
+    with existing_context(home).database.session() as session:
+        summary = summarize_changes(compare_versions(session, before, after), limit=limit)
+
+    def print_changes() -> None:
+        rows = [
+            (
+                *(change.kind, change.frame, change.decision, ", ".join(change.reviewers) or "-"),
+                "; ".join(
+                    one.kind if one.iou is None else f"{one.kind} (IoU {one.iou:.3f})" for one in change.masks
+                ),
+            )
+            for change in summary.changes
+        ]
+        print_table(("", "frame", "decision", "reviewers", "masks"), rows)
+        frames = ", ".join(f"{count} {kind}" for kind, count in summary.frames.items()) or "none"
+        masks = ", ".join(f"{count} {kind}" for kind, count in summary.masks.items()) or "none"
+        typer.echo(f"frames: {frames}; masks in changed frames: {masks}")
+
+    emit(summary, print_changes, as_json=as_json)
+
+
+@app.command()
+def card(
+    version: VersionArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="FILE", help="Markdown file to write; default: print it."),
+    ] = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the dataset card: sources, licenses, counts, how the masks were made, known faults."""
+    from db.datasets.queries import find_version
+    from flows.home import existing_context
+    from tasks.datasets.card import dataset_card
+    from tasks.files import write_file
+
+    with existing_context(home).database.session() as session:
+        text = dataset_card(session, find_version(session, version))
+    if out:
+        write_file(out, text.encode())
+    emit({"card": text, "file": out}, lambda: typer.echo(out or text), as_json=as_json)
 
 
 @app.command("rm")

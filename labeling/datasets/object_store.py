@@ -18,7 +18,9 @@ from labeling.storage.object_store import ObjectStore, known_store, local_path
 
 _OF_FRAMES = {"images", "labels", "masks", "sequences"}
 """Folders with a file for each frame."""
-_ENTRIES = _OF_FRAMES | {"annotations", "data.yaml", "frames.jsonl"}
+_ENTRIES = _OF_FRAMES | {
+    *("annotations", "data.yaml", "frames.jsonl", "leak_certificate.json", "leaks.html", "README.md")
+}
 """Of all formats."""
 
 Write = Callable[[Path, ImageTarget | None], ExportSummary]

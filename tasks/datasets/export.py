@@ -1,6 +1,7 @@
 """Write a dataset version as COCO files of train, val and test."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -9,10 +10,25 @@ from labeling.datasets.formats.coco_splits import write_coco_splits
 from labeling.datasets.object_store import export_to
 from labeling.datasets.records import DatasetFrame, ExportSummary
 from labeling.datasets.staging import ImageTarget
+from tasks.datasets.card import dataset_card
+from tasks.datasets.certify import certify, leaks_page
 from tasks.execution.context import Context
 
 
-def export_dataset_version(context: Context, name: str, target: str, *, copy: bool = False) -> ExportSummary:
+@dataclass(frozen=True, slots=True)
+class ExportedVersion:
+    """A version that was written."""
+
+    written: ExportSummary
+    version: str
+    is_clean: bool
+    """Nothing of train was found in val or test."""
+    frames_near_train: int
+
+
+def export_dataset_version(
+    context: Context, name: str, target: str, *, copy: bool = False
+) -> ExportedVersion:
     """Write a version to a folder or URL; an earlier export there stays until the new one is complete.
 
     Raises:
@@ -22,11 +38,23 @@ def export_dataset_version(context: Context, name: str, target: str, *, copy: bo
     """
     with context.database.session() as session:
         made = find_version(session, name)
+        leaks = certify(context, session, made)
+        beside = {
+            "leak_certificate.json": leaks.to_json(),
+            "leaks.html": leaks_page(leaks, context.home).encode(),
+            "README.md": dataset_card(session, made).encode(),
+        }
         frames = version_frames(session, made, context.home)
-        return export_to(target, partial(_write, frames, copy=copy))
+        written = export_to(target, partial(_write, frames, copy=copy, beside=beside))
+        return ExportedVersion(written, f"{made.name}@{made.number}", leaks.is_clean, leaks.near)
 
 
 def _write(
-    frames: Iterator[DatasetFrame], folder: Path, images: ImageTarget | None, *, copy: bool
+    frames: Iterator[DatasetFrame],
+    folder: Path,
+    images: ImageTarget | None,
+    *,
+    copy: bool,
+    beside: Mapping[str, bytes],
 ) -> ExportSummary:
-    return write_coco_splits(frames, folder, copy=copy, images=images)
+    return write_coco_splits(frames, folder, copy=copy, images=images, beside=beside)
