@@ -51,8 +51,10 @@ FRAMES = 6
 """Of a video, half a second apart."""
 SECOND = 2
 """Frames."""
-WINDOW = 12
+WINDOW = 10
 """Frames from one window of a clip to the next."""
+LATER = 50
+"""Copies that a later version adds, beside new videos."""
 CHANGES = ("encoded again", "cropped by 5 %", "mirrored", "shifted by 1 s")
 CARDS = {role: ModelCard("planted", role, "", "{}") for role in ("teacher", "student")}
 
@@ -80,7 +82,7 @@ def read_clips(folder: Path) -> Iterator[tuple[str, list[RgbImage]]]:
             stream = container.streams.video[0]
             step = max(1, round((stream.average_rate or Fraction(10)) / 2))
             decoded = islice(container.decode(stream), None, None, step)
-            yield path.stem, [frame.to_ndarray(format="rgb24") for frame in decoded]
+            yield path.stem, [to_rgb(frame) for frame in decoded]
     for name, pattern, step in (
         ("office", "cdnet_office/input/*", 12),
         ("highway", "cdnet_highway_negative/input/*", 12),
@@ -89,8 +91,18 @@ def read_clips(folder: Path) -> Iterator[tuple[str, list[RgbImage]]]:
     yield "dance", [read_rgb(path) for path in sorted(folder.glob("davis2016/JPEGImages/**/*.jpg"))[::12]]
 
 
+def to_rgb(frame: av.VideoFrame) -> RgbImage:
+    return np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+
+
 def read_rgb(path: Path) -> RgbImage:
-    return np.asarray(cv2.imread(str(path))[:, :, ::-1], dtype=np.uint8)
+    return decode(path.read_bytes())
+
+
+def decode(content: bytes) -> RgbImage:
+    """Decode an image that is known to be valid."""
+    bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    return np.asarray(bgr, dtype=np.uint8)[:, :, ::-1]
 
 
 def pan(image: RgbImage) -> list[RgbImage]:
@@ -111,7 +123,7 @@ def sequences(folder: Path) -> Iterator[tuple[str, str, list[RgbImage]]]:
             yield f"{place}-{start}", place, frames[start : start + FRAMES + SECOND]
     photos = (
         *sorted(folder.glob("coco_mini/train2017/*.jpg")),
-        *sorted(folder.glob("pennfudan/images/*.png")),
+        *sorted(folder.glob("pennfudan/images/*")),
     )
     for path in photos:
         yield path.stem, path.stem, pan(read_rgb(path))
@@ -147,8 +159,8 @@ def encode_again(frames: Sequence[RgbImage]) -> list[RgbImage]:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())
     buffer.seek(0)
-    with av.open(buffer) as container:
-        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    with av.open(buffer, "r") as read:
+        return [to_rgb(frame) for frame in read.decode(video=0)]
 
 
 def to_video(name: str, place: str, frames: Sequence[RgbImage], **copy: str) -> Video:
@@ -172,7 +184,9 @@ def plan_videos(folder: Path, count: int) -> tuple[list[Video], list[Video]]:
         to_video(
             f"later copy of {name}", place, change_frames(CHANGES[number % 4], frames, rng), copy_of=name
         )
-        for number, (name, place, frames) in enumerate(islice(sequences(folder), 0, count, 8))
+        for number, (name, place, frames) in enumerate(
+            islice(sequences(folder), 0, count, max(1, count // LATER))
+        )
     ]
     return [*originals, *copies], [*later, *again]
 
@@ -196,7 +210,7 @@ def plant(context: Context, videos: Sequence[Video], hard_iou: float) -> str:
 def label(home: Home, content: bytes, pts_ms: int) -> LabeledFrame:
     digest = hashlib.sha256(content).hexdigest()
     home.images.save(f"{digest[:2]}/{digest}.jpg", content)
-    height, width = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE).shape
+    height, width = decode(content).shape[:2]
     person = Instance(fill_box((5, 5, 20, 40), (height, width)), 0.9, (5, 5, 20, 40))
     agreement = compare_instances(
         [person], [], (height, width), load_config("offline").agreement, student_is_semantic=False
@@ -233,7 +247,7 @@ def detected_by_hash(videos: Sequence[Video]) -> set[tuple[int, int]]:
 
 
 def hash_bits(content: bytes) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]], ...]:
-    rgb = np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR), dtype=np.uint8)
+    rgb = np.ascontiguousarray(decode(content))
     images = (rgb, np.ascontiguousarray(rgb[:, ::-1]))
     hashes = (hash_luma(shrink_luma(image, 640)).hash.ravel() for image in images)
     return tuple(np.where(bits, 1, -1).astype(np.float32) for bits in hashes)
@@ -305,7 +319,10 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=200)
     arguments = parser.parse_args()
     videos, later = plan_videos(arguments.data, arguments.copies)
-    print(f"{len(videos)} videos of {len({one.place for one in videos})} places; later {len(later)} more")
+    print(
+        f"{len(videos)} videos of {len({one.place for one in videos})} places; later {len(later)} more",
+        flush=True,
+    )
     with tempfile.TemporaryDirectory(prefix="maskmill-leaks-") as temporary:
         home = Home(Path(temporary))
         home.create()

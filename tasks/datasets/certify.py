@@ -105,7 +105,14 @@ def _count_several(found: Sequence[set[str | None]]) -> int:
 
 def leaks_page(leaks: LeakCertificate, home: Home) -> str:
     """Return the HTML page with images of the most similar pairs."""
-    return render_leaks(leaks, _tiles(leaks.pairs[:MAX_PAIRS], home))
+    return render_leaks(leaks, _tiles(_varied(leaks.pairs)[:MAX_PAIRS], home))
+
+
+def _varied(pairs: Sequence[NearestPair]) -> list[NearestPair]:
+    """Return the most similar pair of each two videos, then the others."""
+    first = {(pair.video_id, pair.nearest_video_id): pair for pair in reversed(pairs)}
+    chosen = {id(pair) for pair in first.values()}
+    return sorted(pairs, key=lambda pair: id(pair) not in chosen)
 
 
 def _tiles(pairs: Sequence[NearestPair], home: Home) -> Iterator[tuple[NearestPair, bytes, bytes]]:

@@ -36,7 +36,7 @@ from tasks.datasets.remove import remove_dataset
 from tasks.execution.context import close_databases, database_of, open_context
 from tasks.garbage import Ages, collect_garbage
 from tests.planted_reviews import box_mask
-from tests.tasks.datasets.planting import SIZE_HW, PlantedVideo, correct, plant
+from tests.tasks.datasets.planting import SIZE_HW, PlantedVideo, correct, plant, scene
 
 
 @pytest.fixture
@@ -227,7 +227,8 @@ def test_the_commands_show_what_was_made(home: Home) -> None:
 
 @pytest.mark.slow
 def test_a_killed_create_leaves_no_half_version(home: Home) -> None:
-    plant(home, [PlantedVideo(f"v{number}", frames=40) for number in range(15)])
+    same = [scene("v", 0)] * 40
+    plant(home, [PlantedVideo(f"v{number}", frames=40, images=same) for number in range(15)])
     command = [sys.executable, "-m", "flows.cli.main", "dataset", "create", "night", "--home", str(home.root)]
     for stored in (1, 500):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
