@@ -11,8 +11,6 @@ from itertools import accumulate
 from typing import Literal
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from configs.errors import ConfigError
 from labeling.datasets.versions.content import VideoCredit
@@ -162,6 +160,9 @@ def _labels(anchors: Iterable[Anchor], near: Iterable[tuple[str, str]]) -> dict[
 
 def _groups(keys: Mapping[str, str], near: Iterable[tuple[str, str]]) -> list[list[str]]:
     """Return the new videos that are connected, each group by video id."""
+    from scipy.sparse import coo_array  # imported only if required: it takes half a second
+    from scipy.sparse.csgraph import connected_components
+
     nodes = {key: number for number, key in enumerate(sorted(set(keys.values())))}
     edges = [(nodes[one], nodes[other]) for one, other in near if one in nodes and other in nodes]
     rows, columns = np.array(edges, dtype=np.int64).reshape(-1, 2).T
