@@ -1,6 +1,6 @@
 """What near-duplicates are found by: a small gray image of each frame.
 
-The perceptual hash that removes near-duplicates within a run does not survive a crop: of its 256 bits, 97 differ for a
+The perceptual hash that removes near-duplicates within a run does not survive a crop: of its 256 bits, up to 98 differ for a
 crop of 5 %, and 90 for the most similar unrelated images. Small gray images with the slow changes of brightness
 removed do: first as coarse vectors, compared all with all; then, for the similar ones, as images that are
 shifted and scaled against each other (`labeling.datasets.splits.similarity`).
