@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 
 from configs.load import load_config
-from configs.models import Sampling
+from configs.models import Agreement, Sampling
 from db.connection.database import open_database
 from db.datasets.queries import find_version, version_rows
 from db.models.core import ShardRow
@@ -212,9 +212,7 @@ def label(home: Home, content: bytes, pts_ms: int) -> LabeledFrame:
     home.images.save(f"{digest[:2]}/{digest}.jpg", content)
     height, width = decode(content).shape[:2]
     person = Instance(fill_box((5, 5, 20, 40), (height, width)), 0.9, (5, 5, 20, 40))
-    agreement = compare_instances(
-        [person], [], (height, width), load_config("offline").agreement, student_is_semantic=False
-    )
+    agreement = compare_instances([person], [], (height, width), Agreement(), student_is_semantic=False)
     return LabeledFrame(
         *(pts_ms, 0, 100.0, "", "accepted"),
         size_hw=(height, width),
@@ -232,7 +230,7 @@ def detected(videos: Sequence[Video], folder: Path) -> set[tuple[int, int]]:
     everything = np.arange(len(groups))
     with ThumbnailFile(len(groups), folder) as file:
         file.put(everything, np.stack([one for one in thumbnails if one is not None]))
-        return near_groups(file, groups, everything, everything)
+        return near_groups(file, groups, everything, everything[:0])
 
 
 def detected_by_hash(videos: Sequence[Video]) -> set[tuple[int, int]]:

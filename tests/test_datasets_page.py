@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,14 @@ PAGE = (ROOT / "docs" / "datasets.md").read_text("utf-8")
 
 
 def test_the_commands_of_the_page_make_compare_and_write_versions(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, sqlite_with_tables: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MASKMILL_HOME", raising=False)
     monkeypatch.delenv("MASKMILL_DATABASE_URL", raising=False)
     home = Home(tmp_path / ".maskmill")
+    home.create()
+    shutil.copyfile(sqlite_with_tables, home.database)
     videos = [PlantedVideo("v0", decision="easy"), PlantedVideo("v1"), PlantedVideo("v2", decision="review")]
     run_id = plant(home, videos)
     commands = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.S) for line in block.splitlines()]

@@ -73,9 +73,8 @@ def near_keys(
     numbers = {key: number for number, key in enumerate(keys)}
     chosen = np.array([numbers[key] for key in of_video], dtype=np.int64)[frames.videos]
     others = np.array([numbers[key] for key in known.keys], dtype=np.int64)[known.groups]
-    rows = np.flatnonzero(is_new)
-    columns = np.concatenate([rows, np.arange(len(frames.ids), len(frames.ids) + len(known))])
-    pairs = near_groups(file, np.concatenate([chosen, others]), rows, columns)
+    of_known = np.arange(len(frames.ids), len(frames.ids) + len(known))
+    pairs = near_groups(file, np.concatenate([chosen, others]), np.flatnonzero(is_new), of_known)
     return {(keys[one], keys[other]) for one, other in pairs}
 
 

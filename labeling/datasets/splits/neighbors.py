@@ -33,23 +33,37 @@ class NearestFrames:
 
 
 def near_groups(
-    file: ThumbnailFile, groups: Positions, rows: Positions, columns: Positions
+    file: ThumbnailFile, groups: Positions, new: Positions, known: Positions
 ) -> set[tuple[int, int]]:
-    """Return the pairs of groups with a near-duplicate of a frame in `rows` among those in `columns`.
+    """Return the pairs of groups with a near-duplicate of a new frame among the new and the known ones.
 
     Args:
         file: the small images.
         groups: group of each frame; frames of one group are not compared.
-        rows, columns: positions of frames.
+        new, known: positions of frames.
     """
     found: set[tuple[int, int]] = set()
-    for some_rows, some_columns, products in _blocks(file, rows, columns):
+    for first in range(0, len(new), _ROWS):  # each pair of new frames once
+        columns = np.concatenate([new[first:], known])
+        found |= _near_in(_blocks(file, new[first : first + _ROWS], columns), file, groups, found)
+    return found
+
+
+def _near_in(
+    blocks: Iterator[tuple[Positions, Positions, Vectors]],
+    file: ThumbnailFile,
+    groups: Positions,
+    known: set[tuple[int, int]],
+) -> set[tuple[int, int]]:
+    """Return the pairs of groups with near-duplicates in these blocks; the known ones are not compared again."""
+    found: set[tuple[int, int]] = set()
+    for some_rows, some_columns, products in blocks:
         of_rows, of_columns = groups[some_rows], groups[some_columns]
         products[of_rows[:, None] == of_columns[None]] = -1
         at = np.flatnonzero(products.ravel() >= COARSE_NEAR)
         one, other = np.divmod(at, len(some_columns))
         pairs = np.sort(np.stack([of_rows[one], of_columns[other]], axis=1), axis=1)
-        chosen = _most_similar(pairs, products.ravel()[at], found)
+        chosen = _most_similar(pairs, products.ravel()[at], known | found)
         first = file.thumbnails(some_rows[one[chosen]])
         second = file.thumbnails(some_columns[other[chosen]])
         is_near = similarities(first, second) >= NEAR

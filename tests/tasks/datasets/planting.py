@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from configs.load import load_config
+from configs.models import Agreement
 from db.connection.database import Database
 from db.models.core import ShardRow, content_id, frame_id, utc_now
 from db.models.review import AnnotationRow, ConsensusRow, LabelStudioProjectRow, ReviewedInstanceRow
@@ -35,6 +36,7 @@ from tests.fakes.images import save_image
 from tests.planted_reviews import box_mask
 
 SIZE_HW = (90, 120)
+AGREEMENT = Agreement()
 CARDS = {
     "teacher": ModelCard("planted", "teacher", "1f" * 32, "{}"),
     "student": ModelCard("planted", "student", "", "{}", gives_instances=False),
@@ -105,9 +107,7 @@ def _labeled(home: Home, video: PlantedVideo, number: int) -> LabeledFrame:
     size_hw = (image.shape[0], image.shape[1])
     mask = box_mask(10 + number, 10, 30, 60, size_hw)
     person = Instance(mask, 0.9, mask.box_xywh)
-    agreement = compare_instances(
-        [person], [], size_hw, load_config("offline").agreement, student_is_semantic=False
-    )
+    agreement = compare_instances([person], [], size_hw, AGREEMENT, student_is_semantic=False)
     return LabeledFrame(
         pts_ms=500 * number,
         shot_start_ms=0,

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,18 +32,10 @@ from tasks.browse import remove_runs
 from tasks.datasets.create import CreatedDataset, create_dataset
 from tasks.datasets.order import LOCK, DatasetOrder
 from tasks.datasets.remove import remove_dataset
-from tasks.execution.context import close_databases, database_of, open_context
+from tasks.execution.context import database_of, open_context
 from tasks.garbage import Ages, collect_garbage
 from tests.planted_reviews import box_mask
 from tests.tasks.datasets.planting import SIZE_HW, PlantedVideo, correct, plant, scene
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    """A home with SQLite; the first test runs on PostgreSQL too."""
-    monkeypatch.delenv("MASKMILL_DATABASE_URL", raising=False)
-    yield Home(tmp_path / "home")
-    close_databases()
 
 
 def create(home: Home, name: str = "night", **order: object) -> CreatedDataset:
@@ -228,8 +219,8 @@ def test_the_commands_show_what_was_made(home: Home) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("stored", [1, pytest.param(501, marks=pytest.mark.long)])
 def test_a_killed_create_leaves_no_half_version(home: Home, stored: int) -> None:
-    same = [scene("v", 0)] * 40
-    plant(home, [PlantedVideo(f"v{number}", frames=40, images=same) for number in range(15)])
+    same = [scene("v", 0)] * 200
+    plant(home, [PlantedVideo(f"v{number}", frames=200, images=same) for number in range(3)])
     command = [sys.executable, "-m", "flows.cli.main", "dataset", "create", "night", "--home", str(home.root)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while count(home, FrameLabelsRow)[0] < stored and process.poll() is None:

@@ -1,7 +1,6 @@
 """What an exported version holds beside its masks: the leak certificate, its page, and the card; and `diff`."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from labeling.structures.masks import Mask
 from tasks.datasets.create import create_dataset
 from tasks.datasets.export import export_dataset_version
 from tasks.datasets.order import DatasetOrder
-from tasks.execution.context import close_databases, database_of, open_context
+from tasks.execution.context import database_of, open_context
 from tests.planted_reviews import box_mask
 from tests.tasks.datasets.planting import SIZE_HW, PlantedVideo, correct, plant, scene
 
@@ -32,15 +31,11 @@ VIDEOS = [
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    """A home with a dataset of ten videos, half of them train and half test."""
-    monkeypatch.delenv("MASKMILL_DATABASE_URL", raising=False)
-    home = Home(tmp_path / "home")
+def dataset(home: Home) -> None:
+    """A dataset of ten videos, half of them train and half test."""
     run_id = plant(home, VIDEOS)
     correct(home, run_id, VIDEOS[0].frame_id(0), box_mask(5, 5, 20, 20, SIZE_HW))
     create(home)
-    yield home
-    close_databases()
 
 
 def create(home: Home) -> None:
@@ -53,6 +48,7 @@ def call(*words: str, home: Home) -> str:
     return done.stdout
 
 
+@pytest.mark.usefixtures("dataset")
 def test_the_files_of_the_splits_are_read_by_pycocotools_and_hold_each_frame_once(
     home: Home, tmp_path: Path
 ) -> None:
@@ -69,6 +65,7 @@ def test_the_files_of_the_splits_are_read_by_pycocotools_and_hold_each_frame_onc
     )
 
 
+@pytest.mark.usefixtures("dataset")
 def test_the_certificate_of_a_divided_dataset_is_clean_and_that_of_a_leak_is_not(
     home: Home, tmp_path: Path
 ) -> None:
@@ -96,6 +93,7 @@ def split_of(certificate: dict[str, list[dict[str, object]]], video: PlantedVide
     return "test" if video.id[:12] in tested else "train"
 
 
+@pytest.mark.usefixtures("dataset")
 def test_diff_lists_frames_and_masks_with_iou_and_reviewers(home: Home) -> None:
     with database_of(home).session() as session:
         run_id = latest_run(session).id
@@ -120,6 +118,7 @@ def test_diff_lists_frames_and_masks_with_iou_and_reviewers(home: Home) -> None:
     assert "frames: 2 added, 30 removed; masks in changed frames: none" in printed
 
 
+@pytest.mark.usefixtures("dataset")
 def test_the_card_says_where_frames_and_masks_come_from(home: Home, tmp_path: Path) -> None:
     text = call("card", "night", home=home)
     assert text.startswith("# night@1\n")

@@ -1,8 +1,5 @@
 """Frames of one video, source or place are never in two splits, and never move."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -18,17 +15,10 @@ from labeling.storage.home import Home
 from labeling.structures.frames import RgbImage
 from tasks.datasets.create import CreatedDataset, create_dataset
 from tasks.datasets.order import DatasetOrder
-from tasks.execution.context import close_databases, database_of, open_context
+from tasks.execution.context import database_of, open_context
 from tests.tasks.datasets.planting import PlantedVideo, plant, scene
 
 HALVES = Division((0.5, 0.0, 0.5))
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    monkeypatch.delenv("MASKMILL_DATABASE_URL", raising=False)
-    yield Home(tmp_path / "home")
-    close_databases()
 
 
 def create(home: Home, name: str = "night", **order: object) -> CreatedDataset:
