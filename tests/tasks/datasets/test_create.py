@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from configs.errors import AlreadyRunning, ConfigError
 from db.datasets.queries import find_version, list_versions, version_frames
+from db.datasets.writes import NewVersion, PlacedFrame, store_version
 from db.models.core import DecisionRow, InstanceRow, SourceRow
 from db.models.datasets import (
     DatasetRow,
@@ -58,6 +60,7 @@ def make_old(home: Home) -> None:
         os.utime(path, (moment, moment))
 
 
+VERSION_TABLES = (DatasetVersionRow, SnapshotRow, SnapshotFrameRow, DatasetSplitRow)
 VIDEOS = [PlantedVideo(f"v{number}") for number in range(4)]
 
 
@@ -136,33 +139,27 @@ def test_frames_of_several_runs_come_from_the_first_that_has_them(home: Home) ->
     assert len(ids) == 12
 
 
-@pytest.mark.parametrize(
-    ("conditions", "videos"),
-    [
-        (["license=cc-by*"], {"v0", "v1"}),
-        (["license!=cc-by*"], {"v2"}),
-        (["uploader=ann", "title=v1*"], {"v1"}),
-        (["trust>0"], set()),
-        (["iou<0.5", "width=120"], {"v0", "v1", "v2"}),
-        (["iou>=0.5"], set()),
-    ],
-)
-def test_conditions_choose_frames(home: Home, conditions: list[str], videos: set[str]) -> None:
-    plant(
-        home,
-        [
-            PlantedVideo("v0", license="CC-BY-4.0", uploader="ann"),
-            PlantedVideo("v1", license="cc-by-sa", uploader="Ann"),
-            PlantedVideo("v2"),
-        ],
-    )
-    query = parse_query((), ("accepted",), conditions)
-    if not videos:
-        with pytest.raises(ConfigError, match="would be empty"):
-            create(home, query=query)
-        return
-    create(home, query=query)
-    assert {one.title for one in frames_of(home, "night")} == {f"{name}.mp4" for name in videos}
+CONDITIONS = [
+    (["license=cc-by*"], {"v0", "v1"}),
+    (["license!=cc-by*"], {"v2"}),
+    (["uploader=ann", "title=v1*"], {"v1"}),
+    (["trust>0"], set()),
+    (["iou<0.5", "width=120"], {"v0", "v1", "v2"}),
+    (["iou>=0.5"], set()),
+]
+
+
+def test_conditions_choose_frames(home: Home) -> None:
+    ann = PlantedVideo("v0", license="CC-BY-4.0", uploader="ann")
+    plant(home, [ann, PlantedVideo("v1", license="cc-by-sa", uploader="Ann"), PlantedVideo("v2")])
+    for number, (conditions, videos) in enumerate(CONDITIONS):
+        name, query = f"d{number}", parse_query((), ("accepted",), conditions)
+        if not videos:
+            with pytest.raises(ConfigError, match="would be empty"):
+                create(home, name, query=query)
+            continue
+        create(home, name, query=query)
+        assert {one.title for one in frames_of(home, name)} == {f"{video}.mp4" for video in videos}
 
 
 def test_one_version_is_made_at_a_time(home: Home) -> None:
@@ -216,8 +213,26 @@ def test_the_commands_show_what_was_made(home: Home) -> None:
     assert gone.exit_code == 2
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("stored", [1, pytest.param(501, marks=pytest.mark.long)])
+def test_a_version_that_fails_halfway_is_not_there(home: Home) -> None:
+    plant(home, VIDEOS[:1])
+    frame = VIDEOS[0].frame_id(0)
+    create(home)
+    with database_of(home).session() as session:
+        [labels_id, *_] = session.scalars(select(FrameLabelsRow.id)).all()
+    before = count(home, *VERSION_TABLES)
+    new = NewVersion("night", {}, [], {}, "ab" * 32, [], 2)
+
+    def one_frame() -> Iterator[PlacedFrame]:
+        yield from [PlacedFrame(labels_id, frame, VIDEOS[0].id, "train")] * 2000
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError), database_of(home).transaction() as session:
+        store_version(session, new, one_frame())
+    assert count(home, *VERSION_TABLES) == before
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("stored", [1, 501])
 def test_a_killed_create_leaves_no_half_version(home: Home, stored: int) -> None:
     same = [scene("v", 0)] * 200
     plant(home, [PlantedVideo(f"v{number}", frames=200, images=same) for number in range(3)])
@@ -227,7 +242,7 @@ def test_a_killed_create_leaves_no_half_version(home: Home, stored: int) -> None
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    versions, *others = count(home, DatasetVersionRow, SnapshotRow, SnapshotFrameRow, DatasetSplitRow)
+    versions, *others = count(home, *VERSION_TABLES)
     assert others == ([1, 600, 600] if versions else [0, 0, 0])
     assert count(home, FrameLabelsRow)[0] in (500, 600)
     made = create(home)

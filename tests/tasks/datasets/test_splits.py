@@ -73,15 +73,15 @@ def test_videos_of_a_source_and_near_duplicates_are_in_one_split(home: Home) -> 
 
 
 def test_no_frame_moves_when_a_dataset_grows(home: Home) -> None:
-    plant(home, [PlantedVideo(f"v{number}") for number in range(10)])
+    plant(home, [PlantedVideo(f"v{number}") for number in range(6)])
     create(home)
     before = by_frame(home)
-    grown = [PlantedVideo(f"v{number}", frames=4) for number in range(10)]
-    run_id = plant(home, [*grown, *(PlantedVideo(f"w{number}") for number in range(10))], hard_iou=0.6)
+    grown = [PlantedVideo(f"v{number}", frames=4) for number in range(6)]
+    run_id = plant(home, [*grown, *(PlantedVideo(f"w{number}") for number in range(6))], hard_iou=0.6)
     made = create(home, query=parse_query((run_id,), ("accepted",), ()))
     after = by_frame(home)
     assert made.version.number == 2
-    assert len(after) == 10 * 4 + 10 * 3
+    assert len(after) == 6 * 4 + 6 * 3
     assert {key: after[key] for key in before} == before
     assert all(len(one) == 1 for one in splits(home).values())
 
