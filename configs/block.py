@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from configs.field_docs import describe
+
 Fraction01 = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -15,7 +17,7 @@ class Block(BaseModel):
         frozen=True,
         allow_inf_nan=False,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,  # Prefect's UI shows a field's docstring
+        json_schema_extra=describe,  # Prefect's UI shows a field's docstring
         field_title_generator=lambda key, _: key,  # and its key as the title
     )
 
