@@ -161,8 +161,10 @@ class Review(Block):
     """How long Label Studio may still process a request whose sender was killed or gave up."""
     show_student: bool = True
     """Show the student's mask as a second prediction."""
-    show_keypoints: bool = True
-    """Show the teacher's keypoints, if it has any."""
+    show_keypoints: bool = False
+    """Show the teacher's keypoints, if it has any: 17 points per person, which cover small people."""
+    min_keypoint_score: Fraction01 = 0.5
+    """Confidence of a keypoint that is shown; others stay as the teacher gave them."""
     consensus: Literal["latest", "agreement"] = "latest"
     """Which of several annotations of a frame counts: the one changed last, or the one that agrees best with the
     others, once their mean IoU reaches `min_agreement`."""

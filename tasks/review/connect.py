@@ -8,6 +8,7 @@ from configs.environment import read_variable
 from configs.models import Review as Settings
 from labeling.review.label_studio.client import LabelStudioClient
 from labeling.review.label_studio.credentials import find_credentials
+from labeling.review.label_studio.instructions import instructions
 from labeling.review.label_studio.project import BEST_FIRST, label_config
 from labeling.review.label_studio.s3_storage import S3Keys, bucket_of, find_s3_keys
 from labeling.storage.encode import IMAGES
@@ -17,8 +18,8 @@ LOCAL = "local"
 """Name of the home's own Label Studio, whose port may change."""
 
 _DESCRIPTION = (
-    "Frames on which the student and the teacher disagree, most valuable first. Correct the masks, or submit "
-    "them unchanged; delete all masks if there is no person; choose `unusable` for a bad image."
+    "Images in which a mask may be wrong, most valuable first. Correct the masks, or submit them unchanged; "
+    "delete all masks if there is no person; choose `unusable` for a bad image."
 )
 _NEW_PROJECT = {
     "enable_empty_annotation": True,  # an image without people is a valid annotation
@@ -83,6 +84,7 @@ def open_project(
             settings.project, page, _DESCRIPTION, settings=_NEW_PROJECT
         )
     server.update_label_config(label_studio_id, page)
+    server.fill_instructions(label_studio_id, instructions(settings))
     server.ensure_view(label_studio_id, BEST_FIRST)
     if connection.is_local:
         server.attach_images(label_studio_id, home.root / IMAGES)

@@ -360,6 +360,37 @@ def test_a_renamed_project_is_still_used(desk: Desk) -> None:
     assert desk.states()[frame] == "reviewed"
 
 
+def test_a_starred_annotation_counts_until_its_star_is_taken_away(desk: Desk) -> None:
+    [frame] = plant_run(desk.home, person_frames(1)).frames
+    desk.push()
+    regions = desk.regions(frame)
+    starred = desk.submit(frame, regions[:1])
+    desk.submit(frame, regions)
+    desk.pull()
+    assert len(desk.dataset()[frame].instances) == 2
+    address = f"/api/annotations/{starred}/"
+    desk.http.patch(address, json={"ground_truth": True}).raise_for_status()
+    assert desk.pull().changed == 1
+    assert len(desk.dataset()[frame].instances) == 1
+    with database_of(desk.home).session() as session:
+        assert session.scalars(select(ConsensusRow.rule)).all() == ["starred"]
+    desk.http.patch(address, json={"ground_truth": False}).raise_for_status()
+    desk.pull()
+    assert len(desk.dataset()[frame].instances) == 2
+
+
+def test_the_instructions_are_filled_in_and_those_of_a_team_stay(desk: Desk) -> None:
+    plant_run(desk.home, person_frames(1))
+    desk.push()
+    address = f"/api/projects/{desk.number}/"
+    project = desk.http.get(address).json()
+    assert "A person has no mask" in project["expert_instruction"]
+    assert project["show_instruction"]
+    desk.http.patch(address, json={"expert_instruction": "Ours"}).raise_for_status()
+    desk.push()
+    assert desk.http.get(address).json()["expert_instruction"] == "Ours"
+
+
 def test_an_annotation_is_read_with_the_settings_it_was_made_under(desk: Desk) -> None:
     keypoints = tuple((20.0 + i, 30.0, 0.5) for i in range(17))
     frames = [PlantedFrame([box_mask(10, 10, 30, 80)], keypoints=keypoints) for _ in range(2)]
