@@ -360,23 +360,24 @@ def test_a_renamed_project_is_still_used(desk: Desk) -> None:
     assert desk.states()[frame] == "reviewed"
 
 
-def test_a_starred_annotation_counts_until_its_star_is_taken_away(desk: Desk) -> None:
+def test_the_starred_annotation_counts_and_its_star_moves(desk: Desk) -> None:
+    """A new star removes the other one, whose annotation keeps its time of change."""
     [frame] = plant_run(desk.home, person_frames(1)).frames
     desk.push()
     regions = desk.regions(frame)
-    starred = desk.submit(frame, regions[:1])
-    desk.submit(frame, regions)
+    first, second = desk.submit(frame, regions[:1]), desk.submit(frame, regions)
     desk.pull()
     assert len(desk.dataset()[frame].instances) == 2
-    address = f"/api/annotations/{starred}/"
-    desk.http.patch(address, json={"ground_truth": True}).raise_for_status()
-    assert desk.pull().changed == 1
-    assert len(desk.dataset()[frame].instances) == 1
-    with database_of(desk.home).session() as session:
-        assert session.scalars(select(ConsensusRow.rule)).all() == ["starred"]
-    desk.http.patch(address, json={"ground_truth": False}).raise_for_status()
-    desk.pull()
-    assert len(desk.dataset()[frame].instances) == 2
+    for starred, people in ((first, 1), (second, 2)):
+        address = f"/api/annotations/{starred}/"
+        desk.http.patch(address, json={"ground_truth": True}).raise_for_status()
+        assert desk.pull().changed == 1
+        assert len(desk.dataset()[frame].instances) == people
+        with database_of(desk.home).session() as session:
+            assert session.scalars(select(ConsensusRow.rule)).all() == ["starred"]
+            current = AnnotationRow.state == "current"
+            stars = select(AnnotationRow.external_id).where(current, AnnotationRow.is_starred)
+            assert session.scalars(stars).all() == [starred]
 
 
 def test_the_instructions_are_filled_in_and_those_of_a_team_stay(desk: Desk) -> None:
