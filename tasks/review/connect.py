@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from configs.environment import read_variable
+from configs.errors import LabelStudioRefused
 from configs.models import Review as Settings
 from labeling.review.label_studio.client import LabelStudioClient
 from labeling.review.label_studio.credentials import find_credentials
@@ -68,6 +70,17 @@ def connect(home: Home) -> Iterator[LabelStudioConnection]:
         yield LabelStudioConnection(server, name, access.local, find_s3_keys(secret_from_prefect))
 
 
+def _update_page(server: LabelStudioClient, label_studio_id: int, settings: Settings) -> None:
+    """Set the label config. The control of keypoints stays where annotations have some: Label Studio insists on it."""
+    try:
+        server.update_label_config(label_studio_id, label_config(settings))
+    except LabelStudioRefused as exc:
+        if settings.show_keypoints or exc.status != HTTPStatus.BAD_REQUEST:
+            raise
+        with_keypoints = settings.model_copy(update={"show_keypoints": True})
+        server.update_label_config(label_studio_id, label_config(with_keypoints))
+
+
 def open_project(
     connection: LabelStudioConnection, settings: Settings, home: Home, *, known: int | None
 ) -> int:
@@ -76,14 +89,14 @@ def open_project(
     Args:
         known: project that frames were sent to before; it is used even if it was renamed.
     """
-    server, page = connection.server, label_config(settings)
+    server = connection.server
     if known is not None and server.project_exists(known):
         label_studio_id = known
     else:
         label_studio_id = server.find_or_create_project(
-            settings.project, page, _DESCRIPTION, settings=_NEW_PROJECT
+            settings.project, label_config(settings), _DESCRIPTION, settings=_NEW_PROJECT
         )
-    server.update_label_config(label_studio_id, page)
+    _update_page(server, label_studio_id, settings)
     server.fill_instructions(label_studio_id, instructions(settings))
     server.ensure_view(label_studio_id, BEST_FIRST)
     if connection.is_local:

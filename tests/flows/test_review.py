@@ -174,7 +174,7 @@ def test_corrections_removals_and_additions_are_distinguished(desk: Desk) -> Non
         **kept,
         "id": "AbCdEfGhIj",
         "origin": "manual",
-        "value": {**kept["value"], "rle": list(encode_brush(added))},
+        "value": {**kept["value"], "rle": list(encode_brush(added)), "brushlabels": ["person"]},
     }
     desk.submit(frame, [kept, new], lead_time=30.0)
     desk.pull()
@@ -406,6 +406,18 @@ def test_an_annotation_is_read_with_the_settings_it_was_made_under(desk: Desk) -
     assert person.keypoints == keypoints
     with database_of(desk.home).session() as session:
         assert session.scalars(select(AnnotationRow.verdict)).all() == ["correct"]
+
+
+def test_keypoints_can_be_switched_off_after_some_were_annotated(desk: Desk) -> None:
+    keypoints = tuple((20.0 + i, 30.0, 0.5) for i in range(17))
+    frames = [PlantedFrame([box_mask(10, 10, 30, 80)], keypoints=keypoints) for _ in range(2)]
+    started, waiting = plant_run(desk.home, frames).frames
+    desk.push(show_keypoints=True)
+    desk.submit(started, desk.regions(started))
+    assert desk.push(show_keypoints=False).replaced == 1
+    assert len(desk.regions(waiting)) == 1
+    desk.pull()
+    assert desk.states()[started] == "reviewed"
 
 
 def test_an_annotation_older_than_the_last_pull_is_found_with_its_task(desk: Desk) -> None:
