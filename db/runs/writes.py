@@ -364,6 +364,7 @@ def _instance_rows(
             "refined_by": instance.refined_by,
             "iou_before": instance.iou_before,
             "track_id": _track_id(role, instance, track_ids),
+            "category": instance.category,
             "keypoints": keypoints_column(instance.keypoints),
             **mask,
         }
@@ -396,6 +397,7 @@ def _agreement_row(run_id: str, fid: int, frame: LabeledFrame) -> dict[str, Any]
         "is_hard": agreement.is_hard,
         "matches": [list(match) for match in agreement.matches],
         "mismatches": mismatches_column(agreement),
+        "category_ious": [list(one) for one in agreement.category_ious] or None,
     }
 
 

@@ -14,7 +14,7 @@ from configs.errors import ConfigError, ModelOutputWrong, WeightsCorrupt, Weight
 from configs.segmenters import CustomNetworkBlock, SelfieBlock
 from labeling.segmenters.custom_network import CustomNetworkSegmenter, prepare_input
 from labeling.segmenters.network_files import dequantize, quantize
-from labeling.segmenters.network_output import read_person_map
+from labeling.segmenters.network_output import read_maps, read_person_map
 from labeling.segmenters.selfie import SelfieSegmenter
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance
@@ -311,3 +311,57 @@ def test_the_selfie_network_as_a_custom_network_gives_the_same(shared: Path) -> 
     block = CustomNetworkBlock(kind="litert", path=path, input_hw=(256, 256), layout="nhwc")
     known = SelfieSegmenter(SelfieBlock(), weights_dir=shared / "weights")
     assert CustomNetworkSegmenter(block).segment(frames) == known.segment(frames)
+
+
+@pytest.fixture(scope="module")
+def three_channels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ONNX, float, NCHW: its maps are the channels as they come in."""
+    return save_onnx(
+        tmp_path_factory.mktemp("onnx") / "channels.onnx",
+        [helper.make_node("Identity", ["image"], ["map"])],
+        input_shape=[1, 3, *HW],
+        outputs=[("map", TensorProto.FLOAT)],
+    )
+
+
+def test_each_class_is_an_instance_of_its_category(three_channels: Path) -> None:
+    rgb = noise(*HW)
+    found = segment(rgb, path=three_channels, classes={0: "person", 2: "cat"})
+    assert [one.category for one in found] == ["person", "cat"]
+    assert (found[0].mask.to_array() == (rgb[:, :, 0] > 127)).all()
+    assert (found[1].mask.to_array() == (rgb[:, :, 2] > 127)).all()
+
+
+def test_several_classes_may_be_one_category(three_channels: Path) -> None:
+    rgb = noise(*HW)
+    (vehicle,) = segment(rgb, path=three_channels, classes={1: "vehicle", 2: "vehicle"})
+    assert (vehicle.mask.to_array() == (rgb[:, :, 1:] > 127).any(axis=2)).all()
+    assert vehicle.category == "vehicle"
+
+
+def test_the_values_of_a_class_map_are_classes() -> None:
+    block = CustomNetworkBlock(
+        kind="onnx", path=Path("x"), input_hw=(2, 3), output="class_map", classes={15: "person", 8: "cat"}
+    )
+    maps = read_maps(np.array([[[15, 8, 0], [15, 15, 8]]], np.int64), block)
+    assert maps["person"].tolist() == [[1, 0, 0], [1, 1, 0]]
+    assert maps["cat"].tolist() == [[0, 1, 0], [0, 0, 1]]
+
+
+def test_a_class_that_the_network_does_not_have_is_named(three_channels: Path) -> None:
+    with pytest.raises(ModelOutputWrong, match=r"classes has 8, the output .* has 3 channels"):
+        segment(noise(*HW), path=three_channels, classes={0: "person", 8: "cat"})
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"classes": {0: "person"}, "person_class": 1}, "exclude each other"),
+        ({"classes": {0: "cat"}, "refine": ["guided_filter"]}, "refiners know people only"),
+        ({"classes": {-1: "cat"}}, "greater than or equal to 0"),
+        ({"classes": {0: " cat"}}, "match pattern"),
+    ],
+)
+def test_classes_that_contradict_other_settings_are_refused(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        CustomNetworkBlock(kind="onnx", path=Path("x"), input_hw=HW, **options)
