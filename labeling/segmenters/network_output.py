@@ -51,14 +51,6 @@ class Levels:
         return cls(1 / (limits.max - limits.min), float(-limits.min))
 
 
-def read_person_map(
-    output: NDArray[np.generic], block: CustomNetworkBlock, levels: Levels | None = None
-) -> FloatMap:
-    """Return the only map of `read_maps`, of a block without `classes`; raises as it."""
-    (found,) = read_maps(output, block, levels).values()
-    return found
-
-
 def read_maps(
     output: NDArray[np.generic], block: CustomNetworkBlock, levels: Levels | None = None
 ) -> dict[str, FloatMap]:

@@ -14,7 +14,7 @@ from configs.errors import ConfigError, ModelOutputWrong, WeightsCorrupt, Weight
 from configs.segmenters import CustomNetworkBlock, SelfieBlock
 from labeling.segmenters.custom_network import CustomNetworkSegmenter, prepare_input
 from labeling.segmenters.network_files import dequantize, quantize
-from labeling.segmenters.network_output import read_maps, read_person_map
+from labeling.segmenters.network_output import read_maps
 from labeling.segmenters.selfie import SelfieSegmenter
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance
@@ -182,7 +182,7 @@ def test_an_output_other_than_declared_is_an_error_that_names_both(
 def test_softmax_over_one_channel_is_an_error() -> None:
     block = CustomNetworkBlock(kind="onnx", path=Path("one.onnx"), input_hw=HW, output="logits", softmax=True)
     with pytest.raises(ModelOutputWrong, match="softmax over one channel"):
-        read_person_map(np.zeros((1, 1, *HW), dtype=np.float32), block)
+        read_maps(np.zeros((1, 1, *HW), dtype=np.float32), block)
 
 
 @pytest.mark.parametrize("shape", [HW, (1, *HW), (1, 1, *HW), (*HW, 1), (1, *HW, 1)])
@@ -190,13 +190,13 @@ def test_softmax_over_one_channel_is_an_error() -> None:
 def test_a_map_of_one_channel_is_read_in_any_arrangement(shape: tuple[int, ...], layout: str) -> None:
     values = np.random.default_rng(1).random(HW, dtype=np.float32)
     block = CustomNetworkBlock(kind="onnx", path=Path("m.onnx"), input_hw=HW, layout=layout)
-    assert (read_person_map(values.reshape(shape), block) == values).all()
+    assert (read_maps(values.reshape(shape), block)["person"] == values).all()
 
 
 def test_channels_last_maps_are_read_by_their_layout() -> None:
     values = np.random.default_rng(1).random((1, *HW, 4), dtype=np.float32)
     block = CustomNetworkBlock(kind="onnx", path=Path("m.onnx"), input_hw=HW, layout="nhwc", person_class=3)
-    assert (read_person_map(values, block) == values[0, :, :, 3]).all()
+    assert (read_maps(values, block)["person"] == values[0, :, :, 3]).all()
 
 
 def test_an_input_other_than_declared_is_an_error_that_names_both(first_channel: Path) -> None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from configs.models import Review
 from labeling.review.label_studio.annotations import read_annotations
-from labeling.review.label_studio.instructions import instructions
+from labeling.review.label_studio.instructions import explain_to_annotators, instructions
 from labeling.review.label_studio.project import PERSON_COLORS, label_config
 from labeling.review.label_studio.tasks import make_task, region_id
 from labeling.review.records import ReviewedFrame, ReviewItem
@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.labelstudio, pytest.mark.slow]
 
 SIZE = (360, 640)
 SETTINGS = Review(show_keypoints=True)
+REASONS = ["the teacher is unsure: lowest score 0.48 (minimum 0.70)", "the student missed 1 person"]
 COLORS = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in PERSON_COLORS[:3]])
 """Of the people; Label Studio draws masks with an opacity of 0.6."""
 SIZES = [(1280, 720), (480, 360), (3840, 2160)]
@@ -80,6 +81,7 @@ class Desk:
         )
         people = [person(10 * frame_id + i, one, keypoints=keypoints) for i, one in enumerate(PEOPLE)]
         item = item_of(*people, frame_id=frame_id, image="ab/street.png", student=PEOPLE[0])
+        item = replace(item, why=explain_to_annotators(REASONS))
         url = f"/data/local-files/?d=images/{item.image}"
         [task] = self.studio.server.import_tasks(self.project, [make_task(item, SETTINGS, url)])
         return item, task
