@@ -408,6 +408,7 @@ def test_an_annotation_is_read_with_the_settings_it_was_made_under(desk: Desk) -
         assert session.scalars(select(AnnotationRow.verdict)).all() == ["correct"]
 
 
+@pytest.mark.long
 def test_keypoints_can_be_switched_off_after_some_were_annotated(desk: Desk) -> None:
     keypoints = tuple((20.0 + i, 30.0, 0.5) for i in range(17))
     frames = [PlantedFrame([box_mask(10, 10, 30, 80)], keypoints=keypoints) for _ in range(2)]

@@ -204,6 +204,7 @@ def test_a_new_person_is_painted_after_a_press_of_the_button(desk: Desk) -> None
     assert frame.instances[3].mask.to_array()[distance_to_stroke() < 2].all()
 
 
+@pytest.mark.long
 def test_what_is_painted_under_a_person_s_number_belongs_to_that_person(desk: Desk) -> None:
     """A stroke without a selected mask makes a second region with the selected label."""
     item, task = desk.add_task(14)
@@ -235,6 +236,7 @@ def test_the_keys_of_tools_select_tools_and_a_click_with_the_arrow_a_mask(desk: 
     assert origins == ["prediction", "prediction", "prediction-changed"]
 
 
+@pytest.mark.long
 def test_the_instructions_are_shown_where_labeling_begins(desk: Desk) -> None:
     desk.add_task(16)
     desk.annotator.page.goto(f"{desk.annotator.url}/projects/{desk.project}/data?labeling=1")
