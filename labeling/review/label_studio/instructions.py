@@ -17,7 +17,7 @@ brush (B), or remove with the eraser (E). While nothing is selected, the brush p
 <li><b>A mask shows no {label}</b> (a coat, a poster, a shadow): select it and press Delete.</li>
 <li><b>The image is too dark, blurred or damaged:</b> choose <code>unusable</code> and press Submit.</li>
 </ol>
-<p>Reflections, statues and people in pictures are no {label}. What a {label} wears or carries belongs to the mask; what
+<p>Reflections, statues and people on posters are no {label}. What a {label} wears or carries belongs to the mask; what
 hides a part of the {label} does not. You are not sure: press Skip. A colleague made a better annotation of the
 same image: give it the star; it counts then.</p>
 """
