@@ -6,8 +6,7 @@ from typing import Any
 
 import yaml
 
-from configs.block import Block
-from configs.field_docs import field_docs
+from configs.block import Block, field_docs
 from configs.models import RunConfig
 from configs.trees import BASE, PRESETS
 
