@@ -10,6 +10,7 @@ from more_itertools import batched
 from sqlalchemy import Select, and_, bindparam, func, select
 from sqlalchemy.orm import Session
 
+from configs.categories import order_categories, stored_categories
 from configs.errors import ConfigError
 from db.frames.listing import to_keypoints
 from db.models.core import FrameRow
@@ -142,6 +143,18 @@ def version_videos(session: Session, snapshot_id: str) -> list[VideoCredit]:
     return [VideoCredit(**{name: getattr(row, name) for name in fields}) for row in rows]
 
 
+def version_categories(session: Session, made: DatasetVersionRow) -> tuple[str, ...]:
+    """Return the categories of a version: those of its runs' configs, and those that its masks have."""
+    of_masks = (
+        select(LabelRow.category)
+        .join(SnapshotFrameRow, SnapshotFrameRow.labels_id == LabelRow.labels_id)
+        .where(SnapshotFrameRow.snapshot_id == made.snapshot_id)
+        .distinct()
+    )
+    of_runs = (name for run in made.runs for name in stored_categories(run["config"]))
+    return order_categories([*of_runs, *session.scalars(of_masks)])
+
+
 class VersionFrame(NamedTuple):
     """A frame of a version, without its people."""
 
@@ -228,7 +241,7 @@ _LABELS = (
         *(LabelRow.mask_box_x, LabelRow.mask_box_y, LabelRow.mask_box_w, LabelRow.mask_box_h, LabelRow.score),
         *(LabelRow.detector_box_x, LabelRow.detector_box_y, LabelRow.detector_box_w, LabelRow.detector_box_h),
         *(LabelRow.keypoints, LabelRow.model, LabelRow.reviewer, LabelRow.refined_by, LabelRow.iou_before),
-        *(LabelRow.track_id, LabelRow.origin),
+        *(LabelRow.track_id, LabelRow.category, LabelRow.origin),
     )
     .where(LabelRow.labels_id.in_(bindparam("labels", expanding=True)))
     .order_by(LabelRow.labels_id, LabelRow.rank)

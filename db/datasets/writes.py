@@ -110,6 +110,7 @@ def _label_rows(one: FrozenFrame) -> Iterator[dict[str, Any]]:
             "refined_by": person.refined_by,
             "iou_before": person.iou_before,
             "track_id": person.track_id,
+            "category": person.category,
             **box_columns("mask_box", person.tight_xywh),
             **box_columns("detector_box", person.box_xywh),
         }

@@ -115,6 +115,7 @@ class LabelRow(Base):
         comment="IoU with the model's own mask; null: not refined"
     )
     track_id: Mapped[int | None] = mapped_column(comment="the person in this video; null: not tracked")
+    category: Mapped[str] = mapped_column(comment="of the dataset")
 
 
 class SnapshotFrameRow(Base):

@@ -38,7 +38,7 @@ class PredictionKeeper:
         card = model.card
         if card.kind not in _KINDS or not card.weights_sha256 or settings_of(card).get("refine"):
             return model
-        kept = KeptSegmenter(model, self.folder / _model_key(card))
+        kept = KeptSegmenter(model, self.folder / model_key(card))
         self._open.append(kept)
         return kept
 
@@ -98,7 +98,8 @@ def _key_range(clip: Clip) -> tuple[int, int | None]:
     return int(1000 * clip.start_s), None if clip.end_s is None else int(1000 * clip.end_s) + 1
 
 
-def _model_key(card: ModelCard) -> str:
+def model_key(card: ModelCard) -> str:
+    """Return the name of the folder of a model's predictions by the code of this installation."""
     parts = (card.kind, card.name, card.weights_sha256, card.settings, _code_hash())
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
 

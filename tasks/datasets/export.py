@@ -1,14 +1,12 @@
 """Write a dataset version as COCO files of train, val and test."""
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from db.datasets.queries import find_version, version_frames
+from db.datasets.queries import find_version, version_categories, version_frames
 from labeling.datasets.formats.coco_splits import write_coco_splits
 from labeling.datasets.object_store import export_to
-from labeling.datasets.records import DatasetFrame, ExportSummary
+from labeling.datasets.records import ExportSummary
 from labeling.datasets.staging import ImageTarget
 from tasks.datasets.card import dataset_card
 from tasks.datasets.certify import certify, leaks_page
@@ -45,16 +43,12 @@ def export_dataset_version(
             "README.md": dataset_card(session, made).encode(),
         }
         frames = version_frames(session, made, context.home)
-        written = export_to(target, partial(_write, frames, copy=copy, beside=beside))
+        categories = version_categories(session, made)
+
+        def write(folder: Path, images: ImageTarget | None) -> ExportSummary:
+            return write_coco_splits(
+                frames, folder, copy=copy, images=images, beside=beside, categories=categories
+            )
+
+        written = export_to(target, write)
         return ExportedVersion(written, f"{made.name}@{made.number}", leaks.is_clean, leaks.near)
-
-
-def _write(
-    frames: Iterator[DatasetFrame],
-    folder: Path,
-    images: ImageTarget | None,
-    *,
-    copy: bool,
-    beside: Mapping[str, bytes],
-) -> ExportSummary:
-    return write_coco_splits(frames, folder, copy=copy, images=images, beside=beside)

@@ -1,11 +1,12 @@
 """COCO format with annotation files for each split: `instances_train.json`, `person_keypoints_train.json` and so on."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from more_itertools import batched
 
+from configs.categories import PERSON
 from labeling.datasets.formats.coco import WRITTEN_AT_ONCE, CocoFiles
 from labeling.datasets.records import DatasetFrame, ExportCheck, ExportSummary
 from labeling.datasets.staging import ImageFolder, ImageTarget, stage_export, write_new
@@ -14,13 +15,14 @@ from labeling.runtime.memory import collecting_rarely
 SPLITS = ("train", "val", "test")
 
 
-def write_coco_splits(
+def write_coco_splits(  # noqa: PLR0913  # the frames, and a keyword per choice
     frames: Iterable[DatasetFrame],
     folder: Path,
     *,
     copy: bool = False,
     images: ImageTarget | None = None,
     beside: Mapping[str, bytes] | None = None,
+    categories: Sequence[str] = (PERSON,),
 ) -> ExportSummary:
     """Write frames with a `split` as COCO; see `labeling.datasets.formats.coco.write_coco` for the records.
 
@@ -36,7 +38,9 @@ def write_coco_splits(
         check = ExportCheck()
         with ExitStack() as stack:
             files = {
-                split: stack.enter_context(CocoFiles(staging, suffix=f"_{split}", check=check))
+                split: stack.enter_context(
+                    CocoFiles(staging, categories=categories, suffix=f"_{split}", check=check)
+                )
                 for split in SPLITS
             }
             for batch in batched(frames, WRITTEN_AT_ONCE):

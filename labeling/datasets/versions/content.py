@@ -12,7 +12,6 @@ import orjson
 from labeling.datasets.provenance import to_json
 from labeling.datasets.records import DatasetFrame, DatasetInstance
 
-CATEGORY = "person"
 LABELS_DIGITS = 32
 """Of the id of a frame's labels: 128 bits."""
 _FORMAT = b"maskmill dataset 1\n"
@@ -47,7 +46,7 @@ def labels_id(frame: DatasetFrame, key: int, image: str, reviewer: str | None) -
 
 def _canonical(instance: DatasetInstance) -> list[object]:
     return [
-        *(CATEGORY, instance.mask.counts.decode("ascii"), instance.score, list(instance.box_xywh)),
+        *(instance.category, instance.mask.counts.decode("ascii"), instance.score, list(instance.box_xywh)),
         *(instance.keypoints, instance.model, instance.origin, instance.reviewer),
         *(instance.refined_by, instance.iou_before, instance.track_id),
     ]

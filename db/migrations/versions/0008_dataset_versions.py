@@ -1,14 +1,14 @@
 """Dataset versions: frozen selections of frames with their labels.
 
-Revision ID: 0006
-Revises: 0005
+Revision ID: 0008
+Revises: 0007
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
@@ -149,6 +149,7 @@ def upgrade() -> None:
         sa.Column(
             "track_id", sa.BigInteger, nullable=True, comment="the person in this video; null: not tracked"
         ),
+        sa.Column("category", sa.String, nullable=False, comment="of the dataset"),
         sa.ForeignKeyConstraint(["labels_id"], ["frame_labels.id"], name="fk_label_labels_id"),
         sa.PrimaryKeyConstraint("labels_id", "rank", name="pk_label"),
     )
