@@ -41,7 +41,7 @@ def _heading(details: VersionDetails) -> Iterator[str]:
     made = details.version
     yield f"# {made.full_name}"
     yield ""
-    yield f"People in frames of video, as masks. Content id: `{made.id}`."
+    yield f"Frames of video with masks. Content id: `{made.id}`."
 
 
 def _content(details: VersionDetails, figures: VersionFigures) -> Iterator[str]:
@@ -49,7 +49,7 @@ def _content(details: VersionDetails, figures: VersionFigures) -> Iterator[str]:
     yield "## Content"
     yield ""
     yield (
-        f"{count_of(made.frames, 'frame')} with {count_of(made.instances, 'person mask')} from "
+        f"{count_of(made.frames, 'frame')} with {count_of(made.instances, 'mask')} from "
         f"{count_of(made.videos, 'video')} (sets of images count as one); "
         f"{count_of(figures.frames_without_people, 'frame')} without people."
     )

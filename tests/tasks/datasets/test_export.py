@@ -122,7 +122,7 @@ def test_diff_lists_frames_and_masks_with_iou_and_reviewers(home: Home) -> None:
 def test_the_card_says_where_frames_and_masks_come_from(home: Home, tmp_path: Path) -> None:
     text = call("card", "night", home=home)
     assert text.startswith("# night@1\n")
-    assert "30 frames with 30 person masks from 10 videos" in text
+    assert "30 frames with 30 masks from 10 videos" in text
     assert "| CC0 | 10 |" in text
     assert "| planted:teacher | - | corrected by a reviewer | 1 |" in text
     assert "| planted:teacher | - | not seen by a person | 29 |" in text
