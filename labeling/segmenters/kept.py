@@ -31,10 +31,11 @@ class PredictionKeeper:
     def wrap(self, models: Models) -> Models:
         """Return the models of one shard; those that depend on more than the image are as before."""
         roles = {"pose": models.pose, "verifier": models.verifier}
-        others = {role: self._wrap(model) if model else None for role, model in roles.items()}
-        return Models(self._wrap(models.teacher), self._wrap(models.student), **others)
+        others = {role: self.keep(model) if model else None for role, model in roles.items()}
+        return Models(self.keep(models.teacher), self.keep(models.student), **others)
 
-    def _wrap(self, model: Segmenter) -> Segmenter:
+    def keep(self, model: Segmenter) -> Segmenter:
+        """Return a model of one shard whose predictions are kept; one that depends on more than the image is as before."""
         card = model.card
         if card.kind not in _KINDS or not card.weights_sha256 or settings_of(card).get("refine"):
             return model
