@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from configs.block import Block, Fraction01
 
-Feature = Literal["score", "decided", "flip_iou", "networks_iou"]
+Feature = Literal["score", "decided", "flip_iou"]
 
 
 class Threshold(Block):

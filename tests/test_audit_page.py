@@ -11,8 +11,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from configs.load import load_config
 from flows.cli.main import app
+from labeling.audit.records import open_mask_file
+from labeling.storage.home import Home
 from labeling.structures.masks import Mask
+from tasks.audit import Audit, audit_files, name_files
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "audit.md").read_text("utf-8")
@@ -167,3 +171,33 @@ def _runs(box: tuple[int, int, int, int]) -> list[int]:
     pixels = np.zeros(SIZE_HW, dtype=np.bool_)
     pixels[y : y + h, x : x + w] = True
     return [int(run) for run in Mask.from_array(pixels).to_runs()]
+
+
+@pytest.mark.shared
+def test_a_second_audit_uses_the_kept_predictions_of_real_networks(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three images in batches of two, the last one's predictions are lost, as by a kill before they were written."""
+    monkeypatch.setattr("tasks.audit.BATCH", 2)
+    coco = shared / "data" / "coco_mini"
+    tree = json.loads((coco / "annotations" / "instances_train2017.json").read_text())
+    people = [one["image_id"] for one in tree["annotations"] if one["category_id"] == 1]
+    tree["images"] = [image for image in tree["images"] if image["id"] in people][:3]
+    ids = {image["id"] for image in tree["images"]}
+    tree["annotations"] = [one for one in tree["annotations"] if one["image_id"] in ids]
+    path, home = tmp_path / "small.json", Home(tmp_path / "home")
+    path.write_text(json.dumps(tree))
+
+    def audit() -> Audit:
+        with open_mask_file() as masks:
+            files = name_files([path], [coco / "train2017"])
+            config = load_config("lite", [f"weights_dir={shared / 'weights'}"])
+            return audit_files(files, config, home, masks, config_name="lite", max_hash_distance=0)
+
+    first = audit()
+    written = sorted(home.predictions.rglob("*.json.gz"), key=lambda file: file.stat().st_mtime_ns)
+    assert len(written) == 2
+    written[-1].unlink()
+    second, third = audit(), audit()
+    assert (first.known, second.known, third.known) == (0, 2, 3)
+    assert first.to_tree() == second.to_tree() == third.to_tree()

@@ -70,7 +70,7 @@ def audit(
             report=lambda done: update(f"auditing: {done} images", done, None),
         )
         update("drawing", 0, None)
-        page = draw_audit(found, top=top)
+        page = draw_audit(found, masks, top=top)
     tree = found.to_tree()
     write_file(to / "audit.json", json.dumps(tree, indent=1).encode() + b"\n")
     write_file(to / "audit.html", page.encode())
@@ -82,7 +82,7 @@ def _print(found: "Audit", to: Path) -> None:
         ("file", "images", "labels", "people found"),
         [(split, str(one.images), str(one.labels), str(one.people)) for split, one in found.counts.items()],
     )
-    for note in found.notes.lines():
+    for note in found.notes:
         typer.echo(f"note: {note}")
     kinds = Counter(one.record.suspect.kind for one in found.suspects)
     typer.echo(

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import IO, Any
+from typing import IO
 
 from labeling.audit.suspects import Suspect
 from labeling.structures.masks import BoxXywh, Mask
@@ -26,32 +26,9 @@ class SuspectRecord:
     """Around the labels, or around the person without a label."""
     area_share: float
     """Share of the image that the labels cover."""
+    area_px: int
     masks_at: int
     """Position in the `MaskFile`."""
-
-
-@dataclass(frozen=True, slots=True)
-class RankedSuspect:
-    """A suspect with its place in the ranking."""
-
-    record: SuspectRecord
-    suspicion: float
-
-    def to_tree(self) -> dict[str, Any]:
-        """Return what the JSON file has about it."""
-        record, suspect = self.record, self.record.suspect
-        return {
-            "kind": suspect.kind,
-            "suspicion": round(self.suspicion, 4),
-            "split": record.split,
-            "image": record.image,
-            "image_id": record.image_id,
-            "annotations": list(record.annotations),
-            "box_xywh": list(record.box_xywh),
-            "iou": round(suspect.iou, 4),
-            "trust": None if suspect.trust is None else round(suspect.trust, 4),
-            "shift_xy": None if suspect.shift_xy is None else list(suspect.shift_xy),
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,7 @@
 """Labels of one image that a teacher contradicts.
 
 Every suspect has a disagreement in [0, 1], which says how surely label and teacher cannot both be right, and the trust in
-the teacher's mask. Their product is the suspicion by which labels are ranked. Where the teacher found no person at all,
-there is no mask to trust: `labeling.audit.ranking` then takes the share of such people whom the teacher finds.
+the teacher's mask. `labeling.audit.ranking` orders the suspects of all images by them and by other evidence.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from labeling.structures.masks import (
     BoxXywh,
     Mask,
     box_iou_matrix,
+    intersect_masks,
     intersection_areas,
     iou_matrix,
     mask_areas,
@@ -62,6 +62,10 @@ class Suspect:
     """Of the label with the teacher's mask; 0 without one."""
     shift_xy: tuple[float, float] | None = None
     """How far a shifted label must be moved, in pixels."""
+    edge_fit: float | None = None
+    """Of the label's outline (`labeling.audit.edges`), the worst of several; None: not known, or there is no label."""
+    beside_missing: float = 0.0
+    """For a label without a person: the surest person without a label in the image, disagreement times trust."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,6 @@ class _Image:
     size_hw: tuple[int, int]
     ious: NDArray[np.float64]
     """(labels, people)"""
-    common: NDArray[np.int64]
-    label_areas: NDArray[np.int64]
     person_areas: NDArray[np.int64]
 
 
@@ -101,8 +103,6 @@ def find_suspects(
         people,
         ignored.size_hw,
         iou_matrix(labels, masks),
-        intersection_areas(labels, masks),
-        mask_areas(labels),
         mask_areas(masks),
     )
     pairs = match_pairs(image.ious, min_iou=MATCH_IOU)
@@ -195,15 +195,15 @@ def _crop(mask: Mask, box_xywh: tuple[int, int, int, int]) -> NDArray[np.bool_]:
 def _judge_outline(image: _Image, label: int, person: int) -> Suspect:
     """Compare a label with the mask of the same person."""
     iou = float(image.ious[label, person])
-    only_label = int(image.label_areas[label] - image.common[label, person])
-    only_teacher = int(image.person_areas[person] - image.common[label, person])
+    mask, found = image.labels[label], image.people[person]
+    common = intersect_masks(mask, found.mask).area_px
+    only_label, only_teacher = mask.area_px - common, found.mask.area_px - common
     kind: SuspectKind = "outline"
     if only_label > ONE_SIDED * only_teacher:
         kind = "leaking"
     elif only_teacher > ONE_SIDED * only_label:
         kind = "incomplete"
-    trust = image.people[person].trust
-    return Suspect(kind, (label,), (person,), disagreement_of(iou), trust, iou)
+    return Suspect(kind, (label,), (person,), disagreement_of(iou), found.trust, iou)
 
 
 def _judge_unseen(image: _Image, label: int) -> Suspect:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from labeling.audit.leaks import Leak
-from labeling.audit.records import AuditCounts, RankedSuspect
+from labeling.audit.ranking import RankedSuspect
+from labeling.audit.records import AuditCounts
 from labeling.audit.suspects import Suspect
 from labeling.datasets.readers.notes import RecordFault
 from labeling.report.page import render_page

@@ -67,7 +67,7 @@ def _load(config: RunConfig) -> Models:
     return models
 
 
-def load_teacher(config: RunConfig) -> Segmenter:
+def load_teacher(config: RunConfig) -> SerializedSegmenter:
     """Return the teacher of a config alone, without keeping it for other runs of this process."""
     segmenter = make_segmenter(
         config.teacher, weights_dir=config.weights_dir, device=config.device, batch=config.batch

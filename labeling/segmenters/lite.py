@@ -105,6 +105,16 @@ class LiteSegmenter(StatelessSegmenter):
         with ThreadPoolExecutor(self._threads, thread_name_prefix="lite") as pool:
             return list(pool.map(self._segment_image, (frame.rgb for frame in frames)))
 
+    def segment_boxes(self, frame: Frame, boxes_xywh: Sequence[BoxXywh]) -> list[Instance | None]:
+        """Return the person in each box, with the box taken for certain; None: no person is in it."""
+        return [self._segment_box(frame.rgb, box) for box in boxes_xywh]
+
+    def _segment_box(self, rgb: RgbImage, box_xywh: BoxXywh) -> Instance | None:
+        found = self._find(self._run_on_box(rgb, box_xywh), 1.0)
+        again = [second for first in found for second in self._find(self._run_on_body(rgb, first.body), 1.0)]
+        best = max([*found, *again], key=lambda one: one.instance.score, default=None)
+        return self._draw_again(rgb, best) if best else None
+
     def _segment_image(self, rgb: RgbImage) -> list[Instance]:
         block = self._block
         boxes = self._detector.detect(

@@ -22,7 +22,8 @@ class InstanceEvidence:
     refined_iou: float | None = None
     """IoU of the refined mask with the teacher's first one, in [0, 1]; None: not refined."""
     networks_iou: float | None = None
-    """IoU of the masks that the teacher's two networks drew, in [0, 1]; None: it has one."""
+    """IoU of the masks that the teacher's two networks drew, in [0, 1]; None: it has one. No calibration uses it
+    (docs/calibration.md)."""
     coherence: float | None = None
     """IoU with the person's mask in the previous frame, moved by optical flow, in [0, 1]; None: not measured, or not known
     (`labeling.trust.flow_consistency`). The shipped calibrations do not use it (docs/calibration.md)."""

@@ -60,7 +60,6 @@ def instance_features(evidence: InstanceEvidence) -> dict[Feature, float]:
         "score": evidence.score,
         "decided": evidence.stability,
         "flip_iou": evidence.flip_iou,
-        "networks_iou": evidence.networks_iou,
     }
     return {name: log_odds(share) for name, share in shares.items() if share is not None}
 

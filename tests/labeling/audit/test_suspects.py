@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from labeling.audit.ranking import FoundBySize, suspicion_of
 from labeling.audit.suspects import Suspect, TrustedMask, disagreement_of, find_suspects
 from labeling.structures.masks import Mask
 
@@ -85,15 +84,10 @@ def test_an_outline_leaks_or_lacks_pixels_or_differs(label: Mask, kind: str) -> 
     assert 0 < found.disagreement < 1
 
 
-def test_a_label_where_the_teacher_sees_no_person_is_as_suspicious_as_such_people_are_found() -> None:
+def test_a_label_where_the_teacher_sees_no_person_is_unseen() -> None:
     suspects, is_found = find_suspects([ANNA], [], NOTHING)
     assert only(suspects) == Suspect("unseen", (0,), (), 1.0, None, 0.0)
     assert is_found == [False]
-    found = FoundBySize()
-    for _ in range(9):
-        found.add(0.09, True)
-    assert suspicion_of(only(suspects), 0.09, found) == pytest.approx(0.95)
-    assert suspicion_of(only(suspects), 0.001, found) == 0.5
 
 
 def test_an_image_without_labels_or_people_has_no_suspect() -> None:

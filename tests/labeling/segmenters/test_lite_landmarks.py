@@ -18,7 +18,7 @@ pytestmark = pytest.mark.shared
 
 @pytest.fixture(scope="module")
 def street(shared: Path) -> list[tuple[Frame, list[Mask]]]:
-    return read_pennfudan(shared, every=30)
+    return read_pennfudan(shared, every=60)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,17 @@ def test_the_heavy_network_alone_finds_people_in_the_street(
     (found,) = heavy.segment([street[0][0]])
     assert np.mean(best_ious([one.mask for one in found], street[0][1])) > 0.8
     assert all(one.networks_iou is None for one in found)
+
+
+def test_a_person_is_found_in_a_given_box_and_not_in_an_empty_one(
+    street: list[tuple[Frame, list[Mask]]], lite: LiteSegmenter
+) -> None:
+    frame, people = street[0]
+    person = max(people, key=lambda mask: mask.area_px)
+    found, nothing = lite.segment_boxes(frame, [person.box_xywh, (2.0, 2.0, 12.0, 30.0)])
+    assert found is not None
+    assert best_ious([found.mask], [person])[0] > 0.75
+    assert nothing is None
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,10 @@ def test_torchvisions_rows_are_those_of_its_enums() -> None:
             ],
         ),
         ("lite", ["fastestdet", "pose_landmark_lite", "selfie_segmentation"]),
+        (
+            "lite-heavy",
+            ["fastestdet", "pose_landmark_lite", "pose_landmark_heavy", "selfie_segmentation"],
+        ),
         ("offline", []),
         ("surveillance", ["fastestdet", "pose_landmark_lite"]),
     ],
