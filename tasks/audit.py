@@ -105,6 +105,7 @@ class _Work:
     """The state of one audit."""
 
     home: Home
+    teacher: Segmenter
     auditor: Auditor
     person_category: Sequence[str]
     notes: ReaderNotes = field(default_factory=ReaderNotes)
@@ -127,18 +128,20 @@ class _Work:
             except SourceError as exc:
                 self.notes.add(f"images left out: {exc.code}", str(exc))
 
-    def segment(self, paths: Sequence[Path], frames: Sequence[Frame]) -> list[list[Instance]]:
-        """Return the teacher's people, from the kept predictions where these images were seen before."""
+    def compare(self, split: str, batch: Sequence[tuple[CocoImage, Frame]]) -> None:
+        """Compare some images with the teacher; predictions are kept by their content, and written at the end."""
+        paths = [image.path for image, _ in batch if image.path]
         digests = (hashlib.sha256(path.read_bytes()).digest() for path in paths)
         video_id = hashlib.sha256(b"".join(digests)).hexdigest()
         clip = Clip(video_id, images=tuple(ImageFile(n, path) for n, path in enumerate(paths)))
         keeper = PredictionKeeper(self.home.predictions)
-        model: Segmenter = keeper.keep(self.auditor.teacher).prepare(clip)
-        placed = [Frame(video_id, None, one.rgb, name=one.name, index=n) for n, one in enumerate(frames)]
-        found = model.segment(placed)
+        model = keeper.keep(self.teacher).prepare(clip)
+        frames = [Frame(video_id, None, one.rgb, name=one.name, index=n) for n, (_, one) in enumerate(batch)]
+        found = model.segment(frames)
+        for (image, _), frame, people in zip(batch, frames, found, strict=True):
+            self.auditor.compare(split, image, frame, people, model)
         keeper.save()
         self.known += keeper.known
-        return found
 
 
 def audit_files(  # noqa: PLR0913 - keyword-only options
@@ -162,16 +165,14 @@ def audit_files(  # noqa: PLR0913 - keyword-only options
         ModelError: the teacher cannot be loaded, or failed.
     """
     calibration = config.trust.calibration
-    work = _Work(home, Auditor(load_teacher(config), calibration, masks), person_category)
+    work = _Work(home, load_teacher(config), Auditor(calibration, masks), person_category)
     hashes = [SplitHashes(one.split) for one in files]
     for file, split_hashes in zip(files, hashes, strict=True):
         work.auditor.counts[file.split] = AuditCounts()
         for batch in batched(work.read(file), BATCH):
-            paths = [image.path for image, _ in batch if image.path]
-            found = work.segment(paths, [frame for _, frame in batch])
-            for (image, frame), people in zip(batch, found, strict=True):
+            for image, frame in batch:
                 split_hashes.add(image.file_name, frame.rgb)
-                work.auditor.compare(file.split, image, frame, people)
+            work.compare(file.split, batch)
             if report:
                 report(sum(counts.images for counts in work.auditor.counts.values()))
     return Audit(

@@ -11,7 +11,7 @@ from labeling.audit.ranking import FoundBySize, RankedSuspect, area_share, suspi
 from labeling.audit.records import AuditCounts, MaskFile, SuspectRecord
 from labeling.audit.suspects import MATCH_IOU, Suspect, TrustedMask, find_suspects
 from labeling.datasets.readers.coco import CocoImage
-from labeling.segmenters.shared import SerializedSegmenter
+from labeling.segmenters.protocol import BoxSegmenter, Segmenter
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance
 from labeling.structures.masks import BoxXywh, Mask, fill_box, iou_matrix
@@ -31,7 +31,6 @@ MIN_SUSPICION = 0.02
 class Auditor:
     """Compares the images of all files, and then ranks their suspects; keeps a small record of each suspect."""
 
-    teacher: SerializedSegmenter
     calibration: Calibration | None
     masks: MaskFile
     counts: dict[str, AuditCounts] = field(default_factory=dict)
@@ -39,11 +38,13 @@ class Auditor:
     _records: list[SuspectRecord] = field(default_factory=list)
     _found: FoundBySize = field(default_factory=FoundBySize)
 
-    def compare(self, split: str, image: CocoImage, frame: Frame, instances: Sequence[Instance]) -> None:
-        """Compare the labels of an image with the teacher's instances."""
+    def compare(
+        self, split: str, image: CocoImage, frame: Frame, instances: Sequence[Instance], teacher: Segmenter
+    ) -> None:
+        """Compare the labels of an image with the teacher's instances, and with what it sees in the labels' boxes."""
         labels, people = image.people, self._trust(instances, image.size_hw)
         if image.boxes is None:
-            people += self._find_in_boxes(labels, people, image, frame)
+            people += self._find_in_boxes(labels, people, image, frame, teacher)
         else:  # the labels have no outline
             labels = tuple(fill_box(box, image.size_hw) for box in image.boxes)
             people = [TrustedMask(fill_box(one.mask.box_xywh, image.size_hw), one.trust) for one in people]
@@ -80,7 +81,12 @@ class Auditor:
         return [TrustedMask(one.mask, trust) for one, trust in zip(people, trusts, strict=True)]
 
     def _find_in_boxes(
-        self, labels: Sequence[Mask], people: Sequence[TrustedMask], image: CocoImage, frame: Frame
+        self,
+        labels: Sequence[Mask],
+        people: Sequence[TrustedMask],
+        image: CocoImage,
+        frame: Frame,
+        teacher: Segmenter,
     ) -> list[TrustedMask]:
         """Look for people where the teacher found none: in the boxes of labels, and of the parts of a label.
 
@@ -90,7 +96,8 @@ class Auditor:
         suspects, _ = find_suspects(labels, people, image.ignored)
         places = [labels[one.labels[0]] for one in suspects if one.kind == "unseen"]
         places += [part for mask in labels for part in large_parts(mask)]
-        found = self.teacher.segment_boxes(frame, [mask.box_xywh for mask in places]) if places else None
+        boxes = [mask.box_xywh for mask in places]
+        found = teacher.segment_boxes(frame, boxes) if boxes and isinstance(teacher, BoxSegmenter) else None
         known = [person.mask for person in people]
         added: list[Instance] = []
         for place, one in zip(places, found or (), strict=False):

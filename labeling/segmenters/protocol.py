@@ -44,8 +44,8 @@ class Segmenter(Protocol):
 class BoxSegmenter(Protocol):
     """A segmenter that can also look for a person in a given box, where its own detector found none."""
 
-    def segment_boxes(self, frame: Frame, boxes_xywh: Sequence[BoxXywh]) -> list[Instance | None]:
-        """Return the person in each box; None: it shows none."""
+    def segment_boxes(self, frame: Frame, boxes_xywh: Sequence[BoxXywh]) -> list[Instance | None] | None:
+        """Return the person in each box, None for one that shows none; None alone: it cannot look into boxes."""
         ...
 
 

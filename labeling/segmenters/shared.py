@@ -43,7 +43,7 @@ class SerializedSegmenter:
         return found
 
     def segment_boxes(self, frame: Frame, boxes_xywh: Sequence[BoxXywh]) -> list[Instance | None] | None:
-        """Return the person in each box; None: the segmenter is not a `BoxSegmenter`."""
+        """Return the person in each box; None: the segmenter cannot look into boxes."""
         if not isinstance(self._inner, BoxSegmenter):
             return None
         with self._lock:
