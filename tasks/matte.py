@@ -32,6 +32,7 @@ from labeling.matting.frame import ALPHA_THRESHOLD, MattedFrame
 from labeling.matting.output import MatteFolder
 from labeling.matting.replacement import Replacement, open_replacement
 from labeling.report.matte_page import MattePage, render_matte
+from labeling.runtime.memory import release_memory
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.frames import Clip
 from labeling.video.probe import probe_video
@@ -245,6 +246,7 @@ class _Work:
                 written += len(batch)
                 if progress(batch[-1].index + 1, self.total):
                     self._show(batch[-1])
+                    release_memory()
         return written / max(time.monotonic() - started, 1e-9)
 
     def _show(self, frame: MattedFrame) -> None:

@@ -53,6 +53,8 @@ def prefect() -> Iterator[None]:
     from prefect.testing.utilities import prefect_test_harness
 
     with pytest.MonkeyPatch.context() as patch:
+        for name, value in _QUIET.items():  # no telemetry from this server either
+            patch.setenv(name, value)
         patch.setattr("prefect.testing.utilities.mkdtemp", _folder_with_database)
         # a command that a test calls in this process would have Prefect log nothing
         with (

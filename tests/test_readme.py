@@ -82,7 +82,7 @@ def test_the_commands_of_the_pages_do_what_they_say(
     monkeypatch.delenv("MASKMILL_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "videos").mkdir()
-    render_scene(tmp_path / "videos" / "scene.mp4", seconds=4)
+    render_scene(tmp_path / "videos" / "scene.mp4", seconds=3, size_hw=(240, 320))
     brightest = helper.make_node("ReduceMax", ["image"], ["map"], axes=[1], keepdims=1)
     save_onnx(
         tmp_path / "deployed_int8.onnx",

@@ -27,8 +27,8 @@ from tasks.execution.context import close_databases, database_of
 from tests.conftest import ROOT
 from tests.flows.dump import dump_rows
 
-pytestmark = [pytest.mark.slow, pytest.mark.prefect]
-PATIENCE_S = 60
+pytestmark = [pytest.mark.slow, pytest.mark.prefect, pytest.mark.timeout(900)]
+PATIENCE_S = 240
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def wait_until(happened: Callable[[], object]) -> float:
 
 
 def answer(member: "subprocess.Popen[bytes]") -> Any:
-    out, _ = member.communicate(timeout=120)
+    out, _ = member.communicate(timeout=PATIENCE_S)
     assert member.returncode == 0
     return json.loads(out)
 

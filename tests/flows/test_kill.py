@@ -18,7 +18,7 @@ from tests.flows.dump import dump_files, dump_rows
 from tests.prefect_server import plant_database
 from tests.servers import send_stream, serve
 
-KILLS = int(os.environ.get("MASKMILL_TEST_KILLS", "4"))
+KILLS = int(os.environ.get("MASKMILL_TEST_KILLS", "3"))
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_ctrl_c_while_a_camera_is_recorded_keeps_what_came(tmp_path: Path, serve
 @pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_group_stops_within_seconds_and_the_same_command_goes_on(
-    scene: Path, tmp_path: Path, signum: signal.Signals
+    scene: Path, tmp_path: Path, signum: signal.Signals, server: str
 ) -> None:
     process = start(scene, tmp_path / "home", tmp_path)
     wait_for_images(process, tmp_path)
@@ -141,4 +141,4 @@ def test_a_signal_to_the_group_stops_within_seconds_and_the_same_command_goes_on
     os.killpg(process.pid, signum)  # as terminals and service managers do: to Prefect's temporary server too
     assert process.wait(20) == 128 + signum
     assert time.monotonic() - begin < 5
-    assert start(scene, tmp_path / "home", tmp_path).wait(300) == 0
+    assert start(scene, tmp_path / "home", tmp_path, server=server).wait(300) == 0

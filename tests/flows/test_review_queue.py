@@ -42,7 +42,7 @@ def is_inside(person: ET.Element) -> bool:
 
 
 @pytest.mark.shared
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_fifth_of_the_queue_shows_as_many_people_as_the_lowest_iou_does(
     shared: Path, tmp_path: Path
 ) -> None:

@@ -35,7 +35,7 @@ AUTOMATIONS = ROOT / "docs" / "automations"
 CHANGES = ["sampling.shard_s=3", "agreement.hard_below=0.97"]
 """In a scene this short little is hard."""
 
-PATIENCE_S = 60
+PATIENCE_S = 240
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -38,8 +39,12 @@ def scene_frame(index: int) -> Frame:
     return Frame(VIDEO_ID, index * 40, SCENE.frame(index)[0])
 
 
-def learn(method: Method, clip: Clip) -> BackgroundSegmenter:
+def learn_again(method: Method, clip: Clip) -> BackgroundSegmenter:
     return BackgroundSegmenter(BackgroundBlock(method=method)).prepare(clip)
+
+
+learn = cache(learn_again)
+"""What is learned does not change: a test below."""
 
 
 def union_of(instances: Sequence[Instance], size_hw: tuple[int, int]) -> Mask:
@@ -81,10 +86,10 @@ def test_a_light_that_is_switched_on_is_no_person(scene_clip: Clip) -> None:
 @pytest.mark.slow
 def test_masks_do_not_depend_on_the_frames_before(method: Method, scene_clip: Clip) -> None:
     frames = [scene_frame(index) for index in range(60, 460, 50)]
-    forwards = learn(method, scene_clip).segment(frames)
-    backwards = learn(method, scene_clip).segment(frames[::-1])[::-1]
+    forwards = learn_again(method, scene_clip).segment(frames)
+    backwards = learn_again(method, scene_clip).segment(frames[::-1])[::-1]
     assert forwards == backwards
-    patient = learn(method, scene_clip)
+    patient = learn_again(method, scene_clip)
     for _ in range(200):  # a model that goes on learning would take this frame for background
         last = patient.segment(frames[3:4])
     assert last == [forwards[3]]

@@ -16,7 +16,6 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.runner import Runner
 from prefect.runner._process_manager import ProcessManager
-from prefect.server.api.server import SubprocessASGIServer, create_app
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS as STARTUP_TIMEOUT
 from prefect.utilities import engine
@@ -42,6 +41,9 @@ def test_prefect_has_the_version_that_was_checked() -> None:
 
 
 def test_the_temporary_server_is_started_as_prefect_starts_its_own() -> None:
+    # not above: it is 4 s of CPU in each process that collects the tests
+    from prefect.server.api.server import SubprocessASGIServer, create_app
+
     own = inspect.getsource(SubprocessASGIServer._run_uvicorn_command)
     assert f"{create_app.__module__}:{create_app.__name__}" == APPLICATION
     ours = inspect.getsource(temporary_server)
