@@ -20,6 +20,7 @@ from labeling.datasets.readers.notes import ReaderNotes, RecordFault
 from labeling.report.audit_page import AuditPage, AuditTile, LeakTile, render_audit
 from labeling.segmenters.factory import load_teacher
 from labeling.segmenters.kept import PredictionKeeper
+from labeling.segmenters.models import calibration_warning
 from labeling.segmenters.protocol import Segmenter
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip, Frame, ImageFile
@@ -165,7 +166,8 @@ def audit_files(  # noqa: PLR0913 - keyword-only options
         ModelError: the teacher cannot be loaded, or failed.
     """
     calibration = config.trust.calibration
-    work = _Work(home, load_teacher(config), Auditor(calibration, masks), person_category)
+    teacher = load_teacher(config)
+    work = _Work(home, teacher, Auditor(calibration, masks), person_category)
     hashes = [SplitHashes(one.split) for one in files]
     for file, split_hashes in zip(files, hashes, strict=True):
         work.auditor.counts[file.split] = AuditCounts()
@@ -183,7 +185,7 @@ def audit_files(  # noqa: PLR0913 - keyword-only options
         work.auditor.rank(),
         find_leaks(hashes, max_distance=max_hash_distance),
         work.faults,
-        work.notes.lines(),
+        [*filter(None, [calibration_warning(config, teacher.card)]), *work.notes.lines()],
         work.known,
     )
 

@@ -102,6 +102,7 @@ def test_the_command_of_the_page_lists_the_planted_faults_and_the_leak() -> None
 def test_a_record_that_is_unsound_costs_only_itself_and_what_is_missing_is_counted() -> None:
     tree = json.loads(Path("train.json").read_text())
     tree["annotations"][0]["segmentation"] = [[1, 2, 3]]
+    tree["annotations"][-1]["bbox"] = [150, 20, 30, 30]  # far from its mask, as where two masks are exchanged
     tree["annotations"].append(label(900, 77, PEOPLE[0]))
     tree["annotations"].append("text")
     tree["images"][3]["file_name"] = "gone.png"
@@ -114,6 +115,7 @@ def test_a_record_that_is_unsound_costs_only_itself_and_what_is_missing_is_count
         ("", "900"),
         ("", ""),
         ("0.png", "0"),
+        ("4.png", "406"),
     ]
     assert found["counts"]["train"]["images"] == 3
     assert any("not in images: 1" in line for line in found["notes"])

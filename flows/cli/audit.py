@@ -10,7 +10,6 @@ import typer
 from configs.errors import ConfigError
 from flows.cli.console import DEFAULT_HOME, ConfigOption, HomeOption, JsonOption, SetOption, emit, print_table
 from flows.cli.labeled_sets import CategoryOption
-from flows.cli.working import working
 
 if TYPE_CHECKING:
     from tasks.audit import Audit
@@ -49,6 +48,7 @@ def audit(
 ) -> None:
     """List labels of people that are probably wrong, people without a label, and images in two files."""
     from configs.load import load_config
+    from flows.cli.working import working
     from labeling.audit.records import open_mask_file
     from tasks.files import write_file
 
