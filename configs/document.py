@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from configs.block import Block
+from configs.block import Block, field_docs
 from configs.models import RunConfig
 from configs.trees import BASE, PRESETS
 
@@ -30,10 +30,10 @@ def render_config(config: RunConfig, tree: Mapping[str, Any], *, title: str) -> 
 
 
 def _block_lines(block: Block, named: Mapping[str, str], path: str) -> Iterator[str]:
-    indent = "  " * path.count(".")
-    for key, field in type(block).model_fields.items():
+    indent, docs = "  " * path.count("."), field_docs(type(block))
+    for key in type(block).model_fields:
         value, where = getattr(block, key), path + key
-        yield from _comment(field.description, indent)
+        yield from _comment(docs.get(key), indent)
         if isinstance(value, Block) and where not in named:
             yield f"{indent}{key}:"
             yield from _block_lines(value, named, f"{where}.")

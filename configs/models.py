@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from configs.block import Block, Fraction01
 from configs.calibration import Calibration
+from configs.categories import PERSON
 from configs.schedules import Schedules
 from configs.segmenters import SegmenterBlock
 from configs.tracking import MaskTrackingBlock, TrackingBlock
@@ -161,8 +162,10 @@ class Review(Block):
     """How long Label Studio may still process a request whose sender was killed or gave up."""
     show_student: bool = True
     """Show the student's mask as a second prediction."""
-    show_keypoints: bool = True
-    """Show the teacher's keypoints, if it has any."""
+    show_keypoints: bool = False
+    """Show the teacher's keypoints, if it has any: 17 points per person, which cover small people."""
+    min_keypoint_score: Fraction01 = 0.5
+    """Confidence of a keypoint that is shown; others stay as the teacher gave them."""
     consensus: Literal["latest", "agreement"] = "latest"
     """Which of several annotations of a frame counts: the one changed last, or the one that agrees best with the
     others, once their mean IoU reaches `min_agreement`."""
@@ -237,6 +240,25 @@ class RunConfig(Block):
         if self.address and self.runner not in ("dask", "ray"):
             raise PydanticCustomError(
                 "address_of_nothing", "address names a cluster: set runner to dask or ray"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_categories(self) -> Self:
+        """Refuse what knows people only, and models whose categories differ: each frame would be hard."""
+        teacher, student = (
+            set(getattr(block, "classes", {}).values()) or {PERSON} for block in (self.teacher, self.student)
+        )
+        if teacher != student:
+            raise PydanticCustomError(
+                "categories_differ",
+                "the teacher's categories are {teacher}, the student's {student}: map the classes of both to the same",
+                {"teacher": ", ".join(sorted(teacher)), "student": ", ".join(sorted(student))},
+            )
+        if teacher != {PERSON} and (self.trust.verifier or (self.pose_filter and self.pose_filter.segmenter)):
+            raise PydanticCustomError(
+                "people_only",
+                "trust.verifier and pose_filter.segmenter know people only: remove them or the other classes",
             )
         return self
 

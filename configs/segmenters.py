@@ -13,8 +13,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from configs.block import Block, Fraction01, Names, expand_shorthand
+from configs.categories import PERSON
 from configs.refinement import RefineBlock
 
+CategoryName = Annotated[str, Field(min_length=1, max_length=50, pattern=r"^\w[\w -]*\w$|^\w$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -118,6 +120,9 @@ class CustomNetworkBlock(MaskBlock):
     output_index: int = Field(0, ge=0)
     person_class: int = Field(0, ge=0)
     """Channel of people in a map with several channels, or their value in a class map."""
+    classes: dict[Annotated[int, Field(ge=0)], CategoryName] = Field(default_factory=dict)
+    """Categories of the dataset by class, such as `{15: person, 8: cat}`, in place of `person_class`; several classes may
+    be one category. Empty: people alone."""
     softmax: bool = False
     """Apply softmax over the channels of logits instead of a sigmoid."""
     output_scale: float | None = Field(None, gt=0)
@@ -127,6 +132,27 @@ class CustomNetworkBlock(MaskBlock):
     min_area: Fraction01 = 0.001
     connected_components: bool = False
     """Each connected component becomes an instance."""
+
+    @model_validator(mode="after")
+    def _check_classes(self) -> Self:
+        if self.classes and self.person_class:
+            raise PydanticCustomError(
+                "two_persons",
+                "person_class and classes exclude each other: name people in classes, as {{N: person}}",
+            )
+        if self.refine and set(self.classes.values()) - {PERSON}:
+            raise PydanticCustomError(
+                "refined_objects",
+                "refiners know people only: remove refine, or the other categories of classes",
+            )
+        return self
+
+    def maps(self) -> dict[str, tuple[int, ...]]:
+        """Return the classes of each category."""
+        found: dict[str, tuple[int, ...]] = {}
+        for number, name in sorted(self.classes.items()) or [(self.person_class, PERSON)]:
+            found[name] = (*found.get(name, ()), number)
+        return found
 
 
 class MasksFolderBlock(MaskBlock):

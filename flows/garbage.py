@@ -30,9 +30,9 @@ def collect_garbage_flow(
     with hold_lease(context.home, "collect-garbage"):
         found = collect_garbage(context, Ages(older_than, runs_older_than), delete=delete)
     get_run_logger().info(
-        "%s: %d images, %d unfinished files, %d bytes; %d runs",
+        "%s: %d images, %d files of predictions, %d unfinished files, %d bytes; %d runs",
         "deleted" if delete else "not needed",
-        *(found.images, found.unfinished, found.bytes, len(found.runs)),
+        *(found.images, found.predictions, found.unfinished, found.bytes, len(found.runs)),
     )
     return found
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from prefect import flow, runtime
 from prefect.logging import get_run_logger
 
+from configs.categories import categories_of, require_people
 from configs.errors import ConfigError, Interrupted, SourceError, SourceNotFound, UnsupportedVideo
 from configs.load import load_config
 from configs.matting import MatteSettings
@@ -71,6 +72,7 @@ def matte_videos(
         raise ConfigError("no videos: name at least one file, folder or glob")
     refuse_passwords(sources)
     settings, config = settings or MatteSettings(), config or load_config("lite")
+    require_people(categories_of(config), "matte")
     planned = plan_mattes(sources, whole_path(out, "out"), settings)
     open_replacement(settings.background)
     try:

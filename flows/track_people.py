@@ -5,6 +5,7 @@ from pathlib import Path
 from prefect import flow
 from prefect.logging import get_run_logger
 
+from configs.categories import categories_of, require_people
 from configs.errors import ConfigError, SourceNotFound
 from configs.load import load_config
 from configs.models import RunConfig, Sampling, Trust
@@ -56,8 +57,9 @@ def track_config(people: OsvosBlock, config: RunConfig, *, every_s: float = 0.0)
     """Return the config of the run: all sampled frames, these people as the teacher, the config's student.
 
     Raises:
-        ConfigError: the time between frames is negative.
+        ConfigError: the time between frames is negative, or the config has other categories than people.
     """
+    require_people(categories_of(config), "track")
     if every_s < 0:
         raise ConfigError(f"every_s is {every_s}: give 0 for every frame, or a time in seconds")
     sampling = config.sampling.model_dump() | {"every_s": every_s, "min_gap_s": every_s}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from more_itertools import batched
 
+from configs.categories import PERSON
 from configs.errors import ModelOutputWrong
 from configs.models import PoseFilter, RunConfig
 from labeling.comparison.agreement import compare_instances
@@ -213,7 +214,7 @@ def _run_teacher(shard: _Shard, candidates: Iterable[_Candidate]) -> Iterator[_C
                 yield replace(candidate, teacher=teacher)
             elif poses is None:
                 filled = _fill_keypoints(shard, frame, teacher)
-                if _passes(shard, frame, check_people(filled, None, frame.size_hw, settings)):
+                if _passes(shard, frame, check_people(_people(filled), None, frame.size_hw, settings)):
                     yield replace(candidate, teacher=teacher)
             elif rejection := check_people(poses, teacher, frame.size_hw, settings):
                 shard.rows.append(_rejected_row(frame, rejection.rule, rejection.reason))
@@ -221,12 +222,18 @@ def _run_teacher(shard: _Shard, candidates: Iterable[_Candidate]) -> Iterator[_C
                 yield replace(candidate, teacher=tuple(attach_keypoints(teacher, poses, settings)))
 
 
+def _people(instances: Sequence[Instance]) -> list[Instance]:
+    """Return the instances to which the rules about people apply."""
+    return [one for one in instances if one.category == PERSON]
+
+
 def _track(shard: _Shard, frame: Frame, instances: Sequence[Instance]) -> tuple[Instance, ...]:
     """Give instances their tracks, in every frame that the teacher saw: frames rejected later keep tracks alive."""
     if shard.tracker is None:
         return tuple(instances)
     with shard.watch.time("track"):
-        return shard.tracker.update(frame, instances)
+        tracked = iter(shard.tracker.update(frame, _people(instances)))
+    return tuple(next(tracked) if one.category == PERSON else one for one in instances)
 
 
 def _fill_below(settings: PoseFilter | None) -> float | None:

@@ -9,6 +9,7 @@ from typing import Any
 from more_itertools import batched
 
 from configs.calibration import Calibration
+from configs.categories import categories_of, require_people
 from configs.errors import ConfigError, SourceError
 from configs.ground_truth import LabeledSet
 from configs.models import RunConfig
@@ -58,6 +59,7 @@ def calibrate_on_sets(sets: Mapping[str, LabeledSet], config: RunConfig) -> Fit:
         ExtraMissing: scikit-learn is not installed.
     """
     check_scikit_learn()
+    require_people(categories_of(config), "calibrate")
     if POOLED in sets:
         raise ConfigError(
             f"a labeled set cannot be called {POOLED!r}, the name of all sets pooled: rename it"
@@ -90,6 +92,7 @@ def calibrate_on_reviews(context: Context, run_id: str | None, config: RunConfig
         ExtraMissing: scikit-learn is not installed.
     """
     check_scikit_learn()
+    require_people(categories_of(config), "calibrate")
     examples: list[Example] = []
     with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as folder:
         with context.database.session() as session:

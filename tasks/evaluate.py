@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from configs.categories import categories_of, require_people
 from configs.errors import ConfigError
 from configs.ground_truth import GroundTruth, LabeledSet, MattedVideo
 from configs.models import RunConfig
@@ -125,6 +126,7 @@ def evaluate(sets: Mapping[str, GroundTruth], config: RunConfig) -> Evaluation:
         ConfigError: ground truth, a matte or a plate cannot be read, or a set is called `POOLED`.
         ModelError: a segmenter cannot be loaded, or ground truth and image differ in size.
     """
+    require_people(categories_of(config), "evaluate")
     if POOLED in sets:
         raise ConfigError(
             f"a labeled set cannot be called {POOLED!r}, the name of all sets pooled: rename it"

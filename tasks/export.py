@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from configs.categories import PERSON, stored_categories
+from configs.errors import ExportError
 from configs.models import ExportedDecision, ExportFormat
 from db.frames.dataset import dataset_frames
 from db.runs.queries import latest_run
 from labeling.datasets.formats.coco import write_coco
-from labeling.datasets.formats.registry import WRITERS
+from labeling.datasets.formats.registry import WRITERS, DatasetWriter
 from labeling.datasets.object_store import export_to
 from labeling.datasets.records import DatasetFrame, ExportSummary
 from labeling.datasets.staging import ImageTarget
@@ -39,14 +41,24 @@ def write_dataset(context: Context, target: str, order: ExportOrder) -> ExportSu
         StorageError, DatabaseError: the home cannot be read, or the target not written.
     """
     with context.database.session() as session:
-        run_id = latest_run(session, order.run).id
-        frames = dataset_frames(session, run_id, context.home, decisions=order.decisions)
-        return export_to(target, partial(_write, frames, order))
+        run = latest_run(session, order.run)
+        categories = stored_categories(run.config)
+        if order.format != "coco" and categories != (PERSON,):
+            raise ExportError(
+                f"run {run.id} has the categories {', '.join(categories)}, which only the format coco can hold"
+            )
+        frames = dataset_frames(session, run.id, context.home, decisions=order.decisions)
+        return export_to(target, partial(_write, frames, order, categories))
 
 
 def _write(
-    frames: Iterator[DatasetFrame], order: ExportOrder, folder: Path, images: ImageTarget | None
+    frames: Iterator[DatasetFrame],
+    order: ExportOrder,
+    categories: tuple[str, ...],
+    folder: Path,
+    images: ImageTarget | None,
 ) -> ExportSummary:
-    as_polygons = order.format == "coco" and order.polygons
-    writer = partial(write_coco, polygons=True) if as_polygons else WRITERS[order.format]
+    writer: DatasetWriter = WRITERS[order.format]
+    if order.format == "coco":
+        writer = partial(write_coco, polygons=order.polygons, categories=categories)
     return writer(frames, folder, copy=order.copy, images=images)

@@ -1,4 +1,4 @@
-"""Find, and on request delete, images and predictions that no run needs any more."""
+"""Find, and on request delete, images, rows and kept predictions that no run needs any more."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -14,12 +14,17 @@ from db.runs.garbage import (
     delete_predictions,
     images_by_folder,
     is_reviewed,
+    models_and_videos,
     superseded_runs,
     writer_host,
 )
 from db.runs.queries import latest_run
+from db.runs.writes import model_id
+from labeling.segmenters.kept import model_key
+from labeling.storage.atomic import WRITING_PREFIX
 from labeling.storage.home import Home
 from labeling.storage.image_files import KeptFile, delete_file, image_folders
+from labeling.storage.predictions import PredictionFile, prediction_files
 from tasks.execution.context import Context
 
 DAY_S = 86_400
@@ -36,6 +41,8 @@ class Garbage:
     runs: list[SupersededRun]
     images: int = 0
     """Images that no run refers to."""
+    predictions: int = 0
+    """Files of kept predictions that no run needs."""
     unfinished: int = 0
     """Temporary files of killed writers."""
     bytes: int = 0
@@ -43,11 +50,20 @@ class Garbage:
     """The names of the first MAX_LISTED files."""
 
     def add(self, file: KeptFile) -> None:
+        """Count a file in the folder of images."""
         self.unfinished += file.is_unfinished
         self.images += not file.is_unfinished
-        self.bytes += file.bytes
+        self._list(file.stored, file.bytes)
+
+    def add_prediction(self, file: PredictionFile, home: Home) -> None:
+        """Count a file of predictions."""
+        self.predictions += 1
+        self._list(str(file.path.relative_to(home.root)), file.bytes)
+
+    def _list(self, name: str, size: int) -> None:
+        self.bytes += size
         if len(self.files) < MAX_LISTED:
-            self.files.append(file.stored)
+            self.files.append(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +73,13 @@ class Ages:
     files: float = 1.0
     """A run in progress may have written an image whose row is not committed yet."""
     runs: float = 30.0
+    """Also of kept predictions of models that are no run's teacher or student: those of a pose model or verifier, or
+    of an earlier version of the code."""
 
 
 def collect_garbage(context: Context, ages: Ages, *, run: str | None = None, delete: bool = False) -> Garbage:
-    """Find predictions of superseded runs (or of `run`), images that no run refers to, and unfinished files.
+    """Find predictions of superseded runs (or of `run`), images and kept predictions that no run needs, and unfinished
+    files.
 
     If it is killed, the next call continues.
 
@@ -72,7 +91,7 @@ def collect_garbage(context: Context, ages: Ages, *, run: str | None = None, del
     if not delete:
         with context.database.session() as session:
             found = Garbage(deleted=False, runs=_runs(session, ages, run))
-        return _add_files(context, found, ages)
+        return _add_predictions(context, _add_files(context, found, ages), ages)
     with context.database.alone("gc"):
         with context.database.transaction() as session:
             if location := writer_host(session):
@@ -83,7 +102,7 @@ def collect_garbage(context: Context, ages: Ages, *, run: str | None = None, del
             found = Garbage(deleted=True, runs=_runs(session, ages, run))
             for superseded in found.runs:
                 delete_predictions(session, superseded.id)
-        return _add_files(context, found, ages)
+        return _add_predictions(context, _add_files(context, found, ages), ages)
 
 
 def _runs(session: Session, ages: Ages, run_id: str | None) -> list[SupersededRun]:
@@ -105,6 +124,25 @@ def _add_files(context: Context, found: Garbage, ages: Ages) -> Garbage:
                 not found.deleted or delete_file(context.home, file, older_than_s=min_age_s)
             ):
                 found.add(file)
+    return found
+
+
+def _add_predictions(context: Context, found: Garbage, ages: Ages) -> Garbage:
+    """Add the kept predictions of runs that are gone. They are only there to save time: the frames can be inferred again."""
+    with context.database.session() as session:
+        cards, pairs = models_and_videos(session, without_runs=[run.id for run in found.runs])
+    keys = {model_id(card): model_key(card) for card in cards}
+    needed = {(keys[model], video_id) for model, video_id in pairs if model in keys}
+    videos = {video_id for _, video_id in pairs}
+    for file in prediction_files(context.home.predictions):
+        is_unfinished = file.path.name.startswith(WRITING_PREFIX)
+        is_known = file.video_id not in videos or file.model_key in keys.values() or is_unfinished
+        min_age_s = DAY_S * (ages.files if is_known else max(ages.files, ages.runs))
+        is_needed = (file.model_key, file.video_id) in needed and not is_unfinished
+        if not is_needed and file.age_s >= min_age_s:
+            if found.deleted:
+                file.delete()
+            found.add_prediction(file, context.home)
     return found
 
 

@@ -50,10 +50,14 @@ def pytest_configure() -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not import what `-m` leaves out as a whole: Prefect and the networks' libraries take seconds."""
-    if not collection_path.name.startswith("test_") or collection_path.suffix != ".py":
+    """Do not import what has no test, or what `-m` leaves out as a whole: Prefect and the networks' libraries take
+    seconds."""
+    if collection_path.suffix != ".py":
         return None
-    return is_left_out(collection_path.read_text("utf-8"), config.option.markexpr) or None
+    source = collection_path.read_text("utf-8")
+    if collection_path.name.startswith("test_"):
+        return is_left_out(source, config.option.markexpr) or None
+    return ">>>" not in source or None  # a doctest
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects by these marks

@@ -61,6 +61,10 @@ class Annotator:
         """Select a person's region in the list, counted from the top."""
         self.page.locator(".lsf-outliner-item").filter(has_text="person").nth(position).click()
 
+    def press_label(self, text: str) -> None:
+        """Press the button of a label."""
+        self.page.locator(".lsf-label").filter(has_text=text).click()
+
     def draw(self, points_xy: Sequence[tuple[float, float]]) -> None:
         """Draw one stroke with the selected tool through these points of the page."""
         self.page.mouse.move(*points_xy[0])

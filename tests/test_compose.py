@@ -1,17 +1,26 @@
 """What can be known of compose.yaml and Dockerfile without Docker."""
 
 import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 import yaml
 
+from configs.load import load_config
 from flows.cli.main import app
+from flows.cli.services import scheduled_flows
+from flows.deployment.deployments import DeploymentSpec, make_deployments
 from labeling.review.label_studio.install import label_studio_version
+from labeling.sources.ytdlp import RUNTIMES
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "compose.yaml").read_text("utf-8")
+DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
 WORKERS = ("worker", "gpu-worker", "web")
 """Services that run maskmill."""
@@ -76,6 +85,54 @@ def test_workers_wait_for_what_they_want_and_know_where_it_is(name: str) -> None
     hosts = set(re.findall(r"(?://|@)([a-z-]+):\d+", " ".join(environment.values())))
     assert hosts == {"postgres", "prefect", "label-studio"} <= set(SERVICES)
     assert set(SERVICES[name]["depends_on"]) == {"postgres", "prefect"}
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_workers_see_videos_configs_and_models_and_cannot_change_them(name: str) -> None:
+    mounted = [place for place in SERVICES[name]["volumes"] if place.startswith("$")]
+    assert mounted == ["${VIDEOS}:/videos:ro", "${CONFIGS}:/configs:ro", "${MODELS}:/models:ro"]
+
+
+def test_the_config_that_the_header_deploys_is_mounted_and_its_schedules_fire() -> None:
+    (path,) = re.findall(r"maskmill deploy /videos --config /configs/(\S+)", TEXT)
+    config = load_config(str(ROOT / "compose" / path))
+    assert re.search(r"^CONFIGS=\./compose$", (ROOT / ".env.example").read_text("utf-8"), re.M)
+    spec = DeploymentSpec(
+        sources=["/videos"],
+        config=config,
+        name="nightly",
+        home=Path("/srv/maskmill"),
+        flows=scheduled_flows(),
+    )
+    scheduled = [one for deployment in make_deployments(spec) for one in deployment.schedules or ()]
+    assert len(scheduled) == len(config.schedules.model_dump(exclude_none=True)) == 5
+    assert all(schedule.active for schedule in scheduled)
+
+
+def test_the_libraries_of_the_image_are_those_of_the_extras() -> None:
+    (code,) = re.findall(r'RUN python -c "(.+?)" "\$\{EXTRAS\}"', DOCKERFILE)
+    words = [sys.executable, "-c", code, "lite,review,postgres"]
+    listed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = [one for extra in words[-1].split(",") for one in project["optional-dependencies"][extra]]
+    assert listed == [*project["dependencies"], *extras]
+
+
+def test_an_edit_of_the_code_installs_no_library_again() -> None:
+    """Docker repeats the steps from the first COPY whose files changed."""
+    steps = re.findall(r"^(COPY .+|RUN pip .+|.*--requirement libraries.txt)$", DOCKERFILE, re.M)
+    assert steps[1:] == [
+        "COPY pyproject.toml constraints.txt ./",
+        "    && pip install --no-cache-dir --constraint constraints.txt --requirement libraries.txt",
+        "COPY . .",
+        "RUN pip install --no-cache-dir --no-deps .",
+    ]
+
+
+def test_the_image_has_a_javascript_runtime_that_yt_dlp_takes() -> None:
+    copied = re.findall(r"^COPY --from=\S+ /(\w+) /usr/local/bin/\1$", DOCKERFILE, re.M)
+    assert len(copied) == 1
+    assert copied[0] in RUNTIMES
 
 
 def test_a_gpu_is_wanted_by_the_gpus_worker_alone() -> None:

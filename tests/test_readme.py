@@ -44,7 +44,16 @@ def test_the_pages_have_no_command_that_no_test_runs() -> None:
         *(
             f"docs/{name}.md"
             for name in (
-                *("audit", "schedules", "evaluate", "matting", "pose-masks", "refinement", "synthesis"),
+                *(
+                    "audit",
+                    "schedules",
+                    "operations",
+                    "evaluate",
+                    "matting",
+                    "pose-masks",
+                    "refinement",
+                    "synthesis",
+                ),
                 *("training", "trajectories", "web"),
             )
         ),

@@ -149,7 +149,7 @@ _TEACHER_INSTANCES = (
     select(
         *(InstanceRow.frame_id, InstanceRow.id, InstanceRow.model_id, InstanceRow.rle, InstanceRow.area_px),
         *(*_MASK_BOX, InstanceRow.score, *_detector_box(InstanceRow), InstanceRow.keypoints),
-        *(InstanceRow.refined_by, InstanceRow.iou_before, InstanceRow.track_id),
+        *(InstanceRow.refined_by, InstanceRow.iou_before, InstanceRow.track_id, InstanceRow.category),
     )
     .where(InstanceRow.run_id == bindparam("run_id"), InstanceRow.role == "teacher")
     .where(InstanceRow.frame_id.in_(bindparam("frames", expanding=True)))

@@ -257,6 +257,7 @@ def to_instance(row: InstanceRow, frame: FrameRow) -> Instance:
         refined_by=row.refined_by,
         iou_before=row.iou_before,
         track_id=row.track_id,
+        category=row.category,
     )
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, MetaData, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from configs.categories import PERSON
+
 ID_BITS = 53
 """Ids fit a double, which is what pycocotools and JavaScript store them in. Two of a million frames get the
 same id with probability 6e-5 (birthday bound n^2 / 2^54); the primary key would refuse the second one."""
@@ -284,6 +286,7 @@ class InstanceRow(Base):
         comment="IoU with the model's own mask; null: not refined"
     )
     track_id: Mapped[int | None] = mapped_column(comment="the person in this video; null: not tracked")
+    category: Mapped[str] = mapped_column(server_default=PERSON, comment="of the dataset")
 
 
 class TrackRow(Base):
@@ -323,6 +326,9 @@ class AgreementRow(Base):
     is_hard: Mapped[bool] = mapped_column()
     matches: Mapped[list[Any]] = mapped_column(comment="[teacher rank, student rank, IoU]")
     mismatches: Mapped[list[Any]] = mapped_column(comment="[cause, teacher, student, IoU], by ranks")
+    category_ious: Mapped[list[Any] | None] = mapped_column(
+        comment="[category, IoU]; iou is the lowest; null: only people"
+    )
 
 
 class DecisionRow(Base):

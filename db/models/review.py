@@ -6,7 +6,7 @@ The consensus about a frame belongs to no run: it scores every run that labeled 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy import CheckConstraint, ForeignKey, Index, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.core import Base
@@ -85,6 +85,9 @@ class AnnotationRow(Base):
     problems: Mapped[list[Any]] = mapped_column(comment="unreadable regions")
     propagation_id: Mapped[int | None] = mapped_column(
         comment="the carried masks that were shown; null: the teacher's"
+    )
+    is_starred: Mapped[bool] = mapped_column(
+        server_default=false(), comment="Label Studio's ground_truth: it counts before others; may change"
     )
 
 
@@ -175,7 +178,7 @@ class ConsensusRow(Base):
     frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"), primary_key=True)
     annotation_id: Mapped[int] = mapped_column(ForeignKey("annotation.id"), index=True)
     verdict: Mapped[str] = mapped_column(comment="correct, corrected or unusable")
-    rule: Mapped[str] = mapped_column(comment="latest or agreement")
+    rule: Mapped[str] = mapped_column(comment="latest, agreement or starred")
     annotators: Mapped[list[Any]] = mapped_column(comment="all considered")
     agreement: Mapped[float | None] = mapped_column(comment="mean union IoU of pairs; null: no pair")
 

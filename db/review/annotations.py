@@ -81,15 +81,17 @@ def store_annotations(session: Session, frames: Mapping[int, FrameAnnotations]) 
 
 
 def _mark_versions(known: Iterable[AnnotationRow], current: Mapping[int, ReviewedFrame]) -> bool:
-    """Update the states of known versions; returns whether any has changed."""
+    """Update the states and stars of known versions; returns whether any has changed."""
     external_ids = {one.number for one in current.values()}
     has_changed = False
     for row in known:
         state = (
             "current" if row.id in current else "replaced" if row.external_id in external_ids else "deleted"
         )
-        has_changed |= row.state != state
-        row.state = state
+        # Label Studio removes the stars of other annotations without changing their time
+        is_starred = row.id in current and current[row.id].is_starred
+        has_changed |= (row.state, row.is_starred) != (state, is_starred)
+        row.state, row.is_starred = state, is_starred
     return has_changed
 
 
@@ -114,6 +116,7 @@ def _annotation_row(key: int, annotation: ReviewedFrame, sent: SentFrame) -> dic
         "note": annotation.note,
         "problems": list(annotation.problems),
         "propagation_id": sent.propagation_id,
+        "is_starred": annotation.is_starred,
     }
 
 
@@ -182,6 +185,7 @@ def _reviewed_frame(row: AnnotationRow, instances: tuple[ReviewedInstance, ...])
         updated_at=row.updated_at,
         note=row.note,
         problems=tuple(row.problems),
+        is_starred=row.is_starred,
     )
 
 

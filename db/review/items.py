@@ -10,6 +10,7 @@ from db.models.core import AgreementRow, DecisionRow, FrameRow, RunRow, VideoRow
 from db.review.propagation import shown_propagations, with_carried_masks
 from db.runs.queries import run_models
 from db.sql.reading import select_by_ids
+from labeling.review.label_studio.instructions import explain_to_annotators
 from labeling.review.records import ProposedInstance, ReviewItem
 from labeling.storage.encode import image_key
 from labeling.structures.masks import Mask, union_masks
@@ -36,7 +37,7 @@ def review_items(session: Session, run: RunRow, frame_ids: Sequence[int]) -> lis
             frame_id=frame.id,
             image=image_key(decision.image or ""),
             size_hw=frame.size_hw,
-            why="; ".join([*decision.reasons, *([_CARRIED] if frame.id in carried else [])]),
+            why=explain_to_annotators([*decision.reasons, *([_CARRIED] if frame.id in carried else [])]),
             title=_title(session, video, frame) + _people(teacher.get(frame.id, ())),
             iou=iou,
             value=carried[frame.id].priority if frame.id in carried else decision.priority or 0.0,
@@ -61,11 +62,11 @@ def _title(session: Session, video: VideoRow, frame: FrameRow) -> str:
 
 
 def _people(proposed: Sequence[ProposedInstance]) -> str:
-    """Return `, person 3` or `, people 3, 7`: the numbers in the video, in the order of the masks."""
+    """Return `, track 3` or `, tracks 3, 7`: the numbers in the video, in the order of the masks."""
     numbers = [str(one.track_id) for one in proposed if one.track_id is not None]
     if not numbers:
         return ""
-    return f", {'person' if len(numbers) == 1 else 'people'} {', '.join(numbers)}"
+    return f", {'track' if len(numbers) == 1 else 'tracks'} {', '.join(numbers)}"
 
 
 def proposed_instances(

@@ -15,6 +15,7 @@ from db.models.core import (
     DecisionRow,
     InstanceRow,
     LeaseRow,
+    ModelRow,
     PassedOverRow,
     RunRow,
     RunSourceRow,
@@ -23,6 +24,7 @@ from db.models.core import (
 )
 from db.models.review import AnnotationRow, ModelScoreRow, PropagationRow, ReviewRow
 from db.sql.reading import count_rows
+from labeling.structures.instances import ModelCard
 
 _PREDICTIONS = (ModelScoreRow, InstanceRow, TrackRow, AgreementRow, DecisionRow)
 _WRITERS = ("generate-dataset", "label-shards")
@@ -101,6 +103,27 @@ def delete_run(session: Session, run_id: str) -> None:
     for table in (*_PREDICTIONS, ShardRow, RunSourceRow, PassedOverRow):
         session.execute(delete(table).where(table.run_id == run_id))
     session.execute(delete(RunRow).where(RunRow.id == run_id))
+
+
+def models_and_videos(
+    session: Session, *, without_runs: Collection[str]
+) -> tuple[list[ModelCard], set[tuple[str, str]]]:
+    """Return what runs with predictions use, but for these runs.
+
+    Returns:
+        Their teachers and students; pairs of model id and video id, of models and videos of one run.
+    """
+    has_frames = select(DecisionRow.frame_id).where(DecisionRow.run_id == RunRow.id).exists()
+    live = session.scalars(select(RunRow).where(RunRow.id.not_in(without_runs), has_frames)).all()
+    pairs = {
+        (model, video_id)
+        for run in live
+        for video_id in session.scalars(select(ShardRow.video_id).where(ShardRow.run_id == run.id).distinct())
+        for model in run.models.values()
+    }
+    used = {model for model, _ in pairs}
+    rows = [row for row in session.scalars(select(ModelRow)) if row.id in used]
+    return [ModelCard(row.kind, row.name, row.weights_sha256, row.settings) for row in rows], pairs
 
 
 def writer_host(session: Session) -> str | None:

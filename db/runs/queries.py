@@ -261,7 +261,7 @@ def _failed_frames(session: Session, run_id: str) -> Iterator[Failure]:
     for frame, rule, reasons, path, shard_id in session.execute(rows).tuples():
         name = frame.name or f"{(frame.pts_ms or 0) / 1000:g} s"
         message = str(reasons[0]) if reasons else ""
-        yield Failure(f"{path} {name}", rule or "", message, retryable=False, shard_id=shard_id, frame=name)
+        yield Failure(f"{path} {name}", rule or "", message, retryable=True, shard_id=shard_id, frame=name)
 
 
 def _sources_of(run_id: str) -> Select[tuple[SourceRow, RunSourceRow]]:

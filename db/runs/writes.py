@@ -23,11 +23,13 @@ from db.models.core import (
     ShardRow,
     SourceRow,
     SourceVideoRow,
+    TrackRow,
     VideoRow,
     content_id,
     frame_id,
     utc_now,
 )
+from db.runs.queries import FAILED_FRAME
 from db.runs.tracks import lock_tracks, store_tracks
 from db.sql.columns import box_columns, keypoints_column, mask_columns, mismatches_column, occupancy_column
 from db.sql.reading import PAGE
@@ -235,14 +237,32 @@ def fail_shard(session: Session, shard_id: int, error: MaskmillError) -> None:
 
 
 def requeue_failed(session: Session, run_id: str, video_ids: Sequence[str], *, every: bool) -> None:
-    """Plan failed shards of a run again: those of these videos, or all (`every`)."""
+    """Plan failed shards of a run again: those of these videos, or all (`every`).
+
+    `every` also plans the shards in which single frames failed; the rows of their other frames stay as they are.
+    """
     failed = update(ShardRow).where(ShardRow.run_id == run_id, ShardRow.state == "failed")
     planned = {"state": "planned", "error_code": None, "error_message": None, "attempts_lost": 0}
     if every:
         session.execute(failed.values(planned))
+        _requeue_failed_frames(session, run_id, planned)
         return
     for page in batched(video_ids, PAGE):
         session.execute(failed.where(ShardRow.video_id.in_(page)).values(planned))
+
+
+def _requeue_failed_frames(session: Session, run_id: str, planned: Mapping[str, object]) -> None:
+    """Plan shards again that are done but for frames that a model's wrong output made unusable."""
+    has_failed = ShardRow.counts[f"rejected:{FAILED_FRAME}"].as_integer() > 0
+    of_run = (ShardRow.run_id == run_id, ShardRow.state == "done", has_failed)
+    if not (shards := list(session.scalars(select(ShardRow.id).where(*of_run)))):
+        return
+    # a frame that now has people may change the numbers of the shard's tracks
+    for page in batched(shards, PAGE):
+        session.execute(delete(TrackRow).where(TrackRow.shard_id.in_(page)))
+        session.execute(update(ShardRow).where(ShardRow.id.in_(page)).values(planned))
+    is_failed = (DecisionRow.run_id == run_id, DecisionRow.rule == FAILED_FRAME)
+    session.execute(delete(DecisionRow).where(*is_failed))
 
 
 def model_id(card: ModelCard) -> str:
@@ -278,7 +298,7 @@ def store_shard(session: Session, shard: ShardRow, labeled: LabeledShard) -> boo
     track_ids = store_tracks(session, shard, labeled.tracks)
     instances = _instance_rows(shard.run_id, compared, model_ids, track_ids)
     grids = occupancy_column(_sizes_of_hard(compared), instances)
-    upsert(session, InstanceRow, instances)
+    upsert(session, InstanceRow, instances, update_columns=["track_id"])  # known ones: of a shard done again
     upsert(session, AgreementRow, [_agreement_row(shard.run_id, fid, frame) for fid, frame in compared])
     upsert(session, DecisionRow, [_decision_row(shard, frame, grids) for frame in labeled.frames])
     return True
@@ -344,6 +364,7 @@ def _instance_rows(
             "refined_by": instance.refined_by,
             "iou_before": instance.iou_before,
             "track_id": _track_id(role, instance, track_ids),
+            "category": instance.category,
             "keypoints": keypoints_column(instance.keypoints),
             **mask,
         }
@@ -376,6 +397,7 @@ def _agreement_row(run_id: str, fid: int, frame: LabeledFrame) -> dict[str, Any]
         "is_hard": agreement.is_hard,
         "matches": [list(match) for match in agreement.matches],
         "mismatches": mismatches_column(agreement),
+        "category_ious": [list(one) for one in agreement.category_ious] or None,
     }
 
 

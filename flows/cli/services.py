@@ -26,6 +26,15 @@ if TYPE_CHECKING:
 PoolOption = Annotated[
     str, typer.Option("--pool", metavar="NAME", help="Prefect work pool; created if missing.")
 ]
+MetricsPortOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PORT", min=1, max=65535, help="Answer /metrics for Prometheus on this port; default: off."
+    ),
+]
+MetricsHostOption = Annotated[
+    str, typer.Option(metavar="ADDRESS", help="Address of --metrics-port; others than this machine: 0.0.0.0.")
+]
 NameOption = Annotated[
     str | None, typer.Option("--name", help="Name of the deployments; default: the config's.")
 ]
@@ -37,13 +46,17 @@ def serve(
     changes: SetOption = None,
     home: HomeOption = DEFAULT_HOME,
     name: NameOption = None,
+    metrics_port: MetricsPortOption = None,
+    metrics_host: MetricsHostOption = "127.0.0.1",
 ) -> None:
     """Run the flows on this machine, by the config's `schedules` or from Prefect's UI, until Ctrl-C."""
     spec = _specify(sources, config, changes, name=name, home=home.expanduser().resolve())
     from flows.deployment.serve import serve_flows
+    from tasks.observability.metrics import metrics_server
 
     _warn_of_missing(spec.sources, "each run reports it as failed until it exists")
-    serve_flows(spec)
+    with metrics_server(lambda: [spec.home], host=metrics_host, port=metrics_port):
+        serve_flows(spec)
 
 
 def deploy(
@@ -81,11 +94,15 @@ def worker(
         bool,
         typer.Option("--with-healthcheck", help="Answer /health on PREFECT_WORKER_WEBSERVER_PORT."),
     ] = False,
+    metrics_port: MetricsPortOption = None,
+    metrics_host: MetricsHostOption = "127.0.0.1",
 ) -> None:
     """Execute the runs of a pool until Ctrl-C. Finished shards are kept; another worker continues."""
-    from flows.deployment.worker import work
+    from flows.deployment.worker import PoolHomes, work
+    from tasks.observability.metrics import metrics_server
 
-    work(pool, name=name, limit=limit, healthcheck=healthcheck)
+    with metrics_server(PoolHomes(pool), host=metrics_host, port=metrics_port):
+        work(pool, name=name, limit=limit, healthcheck=healthcheck)
 
 
 def _warn_of_missing(sources: list[str], consequence: str) -> None:

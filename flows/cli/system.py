@@ -156,7 +156,7 @@ def gc(
             typer.echo(f"run {old.id} ({old.name}): {old.instances} instances on {old.frames} frames")
         for name in found.files:
             typer.echo(name)
-        files = found.images + found.unfinished
+        files = found.images + found.predictions + found.unfinished
         if files > len(found.files):
             typer.echo(f"... and {files - len(found.files)} more")
         done = "deleted" if found.deleted else "would be deleted; add --delete"

@@ -1,10 +1,13 @@
 """A worker of a work pool: starts a process for each run that is due."""
 
 import asyncio
+import math
 import os
 import signal
 import socket
+import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import typer
@@ -22,6 +25,10 @@ from flows.deployment.recovery import RecoveryLoop
 from tasks.execution.prefect_compat.processes import ReportingWorker
 from tasks.execution.prefect_server import require_server
 from tasks.execution.zombies import TAG
+from tasks.observability.best_effort import PREFECT_ERRORS
+
+_HOMES_S = 60.0
+"""How long the answer about a pool's homes is used for metrics."""
 
 
 def work(pool: str, *, name: str | None = None, limit: int | None = None, healthcheck: bool = False) -> None:
@@ -57,6 +64,23 @@ async def _start(worker: ProcessWorker, *, healthcheck: bool) -> None:
         asyncio.get_running_loop().add_signal_handler(signum, task.cancel)
     with suppress(asyncio.CancelledError):
         await task
+
+
+@dataclass(slots=True)
+class PoolHomes:
+    """The homes of a pool's deployments, asked for at most once a minute; the last known ones without an answer."""
+
+    pool: str
+    _known: list[Path] = field(default_factory=list)
+    _asked_s: float = -math.inf
+
+    def __call__(self) -> list[Path]:
+        now_s = time.monotonic()
+        if now_s - self._asked_s > _HOMES_S:
+            self._asked_s = now_s
+            with suppress(*PREFECT_ERRORS):
+                self._known = _homes(self.pool)
+        return self._known
 
 
 def _homes(pool: str) -> list[Path]:

@@ -27,6 +27,7 @@ from flows.web.api import JobService, job_routes
 from flows.web.job_options import JobOptions
 from flows.web.job_queue import JobQueue
 from flows.web.jobs import JobStore
+from flows.web.metrics import metrics_routes
 from flows.web.pages import page_routes, render
 from flows.web.runs import run_routes
 from flows.web.security import AccessRules, Guard
@@ -93,6 +94,7 @@ def create_app(settings: WebSettings) -> FastAPI:
     app.include_router(job_routes(JobService(store, queue, settings.limits)))
     app.include_router(run_routes(settings.home))
     app.include_router(page_routes(settings))
+    app.include_router(metrics_routes(settings.home))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
 

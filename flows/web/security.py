@@ -24,6 +24,8 @@ MIN_TOKEN_LENGTH = 16
 COOKIE = "maskmill_session"
 LOGIN_PATH = "/login"
 _OPEN_PATHS = ("/static/", LOGIN_PATH)
+_PROGRAM_PATHS = ("/api/", "/metrics")
+"""For programs, which are answered with an error instead of the page to sign in."""
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _WRONG_TOKEN_S = 0.5
@@ -126,7 +128,7 @@ class Guard:
             return None
         if "authorization" in request.headers:
             await self._rules.delay_guess()
-        if request.url.path.startswith("/api/") or request.method not in _SAFE_METHODS:
+        if request.url.path.startswith(_PROGRAM_PATHS) or request.method not in _SAFE_METHODS:
             return _error(401, "no_access", "Sign in first, or send the token in the Authorization header.")
         return RedirectResponse(LOGIN_PATH, status_code=303)
 

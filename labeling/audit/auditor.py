@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from configs.calibration import Calibration
+from configs.categories import PERSON
 from configs.errors import ModelOutputWrong
 from labeling.audit.edges import EdgeMap
 from labeling.audit.parts import large_parts
@@ -70,7 +71,7 @@ class Auditor:
 
     def _trust(self, instances: Sequence[Instance], size_hw: tuple[int, int]) -> list[TrustedMask]:
         """Return the people with their calibrated trust; without a calibration, with the teacher's scores."""
-        people = [one for one in instances if one.mask]
+        people = [one for one in instances if one.mask and one.category == PERSON]
         trusts = tuple(one.score for one in people)
         if wrong := next((one.mask.size_hw for one in people if one.mask.size_hw != size_hw), None):
             raise ModelOutputWrong(f"the teacher's mask is {wrong}, the image {size_hw} (height, width)")

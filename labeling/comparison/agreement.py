@@ -4,13 +4,16 @@ Overlaps are computed on run-length encodings; only the boundary bands are decod
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from operator import itemgetter
+from typing import NamedTuple, get_args
 
+from configs.categories import PERSON
 from configs.models import Agreement
 from labeling.comparison.boundary_iou import boundary_iou
 from labeling.comparison.iou import match_pairs, union_iou
 from labeling.comparison.mismatches import find_mismatches, find_semantic_mismatches
-from labeling.structures.agreement import FrameAgreement, Match
+from labeling.structures.agreement import Cause, FrameAgreement, Match, Mismatch
 from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask, intersect_masks, iou_matrix, union_masks
 
@@ -25,12 +28,78 @@ def compare_instances(
 ) -> FrameAgreement:
     """Compare the instances of a frame; the result names their positions in the two sequences.
 
+    Instances of different categories never match. With several categories, the frame's IoU, expected IoU and boundary
+    IoU are the lowest of any category, so that a wrong cat makes a frame with a right person hard.
+
     An empty mask matches nothing and has no cause. With `student_is_semantic` the student gives one
     mask for all people, which then is not a merge (see `labeling.comparison.mismatches`).
 
     Raises:
         ModelOutputWrong: a mask does not have the size `size_hw`.
     """
+    categories = sorted({instance.category for instance in (*teacher, *student)})
+    if set(categories) <= {PERSON}:
+        return _compare(teacher, student, size_hw, settings, student_is_semantic=student_is_semantic)
+    parts = []
+    for category in categories:
+        positions = _Positions(*(_of_category(side, category) for side in (teacher, student)))
+        compared = _compare(
+            [teacher[i] for i in positions.teacher],
+            [student[i] for i in positions.student],
+            size_hw,
+            settings,
+            student_is_semantic=student_is_semantic,
+        )
+        parts.append((category, positions, compared))
+    return _join(parts)
+
+
+class _Positions(NamedTuple):
+    """Where the instances of one category are among all."""
+
+    teacher: tuple[int, ...]
+    student: tuple[int, ...]
+
+    def match(self, match: Match) -> Match:
+        return Match(self.teacher[match.teacher], self.student[match.student], match.iou)
+
+    def mismatch(self, one: Mismatch) -> Mismatch:
+        teacher = tuple(self.teacher[i] for i in one.teacher)
+        return replace(one, teacher=teacher, student=tuple(self.student[i] for i in one.student))
+
+
+def _of_category(instances: Sequence[Instance], category: str) -> tuple[int, ...]:
+    return tuple(i for i, instance in enumerate(instances) if instance.category == category)
+
+
+def _join(parts: Sequence[tuple[str, _Positions, FrameAgreement]]) -> FrameAgreement:
+    """Return the agreement of a frame from that of its categories."""
+    agreements = [agreement for _, _, agreement in parts]
+    matches = [where.match(match) for _, where, one in parts for match in one.matches]
+    mismatches = [where.mismatch(mismatch) for _, where, one in parts for mismatch in one.mismatches]
+    causes = get_args(Cause)
+    return FrameAgreement(
+        iou=min(one.iou for one in agreements),
+        expected_iou=min(one.expected_iou for one in agreements),
+        boundary_iou=min(one.boundary_iou for one in agreements),
+        both_empty=all(one.both_empty for one in agreements),
+        is_hard=any(one.is_hard for one in agreements),
+        matches=tuple(sorted(matches)),
+        mismatches=tuple(sorted(mismatches, key=lambda m: (causes.index(m.cause), m.teacher, m.student))),
+        symmetric_difference_share=min(1.0, sum(one.symmetric_difference_share for one in agreements)),
+        category_ious=tuple((category, one.iou) for category, _, one in parts),
+    )
+
+
+def _compare(
+    teacher: Sequence[Instance],
+    student: Sequence[Instance],
+    size_hw: tuple[int, int],
+    settings: Agreement,
+    *,
+    student_is_semantic: bool,
+) -> FrameAgreement:
+    """Compare instances of one category."""
     teacher_masks, student_masks = ([instance.mask for instance in side] for side in (teacher, student))
     unions = union_masks(teacher_masks, size_hw), union_masks(student_masks, size_hw)
     iou = union_iou(*unions)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from configs.categories import PERSON
 from configs.errors import ExportError
 from labeling.storage.object_store import ObjectStore
 from labeling.structures.instances import COCO_KEYPOINTS, Keypoints
@@ -47,6 +48,7 @@ class DatasetInstance(NamedTuple):
     """IoU of the refined mask with the model's own, in [0, 1]; None: not refined."""
     track_id: int | None = None
     """Number of the person in the video; None: not tracked."""
+    category: str = PERSON
 
 
 class DatasetFrame(NamedTuple):

@@ -17,7 +17,7 @@ class Consensus:
     """The chosen annotation of a frame, and the rule that chose it."""
 
     frame: ReviewedFrame
-    rule: Literal["latest", "agreement"]
+    rule: Literal["latest", "agreement", "starred"]
     annotators: tuple[str, ...]
     """All annotators whose annotations count, in alphabetical order."""
     agreement: float | None
@@ -26,6 +26,9 @@ class Consensus:
 
 def choose_annotation(frames: Sequence[ReviewedFrame], settings: Review) -> Consensus | None:
     """Choose among the annotations of one frame; None: there is no consensus yet.
+
+    A starred annotation counts before all others; of several, the one that was changed last. Without one,
+    the rule of the settings decides.
 
     Skipped annotations do not count. An annotation with problems has lost a region, which would remove a
     person, so it counts only if its verdict is `unusable`. Of several annotations by one annotator, the
@@ -42,7 +45,10 @@ def choose_annotation(frames: Sequence[ReviewedFrame], settings: Review) -> Cons
     unusable = [frame for frame in counting if frame.verdict == "unusable"]
     usable = [frame for frame in counting if frame.verdict != "unusable"]
     agreement = fmean(_frame_iou(*pair) for pair in combinations(usable, 2)) if len(usable) > 1 else None
-    if settings.consensus == "latest":
+    rule: Literal["latest", "agreement", "starred"] = settings.consensus
+    if starred := [frame for frame in _counting(frames) if frame.is_starred]:
+        chosen, rule = starred[-1], "starred"
+    elif settings.consensus == "latest":
         chosen = counting[-1]
     elif 2 * len(unusable) >= len(counting):
         chosen = unusable[-1]
@@ -51,19 +57,24 @@ def choose_annotation(frames: Sequence[ReviewedFrame], settings: Review) -> Cons
     else:
         return None
     annotators = tuple(sorted(frame.annotator for frame in counting))
-    return Consensus(chosen, settings.consensus, annotators, agreement)
+    return Consensus(chosen, rule, annotators, agreement)
 
 
 def _latest_by_annotator(frames: Sequence[ReviewedFrame]) -> list[ReviewedFrame]:
     """Return each annotator's last annotation that counts, in order of change."""
+    by_time = _counting(frames)
+    last = {frame.annotator: frame for frame in by_time}
+    return [frame for frame in by_time if last[frame.annotator] is frame]
+
+
+def _counting(frames: Sequence[ReviewedFrame]) -> list[ReviewedFrame]:
+    """Return the annotations that count, in order of change."""
     counting = [
         frame
         for frame in frames
         if frame.verdict == "unusable" or (frame.verdict != "skipped" and not frame.problems)
     ]
-    by_time = sorted(counting, key=lambda frame: (frame.updated_at, frame.number))
-    last = {frame.annotator: frame for frame in by_time}
-    return [frame for frame in by_time if last[frame.annotator] is frame]
+    return sorted(counting, key=lambda frame: (frame.updated_at, frame.number))
 
 
 def _best_agreeing(frames: Sequence[ReviewedFrame]) -> ReviewedFrame:

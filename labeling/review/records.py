@@ -90,3 +90,5 @@ class ReviewedFrame:
     """Text that the annotator wrote."""
     problems: tuple[str, ...] = ()
     """What could not be read, such as an unknown label or a region of another image size."""
+    is_starred: bool = False
+    """Label Studio's star (`ground_truth`): it counts before the others of the frame."""

@@ -1,17 +1,18 @@
-"""The user's own network, in ONNX, TorchScript or LiteRT: one image in, one person map out."""
+"""The user's own network, in ONNX, TorchScript or LiteRT: one image in, a map per category out."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.categories import PERSON
 from configs.errors import ConfigError, ModelOutputWrong, WeightsMissing
 from configs.segmenters import CustomNetworkBlock
 from labeling.segmenters.network_files import OpenNetwork, check_model_hash, open_network, quantize
-from labeling.segmenters.network_output import Levels, read_person_map
+from labeling.segmenters.network_output import Levels, read_maps
 from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.structures.frames import Frame, RgbImage
 from labeling.structures.images import resize_image
@@ -34,11 +35,14 @@ class NetworkReport:
 
     input_text: str
     output_text: str
-    person_share: float
-    """Share of the sample's pixels above `mask_threshold`."""
+    shares: Mapping[str, float]
+    """Share of the sample's pixels above `mask_threshold`, by category."""
 
     def __str__(self) -> str:
-        return f"input {self.input_text}, output {self.output_text}, people on {self.person_share:.0%} of a sample image"
+        found = ", ".join(
+            f"{'people' if name == PERSON else name} on {share:.0%}" for name, share in self.shares.items()
+        )
+        return f"input {self.input_text}, output {self.output_text}, {found} of a sample image"
 
 
 class CustomNetworkSegmenter(StatelessSegmenter):
@@ -86,15 +90,18 @@ class CustomNetworkSegmenter(StatelessSegmenter):
 
     def _segment_image(self, rgb: RgbImage) -> list[Instance]:
         block = self._block
-        person = read_person_map(self._run(prepare_input(rgb, block)), block, self._levels)
+        maps = read_maps(self._run(prepare_input(rgb, block)), block, self._levels)
         size_hw = rgb.shape[0], rgb.shape[1]
-        person = resize_map(person, size_hw, nearest=block.output == "class_map")
-        return instances_from_map(
-            person,
-            mask_threshold=block.mask_threshold,
-            min_area=block.min_area,
-            connected_components=block.connected_components,
-        )
+        found = []
+        for category, values in maps.items():
+            instances = instances_from_map(
+                resize_map(values, size_hw, nearest=block.output == "class_map"),
+                mask_threshold=block.mask_threshold,
+                min_area=block.min_area,
+                connected_components=block.connected_components,
+            )
+            found += [replace(one, category=category) for one in instances]
+        return found
 
     def _run(self, batch: NDArray[np.float32]) -> NDArray[np.generic]:
         block, outputs = self._block, self._network.run(batch)
@@ -111,11 +118,11 @@ class CustomNetworkSegmenter(StatelessSegmenter):
         batch = prepare_input(sample_image(block.input_hw), block)
         output = self._run(batch)
         self._levels = Levels.of(output, block)
-        person = read_person_map(output, block, self._levels)
+        maps = read_maps(output, block, self._levels)
         return NetworkReport(
             _describe_array(batch, self._network.input_dtype),
             _describe_array(output, output.dtype),
-            float((person > block.mask_threshold).mean()),
+            {name: float((values > block.mask_threshold).mean()) for name, values in maps.items()},
         )
 
 

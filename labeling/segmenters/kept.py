@@ -40,7 +40,7 @@ class PredictionKeeper:
         card = model.card
         if card.kind not in _KINDS or not card.weights_sha256 or settings_of(card).get("refine"):
             return model
-        kept = KeptSegmenter(model, self.folder / _model_key(card))
+        kept = KeptSegmenter(model, self.folder / model_key(card))
         self._open.append(kept)
         return kept
 
@@ -129,7 +129,8 @@ def _box_key(frame: Frame, box_xywh: BoxXywh) -> str:
     return str(int.from_bytes(digest[:6], "big"))
 
 
-def _model_key(card: ModelCard) -> str:
+def model_key(card: ModelCard) -> str:
+    """Return the name of the folder of a model's predictions by the code of this installation."""
     parts = (card.kind, card.name, card.weights_sha256, card.settings, _code_hash())
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
 

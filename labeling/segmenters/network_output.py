@@ -1,4 +1,4 @@
-"""The output of a user's own network as a map of person probabilities: its axes, type and range."""
+"""The output of a user's own network as maps of probabilities by category: its axes, type and range."""
 
 import math
 from dataclasses import dataclass
@@ -51,21 +51,36 @@ class Levels:
         return cls(1 / (limits.max - limits.min), float(-limits.min))
 
 
-def read_person_map(
+def read_maps(
     output: NDArray[np.generic], block: CustomNetworkBlock, levels: Levels | None = None
-) -> FloatMap:
-    """Return the person probability, hxw in the network's size, from one of its outputs.
+) -> dict[str, FloatMap]:
+    """Return the probability of each category, hxw in the network's size, from one of its outputs.
+
+    Of several classes of one category, the largest probability counts.
 
     Raises:
         ModelOutputWrong: its shape, type or range is not the declared one.
     """
+    by_class = _read_by_class(output, block, levels)
+    return {
+        category: np.asarray(np.maximum.reduce([by_class[number] for number in numbers]), dtype=np.float32)
+        for category, numbers in block.maps().items()
+    }
+
+
+def _read_by_class(
+    output: NDArray[np.generic], block: CustomNetworkBlock, levels: Levels | None
+) -> dict[int, FloatMap]:
     channels = split_channels(output, block)
     name = block.path.name
+    wanted = sorted(number for numbers in block.maps().values() for number in numbers)
     if block.output == "class_map":
-        return _read_classes(channels, output, block)
-    if block.person_class >= len(channels):
+        classes = _read_classes(channels, output, block)
+        return {number: np.asarray(classes == number, dtype=np.float32) for number in wanted}
+    if wanted[-1] >= len(channels):
+        key = f"classes has {wanted[-1]}" if block.classes else f"person_class is {block.person_class}"
         raise ModelOutputWrong(
-            f"{name}: person_class is {block.person_class}, the output of shape {output.shape} "
+            f"{name}: {key}, the output of shape {output.shape} "
             f"(layout {block.layout}) has {len(channels)} channels: correct one of them"
         )
     if np.isnan(channels).any():
@@ -76,13 +91,15 @@ def read_person_map(
     channels = (channels + np.float32(levels.offset)) * np.float32(levels.factor)
     if block.output == "logits":
         _refuse_integer_logits(output, block)
-        return _to_probability(channels, block)
-    return _check_range(channels[block.person_class], name)
+        probability = _to_probability(channels, block)
+        return {number: probability[number] for number in wanted}
+    return {number: _check_range(channels[number], name) for number in wanted}
 
 
 def _read_classes(
     channels: NDArray[np.float32], output: NDArray[np.generic], block: CustomNetworkBlock
 ) -> FloatMap:
+    """Return the class of each pixel, hxw."""
     name = block.path.name
     if len(channels) > 1:
         raise ModelOutputWrong(
@@ -101,7 +118,7 @@ def _read_classes(
             f"{name}: output: class_map is declared, but one image has {number} different values from "
             f"{channels.min():.0f} to {channels.max():.0f}: declare output: probability"
         )
-    return np.asarray(classes == block.person_class, dtype=np.float32)
+    return np.asarray(classes, dtype=np.float32)
 
 
 def _refuse_integer_logits(output: NDArray[np.generic], block: CustomNetworkBlock) -> None:
@@ -118,8 +135,8 @@ def _to_probability(logits: FloatMap, block: CustomNetworkBlock) -> FloatMap:
             f"{block.path.name}: softmax over one channel is 1 everywhere; declare softmax: false"
         )
     if block.softmax:
-        return np.asarray(softmax(logits, axis=0)[block.person_class], dtype=np.float32)
-    return np.asarray(expit(logits[block.person_class]), dtype=np.float32)
+        return np.asarray(softmax(logits, axis=0), dtype=np.float32)
+    return np.asarray(expit(logits), dtype=np.float32)
 
 
 def _check_range(probability: FloatMap, name: str) -> FloatMap:

@@ -6,8 +6,10 @@ One file holds what one shard added, as JSON in gzip: by frame key, `m` before i
 import gzip
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,39 @@ class PredictionFiles:
         with storage_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             write_atomically(self._folder / name, content)
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionFile:
+    """A file in a home's folder of predictions."""
+
+    path: Path
+    model_key: str
+    """`labeling.segmenters.kept.model_key` of the model."""
+    video_id: str
+    bytes: int
+    age_s: float
+
+    def delete(self) -> None:
+        """Delete the file, and its folders once they are empty.
+
+        Raises:
+            HomeNotWritable: no permission.
+        """
+        with storage_errors(self.path):
+            self.path.unlink(missing_ok=True)
+        for folder in (self.path.parent, self.path.parent.parent):
+            with suppress(OSError):  # not empty, or in use by a run that has just begun
+                folder.rmdir()
+
+
+def prediction_files(folder: Path) -> Iterator[PredictionFile]:
+    """Yield the files in a home's folder of predictions, also unfinished ones, in order of their names."""
+    for path in sorted(folder.glob("*/*/*")):
+        with suppress(FileNotFoundError):  # its writer has just renamed it
+            status = path.lstat()
+            age_s = time.time() - status.st_mtime
+            yield PredictionFile(path, path.parent.parent.name, path.parent.name, status.st_size, age_s)
 
 
 def frame_number(key: str) -> int:

@@ -45,3 +45,5 @@ class FrameAgreement:
     """Ordered by cause (miss, extra, split, merge, boundary), then by position."""
     symmetric_difference_share: float
     """Pixels in exactly one of the two unions, as a share of the image, in [0, 1]."""
+    category_ious: tuple[tuple[str, float], ...] = ()
+    """IoU of each category that one of the models found, in alphabetical order; `iou` is the lowest. Empty: only people."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Self
 
+from configs.categories import PERSON
 from labeling.structures.masks import BoxXywh, Mask, flip_mask
 
 Keypoints = tuple[tuple[float, float, float], ...]
@@ -26,7 +27,7 @@ _MIRRORED = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One person, as found by one segmenter.
+    """One person, or one object of another category, as found by one segmenter.
 
     >>> mask = Mask.from_coco({"size": [2, 3], "counts": [2, 3, 1]})
     >>> Instance(mask, score=0.9, box_xywh=mask.box_xywh).box_xywh
@@ -54,6 +55,8 @@ class Instance:
     """IoU of the masks that two networks drew of the person, in [0, 1]; None: one network drew it."""
     track_id: int | None = None
     """Number of the person in the video, from 1; None: not tracked."""
+    category: str = PERSON
+    """Category in the dataset."""
 
     def mirror(self, width: int) -> Self:
         """Return the instance flipped left to right in an image of this width."""
@@ -81,7 +84,7 @@ class ModelCard:
     settings: str
     """Canonical JSON (sorted keys) of the settings that change its output: thresholds, input size."""
     gives_instances: bool = True
-    """False for a semantic network: one mask for all people in the image."""
+    """False for a semantic network: one mask for all people in the image, or for all objects of a category."""
     gives_masks: bool = True
     """False for a model of boxes and keypoints: its masks are filled boxes."""
     sees_mirrored: bool = True

@@ -32,3 +32,8 @@ def format_people(count: int) -> str:
 
 def format_masks(count: int) -> str:
     return "1 mask" if count == 1 else f"{count} masks"
+
+
+def format_objects(count: int) -> str:
+    """Format people and objects of other categories together."""
+    return "1 object" if count == 1 else f"{count} objects"

@@ -4,6 +4,7 @@ the mirrored image where it can make a frame acceptable, the others where they c
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from configs.categories import PERSON
 from configs.models import RunConfig, Trust
 from labeling.comparison.iou import union_iou
 from labeling.runtime.prefetch import Stopwatch
@@ -73,7 +74,7 @@ class EvidenceCollector:
     def check_shot(self, pts_ms: int | None, people: Sequence[Instance]) -> tuple[str, ...]:
         """Return the doubts that the whole shot raises about a remembered frame; call it at the clip's end.
 
-        If some masks do not move, missed people are not searched: such masks are no measure of a person's size.
+        If some masks of people do not move, missed people are not searched: such masks are no measure of a person's size.
         Without a time, there are no doubts.
         """
         settings = self.config.trust
@@ -81,7 +82,11 @@ class EvidenceCollector:
             return ()
         masks = [instance.mask for instance in people if instance.mask]
         with self.watch.time("evidence"):
-            shares = [self.static_regions.moving_fraction(mask, pts_ms) for mask in masks]
+            shares = [
+                self.static_regions.moving_fraction(instance.mask, pts_ms)
+                for instance in people
+                if instance.mask and instance.category == PERSON
+            ]
             still = find_still_masks(shares, settings)
             if still or not settings.min_missed_person_size:
                 return still

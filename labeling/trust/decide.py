@@ -18,6 +18,7 @@ from labeling.structures.masks import BoxXywh
 from labeling.text.phrases import (
     format_below,
     format_masks,
+    format_objects,
     format_people,
     format_percent,
     format_share_below,
@@ -131,7 +132,9 @@ def _find_cheap_doubts(agreement: FrameAgreement, evidence: Evidence, settings: 
     doubts = []
     extras = _count(agreement.mismatches, "extra", "student")
     if extras:
-        doubts.append(f"the teacher found no person where the student found {format_people(extras)}")
+        name = format_objects if agreement.category_ious else format_people
+        nothing = "nothing" if agreement.category_ious else "no person"
+        doubts.append(f"the teacher found {nothing} where the student found {name(extras)}")
     elif not evidence.instances:
         doubts.append("the teacher found no person")
     unsure = [instance.score for instance in evidence.instances if not instance.score >= settings.min_score]
@@ -189,12 +192,14 @@ def _find_verifier_doubts(opinion: SecondOpinion, settings: Trust) -> list[str]:
 def _explain_hard(agreement: FrameAgreement) -> list[str]:
     """Return the causes, except extras, which are doubts; then the union IoU."""
     people, masks = ({c: _count(agreement.mismatches, c, side) for c in _WHY_HARD} for side in _SIDES)
+    name = format_objects if agreement.category_ious else format_people
     found = [
-        text.format(people=format_people(people[cause]), masks=format_masks(masks[cause]))
+        text.format(people=name(people[cause]), masks=format_masks(masks[cause]))
         for cause, text in _WHY_HARD.items()
         if people[cause]
     ]
-    return [*found, f"student and teacher overlap with IoU {agreement.iou:.2f}"]
+    shares = ", ".join(f"{category} {iou:.2f}" for category, iou in agreement.category_ious)
+    return [*found, f"student and teacher overlap with IoU {shares or f'{agreement.iou:.2f}'}"]
 
 
 def _count(mismatches: Sequence[Mismatch], cause: str, side: _Side) -> int:

@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from configs.environment import read_variable
+from configs.errors import LabelStudioRefused
 from configs.models import Review as Settings
 from labeling.review.label_studio.client import LabelStudioClient
 from labeling.review.label_studio.credentials import find_credentials
+from labeling.review.label_studio.instructions import instructions
 from labeling.review.label_studio.project import BEST_FIRST, label_config
 from labeling.review.label_studio.s3_storage import S3Keys, bucket_of, find_s3_keys
 from labeling.storage.encode import IMAGES
@@ -17,8 +20,8 @@ LOCAL = "local"
 """Name of the home's own Label Studio, whose port may change."""
 
 _DESCRIPTION = (
-    "Frames on which the student and the teacher disagree, most valuable first. Correct the masks, or submit "
-    "them unchanged; delete all masks if there is no person; choose `unusable` for a bad image."
+    "Images in which a mask may be wrong, most valuable first. Correct the masks, or submit them unchanged; "
+    "delete all masks if there is no person; choose `unusable` for a bad image."
 )
 _NEW_PROJECT = {
     "enable_empty_annotation": True,  # an image without people is a valid annotation
@@ -67,6 +70,17 @@ def connect(home: Home) -> Iterator[LabelStudioConnection]:
         yield LabelStudioConnection(server, name, access.local, find_s3_keys(secret_from_prefect))
 
 
+def _update_page(server: LabelStudioClient, label_studio_id: int, settings: Settings) -> None:
+    """Set the label config. The control of keypoints stays where annotations have some: Label Studio insists on it."""
+    try:
+        server.update_label_config(label_studio_id, label_config(settings))
+    except LabelStudioRefused as exc:
+        if settings.show_keypoints or exc.status != HTTPStatus.BAD_REQUEST:
+            raise
+        with_keypoints = settings.model_copy(update={"show_keypoints": True})
+        server.update_label_config(label_studio_id, label_config(with_keypoints))
+
+
 def open_project(
     connection: LabelStudioConnection, settings: Settings, home: Home, *, known: int | None
 ) -> int:
@@ -75,14 +89,15 @@ def open_project(
     Args:
         known: project that frames were sent to before; it is used even if it was renamed.
     """
-    server, page = connection.server, label_config(settings)
+    server = connection.server
     if known is not None and server.project_exists(known):
         label_studio_id = known
     else:
         label_studio_id = server.find_or_create_project(
-            settings.project, page, _DESCRIPTION, settings=_NEW_PROJECT
+            settings.project, label_config(settings), _DESCRIPTION, settings=_NEW_PROJECT
         )
-    server.update_label_config(label_studio_id, page)
+    _update_page(server, label_studio_id, settings)
+    server.fill_instructions(label_studio_id, instructions(settings))
     server.ensure_view(label_studio_id, BEST_FIRST)
     if connection.is_local:
         server.attach_images(label_studio_id, home.root / IMAGES)

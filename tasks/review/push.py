@@ -12,6 +12,7 @@ from itertools import chain
 
 from more_itertools import batched
 
+from configs.categories import require_people, stored_categories
 from configs.errors import LabelStudioError, LabelStudioRefused, LabelStudioUnreachable
 from configs.models import Review as Settings
 from db.models.core import RunRow, utc_now
@@ -297,6 +298,7 @@ def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> Pus
     database = outbox.context.database
     with database.transaction() as session:
         run = latest_run(session, run_id)
+        require_people(stored_categories(run.config), "the review")
         fill_outbox(session, run.id, again=again)
         if again:
             move_from_other_project(session, run.id, outbox.project_id)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from sqlalchemy import select
 
 from configs.errors import ConfigError, DiskFull, WeightsMissing
@@ -24,6 +25,7 @@ from labeling.structures.masks import Mask
 from labeling.structures.records import LabeledShard
 from labeling.video.probe import VideoFacts, probe_video
 from tasks.execution.context import database_of
+from tests.flows.dump import dump_rows
 from tests.flows.scripted_runs import (
     WHOLE,
     closed_databases,
@@ -226,3 +228,31 @@ def test_missing_weights_name_file_folder_and_the_offline_preset(
     with pytest.raises(WeightsMissing, match=r"FastestDet\.onnx.*offline") as caught:
         run([video], config, home)
     assert str(tmp_path) in str(caught.value)
+
+
+def test_frames_that_failed_by_their_masks_are_retried_and_the_others_stay(
+    home: Home, tmp_path: Path
+) -> None:
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    images.mkdir()
+    masks.mkdir()
+    for number in range(4):
+        mask = np.zeros((60, 80), np.uint8)
+        mask[10:50, 20 + number : 50 + number] = 255
+        Image.fromarray(mask // 2 + 40 + number).convert("RGB").save(images / f"p{number}.png")
+        Image.fromarray(mask if number != 2 else mask[:30]).save(masks / f"p{number}.png")
+    block = {"kind": "masks_folder", "path": str(masks)}
+    config = validate_config({"teacher": block, "student": block}, "test")
+    failed = run([images], config, home)
+    assert [(failure.code, failure.frame, failure.retryable) for failure in failed.failures] == [
+        ("model_output", "p2.png", True)
+    ]
+    before = dump_rows(home)["instance"]
+    Image.fromarray(mask).save(masks / "p2.png")
+    forget_models()
+    assert generate_dataset([str(images)], config, name="test", home=home).counts["easy"] == 3
+    retried = generate_dataset([], config, name="test", home=home, retry_failed=True)
+    assert (retried.failures, retried.counts["easy"], retried.counts["sampled"]) == ((), 4, 4)
+    after = dump_rows(home)["instance"]
+    assert [row for row in after if row in before] == before
+    assert len(after) == len(before) + 2

@@ -174,7 +174,7 @@ def test_corrections_removals_and_additions_are_distinguished(desk: Desk) -> Non
         **kept,
         "id": "AbCdEfGhIj",
         "origin": "manual",
-        "value": {**kept["value"], "rle": list(encode_brush(added))},
+        "value": {**kept["value"], "rle": list(encode_brush(added)), "brushlabels": ["person"]},
     }
     desk.submit(frame, [kept, new], lead_time=30.0)
     desk.pull()
@@ -360,6 +360,38 @@ def test_a_renamed_project_is_still_used(desk: Desk) -> None:
     assert desk.states()[frame] == "reviewed"
 
 
+def test_the_starred_annotation_counts_and_its_star_moves(desk: Desk) -> None:
+    """A new star removes the other one, whose annotation keeps its time of change."""
+    [frame] = plant_run(desk.home, person_frames(1)).frames
+    desk.push()
+    regions = desk.regions(frame)
+    first, second = desk.submit(frame, regions[:1]), desk.submit(frame, regions)
+    desk.pull()
+    assert len(desk.dataset()[frame].instances) == 2
+    for starred, people in ((first, 1), (second, 2)):
+        address = f"/api/annotations/{starred}/"
+        desk.http.patch(address, json={"ground_truth": True}).raise_for_status()
+        assert desk.pull().changed == 1
+        assert len(desk.dataset()[frame].instances) == people
+        with database_of(desk.home).session() as session:
+            assert session.scalars(select(ConsensusRow.rule)).all() == ["starred"]
+            current = AnnotationRow.state == "current"
+            stars = select(AnnotationRow.external_id).where(current, AnnotationRow.is_starred)
+            assert session.scalars(stars).all() == [starred]
+
+
+def test_the_instructions_are_filled_in_and_those_of_a_team_stay(desk: Desk) -> None:
+    plant_run(desk.home, person_frames(1))
+    desk.push()
+    address = f"/api/projects/{desk.number}/"
+    project = desk.http.get(address).json()
+    assert "A person has no mask" in project["expert_instruction"]
+    assert project["show_instruction"]
+    desk.http.patch(address, json={"expert_instruction": "Ours"}).raise_for_status()
+    desk.push()
+    assert desk.http.get(address).json()["expert_instruction"] == "Ours"
+
+
 def test_an_annotation_is_read_with_the_settings_it_was_made_under(desk: Desk) -> None:
     keypoints = tuple((20.0 + i, 30.0, 0.5) for i in range(17))
     frames = [PlantedFrame([box_mask(10, 10, 30, 80)], keypoints=keypoints) for _ in range(2)]
@@ -374,6 +406,19 @@ def test_an_annotation_is_read_with_the_settings_it_was_made_under(desk: Desk) -
     assert person.keypoints == keypoints
     with database_of(desk.home).session() as session:
         assert session.scalars(select(AnnotationRow.verdict)).all() == ["correct"]
+
+
+@pytest.mark.long
+def test_keypoints_can_be_switched_off_after_some_were_annotated(desk: Desk) -> None:
+    keypoints = tuple((20.0 + i, 30.0, 0.5) for i in range(17))
+    frames = [PlantedFrame([box_mask(10, 10, 30, 80)], keypoints=keypoints) for _ in range(2)]
+    started, waiting = plant_run(desk.home, frames).frames
+    desk.push(show_keypoints=True)
+    desk.submit(started, desk.regions(started))
+    assert desk.push(show_keypoints=False).replaced == 1
+    assert len(desk.regions(waiting)) == 1
+    desk.pull()
+    assert desk.states()[started] == "reviewed"
 
 
 def test_an_annotation_older_than_the_last_pull_is_found_with_its_task(desk: Desk) -> None:

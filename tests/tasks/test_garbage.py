@@ -21,12 +21,14 @@ from db.models.core import AgreementRow, DecisionRow, InstanceRow, RunRow, Shard
 from db.review.outbox import fill_outbox
 from db.runs.leases import register_lease, release_lease
 from db.runs.writes import finish_run
+from labeling.segmenters.kept import model_key
 from labeling.storage.home import Home
 from labeling.storage.image_files import KeptFile, delete_file
+from labeling.storage.predictions import PredictionFiles
 from tasks.execution.context import close_databases, database_of, open_context
 from tasks.garbage import Ages, Garbage, collect_garbage
 from tests.flows.dump import dump_rows
-from tests.planted_reviews import PlantedRun, person_frames, plant_run
+from tests.planted_reviews import CARDS, VIDEO, PlantedRun, person_frames, plant_run
 
 DAY_S = 86_400
 
@@ -237,3 +239,38 @@ def test_a_killed_collection_can_be_repeated(home: Home) -> None:
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
     assert images(home) == referred(home)
     assert len(referred(home)) == 5
+
+
+def keep_prediction(home: Home, model: str, video_id: str, *, days: float) -> Path:
+    """Write a file of kept predictions of this age."""
+    files = PredictionFiles(home.predictions / model / video_id)
+    files.write({"0": []})
+    (file,) = (home.predictions / model / video_id).iterdir()
+    moment = time.time() - days * DAY_S
+    os.utime(file, (moment, moment))
+    return file
+
+
+def test_predictions_stay_for_models_and_videos_of_runs_and_others_go(home: Home) -> None:
+    plant_run(home, person_frames(2))
+    teacher = model_key(CARDS["teacher"])
+    needed = keep_prediction(home, teacher, VIDEO, days=100)
+    other_model = keep_prediction(home, "0123456789abcdef", VIDEO, days=20)
+    gone_video = keep_prediction(home, teacher, "cd" * 32, days=2)
+    fresh = keep_prediction(home, teacher, "ef" * 32, days=0.5)
+    listed = collect_garbage(open_context(home), Ages())
+    assert (listed.predictions, listed.files) == (1, [str(gone_video.relative_to(home.root))])
+    assert gone_video.exists()
+    assert collect_garbage(open_context(home), Ages(), delete=True).bytes == listed.bytes
+    assert not gone_video.parent.exists()
+    assert [file.exists() for file in (needed, other_model, fresh)] == [True, True, True]
+    assert collect_garbage(open_context(home), Ages(runs=10), delete=True).predictions == 1
+    assert [file.exists() for file in (needed, other_model, fresh)] == [True, False, True]
+
+
+def test_predictions_of_a_deleted_run_go_with_it(home: Home) -> None:
+    run = plant_run(home, person_frames(2))
+    file = keep_prediction(home, model_key(CARDS["student"]), VIDEO, days=2)
+    assert collect_garbage(open_context(home), Ages()).predictions == 0
+    assert collect_garbage(open_context(home), Ages(), run=run.id, delete=True).predictions == 1
+    assert not file.exists()

@@ -165,5 +165,5 @@ def test_annotators_see_the_numbers_of_the_people(context: Context) -> None:
     with context.database.session() as session:
         run = session.get_one(RunRow, "this")
         first, later = review_items(session, run, [frame_id(VIDEO, 0), frame_id(VIDEO, 500 * WORST)])
-    assert first.title == "1f0c.mp4, 0:00.0, people 1, 2"
-    assert later.title == "1f0c.mp4, 0:03.5, person 1"
+    assert first.title == "1f0c.mp4, 0:00.0, tracks 1, 2"
+    assert later.title == "1f0c.mp4, 0:03.5, track 1"

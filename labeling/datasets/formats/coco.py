@@ -9,6 +9,8 @@ from typing import Any, Self
 from more_itertools import batched
 from pycocotools import mask as coco_mask
 
+from configs.categories import PERSON
+from configs.errors import ExportError
 from labeling.datasets.formats.coco_lists import Licenses, RecordList
 from labeling.datasets.formats.polygons import edge_outlines
 from labeling.datasets.provenance import describe_origin, record_line, to_json
@@ -25,7 +27,7 @@ LABELED_FROM = 0.2
 """Confidence from which a keypoint is written (v = 1: labeled, but hidden or uncertain)."""
 
 _RECORD = (
-    b'{"id":%d,"image_id":%d,"category_id":1,"iscrowd":0,"area":%d,"bbox":[%d,%d,%d,%d],"segmentation":%b,'
+    b'{"id":%d,"image_id":%d,"category_id":%d,"iscrowd":0,"area":%d,"bbox":[%d,%d,%d,%d],"segmentation":%b,'
     b'"model":%b,"score":%a,"reviewer":%b,"detector_bbox":[%.2f,%.2f,%.2f,%.2f]}'
 )
 """The score is written in full, as Python does; other floats to hundredths of a pixel."""
@@ -34,14 +36,16 @@ _TRACKED = b'%b,"track_id":%d}'
 _RLE = b'{"size":[%d,%d],"counts":"%b"}'
 
 
-def annotation_record(frame: DatasetFrame, instance: DatasetInstance, segmentation: bytes) -> bytes:
-    """Return one person's record; all numbers must be finite (`check_frame`). `segmentation` is JSON.
+def annotation_record(
+    frame: DatasetFrame, instance: DatasetInstance, segmentation: bytes, *, category_id: int = 1
+) -> bytes:
+    """Return one instance's record; all numbers must be finite (`check_frame`). `segmentation` is JSON.
 
     Only a refined mask has `refined_by` and `iou_before`, and only a tracked person `track_id`.
     """
-    number, _, area_px, tight, score, box, _, model, reviewer, refined_by, iou_before, track_id = instance
+    number, _, area_px, tight, score, box, _, model, reviewer, refined_by, iou_before, track_id, _ = instance
     about = _text_json(model), score, _text_json(reviewer)
-    record = _RECORD % (number, frame.id, area_px, *tight, segmentation, *about, *box)
+    record = _RECORD % (number, frame.id, category_id, area_px, *tight, segmentation, *about, *box)
     if refined_by is not None and iou_before is not None:
         record = _REFINED % (record[:-1], _text_json(refined_by), iou_before)
     return record if track_id is None else _TRACKED % (record[:-1], track_id)
@@ -82,15 +86,18 @@ _RLE_NOTE = "Masks are run-length encodings, with holes and parts kept."
 _POLYGON_NOTE = "Masks are polygons of outer outlines: holes are filled."
 
 
-def write_coco(
+def write_coco(  # noqa: PLR0913  # the frames, and a keyword per choice
     frames: Iterable[DatasetFrame],
     folder: Path,
     *,
     polygons: bool = False,
     copy: bool = False,
     images: ImageTarget | None = None,
+    categories: Sequence[str] = (PERSON,),
 ) -> ExportSummary:
     """Write a COCO dataset; the same frames in the same order give the same bytes.
+
+    `categories` are the dataset's: the position of an instance's category, counted from 1, is its id.
 
     Both annotation files list every image. Areas are pixels of the mask, boxes are tight around the
     mask. Besides COCO's own fields an annotation has `model`, `score`, `reviewer` and `detector_bbox`; if its
@@ -103,7 +110,7 @@ def write_coco(
         images or ImageFolder(staging / "images", copy=copy) as placed,
         collecting_rarely(),
     ):
-        with _CocoFiles(staging, polygons=polygons) as files:
+        with _CocoFiles(staging, polygons=polygons, categories=categories) as files:
             for batch in batched(frames, _WRITTEN_AT_ONCE):
                 files.add(batch)
                 for frame in batch:
@@ -117,8 +124,9 @@ class _CocoFiles:
     """The two annotation files. Annotations are written at once; the image records wait in an unnamed temporary
     file, because both files end with the images and the licenses."""
 
-    def __init__(self, staging: Path, *, polygons: bool) -> None:
+    def __init__(self, staging: Path, *, polygons: bool, categories: Sequence[str]) -> None:
         self.check = ExportCheck()
+        self._category_ids = {name: position for position, name in enumerate(categories, start=1)}
         self._polygons = polygons
         self._licenses = Licenses()
         self._holes_filled = 0
@@ -144,7 +152,8 @@ class _CocoFiles:
         with_pose: list[bytes] = []
         for frame in frames:
             for instance in self.check.admit(frame):
-                record = annotation_record(frame, instance, self._segmentation(instance))
+                segmentation, category_id = self._segmentation(instance), self._category_id(instance)
+                record = annotation_record(frame, instance, segmentation, category_id=category_id)
                 all_records.append(record)
                 if instance.keypoints is not None:
                     with_pose.append(with_keypoints(record, instance.keypoints, frame.size_hw))
@@ -176,6 +185,14 @@ class _CocoFiles:
             **describe_origin(frame),
         }
 
+    def _category_id(self, instance: DatasetInstance) -> int:
+        if instance.category not in self._category_ids:
+            raise ExportError(
+                f"instance {instance.id} is of category {instance.category!r}, the dataset has "
+                f"{', '.join(self._category_ids)}: export the run that made it"
+            )
+        return self._category_ids[instance.category]
+
     def _segmentation(self, instance: DatasetInstance) -> bytes:
         if not self._polygons:
             return rle_json(instance.mask)
@@ -188,13 +205,15 @@ class _CocoFiles:
         """Return the beginning of both files; without a date, so that the same content gives the same bytes."""
         note = _POLYGON_NOTE if self._polygons else _RLE_NOTE
         info = to_json({"description": f"People in frames of video, labeled with maskmill. {note}"})
-        categories = to_json([_person_category()])
+        categories = to_json([_category(number, name) for name, number in self._category_ids.items()])
         return f'{{"info": {info},\n"categories": {categories},\n"annotations": [\n'.encode("ascii")
 
 
-def _person_category() -> dict[str, Any]:
+def _category(number: int, name: str) -> dict[str, Any]:
+    if name != PERSON:
+        return {"id": number, "name": name, "supercategory": name}
     return {
-        "id": 1,
+        "id": number,
         "name": "person",
         "supercategory": "person",
         "keypoints": list(COCO_KEYPOINTS),

@@ -1,4 +1,4 @@
-"""Label Studio's annotations as reviewed frames: each region is one person, matched to the proposed mask.
+"""Label Studio's annotations as reviewed frames: each person with the proposed mask that it corrects.
 
 Behavior of Label Studio 1.23, as observed in its interface: a region keeps its id when it is accepted,
 painted or erased, and `origin` follows (`prediction`, then `prediction-changed`). A duplicate gets a new id
@@ -16,11 +16,12 @@ from pydantic import BaseModel, Field, ValidationError
 from configs.errors import LabelStudioError
 from configs.models import Review
 from labeling.comparison.iou import match_pairs
+from labeling.review.label_studio.project import NUMBERED_LABELS
 from labeling.review.label_studio.results import KeypointRegion, MaskRegion, ParsedResult, parse_result
-from labeling.review.label_studio.tasks import instance_id_of, shown_keypoints
+from labeling.review.label_studio.tasks import instance_id_of, region_id, shown_keypoints
 from labeling.review.records import Origin, ProposedInstance, ReviewedFrame, ReviewedInstance, Verdict
 from labeling.structures.instances import COCO_KEYPOINTS, Keypoints
-from labeling.structures.masks import Mask, iou_matrix
+from labeling.structures.masks import Mask, iou_matrix, union_masks
 
 SAME_PERSON_IOU = 0.5
 """A new region that overlaps a removed mask at least so much is a correction of it."""
@@ -40,6 +41,7 @@ class _Annotation(BaseModel):
     result: list[Any] | None = None
     was_cancelled: bool = False
     lead_time: float | None = None
+    ground_truth: bool = False
     created_at: datetime
     updated_at: datetime
 
@@ -48,6 +50,7 @@ class _Data(BaseModel):
     frame_id: int
     label: str | None = None
     shows_keypoints: bool | None = None
+    min_keypoint_score: float | None = None
 
 
 class _Task(BaseModel):
@@ -91,7 +94,14 @@ def read_annotations(
             f"task {task_json.get('id')} was not made by maskmill, or comes from another version of Label "
             f"Studio: {exc.errors()[0]['loc']} {exc.errors()[0]['msg']}; delete it, or report this version"
         ) from exc
-    recorded = {"label": task.data.label, "show_keypoints": task.data.shows_keypoints}
+    recorded = {
+        "label": task.data.label,
+        "show_keypoints": task.data.shows_keypoints,
+        # a task that records whether, but not from which confidence, was made when all were shown
+        "min_keypoint_score": 0.0
+        if task.data.min_keypoint_score is None and task.data.shows_keypoints is not None
+        else task.data.min_keypoint_score,
+    }
     settings = settings.model_copy(
         update={key: value for key, value in recorded.items() if value is not None}
     )
@@ -117,6 +127,7 @@ def _read_annotation(annotation: _Annotation, task: _Task, shown: _Shown) -> Rev
         updated_at=_to_naive_utc(annotation.updated_at),
         note=parsed.note,
         problems=(*parsed.problems, *keypoint_problems),
+        is_starred=annotation.ground_truth,
     )
 
 
@@ -127,10 +138,9 @@ def _interpret(
 
     Of the verdicts that annotators choose, only `unusable` is used: the masks show whether anything changed.
     """
-    regions = _without_copies([region for region in parsed.masks if region.mask], shown)
+    regions = _without_copies(_join_parts([region for region in parsed.masks if region.mask], shown), shown)
     sources = _find_sources(regions, shown)
-    were_shown = shown.settings.show_keypoints
-    keypoints, problems = assign_keypoints(parsed.keypoints, regions, sources, were_shown=were_shown)
+    keypoints, problems = assign_keypoints(parsed.keypoints, regions, sources, shown.settings)
     instances = tuple(
         ReviewedInstance(
             region.mask, _find_origin(region.mask, source), source.id if source else None, points
@@ -147,6 +157,36 @@ def _interpret(
     is_readable = not (parsed.problems or problems)
     verdict: Verdict = "correct" if is_untouched and is_complete and is_readable else "corrected"
     return instances, verdict, problems
+
+
+def _join_parts(regions: Sequence[MaskRegion], shown: _Shown) -> list[MaskRegion]:
+    """Return the regions with those that are labeled as a shown person joined to that person's own region.
+
+    Label Studio makes a new region where nothing is selected; its label has the number of a shown person, or
+    says that it is a new one. A person whose own region was deleted is who was painted under the number.
+    """
+    people = list(shown.people)
+    parts: dict[str, list[MaskRegion]] = {}
+    for region in regions:
+        name = region.region_id
+        if instance_id_of(name) not in shown.people and region.number is not None:
+            same_number = people[region.number - 1 :: NUMBERED_LABELS]
+            name = region_id(_nearest_person(region.mask, same_number, shown)) if same_number else name
+        parts.setdefault(name, []).append(region)
+    return [
+        MaskRegion(name, union_masks([one.mask for one in joined], shown.size_hw), joined[0].number)
+        for name, joined in parts.items()
+    ]
+
+
+def _nearest_person(mask: Mask, people: Sequence[int], shown: _Shown) -> int:
+    """Return the person of several with one number whose mask lies nearest to this one, by centers of boxes."""
+
+    def distance_px(key: int) -> float:
+        (x, y, w, h), (x2, y2, w2, h2) = mask.box_xywh, shown.people[key].mask.box_xywh
+        return abs(x + w / 2 - x2 - w2 / 2) + abs(y + h / 2 - y2 - h2 / 2)
+
+    return min(people, key=distance_px)
 
 
 def _without_copies(regions: Sequence[MaskRegion], shown: _Shown) -> list[MaskRegion]:
@@ -196,8 +236,7 @@ def assign_keypoints(
     points: Sequence[KeypointRegion],
     regions: Sequence[MaskRegion],
     sources: Sequence[ProposedInstance | None],
-    *,
-    were_shown: bool,
+    settings: Review,
 ) -> tuple[list[Keypoints | None], list[str]]:
     """Return the keypoints of each region (None: it has none), and problems.
 
@@ -221,9 +260,7 @@ def assign_keypoints(
             )
         for owner in owners:
             placed[owner][point.index] = (point.x_px, point.y_px)
-    keypoints = [
-        _update(source, moved, were_shown=were_shown) for source, moved in zip(sources, placed, strict=True)
-    ]
+    keypoints = [_update(source, moved, settings) for source, moved in zip(sources, placed, strict=True)]
     return keypoints, problems
 
 
@@ -245,9 +282,9 @@ def _nearest_region(point: KeypointRegion, regions: Sequence[MaskRegion]) -> int
 
 
 def _update(
-    source: ProposedInstance | None, placed: Mapping[int, tuple[float, float]], *, were_shown: bool
+    source: ProposedInstance | None, placed: Mapping[int, tuple[float, float]], settings: Review
 ) -> Keypoints | None:
-    shown = set(shown_keypoints(source)) if source and were_shown else set()
+    shown = set(shown_keypoints(source, settings)) if source else set()
     updated = list((source and source.keypoints) or (_ABSENT,) * len(COCO_KEYPOINTS))
     for index in shown | placed.keys():
         x, y, _ = updated[index]

@@ -32,7 +32,9 @@ MAX_IDS = 300
 """Task ids per request: they are part of the URL, which web servers limit to 8 kB."""
 MAX_FILES = 100
 """Files per upload: Label Studio answers 500 to more (Django's DATA_UPLOAD_MAX_NUMBER_FILES)."""
-_ANNOTATED = "id,data,updated_at,annotations,result,was_cancelled,lead_time,created_at,completed_by"
+_ANNOTATED = (
+    "id,data,updated_at,annotations,result,was_cancelled,lead_time,created_at,completed_by,ground_truth"
+)
 """Fields of tasks and annotations, without predictions, which are ten times as large."""
 _WEBHOOK_ACTIONS = ["ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED", "TASKS_DELETED"]
 _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")
@@ -136,6 +138,14 @@ class LabelStudioClient:
         if self._connection.get(f"/api/projects/{project}/")["label_config"] == label_config:
             return False
         self._connection.patch(f"/api/projects/{project}/", {"label_config": label_config})
+        return True
+
+    def fill_instructions(self, project: int, instructions: str) -> bool:
+        """Set the labeling instructions (HTML) of a project that has none; returns whether it had none."""
+        if (self._connection.get(f"/api/projects/{project}/").get("expert_instruction") or "").strip():
+            return False
+        body = {"expert_instruction": instructions, "show_instruction": True}
+        self._connection.patch(f"/api/projects/{project}/", body)
         return True
 
     def ensure_view(self, project: int, data: Mapping[str, object]) -> int:

@@ -1,7 +1,8 @@
 """The labeling project: its label config (the page), and the names that results carry."""
 
+from string import ascii_lowercase
 from typing import Any
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 from configs.errors import ConfigError
 from configs.models import Review
@@ -17,7 +18,7 @@ these are the same for every model; the task's data names the models."""
 VERDICTS = (
     ("correct", "All people are masked correctly"),
     ("corrected", "I changed something, or there is no person"),
-    ("unusable", "The image is not fit for a dataset"),
+    ("unusable", "Too dark, blurred or damaged: leave this image out"),
 )
 """Choices and their tooltips. None is required: a submitted annotation is enough."""
 
@@ -41,13 +42,28 @@ BEST_FIRST: dict[str, Any] = {
 }
 """Data of the Data Manager's tab (`/api/dm/views/`) from which annotators take their tasks."""
 
-_LABEL_COLOR, _STUDENT_COLOR, _KEYPOINT_COLOR = "#00c853", "#d500f9", "#ffd600"
-"""Green, magenta and yellow: distinct for every kind of color vision, and rare in images of people."""
+PERSON_COLORS = (
+    "#00c853", "#2979ff", "#ff6d00", "#00e5ff", "#ff1744", "#aeea00",
+    "#7c4dff", "#1de9b6", "#ff8a80", "#8d6e63", "#82b1ff", "#ffab40",
+)  # fmt: skip
+"""Colors of the people in a frame, in order: neighbors in the list differ in hue and in brightness."""
+
+NUMBERED_LABELS = 2 * len(PERSON_COLORS)
+"""Labels with a number; in a frame of more people, the numbers begin again."""
+
+_NEW_COLOR, _STUDENT_COLOR, _KEYPOINT_COLOR = "#ffffff", "#d500f9", "#ffd600"
+"""White, magenta and yellow: none of the people's."""
+
+_KEY = "ctrl+alt+shift+"
+_KEYPOINT_KEY = "alt+shift+"
+"""Before a letter: key combinations of hidden labels, which no annotator presses. Without any, Label Studio gives
+labels the keys of its own tools, and `b` for the brush would rename the selected mask."""
 
 _STYLE = """
 .mm-page { display: flex; flex-direction: column; gap: 4px; --mm-around: 246px; }
 .mm-why { display: flex; flex-wrap: wrap; align-items: baseline; column-gap: 12px; }
 .mm-why h4 { font-size: 16px; line-height: 22px; }
+.mm-tools h4 { font-size: 13px; line-height: 22px; opacity: 0.7; }
 .mm-tools { display: flex; flex-wrap: wrap; align-items: center; column-gap: 20px; }
 .mm-tools .lsf-labels, .mm-tools .lsf-choices, .mm-tools .ant-form-item { margin: 0; }
 .mm-tools .lsf-label_margins { margin-bottom: 0; }
@@ -57,7 +73,7 @@ _STYLE = """
 .mm-page .lsf-toolbar { position: absolute; right: 0; top: 50px; margin-top: 0; }
 @media (max-width: 720px) {
   .lsf-content-wrapper { --header-height: 0px; }
-  .lsf-menu-header, .lsf-label-view__table, .mm-note { display: none; }
+  .lsf-menu-header, .lsf-label-view__table, .mm-note, .mm-tools h4 { display: none; }
   .lsf-editor { width: 100%; }
   .lsf-main-view__annotation { padding: 4px 8px; }
   .mm-page { --mm-around: 176px; gap: 0; }
@@ -81,8 +97,10 @@ _PAGE = f"""<View className="mm-page">
 </View>
 <View className="mm-tools">
   <BrushLabels name="{MASKS}" toName="{IMAGE}">
-    <Label value={{label}} background="{_LABEL_COLOR}" selected="true" />{{student}}
+    <Label value={{label}} background="{_NEW_COLOR}" html={{new}} hotkey="n" hint={{new_hint}} />
+    <View className="mm-hidden">{{numbered}}</View>{{student}}
   </BrushLabels>
+  <Header value="Select a mask (V, or in the list), then paint (B) or erase (E)" size="5" style="margin: 0; font-weight: 400" />
   <Choices name="{VERDICT}" toName="{IMAGE}" choice="single" showInline="true">{{verdicts}}</Choices>
   <View className="mm-note">
     <TextArea name="{NOTE}" toName="{IMAGE}" placeholder="Note" rows="1" maxSubmissions="1" editable="true" />
@@ -94,17 +112,36 @@ _PAGE = f"""<View className="mm-page">
 
 _STUDENT = f"""
     <View className="mm-hidden">
-      <Label value={{label}} background="{_STUDENT_COLOR}"
-        hint="The student's mask: only for comparison, do not submit it" />
+      <Label value={{label}} background="{_STUDENT_COLOR}" hotkey="{_KEY}z"
+        hint="What another model saw: only for comparison, do not submit it" />
     </View>"""
 
 _KEYPOINT_LABELS = f"""
 <View className="mm-hidden">
   <KeyPointLabels name="{KEYPOINTS}" toName="{IMAGE}" strokeWidth="1">
-    {"".join(f'<Label value="{name}" background="{_KEYPOINT_COLOR}" />' for name in COCO_KEYPOINTS)}
+    {
+    "".join(
+        f'<Label value="{name}" background="{_KEYPOINT_COLOR}" hotkey="{_KEYPOINT_KEY}{letter}" />'
+        for name, letter in zip(COCO_KEYPOINTS, ascii_lowercase, strict=False)
+    )
+}
   </KeyPointLabels>
 </View>"""
 """COCO's 17 keypoints with a hidden legend: 17 buttons would push the image off the page."""
+
+# The labels of people have no button either: a click on a mask selects its person. No label is selected at
+# the start, because Label Studio then paints nothing until a person, or a new one, is selected.
+
+
+def numbered_label(settings: Review, position: int) -> str:
+    """Return the label of the person at this position of a frame's shown masks, counted from 0.
+
+    It gives the mask its color, and tells to whom a mask painted beside it belongs.
+
+    >>> numbered_label(Review(), 0), numbered_label(Review(label="rider"), 36)
+    ('person 1', 'rider 13')
+    """
+    return f"{settings.label} {position % NUMBERED_LABELS + 1}"
 
 
 def student_label(settings: Review) -> str:
@@ -127,6 +164,14 @@ def label_config(settings: Review) -> str:
     return _PAGE.format(
         style=_STYLE,
         label=quoteattr(label),
+        new=quoteattr(escape(f"New {label}")),
+        new_hint=quoteattr(f"For a {label} without a mask: click here, then paint"),
+        numbered="".join(
+            f"<Label value={quoteattr(numbered_label(settings, position))} "
+            f'background="{PERSON_COLORS[position % len(PERSON_COLORS)]}" '
+            f'hotkey="{_KEY}{ascii_lowercase[position]}" />'
+            for position in range(NUMBERED_LABELS)
+        ),
         student=_STUDENT.format(label=quoteattr(student_label(settings))) if settings.show_student else "",
         verdicts="".join(
             f"<Choice value={quoteattr(value)} hint={quoteattr(hint)} />" for value, hint in VERDICTS

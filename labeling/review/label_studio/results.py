@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 from configs.errors import LabelStudioError
 from configs.models import Review
 from labeling.review.label_studio.brush_rle import decode_brush
-from labeling.review.label_studio.project import NOTE, VERDICT, student_label
+from labeling.review.label_studio.project import NOTE, NUMBERED_LABELS, VERDICT, student_label
 from labeling.structures.instances import COCO_KEYPOINTS
 from labeling.structures.masks import Mask, union_masks
 
@@ -27,6 +27,8 @@ class MaskRegion:
     region_id: str
     """Label Studio's region id: kept through edits, new for a duplicate."""
     mask: Mask
+    number: int | None = None
+    """Number in its label, counted from 1: the person of that position among the shown ones; None: a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ def parse_result(results: Iterable[Any], size_hw: tuple[int, int], settings: Rev
     Results of other controls that are not regions are ignored: a team may add its own questions.
     """
     masks: dict[str, list[Mask]] = {}
+    numbers: dict[str, int | None] = {}
     keypoints, texts, problems = [], {VERDICT: "", NOTE: ""}, []
     for position, raw in enumerate(results):
         try:
@@ -94,12 +97,14 @@ def parse_result(results: Iterable[Any], size_hw: tuple[int, int], settings: Rev
                 keypoints.append(_read_keypoint(result, size_hw))
             elif result.is_region:
                 mask = _read_mask(result, size_hw, settings)
-                masks.setdefault(result.id or f"#{position}", []).append(mask)
+                name = result.id or f"#{position}"
+                masks.setdefault(name, []).append(mask)
+                numbers[name] = _number(result, settings)
             elif result.from_name in texts:
                 texts[result.from_name] = _read_text(result)
         except (LabelStudioError, ValidationError) as exc:
             problems.append(f"region {_name(raw, position)} ignored: {_explain(exc)}")
-    merged = tuple(MaskRegion(key, union_masks(parts, size_hw)) for key, parts in masks.items())
+    merged = tuple(MaskRegion(key, union_masks(parts, size_hw), numbers[key]) for key, parts in masks.items())
     return ParsedResult(merged, tuple(keypoints), texts[VERDICT], texts[NOTE], tuple(problems))
 
 
@@ -110,7 +115,7 @@ def _read_mask(result: _Result, size_hw: tuple[int, int], settings: Review) -> M
         raise LabelStudioError(
             "it is the student's mask, which is shown only for comparison; delete or relabel it"
         )
-    if result.labels != [settings.label]:
+    if result.labels != [settings.label] and _number(result, settings) is None:
         labels = ", ".join(map(str, result.labels)) or "missing"
         raise LabelStudioError(f"its label is {labels}, not {settings.label}")
     _check_size(result, size_hw)
@@ -118,6 +123,13 @@ def _read_mask(result: _Result, size_hw: tuple[int, int], settings: Review) -> M
         return decode_brush(result.value.get("rle") or b"", size_hw)
     except LabelStudioError as exc:
         raise LabelStudioError(f"its mask cannot be decoded: {exc}") from exc
+
+
+def _number(result: _Result, settings: Review) -> int | None:
+    """Return the number in a label such as `person 2`; None: another label."""
+    label, _, number = str(result.labels[0]).rpartition(" ") if len(result.labels) == 1 else ("", "", "")
+    is_ours = label == settings.label and number in {str(n + 1) for n in range(NUMBERED_LABELS)}
+    return int(number) if is_ours else None
 
 
 def _check_size(result: _Result, size_hw: tuple[int, int]) -> None:

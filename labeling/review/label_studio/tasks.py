@@ -10,14 +10,22 @@ from typing import Any
 from configs.errors import LabelStudioError
 from configs.models import Review
 from labeling.review.label_studio.brush_rle import encode_brush
-from labeling.review.label_studio.project import IMAGE, KEYPOINTS, MASKS, STUDENT, TEACHER, student_label
+from labeling.review.label_studio.project import (
+    IMAGE,
+    KEYPOINTS,
+    MASKS,
+    STUDENT,
+    TEACHER,
+    numbered_label,
+    student_label,
+)
 from labeling.review.records import ProposedInstance, ReviewItem
 from labeling.structures.instances import COCO_KEYPOINTS
 from labeling.structures.masks import Mask
 
 STUDENT_REGION = "student"
 """Region id of the student's mask."""
-_FORMAT = 2
+_FORMAT = 3
 """Increase it with every change to the predictions, so that open tasks are replaced."""
 _KEYPOINT_SIZE = 0.5
 """Radius of a keypoint in per cent of the image's width."""
@@ -63,11 +71,12 @@ def instance_id_of(name: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def shown_keypoints(instance: ProposedInstance) -> Iterator[int]:
-    """Yield the positions in `COCO_KEYPOINTS` of keypoints inside the image with a confidence."""
+def shown_keypoints(instance: ProposedInstance, settings: Review) -> Iterator[int]:
+    """Yield the positions in `COCO_KEYPOINTS` of confident keypoints inside the image; none: not shown at all."""
     height, width = instance.mask.size_hw
-    for index, (x, y, confidence) in enumerate(instance.keypoints or ()):
-        if confidence > 0 and 0 <= x <= width and 0 <= y <= height:
+    for index, (x, y, confidence) in enumerate(instance.keypoints or () if settings.show_keypoints else ()):
+        is_sure = confidence > 0 and confidence >= settings.min_keypoint_score
+        if is_sure and 0 <= x <= width and 0 <= y <= height:
             yield index
 
 
@@ -75,7 +84,11 @@ def prediction_fingerprint(item: ReviewItem, settings: Review) -> str:
     """Return a SHA-256 of everything that determines the predictions, as 64 hexadecimal digits."""
     shown = {
         "format": _FORMAT,
-        "shown_as": [settings.label, settings.show_student, settings.show_keypoints],
+        "shown_as": [
+            settings.label,
+            settings.show_student,
+            settings.min_keypoint_score if settings.show_keypoints else None,
+        ],
         "size_hw": item.size_hw,
         "teacher": [
             [person.id, person.mask.counts.decode(), person.score, person.keypoints]
@@ -99,7 +112,7 @@ def _find_problems(item: ReviewItem, settings: Review, image_url: str) -> Iterat
     shares = {"iou": item.iou, "value": item.value}
     for person in people:
         shares[f"score of instance {person.id}"] = person.score
-        for index in shown_keypoints(person) if settings.show_keypoints else ():
+        for index in shown_keypoints(person, settings):
             shares[f"confidence of {keypoint_id(person.id, index)}"] = (person.keypoints or ())[index][2]
     if not image_url:
         yield "its image has no URL"
@@ -132,17 +145,22 @@ def _task_data(item: ReviewItem, settings: Review, image_url: str) -> dict[str, 
         "student_model": item.student_model,
         "label": settings.label,
         "shows_keypoints": settings.show_keypoints,
+        "min_keypoint_score": settings.min_keypoint_score,
     }
 
 
 def _teacher_prediction(item: ReviewItem, settings: Review) -> dict[str, Any]:
     people = [person for person in item.teacher if person.mask]
     result = [
-        {**_brush_region(region_id(person.id), person.mask, settings.label), "score": person.score}
-        for person in people
+        {
+            **_brush_region(region_id(person.id), person.mask, numbered_label(settings, position)),
+            "score": person.score,
+        }
+        for position, person in enumerate(people)
     ]
-    if settings.show_keypoints:
-        result += [_keypoint_region(person, index) for person in people for index in shown_keypoints(person)]
+    result += [
+        _keypoint_region(person, index) for person in people for index in shown_keypoints(person, settings)
+    ]
     score = min((person.score for person in people), default=0.0)
     return {"model_version": TEACHER, "score": score, "result": result}
 

@@ -124,3 +124,10 @@ def test_another_address_requires_a_token_of_some_length() -> None:
     with pytest.raises(ConfigError, match="at least 16"):
         access_rules("127.0.0.1", "short", [])
     assert access_rules("127.0.0.1", None, []).token is None
+
+
+def test_metrics_require_the_token_as_the_pages_do(guarded: httpx.Client) -> None:
+    assert guarded.get("/metrics").status_code == 401
+    answer = guarded.get("/metrics", headers={"authorization": f"Bearer {TOKEN}"})
+    assert answer.status_code == 200
+    assert "maskmill_up{" in answer.text

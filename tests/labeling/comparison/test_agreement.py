@@ -1,5 +1,6 @@
 """Agreement of a frame: exact values, the threshold's edge, and properties."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -11,6 +12,7 @@ from configs.models import Agreement
 from labeling.comparison.agreement import compare_instances
 from labeling.comparison.iou import match_pairs, union_iou
 from labeling.structures.agreement import FrameAgreement, Match
+from labeling.structures.instances import Instance
 from labeling.structures.masks import BoolArray, Mask
 from tests.labeling.comparison.slow_comparison import slow_boundary_iou
 from tests.labeling.strategies import blobs, draw, instance, instances, sides
@@ -222,3 +224,56 @@ def test_scores_and_boxes_do_not_count() -> None:
     mask = draw("##..", "##..")
     sure, unsure = instance(mask, score=1.0), instance(mask, score=0.0, box_xywh=(0, 0, 4, 2))
     assert compare_instances([sure], [unsure], (2, 4), Agreement()).matches == (Match(0, 0, 1.0),)
+
+
+UPPER, LOWER = draw("####", "####", "....", "...."), draw("....", "....", "####", "####")
+HALF = draw("....", "....", "####", "....")
+
+
+def of(category: str, *masks: BoolArray) -> list[Instance]:
+    return [replace(one, category=category) for one in instances(list(masks))]
+
+
+def compare_categories(teacher: list[Instance], student: list[Instance]) -> FrameAgreement:
+    return compare_instances(teacher, student, (4, 4), Agreement(hard_below=0.6, match_iou=0.4))
+
+
+def test_the_worst_category_decides_whether_a_frame_is_hard() -> None:
+    agreement = compare_categories(
+        [*of("person", UPPER), *of("cat", LOWER)], [*of("cat", HALF), *of("person", UPPER)]
+    )
+    assert dict(agreement.category_ious) == pytest.approx({"cat": 0.5, "person": 1.0})
+    assert agreement.iou == pytest.approx(0.5)
+    assert agreement.is_hard
+    assert [(match.teacher, match.student) for match in agreement.matches] == [(0, 1), (1, 0)]
+
+
+def test_the_same_mask_of_another_category_is_a_miss_and_an_extra() -> None:
+    agreement = compare_categories(of("cat", UPPER), of("person", UPPER))
+    assert agreement.matches == ()
+    assert [(m.cause, m.teacher, m.student) for m in agreement.mismatches] == [
+        ("miss", (0,), ()),
+        ("extra", (), (0,)),
+    ]
+    assert agreement.iou == pytest.approx(0.0, abs=1e-6)
+    assert agreement.symmetric_difference_share == 1.0
+    assert not agreement.both_empty
+
+
+def test_an_object_of_another_category_in_a_mask_is_no_merge() -> None:
+    everything = draw("####", "####", "####", "####")
+    agreement = compare_categories(
+        [*of("person", UPPER), *of("cat", LOWER)], [*of("person", UPPER), *of("cat", LOWER)]
+    )
+    assert agreement.mismatches == ()
+    merged = compare_categories([*of("person", UPPER), *of("cat", LOWER)], of("person", everything))
+    assert "merge" not in {mismatch.cause for mismatch in merged.mismatches}
+
+
+@given(sides())
+def test_one_category_of_any_name_agrees_as_people_do(both: Sides) -> None:
+    assume(both[0] or both[1])
+    size_hw, settings = size_of(both), Agreement()
+    people = compare_instances(instances(both[0]), instances(both[1]), size_hw, settings)
+    cats = compare_instances(of("cat", *both[0]), of("cat", *both[1]), size_hw, settings)
+    assert replace(cats, category_ious=()) == people

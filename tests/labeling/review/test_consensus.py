@@ -20,13 +20,14 @@ FIVE = draw("#####...", "........")
 ELSEWHERE = draw("........", "####....")
 
 
-def annotation(
+def annotation(  # noqa: PLR0913  # one keyword per field under test
     annotator: str,
     *masks: BoolArray,
     number: int = 1,
     hour: int = 0,
     verdict: Verdict = "corrected",
     problems: tuple[str, ...] = (),
+    is_starred: bool = False,
 ) -> ReviewedFrame:
     """An annotation that was last changed `hour` hours after noon."""
     return ReviewedFrame(
@@ -40,6 +41,7 @@ def annotation(
         created_at=NOON,
         updated_at=NOON + timedelta(hours=hour),
         problems=problems,
+        is_starred=is_starred,
     )
 
 
@@ -66,6 +68,33 @@ def test_of_one_annotator_the_last_changed_annotation_counts(settings: Review) -
     assert consensus is not None
     assert consensus.frame is late
     assert consensus.annotators == ("ann",)
+
+
+@pytest.mark.parametrize("settings", [LATEST, AGREEMENT])
+def test_a_starred_annotation_counts_before_later_ones_and_before_the_majority(settings: Review) -> None:
+    starred = annotation("ann", ELSEWHERE, number=1, is_starred=True)
+    others = [annotation(name, FOUR, number=2, hour=3) for name in ("ann", "bob", "cho")]
+    consensus = choose_annotation([*others, starred], settings)
+    assert consensus is not None
+    assert (consensus.frame, consensus.rule) == (starred, "starred")
+    assert consensus.annotators == ("ann", "bob", "cho")
+
+
+def test_of_two_starred_annotations_the_one_changed_last_counts() -> None:
+    early, late = (
+        annotation("ann", FOUR, hour=1, is_starred=True),
+        annotation("bob", THREE, hour=2, is_starred=True),
+    )
+    consensus = choose_annotation([late, early], AGREEMENT)
+    assert consensus is not None
+    assert consensus.frame is late
+
+
+def test_a_starred_annotation_with_problems_does_not_count() -> None:
+    broken = annotation("ann", FOUR, problems=("region left out",), is_starred=True)
+    consensus = choose_annotation([broken, annotation("bob", THREE)], LATEST)
+    assert consensus is not None
+    assert (consensus.frame.annotator, consensus.rule) == ("bob", "latest")
 
 
 def test_of_annotations_changed_at_the_same_time_the_newest_counts() -> None:

@@ -14,7 +14,7 @@ from configs.errors import ConfigError, ModelOutputWrong, WeightsCorrupt, Weight
 from configs.segmenters import CustomNetworkBlock, SelfieBlock
 from labeling.segmenters.custom_network import CustomNetworkSegmenter, prepare_input
 from labeling.segmenters.network_files import dequantize, quantize
-from labeling.segmenters.network_output import read_person_map
+from labeling.segmenters.network_output import read_maps
 from labeling.segmenters.selfie import SelfieSegmenter
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance
@@ -182,7 +182,7 @@ def test_an_output_other_than_declared_is_an_error_that_names_both(
 def test_softmax_over_one_channel_is_an_error() -> None:
     block = CustomNetworkBlock(kind="onnx", path=Path("one.onnx"), input_hw=HW, output="logits", softmax=True)
     with pytest.raises(ModelOutputWrong, match="softmax over one channel"):
-        read_person_map(np.zeros((1, 1, *HW), dtype=np.float32), block)
+        read_maps(np.zeros((1, 1, *HW), dtype=np.float32), block)
 
 
 @pytest.mark.parametrize("shape", [HW, (1, *HW), (1, 1, *HW), (*HW, 1), (1, *HW, 1)])
@@ -190,13 +190,13 @@ def test_softmax_over_one_channel_is_an_error() -> None:
 def test_a_map_of_one_channel_is_read_in_any_arrangement(shape: tuple[int, ...], layout: str) -> None:
     values = np.random.default_rng(1).random(HW, dtype=np.float32)
     block = CustomNetworkBlock(kind="onnx", path=Path("m.onnx"), input_hw=HW, layout=layout)
-    assert (read_person_map(values.reshape(shape), block) == values).all()
+    assert (read_maps(values.reshape(shape), block)["person"] == values).all()
 
 
 def test_channels_last_maps_are_read_by_their_layout() -> None:
     values = np.random.default_rng(1).random((1, *HW, 4), dtype=np.float32)
     block = CustomNetworkBlock(kind="onnx", path=Path("m.onnx"), input_hw=HW, layout="nhwc", person_class=3)
-    assert (read_person_map(values, block) == values[0, :, :, 3]).all()
+    assert (read_maps(values, block)["person"] == values[0, :, :, 3]).all()
 
 
 def test_an_input_other_than_declared_is_an_error_that_names_both(first_channel: Path) -> None:
@@ -311,3 +311,57 @@ def test_the_selfie_network_as_a_custom_network_gives_the_same(shared: Path) -> 
     block = CustomNetworkBlock(kind="litert", path=path, input_hw=(256, 256), layout="nhwc")
     known = SelfieSegmenter(SelfieBlock(), weights_dir=shared / "weights")
     assert CustomNetworkSegmenter(block).segment(frames) == known.segment(frames)
+
+
+@pytest.fixture(scope="module")
+def three_channels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ONNX, float, NCHW: its maps are the channels as they come in."""
+    return save_onnx(
+        tmp_path_factory.mktemp("onnx") / "channels.onnx",
+        [helper.make_node("Identity", ["image"], ["map"])],
+        input_shape=[1, 3, *HW],
+        outputs=[("map", TensorProto.FLOAT)],
+    )
+
+
+def test_each_class_is_an_instance_of_its_category(three_channels: Path) -> None:
+    rgb = noise(*HW)
+    found = segment(rgb, path=three_channels, classes={0: "person", 2: "cat"})
+    assert [one.category for one in found] == ["person", "cat"]
+    assert (found[0].mask.to_array() == (rgb[:, :, 0] > 127)).all()
+    assert (found[1].mask.to_array() == (rgb[:, :, 2] > 127)).all()
+
+
+def test_several_classes_may_be_one_category(three_channels: Path) -> None:
+    rgb = noise(*HW)
+    (vehicle,) = segment(rgb, path=three_channels, classes={1: "vehicle", 2: "vehicle"})
+    assert (vehicle.mask.to_array() == (rgb[:, :, 1:] > 127).any(axis=2)).all()
+    assert vehicle.category == "vehicle"
+
+
+def test_the_values_of_a_class_map_are_classes() -> None:
+    block = CustomNetworkBlock(
+        kind="onnx", path=Path("x"), input_hw=(2, 3), output="class_map", classes={15: "person", 8: "cat"}
+    )
+    maps = read_maps(np.array([[[15, 8, 0], [15, 15, 8]]], np.int64), block)
+    assert maps["person"].tolist() == [[1, 0, 0], [1, 1, 0]]
+    assert maps["cat"].tolist() == [[0, 1, 0], [0, 0, 1]]
+
+
+def test_a_class_that_the_network_does_not_have_is_named(three_channels: Path) -> None:
+    with pytest.raises(ModelOutputWrong, match=r"classes has 8, the output .* has 3 channels"):
+        segment(noise(*HW), path=three_channels, classes={0: "person", 8: "cat"})
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"classes": {0: "person"}, "person_class": 1}, "exclude each other"),
+        ({"classes": {0: "cat"}, "refine": ["guided_filter"]}, "refiners know people only"),
+        ({"classes": {-1: "cat"}}, "greater than or equal to 0"),
+        ({"classes": {0: " cat"}}, "match pattern"),
+    ],
+)
+def test_classes_that_contradict_other_settings_are_refused(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        CustomNetworkBlock(kind="onnx", path=Path("x"), input_hw=HW, **options)

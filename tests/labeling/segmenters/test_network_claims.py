@@ -14,7 +14,7 @@ from configs.errors import ConfigError, ModelOutputWrong, WeightsCorrupt
 from configs.segmenters import CustomNetworkBlock
 from labeling.segmenters.custom_network import CustomNetworkSegmenter, sample_image
 from labeling.segmenters.network_files import check_model_hash, external_files
-from labeling.segmenters.network_output import Levels, read_person_map, split_channels
+from labeling.segmenters.network_output import Levels, read_maps, split_channels
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import Instance
 from tests.labeling.segmenters.images import make_frame, noise
@@ -134,10 +134,10 @@ def test_a_declaration_that_whole_numbers_contradict_is_refused_when_the_network
 def test_signed_levels_are_moved_and_fractions_are_no_classes() -> None:
     signed = np.array([[[[-128, 0, 127, 1]]]], dtype=np.int8)
     levels = Levels.of(signed, block(input_hw=(1, 4)))
-    found = read_person_map(signed, block(input_hw=(1, 4)), levels)[0]
+    found = read_maps(signed, block(input_hw=(1, 4)), levels)["person"][0]
     assert found.tolist() == pytest.approx([0.0, 128 / 255, 1.0, 129 / 255])
     with pytest.raises(ModelOutputWrong, match="no whole numbers"):
-        read_person_map(np.full(HW, 0.3, dtype=np.float32), block(output="class_map"))
+        read_maps(np.full(HW, 0.3, dtype=np.float32), block(output="class_map"))
 
 
 @pytest.mark.parametrize("layout", [None, "nchw"])
@@ -220,7 +220,7 @@ def test_networks_of_other_tools_see_the_person_or_are_refused(
         with pytest.raises(ModelOutputWrong, match=error):
             opened(path, input_hw=(120, 160), **options)
     else:
-        assert opened(path, input_hw=(120, 160), **options).report.person_share > 0
+        assert opened(path, input_hw=(120, 160), **options).report.shares["person"] > 0
 
 
 @pytest.mark.shared

@@ -13,6 +13,7 @@ from labeling.structures.masks import BoolArray, Mask
 
 Result = dict[str, Any]
 
+ALL_KEYPOINTS = Review(show_keypoints=True, min_keypoint_score=0)
 NO_KEYPOINTS = Review(show_keypoints=False)
 
 
@@ -52,7 +53,7 @@ def item_of(
 
 def shown_results(item: ReviewItem, settings: Review | None = None) -> list[Result]:
     """The results of an unchanged submit: the teacher's prediction."""
-    results: list[Result] = make_task(item, settings or Review(), "/x.jpg")["predictions"][-1]["result"]
+    results: list[Result] = make_task(item, settings or ALL_KEYPOINTS, "/x.jpg")["predictions"][-1]["result"]
     return results
 
 
@@ -124,7 +125,7 @@ def task_json(
     item: ReviewItem, *annotations: dict[str, Any], settings: Review | None = None
 ) -> dict[str, Any]:
     """A task in the format of Label Studio's task list."""
-    task = make_task(item, settings or Review(), "/x.jpg")
+    task = make_task(item, settings or ALL_KEYPOINTS, "/x.jpg")
     return {"id": 40, **task, "annotations": list(annotations)}
 
 
@@ -132,7 +133,7 @@ def read_back(item: ReviewItem, results: list[Result], settings: Review | None =
     """Read a task whose only annotation has these results."""
     [frame] = read_annotations(
         task_json(item, annotation_of(results), settings=settings),
-        settings=settings or Review(),
+        settings=settings or ALL_KEYPOINTS,
         proposed=item.teacher,
         size_hw=item.size_hw,
         users={},

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from configs.errors import LabelStudioError
 from configs.models import Review
 from labeling.review.label_studio.annotations import read_annotations
+from labeling.review.label_studio.project import NUMBERED_LABELS
 from labeling.review.records import ReviewedFrame, ReviewItem
 from labeling.structures.masks import BoolArray, Mask
 from tests.labeling.review.label_studio.results import (
@@ -102,6 +103,47 @@ def test_one_person_painted_as_two_regions_stays_two() -> None:
     frame = read_back(TWO, [*regions(left=upper), region(lower)])
     assert people(frame)[0] == (11, "prediction-changed", mask(upper))
     assert people(frame)[2] == (None, "manual", mask(lower))
+
+
+def test_what_is_painted_under_a_person_s_number_is_joined_to_that_person() -> None:
+    upper, lower = (
+        draw("###.....", "###.....", *["........"] * 2),
+        draw(*["........"] * 2, "###.....", "........"),
+    )
+    frame = read_back(TWO, [region(lower, "A", label="person 1"), *regions(left=upper)])
+    assert people(frame) == [(11, "prediction", mask(LEFT)), (12, "prediction", mask(RIGHT))]
+
+
+def test_a_person_redrawn_under_its_number_is_the_same_person_wherever_it_is() -> None:
+    frame = read_back(TWO, [*regions(right=None), region(MIDDLE, "A", label="person 2")])
+    assert people(frame) == [(11, "prediction", mask(LEFT)), (12, "prediction-changed", mask(MIDDLE))]
+
+
+def test_a_number_that_no_shown_person_has_is_a_new_person() -> None:
+    frame = read_back(TWO, [*regions(), region(MIDDLE, "A", label="person 3")])
+    assert people(frame)[2] == (None, "manual", mask(MIDDLE))
+    assert frame.problems == ()
+
+
+def test_a_renumbered_mask_stays_its_person() -> None:
+    renumbered = region(LEFT, "i11", label="person 2")
+    frame = read_back(TWO, [renumbered, *regions(left=None)])
+    assert people(frame) == [(11, "prediction", mask(LEFT)), (12, "prediction", mask(RIGHT))]
+
+
+def test_of_two_people_with_one_number_the_nearer_one_is_joined() -> None:
+    far = draw("#.......", *["........"] * 3)
+    crowd = [person(100 + position, far) for position in range(NUMBERED_LABELS)]
+    item = item_of(*crowd, person(200, RIGHT))
+    beside = draw("........", "........", "........", ".....###")
+    frame = read_back(item, [*shown_results(item), region(beside, "A", label="person 1")])
+    assert frame.instances[-1].source_id == 200
+    assert frame.instances[-1].mask == mask(RIGHT | beside)
+
+
+def test_the_star_of_an_annotation_is_read() -> None:
+    first, second = read_task(annotation_of([], id=2), annotation_of([], id=3, ground_truth=True))
+    assert (first.is_starred, second.is_starred) == (False, True)
 
 
 def test_of_two_redrawn_regions_the_one_with_the_larger_overlap_is_the_person() -> None:

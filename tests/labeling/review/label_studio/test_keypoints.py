@@ -159,6 +159,13 @@ def test_a_person_without_any_keypoint_has_none() -> None:
     assert (frame.verdict, frame.instances[0].keypoints) == ("corrected", None)
 
 
+def test_a_keypoint_below_the_score_was_not_shown_and_stays_the_teacher_s() -> None:
+    item, settings = one_person(), Review(show_keypoints=True, min_keypoint_score=0.6)
+    shown = shown_results(item, settings)
+    assert [one["id"] for one in shown] == ["i11", "i11-nose"]
+    assert read_back(item, shown[:1], settings).instances[0].keypoints == replaced(nose=(0.0, 0.0, 0.0))
+
+
 def test_the_settings_of_the_push_decide_what_was_shown() -> None:
     """Keypoints that come back although none were shown were placed by hand."""
     item = one_person()

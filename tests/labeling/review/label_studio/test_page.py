@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -14,8 +14,9 @@ from scipy import ndimage
 
 from configs.models import Review
 from labeling.review.label_studio.annotations import read_annotations
-from labeling.review.label_studio.project import label_config
-from labeling.review.label_studio.tasks import make_task
+from labeling.review.label_studio.instructions import explain_to_annotators, instructions
+from labeling.review.label_studio.project import PERSON_COLORS, label_config
+from labeling.review.label_studio.tasks import make_task, region_id
 from labeling.review.records import ReviewedFrame, ReviewItem
 from labeling.structures.masks import BoolArray
 from tests.labeling.review.label_studio.results import item_of, keypoints_at, person
@@ -25,8 +26,10 @@ from tests.studio_server import RunningStudio
 pytestmark = [pytest.mark.labelstudio, pytest.mark.slow]
 
 SIZE = (360, 640)
-GREEN = np.array([0, 200, 83])
-"""Color of people on the page; Label Studio draws masks with an opacity of 0.6."""
+SETTINGS = Review(show_keypoints=True)
+REASONS = ["the teacher is unsure: lowest score 0.48 (minimum 0.70)", "the student missed 1 person"]
+COLORS = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in PERSON_COLORS[:3]])
+"""Of the people; Label Studio draws masks with an opacity of 0.6."""
 SIZES = [(1280, 720), (480, 360), (3840, 2160)]
 BRUSH_PX = 15
 """Default width of Label Studio's brush, in pixels of the page."""
@@ -51,7 +54,7 @@ PEOPLE = draw_person(180, height=240), draw_person(230, height=200), draw_person
 
 
 def draw_street() -> NDArray[np.uint8]:
-    """Draw a gray street, so that all green on the page belongs to masks."""
+    """Draw a gray street, so that all color on the page belongs to masks."""
     rows = np.linspace(60, 200, SIZE[0])[:, None]
     texture = np.random.default_rng(3).normal(0, 12, SIZE)
     gray = np.clip(rows + ndimage.gaussian_filter(texture, 2) * 4, 20, 235)
@@ -78,15 +81,16 @@ class Desk:
         )
         people = [person(10 * frame_id + i, one, keypoints=keypoints) for i, one in enumerate(PEOPLE)]
         item = item_of(*people, frame_id=frame_id, image="ab/street.png", student=PEOPLE[0])
+        item = replace(item, why=explain_to_annotators(REASONS))
         url = f"/data/local-files/?d=images/{item.image}"
-        [task] = self.studio.server.import_tasks(self.project, [make_task(item, Review(), url)])
+        [task] = self.studio.server.import_tasks(self.project, [make_task(item, SETTINGS, url)])
         return item, task
 
     def read(self, item: ReviewItem, task: int) -> ReviewedFrame:
         """Read the only annotation of a task."""
         [found] = [one for one in self.studio.server.changed_tasks(self.project, None) if one["id"] == task]
         [frame] = read_annotations(
-            found, settings=Review(), proposed=item.teacher, size_hw=item.size_hw, users={}
+            found, settings=SETTINGS, proposed=item.teacher, size_hw=item.size_hw, users={}
         )
         return frame
 
@@ -96,7 +100,8 @@ def desk(studio: RunningStudio) -> Iterator[Desk]:
     image = studio.home_root / "images" / "ab" / "street.png"
     image.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(STREET).save(image)
-    project = studio.server.find_or_create_project("the page", label_config(Review()), "")
+    project = studio.server.find_or_create_project("the page", label_config(SETTINGS), "")
+    studio.server.fill_instructions(project, instructions(SETTINGS))
     studio.server.attach_images(project, studio.home_root / "images")
     with annotate(studio) as annotator:
         yield Desk(annotator, studio, project)
@@ -121,7 +126,7 @@ def save_screenshot(annotator: Annotator, name: str) -> None:
 
 
 @pytest.mark.parametrize("size_wh", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-def test_only_people_are_tinted(desk: Desk, size_wh: tuple[int, int]) -> None:
+def test_each_person_is_tinted_in_a_color_of_their_own(desk: Desk, size_wh: tuple[int, int]) -> None:
     _, task = desk.add_task(SIZES.index(size_wh) + 1)
     desk.annotator.open(desk.project, task, size_wh=size_wh)
     save_screenshot(desk.annotator, f"page_{size_wh[0]}")
@@ -130,10 +135,10 @@ def test_only_people_are_tinted(desk: Desk, size_wh: tuple[int, int]) -> None:
     background = ndimage.binary_erosion(covered == 0, iterations=4, border_value=1)
     assert np.ptp(seen[background], axis=1).max() <= 2  # gray everywhere
     assert np.abs(seen - street)[background].mean() < 3
-    for people, share in ((1, 0.6), (2, 0.84)):
-        inside = ndimage.binary_erosion(covered == people, iterations=4)
+    for drawn, color in zip(PEOPLE, COLORS, strict=True):
+        inside = ndimage.binary_erosion(drawn & (covered == 1), iterations=4)
         assert inside.sum() > 90
-        assert np.abs(seen - (share * GREEN + (1 - share) * street))[inside].max() < 4
+        assert np.abs(seen - (0.6 * color + 0.4 * street))[inside].max() < 4
 
 
 def test_an_untouched_task_is_submitted_unchanged(desk: Desk) -> None:
@@ -170,6 +175,74 @@ def test_a_stroke_changes_only_its_region(desk: Desk) -> None:
     distance = distance_to_stroke()
     assert after[distance < radius - 1.5].all()
     assert not (after & ~before)[distance > radius + 1.5].any()
+
+
+def test_the_brush_paints_nothing_until_a_person_is_selected(desk: Desk) -> None:
+    item, task = desk.add_task(12)
+    annotator = desk.annotator
+    annotator.open(desk.project, task)
+    before = see_image(annotator)
+    annotator.draw(to_page(annotator.find_image(), STROKE))
+    away_from_cursor = distance_to_stroke() < 4
+    away_from_cursor[:, 420:] = False
+    assert (see_image(annotator) == before)[away_from_cursor].all()
+    annotator.submit()
+    assert desk.read(item, task).verdict == "correct"
+
+
+def test_a_new_person_is_painted_after_a_press_of_the_button(desk: Desk) -> None:
+    item, task = desk.add_task(13)
+    annotator = desk.annotator
+    annotator.open(desk.project, task)
+    annotator.press_label("New person")
+    annotator.draw(to_page(annotator.find_image(), STROKE))
+    save_screenshot(annotator, "new_person")
+    annotator.submit()
+    frame = desk.read(item, task)
+    assert (frame.verdict, frame.problems) == ("corrected", ())
+    assert [one.origin for one in frame.instances] == ["prediction", "prediction", "prediction", "manual"]
+    assert frame.instances[3].mask.to_array()[distance_to_stroke() < 2].all()
+
+
+@pytest.mark.long
+def test_what_is_painted_under_a_person_s_number_belongs_to_that_person(desk: Desk) -> None:
+    """A stroke without a selected mask makes a second region with the selected label."""
+    item, task = desk.add_task(14)
+    annotator = desk.annotator
+    annotator.open(desk.project, task)
+    annotator.page.keyboard.press("Control+Alt+Shift+b")
+    annotator.draw(to_page(annotator.find_image(), STROKE))
+    annotator.submit()
+    frame = desk.read(item, task)
+    assert [one.source_id for one in frame.instances] == [one.id for one in item.teacher]
+    assert [one.origin for one in frame.instances] == ["prediction", "prediction-changed", "prediction"]
+    assert frame.instances[1].mask.to_array()[distance_to_stroke() < 2].all()
+
+
+def test_the_keys_of_tools_select_tools_and_a_click_with_the_arrow_a_mask(desk: Desk) -> None:
+    item, task = desk.add_task(15, with_keypoints=True)
+    annotator = desk.annotator
+    annotator.open(desk.project, task)
+    [head, *_] = to_page(annotator.find_image(), [(540.0, 240.0)])
+    annotator.page.keyboard.press("v")
+    annotator.page.mouse.click(*head)
+    annotator.page.keyboard.press("e")
+    annotator.page.keyboard.press("b")
+    annotator.draw(to_page(annotator.find_image(), STROKE))
+    sent = annotator.submit()
+    labels = {one["id"]: one["value"].get("brushlabels") for one in sent["result"]}
+    assert labels[region_id(item.teacher[2].id)] == ["person 3"]
+    origins = [one.origin for one in desk.read(item, task).instances]
+    assert origins == ["prediction", "prediction", "prediction-changed"]
+
+
+@pytest.mark.long
+def test_the_instructions_are_shown_where_labeling_begins(desk: Desk) -> None:
+    desk.add_task(16)
+    desk.annotator.page.goto(f"{desk.annotator.url}/projects/{desk.project}/data?labeling=1")
+    shown = desk.annotator.page.get_by_text("A person has no mask:")
+    shown.wait_for()
+    save_screenshot(desk.annotator, "instructions")
 
 
 def distance_to_stroke() -> NDArray[np.float64]:

@@ -6,7 +6,13 @@ import pytest
 
 from configs.errors import ConfigError
 from configs.models import Review
-from labeling.review.label_studio.project import VERDICTS, label_config, student_label
+from labeling.review.label_studio.project import (
+    NUMBERED_LABELS,
+    PERSON_COLORS,
+    VERDICTS,
+    label_config,
+    student_label,
+)
 from labeling.structures.instances import COCO_KEYPOINTS
 
 
@@ -19,20 +25,40 @@ def labels(config: str, kind: str) -> list[str]:
     return [str(one.get("value")) for group in parse(config).iter(kind) for one in group.iter("Label")]
 
 
-def test_people_have_one_label_beside_the_student_s() -> None:
-    assert labels(label_config(Review(label="human")), "BrushLabels") == ["human", "student"]
-    assert labels(label_config(Review(show_student=False)), "BrushLabels") == ["person"]
+def test_people_have_numbered_labels_beside_one_for_new_people_and_the_student_s() -> None:
+    numbered = [f"human {number + 1}" for number in range(NUMBERED_LABELS)]
+    assert labels(label_config(Review(label="human")), "BrushLabels") == ["human", *numbered, "student"]
+    assert "student" not in labels(label_config(Review(show_student=False)), "BrushLabels")
+
+
+def test_people_differ_in_color_from_each_other_a_new_one_and_the_student() -> None:
+    [brush] = parse(label_config(Review())).iter("BrushLabels")
+    new, *numbered, student = (str(one.get("background")) for one in brush.iter("Label"))
+    assert numbered == [*PERSON_COLORS, *PERSON_COLORS]
+    assert len({new, student, *numbered}) == 2 + len(PERSON_COLORS)
+
+
+def test_no_label_is_selected_at_the_start_so_that_a_stroke_needs_a_person() -> None:
+    assert not [one for one in parse(label_config(Review())).iter("Label") if one.get("selected")]
+
+
+def test_no_label_takes_a_key_of_label_studio_s_tools() -> None:
+    """Label Studio gives its own keys to labels without any."""
+    every = list(parse(label_config(Review(show_keypoints=True))).iter("Label"))
+    keys = [one.get("hotkey") for one in every]
+    assert len(set(keys)) == len(every)
+    assert [key for key in keys if key is None or "+" not in key] == ["n"]
 
 
 def test_the_label_student_differs_from_that_of_the_student_s_mask() -> None:
     settings = Review(label="student")
-    first, second = labels(label_config(settings), "BrushLabels")
+    first, *_, second = labels(label_config(settings), "BrushLabels")
     assert (first, second) == ("student", student_label(settings))
     assert first != second
 
 
 def test_keypoints_are_coco_s_seventeen_or_absent() -> None:
-    assert labels(label_config(Review()), "KeyPointLabels") == list(COCO_KEYPOINTS)
+    assert labels(label_config(Review(show_keypoints=True)), "KeyPointLabels") == list(COCO_KEYPOINTS)
     assert labels(label_config(Review(show_keypoints=False)), "KeyPointLabels") == []
 
 

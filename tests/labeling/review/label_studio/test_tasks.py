@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from configs.errors import LabelStudioError
 from configs.models import Review
 from labeling.review.label_studio.brush_rle import decode_brush
-from labeling.review.label_studio.project import label_config
+from labeling.review.label_studio.project import NUMBERED_LABELS, label_config
 from labeling.review.label_studio.tasks import (
     instance_id_of,
     keypoint_id,
@@ -22,7 +22,13 @@ from labeling.review.label_studio.tasks import (
 from labeling.review.records import ReviewItem
 from labeling.structures.instances import COCO_KEYPOINTS
 from labeling.structures.masks import Mask
-from tests.labeling.review.label_studio.results import NO_KEYPOINTS, item_of, keypoints_at, person
+from tests.labeling.review.label_studio.results import (
+    ALL_KEYPOINTS,
+    NO_KEYPOINTS,
+    item_of,
+    keypoints_at,
+    person,
+)
 from tests.labeling.strategies import draw
 
 LEFT, RIGHT = draw("##..", "##..", "...."), draw("....", "..##", "..##")
@@ -53,7 +59,8 @@ def test_the_data_contain_the_reason_the_frame_and_the_models() -> None:
         "teacher_model": "lite:person",
         "student_model": "lite:selfie",
         "label": "person",
-        "shows_keypoints": True,
+        "shows_keypoints": False,
+        "min_keypoint_score": 0.5,
     }
 
 
@@ -79,24 +86,41 @@ def test_the_student_is_shown_with_its_own_label_or_not_at_all() -> None:
 
 def test_keypoints_in_the_image_with_a_confidence_are_children_of_their_person() -> None:
     item = item_of(person(11, LEFT, keypoints=KEYPOINTS))
-    mask, *points = make_task(item, Review(), "/x.jpg")["predictions"][-1]["result"]
+    mask, *points = make_task(item, ALL_KEYPOINTS, "/x.jpg")["predictions"][-1]["result"]
     assert mask["id"] == "i11"
     [nose] = points
     assert (nose["id"], nose["parentID"], nose["score"]) == ("i11-nose", "i11", 0.9)
     assert nose["value"] == {"x": 25.0, "y": 50.0, "width": 0.5, "keypointlabels": ["nose"]}
-    assert list(shown_keypoints(item.teacher[0])) == [0]
+    assert list(shown_keypoints(item.teacher[0], ALL_KEYPOINTS)) == [0]
     assert len(make_task(item, NO_KEYPOINTS, "/x.jpg")["predictions"][-1]["result"]) == 1
 
 
 def test_a_keypoint_whose_position_is_nan_is_not_shown() -> None:
     lost = keypoints_at(nose=(float("nan"), 1.0, 0.9), left_eye=(1.0, 1.0, float("nan")))
     item = item_of(person(11, LEFT, keypoints=lost))
+    assert len(make_task(item, ALL_KEYPOINTS, "/x.jpg")["predictions"][-1]["result"]) == 1
+
+
+def test_keypoints_are_not_shown_by_default_and_never_below_their_score() -> None:
+    points = keypoints_at(nose=(1.0, 1.5, 0.5), left_eye=(1.0, 1.0, 0.49), right_eye=(1.0, 1.0, 0.9))
+    item = item_of(person(11, LEFT, keypoints=points))
+    shown = make_task(item, Review(show_keypoints=True), "/x.jpg")["predictions"][-1]["result"]
+    assert [one["id"] for one in shown] == ["i11", "i11-nose", "i11-right_eye"]
+    assert list(shown_keypoints(item.teacher[0], Review())) == []
     assert len(make_task(item, Review(), "/x.jpg")["predictions"][-1]["result"]) == 1
+
+
+def test_people_are_numbered_in_their_order_and_again_from_the_first_in_a_crowd() -> None:
+    crowd = [person(number, LEFT) for number in range(1, NUMBERED_LABELS + 3)]
+    result = make_task(item_of(person(99, EMPTY), *crowd), Review(), "/x.jpg")["predictions"][-1]["result"]
+    found = [one["value"]["brushlabels"] for one in result]
+    assert found[:2] == [["person 1"], ["person 2"]]
+    assert found[NUMBERED_LABELS - 1 :] == [[f"person {NUMBERED_LABELS}"], ["person 1"], ["person 2"]]
 
 
 def refusal(item: ReviewItem, settings: Review | None = None, url: str = "/x.jpg") -> str:
     with pytest.raises(LabelStudioError, match=f"frame {item.frame_id} ") as refused:
-        make_task(item, settings or Review(), url)
+        make_task(item, settings or ALL_KEYPOINTS, url)
     return str(refused.value)
 
 
@@ -128,7 +152,10 @@ def test_an_image_without_url_or_pixels_and_a_repeated_id_are_refused() -> None:
     assert "instance ids [1] are not unique" in refusal(item_of(person(1, LEFT), person(1, RIGHT)))
 
 
-@pytest.mark.parametrize("settings", [Review(), Review(label="human"), Review(label="student")])
+@pytest.mark.parametrize(
+    "settings",
+    [ALL_KEYPOINTS, Review(label="human", show_keypoints=True), Review(label="student", show_keypoints=True)],
+)
 def test_every_region_matches_a_control_of_the_label_config(settings: Review) -> None:
     """Label Studio does not check this."""
     page = Xml.fromstring(label_config(settings))  # noqa: S314  # our own
@@ -191,9 +218,17 @@ def test_the_fingerprint_changes_with_everything_that_is_shown() -> None:
         replace(item, student=Mask.from_array(RIGHT)),
         replace(item, student_model="lite:other"),
     ]
-    prints = {prediction_fingerprint(one, Review()) for one in (item, *others)}
+    prints = {prediction_fingerprint(one, ALL_KEYPOINTS) for one in (item, *others)}
     assert len(prints) == 1 + len(others)
-    ways = [Review(label="human"), Review(show_student=False), Review(show_keypoints=False)]
+    ways = [
+        ALL_KEYPOINTS.model_copy(update=change)
+        for change in (
+            {"label": "human"},
+            {"show_student": False},
+            {"show_keypoints": False},
+            {"min_keypoint_score": 0.3},
+        )
+    ]
     assert len(prints | {prediction_fingerprint(item, way) for way in ways}) == len(prints) + len(ways)
 
 

@@ -1,0 +1,112 @@
+"""A network of two classes, from images to a COCO file with two categories."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+from PIL import Image
+from pycocotools.coco import COCO
+from sqlalchemy import select
+
+from configs.errors import ConfigError, ExportError
+from configs.load import validate_config
+from configs.models import RunConfig
+from db.models.core import AgreementRow, DecisionRow, FrameRow, InstanceRow
+from flows.generate import generate_dataset
+from labeling.storage.home import Home
+from tasks.evaluate import evaluate
+from tasks.execution.context import close_databases, database_of, open_context
+from tasks.export import ExportOrder, write_dataset
+from tests.labeling.segmenters.tiny_networks import save_onnx
+
+pytestmark = pytest.mark.usefixtures("prefect")
+
+HW = (60, 80)
+PERSON, CAT = (slice(10, 50), slice(20, 35)), (slice(40, 55), slice(50, 70))
+
+
+@pytest.fixture(autouse=True)
+def closed_databases() -> Iterator[None]:
+    yield
+    close_databases()
+
+
+def paint(number: int, *, with_cat: bool) -> NDArray[np.uint8]:
+    """Paint a person in red and a cat in green, on a background that differs between images."""
+    image = np.zeros((*HW, 3), np.uint8)
+    image[:, : 3 * number + 1] = 30 * number
+    image[(*PERSON, 0)] = 255
+    if with_cat:
+        image[(*CAT, 1)] = 255
+    return image
+
+
+def configured(folder: Path) -> RunConfig:
+    """The teacher finds cats in the green channel, the student in the blue one, where none are."""
+    network = save_onnx(
+        folder / "channels.onnx",
+        [helper.make_node("Identity", ["image"], ["map"])],
+        input_shape=[1, 3, *HW],
+        outputs=[("map", TensorProto.FLOAT)],
+    )
+    block: dict[str, Any] = {"kind": "onnx", "path": str(network), "input_hw": list(HW)}
+    tree = {
+        "teacher": block | {"classes": {0: "person", 1: "cat"}},
+        "student": block | {"classes": {0: "person", 2: "cat"}},
+        "trust": {"min_moving_fraction": 0.0},
+    }
+    return validate_config(tree, "test")
+
+
+def test_two_classes_become_two_categories_with_an_agreement_of_each(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for number in range(3):
+        image = paint(number, with_cat=number == 1)
+        Image.fromarray(image).save(tmp_path / "images" / f"p{number}.png")
+    home, config = Home(tmp_path / "home"), configured(tmp_path)
+    generate_dataset([str(tmp_path / "images")], config, name="test", home=home.root)
+    with database_of(home).session() as session:
+        rows = session.execute(
+            select(FrameRow.name, DecisionRow.decision, AgreementRow.category_ious, DecisionRow.reasons)
+            .join(DecisionRow, DecisionRow.frame_id == FrameRow.id)
+            .join(AgreementRow, AgreementRow.frame_id == FrameRow.id)
+            .order_by(FrameRow.name)
+        ).all()
+        found = session.execute(select(InstanceRow.role, InstanceRow.category).order_by(InstanceRow.id)).all()
+    decided = {
+        name: (decision, ious and [[category, round(iou, 6)] for category, iou in ious])
+        for name, decision, ious, _ in rows
+    }
+    assert decided == {
+        "p0.png": ("easy", None),
+        "p1.png": ("accepted", [["cat", 0.0], ["person", 1.0]]),
+        "p2.png": ("easy", None),
+    }
+    assert rows[1].reasons == [
+        "the student missed 1 object",
+        "student and teacher overlap with IoU cat 0.00, person 1.00",
+    ]
+    assert (
+        sorted(map(tuple, found))
+        == [("student", "person")] * 3 + [("teacher", "cat")] + [("teacher", "person")] * 3
+    )
+
+    context, folder = open_context(home), tmp_path / "coco"
+    write_dataset(context, str(folder), ExportOrder(decisions=("accepted", "easy")))
+    coco = COCO(str(folder / "annotations" / "instances.json"))
+    assert [(one["id"], one["name"]) for one in coco.dataset["categories"]] == [(1, "person"), (2, "cat")]
+    assert "skeleton" not in coco.cats[2]
+    masks = {one["category_id"]: coco.annToMask(one) for one in coco.anns.values()}
+    expected = {1: np.zeros(HW, np.uint8), 2: np.zeros(HW, np.uint8)}
+    expected[1][PERSON], expected[2][CAT] = 1, 1
+    assert [(masks[key] == expected[key]).all() for key in (1, 2)] == [True, True]
+    assert sorted(one["category_id"] for one in coco.anns.values()) == [1, 1, 1, 2]
+
+    with pytest.raises(ExportError, match="categories person, cat, which only the format coco"):
+        write_dataset(context, str(tmp_path / "yolo"), ExportOrder(format="yolo-seg"))
+    with pytest.raises(ConfigError, match="evaluate handles people only, and the config maps classes to cat"):
+        evaluate({}, config)
