@@ -106,8 +106,8 @@ class Trust(Block):
     """When a hard frame's teacher masks are accepted without review."""
 
     calibration: Calibration | None = None
-    """A file of `maskmill calibrate`, or `lite` or `surveillance`, which are shipped; its content becomes part of the
-    config. None: the thresholds below decide. With a calibration they only explain why a teacher may be wrong."""
+    """A file of `maskmill calibrate`, or `lite`, `lite-heavy` or `surveillance`, which are shipped; its content becomes
+    part of the config. None: the thresholds below decide. With a calibration they only explain why a teacher may be wrong."""
     accept_risk: Fraction01 = 0.05
     """Accept frames from the trust above which the calibration found at most this share of bad masks (IoU below 0.8)
     among all frames, hard or not."""

@@ -12,7 +12,7 @@ import yaml
 from configs.block import expand_shorthand
 from configs.errors import ConfigError
 
-CALIBRATIONS = ("lite", "surveillance")
+CALIBRATIONS = ("lite", "lite-heavy", "surveillance")
 """Shipped calibrations, named after the preset whose teacher they are fitted to."""
 _SEGMENTERS = ("teacher", "student", "segmenter", "verifier", "pose", "base")
 """Keys whose block may have the short form."""
@@ -27,7 +27,7 @@ _PATHS = (
     "cache",
 )
 """Keys whose value is a path; not the export's folder, which is relative to the home."""
-PRESETS = ("default", "lite", "moving", "offline", "surveillance")
+PRESETS = ("default", "lite", "lite-heavy", "moving", "offline", "surveillance")
 
 BASE = "base"
 """Key of a config file that names the preset or file whose values it changes."""

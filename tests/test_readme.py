@@ -44,8 +44,8 @@ def test_the_pages_have_no_command_that_no_test_runs() -> None:
         *(
             f"docs/{name}.md"
             for name in (
-                *("datasets", "operations", "schedules", "evaluate", "matting", "pose-masks", "refinement"),
-                "synthesis",
+                *("audit", "datasets", "operations", "schedules", "evaluate", "matting", "pose-masks"),
+                *("refinement", "synthesis"),
                 *("training", "trajectories", "web"),
             )
         ),

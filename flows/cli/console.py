@@ -43,7 +43,9 @@ SourcesArgument = Annotated[
 ConfigOption = Annotated[
     str,
     typer.Option(
-        "--config", metavar="NAME|FILE", help="default, lite, moving, offline, surveillance, or a YAML file."
+        "--config",
+        metavar="NAME|FILE",
+        help="default, lite, lite-heavy, moving, offline, surveillance, or a YAML file.",
     ),
 ]
 AnyConfigOption = Annotated[
@@ -51,7 +53,7 @@ AnyConfigOption = Annotated[
     typer.Option(
         "--config",
         metavar="NAME|FILE",
-        help="default, lite, moving, offline, surveillance, or a YAML file. Without it: the best preset whose parts "
+        help="default, lite, lite-heavy, moving, offline, surveillance, or a YAML file. Without it: the best preset whose parts "
         "are installed.",
     ),
 ]

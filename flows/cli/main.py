@@ -8,6 +8,7 @@ import typer
 
 from configs.environment import set_prefect_defaults
 from configs.errors import Interrupted, SourceNotFound
+from flows.cli import audit as audit_command
 from flows.cli import browse, dataset, export, review, services, system, train
 from flows.cli import calibrate as calibrate_command
 from flows.cli import config as config_command
@@ -227,7 +228,7 @@ def _call_flow(
 for command in (
     *(matte_command.matte, track_command.track, synthesize_command.synthesize),
     *(decide_command.decide, browse.frames, browse.show, browse.report),
-    *(evaluate_command.evaluate, calibrate_command.calibrate),
+    *(evaluate_command.evaluate, calibrate_command.calibrate, audit_command.audit),
     *(services.serve, services.deploy, services.worker, web_command.web),
     *(system.doctor, system.recover, system.gc),
 ):

@@ -1,8 +1,10 @@
 """MediaPipe's pose landmark network (BlazePose) on square crops: presence, mask and keypoints."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,8 +17,6 @@ from labeling.structures.masks import BoxXywh
 
 INPUT_PX = 256
 """Side of the network's input, and the unit of its landmarks."""
-MASK_PX = 128
-"""Side of the network's mask."""
 OUTSIDE_LOGIT = -8.0
 """Mask logit of pixels outside the crop: no person."""
 BLAZEPOSE_OF_COCO = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
@@ -26,6 +26,9 @@ MIRRORED_COCO = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
 BODY_MARGIN = 1.25
 """Side of the crop around a body, relative to the diameter of the network's circle around it."""
 _X, _Y, _VISIBILITY, _IN_FRAME = 0, 1, 3, 4
+_LANDMARKS, _PER_LANDMARK = 39, 5
+_IMAGE_AXES = 4
+"""Batch, height, width and channels."""
 _HIPS, _REACH = 33, 34
 """Auxiliary landmarks: the middle of the hips, and a point on the circle around the body, above the head."""
 
@@ -107,7 +110,7 @@ class Landmarks:
     presence: float
     """Probability that the crop shows a person."""
     mask_logits: FloatArray
-    """128x128."""
+    """SxS: 128 a side from the lite file, 256 from the heavy one."""
     keypoints: FloatArray
     """COCO's 17x3: x and y in pixels of the image; probability of being visible and in the crop."""
     body: Crop
@@ -118,7 +121,7 @@ class Landmarks:
         left, top, right, bottom = region
         pasted = cv2.warpAffine(
             self.mask_logits,
-            self.crop.to_grid(MASK_PX, (left, top)),
+            self.crop.to_grid(len(self.mask_logits), (left, top)),
             (right - left, bottom - top),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_CONSTANT,
@@ -128,7 +131,7 @@ class Landmarks:
 
 
 class LandmarkNetwork:
-    """pose_landmark_lite.tflite, with one interpreter per thread."""
+    """pose_landmark_lite.tflite or pose_landmark_heavy.tflite, with one interpreter per thread."""
 
     def __init__(self, weights: Path, *, interpreters: int) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -140,7 +143,7 @@ class LandmarkNetwork:
                 net.allocate_tensors()
             self._idle.put(net)
         self._input = net.get_input_details()[0]["index"]
-        self._outputs = {output["name"]: output["index"] for output in net.get_output_details()}
+        self._outputs = _find_outputs(net.get_output_details())
 
     def run(self, rgb: RgbImage, crop: Crop) -> Landmarks:
         """Run the network on one crop of an HxWx3 image."""
@@ -156,12 +159,11 @@ class LandmarkNetwork:
             net.set_tensor(self._input, np.divide(pixels[None], 255, dtype=np.float32))
             net.invoke()
             points, presence, logits = (
-                np.asarray(net.get_tensor(self._outputs[name]), dtype=np.float32)
-                for name in ("ld_3d", "output_poseflag", "output_segmentation")
+                np.asarray(net.get_tensor(index), dtype=np.float32) for index in self._outputs
             )
         finally:
             self._idle.put(net)
-        points = points.reshape(-1, 5)
+        points = points.reshape(-1, _PER_LANDMARK)
         hips, reach = crop.to_image(points[[_HIPS, _REACH]][:, [_X, _Y]], INPUT_PX)
         return Landmarks(
             size_hw=(rgb.shape[0], rgb.shape[1]),
@@ -171,6 +173,13 @@ class LandmarkNetwork:
             keypoints=_to_coco_keypoints(points, crop),
             body=Crop.of_body(hips, reach),
         )
+
+
+def _find_outputs(details: Sequence[Mapping[str, Any]]) -> tuple[int, int, int]:
+    """Return the tensors of landmarks, presence and mask by their shapes: the files give them different names."""
+    by_shape = {tuple(map(int, output["shape"])): int(output["index"]) for output in details}
+    (mask,) = (index for shape, index in by_shape.items() if len(shape) == _IMAGE_AXES and shape[-1] == 1)
+    return by_shape[1, _LANDMARKS * _PER_LANDMARK], by_shape[1, 1], mask
 
 
 def _to_coco_keypoints(points: FloatArray, crop: Crop) -> FloatArray:

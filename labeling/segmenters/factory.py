@@ -67,6 +67,15 @@ def _load(config: RunConfig) -> Models:
     return models
 
 
+def load_teacher(config: RunConfig) -> SerializedSegmenter:
+    """Return the teacher of a config alone, without keeping it for other runs of this process."""
+    segmenter = make_segmenter(
+        config.teacher, weights_dir=config.weights_dir, device=config.device, batch=config.batch
+    )
+    check_calibration(config, segmenter.card)
+    return SerializedSegmenter(segmenter, threading.Lock())
+
+
 def make_segmenter(block: SegmenterBlock, *, weights_dir: Path | None, device: str, batch: int) -> Segmenter:
     """Load the segmenter that `block` describes, and its refiners.
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import labeling
 from labeling.segmenters.models import Models, settings_of
-from labeling.segmenters.protocol import Segmenter
+from labeling.segmenters.protocol import BoxSegmenter, Segmenter
 from labeling.storage.predictions import PredictionFiles
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance, ModelCard
+from labeling.structures.masks import BoxXywh
 
 _KINDS = frozenset({"lite", "selfie", "torchvision", "onnx", "torchscript", "litert"})
 """Networks in files: their result depends on nothing but the image."""
@@ -31,10 +32,11 @@ class PredictionKeeper:
     def wrap(self, models: Models) -> Models:
         """Return the models of one shard; those that depend on more than the image are as before."""
         roles = {"pose": models.pose, "verifier": models.verifier}
-        others = {role: self._wrap(model) if model else None for role, model in roles.items()}
-        return Models(self._wrap(models.teacher), self._wrap(models.student), **others)
+        others = {role: self.keep(model) if model else None for role, model in roles.items()}
+        return Models(self.keep(models.teacher), self.keep(models.student), **others)
 
-    def _wrap(self, model: Segmenter) -> Segmenter:
+    def keep(self, model: Segmenter) -> Segmenter:
+        """Return a model of one shard whose predictions are kept; one that depends on more than the image is as before."""
         card = model.card
         if card.kind not in _KINDS or not card.weights_sha256 or settings_of(card).get("refine"):
             return model
@@ -61,6 +63,9 @@ class KeptSegmenter:
         self._known: dict[str, list[Instance]] = {}
         self._added: dict[str, list[Instance]] = {}
         self._looked_up = 0
+        self._box_files: PredictionFiles | None = None
+        self._known_boxes: dict[str, list[Instance]] = {}
+        self._added_boxes: dict[str, list[Instance]] = {}
 
     @property
     def card(self) -> ModelCard:
@@ -71,6 +76,8 @@ class KeptSegmenter:
         self._inner = self._inner.prepare(clip)
         self._files = PredictionFiles(self._folder / clip.video_id)
         self._known = self._files.read(*_key_range(clip))
+        self._box_files = PredictionFiles(self._folder / f"{clip.video_id}-boxes")
+        self._known_boxes = self._box_files.read(0, None)
         return self
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]:
@@ -83,8 +90,25 @@ class KeptSegmenter:
         self._looked_up += len(frames) - len(unseen)
         return [made[key] if key in made else self._known[key] for key in keys]
 
+    def segment_boxes(self, frame: Frame, boxes_xywh: Sequence[BoxXywh]) -> list[Instance | None] | None:
+        """Return the person in each box, calling the model for the boxes that it has not seen."""
+        if not isinstance(self._inner, BoxSegmenter):
+            return None
+        keys = [_box_key(frame, box) for box in boxes_xywh]
+        unseen = {key: box for key, box in zip(keys, boxes_xywh, strict=True) if key not in self._known_boxes}
+        found = self._inner.segment_boxes(frame, list(unseen.values())) if unseen else []
+        if found is None:
+            return None
+        made = {key: [one] if one else [] for key, one in zip(unseen, found, strict=True)}
+        self._added_boxes |= made
+        self._known_boxes |= made
+        return [next(iter(self._known_boxes[key]), None) for key in keys]
+
     def save(self) -> tuple[int, int]:
         """Write the new predictions; return how many frames were known, and how many were inferred."""
+        if self._added_boxes and self._box_files:
+            self._box_files.write(self._added_boxes)
+            self._added_boxes = {}
         if self._added and self._files:
             self._files.write(self._added)
         return self._looked_up, len(self._added)
@@ -96,6 +120,13 @@ def _key_range(clip: Clip) -> tuple[int, int | None]:
         positions = [image.position for image in clip.images]
         return min(positions), max(positions) + 1
     return int(1000 * clip.start_s), None if clip.end_s is None else int(1000 * clip.end_s) + 1
+
+
+def _box_key(frame: Frame, box_xywh: BoxXywh) -> str:
+    """Return the number of a box of a frame, as text: the files of predictions have numbers as keys."""
+    coordinates = ",".join(f"{side:.2f}" for side in box_xywh)
+    digest = hashlib.sha256(f"{frame.key},{frame.is_mirrored},{coordinates}".encode()).digest()
+    return str(int.from_bytes(digest[:6], "big"))
 
 
 def model_key(card: ModelCard) -> str:

@@ -30,24 +30,19 @@ visibility: no gain in AUROC), 3 x 3 tiles (PETS 0.861 0.744).
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
-from pycocotools.cocoeval import Params
-from scipy.special import expit, logit
 
 from configs.segmenters import LiteBlock
 from labeling.runtime.threads import available_cores, thread_limit
-from labeling.segmenters.blazepose import Crop, FloatArray, LandmarkNetwork, Landmarks
+from labeling.segmenters.blazepose import Crop, LandmarkNetwork
+from labeling.segmenters.crop_pairs import CropPair, make_instance
 from labeling.segmenters.fastestdet import PersonDetector
 from labeling.segmenters.protocol import StatelessSegmenter
-from labeling.segmenters.weights import KNOWN_WEIGHTS, find_weights
+from labeling.segmenters.weights import KNOWN_WEIGHTS, find_weights, weights_of_lite
 from labeling.structures.frames import Frame, RgbImage
-from labeling.structures.instances import Instance, Keypoints, ModelCard
-from labeling.structures.masks import BoolArray, BoxXywh, Mask, intersection_areas, iou_matrix, mask_areas
-from labeling.structures.probability_maps import stability_share
+from labeling.structures.instances import Instance, ModelCard
+from labeling.structures.masks import BoxXywh, intersection_areas, iou_matrix, mask_areas
 
 CROP_SCALES = (1.15, 1.35)
 """Sides of the first two crops, relative to the longer side of the box; the wider is mirrored."""
@@ -61,11 +56,9 @@ PART_OF_PERSON = 0.8
 """A mask with a larger share inside a better one is a part of the same person."""
 MAX_THREADS = 8
 """Images processed in parallel, each on one thread: networks this small gain little from more."""
-_COCO_SIGMAS: NDArray[np.float64] = Params("keypoints").kpt_oks_sigmas
-"""Spread of human annotations of each keypoint, relative to the square root of the area (COCO's OKS)."""
-
-_CropPair = tuple[Landmarks, Landmarks]
-"""The landmark network's results for one person in two crops, the second mirrored."""
+MIN_NETWORKS_IOU = 0.6
+"""The heavy network's mask is taken if its IoU with that of the lite one is at least this; otherwise it may be another
+person's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +68,7 @@ class _Detection:
     instance: Instance
     box_score: float
     body: Crop
+    crops: tuple[Crop, Crop]
 
 
 class LiteSegmenter(StatelessSegmenter):
@@ -89,19 +83,20 @@ class LiteSegmenter(StatelessSegmenter):
         self._threads = min(threads, thread_limit() or available_cores())
         self._block = block
         self._detector = PersonDetector(find_weights("fastestdet", weights_dir))
-        self._network = LandmarkNetwork(
-            find_weights("pose_landmark_lite", weights_dir), interpreters=self._threads
+        self._network, *second = (
+            LandmarkNetwork(find_weights(name, weights_dir), interpreters=self._threads)
+            for name in weights_of_lite(block)[1:]
         )
+        self._second_network = second[0] if second else None
 
     @property
     def card(self) -> ModelCard:
         settings = self._block.model_dump(mode="json", exclude={"kind", "refine"})
+        weights = weights_of_lite(self._block)
         return ModelCard(
             kind=self._block.kind,
-            name="fastestdet+pose_landmark_lite",
-            weights_sha256="+".join(
-                KNOWN_WEIGHTS[name].sha256 for name in ("fastestdet", "pose_landmark_lite")
-            ),
+            name="+".join(weights),
+            weights_sha256="+".join(KNOWN_WEIGHTS[name].sha256 for name in weights),
             settings=json.dumps(settings, sort_keys=True, separators=(",", ":")),
         )
 
@@ -109,6 +104,16 @@ class LiteSegmenter(StatelessSegmenter):
         """Segment each frame, best score first."""
         with ThreadPoolExecutor(self._threads, thread_name_prefix="lite") as pool:
             return list(pool.map(self._segment_image, (frame.rgb for frame in frames)))
+
+    def segment_boxes(self, frame: Frame, boxes_xywh: Sequence[BoxXywh]) -> list[Instance | None]:
+        """Return the person in each box, with the box taken for certain; None: no person is in it."""
+        return [self._segment_box(frame.rgb, box) for box in boxes_xywh]
+
+    def _segment_box(self, rgb: RgbImage, box_xywh: BoxXywh) -> Instance | None:
+        found = self._find(self._run_on_box(rgb, box_xywh), 1.0)
+        again = [second for first in found for second in self._find(self._run_on_body(rgb, first.body), 1.0)]
+        best = max([*found, *again], key=lambda one: one.instance.score, default=None)
+        return self._draw_again(rgb, best) if best else None
 
     def _segment_image(self, rgb: RgbImage) -> list[Instance]:
         block = self._block
@@ -125,22 +130,35 @@ class LiteSegmenter(StatelessSegmenter):
             if MIN_FIRST_SCORE <= item.instance.score < CONFIDENT
             for detection in self._find(self._run_on_body(rgb, item.body), item.box_score)
         ]
-        people = [item.instance for item in (*first, *second) if item.instance.score >= block.min_score]
-        return [people[number] for number in distinct_people(people)]
+        people = [item for item in (*first, *second) if item.instance.score >= block.min_score]
+        kept = [people[number] for number in distinct_people([item.instance for item in people])]
+        return [self._draw_again(rgb, item) for item in kept]
 
-    def _find(self, pair: _CropPair | None, box_score: float) -> list[_Detection]:
+    def _draw_again(self, rgb: RgbImage, found: _Detection) -> Instance:
+        """Return the person as the second network draws them where both networks agree, otherwise as they are."""
+        if self._second_network is None:
+            return found.instance
+        close, wide = (self._second_network.run(rgb, crop) for crop in found.crops)
+        again = make_instance((close, wide), found.box_score, self._block.mask_threshold)
+        iou = float(iou_matrix([again.mask], [found.instance.mask])[0, 0]) if again else 0.0
+        chosen = again if again and iou >= MIN_NETWORKS_IOU else found.instance
+        return replace(chosen, score=found.instance.score, networks_iou=iou)
+
+    def _find(self, pair: CropPair | None, box_score: float) -> list[_Detection]:
         """Return one detection, or none."""
-        instance = pair and _make_instance(pair, box_score, self._block.mask_threshold)
-        return [_Detection(instance, box_score, pair[1].body)] if pair and instance else []
+        instance = pair and make_instance(pair, box_score, self._block.mask_threshold)
+        if not pair or not instance:
+            return []
+        return [_Detection(instance, box_score, pair[1].body, (pair[0].crop, pair[1].crop))]
 
-    def _run_on_box(self, rgb: RgbImage, box_xywh: BoxXywh) -> _CropPair | None:
+    def _run_on_box(self, rgb: RgbImage, box_xywh: BoxXywh) -> CropPair | None:
         """Run both crops; None if the close crop shows no person (saves 14 % of the time)."""
         close = self._network.run(rgb, Crop.around(box_xywh, CROP_SCALES[0]))
         if close.presence < self._block.min_presence:
             return None
         return close, self._network.run(rgb, Crop.around(box_xywh, CROP_SCALES[1]).mirror())
 
-    def _run_on_body(self, rgb: RgbImage, body: Crop) -> _CropPair | None:
+    def _run_on_body(self, rgb: RgbImage, body: Crop) -> CropPair | None:
         """Run two crops; the second is placed by the landmarks of the first."""
         first = self._network.run(rgb, body)
         if first.presence < self._block.min_presence:
@@ -162,54 +180,3 @@ def distinct_people(instances: Sequence[Instance]) -> list[int]:
         if not repeats[number, kept].any():
             kept.append(number)
     return kept
-
-
-def _make_instance(pair: _CropPair, box_score: float, mask_threshold: float) -> Instance | None:
-    """Make an instance; None if the mask has no pixel within the image."""
-    left, top, right, bottom = region = _join_regions(pair)
-    if right <= left or bottom <= top:
-        return None
-    first, second = (crop_result.logits_in(region) for crop_result in pair)
-    threshold = logit(mask_threshold)
-    mean = (first + second) / 2
-    inside: BoolArray = mean > threshold
-    if not inside.any():
-        return None
-    presence = (pair[0].presence + pair[1].presence) / 2
-    within = expit(mean[inside])
-    parts = (box_score, presence, float(within.mean()), _iou(first > threshold, second > threshold))
-    pixels = np.zeros(pair[0].size_hw, dtype=np.bool_)
-    pixels[top:bottom, left:right] = inside
-    mask = Mask.from_array(pixels)
-    return Instance(
-        mask=mask,
-        score=float(np.clip(np.prod(parts), 0.0, 1.0) ** (1 / len(parts))),
-        box_xywh=mask.box_xywh,
-        keypoints=join_keypoints(pair[0].keypoints, pair[1].keypoints, float(inside.sum())),
-        stability=stability_share(within, mask_threshold=mask_threshold),
-    )
-
-
-def _join_regions(pair: _CropPair) -> tuple[int, int, int, int]:
-    """Return left, top, right and bottom of the rectangle around both crops, within the image."""
-    regions = np.array([crop_result.crop.clip_to(crop_result.size_hw) for crop_result in pair])
-    (left, top), (right, bottom) = regions[:, :2].min(axis=0).tolist(), regions[:, 2:].max(axis=0).tolist()
-    return left, top, right, bottom
-
-
-def _iou(first: BoolArray, second: BoolArray) -> float:
-    return float((first & second).sum() / max((first | second).sum(), 1))
-
-
-def join_keypoints(close: FloatArray, wide: FloatArray, area_px: float) -> Keypoints:
-    """Return the mean of both crops' keypoints; the distance between them lowers the confidence.
-
-    The factor is COCO's object keypoint similarity of the two, exp(-d^2 / (2 area (2 sigma)^2)). On
-    COCO's people it separates good keypoints (similarity to the ground truth above 0.5) from others
-    with AUROC 0.80; the network's visibility and in-frame probabilities alone have 0.67.
-    """
-    distance2 = ((close[:, :2] - wide[:, :2]) ** 2).sum(axis=1)
-    similarity = np.exp(-distance2 / (2 * area_px * (2 * _COCO_SIGMAS) ** 2))
-    joined = (close + wide) / 2
-    joined[:, 2] *= similarity
-    return tuple((x, y, confidence) for x, y, confidence in joined.tolist())

@@ -5,6 +5,7 @@ from typing import Protocol, Self, runtime_checkable
 
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance, ModelCard
+from labeling.structures.masks import BoxXywh
 
 
 @runtime_checkable
@@ -37,6 +38,15 @@ class Segmenter(Protocol):
         ...
 
     def segment(self, frames: Sequence[Frame]) -> list[list[Instance]]: ...
+
+
+@runtime_checkable
+class BoxSegmenter(Protocol):
+    """A segmenter that can also look for a person in a given box, where its own detector found none."""
+
+    def segment_boxes(self, frame: Frame, boxes_xywh: Sequence[BoxXywh]) -> list[Instance | None] | None:
+        """Return the person in each box, None for one that shows none; None alone: it cannot look into boxes."""
+        ...
 
 
 class StatelessSegmenter:

@@ -5,9 +5,10 @@ import threading
 from collections.abc import Sequence
 
 from configs.errors import MaskmillError, ModelError, ModelOutputWrong
-from labeling.segmenters.protocol import Segmenter
+from labeling.segmenters.protocol import BoxSegmenter, Segmenter
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance, ModelCard
+from labeling.structures.masks import BoxXywh
 
 
 class SerializedSegmenter:
@@ -40,6 +41,13 @@ class SerializedSegmenter:
                 raise ModelError(f"{self._name} failed: {type(exc).__name__}: {exc}") from exc
         check_output(self._name, frames, found)
         return found
+
+    def segment_boxes(self, frame: Frame, boxes_xywh: Sequence[BoxXywh]) -> list[Instance | None] | None:
+        """Return the person in each box; None: the segmenter cannot look into boxes."""
+        if not isinstance(self._inner, BoxSegmenter):
+            return None
+        with self._lock:
+            return self._inner.segment_boxes(frame, boxes_xywh)
 
     @property
     def _name(self) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from configs.environment import TORCH_HOME, XDG_CACHE_HOME
 from configs.errors import UnknownModel, WeightsCorrupt, WeightsMissing
 from configs.models import RunConfig
-from configs.segmenters import OsvosBlock, SegmenterBlock, TorchvisionBlock
+from configs.segmenters import LiteBlock, OsvosBlock, SegmenterBlock, TorchvisionBlock
 from labeling.storage.atomic import storage_errors
 from labeling.storage.home import cache_dir
 
@@ -24,6 +24,7 @@ _FASTESTDET = (
 _MEDIAPIPE = (
     "https://raw.githubusercontent.com/google-ai-edge/mediapipe/8b57bf879b419173b26277d220b643dac0402334"
 )
+_MEDIAPIPE_ASSETS = "https://storage.googleapis.com/mediapipe-assets"
 _TORCHVISION = "https://download.pytorch.org/models"
 
 
@@ -41,7 +42,7 @@ class KnownWeights:
 
     @property
     def file(self) -> str:
-        return self.url.rpartition("/")[2]
+        return self.url.rpartition("/")[2].partition("?")[0]
 
 
 def _torchvision(model: str, member: str, stem: str) -> KnownWeights:
@@ -66,6 +67,13 @@ _TABLE = (  # of several weights for one torchvision model, its default comes fi
         "Apache-2.0",
     ),
     KnownWeights(
+        "pose_landmark_heavy",
+        "lite",
+        f"{_MEDIAPIPE_ASSETS}/pose_landmark_heavy.tflite?generation=1661875897944151",
+        "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
+        "Apache-2.0",
+    ),
+    KnownWeights(
         "selfie_segmentation",
         "selfie",
         f"{_MEDIAPIPE}/mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite",
@@ -82,6 +90,12 @@ _TABLE = (  # of several weights for one torchvision model, its default comes fi
     _torchvision("deeplabv3_resnet101", _VOC, "deeplabv3_resnet101_coco-586e9e4e"),
 )
 KNOWN_WEIGHTS = {known.name: known for known in _TABLE}
+_LANDMARKS = {
+    "lite": ("pose_landmark_lite",),
+    "cascade": ("pose_landmark_lite", "pose_landmark_heavy"),
+    "heavy": ("pose_landmark_heavy",),
+}
+"""Landmark networks of each setting of `lite`: the one that finds people first."""
 
 
 def needed_weights(config: RunConfig) -> list[str]:
@@ -96,12 +110,19 @@ def _inner_blocks(block: SegmenterBlock) -> list[SegmenterBlock]:
 
 
 def _weights_of(block: SegmenterBlock) -> list[str]:
+    if isinstance(block, LiteBlock):
+        return list(weights_of_lite(block))
     if not isinstance(block, TorchvisionBlock):
         return [known.name for known in _TABLE if known.kind == block.kind]
     members = [name for name in KNOWN_WEIGHTS if name.startswith(f"{block.model}:")]
     if block.weights == "DEFAULT":
         return members[:1]
     return [name for name in members if name == f"{block.model}:{block.weights}"]
+
+
+def weights_of_lite(block: LiteBlock) -> tuple[str, ...]:
+    """Return the names of the weights that the lite segmenter uses: the detector's, then the landmark networks'."""
+    return ("fastestdet", *_LANDMARKS[block.landmarks])
 
 
 def find_weights(name: str, weights_dir: Path | None) -> Path:

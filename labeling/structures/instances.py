@@ -51,6 +51,8 @@ class Instance:
     """IoU of the refined mask with the segmenter's own, in [0, 1]; None: not refined."""
     not_refined: tuple[str, ...] = ()
     """Reasons of the refiners that left the mask as it was, each as `KIND: reason`."""
+    networks_iou: float | None = None
+    """IoU of the masks that two networks drew of the person, in [0, 1]; None: one network drew it."""
     track_id: int | None = None
     """Number of the person in the video, from 1; None: not tracked."""
     category: str = PERSON

@@ -201,6 +201,7 @@ def gather_evidence(
             else share_inside(instance.keypoints, instance.mask, min_keypoint_score=min_keypoint_score),
             flip_iou=flip,
             refined_iou=instance.iou_before,
+            networks_iou=instance.networks_iou,
         )
         for instance, area, flip in zip(teacher, mask_areas(masks), flips, strict=True)
         if area

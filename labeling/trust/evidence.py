@@ -21,6 +21,9 @@ class InstanceEvidence:
     """Best IoU with a mask of the mirrored image, mirrored back, in [0, 1]; None: not measured."""
     refined_iou: float | None = None
     """IoU of the refined mask with the teacher's first one, in [0, 1]; None: not refined."""
+    networks_iou: float | None = None
+    """IoU of the masks that the teacher's two networks drew, in [0, 1]; None: it has one. No calibration uses it
+    (docs/calibration.md)."""
     coherence: float | None = None
     """IoU with the person's mask in the previous frame, moved by optical flow, in [0, 1]; None: not measured, or not known
     (`labeling.trust.flow_consistency`). The shipped calibrations do not use it (docs/calibration.md)."""

@@ -108,7 +108,7 @@ def test_a_calibration_is_refused_for_other_weights(images: Path) -> None:
         evaluate(sets, config(f"trust.calibration={path}"))
 
 
-@pytest.mark.parametrize("preset", ["lite", "surveillance"])
+@pytest.mark.parametrize("preset", ["lite", "lite-heavy", "surveillance"])
 def test_a_preset_has_the_settings_of_its_calibration(preset: str) -> None:
     config = load_config(preset)
     assert config.trust.calibration
@@ -151,7 +151,10 @@ def test_an_unreadable_image_is_skipped(images: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "neither shipped .lite, surveillance. nor a readable file of `maskmill calibrate`"),
+        (
+            None,
+            "neither shipped .lite, lite-heavy, surveillance. nor a readable file of `maskmill calibrate`",
+        ),
         ("{", "nor a readable file"),
         ("null", "is not a file of `maskmill calibrate`"),
         ('{"teacher": "a"}', "trust.calibration.cheap: Field required"),

@@ -21,7 +21,7 @@ from labeling.datasets.readers.coco_geometry import (
     read_segmentation,
     resolve_turned_size,
 )
-from labeling.datasets.readers.notes import ReaderNotes
+from labeling.datasets.readers.notes import ReaderNotes, RecordFault, ReportFault
 from labeling.structures.instances import COCO_KEYPOINTS, Instance, Keypoints
 from labeling.structures.masks import BoxXywh, Mask, fill_box, union_masks
 
@@ -48,6 +48,9 @@ class CocoImage:
     """`video_id` and `t_ms` (time in ms), if the image has both, as `maskmill export coco` writes them."""
     path: Path | None = None
     """The image's file, if a folder of images was given."""
+    image_id: str = ""
+    annotations: tuple[str, ...] = ()
+    """Ids of the annotations of `people`, or of `boxes`."""
 
 
 def read_coco_file(
@@ -56,11 +59,13 @@ def read_coco_file(
     images: Path | None = None,
     person_category: Sequence[str] = (),
     notes: ReaderNotes | None = None,
+    faults: ReportFault | None = None,
 ) -> Iterator[CocoImage]:
     """Yield the images of a COCO file with their people.
 
     An image that is not in the folder `images`, or one of whose records cannot be read, is left out and noted. What
-    contradicts itself is an error, because it puts every other record in doubt.
+    contradicts itself is an error, because it puts every other record in doubt. With `faults`, both cost only the record
+    itself, which is reported to it.
 
     Raises:
         ModelOutputWrong: not a COCO file, no category of people, ids that match nothing or are not unique, or
@@ -71,10 +76,17 @@ def read_coco_file(
         tree = json.loads(path.read_bytes())
         records, annotations = list(tree["images"]), list(tree["annotations"])
         people = person_ids(tree.get("categories", []), origin=str(path), person_category=person_category)
+        if faults is not None:
+            annotations = list(_drop_faulty(records, annotations, faults))
         by_image = _group(path, records, annotations)
         persons = [one for one in annotations if is_person(one, people) and not is_crowd(one)]
         file = _CocoFile(
-            path, people, not persons or any(map(has_mask, persons)), may_be_corners(annotations), notes
+            path,
+            people,
+            not persons or any(map(has_mask, persons)),
+            may_be_corners(annotations),
+            notes,
+            faults,
         )
         for record in records:
             image = file.read_image(record, by_image.get(id_text(record.get("id")), []), images)
@@ -84,6 +96,19 @@ def read_coco_file(
         raise ModelOutputWrong(
             f"{path} is not a COCO file with `images` and `annotations`: {exc!r}; export it again as COCO"
         ) from exc
+
+
+def _drop_faulty(images: Sequence[Any], annotations: Sequence[Any], faults: ReportFault) -> Iterator[Any]:
+    """Yield the annotations that belong to an image, and report the others."""
+    known = {id_text(image.get("id")) for image in images}
+    for number, record in enumerate(annotations):
+        if not isinstance(record, Mapping):
+            faults(RecordFault("", "", f"annotation {number} is {type(record).__name__}, not an object"))
+        elif (image_id := id_text(record.get("image_id"))) not in known:
+            message = f"no image has the id {image_id!r}"
+            faults(RecordFault("", id_text(record.get("id")), message))
+        else:
+            yield record
 
 
 def _group(path: Path, images: Sequence[Any], annotations: Sequence[Any]) -> dict[str, list[Any]]:
@@ -132,11 +157,24 @@ class _CocoFile:
     has_masks: bool
     boxes_may_be_corners: bool
     notes: ReaderNotes | None
+    faults: ReportFault | None = None
 
     def read_image(
         self, record: Mapping[str, Any], annotations: Sequence[Any], images: Path | None
     ) -> CocoImage | None:
-        """Return an image with its people; None: it is left out, and noted."""
+        """Return an image with its people; None: it is left out, and noted or reported."""
+        try:
+            return self._read_image(record, annotations, images)
+        except (ModelOutputWrong, KeyError, TypeError, ValueError) as exc:
+            if self.faults is None:
+                raise
+            message = f"{exc.args[0]!r} is missing" if isinstance(exc, KeyError) else str(exc)
+            self.faults(RecordFault(str(record.get("file_name")), "", message))
+            return None
+
+    def _read_image(
+        self, record: Mapping[str, Any], annotations: Sequence[Any], images: Path | None
+    ) -> CocoImage | None:
         name, size_hw = str(record.get("file_name")), (int(record["height"]), int(record["width"]))
         origin = f"{self.path}, image {name!r}"
         found = None
@@ -150,6 +188,8 @@ class _CocoFile:
         annotations = self._without_doubles(
             [one for one in annotations if is_person(one, self.people)], origin
         )
+        if self.faults is not None:
+            annotations = [one for one in annotations if self._is_sound(one, size_hw, name, self.faults)]
         try:
             regions = [self._read(one, size_hw, origin) for one in annotations]
         except ModelOutputWrong as exc:
@@ -169,6 +209,20 @@ class _CocoFile:
         if not has_mask(record):
             return fill_box(read_box(record, name), size_hw)
         return read_segmentation(record.get("segmentation"), size_hw, name, self.notes)
+
+    def _is_sound(
+        self, record: Mapping[str, Any], size_hw: tuple[int, int], image: str, faults: ReportFault
+    ) -> bool:
+        """Return whether a record can be read and does not contradict itself; otherwise report it."""
+        quiet, name = replace(self, notes=None), f"annotation {record.get('id')!r}"
+        check = GeometryCheck(size_hw, self.boxes_may_be_corners)
+        try:
+            region = quiet._read(record, size_hw, image)
+            quiet._check(check, record, region, name)
+        except ModelOutputWrong as exc:
+            faults(RecordFault(image, id_text(record.get("id")), str(exc)))
+            return False
+        return True
 
     @staticmethod
     def _check(check: GeometryCheck, record: Mapping[str, Any], region: Mask, name: str) -> None:
@@ -219,6 +273,8 @@ def _make_image(
         ignored,
         tuple(None if number is None else f"{video}{number}" for number in ids),
         _read_moment(record),
+        image_id=id_text(record.get("id")),
+        annotations=tuple(id_text(one.get("id")) for one, _ in persons),
     )
 
 

@@ -1,8 +1,23 @@
 """What a reader left out or decided by itself, counted by reason."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from labeling.text.figures import count
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFault:
+    """A record that cannot be read, or contradicts itself."""
+
+    image: str
+    """File name of its image; empty if it has none."""
+    annotation: str
+    """Its id; empty for the record of the image itself."""
+    message: str
+
+
+ReportFault = Callable[[RecordFault], None]
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from pycocotools.cocoeval import Params
 from configs.segmenters import LiteBlock
 from labeling.evaluation.metrics import auroc
 from labeling.segmenters.blazepose import Crop, Landmarks
+from labeling.segmenters.crop_pairs import join_keypoints
 from labeling.segmenters.fastestdet import (
     PersonBoxes,
     PersonDetector,
@@ -26,7 +27,7 @@ from labeling.segmenters.fastestdet import (
     plan_tiles,
     suppress_overlaps,
 )
-from labeling.segmenters.lite import LiteSegmenter, distinct_people, join_keypoints
+from labeling.segmenters.lite import LiteSegmenter, distinct_people
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask, iou_matrix

@@ -222,6 +222,10 @@ def test_torchvisions_rows_are_those_of_its_enums() -> None:
             ],
         ),
         ("lite", ["fastestdet", "pose_landmark_lite", "selfie_segmentation"]),
+        (
+            "lite-heavy",
+            ["fastestdet", "pose_landmark_lite", "pose_landmark_heavy", "selfie_segmentation"],
+        ),
         ("offline", []),
         ("surveillance", ["fastestdet", "pose_landmark_lite"]),
     ],
@@ -253,7 +257,9 @@ def test_the_default_weights_of_a_model_are_torchvisions_default() -> None:
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("name", ["fastestdet", "pose_landmark_lite", "selfie_segmentation"])
+@pytest.mark.parametrize(
+    "name", ["fastestdet", "pose_landmark_lite", "pose_landmark_heavy", "selfie_segmentation"]
+)
 def test_the_real_weights_have_the_hashes_of_the_table(shared: Path, name: str) -> None:
     found = find_weights(name, shared / "weights")
     assert hashlib.sha256(found.read_bytes()).hexdigest() == KNOWN_WEIGHTS[name].sha256

@@ -1,0 +1,1 @@
+"""Audit of labels made elsewhere: which are probably wrong, who is missing, and which images are in two splits."""
