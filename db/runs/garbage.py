@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import delete, select, union, update
+from sqlalchemy import CompoundSelect, delete, select, union, update
 from sqlalchemy.orm import Session, aliased
 
 from configs.errors import ConfigError
@@ -139,7 +139,9 @@ def images_by_folder(session: Session, *, without_runs: Collection[str]) -> Iter
         DecisionRow.image.is_not(None), DecisionRow.run_id.not_in(without_runs)
     )
     of_versions = select(FrameLabelsRow.image.label("image"))
-    query = union(of_runs, of_versions).order_by("image").execution_options(yield_per=2000)
+    query: CompoundSelect[tuple[str | None]] = (
+        union(of_runs, of_versions).order_by("image").execution_options(yield_per=2000)
+    )
     with session.execute(query) as rows:  # closes PostgreSQL's cursor
         images = (image for image in rows.scalars() if image)
         for folder, group in groupby(images, key=lambda image: image.rpartition("/")[0]):

@@ -231,7 +231,7 @@ def test_missing_weights_name_file_folder_and_the_offline_preset(
 
 
 def test_frames_that_failed_by_their_masks_are_retried_and_the_others_stay(
-    home: Home, tmp_path: Path
+    home: Path, tmp_path: Path
 ) -> None:
     images, masks = tmp_path / "images", tmp_path / "masks"
     images.mkdir()
