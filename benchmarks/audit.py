@@ -82,7 +82,6 @@ def audit(tree: dict[str, Any], given: argparse.Namespace) -> tuple[list[RankedS
             Home(given.home.resolve()),
             masks,
             config_name=given.config,
-            max_hash_distance=0,
         )
     return list(found.suspects), sum(one.labels for one in found.counts.values())
 

@@ -12,11 +12,12 @@ from more_itertools import batched
 from configs.errors import ConfigError, SourceError
 from configs.models import RunConfig
 from labeling.audit.auditor import Auditor
-from labeling.audit.leaks import Leak, SplitHashes, find_leaks
+from labeling.audit.leaks import Leak, SplitImages, find_leaks
 from labeling.audit.ranking import RankedSuspect
 from labeling.audit.records import AuditCounts, MaskFile
 from labeling.datasets.readers.coco import CocoImage, locate_image, read_coco_file
 from labeling.datasets.readers.notes import ReaderNotes, RecordFault
+from labeling.datasets.splits.similarity import NEAR
 from labeling.report.audit_page import AuditPage, AuditTile, LeakTile, render_audit
 from labeling.segmenters.factory import load_teacher
 from labeling.segmenters.kept import PredictionKeeper
@@ -73,7 +74,7 @@ class Audit:
                 for split, one in self.faults
             ],
             "leaks": [
-                {"first": list(one.first), "second": list(one.second), "distance": one.distance}
+                {"first": list(one.first), "second": list(one.second), "similarity": one.similarity}
                 for one in self.leaks
             ],
         }
@@ -153,7 +154,7 @@ def audit_files(  # noqa: PLR0913 - keyword-only options
     *,
     config_name: str,
     person_category: Sequence[str] = (),
-    max_hash_distance: int,
+    min_similarity: float = NEAR,
     report: Callable[[int], None] | None = None,
 ) -> Audit:
     """Compare the labels of COCO files with the teacher, and the images of different files with each other.
@@ -168,22 +169,23 @@ def audit_files(  # noqa: PLR0913 - keyword-only options
     calibration = config.trust.calibration
     teacher = load_teacher(config)
     work = _Work(home, teacher, Auditor(calibration, masks), person_category)
-    hashes = [SplitHashes(one.split) for one in files]
-    for file, split_hashes in zip(files, hashes, strict=True):
+    splits = [SplitImages(one.split) for one in files]
+    for file, images in zip(files, splits, strict=True):
         work.auditor.counts[file.split] = AuditCounts()
         for batch in batched(work.read(file), BATCH):
             for image, frame in batch:
-                split_hashes.add(image.file_name, frame.rgb)
+                images.add(image.file_name, frame.rgb)
             work.compare(file.split, batch)
             if report:
                 report(sum(counts.images for counts in work.auditor.counts.values()))
+    leaks = find_leaks(splits, min_similarity=min_similarity)
     return Audit(
         config_name,
         calibration is not None,
         files,
         work.auditor.counts,
         work.auditor.rank(),
-        find_leaks(hashes, max_distance=max_hash_distance),
+        leaks,
         work.faults,
         [*filter(None, [calibration_warning(config, teacher.card)]), *work.notes.lines()],
         work.known,

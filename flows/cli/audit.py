@@ -35,14 +35,10 @@ def audit(
         Path, typer.Option(metavar="DIR", help="Folder to write audit.json and audit.html into.")
     ] = Path("audit"),
     top: Annotated[int, typer.Option(min=0, help="Suspects, and pairs of images, shown on the page.")] = 60,
-    max_hash_distance: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=256,
-            help="Images of two files are the same if their hashes differ in at most so many bits.",
-        ),
-    ] = 32,
+    min_similarity: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Images of two files that are at least so similar are listed."),
+    ] = 0.7,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
@@ -66,7 +62,7 @@ def audit(
             masks,
             config_name=config,
             person_category=person_category or [],
-            max_hash_distance=max_hash_distance,
+            min_similarity=min_similarity,
             report=lambda done: update(f"auditing: {done} images", done, None),
         )
         update("drawing", 0, None)

@@ -1,68 +1,89 @@
-"""Images that are in two splits, or nearly: their perceptual hashes differ in few bits."""
+"""Images that are in two files, or nearly: encoded again, cropped, mirrored.
 
-from collections.abc import Iterator
+They are found as near-duplicates of dataset versions are: see `labeling.datasets.splits.neighbors`.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from labeling.datasets.splits.descriptors import SIDE, Thumbnails, describe_rgb
+from labeling.datasets.splits.neighbors import nearest_frames
+from labeling.datasets.splits.thumbnail_file import ThumbnailFile
 from labeling.structures.frames import RgbImage
-from labeling.video.luma import HASH_SIDE, hash_luma, shrink_luma
 
-HASHED_WIDTH_PX = 640
-"""As for the frames of a run."""
-_WORDS = HASH_SIDE * HASH_SIDE // 64
-_ROWS = 32
-"""Hashes of one split compared at once, so that the memory does not grow with the product of the splits."""
+_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """Two images of different splits, each as (split, file name)."""
+    """An image of one file, and the most similar image of another, each as (split, file name)."""
 
     first: tuple[str, str]
     second: tuple[str, str]
-    distance: int
-    """Bits of 256 in which their hashes differ; 0 also for the same image saved twice."""
+    similarity: float
+    """1: the same image; see `labeling.datasets.splits.similarity`."""
 
 
 @dataclass(slots=True)
-class SplitHashes:
-    """File names and hashes of one split's images: 32 bytes each."""
+class SplitImages:
+    """The images of one file: their names, and a small gray image of each (1 KB; its record in the file takes more)."""
 
     split: str
     names: list[str] = field(default_factory=list)
-    _hashes: list[bytes] = field(default_factory=list)
+    _small: bytearray = field(default_factory=bytearray)
 
     def add(self, name: str, rgb: RgbImage) -> None:
-        bits = hash_luma(shrink_luma(rgb, HASHED_WIDTH_PX)).hash
         self.names.append(name)
-        self._hashes.append(np.packbits(bits).tobytes())
+        self._small += describe_rgb(rgb).tobytes()
 
-    def words(self) -> NDArray[np.uint64]:
-        """Return the hashes, (images, 4)."""
-        return np.frombuffer(b"".join(self._hashes), dtype=np.uint64).reshape(-1, _WORDS)
-
-
-def find_leaks(splits: list[SplitHashes], *, max_distance: int) -> list[Leak]:
-    """Return pairs of images of different splits whose hashes differ in at most `max_distance` bits, nearest first."""
-    found = [leak for pair in combinations(splits, 2) for leak in _compare(*pair, max_distance)]
-    return sorted(found, key=lambda leak: (leak.distance, leak.first, leak.second))
+    def thumbnails(self) -> Thumbnails:
+        return np.frombuffer(self._small, np.uint8).reshape(-1, SIDE, SIDE)
 
 
-def _compare(first: SplitHashes, second: SplitHashes, max_distance: int) -> Iterator[Leak]:
-    rows, columns = first.words(), second.words()
-    for start in range(0, len(rows), _ROWS):
-        distances = sum(
-            np.bitwise_count(rows[start : start + _ROWS, None, word] ^ columns[None, :, word]).astype(
-                np.int16
-            )
-            for word in range(_WORDS)
-        )
-        for row, column in np.argwhere(distances <= max_distance):
-            yield Leak(
-                (first.split, first.names[start + row]),
-                (second.split, second.names[column]),
-                int(distances[row, column]),
-            )
+def find_leaks(splits: Sequence[SplitImages], *, min_similarity: float) -> list[Leak]:
+    """Return each image of a file with the most similar one of another, if it is at least so similar; those first.
+
+    The images of the smaller file of two are compared with all of the larger one.
+    """
+    if len(splits) < 2:  # noqa: PLR2004
+        return []
+    starts = np.cumsum([0, *(len(split.names) for split in splits)]).tolist()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ThumbnailFile(starts[-1], Path(folder)) as file,
+    ):
+        for split, start in zip(splits, starts, strict=False):
+            small, positions = split.thumbnails(), _positions(split, start)
+            for at in range(0, len(small), _AT_ONCE):
+                file.put(positions[at : at + _AT_ONCE], small[at : at + _AT_ONCE])
+        pairs = combinations(zip(splits, starts, strict=False), 2)
+        found = [
+            leak for pair in pairs for leak in _compare(file, *pair) if leak.similarity >= min_similarity
+        ]
+    return sorted(found, key=lambda leak: (-leak.similarity, leak.first, leak.second))
+
+
+def _compare(
+    file: ThumbnailFile, first: tuple[SplitImages, int], second: tuple[SplitImages, int]
+) -> Iterator[Leak]:
+    """Yield the most similar image of the larger file for each one of the smaller."""
+    queries, references = sorted((first, second), key=lambda one: len(one[0].names))
+    nearest = nearest_frames(file, _positions(*queries), _positions(*references))
+    for number, (at, similarity) in enumerate(
+        zip(nearest.positions.tolist(), nearest.similarities.tolist(), strict=True)
+    ):
+        if at >= 0:
+            one = (queries[0].split, queries[0].names[number])
+            other = (references[0].split, references[0].names[at - references[1]])
+            low, high = (one, other) if queries is first else (other, one)
+            yield Leak(low, high, round(similarity, 4))
+
+
+def _positions(split: SplitImages, start: int) -> NDArray[np.int64]:
+    return np.arange(start, start + len(split.names))

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from labeling.structures.frames import RgbImage
+
 METHOD = "luma32"
 """Changes when `describe_image` gives other bytes."""
 SIDE = 32
@@ -32,8 +34,15 @@ def describe_image(content: bytes) -> Thumbnails | None:
     flag = cv2.IMREAD_REDUCED_GRAYSCALE_4 if len(content) >= _REDUCED_FROM else cv2.IMREAD_GRAYSCALE
     encoded = np.frombuffer(content, np.uint8)
     gray = cv2.imdecode(encoded, flag) if encoded.size else None
-    if gray is None:
-        return None
+    return None if gray is None else _shrink(gray)
+
+
+def describe_rgb(rgb: RgbImage) -> Thumbnails:
+    """Return the SIDE x SIDE luma of a decoded image."""
+    return _shrink(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
+
+
+def _shrink(gray: cv2.typing.MatLike) -> Thumbnails:
     return np.asarray(cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 

@@ -1,11 +1,11 @@
-"""Images of two splits: the same, saved again, and others."""
+"""Images of two files: the same, saved again, cropped, mirrored, and others."""
 
 import cv2
 import numpy as np
 import pytest
 
-from labeling.audit import leaks
-from labeling.audit.leaks import SplitHashes, find_leaks
+from labeling.audit.leaks import SplitImages, find_leaks
+from labeling.datasets.splits.similarity import NEAR
 from labeling.structures.frames import RgbImage
 
 
@@ -15,11 +15,11 @@ def photo(seed: int) -> RgbImage:
     return np.asarray(cv2.resize(coarse, (320, 240), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
 
 
-def hashed(split: str, **images: RgbImage) -> SplitHashes:
-    hashes = SplitHashes(split)
+def images_of(split: str, **images: RgbImage) -> SplitImages:
+    made = SplitImages(split)
     for name, rgb in images.items():
-        hashes.add(name, rgb)
-    return hashes
+        made.add(name, rgb)
+    return made
 
 
 def saved_again(rgb: RgbImage) -> RgbImage:
@@ -29,29 +29,29 @@ def saved_again(rgb: RgbImage) -> RgbImage:
     return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), dtype=np.uint8)
 
 
-def test_an_image_that_was_saved_again_is_found_in_the_other_split() -> None:
-    train = hashed("train", a=photo(1), b=photo(2), c=photo(3))
-    val = hashed("val", x=photo(4), y=saved_again(photo(2)))
-    (found,) = find_leaks([train, val], max_distance=32)
+COPIES = {
+    "saved again": saved_again(photo(2)),
+    "cropped": photo(2)[12:228, 16:304],
+    "mirrored": np.ascontiguousarray(photo(2)[:, ::-1]),
+}
+
+
+@pytest.mark.parametrize("copy", COPIES)
+@pytest.mark.parametrize("more", [0, 2])  # whichever file is the larger one
+def test_a_copy_is_found_in_the_other_file(copy: str, more: int) -> None:
+    train = images_of("train", a=photo(1), b=photo(2), c=photo(3))
+    val = images_of(
+        "val", x=photo(4), y=COPIES[copy], **{f"z{seed}": photo(10 + seed) for seed in range(more)}
+    )
+    (found,) = find_leaks([train, val], min_similarity=NEAR)
     assert (found.first, found.second) == (("train", "b"), ("val", "y"))
-    assert found.distance <= 32
+    assert found.similarity > 0.9
 
 
-def test_images_of_one_split_are_not_compared_and_all_pairs_of_splits_are() -> None:
-    splits = [hashed("a", p=photo(1), q=photo(1)), hashed("b"), hashed("c", r=photo(1), s=photo(5))]
-    found = find_leaks(splits, max_distance=0)
-    assert [(one.first, one.second, one.distance) for one in found] == [
-        (("a", "p"), ("c", "r"), 0),
-        (("a", "q"), ("c", "r"), 0),
-    ]
-
-
-def test_the_result_does_not_depend_on_the_number_of_rows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = hashed("a", **{str(seed): photo(seed) for seed in range(7)})
-    second = hashed("b", **{str(seed): photo(seed) for seed in range(4, 9)})
-    expected = find_leaks([first, second], max_distance=90)
-    monkeypatch.setattr(leaks, "_ROWS", 2)
-    assert find_leaks([first, second], max_distance=90) == expected
-    assert {(one.first[1], one.second[1]) for one in expected if one.distance == 0} == {
-        (str(seed), str(seed)) for seed in range(4, 7)
-    }
+def test_images_of_one_file_are_not_compared_and_all_pairs_of_files_are() -> None:
+    splits = [images_of("a", p=photo(1), q=photo(1)), images_of("b"), images_of("c", r=photo(1))]
+    (found,) = find_leaks(splits, min_similarity=0.99)
+    assert found.first[0] == "a"
+    assert found.second == ("c", "r")
+    assert found.similarity == pytest.approx(1.0, abs=1e-3)
+    assert find_leaks(splits[:1], min_similarity=0.0) == []
