@@ -14,9 +14,9 @@ export PYTHONDONTWRITEBYTECODE =
 demo: .venv/.core
 	$(BIN)/maskmill demo --home $(DEMO)
 
-# Four for two cores: some wait for servers nearly all of their time.
+# Three for two cores: each waits for servers a part of its time.
 test: .venv/.all
-	$(BIN)/python -m pytest -n 4 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 # Unit tests: no servers, networks, real videos, or tests of more than some seconds.
 test-fast: .venv/.all

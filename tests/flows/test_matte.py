@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from prefect.settings import PREFECT_API_URL
 from typer.testing import CliRunner, Result
 
 from configs.errors import ConfigError, NotAVideo, UnsupportedVideo
@@ -199,6 +200,7 @@ def test_only_missing_files_fail_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.usefixtures("prefect")
 @pytest.mark.parametrize("signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_a_signal_to_the_group_ends_the_command_and_the_next_one_continues(
     tmp_path: Path, signum: signal.Signals
@@ -208,11 +210,12 @@ def test_a_signal_to_the_group_ends_the_command_and_the_next_one_continues(
     command += ["--config", "walker.yaml", "--weights", "tiny.onnx"]
     (tmp_path / "prefect").mkdir()
     plant_database(tmp_path / "prefect" / "prefect.db")
-    environment = os.environ | {"PREFECT_API_URL": "", "PREFECT_HOME": str(tmp_path / "prefect")}
+    environment = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect")}
     environment["PYTHONPATH"] = str(ROOT)
 
-    def start() -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(command, env=environment, start_new_session=True)
+    def start(server: str = "") -> "subprocess.Popen[bytes]":
+        variables = environment | {"PREFECT_API_URL": server}
+        return subprocess.Popen(command, env=variables, start_new_session=True)
 
     process = start()
     while not (tmp_path / "out" / "walk" / "alpha" / "00008.png").exists():
@@ -221,7 +224,7 @@ def test_a_signal_to_the_group_ends_the_command_and_the_next_one_continues(
     os.killpg(process.pid, signum)  # as terminals and service managers do: to Prefect's temporary server too
     assert process.wait(20) == 128 + signum
     assert not (tmp_path / "out" / "walk" / "matte.json").exists()
-    assert start().wait(300) == 0
+    assert start(str(PREFECT_API_URL.value())).wait(300) == 0
     assert len(json.loads((tmp_path / "out" / "walk" / "matte.json").read_bytes())["frames"]) == 100
 
 

@@ -158,6 +158,7 @@ def killed(tmp_path: Path) -> Path:
     return tmp_path / "killed"
 
 
+@pytest.mark.long
 def test_a_killed_training_continues_to_the_same_losses(killed: Path, tmp_path: Path) -> None:
     assert torch.load(killed / "last.ckpt", weights_only=True)["global_step"] == 3
     assert start(tmp_path, "continue").wait() == 0
