@@ -149,6 +149,7 @@ def test_what_a_killed_one_held_is_taken_over_by_the_one_that_waits(team: Team) 
     assert sum(shard.attempts_lost for shard in team.shards("done")) == 1
 
 
+@pytest.mark.long
 def test_a_paused_run_keeps_its_shard_and_its_state_and_goes_on(team: Team) -> None:
     member = team.start()
     wait_until(team.holders)

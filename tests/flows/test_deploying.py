@@ -143,6 +143,7 @@ def processes_of(team: Team) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.prefect
 @pytest.mark.timeout(900)
+@pytest.mark.long
 def test_a_schedule_fires_by_itself_and_a_worker_elsewhere_completes_it(team: Team) -> None:
     done = team.deploy(
         "schedules.generate.interval_s=20", "schedules.export={cron: '* * * * *'}", "gpu_slots=1"

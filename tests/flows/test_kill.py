@@ -131,7 +131,7 @@ def test_ctrl_c_while_a_camera_is_recorded_keeps_what_came(tmp_path: Path, serve
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_a_signal_to_the_group_stops_within_seconds_and_the_same_command_goes_on(
     scene: Path, tmp_path: Path, signum: signal.Signals, server: str
 ) -> None:

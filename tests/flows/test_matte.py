@@ -231,6 +231,7 @@ def test_a_signal_to_the_group_ends_the_command_and_the_next_one_continues(
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("prefect")
+@pytest.mark.long
 def test_the_shipped_network_with_the_lite_teacher_cuts_people_out(shared: Path, tmp_path: Path) -> None:
     from labeling.matting.network import shipped_weights
 

@@ -72,6 +72,7 @@ def test_three_torchvision_networks_run_in_the_whole_pipeline(tmp_path: Path) ->
 
 
 @pytest.mark.shared
+@pytest.mark.long
 def test_the_lite_networks_find_people_in_a_surveillance_video(shared: Path, tmp_path: Path) -> None:
     config = load_config("lite", [f"weights_dir={shared / 'weights'}", "sampling.every_s=8"])
     home = Home((tmp_path / "home").resolve())

@@ -20,6 +20,7 @@ __all__ = ["desk"]
 pytestmark = [pytest.mark.labelstudio, pytest.mark.slow, pytest.mark.usefixtures("prefect")]
 
 
+@pytest.mark.long
 def test_300_unchanged_masks_are_the_same_instances_in_the_coco_file(desk: Desk, tmp_path: Path) -> None:
     frames = []
     for people in all_images():

@@ -88,6 +88,7 @@ def test_two_workers_give_the_rows_and_the_dataset_of_one_thread(
 
 
 @needs_dask
+@pytest.mark.long
 def test_a_cluster_that_is_there_is_used_by_its_address(
     scene: Path, on_one_thread: object, tmp_path: Path
 ) -> None:

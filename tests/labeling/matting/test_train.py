@@ -55,6 +55,7 @@ class FourComposites:
         return self.samples[index % 4]
 
 
+@pytest.mark.long
 def test_the_network_overfits_four_composites(tmp_path: Path) -> None:
     from labeling.matting.train import train_supervised
 

@@ -66,6 +66,7 @@ def ious(found: list[list[Instance]], masks: Masks, person: int, of: int) -> lis
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_people_who_cross_keep_their_identity(scene: tuple[Path, Masks], found: list[list[Instance]]) -> None:
     _, masks = scene
     assert len(found) == COUNT

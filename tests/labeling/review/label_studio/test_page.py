@@ -31,7 +31,7 @@ REASONS = ["the teacher is unsure: lowest score 0.48 (minimum 0.70)", "the stude
 COLORS = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in PERSON_COLORS[:3]])
 """Of the people; Label Studio draws masks with an opacity of 0.6."""
 SIZES = [(1280, 720), (480, 360), (3840, 2160)]
-TRIED = [*SIZES[:2], pytest.param(SIZES[2], marks=pytest.mark.long)]
+TRIED = [SIZES[0], *(pytest.param(size, marks=pytest.mark.long) for size in SIZES[1:])]
 BRUSH_PX = 15
 """Default width of Label Studio's brush, in pixels of the page."""
 STROKE = [(330.0, 60.0), (400.0, 60.0), (430.0, 90.0)]
@@ -191,6 +191,7 @@ def test_the_brush_paints_nothing_until_a_person_is_selected(desk: Desk) -> None
     assert desk.read(item, task).verdict == "correct"
 
 
+@pytest.mark.long
 def test_a_new_person_is_painted_after_a_press_of_the_button(desk: Desk) -> None:
     item, task = desk.add_task(13)
     annotator = desk.annotator
@@ -220,6 +221,7 @@ def test_what_is_painted_under_a_person_s_number_belongs_to_that_person(desk: De
     assert frame.instances[1].mask.to_array()[distance_to_stroke() < 2].all()
 
 
+@pytest.mark.long
 def test_the_keys_of_tools_select_tools_and_a_click_with_the_arrow_a_mask(desk: Desk) -> None:
     item, task = desk.add_task(15, with_keypoints=True)
     annotator = desk.annotator
