@@ -25,6 +25,7 @@ def block(language: str) -> str:
 @pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.usefixtures("prefect")
+@pytest.mark.long
 def test_the_commands_of_the_page_store_refined_masks(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ def test_wrong_options_are_refused_before_anything_starts(tmp_path: Path) -> Non
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect")
 @pytest.mark.requires("timm", module="timm")
+@pytest.mark.long
 def test_the_command_of_the_page_writes_masks_coco_video_and_summary(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

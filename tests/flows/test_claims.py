@@ -137,6 +137,7 @@ def test_two_that_work_on_one_run_share_its_shards_and_give_the_dataset_of_one(t
     assert dump_rows(team.home) == dump_rows(team.folder / "alone")
 
 
+@pytest.mark.long
 def test_what_a_killed_one_held_is_taken_over_by_the_one_that_waits(team: Team) -> None:
     first = team.start()
     wait_until(lambda: team.shards("done"))

@@ -39,6 +39,7 @@ def test_the_flow_loads_as_a_deployment_entrypoint() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_three_torchvision_networks_run_in_the_whole_pipeline(tmp_path: Path) -> None:
     video = tmp_path / "video.mp4"
     write_numbered_video(video, fps=Fraction(4), frames=4, size_hw=(96, 128))

@@ -77,7 +77,9 @@ def outcome(
     return rows, dump_files(folder / "coco")
 
 
-@pytest.mark.parametrize("runner", [PROCESSES, DASK, pytest.param(RAY, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "runner", [PROCESSES, *(pytest.param(one, marks=pytest.mark.long) for one in (DASK, RAY))]
+)
 def test_two_workers_give_the_rows_and_the_dataset_of_one_thread(
     runner: str, scene: Path, on_one_thread: object, tmp_path: Path
 ) -> None:

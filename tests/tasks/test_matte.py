@@ -296,6 +296,7 @@ def temporal_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.long
 def test_a_killed_matte_of_a_moving_camera_continues_with_the_same_bytes(
     temporal_weights: Path, tmp_path: Path
 ) -> None:
