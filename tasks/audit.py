@@ -23,6 +23,7 @@ from labeling.segmenters.factory import load_teacher
 from labeling.segmenters.kept import PredictionKeeper
 from labeling.segmenters.models import calibration_warning
 from labeling.segmenters.protocol import Segmenter
+from labeling.sources.content_store import sha256_of
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip, Frame, ImageFile
 from labeling.structures.instances import Instance
@@ -133,8 +134,7 @@ class _Work:
     def compare(self, split: str, batch: Sequence[tuple[CocoImage, Frame]]) -> None:
         """Compare some images with the teacher; predictions are kept by their content, and written at the end."""
         paths = [image.path for image, _ in batch if image.path]
-        digests = (hashlib.sha256(path.read_bytes()).digest() for path in paths)
-        video_id = hashlib.sha256(b"".join(digests)).hexdigest()
+        video_id = hashlib.sha256("".join(map(sha256_of, paths)).encode()).hexdigest()
         clip = Clip(video_id, images=tuple(ImageFile(n, path) for n, path in enumerate(paths)))
         keeper = PredictionKeeper(self.home.predictions)
         model = keeper.keep(self.teacher).prepare(clip)

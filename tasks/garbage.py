@@ -26,6 +26,7 @@ from labeling.storage.atomic import WRITING_PREFIX
 from labeling.storage.home import Home
 from labeling.storage.image_files import KeptFile, delete_file, image_folders
 from labeling.storage.predictions import PredictionFile, prediction_files
+from tasks.datasets.order import LOCK
 from tasks.execution.context import Context
 
 DAY_S = 86_400
@@ -93,7 +94,7 @@ def collect_garbage(context: Context, ages: Ages, *, run: str | None = None, del
         with context.database.session() as session:
             found = Garbage(deleted=False, runs=_runs(session, ages, run))
         return _add_predictions(context, _add_files(context, found, ages), ages)
-    with context.database.alone("gc"), context.database.alone("dataset create"):
+    with context.database.alone("gc"), context.database.alone(LOCK):
         with context.database.transaction() as session:
             if location := writer_host(session):
                 raise AlreadyRunning(

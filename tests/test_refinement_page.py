@@ -36,7 +36,7 @@ def test_the_commands_of_the_page_store_refined_masks(
     monkeypatch.setenv("MASKMILL_CACHE", str(cache))
     monkeypatch.delenv("MASKMILL_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
-    render_scene(tmp_path / "office.mp4", seconds=3, size_hw=(240, 320))
+    render_scene(tmp_path / "office.mp4", seconds=4)
     (tmp_path / "office.yaml").write_text(block("yaml"))
     for line in block("sh").splitlines():
         result = CliRunner().invoke(app, shlex.split(line)[1:])

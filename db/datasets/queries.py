@@ -25,7 +25,7 @@ from db.models.datasets import (
     SnapshotVideoRow,
 )
 from db.sql.reading import PAGE
-from labeling.datasets.records import DatasetFrame, DatasetInstance
+from labeling.datasets.records import SPLITS, DatasetFrame, DatasetInstance
 from labeling.datasets.versions.content import VideoCredit
 from labeling.storage.encode import image_key
 from labeling.storage.home import Home
@@ -94,7 +94,7 @@ def count_splits(session: Session, made: DatasetVersionRow) -> dict[str, int]:
         .group_by(DatasetSplitRow.split)
     )
     found = dict(session.execute(query).tuples().all())
-    return {split: found[split] for split in ("train", "val", "test") if split in found}
+    return {split: found[split] for split in SPLITS if split in found}
 
 
 def _split_of(name: str) -> Any:

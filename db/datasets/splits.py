@@ -15,6 +15,7 @@ from db.models.datasets import (
     SnapshotVideoRow,
 )
 from db.sql.reading import PAGE
+from labeling.datasets.records import SPLITS
 from labeling.datasets.splits.assignment import Anchor, source_key
 from labeling.datasets.versions.content import VideoCredit
 
@@ -48,7 +49,7 @@ class _Assigned:
 
 
 def _assigned(session: Session, name: str, *, is_frozen: bool) -> Iterator[_Assigned]:
-    yield _Assigned(name, ("train", "val", "test"), None)
+    yield _Assigned(name, SPLITS, None)
     others = select(DatasetRow.name, DatasetRow.is_frozen).where(DatasetRow.name != name)
     for other, other_is_frozen in session.execute(others.order_by(DatasetRow.name)).tuples().all():
         if other_is_frozen and not is_frozen:

@@ -51,9 +51,10 @@ def find_leaks(splits: Sequence[SplitImages], *, min_similarity: float) -> list[
 
     The images of the smaller file of two are compared with all of the larger one.
     """
-    if len(splits) < 2:  # noqa: PLR2004
-        return []
     starts = np.cumsum([0, *(len(split.names) for split in splits)]).tolist()
+    pairs = list(combinations(zip(splits, starts, strict=False), 2))
+    if not pairs:
+        return []
     with (
         tempfile.TemporaryDirectory() as folder,
         ThumbnailFile(starts[-1], Path(folder)) as file,
@@ -62,7 +63,6 @@ def find_leaks(splits: Sequence[SplitImages], *, min_similarity: float) -> list[
             small, positions = split.thumbnails(), _positions(split, start)
             for at in range(0, len(small), _AT_ONCE):
                 file.put(positions[at : at + _AT_ONCE], small[at : at + _AT_ONCE])
-        pairs = combinations(zip(splits, starts, strict=False), 2)
         found = [
             leak for pair in pairs for leak in _compare(file, *pair) if leak.similarity >= min_similarity
         ]

@@ -21,10 +21,8 @@ def large_parts(mask: Mask) -> list[Mask]:
     crop = np.ascontiguousarray(mask.to_crop((x, y, w, h))).view(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(crop, connectivity=8)
     large = [n for n in range(1, count) if stats[n, cv2.CC_STAT_AREA] >= SMALLEST_PART * mask.area_px]
-    if len(large) < 2:  # noqa: PLR2004 - several
-        return []
     parts = []
-    for number in large:
+    for number in large[1:] and large:  # one alone is the mask
         pixels = np.zeros(mask.size_hw, dtype=np.bool_)
         pixels[y : y + h, x : x + w] = labels == number
         parts.append(Mask.from_array(pixels))

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from configs.errors import ExportError
 from labeling.storage.object_store import ObjectStore
 from labeling.structures.instances import COCO_KEYPOINTS, Keypoints
 from labeling.structures.masks import BoxXywh, Mask
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 BIGGEST_ID = 2**53 - 1
 """JSON readers keep numbers as doubles, which would change a bigger id."""

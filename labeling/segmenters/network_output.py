@@ -1,6 +1,7 @@
 """The output of a user's own network as maps of probabilities by category: its axes, type and range."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,8 +92,7 @@ def _read_by_class(
     channels = (channels + np.float32(levels.offset)) * np.float32(levels.factor)
     if block.output == "logits":
         _refuse_integer_logits(output, block)
-        probability = _to_probability(channels, block)
-        return {number: probability[number] for number in wanted}
+        return _to_probability(channels, block, wanted)
     return {number: _check_range(channels[number], name) for number in wanted}
 
 
@@ -129,14 +129,18 @@ def _refuse_integer_logits(output: NDArray[np.generic], block: CustomNetworkBloc
         )
 
 
-def _to_probability(logits: FloatMap, block: CustomNetworkBlock) -> FloatMap:
+def _to_probability(
+    logits: FloatMap, block: CustomNetworkBlock, wanted: Sequence[int]
+) -> dict[int, FloatMap]:
+    """Return the probability of each wanted class."""
     if block.softmax and len(logits) == 1:
         raise ModelOutputWrong(
             f"{block.path.name}: softmax over one channel is 1 everywhere; declare softmax: false"
         )
     if block.softmax:
-        return np.asarray(softmax(logits, axis=0), dtype=np.float32)
-    return np.asarray(expit(logits), dtype=np.float32)
+        shares = softmax(logits, axis=0)
+        return {number: np.asarray(shares[number], dtype=np.float32) for number in wanted}
+    return {number: np.asarray(expit(logits[number]), dtype=np.float32) for number in wanted}
 
 
 def _check_range(probability: FloatMap, name: str) -> FloatMap:

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from db.datasets.figures import SMALL_PX, MaskGroup, VersionFigures, version_figures
 from db.datasets.queries import version_videos
 from db.models.datasets import DatasetVersionRow
+from labeling.datasets.records import SPLITS
 from labeling.datasets.versions.content import VideoCredit
 from labeling.text.figures import count_of, percent
 from tasks.datasets.show import UNKNOWN, VersionDetails, describe_version
@@ -124,7 +125,7 @@ def _faults(details: VersionDetails, figures: VersionFigures) -> Iterator[str]:
         yield f"- {count_of(figures.small_masks, 'mask')} are smaller than {SMALL_PX} pixels."
     if "easy" not in figures.decisions:
         yield "- Frames were chosen where a student network fails: they do not represent the videos."
-    for split in ("train", "val", "test"):
+    for split in SPLITS:
         if split not in made.splits and not made.is_frozen:
             yield f"- No frame is in {split}."
 

@@ -3,19 +3,20 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from db.datasets.queries import VersionFrame, version_line, version_rows, version_videos
 from db.models.datasets import DatasetVersionRow
-from labeling.datasets.splits.assignment import SPLITS, source_key
+from labeling.datasets.records import SPLITS
+from labeling.datasets.splits.assignment import source_key
 from labeling.datasets.splits.certificate import LeakCertificate, NearestPair
 from labeling.datasets.splits.neighbors import nearest_frames
 from labeling.datasets.splits.thumbnail_file import ThumbnailFile
 from labeling.report.leaks import render_leaks
 from labeling.storage.home import Home
+from labeling.visualization.frames import tile_jpeg
 from tasks.datasets.describe import describe_frames
 from tasks.execution.context import Context
 from tasks.files import read_kept
@@ -23,7 +24,6 @@ from tasks.files import read_kept
 MAX_PAIRS = 12
 """Pairs with images on the page."""
 _IMAGE_PX = 320
-_QUALITY = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +118,7 @@ def _varied(pairs: Sequence[NearestPair]) -> list[NearestPair]:
 def _tiles(pairs: Sequence[NearestPair], home: Home) -> Iterator[tuple[NearestPair, bytes, bytes]]:
     for pair in pairs:
         first, second = (
-            _small_jpeg(frame, image, home)
+            tile_jpeg(read_kept(frame, image, home), (), (), width=_IMAGE_PX)
             for frame, image in ((pair.frame, pair.image), (pair.nearest_frame, pair.nearest_image))
         )
         yield pair, first, second
-
-
-def _small_jpeg(frame: int, image: str, home: Home) -> bytes:
-    rgb = read_kept(frame, image, home)
-    height, width = rgb.shape[:2]
-    scale = min(1.0, _IMAGE_PX / max(height, width))
-    size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(rgb, size_wh, interpolation=cv2.INTER_AREA)
-    return cv2.imencode(".jpg", small[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from db.datasets.splits import anchor_images, anchors_of
-from labeling.datasets.splits.assignment import SPLITS, group_key, source_key
+from labeling.datasets.records import SPLITS
+from labeling.datasets.splits.assignment import group_key, source_key
 from labeling.datasets.splits.neighbors import near_groups, nearest_frames
 from labeling.datasets.splits.similarity import NEAR
 from labeling.datasets.splits.thumbnail_file import ThumbnailFile

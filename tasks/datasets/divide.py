@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from db.datasets.splits import anchors_of, frame_splits, own_videos
-from labeling.datasets.splits.assignment import SPLITS, Assignment, assign_videos
+from labeling.datasets.records import SPLITS
+from labeling.datasets.splits.assignment import Assignment, assign_videos
 from labeling.datasets.splits.thumbnail_file import ThumbnailFile
 from tasks.datasets.choose import ChosenFrames
 from tasks.datasets.compare import AnchorFrames, describe_all, near_keys, near_other_splits

@@ -13,8 +13,7 @@ from db.datasets.queries import latest_version, version_rows, version_videos
 from db.datasets.writes import FrozenFrame, PlacedFrame, store_labels
 from db.frames.dataset import SelectedFrame, frames_with_masks
 from db.sql.reading import PAGE
-from labeling.datasets.records import DatasetFrame
-from labeling.datasets.splits.assignment import SPLITS
+from labeling.datasets.records import SPLITS, DatasetFrame
 from labeling.datasets.versions.content import LABELS_DIGITS, VideoCredit, labels_id
 from tasks.datasets.choose import ChosenFrames
 from tasks.datasets.divide import DividedFrames

@@ -18,7 +18,7 @@ from tests.flows.dump import dump_files, dump_rows
 from tests.prefect_server import plant_database
 from tests.servers import send_stream, serve
 
-KILLS = int(os.environ.get("MASKMILL_TEST_KILLS", "2"))
+KILLS = int(os.environ.get("MASKMILL_TEST_KILLS", "4"))
 
 
 @pytest.fixture(scope="module")

@@ -237,10 +237,10 @@ def test_the_shipped_network_with_the_lite_teacher_cuts_people_out(shared: Path,
 
     if not shipped_weights().is_file():
         pytest.skip("the package has no weights yet")
-    render_scene(tmp_path / "scene.mp4", seconds=1, size_hw=(240, 320))
+    render_scene(tmp_path / "scene.mp4", seconds=2, size_hw=(240, 320))
     options = ["--out", "out", "--set", f"weights_dir={shared / 'weights'}", "--json"]
     result = CliRunner().invoke(app, ["matte", "scene.mp4", *options])
     assert result.exit_code == 0, result.output
     (row,) = json.loads(result.stdout)
-    assert row["frames"] == 25
+    assert row["frames"] == 50
     assert row["frames_with_people"] > 10

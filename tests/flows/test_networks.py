@@ -44,17 +44,15 @@ def test_three_torchvision_networks_run_in_the_whole_pipeline(tmp_path: Path) ->
     video = tmp_path / "video.mp4"
     write_numbered_video(video, fps=Fraction(4), frames=4, size_hw=(96, 128))
 
-    def block(model: str, min_score: float = 0.0) -> dict[str, object]:
+    def block(model: str) -> dict[str, object]:
         small = {} if "lraspp" in model else {"min_size": 96}
-        return {"kind": "torchvision", "model": model, "weights": "random", "min_score": min_score} | small
+        return {"kind": "torchvision", "model": model, "weights": "random", "min_score": 0.0} | small
 
     tree = {
         "teacher": block("maskrcnn_resnet50_fpn_v2"),
         "student": block("lraspp_mobilenet_v3_large"),
         "pose_filter": {
-            "segmenter": block(
-                "keypointrcnn_resnet50_fpn", 0.01
-            ),  # some of a hundred: each takes a tenth of a second
+            "segmenter": block("keypointrcnn_resnet50_fpn"),
             "min_box_iou": 0.0,
             "min_keypoints_inside": 0.0,
             "min_person_score": 1.0,

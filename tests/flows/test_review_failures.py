@@ -25,7 +25,7 @@ __all__ = ["desk"]
 
 pytestmark = [pytest.mark.labelstudio, pytest.mark.usefixtures("prefect")]
 
-KILLS = int(os.environ.get("MASKMILL_TEST_KILLS", "3"))
+KILLS = int(os.environ.get("MASKMILL_TEST_KILLS", "4"))
 
 
 def frames_in_studio(desk: Desk) -> Counter[int]:

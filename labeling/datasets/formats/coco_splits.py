@@ -8,11 +8,9 @@ from more_itertools import batched
 
 from configs.categories import PERSON
 from labeling.datasets.formats.coco import WRITTEN_AT_ONCE, CocoFiles
-from labeling.datasets.records import DatasetFrame, ExportCheck, ExportSummary
+from labeling.datasets.records import SPLITS, DatasetFrame, ExportCheck, ExportSummary
 from labeling.datasets.staging import ImageFolder, ImageTarget, stage_export, write_new
 from labeling.runtime.memory import collecting_rarely
-
-SPLITS = ("train", "val", "test")
 
 
 def write_coco_splits(  # noqa: PLR0913  # the frames, and a keyword per choice

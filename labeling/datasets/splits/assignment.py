@@ -8,15 +8,13 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal
 
 import numpy as np
 
 from configs.errors import ConfigError
+from labeling.datasets.records import SPLITS, Split
 from labeling.datasets.versions.content import VideoCredit
 
-Split = Literal["train", "val", "test"]
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
 _BITS = 53
 _PARTS = 3
 

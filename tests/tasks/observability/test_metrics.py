@@ -1,5 +1,6 @@
 """Metrics read by the library's own parser, from both databases and over HTTP."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,5 +133,6 @@ def test_an_unreadable_database_is_down_and_the_other_home_stays(
 
 
 def test_without_a_port_nothing_listens() -> None:
+    before = threading.enumerate()
     with metrics_server(lambda: [], host="127.0.0.1", port=None):
-        pass
+        assert threading.enumerate() == before

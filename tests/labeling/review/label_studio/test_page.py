@@ -245,6 +245,7 @@ def test_the_instructions_are_shown_where_labeling_begins(desk: Desk) -> None:
     desk.annotator.page.goto(f"{desk.annotator.url}/projects/{desk.project}/data?labeling=1")
     shown = desk.annotator.page.get_by_text("A person has no mask:")
     shown.wait_for()
+    assert shown.is_visible()
     save_screenshot(desk.annotator, "instructions")
 
 
