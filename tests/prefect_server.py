@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -54,17 +54,17 @@ def prefect() -> Iterator[None]:
     from prefect.settings import PREFECT_LOGGING_LEVEL, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**_QUIET, **_WITHOUT_BLOCKS}.items():
-            patch.setenv(name, value)
-        patch.setattr("prefect.testing.utilities.mkdtemp", _folder_with_database)
+    with ExitStack() as whole:
+        # ends with the start: servers of other tests inherit the environment
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {**_QUIET, **_WITHOUT_BLOCKS}.items():
+                patch.setenv(name, value)
+            patch.setattr("prefect.testing.utilities.mkdtemp", _folder_with_database)
+            whole.enter_context(prefect_test_harness(server_startup_timeout=120))
         # a command that a test calls in this process would have Prefect log nothing
-        with (
-            prefect_test_harness(server_startup_timeout=120),
-            temporary_settings({PREFECT_LOGGING_LEVEL: "INFO"}),
-        ):
-            setup_logging()
-            yield
+        whole.enter_context(temporary_settings({PREFECT_LOGGING_LEVEL: "INFO"}))
+        setup_logging()
+        yield
 
 
 def _folder_with_database() -> str:
