@@ -5,10 +5,9 @@ from zipfile import ZipFile
 
 import av
 import pytest
-
-from configs.errors import NotAVideo, UnsupportedVideo
 from PIL import Image
 
+from configs.errors import NotAVideo, UnsupportedVideo
 from configs.models import Ingest
 from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch
