@@ -328,7 +328,7 @@ def test_a_wrong_token_changes_nothing(desk: Desk, monkeypatch: pytest.MonkeyPat
 
 def test_only_one_push_runs_at_a_time(desk: Desk) -> None:
     plant_run(desk.home, person_frames(1))
-    with database_of(desk.home).alone(LOCK), pytest.raises(AlreadyRunning, match="review push"):
+    with database_of(desk.home).exclusive(LOCK), pytest.raises(AlreadyRunning, match="review push"):
         desk.push()
     assert desk.push().sent == 1
 
