@@ -27,8 +27,8 @@ STRIDES = (1, 1, 2, 2, 4, 4, 8, 8, STRIDE, STRIDE)
 """Pixels between two values of each part of the state."""
 ALPHA_END = 0.115
 """Alpha this near to 0 or 1 is 0 or 1, and what lies between is stretched: the filter softens contours."""
-GUIDE_RADIUS_PX, GUIDE_EPS = 6, 1e-4
-"""Of the guided filter that scales alpha to the frame. With a radius of 3 or 12, alpha is less exact (docs/matting.md)."""
+GUIDE_RADIUS_PX, GUIDE_EPS = 4, 1e-4
+"""Of the guided filter that scales alpha to the frame. A larger radius flickers less and blurs distant people."""
 OPAQUE = 0.98
 """From this alpha on, the foreground has the image's own color, which is sharper than the network's."""
 
