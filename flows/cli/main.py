@@ -9,7 +9,7 @@ import typer
 from configs.environment import set_prefect_defaults
 from configs.errors import Interrupted, SourceNotFound
 from flows.cli import audit as audit_command
-from flows.cli import browse, dataset, export, review, services, system, train
+from flows.cli import browse, dataset, export, review, services, student, system, train
 from flows.cli import calibrate as calibrate_command
 from flows.cli import config as config_command
 from flows.cli import decide as decide_command
@@ -103,6 +103,7 @@ def run(
         raise SourceNotFound(
             f"no file or folder {', '.join(specs)}: check the path and the working directory"
         )
+    run_config = _with_registered_student(run_config, home)
     if dry_run:
         _preview(specs, run_config, home, as_json=as_json)
         return
@@ -117,6 +118,16 @@ def run(
         print_next(*next_after_run(summary.counts, home))
     if summary.failures:
         raise typer.Exit(Exit.NOTHING_READ if summary.nothing_was_read else Exit.SOURCES_FAILED)
+
+
+def _with_registered_student(config: "RunConfig", home: Path) -> "RunConfig":
+    """Replace `registry:current` by its network; other configs need no home for it."""
+    if config.student.kind != "registry":
+        return config
+    from flows.home import existing_home
+    from tasks.students.registry import with_registered_student
+
+    return with_registered_student(config, existing_home(home))
 
 
 def _preview(specs: list[str], config: "RunConfig", home: Path, *, as_json: bool) -> None:
@@ -241,6 +252,7 @@ app.add_typer(export.app, name="export")
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(review.app, name="review")
 app.add_typer(train.app, name="train")
+app.add_typer(student.app, name="student")
 app.add_typer(system.models_app, name="models")
 app.add_typer(system.db_app, name="db")
 

@@ -1,0 +1,99 @@
+"""Compare two students on frames that neither was trained on."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from configs.errors import ConfigError
+from configs.load import load_config
+from configs.segmenters import RegistryBlock, SegmenterBlock
+from db.models.students import StudentRow
+from db.students.registry import find_student
+from labeling.segmenters.factory import make_segmenter
+from labeling.segmenters.protocol import StatelessSegmenter
+from labeling.students.comparison import StudentComparison, compare_scores
+from labeling.students.predict import mask_of_segmenter
+from labeling.students.scores import PersonMask, ScoreTable
+from tasks.execution.context import Context
+from tasks.students.frames import find_split, read_frames, rows_of_splits
+from tasks.students.registry import block_of
+from tasks.training_records import FailedInput
+
+_ID = re.compile(r"current|[0-9a-f]{6,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class NamedStudent:
+    """A student that is compared."""
+
+    name: str
+    block: SegmenterBlock
+    row: StudentRow | None = None
+    """None: it is the student of a config."""
+
+
+def resolve_student(context: Context, session: Session, text: str) -> NamedStudent:
+    """Return the student that `current`, an id, one of these with `:int8`, or a preset or config file stands for.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    name, _, file = text.partition(":")
+    if file not in ("", "int8"):
+        raise ConfigError(
+            f"student {text}: write ID or ID:int8, current or current:int8, or a preset or config"
+        )
+    if _ID.fullmatch(name):
+        row = find_student(session, name)
+        block = block_of(context.home, row, "int8" if file else "onnx")
+        return NamedStudent(row.id[:12] + (":int8" if file else ""), block, row)
+    student = load_config(text).student
+    if isinstance(student, RegistryBlock):
+        return resolve_student(
+            context, session, student.model + (":int8" if student.file == "int8" else "")
+        )
+    return NamedStudent(f"{text}'s {student.kind}", student)
+
+
+def compare_students(
+    context: Context, first: str, second: str, on: str, *, seed: int = 0
+) -> StudentComparison:
+    """Compare two students on `VERSION` or `VERSION:SPLIT`.
+
+    Raises:
+        ConfigError: no such student, version or frame, or a student that requires a whole clip.
+    """
+    with context.database.session() as session:
+        students = [resolve_student(context, session, text) for text in (first, second)]
+        return compare_named(context, session, {one.name: one.block for one in students}, on, seed=seed)
+
+
+def compare_named(
+    context: Context, session: Session, blocks: Mapping[str, SegmenterBlock], on: str, *, seed: int = 0
+) -> StudentComparison:
+    """Compare the first two of these students; the third is the first one's int8 file."""
+    if len(blocks) < 2:  # noqa: PLR2004
+        raise ConfigError(f"{next(iter(blocks))} is compared with itself: name two different students")
+    made, splits = find_split(session, on)
+    finders = {name: _find_mask(block) for name, block in blocks.items()}
+    table, failures = ScoreTable(tuple(blocks)), list[FailedInput]()
+    for frame in read_frames(session, made, rows_of_splits(session, made, splits), context.home, failures):
+        found = [find(frame.rgb) for find in finders.values()]
+        table.add(frame.video_id, frame.groups, frame.person, found)
+    name = f"{made.name}@{made.number}:{'+'.join(splits)}"
+    if not len(table):
+        raise ConfigError(
+            f"{name} has no frame: create an evaluation set with `maskmill dataset create NAME --frozen`"
+        )
+    return compare_scores(table, name, unreadable=len(failures), seed=seed)
+
+
+def _find_mask(block: SegmenterBlock) -> PersonMask:
+    segmenter = make_segmenter(block, weights_dir=None, device="auto", batch=1)
+    if not isinstance(segmenter, StatelessSegmenter):
+        raise ConfigError(
+            f"student {block.kind} requires a whole clip: students that look at one image are compared"
+        )
+    return mask_of_segmenter(segmenter)
