@@ -3,7 +3,7 @@
     python benchmarks/circle.py FOLDER [--seeds 3] [--rounds 3] [--frames 24] [--steps 300]
 
 Three rendered rooms are mined, and a fourth one is a frozen evaluation set. The first student is weak: it was trained on
-people who stand still in a fifth room. Each round mines the rooms with the student of the round before, by a run of the
+people who stand still in other minutes of these three rooms. Each round mines the rooms with the student of the round before, by a run of the
 product, and trains that round's student on the hard frames so far, mixed half and half with the standing people. Beside it,
 as many frames are drawn at random from all frames of the same rooms. The rendered truth is the teacher, and stands for the
 reviewer too: accepted frames and those for review have its masks. Each round adds `--frames` frames, or all that there are.
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.rendered_rooms import FROZEN, MINED, STANDING, render_room, write_standing
+from benchmarks.rendered_rooms import FROZEN, MINED, render_room, write_standing
 from configs.models import RunConfig
 from configs.segmenters import CustomNetworkBlock
 from configs.training import StudentTraining
@@ -68,7 +68,7 @@ class Circle:
         self.context: Context = open_context(self.home)
         self.videos = [path for room in MINED for path in render_room(room, folder / "videos")]
         self.frozen_videos = render_room(FROZEN, folder / "videos")
-        self.standing, count = write_standing(STANDING, folder / "standing")
+        self.standing, count = write_standing(MINED, folder / "standing")
         print(f"{count} images of people who stand still; {len(self.videos)} videos to mine", flush=True)
 
     def config(self, student: CustomNetworkBlock) -> RunConfig:

@@ -1,7 +1,7 @@
 """Rendered rooms as videos, the rendered truth as a teacher, and people who stand as a COCO file.
 
 All rooms have the same furniture. So that they are different places, also for the search for near-duplicates, each is seen
-by a camera of its own: another part of the scene, other colors, mirrored or not.
+by a camera of its own: another part of the scene, mirrored or not.
 """
 
 import hashlib
@@ -37,8 +37,6 @@ class Room:
     seed: int
     top: int
     left: int
-    colors: tuple[int, int, int]
-    """Order of the channels."""
     is_mirrored: bool
     videos: int
 
@@ -54,7 +52,7 @@ class Room:
         """Return what the camera sees of a frame, and the people in it."""
         rgb, masks = scene.frame(index)
         rows, columns = slice(self.top, self.top + SIZE_HW[0]), slice(self.left, self.left + SIZE_HW[1])
-        image = rgb[rows, columns][:, :, list(self.colors)]
+        image = rgb[rows, columns]
         seen = [Mask.from_array(mask.to_array()[rows, columns]) for mask in masks]
         if self.is_mirrored:
             image, seen = image[:, ::-1], [flip_mask(mask) for mask in seen]
@@ -64,14 +62,15 @@ class Room:
 ROOMS = {
     room.seed: room
     for room in (
-        Room(11, 60, 0, (0, 1, 2), False, 3),
-        Room(12, 108, 192, (2, 0, 1), True, 3),
-        Room(13, 40, 96, (1, 2, 0), False, 3),
-        Room(21, 90, 150, (1, 0, 2), False, 3),
-        Room(31, 80, 60, (2, 1, 0), True, 40),
+        Room(11, 60, 0, False, 3),
+        Room(12, 108, 192, True, 3),
+        Room(13, 40, 96, False, 3),
+        Room(21, 90, 150, False, 3),
     )
 }
-MINED, FROZEN, STANDING = tuple(ROOMS[seed] for seed in (11, 12, 13)), ROOMS[21], ROOMS[31]
+MINED, FROZEN = tuple(ROOMS[seed] for seed in (11, 12, 13)), ROOMS[21]
+STANDING_VIDEOS = 16
+"""Cycles of each mined room, after those that are mined, from which images of people who stand still are taken."""
 
 
 def render_room(room: Room, folder: Path) -> list[Path]:
@@ -120,27 +119,30 @@ def rendered_truth(folder: str) -> RenderedTruth:
 
 def standing_frames(room: Room, scene: Scene) -> Iterator[int]:
     """Yield the frames in which all people stand still, upright, and at least one does."""
-    for index in range(room.first_frame(0), room.first_frame(room.videos)):
+    for index in range(room.first_frame(room.videos), room.first_frame(room.videos + STANDING_VIDEOS)):
         t, actors = scene._cast(index)
         stances = [found[0] for actor in actors if (found := scene._place(actor, t)) is not None]
         if stances and all(stance.stride == 0 and stance.crouch == 0 for stance in stances):
             yield index
 
 
-def write_standing(room: Room, folder: Path) -> tuple[Path, int]:
+def write_standing(rooms: Sequence[Room], folder: Path) -> tuple[Path, int]:
     """Write a COCO file of people who stand still, and its images; return the file and the number of images."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    scene = room.scene()
-    for index in standing_frames(room, scene):
-        rgb, masks = room.look(scene, index)
-        name = f"{index:05d}.png"
-        images.append({"id": len(images) + 1, "file_name": name, "height": SIZE_HW[0], "width": SIZE_HW[1]})
-        cv2.imwrite(str(folder / "images" / name), np.ascontiguousarray(rgb[:, :, ::-1]))
-        for mask in masks:
-            about = {"id": len(annotations) + 1, "image_id": len(images), "category_id": 1, "iscrowd": 0}
-            annotations.append(about | {"segmentation": mask.to_coco()})
+    for room in rooms:
+        scene = room.scene()
+        for index in standing_frames(room, scene):
+            rgb, masks = room.look(scene, index)
+            name = f"{room.seed}-{index:05d}.png"
+            images.append(
+                {"id": len(images) + 1, "file_name": name, "height": SIZE_HW[0], "width": SIZE_HW[1]}
+            )
+            cv2.imwrite(str(folder / "images" / name), np.ascontiguousarray(rgb[:, :, ::-1]))
+            for mask in masks:
+                about = {"id": len(annotations) + 1, "image_id": len(images), "category_id": 1, "iscrowd": 0}
+                annotations.append(about | {"segmentation": mask.to_coco()})
     tree = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
     path = folder / "standing.json"
     path.write_text(json.dumps(tree, default=lambda value: value.decode()))

@@ -17,6 +17,8 @@ from tasks.students.promote import Judgment, Promotion, PromotionOrder, judge_st
 
 WAIT_S = 7 * 24 * 3600
 """How long a run waits for an approval."""
+POLL_S = 2
+"""How often a paused run asks whether it was resumed."""
 
 
 class Approval(RunInput):
@@ -76,8 +78,9 @@ def judge_student_task(context: Context, order: PromotionOrder) -> Judgment:
 
 def _wait_for_approval(judged: Judgment) -> Approval:
     asked = Approval.with_initial_data(description=_describe(judged))
-    wait = suspend_flow_run if deployment.id else pause_flow_run
-    return wait(wait_for_input=asked, timeout=WAIT_S)
+    if deployment.id:
+        return suspend_flow_run(wait_for_input=asked, timeout=WAIT_S)
+    return pause_flow_run(wait_for_input=asked, timeout=WAIT_S, poll_interval=POLL_S)
 
 
 def _describe(judged: Judgment) -> str:

@@ -14,7 +14,8 @@ from db.models.core import utc_now
 from db.models.students import StudentPromotionRow, StudentRow
 from db.sql.upsert import upsert
 
-CURRENT = "current"
+CURRENT, LATEST = "current", "latest"
+"""Stand for the student in use, and for the one that was trained last."""
 State = Literal["candidate", "current", "retired"]
 _ID = re.compile(r"[0-9a-f]{6,64}")
 
@@ -101,7 +102,7 @@ def previous_student(session: Session) -> str | None:
 
 
 def find_student(session: Session, text: str) -> StudentRow:
-    """Return the student that `current` or the first digits of an id stand for.
+    """Return the student that `current`, `latest` or the first digits of an id stand for.
 
     Raises:
         ConfigError: there is none, or several have an id that starts like that.
@@ -114,11 +115,14 @@ def find_student(session: Session, text: str) -> StudentRow:
             )
         return current
     found: list[StudentRow] = []
+    if text == LATEST:
+        newest = select(StudentRow).order_by(StudentRow.created_at.desc(), StudentRow.id).limit(1)
+        found = list(session.scalars(newest))
     if _ID.fullmatch(text):
         found = list(session.scalars(select(StudentRow).where(StudentRow.id.startswith(text)).limit(2)))
     if not found:
         raise ConfigError(
-            f"no student {text!r}: name `current` or at least 6 digits of an id of `maskmill student list`"
+            f"no student {text!r}: name `latest`, `current` or at least 6 digits of an id of `maskmill student list`"
         )
     if len(found) > 1:
         raise ConfigError(f"several students have an id that starts with {text!r}: use more digits")

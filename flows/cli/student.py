@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Compare students, and promote the better one.")
 StudentArgument = Annotated[
-    str, typer.Argument(metavar="STUDENT", help="First digits of an id of `student list`, or current.")
+    str,
+    typer.Argument(metavar="STUDENT", help="First digits of an id of `student list`, latest, or current."),
 ]
 OnOption = Annotated[
     str,
@@ -93,7 +94,10 @@ def show(student: StudentArgument, home: HomeOption = DEFAULT_HOME, as_json: Jso
 @app.command()
 def compare(
     first: Annotated[
-        str, typer.Argument(metavar="A", help="Student: an id, current, ID:int8, or the student of a config.")
+        str,
+        typer.Argument(
+            metavar="A", help="Student: an id, latest, current, one with :int8, or the student of a config."
+        ),
     ],
     second: Annotated[str, typer.Argument(metavar="B", help="Student to compare with.")],
     on: OnOption,

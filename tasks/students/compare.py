@@ -21,7 +21,7 @@ from tasks.students.frames import find_split, read_frames, rows_of_splits
 from tasks.students.registry import block_of
 from tasks.training_records import FailedInput
 
-_ID = re.compile(r"current|[0-9a-f]{6,64}")
+_ID = re.compile(r"current|latest|[0-9a-f]{6,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class NamedStudent:
 
 
 def resolve_student(context: Context, session: Session, text: str) -> NamedStudent:
-    """Return the student that `current`, an id, one of these with `:int8`, or a preset or config file stands for.
+    """Return the student that `current`, `latest`, an id, one of these with `:int8`, or a preset or config file stands for.
 
     Raises:
         ConfigError: there is none.
@@ -51,9 +51,7 @@ def resolve_student(context: Context, session: Session, text: str) -> NamedStude
         return NamedStudent(row.id[:12] + (":int8" if file else ""), block, row)
     student = load_config(text).student
     if isinstance(student, RegistryBlock):
-        return resolve_student(
-            context, session, student.model + (":int8" if student.file == "int8" else "")
-        )
+        return resolve_student(context, session, student.model + (":int8" if student.file == "int8" else ""))
     return NamedStudent(f"{text}'s {student.kind}", student)
 
 
