@@ -178,7 +178,7 @@ def run_seed(circle: Circle, seed: int) -> list[Result]:
         for arm, dataset in (("hard", f"hard-{seed}-{number}"), ("random", f"all-{seed}")):
             settings = circle.settings(seed, given.steps, frames)
             start = circle.folder / "students" / f"weak-{seed}"
-            trained, seconds = circle.train(f"{arm}-{seed}-{number}", dataset, settings, start)
+            trained, seconds = circle.train(f"{arm}-{seed}-{number}-{frames}", dataset, settings, start)
             student = trained if arm == "hard" else student
             scores = circle.measure(trained)
             results.append(Result(seed, number, arm, frames, hard, *scores, round(seconds, 1)))

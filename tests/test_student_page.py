@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ QUICK = (
 
 def write_video(path: Path) -> None:
     """Write two seconds of a place of its own with a person in red, who stands still."""
-    with VideoWriter(path, fps=4, size_hw=(90, 120)) as writer:  # type: ignore[arg-type]
+    with VideoWriter(path, fps=Fraction(4), size_hw=(90, 120)) as writer:
         for _ in range(8):
             writer.write(np.ascontiguousarray(with_person(path.stem, 0)))
 

@@ -91,6 +91,7 @@ def run(
     """Find and label the hard frames of videos. The same command again continues an interrupted run."""
     from configs.load import load_config
     from configs.shipped import unused_calibration
+    from flows.home import with_promoted_student
     from labeling.segmenters.requirements import require_parts
     from labeling.sources.expand import is_missing_path
 
@@ -103,7 +104,7 @@ def run(
         raise SourceNotFound(
             f"no file or folder {', '.join(specs)}: check the path and the working directory"
         )
-    run_config = _with_registered_student(run_config, home)
+    run_config = with_promoted_student(run_config, home)
     if dry_run:
         _preview(specs, run_config, home, as_json=as_json)
         return
@@ -118,16 +119,6 @@ def run(
         print_next(*next_after_run(summary.counts, home))
     if summary.failures:
         raise typer.Exit(Exit.NOTHING_READ if summary.nothing_was_read else Exit.SOURCES_FAILED)
-
-
-def _with_registered_student(config: "RunConfig", home: Path) -> "RunConfig":
-    """Replace `registry:current` by its network; other configs need no home for it."""
-    if config.student.kind != "registry":
-        return config
-    from flows.home import existing_home
-    from tasks.students.registry import with_registered_student
-
-    return with_registered_student(config, existing_home(home))
 
 
 def _preview(specs: list[str], config: "RunConfig", home: Path, *, as_json: bool) -> None:

@@ -1,18 +1,17 @@
 """Networks of students: the shipped one, torchvision's, and the user's own."""
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from configs.errors import ConfigError  # noqa: E402
-from configs.load import load_student_training  # noqa: E402
-from labeling.students.networks import check_network, load_weights, make_network  # noqa: E402
-from labeling.students.train import frame_ious, student_losses  # noqa: E402
+from configs.errors import ConfigError
+from configs.load import load_student_training
+from labeling.students.networks import check_network, load_weights, make_network
+from labeling.students.train import frame_ious, student_losses
 
 HW = (48, 64)
 
 
-def own_network(channels: int = 1) -> "torch.nn.Module":
+def own_network(channels: int = 1) -> torch.nn.Module:
     return torch.nn.Conv2d(3, channels, 3, padding=1)
 
 
@@ -43,7 +42,6 @@ def test_weights_of_another_network_are_refused_by_name() -> None:
         load_weights(network, own_network().state_dict(), "w.pt")
 
 
-@pytest.mark.requires("torchvision", "torchvision")
 @pytest.mark.long
 def test_torchvision_networks_start_from_the_published_weights_of_voc() -> None:
     from torchvision.models import get_model

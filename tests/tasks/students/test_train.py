@@ -22,6 +22,7 @@ from labeling.storage.home import Home
 from labeling.structures.frames import Frame
 from labeling.students.export import student_block
 from tasks.execution.context import database_of, open_context
+from tasks.files import read_kept as read_image_of
 from tasks.students import frames as frames_module
 from tasks.students.frames import read_frames
 from tasks.students.train import BaseDataset, _choose, train_student
@@ -30,7 +31,7 @@ from tests.conftest import ROOT
 from tests.tasks.students.planting import TINY, freeze, order, plant_version, rows, with_person
 from tests.tasks.test_train import make_coco_export
 
-pytestmark = [pytest.mark.requires("train", "lightning"), pytest.mark.requires("onnx", "onnx")]
+pytestmark = [pytest.mark.requires("train", "lightning"), pytest.mark.requires("student", "onnx")]
 
 
 def hold_back(home: Home, video_id: str) -> None:
@@ -56,9 +57,8 @@ def test_a_training_reads_train_and_val_alone_and_writes_networks_that_agree(
 
     def read_kept(frame_id: int, image: str, home: Home) -> np.ndarray:  # type: ignore[type-arg]
         read.add(frame_id)
-        return original(frame_id, image, home)
+        return read_image_of(frame_id, image, home)
 
-    original = frames_module.read_kept
     monkeypatch.setattr(frames_module, "read_kept", read_kept)
     base = make_coco_export(tmp_path / "base")
     mixed = BaseDataset(base / "annotations" / "instances.json", base / "images")
