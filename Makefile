@@ -18,7 +18,7 @@ demo: .venv/.core
 test: .venv/.all
 	$(BIN)/python -m pytest -n 3 --dist loadfile
 
-# Unit tests: no servers, networks, real videos, or tests of more than some seconds.
+# Unit tests: no servers, networks, real videos, or tests of more than half a second.
 test-fast: .venv/.all
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m '$(FAST)'
 
