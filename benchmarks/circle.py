@@ -3,20 +3,19 @@
     python benchmarks/circle.py FOLDER [--seeds 3] [--rounds 3] [--frames 24] [--steps 300]
 
 Three rendered rooms are mined, and a fourth one is a frozen evaluation set. The first student is weak: it was trained on
-people who stand still in other minutes of these three rooms. Each round mines the rooms with the student of the round before, by a run of the
-product, and trains that round's student on the hard frames so far, mixed half and half with the standing people. Beside it,
-as many frames are drawn at random from all frames of the same rooms. The rendered truth is the teacher, and stands for the
-reviewer too: accepted frames and those for review have its masks. Each round adds `--frames` frames, or all that there are.
+people who stand still in other minutes of these three rooms. Each round mines the rooms with the student of the round
+before, by a run of the product, and trains that round's student from the weak one on hard frames of all rounds so far, mixed
+half and half with the standing people. Beside it, as many frames are drawn at random from all frames of the same rooms. The rendered truth is the teacher, and stands for the
+reviewer too: accepted frames and those for review have its masks. Each round adds `--frames` frames.
+The control is trained for as many steps as a round, on standing people alone: what more training without new frames gives.
 Every seed has its own first student, its own random frames and its own trainings.
 """
 
 import argparse
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,6 +27,7 @@ from labeling.datasets.splits.assignment import Division
 from labeling.datasets.versions.query import parse_query
 from labeling.segmenters.weights import check_sha256
 from labeling.storage.home import Home
+from labeling.students.files import WEIGHTS
 from labeling.students.frame_store import TrainingFrames, write_frames
 from maskmill import run
 from tasks.datasets.create import create_dataset
@@ -47,7 +47,7 @@ class Result:
 
     seed: int
     round: int
-    """0: the weak student."""
+    """0: before any frame was mined."""
     arm: str
     frames: int
     hard_frames: int
@@ -55,7 +55,6 @@ class Result:
     iou: float
     boundary_iou: float
     int8_iou: float
-    seconds: float
 
 
 class Circle:
@@ -121,19 +120,15 @@ class Circle:
         print(f"mined {config.run_id()}: {summary.counts}", flush=True)
         return config.run_id()
 
-    def train(
-        self, name: str, dataset: str, settings: StudentTraining, start: Path | None
-    ) -> tuple[Any, float]:
-        base = None if start is None else BaseDataset(self.standing, self.standing.parent / "images")
-        order = StudentOrder(
-            dataset, self.folder / "students" / name, settings, str(start) if start else None, base
-        )
-        began = time.monotonic()
-        return train_student(self.context, order), time.monotonic() - began
+    def train(self, name: str, dataset: str, settings: StudentTraining, start: Path) -> "Exported":
+        base = BaseDataset(self.standing, self.standing.parent / "images")
+        order = StudentOrder(dataset, self.folder / "students" / name, settings, str(start), base)
+        made = train_student(self.context, order)
+        return Exported(made.network, made.int8)
 
-    def measure(self, summary: Any) -> tuple[float, float, float]:
+    def measure(self, made: "Exported") -> tuple[float, float, float]:
         """Return IoU, boundary IoU and the int8 file's IoU on the frozen room."""
-        blocks = {"onnx": block_of(summary.network), "int8": block_of(summary.int8)}
+        blocks = {"onnx": block_of(made.network), "int8": block_of(made.int8)}
         with self.context.database.session() as session:
             total = compare_named(self.context, session, blocks, "frozen:test").total
         return total.iou[0], total.boundary_iou[0], total.iou[1]
@@ -164,25 +159,29 @@ def main() -> None:
 
 
 def run_seed(circle: Circle, seed: int) -> list[Result]:
+    """Train the weak student, the control, and both arms of each round."""
     given, results = circle.given, list[Result]()
-    weak = train_weak(circle, seed)
+
+    def measure(number: int, arm: str, frames: int, hard: int, made: Exported) -> None:
+        results.append(Result(seed, number, arm, frames, hard, *circle.measure(made)))
+        print(json.dumps(asdict(results[-1])), flush=True)
+
+    weak = train_standing(circle, f"weak-{seed}", circle.settings(seed, given.weak_steps))
     circle.freeze(weak)
-    results.append(Result(seed, 0, "weak", 0, 0, *circle.measure(weak), 0.0))
-    print(json.dumps(asdict(results[0])), flush=True)
+    measure(0, "weak", 0, 0, weak)
+    start = circle.folder / "students" / f"weak-{seed}" / WEIGHTS
+    control = train_standing(circle, f"control-{seed}", circle.settings(seed, given.steps), start)
+    measure(0, "control", 0, 0, control)
     student, runs = weak, list[str]()
     for number in range(1, given.rounds + 1):
         runs.append(circle.mine(block_of(student.network), circle.videos))
         hard = circle.dataset(f"hard-{seed}-{number}", runs, ("accepted", "review"))
         circle.dataset(f"all-{seed}", runs[:1], ("accepted", "review", "easy"))
         frames = min(hard, given.frames * number)
-        for arm, dataset in (("hard", f"hard-{seed}-{number}"), ("random", f"all-{seed}")):
+        for arm, dataset in (("random", f"all-{seed}"), ("hard", f"hard-{seed}-{number}")):
             settings = circle.settings(seed, given.steps, frames)
-            start = circle.folder / "students" / f"weak-{seed}"
-            trained, seconds = circle.train(f"{arm}-{seed}-{number}-{frames}", dataset, settings, start)
-            student = trained if arm == "hard" else student
-            scores = circle.measure(trained)
-            results.append(Result(seed, number, arm, frames, hard, *scores, round(seconds, 1)))
-            print(json.dumps(asdict(results[-1])), flush=True)
+            student = circle.train(f"{arm}-{seed}-{number}-{frames}", dataset, settings, start)
+            measure(number, arm, frames, hard, student)
     return results
 
 
@@ -194,17 +193,19 @@ class Exported:
     int8: str
 
 
-def train_weak(circle: Circle, seed: int) -> Exported:
-    """Train on people who stand still, by the same loop as all others."""
+def train_standing(
+    circle: Circle, name: str, settings: StudentTraining, start: Path | None = None
+) -> Exported:
+    """Train on people who stand still alone, by the same loop as all others."""
     from labeling.students.export import write_student
     from labeling.students.train import train_student_network
 
-    folder = circle.folder / "students" / f"weak-{seed}"
-    settings = circle.settings(seed, circle.given.weak_steps)
+    folder = circle.folder / "students" / name
     base = BaseDataset(circle.standing, circle.standing.parent / "images")
     train = write_frames(folder / "train", "standing", read_base(base, TrainingData()), INPUT_HW)
     frames = TrainingFrames(train, write_frames(folder / "val", "none", (), INPUT_HW))
-    written = write_student(train_student_network(settings, frames, folder), settings, frames, folder)
+    network = train_student_network(settings, frames, folder, start=start)
+    written = write_student(network, settings, frames, folder)
     return Exported(str(written.block.path), str(written.int8_block.path))
 
 
@@ -223,7 +224,8 @@ def report(results: Sequence[Result]) -> None:
         ratio = gains["hard"].mean() / gains["random"].mean()
         shown = [f"{gain.mean():+.3f} +- {gain.std():.3f}" for gain in gains.values()]
         print(f"{number:>5} {frames:>7.0f} {shown[0]:>18} {shown[1]:>18} {ratio:>6.2f}")
-    print(f"weak student: IoU {np.mean(list(weak.values())):.3f}")
+    for arm in ("weak", "control"):
+        print(f"{arm}: IoU {np.mean([one.iou for one in results if one.arm == arm]):.3f}")
 
 
 if __name__ == "__main__":
