@@ -33,7 +33,7 @@ from maskmill import run
 from tasks.datasets.create import create_dataset
 from tasks.datasets.order import DatasetOrder
 from tasks.execution.context import Context, open_context
-from tasks.students.compare import compare_named
+from tasks.students.compare import NamedStudent, compare_named
 from tasks.students.train import BaseDataset, StudentOrder, read_base, train_student
 from tasks.training_records import TrainingData
 
@@ -128,9 +128,9 @@ class Circle:
 
     def measure(self, made: "Exported") -> tuple[float, float, float]:
         """Return IoU, boundary IoU and the int8 file's IoU on the frozen room."""
-        blocks = {"onnx": block_of(made.network), "int8": block_of(made.int8)}
+        files = (NamedStudent("onnx", block_of(made.network)), NamedStudent("int8", block_of(made.int8)))
         with self.context.database.session() as session:
-            total = compare_named(self.context, session, blocks, "frozen:test").total
+            total = compare_named(self.context, session, files, "frozen:test").total
         return total.iou[0], total.boundary_iou[0], total.iou[1]
 
 

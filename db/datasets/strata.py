@@ -17,6 +17,14 @@ def frozen_videos(session: Session) -> set[str]:
     return set(session.scalars(query.where(DatasetRow.is_frozen).distinct()))
 
 
+def train_videos(session: Session, names: Iterable[str]) -> set[str]:
+    """Return the videos in `train` of these datasets; of one that was deleted nothing is known."""
+    query = select(DatasetSplitRow.video_id).where(
+        DatasetSplitRow.name.in_(list(names)), DatasetSplitRow.split == "train"
+    )
+    return set(session.scalars(query.distinct()))
+
+
 def causes_of(
     session: Session, made: DatasetVersionRow, frames: Iterable[int]
 ) -> Mapping[str, Sequence[int]]:

@@ -124,6 +124,8 @@ def print_comparison(found: "StudentComparison") -> None:
     """Print a table, a line for each group of frames."""
     if found.unreadable:
         warn(f"{found.unreadable} frames cannot be read and were left out")
+    if found.learned:
+        warn(f"{found.learned} frames are of videos that a student was trained on, and were left out")
     columns = (
         "frames of",
         "frames",

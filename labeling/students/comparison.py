@@ -37,7 +37,9 @@ class StudentComparison:
     int8_iou: float | None = None
     """Mean IoU of the first student's int8 file on all frames; None: it was not measured."""
     unreadable: int = 0
-    """Frames that were left out."""
+    """Frames that were left out because their image cannot be read."""
+    learned: int = 0
+    """Frames that were left out because a student was trained on their video."""
     draws: int = DRAWS
 
     @property
@@ -45,7 +47,9 @@ class StudentComparison:
         return self.groups[ALL]
 
 
-def compare_scores(table: ScoreTable, on: str, *, unreadable: int = 0, seed: int = 0) -> StudentComparison:
+def compare_scores(
+    table: ScoreTable, on: str, *, unreadable: int = 0, learned: int = 0, seed: int = 0
+) -> StudentComparison:
     """Compare the first two students of a table; the third, if there is one, is the first one's int8 file."""
     scores, videos, groups = table.scores, table.videos, table.groups
     members = np.zeros((len(groups), len(videos)), dtype=bool)
@@ -64,7 +68,7 @@ def compare_scores(table: ScoreTable, on: str, *, unreadable: int = 0, seed: int
             boundary_difference=boundary,
         )
     int8 = float(scores[:, 2, 0].mean()) if len(table.students) > 2 else None  # noqa: PLR2004 - see the docstring
-    return StudentComparison(table.students[0], table.students[1], on, found, int8, unreadable)
+    return StudentComparison(table.students[0], table.students[1], on, found, int8, unreadable, learned)
 
 
 def find_refusals(found: StudentComparison) -> Iterator[str]:
@@ -80,13 +84,20 @@ def find_refusals(found: StudentComparison) -> Iterator[str]:
             f"its mean IoU on {found.on} is {total.iou[0]:.3f}, that of {found.second} {total.iou[1]:.3f}: it is worse"
         )
     for name, group in found.groups.items():
-        for what, interval in (("IoU", group.iou_difference), ("boundary IoU", group.boundary_difference)):
-            if interval.high is not None and interval.high < 0:
-                yield (
-                    f"{name}: its {what} is worse by {-interval.mean:.3f} than that of {found.second}, and the interval "
-                    f"from {interval.low:+.3f} to {interval.high:+.3f} does not contain 0"
-                )
+        measured = {"IoU": group.iou_difference, "boundary IoU": group.boundary_difference}
+        worse = [f"its {what} is {_below(one)}" for what, one in measured.items() if _is_worse(one)]
+        if worse:
+            yield f"{name}: {' and '.join(worse)} that of {found.second}"
     yield from _int8_refusals(found)
+
+
+def _is_worse(difference: Interval) -> bool:
+    """Return whether the whole interval is below 0."""
+    return difference.high is not None and difference.high < 0
+
+
+def _below(difference: Interval) -> str:
+    return f"{-difference.mean:.3f} (interval {difference.low:+.3f} to {difference.high:+.3f}) below"
 
 
 def _int8_refusals(found: StudentComparison) -> Iterator[str]:

@@ -150,7 +150,7 @@ def save_weights(network: nn.Module, path: Path) -> None:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a file of weights: of `save_weights`, or of any network of the same names.
+    """Read a file of weights: of `save_weights`, a checkpoint of a training, or of any network of the same names.
 
     Raises:
         WeightsCorrupt: it is no such file.
@@ -161,6 +161,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise WeightsCorrupt(
             f"{path} cannot be read as weights of torch: {exc}; name a file of torch.save(network.state_dict())"
         ) from exc
+    if isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
+        weights = {name.removeprefix("network."): one for name, one in weights["state_dict"].items()}
     if not isinstance(weights, dict) or not all(isinstance(one, Tensor) for one in weights.values()):
         raise WeightsCorrupt(f"{path} has no weights by name: save network.state_dict()")
     return weights

@@ -1,7 +1,7 @@
 """Compare two students on frames that neither was trained on."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 from configs.errors import ConfigError
 from configs.load import load_config
 from configs.segmenters import RegistryBlock, SegmenterBlock
+from db.datasets.queries import VersionFrame
+from db.datasets.strata import train_videos
 from db.models.students import StudentRow
 from db.students.registry import find_student
 from labeling.segmenters.factory import make_segmenter
@@ -65,27 +67,49 @@ def compare_students(
     """
     with context.database.session() as session:
         students = [resolve_student(context, session, text) for text in (first, second)]
-        return compare_named(context, session, {one.name: one.block for one in students}, on, seed=seed)
+        return compare_named(context, session, students, on, seed=seed)
 
 
 def compare_named(
-    context: Context, session: Session, blocks: Mapping[str, SegmenterBlock], on: str, *, seed: int = 0
+    context: Context, session: Session, students: Sequence[NamedStudent], on: str, *, seed: int = 0
 ) -> StudentComparison:
-    """Compare the first two of these students; the third is the first one's int8 file."""
-    if len(blocks) < 2:  # noqa: PLR2004
-        raise ConfigError(f"{next(iter(blocks))} is compared with itself: name two different students")
+    """Compare the first two of these students; the third is the first one's int8 file.
+
+    Frames of videos that one of them was trained on are left out.
+    """
+    finders = {one.name: _find_mask(one.block) for one in students}
+    if len(finders) < len(students):
+        raise ConfigError(f"{students[0].name} is compared with itself: name two different students")
     made, splits = find_split(session, on)
-    finders = {name: _find_mask(block) for name, block in blocks.items()}
-    table, failures = ScoreTable(tuple(blocks)), list[FailedInput]()
-    for frame in read_frames(session, made, rows_of_splits(session, made, splits), context.home, failures):
+    learned = train_videos(session, {one.row.dataset.rpartition("@")[0] for one in students if one.row})
+    rows = _Unseen(rows_of_splits(session, made, splits), learned)
+    table, failures = ScoreTable(tuple(finders)), list[FailedInput]()
+    for frame in read_frames(session, made, rows, context.home, failures):
         found = [find(frame.rgb) for find in finders.values()]
         table.add(frame.video_id, frame.groups, frame.person, found)
     name = f"{made.name}@{made.number}:{'+'.join(splits)}"
     if not len(table):
         raise ConfigError(
-            f"{name} has no frame: create an evaluation set with `maskmill dataset create NAME --frozen`"
+            f"{name} has no frame that neither student was trained on: create an evaluation set with `maskmill dataset "
+            "create NAME --frozen`"
         )
-    return compare_scores(table, name, unreadable=len(failures), seed=seed)
+    return compare_scores(table, name, unreadable=len(failures), learned=rows.left_out, seed=seed)
+
+
+@dataclass(slots=True)
+class _Unseen:
+    """Frames, without those of some videos, which are counted."""
+
+    rows: Iterable[VersionFrame]
+    videos: Collection[str]
+    left_out: int = 0
+
+    def __iter__(self) -> Iterator[VersionFrame]:
+        for row in self.rows:
+            if row.video_id in self.videos:
+                self.left_out += 1
+            else:
+                yield row
 
 
 def _find_mask(block: SegmenterBlock) -> PersonMask:

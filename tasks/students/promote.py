@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from configs.errors import ConfigError
-from configs.segmenters import SegmenterBlock
 from db.students.registry import (
     CURRENT,
     Change,
@@ -58,19 +57,16 @@ def judge_student(context: Context, order: PromotionOrder) -> Judgment:
         ConfigError: no such student or version, or there is no student to compare with.
     """
     with context.database.session() as session:
-        first = resolve_student(context, session, find_student(session, order.student).id)
+        student_id = find_student(session, order.student).id
+        first = resolve_student(context, session, student_id)
         if order.against is None and current_student(session) is None:
             raise ConfigError(
                 "no student was promoted yet: name the one that is in use now with --against, such as a preset or your "
                 "config file"
             )
         second = resolve_student(context, session, order.against or CURRENT)
-        int8 = resolve_student(context, session, f"{first.row.id}:int8") if first.row else None
-        blocks: dict[str, SegmenterBlock] = {first.name: first.block, second.name: second.block}
-        if int8 is not None and len(blocks) > 1:
-            blocks[int8.name] = int8.block
-        comparison = compare_named(context, session, blocks, order.on, seed=order.seed)
-    student_id = first.row.id if first.row else ""
+        int8 = resolve_student(context, session, f"{first.name}:int8")
+        comparison = compare_named(context, session, (first, second, int8), order.on, seed=order.seed)
     return Judgment(student_id, comparison, tuple(find_refusals(comparison)))
 
 

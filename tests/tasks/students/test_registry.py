@@ -15,9 +15,13 @@ from configs.load import load_config
 from configs.segmenters import CustomNetworkBlock
 from db.students.registry import list_students
 from flows.cli.main import app
+from labeling.datasets.splits.assignment import Division
+from labeling.datasets.versions.query import parse_query
 from labeling.segmenters.factory import make_segmenter
 from labeling.storage.home import Home
 from labeling.structures.frames import Frame
+from tasks.datasets.create import create_dataset
+from tasks.datasets.order import DatasetOrder
 from tasks.execution.context import open_context
 from tasks.students import registry
 from tasks.students.registry import register_student, with_registered_student
@@ -73,6 +77,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from labeling.storage.home import Home
+from tasks.datasets.create import create_dataset
+from tasks.datasets.order import DatasetOrder
 from tasks.execution.context import open_context
 from tasks.students import registry
 from tests.tasks.students.students import trained_red
@@ -149,7 +155,7 @@ def test_a_better_student_is_promoted_a_worse_one_refused_and_a_promotion_taken_
     code, output = student(home, "promote", blind[:8], *on)
     assert code == 2
     assert f"student {blind[:12]} is not promoted: its mean IoU on frozen@1:val+test is 0.000" in output
-    assert "cause miss: its IoU is worse by" in output
+    assert "cause miss: its IoU is" in output
     code, output = student(home, "promote", blind[:8], *on, "--force", "a demonstration")
     assert (code, "overruled: its mean IoU" in output) == (0, True)
     assert "because: a demonstration" in student(home, "show", "current")[1]
@@ -177,6 +183,8 @@ def test_a_student_that_quantization_broke_is_refused(home: Home, tmp_path: Path
 
 def test_compare_prints_a_table_and_writes_the_same_figures_as_json(home: Home, tmp_path: Path) -> None:
     plant_version(home)
+    all_test = DatasetOrder("other", parse_query((), ("accepted",), ()), Division((0, 0, 1)))
+    create_dataset(open_context(home), all_test)
     freeze(home, "f0", "f1", "f2")
     context = open_context(home)
     good = register_red(context, tmp_path / "good", least=GOOD)
@@ -189,6 +197,9 @@ def test_compare_prints_a_table_and_writes_the_same_figures_as_json(home: Home, 
     assert set(figures["groups"]) == {"all frames", "cause miss", "large person"}
     assert figures["groups"]["all frames"]["iou_difference"]["low"] > 0
     assert student(home, "compare", good[:8], f"{good[:8]}:int8", "--on", "night:val")[0] == 0
+    code, output = student(home, "compare", good[:8], weak[:8], "--on", "other")
+    assert "9 frames are of videos that a student was trained on, and were left out" in output
+    assert "all frames 15 5" in output
     for on, words in (("night:train", "students learn from train"), ("nothing", "no dataset 'nothing'")):
         code, output = student(home, "compare", good[:8], weak[:8], "--on", on)
         assert (code, words in output) == (2, True)
