@@ -8,7 +8,7 @@ before, by a run of the product, and trains that round's student from the weak o
 half and half with the standing people. Beside it, as many frames are drawn at random from all frames of the same rooms. The rendered truth is the teacher, and stands for the
 reviewer too: accepted frames and those for review have its masks. Each round adds `--frames` frames.
 The control is trained for as many steps as a round, on standing people alone: what more training without new frames gives.
-Every seed has its own first student, its own random frames and its own trainings.
+Every seed has its own random frames and its own trainings; the weak student is one for all.
 """
 
 import argparse
@@ -87,9 +87,12 @@ class Circle:
             }
         )
 
-    def settings(self, seed: int, steps: int, frames: int | None = None) -> StudentTraining:
+    def settings(
+        self, seed: int, steps: int, frames: int | None = None, *, batch: int = 4
+    ) -> StudentTraining:
         return StudentTraining(
             seed=seed,
+            batch=batch,
             steps=steps,
             input_hw=INPUT_HW,
             learning_rate=self.given.learning_rate,
@@ -159,17 +162,17 @@ def main() -> None:
 
 
 def run_seed(circle: Circle, seed: int) -> list[Result]:
-    """Train the weak student, the control, and both arms of each round."""
+    """Train the control, and both arms of each round."""
     given, results = circle.given, list[Result]()
 
     def measure(number: int, arm: str, frames: int, hard: int, made: Exported) -> None:
         results.append(Result(seed, number, arm, frames, hard, *circle.measure(made)))
         print(json.dumps(asdict(results[-1])), flush=True)
 
-    weak = train_standing(circle, f"weak-{seed}", circle.settings(seed, given.weak_steps))
+    weak = train_standing(circle, "weak-1", circle.settings(1, given.weak_steps, batch=8))
     circle.freeze(weak)
     measure(0, "weak", 0, 0, weak)
-    start = circle.folder / "students" / f"weak-{seed}" / WEIGHTS
+    start = circle.folder / "students" / "weak-1" / WEIGHTS
     control = train_standing(circle, f"control-{seed}", circle.settings(seed, given.steps), start)
     measure(0, "control", 0, 0, control)
     student, runs = weak, list[str]()

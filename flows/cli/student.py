@@ -208,3 +208,37 @@ def rollback(
         lambda: typer.echo(f"current student: {done.now.id[:12]}; taken back: {done.before.id[:12]}"),
         as_json=as_json,
     )
+
+
+@app.command()
+def rounds(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """List what each promoted student cost and gained: frames, machine and human time, and the difference in IoU."""
+    from db.students.rounds import list_rounds
+    from flows.home import existing_context
+
+    with existing_context(home).database.session() as session:
+        found = list_rounds(session)
+    rows = [
+        (
+            *(number, one.student_id[:12], one.dataset, format_cell(one.frames)),
+            *(_duration(one.machine_s), _duration(one.human_s), one.on),
+            *(_format_gain(gain) for gain in (one.iou_gain, one.boundary_gain)),
+            "taken back" if one.is_taken_back else "",
+        )
+        for number, one in enumerate(found, start=1)
+    ]
+    columns = ("round", "student", "dataset", "frames", "machine", "people", "on", "IoU", "boundary IoU", "")
+    emit(found, lambda: print_table(columns, rows), as_json=as_json)
+
+
+def _duration(seconds: float | None) -> str:
+    from labeling.text.figures import duration
+
+    return "-" if seconds is None else duration(round(seconds))
+
+
+def _format_gain(gain: dict[str, float | None]) -> str:
+    from labeling.students.bootstrap import Interval
+
+    mean = gain.get("mean")
+    return "-" if mean is None else _format(Interval(mean, gain.get("low"), gain.get("high")))

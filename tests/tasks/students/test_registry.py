@@ -160,7 +160,15 @@ def test_a_better_student_is_promoted_a_worse_one_refused_and_a_promotion_taken_
     assert (code, "overruled: its mean IoU" in output) == (0, True)
     assert "because: a demonstration" in student(home, "show", "current")[1]
 
+    code, output = student(home, "rounds", "--json")
+    rounds = json.loads(output)
+    assert [one["student_id"] for one in rounds] == [weak, good, blind]
+    assert [one["iou_gain"]["mean"] > 0 for one in rounds] == [True, True, False]
+    assert (rounds[0]["frames"], rounds[0]["machine_s"], rounds[0]["human_s"]) == (24, 0, None)
+    assert "taken back" not in student(home, "rounds")[1]
+
     assert good[:12] in student(home, "rollback", "--reason", "it sees nothing")[1]
+    assert "taken back" in student(home, "rounds")[1]
     assert weak[:12] in student(home, "rollback")[1]
     code, output = student(home, "rollback")
     assert (code, "there is none to go back to" in output) == (2, True)
