@@ -34,7 +34,8 @@ from tasks.datasets.create import create_dataset
 from tasks.datasets.order import DatasetOrder
 from tasks.execution.context import Context, open_context
 from tasks.students.compare import NamedStudent, compare_named
-from tasks.students.train import BaseDataset, StudentOrder, read_base, train_student
+from tasks.students.data import BaseDataset, read_base
+from tasks.students.train import StudentOrder, train_student
 from tasks.training_records import TrainingData
 
 INPUT_HW = (64, 112)

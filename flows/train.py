@@ -15,7 +15,8 @@ from configs.training import (
     TemporalTraining,
 )
 from flows.home import existing_context, whole_path
-from tasks.students.train import BaseDataset, StudentOrder, StudentSummary, train_student_task
+from tasks.students.data import BaseDataset
+from tasks.students.train import StudentOrder, StudentSummary, train_student_task
 from tasks.train import TrainingOrder, TrainingSummary, train_matting_task
 from tasks.train_osvos_parent import OsvosParentOrder, OsvosParentSummary, train_osvos_parent_task
 from tasks.train_pose_masks import PoseMaskOrder, PoseMaskSummary, train_pose_mask_task

@@ -24,8 +24,9 @@ from labeling.students.export import student_block
 from tasks.execution.context import database_of, open_context
 from tasks.files import read_kept as read_image_of
 from tasks.students import frames as frames_module
+from tasks.students.data import BaseDataset, choose_frames
 from tasks.students.frames import read_frames
-from tasks.students.train import BaseDataset, _choose, train_student
+from tasks.students.train import train_student
 from tasks.training_records import FailedInput
 from tests.conftest import ROOT
 from tests.tasks.students.planting import TINY, freeze, order, plant_version, rows, with_person
@@ -121,9 +122,10 @@ def test_random_frames_are_as_many_as_asked_for_and_others_for_another_seed(home
     plant_version(home)
     with open_context(home).database.session() as session:
         chosen = [
-            _choose(session, order(home, Path("to"), max_frames=4, seed=seed)).train for seed in (1, 1, 2)
+            choose_frames(session, "night", TINY.model_copy(update={"max_frames": 4, "seed": seed})).train
+            for seed in (1, 1, 2)
         ]
-        everything = _choose(session, order(home, Path("to"))).train
+        everything = choose_frames(session, "night", TINY).train
     assert [len(one) for one in chosen] == [4, 4, 4]
     assert np.array_equal(chosen[0], chosen[1])
     assert not np.array_equal(chosen[0], chosen[2])
