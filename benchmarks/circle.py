@@ -23,6 +23,7 @@ from benchmarks.rendered_rooms import FROZEN, MINED, render_room, write_standing
 from configs.models import RunConfig
 from configs.segmenters import CustomNetworkBlock
 from configs.training import StudentTraining
+from db.datasets.queries import latest_version
 from labeling.datasets.splits.assignment import Division
 from labeling.datasets.versions.query import parse_query
 from labeling.segmenters.weights import check_sha256
@@ -66,6 +67,7 @@ class Circle:
         self.home = Home(folder / "home")
         self.home.create()
         self.context: Context = open_context(self.home)
+        self.mined: set[str] = set()
         self.videos = [path for room in MINED for path in render_room(room, folder / "videos")]
         self.frozen_videos = render_room(FROZEN, folder / "videos")
         self.standing, count = write_standing(MINED, folder / "standing")
@@ -114,14 +116,21 @@ class Circle:
         return made.version.frames
 
     def freeze(self, weak: "Exported") -> None:
-        """Make the evaluation set, whatever the student finds in it."""
+        """Make the evaluation set once, whatever the student finds in it."""
+        with self.context.database.session() as session:
+            if latest_version(session, "frozen"):
+                return
         run_id = self.mine(block_of(weak.network), self.frozen_videos)
         self.dataset("frozen", [run_id], ("accepted", "review", "easy"), frozen=True)
 
     def mine(self, student: CustomNetworkBlock, videos: Sequence[Path]) -> str:
+        """Run the product on videos, unless this run has them all; return its id."""
         config = self.config(student)
+        if config.run_id() in self.mined:
+            return config.run_id()
         summary = run(videos, config, home=self.home.root)
         print(f"mined {config.run_id()}: {summary.counts}", flush=True)
+        self.mined |= {config.run_id()} if videos == self.videos else set()
         return config.run_id()
 
     def train(self, name: str, dataset: str, settings: StudentTraining, start: Path) -> "Exported":
