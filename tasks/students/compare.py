@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 
@@ -34,6 +35,8 @@ class NamedStudent:
     block: SegmenterBlock
     row: StudentRow | None = None
     """None: it is the student of a config."""
+    weights_dir: Path | None = None
+    """Folder of published weights; None: the cache."""
 
 
 def resolve_student(context: Context, session: Session, text: str) -> NamedStudent:
@@ -51,10 +54,11 @@ def resolve_student(context: Context, session: Session, text: str) -> NamedStude
         row = find_student(session, name)
         block = block_of(context.home, row, "int8" if file else "onnx")
         return NamedStudent(row.id[:12] + (":int8" if file else ""), block, row)
-    student = load_config(text).student
+    config = load_config(text)
+    student = config.student
     if isinstance(student, RegistryBlock):
         return resolve_student(context, session, student.model + (":int8" if student.file == "int8" else ""))
-    return NamedStudent(f"{text}'s {student.kind}", student)
+    return NamedStudent(f"{text}'s {student.kind}", student, weights_dir=config.weights_dir)
 
 
 def compare_students(
@@ -77,7 +81,7 @@ def compare_named(
 
     Frames of videos that one of them was trained on are left out.
     """
-    finders = {one.name: _find_mask(one.block) for one in students}
+    finders = {one.name: _find_mask(one) for one in students}
     if len(finders) < len(students):
         raise ConfigError(f"{students[0].name} is compared with itself: name two different students")
     made, splits = find_split(session, on)
@@ -112,10 +116,10 @@ class _Unseen:
                 yield row
 
 
-def _find_mask(block: SegmenterBlock) -> PersonMask:
-    segmenter = make_segmenter(block, weights_dir=None, device="auto", batch=1)
+def _find_mask(student: NamedStudent) -> PersonMask:
+    segmenter = make_segmenter(student.block, weights_dir=student.weights_dir, device="auto", batch=1)
     if not isinstance(segmenter, StatelessSegmenter):
         raise ConfigError(
-            f"student {block.kind} requires a whole clip: students that look at one image are compared"
+            f"student {student.name} requires a whole clip: students that look at one image are compared"
         )
     return mask_of_segmenter(segmenter)
