@@ -7,7 +7,8 @@ people who stand still in other minutes of these three rooms. Each round mines t
 before, by a run of the product, and trains that round's student from the weak one on hard frames of all rounds so far, mixed
 half and half with the standing people. Beside it, as many frames are drawn at random from all frames of the same rooms. The rendered truth is the teacher, and stands for the
 reviewer too: accepted frames and those for review have its masks. Each round adds `--frames` frames.
-The control is trained for as many steps as a round, on standing people alone: what more training without new frames gives.
+The weak student is trained in two cycles, the second as long as a round: after one cycle, more training on the same images
+alone gave more than new frames. The control is trained for as many steps as a round again, on standing people alone.
 Every seed has its own random frames and its own trainings; the weak student is one for all.
 """
 
@@ -179,10 +180,12 @@ def run_seed(circle: Circle, seed: int) -> list[Result]:
         results.append(Result(seed, number, arm, frames, hard, *circle.measure(made)))
         print(json.dumps(asdict(results[-1])), flush=True)
 
-    weak = train_standing(circle, "weak-1", circle.settings(1, given.weak_steps, batch=8))
+    train_standing(circle, "weak-1", circle.settings(1, given.weak_steps, batch=8))
+    first = circle.folder / "students" / "weak-1" / WEIGHTS
+    weak = train_standing(circle, "weak-2", circle.settings(1, given.steps), first)
     circle.freeze(weak)
     measure(0, "weak", 0, 0, weak)
-    start = circle.folder / "students" / "weak-1" / WEIGHTS
+    start = circle.folder / "students" / "weak-2" / WEIGHTS
     control = train_standing(circle, f"control-{seed}", circle.settings(seed, given.steps), start)
     measure(0, "control", 0, 0, control)
     student, runs = weak, list[str]()
