@@ -83,7 +83,7 @@ def promote_student(
         raise ConfigError(
             f"student {judged.student_id[:12]} is not promoted: {reasons}; to promote it all the same: --force 'REASON'"
         )
-    with context.database.alone(LOCK), context.database.transaction() as session:
+    with context.database.exclusive(LOCK), context.database.transaction() as session:
         change = Change(
             "promote", made_by or user_name(), comparison_tree(judged.comparison), judged.refusals, force
         )

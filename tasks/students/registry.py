@@ -145,7 +145,7 @@ def roll_back(context: Context, reason: str | None) -> RolledBack:
     Raises:
         ConfigError: there was none before.
     """
-    with context.database.alone(LOCK), context.database.transaction() as session:
+    with context.database.exclusive(LOCK), context.database.transaction() as session:
         before = find_student(session, CURRENT)
         if (previous := previous_student(session)) is None:
             raise ConfigError(
