@@ -26,6 +26,7 @@ REQUIREMENTS = {
     "timm": "timm: `pip install timm`",
     "transformers": "transformers: `pip install transformers`",
     "train": "Lightning: `pip install lightning`",
+    "student": "the tools that quantize a network: `pip install onnx onnxruntime tensorboardX`",
     "bytetrack": "the library trackers: docs/tracking.md says how",
     "graphcut": "scikit-image and scikit-learn: `pip install scikit-image scikit-learn`",
     "make": "the environment that make installs: `make demo`",

@@ -26,6 +26,7 @@ _LIBRARIES: dict[str, tuple[str, ...]] = {
     "selfie": ("ai_edge_litert",),
     "litert": ("ai_edge_litert",),
     "onnx": ("onnxruntime",),
+    "registry": ("onnxruntime",),
     "osvos": ("torch", "timm"),
     "transformers": ("torch", "torchvision", "transformers"),
 }
