@@ -16,7 +16,7 @@ from configs.segmenters import SegmenterBlock
 from configs.tracking import MaskTrackingBlock, TrackingBlock
 
 ExportFormat = Literal["coco", "yolo-seg", "masks", "mots", "youtube-vis"]
-ExportedDecision = Literal["accepted", "reviewed", "confirmed", "review", "easy"]
+ExportedDecision = Literal["accepted", "reviewed", "partial", "confirmed", "review", "easy"]
 
 RUN_ID_LENGTH = 16
 """Hexadecimal digits."""
@@ -188,8 +188,11 @@ class Export(Block):
     """Folder or URL (`s3://bucket/dataset`) to write; a relative path is in the home. An earlier export in it is
     replaced."""
     format: ExportFormat = "coco"
-    decisions: tuple[ExportedDecision, ...] = Field(("accepted", "reviewed"), min_length=1)
-    """Decisions of the frames to write."""
+    decisions: tuple[ExportedDecision, ...] = Field(("accepted", "reviewed", "partial"), min_length=1)
+    """Decisions of the frames to write. `partial`: frames for review in which some persons are accepted already
+    (`trust.unit: person`); only COCO can hold them."""
+    only_complete: bool = False
+    """Only frames in which each person is accepted or reviewed."""
 
 
 _NOT_IN_THE_OUTCOME = {
