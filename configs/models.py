@@ -102,8 +102,26 @@ class Agreement(Block):
     """A matched pair whose boundary IoU is below this has the cause `boundary`."""
 
 
+class Promise(Block):
+    """With probability `confidence`, at most `max_bad` of the accepted persons are bad, of hard ones and of easy ones."""
+
+    max_bad: Fraction01 = 0.05
+    """Largest share of masks with an IoU below 0.8."""
+    confidence: float = Field(0.95, ge=0.5, lt=1)
+    """Probability, over the videos that the calibration could have had, that this holds (labeling/trust/promise.py)."""
+
+
 class Trust(Block):
     """When a hard frame's teacher masks are accepted without review."""
+
+    unit: Literal["frame", "person"] = "frame"
+    """What is accepted: a frame with all of its masks, or each person for itself. `person` requires a calibration."""
+    accept: Promise | None = None
+    """For `unit: person`, instead of `accept_risk`: a promise about the accepted persons. Where the calibration has seen too few
+    videos for it, no person is accepted, and the number of missing ones is reported. None: `accept_risk`, which is no promise."""
+    min_found: Fraction01 = 0.8
+    """For `unit: person`: smallest probability that the teacher found every person of a frame; in other frames no person is
+    accepted."""
 
     calibration: Calibration | None = None
     """A file of `maskmill calibrate`, or `lite`, `lite-heavy` or `surveillance`, which are shipped; its content becomes
@@ -136,6 +154,20 @@ class Trust(Block):
     its keypoints must lie in the teacher's masks (`min_keypoints_inside`). Only what it gives is compared."""
     min_verifier_iou: Fraction01 = 0.7
     """Smallest IoU of the teacher's union mask with the verifier's, if the verifier gives masks."""
+
+    @model_validator(mode="after")
+    def _check_unit(self) -> Self:
+        if self.unit == "person" and (self.calibration is None or self.calibration.persons is None):
+            raise PydanticCustomError(
+                "not_calibrated",
+                "unit: person requires a calibration of persons: set trust.calibration to lite, or fit one with "
+                "`maskmill calibrate`",
+            )
+        if self.accept and self.unit == "frame":
+            raise PydanticCustomError(
+                "promise_of_frames", "accept is a promise about persons: set trust.unit to person"
+            )
+        return self
 
     @property
     def watches_shots(self) -> bool:

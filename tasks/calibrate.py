@@ -16,6 +16,7 @@ from configs.models import RunConfig
 from db.frames.dataset import REVIEWED, dataset_frames
 from db.runs.queries import latest_run
 from labeling.datasets.records import DatasetFrame
+from labeling.evaluation.all_found import finds_all_people, unit_of
 from labeling.evaluation.cross_validation import CrossValidation, summarize_predictions
 from labeling.evaluation.evaluate import iou_outside, iou_with_ground_truth
 from labeling.evaluation.frames import LabeledImage
@@ -29,7 +30,9 @@ from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask
 from labeling.trust.checks import gather_evidence
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE
-from labeling.trust.fit import Example, check_scikit_learn, fit_calibration, predict_unseen
+from labeling.trust.examples import Example
+from labeling.trust.fit import fit_calibration, predict_unseen
+from labeling.trust.regression import check_scikit_learn
 from labeling.video.images import read_image
 from tasks.execution.context import Context
 
@@ -115,6 +118,7 @@ def _fit(examples: list[Example], config: RunConfig) -> Fit:
         weights_sha256=card.weights_sha256,
         settings=settings_of(card),
         good_from=GOOD_FROM,
+        hard_below=config.agreement.hard_below,
     )
     risk = config.trust.accept_risk
     return Fit(calibration, risk, summarize_predictions(predict_unseen(examples, accept_risk=risk)))
@@ -189,8 +193,12 @@ def _example(group: str, labeled: LabeledImage, predicted: _Predictions, config:
             labeled.size_hw,
             min_keypoint_score=DEFAULT_KEYPOINT_SCORE,
             mirrored=None if flipped is None else [instance.mask for instance in flipped],
+            student=others,
         ),
         good_masks=tuple(None if iou is None else iou >= GOOD_FROM for iou in judge_masks(masks, labeled)),
         is_good=iou_with_ground_truth(masks, truth) >= GOOD_FROM,
         is_hard=iou_outside(masks, others, truth.ignored) < config.agreement.hard_below,
+        unit=unit_of(labeled),
+        all_found=finds_all_people(masks, labeled),
+        is_synthetic=labeled.is_synthetic,
     )

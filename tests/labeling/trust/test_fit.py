@@ -11,7 +11,8 @@ from configs.errors import ConfigError
 from labeling.evaluation.cross_validation import summarize_predictions
 from labeling.evaluation.metrics import auroc
 from labeling.trust.evidence import Evidence, InstanceEvidence
-from labeling.trust.fit import Example, fit_calibration, predict_unseen
+from labeling.trust.examples import Example
+from labeling.trust.fit import fit_calibration, predict_unseen
 from labeling.trust.scores import predict_trust
 
 
