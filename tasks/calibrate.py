@@ -31,8 +31,9 @@ from labeling.structures.masks import Mask
 from labeling.trust.checks import gather_evidence
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE
 from labeling.trust.examples import Example
-from labeling.trust.fit import fit_calibration, predict_unseen
+from labeling.trust.fit import fit_calibration
 from labeling.trust.regression import check_scikit_learn
+from labeling.trust.unseen import predict_unseen
 from labeling.video.images import read_image
 from tasks.execution.context import Context
 
@@ -62,13 +63,18 @@ def calibrate_on_sets(sets: Mapping[str, LabeledSet], config: RunConfig) -> Fit:
         ExtraMissing: scikit-learn is not installed.
     """
     check_scikit_learn()
+    return _fit(examples_of_sets(sets, config), config)
+
+
+def examples_of_sets(sets: Mapping[str, LabeledSet], config: RunConfig) -> list[Example]:
+    """Run both models on labeled images, and compare with ground truth; raises as `calibrate_on_sets` does."""
     require_people(categories_of(config), "calibrate")
     if POOLED in sets:
         raise ConfigError(
             f"a labeled set cannot be called {POOLED!r}, the name of all sets pooled: rename it"
         )
     labeled = {name: _with_masks(name, one) for name, one in sets.items()}  # fails before models are loaded
-    return _fit([x for name, images in labeled.items() for x in _examples(name, images, config)], config)
+    return [x for name, images in labeled.items() for x in _examples(name, images, config)]
 
 
 def _with_masks(name: str, labeled: LabeledSet) -> list[LabeledImage]:
@@ -121,7 +127,8 @@ def _fit(examples: list[Example], config: RunConfig) -> Fit:
         hard_below=config.agreement.hard_below,
     )
     risk = config.trust.accept_risk
-    return Fit(calibration, risk, summarize_predictions(predict_unseen(examples, accept_risk=risk)))
+    unseen = predict_unseen(examples, accept_risk=risk, accept=config.trust.accept)
+    return Fit(calibration, risk, summarize_predictions(unseen))
 
 
 def _reviewed_image(frame: DatasetFrame, folder: Path) -> LabeledImage:

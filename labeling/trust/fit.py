@@ -7,7 +7,7 @@ fifths of each set.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,23 +23,12 @@ from labeling.trust.scores import (
     frame_features,
     instance_features,
     measure_by_stage,
-    predict_trust,
 )
 
 RISKS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5)
 """Risks for which thresholds are computed."""
 FOLDS_OF_ONE = 5
 """Parts into which each set is divided, in order, where there are too few sets."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """The prediction for an example by a calibration that has not seen its group."""
-
-    example: Example
-    trust: MaskTrust
-    accepted: bool
-    """At the configured risk."""
 
 
 def fit_calibration(  # noqa: PLR0913 - the examples, and what the file records about its fit
@@ -63,7 +52,7 @@ def fit_calibration(  # noqa: PLR0913 - the examples, and what the file records 
         weights_sha256=weights_sha256,
         settings=dict(settings or {}),
         good_from=good_from,
-        cheap=_fit_stage([_without_mirror(example) for example in known]),
+        cheap=_fit_stage([without_mirror(example) for example in known]),
         full=_fit_stage(known) if sees_mirrored else None,
         thresholds=tuple(_find_thresholds(predicted)),
         persons=_fit_persons(examples, predicted, hard_below),
@@ -90,38 +79,15 @@ def _fit_persons(
     )
 
 
-def predict_unseen(examples: Sequence[Example], *, accept_risk: float) -> list[Prediction]:
-    """Return predictions for each group by a calibration, thresholds included, fitted to the other groups.
-
-    Frames without masks are left out.
-    """
-    known = [example for example in examples if example.evidence.instances]
-    predictions = []
-    for seen, unseen in _folds(known):
-        calibration = fit_calibration(seen, teacher="", good_from=0.0)
-        threshold = calibration.threshold(accept_risk)
-        for example in unseen:
-            cheap = predict_trust(_without_mirror(example).evidence, calibration)
-            trust = predict_trust(example.evidence, calibration)
-            if trust is not None and cheap is not None:
-                accepted = (
-                    threshold is not None
-                    and cheap.frame >= threshold.ask_from
-                    and trust.frame >= threshold.trust
-                )
-                predictions.append(Prediction(example, trust, accepted))
-    return predictions
-
-
 def _predict_folds(examples: Sequence[Example]) -> Iterator[tuple[Example, MaskTrust, MaskTrust]]:
     """Yield each example with its trust without and with the mirrored image, fitted to the other folds."""
-    for seen, unseen in _folds(examples):
+    for seen, unseen in leave_groups_out(examples):
         yield from _predict_with(_fit_stages(seen), unseen)
 
 
 def _fit_stages(examples: Sequence[Example]) -> tuple[Stage, Stage]:
     """Return the stages without and with the mirrored image."""
-    return _fit_stage([_without_mirror(example) for example in examples]), _fit_stage(examples)
+    return _fit_stage([without_mirror(example) for example in examples]), _fit_stage(examples)
 
 
 def _predict_with(
@@ -129,7 +95,7 @@ def _predict_with(
 ) -> Iterator[tuple[Example, MaskTrust, MaskTrust]]:
     cheap, full = stages
     for example in examples:
-        cheap_trust = measure_by_stage(_without_mirror(example).evidence, cheap)
+        cheap_trust = measure_by_stage(without_mirror(example).evidence, cheap)
         yield example, cheap_trust, measure_by_stage(example.evidence, full)
 
 
@@ -166,7 +132,7 @@ def _fit_stage(examples: Sequence[Example]) -> Stage:
     return Stage(instance=fit_logistic(masks, "masks"), frame=fit_logistic(frames, "frames"))
 
 
-def _folds(examples: Sequence[Example]) -> Iterator[tuple[list[Example], list[Example]]]:
+def leave_groups_out(examples: Sequence[Example]) -> Iterator[tuple[list[Example], list[Example]]]:
     """Yield each group as unseen with the others as seen.
 
     If the others do not suffice to fit to, as for a single group, folds are fifths of all groups in order;
@@ -200,7 +166,8 @@ def _suffice(examples: Sequence[Example]) -> bool:
     return {True, False} <= masks and {True, False} <= frames
 
 
-def _without_mirror(example: Example) -> Example:
+def without_mirror(example: Example) -> Example:
+    """Return the example as the cheap stage knows it."""
     instances = tuple(replace(instance, flip_iou=None) for instance in example.evidence.instances)
     without = Evidence(instances, student_outside=example.evidence.student_outside)
     return replace(example, evidence=without)

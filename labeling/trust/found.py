@@ -1,9 +1,9 @@
 """The probability that the teacher found every person of a frame.
 
 Two features: the mean score of the masks, weighted by area, because a frame that is difficult for the teacher hides people
-from it; and the share of the student's pixels outside the teacher's masks, which may be a person whom it missed. What
-others say who are missed (boxes with low scores, people in the mirrored image) adds nothing on sets left out
-(docs/calibration.md).
+from it; and the share of the student's pixels outside the teacher's masks, which may be a person whom it missed. Boxes with
+low scores and people who are only in the mirrored image add nothing on sets left out (docs/calibration.md). In a video, gaps
+of tracks (`labeling.trust.track_gaps`) and motion outside all masks say more, but only at the end of the clip.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def found_features(evidence: Evidence) -> dict[Feature, float]:
     scores = [instance.score for instance in evidence.instances]
     features: dict[Feature, float] = {"score": log_odds(float(np.average(scores, weights=areas)))}
     if evidence.student_outside is not None:
-        features["student_outside"] = log_odds(evidence.student_outside)
+        features["student_outside"] = evidence.student_outside
     return features
 
 

@@ -6,17 +6,20 @@ on it. A person who may be missing concerns the whole frame.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from configs.categories import PERSON
 from labeling.review.queue import review_priority
 from labeling.structures.instances import Instance
 from labeling.structures.records import LabeledFrame
-from labeling.trust.checks import EvidenceCollector
 from labeling.trust.decide import find_still_masks, format_gaps
+
+if TYPE_CHECKING:
+    from labeling.trust.checks import EvidenceCollector
 
 
 def recheck_people(
-    evidence: EvidenceCollector, row: LabeledFrame, missing_tracks: Sequence[int]
+    evidence: "EvidenceCollector", row: LabeledFrame, missing_tracks: Sequence[int]
 ) -> LabeledFrame:
     """Return the frame with the decisions that the whole clip leaves; an image without a time stays as it is.
 

@@ -12,8 +12,9 @@ from labeling.evaluation.cross_validation import summarize_predictions
 from labeling.evaluation.metrics import auroc
 from labeling.trust.evidence import Evidence, InstanceEvidence
 from labeling.trust.examples import Example
-from labeling.trust.fit import fit_calibration, predict_unseen
+from labeling.trust.fit import fit_calibration
 from labeling.trust.scores import predict_trust
+from labeling.trust.unseen import predict_unseen
 
 
 def drawn(groups: str = "abc", frames: int = 150, seed: int = 0) -> list[Example]:
