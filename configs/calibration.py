@@ -40,7 +40,7 @@ class PersonStep(Block):
 
     trust: Fraction01
     ask_from: Fraction01 = 0.0
-    """Trust of the cheap stage below which the mirrored image is not measured for a person."""
+    """Trust of the cheap stage below which a person is not accepted, and the mirrored image not measured."""
     persons: int = Field(ge=0)
     bad: int = Field(ge=0)
     """Of `persons`."""
