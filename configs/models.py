@@ -182,6 +182,9 @@ class Review(Block):
     """Title of the project in Label Studio, which is created if it does not exist."""
     label: str = Field("person", min_length=1)
     """Label of a region in Label Studio."""
+    audit: int = Field(0, ge=0, le=500)
+    """Accepted persons of a run, chosen at random, whose frames are reviewed like the doubtful ones: their share of bad masks is
+    an unbiased estimate for all accepted persons. They come on top of `budget`. 0: no audit."""
     max_open_tasks: int = Field(500, ge=1)
     """Tasks that wait for review at most; further frames wait in the database."""
     budget: int | None = Field(None, ge=1)

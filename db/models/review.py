@@ -57,6 +57,10 @@ class ReviewRow(Base):
         comment="the carried masks that were shown; null: the teacher's"
     )
     sent_at: Mapped[datetime | None] = mapped_column(comment="UTC, last time")
+    is_audit: Mapped[bool] = mapped_column(
+        server_default=false(),
+        comment="has an accepted person of its run's audit; it is reviewed like others",
+    )
 
 
 class AnnotationRow(Base):

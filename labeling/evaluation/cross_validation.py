@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from labeling.evaluation.metrics import CalibrationMetrics, calibration_metrics, share
 from labeling.evaluation.summary import POOLED
-from labeling.trust.promise import good_at_least
+from labeling.trust.exact_bounds import good_at_least
 from labeling.trust.unseen import Prediction
 
 

@@ -20,28 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from scipy.stats import beta
-
 from configs.calibration import PersonStep
 from configs.models import Promise, Trust
-
-
-def bad_at_most(bad: int, units: int, *, confidence: float) -> float:
-    """Return the exact upper bound of the share of bad ones, of which `bad` of `units` were seen, in [0, 1].
-
-    >>> bad_at_most(0, 59, confidence=0.95) < 0.05 < bad_at_most(0, 58, confidence=0.95)
-    True
-    """
-    return 1.0 if bad >= units else float(beta.ppf(confidence, bad + 1, units - bad))
-
-
-def good_at_least(good: int, count: int, *, confidence: float) -> float:
-    """Return the exact lower bound of the share of good ones, of which `good` of `count` were seen, in [0, 1].
-
-    >>> round(good_at_least(5, 5, confidence=0.95), 2)
-    0.55
-    """
-    return 1 - bad_at_most(count - good, count, confidence=confidence) if count else 0.0
+from labeling.trust.exact_bounds import bad_at_most
 
 
 def fewest_units(bad: int, promise: Promise) -> int:

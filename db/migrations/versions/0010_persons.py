@@ -41,9 +41,21 @@ def upgrade() -> None:
                 comment="persons that are not accepted; null: not decided by person",
             )
         )
+    with op.batch_alter_table("review") as batch:
+        batch.add_column(
+            sa.Column(
+                "is_audit",
+                sa.Boolean,
+                nullable=False,
+                server_default=sa.false(),
+                comment="has an accepted person of its run's audit; it is reviewed like others",
+            )
+        )
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("review") as batch:
+        batch.drop_column("is_audit")
     with op.batch_alter_table("decision") as batch:
         batch.drop_column("doubtful_people")
         batch.drop_column("accepted_people")
