@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from configs.calibration import Calibration
 from configs.models import Promise, Trust
 from labeling.trust.examples import Example
-from labeling.trust.fit import fit_calibration, leave_groups_out, without_mirror
+from labeling.trust.fit import FOLDS_OF_ONE, fit_calibration, leave_groups_out, without_mirror
 from labeling.trust.persons import PeopleDecision, decide_people
 from labeling.trust.scores import MaskTrust, predict_trust
 
@@ -28,7 +28,8 @@ def predict_unseen(
 ) -> list[Prediction]:
     """Return predictions for each group by a calibration, thresholds included, fitted to the other groups.
 
-    Frames without masks are left out. Composites belong to every fit; they are predicted by one fitted to all other groups.
+    Frames without masks are left out. Composites count in every fit; a fifth of their units is predicted with the others and
+    all other groups.
     """
     known = [example for example in examples if example.evidence.instances]
     real = [example for example in known if not example.is_synthetic]
@@ -36,9 +37,20 @@ def predict_unseen(
     predictions: list[Prediction] = []
     for seen, unseen in leave_groups_out(real):
         predictions += _predict(_fit([*seen, *composites]), unseen, accept_risk, accept)
-    if composites:
-        predictions += _predict(_fit(real), composites, accept_risk, accept)
+    for seen, unseen in _fifths(composites):
+        predictions += _predict(_fit([*real, *seen]), unseen, accept_risk, accept)
     return predictions
+
+
+def _fifths(composites: Sequence[Example]) -> Iterator[tuple[list[Example], list[Example]]]:
+    """Yield four fifths of the units, and the rest."""
+    units = {unit: number for number, unit in enumerate(dict.fromkeys(one.unit for one in composites))}
+    for fifth in range(min(FOLDS_OF_ONE, len(units))):
+        is_unseen = [units[one.unit] % FOLDS_OF_ONE == fifth for one in composites]
+        yield (
+            [one for one, unseen in zip(composites, is_unseen, strict=True) if not unseen],
+            [one for one, unseen in zip(composites, is_unseen, strict=True) if unseen],
+        )
 
 
 def _fit(examples: Sequence[Example]) -> Calibration:
