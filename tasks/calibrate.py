@@ -138,7 +138,8 @@ def _reviewed_image(frame: DatasetFrame, folder: Path) -> LabeledImage:
         path = folder / frame.file_name
         path.write_bytes(frame.store.get(str(frame.image)))
     people = tuple(instance.mask for instance in frame.instances)
-    return LabeledImage(path, frame.size_hw, people, Mask.empty(frame.size_hw))
+    moment = None if frame.pts_ms is None else ("", frame.pts_ms)  # frames of one video are not independent
+    return LabeledImage(path, frame.size_hw, people, Mask.empty(frame.size_hw), moment=moment)
 
 
 def _examples(group: str, images: list[LabeledImage], config: RunConfig) -> Iterator[Example]:
