@@ -7,6 +7,7 @@ from pathlib import Path
 
 from configs.errors import ConfigError, UnknownModel
 from configs.models import RunConfig
+from configs.refinement import SamBlock
 from configs.segmenters import (
     BackgroundBlock,
     CustomNetworkBlock,
@@ -19,6 +20,7 @@ from configs.segmenters import (
     SegmenterBlock,
     SelfieBlock,
     TorchvisionBlock,
+    TransformersBlock,
 )
 from labeling.refinement.factory import make_refiner
 from labeling.runtime.memory import bound_heaps
@@ -94,7 +96,9 @@ def make_segmenter(block: SegmenterBlock, *, weights_dir: Path | None, device: s
         raise ConfigError(
             f"refine: {block.kind}:{segmenter.card.name} gives boxes, which cannot be refined: remove `refine`"
         )
-    return RefinedSegmenter(segmenter, [make_refiner(one) for one in block.refine])
+    uses_torch = any(isinstance(one, SamBlock) for one in block.refine)
+    resolved = resolve_device(device) if uses_torch else "cpu"
+    return RefinedSegmenter(segmenter, [make_refiner(one, device=resolved) for one in block.refine])
 
 
 def _make_unrefined(  # noqa: PLR0911 - one line per kind
@@ -108,6 +112,10 @@ def _make_unrefined(  # noqa: PLR0911 - one line per kind
             return TorchvisionSegmenter(
                 block, weights_dir=weights_dir, device=resolve_device(device), batch=batch
             )
+        case TransformersBlock():
+            from labeling.segmenters.transformers_models import TransformersSegmenter
+
+            return TransformersSegmenter(block, device=resolve_device(device), batch=batch)
         case LiteBlock():
             from labeling.segmenters.lite import LiteSegmenter
 

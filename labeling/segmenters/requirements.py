@@ -17,7 +17,7 @@ _EXTRA_OF = {
     "torch": "torch",
     "torchvision": "torch",
     "timm": "osvos",
-    "transformers": "sam2",
+    "transformers": "transformers",
 }
 _LIBRARIES: dict[str, tuple[str, ...]] = {
     "torchvision": ("torch", "torchvision"),
@@ -27,6 +27,7 @@ _LIBRARIES: dict[str, tuple[str, ...]] = {
     "litert": ("ai_edge_litert",),
     "onnx": ("onnxruntime",),
     "osvos": ("torch", "timm"),
+    "transformers": ("torch", "torchvision", "transformers"),
 }
 _GPU_FILES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
 """Present where there is an NVIDIA driver: Linux, and Linux in Windows."""

@@ -229,6 +229,7 @@ with open_database(sys.argv[1]).alone("review push"):
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_releases_its_lock(url: str) -> None:
     open_database(url).close()
     with Popen([sys.executable, "-c", HOLD_LOCK, url], stdout=PIPE, text=True) as process:

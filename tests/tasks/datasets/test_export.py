@@ -48,6 +48,7 @@ def call(*words: str, home: Home) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("dataset")
 def test_the_files_of_the_splits_are_read_by_pycocotools_and_hold_each_frame_once(
     home: Home, tmp_path: Path
@@ -65,6 +66,7 @@ def test_the_files_of_the_splits_are_read_by_pycocotools_and_hold_each_frame_onc
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("dataset")
 def test_the_certificate_of_a_divided_dataset_is_clean_and_that_of_a_leak_is_not(
     home: Home, tmp_path: Path
@@ -93,6 +95,7 @@ def split_of(certificate: dict[str, list[dict[str, object]]], video: PlantedVide
     return "test" if video.id[:12] in tested else "train"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("dataset")
 def test_diff_lists_frames_and_masks_with_iou_and_reviewers(home: Home) -> None:
     with database_of(home).session() as session:

@@ -321,6 +321,7 @@ def test_a_task_of_another_format_is_refused(fields: dict[str, Any]) -> None:
         read_task(**fields)
 
 
+@pytest.mark.slow
 @given(st.lists(pixels((5, 6)), max_size=4), st.booleans())
 def test_any_untouched_masks_come_back_unchanged(drawn: list[BoolArray], is_ticked: bool) -> None:
     item = item_of(*(person(number, one) for number, one in enumerate(drawn)), size_hw=(5, 6))
