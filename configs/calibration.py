@@ -45,7 +45,7 @@ class PersonStep(Block):
     bad: int = Field(ge=0)
     """Of `persons`."""
     units: int = Field(ge=0)
-    """Independent ones: videos, and images that belong to no video. One person is drawn of each."""
+    """Independent ones: videos, and images that belong to no video; no composites. One person is drawn of each."""
     bad_units: int = Field(ge=0)
     """Units whose drawn person is bad."""
 

@@ -12,8 +12,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.models.core import DecisionRow, FrameRow, InstanceRow
-from db.models.review import ReviewRow
-from db.review.scores import consensus_instances
+from db.models.review import ConsensusRow, ReviewedInstanceRow, ReviewRow
 from db.sql.reading import PAGE, select_by_ids
 from db.sql.upsert import upsert
 from labeling.structures.masks import Mask, iou_matrix
@@ -143,7 +142,22 @@ def _judge(session: Session, instance_ids: Sequence[int]) -> list[bool]:
     for _, frame_id, rle, frame in select_by_ids(session, query, InstanceRow.id, instance_ids):
         masks.setdefault(frame_id, []).append(Mask(frame.size_hw, rle))
     judged = []
-    for frame, _, people in consensus_instances(session, list(masks)):
-        ious = iou_matrix(masks[frame.id], [person.mask for person in people])
+    for frame_id, people in _reviewed_masks(session, list(masks)).items():
+        ious = iou_matrix(masks[frame_id], people)
         judged += (ious.max(axis=1, initial=0.0) >= GOOD_FROM).tolist()
     return judged
+
+
+def _reviewed_masks(session: Session, frame_ids: Sequence[int]) -> dict[int, list[Mask]]:
+    """Return the masks of the consensus by frame, of frames with a usable one; a frame may have none."""
+    usable = (
+        select(FrameRow, ConsensusRow.annotation_id)
+        .join(ConsensusRow, ConsensusRow.frame_id == FrameRow.id)
+        .where(ConsensusRow.verdict != "unusable")
+    )
+    frames = {key: frame for frame, key in select_by_ids(session, usable, FrameRow.id, frame_ids)}
+    found: dict[int, list[Mask]] = {frame.id: [] for frame in frames.values()}
+    reviewed = select(ReviewedInstanceRow.annotation_id, ReviewedInstanceRow.rle)
+    for key, rle in select_by_ids(session, reviewed, ReviewedInstanceRow.annotation_id, list(frames)):
+        found[frames[key].id].append(Mask(frames[key].size_hw, rle))
+    return found

@@ -146,7 +146,8 @@ def format_gaps(tracks: Sequence[int]) -> tuple[str, ...]:
     """Return the doubt about a frame without people who are tracked before and after it, if any."""
     if not tracks:
         return ()
-    return (f"{format_people(len(tracks))} of the frames before and after it have no mask in this one",)
+    have = "has" if len(tracks) == 1 else "have"
+    return (f"{format_people(len(tracks))} of the frames before and after it {have} no mask in this one",)
 
 
 def _find_distrust(evidence: Evidence, settings: Trust) -> list[str]:

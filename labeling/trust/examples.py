@@ -24,4 +24,4 @@ class Example:
     all_found: bool | None = None
     """Whether the teacher found every person; None: not known."""
     is_synthetic: bool = False
-    """A composite: no regression is fitted to it, but its persons count for the promise."""
+    """A composite: no regression is fitted to it and nothing promised, but its persons count for thresholds."""

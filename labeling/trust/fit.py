@@ -42,10 +42,12 @@ def fit_calibration(  # noqa: PLR0913 - the examples, and what the file records 
     weights_sha256: str = "",
     settings: Mapping[str, Any] | None = None,
     hard_below: float = 0.5,
+    promise_on_composites: bool = False,
 ) -> Calibration:
     """Fit to all examples; the thresholds come from folds, so from examples not fitted to.
 
-    `hard_below` is the IoU with the student around a person below which the person is hard.
+    `hard_below` is the IoU with the student around a person below which the person is hard. With `promise_on_composites`,
+    they count as videos, too, for a promise about videos like the mixture.
     """
     known = [example for example in examples if example.evidence.instances and not example.is_synthetic]
     sees_mirrored = any(example.evidence.flip_iou is not None for example in known)
@@ -58,13 +60,16 @@ def fit_calibration(  # noqa: PLR0913 - the examples, and what the file records 
         cheap=_fit_stage([without_mirror(example) for example in known]),
         full=_fit_stage(known) if sees_mirrored else None,
         thresholds=tuple(_find_thresholds(predicted)),
-        persons=_fit_persons(examples, predicted, hard_below),
+        persons=_fit_persons(examples, predicted, hard_below, promise_on_composites),
         fitted_on=dict(Counter(example.group for example in examples)),
     )
 
 
 def _fit_persons(
-    examples: Sequence[Example], predicted: Sequence[tuple[Example, MaskTrust, MaskTrust]], hard_below: float
+    examples: Sequence[Example],
+    predicted: Sequence[tuple[Example, MaskTrust, MaskTrust]],
+    hard_below: float,
+    promise_on_composites: bool,
 ) -> PersonCalibration | None:
     """Return the steps of hard and easy persons; None if the student's share in them was not measured."""
     composites = [one for one in examples if one.is_synthetic and one.evidence.instances]
@@ -74,9 +79,12 @@ def _fit_persons(
     persons = [person for row in predicted for person in judged_persons(*row)]
     if not persons:
         return None
+    is_hard = [person.student_iou < hard_below for person in persons]
+    hard = [person for person, is_one in zip(persons, is_hard, strict=True) if is_one]
+    easy = [person for person, is_one in zip(persons, is_hard, strict=True) if not is_one]
     return PersonCalibration(
-        hard=find_steps([one for one in persons if one.student_iou < hard_below]),
-        easy=find_steps([one for one in persons if one.student_iou >= hard_below]),
+        hard=find_steps(hard, promise_on_composites=promise_on_composites),
+        easy=find_steps(easy, promise_on_composites=promise_on_composites),
         hard_below=hard_below,
         found=fit_found([one for one in examples if not one.is_synthetic]),
     )
