@@ -6,7 +6,7 @@ The consensus about a frame belongs to no run: it scores every run that labeled 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, false
+from sqlalchemy import CheckConstraint, ForeignKey, Index, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.core import Base
@@ -37,6 +37,12 @@ class ReviewRow(Base):
         ),
         Index("ix_review_run_id_state_priority", "run_id", "state", "priority", "frame_id"),
         Index("ix_review_project_id_state", "project_id", "state"),
+        Index(
+            "ix_review_run_id_of_audit",
+            "run_id",
+            sqlite_where=text("is_audit = 1"),
+            postgresql_where=text("is_audit"),
+        ),
     )
 
     frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"), primary_key=True)

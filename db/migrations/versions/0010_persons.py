@@ -51,9 +51,17 @@ def upgrade() -> None:
                 comment="has an accepted person of its run's audit; it is reviewed like others",
             )
         )
+    op.create_index(
+        "ix_review_run_id_of_audit",
+        "review",
+        ["run_id"],
+        sqlite_where=sa.text("is_audit = 1"),
+        postgresql_where=sa.text("is_audit"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_review_run_id_of_audit", "review")
     with op.batch_alter_table("review") as batch:
         batch.drop_column("is_audit")
     with op.batch_alter_table("decision") as batch:

@@ -114,4 +114,4 @@ def test_persons_require_a_calibration_of_persons_and_a_promise_requires_persons
     old = calibration().model_copy(update={"persons": None})
     for changes in ({"unit": "person"}, {"unit": "person", "calibration": old}, {"accept": Promise()}):
         with pytest.raises(ValidationError, match=r"unit"):
-            Trust(**changes)  # type: ignore[arg-type]  # fields of Trust
+            Trust(**changes)
