@@ -9,6 +9,8 @@ from configs.errors import ExtraMissing, WeightsCorrupt, WeightsMissing
 
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 """What a model is made of. Weights in pickles are not read: they could run code."""
+_CARD = "README.md"
+"""It names the license, and is no part of the hash."""
 _UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError)
 """What `transformers` raises for folders that hold something else."""
 
@@ -102,7 +104,7 @@ def _download(model: str, revision: str | None) -> Path:
             "pip install 'maskmill[transformers]'"
         ) from exc
     try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=list(_FILES)))
+        return Path(snapshot_download(model, revision=revision, allow_patterns=[*_FILES, _CARD]))
     except HFValidationError as exc:
         raise WeightsMissing(
             f"model {model}: no such folder, and no name on the hub: write OWNER/NAME, or check the path"

@@ -25,6 +25,7 @@ from configs.segmenters import (
 from labeling.refinement.factory import make_refiner
 from labeling.runtime.memory import bound_heaps
 from labeling.runtime.threads import bound_image_threads
+from labeling.segmenters.licenses import require_licenses
 from labeling.segmenters.models import Models, check_calibration
 from labeling.segmenters.protocol import Segmenter
 from labeling.segmenters.refined import RefinedSegmenter
@@ -56,6 +57,7 @@ def forget_models() -> None:
 
 
 def _load(config: RunConfig) -> Models:
+    require_licenses(config)
     turn = threading.Lock()
 
     def make(block: SegmenterBlock) -> SerializedSegmenter:

@@ -61,7 +61,7 @@ def require_parts(config: RunConfig) -> None:
         WeightsMissing, WeightsCorrupt: weights cannot be downloaded, or are wrong.
     """
     try:
-        for block in _blocks(config):
+        for block in all_blocks(config):
             require_libraries(block)
     except ExtraMissing as exc:
         choice = choose_preset()
@@ -72,7 +72,7 @@ def require_parts(config: RunConfig) -> None:
 
 def required_extras(config: RunConfig) -> set[str]:
     """Return the extras, such as `torch`, that a config's segmenters require."""
-    return {_EXTRA_OF[library] for block in _blocks(config) for library in _libraries_of(block)}
+    return {_EXTRA_OF[library] for block in all_blocks(config) for library in _libraries_of(block)}
 
 
 def choose_preset() -> PresetChoice:
@@ -92,7 +92,8 @@ def choose_preset() -> PresetChoice:
     )
 
 
-def _blocks(config: RunConfig) -> Iterator[SegmenterBlock]:
+def all_blocks(config: RunConfig) -> Iterator[SegmenterBlock]:
+    """Yield the segmenters of a config, and those that they use."""
     for block in config.segmenters().values():
         yield from (block, *_inner(block))
 

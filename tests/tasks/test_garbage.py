@@ -194,7 +194,7 @@ def test_nothing_is_deleted_while_a_run_is_in_progress(home: Home) -> None:
 
 def test_one_collection_at_a_time(home: Home) -> None:
     plant_run(home, person_frames(1))
-    with database_of(home).alone("gc"), pytest.raises(AlreadyRunning):
+    with database_of(home).exclusive("gc"), pytest.raises(AlreadyRunning):
         collect_garbage(open_context(home), Ages(), delete=True)
 
 

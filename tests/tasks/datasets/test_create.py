@@ -166,7 +166,7 @@ def test_conditions_choose_frames(home: Home) -> None:
 
 def test_one_version_is_made_at_a_time(home: Home) -> None:
     plant(home, VIDEOS[:1])
-    with database_of(home).alone(LOCK):
+    with database_of(home).exclusive(LOCK):
         with pytest.raises(AlreadyRunning, match="dataset create"):
             create(home)
         with pytest.raises(AlreadyRunning, match="dataset create"):

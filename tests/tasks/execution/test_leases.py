@@ -66,7 +66,7 @@ def lease(home: Home, process: ProcessIdentity | None, *, age_s: float = 0.0) ->
 @contextmanager
 def locked(home: Home) -> Iterator[None]:
     """As long as its process lives."""
-    with database_of(home).alone("execution lease"):
+    with database_of(home).exclusive("execution lease"):
         yield
 
 

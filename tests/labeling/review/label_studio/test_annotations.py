@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from configs.errors import LabelStudioError
 from configs.models import Review
 from labeling.review.label_studio.annotations import read_annotations
-from labeling.review.label_studio.project import NUMBERED_LABELS
+from labeling.review.label_studio.project import COMPARED, NUMBERED_LABELS
 from labeling.review.records import ReviewedFrame, ReviewItem
 from labeling.structures.masks import BoolArray, Mask
 from tests.labeling.review.label_studio.results import (
@@ -254,7 +254,7 @@ def test_a_frame_with_a_problem_may_still_be_unusable() -> None:
 
 
 def test_a_relabeled_person_is_a_problem() -> None:
-    frame = read_back(TWO, [region(LEFT, "i11", label="student"), *regions(left=None)])
+    frame = read_back(TWO, [region(LEFT, "i11", label=COMPARED), *regions(left=None)])
     assert (frame.verdict, len(frame.problems)) == ("corrected", 1)
 
 
