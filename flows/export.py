@@ -24,7 +24,8 @@ def export_dataset(
     home: Path = Path(".maskmill"),
     format: ExportFormat = "coco",
     run: str = "",
-    decisions: tuple[ExportedDecision, ...] = ("accepted", "reviewed"),
+    decisions: tuple[ExportedDecision, ...] = ("accepted", "reviewed", "partial"),
+    only_complete: bool = False,
 ) -> ExportSummary:
     """Write a run's frames as a dataset; it replaces an earlier export in the folder once it is complete.
 
@@ -33,9 +34,10 @@ def export_dataset(
         home: folder with the database and the images.
         format: COCO, Ultralytics' polygons, or one PNG per frame.
         run: id of the run, or its beginning; empty: the last run.
-        decisions: which frames: accepted, reviewed, review, easy.
+        decisions: which frames: accepted, reviewed, partial, confirmed, review, easy.
+        only_complete: only frames in which each person is accepted or reviewed.
     """
-    order = ExportOrder(format, tuple(decisions), run or None)
+    order = ExportOrder(format, tuple(decisions), run or None, only_complete=only_complete)
     context = existing_context(whole_path(home, "home"))
     with context.database.session() as session:
         latest_run(

@@ -23,13 +23,16 @@ class ExportOrder:
     """Which frames to write, and how."""
 
     format: ExportFormat = "coco"
-    decisions: tuple[ExportedDecision, ...] = ("accepted", "reviewed")
+    decisions: tuple[ExportedDecision, ...] = ("accepted", "reviewed", "partial")
     run: str | None = None
     """Id of the run, or its beginning; None: the last run."""
     copy: bool = False
     """Copy images instead of hard-linking them."""
     polygons: bool = False
     """COCO only: polygons instead of run-length encodings."""
+    only_complete: bool = False
+    """Only frames in which each person is accepted or reviewed. Other formats than COCO have no ignored regions, so
+    they hold only such frames."""
 
 
 def write_dataset(context: Context, target: str, order: ExportOrder) -> ExportSummary:
@@ -47,7 +50,10 @@ def write_dataset(context: Context, target: str, order: ExportOrder) -> ExportSu
             raise ExportError(
                 f"run {run.id} has the categories {', '.join(categories)}, which only the format coco can hold"
             )
-        frames = dataset_frames(session, run.id, context.home, decisions=order.decisions)
+        only_complete = order.only_complete or order.format != "coco"
+        frames = dataset_frames(
+            session, run.id, context.home, decisions=order.decisions, only_complete=only_complete
+        )
         return export_to(target, partial(_write, frames, order, categories))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from more_itertools import batched
-from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from db.frames.listing import load_sources, source_of, to_keypoints
@@ -33,8 +33,11 @@ REVIEWED = "reviewed"
 """Stands beside the decisions: a frame with a consensus of its annotators."""
 CONFIRMED = "confirmed"
 """Stands beside the decisions: no person has seen the frame, but masks carried from reviewed frames agree with it."""
+PARTIAL = "partial"
+"""Stands beside the decisions: a frame for review in which every person is found and some are accepted already."""
 DRAWN_BY_HAND = "manual"
 """Stands for the model of a mask drawn by hand, as in Label Studio."""
+_DOUBTFUL = frozenset({"review", "ignored"})
 _Instances = dict[int, list[DatasetInstance]]
 """By frame id."""
 
@@ -79,13 +82,20 @@ class FrameChoice:
     """On columns of frame, video and decision; all must hold."""
     videos: Collection[str] | None = None
     """Only frames of these videos; None: of all."""
+    only_complete: bool = False
+    """Only frames in which each person is accepted or reviewed."""
 
 
 def dataset_frames(
-    session: Session, run_id: str, home: Home, *, decisions: Sequence[str]
+    session: Session,
+    run_id: str,
+    home: Home,
+    *,
+    decisions: Sequence[str],
+    only_complete: bool = False,
 ) -> Iterator[DatasetFrame]:
     """Yield frames with their instances, by video and time; see `frames_with_masks`."""
-    rows = selected_frames(session, run_id, FrameChoice(decisions))
+    rows = selected_frames(session, run_id, FrameChoice(decisions, only_complete=only_complete))
     return frames_with_masks(session, run_id, home, rows)
 
 
@@ -108,6 +118,8 @@ def frames_with_masks(
         for row in rows:
             confirmed_by = tuple(origins[key] for key in (row.before_id, row.after_id) if key is not None)
             people = instances.get(row.id, ())
+            if row.is_confirmed:
+                people = [one._replace(is_doubtful=False) for one in people]
             yield _dataset_frame(row, credits[row.video_id], images, people, confirmed_by)
 
 
@@ -118,7 +130,8 @@ def videos_of_run(session: Session, run_id: str) -> list[str]:
 
 def selected_frames(session: Session, run_id: str, choice: FrameChoice) -> Iterator[SelectedFrame]:
     """Read one video after another, each in the order of an index: nothing is sorted."""
-    query = _frames_query(choice.decisions).where(*choice.conditions).execution_options(yield_per=PAGE)
+    conditions = (*choice.conditions, *((_IS_COMPLETE,) if choice.only_complete else ()))
+    query = _frames_query(choice.decisions).where(*conditions).execution_options(yield_per=PAGE)
     for video_id in videos_of_run(session, run_id):
         if choice.videos is not None and video_id not in choice.videos:
             continue
@@ -127,6 +140,10 @@ def selected_frames(session: Session, run_id: str, choice: FrameChoice) -> Itera
             yield from map(SelectedFrame._make, rows)
 
 
+_IS_CONFIRMED = and_(ReviewRow.state == CONFIRMED, ReviewRow.run_id == DecisionRow.run_id)
+_IS_COMPLETE = or_(
+    func.coalesce(DecisionRow.doubtful_people, 0) == 0, ConsensusRow.frame_id.is_not(None), _IS_CONFIRMED
+)
 _MODELS = select(ModelRow.id, ModelRow.kind, ModelRow.name)
 
 
@@ -134,9 +151,10 @@ def _frames_query(decisions: Sequence[str]) -> Select[Any]:
     conditions: list[ColumnElement[bool]] = [DecisionRow.decision.in_(decisions)]
     if REVIEWED in decisions:
         conditions.append(ConsensusRow.frame_id.is_not(None))
-    is_confirmed = and_(ReviewRow.state == CONFIRMED, ReviewRow.run_id == DecisionRow.run_id)
     if CONFIRMED in decisions:
-        conditions.append(is_confirmed)
+        conditions.append(_IS_CONFIRMED)
+    if PARTIAL in decisions:
+        conditions.append(and_(DecisionRow.decision == "review", DecisionRow.accepted_people > 0))
     return (
         select(
             *(FrameRow.id, FrameRow.pts_ms, FrameRow.image_index),
@@ -150,7 +168,7 @@ def _frames_query(decisions: Sequence[str]) -> Select[Any]:
         .outerjoin(ConsensusRow, ConsensusRow.frame_id == FrameRow.id)
         .outerjoin(AnnotationRow, AnnotationRow.id == ConsensusRow.annotation_id)
         .outerjoin(ReviewRow, ReviewRow.frame_id == FrameRow.id)
-        .outerjoin(PropagationRow, and_(is_confirmed, _is_current()))
+        .outerjoin(PropagationRow, and_(_IS_CONFIRMED, _is_current()))
         .where(FrameRow.video_id == bindparam("video_id"), DecisionRow.run_id == bindparam("run_id"))
         .where(DecisionRow.image.is_not(None), or_(*conditions))
         .where(or_(ConsensusRow.verdict.is_(None), ConsensusRow.verdict != "unusable"))
@@ -176,6 +194,7 @@ _TEACHER_INSTANCES = (
         *(InstanceRow.frame_id, InstanceRow.id, InstanceRow.model_id, InstanceRow.rle, InstanceRow.area_px),
         *(*_MASK_BOX, InstanceRow.score, *_detector_box(InstanceRow), InstanceRow.keypoints),
         *(InstanceRow.refined_by, InstanceRow.iou_before, InstanceRow.track_id, InstanceRow.category),
+        InstanceRow.decision,
     )
     .where(InstanceRow.run_id == bindparam("run_id"), InstanceRow.role == "teacher")
     .where(InstanceRow.frame_id.in_(bindparam("frames", expanding=True)))
@@ -192,10 +211,13 @@ def _teacher_instances(
     parameters = {"run_id": run_id, "frames": list(sizes)}
     found: _Instances = {}
     for row in session.connection().execute(_TEACHER_INSTANCES, parameters).all():
-        frame_id, key, model, rle, area, left, top, width, height, score, x, y, w, h, keypoints, *rest = row
+        frame_id, key, model, rle, area, left, top, width, height, score, x, y, w, h, points, *rest = row
+        *about, decision = rest
         mask, mask_box, box = Mask(sizes[frame_id], rle), (left, top, width, height), (x, y, w, h)
-        points = to_keypoints(keypoints)
-        instance = DatasetInstance(key, mask, area, mask_box, score, box, points, models[model], None, *rest)
+        keypoints, name = to_keypoints(points), models[model]
+        instance = DatasetInstance(key, mask, area, mask_box, score, box, keypoints, name, None, *about)
+        if decision in _DOUBTFUL:
+            instance = instance._replace(is_doubtful=True)
         found.setdefault(frame_id, []).append(instance)
     return found
 

@@ -54,6 +54,8 @@ class DatasetInstance(NamedTuple):
     category: str = PERSON
     origin: str | None = None
     """`prediction`, `prediction-changed` or `manual`: what the reviewer did with it; None: not reviewed."""
+    is_doubtful: bool = False
+    """Neither accepted nor reviewed: where it is, the dataset says nothing about people."""
 
 
 class DatasetFrame(NamedTuple):
@@ -85,6 +87,11 @@ class DatasetFrame(NamedTuple):
     """Object store of the image; None: it is on a local disk."""
     propagated_from: tuple[int, ...] = ()
     """Ids of the reviewed frames whose masks, carried here, confirmed the teacher's; empty: not confirmed that way."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether each person of the frame is accepted or reviewed."""
+        return not any(instance.is_doubtful for instance in self.instances)
 
 
 @dataclass(frozen=True, slots=True)
