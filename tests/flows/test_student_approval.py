@@ -24,7 +24,7 @@ from labeling.storage.home import Home
 from tasks.execution.context import open_context
 from tasks.students.promote import Promotion
 from tests.conftest import ROOT
-from tests.tasks.datasets.conftest import home
+from tests.tasks.conftest import home
 from tests.tasks.students.planting import freeze, plant_version
 from tests.tasks.students.students import register_red
 from tests.tasks.students.test_registry import BLIND, GOOD
