@@ -19,8 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from rendered_rooms import FROZEN, MINED, render_room, write_standing
 
-from benchmarks.rendered_rooms import FROZEN, MINED, render_room, write_standing
 from configs.models import RunConfig
 from configs.segmenters import CustomNetworkBlock
 from configs.training import StudentTraining
@@ -77,7 +77,7 @@ class Circle:
     def config(self, student: CustomNetworkBlock) -> RunConfig:
         teacher = {
             "kind": "python",
-            "factory": "benchmarks.rendered_rooms:rendered_truth",
+            "factory": "rendered_rooms:rendered_truth",
             "options": {"folder": str(self.folder / "videos")},
         }
         unneeded = {"min_moving_fraction": 0, "min_missed_person_size": 0, "min_flow_iou": 0}
