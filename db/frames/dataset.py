@@ -10,33 +10,23 @@ from typing import Any, NamedTuple
 
 from more_itertools import batched
 from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+from sqlalchemy.orm import Session
 
-from db.frames.listing import load_sources, source_of, to_keypoints
-from db.models.core import DecisionRow, FrameRow, InstanceRow, ModelRow, ShardRow, SourceRow, VideoRow
-from db.models.review import (
-    AnnotationRow,
-    ConsensusRow,
-    PropagationRow,
-    ReviewedInstanceRow,
-    ReviewRow,
-)
+from db.frames.dataset_masks import MaskReader, ReviewedFrame
+from db.frames.listing import load_sources, source_of
+from db.models.core import DecisionRow, FrameRow, ShardRow, SourceRow, VideoRow
+from db.models.review import AnnotationRow, ConsensusRow, PropagationRow, ReviewRow
 from db.sql.reading import PAGE, select_by_ids
 from labeling.datasets.records import DatasetFrame, DatasetInstance
 from labeling.storage.encode import image_key
 from labeling.storage.home import Home
 from labeling.storage.image_store import ImageStore
 from labeling.structures.frames import frame_key
-from labeling.structures.masks import Mask
 
 REVIEWED = "reviewed"
 """Stands beside the decisions: a frame with a consensus of its annotators."""
 CONFIRMED = "confirmed"
 """Stands beside the decisions: no person has seen the frame, but masks carried from reviewed frames agree with it."""
-DRAWN_BY_HAND = "manual"
-"""Stands for the model of a mask drawn by hand, as in Label Studio."""
-_Instances = dict[int, list[DatasetInstance]]
-"""By frame id."""
 
 
 class SelectedFrame(NamedTuple):
@@ -99,11 +89,17 @@ def frames_with_masks(
     `CONFIRMED`, and the ids of the reviewed frames whose carried masks agree.
     """
     images = home.images
-    models = {key: f"{kind}:{name}" for key, kind, name in session.execute(_MODELS)}
+    masks = MaskReader(session, run_id)
     for rows in batched(selected, PAGE):
         credits = _credits(session, {row.video_id for row in rows})
-        instances = _teacher_instances(session, run_id, rows, models)
-        instances |= _reviewed_instances(session, rows, models)
+        instances = masks.of_teacher({row.id: row.size_hw for row in rows if row.consensus_id is None})
+        instances |= masks.of_reviewers(
+            {
+                row.consensus_id: ReviewedFrame(row.id, row.size_hw, row.reviewer)
+                for row in rows
+                if row.consensus_id is not None
+            }
+        )
         origins = _frames_of_annotations(session, rows)
         for row in rows:
             confirmed_by = tuple(origins[key] for key in (row.before_id, row.after_id) if key is not None)
@@ -125,9 +121,6 @@ def selected_frames(session: Session, run_id: str, choice: FrameChoice) -> Itera
         parameters = {"run_id": run_id, "video_id": video_id}
         with session.connection().execute(query, parameters) as rows:  # closes PostgreSQL's cursor
             yield from map(SelectedFrame._make, rows)
-
-
-_MODELS = select(ModelRow.id, ModelRow.kind, ModelRow.name)
 
 
 def _frames_query(decisions: Sequence[str]) -> Select[Any]:
@@ -166,81 +159,6 @@ def _is_current() -> ColumnElement[bool]:
     )
 
 
-def _detector_box(table: type[InstanceRow]) -> tuple[InstrumentedAttribute[float], ...]:
-    return table.detector_box_x, table.detector_box_y, table.detector_box_w, table.detector_box_h
-
-
-_MASK_BOX = (InstanceRow.mask_box_x, InstanceRow.mask_box_y, InstanceRow.mask_box_w, InstanceRow.mask_box_h)
-_TEACHER_INSTANCES = (
-    select(
-        *(InstanceRow.frame_id, InstanceRow.id, InstanceRow.model_id, InstanceRow.rle, InstanceRow.area_px),
-        *(*_MASK_BOX, InstanceRow.score, *_detector_box(InstanceRow), InstanceRow.keypoints),
-        *(InstanceRow.refined_by, InstanceRow.iou_before, InstanceRow.track_id, InstanceRow.category),
-    )
-    .where(InstanceRow.run_id == bindparam("run_id"), InstanceRow.role == "teacher")
-    .where(InstanceRow.frame_id.in_(bindparam("frames", expanding=True)))
-    .order_by(InstanceRow.frame_id, InstanceRow.rank)
-    .execution_options(binary=True)
-)
-
-
-def _teacher_instances(
-    session: Session, run_id: str, rows: Sequence[SelectedFrame], models: dict[str, str]
-) -> _Instances:
-    """Read the masks of the teacher on frames without a consensus."""
-    sizes = {row.id: row.size_hw for row in rows if row.consensus_id is None}
-    parameters = {"run_id": run_id, "frames": list(sizes)}
-    found: _Instances = {}
-    for row in session.connection().execute(_TEACHER_INSTANCES, parameters).all():
-        frame_id, key, model, rle, area, left, top, width, height, score, x, y, w, h, keypoints, *rest = row
-        mask, mask_box, box = Mask(sizes[frame_id], rle), (left, top, width, height), (x, y, w, h)
-        points = to_keypoints(keypoints)
-        instance = DatasetInstance(key, mask, area, mask_box, score, box, points, models[model], None, *rest)
-        found.setdefault(frame_id, []).append(instance)
-    return found
-
-
-def _reviewed_instances(
-    session: Session, rows: Sequence[SelectedFrame], models: dict[str, str]
-) -> _Instances:
-    """Read the masks of the consensus; one that was shown keeps its id through every correction."""
-    by_annotation = {row.consensus_id: row for row in rows if row.consensus_id is not None}
-    shown, reviewed = aliased(InstanceRow), ReviewedInstanceRow
-    query = (
-        select(
-            *(reviewed.annotation_id, reviewed.id, reviewed.rle, reviewed.area_px),
-            *(reviewed.mask_box_x, reviewed.mask_box_y, reviewed.mask_box_w, reviewed.mask_box_h),
-            *(reviewed.keypoints, shown.id, shown.model_id, *_detector_box(shown)),
-            *(shown.refined_by, shown.iou_before, shown.track_id, reviewed.origin),
-        )
-        .outerjoin(shown, shown.id == reviewed.source_id)
-        .where(reviewed.annotation_id.in_(by_annotation))
-        .order_by(reviewed.annotation_id, reviewed.rank)
-    )
-    found: _Instances = {}
-    for columns in session.connection().execute(query).all():
-        annotation, key, rle, area, left, top, width, height, keypoints, *of_shown = columns
-        source, model, x, y, w, h, refined_by, iou_before, track_id, origin = of_shown
-        row, mask_box = by_annotation[annotation], (left, top, width, height)
-        instance = DatasetInstance(
-            id=key if source is None else source,
-            mask=Mask(row.size_hw, rle),
-            area_px=area,
-            tight_xywh=mask_box,
-            score=1.0,
-            box_xywh=mask_box if source is None else (x, y, w, h),
-            keypoints=to_keypoints(keypoints),
-            model=DRAWN_BY_HAND if source is None else models[model],
-            reviewer=row.reviewer,
-            refined_by=refined_by,
-            iou_before=iou_before,
-            track_id=track_id,
-            origin=origin,
-        )
-        found.setdefault(row.id, []).append(instance)
-    return found
-
-
 def _frames_of_annotations(session: Session, rows: Sequence[SelectedFrame]) -> dict[int, int]:
     """Return the frames of the annotations that confirmed any of these rows."""
     ids = {key for row in rows for key in (row.before_id, row.after_id) if key is not None}
@@ -248,15 +166,34 @@ def _frames_of_annotations(session: Session, rows: Sequence[SelectedFrame]) -> d
     return dict(select_by_ids(session, query, AnnotationRow.id, sorted(ids)))
 
 
-def _credits(session: Session, video_ids: Collection[str]) -> dict[str, SourceRow]:
+class _Credit(NamedTuple):
+    """Of a video, as plain values: attributes of ORM objects are read much more slowly."""
+
+    url: str | None
+    title: str | None
+    uploader: str | None
+    license: str | None
+    upload_date: str | None
+
+
+_NO_CREDIT = _Credit(None, None, None, None, None)
+
+
+def _credits(session: Session, video_ids: Collection[str]) -> dict[str, _Credit]:
     """Return the source that each video is credited to; an empty one where there is none."""
     load_sources(session, sorted(video_ids))
-    return {video_id: source_of(session, video_id) or SourceRow() for video_id in video_ids}
+    return {video_id: _credit(source_of(session, video_id)) for video_id in video_ids}
+
+
+def _credit(source: SourceRow | None) -> _Credit:
+    if source is None:
+        return _NO_CREDIT
+    return _Credit(source.url, source.title, source.uploader, source.license, source.upload_date)
 
 
 def _dataset_frame(
     row: SelectedFrame,
-    credit: SourceRow,
+    credit: _Credit,
     images: ImageStore,
     instances: Sequence[DatasetInstance],
     origins: tuple[int, ...],

@@ -10,10 +10,10 @@ from more_itertools import batched
 from pycocotools import mask as coco_mask
 
 from configs.categories import PERSON
-from configs.errors import ExportError
+from labeling.datasets.category_numbers import CategoryNumbers
 from labeling.datasets.formats.coco_lists import Licenses, RecordList
 from labeling.datasets.formats.polygons import edge_outlines
-from labeling.datasets.provenance import describe_origin, record_line, to_json
+from labeling.datasets.provenance import describe_origin, number_texts, record_line, to_json
 from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportCheck, ExportSummary
 from labeling.datasets.staging import ImageFolder, ImageTarget, export_errors, stage_export
 from labeling.runtime.memory import collecting_rarely
@@ -28,23 +28,31 @@ LABELED_FROM = 0.2
 
 _RECORD = (
     b'{"id":%d,"image_id":%d,"category_id":%d,"iscrowd":0,"area":%d,"bbox":[%d,%d,%d,%d],"segmentation":%b,'
-    b'"model":%b,"score":%a,"reviewer":%b,"detector_bbox":[%.2f,%.2f,%.2f,%.2f]}'
+    b'"model":%b,"score":%b,"reviewer":%b,"detector_bbox":[%.2f,%.2f,%.2f,%.2f]}'
 )
 """The score is written in full, as Python does; other floats to hundredths of a pixel."""
 _REFINED = b'%b,"refined_by":%b,"iou_before":%a}'
 _TRACKED = b'%b,"track_id":%d}'
-_RLE = b'{"size":[%d,%d],"counts":"%b"}'
+_RLE_HEAD = b'{"size":[%d,%d],"counts":"'
 
 
 def annotation_record(
-    frame: DatasetFrame, instance: DatasetInstance, segmentation: bytes, *, category_id: int = 1
+    frame: DatasetFrame,
+    instance: DatasetInstance,
+    segmentation: bytes,
+    *,
+    category_id: int = 1,
+    score: bytes | None = None,
 ) -> bytes:
     """Return one instance's record; all numbers must be finite (`check_frame`). `segmentation` is JSON.
 
+    `score` is the instance's as `number_texts` gives it for many at once.
+
     Only a refined mask has `refined_by` and `iou_before`, and only a tracked person `track_id`.
     """
-    number, _, area_px, tight, score, box, _, model, reviewer, refined_by, iou_before, track_id, *_ = instance
-    about = _text_json(model), score, _text_json(reviewer)
+    number, _, area_px, tight, _, box, _, model, reviewer, refined_by, iou_before, track_id, *_ = instance
+    score_json = score or number_texts([instance.score])[0]
+    about = _text_json(model), score_json, _text_json(reviewer)
     record = _RECORD % (number, frame.id, category_id, area_px, *tight, segmentation, *about, *box)
     if refined_by is not None and iou_before is not None:
         record = _REFINED % (record[:-1], _text_json(refined_by), iou_before)
@@ -53,7 +61,13 @@ def annotation_record(
 
 def rle_json(mask: Mask) -> bytes:
     """Return a mask as COCO's compressed RLE. The backslash is its only character that JSON escapes."""
-    return _RLE % (*mask.size_hw, mask.counts.replace(b"\\", b"\\\\"))
+    return _rle_head(mask.size_hw) + mask.counts.replace(b"\\", b"\\\\") + b'"}'
+
+
+@lru_cache(maxsize=64)
+def _rle_head(size_hw: tuple[int, int]) -> bytes:
+    """Return the beginning of the encodings of one size; a dataset has few sizes."""
+    return _RLE_HEAD % size_hw
 
 
 def with_keypoints(record: bytes, keypoints: Keypoints, size_hw: tuple[int, int]) -> bytes:
@@ -79,7 +93,7 @@ def _text_json(text: str | None) -> bytes:
     return to_json(text).encode("ascii")
 
 
-WRITTEN_AT_ONCE = 50
+WRITTEN_AT_ONCE = 100
 """Frames whose records are written together, because each write has a fixed cost."""
 
 _RLE_NOTE = "Masks are run-length encodings, with holes and parts kept."
@@ -134,7 +148,7 @@ class CocoFiles:
         check: ExportCheck | None = None,
     ) -> None:
         self.check = check or ExportCheck()
-        self._category_ids = {name: position for position, name in enumerate(categories, start=1)}
+        self._categories = CategoryNumbers(categories)
         self._polygons = polygons
         self._licenses = Licenses()
         self._holes_filled = 0
@@ -158,13 +172,14 @@ class CocoFiles:
     def add(self, frames: Sequence[DatasetFrame]) -> None:
         all_records: list[bytes] = []
         with_pose: list[bytes] = []
-        for frame in frames:
-            for instance in self.check.admit(frame):
-                segmentation, category_id = self._segmentation(instance), self._category_id(instance)
-                record = annotation_record(frame, instance, segmentation, category_id=category_id)
-                all_records.append(record)
-                if instance.keypoints is not None:
-                    with_pose.append(with_keypoints(record, instance.keypoints, frame.size_hw))
+        admitted = [(frame, instance) for frame in frames for instance in self.check.admit(frame)]
+        scores = number_texts([instance.score for _, instance in admitted])
+        for (frame, instance), score in zip(admitted, scores, strict=True):
+            segmentation, category_id = self._segmentation(instance), self._categories.number(instance)
+            record = annotation_record(frame, instance, segmentation, category_id=category_id, score=score)
+            all_records.append(record)
+            if instance.keypoints is not None:
+                with_pose.append(with_keypoints(record, instance.keypoints, frame.size_hw))
         self._instances.add(all_records)
         self._people.add(with_pose)
         self._images.add([record_line(self._image_record(frame)) for frame in frames])
@@ -193,14 +208,6 @@ class CocoFiles:
             **describe_origin(frame),
         }
 
-    def _category_id(self, instance: DatasetInstance) -> int:
-        if instance.category not in self._category_ids:
-            raise ExportError(
-                f"instance {instance.id} is of category {instance.category!r}, the dataset has "
-                f"{', '.join(self._category_ids)}: export the run that made it"
-            )
-        return self._category_ids[instance.category]
-
     def _segmentation(self, instance: DatasetInstance) -> bytes:
         if not self._polygons:
             return rle_json(instance.mask)
@@ -213,7 +220,7 @@ class CocoFiles:
         """Return the beginning of both files; without a date, so that the same content gives the same bytes."""
         note = _POLYGON_NOTE if self._polygons else _RLE_NOTE
         info = to_json({"description": f"People in frames of video, labeled with maskmill. {note}"})
-        categories = to_json([_category(number, name) for name, number in self._category_ids.items()])
+        categories = to_json([_category(number, name) for name, number in self._categories.items()])
         return f'{{"info": {info},\n"categories": {categories},\n"annotations": [\n'.encode("ascii")
 
 
