@@ -27,6 +27,8 @@ REQUIREMENTS = {
     "transformers": "transformers: `pip install transformers`",
     "train": "Lightning: `pip install lightning`",
     "bytetrack": "the library trackers: docs/tracking.md says how",
+    "parquet": "pyarrow, datasets and mlcroissant: `pip install pyarrow datasets mlcroissant`",
+    "webdataset": "webdataset: `pip install webdataset`",
     "graphcut": "scikit-image and scikit-learn: `pip install scikit-image scikit-learn`",
     "make": "the environment that make installs: `make demo`",
 }

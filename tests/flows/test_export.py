@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from configs.errors import ConfigError, ExportError
+from configs.export_formats import ExportFormat
 from configs.load import load_config
-from configs.models import ExportFormat
 from flows.cli.main import app
 from flows.export import export_dataset
 from flows.generate import generate_dataset

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from more_itertools import batched
 from pycocotools import mask as coco_mask
@@ -14,8 +14,9 @@ from labeling.datasets.category_numbers import CategoryNumbers
 from labeling.datasets.formats.coco_lists import Licenses, RecordList
 from labeling.datasets.formats.polygons import edge_outlines
 from labeling.datasets.provenance import describe_origin, number_texts, record_line, to_json
-from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportCheck, ExportSummary
-from labeling.datasets.staging import ImageFolder, ImageTarget, export_errors, stage_export
+from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportSummary
+from labeling.datasets.staging import export_errors
+from labeling.datasets.writing import OpenDataset, WriteOptions, open_dataset
 from labeling.runtime.memory import collecting_rarely
 from labeling.structures.instances import COCO_KEYPOINTS, COCO_SKELETON, Keypoints
 from labeling.structures.masks import Mask
@@ -100,18 +101,12 @@ _RLE_NOTE = "Masks are run-length encodings, with holes and parts kept."
 _POLYGON_NOTE = "Masks are polygons of outer outlines: holes are filled."
 
 
-def write_coco(  # noqa: PLR0913  # the frames, and a keyword per choice
-    frames: Iterable[DatasetFrame],
-    folder: Path,
-    *,
-    polygons: bool = False,
-    copy: bool = False,
-    images: ImageTarget | None = None,
-    categories: Sequence[str] = (PERSON,),
+def write_coco(
+    frames: Iterable[DatasetFrame], folder: Path, *, polygons: bool = False, **options: Unpack[WriteOptions]
 ) -> ExportSummary:
     """Write a COCO dataset; the same frames in the same order give the same bytes.
 
-    `categories` are the dataset's: the position of an instance's category, counted from 1, is its id.
+    The position of an instance's category in `categories`, counted from 1, is its id.
 
     Both annotation files list every image. Areas are pixels of the mask, boxes are tight around the
     mask. Besides COCO's own fields an annotation has `model`, `score`, `reviewer` and `detector_bbox`; if its
@@ -120,39 +115,29 @@ def write_coco(  # noqa: PLR0913  # the frames, and a keyword per choice
     writes outer outlines instead of run-length encodings; they are exact except for filled holes.
     """
     with (
-        stage_export(folder, entries=("annotations", "images")) as staging,
-        images or ImageFolder(staging / "images", copy=copy) as placed,
+        open_dataset(folder, entries=("annotations", "images"), **options) as dataset,
         collecting_rarely(),
     ):
-        with CocoFiles(staging, polygons=polygons, categories=categories) as files:
+        with CocoFiles(dataset, polygons=polygons) as files:
             for batch in batched(frames, WRITTEN_AT_ONCE):
                 files.add(batch)
                 for frame in batch:
-                    placed.add(frame.image, name=frame.file_name, store=frame.store)
+                    dataset.place_image(frame)
             files.finish()
-        notes = [*files.notes(), *placed.notes()]
-        return files.check.close(files=files.check.frames + 2, notes=notes)
+        return dataset.close(files=dataset.check.frames + 2, notes=files.notes())
 
 
 class CocoFiles:
     """The two annotation files, with `suffix` in their names. Annotations are written at once; the image records wait in an unnamed temporary
     file, because both files end with the images and the licenses."""
 
-    def __init__(
-        self,
-        staging: Path,
-        *,
-        polygons: bool = False,
-        categories: Sequence[str] = (PERSON,),
-        suffix: str = "",
-        check: ExportCheck | None = None,
-    ) -> None:
-        self.check = check or ExportCheck()
-        self._categories = CategoryNumbers(categories)
+    def __init__(self, dataset: OpenDataset, *, polygons: bool = False, suffix: str = "") -> None:
+        self.check = dataset.check
+        self._categories = CategoryNumbers(dataset.categories)
         self._polygons = polygons
         self._licenses = Licenses()
         self._holes_filled = 0
-        folder = staging / "annotations"
+        staging, folder = dataset.folder, dataset.folder / "annotations"
         with export_errors(staging):
             folder.mkdir(exist_ok=True)
             self._instances = RecordList((folder / f"instances{suffix}.json").open("w+b"), staging)
