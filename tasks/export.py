@@ -9,7 +9,8 @@ from db.frames.dataset import dataset_frames
 from db.runs.queries import latest_run
 from labeling.datasets.records import ExportSummary
 from tasks.execution.context import Context
-from tasks.write_frames import ExportStyle, FrameSet, write_frames
+from tasks.export_in_processes import PartOrder, parts_of_run, processes_for
+from tasks.write_frames import ExportStyle, FrameSet, write_frames, write_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,10 @@ def write_dataset(context: Context, target: str, order: ExportOrder) -> ExportSu
     with context.database.session() as session:
         run = latest_run(session, order.run)
         categories = stored_categories(run.config)
+        if order.style.can_be_in_parts and (processes := processes_for(session, run.id)):
+            part_order = PartOrder(context.home, run.id, order.decisions, categories)
+            with parts_of_run(session, part_order, processes=processes) as parts:
+                return write_parts(parts, target, order.style, categories)
         frames = dataset_frames(session, run.id, context.home, decisions=order.decisions)
         selected = FrameSet(frames, categories, beside={}, is_divided=False)
         return write_frames(selected, target, order.style, context.home)

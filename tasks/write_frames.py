@@ -12,11 +12,13 @@ from configs.export_formats import ExportFormat
 from labeling.datasets.attribution import ATTRIBUTION, Attribution
 from labeling.datasets.face_blur import blur_faces
 from labeling.datasets.formats.coco import write_coco
+from labeling.datasets.formats.coco_parts import CocoPart, write_coco_parts
 from labeling.datasets.formats.registry import SPLIT_WRITERS, WRITERS, DatasetWriter
 from labeling.datasets.licenses import LicenseFilter
 from labeling.datasets.object_store import export_to
 from labeling.datasets.records import DatasetFrame, ExportSummary
 from labeling.datasets.staging import ImageTarget
+from labeling.datasets.writing import WriteOptions
 from labeling.storage.home import Home
 
 Beside = Mapping[str, Callable[[], bytes]]
@@ -35,6 +37,12 @@ class ExportStyle:
     """Patterns of licenses; frames of other videos are left out. Empty: all frames."""
     blur_faces: bool = False
     """Blur the faces of people in the exported images."""
+
+    @property
+    def can_be_in_parts(self) -> bool:
+        """Return whether other processes can make the annotations: nothing of the frames is changed or left out."""
+        is_plain = not (self.polygons or self.license_allow or self.blur_faces)
+        return self.format == "coco" and is_plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +73,33 @@ def write_frames(selected: FrameSet, target: str, style: ExportStyle, home: Home
     with _with_faces_blurred(frames, style, home) as shown:
 
         def write(folder: Path, images: ImageTarget | None) -> ExportSummary:
-            return writer(
-                *(shown, folder),
-                copy=style.copy,
-                images=images,
-                categories=selected.categories,
-                beside=beside,
+            options = WriteOptions(
+                copy=style.copy, images=images, categories=selected.categories, beside=beside
             )
+            return writer(shown, folder, **options)
 
         written = export_to(target, write)
     return replace(written, notes=(*written.notes, *(allowed.notes() if allowed else ())))
+
+
+def write_parts(
+    parts: Iterable[CocoPart], target: str, style: ExportStyle, categories: Sequence[str]
+) -> ExportSummary:
+    """Write parts that other processes made, as COCO: the same files as `write_frames` of the same frames."""
+    attribution = Attribution()
+    beside = {ATTRIBUTION: attribution.page}
+
+    def credited() -> Iterator[CocoPart]:
+        for part in parts:
+            for frame in part.frames:
+                attribution.see(frame)
+            yield part
+
+    def write(folder: Path, images: ImageTarget | None) -> ExportSummary:
+        options = WriteOptions(copy=style.copy, images=images, categories=categories, beside=beside)
+        return write_coco_parts(credited(), folder, **options)
+
+    return export_to(target, write)
 
 
 def _writer(style: ExportStyle, *, is_divided: bool) -> DatasetWriter:

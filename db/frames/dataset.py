@@ -6,6 +6,7 @@ and memory does not grow with the dataset.
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from more_itertools import batched
@@ -61,6 +62,30 @@ class SelectedFrame(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of one video or set of images. All stretches of a run, in order, have all of its frames, each once."""
+
+    video_id: str
+    is_video: bool
+    start: int | None
+    """First time in ms, or first index in a set of images; None: from the beginning."""
+    end: int | None
+    """First time or index after it; None: to the end."""
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Return what holds for its frames, in the form that an index answers."""
+        column = FrameRow.pts_ms if self.is_video else FrameRow.image_index
+        conditions = (
+            [FrameRow.image_index.is_(None)] if self.is_video else [FrameRow.image_index.is_not(None)]
+        )
+        if self.start is not None:
+            conditions.append(column >= self.start)
+        if self.end is not None:
+            conditions.append(column < self.end)
+        return conditions
+
+
+@dataclass(frozen=True, slots=True)
 class FrameChoice:
     """Which frames of a run are chosen."""
 
@@ -69,6 +94,8 @@ class FrameChoice:
     """On columns of frame, video and decision; all must hold."""
     videos: Collection[str] | None = None
     """Only frames of these videos; None: of all."""
+    stretch: Stretch | None = None
+    """Only frames of this stretch of one video; None: whole videos."""
 
 
 def dataset_frames(
@@ -112,10 +139,27 @@ def videos_of_run(session: Session, run_id: str) -> list[str]:
     return sorted(session.scalars(select(ShardRow.video_id).where(ShardRow.run_id == run_id).distinct()))
 
 
+def stretches_of_run(session: Session, run_id: str, *, shards: int) -> list[Stretch]:
+    """Divide the videos of a run, in the order of `videos_of_run`, into stretches of so many shards."""
+    starts: dict[str, list[int]] = {}
+    query = select(ShardRow.video_id, ShardRow.start_ms).where(ShardRow.run_id == run_id)
+    for video_id, start in session.execute(query.order_by(ShardRow.start_ms)):
+        starts.setdefault(video_id, []).append(start)
+    videos = set(session.scalars(select(VideoRow.id).where(VideoRow.kind == "video")))
+    found: list[Stretch] = []
+    for video_id in sorted(starts):
+        cuts = [None, *starts[video_id][shards::shards], None]
+        found += [Stretch(video_id, video_id in videos, start, end) for start, end in pairwise(cuts)]
+    return found
+
+
 def selected_frames(session: Session, run_id: str, choice: FrameChoice) -> Iterator[SelectedFrame]:
     """Read one video after another, each in the order of an index: nothing is sorted."""
     query = _frames_query(choice.decisions).where(*choice.conditions).execution_options(yield_per=PAGE)
-    for video_id in videos_of_run(session, run_id):
+    stretch = choice.stretch
+    if stretch is not None:
+        query = query.where(*stretch.conditions())
+    for video_id in [stretch.video_id] if stretch is not None else videos_of_run(session, run_id):
         if choice.videos is not None and video_id not in choice.videos:
             continue
         parameters = {"run_id": run_id, "video_id": video_id}

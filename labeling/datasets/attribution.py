@@ -32,14 +32,18 @@ class Attribution:
     def watch(self, frames: Iterable[DatasetFrame]) -> Iterator[DatasetFrame]:
         """Yield the frames unchanged."""
         for frame in frames:
-            if frame.video_id not in self._videos:
-                self._videos[frame.video_id] = _Video(
-                    *(frame.title, frame.uploader, frame.source_url),
-                    *(frame.license, frame.license_url, frame.upload_date),
-                )
-                self._frames[frame.video_id] = 0
-            self._frames[frame.video_id] += 1
+            self.see(frame)
             yield frame
+
+    def see(self, frame: DatasetFrame) -> None:
+        """Credit the video of a frame."""
+        if frame.video_id not in self._videos:
+            self._videos[frame.video_id] = _Video(
+                *(frame.title, frame.uploader, frame.source_url),
+                *(frame.license, frame.license_url, frame.upload_date),
+            )
+            self._frames[frame.video_id] = 0
+        self._frames[frame.video_id] += 1
 
     def page(self) -> bytes:
         """Return the page about all frames so far, in the order of their videos."""

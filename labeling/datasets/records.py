@@ -168,6 +168,12 @@ class ExportCheck:
         self._instance_ids.extend([instance.id for instance in kept])
         return kept
 
+    def extend(self, later: "ExportCheck") -> None:
+        """Add what another check counted."""
+        self.empty_masks += later.empty_masks
+        self._frame_ids += later._frame_ids
+        self._instance_ids += later._instance_ids
+
     def close(self, *, files: int, notes: Iterable[str] = ()) -> ExportSummary:
         """Return the summary, or raise `ExportError` if an id occurs twice."""
         _check_unique("frame", self._frame_ids)

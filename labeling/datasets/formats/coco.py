@@ -14,7 +14,7 @@ from labeling.datasets.category_numbers import CategoryNumbers
 from labeling.datasets.formats.coco_lists import Licenses, RecordList
 from labeling.datasets.formats.polygons import edge_outlines
 from labeling.datasets.provenance import describe_origin, number_texts, record_line, to_json
-from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportSummary
+from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportCheck, ExportSummary
 from labeling.datasets.staging import export_errors
 from labeling.datasets.writing import OpenDataset, WriteOptions, open_dataset
 from labeling.runtime.memory import collecting_rarely
@@ -127,16 +127,54 @@ def write_coco(
         return dataset.close(files=dataset.check.frames + 2, notes=files.notes())
 
 
+class AnnotationMaker:
+    """Makes the annotations of frames, and checks the frames."""
+
+    def __init__(
+        self, categories: Sequence[str], *, polygons: bool = False, check: ExportCheck | None = None
+    ) -> None:
+        self.check = check or ExportCheck()
+        self._categories = CategoryNumbers(categories)
+        self._polygons = polygons
+        self._holes_filled = 0
+
+    def make(self, frames: Sequence[DatasetFrame]) -> tuple[list[bytes], list[bytes]]:
+        """Return the records of all instances, and those of the instances with keypoints."""
+        all_records: list[bytes] = []
+        with_pose: list[bytes] = []
+        admitted = [(frame, instance) for frame in frames for instance in self.check.admit(frame)]
+        scores = number_texts([instance.score for _, instance in admitted])
+        for (frame, instance), score in zip(admitted, scores, strict=True):
+            segmentation, category_id = self._segmentation(instance), self._categories.number(instance)
+            record = annotation_record(frame, instance, segmentation, category_id=category_id, score=score)
+            all_records.append(record)
+            if instance.keypoints is not None:
+                with_pose.append(with_keypoints(record, instance.keypoints, frame.size_hw))
+        return all_records, with_pose
+
+    def notes(self) -> list[str]:
+        if not self._polygons:
+            return []
+        return [f"polygons: holes are filled ({self._holes_filled} instances had holes)"]
+
+    def _segmentation(self, instance: DatasetInstance) -> bytes:
+        if not self._polygons:
+            return rle_json(instance.mask)
+        parts: list[list[int]] = [outline.ravel().tolist() for outline in edge_outlines(instance.mask)]
+        drawn = coco_mask.merge(coco_mask.frPyObjects(parts, *instance.mask.size_hw))
+        self._holes_filled += int(coco_mask.area(drawn)) > instance.area_px
+        return to_json(parts).encode("ascii")
+
+
 class CocoFiles:
     """The two annotation files, with `suffix` in their names. Annotations are written at once; the image records wait in an unnamed temporary
     file, because both files end with the images and the licenses."""
 
     def __init__(self, dataset: OpenDataset, *, polygons: bool = False, suffix: str = "") -> None:
-        self.check = dataset.check
+        self._maker = AnnotationMaker(dataset.categories, polygons=polygons, check=dataset.check)
         self._categories = CategoryNumbers(dataset.categories)
         self._polygons = polygons
         self._licenses = Licenses()
-        self._holes_filled = 0
         staging, folder = dataset.folder, dataset.folder / "annotations"
         with export_errors(staging):
             folder.mkdir(exist_ok=True)
@@ -155,18 +193,15 @@ class CocoFiles:
             records.close()
 
     def add(self, frames: Sequence[DatasetFrame]) -> None:
-        all_records: list[bytes] = []
-        with_pose: list[bytes] = []
-        admitted = [(frame, instance) for frame in frames for instance in self.check.admit(frame)]
-        scores = number_texts([instance.score for _, instance in admitted])
-        for (frame, instance), score in zip(admitted, scores, strict=True):
-            segmentation, category_id = self._segmentation(instance), self._categories.number(instance)
-            record = annotation_record(frame, instance, segmentation, category_id=category_id, score=score)
-            all_records.append(record)
-            if instance.keypoints is not None:
-                with_pose.append(with_keypoints(record, instance.keypoints, frame.size_hw))
-        self._instances.add(all_records)
-        self._people.add(with_pose)
+        """Write the records of frames and their instances."""
+        self.add_made(frames, *self._maker.make(frames))
+
+    def add_made(
+        self, frames: Sequence[DatasetFrame], instances: Sequence[bytes], people: Sequence[bytes]
+    ) -> None:
+        """Write the records of frames, and the annotations that were made of their instances."""
+        self._instances.add(instances)
+        self._people.add(people)
         self._images.add([record_line(self._image_record(frame)) for frame in frames])
 
     def finish(self) -> None:
@@ -178,9 +213,7 @@ class CocoFiles:
             annotations.write(b'\n],\n"licenses": ' + licenses + b"}\n")
 
     def notes(self) -> list[str]:
-        if not self._polygons:
-            return []
-        return [f"polygons: holes are filled ({self._holes_filled} instances had holes)"]
+        return self._maker.notes()
 
     def _image_record(self, frame: DatasetFrame) -> dict[str, Any]:
         height, width = frame.size_hw
@@ -192,14 +225,6 @@ class CocoFiles:
             "license": self._licenses.number(frame),
             **describe_origin(frame),
         }
-
-    def _segmentation(self, instance: DatasetInstance) -> bytes:
-        if not self._polygons:
-            return rle_json(instance.mask)
-        parts: list[list[int]] = [outline.ravel().tolist() for outline in edge_outlines(instance.mask)]
-        drawn = coco_mask.merge(coco_mask.frPyObjects(parts, *instance.mask.size_hw))
-        self._holes_filled += int(coco_mask.area(drawn)) > instance.area_px
-        return to_json(parts).encode("ascii")
 
     def _head(self) -> bytes:
         """Return the beginning of both files; without a date, so that the same content gives the same bytes."""
