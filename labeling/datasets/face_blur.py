@@ -24,8 +24,10 @@ RADIUS_PER_SPREAD = 1.8
 RADIUS_PER_SHOULDERS = 0.35
 """Smallest radius in widths of the shoulders: in profile the points of a face lie close together."""
 MIN_RADIUS_PX = 4.0
-HEAD_SHARE = 0.25
-"""Part of the mask's height, from above, that is blurred where no point of the face is known."""
+CERTAIN_FROM = 0.5
+"""Mean confidence of the face's points from which they are believed alone; below, they are often beside the head."""
+HEAD_SHARE = 0.2
+"""Part of the mask's height, from above, that is blurred too where they are not."""
 CELLS = 6
 """Pixels that are left of a face to each side."""
 _JPEG_QUALITY = 95
@@ -52,14 +54,14 @@ def blur_faces(frames: Iterable[DatasetFrame], scratch: Path) -> Iterator[Datase
         if not people:
             yield frame
             continue
-        faces = [face_of(one, frame) for one in people]
+        faces = [face for one in people for face in faces_of(one, frame)]
         path = scratch / frame.file_name
         write_new(path, _blurred_file(frame, faces))
         yield frame._replace(image=path, store=None)
 
 
-def face_of(person: DatasetInstance, frame: DatasetFrame) -> Circle:
-    """Return the circle around a person's face.
+def faces_of(person: DatasetInstance, frame: DatasetFrame) -> list[Circle]:
+    """Return the circles that contain a person's face: around its keypoints, and where these are uncertain, the top of the mask.
 
     Raises:
         ExportError: the person has no keypoints.
@@ -70,10 +72,15 @@ def face_of(person: DatasetInstance, frame: DatasetFrame) -> Circle:
             "found; use a teacher with keypoints, or export without --blur-faces"
         )
     points = np.array(person.keypoints)
+    is_certain = float(points[FACE, 2].mean()) >= CERTAIN_FROM
+    of_points = _around_points(points)
+    return [*([of_points] if of_points else []), *([] if is_certain else [_top_of_mask(person)])]
+
+
+def _around_points(points: NDArray[np.float64]) -> Circle | None:
     known = points[FACE][points[FACE, 2] >= MIN_CONFIDENCE, :2]
     if not len(known):
-        x, y, w, h = person.tight_xywh
-        return Circle(x + w / 2, y + h * HEAD_SHARE / 2, max(w, h * HEAD_SHARE) / 2 + MIN_RADIUS_PX)
+        return None
     center = known.mean(axis=0)
     spread = float(np.linalg.norm(known - center, axis=1).max())
     left, right = points[SHOULDERS]
@@ -81,6 +88,15 @@ def face_of(person: DatasetInstance, frame: DatasetFrame) -> Circle:
     width = float(np.linalg.norm(left[:2] - right[:2])) if has_shoulders else 0.0
     radius = max(RADIUS_PER_SPREAD * spread, RADIUS_PER_SHOULDERS * width, MIN_RADIUS_PX)
     return Circle(float(center[0]), float(center[1]), radius)
+
+
+def _top_of_mask(person: DatasetInstance) -> Circle:
+    """Return the circle around the mask's pixels in the upper `HEAD_SHARE` of its height."""
+    x, y, w, h = (int(side) for side in person.tight_xywh)
+    rows, columns = np.nonzero(person.mask.to_crop((x, y, w, max(1, round(HEAD_SHARE * h)))))
+    center_x, center_y = float(columns.mean()), float(rows.mean())
+    radius = float(np.hypot(columns - center_x, rows - center_y).max()) + 1
+    return Circle(x + center_x, y + center_y, max(radius, MIN_RADIUS_PX))
 
 
 def blur_circle(pixels: NDArray[np.uint8], circle: Circle) -> None:

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from configs.errors import ExportError
-from labeling.datasets.face_blur import blur_faces, face_of
+from labeling.datasets.face_blur import blur_faces, faces_of
 from labeling.datasets.records import DatasetFrame
 from labeling.structures.instances import Keypoints
 from labeling.structures.masks import Mask
@@ -52,7 +52,7 @@ def test_the_face_loses_its_detail_and_the_rest_stays(frame: DatasetFrame, tmp_p
     assert frame.image.read_bytes() == before
     assert blurred.image != frame.image
     old, new = read(frame.image), read(blurred.image)
-    circle = face_of(frame.instances[0], frame)
+    (circle,) = faces_of(frame.instances[0], frame)
     rows, columns = np.ogrid[: SIZE_HW[0], : SIZE_HW[1]]
     inside = (columns - circle.x) ** 2 + (rows - circle.y) ** 2 <= circle.radius**2
     assert circle.radius >= 14
@@ -60,11 +60,17 @@ def test_the_face_loses_its_detail_and_the_rest_stays(frame: DatasetFrame, tmp_p
     assert new[inside].std() < 0.5 * old[inside].std()
 
 
-def test_a_head_without_known_points_is_blurred_above(frame: DatasetFrame) -> None:
-    unseen = frame.instances[0]._replace(keypoints=standing(confidence=0.0))
-    circle = face_of(unseen, frame)
-    assert (circle.x, circle.y) == (60, 20 + 90 / 8)
-    assert circle.radius > 30
+@pytest.mark.parametrize(("confidence", "circles"), [(0.0, 1), (0.3, 2), (0.5, 1)])
+def test_where_the_points_are_uncertain_the_top_of_the_mask_is_blurred_too(
+    confidence: float, circles: int, frame: DatasetFrame
+) -> None:
+    person = frame.instances[0]._replace(keypoints=standing(confidence=confidence))
+    found = faces_of(person, frame)
+    assert len(found) == circles
+    if confidence < 0.5:
+        top = found[-1]
+        assert (top.x, top.y) == pytest.approx((59.5, 28.5))
+        assert top.radius == pytest.approx(1 + np.hypot(29.5, 8.5))
 
 
 def test_a_person_without_keypoints_is_refused_by_name(frame: DatasetFrame, tmp_path: Path) -> None:
