@@ -3,7 +3,7 @@ PYTHON ?= python3
 DEMO ?= maskmill-demo
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 BIN = .venv/bin
-ALL = lite,torch,train,osvos,sam2,review,dev,docs
+ALL = lite,torch,train,osvos,transformers,review,dev,docs
 FAST = not (long or slow or prefect or labelstudio or shared or postgresql or s3)
 
 # Tests and tools start hundreds of Python processes. With this variable, each compiles all libraries again.
@@ -18,7 +18,7 @@ demo: .venv/.core
 test: .venv/.all
 	$(BIN)/python -m pytest -n 3 --dist loadfile
 
-# Unit tests: no servers, networks, real videos, or tests of more than some seconds.
+# Unit tests: no servers, networks, real videos, or tests of more than half a second.
 test-fast: .venv/.all
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m '$(FAST)'
 

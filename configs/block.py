@@ -80,6 +80,8 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_as_names)]
 
 _SHORTHAND = {
     "torchvision": "model",
+    "transformers": "model",
+    "sam": "model",
     "background": "method",
     "masks_folder": "path",
     "http": "url",

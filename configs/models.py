@@ -12,6 +12,7 @@ from configs.block import Block, Fraction01
 from configs.calibration import Calibration
 from configs.categories import PERSON
 from configs.export_formats import ExportFormat
+from configs.licenses import Licenses
 from configs.schedules import Schedules
 from configs.segmenters import SegmenterBlock
 from configs.tracking import MaskTrackingBlock, TrackingBlock
@@ -194,7 +195,7 @@ class Export(Block):
 
 _NOT_IN_THE_OUTCOME = {
     *("review", "schedules", "export", "ingest", "weights_dir", "device", "batch"),
-    *("workers", "runner", "address", "gpu_slots", "camera"),
+    *("workers", "runner", "address", "gpu_slots", "camera", "licenses"),
 }
 
 
@@ -221,6 +222,8 @@ class RunConfig(Block):
     """JPEG quality of kept frames."""
     weights_dir: Path | None = None
     """Folder with weights; None: the cache, to which missing weights are downloaded."""
+    licenses: Licenses = Licenses()
+    """What the licenses of weights must permit."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     batch: int = Field(8, ge=1)
     """Frames per call of a model."""

@@ -1,7 +1,8 @@
 """One config block per kind of refiner, selected by `kind`.
 
 A refiner replaces the masks of a segmenter by better ones. A block has a short form: `matting`, `guided_filter`,
-`guided_filter:0.03` (the radius), `dense_crf`, `flow_smoothing`, `flow_smoothing:2` (the neighbors).
+`guided_filter:0.03` (the radius), `dense_crf`, `flow_smoothing`, `flow_smoothing:2` (the neighbors),
+`sam:facebook/sam2.1-hiera-small`.
 """
 
 from pathlib import Path
@@ -11,6 +12,9 @@ from pydantic import BeforeValidator, Field
 
 from configs.block import Block, Fraction01, expand_shorthand
 from configs.matting import PlateBlock
+
+ModelName = Annotated[str, Field(pattern=r"^[^\x00-\x1f]+$", max_length=500)]
+"""Folder of a model, or its name on the hub of Hugging Face."""
 
 
 class RefinePlateBlock(PlateBlock):
@@ -98,9 +102,29 @@ class FlowSmoothingBlock(Block):
     """As `sampling.shot_threshold`: there are no neighbors beyond a cut."""
 
 
+class SamBlock(Block):
+    """Segment Anything: the network draws each person again, from the box and the surest keypoints.
+
+    Models of `transformers`: SAM, SAM 2, SAM-HQ, EdgeTAM, and SAM 3's tracker.
+    """
+
+    kind: Literal["sam"] = "sam"
+    model: ModelName
+    """Folder that `save_pretrained` wrote, or name on the hub, such as `facebook/sam2.1-hiera-small`."""
+    revision: str | None = None
+    """Commit on the hub; None: the newest. Its files' hash is part of the run in any case."""
+    keypoints: int = Field(3, ge=0, le=17)
+    """Keypoints of the most confidence that are prompts beside the box."""
+    min_confidence: Fraction01 = 0.5
+    """Keypoints of less confidence are no prompts."""
+    min_iou: Fraction01 = 0.5
+    """A mask whose IoU with the truth the network itself expects to be lower is not used."""
+    mask_threshold: Fraction01 = 0.5
+
+
 RefineBlock = Annotated[
     Annotated[
-        MattingRefineBlock | GuidedFilterBlock | DenseCrfBlock | FlowSmoothingBlock,
+        MattingRefineBlock | GuidedFilterBlock | DenseCrfBlock | FlowSmoothingBlock | SamBlock,
         Field(discriminator="kind"),
     ],
     BeforeValidator(expand_shorthand),

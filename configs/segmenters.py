@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from configs.block import Block, Fraction01, Names, expand_shorthand
 from configs.categories import PERSON
-from configs.refinement import RefineBlock
+from configs.refinement import ModelName, RefineBlock
 
 CategoryName = Annotated[str, Field(min_length=1, max_length=50, pattern=r"^\w[\w -]*\w$|^\w$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -67,6 +67,32 @@ class TorchvisionBlock(MaskBlock):
     """Probability above which a pixel belongs to the mask."""
     min_size: int | None = Field(None, ge=32)
     """Detectors only: images are scaled to this shorter side in pixels; None: the model's own."""
+
+
+class TransformersBlock(MaskBlock):
+    """A segmentation network of Hugging Face's `transformers`, with instances or one person map.
+
+    RF-DETR, Mask2Former, MaskFormer, EoMT and DETR find each person; SegFormer and other semantic networks give one
+    mask for all people; SAM 3 finds what `text` names.
+    """
+
+    kind: Literal["transformers"] = "transformers"
+    model: ModelName
+    """Folder that `save_pretrained` wrote, or name on the hub, such as `facebook/mask2former-swin-large-coco-instance`."""
+    revision: str | None = None
+    """Commit on the hub; None: the newest. Its files' hash is part of the run in any case."""
+    text: str = Field("person", min_length=1)
+    """SAM 3 only: what to find."""
+    person_labels: Names = ()
+    """The network's labels of people; empty: `person`, `people`, `human` or `pedestrian`, in any case."""
+    min_score: Fraction01 = 0.5
+    """Instances below this score are dropped."""
+    mask_threshold: Fraction01 = 0.5
+    """Probability above which a pixel belongs to the mask."""
+    min_area: Fraction01 = 0.0001
+    """Masks smaller than this share of the image are dropped."""
+    max_iou: Fraction01 = 0.8
+    """Of masks that overlap by more than this IoU, the one with the best score is kept."""
 
 
 class LiteBlock(MaskBlock):
@@ -228,6 +254,7 @@ KeypointsBlock = Annotated[
 BaseBlock = Annotated[
     Annotated[
         TorchvisionBlock
+        | TransformersBlock
         | LiteBlock
         | SelfieBlock
         | CustomNetworkBlock
@@ -314,7 +341,7 @@ class OsvosBlock(MaskBlock):
     method: Literal["osvos", "sam2"] = "osvos"
     """`osvos`: a network is fine-tuned to each person; `sam2`: SAM 2 is prompted with the expected boxes."""
     sam2: Path | None = None
-    """Folder of a video model of SAM 2, as `transformers` saves it (requires `maskmill[sam2]`)."""
+    """Folder of a video model of SAM 2, as `transformers` saves it (requires `maskmill[transformers]`)."""
     backbone: str = "tf_efficientnet_lite0"
     """Network of `timm` whose feature maps are used."""
     weights: Path | None = None
@@ -346,6 +373,7 @@ class OsvosBlock(MaskBlock):
 SegmenterBlock = Annotated[
     Annotated[
         TorchvisionBlock
+        | TransformersBlock
         | LiteBlock
         | SelfieBlock
         | CustomNetworkBlock

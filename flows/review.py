@@ -77,7 +77,7 @@ def push_reviews(
         row = latest_run(session, run or None)
     find_credentials(context.home.root, look_up=secret_from_prefect)  # before a task that would fail
     settings = settings or Settings.model_validate(row.config.get("review", {}))
-    with hold_lease(context.home, "push-reviews"), context.database.alone(LOCK):
+    with hold_lease(context.home, "push-reviews"), context.database.exclusive(LOCK):
         check_label_studio_task(context)
         plan = plan_push_task(context, row.id, settings, again)
         sent = [push_batch_task(context, plan, settings, batch) for batch in plan.batches]
@@ -96,7 +96,7 @@ def pull_reviews(home: Path = Path(".maskmill")) -> PullSummary:
     """
     context = existing_context(whole_path(home, "home"))
     find_credentials(context.home.root, look_up=secret_from_prefect)  # before a task that would fail
-    with hold_lease(context.home, "pull-reviews"), context.database.alone(LOCK):
+    with hold_lease(context.home, "pull-reviews"), context.database.exclusive(LOCK):
         pulled = pull_task(context)
         propagated = propagate_task(context)
         score_task(context)

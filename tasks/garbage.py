@@ -94,7 +94,7 @@ def collect_garbage(context: Context, ages: Ages, *, run: str | None = None, del
         with context.database.session() as session:
             found = Garbage(deleted=False, runs=_runs(session, ages, run))
         return _add_predictions(context, _add_files(context, found, ages), ages)
-    with context.database.alone("gc"), context.database.alone(LOCK):
+    with context.database.exclusive("gc"), context.database.exclusive(LOCK):
         with context.database.transaction() as session:
             if location := writer_host(session):
                 raise AlreadyRunning(

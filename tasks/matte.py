@@ -111,7 +111,7 @@ def matte_video(
     """
     folder = MatteFolder(order.folder)
     folder.create()
-    with folder.alone():
+    with folder.exclusive():
         try:
             return _matte(folder, order, teacher, method, check)
         except MaskmillError as error:

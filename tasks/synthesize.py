@@ -82,7 +82,7 @@ def synthesize_clips(order: SynthesisOrder, each: EachClip = _no_progress) -> Sy
     backgrounds = find_backgrounds(order.backgrounds, data)
     maker, folder = FakeMotion(cutouts, backgrounds, order.settings), ClipFolder(order.to)
     written = 0
-    with folder.alone():
+    with folder.exclusive():
         folder.claim(_identity(order, cutouts, backgrounds))
         for index in range(order.clips):
             if not folder.has(index):

@@ -133,6 +133,7 @@ def test_files_with_only_boxes_are_compared_as_boxes() -> None:
     assert kinds == {("missing", "1.png"), ("shifted", "2.png"), ("merged", "4.png")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "told"),
     [

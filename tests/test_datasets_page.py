@@ -19,6 +19,7 @@ from tests.tasks.datasets.planting import SIZE_HW, PlantedVideo, correct, plant
 PAGE = (ROOT / "docs" / "datasets.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_make_compare_and_write_versions(
     tmp_path: Path, sqlite_with_tables: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ def soften(person: BoolArray) -> NDArray[np.uint8]:
     return np.asarray(cv2.GaussianBlur(person.astype(np.uint8) * 255, (0, 0), 1.0), dtype=np.uint8)
 
 
+@pytest.mark.slow
 def test_the_command_of_the_page_compares_mattes_and_a_plate(
     frames: list[tuple[RgbImage, BoolArray]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

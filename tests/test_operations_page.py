@@ -57,6 +57,7 @@ def run(line: str) -> None:
         subprocess.run(["bash", "-c", line], check=True)
 
 
+@pytest.mark.slow
 def test_a_home_with_sqlite_is_restored_with_all_rows_and_files(folder: Path) -> None:
     home = Home(folder / ".maskmill")
     plant_run(home, person_frames(3))

@@ -56,6 +56,7 @@ def test_the_pages_have_no_command_that_no_test_runs() -> None:
     assert programs == {"make demo", "make test", "pip install"}
 
 
+@pytest.mark.slow
 def test_make_demo_ends_with_a_summary_a_dataset_and_a_report(tmp_path: Path) -> None:
     if not (ROOT / ".venv" / ".core").exists():
         skip_or_fail("make", "`make demo` would install a second environment here")

@@ -10,7 +10,7 @@ from tests.sharing_out import rank
     [
         ("tests/flows/test_review.py", 0),
         ("tests/flows/test_kill.py", 1),
-        ("tests/labeling/structures/test_masks.py", 2),
+        ("tests/labeling/structures/test_keypoints.py", 2),
     ],
 )
 def test_what_wants_a_label_studio_begins_then_what_is_slow(file: str, expected: int) -> None:

@@ -19,6 +19,7 @@ def run(*words: str) -> Result:
     return CliRunner().invoke(app, words)
 
 
+@pytest.mark.slow
 def test_the_command_of_the_page_makes_clips_and_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

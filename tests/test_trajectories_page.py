@@ -31,6 +31,7 @@ def run(*words: str) -> Result:
     return CliRunner().invoke(app, words)
 
 
+@pytest.mark.slow
 def test_wrong_options_are_refused_before_anything_starts(tmp_path: Path) -> None:
     write_scene(tmp_path)
     people, to = str(tmp_path / "people.txt"), str(tmp_path / "out")

@@ -41,7 +41,7 @@ class Database:
             yield session
 
     @contextmanager
-    def alone(self, name: str) -> Iterator[None]:
+    def exclusive(self, name: str) -> Iterator[None]:
         """Keep other processes out of blocks of this name; the lock ends with the process.
 
         Raises:
@@ -54,8 +54,8 @@ class Database:
                 )
             yield
 
-    def is_alone(self, name: str) -> bool:
-        """Return whether no process is in a block of this name; its lock is removed then."""
+    def remove_free_lock(self, name: str) -> bool:
+        """Remove the lock of this name unless a process is in a block of it; return whether it was removed."""
         with self._locked(name) as is_free:
             pass
         if is_free:

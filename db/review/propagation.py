@@ -293,7 +293,7 @@ def confirmed_tasks(session: Session, project_id: int) -> dict[int, int]:
 
 
 def release_confirmed(session: Session, frame_ids: Iterable[int], *, reopen: Iterable[int] = ()) -> None:
-    """Forget the tasks of confirmed frames that were deleted; those of `reopen` have been started: they are open."""
+    """Forget the tasks of confirmed frames that were deleted. Annotators have started those of `reopen`, which stay open."""
     rows: list[dict[str, object]] = [
         {"frame_id": frame_id, "project_id": None, "task_id": None, "state": "confirmed"}
         for frame_id in frame_ids

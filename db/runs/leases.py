@@ -16,7 +16,7 @@ LEASE_S = 30.0
 """Heartbeat age after which a lease of another machine expires, if its lock is free too."""
 LOST_MACHINE_S = 600.0
 """The same if the lock is still held: the database may wait for a machine that lost its power."""
-MAX_ATTEMPTS = 3
+MAX_CRASHES = 3
 """Worker crashes after which a shard is failed."""
 
 

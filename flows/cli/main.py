@@ -91,6 +91,7 @@ def run(
     """Find and label the hard frames of videos. The same command again continues an interrupted run."""
     from configs.load import load_config
     from configs.shipped import unused_calibration
+    from labeling.segmenters.licenses import require_licenses
     from labeling.segmenters.requirements import require_parts
     from labeling.sources.expand import is_missing_path
 
@@ -107,6 +108,7 @@ def run(
         _preview(specs, run_config, home, as_json=as_json)
         return
     require_parts(run_config)
+    require_licenses(run_config)
     if warning := unused_calibration(run_config):
         warn(warning)
     summary = _generate(specs, run_config, config, home, show_progress=not as_json, retry_failed=retry_failed)

@@ -11,7 +11,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fi
 from configs.errors import DatabaseError, DatabaseUnreachable, OtherDatabase, StorageError, WorkerLost
 from configs.models import RunConfig
 from db.models.core import ShardRow
-from db.runs.leases import MAX_ATTEMPTS, claim_shard, leased_by_others, release_shard, release_shards
+from db.runs.leases import MAX_CRASHES, claim_shard, leased_by_others, release_shard, release_shards
 from db.runs.overview import title_of_shard
 from db.runs.writes import fail_shard
 from flows.runners.select import Workers, make_runner
@@ -140,10 +140,10 @@ class ShardScheduler:
 
     @_retry_unreachable
     def _requeue(self, shard_id: int, lost: WorkerLost) -> None:
-        """Requeue a shard whose worker crashed; fail it after MAX_ATTEMPTS crashes."""
+        """Requeue a shard whose worker crashed; fail it after MAX_CRASHES crashes."""
         with self.context.database.transaction() as session:
             attempts_lost = release_shard(session, shard_id, self.execution.id, worker_lost=True)
-            if attempts_lost >= MAX_ATTEMPTS:
+            if attempts_lost >= MAX_CRASHES:
                 fail_shard(
                     session, shard_id, WorkerLost(f"{attempts_lost} workers crashed on this shard: {lost}")
                 )

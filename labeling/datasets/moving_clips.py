@@ -46,7 +46,7 @@ class ClipFolder:
     root: Path
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """Create the folder, keep other processes out of it, and delete what a killed one left.
 
         Raises:

@@ -59,7 +59,7 @@ class MatteFolder:
                 (self.root / name).mkdir(parents=True, exist_ok=True)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """Let no other process write this folder, and delete the temporary files of a killed one.
 
         Raises:

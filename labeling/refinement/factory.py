@@ -10,12 +10,13 @@ from configs.refinement import (
     GuidedFilterBlock,
     MattingRefineBlock,
     RefineBlock,
+    SamBlock,
 )
 from labeling.refinement.protocol import Refiner
 
 
-def make_refiner(block: RefineBlock) -> Refiner:
-    """Load the refiner that `block` describes.
+def make_refiner(block: RefineBlock, *, device: str = "cpu") -> Refiner:
+    """Load the refiner that `block` describes; `device`, "cpu" or "cuda", is for networks of torch.
 
     Raises:
         ExtraMissing: a library is not installed.
@@ -23,10 +24,7 @@ def make_refiner(block: RefineBlock) -> Refiner:
     """
     match block:
         case MattingRefineBlock():
-            if importlib.util.find_spec("onnxruntime") is None:
-                raise ExtraMissing(
-                    "refine: matting requires onnxruntime, which is not installed: pip install 'maskmill[lite]'"
-                )
+            _require("matting", "lite", "onnxruntime")
             from labeling.refinement.matting import MattingRefiner
 
             return MattingRefiner(block)
@@ -42,4 +40,17 @@ def make_refiner(block: RefineBlock) -> Refiner:
             from labeling.refinement.flow_smoothing import FlowSmoothingRefiner
 
             return FlowSmoothingRefiner(block)
+        case SamBlock():
+            _require("sam", "transformers", "torch", "torchvision", "transformers")
+            from labeling.refinement.sam import SamRefiner
+
+            return SamRefiner(block, device=device)
     assert_never(block)
+
+
+def _require(kind: str, extra: str, *libraries: str) -> None:
+    for library in libraries:
+        if importlib.util.find_spec(library) is None:
+            raise ExtraMissing(
+                f"refine: {kind} requires {library}, which is not installed: pip install 'maskmill[{extra}]'"
+            )

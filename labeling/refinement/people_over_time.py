@@ -18,7 +18,7 @@ LEAST_SHARE = 0.5
 """Least size of a missed person's mask, as a share of its mean size in the neighbors; a smaller one is a remainder at
 pixels that have no consistent flow to the other neighbors."""
 Links = Sequence[tuple[Sequence[Instance], Link]]
-"""Each neighbor's people, and the way to it."""
+"""Each neighbor's people, and the optical flow between the frame and it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +32,7 @@ class MovedFrame:
     weights: FloatMap
     """HxW."""
     softness: float
-    """As for `move_people`."""
+    """Distance up to which contours are averaged, as a share of the longer side of a mask's box."""
 
 
 def move_people(links: Links, *, softness: float = 0.0) -> list[MovedFrame]:

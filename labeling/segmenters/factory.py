@@ -7,6 +7,7 @@ from pathlib import Path
 
 from configs.errors import ConfigError, UnknownModel
 from configs.models import RunConfig
+from configs.refinement import SamBlock
 from configs.segmenters import (
     BackgroundBlock,
     CustomNetworkBlock,
@@ -19,10 +20,12 @@ from configs.segmenters import (
     SegmenterBlock,
     SelfieBlock,
     TorchvisionBlock,
+    TransformersBlock,
 )
 from labeling.refinement.factory import make_refiner
 from labeling.runtime.memory import bound_heaps
 from labeling.runtime.threads import bound_image_threads
+from labeling.segmenters.licenses import require_licenses
 from labeling.segmenters.models import Models, check_calibration
 from labeling.segmenters.protocol import Segmenter
 from labeling.segmenters.refined import RefinedSegmenter
@@ -54,6 +57,7 @@ def forget_models() -> None:
 
 
 def _load(config: RunConfig) -> Models:
+    require_licenses(config)
     turn = threading.Lock()
 
     def make(block: SegmenterBlock) -> SerializedSegmenter:
@@ -94,7 +98,9 @@ def make_segmenter(block: SegmenterBlock, *, weights_dir: Path | None, device: s
         raise ConfigError(
             f"refine: {block.kind}:{segmenter.card.name} gives boxes, which cannot be refined: remove `refine`"
         )
-    return RefinedSegmenter(segmenter, [make_refiner(one) for one in block.refine])
+    uses_torch = any(isinstance(one, SamBlock) for one in block.refine)
+    resolved = resolve_device(device) if uses_torch else "cpu"
+    return RefinedSegmenter(segmenter, [make_refiner(one, device=resolved) for one in block.refine])
 
 
 def _make_unrefined(  # noqa: PLR0911 - one line per kind
@@ -108,6 +114,10 @@ def _make_unrefined(  # noqa: PLR0911 - one line per kind
             return TorchvisionSegmenter(
                 block, weights_dir=weights_dir, device=resolve_device(device), batch=batch
             )
+        case TransformersBlock():
+            from labeling.segmenters.transformers_models import TransformersSegmenter
+
+            return TransformersSegmenter(block, device=resolve_device(device), batch=batch)
         case LiteBlock():
             from labeling.segmenters.lite import LiteSegmenter
 

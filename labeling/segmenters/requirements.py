@@ -17,7 +17,7 @@ _EXTRA_OF = {
     "torch": "torch",
     "torchvision": "torch",
     "timm": "osvos",
-    "transformers": "sam2",
+    "transformers": "transformers",
 }
 _LIBRARIES: dict[str, tuple[str, ...]] = {
     "torchvision": ("torch", "torchvision"),
@@ -27,6 +27,7 @@ _LIBRARIES: dict[str, tuple[str, ...]] = {
     "litert": ("ai_edge_litert",),
     "onnx": ("onnxruntime",),
     "osvos": ("torch", "timm"),
+    "transformers": ("torch", "torchvision", "transformers"),
 }
 _GPU_FILES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
 """Present where there is an NVIDIA driver: Linux, and Linux in Windows."""
@@ -60,7 +61,7 @@ def require_parts(config: RunConfig) -> None:
         WeightsMissing, WeightsCorrupt: weights cannot be downloaded, or are wrong.
     """
     try:
-        for block in _blocks(config):
+        for block in all_blocks(config):
             require_libraries(block)
     except ExtraMissing as exc:
         choice = choose_preset()
@@ -71,7 +72,7 @@ def require_parts(config: RunConfig) -> None:
 
 def required_extras(config: RunConfig) -> set[str]:
     """Return the extras, such as `torch`, that a config's segmenters require."""
-    return {_EXTRA_OF[library] for block in _blocks(config) for library in _libraries_of(block)}
+    return {_EXTRA_OF[library] for block in all_blocks(config) for library in _libraries_of(block)}
 
 
 def choose_preset() -> PresetChoice:
@@ -91,7 +92,8 @@ def choose_preset() -> PresetChoice:
     )
 
 
-def _blocks(config: RunConfig) -> Iterator[SegmenterBlock]:
+def all_blocks(config: RunConfig) -> Iterator[SegmenterBlock]:
+    """Yield the segmenters of a config, and those that they use."""
     for block in config.segmenters().values():
         yield from (block, *_inner(block))
 

@@ -1,5 +1,6 @@
 """Lists of sources: a text file with one source per line, or a CSV table with a header."""
 
+import codecs
 import csv
 import re
 from collections.abc import Iterator
@@ -37,20 +38,26 @@ def read_list(path: Path, passed_over: PassedOverCounter | None = None) -> Itera
     A row of a table names its source in the first of `SPEC_COLUMNS` that it fills; rows without any are counted.
 
     Raises SourceNotFound for an empty list, UnsupportedVideo for a table without a column of sources, and NotAVideo
-    for content that is not UTF-8 text.
+    for content that is neither UTF-8 nor, as Excel's "Unicode text" is, UTF-16 with its mark.
     """
     is_table = path.suffix.lower() in TABLE_SUFFIXES
     counter = passed_over or PassedOverCounter()
     is_empty = True
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding=_encoding_of(path), newline="") as file:
             for row in _read_table(file, path, counter) if is_table else _read_lines(file):
                 is_empty = False
                 yield row
-    except (UnicodeDecodeError, csv.Error) as exc:
+    except (UnicodeError, csv.Error) as exc:
         raise NotAVideo(f"{path}: not a list ({exc}); save it as text in UTF-8") from exc
     if is_empty:
         raise SourceNotFound(f"{path}: the list is empty; write a path or a URL on each line")
+
+
+def _encoding_of(path: Path) -> str:
+    with path.open("rb") as file:
+        starts_as_utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return "utf-16" if starts_as_utf16 else "utf-8-sig"
 
 
 def _read_lines(file: TextIO) -> Iterator[ListRow]:

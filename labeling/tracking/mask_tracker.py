@@ -74,7 +74,7 @@ class _Track:
 
 
 class MaskTracker:
-    """See the module; `update` takes the frames of one clip in order of time."""
+    """Gives people of one clip the tracks that they keep; `update` takes its frames in order of time."""
 
     def __init__(self, block: MaskTrackingBlock) -> None:
         self._block = block

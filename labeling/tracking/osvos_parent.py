@@ -1,6 +1,7 @@
-"""Training of the parent network: any person of labeled images, so that a person's head has a start.
+"""Training of the parent network on people of labeled images; fine-tuning to one person starts from its weights.
 
-As in OSVOS, the fused output is trained, and each stage alone with a weight that falls to 0 during the training.
+As in OSVOS (Caelles et al., 2017), the loss is that of the fused output, plus that of the side output of each stage of
+the backbone with a weight that falls to 0 during the training.
 """
 
 from collections.abc import Sequence

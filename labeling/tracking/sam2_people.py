@@ -50,7 +50,7 @@ def load_sam2(folder: Path) -> Sam2:
         from transformers import Sam2VideoModel, Sam2VideoProcessor
     except ImportError as exc:
         raise ExtraMissing(
-            "method: sam2 requires transformers with SAM 2: pip install 'maskmill[sam2]'"
+            "method: sam2 requires transformers with SAM 2: pip install 'maskmill[transformers]'"
         ) from exc
     if not (folder / "config.json").is_file():
         raise WeightsMissing(

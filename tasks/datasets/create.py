@@ -43,7 +43,7 @@ def create_dataset(context: Context, order: DatasetOrder) -> CreatedDataset:
     check_name(order.name)
     if order.is_frozen:
         order = replace(order, division=replace(order.division, shares=TEST_ONLY))
-    with context.database.alone(LOCK), context.database.session() as session:
+    with context.database.exclusive(LOCK), context.database.session() as session:
         read_consistently(session)
         frames = choose_frames(session, order.query)
         divided = divide_frames(context, session, order, frames)

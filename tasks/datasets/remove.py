@@ -14,7 +14,7 @@ def remove_dataset(context: Context, name: str) -> int:
         ConfigError: there is no dataset of this name.
         AlreadyRunning: a version is being made.
     """
-    with context.database.alone(LOCK), context.database.transaction() as session:
+    with context.database.exclusive(LOCK), context.database.transaction() as session:
         if latest_version(session, name) is None:
             raise ConfigError(f"no dataset {name!r}: `maskmill dataset list` lists them")
         return delete_dataset(session, name)

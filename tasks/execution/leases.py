@@ -107,7 +107,7 @@ def hold_lease(home: Home, flow: str) -> Iterator[Lease]:
     database, host = database_of(home), f"{socket.gethostname()}, process {os.getpid()}"
     lease_id = flow_run.id or uuid.uuid4().hex
     lease = Lease(lease_id, home, flow, host, identify_process(), is_watched=has_server())
-    with database.alone(_lock(lease.id)):
+    with database.exclusive(_lock(lease.id)):
         with database.transaction() as session:
             register_lease(session, lease.id, **lease.row)
         heartbeats = threading.Thread(target=_send_heartbeats, args=(lease,), name="heartbeats", daemon=True)
@@ -117,7 +117,7 @@ def hold_lease(home: Home, flow: str) -> Iterator[Lease]:
         finally:
             lease.end()
             heartbeats.join(HEARTBEAT_S)  # it may be waiting for a server that does not answer
-    database.is_alone(_lock(lease.id))
+    database.remove_free_lock(_lock(lease.id))
 
 
 def cancelled(error: Interrupted) -> Any:
@@ -157,7 +157,7 @@ def recover_stale_leases(home: Home) -> list[ExpiredLease]:
 
 def _judge_by_lock(database: Database, lease: StaleLease, age_s: float) -> tuple[bool, bool]:
     """Return whether the process of a lease is known to be gone, and whether it counts as lost."""
-    if not database.is_alone(_lock(lease.id)):
+    if not database.remove_free_lock(_lock(lease.id)):
         return False, age_s >= LOST_MACHINE_S
     if database.engine.dialect.name == "postgresql":
         return False, age_s >= LEASE_S
@@ -170,7 +170,7 @@ def _expire(database: Database, lease: StaleLease) -> ExpiredLease | None:
         shards = expire_lease(session, lease.id, heartbeat_at=lease.heartbeat_at)
     if shards is None:
         return None
-    database.is_alone(_lock(lease.id))  # removes its file
+    database.remove_free_lock(_lock(lease.id))
     return ExpiredLease(lease.id, lease.host, shards)
 
 

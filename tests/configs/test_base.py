@@ -73,6 +73,7 @@ def test_a_wrong_base_is_an_error_that_names_it(tmp_path: Path, text: str, words
     assert words in str(failed.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_shown_config_is_a_file_of_the_same_run_and_fits_the_schema(name: str, tmp_path: Path) -> None:
     tree = load_tree(name)
@@ -124,6 +125,7 @@ def test_the_best_installed_preset_is_chosen(
     assert requirements.choose_preset().name == chosen
 
 
+@pytest.mark.slow
 def test_init_writes_a_config_that_works_and_replaces_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,6 +112,7 @@ def test_constraints_refuse_bad_rows(url: str) -> None:
     database.close()
 
 
+@pytest.mark.slow
 def test_a_downgrade_removes_all_tables_and_an_upgrade_creates_them_again(url: str) -> None:
     migrate(url, command.upgrade, "head")
     migrate(url, command.downgrade, "base")

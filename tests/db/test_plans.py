@@ -99,6 +99,7 @@ def step_that_reads(steps: list[str], table: str) -> str:
     return next(step for step in steps if f" {table} " in step and ("Scan" in step or step.startswith("S")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decisions", [(), ("review",), ("easy", "accepted")])
 def test_the_hardest_frames_come_in_the_order_of_an_index(
     database: Database, decisions: tuple[str, ...]

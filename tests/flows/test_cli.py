@@ -78,6 +78,7 @@ def test_help_names_the_commands_and_loads_nothing_else() -> None:
     assert set(done.stderr.split()) - TERMINAL == {"configs", "flows"}
 
 
+@pytest.mark.slow
 def test_help_takes_little_longer_than_a_bare_typer_program() -> None:
     """Compare the best of several runs with a bare Typer program, which is the lower bound."""
     bare = "import typer; app = typer.Typer(); app.command()(lambda: None); app(['--help'])"
@@ -179,6 +180,7 @@ def test_the_same_command_again_says_that_nothing_was_to_do() -> None:
     assert "nothing to do" in maskmill("run", "video.mp4", "--config", "scripted.yaml").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -220,6 +222,7 @@ def test_runs_are_listed_the_last_one_worked_on_first() -> None:
     assert maskmill("runs").stdout.count("finished") == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -253,6 +253,7 @@ def test_what_workers_run_is_not_served_too(team: Team) -> None:
     assert not team.deployments()["generate-dataset"].paused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["deploy", "video.mp4", "--pool", "night"], ["worker", "--pool", "night"]])
 @pytest.mark.parametrize(
     ("url", "told"),

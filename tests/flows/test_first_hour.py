@@ -73,6 +73,7 @@ def maskmill(*words: str, code: int = 0, stdin: str = "") -> Result:
     return done
 
 
+@pytest.mark.slow
 def test_a_run_of_which_nothing_was_read_is_not_the_last_one(context: Context) -> None:
     good = make_run(context, scripted())
     empty = make_run(context, scripted(jpeg_quality=90), "mistyped", "nosuch.mp4")
@@ -99,6 +100,7 @@ def test_hard_frames_are_those_of_both_decisions(context: Context) -> None:
     assert "hard" in maskmill("frames", "--decision", "harder", code=2).stderr
 
 
+@pytest.mark.slow
 def test_runs_are_deleted_after_a_question_and_images_of_others_stay(context: Context) -> None:
     first, second = make_run(context, scripted()), make_run(context, scripted(batch=4, jpeg_quality=80))
     images = sorted(file.name for file in context.home.root.rglob("*.jpg"))
@@ -133,6 +135,7 @@ def test_a_run_that_has_work_left_is_the_last_one(context: Context) -> None:
     assert "has no frame yet: run its command again" in maskmill("frames").stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("display", [":0", ""])
 def test_the_report_is_opened_where_there_is_a_browser(
     display: str, context: Context, monkeypatch: pytest.MonkeyPatch
@@ -175,6 +178,7 @@ def test_doctor_ends_with_a_verdict_and_1_if_the_config_cannot_run(tmp_path: Pat
     assert {row["mark"] for row in json.loads(maskmill(*words, "--json", code=1).stdout)} >= {"ok", "FAIL"}
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_would_be_read_and_writes_nothing(context: Context, tmp_path: Path) -> None:
     make_run(context, scripted())
     (tmp_path / "scripted.yaml").write_text(json.dumps(scripted().model_dump(mode="json")))
@@ -213,6 +217,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["status"], ["runs"], ["frames", "--json"], ["config", "show", "lite"]])
 def test_commands_that_only_read_load_little(words: list[str], context: Context) -> None:
     make_run(context, scripted())

@@ -20,6 +20,7 @@ from flows.review import LOCK, pull_reviews, push_reviews
 from labeling.datasets.records import DatasetFrame
 from labeling.review.label_studio.brush_rle import encode_brush
 from labeling.review.label_studio.credentials import TOKEN_VARIABLE, URL_VARIABLE
+from labeling.review.label_studio.project import PROPOSED
 from labeling.storage.home import Home
 from tasks.execution.context import database_of
 from tasks.review.pull import PullSummary
@@ -32,7 +33,7 @@ pytestmark = [pytest.mark.labelstudio, pytest.mark.usefixtures("prefect")]
 
 def teachers_regions(task: dict[str, Any]) -> list[dict[str, Any]]:
     regions: list[dict[str, Any]] = next(
-        prediction["result"] for prediction in task["predictions"] if prediction["model_version"] == "teacher"
+        prediction["result"] for prediction in task["predictions"] if prediction["model_version"] == PROPOSED
     )
     return regions
 
@@ -327,7 +328,7 @@ def test_a_wrong_token_changes_nothing(desk: Desk, monkeypatch: pytest.MonkeyPat
 
 def test_only_one_push_runs_at_a_time(desk: Desk) -> None:
     plant_run(desk.home, person_frames(1))
-    with database_of(desk.home).alone(LOCK), pytest.raises(AlreadyRunning, match="review push"):
+    with database_of(desk.home).exclusive(LOCK), pytest.raises(AlreadyRunning, match="review push"):
         desk.push()
     assert desk.push().sent == 1
 

@@ -124,6 +124,7 @@ def test_a_schedule_fires_by_itself_and_goes_on_where_ctrl_c_stopped_it(service:
     assert summary.counts["sampled"] == 6 * 25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("url", "told"),
     [("", "require a permanent Prefect server"), ("http://127.0.0.1:1/api", "answers at http://127.0.0.1:1")],

@@ -167,6 +167,7 @@ READERS: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", READERS)
 def test_files(tmp_path: Path, kind: str) -> None:
     name, whole, read = READERS[kind]

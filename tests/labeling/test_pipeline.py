@@ -152,6 +152,7 @@ def test_a_mask_that_jumps_is_for_review_and_so_is_the_next(tmp_path: Path) -> N
     assert {row.decision for row in accepted.frames} == {"accepted"}
 
 
+@pytest.mark.slow
 def test_a_mask_that_never_moves_is_for_review(tmp_path: Path) -> None:
     image = textured_scene(3)(0)
     video = write_images(tmp_path / "still.mp4", (image for _ in range(60)), fps=Fraction(2))
@@ -164,6 +165,7 @@ def test_a_mask_that_never_moves_is_for_review(tmp_path: Path) -> None:
     assert {row.decision for row in accepted.frames} == {"accepted"}
 
 
+@pytest.mark.slow
 def test_a_person_who_walks_outside_of_all_masks_is_for_review(tmp_path: Path) -> None:
     """The teacher finds the person who sways, and misses the one who crosses the room."""
     scene, x = textured_scene(3)(0), LEFT_PERSON[0]

@@ -142,6 +142,7 @@ def test_unknown_settings_are_not_warned_of() -> None:
     assert settings_of(card) == {}
 
 
+@pytest.mark.slow
 def test_an_unreadable_image_is_skipped(images: Path) -> None:
     (images / "yards" / "images" / "05.png").write_bytes(b"no image")
     fit = calibrate_on_sets(load_labeled_sets(sets_of(images)), config())
@@ -203,6 +204,7 @@ def test_the_shipped_calibration_trusts_a_sharp_mask_more() -> None:
     assert blurred.frame == sharp.frame
 
 
+@pytest.mark.slow
 def test_figures_are_plain_json(images: Path) -> None:
     fit = calibrate_on_sets(load_labeled_sets(sets_of(images)), config())
     figures = json.loads(json.dumps(fit.figures()))

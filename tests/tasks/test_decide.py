@@ -54,6 +54,7 @@ def lines(context: Context, run_id: str) -> list[object]:
         return list(list_frames(session, run_id, FrameQuery(order="time")))
 
 
+@pytest.mark.slow
 def test_another_threshold_gives_what_a_run_gives_without_inference(context: Context, tmp_path: Path) -> None:
     old = make_run(context, config_of(tmp_path), source=str(tmp_path / "video.mp4"))
     decided = decide_again(context, old, [LOWER])
@@ -66,6 +67,7 @@ def test_another_threshold_gives_what_a_run_gives_without_inference(context: Con
     assert lines(fresh, whole) == lines(context, whole) != lines(context, old)
 
 
+@pytest.mark.slow
 def test_a_new_run_infers_only_what_is_new_and_a_broken_file_is_made_again(
     context: Context, tmp_path: Path
 ) -> None:
@@ -91,6 +93,7 @@ def test_what_decides_nothing_is_refused(context: Context, tmp_path: Path) -> No
         decide_again(context, old, ["sampling.shard_s=10"])
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_new_run(context: Context, tmp_path: Path) -> None:
     old = make_run(context, config_of(tmp_path), source=str(tmp_path / "video.mp4"))
     words = ["decide", old[:6], "--set", LOWER, "--home", str(context.home.root)]

@@ -92,6 +92,7 @@ def predictions(home: Home, run: PlantedRun) -> int:
         return sum(len(session.scalars(select(t).where(t.run_id == run.id)).all()) for t in tables)
 
 
+@pytest.mark.slow
 def test_a_home_without_garbage_stays_as_it_is(home: Home) -> None:
     plant_run(home, person_frames(4))
     make_old(home)
@@ -126,6 +127,7 @@ def test_a_superseded_run_is_deleted_with_the_images_of_its_own(home: Home) -> N
     assert len(images(home)) == 5
 
 
+@pytest.mark.slow
 def test_a_deleted_run_can_be_made_again(home: Home) -> None:
     old, _ = two_runs(home)
     before = dump_rows(home.root)
@@ -138,6 +140,7 @@ def test_a_deleted_run_can_be_made_again(home: Home) -> None:
     assert images(home) == referred(home)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("days", [99, 101])
 def test_a_run_is_superseded_by_age_and_a_later_finished_run(home: Home, days: float) -> None:
     old, _ = two_runs(home)
@@ -152,6 +155,7 @@ def test_a_run_without_a_finished_successor_stays(home: Home) -> None:
     assert collect_garbage(open_context(home), Ages(runs=1)).runs == []
 
 
+@pytest.mark.slow
 def test_a_run_sent_for_review_stays_even_if_named(home: Home) -> None:
     old, _ = two_runs(home)
     with database_of(home).transaction() as session:
@@ -171,6 +175,7 @@ def test_a_named_run_is_deleted_whatever_its_age(home: Home) -> None:
     assert len(images(home)) == 8
 
 
+@pytest.mark.slow
 def test_nothing_is_deleted_while_a_run_is_in_progress(home: Home) -> None:
     two_runs(home)
     before = images(home) | litter(home)
@@ -189,7 +194,7 @@ def test_nothing_is_deleted_while_a_run_is_in_progress(home: Home) -> None:
 
 def test_one_collection_at_a_time(home: Home) -> None:
     plant_run(home, person_frames(1))
-    with database_of(home).alone("gc"), pytest.raises(AlreadyRunning):
+    with database_of(home).exclusive("gc"), pytest.raises(AlreadyRunning):
         collect_garbage(open_context(home), Ages(), delete=True)
 
 

@@ -103,6 +103,7 @@ def test_a_folder_is_the_source_of_every_set_with_its_images(home: Home, tmp_pat
     assert credits(home) == dict.fromkeys(whole.videos, (None, "CC0"))  # "all" is the first by name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", ["nothing", "an empty file", "no video"])
 def test_a_list_row_that_is_retried_alone_keeps_license_and_title(
     home: Home, tmp_path: Path, before: str, monkeypatch: pytest.MonkeyPatch
@@ -143,6 +144,7 @@ def test_a_title_in_a_list_takes_precedence_over_the_page_on_retry(home: Home, t
     assert credits(home) == {found.videos[0]: ("Mine", "CC0")}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_images_with_too_many_pixels_are_passed_over_and_the_others_kept(home: Home, tmp_path: Path) -> None:
     write_images(tmp_path / "images", 1)
@@ -154,6 +156,7 @@ def test_images_with_too_many_pixels_are_passed_over_and_the_others_kept(home: H
     assert "ingest.max_pixels" in reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["images", "walk.mp4"])
 def test_a_source_of_too_many_pixels_is_refused_by_the_name_of_the_limit(
     home: Home, tmp_path: Path, source: str

@@ -87,6 +87,7 @@ def whole(video: Path, network: StaticCamera, tmp_path_factory: pytest.TempPathF
     return folder
 
 
+@pytest.mark.slow
 def test_every_frame_has_its_images_and_the_result_is_complete(
     video: Path, network: StaticCamera, tmp_path: Path
 ) -> None:
@@ -119,6 +120,7 @@ def test_every_frame_has_its_images_and_the_result_is_complete(
     assert not list(out.rglob(".*"))
 
 
+@pytest.mark.slow
 def test_the_same_order_again_does_nothing(video: Path, network: StaticCamera, tmp_path: Path) -> None:
     out = tmp_path / "walk"
     first = matte_video(order_of(video, out), find_walker(), network, go_on)
@@ -129,6 +131,7 @@ def test_the_same_order_again_does_nothing(video: Path, network: StaticCamera, t
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
+@pytest.mark.slow
 def test_another_background_or_format_is_only_encoded_again(
     video: Path, network: StaticCamera, tmp_path: Path
 ) -> None:
@@ -145,6 +148,7 @@ def test_another_background_or_format_is_only_encoded_again(
     assert "walk.webm" in (out / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_other_settings_and_another_video_are_refused_and_nothing_changes(
     video: Path, network: StaticCamera, tmp_path: Path
 ) -> None:
@@ -200,6 +204,7 @@ def test_a_video_of_one_pixel_and_a_missing_one_are_refused_in_words(
     assert (state["stage"], state["error"]["code"]) == ("failed", "unsupported_video")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calls", [1, 2, 3, 4, 6, 9, 20])
 def test_a_cancelled_matte_continues_with_the_same_bytes(
     video: Path, network: StaticCamera, whole: Path, tmp_path: Path, calls: int
@@ -215,6 +220,7 @@ def test_a_cancelled_matte_continues_with_the_same_bytes(
     assert one["frames"] == other["frames"]
 
 
+@pytest.mark.slow
 def test_after_a_full_disk_the_same_order_continues(
     video: Path, network: StaticCamera, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -324,6 +330,7 @@ def test_a_killed_matte_of_a_moving_camera_continues_with_the_same_bytes(
     assert not (out / STATE).exists()
 
 
+@pytest.mark.slow
 def test_a_moving_camera_has_no_plate(temporal_weights: Path, video: Path, tmp_path: Path) -> None:
     method = MovingCamera(TemporalNetwork(temporal_weights))
     order = order_of(video, tmp_path / "out", camera="moving")
@@ -335,6 +342,7 @@ def test_a_moving_camera_has_no_plate(temporal_weights: Path, video: Path, tmp_p
     assert len(list((tmp_path / "out" / "alpha").iterdir())) == FRAMES
 
 
+@pytest.mark.slow
 def test_a_matte_of_the_other_kind_of_camera_is_refused(
     temporal_weights: Path, network: StaticCamera, video: Path, tmp_path: Path
 ) -> None:

@@ -92,7 +92,7 @@ def test_a_folder_of_other_settings_is_refused(people: Path, tmp_path: Path) -> 
 
 
 def test_a_folder_that_another_process_writes_is_refused(people: Path, tmp_path: Path) -> None:
-    with ClipFolder(tmp_path / "out").alone(), pytest.raises(AlreadyRunning, match="name another --to"):
+    with ClipFolder(tmp_path / "out").exclusive(), pytest.raises(AlreadyRunning, match="name another --to"):
         make(tmp_path / "out", people, clips=1)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from configs.load import validate_config
@@ -48,6 +49,7 @@ def label(video: Path, home: Home, order: Sequence[int]) -> dict[str, list[tuple
     return dump_rows(home.root)
 
 
+@pytest.mark.slow
 def test_the_order_of_shards_and_repeated_ones_change_no_row(tmp_path: Path) -> None:
     video = write_images(tmp_path / "v.mp4", map(draw, range(40)), fps=Fraction(10))
     rows = label(video, Home(tmp_path / "a"), [0, 1, 2, 3])

@@ -89,6 +89,7 @@ def read(made: TrainingOrder) -> TrainingData:
     return data
 
 
+@pytest.mark.slow
 def test_each_kind_of_data_set_gives_cutouts(tmp_path: Path) -> None:
     masks, coco = make_mask_export(tmp_path / "masks"), make_coco_export(tmp_path / "coco")
     rgba, sets = make_cutouts(tmp_path / "rgba"), tmp_path / "sets.yaml"
@@ -106,6 +107,7 @@ def test_people_are_spread_over_the_images_up_to_the_limit(tmp_path: Path) -> No
     assert len(read(order(tmp_path, make_mask_export(tmp_path / "masks"), settings=settings)).cutouts) == 2
 
 
+@pytest.mark.slow
 def test_bad_data_sets_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     empty, yolo = tmp_path / "empty", tmp_path / "yolo"
     empty.mkdir()

@@ -11,8 +11,8 @@ from labeling.structures.instances import COCO_KEYPOINTS
 IMAGE, MASKS, KEYPOINTS, VERDICT, NOTE = "image", "masks", "keypoints", "verdict", "note"
 """Names of the page's controls: `to_name` and `from_name` of every result."""
 
-TEACHER, STUDENT = "teacher", "student"
-"""Versions of the two predictions. Label Studio starts new annotations from one version per project, so
+PROPOSED, COMPARED = "proposed masks", "another model"
+"""Versions of the two predictions, the teacher's and the student's, as annotators read them. Label Studio starts new annotations from one version per project, so
 these are the same for every model; the task's data names the models."""
 
 VERDICTS = (
@@ -146,7 +146,7 @@ def numbered_label(settings: Review, position: int) -> str:
 
 def student_label(settings: Review) -> str:
     """Return the label of the student's mask, which always differs from a person's."""
-    return "student" if settings.label != "student" else "student's"
+    return COMPARED if settings.label != COMPARED else f"{COMPARED}'s"
 
 
 def label_config(settings: Review) -> str:

@@ -113,7 +113,7 @@ def _read_mask(result: _Result, size_hw: tuple[int, int], settings: Review) -> M
         raise LabelStudioError(f"its type is {result.type}; only brush masks and keypoints are read")
     if result.labels == [student_label(settings)]:
         raise LabelStudioError(
-            "it is the student's mask, which is shown only for comparison; delete or relabel it"
+            "it is the other model's mask, which is shown only for comparison; delete or relabel it"
         )
     if result.labels != [settings.label] and _number(result, settings) is None:
         labels = ", ".join(map(str, result.labels)) or "missing"

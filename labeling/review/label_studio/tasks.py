@@ -11,11 +11,11 @@ from configs.errors import LabelStudioError
 from configs.models import Review
 from labeling.review.label_studio.brush_rle import encode_brush
 from labeling.review.label_studio.project import (
+    COMPARED,
     IMAGE,
     KEYPOINTS,
     MASKS,
-    STUDENT,
-    TEACHER,
+    PROPOSED,
     numbered_label,
     student_label,
 )
@@ -25,7 +25,7 @@ from labeling.structures.masks import Mask
 
 STUDENT_REGION = "student"
 """Region id of the student's mask."""
-_FORMAT = 3
+_FORMAT = 4
 """Increase it with every change to the predictions, so that open tasks are replaced."""
 _KEYPOINT_SIZE = 0.5
 """Radius of a keypoint in per cent of the image's width."""
@@ -51,7 +51,7 @@ def make_task(item: ReviewItem, settings: Review, image_url: str) -> dict[str, A
     predictions = []
     if settings.show_student and item.student:
         region = _brush_region(STUDENT_REGION, item.student, student_label(settings))
-        predictions.append({"model_version": STUDENT, "score": item.iou, "result": [region]})
+        predictions.append({"model_version": COMPARED, "score": item.iou, "result": [region]})
     predictions.append(_teacher_prediction(item, settings))
     return {"data": _task_data(item, settings, image_url), "predictions": predictions}
 
@@ -162,7 +162,7 @@ def _teacher_prediction(item: ReviewItem, settings: Review) -> dict[str, Any]:
         _keypoint_region(person, index) for person in people for index in shown_keypoints(person, settings)
     ]
     score = min((person.score for person in people), default=0.0)
-    return {"model_version": TEACHER, "score": score, "result": result}
+    return {"model_version": PROPOSED, "score": score, "result": result}
 
 
 def _brush_region(name: str, mask: Mask, label: str) -> dict[str, Any]:

@@ -182,12 +182,12 @@ def test_a_transaction_that_reads_first_waits_for_another_writer(sqlite_url: str
 
 def test_a_block_excludes_others_of_the_same_name(url: str) -> None:
     database, other = open_database(url), open_database(url)
-    with database.alone("review push"):
-        with pytest.raises(AlreadyRunning, match="another review push"), other.alone("review push"):
+    with database.exclusive("review push"):
+        with pytest.raises(AlreadyRunning, match="another review push"), other.exclusive("review push"):
             pass
-        with other.alone("review pull"):
+        with other.exclusive("review pull"):
             pass
-    with other.alone("review push"):
+    with other.exclusive("review push"):
         pass
     database.close()
     other.close()
@@ -196,7 +196,7 @@ def test_a_block_excludes_others_of_the_same_name(url: str) -> None:
 def test_a_lock_on_an_unreachable_server_is_an_error() -> None:
     pytest.importorskip("psycopg")
     database = Database("postgresql+psycopg://me@127.0.0.1:1/x")
-    with pytest.raises(DatabaseUnreachable, match="run it again"), database.alone("review push"):
+    with pytest.raises(DatabaseUnreachable, match="run it again"), database.exclusive("review push"):
         pass
     database.close()
 
@@ -204,17 +204,17 @@ def test_a_lock_on_an_unreachable_server_is_an_error() -> None:
 def test_a_lock_is_free_as_soon_as_its_block_ends(url: str) -> None:
     database = open_database(url)
     for _ in range(30):
-        with database.alone("review push"):
+        with database.exclusive("review push"):
             pass
-        assert database.is_alone("review push")
+        assert database.remove_free_lock("review push")
     database.close()
 
 
 def test_an_error_in_the_block_releases_the_lock(url: str) -> None:
     database, other = open_database(url), open_database(url)
-    with pytest.raises(ZeroDivisionError), database.alone("review push"):
+    with pytest.raises(ZeroDivisionError), database.exclusive("review push"):
         raise ZeroDivisionError
-    with other.alone("review push"):
+    with other.exclusive("review push"):
         pass
     database.close()
     other.close()
@@ -223,12 +223,13 @@ def test_an_error_in_the_block_releases_the_lock(url: str) -> None:
 HOLD_LOCK = """
 import sys, time
 from db.connection.database import open_database
-with open_database(sys.argv[1]).alone("review push"):
+with open_database(sys.argv[1]).exclusive("review push"):
     print("alone", flush=True)
     time.sleep(600)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_releases_its_lock(url: str) -> None:
     open_database(url).close()
     with Popen([sys.executable, "-c", HOLD_LOCK, url], stdout=PIPE, text=True) as process:
@@ -236,14 +237,14 @@ def test_a_killed_process_releases_its_lock(url: str) -> None:
         assert process.stdout.readline() == "alone\n"
         database = open_database(url)
         try:
-            with pytest.raises(AlreadyRunning), database.alone("review push"):
+            with pytest.raises(AlreadyRunning), database.exclusive("review push"):
                 pass
         finally:
             process.kill()
     for attempt in Retrying(
         retry=retry_if_exception_type(AlreadyRunning), wait=wait_fixed(0.1), stop=stop_after_delay(30)
     ):
-        with attempt, database.alone("review push"):  # PostgreSQL notices it a moment later
+        with attempt, database.exclusive("review push"):  # PostgreSQL notices it a moment later
             pass
     database.close()
 

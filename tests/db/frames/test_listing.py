@@ -116,6 +116,7 @@ def listed(database: Database, query: FrameQuery) -> list[int]:
         return [row.id for row in list_frames(session, "this", query)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [1, 10, len(FRAMES) - 30, len(FRAMES), None])
 def test_the_hardest_frames_come_first_and_uncompared_ones_last(
     database: Database, limit: int | None

@@ -98,6 +98,7 @@ def test_the_outbox_holds_the_frames_to_review_by_priority(home: Home) -> None:
         assert len(session.scalars(select(ReviewRow)).all()) == 4
 
 
+@pytest.mark.slow
 def test_a_frame_in_sending_is_neither_lost_nor_sent_twice(home: Home) -> None:
     first, second = (run := plant_run(home, person_frames(2))).frames
     with database_of(home).transaction() as session:

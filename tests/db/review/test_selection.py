@@ -50,6 +50,7 @@ def mark(home: Home, frame_ids: Sequence[int], state: str) -> None:
         session.execute(update(ReviewRow).where(ReviewRow.frame_id.in_(frame_ids)).values(state=state))
 
 
+@pytest.mark.slow
 def test_frames_of_different_shots_are_sent_by_priority(home: Home) -> None:
     run = plant(home, [missed_person(10, height, shot=None) for height in (40, 100, 20, 60)])
     choice = choose(home, run)
@@ -57,6 +58,7 @@ def test_frames_of_different_shots_are_sent_by_priority(home: Home) -> None:
     assert choice.passed_over == SkippedFrames(0, 0, 0)
 
 
+@pytest.mark.slow
 def test_only_the_first_of_near_identical_frames_is_ever_sent(home: Home) -> None:
     run = plant(
         home, [missed_person(10, 76), missed_person(10, 80), missed_person(100), missed_person(10, 78)]
@@ -125,6 +127,7 @@ def test_the_limit_per_shot_covers_all_pushes(home: Home) -> None:
     assert (positions(run, then), then.passed_over) == ([1, 4], SkippedFrames(0, 2, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_after", [0, 1, 4, 9])
 def test_a_killed_push_resumes_with_the_same_choice(
     home: Home, killed_after: int, monkeypatch: pytest.MonkeyPatch

@@ -93,6 +93,7 @@ def numbers(database: Database, run_id: str) -> list[tuple[int | None, int, int 
         return list(session.execute(query).tuples())
 
 
+@pytest.mark.slow
 def test_any_order_of_shards_gives_the_same_numbers(database: Database) -> None:
     labeled = [_shard(position, people) for position, people in enumerate(SHARDS)]
     expected = [

@@ -41,6 +41,7 @@ def stored(database: Database) -> list[tuple[Any, ...]]:
         return list(session.execute(select(*FrameRow.__table__.c).order_by(FrameRow.id)).tuples())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", SIZES)
 def test_a_repeated_insert_stores_the_same_rows(database: Database, count: int) -> None:
     rows = frames(count)
@@ -51,6 +52,7 @@ def test_a_repeated_insert_stores_the_same_rows(database: Database, count: int) 
     assert stored(database) == [tuple(row[name] for name in columns) for row in rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", SIZES)
 def test_only_named_columns_are_filled_and_updated(database: Database, count: int) -> None:
     with database.transaction() as session:
@@ -67,6 +69,7 @@ def test_only_named_columns_are_filled_and_updated(database: Database, count: in
     assert found == {(64, None, 9.0, frames(1)[0]["name"])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", SIZES)
 def test_the_last_of_two_rows_with_one_key_is_stored(database: Database, count: int) -> None:
     with database.transaction() as session:

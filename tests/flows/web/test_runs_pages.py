@@ -50,6 +50,7 @@ def test_a_home_without_runs_says_how_to_start_one(idle: httpx.Client) -> None:
     assert not list(Path().glob("maskmill.db"))
 
 
+@pytest.mark.slow
 def test_runs_are_listed_with_links_to_frames_and_report(browser: httpx.Client, run: PlantedRun) -> None:
     page = browser.get("/runs").text
     assert f'href="/runs/{run.id}"' in page
@@ -59,6 +60,7 @@ def test_runs_are_listed_with_links_to_frames_and_report(browser: httpx.Client, 
     assert "script" not in report.headers["content-security-policy"]
 
 
+@pytest.mark.slow
 def test_pages_of_a_gallery_show_each_frame_once(browser: httpx.Client, run: PlantedRun) -> None:
     first = browser.get(f"/runs/{run.id}").text
     (following,) = re.findall(r'id="next" href="([^"]+)"', first)
@@ -69,6 +71,7 @@ def test_pages_of_a_gallery_show_each_frame_once(browser: httpx.Client, run: Pla
     assert sorted(frames) == sorted(run.frames)
 
 
+@pytest.mark.slow
 def test_filters_choose_frames(browser: httpx.Client, run: PlantedRun) -> None:
     assert shown_frames(browser.get(f"/runs/{run.id}?decision=easy").text) == [run.frames[-1]]
     assert shown_frames(browser.get(f"/runs/{run.id}?low=1").text) == [run.frames[-1]]
@@ -77,6 +80,7 @@ def test_filters_choose_frames(browser: httpx.Client, run: PlantedRun) -> None:
     assert "No frame matches" in browser.get(f"/runs/{run.id}?video={'0' * 64}").text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "query",
     [
@@ -95,6 +99,7 @@ def test_hostile_filters_are_harmless(browser: httpx.Client, run: PlantedRun, qu
     assert "<script>" not in answer.text
 
 
+@pytest.mark.slow
 def test_a_frame_has_layers_over_its_image(browser: httpx.Client, run: PlantedRun) -> None:
     address = f"/runs/{run.id}/frames/{run.frames[0]}"
     page = browser.get(address).text
@@ -116,6 +121,7 @@ def test_a_frame_has_layers_over_its_image(browser: httpx.Client, run: PlantedRu
     assert browser.get(f"{address}/thumbnail.jpg").content.startswith(b"\xff\xd8")
 
 
+@pytest.mark.slow
 def test_unknown_frames_runs_and_layers_are_answered_in_words(browser: httpx.Client, run: PlantedRun) -> None:
     for address in (
         f"/runs/{run.id}/frames/1",

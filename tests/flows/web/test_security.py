@@ -22,6 +22,7 @@ def guarded(tmp_path: Path) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil", "", "[::1", "10.0.0.1"]
 )
@@ -35,6 +36,7 @@ def test_names_of_this_machine_are_allowed(idle: httpx.Client, host: str) -> Non
     assert idle.get("/api/jobs", headers={"host": host}).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "headers",
     [
@@ -81,6 +83,7 @@ def test_without_the_token_only_the_sign_in_page_is_shown(guarded: httpx.Client,
     assert upload(guarded, ("a.mp4", video)).status_code == 401
 
 
+@pytest.mark.slow
 def test_programs_send_the_token_in_a_header(guarded: httpx.Client) -> None:
     assert guarded.get("/api/jobs", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
     begin = time.monotonic()

@@ -45,6 +45,7 @@ def all_files(home: Path) -> set[str]:
     return {path.name for path in home.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pack", ["clips.zip", "clips.tar", "clips.tar.gz", "clips.tgz", "clips.tar.xz"])
 def test_the_videos_of_an_archive_are_processed(
     idle: httpx.Client, video: bytes, tmp_path: Path, pack: str
@@ -140,6 +141,7 @@ def test_the_disk_is_not_filled(tmp_path: Path, video: bytes) -> None:
         assert "no space left" in answer.json()["error"]["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
@@ -178,6 +180,7 @@ def test_a_job_of_refused_files_only_says_why(idle: httpx.Client) -> None:
     assert problems(job) == {"notes.txt": "not_a_video", "empty.mp4": "empty"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -215,6 +218,7 @@ def test_backgrounds_are_a_color_blur_or_a_file(idle: httpx.Client, video: bytes
     assert idle.post("/api/jobs", files=wrong).status_code == 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "body"),
     [

@@ -99,6 +99,7 @@ def three_kinds_of_unseen_pixels() -> tuple[list[RgbImage], list[BoolArray]]:
     return images, masks
 
 
+@pytest.mark.slow
 def test_unseen_pixels_come_from_other_frames_then_least_motion_then_inpainting(tmp_path: Path) -> None:
     images, masks = three_kinds_of_unseen_pixels()
     plate = plate_of(images, masks, tmp_path, PlateBlock(samples=10))
@@ -122,6 +123,7 @@ def test_unseen_pixels_come_from_other_frames_then_least_motion_then_inpainting(
     assert "6.7% was found in other frames, 6.7% taken where least moves, 6.7% inpainted" in plate.warnings[0]
 
 
+@pytest.mark.slow
 def test_a_covered_coat_is_kept_and_a_person_who_sways_is_inpainted_under_noise(tmp_path: Path) -> None:
     background, clothes = texture(), texture(seed=2)
     images = []
@@ -137,6 +139,7 @@ def test_a_covered_coat_is_kept_and_a_person_who_sways_is_inpainted_under_noise(
     assert gray_error(plate.rgb, background, columns(57, 93)) < 4
 
 
+@pytest.mark.slow
 def test_no_other_frame_is_searched_if_the_samples_show_everything_or_the_search_is_off(
     tmp_path: Path,
 ) -> None:
@@ -176,6 +179,7 @@ def test_a_clip_without_people_gives_its_median(tmp_path: Path) -> None:
     assert plate.valid.all()
 
 
+@pytest.mark.slow
 def test_a_person_who_stands_in_60_percent_of_the_samples_leaves_no_trace(tmp_path: Path) -> None:
     background = texture()
     person = columns(100, 130)
@@ -196,6 +200,7 @@ def test_a_person_who_stands_in_60_percent_of_the_samples_leaves_no_trace(tmp_pa
     assert (still.coverage[person] == Coverage.LEAST_MOTION).any()
 
 
+@pytest.mark.slow
 def test_the_least_motion_plate_needs_no_masks_for_people_who_walk(tmp_path: Path) -> None:
     background = texture()
     images, masks = walk(background, 40)
@@ -217,6 +222,7 @@ def test_drifting_light_is_removed_before_the_median(tmp_path: Path) -> None:
     assert errors[1] > 2
 
 
+@pytest.mark.slow
 def test_a_shaking_camera_is_stabilized(tmp_path: Path) -> None:
     margin, size_hw = 16, (180, 320)
     wide = texture(size_hw=(size_hw[0] + 2 * margin, size_hw[1] + 2 * margin))
@@ -255,6 +261,7 @@ def test_a_cut_to_another_scene_is_refused(tmp_path: Path) -> None:
         plate_of(images, [EMPTY] * 20, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_pan_is_refused(tmp_path: Path) -> None:
     wide = texture(size_hw=(96, 1000))
     images = [np.ascontiguousarray(wide[:, left : left + 240]) for left in range(0, 760, 40)]

@@ -81,6 +81,7 @@ def images_of(*things: Draw, count: int = 60) -> NDArray[np.uint8]:
     return np.array(images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [clock, boxed_clock, counter, dot, spinner])
 @pytest.mark.parametrize("beside", [nothing, standing, walking])
 def test_what_changes_in_few_shapes_all_the_time_is_an_overlay(draw: Draw, beside: Draw) -> None:

@@ -54,6 +54,7 @@ def test_the_median_of_seen_samples_is_that_of_a_sort(count: int, highest: int) 
     assert np.array_equal(masked_median(stack), slow_masked_median(stack, everything))
 
 
+@pytest.mark.slow
 @given(st.integers(1, 9), st.integers(1, 20), st.integers(0, 2**32 - 1), st.sampled_from([2, 40, 255]))
 def test_median_and_mean_of_seen_samples_are_those_of_numpy(
     count: int, rows: int, seed: int, highest: int

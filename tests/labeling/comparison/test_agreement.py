@@ -173,6 +173,7 @@ def slow_best_sum(teacher: list[BoolArray], student: list[BoolArray]) -> float:
     return max((sum(eligible[i][j] for i, j in enumerate(way)) for way in ways), default=0.0)
 
 
+@pytest.mark.slow
 @given(sides())
 def test_no_other_pairing_is_better(both: Sides) -> None:
     assume(both[0] or both[1])
@@ -184,6 +185,7 @@ def test_no_other_pairing_is_better(both: Sides) -> None:
         assert match.iou == (teacher & student).sum() / (teacher | student).sum() >= 0.5
 
 
+@pytest.mark.slow
 @given(sides())
 def test_ious_lie_between_0_and_1_and_are_symmetric(both: Sides) -> None:
     assume(both[0] or both[1])
@@ -196,6 +198,7 @@ def test_ious_lie_between_0_and_1_and_are_symmetric(both: Sides) -> None:
     assert (itself.iou, itself.boundary_iou, itself.is_hard) == (1.0, 1.0, False)
 
 
+@pytest.mark.slow
 @given(sides())
 def test_with_scores_of_one_the_expected_iou_is_the_iou(both: Sides) -> None:
     assume(both[0] or both[1])
@@ -270,6 +273,7 @@ def test_an_object_of_another_category_in_a_mask_is_no_merge() -> None:
     assert "merge" not in {mismatch.cause for mismatch in merged.mismatches}
 
 
+@pytest.mark.slow
 @given(sides())
 def test_one_category_of_any_name_agrees_as_people_do(both: Sides) -> None:
     assume(both[0] or both[1])

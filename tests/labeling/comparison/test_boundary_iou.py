@@ -42,6 +42,7 @@ def test_a_mask_agrees_with_itself(image: BoolArray) -> None:
     assert boundary_iou(mask, mask) == 1.0
 
 
+@pytest.mark.slow
 @given(sides(most=2))
 def test_small_images_agree_with_erosion(both: tuple[list[BoolArray], list[BoolArray]]) -> None:
     for first in both[0]:

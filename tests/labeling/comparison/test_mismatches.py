@@ -1,6 +1,7 @@
 """Causes of mismatches: drawn by hand, then against a second implementation on pixels."""
 
 import numpy as np
+import pytest
 from hypothesis import assume, given
 
 from configs.models import Agreement
@@ -192,6 +193,7 @@ def test_a_semantic_students_boundary_excludes_missed_people_and_extra_parts() -
     assert causes(loose) == [*causes(named), ("boundary", (0,), (0,))]
 
 
+@pytest.mark.slow
 @given(sides())
 def test_causes_are_those_of_the_second_implementation(both: Sides) -> None:
     assume(both[0] or both[1])
@@ -219,6 +221,7 @@ def random_people(seed: int) -> Sides:
     return teacher, student
 
 
+@pytest.mark.slow
 def test_causes_of_random_people_are_those_of_the_second_implementation() -> None:
     seen: dict[str, int] = {}
     for seed in range(150):
@@ -230,6 +233,7 @@ def test_causes_of_random_people_are_those_of_the_second_implementation() -> Non
     assert min(seen.get(cause, 0) for cause in SWAPPED) >= 10, seen
 
 
+@pytest.mark.slow
 @given(sides())
 def test_each_instance_has_at_most_one_cause(both: Sides) -> None:
     assume(both[0] or both[1])
@@ -238,6 +242,7 @@ def test_each_instance_has_at_most_one_cause(both: Sides) -> None:
         assert len(named) == len(set(named))
 
 
+@pytest.mark.slow
 @given(disjoint_sides())
 def test_swapping_the_roles_swaps_the_causes(both: Sides) -> None:
     agreement, swapped = compare(*both), compare(*both[::-1])
@@ -248,6 +253,7 @@ def test_swapping_the_roles_swaps_the_causes(both: Sides) -> None:
     assert {(m.cause, m.teacher, m.student, m.iou) for m in swapped.mismatches} == expected
 
 
+@pytest.mark.slow
 @given(sides())
 def test_the_same_instances_have_no_mismatch(both: Sides) -> None:
     assume(both[0])

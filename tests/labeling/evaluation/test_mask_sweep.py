@@ -66,6 +66,7 @@ frames = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(frames)
 def test_every_threshold_agrees_with_masks_made_for_it(
     video: list[tuple[NDArray[np.uint8], BoolArray, BoolArray]],

@@ -60,6 +60,7 @@ def test_each_input_changes_alpha(network: BackgroundMattingNetwork, name: str) 
     assert (before - after).abs().max() > 1e-4
 
 
+@pytest.mark.slow
 def test_the_onnx_file_gives_the_same_result_as_torch(
     network: BackgroundMattingNetwork, tmp_path: Path
 ) -> None:

@@ -86,6 +86,7 @@ def test_a_turned_video_is_written_upright(tmp_path: Path) -> None:
         assert (frame.height, frame.width, frame.rotation) == (64, 96, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [48_000, 22_050])
 def test_the_sound_is_kept_and_in_time(tmp_path: Path, rate: int) -> None:
     video = write_walk(tmp_path / "silent.mp4", frames=FRAMES)

@@ -64,6 +64,7 @@ def test_the_alpha_of_each_person_is_at_the_persons_place() -> None:
     assert matte.alpha[:, 90:160].max() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size_hw", [(1, 1), (1, 50), (2, 3), (17, 31), (2160, 3840)])
 def test_frames_of_any_size_are_matted(size_hw: tuple[int, int]) -> None:
     (matte,) = matte_frames(

@@ -119,6 +119,7 @@ def test_a_shadow_is_no_change() -> None:
     assert find_change(show(person((20, 20, 20, 40)).mask), room(), np.ones(SIZE_HW, bool)).sum() > 700
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size_hw", [(1, 1), (2, 300), (2160, 3840)])
 def test_images_of_any_size(size_hw: tuple[int, int]) -> None:
     whole = person((0.0, 0.0, 1.0 * size_hw[1], 1.0 * size_hw[0]), size_hw)

@@ -45,6 +45,7 @@ def groups_of(path: Path, network: TemporalNetwork, *, start: StreamState | None
     return list(matte_moving_clip(Clip("walk", path), find, network, shot_threshold=30.0, start=start))
 
 
+@pytest.mark.slow
 def test_the_file_gives_what_the_network_gives(
     made: TemporalMattingNetwork, network: TemporalNetwork
 ) -> None:
@@ -69,6 +70,7 @@ def test_all_frames_are_matted_in_groups(tmp_path: Path, network: TemporalNetwor
     assert groups[0].frames[0].matte.alpha.shape == (64, 96)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(1, FRAMES // GROUP))
 def test_a_clip_that_is_continued_gives_the_same_bits(
     tmp_path: Path, network: TemporalNetwork, number: int
@@ -118,6 +120,7 @@ def test_frames_of_any_size_are_matted(network: TemporalNetwork, size_hw: tuple[
     assert matte.foreground.shape == (*size_hw, 3)
 
 
+@pytest.mark.slow
 def test_large_frames_are_reduced(made: TemporalMattingNetwork, tmp_path: Path) -> None:
     export_temporal(made, tmp_path / "tiny.onnx")
     small = TemporalNetwork(tmp_path / "tiny.onnx", MovingBlock(short_side_px=64))

@@ -67,11 +67,11 @@ def test_a_second_process_is_refused_and_leftovers_of_a_killed_one_are_deleted(f
     leftovers = [folder.root / ".writing-composite.mp4", folder.root / "alpha" / ".writing-abc"]
     for path in leftovers:
         path.write_bytes(b"half")
-    with folder.alone():
+    with folder.exclusive():
         assert not any(path.exists() for path in leftovers)
-        with pytest.raises(AlreadyRunning, match="another process"), MatteFolder(folder.root).alone():
+        with pytest.raises(AlreadyRunning, match="another process"), MatteFolder(folder.root).exclusive():
             pass
-    with folder.alone():
+    with folder.exclusive():
         pass
     assert sorted(path.name for path in folder.root.iterdir()) == ["alpha", "foreground", "mask"]
 

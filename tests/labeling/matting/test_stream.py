@@ -51,6 +51,7 @@ def matte(path: Path, network: MattingNetwork, find: FindInstances, *, start: in
     return list(matte_clip(Clip("walk", path), find, network, plate(), start=start))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [1, 4, 7, 16, 23, 29, 30])
 def test_a_clip_that_starts_in_the_middle_gives_the_same_bits(
     tmp_path: Path, network: MattingNetwork, start: int
@@ -66,6 +67,7 @@ def test_a_clip_that_starts_in_the_middle_gives_the_same_bits(
         assert np.array_equal(one.matte.foreground, other.matte.foreground)
 
 
+@pytest.mark.slow
 def test_the_teacher_sees_the_same_batches_after_an_interruption(
     tmp_path: Path, network: MattingNetwork
 ) -> None:

@@ -25,6 +25,7 @@ def smooth_noise(seed: int, size_hw: tuple[int, int]) -> tuple[NDArray[np.uint8]
     return rgb.astype(np.uint8), np.asarray((blobs - blobs.min()) / np.ptp(blobs), np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("side", "constants"),
     [

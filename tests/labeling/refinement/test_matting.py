@@ -113,6 +113,7 @@ def test_frames_of_one_call_go_through_the_network_together(case: Case) -> None:
     assert case.network.batches == [4]
 
 
+@pytest.mark.slow
 def test_masks_are_the_same_whatever_the_batch(case: Case) -> None:
     together = case.refine(*map(case.frame, range(9)))
     assert [case.refine(case.frame(index))[0] for index in range(9)] == together
@@ -164,6 +165,7 @@ def test_images_of_several_sizes_are_not_refined(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -71,6 +71,7 @@ def test_the_priority_is_the_expected_change() -> None:
     assert review_priority(trust=float("nan"), symmetric_difference_share=0.2) == 0.2
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(queues(), st.integers(0, 12), st.none() | st.integers(1, 4))
 def test_the_selection_equals_that_of_comparing_everything_each_time(

@@ -50,6 +50,7 @@ def first_at_or_after(times: list[Fraction], every_s: Fraction) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fps", [Fraction(24), Fraction(30), Fraction(60), NTSC], ids=str)
 @pytest.mark.parametrize("rotation_deg", [0, 90, 180, 270])
 def test_the_first_frame_at_or_after_each_instant_is_chosen(
@@ -104,6 +105,7 @@ def test_the_gap_is_exact(tmp_path: Path) -> None:
     assert numbers(Clip("v", path), sampling, gap_here=False) == list(range(30))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fps", [Fraction(24), Fraction(60), NTSC], ids=str)
 def test_kept_frames_are_never_closer_than_the_gap(fps: Fraction, tmp_path: Path) -> None:
     path = write_numbered_video(tmp_path / "v.mp4", fps=fps, frames=200, size_hw=(72, 96))

@@ -60,6 +60,7 @@ def mean_iou(segmenter: Segmenter, indices: Sequence[int]) -> float:
     return float(np.mean(ious))
 
 
+@pytest.mark.slow
 def test_the_plate_finds_the_people_of_the_scene_and_the_mixture_fails_on_people_who_stand_still(
     scene_clip: Clip,
 ) -> None:
@@ -105,6 +106,7 @@ def test_instances_carry_their_masks_box_and_a_score(method: Method, scene_clip:
         assert instance.keypoints is None
 
 
+@pytest.mark.slow
 def test_tall_images_are_reduced_and_masks_have_the_full_size(tmp_path: Path) -> None:
     empty = np.full((1080, 640, 3), 120, dtype=np.uint8)
     clip = save_images([empty] * 8, tmp_path)
@@ -117,6 +119,7 @@ def test_tall_images_are_reduced_and_masks_have_the_full_size(tmp_path: Path) ->
     assert iou_matrix([found[0].mask], [Mask.from_array(painted)])[0, 0] > 0.97
 
 
+@pytest.mark.slow
 def test_flat_components_can_be_excluded(tmp_path: Path) -> None:
     empty = np.full((120, 160, 3), 120, dtype=np.uint8)
     shown = empty.copy()

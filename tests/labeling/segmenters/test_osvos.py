@@ -76,6 +76,7 @@ def test_people_who_cross_keep_their_identity(scene: tuple[Path, Masks], found: 
         assert sum(theirs > mine for mine, theirs in zip(own, others, strict=True)) == 0
 
 
+@pytest.mark.slow
 def test_frames_between_annotations_have_masks(
     scene: tuple[Path, Masks], found: list[list[Instance]]
 ) -> None:
@@ -90,6 +91,7 @@ def test_frames_between_annotations_have_masks(
     assert max(scores) <= 1
 
 
+@pytest.mark.slow
 def test_what_is_learned_is_kept_and_only_what_is_missing_is_learned_again(
     scene: tuple[Path, Masks], found: list[list[Instance]], tmp_path: Path
 ) -> None:
@@ -109,6 +111,7 @@ def test_what_is_learned_is_kept_and_only_what_is_missing_is_learned_again(
     ]
 
 
+@pytest.mark.slow
 def test_a_person_without_masks_is_reported_with_the_distances(
     scene: tuple[Path, Masks], tmp_path: Path
 ) -> None:

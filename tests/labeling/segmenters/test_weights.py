@@ -124,6 +124,7 @@ def test_the_first_digits_of_a_hash_are_checked(
     assert (empty_cache / "tiny.onnx").exists() == is_right
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["", "one", "one/two"])
 def test_weights_are_found_up_to_two_folders_down(tiny: WeightsServer, tmp_path: Path, folder: str) -> None:
     path = tmp_path / "given" / folder / "tiny.onnx"

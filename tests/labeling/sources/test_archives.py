@@ -215,6 +215,7 @@ def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
     assert "encrypted" in str(bad["one.mp4"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_bomb_refuses_the_archive_and_leaves_nothing(tmp_path: Path, name: str) -> None:
     archive = MAKERS[name](tmp_path / name, {"good.mp4": b"1", "bomb.mp4": bytes(60_000_000)})
@@ -272,6 +273,7 @@ def peak_bytes(call: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.zip", "a.tgz", "a.tar.bz2", "a.tar.xz"])
 def test_memory_does_not_grow_with_the_unpacked_size(tmp_path: Path, name: str) -> None:
     archive = MAKERS[name](tmp_path / name, {"big.mp4": bytes(60_000_000)})
@@ -287,6 +289,7 @@ def test_memory_does_not_grow_with_the_unpacked_size(tmp_path: Path, name: str) 
     assert fetched.path.stat().st_size == 60_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_zip_members_that_unpack_into_memory_are_refused(tmp_path: Path, method: int) -> None:
     archive = make_zip(tmp_path / "a.zip", {"big.mp4": bytes(50_000_000), "notes.md": b"-"}, method=method)
@@ -300,6 +303,7 @@ def test_zip_members_that_unpack_into_memory_are_refused(tmp_path: Path, method:
     assert failed.spec == f"{archive}!big.mp4"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.tar.bz2", "a.tar.xz"])
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
 def test_a_truncated_tar_keeps_its_complete_members(tmp_path: Path, name: str, share: float) -> None:

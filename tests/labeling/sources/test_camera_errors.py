@@ -47,6 +47,7 @@ def test_a_closed_port_is_unreachable_after_all_attempts(tmp_path: Path) -> None
         assert failed.__cause__ is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["rtsp", "http", "tcp", "rtmp"])
 def test_a_camera_that_does_not_answer_times_out(tmp_path: Path, scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -91,6 +92,7 @@ def test_a_stream_cannot_make_us_read_files(site: Site, tmp_path: Path, scheme: 
     assert failed is not None
 
 
+@pytest.mark.slow
 def test_an_rtsp_camera_with_a_password_is_recorded_over_drops(tmp_path: Path) -> None:
     with serve_rtsp(range(25), range(100, 125), user="me", password="hunter2") as camera:  # noqa: S106
         address = f"127.0.0.1:{camera.server_address[1]}/live"

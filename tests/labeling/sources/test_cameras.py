@@ -121,6 +121,7 @@ def test_a_camera_that_sends_little_is_not_recorded_for_ever(site: Site, tmp_pat
     assert time.monotonic() - start < 3.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "sent", "kept"),
     [
@@ -146,6 +147,7 @@ def test_each_codec_is_stored_in_a_suitable_container(
     assert (codec_of(recording.path), recording.path.suffix) == kept
 
 
+@pytest.mark.slow
 def test_frames_without_timestamps_get_their_arrival_time(site: Site, tmp_path: Path) -> None:
     """Motion JPEG over HTTP, as simple cameras send it."""
     frames = [encode_numbers([number], form="mjpeg", codec="mjpeg") for number in range(12)]

@@ -21,6 +21,7 @@ __all__ = ["only_this_machine", "site"]
 COOKIES = "# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t0\tsession\ts3cr3t\n"
 
 
+@pytest.mark.slow
 def test_cookies_are_sent_and_their_file_is_unchanged(site: Site, tmp_path: Path) -> None:
     seen: list[str | None] = []
 
@@ -55,6 +56,7 @@ def test_a_broken_cookies_file_ends_the_run_without_showing_it(
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/a.mp4", "/gone.mp4", "/page", "/cut.mp4"])
 def test_a_password_reaches_only_its_server(
     site: Site, tmp_path: Path, path: str, capfd: pytest.CaptureFixture[str]

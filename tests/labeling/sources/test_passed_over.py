@@ -7,6 +7,7 @@ import av
 import pytest
 from PIL import Image
 
+from configs.errors import NotAVideo, UnsupportedVideo
 from configs.models import Ingest
 from labeling.sources.expand import expand_sources
 from labeling.sources.fetching import fetch
@@ -117,6 +118,22 @@ def test_lines_before_the_header_are_understood(tmp_path: Path, first: str) -> N
 
 def test_a_table_may_be_separated_by_tabs(tmp_path: Path) -> None:
     assert rows_of(tmp_path / "l.tsv", "title\tpath\none, two\ta.mp4\n")[0] == ["a.mp4"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_a_table_is_read_as_spreadsheets_write_it(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "l.csv"
+    mark = "\ufeff" if encoding == "utf-16-le" else ""
+    path.write_bytes(f"{mark}path;title\nstraße.mp4;a\n".encode(encoding))
+    assert [row.spec for row in read_list(path)] == ["straße.mp4"]
+
+
+@pytest.mark.parametrize("content", ["path\n\xe9.mp4\n".encode("latin-1"), b"\xff\xfep\0a\0t"])
+def test_text_in_another_encoding_is_no_list(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "l.csv"
+    path.write_bytes(content)
+    with pytest.raises((NotAVideo, UnsupportedVideo)):
+        list(read_list(path))
 
 
 def test_digits_of_other_kinds_are_letters_in_the_order_of_names() -> None:

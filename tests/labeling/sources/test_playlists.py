@@ -119,6 +119,7 @@ def offer_heights(site: Site, master: str = MASTER) -> None:
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("max_height", "start"), [(1080, 200), (4320, 0), (240, 400)])
 def test_the_tallest_allowed_format_is_used_or_else_the_smallest(
     site: Site, tmp_path: Path, max_height: int, start: int

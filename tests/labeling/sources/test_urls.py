@@ -43,6 +43,7 @@ from tests.servers import Answer, Site, in_turn, send_file, send_page, send_stat
 __all__ = ["only_this_machine", "site"]
 
 
+@pytest.mark.slow
 def test_a_video_is_downloaded_with_its_metadata(site: Site, tmp_path: Path) -> None:
     site.pages["/a clip.mp4"] = site.pages["/a%20clip.mp4"] = send_file(
         VIDEO, Last_Modified="Wed, 21 Oct 2015 07:28:00 GMT"
@@ -158,6 +159,7 @@ def test_the_target_of_a_redirect_is_checked_before_it_is_asked(
         assert metadata.requests == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "error"),
     [
@@ -238,6 +240,7 @@ def test_a_server_that_does_not_answer_times_out(tmp_path: Path) -> None:
         assert type(get_error(url, tmp_path, impatient)) is SourceUnreachable
 
 
+@pytest.mark.slow
 def test_the_rate_limit_is_kept(site: Site, tmp_path: Path) -> None:
     video = encode_numbers(range(300))
     site.pages["/a.mp4"] = send_file(video)

@@ -55,6 +55,7 @@ def test_a_mask_has_the_encoding_of_pycocotools(image: BoolArray) -> None:
     assert Mask.from_array(image).to_coco() == theirs
 
 
+@pytest.mark.slow
 @given(images())
 def test_area_and_box_are_those_of_the_pixels(image: BoolArray) -> None:
     mask = Mask.from_array(image)
@@ -63,6 +64,7 @@ def test_area_and_box_are_those_of_the_pixels(image: BoolArray) -> None:
     assert bool(mask) == image.any()
 
 
+@pytest.mark.slow
 @given(images())
 def test_a_mirrored_mask_has_the_mirrored_pixels(image: BoolArray) -> None:
     mask = Mask.from_array(image)
@@ -248,6 +250,7 @@ def test_areas_intersections_and_ious_are_those_of_the_pixels(both: Sides) -> No
     assert np.array_equal(iou_matrix(rows, columns), expected / np.maximum(1, np.array(joint).reshape(shape)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_intersections_of_large_masks_are_exact(seed: int) -> None:
     rng = np.random.default_rng(seed)

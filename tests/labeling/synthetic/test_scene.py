@@ -107,6 +107,7 @@ def test_feet_are_on_the_ground_and_a_crouching_body_is_lower() -> None:
     assert crouched < 0.7 * upright
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fps", "seconds", "frames", "size_hw"),
     [(Fraction(25), 2.0, 50, (96, 160)), (Fraction(30000, 1001), 0.5, 15, (96, 1056))],
@@ -129,6 +130,7 @@ def test_a_rendered_video_decodes_to_the_frames(
     assert np.abs(shift).max() < 0.4  # of players' two guesses at the color matrix, one is 2 off
 
 
+@pytest.mark.slow
 def test_a_long_video_goes_on_and_a_short_one_shows_everything() -> None:
     long = Scene(seconds=45, size_hw=(96, 160))
     assert len(long.frame(round(27.5 * 25))[1]) == len(SMALL.frame(round(7.5 * 25))[1]) == 3

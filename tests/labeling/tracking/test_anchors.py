@@ -75,6 +75,7 @@ def plant(
     return trajectories, homography, boxes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("order", "inverse", "anchor"),
     list(itertools.product(("xy", "row_col"), (False, True), ("top", "center", "bottom"))),
@@ -91,6 +92,7 @@ def test_each_planted_convention_is_recovered(order: Order, inverse: bool, ancho
     assert found.inside == 1
 
 
+@pytest.mark.slow
 def test_frame_numbers_of_another_rate_are_recovered() -> None:
     trajectories, homography, boxes = plant("xy", inverse=False, anchor="bottom", step=2.5)
     found = find_projection(trajectories, homography, video(boxes), Conventions())
@@ -125,6 +127,7 @@ def test_two_people_do_not_share_a_box() -> None:
     assert assign_boxes(points, boxes[:1], anchor="bottom", max_distance_px=40) == [0, None]
 
 
+@pytest.mark.slow
 def test_without_a_homography_the_proportional_map_is_fitted_to_the_people() -> None:
     trajectories, _, boxes = plant("xy", inverse=False, anchor="bottom")
     flat = {
@@ -138,6 +141,7 @@ def test_without_a_homography_the_proportional_map_is_fitted_to_the_people() -> 
     assert fine.distance_px < 0.5 * rough.distance_px
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turn", [((0, 1), (1, 0)), ((-1, 0), (0, 1)), ((0, -1), (1, 0))])
 def test_without_a_homography_the_axes_of_the_world_may_point_anywhere(
     turn: tuple[tuple[int, int], tuple[int, int]],

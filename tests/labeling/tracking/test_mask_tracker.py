@@ -65,6 +65,7 @@ def variable_rate(seen: Sequence[Seen]) -> Iterator[Seen]:
         position += int(rng.integers(1, 6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 5, 0])
 def test_three_people_who_cross_keep_their_numbers(crossing: list[Seen], step: int) -> None:
     found = numbers_of(crossing[::step] if step else variable_rate(crossing))
@@ -121,6 +122,7 @@ def test_an_empty_mask_has_no_track_and_a_strip_no_flow() -> None:
     assert tracker.update(frames[0], []) == ()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_people() -> None:
     """Someone new appears in every second frame and stays for one more."""
     tracker, edges = MaskTracker(MaskTrackingBlock()), EdgeRecorder(0.0, None)

@@ -51,6 +51,7 @@ def test_predictions_are_calibrated_on_unseen_groups() -> None:
     assert unseen.every.accepted > 200
 
 
+@pytest.mark.slow
 def test_uninformative_evidence_has_almost_no_weight() -> None:
     rng = np.random.default_rng(1)
     blind = [shuffled(one, float(rng.uniform(0.02, 0.98))) for one in drawn(frames=400)]
@@ -129,6 +130,7 @@ def test_groups_without_which_the_rest_does_not_suffice_are_judged_by_their_part
     assert fitted(known + unknown).thresholds
 
 
+@pytest.mark.slow
 def test_examples_without_a_label_do_not_change_the_fit() -> None:
     known = drawn()
     unknown = [Example("d", one.evidence, (None,), None) for one in known[:150]]

@@ -44,6 +44,7 @@ def observed(
     return static_regions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1, 3])
 def test_a_coat_does_not_move_and_a_swaying_person_does(scale: int) -> None:
     static_regions = observed(scale=scale)
@@ -66,6 +67,7 @@ def test_a_walker_moves_though_no_pixel_changes_for_long() -> None:
     assert static_regions.moving_fraction(box(0, 85, 16, 30), 20_000) == 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1, 3])
 def test_a_walker_without_a_mask_is_found(scale: int) -> None:
     static_regions = observed(scale=scale)
@@ -139,6 +141,7 @@ def test_each_shot_is_judged_by_itself() -> None:
     assert static_regions.moving_fraction(box(*COAT), 30_000) is None
 
 
+@pytest.mark.slow
 def test_a_mask_smaller_than_a_compared_pixel_is_not_judged() -> None:
     static_regions = observed(scale=8)
     size_hw = (SIZE_HW[0] * 8, SIZE_HW[1] * 8)
@@ -158,6 +161,7 @@ def show_clock(image: NDArray[np.uint8], second: int) -> None:
     cv2.putText(image, f"{second % 60:02d}", (118, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 255, 255), 2)
 
 
+@pytest.mark.slow
 def test_a_clock_neither_moves_nor_is_missed() -> None:
     rng, static_regions = np.random.default_rng(0), StaticRegionDetector()
     for number in range(120):

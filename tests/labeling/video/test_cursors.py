@@ -22,6 +22,7 @@ def clips_of(path: Path, *, clips: int, length_s: int) -> list[Clip]:
     return [Clip("v", path, Fraction(length_s * i), end) for i, end in enumerate([*ends, None])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CODINGS)
 def test_clips_one_after_the_other_decode_each_frame_once(name: str, tmp_path: Path) -> None:
     path = write_numbered_video(tmp_path / name, fps=Fraction(25), frames=600, coding=CODINGS[name])
@@ -33,6 +34,7 @@ def test_clips_one_after_the_other_decode_each_frame_once(name: str, tmp_path: P
     assert stats.decoded <= 1.1 * 600
 
 
+@pytest.mark.slow
 def test_the_lead_in_of_a_clip_that_goes_on_is_the_frame_before_it(tmp_path: Path) -> None:
     path = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(10), frames=400, coding=ONE_KEY)
     first, second = clips_of(path, clips=2, length_s=20)
@@ -41,6 +43,7 @@ def test_the_lead_in_of_a_clip_that_goes_on_is_the_frame_before_it(tmp_path: Pat
     assert numbers == list(range(199, 400))
 
 
+@pytest.mark.slow
 def test_a_clip_before_the_position_and_a_changed_file_are_decoded_anew(tmp_path: Path) -> None:
     path = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(10), frames=300, coding=ONE_KEY)
     late = next(decode_clip(Clip("v", path, Fraction(25))))

@@ -45,6 +45,7 @@ def read(path: Path, start_s: int | str = 0, end_s: str | None = None) -> list[t
     return [(t, read_number(rgb), hashlib.sha256(rgb.tobytes()).hexdigest()) for t, rgb in frames]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_frame_comes_once_at_its_exact_time_in_any_shard(kind: str, tmp_path: Path) -> None:
     fps = Fraction(25)
@@ -58,6 +59,7 @@ def test_every_frame_comes_once_at_its_exact_time_in_any_shard(kind: str, tmp_pa
     assert [frame for shard in shards for frame in shard] == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fps", [Fraction(24), Fraction(30), Fraction(60), Fraction(30000, 1001)], ids=str)
 @pytest.mark.parametrize("rotation_deg", [0, 90, 180, 270])
 def test_frame_rates_and_rotations_give_exact_times_of_upright_images(
@@ -124,6 +126,7 @@ def test_a_wrong_index_is_not_trusted(tmp_path: Path) -> None:
     assert read(path, "1.7", "2") == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["a.mp4", "mpeg4.avi", "vp9.webm", "hevc.mp4"])
 def test_after_a_damaged_packet_no_frame_comes_until_the_next_key_frame(kind: str, tmp_path: Path) -> None:
     path = write_numbered_video(tmp_path / kind, fps=Fraction(25), frames=120, coding=KINDS[kind])

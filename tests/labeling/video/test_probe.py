@@ -30,6 +30,7 @@ def test_facts_are_those_that_were_planted(rotation_deg: int, tmp_path: Path) ->
     assert probe_video(path) == VideoFacts(duration_s=45 / NTSC, size_hw=(96, 144), fps=NTSC, codec="h264")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["v.mp4", "v.mkv", "v.ts", "v.avi", "v.mov", "v.flv"])
 def test_the_duration_ends_with_the_last_frame_in_every_container(name: str, tmp_path: Path) -> None:
     path = write_numbered_video(tmp_path / name, fps=Fraction(25), frames=200)

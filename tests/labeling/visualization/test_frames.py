@@ -108,6 +108,7 @@ def test_a_mask_of_another_size_is_refused_and_the_image_is_not_changed() -> Non
     assert (rgb == 100).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("height", "width"), [(48, 64), (360, 480), (1080, 1920), (2160, 3840), (640, 360)])
 def test_a_comparison_has_three_panels_with_legible_titles(height: int, width: int) -> None:
     size_hw = (height, width)

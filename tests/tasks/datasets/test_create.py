@@ -64,6 +64,7 @@ VERSION_TABLES = (DatasetVersionRow, SnapshotRow, SnapshotFrameRow, DatasetSplit
 VIDEOS = [PlantedVideo(f"v{number}") for number in range(4)]
 
 
+@pytest.mark.slow
 def test_a_version_has_the_frames_and_masks_of_an_export_and_the_same_content_is_the_same_version(
     home: Home, tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +150,7 @@ CONDITIONS = [
 ]
 
 
+@pytest.mark.slow
 def test_conditions_choose_frames(home: Home) -> None:
     ann = PlantedVideo("v0", license="CC-BY-4.0", uploader="ann")
     plant(home, [ann, PlantedVideo("v1", license="cc-by-sa", uploader="Ann"), PlantedVideo("v2")])
@@ -164,7 +166,7 @@ def test_conditions_choose_frames(home: Home) -> None:
 
 def test_one_version_is_made_at_a_time(home: Home) -> None:
     plant(home, VIDEOS[:1])
-    with database_of(home).alone(LOCK):
+    with database_of(home).exclusive(LOCK):
         with pytest.raises(AlreadyRunning, match="dataset create"):
             create(home)
         with pytest.raises(AlreadyRunning, match="dataset create"):

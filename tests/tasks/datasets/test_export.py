@@ -51,6 +51,7 @@ def call(*words: str, home: Home) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("dataset")
 def test_the_files_of_the_splits_are_read_by_pycocotools_and_hold_each_frame_once(
     home: Home, tmp_path: Path
@@ -68,6 +69,7 @@ def test_the_files_of_the_splits_are_read_by_pycocotools_and_hold_each_frame_onc
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("dataset")
 def test_another_format_has_the_same_splits_card_and_certificate(home: Home, tmp_path: Path) -> None:
     call("export", "night", str(tmp_path / "out"), "--format", "yolo-seg", home=home)
@@ -136,6 +138,7 @@ def split_of(certificate: dict[str, list[dict[str, object]]], video: PlantedVide
     return "test" if video.id[:12] in tested else "train"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("dataset")
 def test_diff_lists_frames_and_masks_with_iou_and_reviewers(home: Home) -> None:
     with database_of(home).session() as session:

@@ -54,6 +54,7 @@ def copy_of(name: str, change: object) -> PlantedVideo:
     return PlantedVideo(f"copy-{name}", images=images)
 
 
+@pytest.mark.slow
 def test_videos_of_a_source_and_near_duplicates_are_in_one_split(home: Home) -> None:
     own = [PlantedVideo(f"v{number}") for number in range(8)]
     of_ann = [PlantedVideo(f"ann{number}", uploader="Ann" if number else "ann") for number in range(4)]
@@ -72,6 +73,7 @@ def test_videos_of_a_source_and_near_duplicates_are_in_one_split(home: Home) -> 
     assert set().union(*found.values()) == {"train", "test"}
 
 
+@pytest.mark.slow
 def test_no_frame_moves_when_a_dataset_grows(home: Home) -> None:
     plant(home, [PlantedVideo(f"v{number}") for number in range(6)])
     create(home)
@@ -86,6 +88,7 @@ def test_no_frame_moves_when_a_dataset_grows(home: Home) -> None:
     assert all(len(one) == 1 for one in splits(home).values())
 
 
+@pytest.mark.slow
 def test_new_videos_between_two_splits_are_left_out(home: Home) -> None:
     plant(home, [PlantedVideo(f"v{number}") for number in range(10)])
     create(home)
@@ -103,6 +106,7 @@ def test_new_videos_between_two_splits_are_left_out(home: Home) -> None:
     assert splits(home) == {trained: {"train"}, "follower": {"train"}}
 
 
+@pytest.mark.slow
 def test_a_frozen_set_grows_by_whole_videos_and_no_other_dataset_takes_from_it(home: Home) -> None:
     first = plant(home, [PlantedVideo("v0"), PlantedVideo("v1", uploader="ann")])
     create(home, "eval", is_frozen=True)

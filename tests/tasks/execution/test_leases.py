@@ -66,7 +66,7 @@ def lease(home: Home, process: ProcessIdentity | None, *, age_s: float = 0.0) ->
 @contextmanager
 def locked(home: Home) -> Iterator[None]:
     """As long as its process lives."""
-    with database_of(home).alone("execution lease"):
+    with database_of(home).exclusive("execution lease"):
         yield
 
 
@@ -80,6 +80,7 @@ def test_a_process_that_is_gone_loses_its_lease_at_once(home: Home, crashed: lis
     assert recovered(home) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("age_s", [0, 60, 1000 * LOST_MACHINE_S])
 def test_a_process_that_lives_keeps_its_lease_however_long_it_is_silent(
     age_s: float, home: Home, crashed: list[str]
@@ -89,6 +90,7 @@ def test_a_process_that_lives_keeps_its_lease_however_long_it_is_silent(
     assert recovered(home) == crashed == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", [None, ELSEWHERE])
 def test_the_lock_tells_of_a_process_that_cannot_be_looked_up(
     process: ProcessIdentity | None, home: Home, crashed: list[str], monkeypatch: pytest.MonkeyPatch

@@ -40,6 +40,7 @@ def test_prefect_has_the_version_that_was_checked() -> None:
     assert prefect.__version__.startswith(f"{PREFECT_VERSION}."), "check prefect_compat, then PREFECT_VERSION"
 
 
+@pytest.mark.slow
 def test_the_temporary_server_is_started_as_prefect_starts_its_own() -> None:
     # not above: it is 4 s of CPU in each process that collects the tests
     from prefect.server.api.server import SubprocessASGIServer, create_app
@@ -51,6 +52,7 @@ def test_the_temporary_server_is_started_as_prefect_starts_its_own() -> None:
         assert word.strip('"') in ours or word == '"--app-dir"', word
 
 
+@pytest.mark.slow
 def test_importing_the_temporary_server_loads_no_server() -> None:
     """Prefect's whole server takes longer to import than a small run takes."""
     code = "import sys, flows.cli.temporary_server, flows.generate; print('prefect.server.api.server' in sys.modules)"
@@ -58,6 +60,7 @@ def test_importing_the_temporary_server_loads_no_server() -> None:
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.slow
 def test_a_temporary_server_is_used_in_the_block_in_all_threads_and_kept_for_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

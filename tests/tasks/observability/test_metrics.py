@@ -103,6 +103,7 @@ def test_a_home_without_a_database_is_down_and_none_is_created(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_unreadable_database_is_down_and_the_other_home_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -115,6 +115,7 @@ def sent_walk(home: Home, shots: Sequence[int] = ()) -> Walk:
     return Walk(home, run, project)
 
 
+@pytest.mark.slow
 def test_frames_that_agree_need_no_review_and_the_others_show_carried_masks(walk: Walk) -> None:
     walk.review(0, [sampled_mask(0)])
     walk.review(4, [sampled_mask(4)])
@@ -132,6 +133,7 @@ def test_frames_that_agree_need_no_review_and_the_others_show_carried_masks(walk
     assert item.value == priority
 
 
+@pytest.mark.slow
 def test_a_second_call_does_nothing_and_a_changed_annotation_replaces(walk: Walk) -> None:
     walk.review(0, [sampled_mask(0)])
     walk.propagate()
@@ -145,6 +147,7 @@ def test_a_second_call_does_nothing_and_a_changed_annotation_replaces(walk: Walk
     assert "confirmed" not in walk.states()
 
 
+@pytest.mark.slow
 def test_a_withdrawn_annotation_opens_what_it_confirmed(walk: Walk) -> None:
     walk.review(0, [sampled_mask(0)])
     walk.propagate(propagate_s=0.6)
@@ -155,6 +158,7 @@ def test_a_withdrawn_annotation_opens_what_it_confirmed(walk: Walk) -> None:
     assert walk.dump() == []
 
 
+@pytest.mark.slow
 def test_nothing_is_carried_across_a_shot_or_out_of_the_window(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +171,7 @@ def test_nothing_is_carried_across_a_shot_or_out_of_the_window(
     close_databases()
 
 
+@pytest.mark.slow
 def test_an_interrupted_call_continues_and_gives_the_same(
     walk: Walk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +195,7 @@ def test_an_interrupted_call_continues_and_gives_the_same(
     assert walk.states() == ["reviewed", "confirmed", "reviewed", "confirmed", "confirmed"]
 
 
+@pytest.mark.slow
 def test_what_a_changed_annotation_confirmed_is_open_before_masks_are_carried_again(
     walk: Walk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +221,7 @@ def test_a_video_that_is_gone_is_reported_and_changes_nothing(walk: Walk) -> Non
     assert walk.states() == ["reviewed", *["open"] * 4]
 
 
+@pytest.mark.slow
 def test_the_dataset_says_that_a_frame_was_confirmed_and_by_which(walk: Walk) -> None:
     walk.review(0, [sampled_mask(0)])
     walk.review(4, [sampled_mask(4)])
@@ -231,6 +238,7 @@ def test_the_dataset_says_that_a_frame_was_confirmed_and_by_which(walk: Walk) ->
     assert "propagated_from" not in describe_origin(default[0])
 
 
+@pytest.mark.slow
 def test_the_summary_counts_human_seconds_before_and_after(walk: Walk) -> None:
     walk.review(0, [sampled_mask(0)], seconds=30.0)
     walk.review(4, [sampled_mask(4)], seconds=10.0)
@@ -253,6 +261,7 @@ def test_the_summary_counts_human_seconds_before_and_after(walk: Walk) -> None:
     assert sum(key is not None for key in versions) == 1
 
 
+@pytest.mark.slow
 def test_a_person_whom_the_teacher_missed_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MASKMILL_DATABASE_URL", raising=False)
     home = Home(tmp_path / "home")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from configs.errors import LabelStudioError
 from configs.models import Review
 from labeling.review.label_studio.annotations import read_annotations
-from labeling.review.label_studio.project import NUMBERED_LABELS
+from labeling.review.label_studio.project import COMPARED, NUMBERED_LABELS
 from labeling.review.records import ReviewedFrame, ReviewItem
 from labeling.structures.masks import BoolArray, Mask
 from tests.labeling.review.label_studio.results import (
@@ -254,7 +254,7 @@ def test_a_frame_with_a_problem_may_still_be_unusable() -> None:
 
 
 def test_a_relabeled_person_is_a_problem() -> None:
-    frame = read_back(TWO, [region(LEFT, "i11", label="student"), *regions(left=None)])
+    frame = read_back(TWO, [region(LEFT, "i11", label=COMPARED), *regions(left=None)])
     assert (frame.verdict, len(frame.problems)) == ("corrected", 1)
 
 
@@ -321,6 +321,7 @@ def test_a_task_of_another_format_is_refused(fields: dict[str, Any]) -> None:
         read_task(**fields)
 
 
+@pytest.mark.slow
 @given(st.lists(pixels((5, 6)), max_size=4), st.booleans())
 def test_any_untouched_masks_come_back_unchanged(drawn: list[BoolArray], is_ticked: bool) -> None:
     item = item_of(*(person(number, one) for number, one in enumerate(drawn)), size_hw=(5, 6))

@@ -165,6 +165,7 @@ def foreign_codes(draw_: st.DrawFn) -> tuple[bytes, tuple[int, int]]:
     return pack(size, word_bits, widths, tokens), (height, width)
 
 
+@pytest.mark.slow
 @given(foreign_codes(), st.binary(max_size=3))
 def test_any_legal_code_is_read_as_by_the_sdk(foreign: tuple[bytes, tuple[int, int]], rest: bytes) -> None:
     code, size_hw = foreign

@@ -7,6 +7,7 @@ import pytest
 from configs.errors import ConfigError
 from configs.models import Review
 from labeling.review.label_studio.project import (
+    COMPARED,
     NUMBERED_LABELS,
     PERSON_COLORS,
     VERDICTS,
@@ -27,8 +28,8 @@ def labels(config: str, kind: str) -> list[str]:
 
 def test_people_have_numbered_labels_beside_one_for_new_people_and_the_student_s() -> None:
     numbered = [f"human {number + 1}" for number in range(NUMBERED_LABELS)]
-    assert labels(label_config(Review(label="human")), "BrushLabels") == ["human", *numbered, "student"]
-    assert "student" not in labels(label_config(Review(show_student=False)), "BrushLabels")
+    assert labels(label_config(Review(label="human")), "BrushLabels") == ["human", *numbered, COMPARED]
+    assert COMPARED not in labels(label_config(Review(show_student=False)), "BrushLabels")
 
 
 def test_people_differ_in_color_from_each_other_a_new_one_and_the_student() -> None:
@@ -51,9 +52,9 @@ def test_no_label_takes_a_key_of_label_studio_s_tools() -> None:
 
 
 def test_the_label_student_differs_from_that_of_the_student_s_mask() -> None:
-    settings = Review(label="student")
+    settings = Review(label=COMPARED)
     first, *_, second = labels(label_config(settings), "BrushLabels")
-    assert (first, second) == ("student", student_label(settings))
+    assert (first, second) == (COMPARED, student_label(settings))
     assert first != second
 
 

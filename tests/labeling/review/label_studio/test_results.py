@@ -7,6 +7,7 @@ import pytest
 
 from configs.models import Review
 from labeling.review.label_studio.brush_rle import encode_brush
+from labeling.review.label_studio.project import COMPARED
 from labeling.review.label_studio.results import ParsedResult, parse_result
 from labeling.structures.masks import Mask
 from tests.labeling.review.label_studio.results import Result, keypoint, region, tick, write
@@ -102,7 +103,7 @@ def test_a_region_with_two_labels_or_none_is_a_problem() -> None:
 
 def test_the_student_s_mask_among_people_is_a_problem_that_says_what_to_do() -> None:
     assert "only for comparison; delete or relabel it" in problem_with(
-        region(LEFT, "student", label="student")
+        region(LEFT, "student", label=COMPARED)
     )
 
 

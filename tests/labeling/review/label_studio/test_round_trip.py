@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from configs.models import Review
 from labeling.review.label_studio.annotations import read_annotations
-from labeling.review.label_studio.project import TEACHER, label_config
+from labeling.review.label_studio.project import PROPOSED, label_config
 from labeling.review.label_studio.tasks import make_task
 from labeling.review.records import ReviewedFrame, ReviewItem
 from labeling.structures.masks import BoolArray, iou_matrix
@@ -97,7 +97,7 @@ def make_items() -> list[ReviewItem]:
 def accept(http: httpx.Client, project: int, task_id: int) -> None:
     """Submit the teacher's prediction like a browser does without a change (observed in 1.23)."""
     task = http.get(f"/api/tasks/{task_id}", params={"project": project}).raise_for_status().json()
-    [shown] = [one for one in task["predictions"] if one["model_version"] == TEACHER]
+    [shown] = [one for one in task["predictions"] if one["model_version"] == PROPOSED]
     annotation: dict[str, Any] = {
         "lead_time": 1.561,
         "result": shown["result"],

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from configs.errors import LabelStudioError
 from configs.models import Review
 from labeling.review.label_studio.brush_rle import decode_brush
-from labeling.review.label_studio.project import NUMBERED_LABELS, label_config
+from labeling.review.label_studio.project import COMPARED, NUMBERED_LABELS, PROPOSED, label_config
 from labeling.review.label_studio.tasks import (
     instance_id_of,
     keypoint_id,
@@ -39,7 +39,7 @@ KEYPOINTS = keypoints_at(nose=(1.0, 1.5, 0.9), left_eye=(3.0, 3.0, 0.0), right_e
 def test_every_person_is_a_region_of_the_last_prediction_with_its_own_mask_and_score() -> None:
     item = item_of(person(11, LEFT, score=0.8), person(12, RIGHT, score=0.6), student=LEFT)
     task = make_task(item, Review(), "/data/x.jpg")
-    assert [one["model_version"] for one in task["predictions"]] == ["student", "teacher"]
+    assert [one["model_version"] for one in task["predictions"]] == [COMPARED, PROPOSED]
     teacher = task["predictions"][-1]
     assert [(one["id"], one["score"]) for one in teacher["result"]] == [("i11", 0.8), ("i12", 0.6)]
     masks = [decode_brush(one["value"]["rle"], (3, 4)) for one in teacher["result"]]
@@ -72,16 +72,16 @@ def test_an_empty_mask_is_not_shown() -> None:
 
 def test_a_frame_without_teacher_masks_is_still_a_task() -> None:
     task = make_task(item_of(size_hw=(3, 4), student=LEFT), Review(), "/x.jpg")
-    assert task["predictions"][-1] == {"model_version": "teacher", "score": 0.0, "result": []}
+    assert task["predictions"][-1] == {"model_version": PROPOSED, "score": 0.0, "result": []}
 
 
 def test_the_student_is_shown_with_its_own_label_or_not_at_all() -> None:
     item = item_of(person(1, LEFT), student=RIGHT)
     [region] = make_task(item, Review(), "/x.jpg")["predictions"][0]["result"]
-    assert region["value"]["brushlabels"] == ["student"]
+    assert region["value"]["brushlabels"] == [COMPARED]
     assert decode_brush(region["value"]["rle"], (3, 4)) == item.student
     hidden = make_task(item, Review(show_student=False), "/x.jpg")
-    assert [one["model_version"] for one in hidden["predictions"]] == ["teacher"]
+    assert [one["model_version"] for one in hidden["predictions"]] == [PROPOSED]
 
 
 def test_keypoints_in_the_image_with_a_confidence_are_children_of_their_person() -> None:
@@ -154,7 +154,7 @@ def test_an_image_without_url_or_pixels_and_a_repeated_id_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [ALL_KEYPOINTS, Review(label="human", show_keypoints=True), Review(label="student", show_keypoints=True)],
+    [ALL_KEYPOINTS, Review(label="human", show_keypoints=True), Review(label=COMPARED, show_keypoints=True)],
 )
 def test_every_region_matches_a_control_of_the_label_config(settings: Review) -> None:
     """Label Studio does not check this."""

@@ -1,0 +1,64 @@
+"""Licenses of weights and the uses that a config names."""
+
+from pathlib import Path
+
+import pytest
+
+from configs.errors import ConfigError
+from configs.load import load_config
+from labeling.segmenters.factory import load_models
+from labeling.segmenters.licenses import read_license, require_licenses
+
+USES = "licenses.use=[commercial, surveillance]"
+
+
+def write_model(folder: Path, card: str) -> Path:
+    """Write the files of a model, of which only the card is read here."""
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_text("")
+    (folder / "README.md").write_text(card)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("card", "expected"),
+    [
+        ("---\nlicense: Apache-2.0\n---\n# Model", "apache-2.0"),
+        ("---\nlicense: other\nlicense_name: sapiens2-license\n---\n", "sapiens2-license"),
+        ("---\ntags: [x]\n---\n", None),
+        ("# no front matter", None),
+        ("---\nlicense: [a, b]\n---\n", None),
+        ("---\n: : :\n---\n", None),
+    ],
+)
+def test_a_card_names_its_license(tmp_path: Path, card: str, expected: str | None) -> None:
+    (tmp_path / "README.md").write_text(card)
+    assert read_license(tmp_path / "README.md") == expected
+    assert read_license(tmp_path / "none.md") is None
+
+
+@pytest.mark.parametrize("preset", ["default", "lite", "offline", "surveillance"])
+def test_presets_permit_any_use(preset: str) -> None:
+    require_licenses(load_config(preset, ["licenses.use=[commercial, surveillance, biometric]"]))
+
+
+def test_a_forbidden_use_is_refused_before_the_model_is_loaded(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "m", "---\nlicense: cc-by-nc-sa-4.0\n---\n")
+    changes = [f"teacher={{kind: transformers, model: {model}}}"]
+    with pytest.raises(ConfigError, match="forbids commercial use"):
+        load_models(load_config("offline", [*changes, USES]))
+    require_licenses(load_config("offline", changes))  # without uses, nothing is checked
+    accepted = f"licenses.accepted=[{model}]"
+    require_licenses(load_config("offline", [*changes, USES, accepted]))
+
+
+def test_an_unknown_license_of_a_refiner_is_refused_too(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "m", "# Model")
+    changes = [f"teacher={{kind: lite, refine: [{{kind: sam, model: {model}}}]}}", USES]
+    with pytest.raises(ConfigError, match="no license that its folder names"):
+        require_licenses(load_config("lite", changes))
+
+
+def test_uses_change_no_result() -> None:
+    assert load_config("offline", [USES]).run_id() == load_config("offline").run_id()
