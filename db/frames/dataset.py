@@ -75,9 +75,8 @@ class Stretch:
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return what holds for its frames, in the form that an index answers."""
         column = FrameRow.pts_ms if self.is_video else FrameRow.image_index
-        conditions = (
-            [FrameRow.image_index.is_(None)] if self.is_video else [FrameRow.image_index.is_not(None)]
-        )
+        is_right_kind = FrameRow.image_index.is_(None) if self.is_video else FrameRow.image_index.is_not(None)
+        conditions: list[ColumnElement[bool]] = [is_right_kind]
         if self.start is not None:
             conditions.append(column >= self.start)
         if self.end is not None:
