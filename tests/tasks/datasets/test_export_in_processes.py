@@ -72,7 +72,7 @@ def test_stretches_cover_all_times_of_a_video_each_once(home: Home, run_id: str)
         assert session.scalars(select(ShardRow.id).where(ShardRow.video_id == "ff" * 32)).all()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_export_of_a_large_run_uses_processes_and_has_the_same_files(
     home: Home, run_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
