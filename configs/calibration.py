@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from configs.block import Block, Fraction01
 
-Feature = Literal["score", "decided", "flip_iou"]
+Feature = Literal["score", "decided", "flip_iou", "student_outside"]
 
 
 class Threshold(Block):
@@ -35,6 +35,35 @@ class Stage(Block):
     """For all masks of a frame together."""
 
 
+class PersonStep(Block):
+    """A threshold, and how the persons of the calibration with at least this trust were; no fit has seen their videos."""
+
+    trust: Fraction01
+    ask_from: Fraction01 = 0.0
+    """Trust of the cheap stage below which a person is not accepted, and the mirrored image not measured."""
+    persons: int = Field(ge=0)
+    bad: int = Field(ge=0)
+    """Of `persons`."""
+    units: int = Field(ge=0)
+    """Independent ones: videos, and images that belong to no video; no composites. One person is drawn of each."""
+    bad_units: int = Field(ge=0)
+    """Units whose drawn person is bad."""
+
+
+class PersonCalibration(Block):
+    """Which persons are believed, and when a frame has no others."""
+
+    hard: tuple[PersonStep, ...]
+    """Persons whom the student does not see as the teacher does, from the highest threshold to the lowest."""
+    easy: tuple[PersonStep, ...]
+    """All other persons."""
+    hard_below: Fraction01 = 0.5
+    """IoU with the student around a person below which the person is hard."""
+    found: Logistic | None = None
+    """The probability that the teacher found every person of a frame; None: the labeled sets have no frame with a missed
+    person."""
+
+
 class Calibration(Block):
     """A teacher's calibration. The features are measured in labeling/trust."""
 
@@ -52,6 +81,8 @@ class Calibration(Block):
     """With it; None: the teacher cannot see mirrored images, and the cheap stage decides."""
     thresholds: tuple[Threshold, ...]
     """In order of risk; a risk below the first was not reached."""
+    persons: PersonCalibration | None = None
+    """For `trust.unit: person`; None: it was fitted by an earlier version."""
     fitted_on: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     """Number of frames of each labeled set."""
 

@@ -30,6 +30,9 @@ class LabeledSet(Block):
     """Image whose black pixels are ignored in every image."""
     partial: bool = False
     """Only some of the people are labeled: what a model finds elsewhere is not counted."""
+    synthetic: bool = False
+    """Composites, such as those of `maskmill synthesize`: `calibrate` fits no probability to them and promises nothing from them
+    (`trust.accept`), but their persons count for the thresholds of persons (`trust.accept_risk`)."""
     every: int = Field(1, ge=1)
     """Use one in this many labeled images, because neighboring video frames are nearly the same."""
     fps: float | None = Field(None, gt=0)

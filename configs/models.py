@@ -17,7 +17,7 @@ from configs.schedules import Schedules
 from configs.segmenters import SegmenterBlock
 from configs.tracking import MaskTrackingBlock, TrackingBlock
 
-ExportedDecision = Literal["accepted", "reviewed", "confirmed", "review", "easy"]
+ExportedDecision = Literal["accepted", "reviewed", "partial", "confirmed", "review", "easy"]
 
 RUN_ID_LENGTH = 16
 """Hexadecimal digits."""
@@ -103,8 +103,26 @@ class Agreement(Block):
     """A matched pair whose boundary IoU is below this has the cause `boundary`."""
 
 
+class Promise(Block):
+    """With probability `confidence`, at most `max_bad` of the accepted persons are bad, of hard ones and of easy ones."""
+
+    max_bad: Fraction01 = 0.05
+    """Largest share of masks with an IoU below 0.8."""
+    confidence: float = Field(0.95, ge=0.5, lt=1)
+    """Probability, over the videos that the calibration could have had, that this holds (labeling/trust/promise.py)."""
+
+
 class Trust(Block):
     """When a hard frame's teacher masks are accepted without review."""
+
+    unit: Literal["frame", "person"] = "frame"
+    """What is accepted: a frame with all of its masks, or each person for itself. `person` requires a calibration."""
+    accept: Promise | None = None
+    """For `unit: person`, instead of `accept_risk`: a promise about the accepted persons. Where the calibration has seen too few
+    videos for it, no person is accepted, and the number of missing ones is reported. None: `accept_risk`, which is no promise."""
+    min_found: Fraction01 = 0.8
+    """For `unit: person`: smallest probability that the teacher found every person of a frame; in other frames no person is
+    accepted."""
 
     calibration: Calibration | None = None
     """A file of `maskmill calibrate`, or `lite`, `lite-heavy` or `surveillance`, which are shipped; its content becomes
@@ -138,6 +156,20 @@ class Trust(Block):
     min_verifier_iou: Fraction01 = 0.7
     """Smallest IoU of the teacher's union mask with the verifier's, if the verifier gives masks."""
 
+    @model_validator(mode="after")
+    def _check_unit(self) -> Self:
+        if self.unit == "person" and (self.calibration is None or self.calibration.persons is None):
+            raise PydanticCustomError(
+                "not_calibrated",
+                "unit: person requires a calibration of persons: set trust.calibration to lite, or fit one with "
+                "`maskmill calibrate`",
+            )
+        if self.accept and self.unit == "frame":
+            raise PydanticCustomError(
+                "promise_of_frames", "accept is a promise about persons: set trust.unit to person"
+            )
+        return self
+
     @property
     def watches_shots(self) -> bool:
         """Return whether a check uses whole shots."""
@@ -151,6 +183,9 @@ class Review(Block):
     """Title of the project in Label Studio, which is created if it does not exist."""
     label: str = Field("person", min_length=1)
     """Label of a region in Label Studio."""
+    audit: int = Field(0, ge=0, le=500)
+    """Accepted persons of a run, chosen at random, whose frames are reviewed like the doubtful ones: their share of bad masks is
+    an unbiased estimate for all accepted persons. They come on top of `budget`. 0: no audit."""
     max_open_tasks: int = Field(500, ge=1)
     """Tasks that wait for review at most; further frames wait in the database."""
     budget: int | None = Field(None, ge=1)
@@ -189,8 +224,11 @@ class Export(Block):
     """Folder or URL (`s3://bucket/dataset`) to write; a relative path is in the home. An earlier export in it is
     replaced."""
     format: ExportFormat = "coco"
-    decisions: tuple[ExportedDecision, ...] = Field(("accepted", "reviewed"), min_length=1)
-    """Decisions of the frames to write."""
+    decisions: tuple[ExportedDecision, ...] = Field(("accepted", "reviewed", "partial"), min_length=1)
+    """Decisions of the frames to write. `partial`: frames for review in which some persons are accepted already
+    (`trust.unit: person`); only COCO can hold them."""
+    only_complete: bool = False
+    """Only frames in which each person is accepted or reviewed."""
 
 
 _NOT_IN_THE_OUTCOME = {

@@ -25,7 +25,8 @@ def export_dataset(
     home: Path = Path(".maskmill"),
     format: ExportFormat = "coco",
     run: str = "",
-    decisions: tuple[ExportedDecision, ...] = ("accepted", "reviewed"),
+    decisions: tuple[ExportedDecision, ...] = ("accepted", "reviewed", "partial"),
+    only_complete: bool = False,
     license_allow: tuple[str, ...] = (),
     blur_faces: bool = False,
 ) -> ExportSummary:
@@ -36,12 +37,18 @@ def export_dataset(
         home: folder with the database and the images.
         format: see `maskmill export --help`.
         run: id of the run, or its beginning; empty: the last run.
-        decisions: which frames: accepted, reviewed, review, easy.
+        decisions: which frames: accepted, reviewed, partial, confirmed, review, easy.
+        only_complete: only frames in which each person is accepted or reviewed.
         license_allow: only frames of videos with these licenses, such as `cc-by*`; empty: all.
         blur_faces: blur faces in the exported images, by stored keypoints.
     """
     order = ExportOrder(
-        format, tuple(decisions), run or None, license_allow=tuple(license_allow), blur_faces=blur_faces
+        format,
+        tuple(decisions),
+        run or None,
+        only_complete=only_complete,
+        license_allow=tuple(license_allow),
+        blur_faces=blur_faces,
     )
     context = existing_context(whole_path(home, "home"))
     with context.database.session() as session:

@@ -23,6 +23,7 @@ from labeling.sources.content_store import remove_leftovers
 from labeling.sources.titles import run_title
 from labeling.sources.url_policy import refuse_passwords
 from labeling.storage.home import Home
+from labeling.trust.promise import describe_shortages
 from tasks.close import close_run_task
 from tasks.execution.context import Context, open_context
 from tasks.execution.leases import Lease, cancelled, hold_lease, recover_stale_leases
@@ -91,7 +92,8 @@ def _begin_run(context: Context, config: RunConfig, name: str) -> None:
     models = load_models(config)
     cards = {role: getattr(models, role).card for role in config.segmenters()}
     get_run_logger().info(describe_run(config, cards))
-    for warning in filter(None, (calibration_warning(config, cards["teacher"]), unused_calibration(config))):
+    unfit = (calibration_warning(config, cards["teacher"]), unused_calibration(config))
+    for warning in filter(None, (*unfit, *describe_shortages(config.trust))):
         get_run_logger().warning(warning)
     tree = config.model_dump(mode="json")
     with context.database.transaction() as session:

@@ -33,7 +33,9 @@ from labeling.tracking.shard import ShardTracker
 from labeling.trust.checks import ComparedFrame, EvidenceCollector
 from labeling.trust.decide import decide
 from labeling.trust.evidence import Evidence
-from labeling.trust.scores import predict_trust, with_trust
+from labeling.trust.recheck import recheck_people
+from labeling.trust.scores import predict_trust, with_decisions, with_trust
+from labeling.trust.track_gaps import find_track_gaps
 from labeling.video.decode import DecodeStats
 
 OUTPUT_RULE = "model_output"
@@ -121,7 +123,11 @@ def label_shard(  # noqa: PLR0913 - its work, and two ways to follow it
             if report:
                 hard = sum(row.agreement is not None and row.agreement.is_hard for row, _ in pending)
                 report(len(shard.rows) + len(pending), hard)
-        shard.rows += [replace(_recheck(shard, row), image=future.result()) for row, future in pending]
+        gaps = find_track_gaps([row for row, _ in pending])
+        shard.rows += [
+            replace(_recheck(shard, row, gaps.get(row.key, ())), image=future.result())
+            for row, future in pending
+        ]
     notes = shard.evidence.notes()
     shard.rows.sort(key=lambda row: row.key)
     cards = {"teacher": prepared.teacher.card, "student": prepared.student.card}
@@ -280,7 +286,9 @@ def _compare(shard: _Shard, batch: Sequence[_Candidate]) -> list[LabeledFrame]:
             )
             for c in batch
         ]
-    compared = [ComparedFrame(c.frame, c.teacher, a) for c, a in zip(batch, agreements, strict=True)]
+    compared = [
+        ComparedFrame(c.frame, c.teacher, a, c.student) for c, a in zip(batch, agreements, strict=True)
+    ]
     evidence = shard.evidence.collect(compared)
     return [_decide(shard, *of_frame) for of_frame in zip(batch, agreements, evidence, strict=True)]
 
@@ -297,7 +305,7 @@ def _decide(
         symmetric_difference_share=agreement.symmetric_difference_share,
     )
     frame = candidate.frame
-    if decision.decision == "accepted":
+    if decision.decision == "accepted" or decision.accepted_people:
         shard.evidence.remember(frame)
     return LabeledFrame(
         pts_ms=frame.pts_ms,
@@ -311,15 +319,20 @@ def _decide(
         agreement=agreement,
         trust=frame_trust,
         priority=priority if agreement.is_hard else None,
-        teacher=with_trust(candidate.teacher, trust),
+        teacher=with_decisions(with_trust(candidate.teacher, trust), decision.people),
         student=candidate.student,
+        found=decision.found,
+        accepted_people=decision.accepted_people,
+        doubtful_people=decision.doubtful_people,
     )
 
 
-def _recheck(shard: _Shard, row: LabeledFrame) -> LabeledFrame:
-    """Check an accepted frame again, against the whole clip."""
-    if row.decision != "accepted" or row.agreement is None:
+def _recheck(shard: _Shard, row: LabeledFrame, missing_tracks: Sequence[int]) -> LabeledFrame:
+    """Check a frame with accepted masks again, against the whole clip."""
+    if row.agreement is None or not (row.decision == "accepted" or row.accepted_people):
         return row
+    if row.accepted_people is not None:
+        return recheck_people(shard.evidence, row, missing_tracks)
     objections = shard.evidence.check_shot(row.pts_ms, row.teacher)
     if not objections:
         return row

@@ -87,8 +87,9 @@ def export(
     *,
     home: str | Path = ".maskmill",
     run: str | None = None,
-    decisions: Sequence[ExportedDecision] = ("accepted", "reviewed"),
+    decisions: Sequence[ExportedDecision] = ("accepted", "reviewed", "partial"),
     copy: bool = False,
+    only_complete: bool = False,
 ) -> "ExportSummary":
     """Write the frames of a run as a dataset; an earlier export in the folder is replaced.
 
@@ -100,6 +101,7 @@ def export(
         run: id of a run or its first digits; default: the latest run.
         decisions: frames to write.
         copy: copy images instead of hard-linking them.
+        only_complete: only frames in which each person is accepted or reviewed.
 
     Raises:
         ConfigError: no such home or run.
@@ -112,7 +114,7 @@ def export(
     from flows.home import existing_context
     from tasks.export import ExportOrder, write_dataset
 
-    order = ExportOrder(format, tuple(decisions), run, copy=copy)
+    order = ExportOrder(format, tuple(decisions), run, copy=copy, only_complete=only_complete)
     return write_dataset(existing_context(Path(home)), str(target), order)
 
 

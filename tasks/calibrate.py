@@ -16,6 +16,7 @@ from configs.models import RunConfig
 from db.frames.dataset import REVIEWED, dataset_frames
 from db.runs.queries import latest_run
 from labeling.datasets.records import DatasetFrame
+from labeling.evaluation.all_found import finds_all_people, unit_of
 from labeling.evaluation.cross_validation import CrossValidation, summarize_predictions
 from labeling.evaluation.evaluate import iou_outside, iou_with_ground_truth
 from labeling.evaluation.frames import LabeledImage
@@ -29,7 +30,10 @@ from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask
 from labeling.trust.checks import gather_evidence
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE
-from labeling.trust.fit import Example, check_scikit_learn, fit_calibration, predict_unseen
+from labeling.trust.examples import Example
+from labeling.trust.fit import fit_calibration
+from labeling.trust.regression import check_scikit_learn
+from labeling.trust.unseen import predict_unseen
 from labeling.video.images import read_image
 from tasks.execution.context import Context
 
@@ -59,13 +63,18 @@ def calibrate_on_sets(sets: Mapping[str, LabeledSet], config: RunConfig) -> Fit:
         ExtraMissing: scikit-learn is not installed.
     """
     check_scikit_learn()
+    return _fit(examples_of_sets(sets, config), config)
+
+
+def examples_of_sets(sets: Mapping[str, LabeledSet], config: RunConfig) -> list[Example]:
+    """Run both models on labeled images, and compare with ground truth; raises as `calibrate_on_sets` does."""
     require_people(categories_of(config), "calibrate")
     if POOLED in sets:
         raise ConfigError(
             f"a labeled set cannot be called {POOLED!r}, the name of all sets pooled: rename it"
         )
     labeled = {name: _with_masks(name, one) for name, one in sets.items()}  # fails before models are loaded
-    return _fit([x for name, images in labeled.items() for x in _examples(name, images, config)], config)
+    return [x for name, images in labeled.items() for x in _examples(name, images, config)]
 
 
 def _with_masks(name: str, labeled: LabeledSet) -> list[LabeledImage]:
@@ -115,9 +124,11 @@ def _fit(examples: list[Example], config: RunConfig) -> Fit:
         weights_sha256=card.weights_sha256,
         settings=settings_of(card),
         good_from=GOOD_FROM,
+        hard_below=config.agreement.hard_below,
     )
     risk = config.trust.accept_risk
-    return Fit(calibration, risk, summarize_predictions(predict_unseen(examples, accept_risk=risk)))
+    unseen = predict_unseen(examples, accept_risk=risk, accept=config.trust.accept)
+    return Fit(calibration, risk, summarize_predictions(unseen))
 
 
 def _reviewed_image(frame: DatasetFrame, folder: Path) -> LabeledImage:
@@ -127,7 +138,8 @@ def _reviewed_image(frame: DatasetFrame, folder: Path) -> LabeledImage:
         path = folder / frame.file_name
         path.write_bytes(frame.store.get(str(frame.image)))
     people = tuple(instance.mask for instance in frame.instances)
-    return LabeledImage(path, frame.size_hw, people, Mask.empty(frame.size_hw))
+    moment = None if frame.pts_ms is None else ("", frame.pts_ms)  # frames of one video are not independent
+    return LabeledImage(path, frame.size_hw, people, Mask.empty(frame.size_hw), moment=moment)
 
 
 def _examples(group: str, images: list[LabeledImage], config: RunConfig) -> Iterator[Example]:
@@ -189,8 +201,12 @@ def _example(group: str, labeled: LabeledImage, predicted: _Predictions, config:
             labeled.size_hw,
             min_keypoint_score=DEFAULT_KEYPOINT_SCORE,
             mirrored=None if flipped is None else [instance.mask for instance in flipped],
+            student=others,
         ),
         good_masks=tuple(None if iou is None else iou >= GOOD_FROM for iou in judge_masks(masks, labeled)),
         is_good=iou_with_ground_truth(masks, truth) >= GOOD_FROM,
         is_hard=iou_outside(masks, others, truth.ignored) < config.agreement.hard_below,
+        unit=unit_of(labeled),
+        all_found=finds_all_people(masks, labeled),
+        is_synthetic=labeled.is_synthetic,
     )

@@ -143,6 +143,7 @@ def _models(config: RunConfig) -> Iterator[CheckResult]:
         yield _check(role, load, "required")
     if config.trust.calibration and "teacher" in cards:
         yield _calibration(config, cards["teacher"])
+        yield from _promises(config)
     elif warning := unused_calibration(config):
         yield CheckResult("calibration", False, warning, "advised")
 
@@ -156,6 +157,19 @@ def _calibration(config: RunConfig, teacher: ModelCard) -> CheckResult:
 
     result, warning = _check("calibration", check, "required"), calibration_warning(config, teacher)
     return CheckResult("calibration", False, warning, "advised") if result.ok and warning else result
+
+
+def _promises(config: RunConfig) -> Iterator[CheckResult]:
+    """Yield what `trust.accept` asks for and the calibration cannot promise."""
+    if config.trust.accept is None:
+        return
+    from labeling.trust.promise import describe_shortages
+
+    shortages = describe_shortages(config.trust)
+    for shortage in shortages:
+        yield CheckResult("promise", False, shortage, "advised")
+    if not shortages:
+        yield CheckResult("promise", True, "can be given for hard and easy persons", "advised")
 
 
 def _database(home: Path) -> str:

@@ -18,7 +18,7 @@ class ExportOrder:
     """Which frames to write, and how."""
 
     format: ExportFormat = "coco"
-    decisions: tuple[ExportedDecision, ...] = ("accepted", "reviewed")
+    decisions: tuple[ExportedDecision, ...] = ("accepted", "reviewed", "partial")
     run: str | None = None
     """Id of the run, or its beginning; None: the last run."""
     copy: bool = False
@@ -29,6 +29,9 @@ class ExportOrder:
     """Patterns of licenses; frames of other videos are left out. Empty: all frames."""
     blur_faces: bool = False
     """Blur the faces of people in the exported images."""
+    only_complete: bool = False
+    """Only frames in which each person is accepted or reviewed. Other formats than COCO have no ignored regions, so
+    they hold only such frames."""
 
     @property
     def style(self) -> ExportStyle:
@@ -46,10 +49,13 @@ def write_dataset(context: Context, target: str, order: ExportOrder) -> ExportSu
     with context.database.session() as session:
         run = latest_run(session, order.run)
         categories = stored_categories(run.config)
+        only_complete = order.only_complete or order.format != "coco"
         if order.style.can_be_in_parts and (processes := processes_for(session, run.id)):
-            part_order = PartOrder(context.home, run.id, order.decisions, categories)
+            part_order = PartOrder(context.home, run.id, order.decisions, categories, only_complete)
             with parts_of_run(session, part_order, processes=processes) as parts:
                 return write_parts(parts, target, order.style, categories)
-        frames = dataset_frames(session, run.id, context.home, decisions=order.decisions)
+        frames = dataset_frames(
+            session, run.id, context.home, decisions=order.decisions, only_complete=only_complete
+        )
         selected = FrameSet(frames, categories, beside={}, is_divided=False)
         return write_frames(selected, target, order.style, context.home)

@@ -39,6 +39,7 @@ class PartOrder:
     run_id: str
     decisions: tuple[str, ...]
     categories: tuple[str, ...]
+    only_complete: bool = False
 
 
 def processes_for(session: Session, run_id: str) -> int:
@@ -87,6 +88,7 @@ def _in_order(
 def _make(order: PartOrder, stretch: Stretch) -> CocoPart:
     """Make a part in a process of the pool, which opens the database once."""
     with database_of(order.home).session() as session:
-        selected = selected_frames(session, order.run_id, FrameChoice(order.decisions, stretch=stretch))
+        choice = FrameChoice(order.decisions, stretch=stretch, only_complete=order.only_complete)
+        selected = selected_frames(session, order.run_id, choice)
         frames = frames_with_masks(session, order.run_id, order.home, selected)
         return make_part(frames, order.categories)

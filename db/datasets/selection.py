@@ -39,13 +39,13 @@ def choice_of(query: FrameQuery, credits: Iterable[VideoCredit]) -> FrameChoice:
     """Return the choice of frames of any run, `credits` being those of all its videos."""
     conditions = tuple(map(_condition, query.numbers))
     if not query.texts:
-        return FrameChoice(query.decisions, conditions)
+        return FrameChoice(query.decisions, conditions, only_complete=True)
     videos = {
         credit.video_id
         for credit in credits
         if all(one.holds(_text(credit, one.name)) for one in query.texts)
     }
-    return FrameChoice(query.decisions, conditions, videos)
+    return FrameChoice(query.decisions, conditions, videos, only_complete=True)
 
 
 def _condition(one: NumberCondition) -> ColumnElement[bool]:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from more_itertools import batched
-from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
 from db.frames.dataset_masks import MaskReader, ReviewedFrame
@@ -28,6 +28,8 @@ REVIEWED = "reviewed"
 """Stands beside the decisions: a frame with a consensus of its annotators."""
 CONFIRMED = "confirmed"
 """Stands beside the decisions: no person has seen the frame, but masks carried from reviewed frames agree with it."""
+PARTIAL = "partial"
+"""Stands beside the decisions: a frame for review in which every person is found and some are accepted already."""
 
 
 class SelectedFrame(NamedTuple):
@@ -95,13 +97,20 @@ class FrameChoice:
     """Only frames of these videos; None: of all."""
     stretch: Stretch | None = None
     """Only frames of this stretch of one video; None: whole videos."""
+    only_complete: bool = False
+    """Only frames in which each person is accepted or reviewed."""
 
 
 def dataset_frames(
-    session: Session, run_id: str, home: Home, *, decisions: Sequence[str]
+    session: Session,
+    run_id: str,
+    home: Home,
+    *,
+    decisions: Sequence[str],
+    only_complete: bool = False,
 ) -> Iterator[DatasetFrame]:
     """Yield frames with their instances, by video and time; see `frames_with_masks`."""
-    rows = selected_frames(session, run_id, FrameChoice(decisions))
+    rows = selected_frames(session, run_id, FrameChoice(decisions, only_complete=only_complete))
     return frames_with_masks(session, run_id, home, rows)
 
 
@@ -130,6 +139,8 @@ def frames_with_masks(
         for row in rows:
             confirmed_by = tuple(origins[key] for key in (row.before_id, row.after_id) if key is not None)
             people = instances.get(row.id, ())
+            if row.is_confirmed:
+                people = [one._replace(is_doubtful=False) for one in people]
             yield _dataset_frame(row, credits[row.video_id], images, people, confirmed_by)
 
 
@@ -154,7 +165,8 @@ def stretches_of_run(session: Session, run_id: str, *, shards: int) -> list[Stre
 
 def selected_frames(session: Session, run_id: str, choice: FrameChoice) -> Iterator[SelectedFrame]:
     """Read one video after another, each in the order of an index: nothing is sorted."""
-    query = _frames_query(choice.decisions).where(*choice.conditions).execution_options(yield_per=PAGE)
+    conditions = (*choice.conditions, *((_IS_COMPLETE,) if choice.only_complete else ()))
+    query = _frames_query(choice.decisions).where(*conditions).execution_options(yield_per=PAGE)
     stretch = choice.stretch
     if stretch is not None:
         query = query.where(*stretch.conditions())
@@ -166,13 +178,20 @@ def selected_frames(session: Session, run_id: str, choice: FrameChoice) -> Itera
             yield from map(SelectedFrame._make, rows)
 
 
+_IS_CONFIRMED = and_(ReviewRow.state == CONFIRMED, ReviewRow.run_id == DecisionRow.run_id)
+_IS_COMPLETE = or_(
+    func.coalesce(DecisionRow.doubtful_people, 0) == 0, ConsensusRow.frame_id.is_not(None), _IS_CONFIRMED
+)
+
+
 def _frames_query(decisions: Sequence[str]) -> Select[Any]:
     conditions: list[ColumnElement[bool]] = [DecisionRow.decision.in_(decisions)]
     if REVIEWED in decisions:
         conditions.append(ConsensusRow.frame_id.is_not(None))
-    is_confirmed = and_(ReviewRow.state == CONFIRMED, ReviewRow.run_id == DecisionRow.run_id)
     if CONFIRMED in decisions:
-        conditions.append(is_confirmed)
+        conditions.append(_IS_CONFIRMED)
+    if PARTIAL in decisions:
+        conditions.append(and_(DecisionRow.decision == "review", DecisionRow.accepted_people > 0))
     return (
         select(
             *(FrameRow.id, FrameRow.pts_ms, FrameRow.image_index),
@@ -186,7 +205,7 @@ def _frames_query(decisions: Sequence[str]) -> Select[Any]:
         .outerjoin(ConsensusRow, ConsensusRow.frame_id == FrameRow.id)
         .outerjoin(AnnotationRow, AnnotationRow.id == ConsensusRow.annotation_id)
         .outerjoin(ReviewRow, ReviewRow.frame_id == FrameRow.id)
-        .outerjoin(PropagationRow, and_(is_confirmed, _is_current()))
+        .outerjoin(PropagationRow, and_(_IS_CONFIRMED, _is_current()))
         .where(FrameRow.video_id == bindparam("video_id"), DecisionRow.run_id == bindparam("run_id"))
         .where(DecisionRow.image.is_not(None), or_(*conditions))
         .where(or_(ConsensusRow.verdict.is_(None), ConsensusRow.verdict != "unusable"))

@@ -21,6 +21,9 @@ from labeling.structures.masks import Mask
 DRAWN_BY_HAND = "manual"
 """Stands for the model of a mask drawn by hand, as in Label Studio."""
 
+_DOUBTFUL = frozenset({"review", "ignored"})
+"""Decisions about a person that is not certain."""
+
 Instances = dict[int, list[DatasetInstance]]
 """By frame id, each frame's in the order of the model or of the annotation."""
 SizeHw = tuple[int, int]
@@ -50,7 +53,7 @@ class MaskReader:
         parameters = {"run_id": self._run_id, "frames": list(sizes)}
         for row in raw_rows(self._session, _OF_TEACHER, parameters):
             frame_id, key, rle, area, left, top, w, h, score, *rest = row
-            x, y, width, height, points, model, refined_by, iou_before, track_id, category = rest
+            x, y, width, height, points, model, refined_by, iou_before, track_id, category, decision = rest
             mask, mask_box, box = Mask(sizes[frame_id], rle), (left, top, w, h), (x, y, width, height)
             keypoints, name = None if points is None else _keypoints(points), models[model]
             instance = DatasetInstance(
@@ -68,6 +71,8 @@ class MaskReader:
                 track_id,
                 category,
             )
+            if decision in _DOUBTFUL:
+                instance = instance._replace(is_doubtful=True)
             found.setdefault(frame_id, []).append(instance)
         return found
 
@@ -116,6 +121,7 @@ _OF_TEACHER = (
         *(InstanceRow.frame_id, InstanceRow.id, InstanceRow.rle, InstanceRow.area_px, *_MASK_BOX),
         *(InstanceRow.score, *_detector_box(InstanceRow), InstanceRow.keypoints, InstanceRow.model_id),
         *(InstanceRow.refined_by, InstanceRow.iou_before, InstanceRow.track_id, InstanceRow.category),
+        InstanceRow.decision,
     )
     .where(InstanceRow.run_id == bindparam("run_id"), InstanceRow.role == "teacher")
     .where(InstanceRow.frame_id.in_(bindparam("frames", expanding=True)))

@@ -257,6 +257,7 @@ class InstanceRow(Base):
     __table_args__ = (
         UniqueConstraint("run_id", "frame_id", "role", "rank"),
         CheckConstraint("role IN ('teacher', 'student')", name="role"),
+        CheckConstraint("decision IN ('accepted', 'review', 'ignored')", name="decision"),
         Index("ix_instance_frame_id", "frame_id"),
     )
 
@@ -287,6 +288,9 @@ class InstanceRow(Base):
     )
     track_id: Mapped[int | None] = mapped_column(comment="the person in this video; null: not tracked")
     category: Mapped[str] = mapped_column(server_default=PERSON, comment="of the dataset")
+    decision: Mapped[str | None] = mapped_column(
+        comment="accepted, review or ignored; null: not decided for itself"
+    )
 
 
 class TrackRow(Base):
@@ -355,3 +359,12 @@ class DecisionRow(Base):
     shot_start_ms: Mapped[int] = mapped_column(comment="start of its shot in this run; index of an image")
     image: Mapped[str | None] = mapped_column(comment="path below the home; null: rejected")
     occupancy: Mapped[bytes | None] = mapped_column(comment="16 x 16 float16; null: not hard")
+    found: Mapped[float | None] = mapped_column(
+        comment="probability that every person is found; null: not known"
+    )
+    accepted_people: Mapped[int | None] = mapped_column(
+        comment="persons accepted in a frame in which every person is found; null: not decided by person"
+    )
+    doubtful_people: Mapped[int | None] = mapped_column(
+        comment="persons that are not accepted; null: not decided by person"
+    )

@@ -6,7 +6,7 @@ The consensus about a frame belongs to no run: it scores every run that labeled 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, false
+from sqlalchemy import CheckConstraint, ForeignKey, Index, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.core import Base
@@ -37,6 +37,12 @@ class ReviewRow(Base):
         ),
         Index("ix_review_run_id_state_priority", "run_id", "state", "priority", "frame_id"),
         Index("ix_review_project_id_state", "project_id", "state"),
+        Index(
+            "ix_review_run_id_of_audit",
+            "run_id",
+            sqlite_where=text("is_audit = 1"),
+            postgresql_where=text("is_audit"),
+        ),
     )
 
     frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"), primary_key=True)
@@ -57,6 +63,10 @@ class ReviewRow(Base):
         comment="the carried masks that were shown; null: the teacher's"
     )
     sent_at: Mapped[datetime | None] = mapped_column(comment="UTC, last time")
+    is_audit: Mapped[bool] = mapped_column(
+        server_default=false(),
+        comment="has an accepted person of its run's audit; it is reviewed like others",
+    )
 
 
 class AnnotationRow(Base):

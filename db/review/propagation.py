@@ -271,9 +271,14 @@ def update_review_states(session: Session, run_id: str, *, min_iou: float, min_c
     confirmed = 0
     for review, carried, priority in session.execute(query).tuples().all():
         review.priority = carried.priority if carried else (priority or 0.0)
-        is_confirmed = carried is not None and PropagationQuality(
-            carried.agreement, carried.confidence, carried.unmatched
-        ).needs_no_review(min_iou=min_iou, min_confidence=min_confidence)
+        # the audit asks people: what agrees with carried masks would be left out of it
+        is_confirmed = (
+            carried is not None
+            and not review.is_audit
+            and PropagationQuality(carried.agreement, carried.confidence, carried.unmatched).needs_no_review(
+                min_iou=min_iou, min_confidence=min_confidence
+            )
+        )
         if is_confirmed:
             confirmed += review.state != "confirmed"
             review.state = "confirmed"

@@ -11,6 +11,7 @@ from configs.models import Review as Settings
 from db.frames.shots import Shots
 from db.models.core import DecisionRow, FrameRow, RunRow
 from db.models.review import ReviewRow
+from db.review.audit import waiting_audit
 from db.sql.reading import PAGE, count_rows
 from labeling.review.occupancy import OccupancyGrid, unpack_grid
 from labeling.review.queue import Candidate, Shot, select_frames_for_review
@@ -47,8 +48,10 @@ def choose_waiting(session: Session, run_id: str, settings: Settings, *, room: i
     """Choose at most `room` of the waiting frames of a run.
 
     Frames that were sent before count, whichever run sent them: a push that is repeated after a crash
-    continues with the same choice.
+    continues with the same choice. Frames of the audit are always chosen, beyond the budget, however similar they are.
     """
+    audit = waiting_audit(session, run_id, room=room)
+    room -= len(audit)
     shots = Shots(session, run_id)
     sent = _read_sent(session, shots)
     left = None if settings.budget is None else max(0, settings.budget - sent.of_run)
@@ -60,8 +63,16 @@ def choose_waiting(session: Session, run_id: str, settings: Settings, *, room: i
     )
     compared = len(choice.frames) + choice.near_identical + choice.beyond_shot
     is_spent = left is not None and len(choice.frames) >= left
-    over_budget = count_waiting(session, run_id) - compared if is_spent else 0
-    return PushChoice(choice.frames, SkippedFrames(choice.near_identical, choice.beyond_shot, over_budget))
+    over_budget = count_waiting(session, run_id) - compared - len(audit) if is_spent else 0
+    passed_over = SkippedFrames(choice.near_identical, choice.beyond_shot, over_budget)
+    return PushChoice(_mix(choice.frames, audit), passed_over)
+
+
+def _mix(frames: Sequence[int], audit: Sequence[int]) -> tuple[int, ...]:
+    """Return all frames, those of the audit at places that depend on their ids alone: annotators cannot tell them."""
+    places = [(position, 1, frame_id) for position, frame_id in enumerate(frames)]
+    places += [(frame_id % (len(frames) + 1), 0, frame_id) for frame_id in audit]
+    return tuple(frame_id for *_, frame_id in sorted(places))
 
 
 def count_waiting(session: Session, run_id: str) -> int:
@@ -140,7 +151,7 @@ def _read_waiting(session: Session, run_id: str, *, after: tuple[float, int] | N
             (DecisionRow.frame_id == ReviewRow.frame_id) & (DecisionRow.run_id == ReviewRow.run_id),
         )
         .join(FrameRow, FrameRow.id == ReviewRow.frame_id)
-        .where(ReviewRow.state == "waiting", ReviewRow.run_id == run_id)
+        .where(ReviewRow.state == "waiting", ReviewRow.run_id == run_id, ~ReviewRow.is_audit)
     )
     if after:
         query = query.where(tuple_(ReviewRow.priority, ReviewRow.frame_id) < after)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.models.core import AgreementRow, InstanceRow, RunRow
 from db.models.review import AnnotationRow, ConsensusRow, ModelScoreRow, ReviewedInstanceRow, ReviewRow
+from db.review.audit import AuditSummary, summarize_audit
 from db.runs.queries import run_models
 
 
@@ -76,6 +77,8 @@ class ReviewSummary:
     seconds_per_mask: float | None
     """Per mask that was shown or added, where time was measured; None: it was not measured."""
     propagation: PropagationCounts
+    audit: AuditSummary | None = None
+    """None: no audit."""
 
 
 def summarize_reviews(session: Session, run: RunRow) -> ReviewSummary:
@@ -93,6 +96,7 @@ def summarize_reviews(session: Session, run: RunRow) -> ReviewSummary:
         seconds=seconds,
         seconds_per_mask=seconds / masks if masks else None,
         propagation=_count_propagation(session, run.id),
+        audit=summarize_audit(session, run.id),
     )
 
 

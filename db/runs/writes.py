@@ -365,6 +365,7 @@ def _instance_rows(
             "iou_before": instance.iou_before,
             "track_id": _track_id(role, instance, track_ids),
             "category": instance.category,
+            "decision": instance.decision,
             "keypoints": keypoints_column(instance.keypoints),
             **mask,
         }
@@ -415,4 +416,7 @@ def _decision_row(shard: ShardRow, frame: LabeledFrame, grids: Mapping[int, byte
         "shot_start_ms": frame.shot_start_ms,
         "image": frame.image,
         "occupancy": grids.get(fid),
+        "found": frame.found,
+        "accepted_people": frame.accepted_people,
+        "doubtful_people": frame.doubtful_people,
     }

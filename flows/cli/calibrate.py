@@ -1,6 +1,7 @@
 """`maskmill calibrate`: fit, on labeled images or reviews, how likely a teacher's mask is right."""
 
 import json
+from dataclasses import astuple
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -77,7 +78,7 @@ def calibrate(
     for path in filter(None, (to, figures)):
         if path.is_dir() or not path.absolute().parent.is_dir():
             raise ConfigError(f"{path} cannot be written: name a file in an existing folder")
-    changes = [*(changes or []), "trust.calibration=null"]
+    changes = [*(changes or []), "trust.calibration=null", "trust.unit=frame", "trust.accept=null"]
     if origin:
         if sets or images or coco or masks:
             raise ConfigError("--from reviews uses the run's own images: leave out SETS.yaml and --images")
@@ -122,6 +123,18 @@ def _print(unseen: "dict[str, CrossValidation]", accept_risk: float) -> None:
         print_table(
             (f"{of}, left out", "count", "good", "AUROC", "calibration error"),
             ((name, *map(format_cell, (one.count, one.good, one.auroc, one.error))) for name, one in judged),
+        )
+    found = ((name, one.found) for name, one in unseen.items())
+    print_table(
+        ("every person found, left out", "frames", "found", "AUROC", "calibration error"),
+        ((name, *map(format_cell, (one.count, one.good, one.auroc, one.error))) for name, one in found),
+    )
+    for title, of in (("hard", "hard_persons"), ("hard", "hard_persons_of_frames"), ("easy", "easy_persons")):
+        by = "frame" if of.endswith("frames") else "person"
+        persons = ((name, getattr(one, of)) for name, one in unseen.items())
+        print_table(
+            (f"{title} persons, by {by}", "persons", "good", "accepted", "precision", "at least", "recall"),
+            ((name, *map(format_cell, astuple(one))) for name, one in persons),
         )
     for title, of in (("hard", "hard"), ("all", "every")):
         rows = ((name, getattr(one, of)) for name, one in unseen.items())

@@ -21,9 +21,13 @@ DecisionOption = Annotated[
     list[str] | None,
     typer.Option(
         "--decision",
-        help="accepted, reviewed, confirmed, review or easy; repeatable. Default: accepted and reviewed.",
+        help="accepted, reviewed, partial, confirmed, review or easy; repeatable. Default: the first three.",
         metavar="D",
     ),
+]
+CompleteOption = Annotated[
+    bool,
+    typer.Option("--only-complete", help="Only frames in which each person is accepted or reviewed."),
 ]
 CopyOption = Annotated[bool, typer.Option("--copy", help="Copy images instead of hard-linking them.")]
 
@@ -55,13 +59,14 @@ def coco(
     copy: CopyOption = False,
     license_allow: LicenseOption = "",
     blur_faces: BlurOption = False,
+    only_complete: CompleteOption = False,
     decisions: DecisionOption = None,
     run: RunOption = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
     """COCO instances and person keypoints, masks as RLE."""
-    order = {"run": run, "copy": copy, "polygons": polygons}
+    order = {"run": run, "copy": copy, "polygons": polygons, "only_complete": only_complete}
     filters = {"license_allow": read_licenses(license_allow), "blur_faces": blur_faces}
     _export(target, home, decisions, as_json, format="coco", **order, **filters)
 

@@ -54,6 +54,8 @@ class DatasetInstance(NamedTuple):
     category: str = PERSON
     origin: str | None = None
     """`prediction`, `prediction-changed` or `manual`: what the reviewer did with it; None: not reviewed."""
+    is_doubtful: bool = False
+    """Neither accepted nor reviewed: where it is, the dataset says nothing about people."""
 
 
 class DatasetFrame(NamedTuple):
@@ -85,6 +87,11 @@ class DatasetFrame(NamedTuple):
     """Object store of the image; None: it is on a local disk."""
     propagated_from: tuple[int, ...] = ()
     """Ids of the reviewed frames whose masks, carried here, confirmed the teacher's; empty: not confirmed that way."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether each person of the frame is accepted or reviewed."""
+        return not any(instance.is_doubtful for instance in self.instances)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +159,8 @@ class ExportCheck:
     """Checks and counts frames while they are written; keeps 8 bytes per id to detect duplicates."""
 
     empty_masks: int = 0
+    ignored_regions: int = 0
+    """Doubtful persons that were written as such."""
     _frame_ids: "array[int]" = field(default_factory=lambda: array("q"))
     _instance_ids: "array[int]" = field(default_factory=lambda: array("q"))
 
@@ -171,6 +180,7 @@ class ExportCheck:
     def extend(self, later: "ExportCheck") -> None:
         """Add what another check counted."""
         self.empty_masks += later.empty_masks
+        self.ignored_regions += later.ignored_regions
         self._frame_ids += later._frame_ids
         self._instance_ids += later._instance_ids
 
@@ -179,6 +189,11 @@ class ExportCheck:
         _check_unique("frame", self._frame_ids)
         _check_unique("instance", self._instance_ids)
         own = [f"{self.empty_masks} instances with an empty mask were left out"] if self.empty_masks else []
+        if self.ignored_regions:
+            notes = (
+                *notes,
+                f"{self.ignored_regions} doubtful persons are ignored regions (iscrowd 1): --only-complete leaves their images out",
+            )
         return ExportSummary(self.frames, len(self._instance_ids), files, (*own, *notes))
 
 

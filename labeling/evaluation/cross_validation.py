@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from labeling.evaluation.metrics import CalibrationMetrics, calibration_metrics, share
 from labeling.evaluation.summary import POOLED
-from labeling.trust.fit import Prediction
+from labeling.trust.exact_bounds import good_at_least
+from labeling.trust.unseen import Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,28 @@ class AcceptedFrames:
     """Share of accepted frames among the good."""
 
 
+HARD_BELOW = 0.5
+"""IoU with the student around a person below which the person is hard: the default of `agreement.hard_below`."""
+CONFIDENCE = 0.95
+"""Of the lower bound of a precision."""
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedPersons:
+    """Persons whom the student does not see as the teacher does, in all frames."""
+
+    persons: int
+    good: int
+    accepted: int
+    """By the decision about each person (`trust.unit: person`)."""
+    precision: float | None
+    """Share of good ones among the accepted."""
+    at_least: float
+    """Exact lower bound of the precision (Clopper and Pearson), with a confidence of 95 % if persons are independent."""
+    recall: float | None
+    """Share of accepted ones among the good."""
+
+
 @dataclass(frozen=True, slots=True)
 class CrossValidation:
     """Results for one labeled set that the calibration has not seen, or for all sets together."""
@@ -31,6 +54,12 @@ class CrossValidation:
     """Hard frames, and those on which student and teacher agree."""
     frames: CalibrationMetrics
     masks: CalibrationMetrics
+    hard_persons: AcceptedPersons
+    """By the decision about each person; the two below: hard persons by the decision about frames, and easy persons."""
+    hard_persons_of_frames: AcceptedPersons
+    easy_persons: AcceptedPersons
+    found: CalibrationMetrics
+    """Whether every person is found."""
 
 
 def summarize_predictions(predictions: Sequence[Prediction]) -> dict[str, CrossValidation]:
@@ -58,6 +87,48 @@ def _summarize(predictions: Sequence[Prediction]) -> CrossValidation:
             [(prediction.trust.frame, bool(prediction.example.is_good)) for prediction in judged]
         ),
         masks=calibration_metrics(masks),
+        hard_persons=_accepted_persons(_judge_people(predictions, is_hard=True)),
+        hard_persons_of_frames=_accepted_persons(_judge_people(predictions, is_hard=True, by_frame=True)),
+        easy_persons=_accepted_persons(_judge_people(predictions, is_hard=False)),
+        found=calibration_metrics(
+            [
+                (prediction.people.found, prediction.example.all_found)
+                for prediction in predictions
+                if prediction.people and prediction.people.found is not None
+                if prediction.example.all_found is not None
+            ]
+        ),
+    )
+
+
+def _judge_people(
+    predictions: Sequence[Prediction], *, is_hard: bool, by_frame: bool = False
+) -> list[tuple[bool, bool]]:
+    """Return for each hard or easy person whose mask was judged whether it is accepted and whether it is good."""
+    judged = []
+    for prediction in predictions:
+        if prediction.people is None:
+            continue
+        example, decided = prediction.example, prediction.people
+        of_frame = prediction.accepted and example.is_hard
+        rows = zip(example.evidence.instances, decided.people, example.good_masks, strict=True)
+        for evidence, decision, is_good in rows:
+            is_one = (evidence.student_iou is None or evidence.student_iou < HARD_BELOW) == is_hard
+            if is_good is not None and is_one:
+                by_itself = decision == "accepted" and decided.is_all_found
+                judged.append((of_frame if by_frame else by_itself, is_good))
+    return judged
+
+
+def _accepted_persons(judged: Sequence[tuple[bool, bool]]) -> AcceptedPersons:
+    accepted = [is_good for is_accepted, is_good in judged if is_accepted]
+    return AcceptedPersons(
+        persons=len(judged),
+        good=sum(is_good for _, is_good in judged),
+        accepted=len(accepted),
+        precision=share(accepted),
+        at_least=good_at_least(sum(accepted), len(accepted), confidence=CONFIDENCE),
+        recall=share([is_accepted for is_accepted, is_good in judged if is_good]),
     )
 
 

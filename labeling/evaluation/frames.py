@@ -31,6 +31,8 @@ class LabeledImage:
     """Time of the image, if the set's images are the frames of one shot."""
     moment: tuple[str, int] | None = None
     """Name of its video and time in it in ms, for the errors over time; None: not a frame of a video."""
+    is_synthetic: bool = False
+    """A composite."""
 
     @property
     def name(self) -> str:

@@ -51,7 +51,10 @@ def read_labeled(labeled: LabeledSet, *, notes: ReaderNotes | None = None) -> li
         raise ConfigError(
             f"ground truth: no image in {labeled.images} is labeled; check the paths of the set{reasons}"
         )
-    found = [replace(image, is_partial=labeled.partial) for image in found[:: labeled.every]]
+    found = [
+        replace(image, is_partial=labeled.partial, is_synthetic=labeled.synthetic)
+        for image in found[:: labeled.every]
+    ]
     found = _with_times(found, labeled, labeled.fps) if labeled.fps else found
     return [_ignore(image, outside) for image in found] if outside is not None else found
 

@@ -1,13 +1,17 @@
 """Instances and model cards, the output of a segmenter."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Literal, Self
 
 from configs.categories import PERSON
 from labeling.structures.masks import BoxXywh, Mask, flip_mask
 
 Keypoints = tuple[tuple[float, float, float], ...]
 """COCO's 17 as (x_px, y_px, confidence in [0, 1])."""
+
+PersonDecision = Literal["accepted", "review", "ignored"]
+"""`accepted`: the mask is right with the promised probability; `review`: a person should look at it; `ignored`: it is
+probably no person, and no person is asked."""
 
 COCO_KEYPOINTS = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
@@ -57,6 +61,8 @@ class Instance:
     """Number of the person in the video, from 1; None: not tracked."""
     category: str = PERSON
     """Category in the dataset."""
+    decision: PersonDecision | None = None
+    """Whether this one of the teacher's masks is believed; None: not decided for itself (`trust.unit: frame`)."""
 
     def mirror(self, width: int) -> Self:
         """Return the instance flipped left to right in an image of this width."""

@@ -35,6 +35,12 @@ class LabeledFrame:
     student: tuple[Instance, ...] = ()
     index: int | None = None
     """Position of an image in its set; None for a frame of a video."""
+    found: float | None = None
+    """Probability that the teacher found every person; None: not known."""
+    accepted_people: int | None = None
+    """Persons accepted in a frame in which every person is found, 0 in others; None: not decided by person."""
+    doubtful_people: int | None = None
+    """Persons that are not accepted; None: not decided by person."""
 
     @property
     def key(self) -> int:

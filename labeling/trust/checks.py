@@ -20,6 +20,7 @@ from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, Evidence, InstanceEv
 from labeling.trust.flow_consistency import PreviousFrame, compare_along_motion
 from labeling.trust.second_opinion import SecondOpinionComparer
 from labeling.trust.static_regions import StaticRegionDetector
+from labeling.trust.student_beside import compare_around
 
 OVERLAYS = (
     "places where the image changes all the time in the same few shapes, such as a clock: they are taken neither for people "
@@ -37,6 +38,7 @@ class ComparedFrame:
     frame: Frame
     teacher: Sequence[Instance]
     agreement: FrameAgreement
+    student: Sequence[Instance] = ()
 
 
 @dataclass(slots=True)
@@ -94,6 +96,20 @@ class EvidenceCollector:
                 self.static_regions.find_missed(masks, pts_ms, min_share=settings.min_missed_person_size)
             )
 
+    def moving_fractions(self, pts_ms: int, people: Sequence[Instance]) -> list[float | None]:
+        """Return the share of each mask's pixels that move in its shot; None: not known. Call it at the clip's end."""
+        with self.watch.time("evidence"):
+            return [self.static_regions.moving_fraction(one.mask, pts_ms) for one in people]
+
+    def find_missed(self, pts_ms: int, people: Sequence[Instance]) -> tuple[str, ...]:
+        """Return the doubt about a remembered frame in which something moves outside these masks; call it at the clip's end."""
+        minimum = self.config.trust.min_missed_person_size
+        if not minimum:
+            return ()
+        with self.watch.time("evidence"):
+            masks = [one.mask for one in people]
+            return format_missed(self.static_regions.find_missed(masks, pts_ms, min_share=minimum))
+
     def notes(self) -> tuple[ShardNote, ...]:
         """Return what was found out about the clip's camera; call it at the clip's end."""
         with self.watch.time("evidence"):
@@ -108,7 +124,14 @@ class EvidenceCollector:
             compared.frame.size_hw,
             min_keypoint_score=pose.min_keypoint_score if pose else DEFAULT_KEYPOINT_SCORE,
             mirrored=None if mirrored is None else [instance.mask for instance in mirrored],
+            student=self._student_masks(compared),
         )
+
+    def _student_masks(self, compared: ComparedFrame) -> list[Mask] | None:
+        """Return the masks that persons are compared with; None: only frames are decided, or this one is easy."""
+        if self.config.trust.unit == "frame" or not compared.agreement.is_hard:
+            return None
+        return [instance.mask for instance in compared.student]
 
     def _add_flip(self, frames: Sequence[ComparedFrame], known: Sequence[Evidence]) -> list[Evidence]:
         """Run the teacher on the mirrored images, as one more batch."""
@@ -182,8 +205,12 @@ def gather_evidence(
     *,
     min_keypoint_score: float,
     mirrored: Sequence[Mask] | None = None,
+    student: Sequence[Mask] | None = None,
 ) -> Evidence:
-    """Measure a frame's masks; `mirrored` are the mirrored image's masks, not yet mirrored back."""
+    """Measure a frame's masks; `mirrored` are the mirrored image's masks, not yet mirrored back.
+
+    Without `student`, its masks, nothing is measured of it.
+    """
     masks = [instance.mask for instance in teacher]
     flips: Sequence[float | None] = [None] * len(masks)
     union_flip = None
@@ -191,6 +218,7 @@ def gather_evidence(
         back = [flip_mask(mask) for mask in mirrored]
         union_flip = union_iou(union_masks(masks, size_hw), union_masks(back, size_hw))
         flips = iou_matrix(masks, back).max(axis=1, initial=0.0).tolist()
+    beside = None if student is None else compare_around(masks, student, size_hw)
     instances = tuple(
         InstanceEvidence(
             score=instance.score,
@@ -202,8 +230,9 @@ def gather_evidence(
             flip_iou=flip,
             refined_iou=instance.iou_before,
             networks_iou=instance.networks_iou,
+            student_iou=None if beside is None else beside.ious[position],
         )
-        for instance, area, flip in zip(teacher, mask_areas(masks), flips, strict=True)
+        for position, (instance, area, flip) in enumerate(zip(teacher, mask_areas(masks), flips, strict=True))
         if area
     )
-    return Evidence(instances, union_flip)
+    return Evidence(instances, union_flip, student_outside=None if beside is None else beside.outside)

@@ -14,6 +14,7 @@ from typing import Literal
 
 from configs.models import Trust
 from labeling.structures.agreement import FrameAgreement, Mismatch
+from labeling.structures.instances import PersonDecision
 from labeling.structures.masks import BoxXywh
 from labeling.text.phrases import (
     format_below,
@@ -24,6 +25,7 @@ from labeling.text.phrases import (
     format_share_below,
 )
 from labeling.trust.evidence import Evidence, SecondOpinion
+from labeling.trust.persons import could_accept, decide_people
 from labeling.trust.scores import predict_trust
 
 _WHY_HARD = {
@@ -48,6 +50,17 @@ class Decision:
     reasons: tuple[str, ...]
     is_objected: bool = False
     """A check that no calibration knows objected: the frame's trust is not reliable then."""
+    people: tuple[PersonDecision, ...] | None = None
+    """Of each mask with evidence; None: persons are not decided for themselves."""
+    found: float | None = None
+    """Probability that the teacher found every person; None: not known."""
+    accepted_people: int | None = None
+    """Persons that a dataset may use: 0 if another one may be missing; None: as for `people`."""
+
+    @property
+    def doubtful_people(self) -> int | None:
+        """Persons that are not accepted; None: as for `people`."""
+        return None if self.people is None else sum(one != "accepted" for one in self.people)
 
 
 def decide(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> Decision:
@@ -57,6 +70,8 @@ def decide(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> De
     """
     if not agreement.is_hard:
         return Decision("easy", ())
+    if settings.unit == "person":
+        return _decide_people(agreement, evidence, settings)
     signs = [*_find_cheap_doubts(agreement, evidence, settings), *_find_flicker(evidence.flip_iou, settings)]
     if settings.calibration:
         distrust = _find_distrust(evidence, settings)
@@ -69,15 +84,34 @@ def decide(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> De
     return Decision("review" if doubts else "accepted", reasons, is_objected=bool(objections))
 
 
+def _decide_people(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> Decision:
+    """Accept the frame if each person is accepted, every person is found, and no check objects."""
+    decided = decide_people(evidence, settings)
+    objections = _find_objections(evidence, settings)
+    is_usable = decided.is_all_found and not objections
+    doubts = (*decided.doubts, *objections)
+    return Decision(
+        "review" if doubts else "accepted",
+        (*doubts, *_explain_hard(agreement)),
+        is_objected=bool(objections),
+        people=decided.people,
+        found=decided.found,
+        accepted_people=decided.people.count("accepted") if is_usable else 0,
+    )
+
+
 def would_accept(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> bool:
-    """Return whether the frame is accepted unless a further check objects."""
-    return decide(agreement, evidence, settings).decision == "accepted"
+    """Return whether the frame, or a person of it, is accepted unless a further check objects."""
+    decision = decide(agreement, evidence, settings)
+    return decision.decision == "accepted" or bool(decision.accepted_people)
 
 
 def needs_flip(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> bool:
     """Return whether the mirrored image's result could change the decision."""
     if not agreement.is_hard:
         return False
+    if settings.unit == "person":
+        return could_accept(evidence, settings)
     if settings.calibration:
         threshold = settings.calibration.threshold(settings.accept_risk)
         trust = predict_trust(evidence, settings.calibration)
@@ -106,6 +140,14 @@ def format_missed(box_xywh: BoxXywh | None) -> tuple[str, ...]:
         return ()
     x, y, w, h = (round(side) for side in box_xywh)
     return (f"something moves where the teacher found no person: {w}x{h} px at ({x}, {y})",)
+
+
+def format_gaps(tracks: Sequence[int]) -> tuple[str, ...]:
+    """Return the doubt about a frame without people who are tracked before and after it, if any."""
+    if not tracks:
+        return ()
+    have = "has" if len(tracks) == 1 else "have"
+    return (f"{format_people(len(tracks))} of the frames before and after it {have} no mask in this one",)
 
 
 def _find_distrust(evidence: Evidence, settings: Trust) -> list[str]:

@@ -28,6 +28,9 @@ class InstanceEvidence:
     """IoU with the person's mask in the previous frame, moved by optical flow, in [0, 1]; None: not measured, or not known
     (`labeling.trust.flow_consistency`). The shipped calibrations do not use it (docs/calibration.md)."""
 
+    student_iou: float | None = None
+    """IoU with the student's masks within the mask's widened box, in [0, 1]; None: not measured (`trust.unit: frame`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class SecondOpinion:
@@ -55,6 +58,8 @@ class Evidence:
     to measure (`labeling.trust.flow_consistency`)."""
     verifier: SecondOpinion | None = None
     """None: the verifier did not run."""
+    student_outside: float | None = None
+    """Share of the student's pixels outside all masks, in [0, 1], 0 without any pixel; None: not measured."""
 
     @property
     def refined_iou(self) -> float | None:

@@ -7,22 +7,22 @@ fifths of each set.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from importlib.util import find_spec
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from configs.calibration import Calibration, Feature, Logistic, Stage, Threshold
-from configs.errors import ConfigError, ExtraMissing
+from configs.calibration import Calibration, PersonCalibration, Stage, Threshold
 from labeling.trust.evidence import Evidence
+from labeling.trust.examples import Example
+from labeling.trust.found import fit_found
+from labeling.trust.person_steps import find_steps, judged_persons
+from labeling.trust.regression import fit_logistic, floor_number
 from labeling.trust.scores import (
     MaskTrust,
     frame_features,
     instance_features,
     measure_by_stage,
-    predict_trust,
 )
 
 RISKS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5)
@@ -32,95 +32,82 @@ FOLDS_OF_ONE = 5
 ASKING_MARGIN = 0.7
 """The mirrored image is measured from this share of the lowest cheap trust of an accepted frame. On left-out sets that
 accepts the same frames as always measuring it, up to 0.8, and measures 6 of 53 hard frames."""
-_DIGITS = 6
-"""Decimals of each number in the file, which people read too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A frame with ground truth."""
-
-    group: str
-    """Its labeled set, or video."""
-    evidence: Evidence
-    """With the mirrored image's, unless the teacher cannot see mirrored images."""
-    good_masks: tuple[bool | None, ...]
-    """For each instance of the evidence, whether its mask is good; None: not known."""
-    is_good: bool | None
-    """Whether the union of all masks is good; None: not known."""
-    is_hard: bool = True
-    """Student and teacher disagree: only such frames are ever accepted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """The prediction for an example by a calibration that has not seen its group."""
-
-    example: Example
-    trust: MaskTrust
-    accepted: bool
-    """At the configured risk."""
-
-
-def check_scikit_learn() -> None:
-    """Raise `ExtraMissing` if scikit-learn is not installed; only fitting requires it."""
-    if find_spec("sklearn") is None:
-        raise ExtraMissing("fitting requires scikit-learn: pip install 'maskmill[calibrate]'")
-
-
-def fit_calibration(
+def fit_calibration(  # noqa: PLR0913 - the examples, and what the file records about its fit
     examples: Sequence[Example],
     *,
     teacher: str,
     good_from: float,
     weights_sha256: str = "",
     settings: Mapping[str, Any] | None = None,
+    hard_below: float = 0.5,
+    promise_on_composites: bool = False,
 ) -> Calibration:
-    """Fit to all examples; the thresholds come from folds, so from examples not fitted to."""
-    known = [example for example in examples if example.evidence.instances]
+    """Fit to all examples; the thresholds come from folds, so from examples not fitted to.
+
+    `hard_below` is the IoU with the student around a person below which the person is hard. With `promise_on_composites`,
+    they count as videos, too, for a promise about videos like the mixture.
+    """
+    known = [example for example in examples if example.evidence.instances and not example.is_synthetic]
     sees_mirrored = any(example.evidence.flip_iou is not None for example in known)
+    predicted = list(_predict_folds(known))
     return Calibration(
         teacher=teacher,
         weights_sha256=weights_sha256,
         settings=dict(settings or {}),
         good_from=good_from,
-        cheap=_fit_stage([_without_mirror(example) for example in known]),
+        cheap=_fit_stage([without_mirror(example) for example in known]),
         full=_fit_stage(known) if sees_mirrored else None,
-        thresholds=tuple(_find_thresholds(list(_predict_folds(known)))),
+        thresholds=tuple(_find_thresholds(predicted)),
+        persons=_fit_persons(examples, predicted, hard_below, promise_on_composites),
         fitted_on=dict(Counter(example.group for example in examples)),
     )
 
 
-def predict_unseen(examples: Sequence[Example], *, accept_risk: float) -> list[Prediction]:
-    """Return predictions for each group by a calibration, thresholds included, fitted to the other groups.
-
-    Frames without masks are left out.
-    """
-    known = [example for example in examples if example.evidence.instances]
-    predictions = []
-    for seen, unseen in _folds(known):
-        calibration = fit_calibration(seen, teacher="", good_from=0.0)
-        threshold = calibration.threshold(accept_risk)
-        for example in unseen:
-            cheap = predict_trust(_without_mirror(example).evidence, calibration)
-            trust = predict_trust(example.evidence, calibration)
-            if trust is not None and cheap is not None:
-                accepted = (
-                    threshold is not None
-                    and cheap.frame >= threshold.ask_from
-                    and trust.frame >= threshold.trust
-                )
-                predictions.append(Prediction(example, trust, accepted))
-    return predictions
+def _fit_persons(
+    examples: Sequence[Example],
+    predicted: Sequence[tuple[Example, MaskTrust, MaskTrust]],
+    hard_below: float,
+    promise_on_composites: bool,
+) -> PersonCalibration | None:
+    """Return the steps of hard and easy persons; None if the student's share in them was not measured."""
+    composites = [one for one in examples if one.is_synthetic and one.evidence.instances]
+    if composites:
+        real = [example for example, *_ in predicted]
+        predicted = [*predicted, *_predict_with(_fit_stages(real), composites)]
+    persons = [person for row in predicted for person in judged_persons(*row)]
+    if not persons:
+        return None
+    is_hard = [person.student_iou < hard_below for person in persons]
+    hard = [person for person, is_one in zip(persons, is_hard, strict=True) if is_one]
+    easy = [person for person, is_one in zip(persons, is_hard, strict=True) if not is_one]
+    return PersonCalibration(
+        hard=find_steps(hard, promise_on_composites=promise_on_composites),
+        easy=find_steps(easy, promise_on_composites=promise_on_composites),
+        hard_below=hard_below,
+        found=fit_found([one for one in examples if not one.is_synthetic]),
+    )
 
 
 def _predict_folds(examples: Sequence[Example]) -> Iterator[tuple[Example, MaskTrust, MaskTrust]]:
     """Yield each example with its trust without and with the mirrored image, fitted to the other folds."""
-    for seen, unseen in _folds(examples):
-        cheap, full = _fit_stage([_without_mirror(example) for example in seen]), _fit_stage(seen)
-        for example in unseen:
-            cheap_trust = measure_by_stage(_without_mirror(example).evidence, cheap)
-            yield example, cheap_trust, measure_by_stage(example.evidence, full)
+    for seen, unseen in leave_groups_out(examples):
+        yield from _predict_with(_fit_stages(seen), unseen)
+
+
+def _fit_stages(examples: Sequence[Example]) -> tuple[Stage, Stage]:
+    """Return the stages without and with the mirrored image."""
+    return _fit_stage([without_mirror(example) for example in examples]), _fit_stage(examples)
+
+
+def _predict_with(
+    stages: tuple[Stage, Stage], examples: Sequence[Example]
+) -> Iterator[tuple[Example, MaskTrust, MaskTrust]]:
+    cheap, full = stages
+    for example in examples:
+        cheap_trust = measure_by_stage(without_mirror(example).evidence, cheap)
+        yield example, cheap_trust, measure_by_stage(example.evidence, full)
 
 
 def _find_thresholds(predicted: Sequence[tuple[Example, MaskTrust, MaskTrust]]) -> Iterator[Threshold]:
@@ -136,7 +123,9 @@ def _find_thresholds(predicted: Sequence[tuple[Example, MaskTrust, MaskTrust]]) 
         if len(reached):
             last = reached[-1]
             ask_from = ASKING_MARGIN * float(cheap[: last + 1].min())
-            yield Threshold(risk=risk, trust=_floor(float(trust[last])), ask_from=_floor(ask_from))
+            yield Threshold(
+                risk=risk, trust=floor_number(float(trust[last])), ask_from=floor_number(ask_from)
+            )
 
 
 def _fit_stage(examples: Sequence[Example]) -> Stage:
@@ -151,35 +140,10 @@ def _fit_stage(examples: Sequence[Example]) -> Stage:
         for example in examples
         if example.is_good is not None
     ]
-    return Stage(instance=_fit(masks, "masks"), frame=_fit(frames, "frames"))
+    return Stage(instance=fit_logistic(masks, "masks"), frame=fit_logistic(frames, "frames"))
 
 
-def _fit(pairs: Sequence[tuple[Mapping[Feature, float], bool]], noun: str) -> Logistic:
-    """Fit scikit-learn's L2-regularized logistic regression to standardized features.
-
-    The coefficients are given in the features' own units. Features that some examples lack are left out.
-    """
-    check_scikit_learn()
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-
-    good = sum(is_good for _, is_good in pairs)
-    if not 0 < good < len(pairs):
-        raise ConfigError(
-            f"calibration: {good} of {len(pairs)} {noun} are good, but fitting requires good and bad ones; "
-            "add labeled images"
-        )
-    names = sorted(set.intersection(*(set(features) for features, _ in pairs)))
-    table: NDArray[np.float64] = np.array([[features[name] for name in names] for features, _ in pairs])
-    scaler = StandardScaler().fit(table)
-    model = LogisticRegression().fit(scaler.transform(table), [is_good for _, is_good in pairs])
-    weights = model.coef_[0] / scaler.scale_
-    bias = float(model.intercept_[0] - (weights * scaler.mean_).sum())
-    rounded = {name: round(float(weight), _DIGITS) for name, weight in zip(names, weights, strict=True)}
-    return Logistic(bias=round(bias, _DIGITS), weights=rounded)
-
-
-def _folds(examples: Sequence[Example]) -> Iterator[tuple[list[Example], list[Example]]]:
+def leave_groups_out(examples: Sequence[Example]) -> Iterator[tuple[list[Example], list[Example]]]:
     """Yield each group as unseen with the others as seen.
 
     If the others do not suffice to fit to, as for a single group, folds are fifths of all groups in order;
@@ -213,10 +177,8 @@ def _suffice(examples: Sequence[Example]) -> bool:
     return {True, False} <= masks and {True, False} <= frames
 
 
-def _without_mirror(example: Example) -> Example:
+def without_mirror(example: Example) -> Example:
+    """Return the example as the cheap stage knows it."""
     instances = tuple(replace(instance, flip_iou=None) for instance in example.evidence.instances)
-    return replace(example, evidence=Evidence(instances))
-
-
-def _floor(value: float) -> float:
-    return float(np.floor(value * 10**_DIGITS) / 10**_DIGITS)
+    without = Evidence(instances, student_outside=example.evidence.student_outside)
+    return replace(example, evidence=without)

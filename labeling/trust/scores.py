@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import expit
 
 from configs.calibration import Calibration, Feature, Logistic, Stage
-from labeling.structures.instances import Instance
+from labeling.structures.instances import Instance, PersonDecision
 from labeling.trust.evidence import Evidence, InstanceEvidence
 
 SURE = 0.99
@@ -42,8 +42,8 @@ def predict_trust(evidence: Evidence, calibration: Calibration) -> MaskTrust | N
 
 def measure_by_stage(evidence: Evidence, stage: Stage) -> MaskTrust:
     """Return the trust by one stage's regressions; at least one mask is required."""
-    instances = (_probability(instance_features(instance), stage.instance) for instance in evidence.instances)
-    return MaskTrust(_probability(frame_features(evidence), stage.frame), tuple(instances))
+    instances = (probability(instance_features(instance), stage.instance) for instance in evidence.instances)
+    return MaskTrust(probability(frame_features(evidence), stage.frame), tuple(instances))
 
 
 def with_trust(teacher: Sequence[Instance], trust: MaskTrust | None) -> tuple[Instance, ...]:
@@ -52,6 +52,18 @@ def with_trust(teacher: Sequence[Instance], trust: MaskTrust | None) -> tuple[In
         return tuple(teacher)
     values = iter(trust.instances)
     return tuple(replace(instance, trust=next(values)) if instance.mask else instance for instance in teacher)
+
+
+def with_decisions(
+    teacher: Sequence[Instance], people: Sequence[PersonDecision] | None
+) -> tuple[Instance, ...]:
+    """Return the instances with the decisions about them; empty masks, which have no evidence, get none."""
+    if people is None:
+        return tuple(teacher)
+    values = iter(people)
+    return tuple(
+        replace(instance, decision=next(values)) if instance.mask else instance for instance in teacher
+    )
 
 
 def instance_features(evidence: InstanceEvidence) -> dict[Feature, float]:
@@ -85,7 +97,8 @@ def log_odds(share: float) -> float:
     return math.log(clipped / (1 - clipped))
 
 
-def _probability(features: Mapping[Feature, float], model: Logistic) -> float:
+def probability(features: Mapping[Feature, float], model: Logistic) -> float:
+    """Return the probability by a regression, in [0, 1]; 0 with NaN or without a weighted feature."""
     weighted = sum(weight * features.get(name, math.nan) for name, weight in model.weights.items())
     value = float(expit(model.bias + weighted))
     return value if math.isfinite(value) else 0.0

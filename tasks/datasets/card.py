@@ -7,10 +7,12 @@ from sqlalchemy.orm import Session
 from db.datasets.figures import SMALL_PX, MaskGroup, VersionFigures, version_figures
 from db.datasets.queries import version_videos
 from db.models.datasets import DatasetVersionRow
+from db.review.audit import AuditSummary, summarize_audit
 from labeling.datasets.records import SPLITS
 from labeling.datasets.versions.content import VideoCredit
 from labeling.text.figures import count_of, percent
 from tasks.datasets.show import UNKNOWN, VersionDetails, describe_version
+from tasks.review.summary import audit_sentence
 
 MAX_SOURCES = 100
 """Videos that are listed one by one."""
@@ -32,7 +34,7 @@ def dataset_card(session: Session, made: DatasetVersionRow) -> str:
         _content(details, figures),
         _sources(details, videos),
         _masks(details, figures),
-        _faults(details, figures),
+        _faults(details, figures, _audits(session, details)),
         _origin(details),
     )
     return "\n\n".join("\n".join(section) for section in sections) + "\n"
@@ -104,7 +106,15 @@ def _models(details: VersionDetails) -> Iterator[tuple[object, ...]]:
             yield role, model["name"], model["weights_sha256"] or "no weights", run["id"]
 
 
-def _faults(details: VersionDetails, figures: VersionFigures) -> Iterator[str]:
+def _audits(session: Session, details: VersionDetails) -> list[tuple[str, AuditSummary]]:
+    """Return the audits of the version's runs, as they are now, by run; runs without any are left out."""
+    found = ((run["id"], summarize_audit(session, run["id"])) for run in details.runs)
+    return [(run_id, audit) for run_id, audit in found if audit]
+
+
+def _faults(
+    details: VersionDetails, figures: VersionFigures, audits: Sequence[tuple[str, AuditSummary]]
+) -> Iterator[str]:
     made = details.version
     unseen = sum(group.masks for group in figures.masks if group.origin is None)
     yield "## Known faults"
@@ -119,6 +129,8 @@ def _faults(details: VersionDetails, figures: VersionFigures) -> Iterator[str]:
             f"{score.iou:.3f} with the reviewers', at boundaries {score.boundary_iou:.3f}. Frames are sent for review because "
             "they are doubtful: the others may be better."
         )
+    for run_id, audit in audits:
+        yield f"- Audit of persons accepted without a review in run {run_id}, chosen at random: {audit_sentence(audit)}."
     if details.licenses.get(UNKNOWN):
         yield f"- The license of {count_of(details.licenses[UNKNOWN], 'video')} is not stated."
     if figures.small_masks:

@@ -17,6 +17,7 @@ from configs.errors import LabelStudioError, LabelStudioRefused, LabelStudioUnre
 from configs.models import Review as Settings
 from db.models.core import RunRow, utc_now
 from db.review.annotations import annotated_frames
+from db.review.audit import queue_audit
 from db.review.items import review_items
 from db.review.outbox import (
     confirm_sent,
@@ -300,6 +301,8 @@ def plan_push(outbox: Outbox, run_id: str | None, *, again: bool = False) -> Pus
         run = latest_run(session, run_id)
         require_people(stored_categories(run.config), "the review")
         fill_outbox(session, run.id, again=again)
+        if outbox.settings.audit:
+            queue_audit(session, run.id, outbox.settings.audit)
         if again:
             move_from_other_project(session, run.id, outbox.project_id)
     confirmed = outbox.release_confirmed()

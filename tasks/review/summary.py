@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from db.review.audit import AuditSummary
 from db.review.summary import PropagationCounts, ReviewSummary
 from labeling.text.figures import count, duration, percent
 
@@ -32,6 +33,20 @@ def review_rows(summary: ReviewSummary) -> Iterator[tuple[str, str]]:
         yield "annotation time", duration(summary.seconds)
         yield "annotation time per mask", duration(summary.seconds_per_mask)
     yield from _propagation_rows(summary.propagation)
+    if summary.audit:
+        yield "audit of accepted persons", audit_sentence(summary.audit)
+
+
+def audit_sentence(audit: AuditSummary) -> str:
+    """Return what the audit found, such as `1 of 20 bad: 5 % (95 % confidence: 0.1 % to 24.9 %)`."""
+    if audit.error is None or audit.between is None:
+        return f"0 of {count(audit.persons)} judged so far"
+    low, high = audit.between
+    waiting = f"; {count(audit.persons - audit.judged)} not judged" if audit.persons > audit.judged else ""
+    return (
+        f"{count(audit.bad)} of {count(audit.judged)} bad: {100 * audit.error:.1f} % "
+        f"(95 % confidence: {100 * low:.1f} % to {100 * high:.1f} %){waiting}"
+    )
 
 
 def _propagation_rows(counts: PropagationCounts) -> Iterator[tuple[str, str]]:

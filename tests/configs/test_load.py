@@ -90,7 +90,7 @@ def test_an_unknown_torchvision_model_names_the_known_ones() -> None:
             "schedules.generate=0 2 * * *",
             r"schedules.generate: must be a block of keys \(known: cron, .*is '0 2",
         ),
-        ("trust=", r"trust: must be a block of keys \(known: accept_risk, .*is None"),
+        ("trust=", r"trust: must be a block of keys \(known: accept, accept_risk, .*is None"),
         ("batch.size=3", "valid integer"),
         ("trust.calibration.bias=1", "calibration is 'lite' and has no keys"),
         (

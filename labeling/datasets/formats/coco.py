@@ -13,6 +13,7 @@ from configs.categories import PERSON
 from labeling.datasets.category_numbers import CategoryNumbers
 from labeling.datasets.formats.coco_lists import Licenses, RecordList
 from labeling.datasets.formats.polygons import edge_outlines
+from labeling.datasets.ignored import ignored_region
 from labeling.datasets.provenance import describe_origin, number_texts, record_line, to_json
 from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportCheck, ExportSummary
 from labeling.datasets.staging import export_errors
@@ -28,7 +29,7 @@ LABELED_FROM = 0.2
 """Confidence from which a keypoint is written (v = 1: labeled, but hidden or uncertain)."""
 
 _RECORD = (
-    b'{"id":%d,"image_id":%d,"category_id":%d,"iscrowd":0,"area":%d,"bbox":[%d,%d,%d,%d],"segmentation":%b,'
+    b'{"id":%d,"image_id":%d,"category_id":%d,"iscrowd":%d,"area":%d,"bbox":[%d,%d,%d,%d],"segmentation":%b,'
     b'"model":%b,"score":%b,"reviewer":%b,"detector_bbox":[%.2f,%.2f,%.2f,%.2f]}'
 )
 """The score is written in full, as Python does; other floats to hundredths of a pixel."""
@@ -49,12 +50,13 @@ def annotation_record(
 
     `score` is the instance's as `number_texts` gives it for many at once.
 
-    Only a refined mask has `refined_by` and `iou_before`, and only a tracked person `track_id`.
+    Only a refined mask has `refined_by` and `iou_before`, and only a tracked person `track_id`. A doubtful person is an
+    ignored region (`iscrowd` 1).
     """
     number, _, area_px, tight, _, box, _, model, reviewer, refined_by, iou_before, track_id, *_ = instance
     score_json = score or number_texts([instance.score])[0]
-    about = _text_json(model), score_json, _text_json(reviewer)
-    record = _RECORD % (number, frame.id, category_id, area_px, *tight, segmentation, *about, *box)
+    about, is_crowd = (_text_json(model), score_json, _text_json(reviewer)), instance.is_doubtful
+    record = _RECORD % (number, frame.id, category_id, is_crowd, area_px, *tight, segmentation, *about, *box)
     if refined_by is not None and iou_before is not None:
         record = _REFINED % (record[:-1], _text_json(refined_by), iou_before)
     return record if track_id is None else _TRACKED % (record[:-1], track_id)
@@ -111,7 +113,8 @@ def write_coco(
     Both annotation files list every image. Areas are pixels of the mask, boxes are tight around the
     mask. Besides COCO's own fields an annotation has `model`, `score`, `reviewer` and `detector_bbox`; if its
     mask was refined, `refined_by` and `iou_before`; if the person was tracked, `track_id`, which is unique
-    in its video. An image has its video, time, source, title, uploader, upload date and decision. `polygons`
+    in its video. A doubtful person is an ignored region, `iscrowd` 1 (`labeling.datasets.ignored`), and has no keypoints.
+    An image has its video, time, source, title, uploader, upload date and decision. `polygons`
     writes outer outlines instead of run-length encodings; they are exact except for filled holes.
     """
     with (
@@ -142,13 +145,17 @@ class AnnotationMaker:
         """Return the records of all instances, and those of the instances with keypoints."""
         all_records: list[bytes] = []
         with_pose: list[bytes] = []
-        admitted = [(frame, instance) for frame in frames for instance in self.check.admit(frame)]
+        admitted = [
+            (frame, instance)
+            for frame in frames
+            for instance in self._with_ignored_regions(self.check.admit(frame))
+        ]
         scores = number_texts([instance.score for _, instance in admitted])
         for (frame, instance), score in zip(admitted, scores, strict=True):
             segmentation, category_id = self._segmentation(instance), self._categories.number(instance)
             record = annotation_record(frame, instance, segmentation, category_id=category_id, score=score)
             all_records.append(record)
-            if instance.keypoints is not None:
+            if instance.keypoints is not None and not instance.is_doubtful:
                 with_pose.append(with_keypoints(record, instance.keypoints, frame.size_hw))
         return all_records, with_pose
 
@@ -157,8 +164,25 @@ class AnnotationMaker:
             return []
         return [f"polygons: holes are filled ({self._holes_filled} instances had holes)"]
 
+    def _with_ignored_regions(self, instances: Sequence[DatasetInstance]) -> list[DatasetInstance]:
+        """Return the instances, doubtful ones with their ignored regions as masks; regions without a pixel are left out."""
+        certain = [instance for instance in instances if not instance.is_doubtful]
+        if len(certain) == len(instances):
+            return certain
+        masks = [instance.mask for instance in certain]
+        regions = (
+            (instance, ignored_region(instance.mask, masks)) for instance in instances if instance.is_doubtful
+        )
+        ignored = [
+            instance._replace(mask=region, area_px=region.area_px, tight_xywh=region.box_xywh)
+            for instance, region in regions
+            if region
+        ]
+        self.check.ignored_regions += len(ignored)
+        return certain + ignored
+
     def _segmentation(self, instance: DatasetInstance) -> bytes:
-        if not self._polygons:
+        if not self._polygons or instance.is_doubtful:  # COCO's crowds are run-length encodings
             return rle_json(instance.mask)
         parts: list[list[int]] = [outline.ravel().tolist() for outline in edge_outlines(instance.mask)]
         drawn = coco_mask.merge(coco_mask.frPyObjects(parts, *instance.mask.size_hw))

@@ -11,8 +11,10 @@ from configs.errors import ConfigError
 from labeling.evaluation.cross_validation import summarize_predictions
 from labeling.evaluation.metrics import auroc
 from labeling.trust.evidence import Evidence, InstanceEvidence
-from labeling.trust.fit import Example, fit_calibration, predict_unseen
+from labeling.trust.examples import Example
+from labeling.trust.fit import fit_calibration
 from labeling.trust.scores import predict_trust
+from labeling.trust.unseen import predict_unseen
 
 
 def drawn(groups: str = "abc", frames: int = 150, seed: int = 0) -> list[Example]:
@@ -159,3 +161,29 @@ def test_examples_that_are_all_good_or_all_bad_are_refused(is_good: bool) -> Non
     alike = [one for one in drawn() if one.is_good == is_good]
     with pytest.raises(ConfigError, match="good and bad"):
         fitted(alike)
+
+
+def test_composites_count_for_thresholds_of_persons_and_promise_nothing() -> None:
+    real = [beside(one, unit=f"r{n}") for n, one in enumerate(drawn("ab", frames=40))]
+    composites = [
+        replace(beside(one, unit=f"c{n}"), is_synthetic=True, good_masks=(True,))
+        for n, one in enumerate(drawn("c", frames=40))
+    ]
+    alone, both = fitted(real), fitted([*real, *composites])
+    assert alone.persons is not None
+    assert both.persons is not None
+    assert (both.full, both.thresholds) == (alone.full, alone.thresholds)
+    of_all, of_real = both.persons.easy[-1], alone.persons.easy[-1]
+    assert of_all.trust == of_real.trust == 0.5
+    assert of_all.persons > of_real.persons
+    assert of_all.units <= of_real.units
+    counted = fit_calibration([*real, *composites], teacher="", good_from=0.8, promise_on_composites=True)
+    assert counted.persons is not None
+    assert counted.persons.easy[-1].units == of_all.persons
+
+
+def beside(example: Example, *, unit: str) -> Example:
+    """Return an example whose person the student sees."""
+    (mask,) = example.evidence.instances
+    evidence = replace(example.evidence, instances=(replace(mask, student_iou=0.9),))
+    return replace(example, evidence=evidence, unit=unit)

@@ -354,7 +354,7 @@ def test_the_standard_library_reads_the_record(one: DatasetInstance) -> None:
         "id": one.id,
         "image_id": 7,
         "category_id": 1,
-        "iscrowd": 0,
+        "iscrowd": int(one.is_doubtful),
         "area": one.area_px,
         "bbox": list(one.tight_xywh),
         "segmentation": {"size": [720, 1280], "counts": one.mask.counts.decode()},
