@@ -86,6 +86,7 @@ _SHORTHAND = {
     "masks_folder": "path",
     "http": "url",
     "python": "factory",
+    "registry": "model",
     "matting": "weights",
     "guided_filter": "radius",
     "dense_crf": "backend",

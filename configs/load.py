@@ -15,7 +15,13 @@ from configs.errors import ConfigError, UnknownModel
 from configs.ground_truth import GroundTruth, LabeledSet, kind_of_set, require_labeled
 from configs.models import RunConfig
 from configs.synthesis import FakeMotionBlock
-from configs.training import MattingTraining, OsvosParentTraining, PoseMaskTraining, TemporalTraining
+from configs.training import (
+    MattingTraining,
+    OsvosParentTraining,
+    PoseMaskTraining,
+    StudentTraining,
+    TemporalTraining,
+)
 from configs.trees import CALIBRATIONS, apply_change, parse_yaml, read_tree, with_absolute_paths
 
 Settings = TypeVar("Settings", bound=Block)
@@ -123,6 +129,15 @@ def load_temporal_training(file: Path | None, changes: Sequence[str] = ()) -> Te
         ConfigError: as there.
     """
     return _load_training(TemporalTraining, file, changes)
+
+
+def load_student_training(file: Path | None, changes: Sequence[str] = ()) -> StudentTraining:
+    """Read the settings of a student's training, as `load_training`.
+
+    Raises:
+        ConfigError: as there.
+    """
+    return _load_training(StudentTraining, file, changes)
 
 
 def _load_training(kind: type[Settings], file: Path | None, changes: Sequence[str]) -> Settings:

@@ -59,8 +59,9 @@ class Sampling(Block):
 
     every_s: float = Field(0.5, ge=0)
     """Time between sampled frames; 0: every frame."""
-    min_gap_s: float = Field(0.5, ge=0)
-    """Smallest time between a kept frame and the next one; values up to `every_s` have no effect."""
+    min_gap_s: float = Field(0.0, ge=0)
+    """Smallest time between a frame that passed the pose filter and the next one: sampling every 0.2 s with a gap of 1 s
+    finds the first good frame of each second. Values up to `every_s` have no effect."""
     shard_s: float = Field(60.0, gt=0)
     """Duration of video in one unit of work."""
     shard_images: int = Field(64, gt=0)

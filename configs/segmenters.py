@@ -234,6 +234,16 @@ class BackgroundBlock(MaskBlock):
     """Components whose height is less than this times their width are dropped; 0 keeps all."""
 
 
+class RegistryBlock(MaskBlock):
+    """A student that was trained here. When a run begins it becomes `kind: onnx` with a file and its hash."""
+
+    kind: Literal["registry"] = "registry"
+    model: str = Field("current", pattern=r"^(current|[0-9a-f]{6,64})$")
+    """`current`: the one that was promoted last; or the first digits of an id of `maskmill student list`."""
+    file: Literal["onnx", "int8"] = "onnx"
+    """The network of 32-bit numbers, or that of 8-bit numbers."""
+
+
 class PythonBlock(MaskBlock):
     """Your own Python code: `package.module:factory` is called with `options` and returns a segmenter."""
 
@@ -382,7 +392,8 @@ SegmenterBlock = Annotated[
         | BackgroundBlock
         | OsvosBlock
         | PoseGuidedBlock
-        | PythonBlock,
+        | PythonBlock
+        | RegistryBlock,
         Field(discriminator="kind"),
     ],
     BeforeValidator(expand_shorthand),

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -173,3 +173,35 @@ class TemporalTraining(Training):
                 {"frames": self.frames, "clip_frames": self.clip_frames, "motion": self.motion.frames},
             )
         return self
+
+
+StudentNetwork = Annotated[
+    str,
+    Field(
+        pattern=r"^(small|lraspp_mobilenet_v3_large|deeplabv3_mobilenet_v3_large|python:[\w.]+:\w+)$",
+        description="small, lraspp_mobilenet_v3_large, deeplabv3_mobilenet_v3_large, or python:module:factory",
+    ),
+]
+
+
+class StudentTraining(Training):
+    """Training of a student: a network that marks people, on the `train` frames of a dataset version."""
+
+    network: StudentNetwork = "small"
+    """`small` (0.2 million parameters), `lraspp_mobilenet_v3_large` or `deeplabv3_mobilenet_v3_large` of torchvision, or
+    `python:package.module:factory`: your own code, which returns a `torch.nn.Module` from Nx3xHxW to logits Nx1xHxW."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of your own factory."""
+    input_hw: tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]] = (256, 256)
+    """Height and width of the network's input; frames are scaled to it."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """Largest learning rate of AdamW; it rises during `warm_up` and then falls to 0 along a cosine."""
+    weight_decay: float = Field(1e-2, ge=0)
+    warm_up: Fraction01 = 0.1
+    max_frames: int | None = Field(None, ge=1)
+    """Frames of `train` that are used, drawn at random by the seed; None: all. To compare a version with as many random
+    frames."""
+    base_share: float = Field(0.5, ge=0, lt=1)
+    """Share of the samples from the base dataset, if one is named: so the network does not forget."""
+    calibration_frames: int = Field(64, ge=1)
+    """Frames of `train` from which the ranges of the int8 network are taken, spread evenly."""

@@ -137,7 +137,8 @@ def parse_yaml(text: str, origin: str) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as exc:  # ValueError: a date such as 2026-99-99
-        raise ConfigError(f"config {origin}: not YAML: {' '.join(str(exc).split())}") from exc
+        said = " ".join(str(exc).replace('in "<unicode string>", ', "in ").split())
+        raise ConfigError(f"config {origin}: not YAML: {said}") from exc
     except RecursionError:
         raise ConfigError(f"config {origin}: too many brackets within brackets; write it flatter") from None
     if tree is None:

@@ -31,6 +31,7 @@ from tasks.ingest import ingest_source_task
 from tasks.observability.final_state import final_state
 from tasks.observability.progress import show_progress
 from tasks.observability.publish import describe_run, publish_run
+from tasks.students.registry import with_registered_student
 
 
 def _run_name() -> str:
@@ -66,6 +67,7 @@ def generate_dataset(
     config = config or load_config(name)
     check_runner(config)
     context = _create_home(home)
+    config = with_registered_student(config, context.home)
     try:
         with hold_lease(context.home, "generate-dataset") as execution:
             recover_stale_leases(context.home)

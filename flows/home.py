@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 from configs.errors import ConfigError, NoLabelStudio, NoRunYet
 
 if TYPE_CHECKING:
+    from configs.models import RunConfig
     from labeling.storage.home import Home
     from tasks.execution.context import Context
 
@@ -62,6 +63,19 @@ def existing_context(home: Path) -> "Context":
     from tasks.execution.context import open_context
 
     return open_context(existing_home(home))
+
+
+def with_promoted_student(config: "RunConfig", home: Path) -> "RunConfig":
+    """Replace `student: registry:...` by the network that it stands for now; other configs need no home.
+
+    Raises:
+        NoRunYet, ConfigError: there is no home or no such student.
+    """
+    if config.student.kind != "registry":
+        return config
+    from tasks.students.registry import with_registered_student
+
+    return with_registered_student(config, existing_home(home))
 
 
 def whole_path(path: Path, name: str) -> Path:

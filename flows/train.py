@@ -7,8 +7,16 @@ from prefect import flow
 from prefect.logging import get_run_logger
 
 from configs.errors import ConfigError
-from configs.training import MattingTraining, OsvosParentTraining, PoseMaskTraining, TemporalTraining
-from flows.home import whole_path
+from configs.training import (
+    MattingTraining,
+    OsvosParentTraining,
+    PoseMaskTraining,
+    StudentTraining,
+    TemporalTraining,
+)
+from flows.home import existing_context, whole_path
+from tasks.students.data import BaseDataset
+from tasks.students.train import StudentOrder, StudentSummary, train_student_task
 from tasks.train import TrainingOrder, TrainingSummary, train_matting_task
 from tasks.train_osvos_parent import OsvosParentOrder, OsvosParentSummary, train_osvos_parent_task
 from tasks.train_pose_masks import PoseMaskOrder, PoseMaskSummary, train_pose_mask_task
@@ -137,6 +145,41 @@ def train_temporal(
         show_progress,
     )
     summary = train_temporal_task(order)
+    _log_failures(summary.failures)
+    return summary
+
+
+@flow(name="train-student", flow_run_name="train {to}", persist_result=False)
+def train_student(
+    dataset: str,
+    to: Path,
+    settings: StudentTraining | None = None,
+    start: str | None = None,
+    base: Path | None = None,
+    base_images: Path | None = None,
+    home: Path = Path(".maskmill"),
+    *,
+    show_progress: bool = False,
+) -> StudentSummary:
+    """Train a student on a dataset version, export and register it; an interrupted training continues.
+
+    Args:
+        dataset: version, NAME (the latest), NAME@2 or the first digits of an id.
+        to: folder of the checkpoints and the networks.
+        settings: None: the defaults.
+        start: file of weights, folder of a training, or a student of the registry; None: random weights.
+        base: COCO file of the user's own dataset, which is mixed in.
+        base_images: folder of its images.
+        home: folder with the images, and the database unless MASKMILL_DATABASE_URL names another.
+        show_progress: show Lightning's progress bar.
+    """
+    if (base is None) != (base_images is None):
+        raise ConfigError("a base dataset requires both --base COCO.json and --base-images DIR")
+    mixed = None if base is None or base_images is None else BaseDataset(base, base_images)
+    order = StudentOrder(
+        dataset, whole_path(to, "to"), settings or StudentTraining(), start, mixed, show_progress
+    )
+    summary = train_student_task(existing_context(whole_path(home, "home")), order)
     _log_failures(summary.failures)
     return summary
 

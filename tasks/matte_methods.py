@@ -28,7 +28,7 @@ KEEP_STATE_EVERY = 8
 STATE = "state.npz"
 PREVIEW = (
     "the recurrent network of the package comes from a short training: it flickers less than the teacher's masks, but its "
-    "outlines are no better (docs/matting.md); `maskmill train temporal` makes another, which --weights names"
+    "outlines are little better (docs/matting.md); `maskmill train temporal` makes another, which --weights names"
 )
 
 

@@ -26,6 +26,7 @@ REQUIREMENTS = {
     "timm": "timm: `pip install timm`",
     "transformers": "transformers: `pip install transformers`",
     "train": "Lightning: `pip install lightning`",
+    "student": "the tools that quantize a network: `pip install onnx onnxruntime tensorboardX`",
     "bytetrack": "the library trackers: docs/tracking.md says how",
     "parquet": "pyarrow, datasets and mlcroissant: `pip install pyarrow datasets mlcroissant`",
     "webdataset": "webdataset: `pip install webdataset`",

@@ -45,7 +45,7 @@ def test_the_pages_have_no_command_that_no_test_runs() -> None:
             f"docs/{name}.md"
             for name in (
                 *("audit", "datasets", "operations", "schedules", "evaluate", "matting", "pose-masks"),
-                *("refinement", "synthesis"),
+                *("refinement", "student", "synthesis"),
                 *("training", "trajectories", "web"),
             )
         ),

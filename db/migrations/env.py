@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from db.models import datasets, review  # noqa: F401  # register their tables
+from db.models import datasets, review, students  # noqa: F401  # register their tables
 from db.models.core import Base
 
 context.configure(

@@ -25,7 +25,7 @@ from db.models.core import (
     SourceVideoRow,
     VideoRow,
 )
-from db.runs.leases import in_order
+from db.runs.leases import in_order, leased_by_others
 from db.runs.overview import run_work, video_works
 from db.sql.reading import count_rows, select_by_ids
 from labeling.sources.source import PassedOver
@@ -75,6 +75,8 @@ class RunSummary:
     """Shards processed by this execution; 0: nothing was left to do."""
     student_sees_people: bool = True
     """The student found a person in some frame, or no frame was compared."""
+    shards_leased: int = 0
+    """Of the pending shards, those that are being processed now."""
     videos_given: int = 0
     """Videos and sets of images from the sources of this execution, including those done before."""
 
@@ -197,6 +199,7 @@ def summarize_run(session: Session, run: RunRow) -> RunSummary:
         images=count_rows(session, ImageRow, ImageRow.video_id.in_(videos_of_run)),
         shards_done=total.done,
         shards_pending=total.left,
+        shards_leased=leased_by_others(session, run.id, ""),
         counts=dict(sorted(total.counts.items())),
         seconds=dict(sorted(total.seconds.items())),
         failures=run_failures(session, run.id),

@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from configs.errors import ConfigError
 from flows.cli.console import Commands, JsonOption, SetOption, chosen_config, emit
+
+if TYPE_CHECKING:
+    from labeling.segmenters.network_files import Kind
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, help="Show configs, and start one of your own.")
 SCHEMA = "maskmill-schema.json"
@@ -23,7 +26,7 @@ student: {student}
 _OWN = """
   kind: {kind}
   path: {path}
-  input_hw: [256, 256]  # height and width of the network's input
+  input_hw: {input_hw}  # height and width of the network's input
   output: probability   # or logits, class_map"""
 _HINT = """
 # Your own network instead, an .onnx, .tflite or TorchScript file:
@@ -32,7 +35,8 @@ _HINT = """
 #   path: student.onnx
 #   input_hw: [256, 256]
 """
-_KINDS = {
+_USUAL_HW = (256, 256)
+_KINDS: dict[str, "Kind"] = {
     ".onnx": "onnx",
     ".tflite": "litert",
     ".pt": "torchscript",
@@ -107,7 +111,16 @@ def _student(base: str, network: Path | None) -> str:
     kind = _KINDS.get(network.suffix.lower())
     if kind is None:
         raise ConfigError(f"--student {network}: name a file that ends with {', '.join(_KINDS)}")
-    return _OWN.format(kind=kind, path=json.dumps(str(network.absolute())))
+    return _OWN.format(
+        kind=kind, path=json.dumps(str(network.absolute())), input_hw=_input_size(kind, network)
+    )
+
+
+def _input_size(kind: "Kind", network: Path) -> list[int]:
+    """Return the height and width that a network file declares; a usual size where it takes any, or cannot be read."""
+    from labeling.segmenters.network_files import declared_input_hw
+
+    return list(declared_input_hw(kind, network) or _USUAL_HW)
 
 
 @app.command()

@@ -191,7 +191,12 @@ def _print_json_error(code: str, message: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, default=_plain, indent=2, ensure_ascii=False))
+    typer.echo(to_json(value))
+
+
+def to_json(value: Any) -> str:
+    """Return dataclasses, times, paths and plain values as JSON for people and programs."""
+    return json.dumps(value, default=_plain, indent=2, ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:

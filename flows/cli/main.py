@@ -9,7 +9,7 @@ import typer
 from configs.environment import set_prefect_defaults
 from configs.errors import Interrupted, SourceNotFound
 from flows.cli import audit as audit_command
-from flows.cli import browse, dataset, export, review, services, system, train
+from flows.cli import browse, dataset, export, review, services, student, system, train
 from flows.cli import calibrate as calibrate_command
 from flows.cli import config as config_command
 from flows.cli import decide as decide_command
@@ -91,6 +91,7 @@ def run(
     """Find and label the hard frames of videos. The same command again continues an interrupted run."""
     from configs.load import load_config
     from configs.shipped import unused_calibration
+    from flows.home import with_promoted_student
     from labeling.segmenters.licenses import require_licenses
     from labeling.segmenters.requirements import require_parts
     from labeling.sources.expand import is_missing_path
@@ -104,6 +105,7 @@ def run(
         raise SourceNotFound(
             f"no file or folder {', '.join(specs)}: check the path and the working directory"
         )
+    run_config = with_promoted_student(run_config, home)
     if dry_run:
         _preview(specs, run_config, home, as_json=as_json)
         return
@@ -243,6 +245,7 @@ app.add_typer(export.app, name="export")
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(review.app, name="review")
 app.add_typer(train.app, name="train")
+app.add_typer(student.app, name="student")
 app.add_typer(system.models_app, name="models")
 app.add_typer(system.db_app, name="db")
 

@@ -130,7 +130,9 @@ def push(
 
 
 def _print_pushed(pushed: "PushSummary") -> None:
-    typer.echo(f"{pushed.sent} frames were sent to {pushed.url}")
+    from labeling.text.figures import count_of
+
+    typer.echo(f"sent to {pushed.url}: {count_of(pushed.sent, 'frame')}")
     skipped = pushed.passed_over
     counts = {
         "were already there: an earlier push was interrupted": pushed.adopted,
@@ -203,8 +205,10 @@ def listen(
 
 
 def _print_pulled(pulled: "PullSummary") -> None:
+    from labeling.text.figures import count_of
+
     again = "`maskmill review push --again` sends them again"
-    typer.echo(f"{pulled.changed} frames have new annotations")
+    typer.echo(f"new annotations: {count_of(pulled.changed, 'frame')}")
     if not pulled.projects:
         typer.echo("nothing was sent to this Label Studio yet: `maskmill review push`")
     if pulled.propagation.confirmed:
@@ -213,7 +217,7 @@ def _print_pulled(pulled: "PullSummary") -> None:
         )
     if pulled.propagation.carried:
         typer.echo(
-            f"masks were carried to {pulled.propagation.carried} frames: `maskmill review push` shows them"
+            f"carried masks: {count_of(pulled.propagation.carried, 'frame')}; `maskmill review push` shows them"
         )
     for problem in pulled.propagation.problems:
         typer.echo(problem)

@@ -27,8 +27,11 @@ def print_summary(summary: "RunSummary", *, as_json: bool) -> None:
     else:
         typer.echo(sentence_of(summary))
     if summary.shards_pending:
+        left = f"{count_of(summary.shards_pending, 'part')} of the videos left"
         typer.echo(
-            f"\nnot finished ({count_of(summary.shards_pending, 'part')} of the videos left): run the same command again"
+            f"\nrunning: {left}"
+            if summary.shards_leased
+            else f"\nnot finished ({left}): run the same command again"
         )
     if summary.passed_over:
         typer.echo("")

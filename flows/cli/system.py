@@ -110,12 +110,14 @@ def doctor(
 ) -> None:
     """Check what works on this machine and what is missing. The exit code is 1 if the config cannot run."""
     from configs.load import load_config
+    from flows.home import with_promoted_student
     from tasks.doctor import run_checks, verdict
 
     if home.expanduser().is_file():
         raise ConfigError(f"--home {home} is a file: name a folder")
     name = chosen_config(config)
-    checks = run_checks(load_config(name, changes or []), home.expanduser().resolve())
+    run_config = with_promoted_student(load_config(name, changes or []), home)
+    checks = run_checks(run_config, home.expanduser().resolve())
     table = [(check.mark, check.what, check.finding) for check in checks]
 
     def show() -> None:

@@ -1,4 +1,4 @@
-"""`maskmill train`: training of the networks that maskmill ships."""
+"""`maskmill train`: training of a student, and of the networks that maskmill ships."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,9 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.console import Exit, JsonOption, SetOption, emit, print_table, warn
+from flows.cli.console import (
+    DEFAULT_HOME,
+    Exit,
+    HomeOption,
+    JsonOption,
+    SetOption,
+    emit,
+    format_cell,
+    print_table,
+    warn,
+)
 
 if TYPE_CHECKING:
+    from tasks.students.train import StudentSummary
     from tasks.train import TrainingSummary
     from tasks.train_osvos_parent import OsvosParentSummary
     from tasks.train_pose_masks import PoseMaskSummary
@@ -22,7 +33,7 @@ SettingsOption = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="YAML file of the training's settings.")
 ]
 
-app = typer.Typer(no_args_is_help=True, help="Train the networks that maskmill ships.")
+app = typer.Typer(no_args_is_help=True, help="Train a student, and the networks that maskmill ships.")
 
 
 @app.callback()
@@ -197,4 +208,73 @@ def _print_parent(summary: "OsvosParentSummary") -> None:
     typer.echo(
         f"{summary.people} people, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
         f"use it: maskmill track VIDEO --trajectories FILE --to DIR --parent {summary.network}"
+    )
+
+
+@app.command()
+def student(
+    dataset: Annotated[
+        str,
+        typer.Option("--dataset", metavar="NAME", help="Version: NAME (the latest), NAME@2, or an id."),
+    ],
+    to: ToOption,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="FILE|ID",
+            help="Weights to start from: a file, a training's folder, or a student.",
+        ),
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(metavar="COCO", help="Your own dataset, mixed in so that the student does not forget."),
+    ] = None,
+    base_images: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of its images.")] = None,
+    base_share: Annotated[
+        float | None, typer.Option(min=0, max=0.99, help="Share of the samples from it.")
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option(help="small, a network of torchvision, or python:module:factory.")
+    ] = None,
+    config: SettingsOption = None,
+    changes: SetOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a student on a dataset version, export it as ONNX and int8, and register it."""
+    from configs.load import load_student_training
+    from flows.cli.temporary_server import exit_on_sigint, temporary_server
+    from flows.train import train_student
+
+    named = {"network": network, "base_share": base_share}
+    own = [f"{key}={value}" for key, value in named.items() if value is not None]
+    settings = load_student_training(config, [*own, *(changes or [])])
+    with exit_on_sigint(), temporary_server():
+        summary = train_student(
+            dataset, to, settings, start, base, base_images, home, show_progress=not as_json
+        )
+    emit(summary, lambda: _print_student(summary), as_json=as_json)
+    if summary.failures:
+        raise typer.Exit(Exit.SOURCES_FAILED)
+
+
+def _print_student(summary: "StudentSummary") -> None:
+    _print_problems(summary.failures, summary.warnings)
+    groups = summary.metrics["groups"]
+    rows = [
+        (
+            name,
+            files["fp32"]["frames"],
+            *(format_cell(files[file]["iou"]) for file in ("fp32", "onnx", "int8")),
+        )
+        for name, files in groups.items()
+    ]
+    if rows:
+        print_table(("mean IoU on val", "frames", "trained", "ONNX", "int8"), rows)
+    typer.echo(
+        f"{summary.train_frames} frames of train, {summary.val_frames} of val, {summary.base_frames} of the base "
+        f"dataset, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
+        f"masks of the trained network and of this file: IoU {summary.mask_iou:.4f}\n"
+        f"next: maskmill student promote {summary.sha256[:12]} --on VERSION"
     )

@@ -61,20 +61,25 @@ def _generate_parameters(spec: DeploymentSpec) -> dict[str, Any]:
     return {"sources": spec.sources, "config": config, "name": spec.name}
 
 
+def _run_of(spec: DeploymentSpec) -> str:
+    """Return the id of the run; empty, the latest one: each promoted student begins another run."""
+    return "" if spec.config.student.kind == "registry" else spec.config.run_id()
+
+
 def _push_parameters(spec: DeploymentSpec) -> dict[str, Any]:
-    return {"run": spec.config.run_id(), "settings": spec.config.review.model_dump(mode="json")}
+    return {"run": _run_of(spec), "settings": spec.config.review.model_dump(mode="json")}
 
 
 def _export_parameters(spec: DeploymentSpec) -> dict[str, Any]:
     export = spec.config.export
     chosen = export.model_dump(mode="json", exclude={"folder"})
     out = export.folder if local_path(export.folder) is None else str(spec.home / export.folder)
-    return {"out": out, "run": spec.config.run_id()} | chosen
+    return {"out": out, "run": _run_of(spec)} | chosen
 
 
 SCHEDULED_FLOWS = (
     _ScheduledFlow("generate", _generate_parameters),
-    _ScheduledFlow("label", lambda spec: {"run": spec.config.run_id()}, one_at_a_time=False),
+    _ScheduledFlow("label", lambda spec: {"run": _run_of(spec)}, one_at_a_time=False),
     _ScheduledFlow("push", _push_parameters),
     _ScheduledFlow("pull", lambda _: {}),
     _ScheduledFlow("export", _export_parameters),

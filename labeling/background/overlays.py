@@ -204,7 +204,8 @@ def _jump(shapes: NDArray[np.int_], changed: NDArray[np.float64]) -> float:
     _, first = np.unique(shapes, return_index=True)
     between = changed[np.ix_(first, first)]
     nearest = np.where(np.eye(len(first), dtype=bool), np.inf, between).min(axis=1)
-    return float(np.median(nearest) / between.max())
+    largest = between.max()
+    return float(np.median(nearest) / largest) if largest > 0 else 0.0
 
 
 def _changed_shares(flat: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from configs.matting import MovingBlock
 from labeling.matting.frame import FrameMatte
+from labeling.matting.guided_filter import guided_upsample
 from labeling.matting.inputs import channels_first
 from labeling.matting.temporal_inputs import STRIDE, FloatImage, to_probability
 from labeling.runtime.onnx_session import OnnxSession
@@ -24,8 +25,10 @@ LEVELS = 5
 STATE = tuple(f"{part}{level}" for level in range(LEVELS) for part in ("hidden", "memory"))
 STRIDES = (1, 1, 2, 2, 4, 4, 8, 8, STRIDE, STRIDE)
 """Pixels between two values of each part of the state."""
-ALPHA_END = 0.02
-"""Alpha this near to 0 or 1 is 0 or 1."""
+ALPHA_END = 0.115
+"""Alpha this near to 0 or 1 is 0 or 1, and what lies between is stretched: the filter softens contours."""
+GUIDE_RADIUS_PX, GUIDE_EPS = 4, 1e-4
+"""Of the guided filter that scales alpha to the frame. A larger radius flickers less and blurs distant people."""
 OPAQUE = 0.98
 """From this alpha on, the foreground has the image's own color, which is sharper than the network's."""
 
@@ -60,6 +63,11 @@ class _Size:
         fits = below < self.inner_hw[0] and right < self.inner_hw[1]
         kind = cv2.BORDER_REFLECT_101 if fits else cv2.BORDER_REPLICATE
         return np.asarray(cv2.copyMakeBorder(inner, 0, below, 0, right, kind), dtype=np.uint8)
+
+    def to_edges(self, values: FloatImage, image: RgbImage) -> FloatImage:
+        """Return values in the size of the image, with its edges."""
+        inner = values[: self.inner_hw[0], : self.inner_hw[1]]
+        return guided_upsample(inner, image, radius_px=GUIDE_RADIUS_PX, eps=GUIDE_EPS)
 
     def to_frame(self, values: FloatImage, size_hw: tuple[int, int]) -> FloatImage:
         inner = np.ascontiguousarray(values[: self.inner_hw[0], : self.inner_hw[1]])
@@ -103,7 +111,7 @@ class TemporalNetwork:
         names = ("alpha", "foreground", *(f"next_{name}" for name in STATE))
         alphas, colors, *after = self._session.run(names, fed)
         mattes = [
-            _to_matte(image, size.to_frame(alphas[0, i, 0], size_hw), _to_levels(size, colors[0, i], size_hw))
+            _to_matte(image, size.to_edges(alphas[0, i, 0], image), _to_levels(size, colors[0, i], size_hw))
             for i, image in enumerate(images)
         ]
         return mattes, dict(zip(STATE, after, strict=True))

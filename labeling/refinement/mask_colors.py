@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from labeling.refinement.guided_filter import guided_filter
+from labeling.matting.guided_filter import guided_filter
 from labeling.structures.frames import RgbImage
 from labeling.structures.masks import BoolArray
 

@@ -1,13 +1,17 @@
 """HTML pages without scripts, other files or other hosts."""
 
 import base64
+import re
 from importlib import resources
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
 
 from labeling.report import wording
 from labeling.report.charts import bar
 from labeling.text import figures
+
+_COMMAND = re.compile("`([^`]+)`")
 
 
 def render_page(template: str, **values: object) -> str:
@@ -21,6 +25,7 @@ def render_page(template: str, **values: object) -> str:
     environment.filters |= {
         "advice": wording.advice_for,
         "clock": figures.clock,
+        "commands": mark_commands,
         "count": figures.count,
         "count_of": figures.count_of,
         "data_uri": _data_uri,
@@ -45,6 +50,15 @@ def _read(name: str) -> str:
 
 def _data_uri(jpeg: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
+
+
+def mark_commands(text: str) -> Markup:
+    """Return text as HTML, escaped, with what is between backticks as code.
+
+    >>> mark_commands("`maskmill try` shows <b>")
+    Markup('<code>maskmill try</code> shows &lt;b&gt;')
+    """
+    return Markup(_COMMAND.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
 
 
 def _web_address(url: str | None) -> str:

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.categories import PERSON
-from configs.errors import ConfigError, ModelOutputWrong, WeightsMissing
+from configs.errors import ConfigError, ModelOutputWrong
 from configs.segmenters import CustomNetworkBlock
 from labeling.segmenters.network_files import OpenNetwork, check_model_hash, open_network, quantize
 from labeling.segmenters.network_output import Levels, read_maps
 from labeling.segmenters.protocol import StatelessSegmenter
+from labeling.segmenters.requirements import require_network_file
 from labeling.structures.frames import Frame, RgbImage
 from labeling.structures.images import resize_image
 from labeling.structures.instances import Instance, ModelCard
@@ -58,10 +59,7 @@ class CustomNetworkSegmenter(StatelessSegmenter):
     """
 
     def __init__(self, block: CustomNetworkBlock, *, device: str = "cpu") -> None:
-        if not block.path.is_file():
-            raise WeightsMissing(
-                f"{block.kind} model: no file at {block.path}; correct `path`, or use the preset `offline`"
-            )
+        require_network_file(block)
         self._sha256 = check_model_hash(block.kind, block.path, block.sha256 or "")
         self._network = open_network(block.kind, block.path, device=device)
         self._block = block = complete_block(block, self._network)

@@ -17,6 +17,7 @@ from configs.segmenters import (
     OsvosBlock,
     PoseGuidedBlock,
     PythonBlock,
+    RegistryBlock,
     SegmenterBlock,
     SelfieBlock,
     TorchvisionBlock,
@@ -159,6 +160,10 @@ def _make_unrefined(  # noqa: PLR0911 - one line per kind
             from labeling.segmenters.python_factory import load_factory
 
             return load_factory(block)
+        case RegistryBlock():
+            raise ConfigError(
+                f"registry:{block.model} stands for a student of a home: use it as `student` of a run in that home"
+            )
     raise UnknownModel(f"there is no segmenter of the kind {block.kind!r}: check `kind`")
 
 

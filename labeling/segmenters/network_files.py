@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.errors import ConfigError, ModelOutputWrong, WeightsCorrupt
+from configs.errors import ConfigError, MaskmillError, ModelOutputWrong, WeightsCorrupt
 from labeling.runtime.native_output import without_lines
 from labeling.runtime.threads import thread_limit
 from labeling.segmenters.weights import check_sha256
@@ -21,6 +21,7 @@ FloatBatch = NDArray[np.float32]
 _FLOAT: np.dtype[Any] = np.dtype(np.float32)
 Outputs = list[NDArray[np.generic]]
 Kind = Literal["onnx", "torchscript", "litert"]
+_IMAGE_AXES, _COLORS = 4, 3
 _LOCATION = re.compile(rb"\x0a\x08location\x12(?:([\x01-\x7f])|([\x80-\xff])([\x01-\x7f]))", re.DOTALL)
 """Begin of the name of a file of external data in ONNX: a protobuf entry with the key `location` (field 1) and the length
 of its value (field 2), in one or two groups of seven bits."""
@@ -80,6 +81,18 @@ def open_network(kind: Kind, path: Path, *, device: str = "cpu") -> OpenNetwork:
     if kind == "litert":
         return _open_litert(path)
     return _open_torchscript(path, device)
+
+
+def declared_input_hw(kind: Kind, path: Path) -> tuple[int, int] | None:
+    """Return the height and width of the image that a network takes; None if its file does not say, or cannot be read."""
+    try:
+        shape = open_network(kind, path).input_shape
+    except (MaskmillError, ImportError, OSError):
+        return None
+    if shape is None or len(shape) != _IMAGE_AXES:
+        return None
+    height, width = shape[2:] if shape[1] == _COLORS else shape[1:3]
+    return (height, width) if height and width else None
 
 
 def _open_onnx(path: Path) -> OpenNetwork:

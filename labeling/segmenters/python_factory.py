@@ -20,7 +20,7 @@ def load_factory(block: PythonBlock) -> Segmenter:
         ConfigError: there is no such module or function, it failed, or its result lacks a `card` (a
             `ModelCard`) or a `segment` method.
     """
-    made = _call(_find_factory(block.factory), block)
+    made = _call(find_factory(block.factory), block)
     card = getattr(made, "card", None)
     if not isinstance(card, ModelCard):
         raise ConfigError(
@@ -51,7 +51,7 @@ class _WithPrepare(StatelessSegmenter):
         return instances
 
 
-def _find_factory(name: str) -> Callable[..., Any]:
+def find_factory(name: str) -> Callable[..., Any]:
     module_name, _, function_name = name.partition(":")
     try:
         module = importlib.import_module(module_name)

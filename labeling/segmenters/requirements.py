@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from configs.errors import ExtraMissing
+from configs.errors import ExtraMissing, WeightsMissing
 from configs.models import RunConfig
-from configs.segmenters import OsvosBlock, PoseGuidedBlock, SegmenterBlock
+from configs.segmenters import CustomNetworkBlock, OsvosBlock, PoseGuidedBlock, SegmenterBlock
 from labeling.segmenters.weights import find_weights, needed_weights
 
 _EXTRA_OF = {
@@ -26,6 +26,7 @@ _LIBRARIES: dict[str, tuple[str, ...]] = {
     "selfie": ("ai_edge_litert",),
     "litert": ("ai_edge_litert",),
     "onnx": ("onnxruntime",),
+    "registry": ("onnxruntime",),
     "osvos": ("torch", "timm"),
     "transformers": ("torch", "torchvision", "transformers"),
 }
@@ -66,8 +67,19 @@ def require_parts(config: RunConfig) -> None:
     except ExtraMissing as exc:
         choice = choose_preset()
         raise ExtraMissing(f"{exc}; or use --config {choice.name}: {choice.reason}") from exc
+    for block in all_blocks(config):
+        if isinstance(block, CustomNetworkBlock):
+            require_network_file(block)
     for name in needed_weights(config):
         find_weights(name, config.weights_dir)
+
+
+def require_network_file(block: CustomNetworkBlock) -> None:
+    """Raise `WeightsMissing` if there is no file at the path of your own network."""
+    if not block.path.is_file():
+        raise WeightsMissing(
+            f"{block.kind} model: no file at {block.path}; correct `path`, or use the preset `offline`"
+        )
 
 
 def required_extras(config: RunConfig) -> set[str]:
@@ -81,7 +93,7 @@ def choose_preset() -> PresetChoice:
     if has_torch and _has_gpu():
         return PresetChoice("default", "torch and an NVIDIA GPU are present")
     if all(map(_is_installed, _LIBRARIES["lite"])):
-        return PresetChoice("lite", "its networks are installed and run on a CPU")
+        return PresetChoice("lite", "its libraries are installed and its networks run on a CPU")
     if has_torch:
         return PresetChoice(
             "default", "torch is installed; there is no NVIDIA GPU, so it takes seconds per image"

@@ -147,8 +147,9 @@ def find_weights(name: str, weights_dir: Path | None) -> Path:
         searched = [f"{weights_dir} (and {FOLDER_DEPTH} folders down)"] if weights_dir else []
         searched += [str(folder) for folder in _caches(known.kind)]
         raise WeightsMissing(
-            f"weights {known.file} are not in {' nor in '.join(searched)}, and {exc}: put the file into one "
-            "of these folders (--set weights_dir=FOLDER), or use the preset `offline`, which needs no weights"
+            f"weights {known.file} are not in {' nor in '.join(searched)}, and {exc}: put the file there, or into any "
+            "folder and name that (--set weights_dir=FOLDER, `maskmill models list` has all files); or use the preset "
+            "`offline`, which needs no weights"
         ) from exc
     return target
 
@@ -190,7 +191,8 @@ def _download(known: KnownWeights, target: Path) -> None:
             check_sha256(part, known.sha256)
             part.replace(target)
         except RequestException as exc:
-            raise WeightsMissing(f"{known.url} cannot be downloaded ({type(exc).__name__}: {exc})") from exc
+            answer = f"status {exc.response.status_code}" if exc.response is not None else type(exc).__name__
+            raise WeightsMissing(f"{known.url} cannot be downloaded ({answer})") from exc
         finally:
             part.unlink(missing_ok=True)
 

@@ -32,6 +32,11 @@ class Home:
         return self.root / "videos"
 
     @property
+    def students(self) -> Path:
+        """Folder of the students that were trained, each in a folder named by its SHA-256."""
+        return self.root / "students"
+
+    @property
     def predictions(self) -> Path:
         """Folder of what models found, by model and video; it can be deleted at any time."""
         return self.root / "predictions"

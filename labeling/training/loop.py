@@ -20,7 +20,7 @@ import lightning
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -90,12 +90,21 @@ class StagePlan:
     strategy: str = "ddp_spawn"
     """Lightning's strategy for several devices."""
     show_progress: bool = False
+    largest: str | None = None
+    """Value logged by a validation: `best.ckpt` is the checkpoint of the epoch where it was largest; None: no such file."""
+    tensorboard: bool = False
+    """Log for TensorBoard too, in `logs/tensorboard`."""
 
 
 def fit_stage(
-    stage: lightning.LightningModule, dataset: Dataset[Batch], settings: Training, plan: StagePlan
+    stage: lightning.LightningModule,
+    dataset: Dataset[Batch],
+    settings: Training,
+    plan: StagePlan,
+    *,
+    validation: Dataset[Batch] | None = None,
 ) -> None:
-    """Run a stage from its last checkpoint to its end."""
+    """Run a stage from its last checkpoint to its end; after each epoch it is validated, if there is a dataset for it."""
     last = plan.folder / "last.ckpt"
     with storage_errors(plan.folder), _quiet(show=plan.show_progress):
         plan.folder.mkdir(parents=True, exist_ok=True)
@@ -105,6 +114,7 @@ def fit_stage(
             trainer.fit(
                 stage,
                 _make_loader(dataset, settings, plan),
+                None if validation is None else DataLoader(validation, batch_size=settings.batch),
                 ckpt_path=last if last.is_file() else None,
                 weights_only=True,
             )
@@ -125,9 +135,6 @@ def _make_loader(dataset: Dataset[Batch], settings: Training, plan: StagePlan) -
 
 
 def _make_trainer(settings: Training, plan: StagePlan) -> lightning.Trainer:
-    checkpoints = ModelCheckpoint(
-        dirpath=plan.folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True
-    )
     several = settings.devices > 1
     return lightning.Trainer(
         max_epochs=plan.epochs,  # with max_steps, Lightning resumes as if an epoch was not finished
@@ -138,12 +145,29 @@ def _make_trainer(settings: Training, plan: StagePlan) -> lightning.Trainer:
         sync_batchnorm=several,
         use_distributed_sampler=False,  # EpochSampler deals the samples out
         plugins=[AtomicCheckpoints()],
-        callbacks=[checkpoints],
-        logger=CSVLogger(plan.folder, name=LOGS, flush_logs_every_n_steps=plan.steps_per_epoch),
+        callbacks=list(_checkpoints(plan)),
+        logger=list(_loggers(plan)),
         log_every_n_steps=1,
+        num_sanity_val_steps=0,
         enable_model_summary=False,
         enable_progress_bar=plan.show_progress,
     )
+
+
+def _checkpoints(plan: StagePlan) -> Iterator[ModelCheckpoint]:
+    """Yield what writes checkpoints. The last one has the state of the others: it is written after them."""
+    common: dict[str, Any] = {"dirpath": plan.folder, "enable_version_counter": False}
+    if plan.largest:
+        yield ModelCheckpoint(
+            **common, filename="best", monitor=plan.largest, mode="max", save_on_train_epoch_end=True
+        )
+    yield ModelCheckpoint(**common, filename="last", save_on_train_epoch_end=True)
+
+
+def _loggers(plan: StagePlan) -> Iterator[Logger]:
+    yield CSVLogger(plan.folder, name=LOGS, flush_logs_every_n_steps=plan.steps_per_epoch)
+    if plan.tensorboard:
+        yield TensorBoardLogger(plan.folder / LOGS, name="tensorboard", version="")
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -182,12 +206,15 @@ def merge_metrics(folder: Path) -> None:
     for log in logs:
         whole_lines = log.read_text("utf-8").rpartition("\n")[0].splitlines()
         rows = [row for row in csv.DictReader(whole_lines) if row.get("step")]
-        by_step |= {int(row["step"]): row for row in rows}
+        for row in rows:  # a validation has a row of its own, with the same step
+            by_step.setdefault(int(row["step"]), {}).update(
+                {key: value for key, value in row.items() if value}
+            )
     if not by_step:
         return
     names = ["step", *sorted({name for row in by_step.values() for name in row} - {"step"})]
     text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(by_step[step] for step in sorted(by_step))
     write_atomically(folder / "metrics.csv", text.getvalue().encode())

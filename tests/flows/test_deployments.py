@@ -58,6 +58,14 @@ def test_deployments_hold_all_that_their_flows_are_to_know(tmp_path: Path) -> No
 MANY_AT_A_TIME = {"label-shards"}
 
 
+def test_with_the_promoted_student_schedules_follow_the_latest_run(tmp_path: Path) -> None:
+    made = make_deployments(job(tmp_path, "student=registry:current"))
+    runs = {one.flow_name: one.parameters["run"] for one in made if "run" in one.parameters}
+    assert runs == dict.fromkeys(("label-shards", "push-reviews", "export-dataset"), "")
+    [generate] = [one for one in made if one.flow_name == "generate-dataset"]
+    assert generate.parameters["config"]["student"]["kind"] == "registry"
+
+
 def test_one_run_of_a_deployment_at_a_time_but_for_those_that_help(tmp_path: Path) -> None:
     for deployment in make_deployments(job(tmp_path)):
         if deployment.flow_name in MANY_AT_A_TIME:

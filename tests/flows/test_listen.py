@@ -40,12 +40,12 @@ def test_a_submitted_annotation_is_pulled_at_once_and_other_callers_are_refused(
     process = start_listening(desk)
     try:
         address = wait_for_line(process, "listening on").split()[-1]
-        wait_for_line(process, "0 frames have new annotations")
+        wait_for_line(process, "new annotations: 0 frames")
         assert httpx.post(address, json={}).status_code == 403
         assert httpx.post(address, headers={"X-Maskmill-Secret": "guessed"}).status_code == 403
         begin = time.monotonic()
         desk.submit(frame, desk.regions(frame))
-        wait_for_line(process, "1 frames have new annotations")
+        wait_for_line(process, "new annotations: 1 frame")
         assert time.monotonic() - begin < 30
         assert desk.states() == {frame: "reviewed"}
         process.send_signal(signal.SIGINT)

@@ -17,18 +17,22 @@ brush (B), or remove with the eraser (E). While nothing is selected, the brush p
 <li><b>A mask shows no {label}</b> (a coat, a poster, a shadow): select it and press Delete.</li>
 <li><b>The image is too dark, blurred or damaged:</b> choose <code>unusable</code> and press Submit.</li>
 </ol>
-<p>Reflections, statues and people on posters are no {label}. What a {label} wears or carries belongs to the mask; what
-hides a part of the {label} does not. You are not sure: press Skip. A colleague made a better annotation of the
-same image: give it the star; it counts then.</p>
+<p>The other choices and the note are optional: whether you changed something is seen from the masks.</p>
+<p>Reflections, statues and people on posters are no {label}.</p>
+<p>What a {label} wears or carries belongs to the mask. What hides a part of the {label} does not.</p>
+<p>You are not sure: press Skip.</p>
+<p>Of two annotations of the same image, the one with a star counts: click the star beside the better one.</p>
 """
 
+_PROBABLY_WRONG_BELOW = 20
+"""Per cent."""
 _MISSED_REGION = re.compile(r"something moves where the teacher found no person: (?P<place>.*)")
 _LIKELY = re.compile(r"the teacher is right with a probability of (?P<share>[^ ]+ %) .*")
 _MISSING = re.compile(r"the teacher found no person where the (?:student|verifier) found (?P<people>.*)")
 _EXTRA = re.compile(r"the verifier found no person where the teacher found (?P<people>.*)")
 
 _IN_OTHER_WORDS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
-    (_LIKELY, lambda found: f"the model is unsure (right with a chance of {found['share']})"),
+    (_LIKELY, lambda found: _how_sure(found["share"])),
     (_MISSING, lambda found: f"{found['people']} may be missing"),
     (_EXTRA, lambda found: f"masks of {found['people']} may show something else"),
     (_MISSED_REGION, lambda found: f"something moves outside the masks, {found['place']}"),
@@ -57,6 +61,12 @@ _IN_OTHER_WORDS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], .
     (re.compile(r"the student .*|student and teacher .*"), lambda _: ""),
 )
 """Reasons of decisions, and what they mean to an annotator, who knows neither teacher nor student."""
+
+
+def _how_sure(share: str) -> str:
+    """Say what a probability of the masks, such as `12 %`, means."""
+    is_low = float(share.removesuffix("%")) < _PROBABLY_WRONG_BELOW
+    return f"the masks are {'probably wrong' if is_low else 'uncertain'} (right with a chance of {share})"
 
 
 def instructions(settings: Review) -> str:

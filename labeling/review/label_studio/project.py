@@ -51,8 +51,8 @@ PERSON_COLORS = (
 NUMBERED_LABELS = 2 * len(PERSON_COLORS)
 """Labels with a number; in a frame of more people, the numbers begin again."""
 
-_NEW_COLOR, _STUDENT_COLOR, _KEYPOINT_COLOR = "#ffffff", "#d500f9", "#ffd600"
-"""White, magenta and yellow: none of the people's."""
+_NEW_COLOR, _STUDENT_COLOR, _KEYPOINT_COLOR = "#f50057", "#d500f9", "#ffd600"
+"""Pink, magenta and yellow: none of the people's. White cannot be read in the list."""
 
 _KEY = "ctrl+alt+shift+"
 _KEYPOINT_KEY = "alt+shift+"

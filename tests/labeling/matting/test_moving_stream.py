@@ -9,11 +9,12 @@ import torch
 
 from configs.errors import ConfigError
 from configs.matting import MovingBlock
+from labeling.matting.guided_filter import guided_upsample
 from labeling.matting.moving_stream import MattedGroup, StreamState, matte_moving_clip
 from labeling.matting.temporal_export import export_temporal
 from labeling.matting.temporal_inputs import to_probability
 from labeling.matting.temporal_matting import TEMPORAL_SIZES, TemporalMattingNetwork
-from labeling.matting.temporal_network import TemporalNetwork
+from labeling.matting.temporal_network import ALPHA_END, GUIDE_EPS, GUIDE_RADIUS_PX, TemporalNetwork
 from labeling.structures.frames import Clip
 from tests.fakes.mattes import draw_walk, find_walker, walkers_at, write_network, write_walk
 from tests.fakes.segmenters import ScriptedSegmenter
@@ -57,7 +58,11 @@ def test_the_file_gives_what_the_network_gives(
     soft = torch.from_numpy(np.stack([to_probability(mask * np.uint8(255)) for mask in masks]))[None, :, None]
     with torch.no_grad():
         alpha, _, _ = made(colors, soft)
-    expected = np.clip((alpha[0, :, 0].numpy() - 0.02) / 0.96, 0, 1)
+    along_edges = [
+        guided_upsample(one, image, radius_px=GUIDE_RADIUS_PX, eps=GUIDE_EPS)
+        for one, image in zip(alpha[0, :, 0].numpy(), images, strict=True)
+    ]
+    expected = np.clip((np.stack(along_edges) - ALPHA_END) / (1 - 2 * ALPHA_END), 0, 1)
     found = np.stack([matte.alpha for matte in (*first, *second)])
     assert np.abs(found - expected).max() < 2e-3  # its weights have 16 bits
     assert expected.std() > 0.05

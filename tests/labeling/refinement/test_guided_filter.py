@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from configs.refinement import GuidedFilterBlock
-from labeling.refinement.guided_filter import GuidedFilterRefiner, guided_filter
+from labeling.matting.guided_filter import guided_filter
+from labeling.refinement.guided_filter import GuidedFilterRefiner
 from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask, iou_matrix
 from tests.labeling.segmenters.images import make_frame

@@ -21,7 +21,7 @@ def test_the_instructions_name_the_label_and_escape_it() -> None:
     [
         (
             "the teacher is right with a probability of 12 % (minimum 84 %)",
-            "the model is unsure (right with a chance of 12 %)",
+            "the masks are probably wrong (right with a chance of 12 %)",
         ),
         (
             "the calibration has no threshold for a risk of 5 % (trust of this frame: 3 %)",

@@ -1,0 +1,38 @@
+"""Reads what the database knows about the frames of a dataset version, by which figures are divided."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from more_itertools import unique_everseen
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.models.core import AgreementRow
+from db.models.datasets import DatasetRow, DatasetSplitRow, DatasetVersionRow
+from db.sql.reading import select_by_ids
+
+
+def frozen_videos(session: Session) -> set[str]:
+    """Return the videos of all frozen evaluation sets."""
+    query = select(DatasetSplitRow.video_id).join(DatasetRow, DatasetRow.name == DatasetSplitRow.name)
+    return set(session.scalars(query.where(DatasetRow.is_frozen).distinct()))
+
+
+def train_videos(session: Session, names: Iterable[str]) -> set[str]:
+    """Return the videos in `train` of these datasets; of one that was deleted nothing is known."""
+    query = select(DatasetSplitRow.video_id).where(
+        DatasetSplitRow.name.in_(list(names)), DatasetSplitRow.split == "train"
+    )
+    return set(session.scalars(query.distinct()))
+
+
+def causes_of(
+    session: Session, made: DatasetVersionRow, frames: Iterable[int]
+) -> Mapping[str, Sequence[int]]:
+    """Return the frames of each cause of disagreement, as the runs of a version found them."""
+    runs = [str(run["id"]) for run in made.runs]
+    query = select(AgreementRow.frame_id, AgreementRow.mismatches).where(AgreementRow.run_id.in_(runs))
+    found: dict[str, list[int]] = {}
+    for frame_id, mismatches in select_by_ids(session, query, AgreementRow.frame_id, frames):
+        for cause in unique_everseen(str(mismatch[0]) for mismatch in mismatches):
+            found.setdefault(cause, []).append(frame_id)
+    return found

@@ -1,0 +1,1 @@
+"""Students: reads and writes."""
