@@ -69,6 +69,8 @@ ROOMS = {
     )
 }
 MINED, FROZEN = tuple(ROOMS[seed] for seed in (11, 12, 13)), ROOMS[21]
+EMPTY_EVERY = 8
+"""Without empty rooms, a student that learns from hard frames alone soon finds people in each empty frame."""
 STANDING_VIDEOS = 16
 """Cycles of each mined room, after those that are mined, from which images of people who stand still are taken."""
 
@@ -118,11 +120,12 @@ def rendered_truth(folder: str) -> RenderedTruth:
 
 
 def standing_frames(room: Room, scene: Scene) -> Iterator[int]:
-    """Yield the frames in which all people stand still, upright, and at least one does."""
+    """Yield the frames in which all people stand still, upright; of those without people, one in `EMPTY_EVERY`."""
     for index in range(room.first_frame(room.videos), room.first_frame(room.videos + STANDING_VIDEOS)):
         t, actors = scene._cast(index)
         stances = [found[0] for actor in actors if (found := scene._place(actor, t)) is not None]
-        if stances and all(stance.stride == 0 and stance.crouch == 0 for stance in stances):
+        is_chosen = all(stance.stride == 0 and stance.crouch == 0 for stance in stances)
+        if is_chosen and (stances or index % EMPTY_EVERY == 0):
             yield index
 
 
