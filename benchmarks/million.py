@@ -7,7 +7,7 @@ Planted once in each database (kept in `--folder` for the next time; by default 
 of a million teacher instances and a quarter as many of the student's, two smaller runs, reviews.
 Queries: the median and the slowest of the rounds, against the limit of 200 ms. Export: `write_coco` of the
 whole run in a process of its own, whose peak memory the system reports, with the images hard-linked and
-without; beside it pycocotools and json, which hold it all: masks read by the ORM, measured one by one, in a
+without, and with other processes that read (the peak is the largest of them); beside it pycocotools and json, which hold it all: masks read by the ORM, measured one by one, in a
 list that `json.dump` writes, over a part (`--peer` annotations), for its time grows with the number alone.
 With `--datumaro`, the interpreter of an environment that has Datumaro, it too: the time in which it writes
 again, as COCO with masks, what it has read from our file of `--datumaro-frames` frames.
@@ -15,6 +15,7 @@ again, as COCO with masks, what it has read from our file of `--datumaro-frames`
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -32,6 +33,7 @@ from planting import DATABASES, Plan, plant, serve_database
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from configs.categories import PERSON
 from configs.models import Review as Settings
 from db.connection.database import Database, open_database
 from db.frames.dataset import REVIEWED, dataset_frames
@@ -53,10 +55,13 @@ from db.review.selection import choose_waiting, count_waiting
 from db.review.summary import summarize_reviews
 from db.runs.queries import latest_run, run_sources, summarize_run
 from labeling.datasets.formats.coco import write_coco
+from labeling.datasets.formats.coco_parts import write_coco_parts
 from labeling.datasets.staging import ImageFolder
+from labeling.runtime.threads import available_cores
 from labeling.storage.home import Home
 from labeling.storage.object_store import ObjectStore
 from tasks.browse import list_runs
+from tasks.export_in_processes import MOST_PROCESSES, PartOrder, parts_of_run
 
 LIMIT_MS = 200
 Question = Callable[[Session, RunRow], object]
@@ -163,6 +168,17 @@ def export(planted: Planted, folder: Path, *, images: bool) -> int:
         return write_coco(frames, folder / "coco", images=target).instances
 
 
+def export_in_processes(planted: Planted, folder: Path) -> int:
+    """The same without images, with as many processes as this one may use cores."""
+    with planted.database.session() as session:
+        run_id = latest_run(session).id
+        order = PartOrder(planted.home, run_id, ("easy", "accepted", "review", REVIEWED), (PERSON,))
+        with parts_of_run(session, order, processes=min(available_cores(), MOST_PROCESSES)) as parts:
+            return write_coco_parts(
+                parts, folder / "coco", images=NoImages(folder / "none", copy=False)
+            ).instances
+
+
 def export_at_once(planted: Planted, folder: Path, *, most: int) -> int:
     """As one would with the ORM, pycocotools and json: everything in a list, then in a file."""
     annotations = []
@@ -224,15 +240,21 @@ def compare_with_datumaro(planted: Planted, python: Path, frames: int) -> None:
 
 def measure_export(url: str, home: Path, what: str, most: int) -> None:
     """Export in this process and print (annotations, seconds, CPU seconds, peak MB)."""
+    os.environ["MASKMILL_DATABASE_URL"] = url  # for the processes that it starts
     planted = Planted(open_database(url), Home(home))
     with tempfile.TemporaryDirectory(dir=home) as folder:
         begin, begin_cpu = time.perf_counter(), time.process_time()
         if what == "at once":
             annotations = export_at_once(planted, Path(folder), most=most)
+        elif what == "in processes":
+            annotations = export_in_processes(planted, Path(folder))
         else:
             annotations = export(planted, Path(folder), images=what == "linked")
         seconds, cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    others = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if what == "in processes":
+        cpu += others.ru_utime + others.ru_stime
+    peak = max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, others.ru_maxrss) / 1024
     print(json.dumps([annotations, seconds, cpu, peak]))
 
 
@@ -240,7 +262,7 @@ def time_exports(planted: Planted, peer: int) -> None:
     url = planted.database.engine.url.render_as_string(hide_password=False)
     rates: dict[str, float] = {}
     print(f"\n{'export':24} {'annotations':>12} {'seconds':>8} {'a second':>9} {'peak':>8}   ratio")
-    for what in ("at once", "linked", "without images"):
+    for what in ("at once", "linked", "without images", "in processes"):
         command = [sys.executable, __file__, "--export", what, "--url", url, "--peer", str(peer)]
         command += ["--folder", str(planted.home.root)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)

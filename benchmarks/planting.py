@@ -268,6 +268,7 @@ def _annotation(run_id: str, project: int, number: int, frame: int) -> dict[str,
         "updated_at": said_at,
         "note": "",
         "problems": [],
+        "is_starred": False,
     }
 
 

@@ -11,12 +11,12 @@ from pydantic_core import PydanticCustomError
 from configs.block import Block, Fraction01
 from configs.calibration import Calibration
 from configs.categories import PERSON
+from configs.export_formats import ExportFormat
 from configs.licenses import Licenses
 from configs.schedules import Schedules
 from configs.segmenters import SegmenterBlock
 from configs.tracking import MaskTrackingBlock, TrackingBlock
 
-ExportFormat = Literal["coco", "yolo-seg", "masks", "mots", "youtube-vis"]
 ExportedDecision = Literal["accepted", "reviewed", "partial", "confirmed", "review", "easy"]
 
 RUN_ID_LENGTH = 16

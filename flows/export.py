@@ -6,7 +6,8 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from configs.models import ExportedDecision, ExportFormat
+from configs.export_formats import ExportFormat
+from configs.models import ExportedDecision
 from db.runs.queries import latest_run
 from flows.home import complete_if_nothing_to_do, existing_context, whole_path
 from labeling.datasets.records import ExportSummary
@@ -26,18 +27,29 @@ def export_dataset(
     run: str = "",
     decisions: tuple[ExportedDecision, ...] = ("accepted", "reviewed", "partial"),
     only_complete: bool = False,
+    license_allow: tuple[str, ...] = (),
+    blur_faces: bool = False,
 ) -> ExportSummary:
     """Write a run's frames as a dataset; it replaces an earlier export in the folder once it is complete.
 
     Args:
         out: folder or URL (`s3://bucket/dataset`) to write.
         home: folder with the database and the images.
-        format: COCO, Ultralytics' polygons, or one PNG per frame.
+        format: see `maskmill export --help`.
         run: id of the run, or its beginning; empty: the last run.
         decisions: which frames: accepted, reviewed, partial, confirmed, review, easy.
         only_complete: only frames in which each person is accepted or reviewed.
+        license_allow: only frames of videos with these licenses, such as `cc-by*`; empty: all.
+        blur_faces: blur faces in the exported images, by stored keypoints.
     """
-    order = ExportOrder(format, tuple(decisions), run or None, only_complete=only_complete)
+    order = ExportOrder(
+        format,
+        tuple(decisions),
+        run or None,
+        only_complete=only_complete,
+        license_allow=tuple(license_allow),
+        blur_faces=blur_faces,
+    )
     context = existing_context(whole_path(home, "home"))
     with context.database.session() as session:
         latest_run(

@@ -69,13 +69,13 @@ def generate_dataset(
     context = _create_home(home)
     config = with_registered_student(config, context.home)
     try:
-        with hold_lease(context.home, "generate-dataset") as execution:
+        with hold_lease(context.home, "generate-dataset") as lease:
             recover_stale_leases(context.home)
             remove_leftovers(context.home.videos)
             _begin_run(context, config, name)  # loads the models first: missing weights are reported at once
             with context.database.session() as session:
                 sources = sources + (failed_specs(session, config.run_id()) if retry_failed else [])
-            return _generate(context, sources, config, execution, retry_failed=retry_failed)
+            return _generate(context, sources, config, lease, retry_failed=retry_failed)
     except Interrupted as error:
         return cancelled(error)  # type: ignore[no-any-return]  # Prefect accepts a state as the result
 
@@ -107,12 +107,12 @@ def _begin_run(context: Context, config: RunConfig, name: str) -> None:
 
 
 def _generate(
-    context: Context, sources: list[str], config: RunConfig, execution: Lease, *, retry_failed: bool
+    context: Context, sources: list[str], config: RunConfig, lease: Lease, *, retry_failed: bool
 ) -> RunSummary:
     run_id = config.run_id()
     states = []
     for spec in sources:
-        execution.check()
+        lease.check()
         states.append(ingest_source_task(context, spec, run_id, config, return_state=True))
     ingested = [state.result() for state in states if state.is_completed()]
     videos = dict.fromkeys(chain.from_iterable(source.videos for source in ingested))
@@ -121,7 +121,7 @@ def _generate(
         planned = planned_shards(session, run_id)
     get_run_logger().info("run %s: %d shards to do", run_id, len(planned))
     with show_progress(context, run_id, len(planned)):
-        worked = process_shards(context, config, execution) if planned else []
+        worked = process_shards(context, config, lease) if planned else []
     failed = list(chain.from_iterable(source.failed for source in ingested))
     summary = close_run_task(context, run_id, failed_specs=failed, shards=worked, videos_given=len(videos))
     publish_run(context, summary)

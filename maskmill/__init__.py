@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from configs.environment import set_prefect_defaults
 from configs.errors import MaskmillError
+from configs.export_formats import ExportFormat
 from configs.load import load_config
-from configs.models import ExportedDecision, ExportFormat, RunConfig
+from configs.models import ExportedDecision, RunConfig
 from labeling.refinement.protocol import Refiner
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.frames import Clip, Frame
@@ -94,7 +95,8 @@ def export(
 
     Args:
         target: folder, or URL such as `s3://bucket/dataset`.
-        format: `coco` (masks as RLE), `yolo-seg`, `masks` (PNG files), `mots` or `youtube-vis` (tracks).
+        format: `coco` (masks as RLE), `yolo-seg`, `voc`, `cvat`, `datumaro`, `parquet` (Hugging Face), `webdataset`,
+            `masks` (PNG files), `mots` or `youtube-vis` (tracks).
         home: folder of the database and the images.
         run: id of a run or its first digits; default: the latest run.
         decisions: frames to write.

@@ -1,21 +1,16 @@
 """Write a run's frames as a dataset into a folder or an object store."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
-from configs.categories import PERSON, stored_categories
-from configs.errors import ExportError
-from configs.models import ExportedDecision, ExportFormat
+from configs.categories import stored_categories
+from configs.export_formats import ExportFormat
+from configs.models import ExportedDecision
 from db.frames.dataset import dataset_frames
 from db.runs.queries import latest_run
-from labeling.datasets.formats.coco import write_coco
-from labeling.datasets.formats.registry import WRITERS, DatasetWriter
-from labeling.datasets.object_store import export_to
-from labeling.datasets.records import DatasetFrame, ExportSummary
-from labeling.datasets.staging import ImageTarget
+from labeling.datasets.records import ExportSummary
 from tasks.execution.context import Context
+from tasks.export_in_processes import PartOrder, parts_of_run, processes_for
+from tasks.write_frames import ExportStyle, FrameSet, write_frames, write_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +25,17 @@ class ExportOrder:
     """Copy images instead of hard-linking them."""
     polygons: bool = False
     """COCO only: polygons instead of run-length encodings."""
+    license_allow: tuple[str, ...] = ()
+    """Patterns of licenses; frames of other videos are left out. Empty: all frames."""
+    blur_faces: bool = False
+    """Blur the faces of people in the exported images."""
     only_complete: bool = False
     """Only frames in which each person is accepted or reviewed. Other formats than COCO have no ignored regions, so
     they hold only such frames."""
+
+    @property
+    def style(self) -> ExportStyle:
+        return ExportStyle(self.format, self.copy, self.polygons, self.license_allow, self.blur_faces)
 
 
 def write_dataset(context: Context, target: str, order: ExportOrder) -> ExportSummary:
@@ -46,25 +49,13 @@ def write_dataset(context: Context, target: str, order: ExportOrder) -> ExportSu
     with context.database.session() as session:
         run = latest_run(session, order.run)
         categories = stored_categories(run.config)
-        if order.format != "coco" and categories != (PERSON,):
-            raise ExportError(
-                f"run {run.id} has the categories {', '.join(categories)}, which only the format coco can hold"
-            )
         only_complete = order.only_complete or order.format != "coco"
+        if order.style.can_be_in_parts and (processes := processes_for(session, run.id)):
+            part_order = PartOrder(context.home, run.id, order.decisions, categories, only_complete)
+            with parts_of_run(session, part_order, processes=processes) as parts:
+                return write_parts(parts, target, order.style, categories)
         frames = dataset_frames(
             session, run.id, context.home, decisions=order.decisions, only_complete=only_complete
         )
-        return export_to(target, partial(_write, frames, order, categories))
-
-
-def _write(
-    frames: Iterator[DatasetFrame],
-    order: ExportOrder,
-    categories: tuple[str, ...],
-    folder: Path,
-    images: ImageTarget | None,
-) -> ExportSummary:
-    writer: DatasetWriter = WRITERS[order.format]
-    if order.format == "coco":
-        writer = partial(write_coco, polygons=order.polygons, categories=categories)
-    return writer(frames, folder, copy=order.copy, images=images)
+        selected = FrameSet(frames, categories, beside={}, is_divided=False)
+        return write_frames(selected, target, order.style, context.home)

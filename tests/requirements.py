@@ -28,6 +28,8 @@ REQUIREMENTS = {
     "train": "Lightning: `pip install lightning`",
     "student": "the tools that quantize a network: `pip install onnx onnxruntime tensorboardX`",
     "bytetrack": "the library trackers: docs/tracking.md says how",
+    "parquet": "pyarrow, datasets and mlcroissant: `pip install pyarrow datasets mlcroissant`",
+    "webdataset": "webdataset: `pip install webdataset`",
     "graphcut": "scikit-image and scikit-learn: `pip install scikit-image scikit-learn`",
     "make": "the environment that make installs: `make demo`",
 }

@@ -6,28 +6,23 @@ and memory does not grow with the dataset.
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from more_itertools import batched
 from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+from sqlalchemy.orm import Session
 
-from db.frames.listing import load_sources, source_of, to_keypoints
-from db.models.core import DecisionRow, FrameRow, InstanceRow, ModelRow, ShardRow, SourceRow, VideoRow
-from db.models.review import (
-    AnnotationRow,
-    ConsensusRow,
-    PropagationRow,
-    ReviewedInstanceRow,
-    ReviewRow,
-)
+from db.frames.dataset_masks import MaskReader, ReviewedFrame
+from db.frames.listing import load_sources, source_of
+from db.models.core import DecisionRow, FrameRow, ShardRow, SourceRow, VideoRow
+from db.models.review import AnnotationRow, ConsensusRow, PropagationRow, ReviewRow
 from db.sql.reading import PAGE, select_by_ids
 from labeling.datasets.records import DatasetFrame, DatasetInstance
 from labeling.storage.encode import image_key
 from labeling.storage.home import Home
 from labeling.storage.image_store import ImageStore
 from labeling.structures.frames import frame_key
-from labeling.structures.masks import Mask
 
 REVIEWED = "reviewed"
 """Stands beside the decisions: a frame with a consensus of its annotators."""
@@ -35,11 +30,6 @@ CONFIRMED = "confirmed"
 """Stands beside the decisions: no person has seen the frame, but masks carried from reviewed frames agree with it."""
 PARTIAL = "partial"
 """Stands beside the decisions: a frame for review in which every person is found and some are accepted already."""
-DRAWN_BY_HAND = "manual"
-"""Stands for the model of a mask drawn by hand, as in Label Studio."""
-_DOUBTFUL = frozenset({"review", "ignored"})
-_Instances = dict[int, list[DatasetInstance]]
-"""By frame id."""
 
 
 class SelectedFrame(NamedTuple):
@@ -74,6 +64,29 @@ class SelectedFrame(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of one video or set of images. All stretches of a run, in order, have all of its frames, each once."""
+
+    video_id: str
+    is_video: bool
+    start: int | None
+    """First time in ms, or first index in a set of images; None: from the beginning."""
+    end: int | None
+    """First time or index after it; None: to the end."""
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Return what holds for its frames, in the form that an index answers."""
+        column = FrameRow.pts_ms if self.is_video else FrameRow.image_index
+        is_right_kind = FrameRow.image_index.is_(None) if self.is_video else FrameRow.image_index.is_not(None)
+        conditions: list[ColumnElement[bool]] = [is_right_kind]
+        if self.start is not None:
+            conditions.append(column >= self.start)
+        if self.end is not None:
+            conditions.append(column < self.end)
+        return conditions
+
+
+@dataclass(frozen=True, slots=True)
 class FrameChoice:
     """Which frames of a run are chosen."""
 
@@ -82,6 +95,8 @@ class FrameChoice:
     """On columns of frame, video and decision; all must hold."""
     videos: Collection[str] | None = None
     """Only frames of these videos; None: of all."""
+    stretch: Stretch | None = None
+    """Only frames of this stretch of one video; None: whole videos."""
     only_complete: bool = False
     """Only frames in which each person is accepted or reviewed."""
 
@@ -109,11 +124,17 @@ def frames_with_masks(
     `CONFIRMED`, and the ids of the reviewed frames whose carried masks agree.
     """
     images = home.images
-    models = {key: f"{kind}:{name}" for key, kind, name in session.execute(_MODELS)}
+    masks = MaskReader(session, run_id)
     for rows in batched(selected, PAGE):
         credits = _credits(session, {row.video_id for row in rows})
-        instances = _teacher_instances(session, run_id, rows, models)
-        instances |= _reviewed_instances(session, rows, models)
+        instances = masks.of_teacher({row.id: row.size_hw for row in rows if row.consensus_id is None})
+        instances |= masks.of_reviewers(
+            {
+                row.consensus_id: ReviewedFrame(row.id, row.size_hw, row.reviewer)
+                for row in rows
+                if row.consensus_id is not None
+            }
+        )
         origins = _frames_of_annotations(session, rows)
         for row in rows:
             confirmed_by = tuple(origins[key] for key in (row.before_id, row.after_id) if key is not None)
@@ -128,11 +149,28 @@ def videos_of_run(session: Session, run_id: str) -> list[str]:
     return sorted(session.scalars(select(ShardRow.video_id).where(ShardRow.run_id == run_id).distinct()))
 
 
+def stretches_of_run(session: Session, run_id: str, *, shards: int) -> list[Stretch]:
+    """Divide the videos of a run, in the order of `videos_of_run`, into stretches of so many shards."""
+    starts: dict[str, list[int]] = {}
+    query = select(ShardRow.video_id, ShardRow.start_ms).where(ShardRow.run_id == run_id)
+    for video_id, start in session.execute(query.order_by(ShardRow.start_ms)):
+        starts.setdefault(video_id, []).append(start)
+    videos = set(session.scalars(select(VideoRow.id).where(VideoRow.kind == "video")))
+    found: list[Stretch] = []
+    for video_id in sorted(starts):
+        cuts = [None, *starts[video_id][shards::shards], None]
+        found += [Stretch(video_id, video_id in videos, start, end) for start, end in pairwise(cuts)]
+    return found
+
+
 def selected_frames(session: Session, run_id: str, choice: FrameChoice) -> Iterator[SelectedFrame]:
     """Read one video after another, each in the order of an index: nothing is sorted."""
     conditions = (*choice.conditions, *((_IS_COMPLETE,) if choice.only_complete else ()))
     query = _frames_query(choice.decisions).where(*conditions).execution_options(yield_per=PAGE)
-    for video_id in videos_of_run(session, run_id):
+    stretch = choice.stretch
+    if stretch is not None:
+        query = query.where(*stretch.conditions())
+    for video_id in [stretch.video_id] if stretch is not None else videos_of_run(session, run_id):
         if choice.videos is not None and video_id not in choice.videos:
             continue
         parameters = {"run_id": run_id, "video_id": video_id}
@@ -144,7 +182,6 @@ _IS_CONFIRMED = and_(ReviewRow.state == CONFIRMED, ReviewRow.run_id == DecisionR
 _IS_COMPLETE = or_(
     func.coalesce(DecisionRow.doubtful_people, 0) == 0, ConsensusRow.frame_id.is_not(None), _IS_CONFIRMED
 )
-_MODELS = select(ModelRow.id, ModelRow.kind, ModelRow.name)
 
 
 def _frames_query(decisions: Sequence[str]) -> Select[Any]:
@@ -184,85 +221,6 @@ def _is_current() -> ColumnElement[bool]:
     )
 
 
-def _detector_box(table: type[InstanceRow]) -> tuple[InstrumentedAttribute[float], ...]:
-    return table.detector_box_x, table.detector_box_y, table.detector_box_w, table.detector_box_h
-
-
-_MASK_BOX = (InstanceRow.mask_box_x, InstanceRow.mask_box_y, InstanceRow.mask_box_w, InstanceRow.mask_box_h)
-_TEACHER_INSTANCES = (
-    select(
-        *(InstanceRow.frame_id, InstanceRow.id, InstanceRow.model_id, InstanceRow.rle, InstanceRow.area_px),
-        *(*_MASK_BOX, InstanceRow.score, *_detector_box(InstanceRow), InstanceRow.keypoints),
-        *(InstanceRow.refined_by, InstanceRow.iou_before, InstanceRow.track_id, InstanceRow.category),
-        InstanceRow.decision,
-    )
-    .where(InstanceRow.run_id == bindparam("run_id"), InstanceRow.role == "teacher")
-    .where(InstanceRow.frame_id.in_(bindparam("frames", expanding=True)))
-    .order_by(InstanceRow.frame_id, InstanceRow.rank)
-    .execution_options(binary=True)
-)
-
-
-def _teacher_instances(
-    session: Session, run_id: str, rows: Sequence[SelectedFrame], models: dict[str, str]
-) -> _Instances:
-    """Read the masks of the teacher on frames without a consensus."""
-    sizes = {row.id: row.size_hw for row in rows if row.consensus_id is None}
-    parameters = {"run_id": run_id, "frames": list(sizes)}
-    found: _Instances = {}
-    for row in session.connection().execute(_TEACHER_INSTANCES, parameters).all():
-        frame_id, key, model, rle, area, left, top, width, height, score, x, y, w, h, points, *rest = row
-        *about, decision = rest
-        mask, mask_box, box = Mask(sizes[frame_id], rle), (left, top, width, height), (x, y, w, h)
-        keypoints, name = to_keypoints(points), models[model]
-        instance = DatasetInstance(key, mask, area, mask_box, score, box, keypoints, name, None, *about)
-        if decision in _DOUBTFUL:
-            instance = instance._replace(is_doubtful=True)
-        found.setdefault(frame_id, []).append(instance)
-    return found
-
-
-def _reviewed_instances(
-    session: Session, rows: Sequence[SelectedFrame], models: dict[str, str]
-) -> _Instances:
-    """Read the masks of the consensus; one that was shown keeps its id through every correction."""
-    by_annotation = {row.consensus_id: row for row in rows if row.consensus_id is not None}
-    shown, reviewed = aliased(InstanceRow), ReviewedInstanceRow
-    query = (
-        select(
-            *(reviewed.annotation_id, reviewed.id, reviewed.rle, reviewed.area_px),
-            *(reviewed.mask_box_x, reviewed.mask_box_y, reviewed.mask_box_w, reviewed.mask_box_h),
-            *(reviewed.keypoints, shown.id, shown.model_id, *_detector_box(shown)),
-            *(shown.refined_by, shown.iou_before, shown.track_id, reviewed.origin),
-        )
-        .outerjoin(shown, shown.id == reviewed.source_id)
-        .where(reviewed.annotation_id.in_(by_annotation))
-        .order_by(reviewed.annotation_id, reviewed.rank)
-    )
-    found: _Instances = {}
-    for columns in session.connection().execute(query).all():
-        annotation, key, rle, area, left, top, width, height, keypoints, *of_shown = columns
-        source, model, x, y, w, h, refined_by, iou_before, track_id, origin = of_shown
-        row, mask_box = by_annotation[annotation], (left, top, width, height)
-        instance = DatasetInstance(
-            id=key if source is None else source,
-            mask=Mask(row.size_hw, rle),
-            area_px=area,
-            tight_xywh=mask_box,
-            score=1.0,
-            box_xywh=mask_box if source is None else (x, y, w, h),
-            keypoints=to_keypoints(keypoints),
-            model=DRAWN_BY_HAND if source is None else models[model],
-            reviewer=row.reviewer,
-            refined_by=refined_by,
-            iou_before=iou_before,
-            track_id=track_id,
-            origin=origin,
-        )
-        found.setdefault(row.id, []).append(instance)
-    return found
-
-
 def _frames_of_annotations(session: Session, rows: Sequence[SelectedFrame]) -> dict[int, int]:
     """Return the frames of the annotations that confirmed any of these rows."""
     ids = {key for row in rows for key in (row.before_id, row.after_id) if key is not None}
@@ -270,15 +228,34 @@ def _frames_of_annotations(session: Session, rows: Sequence[SelectedFrame]) -> d
     return dict(select_by_ids(session, query, AnnotationRow.id, sorted(ids)))
 
 
-def _credits(session: Session, video_ids: Collection[str]) -> dict[str, SourceRow]:
+class _Credit(NamedTuple):
+    """Of a video, as plain values: attributes of ORM objects are read much more slowly."""
+
+    url: str | None
+    title: str | None
+    uploader: str | None
+    license: str | None
+    upload_date: str | None
+
+
+_NO_CREDIT = _Credit(None, None, None, None, None)
+
+
+def _credits(session: Session, video_ids: Collection[str]) -> dict[str, _Credit]:
     """Return the source that each video is credited to; an empty one where there is none."""
     load_sources(session, sorted(video_ids))
-    return {video_id: source_of(session, video_id) or SourceRow() for video_id in video_ids}
+    return {video_id: _credit(source_of(session, video_id)) for video_id in video_ids}
+
+
+def _credit(source: SourceRow | None) -> _Credit:
+    if source is None:
+        return _NO_CREDIT
+    return _Credit(source.url, source.title, source.uploader, source.license, source.upload_date)
 
 
 def _dataset_frame(
     row: SelectedFrame,
-    credit: SourceRow,
+    credit: _Credit,
     images: ImageStore,
     instances: Sequence[DatasetInstance],
     origins: tuple[int, ...],

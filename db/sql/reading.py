@@ -1,10 +1,10 @@
 """Short forms of frequent queries."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar, cast
 
 from more_itertools import batched
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Executable, Select, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.models.core import Base
@@ -21,6 +21,13 @@ def select_by_ids(
     """Yield the rows of a query whose column is one of `ids`; one statement is executed per page of ids."""
     for page in batched(ids, PAGE):
         yield from session.execute(query.where(column.in_(page))).tuples()
+
+
+def raw_rows(session: Session, query: Executable, parameters: Mapping[str, Any]) -> list[Any]:
+    """Return all rows as tuples of the driver's values: JSON may be text, and bytes are not copied."""
+    with session.connection().execute(query, parameters) as result:
+        cursor: Any = result.cursor
+        return cast("list[Any]", cursor.fetchall())
 
 
 def count_rows(session: Session, table: type[Base], *conditions: ColumnElement[bool]) -> int:

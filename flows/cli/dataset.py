@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from configs.export_formats import FORMATS
 from flows.cli.browse import check_decisions
 from flows.cli.console import DEFAULT_HOME, Commands, HomeOption, JsonOption, emit, print_table
+from flows.cli.export import BlurOption, CopyOption, LicenseOption, check_format, read_licenses
 from flows.cli.next_steps import print_next
 
 if TYPE_CHECKING:
@@ -155,15 +157,24 @@ def export(
             metavar="DIR|URL", help="Folder or s3://... URL; an earlier export there is replaced."
         ),
     ],
-    copy: Annotated[bool, typer.Option("--copy", help="Copy images instead of hard-linking them.")] = False,
+    format: Annotated[
+        str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.", metavar="FORMAT")
+    ] = "coco",
+    copy: CopyOption = False,
+    license_allow: LicenseOption = "",
+    blur_faces: BlurOption = False,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a version as COCO files of train, val and test, with a leak certificate and a dataset card."""
+    """Write a version divided into train, val and test, with a leak certificate, a dataset card and attribution."""
     from flows.home import existing_context
     from tasks.datasets.export import export_dataset_version
+    from tasks.write_frames import ExportStyle
 
-    written = export_dataset_version(existing_context(home), version, target, copy=copy)
+    style = ExportStyle(
+        check_format(format), copy, license_allow=read_licenses(license_allow), blur_faces=blur_faces
+    )
+    written = export_dataset_version(existing_context(home), version, target, style)
 
     def print_written() -> None:
         summary = written.written

@@ -5,6 +5,8 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from configs.errors import ConfigError
+from configs.export_formats import FORMATS, ExportFormat
 from flows.cli.browse import check_decisions
 from flows.cli.console import DEFAULT_HOME, Commands, HomeOption, JsonOption, RunOption, emit
 from flows.cli.next_steps import print_next
@@ -30,11 +32,22 @@ CompleteOption = Annotated[
 CopyOption = Annotated[bool, typer.Option("--copy", help="Copy images instead of hard-linking them.")]
 
 
-_NEXT = {
-    "coco": "load {target}/annotations/instances.json with pycocotools, torchvision or FiftyOne",
-    "yolo-seg": "yolo segment train data={target}/data.yaml model=yolo11n-seg.pt",
-}
-"""How a dataset is used, by format."""
+LicenseOption = Annotated[
+    str,
+    typer.Option(
+        "--license-allow",
+        help="Only frames of videos with these licenses, such as 'cc-by*,cc0'. Default: all.",
+        metavar="PATTERNS",
+    ),
+]
+BlurOption = Annotated[
+    bool, typer.Option("--blur-faces", help="Blur faces in the exported images, by stored keypoints.")
+]
+
+
+def read_licenses(text: str) -> tuple[str, ...]:
+    """Return the patterns of `--license-allow`."""
+    return tuple(pattern.strip() for pattern in text.split(",")) if text else ()
 
 
 @app.command()
@@ -44,6 +57,8 @@ def coco(
         bool, typer.Option("--polygons", help="Polygons instead of RLE: holes are lost.")
     ] = False,
     copy: CopyOption = False,
+    license_allow: LicenseOption = "",
+    blur_faces: BlurOption = False,
     only_complete: CompleteOption = False,
     decisions: DecisionOption = None,
     run: RunOption = None,
@@ -52,28 +67,43 @@ def coco(
 ) -> None:
     """COCO instances and person keypoints, masks as RLE."""
     order = {"run": run, "copy": copy, "polygons": polygons, "only_complete": only_complete}
-    _export(target, home, decisions, as_json, format="coco", **order)
+    filters = {"license_allow": read_licenses(license_allow), "blur_faces": blur_faces}
+    _export(target, home, decisions, as_json, format="coco", **order, **filters)
 
 
-def _add_command(format: str, description: str) -> None:
+def check_format(name: str) -> ExportFormat:
+    """Return the name of a format.
+
+    Raises:
+        ConfigError: there is no such format.
+    """
+    for known in FORMATS:
+        if known == name:
+            return known
+    raise ConfigError(f"no format {name!r}: use {', '.join(FORMATS)}")
+
+
+def _add_command(format: ExportFormat) -> None:
     """Add the command of a format without options of its own."""
 
-    @app.command(format, help=description)
+    @app.command(format, help=FORMATS[format].description)
     def command(
         target: TargetArgument,
         copy: CopyOption = False,
+        license_allow: LicenseOption = "",
+        blur_faces: BlurOption = False,
         decisions: DecisionOption = None,
         run: RunOption = None,
         home: HomeOption = DEFAULT_HOME,
         as_json: JsonOption = False,
     ) -> None:
-        _export(target, home, decisions, as_json, format=format, run=run, copy=copy)
+        filters = {"license_allow": read_licenses(license_allow), "blur_faces": blur_faces}
+        _export(target, home, decisions, as_json, format=format, run=run, copy=copy, **filters)
 
 
-_add_command("yolo-seg", "Ultralytics YOLO polygons; holes are lost.")
-_add_command("masks", "One PNG per frame; the pixel value is the instance number.")
-_add_command("mots", "MOTS: tracks as 16-bit PNG files and gt.txt, one folder per video.")
-_add_command("youtube-vis", "YouTube-VIS: one JSON file with the masks of each track.")
+for _format in FORMATS:
+    if _format != "coco":
+        _add_command(_format)
 
 
 def _export(target: str, home: Path, decisions: list[str] | None, as_json: bool, **order: Any) -> None:
@@ -95,6 +125,6 @@ def _export(target: str, home: Path, decisions: list[str] | None, as_json: bool,
                 "runs` lists other runs"
             )
         elif not as_json:
-            print_next(_NEXT.get(order["format"], f"train on {target}").format(target=target.rstrip("/")))
+            print_next(FORMATS[order["format"]].use.format(target=target.rstrip("/")))
 
     emit(written, show, as_json=as_json)

@@ -32,7 +32,7 @@ _retry_unreachable = retry(
 
 
 def process_shards(
-    context: Context, config: RunConfig, execution: Lease, *, wait_for_others: bool = True
+    context: Context, config: RunConfig, lease: Lease, *, wait_for_others: bool = True
 ) -> list[int]:
     """Give each free worker the run's next shard; return the ids of the shards that were worked on.
 
@@ -40,10 +40,10 @@ def process_shards(
     over. An unexpected exception in one shard is raised after the other shards are done.
     """
     with make_runner(config) as workers:
-        scheduler = ShardScheduler(context, config, execution, workers)
+        scheduler = ShardScheduler(context, config, lease, workers)
         try:
             while scheduler.step() or (wait_for_others and scheduler.wait_for_others_step()):
-                execution.check()
+                lease.check()
         except (StorageError, DatabaseError):
             raise  # shards in progress are still finished
         except BaseException:
@@ -55,11 +55,11 @@ def process_shards(
 
 @dataclass(slots=True)
 class ShardScheduler:
-    """The workers of this execution, and the shard of each."""
+    """The workers of this run, and the shard of each."""
 
     context: Context
     config: RunConfig
-    execution: Lease
+    lease: Lease
     workers: Workers
     working: dict[PrefectFuture[str], int] = field(default_factory=dict)
     worked: list[int] = field(default_factory=list)
@@ -80,7 +80,7 @@ class ShardScheduler:
     def wait_for_others_step(self) -> bool:
         """Wait a moment if others work on this run, and recover the shards of those that crashed."""
         with self.context.database.session() as session:
-            if not leased_by_others(session, self.config.run_id(), self.execution.id):
+            if not leased_by_others(session, self.config.run_id(), self.lease.id):
                 return False
         time.sleep(TICK_S)
         recover_stale_leases(self.context.home)
@@ -89,7 +89,7 @@ class ShardScheduler:
     def stop(self) -> None:
         """Release the unfinished shards for others; our workers notice it between two batches."""
         with suppress(DatabaseError), self.context.database.transaction() as session:
-            release_shards(session, self.execution.id)
+            release_shards(session, self.lease.id)
 
     def raise_bugs(self) -> None:
         for bug in self.bugs:
@@ -99,8 +99,8 @@ class ShardScheduler:
     def _claim(self) -> tuple[int, str] | None:
         """Claim the next shard; return its id and title."""
         with self.context.database.transaction() as session:
-            self.execution.record_heartbeat(session)  # so that the holder of a shard always has a lease
-            shard = claim_shard(session, self.config.run_id(), self.execution.id)
+            self.lease.record_heartbeat(session)  # so that the holder of a shard always has a lease
+            shard = claim_shard(session, self.config.run_id(), self.lease.id)
             return (shard.id, title_of_shard(session, shard)) if shard else None
 
     def _begin(self, shard_id: int, title: str) -> None:
@@ -108,7 +108,7 @@ class ShardScheduler:
             "shard_id": shard_id,
             "config": self.config,
             "home": self.context.home.root,
-            "leased_by": self.execution.id,
+            "leased_by": self.lease.id,
             "title": title,
         }
         future = self.workers.submit(label_shard_task, parameters)
@@ -142,7 +142,7 @@ class ShardScheduler:
     def _requeue(self, shard_id: int, lost: WorkerLost) -> None:
         """Requeue a shard whose worker crashed; fail it after MAX_CRASHES crashes."""
         with self.context.database.transaction() as session:
-            attempts_lost = release_shard(session, shard_id, self.execution.id, worker_lost=True)
+            attempts_lost = release_shard(session, shard_id, self.lease.id, worker_lost=True)
             if attempts_lost >= MAX_CRASHES:
                 fail_shard(
                     session, shard_id, WorkerLost(f"{attempts_lost} workers crashed on this shard: {lost}")

@@ -16,10 +16,11 @@ from labeling.datasets.staging import MARKER, ImageTarget, marker_entries, marke
 from labeling.runtime.thread_pool import BoundedThreadPool
 from labeling.storage.object_store import ObjectStore, known_store, local_path
 
-_OF_FRAMES = {"images", "labels", "masks", "sequences"}
-"""Folders with a file for each frame."""
+_OF_FRAMES = {"images", "labels", "masks", "sequences", "VOCdevkit", "data", "shards"}
+"""Folders with a file for each frame, or for some hundred frames."""
 _ENTRIES = _OF_FRAMES | {
-    *("annotations", "data.yaml", "frames.jsonl", "leak_certificate.json", "leaks.html", "README.md")
+    *("annotations", "annotations.xml", "data.yaml", "frames.jsonl", "croissant.json"),
+    *("leak_certificate.json", "leaks.html", "README.md", "ATTRIBUTION.md"),
 }
 """Of all formats."""
 
@@ -65,9 +66,13 @@ class StoreImages(ImageTarget):
         super().__init__()
         self.names: set[str] = set()
         self._store = store
+        self._folder = "images"
+
+    def place_in(self, folder: str) -> None:
+        self._folder = folder
 
     def add(self, image: Path, *, name: str, store: ObjectStore | None = None) -> None:
-        to = f"images/{name}"
+        to = f"{self._folder}/{name}"
         if to in self.names:
             raise ExportError(f"two frames have the file name {name!r}; give each its own")
         self.names.add(to)
@@ -94,13 +99,13 @@ def _claim(store: ObjectStore) -> set[str]:
         raise ExportError(
             f"{store.url} holds {min(foreign)!r}, which maskmill did not write; export to another URL"
         )
-    store.put(MARKER, marker_text({*(before or ()), "images"}).encode())
+    store.put(MARKER, marker_text({*(before or ()), *_OF_FRAMES}).encode())
     return set(before or ())
 
 
 def _publish(store: ObjectStore, files: dict[str, Path], before: Collection[str]) -> None:
     of_frames = [name for name in files if _entry(name) in _OF_FRAMES]
-    store.put(MARKER, marker_text({*before, "images", *map(_entry, files)}).encode())
+    store.put(MARKER, marker_text({*before, *_OF_FRAMES, *map(_entry, files)}).encode())
     if of_frames:
         for entry in set(before) - _OF_FRAMES:
             store.remove(list(store.names(entry)))

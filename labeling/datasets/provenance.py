@@ -1,6 +1,7 @@
 """The origin of a frame as JSON: in COCO's image records, and in `frames.jsonl` for formats without such records."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -44,6 +45,25 @@ def record_line(record: dict[str, Any]) -> bytes:
     except TypeError:  # a lone surrogate, from a file name that is not UTF-8
         return to_json(record).encode("ascii")
     return line if line.isascii() and b"\x7f" not in line else to_json(record).encode("ascii")
+
+
+_SAME_FROM, _SAME_BELOW = 1e-4, 1e16
+"""Between them orjson writes numbers as Python does; others with exponents differ."""
+
+
+def number_texts(numbers: Sequence[float]) -> list[bytes]:
+    """Return each number as `repr` does, several times as fast for many at once. They must be finite.
+
+    >>> number_texts([0.5, 1e-05, 1.0])
+    [b'0.5', b'1e-05', b'1.0']
+    """
+    if not numbers:
+        return []
+    texts = orjson.dumps(numbers)[1:-1].split(b",")
+    for position, number in enumerate(numbers):
+        if number and not _SAME_FROM <= number < _SAME_BELOW:
+            texts[position] = b"%a" % number
+    return texts
 
 
 class OriginLines:

@@ -159,6 +159,9 @@ class ImageTarget(BoundedThreadPool, ABC):
             StorageError: a store cannot be used.
         """
 
+    def place_in(self, folder: str) -> None:
+        """Place images in another folder of the dataset than `images`; only a store has to know."""
+
     def notes(self) -> list[str]:
         """Return notes for the user."""
         return []

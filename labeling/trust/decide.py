@@ -17,12 +17,12 @@ from labeling.structures.agreement import FrameAgreement, Mismatch
 from labeling.structures.instances import PersonDecision
 from labeling.structures.masks import BoxXywh
 from labeling.text.phrases import (
-    format_below,
     format_masks,
     format_objects,
     format_people,
     format_percent,
-    format_share_below,
+    share_texts_below,
+    texts_below,
 )
 from labeling.trust.evidence import Evidence, SecondOpinion
 from labeling.trust.persons import could_accept, decide_people
@@ -128,7 +128,7 @@ def find_still_masks(moving_fractions: Sequence[float | None], settings: Trust) 
     ]
     if not still:
         return ()
-    share, minimum = format_share_below(min(still), settings.min_moving_fraction).split(" < ")
+    share, minimum = share_texts_below(min(still), settings.min_moving_fraction)
     subject = "1 mask barely moves" if len(still) == 1 else f"{len(still)} masks barely move"
     guess = "it may be an object, not a person" if len(still) == 1 else "they may be objects, not people"
     return (f"{subject} ({share} of its pixels, minimum {minimum}): {guess}",)
@@ -165,7 +165,7 @@ def _find_distrust(evidence: Evidence, settings: Trust) -> list[str]:
     if is_complete and trust.frame >= threshold.trust:
         return []
     if is_complete or trust.frame < threshold.trust:
-        share, minimum = format_share_below(trust.frame, threshold.trust).split(" < ")
+        share, minimum = share_texts_below(trust.frame, threshold.trust)
         return [f"the teacher is right with a probability of {share} (minimum {minimum})"]
     return [f"the teacher's scores alone do not suffice without the mirrored image ({trust.frame:.2f})"]
 
@@ -181,7 +181,7 @@ def _find_cheap_doubts(agreement: FrameAgreement, evidence: Evidence, settings: 
         doubts.append("the teacher found no person")
     unsure = [instance.score for instance in evidence.instances if not instance.score >= settings.min_score]
     if unsure:
-        score, minimum = format_below(min(unsure), settings.min_score).split(" < ")
+        score, minimum = texts_below(min(unsure), settings.min_score)
         doubts.append(f"the teacher is unsure: lowest score {score} (minimum {minimum})")
     outside = _format_keypoints_outside(evidence.keypoints_inside, settings)
     return [*doubts, f"keypoints lie outside the mask: {outside}"] if outside else doubts
@@ -191,27 +191,27 @@ def _format_keypoints_outside(inside: float | None, settings: Trust) -> str:
     """Return the share inside beside its minimum; empty where it is high enough or not known."""
     if inside is None or inside >= settings.min_keypoints_inside:
         return ""
-    share, minimum = format_share_below(inside, settings.min_keypoints_inside).split(" < ")
+    share, minimum = share_texts_below(inside, settings.min_keypoints_inside)
     return f"{share} inside (minimum {minimum})"
 
 
 def _find_flicker(flip_iou: float | None, settings: Trust) -> list[str]:
     if flip_iou is None or flip_iou >= settings.min_flip_iou:
         return []
-    iou, minimum = format_below(flip_iou, settings.min_flip_iou).split(" < ")
+    iou, minimum = texts_below(flip_iou, settings.min_flip_iou)
     return [f"the mirrored image gives another mask: IoU {iou} (minimum {minimum})"]
 
 
 def _find_objections(evidence: Evidence, settings: Trust) -> list[str]:
     found = []
     if evidence.flow_iou is not None and not evidence.flow_iou >= settings.min_flow_iou:
-        iou, minimum = format_below(evidence.flow_iou, settings.min_flow_iou).split(" < ")
+        iou, minimum = texts_below(evidence.flow_iou, settings.min_flow_iou)
         found.append(
             f"the mask jumps: IoU {iou} with the previous frame's mask moved by optical flow (minimum {minimum})"
         )
     coherence = evidence.coherence
     if settings.min_coherence and coherence is not None and not coherence >= settings.min_coherence:
-        iou, minimum = format_below(coherence, settings.min_coherence).split(" < ")
+        iou, minimum = texts_below(coherence, settings.min_coherence)
         found.append(
             f"a person's mask changes along the motion: IoU {iou} with that in the previous frame (minimum {minimum})"
         )
@@ -225,7 +225,7 @@ def _find_verifier_doubts(opinion: SecondOpinion, settings: Trust) -> list[str]:
     if opinion.unseen:
         found.append(f"the verifier found no person where the teacher found {format_people(opinion.unseen)}")
     if opinion.iou is not None and not opinion.iou >= settings.min_verifier_iou:
-        iou, minimum = format_below(opinion.iou, settings.min_verifier_iou).split(" < ")
+        iou, minimum = texts_below(opinion.iou, settings.min_verifier_iou)
         found.append(f"the verifier gives another mask: IoU {iou} (minimum {minimum})")
     outside = _format_keypoints_outside(opinion.keypoints_inside, settings)
     return [*found, f"the verifier's keypoints lie outside the mask: {outside}"] if outside else found

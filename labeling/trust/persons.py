@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from configs.calibration import Calibration, PersonCalibration, PersonStep
 from configs.models import Trust
 from labeling.structures.instances import PersonDecision
-from labeling.text.phrases import format_people, format_percent, format_share_below
+from labeling.text.phrases import format_people, format_percent, share_texts_below
 from labeling.trust.evidence import Evidence
 from labeling.trust.found import predict_found
 from labeling.trust.promise import chosen_step
@@ -97,7 +97,7 @@ def _describe_doubtful(doubtful: Sequence[float], people: int) -> list[str]:
 def _describe_missing(found: float | None, settings: Trust, is_all_found: bool) -> list[str]:
     if is_all_found or found is None:
         return []
-    share, minimum = format_share_below(found, settings.min_found).split(" < ")
+    share, minimum = share_texts_below(found, settings.min_found)
     return [
         f"a person may be missing: every person is found with a probability of {share} (minimum {minimum})"
     ]

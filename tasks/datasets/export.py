@@ -1,16 +1,13 @@
-"""Write a dataset version as COCO files of train, val and test."""
+"""Write a dataset version with its splits, a leak certificate and a card."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from db.datasets.queries import find_version, version_categories, version_frames
-from labeling.datasets.formats.coco_splits import write_coco_splits
-from labeling.datasets.object_store import export_to
 from labeling.datasets.records import ExportSummary
-from labeling.datasets.staging import ImageTarget
 from tasks.datasets.card import dataset_card
 from tasks.datasets.certify import certify, leaks_page
 from tasks.execution.context import Context
+from tasks.write_frames import ExportStyle, FrameSet, write_frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +22,7 @@ class ExportedVersion:
 
 
 def export_dataset_version(
-    context: Context, name: str, target: str, *, copy: bool = False
+    context: Context, name: str, target: str, style: ExportStyle | None = None
 ) -> ExportedVersion:
     """Write a version to a folder or URL; an earlier export there stays until the new one is complete.
 
@@ -38,17 +35,11 @@ def export_dataset_version(
         made = find_version(session, name)
         leaks = certify(context, session, made)
         beside = {
-            "leak_certificate.json": leaks.to_json(),
-            "leaks.html": leaks_page(leaks, context.home).encode(),
-            "README.md": dataset_card(session, made).encode(),
+            "leak_certificate.json": leaks.to_json,
+            "leaks.html": lambda: leaks_page(leaks, context.home).encode(),
+            "README.md": lambda: dataset_card(session, made).encode(),
         }
-        frames = version_frames(session, made, context.home)
-        categories = version_categories(session, made)
-
-        def write(folder: Path, images: ImageTarget | None) -> ExportSummary:
-            return write_coco_splits(
-                frames, folder, copy=copy, images=images, beside=beside, categories=categories
-            )
-
-        written = export_to(target, write)
+        frames, categories = version_frames(session, made, context.home), version_categories(session, made)
+        selected = FrameSet(frames, categories, beside, is_divided=True)
+        written = write_frames(selected, target, style or ExportStyle(), context.home)
         return ExportedVersion(written, f"{made.name}@{made.number}", leaks.is_clean, leaks.near)

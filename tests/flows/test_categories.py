@@ -12,7 +12,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 from sqlalchemy import select
 
-from configs.errors import ConfigError, ExportError
+from configs.errors import ConfigError
 from configs.load import validate_config
 from configs.models import RunConfig
 from db.models.core import AgreementRow, DecisionRow, FrameRow, InstanceRow
@@ -106,7 +106,8 @@ def test_two_classes_become_two_categories_with_an_agreement_of_each(tmp_path: P
     assert [(masks[key] == expected[key]).all() for key in (1, 2)] == [True, True]
     assert sorted(one["category_id"] for one in coco.anns.values()) == [1, 1, 1, 2]
 
-    with pytest.raises(ExportError, match="categories person, cat, which only the format coco"):
-        write_dataset(context, str(tmp_path / "yolo"), ExportOrder(format="yolo-seg"))
+    write_dataset(context, str(tmp_path / "yolo"), ExportOrder("yolo-seg", decisions=("accepted", "easy")))
+    lines = [line for path in (tmp_path / "yolo/labels").iterdir() for line in path.read_text().splitlines()]
+    assert sorted(line.split()[0] for line in lines) == ["0", "0", "0", "1"]
     with pytest.raises(ConfigError, match="evaluate handles people only, and the config maps classes to cat"):
         evaluate({}, config)

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from typer.testing import CliRunner
 
 from configs.errors import ConfigError, ExportError
+from configs.export_formats import ExportFormat
 from configs.load import load_config
-from configs.models import ExportFormat
 from flows.cli.main import app
 from flows.export import export_dataset
 from flows.generate import generate_dataset
@@ -32,7 +31,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("format", get_args(ExportFormat))
+@pytest.mark.parametrize("format", ["coco", "yolo-seg", "masks", "mots", "youtube-vis"])
 def test_the_flow_writes_the_same_files_as_the_command(
     format: ExportFormat, home: Path, tmp_path: Path
 ) -> None:

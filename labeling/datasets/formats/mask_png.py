@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Unpack
 
 import cv2
 import numpy as np
@@ -9,19 +10,16 @@ from numpy.typing import NDArray
 
 from configs.errors import ExportError
 from labeling.datasets.provenance import OriginLines
-from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportCheck, ExportSummary
-from labeling.datasets.staging import ImageFolder, ImageTarget, stage_export, write_new
+from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportSummary
+from labeling.datasets.staging import write_new
+from labeling.datasets.writing import WriteOptions, open_dataset
 
 _MOST_8_BIT = 255
 _MOST_16_BIT = 65_535
 
 
 def write_mask_pngs(
-    frames: Iterable[DatasetFrame],
-    folder: Path,
-    *,
-    copy: bool = False,
-    images: ImageTarget | None = None,
+    frames: Iterable[DatasetFrame], folder: Path, **options: Unpack[WriteOptions]
 ) -> ExportSummary:
     """Write one label image per frame.
 
@@ -31,21 +29,19 @@ def write_mask_pngs(
     """
     entries = ("images", "masks", "frames.jsonl")
     with (
-        stage_export(folder, entries=entries) as staging,
-        OriginLines(staging / "frames.jsonl") as origins,
-        images or ImageFolder(staging / "images", copy=copy) as placed,
+        open_dataset(folder, entries=entries, **options) as dataset,
+        OriginLines(dataset.folder / "frames.jsonl") as origins,
     ):
-        check, hidden_px = ExportCheck(), 0
+        hidden_px = 0
         for frame in frames:
-            instances = check.admit(frame)
+            instances = dataset.check.admit(frame)
             labels = paint_labels(instances, frame.size_hw)
             name = Path(frame.file_name).with_suffix(".png").name
-            write_new(staging / "masks" / name, cv2.imencode(".png", labels)[1].tobytes())
-            placed.add(frame.image, name=frame.file_name, store=frame.store)
+            write_new(dataset.folder / "masks" / name, cv2.imencode(".png", labels)[1].tobytes())
+            dataset.place_image(frame)
             origins.add(frame, mask=name, instances=_instance_records(instances))
-            hidden_px += sum(i.area_px for i in instances) - int(np.count_nonzero(labels))
-        notes = [f"{hidden_px} pixels of instances lie under a smaller one"] if hidden_px else []
-        return check.close(files=2 * check.frames + 1, notes=[*notes, *placed.notes()])
+            hidden_px += hidden_pixels(instances, labels)
+        return dataset.close(files=2 * dataset.check.frames + 1, notes=hidden_note(hidden_px))
 
 
 def paint_labels(
@@ -63,11 +59,22 @@ def paint_labels(
     return labels
 
 
+def hidden_pixels(instances: Sequence[DatasetInstance], labels: NDArray[np.unsignedinteger]) -> int:
+    """Return how many pixels of the instances are not seen in their label image."""
+    return sum(one.area_px for one in instances) - int(np.count_nonzero(labels))
+
+
+def hidden_note(hidden_px: int) -> list[str]:
+    """Return the note about pixels that label images cannot hold; empty for none."""
+    return [f"{hidden_px} pixels of instances lie under a smaller one"] if hidden_px else []
+
+
 def _instance_records(instances: Iterable[DatasetInstance]) -> list[dict[str, object]]:
     return [
         {
             "value": value,
             "id": instance.id,
+            "category": instance.category,
             "model": instance.model,
             "score": instance.score,
             "reviewer": instance.reviewer,

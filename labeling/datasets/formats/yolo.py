@@ -2,13 +2,16 @@
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Unpack
 
 import yaml
 
+from labeling.datasets.category_numbers import CategoryNumbers
 from labeling.datasets.formats.polygons import bridge_outlines, inner_outlines
 from labeling.datasets.provenance import OriginLines
-from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportCheck, ExportSummary
-from labeling.datasets.staging import ImageFolder, ImageTarget, stage_export, write_new
+from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportSummary
+from labeling.datasets.staging import write_new
+from labeling.datasets.writing import WriteOptions, open_dataset
 from labeling.structures.masks import Mask
 
 _ENTRIES = ("images", "labels", "data.yaml", "frames.jsonl")
@@ -17,42 +20,38 @@ _KEYPOINTS_NOTE = "keypoints are left out: this format does not have them"
 
 
 def write_yolo_seg(
-    frames: Iterable[DatasetFrame],
-    folder: Path,
-    *,
-    copy: bool = False,
-    images: ImageTarget | None = None,
+    frames: Iterable[DatasetFrame], folder: Path, **options: Unpack[WriteOptions]
 ) -> ExportSummary:
     """Write a dataset for YOLO segmentation.
 
-    A label line is `0 x1 y1 x2 y2 ...` in shares of width and height, a quarter of a pixel inside
-    the mask's edge. A frame without people has an empty label file and trains as background.
+    A label line is `0 x1 y1 x2 y2 ...`, the category's number and then shares of width and height, a quarter of a pixel
+    inside the mask's edge. A frame without people has an empty label file and trains as background.
     Frames with a `split` are in `images/<split>` and `labels/<split>`; without a split `val`,
     `data.yaml` validates on the training frames, and a note says so.
     """
     with (
-        stage_export(folder, entries=_ENTRIES) as staging,
-        OriginLines(staging / "frames.jsonl") as origins,
-        images or ImageFolder(staging / "images", copy=copy) as placed,
+        open_dataset(folder, entries=_ENTRIES, **options) as dataset,
+        OriginLines(dataset.folder / "frames.jsonl") as origins,
     ):
-        check, splits = ExportCheck(), set[str]()
+        check, splits = dataset.check, set[str]()
+        categories = CategoryNumbers(dataset.categories, first=0)
         notes = {_POLYGONS_NOTE: None}
         for frame in frames:
             instances = check.admit(frame)
             split = frame.split or ""
-            label = (staging / "labels" / split / frame.file_name).with_suffix(".txt")
-            write_new(label, _label_lines(instances).encode())
-            placed.add(frame.image, name=str(Path(split, frame.file_name)), store=frame.store)
+            label = (dataset.folder / "labels" / split / frame.file_name).with_suffix(".txt")
+            write_new(label, _label_lines(instances, categories).encode())
+            dataset.place_image(frame, name=str(Path(split, frame.file_name)))
             origins.add(frame)
             splits.add(split)
             if any(instance.keypoints is not None for instance in instances):
                 notes[_KEYPOINTS_NOTE] = None
-        write_new(staging / "data.yaml", _data_yaml(splits).encode())
-        return check.close(files=2 * check.frames + 2, notes=[*notes, *_split_notes(splits), *placed.notes()])
+        write_new(dataset.folder / "data.yaml", _data_yaml(splits, categories).encode())
+        return dataset.close(files=2 * check.frames + 2, notes=[*notes, *_split_notes(splits)])
 
 
-def _label_lines(instances: Iterable[DatasetInstance]) -> str:
-    return "".join(f"0 {_polygon_text(instance.mask)}\n" for instance in instances)
+def _label_lines(instances: Iterable[DatasetInstance], categories: CategoryNumbers) -> str:
+    return "".join(f"{categories.number(one)} {_polygon_text(one.mask)}\n" for one in instances)
 
 
 def _polygon_text(mask: Mask) -> str:
@@ -61,13 +60,13 @@ def _polygon_text(mask: Mask) -> str:
     return " ".join(f"{share:.6f}" for share in corners.ravel())
 
 
-def _data_yaml(splits: Collection[str]) -> str:
+def _data_yaml(splits: Collection[str], categories: CategoryNumbers) -> str:
     """Return data.yaml with paths relative to itself, which YOLO expects if `path` is absent."""
     train = _split_for("train", splits)
     layout: dict[str, object] = {"train": train, "val": _split_for("val", splits, otherwise=train)}
     if "test" in splits:
         layout["test"] = "images/test"
-    return yaml.safe_dump({**layout, "names": {0: "person"}}, sort_keys=False)
+    return yaml.safe_dump({**layout, "names": categories.names()}, sort_keys=False)
 
 
 def _split_for(name: str, splits: Collection[str], *, otherwise: str | None = None) -> str:

@@ -3,13 +3,15 @@
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
+from labeling.datasets.category_numbers import CategoryNumbers
 from labeling.datasets.formats.coco_lists import Licenses, RecordList
 from labeling.datasets.formats.sequences import SequenceNames, TrackNumbers
 from labeling.datasets.provenance import describe_origin, to_json
-from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportCheck, ExportSummary
-from labeling.datasets.staging import ImageFolder, ImageTarget, export_errors, stage_export
+from labeling.datasets.records import DatasetFrame, DatasetInstance, ExportSummary
+from labeling.datasets.staging import export_errors
+from labeling.datasets.writing import WriteOptions, open_dataset
 from labeling.structures.masks import Mask
 
 _OF_FRAME = ("t_ms", "decision")
@@ -17,11 +19,7 @@ _OF_FRAME = ("t_ms", "decision")
 
 
 def write_youtube_vis(
-    frames: Iterable[DatasetFrame],
-    folder: Path,
-    *,
-    copy: bool = False,
-    images: ImageTarget | None = None,
+    frames: Iterable[DatasetFrame], folder: Path, **options: Unpack[WriteOptions]
 ) -> ExportSummary:
     """Write one annotation per track: a list with its mask in each frame of the video, null where it is absent.
 
@@ -30,23 +28,23 @@ def write_youtube_vis(
     `instance_ids` and `scores`. An image without a time is a video of one frame.
     """
     with (
-        stage_export(folder, entries=("annotations", "images")) as staging,
-        images or ImageFolder(staging / "images", copy=copy) as placed,
+        open_dataset(folder, entries=("annotations", "images"), **options) as dataset,
+        _VideoFile(dataset.folder, CategoryNumbers(dataset.categories)) as file,
     ):
-        check, names = ExportCheck(), SequenceNames()
-        with _VideoFile(staging) as file:
-            for frame in frames:
-                file.add(names.name_of(frame), frame, check.admit(frame))
-                placed.add(frame.image, name=frame.file_name, store=frame.store)
-            file.finish()
-        return check.close(files=check.frames + 1, notes=placed.notes())
+        names = SequenceNames()
+        for frame in frames:
+            file.add(names.name_of(frame), frame, dataset.check.admit(frame))
+            dataset.place_image(frame)
+        file.finish()
+        return dataset.close(files=dataset.check.frames + 1)
 
 
 class _VideoFile:
     """The annotation file. Annotations are written when their video ends; the records of the videos wait in an
     unnamed temporary file, because the file ends with them."""
 
-    def __init__(self, staging: Path) -> None:
+    def __init__(self, staging: Path, categories: CategoryNumbers) -> None:
+        self._categories = categories
         self._licenses = Licenses()
         self._video: _Video | None = None
         self._videos_count = 0
@@ -60,7 +58,9 @@ class _VideoFile:
 
     def __enter__(self) -> Self:
         info = to_json({"description": "People in frames of video, labeled with maskmill."})
-        categories = to_json([{"id": 1, "name": "person", "supercategory": "person"}])
+        categories = to_json(
+            [{"id": id, "name": name, "supercategory": name} for name, id in self._categories.items()]
+        )
         self._annotations.write(
             f'{{"info": {info},\n"categories": {categories},\n"annotations": [\n'.encode("ascii")
         )
@@ -89,7 +89,7 @@ class _VideoFile:
         if self._video is None:
             return
         self._videos.add([to_json(self._video.record()).encode("ascii")])
-        for track in self._video.tracks():
+        for track in self._video.tracks(self._categories):
             self._tracks_count += 1
             self._annotations.add([to_json({"id": self._tracks_count, **track}).encode("ascii")])
         self._video = None
@@ -132,14 +132,14 @@ class _Video:
             "decisions": decisions,
         }
 
-    def tracks(self) -> Iterable[dict[str, Any]]:
+    def tracks(self, categories: CategoryNumbers) -> Iterable[dict[str, Any]]:
         """Yield the annotations, without their ids."""
         height, width = self._first.size_hw
         for track in self._tracks:
             found = [track.get(position) for position in range(len(self._frames))]
             record = {
                 "video_id": self._number,
-                "category_id": 1,
+                "category_id": categories.number(next(iter(track.values()))),
                 "iscrowd": 0,
                 "width": width,
                 "height": height,

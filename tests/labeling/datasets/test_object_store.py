@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError, ExportError, StoreUnreachable
+from configs.export_formats import ExportFormat
 from labeling.datasets.formats.coco import write_coco
 from labeling.datasets.formats.mask_png import write_mask_pngs
 from labeling.datasets.formats.registry import WRITERS
@@ -52,16 +53,24 @@ def contents(bucket: TestBucket) -> dict[str, bytes]:
     return {key.removeprefix(prefix): one for key, one in bucket.objects().items() if key.startswith(prefix)}
 
 
-@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
-@pytest.mark.parametrize("stored", ["on disk", "in the same bucket", "in another store"])
+IN_FULL: tuple[ExportFormat, ...] = ("coco", "yolo-seg", "masks", "mots", "youtube-vis")
+PLACES = [
+    (name, stored) for name in IN_FULL for stored in ("on disk", "in the same bucket", "in another store")
+]
+"""Of formats that place images as others do, or not at all, one is tried with one place."""
+
+
+@pytest.mark.parametrize(
+    ("format", "stored"), [*PLACES, ("voc", "in the same bucket"), ("parquet", "on disk")]
+)
 def test_a_dataset_in_a_bucket_has_the_files_of_one_in_a_folder(
-    write: Callable[..., ExportSummary],
+    format: ExportFormat,
     stored: str,
     frames: list[DatasetFrame],
     bucket: TestBucket,
     tmp_path: Path,
 ) -> None:
-    store = ObjectStore(f"{bucket.url}/sets/first")
+    store, write = ObjectStore(f"{bucket.url}/sets/first"), WRITERS[format]
     there = {"in the same bucket": f"{bucket.url}/kept", "in another store": f"memory://{tmp_path.name}"}
     stored_frames = in_store(frames, ObjectStore(there[stored])) if stored in there else frames
     assert send(store, stored_frames, write) == write(frames, tmp_path / "folder")

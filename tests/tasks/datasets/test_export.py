@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from pycocotools.coco import COCO
 from sqlalchemy import update
 from typer.testing import CliRunner
 
+from configs.errors import ExportError
 from db.models.datasets import DatasetSplitRow
 from db.runs.queries import latest_run
 from flows.cli.main import app
@@ -21,6 +23,7 @@ from tasks.datasets.create import create_dataset
 from tasks.datasets.export import export_dataset_version
 from tasks.datasets.order import DatasetOrder
 from tasks.execution.context import database_of, open_context
+from tasks.write_frames import ExportStyle
 from tests.planted_reviews import box_mask
 from tests.tasks.datasets.planting import SIZE_HW, PlantedVideo, correct, plant, scene
 
@@ -67,6 +70,46 @@ def test_the_files_of_the_splits_are_read_by_pycocotools_and_hold_each_frame_onc
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("dataset")
+def test_another_format_has_the_same_splits_card_and_certificate(home: Home, tmp_path: Path) -> None:
+    call("export", "night", str(tmp_path / "out"), "--format", "yolo-seg", home=home)
+    layout = yaml.safe_load((tmp_path / "out/data.yaml").read_text())
+    assert (layout["train"], layout["test"]) == ("images/train", "images/test")
+    folders = (tmp_path / "out/labels/train", tmp_path / "out/labels/test")
+    assert sum(len(list(folder.iterdir())) for folder in folders) == 30
+    beside = ("leak_certificate.json", "leaks.html", "README.md", "ATTRIBUTION.md")
+    assert all((tmp_path / "out" / name).is_file() for name in beside)
+    unknown = [
+        "dataset",
+        "export",
+        "night",
+        str(tmp_path / "x"),
+        "--format",
+        "voca",
+        "--home",
+        str(home.root),
+    ]
+    assert "no format 'voca': use coco, yolo-seg, voc" in CliRunner().invoke(app, unknown).output
+
+
+@pytest.mark.usefixtures("dataset")
+def test_frames_of_other_licenses_stay_and_faces_without_keypoints_stop_the_export(
+    home: Home, tmp_path: Path
+) -> None:
+    shown = call("export", "night", str(tmp_path / "out"), "--license-allow", "cc-by*", home=home)
+    assert "0 frames with 0 instances" in shown
+    assert "30 frames were left out, their license is none of cc-by* (CC0: 30)" in shown
+    shown = call("export", "night", str(tmp_path / "out"), "--license-allow", "cc-by*,cc0", home=home)
+    assert "30 frames with 30 instances" in shown
+    assert "CC0: 3 frames" in (tmp_path / "out/ATTRIBUTION.md").read_text()
+    with pytest.raises(ExportError, match="no keypoints are stored, so its face cannot be found"):
+        export_dataset_version(
+            open_context(home), "night", str(tmp_path / "out"), ExportStyle(blur_faces=True)
+        )
+    assert (tmp_path / "out/annotations").is_dir(), "the earlier export stays"
+    assert not list(home.root.glob("blurred-*"))
+
+
 @pytest.mark.usefixtures("dataset")
 def test_the_certificate_of_a_divided_dataset_is_clean_and_that_of_a_leak_is_not(
     home: Home, tmp_path: Path

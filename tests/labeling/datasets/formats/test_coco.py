@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from scipy import ndimage
@@ -382,3 +383,21 @@ def test_keypoints_agree_with_a_second_implementation(points: Keypoints) -> None
         seen += is_there
     written = json.loads(with_keypoints(b'{"id":1}', points, (720, 1280)))
     assert written == {"id": 1, "num_keypoints": seen, "keypoints": expected}
+
+
+def test_fiftyone_finds_what_its_layout_requires(images: Path, tmp_path: Path) -> None:
+    """`COCODetectionDataset` with `data_path` and `labels_path`; its importer decodes RLEs with pycocotools, cut to the box.
+
+    https://docs.voxel51.com/user_guide/import_datasets.html#cocodetectiondataset
+    """
+    write_coco([_shapes_frame(images)], tmp_path / "out")
+    document = _document(tmp_path / "out")
+    assert {"info", "licenses", "categories", "images", "annotations"} <= document.keys()
+    assert {one["id"]: one["name"] for one in document["categories"]} == {1: "person"}
+    for image in document["images"]:
+        assert (tmp_path / "out/images" / image["file_name"]).is_file()
+        assert {"id", "width", "height", "license"} <= image.keys()
+    for one, shape in zip(document["annotations"], SHAPES.values(), strict=True):
+        x, y, w, h = one["bbox"]
+        cut = coco_mask.decode(one["segmentation"])[y : y + h, x : x + w]
+        np.testing.assert_array_equal(cut.astype(bool), shape[y : y + h, x : x + w])

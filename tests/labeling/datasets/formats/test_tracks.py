@@ -246,3 +246,21 @@ def test_our_reader_of_coco_knows_tracks_by_video(folder: Path, tmp_path: Path) 
     assert read["0001.jpg"] == (f"{FIRST}/7", f"{FIRST}/2")
     assert read["0002.jpg"] == (f"{FIRST}/2", None)
     assert read["0004.jpg"] == (f"{SECOND}/7",)
+
+
+def test_other_categories_have_classes_of_their_own(folder: Path, tmp_path: Path) -> None:
+    cat, car = (
+        tracked(n, rectangle(40, 9 * n, 5, 5), n)._replace(category=name)
+        for n, name in enumerate(("cat", "car"), start=1)
+    )
+    frames, categories = [frame(1, folder, tracked(3, LEFT, 3), cat, car)], ("person", "car", "cat")
+    write_mots(frames, tmp_path / "mots", categories=categories)
+    sequence = tmp_path / "mots/sequences" / FIRST[:12]
+    lines = (sequence / "gt/gt.txt").read_text().splitlines()
+    assert [tuple(map(int, line.split()[1:3])) for line in lines] == [(2001, 2), (11002, 11), (1003, 1)]
+    write_youtube_vis(frames, tmp_path / "vis", categories=categories)
+    document = read_youtube_vis(tmp_path / "vis")
+    assert [one["name"] for one in document["categories"]] == list(categories)
+    assert [one["category_id"] for one in document["annotations"]] == [1, 3, 2]
+    with pytest.raises(ExportError, match="60 categories beside person and car; MOTS holds 54"):
+        write_mots(frames, tmp_path / "many", categories=[f"c{n}" for n in range(60)])

@@ -102,3 +102,15 @@ def test_origins_and_licenses_are_written_with_the_labels(images: Path, tmp_path
     lines = [json.loads(line) for line in (tmp_path / "out/frames.jsonl").read_text().splitlines()]
     assert [line["license"] for line in lines] == ["CC-BY-4.0", None]
     assert lines[0]["source_url"] == "https://example.org/walk"
+
+
+def test_categories_are_numbered_from_0_in_labels_and_data_yaml(images: Path, tmp_path: Path) -> None:
+    dog = instance(2, rectangle(9, 33, 20, 7))._replace(category="dog")
+    write_yolo_seg(
+        [frame(1, images, dog, instance(1, ring_and_dot()))], tmp_path / "out", categories=("person", "dog")
+    )
+    assert yaml.safe_load((tmp_path / "out/data.yaml").read_text())["names"] == {0: "person", 1: "dog"}
+    lines = (tmp_path / "out/labels/0001.txt").read_text().splitlines()
+    assert [line.split()[0] for line in lines] == ["1", "0"]
+    with pytest.raises(ExportError, match="category 'dog', the dataset has person"):
+        write_yolo_seg([frame(1, images, dog)], tmp_path / "other")
