@@ -92,8 +92,9 @@ def test_the_commands_of_the_pages_do_what_they_say(
         input_shape=[1, 3, 256, 256],
         outputs=[("map", TensorProto.FLOAT)],
     )
-    (tmp_path / "mine.yaml").write_text(blocks("yaml")[0])
-    (tmp_path / "sets.yaml").write_text(blocks("yaml")[1])
+    for name in ("mine.yaml", "sets.yaml"):  # the pages name a file in its first line
+        (text,) = (block for block in blocks("yaml") if block.startswith(f"# {name}"))
+        (tmp_path / name).write_text(text)
     copy_labeled_sets(shared / "data", tmp_path)
     request.addfinalizer(LocalLabelStudio(tmp_path / ".maskmill").down)
     frame = ""
