@@ -13,7 +13,7 @@ from db.models.datasets import DatasetVersionRow, FrameLabelsRow, SnapshotFrameR
 from db.models.review import AnnotationRow
 from db.models.students import StudentPromotionRow, StudentRow
 from db.students.registry import list_promotions
-from labeling.students.scores import ALL
+from labeling.students.groups import ALL
 
 
 @dataclass(frozen=True, slots=True)

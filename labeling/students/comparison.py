@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from labeling.students.bootstrap import DRAWS, Interval, bootstrap_intervals
-from labeling.students.scores import ALL, ScoreTable
+from labeling.students.groups import ALL
+from labeling.students.scores import ScoreTable
 
 MAX_INT8_DROP = 0.01
 """Largest loss of mean IoU by 8-bit numbers."""

@@ -1,4 +1,4 @@
-"""How good masks of people are on labeled frames, and by which groups of frames that is reported."""
+"""How good masks of people are on labeled frames."""
 
 from array import array
 from collections.abc import Callable, Mapping, Sequence
@@ -11,25 +11,10 @@ from labeling.comparison.boundary_iou import boundary_iou
 from labeling.comparison.iou import union_iou
 from labeling.structures.frames import RgbImage
 from labeling.structures.masks import Mask
+from labeling.students.groups import ALL
 
 PersonMask = Callable[[RgbImage], Mask]
 """Takes an image, HxWx3, and returns the mask of all people in it."""
-ALL = "all frames"
-SMALL, LARGE = 0.01, 0.1
-"""Shares of the image's area: a person below the first is small, one from the second on is large."""
-
-
-def size_group(people: Sequence[Mask], size_hw: tuple[int, int]) -> str:
-    """Return the group of a frame by its smallest person.
-
-    >>> size_group([], (10, 10))
-    'no person'
-    """
-    areas = [mask.area_px for mask in people if mask.area_px]
-    if not areas:
-        return "no person"
-    share = min(areas) / (size_hw[0] * size_hw[1])
-    return "small person" if share < SMALL else "large person" if share >= LARGE else "medium person"
 
 
 @dataclass(slots=True)

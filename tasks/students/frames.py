@@ -16,7 +16,7 @@ from labeling.datasets.records import SPLITS
 from labeling.storage.home import Home
 from labeling.structures.frames import RgbImage
 from labeling.structures.masks import Mask, union_masks
-from labeling.students.scores import size_group
+from labeling.students.groups import size_group
 from tasks.files import read_kept
 from tasks.training_records import FailedInput
 

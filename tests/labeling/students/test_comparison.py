@@ -7,7 +7,8 @@ import pytest
 
 from labeling.structures.masks import Mask, fill_box
 from labeling.students.comparison import StudentComparison, compare_scores, find_refusals
-from labeling.students.scores import ALL, ScoreTable, size_group
+from labeling.students.groups import ALL, size_group
+from labeling.students.scores import ScoreTable
 
 SIZE_HW = (40, 40)
 TRUTH = fill_box((10, 10, 20, 20), SIZE_HW)
