@@ -3,7 +3,7 @@ PYTHON ?= python3
 DEMO ?= maskmill-demo
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 BIN = .venv/bin
-ALL = lite,torch,train,osvos,transformers,review,dev,docs
+ALL = lite,torch,train,student,osvos,transformers,review,parquet,dev,docs
 FAST = not (long or slow or prefect or labelstudio or shared or postgresql or s3)
 
 # Tests and tools start hundreds of Python processes. With this variable, each compiles all libraries again.

@@ -151,6 +151,8 @@ def _summarize(
 
 def _load_libraries() -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., PersonMask]]:
     try:
+        import tensorboardX  # noqa: F401 - of the trainer's log
+
         from labeling.students.export import write_student
         from labeling.students.predict import mask_of_network
         from labeling.students.train import train_student_network

@@ -32,7 +32,7 @@ from tests.conftest import ROOT
 from tests.tasks.students.planting import TINY, freeze, order, plant_version, rows, with_person
 from tests.tasks.test_train import make_coco_export
 
-pytestmark = [pytest.mark.requires("train", "lightning"), pytest.mark.requires("student", "onnx")]
+pytestmark = [pytest.mark.requires("train", "lightning"), pytest.mark.requires("student", "tensorboardX")]
 
 
 def hold_back(home: Home, video_id: str) -> None:
