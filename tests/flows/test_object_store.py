@@ -108,10 +108,10 @@ def test_commands_that_show_images_read_them_from_the_bucket(
     assert (tmp_path / "1.png").read_bytes().startswith(b"\x89PNG")
     assert "data:image/jpeg" in (tmp_path / "report.html").read_text()
     in_bucket.gate.seen.clear()
-    command = ["export", "coco", f"{in_bucket.url}/set", "--home", str(home)]
-    done = CliRunner().invoke(app, [*command, *(f"--decision={one}" for one in DECISIONS)])
-    assert done.exit_code == 0, done.output
-    export(home, str(tmp_path / "on_disk"))
+    for target in (f"{in_bucket.url}/set", str(tmp_path / "on_disk")):
+        command = ["export", "coco", target, "--home", str(home)]
+        done = CliRunner().invoke(app, [*command, *(f"--decision={one}" for one in DECISIONS)])
+        assert done.exit_code == 0, done.output
     sent = {name.removeprefix("set/"): one for name, one in in_bucket.objects().items() if name[:3] == "set"}
     assert sent == dump_files(tmp_path / "on_disk")
 
