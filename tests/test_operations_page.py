@@ -106,6 +106,7 @@ def test_a_database_in_postgresql_is_restored_with_all_rows(
         close_databases()
 
 
+@pytest.mark.slow
 def test_the_other_commands_exist_and_gc_runs(folder: Path) -> None:
     plant_run(Home(folder / ".maskmill"), person_frames(1))
     close_databases()

@@ -76,6 +76,7 @@ def test_it_learns_from_what_people_said_of_a_run(home: Home, config: Path, tmp_
     assert json.loads(figures.read_text())["unseen"]["all"]["frames"]["good"] == pytest.approx(8 / 12)
 
 
+@pytest.mark.slow
 def test_without_a_config_the_teacher_is_the_run_s_own(home: Home, tmp_path: Path) -> None:
     review(home, plant_run(home, [PlantedFrame([SOMEBODY])] * 4), wrong=2)
     done = maskmill("--from", "reviews", "--home", home.root, "--to", tmp_path / "a.json")

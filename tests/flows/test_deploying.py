@@ -279,6 +279,7 @@ class _LetsNobodyIn(BaseHTTPRequestHandler):
         """Nothing: the test's output is enough."""
 
 
+@pytest.mark.slow
 def test_a_server_that_requires_a_password_is_told_from_one_that_is_away() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), _LetsNobodyIn) as closed:
         Thread(target=closed.serve_forever, daemon=True).start()

@@ -85,6 +85,7 @@ def test_a_run_of_which_nothing_was_read_is_not_the_last_one(context: Context) -
     assert f"for --run: {good[:6]} (good)" in maskmill("frames", "--run", empty).stderr
 
 
+@pytest.mark.slow
 def test_an_empty_list_says_why(context: Context) -> None:
     make_run(context, scripted())
     listed = maskmill("frames", "--decision", "easy")

@@ -99,6 +99,7 @@ def test_a_calibration_is_refused_for_another_teacher(images: Path) -> None:
         evaluate(sets, config("trust.calibration=lite"))
 
 
+@pytest.mark.slow
 def test_a_calibration_is_refused_for_other_weights(images: Path) -> None:
     sets = load_labeled_sets(sets_of(images))
     calibration = calibrate_on_sets(sets, config()).calibration.model_copy(update={"weights_sha256": "ab"})

@@ -120,6 +120,7 @@ def test_the_error_hides_the_password_of_a_url() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     database = open_database(f"sqlite:///{tmp_path / 'small.db'}")
 

@@ -143,6 +143,7 @@ def test_a_run_withdraws_no_frame_of_another_project(home: Home) -> None:
     assert states(home) == {begun: "open", other: "withdrawn"}
 
 
+@pytest.mark.slow
 def test_open_frames_of_another_project_are_counted_and_moved_on_request_only(home: Home) -> None:
     run = plant_run(home, person_frames(2))
     send_all(home, run)

@@ -94,6 +94,7 @@ def test_programs_send_the_token_in_a_header(guarded: httpx.Client) -> None:
     assert guarded.get(f"/api/jobs?token={TOKEN}").status_code == 401
 
 
+@pytest.mark.slow
 def test_people_sign_in_once_and_the_cookie_does_not_contain_the_token(guarded: httpx.Client) -> None:
     assert guarded.post("/login", data={"token": "wrong"}).status_code == 401
     answer = guarded.post("/login", data={"token": TOKEN})

@@ -106,6 +106,7 @@ def test_bad_compression_is_no_motion() -> None:
         assert not match_image(decoded, REFERENCE, None).shift_px > 1
 
 
+@pytest.mark.slow
 def test_the_shift_is_the_median_over_the_samples() -> None:
     samples = [shifted(x, 0) for x in (0, 0, 0, 3, -3, 4, -4)]
     assert measure_shift(samples, [NO_MASK] * 7) == pytest.approx(3, abs=0.2)

@@ -77,6 +77,7 @@ def test_pixels_are_unseen_exactly_where_the_dilated_masks_overlap_in_all_sample
     assert np.array_equal(plate.rgb[~expected], background[~expected])
 
 
+@pytest.mark.slow
 def test_masks_of_large_images_are_dilated_by_half_a_percent_of_the_diagonal(tmp_path: Path) -> None:
     size_hw = (720, 960)  # diagonal 1200
     background = texture(size_hw=size_hw)
@@ -154,6 +155,7 @@ def test_no_other_frame_is_searched_if_the_samples_show_everything_or_the_search
     assert not (plate.coverage == Coverage.ALL_FRAMES).any()
 
 
+@pytest.mark.slow
 def test_the_search_ends_when_each_pixel_was_found_often_enough(tmp_path: Path) -> None:
     background = texture()
     masks = [columns(20, 30) if index in (0, 59) else EMPTY for index in range(60)]
@@ -209,6 +211,7 @@ def test_the_least_motion_plate_needs_no_masks_for_people_who_walk(tmp_path: Pat
     assert plate.valid.all()
 
 
+@pytest.mark.slow
 def test_drifting_light_is_removed_before_the_median(tmp_path: Path) -> None:
     background = texture()
     images, masks = walk(background, 21)

@@ -42,6 +42,7 @@ def test_samples_of_a_video_are_the_frames_at_their_times(tmp_path: Path) -> Non
     assert shown == [5, 15, 25, 35, 45, 55, 65, 75, 85, 95]
 
 
+@pytest.mark.slow
 def test_samples_far_apart_are_found_by_seeking(tmp_path: Path) -> None:
     coding = Coding(options={"g": "10"})
     video = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(1), frames=160, coding=coding)

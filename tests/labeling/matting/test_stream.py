@@ -119,6 +119,7 @@ def test_the_neighbors_are_the_frames_nearest_in_time(tmp_path: Path) -> None:
     assert len(neighbors._window) < 30  # not all frames from the start on
 
 
+@pytest.mark.slow
 def test_a_person_who_is_lost_for_two_frames_stays(tmp_path: Path, network: MattingNetwork) -> None:
     path = write_walk(tmp_path / "walk.mp4", frames=20)
     times = walkers_at([100 * i for i in range(20)])

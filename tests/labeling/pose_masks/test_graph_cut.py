@@ -82,6 +82,7 @@ def test_a_person_of_other_colors_than_the_background_is_cut_out(solver: str) ->
     assert np.array_equal(cut, cut_person(rgb, half_joints(), solver=solver))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @needs_slic
 def test_an_image_of_one_color_does_not_fail() -> None:
     flat = np.full((128, 128, 3), 90, np.uint8)

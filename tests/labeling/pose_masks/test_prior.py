@@ -128,6 +128,7 @@ def test_the_prior_is_the_maximum_over_limbs_and_0_without_any() -> None:
     assert np.abs(small - draw_prior(joints)[2::4, 2::4]).max() < 0.05
 
 
+@pytest.mark.slow
 def test_the_logit_is_finite_everywhere_and_the_output_is_tanh_of_half_of_it() -> None:
     prior = draw_prior(joints_of(keypoints(*COCO_KEYPOINTS)))
     logit = prior_logit(prior).astype(np.float64)

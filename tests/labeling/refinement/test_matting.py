@@ -98,6 +98,7 @@ def case(tmp_path: Path) -> Case:
     return Case(tmp_path)
 
 
+@pytest.mark.slow
 def test_two_people_who_touch_keep_their_order_and_get_their_own_pixels(case: Case) -> None:
     for index, people in enumerate(case.refine(*map(case.frame, range(9)))):
         true = [Mask.from_array(body(left)) for left in WALK[index]]
@@ -119,6 +120,7 @@ def test_masks_are_the_same_whatever_the_batch(case: Case) -> None:
     assert [case.refine(case.frame(index))[0] for index in range(9)] == together
 
 
+@pytest.mark.slow
 def test_the_clip_gives_the_same_masks_again(case: Case) -> None:
     frames = [case.frame(index) for index in (1, 5)]
     assert case.prepare(case.clip).segment(frames) == case.refine(*frames)
@@ -147,6 +149,7 @@ def test_images_without_times_are_not_refined(case: Case) -> None:
     assert people[0].mask == case.teacher.segment([case.frame(2)])[0][0].mask
 
 
+@pytest.mark.slow
 def test_a_moving_camera_is_the_reason(tmp_path: Path) -> None:
     moving = Case(tmp_path, images=[paint(each, texture(i, SIZE_HW)) for i, each in enumerate(WALK)])
     [people] = moving.refine(moving.frame(2))

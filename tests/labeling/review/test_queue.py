@@ -84,6 +84,7 @@ def test_the_selection_equals_that_of_comparing_everything_each_time(
         assert len(found.frames) + found.near_identical + found.beyond_shot == len(queue)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(queues(), st.integers(0, 8), st.integers(0, 8), st.none() | st.integers(1, 4))
 def test_many_small_selections_equal_one_large_one(

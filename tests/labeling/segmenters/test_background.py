@@ -72,6 +72,7 @@ def test_the_plate_finds_the_people_of_the_scene_and_the_mixture_fails_on_people
     assert mean_iou(mog2, walking) > 0.75
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_an_empty_room_has_no_instances(method: Method, scene_clip: Clip) -> None:
     assert learn(method, scene_clip).segment([scene_frame(3), scene_frame(490)]) == [[], []]

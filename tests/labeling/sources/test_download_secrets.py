@@ -103,6 +103,7 @@ def test_an_error_message_with_the_password_is_redacted(tmp_path: Path) -> None:
     assert "hunter2" not in "".join(traceback.format_exception(failed.value))
 
 
+@pytest.mark.slow
 def test_nothing_is_printed(site: Site, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     site.pages["/a.mp4"] = send_file(VIDEO)
     get(site.url("/a.mp4"), tmp_path)

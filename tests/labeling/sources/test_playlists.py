@@ -85,6 +85,7 @@ def test_a_playlist_that_names_itself_ends(site: Site, tmp_path: Path) -> None:
     ] == ["No 1"]
 
 
+@pytest.mark.slow
 def test_videos_within_a_page_are_its_entries(site: Site, tmp_path: Path) -> None:
     site.pages["/page"] = send_page(
         f'<html><video src="{site.url("/a.mp4")}"></video><video src="{site.url("/b.mp4")}"></video></html>'
@@ -130,6 +131,7 @@ def test_the_tallest_allowed_format_is_used_or_else_the_smallest(
     assert read_numbers(fetched.path) == list(range(start, start + 20))
 
 
+@pytest.mark.slow
 def test_the_shorter_side_of_a_portrait_counts(site: Site, tmp_path: Path) -> None:
     portrait = (
         MASTER.replace("3840x2160", "2160x3840")

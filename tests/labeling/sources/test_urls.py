@@ -63,6 +63,7 @@ def test_a_video_is_downloaded_with_its_metadata(site: Site, tmp_path: Path) -> 
     )
 
 
+@pytest.mark.slow
 def test_nothing_is_downloaded_twice(site: Site, tmp_path: Path) -> None:
     site.pages["/a.mp4"] = send_file(VIDEO)
     first = get_one(site.url("/a.mp4"), tmp_path)
@@ -126,6 +127,7 @@ def test_a_redirect_is_followed(site: Site, tmp_path: Path) -> None:
     assert fetched.origin.url == site.url("/a.mp4")
 
 
+@pytest.mark.slow
 def test_a_page_that_leads_to_a_metadata_service_is_refused(site: Site, tmp_path: Path) -> None:
     site.pages["/old.mp4"] = send_page(
         '<html><video src="http://169.254.169.254/latest/x.mp4"></video></html>'
@@ -233,6 +235,7 @@ def test_a_name_that_does_not_resolve_is_unreachable(tmp_path: Path) -> None:
     assert type(get_error("http://no-such-host.invalid/a.mp4", tmp_path)) is SourceUnreachable
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_times_out(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.mp4"

@@ -25,6 +25,7 @@ def test_videos_of_equal_length_give_the_interval_of_scipy() -> None:
     assert (found.low, found.high) == pytest.approx(expected, abs=0.002)
 
 
+@pytest.mark.slow
 def test_with_many_videos_it_is_the_normal_interval_of_the_mean_of_videos() -> None:
     values = RNG.normal(0.1, 0.2, (400, 1))
     [[found]] = bootstrap_intervals(values, np.arange(400), everybody(400))

@@ -84,6 +84,7 @@ def write_joined(path: Path, *numbers: int, form: str = "mpegts") -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lengths", [(60, 60), (40, 25, 31)])
 def test_joined_recordings_follow_each_other(lengths: tuple[int, ...], tmp_path: Path) -> None:
     path = write_joined(tmp_path / "joined.mp4", *lengths)

@@ -74,6 +74,7 @@ def recovered(home: Home) -> list[str]:
     return [one.id for one in recover_stale_leases(home)]
 
 
+@pytest.mark.slow
 def test_a_process_that_is_gone_loses_its_lease_at_once(home: Home, crashed: list[str]) -> None:
     lease(home, gone())
     assert recovered(home) == crashed == ["lease"]

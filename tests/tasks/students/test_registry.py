@@ -133,6 +133,7 @@ def test_a_config_gets_the_concrete_network_and_another_student_is_another_run(
         with_registered_student(load_config("offline", [f"student=registry:{ids[0][:8]}"]), home)
 
 
+@pytest.mark.slow
 def test_a_better_student_is_promoted_a_worse_one_refused_and_a_promotion_taken_back(
     home: Home, tmp_path: Path
 ) -> None:
@@ -175,6 +176,7 @@ def test_a_better_student_is_promoted_a_worse_one_refused_and_a_promotion_taken_
     assert states(home) == {good: "retired", weak: "current", blind: "retired"}
 
 
+@pytest.mark.slow
 def test_a_student_that_quantization_broke_is_refused(home: Home, tmp_path: Path) -> None:
     plant_version(home)
     freeze(home, "f0", "f1", "f2")
@@ -189,6 +191,7 @@ def test_a_student_that_quantization_broke_is_refused(home: Home, tmp_path: Path
     assert student(home, "promote", whole[:8], "--on", "frozen", "--against", blind[:8])[0] == 0
 
 
+@pytest.mark.slow
 def test_compare_prints_a_table_and_writes_the_same_figures_as_json(home: Home, tmp_path: Path) -> None:
     plant_version(home)
     all_test = DatasetOrder("other", parse_query((), ("accepted",), ()), Division((0, 0, 1)))

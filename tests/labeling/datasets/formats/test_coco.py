@@ -348,6 +348,7 @@ PEOPLE = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(PEOPLE)
 def test_the_standard_library_reads_the_record(one: DatasetInstance) -> None:
     expected: dict[str, object] = {
@@ -373,6 +374,7 @@ def test_the_standard_library_reads_the_record(one: DatasetInstance) -> None:
     assert record.isascii()
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(NUMBERS, NUMBERS, st.floats(0, 1)), min_size=17, max_size=17).map(tuple))
 def test_keypoints_agree_with_a_second_implementation(points: Keypoints) -> None:
     expected: list[float] = []

@@ -72,6 +72,7 @@ SHAPES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size_hw", [(57, 21), (33, 48), (1, 1), (1, 40), (40, 1)])
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_hand_drawn_mask_is_encoded_byte_for_byte_as_by_the_sdk(
@@ -83,6 +84,7 @@ def test_a_hand_drawn_mask_is_encoded_byte_for_byte_as_by_the_sdk(
     assert decode_brush(encode_brush(mask), size_hw) == mask
 
 
+@pytest.mark.slow
 @given(images())
 def test_any_mask_is_encoded_byte_for_byte_as_by_the_sdk(pixels: BoolArray) -> None:
     assert encode_brush(Mask.from_array(pixels)) == sdk_encode(pixels)
@@ -178,6 +180,7 @@ def test_json_numbers_are_read_like_bytes(pixels: BoolArray) -> None:
     assert decode_brush(list(encode_brush(mask)), mask.size_hw) == mask
 
 
+@pytest.mark.slow
 @given(images(), st.data())
 def test_a_truncated_code_is_refused_with_its_sizes(pixels: BoolArray, data: st.DataObject) -> None:
     code = encode_brush(Mask.from_array(pixels))

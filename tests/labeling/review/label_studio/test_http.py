@@ -53,6 +53,7 @@ def test_no_log_and_no_representation_shows_the_token(
     assert studio.access.token not in caplog.text
 
 
+@pytest.mark.slow
 def test_a_busy_server_is_no_denial_of_a_personal_access_token() -> None:
     """The SDK first requests a short-lived token, and expects JSON whatever the status."""
     token = make_jwt({"token_type": "refresh", "exp": 4_000_000_000})
