@@ -29,6 +29,7 @@ from labeling.structures.agreement import FrameAgreement
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance
 from labeling.structures.records import LabeledFrame, LabeledShard
+from labeling.structures.tracks import ShardTrack
 from labeling.tracking.shard import ShardTracker
 from labeling.trust.checks import ComparedFrame, EvidenceCollector
 from labeling.trust.decide import decide
@@ -95,49 +96,66 @@ def label_shard(  # noqa: PLR0913 - its work, and two ways to follow it
         ModelError: a segmenter failed.
         StorageError: an image could not be written.
     """
+    shard = _open_shard(clip, models, config, check)
+    pending = _label_frames(shard, home, report)
+    gaps = find_track_gaps([row for row, _ in pending])
+    shard.rows += [
+        replace(_recheck(shard, row, gaps.get(row.key, ())), image=image) for row, image in pending
+    ]
+    notes = shard.evidence.notes()
+    shard.rows.sort(key=lambda row: row.key)
+    cards = {"teacher": shard.models.teacher.card, "student": shard.models.student.card}
+    counts, seconds = _count(shard.rows, shard.stats), shard.watch.seconds
+    return LabeledShard(shard.rows, cards, counts, seconds, _tracks(shard), notes)
+
+
+def _open_shard(clip: Clip, models: Models, config: RunConfig, check: Callable[[], None]) -> _Shard:
     watch = Stopwatch()
     with watch.time("prepare"):
         prepared = models.prepare(clip)
     gap = MinGap.of(config.sampling) if config.pose_filter and clip.is_temporal else None
     evidence = EvidenceCollector(prepared.teacher, prepared.verifier, config, watch)
     tracker = ShardTracker.of(config.tracking, clip, fill_below=_fill_below(config.pose_filter))
-    shard = _Shard(config, prepared, clip, watch, check, evidence, gap, tracker)
-    originals = {image.position: image.path for image in clip.images}
+    return _Shard(config, prepared, clip, watch, check, evidence, gap, tracker)
+
+
+def _label_frames(
+    shard: _Shard, home: Home, report: Callable[[int, int], None] | None
+) -> list[tuple[LabeledFrame, str]]:
+    """Return the compared frames, each with its stored image."""
+    originals = {image.position: image.path for image in shard.clip.images}
     pending: list[tuple[LabeledFrame, Future[str]]] = []
+    hard = 0
     with home.images.saving() as keep, ThreadPoolExecutor(1, thread_name_prefix="store") as storing:
 
         def save(frame: Frame) -> str:
-            with watch.time("store"):
+            with shard.watch.time("store"):
                 original = originals.get(frame.key)
-                image = encode_image(frame.rgb, quality=config.jpeg_quality, original=original)
+                image = encode_image(frame.rgb, quality=shard.config.jpeg_quality, original=original)
                 keep(image.name, image.content)
                 return image.stored
 
         for batch in _run_student(shard, _run_teacher(shard, _filter_poses(shard, _sample(shard)))):
             saved = [storing.submit(save, candidate.frame) for candidate in batch]
-            pending += zip(_compare(shard, batch), saved, strict=True)
+            compared = _compare(shard, batch)
+            pending += zip(compared, saved, strict=True)
             # Encoding ran beside the comparison. Waiting here bounds memory and reports a full disk at
             # once; uploads to an object store go on.
             for future in saved:
                 future.result()
+            hard += sum(row.agreement is not None and row.agreement.is_hard for row in compared)
             if report:
-                hard = sum(row.agreement is not None and row.agreement.is_hard for row, _ in pending)
                 report(len(shard.rows) + len(pending), hard)
-        gaps = find_track_gaps([row for row, _ in pending])
-        shard.rows += [
-            replace(_recheck(shard, row, gaps.get(row.key, ())), image=future.result())
-            for row, future in pending
-        ]
-    notes = shard.evidence.notes()
-    shard.rows.sort(key=lambda row: row.key)
-    cards = {"teacher": prepared.teacher.card, "student": prepared.student.card}
+    return [(row, future.result()) for row, future in pending]
+
+
+def _tracks(shard: _Shard) -> tuple[ShardTrack, ...]:
+    if shard.tracker is None:
+        return ()
     bounds = shard.bounds
-    tracks = (
-        tracker.tracks(shard.rows, starts_with_cut=bounds.starts_with_cut, last_shot=bounds.last_shot)
-        if tracker
-        else ()
+    return shard.tracker.tracks(
+        shard.rows, starts_with_cut=bounds.starts_with_cut, last_shot=bounds.last_shot
     )
-    return LabeledShard(shard.rows, cards, _count(shard.rows, shard.stats), watch.seconds, tracks, notes)
 
 
 def _sample(shard: _Shard) -> Iterator[_Candidate]:
