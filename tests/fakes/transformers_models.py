@@ -114,10 +114,17 @@ def save_sam2(folder: Path) -> Path:
     import transformers as t
 
     side = 2 * SIDE_PX
+    config = t.Sam2Config(**sam2_parts(side))
+    images = t.Sam2ImageProcessor(size={"height": side, "width": side}, mask_size={"height": 32, "width": 32})
+    return _save(folder, _seeded(lambda: t.Sam2Model(config)), t.Sam2Processor(images))
+
+
+def sam2_parts(side_px: int) -> dict[str, Any]:
+    """Return the settings of a SAM 2 with some hundred thousand weights, for images and for videos."""
     backbone = {
         "model_type": "sam2_hiera_det_model",
         "hidden_size": 8,
-        "image_size": [side, side],
+        "image_size": [side_px, side_px],
         "blocks_per_stage": [1, 2, 1, 1],
         "embed_dim_per_stage": [8, 16, 32, 64],
         "num_attention_heads_per_stage": [1, 1, 1, 1],
@@ -125,24 +132,22 @@ def save_sam2(folder: Path) -> Path:
         "global_attention_blocks": [2],
         "window_positional_embedding_background_size": [4, 4],
     }
-    config = t.Sam2Config(
-        vision_config={
+    return {
+        "vision_config": {
             "model_type": "sam2_vision_model",
             "backbone_config": backbone,
             "backbone_channel_list": [64, 32, 16, 8],
             "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
             "fpn_hidden_size": 128,
         },
-        prompt_encoder_config={"hidden_size": 128, "image_size": side, "patch_size": 16},
-        mask_decoder_config={
+        "prompt_encoder_config": {"hidden_size": 128, "image_size": side_px, "patch_size": 16},
+        "mask_decoder_config": {
             "hidden_size": 128,
             "mlp_dim": 32,
             "num_attention_heads": 2,
             "iou_head_hidden_dim": 16,
         },
-    )
-    images = t.Sam2ImageProcessor(size={"height": side, "width": side}, mask_size={"height": 32, "width": 32})
-    return _save(folder, _seeded(lambda: t.Sam2Model(config)), t.Sam2Processor(images))
+    }
 
 
 def _seeded(make: Any) -> Any:

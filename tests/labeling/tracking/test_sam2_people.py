@@ -9,6 +9,7 @@ import pytest
 from configs.errors import WeightsMissing
 from configs.segmenters import LiteBlock, OsvosBlock
 from labeling.structures.frames import Clip, Frame
+from tests.fakes.transformers_models import sam2_parts
 from tests.labeling.tracking.crossing import KnownPeople, draw_frame, write_scene
 
 pytestmark = [
@@ -32,32 +33,8 @@ def save_tiny_model(folder: Path) -> None:
 
     torch.manual_seed(3)
     size = {"height": SIDE_PX, "width": SIDE_PX}
-    backbone: dict[str, Any] = {
-        "model_type": "sam2_hiera_det_model",
-        "hidden_size": 8,
-        "image_size": [SIDE_PX, SIDE_PX],
-        "blocks_per_stage": [1, 2, 1, 1],
-        "embed_dim_per_stage": [8, 16, 32, 64],
-        "num_attention_heads_per_stage": [1, 1, 1, 1],
-        "window_size_per_stage": [8, 4, 4, 4],
-        "global_attention_blocks": [2],
-        "window_positional_embedding_background_size": [4, 4],
-    }
     config = Sam2VideoConfig(
-        vision_config={
-            "model_type": "sam2_vision_model",
-            "backbone_config": backbone,
-            "backbone_channel_list": [64, 32, 16, 8],
-            "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
-            "fpn_hidden_size": 128,
-        },
-        prompt_encoder_config={"hidden_size": 128, "image_size": SIDE_PX, "patch_size": 16},
-        mask_decoder_config={
-            "hidden_size": 128,
-            "mlp_dim": 32,
-            "num_attention_heads": 2,
-            "iou_head_hidden_dim": 16,
-        },
+        **sam2_parts(SIDE_PX),
         image_size=SIDE_PX,
         memory_attention_hidden_size=128,
         memory_attention_num_layers=1,
