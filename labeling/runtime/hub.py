@@ -1,6 +1,7 @@
 """Folders of pretrained models: named by a path, or downloaded from the hub of Hugging Face."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,22 @@ _UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, Attribute
 """What `transformers` raises for folders that hold something else."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModelFolder:
     """A model's files on this machine."""
 
     path: Path
     name: str
     """For people: the name on the hub, or of the folder."""
-    sha256: str
-    """Of the names and contents of all files that are read."""
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the names and contents of all files that are read: seconds for gigabytes, so only where it is asked for."""
+        digest = sha256()
+        for path in sorted({path for pattern in _FILES for path in self.path.glob(pattern)}):
+            with path.open("rb") as file:
+                digest.update(f"{path.name}\0{file_digest(file, 'sha256').hexdigest()}\n".encode())
+        return digest.hexdigest()
 
 
 def find_model(model: str, *, revision: str | None = None) -> ModelFolder:
@@ -53,7 +61,7 @@ def find_model(model: str, *, revision: str | None = None) -> ModelFolder:
             f"model {model}: {path} has no *.safetensors; weights in other formats can run code and are not read: "
             "load it once with transformers and write it with save_pretrained"
         )
-    return ModelFolder(path, path.name if local.is_dir() else model, _digest(path))
+    return ModelFolder(path, path.name if local.is_dir() else model)
 
 
 def read_pretrained(kind: Any, folder: ModelFolder) -> Any:
@@ -127,11 +135,3 @@ def _download(model: str, revision: str | None) -> Path:
             f"model {model}: no such folder, and the hub cannot be reached ({type(exc).__name__}): copy the model's "
             "folder to this machine, and name it"
         ) from exc
-
-
-def _digest(folder: Path) -> str:
-    digest = sha256()
-    for path in sorted({path for pattern in _FILES for path in folder.glob(pattern)}):
-        with path.open("rb") as file:
-            digest.update(f"{path.name}\0{file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return digest.hexdigest()

@@ -9,10 +9,9 @@ import yaml
 from configs.errors import ConfigError
 from configs.licenses import Licenses
 from configs.models import RunConfig
-from configs.refinement import SamBlock
-from configs.segmenters import LiteBlock, SegmenterBlock, SelfieBlock, TorchvisionBlock, TransformersBlock
+from configs.segmenters import LiteBlock, SelfieBlock, TorchvisionBlock
 from labeling.runtime.hub import find_model
-from labeling.segmenters.requirements import all_blocks
+from labeling.segmenters.requirements import all_blocks, hub_models
 
 _FOR_ANY_USE = {
     *(
@@ -32,7 +31,6 @@ _FORBIDDEN = {
     "sapiens2": ("surveillance", "its list of prohibited uses names surveillance"),
 }
 """By the beginning of a license's name: the use that it forbids, and how."""
-_MARK = "---"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +49,24 @@ def require_licenses(config: RunConfig) -> None:
         ConfigError: one forbids a use of `licenses.use`, or nothing is known of it.
     """
     if config.licenses.use:
-        for block in all_blocks(config):
-            for license in _licenses_of(block):
-                check_license(license, config.licenses)
+        for license in licenses_of(config):
+            check_license(license, config.licenses)
+
+
+def licenses_of(config: RunConfig) -> Iterator[License]:
+    """Yield the licenses of all published weights of a config."""
+    for block in all_blocks(config):
+        match block:
+            case TorchvisionBlock():
+                yield License(f"torchvision:{block.model}", "bsd-3-clause")
+            case LiteBlock():
+                yield License("FastestDet", "bsd-3-clause")
+                yield License("MediaPipe's pose landmarks", "apache-2.0")
+            case SelfieBlock():
+                yield License("MediaPipe's selfie segmentation", "apache-2.0")
+        for model, revision in hub_models(block):
+            folder = find_model(model, revision=revision)
+            yield License(model, read_license(folder.path / "README.md"))
 
 
 def check_license(license: License, wanted: Licenses) -> None:
@@ -80,40 +93,16 @@ use: it is for noncommercial purposes only; choose another model
     )
 
 
-def _licenses_of(block: SegmenterBlock) -> Iterator[License]:
-    match block:
-        case TorchvisionBlock():
-            yield License(f"torchvision:{block.model}", "bsd-3-clause")
-        case LiteBlock():
-            yield License("FastestDet", "bsd-3-clause")
-            yield License("MediaPipe's pose landmarks", "apache-2.0")
-        case SelfieBlock():
-            yield License("MediaPipe's selfie segmentation", "apache-2.0")
-        case TransformersBlock():
-            yield _license_on_hub(block.model, block.revision)
-        case _:
-            pass  # your own network, service, masks or code
-    for refiner in block.refine:
-        if isinstance(refiner, SamBlock):
-            yield _license_on_hub(refiner.model, refiner.revision)
-
-
-def _license_on_hub(model: str, revision: str | None) -> License:
-    folder = find_model(model, revision=revision)
-    return License(model, read_license(folder.path / "README.md"))
-
-
 def read_license(card: Path) -> str | None:
     """Return the license that a model card names, in lower case; None if it names none.
 
     A license of its own is `license: other`, with its name in `license_name`.
     """
+    from huggingface_hub.repocard import metadata_load
+
     try:
-        _, first, *_ = card.read_text(encoding="utf-8").split(_MARK, 2)
-        fields = yaml.safe_load(first)
+        fields = metadata_load(card) or {}
     except (OSError, ValueError, yaml.YAMLError):
-        return None
-    if not isinstance(fields, dict):
         return None
     name = fields.get("license")
     name = fields.get("license_name", name) if name == "other" else name

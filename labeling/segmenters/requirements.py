@@ -8,7 +8,15 @@ from pathlib import Path
 
 from configs.errors import ExtraMissing, WeightsMissing
 from configs.models import RunConfig
-from configs.segmenters import CustomNetworkBlock, OsvosBlock, PoseGuidedBlock, SegmenterBlock
+from configs.refinement import SamBlock
+from configs.segmenters import (
+    CustomNetworkBlock,
+    OsvosBlock,
+    PoseGuidedBlock,
+    SegmenterBlock,
+    TransformersBlock,
+)
+from labeling.runtime.hub import find_model
 from labeling.segmenters.weights import find_weights, needed_weights
 
 _EXTRA_OF = {
@@ -70,8 +78,17 @@ def require_parts(config: RunConfig) -> None:
     for block in all_blocks(config):
         if isinstance(block, CustomNetworkBlock):
             require_network_file(block)
+        for model, revision in hub_models(block):
+            find_model(model, revision=revision)
     for name in needed_weights(config):
         find_weights(name, config.weights_dir)
+
+
+def hub_models(block: SegmenterBlock) -> Iterator[tuple[str, str | None]]:
+    """Yield the models on the hub of Hugging Face, with their revisions, of a segmenter and its refiners."""
+    if isinstance(block, TransformersBlock):
+        yield block.model, block.revision
+    yield from ((one.model, one.revision) for one in block.refine if isinstance(one, SamBlock))
 
 
 def require_network_file(block: CustomNetworkBlock) -> None:

@@ -7,9 +7,11 @@ import pytest
 from configs.errors import ConfigError
 from configs.load import load_config
 from labeling.segmenters.factory import load_models
-from labeling.segmenters.licenses import read_license, require_licenses
+from labeling.segmenters.licenses import licenses_of, read_license, require_licenses
 
 USES = "licenses.use=[commercial, surveillance]"
+
+pytestmark = pytest.mark.requires("transformers", "huggingface_hub")
 
 
 def write_model(folder: Path, card: str) -> Path:
@@ -40,7 +42,10 @@ def test_a_card_names_its_license(tmp_path: Path, card: str, expected: str | Non
 
 @pytest.mark.parametrize("preset", ["default", "lite", "offline", "surveillance"])
 def test_presets_permit_any_use(preset: str) -> None:
-    require_licenses(load_config(preset, ["licenses.use=[commercial, surveillance, biometric]"]))
+    config = load_config(preset, ["licenses.use=[commercial, surveillance, biometric]"])
+    require_licenses(config)
+    assert {one.name for one in licenses_of(config)} <= {"apache-2.0", "bsd-3-clause"}
+    assert bool(list(licenses_of(config))) == (preset != "offline")
 
 
 def test_a_forbidden_use_is_refused_before_the_model_is_loaded(tmp_path: Path) -> None:
