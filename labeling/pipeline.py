@@ -126,7 +126,11 @@ def _label_frames(
     originals = {image.position: image.path for image in shard.clip.images}
     pending: list[tuple[LabeledFrame, Future[str]]] = []
     hard = 0
-    with home.images.saving() as keep, ThreadPoolExecutor(1, thread_name_prefix="store") as storing:
+    with (
+        home.images.saving() as keep,
+        ThreadPoolExecutor(1, thread_name_prefix="store") as storing,
+        prefetch(_decode(shard), depth=2 * shard.config.batch) as sampled,
+    ):
 
         def save(frame: Frame) -> str:
             with shard.watch.time("store"):
@@ -135,7 +139,9 @@ def _label_frames(
                 keep(image.name, image.content)
                 return image.stored
 
-        for batch in _run_student(shard, _run_teacher(shard, _filter_poses(shard, _sample(shard)))):
+        for batch in _run_student(
+            shard, _run_teacher(shard, _filter_poses(shard, _candidates(shard, sampled)))
+        ):
             saved = [storing.submit(save, candidate.frame) for candidate in batch]
             compared = _compare(shard, batch)
             pending += zip(compared, saved, strict=True)
@@ -158,13 +164,16 @@ def _tracks(shard: _Shard) -> tuple[ShardTrack, ...]:
     )
 
 
-def _sample(shard: _Shard) -> Iterator[_Candidate]:
+def _decode(shard: _Shard) -> Iterator[Frame | SkippedFrame]:
     gap_here = shard.config.pose_filter is None
     selected = select_frames(
         shard.clip, shard.config.sampling, gap_here=gap_here, stats=shard.stats, bounds=shard.bounds
     )
-    timed = shard.watch.time_items("decode", selected)
-    for item in prefetch(timed, depth=2 * shard.config.batch):
+    return shard.watch.time_items("decode", selected)
+
+
+def _candidates(shard: _Shard, sampled: Iterable[Frame | SkippedFrame]) -> Iterator[_Candidate]:
+    for item in sampled:
         shard.check()
         if isinstance(item, SkippedFrame):
             shard.rows.append(_rejected_row(item, item.rule))

@@ -1,9 +1,8 @@
 """Prefetching of items in a thread, and a stopwatch for stages."""
 
-import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -11,7 +10,6 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _END: Any = object()
-_THREAD_NAME = "prefetch"
 
 
 class Stopwatch:
@@ -40,19 +38,31 @@ class Stopwatch:
             yield item
 
 
-def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
+@contextmanager
+def prefetch(items: Iterable[T], depth: int) -> Iterator[Iterator[T]]:
     """Make items in a separate thread, at most `depth` ahead of the consumer.
 
-    An error in the thread is raised here, after the items before it. Leaving early ends the thread.
+    An error in the thread is raised in the consumer, after the items before it. The end of the block ends the thread
+    and closes the items. This is a block and not a generator, because the garbage collector may close a generator in
+    any thread at any moment, also in one that holds a lock that the ending thread needs.
+
+    Example:
+        >>> with prefetch(range(3), depth=2) as ahead:
+        ...     list(ahead)
+        [0, 1, 2]
     """
     iterator = iter(items)
-    pool = ThreadPoolExecutor(1, thread_name_prefix=_THREAD_NAME)
-    try:
-        pending = deque(pool.submit(next, iterator, _END) for _ in range(depth))
-        while (item := pending.popleft().result()) is not _END:
-            pending.append(pool.submit(next, iterator, _END))
-            yield item
-    finally:
-        # the garbage collector may close this generator in the pool's own thread, which cannot wait for itself
-        is_own_thread = threading.current_thread().name.startswith(_THREAD_NAME)
-        pool.shutdown(wait=not is_own_thread, cancel_futures=True)
+    with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as pool:
+        try:
+            yield _take(pool, iterator, depth)
+        finally:
+            pool.shutdown(cancel_futures=True)
+            if isinstance(iterator, Generator):
+                iterator.close()
+
+
+def _take(pool: ThreadPoolExecutor, iterator: Iterator[T], depth: int) -> Iterator[T]:
+    pending = deque(pool.submit(next, iterator, _END) for _ in range(depth))
+    while (item := pending.popleft().result()) is not _END:
+        pending.append(pool.submit(next, iterator, _END))
+        yield item

@@ -1,6 +1,6 @@
 """Compute what near-duplicates of images are found by, once for each image."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -40,18 +40,21 @@ def describe_frames(
 
 def _descriptors(context: Context, session: Session, images: Sequence[str]) -> dict[str, bytes]:
     found = known_descriptors(session, images, METHOD)
-    new = dict(_compute(context.home.images, sorted(set(images) - found.keys())))
+    new = _compute(context.home.images, sorted(set(images) - found.keys()))
     if new:
         with context.database.transaction() as writing:
             store_descriptors(writing, new, METHOD)
     return found | new
 
 
-def _compute(store: ImageStore, images: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+def _compute(store: ImageStore, images: Sequence[str]) -> dict[str, bytes]:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for image, thumbnail in zip(images, pool.map(lambda one: _describe(store, one), images), strict=True):
-            if thumbnail is not None:
-                yield image, thumbnail.tobytes()
+        thumbnails = pool.map(lambda image: _describe(store, image), images)
+        return {
+            image: thumbnail.tobytes()
+            for image, thumbnail in zip(images, thumbnails, strict=True)
+            if thumbnail is not None
+        }
 
 
 def _describe(store: ImageStore, image: str) -> Thumbnails | None:
