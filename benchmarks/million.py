@@ -158,25 +158,22 @@ class NoImages(ImageFolder):
         pass
 
 
-def export(planted: Planted, folder: Path, *, images: bool) -> int:
-    """The run as COCO, by its frames' stream; returns how many annotations."""
+def export(planted: Planted, folder: Path, *, images: bool, processes: int = 0) -> int:
+    """The run as COCO, by this process or others; returns how many annotations."""
     target = None if images else NoImages(folder / "none", copy=False)
     with planted.database.session() as session:
         run_id = latest_run(session).id
-        decisions = ("easy", "accepted", "review", REVIEWED)
-        frames = dataset_frames(session, run_id, planted.home, decisions=decisions)
-        return write_coco(frames, folder / "coco", images=target).instances
-
-
-def export_in_processes(planted: Planted, folder: Path) -> int:
-    """The same without images, with as many processes as this one may use cores."""
-    with planted.database.session() as session:
-        run_id = latest_run(session).id
         order = PartOrder(planted.home, run_id, ("easy", "accepted", "review", REVIEWED), (PERSON,))
-        with parts_of_run(session, order, processes=min(available_cores(), MOST_PROCESSES)) as parts:
-            return write_coco_parts(
-                parts, folder / "coco", images=NoImages(folder / "none", copy=False)
-            ).instances
+        with parts_of_run(session, order, processes=processes) as parts:
+            return write_coco_parts(parts, folder / "coco", images=target).instances
+
+
+def export_as_objects(planted: Planted, folder: Path) -> int:
+    """The same without images, by the way that every format takes: an object for each mask."""
+    with planted.database.session() as session:
+        run_id, decisions = latest_run(session).id, ("easy", "accepted", "review", REVIEWED)
+        frames = dataset_frames(session, run_id, planted.home, decisions=decisions)
+        return write_coco(frames, folder / "coco", images=NoImages(folder / "none", copy=False)).instances
 
 
 def export_at_once(planted: Planted, folder: Path, *, most: int) -> int:
@@ -246,10 +243,11 @@ def measure_export(url: str, home: Path, what: str, most: int) -> None:
         begin, begin_cpu = time.perf_counter(), time.process_time()
         if what == "at once":
             annotations = export_at_once(planted, Path(folder), most=most)
-        elif what == "in processes":
-            annotations = export_in_processes(planted, Path(folder))
+        elif what == "as objects":
+            annotations = export_as_objects(planted, Path(folder))
         else:
-            annotations = export(planted, Path(folder), images=what == "linked")
+            processes = min(available_cores(), MOST_PROCESSES) if what == "in processes" else 0
+            annotations = export(planted, Path(folder), images=what == "linked", processes=processes)
         seconds, cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
     others = resource.getrusage(resource.RUSAGE_CHILDREN)
     if what == "in processes":
@@ -262,7 +260,7 @@ def time_exports(planted: Planted, peer: int) -> None:
     url = planted.database.engine.url.render_as_string(hide_password=False)
     rates: dict[str, float] = {}
     print(f"\n{'export':24} {'annotations':>12} {'seconds':>8} {'a second':>9} {'peak':>8}   ratio")
-    for what in ("at once", "linked", "without images", "in processes"):
+    for what in ("at once", "as objects", "linked", "without images", "in processes"):
         command = [sys.executable, __file__, "--export", what, "--url", url, "--peer", str(peer)]
         command += ["--folder", str(planted.home.root)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)

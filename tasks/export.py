@@ -50,9 +50,9 @@ def write_dataset(context: Context, target: str, order: ExportOrder) -> ExportSu
         run = latest_run(session, order.run)
         categories = stored_categories(run.config)
         only_complete = order.only_complete or order.format != "coco"
-        if order.style.can_be_in_parts and (processes := processes_for(session, run.id)):
+        if order.style.can_be_in_parts:
             part_order = PartOrder(context.home, run.id, order.decisions, categories, only_complete)
-            with parts_of_run(session, part_order, processes=processes) as parts:
+            with parts_of_run(session, part_order, processes=processes_for(session, run.id)) as parts:
                 return write_parts(parts, target, order.style, categories)
         frames = dataset_frames(
             session, run.id, context.home, decisions=order.decisions, only_complete=only_complete

@@ -1,4 +1,4 @@
-"""COCO exports of large runs: several processes read frames and make their annotations, this one writes them in order."""
+"""COCO exports of runs in parts: of large runs several processes make the annotations, and this one writes them in order."""
 
 import multiprocessing
 from collections import deque
@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from configs.errors import WorkerLost
-from db.frames.dataset import FrameChoice, Stretch, frames_with_masks, selected_frames, stretches_of_run
+from db.frames.dataset import FrameChoice, Stretch, pages_with_masks, selected_frames, stretches_of_run
 from db.models.core import InstanceRow
 from labeling.datasets.formats.coco_parts import CocoPart, make_part
 from labeling.runtime.threads import available_cores
@@ -33,7 +33,7 @@ _AHEAD = 2
 
 @dataclass(frozen=True, slots=True)
 class PartOrder:
-    """What another process makes a part of."""
+    """What parts are made of."""
 
     home: Home
     run_id: str
@@ -53,13 +53,17 @@ def processes_for(session: Session, run_id: str) -> int:
 
 @contextmanager
 def parts_of_run(session: Session, order: PartOrder, *, processes: int) -> Iterator[Iterator[CocoPart]]:
-    """Give the parts of a run in order; a bounded number of them is in memory.
+    """Give the parts of a run in order; a bounded number of them is in memory. 0 processes: this one makes them.
 
-    Each part is read at its own moment: a frame is as before or as after a change that is made meanwhile, never in between.
+    By other processes each part is read at its own moment: a frame is as before or as after a change that is made
+    meanwhile, never in between.
 
     Raises:
         WorkerLost: a process ended, killed or out of memory.
     """
+    if not processes:
+        yield _in_this_process(session, order)
+        return
     stretches = stretches_of_run(session, order.run_id, shards=SHARDS_PER_PART)
     context = multiprocessing.get_context("spawn")  # a fork would copy locks that other threads hold
     with ProcessPoolExecutor(processes, mp_context=context, initializer=begin_worker, initargs=({},)) as pool:
@@ -71,6 +75,13 @@ def parts_of_run(session: Session, order: PartOrder, *, processes: int) -> Itera
             ) from exc
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _in_this_process(session: Session, order: PartOrder) -> Iterator[CocoPart]:
+    choice = FrameChoice(order.decisions, only_complete=order.only_complete)
+    selected = selected_frames(session, order.run_id, choice)
+    for page in pages_with_masks(session, order.run_id, order.home, selected):
+        yield make_part([page], order.categories)
 
 
 def _in_order(
@@ -90,5 +101,4 @@ def _make(order: PartOrder, stretch: Stretch) -> CocoPart:
     with database_of(order.home).session() as session:
         choice = FrameChoice(order.decisions, stretch=stretch, only_complete=order.only_complete)
         selected = selected_frames(session, order.run_id, choice)
-        frames = frames_with_masks(session, order.run_id, order.home, selected)
-        return make_part(frames, order.categories)
+        return make_part(pages_with_masks(session, order.run_id, order.home, selected), order.categories)

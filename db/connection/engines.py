@@ -1,18 +1,17 @@
 """SQLAlchemy engines for SQLite and PostgreSQL, configured to behave alike."""
 
-import json
 import shutil
 import threading
 from pathlib import Path
 from typing import Any
 
-import orjson
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from configs.errors import ConfigError, DiskFull
+from labeling.text.json_text import read_json
 
 BUSY_S = 60
 """How long a SQLite writer waits for the other one: there is one writer at a time."""
@@ -56,14 +55,6 @@ def writing(engine: Engine) -> Engine:
 def address_of(engine: Engine) -> str:
     """Return the URL without its password."""
     return engine.url.render_as_string(hide_password=True)
-
-
-def read_json(text: str | bytes) -> Any:
-    """Read JSON ten times as fast as the standard library, which is needed for NaN and Infinity only."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return json.loads(text)
 
 
 def _raise_disk_full(context: Any) -> None:

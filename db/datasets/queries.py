@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 
 from configs.categories import order_categories, stored_categories
 from configs.errors import ConfigError
-from db.frames.listing import to_keypoints
 from db.models.core import FrameRow
 from db.models.datasets import (
     DatasetRow,
@@ -25,6 +24,7 @@ from db.models.datasets import (
     SnapshotVideoRow,
 )
 from db.sql.reading import PAGE
+from labeling.datasets.mask_rows import keypoints_of
 from labeling.datasets.records import SPLITS, DatasetFrame, DatasetInstance
 from labeling.datasets.versions.content import VideoCredit
 from labeling.storage.encode import image_key
@@ -256,7 +256,7 @@ def labels_of(session: Session, rows: Sequence[VersionFrame]) -> dict[str, list[
     for row in session.connection().execute(_LABELS, {"labels": list(sizes)}).all():
         labels_id, key, rle, area, left, top, width, height, score, x, y, w, h, keypoints, *rest = row
         mask, mask_box = Mask(sizes[labels_id], rle), (left, top, width, height)
-        points = to_keypoints(keypoints)
+        points = keypoints_of(keypoints)
         instance = DatasetInstance(key, mask, area, mask_box, score, (x, y, w, h), points, *rest)
         found.setdefault(labels_id, []).append(instance)
     return found

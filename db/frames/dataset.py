@@ -13,11 +13,12 @@ from more_itertools import batched
 from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
-from db.frames.dataset_masks import MaskReader, ReviewedFrame
+from db.frames.dataset_masks import Instances, MaskReader, ReviewedFrame
 from db.frames.listing import load_sources, source_of
 from db.models.core import DecisionRow, FrameRow, ShardRow, SourceRow, VideoRow
 from db.models.review import AnnotationRow, ConsensusRow, PropagationRow, ReviewRow
 from db.sql.reading import PAGE, select_by_ids
+from labeling.datasets.mask_rows import FramePage, is_doubtful
 from labeling.datasets.records import DatasetFrame, DatasetInstance
 from labeling.storage.encode import image_key
 from labeling.storage.home import Home
@@ -123,25 +124,48 @@ def frames_with_masks(
     one that was found unusable is in no dataset. A confirmed frame has the masks of the teacher, the decision
     `CONFIRMED`, and the ids of the reviewed frames whose carried masks agree.
     """
-    images = home.images
     masks = MaskReader(session, run_id)
     for rows in batched(selected, PAGE):
-        credits = _credits(session, {row.video_id for row in rows})
         instances = masks.of_teacher({row.id: row.size_hw for row in rows if row.consensus_id is None})
-        instances |= masks.of_reviewers(
-            {
-                row.consensus_id: ReviewedFrame(row.id, row.size_hw, row.reviewer)
-                for row in rows
-                if row.consensus_id is not None
-            }
-        )
-        origins = _frames_of_annotations(session, rows)
-        for row in rows:
-            confirmed_by = tuple(origins[key] for key in (row.before_id, row.after_id) if key is not None)
-            people = instances.get(row.id, ())
-            if row.is_confirmed:
-                people = [one._replace(is_doubtful=False) for one in people]
-            yield _dataset_frame(row, credits[row.video_id], images, people, confirmed_by)
+        yield from _to_frames(session, home.images, rows, instances | _reviewed(masks, rows))
+
+
+def pages_with_masks(
+    session: Session, run_id: str, home: Home, selected: Iterable[SelectedFrame]
+) -> Iterator[FramePage]:
+    """Yield the same as `frames_with_masks`, a page at a time, the teacher's masks of certain persons as rows."""
+    masks = MaskReader(session, run_id)
+    for rows in batched(selected, PAGE):
+        sizes = {row.id: row.size_hw for row in rows if row.consensus_id is None}
+        found = masks.rows_of_teacher(sizes)
+        with_objects = {row[0] for row in found if is_doubtful(row)}
+        instances = masks.to_instances((row for row in found if row[0] in with_objects), sizes)
+        frames = _to_frames(session, home.images, rows, instances | _reviewed(masks, rows))
+        remaining = [row for row in found if row[0] not in with_objects] if with_objects else found
+        yield FramePage(list(frames), remaining, masks.models)
+
+
+def _reviewed(masks: MaskReader, rows: Sequence[SelectedFrame]) -> Instances:
+    return masks.of_reviewers(
+        {
+            row.consensus_id: ReviewedFrame(row.id, row.size_hw, row.reviewer)
+            for row in rows
+            if row.consensus_id is not None
+        }
+    )
+
+
+def _to_frames(
+    session: Session, images: ImageStore, rows: Sequence[SelectedFrame], instances: Instances
+) -> Iterator[DatasetFrame]:
+    credits = _credits(session, {row.video_id for row in rows})
+    origins = _frames_of_annotations(session, rows)
+    for row in rows:
+        confirmed_by = tuple(origins[key] for key in (row.before_id, row.after_id) if key is not None)
+        people = instances.get(row.id, ())
+        if row.is_confirmed:
+            people = [one._replace(is_doubtful=False) for one in people]
+        yield _dataset_frame(row, credits[row.video_id], images, people, confirmed_by)
 
 
 def videos_of_run(session: Session, run_id: str) -> list[str]:

@@ -3,26 +3,21 @@
 Rows are taken as the driver gives them (`raw_rows`): SQLAlchemy's conversion of each value would take a third of the time.
 """
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
-from db.connection.engines import read_json
-from db.frames.listing import to_keypoints
 from db.models.core import InstanceRow, ModelRow
 from db.models.review import ReviewedInstanceRow
 from db.sql.reading import raw_rows
+from labeling.datasets.mask_rows import MaskRow, instance_of_row, keypoints_of
 from labeling.datasets.records import DatasetInstance
-from labeling.structures.instances import Keypoints
 from labeling.structures.masks import Mask
 
 DRAWN_BY_HAND = "manual"
 """Stands for the model of a mask drawn by hand, as in Label Studio."""
-
-_DOUBTFUL = frozenset({"review", "ignored"})
-"""Decisions about a person that is not certain."""
 
 Instances = dict[int, list[DatasetInstance]]
 """By frame id, each frame's in the order of the model or of the annotation."""
@@ -43,37 +38,24 @@ class MaskReader:
     def __init__(self, session: Session, run_id: str) -> None:
         self._session = session
         self._run_id = run_id
-        self._models = {key: f"{kind}:{name}" for key, kind, name in session.execute(_MODELS)}
+        self.models = {key: f"{kind}:{name}" for key, kind, name in session.execute(_MODELS)}
+
+    def rows_of_teacher(self, frame_ids: Collection[int]) -> list[MaskRow]:
+        """Return the masks of the teacher on these frames as rows."""
+        if not frame_ids:
+            return []
+        parameters = {"run_id": self._run_id, "frames": list(frame_ids)}
+        return raw_rows(self._session, _OF_TEACHER, parameters)
 
     def of_teacher(self, sizes: Mapping[int, SizeHw]) -> Instances:
         """Return the masks of the teacher on these frames, given with their sizes."""
-        if not sizes:
-            return {}
-        models, found = self._models, Instances()
-        parameters = {"run_id": self._run_id, "frames": list(sizes)}
-        for row in raw_rows(self._session, _OF_TEACHER, parameters):
-            frame_id, key, rle, area, left, top, w, h, score, *rest = row
-            x, y, width, height, points, model, refined_by, iou_before, track_id, category, decision = rest
-            mask, mask_box, box = Mask(sizes[frame_id], rle), (left, top, w, h), (x, y, width, height)
-            keypoints, name = None if points is None else _keypoints(points), models[model]
-            instance = DatasetInstance(
-                key,
-                mask,
-                area,
-                mask_box,
-                score,
-                box,
-                keypoints,
-                name,
-                None,
-                refined_by,
-                iou_before,
-                track_id,
-                category,
-            )
-            if decision in _DOUBTFUL:
-                instance = instance._replace(is_doubtful=True)
-            found.setdefault(frame_id, []).append(instance)
+        return self.to_instances(self.rows_of_teacher(sizes), sizes)
+
+    def to_instances(self, rows: Iterable[MaskRow], sizes: Mapping[int, SizeHw]) -> Instances:
+        """Return masks as objects, by frame."""
+        found = Instances()
+        for row in rows:
+            found.setdefault(row[0], []).append(instance_of_row(row, sizes[row[0]], self.models))
         return found
 
     def of_reviewers(self, frames: Mapping[int, ReviewedFrame]) -> Instances:
@@ -92,8 +74,8 @@ class MaskReader:
                 tight_xywh=tight_xywh,
                 score=1.0,
                 box_xywh=tight_xywh if source is None else (x, y, w, h),
-                keypoints=_keypoints(keypoints),
-                model=DRAWN_BY_HAND if source is None else self._models[model],
+                keypoints=keypoints_of(keypoints),
+                model=DRAWN_BY_HAND if source is None else self.models[model],
                 reviewer=frame.reviewer,
                 refined_by=refined_by,
                 iou_before=iou_before,
@@ -102,10 +84,6 @@ class MaskReader:
             )
             found.setdefault(frame.frame_id, []).append(instance)
         return found
-
-
-def _keypoints(stored: str | list[Any] | None) -> Keypoints | None:
-    return to_keypoints(read_json(stored) if isinstance(stored, str) else stored)
 
 
 _MODELS = select(ModelRow.id, ModelRow.kind, ModelRow.name)

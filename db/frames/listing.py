@@ -24,7 +24,8 @@ from db.models.core import (
     VideoRow,
 )
 from db.sql.reading import select_by_ids
-from labeling.structures.instances import Instance, Keypoints
+from labeling.datasets.mask_rows import keypoints_of
+from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask
 
 DECISIONS = ("rejected", "easy", "accepted", "review")
@@ -253,13 +254,9 @@ def to_instance(row: InstanceRow, frame: FrameRow) -> Instance:
         mask,
         row.score,
         box_xywh,
-        to_keypoints(row.keypoints),
+        keypoints_of(row.keypoints),
         refined_by=row.refined_by,
         iou_before=row.iou_before,
         track_id=row.track_id,
         category=row.category,
     )
-
-
-def to_keypoints(stored: list[Any] | None) -> Keypoints | None:
-    return tuple(map(tuple, stored)) if stored else None

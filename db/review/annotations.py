@@ -10,7 +10,6 @@ from more_itertools import batched, map_reduce
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from db.frames.listing import to_keypoints
 from db.models.core import FrameRow, content_id
 from db.models.review import (
     AnnotationRow,
@@ -22,6 +21,7 @@ from db.models.review import (
 from db.sql.columns import keypoints_column, mask_columns
 from db.sql.reading import PAGE, select_by_ids
 from db.sql.upsert import upsert
+from labeling.datasets.mask_rows import keypoints_of
 from labeling.review.records import ProposedInstance, ReviewedFrame, ReviewedInstance
 from labeling.structures.masks import Mask, iou_matrix
 
@@ -166,7 +166,7 @@ def annotation_instances(
             mask=Mask(frame.size_hw, row.rle),
             origin=row.origin,  # type: ignore[arg-type]  # the table has a check for it
             source_id=row.source_id,
-            keypoints=to_keypoints(row.keypoints),
+            keypoints=keypoints_of(row.keypoints),
         )
         found.setdefault(row.annotation_id, []).append(instance)
     return found

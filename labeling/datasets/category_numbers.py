@@ -22,10 +22,14 @@ class CategoryNumbers:
         Raises:
             ExportError: the dataset has no such category.
         """
-        found = self._numbers.get(instance.category)
+        return self.number_of(instance.category, instance.id)
+
+    def number_of(self, category: str, instance_id: int) -> int:
+        """Return the number of a category, which this instance has; see `number`."""
+        found = self._numbers.get(category)
         if found is None:
             raise ExportError(
-                f"instance {instance.id} is of category {instance.category!r}, the dataset has "
+                f"instance {instance_id} is of category {category!r}, the dataset has "
                 f"{', '.join(self._numbers)}: export the run that made it"
             )
         return found

@@ -3,7 +3,7 @@
 import math
 import re
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -174,8 +174,12 @@ class ExportCheck:
         kept = [instance for instance in frame.instances if instance.area_px]
         self.empty_masks += len(frame.instances) - len(kept)
         self._frame_ids.append(frame.id)
-        self._instance_ids.extend([instance.id for instance in kept])
+        self.admit_instances([instance.id for instance in kept])
         return kept
+
+    def admit_instances(self, ids: Sequence[int]) -> None:
+        """Count instances that have a mask and were checked."""
+        self._instance_ids.extend(ids)
 
     def extend(self, later: "ExportCheck") -> None:
         """Add what another check counted."""

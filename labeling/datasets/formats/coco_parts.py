@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Unpack
 
-from more_itertools import batched
-
-from labeling.datasets.formats.coco import WRITTEN_AT_ONCE, AnnotationMaker, CocoFiles
+from labeling.datasets.formats.coco import AnnotationMaker, CocoFiles
+from labeling.datasets.formats.coco_rows import Annotations, annotate_rows
+from labeling.datasets.mask_rows import FramePage
 from labeling.datasets.records import DatasetFrame, ExportCheck, ExportSummary
 from labeling.datasets.writing import WriteOptions, open_dataset
 from labeling.runtime.memory import collecting_rarely
@@ -21,18 +21,28 @@ class CocoPart(NamedTuple):
     check: ExportCheck
 
 
-def make_part(frames: Iterable[DatasetFrame], categories: Sequence[str]) -> CocoPart:
+_NO_ANNOTATIONS: Annotations = ([], [])
+
+
+def make_part(pages: Iterable[FramePage], categories: Sequence[str]) -> CocoPart:
     """Make the part of some frames; it is in memory as a whole."""
     maker = AnnotationMaker(categories)
     bare: list[DatasetFrame] = []
     instances: list[bytes] = []
     people: list[bytes] = []
     with collecting_rarely():
-        for batch in batched(frames, WRITTEN_AT_ONCE):
-            records, with_pose = maker.make(batch)
-            instances += records
-            people += with_pose
-            bare += [frame._replace(instances=()) for frame in batch]
+        for page in pages:
+            from_rows = annotate_rows(page, maker.categories, maker.check)
+            for frame in page.frames:
+                if frame.instances:
+                    records, with_pose = maker.make([frame])
+                    bare.append(frame._replace(instances=()))
+                else:
+                    maker.check.admit(frame)
+                    records, with_pose = from_rows.get(frame.id, _NO_ANNOTATIONS)
+                    bare.append(frame)
+                instances += records
+                people += with_pose
     return CocoPart(bare, b",\n".join(instances), b",\n".join(people), maker.check)
 
 
