@@ -11,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from db.models.core import InstanceRow, ModelRow
 from db.models.review import ReviewedInstanceRow
-from db.sql.reading import raw_rows
+from db.sql.reading import is_one_of, raw_rows
 from labeling.datasets.mask_rows import MaskRow, instance_of_row, keypoints_of
 from labeling.datasets.records import DatasetInstance
 from labeling.structures.masks import Mask
@@ -38,14 +38,17 @@ class MaskReader:
     def __init__(self, session: Session, run_id: str) -> None:
         self._session = session
         self._run_id = run_id
+        dialect = session.get_bind().dialect.name
+        self._of_teacher = _OF_TEACHER.where(is_one_of(InstanceRow.frame_id, dialect))
+        self._of_reviewers = _OF_REVIEWERS.where(is_one_of(_reviewed.annotation_id, dialect))
         self.models = {key: f"{kind}:{name}" for key, kind, name in session.execute(_MODELS)}
 
     def rows_of_teacher(self, frame_ids: Collection[int]) -> list[MaskRow]:
         """Return the masks of the teacher on these frames as rows."""
         if not frame_ids:
             return []
-        parameters = {"run_id": self._run_id, "frames": list(frame_ids)}
-        return raw_rows(self._session, _OF_TEACHER, parameters)
+        parameters = {"run_id": self._run_id, "ids": list(frame_ids)}
+        return raw_rows(self._session, self._of_teacher, parameters)
 
     def of_teacher(self, sizes: Mapping[int, SizeHw]) -> Instances:
         """Return the masks of the teacher on these frames, given with their sizes."""
@@ -63,7 +66,7 @@ class MaskReader:
         if not frames:
             return {}
         found = Instances()
-        for row in raw_rows(self._session, _OF_REVIEWERS, {"annotations": list(frames)}):
+        for row in raw_rows(self._session, self._of_reviewers, {"ids": list(frames)}):
             annotation, key, rle, area, left, top, width, height, keypoints, source, *of_shown = row
             model, x, y, w, h, refined_by, iou_before, track_id, origin = of_shown
             frame, tight_xywh = frames[annotation], (left, top, width, height)
@@ -102,7 +105,6 @@ _OF_TEACHER = (
         InstanceRow.decision,
     )
     .where(InstanceRow.run_id == bindparam("run_id"), InstanceRow.role == "teacher")
-    .where(InstanceRow.frame_id.in_(bindparam("frames", expanding=True)))
     .order_by(InstanceRow.frame_id, InstanceRow.rank)
     .execution_options(binary=True)
 )
@@ -116,7 +118,6 @@ _OF_REVIEWERS = (
         *(_shown.refined_by, _shown.iou_before, _shown.track_id, _reviewed.origin),
     )
     .outerjoin(_shown, _shown.id == _reviewed.source_id)
-    .where(_reviewed.annotation_id.in_(bindparam("annotations", expanding=True)))
     .order_by(_reviewed.annotation_id, _reviewed.rank)
     .execution_options(binary=True)
 )

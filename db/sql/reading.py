@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 from more_itertools import batched
-from sqlalchemy import ColumnElement, Executable, Select, func, select
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Executable, Select, bindparam, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.models.core import Base
@@ -28,6 +28,17 @@ def raw_rows(session: Session, query: Executable, parameters: Mapping[str, Any])
     with session.connection().execute(query, parameters) as result:
         cursor: Any = result.cursor
         return cast("list[Any]", cursor.fetchall())
+
+
+def is_one_of(column: InstrumentedAttribute[int], dialect: str) -> ColumnElement[bool]:
+    """Return whether a column is one of the parameter `ids`, a list.
+
+    PostgreSQL gets them as one array: the statement is always the same and is prepared once, which takes two thirds of the
+    time of a statement with hundreds of parameters.
+    """
+    if dialect == "postgresql":
+        return column == func.any(bindparam("ids", type_=ARRAY(BigInteger)))
+    return column.in_(bindparam("ids", expanding=True))
 
 
 def count_rows(session: Session, table: type[Base], *conditions: ColumnElement[bool]) -> int:
