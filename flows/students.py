@@ -37,6 +37,7 @@ def promote_student_flow(
     against: str | None = None,
     home: Path = Path(".maskmill"),
     *,
+    random: str | None = None,
     needs_approval: bool = True,
 ) -> Promotion | None:
     """Compare a student with the current one, wait for a person's approval, and make it the current one.
@@ -49,13 +50,14 @@ def promote_student_flow(
         on: version of a dataset, or VERSION:SPLIT.
         against: student to compare with; None: the current one.
         home: folder with the networks, and the database unless MASKMILL_DATABASE_URL names another.
+        random: student that learned from as many random frames, whose gain is stored beside; None: not measured.
         needs_approval: False: what the comparison allows is promoted at once, and what it refuses is an error.
 
     Returns:
         The promotion; None: a person kept the current student.
     """
     context = existing_context(whole_path(home, "home"))
-    judged = judge_student_task(context, PromotionOrder(student, on, against))
+    judged = judge_student_task(context, PromotionOrder(student, on, against, random))
     get_run_logger().info("%s", _describe(judged))
     if not needs_approval:
         return promote_student(context, judged)

@@ -12,6 +12,7 @@ from db.frames.listing import FrameLine, FrameQuery, list_frames
 from db.models.core import ModelRow, RunRow
 from db.review.summary import summarize_reviews
 from db.runs.queries import RunSummary, SourceOfRun, latest_run, run_models, run_sources, summarize_run
+from db.students.rounds import list_rounds
 from labeling.refinement.protocol import refiners_in
 from labeling.report.charts import AgreementHistogram, funnel_rows, histogram_chart
 from labeling.report.page import render_page
@@ -23,6 +24,7 @@ from tasks.files import write_file
 from tasks.review.summary import review_rows
 from tasks.run_figures import agreement_histogram, hard_frames, sentence_of
 from tasks.strips import PersonStrip, strip_jpeg, strips_of_frames
+from tasks.students.rounds import ROUND_COLUMNS, round_rows
 
 MAX_STRIPS = 6
 """People of a report."""
@@ -44,6 +46,8 @@ class RunReport:
     sources: tuple[SourceOfRun, ...]
     reviews: tuple[tuple[str, str], ...]
     """(what, value); empty: no frame was sent for review."""
+    rounds: tuple[tuple[str, ...], ...]
+    """Of the home, with the columns `ROUND_COLUMNS`; empty: no student was promoted."""
 
     def refiners(self, role: str) -> tuple[str, ...]:
         """Return the refiners of a model's masks, in order."""
@@ -83,6 +87,7 @@ def collect_report(session: Session, run: RunRow) -> RunReport:
         causes=cause_counts(session, run.id),
         sources=tuple(run_sources(session, run.id)),
         reviews=tuple(review_rows(summarize_reviews(session, run))),
+        rounds=tuple(round_rows(list_rounds(session))),
     )
 
 
@@ -104,6 +109,7 @@ def render_report(
     return render_page(
         "report.html.j2",
         report=report,
+        round_columns=ROUND_COLUMNS,
         counts=Counter(summary.counts),
         sentence=sentence,
         funnel=funnel_rows(summary.counts),

@@ -15,6 +15,9 @@ from db.models.students import StudentPromotionRow, StudentRow
 from db.students.registry import list_promotions
 from labeling.students.groups import ALL
 
+RANDOM = "random"
+"""Key, in a promotion's comparison, of that of a student which learned from random frames."""
+
 
 @dataclass(frozen=True, slots=True)
 class CircleRound:
@@ -34,6 +37,8 @@ class CircleRound:
     """Version and splits on which the gains were measured."""
     iou_gain: dict[str, float | None]
     """Difference from the student before: mean, low, high."""
+    random_iou_gain: dict[str, float | None]
+    """The same of a student that learned from as many random frames; empty: not measured."""
     boundary_gain: dict[str, float | None]
     is_taken_back: bool
 
@@ -60,7 +65,7 @@ def _taken_back(promotions: list[StudentPromotionRow]) -> set[int]:
 def _round(session: Session, row: StudentPromotionRow, is_taken_back: bool) -> CircleRound:
     student = session.get_one(StudentRow, row.student_id)
     comparison: dict[str, Any] = row.comparison or {}
-    total = comparison.get("groups", {}).get(ALL, {})
+    total = _total(comparison)
     frames, machine_s, human_s = _costs(session, student.dataset)
     return CircleRound(
         student_id=row.student_id,
@@ -71,9 +76,15 @@ def _round(session: Session, row: StudentPromotionRow, is_taken_back: bool) -> C
         human_s=human_s,
         on=comparison.get("on", ""),
         iou_gain=total.get("iou_difference", {}),
+        random_iou_gain=_total(comparison.get(RANDOM, {})).get("iou_difference", {}),
         boundary_gain=total.get("boundary_difference", {}),
         is_taken_back=is_taken_back,
     )
+
+
+def _total(comparison: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = comparison.get("groups", {}).get(ALL, {})
+    return found
 
 
 def _costs(session: Session, dataset: str) -> tuple[int | None, float | None, float | None]:

@@ -152,22 +152,28 @@ def _preview(specs: list[str], config: "RunConfig", home: Path, *, as_json: bool
 
 @app.command()
 def status(home: HomeOption = DEFAULT_HOME, run: RunOption = None, as_json: JsonOption = False) -> None:
-    """Show what a run found, what is left to do, and the results of its review."""
+    """Show what a run found, what is left to do, the results of its review, and what each promoted student cost and gained."""
     from db.review.summary import summarize_reviews
     from db.runs.queries import latest_run, summarize_run
+    from db.students.rounds import list_rounds
     from flows.home import existing_context
     from tasks.review.summary import review_rows
+    from tasks.students.rounds import ROUND_COLUMNS, round_rows
 
     with existing_context(home).database.session() as session:
         row = latest_run(session, run)
         summary, reviews = summarize_run(session, row), summarize_reviews(session, row)
+        rounds = list_rounds(session)
     if as_json:
-        print_json(asdict(summary) | {"reviews": asdict(reviews)})
+        print_json(asdict(summary) | {"reviews": asdict(reviews), "rounds": rounds})
         return
     print_summary(summary, as_json=False)
     if rows := list(review_rows(reviews)):
         typer.echo("")
         print_table(("review", ""), rows)
+    if rounds:
+        typer.echo("")
+        print_table(ROUND_COLUMNS, round_rows(rounds))
 
 
 @app.command()

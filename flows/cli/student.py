@@ -8,7 +8,6 @@ import typer
 from flows.cli.console import DEFAULT_HOME, HomeOption, JsonOption, emit, format_cell, print_table, warn
 
 if TYPE_CHECKING:
-    from labeling.students.bootstrap import Interval
     from labeling.students.comparison import StudentComparison
 
 app = typer.Typer(no_args_is_help=True, help="Compare students, and promote the better one.")
@@ -126,6 +125,8 @@ def print_comparison(found: "StudentComparison") -> None:
         warn(f"{found.unreadable} frames cannot be read and were left out")
     if found.learned:
         warn(f"{found.learned} frames are of videos that a student was trained on, and were left out")
+    from tasks.students.rounds import format_interval
+
     columns = (
         "frames of",
         "frames",
@@ -141,9 +142,9 @@ def print_comparison(found: "StudentComparison") -> None:
         (
             *(name, one.frames, one.videos),
             *map(format_cell, one.iou),
-            _format(one.iou_difference),
+            format_interval(one.iou_difference),
             *map(format_cell, one.boundary_iou),
-            _format(one.boundary_difference),
+            format_interval(one.boundary_difference),
         )
         for name, one in found.groups.items()
     ]
@@ -153,12 +154,6 @@ def print_comparison(found: "StudentComparison") -> None:
         typer.echo(f"A as int8: IoU {found.int8_iou:.3f}")
 
 
-def _format(interval: "Interval") -> str:
-    if interval.low is None or interval.high is None:
-        return f"{interval.mean:+.3f} (one video)"
-    return f"{interval.mean:+.3f} ({interval.low:+.3f} to {interval.high:+.3f})"
-
-
 @app.command()
 def promote(
     student: StudentArgument,
@@ -166,6 +161,12 @@ def promote(
     against: Annotated[
         str | None,
         typer.Option(metavar="B", help="Student to compare with, as in `compare`. Default: the current one."),
+    ] = None,
+    random: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID", help="Student of as many random frames, whose gain is shown beside in `rounds`."
+        ),
     ] = None,
     force: Annotated[
         str | None,
@@ -179,7 +180,7 @@ def promote(
     from tasks.students.promote import PromotionOrder, judge_student, promote_student
 
     context = existing_context(home)
-    judged = judge_student(context, PromotionOrder(student, on, against))
+    judged = judge_student(context, PromotionOrder(student, on, against, random))
     if not as_json:
         print_comparison(judged.comparison)
     done = promote_student(context, judged, force=force)
@@ -215,30 +216,8 @@ def rounds(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None
     """List what each promoted student cost and gained: frames, machine and human time, and the difference in IoU."""
     from db.students.rounds import list_rounds
     from flows.home import existing_context
+    from tasks.students.rounds import ROUND_COLUMNS, round_rows
 
     with existing_context(home).database.session() as session:
         found = list_rounds(session)
-    rows = [
-        (
-            *(number, one.student_id[:12], one.dataset, format_cell(one.frames)),
-            *(_duration(one.machine_s), _duration(one.human_s), one.on),
-            *(_format_gain(gain) for gain in (one.iou_gain, one.boundary_gain)),
-            "taken back" if one.is_taken_back else "",
-        )
-        for number, one in enumerate(found, start=1)
-    ]
-    columns = ("round", "student", "dataset", "frames", "machine", "people", "on", "IoU", "boundary IoU", "")
-    emit(found, lambda: print_table(columns, rows), as_json=as_json)
-
-
-def _duration(seconds: float | None) -> str:
-    from labeling.text.figures import duration
-
-    return "-" if seconds is None else duration(round(seconds))
-
-
-def _format_gain(gain: dict[str, float | None]) -> str:
-    from labeling.students.bootstrap import Interval
-
-    mean = gain.get("mean")
-    return "-" if mean is None else _format(Interval(mean, gain.get("low"), gain.get("high")))
+    emit(found, lambda: print_table(ROUND_COLUMNS, round_rows(found)), as_json=as_json)

@@ -13,6 +13,7 @@ from db.students.registry import (
     find_student,
     student_line,
 )
+from db.students.rounds import RANDOM
 from labeling.students.comparison import StudentComparison, find_refusals
 from tasks.execution.context import Context
 from tasks.students.compare import compare_named, resolve_student
@@ -28,6 +29,8 @@ class PromotionOrder:
     """Version of a dataset, or VERSION:SPLIT, whose frames the student was not trained on."""
     against: str | None = None
     """Student to compare with; None: the current one."""
+    random: str | None = None
+    """Student that learned from as many random frames: what it gains is stored beside; None: not measured."""
     seed: int = 0
 
 
@@ -38,6 +41,8 @@ class Judgment:
     student_id: str
     comparison: StudentComparison
     refusals: tuple[str, ...]
+    random: StudentComparison | None = None
+    """The student of random frames, compared with the same student."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,14 @@ def judge_student(context: Context, order: PromotionOrder) -> Judgment:
         second = resolve_student(context, session, order.against or CURRENT)
         int8 = resolve_student(context, session, f"{first.name}:int8")
         comparison = compare_named(context, session, (first, second, int8), order.on, seed=order.seed)
-    return Judgment(student_id, comparison, tuple(find_refusals(comparison)))
+        random = order.random and compare_named(
+            context,
+            session,
+            (resolve_student(context, session, order.random), second),
+            order.on,
+            seed=order.seed,
+        )
+    return Judgment(student_id, comparison, tuple(find_refusals(comparison)), random or None)
 
 
 def promote_student(
@@ -84,9 +96,10 @@ def promote_student(
             f"student {judged.student_id[:12]} is not promoted: {reasons}; to promote it all the same: --force 'REASON'"
         )
     with context.database.exclusive(LOCK), context.database.transaction() as session:
-        change = Change(
-            "promote", made_by or user_name(), comparison_tree(judged.comparison), judged.refusals, force
-        )
+        compared = comparison_tree(judged.comparison)
+        if judged.random:
+            compared[RANDOM] = comparison_tree(judged.random)
+        change = Change("promote", made_by or user_name(), compared, judged.refusals, force)
         add_change(session, judged.student_id, change)
         line = student_line(session, find_student(session, judged.student_id))
     return Promotion(line, judged.comparison, judged.refusals)

@@ -108,6 +108,7 @@ def _render(tiles: Iterable[tuple[FrameLine, bytes]] | None = None, **changes: o
             _source(REMOVED.what, failure=REMOVED),
         ),
         reviews=(),
+        rounds=(),
     )
     changed = dataclasses.replace(report, **changes)  # type: ignore[arg-type] # tests use existing fields
     return render_report(changed, ((_line(), JPEG),) if tiles is None else tiles)

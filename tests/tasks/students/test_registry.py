@@ -23,6 +23,7 @@ from labeling.structures.frames import Frame
 from tasks.datasets.create import create_dataset
 from tasks.datasets.order import DatasetOrder
 from tasks.execution.context import open_context
+from tasks.report import write_report
 from tasks.students import registry
 from tasks.students.registry import register_student, with_registered_student
 from tests.conftest import ROOT
@@ -149,7 +150,7 @@ def test_a_better_student_is_promoted_a_worse_one_refused_and_a_promotion_taken_
     assert "name the one that is in use now with --against" in output
 
     assert student(home, "promote", weak[:8], *on, "--against", blind[:8])[0] == 0
-    code, output = student(home, "promote", good[:8], *on)
+    code, output = student(home, "promote", good[:8], *on, "--random", blind[:8])
     assert (code, f"current student: {good[:12]}" in output) == (0, True), output
     assert states(home) == {good: "current", weak: "retired", blind: "candidate"}
 
@@ -167,6 +168,12 @@ def test_a_better_student_is_promoted_a_worse_one_refused_and_a_promotion_taken_
     assert [one["iou_gain"]["mean"] > 0 for one in rounds] == [True, True, False]
     assert (rounds[0]["frames"], rounds[0]["machine_s"], rounds[0]["human_s"]) == (24, 0, None)
     assert "taken back" not in student(home, "rounds")[1]
+    assert [one["random_iou_gain"].get("mean", 0) < 0 for one in rounds] == [False, True, False]
+    status = CliRunner().invoke(app, ["status", "--home", str(home.root), "--json"])
+    assert json.loads(status.output)["rounds"] == rounds
+    write_report(context, None, tmp_path / "report.html", hardest=0)
+    page = (tmp_path / "report.html").read_text()
+    assert [page.count(f">{one[:12]}<") for one in (weak, good, blind)] == [1, 1, 1]
 
     assert good[:12] in student(home, "rollback", "--reason", "it sees nothing")[1]
     assert "taken back" in student(home, "rounds")[1]
