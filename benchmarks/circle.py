@@ -23,7 +23,7 @@ from rendered_rooms import FROZEN, MINED, render_room, write_standing
 
 from configs.models import RunConfig
 from configs.segmenters import CustomNetworkBlock
-from configs.training import StudentTraining
+from configs.student_training import StudentTraining
 from db.datasets.queries import latest_version
 from labeling.datasets.splits.assignment import Division
 from labeling.datasets.versions.query import parse_query

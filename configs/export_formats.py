@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 ExportFormat = Literal[
     "coco", "yolo-seg", "voc", "cvat", "datumaro", "parquet", "webdataset", "masks", "mots", "youtube-vis"
 ]
+ExportedDecision = Literal["accepted", "reviewed", "partial", "confirmed", "review", "easy"]
 
 
 class FormatText(NamedTuple):

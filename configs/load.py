@@ -14,12 +14,12 @@ from configs.block import Block
 from configs.errors import ConfigError, UnknownModel
 from configs.ground_truth import GroundTruth, LabeledSet, kind_of_set, require_labeled
 from configs.models import RunConfig
+from configs.student_training import StudentTraining
 from configs.synthesis import FakeMotionBlock
 from configs.training import (
     MattingTraining,
     OsvosParentTraining,
     PoseMaskTraining,
-    StudentTraining,
     TemporalTraining,
 )
 from configs.trees import CALIBRATIONS, apply_change, parse_yaml, read_tree, with_absolute_paths

@@ -11,13 +11,12 @@ from pydantic_core import PydanticCustomError
 from configs.block import Block, Fraction01
 from configs.calibration import Calibration
 from configs.categories import PERSON
-from configs.export_formats import ExportFormat
+from configs.circle import Circle
+from configs.export_formats import ExportedDecision, ExportFormat
 from configs.licenses import Licenses
 from configs.schedules import Schedules
 from configs.segmenters import SegmenterBlock
 from configs.tracking import MaskTrackingBlock, TrackingBlock
-
-ExportedDecision = Literal["accepted", "reviewed", "partial", "confirmed", "review", "easy"]
 
 RUN_ID_LENGTH = 16
 """Hexadecimal digits."""
@@ -230,10 +229,27 @@ class Export(Block):
     (`trust.unit: person`); only COCO can hold them."""
     only_complete: bool = False
     """Only frames in which each person is accepted or reviewed."""
+    license_allow: tuple[str, ...] = ()
+    """Patterns of licenses, such as `cc-by*`, compared in any case; frames of other videos, and of videos whose license is
+    not stated, are left out. Empty: all frames."""
+    blur_faces: bool = False
+    """Blur faces in the exported images, by stored keypoints; all people must have them."""
+
+
+class Retention(Block):
+    """What a scheduled `gc` deletes. Does not change the result of a run."""
+
+    files_days: float = Field(1.0, ge=0)
+    """Minimum age of files that no run needs."""
+    superseded_runs_days: float = Field(30.0, ge=0)
+    """Idle time after which a run loses its predictions if a later run of its name has finished."""
+    runs_days: float | None = Field(None, ge=0)
+    """Idle time after which every run loses its predictions and images; None: never. Reviewed runs stay, and so do the
+    images of dataset versions."""
 
 
 _NOT_IN_THE_OUTCOME = {
-    *("review", "schedules", "export", "ingest", "weights_dir", "device", "batch"),
+    *("review", "schedules", "export", "retention", "circle", "ingest", "weights_dir", "device", "batch"),
     *("workers", "runner", "address", "gpu_slots", "camera", "licenses"),
 }
 
@@ -256,6 +272,9 @@ class RunConfig(Block):
     camera: Literal["static", "moving"] = "static"
     """For `maskmill matte`: static: people are compared with the empty scene; moving: a recurrent network follows them."""
     export: Export = Export()
+    retention: Retention = Retention()
+    circle: Circle | None = None
+    """What `schedules.circle` makes; None: nothing is trained."""
     ingest: Ingest = Ingest()
     jpeg_quality: int = Field(95, ge=1, le=100)
     """JPEG quality of kept frames."""
@@ -282,6 +301,15 @@ class RunConfig(Block):
         if self.address and self.runner not in ("dask", "ray"):
             raise PydanticCustomError(
                 "address_of_nothing", "address names a cluster: set runner to dask or ray"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_circle(self) -> Self:
+        if self.schedules.circle and self.circle is None:
+            raise PydanticCustomError(
+                "circle_of_nothing",
+                "schedules.circle requires circle: name its dataset and the frozen set, circle: {dataset: NAME, on: FROZEN}",
             )
         return self
 

@@ -65,6 +65,9 @@ class Schedules(Block):
     """Run `maskmill review pull`."""
     export: FlowSchedule | None = None
     """Run `maskmill export` with the settings of `export`."""
+    circle: FlowSchedule | None = None
+    """Run a whole round with the settings of `circle`: mine, pull reviews, make a dataset version, train, and wait for an
+    approval. It does what `generate` does, and is scheduled in its place."""
     recover: FlowSchedule | None = None
     """Run `maskmill recover`, for runs of other machines; every 600 s is often enough."""
     gc: FlowSchedule | None = None

@@ -6,8 +6,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from configs.export_formats import ExportFormat
-from configs.models import ExportedDecision
+from configs.export_formats import ExportedDecision, ExportFormat
 from db.runs.queries import latest_run
 from flows.home import complete_if_nothing_to_do, existing_context, whole_path
 from labeling.datasets.records import ExportSummary

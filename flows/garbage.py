@@ -16,6 +16,7 @@ def collect_garbage_flow(
     home: Path = Path(".maskmill"),
     older_than: float = 1.0,
     runs_older_than: float = 30.0,
+    retention: float | None = None,
     delete: bool = False,
 ) -> Garbage:
     """Find images that no run refers to, and predictions of superseded runs.
@@ -24,11 +25,12 @@ def collect_garbage_flow(
         home: folder with the database and the images.
         older_than: minimum age of a file, in days.
         runs_older_than: days since a superseded run was last worked on.
+        retention: days after which the other runs that were never reviewed are treated alike; None: never.
         delete: delete them; otherwise only list them.
     """
     context = existing_context(whole_path(home, "home"))
     with hold_lease(context.home, "collect-garbage"):
-        found = collect_garbage(context, Ages(older_than, runs_older_than), delete=delete)
+        found = collect_garbage(context, Ages(older_than, runs_older_than, retention), delete=delete)
     get_run_logger().info(
         "%s: %d images, %d files of predictions, %d unfinished files, %d bytes; %d runs",
         "deleted" if delete else "not needed",

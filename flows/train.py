@@ -7,11 +7,11 @@ from prefect import flow
 from prefect.logging import get_run_logger
 
 from configs.errors import ConfigError
+from configs.student_training import StudentTraining
 from configs.training import (
     MattingTraining,
     OsvosParentTraining,
     PoseMaskTraining,
-    StudentTraining,
     TemporalTraining,
 )
 from flows.home import existing_context, whole_path

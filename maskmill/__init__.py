@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from configs.environment import set_prefect_defaults
 from configs.errors import MaskmillError
-from configs.export_formats import ExportFormat
+from configs.export_formats import ExportedDecision, ExportFormat
 from configs.load import load_config
-from configs.models import ExportedDecision, RunConfig
+from configs.models import RunConfig
 from labeling.refinement.protocol import Refiner
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.frames import Clip, Frame

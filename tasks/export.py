@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from configs.categories import stored_categories
-from configs.export_formats import ExportFormat
-from configs.models import ExportedDecision
+from configs.export_formats import ExportedDecision, ExportFormat
 from db.frames.dataset import dataset_frames
 from db.runs.queries import latest_run
 from labeling.datasets.records import ExportSummary

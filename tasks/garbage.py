@@ -10,13 +10,13 @@ from configs.errors import AlreadyRunning, ConfigError
 from db.datasets.writes import delete_unreferenced
 from db.models.core import utc_now
 from db.runs.garbage import (
-    SupersededRun,
+    UnneededRun,
     count_run,
     delete_predictions,
     images_by_folder,
     is_reviewed,
     models_and_videos,
-    superseded_runs,
+    unneeded_runs,
     writer_host,
 )
 from db.runs.queries import latest_run
@@ -24,7 +24,13 @@ from db.runs.writes import model_id
 from labeling.segmenters.kept import model_key
 from labeling.storage.atomic import WRITING_PREFIX
 from labeling.storage.home import Home
-from labeling.storage.image_files import KeptFile, delete_file, image_folders
+from labeling.storage.image_files import (
+    KeptFile,
+    delete_file,
+    delete_folder,
+    image_folders,
+    unfinished_folders,
+)
 from labeling.storage.predictions import PredictionFile, prediction_files
 from tasks.datasets.order import LOCK
 from tasks.execution.context import Context
@@ -40,13 +46,13 @@ class Garbage:
 
     deleted: bool
     """False: a dry run."""
-    runs: list[SupersededRun]
+    runs: list[UnneededRun]
     images: int = 0
     """Images that no run refers to."""
     predictions: int = 0
     """Files of kept predictions that no run needs."""
     unfinished: int = 0
-    """Temporary files of killed writers."""
+    """Temporary files and folders of killed writers."""
     bytes: int = 0
     files: list[str] = field(default_factory=list)
     """The names of the first MAX_LISTED files."""
@@ -77,10 +83,12 @@ class Ages:
     runs: float = 30.0
     """Also of kept predictions of models that are no run's teacher or student: those of a pose model or verifier, or
     of an earlier version of the code."""
+    retention: float | None = None
+    """Days after which runs lose their predictions and images even if no later run replaced them; None: never."""
 
 
 def collect_garbage(context: Context, ages: Ages, *, run: str | None = None, delete: bool = False) -> Garbage:
-    """Find predictions of superseded runs (or of `run`), images and kept predictions that no run needs, and unfinished
+    """Find predictions of superseded and expired runs (or of `run`), images and kept predictions that no run needs, and unfinished
     files.
 
     If it is killed, the next call continues.
@@ -102,15 +110,17 @@ def collect_garbage(context: Context, ages: Ages, *, run: str | None = None, del
                     "`maskmill recover` frees it), then run this again"
                 )
             found = Garbage(deleted=True, runs=_runs(session, ages, run))
-            for superseded in found.runs:
-                delete_predictions(session, superseded.id)
+            for unneeded in found.runs:
+                delete_predictions(session, unneeded.id)
             delete_unreferenced(session)
         return _add_predictions(context, _add_files(context, found, ages), ages)
 
 
-def _runs(session: Session, ages: Ages, run_id: str | None) -> list[SupersededRun]:
+def _runs(session: Session, ages: Ages, run_id: str | None) -> list[UnneededRun]:
     if run_id is None:
-        return superseded_runs(session, before=utc_now() - timedelta(days=ages.runs))
+        now = utc_now()
+        expired = None if ages.retention is None else now - timedelta(days=ages.retention)
+        return unneeded_runs(session, superseded_before=now - timedelta(days=ages.runs), any_before=expired)
     run = latest_run(session, run_id)
     if is_reviewed(session, run.id):
         raise ConfigError(f"frames of run {run.id} were sent for review: its predictions stay")
@@ -127,6 +137,11 @@ def _add_files(context: Context, found: Garbage, ages: Ages) -> Garbage:
                 not found.deleted or delete_file(context.home, file, older_than_s=min_age_s)
             ):
                 found.add(file)
+    for folder in unfinished_folders(context.home):
+        if folder.age_s >= min_age_s:
+            if found.deleted:
+                delete_folder(context.home, folder)
+            found.add(folder)
     return found
 
 

@@ -19,6 +19,7 @@ from labeling.datasets.object_store import export_to
 from labeling.datasets.records import DatasetFrame, ExportSummary
 from labeling.datasets.staging import ImageTarget
 from labeling.datasets.writing import WriteOptions
+from labeling.storage.atomic import WRITING_PREFIX
 from labeling.storage.home import Home
 
 Beside = Mapping[str, Callable[[], bytes]]
@@ -118,5 +119,5 @@ def _with_faces_blurred(
     if not style.blur_faces:
         yield frames
         return
-    with tempfile.TemporaryDirectory(dir=home.root, prefix="blurred-") as scratch:
+    with tempfile.TemporaryDirectory(dir=home.root, prefix=f"{WRITING_PREFIX}blurred-") as scratch:
         yield blur_faces(frames, Path(scratch))

@@ -1,4 +1,4 @@
-"""Finds and deletes runs that a later run of the same name has superseded."""
+"""Finds and deletes runs that a later run of the same name has superseded, or that are old."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import CompoundSelect, delete, select, union, update
+from sqlalchemy import CompoundSelect, and_, delete, or_, select, union, update
 from sqlalchemy.orm import Session, aliased
 
 from configs.errors import ConfigError
@@ -33,7 +33,7 @@ _WRITERS = ("generate-dataset", "label-shards")
 
 
 @dataclass(frozen=True, slots=True)
-class SupersededRun:
+class UnneededRun:
     """A run whose predictions can be deleted."""
 
     id: str
@@ -45,15 +45,26 @@ class SupersededRun:
     """Frames with a decision of this run."""
 
 
-def superseded_runs(session: Session, *, before: datetime) -> list[SupersededRun]:
-    """Return runs not worked on since `before` and never reviewed, whose name a later finished run has."""
+def unneeded_runs(
+    session: Session, *, superseded_before: datetime, any_before: datetime | None = None
+) -> list[UnneededRun]:
+    """Return runs that were never reviewed and not worked on since a moment.
+
+    Args:
+        session: of the database.
+        superseded_before: of runs whose name a later finished run has.
+        any_before: of all runs; None: other runs stay.
+    """
     later = aliased(RunRow)
     superseded = (
         select(later.id)
         .where(later.name == RunRow.name, later.worked_at > RunRow.worked_at, later.finished_at.is_not(None))
         .exists()
     )
-    query = select(RunRow).where(RunRow.worked_at < before, superseded).order_by(RunRow.worked_at, RunRow.id)
+    is_old = and_(RunRow.worked_at < superseded_before, superseded)
+    if any_before is not None:
+        is_old = or_(is_old, RunRow.worked_at < any_before)
+    query = select(RunRow).where(is_old).order_by(RunRow.worked_at, RunRow.id)
     unreviewed = (run for run in session.scalars(query) if not is_reviewed(session, run.id))
     return [counted for run in unreviewed if (counted := count_run(session, run)).frames]
 
@@ -66,10 +77,10 @@ def is_reviewed(session: Session, run_id: str) -> bool:
     return any(session.scalar(query) is not None for query in (queued, annotated, carried))
 
 
-def count_run(session: Session, run: RunRow) -> SupersededRun:
+def count_run(session: Session, run: RunRow) -> UnneededRun:
     instances = count_rows(session, InstanceRow, InstanceRow.run_id == run.id)
     frames = count_rows(session, DecisionRow, DecisionRow.run_id == run.id)
-    return SupersededRun(run.id, run.name, run.worked_at, instances, frames)
+    return UnneededRun(run.id, run.name, run.worked_at, instances, frames)
 
 
 def delete_predictions(session: Session, run_id: str) -> None:

@@ -100,6 +100,12 @@ class SourceOfRun:
     hard: int | None
 
 
+def runs_of_name(session: Session, name: str) -> list[str]:
+    """Return the ids of the runs of a config's name that found frames, the one worked on last first."""
+    query = select(RunRow.id).where(RunRow.name == name, _has_frames())
+    return list(session.scalars(query.order_by(RunRow.worked_at.desc(), RunRow.id)))
+
+
 def latest_run(session: Session, run_id: str | None = None) -> RunRow:
     """Return the run whose id is or starts with `run_id`; without one, the run worked on last.
 

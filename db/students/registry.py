@@ -101,6 +101,12 @@ def previous_student(session: Session) -> str | None:
     return in_use[-2] if len(in_use) > 1 else None
 
 
+def student_of_dataset(session: Session, dataset: str) -> str | None:
+    """Return the id of the student that was trained last on a version, NAME@2; None: there is none."""
+    of_version = select(StudentRow.id).where(StudentRow.dataset == dataset)
+    return session.scalar(of_version.order_by(StudentRow.created_at.desc(), StudentRow.id).limit(1))
+
+
 def find_student(session: Session, text: str) -> StudentRow:
     """Return the student that `current`, `latest` or the first digits of an id stand for.
 

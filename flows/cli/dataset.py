@@ -65,7 +65,7 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Make a version of a dataset from the masks as they are now; the same content again makes nothing."""
-    from configs.models import ExportedDecision
+    from configs.export_formats import ExportedDecision
     from flows.home import existing_context
     from labeling.datasets.splits.assignment import Division, parse_shares
     from labeling.datasets.versions.query import parse_query

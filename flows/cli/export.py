@@ -107,7 +107,7 @@ for _format in FORMATS:
 
 
 def _export(target: str, home: Path, decisions: list[str] | None, as_json: bool, **order: Any) -> None:
-    from configs.models import ExportedDecision
+    from configs.export_formats import ExportedDecision
     from flows.home import existing_context
     from tasks.export import ExportOrder, write_dataset
 

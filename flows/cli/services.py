@@ -134,12 +134,14 @@ def _specify(
 
 def scheduled_flows() -> "dict[str, Flow[..., Any]]":
     """Return the flows that can be scheduled, by their key in the config's `schedules`."""
+    from flows.circle import run_circle
     from flows.export import export_dataset
     from flows.garbage import collect_garbage_flow
     from flows.generate import generate_dataset
     from flows.label import label_shards
     from flows.recover import recover
     from flows.review import pull_reviews, push_reviews
+    from flows.students import promote_student_flow
 
     return {
         "generate": generate_dataset,
@@ -149,4 +151,6 @@ def scheduled_flows() -> "dict[str, Flow[..., Any]]":
         "export": export_dataset,
         "recover": recover,
         "gc": collect_garbage_flow,
+        "circle": run_circle,
+        "promote": promote_student_flow,
     }

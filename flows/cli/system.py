@@ -138,6 +138,14 @@ def gc(
     runs_older_than: Annotated[
         float, typer.Option(metavar="DAYS", min=0, help="Minimum idle time of superseded runs.")
     ] = 30.0,
+    retention: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DAYS",
+            min=0,
+            help="Also of runs that no later one replaced and that are idle for so long; reviewed runs and images of dataset versions stay.",
+        ),
+    ] = None,
     run: Annotated[
         str | None, typer.Option("--run", metavar="ID", help="Predictions of this run, superseded or not.")
     ] = None,
@@ -151,7 +159,9 @@ def gc(
     from flows.home import existing_context
     from tasks.garbage import Ages, collect_garbage
 
-    found = collect_garbage(existing_context(home), Ages(older_than, runs_older_than), run=run, delete=delete)
+    found = collect_garbage(
+        existing_context(home), Ages(older_than, runs_older_than, retention), run=run, delete=delete
+    )
 
     def show() -> None:
         for old in found.runs:

@@ -8,8 +8,8 @@ from prefect.deployments.runner import DeploymentApplyError
 
 from configs.errors import ConfigError
 from flows.deployment.deployments import (
-    SCHEDULED_FLOWS,
     DeploymentSpec,
+    flows_of,
     format_schedule,
     make_deployments,
     schedule_of,
@@ -49,7 +49,7 @@ def deploy_flows(spec: DeploymentSpec, *, pool: str) -> list[Deployed]:
             deployment.apply(work_pool_name=pool)
     except DeploymentApplyError as exc:
         raise ConfigError(f"the Prefect server at {url} refused {deployment.full_name}: {exc}") from exc
-    schedules = [format_schedule(schedule_of(flow, spec.config)) for flow in SCHEDULED_FLOWS]
+    schedules = [format_schedule(schedule_of(flow, spec.config)) for flow in flows_of(spec.config)]
     names = [deployment.full_name for deployment in deployments]
     return [Deployed(name, starts) for name, starts in zip(names, schedules, strict=True)]
 

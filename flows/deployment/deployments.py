@@ -50,14 +50,16 @@ class _ScheduledFlow:
     """How a flow is deployed."""
 
     schedule: str
-    """Its key in the config's `schedules`."""
+    """Its key in the config's `schedules`; `promote` has none: a round of the circle starts it."""
     parameters: Callable[[DeploymentSpec], dict[str, Any]]
     """All parameters except `home`, which every flow takes."""
     one_at_a_time: bool = True
+    requires_circle: bool = False
+    """Deployed only where the config has the block `circle`."""
 
 
 def _generate_parameters(spec: DeploymentSpec) -> dict[str, Any]:
-    config = spec.config.model_dump(mode="json", exclude={"schedules", "export"})
+    config = spec.config.model_dump(mode="json", exclude={"schedules", "export", "retention", "circle"})
     return {"sources": spec.sources, "config": config, "name": spec.name}
 
 
@@ -77,6 +79,26 @@ def _export_parameters(spec: DeploymentSpec) -> dict[str, Any]:
     return {"out": out, "run": _run_of(spec)} | chosen
 
 
+def _gc_parameters(spec: DeploymentSpec) -> dict[str, Any]:
+    ages = spec.config.retention
+    return {
+        "delete": True,
+        "older_than": ages.files_days,
+        "runs_older_than": ages.superseded_runs_days,
+        "retention": ages.runs_days,
+    }
+
+
+def _circle_parameters(spec: DeploymentSpec) -> dict[str, Any]:
+    circle = spec.config.circle
+    return _generate_parameters(spec) | {"circle": circle and circle.model_dump(mode="json")}
+
+
+def _promote_parameters(spec: DeploymentSpec) -> dict[str, Any]:
+    circle = spec.config.circle
+    return {"student": "latest", "on": circle.on if circle else ""}
+
+
 SCHEDULED_FLOWS = (
     _ScheduledFlow("generate", _generate_parameters),
     _ScheduledFlow("label", lambda spec: {"run": _run_of(spec)}, one_at_a_time=False),
@@ -84,7 +106,9 @@ SCHEDULED_FLOWS = (
     _ScheduledFlow("pull", lambda _: {}),
     _ScheduledFlow("export", _export_parameters),
     _ScheduledFlow("recover", lambda _: {}),
-    _ScheduledFlow("gc", lambda _: {"delete": True}),
+    _ScheduledFlow("gc", _gc_parameters),
+    _ScheduledFlow("circle", _circle_parameters, requires_circle=True),
+    _ScheduledFlow("promote", _promote_parameters, requires_circle=True),
 )
 """Every flow that can be scheduled; a new one is a line here, a field of `configs.schedules.Schedules` and an entry of
 `flows.cli.services.scheduled_flows`."""
@@ -92,7 +116,12 @@ SCHEDULED_FLOWS = (
 
 def make_deployments(spec: DeploymentSpec) -> list[RunnerDeployment]:
     """Return `generate-dataset/NAME`, `push-reviews/NAME` ..., in the order of `SCHEDULED_FLOWS`."""
-    return [_make(spec.flows[scheduled.schedule], scheduled, spec) for scheduled in SCHEDULED_FLOWS]
+    return [_make(spec.flows[scheduled.schedule], scheduled, spec) for scheduled in flows_of(spec.config)]
+
+
+def flows_of(config: RunConfig) -> list[_ScheduledFlow]:
+    """Return the flows that are deployed with a config."""
+    return [scheduled for scheduled in SCHEDULED_FLOWS if config.circle or not scheduled.requires_circle]
 
 
 def _make(flow: Flow[..., Any], scheduled: _ScheduledFlow, spec: DeploymentSpec) -> RunnerDeployment:
@@ -113,7 +142,7 @@ def _make(flow: Flow[..., Any], scheduled: _ScheduledFlow, spec: DeploymentSpec)
 
 def schedule_of(scheduled: _ScheduledFlow, config: RunConfig) -> FlowSchedule | None:
     """Return the schedule that the config gives this flow; None: it has none."""
-    when: FlowSchedule | None = getattr(config.schedules, scheduled.schedule)
+    when: FlowSchedule | None = getattr(config.schedules, scheduled.schedule, None)
     return when
 
 

@@ -1,5 +1,6 @@
-"""Listing and deletion of the image files of a home."""
+"""Listing and deletion of the image files of a home, and of what killed writers left in it."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +37,21 @@ def image_folders(home: Home) -> Iterator[tuple[str, list[KeptFile]]]:
     for folder in sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else ():
         stored = f"{IMAGES}/{folder.name}"
         yield stored, [file for path in folder.iterdir() if (file := _file_at(path, stored))]
+
+
+def unfinished_folders(home: Home) -> Iterator[KeptFile]:
+    """Yield the folders of killed exports, dataset versions and trainings, in the home and among its students."""
+    for folder in (home.root, home.students):
+        for path in sorted(folder.glob(f"{WRITING_PREFIX}*")):
+            if path.is_dir() and (found := _file_at(path, "")) is not None:
+                size = sum(file.lstat().st_size for file in path.rglob("*") if file.is_file())
+                yield KeptFile(str(path.relative_to(home.root)), size, found.age_s)
+
+
+def delete_folder(home: Home, folder: KeptFile) -> None:
+    path = home.absolute(folder.stored)
+    with storage_errors(path):
+        shutil.rmtree(path)
 
 
 def delete_file(home: Home, file: KeptFile, *, older_than_s: float) -> bool:

@@ -14,7 +14,7 @@ from torch import nn
 
 from configs.errors import ExtraMissing, ModelOutputWrong
 from configs.segmenters import CustomNetworkBlock
-from configs.training import StudentTraining
+from configs.student_training import StudentTraining
 from labeling.segmenters.network_files import open_network
 from labeling.storage.atomic import storage_errors, write_atomically
 from labeling.students.files import INT8, NETWORK, WEIGHTS

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from configs.errors import ConfigError, ExtraMissing, MaskmillError
-from configs.training import StudentNetwork
+from configs.student_training import StudentNetwork
 from labeling.segmenters.python_factory import find_factory
 
 CHANNELS = (16, 24, 32, 48, 64)

@@ -11,7 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import Dataset
 
 from configs.errors import WeightsCorrupt
-from configs.training import StudentTraining
+from configs.student_training import StudentTraining
 from labeling.storage.atomic import storage_errors, write_atomically
 from labeling.students.frame_store import PERSON, UNKNOWN, FrameStore, TrainingFrames
 from labeling.students.networks import check_network, load_weights, make_network

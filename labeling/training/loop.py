@@ -25,7 +25,7 @@ from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from configs.errors import Interrupted
-from configs.training import Training
+from configs.student_training import Training
 from labeling.storage.atomic import storage_errors, write_atomically
 
 Batch = dict[str, Tensor]

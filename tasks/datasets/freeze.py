@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import starmap
+from typing import TYPE_CHECKING
 
 import numpy as np
 from more_itertools import batched
@@ -16,8 +17,10 @@ from db.sql.reading import PAGE
 from labeling.datasets.records import SPLITS, DatasetFrame
 from labeling.datasets.versions.content import LABELS_DIGITS, VideoCredit, labels_id
 from tasks.datasets.choose import ChosenFrames
-from tasks.datasets.divide import DividedFrames
 from tasks.execution.context import Context
+
+if TYPE_CHECKING:
+    from tasks.datasets.divide import DividedFrames
 
 _LABELS = np.dtype(f"S{LABELS_DIGITS}")
 _TEST = SPLITS.index("test")
@@ -52,7 +55,7 @@ class FrozenFrames:
 
 
 def freeze_version(
-    context: Context, session: Session, frames: ChosenFrames, divided: DividedFrames
+    context: Context, session: Session, frames: ChosenFrames, divided: "DividedFrames"
 ) -> FrozenFrames:
     """Store the labels of the frames that are not left out, a page in each transaction."""
     kept = divided.codes >= 0

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from configs.errors import ConfigError
 from configs.ground_truth import LabeledSet
-from configs.training import StudentTraining
+from configs.student_training import StudentTraining
 from db.datasets.queries import find_version
 from db.datasets.strata import frozen_videos
 from db.models.datasets import DatasetRow, DatasetVersionRow

@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from sqlalchemy.orm import Session
 
 from configs.errors import ConfigError, ExtraMissing
-from configs.training import StudentTraining
+from configs.student_training import StudentTraining
 from db.students.registry import find_student
 from labeling.students.files import WEIGHTS
 from labeling.students.frame_store import TrainingFrames

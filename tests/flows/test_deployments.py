@@ -55,6 +55,36 @@ def test_deployments_hold_all_that_their_flows_are_to_know(tmp_path: Path) -> No
     assert all(deployment.tags == ["maskmill", "50%"] for deployment in made.values())
 
 
+def test_scheduled_exports_and_collections_have_the_settings_of_the_config(tmp_path: Path) -> None:
+    changes = ("export.license_allow=[cc0]", "export.blur_faces=true", "retention.runs_days=180")
+    made = {one.flow_name: one.parameters for one in make_deployments(job(tmp_path, *changes))}
+    assert made["export-dataset"] | {"license_allow": ["cc0"], "blur_faces": True} == made["export-dataset"]
+    ages = {"delete": True, "older_than": 1, "runs_older_than": 30, "retention": 180}
+    assert made["collect-garbage"] == ages | {"home": str(tmp_path)}
+    assert "retention" not in made["generate-dataset"]["config"]
+    assert job(tmp_path, *changes).config.run_id() == job(tmp_path).config.run_id()
+
+
+def test_a_circle_is_deployed_with_the_flow_that_waits_for_approval(tmp_path: Path) -> None:
+    changes = (
+        "circle.dataset=night",
+        "circle.on=exam",
+        "circle.training.steps=50",
+        "schedules.circle.interval_s=9",
+    )
+    made = {one.flow_name: one for one in make_deployments(job(tmp_path, *changes))}
+    assert [name for name, one in made.items() if one.schedules] == ["run-circle"]
+    circle = made["run-circle"].parameters
+    assert (circle["circle"]["dataset"], circle["circle"]["training"]["steps"]) == ("night", 50)
+    assert made["promote-student"].parameters == {"student": "latest", "on": "exam", "home": str(tmp_path)}
+    assert job(tmp_path, *changes).config.run_id() == job(tmp_path).config.run_id()
+    for name in ("circle", "promote"):
+        flow = scheduled_flows()[name]
+        flow.validate_parameters(made[flow.name].parameters)
+    with pytest.raises(ConfigError, match=r"circle: \{dataset: NAME, on: FROZEN\}"):
+        load_config("offline", ["schedules.circle.interval_s=9"])
+
+
 MANY_AT_A_TIME = {"label-shards"}
 
 
@@ -87,10 +117,9 @@ def test_what_a_schedule_starts_before_the_first_run_says_that_there_is_nothing_
 ) -> None:
     [(flow, made)] = [
         (flow, made)
-        for flow, made in zip(
-            scheduled_flows().values(), make_deployments(job(tmp_path / "home")), strict=True
-        )
-        if made.flow_name == name
+        for flow in scheduled_flows().values()
+        for made in make_deployments(job(tmp_path / "home"))
+        if made.flow_name == flow.name == name
     ]
     with pytest.raises(NoRunYet, match="no home at"):
         flow(**made.parameters)
@@ -142,16 +171,17 @@ def test_a_scheduled_export_writes_where_it_is_told_and_else_in_the_home(folder:
 
 
 def test_each_schedule_of_a_config_starts_a_flow() -> None:
-    assert (
-        {offer.schedule for offer in SCHEDULED_FLOWS} == set(Schedules.model_fields) == set(scheduled_flows())
-    )
-    changes = [
-        f"schedules.{offer.schedule}.interval_s={i}" for i, offer in enumerate(SCHEDULED_FLOWS, start=60)
-    ]
-    for seconds, deployment in enumerate(make_deployments(job(Path("/home"), *changes)), start=60):
-        (scheduled,) = deployment.schedules or []
-        assert isinstance(scheduled.schedule, IntervalSchedule)
-        assert scheduled.schedule.interval == timedelta(seconds=seconds)
+    *scheduled, promote = [offer.schedule for offer in SCHEDULED_FLOWS]
+    assert promote == "promote"  # started by `circle`
+    assert set(scheduled) == set(Schedules.model_fields) == set(scheduled_flows()) - {promote}
+    changes = [f"schedules.{name}.interval_s={i}" for i, name in enumerate(scheduled, start=60)]
+    circle = ("circle.dataset=night", "circle.on=exam")
+    for seconds, deployment in enumerate(
+        make_deployments(job(Path("/home"), *circle, *changes))[:-1], start=60
+    ):
+        [one] = deployment.schedules or []
+        assert isinstance(one.schedule, IntervalSchedule)
+        assert one.schedule.interval == timedelta(seconds=seconds)
 
 
 def test_every_deployment_loads_by_its_entrypoint_with_the_parameters_it_is_given(tmp_path: Path) -> None:

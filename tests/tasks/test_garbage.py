@@ -155,6 +155,36 @@ def test_a_run_without_a_finished_successor_stays(home: Home) -> None:
     assert collect_garbage(open_context(home), Ages(runs=1)).runs == []
 
 
+def test_retention_deletes_old_runs_that_nothing_superseded_and_keeps_young_ones(home: Home) -> None:
+    old, new = two_runs(home)
+    days = {old.id: 100, new.id: 1}
+    for keep in (200, 50, 0.5):
+        found = {run.id for run in collect_garbage(open_context(home), Ages(runs=999, retention=keep)).runs}
+        assert found == {run for run, idle in days.items() if idle > keep}
+    with database_of(home).transaction() as session:
+        fill_outbox(session, new.id)
+    collect_garbage(open_context(home), Ages(files=0, runs=999, retention=0.5), delete=True)
+    assert predictions(home, old) == 0
+    assert predictions(home, new) > 0
+    assert images(home) == referred(home)
+
+
+@pytest.mark.parametrize("delete", [False, True])
+def test_folders_of_killed_writers_are_deleted_once_they_are_old(home: Home, delete: bool) -> None:
+    two_runs(home)
+    left = [home.root / ".writing-thumbnails-ab", home.students / ".writing-0123", home.root / ".writing-new"]
+    for folder in left:
+        folder.mkdir(parents=True)
+        (folder / "part").write_bytes(b"x" * 10)
+    for folder in left[:2]:
+        moment = time.time() - 2 * DAY_S
+        os.utime(folder, (moment, moment))
+    found = collect_garbage(open_context(home), Ages(), delete=delete)
+    names = [name for name in found.files if not name.startswith("images/")]
+    assert (found.unfinished, names) == (2, [".writing-thumbnails-ab", "students/.writing-0123"])
+    assert [folder.exists() for folder in left] == [not delete, not delete, True]
+
+
 @pytest.mark.slow
 def test_a_run_sent_for_review_stays_even_if_named(home: Home) -> None:
     old, _ = two_runs(home)

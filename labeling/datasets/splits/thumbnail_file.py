@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeling.datasets.splits.descriptors import COARSE, SIDE, Thumbnails, Vectors, coarse_vectors
+from labeling.storage.atomic import WRITING_PREFIX
 
 
 class ThumbnailFile:
@@ -16,7 +17,7 @@ class ThumbnailFile:
 
     def __init__(self, frames: int, folder: Path) -> None:
         self.frames = frames
-        self._folder = tempfile.TemporaryDirectory(dir=folder, prefix="thumbnails-")
+        self._folder = tempfile.TemporaryDirectory(dir=folder, prefix=f"{WRITING_PREFIX}thumbnails-")
         shape = (max(1, frames), SIDE, SIDE)
         self._thumbnails = np.memmap(self._path("images"), dtype=np.uint8, mode="w+", shape=shape)
         self._vectors = np.memmap(

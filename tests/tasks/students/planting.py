@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from configs.training import StudentTraining
+from configs.student_training import StudentTraining
 from db.datasets.queries import VersionFrame, find_version, version_rows
 from labeling.datasets.splits.assignment import Division
 from labeling.datasets.versions.query import FrameQuery, parse_query
