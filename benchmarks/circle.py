@@ -1,6 +1,6 @@
 """What hard frames are worth to a student, beside as many random frames, over several rounds.
 
-    python benchmarks/circle.py FOLDER [--seeds 3] [--rounds 3] [--frames 24] [--steps 300]
+    python benchmarks/circle.py FOLDER [--seeds 3] [--rounds 3] [--frames 24] [--steps 300] [--real ../shared/data]
 
 Three rendered rooms are mined, and a fourth one is a frozen evaluation set. The first student is weak: it was trained on
 people who stand still in other minutes of these three rooms. Each round mines the rooms with the student of the round
@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from real_people import write_base, write_frozen, write_mined
 from rendered_rooms import FROZEN, MINED, render_room, write_standing
 
 from configs.models import RunConfig
@@ -69,10 +70,17 @@ class Circle:
         self.home.create()
         self.context: Context = open_context(self.home)
         self.mined: set[str] = set()
-        self.videos = [path for room in MINED for path in render_room(room, folder / "videos")]
-        self.frozen_videos = render_room(FROZEN, folder / "videos")
-        self.standing, count = write_standing(MINED, folder / "standing")
-        print(f"{count} images of people who stand still; {len(self.videos)} videos to mine", flush=True)
+        if data := arguments.real:
+            self.videos, self.frozen_videos = (
+                write_mined(data, folder / "videos"),
+                write_frozen(data, folder / "videos"),
+            )
+            self.standing, count = write_base(data, folder / "standing")
+        else:
+            self.videos = [path for room in MINED for path in render_room(room, folder / "videos")]
+            self.frozen_videos = render_room(FROZEN, folder / "videos")
+            self.standing, count = write_standing(MINED, folder / "standing")
+        print(f"{count} images for the weak student; {len(self.videos)} videos to mine", flush=True)
 
     def config(self, student: CustomNetworkBlock) -> RunConfig:
         teacher = {
@@ -163,6 +171,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--weak-steps", type=int, default=600)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
+    parser.add_argument(
+        "--real", type=Path, metavar="DATA", help="Real photos and a video (`real_people`) in place of rooms."
+    )
     given = parser.parse_args()
     circle = Circle(given.folder.resolve(), given)
     results: list[Result] = []
