@@ -9,7 +9,6 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from labeling.structures.masks import Mask
 
@@ -38,6 +37,8 @@ def inner_outlines(mask: Mask) -> list[Points]:
 
 def bridge_outlines(outlines: list[Points]) -> Points:
     """Join outlines to one polygon by a line to and from the nearest point of the joined ones."""
+    from scipy.spatial import KDTree  # imported only if required: it takes as long as all else of an export
+
     joined, *further = outlines
     for outline in further:
         distances, nearest = KDTree(joined).query(outline)
