@@ -71,8 +71,10 @@ def test_contours_follow_the_edges_of_the_image(width: int) -> None:
         """Draws everybody a pixel too wide, at the network's size."""
 
         def run(self, samples: Sequence[NetworkInput]) -> list[Matte]:
+            kernel = np.ones((3, 3), np.uint8)
             return [
-                replace(one, alpha=cv2.dilate(one.alpha, np.ones((3, 3)))) for one in super().run(samples)
+                replace(one, alpha=cv2.dilate(one.alpha, kernel).astype(np.float32))
+                for one in super().run(samples)
             ]
 
     box, size_hw = (30.0, 20.0, float(width), 2.0 * width), (240, 160)
