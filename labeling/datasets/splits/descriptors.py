@@ -61,7 +61,14 @@ def coarse_vectors(thumbnails: Thumbnails) -> Vectors:
     return np.where(is_plain, 0, vectors / np.maximum(lengths, 1e-6)).astype(np.float32)
 
 
-def mirror_vectors(vectors: Vectors) -> Vectors:
-    """Return the vectors of the images flipped left to right."""
-    images = vectors.reshape(-1, COARSE_SIDE, COARSE_SIDE)[:, :, ::-1]
-    return np.ascontiguousarray(images).reshape(-1, COARSE)
+def split_by_symmetry(vectors: Vectors) -> tuple[Vectors, Vectors]:
+    """Return the even and the odd part of each image under flipping, N x COARSE/2 each.
+
+    The product of two vectors is that of their even parts plus that of their odd parts; flipping one image changes the
+    sign of the second: both correlations together cost what one costs.
+    """
+    images = vectors.reshape(-1, COARSE_SIDE, COARSE_SIDE)
+    left, right = images[:, :, : COARSE_SIDE // 2], images[:, :, : COARSE_SIDE // 2 - 1 : -1]
+    half = np.float32(np.sqrt(0.5))
+    even, odd = (left + right) * half, (left - right) * half
+    return even.reshape(-1, COARSE // 2), odd.reshape(-1, COARSE // 2)

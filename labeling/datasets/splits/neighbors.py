@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.datasets.splits.descriptors import Vectors, mirror_vectors
+from labeling.datasets.splits.descriptors import Vectors, split_by_symmetry
 from labeling.datasets.splits.similarity import NEAR, similarities
 from labeling.datasets.splits.thumbnail_file import ThumbnailFile
 
 COARSE_NEAR = 0.72
 """Correlation of vectors from which a pair is compared exactly. Crops of 5 % stayed above 0.8."""
-_ROWS, _COLUMNS = 512, 8192
+_ROWS, _COLUMNS = 512, 2048
 _PER_PAIR = 3
 """Most similar frames of two groups in a block that are compared exactly."""
 _NEIGHBORS = 5
@@ -59,9 +59,10 @@ def _near_in(
     found: set[tuple[int, int]] = set()
     for some_rows, some_columns, products in blocks:
         of_rows, of_columns = groups[some_rows], groups[some_columns]
-        products[of_rows[:, None] == of_columns[None]] = -1
         at = np.flatnonzero(products.ravel() >= COARSE_NEAR)
         one, other = np.divmod(at, len(some_columns))
+        is_apart = of_rows[one] != of_columns[other]
+        at, one, other = at[is_apart], one[is_apart], other[is_apart]
         pairs = np.sort(np.stack([of_rows[one], of_columns[other]], axis=1), axis=1)
         chosen = _most_similar(pairs, products.ravel()[at], known | found)
         first = file.thumbnails(some_rows[one[chosen]])
@@ -122,9 +123,10 @@ def _blocks(
     """Yield blocks of correlations, mirrored or not, whichever is larger."""
     for first in range(0, len(rows), _ROWS):
         some_rows = rows[first : first + _ROWS]
-        vectors = file.vectors(some_rows)
-        mirrored = mirror_vectors(vectors)
+        even, odd = split_by_symmetry(file.vectors(some_rows))
         for start in range(0, len(columns), _COLUMNS):
             some_columns = columns[start : start + _COLUMNS]
-            others = file.vectors(some_columns).T
-            yield some_rows, some_columns, np.maximum(vectors @ others, mirrored @ others)
+            other_even, other_odd = split_by_symmetry(file.vectors(some_columns))
+            products, of_odd = even @ other_even.T, odd @ other_odd.T
+            products += np.abs(of_odd, out=of_odd)  # the larger of the image and the flipped one
+            yield some_rows, some_columns, products
