@@ -73,10 +73,15 @@ def run(
     set_prefect_defaults()
     from flows.cli.temporary_server import temporary_server
     from flows.generate import generate_dataset
+    from labeling.storage.home import Home
+    from tasks.begin import repeat_finished_run
 
     name = Path(config).stem if isinstance(config, str) else ""
     run_config = load_config(config) if isinstance(config, str) else config
     specs = [str(source) for source in sources]
+    root = Home(Path(home).expanduser().resolve())
+    if specs and not retry_failed and (finished := repeat_finished_run(root, specs, run_config, name)):
+        return finished
     with temporary_server():
         return generate_dataset(specs, run_config, name=name, home=Path(home), retry_failed=retry_failed)
 

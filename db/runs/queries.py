@@ -160,6 +160,19 @@ def planned_shards(session: Session, run_id: str) -> list[int]:
     return list(session.scalars(planned.order_by(*in_order())))
 
 
+def is_complete(session: Session, run_id: str) -> bool:
+    """Return whether a run has shards, and all of them are done."""
+    states = set(session.scalars(select(ShardRow.state).where(ShardRow.run_id == run_id).distinct()))
+    return states == {"done"}
+
+
+def specs_read(session: Session, run_id: str) -> set[str]:
+    """Return the specs of the sources of a run that were read."""
+    return {
+        source.spec for source, _ in session.execute(_sources_of(run_id).where(RunSourceRow.state == "ok"))
+    }
+
+
 def shard_progress(session: Session, run_id: str) -> tuple[int, int]:
     """Return the number of shards of a run that are done or failed, and of all."""
     rows = session.execute(

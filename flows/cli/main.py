@@ -213,8 +213,15 @@ def _call_flow(
 
     from flows.cli.progress import watch_progress
     from flows.cli.temporary_server import exit_on_sigint, temporary_server
-    from flows.generate import generate_dataset
+    from labeling.storage.home import Home
+    from tasks.begin import repeat_finished_run
     from tasks.observability.final_state import NoSourceReadable
+
+    if specs and not retry_failed:
+        root = Home(home.expanduser().resolve())
+        if summary := repeat_finished_run(root, specs, config, Path(name).stem):
+            return summary
+    from flows.generate import generate_dataset
 
     try:
         with (
