@@ -1,17 +1,12 @@
 """`maskmill decide`: another threshold without another inference."""
 
-from typing import Annotated
-
 import typer
 
-from flows.cli.console import DEFAULT_HOME, HomeOption, JsonOption, SetOption, print_json
+from flows.cli.console import DEFAULT_HOME, HomeOption, JsonOption, RunOption, SetOption, print_json
 
 
 def decide(
-    run: Annotated[
-        str | None,
-        typer.Argument(metavar="[RUN]", help="Run id or its first digits; default: the latest run."),
-    ] = None,
+    run: RunOption = None,
     changes: SetOption = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,

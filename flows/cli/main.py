@@ -156,15 +156,17 @@ def status(home: HomeOption = DEFAULT_HOME, run: RunOption = None, as_json: Json
     from db.review.summary import summarize_reviews
     from db.runs.queries import latest_run, summarize_run
     from flows.home import existing_context
+    from tasks.browse import run_settings
     from tasks.review.summary import review_rows
 
     with existing_context(home).database.session() as session:
         row = latest_run(session, run)
         summary, reviews = summarize_run(session, row), summarize_reviews(session, row)
+        settings = run_settings(session, row)
     if as_json:
-        print_json(asdict(summary) | {"reviews": asdict(reviews)})
+        print_json(asdict(summary) | {"settings": asdict(settings), "reviews": asdict(reviews)})
         return
-    print_summary(summary, as_json=False)
+    print_summary(summary, as_json=False, settings=str(settings))
     if rows := list(review_rows(reviews)):
         typer.echo("")
         print_table(("review", ""), rows)

@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from db.runs.queries import RunSummary
 
 
-def print_summary(summary: "RunSummary", *, as_json: bool) -> None:
-    """Print what a run found."""
+def print_summary(summary: "RunSummary", *, as_json: bool, settings: str = "") -> None:
+    """Print what a run found; for people, its settings too."""
     if as_json:
         print_json(summary)
         return
     from labeling.text.figures import count_of
     from tasks.run_figures import sentence_of
 
-    typer.echo(f"run {summary.run_id} ({summary.name})")
+    typer.echo(f"run {summary.run_id} ({summary.name})" + (f": {settings}" if settings else ""))
     if summary.counts:
         typer.echo(sentence_of(summary) + "\n")
         print_table(("frames", ""), summary.counts.items())
