@@ -15,6 +15,7 @@ from db.runs.writes import requeue_failed
 from flows.home import whole_path
 from flows.runners.select import check_runner
 from flows.runners.shards import process_shards
+from labeling.segmenters.requirements import choose_preset
 from labeling.sources.content_store import remove_leftovers
 from labeling.sources.titles import run_title
 from labeling.sources.url_policy import refuse_passwords
@@ -32,7 +33,7 @@ from tasks.students.registry import with_registered_student
 
 def _run_name() -> str:
     parameters = runtime.flow_run.parameters
-    preset = parameters.get("name") or ("custom" if parameters.get("config") else "default")
+    preset = parameters.get("name") or ("custom" if parameters.get("config") else choose_preset().name)
     return run_title(parameters.get("sources") or [], preset)
 
 
@@ -48,7 +49,7 @@ def generate_dataset(
 
     Args:
         sources: files, folders, globs, archives, lists, URLs, cameras.
-        config: the run; none: the preset `name`, or `default`.
+        config: the run; none: the preset `name`, or the best one whose parts are installed.
         name: the config's name in summaries and reports.
         home: folder for the database and the images.
         retry_failed: try failed sources and shards of this run again.
@@ -59,7 +60,7 @@ def generate_dataset(
     if not (sources or retry_failed):
         raise ConfigError("no sources: name a file, folder, glob, archive, list, URL or camera")
     refuse_passwords(sources)
-    name = name or ("" if config else "default")
+    name = name or ("" if config else choose_preset().name)
     config = config or load_config(name)
     check_runner(config)
     context = _create_home(home)

@@ -15,6 +15,7 @@ from db.models.core import AgreementRow, DecisionRow, FrameRow, RunRow
 from db.runs.garbage import delete_run
 from db.runs.queries import latest_run, run_models, runs_with_frames, summarize_run
 from db.runs.tracks import count_people
+from labeling.structures.reasons import reason_texts
 from labeling.text.figures import caption_of
 from tasks.execution.context import Context
 
@@ -140,7 +141,7 @@ def draw_frame(context: Context, run_id: str, frame_id: int, out: Path) -> str:
                 f"no frame {frame_id} in run {run_id}: `maskmill frames` lists them; --run names another run"
             )
         if decision.decision == "rejected":
-            reason = "; ".join(decision.reasons) or decision.rule
+            reason = "; ".join(reason_texts(decision.reasons)) or decision.rule
             raise ConfigError(f"frame {frame_id} was rejected ({reason}): it has no masks to show")
         agreement = session.get_one(AgreementRow, (run_id, frame_id))
         caption = caption_of(decision.decision, agreement.iou, [m[0] for m in agreement.mismatches])

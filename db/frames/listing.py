@@ -26,6 +26,7 @@ from db.models.core import (
 from db.sql.reading import select_by_ids
 from labeling.structures.instances import Instance, Keypoints
 from labeling.structures.masks import Mask
+from labeling.structures.reasons import reason_texts
 
 DECISIONS = ("rejected", "easy", "accepted", "review")
 _STREAM_ROWS = 100
@@ -97,7 +98,7 @@ def frame_lines(session: Session, rows: Iterable[Row[Any]]) -> Iterator[FrameLin
             expected_iou=row.expected_iou,
             boundary_iou=row.boundary_iou,
             causes=tuple(cause for cause, *_ in row.mismatches or ()),
-            reasons=tuple(row.reasons),
+            reasons=reason_texts(row.reasons),
             image=row.image,
             people=tuple(person.text for person in people),
         )

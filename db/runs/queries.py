@@ -30,6 +30,7 @@ from db.runs.overview import run_work, video_works
 from db.sql.reading import count_rows, select_by_ids
 from labeling.sources.source import PassedOver
 from labeling.structures.frames import Clip, ImageFile
+from labeling.structures.reasons import reason_texts
 
 FAILED_FRAME = "model_output"
 """Rule of a frame that was rejected because masks made elsewhere cannot be read (labeling.pipeline.OUTPUT_RULE)."""
@@ -276,7 +277,7 @@ def _failed_frames(session: Session, run_id: str) -> Iterator[Failure]:
     )
     for frame, rule, reasons, path, shard_id in session.execute(rows).tuples():
         name = frame.name or f"{(frame.pts_ms or 0) / 1000:g} s"
-        message = str(reasons[0]) if reasons else ""
+        message = next(iter(reason_texts(reasons)), "")
         yield Failure(f"{path} {name}", rule or "", message, retryable=True, shard_id=shard_id, frame=name)
 
 
