@@ -13,7 +13,7 @@ def decide(
 ) -> None:
     """Decide about a run's frames again with other settings, as a new run. Kept predictions are not made again."""
     from flows.cli.next_steps import next_after_run, print_next
-    from flows.cli.summary import print_summary
+    from flows.cli.summary import print_near_identical, print_summary
     from flows.home import existing_context
     from tasks.decide import decide_again
 
@@ -27,4 +27,5 @@ def decide(
         return
     print_summary(decided.summary, as_json=False)
     typer.echo(f"\npredictions: {decided.known} kept from earlier runs, {decided.computed} made now")
+    print_near_identical(home, decided.summary)
     print_next(*next_after_run(decided.summary.counts, home))

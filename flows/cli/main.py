@@ -39,7 +39,7 @@ from flows.cli.console import (
     warn,
 )
 from flows.cli.next_steps import next_after_run, print_next
-from flows.cli.summary import print_summary
+from flows.cli.summary import print_near_identical, print_summary
 
 if TYPE_CHECKING:
     from configs.models import RunConfig
@@ -118,6 +118,7 @@ def run(
         typer.echo("nothing to do: every shard of these sources is already done")
     print_summary(summary, as_json=as_json)
     if not as_json:
+        print_near_identical(home, summary)
         print_next(*next_after_run(summary.counts, home))
     if summary.failures:
         raise typer.Exit(Exit.NOTHING_READ if summary.nothing_was_read else Exit.SOURCES_FAILED)
