@@ -207,7 +207,7 @@ def test_items_come_in_the_requested_order_with_both_models(home: Home) -> None:
     assert [item.frame_id for item in items] == list(run.frames)[::-1]
     assert (items[0].teacher_model, items[0].student_model) == ("planted:teacher", "planted:student")
     assert items[0].title == "planted.mp4, 0:01.0"
-    assert items[0].why == "Please check: student missed 1 person"
+    assert items[0].why == "Please check: two models see different people or outlines"
     assert [one.mask for one in items[0].teacher] == [box_mask(10, 10, 30, 80), box_mask(90, 20, 30, 90)]
 
 
