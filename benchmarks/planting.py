@@ -39,6 +39,7 @@ from labeling.storage.home import Home
 from labeling.structures.agreement import FrameAgreement, Mismatch
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import Mask
+from labeling.structures.reasons import Reason
 from labeling.structures.records import LabeledFrame, LabeledShard
 
 DATABASES = ("sqlite", "postgresql")
@@ -168,7 +169,7 @@ def _compared(rng: np.random.Generator, pts_ms: int, image: str) -> LabeledFrame
         float(rng.uniform(50, 900)),
         "",
         decision,  # type: ignore[arg-type]  # one of the four
-        reasons=("the teacher sees the mirrored image differently",) if decision == "review" else (),
+        reasons=(Reason.of("mirrored_differs", value=0.4, minimum=0.8),) if decision == "review" else (),
         size_hw=SIZE_HW,
         image=image,
         agreement=agreement,

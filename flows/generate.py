@@ -1,6 +1,5 @@
 """The flow that makes a dataset: videos in, hard frames with COCO masks out."""
 
-from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import cast
@@ -11,32 +10,30 @@ from prefect.logging import get_run_logger
 from configs.errors import ConfigError, Interrupted
 from configs.load import load_config
 from configs.models import RunConfig
-from configs.shipped import unused_calibration
 from db.runs.queries import RunSummary, failed_specs, planned_shards
-from db.runs.writes import record_models, requeue_failed, upsert_run
+from db.runs.writes import requeue_failed
 from flows.home import whole_path
 from flows.runners.select import check_runner
 from flows.runners.shards import process_shards
-from labeling.segmenters.factory import forget_models, load_models
-from labeling.segmenters.models import calibration_warning
+from labeling.segmenters.requirements import choose_preset
 from labeling.sources.content_store import remove_leftovers
 from labeling.sources.titles import run_title
 from labeling.sources.url_policy import refuse_passwords
 from labeling.storage.home import Home
-from labeling.trust.promise import describe_shortages
+from tasks.begin import begin_run
 from tasks.close import close_run_task
 from tasks.execution.context import Context, open_context
 from tasks.execution.leases import Lease, cancelled, hold_lease, recover_stale_leases
 from tasks.ingest import ingest_source_task
 from tasks.observability.final_state import final_state
 from tasks.observability.progress import show_progress
-from tasks.observability.publish import describe_run, publish_run
+from tasks.observability.publish import publish_run
 from tasks.students.registry import with_registered_student
 
 
 def _run_name() -> str:
     parameters = runtime.flow_run.parameters
-    preset = parameters.get("name") or ("custom" if parameters.get("config") else "default")
+    preset = parameters.get("name") or ("custom" if parameters.get("config") else choose_preset().name)
     return run_title(parameters.get("sources") or [], preset)
 
 
@@ -52,7 +49,7 @@ def generate_dataset(
 
     Args:
         sources: files, folders, globs, archives, lists, URLs, cameras.
-        config: the run; none: the preset `name`, or `default`.
+        config: the run; none: the preset `name`, or the best one whose parts are installed.
         name: the config's name in summaries and reports.
         home: folder for the database and the images.
         retry_failed: try failed sources and shards of this run again.
@@ -63,7 +60,7 @@ def generate_dataset(
     if not (sources or retry_failed):
         raise ConfigError("no sources: name a file, folder, glob, archive, list, URL or camera")
     refuse_passwords(sources)
-    name = name or ("" if config else "default")
+    name = name or ("" if config else choose_preset().name)
     config = config or load_config(name)
     check_runner(config)
     context = _create_home(home)
@@ -72,7 +69,7 @@ def generate_dataset(
         with hold_lease(context.home, "generate-dataset") as lease:
             recover_stale_leases(context.home)
             remove_leftovers(context.home.videos)
-            _begin_run(context, config, name)  # loads the models first: missing weights are reported at once
+            begin_run(context, config, name)  # loads the models first: missing weights are reported at once
             with context.database.session() as session:
                 sources = sources + (failed_specs(session, config.run_id()) if retry_failed else [])
             return _generate(context, sources, config, lease, retry_failed=retry_failed)
@@ -84,26 +81,6 @@ def _create_home(home: Path) -> Context:
     created = Home(whole_path(home, "home"))
     created.create()
     return open_context(created)
-
-
-def _begin_run(context: Context, config: RunConfig, name: str) -> None:
-    """Load the models, and record the run with their cards; free them if worker processes load their own.
-
-    A run whose models cannot be loaded is not recorded.
-    """
-    models = load_models(config)
-    cards = {role: getattr(models, role).card for role in config.segmenters()}
-    get_run_logger().info(describe_run(config, cards))
-    unfit = (calibration_warning(config, cards["teacher"]), unused_calibration(config))
-    for warning in filter(None, (*unfit, *describe_shortages(config.trust))):
-        get_run_logger().warning(warning)
-    tree = config.model_dump(mode="json")
-    with context.database.transaction() as session:
-        upsert_run(session, config.run_id(), name=name, config=tree, code_version=version("maskmill"))
-        record_models(session, config.run_id(), {role: cards[role] for role in ("teacher", "student")})
-    if config.runner != "threads":
-        del models
-        forget_models()
 
 
 def _generate(

@@ -1,13 +1,17 @@
-"""The flows that send frames to review in Label Studio and take over the annotations, with their tasks."""
+"""The flows that send frames to review in Label Studio and take over the annotations, with their tasks.
+
+Without a permanent Prefect server, `call_flow` runs them without Prefect: no one could watch them.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from prefect import State, Task, flow, task
+from prefect import State, flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.logging import get_run_logger
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_chain, wait_fixed
 
 from configs.errors import DatabaseUnreachable, LabelStudioUnreachable
 from configs.models import Review as Settings
@@ -15,7 +19,9 @@ from db.review.annotations import all_projects, projects_at
 from db.runs.queries import latest_run
 from flows.home import Parameters, Result, complete_if_nothing_to_do, existing_context, whole_path
 from labeling.review.label_studio.credentials import find_credentials
+from labeling.review.label_studio.http import QUICK
 from tasks.execution.context import Context
+from tasks.execution.direct import in_flow_run, run_logger
 from tasks.execution.leases import hold_lease
 from tasks.observability.artifacts import show_reviews
 from tasks.review.connect import connect, secret_from_prefect
@@ -40,23 +46,45 @@ LOCK = "review push or pull"
 """One at a time per database: a pull would take tasks deleted by a push for tasks deleted by a person."""
 
 
+TEMPORARY = (LabelStudioUnreachable, DatabaseUnreachable)
+"""Errors that may pass; a wrong token, for example, does not."""
+
+
 def _may_recover(_task: Any, _run: Any, state: State[Any]) -> bool:
-    """Return whether the failure is temporary; a wrong token, for example, is not."""
-    return isinstance(state.result(raise_on_failure=False), LabelStudioUnreachable | DatabaseUnreachable)
+    return isinstance(state.result(raise_on_failure=False), TEMPORARY)
 
 
 def _review_task(
     name: str, pauses_s: list[float] = PAUSES_S
-) -> Callable[[Callable[Parameters, Result]], Task[Parameters, Result]]:
-    """Make a function a task that is repeated after a temporary failure, with these pauses."""
-    return task(
-        name=name,
-        retries=len(pauses_s),
-        retry_delay_seconds=pauses_s,
-        retry_condition_fn=_may_recover,
-        cache_policy=NO_CACHE,
-        persist_result=False,
-    )
+) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
+    """Make a function a task that is repeated after a temporary failure, with these pauses.
+
+    Outside a flow run it is repeated in the same way, without Prefect.
+    """
+
+    def wrap(work: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+        observed = task(
+            name=name,
+            retries=len(pauses_s),
+            retry_delay_seconds=pauses_s,
+            retry_condition_fn=_may_recover,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+        )(work)
+        repeated = Retrying(
+            retry=retry_if_exception_type(TEMPORARY),
+            stop=stop_after_attempt(1 + len(pauses_s)),
+            wait=wait_chain(*map(wait_fixed, pauses_s or [0.0])),
+            reraise=True,
+        )
+
+        @wraps(work)
+        def step(*args: Parameters.args, **named: Parameters.kwargs) -> Result:
+            return observed(*args, **named) if in_flow_run() else repeated(work, *args, **named)
+
+        return step
+
+    return wrap
 
 
 @flow(name="push-reviews", flow_run_name="push to Label Studio", persist_result=False)
@@ -97,6 +125,7 @@ def pull_reviews(home: Path = Path(".maskmill")) -> PullSummary:
     context = existing_context(whole_path(home, "home"))
     find_credentials(context.home.root, look_up=secret_from_prefect)  # before a task that would fail
     with hold_lease(context.home, "pull-reviews"), context.database.exclusive(LOCK):
+        check_label_studio_task(context)
         pulled = pull_task(context)
         propagated = propagate_task(context)
         score_task(context)
@@ -105,9 +134,9 @@ def pull_reviews(home: Path = Path(".maskmill")) -> PullSummary:
 
 @_review_task("check-label-studio", pauses_s=[])
 def check_label_studio_task(context: Context) -> None:
-    """Connect once without retries, so that a wrong URL or token is reported at once."""
-    with connect(context.home) as connection:
-        get_run_logger().info("Label Studio: %s", connection.name)
+    """Connect once without retries, so that an unreachable server or a wrong token is reported at once."""
+    with connect(context.home, QUICK) as connection:
+        run_logger().info("Label Studio: %s", connection.name)
 
 
 @_review_task("plan-push")
@@ -115,7 +144,7 @@ def plan_push_task(context: Context, run_id: str, settings: Settings, again: boo
     """Run `plan_push`, retried while Label Studio is unreachable."""
     with connect(context.home) as connection:
         plan = plan_push(open_outbox(context, connection, settings), run_id, again=again)
-    get_run_logger().info("%s: %d frames to send", plan.summary.url, sum(map(len, plan.batches)))
+    run_logger().info("%s: %d frames to send", plan.summary.url, sum(map(len, plan.batches)))
     return plan
 
 
@@ -126,9 +155,9 @@ def push_batch_task(context: Context, plan: PushPlan, settings: Settings, frame_
         sent = push_batch(
             Outbox(context, connection, settings, *plan.project), plan.summary.run_id, frame_ids
         )
-    get_run_logger().info("%d of %d frames sent", sent.frames, len(frame_ids))
+    run_logger().info("%d of %d frames sent", sent.frames, len(frame_ids))
     for refused in sent.refused:
-        get_run_logger().warning(refused)
+        run_logger().warning(refused)
     return sent
 
 
@@ -149,7 +178,7 @@ def pull_task(context: Context) -> PullSummary:
             projects = projects_at(session, connection.name)
         pulled = sum_pulls([pull_project(context, connection.server, project) for project in projects])
     for problem in pulled.problems:
-        get_run_logger().warning(problem)
+        run_logger().warning(problem)
     return pulled
 
 
@@ -160,14 +189,14 @@ def propagate_task(context: Context) -> PropagationSummary:
         projects = all_projects(session)
     propagated = propagate_reviews(context, projects)
     for problem in propagated.problems:
-        get_run_logger().warning(problem)
+        run_logger().warning(problem)
     return propagated
 
 
 @_review_task("score-models", pauses_s=[])
 def score_task(context: Context) -> int:
     """Run `score_models`; if anything was scored, show the review results as table artifacts."""
-    if scored := score_models(context):
+    if (scored := score_models(context)) and in_flow_run():
         show_reviews(context)
     return scored
 

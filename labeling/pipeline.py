@@ -28,6 +28,7 @@ from labeling.storage.home import Home
 from labeling.structures.agreement import FrameAgreement
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance
+from labeling.structures.reasons import Reason
 from labeling.structures.records import LabeledFrame, LabeledShard
 from labeling.structures.tracks import ShardTrack
 from labeling.tracking.shard import ShardTracker
@@ -378,7 +379,7 @@ def _rejected_row(frame: Frame | SkippedFrame, rule: str, *reasons: str) -> Labe
         size_hw=frame.size_hw if isinstance(frame, Frame) else None,
         decision="rejected",
         rule=rule,
-        reasons=reasons,
+        reasons=tuple(Reason.of("text", text=reason) for reason in reasons),
     )
 
 

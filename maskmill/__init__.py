@@ -14,6 +14,7 @@ from configs.load import load_config
 from configs.models import RunConfig
 from labeling.refinement.protocol import Refiner
 from labeling.segmenters.protocol import Segmenter
+from labeling.segmenters.requirements import choose_preset
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import Mask
@@ -42,7 +43,7 @@ __all__ = [
 
 def run(
     sources: Sequence[str | Path],
-    config: RunConfig | str = "default",
+    config: RunConfig | str | None = None,
     *,
     home: str | Path = ".maskmill",
     retry_failed: bool = False,
@@ -51,7 +52,7 @@ def run(
 
     Args:
         sources: files, folders, glob patterns, archives, lists, URLs or cameras.
-        config: a config, or the name of a preset or YAML file.
+        config: a config, or the name of a preset or YAML file; none: the best preset whose parts are installed.
         home: folder of the database and the images; created if missing.
         retry_failed: also retry the sources and shards that failed earlier in this run.
 
@@ -73,10 +74,15 @@ def run(
     set_prefect_defaults()
     from flows.cli.temporary_server import temporary_server
     from flows.generate import generate_dataset
+    from labeling.storage.home import Home
+    from tasks.begin import repeat_finished_run
 
-    name = Path(config).stem if isinstance(config, str) else ""
-    run_config = load_config(config) if isinstance(config, str) else config
+    run_config = _config_of(config)
+    name = "" if isinstance(config, RunConfig) else Path(config or choose_preset().name).stem
     specs = [str(source) for source in sources]
+    root = Home(Path(home).expanduser().resolve())
+    if specs and not retry_failed and (finished := repeat_finished_run(root, specs, run_config, name)):
+        return finished
     with temporary_server():
         return generate_dataset(specs, run_config, name=name, home=Path(home), retry_failed=retry_failed)
 
@@ -119,14 +125,14 @@ def export(
 
 
 def evaluate(
-    sets: Path | Mapping[str, Mapping[str, Any]], config: RunConfig | str = "default"
+    sets: Path | Mapping[str, Mapping[str, Any]], config: RunConfig | str | None = None
 ) -> "Evaluation":
     """Compare teacher, student and decisions of a config, and mattes and plates, with ground truth; nothing is stored.
 
     Args:
         sets: sets by name, or a YAML file of them: `images` with `coco` or `masks`; `matte` with `alpha` or `cdnet`;
             `plate` with `background`.
-        config: a config, or the name of a preset or YAML file.
+        config: a config, or the name of a preset or YAML file; none: as for `run`.
 
     Returns:
         IoU, AUROC, precision and recall by set (`sets`), every frame (`frames`), metrics of `mattes` and `plates` by
@@ -145,5 +151,8 @@ def evaluate(
     from configs.load import load_ground_truth
     from tasks.evaluate import evaluate as evaluate_sets
 
-    run_config = load_config(config) if isinstance(config, str) else config
-    return evaluate_sets(load_ground_truth(sets), run_config)
+    return evaluate_sets(load_ground_truth(sets), _config_of(config))
+
+
+def _config_of(config: RunConfig | str | None) -> RunConfig:
+    return config if isinstance(config, RunConfig) else load_config(config or choose_preset().name)

@@ -9,16 +9,34 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from configs.errors import ConfigError
+from configs.models import Agreement
 from db.frames.listing import frame_instances
 from db.models.core import AgreementRow, DecisionRow, FrameRow, RunRow
 from db.runs.garbage import delete_run
-from db.runs.queries import RunSummary, latest_run, runs_with_frames, summarize_run
+from db.runs.queries import latest_run, run_models, runs_with_frames, summarize_run
 from db.runs.tracks import count_people
+from labeling.structures.reasons import reason_texts
 from labeling.text.figures import caption_of
 from tasks.execution.context import Context
 
 MOST_OTHERS = 5
 """Runs that are named where a list is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """The settings of a run that tell it from others: its models and thresholds."""
+
+    teacher: str
+    """Kind and name."""
+    student: str
+    hard_below: float
+    """Frames whose union IoU is below this are hard."""
+    unit: str
+    """What is accepted: `frame` or `person`."""
+
+    def __str__(self) -> str:
+        return f"teacher {self.teacher}, student {self.student}, hard below IoU {self.hard_below:g}, accepts each {self.unit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +55,29 @@ class RunLine:
     hard: int
     people: int
     """People with a track of at least two frames; one who is lost and found again counts twice."""
+    settings: RunSettings
 
 
 def list_runs(session: Session) -> list[RunLine]:
     """Return all runs, last worked on first."""
     runs = session.scalars(select(RunRow).order_by(RunRow.worked_at.desc(), RunRow.id))
-    return [_run_line(run, summarize_run(session, run), count_people(session, run.id)) for run in runs.all()]
+    return [_run_line(session, run) for run in runs.all()]
 
 
-def _run_line(run: RunRow, summary: RunSummary, people: int) -> RunLine:
+def run_settings(session: Session, run: RunRow) -> RunSettings:
+    """Return what tells a run from others. A run that has not begun names the models of its config by their kinds."""
+    models = {role: f"{model.kind}:{model.name}" for role, model in run_models(session, run).items()}
+    kinds = {role: str(run.config.get(role, {}).get("kind", "-")) for role in ("teacher", "student")}
+    agreement, trust = (run.config.get(name, {}) for name in ("agreement", "trust"))
+    return RunSettings(
+        **(kinds | models),
+        hard_below=agreement.get("hard_below", Agreement().hard_below),
+        unit=trust.get("unit", "frame"),
+    )
+
+
+def _run_line(session: Session, run: RunRow) -> RunLine:
+    summary = summarize_run(session, run)
     return RunLine(
         id=run.id,
         name=run.name,
@@ -54,7 +86,8 @@ def _run_line(run: RunRow, summary: RunSummary, people: int) -> RunLine:
         finished=run.finished_at is not None and not summary.shards_pending,
         sampled=summary.counts.get("sampled", 0),
         hard=summary.counts.get("hard", 0),
-        people=people,
+        people=count_people(session, run.id),
+        settings=run_settings(session, run),
     )
 
 
@@ -108,7 +141,7 @@ def draw_frame(context: Context, run_id: str, frame_id: int, out: Path) -> str:
                 f"no frame {frame_id} in run {run_id}: `maskmill frames` lists them; --run names another run"
             )
         if decision.decision == "rejected":
-            reason = "; ".join(decision.reasons) or decision.rule
+            reason = "; ".join(reason_texts(decision.reasons)) or decision.rule
             raise ConfigError(f"frame {frame_id} was rejected ({reason}): it has no masks to show")
         agreement = session.get_one(AgreementRow, (run_id, frame_id))
         caption = caption_of(decision.decision, agreement.iou, [m[0] for m in agreement.mismatches])

@@ -7,11 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from configs.categories import categories_of, require_people
+from configs.categories import PERSON, categories_of
 from configs.errors import ConfigError
 from configs.ground_truth import GroundTruth, LabeledSet, MattedVideo
 from configs.models import RunConfig
 from labeling.datasets.readers.notes import ReaderNotes
+from labeling.evaluation.categories import of_category
 from labeling.evaluation.consecutive_frames import add_errors_over_time
 from labeling.evaluation.evaluate import evaluate_frame
 from labeling.evaluation.frames import EvaluatedFrame, EvaluatedImage, LabeledImage
@@ -119,21 +120,23 @@ class Evaluation:
 def evaluate(sets: Mapping[str, GroundTruth], config: RunConfig) -> Evaluation:
     """Evaluate every labeled image as a run of this config would label it, and every matte and plate; nothing is stored.
 
-    The images of a set are one clip, so a background model learns from all of them. Mattes and plates do not depend on
+    The images of a set are one clip, so a background model learns from all of them. With several categories, each is a set
+    of its own, `SET/CATEGORY`; they are those of the COCO file with the same names. Mattes and plates do not depend on
     the config; without labeled images no model is loaded.
 
     Raises:
         ConfigError: ground truth, a matte or a plate cannot be read, or a set is called `POOLED`.
         ModelError: a segmenter cannot be loaded, or ground truth and image differ in size.
     """
-    require_people(categories_of(config), "evaluate")
     if POOLED in sets:
         raise ConfigError(
             f"a labeled set cannot be called {POOLED!r}, the name of all sets pooled: rename it"
         )
     notes = ReaderNotes()
     labeled = {
-        name: read_labeled(one, notes=notes) for name, one in sets.items() if isinstance(one, LabeledSet)
+        name: _read_by_category(name, one, config, notes)
+        for name, one in sets.items()
+        if isinstance(one, LabeledSet)
     }
     videos = {name: one for name, one in sets.items() if isinstance(one, MattedVideo)}
     # What can fail for a wrong path comes before models are loaded.
@@ -155,13 +158,44 @@ def evaluate(sets: Mapping[str, GroundTruth], config: RunConfig) -> Evaluation:
     )
 
 
-def _evaluate_set(name: str, images: list[LabeledImage], config: RunConfig) -> list[EvaluatedImage]:
+def _read_by_category(
+    name: str, labeled: LabeledSet, config: RunConfig, notes: ReaderNotes
+) -> dict[str, list[LabeledImage]]:
+    """Return the labeled images with the instances of each of the config's categories."""
+    categories = categories_of(config)
+    if categories == (PERSON,):
+        return {PERSON: read_labeled(labeled, notes=notes)}
+    if labeled.coco is None:
+        raise ConfigError(
+            f"{name}: PNG masks have no categories, and the config maps classes to {', '.join(categories)}: give a COCO file"
+        )
+    return {
+        category: read_labeled(
+            labeled if category == PERSON else labeled.model_copy(update={"person_category": (category,)}),
+            notes=notes,
+        )
+        for category in categories
+    }
+
+
+def _evaluate_set(
+    name: str, by_category: Mapping[str, list[LabeledImage]], config: RunConfig
+) -> Iterator[EvaluatedImage]:
+    """Label the images once, and judge each category."""
+    images = next(iter(by_category.values()))
     files = tuple(ImageFile(position, one.path, pts_ms=one.pts_ms) for position, one in enumerate(images))
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
         home.create()
         shard = label_shard(Clip(name, images=files), load_models(config), config, home)
-    pairs = [(images[predicted.key], predicted) for predicted in shard.frames]
-    return add_errors_over_time(
-        [EvaluatedImage(*pair, evaluate_frame(name, *pair, shard.cards)) for pair in pairs]
-    )
+    is_semantic = not shard.cards["student"].gives_instances
+    for category, labeled in by_category.items():
+        set_name = name if len(by_category) == 1 else f"{name}/{category}"
+        rows = [
+            of_category(row, category, config.agreement, student_is_semantic=is_semantic)
+            for row in shard.frames
+        ]
+        pairs = [(labeled[row.key], row) for row in rows]
+        yield from add_errors_over_time(
+            [EvaluatedImage(*pair, evaluate_frame(set_name, *pair, shard.cards)) for pair in pairs]
+        )

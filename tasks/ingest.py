@@ -44,6 +44,7 @@ NOT_THERE = "seconds that the header declares after the last frame: nothing was 
 NOT_FILMED = "seconds between frames, in which nothing was recorded: the camera was off, or its clock jumped"
 MORE_PAGES = "pages after the first of images, or images of animations: save each as a file of its own"
 
+NOT_UTF8 = "images whose names are not UTF-8: rename them"
 TOO_LARGE = "images with more pixels than ingest.max_pixels: raise it, or shrink them"
 
 
@@ -207,6 +208,9 @@ def _ingest_images(work: _Work, fetched: FetchedSource) -> list[str]:
     by_hash: dict[str, tuple[Path, str]] = {}
     too_large = 0
     for path, name in zip(fetched.images, fetched.image_names, strict=True):
+        if f"{path}{name}" != _printable(f"{path}{name}"):
+            work.passed_over.add(fetched.origin.spec, NOT_UTF8, name)
+            continue
         if image_pixels(path) > work.max_pixels:
             work.passed_over.add(fetched.origin.spec, TOO_LARGE, name)
             too_large += 1

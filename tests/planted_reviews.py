@@ -15,6 +15,7 @@ from labeling.review.queue import review_priority
 from labeling.storage.home import Home
 from labeling.structures.instances import Instance, Keypoints, ModelCard
 from labeling.structures.masks import BoolArray, Mask
+from labeling.structures.reasons import Reason
 from labeling.structures.records import LabeledFrame, LabeledShard
 from tasks.execution.context import database_of
 from tests.fakes.images import save_image
@@ -90,7 +91,7 @@ def _labeled(home: Home, position: int, frame: PlantedFrame) -> LabeledFrame:
         sharpness=100.0,
         name="",
         decision=frame.decision,  # type: ignore[arg-type]  # one of the four
-        reasons=("student missed 1 person",) if frame.decision == "review" else (),
+        reasons=(Reason.of("miss", people=1, masks=0),) if frame.decision == "review" else (),
         size_hw=frame.size_hw,
         image=save_image(home, _image(position, frame), quality=80),
         agreement=agreement,

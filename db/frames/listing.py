@@ -27,6 +27,7 @@ from db.sql.reading import select_by_ids
 from labeling.datasets.mask_rows import keypoints_of
 from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask
+from labeling.structures.reasons import reason_texts
 
 DECISIONS = ("rejected", "easy", "accepted", "review")
 _STREAM_ROWS = 100
@@ -98,7 +99,7 @@ def frame_lines(session: Session, rows: Iterable[Row[Any]]) -> Iterator[FrameLin
             expected_iou=row.expected_iou,
             boundary_iou=row.boundary_iou,
             causes=tuple(cause for cause, *_ in row.mismatches or ()),
-            reasons=tuple(row.reasons),
+            reasons=reason_texts(row.reasons),
             image=row.image,
             people=tuple(person.text for person in people),
         )

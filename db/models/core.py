@@ -355,7 +355,7 @@ class DecisionRow(Base):
     expected_iou: Mapped[float | None] = mapped_column(comment="sort key of lists; null: not compared")
     trust: Mapped[float | None] = mapped_column(comment="probability that all masks are right")
     priority: Mapped[float | None] = mapped_column(comment="of a review, 0 to 1; null: not hard")
-    reasons: Mapped[list[Any]] = mapped_column(comment="sentences for annotators")
+    reasons: Mapped[list[Any]] = mapped_column(comment="labeling.structures.reasons: code and values")
     shot_start_ms: Mapped[int] = mapped_column(comment="start of its shot in this run; index of an image")
     image: Mapped[str | None] = mapped_column(comment="path below the home; null: rejected")
     occupancy: Mapped[bytes | None] = mapped_column(comment="16 x 16 float16; null: not hard")

@@ -14,8 +14,9 @@ from labeling.review.label_studio.instructions import explain_to_annotators
 from labeling.review.records import ProposedInstance, ReviewItem
 from labeling.storage.encode import image_key
 from labeling.structures.masks import Mask, union_masks
+from labeling.structures.reasons import Reason
 
-_CARRIED = "the masks were carried from a reviewed frame"
+_CARRIED = Reason.of("carried")
 
 
 def review_items(session: Session, run: RunRow, frame_ids: Sequence[int]) -> list[ReviewItem]:
@@ -37,7 +38,9 @@ def review_items(session: Session, run: RunRow, frame_ids: Sequence[int]) -> lis
             frame_id=frame.id,
             image=image_key(decision.image or ""),
             size_hw=frame.size_hw,
-            why=explain_to_annotators([*decision.reasons, *([_CARRIED] if frame.id in carried else [])]),
+            why=explain_to_annotators(
+                [*map(Reason.from_json, decision.reasons), *([_CARRIED] if frame.id in carried else [])]
+            ),
             title=_title(session, video, frame) + _people(teacher.get(frame.id, ())),
             iou=iou,
             value=carried[frame.id].priority if frame.id in carried else decision.priority or 0.0,

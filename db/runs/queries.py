@@ -30,6 +30,7 @@ from db.runs.overview import run_work, video_works
 from db.sql.reading import count_rows, select_by_ids
 from labeling.sources.source import PassedOver
 from labeling.structures.frames import Clip, ImageFile
+from labeling.structures.reasons import reason_texts
 
 FAILED_FRAME = "model_output"
 """Rule of a frame that was rejected because masks made elsewhere cannot be read (labeling.pipeline.OUTPUT_RULE)."""
@@ -166,6 +167,19 @@ def planned_shards(session: Session, run_id: str) -> list[int]:
     return list(session.scalars(planned.order_by(*in_order())))
 
 
+def is_complete(session: Session, run_id: str) -> bool:
+    """Return whether a run has shards, and all of them are done."""
+    states = set(session.scalars(select(ShardRow.state).where(ShardRow.run_id == run_id).distinct()))
+    return states == {"done"}
+
+
+def specs_read(session: Session, run_id: str) -> set[str]:
+    """Return the specs of the sources of a run that were read."""
+    return {
+        source.spec for source, _ in session.execute(_sources_of(run_id).where(RunSourceRow.state == "ok"))
+    }
+
+
 def shard_progress(session: Session, run_id: str) -> tuple[int, int]:
     """Return the number of shards of a run that are done or failed, and of all."""
     rows = session.execute(
@@ -269,7 +283,7 @@ def _failed_frames(session: Session, run_id: str) -> Iterator[Failure]:
     )
     for frame, rule, reasons, path, shard_id in session.execute(rows).tuples():
         name = frame.name or f"{(frame.pts_ms or 0) / 1000:g} s"
-        message = str(reasons[0]) if reasons else ""
+        message = next(iter(reason_texts(reasons)), "")
         yield Failure(f"{path} {name}", rule or "", message, retryable=True, shard_id=shard_id, frame=name)
 
 

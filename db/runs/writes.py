@@ -412,7 +412,7 @@ def _decision_row(shard: ShardRow, frame: LabeledFrame, grids: Mapping[int, byte
         "expected_iou": frame.agreement.expected_iou if frame.agreement else None,
         "trust": frame.trust,
         "priority": frame.priority,
-        "reasons": list(frame.reasons),
+        "reasons": [reason.to_json() for reason in frame.reasons],
         "shot_start_ms": frame.shot_start_ms,
         "image": frame.image,
         "occupancy": grids.get(fid),

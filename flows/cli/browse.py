@@ -55,12 +55,25 @@ def runs(calling: typer.Context, home: HomeOption = DEFAULT_HOME, as_json: JsonO
 
     with existing_context(home).database.session() as session:
         rows = list_runs(session)
-    columns = ("run", "name", "started (UTC)", "last worked on (UTC)", "", "frames sampled", "hard", "people")
+    columns = (
+        "run",
+        "config",
+        "teacher",
+        "student",
+        "hard below",
+        "last worked on (UTC)",
+        "",
+        "frames",
+        "hard",
+        "people",
+    )
     table = [
         (
             row.id,
             row.name,
-            f"{row.started_at:%Y-%m-%d %H:%M}",
+            row.settings.teacher,
+            row.settings.student,
+            f"{row.settings.hard_below:g}",
             f"{row.worked_at:%Y-%m-%d %H:%M}",
             "finished" if row.finished else "not finished",
             row.sampled,
@@ -181,14 +194,7 @@ def show(
     emit(written, lambda: typer.echo(f"{out}: {caption}"), as_json=as_json)
 
 
-def open_report(
-    run: Annotated[
-        str | None,
-        typer.Argument(metavar="[RUN]", help="Run id or its first digits; default: the latest run."),
-    ] = None,
-    home: HomeOption = DEFAULT_HOME,
-    as_json: JsonOption = False,
-) -> None:
+def open_report(run: RunOption = None, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Write the report of a run into the home and open it in the browser; print its path where there is none."""
     from db.runs.queries import latest_run
     from flows.home import existing_context

@@ -16,6 +16,7 @@ from flows.cli.console import (
     JsonOption,
     RunOption,
     SetOption,
+    chosen_config,
     emit,
     format_cell,
     print_table,
@@ -84,7 +85,7 @@ def calibrate(
             raise ConfigError("--from reviews uses the run's own images: leave out SETS.yaml and --images")
         fit = _fit_on_reviews(home, run, config, changes)
     else:
-        run_config = load_config(config or "default", changes)
+        run_config = load_config(chosen_config(config), changes)
         files = {
             "images": images,
             "coco": coco,

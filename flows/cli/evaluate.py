@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.console import (
-    ConfigOption,
+    AnyConfigOption,
     FiguresOption,
     JsonOption,
     SetOption,
+    chosen_config,
     emit,
     format_cell,
     print_table,
@@ -50,7 +51,7 @@ def evaluate(
     person_category: CategoryOption = None,
     every: EveryOption = 1,
     fps: FpsOption = None,
-    config: ConfigOption = "default",
+    config: AnyConfigOption = None,
     changes: SetOption = None,
     figures: FiguresOption = None,
     report: Annotated[
@@ -64,6 +65,7 @@ def evaluate(
     from tasks.evaluate import evaluate as evaluate_sets
     from tasks.files import write_file
 
+    config = chosen_config(config)
     run_config = load_config(config, changes or [])
     files = {"images": images, "coco": coco, "masks": masks, "mask_encoding": mask_encoding.value, "roi": roi}
     labeled = read_sets(

@@ -39,7 +39,7 @@ from flows.cli.console import (
     warn,
 )
 from flows.cli.next_steps import next_after_run, print_next
-from flows.cli.summary import print_summary
+from flows.cli.summary import print_near_identical, print_summary
 
 if TYPE_CHECKING:
     from configs.models import RunConfig
@@ -118,6 +118,7 @@ def run(
         typer.echo("nothing to do: every shard of these sources is already done")
     print_summary(summary, as_json=as_json)
     if not as_json:
+        print_near_identical(home, summary)
         print_next(*next_after_run(summary.counts, home))
     if summary.failures:
         raise typer.Exit(Exit.NOTHING_READ if summary.nothing_was_read else Exit.SOURCES_FAILED)
@@ -157,17 +158,20 @@ def status(home: HomeOption = DEFAULT_HOME, run: RunOption = None, as_json: Json
     from db.runs.queries import latest_run, summarize_run
     from db.students.rounds import list_rounds
     from flows.home import existing_context
+    from tasks.browse import run_settings
     from tasks.review.summary import review_rows
     from tasks.students.rounds import ROUND_COLUMNS, round_rows
 
     with existing_context(home).database.session() as session:
         row = latest_run(session, run)
         summary, reviews = summarize_run(session, row), summarize_reviews(session, row)
-        rounds = list_rounds(session)
+        rounds, settings = list_rounds(session), run_settings(session, row)
     if as_json:
-        print_json(asdict(summary) | {"reviews": asdict(reviews), "rounds": rounds})
+        print_json(
+            asdict(summary) | {"settings": asdict(settings), "reviews": asdict(reviews), "rounds": rounds}
+        )
         return
-    print_summary(summary, as_json=False)
+    print_summary(summary, as_json=False, settings=str(settings))
     if rows := list(review_rows(reviews)):
         typer.echo("")
         print_table(("review", ""), rows)
@@ -219,8 +223,15 @@ def _call_flow(
 
     from flows.cli.progress import watch_progress
     from flows.cli.temporary_server import exit_on_sigint, temporary_server
-    from flows.generate import generate_dataset
+    from labeling.storage.home import Home
+    from tasks.begin import repeat_finished_run
     from tasks.observability.final_state import NoSourceReadable
+
+    if specs and not retry_failed:
+        root = Home(home.expanduser().resolve())
+        if summary := repeat_finished_run(root, specs, config, Path(name).stem):
+            return summary
+    from flows.generate import generate_dataset
 
     try:
         with (

@@ -17,7 +17,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from configs.errors import DatabaseError
+from configs.errors import DatabaseError, StorageError
 from db.runs.frame_progress import VideoProgress, frame_progress
 from flows.cli.working import Update
 from labeling.runtime.frame_counts import FramesDone, frames_in_progress
@@ -37,7 +37,7 @@ def watch_progress(home: Path, run_id: str, update: Update) -> Iterator[None]:
     def step() -> None:
         if not root.database.exists():
             return
-        with suppress(DatabaseError), open_context(root).database.session() as session:
+        with suppress(DatabaseError, StorageError), open_context(root).database.session() as session:
             videos = frame_progress(session, run_id)
             if videos:
                 update(*describe_progress(videos, frames_in_progress(), rate))

@@ -1,6 +1,7 @@
 """`maskmill review`: corrections by people, through Label Studio."""
 
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -114,19 +115,29 @@ def push(
     as_json: JsonOption = False,
 ) -> None:
     """Send the frames that wait for review, highest priority first. The same command again sends new ones."""
-    from flows.cli.temporary_server import exit_on_sigint, temporary_server
+    from flows.cli.working import working
     from flows.home import existing_home
-    from flows.review import push_reviews
 
     root = existing_home(home).root
     settings = _settings(home, run, changes or [])
-    from flows.cli.working import working
+    with working("sending frames to Label Studio", enabled=not as_json):
+        _require_answer(root)
+        from flows.review import push_reviews
+        from tasks.execution.direct import call_flow
 
-    with working("sending frames to Label Studio", enabled=not as_json), exit_on_sigint(), temporary_server():
-        pushed = push_reviews(root, run or "", settings, again)
+        pushed = call_flow(push_reviews, root, run or "", settings, again)
     emit(pushed, lambda: _print_pushed(pushed), as_json=as_json)
     if pushed.refused:
         raise typer.Exit(Exit.SOURCES_FAILED)
+
+
+def _require_answer(home_root: Path) -> None:
+    """Report a Label Studio that does not answer before slow imports; Prefect may know one that is not known here."""
+    from labeling.review.label_studio.credentials import known_credentials
+    from labeling.review.label_studio.http import require_answer
+
+    if credentials := known_credentials(home_root):
+        require_answer(credentials.url)
 
 
 def _print_pushed(pushed: "PushSummary") -> None:
@@ -170,13 +181,16 @@ def _settings(home: Path, run: str | None, changes: list[str]) -> "Settings":
 @app.command()
 def pull(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Fetch the annotations made since the last pull, and score teacher and student by them."""
-    from flows.cli.temporary_server import exit_on_sigint, temporary_server
     from flows.cli.working import working
     from flows.home import existing_home
-    from flows.review import pull_reviews
 
-    with working("reading annotations", enabled=not as_json), exit_on_sigint(), temporary_server():
-        pulled = pull_reviews(existing_home(home).root)
+    root = existing_home(home).root
+    with working("reading annotations", enabled=not as_json):
+        _require_answer(root)
+        from flows.review import pull_reviews
+        from tasks.execution.direct import call_flow
+
+        pulled = call_flow(pull_reviews, root)
     emit(pulled, lambda: _print_pulled(pulled), as_json=as_json)
     if pulled.problems:
         raise typer.Exit(Exit.SOURCES_FAILED)
@@ -195,13 +209,16 @@ def listen(
     """Pull whenever a webhook of Label Studio reports a change, until Ctrl-C."""
     from flows.home import existing_home
     from flows.review import pull_reviews
+    from tasks.execution.direct import call_flow
     from tasks.review.listen import ListenSettings
     from tasks.review.listen import listen as keep_listening
 
     root = existing_home(home).root
     settings = ListenSettings(host, port, url, every_s)
     with suppress(KeyboardInterrupt):
-        keep_listening(root, settings, pull=pull_reviews, log=typer.echo, report=_print_pulled)
+        keep_listening(
+            root, settings, pull=partial(call_flow, pull_reviews), log=typer.echo, report=_print_pulled
+        )
 
 
 def _print_pulled(pulled: "PullSummary") -> None:

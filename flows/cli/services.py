@@ -7,11 +7,12 @@ import typer
 
 from flows.cli.console import (
     DEFAULT_HOME,
-    ConfigOption,
+    AnyConfigOption,
     HomeOption,
     JsonOption,
     SetOption,
     SourcesArgument,
+    chosen_config,
     emit,
     print_table,
     require_sources,
@@ -42,7 +43,7 @@ NameOption = Annotated[
 
 def serve(
     sources: SourcesArgument = None,
-    config: ConfigOption = "default",
+    config: AnyConfigOption = None,
     changes: SetOption = None,
     home: HomeOption = DEFAULT_HOME,
     name: NameOption = None,
@@ -62,7 +63,7 @@ def serve(
 def deploy(
     pool: PoolOption,
     sources: SourcesArgument = None,
-    config: ConfigOption = "default",
+    config: AnyConfigOption = None,
     changes: SetOption = None,
     home: HomeOption = DEFAULT_HOME,
     name: NameOption = None,
@@ -115,12 +116,13 @@ def _warn_of_missing(sources: list[str], consequence: str) -> None:
 
 
 def _specify(
-    sources: list[str] | None, config: str, changes: list[str] | None, *, name: str | None, home: Path
+    sources: list[str] | None, config: str | None, changes: list[str] | None, *, name: str | None, home: Path
 ) -> "DeploymentSpec":
     from configs.load import load_config
 
-    run_config = load_config(config, changes or [])
     sources = require_sources(sources)
+    config = chosen_config(config)
+    run_config = load_config(config, changes or [])
     from flows.deployment.deployments import DeploymentSpec
 
     return DeploymentSpec(

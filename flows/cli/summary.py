@@ -1,5 +1,6 @@
 """What a run found, printed."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -9,16 +10,37 @@ from flows.cli.console import print_failures, print_json, print_passed_over, pri
 if TYPE_CHECKING:
     from db.runs.queries import RunSummary
 
+WORTH_SAYING = 0.1
+"""Smallest share of near-identical frames that is reported."""
 
-def print_summary(summary: "RunSummary", *, as_json: bool) -> None:
-    """Print what a run found."""
+
+def print_near_identical(home: Path, summary: "RunSummary") -> None:
+    """Say how many of a run's hard frames repeat the one before, and what thins them out; nothing for few of them."""
+    from db.frames.near_identical import count_near_identical
+    from flows.home import existing_context
+
+    hard = summary.counts.get("hard", 0)
+    if not hard:
+        return
+    with existing_context(home).database.session() as session:
+        count = count_near_identical(session, summary.run_id)
+    if count >= WORTH_SAYING * hard:
+        typer.echo(
+            f"\n{count} of {hard} hard frames show people where the hard frame before shows them: reviews skip such frames; "
+            "to leave them out of the dataset too, sample less (--set sampling.every_s=2) or drop near-duplicates "
+            "(--set sampling.max_hash_distance=4)"
+        )
+
+
+def print_summary(summary: "RunSummary", *, as_json: bool, settings: str = "") -> None:
+    """Print what a run found; for people, its settings too."""
     if as_json:
         print_json(summary)
         return
     from labeling.text.figures import count_of
     from tasks.run_figures import sentence_of
 
-    typer.echo(f"run {summary.run_id} ({summary.name})")
+    typer.echo(f"run {summary.run_id} ({summary.name})" + (f": {settings}" if settings else ""))
     if summary.counts:
         typer.echo(sentence_of(summary) + "\n")
         print_table(("frames", ""), summary.counts.items())

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.console import Exit, JsonOption, SetOption, emit, print_table
-from flows.cli.working import working
 
 if TYPE_CHECKING:
     from tasks.synthesize import SynthesisSummary
@@ -37,6 +36,7 @@ def synthesize(
     The same command again continues an interrupted one; with more clips, it adds them.
     """
     from configs.load import load_synthesis
+    from flows.cli.working import working
     from tasks.synthesize import SynthesisOrder, synthesize_clips
 
     settings = load_synthesis(changes or [])

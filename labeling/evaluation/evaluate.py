@@ -38,7 +38,7 @@ def evaluate_frame(
         name=labeled.name,
         people=len(labeled.person_boxes),
         decision=row.decision,
-        reasons=row.reasons,
+        reasons=tuple(map(str, row.reasons)),
         agreement=agreement,
         expected_agreement=expected_agreement,
         student_iou=student,

@@ -17,7 +17,7 @@ from labeling.datasets.readers.masks import read_values, split_labels
 from labeling.datasets.readers.notes import ReaderNotes
 from labeling.evaluation.frames import LabeledImage
 from labeling.sources.file_types import is_image_name, natural_order
-from labeling.structures.images import IMAGE_FORMATS
+from labeling.structures.images import open_image
 from labeling.structures.masks import BoolArray, Mask, union_masks
 
 MOVING = 255
@@ -159,7 +159,7 @@ def read_roi(path: Path) -> BoolArray:
         ConfigError: the image cannot be read.
     """
     try:
-        with Image.open(path, formats=IMAGE_FORMATS) as image:
+        with open_image(path) as image:
             inside: BoolArray = np.asarray(image.convert("L")) > 0
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as exc:
         raise ConfigError(f"roi: {path} cannot be read as an image: {exc}; check the path") from exc

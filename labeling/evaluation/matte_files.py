@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from configs.errors import ConfigError, ModelOutputWrong, SourceError
 from configs.ground_truth import MattedVideo
@@ -18,7 +17,7 @@ from labeling.evaluation.mask_sweep import MASK_THRESHOLD
 from labeling.evaluation.matte_metrics import Alpha
 from labeling.sources.file_types import is_image_name
 from labeling.structures.frames import RgbImage
-from labeling.structures.images import IMAGE_FORMATS
+from labeling.structures.images import open_image
 from labeling.structures.masks import BoolArray
 from labeling.video.images import read_image
 
@@ -171,7 +170,7 @@ def read_alpha(path: Path) -> Alpha:
         ConfigError: it is unreadable, has colors, or has a palette, whose indices are no alpha.
     """
     values = _read_values(path)
-    with Image.open(path, formats=IMAGE_FORMATS) as image:
+    with open_image(path) as image:
         mode = image.mode
     highest = {np.dtype(np.bool_): 1, np.dtype(np.uint8): 255}.get(values.dtype, 65535)
     if mode.startswith("P") or values.min() < 0 or values.max() > highest:

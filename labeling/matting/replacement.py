@@ -11,7 +11,7 @@ from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
 from configs.errors import ConfigError, SourceError
 from labeling.structures.frames import Clip, RgbImage
-from labeling.structures.images import IMAGE_FORMATS, resize_image
+from labeling.structures.images import open_image, resize_image
 from labeling.video.decode import decode_clip
 
 BLUR_SHARE = 0.03
@@ -43,7 +43,7 @@ def open_replacement(background: str) -> Replacement:
             "check the spelling and the path"
         )
     try:
-        with Image.open(path, formats=IMAGE_FORMATS) as image:
+        with open_image(path) as image:
             if not getattr(image, "is_animated", False):
                 upright = ImageOps.exif_transpose(image).convert("RGB")
                 return _Picture(np.asarray(upright))

@@ -9,7 +9,7 @@ from pathlib import Path
 import labeling
 from labeling.segmenters.models import Models, settings_of
 from labeling.segmenters.protocol import BoxSegmenter, Segmenter
-from labeling.storage.predictions import PredictionFiles
+from labeling.storage.predictions import BOXES, PredictionFiles
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import BoxXywh
@@ -76,7 +76,7 @@ class KeptSegmenter:
         self._inner = self._inner.prepare(clip)
         self._files = PredictionFiles(self._folder / clip.video_id)
         self._known = self._files.read(*_key_range(clip))
-        self._box_files = PredictionFiles(self._folder / f"{clip.video_id}-boxes")
+        self._box_files = PredictionFiles(self._folder / f"{clip.video_id}{BOXES}")
         self._known_boxes = self._box_files.read(0, None)
         return self
 

@@ -13,6 +13,7 @@ from labeling.segmenters.protocol import Segmenter
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import Mask, iou_matrix
+from labeling.structures.reasons import Reason
 
 MIN_IOU = 0.3
 """A refined mask that overlaps less with the mask before is another object; the mask before is kept."""
@@ -60,21 +61,20 @@ class RefinedSegmenter:
         return [_mirror_if(frame, people) for frame, people in zip(frames, compared, strict=True)]
 
 
-def describe_unrefined(instances: Sequence[Instance]) -> tuple[str, ...]:
-    """Return, for annotators, why masks of a frame were not refined.
+def describe_unrefined(instances: Sequence[Instance]) -> tuple[Reason, ...]:
+    """Return why masks of a frame were not refined.
 
     >>> from labeling.structures.masks import Mask
     >>> mask = Mask.from_coco({"size": [2, 3], "counts": [2, 3, 1]})
     >>> left = Instance(mask, 0.9, mask.box_xywh, not_refined=("matting: the camera moves by 4.1 px",))
-    >>> describe_unrefined([left])
-    ('not refined by matting: the camera moves by 4.1 px',)
-    >>> describe_unrefined([left, Instance(mask, 0.9, mask.box_xywh)])
-    ('1 of 2 masks not refined by matting: the camera moves by 4.1 px',)
+    >>> print(*describe_unrefined([left]))
+    not refined by matting: the camera moves by 4.1 px
+    >>> print(*describe_unrefined([left, Instance(mask, 0.9, mask.box_xywh)]))
+    1 of 2 masks not refined by matting: the camera moves by 4.1 px
     """
     counts = Counter(reason for instance in instances for reason in instance.not_refined)
-    total = len(instances)
     return tuple(
-        f"not refined by {reason}" if count == total else f"{count} of {total} masks not refined by {reason}"
+        Reason.of("not_refined", text=reason, masks=count, of=len(instances))
         for reason, count in counts.items()
     )
 

@@ -1,5 +1,6 @@
 """Opening of cameras and live streams: FFmpeg connects only to what was checked."""
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -74,6 +75,8 @@ def _open_http(url: str, *, timeout_s: float, allow_link_local: bool) -> Iterato
         waiting: list[HttpFile] = [first]
 
         def open_part(address: str, flags: int, options: dict[str, str]) -> Any:
+            if streams.refusal:  # a second error in one call of FFmpeg would be printed
+                return io.BytesIO()
             return waiting.pop() if waiting else streams.open_entry(address, options)
 
         try:

@@ -42,12 +42,12 @@ def image_key(stored: str) -> str:
 def _original_bytes(path: Path | None) -> tuple[bytes, str] | None:
     if path is None:
         return None
-    from PIL import Image, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
-    from labeling.structures.images import IMAGE_FORMATS
+    from labeling.structures.images import open_image
 
     try:
-        with Image.open(path, formats=IMAGE_FORMATS) as image:
+        with open_image(path) as image:
             suffix = {"JPEG": ".jpg", "PNG": ".png"}.get(image.format or "")
             upright = image.getexif().get(_EXIF_ORIENTATION, 1) in _UPRIGHT
             plain = image.mode in ("L", "RGB")

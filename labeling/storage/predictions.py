@@ -18,6 +18,8 @@ from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask
 
 SUFFIX = ".json.gz"
+BOXES = "-boxes"
+"""After the id of a video: the folder of what was found in given boxes."""
 _PLAIN = tuple(field.name for field in fields(Instance) if field.name != "mask")
 _NESTED = ("box_xywh", "not_refined")
 
@@ -82,7 +84,9 @@ def prediction_files(folder: Path) -> Iterator[PredictionFile]:
         with suppress(FileNotFoundError):  # its writer has just renamed it
             status = path.lstat()
             age_s = time.time() - status.st_mtime
-            yield PredictionFile(path, path.parent.parent.name, path.parent.name, status.st_size, age_s)
+            yield PredictionFile(
+                path, path.parent.parent.name, path.parent.name.removesuffix(BOXES), status.st_size, age_s
+            )
 
 
 def frame_number(key: str) -> int:

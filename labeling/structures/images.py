@@ -1,4 +1,11 @@
-"""Images as arrays: changes of size."""
+"""Images: files that may be opened, and changes of size."""
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -6,11 +13,30 @@ from numpy.typing import NDArray
 
 from labeling.structures.frames import RgbImage
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 SMALLEST_SIDE_PX = 16
 """A smaller image cannot show a person, and networks fail on it."""
 IMAGE_FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow's names of the formats that may be opened. It would start Ghostscript, another program, for an EPS file."""
 THUMBNAIL_WH = (32, 18)
+
+
+@contextmanager
+def open_image(source: Path | bytes, formats: tuple[str, ...] = IMAGE_FORMATS) -> "Iterator[Image]":
+    """Open an image file, or its bytes, for the block: the only place where Pillow opens something.
+
+    Its warnings about size and metadata are not shown. What is not readable raises one of Pillow's errors, here or when
+    the pixels are read: OSError, SyntaxError, ValueError or `Image.DecompressionBombError`.
+    """
+    from PIL import Image
+
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(file, formats=formats) as image:
+            yield image
 
 
 def resize_image(rgb: RgbImage, size_hw: tuple[int, int]) -> RgbImage:

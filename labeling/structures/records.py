@@ -6,6 +6,7 @@ from typing import Literal
 from labeling.structures.agreement import FrameAgreement
 from labeling.structures.frames import frame_key
 from labeling.structures.instances import Instance, ModelCard
+from labeling.structures.reasons import Reason
 from labeling.structures.tracks import ShardTrack
 
 Role = Literal["teacher", "student"]
@@ -23,7 +24,7 @@ class LabeledFrame:
     name: str
     decision: Literal["rejected", "easy", "accepted", "review"]
     rule: str | None = None
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
     size_hw: tuple[int, int] | None = None
     image: str | None = None
     agreement: FrameAgreement | None = None

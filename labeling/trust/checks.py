@@ -14,8 +14,9 @@ from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance
 from labeling.structures.keypoints import share_inside
 from labeling.structures.masks import Mask, flip_mask, iou_matrix, mask_areas, union_masks
+from labeling.structures.reasons import Reason
 from labeling.structures.records import ShardNote
-from labeling.trust.decide import find_still_masks, format_missed, needs_flip, would_accept
+from labeling.trust.decide import find_still_masks, moves_outside, needs_flip, would_accept
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, Evidence, InstanceEvidence
 from labeling.trust.flow_consistency import PreviousFrame, compare_along_motion
 from labeling.trust.second_opinion import SecondOpinionComparer
@@ -73,7 +74,7 @@ class EvidenceCollector:
         if self.config.trust.watches_shots:
             self.static_regions.remember(frame)
 
-    def check_shot(self, pts_ms: int | None, people: Sequence[Instance]) -> tuple[str, ...]:
+    def check_shot(self, pts_ms: int | None, people: Sequence[Instance]) -> tuple[Reason, ...]:
         """Return the doubts that the whole shot raises about a remembered frame; call it at the clip's end.
 
         If some masks of people do not move, missed people are not searched: such masks are no measure of a person's size.
@@ -92,7 +93,7 @@ class EvidenceCollector:
             still = find_still_masks(shares, settings)
             if still or not settings.min_missed_person_size:
                 return still
-            return format_missed(
+            return moves_outside(
                 self.static_regions.find_missed(masks, pts_ms, min_share=settings.min_missed_person_size)
             )
 
@@ -101,14 +102,14 @@ class EvidenceCollector:
         with self.watch.time("evidence"):
             return [self.static_regions.moving_fraction(one.mask, pts_ms) for one in people]
 
-    def find_missed(self, pts_ms: int, people: Sequence[Instance]) -> tuple[str, ...]:
+    def find_missed(self, pts_ms: int, people: Sequence[Instance]) -> tuple[Reason, ...]:
         """Return the doubt about a remembered frame in which something moves outside these masks; call it at the clip's end."""
         minimum = self.config.trust.min_missed_person_size
         if not minimum:
             return ()
         with self.watch.time("evidence"):
             masks = [one.mask for one in people]
-            return format_missed(self.static_regions.find_missed(masks, pts_ms, min_share=minimum))
+            return moves_outside(self.static_regions.find_missed(masks, pts_ms, min_share=minimum))
 
     def notes(self) -> tuple[ShardNote, ...]:
         """Return what was found out about the clip's camera; call it at the clip's end."""

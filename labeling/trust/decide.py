@@ -5,9 +5,10 @@ at most `accept_risk` of bad masks. Without one, a frame is accepted when nothin
 it found a person wherever the student did, all its scores are high, the keypoints lie in the masks, and the
 mirrored image gives the same mask. In both cases further checks, which no calibration knows, may object:
 optical flow from the previous frame, the verifier, and the static regions of the whole shot. Evidence that was
-not measured does not speak against the teacher. The reasons are sentences for annotators.
+not measured does not speak against the teacher. The reasons are codes with values (labeling.structures.reasons).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -16,24 +17,12 @@ from configs.models import Trust
 from labeling.structures.agreement import FrameAgreement, Mismatch
 from labeling.structures.instances import PersonDecision
 from labeling.structures.masks import BoxXywh
-from labeling.text.phrases import (
-    format_masks,
-    format_objects,
-    format_people,
-    format_percent,
-    share_texts_below,
-    texts_below,
-)
+from labeling.structures.reasons import Reason, ReasonCode
 from labeling.trust.evidence import Evidence, SecondOpinion
 from labeling.trust.persons import could_accept, decide_people
 from labeling.trust.scores import predict_trust
 
-_WHY_HARD = {
-    "miss": "the student missed {people}",
-    "split": "the student split {people} into {masks}",
-    "merge": "the student merged {people} into {masks}",
-    "boundary": "the student's outline of {people} is inaccurate",
-}
+_WHY_HARD: tuple[Literal["miss", "split", "merge", "boundary"], ...] = ("miss", "split", "merge", "boundary")
 _Side = Literal["teacher", "student"]
 _SIDES: tuple[_Side, _Side] = ("teacher", "student")
 
@@ -47,7 +36,7 @@ class Decision:
     """
 
     decision: Literal["easy", "accepted", "review"]
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     is_objected: bool = False
     """A check that no calibration knows objected: the frame's trust is not reliable then."""
     people: tuple[PersonDecision, ...] | None = None
@@ -119,7 +108,7 @@ def needs_flip(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -
     return settings.min_flip_iou > 0 and not _find_cheap_doubts(agreement, evidence, settings)
 
 
-def find_still_masks(moving_fractions: Sequence[float | None], settings: Trust) -> tuple[str, ...]:
+def find_still_masks(moving_fractions: Sequence[float | None], settings: Trust) -> tuple[Reason, ...]:
     """Return the doubt about masks that did not move in the whole shot, if any; None: not known."""
     still = [
         fraction
@@ -128,120 +117,108 @@ def find_still_masks(moving_fractions: Sequence[float | None], settings: Trust) 
     ]
     if not still:
         return ()
-    share, minimum = share_texts_below(min(still), settings.min_moving_fraction)
-    subject = "1 mask barely moves" if len(still) == 1 else f"{len(still)} masks barely move"
-    guess = "it may be an object, not a person" if len(still) == 1 else "they may be objects, not people"
-    return (f"{subject} ({share} of its pixels, minimum {minimum}): {guess}",)
+    return (_below("still_masks", min(still), settings.min_moving_fraction, masks=len(still)),)
 
 
-def format_missed(box_xywh: BoxXywh | None) -> tuple[str, ...]:
+def moves_outside(box_xywh: BoxXywh | None) -> tuple[Reason, ...]:
     """Return the doubt about a frame in which something moves outside all masks, if any."""
     if box_xywh is None:
         return ()
     x, y, w, h = (round(side) for side in box_xywh)
-    return (f"something moves where the teacher found no person: {w}x{h} px at ({x}, {y})",)
+    return (Reason.of("moves_outside", x=x, y=y, w=w, h=h),)
 
 
-def format_gaps(tracks: Sequence[int]) -> tuple[str, ...]:
+def track_gaps(tracks: Sequence[int]) -> tuple[Reason, ...]:
     """Return the doubt about a frame without people who are tracked before and after it, if any."""
-    if not tracks:
-        return ()
-    have = "has" if len(tracks) == 1 else "have"
-    return (f"{format_people(len(tracks))} of the frames before and after it {have} no mask in this one",)
+    return (Reason.of("track_gap", people=len(tracks)),) if tracks else ()
 
 
-def _find_distrust(evidence: Evidence, settings: Trust) -> list[str]:
+def _below(code: ReasonCode, value: float, minimum: float, **more: int) -> Reason:
+    """Return a reason with a value that is too low; NaN, which JSON does not have, is none."""
+    return Reason.of(code, value=None if math.isnan(value) else float(value), minimum=minimum, **more)
+
+
+def _find_distrust(evidence: Evidence, settings: Trust) -> list[Reason]:
     """Return why the calibrated trust does not suffice; empty where it does."""
     if settings.calibration is None:
         return []
     trust = predict_trust(evidence, settings.calibration)
     threshold = settings.calibration.threshold(settings.accept_risk)
     if trust is None:
-        return ["the teacher found no person"]
+        return [Reason.of("no_person")]
     if threshold is None:
-        risk, of_frame = format_percent(settings.accept_risk), format_percent(trust.frame)
-        return [f"the calibration has no threshold for a risk of {risk} (trust of this frame: {of_frame})"]
+        return [Reason.of("no_threshold", risk=settings.accept_risk, value=trust.frame)]
     is_complete = evidence.flip_iou is not None or settings.calibration.full is None
     if is_complete and trust.frame >= threshold.trust:
         return []
     if is_complete or trust.frame < threshold.trust:
-        share, minimum = share_texts_below(trust.frame, threshold.trust)
-        return [f"the teacher is right with a probability of {share} (minimum {minimum})"]
-    return [f"the teacher's scores alone do not suffice without the mirrored image ({trust.frame:.2f})"]
+        return [_below("low_trust", trust.frame, threshold.trust)]
+    return [Reason.of("not_mirrored", value=trust.frame)]
 
 
-def _find_cheap_doubts(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> list[str]:
+def _find_cheap_doubts(agreement: FrameAgreement, evidence: Evidence, settings: Trust) -> list[Reason]:
     doubts = []
     extras = _count(agreement.mismatches, "extra", "student")
     if extras:
-        name = format_objects if agreement.category_ious else format_people
-        nothing = "nothing" if agreement.category_ious else "no person"
-        doubts.append(f"the teacher found {nothing} where the student found {name(extras)}")
+        doubts.append(_counted("student_sees_more", agreement, people=extras))
     elif not evidence.instances:
-        doubts.append("the teacher found no person")
+        doubts.append(Reason.of("no_person"))
     unsure = [instance.score for instance in evidence.instances if not instance.score >= settings.min_score]
     if unsure:
-        score, minimum = texts_below(min(unsure), settings.min_score)
-        doubts.append(f"the teacher is unsure: lowest score {score} (minimum {minimum})")
-    outside = _format_keypoints_outside(evidence.keypoints_inside, settings)
-    return [*doubts, f"keypoints lie outside the mask: {outside}"] if outside else doubts
+        doubts.append(_below("low_score", min(unsure), settings.min_score))
+    return [*doubts, *_find_keypoints_outside("keypoints_outside", evidence.keypoints_inside, settings)]
 
 
-def _format_keypoints_outside(inside: float | None, settings: Trust) -> str:
-    """Return the share inside beside its minimum; empty where it is high enough or not known."""
+def _find_keypoints_outside(code: ReasonCode, inside: float | None, settings: Trust) -> list[Reason]:
+    """Return the doubt about the share of keypoints inside the mask, if it is known and too low."""
     if inside is None or inside >= settings.min_keypoints_inside:
-        return ""
-    share, minimum = share_texts_below(inside, settings.min_keypoints_inside)
-    return f"{share} inside (minimum {minimum})"
+        return []
+    return [_below(code, inside, settings.min_keypoints_inside)]
 
 
-def _find_flicker(flip_iou: float | None, settings: Trust) -> list[str]:
+def _find_flicker(flip_iou: float | None, settings: Trust) -> list[Reason]:
     if flip_iou is None or flip_iou >= settings.min_flip_iou:
         return []
-    iou, minimum = texts_below(flip_iou, settings.min_flip_iou)
-    return [f"the mirrored image gives another mask: IoU {iou} (minimum {minimum})"]
+    return [_below("mirrored_differs", flip_iou, settings.min_flip_iou)]
 
 
-def _find_objections(evidence: Evidence, settings: Trust) -> list[str]:
+def _find_objections(evidence: Evidence, settings: Trust) -> list[Reason]:
     found = []
     if evidence.flow_iou is not None and not evidence.flow_iou >= settings.min_flow_iou:
-        iou, minimum = texts_below(evidence.flow_iou, settings.min_flow_iou)
-        found.append(
-            f"the mask jumps: IoU {iou} with the previous frame's mask moved by optical flow (minimum {minimum})"
-        )
+        found.append(_below("mask_jumps", evidence.flow_iou, settings.min_flow_iou))
     coherence = evidence.coherence
     if settings.min_coherence and coherence is not None and not coherence >= settings.min_coherence:
-        iou, minimum = texts_below(coherence, settings.min_coherence)
-        found.append(
-            f"a person's mask changes along the motion: IoU {iou} with that in the previous frame (minimum {minimum})"
-        )
+        found.append(_below("mask_changes", coherence, settings.min_coherence))
     return [*found, *(_find_verifier_doubts(evidence.verifier, settings) if evidence.verifier else ())]
 
 
-def _find_verifier_doubts(opinion: SecondOpinion, settings: Trust) -> list[str]:
+def _find_verifier_doubts(opinion: SecondOpinion, settings: Trust) -> list[Reason]:
     found = []
     if opinion.missed:
-        found.append(f"the teacher found no person where the verifier found {format_people(opinion.missed)}")
+        found.append(Reason.of("verifier_sees_more", people=opinion.missed))
     if opinion.unseen:
-        found.append(f"the verifier found no person where the teacher found {format_people(opinion.unseen)}")
+        found.append(Reason.of("verifier_sees_less", people=opinion.unseen))
     if opinion.iou is not None and not opinion.iou >= settings.min_verifier_iou:
-        iou, minimum = texts_below(opinion.iou, settings.min_verifier_iou)
-        found.append(f"the verifier gives another mask: IoU {iou} (minimum {minimum})")
-    outside = _format_keypoints_outside(opinion.keypoints_inside, settings)
-    return [*found, f"the verifier's keypoints lie outside the mask: {outside}"] if outside else found
+        found.append(_below("verifier_differs", opinion.iou, settings.min_verifier_iou))
+    outside = _find_keypoints_outside("verifier_keypoints_outside", opinion.keypoints_inside, settings)
+    return [*found, *outside]
 
 
-def _explain_hard(agreement: FrameAgreement) -> list[str]:
+def _explain_hard(agreement: FrameAgreement) -> list[Reason]:
     """Return the causes, except extras, which are doubts; then the union IoU."""
     people, masks = ({c: _count(agreement.mismatches, c, side) for c in _WHY_HARD} for side in _SIDES)
-    name = format_objects if agreement.category_ious else format_people
     found = [
-        text.format(people=name(people[cause]), masks=format_masks(masks[cause]))
-        for cause, text in _WHY_HARD.items()
+        _counted(cause, agreement, people=people[cause], masks=masks[cause])
+        for cause in _WHY_HARD
         if people[cause]
     ]
-    shares = ", ".join(f"{category} {iou:.2f}" for category, iou in agreement.category_ious)
-    return [*found, f"student and teacher overlap with IoU {shares or f'{agreement.iou:.2f}'}"]
+    shares = {"categories": list(map(list, agreement.category_ious))} if agreement.category_ious else {}
+    return [*found, Reason.of("overlap", value=agreement.iou, **shares)]
+
+
+def _counted(code: ReasonCode, agreement: FrameAgreement, **counts: int) -> Reason:
+    """Return a reason about people; about objects where the models have other categories."""
+    return Reason.of(code, **counts, **({"are_objects": True} if agreement.category_ious else {}))
 
 
 def _count(mismatches: Sequence[Mismatch], cause: str, side: _Side) -> int:

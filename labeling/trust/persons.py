@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from configs.calibration import Calibration, PersonCalibration, PersonStep
 from configs.models import Trust
 from labeling.structures.instances import PersonDecision
-from labeling.text.phrases import format_people, format_percent, share_texts_below
+from labeling.structures.reasons import Reason
 from labeling.trust.evidence import Evidence
 from labeling.trust.found import predict_found
 from labeling.trust.promise import chosen_step
@@ -26,8 +26,8 @@ class PeopleDecision:
     """In the order of the evidence."""
     found: float | None
     """Probability that the teacher found every person; None: not known, which is no doubt."""
-    doubts: tuple[str, ...]
-    """Why not all persons are accepted, in sentences for annotators; empty: the frame can be accepted."""
+    doubts: tuple[Reason, ...]
+    """Why not all persons are accepted; empty: the frame can be accepted."""
     is_all_found: bool
 
 
@@ -36,7 +36,7 @@ def decide_people(evidence: Evidence, settings: Trust) -> PeopleDecision:
     whole, calibration = _calibrations(settings)
     trust = predict_trust(evidence, whole)
     if trust is None:
-        return PeopleDecision((), None, ("the teacher found no person",), is_all_found=False)
+        return PeopleDecision((), None, (Reason.of("no_person"),), is_all_found=False)
     found = predict_found(evidence, calibration)
     is_all_found = found is None or found >= settings.min_found
     people: list[PersonDecision] = []
@@ -84,20 +84,14 @@ def _calibrations(settings: Trust) -> tuple[Calibration, PersonCalibration]:
     return settings.calibration, settings.calibration.persons
 
 
-def _describe_doubtful(doubtful: Sequence[float], people: int) -> list[str]:
+def _describe_doubtful(doubtful: Sequence[float], people: int) -> list[Reason]:
     """Return the doubt about persons, given by their trust."""
     if not doubtful:
         return []
-    share = format_percent(min(doubtful))
-    if len(doubtful) == people:
-        return [f"{format_people(people)} may be wrong (lowest probability of being right {share})"]
-    return [f"{len(doubtful)} of {people} people may be wrong (lowest probability of being right {share})"]
+    return [Reason.of("doubtful_people", doubtful=len(doubtful), people=people, value=min(doubtful))]
 
 
-def _describe_missing(found: float | None, settings: Trust, is_all_found: bool) -> list[str]:
+def _describe_missing(found: float | None, settings: Trust, is_all_found: bool) -> list[Reason]:
     if is_all_found or found is None:
         return []
-    share, minimum = share_texts_below(found, settings.min_found)
-    return [
-        f"a person may be missing: every person is found with a probability of {share} (minimum {minimum})"
-    ]
+    return [Reason.of("person_missing", value=found, minimum=settings.min_found)]

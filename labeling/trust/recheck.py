@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from configs.categories import PERSON
 from labeling.review.queue import review_priority
 from labeling.structures.instances import Instance
+from labeling.structures.reasons import Reason
 from labeling.structures.records import LabeledFrame
-from labeling.trust.decide import find_still_masks, format_gaps
+from labeling.trust.decide import find_still_masks, track_gaps
 
 if TYPE_CHECKING:
     from labeling.trust.checks import EvidenceCollector
@@ -26,7 +27,7 @@ def recheck_people(
     `missing_tracks` are the people whom `labeling.trust.track_gaps` misses in it.
     """
     settings = evidence.config.trust
-    gaps = format_gaps(missing_tracks)
+    gaps = track_gaps(missing_tracks)
     if row.pts_ms is None or not settings.watches_shots:
         return _decide_again(row, still=(), missed=gaps) if gaps else row
     fractions = evidence.moving_fractions(row.pts_ms, row.teacher)
@@ -48,7 +49,9 @@ def _ignore(row: LabeledFrame, is_still: Sequence[bool]) -> LabeledFrame:
     return replace(row, teacher=teacher)
 
 
-def _decide_again(row: LabeledFrame, *, still: tuple[str, ...], missed: tuple[str, ...]) -> LabeledFrame:
+def _decide_again(
+    row: LabeledFrame, *, still: tuple[Reason, ...], missed: tuple[Reason, ...]
+) -> LabeledFrame:
     """Accept the frame if no person waits for review, none may be missing, and some are accepted."""
     people = [one for one in row.teacher if one.decision is not None]
     accepted, doubtful = _count(people, "accepted"), len(people) - _count(people, "accepted")

@@ -2,10 +2,9 @@
 
 import struct
 import sys
-import warnings
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from PIL import Image, ImageOps
 
 from configs.errors import NotAVideo, SourceNotFound, SourceUnreachable, UnsupportedVideo
 from labeling.structures.frames import LumaImage, RgbImage
-from labeling.structures.images import IMAGE_FORMATS, SMALLEST_SIDE_PX
+from labeling.structures.images import SMALLEST_SIDE_PX, open_image
 from labeling.video.luma import shrunk_wh
 
 Levels = tuple[int, int]
@@ -74,10 +73,8 @@ def read_image(path: Path, levels: Levels | None = None) -> RgbImage:
     if not path.is_file():
         raise SourceNotFound(f"{path} is not a file: check the name")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about metadata and size; an unreadable image raises
-            with Image.open(path, formats=IMAGE_FORMATS) as image:
-                rgb = _to_rgb(ImageOps.exif_transpose(image), levels)
+        with open_image(path) as image:
+            rgb = _to_rgb(ImageOps.exif_transpose(image), levels)
     except _UNREADABLE as exc:
         if isinstance(exc, OSError) and exc.errno:
             raise SourceUnreachable(
@@ -99,7 +96,7 @@ def find_levels(paths: Sequence[Path]) -> Levels | None:
     """
     used: list[tuple[float, float]] = []
     for path in paths[:: max(1, -(-len(paths) // SAMPLED_IMAGES))]:
-        with suppress(*_UNREADABLE), _header_of(path) as image:
+        with suppress(*_UNREADABLE), open_image(path) as image:
             if image.mode.startswith("I"):
                 used.append(_used_levels(_sixteen_bits(image)))
     return _join_levels(used) if used else None
@@ -107,7 +104,7 @@ def find_levels(paths: Sequence[Path]) -> Levels | None:
 
 def count_images(path: Path) -> int:
     """Return the number of images in a file: pages, or images of an animation. 1 for an unreadable file."""
-    with suppress(*_UNREADABLE), _header_of(path) as image:
+    with suppress(*_UNREADABLE), open_image(path) as image:
         return int(getattr(image, "n_frames", 1))
     return 1
 
@@ -115,21 +112,12 @@ def count_images(path: Path) -> int:
 def image_pixels(path: Path) -> int:
     """Return width times height by the header alone; 0 for an unreadable file, which fails when it is read."""
     try:
-        with _header_of(path) as image:
+        with open_image(path) as image:
             return image.width * image.height
     except Image.DecompressionBombError:
         return sys.maxsize  # Pillow refuses by itself what is too large for any setting
     except _UNREADABLE:
         return 0
-
-
-@contextmanager
-def _header_of(path: Path) -> Iterator[Image.Image]:
-    """Open an image without Pillow's warnings about its size and metadata."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(path, formats=IMAGE_FORMATS) as image:
-            yield image
 
 
 def _join_levels(used: Sequence[tuple[float, float]]) -> Levels:

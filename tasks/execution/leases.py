@@ -107,17 +107,21 @@ def hold_lease(home: Home, flow: str) -> Iterator[Lease]:
     database, host = database_of(home), f"{socket.gethostname()}, process {os.getpid()}"
     lease_id = flow_run.id or uuid.uuid4().hex
     lease = Lease(lease_id, home, flow, host, identify_process(), is_watched=has_server())
-    with database.exclusive(_lock(lease.id)):
-        with database.transaction() as session:
-            register_lease(session, lease.id, **lease.row)
-        heartbeats = threading.Thread(target=_send_heartbeats, args=(lease,), name="heartbeats", daemon=True)
-        heartbeats.start()
-        try:
-            yield lease
-        finally:
-            lease.end()
-            heartbeats.join(HEARTBEAT_S)  # it may be waiting for a server that does not answer
-    database.remove_free_lock(_lock(lease.id))
+    try:
+        with database.exclusive(_lock(lease.id)):
+            with database.transaction() as session:
+                register_lease(session, lease.id, **lease.row)
+            heartbeats = threading.Thread(
+                target=_send_heartbeats, args=(lease,), name="heartbeats", daemon=True
+            )
+            heartbeats.start()
+            try:
+                yield lease
+            finally:
+                lease.end()
+                heartbeats.join(HEARTBEAT_S)  # it may be waiting for a server that does not answer
+    finally:
+        database.remove_free_lock(_lock(lease.id))
 
 
 def cancelled(error: Interrupted) -> Any:

@@ -10,6 +10,7 @@ from configs.errors import LabelStudioRefused
 from configs.models import Review as Settings
 from labeling.review.label_studio.client import LabelStudioClient
 from labeling.review.label_studio.credentials import find_credentials
+from labeling.review.label_studio.http import DEFAULT_RETRY_POLICY, RetryPolicy
 from labeling.review.label_studio.instructions import instructions
 from labeling.review.label_studio.project import BEST_FIRST, label_config
 from labeling.review.label_studio.s3_storage import S3Keys, bucket_of, find_s3_keys
@@ -45,12 +46,16 @@ class LabelStudioConnection:
 
 
 def secret_from_prefect(name: str) -> str | None:
-    """Return a secret from the environment, or else from Prefect's Secret block of that name.
+    """Return a secret from the environment, or else from the Secret block of that name on a permanent Prefect server.
 
     The blocks are `maskmill-label-studio-url` and `maskmill-label-studio-api-key`.
     """
     if (value := read_variable(name)) is not None:
         return value
+    from tasks.observability.best_effort import has_server
+
+    if not has_server():
+        return None
     from prefect.blocks.system import Secret
 
     try:
@@ -61,10 +66,10 @@ def secret_from_prefect(name: str) -> str | None:
 
 
 @contextmanager
-def connect(home: Home) -> Iterator[LabelStudioConnection]:
+def connect(home: Home, retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY) -> Iterator[LabelStudioConnection]:
     """Connect to the home's Label Studio, or to the team's, and check that it answers."""
     access = find_credentials(home.root, look_up=secret_from_prefect)
-    with LabelStudioClient(access.url, access.token) as server:
+    with LabelStudioClient(access.url, access.token, retry_policy=retry_policy) as server:
         server.check()
         name = LOCAL if access.local else server.url
         yield LabelStudioConnection(server, name, access.local, find_s3_keys(secret_from_prefect))

@@ -14,7 +14,9 @@ from configs.load import load_config, load_tree, validate_config
 from configs.shipped import unused_calibration
 from configs.trees import PRESETS
 from flows.cli.main import app
+from flows.cli.services import _specify
 from labeling.segmenters import requirements
+from maskmill import _config_of
 
 ONNX_STUDENT = "student: {kind: onnx, path: student.onnx, input_hw: [256, 256]}\n"
 
@@ -108,6 +110,7 @@ def test_a_calibration_that_fits_and_is_not_used_is_a_warning(tmp_path: Path) ->
     assert not unused_calibration(load_config(bare, ["teacher.tiles=3"])), "it fits no other settings"
 
 
+@pytest.mark.slow  # imports the flows
 @pytest.mark.parametrize(
     ("installed", "gpu", "chosen"),
     [
@@ -123,6 +126,8 @@ def test_the_best_installed_preset_is_chosen(
     monkeypatch.setattr(requirements, "_is_installed", installed.__contains__)
     monkeypatch.setattr(requirements, "_has_gpu", lambda: gpu)
     assert requirements.choose_preset().name == chosen
+    assert _config_of(None) == load_config(chosen)
+    assert _specify(["a.mp4"], None, None, name=None, home=Path()).name == chosen
 
 
 @pytest.mark.slow

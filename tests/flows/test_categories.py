@@ -1,5 +1,6 @@
 """A network of two classes, from images to a COCO file with two categories."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from pycocotools.coco import COCO
 from sqlalchemy import select
 
 from configs.errors import ConfigError
-from configs.load import validate_config
+from configs.load import load_ground_truth, validate_config
 from configs.models import RunConfig
 from db.models.core import AgreementRow, DecisionRow, FrameRow, InstanceRow
 from flows.generate import generate_dataset
 from labeling.storage.home import Home
+from labeling.structures.reasons import reason_texts
 from tasks.evaluate import evaluate
 from tasks.execution.context import close_databases, database_of, open_context
 from tasks.export import ExportOrder, write_dataset
@@ -86,7 +88,7 @@ def test_two_classes_become_two_categories_with_an_agreement_of_each(tmp_path: P
         "p1.png": ("accepted", [["cat", 0.0], ["person", 1.0]]),
         "p2.png": ("easy", None),
     }
-    assert rows[1].reasons == [
+    assert list(reason_texts(rows[1].reasons)) == [
         "the student missed 1 object",
         "student and teacher overlap with IoU cat 0.00, person 1.00",
     ]
@@ -109,5 +111,44 @@ def test_two_classes_become_two_categories_with_an_agreement_of_each(tmp_path: P
     write_dataset(context, str(tmp_path / "yolo"), ExportOrder("yolo-seg", decisions=("accepted", "easy")))
     lines = [line for path in (tmp_path / "yolo/labels").iterdir() for line in path.read_text().splitlines()]
     assert sorted(line.split()[0] for line in lines) == ["0", "0", "0", "1"]
-    with pytest.raises(ConfigError, match="evaluate handles people only, and the config maps classes to cat"):
-        evaluate({}, config)
+
+
+def _annotation(number: int, image: int, category: int, place: tuple[slice, slice]) -> dict[str, Any]:
+    rows, columns = place
+    box = [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start]
+    left, top, right, bottom = columns.start, rows.start, columns.stop, rows.stop
+    polygon = [left, top, right, top, right, bottom, left, bottom]
+    return {
+        "id": number, "image_id": image, "category_id": category, "bbox": box, "segmentation": [polygon],
+        "area": box[2] * box[3], "iscrowd": 0,
+    }  # fmt: skip
+
+
+def test_each_category_is_evaluated_as_a_set_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for number in range(2):
+        Image.fromarray(paint(number, with_cat=number == 1)).save(tmp_path / "images" / f"p{number}.png")
+    truth = {
+        "images": [{"id": n, "file_name": f"p{n}.png", "width": HW[1], "height": HW[0]} for n in range(2)],
+        "categories": [{"id": 4, "name": "person"}, {"id": 9, "name": "cat"}],
+        "annotations": [_annotation(n, n, 4, PERSON) for n in range(2)] + [_annotation(2, 1, 9, CAT)],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    sets = load_ground_truth({"mine": {"images": tmp_path / "images", "coco": tmp_path / "truth.json"}})
+    found = evaluate(sets, configured(tmp_path))
+    by_set = {
+        name: (one.with_people, round(one.teacher_iou or 0, 3), round(one.student_iou or 0, 3))
+        for name, one in found.sets.items()
+    }
+    assert by_set == {"mine/person": (2, 1, 1), "mine/cat": (1, 1, 0), "all": (3, 1, 0.667)}
+    assert {(f.dataset, f.name): f.agreement for f in found.frames if f.name == "p1.png"} == {
+        ("mine/person", "p1.png"): pytest.approx(1),
+        ("mine/cat", "p1.png"): pytest.approx(0, abs=1e-6),
+    }
+    masks = load_ground_truth({"mine": {"images": tmp_path / "images", "masks": tmp_path / "images"}})
+    with pytest.raises(ConfigError, match=r"PNG masks have no categories.* cat: give a COCO file"):
+        evaluate(masks, configured(tmp_path))
+    truth["categories"][1]["name"] = "dog"
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    with pytest.raises(ConfigError, match="dog"):
+        evaluate(sets, configured(tmp_path))

@@ -21,8 +21,10 @@ from db.runs.queries import latest_run, planned_shards
 from db.runs.writes import ShardRange, plan_shards, upsert_run
 from flows.cli.main import app
 from labeling.storage.home import Home
+from tasks.begin import repeat_finished_run
 from tasks.doctor import CheckResult, verdict
 from tasks.execution.context import Context, close_databases, open_context
+from tasks.execution.prefect_compat.temporary_server import _servers
 from tasks.ingest import ingest_spec
 from tasks.label import process_shard
 from tests.conftest import ROOT
@@ -205,6 +207,35 @@ def test_a_dry_run_says_what_would_be_read_and_writes_nothing(context: Context, 
     fresh = json.loads(maskmill(*words, "--home", "elsewhere", "--json").stdout)
     assert fresh["seconds"] is None
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.slow
+def test_a_run_that_is_done_is_closed_without_a_prefect_server(context: Context, tmp_path: Path) -> None:
+    config = scripted()
+    run = make_run(context, config)
+    (tmp_path / "scripted.yaml").write_text(json.dumps(config.model_dump(mode="json")))
+    done = maskmill("run", "video.mp4", "--config", "scripted.yaml")
+    assert "nothing to do" in done.stdout
+    assert not _servers
+    with context.database.session() as session:
+        row = session.get_one(RunRow, run)
+        assert row.finished_at is not None
+        assert (row.name, row.counts["compared"]) == ("scripted", 4)
+
+
+def test_a_run_is_not_done_while_its_sources_have_something_new(context: Context, tmp_path: Path) -> None:
+    config, sources = scripted(), tmp_path / "clips"
+    sources.mkdir()
+    (tmp_path / "video.mp4").rename(sources / "a.mp4")
+    run = make_run(context, config, source="clips")
+    found = repeat_finished_run(context.home, ["clips"], config, "good")
+    assert found
+    assert (found.run_id, found.shards_worked, found.shards_done, found.videos_given) == (run, 0, 1, 1)
+    write_numbered_video(sources / "b.mp4", fps=Fraction(10), frames=12, size_hw=(160, 240))
+    assert repeat_finished_run(context.home, ["clips"], config, "good") is None, "a new file"
+    (sources / "b.mp4").replace(sources / "a.mp4")
+    assert repeat_finished_run(context.home, ["clips"], config, "good") is None, "new content"
+    assert repeat_finished_run(context.home, ["clips"], scripted(batch=2), "good") is None, "another run"
 
 
 LOADED = """

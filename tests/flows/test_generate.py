@@ -78,7 +78,7 @@ def test_a_low_score_of_the_teacher_sends_to_review_with_the_reason(video: Path,
     with database_of(Home(home.resolve())).session() as session:
         decisions = session.scalars(select(DecisionRow)).all()
     assert {d.decision for d in decisions} == {"review"}
-    assert all("0.40 (minimum 0.70)" in d.reasons[0] for d in decisions)
+    assert [d.reasons[0] for d in decisions] == [{"code": "low_score", "value": 0.4, "minimum": 0.7}] * 6
 
 
 def test_an_export_has_the_masks_of_the_teacher(video: Path, home: Path, tmp_path: Path) -> None:

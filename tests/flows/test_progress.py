@@ -2,15 +2,19 @@
 
 import os
 import time
+from pathlib import Path
+from threading import Event
 
 import pytest
 
+from configs.errors import DiskFull
 from db.runs.frame_progress import VideoProgress, frame_progress
 from flows.cli import working as working_module
-from flows.cli.progress import FrameRate, describe_progress
+from flows.cli.progress import FrameRate, describe_progress, watch_progress
 from flows.cli.working import working
 from labeling.runtime.frame_counts import FramesDone, frames_in_progress
 from labeling.runtime.native_output import without_lines
+from labeling.storage.home import Home
 from tasks.execution.context import Context
 from tests.flows.test_first_hour import context, make_run, scripted  # noqa: F401 - a fixture
 
@@ -40,6 +44,21 @@ def test_the_database_gives_frames_by_source(workplace: Context) -> None:
         (found,) = frame_progress(session, run)
     assert (found.title, found.done, found.hard, found.expected) == ("video.mp4", 4, 4, 4)
     assert not frames_in_progress()
+
+
+def test_a_full_disk_is_reported_by_the_run_and_not_by_its_progress(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = Event()
+
+    def open_on_a_full_disk(_home: Home) -> Context:
+        tried.set()
+        raise DiskFull("no room left")
+
+    monkeypatch.setattr("flows.cli.progress.open_context", open_on_a_full_disk)
+    Home(tmp_path).database.touch()
+    with watch_progress(tmp_path, "run", lambda *_: None):  # an error of its thread would fail this test
+        assert tried.wait(10)
 
 
 @pytest.fixture

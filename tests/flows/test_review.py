@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from sqlalchemy import select
 
 from configs.errors import AlreadyRunning, LabelStudioDenied
@@ -23,6 +24,8 @@ from labeling.review.label_studio.credentials import TOKEN_VARIABLE, URL_VARIABL
 from labeling.review.label_studio.project import PROPOSED
 from labeling.storage.home import Home
 from tasks.execution.context import database_of
+from tasks.execution.direct import call_flow
+from tasks.execution.prefect_compat.temporary_server import _servers
 from tasks.review.pull import PullSummary
 from tasks.review.push import PushSummary
 from tests.planted_reviews import PlantedFrame, PlantedRun, box_mask, person_frames, plant_run
@@ -445,3 +448,15 @@ def test_frames_in_another_project_are_reported_and_sent_here_on_request(desk: D
     assert (pushed.sent, pushed.elsewhere) == (0, 2)
     pushed = desk.push(project=other, again=True)
     assert (pushed.sent, pushed.elsewhere) == (2, 0)
+
+
+def test_push_and_pull_work_without_prefect(desk: Desk) -> None:
+    run = plant_run(desk.home, person_frames(2))
+    with temporary_settings({PREFECT_API_URL: None}):
+        pushed = call_flow(push_reviews, desk.home.root, run.id, desk.settings, False)
+        assert (pushed.sent, pushed.open) == (2, 2)
+        desk.submit(run.frames[0], desk.regions(run.frames[0]))
+        assert call_flow(pull_reviews, desk.home.root).changed == 1
+        assert call_flow(pull_reviews, desk.home.root).changed == 0
+    assert not _servers, "a temporary server was started"
+    assert desk.states() == {run.frames[0]: "reviewed", run.frames[1]: "open"}

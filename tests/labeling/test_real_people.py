@@ -43,7 +43,7 @@ def test_the_network_of_keypoints_is_a_second_opinion(shared: Path, tmp_path: Pa
     home.create()
     objected = label_street(shared, home, "trust.min_verifier_iou=0.999")
     assert objected.decision == "review"
-    assert objected.reasons[0].startswith("the verifier gives another mask: IoU 0.")
+    assert str(objected.reasons[0]).startswith("the verifier gives another mask: IoU 0.")
     agreed = label_street(shared, home, "trust.min_verifier_iou=0.7")
     assert (agreed.decision, len(agreed.teacher)) == ("accepted", 2)
 

@@ -75,7 +75,7 @@ def test_a_calibration_learns_from_the_score_and_a_run_uses_it(images: Path) -> 
     assert found.sets["all"].accepting.precision == 1.0
     assert found.sets["all"].accepting.accepted == 48
     doubtful = next(frame for frame in found.frames if frame.decision == "review")
-    assert doubtful.reasons[0].startswith("the teacher is right with a probability of ")
+    assert str(doubtful.reasons[0]).startswith("the teacher is right with a probability of ")
     assert doubtful.trust is not None
     assert doubtful.trust < 0.5
 

@@ -96,7 +96,7 @@ def test_what_decides_nothing_is_refused(context: Context, tmp_path: Path) -> No
 @pytest.mark.slow
 def test_the_command_prints_the_new_run(context: Context, tmp_path: Path) -> None:
     old = make_run(context, config_of(tmp_path), source=str(tmp_path / "video.mp4"))
-    words = ["decide", old[:6], "--set", LOWER, "--home", str(context.home.root)]
+    words = ["decide", "--run", old[:6], "--set", LOWER, "--home", str(context.home.root)]
     done = CliRunner().invoke(app, words)
     assert "kept from earlier runs, 0 made now" in done.stdout, done.output
     again = CliRunner().invoke(app, [*words, "--json"])

@@ -290,6 +290,7 @@ def test_predictions_stay_for_models_and_videos_of_runs_and_others_go(home: Home
     plant_run(home, person_frames(2))
     teacher = model_key(CARDS["teacher"])
     needed = keep_prediction(home, teacher, VIDEO, days=100)
+    in_boxes = keep_prediction(home, teacher, f"{VIDEO}-boxes", days=100)
     other_model = keep_prediction(home, "0123456789abcdef", VIDEO, days=20)
     gone_video = keep_prediction(home, teacher, "cd" * 32, days=2)
     fresh = keep_prediction(home, teacher, "ef" * 32, days=0.5)
@@ -300,7 +301,7 @@ def test_predictions_stay_for_models_and_videos_of_runs_and_others_go(home: Home
     assert not gone_video.parent.exists()
     assert [file.exists() for file in (needed, other_model, fresh)] == [True, True, True]
     assert collect_garbage(open_context(home), Ages(runs=10), delete=True).predictions == 1
-    assert [file.exists() for file in (needed, other_model, fresh)] == [True, False, True]
+    assert [file.exists() for file in (needed, in_boxes, other_model, fresh)] == [True, True, False, True]
 
 
 def test_predictions_of_a_deleted_run_go_with_it(home: Home) -> None:

@@ -1,5 +1,6 @@
 """Shards of videos and image sets, and the stored metadata of their sources."""
 
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,7 @@ from sqlalchemy import func, select
 from configs.load import load_config
 from configs.models import Ingest, Sampling
 from db.frames.listing import source_of
-from db.models.core import PassedOverRow, SourceRow, VideoRow
+from db.models.core import ImageRow, PassedOverRow, SourceRow, VideoRow
 from db.runs.queries import failed_specs, latest_run, summarize_run
 from db.runs.writes import ShardRange, upsert_run
 from labeling.storage.home import Home
@@ -142,6 +143,20 @@ def test_a_title_in_a_list_takes_precedence_over_the_page_on_retry(home: Home, t
         site.pages["/page.mp4"] = send_file(encode_numbers(range(20)))
         [found] = retry(home)
     assert credits(home) == {found.videos[0]: ("Mine", "CC0")}
+
+
+def test_an_image_whose_name_is_not_utf_8_is_passed_over(home: Home, tmp_path: Path) -> None:
+    write_images(tmp_path / "images", 1, 2)
+    folder = os.fsencode(tmp_path / "images")
+    os.rename(folder + b"/p2.png", folder + b"/caf\xe9.png")  # noqa: PTH104  # a name of bytes
+    ingested = ingest_spec(open_context(home), str(tmp_path / "images"), RUN, CONFIG)
+    assert (len(ingested.videos), ingested.failed) == (1, ())
+    with database_of(home).session() as session:
+        (found,) = session.scalars(select(PassedOverRow))
+        assert session.scalar(select(func.count()).select_from(ImageRow)) == 1
+    assert (found.reason, found.count, found.examples) == (
+        "images whose names are not UTF-8: rename them", 1, ["caf?.png"],
+    )  # fmt: skip
 
 
 @pytest.mark.slow

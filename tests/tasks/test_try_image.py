@@ -56,8 +56,8 @@ def test_one_bad_mask_costs_one_frame_which_is_named(tmp_path: Path) -> None:
     shard = label(tmp_path, configured(tmp_path), 5)
     assert {row.name: row.rule for row in shard.frames if row.rule} == {"p3.jpg": "model_output"}
     (bad,) = (row for row in shard.frames if row.rule)
-    assert "student: masks_folder: " in bad.reasons[0]
-    assert "p3.png: the mask is 80x50 px, its frame 80x60" in bad.reasons[0]
+    assert "student: masks_folder: " in str(bad.reasons[0])
+    assert "p3.png: the mask is 80x50 px, its frame 80x60" in str(bad.reasons[0])
     assert shard.counts["rejected:model_output"] == 1
     assert shard.counts["easy"] == 4
 

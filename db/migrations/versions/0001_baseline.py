@@ -232,7 +232,7 @@ sa.Table(
     sa.Column("expected_iou", sa.Float, comment="sort key of lists; null: not compared"),
     sa.Column("trust", sa.Float, comment="probability that all masks are right"),
     sa.Column("priority", sa.Float, comment="of a review, 0 to 1; null: not hard"),
-    sa.Column("reasons", _LIST, nullable=False, comment="sentences for annotators"),
+    sa.Column("reasons", _LIST, nullable=False, comment="labeling.structures.reasons: code and values"),
     sa.Column(
         "shot_start_ms",
         sa.BigInteger,

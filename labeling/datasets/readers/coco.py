@@ -22,6 +22,7 @@ from labeling.datasets.readers.coco_geometry import (
     resolve_turned_size,
 )
 from labeling.datasets.readers.notes import ReaderNotes, RecordFault, ReportFault
+from labeling.structures.images import open_image
 from labeling.structures.instances import COCO_KEYPOINTS, Instance, Keypoints
 from labeling.structures.masks import BoxXywh, Mask, fill_box, union_masks
 
@@ -304,7 +305,7 @@ def locate_image(images: Path, file_name: str) -> Path | None:
 def upright_size(path: Path) -> tuple[int, int] | None:
     """Return height and width with the EXIF orientation applied, from the file's header; None: not readable."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             width, height = image.size
             is_turned = image.getexif().get(_ORIENTATION) in _TURNED
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):

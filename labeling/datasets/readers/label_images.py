@@ -9,7 +9,7 @@
 | levels of gray, CDnet's grays, no pixel of 0 | refused |
 """
 
-import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from configs.errors import ModelOutputWrong
+from labeling.structures.images import IMAGE_FORMATS, open_image
 from labeling.structures.masks import BoolArray
 
 VOID = 255
@@ -62,7 +63,7 @@ class LabelImage:
         return self.kind not in _PLAIN
 
 
-def read_label_image(content: bytes, *, origin: str, formats: tuple[str, ...] | None = None) -> LabelImage:
+def read_label_image(content: bytes, *, origin: str, formats: tuple[str, ...] = IMAGE_FORMATS) -> LabelImage:
     """Read an image of masks and decide what its values mean; see the table at the top of this file.
 
     Raises:
@@ -77,14 +78,20 @@ def read_label_image(content: bytes, *, origin: str, formats: tuple[str, ...] | 
     return LabelImage(found.labels, f"{kind}: {found.kind}" if kind else found.kind)
 
 
-def _open(content: bytes, origin: str, formats: tuple[str, ...] | None) -> Image.Image:
+def _open(content: bytes, origin: str, formats: tuple[str, ...]) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(content), formats=formats)
-        image.load()
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as exc:
-        kind = f"{formats[0]} image" if formats else "image"
-        raise ModelOutputWrong(f"{origin}: not a readable {kind}: {exc}") from exc
-    return image
+        with open_image(content, formats) as image:
+            image.load()
+            return image
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as exc:
+        raise unreadable_image(origin, formats, exc) from exc
+
+
+def unreadable_image(origin: str, formats: Sequence[str], exc: Exception) -> ModelOutputWrong:
+    """Return the error for bytes that Pillow cannot read; its own words are left out where they only name an object."""
+    kind = "image" if formats is IMAGE_FORMATS else f"{formats[0]} image"
+    detail = "" if isinstance(exc, UnidentifiedImageError) else f": {exc}"
+    return ModelOutputWrong(f"{origin}: not a readable {kind}{detail}")
 
 
 def _values_of(image: Image.Image, origin: str) -> tuple[NDArray[Any], bool, str]:

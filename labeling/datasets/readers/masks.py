@@ -1,15 +1,15 @@
 """PNG masks made elsewhere, read as instances: label images and probability maps."""
 
-import io
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from configs.errors import ModelOutputWrong
-from labeling.datasets.readers.label_images import read_label_image
+from labeling.datasets.readers.label_images import read_label_image, unreadable_image
+from labeling.structures.images import IMAGE_FORMATS, open_image
 from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask, check_size
 from labeling.structures.probability_maps import make_instance
@@ -53,14 +53,13 @@ def read_probability_png(
     return [make_instance(inside, probability[inside], mask_threshold=mask_threshold)] if inside.any() else []
 
 
-def read_values(content: bytes, *, origin: str, formats: tuple[str, ...] | None = None) -> NDArray[Any]:
+def read_values(content: bytes, *, origin: str, formats: tuple[str, ...] = IMAGE_FORMATS) -> NDArray[Any]:
     """Return the values of an image with one value per pixel, HxW: palette indices, gray, or equal channels."""
     try:
-        with Image.open(io.BytesIO(content), formats=formats) as image:
+        with open_image(content, formats) as image:
             values, mode = np.asarray(image), image.mode
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as exc:
-        kind = f"{formats[0]} image" if formats else "image"
-        raise ModelOutputWrong(f"{origin}: not a readable {kind}: {exc}") from exc
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as exc:
+        raise unreadable_image(origin, formats, exc) from exc
     if mode in _VALUES:
         return values
     channels = values[..., :1] if mode == "LA" else values[..., :3]

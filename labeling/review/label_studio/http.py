@@ -18,6 +18,7 @@ import httpx
 from pydantic_core import to_json
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from configs.environment import LABEL_STUDIO_URL
 from configs.errors import (
     LabelStudioDenied,
     LabelStudioError,
@@ -30,7 +31,6 @@ TESTED_SDK = "2.1"
 """Version for which the tests check the private API."""
 MAX_DETAIL = 300
 """Characters of the server's explanation in a message."""
-_CONNECT_LIMIT_S = 10.0
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 Upload = tuple[str, tuple[str, bytes]]
@@ -50,9 +50,13 @@ class RetryPolicy:
     first_pause_s: float = 0.5
     """Between attempts; doubled each time."""
     longest_pause_s: float = 8.0
+    connect_s: float = 10.0
+    """Time limit for a connection."""
 
 
 DEFAULT_RETRY_POLICY = RetryPolicy()
+QUICK = RetryPolicy(timeout_s=10, attempts=1, connect_s=3)
+"""To find out at once whether a server is there; a busy one needs seconds for its first response."""
 
 
 class Connection:
@@ -70,11 +74,8 @@ class Connection:
             before_sleep=before_sleep_log(_log, logging.INFO),
             reraise=True,
         )
-        self._http = httpx.Client(
-            timeout=httpx.Timeout(self._timeout_s, connect=min(self._timeout_s, _CONNECT_LIMIT_S)),
-            trust_env=address.host not in _LOOPBACK,  # a proxy cannot reach our loopback address
-            event_hooks={"response": [self._check_status]},
-        )
+        self._http = _open_client(address, retry_policy)
+        self._http.event_hooks = {"response": [self._check_status]}
         with self._translated_errors():
             self._headers = make_authenticator(f"{self.url}/", token, self._http)
 
@@ -136,16 +137,8 @@ class Connection:
             yield
         except LabelStudioError:
             raise
-        except httpx.TimeoutException as exc:
-            raise LabelStudioUnreachable(
-                f"Label Studio at {self.url} did not answer within {self._timeout_s:g} s: check whether it is "
-                "busy, or raise the time limit"
-            ) from exc
         except httpx.HTTPError as exc:
-            raise LabelStudioUnreachable(
-                f"Label Studio at {self.url} cannot be reached ({type(exc).__name__}: {exc}): "
-                "start it (`maskmill review up`), or check its URL"
-            ) from exc
+            raise _unreachable(self.url, exc, self._timeout_s) from exc
         except sdk_errors() as exc:
             # The SDK itself reports an expired token. ValueError: the response is not JSON.
             if getattr(exc, "status_code", None) == HTTPStatus.UNAUTHORIZED:
@@ -189,6 +182,40 @@ class Connection:
                 "enable legacy tokens in Organization > API Tokens Settings"
             )
         raise LabelStudioDenied(f"{problem}: it is wrong, expired or revoked; {new_token}")
+
+
+def require_answer(url: str) -> None:
+    """Check that some server answers at a URL. It needs no token, and not the second that the SDK's import takes.
+
+    Raises:
+        LabelStudioUnreachable: no server answers, or the URL is not valid.
+    """
+    address = _parse_url(url)
+    with _open_client(address, QUICK) as http:
+        try:
+            http.get(address)
+        except httpx.HTTPError as exc:
+            raise _unreachable(str(address).rstrip("/"), exc, QUICK.timeout_s) from exc
+
+
+def _open_client(address: httpx.URL, retry_policy: RetryPolicy) -> httpx.Client:
+    connect_s = min(retry_policy.timeout_s, retry_policy.connect_s)
+    return httpx.Client(
+        timeout=httpx.Timeout(retry_policy.timeout_s, connect=connect_s),
+        trust_env=address.host not in _LOOPBACK,  # a proxy cannot reach our loopback address
+    )
+
+
+def _unreachable(url: str, exc: httpx.HTTPError, timeout_s: float) -> LabelStudioUnreachable:
+    if isinstance(exc, httpx.TimeoutException) and not isinstance(exc, httpx.ConnectTimeout):
+        return LabelStudioUnreachable(
+            f"Label Studio at {url} did not answer within {timeout_s:g} s: check whether it is busy, or raise the "
+            "time limit"
+        )
+    return LabelStudioUnreachable(
+        f"Label Studio at {url} cannot be reached ({str(exc) or type(exc).__name__}): start it (`maskmill review up`), "
+        f"or check {LABEL_STUDIO_URL.name}"
+    )
 
 
 def _parse_url(text: str) -> httpx.URL:

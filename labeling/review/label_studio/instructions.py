@@ -1,10 +1,18 @@
 """What annotators read: the labeling instructions of a project, and why a frame needs a review in their words."""
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from configs.models import Review
+from labeling.structures.reasons import (
+    Reason,
+    ReasonCode,
+    Values,
+    guess_about_still,
+    name_instances,
+    place_text,
+)
+from labeling.text.phrases import format_masks, share_texts_below
 
 _INSTRUCTIONS = """<h3>What to do</h3>
 <p>Each {label} should have one mask, in a color of its own, that covers all of the {label} and nothing else.
@@ -24,49 +32,51 @@ brush (B), or remove with the eraser (E). While nothing is selected, the brush p
 <p>Of two annotations of the same image, the one with a star counts: click the star beside the better one.</p>
 """
 
-_PROBABLY_WRONG_BELOW = 20
-"""Per cent."""
-_MISSED_REGION = re.compile(r"something moves where the teacher found no person: (?P<place>.*)")
-_LIKELY = re.compile(r"the teacher is right with a probability of (?P<share>[^ ]+ %) .*")
-_MISSING = re.compile(r"the teacher found no person where the (?:student|verifier) found (?P<people>.*)")
-_EXTRA = re.compile(r"the verifier found no person where the teacher found (?P<people>.*)")
+_PROBABLY_WRONG_BELOW = 0.2
 
-_IN_OTHER_WORDS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
-    (_LIKELY, lambda found: _how_sure(found["share"])),
-    (_MISSING, lambda found: f"{found['people']} may be missing"),
-    (_EXTRA, lambda found: f"masks of {found['people']} may show something else"),
-    (_MISSED_REGION, lambda found: f"something moves outside the masks, {found['place']}"),
-    (re.compile(r"the teacher found no person"), lambda _: "people may be missing"),
-    (
-        re.compile(r"the teacher(?: is unsure|'s scores).*|the calibration .*"),
-        lambda _: "the model is unsure",
-    ),
-    (
-        re.compile(r"(?P<masks>.*) barely moves? \(.*\): (?P<guess>.*)"),
-        lambda found: f"{found['masks']} barely moved in the video: {found['guess']}",
-    ),
-    (re.compile(r"(the verifier's )?keypoints lie outside.*"), lambda _: "a part of a person may be missing"),
-    (
-        re.compile(r"the (mirrored image|verifier) gives another mask.*"),
-        lambda _: "the outlines are uncertain",
-    ),
-    (
-        re.compile(r"(the mask jumps|a person's mask changes).*"),
-        lambda _: "a mask differs from the image before",
-    ),
-    (
-        re.compile(r"the masks were carried .*"),
-        lambda _: "the masks come from a reviewed image near this one",
-    ),
-    (re.compile(r"the student .*|student and teacher .*"), lambda _: ""),
-)
-"""Reasons of decisions, and what they mean to an annotator, who knows neither teacher nor student."""
+_UNSURE = "the model is unsure"
+_OUTLINES = "the outlines are uncertain"
+_PART_MISSING = "a part of a person may be missing"
+_OTHER_BEFORE = "a mask differs from the image before"
+_CAUSES = frozenset({"miss", "split", "merge", "boundary", "overlap"})
+"""Of a disagreement between the models, which an annotator does not know."""
 
 
-def _how_sure(share: str) -> str:
-    """Say what a probability of the masks, such as `12 %`, means."""
-    is_low = float(share.removesuffix("%")) < _PROBABLY_WRONG_BELOW
-    return f"the masks are {'probably wrong' if is_low else 'uncertain'} (right with a chance of {share})"
+def _say(text: str) -> Callable[[Values], str]:
+    return lambda _: text
+
+
+def _how_sure(values: Values) -> str:
+    share = values["value"]
+    shown, _ = share_texts_below(share, values["minimum"])
+    judged = "probably wrong" if share < _PROBABLY_WRONG_BELOW else "uncertain"
+    return f"the masks are {judged} (right with a chance of {shown})"
+
+
+def _still(values: Values) -> str:
+    return f"{format_masks(values['masks'])} barely moved in the video: {guess_about_still(values)}"
+
+
+_WORDS: Mapping[ReasonCode, Callable[[Values], str]] = {
+    "no_person": _say("people may be missing"),
+    "student_sees_more": lambda values: f"{name_instances(values)} may be missing",
+    "verifier_sees_more": lambda values: f"{name_instances(values)} may be missing",
+    "verifier_sees_less": lambda values: f"masks of {name_instances(values)} may show something else",
+    "low_score": _say(_UNSURE),
+    "no_threshold": _say(_UNSURE),
+    "not_mirrored": _say(_UNSURE),
+    "low_trust": _how_sure,
+    "keypoints_outside": _say(_PART_MISSING),
+    "verifier_keypoints_outside": _say(_PART_MISSING),
+    "mirrored_differs": _say(_OUTLINES),
+    "verifier_differs": _say(_OUTLINES),
+    "mask_jumps": _say(_OTHER_BEFORE),
+    "mask_changes": _say(_OTHER_BEFORE),
+    "still_masks": _still,
+    "moves_outside": lambda values: f"something moves outside the masks, {place_text(values)}",
+    "carried": _say("the masks come from a reviewed image near this one"),
+}
+"""What a reason means to an annotator, who knows neither teacher nor student."""
 
 
 def instructions(settings: Review) -> str:
@@ -74,22 +84,23 @@ def instructions(settings: Review) -> str:
     return _INSTRUCTIONS.format(label=escape(settings.label))
 
 
-def explain_to_annotators(reasons: Sequence[str]) -> str:
+def explain_to_annotators(reasons: Sequence[Reason]) -> str:
     """Return one line that says what to look for; the causes of disagreement between the models are left out.
 
-    >>> explain_to_annotators(["the teacher is unsure: lowest score 0.48 (minimum 0.70)", "the student missed 1 person"])
+    >>> missed = Reason.of("miss", people=1, masks=0)
+    >>> explain_to_annotators([Reason.of("low_score", value=0.48, minimum=0.7), missed])
     'Please check: the model is unsure'
-    >>> explain_to_annotators(["the student missed 1 person"])
+    >>> explain_to_annotators([missed])
     'Please check: two models see different people or outlines'
     """
-    explained = [text for reason in reasons if (text := _in_other_words(reason))]
+    explained = [_in_other_words(reason) for reason in reasons if reason.code not in _CAUSES]
     return "Please check: " + (
         "; ".join(dict.fromkeys(explained)) or "two models see different people or outlines"
     )
 
 
-def _in_other_words(reason: str) -> str:
-    for pattern, words in _IN_OTHER_WORDS:
-        if found := pattern.fullmatch(reason):
-            return words(found)
-    return reason.replace("the teacher", "the model").replace("the student", "another model")
+def _in_other_words(reason: Reason) -> str:
+    """Return the words for annotators; other reasons, such as texts of older versions, keep theirs."""
+    if words := _WORDS.get(reason.code):
+        return words(reason.values)
+    return str(reason).replace("the teacher", "the model").replace("the student", "another model")

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from configs.models import Review as Settings
 from db.frames.dataset import REVIEWED, dataset_frames
-from db.models.core import RunRow
+from db.models.core import InstanceRow, RunRow
 from db.models.review import AnnotationRow, ConsensusRow, ModelScoreRow, ReviewRow
 from db.review.annotations import FrameAnnotations, SentFrame, store_annotations
 from db.review.items import proposed_instances, review_items
@@ -207,7 +207,7 @@ def test_items_come_in_the_requested_order_with_both_models(home: Home) -> None:
     assert [item.frame_id for item in items] == list(run.frames)[::-1]
     assert (items[0].teacher_model, items[0].student_model) == ("planted:teacher", "planted:student")
     assert items[0].title == "planted.mp4, 0:01.0"
-    assert items[0].why == "Please check: student missed 1 person"
+    assert items[0].why == "Please check: two models see different people or outlines"
     assert [one.mask for one in items[0].teacher] == [box_mask(10, 10, 30, 80), box_mask(90, 20, 30, 90)]
 
 
@@ -242,3 +242,22 @@ def test_a_dataset_has_area_and_box_of_predicted_corrected_and_drawn_masks(home:
         (30 * 90, (90, 20, 30, 90)),
     ]
     assert people[1].box_xywh == (3, 4, 50, 6)
+
+
+def test_a_corrected_person_keeps_its_track_and_a_drawn_one_has_none(home: Home) -> None:
+    run = plant_run(home, person_frames(1))
+    with database_of(home).transaction() as session:
+        session.execute(
+            update(InstanceRow).where(InstanceRow.role == "teacher").values(track_id=InstanceRow.rank + 5)
+        )
+        shown = proposed_instances(session, run.id, run.frames)[run.frames[0]]
+    corrected = ReviewedInstance(box_mask(12, 10, 30, 80), "prediction-changed", shown[0].id)
+    drawn = ReviewedInstance(box_mask(90, 20, 30, 90), "manual", None)
+    word = ReviewedFrame(run.frames[0], 1, 1, "ann", "corrected", (corrected, drawn), 5.0, NOON, NOON)
+    store(home, run, run.frames[0], word, settings=Settings())
+    with database_of(home).session() as session:
+        (frame,) = dataset_frames(session, run.id, home, decisions=[REVIEWED])
+    assert [(one.origin, one.track_id) for one in frame.instances] == [
+        ("prediction-changed", 5),
+        ("manual", None),
+    ]

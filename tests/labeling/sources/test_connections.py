@@ -75,6 +75,18 @@ def test_no_redirect_or_playlist_leads_to_a_refused_address(
     assert metadata.requests == []
 
 
+def test_two_refused_parts_are_one_error_and_print_nothing(
+    site: Site, metadata: Site, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sound = f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="a",URI="{metadata.url("/a.m3u8")}"'
+    stream = f'#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO="a"\n{metadata.url("/v.m3u8")}'
+    site.pages["/cam"] = send_file(f"#EXTM3U\n{sound}\n{stream}\n".encode(), kind=M3U8)
+    _, failed = record(site.url("/cam"), tmp_path, ONCE)
+    assert isinstance(failed, UnsupportedVideo)
+    assert metadata.requests == []
+    assert "Traceback" not in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("target", ["file:///etc/hostname", "ftp://127.0.0.1/x", "tcp://127.0.0.1:1/x"])
 def test_playlists_and_redirects_name_http_only(site: Site, tmp_path: Path, target: str) -> None:
     site.pages["/cam"] = in_turn(playlist("#EXTINF:2,", target), redirect(target))

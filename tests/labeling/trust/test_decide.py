@@ -56,10 +56,16 @@ def test_a_frame_on_which_both_agree_is_easy() -> None:
     assert decision_of([], []) == Decision("easy", ())
 
 
+def said(decision: Decision) -> tuple[str, tuple[str, ...]]:
+    """Return a decision with its reasons in words."""
+    return decision.decision, tuple(map(str, decision.reasons))
+
+
 def test_a_hard_frame_with_a_sure_teacher_is_accepted() -> None:
     result = decision_of([instance(LEFT, score=0.7)], [])
-    assert result == Decision(
-        "accepted", ("the student missed 1 person", "student and teacher overlap with IoU 0.00")
+    assert said(result) == (
+        "accepted",
+        ("the student missed 1 person", "student and teacher overlap with IoU 0.00"),
     )
 
 
@@ -67,7 +73,7 @@ def test_the_lowest_score_must_be_high() -> None:
     teacher = [instance(LEFT, score=0.9), instance(RIGHT, score=0.43)]
     result = decision_of(teacher, [])
     assert result.decision == "review"
-    assert result.reasons == (
+    assert tuple(map(str, result.reasons)) == (
         "the teacher is unsure: lowest score 0.43 (minimum 0.70)",
         "the student missed 2 people",
         "student and teacher overlap with IoU 0.00",
@@ -87,7 +93,7 @@ def test_the_mirrored_image_must_give_the_same_mask(flip_iou: float, decision: s
 
 def test_a_flickering_mask_is_named_with_both_values() -> None:
     result = decision_of([instance(LEFT)], [], Signs(flip_iou=0.62))
-    assert result.reasons[0] == "the mirrored image gives another mask: IoU 0.62 (minimum 0.80)"
+    assert str(result.reasons[0]) == "the mirrored image gives another mask: IoU 0.62 (minimum 0.80)"
 
 
 @pytest.mark.parametrize(("inside", "decision"), [(0.9, "accepted"), (0.89, "review"), (math.nan, "review")])
@@ -97,7 +103,7 @@ def test_the_keypoints_must_lie_in_the_mask(inside: float, decision: str) -> Non
 
 def test_keypoints_outside_are_named_with_both_values() -> None:
     result = decision_of([instance(LEFT)], [], Signs(keypoints_inside=0.7))
-    assert result.reasons[0] == "keypoints lie outside the mask: 70 % inside (minimum 90 %)"
+    assert str(result.reasons[0]) == "keypoints lie outside the mask: 70 % inside (minimum 90 %)"
 
 
 def test_missing_evidence_does_not_speak_against_the_teacher() -> None:
@@ -113,7 +119,7 @@ def test_a_mask_that_changes_along_the_motion_objects_only_if_the_check_is_on(is
     assert decide(agreement, evidence, replace_trust(calibrated, 0.0)).decision == "accepted"
     objected = decide(agreement, evidence, replace_trust(calibrated, 0.5))
     assert objected.is_objected
-    assert objected.reasons[0] == (
+    assert str(objected.reasons[0]) == (
         "a person's mask changes along the motion: IoU 0.42 with that in the previous frame (minimum 0.50)"
     )
     for values in ([0.5, 0.9], [None, 0.9], [None, None]):
@@ -156,7 +162,7 @@ def test_an_objection_keeps_a_trusted_frame_from_being_accepted(
     agreement, evidence = compare(teacher, []), known(teacher, GOOD)
     assert would_accept(agreement, evidence, settings)
     objected = decide(agreement, replace(evidence, **sign), settings)
-    assert (objected.decision, objected.reasons[0], objected.is_objected) == ("review", reason, True)
+    assert (objected.decision, str(objected.reasons[0]), objected.is_objected) == ("review", reason, True)
     fine = replace(evidence, flow_iou=0.5, verifier=SecondOpinion(0.7, keypoints_inside=0.9))
     assert decide(agreement, fine, settings).decision == "accepted"
 
@@ -164,9 +170,9 @@ def test_an_objection_keeps_a_trusted_frame_from_being_accepted(
 def test_a_teacher_that_found_no_person_is_not_trusted() -> None:
     result = decision_of([], [RIGHT])
     assert result.decision == "review"
-    assert result.reasons[0] == "the teacher found no person where the student found 1 person"
+    assert str(result.reasons[0]) == "the teacher found no person where the student found 1 person"
     assert (
-        decision_of([], [LEFT, RIGHT]).reasons[0]
+        str(decision_of([], [LEFT, RIGHT]).reasons[0])
         == "the teacher found no person where the student found 2 people"
     )
 
@@ -174,7 +180,7 @@ def test_a_teacher_that_found_no_person_is_not_trusted() -> None:
 def test_a_sure_teacher_that_missed_one_person_is_not_trusted() -> None:
     result = decision_of([instance(LEFT, score=1.0)], [RIGHT])
     assert result.decision == "review"
-    assert result.reasons == (
+    assert tuple(map(str, result.reasons)) == (
         "the teacher found no person where the student found 1 person",
         "the student missed 1 person",
         "student and teacher overlap with IoU 0.00",
@@ -186,14 +192,15 @@ def test_a_teacher_that_found_no_person_where_a_semantic_student_found_a_speck_i
     speck[50, 50] = True
     agreement = compare_instances([], instances([speck]), (100, 100), Agreement(), student_is_semantic=True)
     result = decide(agreement, Evidence(), SETTINGS)
-    assert result == Decision(
-        "review", ("the teacher found no person", "student and teacher overlap with IoU 0.00")
+    assert said(result) == (
+        "review",
+        ("the teacher found no person", "student and teacher overlap with IoU 0.00"),
     )
 
 
 def test_a_score_that_is_not_a_number_is_a_doubt() -> None:
     assert (
-        decision_of([instance(LEFT, score=math.nan)], []).reasons[0]
+        str(decision_of([instance(LEFT, score=math.nan)], []).reasons[0])
         == "the teacher is unsure: lowest score nan (minimum 0.70)"
     )
 
@@ -201,7 +208,7 @@ def test_a_score_that_is_not_a_number_is_a_doubt() -> None:
 def test_all_doubts_are_named_and_the_costly_one_is_last() -> None:
     teacher = [instance(LEFT, score=0.5)]
     doubts = decision_of(teacher, [RIGHT], Signs(flip_iou=0.1, keypoints_inside=0.2)).reasons[:4]
-    assert [doubt.split(":")[0] for doubt in doubts] == [
+    assert [str(doubt).split(":")[0] for doubt in doubts] == [
         "the teacher found no person where the student found 1 person",
         "the teacher is unsure",
         "keypoints lie outside the mask",
@@ -214,7 +221,7 @@ def test_each_cause_says_why_a_frame_is_hard() -> None:
     student = draw_labels("...ccccc..", "...ccccc..", "aa....cc..", "bb........")
     agreement = compare_instances(teacher, instances(student), (4, 10), Agreement(hard_below=1.0))
     measured = gather_evidence(teacher, (4, 10), min_keypoint_score=0.5)
-    assert decide(agreement, measured, SETTINGS) == Decision(
+    assert said(decide(agreement, measured, SETTINGS)) == (
         "accepted",
         (
             "the student missed 1 person",
@@ -227,7 +234,7 @@ def test_each_cause_says_why_a_frame_is_hard() -> None:
 
 def test_a_loose_outline_says_why_a_frame_is_hard() -> None:
     shifted = draw(".##.", ".##.", "....", "....")
-    assert decision_of([instance(LEFT)], [shifted]).reasons == (
+    assert said(decision_of([instance(LEFT)], [shifted]))[1] == (
         "the student's outline of 1 person is inaccurate",
         "student and teacher overlap with IoU 0.33",
     )
@@ -247,11 +254,12 @@ def test_a_calibrated_teacher_is_accepted_from_the_threshold_of_the_risk() -> No
     teacher = [instance(LEFT, score=0.8)]
     refused = decision_of(teacher, [], Signs(flip_iou=0.1), careful)
     assert refused.decision == "review"
-    assert refused.reasons[0] == "the teacher is right with a probability of 80 % (minimum 90 %)"
-    assert refused.reasons[1].startswith("the mirrored image gives another mask")
+    assert str(refused.reasons[0]) == "the teacher is right with a probability of 80 % (minimum 90 %)"
+    assert str(refused.reasons[1]).startswith("the mirrored image gives another mask")
     accepted = decision_of(teacher, [], Signs(flip_iou=0.1), bold)
-    assert accepted == Decision(
-        "accepted", ("the student missed 1 person", "student and teacher overlap with IoU 0.00")
+    assert said(accepted) == (
+        "accepted",
+        ("the student missed 1 person", "student and teacher overlap with IoU 0.00"),
     )
 
 
@@ -259,7 +267,7 @@ def test_a_risk_without_a_threshold_accepts_nothing() -> None:
     settings = Trust(calibration=calibration(), accept_risk=0.01)
     result = decision_of([instance(LEFT, score=0.99)], [], Signs(flip_iou=1.0), settings)
     assert result.decision == "review"
-    assert result.reasons[0] == (
+    assert str(result.reasons[0]) == (
         "the calibration has no threshold for a risk of 1 % (trust of this frame: 99 %)"
     )
 
@@ -268,7 +276,7 @@ def test_cheap_trust_accepts_nothing_unless_the_teacher_cannot_see_mirrored_imag
     teacher = [instance(LEFT, score=0.95)]
     refused = decision_of(teacher, [], UNKNOWN, Trust(calibration=calibration()))
     assert refused.decision == "review"
-    assert refused.reasons[0] == (
+    assert str(refused.reasons[0]) == (
         "the teacher's scores alone do not suffice without the mirrored image (0.95)"
     )
     blind = Trust(calibration=calibration(full=None))
@@ -278,7 +286,7 @@ def test_cheap_trust_accepts_nothing_unless_the_teacher_cannot_see_mirrored_imag
 def test_a_calibrated_teacher_that_found_no_person_is_not_trusted() -> None:
     result = decision_of([], [LEFT], GOOD, Trust(calibration=calibration()))
     assert result.decision == "review"
-    assert result.reasons[0] == "the teacher found no person"
+    assert str(result.reasons[0]) == "the teacher found no person"
 
 
 def test_a_calibration_has_its_own_threshold_for_measuring_the_mirrored_image() -> None:

@@ -61,7 +61,7 @@ def test_one_doubtful_person_does_not_lose_the_others() -> None:
     decision = decide(HARD, frame(person(0.95), person(0.5)), settings())
     assert (decision.decision, decision.people) == ("review", ("accepted", "review"))
     assert (decision.accepted_people, decision.doubtful_people) == (1, 1)
-    assert decision.reasons[0] == "1 of 2 people may be wrong (lowest probability of being right 50 %)"
+    assert str(decision.reasons[0]) == "1 of 2 people may be wrong (lowest probability of being right 50 %)"
     assert would_accept(HARD, frame(person(0.95), person(0.5)), settings())
 
 
@@ -78,7 +78,7 @@ def test_nothing_is_usable_where_a_person_may_be_missing() -> None:
     decision = decide(HARD, missing, trust)
     assert (decision.decision, decision.people, decision.accepted_people) == ("review", ("accepted",), 0)
     assert decision.found == pytest.approx(0.5)
-    assert decision.reasons[0].startswith(
+    assert str(decision.reasons[0]).startswith(
         "a person may be missing: every person is found with a probability of 50 %"
     )
     assert not would_accept(HARD, missing, trust)

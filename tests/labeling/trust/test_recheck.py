@@ -11,6 +11,7 @@ from configs.models import Trust
 from labeling.structures.agreement import FrameAgreement
 from labeling.structures.instances import Instance, PersonDecision
 from labeling.structures.masks import fill_box
+from labeling.structures.reasons import Reason
 from labeling.structures.records import LabeledFrame
 from labeling.trust.checks import EvidenceCollector
 from labeling.trust.recheck import recheck_people
@@ -22,7 +23,7 @@ MASK = fill_box((0, 0, 2, 4), (4, 8))
 class FakeEvidence:
     """Moving fractions and missed people as they are given."""
 
-    def __init__(self, fractions: Sequence[float | None], missed: tuple[str, ...] = ()) -> None:
+    def __init__(self, fractions: Sequence[float | None], missed: tuple[Reason, ...] = ()) -> None:
         self.config = SimpleNamespace(trust=Trust())
         self.fractions, self.missed = list(fractions), missed
         self.searched_beside: list[int] = []
@@ -30,7 +31,7 @@ class FakeEvidence:
     def moving_fractions(self, pts_ms: int, people: Sequence[Instance]) -> list[float | None]:
         return self.fractions
 
-    def find_missed(self, pts_ms: int, people: Sequence[Instance]) -> tuple[str, ...]:
+    def find_missed(self, pts_ms: int, people: Sequence[Instance]) -> tuple[Reason, ...]:
         self.searched_beside.append(len(people))
         return self.missed
 
@@ -63,7 +64,7 @@ def test_what_does_not_move_is_ignored_and_the_rest_accepted() -> None:
     row, decisions = recheck(evidence, frame("accepted", "review"))
     assert (row.decision, row.accepted_people, row.doubtful_people) == ("accepted", 1, 1)
     assert decisions == ["accepted", "ignored"]
-    assert row.reasons[0].startswith("1 mask barely moves")
+    assert str(row.reasons[0]).startswith("1 mask barely moves")
     assert evidence.searched_beside == [1]
 
 
@@ -76,9 +77,10 @@ def test_a_frame_of_nothing_that_moves_is_reviewed() -> None:
 def test_a_person_who_is_missing_makes_the_frame_useless(pts_ms: int | None) -> None:
     row, decisions = recheck(FakeEvidence([0.9]), frame("accepted", pts_ms=pts_ms), missing_tracks=[3])
     assert (row.decision, row.accepted_people, decisions) == ("review", 0, ["accepted"])
-    assert row.reasons == ("1 person of the frames before and after it has no mask in this one",)
-    moving, _ = recheck(FakeEvidence([0.9], missed=("something moves",)), frame("accepted"))
-    assert (moving.decision, moving.reasons) == ("review", ("something moves",))
+    assert row.reasons == (Reason.of("track_gap", people=1),)
+    missed = Reason.of("moves_outside", x=1, y=2, w=3, h=4)
+    moving, _ = recheck(FakeEvidence([0.9], missed=(missed,)), frame("accepted"))
+    assert (moving.decision, moving.reasons) == ("review", (missed,))
 
 
 def test_nothing_changes_without_a_doubt() -> None:

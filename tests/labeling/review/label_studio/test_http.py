@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import socket
 import time
 from dataclasses import replace
 from importlib.metadata import version
@@ -20,7 +21,7 @@ from configs.errors import (
 )
 from labeling.review.label_studio import http as label_studio_http
 from labeling.review.label_studio.client import LabelStudioClient
-from labeling.review.label_studio.http import TESTED_SDK, RetryPolicy, make_authenticator
+from labeling.review.label_studio.http import TESTED_SDK, RetryPolicy, make_authenticator, require_answer
 from tests.servers import send_page, send_status, serve
 from tests.studio_server import RunningStudio, gate_before, without_legacy_tokens
 
@@ -122,6 +123,28 @@ def test_a_closed_port_is_unreachable() -> None:
         pytest.raises(LabelStudioUnreachable, match=r"http://127\.0\.0\.1:1 cannot be reached"),
     ):
         server.check()
+
+
+def test_that_no_server_answers_is_found_within_seconds_and_without_the_sdk() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:  # its queue is full: further connections wait
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        begin = time.monotonic()
+        with pytest.raises(LabelStudioUnreachable, match=r"cannot be reached .*`maskmill review up`"):
+            require_answer(f"http://127.0.0.1:{port}")
+        assert time.monotonic() - begin < 4
+        for one in waiting:
+            one.close()
+    with pytest.raises(LabelStudioUnreachable, match=r"cannot be reached .*MASKMILL_LABEL_STUDIO_URL"):
+        require_answer("http://127.0.0.1:1")
+
+
+def test_any_answer_is_one() -> None:
+    with serve() as site:
+        require_answer(site.url("/"))
 
 
 @pytest.mark.parametrize("content", ["<html>shop</html>", "[]", '{"version": 1}', ""])

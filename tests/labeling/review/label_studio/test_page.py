@@ -19,6 +19,7 @@ from labeling.review.label_studio.project import PERSON_COLORS, label_config
 from labeling.review.label_studio.tasks import make_task, region_id
 from labeling.review.records import ReviewedFrame, ReviewItem
 from labeling.structures.masks import BoolArray
+from labeling.structures.reasons import Reason
 from tests.labeling.review.label_studio.results import item_of, keypoints_at, person
 from tests.studio_browser import Annotator, ImageBox, annotate
 from tests.studio_server import RunningStudio
@@ -27,7 +28,7 @@ pytestmark = [pytest.mark.labelstudio, pytest.mark.slow]
 
 SIZE = (360, 640)
 SETTINGS = Review(show_keypoints=True)
-REASONS = ["the teacher is unsure: lowest score 0.48 (minimum 0.70)", "the student missed 1 person"]
+REASONS = [Reason.of("low_score", value=0.48, minimum=0.7), Reason.of("miss", people=1, masks=0)]
 COLORS = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in PERSON_COLORS[:3]])
 """Of the people; Label Studio draws masks with an opacity of 0.6."""
 SIZES = [(1280, 720), (480, 360), (3840, 2160)]
