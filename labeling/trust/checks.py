@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from configs.categories import PERSON
 from configs.models import RunConfig, Trust
 from labeling.comparison.iou import union_iou
+from labeling.comparison.student_beside import compare_around
 from labeling.runtime.prefetch import Stopwatch
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.agreement import FrameAgreement
@@ -20,7 +21,6 @@ from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, Evidence, InstanceEv
 from labeling.trust.flow_consistency import PreviousFrame, compare_along_motion
 from labeling.trust.second_opinion import SecondOpinionComparer
 from labeling.trust.static_regions import StaticRegionDetector
-from labeling.trust.student_beside import compare_around
 
 OVERLAYS = (
     "places where the image changes all the time in the same few shapes, such as a clock: they are taken neither for people "
