@@ -5,7 +5,7 @@ import threading
 from collections.abc import Sequence
 
 from configs.errors import MaskmillError, ModelError, ModelOutputWrong
-from labeling.segmenters.protocol import BoxSegmenter, Segmenter
+from labeling.segmenters.protocol import BoxSegmenter, NearSegmenter, Segmenter
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import BoxXywh
@@ -41,6 +41,15 @@ class SerializedSegmenter:
                 raise ModelError(f"{self._name} failed: {type(exc).__name__}: {exc}") from exc
         check_output(self._name, frames, found)
         return found
+
+    def segment_near(
+        self, frames: Sequence[Frame], boxes_xywh: Sequence[Sequence[BoxXywh]]
+    ) -> list[list[Instance]] | None:
+        """Return what is near the boxes, if the segmenter can."""
+        if not isinstance(self._inner, NearSegmenter):
+            return None
+        with self._lock:
+            return self._inner.segment_near(frames, boxes_xywh)
 
     def segment_boxes(self, frame: Frame, boxes_xywh: Sequence[BoxXywh]) -> list[Instance | None] | None:
         """Return the person in each box; None: the segmenter cannot look into boxes."""
