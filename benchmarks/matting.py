@@ -14,8 +14,8 @@ was seen in the training of the network that ships.
 import argparse
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -199,15 +199,11 @@ def matte(clip: Clip, plate_of: Clip, lite: Segmenter, network: MattingNetwork) 
     return {f.index: f.matte.alpha for f in matte_clip(clip, lite.segment, network, plate)}
 
 
-def without_keypoints(lite: Segmenter) -> Callable[[Sequence[Frame]], list[list[Instance]]]:
-    return lambda frames: [[replace(p, keypoints=None) for p in people] for people in lite.segment(frames)]
-
-
-def report_exact(name: str, alphas: Alphas, clip: TestClip) -> None:
-    meter, ious, last = MatteMeter(), [], -2
+def report_exact(name: str, alphas: Alphas, clip: TestClip, *, every: int = 1) -> None:
+    meter, ious, last = MatteMeter(), [], -FRAMES
     for index, alpha in sorted(alphas.items()):
         truth = clip.alphas[index]
-        meter.update(alpha, truth, is_successor=index == last + 1)
+        meter.update(alpha, truth, is_successor=index == last + every)
         last = index
         inside, person = alpha > 0.5, truth > 0.5
         if person.sum() > 200:

@@ -1,6 +1,6 @@
 """The flows that train the networks of the package."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from prefect import flow
@@ -44,10 +44,8 @@ def train_matting(
         videos: videos of static cameras for the adversarial stage; None: no such stage.
         show_progress: show Lightning's progress bar.
     """
-    if not datasets:
-        raise ConfigError("no data set: name at least one, or `synthetic`")
     order = TrainingOrder(
-        tuple(datasets),
+        _named(datasets),
         whole_path(to, "to"),
         settings or MattingTraining(),
         tuple(backgrounds or ()),
@@ -77,10 +75,8 @@ def train_pose_mask(
         backgrounds: folders of images; None: the labeled images without their people, and rendered rooms.
         show_progress: show Lightning's progress bar.
     """
-    if not datasets:
-        raise ConfigError("no data set: name at least one, or `synthetic`")
     order = PoseMaskOrder(
-        tuple(datasets),
+        _named(datasets),
         whole_path(to, "to"),
         settings or PoseMaskTraining(),
         tuple(backgrounds or ()),
@@ -107,10 +103,8 @@ def train_osvos_parent(
         settings: None: the defaults.
         show_progress: show Lightning's progress bar.
     """
-    if not datasets:
-        raise ConfigError("no data set: name at least one")
     order = OsvosParentOrder(
-        tuple(datasets), whole_path(to, "to"), settings or OsvosParentTraining(), show_progress
+        _named(datasets), whole_path(to, "to"), settings or OsvosParentTraining(), show_progress
     )
     summary = train_osvos_parent_task(order)
     _log_failures(summary.failures)
@@ -135,10 +129,8 @@ def train_temporal(
         backgrounds: videos, images and folders of them; None: the labeled images without their people.
         show_progress: show Lightning's progress bar.
     """
-    if not datasets:
-        raise ConfigError("no data set: name at least one, or `synthetic`")
     order = TemporalOrder(
-        tuple(datasets),
+        _named(datasets),
         whole_path(to, "to"),
         settings or TemporalTraining(),
         tuple(backgrounds or ()),
@@ -182,6 +174,12 @@ def train_student(
     summary = train_student_task(existing_context(whole_path(home, "home")), order)
     _log_failures(summary.failures)
     return summary
+
+
+def _named(datasets: Sequence[str]) -> tuple[str, ...]:
+    if not datasets:
+        raise ConfigError("no data set: name at least one; some trainings also take `synthetic`")
+    return tuple(datasets)
 
 
 def _log_failures(failures: Iterable[FailedInput]) -> None:

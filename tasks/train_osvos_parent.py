@@ -46,6 +46,7 @@ class OsvosParentSummary:
     people: int
     seconds: float
     failures: tuple[FailedInput, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @task(name="train-osvos-parent", task_run_name="{order.to.name}", cache_policy=NO_CACHE, persist_result=False)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.console import Exit, JsonOption, SetOption, emit, print_table
+from flows.cli.working import working
 
 if TYPE_CHECKING:
     from tasks.synthesize import SynthesisSummary
@@ -43,11 +44,8 @@ def synthesize(
         tuple(people), clips, to.expanduser().resolve(), tuple(backgrounds or ()), settings
     )
 
-    def show_progress(done: int, total: int) -> None:
-        if not as_json:
-            typer.echo(f"\rclip {done} of {total}", nl=done == total, err=True)
-
-    summary = synthesize_clips(order, show_progress)
+    with working("people and backgrounds are read", enabled=not as_json) as update:
+        summary = synthesize_clips(order, lambda done, total: update(f"{done} of {total} clips", done, total))
     emit(summary, lambda: _print(summary), as_json=as_json)
     if summary.failures:
         raise typer.Exit(Exit.SOURCES_FAILED)

@@ -1,8 +1,8 @@
 """`maskmill train`: training of a student, and of the networks that maskmill ships."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 
 import typer
 
@@ -32,6 +32,19 @@ ToOption = Annotated[
 SettingsOption = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="YAML file of the training's settings.")
 ]
+
+
+class Summary(Protocol):
+    """What every training tells."""
+
+    @property
+    def failures(self) -> "Sequence[FailedInput]": ...
+
+    @property
+    def warnings(self) -> Sequence[str]: ...
+
+
+_S = TypeVar("_S", bound=Summary)
 
 app = typer.Typer(no_args_is_help=True, help="Train a student, and the networks that maskmill ships.")
 
@@ -66,15 +79,14 @@ def matting(
 ) -> None:
     """Train the network of `maskmill matte`. The same command again continues an interrupted training."""
     from configs.load import load_training
-    from flows.cli.temporary_server import exit_on_sigint, temporary_server
     from flows.train import train_matting
 
     settings = load_training(config, changes or [])
-    with exit_on_sigint(), temporary_server():
-        summary = train_matting(datasets, to, settings, backgrounds, videos, show_progress=not as_json)
-    emit(summary, lambda: _print(summary), as_json=as_json)
-    if summary.failures:
-        raise typer.Exit(Exit.SOURCES_FAILED)
+    _train(
+        lambda: train_matting(datasets, to, settings, backgrounds, videos, show_progress=not as_json),
+        _describe_matting,
+        as_json=as_json,
+    )
 
 
 @app.command(name="pose-mask")
@@ -100,15 +112,14 @@ def pose_mask(
 ) -> None:
     """Train the network of `kind: pose_guided`. The same command again continues an interrupted training."""
     from configs.load import load_pose_mask_training
-    from flows.cli.temporary_server import exit_on_sigint, temporary_server
     from flows.train import train_pose_mask
 
     settings = load_pose_mask_training(config, changes or [])
-    with exit_on_sigint(), temporary_server():
-        summary = train_pose_mask(datasets, to, settings, backgrounds, show_progress=not as_json)
-    emit(summary, lambda: _print_pose_mask(summary), as_json=as_json)
-    if summary.failures:
-        raise typer.Exit(Exit.SOURCES_FAILED)
+    _train(
+        lambda: train_pose_mask(datasets, to, settings, backgrounds, show_progress=not as_json),
+        _describe_pose_mask,
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -134,48 +145,13 @@ def temporal(
 ) -> None:
     """Train the network of `maskmill matte --config moving`. The same command again continues."""
     from configs.load import load_temporal_training
-    from flows.cli.temporary_server import exit_on_sigint, temporary_server
     from flows.train import train_temporal
 
     settings = load_temporal_training(config, changes or [])
-    with exit_on_sigint(), temporary_server():
-        summary = train_temporal(datasets, to, settings, backgrounds, show_progress=not as_json)
-    emit(summary, lambda: _print_temporal(summary), as_json=as_json)
-    if summary.failures:
-        raise typer.Exit(Exit.SOURCES_FAILED)
-
-
-def _print_temporal(summary: "TemporalSummary") -> None:
-    _print_problems(summary.failures, summary.warnings)
-    typer.echo(
-        f"{summary.cutouts} cut-outs, {summary.backgrounds} backgrounds, {summary.clips} clips, "
-        f"{summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
-        f"use it: maskmill matte VIDEO --out DIR --config moving --weights {summary.network}"
-    )
-
-
-def _print_problems(failures: "Sequence[FailedInput]", warnings: Sequence[str] = ()) -> None:
-    for warning in warnings:
-        warn(warning)
-    if failures:
-        print_table(("left out", "why", "what to do"), [(f.name, f.code, f.message) for f in failures])
-
-
-def _print_pose_mask(summary: "PoseMaskSummary") -> None:
-    _print_problems(summary.failures, summary.warnings)
-    typer.echo(
-        f"{summary.images} images with {summary.people} people ({summary.with_keypoints} with keypoints), "
-        f"{summary.backgrounds} backgrounds, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
-        f"use it: --set 'teacher={{kind: pose_guided, path: {summary.network}}}'"
-    )
-
-
-def _print(summary: "TrainingSummary") -> None:
-    _print_problems(summary.failures, summary.warnings)
-    typer.echo(
-        f"{summary.cutouts} cut-outs ({summary.with_keypoints} with keypoints), {summary.backgrounds} backgrounds, "
-        f"{summary.crops} crops of videos, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
-        f"use it: maskmill matte VIDEO --out DIR --weights {summary.network}"
+    _train(
+        lambda: train_temporal(datasets, to, settings, backgrounds, show_progress=not as_json),
+        _describe_temporal,
+        as_json=as_json,
     )
 
 
@@ -192,22 +168,13 @@ def osvos_parent(
 ) -> None:
     """Train the network from which `maskmill track` starts. The same command again continues."""
     from configs.load import load_osvos_parent_training
-    from flows.cli.temporary_server import exit_on_sigint, temporary_server
     from flows.train import train_osvos_parent
 
     settings = load_osvos_parent_training(config, changes or [])
-    with exit_on_sigint(), temporary_server():
-        summary = train_osvos_parent(datasets, to, settings, show_progress=not as_json)
-    emit(summary, lambda: _print_parent(summary), as_json=as_json)
-    if summary.failures:
-        raise typer.Exit(Exit.SOURCES_FAILED)
-
-
-def _print_parent(summary: "OsvosParentSummary") -> None:
-    _print_problems(summary.failures)
-    typer.echo(
-        f"{summary.people} people, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
-        f"use it: maskmill track VIDEO --trajectories FILE --to DIR --parent {summary.network}"
+    _train(
+        lambda: train_osvos_parent(datasets, to, settings, show_progress=not as_json),
+        _describe_parent,
+        as_json=as_json,
     )
 
 
@@ -244,35 +211,82 @@ def student(
 ) -> None:
     """Train a student on a dataset version, export it as ONNX and int8, and register it."""
     from configs.load import load_student_training
-    from flows.cli.temporary_server import exit_on_sigint, temporary_server
     from flows.train import train_student
 
     named = {"network": network, "base_share": base_share}
     own = [f"{key}={value}" for key, value in named.items() if value is not None]
     settings = load_student_training(config, [*own, *(changes or [])])
-    with exit_on_sigint(), temporary_server():
-        summary = train_student(
+    _train(
+        lambda: train_student(
             dataset, to, settings, start, base, base_images, home, show_progress=not as_json
-        )
-    emit(summary, lambda: _print_student(summary), as_json=as_json)
+        ),
+        _describe_student,
+        as_json=as_json,
+    )
+
+
+def _train(run: Callable[[], _S], describe: Callable[[_S], str], *, as_json: bool) -> None:
+    from flows.cli.temporary_server import exit_on_sigint, temporary_server
+
+    with exit_on_sigint(), temporary_server():
+        summary = run()
+    emit(summary, lambda: _print(summary, describe), as_json=as_json)
     if summary.failures:
         raise typer.Exit(Exit.SOURCES_FAILED)
 
 
-def _print_student(summary: "StudentSummary") -> None:
-    _print_problems(summary.failures, summary.warnings)
-    groups = summary.metrics["groups"]
+def _print(summary: _S, describe: Callable[[_S], str]) -> None:
+    for warning in summary.warnings:
+        warn(warning)
+    if summary.failures:
+        rows = [(failure.name, failure.code, failure.message) for failure in summary.failures]
+        print_table(("left out", "why", "what to do"), rows)
+    typer.echo(describe(summary))
+
+
+def _describe_matting(summary: "TrainingSummary") -> str:
+    return (
+        f"{summary.cutouts} cut-outs ({summary.with_keypoints} with keypoints), {summary.backgrounds} backgrounds, "
+        f"{summary.crops} crops of videos, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
+        f"use it: maskmill matte VIDEO --out DIR --weights {summary.network}"
+    )
+
+
+def _describe_pose_mask(summary: "PoseMaskSummary") -> str:
+    return (
+        f"{summary.images} images with {summary.people} people ({summary.with_keypoints} with keypoints), "
+        f"{summary.backgrounds} backgrounds, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
+        f"use it: --set 'teacher={{kind: pose_guided, path: {summary.network}}}'"
+    )
+
+
+def _describe_temporal(summary: "TemporalSummary") -> str:
+    return (
+        f"{summary.cutouts} cut-outs, {summary.backgrounds} backgrounds, {summary.clips} clips, "
+        f"{summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
+        f"use it: maskmill matte VIDEO --out DIR --config moving --weights {summary.network}"
+    )
+
+
+def _describe_parent(summary: "OsvosParentSummary") -> str:
+    return (
+        f"{summary.people} people, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
+        f"use it: maskmill track VIDEO --trajectories FILE --to DIR --parent {summary.network}"
+    )
+
+
+def _describe_student(summary: "StudentSummary") -> str:
     rows = [
         (
             name,
             files["fp32"]["frames"],
             *(format_cell(files[file]["iou"]) for file in ("fp32", "onnx", "int8")),
         )
-        for name, files in groups.items()
+        for name, files in summary.metrics["groups"].items()
     ]
     if rows:
         print_table(("mean IoU on val", "frames", "trained", "ONNX", "int8"), rows)
-    typer.echo(
+    return (
         f"{summary.train_frames} frames of train, {summary.val_frames} of val, {summary.base_frames} of the base "
         f"dataset, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
         f"masks of the trained network and of this file: IoU {summary.mask_iou:.4f}\n"

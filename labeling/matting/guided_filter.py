@@ -4,6 +4,7 @@ He, Sun, Tang: Guided Image Filtering, IEEE TPAMI 35(6), 2013; He, Sun: Fast Gui
 coefficients of small images and applies them to large ones.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -21,9 +22,11 @@ def guided_filter(guide: FloatImage, image: FloatImage, radius_px: int, eps: flo
     Windows are squares of 2 * radius_px + 1 pixels, cut at the border. `eps` is the variance of the guide below which a
     window counts as flat, and the image is only blurred there.
     """
-    channels = guide if guide.ndim == 3 else guide[..., None]  # noqa: PLR2004 - HxWxC
-    slope, offset = _coefficients(channels, image, radius_px, eps)
-    return np.asarray((slope * channels).sum(axis=2) + offset, dtype=np.float64)
+    planes = _planes(guide)
+    slopes, offset = _coefficients(planes, image, radius_px, eps)
+    for slope, plane in zip(slopes, planes, strict=True):
+        offset += slope * plane
+    return offset
 
 
 def guided_upsample(
@@ -42,40 +45,66 @@ def guided_upsample(
     """
     height, width = values.shape
     small: FloatImage = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA) / np.float64(255)
-    slope, offset = _coefficients(small, np.asarray(values, dtype=np.float64), radius_px, eps)
-    size = (rgb.shape[1], rgb.shape[0])
-    large: NDArray[np.float32] = np.asarray(cv2.resize(offset, size), dtype=np.float32)
-    for channel in range(3):  # in place: frames are large
-        one = cv2.resize(np.ascontiguousarray(slope[..., channel], dtype=np.float32), size)
-        large += np.asarray(one, dtype=np.float32) * (rgb[..., channel] * np.float32(1 / 255))
+    slopes, offset = _coefficients(_planes(small), np.asarray(values, dtype=np.float64), radius_px, eps)
+    large = _enlarge(offset, rgb)
+    for channel, slope in enumerate(slopes):  # in place: frames are large
+        large += _enlarge(slope, rgb) * (rgb[..., channel] * np.float32(1 / 255))
     return np.asarray(np.clip(large, 0, 1), dtype=np.float32)
 
 
+def _planes(guide: FloatImage) -> list[FloatImage]:
+    """Return the channels, HxW each: arithmetic on whole planes is several times faster than on their pixels' vectors."""
+    channels = guide if guide.ndim == 3 else guide[..., None]  # noqa: PLR2004 - HxWxC
+    return [np.ascontiguousarray(channels[..., channel]) for channel in range(channels.shape[2])]
+
+
+def _enlarge(plane: FloatImage, like: RgbImage) -> NDArray[np.float32]:
+    size = (like.shape[1], like.shape[0])
+    return np.asarray(cv2.resize(np.asarray(plane, dtype=np.float32), size), dtype=np.float32)
+
+
 def _coefficients(
-    guide: FloatImage, image: FloatImage, radius_px: int, eps: float
-) -> tuple[FloatImage, FloatImage]:
-    """Return slope, HxWxC, and offset, HxW, of each pixel: means over the windows that contain it."""
-
-    def mean(values: NDArray[Any]) -> FloatImage:
-        return _window_mean(values, radius_px)
-
-    means, image_mean = mean(guide), mean(image)
-    covariance = mean(guide * image[..., None]) - means * image_mean[..., None]
-    variance = mean(guide[..., :, None] * guide[..., None, :]) - means[..., :, None] * means[..., None, :]
-    variance += eps * np.eye(guide.shape[2])
-    slope = np.linalg.solve(variance, covariance[..., None])[..., 0]
-    offset = image_mean - (slope * means).sum(axis=2)
-    return mean(slope), mean(offset)
-
-
-def _window_mean(values: NDArray[Any], radius_px: int) -> FloatImage:
-    """Return the mean over the window around each pixel, for HxW and more axes."""
+    guide: Sequence[FloatImage], image: FloatImage, radius_px: int, eps: float
+) -> tuple[list[FloatImage], FloatImage]:
+    """Return each channel's slope, and the offset, HxW each: means over the windows that contain a pixel."""
     size = (2 * radius_px + 1, 2 * radius_px + 1)
 
-    def total(plane: NDArray[Any]) -> NDArray[Any]:
-        return cv2.boxFilter(plane, cv2.CV_64F, size, normalize=False, borderType=cv2.BORDER_CONSTANT)
+    def total(plane: FloatImage) -> FloatImage:
+        summed = cv2.boxFilter(plane, cv2.CV_64F, size, normalize=False, borderType=cv2.BORDER_CONSTANT)
+        return np.asarray(summed, dtype=np.float64)
 
-    planes = values.reshape(*values.shape[:2], -1)
-    sums = np.stack([total(np.ascontiguousarray(planes[..., i])) for i in range(planes.shape[2])], axis=2)
-    counts = total(np.ones(values.shape[:2], dtype=np.float64))
-    return np.asarray((sums / counts[..., None]).reshape(values.shape), dtype=np.float64)
+    share = 1 / total(np.ones(image.shape, dtype=np.float64))
+
+    def mean(plane: FloatImage) -> FloatImage:
+        return total(plane) * share
+
+    means, image_mean = [mean(plane) for plane in guide], mean(image)
+    covariances = [mean(plane * image) - own * image_mean for plane, own in zip(guide, means, strict=True)]
+    order = range(len(guide))
+    variances = {
+        (i, j): mean(guide[i] * guide[j]) - means[i] * means[j] + (eps if i == j else 0)
+        for i in order
+        for j in order[i:]
+    }
+    slopes = _solve([[variances[min(i, j), max(i, j)] for j in order] for i in order], covariances)
+    offset = image_mean - np.sum([slope * own for slope, own in zip(slopes, means, strict=True)], axis=0)
+    return [mean(slope) for slope in slopes], mean(offset)
+
+
+def _solve(matrix: list[list[FloatImage]], right: list[FloatImage]) -> list[FloatImage]:
+    """Solve one small system of linear equations for each pixel; both arguments are overwritten.
+
+    Gaussian elimination without a choice of pivots: variances plus `eps` are positive definite.
+    """
+    order = range(len(right))
+    for i in order:
+        for j in order[i + 1 :]:
+            factor = matrix[j][i] / matrix[i][i]
+            for k in order[i + 1 :]:
+                matrix[j][k] = matrix[j][k] - factor * matrix[i][k]
+            right[j] = right[j] - factor * right[i]
+    for i in reversed(order):
+        for k in order[i + 1 :]:
+            right[i] = right[i] - matrix[i][k] * right[k]
+        right[i] = right[i] / matrix[i][i]
+    return right

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -62,6 +63,30 @@ def test_the_alpha_of_each_person_is_at_the_persons_place() -> None:
         inside = matte.alpha[int(y) + 6 : int(y + h) - 6, int(x) + 6 : int(x + w) - 6]
         assert inside.min() > 0.9
     assert matte.alpha[:, 90:160].max() == 0
+
+
+@pytest.mark.parametrize("width", [20, 90])  # scaled down to the frame, and up
+def test_contours_follow_the_edges_of_the_image(width: int) -> None:
+    class WideNetwork(PriorNetwork):
+        """Draws everybody a pixel too wide, at the network's size."""
+
+        def run(self, samples: Sequence[NetworkInput]) -> list[Matte]:
+            kernel = np.ones((3, 3), np.uint8)
+            return [
+                replace(one, alpha=cv2.dilate(one.alpha, kernel).astype(np.float32))
+                for one in super().run(samples)
+            ]
+
+    box, size_hw = (30.0, 20.0, float(width), 2.0 * width), (240, 160)
+    body = fill_box(box, size_hw).to_array() > 0
+
+    def wrong_pixels(color: int) -> int:
+        rgb = np.where(body[..., None], np.uint8(color), np.uint8(40)).repeat(3, axis=2)
+        frame = MattingFrame(rgb, rgb, np.ones(size_hw, bool), [person(box, size_hw)])
+        (matte,) = matte_frames(WideNetwork(), [frame])
+        return np.count_nonzero((matte.alpha > 0.5) != body)
+
+    assert wrong_pixels(color=200) < 0.3 * wrong_pixels(color=40)
 
 
 @pytest.mark.slow
