@@ -119,7 +119,7 @@ def test_a_preset_has_the_settings_of_its_calibration(preset: str) -> None:
     )
 
 
-@pytest.mark.parametrize("preset", ["lite", "lite-heavy"])
+@pytest.mark.parametrize("preset", ["lite", "lite-heavy", "surveillance"])
 def test_the_calibration_of_a_preset_can_decide_about_persons(preset: str) -> None:
     trust = load_config(preset, ["trust.unit=person"]).trust
     assert trust.calibration
