@@ -27,7 +27,7 @@ from labeling.segmenters.factory import load_models
 from labeling.segmenters.models import settings_of
 from labeling.structures.frames import Clip, Frame, ImageFile
 from labeling.structures.instances import Instance
-from labeling.structures.masks import Mask
+from labeling.structures.masks import union_masks
 from labeling.trust.checks import gather_evidence
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE
 from labeling.trust.examples import Example
@@ -137,9 +137,10 @@ def _reviewed_image(frame: DatasetFrame, folder: Path) -> LabeledImage:
     if frame.store is not None:
         path = folder / frame.file_name
         path.write_bytes(frame.store.get(str(frame.image)))
-    people = tuple(instance.mask for instance in frame.instances)
+    people = tuple(one.mask for one in frame.instances if not one.is_doubtful)
+    left_out = union_masks([one.mask for one in frame.instances if one.is_doubtful], frame.size_hw)
     moment = None if frame.pts_ms is None else ("", frame.pts_ms)  # frames of one video are not independent
-    return LabeledImage(path, frame.size_hw, people, Mask.empty(frame.size_hw), moment=moment)
+    return LabeledImage(path, frame.size_hw, people, left_out, moment=moment)
 
 
 def _examples(group: str, images: list[LabeledImage], config: RunConfig) -> Iterator[Example]:

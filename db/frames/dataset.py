@@ -10,13 +10,13 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from more_itertools import batched
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from db.frames.dataset_masks import Instances, MaskReader, ReviewedFrame
 from db.frames.listing import load_sources, source_of
 from db.models.core import DecisionRow, FrameRow, ShardRow, SourceRow, VideoRow
-from db.models.review import AnnotationRow, ConsensusRow, PropagationRow, ReviewRow
+from db.models.review import AnnotationRow, ConsensusRow, PropagationRow, ReviewedInstanceRow, ReviewRow
 from db.sql.reading import PAGE, select_by_ids
 from labeling.datasets.mask_rows import FramePage, is_doubtful
 from labeling.datasets.records import DatasetFrame, DatasetInstance
@@ -203,8 +203,14 @@ def selected_frames(session: Session, run_id: str, choice: FrameChoice) -> Itera
 
 
 _IS_CONFIRMED = and_(ReviewRow.state == CONFIRMED, ReviewRow.run_id == DecisionRow.run_id)
+_HAS_LEFT_OUT = exists().where(
+    ReviewedInstanceRow.annotation_id == ConsensusRow.annotation_id, ReviewedInstanceRow.area_px == 0
+)
+"""The annotator answered that no mask of a person is right."""
 _IS_COMPLETE = or_(
-    func.coalesce(DecisionRow.doubtful_people, 0) == 0, ConsensusRow.frame_id.is_not(None), _IS_CONFIRMED
+    and_(ConsensusRow.frame_id.is_(None), func.coalesce(DecisionRow.doubtful_people, 0) == 0),
+    and_(ConsensusRow.frame_id.is_not(None), ~_HAS_LEFT_OUT),
+    _IS_CONFIRMED,
 )
 
 

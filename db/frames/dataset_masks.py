@@ -68,8 +68,12 @@ class MaskReader:
         found = Instances()
         for row in raw_rows(self._session, self._of_reviewers, {"ids": list(frames)}):
             annotation, key, rle, area, left, top, width, height, keypoints, source, *of_shown = row
-            model, x, y, w, h, refined_by, iou_before, track_id, origin = of_shown
+            model, x, y, w, h, refined_by, iou_before, track_id, origin, shown_rle, shown_px = of_shown
             frame, tight_xywh = frames[annotation], (left, top, width, height)
+            if not area:  # no mask of the person is right: the shown one says where
+                if source is None:
+                    continue
+                rle, area, tight_xywh = shown_rle, shown_px, (x, y, w, h)
             instance = DatasetInstance(
                 id=key if source is None else source,
                 mask=Mask(frame.size_hw, rle),
@@ -84,6 +88,7 @@ class MaskReader:
                 iou_before=iou_before,
                 track_id=track_id,
                 origin=origin,
+                is_doubtful=rle is shown_rle,
             )
             found.setdefault(frame.frame_id, []).append(instance)
         return found
@@ -115,7 +120,14 @@ _OF_REVIEWERS = (
         *(_reviewed.annotation_id, _reviewed.id, _reviewed.rle, _reviewed.area_px),
         *(_reviewed.mask_box_x, _reviewed.mask_box_y, _reviewed.mask_box_w, _reviewed.mask_box_h),
         *(_reviewed.keypoints, _shown.id, _shown.model_id, *_detector_box(_shown)),
-        *(_shown.refined_by, _shown.iou_before, _shown.track_id, _reviewed.origin),
+        *(
+            _shown.refined_by,
+            _shown.iou_before,
+            _shown.track_id,
+            _reviewed.origin,
+            _shown.rle,
+            _shown.area_px,
+        ),
     )
     .outerjoin(_shown, _shown.id == _reviewed.source_id)
     .order_by(_reviewed.annotation_id, _reviewed.rank)

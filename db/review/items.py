@@ -1,12 +1,14 @@
 """Reads frames as they are shown to annotators."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.frames.listing import role_instances, to_instance, video_title
 from db.models.core import AgreementRow, DecisionRow, FrameRow, RunRow, VideoRow
+from db.models.review import ReviewRow
 from db.review.propagation import shown_propagations, with_carried_masks
 from db.runs.queries import run_models
 from db.sql.reading import select_by_ids
@@ -28,10 +30,11 @@ def review_items(session: Session, run: RunRow, frame_ids: Sequence[int]) -> lis
     )
     student = _student_masks(session, run.id, frame_ids)
     query = (
-        select(FrameRow, VideoRow, DecisionRow, AgreementRow.iou)
+        select(FrameRow, VideoRow, DecisionRow, AgreementRow.iou, ReviewRow.is_audit)
         .join(DecisionRow, (DecisionRow.frame_id == FrameRow.id) & (DecisionRow.run_id == run.id))
         .join(AgreementRow, (AgreementRow.frame_id == FrameRow.id) & (AgreementRow.run_id == run.id))
         .join(VideoRow, VideoRow.id == FrameRow.video_id)
+        .outerjoin(ReviewRow, ReviewRow.frame_id == FrameRow.id)
     )
     items = {
         frame.id: ReviewItem(
@@ -44,15 +47,30 @@ def review_items(session: Session, run: RunRow, frame_ids: Sequence[int]) -> lis
             title=_title(session, video, frame) + _people(teacher.get(frame.id, ())),
             iou=iou,
             value=carried[frame.id].priority if frame.id in carried else decision.priority or 0.0,
-            teacher=tuple(teacher.get(frame.id, ())),
+            teacher=_with_questions(
+                teacher.get(frame.id, ()), ask_about_all=is_audit, carried=frame.id in carried
+            ),
             teacher_model=models.get("teacher", ""),
             student=student.get(frame.id),
             student_model=models.get("student", ""),
             propagation_id=carried[frame.id].id if frame.id in carried else None,
         )
-        for frame, video, decision, iou in select_by_ids(session, query, FrameRow.id, frame_ids)
+        for frame, video, decision, iou, is_audit in select_by_ids(session, query, FrameRow.id, frame_ids)
     }
     return [items[frame_id] for frame_id in frame_ids]
+
+
+def _with_questions(
+    people: Iterable[ProposedInstance], *, ask_about_all: bool | None, carried: bool
+) -> tuple[ProposedInstance, ...]:
+    """Return the masks with whether they are asked about: those that an audit judges must look like the others."""
+    if carried:
+        return tuple(replace(person, is_doubtful=None) for person in people)
+    if ask_about_all:
+        return tuple(
+            replace(person, is_doubtful=None if person.is_doubtful is None else True) for person in people
+        )
+    return tuple(people)
 
 
 def _title(session: Session, video: VideoRow, frame: FrameRow) -> str:
@@ -80,7 +98,12 @@ def proposed_instances(
     for row, frame in role_instances(session, run_id, frame_ids, "teacher"):
         instance = to_instance(row, frame)
         proposed = ProposedInstance(
-            row.id, instance.mask, instance.score, instance.keypoints, track_id=instance.track_id
+            row.id,
+            instance.mask,
+            instance.score,
+            instance.keypoints,
+            track_id=instance.track_id,
+            is_doubtful=None if row.decision is None else row.decision != "accepted",
         )
         found.setdefault(frame.id, []).append(proposed)
     return found

@@ -129,7 +129,7 @@ def reviewed_people(session: Session, run_id: str, annotation_id: int) -> list[R
         .join(AnnotationRow, AnnotationRow.id == ReviewedInstanceRow.annotation_id)
         .join(FrameRow, FrameRow.id == AnnotationRow.frame_id)
         .outerjoin(shown, and_(shown.id == ReviewedInstanceRow.source_id, shown.run_id == run_id))
-        .where(ReviewedInstanceRow.annotation_id == annotation_id)
+        .where(ReviewedInstanceRow.annotation_id == annotation_id, ReviewedInstanceRow.area_px > 0)
         .order_by(ReviewedInstanceRow.rank)
     )
     rows = session.execute(query).tuples()

@@ -28,6 +28,8 @@ class ProposedInstance:
     """It was carried from a reviewed frame and the teacher has no mask of this person; `id` is no instance's."""
     track_id: int | None = None
     """Number of the person in the video; None: not tracked."""
+    is_doubtful: bool | None = None
+    """Annotators are asked about it; False: it is believed, and shown dim and locked; None: a mask like all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class ReviewedInstance:
     """One person as an annotator submitted it."""
 
     mask: Mask
+    """Empty: there is a person, but no mask of it is right."""
     origin: Origin
     source_id: int | None
     """`ProposedInstance.id` of the mask that it corrects; None: drawn by hand."""

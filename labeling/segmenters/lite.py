@@ -105,6 +105,14 @@ class LiteSegmenter(StatelessSegmenter):
         with ThreadPoolExecutor(self._threads, thread_name_prefix="lite") as pool:
             return list(pool.map(self._segment_image, (frame.rgb for frame in frames)))
 
+    def segment_near(
+        self, frames: Sequence[Frame], boxes_xywh: Sequence[Sequence[BoxXywh]]
+    ) -> list[list[Instance]]:
+        """Segment each frame, but only people whose widest crop touches one of its boxes."""
+        images = [frame.rgb for frame in frames]
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="lite") as pool:
+            return list(pool.map(self._segment_image, images, boxes_xywh))
+
     def segment_boxes(self, frame: Frame, boxes_xywh: Sequence[BoxXywh]) -> list[Instance | None]:
         """Return the person in each box, with the box taken for certain; None: no person is in it."""
         return [self._segment_box(frame.rgb, box) for box in boxes_xywh]
@@ -115,14 +123,17 @@ class LiteSegmenter(StatelessSegmenter):
         best = max([*found, *again], key=lambda one: one.instance.score, default=None)
         return self._draw_again(rgb, best) if best else None
 
-    def _segment_image(self, rgb: RgbImage) -> list[Instance]:
+    def _segment_image(self, rgb: RgbImage, near_xywh: Sequence[BoxXywh] | None = None) -> list[Instance]:
+        """Segment an image, or what is near some boxes of it."""
         block = self._block
         boxes = self._detector.detect(
             rgb, min_score=block.min_box_score, max_iou=block.box_iou, tiles=block.tiles
         )
         found: list[_Detection] = []
         for (x0, y0, x1, y1), score in zip(boxes.corners.tolist(), boxes.scores.tolist(), strict=True):
-            found += self._find(self._run_on_box(rgb, (x0, y0, x1 - x0, y1 - y0)), score)
+            box = (x0, y0, x1 - x0, y1 - y0)
+            if near_xywh is None or _reaches(box, near_xywh):
+                found += self._find(self._run_on_box(rgb, box), score)
         first = [found[number] for number in distinct_people([item.instance for item in found])]
         second = [
             detection
@@ -164,6 +175,15 @@ class LiteSegmenter(StatelessSegmenter):
         if first.presence < self._block.min_presence:
             return None
         return first, self._network.run(rgb, first.body.mirror())
+
+
+def _reaches(box_xywh: BoxXywh, others_xywh: Sequence[BoxXywh]) -> bool:
+    """Return whether the widest crop of a box touches another box."""
+    crop = Crop.around(box_xywh, CROP_SCALES[1])
+    return any(
+        x < crop.x0 + crop.side and crop.x0 < x + w and y < crop.y0 + crop.side and crop.y0 < y + h
+        for x, y, w, h in others_xywh
+    )
 
 
 def distinct_people(instances: Sequence[Instance]) -> list[int]:

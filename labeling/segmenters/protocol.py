@@ -49,6 +49,20 @@ class BoxSegmenter(Protocol):
         ...
 
 
+@runtime_checkable
+class NearSegmenter(Protocol):
+    """A segmenter that can leave out what is far from given boxes, in less time."""
+
+    def segment_near(
+        self, frames: Sequence[Frame], boxes_xywh: Sequence[Sequence[BoxXywh]]
+    ) -> list[list[Instance]] | None:
+        """Return, for each frame, the instances of `segment` near its boxes; None: it cannot leave anything out.
+
+        Instances that do not touch a box may be absent, or be there although `segment` takes them for another's part.
+        """
+        ...
+
+
 class StatelessSegmenter:
     """Base for segmenters that learn nothing from a clip."""
 

@@ -2,13 +2,16 @@
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from configs.errors import MaskmillError, ModelError, ModelOutputWrong
-from labeling.segmenters.protocol import BoxSegmenter, Segmenter
+from labeling.segmenters.protocol import BoxSegmenter, NearSegmenter, Segmenter
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance, ModelCard
 from labeling.structures.masks import BoxXywh
+
+T = TypeVar("T")
 
 
 class SerializedSegmenter:
@@ -32,14 +35,20 @@ class SerializedSegmenter:
         Raises:
             ModelError: the segmenter failed, or its output is invalid.
         """
-        with self._lock:
-            try:
-                found = self._inner.segment(frames)
-            except MaskmillError:
-                raise
-            except Exception as exc:  # a network, a driver or a user's code can raise anything
-                raise ModelError(f"{self._name} failed: {type(exc).__name__}: {exc}") from exc
+        found = self._run(lambda: self._inner.segment(frames))
         check_output(self._name, frames, found)
+        return found
+
+    def segment_near(
+        self, frames: Sequence[Frame], boxes_xywh: Sequence[Sequence[BoxXywh]]
+    ) -> list[list[Instance]] | None:
+        """Return what is near the boxes, if the segmenter can."""
+        inner = self._inner
+        if not isinstance(inner, NearSegmenter):
+            return None
+        found = self._run(lambda: inner.segment_near(frames, boxes_xywh))
+        if found is not None:
+            check_output(self._name, frames, found)
         return found
 
     def segment_boxes(self, frame: Frame, boxes_xywh: Sequence[BoxXywh]) -> list[Instance | None] | None:
@@ -48,6 +57,15 @@ class SerializedSegmenter:
             return None
         with self._lock:
             return self._inner.segment_boxes(frame, boxes_xywh)
+
+    def _run(self, call: Callable[[], T]) -> T:
+        with self._lock:
+            try:
+                return call()
+            except MaskmillError:
+                raise
+            except Exception as exc:  # a network, a driver or a user's code can raise anything
+                raise ModelError(f"{self._name} failed: {type(exc).__name__}: {exc}") from exc
 
     @property
     def _name(self) -> str:

@@ -124,6 +124,12 @@ class Mask:
         x, y, w, h = (float(side) for side in coco_mask.toBbox(self.to_coco()))
         return (x, y, w, h)
 
+    @property
+    def mirrored_box_xywh(self) -> BoxXywh:
+        """`box_xywh` in the image that is mirrored left to right."""
+        x, y, w, h = self.box_xywh
+        return (self.size_hw[1] - x - w, y, w, h)
+
     def __bool__(self) -> bool:
         return self.area_px > 0
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from configs.categories import PERSON
 from configs.models import RunConfig, Trust
 from labeling.comparison.iou import union_iou
+from labeling.comparison.student_beside import compare_around
 from labeling.runtime.prefetch import Stopwatch
-from labeling.segmenters.protocol import Segmenter
+from labeling.segmenters.protocol import NearSegmenter, Segmenter
 from labeling.structures.agreement import FrameAgreement
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance
@@ -19,9 +20,9 @@ from labeling.structures.records import ShardNote
 from labeling.trust.decide import find_still_masks, moves_outside, needs_flip, would_accept
 from labeling.trust.evidence import DEFAULT_KEYPOINT_SCORE, Evidence, InstanceEvidence
 from labeling.trust.flow_consistency import PreviousFrame, compare_along_motion
+from labeling.trust.persons import could_accept_each
 from labeling.trust.second_opinion import SecondOpinionComparer
 from labeling.trust.static_regions import StaticRegionDetector
-from labeling.trust.student_beside import compare_around
 
 OVERLAYS = (
     "places where the image changes all the time in the same few shapes, such as a clock: they are taken neither for people "
@@ -130,7 +131,7 @@ class EvidenceCollector:
 
     def _student_masks(self, compared: ComparedFrame) -> list[Mask] | None:
         """Return the masks that persons are compared with; None: only frames are decided, or this one is easy."""
-        if self.config.trust.unit == "frame" or not compared.agreement.is_hard:
+        if not self._is_by_person or not compared.agreement.is_hard:
             return None
         return [instance.mask for instance in compared.student]
 
@@ -140,13 +141,39 @@ class EvidenceCollector:
         if not self.teacher.card.sees_mirrored:
             return result
         selected = self._select(frames, known, needs_flip)
-        if selected:
-            with self.watch.time("flip"):
-                found = self.teacher.segment([frames[i].frame.mirror() for i in selected])
-            with self.watch.time("evidence"):
-                for i, instances in zip(selected, found, strict=True):
-                    result[i] = self._measure(frames[i], instances)
+        if not selected:
+            return result
+        asked = (
+            [could_accept_each(known[i], self.config.trust) for i in selected] if self._is_by_person else []
+        )
+        with self.watch.time("flip"):
+            near = self._segment_near([frames[i] for i in selected], asked)
+            found = near or self.teacher.segment([frames[i].frame.mirror() for i in selected])
+        with self.watch.time("evidence"):
+            for position, (i, instances) in enumerate(zip(selected, found, strict=True)):
+                measured = self._measure(frames[i], instances)
+                result[i] = with_flips(known[i], measured, asked[position]) if near else measured
         return result
+
+    @property
+    def _is_by_person(self) -> bool:
+        return self.config.trust.unit == "person"
+
+    def _segment_near(
+        self, frames: Sequence[ComparedFrame], asked: Sequence[Sequence[bool]]
+    ) -> list[list[Instance]] | None:
+        """Run the teacher on the mirrored images near the persons in question; None: it always sees whole images."""
+        if not asked or not isinstance(self.teacher, NearSegmenter):
+            return None
+        boxes = [
+            [
+                one.mask.mirrored_box_xywh
+                for one, is_asked in zip((one for one in frame.teacher if one.mask), of_frame, strict=True)
+                if is_asked
+            ]
+            for frame, of_frame in zip(frames, asked, strict=True)
+        ]
+        return self.teacher.segment_near([frame.frame.mirror() for frame in frames], boxes)
 
     def _add_flow(self, frames: Sequence[ComparedFrame], known: Sequence[Evidence]) -> list[Evidence]:
         """Compare each frame with the one before it."""
@@ -192,6 +219,17 @@ class EvidenceCollector:
         return [
             i for i, (frame, evidence) in pairs if condition(frame.agreement, evidence, self.config.trust)
         ]
+
+
+def with_flips(known: Evidence, measured: Evidence, asked: Sequence[bool]) -> Evidence:
+    """Return the evidence with the mirrored image's of the persons in question alone: only near them was it segmented."""
+    pairs = zip(known.instances, measured.instances, asked, strict=True)
+    return replace(
+        known,
+        instances=tuple(
+            replace(one, flip_iou=new.flip_iou) if is_asked else one for one, new, is_asked in pairs
+        ),
+    )
 
 
 def with_coherence(evidence: Evidence, coherence: Sequence[float | None]) -> Evidence:

@@ -56,13 +56,16 @@ def decide_people(evidence: Evidence, settings: Trust) -> PeopleDecision:
 
 def could_accept(evidence: Evidence, settings: Trust) -> bool:
     """Return whether the mirrored image could lead to the acceptance of any person."""
+    return any(could_accept_each(evidence, settings))
+
+
+def could_accept_each(evidence: Evidence, settings: Trust) -> list[bool]:
+    """Return, for each person, whether the mirrored image could lead to acceptance; empty: for none."""
     _, calibration = _calibrations(settings)
-    if not evidence.instances:
-        return False
     found = predict_found(evidence, calibration)
-    if found is not None and found < settings.min_found:
-        return False
-    return any(step is not None for step in _possible_steps(evidence, settings))
+    if not evidence.instances or (found is not None and found < settings.min_found):
+        return []
+    return [step is not None for step in _possible_steps(evidence, settings)]
 
 
 def _possible_steps(evidence: Evidence, settings: Trust) -> list[PersonStep | None]:

@@ -31,13 +31,18 @@ class MaskTrust:
 def predict_trust(evidence: Evidence, calibration: Calibration) -> MaskTrust | None:
     """Return the trust in the frame and in each mask; None without a mask.
 
-    NaN evidence and a missing weighted feature give 0. A mask may have trust 0 in a trusted frame, because the
+    The mirrored image counts where it is measured: for the frame, and for each mask. NaN evidence and a missing weighted feature give 0. A mask may have trust 0 in a trusted frame, because the
     two regressions weigh different features.
     """
     if not evidence.instances:
         return None
-    full = calibration.full if evidence.flip_iou is not None else None
-    return measure_by_stage(evidence, full or calibration.cheap)
+    cheap, full = calibration.cheap, calibration.full or calibration.cheap
+    of_frame = cheap if evidence.flip_iou is None else full
+    instances = (
+        probability(instance_features(one), (cheap if one.flip_iou is None else full).instance)
+        for one in evidence.instances
+    )
+    return MaskTrust(probability(frame_features(evidence), of_frame.frame), tuple(instances))
 
 
 def measure_by_stage(evidence: Evidence, stage: Stage) -> MaskTrust:

@@ -47,7 +47,9 @@ from labeling.review.label_studio.s3_storage import bucket_of
 from labeling.review.label_studio.tasks import make_task, prediction_fingerprint
 from labeling.review.records import ReviewItem
 from labeling.storage.encode import IMAGES
+from labeling.structures.frames import RgbImage
 from tasks.execution.context import Context
+from tasks.files import read_kept
 from tasks.review.connect import LabelStudioConnection, open_project
 from tasks.review.consensus import update_consensus
 
@@ -235,7 +237,9 @@ class Outbox:
 
     def _import_together(self, items: Sequence[ReviewItem]) -> None:
         database, urls = self.context.database, self._image_urls([item.image for item in items])
-        tasks = [make_task(item, self.settings, urls[item.image]) for item in items]
+        tasks = [
+            make_task(item, self.settings, urls[item.image], self._picture_source(item)) for item in items
+        ]
         with database.transaction() as session:
             fingerprints = {item.frame_id: self._fingerprint(item) for item in items}
             carried = {item.frame_id: item.propagation_id for item in items}
@@ -244,6 +248,12 @@ class Outbox:
         sent = dict(zip((item.frame_id for item in items), task_ids, strict=True))
         with database.transaction() as session:
             confirm_sent(session, self.project_id, sent)
+
+    def _picture_source(self, item: ReviewItem) -> RgbImage | None:
+        """Return the image, for pictures of doubtful persons; None: there is no such person."""
+        if not any(person.is_doubtful for person in item.teacher):
+            return None
+        return read_kept(item.frame_id, item.image, self.context.home)
 
     def _set_aside(self, item: ReviewItem, reason: str) -> str:
         with self.context.database.transaction() as session:

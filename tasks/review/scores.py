@@ -40,7 +40,7 @@ def _score_frames(session: Session, run: RunRow, frame_ids: Sequence[int]) -> No
     settings = Agreement.model_validate(run.config["agreement"])
     models = run_models(session, run)
     reviewed = [
-        (frame, consensus, [Instance(person.mask, 1.0, person.mask.box_xywh) for person in people])
+        (frame, consensus, [Instance(one.mask, 1.0, one.mask.box_xywh) for one in people if one.mask])
         for frame, consensus, people in consensus_instances(session, frame_ids)
     ]
     for role in ROLES:

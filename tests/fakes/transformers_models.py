@@ -109,6 +109,54 @@ def save_rf_detr(folder: Path) -> Path:
     return _save(folder, _seeded(lambda: t.RfDetrForInstanceSegmentation(config)), processor)
 
 
+def save_sam3(folder: Path) -> Path:
+    """Queries about what a text names; every letter is a token."""
+    import transformers as t
+
+    library: Any = t
+    part = {"hidden_size": 32, "num_attention_heads": 2}
+    layers = part | {"num_layers": 1, "intermediate_size": 16}
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    tokens = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{letter}</w>" for letter in letters)]
+    tokenizer = library.CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[])
+    config = library.Sam3Config(
+        vision_config={
+            "backbone_config": {
+                "model_type": "sam3_vit_model",
+                "hidden_size": 16,
+                "intermediate_size": 16,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "image_size": 4 * SIDE_PX,
+                "pretrain_image_size": SIDE_PX,
+                "patch_size": 16,
+                "window_size": 4,
+                "global_attn_indexes": [1],
+            },
+            "fpn_hidden_size": 32,
+            "backbone_feature_sizes": [[64, 64], [32, 32], [16, 16]],
+        },
+        text_config={
+            **part,
+            "model_type": "clip_text_model",
+            "vocab_size": len(tokens),
+            "intermediate_size": 16,
+            "projection_dim": 32,
+            "num_hidden_layers": 1,
+            "max_position_embeddings": 32,
+            "bos_token_id": 0,
+            "eos_token_id": 1,
+        },
+        geometry_encoder_config=layers,
+        detr_encoder_config=layers,
+        detr_decoder_config=layers | {"num_queries": 5},
+        mask_decoder_config=part,
+    )
+    size = {"height": 4 * SIDE_PX, "width": 4 * SIDE_PX}
+    processor = library.Sam3Processor(library.Sam3ImageProcessor(size=size), tokenizer)
+    return _save(folder, _seeded(lambda: library.Sam3Model(config)), processor)
+
+
 def save_sam2(folder: Path) -> Path:
     """Masks for boxes and points."""
     import transformers as t

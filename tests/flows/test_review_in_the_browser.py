@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import update
 
 from configs.models import Review as Settings
+from db.models.core import InstanceRow
 from labeling.datasets.formats.coco import write_coco
 from labeling.review.label_studio.credentials import TOKEN_VARIABLE, URL_VARIABLE
 from labeling.storage.home import Home
 from labeling.structures.masks import Mask
-from tasks.execution.context import close_databases
+from tasks.execution.context import close_databases, database_of
 from tests.flows.test_review import Desk
 from tests.planted_reviews import PlantedFrame, box_mask, plant_run
 from tests.studio_browser import annotate
@@ -60,6 +62,30 @@ def test_a_brush_stroke_in_the_browser_is_the_only_change_in_the_coco_file(
     assert len(drawn) > 200
     assert drawn.min(axis=0).tolist() > [90, 300]
     assert drawn.max(axis=0).tolist() < [175, 340]
+
+
+def test_an_answer_in_the_browser_leaves_accepted_persons_byte_by_byte_as_they_were(own_desk: Desk) -> None:
+    """The other model's outline is chosen for the doubtful person."""
+    other = box_mask(298, 146, 46, 160, SIZE)
+    frames = [
+        PlantedFrame([TALL], size_hw=SIZE, decision="easy"),
+        PlantedFrame([TALL, SMALL], [other], size_hw=SIZE),
+    ]
+    run = plant_run(own_desk.home, frames, hard_below=0.7)
+    database = database_of(own_desk.home)
+    with database.transaction() as session:
+        of_teacher = update(InstanceRow).where(InstanceRow.run_id == run.id, InstanceRow.role == "teacher")
+        session.execute(of_teacher.values(decision="accepted"))
+        session.execute(of_teacher.where(InstanceRow.rank == 1).values(decision="review"))
+    own_desk.push(run)
+    with annotate(own_desk.studio) as annotator:
+        annotator.open(own_desk.number, own_desk.task(run.frames[1])["id"])
+        annotator.page.locator(".mm-question").get_by_text("this one is right", exact=True).click()
+        annotator.submit()
+    assert own_desk.pull().changed == 1
+    people = own_desk.dataset("reviewed")[run.frames[1]].instances
+    assert [one.mask.counts for one in people] == [TALL.counts, other.counts]
+    assert [one.origin for one in people] == ["prediction", "prediction-changed"]
 
 
 def test_label_studio_shows_images_of_the_home_without_a_copy(own_desk: Desk) -> None:

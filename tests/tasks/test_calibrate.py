@@ -14,6 +14,7 @@ from configs.models import RunConfig
 from labeling.segmenters.models import calibration_warning, settings_of
 from labeling.structures.instances import ModelCard
 from labeling.trust.evidence import Evidence, InstanceEvidence
+from labeling.trust.promise import find_likely
 from labeling.trust.scores import predict_trust
 from tasks.calibrate import calibrate_on_sets
 from tasks.evaluate import evaluate
@@ -116,6 +117,17 @@ def test_a_preset_has_the_settings_of_its_calibration(preset: str) -> None:
     assert config.trust.calibration.settings == config.teacher.model_dump(
         mode="json", exclude={"kind", "refine"}
     )
+
+
+@pytest.mark.parametrize("preset", ["lite", "lite-heavy", "surveillance"])
+def test_the_calibration_of_a_preset_can_decide_about_persons(preset: str) -> None:
+    trust = load_config(preset, ["trust.unit=person"]).trust
+    assert trust.calibration
+    assert trust.calibration.persons
+    for steps in (trust.calibration.persons.hard, trust.calibration.persons.easy):
+        step = find_likely(steps, trust.accept_risk)
+        assert step
+        assert step.bad <= trust.accept_risk * step.persons
 
 
 def test_settings_that_differ_from_the_calibration_are_warned_of() -> None:

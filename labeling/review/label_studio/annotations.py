@@ -7,7 +7,7 @@ stay. So ids identify people, and pixels, not `origin`, show what was changed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +16,8 @@ from pydantic import BaseModel, Field, ValidationError
 from configs.errors import LabelStudioError
 from configs.models import Review
 from labeling.comparison.iou import match_pairs
-from labeling.review.label_studio.project import NUMBERED_LABELS
+from labeling.review.label_studio.project import NUMBERED_LABELS, numbered_label
+from labeling.review.label_studio.questions import NO_PERSON, OTHER, RIGHT
 from labeling.review.label_studio.results import KeypointRegion, MaskRegion, ParsedResult, parse_result
 from labeling.review.label_studio.tasks import instance_id_of, region_id, shown_keypoints
 from labeling.review.records import Origin, ProposedInstance, ReviewedFrame, ReviewedInstance, Verdict
@@ -46,8 +47,17 @@ class _Annotation(BaseModel):
     updated_at: datetime
 
 
+class _Question(BaseModel):
+    id: int
+    other: str | None = None
+    """Mask of the other model, counts of a COCO RLE; None: it was no choice."""
+
+
 class _Data(BaseModel):
     frame_id: int
+    questions: list[_Question] = Field(default_factory=list)
+    locked: list[int] = Field(default_factory=list)
+    """Ids of the people who were shown as believed already."""
     label: str | None = None
     shows_keypoints: bool | None = None
     min_keypoint_score: float | None = None
@@ -66,6 +76,8 @@ class _Shown:
     settings: Review
     people: Mapping[int, ProposedInstance]
     """By id, without empty masks, which are not shown."""
+    locked: frozenset[int]
+    """Ids of those whose masks annotators cannot change."""
     size_hw: tuple[int, int]
     users: Mapping[int, str]
 
@@ -105,7 +117,9 @@ def read_annotations(
     settings = settings.model_copy(
         update={key: value for key, value in recorded.items() if value is not None}
     )
-    shown = _Shown(settings, {person.id: person for person in proposed if person.mask}, size_hw, users)
+    people = {person.id: person for person in proposed if person.mask}
+    locked = frozenset(people.keys() & set(task.data.locked))
+    shown = _Shown(settings, people, locked, size_hw, users)
     by_id = sorted(task.annotations, key=lambda annotation: annotation.id)
     return [_read_annotation(annotation, task, shown) for annotation in by_id]
 
@@ -114,7 +128,12 @@ def _read_annotation(annotation: _Annotation, task: _Task, shown: _Shown) -> Rev
     # A skipped annotation contains what the page showed, not a result.
     results = [] if annotation.was_cancelled else annotation.result or []
     parsed = parse_result(results, shown.size_hw, shown.settings)
-    instances, verdict, keypoint_problems = _interpret(parsed, shown)
+    answers = {
+        question.id: (parsed.answers[position], question.other)
+        for position, question in enumerate(task.data.questions)
+        if position in parsed.answers
+    }
+    instances, verdict, keypoint_problems = _interpret(parsed, shown, answers)
     return ReviewedFrame(
         frame_id=task.data.frame_id,
         task=task.id,
@@ -132,7 +151,7 @@ def _read_annotation(annotation: _Annotation, task: _Task, shown: _Shown) -> Rev
 
 
 def _interpret(
-    parsed: ParsedResult, shown: _Shown
+    parsed: ParsedResult, shown: _Shown, answers: Mapping[int, tuple[str, str | None]]
 ) -> tuple[tuple[ReviewedInstance, ...], Verdict, list[str]]:
     """Return the people, the verdict, and problems with keypoints.
 
@@ -141,12 +160,15 @@ def _interpret(
     regions = _without_copies(_join_parts([region for region in parsed.masks if region.mask], shown), shown)
     sources = _find_sources(regions, shown)
     keypoints, problems = assign_keypoints(parsed.keypoints, regions, sources, shown.settings)
-    instances = tuple(
+    submitted = (
         ReviewedInstance(
             region.mask, _find_origin(region.mask, source), source.id if source else None, points
         )
         for region, source, points in zip(regions, sources, keypoints, strict=True)
     )
+    answered = [_apply_answer(one, answers.get(one.source_id or 0)) for one in submitted]
+    instances, changed = _restore_locked([one for one in answered if one], shown)
+    problems += changed
     if parsed.verdict == "unusable":
         return instances, "unusable", problems
     proposed_keypoints = [known_keypoints(source.keypoints) if source else None for source in sources]
@@ -157,6 +179,41 @@ def _interpret(
     is_readable = not (parsed.problems or problems)
     verdict: Verdict = "correct" if is_untouched and is_complete and is_readable else "corrected"
     return instances, verdict, problems
+
+
+def _apply_answer(person: ReviewedInstance, answer: tuple[str, str | None] | None) -> ReviewedInstance | None:
+    """Return the person as answered; None: it is no person. A mask that was painted counts more than an outline chosen."""
+    choice, other = answer or (RIGHT, None)
+    if choice == NO_PERSON:
+        return None
+    if person.origin != "prediction" or choice == RIGHT:
+        return person
+    size_hw = person.mask.size_hw
+    if choice == OTHER and other is not None:
+        return replace(person, mask=Mask(size_hw, other.encode()), origin="prediction-changed")
+    return replace(person, mask=Mask.empty(size_hw), origin="prediction-changed", keypoints=None)
+
+
+def _restore_locked(
+    people: Sequence[ReviewedInstance], shown: _Shown
+) -> tuple[tuple[ReviewedInstance, ...], list[str]]:
+    """Return the people with every locked one as it was shown, and problems.
+
+    Label Studio lets no annotator delete a locked mask or move its points, but a brush paints it where it is selected.
+    """
+    submitted = {one.source_id: one for one in people}
+    problems = [
+        f"the mask of {numbered_label(shown.settings, position)} was accepted before the review: what was changed is ignored"
+        for position, key in enumerate(shown.people)
+        if key in shown.locked and (key not in submitted or submitted[key].origin != "prediction")
+    ]
+    locked = {
+        key: ReviewedInstance(one.mask, "prediction", key, known_keypoints(one.keypoints))
+        for key, one in shown.people.items()
+        if key in shown.locked
+    }
+    restored = [locked.pop(one.source_id, one) if one.source_id is not None else one for one in people]
+    return (*restored, *locked.values()), problems
 
 
 def _join_parts(regions: Sequence[MaskRegion], shown: _Shown) -> list[MaskRegion]:

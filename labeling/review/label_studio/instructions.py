@@ -23,6 +23,9 @@ The masks are drawn by a model. Above the image you read what to look for.</p>
 brush (B), or remove with the eraser (E). While nothing is selected, the brush paints nothing.</li>
 <li><b>A {label} has no mask:</b> press <code>New {label}</code> (N), then paint. Press Escape when it is complete.</li>
 <li><b>A mask shows no {label}</b> (a coat, a poster, a shadow): select it and press Delete.</li>
+<li><b>Below this text you see outlines</b> of a {label}: choose the right one, or what else is true. Nothing has to be
+drawn. No choice means that the mask is right. A mask that you paint counts more than a choice.</li>
+<li><b>Gray masks</b> are accepted already. They stay as they are.</li>
 <li><b>The image is too dark, blurred or damaged:</b> choose <code>unusable</code> and press Submit.</li>
 </ol>
 <p>The other choices and the note are optional: whether you changed something is seen from the masks.</p>

@@ -10,10 +10,17 @@ from labeling.structures.instances import COCO_KEYPOINTS
 
 IMAGE, MASKS, KEYPOINTS, VERDICT, NOTE = "image", "masks", "keypoints", "verdict", "note"
 """Names of the page's controls: `to_name` and `from_name` of every result."""
+ANSWER = "answer-"
+"""Before the position of a question in `QUESTIONS`: name of its control."""
+QUESTIONS = "questions"
+"""Field of the task's data: a question for each doubtful person (`labeling.review.label_studio.questions`)."""
 
 PROPOSED, COMPARED = "proposed masks", "another model"
 """Versions of the two predictions, the teacher's and the student's, as annotators read them. Label Studio starts new annotations from one version per project, so
 these are the same for every model; the task's data names the models."""
+
+LOCKED = "locked"
+"""Field of the task's data: ids of the people who are believed already."""
 
 VERDICTS = (
     ("correct", "All people are masked correctly"),
@@ -28,7 +35,7 @@ _MACHINE_COLUMNS = [
         "data.frame_id", "data.teacher_model", "data.student_model", "data.label",
         "data.shows_keypoints", "inner_id", "annotations_results",
         "annotations_ids", "predictions_score", "predictions_model_versions", "predictions_results",
-        "file_upload", "storage_filename", "created_at", "updated_at", "updated_by", "draft_exists",
+        "data.questions", "data.locked", "file_upload", "storage_filename", "created_at", "updated_at", "updated_by", "draft_exists",
     )
 ]  # fmt: skip
 """Columns that do not help to choose a task; without them, image and reason fit on the screen."""
@@ -51,8 +58,8 @@ PERSON_COLORS = (
 NUMBERED_LABELS = 2 * len(PERSON_COLORS)
 """Labels with a number; in a frame of more people, the numbers begin again."""
 
-_NEW_COLOR, _STUDENT_COLOR, _KEYPOINT_COLOR = "#f50057", "#d500f9", "#ffd600"
-"""Pink, magenta and yellow: none of the people's. White cannot be read in the list."""
+_NEW_COLOR, _STUDENT_COLOR, _KEYPOINT_COLOR, _LOCKED_COLOR = "#f50057", "#d500f9", "#ffd600", "#9e9e9e"
+"""Pink, magenta, yellow and gray: none of the people's. White cannot be read in the list."""
 
 _KEY = "ctrl+alt+shift+"
 _KEYPOINT_KEY = "alt+shift+"
@@ -69,6 +76,12 @@ _STYLE = """
 .mm-tools .lsf-label_margins { margin-bottom: 0; }
 .mm-note { width: 220px; }
 .mm-hidden { display: none; }
+.mm-questions { max-height: 190px; overflow-y: auto; }
+.mm-page:has(.mm-question) { --mm-around: 430px; }
+.mm-question { display: flex; align-items: center; column-gap: 16px; }
+.mm-question h4 { font-size: 14px; white-space: nowrap; }
+.mm-question .lsf-choices { margin: 0; align-items: end; }
+.mm-question .ant-form-item { margin: 0; }
 .mm-page .lsf-object { padding-right: 78px; }
 .mm-page .lsf-toolbar { position: absolute; right: 0; top: 50px; margin-top: 0; }
 @media (max-width: 720px) {
@@ -98,7 +111,7 @@ _PAGE = f"""<View className="mm-page">
 <View className="mm-tools">
   <BrushLabels name="{MASKS}" toName="{IMAGE}">
     <Label value={{label}} background="{_NEW_COLOR}" html={{new}} hotkey="n" hint={{new_hint}} />
-    <View className="mm-hidden">{{numbered}}</View>{{student}}
+    <View className="mm-hidden">{{numbered}}<Label value={{locked}} background="{_LOCKED_COLOR}" hotkey="{_KEY}y" /></View>{{student}}
   </BrushLabels>
   <Header value="Select a mask (V, or in the list), then paint (B) or erase (E)" size="5" style="margin: 0; font-weight: 400" />
   <Choices name="{VERDICT}" toName="{IMAGE}" choice="single" showInline="true">{{verdicts}}</Choices>
@@ -106,6 +119,12 @@ _PAGE = f"""<View className="mm-page">
     <TextArea name="{NOTE}" toName="{IMAGE}" placeholder="Note" rows="1" maxSubmissions="1" editable="true" />
   </View>
 </View>
+<View className="mm-questions"><Repeater on="${QUESTIONS}" indexFlag="{{{{idx}}}}">
+  <View className="mm-question">
+    <Header value="${QUESTIONS}[{{{{idx}}}}].title" size="5" style="margin: 0" />
+    <Choices name="{ANSWER}{{{{idx}}}}" toName="{IMAGE}" choice="single" showInline="true" Value="${QUESTIONS}[{{{{idx}}}}].answers" />
+  </View>
+</Repeater></View>
 <Image name="{IMAGE}" value="${IMAGE}" zoom="true" zoomControl="true" brightnessControl="true"
   contrastControl="true" rotateControl="false" maxHeight="calc(100vh - var(--mm-around))" />{{keypoints}}
 </View>"""
@@ -129,6 +148,9 @@ _KEYPOINT_LABELS = f"""
 </View>"""
 """COCO's 17 keypoints with a hidden legend: 17 buttons would push the image off the page."""
 
+# `Value` has a capital: the server counts the fields of the data in each `value`, and refuses uploads of images to a
+# project with two; the page reads attributes in any case.
+#
 # The labels of people have no button either: a click on a mask selects its person. No label is selected at
 # the start, because Label Studio then paints nothing until a person, or a new one, is selected.
 
@@ -147,6 +169,11 @@ def numbered_label(settings: Review, position: int) -> str:
 def student_label(settings: Review) -> str:
     """Return the label of the student's mask, which always differs from a person's."""
     return COMPARED if settings.label != COMPARED else f"{COMPARED}'s"
+
+
+def locked_label(settings: Review) -> str:
+    """Return the label of masks that are believed already, which always differs from the others."""
+    return f"accepted {settings.label}"
 
 
 def label_config(settings: Review) -> str:
@@ -172,6 +199,7 @@ def label_config(settings: Review) -> str:
             f'hotkey="{_KEY}{ascii_lowercase[position]}" />'
             for position in range(NUMBERED_LABELS)
         ),
+        locked=quoteattr(locked_label(settings)),
         student=_STUDENT.format(label=quoteattr(student_label(settings))) if settings.show_student else "",
         verdicts="".join(
             f"<Choice value={quoteattr(value)} hint={quoteattr(hint)} />" for value, hint in VERDICTS

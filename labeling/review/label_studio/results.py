@@ -1,8 +1,8 @@
-"""Parser for the results of one annotation: masks, keypoints, verdict and note."""
+"""Parser for the results of one annotation: masks, keypoints, answers, verdict and note."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from pydantic import BaseModel, Field, ValidationError
@@ -10,7 +10,14 @@ from pydantic import BaseModel, Field, ValidationError
 from configs.errors import LabelStudioError
 from configs.models import Review
 from labeling.review.label_studio.brush_rle import decode_brush
-from labeling.review.label_studio.project import NOTE, NUMBERED_LABELS, VERDICT, student_label
+from labeling.review.label_studio.project import (
+    ANSWER,
+    NOTE,
+    NUMBERED_LABELS,
+    VERDICT,
+    locked_label,
+    student_label,
+)
 from labeling.structures.instances import COCO_KEYPOINTS
 from labeling.structures.masks import Mask, union_masks
 
@@ -56,6 +63,8 @@ class ParsedResult:
     note: str
     problems: tuple[str, ...]
     """Ignored regions, with the reason."""
+    answers: Mapping[int, str] = field(default_factory=dict)
+    """To the questions about doubtful persons, by position; none: no answer was chosen."""
 
 
 class _Result(BaseModel):
@@ -90,6 +99,7 @@ def parse_result(results: Iterable[Any], size_hw: tuple[int, int], settings: Rev
     masks: dict[str, list[Mask]] = {}
     numbers: dict[str, int | None] = {}
     keypoints, texts, problems = [], {VERDICT: "", NOTE: ""}, []
+    answers: dict[int, str] = {}
     for position, raw in enumerate(results):
         try:
             result = _Result.model_validate(raw)
@@ -102,10 +112,12 @@ def parse_result(results: Iterable[Any], size_hw: tuple[int, int], settings: Rev
                 numbers[name] = _number(result, settings)
             elif result.from_name in texts:
                 texts[result.from_name] = _read_text(result)
+            elif (question := result.from_name.removeprefix(ANSWER)).isdecimal():
+                answers[int(question)] = _read_text(result)
         except (LabelStudioError, ValidationError) as exc:
             problems.append(f"region {_name(raw, position)} ignored: {_explain(exc)}")
     merged = tuple(MaskRegion(key, union_masks(parts, size_hw), numbers[key]) for key, parts in masks.items())
-    return ParsedResult(merged, tuple(keypoints), texts[VERDICT], texts[NOTE], tuple(problems))
+    return ParsedResult(merged, tuple(keypoints), texts[VERDICT], texts[NOTE], tuple(problems), answers)
 
 
 def _read_mask(result: _Result, size_hw: tuple[int, int], settings: Review) -> Mask:
@@ -115,7 +127,8 @@ def _read_mask(result: _Result, size_hw: tuple[int, int], settings: Review) -> M
         raise LabelStudioError(
             "it is the other model's mask, which is shown only for comparison; delete or relabel it"
         )
-    if result.labels != [settings.label] and _number(result, settings) is None:
+    is_person = result.labels in ([settings.label], [locked_label(settings)])
+    if not is_person and _number(result, settings) is None:
         labels = ", ".join(map(str, result.labels)) or "missing"
         raise LabelStudioError(f"its label is {labels}, not {settings.label}")
     _check_size(result, size_hw)

@@ -14,18 +14,23 @@ from labeling.review.label_studio.project import (
     COMPARED,
     IMAGE,
     KEYPOINTS,
+    LOCKED,
     MASKS,
     PROPOSED,
+    QUESTIONS,
+    locked_label,
     numbered_label,
     student_label,
 )
+from labeling.review.label_studio.questions import make_questions
 from labeling.review.records import ProposedInstance, ReviewItem
+from labeling.structures.frames import RgbImage
 from labeling.structures.instances import COCO_KEYPOINTS
 from labeling.structures.masks import Mask
 
 STUDENT_REGION = "student"
 """Region id of the student's mask."""
-_FORMAT = 4
+_FORMAT = 5
 """Increase it with every change to the predictions, so that open tasks are replaced."""
 _KEYPOINT_SIZE = 0.5
 """Radius of a keypoint in per cent of the image's width."""
@@ -35,10 +40,12 @@ _OUR_ID = re.compile(f"i(0|[1-9][0-9]{{0,18}})(?:-(?:{'|'.join(COCO_KEYPOINTS)})
 """Id of one of our regions or keypoints; instance ids have 63 bits."""
 
 
-def make_task(item: ReviewItem, settings: Review, image_url: str) -> dict[str, Any]:
+def make_task(
+    item: ReviewItem, settings: Review, image_url: str, image: RgbImage | None = None
+) -> dict[str, Any]:
     """Return a task with the predictions of student and teacher, in the format of the import request.
 
-    Empty masks are not shown. The teacher comes last: an import into a new project makes the last version
+    `image`: for the pictures of questions about doubtful persons. Empty masks are not shown. The teacher comes last: an import into a new project makes the last version
     the one that annotations start from.
 
     Raises:
@@ -53,7 +60,11 @@ def make_task(item: ReviewItem, settings: Review, image_url: str) -> dict[str, A
         region = _brush_region(STUDENT_REGION, item.student, student_label(settings))
         predictions.append({"model_version": COMPARED, "score": item.iou, "result": [region]})
     predictions.append(_teacher_prediction(item, settings))
-    return {"data": _task_data(item, settings, image_url), "predictions": predictions}
+    people = [person for person in item.teacher if person.mask]
+    questions = make_questions(people, item.student, settings, image)
+    locked = [str(person.id) for person in people if person.is_doubtful is False]
+    data = _task_data(item, settings, image_url) | {QUESTIONS: questions, LOCKED: locked}
+    return {"data": data, "predictions": predictions}
 
 
 def region_id(instance_id: int) -> str:
@@ -91,7 +102,7 @@ def prediction_fingerprint(item: ReviewItem, settings: Review) -> str:
         ],
         "size_hw": item.size_hw,
         "teacher": [
-            [person.id, person.mask.counts.decode(), person.score, person.keypoints]
+            [person.id, person.mask.counts.decode(), person.score, person.keypoints, person.is_doubtful]
             for person in item.teacher
             if person.mask
         ],
@@ -151,18 +162,20 @@ def _task_data(item: ReviewItem, settings: Review, image_url: str) -> dict[str, 
 
 def _teacher_prediction(item: ReviewItem, settings: Review) -> dict[str, Any]:
     people = [person for person in item.teacher if person.mask]
-    result = [
-        {
-            **_brush_region(region_id(person.id), person.mask, numbered_label(settings, position)),
-            "score": person.score,
-        }
-        for position, person in enumerate(people)
-    ]
+    result = [_person_region(person, position, settings) for position, person in enumerate(people)]
     result += [
         _keypoint_region(person, index) for person in people for index in shown_keypoints(person, settings)
     ]
     score = min((person.score for person in people), default=0.0)
     return {"model_version": PROPOSED, "score": score, "result": result}
+
+
+def _person_region(person: ProposedInstance, position: int, settings: Review) -> dict[str, Any]:
+    """Return a person's mask; Label Studio lets no annotator change or delete one that is locked."""
+    is_locked = person.is_doubtful is False
+    label = locked_label(settings) if is_locked else numbered_label(settings, position)
+    region = _brush_region(region_id(person.id), person.mask, label) | {"score": person.score}
+    return region | ({"readonly": True} if is_locked else {})
 
 
 def _brush_region(name: str, mask: Mask, label: str) -> dict[str, Any]:

@@ -341,3 +341,16 @@ def test_the_card_names_both_networks_and_every_setting(lite: LiteSegmenter) -> 
     assert card.weights_sha256.startswith("31cb14c0")
     assert "+0e0d2245" in card.weights_sha256
     assert json.loads(card.settings) == LiteBlock().model_dump(exclude={"kind", "refine"})
+
+
+@pytest.mark.shared
+def test_what_is_near_a_person_is_segmented_as_in_the_whole_image(
+    lite: LiteSegmenter, street: list[tuple[Frame, list[Mask]]]
+) -> None:
+    frames = [frame for frame, _ in street[:2]]
+    for frame, whole in zip(frames, lite.segment(frames), strict=True):
+        for person in whole:
+            [near] = lite.segment_near([frame], [[person.box_xywh]])
+            assert person.mask in [one.mask for one in near]
+    [nothing] = lite.segment_near(frames[:1], [[]])
+    assert nothing == []

@@ -30,6 +30,7 @@ FAMILIES: dict[str, Callable[[Path], Path]] = {
     "eomt": fakes.save_eomt,
     "rf_detr": fakes.save_rf_detr,
     "segformer": fakes.save_segformer,
+    "sam3": fakes.save_sam3,
 }
 
 
@@ -88,6 +89,32 @@ def test_masks_lie_where_the_library_puts_them(models: dict[str, Path], family: 
         masks = [Mask.from_array(result["segmentation"][ids.index(one["id"])].numpy() > 0) for one in people]
         assert masks
         assert iou_matrix(masks, found).max(axis=1).min() > (0.9 if family == "mask2former" else 0.999)
+
+
+def test_what_a_text_names_lies_where_the_library_puts_it(models: dict[str, Path]) -> None:
+    """SAM 3, with transformers' own post-processing as second implementation."""
+    import torch
+    import transformers as t
+
+    library: Any = t
+    image, text = noise(), "rider"
+    processor = library.Sam3Processor.from_pretrained(models["sam3"])
+    with torch.inference_mode():
+        inputs = processor(images=image, text=text, return_tensors="pt")
+        outputs = library.Sam3Model.from_pretrained(models["sam3"]).eval()(**inputs)
+    (result,) = processor.post_process_instance_segmentation(outputs, threshold=0.0, target_sizes=[SIZE_HW])
+    masks = [
+        (float(score), Mask.from_array(one.numpy() > 0))
+        for score, one in zip(result["scores"], result["masks"], strict=True)
+    ]
+    wanted = sorted(((score, mask) for score, mask in masks if mask), key=lambda one: -one[0])
+    found = segment(everything(models["sam3"]).model_copy(update={"text": text}), [image])[0]
+    assert wanted
+    assert [one.score for one in found] == pytest.approx([score for score, _ in wanted], abs=1e-5)
+    ious = iou_matrix([one.mask for one in found], [mask for _, mask in wanted])
+    assert ious.diagonal().min() > 0.99
+    others = segment(everything(models["sam3"]), [image])[0]
+    assert [one.score for one in others] != pytest.approx([one.score for one in found], abs=1e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

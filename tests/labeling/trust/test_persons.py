@@ -12,6 +12,7 @@ from labeling.trust.decide import decide, needs_flip, would_accept
 from labeling.trust.evidence import Evidence, InstanceEvidence
 from labeling.trust.persons import decide_people
 from labeling.trust.promise import describe_shortages
+from labeling.trust.scores import predict_trust
 
 HARD = FrameAgreement(0.2, 0.2, 0.2, False, True, (), (), 0.1)
 SCORE = {"bias": 0.0, "weights": {"score": 1.0}}
@@ -115,3 +116,11 @@ def test_persons_require_a_calibration_of_persons_and_a_promise_requires_persons
     for changes in ({"unit": "person"}, {"unit": "person", "calibration": old}, {"accept": Promise()}):
         with pytest.raises(ValidationError, match=r"unit"):
             Trust(**changes)
+
+
+def test_trust_counts_the_mirrored_image_for_the_persons_of_whom_it_is_known() -> None:
+    """The others have the trust of their score."""
+    seen, not_seen = person(0.9, flip=0.5), InstanceEvidence(0.6, 100, student_iou=0.0)
+    trust = predict_trust(frame(seen, not_seen), calibration())
+    assert trust is not None
+    assert trust.instances == pytest.approx((0.75, 0.6))

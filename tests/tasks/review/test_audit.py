@@ -4,11 +4,11 @@ import pytest
 from sqlalchemy import select, update
 
 from configs.models import Review as Settings
-from db.models.core import DecisionRow, InstanceRow
+from db.models.core import DecisionRow, InstanceRow, RunRow
 from db.models.review import ReviewRow
 from db.review.annotations import FrameAnnotations, SentFrame, store_annotations
 from db.review.audit import queue_audit, summarize_audit
-from db.review.items import proposed_instances
+from db.review.items import proposed_instances, review_items
 from db.review.outbox import confirm_sent, fill_outbox, remember_project
 from db.review.selection import choose_waiting
 from labeling.review.records import ReviewedFrame, ReviewedInstance
@@ -107,3 +107,20 @@ def test_of_a_partial_frame_only_the_accepted_persons_are_in_the_sample(home: Ho
         audit = summarize_audit(session, run.id)
         assert audit is not None
         assert audit.persons == 1
+
+
+def test_persons_who_are_audited_look_like_doubtful_ones(home: Home, run: PlantedRun) -> None:
+    """Elsewhere, accepted persons are locked."""
+    with database_of(home).transaction() as session:
+        session.execute(update(InstanceRow).where(InstanceRow.role == "teacher").values(decision="accepted"))
+        first = (InstanceRow.frame_id == run.frames[0]) & (InstanceRow.role == "teacher")
+        session.execute(update(InstanceRow).where(first & (InstanceRow.rank == 1)).values(decision="review"))
+        fill_outbox(session, run.id)
+
+        def asked() -> list[list[bool | None]]:
+            items = review_items(session, session.get_one(RunRow, run.id), [run.frames[0], run.frames[4]])
+            return [[one.is_doubtful for one in item.teacher] for item in items]
+
+        assert asked() == [[False, True], [False, False]]
+        queue_audit(session, run.id, 12)
+        assert asked()[1] == [True, True]

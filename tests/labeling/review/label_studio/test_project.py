@@ -28,15 +28,20 @@ def labels(config: str, kind: str) -> list[str]:
 
 def test_people_have_numbered_labels_beside_one_for_new_people_and_the_student_s() -> None:
     numbered = [f"human {number + 1}" for number in range(NUMBERED_LABELS)]
-    assert labels(label_config(Review(label="human")), "BrushLabels") == ["human", *numbered, COMPARED]
+    assert labels(label_config(Review(label="human")), "BrushLabels") == [
+        "human",
+        *numbered,
+        "accepted human",
+        COMPARED,
+    ]
     assert COMPARED not in labels(label_config(Review(show_student=False)), "BrushLabels")
 
 
 def test_people_differ_in_color_from_each_other_a_new_one_and_the_student() -> None:
     [brush] = parse(label_config(Review())).iter("BrushLabels")
-    new, *numbered, student = (str(one.get("background")) for one in brush.iter("Label"))
+    new, *numbered, locked, student = (str(one.get("background")) for one in brush.iter("Label"))
     assert numbered == [*PERSON_COLORS, *PERSON_COLORS]
-    assert len({new, student, *numbered}) == 2 + len(PERSON_COLORS)
+    assert len({new, locked, student, *numbered}) == 3 + len(PERSON_COLORS)
 
 
 def test_no_label_is_selected_at_the_start_so_that_a_stroke_needs_a_person() -> None:
@@ -64,7 +69,7 @@ def test_keypoints_are_coco_s_seventeen_or_absent() -> None:
 
 
 def test_every_verdict_can_be_chosen_and_none_is_required() -> None:
-    [choices] = parse(label_config(Review())).iter("Choices")
+    choices, _ = parse(label_config(Review())).iter("Choices")
     assert [one.get("value") for one in choices] == [name for name, _ in VERDICTS]
     assert choices.get("required") is None
 

@@ -61,6 +61,8 @@ def test_the_data_contain_the_reason_the_frame_and_the_models() -> None:
         "label": "person",
         "shows_keypoints": False,
         "min_keypoint_score": 0.5,
+        "questions": [],
+        "locked": [],
     }
 
 

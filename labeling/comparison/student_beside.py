@@ -34,10 +34,15 @@ def compare_around(
     return StudentBeside(ious, 1 - common_px / seen.area_px if seen else 0.0)
 
 
-def _iou_around(mask: Mask, seen: Mask) -> float:
+def seen_around(mask: Mask, seen: Mask) -> Mask:
+    """Return the part of `seen` within a mask's box, widened by `MARGIN`; empty for an empty mask."""
     if not mask or not seen:
-        return 0.0
+        return Mask.empty(mask.size_hw)
     x, y, w, h = mask.box_xywh
     margin = MARGIN * max(w, h)
     window = fill_box((x - margin, y - margin, w + 2 * margin, h + 2 * margin), mask.size_hw)
-    return float(iou_matrix([mask], [intersect_masks(seen, window)])[0, 0])
+    return intersect_masks(seen, window)
+
+
+def _iou_around(mask: Mask, seen: Mask) -> float:
+    return float(iou_matrix([mask], [seen_around(mask, seen)])[0, 0])
