@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from typer.testing import CliRunner, Result
 
 from configs.load import validate_config
@@ -209,20 +210,30 @@ def test_a_dry_run_says_what_would_be_read_and_writes_nothing(context: Context, 
     assert not (tmp_path / "elsewhere").exists()
 
 
+@pytest.fixture
+def no_server() -> Iterator[None]:
+    """Prefect as it is for a new user; other tests of this process have a server."""
+    before = list(_servers)
+    with temporary_settings({PREFECT_API_URL: None}):
+        yield
+    assert _servers == before, "a temporary server was started"
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_server")
 def test_a_run_that_is_done_is_closed_without_a_prefect_server(context: Context, tmp_path: Path) -> None:
     config = scripted()
     run = make_run(context, config)
     (tmp_path / "scripted.yaml").write_text(json.dumps(config.model_dump(mode="json")))
     done = maskmill("run", "video.mp4", "--config", "scripted.yaml")
     assert "nothing to do" in done.stdout
-    assert not _servers
     with context.database.session() as session:
         row = session.get_one(RunRow, run)
         assert row.finished_at is not None
         assert (row.name, row.counts["compared"]) == ("scripted", 4)
 
 
+@pytest.mark.usefixtures("no_server")
 def test_a_run_is_not_done_while_its_sources_have_something_new(context: Context, tmp_path: Path) -> None:
     config, sources = scripted(), tmp_path / "clips"
     sources.mkdir()
