@@ -63,7 +63,8 @@ class TemporalMattingNetwork(nn.Module):
 
     Inputs are N x T x 3 x H x W (RGB in [-1, 1]) and N x T x 1 x H x W (in [0, 1]). Returns alpha, N x T x 1 x H x W in
     [0, 1], the foreground's RGB, N x T x 3 x H x W around [-1, 1], and the state for the next frames. A new shot starts
-    with the state None. A network that is not recurrent, for comparison, sees each frame alone.
+    with the state None. A network that is not recurrent, for comparison, sees each frame alone, and returns the state as it
+    was given.
 
     Alpha is the person probability, changed by the network on the scale of logits: an untrained network returns the
     probability as it is. (In the paper the network makes alpha alone, from 20,000 clips on GPUs.)
@@ -99,7 +100,7 @@ class TemporalMattingNetwork(nn.Module):
         self, image: Tensor, probability: Tensor, state: State | None = None
     ) -> tuple[Tensor, Tensor, State]:
         clips, height, width = image.shape[0], image.shape[-2], image.shape[-1]
-        count = image.shape[1] if self.is_recurrent else 1
+        count, known = (image.shape[1], state) if self.is_recurrent else (1, None)
         frames = _pad(torch.cat([image, 2 * probability - 1], dim=2).flatten(0, 1))
         half, quarter, eighth, sixteenth, coarsest = self.encoder(frames)
 
@@ -107,7 +108,7 @@ class TemporalMattingNetwork(nn.Module):
         for number, (skip, features) in enumerate(
             zip(self.skips, (frames, half, quarter, eighth, coarsest), strict=True)
         ):
-            values, after = skip(_by_clip(features, count), state[number] if state else None)
+            values, after = skip(_by_clip(features, count), known[number] if known else None)
             remembered.append(values.flatten(0, 1))
             states.append(after)
         attended = self.attention(_by_clip(coarsest, count), self.size.group).flatten(0, 1)
@@ -121,7 +122,7 @@ class TemporalMattingNetwork(nn.Module):
             decoded = decoder(torch.cat([larger, skip], dim=1))
         output = self.output(decoded)[..., :height, :width].unflatten(0, (clips, -1))
         logit = output[:, :, 3:] + PRIOR_LOGIT * (2 * probability - 1)
-        return torch.sigmoid(logit), output[:, :, :3], tuple(states)
+        return torch.sigmoid(logit), output[:, :, :3], tuple(states) if self.is_recurrent else state or ()
 
 
 class RecurrentSkip(nn.Module):

@@ -23,15 +23,19 @@ from tests.fakes.videos import write_images
 GROUP, FRAMES = TEMPORAL_SIZES["tiny"].group, 13
 
 
-@pytest.fixture(scope="module")
-def made() -> TemporalMattingNetwork:
+def make_network(*, is_recurrent: bool = True) -> TemporalMattingNetwork:
     torch.manual_seed(1)
-    network = TemporalMattingNetwork(TEMPORAL_SIZES["tiny"])
+    network = TemporalMattingNetwork(TEMPORAL_SIZES["tiny"], is_recurrent=is_recurrent)
     with torch.no_grad():
         for _ in range(2):
             network(torch.rand(2, 2, 3, 64, 64) * 2 - 1, torch.rand(2, 2, 1, 64, 64))
         network.output.weight.normal_(std=0.5)  # else alpha is the person probability
     return network.eval()
+
+
+@pytest.fixture(scope="module")
+def made() -> TemporalMattingNetwork:
+    return make_network()
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +51,11 @@ def groups_of(path: Path, network: TemporalNetwork, *, start: StreamState | None
 
 
 @pytest.mark.slow
-def test_the_file_gives_what_the_network_gives(
-    made: TemporalMattingNetwork, network: TemporalNetwork
-) -> None:
+@pytest.mark.parametrize("is_recurrent", [True, False])
+def test_the_file_gives_what_the_network_gives(tmp_path: Path, *, is_recurrent: bool) -> None:
+    made = make_network(is_recurrent=is_recurrent)
+    export_temporal(made, tmp_path / "tiny.onnx")
+    network = TemporalNetwork(tmp_path / "tiny.onnx")
     images = [draw_walk(index) for index in range(4, 4 + 2 * GROUP)]
     masks = [(image[..., 0] > 190) & (image[..., 1] < 60) for image in images]
     first, state = network.run(images[:GROUP], masks[:GROUP], None)
