@@ -22,8 +22,8 @@ ALPHA_THRESHOLD = 0.5
 EMPTY_BELOW, OPAQUE_FROM = 0.03, 0.85
 """Alpha up to the first is 0, from the second on 1, and what lies between is stretched: the network's tanh hardly
 reaches its ends, the guided filter softens contours, and the network draws people 3 % too small."""
-GUIDE_RADIUS_PX, GUIDE_EPS = 2, 1e-4
-"""Of the guided filter that scales alpha to the frame; a larger radius blurs."""
+GUIDE_RADIUS_PX, GUIDE_EPS = 2, 5e-4
+"""Of the guided filter that scales alpha to the frame; a larger radius blurs, and a smaller variance draws noise."""
 MASK_SIGMA_PX = 1.0
 """Blur of a mask that is used as alpha."""
 
