@@ -26,13 +26,12 @@ from numpy.typing import NDArray
 
 from labeling.refinement.mask_colors import PersonColors, SoftMask, crop_around
 from labeling.structures.frames import RgbImage
-from labeling.structures.masks import BoolArray
+from labeling.structures.masks import INSIDE_FROM, BoolArray
 from labeling.tracking.flow_chain import ChainedFlow
 from labeling.video.optical_flow import bilinear_sample
 
 SAME_COLOR = 15.0
 """Mean absolute difference of the three CIE Lab channels (8 bits each) up to which two pixels have the same color."""
-INSIDE_FROM = 0.5
 LEAST_CONSISTENCY = 0.05
 """Added to the consistency of both sides, so that where neither flow is known the nearer frame counts more."""
 

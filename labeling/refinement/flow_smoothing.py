@@ -19,7 +19,6 @@ from configs.errors import ModelError
 from configs.refinement import FlowSmoothingBlock
 from labeling.refinement.neighbor_frames import Neighborhood, NeighborReader
 from labeling.refinement.people_over_time import (
-    INSIDE_FROM,
     Links,
     average_people,
     find_missed,
@@ -29,7 +28,7 @@ from labeling.refinement.protocol import Segment
 from labeling.refinement.temporal_average import FloatMap, Link, link_frames
 from labeling.structures.frames import Clip, Frame, LumaImage
 from labeling.structures.instances import Instance, ModelCard
-from labeling.structures.masks import Mask
+from labeling.structures.masks import INSIDE_FROM, Mask
 from labeling.video.luma import shrink_luma
 from labeling.video.optical_flow import SMALLEST_PX
 from labeling.video.shots import begins_a_shot

@@ -9,10 +9,7 @@ from labeling.matting.guided_filter import guided_filter
 from labeling.refinement.mask_by_mask import MaskByMaskRefiner
 from labeling.structures.frames import RgbImage
 from labeling.structures.instances import ModelCard
-from labeling.structures.masks import BoolArray, Mask
-
-INSIDE_FROM = 0.5
-"""A pixel belongs to the mask above this filtered value."""
+from labeling.structures.masks import INSIDE_FROM, BoolArray, Mask
 
 
 class GuidedFilterRefiner(MaskByMaskRefiner):

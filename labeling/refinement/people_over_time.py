@@ -7,11 +7,9 @@ import numpy as np
 
 from labeling.refinement.temporal_average import FloatMap, Link, average_maps, contour_ramp
 from labeling.structures.instances import Instance
-from labeling.structures.masks import Mask, iou_matrix, union_masks
+from labeling.structures.masks import INSIDE_FROM, Mask, iou_matrix, union_masks
 from labeling.video.optical_flow import bilinear_sample
 
-INSIDE_FROM = 0.5
-"""Value of a map above which a pixel belongs to the mask."""
 SAME_PERSON_IOU = 0.3
 """Least IoU of a mask and a neighbor's moved mask of the same person, without tracks."""
 LEAST_SHARE = 0.5

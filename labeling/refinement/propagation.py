@@ -16,14 +16,13 @@ import numpy as np
 
 from labeling.comparison.iou import match_pairs
 from labeling.refinement.carried_mask import (
-    INSIDE_FROM,
     CarriedMask,
     blend_sides,
     carry_confidence,
     carry_side,
 )
 from labeling.refinement.mask_colors import PersonColors, SoftMask, refine_by_color
-from labeling.structures.masks import Mask, iou_matrix
+from labeling.structures.masks import INSIDE_FROM, Mask, iou_matrix
 from labeling.tracking.flow_chain import ChainedFlow, FlowStep, flow_step, follow
 from labeling.tracking.frame_strip import StripImage
 

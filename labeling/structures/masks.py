@@ -13,6 +13,8 @@ from configs.errors import ModelOutputWrong
 BoolArray = NDArray[np.bool_]
 BoxXywh = tuple[float, float, float, float]
 
+INSIDE_FROM = 0.5
+"""A pixel of a soft mask, with values of 0 to 1, belongs to the mask above this value."""
 _MOST_AREAS = 255
 """Masks per call: pycocotools' `area` counts them in eight bits."""
 _MAX_BITS = 50
