@@ -104,6 +104,7 @@ def _matte(
 
     from flows.cli.progress import watch_mattes
     from flows.cli.temporary_server import exit_on_sigint, temporary_server
+    from flows.cli.working import working
     from flows.home import whole_path
     from flows.matte import matte_videos, plan_mattes
     from tasks.matte import MatteOrder
@@ -111,7 +112,12 @@ def _matte(
     planned = plan_mattes(videos, whole_path(out, "out"), settings)
     folders = [order.folder for order in planned if isinstance(order, MatteOrder)]
     try:
-        with exit_on_sigint(), temporary_server(), watch_mattes(folders, enabled=show_progress):
+        with (
+            working("starting", enabled=show_progress) as update,
+            exit_on_sigint(),
+            temporary_server(),
+            watch_mattes(folders, update),
+        ):
             return matte_videos(videos, out, settings, config, home)
     except CancelledRun as exc:
         raise Interrupted("the run was cancelled; run the same command again to continue it") from exc

@@ -6,17 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
-
 from configs.errors import DatabaseError, StorageError
 from db.runs.frame_progress import VideoProgress, frame_progress
 from flows.cli.working import Update
@@ -94,39 +83,31 @@ def describe_progress(
 
 
 @contextmanager
-def watch_mattes(folders: Sequence[Path], *, enabled: bool) -> Iterator[None]:
-    """Show on stderr what is being done with each matte, until the block ends.
+def watch_mattes(folders: Sequence[Path], update: Update) -> Iterator[None]:
+    """Report what is being done with each matte, until the block ends.
 
     The files that an earlier run left are ignored until they change.
     """
-    console = Console(stderr=True)
-    if not (enabled and console.is_terminal):
-        yield
-        return
     files = [folder / "progress.json" for folder in folders]
     before = {file: _changed_at(file) for file in files}
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        bar = progress.add_task("preparing", total=None)
 
-        def update() -> None:
-            changed = [file for file in files if _changed_at(file) != before[file]]
-            if not changed:
-                return
-            latest = max(changed, key=_changed_at)
-            with suppress(OSError, ValueError, KeyError):
-                state = json.loads(latest.read_bytes())
-                stage = _MATTE_STAGES.get(state["stage"], state["stage"])
-                name = escape(latest.parent.name)
-                progress.update(
-                    bar,
-                    description=f"{name} ({files.index(latest) + 1} of {len(files)}): {stage}",
-                    completed=state["frames_done"],
-                    total=state["frames_total"] or None,
-                )
+    def step() -> None:
+        changed = [file for file in files if _changed_at(file) != before[file]]
+        if not changed:
+            return
+        latest = max(changed, key=_changed_at)
+        with suppress(OSError, ValueError, KeyError):
+            state = json.loads(latest.read_bytes())
+            done, total = state["frames_done"], state["frames_total"]
+            parts = [latest.parent.name, _MATTE_STAGES.get(state["stage"], state["stage"])]
+            if total:
+                parts.append(f"{done}/{total} frames")
+            if len(files) > 1:
+                parts.append(f"source {files.index(latest) + 1} of {len(files)}")
+            update(" · ".join(parts), done, total or None)
 
-        with repeat(update, EVERY_S):
-            yield
+    with repeat(step, EVERY_S):
+        yield
 
 
 _MATTE_STAGES = {

@@ -10,12 +10,14 @@ import pytest
 from configs.errors import DiskFull
 from db.runs.frame_progress import VideoProgress, frame_progress
 from flows.cli import working as working_module
-from flows.cli.progress import FrameRate, describe_progress, watch_progress
+from flows.cli.progress import FrameRate, describe_progress, watch_mattes, watch_progress
 from flows.cli.working import working
+from labeling.matting.output import MatteFolder
 from labeling.runtime.frame_counts import FramesDone, frames_in_progress
 from labeling.runtime.native_output import without_lines
 from labeling.storage.home import Home
 from tasks.execution.context import Context
+from tasks.matte_methods import report_progress
 from tests.flows.test_first_hour import context, make_run, scripted  # noqa: F401 - a fixture
 
 STREET = VideoProgress("a", "street.mp4", done=100, hard=30, expected=200, is_finished=False)
@@ -77,6 +79,18 @@ def test_without_a_terminal_a_line_comes_every_few_seconds(
     assert len(lines) >= 3
     assert lines[0].startswith("rendering (0 s)")
     assert lines[-1].startswith("half")
+
+
+def test_a_matte_in_progress_is_reported_and_one_of_an_earlier_run_is_not(tmp_path: Path) -> None:
+    seen: list[tuple[str, int, int | None]] = []
+    folders = [MatteFolder(tmp_path / name) for name in ("earlier", "now")]
+    for folder in folders:
+        folder.create()
+        report_progress(folder, "matte", 1, 1)
+    with watch_mattes([folder.root for folder in folders], lambda *state: seen.append(state)):
+        report_progress(folders[1], "encode", 12, 50)
+    assert seen[-1] == ("now · writing videos · 12/50 frames · source 2 of 2", 12, 50)
+    assert not any("earlier" in text for text, *_ in seen)
 
 
 def test_a_line_of_a_library_is_removed_and_others_stay(capfd: pytest.CaptureFixture[str]) -> None:
