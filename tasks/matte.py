@@ -27,7 +27,7 @@ from configs.errors import (
     UnexpectedError,
 )
 from configs.matting import MatteSettings
-from labeling.matting.encode import compose, side_by_side, write_alpha_video, write_composite
+from labeling.matting.encode import ALPHA_VIDEOS, compose, side_by_side, write_alpha_video, write_composite
 from labeling.matting.frame import ALPHA_THRESHOLD, MattedFrame
 from labeling.matting.output import MatteFolder
 from labeling.matting.replacement import Replacement, open_replacement
@@ -292,7 +292,7 @@ def _write_page(
         column = record["index"] * len(columns) // summary.frames
         columns[column] = max(columns[column], record["people"])
         end_s, most = record["time_s"], max(most, record["people"])
-    kind = order.settings.format
+    names = [f"{order.folder.name}.{kind}" for kind in ALPHA_VIDEOS]
     page = MattePage(
         order.source.name,
         summary.frames,
@@ -302,7 +302,7 @@ def _write_page(
         tuple(columns),
         prepared.coverage,
         summary.warnings,
-        None if kind == "png" else f"{order.folder.name}.{kind}",
+        tuple(name for name in names if (order.folder / name).is_file()),
     )
     folder.write("report.html", render_matte(page).encode())
 

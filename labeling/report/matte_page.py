@@ -28,12 +28,15 @@ class MattePage:
     coverage: Mapping[str, tuple[tuple[int, int, int], float]]
     """RGB and share of the pixels of each code in `coverage.png`; empty without a plate."""
     warnings: tuple[str, ...]
-    alpha_video: str | None
-    """File name of the video with alpha."""
+    alpha_videos: tuple[str, ...]
+    """File names of the videos with alpha, also those of earlier commands: they show no background."""
 
 
 def render_matte(page: MattePage) -> str:
-    """Render the page; it shows `preview.webp`, `plate.png` and `coverage.png` of its folder."""
+    """Render the page; it shows `preview.webp` and `plate.png` of its folder.
+
+    `coverage.png` is shown only if the pixels of the plate come from more than one place.
+    """
     legend = [
         (f"#{red:02x}{green:02x}{blue:02x}", COVERAGE_WORDS[code], share)
         for code, ((red, green, blue), share) in page.coverage.items()

@@ -37,6 +37,7 @@ from tests.fakes.mattes import (
 )
 from tests.fakes.segmenters import FixedSegmenter, ScriptedSegmenter
 from tests.fakes.videos import Coding
+from tests.labeling.report.page_reader import PageReader
 
 FRAMES = 20
 Check = Callable[[], None]
@@ -146,6 +147,11 @@ def test_another_background_or_format_is_only_encoded_again(
     assert (out / "composite.mp4").read_bytes() != composite
     assert (out / "walk.webm").is_file()
     assert "walk.webm" in (out / "report.html").read_text()
+    with_alpha = (out / "walk.webm").read_bytes()
+    matte_video(order_of(video, out, background="#0000ff"), teacher, network, go_on)
+    assert (out / "walk.webm").read_bytes() == with_alpha
+    links = [link["href"] for link in PageReader((out / "report.html").read_text()).named("a")]
+    assert "walk.webm" in links, "a video with alpha shows no background: it stays true"
 
 
 @pytest.mark.slow
