@@ -214,6 +214,14 @@ _IS_COMPLETE = or_(
 )
 
 
+def count_unreviewed(session: Session, run_id: str) -> int:
+    """Return the number of a run's frames for review that no annotator has seen, and none of whose people is accepted."""
+    waiting = (DecisionRow.decision == "review", func.coalesce(DecisionRow.accepted_people, 0) == 0)
+    query = select(func.count()).select_from(DecisionRow).where(DecisionRow.run_id == run_id, *waiting)
+    reviewed = exists().where(ConsensusRow.frame_id == DecisionRow.frame_id)
+    return session.scalar(query.where(~reviewed)) or 0
+
+
 def _frames_query(decisions: Sequence[str]) -> Select[Any]:
     conditions: list[ColumnElement[bool]] = [DecisionRow.decision.in_(decisions)]
     if REVIEWED in decisions:

@@ -1,14 +1,20 @@
 """`maskmill dataset`: frozen versions of datasets, divided without leaks."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from configs.export_formats import FORMATS
-from flows.cli.browse import check_decisions
 from flows.cli.console import DEFAULT_HOME, Commands, HomeOption, JsonOption, emit, print_table
-from flows.cli.export import BlurOption, CopyOption, LicenseOption, check_format, read_licenses
+from flows.cli.export import (
+    BlurOption,
+    CopyOption,
+    LicenseOption,
+    check_format,
+    read_decisions,
+    read_licenses,
+)
 from flows.cli.next_steps import print_next
 
 if TYPE_CHECKING:
@@ -65,14 +71,13 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Make a version of a dataset from the masks as they are now; the same content again makes nothing."""
-    from configs.export_formats import ExportedDecision
     from flows.home import existing_context
     from labeling.datasets.splits.assignment import Division, parse_shares
     from labeling.datasets.versions.query import parse_query
     from tasks.datasets.create import create_dataset
     from tasks.datasets.order import DatasetOrder
 
-    chosen = check_decisions(decisions or ("accepted", "reviewed"), get_args(ExportedDecision))
+    chosen = read_decisions(decisions or ("accepted", "reviewed"))
     query = parse_query(runs or (), chosen, where or ())
     order = DatasetOrder(name, query, Division(parse_shares(split), seed), is_frozen=frozen)
     created = create_dataset(existing_context(home), order)

@@ -1,12 +1,14 @@
 """`maskmill export`: write a run's frames as a dataset."""
 
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
 
 from configs.errors import ConfigError
-from configs.export_formats import FORMATS, ExportFormat
+from configs.export_formats import FORMATS, ExportedDecision, ExportFormat
 from flows.cli.browse import check_decisions
 from flows.cli.console import DEFAULT_HOME, Commands, HomeOption, JsonOption, RunOption, emit
 from flows.cli.next_steps import print_next
@@ -21,7 +23,8 @@ DecisionOption = Annotated[
     list[str] | None,
     typer.Option(
         "--decision",
-        help="accepted, reviewed, partial, confirmed, review or easy; repeatable. Default: the first three.",
+        help="accepted, reviewed, partial, confirmed, review or easy; `hard`: all but easy ones; repeatable. Default: "
+        "the first three.",
         metavar="D",
     ),
 ]
@@ -106,25 +109,46 @@ for _format in FORMATS:
         _add_command(_format)
 
 
+def read_decisions(names: Sequence[str]) -> tuple[ExportedDecision, ...]:
+    """Return the decisions of `--decision`; `hard` stands for all but easy.
+
+    >>> read_decisions(["easy", "hard"])
+    ('easy', 'accepted', 'reviewed', 'partial', 'confirmed', 'review')
+    """
+    known = get_args(ExportedDecision)
+    hard = [decision for decision in known if decision != "easy"]
+    checked = check_decisions(names, (*known, "hard"))
+    return tuple(dict.fromkeys(chain.from_iterable(hard if name == "hard" else [name] for name in checked)))
+
+
 def _export(target: str, home: Path, decisions: list[str] | None, as_json: bool, **order: Any) -> None:
-    from configs.export_formats import ExportedDecision
+    from db.frames.dataset import count_unreviewed
+    from db.runs.queries import latest_run
     from flows.home import existing_context
     from tasks.export import ExportOrder, write_dataset
 
     if decisions:
-        order["decisions"] = check_decisions(decisions, get_args(ExportedDecision))
-    written = write_dataset(existing_context(home), target, ExportOrder(**order))
+        order["decisions"] = read_decisions(decisions)
+    context = existing_context(home)
+    written = write_dataset(context, target, ExportOrder(**order))
+    with context.database.session() as session:
+        left_out = 0 if decisions else count_unreviewed(session, latest_run(session, order.get("run")).id)
 
     def show() -> None:
         typer.echo(f"{written.frames} frames with {written.instances} instances in {target}")
         for note in written.notes:
             typer.echo(f"note: {note}")
-        if not written.frames:
+        if left_out:
             typer.echo(
-                "no frame has that decision yet: see `maskmill status`, or add --decision review or easy; `maskmill "
+                f"note: frames for review are not in it before annotators have seen them: {left_out}. --decision hard writes "
+                "them too, with the teacher's masks as they are"
+            )
+        elif not written.frames:
+            typer.echo(
+                "no frame has that decision yet: see `maskmill status`, or add --decision hard or easy; `maskmill "
                 "runs` lists other runs"
             )
-        elif not as_json:
+        if written.frames and not as_json:
             print_next(FORMATS[order["format"]].use.format(target=target.rstrip("/")))
 
     emit(written, show, as_json=as_json)

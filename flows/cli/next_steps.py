@@ -1,5 +1,8 @@
 """What to do after a command: lines that begin with `next:`."""
 
+import re
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -9,11 +12,21 @@ from flows.cli.console import DEFAULT_HOME
 
 
 def print_next(*commands: str) -> None:
-    """Print the commands, most useful first."""
+    """Print the commands, most useful first; they can be pasted also where `maskmill` is not on the PATH."""
     if commands:
         typer.echo("")
     for number, command in enumerate(commands):
-        typer.echo(("next: " if not number else "      ") + command)
+        typer.echo(
+            ("next: " if not number else "      ") + re.sub(r"\bmaskmill (?=\w)", f"{_program()} ", command)
+        )
+
+
+def _program() -> str:
+    beside = Path(sys.executable).with_name("maskmill")
+    if shutil.which("maskmill") or not beside.exists():
+        return "maskmill"
+    here = Path.cwd()
+    return str(beside.relative_to(here) if beside.is_relative_to(here) else beside)
 
 
 def next_after_run(counts: Mapping[str, int], home: Path) -> Iterator[str]:
@@ -27,5 +40,7 @@ def next_after_run(counts: Mapping[str, int], home: Path) -> Iterator[str]:
         yield f"maskmill open{there}"
     if counts.get("accepted"):
         yield f"maskmill export coco dataset/{there}"
+    elif counts.get("review"):
+        yield f"maskmill export coco dataset/ --decision hard{there}"
     if counts.get("review"):
         yield f"maskmill review up{there} && maskmill review push{there}"

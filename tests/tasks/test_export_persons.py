@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pycocotools.coco import COCO
 from sqlalchemy import update
+from typer.testing import CliRunner
 
 from configs.models import Review
 from db.models.core import DecisionRow, InstanceRow
@@ -13,6 +14,7 @@ from db.models.review import LabelStudioProjectRow
 from db.review.annotations import FrameAnnotations, SentFrame, store_annotations
 from db.review.items import proposed_instances
 from db.review.outbox import fill_outbox
+from flows.cli.main import app
 from labeling.review.records import ReviewedFrame, ReviewedInstance
 from labeling.storage.home import Home
 from labeling.structures.masks import Mask
@@ -52,6 +54,16 @@ def test_a_partial_frame_has_its_accepted_person_and_an_ignored_region(
     crowds = [one["iscrowd"] for one in coco.imgToAnns[run.frames[PARTIAL]]]
     assert crowds == [0, 1]
     assert not any(one["iscrowd"] for one in coco.imgToAnns[run.frames[ACCEPTED]])
+
+
+@pytest.mark.usefixtures("run")
+def test_the_command_tells_what_waits_for_review_and_hard_adds_it(home: Home, tmp_path: Path) -> None:
+    command = ["export", "coco", str(tmp_path / "out"), "--home", str(home.root)]
+    usual, hard = (CliRunner().invoke(app, [*command, *more]) for more in ([], ["--decision", "hard"]))
+    assert usual.output.startswith("2 frames")
+    assert "not in it before annotators have seen them: 1. --decision hard" in usual.output
+    assert hard.output.startswith("3 frames")
+    assert "annotators" not in hard.output
 
 
 def test_only_complete_frames_have_no_doubtful_person(home: Home, run: PlantedRun, tmp_path: Path) -> None:
