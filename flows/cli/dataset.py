@@ -16,6 +16,7 @@ from flows.cli.export import (
     read_licenses,
 )
 from flows.cli.next_steps import print_next
+from labeling.text.figures import count_of
 
 if TYPE_CHECKING:
     from db.datasets.queries import VersionLine
@@ -89,7 +90,7 @@ def _show_created(created: "CreatedDataset") -> None:
     word = "created" if created.is_new else "unchanged"
     typer.echo(f"{word} {made.full_name} {made.id[:12]}: {_counts(made)}")
     for reason, count in created.excluded.items():
-        typer.echo(f"left out: {count} frames {reason}")
+        typer.echo(f"left out: {count_of(count, 'frame')} {reason}")
     for name in ("train", "val", "test"):
         if name not in made.splits and not made.is_frozen:
             typer.echo(f"note: no frame is in {name}")
@@ -98,7 +99,10 @@ def _show_created(created: "CreatedDataset") -> None:
 
 def _counts(made: "VersionLine") -> str:
     splits = ", ".join(f"{count} {name}" for name, count in made.splits.items())
-    return f"{made.frames} frames ({splits}), {made.instances} instances, {made.videos} videos"
+    return (
+        f"{count_of(made.frames, 'frame')} ({splits}), {count_of(made.instances, 'instance')}, "
+        f"{count_of(made.videos, 'video')}"
+    )
 
 
 @app.command("list")
@@ -145,8 +149,11 @@ def show(version: VersionArgument, home: HomeOption = DEFAULT_HOME, as_json: Jso
             ("decisions", ", ".join(found.query["decisions"])),
             ("conditions", ", ".join(found.query["where"]) or "-"),
             *(("model", f"{name}: {digest}") for name, digest in models.items()),
-            *(("license", f"{name}: {count} videos") for name, count in found.licenses.items()),
-            *(("left out", f"{count} frames {reason}") for reason, count in found.excluded.items()),
+            *(("license", f"{name}: {count_of(count, 'video')}") for name, count in found.licenses.items()),
+            *(
+                ("left out", f"{count_of(count, 'frame')} {reason}")
+                for reason, count in found.excluded.items()
+            ),
         ]
         print_table(("", ""), rows)
 
@@ -183,10 +190,16 @@ def export(
 
     def print_written() -> None:
         summary = written.written
-        typer.echo(f"{summary.frames} frames with {summary.instances} instances in {target}")
+        typer.echo(
+            f"{count_of(summary.frames, 'frame')} with {count_of(summary.instances, 'instance')} in {target}"
+        )
         for note in summary.notes:
             typer.echo(f"note: {note}")
-        found = "no leak found" if written.is_clean else f"{written.frames_near_train} frames are near train"
+        found = (
+            "no leak found"
+            if written.is_clean
+            else f"near train: {count_of(written.frames_near_train, 'frame')}"
+        )
         typer.echo(f"{found}: see leak_certificate.json and leaks.html there")
 
     emit(written, print_written, as_json=as_json)

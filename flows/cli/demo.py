@@ -11,6 +11,7 @@ from flows.cli.working import working
 from labeling.datasets.formats.coco import write_coco
 from labeling.storage.home import Home
 from labeling.synthetic.scene import render_scene
+from labeling.text.figures import count_of
 from tasks.execution.context import open_context
 from tasks.report import write_report
 
@@ -44,5 +45,5 @@ def make_demo(root: Path, *, seconds: float, generate: Callable[..., RunSummary]
         run_id = latest_run(session, summary.run_id).id
         written = write_coco(dataset_frames(session, run_id, home, decisions=DEMO_DECISIONS), coco)
     write_report(context, run_id, report, hardest=24)
-    exported = f"The dataset has {written.frames} frames: the accepted ones, and the easy ones because the scene is short."
+    exported = f"The dataset has {count_of(written.frames, 'frame')}: the accepted ones, and the easy ones because the scene is short."
     return Demo(summary, video, coco / "annotations" / "instances.json", report, exported)

@@ -12,6 +12,7 @@ from configs.export_formats import FORMATS, ExportedDecision, ExportFormat
 from flows.cli.browse import check_decisions
 from flows.cli.console import DEFAULT_HOME, Commands, HomeOption, JsonOption, RunOption, emit
 from flows.cli.next_steps import print_next
+from labeling.text.figures import count_of
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, help="Write a run's frames as a dataset.")
 
@@ -135,7 +136,9 @@ def _export(target: str, home: Path, decisions: list[str] | None, as_json: bool,
         left_out = 0 if decisions else count_unreviewed(session, latest_run(session, order.get("run")).id)
 
     def show() -> None:
-        typer.echo(f"{written.frames} frames with {written.instances} instances in {target}")
+        typer.echo(
+            f"{count_of(written.frames, 'frame')} with {count_of(written.instances, 'instance')} in {target}"
+        )
         for note in written.notes:
             typer.echo(f"note: {note}")
         if left_out:

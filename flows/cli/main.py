@@ -126,7 +126,7 @@ def run(
 
 def _preview(specs: list[str], config: "RunConfig", home: Path, *, as_json: bool) -> None:
     from labeling.storage.home import Home
-    from labeling.text.figures import duration
+    from labeling.text.figures import count_of, duration
     from tasks.preview import preview_run
 
     preview = preview_run(specs, config, Home(home.expanduser().resolve()))
@@ -146,7 +146,9 @@ def _preview(specs: list[str], config: "RunConfig", home: Path, *, as_json: bool
         time = "unknown: no earlier run of this home has these models"
         if preview.seconds is not None:
             time = f"about {duration(round(preview.seconds))}, at the rate of earlier runs"
-        typer.echo(f"\n{preview.frames} frames at most; time: {time}\nnothing was read or written")
+        typer.echo(
+            f"\n{count_of(preview.frames, 'frame')} at most; time: {time}\nnothing was read or written"
+        )
 
     emit(preview, show, as_json=as_json)
 

@@ -160,7 +160,7 @@ def _print_pushed(pushed: "PushSummary") -> None:
     for what, frames in counts.items():
         if frames:
             typer.echo(f"{frames} {what}")
-    typer.echo(f"{pushed.open} tasks wait for an annotator")
+    typer.echo(f"waiting for an annotator: {count_of(pushed.open, 'task')}")
     for refused in pushed.refused:
         typer.echo(f"not sent: {refused}")
 
@@ -230,7 +230,7 @@ def _print_pulled(pulled: "PullSummary") -> None:
         typer.echo("nothing was sent to this Label Studio yet: `maskmill review push`")
     if pulled.propagation.confirmed:
         typer.echo(
-            f"{pulled.propagation.confirmed} frames need no review: carried masks agree with the teacher's"
+            f"no review needed: {count_of(pulled.propagation.confirmed, 'frame')}, carried masks agree with the teacher's"
         )
     if pulled.propagation.carried:
         typer.echo(
@@ -239,11 +239,11 @@ def _print_pulled(pulled: "PullSummary") -> None:
     for problem in pulled.propagation.problems:
         typer.echo(problem)
     if pulled.deleted:
-        typer.echo(f"{pulled.deleted} tasks were deleted in Label Studio: {again}")
+        typer.echo(f"deleted in Label Studio: {count_of(pulled.deleted, 'task')}; {again}")
     for title in pulled.lost:
         typer.echo(
-            f"the project {title!r} was deleted in Label Studio, or this user cannot see it: "
-            f"{pulled.taken_back} frames wait to be pushed again"
+            f"the project {title!r} was deleted in Label Studio, or this user cannot see it; "
+            f"to be pushed again: {count_of(pulled.taken_back, 'frame')}"
         )
     for problem in pulled.problems:
         typer.echo(f"not understood: {problem}")

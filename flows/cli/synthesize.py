@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.console import Exit, JsonOption, SetOption, emit, print_table
+from labeling.text.figures import count_of
+from labeling.text.phrases import format_people
 
 if TYPE_CHECKING:
     from tasks.synthesize import SynthesisSummary
@@ -57,7 +59,8 @@ def _print(summary: "SynthesisSummary") -> None:
             ("left out", "why", "what to do"), [(f.name, f.code, f.message) for f in summary.failures]
         )
     typer.echo(
-        f"{summary.clips} clips ({summary.written} new) of {summary.cutouts} people and {summary.backgrounds} "
-        f"backgrounds: {summary.frames} frames with {summary.instances} masks, {summary.seconds:.0f} s\n"
+        f"{count_of(summary.clips, 'clip')} ({summary.written} new) of {format_people(summary.cutouts)} and "
+        f"{count_of(summary.backgrounds, 'background')}: {count_of(summary.frames, 'frame')} with "
+        f"{count_of(summary.instances, 'mask')}, {summary.seconds:.0f} s\n"
         f"clips  {summary.folder}/clips\ncoco   {summary.coco}"
     )

@@ -20,6 +20,7 @@ from flows.cli.console import (
     emit,
     print_table,
 )
+from labeling.text.figures import count_of
 
 WeightsOption = Annotated[
     Path | None, typer.Option("--weights-dir", help="Folder to search before the cache.")
@@ -165,7 +166,9 @@ def gc(
 
     def show() -> None:
         for old in found.runs:
-            typer.echo(f"run {old.id} ({old.name}): {old.instances} instances on {old.frames} frames")
+            typer.echo(
+                f"run {old.id} ({old.name}): {count_of(old.instances, 'instance')} on {count_of(old.frames, 'frame')}"
+            )
         for name in found.files:
             typer.echo(name)
         files = found.images + found.predictions + found.unfinished
@@ -173,6 +176,8 @@ def gc(
             typer.echo(f"... and {files - len(found.files)} more")
         done = "deleted" if found.deleted else "would be deleted; add --delete"
         size = f"{found.bytes / 1e6:.1f} MB"
-        typer.echo(f"{files} files ({size}) and the predictions of {len(found.runs)} runs: {done}")
+        typer.echo(
+            f"{count_of(files, 'file')} ({size}) and the predictions of {count_of(len(found.runs), 'run')}: {done}"
+        )
 
     emit(found, show, as_json=as_json)

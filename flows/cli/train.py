@@ -17,6 +17,8 @@ from flows.cli.console import (
     print_table,
     warn,
 )
+from labeling.text.figures import count_of
+from labeling.text.phrases import format_people
 
 if TYPE_CHECKING:
     from tasks.students.train import StudentSummary
@@ -246,23 +248,26 @@ def _print(summary: _S, describe: Callable[[_S], str]) -> None:
 
 def _describe_matting(summary: "TrainingSummary") -> str:
     return (
-        f"{summary.cutouts} cut-outs ({summary.with_keypoints} with keypoints), {summary.backgrounds} backgrounds, "
-        f"{summary.crops} crops of videos, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
+        f"{count_of(summary.cutouts, 'cut-out')} ({summary.with_keypoints} with keypoints), "
+        f"{count_of(summary.backgrounds, 'background')}, {count_of(summary.crops, 'crop')} of videos, "
+        f"{summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
         f"use it: maskmill matte VIDEO --out DIR --weights {summary.network}"
     )
 
 
 def _describe_pose_mask(summary: "PoseMaskSummary") -> str:
     return (
-        f"{summary.images} images with {summary.people} people ({summary.with_keypoints} with keypoints), "
-        f"{summary.backgrounds} backgrounds, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
+        f"{count_of(summary.images, 'image')} with {format_people(summary.people)} "
+        f"({summary.with_keypoints} with keypoints), {count_of(summary.backgrounds, 'background')}, "
+        f"{summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
         f"use it: --set 'teacher={{kind: pose_guided, path: {summary.network}}}'"
     )
 
 
 def _describe_temporal(summary: "TemporalSummary") -> str:
     return (
-        f"{summary.cutouts} cut-outs, {summary.backgrounds} backgrounds, {summary.clips} clips, "
+        f"{count_of(summary.cutouts, 'cut-out')}, {count_of(summary.backgrounds, 'background')}, "
+        f"{count_of(summary.clips, 'clip')}, "
         f"{summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
         f"use it: maskmill matte VIDEO --out DIR --config moving --weights {summary.network}"
     )
@@ -270,7 +275,7 @@ def _describe_temporal(summary: "TemporalSummary") -> str:
 
 def _describe_parent(summary: "OsvosParentSummary") -> str:
     return (
-        f"{summary.people} people, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
+        f"{format_people(summary.people)}, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
         f"use it: maskmill track VIDEO --trajectories FILE --to DIR --parent {summary.network}"
     )
 
@@ -287,7 +292,7 @@ def _describe_student(summary: "StudentSummary") -> str:
     if rows:
         print_table(("mean IoU on val", "frames", "trained", "ONNX", "int8"), rows)
     return (
-        f"{summary.train_frames} frames of train, {summary.val_frames} of val, {summary.base_frames} of the base "
+        f"{count_of(summary.train_frames, 'frame')} of train, {summary.val_frames} of val, {summary.base_frames} of the base "
         f"dataset, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
         f"masks of the trained network and of this file: IoU {summary.mask_iou:.4f}\n"
         f"next: maskmill student promote {summary.sha256[:12]} --on VERSION"

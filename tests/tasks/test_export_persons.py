@@ -59,7 +59,11 @@ def test_a_partial_frame_has_its_accepted_person_and_an_ignored_region(
 @pytest.mark.usefixtures("run")
 def test_the_command_tells_what_waits_for_review_and_hard_adds_it(home: Home, tmp_path: Path) -> None:
     command = ["export", "coco", str(tmp_path / "out"), "--home", str(home.root)]
-    usual, hard = (CliRunner().invoke(app, [*command, *more]) for more in ([], ["--decision", "hard"]))
+    usual, hard, one = (
+        CliRunner().invoke(app, [*command, *more])
+        for more in ([], ["--decision", "hard"], ["--decision", "accepted"])
+    )
+    assert one.output.startswith("1 frame with 2 instances in ")
     assert usual.output.startswith("2 frames")
     assert "not in it before annotators have seen them: 1. --decision hard" in usual.output
     assert hard.output.startswith("3 frames")

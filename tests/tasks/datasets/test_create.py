@@ -203,12 +203,13 @@ def test_the_commands_show_what_was_made(home: Home) -> None:
     done = CliRunner().invoke(app, ["dataset", "create", "night", *at])
     assert done.stdout.startswith("created night@1 "), done.output
     assert "3 frames (3 " in done.stdout
+    assert ", 1 video\n" in done.stdout
     listed = json.loads(CliRunner().invoke(app, ["dataset", "list", "--json", *at]).stdout)
     assert [(line["name"], line["frames"]) for line in listed] == [("night", 3)]
     shown = CliRunner().invoke(app, ["dataset", "show", "night", *at]).stdout
     assert "planted:teacher (teacher of run" in shown
     assert "1f1f1f1f1f1f" in shown
-    assert "CC0: 1 videos" in shown
+    assert "CC0: 1 video " in shown
     refused = CliRunner().invoke(app, ["dataset", "create", "a b", *at])
     assert refused.exit_code == 2
     gone = CliRunner().invoke(app, ["dataset", "rm", "day", "--yes", *at])

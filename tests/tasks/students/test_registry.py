@@ -216,7 +216,7 @@ def test_compare_prints_a_table_and_writes_the_same_figures_as_json(home: Home, 
     assert figures["groups"]["all frames"]["iou_difference"]["low"] > 0
     assert student(home, "compare", good[:8], f"{good[:8]}:int8", "--on", "night:val")[0] == 0
     code, output = student(home, "compare", good[:8], weak[:8], "--on", "other")
-    assert "9 frames are of videos that a student was trained on, and were left out" in output
+    assert "left out, of videos that a student was trained on: 9 frames" in output
     assert "all frames 15 5" in output
     for on, words in (("night:train", "students learn from train"), ("nothing", "no dataset 'nothing'")):
         code, output = student(home, "compare", good[:8], weak[:8], "--on", on)
