@@ -149,6 +149,9 @@ def test_a_rendered_scene_becomes_a_folder_and_the_same_command_again_does_nothi
     assert len(times_of(out / "composite.mp4")) == frames
     assert all(len(list((out / kind).iterdir())) == frames for kind in ("alpha", "mask", "foreground"))
     assert len(json.loads((out / "matte.json").read_bytes())["frames"]) == frames
+    progress = shown.stderr.splitlines()
+    assert progress[0] == "starting (0 s)"
+    assert any(line.startswith(f"scene · done · {frames}/{frames} frames (") for line in progress)
     for word in ("scene.mp4", str(frames), "frames/s", "report.html"):
         assert word in shown.stdout
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
