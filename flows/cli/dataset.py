@@ -16,7 +16,6 @@ from flows.cli.export import (
     read_licenses,
 )
 from flows.cli.next_steps import print_next
-from labeling.text.figures import count_of
 
 if TYPE_CHECKING:
     from db.datasets.queries import VersionLine
@@ -86,6 +85,8 @@ def create(
 
 
 def _show_created(created: "CreatedDataset") -> None:
+    from labeling.text.figures import count_of
+
     made = created.version
     word = "created" if created.is_new else "unchanged"
     typer.echo(f"{word} {made.full_name} {made.id[:12]}: {_counts(made)}")
@@ -98,6 +99,8 @@ def _show_created(created: "CreatedDataset") -> None:
 
 
 def _counts(made: "VersionLine") -> str:
+    from labeling.text.figures import count_of
+
     splits = ", ".join(f"{count} {name}" for name, count in made.splits.items())
     return (
         f"{count_of(made.frames, 'frame')} ({splits}), {count_of(made.instances, 'instance')}, "
@@ -129,6 +132,7 @@ def list_all(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> No
 def show(version: VersionArgument, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Show what a version consists of and how it was made."""
     from flows.home import existing_context
+    from labeling.text.figures import count_of
     from tasks.datasets.show import describe_version
 
     with existing_context(home).database.session() as session:
@@ -180,6 +184,7 @@ def export(
 ) -> None:
     """Write a version divided into train, val and test, with a leak certificate, a dataset card and attribution."""
     from flows.home import existing_context
+    from labeling.text.figures import count_of
     from tasks.datasets.export import export_dataset_version
     from tasks.write_frames import ExportStyle
 

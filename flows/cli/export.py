@@ -12,7 +12,6 @@ from configs.export_formats import FORMATS, ExportedDecision, ExportFormat
 from flows.cli.browse import check_decisions
 from flows.cli.console import DEFAULT_HOME, Commands, HomeOption, JsonOption, RunOption, emit
 from flows.cli.next_steps import print_next
-from labeling.text.figures import count_of
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, help="Write a run's frames as a dataset.")
 
@@ -126,6 +125,7 @@ def _export(target: str, home: Path, decisions: list[str] | None, as_json: bool,
     from db.frames.dataset import count_unreviewed
     from db.runs.queries import latest_run
     from flows.home import existing_context
+    from labeling.text.figures import count_of
     from tasks.export import ExportOrder, write_dataset
 
     if decisions:

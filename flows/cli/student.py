@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.console import DEFAULT_HOME, HomeOption, JsonOption, emit, format_cell, print_table, warn
-from labeling.text.figures import count_of
 
 if TYPE_CHECKING:
     from labeling.students.comparison import StudentComparison
@@ -122,12 +121,13 @@ def compare(
 
 def print_comparison(found: "StudentComparison") -> None:
     """Print a table, a line for each group of frames."""
+    from labeling.text.figures import count_of
+    from tasks.students.rounds import format_interval
+
     if found.unreadable:
         warn(f"left out, as they cannot be read: {count_of(found.unreadable, 'frame')}")
     if found.learned:
         warn(f"left out, of videos that a student was trained on: {count_of(found.learned, 'frame')}")
-    from tasks.students.rounds import format_interval
-
     columns = (
         "frames of",
         "frames",

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.console import Exit, JsonOption, SetOption, emit, print_table
-from labeling.text.figures import count_of
-from labeling.text.phrases import format_people
 
 if TYPE_CHECKING:
     from tasks.synthesize import SynthesisSummary
@@ -54,6 +52,9 @@ def synthesize(
 
 
 def _print(summary: "SynthesisSummary") -> None:
+    from labeling.text.figures import count_of
+    from labeling.text.phrases import format_people
+
     if summary.failures:
         print_table(
             ("left out", "why", "what to do"), [(f.name, f.code, f.message) for f in summary.failures]

@@ -20,7 +20,6 @@ from flows.cli.console import (
     emit,
     print_table,
 )
-from labeling.text.figures import count_of
 
 WeightsOption = Annotated[
     Path | None, typer.Option("--weights-dir", help="Folder to search before the cache.")
@@ -158,6 +157,7 @@ def gc(
 ) -> None:
     """List or delete unused data: images no run refers to, predictions of superseded runs."""
     from flows.home import existing_context
+    from labeling.text.figures import count_of
     from tasks.garbage import Ages, collect_garbage
 
     found = collect_garbage(

@@ -17,8 +17,6 @@ from flows.cli.console import (
     print_table,
     warn,
 )
-from labeling.text.figures import count_of
-from labeling.text.phrases import format_people
 
 if TYPE_CHECKING:
     from tasks.students.train import StudentSummary
@@ -247,6 +245,8 @@ def _print(summary: _S, describe: Callable[[_S], str]) -> None:
 
 
 def _describe_matting(summary: "TrainingSummary") -> str:
+    from labeling.text.figures import count_of
+
     return (
         f"{count_of(summary.cutouts, 'cut-out')} ({summary.with_keypoints} with keypoints), "
         f"{count_of(summary.backgrounds, 'background')}, {count_of(summary.crops, 'crop')} of videos, "
@@ -256,6 +256,9 @@ def _describe_matting(summary: "TrainingSummary") -> str:
 
 
 def _describe_pose_mask(summary: "PoseMaskSummary") -> str:
+    from labeling.text.figures import count_of
+    from labeling.text.phrases import format_people
+
     return (
         f"{count_of(summary.images, 'image')} with {format_people(summary.people)} "
         f"({summary.with_keypoints} with keypoints), {count_of(summary.backgrounds, 'background')}, "
@@ -265,6 +268,8 @@ def _describe_pose_mask(summary: "PoseMaskSummary") -> str:
 
 
 def _describe_temporal(summary: "TemporalSummary") -> str:
+    from labeling.text.figures import count_of
+
     return (
         f"{count_of(summary.cutouts, 'cut-out')}, {count_of(summary.backgrounds, 'background')}, "
         f"{count_of(summary.clips, 'clip')}, "
@@ -274,6 +279,8 @@ def _describe_temporal(summary: "TemporalSummary") -> str:
 
 
 def _describe_parent(summary: "OsvosParentSummary") -> str:
+    from labeling.text.phrases import format_people
+
     return (
         f"{format_people(summary.people)}, {summary.seconds:.0f} s\n{summary.network}  sha256 {summary.sha256}\n"
         f"use it: maskmill track VIDEO --trajectories FILE --to DIR --parent {summary.network}"
@@ -281,6 +288,8 @@ def _describe_parent(summary: "OsvosParentSummary") -> str:
 
 
 def _describe_student(summary: "StudentSummary") -> str:
+    from labeling.text.figures import count_of
+
     rows = [
         (
             name,
