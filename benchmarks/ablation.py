@@ -25,6 +25,7 @@ from matting import (
     FloatImage,
     lite_segmenter,
     make_composite,
+    plate_from,
     read_gray,
     read_rgb,
     report_exact,
@@ -32,9 +33,7 @@ from matting import (
 )
 from torch.utils.data import DataLoader
 
-from configs.matting import PlateBlock
 from configs.training import MattingTraining
-from labeling.background.masked_plate import build_plate
 from labeling.evaluation.mask_sweep import MaskMeter
 from labeling.matting.background_matting import SIZES, BackgroundMattingNetwork, NetworkSize
 from labeling.matting.composites import CompositeSettings, Compositor
@@ -46,7 +45,6 @@ from labeling.matting.stream import prepare_frames
 from labeling.matting.train import SampleDataset, SupervisedStage
 from labeling.segmenters.protocol import Segmenter
 from labeling.structures.frames import Clip
-from labeling.structures.masks import union_masks
 from labeling.training.loop import Batch, EpochSampler, recompute_batch_norm, seed_everything
 from tasks.train import TrainingOrder, read_training_data
 from tasks.training_records import TrainingData
@@ -111,15 +109,7 @@ def train(settings: MattingTraining, samples: Compositor) -> dict[str, Backgroun
 
 
 def frames_of(clip: Clip, plate_of: Clip, lite: Segmenter, *, every: int) -> list[MattingFrame]:
-    plate = build_plate(
-        plate_of,
-        lambda frames: [
-            union_masks([person.mask for person in people], frame.size_hw)
-            for frame, people in zip(frames, lite.segment(frames), strict=True)
-        ],
-        PlateBlock(),
-    )
-    return list(prepare_frames(clip, lite.segment, plate, every=every))
+    return list(prepare_frames(clip, lite.segment, plate_from(plate_of, lite), every=every))
 
 
 def mattes(

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from configs.matting import PlateBlock
 from configs.segmenters import BackgroundBlock, LiteBlock
+from labeling.background.coverage import MaskedPlate
 from labeling.background.masked_plate import build_plate
 from labeling.evaluation.mask_sweep import MaskMeter
 from labeling.evaluation.matte_metrics import MatteMeter
@@ -185,15 +186,19 @@ def closed_form(rgb: RgbImage, mask: FloatImage, margin: int = 7) -> FloatImage:
     return np.asarray(estimate_alpha_cf(rgb / 255.0, trimap), np.float32)
 
 
-def matte(clip: Clip, plate_of: Clip, lite: Segmenter, network: MattingNetwork) -> Alphas:
-    plate = build_plate(
-        plate_of,
+def plate_from(clip: Clip, lite: Segmenter) -> MaskedPlate:
+    return build_plate(
+        clip,
         lambda frames: [
             union_masks([person.mask for person in people], frame.size_hw)
             for frame, people in zip(frames, lite.segment(frames), strict=True)
         ],
         PlateBlock(),
     )
+
+
+def matte(clip: Clip, plate_of: Clip, lite: Segmenter, network: MattingNetwork) -> Alphas:
+    plate = plate_from(plate_of, lite)
     for warning in plate.warnings:
         print(f"    plate: {warning}")
     return {f.index: f.matte.alpha for f in matte_clip(clip, lite.segment, network, plate)}

@@ -45,8 +45,8 @@ def begin_run(context: Context, config: RunConfig, name: str) -> None:
 def repeat_finished_run(home: Home, specs: Sequence[str], config: RunConfig, name: str) -> RunSummary | None:
     """Read sources again that a run has read completely, and close it; None: something is left to do, or may be.
 
-    It is None with a permanent Prefect server too: its users see a flow run that had nothing to do. Cameras, archives and new sources always may have something. The models are loaded, and their weights compared, as
-    for every run.
+    It is None with a permanent Prefect server too: its users see a flow run that had nothing to do. Cameras, archives
+    and new sources always may have something. The models are loaded, and their weights compared, as for every run.
 
     Raises:
         ConfigError: the weights of a model changed.

@@ -144,7 +144,9 @@ def test_that_no_server_answers_is_found_within_seconds_and_without_the_sdk() ->
 
 def test_any_answer_is_one() -> None:
     with serve() as site:
+        site.pages["/"] = send_status(503)
         require_answer(site.url("/"))
+    assert site.requests == [("GET", "/", None)]
 
 
 @pytest.mark.parametrize("content", ["<html>shop</html>", "[]", '{"version": 1}', ""])
