@@ -8,7 +8,7 @@ from pathlib import Path
 
 from configs.errors import ExtraMissing, WeightsMissing
 from configs.models import RunConfig
-from configs.refinement import SamBlock
+from configs.refinement import PretrainedRefineBlock
 from configs.segmenters import (
     CustomNetworkBlock,
     OsvosBlock,
@@ -88,7 +88,7 @@ def hub_models(block: SegmenterBlock) -> Iterator[tuple[str, str | None]]:
     """Yield the models on the hub of Hugging Face, with their revisions, of a segmenter and its refiners."""
     if isinstance(block, TransformersBlock):
         yield block.model, block.revision
-    yield from ((one.model, one.revision) for one in block.refine if isinstance(one, SamBlock))
+    yield from ((one.model, one.revision) for one in block.refine if isinstance(one, PretrainedRefineBlock))
 
 
 def require_network_file(block: CustomNetworkBlock) -> None:
