@@ -27,7 +27,7 @@ _PATHS = (
     "cache",
 )
 """Keys whose value is a path; not the export's folder, which is relative to the home."""
-PRESETS = ("default", "lite", "lite-heavy", "moving", "offline", "surveillance")
+PRESETS = ("best", "default", "lite", "lite-heavy", "moving", "offline", "surveillance")
 
 BASE = "base"
 """Key of a config file that names the preset or file whose values it changes."""

@@ -45,7 +45,7 @@ ConfigOption = Annotated[
     typer.Option(
         "--config",
         metavar="NAME|FILE",
-        help="default, lite, lite-heavy, moving, offline, surveillance, or a YAML file.",
+        help="best, default, lite, lite-heavy, moving, offline, surveillance, or a YAML file.",
     ),
 ]
 AnyConfigOption = Annotated[
@@ -53,7 +53,7 @@ AnyConfigOption = Annotated[
     typer.Option(
         "--config",
         metavar="NAME|FILE",
-        help="default, lite, lite-heavy, moving, offline, surveillance, or a YAML file. Without it: the best preset whose parts "
+        help="best, default, lite, lite-heavy, moving, offline, surveillance, or a YAML file. Without it: the best preset whose parts "
         "are installed.",
     ),
 ]

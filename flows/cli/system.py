@@ -59,11 +59,14 @@ def fetch_models(
     """Download weights into the cache and check their SHA-256; a preset stands for all it requires."""
     from configs.load import load_config
     from configs.trees import PRESETS
+    from labeling.segmenters.requirements import find_hub_models
     from labeling.segmenters.weights import find_weights, needed_weights
 
-    requested = {name: needed_weights(load_config(name)) if name in PRESETS else [name] for name in names}
+    presets = {name: load_config(name) for name in names if name in PRESETS}
+    requested = {name: needed_weights(presets[name]) if name in presets else [name] for name in names}
     models = dict.fromkeys(chain.from_iterable(requested.values()))
     fetched = {model: find_weights(model, weights_dir) for model in models}
+    fetched |= {found.name: found.path for config in presets.values() for found in find_hub_models(config)}
 
     def show() -> None:
         for model, path in fetched.items():

@@ -51,9 +51,9 @@ def load_network(block: NetworkBlock, classes: Classes, *, device: str, expected
         ConfigError: it is of another family than `expected` says.
         WeightsMissing, WeightsCorrupt: the folder is absent, or holds something else.
     """
-    from transformers import AutoConfig
-
     folder = find_model(block.model, revision=block.revision)
+    from transformers import AutoConfig  # after what fails at once: it takes seconds
+
     config = read_pretrained(AutoConfig, folder)
     try:
         network, processor = classes(config)

@@ -261,6 +261,7 @@ def test_doctor_tells_what_is_there_and_what_is_missing(workplace: Path) -> None
         "device",
         "extra lite",
         "extra torch",
+        "extra transformers",
         "database",
         "JavaScript runtime",
         "disk",

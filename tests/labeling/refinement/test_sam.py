@@ -9,12 +9,10 @@ import pytest
 
 from configs.refinement import SamBlock
 from labeling.refinement.factory import make_refiner
-from labeling.segmenters.refined import RefinedSegmenter
 from labeling.structures.frames import Frame
 from labeling.structures.instances import Instance
 from labeling.structures.masks import Mask, iou_matrix
 from tests.fakes import transformers_models as fakes
-from tests.fakes.segmenters import ScriptedSegmenter
 from tests.labeling.segmenters.images import noise
 
 pytestmark = [
@@ -101,17 +99,3 @@ def test_a_mask_that_is_doubted_or_elsewhere_is_not_used(
     assert none == []
     assert (person.mask, person.score) == (person_at(5).mask, 0.9)
     assert reason in person.not_refined[0]
-
-
-def test_an_accepted_mask_brings_its_score(sam: Path) -> None:
-    refiner = make_refiner(SamBlock(model=str(sam), min_iou=0.0, min_iou_before=0.0))
-    whole = (0, 0, SIZE_HW[1], SIZE_HW[0])  # what weights of chance draw is anywhere
-    frame = Frame("v", 0, noise(*SIZE_HW))
-    teacher = ScriptedSegmenter([whole])
-    ((before,),) = teacher.segment([frame])
-    ((drawn,),) = refiner.refine([frame], [[before]])
-    ((person,),) = RefinedSegmenter(teacher, [refiner]).segment([frame])
-    if person.refined_by:
-        assert (person.mask, person.score) == (drawn.mask, drawn.score)
-    else:
-        assert (person.mask, person.score) == (before.mask, before.score)
