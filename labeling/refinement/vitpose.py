@@ -45,10 +45,12 @@ class VitPoseRefiner(StatelessRefiner):
         return [self._refine_frame(*pair) for pair in zip(frames, instances, strict=True)]
 
     def _refine_frame(self, frame: Frame, people: Sequence[Instance]) -> list[Instance]:
+        boxes = [one.box_xywh for one in people if min(one.box_xywh[2:]) > 0]
         found: list[Keypoints] = []
-        for start in range(0, len(people), _AT_ONCE):
-            found += self._locate(frame, [one.box_xywh for one in people[start : start + _AT_ONCE]])
-        return [replace(one, keypoints=points) for one, points in zip(people, found, strict=True)]
+        for start in range(0, len(boxes), _AT_ONCE):
+            found += self._locate(frame, boxes[start : start + _AT_ONCE])
+        located = iter(found)
+        return [replace(one, keypoints=next(located)) if min(one.box_xywh[2:]) > 0 else one for one in people]
 
     def _locate(self, frame: Frame, boxes: Sequence[Sequence[float]]) -> list[Keypoints]:
         """Return the keypoints in each box, in pixels of the frame."""
@@ -64,12 +66,15 @@ class VitPoseRefiner(StatelessRefiner):
         outputs = self._network.infer(inputs)
         outputs.heatmaps = outputs.heatmaps.float()
         (poses,) = processor.post_process_pose_estimation(outputs, boxes=[[list(box) for box in boxes]])
-        return [_keypoints(pose) for pose in poses]
+        return [_keypoints(pose, frame.size_hw) for pose in poses]
 
 
-def _keypoints(pose: Any) -> Keypoints:
-    scores = pose["scores"].clamp(0, 1).tolist()
-    return tuple((x, y, score) for (x, y), score in zip(pose["keypoints"].tolist(), scores, strict=True))
+def _keypoints(pose: Any, size_hw: tuple[int, int]) -> Keypoints:
+    """Return keypoints inside the image: on a flat heat map the sub-pixel position is anywhere, or not a number."""
+    points, scores = pose["keypoints"].numpy(), pose["scores"].clamp(0, 1).numpy()
+    scores = np.where(np.isfinite(points).all(axis=1), scores, 0.0)
+    inside = np.clip(np.nan_to_num(points, nan=0.0), 0, (size_hw[1], size_hw[0]))
+    return tuple((float(x), float(y), float(score)) for (x, y), score in zip(inside, scores, strict=True))
 
 
 def _classes(config: Any) -> tuple[Any, Any]:

@@ -10,7 +10,8 @@ from configs.refinement import SamBlock, VitPoseBlock
 from labeling.refinement.factory import make_refiner
 from labeling.segmenters.refined import RefinedSegmenter
 from labeling.structures.frames import Frame, RgbImage
-from labeling.structures.instances import Keypoints
+from labeling.structures.instances import Instance, Keypoints
+from labeling.structures.masks import Mask
 from tests.fakes import transformers_models as fakes
 from tests.fakes.segmenters import Box, ScriptedSegmenter
 
@@ -79,6 +80,21 @@ def test_masks_stay_and_no_refiner_of_the_mask_is_named(vitpose: Path) -> None:
     (before,), (after,) = teacher.segment([frame]), RefinedSegmenter(teacher, [refiner]).segment([frame])
     assert [one.mask for one in after] == [one.mask for one in before]
     assert {(one.refined_by, one.iou_before, one.not_refined) for one in after} == {(None, None, ())}
+
+
+def test_keypoints_that_are_nowhere_stay_in_the_image_without_confidence(vitpose: Path) -> None:
+    gray = Frame("v", 0, np.full((200, 300, 3), 90, dtype=np.uint8))
+    for points in find(vitpose, gray, LEFT, (298, 0, 2, 200)):
+        x, y, confidence = np.array(points).T
+        assert ((x >= 0) & (x <= 300) & (y >= 0) & (y <= 200)).all()
+        assert (confidence < 0.5).all()
+
+
+def test_a_person_without_a_box_has_no_keypoints(vitpose: Path) -> None:
+    frame = Frame("v", 0, paint())
+    empty = Instance(Mask.empty(frame.size_hw), 0.9, (0.0, 0.0, 0.0, 0.0))
+    (people,) = make_refiner(VitPoseBlock(model=str(vitpose))).refine([frame], [[empty]])
+    assert people == [empty]
 
 
 def test_a_network_of_several_data_sets_is_asked_for_cocos(vitpose: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from configs.errors import ConfigError, ModelError, WeightsCorrupt, WeightsMissing
 from configs.segmenters import LiteBlock, TransformersBlock
 from labeling.refinement.factory import make_refiner
+from labeling.refinement.protocol import refiners_in
 from labeling.segmenters.factory import make_segmenter
 from labeling.structures.frames import Frame, RgbImage
 from labeling.structures.instances import Instance
@@ -243,14 +244,24 @@ def save_backbone(folder: Path) -> None:
     save_file(kept, file, metadata={"format": "pt"})
 
 
-def test_sam_is_a_refiner_of_any_teacher(tmp_path: Path, models: dict[str, Path]) -> None:
-    sam = fakes.save_sam2(tmp_path / "sam2")
+def test_networks_refine_any_teacher_one_after_another(tmp_path: Path, models: dict[str, Path]) -> None:
+    refine = [
+        f"vitpose:{fakes.save_vitpose(tmp_path / 'vitpose')}",
+        {"kind": "sam", "model": str(fakes.save_sam2(tmp_path / "sam2"))},
+        f"vitmatte:{fakes.save_vitmatte(tmp_path / 'vitmatte')}",
+    ]
     block = TransformersBlock.model_validate(
-        {"model": str(models["rf_detr"]), "min_score": 0.0, "refine": [{"kind": "sam", "model": str(sam)}]}
+        {"model": str(models["rf_detr"]), "min_score": 0.0, "refine": refine}
     )
     segmenter = make_segmenter(block, weights_dir=None, device="cpu", batch=1)
-    assert "sam2" in segmenter.card.settings
+    assert [label.partition("@")[0] for label in refiners_in(segmenter.card.settings)] == [
+        "vitpose:vitpose",
+        "sam:sam2",
+        "vitmatte:vitmatte",
+    ]
     ((first, *_),) = segmenter.segment([Frame("v", 0, noise())])
+    assert first.keypoints is not None
+    assert len(first.keypoints) == 17
     assert first.refined_by or first.not_refined
     wrong = LiteBlock.model_validate({"refine": [f"sam:{models['segformer']}"]}).refine[0]
     with pytest.raises(ConfigError, match="segformer: name a model that takes boxes"):
