@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.datasets.splits.descriptors import Vectors, split_by_symmetry
+from labeling.datasets.splits.descriptors import COARSE, Vectors
 from labeling.datasets.splits.similarity import NEAR, similarities
 from labeling.datasets.splits.thumbnail_file import ThumbnailFile
 
@@ -123,10 +123,14 @@ def _blocks(
     """Yield blocks of correlations, mirrored or not, whichever is larger."""
     for first in range(0, len(rows), _ROWS):
         some_rows = rows[first : first + _ROWS]
-        even, odd = split_by_symmetry(file.vectors(some_rows))
+        even, odd = _halves(file.vectors(some_rows))
         for start in range(0, len(columns), _COLUMNS):
             some_columns = columns[start : start + _COLUMNS]
-            other_even, other_odd = split_by_symmetry(file.vectors(some_columns))
+            other_even, other_odd = _halves(file.vectors(some_columns))
             products, of_odd = even @ other_even.T, odd @ other_odd.T
             products += np.abs(of_odd, out=of_odd)  # the larger of the image and the flipped one
             yield some_rows, some_columns, products
+
+
+def _halves(vectors: Vectors) -> tuple[Vectors, Vectors]:
+    return vectors[:, : COARSE // 2], vectors[:, COARSE // 2 :]
