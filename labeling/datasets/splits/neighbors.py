@@ -93,14 +93,20 @@ def nearest_frames(file: ThumbnailFile, queries: Positions, references: Position
     at = {int(position): number for number, position in enumerate(queries)}
     for rows, columns, products in _blocks(file, queries, references):
         here = [at[int(position)] for position in rows]
-        values = np.concatenate([best[here], products], axis=1)
-        places = np.concatenate([found[here], np.broadcast_to(columns, products.shape)], axis=1)
-        top = np.argpartition(-values, count - 1, axis=1)[:, :count]
+        top = _largest(products, count)
+        values = np.concatenate([best[here], np.take_along_axis(products, top, axis=1)], axis=1)
+        places = np.concatenate([found[here], columns[top]], axis=1)
+        top = _largest(values, count)
         best[here] = np.take_along_axis(values, top, axis=1)
         found[here] = np.take_along_axis(places, top, axis=1)
     if not count:
         return NearestFrames(np.full(len(queries), -1, dtype=np.int64), np.full(len(queries), -1, np.float32))
     return _exact(file, queries, found)
+
+
+def _largest(values: NDArray[np.float32], count: int) -> Positions:
+    """Return the columns of the largest values of each row, at most so many."""
+    return np.argpartition(values, -min(count, values.shape[1]), axis=1)[:, -count:]
 
 
 def _exact(file: ThumbnailFile, queries: Positions, found: Positions) -> NearestFrames:
