@@ -309,7 +309,7 @@ class RunConfig(Block):
         if self.schedules.circle and self.circle is None:
             raise PydanticCustomError(
                 "circle_of_nothing",
-                "schedules.circle requires circle: name its dataset and the frozen set, circle: {dataset: NAME, on: FROZEN}",
+                "schedules.circle requires circle: name its dataset and the frozen set, circle: {dataset: NAME, frozen: NAME}",
             )
         return self
 
