@@ -95,6 +95,8 @@ def _show_created(created: "CreatedDataset") -> None:
     for name in ("train", "val", "test"):
         if name not in made.splits and not made.is_frozen:
             typer.echo(f"note: no frame is in {name}")
+    if created.untested and "test" in made.splits:
+        typer.echo(f"note: no frame in test has {' or '.join(created.untested)}; see `maskmill dataset card`")
     print_next(f"maskmill dataset export {made.name} dataset/", f"maskmill dataset show {made.name}")
 
 

@@ -12,6 +12,7 @@ from labeling.datasets.records import SPLITS
 from labeling.datasets.versions.content import VideoCredit
 from labeling.text.figures import count_of, percent
 from tasks.datasets.show import UNKNOWN, VersionDetails, describe_version
+from tasks.datasets.strata import untested
 from tasks.review.summary import audit_sentence
 
 MAX_SOURCES = 100
@@ -61,11 +62,19 @@ def _content(details: VersionDetails, figures: VersionFigures) -> Iterator[str]:
     yield ""
     yield from _table(("decision", "frames"), figures.decisions.items())
     yield ""
+    yield from _table(
+        ("cause, or size of the smallest person", *SPLITS),
+        (
+            (stratum, *(splits.get(split, 0) for split in SPLITS))
+            for stratum, splits in details.strata.items()
+        ),
+    )
+    yield ""
     yield (
         "An evaluation set: all frames are test. It grows by whole videos only."
         if made.is_frozen
         else "Videos of one uploader or camera, and videos with near-duplicate frames, are in one split. A frame keeps its "
-        "split in all versions of this name."
+        "split in all versions of this name. So the table's rows are not divided evenly: whole groups of videos are, by a hash."
     )
 
 
@@ -140,6 +149,9 @@ def _faults(
     for split in SPLITS:
         if split not in made.splits and not made.is_frozen:
             yield f"- No frame is in {split}."
+    missing = untested(details.strata)
+    if missing and "test" in made.splits:
+        yield f"- No frame in test has {' or '.join(missing)}: figures on test say nothing about these."
 
 
 def _origin(details: VersionDetails) -> Iterator[str]:

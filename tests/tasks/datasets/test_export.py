@@ -179,6 +179,18 @@ def test_the_card_says_where_frames_and_masks_come_from(home: Home, tmp_path: Pa
     assert (tmp_path / "card.md").read_text().strip() == text.strip()
 
 
+@pytest.mark.usefixtures("dataset")
+def test_the_card_counts_causes_and_sizes_by_split_and_names_those_that_test_lacks(home: Home) -> None:
+    text = call("card", "night", home=home)
+    rows = ("| cause miss | 15 | 0 | 15 |", "| large person | 15 | 0 | 14 |", "| medium person | 0 | 0 | 1 |")
+    assert all(row in text for row in rows)
+    assert "No frame in test has" not in text
+    created = call("create", "other", "--split", "90/0/10", home=home)
+    assert "27 train, 3 test" in created
+    assert "no frame in test has medium person" in created
+    assert "No frame in test has medium person: figures" in call("card", "other", home=home)
+
+
 def test_a_new_size_of_an_image_removes_and_adds_its_people() -> None:
     small, large = (Mask.from_array(np.ones((side, side), dtype=bool)) for side in (4, 8))
     people = [
