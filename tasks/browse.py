@@ -8,13 +8,11 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from configs.constants import HARD_BELOW
 from configs.errors import ConfigError
-from configs.models import Agreement
-from db.frames.listing import frame_instances
+from db.frames.people import count_people
 from db.models.core import AgreementRow, DecisionRow, FrameRow, RunRow
-from db.runs.garbage import delete_run
 from db.runs.queries import latest_run, run_models, runs_with_frames, summarize_run
-from db.runs.tracks import count_people
 from labeling.structures.reasons import reason_texts
 from labeling.text.figures import caption_of
 from tasks.execution.context import Context
@@ -71,7 +69,7 @@ def run_settings(session: Session, run: RunRow) -> RunSettings:
     agreement, trust = (run.config.get(name, {}) for name in ("agreement", "trust"))
     return RunSettings(
         **(kinds | models),
-        hard_below=agreement.get("hard_below", Agreement().hard_below),
+        hard_below=agreement.get("hard_below", HARD_BELOW),
         unit=trust.get("unit", "frame"),
     )
 
@@ -115,6 +113,8 @@ def remove_runs(context: Context, run_ids: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: no such run, it was reviewed, or a run is executing.
     """
+    from db.runs.garbage import delete_run
+
     with context.database.transaction() as session:
         ids = [latest_run(session, run_id).id for run_id in run_ids]
         for run_id in dict.fromkeys(ids):
@@ -130,6 +130,7 @@ def draw_frame(context: Context, run_id: str, frame_id: int, out: Path) -> str:
     """
     import cv2
 
+    from db.frames.instances import frame_instances
     from labeling.visualization.frames import draw_comparison
     from tasks.files import read_kept, write_file
 

@@ -1,15 +1,17 @@
 """The groups of frames by which a student's quality is reported."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from labeling.structures.masks import Mask
+if TYPE_CHECKING:
+    from labeling.structures.masks import Mask
 
 ALL = "all frames"
 SMALL, LARGE = 0.01, 0.1
 """Shares of the image's area: a person below the first is small, one from the second on is large."""
 
 
-def size_group(people: Sequence[Mask], size_hw: tuple[int, int]) -> str:
+def size_group(people: "Sequence[Mask]", size_hw: tuple[int, int]) -> str:
     """Return the group of a frame by its smallest person.
 
     >>> size_group([], (10, 10))

@@ -11,10 +11,11 @@ from sqlalchemy import select
 
 from configs.load import load_config
 from db.models.core import ShardRow
-from db.runs.queries import run_passed_over, shard_clip
+from db.runs.clips import shard_clip
+from db.runs.queries import run_passed_over
 from db.runs.writes import upsert_run
 from labeling.background.samples import read_samples, sample_times, widen_range
-from labeling.sources.source import PassedOver
+from labeling.sources.passed_over import PassedOver
 from labeling.storage.home import Home
 from labeling.structures.frames import Clip
 from labeling.video.gaps import find_gaps, to_filmed, to_stamped
