@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import NoReturn
 
 SIGNAL_BASE = 128
 """A program that a signal ended has this exit code in a shell, plus the number of the signal."""
@@ -12,29 +13,34 @@ _IMPORTS = "<frozen importlib._bootstrap>"
 
 def main() -> None:
     """Run the command line of this process."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in a background job of a shell
-        signal.signal(signal.SIGINT, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job of a shell
+        from flows.cli.main import app
+
+        app()
+        return
+    signal.signal(signal.SIGINT, _exit)
     from flows.cli.main import app
 
     try:
+        signal.signal(signal.SIGINT, _interrupt)
         app()
-    finally:  # at exit, Python waits for threads, and prints a traceback where it is interrupted
-        if signal.getsignal(signal.SIGINT) is _interrupt:
-            signal.signal(signal.SIGINT, _exit)
+    except KeyboardInterrupt:
+        _exit(signal.SIGINT)
+    finally:  # Python waits for its threads now, and would print a traceback of where it is interrupted
+        signal.signal(signal.SIGINT, _exit)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
-    """Raise `KeyboardInterrupt`, or end the process during an import: C libraries swallow the exception there."""
+    """Raise `KeyboardInterrupt`; during an import, where libraries swallow it, end the process."""
     while frame is not None:
         if frame.f_code.co_filename == _IMPORTS:
-            _exit(signum, frame)
+            _exit(signum)
         frame = frame.f_back
     raise KeyboardInterrupt
 
 
-def _exit(signum: int, _frame: FrameType | None) -> None:
-    sys.stderr.write("\nstopped\n")
-    sys.stderr.flush()
+def _exit(signum: int, _frame: FrameType | None = None) -> NoReturn:
+    os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, b"\nstopped\n")
     os._exit(SIGNAL_BASE + signum)
 
 
