@@ -32,9 +32,12 @@ class RunSettings:
     """Frames whose union IoU is below this are hard."""
     unit: str
     """What is accepted: `frame` or `person`."""
+    student_is_semantic: bool = False
+    """The student gives one mask for all people."""
 
     def __str__(self) -> str:
-        return f"teacher {self.teacher}, student {self.student}, hard below IoU {self.hard_below:g}, accepts each {self.unit}"
+        joint = " (one mask for all people)" if self.student_is_semantic else ""
+        return f"teacher {self.teacher}, student {self.student}{joint}, hard below IoU {self.hard_below:g}, accepts each {self.unit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +67,15 @@ def list_runs(session: Session) -> list[RunLine]:
 
 def run_settings(session: Session, run: RunRow) -> RunSettings:
     """Return what tells a run from others. A run that has not begun names the models of its config by their kinds."""
-    models = {role: f"{model.kind}:{model.name}" for role, model in run_models(session, run).items()}
+    rows = run_models(session, run)
+    models = {role: f"{model.kind}:{model.name}" for role, model in rows.items()}
     kinds = {role: str(run.config.get(role, {}).get("kind", "-")) for role in ("teacher", "student")}
     agreement, trust = (run.config.get(name, {}) for name in ("agreement", "trust"))
     return RunSettings(
         **(kinds | models),
         hard_below=agreement.get("hard_below", HARD_BELOW),
         unit=trust.get("unit", "frame"),
+        student_is_semantic="student" in rows and rows["student"].gives_instances is False,
     )
 
 

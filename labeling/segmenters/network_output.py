@@ -177,10 +177,10 @@ def split_channels(output: NDArray[np.generic], block: CustomNetworkBlock) -> ND
 def _has_channels_first(shape: tuple[int, ...], block: CustomNetworkBlock) -> bool:
     if (shape[0] == 1) != (shape[-1] == 1):
         return shape[0] == 1
-    first, last = (_distortion(sides, block.input_hw) for sides in (shape[1:], shape[:-1]))
+    first, last = (_distortion(sides, block.known_input_hw) for sides in (shape[1:], shape[:-1]))
     if min(first, last) > math.log(_MOST_DISTORTED):
         raise ModelOutputWrong(
-            f"{block.path.name}: an output of shape {shape} for an input of {block.input_hw} (height, width): no two "
+            f"{block.path.name}: an output of shape {shape} for an input of {block.known_input_hw} (height, width): no two "
             "neighboring axes have the proportion of the input; export the network with a map per class, or set "
             "output_index to another output"
         )

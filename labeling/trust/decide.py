@@ -217,8 +217,15 @@ def _explain_hard(agreement: FrameAgreement) -> list[Reason]:
 
 
 def _counted(code: ReasonCode, agreement: FrameAgreement, **counts: int) -> Reason:
-    """Return a reason about people; about objects where the models have other categories."""
-    return Reason.of(code, **counts, **({"are_objects": True} if agreement.category_ious else {}))
+    """Return a reason about people; about objects where the models have other categories.
+
+    A student that gives one mask for all people has areas, which are not counted as people.
+    """
+    marks = {
+        "are_objects": bool(agreement.category_ious),
+        "in_one_mask": agreement.student_is_semantic and code in ("student_sees_more", "boundary"),
+    }
+    return Reason.of(code, **counts, **{mark: True for mark, holds in marks.items() if holds})
 
 
 def _count(mismatches: Sequence[Mismatch], cause: str, side: _Side) -> int:

@@ -295,3 +295,11 @@ def test_commands_that_only_read_take_at_most_three_times_what_they_require(cont
     required_s = best_s("-c", "import sqlalchemy, typer")
     for command in ("status", "runs", "frames"):
         assert best_s("-m", "flows.cli.main", command) <= 3 * required_s, command
+
+
+@pytest.mark.slow
+def test_a_report_without_a_name_lies_in_the_home(context: Context) -> None:
+    run = make_run(context, scripted())
+    file = context.home.root / "reports" / f"{run}.html"
+    assert str(file) in maskmill("report").stdout.replace("\n", "")
+    assert file.stat().st_size > 10_000
