@@ -294,7 +294,7 @@ def test_commands_that_only_read_take_at_most_three_times_what_they_require(cont
 
     required_s = best_s("-c", "import sqlalchemy, typer")
     for command in ("status", "runs", "frames"):
-        assert best_s("-m", "flows.cli.main", command) <= 3 * required_s, command
+        assert best_s("-m", "flows.cli.start", command) <= 3 * required_s, command
 
 
 @pytest.mark.slow
