@@ -24,6 +24,7 @@ ReasonCode = Literal[
     "no_threshold",
     "low_trust",
     "not_mirrored",
+    "not_calibrated",
     "mask_jumps",
     "mask_changes",
     "verifier_sees_more",
@@ -187,6 +188,9 @@ _WORDS: dict[ReasonCode, Callable[[Values], str]] = {
     "low_trust": _share_below("the teacher is right with a probability of {value} (minimum {minimum})"),
     "not_mirrored": lambda values: (
         f"the teacher's scores alone do not suffice without the mirrored image ({values['value']:.2f})"
+    ),
+    "not_calibrated": lambda values: (
+        f"the calibration knows people only, not {', '.join(values['categories'])}"
     ),
     "mask_jumps": _below(
         "the mask jumps: IoU {value} with the previous frame's mask moved by optical flow (minimum {minimum})"

@@ -73,6 +73,7 @@ _WORDS: Mapping[ReasonCode, Callable[[Values], str]] = {
     "low_score": _say(_UNSURE),
     "no_threshold": _say(_UNSURE),
     "not_mirrored": _say(_UNSURE),
+    "not_calibrated": lambda values: f"{', '.join(values['categories'])}: nothing else has checked them",
     "low_trust": _how_sure,
     "keypoints_outside": _say(_PART_MISSING),
     "verifier_keypoints_outside": _say(_PART_MISSING),
