@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from configs.errors import ConfigError
 from db.models.core import AgreementRow, DecisionRow, FrameRow, InstanceRow, ShardRow, TrackRow
 from db.sql.reading import select_by_ids
+from labeling.text.figures import count_of
 
 _SHOWN_DIGITS = 8
 """Digits of a video's id in `PersonKey.text`."""
@@ -58,7 +59,7 @@ def find_person(session: Session, run_id: str, text: str) -> PersonKey:
         .distinct()
     ).all()
     if len(videos) != 1:
-        what = f"{len(videos)} videos" if videos else "no video"
+        what = count_of(len(videos), "video") if videos else "no video"
         raise ConfigError(f"--person {text!r}: the ids of {what} of the run begin with {found[1]!r}")
     key = PersonKey(videos[0], int(found[2]))
     if session.execute(_instances(run_id, key).limit(1)).first() is None:

@@ -18,7 +18,7 @@ from configs.errors import ConfigError, ExportError, MaskmillError, ModelError, 
 
 if TYPE_CHECKING:
     from db.runs.queries import Failure
-from labeling.sources.passed_over import PassedOver
+    from labeling.sources.passed_over import PassedOver
 
 
 class Exit(IntEnum):

@@ -47,6 +47,7 @@ from labeling.segmenters.protocol import StatelessSegmenter
 from labeling.sources.file_types import is_image_name
 from labeling.structures.frames import Clip, Frame
 from labeling.structures.instances import Instance, ModelCard
+from labeling.text.figures import count_of
 
 _VIDEO_NAME = re.compile(r"([0-9a-f]{8,64})(?:[_/](\d+))?")
 """A video's SHA-256 or its first digits, alone or with a time in ms."""
@@ -266,7 +267,7 @@ class _CocoFile:
 
     def describe(self) -> str:
         records = sum(map(len, self._records.values()))
-        return f"{records} records of {len(self._records)} images, people are category {', '.join(sorted(self._people))}"
+        return f"{count_of(records, 'record')} of {count_of(len(self._records), 'image')}, people are category {', '.join(sorted(self._people))}"
 
     def _split(self, tree: Any) -> tuple[list[Any], list[Any]]:
         if isinstance(tree, list):

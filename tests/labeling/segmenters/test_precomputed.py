@@ -240,7 +240,7 @@ def test_records_below_the_score_are_dropped_and_a_file_without_any_above_is_ref
 
 def test_results_of_another_category_are_refused_unless_it_is_declared(tmp_path: Path) -> None:
     path = write_json(tmp_path / "yolo.json", results_of({"category_id": 0}))
-    with pytest.raises(ConfigError, match=r"1 records, none of category_id 1 \(people\); found: 0"):
+    with pytest.raises(ConfigError, match=r"1 record, none of category_id 1 \(people\); found: 0"):
         opened(path)
     block = MasksFolderBlock.model_validate({"path": path, "person_category": 0})
     assert len(MasksFolderSegmenter(block).segment([frame("cat.jpg")])[0]) == 1
