@@ -4,11 +4,14 @@ import gc
 import os
 import signal
 import sys
+from pkgutil import resolve_name
 from types import FrameType
 from typing import NoReturn
 
 SIGNAL_BASE = 128
 """A program that a signal ended has this exit code in a shell, plus the number of the signal."""
+_APP = "flows.cli.main:app"
+"""Loaded by its name, like the entry point of any program: this module must be ready before."""
 _GARBAGE_EVERY = 20_000
 """New objects between two searches for garbage: with Python's 700, a tenth of the time of imports is spent on it."""
 _IMPORTS = "<frozen importlib._bootstrap>"
@@ -18,13 +21,10 @@ def main() -> None:
     """Run the command line of this process."""
     gc.set_threshold(_GARBAGE_EVERY)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job of a shell
-        from flows.cli.main import app
-
-        app()
+        resolve_name(_APP)()
         return
     signal.signal(signal.SIGINT, _exit)
-    from flows.cli.main import app
-
+    app = resolve_name(_APP)
     try:
         signal.signal(signal.SIGINT, _interrupt)
         app()

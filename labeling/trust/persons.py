@@ -74,7 +74,7 @@ def _possible_steps(evidence: Evidence, settings: Trust) -> list[PersonStep | No
     whole, calibration = _calibrations(settings)
     hard, easy = (chosen_step(steps, settings) for steps in (calibration.hard, calibration.easy))
     cheap = measure_by_stage(evidence, whole.cheap).instances
-    steps = []
+    steps: list[PersonStep | None] = []
     for one, of_one in zip(evidence.instances, cheap, strict=True):
         if one.category != PERSON:
             steps.append(None)
