@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from configs.errors import AnnotationsContradict, ConfigError, ModelOutputWrong
 from configs.segmenters import MasksFolderBlock
@@ -380,7 +381,7 @@ class _CocoFile:
 
 def _without_suffix(file_name: str) -> str:
     """Remove the suffix of an image file only: `shot.0001` stays."""
-    name = PurePosixPath(file_name.replace("\\", "/"))
+    name = PurePosixPath(unquote(file_name.replace("\\", "/")))
     return str(name.with_suffix("")) if name.suffix.lower() in _IMAGE_SUFFIXES else str(name)
 
 
