@@ -75,6 +75,25 @@ def test_samples_are_spread_over_filmed_time_and_taken_once(tmp_path: Path) -> N
     assert sum(stamp < 3 for stamp in stamps) == sum(stamp > 200 for stamp in stamps) == 4
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "ts"])
+@pytest.mark.parametrize(
+    ("pts", "gap_s"),
+    [
+        ([*range(0, 3900, 100), 47_000_000], (3.8, 47_000.0)),
+        ([0, *range(3_600_100, 3_603_900, 100)], (0.0, 3600.1)),
+        ([*range(0, 2000, 100), *range(10_802_000, 10_804_000, 100)], (1.9, 10_802.0)),
+    ],
+    ids=["the last stamp", "the first stamp", "in the middle"],
+)
+def test_a_gap_is_that_of_the_frames_in_the_order_in_which_they_are_shown(
+    pts: list[int], gap_s: tuple[float, float], suffix: str, tmp_path: Path
+) -> None:
+    """Frames are decoded in another order, with other stamps."""
+    path = write_numbered_video(tmp_path / f"v.{suffix}", fps=Fraction(10), frames=len(pts), pts=pts)
+    ((start, end),) = find_gaps(path, Fraction(10))
+    assert (float(start), float(end)) == pytest.approx(gap_s, abs=0.11)
+
+
 def test_a_time_lapse_has_no_gaps(tmp_path: Path) -> None:
     pts = [60_000 * i for i in range(5)]
     path = write_numbered_video(tmp_path / "lapse.mkv", fps=Fraction(1, 60), frames=5, pts=pts)
