@@ -38,7 +38,8 @@ from configs.models import Review as Settings
 from db.connection.database import Database, open_database
 from db.frames.dataset import REVIEWED, dataset_frames
 from db.frames.histograms import cause_counts, iou_histogram
-from db.frames.listing import FrameQuery, frame_instances, list_frames, to_instance
+from db.frames.instances import frame_instances, to_instance
+from db.frames.listing import FrameQuery, list_frames
 from db.models.core import FrameRow, InstanceRow, RunRow
 from db.models.review import ReviewRow
 from db.review.items import review_items

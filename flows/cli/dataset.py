@@ -277,6 +277,7 @@ def remove(
 ) -> None:
     """Delete a dataset with all its versions and splits. Exported files stay."""
     from flows.home import existing_context
+    from labeling.text.figures import count_of
     from tasks.datasets.remove import remove_dataset
 
     context = existing_context(home)
@@ -285,6 +286,6 @@ def remove(
     removed = remove_dataset(context, name)
     emit(
         {"removed": name, "versions": removed},
-        lambda: typer.echo(f"deleted {removed} versions"),
+        lambda: typer.echo(f"deleted {count_of(removed, 'version')}"),
         as_json=as_json,
     )

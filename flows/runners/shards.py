@@ -144,6 +144,5 @@ class ShardScheduler:
         with self.context.database.transaction() as session:
             attempts_lost = release_shard(session, shard_id, self.lease.id, worker_lost=True)
             if attempts_lost >= MAX_CRASHES:
-                fail_shard(
-                    session, shard_id, WorkerLost(f"{attempts_lost} workers crashed on this shard: {lost}")
-                )
+                message = f"{attempts_lost} workers or runs crashed on this shard, the last worker so: {lost}"
+                fail_shard(session, shard_id, WorkerLost(message))

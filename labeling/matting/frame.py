@@ -24,6 +24,8 @@ EMPTY_BELOW, OPAQUE_FROM = 0.03, 0.85
 reaches its ends, the guided filter softens contours, and the network draws people 3 % too small."""
 GUIDE_RADIUS_PX, GUIDE_EPS = 2, 5e-4
 """Of the guided filter that scales alpha to the frame; a larger radius blurs, and a smaller variance draws noise."""
+DETACHED_SHARE = 0.06
+"""What is further from all masks than this share of the frame's diagonal is no part of a person."""
 MASK_SIGMA_PX = 1.0
 """Blur of a mask that is used as alpha."""
 
@@ -151,7 +153,19 @@ def _merge(frame: MattingFrame, parts: Sequence[tuple[Crop, Matte]]) -> FrameMat
         foreground[is_better] = np.clip(color[is_better] + 0.5, 0, 255).astype(np.uint8)
         alpha = np.maximum(alpha, pasted)
     stretched = np.clip((alpha - EMPTY_BELOW) / (OPAQUE_FROM - EMPTY_BELOW), 0, 1).astype(np.float32)
-    return FrameMatte(_trust_masks(frame, stretched), foreground)
+    return FrameMatte(_trust_masks(frame, _drop_detached(stretched, frame.people)), foreground)
+
+
+def _drop_detached(alpha: FloatImage, people: Sequence[Instance]) -> FloatImage:
+    """Return alpha without the parts that are far from all masks: moved objects differ from the plate too."""
+    if not people:
+        return alpha
+    size_hw = (alpha.shape[0], alpha.shape[1])
+    is_person = union_masks([person.mask for person in people], size_hw).to_array()
+    count, parts = cv2.connectedComponents((alpha > 0).astype(np.uint8))
+    is_kept = np.zeros(count, dtype=bool)
+    is_kept[np.unique(parts[_distance(is_person) <= DETACHED_SHARE * np.hypot(*size_hw)])] = True
+    return np.where(is_kept[parts], alpha, 0).astype(np.float32)
 
 
 def _to_edges(alpha: FloatImage, rgb: RgbImage) -> FloatImage:
@@ -177,10 +191,11 @@ def split_alpha(alpha: FloatImage, people: Sequence[Instance]) -> list[Mask]:
     inside = alpha > ALPHA_THRESHOLD
     if len(people) == 1:
         return [Mask.from_array(inside)]
-    distances = np.stack([_distance(person.mask) for person in people])
+    distances = np.stack([_distance(person.mask.to_array()) for person in people])
     nearest = distances.argmin(axis=0)
     return [Mask.from_array(inside & (nearest == number)) for number in range(len(people))]
 
 
-def _distance(mask: Mask) -> NDArray[Any]:
-    return cv2.distanceTransform(1 - mask.to_array().astype(np.uint8, order="C"), cv2.DIST_L2, 3)
+def _distance(mask: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return the distance of each pixel from a mask, in pixels."""
+    return cv2.distanceTransform(1 - mask.astype(np.uint8, order="C"), cv2.DIST_L2, 3)

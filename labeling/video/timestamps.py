@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import av
@@ -30,6 +30,9 @@ LARGEST_STEP_S = Fraction(10)
 """A longer frame, or time between two, is a wrong stamp or a gap, unless the video has so few frames."""
 LARGEST_RATE_ERROR = 4
 """So many times the usual frame rate or duration is a wrong stamp."""
+
+STAMPS_READ = 4
+"""If so many frames at the beginning have the same stamp, the file has no times."""
 
 SEEKABLE_CODECS = frozenset({
     "h264", "hevc", "vp8", "vp9", "av1", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2",
@@ -122,13 +125,16 @@ def _read_timeline(path: Path, *, from_key: bool) -> Timeline | None:
         stream = main_stream(container, path)
         stream.thread_type = "NONE"
         packets = read_packets(container, stream, from_key=from_key)
-        head = next(packets)
-        frame = head and first_intact_frame(stream, chain([head], packets))
+        first = list(islice(packets, STAMPS_READ))
+        head = first[0]
+        frame = head and first_intact_frame(stream, chain(first, packets))
         if head is None or frame is None:
             return None
         is_joined = can_restart(container.format.name) and count_restarts(path) > 0
         is_stored_order = container.format.name == "avi" and stream.codec_context.has_b_frames
         origin = head.dts if is_stored_order else frame.pts
+        if _is_one_stamp(first):
+            origin = None
         can_seek = (
             stream.codec_context.codec.canonical_name in SEEKABLE_CODECS
             and container.format.name not in UNSTAMPED_FORMATS
@@ -142,6 +148,12 @@ def _read_timeline(path: Path, *, from_key: bool) -> Timeline | None:
             from_key=from_key,
             is_joined=is_joined,
         )
+
+
+def _is_one_stamp(packets: Iterable[Packet[VideoStream] | None]) -> bool:
+    """Return whether all packets of a file's beginning have the same time, which says nothing then."""
+    stamps = [packet.pts for packet in packets if packet is not None]
+    return len(stamps) == STAMPS_READ and len(set(stamps)) == 1
 
 
 def first_intact_frame(

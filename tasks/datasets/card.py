@@ -143,7 +143,7 @@ def _faults(
     if details.licenses.get(UNKNOWN):
         yield f"- The license of {count_of(details.licenses[UNKNOWN], 'video')} is not stated."
     if figures.small_masks:
-        yield f"- {count_of(figures.small_masks, 'mask')} are smaller than {SMALL_PX} pixels."
+        yield f"- {count_of(figures.small_masks, 'mask')} {'is' if figures.small_masks == 1 else 'are'} smaller than {SMALL_PX} pixels."
     if "easy" not in figures.decisions:
         yield "- Frames were chosen where a student network fails: they do not represent the videos."
     for split in SPLITS:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import webbrowser
@@ -256,15 +257,49 @@ try:
     app()
 finally:
     heavy = {"prefect", "torch", "scipy", "alembic", "av", "httpx", "yt_dlp", "imagehash", "onnxruntime"}
+    heavy |= {"numpy", "cv2", "PIL", "pycocotools"}
     print(*sorted(heavy & set(sys.modules)), file=sys.stderr)
 """
 
 
+def run_python(*words: str) -> "subprocess.CompletedProcess[str]":
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, env=environment, check=True
+    )
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [["status"], ["runs"], ["frames", "--json"], ["config", "show", "lite"]])
+@pytest.mark.parametrize(
+    "words", [["status"], ["runs"], ["frames", "--limit", "3"], ["config", "show", "lite"]]
+)
 def test_commands_that_only_read_load_little(words: list[str], context: Context) -> None:
     make_run(context, scripted())
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", LOADED, *words]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-    assert done.stderr.split() == []
+    assert run_python("-c", LOADED, *words).stderr.split() == []
+
+
+@pytest.mark.slow
+def test_commands_that_only_read_take_at_most_three_times_what_they_require(context: Context) -> None:
+    """In CPU time, the best of three: the database and the command line alone are the lower bound."""
+    make_run(context, scripted())
+
+    def best_s(*words: str) -> float:
+        taken = []
+        for _ in range(3):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            run_python(*words)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        return min(taken)
+
+    required_s = best_s("-c", "import sqlalchemy, typer")
+    for command in ("status", "runs", "frames"):
+        assert best_s("-m", "flows.cli.start", command) <= 3 * required_s, command
+
+
+@pytest.mark.slow
+def test_a_report_without_a_name_lies_in_the_home(context: Context) -> None:
+    run = make_run(context, scripted())
+    file = context.home.root / "reports" / f"{run}.html"
+    assert str(file) in maskmill("report").stdout.replace("\n", "")
+    assert file.stat().st_size > 10_000

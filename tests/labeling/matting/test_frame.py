@@ -149,3 +149,22 @@ def test_each_person_gets_the_pixels_of_alpha_that_are_nearest_to_them() -> None
     assert right.to_array()[10, 45]
     (alone,) = split_alpha(alpha, people[:1])
     assert alone == Mask.from_array(alpha > 0)
+
+
+class CornerNetwork(PriorNetwork):
+    """Also takes what is in the first corner of the crop for a person."""
+
+    def run(self, samples: Sequence[NetworkInput]) -> list[Matte]:
+        mattes = super().run(samples)
+        for matte in mattes:
+            matte.alpha[:5, :5] = 1
+        return mattes
+
+
+def test_what_is_far_from_all_masks_is_no_part_of_a_person() -> None:
+    box, size_hw = (120.0, 60.0, 24.0, 60.0), (150, 240)
+    crop = Crop.around([box])
+    corner = (slice(crop.top, crop.top + 5), slice(crop.left, crop.left + 5))
+    (matte,) = matte_frames(CornerNetwork(), [frame_with([box], size_hw)])
+    assert not matte.alpha[corner].any()
+    assert matte.alpha[90, 132] == 1

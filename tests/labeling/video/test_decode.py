@@ -13,6 +13,7 @@ import pytest
 from configs.errors import EmptyVideo, NotAVideo, SourceNotFound
 from labeling.structures.frames import Clip, ImageFile
 from labeling.video.decode import DecodeStats, decode_clip, to_ms
+from labeling.video.timestamps import FrameClock, Timeline
 from tests.fakes import broken_videos, videos
 from tests.fakes.videos import Coding, draw_number, read_number, write_numbered_video
 
@@ -102,6 +103,21 @@ def test_frames_without_time_stamps_are_one_period_apart(tmp_path: Path) -> None
     assert [(t, number) for t, number, _ in read(path)] == [(Fraction(i, 25), i) for i in range(30)]
 
 
+def test_frames_that_all_have_the_same_time_stamp_are_all_there(tmp_path: Path) -> None:
+    coding = Coding(options={"g": "24", "bf": "0"})
+    path = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(25), frames=30, coding=coding)
+    content = bytearray(path.read_bytes())
+    durations = content.index(b"stts") + 8
+    assert int.from_bytes(content[durations : durations + 4], "big") == 1
+    content[durations + 8 : durations + 12] = bytes(4)
+    path.write_bytes(content)
+    with av.open(str(path)) as container:
+        assert {frame.pts for frame in container.decode(video=0)} == {0}
+    times, numbers, _ = zip(*read(path), strict=True)
+    assert numbers == tuple(range(30))
+    assert len({later - earlier for earlier, later in pairwise(times)}) == 1
+
+
 def test_the_lead_in_is_the_frame_just_before_the_clip(tmp_path: Path) -> None:
     path = write_numbered_video(tmp_path / "v.mp4", fps=Fraction(25), frames=60, coding=Coding(options=X264))
     clip = Clip("v", path, Fraction("0.96"), Fraction("1.04"))
@@ -147,18 +163,23 @@ def test_after_a_damaged_packet_no_frame_comes_until_the_next_key_frame(kind: st
     assert [frame[:2] for frame in read(path)] == frames
 
 
-def test_frames_with_the_same_time_are_dropped(tmp_path: Path) -> None:
-    """The table of durations (6 frames of n ticks) is made to say 0 ticks."""
-    path = write_numbered_video(
-        tmp_path / "v.mp4", fps=Fraction(25), frames=6, coding=Coding(options={"bf": "0"})
+def test_a_frame_with_the_time_of_the_one_before_is_dropped() -> None:
+    clock = FrameClock(
+        Timeline(
+            origin=100,
+            time_base=Fraction(1, 50),
+            step_s=Fraction(1, 25),
+            is_stored_order=False,
+            is_seekable=True,
+            from_key=True,
+        )
     )
-    content = bytearray(path.read_bytes())
-    table = content.index(b"stts") + 8
-    content[table + 8 : table + 12] = bytes(4)
-    path.write_bytes(content)
-    stats = DecodeStats()
-    assert [decoded.t for decoded in decode_clip(Clip("v", path), stats=stats)] == [0]
-    assert stats == DecodeStats(damaged=0)
+    times = []
+    for stamp in (100, 102, 102, 101, 104):
+        frame = av.VideoFrame(16, 16)
+        frame.pts = stamp
+        times.append(clock.next_time(frame))
+    assert times == [0, Fraction(1, 25), None, None, Fraction(2, 25)]
 
 
 def test_the_upper_field_of_an_interlaced_frame_is_kept(tmp_path: Path) -> None:

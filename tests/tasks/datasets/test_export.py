@@ -98,7 +98,7 @@ def test_frames_of_other_licenses_stay_and_faces_without_keypoints_stop_the_expo
 ) -> None:
     shown = call("export", "night", str(tmp_path / "out"), "--license-allow", "cc-by*", home=home)
     assert "0 frames with 0 instances" in shown
-    assert "30 frames were left out, their license is none of cc-by* (CC0: 30)" in shown
+    assert "30 frames left out, whose license is none of cc-by* (CC0: 30)" in shown
     shown = call("export", "night", str(tmp_path / "out"), "--license-allow", "cc-by*,cc0", home=home)
     assert "30 frames with 30 instances" in shown
     assert "CC0: 3 frames" in (tmp_path / "out/ATTRIBUTION.md").read_text()
