@@ -1,6 +1,5 @@
 """The entry point of the `maskmill` command: Ctrl-C ends it at any moment, also while Python imports."""
 
-import gc
 import os
 import signal
 import sys
@@ -12,14 +11,11 @@ SIGNAL_BASE = 128
 """A program that a signal ended has this exit code in a shell, plus the number of the signal."""
 _APP = "flows.cli.main:app"
 """Loaded by its name, like the entry point of any program: this module must be ready before."""
-_GARBAGE_EVERY = 20_000
-"""New objects between two searches for garbage: with Python's 700, a tenth of the time of imports is spent on it."""
 _IMPORTS = "<frozen importlib._bootstrap>"
 
 
 def main() -> None:
     """Run the command line of this process."""
-    gc.set_threshold(_GARBAGE_EVERY)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job of a shell
         resolve_name(_APP)()
         return

@@ -280,21 +280,24 @@ def test_commands_that_only_read_load_little(words: list[str], context: Context)
 
 @pytest.mark.slow
 def test_commands_that_only_read_take_at_most_three_times_what_they_require(context: Context) -> None:
-    """In CPU time, the best of three: the database and the command line alone are the lower bound."""
+    """In CPU time, the best of up to ten: the database and the command line alone are the lower bound."""
     make_run(context, scripted())
+    best_s: dict[str, float] = {}
 
-    def best_s(*words: str) -> float:
-        taken = []
-        for _ in range(3):
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            run_python(*words)
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        return min(taken)
+    def measure(name: str, *words: str) -> None:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        run_python(*words)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        best_s[name] = min(taken_s, best_s.get(name, taken_s))
 
-    required_s = best_s("-c", "import sqlalchemy, typer")
-    for command in ("status", "runs", "frames"):
-        assert best_s("-m", "flows.cli.start", command) <= 3 * required_s, command
+    for number in range(10):  # other processes disturb both sides
+        measure("required", "-c", "import sqlalchemy, typer")
+        for command in ("status", "runs", "frames"):
+            measure(command, "-m", "flows.cli.start", command)
+        if number >= 2 and max(best_s.values()) <= 3 * best_s["required"]:
+            return
+    pytest.fail(f"CPU seconds: {best_s}")
 
 
 @pytest.mark.slow
