@@ -22,11 +22,14 @@ base: {base}
 
 # The network that you deploy. `maskmill try {file} IMAGE` shows what it sees.
 student: {student}
+
+# Folder that is searched for weights before the cache; `maskmill models list` shows what is found.
+# weights_dir: weights
 """
 _OWN = """
   kind: {kind}
   path: {path}
-  input_hw: {input_hw}  # height and width of the network's input
+  input_hw: {input_hw}  # {source}
   output: probability   # or logits, class_map"""
 _HINT = """
 # Your own network instead, an .onnx, .tflite or TorchScript file:
@@ -36,6 +39,7 @@ _HINT = """
 #   input_hw: [256, 256]
 """
 _USUAL_HW = (256, 256)
+_GUESS = "a guess, as the file names no size: write the height and width that it was trained with"
 _KINDS: dict[str, "Kind"] = {
     ".onnx": "onnx",
     ".tflite": "litert",
@@ -111,16 +115,15 @@ def _student(base: str, network: Path | None) -> str:
     kind = _KINDS.get(network.suffix.lower())
     if kind is None:
         raise ConfigError(f"--student {network}: name a file that ends with {', '.join(_KINDS)}")
-    return _OWN.format(
-        kind=kind, path=json.dumps(str(network.absolute())), input_hw=_input_size(kind, network)
-    )
-
-
-def _input_size(kind: "Kind", network: Path) -> list[int]:
-    """Return the height and width that a network file declares; a usual size where it takes any, or cannot be read."""
     from labeling.segmenters.network_files import declared_input_hw
 
-    return list(declared_input_hw(kind, network) or _USUAL_HW)
+    declared = declared_input_hw(kind, network)
+    return _OWN.format(
+        kind=kind,
+        path=json.dumps(str(network.absolute())),
+        input_hw=list(declared or _USUAL_HW),
+        source="height and width of the network's input, from its file" if declared else _GUESS,
+    )
 
 
 @app.command()

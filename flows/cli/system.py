@@ -93,12 +93,13 @@ def recover(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> Non
     """Free the shards of runs whose process is gone, and set those runs to Crashed in Prefect."""
     from flows.deployment.recovery import recover_now
     from flows.home import existing_home
+    from labeling.text.figures import count_of
 
     expired = recover_now(existing_home(home))
 
     def show() -> None:
         for lease in expired:
-            typer.echo(f"{lease.host} has crashed; {lease.shards} shards are free for the next run")
+            typer.echo(f"{lease.host} has crashed; {count_of(lease.shards, 'shard')} left to the next run")
         if not expired:
             typer.echo("no run has crashed")
 

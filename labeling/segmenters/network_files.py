@@ -89,6 +89,15 @@ def declared_input_hw(kind: Kind, path: Path) -> tuple[int, int] | None:
         shape = open_network(kind, path).input_shape
     except (MaskmillError, ImportError, OSError):
         return None
+    return input_hw_of(shape)
+
+
+def input_hw_of(shape: tuple[int | None, ...] | None) -> tuple[int, int] | None:
+    """Return the height and width of an input's shape; None where they are of any length, or it is no image's.
+
+    >>> input_hw_of((1, 3, 256, 192)), input_hw_of((None, 256, 192, 3)), input_hw_of((1, None, None, 3))
+    ((256, 192), (256, 192), None)
+    """
     if shape is None or len(shape) != _IMAGE_AXES:
         return None
     height, width = shape[2:] if shape[1] == _COLORS else shape[1:3]

@@ -154,6 +154,27 @@ def test_relative_paths_in_a_file_start_at_its_folder_wherever_it_is_read_from(
     assert load_config("mine.yaml") == load_config("../configs/mine.yaml") == config
 
 
+@pytest.mark.parametrize(
+    ("against", "resolved"),
+    [
+        ("deployed.yaml", "configs/deployed.yaml"),
+        ("../deployed", "deployed"),
+        ("lite", None),
+        ("current:int8", None),
+        ("0123abcd", None),
+    ],
+)
+def test_a_student_to_compare_with_is_a_path_if_it_names_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, against: str, resolved: str | None
+) -> None:
+    (tmp_path / "configs").mkdir()
+    file = tmp_path / "configs" / "mine.yaml"
+    file.write_text(f"base: offline\ncircle: {{dataset: night, frozen: exam, against: '{against}'}}\n")
+    monkeypatch.chdir("/")
+    stored = load_config(str(file)).model_dump(mode="json")
+    assert stored["circle"]["against"] == (f"{tmp_path}/{resolved}" if resolved else against)
+
+
 def test_a_labeled_set_without_a_name_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"line: images: must be a block of keys \(known: coco, .*, is 'x'"):
         load_labeled_sets({"images": "x", "masks": "y"})

@@ -223,6 +223,27 @@ def test_networks_of_other_tools_see_the_person_or_are_refused(
         assert opened(path, input_hw=(120, 160), **options).report.shares["person"] > 0
 
 
+@pytest.mark.parametrize(
+    ("options", "output", "message"),
+    [
+        ({}, np.zeros((1, 2, *HW)), "which of its two channels is people"),
+        ({"output": "class_map"}, np.zeros((1, *HW)), "the value of people in its map"),
+    ],
+)
+def test_the_default_class_is_refused_where_it_is_the_background(
+    options: dict[str, Any], output: NDArray[Any], message: str
+) -> None:
+    with pytest.raises(ModelOutputWrong, match=message):
+        read_maps(output, block(**options))
+    assert list(read_maps(output, block(**options, person_class=1))) == ["person"]
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 20, 12), (20, 12), (1, 20, 12, 1)])
+def test_a_map_with_swapped_sides_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ModelOutputWrong, match=r"20 rows and 12 columns .* sides are swapped"):
+        read_maps(np.zeros(shape), block(input_hw=(12, 20)))
+
+
 @pytest.mark.shared
 def test_other_weights_beside_the_same_file_are_another_model(shared: Path, tmp_path: Path) -> None:
     case = shared / "cases" / "17-onnx-external-data"
