@@ -124,10 +124,21 @@ class SelfieBlock(MaskBlock):
     """Masks smaller than this share of the image are dropped."""
 
 
+NetworkKind = Literal["onnx", "torchscript", "litert"]
+NETWORK_KINDS: dict[str, NetworkKind] = {
+    ".onnx": "onnx",
+    ".tflite": "litert",
+    ".pt": "torchscript",
+    ".pth": "torchscript",
+    ".ts": "torchscript",
+}
+"""The kind of a network's file by its suffix."""
+
+
 class CustomNetworkBlock(MaskBlock):
     """Your own network: one image in, one map of people out."""
 
-    kind: Literal["onnx", "torchscript", "litert"]
+    kind: NetworkKind
     path: Path
     sha256: Sha256 | None = None
     input_hw: tuple[int, int] | None = None

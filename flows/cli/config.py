@@ -2,15 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from configs.errors import ConfigError
 from flows.cli.console import Commands, JsonOption, SetOption, chosen_config, emit
-
-if TYPE_CHECKING:
-    from labeling.segmenters.network_files import Kind
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, help="Show configs, and start one of your own.")
 SCHEMA = "maskmill-schema.json"
@@ -34,19 +31,12 @@ _OWN = """
 _HINT = """
 # Your own network instead, an .onnx, .tflite or TorchScript file:
 # student:
-#   kind: onnx
+#   kind: onnx            # or litert for .tflite, torchscript for .pt
 #   path: student.onnx
-#   input_hw: [256, 256]
+#   output: probability   # or logits, class_map
 """
 _USUAL_HW = (256, 256)
 _GUESS = "a guess, as the file names no size: write the height and width that it was trained with"
-_KINDS: dict[str, "Kind"] = {
-    ".onnx": "onnx",
-    ".tflite": "litert",
-    ".pt": "torchscript",
-    ".pth": "torchscript",
-    ".ts": "torchscript",
-}
 
 
 @app.command()
@@ -107,14 +97,15 @@ def init(
 def _student(base: str, network: Path | None) -> str:
     """Return the YAML value of the student: a network file, or the base's own in its short form."""
     from configs.load import load_tree
+    from configs.segmenters import NETWORK_KINDS
 
     if network is None:
         block = load_tree(base)["student"]
         values = [str(value) for key, value in block.items() if key != "kind"]
         return ":".join([block["kind"], *values[:1]])
-    kind = _KINDS.get(network.suffix.lower())
+    kind = NETWORK_KINDS.get(network.suffix.lower())
     if kind is None:
-        raise ConfigError(f"--student {network}: name a file that ends with {', '.join(_KINDS)}")
+        raise ConfigError(f"--student {network}: name a file that ends with {', '.join(NETWORK_KINDS)}")
     from labeling.segmenters.network_files import declared_input_hw
 
     declared = declared_input_hw(kind, network)

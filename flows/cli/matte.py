@@ -150,5 +150,7 @@ def _print(summaries: "Sequence[MatteSummary]") -> None:
         typer.echo("")
         print_table(("failed", "why", "what to do"), failed)
     for summary in done:
+        if summary.frames and not summary.frames_with_people:
+            warn(f"{Path(summary.source).name}: no person was found, so all of it is background")
         for warning in summary.warnings:
             warn(f"{Path(summary.source).name}: {warning}")

@@ -27,6 +27,7 @@ from labeling.storage.atomic import WRITING_PREFIX, storage_errors
 from labeling.structures.frames import Clip, RgbImage
 from labeling.video.containers import open_video
 from labeling.video.decode import decode_clip
+from labeling.video.encode import state_colors
 from labeling.video.timestamps import read_timeline
 
 TIME_BASE = Fraction(1, 90_000)
@@ -200,7 +201,7 @@ class _VideoWriter:
         stream.pix_fmt, stream.time_base = encoding.pixel_format, TIME_BASE
         stream.codec_context.time_base = TIME_BASE
         if encoding.colorspace is not None:
-            stream.codec_context.colorspace = encoding.colorspace
+            state_colors(stream.codec_context)
         self._container, self._encoding = container, encoding
         self._stream: VideoStream = stream
         self._last = -1

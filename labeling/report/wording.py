@@ -72,8 +72,8 @@ def doubt_about_student(counts: Mapping[str, int], *, sees_people: bool) -> str:
     else:
         return ""
     return (
-        f"{fact}: is its scale, layout, person class or path declared right? `maskmill try` shows what it sees in one "
-        "image."
+        f"{fact}: the student may be made for other scenes (a network for people near the camera misses small ones), or "
+        "its scale, layout, person class or path is declared wrong. `maskmill try CONFIG IMAGE` shows what it sees."
     )
 
 

@@ -13,6 +13,8 @@ from configs.errors import ModelOutputWrong
 from configs.segmenters import CustomNetworkBlock
 from labeling.structures.probability_maps import FloatMap
 
+PROBABILITY_SPAN = 0.5
+"""Values that lie between 0 and 1 and spread at least so far are probabilities: logits go beyond."""
 RANGE_TOLERANCE = 0.01
 """How far probabilities may exceed [0, 1], due to rounding in half precision or 8 bits."""
 MOST_CLASSES = 64
@@ -150,6 +152,12 @@ def _to_probability(
     logits: FloatMap, block: CustomNetworkBlock, wanted: Sequence[int]
 ) -> dict[int, FloatMap]:
     """Return the probability of each wanted class."""
+    low, high = float(logits.min()), float(logits.max())
+    if low >= 0 and high <= 1 and high - low > PROBABILITY_SPAN:
+        raise ModelOutputWrong(
+            f"{block.path.name}: output: logits is declared, but all values lie between {low:.3g} and {high:.3g}, as "
+            "probabilities do; declare output: probability"
+        )
     if block.softmax and len(logits) == 1:
         raise ModelOutputWrong(
             f"{block.path.name}: softmax over one channel is 1 everywhere; declare softmax: false"

@@ -72,6 +72,26 @@ def test_an_unknown_kind_of_model_names_the_known_ones() -> None:
         load_config("lite", ["teacher=lit"])
 
 
+@pytest.mark.parametrize(
+    ("student", "message"),
+    [
+        ("{kind: tflite, path: own.tflite}", "no kind 'tflite'; did you mean 'litert'"),
+        ("{path: own.tflite}", "add `kind: litert`"),
+        ("{path: own.onnx}", "add `kind: onnx`"),
+        ("{min_area: 0.1}", "add `kind: KIND`"),
+    ],
+)
+def test_a_network_without_its_kind_is_told_which_it_is(student: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config("lite", [f"student={student}"])
+
+
+def test_a_network_beside_the_base_s_own_kind_is_told_which_it_is(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("base: lite\nstudent: {path: own.tflite}\n")
+    with pytest.raises(ConfigError, match="add `kind: litert`"):
+        load_config(str(tmp_path / "own.yaml"))
+
+
 def test_an_unknown_torchvision_model_names_the_known_ones() -> None:
     with pytest.raises(UnknownModel, match="'maskrcnn_resnet50_fpn_v2'"):
         load_config("default", ["teacher=torchvision:maskrcn"])

@@ -252,7 +252,7 @@ def test_the_declared_hash_is_checked_and_stored(first_channel: Path) -> None:
 def test_a_file_that_is_no_network_is_an_error(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "broken"
     path.write_bytes(b"not a network")
-    with pytest.raises(ConfigError, match=f"broken cannot be loaded as a {kind} model"):
+    with pytest.raises(ConfigError, match=f"broken cannot be loaded as kind: {kind}:"):
         segment(noise(*HW), kind=kind, path=path)
     with pytest.raises(WeightsMissing, match=r"no file at .*absent"):
         segment(noise(*HW), kind=kind, path=tmp_path / "absent")
