@@ -23,9 +23,9 @@ from labeling.video.optical_flow import (
 )
 
 FloatImage = NDArray[np.float32]
-REACH = 2
+REACH = 6
 """Frames on each side."""
-DECAY_S = 0.15
+DECAY_S = 0.25
 """Time after which a frame counts 1/e."""
 
 
