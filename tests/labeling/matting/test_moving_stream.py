@@ -23,6 +23,7 @@ from labeling.matting.temporal_network import (
     GUIDE_EPS,
     GUIDE_RADIUS_PX,
     NEAR_PX,
+    NETWORK_SHARE,
     PERSON_FROM,
     TemporalNetwork,
 )
@@ -80,9 +81,10 @@ def test_the_file_gives_what_the_network_gives(tmp_path: Path, *, is_recurrent: 
     soft = torch.from_numpy(np.stack([soften(one) for one in maps]))[None, :, None]
     with torch.no_grad():
         alpha, _, _ = made(colors, soft)
+    mixed = NETWORK_SHARE * alpha[0, :, 0].numpy() + (1 - NETWORK_SHARE) * np.stack(maps)
     along_edges = [
         guided_upsample(one, image, radius_px=GUIDE_RADIUS_PX, eps=GUIDE_EPS)
-        for one, image in zip(alpha[0, :, 0].numpy(), images, strict=True)
+        for one, image in zip(mixed, images, strict=True)
     ]
     expected = np.clip((np.stack(along_edges) - ALPHA_END) / (1 - 2 * ALPHA_END), 0, 1)
     found = np.stack([matte.alpha for matte in (*first, *second)])
